@@ -1,0 +1,101 @@
+import type { Address, Cidr } from "./address.ts";
+
+/** The few fields of the API's objects that decide what a node does. Parsed once, at the edge (`parse.ts`). */
+
+export type Family = "IPv4" | "IPv6";
+export const families: readonly Family[] = ["IPv4", "IPv6"];
+
+export type Protocol = "TCP" | "UDP" | "SCTP";
+export type TrafficPolicy = "Cluster" | "Local";
+
+export interface ServicePort {
+  /** "" for the one unnamed port. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  /** 0 when the port has none. */
+  readonly nodePort: number;
+}
+
+/** One Service, after the filtering of docs/behaviour.md §1.2: those that are not proxied are never made. */
+export interface Service {
+  readonly kind: "Service";
+  readonly namespace: string;
+  readonly name: string;
+  /** creationTimestamp as written, "" when absent: the older of two claimants of one frontend wins. */
+  readonly created: string;
+  /** At most one of each family. */
+  readonly clusterIPs: readonly Address[];
+  readonly ports: readonly ServicePort[];
+  readonly externalIPs: readonly Address[];
+  /** Of status.loadBalancer.ingress, those with an address and ipMode VIP (or none). */
+  readonly loadBalancerIPs: readonly Address[];
+  readonly loadBalancerSourceRanges: readonly Cidr[];
+  /** ClientIP affinity's timeout in seconds; 0 for none. */
+  readonly affinitySeconds: number;
+  /** Already resolved: Local only where the type makes it count (§2, externalLocal). */
+  readonly externalTrafficPolicy: TrafficPolicy;
+  readonly internalTrafficPolicy: TrafficPolicy;
+  /** 0 when none is to be served. */
+  readonly healthCheckNodePort: number;
+}
+
+export interface SlicePort {
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+}
+
+export interface SliceEndpoint {
+  readonly address: Address;
+  readonly ready: boolean;
+  readonly serving: boolean;
+  readonly terminating: boolean;
+  /** "" when not set. */
+  readonly nodeName: string;
+  /** hints.forZones names; empty when there are none. */
+  readonly zoneHints: readonly string[];
+  /** hints.forNodes names; empty when there are none. */
+  readonly nodeHints: readonly string[];
+}
+
+export interface EndpointSlice {
+  readonly kind: "EndpointSlice";
+  readonly namespace: string;
+  readonly name: string;
+  /** Name of the owner Service, from label kubernetes.io/service-name, in the same namespace. */
+  readonly service: string;
+  readonly family: Family;
+  readonly ports: readonly SlicePort[];
+  readonly endpoints: readonly SliceEndpoint[];
+  /** endpoints.kubernetes.io/last-change-trigger-time in milliseconds since the epoch; 0 when absent. */
+  readonly triggerTime: number;
+}
+
+export interface Node {
+  readonly kind: "Node";
+  readonly name: string;
+  /** Label topology.kubernetes.io/zone, "" when absent. */
+  readonly zone: string;
+  /** Per family the first InternalIP, else the first ExternalIP; in the Node's order, so the first is primary. */
+  readonly addresses: readonly Address[];
+  readonly podCidrs: readonly Cidr[];
+  /** Neither being deleted nor tainted ToBeDeletedByClusterAutoscaler (§7.1). */
+  readonly eligible: boolean;
+}
+
+export interface ServiceCidr {
+  readonly kind: "ServiceCIDR";
+  readonly name: string;
+  readonly cidrs: readonly Cidr[];
+}
+
+export type ModelObject = Service | EndpointSlice | Node | ServiceCidr;
+export type ObjectKind = ModelObject["kind"];
+
+/** Names an object of the API. `namespace` is "" for Node and ServiceCIDR. */
+export interface ObjectRef {
+  readonly kind: ObjectKind;
+  readonly namespace: string;
+  readonly name: string;
+}

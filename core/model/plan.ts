@@ -1,0 +1,98 @@
+import type { Address, Cidr } from "./address.ts";
+import type { Family, Protocol } from "./objects.ts";
+
+/**
+ * What a node does with one service port in one family: everything a backend needs, with all Kubernetes semantics
+ * already applied. A backend never sees a Service or an EndpointSlice.
+ */
+export interface ServicePortPlan {
+  readonly key: PlanKey;
+  readonly family: Family;
+  readonly namespace: string;
+  readonly name: string;
+  readonly portName: string;
+  readonly protocol: Protocol;
+  readonly frontends: readonly Frontend[];
+  /** Route of the ClusterIP frontend (internalTrafficPolicy). */
+  readonly internal: Route;
+  /** Route of the ExternalIP, LoadBalancerIP and NodePort frontends (externalTrafficPolicy). */
+  readonly external: Route;
+  /** Sorted by address bytes, then port; without duplicates. */
+  readonly clusterEndpoints: readonly Endpoint[];
+  /** Endpoints on this node, for routes that use them; empty otherwise. Same order. */
+  readonly localEndpoints: readonly Endpoint[];
+  /** ClientIP affinity: seconds since the client's last new connection. 0 for none. */
+  readonly affinitySeconds: number;
+  /**
+   * Who may use the LoadBalancerIP frontends; undefined when all may. Includes the service's own VIPs as sources
+   * when this node's address is in a range (docs/behaviour.md §4.6). None contains another.
+   */
+  readonly sourceRanges: readonly Cidr[] | undefined;
+}
+
+declare const planKeyBrand: unique symbol;
+/** Unique per service port and family: see `planKey`. */
+export type PlanKey = string & { readonly [planKeyBrand]: true };
+
+export type Frontend =
+  | {
+    readonly kind: "ClusterIP" | "ExternalIP" | "LoadBalancerIP";
+    readonly address: Address;
+    readonly port: number;
+  }
+  /** On every node-port address of the node (see NodeSettings.nodePorts). */
+  | { readonly kind: "NodePort"; readonly port: number };
+
+/** What happens to a new connection to a frontend. */
+export type Route =
+  /** Balanced over the plan's cluster or local endpoints, which are not empty. */
+  | { readonly verdict: "balance"; readonly to: "cluster" | "local"; readonly masquerade: Masquerade }
+  /**
+   * externalTrafficPolicy Local: sources outside go to the local endpoints, or are dropped when there are none;
+   * this node's pods (unmasqueraded) and the node itself (masqueraded) go to the cluster endpoints, which are not
+   * empty: the short circuit of docs/behaviour.md §4.3.
+   */
+  | { readonly verdict: "local-external" }
+  /** Refused: ICMP port unreachable. */
+  | { readonly verdict: "reject" }
+  | { readonly verdict: "drop" };
+
+/** Whose source address becomes the node's. */
+export type Masquerade =
+  /** Everyone's: external addresses with policy Cluster. */
+  | "all"
+  /** ClusterIP: that of sources that are not local pods, as NodeSettings.localTraffic detects them, or everyone's with masqueradeAll. */
+  | "off-node";
+
+export interface Endpoint {
+  readonly address: Address;
+  readonly port: number;
+  /** Runs on this node. */
+  readonly isLocal: boolean;
+}
+
+/** How to recognise traffic from this node's pods, one family (docs/behaviour.md §4.2). */
+export type LocalTraffic =
+  | { readonly mode: "none" }
+  | { readonly mode: "cidr"; readonly cidr: Cidr }
+  | { readonly mode: "interface"; readonly name: string }
+  | { readonly mode: "interface-prefix"; readonly prefix: string };
+
+/** Node-wide facts that a backend programs once, for one family. */
+export interface NodeSettings {
+  readonly family: Family;
+  readonly localTraffic: LocalTraffic;
+  readonly masqueradeAll: boolean;
+  /** The packet mark of connections to masquerade: `1 << masqueradeBit`. */
+  readonly masqueradeMark: number;
+  /** Where NodePort frontends answer: on every address of the node but loopback, or on those listed. */
+  readonly nodePorts: "all" | readonly Address[];
+  /** Known service address ranges: what is in one and belongs to no service is dropped. */
+  readonly serviceCidrs: readonly Cidr[];
+}
+
+/** Everything a backend is to make true, for the families in use. */
+export interface DesiredState {
+  readonly settings: readonly NodeSettings[];
+  readonly plans: ReadonlyMap<PlanKey, ServicePortPlan>;
+}
