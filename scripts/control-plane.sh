@@ -1,0 +1,104 @@
+#!/bin/bash
+# An API server to test against: etcd and kube-apiserver in the network namespace this is called in.
+#   scripts/control-plane.sh start DIR    writes DIR/kubeconfig, returns once the API server is ready
+#   scripts/control-plane.sh stop DIR     ends those two processes
+# DIR keeps data, keys and logs: a later start with the same DIR goes on with the same objects and kubeconfig.
+# The caller brings lo up and removes DIR. Environment: ETCD_PORT, APISERVER_PORT, and APISERVER_ADDRESS for a
+# server that other namespaces reach. Every request is allowed; the Service ranges are 10.96.0.0/16 and fd00:10:96::/112.
+set -euo pipefail
+
+peers=${PROXY_CACHE:-$HOME/.cache/proxy}/peers
+etcd=http://127.0.0.1:${ETCD_PORT:-2379}
+address=${APISERVER_ADDRESS:-127.0.0.1}
+port=${APISERVER_PORT:-6443}
+
+main() {
+  [ $# -eq 2 ] && [[ $1 = start || $1 = stop ]] || fail "usage: control-plane.sh start|stop DIR"
+  umask 077
+  mkdir -p "$2"
+  dir=$(realpath "$2")
+  "$1"
+}
+
+fail() {
+  echo "control-plane: $*" >&2
+  exit 1
+}
+
+start() {
+  ! pid_of etcd >/dev/null && ! pid_of kube-apiserver >/dev/null || fail "already running in $dir"
+  [ -e "$dir/sa.key" ] || openssl genrsa -out "$dir/sa.key" 2048 2>/dev/null
+  [ -e "$dir/token" ] || openssl rand -hex 16 >"$dir/token"
+  echo "$(cat "$dir/token"),admin,admin,system:masters" >"$dir/tokens.csv"
+  # What fails to start takes down what did.
+  trap stop EXIT
+  launch etcd --data-dir="$dir/etcd" --unsafe-no-fsync --log-level=warn \
+    --listen-client-urls="$etcd" --advertise-client-urls="$etcd" --listen-peer-urls=http://127.0.0.1:0
+  # No reconciler: it would refuse to publish a loopback address as the endpoint of default/kubernetes.
+  launch kube-apiserver --etcd-servers="$etcd" --bind-address="$address" --advertise-address="$address" \
+    --secure-port="$port" --endpoint-reconciler-type=none --cert-dir="$dir/certs" \
+    --service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112 \
+    --service-account-issuer=https://kubernetes.default.svc \
+    --service-account-key-file="$dir/sa.key" --service-account-signing-key-file="$dir/sa.key" \
+    --token-auth-file="$dir/tokens.csv" --authorization-mode=AlwaysAllow --disable-admission-plugins=ServiceAccount
+  wait_until_ready
+  write_kubeconfig
+  trap - EXIT
+}
+
+launch() {
+  local name=$1
+  shift
+  [ -x "$peers/$name" ] || fail "$peers/$name is not there: run scripts/peers.sh"
+  setsid "$peers/$name" "$@" >>"$dir/$name.log" 2>&1 </dev/null &
+  echo $! >"$dir/$name.pid"
+  # Until it has become that program, its arguments are still this script's and pid_of does not know it.
+  until pid_of "$name" >/dev/null || ! kill -0 $! 2>/dev/null; do sleep 0.01; done
+}
+
+wait_until_ready() {
+  local name until=$((SECONDS + 120))
+  until [ "$(get /readyz)" = ok ]; do
+    for name in etcd kube-apiserver; do
+      pid_of $name >/dev/null || fail "$name ended: $(tail -n 1 "$dir/$name.log" | cut -c1-500)"
+    done
+    [ $SECONDS -lt $until ] || fail "not ready after 120 s; see $dir/*.log"
+    sleep 0.2
+  done
+}
+
+get() { curl -s --noproxy '*' -k -H "Authorization: Bearer $(cat "$dir/token")" "https://$address:$port$1" || true; }
+
+write_kubeconfig() {
+  # The certificate file that kube-apiserver makes for itself holds its own certificate, then the CA's.
+  awk '/BEGIN CERTIFICATE/ { n++ } n == 2' "$dir/certs/apiserver.crt" >"$dir/ca.crt"
+  cat >"$dir/kubeconfig" <<YAML
+apiVersion: v1
+kind: Config
+current-context: test
+contexts: [{ name: test, context: { cluster: test, user: admin } }]
+clusters:
+  - name: test
+    cluster: { server: "https://$address:$port", certificate-authority-data: $(base64 -w0 "$dir/ca.crt") }
+users: [{ name: admin, user: { token: $(cat "$dir/token") } }]
+YAML
+}
+
+# The API server first, so that it does not log a lost etcd.
+stop() {
+  local name pid
+  for name in kube-apiserver etcd; do
+    pid=$(pid_of $name) || continue
+    kill "$pid"
+    timeout 10 tail --pid="$pid" -s 0.1 -f /dev/null || kill -9 "$pid"
+  done
+  rm -f "$dir"/{etcd,kube-apiserver}.pid
+}
+
+# Both carry DIR in their arguments, so a process id that was given out again is not mistaken for ours.
+pid_of() {
+  local pid
+  pid=$(cat "$dir/$1.pid" 2>/dev/null) && grep -qzF -- "=$dir/" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
+}
+
+main "$@"
