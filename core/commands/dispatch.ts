@@ -1,0 +1,98 @@
+import { type Backend, BackendError, type ProxyMode } from "../../backends/backend.ts";
+import { parseCommandLine } from "../config/command_line.ts";
+import { documentToYaml } from "../config/from_file.ts";
+import { type Host, loadConfig } from "../config/load.ts";
+import { nearest } from "../config/nearest.ts";
+import { createLog } from "../observe/log.ts";
+import { UserError } from "../user_error.ts";
+import { VERSION } from "../version.ts";
+import { check } from "./check.ts";
+import { cleanUp } from "./cleanup.ts";
+import { helpText } from "./help.ts";
+import { run } from "./run.ts";
+
+/** The modes of this build, the preferred one first. */
+export type Backends = ReadonlyMap<ProxyMode, () => Backend>;
+
+/** What the commands need of the process. */
+export interface Terminal extends Host {
+  print(text: string): void;
+  printError(text: string): void;
+  writeTextFile(path: string, text: string): Promise<void>;
+}
+
+const commands = ["check", "help", "version"];
+
+/**
+ * Does what the command line says and returns the exit code: 0, or 1 for everything that went wrong, as upstream
+ * (docs/behaviour.md §10.5). What the operator can set right is one message; a defect of ours comes with its stack.
+ */
+export async function dispatch(
+  args: readonly string[],
+  backends: Backends,
+  terminal: Terminal,
+): Promise<number> {
+  try {
+    return await perform(args, backends, terminal);
+  } catch (error) {
+    const expected = error instanceof UserError || error instanceof BackendError;
+    terminal.printError(`proxy: ${expected ? error.message : stackOf(error)}\n`);
+    return 1;
+  }
+}
+
+async function perform(args: readonly string[], backends: Backends, terminal: Terminal): Promise<number> {
+  const commandLine = parseCommandLine(args);
+  const { words: [command, ...superfluous], values } = commandLine;
+  if (command !== undefined && !commands.includes(command)) {
+    const meant = nearest(command, commands);
+    const hint = meant === undefined ? "" : `did you mean ${meant}? `;
+    throw new UserError(`unknown command ${command}: ${hint}(proxy --help lists all)`);
+  }
+  if (superfluous.length > 0) {
+    throw new UserError(`${command} takes no arguments, got ${superfluous.join(" ")}`);
+  }
+  if (values.help || command === "help") {
+    terminal.print(helpText());
+    return 0;
+  }
+  if (values.version || command === "version") {
+    terminal.print(`proxy ${VERSION}\n`);
+    return 0;
+  }
+
+  const { config, warnings } = await loadConfig(commandLine, [...backends.keys()], terminal);
+  const create = backends.get(config.mode);
+  if (create === undefined) throw new Error(`mode ${config.mode} passed the checks and is not in this build`);
+  if (command === "check") {
+    const report = await check(create);
+    terminal.print(report.text);
+    return report.ok ? 0 : 1;
+  }
+  const path = values["write-config-to"];
+  if (path !== "") {
+    await writeConfig(path, await documentToYaml(config.document), terminal);
+    return 0;
+  }
+  const log = createLog({ ...config.logging, write: terminal.printError });
+  if (values.cleanup) {
+    await cleanUp(backends.values(), log);
+    return 0;
+  }
+  for (const warning of warnings) log.warn(warning);
+  await run(config, create, log);
+  return 0;
+}
+
+async function writeConfig(path: string, text: string, terminal: Terminal): Promise<void> {
+  try {
+    await terminal.writeTextFile(path, text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UserError(`--write-config-to ${path}: cannot be written: ${reason}`, { cause });
+  }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? error.stack ?? error.message : String(error);
+}

@@ -1,0 +1,13 @@
+import type { ProxyConfig } from "../config/config.ts";
+import { clusterAccess } from "../kube/access.ts";
+import { ApiSource } from "../kube/api.ts";
+import { ManifestSource } from "../kube/manifests.ts";
+import type { Source } from "../kube/source.ts";
+import type { Log } from "../observe/log.ts";
+import { VERSION } from "../version.ts";
+
+/** @throws UserError when the configuration names a source that cannot be used. */
+export function openSource({ source, nodeName }: ProxyConfig, log: Log): Source {
+  if (source.kind === "manifests") return new ManifestSource({ directory: source.directory, log });
+  return new ApiSource({ access: clusterAccess(source), nodeName, userAgent: `proxy/${VERSION}`, log });
+}

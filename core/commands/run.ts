@@ -1,0 +1,112 @@
+import type { Backend } from "../../backends/backend.ts";
+import type { ProxyConfig } from "../config/config.ts";
+import { watchConfigFile } from "../config/watch.ts";
+import { Intake } from "../loop/intake.ts";
+import { nodeView } from "../loop/node_view.ts";
+import { Planning } from "../loop/planning.ts";
+import { SyncLoop } from "../loop/sync_loop.ts";
+import type { Family } from "../model/objects.ts";
+import {
+  interfaceAddresses,
+  nodeOfThisHost,
+  supportedFamilies,
+  watchInterfaceAddresses,
+} from "../node/interfaces.ts";
+import { ProxyHealth } from "../observe/health.ts";
+import type { Log } from "../observe/log.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { healthRoutes, metricsRoutes } from "../observe/routes.ts";
+import { serve } from "../observe/server.ts";
+import { UserError } from "../user_error.ts";
+import { VERSION } from "../version.ts";
+import { observe } from "./observer.ts";
+import { openSource } from "./open_source.ts";
+
+/**
+ * Follows the cluster until the process is told to stop; the rules stay in force.
+ * @throws UserError when the node lacks something the mode needs, or the configuration file changed.
+ */
+export async function run(config: ProxyConfig, create: () => Backend, log: Log): Promise<void> {
+  using backend = create();
+  log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
+  await requireAll(backend);
+  if (config.initOnly) return;
+
+  const stop = new AbortController();
+  const end = () => stop.abort();
+  Deno.addSignalListener("SIGTERM", end);
+  Deno.addSignalListener("SIGINT", end);
+  const aborted = new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve()));
+  // What is in flight ends with the process: a transaction is either in force or not, and restart is the normal case.
+  await Promise.race([aborted, follow(config, backend, log, stop.signal)]);
+  log.info("Ending; the rules stay in force");
+}
+
+async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: AbortSignal): Promise<void> {
+  const families = await supportedFamilies();
+  const metrics = new Metrics();
+  const fromManifests = config.source.kind === "manifests";
+  const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
+  const source = openSource(config, log);
+  const planning = new Planning(config.nodeName, log);
+  const observer = observe({ families, metrics, health });
+  const loop = new SyncLoop({ ...config, backend, planning, observer, log });
+  const intake = new Intake({
+    planning,
+    loop,
+    observer,
+    log,
+    view: () => {
+      const addresses = interfaceAddresses();
+      const standIn = fromManifests ? nodeOfThisHost(config.nodeName, addresses) : undefined;
+      return nodeView(config, families, planning.store, addresses, standIn);
+    },
+  });
+  Deno.addSignalListener("SIGHUP", () => source.reload());
+
+  await Promise.all([
+    ...servers(config, health, metrics, log, signal),
+    ...(config.file === undefined ? [] : [watchConfigFile(config.file, signal)]),
+    watchInterfaceAddresses(() => intake.interfacesChanged(), signal),
+    source.run(intake, signal),
+    syncWhenInitialised(intake, loop, backend, families, health, signal),
+  ]);
+}
+
+async function syncWhenInitialised(
+  intake: Intake,
+  loop: SyncLoop,
+  backend: Backend,
+  families: readonly Family[],
+  health: ProxyHealth,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const family of families) health.updated(family);
+  await intake.initialised;
+  using _watch = backend.watch((what) => loop.reconcile(`${what} by another program`));
+  await loop.run(signal);
+}
+
+/** @throws UserError that names everything that is missing. */
+async function requireAll(backend: Backend): Promise<void> {
+  const missing = (await backend.probe()).filter((requirement) => !requirement.found);
+  if (missing.length === 0) return;
+  const list = missing.map(({ name, detail }) => `\n  ${name}: ${detail}`).join("");
+  throw new UserError(`mode ${backend.mode} cannot work here; missing:${list}`);
+}
+
+function servers(
+  { healthz, metrics: metricsAddress, bindAddressHardFail: hardFail, document }: ProxyConfig,
+  health: ProxyHealth,
+  metrics: Metrics,
+  log: Log,
+  signal: AbortSignal,
+): readonly Promise<void>[] {
+  const wanted = [
+    { name: "healthz", address: healthz, routes: healthRoutes(health, metrics) },
+    { name: "metrics", address: metricsAddress, routes: metricsRoutes(metrics, document) },
+  ];
+  return wanted.flatMap(({ name, address, routes }) =>
+    address === undefined ? [] : [serve({ name, address, routes, hardFail, log }, signal)]
+  );
+}
