@@ -8,10 +8,12 @@ export interface Observed {
   readonly families: readonly Family[];
   readonly metrics: Metrics;
   readonly health: ProxyHealth;
+  /** Called after a sync of everything: a good time to tidy up memory. */
+  readonly bulkDone: () => void;
 }
 
 /** What the loop and the intake tell, as metrics and health. */
-export function observe({ families, metrics, health }: Observed): SyncObserver & IntakeObserver {
+export function observe({ families, metrics, health, bulkDone }: Observed): SyncObserver & IntakeObserver {
   for (const family of families) metrics.nftablesSyncFailed(family, 0);
   return {
     received(kind) {
@@ -31,6 +33,7 @@ export function observe({ families, metrics, health }: Observed): SyncObserver &
         metrics.syncObserved({ family, full, seconds });
       }
       for (const { family, time } of triggerTimes) metrics.networkProgrammed(family, time);
+      if (full) bulkDone();
     },
     settled() {
       for (const family of families) health.updated(family);

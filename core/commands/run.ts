@@ -17,6 +17,7 @@ import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { healthRoutes, metricsRoutes } from "../observe/routes.ts";
 import { serve } from "../observe/server.ts";
+import { returnLargeBuffers, trimHeap } from "../../ffi/memory.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
 import { observe } from "./observer.ts";
@@ -27,6 +28,7 @@ import { openSource } from "./open_source.ts";
  * @throws UserError when the node lacks something the mode needs, or the configuration file changed.
  */
 export async function run(config: ProxyConfig, create: () => Backend, log: Log): Promise<void> {
+  returnLargeBuffers();
   using backend = create();
   log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
   await requireAll(backend);
@@ -49,7 +51,7 @@ async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: A
   const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
   const source = openSource(config, log);
   const planning = new Planning(config.nodeName, log);
-  const observer = observe({ families, metrics, health });
+  const observer = observe({ families, metrics, health, bulkDone: trimHeap });
   const loop = new SyncLoop({ ...config, backend, planning, observer, log });
   const intake = new Intake({
     planning,

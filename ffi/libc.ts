@@ -1,0 +1,44 @@
+/** The pieces of glibc that neither Deno nor libnl offers. Linux, 64 bit: `size_t` and `ssize_t` are 64 bits wide. */
+const symbols = {
+  /** int memfd_create(const char *name, unsigned int flags) */
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+  /** ssize_t write(int fd, const void *buf, size_t count) */
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  /** int close(int fd) */
+  close: { parameters: ["i32"], result: "i32" },
+  /** void free(void *ptr) */
+  free: { parameters: ["pointer"], result: "void" },
+  /** int mallopt(int param, int value) */
+  mallopt: { parameters: ["i32", "i32"], result: "i32" },
+  /** int malloc_trim(size_t pad) */
+  malloc_trim: { parameters: ["usize"], result: "i32" },
+  /** int eventfd(unsigned int initval, int flags) */
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  /** int poll(struct pollfd *fds, nfds_t nfds, int timeout): off the main thread */
+  poll: { parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
+  /** int setsockopt(int sockfd, int level, int optname, const void *optval, socklen_t optlen) */
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  /** int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen) */
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
+
+/** glibc, which every process of ours has loaded already. */
+export function libc(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
+  return opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
+}
+
+export const MFD_CLOEXEC = 0x1; // linux/memfd.h
+export const MFD_NOEXEC_SEAL = 0x8; // linux/memfd.h, since Linux 6.3
+export const M_MMAP_THRESHOLD = -3; // malloc.h
+export const EFD_CLOEXEC = 0o2000000; // sys/eventfd.h
+export const EFD_NONBLOCK = 0o4000; // sys/eventfd.h
+export const POLLIN = 0x1; // poll.h
+
+export const SOL_SOCKET = 1; // asm-generic/socket.h
+export const SO_SNDBUF = 7; // asm-generic/socket.h
+export const SO_RCVBUF = 8; // asm-generic/socket.h
+export const SO_SNDBUFFORCE = 32; // asm-generic/socket.h
+export const SO_RCVBUFFORCE = 33; // asm-generic/socket.h
+export const SOL_NETLINK = 270; // linux/socket.h

@@ -1,0 +1,239 @@
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  libc,
+  POLLIN,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOL_NETLINK,
+  SOL_SOCKET,
+} from "../libc.ts";
+import { errnoOf } from "../errno.ts";
+import {
+  KernelError,
+  type KernelErrorDetails,
+  libnlError,
+  NLE_AGAIN,
+  NLE_FAILURE,
+  NLE_NOMEM,
+} from "../errors.ts";
+import { libnl } from "../libnl.ts";
+import { copyOf, PointerSlot } from "../memory.ts";
+import {
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NETLINK_GENERIC,
+  NETLINK_NETFILTER,
+  NETLINK_ROUTE,
+} from "./constants.ts";
+import type { NetlinkTransport } from "./transport.ts";
+
+export interface NetlinkSocketOptions {
+  /** Bytes; grows to what a message needs. */
+  readonly sendBuffer?: number;
+  /** Bytes of unread datagrams before the kernel drops them. A listener of a busy group wants many. */
+  readonly receiveBuffer?: number;
+}
+
+const defaultSendBuffer = 256 * 1024;
+const defaultReceiveBuffer = 1024 * 1024;
+
+/** The kernel makes dump datagrams of at most 32 KB, and acknowledgements are capped. */
+const datagramBytes = 64 * 1024;
+
+/** netlink_sendmsg() refuses messages longer than sk_sndbuf less this. net/netlink/af_netlink.c */
+const sendBufferOverhead = 32;
+
+const protocolNames = new Map([
+  [NETLINK_ROUTE, "NETLINK_ROUTE"],
+  [NETLINK_NETFILTER, "NETLINK_NETFILTER"],
+  [NETLINK_GENERIC, "NETLINK_GENERIC"],
+]);
+
+/** Families of netlink that a kernel may have as a module. */
+const protocolModules = new Map([[NETLINK_NETFILTER, "nfnetlink"]]);
+
+/** A netlink socket of the network namespace the process was started in, over libnl. */
+export class NetlinkSocket implements NetlinkTransport {
+  readonly portId: number;
+  readonly #socket: Deno.PointerObject;
+  readonly #fd: number;
+  /** An eventfd that ends waits in `readable` when the socket is closed. */
+  readonly #wake: number;
+  readonly #protocol: string;
+  readonly #sender = new Uint32Array(3); // struct sockaddr_nl { u16 family, pad; u32 nl_pid, nl_groups; }
+  readonly #received = new PointerSlot();
+  /** Calls off the main thread that still use the socket: it must not be freed under them. */
+  #inFlight = 0;
+  #closed = false;
+
+  /** @throws KernelError when the kernel lacks the protocol, Error when libnl cannot be loaded. */
+  static open(protocol: number, options: NetlinkSocketOptions = {}): NetlinkSocket {
+    const name = protocolNames.get(protocol) ?? `netlink protocol ${protocol}`;
+    const operation = `open a ${name} socket`;
+    const socket = libnl().nl_socket_alloc();
+    if (socket === null) throw new KernelError(operation, errnoOf("ENOMEM"));
+    try {
+      check(operation, libnl().nl_connect(socket, protocol), missingProtocol(protocol));
+      check(operation, libnl().nl_socket_set_nonblocking(socket));
+      // A size set by hand also keeps nl_recv from reading each datagram twice, once to learn its size.
+      check(operation, libnl().nl_socket_set_msg_buf_size(socket, BigInt(datagramBytes)));
+      return new NetlinkSocket(socket, name, options);
+    } catch (error) {
+      libnl().nl_socket_free(socket);
+      throw error;
+    }
+  }
+
+  private constructor(socket: Deno.PointerObject, protocol: string, options: NetlinkSocketOptions) {
+    this.#socket = socket;
+    this.#protocol = protocol;
+    this.#fd = libnl().nl_socket_get_fd(socket);
+    this.portId = libnl().nl_socket_get_local_port(socket);
+    this.#wake = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (this.#wake < 0) throw new KernelError(`open a ${protocol} socket: eventfd`, errnoOf("EMFILE"));
+
+    // Old kernels know neither option: errors then come without words, and with the message they are about.
+    setOption(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    setOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+    this.#setSendBuffer(options.sendBuffer ?? defaultSendBuffer);
+    const receiveBuffer = options.receiveBuffer ?? defaultReceiveBuffer;
+    // The FORCE options pass net.core.[rw]mem_max and need CAP_NET_ADMIN; the others are capped silently.
+    if (!setOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBuffer)) {
+      setOption(this.#fd, SOL_SOCKET, SO_RCVBUF, receiveBuffer);
+    }
+  }
+
+  send(message: Uint8Array<ArrayBuffer>): void {
+    this.#prepareSend(message.length);
+    this.#checkSend(libnl().nl_sendto(this.#socket, message, BigInt(message.length)), message.length);
+  }
+
+  async sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#prepareSend(message.length);
+    const sent = await this.#offThread(() =>
+      libnl().nl_sendto_nonblocking(this.#socket, message, BigInt(message.length))
+    );
+    // Reading the length here also keeps the bytes alive until C is done with them.
+    this.#checkSend(sent, message.length);
+  }
+
+  receive(): Uint8Array<ArrayBuffer> | undefined {
+    const operation = `receive from ${this.#protocol}`;
+    this.#assertOpen(operation);
+    while (true) {
+      const length = libnl().nl_recv(this.#socket, this.#sender, this.#received.argument, null);
+      if (length === 0 || length === -NLE_AGAIN) return undefined;
+      // libnl says NOMEM for ENOBUFS, which is what recvmsg answers when the receive buffer overflowed.
+      if (length === -NLE_NOMEM) {
+        const extack = "the kernel dropped messages because they were not read fast enough";
+        throw new KernelError(operation, errnoOf("ENOBUFS"), { extack });
+      }
+      if (length < 0) throw libnlError(operation, length);
+      const pointer = this.#received.pointer;
+      if (pointer === null) return undefined;
+      const datagram = copyOf(pointer, length);
+      libc().free(pointer);
+      // Port 0 is the kernel. Other processes have no business with us.
+      if (this.#sender[1] === 0) return datagram;
+    }
+  }
+
+  async readable(timeoutMs: number): Promise<boolean> {
+    if (this.#closed) return false;
+    const fds = new DataView(new ArrayBuffer(16)); // struct pollfd { int fd; short events, revents; } [2]
+    for (const [index, fd] of [this.#fd, this.#wake].entries()) {
+      fds.setInt32(index * 8, fd, true);
+      fds.setInt16(index * 8 + 4, POLLIN, true);
+    }
+    const ready = await this.#offThread(() => libc().poll(fds, 2n, timeoutMs));
+    // Any event of the socket counts: an overflow (POLLERR) is something to receive, too.
+    return ready > 0 && !this.#closed && fds.getInt16(6, true) !== 0;
+  }
+
+  joinGroup(group: number): void {
+    const operation = `join multicast group ${group} of ${this.#protocol}`;
+    this.#assertOpen(operation);
+    check(operation, libnl().nl_socket_add_membership(this.#socket, group));
+  }
+
+  leaveGroup(group: number): void {
+    const operation = `leave multicast group ${group} of ${this.#protocol}`;
+    this.#assertOpen(operation);
+    check(operation, libnl().nl_socket_drop_membership(this.#socket, group));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    libc().write(this.#wake, new BigUint64Array([1n]), 8n);
+    if (this.#inFlight === 0) this.#free();
+  }
+
+  async #offThread(call: () => Promise<number>): Promise<number> {
+    this.#inFlight++;
+    try {
+      return await call();
+    } finally {
+      this.#inFlight--;
+      if (this.#closed && this.#inFlight === 0) this.#free();
+    }
+  }
+
+  #free(): void {
+    libnl().nl_socket_free(this.#socket);
+    libc().close(this.#wake);
+  }
+
+  #prepareSend(length: number): void {
+    this.#assertOpen(`send to ${this.#protocol}`);
+    if (length + sendBufferOverhead > this.#sendBuffer()) this.#setSendBuffer(length + sendBufferOverhead);
+  }
+
+  #checkSend(sent: number, length: number): void {
+    if (sent === length) return;
+    const operation = `send ${length} bytes to ${this.#protocol}`;
+    const limit = this.#sendBuffer();
+    // libnl has no code for EMSGSIZE and calls it an unspecific failure.
+    if (sent === -NLE_FAILURE && length + sendBufferOverhead > limit) {
+      throw new KernelError(operation, errnoOf("EMSGSIZE"), {
+        extack: `the socket's send buffer is ${limit} bytes`,
+        advice: "Give the process CAP_NET_ADMIN in the initial user namespace, or raise net.core.wmem_max",
+      });
+    }
+    if (sent < 0) throw libnlError(operation, sent);
+    throw new KernelError(operation, errnoOf("EIO"), { extack: `only ${sent} bytes were taken` });
+  }
+
+  /** Bytes as the kernel counts them: twice what was asked for. */
+  #sendBuffer(): number {
+    const value = new Int32Array(1);
+    libc().getsockopt(this.#fd, SOL_SOCKET, SO_SNDBUF, value, new Uint32Array([4]));
+    return value[0] ?? 0;
+  }
+
+  #setSendBuffer(bytes: number): void {
+    if (!setOption(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes)) {
+      setOption(this.#fd, SOL_SOCKET, SO_SNDBUF, bytes);
+    }
+  }
+
+  #assertOpen(operation: string): void {
+    if (this.#closed) throw new KernelError(operation, errnoOf("EBADF"), { extack: "the socket was closed" });
+  }
+}
+
+function check(operation: string, code: number, details?: KernelErrorDetails): void {
+  if (code < 0) throw libnlError(operation, code, details);
+}
+
+function missingProtocol(protocol: number): KernelErrorDetails {
+  const module = protocolModules.get(protocol);
+  return module === undefined ? {} : { advice: `If the kernel lacks it: modprobe ${module}` };
+}
+
+function setOption(fd: number, level: number, option: number, value: number): boolean {
+  return libc().setsockopt(fd, level, option, new Int32Array([value]), 4) === 0;
+}

@@ -1,0 +1,68 @@
+#!/bin/bash
+# Makes dist/proxy: one binary with the program, its shared libraries and the Deno runtime in it.
+# Does nothing when dist/proxy was made from what is here now.
+#
+#   DENORT_BIN   the base binary; else the one scripts/setup.sh made, else what deno fetches from its release host
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+deno=$(command -v deno) || { echo "build: no deno; run scripts/setup.sh" >&2; exit 1; }
+[[ -f $DENORT_BIN ]] || unset DENORT_BIN
+
+# For little memory at full speed, measured with 10,000 services of 10 endpoints:
+#   --max-semi-space-size=1  young objects in halves of 1 MiB, not up to 16: 12-15 MB less
+#   --no-maglev              one compiler less: 4 MB less, from the start
+# --optimize-for-size saves no more than these and encodes at half the speed, --lite-mode at a tenth.
+v8_flags=--max-semi-space-size=1,--no-maglev
+
+# Libraries that go into the binary: file name, Debian package.
+libraries=(
+  "libnl-3.so.200 libnl-3-200"
+)
+
+library_path() {
+  ldconfig -p | awk -v soname="$1" '$1 == soname && /x86-64|AArch64/ && !path { path = $NF } END { print path }'
+}
+
+embed=()
+for library in "${libraries[@]}"; do
+  read -r soname package <<< "$library"
+  path=$(PATH=$PATH:/sbin:/usr/sbin library_path "$soname")
+  [[ -n $path ]] || { echo "build: $soname is not on this system: apt-get install $package" >&2; exit 1; }
+  embed+=("$path")
+done
+
+# What the binary depends on: the content of everything small, the size and time of the large base binary.
+build_key() {
+  {
+    find main.ts core backends ffi -name '*.ts' -print0 | sort -z | xargs -0 sha256sum
+    sha256sum scripts/build.sh deno.json "${embed[@]}"
+    if [[ -f deno.lock ]]; then sha256sum deno.lock; fi
+    stat -L -c '%n %s %Y' "$deno" ${DENORT_BIN:+"$DENORT_BIN"}
+  } | sha256sum
+}
+
+mkdir -p dist
+exec 9> dist/.lock
+flock 9
+
+key=$(build_key)
+if [[ -x dist/proxy && -f dist/.key && $key == "$(cat dist/.key)" ]]; then
+  echo "build: dist/proxy is up to date"
+  exit 0
+fi
+
+# ffi/open.ts looks for embed/ beside the module it runs in, which is the bundle.
+rm -rf dist/embed dist/.key
+mkdir dist/embed
+cp -L "${embed[@]}" dist/embed/
+
+"$deno" bundle --quiet --output dist/proxy.js main.ts
+# Without the code cache: it would be a file with a known name in /tmp that root writes and runs.
+"$deno" compile --quiet --allow-all --no-check --no-code-cache --v8-flags="$v8_flags" \
+  --include dist/embed --output dist/proxy.new dist/proxy.js
+mv dist/proxy.new dist/proxy
+# deno.lock may have been completed by the bundle.
+build_key > dist/.key
+echo "build: dist/proxy ($(du -h --apparent-size dist/proxy | cut -f1))"

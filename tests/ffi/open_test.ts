@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { copyOf, cString, PointerSlot, textAt } from "../../ffi/memory.ts";
+import { embeddedFile, openLibrary } from "../../ffi/open.ts";
+
+Deno.test("a library that is nowhere is one error that names it, its package and both places", () => {
+  const library = { soname: "libnowhere.so.7", debianPackage: "libnowhere7" };
+  assert.throws(
+    () => openLibrary(library, {}),
+    /^Error: libnowhere\.so\.7: cannot be loaded \(not embedded in this binary; .*libnowhere.*\)\. Install it: apt-get install libnowhere7$/,
+  );
+});
+
+Deno.test("a program that runs from its sources has no embedded files", () => {
+  assert.equal(embeddedFile("libnl-3.so.200"), undefined);
+});
+
+// Libraries stay open for the life of the process.
+Deno.test("a library opens by its system name", { sanitizeResources: false }, () => {
+  const symbols = openLibrary(
+    { soname: "libc.so.6", debianPackage: "libc6" },
+    { getpid: { parameters: [], result: "i32" } } as const,
+  );
+  assert.equal(symbols.getpid(), Deno.pid);
+});
+
+Deno.test("text and bytes cross into C memory and back", () => {
+  const text = cString("né");
+  assert.deepEqual(text, new Uint8Array([0x6e, 0xc3, 0xa9, 0]));
+  const pointer = Deno.UnsafePointer.of(text);
+  assert.ok(pointer);
+  assert.equal(textAt(pointer), "né");
+  assert.equal(textAt(null), "");
+
+  const copy = copyOf(pointer, 3);
+  text[0] = 0x78;
+  assert.deepEqual(copy, new Uint8Array([0x6e, 0xc3, 0xa9]));
+});
+
+Deno.test("a slot holds the pointer that C stored, or NULL", () => {
+  const slot = new PointerSlot();
+  assert.equal(slot.pointer, null);
+  slot.argument[0] = 4096n;
+  assert.equal(Deno.UnsafePointer.value(slot.pointer), 4096n);
+});

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { KernelError } from "../../../ffi/errors.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
+import { attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
+import { collectBatchErrors, dump, request } from "../../../ffi/netlink/request.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import * as nft from "./nft_messages.ts";
+
+/** Run by netlink_socket_test.ts in a network namespace of its own. */
+
+// Libraries stay open for the life of the process.
+const keepsLibraries = { sanitizeResources: false };
+const elements = 100_000;
+
+Deno.test("a request is answered and acknowledged", keepsLibraries, async () => {
+  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  assert.notEqual(socket.portId, 0);
+  const writer = new MessageWriter();
+  nft.getGeneration(writer, 1);
+  const answers = await request(socket, writer, "get the generation");
+  assert.deepEqual(answers.map(({ type, pid }) => ({ type, pid })), [{
+    type: nft.NFT_MSG_NEWGEN,
+    pid: socket.portId,
+  }]);
+});
+
+Deno.test("each refused message of a batch is told by its sequence number", keepsLibraries, () => {
+  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  const writer = new MessageWriter();
+  nft.batch(writer, () => {
+    nft.addTable(writer, 1);
+    nft.addChain(writer, 2, "missing");
+    nft.addChain(writer, 3, "t");
+    nft.addChain(writer, 4, "missing too");
+  });
+  socket.send(writer.bytes());
+  assert.deepEqual(collectBatchErrors(socket).map(({ seq, errno }) => ({ seq, errno })), [
+    { seq: 2, errno: 2 },
+    { seq: 4, errno: 2 },
+  ]);
+});
+
+Deno.test(
+  "a batch of megabytes goes out in one piece while timers run, and a dump reads it back",
+  keepsLibraries,
+  async () => {
+    using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+    const writer = new MessageWriter();
+    nft.batch(writer, () => {
+      nft.addTable(writer, 1);
+      nft.addSet(writer, 2);
+      nft.addElements(writer, 3, elements);
+    });
+    assert.ok(writer.length > 1_500_000);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    await socket.sendLarge(writer.bytes());
+    clearInterval(timer);
+    assert.ok(ticks > 0, "the main thread was blocked");
+    assert.deepEqual(collectBatchErrors(socket), []);
+
+    writer.reset();
+    nft.dumpElements(writer, 9);
+    const answers = await dump(socket, writer, "list elements");
+    const read = new Set(answers.flatMap(keysOf));
+    assert.equal(read.size, elements);
+    assert.ok(Array.from({ length: elements }, (_, key) => key).every((key) => read.has(key)));
+  },
+);
+
+Deno.test(
+  "a listener hears of others' changes and can tell its own by the port",
+  keepsLibraries,
+  async () => {
+    using listener = NetlinkSocket.open(NETLINK_NETFILTER);
+    using other = NetlinkSocket.open(NETLINK_NETFILTER);
+    listener.joinGroup(nft.NFNLGRP_NFTABLES);
+    assert.equal(await listener.readable(0), false);
+
+    const writer = new MessageWriter();
+    nft.batch(writer, () => nft.addChain(writer, 1, "t"));
+    for (const sender of [other, listener]) {
+      sender.send(writer.bytes());
+      assert.ok(await listener.readable(1000));
+      const heard: NetlinkMessage[] = [];
+      for (let datagram = listener.receive(); datagram !== undefined; datagram = listener.receive()) {
+        heard.push(...messages(datagram));
+      }
+      assert.ok(heard.some(({ type }) => type === nft.NFT_MSG_NEWGEN));
+      assert.deepEqual(new Set(heard.map(({ pid }) => pid)), new Set([sender.portId]));
+    }
+
+    listener.leaveGroup(nft.NFNLGRP_NFTABLES);
+    other.send(writer.bytes());
+    assert.equal(await listener.readable(20), false);
+  },
+);
+
+Deno.test(
+  "a listener that reads too slowly is told so, and hears again afterwards",
+  keepsLibraries,
+  async () => {
+    using listener = NetlinkSocket.open(NETLINK_NETFILTER, { receiveBuffer: 2048 });
+    using other = NetlinkSocket.open(NETLINK_NETFILTER);
+    listener.joinGroup(nft.NFNLGRP_NFTABLES);
+    const writer = new MessageWriter();
+    nft.batch(writer, () => nft.addChain(writer, 1, "t"));
+    for (let round = 0; round < 100; round++) other.send(writer.bytes());
+    assert.ok(await listener.readable(1000));
+    assert.throws(() => drain(listener), (error) => {
+      assert.ok(error instanceof KernelError);
+      assert.equal(error.errnoName, "ENOBUFS");
+      return true;
+    });
+    drain(listener);
+    other.send(writer.bytes());
+    assert.ok(await listener.readable(1000));
+  },
+);
+
+Deno.test("a closed socket ends its waits and refuses work", keepsLibraries, async () => {
+  const socket = NetlinkSocket.open(NETLINK_ROUTE);
+  const waits = [socket.readable(-1), socket.readable(-1)];
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  socket[Symbol.dispose]();
+  socket[Symbol.dispose]();
+  assert.deepEqual(await Promise.all(waits), [false, false]);
+  assert.equal(await socket.readable(-1), false);
+  assert.throws(() => socket.receive(), /receive from NETLINK_ROUTE: EBADF .*was closed/);
+  assert.throws(() => socket.send(new Uint8Array(16)), /EBADF/);
+});
+
+Deno.test("a protocol that this kernel does not have is an error that names it", keepsLibraries, () => {
+  assert.throws(
+    () => NetlinkSocket.open(31),
+    /^KernelError: open a netlink protocol 31 socket: EPROTONOSUPPORT/,
+  );
+});
+
+Deno.test("sockets leave no descriptor behind", keepsLibraries, async () => {
+  const open = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const before = open();
+  for (let round = 0; round < 20; round++) {
+    using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+    await socket.readable(0);
+  }
+  assert.equal(open(), before);
+});
+
+function drain(socket: NetlinkSocket): void {
+  while (socket.receive() !== undefined);
+}
+
+function keysOf(answer: NetlinkMessage): number[] {
+  const list = attribute(answer.payload, 3, 4);
+  return [...list?.attributes() ?? []].map((element) => element.attribute(1)?.attribute(1)?.u32be() ?? -1);
+}

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
+import { collectBatchErrors, refusal, request } from "../../../ffi/netlink/request.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import * as nft from "./nft_messages.ts";
+
+/** Run by netlink_socket_test.ts without CAP_NET_ADMIN. */
+
+// Libraries stay open for the life of the process.
+const keepsLibraries = { sanitizeResources: false };
+const lacksPrivilege = /EPERM .*The process lacks CAP_NET_ADMIN in this network namespace/;
+
+Deno.test("a refused request says which privilege is missing", keepsLibraries, async () => {
+  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  const writer = new MessageWriter();
+  nft.getGeneration(writer, 1);
+  await assert.rejects(request(socket, writer, "get the generation"), lacksPrivilege);
+});
+
+Deno.test("a refused batch says which privilege is missing", keepsLibraries, () => {
+  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  const writer = new MessageWriter();
+  nft.batch(writer, () => nft.addTable(writer, 1));
+  socket.send(writer.bytes());
+  const [error] = collectBatchErrors(socket);
+  assert.ok(error);
+  assert.match(refusal("add table", error).message, lacksPrivilege);
+});
+
+Deno.test("a message that the send buffer cannot hold says how large that is", keepsLibraries, () => {
+  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  assert.throws(
+    () => socket.send(new Uint8Array(64 * 1024 * 1024)),
+    /EMSGSIZE .*the socket's send buffer is \d+ bytes.*CAP_NET_ADMIN.*net\.core\.wmem_max/,
+  );
+});

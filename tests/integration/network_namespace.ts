@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+
+/** Generous: a machine that is busy with other tests must not fail these. */
+const commandTimeoutMs = 60_000;
+
+/** A network namespace of our own, so that no test touches the rules of the machine. */
+export class NetworkNamespace implements AsyncDisposable {
+  readonly name = `test-${crypto.randomUUID().slice(0, 8)}`;
+
+  static async make(): Promise<NetworkNamespace> {
+    const namespace = new NetworkNamespace();
+    await run("ip", "netns", "add", namespace.name);
+    return namespace;
+  }
+
+  /** Runs a command in it. Fails the test, with what it said, when it does not end with 0. */
+  async run(...command: readonly string[]): Promise<string> {
+    return await run("ip", "netns", "exec", this.name, ...command);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await run("ip", "netns", "del", this.name);
+  }
+}
+
+/** Runs a command and returns what it wrote to standard output and standard error. */
+export async function run(command: string, ...args: readonly string[]): Promise<string> {
+  const options = { args: [...args], signal: AbortSignal.timeout(commandTimeoutMs) };
+  const { code, stdout, stderr } = await new Deno.Command(command, options).output();
+  const decoder = new TextDecoder();
+  const said = decoder.decode(stdout) + decoder.decode(stderr);
+  assert.equal(code, 0, `${command} ${args.join(" ")}:\n${said}`);
+  return said;
+}
