@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { dirname, join, relative } from "node:path/posix";
+
+/**
+ * Imports point one way: main → core/commands → core, backends → ffi. For each part of the tree, what it may import;
+ * the first part whose prefix fits a file is its own.
+ */
+const parts: readonly { readonly prefix: string; readonly may: readonly string[]; readonly why: string }[] = [
+  { prefix: "main.ts", may: ["core/commands/", "backends/registry.ts"], why: "main only starts a command" },
+  { prefix: "core/model/", may: ["core/model/"], why: "the model is a function of values" },
+  {
+    prefix: "core/commands/",
+    may: ["core/", "backends/*.ts", "ffi/memory.ts"],
+    why: "commands know modes by the Backend interface only, and of the system the memory of this process",
+  },
+  {
+    prefix: "core/node/",
+    may: ["core/node/", "core/model/", "core/observe/", "ffi/"],
+    why: "facts of the node come from the kernel",
+  },
+  {
+    prefix: "core/",
+    may: [
+      "core/model/",
+      "core/config/",
+      "core/kube/",
+      "core/loop/",
+      "core/node/",
+      "core/observe/",
+      "core/*.ts",
+      "backends/backend.ts",
+      "deno.json",
+    ],
+    why: "the core knows modes by the Backend interface only, and commands not at all",
+  },
+  {
+    prefix: "backends/",
+    may: ["backends/", "core/model/", "core/observe/log.ts", "ffi/"],
+    why: "a backend never sees sources, configuration or the loop",
+  },
+  { prefix: "ffi/", may: ["ffi/"], why: "ffi knows nothing of services" },
+];
+
+/** Why a file is longer than one idea usually is. */
+const longFiles: Readonly<Record<string, string>> = {};
+const MOST_LINES = 400;
+
+const root = new URL("../../", import.meta.url).pathname;
+
+function* sources(folder: string): Generator<{ readonly path: string; readonly text: string }> {
+  for (const entry of Deno.readDirSync(join(root, folder))) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory) yield* sources(path);
+    else if (path.endsWith(".ts")) yield { path, text: Deno.readTextFileSync(join(root, path)) };
+  }
+}
+
+const program = [
+  { path: "main.ts", text: Deno.readTextFileSync(join(root, "main.ts")) },
+  ...["core", "backends", "ffi"].flatMap((folder) => [...sources(folder)]),
+];
+
+/** What a file imports: paths from the root for our own files, and names of packages. */
+function importsOf({ path, text }: typeof program[number]): string[] {
+  const specifiers = [
+    ...text.matchAll(
+      /^(?:import|export)\b[^"'();=]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm,
+    ),
+  ];
+  return specifiers.map(([, from, effect, dynamic]) => from ?? effect ?? dynamic ?? "").map((specifier) =>
+    specifier.startsWith(".") ? relative(root, join(root, dirname(path), specifier)) : specifier
+  );
+}
+
+/** "core/" allows what is below, "core/*.ts" only what is directly in it. */
+function allows(pattern: string, path: string): boolean {
+  if (pattern.endsWith("/")) return path.startsWith(pattern);
+  return pattern.endsWith("/*.ts") ? dirname(path) === dirname(pattern) : path === pattern;
+}
+
+const isOurs = (specifier: string) =>
+  /^(main\.ts|deno\.json|(core|backends|ffi|tests|scripts)\/)/.test(specifier);
+
+Deno.test("imports point one way", () => {
+  assert(program.some((file) => importsOf(file).some(isOurs)), "imports are found at all");
+  for (const file of program) {
+    const part = parts.find(({ prefix }) => file.path.startsWith(prefix));
+    assert(part !== undefined, `${file.path} belongs to no part`);
+    for (const specifier of importsOf(file).filter(isOurs)) {
+      const allowed = part.may.some((pattern) => allows(pattern, specifier));
+      assert(allowed, `${file.path} imports ${specifier}: ${part.why}`);
+    }
+  }
+});
+
+Deno.test("a mode imports no other mode", () => {
+  const modeOf = (path: string) => /^backends\/([^/]+)\//.exec(path)?.[1];
+  for (const file of program) {
+    const mode = modeOf(file.path);
+    if (mode === undefined) continue;
+    for (const specifier of importsOf(file)) {
+      assert((modeOf(specifier) ?? mode) === mode, `${file.path} imports ${specifier}`);
+    }
+  }
+});
+
+Deno.test("the model touches neither the system nor a package", () => {
+  for (const file of program.filter(({ path }) => path.startsWith("core/model/"))) {
+    const foreign = importsOf(file).filter((specifier) => !isOurs(specifier));
+    assert.deepEqual(foreign, [], file.path);
+    assert.doesNotMatch(file.text, /\bDeno\./, file.path);
+  }
+});
+
+Deno.test("no file is named for being of use", () => {
+  for (const { path } of [...program, ...sources("tests")]) {
+    assert.doesNotMatch(path, /(^|\/)(utils?|helpers?|common|managers?|misc)[./]/, path);
+  }
+});
+
+Deno.test("a file has one idea: at most 400 lines, or a reason", () => {
+  for (const { path, text } of program) {
+    const lines = text.split("\n").length - 1;
+    if (longFiles[path] === undefined) assert(lines <= MOST_LINES, `${path} has ${lines} lines`);
+    else assert(lines > MOST_LINES, `${path} is short now: take it off the list`);
+  }
+});

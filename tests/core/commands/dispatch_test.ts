@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { type Backend, BackendError, type Requirement } from "../../../backends/backend.ts";
+import { dispatch } from "../../../core/commands/dispatch.ts";
+
+interface Told {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  readonly files: ReadonlyMap<string, string>;
+  readonly cleanups: number;
+}
+
+/** Runs a command line against a backend that does as told. */
+async function tell(
+  args: readonly string[],
+  behaviour: { requirements?: readonly Requirement[]; cleanup?: () => Promise<void>; file?: string } = {},
+): Promise<Told> {
+  let [out, err, cleanups] = ["", "", 0];
+  const files = new Map<string, string>();
+  const unused = () => Promise.reject(new Error("not part of this test"));
+  const backend: Backend = {
+    mode: "nftables",
+    probe: () => Promise.resolve(behaviour.requirements ?? []),
+    cleanup: () => (cleanups++, behaviour.cleanup?.() ?? Promise.resolve()),
+    reconcile: unused,
+    apply: unused,
+    traffic: unused,
+    watch: () => ({ [Symbol.dispose]() {} }),
+    [Symbol.dispose]() {},
+  };
+  const code = await dispatch(args, new Map([["nftables", () => backend]]), {
+    hostname: "node-a",
+    readTextFile: () => Promise.resolve(behaviour.file ?? ""),
+    writeTextFile: (path, text) => {
+      if (path.startsWith("/read-only")) return Promise.reject(new Deno.errors.PermissionDenied("read-only"));
+      files.set(path, text);
+      return Promise.resolve();
+    },
+    print: (text) => out += text,
+    printError: (text) => err += text,
+  });
+  return { code, out, err, files, cleanups };
+}
+
+Deno.test("help shows every flag that is not deprecated, in lines of at most 100 columns", async () => {
+  const { code, out, err } = await tell(["--help"]);
+  assert.deepEqual([code, err], [0, ""]);
+  assert.match(out, /^ {2}--cluster-cidr string$/m);
+  assert.match(out, /^ {2}-v int$/m);
+  assert.match(out, /^ {2}-h, --help$/m);
+  assert.doesNotMatch(out, /--healthz-port/);
+  for (const line of out.split("\n")) assert(line.length <= 100, line);
+  assert.equal((await tell(["help"])).out, out);
+  assert.equal((await tell(["-h", "--proxy-mode=nonsense"])).out, out);
+});
+
+Deno.test("version prints the version", async () => {
+  assert.match((await tell(["--version"])).out, /^proxy \d+\.\d+\.\d+\n$/);
+  assert.equal((await tell(["version"])).out, (await tell(["--version"])).out);
+});
+
+Deno.test("an operator's mistake is one message without a stack, and exit code 1", async () => {
+  const cases: Record<string, string> = {
+    "--cluster-cdir=x":
+      "proxy: unknown flag --cluster-cdir: did you mean --cluster-cidr? (proxy --help lists all)\n",
+    "--oom-score-adj=5000": "proxy: --oom-score-adj 5000: must be within -1000 and 1000\n",
+    "chekc": "proxy: unknown command chekc: did you mean check? (proxy --help lists all)\n",
+    "--write-config-to=/read-only/x": "proxy: --write-config-to /read-only/x: cannot be written: read-only\n",
+  };
+  for (const [arg, message] of Object.entries(cases)) {
+    const { code, out, err } = await tell([arg]);
+    assert.deepEqual([code, out, err], [1, "", message]);
+  }
+  assert.equal((await tell(["check", "this"])).err, "proxy: check takes no arguments, got this\n");
+});
+
+Deno.test("a defect of ours shows its stack", async () => {
+  const { code, err } = await tell(["check"], {
+    get requirements(): readonly Requirement[] {
+      throw new TypeError("odd");
+    },
+  });
+  assert.equal(code, 1);
+  assert.match(err, /^proxy: TypeError: odd\n {4}at /);
+});
+
+Deno.test("write-config-to writes what is in effect, and it reads back", async () => {
+  const { code, files } = await tell(["--write-config-to=/c.yaml", "--cluster-cidr=10.0.0.0/8", "--v=3"]);
+  assert.equal(code, 0);
+  const written = files.get("/c.yaml") ?? "";
+  assert.match(written, /^mode: nftables$/m);
+  assert.match(written, /^clusterCIDR: 10\.0\.0\.0\/8$/m);
+  const again = await tell(["--config=/c.yaml", "--write-config-to=/d.yaml"], { file: written });
+  assert.equal(again.files.get("/d.yaml"), written);
+});
+
+Deno.test("cleanup removes the rules of every mode and ends", async () => {
+  const { code, cleanups, err } = await tell(["--cleanup"]);
+  assert.deepEqual([code, cleanups], [0, 1]);
+  assert.match(err, /^I.*"Removed all rules" mode="nftables"\n$/);
+});
+
+Deno.test("a cleanup that fails is told with its reason and in upstream's words", async () => {
+  const { code, err } = await tell(["--cleanup"], {
+    cleanup: () => Promise.reject(new BackendError("nftables: delete table: EPERM")),
+  });
+  assert.equal(code, 1);
+  assert.match(err, /^E.*"Removing the rules failed" mode="nftables" err="nftables: delete table: EPERM"\n/);
+  assert.match(err, /\nproxy: encountered an error while tearing down rules\n$/);
+});
+
+Deno.test("check lists what the mode needs, and fails when something is missing", async () => {
+  const found = { name: "nf_tables in the kernel", found: true, detail: "a table could be made" };
+  const missing = { name: "CAP_NET_ADMIN", found: false, detail: "give it to the unit" };
+  const good = await tell(["check"], { requirements: [found] });
+  assert.deepEqual([good.code, good.out], [
+    0,
+    "mode nftables\n  found    nf_tables in the kernel  a table could be made\n",
+  ]);
+  const bad = await tell(["check"], { requirements: [found, missing] });
+  assert.equal(bad.code, 1);
+  assert.match(bad.out, /^ {2}MISSING {2}CAP_NET_ADMIN {12}give it to the unit$/m);
+});

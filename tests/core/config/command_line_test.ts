@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { parseCommandLine } from "../../../core/config/command_line.ts";
+import { type Flag, flags } from "../../../core/config/flags.ts";
+import { valueTypes } from "../../../core/config/flag_value.ts";
+import { UserError } from "../../../core/user_error.ts";
+
+function refusal(...args: string[]): string {
+  try {
+    parseCommandLine(args);
+  } catch (error) {
+    assert(error instanceof UserError);
+    return error.message;
+  }
+  throw new assert.AssertionError({ message: `${args.join(" ")} was accepted` });
+}
+
+Deno.test("a value follows its flag with an equals sign or as the next argument", () => {
+  assert.equal(parseCommandLine(["--cluster-cidr=10.0.0.0/8"]).values["cluster-cidr"], "10.0.0.0/8");
+  assert.equal(parseCommandLine(["--cluster-cidr", "10.0.0.0/8"]).values["cluster-cidr"], "10.0.0.0/8");
+  assert.equal(parseCommandLine(["--master=a=b"]).values.master, "a=b");
+});
+
+Deno.test("a switch alone is on, and never takes the next argument", () => {
+  const { values, words } = parseCommandLine(["--masquerade-all", "false"]);
+  assert.equal(values["masquerade-all"], true);
+  assert.deepEqual(words, ["false"]);
+  assert.equal(parseCommandLine(["--masquerade-all=F"]).values["masquerade-all"], false);
+});
+
+Deno.test("-v takes its number in every spelling of pflag", () => {
+  for (const args of [["-v", "4"], ["-v=4"], ["-v4"], ["--v", "4"], ["--v=4"]]) {
+    assert.equal(parseCommandLine(args).values.v, 4, args.join(" "));
+  }
+  assert.equal(parseCommandLine(["-h"]).values.help, true);
+});
+
+Deno.test("underscores in a flag's name are as good as dashes", () => {
+  assert.equal(parseCommandLine(["--proxy_mode=nftables"]).values["proxy-mode"], "nftables");
+});
+
+Deno.test("a list or map given twice adds up, everything else takes the last", () => {
+  const { values } = parseCommandLine([
+    "--nodeport-addresses=10.0.0.0/8,primary",
+    "--nodeport-addresses=localhost",
+    "--feature-gates=A=true",
+    "--feature-gates=B=false,A=false",
+    "--v=1",
+    "--v=3",
+  ]);
+  assert.deepEqual(values["nodeport-addresses"], ["10.0.0.0/8", "primary", "localhost"]);
+  assert.deepEqual(values["feature-gates"], { A: false, B: false });
+  assert.equal(values.v, 3);
+});
+
+Deno.test("two dashes end the flags and empty arguments are skipped", () => {
+  assert.deepEqual(parseCommandLine(["", "--", "--cleanup"]).words, ["--cleanup"]);
+});
+
+Deno.test("what is given is told from what is the default", () => {
+  const { given, values } = parseCommandLine(["--iptables-sync-period=30s"]);
+  assert.deepEqual([...given], ["iptables-sync-period"]);
+  assert.equal(values["iptables-sync-period"], values["ipvs-sync-period"]);
+});
+
+Deno.test("an unknown flag names the nearest known one", () => {
+  assert.equal(
+    refusal("--cluster-cdir=10.0.0.0/8"),
+    "unknown flag --cluster-cdir: did you mean --cluster-cidr? (proxy --help lists all)",
+  );
+  assert.equal(refusal("-config"), "unknown flag -config: did you mean --config? (proxy --help lists all)");
+  assert.equal(
+    refusal("-version"),
+    "unknown flag -version: did you mean --version? (proxy --help lists all)",
+  );
+  assert.equal(
+    refusal("--proxy-port-range=1-2"),
+    "unknown flag --proxy-port-range: (proxy --help lists all)",
+  );
+  assert.match(refusal("--constructor"), /^unknown flag --constructor/);
+});
+
+Deno.test("a value of the wrong type is refused with the flag, the value and what is allowed", () => {
+  const cases: Record<string, string> = {
+    "--iptables-sync-period=5": '--iptables-sync-period "5": must be a duration such as 30s, 1m30s or 100ms',
+    "--masquerade-all=maybe": '--masquerade-all "maybe": must be true or false',
+    "--oom-score-adj=1.5": '--oom-score-adj "1.5": must be a whole number of at most 32 bits',
+    "--conntrack-min=4294967296": '--conntrack-min "4294967296": must be a whole number of at most 32 bits',
+    "--bind-address=nowhere": '--bind-address "nowhere": must be an IP address',
+    "--healthz-bind-address=a:1":
+      '--healthz-bind-address "a:1": must be an IP address with or without a port, as 0.0.0.0:10256 or [::]:10256',
+    "--feature-gates=A": '--feature-gates "A": must be Name=true or Name=false, with commas between',
+    "--kube-api-qps=many": '--kube-api-qps "many": must be a number',
+    "--v=x": '--v "x": must be a whole number of at most 32 bits',
+  };
+  for (const [arg, message] of Object.entries(cases)) assert.equal(refusal(arg), message);
+  assert.equal(refusal("--config"), "--config needs a value");
+});
+
+Deno.test("every flag's default is a value of its type", () => {
+  for (const [name, flag] of Object.entries<Flag>(flags)) {
+    const { type, default: value } = flag;
+    if (typeof value === "object") continue;
+    assert.equal(valueTypes[type].parse(String(value)), value, name);
+  }
+});

@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { type ConfigDocument, defaultDocument } from "../../../core/config/document.ts";
+import { documentFromFile, documentToYaml } from "../../../core/config/from_file.ts";
+import { UserError } from "../../../core/user_error.ts";
+
+const header = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+
+async function read(text: string): Promise<ConfigDocument> {
+  const { document, oddities } = await documentFromFile("/c.yaml", header + text);
+  assert.deepEqual(oddities, []);
+  return document;
+}
+
+async function refusal(text: string): Promise<string> {
+  const error = await documentFromFile("/c.yaml", text).then(() => undefined, (error: unknown) => error);
+  assert(error instanceof UserError, `${text} was accepted`);
+  return error.message;
+}
+
+Deno.test("a file that says nothing means the defaults", async () => {
+  assert.deepEqual(await read(""), defaultDocument());
+});
+
+/** As `kubeadm init` writes it: null, "" and 0s stand for what is left out. */
+const kubeadm = `bindAddress: 0.0.0.0
+bindAddressHardFail: false
+clientConnection:
+  acceptContentTypes: ""
+  burst: 0
+  contentType: ""
+  kubeconfig: /var/lib/kube-proxy/kubeconfig.conf
+  qps: 0
+clusterCIDR: 10.244.0.0/16
+configSyncPeriod: 0s
+conntrack:
+  maxPerCore: null
+  min: null
+  tcpBeLiberal: false
+  tcpCloseWaitTimeout: null
+  tcpEstablishedTimeout: null
+  udpStreamTimeout: 0s
+  udpTimeout: 0s
+detectLocal:
+  bridgeInterface: ""
+  interfaceNamePrefix: ""
+detectLocalMode: ""
+enableProfiling: false
+healthzBindAddress: ""
+hostnameOverride: ""
+iptables:
+  localhostNodePorts: null
+  masqueradeAll: false
+  masqueradeBit: null
+  minSyncPeriod: 0s
+  syncPeriod: 0s
+ipvs:
+  excludeCIDRs: null
+  minSyncPeriod: 0s
+  scheduler: ""
+  strictARP: false
+  syncPeriod: 0s
+  tcpFinTimeout: 0s
+  tcpTimeout: 0s
+  udpTimeout: 0s
+logging:
+  flushFrequency: 0
+  options:
+    json:
+      infoBufferSize: "0"
+    text:
+      infoBufferSize: "0"
+  verbosity: 0
+metricsBindAddress: ""
+mode: ""
+nftables:
+  masqueradeAll: false
+  masqueradeBit: null
+  minSyncPeriod: 0s
+  syncPeriod: 0s
+nodePortAddresses: null
+oomScoreAdj: null
+portRange: ""
+showHiddenMetricsForVersion: ""
+winkernel:
+  enableDSR: false
+  forwardHealthCheckVip: false
+  networkName: ""
+  rootHnsEndpointName: ""
+  sourceVip: ""
+`;
+
+Deno.test("kubeadm's file means the defaults and what it sets", async () => {
+  const expected = defaultDocument();
+  expected.clientConnection.kubeconfig = "/var/lib/kube-proxy/kubeconfig.conf";
+  expected.clusterCIDR = "10.244.0.0/16";
+  assert.deepEqual(await read(kubeadm), expected);
+});
+
+Deno.test("where upstream has a pointer, 0 is a value", async () => {
+  const { conntrack, iptables, oomScoreAdj } = await read(
+    "conntrack: { maxPerCore: 0, tcpCloseWaitTimeout: 0s }\niptables: { masqueradeBit: 0 }\noomScoreAdj: 0\n",
+  );
+  assert.deepEqual(
+    [conntrack.maxPerCore, conntrack.tcpCloseWaitTimeout, iptables.masqueradeBit, oomScoreAdj],
+    [0, "0s", 0, 0],
+  );
+});
+
+Deno.test("an IPv6 bindAddress moves the default addresses to IPv6, and ports are appended", async () => {
+  const moved = await read('bindAddress: "fd00::1"\n');
+  assert.deepEqual([moved.healthzBindAddress, moved.metricsBindAddress], ["[::]:10256", "[::1]:10249"]);
+  const appended = await read('healthzBindAddress: 192.0.2.1\nmetricsBindAddress: "::"\n');
+  assert.deepEqual([appended.healthzBindAddress, appended.metricsBindAddress], [
+    "192.0.2.1:10256",
+    "[::]:10249",
+  ]);
+});
+
+Deno.test("JSON is as good as YAML, and flushFrequency may be nanoseconds", async () => {
+  const { document } = await documentFromFile(
+    "/c.json",
+    '{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "logging": {"flushFrequency": 7000000000}}',
+  );
+  assert.equal(document.logging.flushFrequency, "7s");
+});
+
+Deno.test("unknown fields and fields written twice are told and do no harm", async () => {
+  const { document, oddities } = await documentFromFile(
+    "/c.yaml",
+    header + "mode: iptables\nmode: nftables\nnftables: { masqBit: 3, masqueradeBit: 4 }\ncolour: red\n",
+  );
+  assert.deepEqual(oddities, [
+    "unknown field nftables.masqBit is ignored",
+    "unknown field colour is ignored",
+    "line 4: a field is written twice; the last one counts",
+  ]);
+  assert.equal(document.mode, "nftables");
+  assert.equal(document.nftables.masqueradeBit, 4);
+});
+
+Deno.test("what cannot be read is refused with the file and the place", async () => {
+  assert.equal(
+    await refusal(header + "nftables: { minSyncPeriod: 5 }"),
+    "/c.yaml: nftables.minSyncPeriod 5: must be a duration such as 30s",
+  );
+  assert.equal(
+    await refusal(header + "iptables: { syncPeriod: soon }"),
+    '/c.yaml: iptables.syncPeriod "soon": must be a duration such as 30s, 1m30s or 100ms',
+  );
+  assert.equal(
+    await refusal(header + "bindAddressHardFail: maybe"),
+    '/c.yaml: bindAddressHardFail "maybe": must be true or false',
+  );
+  assert.equal(
+    await refusal(header + "oomScoreAdj: 1.5"),
+    "/c.yaml: oomScoreAdj 1.5: must be a whole number",
+  );
+  assert.equal(
+    await refusal(header + "nodePortAddresses: primary"),
+    '/c.yaml: nodePortAddresses "primary": must be a list',
+  );
+  assert.equal(await refusal(header + "conntrack: 5"), "/c.yaml: conntrack 5: must be a map of settings");
+  assert.match(await refusal(header + "a: [1"), /^\/c\.yaml: .* at line 3/);
+  for (
+    const text of ["", "[]", "kind: KubeProxyConfiguration", "apiVersion: v1\nkind: KubeProxyConfiguration"]
+  ) {
+    assert.equal(
+      await refusal(text),
+      "/c.yaml: is not a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1",
+    );
+  }
+});
+
+Deno.test("what is written reads back the same", async () => {
+  const document = {
+    ...defaultDocument(),
+    featureGates: { Some: true },
+    nodePortAddresses: ["primary", "fd00::/8"],
+  };
+  const { document: again, oddities } = await documentFromFile("/c.yaml", await documentToYaml(document));
+  assert.deepEqual(again, document);
+  assert.deepEqual(oddities, []);
+});

@@ -1,0 +1,271 @@
+import assert from "node:assert/strict";
+import type { ProxyMode } from "../../../backends/backend.ts";
+import { parseCommandLine } from "../../../core/config/command_line.ts";
+import { defaultDocument } from "../../../core/config/document.ts";
+import { type Flag, flags } from "../../../core/config/flags.ts";
+import { documentFromFlags } from "../../../core/config/from_flags.ts";
+import { loadConfig, type LoadedConfig } from "../../../core/config/load.ts";
+import { formatAddress, formatCidr } from "../../../core/model/address.ts";
+import { UserError } from "../../../core/user_error.ts";
+
+function load(
+  args: readonly string[],
+  file = "",
+  modes: readonly ProxyMode[] = ["nftables"],
+): Promise<LoadedConfig> {
+  return loadConfig(parseCommandLine(args), modes, {
+    hostname: "Node-A",
+    readTextFile: () =>
+      file === "" ? Promise.reject(new Deno.errors.NotFound("no such file")) : Promise.resolve(file),
+  });
+}
+
+async function refusal(
+  args: readonly string[],
+  file?: string,
+  modes?: readonly ProxyMode[],
+): Promise<string> {
+  const error = await load(args, file, modes).then(() => undefined, (error: unknown) => error);
+  assert(error instanceof UserError, `${args.join(" ")} was accepted`);
+  return error.message;
+}
+
+const header = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+
+Deno.test("without flags the proxy runs in mode nftables with upstream's defaults", async () => {
+  const { config } = await load([]);
+  assert.equal(config.mode, "nftables");
+  assert.equal(config.nodeName, "node-a");
+  assert.deepEqual(config.source, { kind: "api", kubeconfig: "", master: "", qps: 5, burst: 10 });
+  assert.deepEqual(config.localTraffic, { mode: "ClusterCIDR", cidrs: [] });
+  assert.deepEqual(config.nodePortAddresses, ["primary"]);
+  assert.equal(config.masqueradeBit, 14);
+  assert.equal(config.syncPeriodMs, 30_000);
+  assert.equal(config.minSyncPeriodMs, 0);
+  assert.deepEqual(config.healthz, { hostname: "0.0.0.0", port: 10256 });
+  assert.deepEqual(config.metrics, { hostname: "127.0.0.1", port: 10249 });
+  assert.equal(config.bindAddress, undefined);
+  assert.equal(config.watchServiceCidrs, true);
+  assert.equal(config.file, undefined);
+});
+
+Deno.test("the node's name is the override, trimmed and in lower case", async () => {
+  assert.equal((await load(["--hostname-override= Worker-1 "])).config.nodeName, "worker-1");
+  assert.equal(
+    await refusal(["--hostname-override=  "]),
+    '--hostname-override "  ": must be the name of the Node this runs on, not blank',
+  );
+});
+
+Deno.test("addresses, ranges and words are parsed", async () => {
+  const { config } = await load([
+    "--cluster-cidr=10.0.0.0/8,fd00::/64",
+    "--bind-address=192.0.2.7",
+    "--nodeport-addresses=localhost,192.0.2.0/24",
+    "--healthz-bind-address=::",
+    "--metrics-bind-address=0.0.0.0:9000",
+  ]);
+  assert(config.localTraffic.mode === "ClusterCIDR");
+  assert.deepEqual(config.localTraffic.cidrs.map(formatCidr), ["10.0.0.0/8", "fd00::/64"]);
+  assert.equal(config.bindAddress && formatAddress(config.bindAddress), "192.0.2.7");
+  const [word, range] = config.nodePortAddresses;
+  assert.equal(word, "localhost");
+  assert.equal(typeof range === "object" && formatCidr(range), "192.0.2.0/24");
+  assert.deepEqual(config.healthz, { hostname: "::", port: 10256 });
+  assert.deepEqual(config.metrics, { hostname: "0.0.0.0", port: 9000 });
+});
+
+Deno.test("an empty address or port 0 serves nothing", async () => {
+  const { config } = await load(["--healthz-bind-address=", "--metrics-port=0"]);
+  assert.equal(config.healthz, undefined);
+  assert.equal(config.metrics, undefined);
+});
+
+Deno.test("a mode that this build lacks is refused with those it has", async () => {
+  for (const mode of ["iptables", "ipvs", "ebpf"]) {
+    assert.equal(
+      await refusal([`--proxy-mode=${mode}`]),
+      `--proxy-mode "${mode}": must be nftables or blank (nftables) in this version`,
+    );
+  }
+  assert.equal(
+    await refusal(["--proxy-mode=userspace"], "", ["nftables", "iptables"]),
+    '--proxy-mode "userspace": must be nftables, iptables or blank (nftables)',
+  );
+  assert.equal((await load(["--proxy-mode="])).config.mode, "nftables");
+  assert.match(
+    await refusal(["--proxy-mode=ipvs", "--feature-gates=KubeProxyIPVS=false"], "", ["ipvs"]),
+    /feature gate KubeProxyIPVS is off/,
+  );
+});
+
+Deno.test("what validation refuses names flag, value and what is allowed", async () => {
+  const cases: Record<string, string> = {
+    "--cluster-cidr=": '--cluster-cidr "": must be an address range; leave the flag out when there is none',
+    "--cluster-cidr=10.0.0.0":
+      '--cluster-cidr "10.0.0.0": must be an address range such as 10.100.0.0/16 or fde4:8dba:82e1::/48',
+    "--cluster-cidr=10.0.0.0/8,11.0.0.0/8":
+      '--cluster-cidr "10.0.0.0/8,11.0.0.0/8": must be one address range, or one of each family',
+    "--iptables-masquerade-bit=32": "--iptables-masquerade-bit 32: must be within 0 and 31",
+    "--iptables-sync-period=0s": '--iptables-sync-period "0s": must be more than 0',
+    "--iptables-min-sync-period=-1s": '--iptables-min-sync-period "-1s": must be 0 or more',
+    "--iptables-min-sync-period=1m":
+      '--iptables-min-sync-period "1m0s": must be at most the sync period of 30s',
+    "--config-sync-period=0s": '--config-sync-period "0s": must be more than 0',
+    "--oom-score-adj=1001": "--oom-score-adj 1001: must be within -1000 and 1000",
+    "--conntrack-min=-1": "--conntrack-min -1: must be 0 or more",
+    "--conntrack-udp-timeout=-1s": '--conntrack-udp-timeout "-1s": must be 0 or more',
+    "--kube-api-burst=-1": "--kube-api-burst -1: must be 0 or more",
+    "--healthz-bind-address=0.0.0.0:0":
+      '--healthz-bind-address "0.0.0.0:0": must be an IP address and a port of 1-65535, as 0.0.0.0:10256 or [::]:10256',
+    "--nodeport-addresses=primary,primary": '--nodeport-addresses "primary": must be written once',
+    "--nodeport-addresses=eth0":
+      '--nodeport-addresses "eth0": must be an address range such as 10.0.0.0/8, or one of the words primary, localhost, all',
+    "--detect-local-mode=Cidr":
+      '--detect-local-mode "Cidr": must be one of ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix',
+    "--detect-local-mode=BridgeInterface":
+      '--pod-bridge-interface "": must be the name of the pods\' bridge in detect-local mode BridgeInterface',
+    "--detect-local-mode=InterfaceNamePrefix":
+      '--pod-interface-name-prefix "": must be a prefix in detect-local mode InterfaceNamePrefix',
+    "--show-hidden-metrics-for-version=1.20":
+      '--show-hidden-metrics-for-version "1.20": must be the previous minor version, 1.36',
+    "--logging-format=xml": '--logging-format "xml": must be one of text, json',
+    "--v=-1": "-v -1: must be 0 or more",
+    "--vmodule=a=x": '--vmodule "a=NaN": must be pattern=N',
+  };
+  for (const [arg, message] of Object.entries(cases)) assert.equal(await refusal([arg]), message);
+});
+
+Deno.test("all mistakes are shown at once", async () => {
+  assert.equal(
+    await refusal(["--oom-score-adj=5000", "--iptables-masquerade-bit=99"]),
+    "2 settings are wrong:\n" +
+      "  --iptables-masquerade-bit 99: must be within 0 and 31\n" +
+      "  --oom-score-adj 5000: must be within -1000 and 1000",
+  );
+});
+
+Deno.test("manifests and an API server exclude each other", async () => {
+  assert.deepEqual((await load(["--manifests=/m"])).config.source, { kind: "manifests", directory: "/m" });
+  assert.match(await refusal(["--manifests=/m", "--kubeconfig=/k"]), /^--kubeconfig "\/k": must be left out/);
+  assert.match(
+    await refusal(["--config=/c", "--manifests=/m", "--master=x"], header),
+    /^--master "x": must be left out/,
+  );
+  assert.match(await refusal(["--manifests=/m", "--master=x"]), /^--master "x": must be left out/);
+});
+
+Deno.test("tuning of other modes is not checked and has no effect", async () => {
+  const { config } = await load(["--ipvs-min-sync-period=5m", "--ipvs-exclude-cidrs=nonsense"]);
+  assert.equal(config.minSyncPeriodMs, 0);
+  assert.match(
+    await refusal(["--proxy-mode=ipvs", "--ipvs-exclude-cidrs=nonsense"], "", ["ipvs"]),
+    /nonsense/,
+  );
+});
+
+Deno.test("the periods of the iptables flags hold in mode nftables, those of ipvs in mode ipvs", async () => {
+  const args = ["--iptables-min-sync-period=2s", "--ipvs-min-sync-period=3s", "--iptables-masquerade-bit=15"];
+  const nftables = (await load([...args, "--proxy-mode=nftables"])).config;
+  assert.equal(nftables.minSyncPeriodMs, 2000);
+  assert.equal(nftables.masqueradeBit, 15);
+  assert.equal((await load([...args, "--proxy-mode=ipvs"], "", ["ipvs"])).config.minSyncPeriodMs, 3000);
+});
+
+Deno.test("every flag that stands for a field of the document sets that field and no other", () => {
+  const samples: Record<string, string> = {
+    bool: "", // the opposite of the default
+    int: "7",
+    number: "7",
+    duration: "7s",
+    string: "seven",
+    ip: "192.0.2.7",
+    "ip:port": "192.0.2.7:7",
+    list: "seven",
+    switches: "Seven=true",
+  };
+  const before = flatten(defaultDocument());
+  for (const [name, { type, fields, default: value }] of Object.entries<Flag>(flags)) {
+    if (fields === undefined) continue;
+    const sample = type === "bool" ? String(value === false) : samples[type];
+    const after = flatten(documentFromFlags(parseCommandLine([`--${name}=${sample}`])));
+    const changed = [...after.keys()].filter((field) => after.get(field) !== before.get(field));
+    assert.deepEqual(changed.sort(), [...fields].sort(), name);
+  }
+});
+
+/** Every leaf's path and value; lists and feature gates are leaves. */
+function flatten(value: unknown, path = ""): Map<string, string> {
+  const isSection = typeof value === "object" && value !== null && !Array.isArray(value) &&
+    path !== "featureGates";
+  if (!isSection) return new Map([[path, JSON.stringify(value)]]);
+  return new Map(
+    Object.entries(value).flatMap((
+      [name, inner],
+    ) => [...flatten(inner, path === "" ? name : `${path}.${name}`)]),
+  );
+}
+
+Deno.test("what is accepted without effect is told", async () => {
+  const { warnings } = await load([
+    "--cluster-cidr=10.0.0.0/8",
+    "--profiling",
+    "--conntrack-min=7",
+    "--oom-score-adj=0",
+    "--vmodule=proxier=4",
+    "--healthz-port=10256",
+    "--feature-gates=KubeProxyNFTablesLocalhostNodePorts=true,SomethingElse=true",
+    "--nodeport-addresses=localhost",
+  ]);
+  assert.deepEqual(warnings, [
+    "--healthz-port is deprecated: use --healthz-bind-address",
+    "feature gate KubeProxyNFTablesLocalhostNodePorts is not implemented: node ports do not answer on loopback addresses",
+    "feature gate SomethingElse has no effect in this proxy",
+    "conntrack settings are not applied by this version: set the sysctls net.netfilter.nf_conntrack_*",
+    "oomScoreAdj is not applied by this version: set it in the unit or the container",
+    "profiling has no effect: there is no /debug/pprof",
+    "vmodule has no effect: one verbosity serves all files",
+    "node ports do not answer on loopback addresses in mode nftables",
+  ]);
+  assert.deepEqual((await load(["--cluster-cidr=10.0.0.0/8"])).warnings, []);
+});
+
+Deno.test("with a file the flags are ignored and said to be, but for the node's name, the server and logging", async () => {
+  const file = header + "hostnameOverride: of-file\nlogging: { verbosity: 1 }\nclusterCIDR: 10.0.0.0/8\n";
+  const { config, warnings } = await load(
+    ["--config=/c.yaml", "--masquerade-all", "--hostname-override=of-flag", "-v=5", "--master=https://h"],
+    file,
+  );
+  assert.equal(config.masqueradeAll, false);
+  assert.equal(config.nodeName, "of-flag");
+  assert.equal(config.logging.verbosity, 5);
+  assert.equal(config.source.kind === "api" && config.source.master, "https://h");
+  assert.deepEqual(config.file, { path: "/c.yaml", text: file });
+  assert.deepEqual(warnings, ["--masquerade-all has no effect: the file /c.yaml decides"]);
+});
+
+Deno.test("a mistake in a file is named by file and field", async () => {
+  assert.equal(
+    await refusal(["--config=/c.yaml"], header + "oomScoreAdj: 5000"),
+    "/c.yaml: oomScoreAdj 5000: must be within -1000 and 1000",
+  );
+  assert.match(
+    await refusal(["--config=/none.yaml"]),
+    /^--config \/none\.yaml: cannot be read: no such file$/,
+  );
+});
+
+Deno.test("a file that leaves the mode open keeps the meaning of its iptables section", async () => {
+  const file = header + "iptables: { masqueradeAll: true, masqueradeBit: 3, minSyncPeriod: 2s }\n";
+  const { config } = await load(["--config=/c.yaml"], file);
+  assert.equal(config.mode, "nftables");
+  assert.equal(config.masqueradeAll, true);
+  assert.equal(config.masqueradeBit, 3);
+  assert.equal(config.minSyncPeriodMs, 2000);
+  assert.deepEqual(config.document.nftables, {
+    masqueradeAll: true,
+    masqueradeBit: 3,
+    minSyncPeriod: "2s",
+    syncPeriod: "30s",
+  });
+});

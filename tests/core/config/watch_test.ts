@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { watchConfigFile } from "../../../core/config/watch.ts";
+
+/** Gives `act` a file that holds "a" and is watched; true when the watch ended because of it. */
+async function endsAfter(act: (path: string, directory: string) => Promise<void>): Promise<boolean> {
+  const directory = await Deno.makeTempDir();
+  const stop = new AbortController();
+  try {
+    const path = `${directory}/config.yaml`;
+    await Deno.writeTextFile(path, "a");
+    const ended = watchConfigFile({ path, text: "a" }, stop.signal).then(() => false, (error: Error) => {
+      assert.equal(error.message, "content of the proxy server's configuration file was updated");
+      return true;
+    });
+    // The first comparison is a file's reading away; what happens before it counts as well.
+    await act(path, directory);
+    const patience = setTimeout(() => stop.abort(), 300);
+    return await ended.finally(() => clearTimeout(patience));
+  } finally {
+    stop.abort();
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+Deno.test("a configuration file with another content ends the watch", async () => {
+  assert.equal(await endsAfter((path) => Deno.writeTextFile(path, "b")), true);
+});
+
+Deno.test("a configuration file replaced by renaming ends the watch", async () => {
+  assert.equal(
+    await endsAfter(async (path, directory) => {
+      await Deno.writeTextFile(`${directory}/new`, "b");
+      await Deno.rename(`${directory}/new`, path);
+    }),
+    true,
+  );
+});
+
+Deno.test("a mounted ConfigMap whose data link is swapped ends the watch", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    for (const [version, text] of [["v1", "a"], ["v2", "b"]]) {
+      await Deno.mkdir(`${directory}/${version}`);
+      await Deno.writeTextFile(`${directory}/${version}/config.yaml`, String(text));
+    }
+    await Deno.symlink("v1", `${directory}/..data`);
+    await Deno.symlink("..data/config.yaml", `${directory}/config.yaml`);
+    const ended = watchConfigFile(
+      { path: `${directory}/config.yaml`, text: "a" },
+      AbortSignal.timeout(1000),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await Deno.symlink("v2", `${directory}/..data_tmp`);
+    await Deno.rename(`${directory}/..data_tmp`, `${directory}/..data`);
+    await assert.rejects(ended, /was updated/);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("a touched, an unrelated and a removed file leave the watch alone", async () => {
+  assert.equal(
+    await endsAfter(async (path, directory) => {
+      await Deno.writeTextFile(path, "a");
+      await Deno.writeTextFile(`${directory}/other`, "b");
+      await Deno.remove(path);
+    }),
+    false,
+  );
+});

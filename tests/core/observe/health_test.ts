@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { ProxyHealth } from "../../../core/observe/health.ts";
+
+const start = Date.UTC(2025, 10, 20, 12, 0, 0);
+
+/** A health whose clock stands still until it is moved. */
+function stopped(eligible = true) {
+  const clock = { now: start };
+  const health = new ProxyHealth({
+    families: ["IPv4", "IPv6"],
+    timeoutMs: 60_000,
+    eligible,
+    now: () => clock.now,
+  });
+  return { clock, health };
+}
+
+const at = (seconds: number) => new Date(start + seconds * 1000).toISOString();
+
+Deno.test("a proxy that has not begun to sync is alive", () => {
+  const { health, clock } = stopped();
+  health.queuedUpdate("IPv4");
+  clock.now += 600_000;
+  assert.equal(health.livez().ok, true);
+  assert.deepEqual(health.livez().body.status, {});
+});
+
+Deno.test("a change may wait for twice the sync period, and no longer", () => {
+  const { health, clock } = stopped();
+  health.updated("IPv4");
+  health.updated("IPv6");
+  health.queuedUpdate("IPv4");
+  clock.now += 59_999;
+  assert.equal(health.healthz().ok, true);
+  clock.now += 1;
+  assert.equal(health.healthz().ok, false);
+  assert.equal(health.livez().ok, false);
+  assert.deepEqual(health.livez().body.status, {
+    IPv4: { lastUpdated: at(0), healthy: false },
+    IPv6: { lastUpdated: at(0), healthy: true },
+  });
+});
+
+Deno.test("the oldest waiting change counts, and being in force clears it", () => {
+  const { health, clock } = stopped();
+  health.updated("IPv4");
+  health.queuedUpdate("IPv4");
+  clock.now += 50_000;
+  health.queuedUpdate("IPv4");
+  clock.now += 10_000;
+  assert.equal(health.healthy, false);
+  health.updated("IPv4");
+  assert.equal(health.healthy, true);
+  clock.now += 600_000;
+  assert.equal(health.healthy, true, "nothing waits");
+});
+
+Deno.test("lastUpdated is now while the answer is good, else when a family was last updated", () => {
+  const { health, clock } = stopped();
+  health.updated("IPv4");
+  clock.now += 5_000;
+  health.updated("IPv6");
+  health.queuedUpdate("IPv4");
+  clock.now += 20_000;
+  assert.equal(health.livez().body.lastUpdated, at(25));
+  clock.now += 100_000;
+  assert.equal(health.livez().body.lastUpdated, at(5));
+  assert.equal(health.livez().body.currentTime, at(125));
+});
+
+Deno.test("a node that is being removed is not healthy to load balancers, but alive", () => {
+  const { health } = stopped();
+  health.updated("IPv4");
+  health.setEligible(false);
+  const { ok, body } = health.healthz();
+  assert.equal(ok, false);
+  assert.equal(body.nodeEligible, false);
+  assert.equal(body.healthy, true, "as upstream: what is not well is the node, not the proxy");
+  assert.equal(health.livez().ok, true);
+  assert.equal(health.livez().body.nodeEligible, undefined);
+});
+
+Deno.test("a node not yet known takes no traffic where one is to come", () => {
+  const { health } = stopped(false);
+  assert.equal(health.healthz().ok, false);
+  assert.equal(health.healthz().body.lastUpdated, "0001-01-01T00:00:00Z");
+  health.setEligible(true);
+  assert.equal(health.healthz().ok, true);
+});
+
+Deno.test("a lost source is told, with the time since, and is no reason to be unhealthy", () => {
+  const { health, clock } = stopped();
+  health.updated("IPv4");
+  assert.deepEqual(health.healthz().body.source, { connected: true });
+  health.setConnected(false);
+  clock.now += 3_600_000;
+  health.setConnected(false);
+  assert.deepEqual(health.healthz().body.source, { connected: false, lostAt: at(0) });
+  assert.equal(health.healthz().ok, true);
+  health.setConnected(true);
+  assert.deepEqual(health.healthz().body.source, { connected: true });
+});
+
+Deno.test("the keys are in upstream's order", () => {
+  const { health } = stopped();
+  health.updated("IPv4");
+  assert.deepEqual(
+    Object.keys(health.healthz().body),
+    ["lastUpdated", "currentTime", "nodeEligible", "healthy", "status", "source"],
+  );
+});

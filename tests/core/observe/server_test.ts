@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { defaultDocument } from "../../../core/config/document.ts";
+import { type ListenAddress, withPort } from "../../../core/config/listen_address.ts";
+import { ProxyHealth } from "../../../core/observe/health.ts";
+import { type Log, silentLog } from "../../../core/observe/log.ts";
+import { Metrics } from "../../../core/observe/metrics.ts";
+import { healthRoutes, metricsRoutes } from "../../../core/observe/routes.ts";
+import { type Route, serve } from "../../../core/observe/server.ts";
+import { UserError } from "../../../core/user_error.ts";
+
+/** Serves the routes on a free port while `use` runs. */
+async function serving(
+  routes: Readonly<Record<string, Route>>,
+  use: (url: string) => Promise<void>,
+  hostname = "127.0.0.1",
+  log = silentLog,
+): Promise<void> {
+  const stop = new AbortController();
+  let done = Promise.resolve();
+  const address = await new Promise<ListenAddress>((onListen) => {
+    done = serve(
+      { name: "test", address: { hostname, port: 0 }, routes, hardFail: true, log, onListen },
+      stop.signal,
+    );
+  });
+  try {
+    await use(`http://${withPort(address.hostname, address.port)}`);
+  } finally {
+    stop.abort();
+    await done;
+  }
+}
+
+async function answer(url: string, method = "GET") {
+  const response = await fetch(url, { method });
+  return {
+    status: response.status,
+    type: response.headers.get("content-type"),
+    response,
+    body: await response.text(),
+  };
+}
+
+Deno.test("healthz and livez answer 200 or 503 with upstream's headers, and are counted", async () => {
+  const metrics = new Metrics();
+  const health = new ProxyHealth({ families: ["IPv4"], timeoutMs: 1000, eligible: false });
+  health.updated("IPv4");
+  await serving(healthRoutes(health, metrics), async (url) => {
+    const healthz = await answer(`${url}/healthz`);
+    assert.equal(healthz.status, 503);
+    assert.equal(healthz.type, "application/json");
+    assert.equal(healthz.response.headers.get("x-content-type-options"), "nosniff");
+    assert.equal(JSON.parse(healthz.body).nodeEligible, false);
+    assert.equal((await answer(`${url}/livez?verbose`)).status, 200);
+    health.setEligible(true);
+    assert.equal((await answer(`${url}/healthz`, "POST")).status, 200);
+    assert.equal((await answer(`${url}/metrics`)).status, 404);
+  });
+  assert.match(
+    metrics.text(),
+    /proxy_healthz_total\{code="503"\} 1\nkubeproxy_proxy_healthz_total\{code="200"\} 1\n/,
+  );
+  assert.match(metrics.text(), /proxy_livez_total\{code="200"\} 1\n/);
+});
+
+Deno.test("the metrics address serves metrics, the mode, the configuration and ok", async () => {
+  const document = { ...defaultDocument(), mode: "nftables" };
+  await serving(metricsRoutes(new Metrics(), document), async (url) => {
+    const metrics = await answer(`${url}/metrics`);
+    assert.equal(metrics.type, "text/plain; version=0.0.4; charset=utf-8");
+    assert.match(metrics.body, /^process_resident_memory_bytes \d+$/m);
+    const mode = await answer(`${url}/proxyMode`);
+    assert.deepEqual([mode.body, mode.type], ["nftables", "text/plain; charset=utf-8"]);
+    assert.equal((await answer(`${url}/healthz`)).body, "ok");
+    assert.deepEqual(JSON.parse((await answer(`${url}/configz`)).body), {
+      "kubeproxy.config.k8s.io": document,
+    });
+    assert.equal((await answer(`${url}/constructor`)).status, 404);
+  });
+});
+
+Deno.test("an IPv6 address can be served on, and :: serves IPv4 as well", async () => {
+  const routes = { "/": () => new Response("here") };
+  await serving(routes, async (url) => assert.equal((await answer(`${url}/`)).body, "here"), "::1");
+  await serving(routes, async (url) => {
+    assert.equal((await answer(`http://127.0.0.1:${new URL(url).port}/`)).body, "here");
+  }, "::");
+});
+
+Deno.test("a route that fails is answered with 500 and logged", async () => {
+  const errors: string[] = [];
+  const log: Log = { ...silentLog, error: (message) => errors.push(message) };
+  const broken = {
+    "/": () => {
+      throw new Error("broken");
+    },
+  };
+  await serving(broken, async (url) => assert.equal((await answer(`${url}/`)).status, 500), "127.0.0.1", log);
+  assert.deepEqual(errors, ["A request to the test server failed"]);
+});
+
+Deno.test("an address in use is tried again until it is free", async () => {
+  const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const stop = new AbortController();
+  const errors: string[] = [];
+  const log: Log = {
+    ...silentLog,
+    error: (message) => {
+      errors.push(message);
+      if (errors.length === 2) taken.close();
+    },
+  };
+  await new Promise<void>((resolve, reject) => {
+    serve({
+      name: "metrics",
+      address: { hostname: "127.0.0.1", port },
+      routes: {},
+      hardFail: false,
+      log,
+      retryMs: 5,
+      onListen: () => stop.abort(),
+    }, stop.signal).then(resolve, reject);
+  });
+  const message = `metrics server cannot listen on 127.0.0.1:${port}: another process does`;
+  assert.deepEqual(errors, [message, message]);
+});
+
+Deno.test("an address in use ends the proxy where the operator wants that", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const options = { name: "healthz", address: taken.addr, routes: {}, hardFail: true, log: silentLog };
+  await assert.rejects(
+    serve(options, new AbortController().signal),
+    (error: unknown) => error instanceof UserError && /healthz server cannot listen/.test(error.message),
+  );
+});
+
+Deno.test("waiting for an address ends at once when the proxy is told to", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const stop = new AbortController();
+  const log: Log = { ...silentLog, error: () => stop.abort() };
+  await serve(
+    { name: "x", address: taken.addr, routes: {}, hardFail: false, log, retryMs: 60_000 },
+    stop.signal,
+  );
+});
