@@ -23,6 +23,9 @@ import { VERSION } from "../version.ts";
 import { observe } from "./observer.ts";
 import { openSource } from "./open_source.ts";
 
+/** After the first programming the connections it came over still hold buffers for about this long. */
+const QUIET_MS = 2000;
+
 /**
  * Follows the cluster until the process is told to stop; the rules stay in force.
  * @throws UserError when the node lacks something the mode needs, or the configuration file changed.
@@ -51,7 +54,7 @@ async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: A
   const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
   const source = openSource(config, log);
   const planning = new Planning(config.nodeName, log);
-  const observer = observe({ families, metrics, health, bulkDone: trimHeap });
+  const observer = observe({ families, metrics, health, bulkDone: () => setTimeout(trimHeap, QUIET_MS) });
   const loop = new SyncLoop({ ...config, backend, planning, observer, log });
   const intake = new Intake({
     planning,

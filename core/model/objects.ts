@@ -6,6 +6,7 @@ export type Family = "IPv4" | "IPv6";
 export const families: readonly Family[] = ["IPv4", "IPv6"];
 
 export type Protocol = "TCP" | "UDP" | "SCTP";
+export const protocols: readonly Protocol[] = ["TCP", "UDP", "SCTP"];
 export type TrafficPolicy = "Cluster" | "Local";
 
 export interface ServicePort {
@@ -48,6 +49,12 @@ export interface SlicePort {
 
 export interface SliceEndpoint {
   readonly address: Address;
+  /** One object for all endpoints of which it is true, as far as possible: there may be 100,000. */
+  readonly traits: EndpointTraits;
+}
+
+/** What a slice says of an endpoint besides its address. */
+export interface EndpointTraits {
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;

@@ -15,7 +15,7 @@ export interface ServicePortPlan {
   readonly frontends: readonly Frontend[];
   /** Route of the ClusterIP frontend (internalTrafficPolicy). */
   readonly internal: Route;
-  /** Route of the ExternalIP, LoadBalancerIP and NodePort frontends (externalTrafficPolicy). */
+  /** Route of the ExternalIP, LoadBalancerIP and NodePort frontends (externalTrafficPolicy); reject without any. */
   readonly external: Route;
   /** Sorted by address bytes, then port; without duplicates. */
   readonly clusterEndpoints: readonly Endpoint[];

@@ -1,0 +1,145 @@
+import {
+  type Address,
+  type Cidr,
+  cidrOf,
+  compareAddresses,
+  contains,
+  familyOf,
+  hostCidr,
+  isLoopback,
+  loopback,
+  normaliseCidrs,
+  sameCidr,
+} from "./address.ts";
+import type { NodeAddresses } from "./node_addresses.ts";
+import type { Family, Node } from "./objects.ts";
+import type { LocalTraffic, NodeSettings } from "./plan.ts";
+import { sameList } from "./same_list.ts";
+
+/** Of the configuration, what the settings of a node depend on. */
+export interface NodeConfiguration {
+  /** How traffic of this node's pods is recognised, and what each way needs to know: docs/behaviour.md §4.2. */
+  readonly detectLocal:
+    | { readonly mode: "ClusterCIDR"; readonly clusterCidrs: readonly Cidr[] }
+    | { readonly mode: "NodeCIDR" }
+    | { readonly mode: "BridgeInterface"; readonly bridgeInterface: string }
+    | { readonly mode: "InterfaceNamePrefix"; readonly interfaceNamePrefix: string };
+  readonly masqueradeAll: boolean;
+  /** 0-31. */
+  readonly masqueradeBit: number;
+  /** Where node ports answer: docs/behaviour.md §4.4. Empty when not configured. */
+  readonly nodePortAddresses: readonly NodePortRange[];
+  /** What empty `nodePortAddresses` mean: `primary` in nftables mode, `all` in the others. */
+  readonly defaultNodePortAddresses: "primary" | "all";
+}
+
+export type NodePortRange = Cidr | "primary" | "localhost" | "all";
+
+/** What is known of the node and the cluster. */
+export interface NodeFacts {
+  readonly node: Node | undefined;
+  readonly nodeAddresses: NodeAddresses;
+  /** Of all interfaces of the node, both families. */
+  readonly interfaceAddresses: readonly Address[];
+  readonly serviceCidrs: readonly Cidr[];
+}
+
+export function deriveNodeSettings(
+  family: Family,
+  configuration: NodeConfiguration,
+  facts: NodeFacts,
+): NodeSettings {
+  return {
+    family,
+    localTraffic: localTraffic(family, configuration.detectLocal, facts.node),
+    masqueradeAll: configuration.masqueradeAll,
+    // Not shifted: bit 31 would make it negative.
+    masqueradeMark: 2 ** configuration.masqueradeBit,
+    nodePorts: nodePortAddresses(family, configuration, facts),
+    serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
+  };
+}
+
+/** Whether a backend that has one in force needs to do nothing for the other. */
+export function sameSettings(a: NodeSettings, b: NodeSettings): boolean {
+  return a.family === b.family &&
+    a.masqueradeAll === b.masqueradeAll &&
+    a.masqueradeMark === b.masqueradeMark &&
+    sameLocalTraffic(a.localTraffic, b.localTraffic) &&
+    sameNodePorts(a.nodePorts, b.nodePorts) &&
+    sameList(a.serviceCidrs, b.serviceCidrs, sameCidr);
+}
+
+function localTraffic(
+  family: Family,
+  detectLocal: NodeConfiguration["detectLocal"],
+  node: Node | undefined,
+): LocalTraffic {
+  switch (detectLocal.mode) {
+    case "ClusterCIDR":
+      return firstOf(family, detectLocal.clusterCidrs);
+    case "NodeCIDR":
+      return firstOf(family, node?.podCidrs ?? []);
+    case "BridgeInterface":
+      return { mode: "interface", name: detectLocal.bridgeInterface };
+    case "InterfaceNamePrefix":
+      return { mode: "interface-prefix", prefix: detectLocal.interfaceNamePrefix };
+  }
+}
+
+function firstOf(family: Family, cidrs: readonly Cidr[]): LocalTraffic {
+  const cidr = cidrs.find(({ address }) => familyOf(address) === family);
+  return cidr === undefined ? { mode: "none" } : { mode: "cidr", cidr };
+}
+
+/**
+ * A family that no range is of behaves as "all", even if the other family has ranges. Loopback addresses are never
+ * among those listed: node ports on them need more than a rule.
+ */
+function nodePortAddresses(
+  family: Family,
+  configuration: NodeConfiguration,
+  { nodeAddresses, interfaceAddresses }: NodeFacts,
+): NodeSettings["nodePorts"] {
+  const { nodePortAddresses: configured, defaultNodePortAddresses } = configuration;
+  const ranges = (configured.length === 0 ? [defaultNodePortAddresses] : configured)
+    .flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddresses[family]) : range)
+    .filter(({ address }) => familyOf(address) === family);
+  if (ranges.length === 0 || ranges.some(({ prefix }) => prefix === 0)) return "all";
+  const answering = interfaceAddresses.filter((address) =>
+    !isLoopback(address) && ranges.some((range) => contains(range, address))
+  );
+  return [...new Set(answering)].sort(compareAddresses);
+}
+
+function expand(
+  keyword: "primary" | "localhost" | "all",
+  family: Family,
+  nodeAddress: Address,
+): readonly Cidr[] {
+  switch (keyword) {
+    case "primary":
+      return isLoopback(nodeAddress) ? [] : [hostCidr(nodeAddress)];
+    case "localhost":
+      return [cidrOf(loopback[family], family === "IPv4" ? 8 : 128)];
+    case "all":
+      return [cidrOf(loopback[family], 0)];
+  }
+}
+
+function sameLocalTraffic(a: LocalTraffic, b: LocalTraffic): boolean {
+  switch (a.mode) {
+    case "none":
+      return b.mode === "none";
+    case "cidr":
+      return b.mode === "cidr" && sameCidr(a.cidr, b.cidr);
+    case "interface":
+      return b.mode === "interface" && a.name === b.name;
+    case "interface-prefix":
+      return b.mode === "interface-prefix" && a.prefix === b.prefix;
+  }
+}
+
+function sameNodePorts(a: NodeSettings["nodePorts"], b: NodeSettings["nodePorts"]): boolean {
+  return a === "all" || b === "all" ? a === b : sameList(a, b, (one, other) => one === other);
+}

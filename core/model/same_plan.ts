@@ -1,0 +1,36 @@
+import { type Cidr, sameCidr } from "./address.ts";
+import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
+import { sameList } from "./same_list.ts";
+
+/** Whether both plans make the same of the same service port. */
+export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
+  return a === b || (
+    a.key === b.key &&
+    a.affinitySeconds === b.affinitySeconds &&
+    sameRoute(a.internal, b.internal) &&
+    sameRoute(a.external, b.external) &&
+    sameList(a.frontends, b.frontends, sameFrontend) &&
+    sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
+    sameList(a.localEndpoints, b.localEndpoints, sameEndpoint) &&
+    sameRanges(a.sourceRanges, b.sourceRanges)
+  );
+}
+
+function sameRoute(a: Route, b: Route): boolean {
+  if (a === b) return true;
+  if (a.verdict !== "balance" || b.verdict !== "balance") return a.verdict === b.verdict;
+  return a.to === b.to && a.masquerade === b.masquerade;
+}
+
+export function sameFrontend(a: Frontend, b: Frontend): boolean {
+  if (a.kind !== b.kind || a.port !== b.port) return false;
+  return a.kind === "NodePort" || b.kind === "NodePort" || a.address === b.address;
+}
+
+export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return a === b || (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal);
+}
+
+function sameRanges(a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameList(a, b, sameCidr);
+}
