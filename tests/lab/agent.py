@@ -1,0 +1,190 @@
+"""A machine of the lab: serves as a pod and probes as a client, in the network namespace it is started in.
+
+    agent.py NAME ADDRESS...
+
+Commands come as JSON lines on standard input, each with an "id", and are answered by a JSON line with that id;
+several may be under way at once. It ends when its standard input does. See agent.ts for the other side.
+
+What a server answers, over TCP and UDP, is one line: its name, the port it was reached on, and the address and
+port of the client as it sees them. A TCP connection stays open and answers every line; one that begins with GET
+is answered in HTTP, so that curl can be used by hand.
+"""
+
+import asyncio
+import json
+import socket
+import sys
+import time
+
+IPV6_RECVERR = 25  # linux/in6.h; Python does not name it
+IP_RECVERR = 11  # linux/in.h
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
+
+
+def main():
+    name, *addresses = sys.argv[1:]
+    asyncio.run(Agent(name, addresses).run())
+
+
+class Agent:
+    def __init__(self, name, addresses):
+        self.name = name
+        self.addresses = addresses
+        self.servers = []
+        self.kept = {}  # connection id -> socket
+        self.next_connection = 1
+
+    async def run(self):
+        loop = asyncio.get_running_loop()
+        commands = asyncio.StreamReader(limit=1 << 20)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+        self.reply({"id": 0})
+        under_way = set()
+        while line := await commands.readline():
+            task = asyncio.create_task(self.obey(json.loads(line)))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+
+    async def obey(self, command):
+        try:
+            result = await getattr(self, "do_" + command["do"])(command)
+        except Exception as error:  # the other side shows it with the command it sent
+            self.reply({"id": command["id"], "failed": f"{type(error).__name__}: {error}"})
+        else:
+            self.reply({"id": command["id"], **result})
+
+    def reply(self, message):
+        print(json.dumps(message), flush=True)
+
+    # Serving
+
+    async def do_serve(self, command):
+        loop = asyncio.get_running_loop()
+        for address in self.addresses:
+            for port in command["ports"]:
+                self.servers.append(await asyncio.start_server(self.serve_tcp, address, port, backlog=4096))
+                await loop.create_datagram_endpoint(lambda: UdpServer(self), local_addr=(address, port))
+        return {}
+
+    async def serve_tcp(self, reader, writer):
+        peer, port = writer.get_extra_info("peername"), writer.get_extra_info("sockname")[1]
+        try:
+            while line := await reader.readline():
+                answer = self.answer(port, peer)
+                if line.startswith(b"GET "):
+                    writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + answer)
+                    break
+                writer.write(answer)
+            await writer.drain()
+            writer.close()
+        except ConnectionError:
+            writer.close()
+
+    def answer(self, port, peer):
+        return f"{self.name} {port} {peer[0]} {peer[1]}\n".encode()
+
+    # Probing
+
+    async def do_probe(self, command):
+        """Connects `times` times, `parallel` of them at once; with `keep`, leaves open what was answered."""
+        turn = asyncio.Semaphore(command["parallel"])
+
+        async def one():
+            async with turn:
+                return await self.probe(command)
+
+        return {"results": await asyncio.gather(*(one() for _ in range(command["times"])))}
+
+    async def probe(self, command):
+        sock = client_socket(command)
+        timeout = command["timeoutMs"] / 1000
+        try:
+            result = await outcome(exchange(sock, (command["to"], command["port"])), timeout)
+        except BaseException:
+            sock.close()
+            raise
+        if command["keep"] and "pod" in result:
+            result["connection"] = self.next_connection
+            self.kept[self.next_connection] = sock
+            self.next_connection += 1
+        else:
+            sock.close()
+        return result
+
+    async def do_send(self, command):
+        """One more exchange on each of the connections that were kept."""
+        timeout = command["timeoutMs"] / 1000
+        socks = [self.kept[connection] for connection in command["connections"]]
+        return {"results": await asyncio.gather(*(outcome(exchange(sock), timeout) for sock in socks))}
+
+    async def do_close(self, command):
+        for connection in command["connections"]:
+            self.kept.pop(connection).close()
+        return {}
+
+
+class UdpServer(asyncio.DatagramProtocol):
+    def __init__(self, agent):
+        self.agent = agent
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, _data, peer):
+        self.transport.sendto(self.agent.answer(self.port, peer), peer)
+
+
+def client_socket(command):
+    family = socket.AF_INET6 if ":" in command["to"] else socket.AF_INET
+    kind = socket.SOCK_STREAM if command["protocol"] == "TCP" else socket.SOCK_DGRAM
+    sock = socket.socket(family, kind)
+    sock.setblocking(False)
+    # Without it an IPv6 TCP connect notices a rejection only when it sends its SYN again, a second later.
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    address, port = command.get("from"), command.get("fromPort", 0)
+    if address and not port:
+        # The port is chosen at connect, per destination: there can be more connections than ports.
+        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    if address or port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address or ("::" if family == socket.AF_INET6 else "0.0.0.0"), port))
+    return sock
+
+
+async def exchange(sock, connect_to=None):
+    loop = asyncio.get_running_loop()
+    if connect_to:
+        await loop.sock_connect(sock, connect_to)
+    try:
+        await loop.sock_sendall(sock, b"?\n")
+    except PermissionError:
+        pass  # a datagram stopped on its own machine; if it was rejected rather than dropped, receiving says so
+    answer = await loop.sock_recv(sock, 256)
+    if not answer:
+        raise ConnectionResetError
+    pod, port, source, source_port = answer.decode().split()
+    return {"pod": pod, "port": int(port), "source": source, "sourcePort": int(source_port)}
+
+
+async def outcome(attempt, timeout):
+    began = time.monotonic()
+    try:
+        result = await asyncio.wait_for(attempt, timeout)
+    except asyncio.TimeoutError:
+        return {"outcome": "timeout"}
+    except ConnectionRefusedError:
+        return {"outcome": "refused"}
+    except ConnectionResetError:
+        return {"outcome": "reset"}
+    except OSError as error:
+        return {"outcome": error.strerror or str(error)}
+    result["ms"] = round((time.monotonic() - began) * 1000, 3)
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+import type { Family } from "../../core/model/objects.ts";
+
+/**
+ * The sandbox as data: who is in it, under which addresses. `lab.ts` builds it.
+ *
+ *   outside (and stranger, its second address)
+ *      │ eth0 of node and of elsewhere hang on outside's bridge `lan`; service addresses are routed to node
+ *      ├── node "here" ──┬── bridge pods0 ── pod-a, pod-b
+ *      │                 └── veth pods-c ── pod-c
+ *      └── node "elsewhere" ── veth pods-d ── pod-d
+ *
+ * Pods have /32 and /128 addresses, so that all their traffic passes their node's IP layer, also between two pods
+ * of one bridge: replies are translated back without br_netfilter.
+ */
+export const machines = {
+  node: machine("node", "here", "192.168.8.1", "fd00:8::1"),
+  elsewhere: machine("elsewhere", "elsewhere", "192.168.8.2", "fd00:8::2"),
+  outside: machine("outside", "", "192.168.8.9", "fd00:8::9"),
+  stranger: machine("outside", "", "192.168.8.66", "fd00:8::66"),
+  "pod-a": machine("pod-a", "here", "10.244.1.11", "fd00:244:1::11"),
+  "pod-b": machine("pod-b", "here", "10.244.1.12", "fd00:244:1::12"),
+  "pod-c": machine("pod-c", "here", "10.244.1.13", "fd00:244:1::13"),
+  "pod-d": machine("pod-d", "elsewhere", "10.244.2.14", "fd00:244:2::14"),
+};
+
+export type MachineName = keyof typeof machines;
+
+export interface Machine {
+  /** Machines of one namespace share an agent and differ in the address they connect from. */
+  readonly namespace: string;
+  /** The Kubernetes node it is, or runs on; "" for none. */
+  readonly node: string;
+  readonly addresses: Readonly<Record<Family, string>>;
+}
+
+function machine(namespace: string, node: string, IPv4: string, IPv6: string): Machine {
+  return { namespace, node, addresses: { IPv4, IPv6 } };
+}
+
+export const namespaces = [...new Set(Object.values(machines).map((machine) => machine.namespace))];
+
+/** The gateways of the pods, addresses of their node as well. */
+export const podGateways = {
+  here: { IPv4: "10.244.1.1", IPv6: "fd00:244:1::1" },
+  elsewhere: { IPv4: "10.244.2.1", IPv6: "fd00:244:2::1" },
+};
+
+/** A further address of node's eth0: local to it, but not its primary one. */
+export const secondNodeAddress = { IPv4: "192.168.8.101", IPv6: "fd00:8::101" };
+
+/** What masquerading by node may turn a source address into. */
+export function isNodeAddress(address: string): boolean {
+  return [machines.node.addresses, podGateways.here, secondNodeAddress]
+    .some((addresses) => addresses.IPv4 === address || addresses.IPv6 === address);
+}
+
+export const podCidrs = {
+  here: { IPv4: "10.244.1.0/24", IPv6: "fd00:244:1::/64" },
+  elsewhere: { IPv4: "10.244.2.0/24", IPv6: "fd00:244:2::/64" },
+};
+
+/** Devices of node that its pods' packets come in by. */
+export const podBridge = "pods0";
+export const podInterfacePrefix = "pods";
+
+/** Address ranges that everyone routes to node. `at` makes the n-th address (1-250) of one. */
+export const serviceRanges = {
+  clusterIP: { IPv4: "10.96.0.0/16", IPv6: "fd00:10:96::/112" },
+  external: { IPv4: "203.0.113.0/24", IPv6: "2001:db8:e::/112" },
+  loadBalancer: { IPv4: "198.51.100.0/24", IPv6: "2001:db8:1b::/112" },
+};
+export type ServiceRange = keyof typeof serviceRanges;
+
+export function at(range: ServiceRange, family: Family, n: number): string {
+  const [network] = serviceRanges[range][family].split("/");
+  return family === "IPv4" ? network!.replace(/0$/, String(n)) : network! + n.toString(16);
+}
+
+/** Where nothing is: takes what the nodes' default routes lead to, and never answers. */
+export const blackHole = {
+  IPv4: "192.168.8.254",
+  IPv6: "fd00:8::254",
+  linkAddress: "02:00:00:00:00:fe",
+};
+
+/** The ports that every machine serves in TCP and UDP on its own address. */
+export const servedPorts: readonly number[] = [8080, 8081, 8082];
