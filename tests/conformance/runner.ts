@@ -1,0 +1,188 @@
+import type { Family } from "../../core/model/objects.ts";
+import type { Lab } from "../lab/lab.ts";
+import { isAnswered } from "../lab/agent.ts";
+import { type Marker, nextMarker } from "./marker.ts";
+import {
+  clusterObjects,
+  isMachine,
+  type KubernetesObject,
+  ServiceAddresses,
+  serviceObject,
+  sliceObjects,
+} from "./objects.ts";
+import { complain, type Observation, Remembered } from "./expectation.ts";
+import { Connections, observe } from "./probes.ts";
+import type { EndpointSpec, EndpointsSpec, ExpectSpec, Scenario, ServiceSpec, Step } from "./scenario.ts";
+import type { Subject } from "./subject.ts";
+import { Targets } from "./targets.ts";
+
+/** Runs a scenario with services of these families, from an empty cluster to an empty cluster. */
+export async function runScenario(
+  lab: Lab,
+  subject: Subject,
+  scenario: Scenario,
+  families: readonly Family[],
+) {
+  const run = new ScenarioRun(lab, subject, families);
+  try {
+    await subject.publish(clusterObjects);
+    await subject.run(scenario.flags);
+    for (const [i, step] of scenario.steps.entries()) await run.take(step, scenario.steps[i + 1]);
+    await run.deleteEverything();
+  } catch (error) {
+    const lastWords = subject.log.slice(-1500);
+    await subject.reset();
+    throw new Error(
+      `${error instanceof Error ? error.message : error}\nThe log of the proxy ends:\n${lastWords}`,
+    );
+  } finally {
+    await run.connections.closeAll();
+    // Or a later scenario would meet the flows of this one, at the same addresses.
+    await lab.run("node", ["conntrack", "-F"]);
+  }
+}
+
+class ScenarioRun {
+  readonly #services = new Map<string, ServiceSpec>();
+  readonly #endpoints = new Map<string, EndpointsSpec>();
+  readonly #manifests: KubernetesObject[] = [];
+  readonly #addresses = new ServiceAddresses();
+  readonly #targets = new Targets(this.#addresses);
+  readonly #remembered = new Remembered();
+  readonly connections: Connections;
+
+  constructor(
+    private readonly lab: Lab,
+    private readonly subject: Subject,
+    private readonly families: readonly Family[],
+  ) {
+    this.connections = new Connections(lab);
+  }
+
+  /** Changes that follow one another are published together, before the first step that looks at their effect. */
+  async take(step: Step, next: Step | undefined): Promise<void> {
+    if (isChange(step)) {
+      this.#change(step);
+      if (!next || !isChange(next)) await this.#publish();
+    } else if ("expect" in step) {
+      await this.#expect(step.expect);
+    } else if ("open" in step) {
+      for (const family of this.#familiesOf(step.open)) {
+        const { from, to, protocol, as } = step.open;
+        await this.connections.open(as, from, this.#targets.resolve(to, protocol, family));
+      }
+    } else if ("send" in step) {
+      await this.connections.send(step.send);
+    } else if ("wait" in step) {
+      await pause(step.wait * 1000);
+    } else if ("restart" in step) {
+      await this.subject.restart(step.restart);
+      await this.#publish();
+    }
+  }
+
+  async deleteEverything(): Promise<void> {
+    await this.subject.publish(clusterObjects);
+    const until = Date.now() + 5000;
+    for (;;) {
+      this.subject.mustRun();
+      const left = await this.subject.leftovers();
+      if (left.length === 0) return;
+      if (Date.now() > until) {
+        throw new Error(`everything is deleted, but the kernel is not as before:\n${left.join("\n")}`);
+      }
+      await pause(20);
+    }
+  }
+
+  async #expect(spec: ExpectSpec): Promise<void> {
+    for (const family of this.#familiesOf(spec)) {
+      const target = this.#targets.resolve(spec.to, spec.protocol, family);
+      const seen: Observation[] = [];
+      for (const from of spec.from) seen.push(await observe(this.lab, from, family, target, spec));
+      const complaint = complain(seen, spec, this.#remembered);
+      if (complaint) throw new Error(complaint);
+      if (spec.as) { for (const observation of seen) this.#remembered.note(spec.as, observation); }
+    }
+  }
+
+  #change(step: Change): void {
+    if ("service" in step) {
+      this.#services.set(step.service.name, step.service);
+      this.#targets.know(step.service);
+    } else if ("endpoints" in step) {
+      this.#endpoints.set(`${step.endpoints.of} ${step.endpoints.slice}`, step.endpoints);
+    } else if ("manifest" in step) {
+      this.#manifests.push(step.manifest);
+    } else if ("delete service" in step) {
+      this.#services.delete(step["delete service"]);
+    } else if ("delete endpoints" in step) {
+      for (const key of this.#endpoints.keys()) {
+        if (key.startsWith(`${step["delete endpoints"]} `)) this.#endpoints.delete(key);
+      }
+    } else if ("add endpoint" in step) {
+      const added = step["add endpoint"];
+      this.#changeEndpoints((ready) => [...ready, added]);
+    } else {
+      const name = step["remove endpoint"];
+      const gone = isMachine(name) ? name : this.#remembered.pod(name);
+      if (!gone) {
+        throw new Error(`remove endpoint: ${name} is no machine, and nothing was remembered as ${name}`);
+      }
+      this.#changeEndpoints((ready) => ready.filter(({ pod }) => pod !== gone));
+    }
+  }
+
+  #changeEndpoints(change: (ready: EndpointSpec[]) => EndpointSpec[]): void {
+    for (const [key, spec] of this.#endpoints) {
+      this.#endpoints.set(key, { ...spec, ready: change(spec.ready) });
+    }
+  }
+
+  /** Returns when what is published is in force: a marker service that goes with it answers. */
+  async #publish(): Promise<void> {
+    const marker = nextMarker();
+    const services = [...this.#services.values(), marker.service];
+    const endpoints = [...this.#endpoints.values(), marker.endpoints];
+    await this.subject.publish([
+      ...clusterObjects,
+      ...this.#manifests,
+      ...services.map((service) => serviceObject(service, this.families, this.#addresses)),
+      ...endpoints.flatMap((spec) => {
+        const service = services.find(({ name }) => name === spec.of);
+        return sliceObjects(spec, service, this.families);
+      }),
+    ]);
+    for (const family of this.families) {
+      await this.#untilAnswers(marker, this.#addresses.of("clusterIP", marker.service.name, family));
+    }
+  }
+
+  async #untilAnswers({ port, targetPort }: Marker, to: string): Promise<void> {
+    const until = Date.now() + 10_000;
+    for (;;) {
+      this.subject.mustRun();
+      const [outcome] = await this.lab.agent("node").probe({ protocol: "TCP", to, port }, { timeoutMs: 100 });
+      if (outcome && isAnswered(outcome) && outcome.port === targetPort) return;
+      if (Date.now() > until) throw new Error(`what was published is not in force at ${to} after 10 s`);
+      await pause(2);
+    }
+  }
+
+  #familiesOf({ family }: { family?: "v4" | "v6" | undefined }): readonly Family[] {
+    return family ? [family === "v4" ? "IPv4" : "IPv6"] : this.families;
+  }
+}
+
+type Change = Exclude<
+  Step,
+  { expect: unknown } | { open: unknown } | { send: unknown } | { wait: unknown } | { restart: unknown }
+>;
+
+function isChange(step: Step): step is Change {
+  return !("expect" in step || "open" in step || "send" in step || "wait" in step || "restart" in step);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { parseScenario } from "./scenario.ts";
+
+const head = "name: a name\nwhy: a reason\n";
+
+function refuses(text: string, message: RegExp): void {
+  assert.throws(() => parseScenario("file.yaml", head + text), { message });
+}
+
+Deno.test("a scenario is its steps: what is given, what is expected, and what happens then", () => {
+  const scenario = parseScenario(
+    "file.yaml",
+    `${head}given:
+  - service: { name: web, ports: [{ port: 80 }] }
+  - endpoints: { of: web, ready: [pod-a, pod-c@elsewhere, { pod: pod-d, zones: [z] }] }
+expect:
+  - { from: outside, to: clusterIP, reaches: [pod-a], source: node }
+then:
+  - remove endpoint: pod-a
+  - expect: { from: [node, pod-a], to: clusterIP, answer: refused }
+`,
+  );
+  assert.equal(scenario.families, "both");
+  assert.deepEqual(scenario.steps.map((step) => Object.keys(step)[0]), [
+    "service",
+    "endpoints",
+    "expect",
+    "remove endpoint",
+    "expect",
+  ]);
+  const [, endpoints, expectation] = scenario.steps;
+  assert(endpoints && "endpoints" in endpoints && expectation && "expect" in expectation);
+  assert.deepEqual(endpoints.endpoints.ready, [
+    { pod: "pod-a", node: undefined },
+    { pod: "pod-c", node: "elsewhere" },
+    { pod: "pod-d", zones: ["z"] },
+  ]);
+  assert.deepEqual(expectation.expect.from, ["outside"]);
+});
+
+Deno.test("a mistake in a scenario is named by file, place and what is wrong", () => {
+  refuses("given: [", /^file\.yaml: .*line 3/s);
+  refuses("expect: []", /^file\.yaml: given: /);
+  refuses("given: []\nexpected: []", /^file\.yaml: expected: /);
+  refuses(
+    "given:\n  - servise: {}",
+    /^file\.yaml: given\[0\]: must be one of service, endpoints, .* it is \{"servise":\{\}\}/,
+  );
+  refuses("given:\n  - service: { name: web }", /^file\.yaml: given\[0\]: service\.ports: /);
+  refuses(
+    "given:\n  - service: { name: web, ports: [{ port: 70000 }] }",
+    /^file\.yaml: given\[0\]: service\.ports\.0\.port: .*65535/,
+  );
+  refuses(
+    "given: []\nexpect: [{ from: pod-x, to: clusterIP, answer: none }]",
+    /^file\.yaml: expect\[0\]: expect\.from: must be one or several of node, elsewhere/,
+  );
+  refuses(
+    "given: []\nexpect: [{ from: node, to: clusterIP }]",
+    /^file\.yaml: expect\[0\]: expect: needs either reaches or answer/,
+  );
+  refuses(
+    "given: []\nexpect: [{ from: node, to: clusterIP, reaches: [pod-a], source: client, times: 3 }]",
+    /^file\.yaml: expect\[0\]: expect\.times: /,
+  );
+});
