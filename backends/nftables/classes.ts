@@ -1,0 +1,95 @@
+import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
+import type { Chain } from "./chains.ts";
+import type { TableFamily } from "./families.ts";
+import {
+  addressFields,
+  commented,
+  dnatToOneOf,
+  fromLocalPod,
+  isOfThisNode,
+  portFields,
+  type Rule,
+  rule,
+  setMark,
+} from "./rules.ts";
+import * as sets from "./sets.ts";
+
+/**
+ * Chains shared by all frontends that are balanced in the same way over the same number of endpoints. The name says
+ * all there is to know, so no other record of a class is kept:
+ *
+ *     cluster-3                  to one of 3 endpoints
+ *     local-1                    to the one endpoint on this node
+ *     external-3                 the same as cluster-3, masqueraded
+ *     external-nodeport-3        the same for a node port
+ *     local-external-1-of-3      externalTrafficPolicy Local: 1 endpoint on this node, 3 in the cluster
+ *     local-nodeport-1-of-3      the same for a node port
+ */
+export function balancedClass(plan: ServicePortPlan, frontend: Frontend, route: Route): string | undefined {
+  const atNodePort = frontend.kind === "NodePort";
+  switch (route.verdict) {
+    case "balance": {
+      const masquerades = route.masquerade === "all";
+      const list = route.to === "local" ? "local-" : masquerades ? "" : "cluster-";
+      const count = (route.to === "local" ? plan.localEndpoints : plan.clusterEndpoints).length;
+      return `${masquerades ? "external-" : ""}${list}${atNodePort ? "nodeport-" : ""}${count}`;
+    }
+    case "local-external": {
+      const { localEndpoints, clusterEndpoints } = plan;
+      const kind = atNodePort ? "nodeport" : "external";
+      return `local-${kind}-${localEndpoints.length}-of-${clusterEndpoints.length}`;
+    }
+    case "reject":
+    case "drop":
+      return undefined;
+  }
+}
+
+/** The chain of a class. Undefined when the name is none of a class. */
+export function classChain(family: TableFamily, settings: NodeSettings, name: string): Chain | undefined {
+  const local = /^local-(external|nodeport)-(\d+)-of-(\d+)$/.exec(name);
+  if (local !== null) {
+    const [, kind, here, everywhere] = local;
+    return {
+      name,
+      rules: localRules(family, settings, kind === "nodeport", Number(here), Number(everywhere)),
+    };
+  }
+  const balanced = /^(?=\D)(external-)?(cluster-|local-)?(nodeport-)?(\d+)$/.exec(name);
+  if (balanced === null) return undefined;
+  const [, external, list, nodePort, count] = balanced;
+  const pick = pickRule(family, nodePort !== undefined, list === "local-", Number(count));
+  const mark = commented("masquerade", rule(setMark(settings.masqueradeMark)));
+  return { name, rules: external === undefined ? [pick] : [mark, pick] };
+}
+
+/** Cluster endpoints for this node's own pods and processes, local ones for everyone else (docs/behaviour.md §4.3). */
+function localRules(
+  family: TableFamily,
+  settings: NodeSettings,
+  atNodePort: boolean,
+  here: number,
+  everywhere: number,
+): Rule[] {
+  const toCluster = pickRule(family, atNodePort, false, everywhere).expressions;
+  const podTraffic = fromLocalPod("==", family, settings.localTraffic);
+  const local = isOfThisNode("saddr");
+  return [
+    ...(podTraffic === undefined
+      ? []
+      : [commented("short-circuit pod traffic", rule(podTraffic, toCluster))]),
+    commented("masquerade local traffic", rule(local, setMark(settings.masqueradeMark))),
+    commented("short-circuit local traffic", rule(local, toCluster)),
+    // With none here the packet goes on undecided, to be dropped by the filter chains (no-endpoint-services).
+    ...(here === 0 ? [] : [pickRule(family, atNodePort, true, here)]),
+  ];
+}
+
+function pickRule(family: TableFamily, atNodePort: boolean, local: boolean, count: number): Rule {
+  const list = atNodePort
+    ? local ? sets.LOCAL_NODEPORT_ENDPOINTS : sets.NODEPORT_ENDPOINTS
+    : local
+    ? sets.LOCAL_ENDPOINTS
+    : sets.ENDPOINTS;
+  return rule(dnatToOneOf(family, atNodePort ? portFields : addressFields(family), count, list));
+}

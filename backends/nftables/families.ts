@@ -1,0 +1,54 @@
+import { type Cidr, cidrOf, hostCidr, loopback } from "../../core/model/address.ts";
+import type { Family } from "../../core/model/objects.ts";
+import { ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH, NFPROTO_IPV4, NFPROTO_IPV6 } from "./nf_tables.ts";
+
+/** Both tables have upstream's name, so that each of us replaces the other's in one transaction. */
+export const TABLE = "kube-proxy";
+
+/** What differs between `table ip kube-proxy` and `table ip6 kube-proxy`. */
+export interface TableFamily {
+  readonly family: Family;
+  readonly nfproto: number;
+  /** As nft writes it. */
+  readonly keyword: "ip" | "ip6";
+  readonly addressBytes: 4 | 16;
+  /** Byte offset in the network header. */
+  readonly sourceOffset: number;
+  readonly destinationOffset: number;
+  /** Where node ports never answer (docs/behaviour.md §4.5). */
+  readonly loopback: Cidr;
+  readonly portUnreachable: number;
+}
+
+const ipv4: TableFamily = {
+  family: "IPv4",
+  nfproto: NFPROTO_IPV4,
+  keyword: "ip",
+  addressBytes: 4,
+  sourceOffset: 12, // struct iphdr
+  destinationOffset: 16,
+  loopback: cidrOf(loopback.IPv4, 8),
+  portUnreachable: ICMP_PORT_UNREACH,
+};
+
+const ipv6: TableFamily = {
+  family: "IPv6",
+  nfproto: NFPROTO_IPV6,
+  keyword: "ip6",
+  addressBytes: 16,
+  sourceOffset: 8, // struct ipv6hdr
+  destinationOffset: 24,
+  loopback: hostCidr(loopback.IPv6),
+  portUnreachable: ICMPV6_PORT_UNREACH,
+};
+
+export const tableFamilies: readonly TableFamily[] = [ipv4, ipv6];
+
+export function tableFamilyOf(family: Family): TableFamily {
+  return family === "IPv4" ? ipv4 : ipv6;
+}
+
+/** Undefined for the families we have no table in (inet, arp, bridge, netdev). */
+export function tableFamilyOfProtocol(nfproto: number): TableFamily | undefined {
+  return tableFamilies.find((family) => family.nfproto === nfproto);
+}

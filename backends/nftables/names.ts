@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import { formatAddress } from "../../core/model/address.ts";
+import type { Endpoint, ServicePortPlan } from "../../core/model/plan.ts";
+
+/** Names of upstream's per-service chains and sets (docs/behaviour.md §5.2), which we use for session affinity. */
+export type ServiceChainPrefix = "service" | "local" | "external";
+
+/** The kernel's limit is 255; upstream's is lower, and names must agree. */
+const LONGEST_BASE = 240;
+
+export function serviceChain(prefix: ServiceChainPrefix, plan: ServicePortPlan): string {
+  return `${prefix}-${base(identityOf(plan))}`;
+}
+
+export function endpointChain(plan: ServicePortPlan, endpoint: Endpoint): string {
+  return `endpoint-${base(endpointIdentity(plan, endpoint))}`;
+}
+
+export function affinitySetName(plan: ServicePortPlan, endpoint: Endpoint): string {
+  return `affinity-${base(endpointIdentity(plan, endpoint))}`;
+}
+
+/** A chain of one service port, ours or upstream's: no other has a slash in its name. */
+export function isServiceChain(name: string): boolean {
+  return name.includes("/");
+}
+
+function identityOf({ namespace, name, protocol, portName }: ServicePortPlan): string {
+  return `${namespace}/${name}/${protocol.toLowerCase()}/${portName}`;
+}
+
+function endpointIdentity(plan: ServicePortPlan, { address, port }: Endpoint): string {
+  const nftSafe = formatAddress(address).replaceAll(":", ".");
+  return `${identityOf(plan)}__${nftSafe}/${port}`;
+}
+
+function base(identity: string): string {
+  const hash = base32(createHash("sha256").update(identity).digest().subarray(0, 5));
+  const name = `${hash}-${identity}`;
+  return name.length > LONGEST_BASE ? `${name.slice(0, LONGEST_BASE - 3)}...` : name;
+}
+
+const base32Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"; // RFC 4648 §6
+
+/** Of a multiple of 5 bytes: no padding. */
+function base32(bytes: Uint8Array): string {
+  let digits = "";
+  let bits = 0;
+  let held = 0;
+  for (const byte of bytes) {
+    held = (held << 8 | byte) & 0xffff;
+    for (bits += 8; bits >= 5; bits -= 5) digits += base32Digits[held >> bits - 5 & 31];
+  }
+  return digits;
+}

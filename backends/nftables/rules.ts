@@ -1,0 +1,163 @@
+import { addressBits, type Cidr } from "../../core/model/address.ts";
+import type { LocalTraffic } from "../../core/model/plan.ts";
+import * as expr from "./expressions.ts";
+import type { Expression, Field } from "./expressions.ts";
+import type { TableFamily } from "./families.ts";
+import { u32le } from "./keys.ts";
+import * as nft from "./nf_tables.ts";
+
+export interface Rule {
+  readonly expressions: readonly Expression[];
+  readonly comment: string;
+  /** The rule's own map: chain to go to, by slot (`expr.verdictOfChoice` looks it up). */
+  readonly choice?: readonly string[];
+}
+
+/** A rule of phrases, each a match or a statement of nft's language. */
+export function rule(...phrases: readonly (readonly Expression[])[]): Rule {
+  return { expressions: phrases.flat(), comment: "" };
+}
+
+export function commented(comment: string, { expressions }: Rule): Rule {
+  return { expressions, comment };
+}
+
+/** `ip daddr . meta l4proto . th dport`: what a frontend with an address is looked up by. */
+export function addressFields(family: TableFamily): readonly Field[] {
+  return [expr.destination(family), expr.protocol, expr.destinationPort];
+}
+
+/** `meta l4proto . th dport`: what a node port is looked up by. */
+export const portFields: readonly Field[] = [expr.protocol, expr.destinationPort];
+
+export function vmap(fields: readonly Field[], map: string): Expression[] {
+  return [...expr.concat(...fields), expr.verdictOf(map)];
+}
+
+export function inSet(fields: readonly Field[], set: string): Expression[] {
+  return [...expr.concat(...fields), expr.inSet(set)];
+}
+
+/** `ip saddr 10.0.0.0/8` or `ip daddr != 10.0.0.0/8`. `field` loads as many bytes of the address as it is told. */
+export function inCidr(
+  field: (family: TableFamily, length?: number) => Field,
+  op: "==" | "!=",
+  family: TableFamily,
+  cidr: Cidr,
+): Expression[] {
+  const bits = addressBits(cidr.address);
+  if (cidr.prefix > 0 && cidr.prefix % 8 === 0) {
+    const bytes = cidr.prefix / 8;
+    return [field(family, bytes).load(0), expr.compare(op, cidr.address.slice(0, bytes))];
+  }
+  const mask = maskOf(cidr.prefix, bits / 8);
+  return [
+    field(family).load(0),
+    expr.bitwise(mask, "\0".repeat(mask.length)),
+    expr.compare(op, cidr.address),
+  ];
+}
+
+/** Whether the source is a pod of this node, in the way of docs/behaviour.md §4.2; undefined when it cannot be told. */
+export function fromLocalPod(
+  op: "==" | "!=",
+  family: TableFamily,
+  localTraffic: LocalTraffic,
+): Expression[] | undefined {
+  switch (localTraffic.mode) {
+    case "none":
+      return undefined;
+    case "cidr":
+      return inCidr(expr.source, op, family, localTraffic.cidr);
+    // By name, not by index as upstream: the interface may come later, or come back.
+    case "interface":
+      return [
+        expr.meta(nft.NFT_META_IIFNAME).load(0),
+        expr.compare(op, localTraffic.name.padEnd(nft.IFNAMSIZ, "\0")),
+      ];
+    case "interface-prefix":
+      return [expr.meta(nft.NFT_META_IIFNAME).load(0), expr.compare(op, localTraffic.prefix)];
+  }
+}
+
+/** `fib saddr type local` or `fib daddr type local` */
+export function isOfThisNode(address: "saddr" | "daddr"): Expression[] {
+  return [expr.addressType(address).load(0), expr.compare("==", u32le(nft.RTN_LOCAL))];
+}
+
+/** `meta mark set meta mark or 0x4000`: to be masqueraded. */
+export function setMark(mark: number): Expression[] {
+  return [expr.meta(nft.NFT_META_MARK).load(0), expr.bitwise(u32le(~mark), u32le(mark), true), expr.setMark];
+}
+
+/** `meta mark and 0x4000 != 0` */
+export function hasMark(mark: number): Expression[] {
+  return [
+    expr.meta(nft.NFT_META_MARK).load(0),
+    expr.bitwise(u32le(mark), u32le(0), true),
+    expr.compare("!=", u32le(0)),
+  ];
+}
+
+/** `meta mark set meta mark xor 0x4000` */
+export function flipMark(mark: number): Expression[] {
+  return [
+    expr.meta(nft.NFT_META_MARK).load(0),
+    expr.bitwise(u32le(0xffffffff), u32le(mark), true),
+    expr.setMark,
+  ];
+}
+
+/** `ct state new` */
+export function isNew(): Expression[] {
+  return hasConntrackBit(nft.NFT_CT_STATE, nft.CT_STATE_NEW);
+}
+
+/** `ct status dnat` */
+export function isDnated(): Expression[] {
+  return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_DST_NAT);
+}
+
+/** `meta l4proto tcp` */
+export function isProtocol(protocol: string): Expression[] {
+  return [expr.protocol.load(0), expr.compare("==", protocol)];
+}
+
+/** `dnat to <frontend> . numgen random mod N map @list`: to one of the N endpoints listed for the frontend. */
+export function dnatToOneOf(
+  family: TableFamily,
+  frontend: readonly Field[],
+  count: number,
+  list: string,
+): Expression[] {
+  return [...expr.concat(...frontend, expr.random(count)), expr.valueOf(list), expr.dnatToValue(family)];
+}
+
+/** `dnat to 10.1.0.1:8080`, both as binary strings. */
+export function dnatTo(family: TableFamily, address: string, port: string): Expression[] {
+  return [expr.immediate(0, address), expr.immediate(4, port), expr.dnatToConstant(family)];
+}
+
+export function jump(chain: string): Expression[] {
+  return [expr.verdict(nft.NFT_JUMP, chain)];
+}
+
+export function goTo(chain: string): Expression[] {
+  return [expr.verdict(nft.NFT_GOTO, chain)];
+}
+
+export const drop: readonly Expression[] = [expr.verdict(nft.NF_DROP)];
+
+function hasConntrackBit(key: number, bit: number): Expression[] {
+  return [expr.ct(key).load(0), expr.bitwise(u32le(bit), u32le(0)), expr.compare("!=", u32le(0))];
+}
+
+/** `bytes` bytes of which the first `prefix` bits are set. */
+function maskOf(prefix: number, bytes: number): string {
+  let mask = "";
+  for (let index = 0; index < bytes; index++) {
+    const bits = Math.min(8, Math.max(0, prefix - index * 8));
+    mask += String.fromCharCode(0xff << 8 - bits & 0xff);
+  }
+  return mask;
+}

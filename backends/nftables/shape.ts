@@ -1,0 +1,164 @@
+import { NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
+import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
+import { dumpEach } from "../../ffi/netlink/request.ts";
+import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
+import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { nfgenmsg } from "./batch.ts";
+import type { Hook } from "./chains.ts";
+import { TABLE, tableFamilies, type TableFamily } from "./families.ts";
+import * as nft from "./nf_tables.ts";
+import { datatypeOf, flagsOf, lengthOf, type SetSpec } from "./sets.ts";
+
+/** What the kernel holds under our table's name, without elements and rules. */
+export interface TableShape {
+  readonly flags: number;
+  readonly userdata: string;
+  readonly chains: ReadonlyMap<string, ChainShape>;
+  readonly sets: ReadonlyMap<string, SetShape>;
+  /** It has objects of other kinds: named counters, flow tables. */
+  readonly hasOthers: boolean;
+}
+
+export interface ChainShape {
+  /** Undefined for chains that only other chains enter. */
+  readonly hook?: Hook;
+  readonly accepts: boolean;
+}
+
+export interface SetShape {
+  readonly flags: number;
+  readonly keyType: number;
+  readonly keyLength: number;
+  /** NFT_DATA_VERDICT for verdict maps. */
+  readonly dataType: number;
+  readonly timeoutMs: number;
+}
+
+/** The tables there are, by nfproto. */
+export async function readShapes(
+  transport: NetlinkTransport,
+  seq: () => number,
+): Promise<ReadonlyMap<number, TableShape>> {
+  const shapes = new Map<number, TableShape>();
+  for (const family of tableFamilies) {
+    const table = await readTable(transport, family, seq());
+    if (table === undefined) continue;
+    const chains = await readChains(transport, family, seq());
+    const sets = await readSets(transport, family, seq());
+    // The table counts its chains, sets and other objects.
+    const { flags, userdata, uses } = table;
+    shapes.set(family.nfproto, { flags, userdata, chains, sets, hasOthers: uses > chains.size + sets.size });
+  }
+  return shapes;
+}
+
+/** Whether a dynamic set in the kernel is the one that `spec` describes. */
+export function fits(spec: SetSpec, shape: SetShape): boolean {
+  return shape.flags === flagsOf(spec) &&
+    shape.keyType === datatypeOf(spec.key) &&
+    shape.keyLength === lengthOf(spec.key) &&
+    shape.timeoutMs === (spec.timeoutSeconds ?? 0) * 1000;
+}
+
+export function sameHook(a: Hook | undefined, b: Hook | undefined): boolean {
+  return a?.type === b?.type && a?.number === b?.number && a?.priority === b?.priority;
+}
+
+interface TableFacts {
+  readonly flags: number;
+  readonly userdata: string;
+  readonly uses: number;
+}
+
+async function readTable(
+  transport: NetlinkTransport,
+  family: TableFamily,
+  seq: number,
+): Promise<TableFacts | undefined> {
+  let table: TableFacts | undefined;
+  const operation = `list tables of family ${family.keyword}`;
+  await visit(transport, family, nft.NFT_MSG_GETTABLE, seq, operation, () => {}, ({ payload }) => {
+    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== TABLE) return;
+    table = {
+      flags: attribute(payload, nft.NFTA_TABLE_FLAGS, nft.NFGENMSG_LENGTH)?.u32be() ?? 0,
+      userdata: attribute(payload, nft.NFTA_TABLE_USERDATA, nft.NFGENMSG_LENGTH)?.latin1() ?? "",
+      uses: attribute(payload, nft.NFTA_TABLE_USE, nft.NFGENMSG_LENGTH)?.u32be() ?? 0,
+    };
+  });
+  return table;
+}
+
+async function readChains(
+  transport: NetlinkTransport,
+  family: TableFamily,
+  seq: number,
+): Promise<Map<string, ChainShape>> {
+  const chains = new Map<string, ChainShape>();
+  const operation = `list chains of table ${family.keyword} ${TABLE}`;
+  const only = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, TABLE);
+  await visit(transport, family, nft.NFT_MSG_GETCHAIN, seq, operation, only, ({ payload }) => {
+    if (attribute(payload, nft.NFTA_CHAIN_TABLE, nft.NFGENMSG_LENGTH)?.string() !== TABLE) return;
+    const name = attribute(payload, nft.NFTA_CHAIN_NAME, nft.NFGENMSG_LENGTH)?.string();
+    if (name !== undefined) chains.set(name, chainShape(payload));
+  });
+  return chains;
+}
+
+function chainShape(payload: Uint8Array): ChainShape {
+  const hook = attribute(payload, nft.NFTA_CHAIN_HOOK, nft.NFGENMSG_LENGTH);
+  if (hook === undefined) return { accepts: true };
+  const type = attribute(payload, nft.NFTA_CHAIN_TYPE, nft.NFGENMSG_LENGTH)?.string();
+  const number = hook.attribute(nft.NFTA_HOOK_HOOKNUM)?.u32be() ?? -1;
+  const priority = (hook.attribute(nft.NFTA_HOOK_PRIORITY)?.u32be() ?? 0) | 0;
+  const policy = attribute(payload, nft.NFTA_CHAIN_POLICY, nft.NFGENMSG_LENGTH)?.u32be();
+  return {
+    accepts: policy === nft.NF_ACCEPT,
+    // A "route" chain is none of ours: it fits no hook.
+    hook: { type: type === "nat" ? "nat" : "filter", number: type === "route" ? -1 : number, priority },
+  };
+}
+
+async function readSets(
+  transport: NetlinkTransport,
+  family: TableFamily,
+  seq: number,
+): Promise<Map<string, SetShape>> {
+  const sets = new Map<string, SetShape>();
+  const operation = `list sets of table ${family.keyword} ${TABLE}`;
+  const only = (message: MessageWriter) => message.attrString(nft.NFTA_SET_TABLE, TABLE);
+  await visit(transport, family, nft.NFT_MSG_GETSET, seq, operation, only, ({ payload }) => {
+    let name: string | undefined;
+    let table: string | undefined;
+    let [flags, keyType, keyLength, dataType, timeoutMs] = [0, 0, 0, 0, 0];
+    for (const field of attributes(payload, nft.NFGENMSG_LENGTH)) {
+      if (field.type === nft.NFTA_SET_TABLE) table = field.string();
+      else if (field.type === nft.NFTA_SET_NAME) name = field.string();
+      else if (field.type === nft.NFTA_SET_FLAGS) flags = field.u32be();
+      else if (field.type === nft.NFTA_SET_KEY_TYPE) keyType = field.u32be();
+      else if (field.type === nft.NFTA_SET_KEY_LEN) keyLength = field.u32be();
+      else if (field.type === nft.NFTA_SET_DATA_TYPE) dataType = field.u32be();
+      else if (field.type === nft.NFTA_SET_TIMEOUT) timeoutMs = Number(field.u64be());
+    }
+    if (table !== TABLE || name === undefined) return;
+    sets.set(name, { flags, keyType, keyLength, dataType, timeoutMs });
+  });
+  return sets;
+}
+
+async function visit(
+  transport: NetlinkTransport,
+  family: TableFamily,
+  type: number,
+  seq: number,
+  operation: string,
+  only: (message: MessageWriter) => void,
+  each: (message: NetlinkMessage) => void,
+): Promise<void> {
+  const message = new MessageWriter(256);
+  message.begin(nft.NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
+  nfgenmsg(message, family.nfproto, 0);
+  only(message);
+  message.end();
+  // An interrupted listing is taken as it is: what it misses makes the refill fail, and then the table is replaced.
+  await dumpEach(transport, message, operation, each);
+}

@@ -1,0 +1,137 @@
+import type { PlanChange } from "../backend.ts";
+import { type AffinityObjects, affinityObjects } from "./affinity.ts";
+import type { Batch } from "./batch.ts";
+import { classChain } from "./classes.ts";
+import { type Element, elementsOf, sharedSets } from "./compile.ts";
+import { ElementLists } from "./element_lists.ts";
+import { isServiceChain } from "./names.ts";
+import { isClassUse, writeAffinity } from "./refill.ts";
+import type { TableState } from "./table_state.ts";
+
+/** The elements of a batch of changes: what is there before it only, and after it only. */
+export interface Difference {
+  readonly removed: readonly Element[];
+  readonly added: readonly Element[];
+  /** Uses of shared elements, by set and key. */
+  readonly sharedUses: ReadonlyMap<string, number>;
+}
+
+/**
+ * Merges the changes: a frontend that moves from one service port to another is one key that is removed and added.
+ * @param uses how many service ports need a shared element now.
+ */
+export function differenceOf(changes: readonly PlanChange[], uses: (id: string) => number): Difference {
+  const before = new Map<string, Element>();
+  const after = new Map<string, Element>();
+  const shared = new Map<string, { readonly element: Element; uses: number }>();
+  const share = (id: string, element: Element, count: number) => {
+    const known = shared.get(id);
+    if (known === undefined) shared.set(id, { element, uses: count });
+    else known.uses += count;
+  };
+  for (const { old, new: next } of changes) {
+    for (const element of old === undefined ? [] : elementsOf(old)) {
+      const id = idOf(element);
+      if (sharedSets.has(element.set)) share(id, element, -1);
+      else before.set(id, element);
+    }
+    for (const element of next === undefined ? [] : elementsOf(next)) {
+      const id = idOf(element);
+      if (sharedSets.has(element.set)) share(id, element, 1);
+      else after.set(id, element);
+    }
+  }
+  for (const [id, element] of after) {
+    const was = before.get(id);
+    if (was === undefined || was.value !== element.value || was.comment !== element.comment) continue;
+    before.delete(id);
+    after.delete(id);
+  }
+  const sharedUses = new Map<string, number>();
+  for (const [id, { element, uses: change }] of shared) {
+    const now = uses(id);
+    if (change !== 0) sharedUses.set(id, change);
+    if (now === 0 && change > 0) after.set(id, element);
+    if (now > 0 && now + change === 0) before.set(id, element);
+  }
+  return { removed: [...before.values()], added: [...after.values()], sharedUses };
+}
+
+function idOf({ set, key }: Element): string {
+  return set + key;
+}
+
+/**
+ * Writes what the changes make different in one table, and nothing when they make no difference.
+ * @returns what to do once the batch is committed.
+ */
+export function writeUpdate(batch: Batch, state: TableState, changes: readonly PlanChange[]): () => void {
+  const { family, settings } = state;
+  const { removed, added, sharedUses } = differenceOf(changes, (id) => state.shared.of(id));
+  const classUses = classUsesOf(removed, added);
+
+  // Deletions first: a key that gets another value is deleted and added, and chains in use cannot be deleted.
+  const deletions = new ElementLists(batch, family, "delete", state.sets);
+  for (const element of removed) deletions.put(element);
+  deletions.flush();
+  const affinities = changes.map((change) => ({
+    old: change.old === undefined ? undefined : affinityObjects(family, settings, change.old),
+    new: change.new === undefined ? undefined : affinityObjects(family, settings, change.new),
+  }));
+  for (const affinity of affinities) deleteAffinity(batch, state, affinity.old, affinity.new);
+  for (const [name, change] of classUses) {
+    const now = state.classes.of(name);
+    if (now > 0 && now + change === 0) batch.deleteChain(family, name);
+  }
+
+  for (const [name, change] of classUses) {
+    if (state.classes.of(name) > 0 || change <= 0) continue;
+    const chain = classChain(family, settings, name);
+    if (chain === undefined) throw new Error(`nftables: ${name} is no class of chains`);
+    batch.addChain(family, chain);
+    batch.addRules(family, chain);
+  }
+  for (const affinity of affinities) {
+    if (affinity.new !== undefined) writeAffinity(batch, family, affinity.new);
+  }
+  const additions = new ElementLists(batch, family, "add", state.sets);
+  for (const element of added) additions.put(element);
+  additions.flush();
+
+  return () => {
+    for (const [name, change] of classUses) state.classes.add(name, change);
+    for (const [id, change] of sharedUses) state.shared.add(id, change);
+  };
+}
+
+function classUsesOf(removed: readonly Element[], added: readonly Element[]): Map<string, number> {
+  const uses = new Map<string, number>();
+  const count = (element: Element, change: number) => {
+    if (!isClassUse(element) || isServiceChain(element.value)) return;
+    uses.set(element.value, (uses.get(element.value) ?? 0) + change);
+  };
+  for (const element of removed) count(element, -1);
+  for (const element of added) count(element, 1);
+  return uses;
+}
+
+/**
+ * Chains that stay are emptied, to be filled again; sets that stay keep the clients in them. A set whose timeout
+ * changed does not stay: the kernel cannot change it.
+ */
+function deleteAffinity(
+  batch: Batch,
+  { family }: TableState,
+  old: AffinityObjects | undefined,
+  next: AffinityObjects | undefined,
+): void {
+  if (old === undefined) return;
+  // All rules first, for chains go to each other and use the sets.
+  for (const { name } of old.chains) batch.deleteRules(family, name);
+  const chains = new Set(next?.chains.map(({ name }) => name));
+  for (const { name } of old.chains) if (!chains.has(name)) batch.deleteChain(family, name);
+  const sets = new Map(next?.sets.map((spec) => [spec.name, spec.timeoutSeconds]));
+  for (const { name, timeoutSeconds } of old.sets) {
+    if (sets.get(name) !== timeoutSeconds) batch.deleteSet(family, name);
+  }
+}

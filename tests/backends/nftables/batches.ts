@@ -1,0 +1,45 @@
+import type { PlanChange } from "../../../backends/backend.ts";
+import { Batch } from "../../../backends/nftables/batch.ts";
+import { tableFamilyOf } from "../../../backends/nftables/families.ts";
+import { type Refill, writeRefill } from "../../../backends/nftables/refill.ts";
+import type { TableState } from "../../../backends/nftables/table_state.ts";
+import { writeUpdate } from "../../../backends/nftables/update.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { settingsOf } from "./plans.ts";
+
+/** A table as if the kernel had taken every batch: bytes out, no kernel. */
+export class FakeTable {
+  readonly #writer = new MessageWriter();
+  readonly #state: TableState;
+  /** The batch that made it. */
+  readonly created: Uint8Array;
+
+  constructor(
+    plans: readonly ServicePortPlan[],
+    settings: NodeSettings = settingsOf("IPv4"),
+    refill: Refill = { how: "create" },
+  ) {
+    const batch = new Batch(this.#writer, 1);
+    this.#state = writeRefill(batch, tableFamilyOf(settings.family), settings, plans, refill);
+    this.created = batch.end().slice();
+  }
+
+  /** The batch that makes the changes. */
+  apply(
+    ...changes: readonly (readonly [old: ServicePortPlan | undefined, next: ServicePortPlan | undefined])[]
+  ): Uint8Array {
+    const batch = new Batch(this.#writer, 1);
+    const accept = writeUpdate(batch, this.#state, changes.map(changeOf));
+    accept();
+    return batch.end().slice();
+  }
+}
+
+function changeOf(
+  [old, next]: readonly [ServicePortPlan | undefined, ServicePortPlan | undefined],
+): PlanChange {
+  const key = (next ?? old)?.key;
+  if (key === undefined) throw new Error("a change needs a plan");
+  return { key, old, new: next };
+}

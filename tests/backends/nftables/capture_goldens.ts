@@ -1,0 +1,80 @@
+/**
+ * Writes goldens.json: what stock nft (1.0.6) sends when it loads listings of our tables, by the text it was made
+ * from. Needs root, nft and strace:
+ *
+ *     deno run -A tests/backends/nftables/capture_goldens.ts
+ */
+import { BackendProcess } from "../../integration/nftables/backend_process.ts";
+import { NetworkNamespace } from "../../integration/network_namespace.ts";
+import { listingOf } from "../../integration/nftables/listing.ts";
+import { type Created, createdBy, goldenName, ruleName } from "./canonical.ts";
+import { everyKindOfPlan, everyKindOfSettings } from "./everything.ts";
+
+if (import.meta.main) await capture();
+
+async function capture(): Promise<void> {
+  const goldens = new Map<string, Set<string>>();
+  for (const settings of everyKindOfSettings) {
+    await using ours = await NetworkNamespace.make();
+    await using backend = new BackendProcess(ours);
+    await backend.reconcile(everyKindOfPlan, settings);
+    for (const family of ["ip", "ip6"] as const) {
+      const listing = await listingOf(ours, family);
+      await using theirs = await NetworkNamespace.make();
+      for (const [name, bytes] of named(listing, createdBy(await sentByNft(theirs, listing)))) {
+        goldens.set(name, (goldens.get(name) ?? new Set()).add(bytes));
+      }
+    }
+  }
+  const sorted = Object.fromEntries([...goldens].map(([name, bytes]) => [name, [...bytes].sort().join(" ")]));
+  await Deno.writeTextFile(
+    new URL("./goldens.json", import.meta.url),
+    `${JSON.stringify(sorted, null, 2)}\n`,
+  );
+  console.log(`${goldens.size} goldens`);
+}
+
+/** Each thing that nft created with its name, a rule with the text it was created from. */
+function* named(listing: string, created: readonly Created[]): Generator<[string, string]> {
+  const rules = rulesByChain(listing);
+  for (const thing of created) {
+    if (thing.kind !== "rule") yield [goldenName(thing), thing.bytes];
+    else yield [ruleName(thing.family, rules.get(thing.name)?.shift() ?? "?"), thing.bytes];
+  }
+}
+
+function rulesByChain(listing: string): Map<string, string[]> {
+  const rules = new Map<string, string[]>();
+  let current: string[] | undefined;
+  for (const line of listing.split("\n").map((line) => line.trim())) {
+    const chain = /^chain (\S+) \{$/.exec(line)?.[1];
+    if (chain !== undefined) rules.set(chain, current = []);
+    else if (line === "}") current = undefined;
+    else if (!line.startsWith("type ")) current?.push(line);
+  }
+  return rules;
+}
+
+/** The bytes of the batch that nft sends: the largest of its messages. */
+async function sentByNft(namespace: NetworkNamespace, listing: string): Promise<Uint8Array> {
+  const directory = await Deno.makeTempDir();
+  try {
+    const trace = `${directory}/trace`;
+    await Deno.writeTextFile(`${directory}/listing`, listing);
+    const options = ["-e", "trace=sendmsg", "-e", "write=all", "-o", trace];
+    await namespace.run("strace", ...options, "nft", "-f", `${directory}/listing`);
+    const dumps = (await Deno.readTextFile(trace)).split(/^sendmsg/m).map(bytesOfDump);
+    return dumps.reduce((largest, dump) => dump.length > largest.length ? dump : largest, new Uint8Array());
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** strace's dump:  | 00010  00 00 00 0a 2c 00 00 00  00 0a 01 00 01 00 00 00  ....,........... | */
+function bytesOfDump(dump: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const [, hex = ""] of dump.matchAll(/^ \| [0-9a-f]+ {2}((?:[0-9a-f ]{2} {1,2}){16})/gm)) {
+    for (const byte of hex.trim().split(/\s+/)) bytes.push(parseInt(byte, 16));
+  }
+  return Uint8Array.from(bytes);
+}

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { FakeTable } from "./batches.ts";
+import { everyKindOfSettings } from "./everything.ts";
+import { planOf, settingsOf } from "./plans.ts";
+import { rulesIn } from "./rule_texts.ts";
+
+const [plainSettings, interfaceSettings, prefixSettings, masqueradeAllSettings] = everyKindOfSettings;
+
+Deno.test("what is not from a local pod is marked on its way to a ClusterIP", () => {
+  const first = (settings = plainSettings) =>
+    rulesIn(new FakeTable([], settings?.[0]).created)["services"]?.[0];
+  const toClusterIP = "ip daddr @cluster-ips";
+  const mark = "meta mark set meta mark | 0x00004000";
+  assert.equal(first(), `${toClusterIP} ip saddr != 10.1.0.0/24 ${mark}`);
+  assert.equal(first(interfaceSettings), `${toClusterIP} iifname != "cbr0" ${mark}`);
+  assert.equal(
+    first(prefixSettings),
+    `${toClusterIP} iifname != "veth*" meta mark set meta mark | 0x40000000`,
+  );
+  assert.equal(first(masqueradeAllSettings), `${toClusterIP} ${mark}`);
+  const unknown = settingsOf("IPv4", { localTraffic: { mode: "none" } });
+  assert.equal(first([unknown]), "ip daddr . meta l4proto . th dport vmap @service-ips");
+});
+
+Deno.test("node ports answer on every address but loopback, or on those enumerated", () => {
+  const nodePorts = (settings = plainSettings) => {
+    const rules = rulesIn(new FakeTable([], settings?.[0]).created);
+    return [rules["services"]?.at(-1), ...rules["nodeport-endpoints-check"] ?? []];
+  };
+  assert.deepEqual(nodePorts(), [
+    "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @service-nodeports",
+    "ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @no-endpoint-nodeports",
+  ]);
+  assert.deepEqual(nodePorts(interfaceSettings), [
+    "ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports",
+    "ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports",
+  ]);
+});
+
+Deno.test("externalTrafficPolicy Local: pods and the node go to the cluster, others to this node's endpoints", () => {
+  const plan = planOf({
+    loadBalancerIPs: ["203.0.113.2:53"],
+    nodePort: 30081,
+    external: "local",
+    endpoints: ["10.1.0.1:53@here", "10.1.1.2:53"],
+  });
+  const rules = rulesIn(new FakeTable([plan]).created);
+  const byAddress = "dnat ip to ip daddr . meta l4proto . th dport . numgen random mod";
+  assert.deepEqual(rules["local-external-1-of-2"], [
+    `ip saddr 10.1.0.0/24 ${byAddress} 2 map @endpoints comment "short-circuit pod traffic"`,
+    'fib saddr type local meta mark set meta mark | 0x00004000 comment "masquerade local traffic"',
+    `fib saddr type local ${byAddress} 2 map @endpoints comment "short-circuit local traffic"`,
+    `${byAddress} 1 map @local-endpoints`,
+  ]);
+  assert.equal(
+    rules["local-nodeport-1-of-2"]?.at(-1),
+    "dnat ip to meta l4proto . th dport . numgen random mod 1 map @local-nodeport-endpoints",
+  );
+});
+
+Deno.test("without endpoints on this node nothing is left for others, and what falls through is dropped", () => {
+  const plan = planOf({ nodePort: 30082, external: "local", endpoints: ["10.1.1.2:80"] });
+  const rules = rulesIn(new FakeTable([plan]).created)["local-nodeport-0-of-1"];
+  assert.equal(rules?.length, 3);
+  assert.match(rules?.at(-1) ?? "", /^fib saddr type local .* comment "short-circuit local traffic"$/);
+});
+
+Deno.test("session affinity: a known client goes to its endpoint, which remembers every client it gets", () => {
+  const plan = planOf({
+    name: "sticky",
+    clusterIP: "10.96.0.14:80",
+    affinitySeconds: 10800,
+    endpoints: ["10.1.0.1:80@here", "10.1.1.2:80"],
+  });
+  const rules = rulesIn(new FakeTable([plan]).created);
+  const [here, there] = [
+    "OXF5D774-default/sticky/tcp/http__10.1.0.1/80",
+    "PZDQFOIC-default/sticky/tcp/http__10.1.1.2/80",
+  ];
+  assert.deepEqual(rules["service-H6U4RGLG-default/sticky/tcp/http"], [
+    `ip saddr @affinity-${here} goto endpoint-${here}`,
+    `ip saddr @affinity-${there} goto endpoint-${there}`,
+    "numgen random mod 2 vmap { … }",
+  ]);
+  assert.deepEqual(rules[`endpoint-${there}`], [
+    `update @affinity-${there} { ip saddr }`,
+    "meta l4proto tcp dnat to 10.1.1.2:80",
+  ]);
+});
+
+Deno.test("unallocated service addresses are dropped, undefined ports of allocated ones rejected", () => {
+  assert.deepEqual(rulesIn(new FakeTable([]).created)["cluster-ips-check"], [
+    "ip daddr @cluster-ips reject",
+    "ip daddr 10.96.0.0/12 drop",
+  ]);
+});

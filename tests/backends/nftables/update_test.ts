@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { differenceOf } from "../../../backends/nftables/update.ts";
+import * as nft from "../../../backends/nftables/nf_tables.ts";
+import { attribute, messages } from "../../../ffi/netlink/reader.ts";
+import { FakeTable } from "./batches.ts";
+import { elementText } from "./element_texts.ts";
+import { planOf } from "./plans.ts";
+
+const one = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80"] });
+const two = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });
+const another = planOf({
+  name: "another",
+  clusterIP: "10.96.0.11:80",
+  endpoints: ["10.1.0.1:80", "10.1.0.2:80"],
+});
+
+Deno.test("a new endpoint is its slot and the service's move to the next class", () => {
+  const { removed, added } = differenceOf([{ key: one.key, old: one, new: two }], () => 1);
+  assert.deepEqual(removed.map(elementText), ["service-ips: 10.96.0.10 . tcp . 80 : goto cluster-1"]);
+  assert.deepEqual(added.map(elementText), [
+    "service-ips: 10.96.0.10 . tcp . 80 : goto cluster-2",
+    "endpoints: 10.96.0.10 . tcp . 80 . 1 : 10.1.0.2:80",
+  ]);
+});
+
+Deno.test("an endpoint that another one replaces is one slot", () => {
+  const replaced = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.7:80"] });
+  const { removed, added } = differenceOf([{ key: one.key, old: one, new: replaced }], () => 1);
+  assert.deepEqual(removed.map(elementText), ["endpoints: 10.96.0.10 . tcp . 80 . 0 : 10.1.0.1:80"]);
+  assert.deepEqual(added.map(elementText), ["endpoints: 10.96.0.10 . tcp . 80 . 0 : 10.1.0.7:80"]);
+});
+
+Deno.test("a ClusterIP stays known as long as one of its ports is there", () => {
+  const https = planOf({ portName: "https", clusterIP: "10.96.0.10:443" });
+  const gone = [{ key: one.key, old: one, new: undefined }];
+  const removedWith = (uses: number) => differenceOf(gone, () => uses).removed.map(elementText);
+  assert.ok(!removedWith(2).includes("cluster-ips: 10.96.0.10"));
+  assert.ok(removedWith(1).includes("cluster-ips: 10.96.0.10"));
+  const swapped = differenceOf([...gone, { key: https.key, old: undefined, new: https }], () => 1);
+  assert.ok(![...swapped.removed, ...swapped.added].some(({ set }) => set === "cluster-ips"));
+});
+
+Deno.test("a class's chain comes with its first service and goes with its last", () => {
+  const table = new FakeTable([one]);
+  assert.deepEqual(chainsOf(table.apply([one, two])), ["delete cluster-1", "add cluster-2"]);
+  assert.deepEqual(chainsOf(table.apply([undefined, another])), []);
+  assert.deepEqual(chainsOf(table.apply([two, undefined])), []);
+  assert.deepEqual(chainsOf(table.apply([another, undefined])), ["delete cluster-2"]);
+});
+
+Deno.test("a change that makes no difference writes nothing", () => {
+  assert.deepEqual(stepsOf(new FakeTable([one]).apply([one, { ...one }])), []);
+});
+
+Deno.test("deletions come first, chains before what goes to them, whatever the order of the changes", () => {
+  const table = new FakeTable([two]);
+  const moved = { ...another, frontends: two.frontends, clusterEndpoints: one.clusterEndpoints };
+  assert.deepEqual(stepsOf(table.apply([undefined, moved], [two, undefined])), [
+    "delete elements of service-ips",
+    "delete elements of endpoints",
+    "delete chain cluster-2",
+    "add chain cluster-1",
+    "add rule to cluster-1",
+    "add elements of service-ips",
+  ]);
+});
+
+Deno.test("the chains of a service with affinity are emptied before any is deleted, as they go to each other", () => {
+  const sticky = { ...two, affinitySeconds: 10 };
+  const fewer = { ...sticky, clusterEndpoints: one.clusterEndpoints };
+  const steps = stepsOf(new FakeTable([sticky]).apply([sticky, fewer]))
+    .map((step) => step.replace(/[A-Z0-9]{8}-default\/web\/tcp\/http/, "…"));
+  assert.deepEqual(steps, [
+    "delete rules of endpoint-…__10.1.0.1/80",
+    "delete rules of endpoint-…__10.1.0.2/80",
+    "delete rules of service-…",
+    "delete chain endpoint-…__10.1.0.2/80",
+    "delete set affinity-…__10.1.0.2/80",
+    "add set affinity-…__10.1.0.1/80",
+    "add chain endpoint-…__10.1.0.1/80",
+    "add chain service-…",
+    "add rule to endpoint-…__10.1.0.1/80",
+    "add rule to endpoint-…__10.1.0.1/80",
+    "add rule to service-…",
+    "add set __map%d",
+    "add elements of __map%d",
+    "add rule to service-…",
+  ]);
+});
+
+function chainsOf(batch: Uint8Array): string[] {
+  return stepsOf(batch).filter((step) => step.includes(" chain ")).map((step) => step.replace("chain ", ""));
+}
+
+const steps: ReadonlyMap<number, readonly [text: string, name: number]> = new Map([
+  [nft.NFT_MSG_NEWCHAIN, ["add chain", nft.NFTA_CHAIN_NAME]],
+  [nft.NFT_MSG_DELCHAIN, ["delete chain", nft.NFTA_CHAIN_NAME]],
+  [nft.NFT_MSG_NEWRULE, ["add rule to", nft.NFTA_RULE_CHAIN]],
+  [nft.NFT_MSG_DELRULE, ["delete rules of", nft.NFTA_RULE_CHAIN]],
+  [nft.NFT_MSG_NEWSET, ["add set", nft.NFTA_SET_NAME]],
+  [nft.NFT_MSG_DELSET, ["delete set", nft.NFTA_SET_NAME]],
+  [nft.NFT_MSG_NEWSETELEM, ["add elements of", nft.NFTA_SET_ELEM_LIST_SET]],
+  [nft.NFT_MSG_DELSETELEM, ["delete elements of", nft.NFTA_SET_ELEM_LIST_SET]],
+]);
+
+/** What the messages of a batch do, in their order. */
+function stepsOf(batch: Uint8Array): string[] {
+  const texts: string[] = [];
+  for (const { type, payload } of messages(batch)) {
+    if (type >> 8 !== nft.NFNL_SUBSYS_NFTABLES) continue;
+    const [text, name] = steps.get(type & 0xff) ?? ["unknown message", 0];
+    texts.push(`${text} ${attribute(payload, name, nft.NFGENMSG_LENGTH)?.string()}`);
+  }
+  return texts;
+}
