@@ -1,0 +1,66 @@
+import { AccessError, anonymous, type ClusterAccess, serverUrl } from "./cluster_access.ts";
+import { readKubeconfig } from "./kubeconfig.ts";
+
+export interface AccessFlags {
+  /** --kubeconfig; "" when not given. */
+  readonly kubeconfig: string;
+  /** --master; "" when not given. Overrides the server of the kubeconfig. */
+  readonly master: string;
+}
+
+/** The parts of the surroundings that tell a pod how to reach its cluster. */
+export interface Surroundings {
+  env(name: string): string | undefined;
+  /** Where the kubelet mounts the service account. */
+  readonly serviceAccount: string;
+}
+
+const process: Surroundings = {
+  env: (name) => Deno.env.get(name),
+  serviceAccount: "/var/run/secrets/kubernetes.io/serviceaccount",
+};
+
+/**
+ * How to reach the API server: as the kubeconfig says, at --master, or, when neither is given, as the pod's service
+ * account.
+ * @throws AccessError
+ */
+export function clusterAccess(flags: AccessFlags, surroundings: Surroundings = process): ClusterAccess {
+  if (flags.kubeconfig !== "") return readKubeconfig(flags.kubeconfig, flags.master);
+  if (flags.master === "") return inCluster(surroundings);
+  return {
+    origin: `--master ${flags.master}`,
+    server: serverUrl(flags.master, "--master", false),
+    authority: undefined,
+    proxyUrl: "",
+    user: anonymous,
+  };
+}
+
+function inCluster({ env, serviceAccount }: Surroundings): ClusterAccess {
+  const host = env("KUBERNETES_SERVICE_HOST") ?? "";
+  const port = env("KUBERNETES_SERVICE_PORT") ?? "";
+  if (host === "" || port === "") {
+    throw new AccessError(
+      "no API server: neither --kubeconfig nor --master is given, and this is not a pod " +
+        "(KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set). " +
+        "Give --kubeconfig FILE, or --manifests DIR to run without a cluster",
+    );
+  }
+  const token = `${serviceAccount}/token`;
+  try {
+    Deno.statSync(token);
+  } catch (error) {
+    throw new AccessError(
+      `the pod's service account: ${token}: ${error instanceof Error ? error.message : error}. ` +
+        "Is automountServiceAccountToken off? Give --kubeconfig FILE otherwise",
+    );
+  }
+  return {
+    origin: "the pod's service account",
+    server: new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}`),
+    authority: { file: `${serviceAccount}/ca.crt` },
+    proxyUrl: "",
+    user: { ...anonymous, token: { file: token } },
+  };
+}

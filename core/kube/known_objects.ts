@@ -1,0 +1,79 @@
+import { isMapping } from "../model/fields.ts";
+import type { ObjectKind, ObjectRef } from "../model/objects.ts";
+import { describeRef, parseObjectOfKind, refOf } from "../model/parse.ts";
+import type { Log } from "../observe/log.ts";
+import type { Sink } from "./source.ts";
+
+/**
+ * Hands objects of one kind to the sink, and remembers their names, to tell after listing again which are gone.
+ */
+export class KnownObjects {
+  /** By "namespace/name": in which listing the object was seen last. */
+  readonly #seenIn = new Map<string, number>();
+  #listing = 0;
+
+  constructor(private readonly kind: ObjectKind, private readonly sink: Sink, private readonly log: Log) {}
+
+  /** All that exist are about to be handed to `upsert`. */
+  beginListing(): void {
+    this.#listing++;
+  }
+
+  /** They have been: what was not among them is gone. */
+  endListing(): void {
+    for (const [key, listing] of this.#seenIn) {
+      if (listing === this.#listing) continue;
+      this.#seenIn.delete(key);
+      this.sink.delete(this.#refOf(key));
+    }
+  }
+
+  /** @param raw as decoded; what is invalid is logged, and what was known of the object stays. */
+  upsert(raw: unknown): void {
+    const parsed = parseObjectOfKind(this.kind, raw, this.#report);
+    if ("object" in parsed) {
+      this.#seenIn.set(keyOf(parsed.object), this.#listing);
+      this.sink.upsert(parsed.object);
+    } else if ("ignored" in parsed) {
+      this.log.info(`${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 4);
+      this.#delete(parsed.ignored);
+    } else if ("invalid" in parsed) {
+      this.log.error(parsed.invalid);
+      const key = parsed.ref === undefined ? "" : keyOf(parsed.ref);
+      if (this.#seenIn.has(key)) this.#seenIn.set(key, this.#listing);
+    }
+  }
+
+  delete(raw: unknown): void {
+    const ref = refOf(this.kind, raw);
+    if (ref !== undefined) this.#delete(ref);
+  }
+
+  readonly #report = (problem: string) => this.log.warn(problem);
+
+  #delete(ref: ObjectRef): void {
+    if (this.#seenIn.delete(keyOf(ref))) this.sink.delete(ref);
+  }
+
+  #refOf(key: string): ObjectRef {
+    const slash = key.indexOf("/");
+    return { kind: this.kind, namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+  }
+}
+
+/** metadata.resourceVersion and metadata.annotations of a decoded object, as far as it has them. */
+export function metadataOf(
+  raw: unknown,
+): { readonly resourceVersion: string; readonly continue: string; annotation(name: string): unknown } {
+  const metadata = isMapping(raw) && isMapping(raw.metadata) ? raw.metadata : {};
+  const annotations = isMapping(metadata.annotations) ? metadata.annotations : {};
+  return {
+    resourceVersion: typeof metadata.resourceVersion === "string" ? metadata.resourceVersion : "",
+    continue: typeof metadata.continue === "string" ? metadata.continue : "",
+    annotation: (name) => annotations[name],
+  };
+}
+
+function keyOf(object: { readonly name: string; readonly namespace?: string }): string {
+  return `${object.namespace ?? ""}/${object.name}`;
+}

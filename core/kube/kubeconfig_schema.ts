@@ -1,0 +1,58 @@
+import * as v from "valibot";
+
+/** What we read of a kubeconfig (k8s.io/client-go/tools/clientcmd/api/v1). Other fields are allowed and ignored. */
+
+const text = v.nullish(v.string(), "");
+const flag = v.nullish(v.boolean(), false);
+const texts = v.nullish(v.array(v.string()), []);
+
+const clusterSchema = v.object({
+  "server": text,
+  "certificate-authority": text,
+  "certificate-authority-data": text,
+  "insecure-skip-tls-verify": flag,
+  "tls-server-name": text,
+  "proxy-url": text,
+  "extensions": v.nullish(v.array(v.object({ name: v.string(), extension: v.unknown() })), []),
+});
+
+const execSchema = v.object({
+  "apiVersion": v.picklist(["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"]),
+  "command": v.pipe(v.string(), v.nonEmpty("is empty")),
+  "args": texts,
+  "env": v.nullish(v.array(v.object({ name: v.string(), value: v.string() })), []),
+  "installHint": text,
+  "provideClusterInfo": flag,
+  "interactiveMode": v.nullish(v.picklist(["Never", "IfAvailable", "Always", ""]), ""),
+});
+
+const userSchema = v.object({
+  "token": text,
+  "tokenFile": text,
+  "username": text,
+  "password": text,
+  "client-certificate": text,
+  "client-certificate-data": text,
+  "client-key": text,
+  "client-key-data": text,
+  "as": text,
+  "as-uid": text,
+  "as-groups": texts,
+  "as-user-extra": v.nullish(v.record(v.string(), v.array(v.string())), {}),
+  "auth-provider": v.nullish(v.object({ name: text })),
+  "exec": v.nullish(execSchema),
+});
+
+const contextSchema = v.object({ cluster: text, user: text });
+
+export const kubeconfigSchema = v.object({
+  "kind": v.nullish(v.literal("Config"), "Config"),
+  "current-context": text,
+  "clusters": v.nullish(v.array(v.object({ name: v.string(), cluster: clusterSchema })), []),
+  "users": v.nullish(v.array(v.object({ name: v.string(), user: userSchema })), []),
+  "contexts": v.nullish(v.array(v.object({ name: v.string(), context: contextSchema })), []),
+});
+
+export type Kubeconfig = v.InferOutput<typeof kubeconfigSchema>;
+export type KubeconfigCluster = v.InferOutput<typeof clusterSchema>;
+export type KubeconfigUser = v.InferOutput<typeof userSchema>;

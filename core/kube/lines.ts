@@ -1,0 +1,51 @@
+/**
+ * Splits a stream of bytes into lines, decoding each once it is complete. Lines are not kept: one of a watch is one
+ * object.
+ */
+export class LineSplitter {
+  /** Bytes of the line that has not ended yet; the first `#length` count. */
+  #rest = new Uint8Array(0);
+  #length = 0;
+  readonly #decoder = new TextDecoder();
+
+  constructor(
+    private readonly onLine: (line: string) => void,
+    /** In bytes. An object in etcd has at most 1.5 MiB. */
+    private readonly longest = 32 * 1024 * 1024,
+  ) {}
+
+  /** @throws RangeError when a line is longer than allowed. */
+  push(bytes: Uint8Array): void {
+    let start = 0;
+    for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, start)) {
+      const tail = bytes.subarray(start, end);
+      start = end + 1;
+      if (this.#length === 0) this.#emit(tail);
+      else {
+        this.#keep(tail);
+        const line = this.#rest.subarray(0, this.#length);
+        this.#length = 0;
+        this.#emit(line);
+      }
+    }
+    if (start < bytes.length) this.#keep(bytes.subarray(start));
+  }
+
+  #emit(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.onLine(this.#decoder.decode(bytes));
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const needed = this.#length + bytes.length;
+    if (needed > this.longest) throw new RangeError(`a line of more than ${this.longest} bytes`);
+    if (needed > this.#rest.length) {
+      const larger = new Uint8Array(Math.max(needed, 2 * this.#rest.length));
+      larger.set(this.#rest.subarray(0, this.#length));
+      this.#rest = larger;
+    }
+    this.#rest.set(bytes, this.#length);
+    this.#length = needed;
+  }
+}
+
+const newline = 0x0a;

@@ -1,0 +1,190 @@
+import { deepEqual, equal, throws } from "node:assert/strict";
+import { clusterAccess } from "../../../core/kube/access.ts";
+import { AccessError, type ClusterAccess } from "../../../core/kube/cluster_access.ts";
+
+const directory = Deno.makeTempDirSync({ prefix: "access-" });
+globalThis.addEventListener("unload", () => Deno.removeSync(directory, { recursive: true }));
+
+function read(kubeconfig: string | object, master = ""): ClusterAccess {
+  const path = `${directory}/kubeconfig`;
+  Deno.writeTextFileSync(path, typeof kubeconfig === "string" ? kubeconfig : JSON.stringify(kubeconfig));
+  return clusterAccess({ kubeconfig: path, master });
+}
+
+/** A kubeconfig with one cluster and one user. */
+function config(cluster: object, user: object | undefined = undefined): object {
+  return {
+    apiVersion: "v1",
+    kind: "Config",
+    "current-context": "here",
+    contexts: [{ name: "here", context: { cluster: "c", ...(user && { user: "u" }), namespace: "x" } }],
+    clusters: [{ name: "other", cluster: { server: "https://other" } }, { name: "c", cluster }],
+    users: user === undefined ? null : [{ name: "u", user }],
+  };
+}
+
+const server = "https://10.0.0.1:6443";
+const base64 = (text: string) => new TextEncoder().encode(text).toBase64();
+
+Deno.test("the current context says which server, authority and user", () => {
+  const access = read(`
+apiVersion: v1
+kind: Config
+current-context: here
+preferences: {}
+contexts:
+- {name: elsewhere, context: {cluster: x, user: y}}
+- {name: here, context: {cluster: c, user: u}}
+clusters:
+- name: c
+  cluster: {server: "${server}/prefix", certificate-authority: pki/ca.crt}
+users:
+- name: u
+  user: {client-certificate-data: ${base64("CERT")}, client-key: ../key.pem, token: t}
+`);
+  equal(access.server.href, `${server}/prefix`);
+  deepEqual(access.authority, { file: `${directory}/pki/ca.crt` });
+  deepEqual(access.user.certificate, {
+    chain: { text: "CERT" },
+    key: { file: directory.replace(/[^/]*$/, "key.pem") },
+  });
+  deepEqual(access.user.token, { text: "t" });
+});
+
+Deno.test("data in the file comes before the name of a file, a token file before a token", () => {
+  const access = read(config(
+    { server, "certificate-authority": "/a", "certificate-authority-data": base64("CA") },
+    { token: "t", tokenFile: "token" },
+  ));
+  deepEqual(access.authority, { text: "CA" });
+  deepEqual(access.user.token, { file: `${directory}/token` });
+});
+
+Deno.test("--master overrides the server", () => {
+  equal(read(config({ server }), "http://127.0.0.1:8080").server.href, "http://127.0.0.1:8080/");
+  equal(read(config({}), "10.1.1.1:8080").server.href, "http://10.1.1.1:8080/");
+  equal(
+    read(config({ "certificate-authority": "/ca" }), "10.1.1.1:6443").server.href,
+    "https://10.1.1.1:6443/",
+  );
+  equal(clusterAccess({ kubeconfig: "", master: "10.1.1.1:8080" }).server.href, "http://10.1.1.1:8080/");
+});
+
+Deno.test("users of every kind", () => {
+  deepEqual(read(config({ server }, { username: "me", password: "secret" })).user.basic, {
+    username: "me",
+    password: "secret",
+  });
+  const exec = {
+    apiVersion: "client.authentication.k8s.io/v1",
+    command: "./bin/get-token",
+    args: ["-x"],
+    env: [{ name: "A", value: "b" }],
+    installHint: "install it",
+    interactiveMode: "IfAvailable",
+    provideClusterInfo: true,
+  };
+  const cluster = {
+    server,
+    "certificate-authority-data": base64("CA"),
+    extensions: [{ name: "client.authentication.k8s.io/exec", extension: { audience: "x" } }],
+  };
+  deepEqual(read(config(cluster, { exec })).user.exec, {
+    apiVersion: "client.authentication.k8s.io/v1",
+    command: `${directory}/bin/get-token`,
+    args: ["-x"],
+    env: { A: "b" },
+    installHint: "install it",
+    cluster: { server, "certificate-authority-data": base64("CA"), config: { audience: "x" } },
+  });
+  const found = {
+    apiVersion: "client.authentication.k8s.io/v1beta1",
+    command: "get-token",
+    env: null,
+    args: null,
+  };
+  equal(read(config({ server }, { exec: found })).user.exec?.command, "get-token");
+  deepEqual(
+    read(config({ server }, { as: "joe", "as-groups": ["a", "b"], "as-user-extra": { "x/y": ["1"] } })).user
+      .impersonation,
+    [["Impersonate-User", "joe"], ["Impersonate-Group", "a"], ["Impersonate-Group", "b"], [
+      "Impersonate-Extra-x%2Fy",
+      "1",
+    ]],
+  );
+});
+
+Deno.test("what cannot be used is one message that names the file and the field", () => {
+  const user = (user: object) => config({ server }, user);
+  const cases: [kubeconfig: string | object, message: RegExp][] = [
+    ["a: [", /kubeconfig .*\/kubeconfig:1: /],
+    ["just text", /kubeconfig .*: the file: .*Object/],
+    [{}, /current-context: is not set; kubectl config use-context/],
+    [{ "current-context": "x" }, /there is no context "x"/],
+    [{ "current-context": 1 }, /current-context: .*Expected/],
+    [{ kind: "Pod" }, /kind: /],
+    [config({}), /clusters\["c"\]\.cluster\.server: is missing/],
+    [
+      { ...config({ server }), clusters: [] },
+      /contexts\["here"\]\.context\.cluster: there is no cluster "c"/,
+    ],
+    [{ ...config({ server }, {}), users: [] }, /contexts\["here"\]\.context\.user: there is no user "u"/],
+    [config({ server: "ftp://x" }), /cluster\.server: "ftp:\/\/x" is not a URL such as https/],
+    [config({ server: 1 }), /clusters\.1\.cluster\.server: .*Expected/],
+    [config({ server, "certificate-authority-data": "%" }), /certificate-authority-data: is not base64/],
+    [
+      config({ server, "insecure-skip-tls-verify": true }),
+      /insecure-skip-tls-verify is not supported: .*authority/,
+    ],
+    [config({ server, "proxy-url": "ssh://x" }), /proxy-url: "ssh:\/\/x" has to start with/],
+    [
+      config({ server, "proxy-url": "http://x", "tls-server-name": "y" }),
+      /tls-server-name is not supported.*https:\/\/y:6443/,
+    ],
+    [user({ token: "t", username: "u" }), /users\["u"\]\.user: has a token and a username/],
+    [user({ "client-certificate": "x" }), /users\["u"\]\.user: client-key \(or client-key-data\) is missing/],
+    [
+      user({ "client-key-data": base64("x") }),
+      /client-certificate \(or client-certificate-data\) is missing/,
+    ],
+    [user({ "auth-provider": { name: "gcp" } }), /auth-provider: is not supported.*use exec/],
+    [user({ exec: { apiVersion: "v1", command: "x" } }), /users\.0\.user\.exec\.apiVersion: /],
+    [user({ exec: { apiVersion: "client.authentication.k8s.io/v1" } }), /users\.0\.user\.exec\.command: /],
+    [
+      user({
+        exec: { apiVersion: "client.authentication.k8s.io/v1", command: "x", interactiveMode: "Always" },
+      }),
+      /interactiveMode: Always needs a person/,
+    ],
+  ];
+  for (const [kubeconfig, message] of cases) {
+    throws(() => read(kubeconfig), (error) => {
+      equal(error instanceof AccessError, true, String(error));
+      equal(message.test(String(error)), true, `${error} does not match ${message}`);
+      return true;
+    });
+  }
+  throws(
+    () => clusterAccess({ kubeconfig: "/nonexistent", master: "" }),
+    /kubeconfig \/nonexistent: No such file/,
+  );
+});
+
+Deno.test("a pod is told about its cluster by its surroundings", () => {
+  const env: Record<string, string> = { KUBERNETES_SERVICE_HOST: "fd00::1", KUBERNETES_SERVICE_PORT: "443" };
+  const surroundings = { env: (name: string) => env[name], serviceAccount: directory };
+  const none = { kubeconfig: "", master: "" };
+  throws(
+    () => clusterAccess(none, surroundings),
+    /service account: .*\/token: .*automountServiceAccountToken/,
+  );
+  Deno.writeTextFileSync(`${directory}/token`, "t");
+  const access = clusterAccess(none, surroundings);
+  equal(access.server.href, "https://[fd00::1]/");
+  deepEqual(access.authority, { file: `${directory}/ca.crt` });
+  deepEqual(access.user.token, { file: `${directory}/token` });
+  throws(
+    () => clusterAccess(none, { ...surroundings, env: () => undefined }),
+    /neither --kubeconfig nor --master is given.*--manifests DIR/,
+  );
+});

@@ -1,0 +1,136 @@
+import { deepEqual, equal, rejects } from "node:assert/strict";
+import { createServer } from "node:https";
+import { ApiSource } from "../../../core/kube/api.ts";
+import { anonymous, type ClusterAccess } from "../../../core/kube/cluster_access.ts";
+import { Credentials } from "../../../core/kube/credentials.ts";
+import { Transport } from "../../../core/kube/transport.ts";
+import { ApiServer } from "./api_server.ts";
+import { rawService, rawSlice } from "./raw_objects.ts";
+import { RecordingLog } from "./recording_log.ts";
+import { RecordingSink } from "./recording_sink.ts";
+import { makeCertificates } from "./test_certificates.ts";
+
+const byAddress = await makeCertificates("IP:127.0.0.1");
+const byName = await makeCertificates("DNS:kubernetes.test");
+
+function accessTo(url: string, more: Partial<ClusterAccess>): ClusterAccess {
+  return {
+    origin: "a test",
+    server: new URL(url),
+    authority: { text: byAddress.authority },
+    proxyUrl: "",
+    user: anonymous,
+    ...more,
+  };
+}
+
+/** The body of one answer. */
+async function get(url: string, more: Partial<ClusterAccess> = {}, path = "/version?x=y"): Promise<string> {
+  const access = accessTo(url, more);
+  using transport = new Transport(access, new Credentials(access), "proxy/1.2.3");
+  const response = await transport.get(path, new AbortController().signal);
+  return await response.text();
+}
+
+async function serving(
+  pair: { readonly certificate: string; readonly key: string } | undefined,
+  handler: (request: Request) => Response,
+  test: (url: string) => Promise<void>,
+): Promise<void> {
+  const address = { hostname: "127.0.0.1", port: 0, onListen() {} };
+  const server = pair === undefined
+    ? Deno.serve(address, handler)
+    : Deno.serve({ ...address, cert: pair.certificate, key: pair.key }, handler);
+  try {
+    await test(`http${pair === undefined ? "" : "s"}://127.0.0.1:${server.addr.port}`);
+  } finally {
+    await server.shutdown();
+  }
+}
+
+Deno.test("a server signed by the kubeconfig's authority is spoken to, below the path of its URL", async () => {
+  await serving(byAddress.server, (request) => new Response(new URL(request.url).pathname), async (url) => {
+    equal(await get(url), "/version");
+    equal(await get(`${url}/clusters/one/`), "/clusters/one/version");
+  });
+});
+
+Deno.test("another authority is refused, and the message says what to look at", async () => {
+  await serving(byAddress.server, () => new Response("secret"), async (url) => {
+    const other = { authority: { text: byName.authority } };
+    await rejects(get(url, other), /invalid peer certificate.*not signed by the certificate-authority/);
+  });
+});
+
+Deno.test("a certificate for another name is refused, and the message says which it is for", async () => {
+  await serving(byName.server, () => new Response("hello"), async (url) => {
+    const authority = { text: byName.authority };
+    await rejects(get(url, { authority }), /kubernetes\.test.*use one of these names for the server/);
+  });
+});
+
+Deno.test("the client's certificate is shown to a server that asks", async () => {
+  const { certificate: cert, key } = byAddress.server;
+  const options = { cert, key, ca: byAddress.authority, requestCert: true, rejectUnauthorized: true };
+  const server = createServer(options, (_, response) => response.end("welcome"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const url = `https://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
+  const { client } = byAddress;
+  const chain = { text: client.certificate };
+  equal(
+    await get(url, { user: { ...anonymous, certificate: { chain, key: { text: client.key } } } }),
+    "welcome",
+  );
+  server.close();
+});
+
+Deno.test("requests go through proxy-url", async () => {
+  await serving(undefined, (request) => new Response(`proxied ${request.url}`), async (proxyUrl) => {
+    equal(await get("http://api.test:8080", { proxyUrl }), "proxied http://api.test:8080/version?x=y");
+  });
+});
+
+Deno.test("a key that does not belong says where it comes from", async () => {
+  const chain = { text: byAddress.client.certificate };
+  const user = { ...anonymous, certificate: { chain, key: { text: "no key" } } };
+  await rejects(
+    get("https://127.0.0.1:1", { user }),
+    /a test: certificate-authority, client-certificate or client-key/,
+  );
+});
+
+Deno.test("all watches over TLS share one HTTP/2 connection, and get a new one when it goes silent", async () => {
+  await using server = new ApiServer({ cert: byAddress.server.certificate, key: byAddress.server.key });
+  server.put(rawService("web"), rawSlice("web-1", "web", ["10.0.0.1"]));
+  const sink = new RecordingSink();
+  const stop = new AbortController();
+  const source = new ApiSource({
+    access: accessTo(server.url, {}),
+    nodeName: "n1",
+    userAgent: "proxy/1.2.3",
+    log: new RecordingLog(),
+    timing: {
+      answer: 1000,
+      longestAnswer: 1000,
+      listSilence: 1000,
+      watchSilence: 300,
+      shortestWatch: 300_000,
+      longestWatch: 300_000,
+      firstRetry: 5,
+      longestRetry: 50,
+      unavailableRetry: 100,
+    },
+  });
+  const running = source.run(sink, stop.signal);
+  await sink.until(() => sink.isSynced && server.watches === 4, "watching");
+  const [first, ...others] = server.clientPorts;
+  deepEqual(others, [first, first, first]);
+  server.muteWatches();
+  server.put(rawService("api"));
+  await sink.until(() => sink.objects.has("Service default/api"), "heard again");
+  await sink.until(() => server.requests.length === 8, "all again");
+  equal(server.clientPorts.slice(4).some((port) => port === first), false);
+  stop.abort();
+  await running;
+});
