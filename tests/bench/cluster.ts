@@ -87,6 +87,8 @@ export function nodeObject(name: string): object {
     kind: "Node",
     metadata: { name, resourceVersion: "1", labels: { "topology.kubernetes.io/zone": "zone-0" } },
     spec: { podCIDRs: ["10.128.0.0/24"] },
-    status: { addresses: [{ type: "InternalIP", address: "192.0.2.10" }, { type: "Hostname", address: name }] },
+    status: {
+      addresses: [{ type: "InternalIP", address: "192.0.2.10" }, { type: "Hostname", address: name }],
+    },
   };
 }
