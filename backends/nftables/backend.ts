@@ -18,6 +18,7 @@ import {
 import { Batch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "./families.ts";
 import { readGeneration } from "./generation.ts";
+import { asBackendError, inOperatorsWords } from "./operators_words.ts";
 import { noNetfilter, probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
 import { culpritsOf, inWords, refusedOf } from "./refused.ts";
@@ -297,21 +298,4 @@ function reportOf(
   if (there.some(({ found }) => !found.sets.has(ENDPOINTS))) return { action: "took over", differences: [] };
   const differences = there.flatMap(({ family, settings, found }) => differencesOf(family, settings, found));
   return { action: "refilled", differences };
-}
-
-async function inOperatorsWords<Result>(operation: () => Promise<Result>): Promise<Result> {
-  try {
-    return await operation();
-  } catch (error) {
-    throw error instanceof KernelError ? asBackendError(error) : error;
-  }
-}
-
-const unsupported: ReadonlySet<string> = new Set(["EOPNOTSUPP", "EPROTONOSUPPORT", "EAFNOSUPPORT"]);
-
-function asBackendError(error: KernelError, culprits: readonly PlanKey[] = []): BackendError {
-  const advice = unsupported.has(error.errnoName)
-    ? ". The kernel lacks nf_tables or a part of it (proxy check says which)"
-    : "";
-  return new BackendError(`nftables: ${error.message}${advice}`, culprits, { cause: error });
 }

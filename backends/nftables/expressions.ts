@@ -12,7 +12,7 @@ export type Expression = (message: MessageWriter, choiceId: number) => void;
  * A register by its place in the 64 bytes of registers, in units of 4 bytes. Every fourth has a 16-byte name, too,
  * and nft uses that where it can.
  */
-export function register(place: number): number {
+function register(place: number): number {
   return place % 4 === 0 ? nft.NFT_REG_1 + place / 4 : nft.NFT_REG32_00 + place;
 }
 

@@ -41,10 +41,6 @@ export const NFT_MSG_NEWSETELEM = 12;
 export const NFT_MSG_DELSETELEM = 14;
 export const NFT_MSG_NEWGEN = 15;
 export const NFT_MSG_GETGEN = 16;
-export const NFT_MSG_NEWOBJ = 18;
-export const NFT_MSG_DELOBJ = 20;
-export const NFT_MSG_NEWFLOWTABLE = 22;
-export const NFT_MSG_DELFLOWTABLE = 24;
 
 export const NFTA_LIST_ELEM = 1;
 
@@ -204,8 +200,6 @@ export const NFTA_REJECT_ICMP_CODE = 2;
 export const NFT_REJECT_ICMP_UNREACH = 0;
 export const ICMP_PORT_UNREACH = 3; // linux/icmp.h
 export const ICMPV6_PORT_UNREACH = 4; // linux/icmpv6.h
-
-export const NFT_NAME_MAXLEN = 256;
 
 export const IPPROTO_TCP = 6; // linux/in.h
 export const IPPROTO_UDP = 17; // linux/in.h

@@ -34,7 +34,7 @@ const NFT_META_L4PROTO = 16; // linux/netfilter/nf_tables.h
 const NFT_NG_RANDOM = 1; // linux/netfilter/nf_tables.h
 
 /** nft refuses to load longer comments. nftables/include/rule.h, NFTNL_UDATA_COMMENT_MAXLEN */
-export const COMMENT_MAX_BYTES = 128;
+const COMMENT_MAX_BYTES = 128;
 
 /** Names of the API are ASCII: one byte a character. */
 export function truncatedComment(text: string): string {

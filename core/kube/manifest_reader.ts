@@ -1,7 +1,6 @@
 import type { ModelObject, ObjectRef } from "../model/objects.ts";
 import { describeRef, parseObject } from "../model/parse.ts";
 import type { Log } from "../observe/log.ts";
-import { fingerprint } from "./fingerprint.ts";
 import type { Claim, FileContents } from "./manifest_claims.ts";
 import { documentsOf, type ManifestDocument, ManifestSyntaxError, objectsOf } from "./manifest_documents.ts";
 
@@ -84,8 +83,9 @@ export class ManifestReader {
     for (const { value, line } of raws) {
       const where = `${path}:${line}`;
       const parsed = parseObject(value, (problem) => this.log.warn(`${where}: ${problem}`));
-      // The text of a document is its version; objects of a list have none of their own.
-      const version = raws.length === 1 ? document.fingerprint : fingerprint(JSON.stringify(value));
+      // The text of the document is the version also of the objects of a list: who is told of one that did not
+      // change compares by value anyway, for less than making a version of each.
+      const version = document.fingerprint;
       if ("object" in parsed) {
         const { kind, name } = parsed.object;
         const namespace = "namespace" in parsed.object ? parsed.object.namespace : "";

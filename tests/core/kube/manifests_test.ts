@@ -279,13 +279,13 @@ Deno.test("only what changed is handed on", async () => {
   });
 });
 
-Deno.test("only what changed of a list is handed on", async () => {
+Deno.test("of a list that changed every object is handed on, once", async () => {
   const list = (...items: RawObject[]) => JSON.stringify({ apiVersion: "v1", kind: "List", items });
   await withManifests({ "a.json": [list(rawService("a"), rawService("b"))] }, async ({ sink, write }) => {
     const before = sink.calls.length;
     write("a.json", list(rawService("a"), rawService("b", port(81))));
     await sink.until(() => portOf(sink, "b") === 81, "b");
-    deepEqual(sink.calls.slice(before), ["upsert Service default/b"]);
+    deepEqual(sink.calls.slice(before), ["upsert Service default/a", "upsert Service default/b"]);
   });
 });
 

@@ -16,7 +16,7 @@ export class BackendProcess implements AsyncDisposable {
   #waiting: PromiseWithResolvers<Answer> | undefined;
 
   /** @param wrapper a command that runs the one after it, with fewer privileges for example. */
-  constructor(namespace: NetworkNamespace, wrapper: readonly string[] = []) {
+  constructor(namespace: Pick<NetworkNamespace, "name">, wrapper: readonly string[] = []) {
     const driver = new URL("./driver.ts", import.meta.url).pathname;
     const run = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", driver];
     this.#process = new Deno.Command("ip", {

@@ -101,7 +101,7 @@ Deno.test("whatever a table of our name holds, a reconcile makes it ours", async
       "set cluster-ips { type inet_service; }",
       "chain nat-output { type nat hook output priority 0; }",
       "counter seen { }",
-      "comment \"rules for kube-proxy\"\nchain cluster-3 { type filter hook input priority 0; }",
+      'comment "rules for kube-proxy"\nchain cluster-3 { type filter hook input priority 0; }',
     ]
   ) {
     await using node = await NetworkNamespace.make();

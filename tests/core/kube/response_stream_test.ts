@@ -1,0 +1,92 @@
+import { deepEqual, rejects } from "node:assert/strict";
+import { ApiError } from "../../../core/kube/api_error.ts";
+import { SilenceError, streamResponse } from "../../../core/kube/response_stream.ts";
+
+const patience = { answer: 50, silence: 50 };
+const unaborted = new AbortController().signal;
+
+/** Answers once; counts what is done with it. */
+function answering(get: (signal: AbortSignal) => Promise<Response>) {
+  const seen: string[] = [];
+  return {
+    seen,
+    get: (_path: string, signal: AbortSignal) => get(signal),
+    reconnect: () => void seen.push("reconnect"),
+    accepted: () => void seen.push("accepted"),
+    chunk: (bytes: Uint8Array) => void seen.push(new TextDecoder().decode(bytes)),
+  };
+}
+
+/** A body that begins with `text` and then says nothing, whatever becomes of the request. */
+function unending(text: string, seen: string[] = []): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(new TextEncoder().encode(text)),
+    cancel: () => void seen.push("cancelled"),
+  });
+}
+
+Deno.test("the body is handed on as it comes", async () => {
+  const server = answering(() => Promise.resolve(new Response("hello")));
+  await streamResponse(server, "/x", patience, unaborted, server);
+  deepEqual(server.seen, ["accepted", "hello"]);
+});
+
+Deno.test("aborting ends a body that does not end by itself", async () => {
+  const stop = new AbortController();
+  const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
+  const streaming = streamResponse(server, "/x", { answer: 50, silence: 10_000 }, stop.signal, server);
+  setTimeout(() => stop.abort(new Error("enough")), 10);
+  await rejects(streaming, /enough/);
+  deepEqual(server.seen, ["accepted", "hello", "cancelled"]);
+});
+
+Deno.test("silence ends the request, and the next one gets a new connection", async () => {
+  const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
+  await rejects(streamResponse(server, "/x", patience, unaborted, server), SilenceError);
+  deepEqual(server.seen, ["accepted", "hello", "reconnect", "cancelled"]);
+});
+
+Deno.test("no answer ends the request, and the next one gets a new connection", async () => {
+  const never = (signal: AbortSignal) =>
+    new Promise<Response>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const server = answering(never);
+  await rejects(streamResponse(server, "/x", patience, unaborted, server), /no answer within 0.05 s/);
+  deepEqual(server.seen, ["reconnect"]);
+});
+
+Deno.test("what the listener throws ends the request", async () => {
+  const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
+  const chunk = () => {
+    throw new Error("enough");
+  };
+  await rejects(streamResponse(server, "/x", patience, unaborted, { ...server, chunk }), /enough/);
+  deepEqual(server.seen, ["accepted", "cancelled"]);
+});
+
+Deno.test("a refusal is read as the Status it is, or as the text of whoever answered", async () => {
+  const refusals: [body: string, headers: Record<string, string>, expected: Partial<ApiError>][] = [
+    [
+      JSON.stringify({ kind: "Status", reason: "Expired", message: "too old", code: 410 }),
+      {},
+      { reason: "Expired", message: "410: too old", isExpired: true },
+    ],
+    ["<html>\n  busy\n</html>", { "retry-after": "7" }, {
+      message: "410: <html> busy </html>",
+      retryAfter: 7000,
+    }],
+    ["x".repeat(1_000_000), { "retry-after": "1e9" }, {
+      message: `410: ${"x".repeat(200)}`,
+      retryAfter: 300_000,
+    }],
+  ];
+  for (const [body, headers, expected] of refusals) {
+    const server = answering(() => Promise.resolve(new Response(body, { status: 410, headers })));
+    await rejects(streamResponse(server, "/x", patience, unaborted, server), (error) => {
+      for (const [key, value] of Object.entries(expected)) {
+        deepEqual(error instanceof ApiError && Reflect.get(error, key), value, key);
+      }
+      return true;
+    });
+    deepEqual(server.seen, []);
+  }
+});

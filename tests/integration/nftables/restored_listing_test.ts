@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import type { Family } from "../../../core/model/objects.ts";
+import { isAnswered, type Outcome } from "../../lab/agent.ts";
+import { Lab } from "../../lab/lab.ts";
+import { at, type MachineName, machines, podCidrs } from "../../lab/topology.ts";
+import { cidrOf, planOf, settingsOf } from "../../backends/nftables/plans.ts";
+import { BackendProcess } from "./backend_process.ts";
+
+Deno.test("a saved listing that stock nft loads on a node without rules forwards the same connections", async () => {
+  await using lab = await Lab.create();
+  const plans = (["IPv4", "IPv6"] as const).flatMap(plansOf);
+  const settings = (["IPv4", "IPv6"] as const).map((family) =>
+    settingsOf(family, {
+      localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
+      serviceCidrs: [],
+    })
+  );
+  const saved = `${lab.directory}/saved.nft`;
+  const nft = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await lab.run("node", ["nft", ...args]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  {
+    await using backend = new BackendProcess({ name: lab.namespace("node") });
+    await backend.reconcile(plans, settings);
+  }
+  const programmed = await whoAnswers(lab);
+  const listings = [
+    await nft("list", "table", "ip", "kube-proxy"),
+    await nft("list", "table", "ip6", "kube-proxy"),
+  ];
+  await Deno.writeTextFile(saved, listings.join("\n"));
+
+  await nft("flush", "ruleset");
+  await lab.run("node", ["conntrack", "-F"]);
+  await nft("-f", saved);
+  assert.deepEqual(await whoAnswers(lab), programmed);
+  for (const [probe, answers] of Object.entries(programmed)) {
+    const denied = probe.includes("stranger") && probe.includes("load balancer") ||
+      probe.includes("no endpoints");
+    assert.equal(answers.some((answer) => answer.startsWith("pod-")), !denied, `${probe}: ${answers}`);
+  }
+});
+
+function plansOf(family: Family) {
+  const socket = (address: string, port: number) =>
+    family === "IPv4" ? `${address}:${port}` : `[${address}]:${port}`;
+  const pod = (name: "pod-a" | "pod-b" | "pod-d") =>
+    socket(machines[name].addresses[family], 8080) + (name === "pod-d" ? "" : "@here");
+  const client = machines.outside.addresses[family];
+  return [
+    planOf({
+      name: "plain",
+      clusterIP: socket(at("clusterIP", family, 10), 80),
+      externalIPs: [socket(at("external", family, 10), 80)],
+      loadBalancerIPs: [socket(at("loadBalancer", family, 10), 80)],
+      nodePort: 30080,
+      endpoints: [pod("pod-a"), pod("pod-b"), pod("pod-d")],
+      sourceRanges: [family === "IPv4" ? `${client}/32` : `${client}/128`],
+    }),
+    planOf({
+      name: "local",
+      family,
+      nodePort: 30081,
+      external: "local",
+      endpoints: [pod("pod-a"), pod("pod-d")],
+    }),
+    planOf({
+      name: "sticky",
+      clusterIP: socket(at("clusterIP", family, 11), 80),
+      affinitySeconds: 3600,
+      endpoints: [pod("pod-a"), pod("pod-b")],
+    }),
+    planOf({
+      name: "none",
+      clusterIP: socket(at("clusterIP", family, 12), 80),
+      internal: "reject",
+      external: "reject",
+      endpoints: [],
+    }),
+  ];
+}
+
+/** Who answers on each kind of frontend, and whether it sees the client's own address. */
+async function whoAnswers(lab: Lab): Promise<Record<string, string[]>> {
+  const answers: Record<string, string[]> = {};
+  for (const family of ["IPv4", "IPv6"] as const) {
+    const node = machines.node.addresses[family];
+    const probes: readonly (readonly [what: string, from: MachineName, to: string, port: number])[] = [
+      ["ClusterIP", "pod-c", at("clusterIP", family, 10), 80],
+      ["ClusterIP", "node", at("clusterIP", family, 10), 80],
+      ["external IP", "outside", at("external", family, 10), 80],
+      ["load balancer", "outside", at("loadBalancer", family, 10), 80],
+      ["load balancer", "stranger", at("loadBalancer", family, 10), 80],
+      ["node port", "outside", node, 30080],
+      ["local node port", "outside", node, 30081],
+      ["no endpoints", "pod-c", at("clusterIP", family, 12), 80],
+    ];
+    for (const [what, from, to, port] of probes) {
+      // Said, because two machines share a namespace.
+      const client = machines[from].addresses[family];
+      const options = { from: client, times: from === "stranger" ? 2 : 40, timeoutMs: 500 };
+      const outcomes = await lab.agent(from).probe({ protocol: "TCP", to, port }, options);
+      answers[`${family} ${what} from ${from}`] = distinct(outcomes, client);
+    }
+    const target = { protocol: "TCP", to: at("clusterIP", family, 11), port: 80 } as const;
+    const sticky = distinct(
+      await lab.agent("pod-c").probe(target, { times: 20 }),
+      machines["pod-c"].addresses[family],
+    );
+    // Which of the two is chance; that there is one is not.
+    answers[`${family} affinity from pod-c`] = sticky.map((answer) => answer.replace(/pod-[ab]/, "pod-?"));
+    assert.equal(sticky.length, 1, `affinity: ${sticky}`);
+  }
+  return answers;
+}
+
+function distinct(outcomes: readonly Outcome[], client: string): string[] {
+  const answers = outcomes.map((outcome) =>
+    isAnswered(outcome)
+      ? `${outcome.pod} ${outcome.source === client ? "sees the client" : "sees the node"}`
+      : outcome.outcome
+  );
+  return [...new Set(answers)].sort();
+}
