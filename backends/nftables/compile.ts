@@ -23,6 +23,14 @@ export const DROP = "drop";
 /** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */
 export const sharedSets: ReadonlySet<string> = new Set([sets.CLUSTER_IPS, sets.HAIRPIN_CONNECTIONS]);
 
+/** Maps that hold endpoints by frontend and slot. */
+export const listSets: ReadonlySet<string> = new Set([
+  sets.ENDPOINTS,
+  sets.LOCAL_ENDPOINTS,
+  sets.NODEPORT_ENDPOINTS,
+  sets.LOCAL_NODEPORT_ENDPOINTS,
+]);
+
 /**
  * What makes one service port reachable: the same plan gives the same elements, so that an update is the difference
  * of two calls. A key appears once, whatever the plan repeats.

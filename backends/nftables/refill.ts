@@ -3,7 +3,7 @@ import { type AffinityObjects, affinityObjects } from "./affinity.ts";
 import { type Batch, TABLE_USERDATA } from "./batch.ts";
 import { fixedChains } from "./chains.ts";
 import { classChain } from "./classes.ts";
-import { type Element, elementsOf, sharedSets } from "./compile.ts";
+import { type Element, elementsOf, listSets, sharedSets } from "./compile.ts";
 import { ElementLists } from "./element_lists.ts";
 import { type TableFamily, tableFamilyOf } from "./families.ts";
 import { isServiceChain } from "./names.ts";
@@ -92,6 +92,8 @@ export function writeRefill(
     settings,
     sets: specsOf(family, settings),
     classes: new UseCounts(),
+    idleClasses: new Set(),
+    listed: 0,
     shared: new UseCounts(),
   };
   const ours: ServicePortPlan[] = [];
@@ -147,6 +149,7 @@ function writeElements(batch: Batch, state: TableState, plans: readonly ServiceP
       if (sharedSets.has(element.set) && shared.add(element.set + element.key, 1) > 1) continue;
       // The list is written later than the chain, so the chain is there when the element comes.
       if (isClassUse(element)) useClass(batch, state, classes, element.value);
+      if (listSets.has(element.set)) state.listed++;
       lists.put(element);
     }
   }

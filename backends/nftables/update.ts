@@ -2,11 +2,11 @@ import type { PlanChange } from "../backend.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
 import type { Batch } from "./batch.ts";
 import { classChain } from "./classes.ts";
-import { type Element, elementsOf, sharedSets } from "./compile.ts";
+import { type Element, elementsOf, listSets, sharedSets } from "./compile.ts";
 import { ElementLists } from "./element_lists.ts";
 import { isServiceChain } from "./names.ts";
 import { isClassUse, writeAffinity } from "./refill.ts";
-import type { TableState } from "./table_state.ts";
+import { keepsIdleClasses, type TableState } from "./table_state.ts";
 
 /** The elements of a batch of changes: what is there before it only, and after it only. */
 export interface Difference {
@@ -79,13 +79,13 @@ export function writeUpdate(batch: Batch, state: TableState, changes: readonly P
     new: change.new === undefined ? undefined : affinityObjects(family, settings, change.new),
   }));
   for (const affinity of affinities) deleteAffinity(batch, state, affinity.old, affinity.new);
-  for (const [name, change] of classUses) {
-    const now = state.classes.of(name);
-    if (now > 0 && now + change === 0) batch.deleteChain(family, name);
-  }
+  const idleClasses = idleAfter(state, classUses);
+  const listed = state.listed + listedIn(added) - listedIn(removed);
+  const keptClasses = keepsIdleClasses({ listed, idleClasses }) ? idleClasses : new Set<string>();
+  for (const name of idleClasses) if (!keptClasses.has(name)) batch.deleteChain(family, name);
 
   for (const [name, change] of classUses) {
-    if (state.classes.of(name) > 0 || change <= 0) continue;
+    if (state.classes.of(name) > 0 || change <= 0 || state.idleClasses.has(name)) continue;
     const chain = classChain(family, settings, name);
     if (chain === undefined) throw new Error(`nftables: ${name} is no class of chains`);
     batch.addChain(family, chain);
@@ -100,8 +100,26 @@ export function writeUpdate(batch: Batch, state: TableState, changes: readonly P
 
   return () => {
     for (const [name, change] of classUses) state.classes.add(name, change);
+    state.idleClasses.clear();
+    for (const name of keptClasses) state.idleClasses.add(name);
+    state.listed = listed;
     for (const [id, change] of sharedUses) state.shared.add(id, change);
   };
+}
+
+/** Class chains that are there and that nothing goes to any more once the uses have changed. */
+function idleAfter({ classes, idleClasses }: TableState, changes: ReadonlyMap<string, number>): Set<string> {
+  const idle = new Set(idleClasses);
+  for (const [name, change] of changes) {
+    const now = classes.of(name);
+    if (now + change > 0) idle.delete(name);
+    else if (now > 0) idle.add(name);
+  }
+  return idle;
+}
+
+function listedIn(elements: readonly Element[]): number {
+  return elements.reduce((count, { set }) => listSets.has(set) ? count + 1 : count, 0);
 }
 
 function classUsesOf(removed: readonly Element[], added: readonly Element[]): Map<string, number> {

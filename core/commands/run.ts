@@ -12,12 +12,13 @@ import {
   supportedFamilies,
   watchInterfaceAddresses,
 } from "../node/interfaces.ts";
+import { returnMemory } from "../node/memory.ts";
 import { ProxyHealth } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { healthRoutes, metricsRoutes } from "../observe/routes.ts";
 import { serve } from "../observe/server.ts";
-import { returnLargeBuffers, trimHeap } from "../../ffi/memory.ts";
+import { returnLargeBuffers } from "../../ffi/memory.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
 import { observe } from "./observer.ts";
@@ -54,7 +55,7 @@ async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: A
   const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
   const source = openSource(config, log);
   const planning = new Planning(config.nodeName, log);
-  const observer = observe({ families, metrics, health, bulkDone: () => setTimeout(trimHeap, QUIET_MS) });
+  const observer = observe({ families, metrics, health, bulkDone: () => setTimeout(returnMemory, QUIET_MS) });
   const loop = new SyncLoop({ ...config, backend, planning, observer, log });
   const intake = new Intake({
     planning,

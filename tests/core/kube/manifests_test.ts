@@ -183,12 +183,16 @@ Deno.test("a directory reached by a symbolic link is watched, and followed when 
 });
 
 Deno.test("a file that is still being written is not read", async () => {
-  await withManifests({ "a.yaml": [rawService("web"), rawService("api")] }, async ({ directory, sink }) => {
+  await withManifests({ "a.yaml": [rawService("web"), rawService("api")] }, async (setup) => {
+    const { directory, sink, write } = setup;
     const file = Deno.openSync(`${directory}/a.yaml`, { write: true, truncate: true });
     await pause(150);
+    // Another file may change meanwhile.
+    write("b.yaml", rawService("other"));
+    await sink.until(() => sink.objects.has("Service default/other"), "other");
     file.writeSync(new TextEncoder().encode(`${text(rawService("web", port(81)))}\n---\n`));
     await pause(150);
-    equal(sink.objects.size, 2);
+    equal(sink.objects.size, 3);
     equal(portOf(sink, "web"), 80);
     file.writeSync(new TextEncoder().encode(text(rawService("api", port(82)))));
     file.close();

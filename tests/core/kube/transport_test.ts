@@ -85,6 +85,20 @@ Deno.test("the client's certificate is shown to a server that asks", async () =>
   server.close();
 });
 
+Deno.test("an authority file that is replaced counts from the next request on", async () => {
+  const file = Deno.makeTempFileSync();
+  Deno.writeTextFileSync(file, byName.authority);
+  await serving(byAddress.server, () => new Response("hello"), async (url) => {
+    const access = accessTo(url, { authority: { file } });
+    using transport = new Transport(access, new Credentials(access), "proxy/1.2.3");
+    const signal = new AbortController().signal;
+    await rejects(transport.get("/", signal), /invalid peer certificate/);
+    Deno.writeTextFileSync(file, byAddress.authority);
+    equal(await (await transport.get("/", signal)).text(), "hello");
+  });
+  Deno.removeSync(file);
+});
+
 Deno.test("requests go through proxy-url", async () => {
   await serving(undefined, (request) => new Response(`proxied ${request.url}`), async (proxyUrl) => {
     equal(await get("http://api.test:8080", { proxyUrl }), "proxied http://api.test:8080/version?x=y");
