@@ -11,4 +11,4 @@ namespace=proxy-bench-$$
 ip netns add "$namespace"
 trap 'ip netns del "$namespace"' EXIT
 ip -n "$namespace" link set lo up
-ip netns exec "$namespace" deno run --quiet --cached-only -A tests/bench/run.ts "$@"
+ip netns exec "$namespace" deno run --quiet --cached-only --v8-flags="$PROXY_V8_FLAGS" -A tests/bench/run.ts "$@"

@@ -10,12 +10,6 @@ cd "$(dirname "$0")/.."
 deno=$(command -v deno) || { echo "build: no deno; run scripts/setup.sh" >&2; exit 1; }
 [[ -f $DENORT_BIN ]] || unset DENORT_BIN
 
-# For little memory at full speed, measured with 10,000 services of 10 endpoints:
-#   --max-semi-space-size=1  young objects in halves of 1 MiB, not up to 16: 12-15 MB less
-#   --no-maglev              one compiler less: 4 MB less, from the start
-# --optimize-for-size saves no more than these and encodes at half the speed, --lite-mode at a tenth.
-v8_flags=--max-semi-space-size=1,--no-maglev
-
 # Libraries that go into the binary: file name, Debian package.
 libraries=(
   "libnl-3.so.200 libnl-3-200"
@@ -37,7 +31,7 @@ done
 build_key() {
   {
     find main.ts core backends ffi -name '*.ts' -print0 | sort -z | xargs -0 sha256sum
-    sha256sum scripts/build.sh deno.json "${embed[@]}"
+    sha256sum scripts/build.sh scripts/env.sh deno.json "${embed[@]}"
     if [[ -f deno.lock ]]; then sha256sum deno.lock; fi
     stat -L -c '%n %s %Y' "$deno" ${DENORT_BIN:+"$DENORT_BIN"}
   } | sha256sum
@@ -60,7 +54,7 @@ cp -L "${embed[@]}" dist/embed/
 
 "$deno" bundle --quiet --output dist/proxy.js main.ts
 # Without the code cache: it would be a file with a known name in /tmp that root writes and runs.
-"$deno" compile --quiet --allow-all --no-check --no-code-cache --v8-flags="$v8_flags" \
+"$deno" compile --quiet --allow-all --no-check --no-code-cache --v8-flags="$PROXY_V8_FLAGS" \
   --include dist/embed --output dist/proxy.new dist/proxy.js
 mv dist/proxy.new dist/proxy
 # deno.lock may have been completed by the bundle.
