@@ -48,6 +48,22 @@ Deno.test("a class's chain comes with its first service and goes with its last",
   assert.deepEqual(chainsOf(table.apply([another, undefined])), ["delete cluster-2"]);
 });
 
+Deno.test("in a large table a chain outlives its class, because adding its rule again would be dear", () => {
+  const crowd = Array.from({ length: 210 }, (_, service) =>
+    planOf({
+      name: `crowd-${service}`,
+      clusterIP: `10.97.0.${service + 1}:80`,
+      endpoints: Array.from({ length: 10 }, (_, endpoint) => `10.2.${service}.${endpoint + 1}:80`),
+    }));
+  const table = new FakeTable([...crowd, one]);
+  assert.deepEqual(chainsOf(table.apply([one, two])), ["add cluster-2"]);
+  assert.deepEqual(chainsOf(table.apply([two, one])), []);
+  assert.deepEqual(chainsOf(table.apply([one, two])), []);
+  const shrunk = crowd.map((plan) => [plan, undefined] as const);
+  assert.deepEqual(chainsOf(table.apply(...shrunk)), ["delete cluster-1", "delete cluster-10"]);
+  assert.deepEqual(chainsOf(table.apply([two, undefined])), ["delete cluster-2"]);
+});
+
 Deno.test("a change that makes no difference writes nothing", () => {
   assert.deepEqual(stepsOf(new FakeTable([one]).apply([one, { ...one }])), []);
 });
