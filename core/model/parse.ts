@@ -3,6 +3,7 @@ import { readObjectName } from "./names.ts";
 import type { ModelObject, ObjectKind, ObjectRef } from "./objects.ts";
 import { parseNode } from "./parse_node.ts";
 import { parseService } from "./parse_service.ts";
+import type { KindParser, Report } from "./kind_parser.ts";
 import { parseServiceCidr } from "./parse_service_cidr.ts";
 import { parseSlice } from "./parse_slice.ts";
 import { ownText, sharedText } from "./sharing.ts";
@@ -19,14 +20,6 @@ export type ParsedObject =
    * what is wrong. Whatever was known of `ref` before stays in force.
    */
   | { readonly invalid: string; readonly ref: ObjectRef | undefined };
-
-/** An object that is left alone, and why; and the parser of one kind, which returns one or the other. */
-export interface NotProxied {
-  readonly why: string;
-}
-/** `report` takes what was skipped without making the object useless, with the path of the field. */
-export type KindParser = (raw: Mapping, ref: ObjectRef, report: Report) => ModelObject | NotProxied;
-export type Report = (path: string, problem: string) => void;
 
 /**
  * Reads one decoded JSON or YAML document. `report` is called with one line a problem that was skipped over

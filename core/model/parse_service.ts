@@ -22,7 +22,7 @@ import {
   type ServicePort,
   type TrafficPolicy,
 } from "./objects.ts";
-import type { NotProxied, Report } from "./parse.ts";
+import type { NotProxied, Report } from "./kind_parser.ts";
 import { createdOf, hasLabel } from "./parse_metadata.ts";
 import { Pool, sharedText } from "./sharing.ts";
 

@@ -22,7 +22,7 @@ import {
   type SliceEndpoint,
   type SlicePort,
 } from "./objects.ts";
-import type { NotProxied, Report } from "./parse.ts";
+import type { NotProxied, Report } from "./kind_parser.ts";
 import { annotationOf, hasLabel, labels, timeOf } from "./parse_metadata.ts";
 import { ownText, Pool, sharedText } from "./sharing.ts";
 
