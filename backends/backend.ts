@@ -9,6 +9,15 @@ export interface PlanChange {
   readonly new: ServicePortPlan | undefined;
 }
 
+/** What is in force after a sync, for who has to follow it. */
+export interface InForce {
+  readonly desired: DesiredState;
+  /** What became of it with this sync. */
+  readonly changes: readonly PlanChange[];
+  /** The kernel was made equal to everything, whatever it held: not only the changes may be new to it. */
+  readonly full: boolean;
+}
+
 /** Something the mode needs of the kernel or of our privileges. */
 export interface Requirement {
   /** In the operator's words: "nf_tables in the kernel", "CAP_NET_ADMIN". */

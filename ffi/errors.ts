@@ -71,6 +71,6 @@ export function libnlError(operation: string, code: number, details: KernelError
 }
 
 /** libnl's own words for its code, which no errno can be translated to. */
-export function libnlText(code: number): string {
+function libnlText(code: number): string {
   return textAt(libnl().nl_geterror(code));
 }

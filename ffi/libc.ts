@@ -20,6 +20,10 @@ const symbols = {
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   /** int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen) */
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  /** int getrlimit(int resource, struct rlimit *rlim) */
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  /** int setrlimit(int resource, const struct rlimit *rlim) */
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
@@ -35,6 +39,8 @@ export const M_MMAP_THRESHOLD = -3; // malloc.h
 export const EFD_CLOEXEC = 0o2000000; // sys/eventfd.h
 export const EFD_NONBLOCK = 0o4000; // sys/eventfd.h
 export const POLLIN = 0x1; // poll.h
+
+export const RLIMIT_NOFILE = 7; // asm-generic/resource.h
 
 export const SOL_SOCKET = 1; // asm-generic/socket.h
 export const SO_SNDBUF = 7; // asm-generic/socket.h

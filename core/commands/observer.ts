@@ -1,20 +1,29 @@
 import type { IntakeObserver } from "../loop/intake.ts";
+import type { Planning } from "../loop/planning.ts";
 import type { SyncObserver } from "../loop/sync_loop.ts";
 import type { Family } from "../model/objects.ts";
 import type { ProxyHealth } from "../observe/health.ts";
+import type { HealthCheckPorts } from "../observe/health_check_ports.ts";
 import type { Metrics } from "../observe/metrics.ts";
 
 export interface Observed {
   readonly families: readonly Family[];
   readonly metrics: Metrics;
   readonly health: ProxyHealth;
+  readonly healthCheckPorts: HealthCheckPorts;
+  readonly planning: Pick<Planning, "view" | "waiting" | "noLocalEndpoints">;
   /** Called after a sync of everything: a good time to tidy up memory. */
   readonly bulkDone: () => void;
 }
 
 /** What the loop and the intake tell, as metrics and health. */
-export function observe({ families, metrics, health, bulkDone }: Observed): SyncObserver & IntakeObserver {
-  for (const family of families) metrics.nftablesSyncFailed(family, 0);
+export function observe(observed: Observed): SyncObserver & IntakeObserver {
+  const { families, metrics, health, healthCheckPorts, planning, bulkDone } = observed;
+  for (const family of families) {
+    metrics.nftablesSyncFailed(family, 0);
+    metrics.nftablesCleanupFailed(family, 0);
+    metrics.conntrackFailed(family, 0);
+  }
   return {
     received(kind) {
       if (kind === "Service") metrics.serviceChanged();
@@ -23,6 +32,7 @@ export function observe({ families, metrics, health, bulkDone }: Observed): Sync
     eligible: (eligible) => health.setEligible(eligible),
     connected: (connected) => health.setConnected(connected),
     queued() {
+      metrics.changesPending(planning.waiting);
       for (const family of families) {
         health.queuedUpdate(family);
         metrics.syncQueued(family);
@@ -31,9 +41,14 @@ export function observe({ families, metrics, health, bulkDone }: Observed): Sync
     synced({ full, seconds, triggerTimes }) {
       for (const family of families) {
         metrics.syncObserved({ family, full, seconds });
+        metrics.noLocalEndpoints(family, planning.noLocalEndpoints(family));
       }
       for (const { family, time } of triggerTimes) metrics.networkProgrammed(family, time);
       if (full) bulkDone();
+    },
+    healthChecks(changed) {
+      metrics.changesPending(planning.waiting);
+      healthCheckPorts.sync(changed, planning.view.nodePortAddresses);
     },
     settled() {
       for (const family of families) health.updated(family);

@@ -1,4 +1,5 @@
-import type { Backend } from "../../backends/backend.ts";
+import type { Backend, InForce } from "../../backends/backend.ts";
+import { ConntrackReconciler } from "../../backends/conntrack/reconciler.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { watchConfigFile } from "../config/watch.ts";
 import { Intake } from "../loop/intake.ts";
@@ -14,11 +15,13 @@ import {
 } from "../node/interfaces.ts";
 import { returnMemory } from "../node/memory.ts";
 import { ProxyHealth } from "../observe/health.ts";
+import { HealthCheckPorts } from "../observe/health_check_ports.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { healthRoutes, metricsRoutes } from "../observe/routes.ts";
 import { serve } from "../observe/server.ts";
 import { returnLargeBuffers } from "../../ffi/memory.ts";
+import { raiseOpenFileLimit } from "../../ffi/open_files.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
 import { observe } from "./observer.ts";
@@ -33,6 +36,7 @@ const QUIET_MS = 2000;
  */
 export async function run(config: ProxyConfig, create: () => Backend, log: Log): Promise<void> {
   returnLargeBuffers();
+  raiseOpenFileLimit();
   using backend = create();
   log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
   await requireAll(backend);
@@ -55,8 +59,18 @@ async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: A
   const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
   const source = openSource(config, log);
   const planning = new Planning(config.nodeName, log);
-  const observer = observe({ families, metrics, health, bulkDone: () => setTimeout(returnMemory, QUIET_MS) });
-  const loop = new SyncLoop({ ...config, backend, planning, observer, log });
+  await using healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
+  const observer = observe({
+    families,
+    metrics,
+    health,
+    healthCheckPorts,
+    planning,
+    bulkDone: () => setTimeout(returnMemory, QUIET_MS),
+  });
+  const conntrack = new ConntrackReconciler({ observer: metrics, nodeAddresses: interfaceAddresses, log });
+  const afterSync = (inForce: InForce) => conntrack.synced(inForce);
+  const loop = new SyncLoop({ ...config, backend, planning, observer, afterSync, log });
   const intake = new Intake({
     planning,
     loop,

@@ -2,7 +2,7 @@ import type { Sink } from "../kube/source.ts";
 import type { ModelObject, ObjectRef } from "../model/objects.ts";
 import type { StoreChange } from "../model/store.ts";
 import type { Log } from "../observe/log.ts";
-import { sameContext, sameSettingsOfAll } from "./node_view.ts";
+import { sameContext, sameNodePortAddresses, sameSettingsOfAll } from "./node_view.ts";
 import type { NodeView, Planning } from "./planning.ts";
 import type { SyncLoop } from "./sync_loop.ts";
 
@@ -91,6 +91,10 @@ export class Intake implements Sink {
     if (!sameSettingsOfAll(old.settings, view.settings)) {
       planning.setSettings(view.settings);
       loop.reconcile("node settings changed");
+    }
+    if (!sameNodePortAddresses(old.nodePortAddresses, view.nodePortAddresses)) {
+      planning.setNodePortAddresses(view.nodePortAddresses);
+      loop.changed();
     }
   }
 }

@@ -1,8 +1,15 @@
 import type { ProxyConfig } from "../config/config.ts";
 import type { Address } from "../model/address.ts";
 import { detectNodeAddresses } from "../model/node_addresses.ts";
-import { deriveNodeSettings, type NodeConfiguration, sameSettings } from "../model/node_settings.ts";
-import type { Family, Node } from "../model/objects.ts";
+import {
+  deriveNodeSettings,
+  type NodeConfiguration,
+  type NodePortAddresses,
+  nodePortAddresses,
+  sameSettings,
+} from "../model/node_settings.ts";
+import { families, type Family, type Node } from "../model/objects.ts";
+import { sameList } from "../model/same_list.ts";
 import type { Store } from "../model/store.ts";
 import type { NodeView } from "./planning.ts";
 
@@ -32,6 +39,10 @@ export function nodeView(
   return {
     context: { families, nodeName: config.nodeName, zone: node?.zone ?? "", nodeAddresses },
     settings: families.map((family) => deriveNodeSettings(family, configuration, facts)),
+    nodePortAddresses: {
+      IPv4: nodePortAddresses("IPv4", configuration, facts),
+      IPv6: nodePortAddresses("IPv6", configuration, facts),
+    },
   };
 }
 
@@ -47,6 +58,13 @@ export function sameSettingsOfAll(a: NodeView["settings"], b: NodeView["settings
     const other = b[index];
     return other !== undefined && sameSettings(settings, other);
   });
+}
+
+export function sameNodePortAddresses(a: NodePortAddresses, b: NodePortAddresses): boolean {
+  return families.every((family) =>
+    a[family].isAll === b[family].isAll &&
+    sameList(a[family].addresses, b[family].addresses, (one, other) => one === other)
+  );
 }
 
 function nodeConfiguration(config: NodeViewConfig): NodeConfiguration {

@@ -1,17 +1,22 @@
 import type { PlanChange } from "../../backends/backend.ts";
 import { loopback } from "../model/address.ts";
 import { FrontendClaims } from "../model/claims.ts";
+import { type HealthCheck, type HealthCheckChanges, healthCheckOf } from "../model/health_check.ts";
+import type { NodePortAddresses } from "../model/node_settings.ts";
 import type { Family, ModelObject, ObjectRef } from "../model/objects.ts";
 import type { NodeSettings, PlanKey, ServicePortPlan } from "../model/plan.ts";
 import { type PlanContext, planService } from "../model/planner.ts";
 import { samePlan } from "../model/same_plan.ts";
 import { serviceName, Store, type StoreChange } from "../model/store.ts";
 import type { Log } from "../observe/log.ts";
+import { NoLocalEndpoints } from "./no_local_endpoints.ts";
+import { WaitingChanges } from "./waiting_changes.ts";
 
 /** What planning needs to know of this node; replaced as a whole when one of them changes. */
 export interface NodeView {
   readonly context: PlanContext;
   readonly settings: readonly NodeSettings[];
+  readonly nodePortAddresses: NodePortAddresses;
 }
 
 /** When the change that an EndpointSlice tells of was triggered, in milliseconds since the epoch. */
@@ -43,6 +48,7 @@ export class Planning {
   #view: NodeView = {
     context: { families: [], nodeName: "", zone: "", nodeAddresses: loopback },
     settings: [],
+    nodePortAddresses: { IPv4: { isAll: false, addresses: [] }, IPv6: { isAll: false, addresses: [] } },
   };
   #applied: Map<PlanKey, ServicePortPlan> = new Map();
   /** Keys of a service that are in force or hold frontends. */
@@ -50,6 +56,11 @@ export class Planning {
   readonly #dirty = new Set<string>();
   readonly #refusals = new Map<PlanKey, Refusal>();
   #triggerTimes: TriggerTime[] = [];
+  readonly #waiting = new WaitingChanges();
+  readonly #noLocalEndpoints = new NoLocalEndpoints();
+  /** Names of the services with a health check. */
+  readonly #healthChecked = new Set<string>();
+  #healthChecks = new Map<string, HealthCheck | undefined>();
 
   constructor(nodeName: string, log: Log) {
     this.store = new Store(nodeName);
@@ -65,6 +76,16 @@ export class Planning {
     return this.#dirty.size;
   }
 
+  /** Changes of objects that are not in force yet. */
+  get waiting(): { readonly services: number; readonly endpoints: number } {
+    return this.#waiting;
+  }
+
+  /** Service ports in force with policy Local and endpoints, but none on this node. */
+  noLocalEndpoints(family: Family): { readonly internal: number; readonly external: number } {
+    return this.#noLocalEndpoints.of(family);
+  }
+
   upsert(object: ModelObject): StoreChange {
     const change = this.store.upsert(object);
     if (
@@ -72,12 +93,14 @@ export class Planning {
     ) {
       this.#triggerTimes.push({ family: object.family, time: object.triggerTime });
     }
+    this.#waiting.add(object.kind, change);
     this.#markDirty(change.services);
     return change;
   }
 
   delete(ref: ObjectRef): StoreChange {
     const change = this.store.delete(ref);
+    this.#waiting.add(ref.kind, change);
     this.#markDirty(change.services);
     return change;
   }
@@ -93,6 +116,11 @@ export class Planning {
     this.#view = { ...this.#view, settings };
   }
 
+  /** Other addresses to listen on change no plan and no setting. */
+  setNodePortAddresses(nodePortAddresses: NodePortAddresses): void {
+    this.#view = { ...this.#view, nodePortAddresses };
+  }
+
   get view(): NodeView {
     return this.#view;
   }
@@ -106,6 +134,7 @@ export class Planning {
 
   /** Plans what is dirty: the changes against what is in force. They count as taken, see `accept` and `putBack`. */
   takeChanges(): readonly PlanChange[] {
+    this.#waiting.take();
     const now = performance.now();
     for (const refusal of this.#refusals.values()) {
       if (refusal.retryAt <= now) this.#dirty.add(refusal.service);
@@ -132,9 +161,21 @@ export class Planning {
     return times;
   }
 
+  /**
+   * All that was taken is in force, but what the kernel refuses for its own sake; so are the health checks that this
+   * returns.
+   */
+  complete(): HealthCheckChanges {
+    this.#waiting.done();
+    const changed = this.#healthChecks;
+    if (changed.size > 0) this.#healthChecks = new Map();
+    return changed;
+  }
+
   /** These changes are in force. */
   accept(changes: readonly PlanChange[]): void {
     for (const { key, new: plan } of changes) {
+      this.#noLocalEndpoints.exchange(this.#applied.get(key), plan);
       this.#refusals.delete(key);
       if (plan === undefined) this.#applied.delete(key);
       else this.#applied.set(key, plan);
@@ -144,6 +185,7 @@ export class Planning {
   /** Exactly these plans are in force. */
   replaceApplied(plans: Map<PlanKey, ServicePortPlan>): void {
     this.#applied = plans;
+    this.#noLocalEndpoints.recount(plans.values());
     for (const [key, { plan }] of this.#refusals) {
       if (this.#applied.get(key) === plan) this.#refusals.delete(key);
     }
@@ -213,6 +255,10 @@ export class Planning {
 
   #planService(name: string): readonly ServicePortPlan[] {
     const joined = this.store.get(name);
+    const check = joined && healthCheckOf(joined.service, joined.slices, this.#view.context);
+    if (check !== undefined) this.#healthChecked.add(name);
+    // Most services have none, and had none.
+    if (check !== undefined || this.#healthChecked.delete(name)) this.#healthChecks.set(name, check);
     return joined === undefined ? [] : planService(joined.service, joined.slices, this.#view.context);
   }
 }

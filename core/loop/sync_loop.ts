@@ -1,4 +1,5 @@
-import { type Backend, type PlanChange } from "../../backends/backend.ts";
+import type { Backend, InForce, PlanChange } from "../../backends/backend.ts";
+import type { HealthCheckChanges } from "../model/health_check.ts";
 import type { PlanKey, ServicePortPlan } from "../model/plan.ts";
 import type { Log } from "../observe/log.ts";
 import type { Planning, TriggerTime } from "./planning.ts";
@@ -9,6 +10,8 @@ export interface SyncLoopOptions {
   readonly backend: Backend;
   readonly planning: Planning;
   readonly observer: SyncObserver;
+  /** Told what is in force after each success of the backend; the next sync waits until it returns. */
+  readonly afterSync?: (inForce: InForce) => void;
   readonly log: Log;
   /** Least time between the starts of two syncs in milliseconds; 0 for none. */
   readonly minSyncPeriodMs: number;
@@ -21,6 +24,8 @@ export interface SyncObserver {
   /** Something changed that a sync has to make real. */
   queued(): void;
   synced(sync: Sync): void;
+  /** After every sync, also one that had nothing to do: see `Planning.complete`. */
+  healthChecks(changed: HealthCheckChanges): void;
   /** All that was queued is in force; comes after `synced`, or alone when nothing had to be done. */
   settled(): void;
   /** A sync, or one service port of it, was refused. */
@@ -107,6 +112,7 @@ export class SyncLoop {
     const changes = planning.takeChanges();
     const triggerTimes = planning.takeTriggerTimes();
     if (reason === undefined && changes.length === 0) {
+      observer.healthChecks(planning.complete());
       observer.settled();
       return;
     }
@@ -118,6 +124,7 @@ export class SyncLoop {
     if (done) {
       this.#failures = 0;
       if (reason !== undefined) this.#lastFullSync = performance.now();
+      observer.healthChecks(planning.complete());
       observer.synced({ full: reason !== undefined, seconds, changes: changes.length, triggerTimes });
       // What came in while the batch was in flight is still to be done.
       if (planning.pending === 0) observer.settled();
@@ -133,6 +140,7 @@ export class SyncLoop {
     const { backend, planning } = this.#options;
     const outcome = await applySplitting(backend, changes);
     planning.accept(outcome.applied);
+    if (outcome.applied.length > 0) this.#afterSync(outcome.applied, false);
     for (const { change, error } of outcome.refused) this.#refuse(change, error);
     planning.putBack(outcome.untried);
     return outcome.untried.length === 0;
@@ -149,6 +157,7 @@ export class SyncLoop {
       try {
         const report = await backend.reconcile({ settings: planning.view.settings, plans });
         planning.replaceApplied(plans);
+        this.#afterSync(changes, true);
         log.info("Reconciled the kernel with the plans", {
           reason,
           action: report.action,
@@ -168,6 +177,11 @@ export class SyncLoop {
         for (const key of culprits) this.#dropOrRevert(plans, key, error);
       }
     }
+  }
+
+  #afterSync(changes: readonly PlanChange[], full: boolean): void {
+    const { planning, afterSync } = this.#options;
+    afterSync?.({ desired: { settings: planning.view.settings, plans: planning.applied }, changes, full });
   }
 
   /** A refused plan gives way to the one in force before; when that one is refused as well, to none. */

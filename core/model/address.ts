@@ -102,7 +102,7 @@ export function compareAddresses(a: Address, b: Address): number {
 }
 
 /** Orders by address; of prefixes that start at one address the widest comes first. */
-export function compareCidrs(a: Cidr, b: Cidr): number {
+function compareCidrs(a: Cidr, b: Cidr): number {
   return compareAddresses(a.address, b.address) || a.prefix - b.prefix;
 }
 

@@ -55,7 +55,7 @@ export function deriveNodeSettings(
     masqueradeAll: configuration.masqueradeAll,
     // Not shifted: bit 31 would make it negative.
     masqueradeMark: 2 ** configuration.masqueradeBit,
-    nodePorts: nodePortAddresses(family, configuration, facts),
+    nodePorts: ruleAddresses(nodePortAddresses(family, configuration, facts)),
     serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
   };
 }
@@ -92,24 +92,36 @@ function firstOf(family: Family, cidrs: readonly Cidr[]): LocalTraffic {
   return cidr === undefined ? { mode: "none" } : { mode: "cidr", cidr };
 }
 
-/**
- * A family that no range is of behaves as "all", even if the other family has ranges. Loopback addresses are never
- * among those listed: node ports on them need more than a rule.
- */
-function nodePortAddresses(
+/** Where node ports answer, for each family. */
+export type NodePortAddresses = Readonly<
+  Record<Family, {
+    /** No range leaves an address of the node out. */
+    readonly isAll: boolean;
+    /** Those that interfaces have, sorted. */
+    readonly addresses: readonly Address[];
+  }>
+>;
+
+/** A family that no range is of behaves as "all", even if the other family has ranges. */
+export function nodePortAddresses(
   family: Family,
-  configuration: NodeConfiguration,
-  { nodeAddresses, interfaceAddresses }: NodeFacts,
-): NodeSettings["nodePorts"] {
+  configuration: Pick<NodeConfiguration, "nodePortAddresses" | "defaultNodePortAddresses">,
+  { nodeAddresses, interfaceAddresses }: Pick<NodeFacts, "nodeAddresses" | "interfaceAddresses">,
+): NodePortAddresses[Family] {
   const { nodePortAddresses: configured, defaultNodePortAddresses } = configuration;
   const ranges = (configured.length === 0 ? [defaultNodePortAddresses] : configured)
     .flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddresses[family]) : range)
     .filter(({ address }) => familyOf(address) === family);
-  if (ranges.length === 0 || ranges.some(({ prefix }) => prefix === 0)) return "all";
+  const isAll = ranges.length === 0 || ranges.some(({ prefix }) => prefix === 0);
   const answering = interfaceAddresses.filter((address) =>
-    !isLoopback(address) && ranges.some((range) => contains(range, address))
+    familyOf(address) === family && (isAll || ranges.some((range) => contains(range, address)))
   );
-  return [...new Set(answering)].sort(compareAddresses);
+  return { isAll, addresses: [...new Set(answering)].sort(compareAddresses) };
+}
+
+/** Without loopback addresses: node ports on them need more than a rule. */
+function ruleAddresses({ isAll, addresses }: NodePortAddresses[Family]): NodeSettings["nodePorts"] {
+  return isAll ? "all" : addresses.filter((address) => !isLoopback(address));
 }
 
 function expand(

@@ -21,6 +21,11 @@ export interface ServicePortPlan {
   readonly clusterEndpoints: readonly Endpoint[];
   /** Endpoints on this node, for routes that use them; empty otherwise. Same order. */
   readonly localEndpoints: readonly Endpoint[];
+  /**
+   * UDP: endpoints that a flow may stay with, wherever they are and whether or not new flows get there
+   * (docs/behaviour.md §6): all that serve, and all that are ready. Same order. Empty for other protocols.
+   */
+  readonly servingEndpoints: readonly Endpoint[];
   /** ClientIP affinity: seconds since the client's last new connection. 0 for none. */
   readonly affinitySeconds: number;
   /**

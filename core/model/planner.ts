@@ -7,9 +7,9 @@ import {
   hostCidr,
   normaliseCidrs,
 } from "./address.ts";
-import { joinSlices, selectEndpoints, type Selection } from "./endpoints.ts";
+import { joinSlices, selectEndpoints, type Selection, servingEndpoints } from "./endpoints.ts";
 import type { EndpointSlice, Family, Service, ServicePort } from "./objects.ts";
-import type { Frontend, Route, ServicePortPlan } from "./plan.ts";
+import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
 import { planKey } from "./plan_key.ts";
 
 /** What a plan depends on besides the service: where it is made, and for which families. */
@@ -108,8 +108,9 @@ function planPort(
   const isExternal = frontends.length > 1;
   const internalLocal = internalTrafficPolicy === "Local";
   const externalLocal = externalTrafficPolicy === "Local" && isExternal;
+  const candidates = joinSlices(slices, port, family, context.nodeName);
   const selection = selectEndpoints(
-    joinSlices(slices, port, family, context.nodeName),
+    candidates,
     { cluster: !internalLocal || isExternal, local: internalLocal || externalLocal },
     context,
   );
@@ -125,6 +126,7 @@ function planPort(
     external: externalRoute(selection, isExternal, externalLocal),
     clusterEndpoints: selection.cluster,
     localEndpoints: selection.local,
+    servingEndpoints: port.protocol === "UDP" ? servingEndpoints(candidates, selection.cluster) : none,
     affinitySeconds: service.affinitySeconds,
     sourceRanges,
   };
@@ -134,6 +136,8 @@ function frontendsOf(port: ServicePort, addresses: readonly FrontendAddress[]): 
   const frontends: Frontend[] = addresses.map(({ kind, address }) => ({ kind, address, port: port.port }));
   return port.nodePort === 0 ? frontends : frontends.concat({ kind: "NodePort", port: port.nodePort });
 }
+
+const none: readonly Endpoint[] = [];
 
 // One object for every plan that has the route.
 const reject: Route = { verdict: "reject" };

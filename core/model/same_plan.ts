@@ -12,6 +12,7 @@ export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
     sameList(a.frontends, b.frontends, sameFrontend) &&
     sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
     sameList(a.localEndpoints, b.localEndpoints, sameEndpoint) &&
+    sameList(a.servingEndpoints, b.servingEndpoints, sameEndpoint) &&
     sameRanges(a.sourceRanges, b.sourceRanges)
   );
 }

@@ -45,7 +45,7 @@ export class Store {
       case "EndpointSlice":
         return this.#upsertSlice(object);
       case "Node":
-        return this.#setNode(object.name, object);
+        return this.#setNode(object);
       case "ServiceCIDR":
         return this.#upsertServiceCidr(object);
     }
@@ -59,7 +59,7 @@ export class Store {
       case "EndpointSlice":
         return dirty(this.#removeSlice(ref));
       case "Node":
-        return this.#setNode(ref.name, undefined);
+        return this.#forgetNode(ref.name);
       case "ServiceCIDR":
         return this.#serviceCidrs.delete(ref.name) ? serviceCidrsChanged : nothing;
     }
@@ -89,7 +89,10 @@ export class Store {
       .map(({ name }) => name);
   }
 
-  /** This node's object; undefined as long as, or once, there is none. */
+  /**
+   * This node's object; undefined as long as there has been none. One that was deleted stays as it was last, only not
+   * eligible: rules made with its addresses and its zone stay right for the traffic that still comes.
+   */
   get node(): Node | undefined {
     return this.#node;
   }
@@ -143,11 +146,16 @@ export class Store {
     return [owner];
   }
 
-  #setNode(name: string, node: Node | undefined): StoreChange {
-    if (name !== this.#nodeName) return nothing;
+  #setNode(node: Node): StoreChange {
     const old = this.#node;
-    if (old === node || (old !== undefined && node !== undefined && sameNode(old, node))) return nothing;
+    if (node.name !== this.#nodeName || (old !== undefined && sameNode(old, node))) return nothing;
     this.#node = node;
+    return nodeChanged;
+  }
+
+  #forgetNode(name: string): StoreChange {
+    if (name !== this.#nodeName || this.#node?.eligible !== true) return nothing;
+    this.#node = { ...this.#node, eligible: false };
     return nodeChanged;
   }
 

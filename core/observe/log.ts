@@ -90,8 +90,9 @@ function jsonLine({ severity, time, message, verbosity, fields }: Line): string 
 function plainValue(value: unknown): unknown {
   if (typeof value === "bigint") return value.toString();
   if (!(value instanceof Error)) return value;
-  const cause = value.cause instanceof Error ? `: ${plainValue(value.cause)}` : "";
-  return value.message + cause;
+  const cause = value.cause instanceof Error ? String(plainValue(value.cause)) : "";
+  // Whoever translates an error for the reader says in the new message what the old one said.
+  return value.message.includes(cause) ? value.message : `${value.message}: ${cause}`;
 }
 
 function preciseNow(): number {

@@ -83,6 +83,13 @@ export class Metrics {
       "ip_family",
     ),
   );
+  readonly #conntrackFailures = new Counter(
+    alpha(
+      "conntrack_reconciler_failures_total",
+      "Cumulative conntrack reconciler failures",
+      "ip_family",
+    ),
+  );
   readonly #all: readonly Metric[] = [
     this.#sync,
     this.#fullSync,
@@ -101,6 +108,7 @@ export class Metrics {
     this.#cleanupFailures,
     this.#conntrack,
     this.#conntrackDeleted,
+    this.#conntrackFailures,
     new ProcessMetrics(),
   ];
   readonly #now: () => number;
@@ -173,6 +181,11 @@ export class Metrics {
   ): void {
     this.#conntrack.observe(run.seconds, run.family);
     this.#conntrackDeleted.increment(run.deleted, run.family);
+  }
+
+  /** By 0 at the start, so that the sample is there before the first failure. Upstream does not count them. */
+  conntrackFailed(family: Family, times = 1): void {
+    this.#conntrackFailures.increment(times, family);
   }
 
   /** Everything in the text format of Prometheus; see `CONTENT_TYPE`. */

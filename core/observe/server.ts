@@ -66,7 +66,8 @@ async function listen(
   await server.finished;
 }
 
-function reasonOf(cause: unknown): string {
+/** Why an address cannot be listened on. */
+export function reasonOf(cause: unknown): string {
   if (cause instanceof Deno.errors.AddrInUse) return "another process does";
   if (cause instanceof Deno.errors.AddrNotAvailable) return "the node does not have this address";
   return cause instanceof Error ? cause.message : String(cause);

@@ -8,6 +8,9 @@ import type { MessageWriter } from "./writer.ts";
 /** The kernel answers a request before `send` returns; only a broken one keeps us waiting. */
 const answerTimeoutMs = 10_000;
 
+/** How long an exchange in the background keeps other work waiting. */
+const turnMs = 4;
+
 /** How often a dump is tried again when the table changed under it. */
 const dumpAttempts = 5;
 
@@ -50,6 +53,11 @@ export async function dump(
   throw new KernelError(operation, errnoOf("EINTR"), { extack });
 }
 
+export interface DumpOptions {
+  /** For tables of others' size: asks off the main thread and lets other work go on between the answers. */
+  readonly inBackground?: boolean;
+}
+
 /**
  * The same for large tables: hands over each answer as it comes and keeps none.
  * @returns interrupted: the table changed meanwhile, so something may be missing or be there twice.
@@ -59,12 +67,13 @@ export function dumpEach(
   writer: MessageWriter,
   operation: string,
   visit: (message: NetlinkMessage) => void,
+  options: DumpOptions = {},
 ): Promise<{ interrupted: boolean }> {
   const { flags } = requestHeader(writer);
   if ((flags & NLM_F_DUMP) !== NLM_F_DUMP) {
     throw new TypeError(`${operation}: a dump request needs NLM_F_DUMP`);
   }
-  return exchange(transport, writer, operation, visit);
+  return exchange(transport, writer, operation, visit, options);
 }
 
 /**
@@ -115,11 +124,18 @@ async function exchange(
   writer: MessageWriter,
   operation: string,
   visit: (message: NetlinkMessage) => void,
+  { inBackground = false }: DumpOptions = {},
 ): Promise<{ interrupted: boolean }> {
   const { seq } = requestHeader(writer);
-  transport.send(writer.bytes());
+  if (inBackground) await transport.sendLarge(writer.bytes());
+  else transport.send(writer.bytes());
   let interrupted = false;
+  let turnStarted = performance.now();
   while (true) {
+    if (inBackground && performance.now() - turnStarted > turnMs) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      turnStarted = performance.now();
+    }
     const datagram = transport.receive();
     if (datagram === undefined) {
       if (await transport.readable(answerTimeoutMs)) continue;

@@ -10,8 +10,10 @@ const parts: readonly { readonly prefix: string; readonly may: readonly string[]
   { prefix: "core/model/", may: ["core/model/"], why: "the model is a function of values" },
   {
     prefix: "core/commands/",
-    may: ["core/", "backends/*.ts", "ffi/memory.ts"],
-    why: "commands know modes by the Backend interface only, and of the system the memory of this process",
+    may: ["core/", "backends/*.ts", "backends/conntrack/", "ffi/memory.ts", "ffi/open_files.ts"],
+    why:
+      "commands know modes by the Backend interface and what serves all of them, and of the system the memory " +
+      "and the limits of this process",
   },
   {
     prefix: "core/node/",

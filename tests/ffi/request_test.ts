@@ -96,6 +96,26 @@ Deno.test("a table that never stops changing is an error of the dump, and told b
   assert.equal(visited, 1);
 });
 
+Deno.test("a dump in the background asks off the main thread and lets other work go on between its answers", async () => {
+  const transport = new FakeTransport(() => [
+    ...Array.from({ length: 4 }, () => datagram({ type: answerType, seq: 7, flags: 2 })),
+    datagram({ type: 3, seq: 7, flags: 2, payload: [0] }),
+  ]);
+  transport.sendLarge = ((send) => (message) => (offThread++, send(message)))(
+    transport.sendLarge.bind(transport),
+  );
+  let offThread = 0, others = 0, visited = 0;
+  const other = setInterval(() => others++, 0);
+  const dumped = dumpEach(transport, ask(7, 0x301), "list tables", () => {
+    visited++;
+    for (const started = performance.now(); performance.now() - started < 6;);
+  }, { inBackground: true });
+  await dumped;
+  clearInterval(other);
+  assert.deepEqual([visited, offThread], [4, 1]);
+  assert.ok(others >= 3, `${others} turns of others`);
+});
+
 Deno.test("the errors of a batch are returned in order with the message each is about; acknowledgements are not", () => {
   const transport = new FakeTransport();
   transport.deliver(

@@ -63,6 +63,7 @@ export function planOf(text: PlanText): ServicePortPlan {
     localEndpoints: internal === "local" || external === "local"
       ? endpoints.filter(({ isLocal }) => isLocal)
       : [],
+    servingEndpoints: protocol === "UDP" ? endpoints : [],
     affinitySeconds,
     sourceRanges: text.sourceRanges?.map(cidrOf),
   };

@@ -118,7 +118,7 @@ Deno.test("what cannot be used is one message that names the file and the field"
   const user = (user: object) => config({ server }, user);
   const cases: [kubeconfig: string | object, message: RegExp][] = [
     ["a: [", /kubeconfig .*\/kubeconfig:1: /],
-    ["just text", /kubeconfig .*: the file: .*Object/],
+    ["just text", /kubeconfig .*: is no kubeconfig; it has to be a mapping/],
     [{}, /current-context: is not set; kubectl config use-context/],
     [{ "current-context": "x" }, /there is no context "x"/],
     [{ "current-context": 1 }, /current-context: .*Expected/],
@@ -164,6 +164,8 @@ Deno.test("what cannot be used is one message that names the file and the field"
       return true;
     });
   }
+  const misplaced = user({ exec: "my-secret-token" });
+  throws(() => read(misplaced), (error) => !String(error).includes("secret"));
   throws(
     () => clusterAccess({ kubeconfig: "/nonexistent", master: "" }),
     /kubeconfig \/nonexistent: No such file/,

@@ -13,6 +13,8 @@ const fast: ApiTiming = {
   longestAnswer: 400,
   listSilence: 200,
   watchSilence: 300,
+  quietConnection: 60_000,
+  checkAnswer: 60_000,
   shortestWatch: 300_000,
   longestWatch: 600_000,
   firstRetry: 5,

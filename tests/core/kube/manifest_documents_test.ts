@@ -74,6 +74,14 @@ Deno.test("an alias bomb is refused before it expands", () => {
   equal(performance.now() - start < 1000, true);
 });
 
+Deno.test("what would keep the parser busy for minutes, or overflow its stack, is refused at once", () => {
+  throws(() => read("a: " + "[".repeat(20_000)), /nested too deeply/);
+  const start = performance.now();
+  throws(() => read(`# \n${"a: 1\n".repeat(1_000_000)}`), /may have 4 MB.*write JSON/);
+  throws(() => read(`{${'"a": 1,\n'.repeat(1_000_000)}`), /may have 4 MB.*check its syntax/);
+  equal(performance.now() - start < 1000, true);
+});
+
 Deno.test("documents that are equal have equal fingerprints, others have others", () => {
   const prints = (text: string) => [...documentsOf(text)].map((document) => document.fingerprint);
   const [a, b, c] = prints("---\na: 1\n---\na: 1\n---\na: 2\n");

@@ -11,6 +11,7 @@ function answering(get: (signal: AbortSignal) => Promise<Response>) {
   return {
     seen,
     get: (_path: string, signal: AbortSignal) => get(signal),
+    heard() {},
     reconnect: () => void seen.push("reconnect"),
     accepted: () => void seen.push("accepted"),
     chunk: (bytes: Uint8Array) => void seen.push(new TextDecoder().decode(bytes)),

@@ -4,7 +4,9 @@ import { ApiSource } from "../../../core/kube/api.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/cluster_access.ts";
 import { Credentials } from "../../../core/kube/credentials.ts";
 import { Transport } from "../../../core/kube/transport.ts";
+import { apiTiming } from "../../../core/kube/api_timing.ts";
 import { ApiServer } from "./api_server.ts";
+import { Forwarder } from "./forwarder.ts";
 import { rawService, rawSlice } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
@@ -129,6 +131,8 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and get a new one w
       longestAnswer: 1000,
       listSilence: 1000,
       watchSilence: 300,
+      quietConnection: 60_000,
+      checkAnswer: 60_000,
       shortestWatch: 300_000,
       longestWatch: 300_000,
       firstRetry: 5,
@@ -145,6 +149,36 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and get a new one w
   await sink.until(() => sink.objects.has("Service default/api"), "heard again");
   await sink.until(() => server.requests.length === 8, "all again");
   equal(server.clientPorts.slice(4).some((port) => port === first), false);
+  stop.abort();
+  await running;
+});
+
+Deno.test("a connection that leads nowhere is told from a quiet one by a question, and replaced", async () => {
+  await using server = new ApiServer({ cert: byAddress.server.certificate, key: byAddress.server.key });
+  server.behaviour.bookmarkInterval = 60_000;
+  server.put(rawService("web"));
+  using forwarder = new Forwarder(server.port);
+  const log = new RecordingLog();
+  const sink = new RecordingSink();
+  const stop = new AbortController();
+  const source = new ApiSource({
+    access: accessTo(`https://127.0.0.1:${forwarder.port}`, {}),
+    nodeName: "n1",
+    userAgent: "proxy/1.2.3",
+    log,
+    timing: { ...apiTiming, quietConnection: 100, checkAnswer: 200 },
+  });
+  const running = source.run(sink, stop.signal);
+  await sink.until(() => sink.isSynced && server.watches === 4, "watching");
+  await sink.until(() => server.requestsFor("version").length === 3, "asked three times");
+  deepEqual(new Set(server.clientPorts).size, 1, "a quiet connection is kept");
+
+  forwarder.loseConnections();
+  server.put(rawService("api"));
+  await sink.until(() => sink.objects.has("Service default/api"), "missed event");
+  equal(new Set(server.clientPorts).size, 2);
+  equal(log.matching(/went silent/).length, 1);
+  equal(server.requestsFor("services").at(-1)?.query.has("sendInitialEvents"), false, "resumed, not listed");
   stop.abort();
   await running;
 });

@@ -22,4 +22,5 @@ export const view: NodeView = {
     nodePorts: "all",
     serviceCidrs: [],
   }],
+  nodePortAddresses: { IPv4: { isAll: true, addresses: [] }, IPv6: { isAll: true, addresses: [] } },
 };

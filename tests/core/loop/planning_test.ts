@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Planning } from "../../../core/loop/planning.ts";
 import { silentLog } from "../../../core/observe/log.ts";
+import { address, aSlice } from "../model/builders.ts";
 import { service, slice, view } from "./objects.ts";
 
 function planning(): Planning {
@@ -113,4 +114,62 @@ Deno.test("a removal that was put back or refused is not forgotten", () => {
   p.upsert(service("a", "10.96.0.1"));
   assert.deepEqual(p.takeChanges(), []);
   assert.equal(p.nextRetry(), Infinity);
+});
+
+Deno.test("changes wait until they are in force, and those of a batch that failed with the next one", () => {
+  const p = planning();
+  const waiting = () => [p.waiting.services, p.waiting.endpoints];
+  p.upsert(service("a", "10.96.0.1"));
+  p.upsert(slice("a", "10.1.0.1"));
+  p.upsert(slice("a", "10.1.0.1"));
+  assert.deepEqual(waiting(), [1, 1]);
+  p.putBack(p.takeChanges());
+  p.upsert(slice("a", "10.1.0.2"));
+  assert.deepEqual(waiting(), [1, 2]);
+  const changes = p.takeChanges();
+  p.upsert(service("b", "10.96.0.2"));
+  p.accept(changes);
+  p.complete();
+  assert.deepEqual(waiting(), [1, 0]);
+});
+
+Deno.test("service ports whose Local policy finds endpoints, but none here, are counted as they come and go", () => {
+  const p = planning();
+  const local = { internalTrafficPolicy: "Local", externalTrafficPolicy: "Local" } as const;
+  const applyAll = () => p.accept(p.takeChanges());
+  p.upsert(service("a", "10.96.0.1", { ...local, externalIPs: [address("203.0.113.1")] }));
+  p.upsert(service("internal", "10.96.0.2", { internalTrafficPolicy: "Local" }));
+  p.upsert(service("none", "10.96.0.3", local));
+  applyAll();
+  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 0, external: 0 }, "no endpoints anywhere");
+  p.upsert(slice("a", "10.1.0.1"));
+  p.upsert(slice("internal", "10.1.0.1"));
+  applyAll();
+  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 2, external: 1 });
+  p.replaceApplied(new Map(p.applied));
+  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 2, external: 1 });
+  p.upsert(aSlice([{ at: "10.1.0.1", nodeName: "here" }], { name: "a-1", service: "a" }));
+  p.delete({ kind: "Service", namespace: "default", name: "internal" });
+  applyAll();
+  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 0, external: 0 });
+});
+
+Deno.test("health checks come with the sync that makes their service's change real, and only what changed", () => {
+  const p = planning();
+  const checks = () => [...p.complete()].map(([name, check]) => `${name}: ${check?.port ?? "none"}`);
+  p.upsert(service("a", "10.96.0.1", { healthCheckNodePort: 32100 }));
+  p.upsert(service("b", "10.96.0.2"));
+  p.putBack(p.takeChanges());
+  p.takeChanges();
+  assert.deepEqual(checks(), ["default/a: 32100"]);
+  assert.deepEqual(checks(), []);
+  p.upsert(service("b", "10.96.0.2", { affinitySeconds: 1 }));
+  p.takeChanges();
+  assert.deepEqual(checks(), []);
+  p.upsert(service("a", "10.96.0.1"));
+  p.takeChanges();
+  assert.deepEqual(checks(), ["default/a: none"]);
+  p.delete({ kind: "Service", namespace: "default", name: "a" });
+  p.takeChanges();
+  assert.deepEqual(checks(), []);
 });

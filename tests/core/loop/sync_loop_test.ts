@@ -10,6 +10,7 @@ class Harness implements AsyncDisposable {
   readonly backend = new MapBackend();
   readonly planning = new Planning("here", silentLog);
   readonly syncs: Sync[] = [];
+  readonly healthChecks: string[] = [];
   failures = 0;
   readonly loop: SyncLoop;
   readonly #stop = new AbortController();
@@ -25,6 +26,7 @@ class Harness implements AsyncDisposable {
       observer: {
         queued: () => {},
         synced: (sync) => this.syncs.push(sync),
+        healthChecks: (changed) => this.healthChecks.push(...changed.keys()),
         settled: () => {},
         failed: () => this.failures++,
       },
@@ -134,4 +136,20 @@ Deno.test("syncs keep the least period between them when there is one", async ()
     await h.until(() => h.inForce.length === i, `service ${i}`);
   }
   assert.ok(performance.now() - started >= 180, "three syncs took two periods");
+});
+
+Deno.test("health checks are told after every sync that succeeds, also when no rule changes", async () => {
+  const check = (fields = {}) => service("a", "10.96.0.1", { healthCheckNodePort: 32100, ...fields });
+  await using h = new Harness((h) => {
+    h.backend.refuse = () => h.failures < 1 ? new BackendError("EBUSY") : undefined;
+    h.planning.upsert(check());
+    h.loop.changed();
+  });
+  await h.until(() => h.healthChecks.length > 0, "told");
+  assert.equal(h.failures, 1);
+  assert.deepEqual(h.healthChecks, ["default/a"]);
+  h.planning.upsert(check({ healthCheckNodePort: 32101 }));
+  h.loop.changed();
+  await h.until(() => h.healthChecks.length === 2, "told again");
+  assert.equal(h.syncs.length, 1);
 });

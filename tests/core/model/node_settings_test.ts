@@ -5,6 +5,7 @@ import {
   deriveNodeSettings,
   type NodeConfiguration,
   type NodeFacts,
+  nodePortAddresses,
   sameSettings,
 } from "../../../core/model/node_settings.ts";
 import type { Node } from "../../../core/model/objects.ts";
@@ -120,6 +121,19 @@ Deno.test("where node ports answer: docs/behaviour.md §4.4", () => {
     });
     assert.deepEqual(shown, expected, what);
   }
+});
+
+Deno.test("what listens on node-port addresses does so on loopback ones as well, and on known ones where all answer", () => {
+  const shown = (ranges: NodeConfiguration["nodePortAddresses"]) =>
+    (["IPv4", "IPv6"] as const).map((family) => {
+      const configured = { ...configuration, nodePortAddresses: ranges };
+      const { isAll, addresses } = nodePortAddresses(family, configured, facts);
+      return `${isAll ? "all: " : ""}${addresses.map(formatAddress).join(" ")}`;
+    });
+  assert.deepEqual(shown([]), ["192.0.2.1", "2001:db8::1"]);
+  assert.deepEqual(shown(["localhost"]), ["127.0.0.1", "::1"]);
+  assert.deepEqual(shown([cidr("10.0.0.0/8")]), ["10.9.0.1", "all: ::1 2001:db8::1 fe80::1"]);
+  assert.deepEqual(shown(["all"])[0], "all: 10.9.0.1 127.0.0.1 192.0.2.1");
 });
 
 Deno.test("a family without known node address has no primary, so it behaves as all", () => {

@@ -60,6 +60,7 @@ Deno.test("plans are the same until anything that matters differs", () => {
     { clusterEndpoints: [one, { ...other, port: 1 }] },
     { clusterEndpoints: [one, { ...other, isLocal: true }] },
     { localEndpoints: [] },
+    { servingEndpoints: [one] },
     { sourceRanges: undefined },
     { sourceRanges: [cidr("10.0.0.0/9")] },
   ];

@@ -80,6 +80,13 @@ function categorize(
   return { cluster: cluster.sort(), local: local.sort(), hasAny };
 }
 
+/** docs/behaviour.md §6.3, and what is ready. */
+function serving(plan: ServicePortPlan, slices: readonly EndpointSlice[]): string[] {
+  if (plan.protocol !== "UDP") return [];
+  const all = [...endpointsOf(plan, slices)];
+  return all.filter(([, traits]) => traits.serving || traits.ready).map(([id]) => id).sort();
+}
+
 function topologyMode(ready: readonly EndpointTraits[], context: PlanContext): string {
   if (ready.length === 0) return "";
   if (
@@ -107,6 +114,7 @@ Deno.test("endpoint selection agrees with the rules written down step by step", 
         assert.deepEqual(plan.clusterEndpoints.map(idOf).sort(), expected.cluster);
         assert.deepEqual(plan.localEndpoints.map(idOf).sort(), expected.local);
         assert.equal(plan.internal.verdict === "reject", !expected.hasAny);
+        assert.deepEqual(plan.servingEndpoints.map(idOf).sort(), serving(plan, own));
       }
     }),
     { numRuns: 2000 },
@@ -130,7 +138,7 @@ function checkPromises(plan: ServicePortPlan, service: Service, context: PlanCon
   const frontends = plan.frontends.map((one) => `${one.kind === "NodePort" ? "" : one.address}:${one.port}`);
   assert.equal(new Set(frontends).size, frontends.length, "no frontend twice");
 
-  for (const list of [plan.clusterEndpoints, plan.localEndpoints]) {
+  for (const list of [plan.clusterEndpoints, plan.localEndpoints, plan.servingEndpoints]) {
     for (const [index, endpoint] of list.entries()) {
       assert.equal(familyOf(endpoint.address), plan.family);
       const before = list[index - 1];

@@ -37,6 +37,7 @@ Deno.test("a plan says all about a service port", () => {
     external: { verdict: "balance", to: "cluster", masquerade: "all" },
     clusterEndpoints: [endpoint("10.1.0.1", true), endpoint("10.1.0.2", false)],
     localEndpoints: [],
+    servingEndpoints: [],
     affinitySeconds: 60,
     sourceRanges: undefined,
   });
@@ -219,4 +220,29 @@ Deno.test("a node without address of the family is in no range but a loopback on
     context,
   );
   assert.deepEqual(made.sourceRanges?.map(formatCidr), ["192.0.2.0/24"]);
+});
+
+Deno.test("UDP flows may stay with all endpoints that serve or are ready, whatever the policy and wherever", () => {
+  const udp = { ...webPort, protocol: "UDP" as const };
+  const slice = (...endpoints: Parameters<typeof aSlice>[0]) =>
+    aSlice(endpoints, { ports: [{ name: "http", protocol: "UDP", port: 8080 }] });
+  const gone = { at: "10.1.0.3", ready: false, serving: false };
+  const ending = { at: "10.1.0.4", ready: false, serving: true, terminating: true };
+  const forced = { at: "10.1.0.5", ready: true, serving: false };
+  const made = plan(
+    { ports: [udp], internalTrafficPolicy: "Local" },
+    [slice(localReady, remoteReady, gone, ending, forced)],
+  );
+  assert.deepEqual(
+    made.servingEndpoints.map((endpoint) => endpoint.address),
+    ["10.1.0.1", "10.1.0.2", "10.1.0.4", "10.1.0.5"].map(address),
+  );
+  const plain = plan({ ports: [udp] }, [slice(localReady, remoteReady)]);
+  assert.equal(plain.servingEndpoints, plain.clusterEndpoints, "one list where it is the same");
+  const tcp = plan({}, [aSlice([localReady])]);
+  assert.equal(
+    tcp.servingEndpoints,
+    plan({}, [aSlice([remoteReady])]).servingEndpoints,
+    "one list for all without",
+  );
 });

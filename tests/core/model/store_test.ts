@@ -128,8 +128,26 @@ Deno.test("only this node counts", () => {
   assert.deepEqual(store.upsert({ ...node, zone: "b" }), { ...nothing, node: true });
   assert.deepEqual(store.delete({ kind: "Node", namespace: "", name: "there" }), nothing);
   assert.equal(store.node?.zone, "b");
-  assert.deepEqual(store.delete({ kind: "Node", namespace: "", name: "here" }), { ...nothing, node: true });
-  assert.equal(store.node, undefined);
+});
+
+Deno.test("a deleted node stays as it was last, only not eligible, until it is made again", () => {
+  const store = new Store("here");
+  const node = {
+    kind: "Node",
+    name: "here",
+    zone: "a",
+    addresses: [],
+    podCidrs: [],
+    eligible: true,
+  } as const;
+  const ref = { kind: "Node", namespace: "", name: "here" } as const;
+  assert.deepEqual(store.delete(ref), nothing);
+  store.upsert(node);
+  assert.deepEqual(store.delete(ref), { ...nothing, node: true });
+  assert.deepEqual(store.node, { ...node, eligible: false });
+  assert.deepEqual(store.delete(ref), nothing);
+  assert.deepEqual(store.upsert(node), { ...nothing, node: true });
+  assert.equal(store.node?.eligible, true);
 });
 
 Deno.test("service ranges are those of all ServiceCIDR objects", () => {
@@ -190,7 +208,7 @@ const anyEvents = fc.array(
   { maxLength: 20 },
 );
 
-Deno.test("any history of events ends in the plans of what is there at its end", () => {
+Deno.test("any history of events ends in the plans of what is there at its end, and of the Node there was last", () => {
   fc.assert(
     fc.property(anyEvents, fc.infiniteStream(fc.nat()), (events, random) => {
       const last = new Map<string, ModelObject>();
@@ -198,7 +216,8 @@ Deno.test("any history of events ends in the plans of what is there at its end",
         const ref = "upsert" in event ? refTo(event.upsert) : event.delete;
         const id = `${ref.kind}/${ref.namespace}/${ref.name}`;
         if ("upsert" in event) last.set(id, event.upsert);
-        else last.delete(id);
+        // A Node that is gone still counts as it was last.
+        else if (ref.kind !== "Node") last.delete(id);
       }
       const shuffled = [...last.values()].map((object) => ({ object, order: random.next().value ?? 0 }))
         .sort((a, b) => a.order - b.order).map(({ object }) => ({ upsert: object }));

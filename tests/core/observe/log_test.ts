@@ -45,6 +45,8 @@ Deno.test("errors are shown with what caused them, and odd values do not break a
   const error = new Error("sync failed", { cause: new Error("EPERM") });
   const written = lines({}, (log) => log.error("No", { err: error, big: 7n, nothing: undefined }));
   assert.match(written, /err="sync failed: EPERM" big="7" nothing=undefined\n$/);
+  const translated = new Error("no privilege: EPERM", { cause: new Error("EPERM") });
+  assert.match(lines({}, (log) => log.error("No", { err: translated })), /err="no privilege: EPERM"\n$/);
 });
 
 Deno.test("fields given to a part of the program are on all its lines", () => {

@@ -59,6 +59,7 @@ Deno.test("changes, failures and answers are counted under upstream's names", ()
   metrics.livezAnswered(200);
   metrics.syncQueued("IPv4");
   metrics.conntrackReconciled({ family: "IPv4", seconds: 0.1, deleted: 5 });
+  metrics.conntrackFailed("IPv4");
   const samples = {
     "kubeproxy_sync_proxy_rules_service_changes_total": 1,
     "kubeproxy_sync_proxy_rules_endpoint_changes_total": 2,
@@ -73,6 +74,7 @@ Deno.test("changes, failures and answers are counted under upstream's names", ()
     'kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family="IPv4"}': 1_700_000_000.5,
     'kubeproxy_conntrack_reconciler_sync_duration_seconds_count{ip_family="IPv4"}': 1,
     'kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family="IPv4"}': 5,
+    'kubeproxy_conntrack_reconciler_failures_total{ip_family="IPv4"}': 1,
   };
   for (const [sample, expected] of Object.entries(samples)) {
     assert.equal(value(metrics, sample), expected, sample);

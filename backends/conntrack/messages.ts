@@ -1,0 +1,55 @@
+import { NLA_F_NESTED, NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
+import { attributes } from "../../ffi/netlink/reader.ts";
+import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import * as ct from "./ctnetlink.ts";
+import type { Flow } from "./flow.ts";
+
+/** Which entries a dump is to have, as far as the kernel can tell: an older one ignores all but the family. */
+export interface DumpFilter {
+  /** AF_INET or AF_INET6. */
+  readonly family: number;
+  readonly protocol?: number;
+  /** Bits of IPS_… and what they are to be. */
+  readonly status?: { readonly mask: number; readonly value: number };
+}
+
+/** `conntrack -L`, filtered by the kernel. */
+export function writeDump(writer: MessageWriter, seq: number, filter: DumpFilter): void {
+  const { family, protocol, status } = filter;
+  writer.begin(ct.CT_GET, NLM_F_REQUEST | NLM_F_DUMP, seq);
+  header(writer, family);
+  if (protocol !== undefined) {
+    writer.nest(ct.CTA_TUPLE_ORIG, () => {
+      writer.nest(ct.CTA_TUPLE_PROTO, () => writer.attrU8(ct.CTA_PROTO_NUM, protocol));
+    });
+    writer.nest(ct.CTA_FILTER, () => {
+      writer.attrU32le(ct.CTA_FILTER_ORIG_FLAGS, ct.CTA_FILTER_F_CTA_PROTO_NUM);
+    });
+  }
+  if (status !== undefined) {
+    writer.attrU32be(ct.CTA_STATUS, status.value);
+    writer.attrU32be(ct.CTA_STATUS_MASK, status.mask);
+  }
+  writer.end();
+}
+
+/**
+ * `conntrack -D` of this one entry: by its original tuple, its zone and its id, which another entry of the same tuple
+ * seldom has. Without acknowledgement: the kernel answers refusals only.
+ */
+export function writeDelete(writer: MessageWriter, seq: number, { family, payload }: Flow): void {
+  writer.begin(ct.CT_DELETE, NLM_F_REQUEST, seq);
+  header(writer, family);
+  for (const { type, bytes } of attributes(payload, ct.NFGENMSG_BYTES)) {
+    if (type === ct.CTA_TUPLE_ORIG) writer.attrBytes(type | NLA_F_NESTED, bytes);
+    if (type === ct.CTA_ZONE || type === ct.CTA_ID) writer.attrBytes(type, bytes);
+  }
+  writer.end();
+}
+
+/** struct nfgenmsg */
+function header(writer: MessageWriter, family: number): void {
+  writer.rawU8(family);
+  writer.rawU8(ct.NFNETLINK_V0);
+  writer.rawU16be(0);
+}

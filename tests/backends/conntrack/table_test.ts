@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { AF_INET, CT_DELETE, CT_GET, IPPROTO_UDP } from "../../../backends/conntrack/ctnetlink.ts";
+import { sweepConntrack } from "../../../backends/conntrack/table.ts";
+import { KernelError } from "../../../ffi/errors.ts";
+import { messages } from "../../../ffi/netlink/reader.ts";
+import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { hex } from "../../ffi/hex.ts";
+import * as golden from "./goldens.ts";
+
+const SEQ_AT = 8;
+const filter = { family: AF_INET, protocol: IPPROTO_UDP };
+
+/** The golden dump as the answer to request 1. */
+function answering(dump: string): Uint8Array<ArrayBuffer> {
+  const datagram = hex(dump);
+  const view = new DataView(datagram.buffer);
+  for (let at = 0; at < datagram.length; at += view.getUint32(at, true)) view.setUint32(at + SEQ_AT, 1, true);
+  return datagram;
+}
+
+/** struct nlmsgerr of the message `seq`, capped. */
+function refusing(seq: number, errno: number): Uint8Array<ArrayBuffer> {
+  const datagram = new Uint8Array(36);
+  const view = new DataView(datagram.buffer);
+  view.setUint32(0, 36, true);
+  view.setUint16(4, 2, true);
+  view.setUint16(6, 0x100, true);
+  view.setUint32(SEQ_AT, seq, true);
+  view.setInt32(16, -errno, true);
+  return datagram;
+}
+
+/** A kernel with this dump, that answers deletions like this. */
+function kernel(
+  dumps: readonly Uint8Array<ArrayBuffer>[],
+  deletions: readonly Uint8Array<ArrayBuffer>[] = [],
+) {
+  const reader = new FakeTransport(() => [...dumps, answering(golden.LISTED_END)]);
+  const deleter = new FakeTransport(() => deletions);
+  const opened = [reader, deleter];
+  return { reader, deleter, open: () => opened.shift() ?? assert.fail("a third socket") };
+}
+
+function typesSent(transport: FakeTransport): number[] {
+  return transport.sent.flatMap((datagram) => [...messages(datagram)].map(({ type }) => type));
+}
+
+Deno.test("what is stale is deleted, what is not stays, and the sockets are closed", async () => {
+  const { reader, deleter, open } = kernel([answering(golden.LISTED_V4)]);
+  const seen: number[] = [];
+  const sweep = await sweepConntrack(filter, (flow) => {
+    seen.push(flow.destinationPort);
+    return flow.zone === 7;
+  }, open);
+  // An older kernel sends the other protocols as well.
+  assert.deepEqual(seen, [53, 53]);
+  assert.deepEqual(sweep, { seen: 4, deleted: 1, refused: undefined });
+  assert.deepEqual([typesSent(reader), typesSent(deleter)], [[CT_GET], [CT_DELETE]]);
+  assert.ok(reader.closed && deleter.closed);
+});
+
+Deno.test("with nothing stale nothing is sent", async () => {
+  const { deleter, open } = kernel([answering(golden.LISTED_V4)]);
+  assert.equal((await sweepConntrack(filter, () => false, open)).deleted, 0);
+  assert.deepEqual(deleter.sent, []);
+});
+
+Deno.test("an entry that ended by itself is no failure; another refusal is told", async () => {
+  const gone = kernel([answering(golden.LISTED_V4)], [refusing(1, 2)]);
+  assert.deepEqual(await sweepConntrack(filter, () => true, gone.open), {
+    seen: 4,
+    deleted: 1,
+    refused: undefined,
+  });
+  const busy = kernel([answering(golden.LISTED_V4)], [refusing(2, 16)]);
+  const sweep = await sweepConntrack(filter, () => true, busy.open);
+  assert.equal(sweep.deleted, 1);
+  assert.match(sweep.refused ?? "", /delete a conntrack entry: EBUSY/);
+});
+
+Deno.test("a table that changes while it is read is swept as far as it was seen", async () => {
+  const interrupted = answering(golden.LISTED_V4);
+  new DataView(interrupted.buffer).setUint16(6, 0x12, true); // NLM_F_MULTI | NLM_F_DUMP_INTR
+  const { open } = kernel([interrupted]);
+  assert.equal((await sweepConntrack(filter, () => true, open)).deleted, 2);
+});
+
+Deno.test("deletions go off in parts, so that a table full of stale entries takes no memory", async () => {
+  const { deleter, open } = kernel(Array.from({ length: 1000 }, () => answering(golden.LISTED_V4)));
+  const sweep = await sweepConntrack(filter, () => true, open);
+  assert.equal(sweep.deleted, 2000);
+  assert.ok(deleter.sent.length > 4, `${deleter.sent.length} datagrams`);
+  assert.ok(deleter.sent.every(({ length }) => length < 34_000));
+  assert.equal(typesSent(deleter).length, 2000);
+});
+
+Deno.test("a refused dump is the caller's to hear of, and leaves no socket open", async () => {
+  const reader = new FakeTransport(() => [refusing(1, 1)]);
+  const deleter = new FakeTransport();
+  const opened = [reader, deleter];
+  await assert.rejects(
+    sweepConntrack(filter, () => true, () => opened.shift() ?? assert.fail()),
+    (error) => error instanceof KernelError && error.errnoName === "EPERM",
+  );
+  assert.ok(reader.closed && deleter.closed);
+});

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { addressFromBytes, formatAddress, isLoopback } from "../../../core/model/address.ts";
+import type { Connection, TracedNode, TraceOutcome } from "../../../core/model/trace.ts";
+import { traceConnection } from "../../../core/model/tracer.ts";
+import { address } from "../../core/model/builders.ts";
+import { inForce, objectsOf } from "../../core/model/in_force.ts";
+import { anyRawCluster } from "../../core/model/raw_cluster.ts";
+import type { RawPacket } from "../../core/model/raw_objects.ts";
+import { anyRawPacket } from "../../core/model/raw_packet.ts";
+import { FakeTable } from "./batches.ts";
+import { evaluate, type Evaluated } from "./evaluate.ts";
+import { VirtualTable } from "./virtual_table.ts";
+
+/** PROPERTY_RUNS clusters, each asked by several packets; PROPERTY_SEED for another seed. */
+const runs = Number(Deno.env.get("PROPERTY_RUNS") ?? 300);
+const seed = Number(Deno.env.get("PROPERTY_SEED") ?? Date.now() & 0x7fffffff);
+const PACKETS = 10;
+
+const anyCase = fc.tuple(anyRawCluster, anyRawCluster).chain(([before, after]) =>
+  fc.record({
+    before: fc.constant(before),
+    // What settings and interfaces are does not change by changes of services.
+    after: fc.constant({ ...after, configuration: before.configuration }),
+    packets: fc.array(anyRawPacket(after), { minLength: PACKETS, maxLength: PACKETS }),
+  })
+);
+
+Deno.test(`nf_tables would do with a packet what the tracer says, after a first programming (PROPERTY_SEED=${seed})`, () => {
+  fc.assert(
+    fc.property(anyCase, ({ after, packets }) => {
+      const node = inForce({ ...after, objects: objectsOf(after) });
+      checkAll(node, packets, programmed(node, node));
+    }),
+    { numRuns: runs, seed },
+  );
+});
+
+Deno.test(`nf_tables would do with a packet what the tracer says, after changes (PROPERTY_SEED=${seed})`, () => {
+  fc.assert(
+    fc.property(anyCase, ({ before, after, packets }) => {
+      const { nodes, serviceCidrs, interfaceAddresses } = before;
+      const changed = { ...after, nodes, serviceCidrs, interfaceAddresses };
+      const node = inForce({ ...changed, objects: objectsOf(changed) });
+      checkAll(node, packets, programmed(inForce({ ...before, objects: objectsOf(before) }), node));
+    }),
+    { numRuns: runs, seed },
+  );
+});
+
+/** The tables of both families: filled with the plans of one moment, then changed to those of another. */
+function programmed(first: TracedNode, then: TracedNode): ReadonlyMap<number, VirtualTable> {
+  return new Map(then.settings.map((settings) => {
+    const of = (node: TracedNode) =>
+      [...node.plans.values()].filter(({ family }) => family === settings.family);
+    const fake = new FakeTable(of(first), settings);
+    const table = new VirtualTable(fake.created);
+    if (first !== then) {
+      const keys = new Set([...of(first), ...of(then)].map(({ key }) => key));
+      const changes = [...keys].map((key) => [first.plans.get(key), then.plans.get(key)] as const);
+      table.apply(fake.apply(...changes));
+    }
+    return [settings.family === "IPv4" ? 4 : 16, table];
+  }));
+}
+
+function checkAll(
+  node: TracedNode,
+  packets: readonly RawPacket[],
+  tables: ReadonlyMap<number, VirtualTable>,
+): void {
+  for (const packet of packets) {
+    const connection = {
+      ...packet,
+      source: address(packet.source),
+      destination: address(packet.destination),
+    };
+    const table = tables.get(connection.destination.length);
+    if (table === undefined) continue;
+    const { outcome } = traceConnection(node, connection);
+    assert.equal(evaluated(table, node, connection), traced(outcome), JSON.stringify(packet));
+    if (outcome.verdict === "balanced" && outcome.affinitySeconds > 0) checkAffinity(table, node, connection);
+  }
+}
+
+/** Who was sent to an endpoint once is sent there again, whatever is drawn. */
+function checkAffinity(table: VirtualTable, node: TracedNode, connection: Connection): void {
+  const isLocal = isLocalTo(node);
+  const first = evaluate(table, connection, isLocal, 1);
+  assert.equal(first.learned.length, 1);
+  const element = { verdict: undefined, chain: undefined, data: "", end: "" };
+  for (const { set, key } of first.learned) table.sets.get(set)?.elements.set(key, element);
+  for (const draw of [0, 1, 2]) {
+    assert.deepEqual(evaluate(table, connection, isLocal, draw).dnat, first.dnat);
+  }
+  for (const { set, key } of first.learned) table.sets.get(set)?.elements.delete(key);
+}
+
+/** All that may happen, over all draws; each endpoint by one draw. */
+function evaluated(table: VirtualTable, node: TracedNode, connection: Connection): string {
+  const results: string[] = [];
+  let modulus = 1;
+  for (let draw = 0; draw < modulus; draw++) {
+    const result = evaluate(table, connection, isLocalTo(node), draw);
+    modulus = Math.max(1, result.modulus);
+    results.push(wordsOf(result));
+  }
+  return results.sort().join(", ");
+}
+
+function wordsOf({ verdict, dnat, isMasqueraded }: Evaluated): string {
+  if (dnat === undefined) return verdict;
+  const endpoint = formatAddress(
+    addressFromBytes(Uint8Array.from(dnat.address, (byte) => byte.charCodeAt(0))),
+  );
+  // What is stopped on its way is not masqueraded any more.
+  return verdict === "accepted"
+    ? `${endpoint} ${dnat.port} sees ${isMasqueraded ? "node" : "client"}`
+    : `${endpoint} ${dnat.port} ${verdict}`;
+}
+
+function traced(outcome: TraceOutcome): string {
+  switch (outcome.verdict) {
+    case "passed":
+      return "accepted";
+    case "refused":
+    case "dropped":
+      return outcome.verdict;
+    case "balanced":
+      return outcome.choices.map(({ endpoint, source, stopped }) =>
+        `${formatAddress(endpoint.address)} ${endpoint.port} ${stopped ?? `sees ${source}`}`
+      ).sort().join(", ");
+  }
+}
+
+function isLocalTo({ addresses }: TracedNode): (bytes: string) => boolean {
+  return (bytes) => {
+    const one = addressFromBytes(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
+    return isLoopback(one) || addresses.includes(one);
+  };
+}

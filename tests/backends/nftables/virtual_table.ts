@@ -1,0 +1,176 @@
+import { CHOICE_MAP } from "../../../backends/nftables/expressions.ts";
+import type { Hook } from "../../../backends/nftables/chains.ts";
+import * as nft from "../../../backends/nftables/nf_tables.ts";
+import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader.ts";
+
+/**
+ * The table that batches make, as the kernel would hold it: bytes in, chains and sets out. As strict as the kernel
+ * where it matters: what is named must exist, what is added must not.
+ */
+export class VirtualTable {
+  readonly chains = new Map<string, VirtualChain>();
+  readonly sets = new Map<string, VirtualSet>();
+
+  constructor(...batches: readonly Uint8Array[]) {
+    for (const batch of batches) this.apply(batch);
+  }
+
+  apply(batch: Uint8Array): void {
+    /** A rule's own map has no name yet. */
+    const anonymous = new Map<number, VirtualSet>();
+    for (const { type, payload } of messages(batch)) {
+      if (type >> 8 !== nft.NFNL_SUBSYS_NFTABLES) continue;
+      this.#take(type & 0xff, (kind) => attribute(payload, kind, nft.NFGENMSG_LENGTH), anonymous);
+    }
+  }
+
+  #take(type: number, field: Fields, anonymous: Map<number, VirtualSet>): void {
+    switch (type) {
+      case nft.NFT_MSG_NEWTABLE:
+        return;
+      case nft.NFT_MSG_NEWCHAIN:
+        return this.#addChain(field);
+      case nft.NFT_MSG_DELCHAIN:
+        return this.#deleteChain(must(field(nft.NFTA_CHAIN_NAME)).string());
+      case nft.NFT_MSG_NEWRULE: {
+        const chain = this.#chain(must(field(nft.NFTA_RULE_CHAIN)).string());
+        chain.rules.push(expressionsOf(must(field(nft.NFTA_RULE_EXPRESSIONS)), anonymous));
+        return;
+      }
+      case nft.NFT_MSG_DELRULE:
+        this.#chain(must(field(nft.NFTA_RULE_CHAIN)).string()).rules.length = 0;
+        return;
+      case nft.NFT_MSG_NEWSET:
+        return this.#addSet(field, anonymous);
+      case nft.NFT_MSG_DELSET:
+        must(this.sets.delete(must(field(nft.NFTA_SET_NAME)).string()) || undefined);
+        return;
+      case nft.NFT_MSG_NEWSETELEM:
+      case nft.NFT_MSG_DELSETELEM:
+        return this.#changeElements(type === nft.NFT_MSG_NEWSETELEM, field, anonymous);
+      default:
+        throw new Error(`no message of type ${type} is known`);
+    }
+  }
+
+  #addChain(field: Fields): void {
+    const name = must(field(nft.NFTA_CHAIN_NAME)).string();
+    if (this.chains.has(name)) return;
+    const hook = field(nft.NFTA_CHAIN_HOOK);
+    this.chains.set(name, {
+      rules: [],
+      hook: hook && {
+        type: field(nft.NFTA_CHAIN_TYPE)?.string() === "nat" ? "nat" : "filter",
+        number: must(hook.attribute(nft.NFTA_HOOK_HOOKNUM)).u32be(),
+        priority: must(hook.attribute(nft.NFTA_HOOK_PRIORITY)).u32be() | 0,
+      },
+    });
+  }
+
+  #deleteChain(name: string): void {
+    for (const set of this.sets.values()) {
+      for (const { chain } of set.elements.values()) if (chain === name) throw new Error(`EBUSY: ${name}`);
+    }
+    must(this.chains.delete(name) || undefined);
+  }
+
+  #addSet(field: Fields, anonymous: Map<number, VirtualSet>): void {
+    const name = must(field(nft.NFTA_SET_NAME)).string();
+    const concatenation = field(nft.NFTA_SET_DESC)?.attribute(nft.NFTA_SET_DESC_CONCAT);
+    const flags = must(field(nft.NFTA_SET_FLAGS)).u32be();
+    const set: VirtualSet = {
+      keyLength: must(field(nft.NFTA_SET_KEY_LEN)).u32be(),
+      ranges: (flags & nft.NFT_SET_INTERVAL) === 0 ? undefined : [...must(concatenation).attributes()]
+        .map((length) => must(length.attribute(nft.NFTA_SET_FIELD_LEN)).u32be() + 3 & ~3),
+      elements: new Map(),
+    };
+    if (name === CHOICE_MAP) anonymous.set(must(field(nft.NFTA_SET_ID)).u32be(), set);
+    else if (!this.sets.has(name)) this.sets.set(name, set);
+  }
+
+  #changeElements(adds: boolean, field: Fields, anonymous: ReadonlyMap<number, VirtualSet>): void {
+    const name = must(field(nft.NFTA_SET_ELEM_LIST_SET)).string();
+    const set = name === CHOICE_MAP
+      ? must(anonymous.get(must(field(nft.NFTA_SET_ELEM_LIST_SET_ID)).u32be()))
+      : must(this.sets.get(name));
+    for (const element of must(field(nft.NFTA_SET_ELEM_LIST_ELEMENTS)).attributes()) {
+      const key = value(element.attribute(nft.NFTA_SET_ELEM_KEY));
+      if (key.length !== set.keyLength) throw new Error(`EINVAL: a key of ${name}`);
+      if (adds === set.elements.has(key)) {
+        throw new Error(`${adds ? "EEXIST" : "ENOENT"}: element of ${name}`);
+      }
+      if (!adds) set.elements.delete(key);
+      else set.elements.set(key, this.#element(element));
+    }
+  }
+
+  #element(element: Attribute): VirtualElement {
+    const data = element.attribute(nft.NFTA_SET_ELEM_DATA);
+    const verdict = data?.attribute(nft.NFTA_DATA_VERDICT);
+    const chain = verdict?.attribute(nft.NFTA_VERDICT_CHAIN)?.string();
+    if (chain !== undefined) this.#chain(chain);
+    return {
+      verdict: verdict === undefined ? undefined : must(verdict.attribute(nft.NFTA_VERDICT_CODE)).u32be() | 0,
+      chain,
+      data: data === undefined || verdict !== undefined ? "" : value(data),
+      end: element.attribute(nft.NFTA_SET_ELEM_KEY_END) === undefined
+        ? ""
+        : value(element.attribute(nft.NFTA_SET_ELEM_KEY_END)),
+    };
+  }
+
+  #chain(name: string): VirtualChain {
+    return must(this.chains.get(name), `chain ${name}`);
+  }
+}
+
+export interface VirtualChain {
+  readonly hook: Hook | undefined;
+  readonly rules: (readonly VirtualExpression[])[];
+}
+
+export interface VirtualSet {
+  /** In bytes. */
+  readonly keyLength: number;
+  /** Of an interval set the lengths of its key's fields. */
+  readonly ranges: readonly number[] | undefined;
+  readonly elements: Map<string, VirtualElement>;
+}
+
+export interface VirtualElement {
+  /** NF_DROP, NFT_GOTO, …; undefined when it is none. */
+  readonly verdict: number | undefined;
+  readonly chain: string | undefined;
+  readonly data: string;
+  /** Of an interval the last key. */
+  readonly end: string;
+}
+
+export interface VirtualExpression {
+  readonly name: string;
+  readonly fields: ReadonlyMap<number, Attribute>;
+  /** Of a lookup in the rule's own map. */
+  readonly choice: VirtualSet | undefined;
+}
+
+type Fields = (type: number) => Attribute | undefined;
+
+function expressionsOf(list: Attribute, anonymous: ReadonlyMap<number, VirtualSet>): VirtualExpression[] {
+  return [...list.attributes()].map((expression) => {
+    const data = [...expression.attribute(nft.NFTA_EXPR_DATA)?.attributes() ?? []];
+    const fields = new Map(data.map((field) => [field.type, field]));
+    const name = must(expression.attribute(nft.NFTA_EXPR_NAME)).string();
+    const id = name === "lookup" ? fields.get(nft.NFTA_LOOKUP_SET_ID)?.u32be() : undefined;
+    return { name, fields, choice: id === undefined ? undefined : must(anonymous.get(id)) };
+  });
+}
+
+/** The binary string in an attribute of type struct nft_data. */
+export function value(data: Attribute | undefined): string {
+  return must(must(data).attribute(nft.NFTA_DATA_VALUE)).latin1();
+}
+
+export function must<T>(found: T | undefined, what = "what a message names"): T {
+  if (found === undefined) throw new Error(`ENOENT: ${what}`);
+  return found;
+}

@@ -1,0 +1,252 @@
+import ipaddr from "ipaddr.js";
+import type { RawCluster, RawPacket, RawProtocol } from "./raw_objects.ts";
+import { type KnownEndpoint, type Selected, selectEndpoints } from "./reference_endpoints.ts";
+import {
+  compare,
+  type Family,
+  familyOf,
+  serviceOf,
+  type ServicePort,
+  servicePorts,
+} from "./reference_service_ports.ts";
+
+/**
+ * docs/behaviour.md §1-§4 once more, written down table by table from the text, over the objects as an API server
+ * shows them, in strings, without a thought for cost. It shares no code with the parser, the planner and the tracer:
+ * what two independent readings of the text agree in is what the text says.
+ *
+ * Returns a line: `passed`, `refused WHOM`, `dropped WHOM`, or `balanced WHOM affinity SECONDS: ENDPOINT sees client|node…`.
+ */
+export function referenceVerdict(cluster: RawCluster, packet: RawPacket): string {
+  const family = familyOf(packet.destination);
+  if (!cluster.configuration.families.includes(family)) return "passed";
+  return new Reference(cluster, family).verdict(packet);
+}
+
+type Role = "clusterIP" | "lbVIP" | "externalIP" | "nodePort";
+
+interface Asked {
+  readonly role: Role;
+  readonly of: ServicePort;
+}
+
+/** What a client gets from a frontend: endpoints to choose from, or the reason why there are none. */
+type Fate =
+  | { readonly endpoints: readonly KnownEndpoint[]; readonly masquerade: boolean }
+  | { readonly nobody: "reject" | "drop" | "not for this client" };
+
+class Reference {
+  readonly #cluster: RawCluster;
+  readonly #family: Family;
+  readonly #ports: readonly ServicePort[];
+  readonly #selected = new Map<ServicePort, Selected>();
+  /** Who serves `address protocol port`, or `node port protocol port`. */
+  readonly #served = new Map<string, Asked>();
+
+  constructor(cluster: RawCluster, family: Family) {
+    this.#cluster = cluster;
+    this.#family = family;
+    this.#ports = cluster.services.flatMap((service) => servicePorts(service, family))
+      // The older of two claimants of one frontend wins.
+      .sort((a, b) => compare(a.created, b.created) || compare(serviceOf(a), serviceOf(b)));
+    for (const port of this.#ports) {
+      this.#selected.set(port, selectEndpoints(port, cluster, family));
+      this.#claim(port);
+    }
+  }
+
+  verdict(packet: RawPacket): string {
+    const byAddress = this.#served.get(key(packet.destination, packet));
+    const byNodePort = this.#acceptsNodePorts(packet.destination)
+      ? this.#served.get(key("node port", packet))
+      : undefined;
+
+    // §4.6: before anything else is asked, whether there are endpoints or not.
+    if (byAddress?.role === "lbVIP" && !this.#mayUse(byAddress.of, packet.source)) {
+      return `dropped ${byAddress.of.name}`;
+    }
+    // §5.2, chain services: addresses go before node ports, and what has no endpoints is in neither map.
+    for (const asked of [byAddress, this.#isOfNode(packet.destination) ? byNodePort : undefined]) {
+      if (asked === undefined) continue;
+      const fate = this.#fate(asked, packet);
+      if ("endpoints" in fate) return this.#balanced(asked.of, fate.endpoints, fate.masquerade, packet);
+      if (fate.nobody === "not for this client") break;
+    }
+    return this.#filtered(packet.destination, packet.port, packet) ?? "passed";
+  }
+
+  /** §5.2, base chains filter-input, filter-forward and filter-output: the first that has something to say. */
+  #filtered(address: string, port: number, packet: RawPacket): string | undefined {
+    const refusal = (asked: Asked | undefined) => {
+      if (asked === undefined) return undefined;
+      const nobody = this.#noEndpoints(asked);
+      return nobody === undefined
+        ? undefined
+        : `${nobody === "reject" ? "refused" : "dropped"} ${asked.of.name}`;
+    };
+    const where = { protocol: packet.protocol, port };
+    const service = refusal(this.#served.get(key(address, where)));
+    const nodePort = this.#acceptsNodePorts(address)
+      ? refusal(this.#served.get(key("node port", where)))
+      : undefined;
+    const input = nodePort ?? service;
+    const forwardOrOutput = service ?? this.#clusterIPsCheck(address);
+    if (packet.incoming !== undefined) return this.#isOfNode(address) ? input : forwardOrOutput;
+    // What the node sends to itself leaves and comes in.
+    return forwardOrOutput ?? (this.#isOfNode(address) ? input : undefined);
+  }
+
+  #clusterIPsCheck(address: string): string | undefined {
+    if (this.#isClusterIP(address)) return "refused nobody";
+    const known = this.#cluster.serviceCidrs.flatMap(({ spec }) => spec.cidrs);
+    return known.some((cidr) => within(address, cidr)) ? "dropped nobody" : undefined;
+  }
+
+  /** §3, no-endpoint outcomes, for whoever was not sent to an endpoint before. */
+  #noEndpoints({ role, of }: Asked): "reject" | "drop" | undefined {
+    const { hasAny, local } = this.#selected.get(of)!;
+    if (!hasAny) return "reject";
+    const isLocal = role === "clusterIP" ? of.internalLocal : of.externalLocal;
+    return isLocal && local.length === 0 ? "drop" : undefined;
+  }
+
+  /** §4.3, its rows from top to bottom. */
+  #fate(asked: Asked, packet: RawPacket): Fate {
+    const { role, of } = asked;
+    const { cluster, local } = this.#selected.get(of)!;
+    const nobody = this.#noEndpoints(asked);
+    const toClusterIP = this.#masqueradesToClusterIP(packet);
+    if (role === "clusterIP") {
+      if (nobody !== undefined) return { nobody };
+      return { endpoints: of.internalLocal ? local : cluster, masquerade: toClusterIP };
+    }
+    if (nobody === "reject") return { nobody };
+    if (!of.externalLocal) return { endpoints: cluster, masquerade: true };
+    if (this.#isLocalPod(packet) === true) return { endpoints: cluster, masquerade: toClusterIP };
+    if (this.#isOfNode(packet.source)) return { endpoints: cluster, masquerade: true };
+    if (nobody === "drop") return { nobody: "not for this client" };
+    return { endpoints: local, masquerade: toClusterIP };
+  }
+
+  /** §5.2, chain services, rule (1): by the address, whatever is behind it. */
+  #masqueradesToClusterIP(packet: RawPacket): boolean {
+    if (!this.#isClusterIP(packet.destination)) return false;
+    return this.#cluster.configuration.masqueradeAll || this.#isLocalPod(packet) === false;
+  }
+
+  #balanced(
+    of: ServicePort,
+    endpoints: readonly KnownEndpoint[],
+    masquerade: boolean,
+    packet: RawPacket,
+  ): string {
+    const seen = endpoints.map(({ id }) => {
+      const { address, port } = splitId(id);
+      const stopped = this.#filtered(address, port, packet)?.split(" ")[0];
+      // Masquerading is done in POSTROUTING, which what comes in and ends here does not pass.
+      const passesPostrouting = packet.incoming === undefined || !this.#isOfNode(address);
+      const isHairpin = packet.source === address && this.#isLocalEndpoint(id, of.protocol);
+      const sees = passesPostrouting && (masquerade || isHairpin) ? "node" : "client";
+      return `${id} sees ${sees}${stopped === undefined ? "" : ` ${stopped}`}`;
+    });
+    return `balanced ${of.name} affinity ${of.affinity}: ${seen.sort().join(", ")}`;
+  }
+
+  /** §5.2, hairpin-connections: every local reachable endpoint of any service port. */
+  #isLocalEndpoint(id: string, protocol: RawProtocol): boolean {
+    return this.#ports.some((port) => {
+      const { cluster, local } = this.#selected.get(port)!;
+      return port.protocol === protocol && [...cluster, ...local].some((one) => one.id === id && one.isLocal);
+    });
+  }
+
+  /** An address that a service has in several roles has the first of these. */
+  #claim(of: ServicePort): void {
+    const claim = (role: Role, where: string, port: number) => {
+      const at = key(where, { protocol: of.protocol, port });
+      if (!this.#served.has(at)) this.#served.set(at, { role, of });
+    };
+    claim("clusterIP", of.clusterIP, of.port);
+    for (const ip of of.lbVIPs) claim("lbVIP", ip, of.port);
+    for (const ip of of.externalIPs) claim("externalIP", ip, of.port);
+    if (of.nodePort !== 0) claim("nodePort", "node port", of.nodePort);
+  }
+
+  #isClusterIP(address: string): boolean {
+    return [...this.#served].some(([at, { role }]) => role === "clusterIP" && at.startsWith(`${address} `));
+  }
+
+  #mayUse({ ranges, lbVIPs }: ServicePort, source: string): boolean {
+    if (ranges.length === 0 || ranges.some((range) => within(source, range))) return true;
+    const nodeIP = this.#nodeIP();
+    return ranges.some((range) => within(nodeIP, range)) && lbVIPs.includes(source);
+  }
+
+  /** §1.5, node IP detection. */
+  #nodeIP(): string {
+    const { bindAddress } = this.#cluster.configuration;
+    if (bindAddress !== undefined && bindAddress !== "0.0.0.0" && familyOf(bindAddress) === this.#family) {
+      return bindAddress;
+    }
+    const all = this.#node()?.status.addresses ?? [];
+    for (const wanted of ["InternalIP", "ExternalIP"]) {
+      for (const { type, address } of all) {
+        if (type === wanted && familyOf(address) === this.#family) return address;
+      }
+    }
+    return this.#family === "IPv4" ? "127.0.0.1" : "::1";
+  }
+
+  #node() {
+    return this.#cluster.nodes.find(({ metadata }) => metadata.name === "here");
+  }
+
+  #isOfNode(address: string): boolean {
+    return isLoopback(address) || this.#cluster.interfaceAddresses.includes(address);
+  }
+
+  /** §4.4 */
+  #acceptsNodePorts(address: string): boolean {
+    if (isLoopback(address)) return false;
+    const setting = this.#cluster.configuration.nodePortAddresses;
+    const cidrs = (setting.length === 0 ? ["primary"] : setting).flatMap((word) => {
+      const nodeIP = this.#nodeIP();
+      if (word === "primary") {
+        return isLoopback(nodeIP) ? [] : [`${nodeIP}/${this.#family === "IPv4" ? 32 : 128}`];
+      }
+      if (word === "localhost") return ["127.0.0.0/8", "::1/128"];
+      return word === "all" ? ["0.0.0.0/0", "::/0"] : [word];
+    }).filter((cidr) => familyOf(cidr) === this.#family);
+    if (cidrs.length === 0 || cidrs.some((cidr) => cidr.endsWith("/0"))) return true;
+    return this.#cluster.interfaceAddresses.includes(address) && cidrs.some((cidr) => within(address, cidr));
+  }
+
+  /** §4.2; undefined where the mode is not implemented. */
+  #isLocalPod({ source, incoming }: RawPacket): boolean | undefined {
+    const mode = this.#cluster.configuration.detectLocal;
+    if (mode.mode === "BridgeInterface") return incoming === mode.interface;
+    if (mode.mode === "InterfaceNamePrefix") return (incoming ?? "").startsWith(mode.prefix);
+    const cidrs = mode.mode === "ClusterCIDR" ? mode.cidrs : this.#node()?.spec.podCIDRs ?? [];
+    const own = cidrs.find((cidr) => familyOf(cidr) === this.#family);
+    return own === undefined ? undefined : within(source, own);
+  }
+}
+
+function key(where: string, { protocol, port }: { protocol: RawProtocol; port: number }): string {
+  return `${where} ${protocol} ${port}`;
+}
+
+function splitId(id: string): { address: string; port: number } {
+  const [address = "", port] = id.split(" ");
+  return { address, port: Number(port) };
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1";
+}
+
+function within(address: string, cidr: string): boolean {
+  const parsed = ipaddr.parse(address);
+  const [network, prefix] = ipaddr.parseCIDR(cidr);
+  return parsed.kind() === network.kind() && parsed.match(network, prefix);
+}
