@@ -1,10 +1,12 @@
 #!/bin/bash
 # An API server to test against: etcd and kube-apiserver in the network namespace this is called in.
-#   scripts/control-plane.sh start DIR    writes DIR/kubeconfig, returns once the API server is ready
+#   scripts/control-plane.sh start DIR    writes DIR/kubeconfig, returns once the API server is ready; starts again what
+#                                         of the two does not run any more
 #   scripts/control-plane.sh stop DIR     ends those two processes
 # DIR keeps data, keys and logs: a later start with the same DIR goes on with the same objects and kubeconfig.
-# The caller brings lo up and removes DIR. Environment: ETCD_PORT, APISERVER_PORT, and APISERVER_ADDRESS for a
-# server that other namespaces reach. Every request is allowed; the Service ranges are 10.96.0.0/16 and fd00:10:96::/112.
+# The caller brings lo up and removes DIR. Environment: ETCD_PORT, APISERVER_PORT, APISERVER_ADDRESS for a server that
+# other namespaces reach, and APISERVER_FLAGS, which are added. Every request is allowed to whom DIR/tokens.csv names
+# (made at the first start); the Service ranges are 10.96.0.0/16 and fd00:10:96::/112.
 set -euo pipefail
 
 peers=${PROXY_CACHE:-$HOME/.cache/proxy}/peers
@@ -26,21 +28,23 @@ fail() {
 }
 
 start() {
-  ! pid_of etcd >/dev/null && ! pid_of kube-apiserver >/dev/null || fail "already running in $dir"
+  ! pid_of kube-apiserver >/dev/null || fail "already running in $dir"
   [ -e "$dir/sa.key" ] || openssl genrsa -out "$dir/sa.key" 2048 2>/dev/null
   [ -e "$dir/token" ] || openssl rand -hex 16 >"$dir/token"
-  echo "$(cat "$dir/token"),admin,admin,system:masters" >"$dir/tokens.csv"
+  [ -e "$dir/tokens.csv" ] || echo "$(cat "$dir/token"),admin,admin,system:masters" >"$dir/tokens.csv"
   # What fails to start takes down what did.
   trap stop EXIT
-  launch etcd --data-dir="$dir/etcd" --unsafe-no-fsync --log-level=warn \
+  pid_of etcd >/dev/null || launch etcd --data-dir="$dir/etcd" --unsafe-no-fsync --log-level=warn \
     --listen-client-urls="$etcd" --advertise-client-urls="$etcd" --listen-peer-urls=http://127.0.0.1:0
   # No reconciler: it would refuse to publish a loopback address as the endpoint of default/kubernetes.
+  # shellcheck disable=SC2086 # one argument per flag
   launch kube-apiserver --etcd-servers="$etcd" --bind-address="$address" --advertise-address="$address" \
     --secure-port="$port" --endpoint-reconciler-type=none --cert-dir="$dir/certs" \
     --service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112 \
     --service-account-issuer=https://kubernetes.default.svc \
     --service-account-key-file="$dir/sa.key" --service-account-signing-key-file="$dir/sa.key" \
-    --token-auth-file="$dir/tokens.csv" --authorization-mode=AlwaysAllow --disable-admission-plugins=ServiceAccount
+    --token-auth-file="$dir/tokens.csv" --authorization-mode=AlwaysAllow --disable-admission-plugins=ServiceAccount \
+    ${APISERVER_FLAGS:-}
   wait_until_ready
   write_kubeconfig
   trap - EXIT

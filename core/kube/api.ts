@@ -1,6 +1,7 @@
 import type { Log } from "../observe/log.ts";
 import { type ApiTiming, apiTiming } from "./api_timing.ts";
 import type { ClusterAccess } from "./cluster_access.ts";
+import { checkConnection } from "./connection_check.ts";
 import { Credentials } from "./credentials.ts";
 import { Reflector } from "./reflector.ts";
 import { type Resource, watchedResources } from "./resources.ts";
@@ -24,19 +25,19 @@ export class ApiSource implements Source {
   constructor(private readonly options: ApiOptions) {}
 
   async run(sink: Sink, signal: AbortSignal): Promise<void> {
-    const { access, userAgent } = this.options;
+    const { access, userAgent, log, timing = apiTiming } = this.options;
     const credentials = new Credentials(access);
     using transport = new Transport(access, credentials, userAgent);
     const resources = watchedResources(this.options.nodeName);
     const awaited = new Set(resources);
-    const contacts = new Contacts(resources, access.server.host, sink, this.options.log);
+    const contacts = new Contacts(resources, access.server.host, sink, log);
     this.#reflectors = resources.map((resource) =>
       new Reflector({
         resource,
         transport,
         sink,
-        timing: this.options.timing ?? apiTiming,
-        log: this.options.log,
+        timing,
+        log,
         listed: () => {
           if (awaited.delete(resource) && awaited.size === 0) sink.synced();
         },
@@ -44,7 +45,14 @@ export class ApiSource implements Source {
         unauthorized: () => credentials.rejected(),
       })
     );
-    await Promise.all(this.#reflectors.map((reflector) => reflector.run(signal)));
+    const lost = () => {
+      log.info(`API server ${access.server.host}: the connection went silent; making a new one`);
+      for (const reflector of this.#reflectors) reflector.reconnect();
+    };
+    await Promise.all([
+      ...this.#reflectors.map((reflector) => reflector.run(signal)),
+      checkConnection({ transport, timing, lost }, signal),
+    ]);
   }
 
   reload(): void {

@@ -7,6 +7,10 @@ export interface ApiTiming {
   readonly listSilence: number;
   /** For the next event of a watch. The server sends a bookmark every minute when there is none. */
   readonly watchSilence: number;
+  /** A connection that was silent for so long is asked for a sign of life. */
+  readonly quietConnection: number;
+  /** For that sign of life. */
+  readonly checkAnswer: number;
   /** How long one watch lasts, chosen between the two, so that nodes do not come back together. */
   readonly shortestWatch: number;
   readonly longestWatch: number;
@@ -22,6 +26,9 @@ export const apiTiming: ApiTiming = {
   longestAnswer: 60_000,
   listSilence: 30_000,
   watchSilence: 180_000,
+  // As client-go's HTTP/2 pings: a connection that leads nowhere is noticed after 45 s.
+  quietConnection: 30_000,
+  checkAnswer: 15_000,
   shortestWatch: 300_000,
   longestWatch: 600_000,
   firstRetry: 100,

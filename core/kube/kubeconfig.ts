@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { LineCounter, parseDocument } from "yaml";
+import { isMapping } from "../model/fields.ts";
 import {
   AccessError,
   anonymous,
@@ -75,10 +76,16 @@ function parse(path: string): Kubeconfig {
   if (error !== undefined) {
     throw new AccessError(`kubeconfig ${path}:${lineCounter.linePos(error.pos[0]).line}: ${error.message}`);
   }
-  const result = v.safeParse(kubeconfigSchema, document.toJS());
+  const contents: unknown = document.toJS();
+  if (!isMapping(contents)) {
+    throw new AccessError(`kubeconfig ${path}: is no kubeconfig; it has to be a mapping with kind: Config`);
+  }
+  const result = v.safeParse(kubeconfigSchema, contents);
   if (result.success) return result.output;
   const issue = result.issues[0];
-  throw new AccessError(`kubeconfig ${path}: ${v.getDotPath(issue) ?? "the file"}: ${issue.message}`);
+  // What was received instead may be a secret.
+  const problem = issue.message.replace(/ but received .*$/s, "");
+  throw new AccessError(`kubeconfig ${path}: ${v.getDotPath(issue)}: ${problem}`);
 }
 
 class KubeconfigFile {

@@ -58,11 +58,18 @@ export function objectsOf(document: ManifestDocument): RawObject[] {
       return objects;
     }
   }
+  if (document.text.length > largestYaml) {
+    throw new ManifestSyntaxError(
+      document.line,
+      "a document in YAML may have 4 MB, because reading it takes seconds: write JSON, which reads a hundred times " +
+        "as fast (check its syntax if this is meant to be JSON), or put `---` between the objects",
+    );
+  }
   const lines = new LineCounter();
   const lineOf = (offset: number) => document.line + lines.linePos(offset).line - 1;
   for (const parsed of parseAllDocuments(document.text, parseOptions(lines))) {
     const error = parsed.errors[0];
-    if (error !== undefined) throw new ManifestSyntaxError(lineOf(error.pos[0]), firstLine(error.message));
+    if (error !== undefined) throw new ManifestSyntaxError(lineOf(error.pos[0]), problemOf(error));
     const contents = parsed.contents;
     if (contents === null) continue;
     const value = expand(() => parsed.toJS({ maxAliasCount }), document.line);
@@ -79,6 +86,8 @@ export function objectsOf(document: ManifestDocument): RawObject[] {
 
 /** An alias may be expanded this often: enough for anchors people write, too few for an alias bomb. */
 const maxAliasCount = 100;
+/** Characters. The parser takes a second for each million of usual contents, and six times that for unusual ones. */
+const largestYaml = 4 * 1024 * 1024;
 /** Lists inside lists are unpacked this deep. */
 const maxListDepth = 4;
 
@@ -117,11 +126,12 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** The parser throws for what it will not expand. */
 function expand(toJS: () => unknown, line: number): unknown {
   try {
     return toJS();
   } catch (error) {
-    throw new ManifestSyntaxError(line, error instanceof Error ? firstLine(error.message) : String(error));
+    throw new ManifestSyntaxError(line, error instanceof Error ? problemOf(error) : String(error));
   }
 }
 
@@ -157,6 +167,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function firstLine(message: string): string {
+/** In one line. The parser recurses as deep as the document is nested. */
+function problemOf({ message }: Error): string {
+  if (message.startsWith("Maximum call stack")) return "nested too deeply";
   return message.split("\n", 1)[0] ?? message;
 }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { Log } from "../observe/log.ts";
+import { UserError } from "../user_error.ts";
 import { DirectoryWatch } from "./directory_watch.ts";
 import { ManifestClaims } from "./manifest_claims.ts";
 import type { FileContents } from "./manifest_claims.ts";
@@ -33,13 +34,13 @@ export class ManifestSource implements Source {
     this.#claims = new ManifestClaims(options.log);
   }
 
-  /** @throws Error when there is no such directory at the start. */
+  /** @throws UserError when there is no such directory at the start. */
   run(sink: Sink, signal: AbortSignal): Promise<void> {
     const stopped = Promise.withResolvers<void>();
     const identity = directoryIdentity(this.#directory);
     if (identity === undefined) {
       return Promise.reject(
-        new Error(
+        new UserError(
           `--manifests ${this.#directory}: no such directory; make it, or name the one that holds manifests`,
         ),
       );
@@ -111,13 +112,10 @@ export class ManifestSource implements Source {
   #contentsOf(path: string, everything: boolean): FileContents | undefined {
     let text: string;
     try {
-      text = Deno.readTextFileSync(`${this.#directory}/${path}`);
+      text = readManifest(`${this.#directory}/${path}`);
     } catch (error) {
-      this.#log.error(
-        `${path}: cannot be read: ${
-          error instanceof Error ? error.message : error
-        }; its last good version stays in force`,
-      );
+      const reason = error instanceof Error ? error.message : error;
+      this.#log.error(`${path}: cannot be read: ${reason}; its last good version stays in force`);
       return undefined;
     }
     return this.#reader.read(path, text, this.#claims.of(path), everything);
@@ -125,3 +123,19 @@ export class ManifestSource implements Source {
 }
 
 const nothing: ReadonlySet<string> = new Set();
+
+/** What a file may hold: 50,000 services of 10 endpoints as indented JSON are less. */
+const largestFile = 256 * 1024 * 1024;
+
+/** @throws Error, also for a file that would take all memory. */
+function readManifest(path: string): string {
+  const { size } = Deno.statSync(path);
+  if (size > largestFile) {
+    throw new Error(`it has ${megabytes(size)} MB, and ${megabytes(largestFile)} MB are the most; split it`);
+  }
+  return Deno.readTextFileSync(path);
+}
+
+function megabytes(bytes: number): number {
+  return Math.round(bytes / 1024 / 1024);
+}

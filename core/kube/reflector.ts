@@ -1,3 +1,4 @@
+import { delay } from "../loop/wakeup.ts";
 import { isMapping } from "../model/fields.ts";
 import type { Log } from "../observe/log.ts";
 import { ApiError, errorOfStatus } from "./api_error.ts";
@@ -42,6 +43,7 @@ export class Reflector {
   #pageSize = pageSize;
   #answerPatience: number;
   #mustRelist = false;
+  #isStreaming = false;
   /** Ends the present request or pause. */
   #round = new AbortController();
 
@@ -63,7 +65,7 @@ export class Reflector {
       if (this.#mustRelist) this.#version = "";
       this.#mustRelist = false;
       const pause = await this.#attempt(this.#round.signal);
-      await sleep(pause, this.#round.signal);
+      await delay(pause, this.#round.signal);
     }
     signal.removeEventListener("abort", stop);
   }
@@ -72,6 +74,11 @@ export class Reflector {
   relist(): void {
     this.#mustRelist = true;
     this.#round.abort();
+  }
+
+  /** The connection leads nowhere: what streams over it is to be had over a new one. */
+  reconnect(): void {
+    if (this.#isStreaming) this.#round.abort();
   }
 
   /** One request, or one list. Returns how long to wait before the next, in milliseconds. */
@@ -92,6 +99,8 @@ export class Reflector {
     } catch (error) {
       if (signal.aborted) return 0;
       return this.#recover(error, progress, mayStreamList);
+    } finally {
+      this.#isStreaming = false;
     }
     if (isSteady(progress)) this.#backoff.reset();
     return this.#backoff.next();
@@ -177,6 +186,7 @@ export class Reflector {
 
   #accepted(progress: Progress): void {
     progress.accepted = true;
+    this.#isStreaming = true;
     this.#answerPatience = this.options.timing.answer;
     this.options.contact(undefined);
   }
@@ -301,15 +311,4 @@ function isAheadOfServer(error: ApiError): boolean {
 function isOlder(version: string, than: string): boolean {
   if (!/^\d+$/.test(version) || !/^\d+$/.test(than)) return false;
   return version.length === than.length ? version < than : version.length < than.length;
-}
-
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (milliseconds <= 0 || signal.aborted) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  signal.addEventListener("abort", () => {
-    clearTimeout(timer);
-    resolve();
-  }, { once: true });
-  return promise;
 }

@@ -26,7 +26,7 @@ export interface ResponseListener {
  * @throws ApiError when the server refuses, SilenceError, Error without connection, the reason of `signal`.
  */
 export async function streamResponse(
-  transport: Pick<Transport, "get" | "reconnect">,
+  transport: Pick<Transport, "get" | "reconnect" | "heard">,
   path: string,
   patience: Patience,
   signal: AbortSignal,
@@ -45,16 +45,20 @@ export async function streamResponse(
     () => giveUp(`no answer within ${patience.answer / 1000} s`),
     patience.answer,
   );
-  let heard = performance.now();
+  let lastHeard = performance.now();
+  const heard = () => {
+    lastHeard = performance.now();
+    transport.heard();
+  };
   let silenceTimer: number | undefined;
   try {
     const response = await transport.get(path, request.signal);
     clearTimeout(answerTimer);
     silenceTimer = setInterval(() => {
-      if (performance.now() - heard < patience.silence) return;
+      if (performance.now() - lastHeard < patience.silence) return;
       giveUp(`nothing heard for ${patience.silence / 1000} s`);
     }, Math.max(10, patience.silence / 8));
-    heard = performance.now();
+    heard();
     if (!response.ok) throw await readError(response);
     if (response.body === null) throw new ApiError(response.status, "", "an answer without body", undefined);
     listener.accepted();
@@ -63,7 +67,7 @@ export async function streamResponse(
     // the time it has collected the garbage of a long list.
     request.signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true });
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      heard = performance.now();
+      heard();
       listener.chunk(next.value);
     }
     request.signal.throwIfAborted();

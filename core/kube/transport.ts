@@ -3,6 +3,7 @@ import type { Credentials, TlsSecrets } from "./credentials.ts";
 
 /** Sends requests to the API server: one HTTP/2 connection for all of them where the server speaks it. */
 export class Transport implements Disposable {
+  #lastHeard = performance.now();
   #connection: { readonly tls: TlsSecrets; readonly client: Deno.HttpClient } | undefined;
 
   constructor(
@@ -30,6 +31,16 @@ export class Transport implements Disposable {
       signal.throwIfAborted();
       throw new Error(explain(error), { cause: error });
     }
+  }
+
+  /** Something came from the server. */
+  heard(): void {
+    this.#lastHeard = performance.now();
+  }
+
+  /** When something came last, or when we began to listen, on the clock of performance.now(). */
+  get lastHeard(): number {
+    return this.#lastHeard;
   }
 
   /**

@@ -237,4 +237,9 @@ function udp(to: string, port: number): Target {
   return { protocol: "UDP", to, port };
 }
 
-Deno.exit(await main());
+// What keeps the sandbox from being made is a fact of the machine: its message is enough.
+const exitCode = await main().catch((error) => {
+  console.error(`demo: ${error instanceof Error ? error.message : error}`);
+  return 1;
+});
+Deno.exit(exitCode);

@@ -77,7 +77,8 @@ class Agent:
                 writer.write(answer)
             await writer.drain()
             writer.close()
-        except ConnectionError:
+        # Cancelled when the agent ends while connections are open.
+        except (ConnectionError, asyncio.CancelledError):
             writer.close()
 
     def answer(self, port, peer):
@@ -86,7 +87,7 @@ class Agent:
     # Probing
 
     async def do_probe(self, command):
-        """Connects `times` times, `parallel` of them at once; with `keep`, leaves open what was answered."""
+        """Connects `times` times, `parallel` at once; `keep` leaves open what was answered, or "always" the rest too."""
         turn = asyncio.Semaphore(command["parallel"])
 
         async def one():
@@ -103,7 +104,7 @@ class Agent:
         except BaseException:
             sock.close()
             raise
-        if command["keep"] and "pod" in result:
+        if command["keep"] == "always" or (command["keep"] and "pod" in result):
             result["connection"] = self.next_connection
             self.kept[self.next_connection] = sock
             self.next_connection += 1
@@ -116,6 +117,11 @@ class Agent:
         timeout = command["timeoutMs"] / 1000
         socks = [self.kept[connection] for connection in command["connections"]]
         return {"results": await asyncio.gather(*(outcome(exchange(sock), timeout) for sock in socks))}
+
+    async def do_http(self, command):
+        """One GET on a connection of its own, as a load balancer's health check sends it."""
+        timeout = command["timeoutMs"] / 1000
+        return {"http": await outcome(http_get(client_socket(command), command), timeout)}
 
     async def do_close(self, command):
         for connection in command["connections"]:
@@ -150,7 +156,9 @@ def client_socket(command):
         # The port is chosen at connect, per destination: there can be more connections than ports.
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
     if address or port:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Where the kernel chooses a UDP port it would choose one that another of these sockets has.
+        if port or kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address or ("::" if family == socket.AF_INET6 else "0.0.0.0"), port))
     return sock
 
@@ -168,6 +176,20 @@ async def exchange(sock, connect_to=None):
         raise ConnectionResetError
     pod, port, source, source_port = answer.decode().split()
     return {"pod": pod, "port": int(port), "source": source, "sourcePort": int(source_port)}
+
+
+async def http_get(sock, command):
+    with sock:
+        await asyncio.get_running_loop().sock_connect(sock, (command["to"], command["port"]))
+        reader, writer = await asyncio.open_connection(sock=sock)
+        writer.write(b"GET /any/path HTTP/1.1\r\nHost: health\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n")
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        writer.close()
+    if not head:
+        raise ConnectionResetError  # the server ended after it had accepted
+    status, *headers = head.split("\r\n")
+    pairs = (header.split(": ", 1) for header in headers)
+    return {"status": int(status.split()[1]), "headers": {name.lower(): value for name, value in pairs}, "body": body}
 
 
 async def outcome(attempt, timeout):

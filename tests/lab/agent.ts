@@ -50,6 +50,12 @@ export class Agent {
     return (await this.#command({ do: "send", connections, timeoutMs })).results ?? [];
   }
 
+  /** Sends a GET over a connection of its own. */
+  async http(target: Target, timeoutMs = 3000): Promise<HttpAnswer | Unanswered> {
+    const { http } = await this.#command({ do: "http", ...target, timeoutMs });
+    return http ?? { outcome: "no reply" };
+  }
+
   async close(connections: readonly number[]): Promise<void> {
     await this.#command({ do: "close", connections });
   }
@@ -101,8 +107,8 @@ export interface ProbeOptions {
   readonly parallel?: number;
   /** For one connection with its answer (default 3000). */
   readonly timeoutMs?: number;
-  /** Leaves answered connections open for `send` (default false). */
-  readonly keep?: boolean;
+  /** Leaves answered connections open for `send` (default false), or "always" also attempts that were not answered. */
+  readonly keep?: boolean | "always";
 }
 
 export type Outcome = Answered | Unanswered;
@@ -122,14 +128,23 @@ export interface Answered {
 export interface Unanswered {
   /** "timeout", "refused" (TCP reset or ICMP unreachable), "reset", or the system's words for another error. */
   readonly outcome: string;
+  readonly connection?: number;
 }
 
 export function isAnswered(outcome: Outcome): outcome is Answered {
   return "pod" in outcome;
 }
 
+export interface HttpAnswer {
+  readonly status: number;
+  /** By their names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
 interface AgentReply {
   readonly id: number;
   readonly failed?: string;
   readonly results?: readonly Outcome[];
+  readonly http?: HttpAnswer | Unanswered;
 }

@@ -12,10 +12,13 @@ import ssl
 import sys
 
 COLLECTIONS = {
-    "Service": "/api/v1/namespaces/default/services",
-    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+    "Service": "/api/v1/namespaces/{}/services",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
     "Node": "/api/v1/nodes",
+    "ServiceCIDR": "/apis/networking.k8s.io/v1/servicecidrs",
 }
+# The server makes these itself.
+OF_THE_SERVER = [("ServiceCIDR", "kubernetes")]
 
 
 def main():
@@ -36,21 +39,21 @@ class Publisher:
 
     def publish(self, objects):
         """Returns what was refused."""
-        wanted = {(o["kind"], o["metadata"]["name"]): o for o in objects if o["kind"] in COLLECTIONS}
+        wanted = {path_of(o): o for o in objects if (o["kind"], o["metadata"]["name"]) not in OF_THE_SERVER}
         refused = []
-        for kind, name in [key for key in self.published if key not in wanted]:
-            refused += self.request("DELETE", f"{COLLECTIONS[kind]}/{name}")
-            del self.published[kind, name]
-        for (kind, name), wish in wanted.items():
-            if self.published.get((kind, name)) == wish:
+        for path in [path for path in self.published if path not in wanted]:
+            refused += self.request("DELETE", path)
+            del self.published[path]
+        for path, wish in wanted.items():
+            if self.published.get(path) == wish:
                 continue
-            if (kind, name) in self.published:
-                refused += self.request("PUT", f"{COLLECTIONS[kind]}/{name}", wish)
+            if path in self.published:
+                refused += self.request("PUT", path, wish)
             else:
-                refused += self.request("POST", COLLECTIONS[kind], wish)
+                refused += self.request("POST", path.rpartition("/")[0], wish)
             if "status" in wish:
-                refused += self.request("PUT", f"{COLLECTIONS[kind]}/{name}/status", wish)
-            self.published[kind, name] = wish
+                refused += self.request("PUT", f"{path}/status", wish)
+            self.published[path] = wish
         return refused
 
     def request(self, method, path, body=None):
@@ -58,6 +61,11 @@ class Publisher:
         response = self.connection.getresponse()
         answer = response.read()
         return [] if response.status < 300 else [f"{method} {path}: {json.loads(answer).get('message')}"]
+
+
+def path_of(wish):
+    metadata = wish["metadata"]
+    return COLLECTIONS[wish["kind"]].format(metadata.get("namespace", "default")) + "/" + metadata["name"]
 
 
 if __name__ == "__main__":

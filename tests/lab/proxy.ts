@@ -19,8 +19,7 @@ export class ProxyProcess implements AsyncDisposable {
       "--healthz-bind-address=127.0.0.1:10256",
       "--metrics-bind-address=127.0.0.1:10249",
     ];
-    const own = shared.filter((flag) => !flags.some((other) => other.startsWith(flag.split("=")[0]! + "=")));
-    this.#process = lab.spawn("node", [proxyBinary, ...own, ...flags], {
+    this.#process = lab.spawn("node", [proxyBinary, ...overriding(shared, flags)], {
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -66,6 +65,15 @@ export class ProxyProcess implements AsyncDisposable {
   async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
     for await (const text of stream.pipeThrough(new TextDecoderStream())) this.#log += text;
   }
+}
+
+/** Flags that all runs share, and those of one run, which come before them. "no --flag" leaves a shared one out. */
+export function overriding(shared: readonly string[], own: readonly string[]): string[] {
+  const decided = own.map((flag) => flag.replace(/^no /, "").split("=")[0]);
+  return [
+    ...shared.filter((flag) => !decided.includes(flag.split("=")[0])),
+    ...own.filter((flag) => !flag.startsWith("no ")),
+  ];
 }
 
 /** PROXY_BINARY names another build than dist/proxy. */

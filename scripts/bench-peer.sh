@@ -1,0 +1,33 @@
+#!/bin/bash
+# Measures proxy beside the real kube-proxy, both in mode nftables and fed by the same API server, in a network
+# namespace of its own. About 3 minutes.
+#   scripts/bench-peer.sh [--services N] [--endpoints N] [--rounds N] [--changes N]      default 2000 10 3 10
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+source scripts/env.sh
+scripts/build.sh
+scripts/peers.sh kube-proxy
+
+namespace=proxy-bench-$$
+# Both are killed where they run, since what is killed with this script cannot do it itself.
+finish() {
+  local pids
+  pids=$(ip netns pids "$namespace")
+  # shellcheck disable=SC2086 # one argument per process
+  [ -z "$pids" ] || kill -9 $pids
+  ip netns del "$namespace"
+}
+ip netns add "$namespace"
+trap finish EXIT
+ip -n "$namespace" -batch - <<'LINES'
+link set lo up
+address add 10.244.0.1/32 dev lo
+address add 10.244.0.2/32 dev lo
+link add out type veth peer name nowhere
+link set out up
+link set nowhere up
+route add 10.96.0.0/12 dev out src 10.244.0.1
+LINES
+ip netns exec "$namespace" deno run --quiet --cached-only -A tests/bench/peer.ts \
+  --kube-proxy "$PROXY_CACHE/peers/kube-proxy" --proxy "${PROXY_BINARY:-dist/proxy}" "$@"

@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { Node } from "./node.ts";
+import { reachable } from "./objects.ts";
+
+/** It takes a few milliseconds. The machine may have other things to do; the promise is for the best of three. */
+const ENDS_WITHIN_MS = 200;
+
+Deno.test("SIGTERM and SIGINT end it at once with 0, and the rules stay in force", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  const took: number[] = [];
+  for (const signal of ["SIGTERM", "SIGINT", "SIGTERM"] as const) {
+    await using proxy = node.start();
+    await proxy.inForce();
+    const { code, ms } = await proxy.end(signal);
+    assert.equal(code, 0);
+    assert.match(proxy.log, /Ending; the rules stay in force/);
+    assert.deepEqual(await node.services(), ["10.96.0.10:80 default/web"]);
+    took.push(ms);
+  }
+  assert.ok(Math.min(...took) < ENDS_WITHIN_MS, `it took ${took.map(Math.round).join(", ")} ms`);
+});
+
+Deno.test("SIGTERM ends it while it still waits for the API server", async () => {
+  await using node = await Node.make();
+  await using proxy = node.start("--master=http://127.0.0.1:1");
+  await proxy.logs(/trying again/);
+  assert.equal((await proxy.end()).code, 0);
+});
+
+Deno.test("--init-only prepares, programs no service, and ends with 0", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  const { code, stderr } = await node.run([...node.source, ...node.identity, "--init-only"]);
+  assert.equal(code, 0, stderr);
+  assert.equal(await node.ruleset(), "");
+});
+
+Deno.test("--cleanup leaves nothing, may be repeated, and touches nobody else's table", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  await node.namespace.run(
+    "nft",
+    "add table inet firewall; add chain inet firewall input { type filter hook input priority 0; }",
+  );
+  const others = await node.ruleset();
+  const proxy = node.start();
+  await proxy.inForce();
+  await proxy.end();
+  for (const _time of [1, 2]) {
+    const { code, stderr } = await node.run(["--cleanup"]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /Removed all rules/);
+    assert.equal(await node.ruleset(), others);
+  }
+});
+
+Deno.test("--cleanup removes the table of upstream's kube-proxy", async () => {
+  await using node = await Node.make();
+  // The outline of what kube-proxy leaves: chains that go to each other by way of a map's verdicts.
+  for (const family of ["ip", "ip6"]) {
+    await node.namespace.run(
+      "nft",
+      `add table ${family} kube-proxy { comment "rules for kube-proxy"; }
+       add chain ${family} kube-proxy service-ULMVA6XW-ns1/svc1/tcp/p80
+       add map ${family} kube-proxy service-ips { type ${
+        family === "ip" ? "ipv4_addr" : "ipv6_addr"
+      } . inet_proto . inet_service : verdict; }
+       add element ${family} kube-proxy service-ips { ${
+        family === "ip" ? "10.0.0.1" : "fd00::1"
+      } . tcp . 80 : goto service-ULMVA6XW-ns1/svc1/tcp/p80 }
+       add chain ${family} kube-proxy services
+       add rule ${family} kube-proxy services ${family} daddr . meta l4proto . th dport vmap @service-ips
+       add chain ${family} kube-proxy nat-prerouting { type nat hook prerouting priority -100; }
+       add rule ${family} kube-proxy nat-prerouting jump services`,
+    );
+  }
+  assert.equal((await node.run(["--cleanup"])).code, 0);
+  assert.equal(await node.ruleset(), "");
+});

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { assertComplaint, Node } from "./node.ts";
+import { reachable } from "./objects.ts";
+
+/** Starts a program as root without the capability, as a container that does not list it would. */
+const withoutNetAdmin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+
+/**
+ * A kernel without nfnetlink answers socket(AF_NETLINK, …, NETLINK_NETFILTER) with EPROTONOSUPPORT. Here strace gives
+ * that answer, to every socket() of the process: before it has found out it opens no other.
+ */
+const withoutNetfilter = [
+  ...["strace", "--follow-forks", "--quiet=all", "--output=/dev/null", "--trace=socket"],
+  "--inject=socket:error=EPROTONOSUPPORT",
+];
+
+Deno.test("without CAP_NET_ADMIN one message says what is missing and where to give it; nothing is lost", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  const proxy = node.start();
+  await proxy.inForce();
+  await proxy.end();
+  const rules = await node.ruleset();
+
+  const remedy = [/CAP_NET_ADMIN/, /docs\/operations\.md#privileges/];
+  assertComplaint(await node.run([...node.source, ...node.identity], withoutNetAdmin), ...remedy);
+  const check = await node.run(["check"], withoutNetAdmin);
+  assert.equal(check.code, 1);
+  for (const pattern of remedy) assert.match(check.stdout, pattern);
+  const cleanup = await node.run(["--cleanup"], withoutNetAdmin);
+  assert.equal(cleanup.code, 1);
+  for (const pattern of remedy) assert.match(cleanup.stderr, pattern);
+  assert.equal(cleanup.stderr.match(/#privileges/g)?.length, 1, "told once");
+  assert.equal(await node.ruleset(), rules);
+  assert.match(rules, /10\.96\.0\.10/);
+});
+
+Deno.test("without nf_tables in the kernel one message names the kernel's options", async () => {
+  await using node = await Node.make();
+  const finished = await node.run([...node.source, ...node.identity], withoutNetfilter);
+  assertComplaint(
+    finished,
+    /nf_tables in the kernel: .*EPROTONOSUPPORT/,
+    /CONFIG_NF_TABLES/,
+    /modprobe nfnetlink/,
+  );
+  const check = await node.run(["check"], withoutNetfilter);
+  assert.equal(check.code, 1);
+  assert.match(check.stdout, /MISSING +nf_tables in the kernel .*CONFIG_NF_TABLES/);
+});
+
+Deno.test("a health port that is taken is told and tried again; with --bind-address-hard-fail it ends the process", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  const holder = node.spawn(["python3", "-c", holdHealthPort]);
+  const reader = holder.stdout.getReader();
+  await reader.read();
+  const taken = /healthz server cannot listen on 0\.0\.0\.0:10256: another process does/;
+  try {
+    const failed = await node.run([...node.source, ...node.identity, "--bind-address-hard-fail"]);
+    assertComplaint(failed, taken);
+
+    await using proxy = node.start();
+    await proxy.logs(taken);
+    await proxy.inForce();
+    assert.deepEqual(await node.services(), ["10.96.0.10:80 default/web"]);
+    holder.kill("SIGKILL");
+    await holder.status;
+    assert.equal((await proxy.health()).status, 200, "on the port that is free again");
+  } finally {
+    if ((await Promise.race([holder.status, Promise.resolve()])) === undefined) holder.kill("SIGKILL");
+    await Promise.all([reader.cancel(), holder.stderr.cancel(), holder.status]);
+  }
+});
+
+const holdHealthPort = `
+import socket, sys, time
+server = socket.create_server(("0.0.0.0", 10256))
+print("holding", flush=True)
+time.sleep(60)
+`;
