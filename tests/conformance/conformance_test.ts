@@ -1,22 +1,29 @@
 import type { Family } from "../../core/model/objects.ts";
 import { Lab } from "../lab/lab.ts";
-import { differences } from "./differences.ts";
-import { KubeProxySubject } from "./kube_proxy_subject.ts";
+import { proxyBinary } from "../lab/proxy.ts";
+import { differenceOf, isSubject } from "./differences.ts";
+import { kubeProxy, KubeProxySubject } from "./kube_proxy_subject.ts";
+import { readRecording, type RecordedRun, type Recording, recordingFile, versionsIn } from "./recording.ts";
 import { runScenario } from "./runner.ts";
-import { parseScenario, type Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import { readScenarios } from "./scenario_files.ts";
 import { ManifestSubject, type Subject } from "./subject.ts";
 
 /**
  * Every scenario file, once per family, against the built proxy in one lab. PROXY_MODE chooses the backend, and
- * SUBJECT=kube-proxy runs upstream's proxy instead of ours.
+ * SUBJECT=kube-proxy runs upstream's proxy instead of ours. What differences.ts names is left out, unless
+ * CONFORMANCE_RECORD is set: then everything is run, and the outcome is written for docs/conformance.md.
  */
-const directory = new URL("scenarios/", import.meta.url);
 const mode = Deno.env.get("PROXY_MODE") ?? "nftables";
 const isUpstream = Deno.env.get("SUBJECT") === "kube-proxy";
-const subjectName = isUpstream ? `kube-proxy ${mode}` : mode;
+const subjectName = `${isUpstream ? "kube-proxy" : "proxy"} ${mode}`;
+const isRecording = (Deno.env.get("CONFORMANCE_RECORD") ?? "") !== "";
 
 let lab: Lab;
 let subject: Subject;
+const runs: RecordedRun[] = [];
+let runsInAll = 0;
+const began = performance.now();
 
 Deno.test.beforeAll(async () => {
   lab = await Lab.create();
@@ -24,28 +31,33 @@ Deno.test.beforeAll(async () => {
 });
 
 Deno.test.afterAll(async () => {
+  if (isRecording && lab) await record();
   await subject?.[Symbol.asyncDispose]();
   await lab?.[Symbol.asyncDispose]();
 });
 
-const scenarios = [...Deno.readDirSync(directory)]
-  .filter(({ name }) => name.endsWith(".yaml"))
-  .map(({ name: file }) => ({
-    file,
-    ...parseScenario(file, Deno.readTextFileSync(new URL(file, directory))),
-  }))
-  // Those with the same flags share one run of the proxy.
-  .toSorted((a, b) => a.flags.join().localeCompare(b.flags.join()) || a.file.localeCompare(b.file));
+// Those with the same flags share one run of the proxy.
+const scenarios = readScenarios().toSorted((a, b) => a.flags.join().localeCompare(b.flags.join()));
 
 for (const { file, ...scenario } of scenarios) {
+  const isKnown = differenceOf(subjectName, file) !== undefined;
   for (const [label, families] of runsOf(scenario)) {
+    runsInAll++;
     Deno.test({
       name: `${subjectName}: ${scenario.name} (${label})`,
-      ignore: differences[subjectName]?.[file] !== undefined,
+      ignore: isKnown && !isRecording,
       // The proxy and the agents live on from one scenario to the next.
       sanitizeOps: false,
       sanitizeResources: false,
-      fn: () => withinMinute(runScenario(lab, subject, scenario, families)),
+      fn: async () => {
+        try {
+          await withinMinute(runScenario(lab, subject, scenario, families));
+          runs.push({ scenario: file, label });
+        } catch (error) {
+          runs.push({ scenario: file, label, complaint: firstLine(error) });
+          if (!isKnown) throw error;
+        }
+      },
     });
   }
 }
@@ -61,4 +73,24 @@ async function withinMinute(work: Promise<void>): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error("the scenario takes longer than a minute")), 60_000);
   await Promise.race([work, promise]).finally(() => clearTimeout(timer));
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+}
+
+/** With a filter, what is recorded of the scenarios that were left out stays. */
+async function record(): Promise<void> {
+  if (!isSubject(subjectName)) throw new Error(`differences.ts knows no subject ${subjectName}`);
+  const before = runs.length < runsInAll ? await readRecording(subjectName) : undefined;
+  const isNew = ({ scenario }: RecordedRun) => runs.some((run) => run.scenario === scenario);
+  const recording: Recording = {
+    subject: subjectName,
+    versions: await versionsIn(lab, isUpstream ? kubeProxy : proxyBinary),
+    seconds: before?.seconds ?? Math.round((performance.now() - began) / 1000),
+    runs: [...before?.runs.filter((run) => !isNew(run)) ?? [], ...runs],
+  };
+  const file = recordingFile(subjectName);
+  await Deno.mkdir(new URL(".", file), { recursive: true });
+  await Deno.writeTextFile(file, JSON.stringify(recording, undefined, 1) + "\n");
 }

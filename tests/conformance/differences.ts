@@ -1,7 +1,144 @@
-/** Scenarios that a subject is known not to pass, by the subject's name and the scenario's file, with the reason. */
-export const differences: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "kube-proxy nftables": {
-    "duplicate-node-port.yaml": "an API server does not give one NodePort to two services",
-    "duplicate-external-ip.yaml": "which of two claimants it serves is chance",
+/** What is put in the place of the proxy, in the order of the columns of docs/conformance.md. */
+export const subjects = ["kube-proxy nftables", "kube-proxy iptables", "proxy nftables"] as const;
+export type SubjectName = typeof subjects[number];
+
+export function isSubject(name: string): name is SubjectName {
+  return subjects.some((subject) => subject === name);
+}
+
+/** A scenario that a subject does not pass. docs/conformance.md shows them all. */
+export interface Difference {
+  /** File name without `.yaml`. */
+  readonly scenario: string;
+  readonly subject: SubjectName;
+  readonly instead: string;
+  /** Why the scenario is right all the same; or, for our own proxy, why it is left so. */
+  readonly why: string;
+  /** Where it depends on chance whether the subject passes. */
+  readonly chance?: true;
+}
+
+export const differences: readonly Difference[] = [
+  ...ofBoth({
+    scenario: "conntrack-last-endpoint",
+    instead: "The flow through the NodePort goes on reaching the removed endpoint until there is another.",
+    why:
+      "Flows through the ClusterIP, external IPs and load-balancer addresses are cut, as behaviour §6 says; " +
+      "only the entries of NodePorts are not found.",
+  }),
+  ...ofBoth({
+    scenario: "conntrack-service-deleted",
+    instead: "UDP flows outlive the deletion of their service or port, and keep reaching its endpoint.",
+    why: "Kubernetes 1.38 cuts them: whoever gets the address or port next would never see these clients.",
+  }),
+  ...ofBoth({
+    scenario: "conntrack-tcp-before-service",
+    instead: "A connection that was begun before the service existed times out.",
+    why: "Its untranslated entry swallows every further SYN from that port for two minutes, although the " +
+      "service is there.",
+  }),
+  ...ofBoth({
+    scenario: "duplicate-node-port",
+    instead: "Cannot be fed to it: an API server gives a NodePort to one service only.",
+    why: "Manifests know no allocator, so which claimant wins has to be defined.",
+  }),
+  ...ofBoth({
+    scenario: "duplicate-external-ip",
+    instead: "Which of the two claimants it serves is chance.",
+    why: "Whoever has an address must not lose it to a later claimant.",
+    chance: true,
+  }),
+  ...ofBoth({
+    scenario: "duplicate-load-balancer-ip",
+    instead: "Which of the two claimants it serves is chance.",
+    why: "As for external IPs.",
+    chance: true,
+  }),
+  ...ofBoth({
+    scenario: "slice-changes-hands",
+    instead: "The service that the slice belonged to goes on sending to its endpoints, too.",
+    why:
+      "The API says that the label names the owner. kube-proxy files an updated slice under its new owner and " +
+      "never takes it from the old one.",
+  }),
+  ...ofBoth({
+    scenario: "service-cidr-added",
+    instead:
+      "The new range has no effect until the next full sync, up to an hour later; in iptables mode none at all.",
+    why: "An address that is meant to be a service's and is nobody's must not leave the node.",
+  }),
+  {
+    scenario: "hairpin-of-remote-pod",
+    subject: "kube-proxy nftables",
+    instead: "The connection times out: the pod gets an answer from its own address.",
+    why: "behaviour §4.3 masquerades every endpoint that reaches itself, and iptables mode does. The set " +
+      "hairpin-connections holds the endpoints of this node only.",
   },
-};
+  {
+    scenario: "hairpin-of-remote-pod",
+    subject: "proxy nftables",
+    instead: "As kube-proxy in mode nftables: the connection times out.",
+    why:
+      "Left as upstream has it. It takes a node without a service proxy whose pods send through this node, and " +
+      "a cluster CIDR that covers them; covering it would cost an element for every endpoint of the cluster.",
+  },
+  {
+    scenario: "no-endpoints-node-to-external",
+    subject: "kube-proxy iptables",
+    instead: "The node's own connections time out: KUBE-EXTERNAL-SERVICES is not hooked into OUTPUT.",
+    why: "behaviour §3 rejects what has no endpoints, wherever it comes from; nftables mode does.",
+  },
+  {
+    scenario: "source-ranges-without-endpoints",
+    subject: "kube-proxy iptables",
+    instead: "Clients outside the ranges are refused, not dropped.",
+    why: "Who is not let in should not learn whether there are endpoints; nftables mode drops.",
+  },
+  {
+    scenario: "unserved-addresses",
+    subject: "kube-proxy iptables",
+    instead: "Connections to ports that a ClusterIP does not have leave by the default route, and time out.",
+    why: "A ClusterIP is known to be a service's: nftables mode rejects at once.",
+  },
+  {
+    scenario: "node-port-addresses-primary",
+    subject: "kube-proxy iptables",
+    instead: "Without --nodeport-addresses NodePorts answer on every address of the node.",
+    why: "The default of iptables mode; that of nftables mode is primary.",
+  },
+  {
+    scenario: "health-check-addresses-primary",
+    subject: "kube-proxy iptables",
+    instead: "Without --nodeport-addresses health-check node ports answer on every address of the node.",
+    why: "As for NodePorts.",
+  },
+  {
+    scenario: "one-address-as-external-and-load-balancer-ip",
+    subject: "kube-proxy iptables",
+    instead: "The rule of the external IP comes first, and lets everyone in.",
+    why: "loadBalancerSourceRanges guard the load-balancer address; nftables mode keeps the others out.",
+  },
+  {
+    scenario: "node-port-on-loopback",
+    subject: "kube-proxy iptables",
+    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
+    why: "nftables mode does without: route_localnet opens loopback services to the network.",
+  },
+  {
+    scenario: "node-port-on-loopback-of-all",
+    subject: "kube-proxy iptables",
+    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
+    why: "As above.",
+  },
+];
+
+function ofBoth(difference: Omit<Difference, "subject">): Difference[] {
+  return [{ ...difference, subject: "kube-proxy nftables" }, {
+    ...difference,
+    subject: "kube-proxy iptables",
+  }];
+}
+
+export function differenceOf(subject: string, scenario: string): Difference | undefined {
+  return differences.find((difference) => difference.subject === subject && difference.scenario === scenario);
+}

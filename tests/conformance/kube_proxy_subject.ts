@@ -1,4 +1,5 @@
 import type { Lab } from "../lab/lab.ts";
+import { overriding } from "../lab/proxy.ts";
 import { podCidrs } from "../lab/topology.ts";
 import type { KubernetesObject } from "./objects.ts";
 import type { Subject } from "./subject.ts";
@@ -43,12 +44,13 @@ export class KubeProxySubject implements Subject {
     if (this.#proxy && flags.join() === this.#flags.join()) return;
     await this.reset();
     this.#flags = flags;
-    this.#start();
+    this.start();
   }
 
-  async restart(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-    await this.#stop(signal);
-    this.#start();
+  async stop(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    this.#proxy?.kill(signal);
+    await this.#proxy?.status;
+    this.#proxy = undefined;
   }
 
   /** Not judged: upstream removes chains and affinity sets with a later change. */
@@ -57,7 +59,7 @@ export class KubeProxySubject implements Subject {
   }
 
   async reset(): Promise<void> {
-    await this.#stop("SIGTERM");
+    await this.stop("SIGTERM");
     await this.lab.run("node", ["nft", "flush", "ruleset"]);
   }
 
@@ -68,13 +70,13 @@ export class KubeProxySubject implements Subject {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stop("SIGTERM");
+    await this.stop("SIGTERM");
     await this.#orders.close();
     await this.#publisher.status;
     await this.lab.run("node", [controlPlane, "stop", this.#directory]);
   }
 
-  #start(): void {
+  start(): void {
     const shared = [
       `--kubeconfig=${this.#directory}/kubeconfig`,
       "--hostname-override=here",
@@ -83,21 +85,12 @@ export class KubeProxySubject implements Subject {
       "--iptables-min-sync-period=100ms",
       "--conntrack-max-per-core=0",
     ];
-    const own = shared.filter((flag) =>
-      !this.#flags.some((other) => other.startsWith(flag.split("=")[0]! + "="))
-    );
-    this.#proxy = this.lab.spawn("node", [kubeProxy, ...own, ...this.#flags], {
+    this.#proxy = this.lab.spawn("node", [kubeProxy, ...overriding(shared, this.#flags)], {
       stdin: "null",
       stdout: "null",
       stderr: "piped",
     });
     this.#collect(this.#proxy.stderr);
-  }
-
-  async #stop(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-    this.#proxy?.kill(signal);
-    await this.#proxy?.status;
-    this.#proxy = undefined;
   }
 
   async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
@@ -107,4 +100,4 @@ export class KubeProxySubject implements Subject {
 
 const controlPlane = new URL("../../scripts/control-plane.sh", import.meta.url).pathname;
 const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
-const kubeProxy = `${cache}/peers/kube-proxy`;
+export const kubeProxy = `${cache}/peers/kube-proxy`;

@@ -7,7 +7,7 @@ import {
   type ServiceRange,
   serviceRanges,
 } from "../lab/topology.ts";
-import type { EndpointSpec, EndpointsSpec, ServiceSpec } from "./scenario.ts";
+import type { EndpointsSpec, ServiceSpec } from "./scenario.ts";
 
 /** The objects of a scenario at one moment, as the API server would show them. */
 
@@ -23,6 +23,10 @@ export class ServiceAddresses {
   // The first ten are left to the API server, which takes one for itself; the last is nobody's.
   readonly #numbers = new Map([["unallocated", 250]]);
 
+  has(service: string): boolean {
+    return this.#numbers.has(service);
+  }
+
   of(range: ServiceRange, service: string, family: Family): string {
     const number = this.#numbers.get(service) ?? 10 + this.#numbers.size;
     this.#numbers.set(service, number);
@@ -32,11 +36,18 @@ export class ServiceAddresses {
 
 export function serviceObject(
   spec: ServiceSpec,
-  families: readonly Family[],
+  ofScenario: readonly Family[],
   addresses: ServiceAddresses,
 ): KubernetesObject {
-  const addressesOf = (range: ServiceRange, whose: string | boolean | undefined) =>
-    whose ? families.map((family) => addresses.of(range, whose === true ? spec.name : whose, family)) : [];
+  const families = spec.family ? [spec.family === "v4" ? "IPv4" as const : "IPv6" as const] : ofScenario;
+  const addressesOf = (range: ServiceRange, whose: boolean | string | readonly string[]) => {
+    const names = typeof whose === "boolean" ? (whose ? [spec.name] : []) : [whose].flat();
+    return names.flatMap((name) =>
+      families.map((family) =>
+        isMachine(name) ? machines[name].addresses[family] : addresses.of(range, name, family)
+      )
+    );
+  };
   const isExternalName = spec.type === "ExternalName";
   const isHeadless = spec.clusterIP === "None";
   const clusterIPs = isExternalName
@@ -50,8 +61,7 @@ export function serviceObject(
     apiVersion: "v1",
     kind: "Service",
     metadata: {
-      name: spec.name,
-      namespace: "default",
+      ...nameAndNamespace(spec.name),
       labels: spec.labels,
       ...(spec.created ? { creationTimestamp: spec.created } : {}),
     },
@@ -72,6 +82,7 @@ export function serviceObject(
         sessionAffinityConfig: { clientIP: { timeoutSeconds: spec.affinity } },
       }),
       ...(spec.externalTrafficPolicy ? { externalTrafficPolicy: spec.externalTrafficPolicy } : {}),
+      ...(spec.healthCheckNodePort ? { healthCheckNodePort: spec.healthCheckNodePort } : {}),
     },
     status: {
       loadBalancer: {
@@ -79,6 +90,12 @@ export function serviceObject(
       },
     },
   };
+}
+
+/** Of `name`, or `name.namespace`. */
+function nameAndNamespace(text: string): { name: string; namespace: string } {
+  const [name, namespace = "default"] = text.split(".");
+  return { name: name!, namespace };
 }
 
 /** A machine as a range of its one address, in the families; or a CIDR as it is. */
@@ -95,13 +112,14 @@ export function sliceObjects(
 ): KubernetesObject[] {
   const ports = spec.ports ??
     service?.ports.map(({ name, protocol, targetPort }) => ({ name, protocol, port: targetPort })) ?? [];
+  const { name, namespace } = nameAndNamespace(spec.of);
   return families.map((family) => ({
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: {
-      name: `${spec.of}-${spec.slice}-${family.toLowerCase()}`,
-      namespace: "default",
-      labels: { "kubernetes.io/service-name": spec.of, ...spec.labels },
+      name: `${name}-${spec.slice}-${family.toLowerCase()}`,
+      namespace,
+      labels: { "kubernetes.io/service-name": name, ...spec.labels },
     },
     addressType: family,
     ports,
@@ -119,12 +137,19 @@ export function sliceObjects(
   }));
 }
 
-function endpointObject(endpoint: EndpointSpec, family: Family, conditions: Record<string, boolean>) {
+/** Every form of an endpoint, with what only one of the forms can say. */
+interface Refined {
+  readonly pod: string;
+  readonly node?: string | undefined;
+  readonly zones?: readonly string[] | undefined;
+  readonly nodes?: readonly string[] | undefined;
+  readonly conditions?: Readonly<Record<string, boolean | undefined>> | undefined;
+}
+
+function endpointObject(endpoint: Refined, family: Family, implied: Record<string, boolean>) {
   if (!isMachine(endpoint.pod)) throw new Error(`no machine is called ${endpoint.pod}`);
   const { addresses, node } = machines[endpoint.pod];
-  const { zones, nodes } = "zones" in endpoint || "nodes" in endpoint
-    ? endpoint
-    : { zones: undefined, nodes: undefined };
+  const { zones, nodes, conditions = implied } = endpoint;
   const hints = {
     ...(zones ? { forZones: zones.map((name) => ({ name })) } : {}),
     ...(nodes ? { forNodes: nodes.map((name) => ({ name })) } : {}),
@@ -142,23 +167,32 @@ export function isMachine(name: string): name is MachineName {
 }
 
 /** What every scenario runs on: the nodes, and the service ranges. */
-export const clusterObjects: readonly KubernetesObject[] = [
-  nodeObject("here", "node", "zone-1"),
-  nodeObject("elsewhere", "elsewhere", "zone-2"),
-  {
-    apiVersion: "networking.k8s.io/v1",
-    kind: "ServiceCIDR",
-    metadata: { name: "kubernetes" },
-    spec: { cidrs: Object.values(serviceRanges.clusterIP) },
-  },
-];
+export function clusterObjects(zoneHere = "zone-1"): readonly KubernetesObject[] {
+  return [
+    nodeObject("here", "node", zoneHere),
+    nodeObject("elsewhere", "elsewhere", "zone-2"),
+    {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "ServiceCIDR",
+      metadata: { name: "kubernetes" },
+      spec: { cidrs: Object.values(serviceRanges.clusterIP) },
+    },
+  ];
+}
 
+/** @param zone "none" for a node that is in no zone */
 function nodeObject(name: "here" | "elsewhere", machine: MachineName, zone: string): KubernetesObject {
   const { IPv4, IPv6 } = machines[machine].addresses;
   return {
     apiVersion: "v1",
     kind: "Node",
-    metadata: { name, labels: { "kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone } },
+    metadata: {
+      name,
+      labels: {
+        "kubernetes.io/hostname": name,
+        ...(zone === "none" ? {} : { "topology.kubernetes.io/zone": zone }),
+      },
+    },
     spec: { podCIDR: podCidrs[name].IPv4, podCIDRs: Object.values(podCidrs[name]) },
     status: {
       addresses: [IPv4, IPv6].map((address) => ({ type: "InternalIP", address })),

@@ -1,9 +1,9 @@
 import type { Family } from "../../core/model/objects.ts";
-import { type Answered, isAnswered, type Outcome, type Target } from "../lab/agent.ts";
+import { isAnswered, type Outcome, type Target } from "../lab/agent.ts";
 import type { Lab } from "../lab/lab.ts";
 import { type MachineName, machines } from "../lab/topology.ts";
 import { isFrom, type Observation, summary } from "./expectation.ts";
-import type { ExpectSpec, SendSpec } from "./scenario.ts";
+import type { ExpectSpec, OpenSpec, SendSpec } from "./scenario.ts";
 
 /** Connects as often as it takes to be sure whether the expectation holds. */
 export async function observe(
@@ -13,12 +13,17 @@ export async function observe(
   target: Target,
   spec: ExpectSpec,
 ): Promise<Observation> {
-  // Outside has two addresses, and which of them it is matters.
-  const source = machines[from].namespace === "outside" ? { from: machines[from].addresses[family] } : {};
   const connect = (times: number, timeoutMs = 3000) =>
-    lab.agent(from).probe(target, { times, timeoutMs, ...source });
-  const outcomes = spec.answer === undefined ? await untilSure(connect, spec) : await connect(3, 300);
+    lab.agent(from).probe(target, { times, timeoutMs, ...sourceOf(from, family) });
+  if (spec.answer === undefined) return { from, family, target, outcomes: await untilSure(connect, spec) };
+  // A refusal comes at once, unless the machine is busy; silence is what this waits for.
+  const outcomes = await connect(3, spec.answer === "refused" ? 3000 : 300);
   return { from, family, target, outcomes };
+}
+
+/** Outside has two addresses, and which of them it is matters. */
+function sourceOf(from: MachineName, family: Family): { from?: string } {
+  return machines[from].namespace === "outside" ? { from: machines[from].addresses[family] } : {};
 }
 
 /** Until every pod expected has been seen, or should have been: chance hides one once in ten thousand million. */
@@ -39,30 +44,46 @@ async function untilSure(
   return outcomes;
 }
 
+/**
+ * How long a flow may take to follow a change: conntrack is cleaned after the rules are in force, and what is under
+ * way just then is lost; TCP tries again after one, three and seven seconds.
+ */
+const PATIENCE_MS = 5000;
+
 /** Connections of one scenario that stay open. */
 export class Connections {
-  readonly #open = new Map<string, { from: MachineName; first: Answered }[]>();
+  readonly #open = new Map<string, { from: MachineName; first: Outcome }[]>();
 
   constructor(private readonly lab: Lab) {}
 
-  async open(name: string, from: MachineName, target: Target): Promise<void> {
-    const [outcome] = await this.lab.agent(from).probe(target, { keep: true });
-    if (!outcome || !isAnswered(outcome)) throw new Error(`open ${name}: ${outcome?.outcome}`);
-    this.#open.set(name, [...this.#open.get(name) ?? [], { from, first: outcome }]);
+  async open({ as, from, answer }: OpenSpec, target: Target): Promise<void> {
+    const source = sourceOf(from, target.to.includes(":") ? "IPv6" : "IPv4");
+    const [first] = answer === "none"
+      ? await this.lab.agent(from).probe(target, { keep: "always", timeoutMs: 300, ...source })
+      : await this.lab.agent(from).probe(target, { keep: true, ...source });
+    if (!first || isAnswered(first) === (answer === "none")) {
+      throw new Error(`open ${as}: seen: ${first ? summary([first]) : "nothing"}`);
+    }
+    this.#open.set(as, [...this.#open.get(as) ?? [], { from, first }]);
   }
 
   async send({ over, reaches, answer }: SendSpec): Promise<void> {
     const connections = this.#open.get(over);
     if (!connections) throw new Error(`send over ${over}: no connection was opened by this name`);
+    const until = performance.now() + (reaches === "same" ? 0 : PATIENCE_MS);
     for (const { from, first } of connections) {
-      const outcomes = await this.lab.agent(from).send([first.connection!], answer === "none" ? 300 : 3000);
-      const pods = reaches === "same" ? [first.pod] : reaches ?? [];
-      const asExpected = outcomes.every((outcome) =>
-        answer === "none" ? !isAnswered(outcome) : pods.some((pod) => isFrom(pod)(outcome))
-      );
-      if (asExpected) continue;
-      const expected = answer === "none" ? "no answer" : `an answer of ${pods.join(" or ")}`;
-      throw new Error(`send over ${over}: expected ${expected}; seen: ${summary(outcomes)}`);
+      const pods = reaches !== "same" ? reaches ?? [] : isAnswered(first) ? [first.pod] : [];
+      for (;;) {
+        const timeoutMs = reaches === "same" ? 3000 : 300;
+        const outcomes = await this.lab.agent(from).send([first.connection!], timeoutMs);
+        const asExpected = outcomes.every((outcome) =>
+          answer === "none" ? !isAnswered(outcome) : pods.some((pod) => isFrom(pod)(outcome))
+        );
+        if (asExpected) break;
+        if (performance.now() < until) continue;
+        const expected = answer === "none" ? "no answer" : `an answer of ${pods.join(" or ")}`;
+        throw new Error(`send over ${over}: expected ${expected}; seen: ${summary(outcomes)}`);
+      }
     }
   }
 

@@ -10,7 +10,8 @@ import {
   serviceObject,
   sliceObjects,
 } from "./objects.ts";
-import { complain, type Observation, Remembered } from "./expectation.ts";
+import { complain, Remembered } from "./expectation.ts";
+import { expectHttp } from "./http_probe.ts";
 import { Connections, observe } from "./probes.ts";
 import type { EndpointSpec, EndpointsSpec, ExpectSpec, Scenario, ServiceSpec, Step } from "./scenario.ts";
 import type { Subject } from "./subject.ts";
@@ -25,7 +26,7 @@ export async function runScenario(
 ) {
   const run = new ScenarioRun(lab, subject, families);
   try {
-    await subject.publish(clusterObjects);
+    await subject.publish(clusterObjects());
     await subject.run(scenario.flags);
     for (const [i, step] of scenario.steps.entries()) await run.take(step, scenario.steps[i + 1]);
     await run.deleteEverything();
@@ -37,6 +38,7 @@ export async function runScenario(
     );
   } finally {
     await run.connections.closeAll();
+    await run.releaseAddresses();
     // Or a later scenario would meet the flows of this one, at the same addresses.
     await lab.run("node", ["conntrack", "-F"]);
   }
@@ -50,6 +52,9 @@ class ScenarioRun {
   readonly #targets = new Targets(this.#addresses);
   readonly #remembered = new Remembered();
   readonly connections: Connections;
+  readonly #held: string[] = [];
+  #zone: string | undefined;
+  #isAway = false;
 
   constructor(
     private readonly lab: Lab,
@@ -68,22 +73,41 @@ class ScenarioRun {
       await this.#expect(step.expect);
     } else if ("open" in step) {
       for (const family of this.#familiesOf(step.open)) {
-        const { from, to, protocol, as } = step.open;
-        await this.connections.open(as, from, this.#targets.resolve(to, protocol, family));
+        const { to, protocol } = step.open;
+        await this.connections.open(step.open, this.#targets.resolve(to, protocol, family));
       }
     } else if ("send" in step) {
       await this.connections.send(step.send);
     } else if ("wait" in step) {
       await pause(step.wait * 1000);
+    } else if ("node zone" in step) {
+      this.#zone = step["node zone"];
+      // Nodes may come to the proxy by another way than services: the second marker comes after the node.
+      await this.#publish();
+      await this.#publish();
+    } else if ("hold address" in step) {
+      await this.#holdAddress(step["hold address"]);
     } else if ("restart" in step) {
-      await this.subject.restart(step.restart);
+      await this.subject.stop(step.restart);
+      this.subject.start();
+      await this.#publish();
+    } else if ("stop" in step) {
+      await this.subject.stop(step.stop);
+      this.#isAway = true;
+    } else {
+      this.subject.start();
+      this.#isAway = false;
       await this.#publish();
     }
   }
 
+  async releaseAddresses(): Promise<void> {
+    for (const address of this.#held) await this.#ofNode("delete", address);
+  }
+
   async deleteEverything(): Promise<void> {
-    await this.subject.publish(clusterObjects);
-    const until = Date.now() + 5000;
+    await this.subject.publish(clusterObjects());
+    const until = Date.now() + 10_000;
     for (;;) {
       this.subject.mustRun();
       const left = await this.subject.leftovers();
@@ -98,8 +122,11 @@ class ScenarioRun {
   async #expect(spec: ExpectSpec): Promise<void> {
     for (const family of this.#familiesOf(spec)) {
       const target = this.#targets.resolve(spec.to, spec.protocol, family);
-      const seen: Observation[] = [];
-      for (const from of spec.from) seen.push(await observe(this.lab, from, family, target, spec));
+      if (spec.http) {
+        for (const from of spec.from) await expectHttp(this.lab, from, family, target, spec.http);
+        continue;
+      }
+      const seen = await Promise.all(spec.from.map((from) => observe(this.lab, from, family, target, spec)));
       const complaint = complain(seen, spec, this.#remembered);
       if (complaint) throw new Error(complaint);
       if (spec.as) { for (const observation of seen) this.#remembered.note(spec.as, observation); }
@@ -139,13 +166,27 @@ class ScenarioRun {
     }
   }
 
+  async #holdAddress(target: string): Promise<void> {
+    for (const family of this.families) {
+      const { to } = this.#targets.resolve(target, undefined, family);
+      await this.#ofNode("add", to);
+      this.#held.push(to);
+    }
+  }
+
+  async #ofNode(change: "add" | "delete", address: string): Promise<void> {
+    const host = `${address}/${address.includes(":") ? 128 : 32}`;
+    const { code, stderr } = await this.lab.run("node", ["ip", "address", change, host, "dev", "lo"]);
+    if (code !== 0) throw new Error(`ip address ${change} ${host}: ${stderr}`);
+  }
+
   /** Returns when what is published is in force: a marker service that goes with it answers. */
   async #publish(): Promise<void> {
     const marker = nextMarker();
     const services = [...this.#services.values(), marker.service];
     const endpoints = [...this.#endpoints.values(), marker.endpoints];
     await this.subject.publish([
-      ...clusterObjects,
+      ...clusterObjects(this.#zone),
       ...this.#manifests,
       ...services.map((service) => serviceObject(service, this.families, this.#addresses)),
       ...endpoints.flatMap((spec) => {
@@ -153,6 +194,7 @@ class ScenarioRun {
         return sliceObjects(spec, service, this.families);
       }),
     ]);
+    if (this.#isAway) return;
     for (const family of this.families) {
       await this.#untilAnswers(marker, this.#addresses.of("clusterIP", marker.service.name, family));
     }
@@ -174,13 +216,23 @@ class ScenarioRun {
   }
 }
 
-type Change = Exclude<
+type Change = Extract<
   Step,
-  { expect: unknown } | { open: unknown } | { send: unknown } | { wait: unknown } | { restart: unknown }
+  { [Kind in typeof changes[number]]: Record<Kind, unknown> }[typeof changes[number]]
 >;
 
+const changes = [
+  "service",
+  "endpoints",
+  "manifest",
+  "delete service",
+  "delete endpoints",
+  "add endpoint",
+  "remove endpoint",
+] as const;
+
 function isChange(step: Step): step is Change {
-  return !("expect" in step || "open" in step || "send" in step || "wait" in step || "restart" in step);
+  return changes.some((kind) => kind in step);
 }
 
 function pause(milliseconds: number): Promise<void> {

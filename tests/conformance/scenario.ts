@@ -33,14 +33,24 @@ const endpoint = v.union([
     /** Topology hints. */
     zones: v.optional(v.array(v.string())),
     nodes: v.optional(v.array(v.string())),
+    /** As they stand in the slice, instead of those that the list it is in implies. */
+    conditions: v.optional(v.strictObject({
+      ready: v.optional(v.boolean()),
+      serving: v.optional(v.boolean()),
+      terminating: v.optional(v.boolean()),
+    })),
   }),
-], "must be a machine, machine@node, or { pod, node, zones, nodes }");
+], "must be a machine, machine@node, or { pod, node, zones, nodes, conditions }");
 const portNumber = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
 const protocol = v.picklist(["TCP", "UDP"]);
 const policy = v.picklist(["Cluster", "Local"]);
+const signal = v.picklist(["SIGTERM", "SIGKILL"]);
 
 const serviceSchema = v.strictObject({
+  /** `name`, or `name.namespace`. */
   name: v.string(),
+  /** Of a dual-stack scenario, the only family it has. */
+  family: v.optional(v.picklist(["v4", "v6"])),
   type: v.optional(v.picklist(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]), "ClusterIP"),
   ports: v.array(v.strictObject({
     name: v.optional(v.string(), ""),
@@ -52,10 +62,10 @@ const serviceSchema = v.strictObject({
   })),
   /** "None" for a headless service, or the name of the service whose address it takes. */
   clusterIP: v.optional(v.string()),
-  /** true for an address of its own, or the name of the service whose address it takes. */
-  externalIP: v.optional(v.union([v.boolean(), v.string()]), false),
+  /** true for an address of its own, a machine or service whose address it takes, or several such names. */
+  externalIP: v.optional(v.union([v.boolean(), v.string(), v.array(v.string())]), false),
   /** The same; a LoadBalancer has one of its own unless it says otherwise. */
-  loadBalancerIP: v.optional(v.union([v.boolean(), v.string()])),
+  loadBalancerIP: v.optional(v.union([v.boolean(), v.string(), v.array(v.string())])),
   ipMode: v.optional(v.picklist(["VIP", "Proxy"])),
   /** Machines, or CIDRs. */
   sourceRanges: v.optional(v.array(v.string())),
@@ -63,6 +73,7 @@ const serviceSchema = v.strictObject({
   affinity: v.optional(portNumber),
   externalTrafficPolicy: v.optional(policy),
   internalTrafficPolicy: v.optional(policy),
+  healthCheckNodePort: v.optional(portNumber),
   labels: v.optional(v.record(v.string(), v.string()), {}),
   created: v.optional(v.string()),
 });
@@ -111,6 +122,15 @@ const expectSchema = v.pipe(
     ),
     reaches: v.optional(reaches),
     answer: v.optional(v.picklist(["none", "refused", "dropped"])),
+    /** Of a health-check node port, of service `of`: what it answers, or that nobody listens. */
+    http: v.optional(v.union([
+      v.literal("closed"),
+      v.strictObject({
+        status: v.picklist([200, 503]),
+        localEndpoints: v.number(),
+        of: v.optional(v.string(), "web"),
+      }),
+    ], 'must be { status: 200 or 503, localEndpoints, of }, or "closed"')),
     /** The address that the pods see. */
     source: v.optional(source),
     /** "even": every pod gets its share, within statistical bounds. */
@@ -119,13 +139,18 @@ const expectSchema = v.pipe(
     as: v.optional(v.string()),
   }),
   v.check(
-    (expect) => (expect.reaches === undefined) !== (expect.answer === undefined),
-    "needs either reaches or answer",
+    ({ reaches, answer, http }) => [reaches, answer, http].filter((what) => what !== undefined).length === 1,
+    "needs either reaches or answer or http",
   ),
 );
 export type ExpectSpec = v.InferOutput<typeof expectSchema>;
 
-const openSchema = v.strictObject({ ...connectSchema, as: v.string() });
+const openSchema = v.strictObject({
+  ...connectSchema,
+  as: v.string(),
+  /** An attempt that nobody answers, and that goes on: `send` tries again from the same port. */
+  answer: v.optional(v.literal("none")),
+});
 export type OpenSpec = v.InferOutput<typeof openSchema>;
 
 const sendSchema = v.pipe(
@@ -167,8 +192,15 @@ const stepSchemas = [
   v.strictObject({ send: sendSchema }),
   /** Seconds. */
   v.strictObject({ wait: v.number() }),
+  /** The zone of node "here" from now on, or "none". */
+  v.strictObject({ "node zone": v.string() }),
+  /** Gives node an address of a service as its own, to the end of the scenario. */
+  v.strictObject({ "hold address": v.string() }),
   /** The signal that ends the proxy before it is started again. */
-  v.strictObject({ restart: v.picklist(["SIGTERM", "SIGKILL"]) }),
+  v.strictObject({ restart: signal }),
+  /** The same in two steps, between which the proxy is away. */
+  v.strictObject({ stop: signal }),
+  v.strictObject({ start: v.literal("again") }),
 ] as const;
 export type Step = v.InferOutput<typeof stepSchemas[number]>;
 
@@ -184,7 +216,7 @@ const fileSchema = v.strictObject({
 
 /** @throws Error `file: where: what is wrong` */
 export function parseScenario(file: string, text: string): Scenario {
-  const document = parseDocument(text);
+  const document = parseDocument(text, { merge: true });
   const [unreadable] = document.errors;
   if (unreadable) throw new Error(`${file}: ${unreadable.message}`);
   const { name, why, families, flags, given, expect, then } = parse(fileSchema, document.toJS(), file);

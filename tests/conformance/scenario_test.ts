@@ -57,7 +57,7 @@ Deno.test("a mistake in a scenario is named by file, place and what is wrong", (
   );
   refuses(
     "given: []\nexpect: [{ from: node, to: clusterIP }]",
-    /^file\.yaml: expect\[0\]: expect: needs either reaches or answer/,
+    /^file\.yaml: expect\[0\]: expect: needs either reaches or answer or http/,
   );
   refuses(
     "given: []\nexpect: [{ from: node, to: clusterIP, reaches: [pod-a], source: client, times: 3 }]",

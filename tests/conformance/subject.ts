@@ -10,8 +10,10 @@ export interface Subject extends AsyncDisposable {
   publish(objects: readonly KubernetesObject[]): Promise<void>;
   /** Has the proxy running with these flags: it is started, left as it is, or exchanged. */
   run(flags: readonly string[]): Promise<void>;
-  /** Ends it by the signal and starts it again. */
-  restart(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
+  /** Ends it by the signal. */
+  stop(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
+  /** Starts it again with the same flags. */
+  start(): void;
   /** What of services is in the kernel, in words: empty when none has been published, or all are gone. */
   leftovers(): Promise<readonly string[]>;
   /** Starts over from a clean kernel, after a scenario that left something behind. */
@@ -50,13 +52,17 @@ export class ManifestSubject implements Subject {
     // What the last one left would pass for the first programming of the next.
     await this.reset();
     this.#flags = flags;
-    this.#start();
+    this.start();
     this.#pristine = await this.#untilProgrammed();
   }
 
-  async restart(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  async stop(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     await this.#proxy?.stop(signal);
-    this.#start();
+    this.#proxy = undefined;
+  }
+
+  start(): void {
+    this.#proxy = new ProxyProcess(this.lab, this.#directory, this.mode, this.#flags);
   }
 
   async leftovers(): Promise<readonly string[]> {
@@ -68,8 +74,7 @@ export class ManifestSubject implements Subject {
   }
 
   async reset(): Promise<void> {
-    await this.#proxy?.stop();
-    this.#proxy = undefined;
+    await this.stop("SIGTERM");
     await this.lab.run("node", ["nft", "flush", "ruleset"]);
     await this.lab.run("node", ["conntrack", "-F"]);
   }
@@ -84,10 +89,6 @@ export class ManifestSubject implements Subject {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#proxy?.stop();
-  }
-
-  #start(): void {
-    this.#proxy = new ProxyProcess(this.lab, this.#directory, this.mode, this.#flags);
   }
 
   /** The first programming, of both families. */

@@ -22,8 +22,13 @@ export class Targets {
   resolve(to: string, protocol: "TCP" | "UDP" | undefined, family: Family): Target {
     const [, named, kind, portText] = /^(?:([^/:]+)\/)?([^/:]+)(?::(\d+))?$/.exec(to) ?? [];
     if (kind === undefined) throw new Error(`to: ${to}: must be [service/]kind[:port]`);
-    const service = named === undefined ? [...this.#services.values()][0] : this.#services.get(named);
-    if (!service) throw new Error(`to: ${to}: no service is called ${named}`);
+    const [first] = this.#services.values();
+    // A name that is no service's is that of a further address of the first one.
+    const service = this.#services.get(named ?? "") ?? first;
+    if (!service) throw new Error(`to: ${to}: there is no service`);
+    if (named !== undefined && named !== service.name && !this.addresses.has(named)) {
+      throw new Error(`to: ${to}: no service is called ${named}`);
+    }
     const onNode = kind in nodeAddresses;
     const ports = service.ports.map((port) => ({
       protocol: port.protocol,
@@ -35,7 +40,7 @@ export class Targets {
     if (number === undefined) throw new Error(`to: ${to}: service ${service.name} has no such port`);
     return {
       protocol: protocol ?? ports.find((port) => port.number === number)?.protocol ?? "TCP",
-      to: this.#address(kind, service.name, family),
+      to: this.#address(kind, named ?? service.name, family),
       port: number,
     };
   }
