@@ -4,9 +4,10 @@ import { messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { ApiServer } from "../core/kube/api_server.ts";
 import { type ClusterSize, nodeObject, serviceObject, sliceObject } from "./cluster.ts";
+import { memory } from "./resident_memory.ts";
 import { distribution, type Figure, milliseconds } from "./report.ts";
 
-const NODE = "node-0";
+export const NODE = "node-0";
 /** Time for collections of garbage to have happened, before the resident memory is read. */
 const SETTLE_MS = 6000;
 
@@ -46,7 +47,8 @@ export async function measureProcess(size: ClusterSize, changes: number): Promis
   return figures;
 }
 
-function fill(server: ApiServer, size: ClusterSize): void {
+/** Makes the server hold a cluster. */
+export function fill(server: ApiServer, size: ClusterSize): void {
   server.preload("Node", "", NODE, () => JSON.stringify(nodeObject(NODE)));
   for (let i = 0; i < size.services; i++) {
     const namespace = `ns-${i % 50}`;
@@ -147,12 +149,6 @@ class Proxy implements AsyncDisposable {
     await this.#log;
     await new Deno.Command("dist/proxy", { args: ["--cleanup"], stderr: "null" }).output();
   }
-}
-
-/** Of /proc/PID/status, in MB of 1,000,000 bytes. */
-function memory(pid: number, field: "VmRSS" | "VmHWM"): number {
-  const line = new RegExp(`${field}:\\s+(\\d+) kB`).exec(Deno.readTextFileSync(`/proc/${pid}/status`));
-  return Math.round(Number(line?.[1]) * 1024 / 1e6);
 }
 
 function pause(ms: number): Promise<void> {

@@ -5,84 +5,72 @@ import type { ClusterAccess } from "../../../core/kube/cluster_access.ts";
 import { rawNode, type RawObject, rawService, rawSlice } from "../../core/kube/raw_objects.ts";
 import { RecordingLog } from "../../core/kube/recording_log.ts";
 import { RecordingSink } from "../../core/kube/recording_sink.ts";
+import { ControlPlane } from "./control_plane.ts";
 
 // Run by real_apiserver_test.ts in a network namespace of its own.
 
-const controlPlane = new URL("../../../scripts/control-plane.sh", import.meta.url).pathname;
-const directory = Deno.makeTempDirSync({ prefix: "apiserver-" });
-
 /** One API server for all cases: it takes seconds to start. */
 Deno.test("a real API server", async (t) => {
-  try {
-    await script("start");
-    const access = clusterAccess({ kubeconfig: `${directory}/kubeconfig`, master: "" });
-    using api = new Writer(access);
-    await t.step("streams a list with bookmarks, by TLS and the token of its kubeconfig", async () => {
-      await withSource(access, async ({ sink, log }) => {
+  await using plane = await ControlPlane.start();
+  const access = clusterAccess({ kubeconfig: plane.kubeconfig(), master: "" });
+  await t.step("streams a list with bookmarks, by TLS and the token of its kubeconfig", async () => {
+    await withSource(access, async ({ sink, log }) => {
+      await sink.until(() => sink.isSynced, "synced", 30_000);
+      equal(sink.names.includes("Service default/kubernetes"), true);
+      equal(sink.names.includes("ServiceCIDR kubernetes"), true);
+      deepEqual(log.matching(/^(warn|error)|in pages|cannot select/), []);
+      // Neither is the other node watched, nor what another proxy or nobody is to serve.
+      await plane.create(rawNode("here"), rawNode("elsewhere"));
+      await plane.create(
+        unassigned("web"),
+        rawService("headless", { clusterIP: "None", clusterIPs: ["None"] }),
+        labelled("others", "service.kubernetes.io/service-proxy-name"),
+      );
+      await plane.create(rawSlice("web-1", "web", ["10.244.0.1"]));
+      await sink.until(() => sink.objects.has("EndpointSlice default/web-1"), "slice");
+      await sink.until(() => sink.objects.has("Node here"), "own node");
+      await sink.until(() => sink.objects.has("Service default/web"), "service");
+      equal(sink.names.some((name) => /elsewhere|headless|others/.test(name)), false, sink.names.join());
+      await plane.remove(rawService("web"));
+      await sink.until(() => !sink.objects.has("Service default/web"), "service gone");
+    });
+  });
+  await t.step("goes on after it was restarted, and misses nothing", async () => {
+    await withSource(access, async ({ sink }) => {
+      await sink.until(() => sink.isSynced, "synced");
+      await plane.stop();
+      await sink.until(() => sink.problem !== undefined, "problem told");
+      const before = sink.calls.length;
+      await plane.start();
+      await plane.create(unassigned("after"));
+      await sink.until(() => sink.objects.has("Service default/after"), "event after the restart", 30_000);
+      await sink.until(() => sink.problem === undefined, "connected");
+      deepEqual(sink.calls.slice(before).filter((call) => call.startsWith("delete")), []);
+      await plane.remove(rawService("after"));
+      await sink.until(() => !sink.objects.has("Service default/after"), "deleted");
+    });
+  });
+  await t.step("hands over 3000 slices, streamed and in pages alike", async () => {
+    const names = Array.from({ length: 3000 }, (_, i) => `many-${i}`);
+    await plane.createAll(names.map((name) => rawSlice(name, "many", ["10.244.0.1"])));
+    await using old = new ServerWithoutStreamedLists(access);
+    const seen: string[][] = [];
+    for (const server of [access.server, old.url]) {
+      await withSource({ ...access, server }, async ({ sink, log }) => {
         await sink.until(() => sink.isSynced, "synced", 30_000);
-        equal(sink.names.includes("Service default/kubernetes"), true);
-        equal(sink.names.includes("ServiceCIDR kubernetes"), true);
-        deepEqual(log.matching(/^(warn|error)|in pages|cannot select/), []);
-        // Neither is the other node watched, nor what another proxy or nobody is to serve.
-        await api.create(rawNode("here"), rawNode("elsewhere"));
-        await api.create(
-          unassigned("web"),
-          rawService("headless", { clusterIP: "None", clusterIPs: ["None"] }),
-          labelled("others", "service.kubernetes.io/service-proxy-name"),
-        );
-        await api.create(rawSlice("web-1", "web", ["10.244.0.1"]));
-        await sink.until(() => sink.objects.has("EndpointSlice default/web-1"), "slice");
-        await sink.until(() => sink.objects.has("Node here"), "own node");
-        await sink.until(() => sink.objects.has("Service default/web"), "service");
-        equal(sink.names.some((name) => /elsewhere|headless|others/.test(name)), false, sink.names.join());
-        await api.remove(rawService("web"));
-        await sink.until(() => !sink.objects.has("Service default/web"), "service gone");
+        equal(log.matching(/in pages/).length > 0, server === old.url, log.lines.join("\n"));
+        seen.push(sink.names);
       });
+    }
+    equal(seen[0]?.filter((name) => name.includes("many-")).length, names.length);
+    deepEqual(seen[0], seen[1]);
+  });
+  await t.step("refuses a token it does not know", async () => {
+    const wrong = { ...access, user: { ...access.user, token: { text: "wrong" } } };
+    await withSource(wrong, async ({ sink }) => {
+      await sink.until(() => /does not accept our credentials/.test(sink.problem ?? ""), "401");
     });
-    await t.step("goes on after it was restarted, and misses nothing", async () => {
-      await withSource(access, async ({ sink }) => {
-        await sink.until(() => sink.isSynced, "synced");
-        await script("stop");
-        await sink.until(() => sink.problem !== undefined, "problem told");
-        const before = sink.calls.length;
-        await script("start");
-        await api.create(unassigned("after"));
-        await sink.until(() => sink.objects.has("Service default/after"), "event after the restart", 30_000);
-        await sink.until(() => sink.problem === undefined, "connected");
-        deepEqual(sink.calls.slice(before).filter((call) => call.startsWith("delete")), []);
-        await api.remove(rawService("after"));
-        await sink.until(() => !sink.objects.has("Service default/after"), "deleted");
-      });
-    });
-    await t.step("hands over 3000 slices, streamed and in pages alike", async () => {
-      const names = Array.from({ length: 3000 }, (_, i) => `many-${i}`);
-      for (let at = 0; at < names.length; at += 50) {
-        await Promise.all(
-          names.slice(at, at + 50).map((name) => api.create(rawSlice(name, "many", ["10.244.0.1"]))),
-        );
-      }
-      await using old = new ServerWithoutStreamedLists(access);
-      const seen: string[][] = [];
-      for (const server of [access.server, old.url]) {
-        await withSource({ ...access, server }, async ({ sink, log }) => {
-          await sink.until(() => sink.isSynced, "synced", 30_000);
-          equal(log.matching(/in pages/).length > 0, server === old.url, log.lines.join("\n"));
-          seen.push(sink.names);
-        });
-      }
-      equal(seen[0]?.filter((name) => name.includes("many-")).length, names.length);
-      deepEqual(seen[0], seen[1]);
-    });
-    await t.step("refuses a token it does not know", async () => {
-      const wrong = { ...access, user: { ...access.user, token: { text: "wrong" } } };
-      await withSource(wrong, async ({ sink }) => {
-        await sink.until(() => /does not accept our credentials/.test(sink.problem ?? ""), "401");
-      });
-    });
-  } finally {
-    await script("stop");
-    Deno.removeSync(directory, { recursive: true });
-  }
+  });
 });
 
 interface Setup {
@@ -109,40 +97,6 @@ async function withSource(
   } finally {
     stop.abort();
     await running;
-  }
-}
-
-/** Writes objects to the API server. */
-class Writer implements Disposable {
-  readonly #client: Deno.HttpClient;
-  readonly #headers: Record<string, string>;
-
-  constructor(private readonly access: ClusterAccess) {
-    const { authority, user } = access;
-    this.#client = Deno.createHttpClient({
-      caCerts: authority && "text" in authority ? [authority.text] : [],
-    });
-    const token = user.token && "text" in user.token ? user.token.text : "";
-    this.#headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-  }
-
-  async create(...objects: readonly RawObject[]): Promise<void> {
-    for (const object of objects) await this.#send("POST", pathOf(object), JSON.stringify(object));
-  }
-
-  async remove(object: RawObject): Promise<void> {
-    await this.#send("DELETE", `${pathOf(object)}/${object.metadata.name}`);
-  }
-
-  [Symbol.dispose](): void {
-    this.#client.close();
-  }
-
-  async #send(method: string, path: string, body: string | null = null): Promise<void> {
-    const url = new URL(path, this.access.server);
-    const response = await fetch(url, { method, body, headers: this.#headers, client: this.#client });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
   }
 }
 
@@ -173,12 +127,6 @@ class ServerWithoutStreamedLists implements AsyncDisposable {
   }
 }
 
-function pathOf({ apiVersion, kind, metadata }: RawObject): string {
-  const group = apiVersion === "v1" ? "/api/v1" : `/apis/${apiVersion}`;
-  const place = metadata.namespace === undefined ? "" : `/namespaces/${metadata.namespace}`;
-  return `${group}${place}/${kind.toLowerCase()}s`;
-}
-
 /** A service that the server gives its ClusterIP. */
 function unassigned(name: string): RawObject {
   return {
@@ -192,10 +140,4 @@ function unassigned(name: string): RawObject {
 function labelled(name: string, label: string): RawObject {
   const service = unassigned(name);
   return { ...service, metadata: { ...service.metadata, labels: { [label]: "x" } } };
-}
-
-async function script(command: "start" | "stop"): Promise<void> {
-  const options = { args: [command, directory], signal: AbortSignal.timeout(150_000) };
-  const { success, stderr } = await new Deno.Command(controlPlane, options).output();
-  if (!success) throw new Error(`control-plane.sh ${command}: ${new TextDecoder().decode(stderr)}`);
 }

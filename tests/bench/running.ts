@@ -1,0 +1,28 @@
+import { ResidentMemory } from "./resident_memory.ts";
+
+/** A proxy under measurement; killed when disposed, so that its rules stay. */
+export class Running implements AsyncDisposable {
+  readonly memory: ResidentMemory;
+  readonly #process: Deno.ChildProcess;
+  #ended = false;
+
+  constructor([command = "", ...args]: readonly string[]) {
+    this.#process = new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" })
+      .spawn();
+    this.#process.status.then(() => this.#ended = true);
+    this.memory = new ResidentMemory(this.#process.pid);
+  }
+
+  /** CPU time of the process and of those of its children that have ended, in milliseconds. */
+  get cpu(): number {
+    const [, after = ""] = Deno.readTextFileSync(`/proc/${this.#process.pid}/stat`).split(") ");
+    // After the name: state is field 3, utime, stime, cutime and cstime are 14 to 17, in ticks of 10 ms (proc(5)).
+    return after.split(" ").slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * 10, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.memory[Symbol.dispose]();
+    if (!this.#ended) this.#process.kill("SIGKILL");
+    await this.#process.status;
+  }
+}

@@ -1,0 +1,28 @@
+import type { RawObject } from "../../core/kube/raw_objects.ts";
+import type { KeyPair } from "../../core/kube/test_certificates.ts";
+import type { ControlPlane } from "./control_plane.ts";
+import type { Pods } from "./pods.ts";
+
+/** What all cases share: a control plane, and pods that services can lead to. */
+export interface Setting {
+  readonly plane: ControlPlane;
+  readonly pods: Pods;
+  /** A client's certificate that the API server accepts. */
+  readonly client: KeyPair;
+}
+
+/** Each takes service addresses of its own, and may leave its objects and its rules behind. */
+export interface Case {
+  readonly name: string;
+  readonly test: (setting: Setting) => Promise<void>;
+}
+
+/** A service with this address. */
+export function service(name: string, clusterIP: string, port = 80): RawObject {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace: "default" },
+    spec: { clusterIP, ports: [{ port, targetPort: 8080 }] },
+  };
+}

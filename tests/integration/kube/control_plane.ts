@@ -1,0 +1,164 @@
+import type { RawObject } from "../../core/kube/raw_objects.ts";
+
+const script = new URL("../../../scripts/control-plane.sh", import.meta.url).pathname;
+
+/**
+ * A real etcd and kube-apiserver, made by scripts/control-plane.sh in the network namespace of this process, and a
+ * client of it. One at a time: the ports are the usual ones.
+ */
+export class ControlPlane implements AsyncDisposable {
+  readonly server = "https://127.0.0.1:6443";
+  readonly port = 6443;
+  /** For files of the test too; removed at the end. */
+  readonly directory = Deno.makeTempDirSync({ prefix: "control-plane-" });
+  readonly #token = crypto.randomUUID();
+  #client: Deno.HttpClient | undefined;
+
+  private constructor(private readonly flags: readonly string[]) {}
+
+  /** @param flags of kube-apiserver, besides those of control-plane.sh */
+  static async start(flags: readonly string[] = []): Promise<ControlPlane> {
+    const plane = new ControlPlane(flags);
+    try {
+      Deno.writeTextFileSync(`${plane.directory}/token`, plane.#token);
+      plane.acceptTokens([]);
+      await plane.start();
+      return plane;
+    } catch (error) {
+      await plane[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Starts what does not run, and returns when the API server is ready. */
+  async start(): Promise<void> {
+    await this.#script("start");
+    this.#client?.close();
+    this.#client = Deno.createHttpClient({ caCerts: [this.authority] });
+  }
+
+  async stop(): Promise<void> {
+    await this.#script("stop");
+  }
+
+  /** Ends kube-apiserver by SIGKILL; etcd runs on. */
+  async killApiServer(): Promise<void> {
+    Deno.kill(this.#apiServer, "SIGKILL");
+    while (this.isRunning) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  /** False for a process that only waits for its parent to take note of its end, too. */
+  get isRunning(): boolean {
+    try {
+      return Deno.readTextFileSync(`/proc/${this.#apiServer}/cmdline`) !== "";
+    } catch {
+      return false;
+    }
+  }
+
+  /** The bearer tokens that the API server accepts from its next start on. */
+  acceptTokens(tokens: readonly string[]): void {
+    const lines = [this.#token, ...tokens].map((token, index) => `${token},user-${index},user-${index}\n`);
+    Deno.writeTextFileSync(`${this.directory}/tokens.csv`, lines.join(""));
+  }
+
+  /** Makes etcd forget all but the present. The API server forgets with its next start. */
+  async compact(): Promise<void> {
+    const answer = await this.#etcd("range", { key: btoa("\0") });
+    const { header: { revision } }: { header: { revision: string } } = JSON.parse(answer);
+    await this.#etcd("compaction", { revision, physical: true });
+  }
+
+  /** PEM text. */
+  get authority(): string {
+    return Deno.readTextFileSync(`${this.directory}/ca.crt`);
+  }
+
+  /** Writes a kubeconfig and returns its path. */
+  kubeconfig(
+    { server = this.server, user = { token: this.#token } }: { server?: string; user?: object } = {},
+  ): string {
+    const config = {
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "c",
+      contexts: [{ name: "c", context: { cluster: "c", user: "u" } }],
+      clusters: [{ name: "c", cluster: { server, "certificate-authority-data": btoa(this.authority) } }],
+      users: [{ name: "u", user }],
+    };
+    const path = `${this.directory}/${crypto.randomUUID()}.kubeconfig`;
+    Deno.writeTextFileSync(path, JSON.stringify(config));
+    return path;
+  }
+
+  /** Creates objects one after the other. */
+  async create(...objects: readonly RawObject[]): Promise<void> {
+    for (const object of objects) await this.request("POST", pathOf(object), object);
+  }
+
+  /** Creates objects, many at a time. */
+  async createAll(objects: readonly RawObject[]): Promise<void> {
+    const left = objects.values();
+    const worker = async () => {
+      for (const object of left) await this.create(object);
+    };
+    await Promise.all(Array.from({ length: 50 }, worker));
+  }
+
+  /** Puts the object in the place of the one of this name. */
+  async replace(object: RawObject): Promise<void> {
+    await this.request("PUT", `${pathOf(object)}/${object.metadata.name}`, object);
+  }
+
+  async remove(...objects: readonly RawObject[]): Promise<void> {
+    for (const object of objects) await this.request("DELETE", `${pathOf(object)}/${object.metadata.name}`);
+  }
+
+  /** @returns the answer's body. */
+  async request(method: string, path: string, body?: object): Promise<string> {
+    const response = await fetch(new URL(path, this.server), {
+      method,
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      ...(this.#client !== undefined && { client: this.#client }),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(30_000),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
+    return text;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client?.close();
+    await this.stop();
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+
+  get #apiServer(): number {
+    return Number(Deno.readTextFileSync(`${this.directory}/kube-apiserver.pid`));
+  }
+
+  async #etcd(call: string, body: object): Promise<string> {
+    const url = `http://127.0.0.1:2379/v3/kv/${call}`;
+    const response = await fetch(url, { method: "POST", body: JSON.stringify(body) });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`etcd ${call}: ${text}`);
+    return text;
+  }
+
+  async #script(command: "start" | "stop"): Promise<void> {
+    const options = {
+      args: [command, this.directory],
+      env: { APISERVER_FLAGS: this.flags.join(" ") },
+      signal: AbortSignal.timeout(150_000),
+    };
+    const { success, stderr } = await new Deno.Command(script, options).output();
+    if (!success) throw new Error(`control-plane.sh ${command}: ${new TextDecoder().decode(stderr)}`);
+  }
+}
+
+function pathOf({ apiVersion, kind, metadata }: RawObject): string {
+  const group = apiVersion === "v1" ? "/api/v1" : `/apis/${apiVersion}`;
+  const place = metadata.namespace === undefined ? "" : `/namespaces/${metadata.namespace}`;
+  return `${group}${place}/${kind.toLowerCase()}s`;
+}

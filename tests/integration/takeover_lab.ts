@@ -1,0 +1,128 @@
+import { isAnswered, type Outcome, type Target } from "../lab/agent.ts";
+import type { Lab } from "../lab/lab.ts";
+import { proxyBinary } from "../lab/proxy.ts";
+import { podCidrs } from "../lab/topology.ts";
+
+const controlPlane = new URL("../../scripts/control-plane.sh", import.meta.url).pathname;
+const publisher = new URL("../lab/api_publisher.py", import.meta.url).pathname;
+export const peers = `${Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`}/peers`;
+
+/** A real control plane on the lab's node, and what publishes objects to it. */
+export class LabControlPlane implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #publisher: Deno.ChildProcess;
+  readonly #orders: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #answers: ReadableStreamDefaultReader<string>;
+
+  private constructor(private readonly lab: Lab, directory: string) {
+    this.#directory = directory;
+    this.#publisher = lab.spawn("node", ["python3", publisher, directory], {
+      stdin: "piped",
+      stdout: "piped",
+    });
+    this.#orders = this.#publisher.stdin.getWriter();
+    this.#answers = this.#publisher.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  static async start(lab: Lab): Promise<LabControlPlane> {
+    const directory = `${lab.directory}/control-plane`;
+    const { code, stderr } = await lab.run("node", [controlPlane, "start", directory]);
+    if (code !== 0) throw new Error(stderr);
+    return new LabControlPlane(lab, directory);
+  }
+
+  get kubeconfig(): string {
+    return `${this.#directory}/kubeconfig`;
+  }
+
+  /** From now on exactly these objects exist, besides the cluster's own. */
+  async publish(objects: readonly object[]): Promise<void> {
+    await this.#orders.write(new TextEncoder().encode(JSON.stringify(objects) + "\n"));
+    const { value } = await this.#answers.read();
+    if (value?.trim() !== "") throw new Error(`the API server refuses: ${value}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#orders.close();
+    await this.#publisher.status;
+    await this.#answers.cancel();
+    await this.lab.run("node", [controlPlane, "stop", this.#directory]);
+  }
+}
+
+/** Ours or upstream's on the lab's node, following its control plane. */
+export class RunningProxy implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #logged: Promise<void>;
+  log = "";
+
+  constructor(lab: Lab, plane: LabControlPlane, readonly who: "kube-proxy" | "proxy") {
+    const binary = who === "proxy" ? proxyBinary : `${peers}/kube-proxy`;
+    const flags = [
+      `--kubeconfig=${plane.kubeconfig}`,
+      "--hostname-override=here",
+      "--proxy-mode=nftables",
+      `--cluster-cidr=${podCidrs.here.IPv4},${podCidrs.here.IPv6}`,
+      ...(who === "proxy" ? [] : ["--conntrack-max-per-core=0"]),
+    ];
+    this.#process = lab.spawn("node", [binary, ...flags], { stdin: "null", stdout: "null", stderr: "piped" });
+    this.#logged = this.#collect();
+  }
+
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.status;
+    await this.#logged;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.kill();
+    } catch (error) {
+      // It has ended before.
+      if (!(error instanceof TypeError)) throw error;
+    }
+  }
+
+  async #collect(): Promise<void> {
+    for await (const text of this.#process.stderr.pipeThrough(new TextDecoderStream())) this.log += text;
+  }
+}
+
+/** New connections from outside, one after the other without a pause, until it is stopped. */
+export class Traffic {
+  readonly #outcomes: Outcome[] = [];
+  readonly #done: Promise<void>;
+  readonly #began = performance.now();
+  #stopped = false;
+
+  constructor(lab: Lab, target: Target) {
+    this.#done = this.#run(lab, target);
+  }
+
+  async stop(): Promise<TrafficReport> {
+    this.#stopped = true;
+    await this.#done;
+    return {
+      connections: this.#outcomes.length,
+      failures: this.#outcomes.filter((outcome) => !isAnswered(outcome)),
+      perConnectionMs: (performance.now() - this.#began) / this.#outcomes.length,
+      slowestMs: Math.max(...this.#outcomes.filter(isAnswered).map(({ ms }) => ms)),
+    };
+  }
+
+  async #run(lab: Lab, target: Target): Promise<void> {
+    while (!this.#stopped) {
+      // Two at a time: the next is under way while the last one's answer is.
+      this.#outcomes.push(...await lab.agent("outside").probe(target, { times: 40, parallel: 2 }));
+    }
+  }
+}
+
+export interface TrafficReport {
+  readonly connections: number;
+  readonly failures: readonly Outcome[];
+  /** Mean time from one connection to the next. */
+  readonly perConnectionMs: number;
+  readonly slowestMs: number;
+}
