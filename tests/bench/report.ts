@@ -5,10 +5,11 @@ export interface Figure {
   readonly bar?: string;
 }
 
-export function rows(title: string, figures: readonly Figure[]): string {
+/** A table as text; without the bars where they are for another size. */
+export function rows(title: string, figures: readonly Figure[], withBars = true): string {
   const width = Math.max(...figures.map(({ what }) => what.length));
   const lines = figures.map(({ what, value, bar }) =>
-    `  ${what.padEnd(width)}  ${value}${bar === undefined ? "" : `   (bar: ${bar})`}`
+    `  ${what.padEnd(width)}  ${value}${bar === undefined || !withBars ? "" : `   (bar: ${bar})`}`
   );
   return [title, ...lines, ""].join("\n");
 }

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
-import { type Agent, isAnswered, type Outcome } from "../lab/agent.ts";
+import { isAnswered } from "../lab/agent.ts";
 import { Lab } from "../lab/lab.ts";
 import { at, machines } from "../lab/topology.ts";
-import { LabControlPlane, peers, RunningProxy, Traffic, type TrafficReport } from "./takeover_lab.ts";
+import { answered, podOf, Traffic, type TrafficReport } from "../lab/traffic.ts";
+import { LabControlPlane, peers, RunningProxy } from "./takeover_lab.ts";
+import { webObjects } from "./web_objects.ts";
 
-/** kube-proxy is the slow one: it waits for its caches, and a second between syncs. */
-const FOLLOWS_WITHIN_MS = 30_000;
 const LEAST_CONNECTIONS_PER_SECOND = 200;
 
-const pods = ["pod-a", "pod-b", "pod-c"] as const;
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 const sticky = { protocol: "TCP", to: at("clusterIP", "IPv4", 12), port: 80 } as const;
 /** Addresses of clients with affinity, each from a machine that has it. */
@@ -29,16 +28,16 @@ Deno.test({
     await using plane = await LabControlPlane.start(lab);
     const objects: object[] = [
       node,
-      ...objectsOf("web", web.to),
-      ...objectsOf("sticky", sticky.to, {
+      ...webObjects("web", web.to),
+      ...webObjects("sticky", sticky.to, {
         sessionAffinity: "ClientIP",
       }),
     ];
     await plane.publish(objects);
     let running = new RunningProxy(lab, plane, "kube-proxy");
     try {
-      await answered(lab.agent("outside"), web.to);
-      await answered(lab.agent("outside"), sticky.to);
+      await answered(lab.agent("outside"), web);
+      await answered(lab.agent("outside"), sticky);
       const held = await lab.agent("outside").probe(web, { times: 60, keep: true });
       const connections = held.filter(isAnswered).map(({ connection }) => connection ?? -1);
       assert.equal(connections.length, 60);
@@ -47,12 +46,12 @@ Deno.test({
 
       const taken: (readonly string[])[] = [];
       for (const [step, next] of steps.entries()) {
-        const traffic = new Traffic(lab, web);
+        const traffic = new Traffic(lab.agent("outside"), web, { times: 40, pauseMs: 0 });
         const previous = running.who;
         await running.kill();
         // Made while nobody runs: the next has to find it.
-        const fresh = at("clusterIP", "IPv4", 20 + step);
-        objects.push(...objectsOf(`fresh-${step}`, fresh));
+        const fresh = { ...web, to: at("clusterIP", "IPv4", 20 + step) };
+        objects.push(...webObjects(`fresh-${step}`, fresh.to));
         await plane.publish(objects);
         const started = performance.now();
         running = new RunningProxy(lab, plane, next);
@@ -74,7 +73,7 @@ Deno.test({
       await running.kill();
       assert.equal((await lab.run("node", ["nft", "flush", "ruleset"])).code, 0);
       running = new RunningProxy(lab, plane, "proxy");
-      await answered(lab.agent("pod-c"), web.to);
+      await answered(lab.agent("pod-c"), web);
       const fresh = await partsOfTables(lab);
       assert.deepEqual(taken, taken.map(() => fresh));
     } catch (error) {
@@ -110,20 +109,6 @@ async function partsOfTables(lab: Lab): Promise<readonly string[]> {
   return parts.sort();
 }
 
-async function answered(client: Agent, address: string): Promise<void> {
-  const deadline = performance.now() + FOLLOWS_WITHIN_MS;
-  for (;;) {
-    const [outcome] = await client.probe({ protocol: "TCP", to: address, port: 80 }, { timeoutMs: 50 });
-    if (outcome !== undefined && isAnswered(outcome)) return;
-    assert.ok(performance.now() < deadline, `${address} is not answered`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-function podOf(outcome: Outcome): string {
-  return isAnswered(outcome) ? outcome.pod : outcome.outcome;
-}
-
 function inWords({ connections, failures, perConnectionMs, slowestMs }: TrafficReport): string {
   return `${connections} connections, one each ${
     perConnectionMs.toFixed(1)
@@ -138,25 +123,6 @@ const node = {
   metadata: { name: "here" },
   status: { addresses: [{ type: "InternalIP", address: machines.node.addresses.IPv4 }] },
 };
-
-function objectsOf(name: string, clusterIP: string, spec: object = {}): readonly object[] {
-  return [
-    {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name, namespace: "default" },
-      spec: { clusterIP, ports: [{ port: 80 }], ...spec },
-    },
-    {
-      apiVersion: "discovery.k8s.io/v1",
-      kind: "EndpointSlice",
-      metadata: { name: `${name}-1`, namespace: "default", labels: { "kubernetes.io/service-name": name } },
-      addressType: "IPv4",
-      ports: [{ port: 8080 }],
-      endpoints: pods.map((pod) => ({ addresses: [machines[pod].addresses.IPv4], nodeName: "here" })),
-    },
-  ];
-}
 
 function exists(path: string): boolean {
   try {

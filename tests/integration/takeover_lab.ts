@@ -1,4 +1,3 @@
-import { isAnswered, type Outcome, type Target } from "../lab/agent.ts";
 import type { Lab } from "../lab/lab.ts";
 import { proxyBinary } from "../lab/proxy.ts";
 import { podCidrs } from "../lab/topology.ts";
@@ -87,42 +86,4 @@ export class RunningProxy implements AsyncDisposable {
   async #collect(): Promise<void> {
     for await (const text of this.#process.stderr.pipeThrough(new TextDecoderStream())) this.log += text;
   }
-}
-
-/** New connections from outside, one after the other without a pause, until it is stopped. */
-export class Traffic {
-  readonly #outcomes: Outcome[] = [];
-  readonly #done: Promise<void>;
-  readonly #began = performance.now();
-  #stopped = false;
-
-  constructor(lab: Lab, target: Target) {
-    this.#done = this.#run(lab, target);
-  }
-
-  async stop(): Promise<TrafficReport> {
-    this.#stopped = true;
-    await this.#done;
-    return {
-      connections: this.#outcomes.length,
-      failures: this.#outcomes.filter((outcome) => !isAnswered(outcome)),
-      perConnectionMs: (performance.now() - this.#began) / this.#outcomes.length,
-      slowestMs: Math.max(...this.#outcomes.filter(isAnswered).map(({ ms }) => ms)),
-    };
-  }
-
-  async #run(lab: Lab, target: Target): Promise<void> {
-    while (!this.#stopped) {
-      // Two at a time: the next is under way while the last one's answer is.
-      this.#outcomes.push(...await lab.agent("outside").probe(target, { times: 40, parallel: 2 }));
-    }
-  }
-}
-
-export interface TrafficReport {
-  readonly connections: number;
-  readonly failures: readonly Outcome[];
-  /** Mean time from one connection to the next. */
-  readonly perConnectionMs: number;
-  readonly slowestMs: number;
 }
