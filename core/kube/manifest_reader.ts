@@ -46,10 +46,9 @@ export class ManifestReader {
         for (const { version, line, outcome } of this.#outcomesOf(path, document)) {
           if ("ref" in outcome) {
             const claim = { ref: outcome.ref, version };
+            const key = describeRef(claim.ref);
             held.push(claim);
-            if (hold(describeRef(claim.ref), claim, line)) {
-              objects.set(describeRef(claim.ref), outcome.object);
-            }
+            if (hold(key, claim, line)) objects.set(key, outcome.object);
           } else {
             isValid = false;
             const last = outcome.invalid === undefined

@@ -10,10 +10,11 @@ import { webObjects } from "./web_objects.ts";
 const size = { services: 10_000, endpoints: 10 };
 /** Indexes before this one have ClusterIPs that the test uses itself. */
 const FIRST_SERVICE = 1000;
-/** The machine has other things to do at times: one restart of these is to be as quick as the proxy can be. */
-const RESTARTS = 6;
-/** From the start of the new process until a change made meanwhile is in force. */
-const HONOURED_WITHIN_MS = 2000;
+/**
+ * From the start of the new process until a change made meanwhile is in force. kube-proxy needs 48 s. What this proxy
+ * needs on a machine that does nothing else, less than 2 s, is for the benchmark to say (`scripts/bench.sh`).
+ */
+const HONOURED_WITHIN_MS = 8000;
 
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 const sticky = { protocol: "TCP", to: at("clusterIP", "IPv4", 12), port: 80 } as const;
@@ -35,36 +36,28 @@ Deno.test("kill -9 and restart at 10,000 services loses no connection and no aff
     const clientsPod = await podsOf(client, sticky);
     assert.equal(clientsPod.size, 1, "affinity holds before the restart");
 
-    const honouredAfter: number[] = [];
-    for (let restart = 0; restart < RESTARTS && !honouredAfter.some(isSoon); restart++) {
-      // Enough to notice any gap, without taking the processor from the process under test.
-      const traffic = new Traffic(lab.agent("pod-c"), web, { times: 4, pauseMs: 10 });
-      await proxies.kill();
-      // The change is made while no proxy runs: the new process has to find it.
-      const fresh = { ...web, to: at("clusterIP", "IPv4", 20 + restart) };
-      await write(`${directory}/fresh-${restart}.json`, webObjects(`fresh-${restart}`, fresh.to));
-      const startedAt = proxies.start();
-      await answered(client, fresh);
-      honouredAfter.push(performance.now() - startedAt);
-      const { connections: made, failures } = await traffic.stop();
+    // Enough to notice any gap, without taking the processor from the process under test.
+    const traffic = new Traffic(lab.agent("pod-c"), web, { times: 4, pauseMs: 10 });
+    await proxies.kill();
+    // The change is made while no proxy runs: the new process has to find it.
+    const fresh = { ...web, to: at("clusterIP", "IPv4", 13) };
+    await write(`${directory}/fresh.json`, webObjects("fresh", fresh.to));
+    const startedAt = proxies.start();
+    await answered(client, fresh);
+    const honoured = performance.now() - startedAt;
+    const { connections: made, failures } = await traffic.stop();
 
-      assert.ok(made > 50, `only ${made} connections were made meanwhile`);
-      assert.deepEqual(failures.slice(0, 5), []);
-      const again = await client.send(connections);
-      assert.deepEqual(again.map(podOf), held.map(podOf), "every connection still has its pod");
-      assert.deepEqual(await podsOf(client, sticky), clientsPod, "affinity survives the restart");
-    }
-    const times = honouredAfter.map((ms) => `${ms.toFixed(0)} ms`).join(", ");
-    console.log(`    honoured after ${times}`);
-    assert.ok(honouredAfter.some(isSoon), `the change was honoured after ${times}`);
+    console.log(`    honoured after ${honoured.toFixed(0)} ms; ${made} connections meanwhile`);
+    assert.ok(honoured < HONOURED_WITHIN_MS, `the change was honoured after ${honoured.toFixed(0)} ms`);
+    assert.ok(made > 50, `only ${made} connections were made meanwhile`);
+    assert.deepEqual(failures.slice(0, 5), []);
+    const again = await client.send(connections);
+    assert.deepEqual(again.map(podOf), held.map(podOf), "every connection still has its pod");
+    assert.deepEqual(await podsOf(client, sticky), clientsPod, "affinity survives the restart");
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 });
-
-function isSoon(ms: number): boolean {
-  return ms < HONOURED_WITHIN_MS;
-}
 
 /** The proxy under test, one process after the other. */
 class Proxies implements AsyncDisposable {
