@@ -57,6 +57,8 @@ async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: A
   const metrics = new Metrics();
   const fromManifests = config.source.kind === "manifests";
   const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
+  // An API server that was not heard of yet may be out of reach.
+  health.setConnected(fromManifests);
   const source = openSource(config, log);
   const planning = new Planning(config.nodeName, log);
   await using healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });

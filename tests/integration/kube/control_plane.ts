@@ -44,7 +44,8 @@ export class ControlPlane implements AsyncDisposable {
   /** Ends kube-apiserver by SIGKILL; etcd runs on. */
   async killApiServer(): Promise<void> {
     Deno.kill(this.#apiServer, "SIGKILL");
-    while (this.isRunning) await new Promise((resolve) => setTimeout(resolve, 5));
+    // A process that ends loses its memory, and with it its name in /proc, before its sockets.
+    while (this.isRunning || await this.#listens()) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   /** False for a process that only waits for its parent to take note of its end, too. */
@@ -132,6 +133,18 @@ export class ControlPlane implements AsyncDisposable {
     this.#client?.close();
     await this.stop();
     Deno.removeSync(this.directory, { recursive: true });
+  }
+
+  async #listens(): Promise<boolean> {
+    try {
+      using _connection = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
+      return true;
+    } catch (error) {
+      if (error instanceof Deno.errors.ConnectionRefused || error instanceof Deno.errors.ConnectionReset) {
+        return false;
+      }
+      throw error;
+    }
   }
 
   get #apiServer(): number {
