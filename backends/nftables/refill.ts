@@ -125,15 +125,23 @@ export function writeRefill(
   return state;
 }
 
-/** What goes to a class chain counts as a use of it. Verdict maps hold nothing else that is a class. */
-export function isClassUse({ set }: Element): boolean {
-  return set === sets.SERVICE_IPS || set === sets.SERVICE_NODEPORTS;
+/** What goes to a class chain counts as a use of it; service ports with affinity have chains of their own. */
+export function isClassUse({ set, value }: Element): boolean {
+  return (set === sets.SERVICE_IPS || set === sets.SERVICE_NODEPORTS) && !isServiceChain(value);
 }
 
 export function writeAffinity(batch: Batch, family: TableFamily, { sets, chains }: AffinityObjects): void {
   for (const spec of sets) batch.addSet(family, spec);
   for (const chain of chains) batch.addChain(family, chain);
   for (const chain of chains) batch.addRules(family, chain);
+}
+
+/** The chain of a class that comes into use. */
+export function writeClass(batch: Batch, { family, settings }: TableState, name: string): void {
+  const chain = classChain(family, settings, name);
+  if (chain === undefined) throw new Error(`nftables: ${name} is no class of chains`);
+  batch.addChain(family, chain);
+  batch.addRules(family, chain);
 }
 
 function writeElements(batch: Batch, state: TableState, plans: readonly ServicePortPlan[]): void {
@@ -148,20 +156,13 @@ function writeElements(batch: Batch, state: TableState, plans: readonly ServiceP
     for (const element of elementsOf(plan)) {
       if (sharedSets.has(element.set) && shared.add(element.set + element.key, 1) > 1) continue;
       // The list is written later than the chain, so the chain is there when the element comes.
-      if (isClassUse(element)) useClass(batch, state, classes, element.value);
+      const isFirstUse = isClassUse(element) && classes.add(element.value, 1) === 1;
+      if (isFirstUse) writeClass(batch, state, element.value);
       if (listSets.has(element.set)) state.listed++;
       lists.put(element);
     }
   }
   lists.flush();
-}
-
-function useClass(batch: Batch, { family, settings }: TableState, classes: UseCounts, name: string): void {
-  if (isServiceChain(name) || classes.add(name, 1) > 1) return;
-  const chain = classChain(family, settings, name);
-  if (chain === undefined) throw new Error(`nftables: ${name} is no class of chains`);
-  batch.addChain(family, chain);
-  batch.addRules(family, chain);
 }
 
 /**

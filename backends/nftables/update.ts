@@ -1,11 +1,9 @@
 import type { PlanChange } from "../backend.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
 import type { Batch } from "./batch.ts";
-import { classChain } from "./classes.ts";
 import { type Element, elementsOf, listSets, sharedSets } from "./compile.ts";
 import { ElementLists } from "./element_lists.ts";
-import { isServiceChain } from "./names.ts";
-import { isClassUse, writeAffinity } from "./refill.ts";
+import { isClassUse, writeAffinity, writeClass } from "./refill.ts";
 import { keepsIdleClasses, type TableState } from "./table_state.ts";
 
 /** The elements of a batch of changes: what is there before it only, and after it only. */
@@ -86,10 +84,7 @@ export function writeUpdate(batch: Batch, state: TableState, changes: readonly P
 
   for (const [name, change] of classUses) {
     if (state.classes.of(name) > 0 || change <= 0 || state.idleClasses.has(name)) continue;
-    const chain = classChain(family, settings, name);
-    if (chain === undefined) throw new Error(`nftables: ${name} is no class of chains`);
-    batch.addChain(family, chain);
-    batch.addRules(family, chain);
+    writeClass(batch, state, name);
   }
   for (const affinity of affinities) {
     if (affinity.new !== undefined) writeAffinity(batch, family, affinity.new);
@@ -125,7 +120,7 @@ function listedIn(elements: readonly Element[]): number {
 function classUsesOf(removed: readonly Element[], added: readonly Element[]): Map<string, number> {
   const uses = new Map<string, number>();
   const count = (element: Element, change: number) => {
-    if (!isClassUse(element) || isServiceChain(element.value)) return;
+    if (!isClassUse(element)) return;
     uses.set(element.value, (uses.get(element.value) ?? 0) + change);
   };
   for (const element of removed) count(element, -1);

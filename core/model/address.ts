@@ -74,12 +74,6 @@ export function addressFromBytes(bytes: Uint8Array): Address {
   return fromBytes(bytes);
 }
 
-/** Writes the address's network-order bytes at `offset`; returns the offset behind them. */
-export function writeAddress(address: Address, into: Uint8Array, offset: number): number {
-  for (let index = 0; index < address.length; index++) into[offset + index] = address.charCodeAt(index);
-  return offset + address.length;
-}
-
 /** `10.0.0.1`, or IPv6 text by RFC 5952 (IPv4-mapped addresses as `::ffff:10.0.0.1`). */
 export function formatAddress(address: Address): string {
   return address.length === 4 ? formatIPv4(address, 0) : formatIPv6(address);

@@ -1,6 +1,6 @@
 import { formatSocketAddress } from "./address.ts";
 import type { Family, Protocol } from "./objects.ts";
-import type { Frontend, PlanKey, ServicePortPlan } from "./plan.ts";
+import type { Frontend, PlanKey } from "./plan.ts";
 
 /** What names a service port in one family. */
 export interface ServicePortName {
@@ -27,13 +27,6 @@ export function printedName(port: Pick<ServicePortName, "namespace" | "name" | "
 /** The printed name of the service port that has this key. */
 export function printedNameOf(key: PlanKey): string {
   return key.slice(0, key.lastIndexOf("/", key.lastIndexOf("/") - 1));
-}
-
-/** For logs and errors: `default/web:http (10.96.0.10:80/TCP)`. */
-export function describePlan(plan: ServicePortPlan): string {
-  const frontend = plan.frontends[0];
-  const where = frontend === undefined ? plan.protocol : describeFrontend(frontend, plan.protocol);
-  return `${printedName(plan)} (${where})`;
 }
 
 /** `10.96.0.10:80/TCP`, `[fd00::1]:80/UDP`, `node port 30080/TCP`. */

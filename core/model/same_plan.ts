@@ -23,12 +23,12 @@ function sameRoute(a: Route, b: Route): boolean {
   return a.to === b.to && a.masquerade === b.masquerade;
 }
 
-export function sameFrontend(a: Frontend, b: Frontend): boolean {
+function sameFrontend(a: Frontend, b: Frontend): boolean {
   if (a.kind !== b.kind || a.port !== b.port) return false;
   return a.kind === "NodePort" || b.kind === "NodePort" || a.address === b.address;
 }
 
-export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a === b || (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal);
 }
 

@@ -17,7 +17,6 @@ import {
   normaliseCidrs,
   parseAddress,
   parseCidr,
-  writeAddress,
 } from "../../../core/model/address.ts";
 import { address, cidr } from "./builders.ts";
 
@@ -160,11 +159,8 @@ Deno.test("an IPv4-mapped address from the kernel is written as one", () => {
 });
 
 Deno.test("bytes go in and come out in network order", () => {
-  fc.assert(fc.property(anyBytes, fc.nat(8), (bytes, offset) => {
-    const into = new Uint8Array(32).fill(0xaa);
-    assert.equal(writeAddress(addressFromBytes(bytes), into, offset), offset + bytes.length);
-    assert.deepEqual(into.slice(offset, offset + bytes.length), bytes);
-    assert.ok(into.subarray(0, offset).every((b) => b === 0xaa));
+  fc.assert(fc.property(anyBytes, (bytes) => {
+    assert.deepEqual(Uint8Array.from(addressFromBytes(bytes), (character) => character.charCodeAt(0)), bytes);
   }));
   assert.throws(() => addressFromBytes(new Uint8Array(5)), /4 or 16 bytes, not 5/);
 });

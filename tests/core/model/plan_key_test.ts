@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ServicePortPlan } from "../../../core/model/plan.ts";
-import { describePlan, planKey, printedName, printedNameOf } from "../../../core/model/plan_key.ts";
+import { describeFrontend, planKey, printedName, printedNameOf } from "../../../core/model/plan_key.ts";
 import { planService } from "../../../core/model/planner.ts";
 import { samePlan } from "../../../core/model/same_plan.ts";
 import { address, aService, aSlice, cidr, here, webPort } from "./builders.ts";
@@ -17,20 +17,20 @@ const [web] = planService(
 );
 assert.ok(web !== undefined);
 
-Deno.test("a plan is described by service port and first frontend", () => {
+Deno.test("a service port and its frontends are described as people write them", () => {
   const [ipv6] = planService(
     aService({ clusterIPs: [address("fd00::10")], ports: [{ ...webPort, name: "" }] }),
     [],
     here,
   );
   assert.ok(ipv6 !== undefined);
-  assert.equal(describePlan(web), "default/web:http (10.96.0.10:80/TCP)");
-  assert.equal(describePlan(ipv6), "default/web ([fd00::10]:80/TCP)");
-  assert.equal(
-    describePlan({ ...web, frontends: web.frontends.slice(2) }),
-    "default/web:http (node port 30080/TCP)",
-  );
-  assert.equal(describePlan({ ...web, frontends: [] }), "default/web:http (TCP)");
+  const described = (plan: ServicePortPlan, index = 0) => {
+    const frontend = plan.frontends[index];
+    return frontend && `${printedName(plan)} (${describeFrontend(frontend, plan.protocol)})`;
+  };
+  assert.equal(described(web), "default/web:http (10.96.0.10:80/TCP)");
+  assert.equal(described(ipv6), "default/web ([fd00::10]:80/TCP)");
+  assert.equal(described(web, 2), "default/web:http (node port 30080/TCP)");
 });
 
 Deno.test("a key gives the printed name back", () => {
