@@ -1,7 +1,7 @@
 import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
 import type { Chain } from "./chains.ts";
-import * as expr from "./expressions.ts";
-import type { TableFamily } from "./families.ts";
+import * as expr from "../nf_tables/expressions.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import { portBytes, protocolByte } from "./keys.ts";
 import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
 import {

@@ -15,9 +15,9 @@ import {
   type Requirement,
   type TrafficCounters,
 } from "../backend.ts";
-import { Batch } from "./batch.ts";
-import { tableFamilies, type TableFamily, tableFamilyOf } from "./families.ts";
-import { readGeneration } from "./generation.ts";
+import { TableBatch } from "./batch.ts";
+import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import { readGeneration } from "../nf_tables/generation.ts";
 import { asBackendError, inOperatorsWords } from "./operators_words.ts";
 import { noNetfilter, probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
@@ -173,8 +173,8 @@ export class NftablesBackend implements Backend {
     }
   }
 
-  #begin(writer: MessageWriter = this.#writer): Batch {
-    return new Batch(writer, this.#seq);
+  #begin(writer: MessageWriter = this.#writer): TableBatch {
+    return new TableBatch(writer, this.#seq);
   }
 
   /**
@@ -183,7 +183,7 @@ export class NftablesBackend implements Backend {
    * @throws BackendError when the kernel refuses the batch.
    */
   async #commit(
-    batch: Batch,
+    batch: TableBatch,
     tables: readonly TableState[],
     plans: () => Iterable<ServicePortPlan>,
   ): Promise<void> {

@@ -1,17 +1,13 @@
-import {
-  NLA_F_NESTED,
-  NLM_F_APPEND,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
-  NLM_F_REQUEST,
-} from "../../ffi/netlink/constants.ts";
+import { NLA_F_NESTED, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL } from "../../ffi/netlink/constants.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { Batch } from "../nf_tables/batch.ts";
 import type { Chain } from "./chains.ts";
 import { DROP, type Element } from "./compile.ts";
-import { CHOICE_MAP, verdictData } from "./expressions.ts";
-import { TABLE, type TableFamily } from "./families.ts";
+import { CHOICE_MAP, verdictData } from "../nf_tables/expressions.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
+import { TABLE } from "./names.ts";
 import { u32le } from "./keys.ts";
-import * as nft from "./nf_tables.ts";
+import * as nft from "../nf_tables/constants.ts";
 import type { Rule } from "./rules.ts";
 import { datatypeOf, flagsOf, lengthOf, type SetKind, type SetSpec, userdataOf } from "./sets.ts";
 import * as userdata from "./userdata.ts";
@@ -19,33 +15,9 @@ import * as userdata from "./userdata.ts";
 /** The table's comment is upstream's, too. */
 export const TABLE_USERDATA = userdata.comment("rules for kube-proxy");
 
-/**
- * Writes one nf_tables batch: changes that the kernel makes all at once or not at all, when they come in one
- * datagram. Order counts within it: what is named must exist by then.
- */
-export class Batch {
-  readonly #message: MessageWriter;
-  readonly #firstSeq: number;
-  #count = 0;
+/** A batch of changes to our tables. */
+export class TableBatch extends Batch {
   #choices = 0;
-
-  constructor(message: MessageWriter, firstSeq: number) {
-    this.#message = message;
-    this.#firstSeq = firstSeq;
-    message.reset();
-    this.#limit(nft.NFNL_MSG_BATCH_BEGIN);
-  }
-
-  /** Messages so far, with the one that begins the batch. */
-  get count(): number {
-    return this.#count;
-  }
-
-  /** The complete batch; nothing can be added any more. */
-  end(): Uint8Array<ArrayBuffer> {
-    this.#limit(nft.NFNL_MSG_BATCH_END);
-    return this.#message.bytes();
-  }
 
   /** No error when it exists. */
   addTable(family: TableFamily): void {
@@ -98,7 +70,7 @@ export class Batch {
   /** No error when it exists and has the same key and kind. */
   addSet(family: TableFamily, spec: SetSpec): void {
     // The kernel wants an id, although it is only needed where a name is not known yet.
-    const id = this.#count;
+    const id = this.count;
     this.#write(family, nft.NFT_MSG_NEWSET, NLM_F_CREATE, (message) => {
       message.attrString(nft.NFTA_SET_TABLE, TABLE);
       message.attrString(nft.NFTA_SET_NAME, spec.name);
@@ -196,20 +168,7 @@ export class Batch {
   }
 
   #write(family: TableFamily, type: number, flags: number, body: (message: MessageWriter) => void): void {
-    this.#message.begin(
-      nft.NFNL_SUBSYS_NFTABLES << 8 | type,
-      NLM_F_REQUEST | flags,
-      this.#firstSeq + this.#count++,
-    );
-    nfgenmsg(this.#message, family.nfproto, 0);
-    body(this.#message);
-    this.#message.end();
-  }
-
-  #limit(type: number): void {
-    this.#message.begin(type, NLM_F_REQUEST, this.#firstSeq + this.#count++);
-    nfgenmsg(this.#message, nft.NFPROTO_UNSPEC, nft.NFNL_SUBSYS_NFTABLES);
-    this.#message.end();
+    this.write(family.nfproto, type, flags, body);
   }
 }
 
@@ -217,13 +176,6 @@ export class Batch {
 const choicesPerMessage = 100;
 /** Ids are unique within a batch; those of named sets are their message's number. */
 const firstChoiceId = 0x4000_0000;
-
-/** struct nfgenmsg { __u8 nfgen_family, version; __be16 res_id; } */
-export function nfgenmsg(message: MessageWriter, nfproto: number, resourceId: number): void {
-  message.rawU8(nfproto);
-  message.rawU8(0); // NFNETLINK_V0
-  message.rawU16be(resourceId);
-}
 
 export function writeElement(message: MessageWriter, kind: SetKind, element: Element): void {
   const mark = message.nestStart(nft.NFTA_LIST_ELEM);

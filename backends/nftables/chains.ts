@@ -1,8 +1,8 @@
 import type { NodeSettings } from "../../core/model/plan.ts";
-import * as expr from "./expressions.ts";
-import type { Expression } from "./expressions.ts";
-import type { TableFamily } from "./families.ts";
-import * as nft from "./nf_tables.ts";
+import * as expr from "../nf_tables/expressions.ts";
+import type { Expression } from "../nf_tables/expressions.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
+import * as nft from "../nf_tables/constants.ts";
 import {
   addressFields,
   drop,

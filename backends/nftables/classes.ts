@@ -1,6 +1,6 @@
 import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
 import type { Chain } from "./chains.ts";
-import type { TableFamily } from "./families.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import {
   addressFields,
   commented,

@@ -1,7 +1,7 @@
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { type Batch, writeElement } from "./batch.ts";
+import { type TableBatch, writeElement } from "./batch.ts";
 import type { Element } from "./compile.ts";
-import type { TableFamily } from "./families.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import type { SetSpec } from "./sets.ts";
 
 /** A list is one attribute, whose length is 16 bits wide; what is left is room for one more element. */
@@ -12,13 +12,13 @@ const FULL_BYTES = 60_000;
  * and written to the batch when it is full.
  */
 export class ElementLists {
-  readonly #batch: Batch;
+  readonly #batch: TableBatch;
   readonly #family: TableFamily;
   readonly #action: "add" | "delete";
   readonly #specs: readonly SetSpec[];
   readonly #lists = new Map<string, List>();
 
-  constructor(batch: Batch, family: TableFamily, action: "add" | "delete", specs: readonly SetSpec[]) {
+  constructor(batch: TableBatch, family: TableFamily, action: "add" | "delete", specs: readonly SetSpec[]) {
     this.#batch = batch;
     this.#family = family;
     this.#action = action;

@@ -1,7 +1,7 @@
 import { addressFromBytes, formatAddress, formatSocketAddress } from "../../core/model/address.ts";
 import type { Address, Cidr } from "../../core/model/address.ts";
 import type { Protocol } from "../../core/model/objects.ts";
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "./nf_tables.ts";
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../nf_tables/constants.ts";
 
 /**
  * Keys and values of set elements as the kernel holds them: binary strings, one character a byte, every field padded

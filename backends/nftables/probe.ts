@@ -4,11 +4,11 @@ import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { Batch } from "./batch.ts";
+import { TableBatch } from "./batch.ts";
 import type { Chain, Hook } from "./chains.ts";
-import * as expr from "./expressions.ts";
-import type { TableFamily } from "./families.ts";
-import * as nft from "./nf_tables.ts";
+import * as expr from "../nf_tables/expressions.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
+import * as nft from "../nf_tables/constants.ts";
 import { addressFields, dnatTo, isNew, isOfThisNode, type Rule, rule } from "./rules.ts";
 import { affinitySet, ENDPOINTS, FIREWALL_ALLOWED, SERVICE_IPS, setsOf } from "./sets.ts";
 
@@ -17,7 +17,7 @@ interface Feature {
   readonly name: string;
   /** Kernel options, or the version that brought it. */
   readonly from: string;
-  write(batch: Batch, family: TableFamily): void;
+  write(batch: TableBatch, family: TableFamily): void;
 }
 
 const features: readonly Feature[] = [
@@ -97,7 +97,7 @@ export async function probeKernel(
   families: readonly TableFamily[],
   firstSeq: number,
 ): Promise<readonly Requirement[]> {
-  const batch = new Batch(new MessageWriter(), firstSeq);
+  const batch = new TableBatch(new MessageWriter(), firstSeq);
   const tried: { feature: Feature; family: TableFamily; from: number; to: number }[] = [];
   for (const family of families) {
     for (const feature of features) {
@@ -165,12 +165,18 @@ function requirement(
   return { name, found: false, detail: `the kernel answers ${answers.join(", ")}. It comes with ${from}` };
 }
 
-function addSet(batch: Batch, family: TableFamily, name: string): void {
+function addSet(batch: TableBatch, family: TableFamily, name: string): void {
   const spec = setsOf(family, false).find((candidate) => candidate.name === name);
   if (spec !== undefined) batch.addSet(family, { ...spec, name: `probe-${name}` });
 }
 
-function add(batch: Batch, family: TableFamily, name: string, hook: Hook | undefined, probed: Rule): void {
+function add(
+  batch: TableBatch,
+  family: TableFamily,
+  name: string,
+  hook: Hook | undefined,
+  probed: Rule,
+): void {
   const chain: Chain = hook === undefined ? { name, rules: [probed] } : { name, hook, rules: [probed] };
   batch.addChain(family, chain);
   batch.addRules(family, chain);

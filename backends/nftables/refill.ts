@@ -1,13 +1,13 @@
 import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
-import { type Batch, TABLE_USERDATA } from "./batch.ts";
+import { TABLE_USERDATA, type TableBatch } from "./batch.ts";
 import { fixedChains } from "./chains.ts";
 import { classChain } from "./classes.ts";
 import { type Element, elementsOf, listSets, sharedSets } from "./compile.ts";
 import { ElementLists } from "./element_lists.ts";
-import { type TableFamily, tableFamilyOf } from "./families.ts";
+import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { isServiceChain } from "./names.ts";
-import * as nft from "./nf_tables.ts";
+import * as nft from "../nf_tables/constants.ts";
 import * as sets from "./sets.ts";
 import { fits, sameHook, type TableShape } from "./shape.ts";
 import { type TableState, UseCounts } from "./table_state.ts";
@@ -81,7 +81,7 @@ export function batchBytes(plans: Iterable<ServicePortPlan>): number {
 
 /** Writes the whole table. The state holds once the batch is committed. */
 export function writeRefill(
-  batch: Batch,
+  batch: TableBatch,
   family: TableFamily,
   settings: NodeSettings,
   plans: Iterable<ServicePortPlan>,
@@ -130,21 +130,25 @@ export function isClassUse({ set, value }: Element): boolean {
   return (set === sets.SERVICE_IPS || set === sets.SERVICE_NODEPORTS) && !isServiceChain(value);
 }
 
-export function writeAffinity(batch: Batch, family: TableFamily, { sets, chains }: AffinityObjects): void {
+export function writeAffinity(
+  batch: TableBatch,
+  family: TableFamily,
+  { sets, chains }: AffinityObjects,
+): void {
   for (const spec of sets) batch.addSet(family, spec);
   for (const chain of chains) batch.addChain(family, chain);
   for (const chain of chains) batch.addRules(family, chain);
 }
 
 /** The chain of a class that comes into use. */
-export function writeClass(batch: Batch, { family, settings }: TableState, name: string): void {
+export function writeClass(batch: TableBatch, { family, settings }: TableState, name: string): void {
   const chain = classChain(family, settings, name);
   if (chain === undefined) throw new Error(`nftables: ${name} is no class of chains`);
   batch.addChain(family, chain);
   batch.addRules(family, chain);
 }
 
-function writeElements(batch: Batch, state: TableState, plans: readonly ServicePortPlan[]): void {
+function writeElements(batch: TableBatch, state: TableState, plans: readonly ServicePortPlan[]): void {
   const { family, settings, classes, shared } = state;
   const lists = new ElementLists(batch, family, "add", state.sets);
   if (settings.nodePorts !== "all") {
@@ -170,7 +174,7 @@ function writeElements(batch: Batch, state: TableState, plans: readonly ServiceP
  * that costs the kernel half of what deleting its elements does.
  */
 function empty(
-  batch: Batch,
+  batch: TableBatch,
   family: TableFamily,
   found: TableShape,
   affinities: readonly AffinityObjects[],

@@ -10,10 +10,10 @@ import {
 } from "../../ffi/netlink/reader.ts";
 import { affinityObjects } from "./affinity.ts";
 import { elementsOf } from "./compile.ts";
-import { TABLE, type TableFamily, tableFamilyOfProtocol } from "./families.ts";
+import { type TableFamily, tableFamilyOfProtocol } from "../nf_tables/families.ts";
 import { addressOfKey, frontendOfKey } from "./keys.ts";
-import * as nft from "./nf_tables.ts";
-import { isServiceChain } from "./names.ts";
+import * as nft from "../nf_tables/constants.ts";
+import { isServiceChain, TABLE } from "./names.ts";
 import * as sets from "./sets.ts";
 
 /** What the kernel refused of a batch, found again by the number of the message and the place in it. */

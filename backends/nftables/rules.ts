@@ -1,10 +1,10 @@
 import { addressBits, type Cidr } from "../../core/model/address.ts";
 import type { LocalTraffic } from "../../core/model/plan.ts";
-import * as expr from "./expressions.ts";
-import type { Expression, Field } from "./expressions.ts";
-import type { TableFamily } from "./families.ts";
+import * as expr from "../nf_tables/expressions.ts";
+import type { Expression, Field } from "../nf_tables/expressions.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import { u32le } from "./keys.ts";
-import * as nft from "./nf_tables.ts";
+import * as nft from "../nf_tables/constants.ts";
 
 export interface Rule {
   readonly expressions: readonly Expression[];

@@ -1,5 +1,5 @@
-import type { TableFamily } from "./families.ts";
-import * as nft from "./nf_tables.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
+import * as nft from "../nf_tables/constants.ts";
 import * as userdata from "./userdata.ts";
 
 /** Sets and maps of upstream's table: same name, same type, same contents. */

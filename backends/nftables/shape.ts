@@ -3,10 +3,11 @@ import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/re
 import { dumpEach } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { nfgenmsg } from "./batch.ts";
+import { nfgenmsg } from "../nf_tables/batch.ts";
 import type { Hook } from "./chains.ts";
-import { TABLE, tableFamilies, type TableFamily } from "./families.ts";
-import * as nft from "./nf_tables.ts";
+import { tableFamilies, type TableFamily } from "../nf_tables/families.ts";
+import { TABLE } from "./names.ts";
+import * as nft from "../nf_tables/constants.ts";
 import { datatypeOf, flagsOf, lengthOf, type SetSpec } from "./sets.ts";
 
 /** What the kernel holds under our table's name, without elements and rules. */

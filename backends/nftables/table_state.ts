@@ -1,5 +1,5 @@
 import type { NodeSettings } from "../../core/model/plan.ts";
-import type { TableFamily } from "./families.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import type { SetSpec } from "./sets.ts";
 
 /** What we must remember of a table to change it: besides the plans, which the caller has, only what they share. */

@@ -1,6 +1,6 @@
 import type { PlanChange } from "../backend.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
-import type { Batch } from "./batch.ts";
+import type { TableBatch } from "./batch.ts";
 import { type Element, elementsOf, listSets, sharedSets } from "./compile.ts";
 import { ElementLists } from "./element_lists.ts";
 import { isClassUse, writeAffinity, writeClass } from "./refill.ts";
@@ -63,7 +63,11 @@ function idOf({ set, key }: Element): string {
  * Writes what the changes make different in one table, and nothing when they make no difference.
  * @returns what to do once the batch is committed.
  */
-export function writeUpdate(batch: Batch, state: TableState, changes: readonly PlanChange[]): () => void {
+export function writeUpdate(
+  batch: TableBatch,
+  state: TableState,
+  changes: readonly PlanChange[],
+): () => void {
   const { family, settings } = state;
   const { removed, added, sharedUses } = differenceOf(changes, (id) => state.shared.of(id));
   const classUses = classUsesOf(removed, added);
@@ -133,7 +137,7 @@ function classUsesOf(removed: readonly Element[], added: readonly Element[]): Ma
  * changed does not stay: the kernel cannot change it.
  */
 function deleteAffinity(
-  batch: Batch,
+  batch: TableBatch,
   { family }: TableState,
   old: AffinityObjects | undefined,
   next: AffinityObjects | undefined,

@@ -1,8 +1,9 @@
 import { KernelError } from "../../ffi/errors.ts";
 import { attribute, messages, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { TABLE, tableFamilyOfProtocol } from "./families.ts";
-import * as nft from "./nf_tables.ts";
+import { tableFamilyOfProtocol } from "../nf_tables/families.ts";
+import { TABLE } from "./names.ts";
+import * as nft from "../nf_tables/constants.ts";
 
 const AFTER_ERROR_MS = 100;
 

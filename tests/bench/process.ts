@@ -1,4 +1,4 @@
-import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../backends/nftables/nf_tables.ts";
+import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";

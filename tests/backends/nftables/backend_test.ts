@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../../../backends/backend.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
-import * as nft from "../../../backends/nftables/nf_tables.ts";
+import * as nft from "../../../backends/nf_tables/constants.ts";
 import { TableWatch } from "../../../backends/nftables/watch.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";

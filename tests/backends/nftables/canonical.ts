@@ -1,5 +1,5 @@
 import { attribute, attributes, messages } from "../../../ffi/netlink/reader.ts";
-import * as nft from "../../../backends/nftables/nf_tables.ts";
+import * as nft from "../../../backends/nf_tables/constants.ts";
 
 /** What one message of a batch creates, in a form that two programs that mean the same agree in. */
 export interface Created {

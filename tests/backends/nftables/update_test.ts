@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { differenceOf } from "../../../backends/nftables/update.ts";
-import * as nft from "../../../backends/nftables/nf_tables.ts";
+import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";
 import { FakeTable } from "./batches.ts";
 import { elementText } from "./element_texts.ts";

@@ -1,6 +1,6 @@
-import { CHOICE_MAP } from "../../../backends/nftables/expressions.ts";
+import { CHOICE_MAP } from "../../../backends/nf_tables/expressions.ts";
 import type { Hook } from "../../../backends/nftables/chains.ts";
-import * as nft from "../../../backends/nftables/nf_tables.ts";
+import * as nft from "../../../backends/nf_tables/constants.ts";
 import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader.ts";
 
 /**

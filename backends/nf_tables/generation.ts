@@ -4,7 +4,7 @@ import { request } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { nfgenmsg } from "./batch.ts";
-import * as nft from "./nf_tables.ts";
+import * as nft from "./constants.ts";
 
 /** The number that every transaction in this network namespace, whosever it is, adds one to. 32 bits. */
 export async function readGeneration(transport: NetlinkTransport, seq: number): Promise<number> {

@@ -1,11 +1,8 @@
 import { type Cidr, cidrOf, hostCidr, loopback } from "../../core/model/address.ts";
 import type { Family } from "../../core/model/objects.ts";
-import { ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH, NFPROTO_IPV4, NFPROTO_IPV6 } from "./nf_tables.ts";
+import { ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH, NFPROTO_IPV4, NFPROTO_IPV6 } from "./constants.ts";
 
-/** Both tables have upstream's name, so that each of us replaces the other's in one transaction. */
-export const TABLE = "kube-proxy";
-
-/** What differs between `table ip kube-proxy` and `table ip6 kube-proxy`. */
+/** What differs between the tables of family ip and those of family ip6. */
 export interface TableFamily {
   readonly family: Family;
   readonly nfproto: number;

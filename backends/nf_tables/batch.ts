@@ -1,0 +1,65 @@
+import { NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
+import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import * as nft from "./constants.ts";
+
+/**
+ * Writes one nf_tables batch: changes that the kernel makes all at once or not at all, when they come in one
+ * datagram. Order counts within it: what is named must exist by then. Each mode adds the changes it makes.
+ */
+export class Batch {
+  protected readonly message: MessageWriter;
+  readonly #firstSeq: number;
+  #count = 0;
+
+  constructor(message: MessageWriter, firstSeq: number) {
+    this.message = message;
+    this.#firstSeq = firstSeq;
+    message.reset();
+    this.#limit(nft.NFNL_MSG_BATCH_BEGIN);
+  }
+
+  /** Messages so far, with the one that begins the batch. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Nothing was written but the beginning. */
+  get isEmpty(): boolean {
+    return this.#count === 1;
+  }
+
+  /** The complete batch; nothing can be added any more. */
+  end(): Uint8Array<ArrayBuffer> {
+    this.#limit(nft.NFNL_MSG_BATCH_END);
+    return this.message.bytes();
+  }
+
+  protected write(
+    nfproto: number,
+    type: number,
+    flags: number,
+    body: (message: MessageWriter) => void,
+  ): void {
+    this.message.begin(
+      nft.NFNL_SUBSYS_NFTABLES << 8 | type,
+      NLM_F_REQUEST | flags,
+      this.#firstSeq + this.#count++,
+    );
+    nfgenmsg(this.message, nfproto, 0);
+    body(this.message);
+    this.message.end();
+  }
+
+  #limit(type: number): void {
+    this.message.begin(type, NLM_F_REQUEST, this.#firstSeq + this.#count++);
+    nfgenmsg(this.message, nft.NFPROTO_UNSPEC, nft.NFNL_SUBSYS_NFTABLES);
+    this.message.end();
+  }
+}
+
+/** struct nfgenmsg { __u8 nfgen_family, version; __be16 res_id; } */
+export function nfgenmsg(message: MessageWriter, nfproto: number, resourceId: number): void {
+  message.rawU8(nfproto);
+  message.rawU8(0); // NFNETLINK_V0
+  message.rawU16be(resourceId);
+}
