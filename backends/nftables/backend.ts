@@ -1,12 +1,8 @@
 import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
-import { KernelError } from "../../ffi/errors.ts";
-import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
-import { collectBatchErrors, refusal } from "../../ffi/netlink/request.ts";
-import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import { refusal } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import {
   type Backend,
   BackendError,
@@ -17,22 +13,16 @@ import {
 } from "../backend.ts";
 import { TableBatch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { readGeneration } from "../nf_tables/generation.ts";
-import { asBackendError, inOperatorsWords } from "./operators_words.ts";
+import { NfTables, type OpenTransport, usableFamilies } from "../nf_tables/connection.ts";
+import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
 import { noNetfilter, probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
 import { culpritsOf, inWords, refusedOf } from "./refused.ts";
 import { ENDPOINTS } from "./sets.ts";
 import { readShapes, type TableShape } from "./shape.ts";
+import { TableReader } from "./table_reader.ts";
 import type { TableState } from "./table_state.ts";
 import { writeUpdate } from "./update.ts";
-import { TableWatch } from "./watch.ts";
-
-/** From here on a batch keeps the kernel busy for so long that it is sent off the main thread. */
-const LARGE_BYTES = 256 * 1024;
-
-/** A listener must hold the notifications of one transaction of ours that is just not large. */
-const WATCH_BUFFER_BYTES = 8 * 1024 * 1024;
 
 /**
  * Services by nf_tables: one table a family. Services are elements of verdict maps, endpoints are elements of data
@@ -40,23 +30,18 @@ const WATCH_BUFFER_BYTES = 8 * 1024 * 1024;
  */
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
-  readonly #open: (receiveBuffer?: number) => NetlinkTransport;
-  #writer = new MessageWriter();
-  readonly #watches = new Set<TableWatch>();
-  #transport: NetlinkTransport | undefined;
-  #seq = 1;
+  readonly #kernel: NfTables;
   /** The tables as they are in force; empty before the first reconcile. */
   #tables: readonly TableState[] = [];
 
-  /** @param open makes a socket of NETLINK_NETFILTER: the seam for tests. */
-  constructor(open: (receiveBuffer?: number) => NetlinkTransport = openNetfilter) {
-    this.#open = open;
+  constructor(open?: OpenTransport) {
+    this.#kernel = new NfTables(this.mode, open);
   }
 
   async probe(): Promise<readonly Requirement[]> {
     let transport: NetlinkTransport;
     try {
-      transport = this.#open();
+      transport = this.#kernel.open();
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       return [noNetfilter(error.message)];
@@ -66,8 +51,8 @@ export class NftablesBackend implements Backend {
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    return await inOperatorsWords(async () => {
-      const shapes = await readShapes(this.#socket(), () => this.#seq++);
+    return await inOperatorsWords(this.mode, async () => {
+      const shapes = await this.#readShapes();
       const refills = desired.settings.map((settings) => {
         const family = tableFamilyOf(settings.family);
         const found = shapes.get(family.nfproto);
@@ -90,31 +75,22 @@ export class NftablesBackend implements Backend {
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
-    await inOperatorsWords(async () => {
+    await inOperatorsWords(this.mode, async () => {
       if (this.#tables.length === 0) throw new Error("nftables: apply before the first reconcile");
-      const batch = this.#begin();
+      const batch = this.#kernel.begin(TableBatch);
       const accept: (() => void)[] = [];
       for (const state of this.#tables) {
         const own = changes.filter((change) => (change.new ?? change.old)?.family === state.family.family);
         if (own.length > 0) accept.push(writeUpdate(batch, state, own));
       }
-      if (batch.count === 1) return;
+      if (batch.isEmpty) return;
       await this.#commit(batch, this.#tables, () => plansOf(changes));
       for (const done of accept) done();
     });
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
-    const { portId } = this.#socket();
-    const watch = new TableWatch(this.#openSocket(WATCH_BUFFER_BYTES), portId, onForeignChange);
-    this.#watches.add(watch);
-    if (this.#tables.length > 0) watch.resume();
-    return {
-      [Symbol.dispose]: () => {
-        this.#watches.delete(watch);
-        watch[Symbol.dispose]();
-      },
-    };
+    return this.#kernel.watch(new TableReader(), onForeignChange);
   }
 
   traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
@@ -122,11 +98,11 @@ export class NftablesBackend implements Backend {
   }
 
   async cleanup(): Promise<void> {
-    await inOperatorsWords(async () => {
-      const shapes = await readShapes(this.#socket(), () => this.#seq++);
+    await inOperatorsWords(this.mode, async () => {
+      const shapes = await this.#readShapes();
       for (const family of tableFamilies) {
         if (!shapes.has(family.nfproto)) continue;
-        const batch = this.#begin();
+        const batch = this.#kernel.begin(TableBatch);
         // It may go meanwhile, and then there is one to delete.
         batch.addTable(family);
         batch.deleteTable(family);
@@ -136,10 +112,7 @@ export class NftablesBackend implements Backend {
   }
 
   [Symbol.dispose](): void {
-    for (const watch of this.#watches) watch[Symbol.dispose]();
-    this.#watches.clear();
-    this.#transport?.[Symbol.dispose]();
-    this.#transport = undefined;
+    this.#kernel[Symbol.dispose]();
   }
 
   /** Writes all tables in one transaction. */
@@ -148,7 +121,7 @@ export class NftablesBackend implements Backend {
     refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
     unwanted: readonly TableFamily[],
   ): Promise<void> {
-    const batch = this.#begin(new MessageWriter(batchBytes(desired.plans.values())));
+    const batch = this.#kernel.begin(TableBatch, batchBytes(desired.plans.values()));
     for (const family of unwanted) {
       batch.addTable(family);
       batch.deleteTable(family);
@@ -157,24 +130,7 @@ export class NftablesBackend implements Backend {
       writeRefill(batch, family, settings, desired.plans.values(), refill)
     );
     await this.#commit(batch, tables, () => desired.plans.values());
-    for (const watch of this.#watches) watch.resume();
-  }
-
-  /** Nobody listened during our transaction: when ours was not the only one, the tables are looked at. */
-  async #checkUnheard(generationBefore: number): Promise<void> {
-    const now = await readGeneration(this.#socket(), this.#seq++);
-    if (this.#watches.size === 0 || now === (generationBefore + 1) >>> 0) return;
-    const shapes: ReadonlyMap<number, TableShape> = await readShapes(this.#socket(), () => this.#seq++);
-    for (const state of this.#tables) {
-      if (isIntact(state, shapes.get(state.family.nfproto))) continue;
-      for (const watch of this.#watches) {
-        watch.report(`table ${state.family.keyword} kube-proxy changed while it was written`);
-      }
-    }
-  }
-
-  #begin(writer: MessageWriter = this.#writer): TableBatch {
-    return new TableBatch(writer, this.#seq);
+    this.#kernel.listen();
   }
 
   /**
@@ -187,47 +143,25 @@ export class NftablesBackend implements Backend {
     tables: readonly TableState[],
     plans: () => Iterable<ServicePortPlan>,
   ): Promise<void> {
-    const bytes = batch.end();
-    this.#seq += batch.count;
-    if (bytes.length > LARGE_BYTES) return await this.#commitLarge(bytes, tables, plans);
-    this.#socket().send(bytes);
-    this.#checkTaken(bytes, tables, plans);
+    const { unheard } = await this.#kernel.commit(
+      batch,
+      (bytes, answer) => this.#refusalError(bytes, answer, tables, plans()),
+    );
     this.#tables = tables;
+    if (unheard && this.#kernel.isWatched) await this.#checkUnheard();
   }
 
-  /** Off the main thread, and unheard: notifications would cost the kernel as much again, and overflow. */
-  async #commitLarge(
-    bytes: Uint8Array<ArrayBuffer>,
-    tables: readonly TableState[],
-    plans: () => Iterable<ServicePortPlan>,
-  ): Promise<void> {
-    const listening = [...this.#watches].filter((watch) => watch.isListening);
-    for (const watch of listening) watch.pause();
-    const before = await readGeneration(this.#socket(), this.#seq++);
-    try {
-      await this.#socket().sendLarge(bytes);
-      this.#checkTaken(bytes, tables, plans);
-      this.#tables = tables;
-    } finally {
-      this.#release(bytes);
-      for (const watch of listening) watch.resume();
+  /** Others changed nf_tables while nobody listened: the tables are looked at. */
+  async #checkUnheard(): Promise<void> {
+    const shapes = await this.#readShapes();
+    for (const state of this.#tables) {
+      if (isIntact(state, shapes.get(state.family.nfproto))) continue;
+      this.#kernel.report(`table ${state.family.keyword} kube-proxy changed while it was written`);
     }
-    await this.#checkUnheard(before);
   }
 
-  #checkTaken(
-    bytes: Uint8Array,
-    tables: readonly TableState[],
-    plans: () => Iterable<ServicePortPlan>,
-  ): void {
-    const [first] = collectBatchErrors(this.#socket());
-    if (first !== undefined) throw this.#refusalError(bytes, first, tables, plans());
-  }
-
-  /** Gives the memory back now; the collector would let megabytes wait for its next round. */
-  #release(bytes: Uint8Array<ArrayBuffer>): void {
-    bytes.buffer.transfer(0);
-    this.#writer = new MessageWriter();
+  #readShapes(): Promise<ReadonlyMap<number, TableShape>> {
+    return readShapes(this.#kernel.transport, this.#kernel.nextSeq);
   }
 
   /** The kernel reports every refused message; the first one is what the others often follow from. */
@@ -238,50 +172,18 @@ export class NftablesBackend implements Backend {
     plans: Iterable<ServicePortPlan>,
   ): BackendError {
     const refused = refusedOf(bytes, answer);
-    if (refused === undefined) return asBackendError(refusal("change nf_tables", answer));
+    if (refused === undefined) return asBackendError(this.mode, refusal("change nf_tables", answer));
     const settingsOf = (family: TableFamily) => tables.find((table) => table.family === family)?.settings;
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const astray = answer.errno === errnoOf("ENOENT");
     const culprits = culpritsOf(refused, plans, settingsOf);
     const error = refusal(inWords(refused, culprits), answer);
-    if (astray) {
-      for (const watch of this.#watches) {
-        watch.report(`a change met something else than we wrote: ${error.message}`);
-      }
-    }
-    return asBackendError(error, astray ? [] : [...new Set(culprits.map(({ key }) => key))]);
-  }
-
-  #socket(): NetlinkTransport {
-    return this.#transport ??= this.#openSocket();
-  }
-
-  #openSocket(receiveBuffer?: number): NetlinkTransport {
-    try {
-      return this.#open(receiveBuffer);
-    } catch (error) {
-      if (error instanceof KernelError) throw asBackendError(error);
-      if (error instanceof Error) throw new BackendError(`nftables: ${error.message}`, [], { cause: error });
-      throw error;
-    }
+    if (astray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
+    return asBackendError(this.mode, error, astray ? [] : [...new Set(culprits.map(({ key }) => key))]);
   }
 }
 
 const replace: Refill = { how: "replace" };
-
-function openNetfilter(receiveBuffer?: number): NetlinkTransport {
-  return NetlinkSocket.open(NETLINK_NETFILTER, receiveBuffer === undefined ? {} : { receiveBuffer });
-}
-
-/** Without IPv6 in the kernel there is no IPv6 to proxy. */
-function usableFamilies(): readonly TableFamily[] {
-  try {
-    Deno.statSync("/proc/net/if_inet6");
-    return tableFamilies;
-  } catch {
-    return tableFamilies.filter(({ family }) => family === "IPv4");
-  }
-}
 
 function plansOf(changes: readonly PlanChange[]): ServicePortPlan[] {
   return changes.flatMap((change) => [change.old, change.new]).filter((plan) => plan !== undefined);

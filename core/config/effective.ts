@@ -62,7 +62,7 @@ export function effectiveConfig(document: ConfigDocument, around: Surroundings):
     nodePortAddresses: readNodePortAddresses(nodePortAddresses, read),
     masqueradeBit: masquerade.masqueradeBit,
     masqueradeAll: masquerade.masqueradeAll,
-    localhostNodePorts: document.iptables.localhostNodePorts,
+    localhostNodePorts: mode === "iptables" && document.iptables.localhostNodePorts,
     syncPeriodMs,
     minSyncPeriodMs,
     watchServiceCidrs: document.featureGates["MultiCIDRServiceAllocator"] ?? true,

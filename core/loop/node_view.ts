@@ -21,6 +21,7 @@ export type NodeViewConfig = Pick<
   | "masqueradeAll"
   | "masqueradeBit"
   | "nodePortAddresses"
+  | "localhostNodePorts"
   | "mode"
 >;
 
@@ -74,6 +75,7 @@ function nodeConfiguration(config: NodeViewConfig): NodeConfiguration {
     masqueradeBit: config.masqueradeBit,
     nodePortAddresses: config.nodePortAddresses,
     defaultNodePortAddresses: config.mode === "nftables" ? "primary" : "all",
+    localhostNodePorts: config.localhostNodePorts,
   };
 }
 

@@ -31,6 +31,8 @@ export interface NodeConfiguration {
   readonly nodePortAddresses: readonly NodePortRange[];
   /** What empty `nodePortAddresses` mean: `primary` in nftables mode, `all` in the others. */
   readonly defaultNodePortAddresses: "primary" | "all";
+  /** Whether node ports also answer on IPv4 loopback addresses that are among the ranges: docs/behaviour.md §4.5. */
+  readonly localhostNodePorts: boolean;
 }
 
 export type NodePortRange = Cidr | "primary" | "localhost" | "all";
@@ -49,13 +51,17 @@ export function deriveNodeSettings(
   configuration: NodeConfiguration,
   facts: NodeFacts,
 ): NodeSettings {
+  const answering = nodePortAddresses(family, configuration, facts);
+  const localhostNodePorts = configuration.localhostNodePorts && family === "IPv4" &&
+    coversLoopback(nodePortRanges(family, configuration, facts.nodeAddresses[family]));
   return {
     family,
     localTraffic: localTraffic(family, configuration.detectLocal, facts.node),
     masqueradeAll: configuration.masqueradeAll,
     // Not shifted: bit 31 would make it negative.
     masqueradeMark: 2 ** configuration.masqueradeBit,
-    nodePorts: ruleAddresses(nodePortAddresses(family, configuration, facts)),
+    nodePorts: ruleAddresses(answering, localhostNodePorts),
+    localhostNodePorts,
     serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
   };
 }
@@ -67,6 +73,7 @@ export function sameSettings(a: NodeSettings, b: NodeSettings): boolean {
     a.masqueradeMark === b.masqueradeMark &&
     sameLocalTraffic(a.localTraffic, b.localTraffic) &&
     sameNodePorts(a.nodePorts, b.nodePorts) &&
+    a.localhostNodePorts === b.localhostNodePorts &&
     sameList(a.serviceCidrs, b.serviceCidrs, sameCidr);
 }
 
@@ -108,20 +115,38 @@ export function nodePortAddresses(
   configuration: Pick<NodeConfiguration, "nodePortAddresses" | "defaultNodePortAddresses">,
   { nodeAddresses, interfaceAddresses }: Pick<NodeFacts, "nodeAddresses" | "interfaceAddresses">,
 ): NodePortAddresses[Family] {
-  const { nodePortAddresses: configured, defaultNodePortAddresses } = configuration;
-  const ranges = (configured.length === 0 ? [defaultNodePortAddresses] : configured)
-    .flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddresses[family]) : range)
-    .filter(({ address }) => familyOf(address) === family);
-  const isAll = ranges.length === 0 || ranges.some(({ prefix }) => prefix === 0);
+  const ranges = nodePortRanges(family, configuration, nodeAddresses[family]);
+  const isAll = ranges.some(({ prefix }) => prefix === 0);
   const answering = interfaceAddresses.filter((address) =>
     familyOf(address) === family && (isAll || ranges.some((range) => contains(range, address)))
   );
   return { isAll, addresses: [...new Set(answering)].sort(compareAddresses) };
 }
 
-/** Without loopback addresses: node ports on them need more than a rule. */
-function ruleAddresses({ isAll, addresses }: NodePortAddresses[Family]): NodeSettings["nodePorts"] {
-  return isAll ? "all" : addresses.filter((address) => !isLoopback(address));
+function nodePortRanges(
+  family: Family,
+  { nodePortAddresses, defaultNodePortAddresses }: Pick<
+    NodeConfiguration,
+    "nodePortAddresses" | "defaultNodePortAddresses"
+  >,
+  nodeAddress: Address,
+): readonly Cidr[] {
+  const ranges = (nodePortAddresses.length === 0 ? [defaultNodePortAddresses] : nodePortAddresses)
+    .flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddress) : range)
+    .filter(({ address }) => familyOf(address) === family);
+  return ranges.length === 0 ? expand("all", family, nodeAddress) : ranges;
+}
+
+function coversLoopback(ranges: readonly Cidr[]): boolean {
+  return ranges.some((range) => isLoopback(range.address) || contains(range, loopback.IPv4));
+}
+
+/** Without loopback addresses unless they are asked for: node ports on them need more than a rule. */
+function ruleAddresses(
+  { isAll, addresses }: NodePortAddresses[Family],
+  localhostNodePorts: boolean,
+): NodeSettings["nodePorts"] {
+  return isAll ? "all" : addresses.filter((address) => localhostNodePorts || !isLoopback(address));
 }
 
 function expand(

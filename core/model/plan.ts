@@ -33,6 +33,8 @@ export interface ServicePortPlan {
    * when this node's address is in a range (docs/behaviour.md §4.6). None contains another.
    */
   readonly sourceRanges: readonly Cidr[] | undefined;
+  /** Where a load balancer asks for the health of an externalTrafficPolicy Local service; 0 for none. */
+  readonly healthCheckNodePort: number;
 }
 
 declare const planKeyBrand: unique symbol;
@@ -90,8 +92,10 @@ export interface NodeSettings {
   readonly masqueradeAll: boolean;
   /** The packet mark of connections to masquerade: `1 << masqueradeBit`. */
   readonly masqueradeMark: number;
-  /** Where NodePort frontends answer: on every address of the node but loopback, or on those listed. */
+  /** Where NodePort frontends answer: on every address of the node, or on those listed. */
   readonly nodePorts: "all" | readonly Address[];
+  /** `all` and the list include loopback addresses: mode iptables, IPv4 (docs/behaviour.md §4.5). */
+  readonly localhostNodePorts: boolean;
   /** Known service address ranges: what is in one and belongs to no service is dropped. */
   readonly serviceCidrs: readonly Cidr[];
 }

@@ -129,6 +129,7 @@ function planPort(
     servingEndpoints: port.protocol === "UDP" ? servingEndpoints(candidates, selection.cluster) : none,
     affinitySeconds: service.affinitySeconds,
     sourceRanges,
+    healthCheckNodePort: service.healthCheckNodePort,
   };
 }
 

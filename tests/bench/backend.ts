@@ -25,6 +25,7 @@ const settings = [{
   masqueradeAll: false,
   masqueradeMark: 0x4000,
   nodePorts: "all",
+  localhostNodePorts: false,
   serviceCidrs: [],
 }] as const;
 

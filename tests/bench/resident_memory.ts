@@ -11,7 +11,7 @@ export class ResidentMemory implements Disposable {
   }
 
   now(): number {
-    return treeOf(this.pid).reduce((sum, pid) => sum + memory(pid, "VmRSS"), 0);
+    return [this.pid, ...descendantsOf(this.pid)].reduce((sum, pid) => sum + memory(pid, "VmRSS"), 0);
   }
 
   /** The most that was seen, or that the kernel says the process itself had. */
@@ -30,11 +30,12 @@ export function memory(pid: number, field: "VmRSS" | "VmHWM"): number {
   return Math.round(Number(line?.[1] ?? 0) * 1024 / 1e6);
 }
 
-function treeOf(pid: number): readonly number[] {
+/** The children of a process, and theirs. */
+export function descendantsOf(pid: number): readonly number[] {
   const children = threadsOf(pid).flatMap((thread) =>
     read(`/proc/${pid}/task/${thread}/children`).split(" ").filter((child) => child !== "").map(Number)
   );
-  return [pid, ...children.flatMap(treeOf)];
+  return children.flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
 function threadsOf(pid: number): readonly string[] {

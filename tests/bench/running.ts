@@ -1,13 +1,13 @@
-import { ResidentMemory } from "./resident_memory.ts";
+import { descendantsOf, ResidentMemory } from "./resident_memory.ts";
 
-/** A proxy under measurement; killed when disposed, so that its rules stay. */
+/** A proxy under measurement; killed with its children when disposed, so that its rules stay. */
 export class Running implements AsyncDisposable {
   readonly memory: ResidentMemory;
   readonly #process: Deno.ChildProcess;
   #ended = false;
 
-  constructor([command = "", ...args]: readonly string[]) {
-    this.#process = new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" })
+  constructor([command = "", ...args]: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    this.#process = new Deno.Command(command, { args, env, stdin: "null", stdout: "null", stderr: "null" })
       .spawn();
     this.#process.status.then(() => this.#ended = true);
     this.memory = new ResidentMemory(this.#process.pid);
@@ -22,7 +22,20 @@ export class Running implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.memory[Symbol.dispose]();
+    const children = descendantsOf(this.#process.pid);
     if (!this.#ended) this.#process.kill("SIGKILL");
     await this.#process.status;
+    // An iptables-restore goes on without its parent, for minutes.
+    for (const pid of children) await end(pid);
+  }
+}
+
+async function end(pid: number): Promise<void> {
+  try {
+    Deno.kill(pid, "SIGKILL");
+    // It dies when the kernel is through with its system call.
+    while (Deno.statSync(`/proc/${pid}`).isDirectory) await new Promise((resolve) => setTimeout(resolve, 10));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

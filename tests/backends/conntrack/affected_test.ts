@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Affected } from "../../../backends/conntrack/affected.ts";
 import type { ServicePortPlan } from "../../../core/model/plan.ts";
-import { addressOf, planOf, type PlanText } from "../nftables/plans.ts";
+import { addressOf, planOf, type PlanText } from "../plans.ts";
 import { flowFrom } from "./flows.ts";
 
 const text: PlanText = {

@@ -1,4 +1,4 @@
-import { addressOf } from "../nftables/plans.ts";
+import { addressOf } from "../plans.ts";
 import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../backends/conntrack/ctnetlink.ts";
 import type { Flow } from "../../../backends/conntrack/flow.ts";
 

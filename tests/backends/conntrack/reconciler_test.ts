@@ -7,7 +7,7 @@ import type { PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { addressOf, planOf, type PlanText, settingsOf } from "../nftables/plans.ts";
+import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
 import { flowFrom, type FlowText } from "./flows.ts";
 
 /** A reconciler over a table that is a list, beside a loop that is a few calls. */

@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { BackendError } from "../../../backends/backend.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
-import { TableWatch } from "../../../backends/nftables/watch.ts";
+import { TableReader } from "../../../backends/nftables/table_reader.ts";
+import { TransactionWatch } from "../../../backends/nf_tables/watch.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
-import { desiredOf, planOf } from "./plans.ts";
+import { desiredOf, planOf } from "../plans.ts";
 
 const web = planOf({ clusterIP: "10.96.0.10:80" });
 const more = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });
@@ -58,7 +59,7 @@ Deno.test("a kernel without nf_tables is named as the reason", async () => {
 Deno.test("lost notifications count as a foreign change, own transactions do not", async () => {
   const reports: string[] = [];
   const kernel = new WaitingTransport();
-  using watch = new TableWatch(kernel, 7, (what) => reports.push(what));
+  using watch = new TransactionWatch(kernel, 7, new TableReader(), (what) => reports.push(what));
   watch.resume();
   assert.deepEqual([...kernel.groups], [nft.NFNLGRP_NFTABLES]);
   for (const pid of [7, 8]) {

@@ -6,7 +6,7 @@ import type { TableState } from "../../../backends/nftables/table_state.ts";
 import { writeUpdate } from "../../../backends/nftables/update.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { settingsOf } from "./plans.ts";
+import { settingsOf } from "../plans.ts";
 
 /** A table as if the kernel had taken every batch: bytes out, no kernel. */
 export class FakeTable {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { affinitySetName, endpointChain, serviceChain } from "../../../backends/nftables/names.ts";
-import { planOf } from "./plans.ts";
+import { planOf } from "../plans.ts";
 
 const plan = { ...planOf({ name: "svc1", portName: "p80", endpoints: ["10.180.0.1:80"] }), namespace: "ns1" };
 const [endpoint] = plan.clusterEndpoints;

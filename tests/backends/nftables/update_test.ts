@@ -4,7 +4,7 @@ import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";
 import { FakeTable } from "./batches.ts";
 import { elementText } from "./element_texts.ts";
-import { planOf } from "./plans.ts";
+import { planOf } from "../plans.ts";
 
 const one = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80"] });
 const two = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });

@@ -20,6 +20,7 @@ export const view: NodeView = {
     masqueradeAll: false,
     masqueradeMark: 0x4000,
     nodePorts: "all",
+    localhostNodePorts: false,
     serviceCidrs: [],
   }],
   nodePortAddresses: { IPv4: { isAll: true, addresses: [] }, IPv6: { isAll: true, addresses: [] } },

@@ -148,7 +148,7 @@ Deno.test("health checks are told after every sync that succeeds, also when no r
   await h.until(() => h.healthChecks.length > 0, "told");
   assert.equal(h.failures, 1);
   assert.deepEqual(h.healthChecks, ["default/a"]);
-  h.planning.upsert(check({ healthCheckNodePort: 32101 }));
+  h.planning.upsert(check({ externalTrafficPolicy: "Local" }));
   h.loop.changed();
   await h.until(() => h.healthChecks.length === 2, "told again");
   assert.equal(h.syncs.length, 1);

@@ -49,6 +49,7 @@ function viewConfig(raw: RawConfiguration): Parameters<typeof nodeView>[0] {
       : detectLocal,
     masqueradeAll: raw.masqueradeAll,
     masqueradeBit: 14,
+    localhostNodePorts: false,
     nodePortAddresses: raw.nodePortAddresses.map((text) =>
       text === "primary" || text === "localhost" || text === "all" ? text : cidr(text)
     ),

@@ -26,6 +26,7 @@ const configuration: NodeConfiguration = {
   masqueradeBit: 14,
   nodePortAddresses: [],
   defaultNodePortAddresses: "primary",
+  localhostNodePorts: false,
 };
 
 const facts: NodeFacts = {

@@ -40,6 +40,7 @@ Deno.test("a plan says all about a service port", () => {
     servingEndpoints: [],
     affinitySeconds: 60,
     sourceRanges: undefined,
+    healthCheckNodePort: 0,
   });
 });
 

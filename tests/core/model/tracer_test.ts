@@ -13,6 +13,7 @@ const configuration: NodeConfiguration = {
   masqueradeBit: 14,
   nodePortAddresses: [],
   defaultNodePortAddresses: "primary",
+  localhostNodePorts: false,
 };
 const nodeAddress = "192.0.2.1";
 const clients = {

@@ -15,7 +15,7 @@ import { sweepConntrack } from "../../../backends/conntrack/table.ts";
 import { formatAddress } from "../../../core/model/address.ts";
 import { silentLog } from "../../../core/observe/log.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
-import { planOf, settingsOf } from "../../backends/nftables/plans.ts";
+import { planOf, settingsOf } from "../../backends/plans.ts";
 import { run } from "../network_namespace.ts";
 
 /** Run by conntrack_test.ts in a network namespace of its own. */

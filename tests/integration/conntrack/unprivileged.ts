@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ConntrackReconciler } from "../../../backends/conntrack/reconciler.ts";
 import type { Log } from "../../../core/observe/log.ts";
-import { desiredOf, planOf } from "../../backends/nftables/plans.ts";
+import { desiredOf, planOf } from "../../backends/plans.ts";
 
 /** Run by conntrack_test.ts without CAP_NET_ADMIN. */
 

@@ -1,6 +1,6 @@
 import type { PlanChange, ReconcileReport, Requirement } from "../../../backends/backend.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
-import { settingsOf } from "../../backends/nftables/plans.ts";
+import { settingsOf } from "../../backends/plans.ts";
 import type { NetworkNamespace } from "../network_namespace.ts";
 import type { Answer, Command } from "./driver.ts";
 

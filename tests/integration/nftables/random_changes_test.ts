@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import type { PlanChange } from "../../../backends/backend.ts";
 import type { PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
-import { planOf, type PlanText } from "../../backends/nftables/plans.ts";
+import { planOf, type PlanText } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 import { BackendProcess } from "./backend_process.ts";
 import { tablesIn } from "./listing.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { planOf } from "../../backends/nftables/plans.ts";
+import { planOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 import { BackendProcess, RefusedError } from "./backend_process.ts";
 import { listingOf, tablesIn } from "./listing.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { affinitySetName } from "../../../backends/nftables/names.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "../../backends/nftables/everything.ts";
-import { planOf, settingsOf } from "../../backends/nftables/plans.ts";
+import { planOf, settingsOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 import { BackendProcess } from "./backend_process.ts";
 import { listingOf, load, tablesIn } from "./listing.ts";

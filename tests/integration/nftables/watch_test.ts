@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { everyKindOfPlan } from "../../backends/nftables/everything.ts";
-import { planOf } from "../../backends/nftables/plans.ts";
+import { planOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 import { BackendProcess } from "./backend_process.ts";
 import { listingOf } from "./listing.ts";

@@ -1,33 +1,44 @@
 import { KernelError } from "../../ffi/errors.ts";
 import { attribute, messages, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { tableFamilyOfProtocol } from "../nf_tables/families.ts";
-import { TABLE } from "./names.ts";
-import * as nft from "../nf_tables/constants.ts";
+import * as nft from "./constants.ts";
 
 const AFTER_ERROR_MS = 100;
 
+/** Knows which of someone else's changes are to our objects. */
+export interface TransactionReader {
+  /** One change of a transaction. `type` is a NFT_MSG_ constant. */
+  read(type: number, nfproto: number, payload: Uint8Array): void;
+  /** The transaction is complete, and forgotten now: what it did to our objects, in words; undefined for nothing. */
+  end(): string | undefined;
+}
+
 /**
  * Reads the kernel's notifications about nf_tables and calls back once for each transaction of someone else that
- * touched our tables.
+ * touched our objects.
  */
-export class TableWatch implements Disposable {
+export class TransactionWatch implements Disposable {
   readonly #transport: NetlinkTransport;
   readonly #ownPortId: number;
+  readonly #reader: TransactionReader;
   readonly #onForeignChange: (what: string) => void;
   #listening = false;
   #disposed = false;
   #endRest = () => {};
-  /** What the transaction that is being notified did to our tables, by family. */
-  readonly #touched = new Map<string, "changed" | "deleted">();
 
   /**
    * @param transport its own: it is closed with the watch.
    * @param ownPortId of the socket that our own transactions come from.
    */
-  constructor(transport: NetlinkTransport, ownPortId: number, onForeignChange: (what: string) => void) {
+  constructor(
+    transport: NetlinkTransport,
+    ownPortId: number,
+    reader: TransactionReader,
+    onForeignChange: (what: string) => void,
+  ) {
     this.#transport = transport;
     this.#ownPortId = ownPortId;
+    this.#reader = reader;
     this.#onForeignChange = onForeignChange;
     this.#run();
   }
@@ -36,7 +47,7 @@ export class TableWatch implements Disposable {
     return this.#listening;
   }
 
-  /** While anyone listens, every element of a transaction costs the kernel a notification. */
+  /** While anyone listens, every object of a transaction costs the kernel a notification. */
   pause(): void {
     if (this.#listening) this.#transport.leaveGroup(nft.NFNLGRP_NFTABLES);
     this.#listening = false;
@@ -81,7 +92,7 @@ export class TableWatch implements Disposable {
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       // ENOBUFS: there was more than the socket holds. Whose it was cannot be told.
-      this.#touched.clear();
+      this.#reader.end();
       this.report(`notifications of nf_tables were lost (${error.errnoName})`);
       return false;
     }
@@ -90,22 +101,13 @@ export class TableWatch implements Disposable {
   #read({ type, pid, payload }: NetlinkMessage): void {
     if (type >> 8 !== nft.NFNL_SUBSYS_NFTABLES || pid === this.#ownPortId) return;
     if ((type & 0xff) === nft.NFT_MSG_NEWGEN) return this.#endTransaction(payload);
-    // The first attribute of every other notification is the table's name.
-    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== TABLE) return;
-    const family = tableFamilyOfProtocol(payload[0] ?? nft.NFPROTO_UNSPEC);
-    if (family === undefined) return;
-    const deleted = (type & 0xff) === nft.NFT_MSG_DELTABLE;
-    // A deleted table is notified after its contents.
-    if (deleted || !this.#touched.has(family.keyword)) {
-      this.#touched.set(family.keyword, deleted ? "deleted" : "changed");
-    }
+    this.#reader.read(type & 0xff, payload[0] ?? nft.NFPROTO_UNSPEC, payload);
   }
 
   /** Every transaction ends with the new generation, which says who made it. */
   #endTransaction(payload: Uint8Array): void {
-    if (this.#touched.size === 0) return;
-    const what = [...this.#touched].map(([keyword, how]) => `table ${keyword} ${TABLE} ${how}`).join(", ");
-    this.#touched.clear();
+    const what = this.#reader.end();
+    if (what === undefined) return;
     const name = attribute(payload, nft.NFTA_GEN_PROC_NAME, nft.NFGENMSG_LENGTH)?.string() ??
       "another process";
     const pid = attribute(payload, nft.NFTA_GEN_PROC_PID, nft.NFGENMSG_LENGTH)?.u32be() ?? 0;

@@ -1,5 +1,5 @@
-import { type Address, type Cidr, familyOf, parseAddress, parseCidr } from "../../../core/model/address.ts";
-import type { Family, Protocol } from "../../../core/model/objects.ts";
+import { type Address, type Cidr, familyOf, parseAddress, parseCidr } from "../../core/model/address.ts";
+import type { Family, Protocol } from "../../core/model/objects.ts";
 import type {
   DesiredState,
   Endpoint,
@@ -7,8 +7,8 @@ import type {
   NodeSettings,
   Route,
   ServicePortPlan,
-} from "../../../core/model/plan.ts";
-import { planKey } from "../../../core/model/plan_key.ts";
+} from "../../core/model/plan.ts";
+import { planKey } from "../../core/model/plan_key.ts";
 
 /** Plans written as people write addresses: `10.96.0.10:80`, `[fd00::10]:80`, `node:30080`, `10.1.0.1:8080@here`. */
 export interface PlanText {
@@ -26,6 +26,7 @@ export interface PlanText {
   readonly endpoints?: readonly string[];
   readonly affinitySeconds?: number;
   readonly sourceRanges?: readonly string[];
+  readonly healthCheckNodePort?: number;
 }
 
 const routes: Readonly<Record<NonNullable<PlanText["internal"]>, Route>> = {
@@ -66,6 +67,7 @@ export function planOf(text: PlanText): ServicePortPlan {
     servingEndpoints: protocol === "UDP" ? endpoints : [],
     affinitySeconds,
     sourceRanges: text.sourceRanges?.map(cidrOf),
+    healthCheckNodePort: text.healthCheckNodePort ?? 0,
   };
 }
 
@@ -79,6 +81,7 @@ export function settingsOf(
     masqueradeAll: false,
     masqueradeMark: 1 << 14,
     nodePorts: "all",
+    localhostNodePorts: false,
     serviceCidrs: [cidrOf(family === "IPv4" ? "10.96.0.0/12" : "fd00:96::/108")],
     ...overrides,
   };
