@@ -18,13 +18,26 @@ export interface InForce {
   readonly full: boolean;
 }
 
-/** Something the mode needs of the kernel or of our privileges. */
+/** Something the mode needs of the node, mostly of its kernel and of our privileges. */
 export interface Requirement {
   /** In the operator's words: "nf_tables in the kernel", "CAP_NET_ADMIN". */
   readonly name: string;
   readonly found: boolean;
   /** Why we say so, and when it is missing how to get it. */
   readonly detail: string;
+  /** The mode works without it: its `detail` is for the log of every start, or only for who asks. */
+  readonly ifMissing?: "warn" | "ignore";
+}
+
+/** A number of a mode's own for the metrics endpoint, as it is when it is asked for. */
+export interface BackendMetric {
+  /** Upstream's, without its prefix `kubeproxy_`. */
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge";
+  readonly labels: readonly string[];
+  /** Their labels are in the order of `labels`. */
+  readonly samples: readonly { readonly labels: readonly string[]; readonly value: number }[];
 }
 
 /** New connections, packets and bytes since the service port was first programmed. */
@@ -36,10 +49,12 @@ export interface TrafficCounters {
 
 /** What a reconcile found different from the desired state, as far as it can be told. */
 export interface ReconcileReport {
-  /** How the kernel was made equal: "created" from nothing, "took over" what another process left, "refilled", "repaired". */
+  /** How the kernel was made equal: "created" from nothing, "took over" what another process left, "refilled", "repaired", "compared". */
   readonly action: string;
   /** Kernel objects that were wrong or missing, in words; empty when the mode refills without reading back. */
   readonly differences: readonly string[];
+  /** What of the desired state the node does not allow, and what to do about it. */
+  readonly warnings?: readonly string[];
 }
 
 /**
@@ -72,6 +87,9 @@ export interface Backend extends Disposable {
 
   /** Counters per service port; empty where the mode does not count. */
   traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>>;
+
+  /** What only this mode counts; a mode that has nothing of the kind leaves it out. */
+  metrics?(): Promise<readonly BackendMetric[]>;
 
   /** Removes everything of this mode, ours and upstream's. What is missing is no error. */
   cleanup(): Promise<void>;

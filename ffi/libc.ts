@@ -16,6 +16,8 @@ const symbols = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   /** int poll(struct pollfd *fds, nfds_t nfds, int timeout): off the main thread */
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
+  /** int socket(int domain, int type, int protocol) */
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** int setsockopt(int sockfd, int level, int optname, const void *optval, socklen_t optlen) */
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   /** int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen) */
@@ -42,6 +44,12 @@ export const POLLIN = 0x1; // poll.h
 
 export const RLIMIT_NOFILE = 7; // asm-generic/resource.h
 
+export const AF_INET = 2; // sys/socket.h
+export const AF_INET6 = 10; // sys/socket.h
+export const SOCK_DGRAM = 2; // sys/socket.h
+export const SOCK_CLOEXEC = 0o2000000; // sys/socket.h
+export const IPPROTO_IP = 0; // netinet/in.h
+export const IPPROTO_IPV6 = 41; // netinet/in.h
 export const SOL_SOCKET = 1; // asm-generic/socket.h
 export const SO_SNDBUF = 7; // asm-generic/socket.h
 export const SO_RCVBUF = 8; // asm-generic/socket.h

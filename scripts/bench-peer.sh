@@ -10,6 +10,7 @@ scripts/build.sh
 scripts/peers.sh kube-proxy
 
 namespace=proxy-bench-$$
+work=$(mktemp -d)
 # Both are killed where they run, since what is killed with this script cannot do it itself.
 finish() {
   local pids
@@ -17,7 +18,14 @@ finish() {
   # shellcheck disable=SC2086 # one argument per process
   [ -z "$pids" ] || kill -9 $pids
   ip netns del "$namespace"
+  rm -r "$work"
 }
+for flavour in legacy nft; do
+  mkdir "$work/$flavour"
+  for tool in {ip,ip6}tables{,-save,-restore}; do
+    ln -s "$(command -v xtables-$flavour-multi)" "$work/$flavour/$tool"
+  done
+done
 ip netns add "$namespace"
 trap finish EXIT
 ip -n "$namespace" -batch - <<'LINES'
@@ -30,4 +38,4 @@ link set nowhere up
 route add 10.96.0.0/12 dev out src 10.244.0.1
 LINES
 ip netns exec "$namespace" deno run --quiet --cached-only -A tests/bench/peer.ts \
-  --kube-proxy "$PROXY_CACHE/peers/kube-proxy" --proxy "${PROXY_BINARY:-dist/proxy}" "$@"
+  --kube-proxy "$PROXY_CACHE/peers/kube-proxy" --proxy "${PROXY_BINARY:-dist/proxy}" --xtables "$work" "$@"

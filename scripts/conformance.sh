@@ -1,15 +1,15 @@
 #!/bin/bash
 # Writes docs/conformance.md: what the real kube-proxy and this proxy do with every conformance scenario.
 #   scripts/conformance.sh [SUBJECT]...
-# A SUBJECT is "kube-proxy nftables", "kube-proxy iptables" or "proxy nftables"; without one all are recorded. The
-# recordings stay in dist/conformance, for the next time. Needs root. Fails when a scenario has an outcome that
-# tests/conformance/differences.ts does not explain.
+# A SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables" or "proxy iptables"; without one all are
+# recorded. The recordings stay in dist/conformance, for the next time. Needs root. Fails when a scenario has an outcome
+# that tests/conformance/differences.ts does not explain.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
 . scripts/env.sh
 
-[ $# -gt 0 ] || set -- "kube-proxy nftables" "kube-proxy iptables" "proxy nftables"
+[ $# -gt 0 ] || set -- "kube-proxy nftables" "kube-proxy iptables" "proxy nftables" "proxy iptables"
 [[ $* != *kube-proxy* ]] || scripts/peers.sh
 scripts/build.sh
 for subject in "$@"; do

@@ -2,6 +2,7 @@ import type { Rule } from "./rule.ts";
 
 /** What we keep in the tables of one family; the chains are upstream's (docs/behaviour.md §5.1). */
 export type TableName = "filter" | "nat" | "mangle";
+export const tables: readonly TableName[] = ["filter", "nat", "mangle"];
 
 /** A chain with all of its rules, in their order. */
 export interface Chain {
@@ -32,7 +33,7 @@ export interface ServiceRules {
 
 /** A jump from one of the kernel's hooks, `-I` at the head unless it is anywhere in that chain. */
 export interface JumpRule {
-  readonly table: TableName;
+  readonly table: "filter" | "nat";
   /** INPUT, FORWARD, OUTPUT, PREROUTING or POSTROUTING. */
   readonly from: string;
   readonly rule: Rule;

@@ -30,6 +30,8 @@ export type Match =
   | { readonly match: "comment"; readonly text: string }
   /** `-m tcp --dport` (or udp, sctp), as the rule's protocol says. */
   | { readonly match: "dport"; readonly port: number }
+  /** `-m tcp` (or udp, sctp) without an option: always matches, and upstream's DNAT rules have it. */
+  | { readonly match: "protocol" }
   /** `-m conntrack --ctstate` */
   | { readonly match: "ctstate"; readonly states: readonly ConntrackState[]; readonly inverted: boolean }
   /** `-m mark --mark value/mask` */

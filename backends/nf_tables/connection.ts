@@ -5,11 +5,12 @@ import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { BackendError, type ProxyMode } from "../backend.ts";
+import { BackendError, type ProxyMode, type Requirement } from "../backend.ts";
 import type { Batch } from "./batch.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
 import { readGeneration } from "./generation.ts";
 import { asBackendError } from "./operators_words.ts";
+import { noNetfilter } from "./probe.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
 /** Makes a socket of NETLINK_NETFILTER: the seam for tests. */
@@ -44,6 +45,25 @@ export class NfTables implements Disposable {
   /** Makes a socket apart from that of the transactions; it is the caller's to close. */
   open(receiveBuffer?: number): NetlinkTransport {
     return this.#open(receiveBuffer);
+  }
+
+  /** Asks the kernel what it has for the mode, by what `ask` tries on a socket of its own. */
+  async probe(
+    ask: (
+      transport: NetlinkTransport,
+      families: readonly TableFamily[],
+      firstSeq: number,
+    ) => Promise<readonly Requirement[]>,
+  ): Promise<readonly Requirement[]> {
+    let transport: NetlinkTransport;
+    try {
+      transport = this.#open();
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      return [noNetfilter(error.message)];
+    }
+    using socket = transport;
+    return await ask(socket, usableFamilies(), 1);
   }
 
   /** The number of a request's message. */
@@ -157,7 +177,7 @@ function openNetfilter(receiveBuffer?: number): NetlinkTransport {
 }
 
 /** Without IPv6 in the kernel there is no IPv6 to proxy. */
-export function usableFamilies(): readonly TableFamily[] {
+function usableFamilies(): readonly TableFamily[] {
   try {
     Deno.statSync("/proc/net/if_inet6");
     return tableFamilies;

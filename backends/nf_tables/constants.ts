@@ -15,6 +15,7 @@ export const NF_DROP = 0; // linux/netfilter.h
 export const NF_ACCEPT = 1; // linux/netfilter.h
 export const NFT_JUMP = -3;
 export const NFT_GOTO = -4;
+export const NFT_RETURN = -5;
 
 export const NF_INET_PRE_ROUTING = 0; // linux/netfilter.h
 export const NF_INET_LOCAL_IN = 1; // linux/netfilter.h
@@ -33,6 +34,7 @@ export const NFT_MSG_NEWCHAIN = 3;
 export const NFT_MSG_GETCHAIN = 4;
 export const NFT_MSG_DELCHAIN = 5;
 export const NFT_MSG_NEWRULE = 6;
+export const NFT_MSG_GETRULE = 7;
 export const NFT_MSG_DELRULE = 8;
 export const NFT_MSG_NEWSET = 9;
 export const NFT_MSG_GETSET = 10;
@@ -59,7 +61,9 @@ export const NFTA_HOOK_PRIORITY = 2;
 
 export const NFTA_RULE_TABLE = 1;
 export const NFTA_RULE_CHAIN = 2;
+export const NFTA_RULE_HANDLE = 3;
 export const NFTA_RULE_EXPRESSIONS = 4;
+export const NFTA_RULE_COMPAT = 5;
 export const NFTA_RULE_USERDATA = 7;
 
 export const NFTA_SET_TABLE = 1;
@@ -191,6 +195,18 @@ export const NFTA_NAT_REG_PROTO_MIN = 5;
 export const NFTA_NAT_FLAGS = 7;
 export const NFT_NAT_DNAT = 1;
 export const NF_NAT_RANGE_PROTO_SPECIFIED = 1 << 1; // linux/netfilter/nf_nat.h
+
+export const NFTA_COUNTER_BYTES = 1;
+export const NFTA_COUNTER_PACKETS = 2;
+
+export const NFTA_MATCH_NAME = 1; // linux/netfilter/nf_tables_compat.h
+export const NFTA_MATCH_REV = 2; // linux/netfilter/nf_tables_compat.h
+export const NFTA_MATCH_INFO = 3; // linux/netfilter/nf_tables_compat.h
+export const NFTA_TARGET_NAME = 1; // linux/netfilter/nf_tables_compat.h
+export const NFTA_TARGET_REV = 2; // linux/netfilter/nf_tables_compat.h
+export const NFTA_TARGET_INFO = 3; // linux/netfilter/nf_tables_compat.h
+export const NFTA_RULE_COMPAT_PROTO = 1; // linux/netfilter/nf_tables_compat.h
+export const NFTA_RULE_COMPAT_FLAGS = 2; // linux/netfilter/nf_tables_compat.h
 
 export const NFTA_MASQ_FLAGS = 1;
 export const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 1 << 4; // linux/netfilter/nf_nat.h

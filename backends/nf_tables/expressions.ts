@@ -252,7 +252,8 @@ function lookup(map: string, destinationRegister: number): Expression {
   });
 }
 
-function expression(name: string, data: (message: MessageWriter) => void): Expression {
+/** An instruction by its name in the kernel, with the attributes that are its own. */
+export function expression(name: string, data: (message: MessageWriter) => void): Expression {
   return (message) => {
     message.nest(nft.NFTA_LIST_ELEM, () => {
       message.attrString(nft.NFTA_EXPR_NAME, name);

@@ -2,7 +2,6 @@ import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../..
 import { errnoOf } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { refusal } from "../../ffi/netlink/request.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
   BackendError,
@@ -13,9 +12,9 @@ import {
 } from "../backend.ts";
 import { TableBatch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { NfTables, type OpenTransport, usableFamilies } from "../nf_tables/connection.ts";
+import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
 import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
-import { noNetfilter, probeKernel } from "./probe.ts";
+import { probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
 import { culpritsOf, inWords, refusedOf } from "./refused.ts";
 import { ENDPOINTS } from "./sets.ts";
@@ -38,16 +37,8 @@ export class NftablesBackend implements Backend {
     this.#kernel = new NfTables(this.mode, open);
   }
 
-  async probe(): Promise<readonly Requirement[]> {
-    let transport: NetlinkTransport;
-    try {
-      transport = this.#kernel.open();
-    } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      return [noNetfilter(error.message)];
-    }
-    using socket = transport;
-    return await probeKernel(socket, usableFamilies(), 1);
+  probe(): Promise<readonly Requirement[]> {
+    return this.#kernel.probe(probeKernel);
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {

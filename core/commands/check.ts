@@ -2,7 +2,7 @@ import type { Backend, Requirement } from "../../backends/backend.ts";
 
 export interface CheckReport {
   readonly text: string;
-  /** Nothing is missing. */
+  /** Nothing is missing that the mode cannot do without. */
   readonly ok: boolean;
 }
 
@@ -12,15 +12,22 @@ export async function check(create: () => Backend): Promise<CheckReport> {
   const requirements = await backend.probe();
   return {
     text: `mode ${backend.mode}\n${table(requirements)}`,
-    ok: requirements.every(({ found }) => found),
+    ok: requirements.every(({ found, ifMissing }) => found || ifMissing !== undefined),
   };
 }
 
 function table(requirements: readonly Requirement[]): string {
   const width = Math.max(...requirements.map(({ name }) => name.length));
   return requirements
-    .map(({ name, found, detail }) =>
-      `  ${found ? "found  " : "MISSING"}  ${name.padEnd(width)}  ${detail}\n`
-    )
+    .map((requirement) => {
+      const { name, detail } = requirement;
+      return `  ${stateOf(requirement).padEnd("MISSING".length)}  ${name.padEnd(width)}  ${detail}\n`;
+    })
     .join("");
+}
+
+function stateOf({ found, ifMissing }: Requirement): string {
+  if (found) return "found";
+  if (ifMissing === undefined) return "MISSING";
+  return ifMissing === "warn" ? "WARNING" : "without";
 }

@@ -1,4 +1,4 @@
-import type { Backend } from "../../backends/backend.ts";
+import type { Backend, ProxyMode } from "../../backends/backend.ts";
 import type { Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 
@@ -19,4 +19,25 @@ export async function cleanUp(backends: Iterable<() => Backend>, log: Log): Prom
     }
   }
   if (failed) throw new UserError("encountered an error while tearing down rules");
+}
+
+/**
+ * Removes what the modes left that are not in use, once the one in use is in force: until then the old rules serve.
+ * What fails is logged, and tried again at the next start.
+ */
+export async function cleanUpOthers(
+  inUse: ProxyMode,
+  backends: ReadonlyMap<ProxyMode, () => Backend>,
+  log: Log,
+): Promise<void> {
+  for (const [mode, create] of backends) {
+    if (mode === inUse) continue;
+    using backend = create();
+    try {
+      await backend.cleanup();
+      log.info("Nothing of another mode is left", { mode });
+    } catch (error) {
+      log.error("Rules of another mode may be left and still be followed", { mode, err: error });
+    }
+  }
 }

@@ -7,7 +7,7 @@ import { createLog } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
 import { check } from "./check.ts";
-import { cleanUp } from "./cleanup.ts";
+import { cleanUp, cleanUpOthers } from "./cleanup.ts";
 import { helpText } from "./help.ts";
 import { run } from "./run.ts";
 
@@ -80,7 +80,7 @@ async function perform(args: readonly string[], backends: Backends, terminal: Te
     return 0;
   }
   for (const warning of warnings) log.warn(warning);
-  await run(config, create, log);
+  await run(config, create, () => cleanUpOthers(config.mode, backends, log), log);
   return 0;
 }
 

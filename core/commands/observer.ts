@@ -5,10 +5,12 @@ import type { Family } from "../model/objects.ts";
 import type { ProxyHealth } from "../observe/health.ts";
 import type { HealthCheckPorts } from "../observe/health_check_ports.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import type { SyncFailures } from "../observe/sync_failures.ts";
 
 export interface Observed {
   readonly families: readonly Family[];
   readonly metrics: Metrics;
+  readonly syncFailures: SyncFailures;
   readonly health: ProxyHealth;
   readonly healthCheckPorts: HealthCheckPorts;
   readonly planning: Pick<Planning, "view" | "waiting" | "noLocalEndpoints">;
@@ -18,10 +20,8 @@ export interface Observed {
 
 /** What the loop and the intake tell, as metrics and health. */
 export function observe(observed: Observed): SyncObserver & IntakeObserver {
-  const { families, metrics, health, healthCheckPorts, planning, bulkDone } = observed;
+  const { families, metrics, syncFailures, health, healthCheckPorts, planning, bulkDone } = observed;
   for (const family of families) {
-    metrics.nftablesSyncFailed(family, 0);
-    metrics.nftablesCleanupFailed(family, 0);
     metrics.conntrackFailed(family, 0);
   }
   return {
@@ -53,8 +53,8 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     settled() {
       for (const family of families) health.updated(family);
     },
-    failed() {
-      for (const family of families) metrics.nftablesSyncFailed(family);
+    failed({ full }) {
+      for (const family of families) syncFailures.count(family, full);
     },
   };
 }

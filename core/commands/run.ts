@@ -14,12 +14,14 @@ import {
   watchInterfaceAddresses,
 } from "../node/interfaces.ts";
 import { returnMemory } from "../node/memory.ts";
+import { backendMetricsText } from "../observe/backend_metrics.ts";
 import { ProxyHealth } from "../observe/health.ts";
 import { HealthCheckPorts } from "../observe/health_check_ports.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { healthRoutes, metricsRoutes } from "../observe/routes.ts";
-import { serve } from "../observe/server.ts";
+import { type Route, serve } from "../observe/server.ts";
+import { SyncFailures } from "../observe/sync_failures.ts";
 import { returnLargeBuffers } from "../../ffi/memory.ts";
 import { raiseOpenFileLimit } from "../../ffi/open_files.ts";
 import { UserError } from "../user_error.ts";
@@ -32,14 +34,20 @@ const QUIET_MS = 2000;
 
 /**
  * Follows the cluster until the process is told to stop; the rules stay in force.
+ * @param whenInForce called once, after the first programming.
  * @throws UserError when the node lacks something the mode needs, or the configuration file changed.
  */
-export async function run(config: ProxyConfig, create: () => Backend, log: Log): Promise<void> {
+export async function run(
+  config: ProxyConfig,
+  create: () => Backend,
+  whenInForce: () => Promise<void>,
+  log: Log,
+): Promise<void> {
   returnLargeBuffers();
   raiseOpenFileLimit();
   using backend = create();
   log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
-  await requireAll(backend);
+  await requireAll(backend, log);
   if (config.initOnly) return;
 
   const stop = new AbortController();
@@ -48,13 +56,20 @@ export async function run(config: ProxyConfig, create: () => Backend, log: Log):
   Deno.addSignalListener("SIGINT", end);
   const aborted = new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve()));
   // What is in flight ends with the process: a transaction is either in force or not, and restart is the normal case.
-  await Promise.race([aborted, follow(config, backend, log, stop.signal)]);
+  await Promise.race([aborted, follow(config, backend, whenInForce, log, stop.signal)]);
   log.info("Ending; the rules stay in force");
 }
 
-async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: AbortSignal): Promise<void> {
+async function follow(
+  config: ProxyConfig,
+  backend: Backend,
+  whenInForce: () => Promise<void>,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
   const families = await supportedFamilies();
   const metrics = new Metrics();
+  const syncFailures = new SyncFailures(config.mode, families);
   const fromManifests = config.source.kind === "manifests";
   const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
   // An API server that was not heard of yet may be out of reach.
@@ -65,13 +80,18 @@ async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: A
   const observer = observe({
     families,
     metrics,
+    syncFailures,
     health,
     healthCheckPorts,
     planning,
     bulkDone: () => setTimeout(returnMemory, QUIET_MS),
   });
   const conntrack = new ConntrackReconciler({ observer: metrics, nodeAddresses: interfaceAddresses, log });
-  const afterSync = (inForce: InForce) => conntrack.synced(inForce);
+  const firstSync = Promise.withResolvers<void>();
+  const afterSync = (inForce: InForce) => {
+    conntrack.synced(inForce);
+    firstSync.resolve();
+  };
   const loop = new SyncLoop({ ...config, backend, planning, observer, afterSync, log });
   const intake = new Intake({
     planning,
@@ -85,13 +105,15 @@ async function follow(config: ProxyConfig, backend: Backend, log: Log, signal: A
     },
   });
   Deno.addSignalListener("SIGHUP", () => source.reload());
+  const texts = [() => metrics.text(), () => syncFailures.text(), () => ownMetricsText(backend, log)];
 
   await Promise.all([
-    ...servers(config, health, metrics, log, signal),
+    ...servers(config, healthRoutes(health, metrics), metricsRoutes(texts, config.document), log, signal),
     ...(config.file === undefined ? [] : [watchConfigFile(config.file, signal)]),
     watchInterfaceAddresses(() => intake.interfacesChanged(), signal),
     source.run(intake, signal),
     syncWhenInitialised(intake, loop, backend, families, health, signal),
+    firstSync.promise.then(whenInForce),
   ]);
 }
 
@@ -109,24 +131,39 @@ async function syncWhenInitialised(
   await loop.run(signal);
 }
 
-/** @throws UserError that names everything that is missing. */
-async function requireAll(backend: Backend): Promise<void> {
-  const missing = (await backend.probe()).filter((requirement) => !requirement.found);
+/**
+ * Logs what the operator has to know of the node.
+ * @throws UserError that names everything that is missing.
+ */
+async function requireAll(backend: Backend, log: Log): Promise<void> {
+  const absent = (await backend.probe()).filter((requirement) => !requirement.found);
+  for (const { detail, ifMissing } of absent) if (ifMissing === "warn") log.warn(detail);
+  const missing = absent.filter(({ ifMissing }) => ifMissing === undefined);
   if (missing.length === 0) return;
   const list = missing.map(({ name, detail }) => `\n  ${name}: ${detail}`).join("");
   throw new UserError(`mode ${backend.mode} cannot work here; missing:${list}`);
 }
 
+/** Those that only this mode has. Without them the others are still worth having. */
+async function ownMetricsText(backend: Backend, log: Log): Promise<string> {
+  try {
+    return backendMetricsText(await backend.metrics?.() ?? []);
+  } catch (error) {
+    log.error("The metrics of the mode cannot be read", { mode: backend.mode, err: error });
+    return "";
+  }
+}
+
 function servers(
-  { healthz, metrics: metricsAddress, bindAddressHardFail: hardFail, document }: ProxyConfig,
-  health: ProxyHealth,
-  metrics: Metrics,
+  { healthz, metrics, bindAddressHardFail: hardFail }: ProxyConfig,
+  healthRoutes: Readonly<Record<string, Route>>,
+  metricsRoutes: Readonly<Record<string, Route>>,
   log: Log,
   signal: AbortSignal,
 ): readonly Promise<void>[] {
   const wanted = [
-    { name: "healthz", address: healthz, routes: healthRoutes(health, metrics) },
-    { name: "metrics", address: metricsAddress, routes: metricsRoutes(metrics, document) },
+    { name: "healthz", address: healthz, routes: healthRoutes },
+    { name: "metrics", address: metrics, routes: metricsRoutes },
   ];
   return wanted.flatMap(({ name, address, routes }) =>
     address === undefined ? [] : [serve({ name, address, routes, hardFail, log }, signal)]

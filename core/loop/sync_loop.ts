@@ -29,7 +29,7 @@ export interface SyncObserver {
   /** All that was queued is in force; comes after `synced`, or alone when nothing had to be done. */
   settled(): void;
   /** A sync, or one service port of it, was refused. */
-  failed(): void;
+  failed(sync: Pick<Sync, "full">): void;
 }
 
 export interface Sync {
@@ -131,7 +131,7 @@ export class SyncLoop {
       log.info("Synced", { changes: changes.length, seconds: Number(seconds.toFixed(6)) }, 2);
     } else {
       this.#failures++;
-      observer.failed();
+      observer.failed({ full: reason !== undefined });
     }
   }
 
@@ -141,7 +141,7 @@ export class SyncLoop {
     const outcome = await applySplitting(backend, changes);
     planning.accept(outcome.applied);
     if (outcome.applied.length > 0) this.#afterSync(outcome.applied, false);
-    for (const { change, error } of outcome.refused) this.#refuse(change, error);
+    for (const { change, error } of outcome.refused) this.#refuse(change, error, { full: false });
     planning.putBack(outcome.untried);
     return outcome.untried.length === 0;
   }
@@ -158,6 +158,7 @@ export class SyncLoop {
         const report = await backend.reconcile({ settings: planning.view.settings, plans });
         planning.replaceApplied(plans);
         this.#afterSync(changes, true);
+        for (const warning of report.warnings ?? []) log.warn(warning);
         log.info("Reconciled the kernel with the plans", {
           reason,
           action: report.action,
@@ -191,16 +192,16 @@ export class SyncLoop {
     const before = planning.applied.get(key);
     if (before === undefined || before === refused) plans.delete(key);
     else plans.set(key, before);
-    this.#refuse({ key, old: before, new: refused }, error);
+    this.#refuse({ key, old: before, new: refused }, error, { full: true });
   }
 
-  #refuse(change: PlanChange, error: Error): void {
+  #refuse(change: PlanChange, error: Error, sync: Pick<Sync, "full">): void {
     const { log, observer, planning } = this.#options;
     log.error("The kernel refused a service port; the others are in force", {
       servicePort: change.key,
       error: error.message,
     });
-    observer.failed();
+    observer.failed(sync);
     planning.refuse(change);
   }
 }

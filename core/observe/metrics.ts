@@ -1,5 +1,6 @@
 import type { Family } from "../model/objects.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram, linearBuckets, type Metric } from "./exposition.ts";
+import { alpha } from "./metric_names.ts";
 import { ProcessMetrics } from "./process_metrics.ts";
 
 /** 1 ms to 16.4 s, each twice the one before. */
@@ -58,20 +59,6 @@ export class Metrics {
     alpha("proxy_healthz_total", "Cumulative proxy healthz HTTP status", "code"),
   );
   readonly #livez = new Counter(alpha("proxy_livez_total", "Cumulative proxy livez HTTP status", "code"));
-  readonly #syncFailures = new Counter(
-    alpha(
-      "sync_proxy_rules_nftables_sync_failures_total",
-      "Cumulative proxy nftables sync failures",
-      "ip_family",
-    ),
-  );
-  readonly #cleanupFailures = new Counter(
-    alpha(
-      "sync_proxy_rules_nftables_cleanup_failures_total",
-      "Cumulative proxy nftables cleanup failures",
-      "ip_family",
-    ),
-  );
   readonly #conntrack = histogram(
     "conntrack_reconciler_sync_duration_seconds",
     "ReconcileConntrackFlowsLatency latency in seconds",
@@ -104,8 +91,6 @@ export class Metrics {
     this.#noLocalEndpoints,
     this.#healthz,
     this.#livez,
-    this.#syncFailures,
-    this.#cleanupFailures,
     this.#conntrack,
     this.#conntrackDeleted,
     this.#conntrackFailures,
@@ -128,16 +113,6 @@ export class Metrics {
 
   syncQueued(family: Family): void {
     this.#lastQueued.set(this.#now() / 1000, family);
-  }
-
-  /** By 0 at the start of mode nftables, so that the sample is there before the first failure. */
-  nftablesSyncFailed(family: Family, times = 1): void {
-    this.#syncFailures.increment(times, family);
-  }
-
-  /** As `nftablesSyncFailed`. */
-  nftablesCleanupFailed(family: Family, times = 1): void {
-    this.#cleanupFailures.increment(times, family);
   }
 
   /** From an endpoint change, at `triggeredAt` milliseconds since the epoch, to now, when it is in force. */
@@ -192,11 +167,6 @@ export class Metrics {
   text(): string {
     return this.#all.map((metric) => metric.text()).join("");
   }
-}
-
-/** As Kubernetes marks metrics that may still change. */
-function alpha(name: string, help: string, ...labels: readonly string[]) {
-  return { name: `kubeproxy_${name}`, help: `[ALPHA] ${help}`, ...(labels.length > 0 ? { labels } : {}) };
 }
 
 function histogram(name: string, help: string, buckets: readonly number[] = SYNC_BUCKETS): Histogram {

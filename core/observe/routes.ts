@@ -22,11 +22,20 @@ export function healthRoutes(health: ProxyHealth, metrics: Metrics): Readonly<Re
   };
 }
 
-/** Of the metrics address: for Prometheus and for people on the node, docs/behaviour.md §9.6. */
-export function metricsRoutes(metrics: Metrics, document: ConfigDocument): Readonly<Record<string, Route>> {
+/**
+ * Of the metrics address: for Prometheus and for people on the node, docs/behaviour.md §9.6.
+ * @param sources each gives some of the metrics in the text format of Prometheus.
+ */
+export function metricsRoutes(
+  sources: readonly (() => string | Promise<string>)[],
+  document: ConfigDocument,
+): Readonly<Record<string, Route>> {
   return {
     "/healthz": () => text("ok"),
-    "/metrics": () => new Response(metrics.text(), { headers: { "content-type": CONTENT_TYPE } }),
+    "/metrics": async () => {
+      const texts = await Promise.all(sources.map((source) => source()));
+      return new Response(texts.join(""), { headers: { "content-type": CONTENT_TYPE } });
+    },
     "/proxyMode": () => text(document.mode),
     "/configz": () => json({ "kubeproxy.config.k8s.io": document }),
   };

@@ -7,6 +7,14 @@ const maxAttributeBytes = 0xffff; // nla_len is 16 bits wide
 
 const encoder = new TextEncoder();
 
+export interface MessageWriterOptions {
+  /**
+   * Sets NLA_F_NESTED on attributes that hold others, as it should be in what is sent. Without it the bytes are those
+   * that old families (nf_tables) list; the kernel takes both.
+   */
+  readonly flagsNests?: boolean;
+}
+
 /**
  * Writes netlink messages, one after the other, into one buffer that grows by doubling and is used again.
  *
@@ -19,9 +27,11 @@ export class MessageWriter {
   #position = 0;
   #message = -1;
   readonly #initialBytes: number;
+  readonly #nestFlag: number;
 
-  constructor(initialBytes: number = defaultBytes) {
+  constructor(initialBytes: number = defaultBytes, { flagsNests = true }: MessageWriterOptions = {}) {
     this.#initialBytes = initialBytes;
+    this.#nestFlag = flagsNests ? NLA_F_NESTED : 0;
     this.#bytes = new Uint8Array(initialBytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
@@ -136,7 +146,7 @@ export class MessageWriter {
    */
   nestStart(type: number): number {
     const mark = this.#reserve(NLA_HDRLEN);
-    this.#view.setUint16(mark + 2, type | NLA_F_NESTED, true);
+    this.#view.setUint16(mark + 2, type | this.#nestFlag, true);
     return mark;
   }
 
@@ -177,15 +187,37 @@ export class MessageWriter {
     this.#view.setUint32(at, value, true);
   }
 
-  rawBytes(bytes: Uint8Array): void {
+  /** @returns where they begin, for the `patch…` methods. */
+  rawBytes(bytes: Uint8Array): number {
     const at = this.#reserve(bytes.length);
     this.#bytes.set(bytes, at);
+    return at;
   }
 
   rawLatin1(text: string): void {
     const at = this.#reserve(text.length);
     const bytes = this.#bytes;
     for (let index = 0; index < text.length; index++) bytes[at + index] = text.charCodeAt(index);
+  }
+
+  // Patches fill the holes of a template that `rawBytes` wrote: for messages that are much the same many times.
+
+  patchU16be(at: number, value: number): void {
+    this.#view.setUint16(at, value, false);
+  }
+
+  patchU16le(at: number, value: number): void {
+    this.#view.setUint16(at, value, true);
+  }
+
+  patchU32le(at: number, value: number): void {
+    this.#view.setUint32(at, value, true);
+  }
+
+  /** The first `count` characters of a binary string. */
+  patchLatin1(at: number, text: string, count: number = text.length): void {
+    const bytes = this.#bytes;
+    for (let index = 0; index < count; index++) bytes[at + index] = text.charCodeAt(index);
   }
 
   /** struct nlattr { __u16 nla_len, nla_type; }, with room for the payload: returns where that goes. */

@@ -1,167 +1,157 @@
+import type { Backend } from "../../backends/backend.ts";
+import { IptablesBackend } from "../../backends/iptables/backend.ts";
 import { NftablesBackend } from "../../backends/nftables/backend.ts";
-import type { PlanChange } from "../../backends/backend.ts";
-import { parseObject } from "../../core/model/parse.ts";
-import { loopback } from "../../core/model/address.ts";
-import type { PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
-import { type PlanContext, planService } from "../../core/model/planner.ts";
-import { Store } from "../../core/model/store.ts";
-import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
-import { collectBatchErrors } from "../../ffi/netlink/request.ts";
-import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { type ClusterSize, serviceObject, sliceObject } from "./cluster.ts";
-import { distribution, type Figure, milliseconds, percentile } from "./report.ts";
+import type { ClusterSize } from "./cluster.ts";
+import type { MeasuredMode } from "./mode.ts";
+import { PlannedCluster, undone } from "./planned_cluster.ts";
+import { percentile } from "./report.ts";
+import { Recording, sendPrepared } from "./recording.ts";
 
-const context: PlanContext = {
-  families: ["IPv4"],
-  nodeName: "node-0",
-  zone: "zone-0",
-  nodeAddresses: loopback,
+const constructors: Readonly<Record<MeasuredMode, (open: OpenTransport) => Backend>> = {
+  nftables: (open) => new NftablesBackend(open),
+  iptables: (open) => new IptablesBackend(open),
 };
+type OpenTransport = (receiveBuffer?: number) => NetlinkTransport;
 
-const settings = [{
-  family: "IPv4",
-  localTraffic: { mode: "none" },
-  masqueradeAll: false,
-  masqueradeMark: 0x4000,
-  nodePorts: "all",
-  localhostNodePorts: false,
-  serviceCidrs: [],
-}] as const;
-
-/** How much of programming is the kernel's part: the same bytes are sent again, prepared, to an empty table. */
-export async function measureBackend(size: ClusterSize, changes: number): Promise<readonly Figure[]> {
-  const store = clusterStore(size);
-  const names = store.inOrderOfAge(store.serviceNames());
-  const planning = performance.now();
-  const plans = plansOf(store, names);
-  const planned = performance.now() - planning;
-
-  let recorder: Recorder | undefined;
-  using backend = new NftablesBackend((receiveBuffer) => recorder = new Recorder(receiveBuffer));
-  const totals: number[] = [];
-  const kernel: number[] = [];
-  for (let round = 0; round < 5; round++) {
-    await backend.cleanup();
-    const started = performance.now();
-    await backend.reconcile({ settings, plans });
-    totals.push(performance.now() - started);
-    await backend.cleanup();
-    kernel.push(await sendPrepared(recorder?.largest ?? new Uint8Array()));
-  }
-  await backend.cleanup();
-  await backend.reconcile({ settings, plans });
-  const refilling = performance.now();
-  await backend.reconcile({ settings, plans });
-  const refilled = performance.now() - refilling;
-
-  const single: number[] = [];
-  for (let i = 0; i < changes; i++) {
-    const change = endpointRemoved(store, plans, names[(i * 7919) % names.length] ?? "", size);
-    const started = performance.now();
-    await backend.apply([change]);
-    single.push(performance.now() - started);
-    await backend.apply([{ key: change.key, old: change.new, new: change.old }]);
-  }
-  const total = percentile(totals, 0.5);
-  const prepared = percentile(kernel, 0.5);
-  await backend.cleanup();
-  return [
-    { what: "plan everything", value: milliseconds(planned) },
-    { what: "first programming, median of 5", value: milliseconds(total), bar: "well under 1 s" },
-    { what: "the kernel alone, same batch prepared", value: milliseconds(prepared) },
-    { what: "ratio", value: (total / prepared).toFixed(2), bar: "at most 3" },
-    { what: "batch", value: `${((recorder?.largest.length ?? 0) / 2 ** 20).toFixed(1)} MiB` },
-    { what: "refill of the full table (restart, repair)", value: milliseconds(refilled) },
-    {
-      what: "one endpoint removed, apply to committed",
-      value: distribution(single),
-      bar: "p50 2 ms, p99 10 ms",
-    },
-  ];
+/** Milliseconds, where nothing else is said. The prepared ones are the same bytes sent again: the kernel's part. */
+export interface BackendTimes {
+  readonly planning: number;
+  /** Median. */
+  readonly first: number;
+  readonly firstPrepared: number;
+  readonly batchBytes: number;
+  /** Reconciled again, with nothing to do. */
+  readonly unchanged: number;
+  /** Reconciled by a backend that has just been made, as after a restart. */
+  readonly restart: number;
+  /** Reconciled after somebody flushed all rules. */
+  readonly repair: number;
+  /** One endpoint less. */
+  readonly change: readonly number[];
+  readonly changePrepared: readonly number[];
+  readonly serviceAdded: readonly number[];
+  readonly serviceRemoved: readonly number[];
+  /** Changes like `change`, in one transaction. */
+  readonly hundredChanges: readonly number[];
 }
 
-function clusterStore(size: ClusterSize): Store {
-  const store = new Store(context.nodeName);
-  for (let service = 0; service < size.services; service++) {
-    for (const raw of [serviceObject(service), sliceObject(service, size)]) put(store, raw);
-  }
-  return store;
+export interface Effort {
+  /** First programmings. */
+  readonly rounds: number;
+  /** One after the other. */
+  readonly changes: number;
 }
 
-function put(store: Store, raw: object): void {
-  const parsed = parseObject(raw, (problem) => {
-    throw new Error(problem);
-  });
-  if (!("object" in parsed)) throw new Error("the benchmark's own object is not accepted");
-  store.upsert(parsed.object);
-}
-
-function plansOf(store: Store, names: readonly string[]): Map<PlanKey, ServicePortPlan> {
-  const plans = new Map<PlanKey, ServicePortPlan>();
-  for (const name of names) for (const plan of plansOfService(store, name)) plans.set(plan.key, plan);
-  return plans;
-}
-
-function plansOfService(store: Store, name: string): readonly ServicePortPlan[] {
-  const stored = store.get(name);
-  return stored === undefined ? [] : planService(stored.service, stored.slices, context);
-}
-
-function endpointRemoved(
-  store: Store,
-  plans: ReadonlyMap<PlanKey, ServicePortPlan>,
-  name: string,
+/** A backend in this process, without the program around it. */
+export async function measureBackend(
+  mode: MeasuredMode,
   size: ClusterSize,
-): PlanChange {
-  const index = Number(name.slice(name.lastIndexOf("-") + 1));
-  put(store, sliceObject(index, size, { without: index % size.endpoints }));
-  const [next] = plansOfService(store, name);
-  put(store, sliceObject(index, size));
-  const [key] = plansOfService(store, name).map((plan) => plan.key);
-  if (key === undefined) throw new Error(`${name} has no plan`);
-  return { key, old: plans.get(key), new: next };
+  { rounds, changes }: Effort,
+): Promise<BackendTimes> {
+  const cluster = new PlannedCluster(size);
+  const recording = new Recording();
+  using backend = constructors[mode](recording.open);
+  const programmed = await measureFirst(backend, cluster, recording, rounds);
+  await backend.reconcile(cluster.desired);
+
+  const unchanged = await timeOf(() => backend.reconcile(cluster.desired));
+  const changed = await measureChanges(backend, cluster, recording, changes);
+  const services = await measureServices(backend, cluster, Math.ceil(changes / 5));
+  const hundredChanges = await measureHundred(backend, cluster);
+  let restart;
+  {
+    using restarted = constructors[mode](recording.open);
+    restart = await timeOf(() => restarted.reconcile(cluster.desired));
+  }
+  await flush();
+  const repair = await timeOf(() => backend.reconcile(cluster.desired));
+  await flush();
+  const { planning } = cluster;
+  return { planning, ...programmed, unchanged, restart, repair, ...changed, ...services, hundredChanges };
 }
 
-/** A socket that keeps a copy of the largest message sent. */
-class Recorder implements NetlinkTransport {
-  largest: Uint8Array<ArrayBuffer> = new Uint8Array();
-  readonly #socket: NetlinkSocket;
-
-  constructor(receiveBuffer: number | undefined) {
-    this.#socket = NetlinkSocket.open(
-      NETLINK_NETFILTER,
-      receiveBuffer === undefined ? {} : { receiveBuffer },
-    );
+async function measureFirst(backend: Backend, cluster: PlannedCluster, recording: Recording, rounds: number) {
+  recording.isOn = true;
+  await backend.reconcile(cluster.desired);
+  recording.isOn = false;
+  const batches = recording.take();
+  const first: number[] = [];
+  const prepared: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    await flush();
+    prepared.push(await sendPrepared(batches));
+    await flush();
+    first.push(await timeOf(() => backend.reconcile(cluster.desired)));
   }
-
-  get portId(): number {
-    return this.#socket.portId;
-  }
-
-  send(message: Uint8Array<ArrayBuffer>): void {
-    this.#socket.send(message);
-  }
-
-  async sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void> {
-    if (message.length > this.largest.length) this.largest = message.slice();
-    await this.#socket.sendLarge(message);
-  }
-
-  receive = () => this.#socket.receive();
-  readable = (timeoutMs: number) => this.#socket.readable(timeoutMs);
-  joinGroup = (group: number) => this.#socket.joinGroup(group);
-  leaveGroup = (group: number) => this.#socket.leaveGroup(group);
-  [Symbol.dispose] = () => this.#socket[Symbol.dispose]();
+  return {
+    first: percentile(first, 0.5),
+    firstPrepared: percentile(prepared, 0.5),
+    batchBytes: batches.reduce((sum, { length }) => sum + length, 0),
+  };
 }
 
-/** Milliseconds that the kernel takes for a batch. */
-async function sendPrepared(batch: Uint8Array<ArrayBuffer>): Promise<number> {
-  using socket = NetlinkSocket.open(NETLINK_NETFILTER, { sendBuffer: batch.length + 4096 });
+async function measureChanges(
+  backend: Backend,
+  cluster: PlannedCluster,
+  recording: Recording,
+  changes: number,
+) {
+  const change: number[] = [];
+  const changePrepared: number[] = [];
+  for (let n = 0; n < changes; n++) {
+    const less = cluster.endpointRemoved(n);
+    await settle();
+    recording.isOn = true;
+    change.push(await timeOf(() => backend.apply([less])));
+    const there = recording.take();
+    await backend.apply([undone(less)]);
+    const back = recording.take();
+    recording.isOn = false;
+    await settle();
+    changePrepared.push(await sendPrepared(there));
+    await sendPrepared(back);
+  }
+  return { change, changePrepared };
+}
+
+async function measureServices(backend: Backend, cluster: PlannedCluster, count: number) {
+  const serviceAdded: number[] = [];
+  const serviceRemoved: number[] = [];
+  for (let n = 0; n < count; n++) {
+    const more = cluster.serviceAdded(n);
+    await settle();
+    serviceAdded.push(await timeOf(() => backend.apply([more])));
+    await settle();
+    serviceRemoved.push(await timeOf(() => backend.apply([undone(more)])));
+  }
+  return { serviceAdded, serviceRemoved };
+}
+
+async function measureHundred(backend: Backend, cluster: PlannedCluster): Promise<readonly number[]> {
+  const times: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    const changes = Array.from({ length: 100 }, (_, n) => cluster.endpointRemoved(round * 100 + n));
+    await settle();
+    times.push(await timeOf(() => backend.apply(changes)));
+    await backend.apply(changes.map(undone));
+  }
+  return times;
+}
+
+/** What a transaction has removed is destroyed after it, and the next one may have to wait for that. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+async function timeOf(work: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
-  await socket.sendLarge(batch);
-  const taken = performance.now() - started;
-  const [error] = collectBatchErrors(socket);
-  if (error !== undefined) throw new Error(`the prepared batch was refused: errno ${error.errno}`);
-  return taken;
+  await work();
+  return performance.now() - started;
+}
+
+/** Removes everything from this network namespace. */
+async function flush(): Promise<void> {
+  const { success } = await new Deno.Command("nft", { args: ["flush", "ruleset"] }).output();
+  if (!success) throw new Error("nft does not flush the ruleset");
 }

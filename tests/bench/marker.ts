@@ -1,4 +1,4 @@
-import { type ApiServer } from "../core/kube/api_server.ts";
+import type { ApiServer } from "../core/kube/api_server.ts";
 import { rawSlice } from "../core/kube/raw_objects.ts";
 
 /** Addresses of this network namespace; a pod answers a connection with its number in this list. */
@@ -6,9 +6,10 @@ const pods = ["10.244.0.1", "10.244.0.2"] as const;
 export type Pod = 0 | 1;
 
 /** A service whose one endpoint moves between two pods: what is sent to it says what is in force. */
-export class Marker {
+export class Marker implements Disposable {
   readonly #server: ApiServer;
   readonly #address: string;
+  readonly #listeners = pods.map((hostname) => Deno.listen({ hostname, port: 8080 }));
 
   /** @param address its ClusterIP; the route to it leads out of this network namespace. */
   constructor(server: ApiServer, address: string) {
@@ -20,7 +21,7 @@ export class Marker {
       metadata: { name: "marker", namespace: "default" },
       spec: { clusterIP: address, clusterIPs: [address], ports: [{ port: 80, protocol: "TCP" }] },
     });
-    for (const [index, hostname] of pods.entries()) serve(index, Deno.listen({ hostname, port: 8080 }));
+    for (const [pod, listener] of this.#listeners.entries()) serve(pod, listener);
   }
 
   /** The only endpoint from now on. */
@@ -39,6 +40,10 @@ export class Marker {
       // To a hundredth of what has passed: asking costs time of the processors that are measured.
       await pause(Math.min(100, Math.max(1, waited / 100)));
     }
+  }
+
+  [Symbol.dispose](): void {
+    for (const listener of this.#listeners) listener.close();
   }
 
   /** Who answers; none soon enough is undefined. */

@@ -1,3 +1,4 @@
+import { chainSuffix, endpointChainAt } from "../../backends/iptables/names.ts";
 import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
@@ -12,18 +13,65 @@ import {
   sliceObject,
 } from "./cluster.ts";
 import { memory } from "./resident_memory.ts";
-import { distribution, type Figure, milliseconds, percentile } from "./report.ts";
+import type { MeasuredMode } from "./mode.ts";
+import {
+  atMost,
+  type Bar,
+  bothBars,
+  distribution,
+  type Figure,
+  median,
+  milliseconds,
+  percentile,
+} from "./report.ts";
 
 export const NODE = "node-0";
 /** Time for collections of garbage to have happened, before the resident memory is read. */
 const SETTLE_MS = 6000;
 
+/** What is measured as a process. */
+export interface Subject {
+  readonly mode: MeasuredMode;
+  /** The compiled one. */
+  readonly program: string;
+}
+
+/** What a mode promises of the process: MB, and for 10,000 services of 10 endpoints where there are any. */
+interface Bars {
+  readonly idle: number;
+  readonly resident: number;
+  readonly peak: number;
+  /** Milliseconds. */
+  readonly restart?: number;
+  readonly change?: (latencies: readonly number[]) => Bar;
+}
+
+const barsOf: Readonly<Record<MeasuredMode, Bars>> = {
+  nftables: {
+    idle: 65,
+    resident: 120,
+    peak: 200,
+    restart: 2000,
+    change: (latencies) =>
+      bothBars(
+        atMost(percentile(latencies, 0.5), 2, "2 ms p50"),
+        atMost(percentile(latencies, 0.99), 10, "10 ms p99"),
+      ),
+  },
+  iptables: { idle: 65, resident: 150, peak: 350 },
+};
+
 /** The compiled program as a process, from its start to changes under way, seen from outside. */
-export async function measureProcess(size: ClusterSize, changes: number): Promise<readonly Figure[]> {
+export async function measureProcess(
+  subject: Subject,
+  size: ClusterSize,
+  changes: number,
+): Promise<readonly Figure[]> {
+  const bars = barsOf[subject.mode];
   await using server = new ApiServer();
   server.behaviour.bookmarkInterval = 60_000;
   fill(server, size);
-  await using proxy = new Proxy(server.url);
+  await using proxy = new Proxy(subject, server.url);
   const inForce = await proxy.programmed();
   const peak = memory(proxy.pid, "VmHWM");
   await pause(SETTLE_MS);
@@ -33,44 +81,78 @@ export async function measureProcess(size: ClusterSize, changes: number): Promis
     {
       what: "resident after that",
       value: `${resident} MB`,
-      bar: size.services === 0 ? "at most 65 MB" : "at most 120 MB",
+      bar: atMostMegabytes(resident, size.services === 0 ? bars.idle : bars.resident),
     },
-    { what: "peak", value: `${peak} MB`, bar: "at most 200 MB" },
+    { what: "peak", value: `${peak} MB`, bar: atMostMegabytes(peak, bars.peak) },
   ];
   if (changes === 0) return figures;
   figures.push({ what: "the sync in it", value: `${proxy.lastSyncSeconds()} s` });
   const latencies = await measureChanges(server, size, changes);
+  const [residentNow, peakNow] = [memory(proxy.pid, "VmRSS"), memory(proxy.pid, "VmHWM")];
+  const restart = median(await measureRestarts(subject.mode, server, proxy, size));
   figures.push({
     what: "one endpoint change, sent by the API server to committed",
     value: distribution(latencies),
-    bar: "p50 2 ms, p99 10 ms",
+    ...bars.change === undefined ? {} : { bar: bars.change(latencies) },
   }, {
     what: "resident, peak after the changes",
-    value: `${memory(proxy.pid, "VmRSS")} MB, ${memory(proxy.pid, "VmHWM")} MB`,
+    value: `${residentNow} MB, ${peakNow} MB`,
   }, {
     what: "kill -9 and start to a change made meanwhile in force, median of 5",
-    value: milliseconds(await measureRestarts(server, proxy, size)),
-    bar: "at most 2 s",
+    value: milliseconds(restart),
+    ...bars.restart === undefined ? {} : { bar: atMost(restart, bars.restart, milliseconds(bars.restart)) },
   });
   return figures;
 }
 
-/** Each time an endpoint goes while no proxy runs, and its slot is seen in the kernel after the next start. */
-async function measureRestarts(server: ApiServer, proxy: Proxy, size: ClusterSize): Promise<number> {
+function atMostMegabytes(measured: number, limit: number): Bar {
+  return atMost(measured, limit, `${limit} MB`);
+}
+
+/** Each time an endpoint goes while no proxy runs, and it is not in the kernel any more after the next start. */
+async function measureRestarts(
+  mode: MeasuredMode,
+  server: ApiServer,
+  proxy: Proxy,
+  size: ClusterSize,
+): Promise<readonly number[]> {
   const times: number[] = [];
   for (let service = 0; service < 5; service++) {
     await proxy.kill();
     server.put(JSON.parse(JSON.stringify(sliceObject(service, size, { without: 0 }))));
     proxy.start();
     times.push(await proxy.programmed());
-    const slot = `${clusterIP(service)} . tcp . 80 . 0`;
-    const { stdout } = await new Deno.Command("nft", {
-      args: ["get", "element", "ip", "kube-proxy", "endpoints", `{ ${slot} }`],
-    }).output();
-    const expected = `${slot} : ${endpointIP(service, 1, size)} . 8080`;
-    if (!new TextDecoder().decode(stdout).includes(expected)) throw new Error(`the kernel lacks ${expected}`);
+    await checkFirstEndpoint[mode](service, size);
   }
-  return percentile(times, 0.5);
+  return times;
+}
+
+/** Looks whether the first of the endpoints in the kernel is the second of the cluster's. */
+const checkFirstEndpoint: Readonly<
+  Record<MeasuredMode, (service: number, size: ClusterSize) => Promise<void>>
+> = {
+  nftables: async (service, size) => {
+    const slot = `${clusterIP(service)} . tcp . 80 . 0`;
+    const found = await output("nft", ["get", "element", "ip", "kube-proxy", "endpoints", `{ ${slot} }`]);
+    const expected = `${slot} : ${endpointIP(service, 1, size)} . 8080`;
+    if (!found.includes(expected)) throw new Error(`the kernel lacks ${expected}`);
+  },
+  iptables: async (service, size) => {
+    const identity = `ns-${service % 50}/svc-${service}:httptcp`;
+    const chain = "KUBE-SVC-" + chainSuffix(identity);
+    const found = await output("nft", ["list", "chain", "ip", "nat", chain]);
+    for (const [endpoint, isExpected] of [[0, false], [1, true]] as const) {
+      const target = endpointChainAt(identity, `${endpointIP(service, endpoint, size)}:8080`);
+      if (found.includes(target) !== isExpected) {
+        throw new Error(`${target} ${isExpected ? "is missing" : "is still"} in ${chain}`);
+      }
+    }
+  },
+};
+
+async function output(command: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(command, { args: [...args] }).output();
+  return new TextDecoder().decode(stdout);
 }
 
 /** Makes the server hold a cluster. */
@@ -135,15 +217,17 @@ class CommitListener implements Disposable {
   }
 }
 
-/** dist/proxy, one process after the other; ended and its rules removed when disposed. */
+/** One process after the other; ended and its rules removed when disposed. */
 class Proxy implements AsyncDisposable {
+  readonly #subject: Subject;
   readonly #server: string;
   #child: Deno.ChildProcess;
   #log: Promise<void> = Promise.resolve();
   #text = "";
   #startedAt = 0;
 
-  constructor(server: string) {
+  constructor(subject: Subject, server: string) {
+    this.#subject = subject;
     this.#server = server;
     this.#child = this.start();
   }
@@ -151,8 +235,9 @@ class Proxy implements AsyncDisposable {
   start(): Deno.ChildProcess {
     this.#text = "";
     this.#startedAt = performance.now();
-    this.#child = new Deno.Command("dist/proxy", {
-      args: ["--master", this.#server, "--hostname-override", NODE, "-v", "2"],
+    const { program, mode } = this.#subject;
+    this.#child = new Deno.Command(program, {
+      args: ["--master", this.#server, "--hostname-override", NODE, "--proxy-mode", mode, "-v", "2"],
       stderr: "piped",
       stdout: "null",
     }).spawn();
@@ -190,7 +275,7 @@ class Proxy implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    await new Deno.Command("dist/proxy", { args: ["--cleanup"], stderr: "null" }).output();
+    await new Deno.Command(this.#subject.program, { args: ["--cleanup"], stderr: "null" }).output();
   }
 }
 

@@ -2,16 +2,40 @@
 export interface Figure {
   readonly what: string;
   readonly value: string;
-  readonly bar?: string;
+  readonly bar?: Bar;
+}
+
+export interface Bar {
+  readonly limit: string;
+  readonly isMet: boolean;
 }
 
 /** A table as text; without the bars where they are for another size. */
 export function rows(title: string, figures: readonly Figure[], withBars = true): string {
   const width = Math.max(...figures.map(({ what }) => what.length));
   const lines = figures.map(({ what, value, bar }) =>
-    `  ${what.padEnd(width)}  ${value}${bar === undefined || !withBars ? "" : `   (bar: ${bar})`}`
+    `  ${what.padEnd(width)}  ${value}${bar === undefined || !withBars ? "" : `   (${inWords(bar)})`}`
   );
   return [title, ...lines, ""].join("\n");
+}
+
+/** @param shown the limit in words. */
+export function atMost(measured: number, limit: number, shown: string): Bar {
+  return { limit: `at most ${shown}`, isMet: measured <= limit };
+}
+
+/** @param unit follows the limit: "times as fast". */
+export function atLeast(measured: number, limit: number, unit: string): Bar {
+  return { limit: `at least ${limit} ${unit}`, isMet: measured >= limit };
+}
+
+/** Both of them. */
+export function bothBars(one: Bar, other: Bar): Bar {
+  return { limit: `${one.limit}, ${other.limit}`, isMet: one.isMet && other.isMet };
+}
+
+export function inWords({ limit, isMet }: Bar): string {
+  return `bar: ${limit}${isMet ? "" : ": MISSED"}`;
 }
 
 export function milliseconds(value: number): string {
@@ -22,6 +46,10 @@ export function milliseconds(value: number): string {
 export function percentile(samples: readonly number[], share: number): number {
   const sorted = samples.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
+
+export function median(samples: readonly number[]): number {
+  return percentile(samples, 0.5);
 }
 
 export function distribution(samples: readonly number[]): string {

@@ -1,15 +1,21 @@
-import { descendantsOf, ResidentMemory } from "./resident_memory.ts";
+import { descendantsOf, memory, ResidentMemory } from "./resident_memory.ts";
 
 /** A proxy under measurement; killed with its children when disposed, so that its rules stay. */
 export class Running implements AsyncDisposable {
   readonly memory: ResidentMemory;
+  /** Rejected when it ends by itself. */
+  readonly failure: Promise<never>;
   readonly #process: Deno.ChildProcess;
-  #ended = false;
+  #isKilled = false;
 
   constructor([command = "", ...args]: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.#process = new Deno.Command(command, { args, env, stdin: "null", stdout: "null", stderr: "null" })
       .spawn();
-    this.#process.status.then(() => this.#ended = true);
+    this.failure = new Promise((_, reject) => {
+      this.#process.status.then(({ code }) => {
+        if (!this.#isKilled) reject(new Error(`${command} ${args.join(" ")} ended with code ${code}`));
+      });
+    });
     this.memory = new ResidentMemory(this.#process.pid);
   }
 
@@ -23,7 +29,13 @@ export class Running implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.memory[Symbol.dispose]();
     const children = descendantsOf(this.#process.pid);
-    if (!this.#ended) this.#process.kill("SIGKILL");
+    this.#isKilled = true;
+    try {
+      this.#process.kill("SIGKILL");
+    } catch (error) {
+      // It ended by itself.
+      if (!(error instanceof TypeError)) throw error;
+    }
     await this.#process.status;
     // An iptables-restore goes on without its parent, for minutes.
     for (const pid of children) await end(pid);
@@ -33,9 +45,9 @@ export class Running implements AsyncDisposable {
 async function end(pid: number): Promise<void> {
   try {
     Deno.kill(pid, "SIGKILL");
-    // It dies when the kernel is through with its system call.
-    while (Deno.statSync(`/proc/${pid}`).isDirectory) await new Promise((resolve) => setTimeout(resolve, 10));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
+  // It dies when the kernel is through with its system call.
+  while (memory(pid, "VmRSS") > 0) await new Promise((resolve) => setTimeout(resolve, 10));
 }

@@ -1,5 +1,10 @@
 /** What is put in the place of the proxy, in the order of the columns of docs/conformance.md. */
-export const subjects = ["kube-proxy nftables", "kube-proxy iptables", "proxy nftables"] as const;
+export const subjects = [
+  "kube-proxy nftables",
+  "kube-proxy iptables",
+  "proxy nftables",
+  "proxy iptables",
+] as const;
 export type SubjectName = typeof subjects[number];
 
 export function isSubject(name: string): name is SubjectName {

@@ -187,3 +187,27 @@ function nfgenmsg(writer: MessageWriter, family: number, resource: number): void
   writer.rawU8(0);
   writer.rawU16be(resource);
 }
+
+Deno.test("holes of a template are filled where it was written, also after the buffer grew", () => {
+  const writer = new MessageWriter(4);
+  writer.rawU32be(0xffffffff);
+  const at = writer.rawBytes(new Uint8Array(14));
+  writer.patchLatin1(at, "\x0a\xff");
+  writer.patchLatin1(at + 2, "abcdef", 2);
+  writer.patchU16be(at + 4, 0x1234);
+  writer.patchU16le(at + 6, 0x1234);
+  writer.patchU32le(at + 8, 0xfedcba98);
+  assert.deepEqual(writer.bytes(), hex("ffffffff 0aff 6162 1234 3412 98badcfe 0000"));
+});
+
+Deno.test("a writer that says so leaves NLA_F_NESTED out", () => {
+  const write = (writer: MessageWriter) => {
+    writer.nest(1, () => writer.nest(2, () => writer.attrU16be(3, 4)));
+    return writer.bytes();
+  };
+  assert.deepEqual(write(new MessageWriter()), hex("10000180 0c000280 06000300 00040000"));
+  assert.deepEqual(
+    write(new MessageWriter(64, { flagsNests: false })),
+    hex("10000100 0c000200 06000300 00040000"),
+  );
+});

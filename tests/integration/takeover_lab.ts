@@ -6,6 +6,13 @@ const controlPlane = new URL("../../scripts/control-plane.sh", import.meta.url).
 const publisher = new URL("../lab/api_publisher.py", import.meta.url).pathname;
 export const peers = `${Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`}/peers`;
 
+/** Where a control plane runs: the lab, or a single namespace that stands for its node. */
+export interface Surroundings {
+  readonly directory: string;
+  spawn(on: "node", command: readonly string[], options: Deno.CommandOptions): Deno.ChildProcess;
+  run(on: "node", command: readonly string[]): Promise<{ readonly code: number; readonly stderr: string }>;
+}
+
 /** A real control plane on the lab's node, and what publishes objects to it. */
 export class LabControlPlane implements AsyncDisposable {
   readonly #directory: string;
@@ -13,7 +20,7 @@ export class LabControlPlane implements AsyncDisposable {
   readonly #orders: WritableStreamDefaultWriter<Uint8Array>;
   readonly #answers: ReadableStreamDefaultReader<string>;
 
-  private constructor(private readonly lab: Lab, directory: string) {
+  private constructor(private readonly lab: Surroundings, directory: string) {
     this.#directory = directory;
     this.#publisher = lab.spawn("node", ["python3", publisher, directory], {
       stdin: "piped",
@@ -23,7 +30,7 @@ export class LabControlPlane implements AsyncDisposable {
     this.#answers = this.#publisher.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  static async start(lab: Lab): Promise<LabControlPlane> {
+  static async start(lab: Surroundings): Promise<LabControlPlane> {
     const directory = `${lab.directory}/control-plane`;
     const { code, stderr } = await lab.run("node", [controlPlane, "start", directory]);
     if (code !== 0) throw new Error(stderr);

@@ -65,10 +65,12 @@ Deno.test("healthz and livez answer 200 or 503 with upstream's headers, and are 
 
 Deno.test("the metrics address serves metrics, the mode, the configuration and ok", async () => {
   const document = { ...defaultDocument(), mode: "nftables" };
-  await serving(metricsRoutes(new Metrics(), document), async (url) => {
+  const sources = [() => new Metrics().text(), () => Promise.resolve("own_metric 1\n")];
+  await serving(metricsRoutes(sources, document), async (url) => {
     const metrics = await answer(`${url}/metrics`);
     assert.equal(metrics.type, "text/plain; version=0.0.4; charset=utf-8");
     assert.match(metrics.body, /^process_resident_memory_bytes \d+$/m);
+    assert.match(metrics.body, /^own_metric 1$/m);
     const mode = await answer(`${url}/proxyMode`);
     assert.deepEqual([mode.body, mode.type], ["nftables", "text/plain; charset=utf-8"]);
     assert.equal((await answer(`${url}/healthz`)).body, "ok");

@@ -1,0 +1,303 @@
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import { errnoOf } from "../../ffi/errno.ts";
+import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
+import { refusal } from "../../ffi/netlink/request.ts";
+import {
+  type Backend,
+  BackendError,
+  type BackendMetric,
+  type PlanChange,
+  type ReconcileReport,
+  type Requirement,
+  type TrafficCounters,
+} from "../backend.ts";
+import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
+import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
+import { RuleBatch } from "./batch.ts";
+import { ChainReader } from "./chain_reader.ts";
+import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
+import { compareJumps, jumpedTo } from "./jumps.ts";
+import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./names.ts";
+import { PacketCounters } from "./nfacct.ts";
+import { nodeRules } from "./node_rules.ts";
+import { probeKernel } from "./probe.ts";
+import { TablesReader } from "./read.ts";
+import { Reconciliation } from "./reconcile.ts";
+import { refusedOf } from "./refused.ts";
+import { type Undeletable, writeRemoval } from "./removal.ts";
+import { endpointCount, writeUpdate } from "./update.ts";
+
+/** Docs/behaviour.md §5.1, "Large-cluster mode". */
+const LARGE_CLUSTER_ENDPOINTS = 1000;
+
+/** For a batch of everything, per endpoint: a chain, its two rules, and the one that jumps to it. Measured. */
+const BYTES_PER_ENDPOINT = 1000;
+const BYTES_PER_PLAN = 2000;
+
+/** What the log shows of them. */
+const MOST_DIFFERENCES = 20;
+
+/** How often a batch is written anew without the chains that turned out to be in use by other people's rules. */
+const ATTEMPTS = 20;
+
+/** One family, as it is in force. */
+interface FamilyState {
+  readonly family: TableFamily;
+  readonly settings: NodeSettings;
+  endpoints: number;
+}
+
+/** What the kernel and the node are like, as far as rules depend on it. */
+interface Host {
+  readonly nfacct: boolean;
+  readonly dropsInvalid: boolean;
+}
+
+/**
+ * Services by the rules of iptables, in upstream's chains, written as iptables-nft writes them (docs/iptables.md).
+ */
+export class IptablesBackend implements Backend {
+  readonly mode = "iptables";
+  readonly #kernel: NfTables;
+  #host: Host = { nfacct: false, dropsInvalid: false };
+  /** Empty before the first reconcile. */
+  #families: readonly FamilyState[] = [];
+  /** Chains of ours that other people's rules jump to; they stay, without rules. */
+  readonly #undeletable = new Set<string>();
+
+  constructor(open?: OpenTransport) {
+    this.#kernel = new NfTables(this.mode, open);
+  }
+
+  probe(): Promise<readonly Requirement[]> {
+    return this.#kernel.probe(probeKernel);
+  }
+
+  async reconcile(desired: DesiredState): Promise<ReconcileReport> {
+    return await inOperatorsWords(this.mode, async () => {
+      await this.#readHost();
+      const warnings = desired.settings.flatMap(({ localhostNodePorts }) => {
+        const warning = localhostNodePorts ? routeLocalnet() : undefined;
+        return warning === undefined ? [] : [warning];
+      });
+      this.#undeletable.clear();
+      // What changes while we read is heard, and looked at again.
+      this.#kernel.listen();
+      const report = await this.#withoutUndeletable((isUndeletable) => this.#program(desired, isUndeletable));
+      return { ...report, warnings };
+    });
+  }
+
+  async apply(changes: readonly PlanChange[]): Promise<void> {
+    await inOperatorsWords(this.mode, async () => {
+      if (this.#families.length === 0) throw new Error("iptables: apply before the first reconcile");
+      await this.#withoutUndeletable((isUndeletable) => this.#update(changes, isUndeletable));
+    });
+  }
+
+  watch(onForeignChange: (what: string) => void): Disposable {
+    const reader = new ChainReader(() =>
+      this.#checkJumps().catch((error) => this.#kernel.report(String(error)))
+    );
+    return this.#kernel.watch(reader, onForeignChange);
+  }
+
+  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
+    return Promise.resolve(new Map());
+  }
+
+  async metrics(): Promise<readonly BackendMetric[]> {
+    using transport = this.#kernel.open();
+    return await new PacketCounters(transport).metrics();
+  }
+
+  async cleanup(): Promise<void> {
+    await inOperatorsWords(this.mode, async () => {
+      this.#undeletable.clear();
+      await this.#withoutUndeletable(async (isUndeletable) => {
+        const batch = this.#kernel.begin(RuleBatch);
+        for (const family of tableFamilies) await this.#writeRemoval(batch, family, isUndeletable);
+        await this.#commit(batch);
+      });
+      this.#families = [];
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#kernel[Symbol.dispose]();
+  }
+
+  async #program(desired: DesiredState, isUndeletable: Undeletable): Promise<ReconcileReport> {
+    const states = desired.settings.map((settings) => ({
+      family: tableFamilyOf(settings.family),
+      settings,
+      endpoints: countEndpoints(desired.plans.values(), settings),
+    }));
+    const batch = this.#kernel.begin(RuleBatch, batchBytes(desired, states));
+    const differences: string[] = [];
+    let foundOurs = false;
+    for (const family of tableFamilies) {
+      const state = states.find((state) => state.family === family);
+      if (state === undefined) {
+        await this.#writeRemoval(batch, family, isUndeletable);
+        continue;
+      }
+      const reader = this.#reader(family);
+      const work = new Reconciliation(batch, family, reader, await reader.chains(), isUndeletable);
+      await work.write(state.settings, plansOf(desired, state.settings), this.#contextOf(state));
+      foundOurs ||= work.foundOurs;
+      differences.push(...work.differences);
+    }
+    await this.#commit(batch);
+    const isFirst = this.#families.length === 0;
+    this.#families = states;
+    const action = !foundOurs
+      ? "created"
+      : isFirst
+      ? "took over"
+      : differences.length > 0
+      ? "repaired"
+      : "compared";
+    return { action, differences: shortened(differences) };
+  }
+
+  async #update(changes: readonly PlanChange[], isUndeletable: Undeletable): Promise<void> {
+    const batch = this.#kernel.begin(RuleBatch);
+    const accept: (() => void)[] = [];
+    const astray: string[] = [];
+    for (const state of this.#families) {
+      const { family, settings } = state;
+      const own = changes.filter((change) => (change.new ?? change.old)?.family === family.family);
+      if (own.length === 0) continue;
+      const endpoints = state.endpoints + own.reduce((sum, change) => sum + growthOf(change), 0);
+      accept.push(() => state.endpoints = endpoints);
+      const context = { settings, ...this.#contextOf({ endpoints }) };
+      const reader = this.#reader(family);
+      astray.push(...await writeUpdate(batch, family, own, context, reader, isUndeletable));
+    }
+    await this.#commit(batch);
+    for (const done of accept) done();
+    const [first] = astray;
+    if (first !== undefined) this.#kernel.report(`a change met something else than we wrote: ${first}`);
+  }
+
+  async #writeRemoval(batch: RuleBatch, family: TableFamily, isUndeletable: Undeletable): Promise<void> {
+    const reader = this.#reader(family);
+    await writeRemoval(batch, family, reader, await reader.chains(), isUndeletable);
+  }
+
+  /** @throws ChainInUse, or BackendError when the kernel refuses the batch. */
+  async #commit(batch: RuleBatch): Promise<void> {
+    if (batch.isEmpty) return;
+    const { unheard } = await this.#kernel.commit(
+      batch,
+      (bytes, answer) => this.#refusalError(batch, bytes, answer),
+    );
+    if (unheard && this.#kernel.isWatched) this.#kernel.report("nf_tables changed while it was written");
+  }
+
+  #refusalError(batch: RuleBatch, bytes: Uint8Array, answer: Acknowledgement): Error {
+    const { words, chain, isChainDeletion } = refusedOf(bytes, answer);
+    if (isChainDeletion && chain !== undefined && answer.errno === errnoOf("EBUSY")) {
+      return new ChainInUse(keyOf(chain.table, chain.name));
+    }
+    // What is not there is nobody's fault: the kernel holds something else than we believe.
+    const astray = answer.errno === errnoOf("ENOENT");
+    const owner = batch.ownerOf(answer.seq);
+    const error = refusal(owner === undefined ? words : `${words} for service ${owner}`, answer);
+    if (astray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
+    return asBackendError(this.mode, error, astray || owner === undefined ? [] : [owner]);
+  }
+
+  /** Other people's rules may jump to a chain that we want to delete. Then it stays, and everything else is done. */
+  async #withoutUndeletable<Result>(write: (isUndeletable: Undeletable) => Promise<Result>): Promise<Result> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await write((table, chain) => this.#undeletable.has(keyOf(table, chain)));
+      } catch (error) {
+        if (!(error instanceof ChainInUse)) throw error;
+        if (attempt === ATTEMPTS) {
+          throw new BackendError(`iptables: ${ATTEMPTS} chains are in use by rules of others`, [], {
+            cause: error,
+          });
+        }
+        this.#undeletable.add(error.chain);
+      }
+    }
+  }
+
+  async #readHost(): Promise<void> {
+    using transport = this.#kernel.open();
+    const counters = new PacketCounters(transport);
+    const nfacct = await counters.isSupported();
+    if (nfacct) {
+      for (const name of [CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED]) {
+        await counters.ensure(name);
+      }
+    }
+    this.#host = { nfacct, dropsInvalid: dropsInvalidPackets() };
+  }
+
+  #contextOf({ endpoints }: { readonly endpoints: number }) {
+    return { ...this.#host, isLarge: endpoints > LARGE_CLUSTER_ENDPOINTS };
+  }
+
+  /** Somebody deleted rules where our jumps are. Apart from the socket that a transaction may be waiting on. */
+  async #checkJumps(): Promise<void> {
+    using transport = this.#kernel.open();
+    for (const { family, settings } of this.#families) {
+      const { jumps } = nodeRules(settings, this.#host);
+      const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
+      const [missing] = (await compareJumps(family, reader, jumps)).missing;
+      if (missing === undefined) continue;
+      this.#kernel.report(
+        `the jump from ${missing.from} to ${
+          jumpedTo(missing)
+        } of table ${family.keyword} ${missing.table} was deleted`,
+      );
+    }
+  }
+
+  #reader(family: TableFamily): TablesReader {
+    return new TablesReader(this.#kernel.transport, this.#kernel.nextSeq, family);
+  }
+}
+
+/** Internal to a commit: the batch is written again without its deletion. */
+class ChainInUse extends Error {
+  override readonly name = "ChainInUse";
+  constructor(readonly chain: string) {
+    super(`chain ${chain} is in use by rules of others`);
+  }
+}
+
+function keyOf(table: string, chain: string): string {
+  return `${table} ${chain}`;
+}
+
+function plansOf(desired: DesiredState, { family }: NodeSettings): Iterable<ServicePortPlan> {
+  return desired.plans.values().filter((plan) => plan.family === family);
+}
+
+function countEndpoints(plans: Iterable<ServicePortPlan>, { family }: NodeSettings): number {
+  let count = 0;
+  for (const plan of plans) if (plan.family === family) count += endpointCount(plan);
+  return count;
+}
+
+function growthOf(change: PlanChange): number {
+  const count = (plan: ServicePortPlan | undefined) => plan === undefined ? 0 : endpointCount(plan);
+  return count(change.new) - count(change.old);
+}
+
+/** Of a batch that writes everything. */
+function batchBytes({ plans }: DesiredState, states: readonly FamilyState[]): number {
+  const endpoints = states.reduce((sum, state) => sum + state.endpoints, 0);
+  return plans.size * BYTES_PER_PLAN + endpoints * BYTES_PER_ENDPOINT;
+}
+
+function shortened(differences: readonly string[]): readonly string[] {
+  const more = differences.length - MOST_DIFFERENCES;
+  return more > 0 ? [...differences.slice(0, MOST_DIFFERENCES), `${more} more`] : differences;
+}

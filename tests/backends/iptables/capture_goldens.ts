@@ -1,0 +1,46 @@
+/**
+ * Writes goldens.json: what the kernel lists (NFTA_RULE_EXPRESSIONS, in hexadecimal) for rules that stock iptables-nft
+ * 1.8.9 added, by the text they were made from. Needs root:
+ *
+ *     deno run -A tests/backends/iptables/capture_goldens.ts
+ */
+import { ruleText } from "../../../backends/iptables/rule_text.ts";
+import { families } from "../../../core/model/objects.ts";
+import { RULES_CHAIN, tables } from "../../integration/iptables/rules_driver.ts";
+import { RulesProcess } from "../../integration/iptables/rules_process.ts";
+import { NetworkNamespace } from "../../integration/network_namespace.ts";
+import { everyRule, SERVICE_CHAIN, tableOf } from "./every_rule.ts";
+
+if (import.meta.main) await capture();
+
+async function capture(): Promise<void> {
+  const goldens: Record<string, Record<string, string | undefined>> = {};
+  for (const family of families) {
+    await using namespace = await NetworkNamespace.make();
+    const stock = new RulesProcess(namespace, family);
+    const rules = everyRule(family);
+    const textsOf = (table: string) =>
+      rules.filter((rule) => tableOf(rule) === table).map((rule) => ruleText(rule, family));
+    await stock.restore(
+      tables.flatMap((table) => [
+        `*${table}`,
+        ...[RULES_CHAIN, SERVICE_CHAIN, "C"].map((chain) => `:${chain} - [0:0]`),
+        ...textsOf(table).map((text) => `-A ${RULES_CHAIN} ${asUpstreamWrites(text)}`),
+        "COMMIT\n",
+      ]).join("\n"),
+    );
+    const listed = await stock.read();
+    goldens[family] = Object.fromEntries(
+      tables.flatMap((table) => textsOf(table).map((text, index) => [text, listed[table]?.[index]])),
+    );
+  }
+  await Deno.writeTextFile(
+    new URL("./goldens.json", import.meta.url),
+    `${JSON.stringify(goldens, null, 2)}\n`,
+  );
+}
+
+/** Without the mask, all of the address: given one of IPv4, iptables sets but the first 4 of the 16 bytes it has. */
+function asUpstreamWrites(text: string): string {
+  return text.replace(/ --mask \S+ --rsource/, "");
+}

@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { comparable, jumpTargetOf } from "../../../backends/iptables/dumped.ts";
+import { writeExpressions } from "../../../backends/iptables/encode.ts";
+import type { Rule } from "../../../backends/iptables/rule.ts";
+import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
+import { families } from "../../../core/model/objects.ts";
+import { type Attribute, attributes } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { everyRule } from "./every_rule.ts";
+
+const rules = families.flatMap((family) =>
+  everyRule(family).map((rule) => ({ rule, bytes: encoded(rule, family) }))
+);
+
+function encoded(rule: Rule, family: "IPv4" | "IPv6"): Uint8Array {
+  const message = new MessageWriter();
+  writeExpressions(message, tableFamilyOf(family), rule);
+  return message.bytes().slice();
+}
+
+/** The same expressions, with the attributes of each (its NFTA_EXPR_DATA) as `change` writes them. */
+function rewritten(
+  expressions: Uint8Array,
+  change: (name: string, data: readonly Attribute[], message: MessageWriter) => void,
+): Uint8Array {
+  const message = new MessageWriter(1024, { flagsNests: false });
+  for (const element of attributes(expressions)) {
+    message.nest(1, () => {
+      const name = element.attribute(1)?.string() ?? "";
+      message.attrString(1, name);
+      message.nest(2, () => change(name, [...element.attribute(2)?.attributes() ?? []], message));
+    });
+  }
+  return message.bytes();
+}
+
+Deno.test("rules that differ are not taken for each other", () => {
+  const texts = new Set(rules.map(({ bytes }) => bytes.toHex()));
+  assert.equal(new Set(rules.map(({ bytes }) => comparable(bytes))).size, texts.size);
+});
+
+Deno.test("a rule is the same whatever it has counted", () => {
+  for (const { bytes } of rules) {
+    const counted = rewritten(bytes, (name, data, message) => {
+      for (const { type, bytes } of data) {
+        if (name === "counter") message.attrU64be(type, 123_456_789n);
+        else message.attrBytes(type, bytes);
+      }
+    });
+    assert.notDeepEqual(counted, bytes);
+    assert.equal(comparable(counted), comparable(bytes));
+  }
+});
+
+Deno.test("attributes that a newer kernel lists, and those that an older one does not, make no difference", () => {
+  for (const { bytes } of rules) {
+    const newer = rewritten(bytes, (_, data, message) => {
+      for (const { type, bytes } of data) message.attrBytes(type, bytes);
+      message.attrU32be(40, 1);
+    });
+    assert.equal(comparable(newer), comparable(bytes));
+    const older = rewritten(bytes, (name, data, message) => {
+      for (const { type, bytes } of data) {
+        if (name !== "bitwise" || type !== 6) message.attrBytes(type, bytes);
+      }
+    });
+    assert.equal(comparable(older), comparable(bytes));
+  }
+});
+
+Deno.test("a register that is stored is not taken for one that is loaded", () => {
+  const [rule] = rules.filter(({ rule }) => rule.matches.some(({ match }) => match === "mark"));
+  assert.ok(rule);
+  const storing = rewritten(rule.bytes, (name, data, message) => {
+    const storesIn = (type: number) => name === "meta" && type === 1 ? 3 : type; // NFTA_META_DREG, NFTA_META_SREG
+    for (const { type, bytes } of data) message.attrBytes(storesIn(type), bytes);
+  });
+  assert.notEqual(comparable(storing), comparable(rule.bytes));
+});
+
+Deno.test("a jump's chain is found, and only a jump's", () => {
+  for (const { rule, bytes } of rules) {
+    const chain = rule.target?.target === "jump" ? rule.target.chain : undefined;
+    assert.equal(jumpTargetOf(bytes), chain);
+  }
+});
+
+Deno.test("expressions that are cut short are refused, not misread", () => {
+  for (const { bytes } of rules) {
+    for (const length of [bytes.length - 4, bytes.length - 1, 2]) {
+      assert.throws(() => comparable(bytes.subarray(0, length)), RangeError);
+    }
+  }
+  assert.equal(comparable(new Uint8Array()), "");
+});

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { writeExpressions, writeRule } from "../../../backends/iptables/encode.ts";
+import type { Rule } from "../../../backends/iptables/rule.ts";
+import { ruleText } from "../../../backends/iptables/rule_text.ts";
+import { NFTA_RULE_COMPAT } from "../../../backends/nf_tables/constants.ts";
+import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
+import { families, type Family } from "../../../core/model/objects.ts";
+import { attribute } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { everyRule } from "./every_rule.ts";
+import goldens from "./goldens.json" with { type: "json" };
+
+function expressionsOf(rule: Rule, family: Family = "IPv4"): string {
+  const message = new MessageWriter();
+  // What an earlier use of the buffer left must not show.
+  message.rawBytes(new Uint8Array(2048).fill(0xff));
+  message.reset();
+  writeExpressions(message, tableFamilyOf(family), rule);
+  return message.bytes().toHex();
+}
+
+for (const family of families) {
+  Deno.test(`every rule of ${family} has the bytes that the kernel lists for it when iptables-nft added it`, () => {
+    const ofFamily = new Map(Object.entries(goldens[family]));
+    for (const rule of everyRule(family)) {
+      const text = ruleText(rule, family);
+      assert.equal(expressionsOf(rule, family), ofFamily.get(text), text);
+      ofFamily.delete(text);
+    }
+    assert.deepEqual([...ofFamily.keys()], [], "goldens of no rule");
+  });
+}
+
+Deno.test("the protocol is said apart where x_tables' own matches of ports need it", () => {
+  const protocolOf = (rule: Rule): number | undefined => {
+    const message = new MessageWriter();
+    writeRule(message, tableFamilyOf("IPv4"), rule);
+    return attribute(message.bytes(), NFTA_RULE_COMPAT)?.attribute(1)?.u32be();
+  };
+  const protocolMatch = { match: "protocol" } as const;
+  const port = { match: "dport", port: 53 } as const;
+  assert.equal(protocolOf({ protocol: "TCP", matches: [protocolMatch] }), 6);
+  assert.equal(protocolOf({ protocol: "UDP", matches: [protocolMatch] }), 17);
+  assert.equal(protocolOf({ protocol: "SCTP", matches: [port] }), 132);
+  assert.equal(protocolOf({ protocol: "TCP", matches: [port] }), undefined);
+  assert.equal(protocolOf({ matches: [] }), undefined);
+});
+
+Deno.test("what has no room in a rule is refused before the kernel sees it", () => {
+  const refused = (rule: Rule, error: RegExp) => assert.throws(() => expressionsOf(rule), error);
+  refused({ matches: [{ match: "comment", text: "x".repeat(256) }] }, /256 characters where 255/);
+  refused({ matches: [{ match: "nfacct", name: "x".repeat(32) }] }, /32 characters where 31/);
+  refused({ matches: [{ match: "recent-set", name: "x".repeat(200) }] }, /200 characters where 199/);
+  refused({ matches: [], inInterface: { name: "x".repeat(16), inverted: false } }, /no name of an interface/);
+  refused({ matches: [], inInterface: { name: "+", inverted: false } }, /no name of an interface/);
+  refused({ matches: [{ match: "dport", port: 80 }] }, /needs a protocol/);
+});

@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import type { Requirement } from "../../../backends/backend.ts";
+import type { LegacyTable } from "../../../backends/iptables/legacy_tables.ts";
+import { probeKernel } from "../../../backends/iptables/probe.ts";
+import * as nft from "../../../backends/nf_tables/constants.ts";
+import { tableFamilies } from "../../../backends/nf_tables/families.ts";
+import { errnoOf } from "../../../ffi/errno.ts";
+import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
+import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { FakeTransport } from "../../ffi/fake_transport.ts";
+
+/** What a kernel that refuses these messages, with ENOENT, is found to have. */
+async function probe(
+  refuses: (message: NetlinkMessage) => boolean,
+  legacy: readonly LegacyTable[] = [],
+): Promise<ReadonlyMap<string, Requirement>> {
+  const kernel = new FakeTransport((sent) => {
+    const all = [...messages(sent)];
+    // A batch is answered where it is refused, any other request at its end.
+    if (all.length === 1) return all.map((message) => answer(message, "ENOENT"));
+    const deletion = nft.NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_DELCHAIN;
+    return all.filter((message) => message.type === deletion || refuses(message))
+      .map((message) => answer(message, "ENOENT"));
+  });
+  const found = await probeKernel(kernel, tableFamilies, 1, () => legacy);
+  assert.equal(
+    [...messages(kernel.sent[0] ?? new Uint8Array())].at(-2)?.type,
+    10 << 8 | nft.NFT_MSG_DELCHAIN,
+  );
+  return new Map(found.map((requirement) => [requirement.name, requirement]));
+}
+
+function answer({ type, seq }: NetlinkMessage, errno: string): Uint8Array<ArrayBuffer> {
+  const message = new MessageWriter();
+  message.begin(NLMSG_ERROR, 0x100, seq);
+  message.rawU32le(-errnoOf(errno) >>> 0);
+  for (const value of [16, type, seq, 0]) message.rawU32le(value);
+  message.end();
+  return message.bytes().slice();
+}
+
+function names(text: string): (message: NetlinkMessage) => boolean {
+  const decoder = new TextDecoder("latin1");
+  return ({ payload }) => decoder.decode(payload).includes(`${text}\0`);
+}
+
+const isRule = ({ type }: NetlinkMessage) => type === (nft.NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_NEWRULE);
+
+Deno.test("a match that the kernel lacks is named with its module, and the others are found", async () => {
+  const found = await probe(names("statistic"));
+  const missing = [...found.values()].filter((one) => !one.found && one.ifMissing === undefined);
+  assert.deepEqual(missing.map(({ name }) => name), ["match statistic"]);
+  assert.match(
+    missing[0]?.detail ?? "",
+    /ENOENT .* for IPv4, ENOENT .* for IPv6\. It comes with xt_statistic \(CONFIG_/,
+  );
+});
+
+Deno.test("a kernel that takes no match at all is said to lack what they all need", async () => {
+  const found = await probe(isRule);
+  const missing = [...found.values()].filter((one) => !one.found);
+  assert.deepEqual(missing.map(({ name }) => name), ["rules of iptables in nf_tables"]);
+  assert.match(missing[0]?.detail ?? "", /CONFIG_NFT_COMPAT.*mode nftables needs neither/);
+});
+
+Deno.test("what is in legacy tables is worth a warning, and no reason not to start", async () => {
+  const nothing = () => false;
+  assert.equal((await probe(nothing)).get("no legacy iptables rules")?.found, true);
+  const used = { family: "IPv4", table: "nat", rules: 7, kubeChains: ["KUBE-SERVICES"] } as const;
+  const warning = (await probe(nothing, [used])).get("no legacy iptables rules");
+  assert.deepEqual([warning?.found, warning?.ifMissing], [false, "warn"]);
+  assert.match(warning?.detail ?? "", /kube-proxy --cleanup/);
+});

@@ -1,0 +1,87 @@
+import type { PlanChange } from "../../backends/backend.ts";
+import { loopback } from "../../core/model/address.ts";
+import { parseObject } from "../../core/model/parse.ts";
+import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import { type PlanContext, planService } from "../../core/model/planner.ts";
+import { Store } from "../../core/model/store.ts";
+import { type ClusterSize, serviceObject, sliceObject } from "./cluster.ts";
+
+const context: PlanContext = {
+  families: ["IPv4"],
+  nodeName: "node-0",
+  zone: "zone-0",
+  nodeAddresses: loopback,
+};
+
+const settings: DesiredState["settings"] = [{
+  family: "IPv4",
+  localTraffic: { mode: "none" },
+  masqueradeAll: false,
+  masqueradeMark: 0x4000,
+  nodePorts: "all",
+  localhostNodePorts: false,
+  serviceCidrs: [],
+}];
+
+/** A cluster as a backend is told of it, and changes of it; each change is from and to that. */
+export class PlannedCluster {
+  readonly desired: DesiredState;
+  /** Milliseconds it took to plan all of it. */
+  readonly planning: number;
+  readonly #size: ClusterSize;
+  readonly #plans = new Map<PlanKey, ServicePortPlan>();
+
+  constructor(size: ClusterSize) {
+    this.#size = size;
+    const store = new Store(context.nodeName);
+    for (let service = 0; service < size.services; service++) {
+      put(store, serviceObject(service));
+      put(store, sliceObject(service, size));
+    }
+    const names = store.inOrderOfAge(store.serviceNames());
+    const started = performance.now();
+    for (const name of names) {
+      for (const plan of plansOf(store, name)) this.#plans.set(plan.key, plan);
+    }
+    this.planning = performance.now() - started;
+    this.desired = { settings, plans: this.#plans };
+  }
+
+  /** A service loses one of its endpoints. @param n which: any number. */
+  endpointRemoved(n: number): PlanChange {
+    const service = (n * 7919) % this.#size.services;
+    const next = this.#planOf(service, service % this.#size.endpoints);
+    return { key: next.key, old: this.#plans.get(next.key), new: next };
+  }
+
+  /** A service that the cluster does not have. @param n which: any number. */
+  serviceAdded(n: number): PlanChange {
+    const plan = this.#planOf(this.#size.services + n);
+    return { key: plan.key, old: undefined, new: plan };
+  }
+
+  #planOf(service: number, without = -1): ServicePortPlan {
+    const store = new Store(context.nodeName);
+    put(store, serviceObject(service));
+    put(store, sliceObject(service, this.#size, { without }));
+    for (const name of store.serviceNames()) for (const plan of plansOf(store, name)) return plan;
+    throw new Error(`service ${service} has no plan`);
+  }
+}
+
+export function undone({ key, old, new: next }: PlanChange): PlanChange {
+  return { key, old: next, new: old };
+}
+
+function put(store: Store, raw: object): void {
+  const parsed = parseObject(raw, (problem) => {
+    throw new Error(problem);
+  });
+  if (!("object" in parsed)) throw new Error("the benchmark's own object is not accepted");
+  store.upsert(parsed.object);
+}
+
+function plansOf(store: Store, name: string): readonly ServicePortPlan[] {
+  const stored = store.get(name);
+  return stored === undefined ? [] : planService(stored.service, stored.slices, context);
+}

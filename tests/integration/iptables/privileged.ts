@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { routeLocalnet } from "../../../backends/iptables/host_settings.ts";
+import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/names.ts";
+import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
+import { probeKernel } from "../../../backends/iptables/probe.ts";
+import { tableFamilies } from "../../../backends/nf_tables/families.ts";
+import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+
+/** Run by kernel_test.ts in a network namespace of its own. */
+
+// Libraries stay open for the life of the process.
+const keepsLibraries = { sanitizeResources: false };
+
+Deno.test("the kernel has what mode iptables needs, and asking changes nothing", keepsLibraries, async () => {
+  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  const found = await probeKernel(socket, tableFamilies, 1);
+  assert.deepEqual(found.filter((requirement) => !requirement.found), []);
+  assert.equal(await nft("list", "ruleset"), "");
+  await iptables("--append", "FORWARD", "--jump", "DROP");
+  const before = await nft("list", "ruleset");
+  await probeKernel(socket, tableFamilies, 1);
+  assert.equal(await nft("list", "ruleset"), before);
+});
+
+Deno.test(
+  "a packet counter is made once, keeps its count, and is read as upstream's metric",
+  keepsLibraries,
+  async () => {
+    using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+    const counters = new PacketCounters(socket);
+    assert.equal(await counters.isSupported(), true);
+    assert.equal(await counters.read(CT_STATE_INVALID_DROPPED), undefined);
+    assert.deepEqual(await counters.metrics(), []);
+    await counters.ensure(CT_STATE_INVALID_DROPPED);
+    const match = ["--match", "nfacct", "--nfacct-name", CT_STATE_INVALID_DROPPED];
+    await iptables("--append", "OUTPUT", "--protocol", "udp", ...match, "--jump", "DROP");
+    // What is dropped here is refused to the sender.
+    const send = "for packet in 1 2 3; do echo > /dev/udp/127.0.0.1/9; done; true";
+    await run("bash", ["-c", `{ ${send}; } 2> /dev/null`]);
+    await counters.ensure(CT_STATE_INVALID_DROPPED);
+    assert.equal(await counters.read(CT_STATE_INVALID_DROPPED), 3);
+    assert.deepEqual(
+      (await counters.metrics()).map(({ name, type, samples }) => [name, type, samples[0]?.value]),
+      [["iptables_ct_state_invalid_dropped_packets_total", "counter", 3]],
+    );
+  },
+);
+
+Deno.test("route_localnet is switched on for this network namespace", () => {
+  const path = "/proc/sys/net/ipv4/conf/all/route_localnet";
+  assert.equal(Deno.readTextFileSync(path), "0\n");
+  assert.equal(routeLocalnet(), undefined);
+  assert.equal(Deno.readTextFileSync(path), "1\n");
+});
+
+async function nft(...args: readonly string[]): Promise<string> {
+  return await run("nft", args);
+}
+
+async function iptables(...args: readonly string[]): Promise<string> {
+  return await run("iptables", args);
+}
+
+async function run(command: string, args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command(command, { args: [...args] }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
