@@ -56,9 +56,13 @@ integration() {
   [ -n "$filter" ] || step demo scripts/demo.sh
 }
 
+# In every mode, or in that of PROXY_MODE.
 conformance() {
   built conformance || return
-  deno_test conformance tests/conformance
+  local mode
+  for mode in ${PROXY_MODE:-nftables iptables}; do
+    PROXY_MODE=$mode deno_test "conformance in mode $mode" tests/conformance
+  done
 }
 
 # A command that counts as one test. A tool that crashes (deno 2.6.10 lint does, once in some dozen runs) has found
