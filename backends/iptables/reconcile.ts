@@ -10,6 +10,7 @@ import { compareJumps, jumpedTo } from "./jumps.ts";
 import { nodeRules } from "./node_rules.ts";
 import { deleteChains, type Undeletable } from "./removal.ts";
 import type { FoundChains, TablesReader } from "./read.ts";
+import type { RuleCounts } from "./rule_counts.ts";
 import { SharedChainRepair } from "./shared_chain.ts";
 
 /** What the rules depend on besides the plans and settings. */
@@ -38,21 +39,25 @@ export class Reconciliation {
   readonly #found: FoundChains;
   /** Something of ours was there: what is missing is a difference, not a beginning. */
   readonly foundOurs: boolean;
+  readonly #total: RuleCounts;
   /** In words. */
   readonly differences: string[] = [];
 
+  /** @param total counts the rules that are wanted. */
   constructor(
     batch: RuleBatch,
     family: TableFamily,
     reader: TablesReader,
     found: FoundChains,
     isUndeletable: Undeletable,
+    total: RuleCounts,
   ) {
     this.#batch = batch;
     this.#family = family;
     this.#reader = reader;
     this.#found = found;
     this.#isUndeletable = isUndeletable;
+    this.#total = total;
     this.foundOurs = tables.some((table) => [...found[table]].some((chain) => isOurChain(table, chain)));
   }
 
@@ -60,6 +65,9 @@ export class Reconciliation {
   async write(settings: NodeSettings, plans: Iterable<ServicePortPlan>, context: RuleContext): Promise<void> {
     const node = nodeRules(settings, context);
     this.#addTables(node);
+    for (const { table, rules } of [...node.chains, ...node.joint]) this.#total.add(table, rules.length);
+    for (const { table, last } of node.shared) this.#total.add(table, last.length);
+    for (const { table } of node.jumps) this.#total.add(table, 1);
     for (const chain of node.chains) await this.#writeChain(chain);
     const shared = await this.#sharedChains(node);
     const compileContext = { settings, ...context };
@@ -68,6 +76,7 @@ export class Reconciliation {
       if (++count % PORTION === 0) await new Promise((resolve) => setTimeout(resolve, 0));
       this.#batch.setOwner(plan.key);
       const rules = compile(plan, compileContext);
+      this.#total.addService(rules);
       for (const chain of rules.chains) {
         // Not awaited where nothing is read: there are a hundred thousand.
         const repair = this.#writeChain(chain);

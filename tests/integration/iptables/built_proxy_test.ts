@@ -20,17 +20,21 @@ Deno.test("rules of kube-proxy in the legacy tables are warned of, in the log an
   assert.match(proxy.log, /^W.*kube-proxy --cleanup where iptables is the legacy one/m);
 });
 
+Deno.test("--cleanup says that kube-proxy's rules in the legacy tables are still there, after it removed all others", async () => {
+  await using node = await Node.make();
+  await node.namespace.run("iptables-legacy", "--table", "nat", "--new", "KUBE-SERVICES");
+  await node.namespace.run("iptables", "--table", "nat", "--new", "KUBE-SERVICES");
+  const { code, stderr } = await node.run(["--cleanup"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /kube-proxy's rules are in the legacy iptables tables \(x_tables\): nat \(IPv4\)/);
+  assert.doesNotMatch(await node.namespace.run("iptables-save"), /KUBE/);
+});
+
 Deno.test("the metrics are those of mode iptables", async () => {
   await using node = await Node.make();
   await using proxy = node.start(mode);
   await proxy.inForce();
-  const metrics = await node.namespace.run(
-    "curl",
-    "--silent",
-    "--noproxy",
-    "*",
-    "http://127.0.0.1:10249/metrics",
-  );
+  const metrics = await node.metrics();
   for (
     const sample of [
       "kubeproxy_iptables_ct_state_invalid_dropped_packets_total 0",
@@ -42,6 +46,33 @@ Deno.test("the metrics are those of mode iptables", async () => {
     assert.ok(metrics.includes(`\n${sample}\n`), sample);
   }
   assert.doesNotMatch(metrics, /nftables/);
+});
+
+Deno.test("the metrics count the rules there are, and those that the last sync wrote", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  await using proxy = node.start(mode);
+  await proxy.inForce();
+  const counts = async (which: "total" | "last") =>
+    await Promise.all((["filter", "nat"] as const).map(async (table) => {
+      const metrics = await node.metrics();
+      const name = `kubeproxy_sync_proxy_rules_iptables_${which}{table="${table}",ip_family="IPv4"} `;
+      return Number(metrics.split(name)[1]?.split("\n")[0]);
+    }));
+  const listed = async () =>
+    await Promise.all(["filter", "nat"].map(async (table) => {
+      const listing = await node.namespace.run("iptables-save", "--table", table);
+      return listing.split("\n").filter((line) => line.startsWith("-A ")).length;
+    }));
+  const before = await listed();
+  assert.deepEqual(await counts("total"), before);
+  assert.deepEqual(await counts("last"), before);
+
+  await node.write("web2.json", reachable("web2", "10.96.0.11"));
+  await proxy.until(async () => (await listed())[1] !== before[1], "rules of the second service");
+  const after = await listed();
+  await proxy.until(async () => (await counts("total")).join() === after.join(), "count of all rules");
+  assert.deepEqual(await counts("last"), [0, (after[1] ?? 0) - (before[1] ?? 0)]);
 });
 
 Deno.test("route_localnet is set for node ports on loopback addresses, and only for them", async () => {

@@ -12,6 +12,9 @@ const twelve = Array.from({ length: 12 }, (_, index) => `10.244.2.${94 + index}`
 const nodeRange = ["192.168.8.0/24", "fd00:8::/64"];
 const otherRange = ["172.16.0.0/12", "203.0.113.7/32", "fd99::/32"];
 
+/** Addresses that a service has as external IPs and from a load balancer. */
+const shared = own("loadBalancer");
+
 export const node = localNode({
   podCIDRs: ["10.244.1.0/24", "fd00:244:1::/64"],
   addresses: Object.values(machines.node.addresses),
@@ -59,6 +62,14 @@ export const cluster: readonly RawObject[] = [
     here,
   ),
   ...of({ ...balanced("ranges-of-one-family"), sourceRanges: ["10.0.0.0/8"] }, here),
+  ...of({
+    ...balanced("external-and-balanced"),
+    externalIPs: shared,
+    loadBalancerIPs: shared,
+    sourceRanges: otherRange,
+  }, [
+    here[0],
+  ]),
   ...of({ ...balanced("ranges-none"), sourceRanges: otherRange }, []),
   ...of({ ...balanced("ranges-of-everyone"), sourceRanges: ["0.0.0.0/0", "::/0"] }, here),
   ...of({

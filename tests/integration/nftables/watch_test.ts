@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { everyKindOfPlan } from "../../backends/nftables/everything.ts";
+import { everyKindOfPlan } from "../../backends/everything.ts";
 import { planOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess } from "./backend_process.ts";
+import { BackendProcess } from "../backend_process.ts";
 import { listingOf } from "./listing.ts";
 
 const plan = planOf({ clusterIP: "10.96.0.20:80" });
@@ -10,7 +10,7 @@ const other = planOf({ clusterIP: "10.96.0.20:80", endpoints: ["10.1.0.1:8080", 
 
 Deno.test("each transaction of others that touches our tables is reported once, with its author", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.watch();
   await backend.reconcile(everyKindOfPlan);
 
@@ -31,7 +31,7 @@ Deno.test("each transaction of others that touches our tables is reported once, 
 
 Deno.test("own changes are not reported", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.reconcile([]);
   await backend.watch();
   await backend.apply([{ key: plan.key, old: undefined, new: plan }]);
@@ -44,7 +44,7 @@ Deno.test("own changes are not reported", async () => {
 
 Deno.test("nothing is reported after the watch ended, and the process ends at once", async () => {
   await using node = await NetworkNamespace.make();
-  const backend = new BackendProcess(node);
+  const backend = new BackendProcess("nftables", node);
   await backend.reconcile([]);
   await backend.watch();
   await backend.unwatch();

@@ -1,12 +1,12 @@
-import type { PlanChange, ReconcileReport, Requirement } from "../../../backends/backend.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
-import { settingsOf } from "../../backends/plans.ts";
-import type { NetworkNamespace } from "../network_namespace.ts";
-import type { Answer, Command } from "./driver.ts";
+import type { PlanChange, ProxyMode, ReconcileReport, Requirement } from "../../backends/backend.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import { settingsOf } from "../backends/plans.ts";
+import type { NetworkNamespace } from "./network_namespace.ts";
+import type { Answer, Command } from "./backend_driver.ts";
 
 const bothFamilies = [settingsOf("IPv4"), settingsOf("IPv6")];
 
-/** The backend in another process, in a namespace. */
+/** The backend of a mode in another process, in a namespace. */
 export class BackendProcess implements AsyncDisposable {
   /** What `watch` reported so far. */
   readonly foreignChanges: string[] = [];
@@ -16,9 +16,13 @@ export class BackendProcess implements AsyncDisposable {
   #waiting: PromiseWithResolvers<Answer> | undefined;
 
   /** @param wrapper a command that runs the one after it, with fewer privileges for example. */
-  constructor(namespace: Pick<NetworkNamespace, "name">, wrapper: readonly string[] = []) {
-    const driver = new URL("./driver.ts", import.meta.url).pathname;
-    const run = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", driver];
+  constructor(
+    mode: ProxyMode,
+    namespace: Pick<NetworkNamespace, "name">,
+    wrapper: readonly string[] = [],
+  ) {
+    const driver = new URL("./backend_driver.ts", import.meta.url).pathname;
+    const run = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", driver, mode];
     this.#process = new Deno.Command("ip", {
       args: ["netns", "exec", namespace.name, ...wrapper, ...run],
       stdin: "piped",
