@@ -17,7 +17,7 @@ import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.t
 import { RuleBatch } from "./batch.ts";
 import { ChainReader } from "./chain_reader.ts";
 import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
-import { compareJumps, jumpedTo } from "./jumps.ts";
+import { lostAmongOthers } from "./jumps.ts";
 import type { TableName } from "./layout.ts";
 import { kubeProxyWarning, readLegacyTables } from "./legacy_tables.ts";
 import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./names.ts";
@@ -104,7 +104,7 @@ export class IptablesBackend implements Backend {
 
   watch(onForeignChange: (what: string) => void): Disposable {
     const reader = new ChainReader(() =>
-      this.#checkJumps().catch((error) => this.#kernel.report(String(error)))
+      this.#checkAmongOthers().catch((error) => this.#kernel.report(String(error)))
     );
     return this.#kernel.watch(reader, onForeignChange);
   }
@@ -279,19 +279,13 @@ export class IptablesBackend implements Backend {
     return { ...this.#host, isLarge: endpoints > LARGE_CLUSTER_ENDPOINTS };
   }
 
-  /** Somebody deleted rules where our jumps are. Apart from the socket that a transaction may be waiting on. */
-  async #checkJumps(): Promise<void> {
+  /** Somebody deleted rules where some of ours are. Apart from the socket that a transaction may be waiting on. */
+  async #checkAmongOthers(): Promise<void> {
     using transport = this.#kernel.open();
     for (const { family, settings } of this.#families) {
-      const { jumps } = nodeRules(settings, this.#host);
       const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
-      const [missing] = (await compareJumps(family, reader, jumps)).missing;
-      if (missing === undefined) continue;
-      this.#kernel.report(
-        `the jump from ${missing.from} to ${
-          jumpedTo(missing)
-        } of table ${family.keyword} ${missing.table} was deleted`,
-      );
+      const lost = await lostAmongOthers(family, reader, nodeRules(settings, this.#host));
+      if (lost !== undefined) this.#kernel.report(`${lost} was deleted`);
     }
   }
 

@@ -2,11 +2,12 @@ import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { baseChain } from "./base_chains.ts";
 import type { RuleBatch } from "./batch.ts";
+import { chainInWords } from "./chain_in_words.ts";
 import { compile } from "./compile.ts";
-import { foundIdentity, holds, ruleIdentity } from "./identity.ts";
+import { holds } from "./identity.ts";
 import { type Chain, type JumpRule, type NodeRules, type SharedChain, tables } from "./layout.ts";
 import { isOurChain } from "./names.ts";
-import { compareJumps, jumpedTo } from "./jumps.ts";
+import { compareJumps, jumpedTo, missingRules } from "./jumps.ts";
 import { nodeRules } from "./node_rules.ts";
 import { deleteChains, type Undeletable } from "./removal.ts";
 import type { FoundChains, TablesReader } from "./read.ts";
@@ -82,12 +83,12 @@ export class Reconciliation {
         const repair = this.#writeChain(chain);
         if (repair !== undefined) await repair;
       }
-      for (const { chain, rule } of rules.shared) shared.get(keyOf(chain))?.want(rule, plan.key);
+      for (const { chain, rule } of rules.shared) shared.get(keyOf(chain))?.repair.want(rule, plan.key);
     }
     this.#batch.setOwner(undefined);
-    for (const [chain, repair] of shared) {
+    for (const { chain, repair } of shared.values()) {
       const wrong = repair.finish();
-      if (wrong > 0) this.#differ(`${wrong} rules of ${chain}`);
+      if (wrong > 0) this.#differ(`${wrong} rules of ${chainInWords(this.#family, chain)}`);
     }
     for (const chain of node.joint) await this.#joinChain(chain);
     await this.#writeJumps(node.jumps);
@@ -108,38 +109,43 @@ export class Reconciliation {
   #writeChain(chain: Chain): Promise<void> | undefined {
     const { table, name, rules } = chain;
     if (this.#found[table].delete(name)) return this.#repairChain(chain);
-    this.#differ(`chain ${name} of table ${this.#family.keyword} ${table} is missing`);
-    this.#batch.addChain(this.#family, table, name);
+    this.#addChain(chain);
     for (const rule of rules) this.#batch.appendRule(this.#family, table, name, rule);
     return undefined;
   }
 
-  async #repairChain({ table, name, rules }: Chain): Promise<void> {
+  #addChain(chain: SharedChain): void {
+    this.#differ(`${chainInWords(this.#family, chain)} is missing`);
+    this.#batch.addChain(this.#family, chain.table, chain.name);
+  }
+
+  async #repairChain(chain: Chain): Promise<void> {
+    const { table, name, rules } = chain;
     if (holds(this.#family, await this.#reader.rules(table, name), rules)) return;
-    this.#differ(`chain ${name} of table ${this.#family.keyword} ${table}`);
+    this.#differ(chainInWords(this.#family, chain));
     this.#batch.flushChain(this.#family, table, name);
     for (const rule of rules) this.#batch.appendRule(this.#family, table, name, rule);
   }
 
-  async #sharedChains({ shared }: NodeRules): Promise<ReadonlyMap<string, SharedChainRepair>> {
-    const repairs = new Map<string, SharedChainRepair>();
+  async #sharedChains({ shared }: NodeRules): Promise<ReadonlyMap<string, SharedRepair>> {
+    const repairs = new Map<string, SharedRepair>();
     for (const chain of shared) {
       const isThere = this.#found[chain.table].delete(chain.name);
-      if (!isThere) this.#batch.addChain(this.#family, chain.table, chain.name);
+      if (!isThere) this.#addChain(chain);
       const found = isThere ? await this.#reader.rules(chain.table, chain.name) : [];
-      repairs.set(keyOf(chain), new SharedChainRepair(this.#batch, this.#family, chain, found));
+      const repair = new SharedChainRepair(this.#batch, this.#family, chain, found);
+      repairs.set(keyOf(chain), { chain, repair });
     }
     return repairs;
   }
 
   /** Others have rules in it, too. */
-  async #joinChain({ table, name, rules }: Chain): Promise<void> {
-    if (!this.#found[table].delete(name)) this.#batch.addChain(this.#family, table, name);
-    const there = new Set((await this.#reader.rules(table, name)).map(foundIdentity));
-    for (const rule of rules) {
-      if (!there.has(ruleIdentity(this.#family, rule))) {
-        this.#batch.appendRule(this.#family, table, name, rule);
-      }
+  async #joinChain(chain: Chain): Promise<void> {
+    const { table, name } = chain;
+    if (!this.#found[table].delete(name)) this.#addChain(chain);
+    for (const rule of await missingRules(this.#family, this.#reader, chain)) {
+      this.#differ(`our rule of ${chainInWords(this.#family, chain)}`);
+      this.#batch.appendRule(this.#family, table, name, rule);
     }
   }
 
@@ -151,6 +157,7 @@ export class Reconciliation {
       this.#batch.insertRule(this.#family, table, from, rule);
     }
     for (const { table, from, handle } of superfluous) {
+      this.#differ(`a jump to us in ${chainInWords(this.#family, { table, name: from })}`);
       this.#batch.deleteRule(this.#family, table, from, handle);
     }
   }
@@ -167,6 +174,11 @@ export class Reconciliation {
   #differ(what: string): void {
     if (this.foundOurs) this.differences.push(what);
   }
+}
+
+interface SharedRepair {
+  readonly chain: SharedChain;
+  readonly repair: SharedChainRepair;
 }
 
 function keyOf({ table, name }: SharedChain): string {

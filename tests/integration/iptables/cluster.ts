@@ -2,7 +2,10 @@ import { machines } from "../../lab/topology.ts";
 import { localNode, type RawObject, service } from "./objects.ts";
 import { balanced, of, own, web } from "./services.ts";
 
-/** Every rule type of docs/behaviour.md §5.1, most of them in both families. */
+/**
+ * Every rule type of docs/behaviour.md §5.1, most of them in both families. Without topology hints: when the real
+ * kube-proxy has programmed before it has heard of its node's zone, it can stay so.
+ */
 
 const here = ["10.244.1.11", "10.244.1.12", "10.244.1.13"] as const;
 const elsewhere = ["10.244.2.14", "10.244.2.15"] as const;
@@ -18,7 +21,6 @@ const shared = own("loadBalancer");
 export const node = localNode({
   podCIDRs: ["10.244.1.0/24", "fd00:244:1::/64"],
   addresses: Object.values(machines.node.addresses),
-  zone: "zone-1",
 });
 
 /** What the cluster consists of, and how each service ends up with the endpoints it has. */
@@ -119,7 +121,6 @@ export const cluster: readonly RawObject[] = [
   ...of({ name: "only-v6", families: ["IPv6"], externalIPs: ["2001:db8:e::c8"] }, [here[0]]),
   ...of({ name: "only-v6-none", families: ["IPv6"] }, []),
   service({ name: "headless", clusterIP: "None", ports: [web] }),
-  ...zones(),
 ];
 
 /** As `cluster`, with changes of every kind: services and endpoints come, go, and become others. */
@@ -180,12 +181,4 @@ function terminating(): readonly RawObject[] {
       healthCheckNodePort: 31110,
     }, [is(a, true), is(b, false), elsewhere[0]]),
   ];
-}
-
-/** An endpoint a zone; this node is in the first. */
-function zones(): readonly RawObject[] {
-  return of(
-    { name: "zones" },
-    here.map((address, index) => ({ address, hints: { forZones: [{ name: `zone-${index + 1}` }] } })),
-  );
 }
