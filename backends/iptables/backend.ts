@@ -15,6 +15,7 @@ import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
 import { RuleBatch } from "./batch.ts";
+import { BatchStream } from "./batch_stream.ts";
 import { ChainReader } from "./chain_reader.ts";
 import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
 import { lostAmongOthers } from "./jumps.ts";
@@ -33,10 +34,6 @@ import { endpointCount, writeUpdate } from "./update.ts";
 
 /** Docs/behaviour.md §5.1, "Large-cluster mode". */
 const LARGE_CLUSTER_ENDPOINTS = 1000;
-
-/** For a batch of everything, per endpoint: a chain, its two rules, and the one that jumps to it. Measured. */
-const BYTES_PER_ENDPOINT = 1000;
-const BYTES_PER_PLAN = 2000;
 
 /** What the log shows of them. */
 const MOST_DIFFERENCES = 20;
@@ -149,35 +146,30 @@ export class IptablesBackend implements Backend {
       endpoints: countEndpoints(desired.plans.values(), settings),
       total: new RuleCounts(),
     }));
-    const endpoints = states.reduce((sum, state) => sum + state.endpoints, 0);
-    const batch = this.#kernel.begin(
-      RuleBatch,
-      desired.plans.size * BYTES_PER_PLAN + endpoints * BYTES_PER_ENDPOINT,
+    using transport = this.#kernel.open();
+    const stream = new BatchStream(
+      (bytes) => this.#kernel.begin(RuleBatch, bytes),
+      (batch) => this.#commit(batch),
     );
     const differences: string[] = [];
     let foundOurs = false;
     for (const family of tableFamilies) {
       const state = states.find((state) => state.family === family);
       if (state === undefined) {
-        await this.#writeRemoval(batch, family, isUndeletable);
+        await this.#writeRemoval(stream.batch, family, isUndeletable);
         continue;
       }
-      const reader = this.#reader(family);
-      const work = new Reconciliation(
-        batch,
-        family,
-        reader,
-        await reader.chains(),
-        isUndeletable,
-        state.total,
-      );
+      // Apart from the socket of the transactions, one of which may be under way.
+      const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
+      const found = await reader.chains();
+      const work = new Reconciliation(stream, family, reader, found, isUndeletable, state.total);
       await work.write(state.settings, plansOf(desired, state.settings), this.#contextOf(state));
       foundOurs ||= work.foundOurs;
       differences.push(...work.differences);
     }
-    await this.#commit(batch);
+    await stream.end();
     const isFirst = this.#families.length === 0;
-    this.#families = states.map((state) => ({ ...state, last: batch.written[state.family.family] }));
+    this.#families = states.map((state) => ({ ...state, last: stream.written[state.family.family] }));
     const action = !foundOurs
       ? "created"
       : isFirst

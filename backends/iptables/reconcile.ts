@@ -2,6 +2,7 @@ import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { baseChain } from "./base_chains.ts";
 import type { RuleBatch } from "./batch.ts";
+import type { BatchStream } from "./batch_stream.ts";
 import { chainInWords } from "./chain_in_words.ts";
 import { compile } from "./compile.ts";
 import { holds } from "./identity.ts";
@@ -32,7 +33,7 @@ const PORTION = 256;
  * are not touched, and other people's never.
  */
 export class Reconciliation {
-  readonly #batch: RuleBatch;
+  readonly #stream: BatchStream;
   readonly #family: TableFamily;
   readonly #reader: TablesReader;
   readonly #isUndeletable: Undeletable;
@@ -46,14 +47,14 @@ export class Reconciliation {
 
   /** @param total counts the rules that are wanted. */
   constructor(
-    batch: RuleBatch,
+    stream: BatchStream,
     family: TableFamily,
     reader: TablesReader,
     found: FoundChains,
     isUndeletable: Undeletable,
     total: RuleCounts,
   ) {
-    this.#batch = batch;
+    this.#stream = stream;
     this.#family = family;
     this.#reader = reader;
     this.#found = found;
@@ -84,15 +85,21 @@ export class Reconciliation {
         if (repair !== undefined) await repair;
       }
       for (const { chain, rule } of rules.shared) shared.get(keyOf(chain))?.repair.want(rule, plan.key);
+      // Nothing leads to the chains of services yet, when all of them are new.
+      if (!this.foundOurs) await this.#stream.part();
     }
     this.#batch.setOwner(undefined);
     for (const { chain, repair } of shared.values()) {
-      const wrong = repair.finish();
+      const wrong = repair.finish(this.#batch);
       if (wrong > 0) this.#differ(`${wrong} rules of ${chainInWords(this.#family, chain)}`);
     }
     for (const chain of node.joint) await this.#joinChain(chain);
     await this.#writeJumps(node.jumps);
     this.#deleteUnwanted();
+  }
+
+  get #batch(): RuleBatch {
+    return this.#stream.batch;
   }
 
   #addTables(node: NodeRules): void {
@@ -133,7 +140,7 @@ export class Reconciliation {
       const isThere = this.#found[chain.table].delete(chain.name);
       if (!isThere) this.#addChain(chain);
       const found = isThere ? await this.#reader.rules(chain.table, chain.name) : [];
-      const repair = new SharedChainRepair(this.#batch, this.#family, chain, found);
+      const repair = new SharedChainRepair(this.#family, chain, found);
       repairs.set(keyOf(chain), { chain, repair });
     }
     return repairs;

@@ -1,8 +1,12 @@
+import assert from "node:assert/strict";
 import type { PlanChange, ProxyMode, ReconcileReport, Requirement } from "../../backends/backend.ts";
 import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import { settingsOf } from "../backends/plans.ts";
 import type { NetworkNamespace } from "./network_namespace.ts";
 import type { Answer, Command } from "./backend_driver.ts";
+
+/** Generous: a machine that is busy with other things must not fail a test. */
+const PATIENCE_MS = 5000;
 
 const bothFamilies = [settingsOf("IPv4"), settingsOf("IPv6")];
 
@@ -64,6 +68,15 @@ export class BackendProcess implements AsyncDisposable {
     return this.#perform({ do: "probe" }) as Promise<readonly Requirement[]>;
   }
 
+  /** Waits until `watch` has reported so much, and no more. */
+  async untilReported(count: number): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (this.foreignChanges.length < count && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(this.foreignChanges.length, count, this.foreignChanges.join("; "));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#input.close().catch(() => {});
     await this.#process.status;
@@ -94,6 +107,17 @@ export class RefusedError extends Error {
     super("refused" in answer ? answer.refused : "no answer");
     this.culprits = "refused" in answer ? answer.culprits : [];
   }
+}
+
+/** What the backend says when it refuses; fails the test when it does not. */
+export async function refusalBy(call: () => Promise<unknown>): Promise<RefusedError> {
+  try {
+    await call();
+  } catch (error) {
+    if (error instanceof RefusedError) return error;
+    throw error;
+  }
+  assert.fail("it was not refused");
 }
 
 async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Answer> {

@@ -59,7 +59,7 @@ Deno.test("what other programs do to our rules is undone in a moment, and only t
       const before = await handles(namespace);
       await namespace.run("sh", "-c", flavoured(command));
       const began = performance.now();
-      const differences = async () => compared(expected, withoutTheirs(await savedRules(namespace)));
+      const differences = async () => compared(expected, await settled(namespace));
       while ((await differences()).length > 0) {
         const ms = performance.now() - began;
         assert.ok(ms < REPAIRED_WITHIN_MS, `after ${ms.toFixed(0)} ms: ${(await differences()).join("\n")}`);
@@ -104,10 +104,7 @@ Deno.test("what other programs do to their own rules brings about nothing", asyn
   ) await namespace.run("sh", "-c", flavoured(command));
   await pause();
   assert.deepEqual(repairs(proxy.log), []);
-  assert.deepEqual(
-    compared(before, (await savedRules(namespace)).filter((line) => !/\/raw /.test(line))),
-    [],
-  );
+  assert.deepEqual(compared(before, await settled(namespace)), []);
 });
 
 /** Of the log: what was reconciled because of others. */
@@ -120,15 +117,10 @@ async function pause(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 800));
 }
 
-/** What a node holds that nobody disturbed. */
+/** All but what others added, with the jumps from one hook in any order: a new one is put at the head. */
 async function settled(namespace: NetworkNamespace): Promise<readonly string[]> {
-  return withoutTheirs(await savedRules(namespace));
-}
-
-/** Ours, with the jumps from one hook in any order: a new one is put at the head. */
-function withoutTheirs(lines: readonly string[]): readonly string[] {
   const isHook = (line: string) => /^\S+ (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line);
-  const ours = lines.filter((line) => !/ MINE/.test(line));
+  const ours = (await savedRules(namespace)).filter((line) => !/ MINE|\/raw /.test(line));
   return [...ours.filter((line) => !isHook(line)), ...ours.filter(isHook).sort()];
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess, RefusedError } from "../backend_process.ts";
+import { BackendProcess, refusalBy } from "../backend_process.ts";
 import { listingOf, tablesIn } from "./listing.ts";
 
 const web = planOf({ name: "web", clusterIP: "10.96.0.10:80" });
@@ -85,13 +85,3 @@ Deno.test("probing finds everything here and commits nothing, not even for a mom
   while (watching.foreignChanges.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.match(watching.foreignChanges[0] ?? "", /^table ip kube-proxy deleted by deno/);
 });
-
-async function refusalBy(call: () => Promise<unknown>): Promise<RefusedError> {
-  try {
-    await call();
-  } catch (error) {
-    if (error instanceof RefusedError) return error;
-    throw error;
-  }
-  assert.fail("the kernel took it");
-}
