@@ -147,7 +147,7 @@ export class IptablesBackend implements Backend {
       total: new RuleCounts(),
     }));
     using transport = this.#kernel.open();
-    const stream = new BatchStream(
+    await using stream = new BatchStream(
       (bytes) => this.#kernel.begin(RuleBatch, bytes),
       (batch) => this.#commit(batch),
     );

@@ -10,7 +10,7 @@ const PART_BYTES = 8 * 1024 * 1024;
 const SLACK_BYTES = 1024 * 1024;
 
 /** What is written in one go, in one transaction, or in several where the writer says that this cannot be seen. */
-export class BatchStream {
+export class BatchStream implements AsyncDisposable {
   readonly #begin: (bytes: number) => RuleBatch;
   readonly #commit: (batch: RuleBatch) => Promise<void>;
   #underWay: Promise<void> = Promise.resolve();
@@ -46,6 +46,11 @@ export class BatchStream {
     await this.#underWay;
     this.#send();
     await this.#underWay;
+  }
+
+  /** Whatever ended the writing: the socket is free for others only when the kernel has answered. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#underWay.catch(() => {});
   }
 
   #send(): void {
