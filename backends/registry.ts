@@ -1,9 +1,17 @@
 import type { Backend, ProxyMode } from "./backend.ts";
 import { IptablesBackend } from "./iptables/backend.ts";
+import type { IpvsOptions } from "./ipvs/options.ts";
 import { NftablesBackend } from "./nftables/backend.ts";
 
+/** What can be chosen of the modes, each by the mode's name. */
+export interface ModeOptions {
+  readonly ipvs: IpvsOptions;
+}
+
+export type Backends = ReadonlyMap<ProxyMode, (options: ModeOptions) => Backend>;
+
 /** The modes of this build, the preferred one first. Nothing is opened until a backend is used. */
-export const backends: ReadonlyMap<ProxyMode, () => Backend> = new Map<ProxyMode, () => Backend>([
+export const backends: Backends = new Map<ProxyMode, (options: ModeOptions) => Backend>([
   ["nftables", () => new NftablesBackend()],
   ["iptables", () => new IptablesBackend()],
 ]);

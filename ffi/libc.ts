@@ -4,6 +4,8 @@ const symbols = {
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   /** ssize_t write(int fd, const void *buf, size_t count) */
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  /** int open(const char *pathname, int flags) */
+  open: { parameters: ["buffer", "i32"], result: "i32" },
   /** int close(int fd) */
   close: { parameters: ["i32"], result: "i32" },
   /** void free(void *ptr) */
@@ -12,6 +14,8 @@ const symbols = {
   mallopt: { parameters: ["i32", "i32"], result: "i32" },
   /** int malloc_trim(size_t pad) */
   malloc_trim: { parameters: ["usize"], result: "i32" },
+  /** long syscall(SYS_finit_module, int fd, const char *param_values, int flags): glibc has no function for it */
+  finit_module: { name: "syscall", parameters: ["i64", "i32", "buffer", "i32"], result: "i64" },
   /** int eventfd(unsigned int initval, int flags) */
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   /** int poll(struct pollfd *fds, nfds_t nfds, int timeout): off the main thread */
@@ -38,6 +42,8 @@ export function libc(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
 export const MFD_CLOEXEC = 0x1; // linux/memfd.h
 export const MFD_NOEXEC_SEAL = 0x8; // linux/memfd.h, since Linux 6.3
 export const M_MMAP_THRESHOLD = -3; // malloc.h
+export const O_RDONLY = 0; // fcntl.h
+export const O_CLOEXEC = 0o2000000; // fcntl.h
 export const EFD_CLOEXEC = 0o2000000; // sys/eventfd.h
 export const EFD_NONBLOCK = 0o4000; // sys/eventfd.h
 export const POLLIN = 0x1; // poll.h

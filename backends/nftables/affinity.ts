@@ -1,12 +1,11 @@
 import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
-import type { Chain } from "./chains.ts";
+import type { Chain } from "../nf_tables/chain.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import { portBytes, protocolByte } from "./keys.ts";
+import { portBytes, protocolByte } from "../nf_tables/keys.ts";
 import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
 import {
   commented,
-  dnatTo,
   fromLocalPod,
   goTo,
   inSet,
@@ -15,8 +14,10 @@ import {
   type Rule,
   rule,
   setMark,
-} from "./rules.ts";
-import { affinitySet, type SetSpec } from "./sets.ts";
+} from "../nf_tables/rules.ts";
+import type { SetSpec } from "../nf_tables/sets.ts";
+import { dnatTo } from "./dnat.ts";
+import { affinitySet } from "./sets.ts";
 
 /**
  * Session affinity: service ports that have it get chains of their own, as upstream makes them. Each endpoint has a

@@ -10,16 +10,18 @@ import {
   type Requirement,
   type TrafficCounters,
 } from "../backend.ts";
-import { TableBatch } from "./batch.ts";
+import { KubeProxyBatch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
 import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
+import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
-import { culpritsOf, inWords, refusedOf } from "./refused.ts";
+import { inWords, refusedOf } from "../nf_tables/refused.ts";
+import { culpritsOf, elementInWords } from "./refused.ts";
 import { ENDPOINTS } from "./sets.ts";
-import { readShapes, type TableShape } from "./shape.ts";
-import { TableReader } from "./table_reader.ts";
+import { readShapes, type TableShape } from "../nf_tables/shape.ts";
+import { TableReader } from "../nf_tables/table_reader.ts";
 import type { TableState } from "./table_state.ts";
 import { writeUpdate } from "./update.ts";
 
@@ -68,7 +70,7 @@ export class NftablesBackend implements Backend {
   async apply(changes: readonly PlanChange[]): Promise<void> {
     await inOperatorsWords(this.mode, async () => {
       if (this.#tables.length === 0) throw new Error("nftables: apply before the first reconcile");
-      const batch = this.#kernel.begin(TableBatch);
+      const batch = this.#kernel.begin(KubeProxyBatch);
       const accept: (() => void)[] = [];
       for (const state of this.#tables) {
         const own = changes.filter((change) => (change.new ?? change.old)?.family === state.family.family);
@@ -81,7 +83,7 @@ export class NftablesBackend implements Backend {
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
-    return this.#kernel.watch(new TableReader(), onForeignChange);
+    return this.#kernel.watch(new TableReader(TABLE), onForeignChange);
   }
 
   traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
@@ -93,7 +95,7 @@ export class NftablesBackend implements Backend {
       const shapes = await this.#readShapes();
       for (const family of tableFamilies) {
         if (!shapes.has(family.nfproto)) continue;
-        const batch = this.#kernel.begin(TableBatch);
+        const batch = this.#kernel.begin(KubeProxyBatch);
         // It may go meanwhile, and then there is one to delete.
         batch.addTable(family);
         batch.deleteTable(family);
@@ -112,7 +114,7 @@ export class NftablesBackend implements Backend {
     refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
     unwanted: readonly TableFamily[],
   ): Promise<void> {
-    const batch = this.#kernel.begin(TableBatch, batchBytes(desired.plans.values()));
+    const batch = this.#kernel.begin(KubeProxyBatch, batchBytes(desired.plans.values()));
     for (const family of unwanted) {
       batch.addTable(family);
       batch.deleteTable(family);
@@ -130,7 +132,7 @@ export class NftablesBackend implements Backend {
    * @throws BackendError when the kernel refuses the batch.
    */
   async #commit(
-    batch: TableBatch,
+    batch: KubeProxyBatch,
     tables: readonly TableState[],
     plans: () => Iterable<ServicePortPlan>,
   ): Promise<void> {
@@ -152,7 +154,7 @@ export class NftablesBackend implements Backend {
   }
 
   #readShapes(): Promise<ReadonlyMap<number, TableShape>> {
-    return readShapes(this.#kernel.transport, this.#kernel.nextSeq);
+    return readShapes(this.#kernel.transport, TABLE, this.#kernel.nextSeq);
   }
 
   /** The kernel reports every refused message; the first one is what the others often follow from. */
@@ -168,7 +170,7 @@ export class NftablesBackend implements Backend {
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const astray = answer.errno === errnoOf("ENOENT");
     const culprits = culpritsOf(refused, plans, settingsOf);
-    const error = refusal(inWords(refused, culprits), answer);
+    const error = refusal(inWords(TABLE, refused, culprits, elementInWords), answer);
     if (astray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
     return asBackendError(this.mode, error, astray ? [] : [...new Set(culprits.map(({ key }) => key))]);
   }

@@ -15,26 +15,15 @@ import {
   isNew,
   isOfThisNode,
   jump,
+  notFromRangeOf,
   portFields,
   type Rule,
   rule,
   setMark,
   vmap,
-} from "./rules.ts";
+} from "../nf_tables/rules.ts";
+import { baseChain, type Chain } from "../nf_tables/chain.ts";
 import * as sets from "./sets.ts";
-
-export interface Chain {
-  readonly name: string;
-  /** Where packets enter; chains without are entered from others. */
-  readonly hook?: Hook;
-  readonly rules: readonly Rule[];
-}
-
-export interface Hook {
-  readonly type: "filter" | "nat";
-  readonly number: number;
-  readonly priority: number;
-}
 
 /** Where the verdict maps send what has no endpoints. */
 export const REJECT_CHAIN = "reject-chain";
@@ -59,16 +48,6 @@ export function fixedChains(family: TableFamily, settings: NodeSettings): readon
   ];
 }
 
-function base(
-  name: string,
-  type: Hook["type"],
-  number: number,
-  priority: number,
-  ...rules: readonly Rule[]
-): Chain {
-  return { name, hook: { type, number, priority }, rules };
-}
-
 function ofNew(chain: string): Rule {
   return rule(isNew(), jump(chain));
 }
@@ -77,9 +56,15 @@ function ofNew(chain: string): Rule {
 const PRE_DNAT = nft.NF_IP_PRI_NAT_DST - 10;
 
 const baseChains: readonly Chain[] = [
-  base("filter-prerouting-pre-dnat", "filter", nft.NF_INET_PRE_ROUTING, PRE_DNAT, ofNew("firewall-check")),
-  base("filter-output-pre-dnat", "filter", nft.NF_INET_LOCAL_OUT, PRE_DNAT, ofNew("firewall-check")),
-  base(
+  baseChain(
+    "filter-prerouting-pre-dnat",
+    "filter",
+    nft.NF_INET_PRE_ROUTING,
+    PRE_DNAT,
+    ofNew("firewall-check"),
+  ),
+  baseChain("filter-output-pre-dnat", "filter", nft.NF_INET_LOCAL_OUT, PRE_DNAT, ofNew("firewall-check")),
+  baseChain(
     "filter-input",
     "filter",
     nft.NF_INET_LOCAL_IN,
@@ -87,7 +72,7 @@ const baseChains: readonly Chain[] = [
     ofNew("nodeport-endpoints-check"),
     ofNew("service-endpoints-check"),
   ),
-  base(
+  baseChain(
     "filter-forward",
     "filter",
     nft.NF_INET_FORWARD,
@@ -95,7 +80,7 @@ const baseChains: readonly Chain[] = [
     ofNew("service-endpoints-check"),
     ofNew("cluster-ips-check"),
   ),
-  base(
+  baseChain(
     "filter-output",
     "filter",
     nft.NF_INET_LOCAL_OUT,
@@ -103,9 +88,15 @@ const baseChains: readonly Chain[] = [
     ofNew("service-endpoints-check"),
     ofNew("cluster-ips-check"),
   ),
-  base("nat-prerouting", "nat", nft.NF_INET_PRE_ROUTING, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
-  base("nat-output", "nat", nft.NF_INET_LOCAL_OUT, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
-  base("nat-postrouting", "nat", nft.NF_INET_POST_ROUTING, nft.NF_IP_PRI_NAT_SRC, rule(jump("masquerading"))),
+  baseChain("nat-prerouting", "nat", nft.NF_INET_PRE_ROUTING, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
+  baseChain("nat-output", "nat", nft.NF_INET_LOCAL_OUT, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
+  baseChain(
+    "nat-postrouting",
+    "nat",
+    nft.NF_INET_POST_ROUTING,
+    nft.NF_IP_PRI_NAT_SRC,
+    rule(jump("masquerading")),
+  ),
 ];
 
 /** New connections: marks those to ClusterIPs that are to be masqueraded, then sends each to its service's chain. */
@@ -134,18 +125,8 @@ function masquerading(family: TableFamily, { masqueradeMark }: NodeSettings): Ru
 }
 
 function firewallCheck(family: TableFamily): Rule[] {
-  const fields = [...addressFields(family), expr.source(family)];
-  const [address, protocol, ...rest] = expr.concat(...fields);
-  const source = [address, protocol, expr.byteorderOfOneByte(family.addressBytes / 4), ...rest]
-    .filter((expression) => expression !== undefined);
-  return [
-    rule(
-      inSet(addressFields(family), sets.FIREWALL_SERVICES),
-      source,
-      [expr.inSet(sets.FIREWALL_ALLOWED, true)],
-      drop,
-    ),
-  ];
+  const isGuarded = inSet(addressFields(family), sets.FIREWALL_SERVICES);
+  return [rule(isGuarded, notFromRangeOf(family, sets.FIREWALL_ALLOWED), drop)];
 }
 
 function nodePortEndpointsCheck(family: TableFamily, settings: NodeSettings): Rule {

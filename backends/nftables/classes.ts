@@ -1,17 +1,17 @@
 import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
-import type { Chain } from "./chains.ts";
+import type { Chain } from "../nf_tables/chain.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import {
   addressFields,
   commented,
-  dnatToOneOf,
   fromLocalPod,
   isOfThisNode,
   portFields,
   type Rule,
   rule,
   setMark,
-} from "./rules.ts";
+} from "../nf_tables/rules.ts";
+import { dnatToOneOf } from "./dnat.ts";
 import * as sets from "./sets.ts";
 
 /**

@@ -3,22 +3,11 @@ import { printedName } from "../../core/model/plan_key.ts";
 import { affinityChain } from "./affinity.ts";
 import { REJECT_CHAIN } from "./chains.ts";
 import { balancedClass } from "./classes.ts";
-import { addressKey, endpointValue, hairpinKey, lastAddress, portKey, slotKey } from "./keys.ts";
+import { DROP, type Element } from "../nf_tables/elements.ts";
+import { addressKey, lastAddress, portKey } from "../nf_tables/keys.ts";
+import { truncatedComment } from "../nf_tables/userdata.ts";
+import { endpointValue, hairpinKey, slotKey } from "./keys.ts";
 import * as sets from "./sets.ts";
-import { truncatedComment } from "./userdata.ts";
-
-/** One element of a set or map of the table. Keys and data are binary strings, see keys.ts. */
-export interface Element {
-  readonly set: string;
-  readonly key: string;
-  /** By the set's kind: of a map the data, of a verdict map DROP or the chain to go to, of an interval set its last key; else "". */
-  readonly value: string;
-  /** "" for none. */
-  readonly comment: string;
-}
-
-/** Value of a verdict map's element that ends the packet; no chain has this name. */
-export const DROP = "drop";
 
 /** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */
 export const sharedSets: ReadonlySet<string> = new Set([sets.CLUSTER_IPS, sets.HAIRPIN_CONNECTIONS]);

@@ -1,9 +1,13 @@
 import { createHash } from "node:crypto";
 import { formatAddress } from "../../core/model/address.ts";
 import type { Endpoint, ServicePortPlan } from "../../core/model/plan.ts";
+import type { Table } from "../nf_tables/table_batch.ts";
 
 /** Both tables have upstream's name, so that each of us replaces the other's in one transaction. */
 export const TABLE = "kube-proxy";
+
+/** Its comment is upstream's, too. */
+export const table: Table = { name: TABLE, comment: "rules for kube-proxy" };
 
 /** Names of upstream's per-service chains and sets (docs/behaviour.md §5.2), which we use for session affinity. */
 export type ServiceChainPrefix = "service" | "local" | "external";

@@ -1,13 +1,15 @@
 import type { Requirement } from "../backend.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { TableBatch } from "./batch.ts";
-import type { Chain, Hook } from "./chains.ts";
+import type { Chain, Hook } from "../nf_tables/chain.ts";
+import type { TableBatch } from "../nf_tables/table_batch.ts";
+import { KubeProxyBatch } from "./batch.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import * as nft from "../nf_tables/constants.ts";
 import { type Feature, probeFeatures } from "../nf_tables/probe.ts";
-import { addressFields, dnatTo, isNew, isOfThisNode, type Rule, rule } from "./rules.ts";
+import { addressFields, isNew, isOfThisNode, type Rule, rule } from "../nf_tables/rules.ts";
+import { dnatTo } from "./dnat.ts";
 import { affinitySet, ENDPOINTS, FIREWALL_ALLOWED, SERVICE_IPS, setsOf } from "./sets.ts";
 
 const features: readonly Feature<TableBatch>[] = [
@@ -85,7 +87,7 @@ export async function probeKernel(
   firstSeq: number,
 ): Promise<readonly Requirement[]> {
   return await probeFeatures(transport, {
-    batch: new TableBatch(new MessageWriter(), firstSeq),
+    batch: new KubeProxyBatch(new MessageWriter(), firstSeq),
     firstSeq,
     families,
     features,

@@ -1,16 +1,19 @@
 import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
-import { TABLE_USERDATA, type TableBatch } from "./batch.ts";
+import { type TableBatch, tableUserdata } from "../nf_tables/table_batch.ts";
 import { fixedChains } from "./chains.ts";
 import { classChain } from "./classes.ts";
-import { type Element, elementsOf, listSets, sharedSets } from "./compile.ts";
-import { ElementLists } from "./element_lists.ts";
+import { ElementLists } from "../nf_tables/element_lists.ts";
+import type { Element } from "../nf_tables/elements.ts";
+import { elementsOf, listSets, sharedSets } from "./compile.ts";
 import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { isServiceChain } from "./names.ts";
+import { isServiceChain, table as ourTable } from "./names.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as sets from "./sets.ts";
-import { fits, sameHook, type TableShape } from "./shape.ts";
-import { type TableState, UseCounts } from "./table_state.ts";
+import { fits, sameHook, type TableShape } from "../nf_tables/shape.ts";
+import type { SetSpec } from "../nf_tables/sets.ts";
+import { UseCounts } from "../use_counts.ts";
+import type { TableState } from "./table_state.ts";
 
 /** How a table is made to hold what it should, whatever it holds now. Traffic sees it before or after, never between. */
 export type Refill =
@@ -28,7 +31,8 @@ export function refillOf(family: TableFamily, settings: NodeSettings, found: Tab
     const shape = found.chains.get(name);
     return shape === undefined || shape.accepts && sameHook(shape.hook, hook);
   });
-  const usable = chainsFit && found.flags === 0 && found.userdata === TABLE_USERDATA && !found.hasOthers;
+  const usable = chainsFit && found.flags === 0 && found.userdata === tableUserdata(ourTable) &&
+    !found.hasOthers;
   return usable ? { how: "refill", found } : { how: "replace" };
 }
 
@@ -179,7 +183,7 @@ function empty(
   found: TableShape,
   affinities: readonly AffinityObjects[],
 ): void {
-  const wanted = new Map<string, sets.SetSpec>();
+  const wanted = new Map<string, SetSpec>();
   for (const { sets } of affinities) for (const spec of sets) wanted.set(spec.name, spec);
   batch.deleteRules(family);
   for (const [name, shape] of found.sets) {
@@ -193,7 +197,7 @@ function empty(
   }
 }
 
-function specsOf(family: TableFamily, settings: NodeSettings): readonly sets.SetSpec[] {
+function specsOf(family: TableFamily, settings: NodeSettings): readonly SetSpec[] {
   return sets.setsOf(family, settings.nodePorts !== "all");
 }
 

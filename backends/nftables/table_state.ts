@@ -1,6 +1,7 @@
 import type { NodeSettings } from "../../core/model/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import type { SetSpec } from "./sets.ts";
+import type { SetSpec } from "../nf_tables/sets.ts";
+import type { UseCounts } from "../use_counts.ts";
 
 /** What we must remember of a table to change it: besides the plans, which the caller has, only what they share. */
 export interface TableState {
@@ -31,25 +32,4 @@ export function keepsIdleClasses(
   { listed, idleClasses }: Pick<TableState, "listed" | "idleClasses">,
 ): boolean {
   return listed >= MANY_LISTED && idleClasses.size < MANY_IDLE_CLASSES;
-}
-
-/** How often a thing is used, by its name. What is not used has no entry. */
-export class UseCounts {
-  readonly #counts = new Map<string, number>();
-
-  of(name: string): number {
-    return this.#counts.get(name) ?? 0;
-  }
-
-  names(): IterableIterator<string> {
-    return this.#counts.keys();
-  }
-
-  /** @returns the uses there are now. */
-  add(name: string, uses: number): number {
-    const count = this.of(name) + uses;
-    if (count === 0) this.#counts.delete(name);
-    else this.#counts.set(name, count);
-    return count;
-  }
 }

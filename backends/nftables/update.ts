@@ -1,8 +1,9 @@
 import type { PlanChange } from "../backend.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
-import type { TableBatch } from "./batch.ts";
-import { type Element, elementsOf, listSets, sharedSets } from "./compile.ts";
-import { ElementLists } from "./element_lists.ts";
+import { ElementLists } from "../nf_tables/element_lists.ts";
+import type { Element } from "../nf_tables/elements.ts";
+import type { TableBatch } from "../nf_tables/table_batch.ts";
+import { elementsOf, listSets, sharedSets } from "./compile.ts";
 import { isClassUse, writeAffinity, writeClass } from "./refill.ts";
 import { keepsIdleClasses, type TableState } from "./table_state.ts";
 

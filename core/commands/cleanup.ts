@@ -1,4 +1,5 @@
-import type { Backend, ProxyMode } from "../../backends/backend.ts";
+import type { ProxyMode } from "../../backends/backend.ts";
+import type { Backends, ModeOptions } from "../../backends/registry.ts";
 import type { Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 
@@ -6,10 +7,10 @@ import { UserError } from "../user_error.ts";
  * Removes what the modes left in the kernel, ours and upstream's. One that fails does not keep the others.
  * @throws UserError when any failed, with upstream's text.
  */
-export async function cleanUp(backends: Iterable<() => Backend>, log: Log): Promise<void> {
+export async function cleanUp(backends: Backends, options: ModeOptions, log: Log): Promise<void> {
   let failed = false;
-  for (const create of backends) {
-    using backend = create();
+  for (const create of backends.values()) {
+    using backend = create(options);
     try {
       await backend.cleanup();
       log.info("Removed all rules", { mode: backend.mode });
@@ -26,13 +27,13 @@ export async function cleanUp(backends: Iterable<() => Backend>, log: Log): Prom
  * What fails is logged, and tried again at the next start.
  */
 export async function cleanUpOthers(
-  inUse: ProxyMode,
-  backends: ReadonlyMap<ProxyMode, () => Backend>,
+  config: ModeOptions & { readonly mode: ProxyMode },
+  backends: Backends,
   log: Log,
 ): Promise<void> {
   for (const [mode, create] of backends) {
-    if (mode === inUse) continue;
-    using backend = create();
+    if (mode === config.mode) continue;
+    using backend = create(config);
     try {
       await backend.cleanup();
       log.info("Nothing of another mode is left", { mode });

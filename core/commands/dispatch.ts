@@ -1,4 +1,5 @@
-import { type Backend, BackendError, type ProxyMode } from "../../backends/backend.ts";
+import { BackendError } from "../../backends/backend.ts";
+import type { Backends } from "../../backends/registry.ts";
 import { parseCommandLine } from "../config/command_line.ts";
 import { documentToYaml } from "../config/from_file.ts";
 import { type Host, loadConfig } from "../config/load.ts";
@@ -10,9 +11,6 @@ import { check } from "./check.ts";
 import { cleanUp, cleanUpOthers } from "./cleanup.ts";
 import { helpText } from "./help.ts";
 import { run } from "./run.ts";
-
-/** The modes of this build, the preferred one first. */
-export type Backends = ReadonlyMap<ProxyMode, () => Backend>;
 
 /** What the commands need of the process. */
 export interface Terminal extends Host {
@@ -62,8 +60,9 @@ async function perform(args: readonly string[], backends: Backends, terminal: Te
   }
 
   const { config, warnings } = await loadConfig(commandLine, [...backends.keys()], terminal);
-  const create = backends.get(config.mode);
-  if (create === undefined) throw new Error(`mode ${config.mode} passed the checks and is not in this build`);
+  const make = backends.get(config.mode);
+  if (make === undefined) throw new Error(`mode ${config.mode} passed the checks and is not in this build`);
+  const create = () => make(config);
   if (command === "check") {
     const report = await check(create);
     terminal.print(report.text);
@@ -76,11 +75,11 @@ async function perform(args: readonly string[], backends: Backends, terminal: Te
   }
   const log = createLog({ ...config.logging, write: terminal.printError });
   if (values.cleanup) {
-    await cleanUp(backends.values(), log);
+    await cleanUp(backends, config, log);
     return 0;
   }
   for (const warning of warnings) log.warn(warning);
-  await run(config, create, () => cleanUpOthers(config.mode, backends, log), log);
+  await run(config, create, () => cleanUpOthers(config, backends, log), log);
   return 0;
 }
 

@@ -137,6 +137,12 @@ export function isLoopback(address: Address): boolean {
   return address.length === 4 ? address.charCodeAt(0) === 127 : address === loopback.IPv6;
 }
 
+/** In 169.254.0.0/16 or fe80::/10. */
+export function isLinkLocal(address: Address): boolean {
+  const [first, second] = [address.charCodeAt(0), address.charCodeAt(1)];
+  return address.length === 4 ? first === 169 && second === 254 : first === 0xfe && (second & 0xc0) === 0x80;
+}
+
 /** 0.0.0.0 or ::, "any address". */
 export function isUnspecified(address: Address): boolean {
   return /^\0+$/.test(address);

@@ -1,6 +1,9 @@
 import { type Address, familyOf, isUnspecified, loopback } from "./address.ts";
 import type { Family, Node } from "./objects.ts";
 
+/** The device of mode ipvs, ours and upstream's: its addresses are those of services, not of the node. */
+export const SERVICE_DEVICE = "kube-ipvs0";
+
 /** Which addresses this node goes by. A family without one has the loopback address. */
 export interface NodeAddresses {
   readonly primary: Family;

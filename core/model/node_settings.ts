@@ -6,6 +6,7 @@ import {
   contains,
   familyOf,
   hostCidr,
+  isLinkLocal,
   isLoopback,
   loopback,
   normaliseCidrs,
@@ -33,6 +34,8 @@ export interface NodeConfiguration {
   readonly defaultNodePortAddresses: "primary" | "all";
   /** Whether node ports also answer on IPv4 loopback addresses that are among the ranges: docs/behaviour.md §4.5. */
   readonly localhostNodePorts: boolean;
+  /** Whether the mode serves addresses one by one, and so must know all of the node: mode ipvs. */
+  readonly enumeratesAddresses: boolean;
 }
 
 export type NodePortRange = Cidr | "primary" | "localhost" | "all";
@@ -60,7 +63,10 @@ export function deriveNodeSettings(
     masqueradeAll: configuration.masqueradeAll,
     // Not shifted: bit 31 would make it negative.
     masqueradeMark: 2 ** configuration.masqueradeBit,
-    nodePorts: ruleAddresses(answering, localhostNodePorts),
+    nodePorts: answering.isAll && configuration.enumeratesAddresses
+      ? answering.addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address))
+      : ruleAddresses(answering, localhostNodePorts),
+    interfaceAddresses: configuration.enumeratesAddresses ? addressesOf(family, facts) : [],
     localhostNodePorts,
     serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
   };
@@ -73,6 +79,7 @@ export function sameSettings(a: NodeSettings, b: NodeSettings): boolean {
     a.masqueradeMark === b.masqueradeMark &&
     sameLocalTraffic(a.localTraffic, b.localTraffic) &&
     sameNodePorts(a.nodePorts, b.nodePorts) &&
+    sameList(a.interfaceAddresses, b.interfaceAddresses, (one, other) => one === other) &&
     a.localhostNodePorts === b.localhostNodePorts &&
     sameList(a.serviceCidrs, b.serviceCidrs, sameCidr);
 }
@@ -113,14 +120,21 @@ export type NodePortAddresses = Readonly<
 export function nodePortAddresses(
   family: Family,
   configuration: Pick<NodeConfiguration, "nodePortAddresses" | "defaultNodePortAddresses">,
-  { nodeAddresses, interfaceAddresses }: Pick<NodeFacts, "nodeAddresses" | "interfaceAddresses">,
+  facts: Pick<NodeFacts, "nodeAddresses" | "interfaceAddresses">,
 ): NodePortAddresses[Family] {
-  const ranges = nodePortRanges(family, configuration, nodeAddresses[family]);
+  const ranges = nodePortRanges(family, configuration, facts.nodeAddresses[family]);
   const isAll = ranges.some(({ prefix }) => prefix === 0);
-  const answering = interfaceAddresses.filter((address) =>
-    familyOf(address) === family && (isAll || ranges.some((range) => contains(range, address)))
-  );
-  return { isAll, addresses: [...new Set(answering)].sort(compareAddresses) };
+  const addresses = addressesOf(family, facts);
+  const answering = addresses.filter((address) => ranges.some((range) => contains(range, address)));
+  return { isAll, addresses: isAll ? addresses : answering };
+}
+
+function addressesOf(
+  family: Family,
+  { interfaceAddresses }: Pick<NodeFacts, "interfaceAddresses">,
+): readonly Address[] {
+  const addresses = interfaceAddresses.filter((address) => familyOf(address) === family);
+  return [...new Set(addresses)].sort(compareAddresses);
 }
 
 function nodePortRanges(

@@ -94,6 +94,8 @@ export interface NodeSettings {
   readonly masqueradeMark: number;
   /** Where NodePort frontends answer: on every address of the node, or on those listed. */
   readonly nodePorts: "all" | readonly Address[];
+  /** What interfaces of the node have, sorted; empty for modes that do not need to know. */
+  readonly interfaceAddresses: readonly Address[];
   /** `all` and the list include loopback addresses: mode iptables, IPv4 (docs/behaviour.md §4.5). */
   readonly localhostNodePorts: boolean;
   /** Known service address ranges: what is in one and belongs to no service is dropped. */

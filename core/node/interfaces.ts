@@ -1,13 +1,17 @@
-import { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR } from "../../ffi/netlink/rtnetlink.ts";
+import { IFADDRMSG_INDEX, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR } from "../../ffi/netlink/rtnetlink.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { KernelError } from "../../ffi/errors.ts";
+import { messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { type Address, isLoopback, parseAddress } from "../model/address.ts";
+import { type Address, isLinkLocal, isLoopback, parseAddress } from "../model/address.ts";
+import { SERVICE_DEVICE } from "../model/node_addresses.ts";
 import type { Family, Node } from "../model/objects.ts";
 
-/** Addresses of all interfaces of this network namespace, in the order of the interfaces. */
+/** Addresses that interfaces of this network namespace have for the node itself, in the order of the interfaces. */
 export function interfaceAddresses(): readonly Address[] {
-  return Deno.networkInterfaces().flatMap(({ address }) => parseAddress(address) ?? []);
+  return Deno.networkInterfaces().flatMap(({ name, address }) =>
+    name === SERVICE_DEVICE ? [] : parseAddress(address) ?? []
+  );
 }
 
 /** Linux without IPv6 has no such file. */
@@ -30,16 +34,10 @@ export function nodeOfThisHost(name: string, addresses: readonly Address[]): Nod
   };
 }
 
-/** fe80::/10 and 169.254.0.0/16. */
-function isLinkLocal(address: Address): boolean {
-  const [first = 0, second = 0] = [address.charCodeAt(0), address.charCodeAt(1)];
-  return address.length === 4 ? first === 169 && second === 254 : first === 0xfe && (second & 0xc0) === 0x80;
-}
-
 /** Addresses that come in one go, as when an interface gets several, are one change. */
 const SETTLE_MS = 50;
 
-/** Calls back after addresses of interfaces came or went, until the signal aborts. */
+/** Calls back after addresses of the node came or went, until the signal aborts. */
 export async function watchInterfaceAddresses(onChange: () => void, signal: AbortSignal): Promise<void> {
   using socket = NetlinkSocket.open(NETLINK_ROUTE);
   socket.joinGroup(RTNLGRP_IPV4_IFADDR);
@@ -47,16 +45,42 @@ export async function watchInterfaceAddresses(onChange: () => void, signal: Abor
   while (!signal.aborted) {
     if (!await socket.readable(-1)) continue;
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-    drain(socket);
-    onChange();
+    if (drain(socket)) onChange();
   }
 }
 
-/** What the messages say, and whether some were lost, does not matter: the addresses are read anew. */
-function drain(socket: NetlinkSocket): void {
+/** @returns whether an address of the node may be among what changed. When messages were lost, nobody knows. */
+function drain(socket: NetlinkSocket): boolean {
+  const services = indexOf(SERVICE_DEVICE);
+  let isOfNode = false;
   try {
-    while (socket.receive() !== undefined);
+    for (let datagram; (datagram = socket.receive()) !== undefined;) {
+      isOfNode ||= changesNode(datagram, services);
+    }
+    return isOfNode;
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
+    return true;
+  }
+}
+
+/**
+ * Whether these messages about addresses tell of more than those of services: to read all addresses anew takes tens of
+ * milliseconds where there are thousands of services.
+ * @param services index of their device; undefined for none.
+ */
+export function changesNode(datagram: Uint8Array, services: number | undefined): boolean {
+  for (const { payload } of messages(datagram)) {
+    const fields = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+    if (services === undefined || fields.getUint32(IFADDRMSG_INDEX, true) !== services) return true;
+  }
+  return false;
+}
+
+function indexOf(device: string): number | undefined {
+  try {
+    return Number(Deno.readTextFileSync(`/sys/class/net/${device}/ifindex`));
+  } catch {
+    return undefined;
   }
 }

@@ -81,6 +81,7 @@ export function settingsOf(
     masqueradeAll: false,
     masqueradeMark: 1 << 14,
     nodePorts: "all",
+    interfaceAddresses: [],
     localhostNodePorts: false,
     serviceCidrs: [cidrOf(family === "IPv4" ? "10.96.0.0/12" : "fd00:96::/108")],
     ...overrides,

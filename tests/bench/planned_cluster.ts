@@ -19,6 +19,7 @@ const settings: DesiredState["settings"] = [{
   masqueradeAll: false,
   masqueradeMark: 0x4000,
   nodePorts: "all",
+  interfaceAddresses: [],
   localhostNodePorts: false,
   serviceCidrs: [],
 }];

@@ -3,6 +3,7 @@ import { argv, stdin } from "node:process";
 import type { Backend, PlanChange } from "../../backends/backend.ts";
 import { backends } from "../../backends/registry.ts";
 import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import { defaultOptions } from "../backends/ipvs/options.ts";
 
 /**
  * The backend of the mode in the arguments, in the network namespace it was started in, driven by one JSON object a
@@ -42,7 +43,7 @@ async function drive(): Promise<void> {
 }
 
 function backendOf(wanted: string | undefined): Backend {
-  for (const [mode, make] of backends) if (mode === wanted) return make();
+  for (const [mode, make] of backends) if (mode === wanted) return make({ ipvs: defaultOptions });
   throw new Error(`${wanted} is no mode`);
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BackendError } from "../../../backends/backend.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
-import { TableReader } from "../../../backends/nftables/table_reader.ts";
+import { TableReader } from "../../../backends/nf_tables/table_reader.ts";
 import { TransactionWatch } from "../../../backends/nf_tables/watch.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
@@ -61,7 +61,7 @@ Deno.test("a kernel without nf_tables is named as the reason", async () => {
 Deno.test("lost notifications count as a foreign change, own transactions do not", async () => {
   const reports: string[] = [];
   const kernel = new WaitingTransport();
-  using watch = new TransactionWatch(kernel, 7, new TableReader(), (what) => reports.push(what));
+  using watch = new TransactionWatch(kernel, 7, new TableReader("kube-proxy"), (what) => reports.push(what));
   watch.resume();
   assert.deepEqual([...kernel.groups], [nft.NFNLGRP_NFTABLES]);
   for (const pid of [7, 8]) {

@@ -1,4 +1,5 @@
-import { type Element, elementsOf } from "../../../backends/nftables/compile.ts";
+import type { Element } from "../../../backends/nf_tables/elements.ts";
+import { elementsOf } from "../../../backends/nftables/compile.ts";
 import * as sets from "../../../backends/nftables/sets.ts";
 import { addressFromBytes, formatAddress, formatSocketAddress } from "../../../core/model/address.ts";
 import type { ServicePortPlan } from "../../../core/model/plan.ts";

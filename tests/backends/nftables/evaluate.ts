@@ -1,4 +1,4 @@
-import { protocolByte } from "../../../backends/nftables/keys.ts";
+import { protocolByte } from "../../../backends/nf_tables/keys.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import type { Connection } from "../../../core/model/trace.ts";
 import { must, value, type VirtualExpression, type VirtualSet, type VirtualTable } from "./virtual_table.ts";

@@ -1,5 +1,5 @@
 import { CHOICE_MAP } from "../../../backends/nf_tables/expressions.ts";
-import type { Hook } from "../../../backends/nftables/chains.ts";
+import type { Hook } from "../../../backends/nf_tables/chain.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader.ts";
 

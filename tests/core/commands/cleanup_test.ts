@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { BackendError, type ProxyMode } from "../../../backends/backend.ts";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
 import { type Log, silentLog } from "../../../core/observe/log.ts";
+import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { MapBackend } from "../loop/kernel.ts";
 
 /** Cleans up for a process in mode nftables of a build with these modes. */
@@ -18,7 +19,7 @@ async function cleanUpFor(
     const cleanup = modes[mode];
     if (cleanup !== undefined) backends.set(mode, () => Object.assign(new MapBackend(), { cleanup }));
   }
-  await cleanUpOthers(inUse, backends, log);
+  await cleanUpOthers({ mode: inUse, ipvs: defaultOptions }, backends, log);
   return said;
 }
 

@@ -20,6 +20,7 @@ export const view: NodeView = {
     masqueradeAll: false,
     masqueradeMark: 0x4000,
     nodePorts: "all",
+    interfaceAddresses: [],
     localhostNodePorts: false,
     serviceCidrs: [],
   }],

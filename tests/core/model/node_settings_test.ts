@@ -27,6 +27,7 @@ const configuration: NodeConfiguration = {
   nodePortAddresses: [],
   defaultNodePortAddresses: "primary",
   localhostNodePorts: false,
+  enumeratesAddresses: false,
 };
 
 const facts: NodeFacts = {
@@ -167,6 +168,29 @@ Deno.test("what listens on node-port addresses does so on loopback ones as well,
   assert.deepEqual(shown(["all"])[0], "all: 10.9.0.1 127.0.0.1 192.0.2.1");
 });
 
+Deno.test("a mode that serves addresses one by one knows all of the node: docs/behaviour.md §5.3", () => {
+  const enumerating = { ...configuration, enumeratesAddresses: true };
+  const linkLocal = { ...facts, interfaceAddresses: [...facts.interfaceAddresses, address("169.254.20.10")] };
+  const shown = (nodePortAddresses: NodeConfiguration["nodePortAddresses"]) =>
+    (["IPv4", "IPv6"] as const).map((family) => {
+      const { nodePorts } = deriveNodeSettings(family, { ...enumerating, nodePortAddresses }, linkLocal);
+      return nodePorts === "all" ? "all" : nodePorts.map(formatAddress).join(" ");
+    });
+  // Loopback addresses never, and those of a link only where a range asks for them.
+  assert.deepEqual(shown(["all"]), ["10.9.0.1 192.0.2.1", "2001:db8::1"]);
+  assert.deepEqual(shown([cidr("10.0.0.0/8")]), ["10.9.0.1", "2001:db8::1"]);
+  assert.deepEqual(shown([cidr("169.254.0.0/16"), cidr("fe80::/10")]), ["169.254.20.10", "fe80::1"]);
+
+  const { interfaceAddresses } = deriveNodeSettings("IPv4", enumerating, linkLocal);
+  assert.deepEqual(interfaceAddresses.map(formatAddress), [
+    "10.9.0.1",
+    "127.0.0.1",
+    "169.254.20.10",
+    "192.0.2.1",
+  ]);
+  assert.deepEqual(deriveNodeSettings("IPv4", configuration, linkLocal).interfaceAddresses, []);
+});
+
 Deno.test("a family without known node address has no primary, so it behaves as all", () => {
   const unknown = { ...facts, nodeAddresses: detectNodeAddresses(undefined, undefined) };
   assert.equal(deriveNodeSettings("IPv4", configuration, unknown).nodePorts, "all");
@@ -192,6 +216,7 @@ Deno.test("settings are the same until one differs", () => {
       { masqueradeMark: 1 },
       { nodePorts: "all" },
       { nodePorts: [] },
+      { interfaceAddresses: [address("192.0.2.1")] },
       { localhostNodePorts: true },
       { serviceCidrs: [] },
       range("10.0.0.0/8"),

@@ -14,6 +14,7 @@ const configuration: NodeConfiguration = {
   nodePortAddresses: [],
   defaultNodePortAddresses: "primary",
   localhostNodePorts: false,
+  enumeratesAddresses: false,
 };
 const nodeAddress = "192.0.2.1";
 const clients = {

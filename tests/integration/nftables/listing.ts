@@ -1,18 +1,25 @@
 import type { NetworkNamespace } from "../network_namespace.ts";
 
 /** Both tables as stock nft lists them, in an order of our own: what must be equal when two tables are. */
-export async function tablesIn(namespace: NetworkNamespace): Promise<Record<string, readonly string[]>> {
+export async function tablesIn(
+  namespace: NetworkNamespace,
+  table = "kube-proxy",
+): Promise<Record<string, readonly string[]>> {
   return {
-    ...inOrder("ip", await listingOf(namespace, "ip")),
-    ...inOrder("ip6", await listingOf(namespace, "ip6")),
+    ...inOrder("ip", await listingOf(namespace, "ip", table)),
+    ...inOrder("ip6", await listingOf(namespace, "ip6", table)),
   };
 }
 
 /** Our table as an operator sees it; "" when there is none. */
-export async function listingOf(namespace: NetworkNamespace, family: "ip" | "ip6"): Promise<string> {
+export async function listingOf(
+  namespace: NetworkNamespace,
+  family: "ip" | "ip6",
+  table = "kube-proxy",
+): Promise<string> {
   const tables = await namespace.run("nft", "list", "tables", family);
-  return tables.includes("kube-proxy")
-    ? await namespace.run("nft", "list", "table", family, "kube-proxy")
+  return tables.split("\n").includes(`table ${family} ${table}`)
+    ? await namespace.run("nft", "list", "table", family, table)
     : "";
 }
 

@@ -1,10 +1,10 @@
 import { addressBits, type Cidr } from "../../core/model/address.ts";
 import type { LocalTraffic } from "../../core/model/plan.ts";
-import * as expr from "../nf_tables/expressions.ts";
-import type { Expression, Field } from "../nf_tables/expressions.ts";
-import type { TableFamily } from "../nf_tables/families.ts";
+import * as expr from "./expressions.ts";
+import type { Expression, Field } from "./expressions.ts";
+import type { TableFamily } from "./families.ts";
 import { u32le } from "./keys.ts";
-import * as nft from "../nf_tables/constants.ts";
+import * as nft from "./constants.ts";
 
 export interface Rule {
   readonly expressions: readonly Expression[];
@@ -36,6 +36,20 @@ export function vmap(fields: readonly Field[], map: string): Expression[] {
 
 export function inSet(fields: readonly Field[], set: string): Expression[] {
   return [...expr.concat(...fields), expr.inSet(set)];
+}
+
+export function notInSet(fields: readonly Field[], set: string): Expression[] {
+  return [...expr.concat(...fields), expr.inSet(set, true)];
+}
+
+/**
+ * `ip daddr . meta l4proto . th dport . ip saddr != @set` of an interval set: none of the source ranges of the
+ * frontend.
+ */
+export function notFromRangeOf(family: TableFamily, set: string): Expression[] {
+  const [address, protocol, ...rest] = expr.concat(...addressFields(family), expr.source(family));
+  return [address, protocol, expr.byteorderOfOneByte(family.addressBytes / 4), ...rest, expr.inSet(set, true)]
+    .filter((expression) => expression !== undefined);
 }
 
 /** `ip saddr 10.0.0.0/8` or `ip daddr != 10.0.0.0/8`. `field` loads as many bytes of the address as it is told. */
@@ -80,9 +94,9 @@ export function fromLocalPod(
   }
 }
 
-/** `fib saddr type local` or `fib daddr type local` */
-export function isOfThisNode(address: "saddr" | "daddr"): Expression[] {
-  return [expr.addressType(address).load(0), expr.compare("==", u32le(nft.RTN_LOCAL))];
+/** `fib saddr type local` or `fib daddr type != local` */
+export function isOfThisNode(address: "saddr" | "daddr", op: "==" | "!=" = "=="): Expression[] {
+  return [expr.addressType(address).load(0), expr.compare(op, u32le(nft.RTN_LOCAL))];
 }
 
 /** `meta mark set meta mark or 0x4000`: to be masqueraded. */
@@ -121,21 +135,6 @@ export function isDnated(): Expression[] {
 /** `meta l4proto tcp` */
 export function isProtocol(protocol: string): Expression[] {
   return [expr.protocol.load(0), expr.compare("==", protocol)];
-}
-
-/** `dnat to <frontend> . numgen random mod N map @list`: to one of the N endpoints listed for the frontend. */
-export function dnatToOneOf(
-  family: TableFamily,
-  frontend: readonly Field[],
-  count: number,
-  list: string,
-): Expression[] {
-  return [...expr.concat(...frontend, expr.random(count)), expr.valueOf(list), expr.dnatToValue(family)];
-}
-
-/** `dnat to 10.1.0.1:8080`, both as binary strings. */
-export function dnatTo(family: TableFamily, address: string, port: string): Expression[] {
-  return [expr.immediate(0, address), expr.immediate(4, port), expr.dnatToConstant(family)];
 }
 
 export function jump(chain: string): Expression[] {

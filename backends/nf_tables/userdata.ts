@@ -1,4 +1,4 @@
-import type { TableFamily } from "../nf_tables/families.ts";
+import type { TableFamily } from "./families.ts";
 
 /**
  * User data: bytes the kernel keeps for user space. nft reads from them what it cannot see in the object itself:

@@ -1,17 +1,21 @@
 import { attribute } from "../../ffi/netlink/reader.ts";
-import * as nft from "../nf_tables/constants.ts";
-import { tableFamilyOfProtocol } from "../nf_tables/families.ts";
-import type { TransactionReader } from "../nf_tables/watch.ts";
-import { TABLE } from "./names.ts";
+import * as nft from "./constants.ts";
+import { tableFamilyOfProtocol } from "./families.ts";
+import type { TransactionReader } from "./watch.ts";
 
-/** Sees what a transaction of someone else does to our tables. */
+/** Sees what a transaction of someone else does to the tables of one name. */
 export class TableReader implements TransactionReader {
+  readonly #table: string;
   /** By family. */
   readonly #touched = new Map<string, "changed" | "deleted">();
 
+  constructor(table: string) {
+    this.#table = table;
+  }
+
   read(type: number, nfproto: number, payload: Uint8Array): void {
     // The first attribute of every notification is the table's name.
-    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== TABLE) return;
+    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== this.#table) return;
     const family = tableFamilyOfProtocol(nfproto);
     if (family === undefined) return;
     // A deleted table is notified after its contents.
@@ -22,7 +26,9 @@ export class TableReader implements TransactionReader {
 
   end(): string | undefined {
     if (this.#touched.size === 0) return undefined;
-    const what = [...this.#touched].map(([keyword, how]) => `table ${keyword} ${TABLE} ${how}`).join(", ");
+    const what = [...this.#touched].map(([keyword, how]) => `table ${keyword} ${this.#table} ${how}`).join(
+      ", ",
+    );
     this.#touched.clear();
     return what;
   }

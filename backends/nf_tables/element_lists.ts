@@ -1,8 +1,8 @@
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { type TableBatch, writeElement } from "./batch.ts";
-import type { Element } from "./compile.ts";
-import type { TableFamily } from "../nf_tables/families.ts";
+import { type Element, writeElement } from "./elements.ts";
+import type { TableFamily } from "./families.ts";
 import type { SetSpec } from "./sets.ts";
+import type { TableBatch } from "./table_batch.ts";
 
 /** A list is one attribute, whose length is 16 bits wide; what is left is room for one more element. */
 const FULL_BYTES = 60_000;
@@ -40,7 +40,7 @@ export class ElementLists {
 
   #begin(set: string): List {
     const spec = this.#specs.find(({ name }) => name === set);
-    if (spec === undefined) throw new Error(`nftables: there is no set ${set}`);
+    if (spec === undefined) throw new Error(`nf_tables: there is no set ${set}`);
     const list = { spec, elements: new MessageWriter(1024) };
     this.#lists.set(set, list);
     return list;

@@ -3,14 +3,13 @@ import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/re
 import { dumpEach } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { nfgenmsg } from "../nf_tables/batch.ts";
-import type { Hook } from "./chains.ts";
-import { tableFamilies, type TableFamily } from "../nf_tables/families.ts";
-import { TABLE } from "./names.ts";
-import * as nft from "../nf_tables/constants.ts";
+import { nfgenmsg } from "./batch.ts";
+import type { Hook } from "./chain.ts";
+import { tableFamilies, type TableFamily } from "./families.ts";
+import * as nft from "./constants.ts";
 import { datatypeOf, flagsOf, lengthOf, type SetSpec } from "./sets.ts";
 
-/** What the kernel holds under our table's name, without elements and rules. */
+/** What the kernel holds under a table's name, without elements and rules. */
 export interface TableShape {
   readonly flags: number;
   readonly userdata: string;
@@ -35,19 +34,20 @@ export interface SetShape {
   readonly timeoutMs: number;
 }
 
-/** The tables there are, by nfproto. */
+/** The tables of this name, by nfproto. */
 export async function readShapes(
   transport: NetlinkTransport,
+  name: string,
   seq: () => number,
 ): Promise<ReadonlyMap<number, TableShape>> {
   const shapes = new Map<number, TableShape>();
   for (const family of tableFamilies) {
-    const table = await readTable(transport, family, seq());
-    if (table === undefined) continue;
-    const chains = await readChains(transport, family, seq());
-    const sets = await readSets(transport, family, seq());
+    const found = await readTable(transport, family, name, seq());
+    if (found === undefined) continue;
+    const chains = await readChains(transport, family, name, seq());
+    const sets = await readSets(transport, family, name, seq());
     // The table counts its chains, sets and other objects.
-    const { flags, userdata, uses } = table;
+    const { flags, userdata, uses } = found;
     shapes.set(family.nfproto, { flags, userdata, chains, sets, hasOthers: uses > chains.size + sets.size });
   }
   return shapes;
@@ -74,12 +74,13 @@ interface TableFacts {
 async function readTable(
   transport: NetlinkTransport,
   family: TableFamily,
+  tableName: string,
   seq: number,
 ): Promise<TableFacts | undefined> {
   let table: TableFacts | undefined;
   const operation = `list tables of family ${family.keyword}`;
   await visit(transport, family, nft.NFT_MSG_GETTABLE, seq, operation, () => {}, ({ payload }) => {
-    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== TABLE) return;
+    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== tableName) return;
     table = {
       flags: attribute(payload, nft.NFTA_TABLE_FLAGS, nft.NFGENMSG_LENGTH)?.u32be() ?? 0,
       userdata: attribute(payload, nft.NFTA_TABLE_USERDATA, nft.NFGENMSG_LENGTH)?.latin1() ?? "",
@@ -92,13 +93,14 @@ async function readTable(
 async function readChains(
   transport: NetlinkTransport,
   family: TableFamily,
+  tableName: string,
   seq: number,
 ): Promise<Map<string, ChainShape>> {
   const chains = new Map<string, ChainShape>();
-  const operation = `list chains of table ${family.keyword} ${TABLE}`;
-  const only = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, TABLE);
+  const operation = `list chains of table ${family.keyword} ${tableName}`;
+  const only = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, tableName);
   await visit(transport, family, nft.NFT_MSG_GETCHAIN, seq, operation, only, ({ payload }) => {
-    if (attribute(payload, nft.NFTA_CHAIN_TABLE, nft.NFGENMSG_LENGTH)?.string() !== TABLE) return;
+    if (attribute(payload, nft.NFTA_CHAIN_TABLE, nft.NFGENMSG_LENGTH)?.string() !== tableName) return;
     const name = attribute(payload, nft.NFTA_CHAIN_NAME, nft.NFGENMSG_LENGTH)?.string();
     if (name !== undefined) chains.set(name, chainShape(payload));
   });
@@ -122,11 +124,12 @@ function chainShape(payload: Uint8Array): ChainShape {
 async function readSets(
   transport: NetlinkTransport,
   family: TableFamily,
+  tableName: string,
   seq: number,
 ): Promise<Map<string, SetShape>> {
   const sets = new Map<string, SetShape>();
-  const operation = `list sets of table ${family.keyword} ${TABLE}`;
-  const only = (message: MessageWriter) => message.attrString(nft.NFTA_SET_TABLE, TABLE);
+  const operation = `list sets of table ${family.keyword} ${tableName}`;
+  const only = (message: MessageWriter) => message.attrString(nft.NFTA_SET_TABLE, tableName);
   await visit(transport, family, nft.NFT_MSG_GETSET, seq, operation, only, ({ payload }) => {
     let name: string | undefined;
     let table: string | undefined;
@@ -140,7 +143,7 @@ async function readSets(
       else if (field.type === nft.NFTA_SET_DATA_TYPE) dataType = field.u32be();
       else if (field.type === nft.NFTA_SET_TIMEOUT) timeoutMs = Number(field.u64be());
     }
-    if (table !== TABLE || name === undefined) return;
+    if (table !== tableName || name === undefined) return;
     sets.set(name, { flags, keyType, keyLength, dataType, timeoutMs });
   });
   return sets;

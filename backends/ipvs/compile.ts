@@ -1,0 +1,158 @@
+import type { Address } from "../../core/model/address.ts";
+import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
+import { printedName } from "../../core/model/plan_key.ts";
+import type { Element } from "../nf_tables/elements.ts";
+import { addressKey, lastAddress } from "../nf_tables/keys.ts";
+import { truncatedComment } from "../nf_tables/userdata.ts";
+import { IP_VS_SVC_F_SCHED2 } from "./ip_vs.ts";
+import type { IpvsOptions } from "./options.ts";
+import * as sets from "./sets.ts";
+import type { RealServer, VirtualServer } from "./virtual_server.ts";
+
+/** A virtual server and where it sends to. */
+export interface BalancedServer extends VirtualServer {
+  readonly realServers: readonly RealServer[];
+}
+
+/** What of the kernel makes a service port reachable. */
+export interface Compiled {
+  readonly servers: readonly BalancedServer[];
+  /** Of the device kube-ipvs0; several service ports may share one. */
+  readonly addresses: readonly Address[];
+  /** Of the sets of our table; of some sets, service ports may share elements (sharedSets). */
+  readonly elements: readonly Element[];
+}
+
+const WEIGHT = 1;
+
+/**
+ * The same plan and settings give the same objects, so that an update is the difference of two calls. Everything
+ * appears once, whatever the plan repeats.
+ */
+export function compile(
+  plan: ServicePortPlan,
+  settings: NodeSettings,
+  options: Pick<IpvsOptions, "scheduler">,
+): Compiled {
+  const compilation = new Compilation(plan, settings, options);
+  for (const frontend of plan.frontends) compilation.add(frontend);
+  compilation.addHairpins();
+  return compilation;
+}
+
+class Compilation implements Compiled {
+  readonly servers: BalancedServer[] = [];
+  readonly addresses: Address[] = [];
+  readonly elements: Element[] = [];
+  readonly #plan: ServicePortPlan;
+  readonly #settings: NodeSettings;
+  readonly #scheduler: string;
+  readonly #comment: string;
+  readonly #claimed = new Set<string>();
+
+  constructor(
+    plan: ServicePortPlan,
+    settings: NodeSettings,
+    { scheduler }: Pick<IpvsOptions, "scheduler">,
+  ) {
+    this.#plan = plan;
+    this.#settings = settings;
+    this.#scheduler = scheduler === "" ? "rr" : scheduler;
+    this.#comment = truncatedComment(printedName(plan));
+  }
+
+  add(frontend: Frontend): void {
+    if (frontend.kind === "NodePort") return this.#addNodePort(frontend.port);
+    const { kind, address, port } = frontend;
+    if (kind === "LoadBalancerIP") this.#addLoadBalancer(address, port);
+    this.#bind(address);
+    if (kind === "ClusterIP") this.#addElement(sets.CLUSTER_IPS, address);
+    this.#balance(address, port, kind === "ClusterIP" ? this.#plan.internal : this.#plan.external);
+  }
+
+  /** For each endpoint on this node, what it sends to itself. */
+  addHairpins(): void {
+    const { clusterEndpoints, localEndpoints } = this.#plan;
+    for (const endpoints of [clusterEndpoints, localEndpoints]) {
+      for (const { address, isLocal } of endpoints) {
+        if (isLocal) this.#addElement(sets.HAIRPIN_CONNECTIONS, address + address);
+      }
+    }
+  }
+
+  #addNodePort(port: number): void {
+    const { nodePorts } = this.#settings;
+    if (nodePorts === "all") throw new Error("ipvs: node ports need to know the addresses of the node");
+    for (const address of nodePorts) this.#balance(address, port, this.#plan.external);
+  }
+
+  #balance(address: Address, port: number, route: Route): void {
+    const { family, protocol, affinitySeconds } = this.#plan;
+    const key = addressKey(address, protocol, port);
+    if (!this.#addElement(sets.VIRTUAL_SERVERS, key, "", this.#comment)) return;
+    this.servers.push({
+      family,
+      protocol,
+      address,
+      port,
+      scheduler: this.#scheduler,
+      persistenceSeconds: affinitySeconds,
+      // With mh the source port, too, says where to send.
+      flags: this.#scheduler === "mh" ? IP_VS_SVC_F_SCHED2 : 0,
+      realServers: this.#endpointsOf(route).map(({ address, port }) => ({ address, port, weight: WEIGHT })),
+    });
+    if (route.verdict === "balance" && route.masquerade === "all") {
+      this.#addElement(sets.MASQUERADED_SERVICES, key);
+    }
+    if (route.verdict === "drop") this.#addElement(sets.NO_ENDPOINT_SERVICES, key, "", this.#comment);
+    if (route.verdict === "local-external" && this.#plan.localEndpoints.length === 0) {
+      this.#addElement(sets.NO_LOCAL_ENDPOINT_SERVICES, key, "", this.#comment);
+    }
+  }
+
+  /**
+   * A virtual server without real servers answers "port unreachable". Connections that were made while there were
+   * some go on, so what is dropped has a virtual server, too.
+   */
+  #endpointsOf(route: Route): readonly Endpoint[] {
+    const { clusterEndpoints, localEndpoints } = this.#plan;
+    switch (route.verdict) {
+      case "balance":
+        return route.to === "local" ? localEndpoints : clusterEndpoints;
+      // One list serves all sources. Without endpoints here, only those are let in that may use the others.
+      case "local-external":
+        return localEndpoints.length === 0 ? clusterEndpoints : localEndpoints;
+      case "reject":
+      case "drop":
+        return [];
+    }
+  }
+
+  /** An address of the node stays where it is: on the device it would outlive its interface, and change routes. */
+  #bind(address: Address): void {
+    if (this.#settings.interfaceAddresses.includes(address)) return;
+    if (this.#addElement(sets.IPVS_IPS, address)) this.addresses.push(address);
+  }
+
+  /** The ranges are disjoint, as an interval set demands (ServicePortPlan.sourceRanges). */
+  #addLoadBalancer(address: Address, port: number): void {
+    const { protocol, sourceRanges, healthCheckNodePort } = this.#plan;
+    if (healthCheckNodePort > 0) {
+      this.#addElement(sets.HEALTH_CHECKS, addressKey(address, "TCP", healthCheckNodePort));
+    }
+    const key = addressKey(address, protocol, port);
+    if (sourceRanges === undefined || !this.#addElement(sets.FIREWALL_SERVICES, key)) return;
+    for (const cidr of sourceRanges) {
+      this.#addElement(sets.FIREWALL_ALLOWED, key + cidr.address, key + lastAddress(cidr));
+    }
+  }
+
+  /** @returns false when the plan has this key of the set already. */
+  #addElement(set: string, key: string, value = "", comment = ""): boolean {
+    const id = set + key;
+    if (this.#claimed.has(id)) return false;
+    this.#claimed.add(id);
+    this.elements.push({ set, key, value, comment });
+    return true;
+  }
+}

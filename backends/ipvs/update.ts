@@ -1,0 +1,107 @@
+import type { Address } from "../../core/model/address.ts";
+import type { Element } from "../nf_tables/elements.ts";
+import type { BalancedServer, Compiled } from "./compile.ts";
+import { type ServerDifference, serverDifference } from "./server_difference.ts";
+import { sharedSets } from "./sets.ts";
+
+/** One service port that changed: what it was and what it is, undefined for nothing. */
+export interface CompiledChange {
+  readonly old: Compiled | undefined;
+  readonly new: Compiled | undefined;
+}
+
+/** What a batch of changes adds to the kernel's objects and takes away. */
+export interface Difference {
+  readonly servers: ServerDifference;
+  readonly addresses: Delta<Address>;
+  readonly elements: Delta<Element>;
+  /** Uses of what is shared that come and go, by name: to be counted once the changes are in force. */
+  readonly uses: ReadonlyMap<string, number>;
+}
+
+export interface Delta<Thing> {
+  readonly added: readonly Thing[];
+  readonly removed: readonly Thing[];
+}
+
+/**
+ * Merges the changes: a frontend that moves from one service port to another is one virtual server that changes.
+ * @param uses how many service ports use a thing now, by the names of `Difference.uses`.
+ */
+export function differenceOf(
+  changes: readonly CompiledChange[],
+  uses: (name: string) => number,
+): Difference {
+  const before: BalancedServer[] = [];
+  const after: BalancedServer[] = [];
+  const addresses = new SharedThings<Address>();
+  const sharedElements = new SharedThings<Element>();
+  const elements = new OwnElements();
+  const take = (compiled: Compiled, servers: BalancedServer[], change: 1 | -1) => {
+    for (const server of compiled.servers) servers.push(server);
+    for (const address of compiled.addresses) addresses.use(`kube-ipvs0 ${address}`, address, change);
+    for (const element of compiled.elements) {
+      const name = element.set + element.key;
+      if (sharedSets.has(element.set)) sharedElements.use(name, element, change);
+      else elements.put(name, element, change);
+    }
+  };
+  for (const { old, new: next } of changes) {
+    if (old !== undefined) take(old, before, -1);
+    if (next !== undefined) take(next, after, 1);
+  }
+  const own = elements.delta();
+  const shared = sharedElements.delta(uses);
+  return {
+    servers: serverDifference(before, after),
+    addresses: addresses.delta(uses),
+    elements: { added: [...own.added, ...shared.added], removed: [...own.removed, ...shared.removed] },
+    uses: new Map([...addresses.changes(), ...sharedElements.changes()]),
+  };
+}
+
+/** Things that are there as long as anyone uses them. */
+class SharedThings<Thing> {
+  readonly #things = new Map<string, { readonly thing: Thing; change: number }>();
+
+  use(name: string, thing: Thing, change: 1 | -1): void {
+    const known = this.#things.get(name);
+    if (known === undefined) this.#things.set(name, { thing, change });
+    else known.change += change;
+  }
+
+  delta(uses: (name: string) => number): Delta<Thing> {
+    const added: Thing[] = [];
+    const removed: Thing[] = [];
+    for (const [name, { thing, change }] of this.#things) {
+      const now = uses(name);
+      if (now === 0 && change > 0) added.push(thing);
+      if (now > 0 && now + change === 0) removed.push(thing);
+    }
+    return { added, removed };
+  }
+
+  *changes(): Generator<[name: string, change: number]> {
+    for (const [name, { change }] of this.#things) if (change !== 0) yield [name, change];
+  }
+}
+
+/** Elements that one service port has for itself, or hands over to another. */
+class OwnElements {
+  readonly #before = new Map<string, Element>();
+  readonly #after = new Map<string, Element>();
+
+  put(name: string, element: Element, change: 1 | -1): void {
+    (change < 0 ? this.#before : this.#after).set(name, element);
+  }
+
+  delta(): Delta<Element> {
+    const stays = (name: string) => {
+      const [before, after] = [this.#before.get(name), this.#after.get(name)];
+      return before?.value === after?.value && before?.comment === after?.comment;
+    };
+    const changed = (elements: ReadonlyMap<string, Element>) =>
+      [...elements].flatMap(([name, element]) => stays(name) ? [] : [element]);
+    return { added: changed(this.#after), removed: changed(this.#before) };
+  }
+}

@@ -1,0 +1,72 @@
+import { addressFromBytes, formatAddress, formatSocketAddress } from "../../core/model/address.ts";
+import type { Address, Cidr } from "../../core/model/address.ts";
+import type { Protocol } from "../../core/model/objects.ts";
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "./constants.ts";
+
+/**
+ * Keys and values of set elements as the kernel holds them: binary strings, one character a byte, every field padded
+ * to 4 bytes. Addresses and ports are in network byte order, numgen's numbers in the host's.
+ */
+
+const protocolNumbers: Readonly<Record<Protocol, number>> = {
+  TCP: IPPROTO_TCP,
+  UDP: IPPROTO_UDP,
+  SCTP: IPPROTO_SCTP,
+};
+
+export function protocolByte(protocol: Protocol): string {
+  return String.fromCharCode(protocolNumbers[protocol]);
+}
+
+export function portBytes(port: number): string {
+  return String.fromCharCode(port >> 8, port & 0xff);
+}
+
+/** `ip daddr . meta l4proto . th dport` */
+export function addressKey(address: Address, protocol: Protocol, port: number): string {
+  return address + portKey(protocol, port);
+}
+
+/** `meta l4proto . th dport` */
+export function portKey(protocol: Protocol, port: number): string {
+  return String.fromCharCode(protocolNumbers[protocol], 0, 0, 0, port >> 8, port & 0xff, 0, 0);
+}
+
+/** The last address of the prefix. */
+export function lastAddress(cidr: Cidr): string {
+  let last = "";
+  for (let index = 0; index < cidr.address.length; index++) {
+    const hostBits = Math.min(8, Math.max(0, index * 8 + 8 - cidr.prefix));
+    last += String.fromCharCode(cidr.address.charCodeAt(index) | (1 << hostBits) - 1);
+  }
+  return last;
+}
+
+export function u32le(value: number): string {
+  return String.fromCharCode(value & 0xff, value >>> 8 & 0xff, value >>> 16 & 0xff, value >>> 24);
+}
+
+/**
+ * The frontend in a key, as people write it: `10.96.0.10:80/TCP`, `30080/TCP` for node ports.
+ * @param addressBytes how long the address is that the key starts with; 0 for none.
+ * @returns undefined when the key holds no frontend.
+ */
+export function frontendOfKey(key: Uint8Array, addressBytes: number): string | undefined {
+  if (key.length < addressBytes + 8) return undefined;
+  const number = key[addressBytes] ?? 0;
+  const protocol = number === IPPROTO_TCP
+    ? "TCP"
+    : number === IPPROTO_UDP
+    ? "UDP"
+    : number === IPPROTO_SCTP
+    ? "SCTP"
+    : `protocol ${number}`;
+  const port = (key[addressBytes + 4] ?? 0) << 8 | (key[addressBytes + 5] ?? 0);
+  if (addressBytes === 0) return `${port}/${protocol}`;
+  return `${formatSocketAddress(addressFromBytes(key.subarray(0, addressBytes)), port)}/${protocol}`;
+}
+
+/** The address in a key that is one. */
+export function addressOfKey(key: Uint8Array): string {
+  return formatAddress(addressFromBytes(key));
+}

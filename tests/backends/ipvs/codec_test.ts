@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  inWords,
+  type IpvsCommand,
+  writeCommand,
+  writeDumpRealServers,
+  writeDumpServers,
+  writeFlush,
+  writeTimeouts,
+} from "../../../backends/ipvs/codec.ts";
+import { realServerOf, timeoutsOf, virtualServerOf } from "../../../backends/ipvs/found.ts";
+import * as ipvs from "../../../backends/ipvs/ip_vs.ts";
+import { NLA_HDRLEN, NLM_F_ACK } from "../../../ffi/netlink/constants.ts";
+import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
+import { attribute, attributes, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { hex } from "../../ffi/hex.ts";
+import * as golden from "./ipvsadm_goldens.ts";
+import { addressOf, real, virtual } from "./servers.ts";
+
+const FAMILY = 0x20;
+
+const web = virtual("10.96.0.10:80/TCP", { scheduler: "rr" });
+const dns = virtual("10.96.0.11:53/UDP", { scheduler: "wrr", persistenceSeconds: 10800 });
+const secure = virtual("[fd00:96::a]:443/TCP", {
+  scheduler: "mh",
+  persistenceSeconds: 60,
+  flags: ipvs.IP_VS_SVC_F_SCHED2,
+});
+
+function message(bytes: Uint8Array): NetlinkMessage {
+  const [first] = messages(bytes);
+  assert.ok(first !== undefined);
+  return first;
+}
+
+function written(write: (writer: MessageWriter) => void): NetlinkMessage {
+  const writer = new MessageWriter();
+  write(writer);
+  return message(writer.bytes().slice());
+}
+
+function commanded(command: IpvsCommand): NetlinkMessage {
+  return written((writer) => writeCommand(writer, FAMILY, 1, command));
+}
+
+/** All but what differs from one run to the next. */
+function said({ type, flags, payload }: NetlinkMessage): { type: number; flags: number; payload: string } {
+  return { type, flags: flags & ~NLM_F_ACK, payload: payload.toHex() };
+}
+
+/** What the attributes of a nest say, by type: without those that say nothing by being 0. */
+function saidIn({ payload }: NetlinkMessage, nest: number): Map<number, string> {
+  const outer = attribute(payload, nest, GENL_HDRLEN);
+  assert.ok(outer !== undefined);
+  return new Map(
+    [...outer.attributes()].map(({ type, bytes }) => [type, bytes.toHex()] as const)
+      .filter(([, value]) => /[^0]/.test(value)),
+  );
+}
+
+Deno.test("virtual servers are added and changed as ipvsadm does", () => {
+  const rows: readonly [IpvsCommand, string][] = [
+    [{ verb: "add", server: web }, golden.ADD_TCP],
+    [{ verb: "add", server: dns }, golden.ADD_UDP_PERSISTENT],
+    [{ verb: "add", server: secure }, golden.ADD_V6_MAGLEV],
+    [{ verb: "change", server: { ...dns, scheduler: "rr", persistenceSeconds: 0 } }, golden.CHANGE],
+  ];
+  for (const [command, stock] of rows) {
+    assert.deepEqual(said(commanded(command)), said(message(hex(stock))), inWords(command));
+  }
+});
+
+Deno.test("real servers say what ipvsadm says of them, and of their virtual server what names it", () => {
+  const rows: readonly [IpvsCommand, string][] = [
+    [{ verb: "add real", server: web, realServer: real("10.1.0.1:8080") }, golden.ADD_REAL],
+    [{ verb: "add real", server: secure, realServer: real("[fd00:1::1]:8443") }, golden.ADD_REAL_V6],
+    [{ verb: "change real", server: web, realServer: real("10.1.0.2:8080", 0) }, golden.CHANGE_REAL],
+    // ipvsadm removes one of another kind and weight, which the kernel does not look at.
+    [{ verb: "remove real", server: web, realServer: real("10.1.0.2:8080") }, golden.REMOVE_REAL],
+  ];
+  for (const [command, stock] of rows) {
+    const [own, theirs] = [commanded(command), message(hex(stock))];
+    assert.equal(own.payload[0], theirs.payload[0], inWords(command));
+    const destination = saidIn(theirs, ipvs.IPVS_CMD_ATTR_DEST);
+    if (command.verb === "remove real") destination.delete(ipvs.IPVS_DEST_ATTR_FWD_METHOD);
+    assert.deepEqual(saidIn(own, ipvs.IPVS_CMD_ATTR_DEST), destination);
+    const named = [...saidIn(theirs, ipvs.IPVS_CMD_ATTR_SERVICE)].filter(([type]) =>
+      type <= ipvs.IPVS_SVC_ATTR_PORT
+    );
+    assert.deepEqual([...saidIn(own, ipvs.IPVS_CMD_ATTR_SERVICE)], named);
+  }
+});
+
+Deno.test("the kernel refuses a real server that does not say all of it, also what is 0", () => {
+  const { payload } = commanded({ verb: "add real", server: web, realServer: real("10.1.0.1:8080", 0) });
+  const destination = attribute(payload, ipvs.IPVS_CMD_ATTR_DEST, GENL_HDRLEN);
+  const types = new Set([...destination?.attributes() ?? []].map(({ type }) => type));
+  for (
+    const type of [
+      ipvs.IPVS_DEST_ATTR_FWD_METHOD,
+      ipvs.IPVS_DEST_ATTR_WEIGHT,
+      ipvs.IPVS_DEST_ATTR_U_THRESH,
+      ipvs.IPVS_DEST_ATTR_L_THRESH,
+    ]
+  ) assert.ok(types.has(type), `${type}`);
+});
+
+Deno.test("a virtual server is removed by its name, and all of them at once", () => {
+  const own = commanded({ verb: "remove", server: web });
+  assert.equal(own.payload[0], message(hex(golden.REMOVE)).payload[0]);
+  assert.equal(own.payload.toHex().slice(16), said(message(hex(golden.ADD_TCP))).payload.slice(16, 104));
+  const flush = written((writer) => writeFlush(writer, FAMILY, 1));
+  assert.deepEqual(said(flush), said(message(hex(golden.FLUSH))));
+});
+
+Deno.test("timeouts are set as ipvsadm does, and those of 0 are not", () => {
+  const set = (tcpSeconds: number, tcpFinSeconds: number, udpSeconds: number) =>
+    written((writer) => writeTimeouts(writer, FAMILY, 1, { tcpSeconds, tcpFinSeconds, udpSeconds }));
+  assert.deepEqual(said(set(900, 120, 300)), said(message(hex(golden.SET_TIMEOUTS))));
+  assert.deepEqual(timeoutsOf(set(900, 120, 300).payload), {
+    tcpSeconds: 900,
+    tcpFinSeconds: 120,
+    udpSeconds: 300,
+  });
+  assert.deepEqual([...attributes(set(0, 120, 0).payload, GENL_HDRLEN)].map(({ type }) => type), [
+    ipvs.IPVS_CMD_ATTR_TIMEOUT_TCP_FIN,
+  ]);
+});
+
+Deno.test("servers are asked for as ipvsadm -L does", () => {
+  const servers = written((writer) => writeDumpServers(writer, FAMILY, 1));
+  assert.deepEqual(said(servers), said(message(hex(golden.LIST))));
+  const reals = written((writer) => writeDumpRealServers(writer, FAMILY, 1, secure));
+  assert.deepEqual(said(reals), said(message(hex(golden.LIST_REAL))));
+});
+
+const noTraffic = { connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
+
+Deno.test("servers are read from what the kernel answers, and those of firewall marks are none of ours", () => {
+  const found = [...messages(hex(golden.LISTED))].map(({ payload }) => virtualServerOf(payload));
+  assert.deepEqual(found, [
+    { ...secure, persistencePrefix: 128, traffic: noTraffic },
+    { ...dns, persistencePrefix: 32, traffic: noTraffic },
+    undefined,
+  ]);
+  assert.deepEqual(realServerOf(message(hex(golden.LISTED_REAL)).payload), {
+    ...real("[fd00:1::1]:8443", 3),
+    isMasqueraded: true,
+    active: 0,
+    inactive: 0,
+    persistent: 0,
+  });
+});
+
+Deno.test("a virtual server's counters are those of 64 bits", () => {
+  const { payload } = message(hex(golden.LISTED));
+  const service = attribute(payload, ipvs.IPVS_CMD_ATTR_SERVICE, GENL_HDRLEN);
+  const stats = service?.attribute(ipvs.IPVS_SVC_ATTR_STATS64);
+  assert.ok(stats !== undefined);
+  for (const { type, bytes } of stats.attributes()) {
+    new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(0, BigInt(type) << 33n | 5n, true);
+  }
+  const high = 2 ** 33;
+  assert.deepEqual(virtualServerOf(payload)?.traffic, {
+    connections: high + 5,
+    packetsIn: 2 * high + 5,
+    packetsOut: 3 * high + 5,
+    bytesIn: 4 * high + 5,
+    bytesOut: 5 * high + 5,
+  });
+});
+
+Deno.test("a server that is cut short is an error, or says nothing wrong", () => {
+  const { payload } = message(hex(golden.LISTED));
+  const expected = addressOf("fd00:96::a");
+  for (let length = GENL_HDRLEN + NLA_HDRLEN; length < payload.length; length++) {
+    try {
+      const found = virtualServerOf(payload.slice(0, length));
+      assert.ok(found === undefined || found.address === expected);
+    } catch (error) {
+      assert.ok(error instanceof RangeError, String(error));
+    }
+  }
+});
+
+Deno.test("no bytes make the reader run away", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+    for (const read of [virtualServerOf, realServerOf, timeoutsOf]) {
+      try {
+        read(bytes);
+      } catch (error) {
+        assert.ok(error instanceof RangeError, String(error));
+      }
+    }
+  }));
+});
+
+Deno.test("commands are told in the operator's words", () => {
+  assert.equal(inWords({ verb: "add", server: web }), "add virtual server 10.96.0.10:80/TCP");
+  assert.equal(
+    inWords({ verb: "remove real", server: secure, realServer: real("[fd00:1::1]:8443") }),
+    "remove real server [fd00:1::1]:8443 from virtual server [fd00:96::a]:443/TCP",
+  );
+});

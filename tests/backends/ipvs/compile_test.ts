@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { compile, type Compiled } from "../../../backends/ipvs/compile.ts";
+import { formatAddress } from "../../../core/model/address.ts";
+import type { NodeSettings } from "../../../core/model/plan.ts";
+import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
+import { elementTexts, serverTexts } from "./texts.ts";
+
+const own = ["192.168.7.1", "192.168.7.2"].map(addressOf);
+const node = settingsOf("IPv4", { nodePorts: own, interfaceAddresses: own });
+
+function compiled(text: PlanText, settings: NodeSettings = node, scheduler = ""): Compiled {
+  return compile(planOf(text), settings, { scheduler });
+}
+
+Deno.test("a ClusterIP is a virtual server on the device, masqueraded by where the client is", () => {
+  const { servers, addresses, elements } = compiled({
+    clusterIP: "10.96.0.10:80",
+    endpoints: ["10.1.0.1:8080@here", "10.1.1.2:8080"],
+  });
+  assert.deepEqual(serverTexts(servers), { "10.96.0.10:80/TCP rr": "10.1.0.1:8080 10.1.1.2:8080" });
+  assert.deepEqual(addresses.map(formatAddress), ["10.96.0.10"]);
+  assert.deepEqual(elementTexts(elements), {
+    "ipvs-ips": ["10.96.0.10"],
+    "cluster-ips": ["10.96.0.10"],
+    "virtual-servers": ["10.96.0.10:80/TCP"],
+    "hairpin-connections": ["10.1.0.1 to 10.1.0.1"],
+  });
+});
+
+Deno.test("external addresses and node ports with policy Cluster hide their clients", () => {
+  const { servers, addresses, elements } = compiled({
+    externalIPs: ["192.0.2.1:80"],
+    loadBalancerIPs: ["203.0.113.1:80"],
+    nodePort: 30080,
+    endpoints: ["10.1.1.2:8080"],
+  });
+  const all = [
+    "192.0.2.1:80/TCP",
+    "203.0.113.1:80/TCP",
+    "192.168.7.1:30080/TCP",
+    "192.168.7.2:30080/TCP",
+  ];
+  assert.deepEqual(
+    serverTexts(servers),
+    Object.fromEntries(all.map((one) => [`${one} rr`, "10.1.1.2:8080"])),
+  );
+  assert.deepEqual(addresses.map(formatAddress), ["192.0.2.1", "203.0.113.1"], "none of the node's");
+  assert.deepEqual(elementTexts(elements), {
+    "ipvs-ips": ["192.0.2.1", "203.0.113.1"],
+    "virtual-servers": all,
+    "masqueraded-services": all,
+  });
+});
+
+Deno.test("addresses that an interface of the node has are balanced where they are, not bound to the device", () => {
+  const { servers, addresses, elements } = compiled({ externalIPs: ["192.168.7.2:80", "192.0.2.1:80"] });
+  assert.deepEqual(Object.keys(serverTexts(servers)), ["192.168.7.2:80/TCP rr", "192.0.2.1:80/TCP rr"]);
+  assert.deepEqual(addresses.map(formatAddress), ["192.0.2.1"]);
+  assert.deepEqual(elementTexts(elements)["ipvs-ips"], ["192.0.2.1"]);
+});
+
+Deno.test("with policy Local clients keep their address and get to the endpoints of this node", () => {
+  const { servers, elements } = compiled({
+    clusterIP: "10.96.0.10:80",
+    loadBalancerIPs: ["203.0.113.1:80"],
+    nodePort: 30080,
+    internal: "cluster",
+    external: "local",
+    endpoints: ["10.1.0.1:8080@here", "10.1.1.2:8080"],
+  });
+  assert.deepEqual(serverTexts(servers), {
+    "10.96.0.10:80/TCP rr": "10.1.0.1:8080 10.1.1.2:8080",
+    "203.0.113.1:80/TCP rr": "10.1.0.1:8080",
+    "192.168.7.1:30080/TCP rr": "10.1.0.1:8080",
+    "192.168.7.2:30080/TCP rr": "10.1.0.1:8080",
+  });
+  const { "masqueraded-services": masqueraded, "no-local-endpoint-services": refused } = elementTexts(
+    elements,
+  );
+  assert.deepEqual([masqueraded, refused], [undefined, undefined]);
+});
+
+Deno.test("with policy Local and none here, all endpoints serve this node, and clients outside are dropped", () => {
+  const { servers, elements } = compiled({
+    loadBalancerIPs: ["203.0.113.1:80"],
+    nodePort: 30080,
+    external: "local",
+    endpoints: ["10.1.1.2:8080"],
+  });
+  const all = ["203.0.113.1:80/TCP", "192.168.7.1:30080/TCP", "192.168.7.2:30080/TCP"];
+  assert.deepEqual(
+    serverTexts(servers),
+    Object.fromEntries(all.map((one) => [`${one} rr`, "10.1.1.2:8080"])),
+  );
+  assert.deepEqual(elementTexts(elements)["no-local-endpoint-services"], all);
+});
+
+Deno.test("what is rejected has a virtual server that sends nowhere; what is dropped is dropped before it", () => {
+  const { servers, elements } = compiled({
+    clusterIP: "10.96.0.10:80",
+    nodePort: 30080,
+    internal: "drop",
+    external: "reject",
+  }, settingsOf("IPv4", { nodePorts: own.slice(0, 1) }));
+  assert.deepEqual(serverTexts(servers), { "10.96.0.10:80/TCP rr": "", "192.168.7.1:30080/TCP rr": "" });
+  assert.deepEqual(elementTexts(elements)["no-endpoint-services"], ["10.96.0.10:80/TCP"]);
+  assert.equal(elementTexts(elements)["masqueraded-services"], undefined);
+});
+
+Deno.test("session affinity is persistence", () => {
+  const { servers } = compiled({ clusterIP: "10.96.0.10:80", protocol: "UDP", affinitySeconds: 60 });
+  assert.deepEqual(Object.keys(serverTexts(servers)), ["10.96.0.10:80/UDP rr persistent 60"]);
+});
+
+Deno.test("all virtual servers have the scheduler of the options; mh hashes the port, too", () => {
+  const of = (scheduler: string) =>
+    Object.keys(serverTexts(compiled({ clusterIP: "10.96.0.10:80" }, node, scheduler).servers));
+  assert.deepEqual(of("lc"), ["10.96.0.10:80/TCP lc"]);
+  assert.deepEqual(of("mh"), ["10.96.0.10:80/TCP mh flags 0x10"]);
+});
+
+Deno.test("source ranges are about load balancer addresses only, and said as the first and last address", () => {
+  const { elements } = compiled({
+    clusterIP: "10.96.0.10:80",
+    externalIPs: ["192.0.2.1:80"],
+    loadBalancerIPs: ["203.0.113.1:80"],
+    sourceRanges: ["198.51.100.0/24", "198.51.101.7/32"],
+  });
+  assert.deepEqual(elementTexts(elements)["firewall-services"], ["203.0.113.1:80/TCP"]);
+  assert.deepEqual(elementTexts(elements)["firewall-allowed"], [
+    "203.0.113.1:80/TCP from 198.51.100.0-198.51.100.255",
+    "203.0.113.1:80/TCP from 198.51.101.7-198.51.101.7",
+  ]);
+});
+
+Deno.test("an address that is both an external IP and the load balancer's is one virtual server, with the ranges", () => {
+  const { servers, elements } = compiled({
+    externalIPs: ["203.0.113.1:80"],
+    loadBalancerIPs: ["203.0.113.1:80"],
+    sourceRanges: ["198.51.100.0/24"],
+  });
+  assert.equal(servers.length, 1);
+  assert.deepEqual(elementTexts(elements)["ipvs-ips"], ["203.0.113.1"]);
+  assert.deepEqual(elementTexts(elements)["firewall-services"], ["203.0.113.1:80/TCP"]);
+});
+
+Deno.test("a load balancer may ask for the health of a service at the address it balances", () => {
+  const { elements } = compiled({
+    protocol: "UDP",
+    clusterIP: "10.96.0.10:53",
+    loadBalancerIPs: ["203.0.113.1:53"],
+    external: "local",
+    healthCheckNodePort: 32000,
+  });
+  assert.deepEqual(elementTexts(elements)["health-checks"], ["203.0.113.1:32000/TCP"]);
+});
+
+Deno.test("IPv6 is the same with longer addresses", () => {
+  const nodePorts = [addressOf("fd00:7::1")];
+  const { servers, addresses, elements } = compiled({
+    clusterIP: "[fd00:96::10]:80",
+    loadBalancerIPs: ["[2001:db8::1]:80"],
+    nodePort: 30080,
+    endpoints: ["[fd00:1::1]:8080@here"],
+    sourceRanges: ["2001:db8:1::/48"],
+  }, settingsOf("IPv6", { nodePorts, interfaceAddresses: nodePorts }));
+  assert.deepEqual(Object.keys(serverTexts(servers)), [
+    "[fd00:96::10]:80/TCP rr",
+    "[2001:db8::1]:80/TCP rr",
+    "[fd00:7::1]:30080/TCP rr",
+  ]);
+  assert.deepEqual(addresses.map(formatAddress), ["fd00:96::10", "2001:db8::1"]);
+  assert.deepEqual(elementTexts(elements)["firewall-allowed"], [
+    "[2001:db8::1]:80/TCP from 2001:db8:1::-2001:db8:1:ffff:ffff:ffff:ffff:ffff",
+  ]);
+  assert.deepEqual(elementTexts(elements)["hairpin-connections"], ["fd00:1::1 to fd00:1::1"]);
+});

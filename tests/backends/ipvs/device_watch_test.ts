@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import type { Address } from "../../../core/model/address.ts";
+import { writeDeleteAddress } from "../../../backends/ipvs/device_messages.ts";
+import { DeviceWatch } from "../../../backends/ipvs/device_watch.ts";
+import { errnoOf } from "../../../ffi/errno.ts";
+import { KernelError } from "../../../ffi/errors.ts";
+import { RTM_DELLINK } from "../../../ffi/netlink/rtnetlink.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { FakeTransport, type Scripted } from "../../ffi/fake_transport.ts";
+import { addressOf } from "./servers.ts";
+
+const INDEX = 7;
+const v4 = addressOf("10.96.0.10");
+const v6 = addressOf("fd00:96::a");
+
+/** A notification of the kernel is what a request would be. */
+function removed(address: Address, index = INDEX): Uint8Array<ArrayBuffer> {
+  const writer = new MessageWriter();
+  writeDeleteAddress(writer, 0, { index, address, prefix: address.length * 8 });
+  return writer.bytes().slice();
+}
+
+function deviceDeleted(index = INDEX): Uint8Array<ArrayBuffer> {
+  const writer = new MessageWriter();
+  writer.begin(RTM_DELLINK, 0, 0);
+  for (const value of [0, index, 0, 0]) writer.rawU32le(value);
+  writer.end();
+  return writer.bytes().slice();
+}
+
+/** What is told of when the kernel says this; `prepare` is what we did before. */
+async function toldOf(
+  notifications: readonly Scripted[],
+  prepare: (watch: DeviceWatch) => void = () => {},
+): Promise<string[]> {
+  const told: string[] = [];
+  const transport = new FakeTransport();
+  let wake = () => {};
+  transport.readable = () => new Promise((resolve) => wake = () => resolve(true));
+  using watch = new DeviceWatch(transport, "kube-ipvs0", (what) => told.push(what));
+  watch.follow(INDEX);
+  prepare(watch);
+  transport.deliver(...notifications);
+  wake();
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  return told;
+}
+
+Deno.test("an address that someone else takes off the device is told", async () => {
+  assert.deepEqual(await toldOf([removed(v4)]), ["address 10.96.0.10 was removed from kube-ipvs0"]);
+  assert.deepEqual(await toldOf([removed(v4), removed(v6)]), [
+    "address 10.96.0.10 was removed from kube-ipvs0, and 1 more like it",
+  ]);
+});
+
+Deno.test("what we take off it is not told, but once", async () => {
+  const expectingV6 = (watch: DeviceWatch) => watch.expect(v6);
+  assert.deepEqual(await toldOf([removed(v6)], expectingV6), []);
+  assert.equal((await toldOf([removed(v6), removed(v6)], expectingV6)).length, 1);
+  assert.equal((await toldOf([removed(v6)], (watch) => (watch.expect(v6), watch.unexpect(v6)))).length, 1);
+});
+
+Deno.test("other interfaces are no business of ours", async () => {
+  assert.deepEqual(await toldOf([removed(v4, 1), deviceDeleted(1)]), []);
+  assert.deepEqual(await toldOf([removed(v4), deviceDeleted()], (watch) => watch.follow(undefined)), []);
+});
+
+Deno.test("a device that is deleted is told, and its addresses after it are not", async () => {
+  assert.deepEqual(await toldOf([deviceDeleted(), removed(v4)]), ["device kube-ipvs0 was deleted"]);
+});
+
+Deno.test("notifications that were lost are told", async () => {
+  const lost = new KernelError("receive", errnoOf("ENOBUFS"));
+  assert.deepEqual(await toldOf([lost]), ["notifications about kube-ipvs0 were lost (ENOBUFS)"]);
+});

@@ -1,0 +1,34 @@
+import { errnoOf } from "../../../ffi/errno.ts";
+import { NLM_F_ACK, NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
+import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { FakeTransport } from "../../ffi/fake_transport.ts";
+
+const GENL_ID_CTRL = 0x10;
+const IPVS = 0x20;
+
+/**
+ * A kernel with IPVS that takes every command or refuses it.
+ * @param answer the errno's name of what is refused; "" for what is taken.
+ */
+export function fakeIpvs(answer: (message: NetlinkMessage) => string): FakeTransport {
+  return new FakeTransport((sent) => {
+    const said = new MessageWriter();
+    for (const message of messages(sent)) {
+      const { type, flags, seq } = message;
+      if (type === GENL_ID_CTRL) {
+        said.begin(GENL_ID_CTRL, 0, seq);
+        said.rawU32le(0x0201);
+        said.attrU16le(1, IPVS);
+        said.end();
+      }
+      const errno = type === IPVS ? answer(message) : "";
+      if (errno === "" && (flags & NLM_F_ACK) === 0 && (flags & NLM_F_DUMP) !== NLM_F_DUMP) continue;
+      said.begin((flags & NLM_F_DUMP) === NLM_F_DUMP ? NLMSG_DONE : NLMSG_ERROR, 0x100, seq);
+      said.rawU32le(errno === "" ? 0 : -errnoOf(errno) >>> 0);
+      for (const value of [16, type, seq, 0]) said.rawU32le(value);
+      said.end();
+    }
+    return said.length === 0 ? [] : [said.bytes().slice()];
+  });
+}

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { compile } from "../../../backends/ipvs/compile.ts";
+import { culpritsOf, elementInWords } from "../../../backends/ipvs/refused.ts";
+import { IpvsTableBatch, table, writeElements } from "../../../backends/ipvs/tables.ts";
+import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
+import { inWords, refusedOf } from "../../../backends/nf_tables/refused.ts";
+import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { addressOf, planOf, settingsOf } from "../plans.ts";
+
+const settings = settingsOf("IPv4", { nodePorts: [addressOf("192.168.7.1")] });
+const compiled = (plan: ServicePortPlan) => compile(plan, settings, { scheduler: "" });
+
+/** What is said when the kernel refuses the only element of this plan in this set. */
+function said(refused: ServicePortPlan, set: string, among: readonly ServicePortPlan[]): string {
+  const batch = new IpvsTableBatch(new MessageWriter(), 1);
+  const elements = compiled(refused).elements.filter((element) => element.set === set);
+  assert.equal(elements.length, 1);
+  writeElements(batch, tableFamilyOf("IPv4"), "add", elements);
+  const found = refusedOf(batch.end(), { seq: 2, errno: 17 });
+  assert.ok(found);
+  return inWords(table.name, found, culpritsOf(found, among, compiled), elementInWords);
+}
+
+Deno.test("who asks for the address and port that another one's node port has is named", () => {
+  const nodePort = planOf({ nodePort: 30080 });
+  const external = planOf({ name: "other", externalIPs: ["192.168.7.1:30080"] });
+  const elsewhere = planOf({ name: "elsewhere", externalIPs: ["192.168.7.2:30080"] });
+  assert.equal(
+    said(external, "virtual-servers", [external, elsewhere]),
+    "add service default/other:http (192.168.7.1:30080/TCP) to virtual-servers of table ip kube-proxy-ipvs",
+  );
+  assert.match(
+    said(external, "virtual-servers", [nodePort, external]),
+    /default\/web:http, default\/other:http/,
+  );
+});
+
+Deno.test("elements by address are told by it", () => {
+  const web = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80@here"] });
+  assert.equal(
+    said(web, "ipvs-ips", [web]),
+    "add service default/web:http (10.96.0.10) to ipvs-ips of table ip kube-proxy-ipvs",
+  );
+  assert.equal(
+    said(web, "hairpin-connections", []),
+    "add 10.1.0.1 to hairpin-connections of table ip kube-proxy-ipvs",
+  );
+});

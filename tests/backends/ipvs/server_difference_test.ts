@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { type BalancedServer, compile } from "../../../backends/ipvs/compile.ts";
+import { type PresentServer, serverDifference } from "../../../backends/ipvs/server_difference.ts";
+import { planOf, settingsOf } from "../plans.ts";
+import { differenceTexts } from "./texts.ts";
+
+const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.1.1:80", "10.1.1.2:80"] });
+const { servers: wanted } = compile(plan, settingsOf("IPv4"), { scheduler: "" });
+
+/** The wanted servers as the kernel has them, but for what is different. */
+function found(different: (server: BalancedServer) => Partial<PresentServer>): PresentServer[] {
+  return wanted.map((server) => ({ ...server, persistencePrefix: 32, ...different(server) }));
+}
+
+Deno.test("what the kernel has as it is wanted is left alone", () => {
+  const asItIs = found(({ realServers }) => ({
+    realServers: realServers.map((realServer) => ({ ...realServer, isMasqueraded: true })),
+  }));
+  assert.deepEqual(differenceTexts(serverDifference(asItIs, wanted)), []);
+});
+
+Deno.test("a virtual server that someone changed is set right", () => {
+  for (
+    const change of [{ scheduler: "lc" }, { persistenceSeconds: 9 }, { flags: 8 }, { persistencePrefix: 24 }]
+  ) {
+    assert.deepEqual(differenceTexts(serverDifference(found(() => change), wanted)), [
+      "* 10.96.0.10:80/TCP rr",
+    ]);
+  }
+});
+
+Deno.test("a real server of another weight, or that bypasses the node, is set right", () => {
+  for (const change of [{ weight: 0 }, { isMasqueraded: false }]) {
+    const before = found(({ realServers: [first, ...others] }) => ({
+      realServers: first === undefined ? [] : [{ ...first, ...change }, ...others],
+    }));
+    assert.deepEqual(differenceTexts(serverDifference(before, wanted)), [
+      "* 10.96.0.10:80/TCP -> 10.1.1.1:80",
+    ]);
+  }
+});
+
+Deno.test("TCP and UDP of one address and port are two virtual servers", () => {
+  const udp = wanted.map((server) => ({ ...server, protocol: "UDP" as const, realServers: [] }));
+  assert.deepEqual(differenceTexts(serverDifference(udp, [])), ["- 10.96.0.10:80/UDP rr"]);
+  assert.deepEqual(differenceTexts(serverDifference(udp, [...wanted, ...udp])), [
+    "+ 10.96.0.10:80/TCP rr",
+    "+ 10.96.0.10:80/TCP -> 10.1.1.1:80",
+    "+ 10.96.0.10:80/TCP -> 10.1.1.2:80",
+  ]);
+});

@@ -1,0 +1,79 @@
+import type { BalancedServer } from "../../../backends/ipvs/compile.ts";
+import type { Assignment, ServerDifference } from "../../../backends/ipvs/server_difference.ts";
+import * as sets from "../../../backends/ipvs/sets.ts";
+import {
+  formatVirtualServer,
+  type RealServer,
+  type VirtualServer,
+} from "../../../backends/ipvs/virtual_server.ts";
+import type { Element } from "../../../backends/nf_tables/elements.ts";
+import { addressOfKey, frontendOfKey } from "../../../backends/nf_tables/keys.ts";
+import { formatSocketAddress } from "../../../core/model/address.ts";
+
+/** `10.96.0.10:80/TCP rr`, with what is out of the ordinary: `persistent 60`, `flags 0x10`. */
+export function serverText(server: VirtualServer): string {
+  const { scheduler, persistenceSeconds, flags } = server;
+  const persistent = persistenceSeconds === 0 ? "" : ` persistent ${persistenceSeconds}`;
+  return `${formatVirtualServer(server)} ${scheduler}${persistent}${
+    flags === 0 ? "" : ` flags 0x${flags.toString(16)}`
+  }`;
+}
+
+/** `10.96.0.10:80/TCP rr` → `10.1.0.1:8080 10.1.1.2:8080` */
+export function serverTexts(servers: readonly BalancedServer[]): Record<string, string> {
+  return Object.fromEntries(
+    servers.map((server) => [serverText(server), server.realServers.map(realServerText).join(" ")]),
+  );
+}
+
+/** Its weight is said unless it is 1. */
+function realServerText({ address, port, weight }: RealServer): string {
+  return formatSocketAddress(address, port) + (weight === 1 ? "" : ` weight ${weight}`);
+}
+
+/** `+ server …`, `* real server …`, in the order of the difference. */
+export function differenceTexts({ added, edited, removed, realServers }: ServerDifference): string[] {
+  const servers = (sign: string, of: readonly VirtualServer[]) =>
+    of.map((server) => `${sign} ${serverText(server)}`);
+  const assignments = (sign: string, of: readonly Assignment[]) =>
+    of.map(({ server, realServer }) =>
+      `${sign} ${formatVirtualServer(server)} -> ${realServerText(realServer)}`
+    );
+  return [
+    ...servers("+", added),
+    ...servers("*", edited),
+    ...servers("-", removed),
+    ...assignments("+", realServers.added),
+    ...assignments("*", realServers.edited),
+    ...assignments("-", realServers.removed),
+  ];
+}
+
+/** Set → its elements: `10.96.0.10`, `10.96.0.10:80/TCP`, `203.0.113.1:80/TCP from 192.0.2.0-192.0.2.255`. */
+export function elementTexts(elements: readonly Element[]): Record<string, string[]> {
+  const texts: Record<string, string[]> = {};
+  for (const element of elements) (texts[element.set] ??= []).push(elementText(element));
+  return texts;
+}
+
+export function elementText({ set, key, value }: Element): string {
+  const bytes = bytesOf(key);
+  if (set === sets.CLUSTER_IPS || set === sets.IPVS_IPS) return addressOfKey(bytes);
+  if (set === sets.HAIRPIN_CONNECTIONS) {
+    const half = bytes.length / 2;
+    return `${addressOfKey(bytes.subarray(0, half))} to ${addressOfKey(bytes.subarray(half))}`;
+  }
+  if (set !== sets.FIREWALL_ALLOWED) return frontend(bytes, bytes.length - 8);
+  const half = (bytes.length - 8) / 2;
+  return `${frontend(bytes, half)} from ${addressOfKey(bytes.subarray(half + 8))}-${
+    addressOfKey(bytesOf(value).subarray(half + 8))
+  }`;
+}
+
+function frontend(bytes: Uint8Array, addressBytes: number): string {
+  return frontendOfKey(bytes, addressBytes) ?? "no frontend";
+}
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (byte) => byte.charCodeAt(0));
+}

@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { compile } from "../../../backends/ipvs/compile.ts";
+import { type Difference, differenceOf } from "../../../backends/ipvs/update.ts";
+import { UseCounts } from "../../../backends/use_counts.ts";
+import { formatAddress } from "../../../core/model/address.ts";
+import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
+import { differenceTexts, elementText } from "./texts.ts";
+
+const settings = settingsOf("IPv4", { nodePorts: [addressOf("192.168.7.1")] });
+const compiled = (text: PlanText) => compile(planOf(text), settings, { scheduler: "" });
+
+type Change = readonly [old: PlanText | undefined, next: PlanText | undefined];
+
+/** What is in force, changed by one batch after another. */
+class InForce {
+  readonly #uses = new UseCounts();
+
+  change(...changes: readonly Change[]): Difference {
+    const difference = differenceOf(
+      changes.map(([old, next]) => ({ old: old && compiled(old), new: next && compiled(next) })),
+      (name) => this.#uses.of(name),
+    );
+    for (const [name, change] of difference.uses) this.#uses.add(name, change);
+    return difference;
+  }
+}
+
+function texts({ servers, addresses, elements }: Difference): string[] {
+  return [
+    ...differenceTexts(servers),
+    ...addresses.added.map((address) => `+ address ${formatAddress(address)}`),
+    ...addresses.removed.map((address) => `- address ${formatAddress(address)}`),
+    ...elements.added.map((element) => `+ ${element.set} ${elementText(element)}`),
+    ...elements.removed.map((element) => `- ${element.set} ${elementText(element)}`),
+  ];
+}
+
+const web: PlanText = { clusterIP: "10.96.0.10:80", endpoints: ["10.1.1.1:80", "10.1.1.2:80"] };
+const https: PlanText = { ...web, portName: "https", clusterIP: "10.96.0.10:443" };
+
+Deno.test("a service that comes is all added, and all removed when it goes", () => {
+  const node = new InForce();
+  assert.deepEqual(texts(node.change([undefined, web])), [
+    "+ 10.96.0.10:80/TCP rr",
+    "+ 10.96.0.10:80/TCP -> 10.1.1.1:80",
+    "+ 10.96.0.10:80/TCP -> 10.1.1.2:80",
+    "+ address 10.96.0.10",
+    "+ virtual-servers 10.96.0.10:80/TCP",
+    "+ ipvs-ips 10.96.0.10",
+    "+ cluster-ips 10.96.0.10",
+  ]);
+  // Its real servers go with it.
+  assert.deepEqual(texts(node.change([web, undefined])), [
+    "- 10.96.0.10:80/TCP rr",
+    "- address 10.96.0.10",
+    "- virtual-servers 10.96.0.10:80/TCP",
+    "- ipvs-ips 10.96.0.10",
+    "- cluster-ips 10.96.0.10",
+  ]);
+});
+
+Deno.test("a change that makes no difference is none", () => {
+  const node = new InForce();
+  node.change([undefined, web]);
+  const difference = node.change([web, { ...web }]);
+  assert.deepEqual(texts(difference), []);
+  assert.equal(difference.uses.size, 0);
+});
+
+Deno.test("endpoints that come and go touch nothing but real servers", () => {
+  const node = new InForce();
+  node.change([undefined, web]);
+  const scaled = { ...web, endpoints: ["10.1.1.2:80", "10.1.1.3:80"] };
+  assert.deepEqual(texts(node.change([web, scaled])), [
+    "+ 10.96.0.10:80/TCP -> 10.1.1.3:80",
+    "- 10.96.0.10:80/TCP -> 10.1.1.1:80",
+  ]);
+});
+
+Deno.test("affinity that is turned on edits the virtual server, and keeps its real servers", () => {
+  const node = new InForce();
+  node.change([undefined, web]);
+  assert.deepEqual(texts(node.change([web, { ...web, affinitySeconds: 60 }])), [
+    "* 10.96.0.10:80/TCP rr persistent 60",
+  ]);
+});
+
+Deno.test("an address stays on the device as long as any service port has it", () => {
+  const node = new InForce();
+  node.change([undefined, web]);
+  const added = node.change([undefined, https]);
+  assert.deepEqual(added.addresses, { added: [], removed: [] });
+  assert.deepEqual(texts(added).filter((text) => text.includes("ips")), []);
+  assert.deepEqual(node.change([web, undefined]).addresses.removed, []);
+  assert.deepEqual(node.change([https, undefined]).addresses.removed.map(formatAddress), ["10.96.0.10"]);
+});
+
+Deno.test("two service ports that come in one batch share what they share", () => {
+  const node = new InForce();
+  const difference = node.change([undefined, web], [undefined, https]);
+  assert.deepEqual(difference.addresses.added.map(formatAddress), ["10.96.0.10"]);
+  assert.deepEqual(node.change([web, undefined], [https, undefined]).addresses.removed.length, 1);
+});
+
+Deno.test("a hairpin of an endpoint goes with the last service port it works for", () => {
+  const node = new InForce();
+  const local = { ...web, endpoints: ["10.1.0.1:80@here"] };
+  const other = { ...https, endpoints: ["10.1.0.1:443@here"] };
+  node.change([undefined, local], [undefined, other]);
+  const hairpins = (difference: Difference) =>
+    texts(difference).filter((text) => text.includes("hairpin-connections"));
+  assert.deepEqual(hairpins(node.change([local, undefined])), []);
+  assert.deepEqual(hairpins(node.change([other, undefined])), [
+    "- hairpin-connections 10.1.0.1 to 10.1.0.1",
+  ]);
+});
+
+Deno.test("a frontend that moves to another service is one virtual server with other real servers", () => {
+  const node = new InForce();
+  node.change([undefined, web]);
+  const other: PlanText = { ...web, name: "other", endpoints: ["10.1.1.2:80", "10.1.1.9:80"] };
+  assert.deepEqual(texts(node.change([web, undefined], [undefined, other])), [
+    "+ 10.96.0.10:80/TCP -> 10.1.1.9:80",
+    "- 10.96.0.10:80/TCP -> 10.1.1.1:80",
+    // Only its comment is another.
+    "+ virtual-servers 10.96.0.10:80/TCP",
+    "- virtual-servers 10.96.0.10:80/TCP",
+  ]);
+});
+
+Deno.test("source ranges that change are exchanged", () => {
+  const node = new InForce();
+  const guarded: PlanText = { loadBalancerIPs: ["203.0.113.1:80"], sourceRanges: ["192.0.2.0/24"] };
+  node.change([undefined, guarded]);
+  assert.deepEqual(texts(node.change([guarded, { ...guarded, sourceRanges: ["192.0.2.0/25"] }])), [
+    "+ firewall-allowed 203.0.113.1:80/TCP from 192.0.2.0-192.0.2.127",
+    "- firewall-allowed 203.0.113.1:80/TCP from 192.0.2.0-192.0.2.255",
+  ]);
+});
+
+Deno.test("losing the last endpoint here changes who is let in", () => {
+  const node = new InForce();
+  const here: PlanText = {
+    nodePort: 30080,
+    external: "local",
+    endpoints: ["10.1.0.1:80@here", "10.1.1.2:80"],
+  };
+  node.change([undefined, here]);
+  assert.deepEqual(texts(node.change([here, { ...here, endpoints: ["10.1.1.2:80"] }])), [
+    "+ 192.168.7.1:30080/TCP -> 10.1.1.2:80",
+    "- 192.168.7.1:30080/TCP -> 10.1.0.1:80",
+    "+ no-local-endpoint-services 192.168.7.1:30080/TCP",
+    "- hairpin-connections 10.1.0.1 to 10.1.0.1",
+  ]);
+});
