@@ -12,3 +12,8 @@ if (!(slowness >= 1)) throw new Error(`PROXY_SLOWNESS must be a number from 1: $
 export function beforeNextLook(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds * slowness ** 2));
 }
+
+/** How often to repeat what is repeated only because chance may hide what is wrong. */
+export function repetitions(onItsOwnMachine: number): number {
+  return Math.ceil(onItsOwnMachine / slowness);
+}
