@@ -65,7 +65,7 @@ modules_of() {
   done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
 
-# One processor: with several, in threads of their own, one boot in twenty hangs. A PC rather than a microvm: that has
+# One processor: with two, in threads of their own, 2 boots of some 70 hung, why is not known. A PC rather than a microvm: that has
 # nothing to calibrate its clock with but a timer that fails on a busy host, and is half a second faster at best. Without
 # CMPXCHG16B: QEMU 7.2 leaves wrong flags behind it, on which Linux 6.12 panics when it allocates memory.
 boot() {

@@ -8,7 +8,6 @@ stty -opost </dev/ttyS1
 
 main() {
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=$home NO_COLOR=1
-  # Measured: what takes a second on the host takes some 5 to 10 here.
   export PROXY_CACHE=$cache PROXY_SLOWNESS=4
   mkdir -p /dev/pts /dev/shm /lib/modules
   mount -t devpts devpts /dev/pts
