@@ -91,7 +91,10 @@ export interface Backend extends Disposable {
   /** What only this mode counts; a mode that has nothing of the kind leaves it out. */
   metrics?(): Promise<readonly BackendMetric[]>;
 
-  /** Removes everything of this mode, ours and upstream's. What is missing is no error. */
+  /**
+   * Removes everything of this mode, ours and upstream's. What is missing is no error.
+   * @throws BackendError that says what is still there.
+   */
   cleanup(): Promise<void>;
 }
 

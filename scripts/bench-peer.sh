@@ -1,7 +1,10 @@
 #!/bin/bash
-# Measures proxy beside the real kube-proxy, both in mode nftables and fed by the same API server, in a network
-# namespace of its own. About 3 minutes.
-#   scripts/bench-peer.sh [--services N] [--endpoints N] [--rounds N] [--changes N]      default 2000 10 3 10
+# Measures proxy beside the real kube-proxy, both in the same mode and fed by the same API server, in a network
+# namespace of its own.
+#   scripts/bench-peer.sh [--services N] [--endpoints N] [--rounds N] [--changes N] [--limit SECONDS]
+#     default 2000 10 3 10 200; about 3 minutes
+#   scripts/bench-peer.sh --mode iptables [--nft-services N,N…] [as above]
+#     default 10000 services on iptables-legacy, 1000 and 4000 on iptables-nft, 1 round; about 8 minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
@@ -10,7 +13,6 @@ scripts/build.sh
 scripts/peers.sh kube-proxy
 
 namespace=proxy-bench-$$
-work=$(mktemp -d)
 # Both are killed where they run, since what is killed with this script cannot do it itself.
 finish() {
   local pids
@@ -20,14 +22,16 @@ finish() {
   ip netns del "$namespace"
   rm -r "$work"
 }
+work=$(mktemp -d)
+ip netns add "$namespace"
+trap finish EXIT
+# What iptables means to kube-proxy, by its PATH.
 for flavour in legacy nft; do
   mkdir "$work/$flavour"
   for tool in {ip,ip6}tables{,-save,-restore}; do
     ln -s "$(command -v xtables-$flavour-multi)" "$work/$flavour/$tool"
   done
 done
-ip netns add "$namespace"
-trap finish EXIT
 ip -n "$namespace" -batch - <<'LINES'
 link set lo up
 address add 10.244.0.1/32 dev lo

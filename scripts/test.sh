@@ -57,9 +57,13 @@ integration() {
   [ -n "$filter" ] || step demo scripts/demo.sh
 }
 
+# In every mode, or in that of PROXY_MODE.
 conformance() {
   built conformance || return
-  deno_test conformance tests/conformance
+  local mode
+  for mode in ${PROXY_MODE:-nftables iptables}; do
+    PROXY_MODE=$mode deno_test "conformance in mode $mode" tests/conformance
+  done
 }
 
 # Each step counts as one test. One family: the other is held to the same scenarios here, in this kernel.

@@ -15,9 +15,12 @@ import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
 import { RuleBatch } from "./batch.ts";
+import { BatchStream } from "./batch_stream.ts";
 import { ChainReader } from "./chain_reader.ts";
 import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
-import { compareJumps, jumpedTo } from "./jumps.ts";
+import { lostAmongOthers } from "./jumps.ts";
+import type { TableName } from "./layout.ts";
+import { kubeProxyWarning, readLegacyTables } from "./legacy_tables.ts";
 import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./names.ts";
 import { PacketCounters } from "./nfacct.ts";
 import { nodeRules } from "./node_rules.ts";
@@ -26,14 +29,11 @@ import { TablesReader } from "./read.ts";
 import { Reconciliation } from "./reconcile.ts";
 import { refusedOf } from "./refused.ts";
 import { type Undeletable, writeRemoval } from "./removal.ts";
+import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
 import { endpointCount, writeUpdate } from "./update.ts";
 
 /** Docs/behaviour.md §5.1, "Large-cluster mode". */
 const LARGE_CLUSTER_ENDPOINTS = 1000;
-
-/** For a batch of everything, per endpoint: a chain, its two rules, and the one that jumps to it. Measured. */
-const BYTES_PER_ENDPOINT = 1000;
-const BYTES_PER_PLAN = 2000;
 
 /** What the log shows of them. */
 const MOST_DIFFERENCES = 20;
@@ -46,6 +46,9 @@ interface FamilyState {
   readonly family: TableFamily;
   readonly settings: NodeSettings;
   endpoints: number;
+  /** Rules there are, and those that the last sync wrote. */
+  readonly total: RuleCounts;
+  last: RuleCounts;
 }
 
 /** What the kernel and the node are like, as far as rules depend on it. */
@@ -98,7 +101,7 @@ export class IptablesBackend implements Backend {
 
   watch(onForeignChange: (what: string) => void): Disposable {
     const reader = new ChainReader(() =>
-      this.#checkJumps().catch((error) => this.#kernel.report(String(error)))
+      this.#checkAmongOthers().catch((error) => this.#kernel.report(String(error)))
     );
     return this.#kernel.watch(reader, onForeignChange);
   }
@@ -109,7 +112,13 @@ export class IptablesBackend implements Backend {
 
   async metrics(): Promise<readonly BackendMetric[]> {
     using transport = this.#kernel.open();
-    return await new PacketCounters(transport).metrics();
+    const packets = await new PacketCounters(transport).metrics();
+    return [
+      ...packets,
+      ...ruleMetrics(
+        this.#families.map(({ family, total, last }) => ({ family: family.family, total, last })),
+      ),
+    ];
   }
 
   async cleanup(): Promise<void> {
@@ -122,6 +131,8 @@ export class IptablesBackend implements Backend {
       });
       this.#families = [];
     });
+    const left = kubeProxyWarning(readLegacyTables());
+    if (left !== undefined) throw new BackendError(`iptables: ${left}`);
   }
 
   [Symbol.dispose](): void {
@@ -133,25 +144,32 @@ export class IptablesBackend implements Backend {
       family: tableFamilyOf(settings.family),
       settings,
       endpoints: countEndpoints(desired.plans.values(), settings),
+      total: new RuleCounts(),
     }));
-    const batch = this.#kernel.begin(RuleBatch, batchBytes(desired, states));
+    using transport = this.#kernel.open();
+    await using stream = new BatchStream(
+      (bytes) => this.#kernel.begin(RuleBatch, bytes),
+      (batch) => this.#commit(batch),
+    );
     const differences: string[] = [];
     let foundOurs = false;
     for (const family of tableFamilies) {
       const state = states.find((state) => state.family === family);
       if (state === undefined) {
-        await this.#writeRemoval(batch, family, isUndeletable);
+        await this.#writeRemoval(stream.batch, family, isUndeletable);
         continue;
       }
-      const reader = this.#reader(family);
-      const work = new Reconciliation(batch, family, reader, await reader.chains(), isUndeletable);
+      // Apart from the socket of the transactions, one of which may be under way.
+      const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
+      const found = await reader.chains();
+      const work = new Reconciliation(stream, family, reader, found, isUndeletable, state.total);
       await work.write(state.settings, plansOf(desired, state.settings), this.#contextOf(state));
       foundOurs ||= work.foundOurs;
       differences.push(...work.differences);
     }
-    await this.#commit(batch);
+    await stream.end();
     const isFirst = this.#families.length === 0;
-    this.#families = states;
+    this.#families = states.map((state) => ({ ...state, last: stream.written[state.family.family] }));
     const action = !foundOurs
       ? "created"
       : isFirst
@@ -171,10 +189,15 @@ export class IptablesBackend implements Backend {
       const own = changes.filter((change) => (change.new ?? change.old)?.family === family.family);
       if (own.length === 0) continue;
       const endpoints = state.endpoints + own.reduce((sum, change) => sum + growthOf(change), 0);
-      accept.push(() => state.endpoints = endpoints);
       const context = { settings, ...this.#contextOf({ endpoints }) };
       const reader = this.#reader(family);
-      astray.push(...await writeUpdate(batch, family, own, context, reader, isUndeletable));
+      const update = await writeUpdate(batch, family, own, context, reader, isUndeletable);
+      astray.push(...update.astray);
+      accept.push(() => {
+        state.endpoints = endpoints;
+        state.total.addAll(update.growth);
+        state.last = batch.written[family.family];
+      });
     }
     await this.#commit(batch);
     for (const done of accept) done();
@@ -198,23 +221,28 @@ export class IptablesBackend implements Backend {
   }
 
   #refusalError(batch: RuleBatch, bytes: Uint8Array, answer: Acknowledgement): Error {
-    const { words, chain, isChainDeletion } = refusedOf(bytes, answer);
+    const { words, chain, isChainDeletion, extension } = refusedOf(bytes, answer);
     if (isChainDeletion && chain !== undefined && answer.errno === errnoOf("EBUSY")) {
-      return new ChainInUse(keyOf(chain.table, chain.name));
+      return new ChainInUse(keyOf(chain.family, chain.table, chain.name));
     }
-    // What is not there is nobody's fault: the kernel holds something else than we believe.
-    const astray = answer.errno === errnoOf("ENOENT");
+    const isMissing = answer.errno === errnoOf("ENOENT");
     const owner = batch.ownerOf(answer.seq);
-    const error = refusal(owner === undefined ? words : `${words} for service ${owner}`, answer);
-    if (astray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
-    return asBackendError(this.mode, error, astray || owner === undefined ? [] : [owner]);
+    const about = owner === undefined ? words : `${words} for service ${owner}`;
+    const lacking = isMissing && extension !== undefined
+      ? `, which needs ${extension} of the kernel (proxy check says what it comes with)`
+      : "";
+    const error = refusal(about + lacking, answer);
+    // What is not there is nobody's fault: the kernel holds something else than we believe.
+    const isAstray = isMissing && extension === undefined;
+    if (isAstray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
+    return asBackendError(this.mode, error, isAstray || owner === undefined ? [] : [owner]);
   }
 
   /** Other people's rules may jump to a chain that we want to delete. Then it stays, and everything else is done. */
   async #withoutUndeletable<Result>(write: (isUndeletable: Undeletable) => Promise<Result>): Promise<Result> {
     for (let attempt = 1;; attempt++) {
       try {
-        return await write((table, chain) => this.#undeletable.has(keyOf(table, chain)));
+        return await write((...chain) => this.#undeletable.has(keyOf(...chain)));
       } catch (error) {
         if (!(error instanceof ChainInUse)) throw error;
         if (attempt === ATTEMPTS) {
@@ -243,19 +271,13 @@ export class IptablesBackend implements Backend {
     return { ...this.#host, isLarge: endpoints > LARGE_CLUSTER_ENDPOINTS };
   }
 
-  /** Somebody deleted rules where our jumps are. Apart from the socket that a transaction may be waiting on. */
-  async #checkJumps(): Promise<void> {
+  /** Somebody deleted rules where some of ours are. Apart from the socket that a transaction may be waiting on. */
+  async #checkAmongOthers(): Promise<void> {
     using transport = this.#kernel.open();
     for (const { family, settings } of this.#families) {
-      const { jumps } = nodeRules(settings, this.#host);
       const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
-      const [missing] = (await compareJumps(family, reader, jumps)).missing;
-      if (missing === undefined) continue;
-      this.#kernel.report(
-        `the jump from ${missing.from} to ${
-          jumpedTo(missing)
-        } of table ${family.keyword} ${missing.table} was deleted`,
-      );
+      const lost = await lostAmongOthers(family, reader, nodeRules(settings, this.#host));
+      if (lost !== undefined) this.#kernel.report(`${lost} was deleted`);
     }
   }
 
@@ -272,8 +294,9 @@ class ChainInUse extends Error {
   }
 }
 
-function keyOf(table: string, chain: string): string {
-  return `${table} ${chain}`;
+/** The same names are in both families. */
+function keyOf(family: TableFamily, table: TableName, chain: string): string {
+  return `${family.keyword} ${table} ${chain}`;
 }
 
 function plansOf(desired: DesiredState, { family }: NodeSettings): Iterable<ServicePortPlan> {
@@ -289,12 +312,6 @@ function countEndpoints(plans: Iterable<ServicePortPlan>, { family }: NodeSettin
 function growthOf(change: PlanChange): number {
   const count = (plan: ServicePortPlan | undefined) => plan === undefined ? 0 : endpointCount(plan);
   return count(change.new) - count(change.old);
-}
-
-/** Of a batch that writes everything. */
-function batchBytes({ plans }: DesiredState, states: readonly FamilyState[]): number {
-  const endpoints = states.reduce((sum, state) => sum + state.endpoints, 0);
-  return plans.size * BYTES_PER_PLAN + endpoints * BYTES_PER_ENDPOINT;
 }
 
 function shortened(differences: readonly string[]): readonly string[] {

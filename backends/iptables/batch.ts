@@ -1,3 +1,4 @@
+import type { Family } from "../../core/model/objects.ts";
 import type { PlanKey } from "../../core/model/plan.ts";
 import { NLM_F_APPEND, NLM_F_CREATE } from "../../ffi/netlink/constants.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
@@ -8,10 +9,13 @@ import type { BaseChain } from "./base_chains.ts";
 import { writeRule } from "./encode.ts";
 import type { TableName } from "./layout.ts";
 import type { Rule } from "./rule.ts";
+import { RuleCounts } from "./rule_counts.ts";
 
 /** A batch of changes to the tables of iptables. It knows whom each change is for. */
 export class RuleBatch extends Batch {
   readonly #startSeq: number;
+  /** Rules added so far. */
+  readonly written: Readonly<Record<Family, RuleCounts>> = { IPv4: new RuleCounts(), IPv6: new RuleCounts() };
   /** Where the changes for each service port begin. */
   readonly #owners: { readonly from: number; readonly key: PlanKey | undefined }[] = [];
 
@@ -94,6 +98,7 @@ export class RuleBatch extends Batch {
   }
 
   #addRule(family: TableFamily, flags: number, table: TableName, chain: string, rule: Rule): void {
+    this.written[family.family].add(table, 1);
     this.write(family.nfproto, nft.NFT_MSG_NEWRULE, flags, (message) => {
       message.attrLatin1(nft.NFTA_RULE_TABLE, `${table}\0`);
       message.attrLatin1(nft.NFTA_RULE_CHAIN, `${chain}\0`);

@@ -1,7 +1,8 @@
 import { attribute } from "../../ffi/netlink/reader.ts";
 import * as nft from "../nf_tables/constants.ts";
-import { type TableFamily, tableFamilyOfProtocol } from "../nf_tables/families.ts";
+import { tableFamilyOfProtocol } from "../nf_tables/families.ts";
 import type { TransactionReader } from "../nf_tables/watch.ts";
+import { chainInWords } from "./chain_in_words.ts";
 import { type TableName, tables } from "./layout.ts";
 import { isOurChain, KUBE_FIREWALL } from "./names.ts";
 
@@ -29,7 +30,7 @@ export class ChainReader implements TransactionReader {
     }
     const chain = chainNamed(type, payload);
     if (chain === undefined) return;
-    if (isOurChain(table, chain)) this.#touched.add(inWords(family, table, chain));
+    if (isOurChain(table, chain)) this.#touched.add(chainInWords(family, { table, name: chain }));
     else if (isBase(chain) && (type === nft.NFT_MSG_DELRULE || type === nft.NFT_MSG_DELCHAIN)) {
       this.#isDoubtful = true;
     }
@@ -64,8 +65,4 @@ function tableNamed(name: string | undefined): TableName | undefined {
 /** Chains that others write to, too, and that have rules of ours in them. */
 function isBase(chain: string): boolean {
   return ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING", KUBE_FIREWALL].includes(chain);
-}
-
-function inWords({ keyword }: TableFamily, table: TableName, chain: string): string {
-  return `chain ${chain} of table ${keyword} ${table}`;
 }

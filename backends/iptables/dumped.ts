@@ -31,6 +31,31 @@ function textOf(expressions: Uint8Array, isCanonical: boolean): string | undefin
   return text + expressions.subarray(compared).toBase64();
 }
 
+/**
+ * Whether a rule that the kernel lists does the same as one that `writeExpressions` wrote: `comparable` of both, but
+ * quicker when it does, as nearly all rules do that are read back.
+ */
+export function sameExpressions(found: Uint8Array, written: Uint8Array): boolean {
+  if (found.length !== written.length) return comparable(found) === comparable(written);
+  for (let index = 0; index < written.length; index++) {
+    if (found[index] === written[index]) continue;
+    const end = endOfCounter(written, index);
+    if (end === undefined) return comparable(found) === comparable(written);
+    index = end - 1;
+  }
+  return true;
+}
+
+/** Where the counter ends that the byte belongs to; undefined when it belongs to another expression. */
+function endOfCounter(expressions: Uint8Array, index: number): number | undefined {
+  for (let at = 0; at < expressions.length;) {
+    const end = endOf(expressions, at, expressions.length);
+    if (index < end) return nameOf(expressions, at, end) === "counter" ? end : undefined;
+    at = aligned(end);
+  }
+  return undefined;
+}
+
 /** The chain that a rule's expressions jump to; undefined when they do not. */
 export function jumpTargetOf(expressions: Uint8Array): string | undefined {
   for (let at = 0; at < expressions.length;) {

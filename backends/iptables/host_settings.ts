@@ -7,14 +7,14 @@ const ROUTE_LOCALNET = "net/ipv4/conf/all/route_localnet";
 /**
  * Whether packets that connection tracking calls INVALID are to be dropped (docs/behaviour.md §5.1, KUBE-FORWARD):
  * where it is strict, a packet outside the TCP window would leave the node untranslated, and the answer to it would
- * end the connection. Where it cannot be told, none is dropped.
+ * end the connection. Only a setting that can be read keeps them.
  * @param sysctls for tests.
  */
 export function dropsInvalidPackets(sysctls: string = SYSCTLS): boolean {
   try {
     return Deno.readTextFileSync(`${sysctls}/${TCP_BE_LIBERAL}`).trim() === "0";
   } catch {
-    return false;
+    return true;
   }
 }
 

@@ -1,6 +1,6 @@
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import { comparable } from "./dumped.ts";
+import { comparable, sameExpressions } from "./dumped.ts";
 import { writeExpressions } from "./encode.ts";
 import type { FoundRule } from "./read.ts";
 import type { Rule } from "./rule.ts";
@@ -9,9 +9,7 @@ const scratch = new MessageWriter(4096);
 
 /** What a rule does, as a key that is the same for the rule of a plan and for that rule read back from the kernel. */
 export function ruleIdentity(family: TableFamily, rule: Rule): string {
-  scratch.reset();
-  writeExpressions(scratch, family, rule);
-  return comparable(scratch.bytes());
+  return comparable(written(family, rule));
 }
 
 export function foundIdentity({ expressions }: FoundRule): string {
@@ -22,6 +20,13 @@ export function foundIdentity({ expressions }: FoundRule): string {
 export function holds(family: TableFamily, found: readonly FoundRule[], rules: readonly Rule[]): boolean {
   return found.length === rules.length && rules.every((rule, index) => {
     const there = found[index];
-    return there !== undefined && foundIdentity(there) === ruleIdentity(family, rule);
+    return there !== undefined && sameExpressions(there.expressions, written(family, rule));
   });
+}
+
+/** Until the next call. */
+function written(family: TableFamily, rule: Rule): Uint8Array {
+  scratch.reset();
+  writeExpressions(scratch, family, rule);
+  return scratch.bytes();
 }

@@ -1,8 +1,10 @@
 import type { TableFamily } from "../nf_tables/families.ts";
+import { chainInWords } from "./chain_in_words.ts";
 import { jumpTargetOf } from "./dumped.ts";
 import { foundIdentity, ruleIdentity } from "./identity.ts";
-import type { JumpRule } from "./layout.ts";
+import type { Chain, JumpRule, NodeRules } from "./layout.ts";
 import type { FoundRule, TablesReader } from "./read.ts";
+import type { Rule } from "./rule.ts";
 
 export interface JumpDifferences {
   /** In the order in which they are to be inserted. */
@@ -33,6 +35,34 @@ export async function compareJumps(
     superfluous.push(...unclaimed.map(({ handle }) => ({ table, from, handle })));
   }
   return { missing, superfluous };
+}
+
+/** The rules that are not in a chain which others write to as well. */
+export async function missingRules(
+  family: TableFamily,
+  reader: TablesReader,
+  { table, name, rules }: Chain,
+): Promise<readonly Rule[]> {
+  if (rules.length === 0) return [];
+  const there = new Set((await reader.rules(table, name)).map(foundIdentity));
+  return rules.filter((rule) => !there.has(ruleIdentity(family, rule)));
+}
+
+/** Something of ours that is gone from the chains which others write to as well, in words; undefined for nothing. */
+export async function lostAmongOthers(
+  family: TableFamily,
+  reader: TablesReader,
+  { jumps, joint }: NodeRules,
+): Promise<string | undefined> {
+  const [jump] = (await compareJumps(family, reader, jumps)).missing;
+  if (jump !== undefined) {
+    return `the jump from ${jump.from} to ${jumpedTo(jump)} of table ${family.keyword} ${jump.table}`;
+  }
+  for (const chain of joint) {
+    const { length } = await missingRules(family, reader, chain);
+    if (length > 0) return `our rule of ${chainInWords(family, chain)}`;
+  }
+  return undefined;
 }
 
 /** The chain a jump leads to. */

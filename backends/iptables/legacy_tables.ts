@@ -119,15 +119,20 @@ const ofKubelet = /^KUBE-(IPTABLES-HINT|KUBELET-CANARY|FIREWALL|MARK-DROP)$/;
 
 /** Undefined when there is nothing to tell the operator. */
 export function legacyWarning(tables: readonly LegacyTable[]): string | undefined {
+  return kubeProxyWarning(tables) ?? othersWarning(tables);
+}
+
+/** Undefined when none of the chains are kube-proxy's. */
+export function kubeProxyWarning(tables: readonly LegacyTable[]): string | undefined {
   const ofKubeProxy = tables.filter(({ kubeChains }) => kubeChains.some((name) => !ofKubelet.test(name)));
-  if (ofKubeProxy.length > 0) {
-    const found = ofKubeProxy.map((one) => `${nameOf(one)} has ${count(one.kubeChains.length, "chain")}`);
-    return `kube-proxy's rules are in the legacy iptables tables (x_tables): ${
-      found.join(", ")
-    }. The kernel ` +
-      "follows them beside these rules and may send connections to endpoints that are gone. Remove them: run " +
-      "kube-proxy --cleanup where iptables is the legacy one, or restart the node";
-  }
+  if (ofKubeProxy.length === 0) return undefined;
+  const found = ofKubeProxy.map((one) => `${nameOf(one)} has ${count(one.kubeChains.length, "chain")}`);
+  return `kube-proxy's rules are in the legacy iptables tables (x_tables): ${found.join(", ")}. The kernel ` +
+    "follows them beside these rules and may send connections to endpoints that are gone. Remove them: run " +
+    "kube-proxy --cleanup where iptables is the legacy one, or restart the node";
+}
+
+function othersWarning(tables: readonly LegacyTable[]): string | undefined {
   const inUse = tables.filter(({ rules }) => rules > 0);
   if (inUse.length === 0) return undefined;
   const found = inUse.map((one) => `${nameOf(one)} has ${count(one.rules, "rule")}`);

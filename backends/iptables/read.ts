@@ -37,7 +37,9 @@ export class TablesReader {
   async chains(): Promise<FoundChains> {
     const found: FoundChains = { filter: new Set(), nat: new Set(), mangle: new Set() };
     const operation = `list chains of family ${this.#family.keyword}`;
-    await this.#visit(nft.NFT_MSG_GETCHAIN, operation, () => {}, ({ payload }) => {
+    // What an interrupted listing told may be gone.
+    const begin = () => Object.values(found).forEach((chains) => chains.clear());
+    await this.#visit(nft.NFT_MSG_GETCHAIN, operation, begin, ({ payload }) => {
       let chains: Set<string> | undefined;
       for (const attribute of attributes(payload, nft.NFGENMSG_LENGTH)) {
         // The kernel writes the table's name first.

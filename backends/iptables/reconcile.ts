@@ -2,14 +2,17 @@ import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { baseChain } from "./base_chains.ts";
 import type { RuleBatch } from "./batch.ts";
+import type { BatchStream } from "./batch_stream.ts";
+import { chainInWords } from "./chain_in_words.ts";
 import { compile } from "./compile.ts";
-import { foundIdentity, holds, ruleIdentity } from "./identity.ts";
+import { holds } from "./identity.ts";
 import { type Chain, type JumpRule, type NodeRules, type SharedChain, tables } from "./layout.ts";
 import { isOurChain } from "./names.ts";
-import { compareJumps, jumpedTo } from "./jumps.ts";
+import { compareJumps, jumpedTo, missingRules } from "./jumps.ts";
 import { nodeRules } from "./node_rules.ts";
 import { deleteChains, type Undeletable } from "./removal.ts";
 import type { FoundChains, TablesReader } from "./read.ts";
+import type { RuleCounts } from "./rule_counts.ts";
 import { SharedChainRepair } from "./shared_chain.ts";
 
 /** What the rules depend on besides the plans and settings. */
@@ -30,7 +33,7 @@ const PORTION = 256;
  * are not touched, and other people's never.
  */
 export class Reconciliation {
-  readonly #batch: RuleBatch;
+  readonly #stream: BatchStream;
   readonly #family: TableFamily;
   readonly #reader: TablesReader;
   readonly #isUndeletable: Undeletable;
@@ -38,21 +41,25 @@ export class Reconciliation {
   readonly #found: FoundChains;
   /** Something of ours was there: what is missing is a difference, not a beginning. */
   readonly foundOurs: boolean;
+  readonly #total: RuleCounts;
   /** In words. */
   readonly differences: string[] = [];
 
+  /** @param total counts the rules that are wanted. */
   constructor(
-    batch: RuleBatch,
+    stream: BatchStream,
     family: TableFamily,
     reader: TablesReader,
     found: FoundChains,
     isUndeletable: Undeletable,
+    total: RuleCounts,
   ) {
-    this.#batch = batch;
+    this.#stream = stream;
     this.#family = family;
     this.#reader = reader;
     this.#found = found;
     this.#isUndeletable = isUndeletable;
+    this.#total = total;
     this.foundOurs = tables.some((table) => [...found[table]].some((chain) => isOurChain(table, chain)));
   }
 
@@ -60,6 +67,9 @@ export class Reconciliation {
   async write(settings: NodeSettings, plans: Iterable<ServicePortPlan>, context: RuleContext): Promise<void> {
     const node = nodeRules(settings, context);
     this.#addTables(node);
+    for (const { table, rules } of [...node.chains, ...node.joint]) this.#total.add(table, rules.length);
+    for (const { table, last } of node.shared) this.#total.add(table, last.length);
+    for (const { table } of node.jumps) this.#total.add(table, 1);
     for (const chain of node.chains) await this.#writeChain(chain);
     const shared = await this.#sharedChains(node);
     const compileContext = { settings, ...context };
@@ -68,21 +78,28 @@ export class Reconciliation {
       if (++count % PORTION === 0) await new Promise((resolve) => setTimeout(resolve, 0));
       this.#batch.setOwner(plan.key);
       const rules = compile(plan, compileContext);
+      this.#total.addService(rules);
       for (const chain of rules.chains) {
         // Not awaited where nothing is read: there are a hundred thousand.
         const repair = this.#writeChain(chain);
         if (repair !== undefined) await repair;
       }
-      for (const { chain, rule } of rules.shared) shared.get(keyOf(chain))?.want(rule, plan.key);
+      for (const { chain, rule } of rules.shared) shared.get(keyOf(chain))?.repair.want(rule, plan.key);
+      // Nothing leads to the chains of services yet, when all of them are new.
+      if (!this.foundOurs) await this.#stream.part();
     }
     this.#batch.setOwner(undefined);
-    for (const [chain, repair] of shared) {
-      const wrong = repair.finish();
-      if (wrong > 0) this.#differ(`${wrong} rules of ${chain}`);
+    for (const { chain, repair } of shared.values()) {
+      const wrong = repair.finish(this.#batch);
+      if (wrong > 0) this.#differ(`${wrong} rules of ${chainInWords(this.#family, chain)}`);
     }
     for (const chain of node.joint) await this.#joinChain(chain);
     await this.#writeJumps(node.jumps);
     this.#deleteUnwanted();
+  }
+
+  get #batch(): RuleBatch {
+    return this.#stream.batch;
   }
 
   #addTables(node: NodeRules): void {
@@ -99,38 +116,43 @@ export class Reconciliation {
   #writeChain(chain: Chain): Promise<void> | undefined {
     const { table, name, rules } = chain;
     if (this.#found[table].delete(name)) return this.#repairChain(chain);
-    this.#differ(`chain ${name} of table ${this.#family.keyword} ${table} is missing`);
-    this.#batch.addChain(this.#family, table, name);
+    this.#addChain(chain);
     for (const rule of rules) this.#batch.appendRule(this.#family, table, name, rule);
     return undefined;
   }
 
-  async #repairChain({ table, name, rules }: Chain): Promise<void> {
+  #addChain(chain: SharedChain): void {
+    this.#differ(`${chainInWords(this.#family, chain)} is missing`);
+    this.#batch.addChain(this.#family, chain.table, chain.name);
+  }
+
+  async #repairChain(chain: Chain): Promise<void> {
+    const { table, name, rules } = chain;
     if (holds(this.#family, await this.#reader.rules(table, name), rules)) return;
-    this.#differ(`chain ${name} of table ${this.#family.keyword} ${table}`);
+    this.#differ(chainInWords(this.#family, chain));
     this.#batch.flushChain(this.#family, table, name);
     for (const rule of rules) this.#batch.appendRule(this.#family, table, name, rule);
   }
 
-  async #sharedChains({ shared }: NodeRules): Promise<ReadonlyMap<string, SharedChainRepair>> {
-    const repairs = new Map<string, SharedChainRepair>();
+  async #sharedChains({ shared }: NodeRules): Promise<ReadonlyMap<string, SharedRepair>> {
+    const repairs = new Map<string, SharedRepair>();
     for (const chain of shared) {
       const isThere = this.#found[chain.table].delete(chain.name);
-      if (!isThere) this.#batch.addChain(this.#family, chain.table, chain.name);
+      if (!isThere) this.#addChain(chain);
       const found = isThere ? await this.#reader.rules(chain.table, chain.name) : [];
-      repairs.set(keyOf(chain), new SharedChainRepair(this.#batch, this.#family, chain, found));
+      const repair = new SharedChainRepair(this.#family, chain, found);
+      repairs.set(keyOf(chain), { chain, repair });
     }
     return repairs;
   }
 
   /** Others have rules in it, too. */
-  async #joinChain({ table, name, rules }: Chain): Promise<void> {
-    if (!this.#found[table].delete(name)) this.#batch.addChain(this.#family, table, name);
-    const there = new Set((await this.#reader.rules(table, name)).map(foundIdentity));
-    for (const rule of rules) {
-      if (!there.has(ruleIdentity(this.#family, rule))) {
-        this.#batch.appendRule(this.#family, table, name, rule);
-      }
+  async #joinChain(chain: Chain): Promise<void> {
+    const { table, name } = chain;
+    if (!this.#found[table].delete(name)) this.#addChain(chain);
+    for (const rule of await missingRules(this.#family, this.#reader, chain)) {
+      this.#differ(`our rule of ${chainInWords(this.#family, chain)}`);
+      this.#batch.appendRule(this.#family, table, name, rule);
     }
   }
 
@@ -142,6 +164,7 @@ export class Reconciliation {
       this.#batch.insertRule(this.#family, table, from, rule);
     }
     for (const { table, from, handle } of superfluous) {
+      this.#differ(`a jump to us in ${chainInWords(this.#family, { table, name: from })}`);
       this.#batch.deleteRule(this.#family, table, from, handle);
     }
   }
@@ -158,6 +181,11 @@ export class Reconciliation {
   #differ(what: string): void {
     if (this.foundOurs) this.differences.push(what);
   }
+}
+
+interface SharedRepair {
+  readonly chain: SharedChain;
+  readonly repair: SharedChainRepair;
 }
 
 function keyOf({ table, name }: SharedChain): string {

@@ -8,7 +8,7 @@ import { blockLocalnet } from "./node_rules.ts";
 import type { FoundChains, TablesReader } from "./read.ts";
 
 /** Chains that cannot be deleted, because other people's rules jump to them. */
-export type Undeletable = (table: TableName, chain: string) => boolean;
+export type Undeletable = (family: TableFamily, table: TableName, chain: string) => boolean;
 
 /** Where our chains are jumped to from. */
 const baseChains = ["INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"];
@@ -50,7 +50,9 @@ export function deleteChains(
   isUndeletable: Undeletable,
 ): void {
   for (const chain of chains) batch.flushChain(family, table, chain);
-  for (const chain of chains) if (!isUndeletable(table, chain)) batch.deleteChain(family, table, chain);
+  for (const chain of chains) {
+    if (!isUndeletable(family, table, chain)) batch.deleteChain(family, table, chain);
+  }
 }
 
 /** Kubelet writes to this chain, too: it goes only where there is no sign of kubelet, and no rule but ours. */

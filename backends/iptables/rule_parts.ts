@@ -1,9 +1,8 @@
-import { type Cidr, cidrOf, hostCidr, loopback } from "../../core/model/address.ts";
+import { type Address, type Cidr, cidrOf, hostCidr, loopback } from "../../core/model/address.ts";
 import type { Family } from "../../core/model/objects.ts";
 import type { LocalTraffic } from "../../core/model/plan.ts";
 import { KUBE_MARK_MASQ } from "./names.ts";
 import type { AddressMatch, ConntrackState, Match, Rule, Target } from "./rule.ts";
-import type { Address } from "../../core/model/address.ts";
 
 // One object for all the rules that have it: a large cluster has 300,000 rules.
 

@@ -14,7 +14,6 @@ export type EndedChain = SharedChain & { readonly last: readonly Rule[] };
  * stay where they are, others are inserted at its head, and what nobody wants is deleted by its handle.
  */
 export class SharedChainRepair {
-  readonly #batch: RuleBatch;
   readonly #family: TableFamily;
   readonly #chain: EndedChain;
   /** By what it does: the handles of the rules that nobody asked for so far. */
@@ -23,8 +22,7 @@ export class SharedChainRepair {
   readonly #lastAreThere: boolean;
 
   /** @param found its rules now; none when it is new. */
-  constructor(batch: RuleBatch, family: TableFamily, chain: EndedChain, found: readonly FoundRule[]) {
-    this.#batch = batch;
+  constructor(family: TableFamily, chain: EndedChain, found: readonly FoundRule[]) {
     this.#family = family;
     this.#chain = chain;
     const identities = found.map(foundIdentity);
@@ -51,20 +49,20 @@ export class SharedChainRepair {
   }
 
   /** Writes what is to be changed, when all that is wanted was said. @returns rules that were wrong or missing. */
-  finish(): number {
+  finish(batch: RuleBatch): number {
     const { table, name, last } = this.#chain;
     for (const { rule, owner } of this.#missing.reverse()) {
-      this.#batch.setOwner(owner);
-      this.#batch.insertRule(this.#family, table, name, rule);
+      batch.setOwner(owner);
+      batch.insertRule(this.#family, table, name, rule);
     }
-    this.#batch.setOwner(undefined);
+    batch.setOwner(undefined);
     let deleted = 0;
     for (const handle of [...this.#unclaimed.values()].flat()) {
-      this.#batch.deleteRule(this.#family, table, name, handle);
+      batch.deleteRule(this.#family, table, name, handle);
       deleted++;
     }
     if (!this.#lastAreThere) {
-      for (const rule of last) this.#batch.appendRule(this.#family, table, name, rule);
+      for (const rule of last) batch.appendRule(this.#family, table, name, rule);
     }
     return this.#missing.length + deleted + (this.#lastAreThere ? 0 : last.length);
   }

@@ -7,6 +7,7 @@ import { foundIdentity, ruleIdentity } from "./identity.ts";
 import type { Chain, ServiceRules, SharedChain, SharedRule } from "./layout.ts";
 import type { TablesReader } from "./read.ts";
 import { deleteChains, type Undeletable } from "./removal.ts";
+import { RuleCounts } from "./rule_counts.ts";
 import { sameRule, sameRules } from "./same_rule.ts";
 
 /** One service port's rules before and after. */
@@ -16,11 +17,17 @@ interface Difference {
   readonly new: ServiceRules;
 }
 
+export interface Update {
+  /** Rules that were to be deleted and are not there, in words: somebody else was at work. */
+  readonly astray: readonly string[];
+  /** By how many rules there are more afterwards. */
+  readonly growth: RuleCounts;
+}
+
 const nothing: ServiceRules = { chains: [], shared: [] };
 
 /**
  * Writes what plan changes make different: the chains that change, as a whole, and single rules of shared chains.
- * @returns rules that were to be deleted and are not there, in words: somebody else was at work.
  */
 export async function writeUpdate(
   batch: RuleBatch,
@@ -29,7 +36,8 @@ export async function writeUpdate(
   context: CompileContext,
   reader: TablesReader,
   isUndeletable: Undeletable,
-): Promise<readonly string[]> {
+): Promise<Update> {
+  const growth = new RuleCounts();
   const rulesOf = (plan: ServicePortPlan | undefined) =>
     plan === undefined ? nothing : compile(plan, context);
   const differences = changes.map((change) => ({
@@ -37,6 +45,10 @@ export async function writeUpdate(
     old: rulesOf(change.old),
     new: rulesOf(change.new),
   }));
+  for (const difference of differences) {
+    growth.addService(difference.old, -1);
+    growth.addService(difference.new);
+  }
   for (const difference of differences) writeChains(batch, family, difference);
   for (const difference of differences) insertShared(batch, family, difference);
   const astray = await deleteShared(batch, family, differences, reader);
@@ -46,7 +58,7 @@ export async function writeUpdate(
     const gone = old.chains.filter(({ name }) => !names.has(name)).map(({ name }) => name);
     if (gone.length > 0) deleteChains(batch, family, "nat", gone, isUndeletable);
   }
-  return astray;
+  return { astray, growth };
 }
 
 /** Endpoints of a plan, for telling a large cluster: docs/behaviour.md §5.1. */

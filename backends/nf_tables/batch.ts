@@ -23,6 +23,11 @@ export class Batch {
     return this.#count;
   }
 
+  /** Written so far. */
+  get bytes(): number {
+    return this.message.length;
+  }
+
   /** Nothing was written but the beginning. */
   get isEmpty(): boolean {
     return this.#count === 1;

@@ -127,7 +127,7 @@ async function syncWhenInitialised(
 ): Promise<void> {
   for (const family of families) health.updated(family);
   await intake.initialised;
-  using _watch = backend.watch((what) => loop.reconcile(`${what} by another program`));
+  using _watch = backend.watch((what) => loop.reconcile(what));
   await loop.run(signal);
 }
 

@@ -159,7 +159,7 @@ const sync = {
     "duration",
     "0s",
     "Least time between two synchronisations, in every mode but ipvs. 0 applies every change at once, " +
-      "which costs little here (kube-proxy's default is 1s).",
+      "which costs little in mode nftables (kube-proxy's default is 1s).",
     { fields: ["nftables.minSyncPeriod", "iptables.minSyncPeriod"] },
   ),
 };

@@ -44,8 +44,11 @@ export function warningsOf(config: ProxyConfig): string[] {
       "node ports answer on every local address; set --nodeport-addresses=primary to narrow that",
     );
   }
-  if (config.mode !== "iptables" && config.nodePortAddresses.includes("localhost")) {
-    warnings.push(`node ports do not answer on loopback addresses in mode ${config.mode}`);
+  if (!config.localhostNodePorts && config.nodePortAddresses.includes("localhost")) {
+    const where = config.mode === "iptables"
+      ? "while iptables.localhostNodePorts is off"
+      : `in mode ${config.mode}`;
+    warnings.push(`node ports do not answer on loopback addresses ${where}`);
   }
   return warnings;
 }

@@ -21,10 +21,13 @@ export class FrontendLookup {
     );
   }
 
-  /** Node ports answer on the addresses that the settings say, never on loopback ones. */
+  /** Node ports answer on the addresses that the settings say, on loopback ones in mode iptables only. */
   atNodePort(address: Address, port: number): AskedFrontend | undefined {
-    const { nodePorts } = this.#settings;
-    if (nodePorts === "all" ? isLoopback(address) : !nodePorts.includes(address)) return undefined;
+    const { nodePorts, localhostNodePorts } = this.#settings;
+    const answers = nodePorts === "all"
+      ? localhostNodePorts || !isLoopback(address)
+      : nodePorts.includes(address);
+    if (!answers) return undefined;
     return this.#find((frontend) => frontend.kind === "NodePort" && frontend.port === port);
   }
 

@@ -65,6 +65,8 @@ export class NetlinkSocket implements NetlinkTransport {
   readonly #protocol: string;
   readonly #sender = new Uint32Array(3); // struct sockaddr_nl { u16 family, pad; u32 nl_pid, nl_groups; }
   readonly #received = new PointerSlot();
+  /** Of the send buffer, as the kernel counts: twice what was asked for. */
+  #sendBufferBytes = 0;
   /** Calls off the main thread that still use the socket: it must not be freed under them. */
   #inFlight = 0;
   #closed = false;
@@ -189,13 +191,13 @@ export class NetlinkSocket implements NetlinkTransport {
 
   #prepareSend(length: number): void {
     this.#assertOpen(`send to ${this.#protocol}`);
-    if (length + sendBufferOverhead > this.#sendBuffer()) this.#setSendBuffer(length + sendBufferOverhead);
+    if (length + sendBufferOverhead > this.#sendBufferBytes) this.#setSendBuffer(length + sendBufferOverhead);
   }
 
   #checkSend(sent: number, length: number): void {
     if (sent === length) return;
     const operation = `send ${length} bytes to ${this.#protocol}`;
-    const limit = this.#sendBuffer();
+    const limit = this.#sendBufferBytes;
     // libnl has no code for EMSGSIZE and calls it an unspecific failure.
     if (sent === -NLE_FAILURE && length + sendBufferOverhead > limit) {
       throw new KernelError(operation, errnoOf("EMSGSIZE"), {
@@ -207,17 +209,13 @@ export class NetlinkSocket implements NetlinkTransport {
     throw new KernelError(operation, errnoOf("EIO"), { extack: `only ${sent} bytes were taken` });
   }
 
-  /** Bytes as the kernel counts them: twice what was asked for. */
-  #sendBuffer(): number {
-    const value = new Int32Array(1);
-    libc().getsockopt(this.#fd, SOL_SOCKET, SO_SNDBUF, value, new Uint32Array([4]));
-    return value[0] ?? 0;
-  }
-
   #setSendBuffer(bytes: number): void {
     if (!setOption(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes)) {
       setOption(this.#fd, SOL_SOCKET, SO_SNDBUF, bytes);
     }
+    const value = new Int32Array(1);
+    libc().getsockopt(this.#fd, SOL_SOCKET, SO_SNDBUF, value, new Uint32Array([4]));
+    this.#sendBufferBytes = value[0] ?? 0;
   }
 
   #assertOpen(operation: string): void {

@@ -1,7 +1,8 @@
 import type { Measurements } from "./contest.ts";
 import { milliseconds, percentile } from "./report.ts";
 
-type Samples = (of: Measurements) => readonly number[];
+/** Those of one kind. */
+export type Samples = (of: Measurements) => readonly number[];
 
 /** The results of a contest: ours held against theirs. */
 export class Standings {

@@ -135,6 +135,55 @@ export const differences: readonly Difference[] = [
     instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
     why: "As above.",
   },
+  {
+    scenario: "no-endpoints-node-to-external",
+    subject: "proxy iptables",
+    instead: "As kube-proxy in mode iptables: the node's own connections time out.",
+    why:
+      "It would take a jump from OUTPUT that kube-proxy does not have: this mode's rules are the known ones.",
+  },
+  {
+    scenario: "source-ranges-without-endpoints",
+    subject: "proxy iptables",
+    instead: "As kube-proxy in mode iptables: clients outside the ranges are refused, not dropped.",
+    why: "Without endpoints it has one rule for an address, which refuses everyone; ours are the same.",
+  },
+  {
+    scenario: "unserved-addresses",
+    subject: "proxy iptables",
+    instead: "As kube-proxy in mode iptables: ports that a ClusterIP does not have are not refused.",
+    why: "The layout has no place for addresses without their ports. Mode nftables refuses them.",
+  },
+  {
+    scenario: "service-cidr-added",
+    subject: "proxy iptables",
+    instead: "As kube-proxy in mode iptables: ranges of ServiceCIDRs have no rules.",
+    why: "As above.",
+  },
+  {
+    scenario: "node-port-addresses-primary",
+    subject: "proxy iptables",
+    instead: "Without --nodeport-addresses NodePorts answer on every address of the node.",
+    why: "The default of this mode: who comes from kube-proxy relies on it.",
+  },
+  {
+    scenario: "health-check-addresses-primary",
+    subject: "proxy iptables",
+    instead: "Without --nodeport-addresses health-check node ports answer on every address of the node.",
+    why: "As for NodePorts.",
+  },
+  {
+    scenario: "node-port-on-loopback",
+    subject: "proxy iptables",
+    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
+    why: "The default of this mode; --iptables-localhost-nodeports=false turns it off.",
+  },
+  {
+    scenario: "node-port-on-loopback-of-all",
+    subject: "proxy iptables",
+    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
+    why: "As above.",
+  },
 ];
 
 function ofBoth(difference: Omit<Difference, "subject">): Difference[] {

@@ -1,6 +1,7 @@
 import type { Lab } from "../lab/lab.ts";
 import { proxyBinary } from "../lab/proxy.ts";
-import { podCidrs } from "../lab/topology.ts";
+import { machines, podCidrs } from "../lab/topology.ts";
+import { nftFlavour } from "./iptables/nft_flavour.ts";
 
 const controlPlane = new URL("../../scripts/control-plane.sh", import.meta.url).pathname;
 const publisher = new URL("../lab/api_publisher.py", import.meta.url).pathname;
@@ -56,22 +57,56 @@ export class LabControlPlane implements AsyncDisposable {
   }
 }
 
+/** kube-proxy waits 30 s at its start for a node without addresses. */
+export const nodeObject = {
+  apiVersion: "v1",
+  kind: "Node",
+  metadata: { name: "here" },
+  status: { addresses: [{ type: "InternalIP", address: machines.node.addresses.IPv4 }] },
+};
+
+/** Which of what the tests with a real control plane need is not there, for their names; "" when all is. */
+export const missingPeers = whatIsMissing(["etcd", "kube-apiserver", "kube-proxy"]);
+
+function whatIsMissing(names: readonly string[]): string {
+  const missing = names.filter((name) => !exists(`${peers}/${name}`));
+  return missing.length > 0 ? ` (skipped: no ${missing.join(", ")} in ${peers})` : "";
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
 /** Ours or upstream's on the lab's node, following its control plane. */
 export class RunningProxy implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #logged: Promise<void>;
   log = "";
 
-  constructor(lab: Lab, plane: LabControlPlane, readonly who: "kube-proxy" | "proxy") {
+  constructor(
+    lab: Lab,
+    plane: LabControlPlane,
+    readonly who: "kube-proxy" | "proxy",
+    mode: "nftables" | "iptables" = "nftables",
+  ) {
     const binary = who === "proxy" ? proxyBinary : `${peers}/kube-proxy`;
     const flags = [
       `--kubeconfig=${plane.kubeconfig}`,
       "--hostname-override=here",
-      "--proxy-mode=nftables",
+      `--proxy-mode=${mode}`,
       `--cluster-cidr=${podCidrs.here.IPv4},${podCidrs.here.IPv6}`,
-      ...(who === "proxy" ? [] : ["--conntrack-max-per-core=0"]),
+      ...(who === "proxy" ? [] : ["--conntrack-max-per-core=0", "--iptables-min-sync-period=100ms"]),
     ];
-    this.#process = lab.spawn("node", [binary, ...flags], { stdin: "null", stdout: "null", stderr: "piped" });
+    this.#process = lab.spawn("node", [binary, ...flags], {
+      env: nftFlavour(lab.directory),
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    });
     this.#logged = this.#collect();
   }
 

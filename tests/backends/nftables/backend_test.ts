@@ -6,10 +6,10 @@ import { TableReader } from "../../../backends/nftables/table_reader.ts";
 import { TransactionWatch } from "../../../backends/nf_tables/watch.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
-import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
+import { messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { emptyKernel, isBatch, nftType } from "../nf_tables/fake_kernel.ts";
 import { desiredOf, planOf } from "../plans.ts";
 
 const web = planOf({ clusterIP: "10.96.0.10:80" });
@@ -48,7 +48,9 @@ Deno.test("message numbers go on from batch to batch, so that a late error is ne
 });
 
 Deno.test("a kernel without nf_tables is named as the reason", async () => {
-  const kernel = new FakeTransport(emptyKernel("EOPNOTSUPP"));
+  const kernel = new FakeTransport(
+    emptyKernel(({ type }) => type === nft.NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
+  );
   const backend = new NftablesBackend(() => kernel);
   await assert.rejects(
     backend.reconcile(desiredOf([web])),
@@ -97,36 +99,6 @@ class WaitingTransport extends FakeTransport {
     super[Symbol.dispose]();
     this.#waiting.resolve(false);
   }
-}
-
-/** Answers listings with nothing, and batches with success or with one refusal of their first message. */
-function emptyKernel(refusal?: string): (sent: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>[] {
-  return (sent) => {
-    const [first] = messages(sent);
-    if (first === undefined) return [];
-    if ((first.flags & NLM_F_DUMP) === NLM_F_DUMP) return [answer(NLMSG_DONE, first, 0)];
-    if (first.type === nftType(nft.NFT_MSG_GETGEN)) return [answer(NLMSG_ERROR, first, 0)];
-    return refusal === undefined ? [] : [answer(NLMSG_ERROR, first, errnoOf(refusal))];
-  };
-}
-
-function isBatch(datagram: Uint8Array): boolean {
-  const [first] = messages(datagram);
-  return first?.type === nft.NFNL_MSG_BATCH_BEGIN;
-}
-
-function nftType(type: number): number {
-  return nft.NFNL_SUBSYS_NFTABLES << 8 | type;
-}
-
-/** struct nlmsgerr { int error; struct nlmsghdr msg; } */
-function answer(type: number, { seq }: NetlinkMessage, errno: number): Uint8Array<ArrayBuffer> {
-  const message = new MessageWriter(64);
-  message.begin(type, 0, seq);
-  message.rawU32le(-errno >>> 0);
-  message.rawBytes(new Uint8Array(16));
-  message.end();
-  return message.bytes().slice();
 }
 
 function notification(type: number, pid: number, table?: string): Uint8Array<ArrayBuffer> {

@@ -4,11 +4,11 @@
  *
  *     deno run -A tests/backends/nftables/capture_goldens.ts
  */
-import { BackendProcess } from "../../integration/nftables/backend_process.ts";
+import { BackendProcess } from "../../integration/backend_process.ts";
 import { NetworkNamespace } from "../../integration/network_namespace.ts";
 import { listingOf } from "../../integration/nftables/listing.ts";
 import { type Created, createdBy, goldenName, ruleName } from "./canonical.ts";
-import { everyKindOfPlan, everyKindOfSettings } from "./everything.ts";
+import { everyKindOfPlan, everyKindOfSettings } from "../everything.ts";
 
 if (import.meta.main) await capture();
 
@@ -16,7 +16,7 @@ async function capture(): Promise<void> {
   const goldens = new Map<string, Set<string>>();
   for (const settings of everyKindOfSettings) {
     await using ours = await NetworkNamespace.make();
-    await using backend = new BackendProcess(ours);
+    await using backend = new BackendProcess("nftables", ours);
     await backend.reconcile(everyKindOfPlan, settings);
     for (const family of ["ip", "ip6"] as const) {
       const listing = await listingOf(ours, family);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { FakeTable } from "./batches.ts";
-import { everyKindOfSettings } from "./everything.ts";
+import { everyKindOfSettings } from "../everything.ts";
 import { planOf, settingsOf } from "../plans.ts";
 import { rulesIn } from "./rule_texts.ts";
 

@@ -121,3 +121,19 @@ Deno.test("check lists what the mode needs, and fails when something is missing"
   assert.equal(bad.code, 1);
   assert.match(bad.out, /^ {2}MISSING {2}CAP_NET_ADMIN {12}give it to the unit$/m);
 });
+
+Deno.test("check tells what the mode can do without, and does not fail for it", async () => {
+  const { code, out } = await tell(["check"], {
+    requirements: [
+      { name: "no legacy iptables rules", found: false, ifMissing: "warn", detail: "nat has 3 chains" },
+      { name: "packet counters", found: false, ifMissing: "ignore", detail: "two metrics are left out" },
+    ],
+  });
+  assert.equal(code, 0);
+  assert.equal(
+    out,
+    "mode nftables\n" +
+      "  WARNING  no legacy iptables rules  nat has 3 chains\n" +
+      "  without  packet counters           two metrics are left out\n",
+  );
+});

@@ -172,6 +172,52 @@ Deno.test("the periods of the iptables flags hold in mode nftables, those of ipv
   assert.equal((await load([...args, "--proxy-mode=ipvs"], "", ["ipvs"])).config.minSyncPeriodMs, 3000);
 });
 
+Deno.test("the settings of mode iptables come from its flags, or from its section of a file", async () => {
+  const mode = ["iptables"] as const;
+  const flags = (await load(
+    [
+      "--proxy-mode=iptables",
+      "--iptables-masquerade-bit=15",
+      "--masquerade-all",
+      "--iptables-min-sync-period=2s",
+      "--iptables-sync-period=5s",
+    ],
+    "",
+    mode,
+  )).config;
+  const file = header +
+    "mode: iptables\niptables: { masqueradeBit: 15, masqueradeAll: true, minSyncPeriod: 2s, " +
+    "syncPeriod: 5s }\nnftables: { masqueradeBit: 3, minSyncPeriod: 7s }\n";
+  for (const config of [flags, (await load(["--config=/c.yaml"], file, mode)).config]) {
+    const { masqueradeBit, masqueradeAll, minSyncPeriodMs, syncPeriodMs, nodePortAddresses } = config;
+    assert.equal(config.mode, "iptables");
+    assert.deepEqual([masqueradeBit, masqueradeAll, minSyncPeriodMs, syncPeriodMs], [15, true, 2000, 5000]);
+    assert.deepEqual(nodePortAddresses, [], "unset: all addresses");
+  }
+});
+
+Deno.test("node ports on loopback addresses are of mode iptables, and can be switched off there", async () => {
+  const modes = ["nftables", "iptables"] as const;
+  const isOn = async (...args: readonly string[]) => (await load(args, "", modes)).config.localhostNodePorts;
+  assert.equal(await isOn("--proxy-mode=iptables"), true);
+  assert.equal(await isOn("--proxy-mode=iptables", "--iptables-localhost-nodeports=false"), false);
+  assert.equal(await isOn("--proxy-mode=nftables"), false);
+  assert.equal(await isOn(), false);
+});
+
+Deno.test("what node ports answer on in mode iptables is told where it is most likely not what was meant", async () => {
+  const told = async (...args: readonly string[]) =>
+    (await load(["--proxy-mode=iptables", "--cluster-cidr=10.0.0.0/8", ...args], "", ["iptables"])).warnings;
+  assert.deepEqual(await told(), [
+    "node ports answer on every local address; set --nodeport-addresses=primary to narrow that",
+  ]);
+  assert.deepEqual(await told("--nodeport-addresses=primary"), []);
+  assert.deepEqual(await told("--nodeport-addresses=localhost,primary"), []);
+  assert.deepEqual(await told("--nodeport-addresses=localhost", "--iptables-localhost-nodeports=false"), [
+    "node ports do not answer on loopback addresses while iptables.localhostNodePorts is off",
+  ]);
+});
+
 Deno.test("every flag that stands for a field of the document sets that field and no other", () => {
   const samples: Record<string, string> = {
     bool: "", // the opposite of the default

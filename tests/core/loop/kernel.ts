@@ -15,6 +15,8 @@ export class MapBackend implements Backend {
   readonly mode = "nftables";
   readonly inForce = new Map<PlanKey, ServicePortPlan>();
   readonly calls: string[] = [];
+  /** Of each reconcile. */
+  warnings: readonly string[] = [];
   refuse: Refuse = () => undefined;
   /** Awaited inside every call, so that a test can hold one in flight. */
   gate: Promise<void> = Promise.resolve();
@@ -39,7 +41,7 @@ export class MapBackend implements Backend {
       this.#refuseIfAsked([...desired.plans.values()]);
       this.inForce.clear();
       for (const [key, plan] of desired.plans) this.inForce.set(key, plan);
-      return { action: "refilled", differences: [] };
+      return { action: "refilled", differences: [], warnings: this.warnings };
     });
   }
 

@@ -11,7 +11,8 @@ class Harness implements AsyncDisposable {
   readonly planning = new Planning("here", silentLog);
   readonly syncs: Sync[] = [];
   readonly healthChecks: string[] = [];
-  failures = 0;
+  readonly failedSyncs: string[] = [];
+  readonly warnings: string[] = [];
   readonly loop: SyncLoop;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
@@ -20,7 +21,7 @@ class Harness implements AsyncDisposable {
     this.loop = new SyncLoop({
       backend: this.backend,
       planning: this.planning,
-      log: silentLog,
+      log: { ...silentLog, warn: (message) => this.warnings.push(message) },
       minSyncPeriodMs,
       syncPeriodMs: 1000,
       observer: {
@@ -28,7 +29,7 @@ class Harness implements AsyncDisposable {
         synced: (sync) => this.syncs.push(sync),
         healthChecks: (changed) => this.healthChecks.push(...changed.keys()),
         settled: () => {},
-        failed: () => this.failures++,
+        failed: ({ full }) => this.failedSyncs.push(full ? "full" : "partial"),
       },
     });
     this.planning.setView(view);
@@ -40,6 +41,10 @@ class Harness implements AsyncDisposable {
     this.planning.upsert(service(name, clusterIP));
     this.planning.upsert(slice(name, "10.1.0.1"));
     this.loop.changed();
+  }
+
+  get failures(): number {
+    return this.failedSyncs.length;
   }
 
   get inForce(): string[] {
@@ -91,6 +96,21 @@ Deno.test("a batch that is refused as a whole is tried again and then reconciled
   await h.until(() => h.failures > 0, "failed");
   h.backend.refuse = () => undefined;
   await h.until(() => h.inForce.length === 20, "all in force after the kernel recovered");
+  assert.equal(h.failedSyncs[0], "partial");
+});
+
+Deno.test("a failure at the start is one of a full sync", async () => {
+  await using h = new Harness((h) => {
+    h.backend.refuse = () => h.failures < 1 ? new BackendError("ENOMEM") : undefined;
+  });
+  await h.until(() => h.syncs.length === 1, "started");
+  assert.deepEqual(h.failedSyncs, ["full"]);
+});
+
+Deno.test("what the node does not allow is in the log", async () => {
+  await using h = new Harness((h) => h.backend.warnings = ["node ports do not answer on loopback addresses"]);
+  await h.until(() => h.syncs.length === 1, "started");
+  assert.deepEqual(h.warnings, h.backend.warnings);
 });
 
 Deno.test("a service the kernel refuses does not keep the others out, also at the start", async () => {

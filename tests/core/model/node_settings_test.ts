@@ -124,6 +124,36 @@ Deno.test("where node ports answer: docs/behaviour.md §4.4", () => {
   }
 });
 
+Deno.test("node ports answer on loopback addresses where that is wanted and a range has some: docs/behaviour.md §4.5", () => {
+  type Ranges = NodeConfiguration["nodePortAddresses"];
+  const rows: readonly [what: string, Ranges, isOn: boolean, addresses: string][] = [
+    ["unset, and so all", [], true, "all"],
+    ["all", ["all"], true, "all"],
+    ["a zero range", [cidr("0.0.0.0/0")], true, "all"],
+    ["localhost", ["localhost"], true, "127.0.0.1"],
+    ["localhost and primary", ["localhost", "primary"], true, "127.0.0.1 192.0.2.1"],
+    ["a range that contains loopback addresses", [cidr("126.0.0.0/7")], true, "127.0.0.1"],
+    ["a loopback range that no interface is in", [cidr("127.1.0.0/16")], true, ""],
+    ["primary", ["primary"], false, "192.0.2.1"],
+    ["a range without", [cidr("10.0.0.0/8")], false, "10.9.0.1"],
+    ["ranges of the other family, and so all", [cidr("2001:db8::/64")], true, "all"],
+  ];
+  const wanted = { ...configuration, defaultNodePortAddresses: "all", localhostNodePorts: true } as const;
+  const shown = (family: "IPv4" | "IPv6", configured: NodeConfiguration) => {
+    const { localhostNodePorts, nodePorts } = deriveNodeSettings(family, configured, facts);
+    return [localhostNodePorts, nodePorts === "all" ? "all" : nodePorts.map(formatAddress).join(" ")];
+  };
+  for (const [what, nodePortAddresses, isOn, addresses] of rows) {
+    const configured = { ...wanted, nodePortAddresses };
+    assert.deepEqual(shown("IPv4", configured), [isOn, addresses], what);
+    assert.equal(shown("IPv4", { ...configured, localhostNodePorts: false })[0], false, what);
+    assert.equal(shown("IPv6", configured)[0], false, `IPv6: ${what}`);
+  }
+  const onlyLoopback = { ...wanted, nodePortAddresses: ["localhost"] } as const;
+  assert.deepEqual(shown("IPv6", onlyLoopback), [false, ""]);
+  assert.deepEqual(shown("IPv4", { ...onlyLoopback, localhostNodePorts: false }), [false, ""]);
+});
+
 Deno.test("what listens on node-port addresses does so on loopback ones as well, and on known ones where all answer", () => {
   const shown = (ranges: NodeConfiguration["nodePortAddresses"]) =>
     (["IPv4", "IPv6"] as const).map((family) => {
@@ -162,6 +192,7 @@ Deno.test("settings are the same until one differs", () => {
       { masqueradeMark: 1 },
       { nodePorts: "all" },
       { nodePorts: [] },
+      { localhostNodePorts: true },
       { serviceCidrs: [] },
       range("10.0.0.0/8"),
       { localTraffic: { mode: "interface", name: "cni0" } },

@@ -4,6 +4,7 @@ import type { EndpointSlice, Service } from "../../../core/model/objects.ts";
 import type { Route, ServicePortPlan } from "../../../core/model/plan.ts";
 import { describeFrontend } from "../../../core/model/plan_key.ts";
 import { type PlanContext, planService } from "../../../core/model/planner.ts";
+import { samePlan } from "../../../core/model/same_plan.ts";
 import { address, aService, aSlice, cidr, here, webPort } from "./builders.ts";
 
 function plan(
@@ -221,6 +222,14 @@ Deno.test("a node without address of the family is in no range but a loopback on
     context,
   );
   assert.deepEqual(made.sourceRanges?.map(formatCidr), ["192.0.2.0/24"]);
+});
+
+Deno.test("every port of a service has its health-check node port, and another one makes another plan", () => {
+  const ports = [webPort, { name: "dns", protocol: "UDP" as const, port: 53, nodePort: 0 }];
+  const plans = planService(aService({ ports, healthCheckNodePort: 32100 }), [], here);
+  assert.deepEqual(plans.map(({ healthCheckNodePort }) => healthCheckNodePort), [32100, 32100]);
+  assert.ok(samePlan(plan({ healthCheckNodePort: 32100 }), plan({ healthCheckNodePort: 32100 })));
+  assert.ok(!samePlan(plan({ healthCheckNodePort: 32100 }), plan({ healthCheckNodePort: 32101 })));
 });
 
 Deno.test("UDP flows may stay with all endpoints that serve or are ready, whatever the policy and wherever", () => {

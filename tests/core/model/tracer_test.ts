@@ -160,6 +160,20 @@ Deno.test("an unallocated ClusterIP is dropped, and what is no service's is pass
   }
 });
 
+Deno.test("node ports answer on loopback addresses where that is set, and pods see the node", () => {
+  const service = aService({ ...external, externalTrafficPolicy: "Local" });
+  const all = { nodePortAddresses: ["all"], localhostNodePorts: true } as const;
+  const node = nodeWith([[service, aSlice([local, remote])]], all);
+  assert.equal(
+    outcome(node, "node", "127.0.0.1:30080"),
+    "10.244.1.11:8080 sees node, 10.244.2.14:8080 sees node",
+  );
+  const none = nodeWith([[service, aSlice([local, remote])]], { ...all, localhostNodePorts: false });
+  assert.equal(outcome(none, "node", "127.0.0.1:30080"), "passed");
+  const primary = nodeWith([[service, aSlice([local, remote])]], { localhostNodePorts: true });
+  assert.equal(outcome(primary, "node", "127.0.0.1:30080"), "passed");
+});
+
 Deno.test("an endpoint that reaches itself is masqueraded where it runs here", () => {
   const node = nodeWith([[aService(), aSlice([local, remote])]]);
   assert.equal(

@@ -68,6 +68,12 @@ export class Node implements AsyncDisposable {
     await Deno.rename(`${this.directory}/new`, `${this.manifests}/${name}`);
   }
 
+  /** What its metrics endpoint says, from within its namespace. */
+  async metrics(): Promise<string> {
+    const url = "http://127.0.0.1:10249/metrics";
+    return await this.namespace.run("curl", "--silent", "--noproxy", "*", "--max-time", "5", url);
+  }
+
   /** What is in force, as the stock nft lists it. */
   async ruleset(): Promise<string> {
     return await this.namespace.run("nft", "list", "ruleset");

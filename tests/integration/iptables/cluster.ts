@@ -2,7 +2,10 @@ import { machines } from "../../lab/topology.ts";
 import { localNode, type RawObject, service } from "./objects.ts";
 import { balanced, of, own, web } from "./services.ts";
 
-/** Every rule type of docs/behaviour.md §5.1, most of them in both families. */
+/**
+ * Every rule type of docs/behaviour.md §5.1, most of them in both families. Without topology hints: when the real
+ * kube-proxy has programmed before it has heard of its node's zone, it can stay so.
+ */
 
 const here = ["10.244.1.11", "10.244.1.12", "10.244.1.13"] as const;
 const elsewhere = ["10.244.2.14", "10.244.2.15"] as const;
@@ -12,10 +15,12 @@ const twelve = Array.from({ length: 12 }, (_, index) => `10.244.2.${94 + index}`
 const nodeRange = ["192.168.8.0/24", "fd00:8::/64"];
 const otherRange = ["172.16.0.0/12", "203.0.113.7/32", "fd99::/32"];
 
+/** Addresses that a service has as external IPs and from a load balancer. */
+const shared = own("loadBalancer");
+
 export const node = localNode({
   podCIDRs: ["10.244.1.0/24", "fd00:244:1::/64"],
   addresses: Object.values(machines.node.addresses),
-  zone: "zone-1",
 });
 
 /** What the cluster consists of, and how each service ends up with the endpoints it has. */
@@ -59,6 +64,14 @@ export const cluster: readonly RawObject[] = [
     here,
   ),
   ...of({ ...balanced("ranges-of-one-family"), sourceRanges: ["10.0.0.0/8"] }, here),
+  ...of({
+    ...balanced("external-and-balanced"),
+    externalIPs: shared,
+    loadBalancerIPs: shared,
+    sourceRanges: otherRange,
+  }, [
+    here[0],
+  ]),
   ...of({ ...balanced("ranges-none"), sourceRanges: otherRange }, []),
   ...of({ ...balanced("ranges-of-everyone"), sourceRanges: ["0.0.0.0/0", "::/0"] }, here),
   ...of({
@@ -108,7 +121,6 @@ export const cluster: readonly RawObject[] = [
   ...of({ name: "only-v6", families: ["IPv6"], externalIPs: ["2001:db8:e::c8"] }, [here[0]]),
   ...of({ name: "only-v6-none", families: ["IPv6"] }, []),
   service({ name: "headless", clusterIP: "None", ports: [web] }),
-  ...zones(),
 ];
 
 /** As `cluster`, with changes of every kind: services and endpoints come, go, and become others. */
@@ -169,12 +181,4 @@ function terminating(): readonly RawObject[] {
       healthCheckNodePort: 31110,
     }, [is(a, true), is(b, false), elsewhere[0]]),
   ];
-}
-
-/** An endpoint a zone; this node is in the first. */
-function zones(): readonly RawObject[] {
-  return of(
-    { name: "zones" },
-    here.map((address, index) => ({ address, hints: { forZones: [{ name: `zone-${index + 1}` }] } })),
-  );
 }

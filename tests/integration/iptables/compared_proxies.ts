@@ -1,5 +1,6 @@
 import { proxyBinary } from "../../lab/proxy.ts";
 import { LabControlPlane, peers } from "../takeover_lab.ts";
+import { nftFlavour } from "./nft_flavour.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 
 const PATIENCE_MS = 30_000;
@@ -12,7 +13,12 @@ export class ComparedProxy implements AsyncDisposable {
   #hasEnded = false;
 
   constructor(readonly node: NodeNamespace, command: readonly string[]) {
-    this.#process = node.spawn("node", command, { stdin: "null", stdout: "piped", stderr: "piped" });
+    this.#process = node.spawn("node", command, {
+      env: nftFlavour(node.directory),
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    });
     this.#logged = Promise.all([this.#collect(this.#process.stdout), this.#collect(this.#process.stderr)])
       .then();
     this.#process.status.then(() => this.#hasEnded = true);
@@ -41,24 +47,12 @@ export class ComparedProxy implements AsyncDisposable {
   }
 }
 
-/** Upstream's kube-proxy, whose iptables is of the nf_tables flavour whatever the machine's alternative is. */
+/** Upstream's kube-proxy, following the control plane on its node. */
 export class Upstream {
-  readonly #path: string;
-
-  constructor(private readonly node: NodeNamespace, private readonly plane: LabControlPlane) {
-    this.#path = `${node.directory}/bin`;
-    Deno.mkdirSync(this.#path);
-    for (const tool of ["iptables", "ip6tables"]) {
-      for (const command of [tool, `${tool}-save`, `${tool}-restore`]) {
-        Deno.symlinkSync("/usr/sbin/xtables-nft-multi", `${this.#path}/${command}`);
-      }
-    }
-  }
+  constructor(private readonly node: NodeNamespace, private readonly plane: LabControlPlane) {}
 
   start(flags: readonly string[]): ComparedProxy {
     return new ComparedProxy(this.node, [
-      "env",
-      `PATH=${this.#path}:${Deno.env.get("PATH")}`,
       `${peers}/kube-proxy`,
       `--kubeconfig=${this.plane.kubeconfig}`,
       "--conntrack-max-per-core=0",

@@ -12,6 +12,11 @@ Deno.test("mode iptables says what it cannot set where /proc/sys is read-only", 
   await namespace.run("unshare", "--mount", "sh", "-c", script, Deno.execPath(), cases("read_only"));
 });
 
+Deno.test("mode iptables does without a match that the kernel lacks, but for the services that need it", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.run(Deno.execPath(), "test", "--quiet", "--no-check", "-A", cases("without_sctp"));
+});
+
 function cases(which: string): string {
   return new URL(`./${which}.ts`, import.meta.url).pathname;
 }

@@ -13,6 +13,12 @@ export const listingDifferences: readonly ListingDifference[] = [
     why:
       "The rule of the wider range admits these sources, too; every plan leaves out what another range contains.",
   },
+  {
+    name: "an external IP that is a load balancer's address of the same service",
+    line: /^- nat KUBE-SERVICES .*"default\/external-and-balanced external IP"/,
+    why:
+      "It comes before the rule of the load balancer's address, and lets in whom the source ranges do not.",
+  },
 ];
 
 /**

@@ -41,7 +41,6 @@ export interface RawPort {
 export interface RawEndpoint {
   readonly address: string;
   readonly conditions?: object;
-  readonly hints?: object;
 }
 
 const numbers = new Map<string, number>();
@@ -109,16 +108,15 @@ export function slice(
 
 /** The node that the proxies run on. */
 export function localNode(
-  { podCIDRs, addresses, zone }: {
+  { podCIDRs, addresses }: {
     readonly podCIDRs: readonly string[];
     readonly addresses: readonly string[];
-    readonly zone: string;
   },
 ): RawObject {
   return {
     apiVersion: "v1",
     kind: "Node",
-    metadata: { name: "here", labels: { "topology.kubernetes.io/zone": zone } },
+    metadata: { name: "here" },
     spec: { podCIDR: podCIDRs[0], podCIDRs },
     status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
   };

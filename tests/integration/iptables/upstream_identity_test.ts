@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { families } from "../../../core/model/objects.ts";
-import { LabControlPlane, peers } from "../takeover_lab.ts";
+import { LabControlPlane, missingPeers } from "../takeover_lab.ts";
 import { changed, cluster, commentOfMarker, largeCluster, marker } from "./cluster.ts";
 import { type ComparedProxy, Ours, Upstream } from "./compared_proxies.ts";
 import { argued, listingDifferences } from "./listing_differences.ts";
@@ -10,13 +10,11 @@ import type { RawObject } from "./objects.ts";
 import { publishedObjects } from "./published_objects.ts";
 import { variants } from "./variants.ts";
 
-const missing = ["etcd", "kube-apiserver", "kube-proxy"].filter((peer) => !exists(`${peers}/${peer}`));
-
 Deno.test({
   name:
     "iptables-save of mode iptables is that of the real kube-proxy, whatever the cluster and the flags are" +
-    (missing.length > 0 ? ` (skipped: no ${missing.join(", ")} in ${peers})` : ""),
-  ignore: missing.length > 0,
+    missingPeers,
+  ignore: missingPeers !== "",
   async fn(t) {
     await using contest = await Contest.prepare();
     await contest.publish(cluster);
@@ -38,6 +36,16 @@ Deno.test({
       await using _pair = await contest.start(variants[0]!.flags);
       await contest.mustAgree();
     });
+    await t.step("ours after upstream, and upstream after ours", async () => {
+      await contest.publish(cluster);
+      await using _pair = await contest.start(variants[0]!.flags);
+      await contest.exchange("ours", variants[0]!.flags);
+      await contest.publish(changed());
+      await contest.mustAgree();
+      await contest.exchange("upstream", variants[0]!.flags);
+      await contest.publish(cluster);
+      await contest.mustAgree();
+    });
     await t.step("every argued difference is one", () => {
       const unseen = listingDifferences.filter((difference) => !contest.argued.has(difference));
       assert.deepEqual(unseen.map(({ name }) => name), []);
@@ -50,31 +58,36 @@ class Contest implements AsyncDisposable {
   /** Differences that there were. */
   readonly argued = new Set<object>();
   #markers = 0;
+  readonly #upstream: Upstream;
+  readonly #ours: Ours;
+  readonly #oursAfterUpstream: Ours;
   #running: readonly ComparedProxy[] = [];
 
   private constructor(
     private readonly upstreamNode: NodeNamespace,
     private readonly ourNode: NodeNamespace,
     private readonly plane: LabControlPlane,
-    private readonly upstream: Upstream,
-    private readonly ours: Ours,
     private readonly owned: AsyncDisposableStack,
-  ) {}
+  ) {
+    this.#upstream = new Upstream(upstreamNode, plane);
+    this.#ours = new Ours(ourNode);
+    this.#oursAfterUpstream = new Ours(upstreamNode);
+  }
 
   static async prepare(): Promise<Contest> {
     await using owned = new AsyncDisposableStack();
     const upstreamNode = owned.use(await NodeNamespace.make());
     const ourNode = owned.use(await NodeNamespace.make());
     const plane = owned.use(await LabControlPlane.start(upstreamNode));
-    const [upstream, ours] = [new Upstream(upstreamNode, plane), new Ours(ourNode)];
-    return new Contest(upstreamNode, ourNode, plane, upstream, ours, owned.move());
+    return new Contest(upstreamNode, ourNode, plane, owned.move());
   }
 
   /** To both; those that run have it programmed when it returns. */
   async publish(objects: readonly RawObject[]): Promise<void> {
     this.#markers++;
     await this.plane.publish([...objects, ...marker(this.#markers)]);
-    this.ours.publish(await publishedObjects(this.upstreamNode));
+    const published = await publishedObjects(this.upstreamNode);
+    for (const ours of [this.#ours, this.#oursAfterUpstream]) ours.publish(published);
     await this.#untilProgrammed();
   }
 
@@ -84,13 +97,19 @@ class Contest implements AsyncDisposable {
     sysctls: Readonly<Record<string, number>> = {},
   ): Promise<AsyncDisposable> {
     await Promise.all([this.upstreamNode, this.ourNode].map((node) => node.forget(sysctls)));
+    this.#running = [this.#upstream, this.#ours].map((proxy) => proxy.start(flags));
     await using started = new AsyncDisposableStack();
-    this.#running = [this.upstream, this.ours].map((proxy) => started.use(proxy.start(flags)));
-    started.defer(() => {
-      this.#running = [];
-    });
+    started.defer(() => this.#end());
     await this.#untilProgrammed();
     return started.move();
+  }
+
+  /** Ends who runs on upstream's node, and has another one take over what it left. */
+  async exchange(next: "upstream" | "ours", flags: readonly string[]): Promise<void> {
+    const [previous, ...others] = this.#running;
+    await previous?.[Symbol.asyncDispose]();
+    const proxy = next === "ours" ? this.#oursAfterUpstream : this.#upstream;
+    this.#running = [proxy.start(flags), ...others];
   }
 
   async mustAgree(): Promise<void> {
@@ -115,15 +134,12 @@ class Contest implements AsyncDisposable {
     await this.owned[Symbol.asyncDispose]();
   }
 
+  async #end(): Promise<void> {
+    for (const proxy of this.#running) await proxy[Symbol.asyncDispose]();
+    this.#running = [];
+  }
+
   async #untilProgrammed(): Promise<void> {
     await Promise.all(this.#running.map((proxy) => proxy.untilHas(commentOfMarker(this.#markers))));
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }

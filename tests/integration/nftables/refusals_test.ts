@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess, RefusedError } from "./backend_process.ts";
+import { BackendProcess, refusalBy } from "../backend_process.ts";
 import { listingOf, tablesIn } from "./listing.ts";
 
 const web = planOf({ name: "web", clusterIP: "10.96.0.10:80" });
@@ -10,7 +10,7 @@ const bystander = planOf({ name: "bystander", clusterIP: "10.96.0.11:80" });
 
 Deno.test("a frontend that is taken is refused with the service in words, and nothing of the batch is in force", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.reconcile([web]);
   const before = await tablesIn(node);
   const refused = await refusalBy(() =>
@@ -34,7 +34,7 @@ Deno.test("a frontend that is taken is refused with the service in words, and no
 
 Deno.test("two plans that claim one frontend are both named by a reconcile", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   const refused = await refusalBy(() => backend.reconcile([web, thief, bystander]));
   assert.deepEqual(refused.culprits.toSorted(), [web.key, thief.key].toSorted());
   assert.equal(await listingOf(node, "ip"), "");
@@ -42,7 +42,7 @@ Deno.test("two plans that claim one frontend are both named by a reconcile", asy
 
 Deno.test("a table that is not as we believe is refused without a culprit, and reported", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.reconcile([web]);
   await node.run("nft", "delete", "table", "ip", "kube-proxy");
   await backend.watch();
@@ -54,7 +54,7 @@ Deno.test("a table that is not as we believe is refused without a culprit, and r
 
 Deno.test("without CAP_NET_ADMIN every call says so and where to read on", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node, [
+  await using backend = new BackendProcess("nftables", node, [
     "setpriv",
     "--bounding-set=-net_admin",
     "--inh-caps=-net_admin",
@@ -72,8 +72,8 @@ Deno.test("without CAP_NET_ADMIN every call says so and where to read on", async
 
 Deno.test("probing finds everything here and commits nothing, not even for a moment", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
-  await using watching = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
+  await using watching = new BackendProcess("nftables", node);
   await watching.reconcile([web]);
   await watching.watch();
   const before = await tablesIn(node);
@@ -85,13 +85,3 @@ Deno.test("probing finds everything here and commits nothing, not even for a mom
   while (watching.foreignChanges.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.match(watching.foreignChanges[0] ?? "", /^table ip kube-proxy deleted by deno/);
 });
-
-async function refusalBy(call: () => Promise<unknown>): Promise<RefusedError> {
-  try {
-    await call();
-  } catch (error) {
-    if (error instanceof RefusedError) return error;
-    throw error;
-  }
-  assert.fail("the kernel took it");
-}

@@ -4,7 +4,7 @@ import { isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { at, type MachineName, machines, podCidrs } from "../../lab/topology.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
-import { BackendProcess } from "./backend_process.ts";
+import { BackendProcess } from "../backend_process.ts";
 
 Deno.test("a saved listing that stock nft loads on a node without rules forwards the same connections", async () => {
   await using lab = await Lab.create();
@@ -22,7 +22,7 @@ Deno.test("a saved listing that stock nft loads on a node without rules forwards
     return stdout;
   };
   {
-    await using backend = new BackendProcess({ name: lab.namespace("node") });
+    await using backend = new BackendProcess("nftables", { name: lab.namespace("node") });
     await backend.reconcile(plans, settings);
   }
   const programmed = await whoAnswers(lab);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { affinitySetName } from "../../../backends/nftables/names.ts";
-import { everyKindOfPlan, everyKindOfSettings } from "../../backends/nftables/everything.ts";
+import { everyKindOfPlan, everyKindOfSettings } from "../../backends/everything.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess } from "./backend_process.ts";
+import { BackendProcess } from "../backend_process.ts";
 import { listingOf, load, tablesIn } from "./listing.ts";
 
 const sticky = planOf({
@@ -22,7 +22,7 @@ Deno.test("a saved listing loads again with stock nft and lists the same", async
   for (const settings of everyKindOfSettings) {
     await using ours = await NetworkNamespace.make();
     await using restored = await NetworkNamespace.make();
-    await using backend = new BackendProcess(ours);
+    await using backend = new BackendProcess("nftables", ours);
     await backend.reconcile(everyKindOfPlan, settings);
     for (const family of ["ip", "ip6"] as const) {
       await load(restored, await listingOf(ours, family));
@@ -34,11 +34,11 @@ Deno.test("a saved listing loads again with stock nft and lists the same", async
 Deno.test("a restart refills the table in place and keeps the clients of session affinity", async () => {
   await using node = await NetworkNamespace.make();
   {
-    await using before = new BackendProcess(node);
+    await using before = new BackendProcess("nftables", node);
     assert.equal((await before.reconcile([sticky])).action, "created");
   }
   await node.run("nft", "add", "element", "ip", "kube-proxy", clientsOf(1), "{ 192.0.2.7 }");
-  await using after = new BackendProcess(node);
+  await using after = new BackendProcess("nftables", node);
   const report = await after.reconcile([sticky]);
   assert.deepEqual(report, { action: "refilled", differences: [] });
   assert.match(await listingOf(node, "ip"), /192\.0\.2\.7 expires/);
@@ -46,7 +46,7 @@ Deno.test("a restart refills the table in place and keeps the clients of session
 
 Deno.test("an endpoint that stays keeps its clients, one that goes loses them, another timeout starts anew", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.reconcile([sticky]);
   for (const [index, client] of ["192.0.2.7", "192.0.2.8"].entries()) {
     await node.run("nft", "add", "element", "ip", "kube-proxy", clientsOf(index), `{ ${client} }`);
@@ -65,7 +65,7 @@ Deno.test("an endpoint that stays keeps its clients, one that goes loses them, a
 
 Deno.test("what others put into our table goes with a reconcile, and other tables stay", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.reconcile(everyKindOfPlan);
   const before = await tablesIn(node);
   await load(
@@ -107,8 +107,8 @@ Deno.test("whatever a table of our name holds, a reconcile makes it ours", async
     await using node = await NetworkNamespace.make();
     await using fresh = await NetworkNamespace.make();
     await load(node, `table ip kube-proxy { ${wrong}\n}`);
-    await using backend = new BackendProcess(node);
-    await using other = new BackendProcess(fresh);
+    await using backend = new BackendProcess("nftables", node);
+    await using other = new BackendProcess("nftables", fresh);
     await backend.reconcile(everyKindOfPlan);
     await other.reconcile(everyKindOfPlan);
     assert.deepEqual(await tablesIn(node), await tablesIn(fresh), wrong);
@@ -119,8 +119,8 @@ Deno.test("upstream's table is taken over, with the clients of its session affin
   await using node = await NetworkNamespace.make();
   await using fresh = await NetworkNamespace.make();
   await load(node, upstreamTable(clientsOf(0)));
-  await using backend = new BackendProcess(node);
-  await using other = new BackendProcess(fresh);
+  await using backend = new BackendProcess("nftables", node);
+  await using other = new BackendProcess("nftables", fresh);
   assert.equal((await backend.reconcile([sticky])).action, "took over");
   await other.reconcile([sticky]);
 
@@ -131,7 +131,7 @@ Deno.test("upstream's table is taken over, with the clients of its session affin
 
 Deno.test("a family that is not wanted loses its table, and cleanup removes all", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.reconcile(everyKindOfPlan);
   await backend.reconcile(everyKindOfPlan, [settingsOf("IPv6")]);
   assert.equal(await listingOf(node, "ip"), "");

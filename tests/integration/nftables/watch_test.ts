@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { everyKindOfPlan } from "../../backends/nftables/everything.ts";
+import { everyKindOfPlan } from "../../backends/everything.ts";
 import { planOf } from "../../backends/plans.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess } from "./backend_process.ts";
+import { BackendProcess } from "../backend_process.ts";
 import { listingOf } from "./listing.ts";
 
 const plan = planOf({ clusterIP: "10.96.0.20:80" });
@@ -10,17 +10,17 @@ const other = planOf({ clusterIP: "10.96.0.20:80", endpoints: ["10.1.0.1:8080", 
 
 Deno.test("each transaction of others that touches our tables is reported once, with its author", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.watch();
   await backend.reconcile(everyKindOfPlan);
 
   await node.run("nft", "add", "table", "inet", "firewall");
   await node.run("nft", "add", "rule", "ip", "kube-proxy", "services", "counter");
-  await reported(backend, 1);
+  await backend.untilReported(1);
   assert.match(backend.foreignChanges[0] ?? "", /^table ip kube-proxy changed by nft \(pid \d+\)$/);
 
   await node.run("nft", "flush", "ruleset");
-  await reported(backend, 2);
+  await backend.untilReported(2);
   assert.match(
     backend.foreignChanges[1] ?? "",
     /^table ip kube-proxy deleted, table ip6 kube-proxy deleted by nft \(pid \d+\)$/,
@@ -31,20 +31,20 @@ Deno.test("each transaction of others that touches our tables is reported once, 
 
 Deno.test("own changes are not reported", async () => {
   await using node = await NetworkNamespace.make();
-  await using backend = new BackendProcess(node);
+  await using backend = new BackendProcess("nftables", node);
   await backend.reconcile([]);
   await backend.watch();
   await backend.apply([{ key: plan.key, old: undefined, new: plan }]);
   await backend.apply([{ key: plan.key, old: plan, new: other }]);
   await backend.reconcile([other]);
   await node.run("nft", "delete", "table", "ip6", "kube-proxy");
-  await reported(backend, 1);
+  await backend.untilReported(1);
   assert.match(backend.foreignChanges.join(), /^table ip6 kube-proxy deleted by nft/);
 });
 
 Deno.test("nothing is reported after the watch ended, and the process ends at once", async () => {
   await using node = await NetworkNamespace.make();
-  const backend = new BackendProcess(node);
+  const backend = new BackendProcess("nftables", node);
   await backend.reconcile([]);
   await backend.watch();
   await backend.unwatch();
@@ -57,11 +57,3 @@ Deno.test("nothing is reported after the watch ended, and the process ends at on
   await backend[Symbol.asyncDispose]();
   assert.ok(performance.now() - started < 500);
 });
-
-async function reported(backend: BackendProcess, count: number): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (backend.foreignChanges.length < count && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  assert.equal(backend.foreignChanges.length, count, backend.foreignChanges.join("; "));
-}

@@ -1,12 +1,16 @@
-import type { PlanChange, ReconcileReport, Requirement } from "../../../backends/backend.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
-import { settingsOf } from "../../backends/plans.ts";
-import type { NetworkNamespace } from "../network_namespace.ts";
-import type { Answer, Command } from "./driver.ts";
+import assert from "node:assert/strict";
+import type { PlanChange, ProxyMode, ReconcileReport, Requirement } from "../../backends/backend.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import { settingsOf } from "../backends/plans.ts";
+import type { NetworkNamespace } from "./network_namespace.ts";
+import type { Answer, Command } from "./backend_driver.ts";
+
+/** Generous: a machine that is busy with other things must not fail a test. */
+const PATIENCE_MS = 5000;
 
 const bothFamilies = [settingsOf("IPv4"), settingsOf("IPv6")];
 
-/** The backend in another process, in a namespace. */
+/** The backend of a mode in another process, in a namespace. */
 export class BackendProcess implements AsyncDisposable {
   /** What `watch` reported so far. */
   readonly foreignChanges: string[] = [];
@@ -16,9 +20,13 @@ export class BackendProcess implements AsyncDisposable {
   #waiting: PromiseWithResolvers<Answer> | undefined;
 
   /** @param wrapper a command that runs the one after it, with fewer privileges for example. */
-  constructor(namespace: Pick<NetworkNamespace, "name">, wrapper: readonly string[] = []) {
-    const driver = new URL("./driver.ts", import.meta.url).pathname;
-    const run = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", driver];
+  constructor(
+    mode: ProxyMode,
+    namespace: Pick<NetworkNamespace, "name">,
+    wrapper: readonly string[] = [],
+  ) {
+    const driver = new URL("./backend_driver.ts", import.meta.url).pathname;
+    const run = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", driver, mode];
     this.#process = new Deno.Command("ip", {
       args: ["netns", "exec", namespace.name, ...wrapper, ...run],
       stdin: "piped",
@@ -60,6 +68,15 @@ export class BackendProcess implements AsyncDisposable {
     return this.#perform({ do: "probe" }) as Promise<readonly Requirement[]>;
   }
 
+  /** Waits until `watch` has reported so much, and no more. */
+  async untilReported(count: number): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (this.foreignChanges.length < count && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(this.foreignChanges.length, count, this.foreignChanges.join("; "));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#input.close().catch(() => {});
     await this.#process.status;
@@ -90,6 +107,17 @@ export class RefusedError extends Error {
     super("refused" in answer ? answer.refused : "no answer");
     this.culprits = "refused" in answer ? answer.culprits : [];
   }
+}
+
+/** What the backend says when it refuses; fails the test when it does not. */
+export async function refusalBy(call: () => Promise<unknown>): Promise<RefusedError> {
+  try {
+    await call();
+  } catch (error) {
+    if (error instanceof RefusedError) return error;
+    throw error;
+  }
+  assert.fail("it was not refused");
 }
 
 async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Answer> {

@@ -1,13 +1,13 @@
 import { createInterface } from "node:readline";
-import { stdin } from "node:process";
-import type { PlanChange } from "../../../backends/backend.ts";
-import { NftablesBackend } from "../../../backends/nftables/backend.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
+import { argv, stdin } from "node:process";
+import type { Backend, PlanChange } from "../../backends/backend.ts";
+import { backends } from "../../backends/registry.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 
 /**
- * A backend in the network namespace it was started in, driven by one JSON object a line: a namespace belongs to a
- * process, so the tests cannot call the backend themselves. Answers one line each; foreign changes come as lines of
- * their own.
+ * The backend of the mode in the arguments, in the network namespace it was started in, driven by one JSON object a
+ * line: a namespace belongs to a process, so the tests cannot call the backend themselves. Answers one line each;
+ * foreign changes come as lines of their own.
  */
 export type Command =
   | {
@@ -26,7 +26,7 @@ export type Answer =
 if (import.meta.main) await drive();
 
 async function drive(): Promise<void> {
-  using backend = new NftablesBackend();
+  using backend = backendOf(argv[2]);
   const watch: { current?: Disposable | undefined } = {};
   for await (const line of createInterface({ input: stdin })) {
     const started = performance.now();
@@ -41,8 +41,13 @@ async function drive(): Promise<void> {
   watch.current?.[Symbol.dispose]();
 }
 
+function backendOf(wanted: string | undefined): Backend {
+  for (const [mode, make] of backends) if (mode === wanted) return make();
+  throw new Error(`${wanted} is no mode`);
+}
+
 async function perform(
-  backend: NftablesBackend,
+  backend: Backend,
   command: Command,
   watch: { current?: Disposable | undefined },
 ): Promise<unknown> {

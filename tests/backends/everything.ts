@@ -1,5 +1,5 @@
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
-import { addressOf, cidrOf, planOf, settingsOf } from "../plans.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import { addressOf, cidrOf, planOf, settingsOf } from "./plans.ts";
 
 /** Every kind of frontend, route and endpoint list, in both families. */
 export const everyKindOfPlan: readonly ServicePortPlan[] = [

@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { RuleBatch } from "../../../backends/iptables/batch.ts";
+import { BatchStream } from "../../../backends/iptables/batch_stream.ts";
+import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+
+Deno.test("when the writing ends before its time, the part that is under way is waited for", async () => {
+  const commit = Promise.withResolvers<void>();
+  let isOver = false;
+  const writing = (async () => {
+    await using stream = new BatchStream(
+      (bytes) => new RuleBatch(new MessageWriter(bytes), 1),
+      () => commit.promise,
+    );
+    const { batch } = stream;
+    while (stream.batch === batch) {
+      for (let count = 0; count < 1000; count++) {
+        batch.addChain(tableFamilyOf("IPv4"), "nat", "C".repeat(1000));
+      }
+      await stream.part();
+    }
+    throw new Error("the writer failed");
+  })().finally(() => isOver = true);
+  const failed = assert.rejects(writing, /the writer failed/);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(isOver, false);
+  commit.reject(new Error("refused"));
+  await failed;
+});

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { endpointChain, isOurChain, isServiceChain, serviceChain } from "../../../backends/iptables/names.ts";
+import { planOf } from "../plans.ts";
+
+const plan = { ...planOf({ name: "svc1", portName: "p80", endpoints: ["10.180.0.1:80"] }), namespace: "ns1" };
+const [endpoint] = plan.clusterEndpoints;
+assert.ok(endpoint);
+
+Deno.test("chains of a service port are named as upstream names them", () => {
+  assert.equal(serviceChain("KUBE-SVC-", plan), "KUBE-SVC-XPGD46QRK7WJZT7O");
+  assert.equal(serviceChain("KUBE-SVL-", plan), "KUBE-SVL-XPGD46QRK7WJZT7O");
+  assert.equal(serviceChain("KUBE-EXT-", plan), "KUBE-EXT-XPGD46QRK7WJZT7O");
+  assert.equal(serviceChain("KUBE-FW-", plan), "KUBE-FW-XPGD46QRK7WJZT7O");
+  assert.equal(endpointChain(plan, endpoint), "KUBE-SEP-SXIVWICOYRO3J4NJ");
+});
+
+Deno.test("names of IPv6 endpoints and of unnamed ports are those that upstream 1.37.1 made", () => {
+  const sticky = planOf({ name: "sticky", portName: "", protocol: "UDP", endpoints: ["[fd00:1::9]:5353"] });
+  const [six] = sticky.clusterEndpoints;
+  assert.ok(six);
+  assert.equal(serviceChain("KUBE-SVC-", sticky), "KUBE-SVC-U72AG2NTKV47436N");
+  assert.equal(endpointChain(sticky, six), "KUBE-SEP-5N5QM43AKNADFR77");
+});
+
+Deno.test("ports of one name that differ in their protocol have chains of their own", () => {
+  const overUdp = { ...plan, protocol: "UDP" as const };
+  assert.notEqual(serviceChain("KUBE-SVC-", overUdp), serviceChain("KUBE-SVC-", plan));
+  assert.notEqual(endpointChain(overUdp, endpoint), endpointChain(plan, endpoint));
+});
+
+Deno.test("a service port's chain is told by its prefix and by what its name is made of", () => {
+  for (const prefix of ["SVC", "SVL", "EXT", "FW", "SEP"]) {
+    assert.ok(isServiceChain(`KUBE-${prefix}-XPGD46QRK7WJZT7O`), prefix);
+  }
+  const others = [
+    "KUBE-SVC-",
+    "KUBE-SVC-MINE",
+    "KUBE-SERVICES",
+    "MY-KUBE-SVC-XPGD46QRK7WJZT7O",
+    "cali-FORWARD",
+  ];
+  assert.deepEqual(others.filter(isServiceChain), []);
+});
+
+Deno.test("chains that others write to or that stand in other tables are not ours to delete", () => {
+  assert.ok(isOurChain("nat", "KUBE-SVC-XPGD46QRK7WJZT7O"));
+  assert.ok(isOurChain("nat", "KUBE-MARK-MASQ"));
+  assert.ok(isOurChain("filter", "KUBE-NODEPORTS"));
+  for (const table of ["filter", "nat", "mangle"] as const) assert.ok(isOurChain(table, "KUBE-PROXY-CANARY"));
+  assert.ok(!isOurChain("filter", "KUBE-FIREWALL"));
+  assert.ok(!isOurChain("filter", "KUBE-SVC-XPGD46QRK7WJZT7O"));
+  assert.ok(!isOurChain("filter", "KUBE-MARK-MASQ"));
+  assert.ok(!isOurChain("mangle", "KUBE-SERVICES"));
+  assert.ok(!isOurChain("mangle", "KUBE-KUBELET-CANARY"));
+  assert.ok(!isOurChain("nat", "PREROUTING"));
+});

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/names.ts";
+import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
+import { errnoOf } from "../../../ffi/errno.ts";
+import { KernelError } from "../../../ffi/errors.ts";
+import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
+import { messages } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { FakeTransport } from "../../ffi/fake_transport.ts";
+
+/** A kernel that answers with these, one after the other: an errno's name, or "" for success. */
+function kernel(...answers: readonly string[]): FakeTransport {
+  const waiting = [...answers];
+  return new FakeTransport((sent) => {
+    const [request] = messages(sent);
+    const errno = waiting.shift() ?? "";
+    const answer = new MessageWriter();
+    answer.begin(NLMSG_ERROR, 0x100, request?.seq ?? 0);
+    answer.rawU32le(errno === "" ? 0 : -errnoOf(errno) >>> 0);
+    for (const value of [16, request?.type ?? 0, request?.seq ?? 0, 0]) answer.rawU32le(value);
+    answer.end();
+    return [answer.bytes().slice()];
+  });
+}
+
+Deno.test("packet counters are there when the kernel knows that one is not, and has the match for them", async () => {
+  const rows: readonly [isSupported: boolean, ...answers: string[]][] = [
+    [true, "ENOENT", ""],
+    [true, "", ""],
+    // Without nfnetlink_acct, and without xt_nfacct.
+    [false, "EINVAL"],
+    [false, "EPERM"],
+    [false, "ENOENT", "ENOENT"],
+    [false, "ENOENT", "EPROTONOSUPPORT"],
+  ];
+  for (const [isSupported, ...answers] of rows) {
+    assert.equal(await new PacketCounters(kernel(...answers)).isSupported(), isSupported, answers.join());
+  }
+});
+
+Deno.test("a counter that is there stays as it is, and one that cannot be made is an error", async () => {
+  for (const answer of ["", "EBUSY", "EEXIST"]) {
+    await new PacketCounters(kernel(answer)).ensure(CT_STATE_INVALID_DROPPED);
+  }
+  await assert.rejects(
+    new PacketCounters(kernel("ENOMEM")).ensure(CT_STATE_INVALID_DROPPED),
+    (error) => error instanceof KernelError && error.errnoName === "ENOMEM",
+  );
+});
+
+Deno.test("a kernel without counters has no metrics of them", async () => {
+  assert.deepEqual(await new PacketCounters(kernel("EINVAL", "EINVAL")).metrics(), []);
+});

@@ -1,0 +1,45 @@
+import * as nft from "../../../backends/nf_tables/constants.ts";
+import { errnoOf } from "../../../ffi/errno.ts";
+import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
+import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+
+/**
+ * A kernel whose tables are empty whatever was sent.
+ * @param refuses the errno's name when it does not take this message of a batch.
+ */
+export function emptyKernel(
+  refuses: (message: NetlinkMessage) => string | undefined = () => undefined,
+): (sent: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>[] {
+  return (sent) => {
+    const all = [...messages(sent)];
+    const [first] = all;
+    if (first === undefined) return [];
+    if ((first.flags & NLM_F_DUMP) === NLM_F_DUMP) return [answer(NLMSG_DONE, first, 0)];
+    if (first.type === nftType(nft.NFT_MSG_GETGEN)) return [answer(NLMSG_ERROR, first, 0)];
+    if (!isBatch(sent)) return [answer(NLMSG_ERROR, first, errnoOf("EOPNOTSUPP"))];
+    return all.flatMap((message) => {
+      const errno = refuses(message);
+      return errno === undefined ? [] : [answer(NLMSG_ERROR, message, errnoOf(errno))];
+    });
+  };
+}
+
+export function isBatch(datagram: Uint8Array): boolean {
+  const [first] = messages(datagram);
+  return first?.type === nft.NFNL_MSG_BATCH_BEGIN;
+}
+
+export function nftType(type: number): number {
+  return nft.NFNL_SUBSYS_NFTABLES << 8 | type;
+}
+
+/** What says that it is done, or an errno. struct nlmsgerr { int error; struct nlmsghdr msg; } */
+function answer(type: number, { seq }: NetlinkMessage, errno: number): Uint8Array<ArrayBuffer> {
+  const message = new MessageWriter(64);
+  message.begin(type, 0, seq);
+  message.rawU32le(-errno >>> 0);
+  message.rawBytes(new Uint8Array(16));
+  message.end();
+  return message.bytes().slice();
+}

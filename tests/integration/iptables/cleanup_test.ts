@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { everyKindOfPlan } from "../../backends/everything.ts";
+import { settingsOf } from "../../backends/plans.ts";
+import { BackendProcess, refusalBy } from "../backend_process.ts";
+import { NetworkNamespace } from "../network_namespace.ts";
+import { kubeProxyListing } from "./kube_proxy_listing.ts";
+import { mustBeSame, restore, savedRules } from "./saved_rules.ts";
+
+const commands = ["iptables", "ip6tables"] as const;
+const loopbackPorts = [settingsOf("IPv4", { localhostNodePorts: true }), settingsOf("IPv6")];
+
+Deno.test("a cleanup removes all that we have programmed, and finds nothing the second time", async () => {
+  await using node = await NetworkNamespace.make();
+  {
+    await using programming = new BackendProcess("iptables", node);
+    await programming.reconcile(everyKindOfPlan, loopbackPorts);
+  }
+  await using backend = new BackendProcess("iptables", node);
+  for (let times = 0; times < 2; times++) {
+    await backend.cleanup();
+    assert.deepEqual(await withoutHooks(node), []);
+  }
+});
+
+Deno.test("a cleanup where there is nothing makes no table", async () => {
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("iptables", node);
+  await backend.cleanup();
+  assert.equal(await node.run("nft", "list", "ruleset"), "");
+});
+
+Deno.test("a cleanup removes what kube-proxy has programmed", async () => {
+  await using node = await NetworkNamespace.make();
+  for (const command of commands) await restore(node, command, kubeProxyListing(command));
+  assert.ok((await withoutHooks(node)).length > 80);
+  await using backend = new BackendProcess("iptables", node);
+  await backend.cleanup();
+  assert.deepEqual(await withoutHooks(node), []);
+});
+
+Deno.test("what kube-proxy has programmed is taken over, and what nobody wants of it goes", async () => {
+  await using node = await NetworkNamespace.make();
+  await using fresh = await NetworkNamespace.make();
+  for (const command of commands) await restore(node, command, kubeProxyListing(command));
+  await using backend = new BackendProcess("iptables", node);
+  await using other = new BackendProcess("iptables", fresh);
+  assert.equal((await backend.reconcile(everyKindOfPlan)).action, "took over");
+  await other.reconcile(everyKindOfPlan);
+  mustBeSame(await savedRules(node), await savedRules(fresh));
+});
+
+Deno.test("KUBE-FIREWALL stays where there is a sign of kubelet or somebody's rule, and goes with ours", async () => {
+  const kubelets = "*mangle\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n";
+  const somebodys = "*filter\n:KUBE-FIREWALL - [0:0]\n-A KUBE-FIREWALL -s 192.0.2.1/32 -j DROP\nCOMMIT\n";
+  for (const [listing, stays] of [["", false], [kubelets, true], [somebodys, true]] as const) {
+    await using node = await NetworkNamespace.make();
+    await using backend = new BackendProcess("iptables", node);
+    await restore(node, "iptables", listing);
+    await backend.reconcile(everyKindOfPlan, loopbackPorts);
+    const firewall = async () => (await savedRules(node)).filter((line) => line.includes("KUBE-FIREWALL"));
+    const before = await firewall();
+    await backend.cleanup();
+    const after = await firewall();
+    if (stays) {
+      assert.deepEqual(
+        after,
+        before.filter((line) => line.startsWith("iptables/") || line.startsWith(":iptables/")),
+      );
+    } else assert.deepEqual(after, []);
+  }
+});
+
+Deno.test("a cleanup does not touch the legacy tables, and says that kube-proxy's rules are there", async () => {
+  await using node = await NetworkNamespace.make();
+  const legacy = (...args: readonly string[]) => node.run("iptables-legacy", "-t", "nat", ...args);
+  await legacy("-N", "KUBE-SERVICES");
+  await legacy("-A", "PREROUTING", "-j", "KUBE-SERVICES");
+  const before = await legacy("-S");
+  await using backend = new BackendProcess("iptables", node);
+  await backend.reconcile(everyKindOfPlan);
+  const refused = await refusalBy(() => backend.cleanup());
+  assert.match(refused.message, /legacy/);
+  assert.doesNotMatch(await node.run("nft", "list", "ruleset"), /KUBE/);
+  assert.equal(await legacy("-S"), before);
+});
+
+/** All but the empty chains of the kernel's hooks. */
+async function withoutHooks(node: NetworkNamespace): Promise<readonly string[]> {
+  return (await savedRules(node)).filter((line) => !/^:\S+ [A-Z]+ ACCEPT$/.test(line));
+}

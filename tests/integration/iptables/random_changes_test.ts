@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import * as fc from "fast-check";
+import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
+import { everyKindOfSettings } from "../../backends/everything.ts";
+import { planOf, settingsOf } from "../../backends/plans.ts";
+import { BackendProcess } from "../backend_process.ts";
+import { NetworkNamespace } from "../network_namespace.ts";
+import { anyStep, changesBetween, granted } from "../random_plans.ts";
+import { mustBeSame, savedRules } from "./saved_rules.ts";
+
+Deno.test("after any sequence of changes the tables hold what a first programming of the same plans makes", async () => {
+  await using lab = await ChangedAndFresh.make();
+  await lab.changed.reconcile([]);
+  let inForce = new Map<PlanKey, ServicePortPlan>();
+  let settings = settingsInTurn[0];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyStep, { minLength: 1, maxLength: 3 }),
+      fc.constantFrom(...settingsInTurn),
+      async (steps, otherSettings) => {
+        for (const changes of steps) {
+          const next = granted(changes);
+          await lab.changed.apply(changesBetween(inForce, next));
+          inForce = next;
+          await lab.mustEqualFirstProgramming(inForce, settings);
+        }
+        const report = await lab.changed.reconcile([...inForce.values()], settings);
+        assert.deepEqual(withoutWarnings(report), { action: "compared", differences: [] });
+        settings = otherSettings;
+        await lab.changed.reconcile([...inForce.values()], settings);
+        await lab.mustEqualFirstProgramming(inForce, settings);
+      },
+    ),
+    // Shrinking would start from what the failure left in force.
+    { numRuns: 40, endOnFailure: true },
+  );
+});
+
+Deno.test("in a cluster that grows large chains are written without comments of endpoints, and a reconcile takes all away", async () => {
+  await using lab = await ChangedAndFresh.make();
+  const web = planOf({ name: "web", clusterIP: "10.96.0.1:80", affinitySeconds: 60 });
+  const webOf2 = planOf({
+    name: "web",
+    clusterIP: "10.96.0.1:80",
+    affinitySeconds: 60,
+    endpoints: ["10.1.0.1:8080", "10.1.0.2:8080"],
+  });
+  const dns = planOf({ name: "dns", clusterIP: "10.96.0.2:53" });
+  // With one of web and one of dns it is not large yet, with another of web it is.
+  const endpoints = Array.from({ length: 998 }, (_, index) => `10.2.${index >> 8}.${index & 255}:80`);
+  const huge = planOf({ name: "huge", clusterIP: "10.96.0.3:80", endpoints });
+  const settings = [settingsOf("IPv4")];
+  await lab.changed.reconcile([web, dns], settings);
+  await lab.changed.apply([{ key: huge.key, old: undefined, new: huge }]);
+  assert.ok((await commentsOfEndpoints(lab.changing)).length > 998);
+  await lab.changed.apply([{ key: web.key, old: web, new: webOf2 }]);
+  const left = await commentsOfEndpoints(lab.changing);
+  assert.deepEqual(left.filter((comment) => comment.startsWith("default/web:http ->")), []);
+  assert.ok(left.length > 998);
+  const large = plansOf(webOf2, dns, huge);
+  const report = await lab.changed.reconcile([...large.values()], settings);
+  assert.equal(report.action, "repaired");
+  assert.deepEqual(await commentsOfEndpoints(lab.changing), []);
+  await lab.mustEqualFirstProgramming(large, settings);
+
+  await lab.changed.apply([{ key: huge.key, old: huge, new: undefined }]);
+  await lab.changed.reconcile([webOf2, dns], settings);
+  await lab.mustEqualFirstProgramming(plansOf(webOf2, dns), settings);
+});
+
+Deno.test("the clients of session affinity stay with the endpoints that stay", async () => {
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("iptables", node);
+  const service = (...endpoints: readonly string[]) =>
+    planOf({ name: "sticky", clusterIP: "10.96.0.1:80", affinitySeconds: 600, endpoints });
+  const first = service("10.1.0.1:80");
+  const more = service("10.1.0.1:80", "10.1.0.2:80");
+  const lists = async () => (await node.run("ls", "/proc/net/xt_recent")).trim().split("\n");
+  await backend.reconcile([first]);
+  const [stays = ""] = await lists();
+  await node.run("sh", "-c", `echo +192.0.2.7 >/proc/net/xt_recent/${stays}`);
+  await backend.apply([{ key: more.key, old: first, new: more }]);
+  assert.equal((await lists()).length, 2);
+  await backend.apply([{ key: more.key, old: more, new: first }]);
+  // The kernel takes rules apart in the background.
+  while ((await lists()).length > 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.match(await node.run("cat", `/proc/net/xt_recent/${stays}`), /192\.0\.2\.7/);
+});
+
+/** Each in force while services change; the first is what the test starts with. */
+const settingsInTurn: readonly [readonly NodeSettings[], ...(readonly NodeSettings[])[]] = [
+  [settingsOf("IPv4"), settingsOf("IPv6")],
+  ...everyKindOfSettings.slice(1),
+  [settingsOf("IPv4", { localhostNodePorts: true }), settingsOf("IPv6", { masqueradeAll: true })],
+];
+
+/** A node on which things change, and one that is always programmed anew. */
+class ChangedAndFresh implements AsyncDisposable {
+  private constructor(
+    readonly changing: NetworkNamespace,
+    private readonly fresh: NetworkNamespace,
+    readonly changed: BackendProcess,
+    private readonly programmed: BackendProcess,
+    private readonly owned: AsyncDisposableStack,
+  ) {}
+
+  static async make(): Promise<ChangedAndFresh> {
+    await using owned = new AsyncDisposableStack();
+    const changing = owned.use(await NetworkNamespace.make());
+    const fresh = owned.use(await NetworkNamespace.make());
+    const changed = owned.use(new BackendProcess("iptables", changing));
+    const programmed = owned.use(new BackendProcess("iptables", fresh));
+    return new ChangedAndFresh(changing, fresh, changed, programmed, owned.move());
+  }
+
+  async mustEqualFirstProgramming(
+    plans: ReadonlyMap<PlanKey, ServicePortPlan>,
+    settings: readonly NodeSettings[],
+  ): Promise<void> {
+    await this.programmed.cleanup();
+    await this.programmed.reconcile([...plans.values()], settings);
+    const [actual, expected] = await Promise.all([savedRules(this.changing), savedRules(this.fresh)]);
+    mustBeSame(actual.filter(isNotShared), expected.filter(isNotShared));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.owned[Symbol.asyncDispose]();
+  }
+}
+
+/** Kubelet writes the same rule to the same chain: once it is there, it stays. */
+function isNotShared(line: string): boolean {
+  return !line.includes("/filter KUBE-FIREWALL ");
+}
+
+function withoutWarnings({ action, differences }: { action: string; differences: readonly string[] }) {
+  return { action, differences };
+}
+
+function plansOf(...plans: readonly ServicePortPlan[]): ReadonlyMap<PlanKey, ServicePortPlan> {
+  return new Map(plans.map((plan) => [plan.key, plan]));
+}
+
+/** Those that name an endpoint, or are in its chain. */
+async function commentsOfEndpoints(namespace: NetworkNamespace): Promise<readonly string[]> {
+  const rules = await savedRules(namespace);
+  return rules.flatMap((rule) => {
+    const isOfEndpoint = rule.includes("/nat KUBE-SEP-") || rule.includes(" -> ");
+    const comment = /--comment ("[^"]*"|\S+)/.exec(rule)?.[1];
+    return isOfEndpoint && comment !== undefined ? [comment.replaceAll('"', "")] : [];
+  });
+}

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { serviceChain } from "../../../backends/iptables/names.ts";
+import { planKey } from "../../../core/model/plan_key.ts";
+import { planOf, type PlanText } from "../../backends/plans.ts";
+import { BackendProcess, refusalBy } from "../backend_process.ts";
+import { NetworkNamespace } from "../network_namespace.ts";
+import { mustBeSame, savedRules } from "./saved_rules.ts";
+
+const web = planOf({ name: "web", clusterIP: "10.96.0.10:80" });
+const webOf2 = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });
+const bystander = planOf({ name: "bystander", clusterIP: "10.96.0.11:80" });
+const webChain = serviceChain("KUBE-SVC-", web);
+
+Deno.test("a chain that somebody deleted is refused without a culprit, reported, and back after a reconcile", async () => {
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("iptables", node);
+  await backend.reconcile([webOf2, bystander]);
+  const expected = await savedRules(node);
+  await backend.reconcile([web, bystander]);
+  await node.run("iptables-nft", "-t", "nat", "-F", "KUBE-SERVICES");
+  await node.run("iptables-nft", "-t", "nat", "-F", webChain);
+  await node.run("iptables-nft", "-t", "nat", "-F", serviceChain("KUBE-EXT-", web));
+  await node.run("iptables-nft", "-t", "nat", "-X", webChain);
+  await backend.watch();
+  const refused = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: webOf2 }]));
+  assert.deepEqual(refused.culprits, []);
+  assert.match(refused.message, /^iptables: .* chain KUBE-SVC-\w+ of table ip nat .*: ENOENT/);
+  assert.match(backend.foreignChanges.join(), /^a change met something else than we wrote: /);
+  assert.equal((await backend.reconcile([webOf2, bystander])).action, "repaired");
+  mustBeSame(await savedRules(node), expected);
+});
+
+Deno.test("a rule that is to be deleted and is gone already is reported, and the change is made", async () => {
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("iptables", node);
+  await backend.reconcile([bystander]);
+  const expected = await savedRules(node);
+  await backend.reconcile([web, bystander]);
+  await node.run("iptables-nft", "-t", "nat", "-D", "KUBE-SERVICES", "1");
+  await node.run("iptables-nft", "-t", "nat", "-D", "KUBE-SERVICES", "1");
+  await backend.watch();
+  await backend.apply([{ key: web.key, old: web, new: undefined }]);
+  assert.deepEqual(backend.foreignChanges, [
+    "a change met something else than we wrote: a rule of chain KUBE-SERVICES of table ip nat is gone",
+  ]);
+  assert.equal((await backend.reconcile([bystander])).action, "repaired");
+  mustBeSame(await savedRules(node), expected);
+});
+
+Deno.test("a service whose rule the kernel refuses is named, and nothing of the batch is in force", async () => {
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("iptables", node);
+  await backend.reconcile([]);
+  // Nobody may jump to a chain that is a hook's.
+  const hook = "{ type nat hook prerouting priority 0; }";
+  await node.run("nft", `add chain ip nat ${webChain} ${hook}`);
+  const listing = () => node.run("nft", "list", "ruleset");
+  const before = await listing();
+  const changes = [bystander, web].map((plan) => ({ key: plan.key, old: undefined, new: plan }));
+  const refused = await refusalBy(() => backend.apply(changes));
+  assert.deepEqual(refused.culprits, [web.key]);
+  assert.match(
+    refused.message,
+    /^iptables: add a rule to chain KUBE-\S+ of table ip nat for service default\/web:http\/TCP\/IPv4: EOPNOTSUPP/,
+  );
+  assert.ok(await listing() === before);
+  await backend.apply(changes.slice(0, 1));
+  assert.deepEqual((await refusalBy(() => backend.reconcile([web, bystander]))).culprits, [web.key]);
+});
+
+Deno.test("the longest names that there can be are programmed, and read back as they were written", async () => {
+  const longest = "n".repeat(63);
+  const named = (text: PlanText) => {
+    const plan = { ...planOf(text), namespace: longest, name: longest, portName: longest };
+    return { ...plan, key: planKey(plan) };
+  };
+  const plans = [
+    ["10.96.0.10:65535", "203.0.113.1:65535", "192.168.100.100:65535", "192.168.100.200:65535"],
+    [
+      "[fd00:1111:2222:3333:4444:5555:6666:7777]:65535",
+      "[2001:db81:2222:3333:4444:5555:6666:7777]:65535",
+      "[fd00:1111:2222:3333:4444:5555:6666:8888]:65535",
+      "[fd00:1111:2222:3333:4444:5555:6666:9999]:65535",
+    ],
+  ].flatMap(([clusterIP = "", balancer = "", ...endpoints]) =>
+    (["TCP", "UDP", "SCTP"] as const).map((protocol) =>
+      named({
+        protocol,
+        clusterIP,
+        loadBalancerIPs: [balancer],
+        nodePort: 65535,
+        external: "local",
+        healthCheckNodePort: 65535,
+        sourceRanges: clusterIP.startsWith("[") ? ["2001:db8::/32"] : ["192.0.2.0/24"],
+        affinitySeconds: 86400,
+        endpoints: endpoints.map((endpoint, index) => index === 0 ? `${endpoint}@here` : endpoint),
+      })
+    )
+  );
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("iptables", node);
+  await backend.reconcile(plans);
+  assert.deepEqual(await backend.reconcile(plans), { action: "compared", differences: [], warnings: [] });
+  const name = `${longest}/${longest}:${longest}`;
+  const saved = (await savedRules(node)).join("\n");
+  const firewall = serviceChain("KUBE-FW-", plans[0]!);
+  for (
+    const text of [
+      `${name} -> [fd00:1111:2222:3333:4444:5555:6666:8888]:65535`,
+      `other traffic to ${name} will be dropped by KUBE-PROXY-FIREWALL`,
+      `masquerade LOCAL traffic for ${name} external destinations`,
+      `${name} traffic not accepted by ${firewall}`,
+    ]
+  ) assert.ok(saved.includes(`--comment "${text}"`), text);
+
+  const without = plans.map((plan) => ({ ...plan, clusterEndpoints: plan.clusterEndpoints.slice(1) }));
+  await backend.apply(plans.map((old, index) => ({ key: old.key, old, new: without[index] })));
+  await backend.apply(without.map((old) => ({ key: old.key, old, new: undefined })));
+  assert.ok(!(await savedRules(node)).join().includes(longest));
+});
+
+Deno.test("without CAP_NET_ADMIN every call says so and where to read on", async () => {
+  await using node = await NetworkNamespace.make();
+  const withoutAdmin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+  await using backend = new BackendProcess("iptables", node, withoutAdmin);
+  for (const call of [() => backend.reconcile([web]), () => backend.cleanup()]) {
+    const refused = await refusalBy(call);
+    assert.match(refused.message, /^iptables: .*EPERM.*CAP_NET_ADMIN.*docs\/operations\.md#privileges/);
+    assert.deepEqual(refused.culprits, []);
+  }
+  const [privilege, ...rest] = await backend.probe();
+  assert.deepEqual([privilege?.name, privilege?.found, rest], ["CAP_NET_ADMIN", false, []]);
+});
+
+Deno.test("probing finds what is needed here and commits nothing, not even for a moment", async () => {
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("iptables", node);
+  const missing = async () =>
+    (await backend.probe()).filter(({ found, ifMissing }) => !found && ifMissing === undefined);
+  assert.deepEqual(await missing(), []);
+  assert.equal(await node.run("nft", "list", "ruleset"), "");
+
+  await using watching = new BackendProcess("iptables", node);
+  await watching.reconcile([web]);
+  await watching.watch();
+  const before = await savedRules(node);
+  assert.deepEqual(await missing(), []);
+  mustBeSame(await savedRules(node), before);
+  // Whatever the probe had committed would have been reported before this.
+  await backend.cleanup();
+  await watching.untilReported(1);
+  assert.match(watching.foreignChanges[0] ?? "", /^chain KUBE-.* changed by deno/);
+});

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { serviceChain } from "../../../backends/iptables/names.ts";
+import { planOf } from "../../backends/plans.ts";
+import { Node } from "../cli/node.ts";
+import type { NetworkNamespace } from "../network_namespace.ts";
+import { compared } from "./listing.ts";
+import { savedRules } from "./saved_rules.ts";
+import { of, web } from "./services.ts";
+
+/** Generous: mostly it is the pause between two repairs, half a second. */
+const REPAIRED_WITHIN_MS = 3000;
+
+const one = serviceChain("KUBE-SVC-", planOf({ name: "one", portName: "", clusterIP: "10.96.0.1:80" }));
+
+interface Disturbance {
+  /** As a person types it, in a shell. */
+  readonly command: string;
+  /** The chains it is about; the rules of all others must not be written anew. */
+  readonly touches: RegExp;
+}
+
+const disturbances: readonly Disturbance[] = [
+  { command: "iptables -F", touches: /^ip filter / },
+  { command: "iptables -t nat -F", touches: /^ip nat / },
+  { command: "printf '*nat\\n-F\\n-X\\nCOMMIT\\n' | ip6tables-restore --noflush", touches: /^ip6 nat / },
+  { command: "iptables -t mangle -X", touches: /^ip mangle / },
+  { command: `iptables -t nat -D ${one} 1`, touches: new RegExp(`^ip nat ${one}$`) },
+  { command: `iptables -t nat -I ${one} -j RETURN`, touches: new RegExp(`^ip nat ${one}$`) },
+  { command: `iptables -t nat -A ${one} -j RETURN`, touches: new RegExp(`^ip nat ${one}$`) },
+  { command: `ip6tables -t nat -R ${one} 1 -j RETURN`, touches: new RegExp(`^ip6 nat ${one}$`) },
+  { command: "iptables -t nat -D KUBE-SERVICES 1", touches: /^ip nat KUBE-SERVICES$/ },
+  { command: "iptables -t nat -A KUBE-SERVICES -j RETURN", touches: /^ip nat KUBE-SERVICES$/ },
+  { command: "iptables -t nat -D PREROUTING 1", touches: /^ip nat PREROUTING$/ },
+  { command: "ip6tables -D FORWARD 2", touches: /^ip6 filter FORWARD$/ },
+  { command: "nft 'flush chain ip nat OUTPUT; delete chain ip nat OUTPUT'", touches: /^ip nat OUTPUT$/ },
+  { command: "iptables -D KUBE-FIREWALL 1", touches: /^ip filter KUBE-FIREWALL$/ },
+  {
+    command: "printf '*nat\\n:MINE - [0:0]\\n-A MINE -j RETURN\\nCOMMIT\\n' | iptables-restore",
+    touches: /^ip nat /,
+  },
+  { command: "nft delete table ip6 nat", touches: /^ip6 nat / },
+  { command: "nft flush ruleset", touches: / / },
+];
+
+Deno.test("what other programs do to our rules is undone in a moment, and only that is written", async (t) => {
+  await using node = await Node.make();
+  const { namespace } = node;
+  await node.write("services.json", [
+    ...of({ name: "one" }, ["10.244.1.11", "10.244.1.12"]),
+    ...of({ name: "other", type: "NodePort", ports: [{ ...web, nodePort: 30080 }] }, ["10.244.1.11"]),
+    ...of({ name: "none" }, []),
+  ]);
+  await using proxy = node.start("--proxy-mode=iptables");
+  await proxy.inForce();
+  const expected = await settled(namespace);
+  assert.ok(expected.length > 100);
+  for (const { command, touches } of disturbances) {
+    await t.step(command, async () => {
+      const before = await handles(namespace);
+      await namespace.run("sh", "-c", flavoured(command));
+      const began = performance.now();
+      const differences = async () => compared(expected, await settled(namespace));
+      while ((await differences()).length > 0) {
+        const ms = performance.now() - began;
+        assert.ok(ms < REPAIRED_WITHIN_MS, `after ${ms.toFixed(0)} ms: ${(await differences()).join("\n")}`);
+      }
+      const after = await handles(namespace);
+      for (const [chain, ofChain] of before) {
+        if (!touches.test(chain)) assert.equal(after.get(chain), ofChain, chain);
+      }
+    });
+  }
+  await t.step("one repair each, and no other", async () => {
+    await pause();
+    assert.equal(repairs(proxy.log).length, disturbances.length, repairs(proxy.log).join("\n"));
+  });
+});
+
+Deno.test("what other programs do to their own rules brings about nothing", async () => {
+  await using node = await Node.make();
+  const { namespace } = node;
+  await node.write("services.json", of({ name: "one" }, ["10.244.1.11"]));
+  await using proxy = node.start("--proxy-mode=iptables");
+  await proxy.inForce();
+  const before = await settled(namespace);
+  const rule = "-m addrtype --dst-type LOCAL -j DOCKER";
+  for (
+    const command of [
+      "iptables -t nat -N DOCKER",
+      "iptables -t nat -A DOCKER -i docker0 -j RETURN",
+      `iptables -t nat -I PREROUTING ${rule}`,
+      `iptables -t nat -A PREROUTING ${rule}`,
+      `iptables -t nat -D PREROUTING ${rule}`,
+      `iptables -t nat -D PREROUTING ${rule}`,
+      "iptables -t nat -F DOCKER",
+      "iptables -t nat -X DOCKER",
+      "iptables -A KUBE-FIREWALL -s 192.0.2.1 -j DROP",
+      "iptables -D KUBE-FIREWALL -s 192.0.2.1 -j DROP",
+      "iptables -t raw -A PREROUTING -j ACCEPT",
+      "nft flush table ip raw",
+      "nft add table inet firewall",
+      "nft delete table inet firewall",
+    ]
+  ) await namespace.run("sh", "-c", flavoured(command));
+  await pause();
+  assert.deepEqual(repairs(proxy.log), []);
+  assert.deepEqual(compared(before, await settled(namespace)), []);
+});
+
+/** Of the log: what was reconciled because of others. */
+function repairs(log: string): readonly string[] {
+  return log.split("\n").filter((line) => /Reconciled the kernel with the plans/.test(line)).slice(1);
+}
+
+/** Longer than between two repairs. */
+async function pause(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 800));
+}
+
+/** All but what others added, with the jumps from one hook in any order: a new one is put at the head. */
+async function settled(namespace: NetworkNamespace): Promise<readonly string[]> {
+  const isHook = (line: string) => /^\S+ (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line);
+  const ours = (await savedRules(namespace)).filter((line) => !/ MINE|\/raw /.test(line));
+  return [...ours.filter((line) => !isHook(line)), ...ours.filter(isHook).sort()];
+}
+
+/** Of the rules of each chain: a rule that is written anew gets another. */
+async function handles(namespace: NetworkNamespace): Promise<ReadonlyMap<string, string>> {
+  const chains = new Map<string, string>();
+  let [table, chain] = ["", ""];
+  for (const line of (await namespace.run("nft", "--handle", "list", "ruleset")).split("\n")) {
+    table = /^table (\S+ \S+) \{/.exec(line)?.[1] ?? table;
+    const name = /^\tchain (\S+) \{/.exec(line)?.[1];
+    if (name !== undefined) chain = `${table} ${name}`;
+    const handle = /^\t\t.* # handle (\d+)$/.exec(line)?.[1];
+    if (handle !== undefined) chains.set(chain, `${chains.get(chain) ?? ""} ${handle}`);
+  }
+  return chains;
+}
+
+/** Whatever the machine's alternative is. */
+function flavoured(command: string): string {
+  return command.replaceAll(/\b(ip6?tables)(-restore)?\b/g, "$1-nft$2");
+}

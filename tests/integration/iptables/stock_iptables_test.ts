@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { stringify } from "yaml";
+import { families } from "../../../core/model/objects.ts";
+import { cluster, commentOfMarker, marker } from "./cluster.ts";
+import { Ours } from "./compared_proxies.ts";
+import { compared, type Listing, normalised, parseListing } from "./listing.ts";
+import { NodeNamespace } from "./node_namespace.ts";
+import { variants } from "./variants.ts";
+
+/** What iptables 1.8.9, which knows nothing of us, does with rules that it has not written. */
+
+const commands = { IPv4: "iptables", IPv6: "ip6tables" } as const;
+
+Deno.test("iptables-restore of what iptables-save prints of mode iptables makes the same rules", async () => {
+  await using node = await programmed();
+  // The counters that rules name, which a kernel keeps apart from them, are there already.
+  await using other = await programmed();
+  await other.forget();
+  for (const family of families) {
+    const text = await node.save(commands[family]);
+    await restore(other, `${commands[family]}-nft-restore`, text);
+    const again = await other.save(commands[family]);
+    mustBeSame(parseListing(text), parseListing(again));
+  }
+});
+
+Deno.test("iptables -D finds every rule of mode iptables by its text, and -C the jumps to its chains", async () => {
+  await using node = await programmed();
+  const listings = await node.listings();
+  for (const family of families) {
+    const rules = [...listings[family]].flatMap(([chain, { rules }]) =>
+      rules.map((rule) => ({ chain, rule }))
+    );
+    const jumps = rules.filter(({ chain }) =>
+      /^\w+ (INPUT|OUTPUT|FORWARD|PREROUTING|POSTROUTING)$/.test(chain)
+    );
+    assert.ok(jumps.length >= 12 && rules.length > 500);
+    for (const { chain, rule } of jumps) {
+      const [table, name] = chain.split(" ");
+      const check = `${commands[family]}-nft -w -t ${table} -C ${name} ${rule}`;
+      assert.deepEqual((await node.run("node", ["sh", "-c", check])).stderr, "", check);
+    }
+    const deleting = [...Map.groupBy(rules, ({ chain }) => chain.split(" ")[0])].map(
+      ([table, rules]) => {
+        const lines = rules.map(({ chain, rule }) => `-D ${chain.split(" ")[1]} ${asWritten(rule)}\n`);
+        return `*${table}\n${lines.join("")}COMMIT\n`;
+      },
+    );
+    await restore(node, `${commands[family]}-nft-restore --noflush`, deleting.join(""));
+  }
+  const left = Object.values(await node.listings()).flatMap((listing) => [...listing.values()]);
+  assert.deepEqual(left.flatMap(({ rules }) => rules), []);
+});
+
+/**
+ * The text of a rule for iptables -D. It lists `-m recent` with a mask which, when it reads it back, has 4 bytes; that
+ * of a rule which names none, as upstream's, has 16: neither is found by its whole text.
+ */
+function asWritten(rule: string): string {
+  return rule.replace(/ --mask \S+/, "");
+}
+
+/** A node on which everything of the cluster was programmed by ours, which has ended. */
+async function programmed(): Promise<NodeNamespace> {
+  await using owned = new AsyncDisposableStack();
+  const node = owned.use(await NodeNamespace.make());
+  const ours = new Ours(node);
+  ours.publish([...cluster, ...marker(1)].map((object) => "---\n" + stringify(object)).join(""));
+  {
+    await using proxy = ours.start(variants[0]!.flags);
+    await proxy.untilHas(commentOfMarker(1));
+  }
+  owned.move();
+  return node;
+}
+
+async function restore(node: NodeNamespace, command: string, text: string): Promise<void> {
+  const file = `${node.directory}/listing`;
+  await Deno.writeTextFile(file, text);
+  const { code, stderr } = await node.run("node", ["sh", "-c", `${command} <${file}`]);
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" }, command);
+}
+
+function mustBeSame(one: Listing, other: Listing): void {
+  const differences = compared(normalised(one), normalised(other));
+  assert.deepEqual(differences.slice(0, 10), []);
+}

@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { isAnswered } from "../lab/agent.ts";
+import { Lab } from "../lab/lab.ts";
+import { proxyBinary, ProxyProcess } from "../lab/proxy.ts";
+import { at } from "../lab/topology.ts";
+import { answered, podOf, Traffic } from "../lab/traffic.ts";
+import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./takeover_lab.ts";
+import { webObjects } from "./web_objects.ts";
+
+const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
+
+/** Other people's, in the tables that mode iptables writes to. */
+const foreign = ["-A INPUT -j OTHER", "-A OTHER -p tcp -m tcp --dport 4711 -j ACCEPT"];
+
+Deno.test("a switch of the mode loses no connection, removes what the old mode left, and nothing of others", async () => {
+  await using lab = await Lab.create();
+  await addForeignRules(lab);
+  const manifests = await publish(lab);
+  const modes = ["nftables", "iptables", "nftables", "iptables"] as const;
+  let proxy: ProxyProcess | undefined;
+  try {
+    for (const [step, mode] of modes.entries()) {
+      const before = step === 0 ? undefined : await ConnectionsDuringSwitch.start(lab);
+      await proxy?.stop("SIGKILL");
+      proxy = new ProxyProcess(lab, manifests, mode);
+      await cleanedUp(() => proxy?.log ?? "", mode === "nftables" ? "iptables" : "nftables");
+      await answered(lab.agent("outside"), web);
+      await before?.mustHaveSurvived(`switch ${step} to mode ${mode}`);
+      assert.deepEqual(await modesInKernel(lab), [mode]);
+      assert.deepEqual(await foreignRules(lab), foreign);
+    }
+  } finally {
+    await proxy?.stop();
+  }
+  await output(lab, proxyBinary, "--cleanup");
+  assert.deepEqual(await modesInKernel(lab), []);
+  assert.deepEqual(await foreignRules(lab), foreign);
+});
+
+Deno.test({
+  name:
+    `mode nftables takes over from kube-proxy in mode iptables without losing a connection${missingPeers}`,
+  ignore: missingPeers !== "",
+  async fn() {
+    await using lab = await Lab.create();
+    await addForeignRules(lab);
+    await using plane = await LabControlPlane.start(lab);
+    await plane.publish([nodeObject, ...webObjects("web", web.to)]);
+    await using upstream = new RunningProxy(lab, plane, "kube-proxy", "iptables");
+    await answered(lab.agent("outside"), web);
+    assert.deepEqual(await modesInKernel(lab), ["iptables"]);
+
+    const connections = await ConnectionsDuringSwitch.start(lab);
+    await upstream.kill();
+    await using proxy = new RunningProxy(lab, plane, "proxy");
+    await cleanedUp(() => proxy.log, "iptables");
+    await connections.mustHaveSurvived("the switch");
+    assert.deepEqual(await modesInKernel(lab), ["nftables"]);
+    assert.deepEqual(await foreignRules(lab), foreign);
+  },
+});
+
+/** New connections all the while, and some that were there before. */
+class ConnectionsDuringSwitch {
+  readonly #traffic: Traffic;
+
+  private constructor(private readonly lab: Lab, private readonly held: ReadonlyMap<number, string>) {
+    this.#traffic = new Traffic(lab.agent("outside"), web, { times: 20, pauseMs: 5 });
+  }
+
+  static async start(lab: Lab): Promise<ConnectionsDuringSwitch> {
+    const outcomes = await lab.agent("outside").probe(web, { times: 20, keep: true });
+    const held = outcomes.filter(isAnswered).map((one) => [one.connection ?? -1, one.pod] as const);
+    assert.equal(held.length, 20);
+    return new ConnectionsDuringSwitch(lab, new Map(held));
+  }
+
+  async mustHaveSurvived(what: string): Promise<void> {
+    // What follows the removal, such as the destruction of chains in the kernel's background, is watched too.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const report = await this.#traffic.stop();
+    assert.deepEqual(report.failures.slice(0, 5), [], what);
+    assert.ok(report.connections > 100, `${report.connections} connections during ${what}`);
+    const again = await this.lab.agent("outside").send([...this.held.keys()]);
+    assert.deepEqual(again.map(podOf), [...this.held.values()], `every connection keeps its pod: ${what}`);
+  }
+}
+
+/** Waits until the proxy says that nothing of the other mode is left. */
+async function cleanedUp(log: () => string, mode: string): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!log().includes(`"Nothing of another mode is left" mode="${mode}"`)) {
+    assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${log().slice(-2000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** The modes that have something in the kernel. */
+async function modesInKernel(lab: Lab): Promise<readonly string[]> {
+  const saved = (await output(lab, "iptables-save")) + (await output(lab, "ip6tables-save"));
+  const tables = await output(lab, "nft", "list", "tables");
+  return [
+    ...(/kube-proxy/.test(tables) ? ["nftables"] : []),
+    ...(/KUBE-/.test(saved) ? ["iptables"] : []),
+  ];
+}
+
+async function addForeignRules(lab: Lab): Promise<void> {
+  await output(lab, "iptables", "--new", "OTHER");
+  for (const rule of [...foreign].reverse()) await output(lab, "iptables", ...rule.split(" "));
+}
+
+async function foreignRules(lab: Lab): Promise<readonly string[]> {
+  return (await output(lab, "iptables-save", "--table", "filter")).split("\n")
+    .filter((line) => line.startsWith("-A") && line.includes("OTHER"));
+}
+
+async function publish(lab: Lab): Promise<string> {
+  const directory = `${lab.directory}/manifests`;
+  await Deno.mkdir(directory, { recursive: true });
+  const list = { apiVersion: "v1", kind: "List", items: webObjects("web", web.to) };
+  await Deno.writeTextFile(`${directory}/web.json`, JSON.stringify(list));
+  return directory;
+}
+
+async function output(lab: Lab, ...command: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await lab.run("node", command);
+  assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
+  return stdout;
+}
