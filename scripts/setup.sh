@@ -1,11 +1,13 @@
 #!/bin/bash
 # Installs what building, testing and the demo need, all from package registries; says nothing twice and takes a
-# second when everything is there. For Debian 12 (or newer) as root:   scripts/setup.sh
+# second when everything is there. For Debian 12 (or newer) as root:
+#   scripts/setup.sh [vm]      with vm also what scripts/vm.sh needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 main() {
+  if [ "${1:-}" = vm ]; then needs+=("${vm_needs[@]}" "$(virtiofsd)"); fi
   install_system_packages
   install_deno
   make_denort
@@ -28,6 +30,13 @@ needs=(
   lib:libnl-3.so.200:libnl-3-200 lib:libnl-genl-3.so.200:libnl-genl-3-200 lib:libbpf.so.1:libbpf1
 )
 
+# For virtual machines: what they run on, and what their suites use besides.
+vm_needs=(
+  qemu-system-x86_64:qemu-system-x86 busybox:busybox-static depmod:kmod xz:xz-utils
+  /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+  ipvsadm:ipvsadm ipset:ipset
+)
+
 install_system_packages() {
   local need missing=()
   libraries=$(/sbin/ldconfig -p)
@@ -46,6 +55,15 @@ install_system_packages() {
   for need in "${needs[@]}"; do
     has "${need%:*}" || fail "package ${need##*:} is installed, but ${need%:*} is still not found"
   done
+}
+
+# Debian 12 has it with QEMU, later ones apart.
+virtiofsd() {
+  if [ -e /usr/lib/qemu/virtiofsd ] || ! apt-cache show virtiofsd >/dev/null 2>&1; then
+    echo /usr/lib/qemu/virtiofsd:qemu-system-common
+  else
+    echo /usr/libexec/virtiofsd:virtiofsd
+  fi
 }
 
 has() {

@@ -1,5 +1,6 @@
 import type { Family } from "../../core/model/objects.ts";
 import { Lab } from "../lab/lab.ts";
+import { slowness } from "../lab/pace.ts";
 import { proxyBinary } from "../lab/proxy.ts";
 import { differenceOf, isSubject } from "./differences.ts";
 import { kubeProxy, KubeProxySubject } from "./kube_proxy_subject.ts";
@@ -71,7 +72,7 @@ function runsOf({ families }: Scenario): readonly (readonly [string, readonly Fa
 /** A scenario that hangs must not take the whole run with it. */
 async function withinMinute(work: Promise<void>): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error("the scenario takes longer than a minute")), 60_000);
+  const timer = setTimeout(() => reject(new Error("the scenario takes too long")), 60_000 * slowness);
   await Promise.race([work, promise]).finally(() => clearTimeout(timer));
 }
 

@@ -1,6 +1,7 @@
 import type { Family } from "../../core/model/objects.ts";
 import { isAnswered, type Outcome, type Target } from "../lab/agent.ts";
 import type { Lab } from "../lab/lab.ts";
+import { repetitions } from "../lab/pace.ts";
 import { type MachineName, machines } from "../lab/topology.ts";
 import { isFrom, type Observation, summary } from "./expectation.ts";
 import type { ExpectSpec, OpenSpec, SendSpec } from "./scenario.ts";
@@ -34,7 +35,7 @@ async function untilSure(
   // One alone first, so that affinity is settled before many come at once.
   const outcomes: Outcome[] = [...await connect(1)];
   const pods = Array.isArray(reaches) ? reaches : [];
-  const least = spread ? 600 : 10 * Math.max(pods.length, 1);
+  const least = spread ? repetitions(600) : repetitions(10) * Math.max(pods.length, 1);
   const most = spread ? least : 80 * pods.length;
   const isSure = () =>
     outcomes.some((outcome) => !isAnswered(outcome)) ||

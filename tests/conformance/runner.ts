@@ -1,6 +1,7 @@
 import type { Family } from "../../core/model/objects.ts";
 import type { Lab } from "../lab/lab.ts";
 import { isAnswered } from "../lab/agent.ts";
+import { beforeNextLook, slowness } from "../lab/pace.ts";
 import { type Marker, nextMarker } from "./marker.ts";
 import {
   clusterObjects,
@@ -107,7 +108,7 @@ class ScenarioRun {
 
   async deleteEverything(): Promise<void> {
     await this.subject.publish(clusterObjects());
-    const until = Date.now() + 10_000;
+    const until = Date.now() + 10_000 * slowness;
     for (;;) {
       this.subject.mustRun();
       const left = await this.subject.leftovers();
@@ -115,7 +116,7 @@ class ScenarioRun {
       if (Date.now() > until) {
         throw new Error(`everything is deleted, but the kernel is not as before:\n${left.join("\n")}`);
       }
-      await pause(20);
+      await beforeNextLook(20);
     }
   }
 
@@ -201,13 +202,15 @@ class ScenarioRun {
   }
 
   async #untilAnswers({ port, targetPort }: Marker, to: string): Promise<void> {
-    const until = Date.now() + 10_000;
+    const until = Date.now() + 10_000 * slowness;
     for (;;) {
       this.subject.mustRun();
       const [outcome] = await this.lab.agent("node").probe({ protocol: "TCP", to, port }, { timeoutMs: 100 });
       if (outcome && isAnswered(outcome) && outcome.port === targetPort) return;
-      if (Date.now() > until) throw new Error(`what was published is not in force at ${to} after 10 s`);
-      await pause(2);
+      if (Date.now() > until) {
+        throw new Error(`what was published is not in force at ${to} after ${10 * slowness} s`);
+      }
+      await beforeNextLook(2);
     }
   }
 

@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
 import type { Lab } from "../lab/lab.ts";
+import { beforeNextLook, slowness } from "../lab/pace.ts";
 import { ProxyProcess } from "../lab/proxy.ts";
 import type { KubernetesObject } from "./objects.ts";
 import { type KernelState, kernelStates } from "./kernel_state.ts";
@@ -93,15 +94,15 @@ export class ManifestSubject implements Subject {
 
   /** The first programming, of both families. */
   async #untilProgrammed(): Promise<ReadonlySet<string>> {
-    const until = Date.now() + 15_000;
+    const until = Date.now() + 15_000 * slowness;
     for (;;) {
       this.mustRun();
       const state = await this.#state(this.lab).catch(() => undefined);
       if (state) return state;
       if (Date.now() > until) {
-        throw new Error(`the proxy programmed nothing in 15 s:\n${this.log.slice(-2000)}`);
+        throw new Error(`the proxy programmed nothing in ${15 * slowness} s:\n${this.log.slice(-2000)}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await beforeNextLook(20);
     }
   }
 }

@@ -174,7 +174,8 @@ async def exchange(sock, connect_to=None):
     answer = await loop.sock_recv(sock, 256)
     if not answer:
         raise ConnectionResetError
-    pod, port, source, source_port = answer.decode().split()
+    # One that came too late for the question before may be in front of it.
+    pod, port, source, source_port = answer.decode().splitlines()[-1].split()
     return {"pod": pod, "port": int(port), "source": source, "sourcePort": int(source_port)}
 
 

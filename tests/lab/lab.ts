@@ -1,5 +1,6 @@
 import { families } from "../../core/model/objects.ts";
 import { Agent, isAnswered } from "./agent.ts";
+import { slowness } from "./pace.ts";
 import { type MachineName, machines, namespaces, servedPorts } from "./topology.ts";
 import { sysctls, wiring } from "./wiring.ts";
 
@@ -99,7 +100,7 @@ export class Lab implements AsyncDisposable {
 
   async #untilAnswered(from: MachineName, to: string): Promise<void> {
     const target = { protocol: "TCP", to, port: servedPorts[0]! } as const;
-    const until = Date.now() + 10_000;
+    const until = Date.now() + 10_000 * slowness;
     for (;;) {
       const [outcome] = await this.agent(from).probe(target, { timeoutMs: 200 });
       if (outcome && isAnswered(outcome)) return;

@@ -1,4 +1,5 @@
 import type { Lab } from "./lab.ts";
+import { slowness } from "./pace.ts";
 import { podCidrs } from "./topology.ts";
 
 /** The built proxy, run on the lab's node "here" with a directory of manifests as its source. */
@@ -51,7 +52,7 @@ export class ProxyProcess implements AsyncDisposable {
       // It has ended before.
       if (!(error instanceof TypeError)) throw error;
     }
-    const deadline = setTimeout(() => this.#process.kill("SIGKILL"), 5000);
+    const deadline = setTimeout(() => this.#process.kill("SIGKILL"), 5000 * slowness);
     const status = await this.#process.status;
     clearTimeout(deadline);
     await this.#logged;

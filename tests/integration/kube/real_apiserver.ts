@@ -16,8 +16,9 @@ Deno.test("a real API server", async (t) => {
   await t.step("streams a list with bookmarks, by TLS and the token of its kubeconfig", async () => {
     await withSource(access, async ({ sink, log }) => {
       await sink.until(() => sink.isSynced, "synced", 30_000);
-      equal(sink.names.includes("Service default/kubernetes"), true);
-      equal(sink.names.includes("ServiceCIDR kubernetes"), true);
+      // The server makes them itself, soon after it is ready.
+      await sink.until(() => sink.objects.has("Service default/kubernetes"), "the server's own service");
+      await sink.until(() => sink.objects.has("ServiceCIDR kubernetes"), "the server's ServiceCIDR");
       deepEqual(log.matching(/^(warn|error)|in pages|cannot select/), []);
       // Neither is the other node watched, nor what another proxy or nobody is to serve.
       await plane.create(rawNode("here"), rawNode("elsewhere"));
