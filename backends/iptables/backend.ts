@@ -126,7 +126,10 @@ export class IptablesBackend implements Backend {
       this.#undeletable.clear();
       await this.#withoutUndeletable(async (isUndeletable) => {
         const batch = this.#kernel.begin(RuleBatch);
-        for (const family of tableFamilies) await this.#writeRemoval(batch, family, isUndeletable);
+        for (const family of tableFamilies) {
+          const reader = this.#reader(family);
+          await writeRemoval(batch, family, reader, await reader.chains(), isUndeletable);
+        }
         await this.#commit(batch);
       });
       this.#families = [];
@@ -154,14 +157,14 @@ export class IptablesBackend implements Backend {
     const differences: string[] = [];
     let foundOurs = false;
     for (const family of tableFamilies) {
-      const state = states.find((state) => state.family === family);
-      if (state === undefined) {
-        await this.#writeRemoval(stream.batch, family, isUndeletable);
-        continue;
-      }
       // Apart from the socket of the transactions, one of which may be under way.
       const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
       const found = await reader.chains();
+      const state = states.find((state) => state.family === family);
+      if (state === undefined) {
+        await writeRemoval(stream.batch, family, reader, found, isUndeletable);
+        continue;
+      }
       const work = new Reconciliation(stream, family, reader, found, isUndeletable, state.total);
       await work.write(state.settings, plansOf(desired, state.settings), this.#contextOf(state));
       foundOurs ||= work.foundOurs;
@@ -203,11 +206,6 @@ export class IptablesBackend implements Backend {
     for (const done of accept) done();
     const [first] = astray;
     if (first !== undefined) this.#kernel.report(`a change met something else than we wrote: ${first}`);
-  }
-
-  async #writeRemoval(batch: RuleBatch, family: TableFamily, isUndeletable: Undeletable): Promise<void> {
-    const reader = this.#reader(family);
-    await writeRemoval(batch, family, reader, await reader.chains(), isUndeletable);
   }
 
   /** @throws ChainInUse, or BackendError when the kernel refuses the batch. */

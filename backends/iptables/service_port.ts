@@ -1,7 +1,8 @@
 import { formatSocketAddress } from "../../core/model/address.ts";
 import type { Endpoint, Frontend, ServicePortPlan } from "../../core/model/plan.ts";
 import { printedName } from "../../core/model/plan_key.ts";
-import { chainIdentity, chainSuffix, endpointChainAt } from "./names.ts";
+import { nameHash } from "../name_hash.ts";
+import { chainIdentity, endpointChainAt } from "./names.ts";
 import type { Rule, Target } from "./rule.ts";
 import { comment, dport, isAddress, jump } from "./rule_parts.ts";
 
@@ -34,7 +35,7 @@ export interface PortEndpoint {
 export function servicePort(plan: ServicePortPlan): ServicePort {
   const { internal, external } = plan;
   const identity = chainIdentity(plan);
-  const suffix = chainSuffix(identity);
+  const suffix = nameHash(identity);
   const chains = {
     cluster: "KUBE-SVC-" + suffix,
     local: "KUBE-SVL-" + suffix,

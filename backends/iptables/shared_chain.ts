@@ -41,7 +41,8 @@ export class SharedChainRepair {
 
   /** Rules of one owner that depend on their order come in that order. */
   want(rule: Rule, owner: PlanKey): void {
-    const identity = ruleIdentity(this.#family, rule);
+    // In a new chain there is nothing to find, and ten thousand rules need no identity.
+    const identity = this.#unclaimed.size === 0 ? "" : ruleIdentity(this.#family, rule);
     const handles = this.#unclaimed.get(identity);
     if (handles === undefined) this.#missing.push({ rule, owner });
     else if (handles.length === 1) this.#unclaimed.delete(identity);

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { formatAddress } from "../../core/model/address.ts";
 import type { Endpoint, ServicePortPlan } from "../../core/model/plan.ts";
 import type { Table } from "../nf_tables/table_batch.ts";
+import { nameHash } from "../name_hash.ts";
 
 /** Both tables have upstream's name, so that each of us replaces the other's in one transaction. */
 export const TABLE = "kube-proxy";
@@ -42,21 +42,6 @@ function endpointIdentity(plan: ServicePortPlan, { address, port }: Endpoint): s
 }
 
 function base(identity: string): string {
-  const hash = base32(createHash("sha256").update(identity).digest().subarray(0, 5));
-  const name = `${hash}-${identity}`;
+  const name = `${nameHash(identity).slice(0, 8)}-${identity}`;
   return name.length > LONGEST_BASE ? `${name.slice(0, LONGEST_BASE - 3)}...` : name;
-}
-
-const base32Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"; // RFC 4648 §6
-
-/** Of a multiple of 5 bytes: no padding. */
-function base32(bytes: Uint8Array): string {
-  let digits = "";
-  let bits = 0;
-  let held = 0;
-  for (const byte of bytes) {
-    held = (held << 8 | byte) & 0xffff;
-    for (bits += 8; bits >= 5; bits -= 5) digits += base32Digits[held >> bits - 5 & 31];
-  }
-  return digits;
 }

@@ -1,4 +1,5 @@
-import { chainSuffix, endpointChainAt } from "../../backends/iptables/names.ts";
+import { endpointChainAt } from "../../backends/iptables/names.ts";
+import { nameHash } from "../../backends/name_hash.ts";
 import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
@@ -140,7 +141,7 @@ const checkFirstEndpoint: Readonly<
   },
   iptables: async (service, size) => {
     const identity = `ns-${service % 50}/svc-${service}:httptcp`;
-    const chain = "KUBE-SVC-" + chainSuffix(identity);
+    const chain = "KUBE-SVC-" + nameHash(identity);
     const found = await output("nft", ["list", "chain", "ip", "nat", chain]);
     for (const [endpoint, isExpected] of [[0, false], [1, true]] as const) {
       const target = endpointChainAt(identity, `${endpointIP(service, endpoint, size)}:8080`);

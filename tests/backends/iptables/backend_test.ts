@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../../../backends/backend.ts";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
-import { endpointChain, serviceChain } from "../../../backends/iptables/names.ts";
+import { endpointChain, serviceChain } from "./chain_names.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";

@@ -4,7 +4,7 @@
  *
  *     deno run -A tests/backends/iptables/capture_goldens.ts
  */
-import { ruleText } from "../../../backends/iptables/rule_text.ts";
+import { ruleText } from "./rule_text.ts";
 import { families } from "../../../core/model/objects.ts";
 import { RULES_CHAIN, tables } from "../../integration/iptables/rules_driver.ts";
 import { RulesProcess } from "../../integration/iptables/rules_process.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { writeExpressions, writeRule } from "../../../backends/iptables/encode.ts";
 import type { Rule } from "../../../backends/iptables/rule.ts";
-import { ruleText } from "../../../backends/iptables/rule_text.ts";
+import { ruleText } from "./rule_text.ts";
 import { NFTA_RULE_COMPAT } from "../../../backends/nf_tables/constants.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { families, type Family } from "../../../core/model/objects.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { endpointChain, isOurChain, isServiceChain, serviceChain } from "../../../backends/iptables/names.ts";
+import { isOurChain, isServiceChain } from "../../../backends/iptables/names.ts";
+import { endpointChain, serviceChain } from "./chain_names.ts";
 import { planOf } from "../plans.ts";
 
 const plan = { ...planOf({ name: "svc1", portName: "p80", endpoints: ["10.180.0.1:80"] }), namespace: "ns1" };

@@ -1,7 +1,7 @@
 import { compile, type CompileContext } from "../../../backends/iptables/compile.ts";
 import type { Chain, SharedChain } from "../../../backends/iptables/layout.ts";
 import type { Rule } from "../../../backends/iptables/rule.ts";
-import { ruleText } from "../../../backends/iptables/rule_text.ts";
+import { ruleText } from "./rule_text.ts";
 import type { Family } from "../../../core/model/objects.ts";
 import type { ServicePortPlan } from "../../../core/model/plan.ts";
 import { settingsOf } from "../plans.ts";

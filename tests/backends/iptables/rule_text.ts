@@ -1,8 +1,8 @@
-import { formatCidr, formatSocketAddress } from "../../core/model/address.ts";
-import type { AddressMatch, ConntrackState, Match, Rule, Target } from "./rule.ts";
-import { CERTAINTY } from "./xt.ts";
+import { formatCidr, formatSocketAddress } from "../../../core/model/address.ts";
+import type { AddressMatch, ConntrackState, Match, Rule, Target } from "../../../backends/iptables/rule.ts";
+import { CERTAINTY } from "../../../backends/iptables/xt.ts";
 
-/** A rule as iptables-save 1.8.9 prints it, without `-A CHAIN`: for logs, differences and tests. */
+/** A rule as iptables-save 1.8.9 prints it, without `-A CHAIN`: what rules are told by in tests. */
 export function ruleText(rule: Rule, family: "IPv4" | "IPv6"): string {
   const words: string[] = [];
   words.push(...addressWords("-s", rule.source), ...addressWords("-d", rule.destination));
