@@ -1,6 +1,6 @@
 import { type Address, formatAddress } from "../../core/model/address.ts";
-import { KernelError } from "../../ffi/errors.ts";
-import { messages, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
+import { Notifications } from "../../ffi/netlink/notifications.ts";
+import type { NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import {
   RTM_DELADDR,
   RTM_DELLINK,
@@ -11,26 +11,32 @@ import {
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { linkAddressOf, linkOf } from "./device_messages.ts";
 
-const AFTER_ERROR_MS = 100;
-
 /** Reads the kernel's notifications about the device, and calls back for those of what someone else took from it. */
 export class DeviceWatch implements Disposable {
-  readonly #transport: NetlinkTransport;
   readonly #name: string;
   readonly #onForeignChange: (what: string) => void;
   /** Removals of ours that we are still to be told of: how many of an address. */
   readonly #expected = new Map<Address, number>();
   #index: number | undefined;
-  #disposed = false;
-  #endRest = () => {};
+  /** What was found since it was last told, in words. */
+  #found: string[] = [];
+  readonly #notifications: Notifications;
 
   /** @param transport its own: it is closed with the watch. */
   constructor(transport: NetlinkTransport, name: string, onForeignChange: (what: string) => void) {
-    this.#transport = transport;
     this.#name = name;
     this.#onForeignChange = onForeignChange;
     for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]) transport.joinGroup(group);
-    this.#run();
+    this.#notifications = new Notifications(transport, {
+      each: (message) => this.#found.push(...this.#read(message)),
+      drained: () => this.#tell(),
+      lost: ({ errnoName }) => {
+        // What is expected may have been in it.
+        this.#expected.clear();
+        this.#found = [];
+        this.#onForeignChange(`notifications about ${this.#name} were lost (${errnoName})`);
+      },
+    });
   }
 
   /** @param index of the device that is meant; undefined for none. */
@@ -54,42 +60,14 @@ export class DeviceWatch implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#disposed = true;
-    this.#endRest();
-    this.#transport[Symbol.dispose]();
+    this.#notifications[Symbol.dispose]();
   }
 
-  async #run(): Promise<void> {
-    // Closing the transport ends the wait.
-    while (!this.#disposed) {
-      await this.#transport.readable(-1);
-      if (this.#disposed || this.#readAll()) continue;
-      // Were the socket broken for good, this would turn as fast as it can.
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, AFTER_ERROR_MS);
-        this.#endRest = () => (clearTimeout(timer), resolve());
-      });
-    }
-  }
-
-  /** @returns false when something was lost. */
-  #readAll(): boolean {
-    const found: string[] = [];
-    try {
-      for (let datagram; (datagram = this.#transport.receive()) !== undefined;) {
-        for (const message of messages(datagram)) found.push(...this.#read(message));
-      }
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      // ENOBUFS: there was more than the socket holds, and what is expected may have been in it.
-      this.#expected.clear();
-      this.#onForeignChange(`notifications about ${this.#name} were lost (${error.errnoName})`);
-      return false;
-    }
-    const [first] = found;
-    if (first === undefined) return true;
-    this.#onForeignChange(found.length === 1 ? first : `${first}, and ${found.length - 1} more like it`);
-    return true;
+  #tell(): void {
+    const [first, ...more] = this.#found;
+    this.#found = [];
+    if (first === undefined) return;
+    this.#onForeignChange(more.length === 0 ? first : `${first}, and ${more.length} more like it`);
   }
 
   /** What someone else did, in words. */

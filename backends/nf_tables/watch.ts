@@ -1,9 +1,7 @@
-import { KernelError } from "../../ffi/errors.ts";
-import { attribute, messages, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
+import { Notifications } from "../../ffi/netlink/notifications.ts";
+import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import * as nft from "./constants.ts";
-
-const AFTER_ERROR_MS = 100;
 
 /** Knows which of someone else's changes are to our objects. */
 export interface TransactionReader {
@@ -23,8 +21,7 @@ export class TransactionWatch implements Disposable {
   readonly #reader: TransactionReader;
   readonly #onForeignChange: (what: string) => void;
   #listening = false;
-  #disposed = false;
-  #endRest = () => {};
+  readonly #notifications: Notifications;
 
   /**
    * @param transport its own: it is closed with the watch.
@@ -40,7 +37,13 @@ export class TransactionWatch implements Disposable {
     this.#ownPortId = ownPortId;
     this.#reader = reader;
     this.#onForeignChange = onForeignChange;
-    this.#run();
+    this.#notifications = new Notifications(transport, {
+      each: (message) => this.#read(message),
+      lost: ({ errnoName }) => {
+        this.#reader.end();
+        this.report(`notifications of nf_tables were lost (${errnoName})`);
+      },
+    });
   }
 
   get isListening(): boolean {
@@ -54,48 +57,17 @@ export class TransactionWatch implements Disposable {
   }
 
   resume(): void {
-    if (!this.#listening && !this.#disposed) this.#transport.joinGroup(nft.NFNLGRP_NFTABLES);
-    this.#listening = !this.#disposed;
+    if (!this.#listening && !this.#notifications.isDisposed) this.#transport.joinGroup(nft.NFNLGRP_NFTABLES);
+    this.#listening = !this.#notifications.isDisposed;
   }
 
   /** What was found out in another way. */
   report(what: string): void {
-    if (!this.#disposed) this.#onForeignChange(what);
+    if (!this.#notifications.isDisposed) this.#onForeignChange(what);
   }
 
   [Symbol.dispose](): void {
-    this.#disposed = true;
-    this.#endRest();
-    this.#transport[Symbol.dispose]();
-  }
-
-  async #run(): Promise<void> {
-    // Closing the transport ends the wait.
-    while (!this.#disposed) {
-      await this.#transport.readable(-1);
-      if (this.#disposed || this.#readAll()) continue;
-      // Were the socket broken for good, this would turn as fast as it can.
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, AFTER_ERROR_MS);
-        this.#endRest = () => (clearTimeout(timer), resolve());
-      });
-    }
-  }
-
-  /** @returns false when something was lost. */
-  #readAll(): boolean {
-    try {
-      for (let datagram; (datagram = this.#transport.receive()) !== undefined;) {
-        for (const message of messages(datagram)) this.#read(message);
-      }
-      return true;
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      // ENOBUFS: there was more than the socket holds. Whose it was cannot be told.
-      this.#reader.end();
-      this.report(`notifications of nf_tables were lost (${error.errnoName})`);
-      return false;
-    }
+    this.#notifications[Symbol.dispose]();
   }
 
   #read({ type, pid, payload }: NetlinkMessage): void {
