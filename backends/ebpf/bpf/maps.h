@@ -66,6 +66,8 @@ struct service {
 	__u32 affinity_seconds;
 	struct list cluster;
 	struct list local;
+	/* UDP: the endpoints a flow may stay with, whether or not new ones get there; often the cluster list itself. */
+	struct list serving;
 	/* Changes whenever a list does: what was chosen under another one has to be looked for in the list. */
 	__u32 generation;
 	__u32 zero;
@@ -260,6 +262,12 @@ struct settings {
 	/* Sources of masqueraded connections, where the outgoing device has no address of the family to offer. */
 	struct address source_ipv4;
 	struct address source_ipv6;
+	/* How long a flow is remembered without packets. Without the FIN of one side, with it: kube-proxy's close-wait. */
+	__u32 tcp_established_seconds;
+	__u32 tcp_closing_seconds;
+	/* Before and after the first answer. */
+	__u32 udp_seconds;
+	__u32 udp_stream_seconds;
 };
 
 struct {
@@ -268,3 +276,108 @@ struct {
 	__type(key, __u32);
 	__type(value, struct settings);
 } node_settings SEC(".maps");
+
+/* ---- devices: what a packet's way in or out says about it, by the device's index ---- */
+
+enum device_flag {
+	/* What comes from here is from pods of this node (see SETTING_LOCAL_BY_DEVICE). */
+	DEVICE_LOCAL_PODS = 1,
+};
+
+struct device {
+	__u32 flags; /* enum device_flag */
+	/* Sources of masqueraded connections that leave here; all zero where it has no address of the family. */
+	struct address source_ipv4;
+	struct address source_ipv6;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 14);
+	__type(key, __u32);
+	__type(value, struct device);
+} devices SEC(".maps");
+
+/* ---- conntrack: the flows of packets, an entry for each direction ---- */
+
+struct tuple {
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 zero[3];
+};
+
+enum flow_flag {
+	/* The direction from the endpoint to the client. */
+	FLOW_REPLY = 1,
+	/* The frontend is a node port: its address in `services` is the unspecified one. */
+	FLOW_NODE_PORT = 2,
+	/* The endpoint is this node: what it answers leaves by the stack. */
+	FLOW_TO_NODE = 4,
+};
+
+/* Set in both entries of a flow, and never taken back. */
+enum flow_state {
+	FLOW_ANSWERED = 1,
+	/* Which side has sent its last byte. */
+	FLOW_CLIENT_FINISHED = 2,
+	FLOW_ENDPOINT_FINISHED = 4,
+	FLOW_RESET = 8,
+};
+
+/* What becomes of packets with one tuple. The other direction's tuple is `translated` the other way round. */
+struct flow {
+	struct tuple translated;
+	__u32 service; /* as in struct service */
+	__u64 seen; /* bpf_ktime_get_ns() of a packet, at most a second behind */
+	/* The endpoint was in the service's `serving` list as of this generation. */
+	__u32 generation;
+	__u32 flags; /* enum flow_flag */
+	__u32 state; /* enum flow_state */
+	__u32 zero;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 18);
+	__type(key, struct tuple);
+	__type(value, struct flow);
+} conntrack SEC(".maps");
+
+/* Flows in the order in which they are looked at again, and forgotten when they are over. */
+struct revisit {
+	struct tuple tuple;
+	__u32 zero;
+	__u64 due; /* bpf_ktime_get_ns() */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1 << 17);
+	__type(value, struct revisit);
+} revisits SEC(".maps");
+
+/* ---- fragments: the ports that only the first fragment of a datagram has ---- */
+
+struct datagram {
+	struct address source;
+	struct address destination;
+	__be32 identification;
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+struct ports {
+	__be16 source;
+	__be16 destination;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 12);
+	__type(key, struct datagram);
+	__type(value, struct ports);
+} fragments SEC(".maps");
