@@ -16,6 +16,14 @@ const symbols = {
   malloc_trim: { parameters: ["usize"], result: "i32" },
   /** long syscall(SYS_finit_module, int fd, const char *param_values, int flags): glibc has no function for it */
   finit_module: { name: "syscall", parameters: ["i64", "i32", "buffer", "i32"], result: "i64" },
+  /** int fcntl(int fd, int op, int arg) */
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  /** void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset) */
+  mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
+  /** int munmap(void *addr, size_t length) */
+  munmap: { parameters: ["pointer", "usize"], result: "i32" },
+  /** int vsnprintf(char *str, size_t size, const char *format, va_list ap) */
+  vsnprintf: { parameters: ["buffer", "usize", "pointer", "pointer"], result: "i32" },
   /** int eventfd(unsigned int initval, int flags) */
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   /** int poll(struct pollfd *fds, nfds_t nfds, int timeout): off the main thread */
@@ -44,6 +52,11 @@ export const MFD_NOEXEC_SEAL = 0x8; // linux/memfd.h, since Linux 6.3
 export const M_MMAP_THRESHOLD = -3; // malloc.h
 export const O_RDONLY = 0; // fcntl.h
 export const O_CLOEXEC = 0o2000000; // fcntl.h
+export const O_DIRECTORY = Deno.build.arch === "aarch64" ? 0o40000 : 0o200000; // asm/fcntl.h
+export const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
+export const PROT_READ = 0x1; // asm-generic/mman-common.h
+export const PROT_WRITE = 0x2; // asm-generic/mman-common.h
+export const MAP_SHARED = 0x1; // asm-generic/mman-common.h
 export const EFD_CLOEXEC = 0o2000000; // sys/eventfd.h
 export const EFD_NONBLOCK = 0o4000; // sys/eventfd.h
 export const POLLIN = 0x1; // poll.h

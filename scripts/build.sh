@@ -13,6 +13,10 @@ deno=$(command -v deno) || { echo "build: no deno; run scripts/setup.sh" >&2; ex
 # Libraries that go into the binary: file name, Debian package.
 libraries=(
   "libnl-3.so.200 libnl-3-200"
+  "libbpf.so.1 libbpf1"
+  # What libbpf needs.
+  "libelf.so.1 libelf1"
+  "libz.so.1 zlib1g"
 )
 
 library_path() {
@@ -26,6 +30,9 @@ for library in "${libraries[@]}"; do
   [[ -n $path ]] || { echo "build: $soname is not on this system: apt-get install $package" >&2; exit 1; }
   embed+=("$path")
 done
+
+scripts/bpf.sh
+embed+=(dist/bpf/*.bpf.o)
 
 # What the binary depends on: the content of everything small, the size and time of the large base binary.
 build_key() {

@@ -28,6 +28,8 @@ needs=(
   nsenter:util-linux strace:strace
   /etc/ssl/certs/ca-certificates.crt:ca-certificates
   lib:libnl-3.so.200:libnl-3-200 lib:libnl-genl-3.so.200:libnl-genl-3-200 lib:libbpf.so.1:libbpf1
+  clang:clang llvm-strip:llvm /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
+  bpftool:bpftool
 )
 
 # For virtual machines: what they run on, and what their suites use besides.

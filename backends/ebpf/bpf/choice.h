@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* From an address to a service, and from a service to one of its endpoints: the same for sockets and packets. */
+#pragma once
+
+#include <linux/in.h>
+#include "address.h"
+
+#define NANOSECONDS 1000000000ULL
+
+static __always_inline struct settings *settings_of_node(void)
+{
+	__u32 only = 0;
+	return bpf_map_lookup_elem(&node_settings, &only);
+}
+
+/* The service port at an address of its own. `frontend` has port and protocol. */
+static __always_inline struct service *find_by_address(const struct frontend *frontend)
+{
+	return bpf_map_lookup_elem(&services, frontend);
+}
+
+/* The node port at an address of the node. */
+static __always_inline struct service *find_node_port(const struct frontend *frontend)
+{
+	__u32 *flags = bpf_map_lookup_elem(&node_addresses, &frontend->address);
+	if (!flags || !(*flags & NODE_ADDRESS_PORTS)) return NULL;
+	struct frontend node_port = *frontend;
+	node_port.address.word[3] = 0;
+	if (!is_ipv4_address(&frontend->address)) __builtin_memset(&node_port.address, 0, sizeof(node_port.address));
+	return bpf_map_lookup_elem(&services, &node_port);
+}
+
+/* What is to be refused although no service port takes it: the rest of a ClusterIP is rejected, that of the ranges of
+ * service addresses dropped. -1 when the destination is none of ours. */
+static __always_inline int verdict_without_service(const struct frontend *frontend)
+{
+	struct frontend whole = { .address = frontend->address };
+	struct service *service = bpf_map_lookup_elem(&services, &whole);
+	if (service) return service->verdict;
+	struct range range = { .prefix = 8 * (sizeof(range) - sizeof(range.prefix)), .address = frontend->address };
+	return bpf_map_lookup_elem(&service_cidrs, &range) ? VERDICT_DROP : -1;
+}
+
+static __always_inline int may_use(__u32 service, const struct address *source)
+{
+	struct range range = {
+		.prefix = 8 * (sizeof(range) - sizeof(range.prefix)),
+		.service = service,
+		.address = *source,
+	};
+	return bpf_map_lookup_elem(&source_ranges, &range) != NULL;
+}
+
+static __always_inline void count_drop(__u32 reason)
+{
+	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
+	if (count) (*count)++;
+}
+
+/* This CPU's counters of a service. */
+static __always_inline struct traffic *traffic_of(__u32 service)
+{
+	struct traffic *traffic = bpf_map_lookup_elem(&counters, &service);
+	if (traffic) return traffic;
+	struct traffic none = {};
+	bpf_map_update_elem(&counters, &service, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&counters, &service);
+}
+
+static __always_inline void count_connection(__u32 service)
+{
+	struct traffic *traffic = traffic_of(service);
+	if (traffic) traffic->connections++;
+}
+
+/* ---- choice of an endpoint ---- */
+
+struct search {
+	const struct choice *choice;
+	__u32 first;
+	int found;
+};
+
+static long search_slot(__u32 index, struct search *search)
+{
+	__u32 slot = search->first + index;
+	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
+	if (!endpoint || endpoint->port != search->choice->port ||
+	    !same_address(&endpoint->address, &search->choice->address))
+		return 0;
+	search->found = 1;
+	return 1;
+}
+
+static __always_inline int has_endpoint(const struct list *list, const struct choice *choice)
+{
+	struct search search = { .choice = choice, .first = list->first };
+	bpf_loop(list->count, search_slot, &search, 0);
+	return search.found;
+}
+
+/* What has to come back to the same endpoint. */
+struct memory {
+	/* By whom it is remembered; of service 0: nothing is. */
+	struct client client;
+	/* For how many nanoseconds from the last time on, 0 for as long as the entry lives. */
+	__u64 lifetime;
+	/* The endpoints it may come back to. */
+	struct list kept;
+};
+
+/* Whether a choice that was made before is still to be followed. */
+static __always_inline int
+recall(const struct service *service, const struct memory *memory, struct choice *choice, __u64 now)
+{
+	const struct list *kept = &memory->kept;
+	if (memory->lifetime && now - choice->used > memory->lifetime) return 0;
+	if (choice->first == kept->first && choice->generation == service->generation) return 1;
+	struct choice wanted = *choice;
+	if (!has_endpoint(kept, &wanted)) return 0;
+	choice->first = kept->first;
+	choice->generation = service->generation;
+	return 1;
+}
+
+/*
+ * Chooses an endpoint of a list: the one that is remembered, else the slot that `hash` falls on. 0 when the list is
+ * empty. The endpoint's flags are not filled in.
+ */
+static __always_inline int choose(const struct service *service, const struct list *list, const struct memory *memory,
+				  __u32 hash, struct endpoint *chosen)
+{
+	int remembers = memory->client.service != 0;
+	__u64 now = remembers ? bpf_ktime_get_ns() : 0;
+	struct choice *before = remembers ? bpf_map_lookup_elem(&affinity, &memory->client) : NULL;
+	if (before && recall(service, memory, before, now)) {
+		before->used = now;
+		chosen->address = before->address;
+		chosen->port = before->port;
+		return 1;
+	}
+	if (list->count == 0) return 0;
+	__u32 slot = list->first + hash % list->count;
+	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
+	if (!endpoint) return 0;
+	chosen->address = endpoint->address;
+	chosen->port = endpoint->port;
+	if (remembers) {
+		struct choice choice = {
+			.address = chosen->address,
+			.port = chosen->port,
+			.first = memory->kept.first,
+			.generation = service->generation,
+			.used = now,
+		};
+		bpf_map_update_elem(&affinity, &memory->client, &choice, BPF_ANY);
+	}
+	return 1;
+}

@@ -1,0 +1,64 @@
+import { errnoOf } from "../errno.ts";
+import { KernelError } from "../errors.ts";
+import { libbpf } from "../libbpf.ts";
+import { libc } from "../libc.ts";
+import { cString } from "../memory.ts";
+import type { BpfProgram } from "./program.ts";
+
+// struct bpf_link_info, linux/bpf.h: u32 type, id, prog_id; the union at 16: u64 cgroup_id, or u32 ifindex.
+const INFO_SIZE = 64;
+
+/**
+ * A program's attachment, and our handle of it: it ends with the last handle, so it is pinned.
+ * Which target and attach type belong together is the kernel's: a cgroup's descriptor, an interface's index.
+ */
+export class BpfLink implements Disposable {
+  private constructor(readonly what: string, readonly fd: number) {}
+
+  /**
+   * @param what in errors: "connect4 in /sys/fs/cgroup".
+   * @throws KernelError
+   */
+  static attach(what: string, program: BpfProgram, target: number, attachType: number): BpfLink {
+    const fd = libbpf().bpf_link_create(program.fd, target, attachType, null);
+    if (fd < 0) throw new KernelError(`attach BPF program ${what}`, -fd);
+    return new BpfLink(what, fd);
+  }
+
+  /** The link pinned at `path`, undefined when there is none. */
+  static pinned(what: string, path: string): BpfLink | undefined {
+    const fd = libbpf().bpf_obj_get(cString(path));
+    if (fd === -errnoOf("ENOENT")) return undefined;
+    if (fd < 0) throw new KernelError(`open BPF link ${path}`, -fd);
+    return new BpfLink(what, fd);
+  }
+
+  /** Replaces the program; every call runs either the one or the other. */
+  update(program: BpfProgram): void {
+    this.#check("replace", libbpf().bpf_link_update(this.fd, program.fd, null));
+  }
+
+  pin(path: string): void {
+    this.#check(`pin at ${path}`, libbpf().bpf_obj_pin(this.fd, cString(path)));
+  }
+
+  /** The kernel's number of the program, and what it is attached to: 0 when that is gone. */
+  info(): { readonly programId: number; readonly cgroupId: bigint; readonly ifindex: number } {
+    const info = new Uint8Array(INFO_SIZE);
+    this.#check("ask for", libbpf().bpf_obj_get_info_by_fd(this.fd, info, new Uint32Array([INFO_SIZE])));
+    const view = new DataView(info.buffer);
+    return {
+      programId: view.getUint32(8, true),
+      cgroupId: view.getBigUint64(16, true),
+      ifindex: view.getUint32(16, true),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    libc().close(this.fd);
+  }
+
+  #check(operation: string, result: number): void {
+    if (result < 0) throw new KernelError(`${operation} BPF program ${this.what}`, -result);
+  }
+}

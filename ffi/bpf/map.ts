@@ -1,0 +1,185 @@
+import { errnoOf } from "../errno.ts";
+import { KernelError } from "../errors.ts";
+import { libbpf } from "../libbpf.ts";
+import { libc, MAP_SHARED, PROT_READ, PROT_WRITE } from "../libc.ts";
+import { cString } from "../memory.ts";
+
+export interface MapShape {
+  readonly keySize: number;
+  /** Bytes of one value; of a per-CPU map those of one CPU. */
+  readonly valueSize: number;
+  readonly maxEntries: number;
+}
+
+const BPF_ANY = 0n; // linux/bpf.h
+const ENOENT = errnoOf("ENOENT");
+const ENOSPC = errnoOf("ENOSPC");
+
+/** `struct bpf_map_batch_opts` with no flag: its size, elem_flags, flags. */
+const noBatchOptions = new BigUint64Array([24n, 0n, 0n]);
+
+// struct bpf_map_info, linux/bpf.h: u32 type, id, key_size, value_size, max_entries, map_flags.
+const INFO_SIZE = 24;
+
+/**
+ * A map, and our handle of it. Keys and values are bytes in the map's own layout; those of a batch are one after the
+ * other. Whole maps cross into C in a few calls.
+ */
+export class BpfMap implements Disposable {
+  constructor(readonly name: string, readonly fd: number, readonly shape: MapShape) {}
+
+  /** The map pinned at `path`, undefined when there is none. */
+  static pinned(name: string, path: string): BpfMap | undefined {
+    const fd = libbpf().bpf_obj_get(cString(path));
+    if (fd === -ENOENT) return undefined;
+    if (fd < 0) throw new KernelError(`open BPF map ${path}`, -fd);
+    const info = new Uint32Array(INFO_SIZE / 4);
+    const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO_SIZE]));
+    if (result < 0) {
+      libc().close(fd);
+      throw new KernelError(`ask for BPF map ${path}`, -result);
+    }
+    const [, , keySize = 0, valueSize = 0, maxEntries = 0] = info;
+    return new BpfMap(name, fd, { keySize, valueSize, maxEntries });
+  }
+
+  /** Adds an entry or replaces its value; a hash does it atomically. */
+  update(key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): void {
+    this.#check("change", libbpf().bpf_map_update_elem(this.fd, key, value, BPF_ANY));
+  }
+
+  /** Whether there was an entry; its value is in `value` then. */
+  lookup(key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): boolean {
+    return this.#found(libbpf().bpf_map_lookup_elem(this.fd, key, value));
+  }
+
+  /** Whether there was one. */
+  delete(key: Uint8Array<ArrayBuffer>): boolean {
+    return this.#found(libbpf().bpf_map_delete_elem(this.fd, key));
+  }
+
+  /** Adds or replaces `count` entries. */
+  updateAll(keys: Uint8Array<ArrayBuffer>, values: Uint8Array<ArrayBuffer>, count: number): void {
+    if (count === 0) return;
+    const done = new Uint32Array([count]);
+    this.#check("fill", libbpf().bpf_map_update_batch(this.fd, keys, values, done, noBatchOptions));
+  }
+
+  /** Deletes `count` entries; those that are gone already are no error. */
+  deleteAll(keys: Uint8Array<ArrayBuffer>, count: number): void {
+    const { keySize } = this.shape;
+    for (let deleted = 0; deleted < count;) {
+      const done = new Uint32Array([count - deleted]);
+      const result = libbpf().bpf_map_delete_batch(
+        this.fd,
+        keys.subarray(deleted * keySize, count * keySize),
+        done,
+        noBatchOptions,
+      );
+      if (result !== -ENOENT) this.#check("empty", result);
+      // The batch ends at the first entry that is not there.
+      deleted += (done[0] ?? 0) + (result === -ENOENT ? 1 : 0);
+    }
+  }
+
+  /**
+   * Every entry, in no order. Entries that change meanwhile may be missing or come twice.
+   * @param valueSize bytes of a value as the kernel hands it out, which for a per-CPU map are those of all CPUs.
+   * @param each called with the offsets of an entry in the two buffers, which are used again.
+   */
+  forEach(
+    each: (
+      keys: DataView<ArrayBuffer>,
+      keyOffset: number,
+      values: DataView<ArrayBuffer>,
+      valueOffset: number,
+    ) => void,
+    valueSize = this.shape.valueSize,
+  ): void {
+    const { keySize } = this.shape;
+    let room = 4096;
+    let before: Uint8Array<ArrayBuffer> | null = null;
+    for (;;) {
+      const keys = new Uint8Array(room * keySize);
+      const values = new Uint8Array(room * valueSize);
+      const count = new Uint32Array([room]);
+      // The kernel's own mark of how far it came: a bucket's number for a hash, a key for the others.
+      const position: Uint8Array<ArrayBuffer> = new Uint8Array(Math.max(keySize, 4));
+      const result = libbpf()
+        .bpf_map_lookup_batch(this.fd, before, position, keys, values, count, noBatchOptions);
+      // One bucket has more entries than there is room for.
+      if (result === -ENOSPC) {
+        room *= 2;
+        continue;
+      }
+      const ended = result === -ENOENT;
+      if (!ended) this.#check("read", result);
+      const [keyView, valueView] = [new DataView(keys.buffer), new DataView(values.buffer)];
+      for (let index = 0; index < (count[0] ?? 0); index++) {
+        each(keyView, index * keySize, valueView, index * valueSize);
+      }
+      if (ended) return;
+      before = position;
+    }
+  }
+
+  /** All keys, for map types that cannot be read in batches (LPM tries in old kernels). */
+  *keys(): Generator<Uint8Array<ArrayBuffer>> {
+    let before: Uint8Array<ArrayBuffer> | null = null;
+    for (;;) {
+      const key: Uint8Array<ArrayBuffer> = new Uint8Array(this.shape.keySize);
+      if (!this.#found(libbpf().bpf_map_get_next_key(this.fd, before, key))) return;
+      yield key;
+      before = key;
+    }
+  }
+
+  /** The values of an array with BPF_F_MMAPABLE as memory: what is written there is in the map. */
+  mapped(): MappedValues {
+    const length = this.shape.valueSize * this.shape.maxEntries;
+    const pointer = libc().mmap(null, BigInt(length), PROT_READ | PROT_WRITE, MAP_SHARED, this.fd, 0n);
+    // MAP_FAILED is the last address there is.
+    if (pointer === null || Deno.UnsafePointer.value(pointer) === 0xffff_ffff_ffff_ffffn) {
+      throw new Error(`BPF map ${this.name}: its ${length} bytes cannot be mapped`);
+    }
+    return new MappedValues(pointer, length);
+  }
+
+  [Symbol.dispose](): void {
+    libc().close(this.fd);
+  }
+
+  #found(result: number): boolean {
+    if (result === -ENOENT) return false;
+    this.#check("access", result);
+    return true;
+  }
+
+  #check(operation: string, result: number): void {
+    if (result < 0) {
+      throw new KernelError(`${operation} BPF map ${this.name}`, -result, fullOf(this, -result));
+    }
+  }
+}
+
+/** A map's memory. */
+export class MappedValues implements Disposable {
+  readonly view: DataView<ArrayBuffer>;
+  readonly #pointer: Deno.PointerObject;
+
+  constructor(pointer: Deno.PointerObject, length: number) {
+    this.#pointer = pointer;
+    this.view = new DataView(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
+  }
+
+  /** Nothing may use the view after this. */
+  [Symbol.dispose](): void {
+    libc().munmap(this.#pointer, BigInt(this.view.byteLength));
+  }
+}
+
+function fullOf(map: BpfMap, errno: number): { readonly extack?: string } {
+  return errno === errnoOf("E2BIG")
+    ? { extack: `it is full: it has room for ${map.shape.maxEntries} entries` }
+    : {};
+}

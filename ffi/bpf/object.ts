@@ -1,0 +1,121 @@
+import { KernelError } from "../errors.ts";
+import { libbpf } from "../libbpf.ts";
+import { F_DUPFD_CLOEXEC, libc } from "../libc.ts";
+import { cString, textAt } from "../memory.ts";
+import { BpfMap } from "./map.ts";
+import { reasonIn, withMessages } from "./messages.ts";
+import { BpfProgram } from "./program.ts";
+
+/**
+ * A compiled file of BPF programs and maps, as libbpf sees it. What is to be different from the file is said before
+ * `load`; programs and maps exist from then on, and outlive it when they were pinned, attached or taken out.
+ */
+export class BpfObject implements Disposable {
+  readonly name: string;
+  readonly #object: Deno.PointerObject;
+
+  private constructor(name: string, object: Deno.PointerObject) {
+    this.name = name;
+    this.#object = object;
+  }
+
+  /**
+   * Reads an ELF file.
+   * @param name in errors.
+   * @throws KernelError
+   */
+  static open(name: string, elf: Uint8Array<ArrayBuffer>): BpfObject {
+    const { result: object, messages } = withMessages(() =>
+      libbpf().bpf_object__open_mem(elf, BigInt(elf.length), null)
+    );
+    if (object !== null) return new BpfObject(name, object);
+    const errno = -Number(libbpf().libbpf_get_error(null)) || 22;
+    throw new KernelError(`read BPF object ${name}`, errno, { extack: reasonIn(messages) });
+  }
+
+  get mapNames(): readonly string[] {
+    return [...this.#each(libbpf().bpf_object__next_map)].map((map) => textAt(libbpf().bpf_map__name(map)));
+  }
+
+  get programNames(): readonly string[] {
+    return [...this.#each(libbpf().bpf_object__next_program)]
+      .map((program) => textAt(libbpf().bpf_program__name(program)));
+  }
+
+  /** How many entries a map is made for. */
+  setMaxEntries(map: string, count: number): void {
+    this.#check(`size map ${map}`, libbpf().bpf_map__set_max_entries(this.#map(map), count));
+  }
+
+  /** Where a map is found by `load` when it is there already, and left for the next. */
+  setPinPath(map: string, path: string): void {
+    this.#check(`pin map ${map}`, libbpf().bpf_map__set_pin_path(this.#map(map), cString(path)));
+  }
+
+  /** Leaves a program out. */
+  skipProgram(program: string): void {
+    this.#check(`skip program ${program}`, libbpf().bpf_program__set_autoload(this.#program(program), false));
+  }
+
+  /**
+   * Makes the maps and has the verifier check the programs.
+   * @throws KernelError with the verifier's last words.
+   */
+  load(): void {
+    const { result, messages } = withMessages(() => libbpf().bpf_object__load(this.#object));
+    if (result < 0) {
+      throw new KernelError(`load BPF object ${this.name}`, -result, { extack: reasonIn(messages) });
+    }
+  }
+
+  /** A map of a loaded object; the caller's own handle. */
+  map(name: string): BpfMap {
+    const map = this.#map(name);
+    const { bpf_map__fd, bpf_map__key_size, bpf_map__value_size, bpf_map__max_entries } = libbpf();
+    return new BpfMap(name, this.#own(`map ${name}`, bpf_map__fd(map)), {
+      keySize: bpf_map__key_size(map),
+      valueSize: bpf_map__value_size(map),
+      maxEntries: bpf_map__max_entries(map),
+    });
+  }
+
+  /** A program of a loaded object; the caller's own handle. */
+  program(name: string): BpfProgram {
+    const fd = libbpf().bpf_program__fd(this.#program(name));
+    return new BpfProgram(name, this.#own(`program ${name}`, fd));
+  }
+
+  [Symbol.dispose](): void {
+    libbpf().bpf_object__close(this.#object);
+  }
+
+  #map(name: string): Deno.PointerObject {
+    const map = libbpf().bpf_object__find_map_by_name(this.#object, cString(name));
+    if (map === null) throw new RangeError(`BPF object ${this.name} has no map ${name}`);
+    return map;
+  }
+
+  #program(name: string): Deno.PointerObject {
+    const program = libbpf().bpf_object__find_program_by_name(this.#object, cString(name));
+    if (program === null) throw new RangeError(`BPF object ${this.name} has no program ${name}`);
+    return program;
+  }
+
+  *#each(
+    next: (object: Deno.PointerValue, current: Deno.PointerValue) => Deno.PointerValue,
+  ): Generator<Deno.PointerObject> {
+    for (let found = next(this.#object, null); found !== null; found = next(this.#object, found)) yield found;
+  }
+
+  /** A descriptor of ours for one that the object closes. */
+  #own(what: string, fd: number): number {
+    if (fd < 0) throw new RangeError(`${what} of BPF object ${this.name} is not loaded`);
+    const own = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) throw new KernelError(`duplicate the descriptor of ${what}`, 24); // EMFILE
+    return own;
+  }
+
+  #check(operation: string, result: number): void {
+    if (result < 0) throw new KernelError(`${operation} of BPF object ${this.name}`, -result);
+  }
+}
