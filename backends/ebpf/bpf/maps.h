@@ -20,7 +20,10 @@ struct address {
 
 /* ---- services: a frontend and what happens to a new connection to it ---- */
 
-/* A node port has the unspecified address of its family (::ffff:0.0.0.0 or ::): it answers on `node_addresses`. */
+/*
+ * A node port has the unspecified address of its family (::ffff:0.0.0.0 or ::): it answers on `node_addresses`.
+ * One with port and protocol 0 is every ClusterIP, for what none of its service ports takes: VERDICT_REJECT and id 0.
+ */
 struct frontend {
 	struct address address;
 	__be16 port;
@@ -47,7 +50,10 @@ enum service_flag {
 	SERVICE_MASQUERADE_OFF_NODE = 2,
 	/* Only sources in `source_ranges` under this service's id; others are dropped. */
 	SERVICE_SOURCE_RANGES = 4,
-	/* The lists are Maglev tables: index by a hash of the flow, not at random. */
+	/*
+	 * The lists are Maglev tables: packets index them by a hash of the client, the same on every node. Sockets have
+	 * no second node to agree with, and take a slot at random here too.
+	 */
 	SERVICE_MAGLEV = 8,
 };
 
@@ -58,7 +64,7 @@ struct list {
 };
 
 struct service {
-	/* One per service port and family, the same for all its frontends; never 0. */
+	/* One per service port and family, the same for all its frontends; not 0. */
 	__u32 id;
 	enum verdict verdict;
 	__u32 flags; /* enum service_flag */
@@ -331,13 +337,14 @@ enum flow_state {
 /* What becomes of packets with one tuple. The other direction's tuple is `translated` the other way round. */
 struct flow {
 	struct tuple translated;
+	/* On the clock of bpf_ktime_get_coarse_ns(). */
+	__u64 born; /* the same in both entries, and with the tuple unique */
+	__u64 seen; /* a packet in this direction, at most a second behind */
 	__u32 service; /* as in struct service */
-	__u64 seen; /* bpf_ktime_get_ns() of a packet, at most a second behind */
 	/* The endpoint was in the service's `serving` list as of this generation. */
 	__u32 generation;
 	__u32 flags; /* enum flow_flag */
 	__u32 state; /* enum flow_state */
-	__u32 zero;
 };
 
 struct {
@@ -350,8 +357,8 @@ struct {
 /* Flows in the order in which they are looked at again, and forgotten when they are over. */
 struct revisit {
 	struct tuple tuple;
-	__u32 zero;
-	__u64 due; /* bpf_ktime_get_ns() */
+	__u64 born; /* as in struct flow: another flow may have the tuple by now */
+	__u64 due;
 };
 
 struct {

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * A new flow claims the tuple of its answers. Only one flow can have it, so where the source is the node's address a
+ * free source port is looked for by trying; and where a client talks to one endpoint by two services with one port, too.
+ */
+#pragma once
+
+#include "conntrack.h"
+
+/* With nine of ten ports taken, the odds to find none are 1 : 850. */
+#define CLAIM_ATTEMPTS 64
+
+struct claim {
+	struct tuple answer; /* what is claimed: from the endpoint */
+	struct flow flow;    /* what it becomes: from the service to the client */
+};
+
+static __always_inline int take(struct claim *claim)
+{
+	return bpf_map_update_elem(&conntrack, &claim->answer, &claim->flow, BPF_NOEXIST) == 0;
+}
+
+static __always_inline int same_tuple(const struct tuple *a, const struct tuple *b)
+{
+	return same_address(&a->source, &b->source) && same_address(&a->destination, &b->destination) &&
+	       a->source_port == b->source_port && a->destination_port == b->destination_port &&
+	       a->protocol == b->protocol;
+}
+
+/* 1 when the tuple is the claim's now. */
+VERIFIED_ONCE int try_tuple(struct claim *claim)
+{
+	if (!claim) return 0;
+	if (take(claim)) return 1;
+	struct flow *holder = flow_of(&claim->answer);
+	if (!holder) return 0;
+	if (same_tuple(&holder->translated, &claim->flow.translated)) {
+		/* An earlier packet of the same flow, on another processor, or before the map had no room for its other half. */
+		claim->flow.born = holder->born;
+		return 1;
+	}
+	if (!is_over(holder, claim->flow.born)) return 0;
+	forget(&claim->answer, holder);
+	return take(claim);
+}
+
+static __always_inline __be16 any_port(const struct settings *settings)
+{
+	__u32 ports = settings->last_port - settings->first_port + 1;
+	return bpf_htons(settings->first_port + bpf_get_prandom_u32() % ports);
+}
+
+/*
+ * Claims the tuple of the answers to a flow from the client's own address with the port it has; else, or when that is
+ * taken, with any other. 0 when no port is free.
+ */
+static __noinline int is_granted(struct claim *claim, const struct settings *settings, int is_masqueraded)
+{
+	/* The checksum of SCTP can not follow another port. */
+	int is_bound = claim->answer.protocol == IPPROTO_SCTP;
+	if ((!is_masqueraded || is_bound) && try_tuple(claim)) return 1;
+	for (int attempt = 0; attempt < CLAIM_ATTEMPTS && !is_bound; attempt++) {
+		claim->answer.destination_port = any_port(settings);
+		if (try_tuple(claim)) return 1;
+	}
+	return 0;
+}

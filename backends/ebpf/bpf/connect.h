@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* The first packet of a flow: which service it is for, which endpoint it gets, and as whose packet that sees it. */
+#pragma once
+
+#include "claim.h"
+#include "icmp.h"
+#include "route.h"
+
+#define IPV4_FIRST_MULTICAST 224
+#define IPV6_MULTICAST 0xff
+
+/* Room that the stack has not: a packet is done with it before the processor takes the next. */
+struct workspace {
+	struct packet packet;
+	struct tuple to; /* what it becomes */
+	struct bpf_fib_lookup route;
+	struct claim claim;
+	struct quotation quotation;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct workspace);
+} workspaces SEC(".maps");
+
+/* Ready for the packet whose IP header is at `network`. */
+static __always_inline struct workspace *workspace_for(__u32 network)
+{
+	__u32 only = 0;
+	struct workspace *work = bpf_map_lookup_elem(&workspaces, &only);
+	if (!work) return NULL;
+	__builtin_memset(&work->packet, 0, sizeof(work->packet));
+	work->packet.network = network;
+	return work;
+}
+
+/* ---- who it is from ---- */
+
+static __always_inline int is_own_address(const struct address *address)
+{
+	__u32 *flags = bpf_map_lookup_elem(&node_addresses, address);
+	return flags && *flags & NODE_ADDRESS_OWN;
+}
+
+static __always_inline int is_unspecified(const struct address *address)
+{
+	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
+}
+
+/* No packet from elsewhere has such a source; the stack drops those that do. */
+static __always_inline int is_martian(const struct address *source)
+{
+	if (is_loopback(source)) return 1;
+	if (is_ipv4_address(source)) {
+		__u8 first = bpf_ntohl(source->word[3]) >> 24;
+		if (first == 0 || first >= IPV4_FIRST_MULTICAST) return 1;
+	} else {
+		__u8 first = bpf_ntohl(source->word[0]) >> 24;
+		if (first == IPV6_MULTICAST || is_unspecified(source)) return 1;
+	}
+	return is_own_address(source);
+}
+
+enum origin {
+	/* The node does not tell pods from others (docs/behaviour.md §4.2). */
+	ORIGIN_UNKNOWN,
+	ORIGIN_LOCAL_POD,
+	ORIGIN_ELSEWHERE,
+};
+
+static __always_inline int is_in(const struct network *network, const struct address *address)
+{
+	for (int word = 0; word < 4; word++) {
+		if ((address->word[word] & network->mask.word[word]) != network->network.word[word]) return 0;
+	}
+	return 1;
+}
+
+static __always_inline enum origin
+origin_of(struct __sk_buff *skb, const struct packet *packet, const struct settings *settings)
+{
+	int is_local;
+	if (settings->flags & SETTING_LOCAL_BY_DEVICE) {
+		__u32 index = skb->ifindex;
+		struct device *device = bpf_map_lookup_elem(&devices, &index);
+		is_local = device && device->flags & DEVICE_LOCAL_PODS;
+	} else if (packet->family == AF_INET) {
+		if (!(settings->flags & SETTING_LOCAL_BY_ADDRESS_IPV4)) return ORIGIN_UNKNOWN;
+		is_local = is_in(&settings->local_pods_ipv4, &packet->tuple.source);
+	} else {
+		if (!(settings->flags & SETTING_LOCAL_BY_ADDRESS_IPV6)) return ORIGIN_UNKNOWN;
+		is_local = is_in(&settings->local_pods_ipv6, &packet->tuple.source);
+	}
+	return is_local ? ORIGIN_LOCAL_POD : ORIGIN_ELSEWHERE;
+}
+
+/* ---- where it goes ---- */
+
+/* FNV-1a, 32 bits: the same on every node. */
+static __always_inline __u32 hash_of(const struct address *client)
+{
+	const __u8 *bytes = (const void *)client;
+	__u32 hash = 2166136261;
+	for (unsigned int index = 0; index < sizeof(*client); index++) hash = (hash ^ bytes[index]) * 16777619;
+	return hash;
+}
+
+static __always_inline int is_short_circuited(const struct service *service, enum origin origin)
+{
+	return service->verdict == VERDICT_LOCAL_EXTERNAL && origin == ORIGIN_LOCAL_POD;
+}
+
+static __noinline int
+choose_endpoint(const struct service *service, enum origin origin, const struct tuple *tuple, struct endpoint *endpoint)
+{
+	int is_local = service->verdict != VERDICT_BALANCE_CLUSTER && !is_short_circuited(service, origin);
+	struct list list = is_local ? service->local : service->cluster;
+	struct memory memory = { .kept = list };
+	if (service->affinity_seconds) {
+		memory.lifetime = service->affinity_seconds * NANOSECONDS;
+		memory.client.service = service->id;
+		memory.client.kind = CLIENT_ADDRESS;
+		memory.client.name = tuple->source;
+	}
+	__u32 hash = service->flags & SERVICE_MAGLEV ? hash_of(&tuple->source) : bpf_get_prandom_u32();
+	return choose(service, &list, &memory, hash, endpoint);
+}
+
+/* ---- as whose ---- */
+
+static __always_inline int
+is_masqueraded(const struct service *service, enum origin origin, const struct settings *settings, const struct tuple *to)
+{
+	/* Its answers pass this node's stack in any case, and no packet may come from outside with the node's address. */
+	if (is_own_address(&to->destination)) return 0;
+	/* Else an endpoint that calls itself would answer itself. */
+	if (same_address(&to->source, &to->destination)) return 1;
+	if (service->flags & SERVICE_MASQUERADE_ALL) return 1;
+	if (!(service->flags & SERVICE_MASQUERADE_OFF_NODE)) return 0;
+	return settings->flags & SETTING_MASQUERADE_ALL || origin == ORIGIN_ELSEWHERE;
+}
+
+/* The node's address where packets of this family leave by a device. */
+static __always_inline struct address
+source_at(__u32 index, __u16 family, const struct settings *settings)
+{
+	struct device *device = bpf_map_lookup_elem(&devices, &index);
+	if (family == AF_INET) {
+		if (device && !is_unspecified(&device->source_ipv4)) return device->source_ipv4;
+		return settings->source_ipv4;
+	}
+	if (device && !is_unspecified(&device->source_ipv6)) return device->source_ipv6;
+	return settings->source_ipv6;
+}
+
+/* ---- the flow ---- */
+
+/* Makes the flow's entries. `to` gets the port that its source has to have. */
+static __noinline int begin_flow(struct claim *claim, const struct tuple *tuple, struct tuple *to,
+				 const struct service *service, __u32 flags)
+{
+	struct settings *settings = settings_of_node();
+	if (!settings) return DROP_NO_PORT;
+	__u64 now = coarse_time();
+	__builtin_memset(claim, 0, sizeof(*claim));
+	claim->answer = reversed(to);
+	claim->flow.translated = reversed(tuple);
+	claim->flow.born = now;
+	claim->flow.seen = now;
+	claim->flow.service = service->id;
+	claim->flow.generation = service->generation;
+	claim->flow.flags = flags | FLOW_REPLY;
+	if (!is_granted(claim, settings, !same_address(&tuple->source, &to->source))) return DROP_NO_PORT;
+
+	to->source_port = claim->answer.destination_port;
+	claim->flow.translated = *to;
+	claim->flow.flags = flags;
+	if (bpf_map_update_elem(&conntrack, tuple, &claim->flow, BPF_ANY) != 0) {
+		bpf_map_delete_elem(&conntrack, &claim->answer);
+		return DROP_MAP_FULL;
+	}
+	revisit_some(now);
+	revisit_later(tuple, claim->flow.born, now);
+	return 0;
+}

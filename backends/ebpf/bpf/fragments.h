@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Fragments: only the first has the ports, so they are remembered for the others. One that overtakes the first is left
+ * to the stack, as is everything that is no service's.
+ */
+#pragma once
+
+#include "packet.h"
+
+static __always_inline struct datagram datagram_of(const struct packet *packet)
+{
+	return (struct datagram){
+		.source = packet->tuple.source,
+		.destination = packet->tuple.destination,
+		.identification = packet->identification,
+		.protocol = packet->tuple.protocol,
+	};
+}
+
+static __noinline int remember_ports(const struct packet *packet)
+{
+	struct datagram datagram = datagram_of(packet);
+	struct ports ports = { .source = packet->tuple.source_port, .destination = packet->tuple.destination_port };
+	bpf_map_update_elem(&fragments, &datagram, &ports, BPF_ANY);
+	return 0;
+}
+
+/* Fills in the ports of a later fragment; 0 when they are not known. */
+static __always_inline int recall_ports(struct packet *packet)
+{
+	struct datagram datagram = datagram_of(packet);
+	struct ports *ports = bpf_map_lookup_elem(&fragments, &datagram);
+	if (!ports) return 0;
+	packet->tuple.source_port = ports->source;
+	packet->tuple.destination_port = ports->destination;
+	return 1;
+}

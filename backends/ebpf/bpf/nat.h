@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Other addresses and ports in a packet, with checksums that stay right however far they are computed: in full, for a
+ * device to finish (CHECKSUM_PARTIAL), or as the device's sum over the whole packet (CHECKSUM_COMPLETE).
+ */
+#pragma once
+
+#include <stddef.h>
+#include "packet.h"
+
+/* What is rewritten of struct iphdr, from `ttl` on. */
+struct ipv4_rewritten {
+	__u8 ttl;
+	__u8 protocol;
+	__sum16 check;
+	__be32 source;
+	__be32 destination;
+};
+
+/* What is rewritten of struct ipv6hdr, from `hop_limit` on. */
+struct ipv6_rewritten {
+	__u8 hop_limit;
+	struct address source;
+	struct address destination;
+} __attribute__((packed));
+
+static __always_inline __sum16 folded(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* By how much the sum over addresses changes. What all mapped IPv4 addresses begin with makes no difference. */
+static __always_inline __s64 address_difference(const struct tuple *from, const struct tuple *to)
+{
+	_Static_assert(offsetof(struct tuple, destination) == sizeof(struct address), "both addresses are one piece");
+	return bpf_csum_diff((__be32 *)&from->source, 2 * sizeof(struct address), (__be32 *)&to->source,
+			     2 * sizeof(struct address), 0);
+}
+
+static __always_inline int
+rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const struct tuple *to, __u8 time_to_live)
+{
+	struct ipv4_rewritten before = {
+		.ttl = packet->time_to_live,
+		.protocol = to->protocol,
+		.source = packet->tuple.source.word[3],
+		.destination = packet->tuple.destination.word[3],
+	};
+	struct ipv4_rewritten after = {
+		.ttl = time_to_live,
+		.protocol = to->protocol,
+		.source = to->source.word[3],
+		.destination = to->destination.word[3],
+	};
+	__u16 sum = ~packet->header_check;
+	after.check = ~folded(bpf_csum_diff((__be32 *)&before, sizeof(before), (__be32 *)&after, sizeof(after), sum));
+	/* The header's sum stays the same, and with it that of the whole packet. */
+	return bpf_skb_store_bytes(skb, packet->network + offsetof(struct iphdr, ttl), &after, sizeof(after), 0);
+}
+
+static __always_inline int
+rewrite_ipv6(struct __sk_buff *skb, const struct packet *packet, const struct tuple *to, __u8 hop_limit)
+{
+	struct ipv6_rewritten after = {
+		.hop_limit = hop_limit,
+		.source = to->source,
+		.destination = to->destination,
+	};
+	/* The kernel takes an address for compensated in an IP header's checksum, which IPv6 has not. */
+	return bpf_skb_store_bytes(skb, packet->network + offsetof(struct ipv6hdr, hop_limit), &after, sizeof(after),
+				   BPF_F_RECOMPUTE_CSUM);
+}
+
+static __always_inline int
+rewrite_network(struct __sk_buff *skb, const struct packet *packet, const struct tuple *to, __u8 time_to_live)
+{
+	if (packet->family == AF_INET) return rewrite_ipv4(skb, packet, to, time_to_live);
+	return rewrite_ipv6(skb, packet, to, time_to_live);
+}
+
+static __always_inline __u32 both_ports(const struct tuple *tuple)
+{
+	struct ports ports = { .source = tuple->source_port, .destination = tuple->destination_port };
+	__u32 both;
+	__builtin_memcpy(&both, &ports, sizeof(both));
+	return both;
+}
+
+static __always_inline int
+rewrite_transport(struct __sk_buff *skb, const struct packet *packet, const struct tuple *to)
+{
+	__u32 before = both_ports(&packet->tuple), after = both_ports(to);
+	__u32 check = packet->transport;
+	__u64 flags = 0;
+	if (to->protocol == IPPROTO_TCP) {
+		check += offsetof(struct tcphdr, check);
+	} else if (to->protocol == IPPROTO_UDP) {
+		check += offsetof(struct udphdr, check);
+		/* 0 is no checksum. */
+		flags = BPF_F_MARK_MANGLED_0;
+	} else {
+		/* The checksum of SCTP is over everything behind it: its ports stay as they are, and addresses are not in it. */
+		return before == after ? 0 : -1;
+	}
+	if (bpf_l4_csum_replace(skb, check, 0, address_difference(&packet->tuple, to), flags | BPF_F_PSEUDO_HDR) != 0)
+		return -1;
+	if (before == after) return 0;
+	if (bpf_l4_csum_replace(skb, check, before, after, flags | sizeof(after)) != 0) return -1;
+	return bpf_skb_store_bytes(skb, packet->transport, &after, sizeof(after), 0);
+}
+
+/* 0 when it is done; otherwise the packet is spoilt. */
+static __always_inline int
+translate(struct __sk_buff *skb, const struct packet *packet, const struct tuple *to, __u8 time_to_live)
+{
+	if (rewrite_network(skb, packet, to, time_to_live) != 0) return -1;
+	/* Of a later fragment only the addresses are there. */
+	return packet->transport_length == 0 ? 0 : rewrite_transport(skb, packet, to);
+}

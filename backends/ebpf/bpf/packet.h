@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What a packet is, by its headers. They are copied out with bounds checked by the kernel, so they may be cut short, or
+ * lie outside the linear part of the buffer.
+ */
+#pragma once
+
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include "choice.h"
+
+/*
+ * The verifier goes through a function with a name of its own once, whoever calls it; through a static one again for
+ * each caller. It assumes nothing of the arguments then: pointers may be NULL.
+ */
+#define VERIFIED_ONCE __attribute__((noinline))
+
+#define AF_INET 2   /* linux/socket.h */
+#define AF_INET6 10 /* linux/socket.h */
+
+#define IP_OFFSET 0x1fff  /* net/ip.h: of iphdr.frag_off */
+#define IP_MF 0x2000      /* net/ip.h */
+#define IP6_OFFSET 0xfff8 /* net/ipv6.h: of ipv6_fragment.offset */
+#define IP6_MF 0x0001     /* net/ipv6.h */
+
+/* linux/icmp.h, which includes the C library's headers. */
+#define ICMP_DEST_UNREACH 3
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETERPROB 12
+#define ICMP_PORT_UNREACH 3
+#define ICMP_FRAG_NEEDED 4
+#define ICMP_EXC_TTL 0
+
+/* Of both families. RFC 792, RFC 1191, RFC 4443. */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__sum16 check;
+	__be32 mtu; /* of the error "too big" */
+};
+
+/* linux/ipv6.h has none. */
+struct ipv6_fragment {
+	__u8 next_header;
+	__u8 zero;
+	__be16 offset;
+	__be32 identification;
+};
+
+/* RFC 8200 knows five kinds, one of them twice. More is nobody's honest traffic. */
+#define MOST_EXTENSION_HEADERS 6
+#define EXTENSION_HEADER_UNIT 8 /* of ipv6_opt_hdr.hdrlen, which does not count the first */
+#define HEADER_UNIT 4           /* of iphdr.ihl and tcphdr.doff */
+
+enum tcp_flag {
+	TCP_FIN = 0x01,
+	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
+	TCP_ACK = 0x10,
+};
+
+/* The two quarters of a TCP header that hold its flags: linux/tcp.h has them as bit fields. */
+#define TCP_FLAGS_OFFSET 13
+
+enum packet_kind {
+	/* Nothing that is a service's, or headers that make no sense: the stack knows what to do. */
+	PACKET_OTHER,
+	/* With ports. */
+	PACKET_TRANSPORT,
+	/* A fragment without them. */
+	PACKET_LATER_FRAGMENT,
+	PACKET_ICMP_ERROR,
+};
+
+/* Offsets are from the start of the buffer. */
+struct packet {
+	struct tuple tuple; /* ports only of PACKET_TRANSPORT */
+	__u32 network;      /* where the IP header is */
+	__u32 transport;    /* where is what follows all IP headers */
+	__u32 end;          /* without padding of the link */
+	__be32 identification;
+	__u16 family; /* AF_INET, AF_INET6 */
+	__u16 transport_length;
+	__sum16 header_check; /* IPv4 */
+	__u8 type_of_service; /* IPv4 */
+	__u8 time_to_live;    /* or hop limit */
+	__u8 tcp_flags;
+	__u8 is_first_fragment;
+	/* It is what an ICMP error quotes of a packet, so it may end early. */
+	__u8 is_quoted;
+};
+
+/* TCP, UDP and SCTP begin with the ports. */
+static __always_inline int has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+/* Copies a header; 0 when the packet ends before it does. */
+static __always_inline int
+reads(struct __sk_buff *skb, const struct packet *packet, __u32 offset, void *header, __u32 length)
+{
+	return offset + length <= packet->end && bpf_skb_load_bytes(skb, offset, header, length) == 0;
+}
+
+static __always_inline enum packet_kind read_tcp(struct __sk_buff *skb, struct packet *packet)
+{
+	struct tcphdr tcp;
+	if (!reads(skb, packet, packet->transport, &tcp, sizeof(tcp))) return PACKET_OTHER;
+	packet->tuple.source_port = tcp.source;
+	packet->tuple.destination_port = tcp.dest;
+	packet->tcp_flags = ((__u8 *)&tcp)[TCP_FLAGS_OFFSET];
+	packet->transport_length = tcp.doff * HEADER_UNIT;
+	return PACKET_TRANSPORT;
+}
+
+/* UDP's header, or as much of SCTP's, or of any when only so much is quoted. */
+static __always_inline enum packet_kind read_ports(struct __sk_buff *skb, struct packet *packet)
+{
+	struct udphdr udp;
+	if (!reads(skb, packet, packet->transport, &udp, sizeof(udp))) return PACKET_OTHER;
+	packet->tuple.source_port = udp.source;
+	packet->tuple.destination_port = udp.dest;
+	packet->transport_length = sizeof(udp);
+	return PACKET_TRANSPORT;
+}
+
+static __always_inline int is_icmp_error(__u8 protocol, __u8 type)
+{
+	if (protocol == IPPROTO_ICMP)
+		return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
+	return type >= ICMPV6_DEST_UNREACH && type <= ICMPV6_PARAMPROB;
+}
+
+static __always_inline enum packet_kind read_icmp(struct __sk_buff *skb, struct packet *packet)
+{
+	struct icmp_header icmp;
+	if (packet->is_first_fragment || packet->is_quoted) return PACKET_OTHER;
+	if (!reads(skb, packet, packet->transport, &icmp, sizeof(icmp))) return PACKET_OTHER;
+	packet->transport_length = sizeof(icmp);
+	return is_icmp_error(packet->tuple.protocol, icmp.type) ? PACKET_ICMP_ERROR : PACKET_OTHER;
+}
+
+static __always_inline enum packet_kind read_transport(struct __sk_buff *skb, struct packet *packet)
+{
+	__u8 protocol = packet->tuple.protocol;
+	if (protocol == IPPROTO_TCP && !packet->is_quoted) return read_tcp(skb, packet);
+	if (has_ports(protocol)) return read_ports(skb, packet);
+	if (protocol == (packet->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6)) return read_icmp(skb, packet);
+	return PACKET_OTHER;
+}
+
+/* Where a packet ends that says to be so long; 0 when that is beyond the buffer. */
+static __always_inline __u32 end_of(struct __sk_buff *skb, const struct packet *packet, __u32 said)
+{
+	__u32 available = skb->len - packet->network;
+	/* 0 says that the length does not fit its field: aggregated TCP. */
+	if (said == 0 || (packet->is_quoted && said > available)) return skb->len;
+	return said > available ? 0 : packet->network + said;
+}
+
+static __always_inline enum packet_kind read_ipv4(struct __sk_buff *skb, struct packet *packet)
+{
+	struct iphdr ip;
+	if (bpf_skb_load_bytes(skb, packet->network, &ip, sizeof(ip)) != 0) return PACKET_OTHER;
+	if (ip.version != 4 || ip.ihl * HEADER_UNIT < (int)sizeof(ip)) return PACKET_OTHER;
+
+	packet->family = AF_INET;
+	packet->end = end_of(skb, packet, bpf_ntohs(ip.tot_len));
+	packet->transport = packet->network + ip.ihl * HEADER_UNIT;
+	packet->header_check = ip.check;
+	packet->time_to_live = ip.ttl;
+	packet->type_of_service = ip.tos;
+	packet->identification = ip.id;
+	packet->tuple.source = address_of_ipv4(ip.saddr);
+	packet->tuple.destination = address_of_ipv4(ip.daddr);
+	packet->tuple.protocol = ip.protocol;
+
+	__u16 fragment = bpf_ntohs(ip.frag_off);
+	if (fragment & IP_OFFSET) return has_ports(ip.protocol) ? PACKET_LATER_FRAGMENT : PACKET_OTHER;
+	packet->is_first_fragment = !!(fragment & IP_MF);
+	return read_transport(skb, packet);
+}
+
+/* Finds what follows the extension headers that begin at `transport`. */
+static __always_inline enum packet_kind
+read_extension_headers(struct __sk_buff *skb, struct packet *packet, __u8 next_header)
+{
+	for (int count = 0; count <= MOST_EXTENSION_HEADERS; count++) {
+		if (next_header == IPPROTO_FRAGMENT) {
+			struct ipv6_fragment fragment;
+			if (!reads(skb, packet, packet->transport, &fragment, sizeof(fragment))) return PACKET_OTHER;
+			next_header = fragment.next_header;
+			packet->transport += sizeof(fragment);
+			packet->identification = fragment.identification;
+			__u16 offset = bpf_ntohs(fragment.offset);
+			if (offset & IP6_OFFSET) {
+				packet->tuple.protocol = next_header;
+				return has_ports(next_header) ? PACKET_LATER_FRAGMENT : PACKET_OTHER;
+			}
+			packet->is_first_fragment = offset & IP6_MF;
+		} else if (next_header == IPPROTO_HOPOPTS || next_header == IPPROTO_ROUTING ||
+			   next_header == IPPROTO_DSTOPTS) {
+			struct ipv6_opt_hdr options;
+			if (!reads(skb, packet, packet->transport, &options, sizeof(options))) return PACKET_OTHER;
+			next_header = options.nexthdr;
+			packet->transport += (options.hdrlen + 1) * EXTENSION_HEADER_UNIT;
+		} else {
+			packet->tuple.protocol = next_header;
+			return read_transport(skb, packet);
+		}
+	}
+	return PACKET_OTHER;
+}
+
+static __always_inline enum packet_kind read_ipv6(struct __sk_buff *skb, struct packet *packet)
+{
+	struct ipv6hdr ip;
+	if (bpf_skb_load_bytes(skb, packet->network, &ip, sizeof(ip)) != 0 || ip.version != 6) return PACKET_OTHER;
+
+	packet->family = AF_INET6;
+	packet->end = end_of(skb, packet, ip.payload_len == 0 ? 0 : sizeof(ip) + bpf_ntohs(ip.payload_len));
+	packet->transport = packet->network + sizeof(ip);
+	packet->time_to_live = ip.hop_limit;
+	packet->tuple.source = address_of_ipv6(&ip.saddr);
+	packet->tuple.destination = address_of_ipv6(&ip.daddr);
+	/* On the wire they mean nothing, and here they would pass for IPv4. */
+	if (is_ipv4_address(&packet->tuple.source) || is_ipv4_address(&packet->tuple.destination)) return PACKET_OTHER;
+	return read_extension_headers(skb, packet, ip.nexthdr);
+}
+
+/* Reads the packet whose IP header is at `network`, where it is filled in; the rest is zero. */
+VERIFIED_ONCE int read_packet(struct __sk_buff *skb, struct packet *packet)
+{
+	if (!packet) return PACKET_OTHER;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) return read_ipv4(skb, packet);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) return read_ipv6(skb, packet);
+	return PACKET_OTHER;
+}

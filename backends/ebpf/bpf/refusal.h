@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Packets that are sent back: TCP resets and ICMP errors, made of the packet they are about, in its buffer. They come
+ * from where the packet was sent to, and leave by the device it came from, for the neighbour who sent it.
+ */
+#pragma once
+
+#include <linux/pkt_cls.h>
+#include "nat.h"
+
+/* What an ICMP error says, in the words of one family. */
+struct icmp_error {
+	__u8 type;
+	__u8 code;
+	__u16 mtu;
+};
+
+#define REPLY_TIME_TO_LIVE 64
+#define IPV4_VERSION_AND_LENGTH (4 << 4 | sizeof(struct iphdr) / HEADER_UNIT)
+#define IPV6_VERSION (6 << 4)
+
+/* An ICMP error quotes the headers of what it is about; RFC 792 asks for no more than eight bytes of the transport's. */
+#define LONGEST_QUOTE 96
+
+/* The sum that the pseudo header adds to a transport checksum. */
+static __always_inline __u32 pseudo_header_sum(const struct packet *packet, __u8 protocol, __u32 length, __u32 sum)
+{
+	const struct tuple *tuple = &packet->tuple;
+	__be32 rest[2] = { bpf_htonl(length), bpf_htonl(protocol) };
+	/* What mapped IPv4 addresses begin with must not count here. */
+	__u32 skipped = packet->family == AF_INET ? 3 * sizeof(__be32) : 0;
+	if (skipped) {
+		__be32 addresses[2] = { tuple->source.word[3], tuple->destination.word[3] };
+		sum = bpf_csum_diff(NULL, 0, addresses, sizeof(addresses), sum);
+	} else {
+		sum = bpf_csum_diff(NULL, 0, (__be32 *)&tuple->source, 2 * sizeof(struct address), sum);
+	}
+	return bpf_csum_diff(NULL, 0, rest, sizeof(rest), sum);
+}
+
+/*
+ * Whether the checksum is still to be finished by whoever sends the packet (CHECKSUM_PARTIAL), so that it has only the
+ * pseudo header in it. No field says so, but then the kernel leaves it alone when other bytes change.
+ */
+static __always_inline int is_unfinished(struct __sk_buff *skb, __u32 check)
+{
+	__sum16 before = 0, after = 0;
+	const __be16 something = bpf_htons(1);
+	bpf_skb_load_bytes(skb, check, &before, sizeof(before));
+	bpf_l4_csum_replace(skb, check, 0, something, sizeof(something));
+	bpf_skb_load_bytes(skb, check, &after, sizeof(after));
+	if (before == after) return 1;
+	bpf_l4_csum_replace(skb, check, something, 0, sizeof(something));
+	return 0;
+}
+
+static __always_inline int send_back(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct ethhdr link;
+	/* Devices without a link header have an IP header there. */
+	if (packet->network >= sizeof(link)) {
+		__u8 neighbour[ETH_ALEN];
+		if (bpf_skb_load_bytes(skb, 0, &link, sizeof(link)) != 0) return TC_ACT_SHOT;
+		__builtin_memcpy(neighbour, link.h_source, ETH_ALEN);
+		__builtin_memcpy(link.h_source, link.h_dest, ETH_ALEN);
+		__builtin_memcpy(link.h_dest, neighbour, ETH_ALEN);
+		bpf_skb_store_bytes(skb, 0, &link, sizeof(link), 0);
+	}
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+/* ---- reset ---- */
+
+/* The IP header of a packet becomes that of its answer, of `length` bytes behind the link's header. */
+static __always_inline int turn_around(struct __sk_buff *skb, const struct packet *packet, __u32 length)
+{
+	const struct tuple back = {
+		.source = packet->tuple.destination,
+		.destination = packet->tuple.source,
+		.protocol = packet->tuple.protocol,
+	};
+	if (rewrite_network(skb, packet, &back, REPLY_TIME_TO_LIVE) != 0) return -1;
+	if (packet->family == AF_INET6) {
+		__be16 payload = bpf_htons(length - sizeof(struct ipv6hdr));
+		return bpf_skb_store_bytes(skb, packet->network + offsetof(struct ipv6hdr, payload_len), &payload,
+					   sizeof(payload), BPF_F_RECOMPUTE_CSUM);
+	}
+	__be16 before, total = bpf_htons(length);
+	__u32 field = packet->network + offsetof(struct iphdr, tot_len);
+	if (bpf_skb_load_bytes(skb, field, &before, sizeof(before)) != 0) return -1;
+	bpf_l3_csum_replace(skb, packet->network + offsetof(struct iphdr, check), before, total, sizeof(total));
+	return bpf_skb_store_bytes(skb, field, &total, sizeof(total), 0);
+}
+
+/* RFC 9293, 3.10.7.1: the reset that a segment gets where there is no connection. */
+static __always_inline struct tcphdr reset_for(const struct packet *packet, const struct tcphdr *segment)
+{
+	struct tcphdr reset = {
+		.source = segment->dest,
+		.dest = segment->source,
+		.doff = sizeof(reset) / HEADER_UNIT,
+		.rst = 1,
+	};
+	if (segment->ack) {
+		reset.seq = segment->ack_seq;
+	} else {
+		__u32 payload = packet->end - packet->transport - packet->transport_length;
+		reset.ack = 1;
+		reset.ack_seq = bpf_htonl(bpf_ntohl(segment->seq) + payload + segment->syn + segment->fin);
+	}
+	return reset;
+}
+
+static __noinline int refuse_by_reset(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct tcphdr segment;
+	if (bpf_skb_load_bytes(skb, packet->transport, &segment, sizeof(segment)) != 0) return TC_ACT_SHOT;
+	if (segment.rst) return TC_ACT_SHOT;
+	struct tcphdr reset = reset_for(packet, &segment);
+	__u32 sum = pseudo_header_sum(packet, IPPROTO_TCP, sizeof(reset), 0);
+	if (is_unfinished(skb, packet->transport + offsetof(struct tcphdr, check))) reset.check = folded(sum);
+	else reset.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&reset, sizeof(reset), sum));
+
+	__u32 end = packet->transport + sizeof(reset);
+	if (bpf_skb_change_tail(skb, end, 0) != 0) return TC_ACT_SHOT;
+	if (bpf_skb_store_bytes(skb, packet->transport, &reset, sizeof(reset), BPF_F_RECOMPUTE_CSUM) != 0)
+		return TC_ACT_SHOT;
+	if (turn_around(skb, packet, end - packet->network) != 0) return TC_ACT_SHOT;
+	return send_back(skb, packet);
+}
+
+/* ---- ICMP errors ---- */
+
+static __always_inline __u32 check_offset(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
+}
+
+/* As much of the transport header as has its checksum: the kernel does not cut that off while it is unfinished. */
+static __always_inline __u32 quoted_transport(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+}
+
+/*
+ * The sum over the quoted headers, as they will be when they leave. A checksum that is unfinished will have been made
+ * then: it makes the sum over what it is of the complement of what is there for it now.
+ */
+static __always_inline __s64 sum_of_quote(struct __sk_buff *skb, const struct packet *packet, __u32 length, __u32 sum)
+{
+	__u8 quote[LONGEST_QUOTE] = {};
+	__u32 check = packet->transport + check_offset(packet->tuple.protocol);
+	if (packet->tuple.protocol != IPPROTO_SCTP && is_unfinished(skb, check)) {
+		__u16 pseudo = 0;
+		if (bpf_skb_load_bytes(skb, check, &pseudo, sizeof(pseudo)) != 0) return -1;
+		sum += (__u16)~pseudo;
+		length = packet->transport - packet->network;
+	}
+	if (length == 0 || length > sizeof(quote)) return -1;
+	if (bpf_skb_load_bytes(skb, packet->network, quote, length) != 0) return -1;
+	return bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(quote), sum);
+}
+
+/* What precedes the quote. */
+struct icmpv4_front {
+	struct iphdr ip;
+	struct icmp_header icmp;
+};
+
+struct icmpv6_front {
+	struct ipv6hdr ip;
+	struct icmp_header icmp;
+};
+
+static __always_inline int
+put_icmpv4(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error, __u32 quoted)
+{
+	struct icmpv4_front front = {
+		.icmp = { .type = error->type, .code = error->code, .mtu = bpf_htonl(error->mtu) },
+	};
+	__s64 sum = sum_of_quote(skb, packet, quoted, 0);
+	if (sum < 0) return -1;
+	front.icmp.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&front.icmp, sizeof(front.icmp), sum));
+
+	*(__u8 *)&front.ip = IPV4_VERSION_AND_LENGTH;
+	front.ip.tot_len = bpf_htons(sizeof(front) + quoted);
+	front.ip.ttl = REPLY_TIME_TO_LIVE;
+	front.ip.protocol = IPPROTO_ICMP;
+	front.ip.saddr = packet->tuple.destination.word[3];
+	front.ip.daddr = packet->tuple.source.word[3];
+	front.ip.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&front.ip, sizeof(front.ip), 0));
+	if (bpf_skb_adjust_room(skb, sizeof(front), BPF_ADJ_ROOM_MAC, 0) != 0) return -1;
+	return bpf_skb_store_bytes(skb, packet->network, &front, sizeof(front), BPF_F_RECOMPUTE_CSUM);
+}
+
+static __always_inline int
+put_icmpv6(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error, __u32 quoted)
+{
+	struct icmpv6_front front = {
+		.icmp = { .type = error->type, .code = error->code, .mtu = bpf_htonl(error->mtu) },
+	};
+	__u32 length = sizeof(front.icmp) + quoted;
+	__s64 sum = sum_of_quote(skb, packet, quoted, folded(pseudo_header_sum(packet, IPPROTO_ICMPV6, length, 0)));
+	if (sum < 0) return -1;
+	front.icmp.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&front.icmp, sizeof(front.icmp), sum));
+
+	*(__u8 *)&front.ip = IPV6_VERSION;
+	front.ip.payload_len = bpf_htons(length);
+	front.ip.hop_limit = REPLY_TIME_TO_LIVE;
+	front.ip.nexthdr = IPPROTO_ICMPV6;
+	__builtin_memcpy(&front.ip.saddr, &packet->tuple.destination, sizeof(front.ip.saddr));
+	__builtin_memcpy(&front.ip.daddr, &packet->tuple.source, sizeof(front.ip.daddr));
+	if (bpf_skb_adjust_room(skb, sizeof(front), BPF_ADJ_ROOM_MAC, 0) != 0) return -1;
+	return bpf_skb_store_bytes(skb, packet->network, &front, sizeof(front), BPF_F_RECOMPUTE_CSUM);
+}
+
+static __noinline int
+refuse_by_icmp(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error)
+{
+	__u32 end = packet->transport + quoted_transport(packet->tuple.protocol);
+	if (end > packet->end) return TC_ACT_SHOT;
+	if (bpf_skb_change_tail(skb, end, 0) != 0) return TC_ACT_SHOT;
+	__u32 quoted = end - packet->network;
+	int failed = packet->family == AF_INET ? put_icmpv4(skb, packet, error, quoted) :
+						 put_icmpv6(skb, packet, error, quoted);
+	return failed ? TC_ACT_SHOT : send_back(skb, packet);
+}
+
+/* Nobody is there: what kube-proxy's rejections say, but with a reset for TCP, which every client heeds at once. */
+static __always_inline int refuse_connection(struct __sk_buff *skb, const struct packet *packet)
+{
+	if (packet->tuple.protocol == IPPROTO_TCP) return refuse_by_reset(skb, packet);
+	const struct icmp_error ipv4 = { .type = ICMP_DEST_UNREACH, .code = ICMP_PORT_UNREACH };
+	const struct icmp_error ipv6 = { .type = ICMPV6_DEST_UNREACH, .code = ICMPV6_PORT_UNREACH };
+	return refuse_by_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
+}
+
+static __always_inline int refuse_as_too_big(struct __sk_buff *skb, const struct packet *packet, __u16 mtu)
+{
+	const struct icmp_error ipv4 = { .type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED, .mtu = mtu };
+	const struct icmp_error ipv6 = { .type = ICMPV6_PKT_TOOBIG, .mtu = mtu };
+	return refuse_by_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
+}
+
+static __always_inline int refuse_as_too_far(struct __sk_buff *skb, const struct packet *packet)
+{
+	const struct icmp_error ipv4 = { .type = ICMP_TIME_EXCEEDED, .code = ICMP_EXC_TTL };
+	const struct icmp_error ipv6 = { .type = ICMPV6_TIME_EXCEED, .code = ICMPV6_EXC_HOPLIMIT };
+	return refuse_by_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
+}
