@@ -1,4 +1,6 @@
 import type { Backend, ProxyMode } from "./backend.ts";
+import { EbpfBackend } from "./ebpf/backend.ts";
+import type { EbpfOptions } from "./ebpf/options.ts";
 import { IptablesBackend } from "./iptables/backend.ts";
 import type { IpvsOptions } from "./ipvs/options.ts";
 import { NftablesBackend } from "./nftables/backend.ts";
@@ -6,6 +8,7 @@ import { NftablesBackend } from "./nftables/backend.ts";
 /** What can be chosen of the modes, each by the mode's name. */
 export interface ModeOptions {
   readonly ipvs: IpvsOptions;
+  readonly ebpf: EbpfOptions;
 }
 
 export type Backends = ReadonlyMap<ProxyMode, (options: ModeOptions) => Backend>;
@@ -14,4 +17,5 @@ export type Backends = ReadonlyMap<ProxyMode, (options: ModeOptions) => Backend>
 export const backends: Backends = new Map<ProxyMode, (options: ModeOptions) => Backend>([
   ["nftables", () => new NftablesBackend()],
   ["iptables", () => new IptablesBackend()],
+  ["ebpf", ({ ebpf }) => new EbpfBackend(ebpf)],
 ]);

@@ -74,4 +74,5 @@ export const SO_SNDBUF = 7; // asm-generic/socket.h
 export const SO_RCVBUF = 8; // asm-generic/socket.h
 export const SO_SNDBUFFORCE = 32; // asm-generic/socket.h
 export const SO_RCVBUFFORCE = 33; // asm-generic/socket.h
+export const SO_NETNS_COOKIE = 71; // asm-generic/socket.h, since Linux 5.14
 export const SOL_NETLINK = 270; // linux/socket.h

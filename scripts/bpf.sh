@@ -21,13 +21,16 @@ exec 9> dist/bpf/.lock
 flock 9
 if [[ -f dist/bpf/.key && $key == "$(cat dist/bpf/.key)" ]]; then exit 0; fi
 
-rm -f dist/bpf/.key dist/bpf/*.o
+rm -f dist/bpf/.key
+built=()
 for source in "$sources"/*.bpf.c; do
   object=dist/bpf/$(basename "$source" .c).o
   # -mcpu=v3: 32-bit registers and jumps, which every kernel that the mode runs on has.
-  "$clang" -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror "${includes[@]}" -c "$source" -o "$object"
+  "$clang" -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror "${includes[@]}" -c "$source" -o "$object.new"
   # The kernel wants the BTF; the debugger's half of -g can go.
-  "$strip" --strip-debug "$object"
+  "$strip" --strip-debug "$object.new"
+  mv "$object.new" "$object"
+  built+=("${object##*/}")
 done
 echo "$key" > dist/bpf/.key
-echo "bpf: $(cd dist/bpf && echo *.o)"
+echo "bpf: ${built[*]}"

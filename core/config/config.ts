@@ -17,7 +17,7 @@ export interface ProxyConfig {
   /** 0-31. */
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
-  /** Mode iptables only: node ports on loopback addresses. */
+  /** Modes iptables and ebpf only: node ports on loopback addresses. */
   readonly localhostNodePorts: boolean;
   /** Longest time until a failed sync is tried again. */
   readonly syncPeriodMs: number;
@@ -34,6 +34,7 @@ export interface ProxyConfig {
   readonly conntrack: ConntrackConfig;
   readonly oomScoreAdj: number;
   readonly ipvs: IpvsConfig;
+  readonly ebpf: EbpfConfig;
   /** End after what needs full privileges. */
   readonly initOnly: boolean;
   /** The file this was read from, to notice when it changes. */
@@ -90,4 +91,27 @@ export interface IpvsConfig {
   readonly tcpTimeoutMs: number;
   readonly tcpFinTimeoutMs: number;
   readonly udpTimeoutMs: number;
+}
+
+/** Mode ebpf: what its flags say. Upstream's configuration file has no place for it. */
+export interface EbpfConfig {
+  readonly bpffs: string;
+  /** "" for the root of cgroup v2. */
+  readonly cgroup: string;
+  /** Empty for all but loopback. */
+  readonly devices: readonly string[];
+  readonly balancing: "random" | "maglev";
+  /** A prime. */
+  readonly maglevTableSize: number;
+  readonly room: {
+    readonly frontends: number;
+    readonly endpoints: number;
+    readonly connections: number;
+    readonly clients: number;
+  };
+  /** 0 for the kernel's own. */
+  readonly timeouts: Pick<
+    ConntrackConfig,
+    "tcpEstablishedTimeoutMs" | "tcpCloseWaitTimeoutMs" | "udpTimeoutMs" | "udpStreamTimeoutMs"
+  >;
 }

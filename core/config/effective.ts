@@ -4,6 +4,8 @@ import { KUBERNETES } from "../version.ts";
 import type { IpvsConfig, LocalTrafficConfig, NodePortAddress, ProxyConfig } from "./config.ts";
 import type { ConfigDocument } from "./document.ts";
 import { FieldReader } from "./field_reader.ts";
+import { readEbpf } from "./ebpf.ts";
+import type { FlagValues } from "./flags.ts";
 
 /** What the document does not say. */
 export interface Surroundings {
@@ -15,6 +17,8 @@ export interface Surroundings {
   /** "" for the API server. */
   readonly manifests: string;
   readonly initOnly: boolean;
+  /** Where the flags of mode ebpf are. */
+  readonly flags: FlagValues;
   readonly file: ProxyConfig["file"];
   /** The name under which the operator wrote a field of the document: itself, or a flag. */
   nameOf(field: string): string;
@@ -53,6 +57,7 @@ export function effectiveConfig(document: ConfigDocument, around: Surroundings):
     ? ["primary"]
     : document.nodePortAddresses;
 
+  const conntrack = readConntrack(document.conntrack, read);
   const config: ProxyConfig = {
     mode,
     nodeName: readNodeName(document.hostnameOverride, around.hostname, read),
@@ -62,7 +67,7 @@ export function effectiveConfig(document: ConfigDocument, around: Surroundings):
     nodePortAddresses: readNodePortAddresses(nodePortAddresses, read),
     masqueradeBit: masquerade.masqueradeBit,
     masqueradeAll: masquerade.masqueradeAll,
-    localhostNodePorts: mode === "iptables" && document.iptables.localhostNodePorts,
+    localhostNodePorts: (mode === "iptables" || mode === "ebpf") && document.iptables.localhostNodePorts,
     syncPeriodMs,
     minSyncPeriodMs,
     watchServiceCidrs: document.featureGates["MultiCIDRServiceAllocator"] ?? true,
@@ -70,9 +75,10 @@ export function effectiveConfig(document: ConfigDocument, around: Surroundings):
     metrics: read.listenAddress("metricsBindAddress", document.metricsBindAddress),
     bindAddressHardFail: document.bindAddressHardFail,
     logging: readLogging(document.logging, read),
-    conntrack: readConntrack(document.conntrack, read),
+    conntrack,
     oomScoreAdj: read.integer("oomScoreAdj", document.oomScoreAdj, -1000, 1000),
     ipvs: readIpvs(document.ipvs, mode, read),
+    ebpf: readEbpf(around.flags, conntrack, mode, read),
     initOnly: around.initOnly,
     file: around.file,
     document: {

@@ -305,13 +305,53 @@ const ipvs = {
   }),
 };
 
+const ebpf = {
+  "ebpf-bpffs": flag(
+    "string",
+    "/sys/fs/bpf/proxy",
+    "Directory of a BPF file system to pin maps and programs in: what survives a restart.",
+  ),
+  "ebpf-cgroup": flag(
+    "string",
+    "",
+    "The cgroup (v2) whose processes' sockets are balanced, with all below it. Default: the root.",
+  ),
+  "ebpf-devices": flag(
+    "list",
+    [],
+    "Network devices whose incoming packets are balanced. Default: all but loopback.",
+  ),
+  "ebpf-balancing": flag(
+    "string",
+    "random",
+    "How connections are spread: random, or maglev, which gives a client the same endpoint on every node.",
+  ),
+  "ebpf-maglev-table-size": flag(
+    "int",
+    1021,
+    "Slots of a service's Maglev table: a prime, some hundred times its endpoints.",
+  ),
+  "ebpf-most-frontends": flag("int", 131072, "Addresses and ports of services there is room for."),
+  "ebpf-most-endpoints": flag(
+    "int",
+    524288,
+    "Endpoints of services there is room for, a Maglev table's slots each counting as one; 24 bytes each.",
+  ),
+  "ebpf-most-connections": flag(
+    "int",
+    131072,
+    "Connections from outside there is room for, some 400 bytes each.",
+  ),
+  "ebpf-most-clients": flag("int", 65536, "Clients of services with session affinity there is room for."),
+};
+
 const run = {
   config: flag(
     "string",
     "",
     "Configuration file (KubeProxyConfiguration, kubeproxy.config.k8s.io/v1alpha1). It replaces the " +
-      "flags but --hostname-override, --master, --manifests and those about logging, and a change of it " +
-      "ends the process.",
+      "flags but --hostname-override, --master, --manifests and those about logging and mode ebpf, and a " +
+      "change of it ends the process.",
   ),
   "write-config-to": flag("string", "", "Write the configuration in effect to this file and end."),
   cleanup: flag(
@@ -337,6 +377,7 @@ export const flags = {
   ...logging,
   ...host,
   ...ipvs,
+  ...ebpf,
   ...run,
 } satisfies Record<string, Flag>;
 
@@ -353,6 +394,7 @@ export const flagGroups: readonly {
   { title: "Logging", flags: logging },
   { title: "Host settings", flags: host },
   { title: "Mode ipvs only", flags: ipvs },
+  { title: "Mode ebpf only (not in kube-proxy)", flags: ebpf },
   { title: "What to do", flags: run },
 ];
 

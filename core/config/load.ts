@@ -42,6 +42,7 @@ export async function loadConfig(
     master: values.master,
     manifests: values.manifests,
     initOnly: values["init-only"],
+    flags: values,
     file,
     nameOf: (field) =>
       flagOf(field, given, file === undefined) ?? (file === undefined ? field : `${path}: ${field}`),

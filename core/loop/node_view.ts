@@ -76,7 +76,7 @@ function nodeConfiguration(config: NodeViewConfig): NodeConfiguration {
     nodePortAddresses: config.nodePortAddresses,
     defaultNodePortAddresses: config.mode === "nftables" ? "primary" : "all",
     localhostNodePorts: config.localhostNodePorts,
-    enumeratesAddresses: config.mode === "ipvs",
+    enumeratesAddresses: config.mode === "ipvs" || config.mode === "ebpf",
   };
 }
 

@@ -1,8 +1,9 @@
 import { createInterface } from "node:readline";
-import { argv, stdin } from "node:process";
+import { argv, env, stdin } from "node:process";
 import type { Backend, PlanChange } from "../../backends/backend.ts";
 import { backends } from "../../backends/registry.ts";
 import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import { smallOptions } from "../backends/ebpf/options.ts";
 import { defaultOptions } from "../backends/ipvs/options.ts";
 
 /**
@@ -17,7 +18,7 @@ export type Command =
     readonly plans: readonly ServicePortPlan[];
   }
   | { readonly do: "apply"; readonly changes: readonly PlanChange[] }
-  | { readonly do: "watch" | "unwatch" | "cleanup" | "probe" };
+  | { readonly do: "watch" | "unwatch" | "cleanup" | "probe" | "traffic" };
 
 export type Answer =
   | { readonly done: unknown; readonly milliseconds: number }
@@ -43,7 +44,8 @@ async function drive(): Promise<void> {
 }
 
 function backendOf(wanted: string | undefined): Backend {
-  for (const [mode, make] of backends) if (mode === wanted) return make({ ipvs: defaultOptions });
+  const ebpf = { ...smallOptions, ...JSON.parse(env["EBPF_OPTIONS"] ?? "{}") };
+  for (const [mode, make] of backends) if (mode === wanted) return make({ ipvs: defaultOptions, ebpf });
   throw new Error(`${wanted} is no mode`);
 }
 
@@ -70,6 +72,8 @@ async function perform(
       return await backend.cleanup();
     case "probe":
       return await backend.probe();
+    case "traffic":
+      return [...await backend.traffic()];
   }
 }
 

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import type { PlanChange, ProxyMode, ReconcileReport, Requirement } from "../../backends/backend.ts";
+import type {
+  PlanChange,
+  ProxyMode,
+  ReconcileReport,
+  Requirement,
+  TrafficCounters,
+} from "../../backends/backend.ts";
 import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import { settingsOf } from "../backends/plans.ts";
 import type { NetworkNamespace } from "./network_namespace.ts";
@@ -66,6 +72,10 @@ export class BackendProcess implements AsyncDisposable {
 
   probe(): Promise<readonly Requirement[]> {
     return this.#perform({ do: "probe" }) as Promise<readonly Requirement[]>;
+  }
+
+  async traffic(): Promise<ReadonlyMap<string, TrafficCounters>> {
+    return new Map(await this.#perform({ do: "traffic" }) as [string, TrafficCounters][]);
   }
 
   /** Waits until `watch` has reported so much, and no more. */

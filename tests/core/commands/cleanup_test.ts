@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { BackendError, type ProxyMode } from "../../../backends/backend.ts";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
 import { type Log, silentLog } from "../../../core/observe/log.ts";
+import { defaultOptions as ebpf } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { MapBackend } from "../loop/kernel.ts";
 
@@ -19,7 +20,7 @@ async function cleanUpFor(
     const cleanup = modes[mode];
     if (cleanup !== undefined) backends.set(mode, () => Object.assign(new MapBackend(), { cleanup }));
   }
-  await cleanUpOthers({ mode: inUse, ipvs: defaultOptions }, backends, log);
+  await cleanUpOthers({ mode: inUse, ipvs: defaultOptions, ebpf }, backends, log);
   return said;
 }
 

@@ -1,0 +1,134 @@
+import type { DesiredState, PlanKey } from "../../core/model/plan.ts";
+import { namespaceCookie } from "../../ffi/network_namespace.ts";
+import {
+  type Backend,
+  BackendError,
+  type BackendMetric,
+  type PlanChange,
+  type ReconcileReport,
+  type Requirement,
+  type TrafficCounters,
+} from "../backend.ts";
+import { Pins } from "./bpffs.ts";
+import { dropMetric, readDrops, readTraffic, trafficMetrics } from "./counters.ts";
+import { Kernel } from "./kernel.ts";
+import { cgroupRoot, mountOf, readMounts } from "./mounts.ts";
+import type { EbpfOptions } from "./options.ts";
+import { probe } from "./probe.ts";
+import { Services } from "./services.ts";
+import { writeSettings } from "./settings.ts";
+import { watchPins } from "./watch.ts";
+
+/**
+ * Services by BPF programs: sockets of this node are given an endpoint's address when they connect, and packets from
+ * outside are translated where they arrive. Both look up the same maps, which this process fills; maps and programs
+ * are pinned, and go on without it (see docs/ebpf.md).
+ */
+export class EbpfBackend implements Backend {
+  readonly mode = "ebpf";
+  readonly #options: EbpfOptions;
+  readonly #pins: Pins;
+  #inKernel: { readonly kernel: Kernel; readonly services: Services } | undefined;
+
+  constructor(options: EbpfOptions) {
+    this.#options = options;
+    this.#pins = new Pins(options.bpffs, options.room);
+  }
+
+  probe(): Promise<readonly Requirement[]> {
+    return this.#say(() => probe(this.#options, readMounts()));
+  }
+
+  reconcile(desired: DesiredState): Promise<ReconcileReport> {
+    return this.#say(() => {
+      const isFirst = this.#inKernel === undefined;
+      const { kernel, services } = this.#open();
+      writeSettings(kernel.maps, desired.settings, this.#options.timeouts, namespaceCookie());
+      const { differences, wasEmpty } = services.reconcile(desired.plans.values());
+      // What they look up is complete before they are in force.
+      const unattached = kernel.attach();
+      this.#pins.removeOthers();
+      if (isFirst) {
+        const action = kernel.tookOver && !wasEmpty ? "took over" : "created";
+        return { action, differences: action === "created" ? [] : [...unattached, ...differences] };
+      }
+      const found = [...unattached, ...differences];
+      return { action: found.length === 0 ? "compared" : "repaired", differences: found };
+    });
+  }
+
+  apply(changes: readonly PlanChange[]): Promise<void> {
+    return this.#say(() => {
+      if (this.#inKernel === undefined) throw new Error("ebpf: apply before the first reconcile");
+      this.#inKernel.services.apply(changes);
+    });
+  }
+
+  watch(onForeignChange: (what: string) => void): Disposable {
+    return watchPins(this.#pins, () => this.#inKernel?.kernel.missing() ?? "", onForeignChange);
+  }
+
+  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
+    return this.#say(() => {
+      const traffic = new Map<PlanKey, TrafficCounters>();
+      for (const [key, counted] of this.#readTraffic()) {
+        traffic.set(key, {
+          connections: counted.connections,
+          packets: counted.packetsOut + counted.packetsIn,
+          bytes: counted.bytesOut + counted.bytesIn,
+        });
+      }
+      return traffic;
+    });
+  }
+
+  metrics(): Promise<readonly BackendMetric[]> {
+    return this.#say(() => {
+      if (this.#inKernel === undefined) return [];
+      return [
+        ...trafficMetrics(this.#readTraffic()),
+        dropMetric(readDrops(this.#inKernel.kernel.maps.drops)),
+      ];
+    });
+  }
+
+  cleanup(): Promise<void> {
+    return this.#say(() => {
+      this[Symbol.dispose]();
+      // Elsewhere there is nothing of ours, and nothing that we may remove.
+      if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#inKernel?.kernel[Symbol.dispose]();
+    this.#inKernel = undefined;
+  }
+
+  /** What is in the kernel, opened anew when somebody removed a part of it. */
+  #open(): { readonly kernel: Kernel; readonly services: Services } {
+    if (this.#inKernel?.kernel.isWhole === true) return this.#inKernel;
+    this[Symbol.dispose]();
+    const cgroup = this.#options.cgroup || cgroupRoot(readMounts());
+    if (cgroup === undefined) throw new BackendError("ebpf: cgroup v2 is not mounted here");
+    const kernel = Kernel.open(this.#options, cgroup, this.#pins);
+    return this.#inKernel = { kernel, services: new Services(kernel.maps, this.#options) };
+  }
+
+  #readTraffic() {
+    if (this.#inKernel === undefined) return new Map<PlanKey, never>();
+    const { kernel, services } = this.#inKernel;
+    return readTraffic(kernel.maps.counters, new Map(services.ids()));
+  }
+
+  /** Calls are short enough for the main thread; what goes wrong is told in the operator's words. */
+  // deno-lint-ignore require-await
+  async #say<Result>(call: () => Result): Promise<Result> {
+    try {
+      return call();
+    } catch (error) {
+      if (error instanceof BackendError || !(error instanceof Error)) throw error;
+      throw new BackendError(`ebpf: ${error.message}`, [], { cause: error });
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import type { Endpoint } from "../../core/model/plan.ts";
+
+/**
+ * A Maglev table (Eisenbud et al., NSDI 2016, §3.4): every endpoint takes slots in an order of its own, in turns, so
+ * that all have nearly the same share, and few slots change hands when one goes. The same on every node, whatever the
+ * order of the endpoints.
+ * @param size a prime.
+ */
+export function maglevTable(endpoints: readonly Endpoint[], size: number): readonly Endpoint[] {
+  if (endpoints.length === 0) return [];
+  const preferences = endpoints.map((endpoint) => {
+    const name = `${endpoint.address}${String.fromCharCode(endpoint.port)}`;
+    return { endpoint, next: hash(name, OFFSET_SEED) % size, skip: hash(name, SKIP_SEED) % (size - 1) + 1 };
+  });
+  // Who comes first has the first choice: that must not depend on who told us.
+  preferences.sort((a, b) => a.next - b.next || a.skip - b.skip);
+  const table = new Array<Endpoint | undefined>(size);
+  for (let taken = 0;;) {
+    for (const preference of preferences) {
+      while (table[preference.next] !== undefined) {
+        preference.next = (preference.next + preference.skip) % size;
+      }
+      table[preference.next] = preference.endpoint;
+      if (++taken === size) return table.filter((slot) => slot !== undefined);
+    }
+  }
+}
+
+const OFFSET_SEED = 0x811c9dc5;
+const SKIP_SEED = 0x9747b28c;
+
+/** FNV-1a with the finaliser of MurmurHash3, for names of a few bytes that differ in the last one only. */
+function hash(name: string, seed: number): number {
+  let value = seed;
+  for (let index = 0; index < name.length; index++) {
+    value = Math.imul(value ^ name.charCodeAt(index), 0x01000193);
+  }
+  value = Math.imul(value ^ value >>> 16, 0x85ebca6b);
+  value = Math.imul(value ^ value >>> 13, 0xc2b2ae35);
+  return (value ^ value >>> 16) >>> 0;
+}

@@ -1,0 +1,37 @@
+/** A line of /proc/self/mounts. */
+export interface Mount {
+  readonly path: string;
+  readonly type: string;
+}
+
+export function readMounts(): readonly Mount[] {
+  return parseMounts(Deno.readTextFileSync("/proc/self/mounts"));
+}
+
+/** In the order they were made; later ones hide what is below them. */
+export function parseMounts(text: string): readonly Mount[] {
+  return text.split("\n").flatMap((line) => {
+    const [, path, type] = line.split(" ");
+    if (path === undefined || type === undefined) return [];
+    // Spaces and their like are written in octal.
+    return [{
+      path: path.replace(/\\([0-7]{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8))),
+      type,
+    }];
+  });
+}
+
+/** The mount that `path` is on: the last of the longest paths. */
+export function mountOf(path: string, mounts: readonly Mount[]): Mount | undefined {
+  let best: Mount | undefined;
+  for (const mount of mounts) {
+    const isAbove = mount.path === "/" || path === mount.path || path.startsWith(`${mount.path}/`);
+    if (isAbove && mount.path.length >= (best?.path.length ?? 0)) best = mount;
+  }
+  return best;
+}
+
+/** Where the hierarchy of cgroup v2 is mounted. */
+export function cgroupRoot(mounts: readonly Mount[]): string | undefined {
+  return mounts.find(({ type }) => type === "cgroup2")?.path;
+}

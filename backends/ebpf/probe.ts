@@ -1,0 +1,79 @@
+import { KernelError } from "../../ffi/errors.ts";
+import type { Requirement } from "../backend.ts";
+import { cgroupRoot, type Mount, mountOf } from "./mounts.ts";
+import { type ObjectName, openObject } from "./objects.ts";
+import type { EbpfOptions } from "./options.ts";
+
+/** What the mode needs, each tried. */
+export function probe(options: EbpfOptions, mounts: readonly Mount[]): readonly Requirement[] {
+  return [
+    pinning(options.bpffs, mounts),
+    cgroup(options.cgroup, mounts),
+    programs("sock", "sockets of this node"),
+  ];
+}
+
+function pinning(path: string, mounts: readonly Mount[]): Requirement {
+  const name = "a BPF file system";
+  const mount = mountOf(path, mounts);
+  if (mount?.type === "bpf") return { name, found: true, detail: `${path} is on the one at ${mount.path}` };
+  return {
+    name,
+    found: false,
+    detail:
+      `--ebpf-bpffs ${path} is on ${mount === undefined ? "nothing" : `${mount.type} at ${mount.path}`}: ` +
+      `mount one, with: mount -t bpf bpf ${path.startsWith("/sys/fs/bpf") ? "/sys/fs/bpf" : path}`,
+  };
+}
+
+function cgroup(path: string, mounts: readonly Mount[]): Requirement {
+  const name = "a cgroup of version 2";
+  if (path === "") {
+    const root = cgroupRoot(mounts);
+    return root === undefined
+      ? {
+        name,
+        found: false,
+        detail: "cgroup v2 is not mounted here: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+      }
+      : { name, found: true, detail: `sockets of all processes below ${root} are balanced` };
+  }
+  const mount = mountOf(path, mounts);
+  if (mount?.type === "cgroup2" && isDirectory(path)) {
+    return { name, found: true, detail: `sockets of all processes below ${path} are balanced` };
+  }
+  return { name, found: false, detail: `--ebpf-cgroup ${path} is no directory of a cgroup v2 mount` };
+}
+
+/** Has the kernel check the programs, over maps that are as small as can be and go at once. */
+function programs(object: ObjectName, of: string): Requirement {
+  const name = `BPF programs for ${of}`;
+  try {
+    using opened = openObject(object);
+    for (const map of opened.mapNames) if (!sizeless.has(map)) opened.setMaxEntries(map, SMALL);
+    opened.load();
+    return { name, found: true, detail: "the kernel accepts them" };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const forbidden = error instanceof KernelError && error.errnoName === "EPERM";
+    return {
+      name,
+      found: false,
+      detail: forbidden
+        ? "the process lacks the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN for all"
+        : `${error.message}. The mode needs Linux 6.1 or later`,
+    };
+  }
+}
+
+const SMALL = 64;
+/** Maps whose size is not a matter of choice. */
+const sizeless: ReadonlySet<string> = new Set(["connections", "node_settings", "drops"]);
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,23 @@
+import { AF_INET, libc, SO_NETNS_COOKIE, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./libc.ts";
+
+/** The kernel's number for the network namespace of this process, never given to another one. */
+export function namespaceCookie(): bigint {
+  const fd = libc().socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw new Error("no socket can be opened");
+  try {
+    const cookie = new BigUint64Array(1);
+    const result = libc().getsockopt(
+      fd,
+      SOL_SOCKET,
+      SO_NETNS_COOKIE,
+      new Uint8Array(cookie.buffer),
+      new Uint32Array([8]),
+    );
+    if (result < 0) {
+      throw new Error("the kernel does not say which network namespace this is (SO_NETNS_COOKIE)");
+    }
+    return cookie[0] ?? 0n;
+  } finally {
+    libc().close(fd);
+  }
+}

@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import type { ObjectName } from "../../../backends/ebpf/objects.ts";
+
+const root = new URL("../../../", import.meta.url).pathname;
+
+export interface Struct {
+  readonly size: number;
+  /** Bytes from the start of the struct. */
+  readonly offsets: Readonly<Record<string, number>>;
+}
+
+/** The structs of a compiled file of BPF programs, by name. Compiles it when it is not what is here now. */
+export async function readTypes(object: ObjectName): Promise<ReadonlyMap<string, Struct>> {
+  await output("scripts/bpf.sh");
+  const { types } = JSON.parse(
+    await output("/usr/sbin/bpftool", "-j", "btf", "dump", "file", `dist/bpf/${object}.bpf.o`),
+  );
+  const structs = new Map<string, Struct>();
+  for (const { kind, name, size, members } of types) {
+    if (kind !== "STRUCT" || name === "(anon)") continue;
+    const offsets = members.map((
+      member: { name: string; bits_offset: number },
+    ) => [member.name, member.bits_offset / 8]);
+    structs.set(name, { size, offsets: Object.fromEntries(offsets) });
+  }
+  return structs;
+}
+
+async function output(command: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command(command, { args, cwd: root }).output();
+  assert.equal(code, 0, `${command}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
+}

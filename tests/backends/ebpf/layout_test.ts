@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import {
+  DROP,
+  ENDPOINT,
+  NODE_ADDRESS,
+  OFFSET,
+  SERVICE,
+  SETTING,
+  SIZE,
+  VERDICT,
+  viewOf,
+  writeFrontend,
+  writeNetwork,
+  writeNodePort,
+  writeRange,
+} from "../../../backends/ebpf/layout.ts";
+import { addressOf, cidrOf } from "../plans.ts";
+import { readTypes } from "./btf.ts";
+
+const header = Deno.readTextFileSync(new URL("../../../backends/ebpf/bpf/maps.h", import.meta.url));
+
+Deno.test("sizes and offsets of structs are those of the compiled programs", async () => {
+  const structs = await readTypes("sock");
+  for (const [name, size] of Object.entries(SIZE)) {
+    assert.equal(structs.get(name)?.size, size, `sizeof(struct ${name})`);
+  }
+  for (const [name, offsets] of Object.entries(OFFSET)) {
+    const struct = structs.get(name);
+    assert(struct !== undefined, `there is no struct ${name}`);
+    for (const [member, offset] of Object.entries(offsets)) {
+      assert.equal(struct.offsets[member], offset, `offsetof(struct ${name}, ${member})`);
+    }
+  }
+});
+
+Deno.test("every member of a struct that is written is known here", async () => {
+  const structs = await readTypes("sock");
+  for (const [name, offsets] of Object.entries(OFFSET)) {
+    const members = Object.keys(structs.get(name)?.offsets ?? {});
+    assert.deepEqual(
+      members.filter((member) => !/^zero/.test(member)),
+      Object.keys(offsets),
+      `struct ${name}`,
+    );
+  }
+});
+
+Deno.test("enumerators have the values of the header", () => {
+  const enumerators = new Map(
+    [...header.matchAll(/^\s*([A-Z][A-Z0-9_]+) = (\d+),/gm)].map(([, name, value]) => [name, Number(value)]),
+  );
+  const tables = { VERDICT, SERVICE, ENDPOINT, NODE_ADDRESS, SETTING, DROP };
+  for (const [prefix, table] of Object.entries(tables)) {
+    for (const [name, value] of Object.entries(table)) {
+      assert.equal(enumerators.get(`${prefix}_${name}`), value, `${prefix}_${name}`);
+    }
+  }
+});
+
+function hex(length: number, write: (view: DataView) => void): string {
+  const bytes = new Uint8Array(length);
+  write(viewOf(bytes));
+  return bytes.toHex();
+}
+
+Deno.test("addresses and ports are in network order, IPv4 as mapped into IPv6", () => {
+  assert.equal(
+    hex(SIZE.frontend, (view) => writeFrontend(view, 0, addressOf("10.96.0.10"), 80, "TCP")),
+    "00000000000000000000ffff0a60000a" + "0050" + "0600",
+  );
+  assert.equal(
+    hex(SIZE.frontend, (view) => writeFrontend(view, 0, addressOf("fd00::10"), 53, "UDP")),
+    "fd000000000000000000000000000010" + "0035" + "1100",
+  );
+  assert.equal(
+    hex(SIZE.frontend, (view) => writeNodePort(view, 0, "IPv4", 30080, "SCTP")),
+    "00000000000000000000ffff00000000" + "7580" + "8400",
+  );
+});
+
+Deno.test("a prefix counts the bits of the service's id, and those that map IPv4 into IPv6", () => {
+  assert.equal(
+    hex(SIZE.range, (view) => writeRange(view, 0, 7, cidrOf("10.0.0.0/8"))),
+    "88000000" + "07000000" + "00000000000000000000ffff0a000000",
+  );
+  assert.equal(
+    hex(SIZE.range, (view) => writeRange(view, 0, 7, cidrOf("fd00::/16"))),
+    "30000000" + "07000000" + "fd000000000000000000000000000000",
+  );
+});
+
+Deno.test("a network is compared by its mask", () => {
+  assert.equal(
+    hex(32, (view) => writeNetwork(view, 0, cidrOf("10.1.0.0/20"))),
+    "00000000000000000000ffff0a010000" + "fffffffffffffffffffffffffffff000",
+  );
+});

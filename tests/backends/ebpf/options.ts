@@ -1,0 +1,23 @@
+import type { EbpfOptions } from "../../../backends/ebpf/options.ts";
+
+/** What the mode does without flags. */
+export const defaultOptions: EbpfOptions = {
+  bpffs: "/sys/fs/bpf/proxy",
+  cgroup: "",
+  devices: [],
+  balancing: "random",
+  maglevTableSize: 1021,
+  room: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
+  timeouts: {
+    tcpEstablishedTimeoutMs: 86_400_000,
+    tcpCloseWaitTimeoutMs: 3_600_000,
+    udpTimeoutMs: 0,
+    udpStreamTimeoutMs: 0,
+  },
+};
+
+/** Little room, so that a test takes little memory. */
+export const smallOptions: EbpfOptions = {
+  ...defaultOptions,
+  room: { frontends: 4096, endpoints: 16384, connections: 1024, clients: 1024 },
+};
