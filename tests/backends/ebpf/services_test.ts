@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { BackendError } from "../../../backends/backend.ts";
+import { Services } from "../../../backends/ebpf/services.ts";
+import type { PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
+import { anyStep, changesBetween, granted } from "../../integration/random_plans.ts";
+import { everyKindOfPlan } from "../everything.ts";
+import { planOf } from "../plans.ts";
+import { endpointsIn, type FakeKernel, fakeKernel, meaningOf } from "./fake_kernel.ts";
+import { readService, viewOf } from "../../../backends/ebpf/layout.ts";
+
+const random = { balancing: "random", maglevTableSize: 7 } as const;
+const maglev = { balancing: "maglev", maglevTableSize: 7 } as const;
+
+function inForce(
+  plans: Iterable<ServicePortPlan>,
+  options: typeof random | typeof maglev = random,
+): FakeKernel {
+  const kernel = fakeKernel();
+  new Services(kernel, options, () => 0).reconcile(plans);
+  return kernel;
+}
+
+for (const options of [random, maglev]) {
+  Deno.test(`after any changes the maps mean what a first programming means (${options.balancing})`, () => {
+    fc.assert(
+      fc.property(fc.array(anyStep, { minLength: 1, maxLength: 6 }), (steps) => {
+        const kernel = fakeKernel();
+        let now = 0;
+        const services = new Services(kernel, options, () => now);
+        services.reconcile([]);
+        let before = new Map<PlanKey, ServicePortPlan>();
+        for (const step of steps) {
+          now += 2000;
+          const next = granted(step);
+          services.apply(changesBetween(before, next));
+          before = next;
+          assert.deepEqual(meaningOf(kernel), meaningOf(inForce(next.values(), options)));
+        }
+        // Another process finds all of it as it should be.
+        const later = new Services(kernel, options, () => now);
+        assert.deepEqual(later.reconcile(before.values()).differences, []);
+      }),
+      { numRuns: 40 },
+    );
+  });
+}
+
+Deno.test("at every moment of a change a frontend has its old endpoints or its new ones", () => {
+  fc.assert(
+    fc.property(anyStep, anyStep, anyStep, (...steps) => {
+      const kernel = fakeKernel(200);
+      let now = 0;
+      const services = new Services(kernel, random, () => now);
+      services.reconcile([]);
+      let before = new Map<PlanKey, ServicePortPlan>();
+      for (const step of steps) {
+        now += 2000;
+        const next = granted(step);
+        const [old, wanted] = [meaningOf(inForce(before.values())), meaningOf(inForce(next.values()))];
+        kernel.services.onChange = () => {
+          for (const [frontend, meaning] of meaningOf(kernel)) {
+            const { lists } = JSON.parse(meaning);
+            const possible = [old, wanted].map((means) => means.get(frontend)).filter((text) =>
+              text !== undefined
+            );
+            assert(
+              possible.some((text) => JSON.stringify(JSON.parse(text).lists) === JSON.stringify(lists)),
+              `${frontend} has neither the old nor the new endpoints`,
+            );
+          }
+        };
+        services.apply(changesBetween(before, next));
+        kernel.services.onChange = () => {};
+        before = next;
+      }
+    }),
+    { numRuns: 8 },
+  );
+});
+
+Deno.test("a restart repairs what somebody changed and keeps the rest where it is", () => {
+  const kernel = inForce(everyKindOfPlan);
+  const before = new Map(kernel.services.entries);
+  const wanted = meaningOf(kernel);
+  const [spoilt = "", removed = ""] = [...before.keys()];
+  kernel.services.entries.set(spoilt, new Uint8Array(48).fill(7));
+  kernel.services.entries.delete(removed);
+  kernel.services.entries.set("ff".repeat(20), new Uint8Array(48).fill(255));
+  const { differences } = new Services(kernel, random, () => 0).reconcile(everyKindOfPlan);
+  assert.deepEqual(meaningOf(kernel), wanted);
+  assert(differences.length >= 3, differences.join("; "));
+  const kept = [...before].filter(([key, value]) =>
+    kernel.services.entries.get(key)?.toHex() === value.toHex()
+  );
+  assert(kept.length > before.size / 2, `${kept.length} of ${before.size} are as they were`);
+});
+
+Deno.test("slots that lie are written anew, not where a program may be reading", () => {
+  const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });
+  const kernel = inForce([plan]);
+  const wanted = meaningOf(kernel);
+  const clusterOf = () => {
+    const service = [...kernel.services.entries].find(([key]) => !key.endsWith("00000000"))?.[1];
+    assert(service !== undefined);
+    return readService(viewOf(service), 0).cluster;
+  };
+  const before = clusterOf();
+  kernel.endpoints.setUint8(before.first * 24 + 15, 99);
+  const { differences } = new Services(kernel, random, () => 0).reconcile([plan]);
+  assert.deepEqual(differences, ["10.96.0.10:80/TCP of default/web:http was different"]);
+  assert.notEqual(clusterOf().first, before.first);
+  assert.deepEqual(meaningOf(kernel), wanted);
+  assert.equal(endpointsIn(kernel, before).length, 2);
+});
+
+Deno.test("a ClusterIP is refused as a whole until the last of its service ports is gone", () => {
+  const http = planOf({ portName: "http", clusterIP: "10.96.0.10:80" });
+  const https = planOf({ portName: "https", clusterIP: "10.96.0.10:443" });
+  const kernel = inForce([http, https]);
+  const services = new Services(kernel, random, () => 0);
+  services.reconcile([http, https]);
+  assert.equal(kernel.services.entries.size, 3);
+  services.apply([{ key: http.key, old: http, new: undefined }]);
+  assert.equal(kernel.services.entries.size, 2);
+  services.apply([{ key: https.key, old: https, new: undefined }]);
+  assert.equal(kernel.services.entries.size, 0);
+});
+
+Deno.test("what there is no room for is refused by name, and nothing changes", () => {
+  const small = planOf({ name: "small", clusterIP: "10.96.0.1:80", endpoints: ["10.1.0.1:80"] });
+  const large = planOf({
+    name: "large",
+    clusterIP: "10.96.0.2:80",
+    endpoints: Array.from({ length: 20 }, (_, index) => `10.1.0.${index}:80`),
+  });
+  const kernel = fakeKernel(10, 5);
+  const services = new Services(kernel, random, () => 0);
+  services.reconcile([small]);
+  const before = meaningOf(kernel);
+  const refused = (plans: readonly ServicePortPlan[], text: RegExp) =>
+    assert.throws(
+      () => services.apply(plans.map((plan) => ({ key: plan.key, old: undefined, new: plan }))),
+      (error) => error instanceof BackendError && text.test(error.message) && error.culprits.length > 0,
+    );
+  refused([large], /no room for the 20 endpoint slots of default\/large.*--ebpf-most-endpoints/);
+  const many = [3, 4, 5, 6].map((host) => planOf({ name: `s${host}`, clusterIP: `10.96.0.${host}:80` }));
+  refused(many, /no room for more than 5 frontends.*--ebpf-most-frontends/);
+  assert.deepEqual(meaningOf(kernel), before);
+  // And the slots that were taken for them can be had.
+  services.apply([{
+    key: large.key,
+    old: undefined,
+    new: { ...large, clusterEndpoints: large.clusterEndpoints.slice(0, 9) },
+  }]);
+});
+
+Deno.test("an id belongs to one service port, whatever is found", () => {
+  const plans = [
+    planOf({ name: "a", clusterIP: "10.96.0.1:80" }),
+    planOf({ name: "b", clusterIP: "10.96.0.2:80" }),
+  ];
+  const kernel = inForce(plans.slice(0, 1));
+  const [value] = kernel.services.entries.values();
+  // Two frontends say that they are the same service port.
+  const other = inForce(plans.slice(1));
+  for (const key of other.services.entries.keys()) {
+    if (value !== undefined) kernel.services.entries.set(key, value);
+  }
+  const services = new Services(kernel, random, () => 0);
+  services.reconcile(plans);
+  assert.equal(new Set([...services.ids()].map(([id]) => id)).size, 2);
+});

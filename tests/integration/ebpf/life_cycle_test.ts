@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { openObject } from "../../../backends/ebpf/objects.ts";
+import { planOf } from "../../backends/plans.ts";
+import { attachedTo, emptyMap, mapsAmong, pinnedMaps } from "./kernel_objects.ts";
+import type { TestNode } from "./node.ts";
+import { settings, withScene } from "./scene.ts";
+
+const web = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.2:8080@here", "10.1.0.3:8080"] });
+
+/** The one directory of maps and links there is. */
+function directoryOf(node: TestNode): string {
+  const names = [...Deno.readDirSync(node.bpffs)].map(({ name }) => name);
+  assert.equal(names.length, 1, names.join(", "));
+  return `${node.bpffs}/${names[0]}`;
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!await holds()) {
+    assert(performance.now() < deadline, `${what} did not come about`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+Deno.test("a restart takes over what is in force, and no connection fails meanwhile", () =>
+  withScene(async ({ node, client, backend }) => {
+    assert.deepEqual(await backend.reconcile([web], settings), { action: "created", differences: [] });
+    const kept = await client.sockets.keep("kept", "10.96.0.10", 80);
+    const programs = await attachedTo(node.cgroup);
+    const maps = await pinnedMaps(`${directoryOf(node)}/maps`);
+    assert.equal(programs.size, 8);
+
+    await backend[Symbol.asyncDispose]();
+    assert.deepEqual(await client.sockets.ask("kept"), kept);
+    const underWay = client.sockets.connectMany("10.96.0.10", 80, 3000);
+    for (let restart = 0; restart < 3; restart++) {
+      await using again = node.startBackend();
+      assert.deepEqual(await again.reconcile([web], settings), { action: "took over", differences: [] });
+    }
+    const answered = await underWay;
+    assert.equal(Object.values(answered).reduce((sum, count) => sum + count, 0), 3000);
+
+    // The programs are new, their attachments and what they remember are not.
+    const replaced = await attachedTo(node.cgroup);
+    assert.deepEqual([...replaced.keys()].sort(), [...programs.keys()].sort());
+    for (const [type, id] of replaced) assert.notEqual(id, programs.get(type));
+    assert.deepEqual(await pinnedMaps(`${directoryOf(node)}/maps`), maps);
+    assert.deepEqual(await client.sockets.ask("kept"), kept);
+
+    await using last = node.startBackend();
+    await last.reconcile([web], settings);
+    assert.equal((await last.traffic()).get(web.key)?.connections, 3001);
+  }));
+
+Deno.test("a start with other room for the maps replaces them without a gap", () =>
+  withScene(async ({ node, client, backend }) => {
+    await backend.reconcile([web], settings);
+    const before = directoryOf(node);
+    await backend[Symbol.asyncDispose]();
+    const underWay = client.sockets.connectMany("10.96.0.10", 80, 1500);
+    const room = { frontends: 1024, endpoints: 1024, connections: 1024, clients: 512 };
+    await using larger = node.startBackend({ room });
+    assert.equal((await larger.reconcile([web], settings)).action, "created");
+    assert.equal(Object.values(await underWay).reduce((sum, count) => sum + count, 0), 1500);
+    assert.notEqual(directoryOf(node), before);
+    assert.equal((await attachedTo(node.cgroup)).size, 8);
+  }));
+
+Deno.test("cleanup leaves nothing: no program, no map, no directory", () =>
+  withScene(async ({ node, client, backend }) => {
+    await backend.reconcile([web], settings);
+    await client.sockets.connect("10.96.0.10", 80);
+    const maps = [...(await pinnedMaps(`${directoryOf(node)}/maps`)).values()];
+    assert(maps.length >= 10);
+    await backend.cleanup();
+    await backend.cleanup();
+    await backend[Symbol.asyncDispose]();
+    assert.throws(() => Deno.statSync(node.bpffs), Deno.errors.NotFound);
+    // The kernel frees what nobody holds after the calls that are under way.
+    await until("the end of all programs", async () => (await attachedTo(node.cgroup)).size === 0);
+    await until("the end of all maps", async () => (await mapsAmong(maps)).length === 0);
+  }));
+
+Deno.test("what somebody unpins is reported and put back, what somebody deletes is found by the next reconcile", () =>
+  withScene(async ({ node, client, backend }) => {
+    await backend.reconcile([web], settings);
+    await backend.watch();
+    const directory = directoryOf(node);
+    await Deno.remove(`${directory}/links/connect4`);
+    await backend.untilReported(1);
+    assert.match(backend.foreignChanges[0] ?? "", /connect4/);
+    const repaired = await backend.reconcile([web], settings);
+    assert.equal(repaired.action, "repaired");
+    assert.match(repaired.differences.join(), /connect4 of .* was not attached/);
+    assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
+
+    assert.equal(await emptyMap(`${directory}/maps/services`), 2);
+    assert.deepEqual(await backend.reconcile([web], settings), {
+      action: "repaired",
+      differences: [
+        "10.96.0.10:80/TCP of default/web:http was missing",
+        "the rest of 10.96.0.10:80/TCP of default/web:http was missing",
+      ],
+    });
+    await Deno.remove(directory, { recursive: true });
+    await backend.reconcile([web], settings);
+    assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
+    assert.equal((await backend.reconcile([web], settings)).action, "compared");
+  }));
+
+Deno.test("the probe finds what is there, and says what is missing", () =>
+  withScene(async ({ node, backend }) => {
+    assert.deepEqual((await backend.probe()).filter(({ found }) => !found), []);
+    await using astray = node.startBackend({ bpffs: "/run/nowhere", cgroup: "/run/nowhere" });
+    const missing = (await astray.probe()).filter(({ found }) => !found).map(({ detail }) => detail);
+    assert.match(
+      missing[0] ?? "",
+      /--ebpf-bpffs \/run\/nowhere is on \S+ at \S+: mount one, with: mount -t bpf bpf/,
+    );
+    assert.match(missing[1] ?? "", /--ebpf-cgroup \/run\/nowhere is no directory of a cgroup v2 mount/);
+    // Without the capabilities nothing is loaded.
+    await using powerless = node.startBackend({}, ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
+    assert.match(
+      (await powerless.probe()).filter(({ found }) => !found).map(({ detail }) => detail).join(),
+      /CAP_BPF/,
+    );
+  }));
+
+/** The verifier gives up at a million. */
+const MOST_INSTRUCTIONS: Readonly<Record<string, number>> = {
+  connect4: 4000,
+  connect6: 5000,
+  sendmsg4: 4000,
+  sendmsg6: 5000,
+  recvmsg4: 500,
+  recvmsg6: 500,
+  getpeername4: 200,
+  getpeername6: 200,
+};
+
+// libbpf stays loaded.
+Deno.test("the verifier goes through a few thousand instructions", { sanitizeResources: false }, () => {
+  using object = openObject("sock");
+  for (const map of object.mapNames) {
+    if (!["connections", "node_settings", "drops"].includes(map)) object.setMaxEntries(map, 64);
+  }
+  object.load();
+  for (const name of object.programNames) {
+    using program = object.program(name);
+    const count = program.verifiedInstructions;
+    console.log(`  ${name}: ${count}`);
+    assert(count > 0 && count < (MOST_INSTRUCTIONS[name] ?? 0), `${name}: ${count} instructions`);
+  }
+});

@@ -1,0 +1,132 @@
+"""Sockets in a network namespace and cgroup, for the tests of mode ebpf.
+
+    sockets.py CGROUP
+
+It joins the cgroup, and does what JSON lines on standard input say, one answer a line. A server answers every
+datagram and line with its name and the address and port of who asked.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+
+kept = {}
+
+
+def main():
+    with open(sys.argv[1] + "/cgroup.procs", "w") as procs:
+        procs.write(str(os.getpid()))
+    print("{}", flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = globals()["do_" + command.pop("do")](**command)
+        except OSError as error:
+            answer = {"error": os.strerror(error.errno) if error.errno else str(error), "errno": error.errno}
+        print(json.dumps(answer), flush=True)
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def open_socket(address, protocol, bind=None):
+    kind = socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM
+    sock = socket.socket(family_of(address), kind)
+    sock.settimeout(2)
+    if bind:
+        sock.bind((bind, 0))
+    return sock
+
+
+# Serving
+
+
+def do_serve(name, address, port):
+    listener = socket.create_server((address, port), family=family_of(address), backlog=1024)
+    threading.Thread(target=accept, args=(name, listener), daemon=True).start()
+    datagrams = socket.socket(family_of(address), socket.SOCK_DGRAM)
+    datagrams.bind((address, port))
+    threading.Thread(target=answer_datagrams, args=(name, datagrams), daemon=True).start()
+    return {}
+
+
+def accept(name, listener):
+    while True:
+        connection, peer = listener.accept()
+        threading.Thread(target=answer_lines, args=(name, connection, peer), daemon=True).start()
+
+
+def answer_lines(name, connection, peer):
+    with connection:
+        try:
+            while connection.recv(1024):
+                connection.sendall(f"{name} {peer[0]}".encode())
+        except OSError:
+            pass
+
+
+def answer_datagrams(name, sock):
+    while True:
+        _, peer = sock.recvfrom(1024)
+        sock.sendto(f"{name} {peer[0]}".encode(), peer)
+
+
+# Asking
+
+
+def asked(sock):
+    """Whom a connected socket talks to: by its answer, and by its own belief."""
+    sock.send(b"?\n")
+    server, client = sock.recv(1024).decode().split()
+    return {"server": server, "client": client, "peer": sock.getpeername()[0], "port": sock.getpeername()[1]}
+
+
+def do_connect(address, port, protocol="TCP", bind=None):
+    with open_socket(address, protocol, bind) as sock:
+        sock.connect((address, port))
+        return asked(sock)
+
+
+def do_connect_many(address, port, count, protocol="TCP"):
+    servers = {}
+    for _ in range(count):
+        with open_socket(address, protocol) as sock:
+            sock.connect((address, port))
+            server = asked(sock)["server"]
+        servers[server] = servers.get(server, 0) + 1
+    return servers
+
+
+def do_keep(name, address, port, protocol="TCP"):
+    """Connects and stays so."""
+    sock = open_socket(address, protocol)
+    sock.connect((address, port))
+    kept[name] = sock
+    return asked(sock)
+
+
+def do_ask(name):
+    return asked(kept[name])
+
+
+def do_connect_again(name, address, port):
+    kept[name].connect((address, port))
+    return asked(kept[name])
+
+
+def do_send(address, port, count=1, name=None):
+    """Datagrams of one socket that is not connected; which servers answered, and as whom."""
+    sock = kept.setdefault(name, open_socket(address, "UDP")) if name else open_socket(address, "UDP")
+    servers = {}
+    for _ in range(count):
+        sock.sendto(b"?", (address, port))
+        answer, source = sock.recvfrom(1024)
+        server = answer.decode().split()[0]
+        servers[server] = servers.get(server, 0) + 1
+    return {"servers": servers, "source": source[0], "port": source[1]}
+
+
+main()

@@ -1,0 +1,233 @@
+import assert from "node:assert/strict";
+import { planOf, type PlanText } from "../../backends/plans.ts";
+import { refusal, settings, withScene } from "./scene.ts";
+
+function plans(...texts: readonly PlanText[]) {
+  return texts.map(planOf);
+}
+
+const both = ["10.1.0.2:8080@here", "10.1.0.3:8080"];
+const bothIPv6 = ["[fd00:1::2]:8080@here", "[fd00:1::3]:8080"];
+
+Deno.test("a socket that connects to a service talks to an endpoint, and believes to talk to the service", () =>
+  withScene(async ({ client, backend }) => {
+    await backend.reconcile(
+      plans(
+        { name: "web", clusterIP: "10.96.0.10:80", endpoints: both },
+        { name: "web6", clusterIP: "[fd00:96::10]:80", endpoints: bothIPv6 },
+        { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: both },
+      ),
+      settings,
+    );
+    const tcp = await client.sockets.connect("10.96.0.10", 80);
+    assert.deepEqual({ peer: tcp.peer, port: tcp.port, client: tcp.client }, {
+      peer: "10.96.0.10",
+      port: 80,
+      client: "10.1.0.4",
+    });
+    const tcp6 = await client.sockets.connect("fd00:96::10", 80);
+    assert.deepEqual([tcp6.peer, tcp6.port, tcp6.client], ["fd00:96::10", 80, "fd00:1::4"]);
+    const mapped = await client.sockets.connect("::ffff:10.96.0.10", 80);
+    assert.deepEqual([mapped.peer, mapped.client], ["::ffff:10.96.0.10", "10.1.0.4"]);
+    const udp = await client.sockets.connect("10.96.0.53", 53, { protocol: "UDP" });
+    assert.deepEqual([udp.peer, udp.port], ["10.96.0.53", 53]);
+
+    const spread = await client.sockets.connectMany("10.96.0.10", 80, 200);
+    assert.deepEqual(Object.keys(spread).sort(), ["a", "b"]);
+    assert(Math.min(...Object.values(spread)) > 60, JSON.stringify(spread));
+    // What is no service's goes where it is sent to.
+    assert.equal((await client.sockets.connect("10.1.0.3", 8080)).server, "b");
+  }));
+
+Deno.test("datagrams of a socket that is not connected stay with one endpoint, and answers come from the service", () =>
+  withScene(async ({ client, backend }) => {
+    await backend.reconcile(
+      plans(
+        { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: both },
+        { name: "dns6", clusterIP: "[fd00:96::53]:53", protocol: "UDP", endpoints: bothIPv6 },
+      ),
+      settings,
+    );
+    const used = new Set<string>();
+    for (let socket = 0; socket < 20; socket++) {
+      const { servers, source, port } = await client.sockets.send("10.96.0.53", 53, { count: 5 });
+      assert.deepEqual([source, port], ["10.96.0.53", 53]);
+      assert.equal(Object.keys(servers).length, 1, JSON.stringify(servers));
+      used.add(Object.keys(servers).join());
+    }
+    assert.deepEqual([...used].sort(), ["a", "b"]);
+    assert.equal((await client.sockets.send("fd00:96::53", 53)).source, "fd00:96::53");
+    assert.equal((await client.sockets.send("::ffff:10.96.0.53", 53)).source, "::ffff:10.96.0.53");
+  }));
+
+Deno.test("a socket's endpoint that only serves still gets its datagrams; one that is gone gets none", () =>
+  withScene(async ({ client, backend }) => {
+    const dns = { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP" } as const;
+    const [before] = plans({ ...dns, endpoints: ["10.1.0.2:8080"] });
+    const [after] = plans({ ...dns, endpoints: ["10.1.0.3:8080"] });
+    assert(before !== undefined && after !== undefined);
+    await backend.reconcile([before], settings);
+    const ask = () => client.sockets.send("10.96.0.53", 53, { name: "resolver" });
+    assert.deepEqual((await ask()).servers, { a: 1 });
+    const terminating = {
+      ...after,
+      servingEndpoints: [...before.clusterEndpoints, ...after.clusterEndpoints],
+    };
+    await backend.apply([{ key: before.key, old: before, new: terminating }]);
+    assert.deepEqual((await ask()).servers, { a: 1 });
+    assert.deepEqual((await client.sockets.send("10.96.0.53", 53)).servers, { b: 1 });
+    await backend.apply([{ key: before.key, old: terminating, new: after }]);
+    assert.deepEqual((await ask()).servers, { b: 1 });
+  }));
+
+Deno.test("what nobody serves is refused at once, and what is to be dropped fails without a wait", () =>
+  withScene(async ({ client, here, backend }) => {
+    await backend.reconcile(
+      plans(
+        {
+          name: "none",
+          clusterIP: "10.96.0.20:80",
+          nodePort: 30020,
+          internal: "reject",
+          external: "reject",
+          endpoints: [],
+        },
+        { name: "none-udp", clusterIP: "10.96.0.20:53", protocol: "UDP", internal: "reject", endpoints: [] },
+        { name: "local", clusterIP: "10.96.0.21:80", internal: "drop", endpoints: ["10.1.0.3:8080"] },
+        { name: "web", clusterIP: "[fd00:96::20]:80", internal: "reject", external: "reject", endpoints: [] },
+      ),
+      settings,
+    );
+    const started = performance.now();
+    const refused = "Connection refused";
+    assert.equal(await refusal(client.sockets.connect("10.96.0.20", 80)), refused);
+    assert.equal(await refusal(client.sockets.connect("fd00:96::20", 80)), refused);
+    assert.equal(await refusal(client.sockets.connect("::ffff:10.96.0.20", 80)), refused);
+    assert.equal(await refusal(client.sockets.connect("10.1.0.1", 30020)), refused);
+    assert.equal(await refusal(client.sockets.connect("10.96.0.20", 53, { protocol: "UDP" })), refused);
+    assert.equal(await refusal(client.sockets.send("10.96.0.20", 53)), refused);
+    // A port that the ClusterIP does not have, and an address that nobody has.
+    assert.equal(await refusal(here.connect("10.96.0.20", 81)), refused);
+    assert.equal(await refusal(here.connect("10.96.7.7", 80)), "Connection timed out");
+    assert.equal(await refusal(client.sockets.connect("10.96.0.21", 80)), "Connection timed out");
+    assert.equal(await refusal(client.sockets.send("10.96.7.7", 53)), "Operation not permitted");
+    assert(performance.now() - started < 1000, "something waited");
+  }));
+
+Deno.test("node ports answer on the node's addresses, and on its loopback address for itself only", () =>
+  withScene(async ({ client, here, servers, backend }) => {
+    await backend.reconcile(
+      plans(
+        { clusterIP: "10.96.0.10:80", nodePort: 30080, external: "local", endpoints: both },
+        { name: "web6", clusterIP: "[fd00:96::10]:80", nodePort: 30080, endpoints: bothIPv6 },
+      ),
+      settings,
+    );
+    // External policy Local is for clients outside; everyone here gets all endpoints.
+    const spread = await client.sockets.connectMany("10.1.0.1", 30080, 100);
+    assert.deepEqual(Object.keys(spread).sort(), ["a", "b"]);
+    assert.equal((await client.sockets.connect("fd00:1::1", 30080)).peer, "fd00:1::1");
+    assert.equal((await here.connect("127.0.0.1", 30080)).peer, "127.0.0.1");
+    assert.equal(await refusal(client.sockets.connect("127.0.0.1", 30080)), "Connection refused");
+    // Another address of the pods' network is not the node's.
+    assert.equal(await refusal(here.connect(servers[0].ipv4, 30080)), "Connection refused");
+  }));
+
+Deno.test("a policy that keeps traffic on the node uses its endpoints only", () =>
+  withScene(async ({ client, backend }) => {
+    await backend.reconcile(
+      plans({ clusterIP: "10.96.0.10:80", internal: "local", endpoints: both }),
+      settings,
+    );
+    assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 20), { a: 20 });
+  }));
+
+Deno.test("a client with affinity comes back to its endpoint until that goes, and each pod is a client", () =>
+  withScene(async ({ client, here, servers, backend }) => {
+    const sticky = { clusterIP: "10.96.0.10:80", nodePort: 30080, affinitySeconds: 100 };
+    const [before] = plans({ ...sticky, endpoints: both });
+    assert(before !== undefined);
+    await backend.reconcile([before], settings);
+    const spread = await client.sockets.connectMany("10.96.0.10", 80, 20);
+    const [chosen] = Object.keys(spread);
+    assert.deepEqual(spread, { [chosen ?? ""]: 20 });
+    // The addresses of a service port share it.
+    assert.deepEqual(await client.sockets.connectMany("10.1.0.1", 30080, 10), { [chosen ?? ""]: 10 });
+    // Each is one of two: that all three have the same is likely, that all of ten do is not.
+    assert.equal(Object.keys(await here.connectMany("10.96.0.10", 80, 10)).length, 1);
+
+    // It stays when others come and go ...
+    const [more] = plans({ ...sticky, endpoints: [...both, "10.1.0.99:8080"] });
+    assert(more !== undefined);
+    await backend.apply([{ key: before.key, old: before, new: more }]);
+    assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 10), { [chosen ?? ""]: 10 });
+    // ... and not when it is gone.
+    const other = chosen === "a" ? "b" : "a";
+    const [rest] = plans({ ...sticky, endpoints: [`${servers[other === "a" ? 0 : 1].ipv4}:8080`] });
+    assert(rest !== undefined);
+    await backend.apply([{ key: before.key, old: more, new: rest }]);
+    assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 10), { [other]: 10 });
+  }));
+
+Deno.test("affinity ends when its time is over since the last connection", () =>
+  withScene(async ({ client, backend }) => {
+    await backend.reconcile(
+      plans({ clusterIP: "10.96.0.10:80", affinitySeconds: 1, endpoints: both }),
+      settings,
+    );
+    const seen = new Set<string>();
+    for (let turn = 0; turn < 8; turn++) {
+      const spread = await client.sockets.connectMany("10.96.0.10", 80, 3);
+      assert.equal(Object.keys(spread).length, 1);
+      seen.add(Object.keys(spread).join());
+      await new Promise((resolve) => setTimeout(resolve, 1050));
+    }
+    assert.deepEqual([...seen].sort(), ["a", "b"]);
+  }));
+
+Deno.test("source ranges hold for sockets whose address is known", () =>
+  withScene(async ({ here, backend }) => {
+    const text = { clusterIP: "10.96.0.10:80", loadBalancerIPs: ["192.0.2.1:80"], endpoints: both };
+    const [without] = plans({ ...text, sourceRanges: ["10.9.0.0/16"] });
+    const [within] = plans({ ...text, sourceRanges: ["10.1.0.0/16"] });
+    assert(without !== undefined && within !== undefined);
+    await backend.reconcile([without], settings);
+    assert.equal(await refusal(here.connect("192.0.2.1", 80)), "Connection timed out");
+    assert.equal((await here.connect("10.96.0.10", 80)).peer, "10.96.0.10");
+    await backend.apply([{ key: without.key, old: without, new: within }]);
+    assert.equal((await here.connect("192.0.2.1", 80)).peer, "192.0.2.1");
+    await backend.apply([{ key: without.key, old: within, new: without }]);
+    assert.equal(await refusal(here.connect("192.0.2.1", 80)), "Connection timed out");
+  }));
+
+Deno.test("a connected datagram socket may connect to something else", () =>
+  withScene(async ({ client, servers, backend }) => {
+    await backend.reconcile(
+      plans({ name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: ["10.1.0.2:8080"] }),
+      settings,
+    );
+    assert.equal(
+      (await client.sockets.keep("one", "10.96.0.53", 53, { protocol: "UDP" })).peer,
+      "10.96.0.53",
+    );
+    const again = await client.sockets.connectAgain("one", servers[1].ipv4, 8080);
+    assert.deepEqual([again.server, again.peer, again.port], ["b", servers[1].ipv4, 8080]);
+  }));
+
+Deno.test("connections are counted by service port", () =>
+  withScene(async ({ client, backend }) => {
+    const [web, dns] = plans(
+      { name: "web", clusterIP: "10.96.0.10:80", endpoints: both },
+      { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: both },
+    );
+    assert(web !== undefined && dns !== undefined);
+    await backend.reconcile([web, dns], settings);
+    await client.sockets.connectMany("10.96.0.10", 80, 7);
+    await client.sockets.send("10.96.0.53", 53, { count: 5 });
+    const traffic = await backend.traffic();
+    assert.deepEqual([traffic.get(web.key)?.connections, traffic.get(dns.key)?.connections], [7, 1]);
+    // A service that comes after it does not inherit what was counted.
+    await backend.apply([{ key: web.key, old: web, new: undefined }]);
+    await backend.apply([{ key: web.key, old: undefined, new: web }]);
+    assert.equal((await backend.traffic()).get(web.key)?.connections ?? 0, 0);
+  }));
