@@ -1,0 +1,30 @@
+export interface Mutation {
+  readonly seed: number;
+  readonly count: number;
+}
+
+/** Packets with a few bytes changed, a part cut off or repeated; some of bytes that mean nothing at all. */
+export function* mutated(packets: readonly Uint8Array[], { seed, count }: Mutation): Generator<Uint8Array> {
+  const random = randomNumbers(seed);
+  const below = (limit: number) => random() % limit;
+  for (let made = 0; made < count; made++) {
+    const packet = packets[below(packets.length)]!.slice();
+    for (let changes = below(6); changes > 0; changes--) packet[below(packet.length)] = below(256);
+    // Behind the link's header, so that it is still taken for IP.
+    if (below(20) === 0) { for (let at = linkHeader; at < packet.length; at++) packet[at] = below(256); }
+    yield below(4) === 0 ? packet.subarray(0, linkHeader + 1 + below(packet.length - linkHeader)) : packet;
+  }
+}
+
+const linkHeader = 14;
+
+/** xorshift32: the same numbers for the same seed. */
+function randomNumbers(seed: number): () => number {
+  let state = seed || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+}
