@@ -1,5 +1,6 @@
 import type { Backend, ProxyMode } from "./backend.ts";
 import { IptablesBackend } from "./iptables/backend.ts";
+import { IpvsBackend } from "./ipvs/backend.ts";
 import type { IpvsOptions } from "./ipvs/options.ts";
 import { NftablesBackend } from "./nftables/backend.ts";
 
@@ -14,4 +15,5 @@ export type Backends = ReadonlyMap<ProxyMode, (options: ModeOptions) => Backend>
 export const backends: Backends = new Map<ProxyMode, (options: ModeOptions) => Backend>([
   ["nftables", () => new NftablesBackend()],
   ["iptables", () => new IptablesBackend()],
+  ["ipvs", ({ ipvs }) => new IpvsBackend(ipvs)],
 ]);
