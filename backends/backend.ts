@@ -96,6 +96,13 @@ export interface Backend extends Disposable {
    * @throws BackendError that says what is still there.
    */
   cleanup(): Promise<void>;
+
+  /**
+   * Removes what upstream in this mode leaves that this mode does not use, once nothing of the other modes needs it
+   * any more. A mode that uses or replaces all of it leaves this out.
+   * @throws BackendError that says what is still there.
+   */
+  cleanUpLeftovers?(): Promise<void>;
 }
 
 /** A refusal by the kernel, in the operator's words. */

@@ -2,6 +2,7 @@ import type { Backend, ProxyMode } from "./backend.ts";
 import { EbpfBackend } from "./ebpf/backend.ts";
 import type { EbpfOptions } from "./ebpf/options.ts";
 import { IptablesBackend } from "./iptables/backend.ts";
+import { IpvsBackend } from "./ipvs/backend.ts";
 import type { IpvsOptions } from "./ipvs/options.ts";
 import { NftablesBackend } from "./nftables/backend.ts";
 
@@ -17,5 +18,6 @@ export type Backends = ReadonlyMap<ProxyMode, (options: ModeOptions) => Backend>
 export const backends: Backends = new Map<ProxyMode, (options: ModeOptions) => Backend>([
   ["nftables", () => new NftablesBackend()],
   ["iptables", () => new IptablesBackend()],
+  ["ipvs", ({ ipvs }) => new IpvsBackend(ipvs)],
   ["ebpf", ({ ebpf }) => new EbpfBackend(ebpf)],
 ]);

@@ -16,6 +16,8 @@ export class KernelError extends Error {
   readonly errnoName: string;
   /** The kernel's extended acknowledgement, or the library's text when it knows more than the errno. */
   readonly extack?: string;
+  /** What the reader can do about it; it is part of the message. */
+  readonly advice?: string;
 
   constructor(
     /** What was attempted, in words: "open a NETLINK_NETFILTER socket". */
@@ -29,6 +31,7 @@ export class KernelError extends Error {
     super(`${operation}: ${errnoName(errno)} (${why})${advice === undefined ? "" : `. ${advice}`}`, options);
     this.errnoName = errnoName(errno);
     if (extack !== undefined) this.extack = extack;
+    if (advice !== undefined) this.advice = advice;
   }
 }
 

@@ -5,7 +5,8 @@
 # or a mode, for tests/conformance in that mode. FILTER names tests to run, as `deno test --filter` takes it.
 #
 # The machine sees the host's files, and what it writes stays in its memory. So it runs the same tools, the same
-# checkout and the same dist/proxy. Needs root, for virtiofsd.
+# checkout and the same dist/proxy, or PROXY_BINARY. With CONFORMANCE_RECORD it records a mode as scripts/conformance.sh
+# does, and the recording is put into dist/conformance. Needs root, for virtiofsd.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +22,7 @@ main() {
   scripts/setup.sh vm
   . scripts/env.sh
   scripts/kernels.sh "$kernel_name"
-  scripts/build.sh
+  [ -n "${PROXY_BINARY:-}" ] || scripts/build.sh
   kernel=$PROXY_CACHE/kernels/$kernel_name
   work=$(mktemp -d)
   machine='' files='' shown=''
@@ -47,7 +48,8 @@ make_initrd() {
   cp "$(command -v busybox)" "$root/bin/busybox"
   cp tests/vm/init "$root/init"
   {
-    printf '%s=%q\n' checkout "$PWD" kernel "$kernel" cache "$PROXY_CACHE" home "$HOME" suite "$suite" filter "$filter"
+    printf '%s=%q\n' checkout "$PWD" kernel "$kernel" cache "$PROXY_CACHE" home "$HOME" suite "$suite" filter "$filter" \
+      binary "${PROXY_BINARY:-$PWD/dist/proxy}" record "${CONFORMANCE_RECORD:-}"
   } >"$root/job"
   local position=10
   for module in $(modules_of virtio_pci virtiofs overlay); do
@@ -84,7 +86,7 @@ boot() {
     -kernel "$kernel/vmlinuz" -initrd "$work/initrd.gz" \
     -append "console=ttyS0 loglevel=4 panic=-1 tsc=reliable mitigations=off" \
     -chardev socket,id=files,path="$work/files.socket" -device vhost-user-fs-pci,chardev=files,tag=host \
-    -serial "file:$work/console" -serial "file:$work/output" </dev/null >"$work/qemu.log" 2>&1 &
+    -serial "file:$work/console" -serial "file:$work/output" -serial "file:$work/recording" </dev/null >"$work/qemu.log" 2>&1 &
   machine=$!
   local began=$SECONDS
   until [ -s "$work/output" ]; do
@@ -117,6 +119,7 @@ report() {
   [ -n "$status" ] || give_up "the machine ended before its suite did"
   # The kernel's own complaints are findings, too.
   grep -aE 'WARNING:|BUG:|Oops|blocked for more than|stalls on CPU' "$work/console" | sed 's/^/vm: kernel: /' || true
+  [ ! -s "$work/recording" ] || install -D -m 644 "$work/recording" "dist/conformance/proxy-$suite.json"
   say "$suite in kernel $kernel_name $([ "$status" = 0 ] && echo passed || echo FAILED) after $SECONDS s"
   exit "$status"
 }

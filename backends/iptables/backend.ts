@@ -14,6 +14,7 @@ import {
 import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
+import { shortened } from "../shortened.ts";
 import { RuleBatch } from "./batch.ts";
 import { BatchStream } from "./batch_stream.ts";
 import { ChainReader } from "./chain_reader.ts";
@@ -34,9 +35,6 @@ import { endpointCount, writeUpdate } from "./update.ts";
 
 /** Docs/behaviour.md §5.1, "Large-cluster mode". */
 const LARGE_CLUSTER_ENDPOINTS = 1000;
-
-/** What the log shows of them. */
-const MOST_DIFFERENCES = 20;
 
 /** How often a batch is written anew without the chains that turned out to be in use by other people's rules. */
 const ATTEMPTS = 20;
@@ -310,9 +308,4 @@ function countEndpoints(plans: Iterable<ServicePortPlan>, { family }: NodeSettin
 function growthOf(change: PlanChange): number {
   const count = (plan: ServicePortPlan | undefined) => plan === undefined ? 0 : endpointCount(plan);
   return count(change.new) - count(change.old);
-}
-
-function shortened(differences: readonly string[]): readonly string[] {
-  const more = differences.length - MOST_DIFFERENCES;
-  return more > 0 ? [...differences.slice(0, MOST_DIFFERENCES), `${more} more`] : differences;
 }

@@ -3,13 +3,14 @@ import { chainInWords } from "./chain_in_words.ts";
 import { jumpTargetOf } from "./dumped.ts";
 import { foundIdentity, ruleIdentity } from "./identity.ts";
 import type { Chain, JumpRule, NodeRules } from "./layout.ts";
+import { isChainOfModeIpvs } from "./names.ts";
 import type { FoundRule, TablesReader } from "./read.ts";
 import type { Rule } from "./rule.ts";
 
 export interface JumpDifferences {
   /** In the order in which they are to be inserted. */
   readonly missing: readonly JumpRule[];
-  /** The same jump twice, or in the form that another iptables gave it. */
+  /** The same jump twice, in the form that another iptables gave it, or to a chain of upstream's mode ipvs. */
   readonly superfluous: readonly (Pick<JumpRule, "table" | "from"> & Pick<FoundRule, "handle">)[];
 }
 
@@ -24,8 +25,10 @@ export async function compareJumps(
   for (const ofChain of Map.groupBy(jumps, ({ table, from }) => `${table} ${from}`).values()) {
     const { table, from } = first(ofChain);
     const targets = new Set(ofChain.map(jumpedTo));
-    const unclaimed = (await reader.rules(table, from))
-      .filter(({ expressions }) => targets.has(jumpTargetOf(expressions) ?? ""));
+    const unclaimed = (await reader.rules(table, from)).filter(({ expressions }) => {
+      const target = jumpTargetOf(expressions) ?? "";
+      return targets.has(target) || isChainOfModeIpvs(table, target);
+    });
     for (const jump of ofChain) {
       const identity = ruleIdentity(family, jump.rule);
       const index = unclaimed.findIndex((found) => foundIdentity(found) === identity);

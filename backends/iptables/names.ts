@@ -46,6 +46,18 @@ const topLevelChains: Readonly<Record<TableName, ReadonlySet<string>>> = {
   mangle: new Set([KUBE_PROXY_CANARY]),
 };
 
+/** Chains that upstream has in mode ipvs alone (docs/behaviour.md §5.3): we remove them, and have none of them. */
+const chainsOfModeIpvs: Readonly<Record<TableName, ReadonlySet<string>>> = {
+  filter: new Set([
+    "KUBE-NODE-PORT",
+    "KUBE-SOURCE-RANGES-FIREWALL",
+    "KUBE-IPVS-FILTER",
+    "KUBE-IPVS-OUT-FILTER",
+  ]),
+  nat: new Set(["KUBE-NODE-PORT", "KUBE-LOAD-BALANCER"]),
+  mangle: new Set(),
+};
+
 /** `socket` is the endpoint as `10.1.0.1:80` or `[fd00::1]:80`. */
 export function endpointChainAt(identity: string, socket: string): string {
   return "KUBE-SEP-" + nameHash(identity + socket);
@@ -61,7 +73,13 @@ export function isServiceChain(name: string): boolean {
   return /^KUBE-(SVC|SVL|EXT|FW|SEP)-[A-Z2-7]{16}$/.test(name);
 }
 
-/** Whether this mode, here or upstream's, owns the chain: may replace and delete it. */
+/** Whether upstream in mode ipvs made the chain, and nothing of this mode needs it. */
+export function isChainOfModeIpvs(table: TableName, name: string): boolean {
+  return chainsOfModeIpvs[table].has(name);
+}
+
+/** Whether the chain is this mode's, here or upstream's, or one of upstream's mode ipvs: ours to replace and delete. */
 export function isOurChain(table: TableName, name: string): boolean {
-  return topLevelChains[table].has(name) || table === "nat" && isServiceChain(name);
+  return topLevelChains[table].has(name) || table === "nat" && isServiceChain(name) ||
+    isChainOfModeIpvs(table, name);
 }

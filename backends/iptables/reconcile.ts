@@ -169,11 +169,11 @@ export class Reconciliation {
     }
   }
 
-  /** What is left of ours: services that are gone. */
+  /** What is left of ours: services that are gone, and what upstream's mode ipvs had. */
   #deleteUnwanted(): void {
     for (const table of tables) {
       const unwanted = [...this.#found[table]].filter((chain) => isOurChain(table, chain));
-      if (unwanted.length > 0) this.#differ(`${unwanted.length} chains of services that are gone`);
+      if (unwanted.length > 0) this.#differ(`${unwanted.length} chains that nothing needs any more`);
       deleteChains(this.#batch, this.#family, table, unwanted, this.#isUndeletable);
     }
   }

@@ -1,4 +1,5 @@
 import type { Address } from "../../core/model/address.ts";
+import { USUAL_WEIGHT } from "../../core/model/objects.ts";
 import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
 import { printedName } from "../../core/model/plan_key.ts";
 import type { Element } from "../nf_tables/elements.ts";
@@ -23,7 +24,8 @@ export interface Compiled {
   readonly elements: readonly Element[];
 }
 
-const WEIGHT = 1;
+/** Those of the options that make a difference for a service port. */
+export type CompileOptions = Pick<IpvsOptions, "scheduler" | "localFallback">;
 
 /**
  * The same plan and settings give the same objects, so that an update is the difference of two calls. Everything
@@ -32,7 +34,7 @@ const WEIGHT = 1;
 export function compile(
   plan: ServicePortPlan,
   settings: NodeSettings,
-  options: Pick<IpvsOptions, "scheduler">,
+  options: CompileOptions,
 ): Compiled {
   const compilation = new Compilation(plan, settings, options);
   for (const frontend of plan.frontends) compilation.add(frontend);
@@ -47,17 +49,19 @@ class Compilation implements Compiled {
   readonly #plan: ServicePortPlan;
   readonly #settings: NodeSettings;
   readonly #scheduler: string;
+  readonly #localFallback: boolean;
   readonly #comment: string;
   readonly #claimed = new Set<string>();
 
   constructor(
     plan: ServicePortPlan,
     settings: NodeSettings,
-    { scheduler }: Pick<IpvsOptions, "scheduler">,
+    { scheduler, localFallback }: CompileOptions,
   ) {
     this.#plan = plan;
     this.#settings = settings;
     this.#scheduler = scheduler === "" ? "rr" : scheduler;
+    this.#localFallback = localFallback;
     this.#comment = truncatedComment(printedName(plan));
   }
 
@@ -99,11 +103,12 @@ class Compilation implements Compiled {
       persistenceSeconds: affinitySeconds,
       // With mh the source port, too, says where to send.
       flags: this.#scheduler === "mh" ? IP_VS_SVC_F_SCHED2 : 0,
-      realServers: this.#endpointsOf(route).map(({ address, port }) => ({ address, port, weight: WEIGHT })),
+      realServers: this.#endpointsOf(route).map(realServerOf),
     });
     if (route.verdict === "balance" && route.masquerade === "all") {
       this.#addElement(sets.MASQUERADED_SERVICES, key);
     }
+    if (this.#localFallback) return;
     if (route.verdict === "drop") this.#addElement(sets.NO_ENDPOINT_SERVICES, key, "", this.#comment);
     if (route.verdict === "local-external" && this.#plan.localEndpoints.length === 0) {
       this.#addElement(sets.NO_LOCAL_ENDPOINT_SERVICES, key, "", this.#comment);
@@ -119,11 +124,14 @@ class Compilation implements Compiled {
     switch (route.verdict) {
       case "balance":
         return route.to === "local" ? localEndpoints : clusterEndpoints;
-      // One list serves all sources. Without endpoints here, only those are let in that may use the others.
+      // One list serves all sources. Without endpoints here, only those are let in that may use the others, unless
+      // everyone may.
       case "local-external":
         return localEndpoints.length === 0 ? clusterEndpoints : localEndpoints;
-      case "reject":
+      // kube-proxy refuses what is a ClusterIP only: such plans have no cluster endpoints.
       case "drop":
+        return this.#localFallback ? clusterEndpoints : [];
+      case "reject":
         return [];
     }
   }
@@ -155,4 +163,8 @@ class Compilation implements Compiled {
     this.elements.push({ set, key, value, comment });
     return true;
   }
+}
+
+function realServerOf({ address, port, weight = USUAL_WEIGHT }: Endpoint): RealServer {
+  return { address, port, weight };
 }

@@ -28,6 +28,11 @@ export interface LinkAddress {
   readonly prefix: number;
 }
 
+/** As ours are. */
+export function hostAddress(index: number, address: Address): LinkAddress {
+  return { index, address, prefix: addressBits(address) };
+}
+
 const DUMMY = "dummy";
 
 /** `ip link show NAME` */

@@ -23,16 +23,16 @@ export class GracefulRemoval {
 
   /**
    * What to do in place of a difference: who is removed is drained, and who comes back while it is drained gets its
-   * weight back, with the connections it has. Real servers of a virtual server that goes are gone with it.
+   * weight back, which may be 0, with the connections it has. Real servers of a virtual server that goes are gone with it.
    * @param nowMs of any clock that never goes back.
    */
   instead(difference: ServerDifference, nowMs: number): ServerDifference {
-    const { added, edited, removed } = difference.realServers;
+    const { added, edited, removed, resting } = difference.realServers;
     for (const server of difference.removed) this.#draining.delete(virtualServerKey(server));
     const [returning, coming] = partition(added, (assignment) => this.done(assignment));
     const [leaving, going] = partition(removed, ({ server }) => server.protocol === "TCP");
-    // Read back from the kernel, those who come back are there, with the wrong weight.
-    for (const assignment of edited) this.done(assignment);
+    // Read back from the kernel, those who come back are there: with the wrong weight, or wanted without any.
+    for (const assignment of [...edited, ...resting]) this.done(assignment);
     for (const assignment of leaving) this.#drain(assignment, nowMs);
     const busy = leaving.filter(({ realServer }) => realServer.weight > 0);
     return {
@@ -41,6 +41,7 @@ export class GracefulRemoval {
         added: coming,
         edited: [...edited, ...returning, ...busy.map(quiesced)],
         removed: going,
+        resting,
       },
     };
   }

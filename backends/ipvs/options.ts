@@ -8,6 +8,8 @@ export interface IpvsOptions {
   readonly excludeCidrs: readonly Cidr[];
   /** Interfaces answer ARP requests for their own addresses only. */
   readonly strictArp: boolean;
+  /** Local traffic policies that find no endpoint on this node use those of other nodes (docs/ipvs.md). */
+  readonly localFallback: boolean;
   /** How long IPVS remembers idle connections; 0 leaves the kernel's value alone. */
   readonly tcpTimeoutMs: number;
   readonly tcpFinTimeoutMs: number;

@@ -9,13 +9,13 @@ import { CLUSTER_IPS, HAIRPIN_CONNECTIONS, IPVS_IPS } from "./sets.ts";
 export function culpritsOf(
   { family, object }: Refused,
   plans: Iterable<ServicePortPlan>,
-  compile: (plan: ServicePortPlan) => Compiled,
+  compile: (plan: ServicePortPlan) => Compiled | undefined,
 ): ServicePortPlan[] {
   if (family === undefined || object.kind !== "element" || object.key === undefined) return [];
   const { set, key } = object;
   return [...plans].filter((plan) =>
     plan.family === family.family &&
-    compile(plan).elements.some((element) => element.set === set && element.key === key)
+    compile(plan)?.elements.some((element) => element.set === set && element.key === key)
   );
 }
 

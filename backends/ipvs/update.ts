@@ -1,4 +1,5 @@
 import type { Address } from "../../core/model/address.ts";
+import { SERVICE_DEVICE } from "../../core/model/node_addresses.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import type { BalancedServer, Compiled } from "./compile.ts";
 import { type ServerDifference, serverDifference } from "./server_difference.ts";
@@ -10,9 +11,8 @@ export interface CompiledChange {
   readonly new: Compiled | undefined;
 }
 
-/** What a batch of changes adds to the kernel's objects and takes away. */
+/** What a batch of changes adds to what surrounds IPVS in one family, and takes away. */
 export interface Difference {
-  readonly servers: ServerDifference;
   readonly addresses: Delta<Address>;
   readonly elements: Delta<Element>;
   /** Uses of what is shared that come and go, by name: to be counted once the changes are in force. */
@@ -24,22 +24,24 @@ export interface Delta<Thing> {
   readonly removed: readonly Thing[];
 }
 
-/**
- * Merges the changes: a frontend that moves from one service port to another is one virtual server that changes.
- * @param uses how many service ports use a thing now, by the names of `Difference.uses`.
- */
-export function differenceOf(
-  changes: readonly CompiledChange[],
-  uses: (name: string) => number,
-): Difference {
+/** A frontend that moves from one service port to another is one virtual server that changes. */
+export function changedServers(changes: Iterable<CompiledChange>): ServerDifference {
   const before: BalancedServer[] = [];
   const after: BalancedServer[] = [];
+  for (const { old, new: next } of changes) {
+    if (old !== undefined) before.push(...old.servers);
+    if (next !== undefined) after.push(...next.servers);
+  }
+  return serverDifference(before, after);
+}
+
+/** @param uses how many service ports use a thing now, by the names of `Difference.uses`. */
+export function differenceOf(changes: Iterable<CompiledChange>, uses: (name: string) => number): Difference {
   const addresses = new SharedThings<Address>();
   const sharedElements = new SharedThings<Element>();
   const elements = new OwnElements();
-  const take = (compiled: Compiled, servers: BalancedServer[], change: 1 | -1) => {
-    for (const server of compiled.servers) servers.push(server);
-    for (const address of compiled.addresses) addresses.use(`kube-ipvs0 ${address}`, address, change);
+  const take = (compiled: Compiled, change: 1 | -1) => {
+    for (const address of compiled.addresses) addresses.use(`${SERVICE_DEVICE} ${address}`, address, change);
     for (const element of compiled.elements) {
       const name = element.set + element.key;
       if (sharedSets.has(element.set)) sharedElements.use(name, element, change);
@@ -47,13 +49,12 @@ export function differenceOf(
     }
   };
   for (const { old, new: next } of changes) {
-    if (old !== undefined) take(old, before, -1);
-    if (next !== undefined) take(next, after, 1);
+    if (old !== undefined) take(old, -1);
+    if (next !== undefined) take(next, 1);
   }
   const own = elements.delta();
   const shared = sharedElements.delta(uses);
   return {
-    servers: serverDifference(before, after),
     addresses: addresses.delta(uses),
     elements: { added: [...own.added, ...shared.added], removed: [...own.removed, ...shared.removed] },
     uses: new Map([...addresses.changes(), ...sharedElements.changes()]),

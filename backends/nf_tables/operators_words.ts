@@ -22,7 +22,7 @@ export function asBackendError(
   error: KernelError,
   culprits: readonly PlanKey[] = [],
 ): BackendError {
-  const advice = unsupported.has(error.errnoName)
+  const advice = unsupported.has(error.errnoName) && error.advice === undefined
     ? ". The kernel lacks nf_tables or a part of it (proxy check says which)"
     : "";
   return new BackendError(`${mode}: ${error.message}${advice}`, culprits, { cause: error });

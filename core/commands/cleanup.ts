@@ -24,6 +24,7 @@ export async function cleanUp(backends: Backends, options: ModeOptions, log: Log
 
 /**
  * Removes what the modes left that are not in use, once the one in use is in force: until then the old rules serve.
+ * Last of all what upstream left of the mode in use, which rules of the others may need until then.
  * What fails is logged, and tried again at the next start.
  */
 export async function cleanUpOthers(
@@ -40,5 +41,23 @@ export async function cleanUpOthers(
     } catch (error) {
       log.error("Rules of another mode may be left and still be followed", { mode, err: error });
     }
+  }
+  await cleanUpLeftovers(config, backends, log);
+}
+
+async function cleanUpLeftovers(
+  config: ModeOptions & { readonly mode: ProxyMode },
+  backends: Backends,
+  log: Log,
+): Promise<void> {
+  const { mode } = config;
+  // Not the one that is at work: it takes one call at a time.
+  using backend = backends.get(mode)?.(config);
+  if (backend?.cleanUpLeftovers === undefined) return;
+  try {
+    await backend.cleanUpLeftovers();
+    log.info("Nothing that only kube-proxy uses is left", { mode });
+  } catch (error) {
+    log.error("Something that only kube-proxy uses may be left", { mode, err: error });
   }
 }

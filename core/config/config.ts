@@ -87,6 +87,8 @@ export interface IpvsConfig {
   readonly scheduler: string;
   readonly excludeCidrs: readonly Cidr[];
   readonly strictArp: boolean;
+  /** Local traffic policies that find no endpoint on this node use those of other nodes, as kube-proxy does. */
+  readonly localFallback: boolean;
   /** 0 leaves the kernel's value alone. */
   readonly tcpTimeoutMs: number;
   readonly tcpFinTimeoutMs: number;

@@ -39,6 +39,8 @@ export interface ConfigDocument {
     tcpTimeout: string;
     tcpFinTimeout: string;
     udpTimeout: string;
+    /** Not in kube-proxy. */
+    localFallback: boolean;
   };
   nftables: ModeSection;
   winkernel: {
@@ -129,6 +131,7 @@ export function defaultDocument(): ConfigDocument {
       tcpTimeout: "0s",
       tcpFinTimeout: "0s",
       udpTimeout: "0s",
+      localFallback: false,
     },
     nftables: defaultModeSection(),
     winkernel: {

@@ -245,6 +245,7 @@ function readIpvs(ipvs: ConfigDocument["ipvs"], mode: ProxyMode, read: FieldRead
     scheduler: ipvs.scheduler,
     excludeCidrs: checked.cidrs("ipvs.excludeCIDRs", ipvs.excludeCIDRs),
     strictArp: ipvs.strictARP,
+    localFallback: ipvs.localFallback,
     tcpTimeoutMs: timeout("tcpTimeout"),
     tcpFinTimeoutMs: timeout("tcpFinTimeout"),
     udpTimeoutMs: timeout("udpTimeout"),

@@ -303,6 +303,13 @@ const ipvs = {
   "ipvs-udp-timeout": flag("duration", "0s", "How long an idle UDP flow is kept; 0 leaves it alone.", {
     fields: ["ipvs.udpTimeout"],
   }),
+  "ipvs-local-fallback": flag(
+    "bool",
+    false,
+    "Where a Local traffic policy finds no endpoint on this node, send to those of other nodes, as kube-proxy " +
+      "does in this mode, instead of dropping, as it does in the others. (Not in kube-proxy.)",
+    { fields: ["ipvs.localFallback"] },
+  ),
 };
 
 const ebpf = {

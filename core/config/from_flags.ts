@@ -46,6 +46,7 @@ export function documentFromFlags({ values, given }: CommandLine): ConfigDocumen
       tcpTimeout: values["ipvs-tcp-timeout"],
       tcpFinTimeout: values["ipvs-tcpfin-timeout"],
       udpTimeout: values["ipvs-udp-timeout"],
+      localFallback: values["ipvs-local-fallback"],
     },
     detectLocalMode: values["detect-local-mode"],
     detectLocal: {

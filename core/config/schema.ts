@@ -127,6 +127,7 @@ export const documentSchema = section({
       tcpTimeout: duration(ipvs.tcpTimeout),
       tcpFinTimeout: duration(ipvs.tcpFinTimeout),
       udpTimeout: duration(ipvs.udpTimeout),
+      localFallback: bool(ipvs.localFallback),
     }),
     {},
   ),

@@ -10,6 +10,8 @@ import type { Sink } from "./source.ts";
 export class KnownObjects {
   /** By "namespace/name": in which listing the object was seen last. */
   readonly #seenIn = new Map<string, number>();
+  /** By the same: what is wrong with objects that are used all the same, so that it is said once. */
+  readonly #problems = new Map<string, readonly string[]>();
   #listing = 0;
 
   constructor(private readonly kind: ObjectKind, private readonly sink: Sink, private readonly log: Log) {}
@@ -23,16 +25,18 @@ export class KnownObjects {
   endListing(): void {
     for (const [key, listing] of this.#seenIn) {
       if (listing === this.#listing) continue;
-      this.#seenIn.delete(key);
-      this.sink.delete(this.#refOf(key));
+      this.#delete(this.#refOf(key));
     }
   }
 
   /** @param raw as decoded; what is invalid is logged, and what was known of the object stays. */
   upsert(raw: unknown): void {
-    const parsed = parseObjectOfKind(this.kind, raw, this.#report);
+    const problems: string[] = [];
+    const parsed = parseObjectOfKind(this.kind, raw, (problem) => problems.push(problem));
     if ("object" in parsed) {
-      this.#seenIn.set(keyOf(parsed.object), this.#listing);
+      const key = keyOf(parsed.object);
+      this.#seenIn.set(key, this.#listing);
+      this.#report(key, problems);
       this.sink.upsert(parsed.object);
     } else if ("ignored" in parsed) {
       this.log.info(`${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 4);
@@ -49,10 +53,18 @@ export class KnownObjects {
     if (ref !== undefined) this.#delete(ref);
   }
 
-  readonly #report = (problem: string) => this.log.warn(problem);
+  /** What has been wrong with the object before, too, is not said again with every change of it. */
+  #report(key: string, problems: readonly string[]): void {
+    const known = this.#problems.get(key) ?? [];
+    for (const problem of problems) if (!known.includes(problem)) this.log.warn(problem);
+    if (problems.length > 0) this.#problems.set(key, problems);
+    else this.#problems.delete(key);
+  }
 
   #delete(ref: ObjectRef): void {
-    if (this.#seenIn.delete(keyOf(ref))) this.sink.delete(ref);
+    const key = keyOf(ref);
+    this.#problems.delete(key);
+    if (this.#seenIn.delete(key)) this.sink.delete(ref);
   }
 
   #refOf(key: string): ObjectRef {

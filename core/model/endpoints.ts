@@ -1,4 +1,10 @@
-import type { EndpointSlice, EndpointTraits, Family, SlicePort } from "./objects.ts";
+import {
+  type EndpointSlice,
+  type EndpointTraits,
+  type Family,
+  type SlicePort,
+  USUAL_WEIGHT,
+} from "./objects.ts";
 import type { Endpoint } from "./plan.ts";
 
 /** An endpoint of a service port before selection, and what its slice says of it. */
@@ -10,25 +16,32 @@ export interface Candidate {
 /**
  * The endpoints that slices give a service port in a family: sorted by address bytes, then port, without duplicates
  * (docs/behaviour.md §1.4). `slices` come in an order that does not depend on when they were seen.
+ * @param serviceWeight of endpoints whose slice says none.
  */
 export function joinSlices(
   slices: readonly EndpointSlice[],
   port: Pick<SlicePort, "name" | "protocol">,
   family: Family,
   nodeName: string,
+  serviceWeight = USUAL_WEIGHT,
 ): readonly Candidate[] {
   const all: Candidate[] = [];
   for (const slice of slices) {
     if (slice.family !== family) continue;
+    const weight = slice.weight ?? serviceWeight;
     for (const slicePort of slice.ports) {
       if (slicePort.name !== port.name || slicePort.protocol !== port.protocol) continue;
       for (const { address, traits } of slice.endpoints) {
         const isLocal = nodeName !== "" && traits.nodeName === nodeName;
-        all.push({ endpoint: { address, port: slicePort.port, isLocal }, traits });
+        all.push({ endpoint: weighted({ address, port: slicePort.port, isLocal }, weight), traits });
       }
     }
   }
   return withoutDuplicates(all.sort((a, b) => compareEndpoints(a.endpoint, b.endpoint)));
+}
+
+function weighted(endpoint: Endpoint, weight: number): Endpoint {
+  return weight === USUAL_WEIGHT ? endpoint : { ...endpoint, weight };
 }
 
 function compareEndpoints(a: Endpoint, b: Endpoint): number {

@@ -39,7 +39,12 @@ export interface Service {
   readonly internalTrafficPolicy: TrafficPolicy;
   /** 0 when none is to be served. */
   readonly healthCheckNodePort: number;
+  /** Of its endpoints whose slices do not say another, see `Endpoint.weight`. */
+  readonly weight: number;
 }
+
+/** Of endpoints that nothing says another of. */
+export const USUAL_WEIGHT = 1;
 
 export interface SlicePort {
   readonly name: string;
@@ -77,6 +82,8 @@ export interface EndpointSlice {
   readonly endpoints: readonly SliceEndpoint[];
   /** endpoints.kubernetes.io/last-change-trigger-time in milliseconds since the epoch; 0 when absent. */
   readonly triggerTime: number;
+  /** Of its endpoints; undefined when it leaves that to the Service. */
+  readonly weight: number | undefined;
 }
 
 export interface Node {

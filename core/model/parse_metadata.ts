@@ -11,10 +11,14 @@ export function hasLabel(raw: Mapping, name: string): boolean {
   return labels(raw, (all) => Object.hasOwn(all, name));
 }
 
+/** The annotation's value as it is written; undefined when the object has none of that name. */
+export function annotation(raw: Mapping, name: string): unknown {
+  return section(raw, "metadata", (metadata) => mapping(metadata, "annotations"))?.[name];
+}
+
 /** The annotation's value; "" when the object has none of that name, or none that is text. */
 export function annotationOf(raw: Mapping, name: string): string {
-  const annotations = section(raw, "metadata", (metadata) => mapping(metadata, "annotations"));
-  const value = annotations?.[name];
+  const value = annotation(raw, name);
   return typeof value === "string" ? value : "";
 }
 

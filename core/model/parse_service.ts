@@ -21,9 +21,11 @@ import {
   type Service,
   type ServicePort,
   type TrafficPolicy,
+  USUAL_WEIGHT,
 } from "./objects.ts";
 import type { NotProxied, Report } from "./kind_parser.ts";
 import { createdOf, hasLabel } from "./parse_metadata.ts";
+import { weightOf } from "./parse_weight.ts";
 import { Pool, sharedText } from "./sharing.ts";
 
 /** A v1 Service: docs/behaviour.md §1.2 (which are proxied) and §2 (how fields are read). */
@@ -31,6 +33,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
   if (hasLabel(raw, PROXY_NAME_LABEL)) return { why: `it has the label ${PROXY_NAME_LABEL}` };
   const created = createdOf(raw);
   const loadBalancerIPs = readLoadBalancerIPs(raw, report);
+  const weight = weightOf(raw, report) ?? USUAL_WEIGHT;
   return section(raw, "spec", (spec) => {
     const type = choice(spec, "type", serviceTypes, "ClusterIP");
     if (type === "ExternalName") return { why: "it is of type ExternalName" };
@@ -55,6 +58,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
       healthCheckNodePort: type === "LoadBalancer" && externalTrafficPolicy === "Local"
         ? readHealthCheckNodePort(spec, report)
         : 0,
+      weight,
     };
   });
 }

@@ -24,6 +24,7 @@ import {
 } from "./objects.ts";
 import type { NotProxied, Report } from "./kind_parser.ts";
 import { annotationOf, hasLabel, labels, timeOf } from "./parse_metadata.ts";
+import { weightOf } from "./parse_weight.ts";
 import { ownText, Pool, sharedText } from "./sharing.ts";
 
 /** A discovery.k8s.io/v1 EndpointSlice: docs/behaviour.md §1.3, §1.4. */
@@ -45,6 +46,7 @@ export function parseSlice(raw: Mapping, ref: ObjectRef, report: Report): Endpoi
     ports: readPorts(raw, report),
     endpoints: readEndpoints(raw, family, report),
     triggerTime: timeOf(annotationOf(raw, TRIGGER_TIME_ANNOTATION)),
+    weight: weightOf(raw, report),
   };
 }
 

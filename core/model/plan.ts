@@ -76,6 +76,11 @@ export interface Endpoint {
   readonly port: number;
   /** Runs on this node. */
   readonly isLocal: boolean;
+  /**
+   * Share of the new connections, beside those of the others, in modes that can; 0 for none. Left out when it is
+   * USUAL_WEIGHT, because there may be 100,000 endpoints.
+   */
+  readonly weight?: number;
 }
 
 /** How to recognise traffic from this node's pods, one family (docs/behaviour.md §4.2). */

@@ -108,7 +108,7 @@ function planPort(
   const isExternal = frontends.length > 1;
   const internalLocal = internalTrafficPolicy === "Local";
   const externalLocal = externalTrafficPolicy === "Local" && isExternal;
-  const candidates = joinSlices(slices, port, family, context.nodeName);
+  const candidates = joinSlices(slices, port, family, context.nodeName, service.weight);
   const selection = selectEndpoints(
     candidates,
     { cluster: !internalLocal || isExternal, local: internalLocal || externalLocal },

@@ -18,6 +18,7 @@ export function sameService(a: Service, b: Service): boolean {
     a.externalTrafficPolicy === b.externalTrafficPolicy &&
     a.internalTrafficPolicy === b.internalTrafficPolicy &&
     a.healthCheckNodePort === b.healthCheckNodePort &&
+    a.weight === b.weight &&
     sameList(a.clusterIPs, b.clusterIPs, same) &&
     sameList(a.ports, b.ports, sameServicePort) &&
     sameList(a.externalIPs, b.externalIPs, same) &&
@@ -29,6 +30,7 @@ export function sameService(a: Service, b: Service): boolean {
 export function sameSlice(a: EndpointSlice, b: EndpointSlice): boolean {
   return a.service === b.service &&
     a.family === b.family &&
+    a.weight === b.weight &&
     sameList(a.ports, b.ports, sameSlicePort) &&
     sameList(a.endpoints, b.endpoints, sameSliceEndpoint);
 }

@@ -30,7 +30,8 @@ function sameFrontend(a: Frontend, b: Frontend): boolean {
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  return a === b || (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal);
+  return a === b ||
+    (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal && a.weight === b.weight);
 }
 
 function sameRanges(a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefined): boolean {

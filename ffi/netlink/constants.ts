@@ -25,6 +25,7 @@ export const NLMSGERR_ATTR_MSG = 1; // linux/netlink.h
 export const NLMSGERR_ATTR_OFFS = 2; // linux/netlink.h
 
 export const NLA_F_NESTED = 0x8000; // linux/netlink.h
+export const NLA_F_NET_BYTEORDER = 0x4000; // linux/netlink.h
 export const NLA_TYPE_MASK = 0x3fff; // linux/netlink.h: without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 export const NETLINK_ROUTE = 0; // linux/netlink.h

@@ -22,7 +22,7 @@ export interface PlanText {
   readonly nodePort?: number;
   readonly internal?: "cluster" | "local" | "reject" | "drop";
   readonly external?: "cluster" | "local" | "reject" | "drop";
-  /** With `@here` those on this node. */
+  /** With `@here` those on this node, with ` weight 5` those of a weight of their own. */
   readonly endpoints?: readonly string[];
   readonly affinitySeconds?: number;
   readonly sourceRanges?: readonly string[];
@@ -120,8 +120,13 @@ function frontendsOf(text: PlanText): Frontend[] {
 }
 
 function endpointOf(text: string): Endpoint {
-  const [socket = "", here] = text.split("@");
-  return { ...socketOf(socket), isLocal: here !== undefined };
+  const [place = "", weight] = text.split(" weight ");
+  const [socket = "", here] = place.split("@");
+  return {
+    ...socketOf(socket),
+    isLocal: here !== undefined,
+    ...(weight === undefined ? {} : { weight: Number(weight) }),
+  };
 }
 
 function socketOf(text: string): { address: Address; port: number } {

@@ -38,7 +38,9 @@ Deno.test.afterAll(async () => {
 });
 
 // Those with the same flags share one run of the proxy.
-const scenarios = readScenarios().toSorted((a, b) => a.flags.join().localeCompare(b.flags.join()));
+const scenarios = readScenarios()
+  .filter(({ modes }) => modes.includes(mode))
+  .toSorted((a, b) => a.flags.join().localeCompare(b.flags.join()));
 
 for (const { file, ...scenario } of scenarios) {
   const isKnown = differenceOf(subjectName, file) !== undefined;

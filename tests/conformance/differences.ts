@@ -4,8 +4,14 @@ export const subjects = [
   "kube-proxy iptables",
   "proxy nftables",
   "proxy iptables",
+  "proxy ipvs",
 ] as const;
 export type SubjectName = typeof subjects[number];
+
+/** The mode that it runs in. */
+export function modeOf(subject: SubjectName): string {
+  return subject.slice(subject.lastIndexOf(" ") + 1);
+}
 
 export function isSubject(name: string): name is SubjectName {
   return subjects.some((subject) => subject === name);

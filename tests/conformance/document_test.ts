@@ -31,6 +31,7 @@ const scenario: ScenarioFile = {
   name: "web works",
   why: "",
   families: "both",
+  modes: ["nftables", "iptables", "ipvs"],
   flags: [],
   steps: [],
 };
@@ -56,5 +57,15 @@ Deno.test("a failure needs a difference, a difference a failure, and a scenario 
 
 Deno.test("the table says in which families a scenario fails, and where the reason is", () => {
   const [line] = /^\| \[web\].*$/m.exec(render([scenario], recorded(passed, failed), [difference])) ?? [];
-  assert.equal(line, `| ${scenarioCell("web", "web works")} | yes | not in IPv6 [1](#d1) | yes | yes |`);
+  assert.equal(
+    line,
+    `| ${scenarioCell("web", "web works")} | yes | not in IPv6 [1](#d1) | yes | yes | yes |`,
+  );
+});
+
+Deno.test("a scenario about one mode is asked of the others neither a recording nor an outcome", () => {
+  const ofOne = { ...scenario, modes: ["ipvs"] };
+  assert.deepEqual(problems([ofOne], recorded(), []), []);
+  const [line] = /^\| \[web\].*$/m.exec(render([ofOne], recorded(), [])) ?? [];
+  assert.equal(line, `| ${scenarioCell("web", "web works")} | – | – | – | – | yes |`);
 });

@@ -3,24 +3,21 @@ import type { Lab } from "../lab/lab.ts";
 /** All objects of the mode in node's kernel, each as one string that tells it from the others. */
 export type KernelState = (lab: Lab) => Promise<ReadonlySet<string>>;
 
-export const kernelStates: Readonly<Record<string, KernelState>> = { nftables, iptables };
+export const kernelStates: Readonly<Record<string, KernelState>> = {
+  nftables: async (lab) => new Set(await tablesOf(lab, "kube-proxy")),
+  iptables,
+  ipvs,
+};
 
 /** @throws unless the tables of both families are there. */
-async function nftables(lab: Lab): Promise<ReadonlySet<string>> {
+async function tablesOf(lab: Lab, name: string): Promise<string[]> {
   const tables = await Promise.all(["ip", "ip6"].map(async (family) => {
-    const { code, stdout, stderr } = await lab.run("node", [
-      "nft",
-      "-j",
-      "list",
-      "table",
-      family,
-      "kube-proxy",
-    ]);
-    if (code !== 0) throw new Error(stderr);
-    const listing: { nftables: Record<string, { handle?: number }>[] } = JSON.parse(stdout);
+    const listing: { nftables: Record<string, { handle?: number }>[] } = JSON.parse(
+      await said(lab, ["nft", "-j", "list", "table", family, name]),
+    );
     return listing.nftables.filter((object) => !("metainfo" in object)).flatMap(describe);
   }));
-  return new Set(tables.flat());
+  return tables.flat();
 }
 
 /** The elements of a set or map are objects of their own, so that a leftover one is named. Handles only count. */
@@ -34,12 +31,36 @@ function describe(object: Record<string, { handle?: number; elem?: unknown[] }>)
 /** Chains and rules, as stock iptables of the nf_tables flavour lists them. @throws unless both families have them. */
 async function iptables(lab: Lab): Promise<ReadonlySet<string>> {
   const families = await Promise.all(["iptables", "ip6tables"].map(async (command) => {
-    const { code, stdout, stderr } = await lab.run("node", [`${command}-nft-save`]);
-    if (code !== 0 || stderr !== "") throw new Error(stderr);
+    const stdout = await said(lab, [`${command}-nft-save`]);
     if (!stdout.includes("-A KUBE-POSTROUTING")) throw new Error(`${command} lists no KUBE-POSTROUTING`);
     const lines = stdout.split("\n").filter((line) => /^[:-]/.test(line))
       .map((line) => `${command} ${line.replace(/ \[\d+:\d+\]$/, "")}`);
     return [...Map.groupBy(lines, (line) => line)].map(([line, all]) => `${line} (${all.length} times)`);
   }));
   return new Set(families.flat());
+}
+
+/** Virtual servers with their real servers, the addresses of the device, and the tables. @throws unless all are there. */
+async function ipvs(lab: Lab): Promise<ReadonlySet<string>> {
+  const [servers, device, tables] = await Promise.all([
+    said(lab, ["ipvsadm", "--save", "--numeric"]),
+    said(lab, ["ip", "-json", "address", "show", "dev", "kube-ipvs0"]),
+    tablesOf(lab, "kube-proxy-ipvs"),
+  ]);
+  const [{ addr_info: addresses }]: [{ addr_info: readonly { local: string; prefixlen: number }[] }] = JSON
+    .parse(
+      device,
+    );
+  return new Set([
+    ...servers.split("\n").filter((line) => line !== "").map((line) => `ipvsadm ${line}`),
+    ...addresses.map(({ local, prefixlen }) => `address ${local}/${prefixlen} of kube-ipvs0`),
+    ...tables,
+  ]);
+}
+
+/** What a program says on node. @throws with its complaint. */
+async function said(lab: Lab, command: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await lab.run("node", command);
+  if (code !== 0 || stderr !== "") throw new Error(stderr);
+  return stdout;
 }

@@ -63,6 +63,7 @@ export function serviceObject(
     metadata: {
       ...nameAndNamespace(spec.name),
       labels: spec.labels,
+      annotations: spec.annotations,
       ...(spec.created ? { creationTimestamp: spec.created } : {}),
     },
     spec: {
@@ -120,6 +121,7 @@ export function sliceObjects(
       name: `${name}-${spec.slice}-${family.toLowerCase()}`,
       namespace,
       labels: { "kubernetes.io/service-name": name, ...spec.labels },
+      annotations: spec.annotations,
     },
     addressType: family,
     ports,

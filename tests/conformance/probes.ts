@@ -4,7 +4,7 @@ import type { Lab } from "../lab/lab.ts";
 import { repetitions } from "../lab/pace.ts";
 import { type MachineName, machines } from "../lab/topology.ts";
 import { isFrom, type Observation, summary } from "./expectation.ts";
-import type { ExpectSpec, OpenSpec, SendSpec } from "./scenario.ts";
+import type { ExpectSpec, OpenSpec, ReopenSpec, SendSpec } from "./scenario.ts";
 
 /** Connects as often as it takes to be sure whether the expectation holds. */
 export async function observe(
@@ -53,7 +53,7 @@ const PATIENCE_MS = 5000;
 
 /** Connections of one scenario that stay open. */
 export class Connections {
-  readonly #open = new Map<string, { from: MachineName; first: Outcome }[]>();
+  readonly #open = new Map<string, { from: MachineName; target: Target; first: Outcome }[]>();
 
   constructor(private readonly lab: Lab) {}
 
@@ -65,12 +65,11 @@ export class Connections {
     if (!first || isAnswered(first) === (answer === "none")) {
       throw new Error(`open ${as}: seen: ${first ? summary([first]) : "nothing"}`);
     }
-    this.#open.set(as, [...this.#open.get(as) ?? [], { from, first }]);
+    this.#open.set(as, [...this.#open.get(as) ?? [], { from, target, first }]);
   }
 
   async send({ over, reaches, answer }: SendSpec): Promise<void> {
-    const connections = this.#open.get(over);
-    if (!connections) throw new Error(`send over ${over}: no connection was opened by this name`);
+    const connections = this.#opened(over);
     const until = performance.now() + (reaches === "same" ? 0 : PATIENCE_MS);
     for (const { from, first } of connections) {
       const pods = reaches !== "same" ? reaches ?? [] : isAnswered(first) ? [first.pod] : [];
@@ -88,10 +87,29 @@ export class Connections {
     }
   }
 
+  async reopen({ over, reaches }: ReopenSpec): Promise<void> {
+    const connections = this.#opened(over);
+    this.#open.delete(over);
+    const reopened = await Promise.all(connections.map(async ({ from, target, first }) => {
+      const [outcome] = await this.lab.agent(from).reopen(first.connection!, target);
+      return { from, target, first: outcome! };
+    }));
+    this.#open.set(over, reopened);
+    const outcomes = reopened.map(({ first }) => first);
+    if (outcomes.every((outcome) => reaches.some((pod) => isFrom(pod)(outcome)))) return;
+    throw new Error(`reopen ${over}: expected ${reaches.join(" or ")}; seen: ${summary(outcomes)}`);
+  }
+
   async closeAll(): Promise<void> {
     for (const { from, first } of [...this.#open.values()].flat()) {
       await this.lab.agent(from).close([first.connection!]);
     }
     this.#open.clear();
+  }
+
+  #opened(name: string) {
+    const connections = this.#open.get(name);
+    if (!connections) throw new Error(`no connection was opened by the name ${name}`);
+    return connections;
   }
 }

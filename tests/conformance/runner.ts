@@ -1,6 +1,6 @@
 import type { Family } from "../../core/model/objects.ts";
 import type { Lab } from "../lab/lab.ts";
-import { isAnswered } from "../lab/agent.ts";
+import { type Agent, isAnswered } from "../lab/agent.ts";
 import { beforeNextLook, slowness } from "../lab/pace.ts";
 import { type Marker, nextMarker } from "./marker.ts";
 import {
@@ -39,7 +39,7 @@ export async function runScenario(
     );
   } finally {
     await run.connections.closeAll();
-    await run.releaseAddresses();
+    await run.releaseNode();
     // Or a later scenario would meet the flows of this one, at the same addresses.
     await lab.run("node", ["conntrack", "-F"]);
   }
@@ -53,7 +53,8 @@ class ScenarioRun {
   readonly #targets = new Targets(this.#addresses);
   readonly #remembered = new Remembered();
   readonly connections: Connections;
-  readonly #held: string[] = [];
+  readonly #held = new Set<string>();
+  readonly #listening: Agent[] = [];
   #zone: string | undefined;
   #isAway = false;
 
@@ -79,6 +80,8 @@ class ScenarioRun {
       }
     } else if ("send" in step) {
       await this.connections.send(step.send);
+    } else if ("reopen" in step) {
+      await this.connections.reopen(step.reopen);
     } else if ("wait" in step) {
       await pause(step.wait * 1000);
     } else if ("node zone" in step) {
@@ -87,7 +90,11 @@ class ScenarioRun {
       await this.#publish();
       await this.#publish();
     } else if ("hold address" in step) {
-      await this.#holdAddress(step["hold address"]);
+      for (const address of this.#addressesOf(step["hold address"])) await this.#hold(address);
+    } else if ("release address" in step) {
+      for (const address of this.#addressesOf(step["release address"])) await this.#release(address);
+    } else if ("listen" in step) {
+      this.#listening.push(await this.lab.serveOnAllAddresses("node", [step.listen]));
     } else if ("restart" in step) {
       await this.subject.stop(step.restart);
       this.subject.start();
@@ -102,8 +109,10 @@ class ScenarioRun {
     }
   }
 
-  async releaseAddresses(): Promise<void> {
-    for (const address of this.#held) await this.#ofNode("delete", address);
+  /** Takes from node what the scenario gave it. */
+  async releaseNode(): Promise<void> {
+    for (const agent of this.#listening) await agent.stop();
+    for (const address of this.#held) await this.#release(address);
   }
 
   async deleteEverything(): Promise<void> {
@@ -167,12 +176,18 @@ class ScenarioRun {
     }
   }
 
-  async #holdAddress(target: string): Promise<void> {
-    for (const family of this.families) {
-      const { to } = this.#targets.resolve(target, undefined, family);
-      await this.#ofNode("add", to);
-      this.#held.push(to);
-    }
+  #addressesOf(target: string): readonly string[] {
+    return this.families.map((family) => this.#targets.resolve(target, undefined, family).to);
+  }
+
+  async #hold(address: string): Promise<void> {
+    await this.#ofNode("add", address);
+    this.#held.add(address);
+  }
+
+  async #release(address: string): Promise<void> {
+    await this.#ofNode("delete", address);
+    this.#held.delete(address);
   }
 
   async #ofNode(change: "add" | "delete", address: string): Promise<void> {

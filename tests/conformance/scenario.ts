@@ -11,6 +11,8 @@ export interface Scenario {
   readonly why: string;
   /** "dual": one run with services of both families. Else a run per family named, with services of that family. */
   readonly families: "v4" | "v6" | "both" | "dual";
+  /** Of the proxy: the others cannot do what it is about. */
+  readonly modes: readonly string[];
   /** Flags of the proxy beyond those that all scenarios share. */
   readonly flags: readonly string[];
   readonly steps: readonly Step[];
@@ -45,6 +47,8 @@ const portNumber = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(655
 const protocol = v.picklist(["TCP", "UDP"]);
 const policy = v.picklist(["Cluster", "Local"]);
 const signal = v.picklist(["SIGTERM", "SIGKILL"]);
+const mode = v.picklist(["nftables", "iptables", "ipvs"]);
+const annotations = v.optional(v.record(v.string(), v.string()));
 
 const serviceSchema = v.strictObject({
   /** `name`, or `name.namespace`. */
@@ -75,6 +79,7 @@ const serviceSchema = v.strictObject({
   internalTrafficPolicy: v.optional(policy),
   healthCheckNodePort: v.optional(portNumber),
   labels: v.optional(v.record(v.string(), v.string()), {}),
+  annotations,
   created: v.optional(v.string()),
 });
 export type ServiceSpec = v.InferOutput<typeof serviceSchema>;
@@ -94,6 +99,7 @@ const endpointsSchema = v.strictObject({
     protocol: v.optional(protocol, "TCP"),
   }))),
   labels: v.optional(v.record(v.string(), v.string()), {}),
+  annotations,
 });
 export type EndpointsSpec = v.InferOutput<typeof endpointsSchema>;
 export type EndpointSpec = EndpointsSpec["ready"][number];
@@ -166,6 +172,9 @@ const sendSchema = v.pipe(
 );
 export type SendSpec = v.InferOutput<typeof sendSchema>;
 
+const reopenSchema = v.strictObject({ over: v.string(), reaches: v.array(v.string()) });
+export type ReopenSpec = v.InferOutput<typeof reopenSchema>;
+
 const manifestSchema = v.looseObject({
   apiVersion: v.string(),
   kind: v.string(),
@@ -190,12 +199,18 @@ const stepSchemas = [
   /** A connection, or a UDP flow, that stays open for `send`. */
   v.strictObject({ open: openSchema }),
   v.strictObject({ send: sendSchema }),
+  /** Ends a connection, the server first, and opens it again from the same port. */
+  v.strictObject({ reopen: reopenSchema }),
   /** Seconds. */
   v.strictObject({ wait: v.number() }),
   /** The zone of node "here" from now on, or "none". */
   v.strictObject({ "node zone": v.string() }),
   /** Gives node an address of a service as its own, to the end of the scenario. */
   v.strictObject({ "hold address": v.string() }),
+  /** Takes it from node again. */
+  v.strictObject({ "release address": v.string() }),
+  /** A port of node, on which a program listens on all addresses, to the end of the scenario. */
+  v.strictObject({ listen: portNumber }),
   /** The signal that ends the proxy before it is started again. */
   v.strictObject({ restart: signal }),
   /** The same in two steps, between which the proxy is away. */
@@ -208,6 +223,7 @@ const fileSchema = v.strictObject({
   name: v.string(),
   why: v.string(),
   families: v.optional(v.picklist(["v4", "v6", "both", "dual"]), "both"),
+  modes: v.optional(v.array(mode), mode.options),
   flags: v.optional(v.array(v.string()), []),
   given: v.array(v.unknown()),
   expect: v.optional(v.array(v.unknown()), []),
@@ -219,13 +235,13 @@ export function parseScenario(file: string, text: string): Scenario {
   const document = parseDocument(text, { merge: true });
   const [unreadable] = document.errors;
   if (unreadable) throw new Error(`${file}: ${unreadable.message}`);
-  const { name, why, families, flags, given, expect, then } = parse(fileSchema, document.toJS(), file);
+  const { name, why, families, modes, flags, given, expect, then } = parse(fileSchema, document.toJS(), file);
   const steps = [
     ...given.map((step, i) => parseStep(step, `${file}: given[${i}]`)),
     ...expect.map((spec, i) => parseStep({ expect: spec }, `${file}: expect[${i}]`)),
     ...then.map((step, i) => parseStep(step, `${file}: then[${i}]`)),
   ];
-  return { name, why, families, flags, steps };
+  return { name, why, families, modes, flags, steps };
 }
 
 function parseStep(step: unknown, where: string): Step {

@@ -78,6 +78,9 @@ export class ManifestSubject implements Subject {
     await this.stop("SIGTERM");
     await this.lab.run("node", ["nft", "flush", "ruleset"]);
     await this.lab.run("node", ["conntrack", "-F"]);
+    if (this.mode !== "ipvs") return;
+    await this.lab.run("node", ["ipvsadm", "--clear"]);
+    await this.lab.run("node", ["ip", "link", "delete", "kube-ipvs0"]);
   }
 
   mustRun(): void {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { isAnswered } from "../lab/agent.ts";
 import { Lab } from "../lab/lab.ts";
 import { proxyBinary, ProxyProcess } from "../lab/proxy.ts";
 import { at } from "../lab/topology.ts";
-import { answered, podOf, Traffic } from "../lab/traffic.ts";
+import { answered } from "../lab/traffic.ts";
+import { ConnectionsDuringSwitch } from "./connections_during_switch.ts";
 import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./takeover_lab.ts";
 import { webObjects } from "./web_objects.ts";
 
@@ -20,7 +20,7 @@ Deno.test("a switch of the mode loses no connection, removes what the old mode l
   let proxy: ProxyProcess | undefined;
   try {
     for (const [step, mode] of modes.entries()) {
-      const before = step === 0 ? undefined : await ConnectionsDuringSwitch.start(lab);
+      const before = step === 0 ? undefined : await ConnectionsDuringSwitch.start(lab, web);
       await proxy?.stop("SIGKILL");
       proxy = new ProxyProcess(lab, manifests, mode);
       await cleanedUp(() => proxy?.log ?? "", mode === "nftables" ? "iptables" : "nftables");
@@ -50,7 +50,7 @@ Deno.test({
     await answered(lab.agent("outside"), web);
     assert.deepEqual(await modesInKernel(lab), ["iptables"]);
 
-    const connections = await ConnectionsDuringSwitch.start(lab);
+    const connections = await ConnectionsDuringSwitch.start(lab, web);
     await upstream.kill();
     await using proxy = new RunningProxy(lab, plane, "proxy");
     await cleanedUp(() => proxy.log, "iptables");
@@ -59,32 +59,6 @@ Deno.test({
     assert.deepEqual(await foreignRules(lab), foreign);
   },
 });
-
-/** New connections all the while, and some that were there before. */
-class ConnectionsDuringSwitch {
-  readonly #traffic: Traffic;
-
-  private constructor(private readonly lab: Lab, private readonly held: ReadonlyMap<number, string>) {
-    this.#traffic = new Traffic(lab.agent("outside"), web, { times: 20, pauseMs: 5 });
-  }
-
-  static async start(lab: Lab): Promise<ConnectionsDuringSwitch> {
-    const outcomes = await lab.agent("outside").probe(web, { times: 20, keep: true });
-    const held = outcomes.filter(isAnswered).map((one) => [one.connection ?? -1, one.pod] as const);
-    assert.equal(held.length, 20);
-    return new ConnectionsDuringSwitch(lab, new Map(held));
-  }
-
-  async mustHaveSurvived(what: string): Promise<void> {
-    // What follows the removal, such as the destruction of chains in the kernel's background, is watched too.
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    const report = await this.#traffic.stop();
-    assert.deepEqual(report.failures.slice(0, 5), [], what);
-    assert.ok(report.connections > 100, `${report.connections} connections during ${what}`);
-    const again = await this.lab.agent("outside").send([...this.held.keys()]);
-    assert.deepEqual(again.map(podOf), [...this.held.values()], `every connection keeps its pod: ${what}`);
-  }
-}
 
 /** Waits until the proxy says that nothing of the other mode is left. */
 async function cleanedUp(log: () => string, mode: string): Promise<void> {

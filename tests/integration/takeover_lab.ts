@@ -1,3 +1,4 @@
+import type { ProxyMode } from "../../backends/backend.ts";
 import type { Lab } from "../lab/lab.ts";
 import { proxyBinary } from "../lab/proxy.ts";
 import { machines, podCidrs } from "../lab/topology.ts";
@@ -91,7 +92,7 @@ export class RunningProxy implements AsyncDisposable {
     lab: Lab,
     plane: LabControlPlane,
     readonly who: "kube-proxy" | "proxy",
-    mode: "nftables" | "iptables" = "nftables",
+    mode: ProxyMode = "nftables",
   ) {
     const binary = who === "proxy" ? proxyBinary : `${peers}/kube-proxy`;
     const flags = [
@@ -99,7 +100,11 @@ export class RunningProxy implements AsyncDisposable {
       "--hostname-override=here",
       `--proxy-mode=${mode}`,
       `--cluster-cidr=${podCidrs.here.IPv4},${podCidrs.here.IPv6}`,
-      ...(who === "proxy" ? [] : ["--conntrack-max-per-core=0", "--iptables-min-sync-period=100ms"]),
+      ...(who === "proxy" ? [] : [
+        "--conntrack-max-per-core=0",
+        "--iptables-min-sync-period=100ms",
+        "--ipvs-min-sync-period=100ms",
+      ]),
     ];
     this.#process = lab.spawn("node", [binary, ...flags], {
       env: nftFlavour(lab.directory),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isAnswered } from "../lab/agent.ts";
+import { isAnswered, type Target } from "../lab/agent.ts";
 import { Lab } from "../lab/lab.ts";
 import { at, machines } from "../lab/topology.ts";
 import { answered, podOf, Traffic, type TrafficReport } from "../lab/traffic.ts";
@@ -47,7 +47,7 @@ export function takeTurns(
         const held = await lab.agent("outside").probe(web, { times: 60, keep: true });
         const connections = held.filter(isAnswered).map(({ connection }) => connection ?? -1);
         assert.equal(connections.length, 60);
-        const before = await affinities(lab);
+        const before = await affinities(lab, sticky);
         for (const [client, reached] of before) assert.equal(reached.size, 1, `${client} has affinity`);
 
         for (const [step, next] of steps.entries()) {
@@ -76,7 +76,7 @@ export function takeTurns(
           assert.ok(1000 / report.perConnectionMs >= LEAST_CONNECTIONS_PER_SECOND, inWords(report));
           const again = await lab.agent("outside").send(connections);
           assert.deepEqual(again.map(podOf), held.map(podOf), "every connection still has its pod");
-          assert.deepEqual(await affinities(lab), before, "affinity is kept");
+          assert.deepEqual(await affinities(lab, sticky), before, "affinity is kept");
         }
         const taken = await kernelObjects(lab);
         // What an empty kernel is given: nothing of kube-proxy's may be left beside it.
@@ -97,8 +97,11 @@ export function takeTurns(
   });
 }
 
-/** The pods that each client reaches at the service with affinity. */
-async function affinities(lab: Lab): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+/** The pods that each client reaches at a service with affinity. */
+export async function affinities(
+  lab: Lab,
+  sticky: Target,
+): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
   const reached = new Map<string, ReadonlySet<string>>();
   for (const client of clients) {
     const from = machines[client].addresses.IPv4;

@@ -13,6 +13,7 @@ is answered in HTTP, so that curl can be used by hand.
 import asyncio
 import json
 import socket
+import struct
 import sys
 import time
 
@@ -63,7 +64,7 @@ class Agent:
         for address in self.addresses:
             for port in command["ports"]:
                 self.servers.append(await asyncio.start_server(self.serve_tcp, address, port, backlog=4096))
-                await loop.create_datagram_endpoint(lambda: UdpServer(self), local_addr=(address, port))
+                await loop.create_datagram_endpoint(lambda: UdpServer(self), sock=udp_server_socket(address, port))
         return {}
 
     async def serve_tcp(self, reader, writer):
@@ -118,6 +119,13 @@ class Agent:
         socks = [self.kept[connection] for connection in command["connections"]]
         return {"results": await asyncio.gather(*(outcome(exchange(sock), timeout) for sock in socks))}
 
+    async def do_reopen(self, command):
+        """Ends a connection that was kept, the server first, and opens another one from its port."""
+        old = self.kept.pop(command["connection"])
+        source = old.getsockname()
+        await outcome(ended_by_server(old), command["timeoutMs"] / 1000)
+        return {"results": [await self.probe({**command, "from": source[0], "fromPort": source[1]})]}
+
     async def do_http(self, command):
         """One GET on a connection of its own, as a load balancer's health check sends it."""
         timeout = command["timeoutMs"] / 1000
@@ -139,6 +147,17 @@ class UdpServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, _data, peer):
         self.transport.sendto(self.agent.answer(self.port, peer), peer)
+
+
+def udp_server_socket(address, port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    if family == socket.AF_INET6:
+        # As asyncio has it for TCP: :: leaves 0.0.0.0 to another socket.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind((address, port))
+    return sock
 
 
 def client_socket(command):
@@ -177,6 +196,17 @@ async def exchange(sock, connect_to=None):
     # One that came too late for the question before may be in front of it.
     pod, port, source, source_port = answer.decode().splitlines()[-1].split()
     return {"pod": pod, "port": int(port), "source": source, "sourcePort": int(source_port)}
+
+
+async def ended_by_server(sock):
+    """Waits until the server knows that this side has closed, too: the port is free again at once."""
+    loop = asyncio.get_running_loop()
+    with sock:
+        await loop.sock_sendall(sock, b"GET / HTTP/1.0\n")
+        while await loop.sock_recv(sock, 256):
+            pass
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
+    return {}
 
 
 async def http_get(sock, command):

@@ -50,6 +50,12 @@ export class Agent {
     return (await this.#command({ do: "send", connections, timeoutMs })).results ?? [];
   }
 
+  /** Ends a connection that `probe` was told to keep, and asks over a new one from the same port, which is kept. */
+  async reopen(connection: number, target: Target, timeoutMs = 3000): Promise<readonly Outcome[]> {
+    const reply = await this.#command({ do: "reopen", connection, ...target, keep: "always", timeoutMs });
+    return reply.results ?? [];
+  }
+
   /** Sends a GET over a connection of its own. */
   async http(target: Target, timeoutMs = 3000): Promise<HttpAnswer | Unanswered> {
     const { http } = await this.#command({ do: "http", ...target, timeoutMs });

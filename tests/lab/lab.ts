@@ -49,6 +49,14 @@ export class Lab implements AsyncDisposable {
       .spawn();
   }
 
+  /** Starts an agent on a machine that serves these ports on all addresses the machine has, and says it is the machine. */
+  async serveOnAllAddresses(on: MachineName, ports: readonly number[]): Promise<Agent> {
+    const command = ["python3", labFile("agent.py"), on, "0.0.0.0", "::"];
+    const agent = await Agent.start(on, this.spawn(on, command, { stdin: "piped", stdout: "piped" }));
+    await agent.serve(ports);
+    return agent;
+  }
+
   /** Runs a program on a machine to its end. */
   run(on: MachineName, command: readonly string[]): Promise<Finished> {
     return run("ip", ["netns", "exec", this.namespace(on), ...command]);

@@ -1,4 +1,5 @@
 import { type Agent, isAnswered, type Outcome, type Target } from "./agent.ts";
+import { beforeNextLook, slowness } from "./pace.ts";
 
 /** New connections, one after the other, until it is stopped. */
 export class Traffic {
@@ -45,13 +46,13 @@ export interface TrafficReport {
 }
 
 /** Waits until a connection is answered. */
-export async function answered(client: Agent, target: Target, withinMs = 30_000): Promise<void> {
+export async function answered(client: Agent, target: Target, withinMs = 30_000 * slowness): Promise<void> {
   const deadline = performance.now() + withinMs;
   for (;;) {
-    const [outcome] = await client.probe(target, { timeoutMs: 100 });
+    const [outcome] = await client.probe(target, { timeoutMs: 100 * slowness });
     if (outcome !== undefined && isAnswered(outcome)) return;
     if (performance.now() > deadline) throw new Error(`${target.to} is not answered: ${outcome?.outcome}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await beforeNextLook(5);
   }
 }
 

@@ -8,7 +8,7 @@ stty -opost </dev/ttyS1
 
 main() {
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=$home NO_COLOR=1
-  export PROXY_CACHE=$cache PROXY_SLOWNESS=4
+  export PROXY_CACHE=$cache PROXY_BINARY=$binary PROXY_SLOWNESS=4
   mkdir -p /dev/pts /dev/shm /lib/modules
   mount -t devpts devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
@@ -24,8 +24,11 @@ main() {
   # Through a pipe, or Deno takes the serial line for a terminal and writes every line twice.
   case $suite in
     smoke) smoke 2>&1 | cat || status=$? ;;
+    command) bash -c "$filter" 2>&1 | cat || status=$? ;;
     *) { modules_ahead && conformance "$suite"; } 2>&1 | cat || status=$? ;;
   esac
+  # The recording is no part of what is shown.
+  [ -z "$record" ] || { stty raw && cat "dist/conformance/proxy-$suite.json"; } <>/dev/ttyS2 >&0
   echo "vm: status $status"
   # At once: all that was written is in memory and goes with it.
   busybox poweroff -f
@@ -39,7 +42,7 @@ modules_ahead() {
 }
 
 conformance() {
-  PROXY_MODE=$1 deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} tests/conformance/conformance_test.ts
+  PROXY_MODE=$1 CONFORMANCE_RECORD=$record deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} tests/conformance/conformance_test.ts
 }
 
 # That the machine is as complete as the suites of the modes take it for.

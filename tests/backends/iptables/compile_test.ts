@@ -32,6 +32,15 @@ Deno.test("a ClusterIP leads to a fair choice of endpoints, in the order of thei
   );
 });
 
+Deno.test("weights make no difference", () => {
+  const lines = (...endpoints: readonly string[]) =>
+    linesOf(planOf({ clusterIP: "10.96.0.10:80", endpoints }));
+  assert.deepEqual(
+    lines("10.1.0.1:80 weight 0", "10.1.0.2:80 weight 9"),
+    lines("10.1.0.1:80", "10.1.0.2:80"),
+  );
+});
+
 Deno.test("the chance of an endpoint is rounded as upstream rounds it", () => {
   const endpoints = Array.from({ length: 44 }, (_, index) => `10.1.0.${index}:80`);
   const chances = linesOf(planOf({ clusterIP: "10.96.0.10:80", external: "reject", endpoints }))

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isOurChain, isServiceChain } from "../../../backends/iptables/names.ts";
+import { isChainOfModeIpvs, isOurChain, isServiceChain } from "../../../backends/iptables/names.ts";
 import { endpointChain, serviceChain } from "./chain_names.ts";
 import { planOf } from "../plans.ts";
 
@@ -41,6 +41,24 @@ Deno.test("a service port's chain is told by its prefix and by what its name is 
     "cali-FORWARD",
   ];
   assert.deepEqual(others.filter(isServiceChain), []);
+});
+
+Deno.test("chains of upstream's mode ipvs are ours to delete, in the table where it has them", () => {
+  for (const name of ["KUBE-NODE-PORT", "KUBE-LOAD-BALANCER"]) assert.ok(isOurChain("nat", name), name);
+  for (
+    const name of [
+      "KUBE-NODE-PORT",
+      "KUBE-SOURCE-RANGES-FIREWALL",
+      "KUBE-IPVS-FILTER",
+      "KUBE-IPVS-OUT-FILTER",
+    ]
+  ) assert.ok(isOurChain("filter", name), name);
+  assert.ok(!isOurChain("filter", "KUBE-LOAD-BALANCER"));
+  assert.ok(!isOurChain("nat", "KUBE-IPVS-FILTER"));
+  assert.ok(!isOurChain("mangle", "KUBE-NODE-PORT"));
+  // One that we have as well is none of those that only mode ipvs has.
+  assert.ok(isChainOfModeIpvs("nat", "KUBE-NODE-PORT"));
+  assert.ok(!isChainOfModeIpvs("nat", "KUBE-SERVICES"));
 });
 
 Deno.test("chains that others write to or that stand in other tables are not ours to delete", () => {

@@ -1,15 +1,20 @@
 import assert from "node:assert/strict";
-import { compile, type Compiled } from "../../../backends/ipvs/compile.ts";
+import { compile, type Compiled, type CompileOptions } from "../../../backends/ipvs/compile.ts";
 import { formatAddress } from "../../../core/model/address.ts";
 import type { NodeSettings } from "../../../core/model/plan.ts";
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
+import { defaultOptions } from "./options.ts";
 import { elementTexts, serverTexts } from "./texts.ts";
 
 const own = ["192.168.7.1", "192.168.7.2"].map(addressOf);
 const node = settingsOf("IPv4", { nodePorts: own, interfaceAddresses: own });
 
-function compiled(text: PlanText, settings: NodeSettings = node, scheduler = ""): Compiled {
-  return compile(planOf(text), settings, { scheduler });
+function compiled(
+  text: PlanText,
+  settings: NodeSettings = node,
+  options: Partial<CompileOptions> = {},
+): Compiled {
+  return compile(planOf(text), settings, { ...defaultOptions, ...options });
 }
 
 Deno.test("a ClusterIP is a virtual server on the device, masqueraded by where the client is", () => {
@@ -114,7 +119,7 @@ Deno.test("session affinity is persistence", () => {
 
 Deno.test("all virtual servers have the scheduler of the options; mh hashes the port, too", () => {
   const of = (scheduler: string) =>
-    Object.keys(serverTexts(compiled({ clusterIP: "10.96.0.10:80" }, node, scheduler).servers));
+    Object.keys(serverTexts(compiled({ clusterIP: "10.96.0.10:80" }, node, { scheduler }).servers));
   assert.deepEqual(of("lc"), ["10.96.0.10:80/TCP lc"]);
   assert.deepEqual(of("mh"), ["10.96.0.10:80/TCP mh flags 0x10"]);
 });
@@ -174,4 +179,53 @@ Deno.test("IPv6 is the same with longer addresses", () => {
     "[2001:db8::1]:80/TCP from 2001:db8:1::-2001:db8:1:ffff:ffff:ffff:ffff:ffff",
   ]);
   assert.deepEqual(elementTexts(elements)["hairpin-connections"], ["fd00:1::1 to fd00:1::1"]);
+});
+
+Deno.test("real servers have the weight of their endpoints, whichever frontend they are for", () => {
+  const { servers } = compiled({
+    clusterIP: "10.96.0.10:80",
+    nodePort: 30080,
+    external: "local",
+    endpoints: ["10.1.0.1:8080@here weight 7", "10.1.1.2:8080 weight 0", "10.1.1.3:8080"],
+  }, settingsOf("IPv4", { nodePorts: own.slice(0, 1) }));
+  assert.deepEqual(serverTexts(servers), {
+    "10.96.0.10:80/TCP rr": "10.1.0.1:8080 weight 7 10.1.1.2:8080 weight 0 10.1.1.3:8080",
+    "192.168.7.1:30080/TCP rr": "10.1.0.1:8080 weight 7",
+  });
+});
+
+Deno.test("with the local fallback, policies Local without an endpoint here lead everyone to the others, unmasqueraded", () => {
+  const { servers, elements } = compiled(
+    {
+      clusterIP: "10.96.0.10:80",
+      loadBalancerIPs: ["203.0.113.1:80"],
+      nodePort: 30080,
+      internal: "drop",
+      external: "local",
+      endpoints: ["10.1.1.2:8080"],
+    },
+    settingsOf("IPv4", { nodePorts: own.slice(0, 1) }),
+    { localFallback: true },
+  );
+  assert.deepEqual(serverTexts(servers), {
+    "10.96.0.10:80/TCP rr": "10.1.1.2:8080",
+    "203.0.113.1:80/TCP rr": "10.1.1.2:8080",
+    "192.168.7.1:30080/TCP rr": "10.1.1.2:8080",
+  });
+  const { "virtual-servers": balanced, "cluster-ips": _, "ipvs-ips": __, ...others } = elementTexts(elements);
+  assert.equal(balanced?.length, 3);
+  assert.deepEqual(others, {}, "neither dropped nor masqueraded");
+});
+
+Deno.test("with the local fallback, what has an endpoint here, and what is Cluster or refused, is as ever", () => {
+  for (
+    const text of [
+      { internal: "local", external: "local", endpoints: ["10.1.0.1:8080@here", "10.1.1.2:8080"] },
+      { endpoints: ["10.1.1.2:8080"] },
+      { internal: "reject", external: "reject", endpoints: [] },
+    ] as const
+  ) {
+    const plan = { clusterIP: "10.96.0.10:80", nodePort: 30080, ...text };
+    assert.deepEqual({ ...compiled(plan, node, { localFallback: true }) }, { ...compiled(plan) });
+  }
 });

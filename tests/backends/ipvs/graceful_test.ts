@@ -9,6 +9,7 @@ import {
 import { formatSocketAddress } from "../../../core/model/address.ts";
 import type { Protocol } from "../../../core/model/objects.ts";
 import { planOf, settingsOf } from "../plans.ts";
+import { defaultOptions } from "./options.ts";
 import { differenceTexts } from "./texts.ts";
 
 const LONGEST_MS = 60_000;
@@ -16,7 +17,7 @@ const LONGEST_MS = 60_000;
 /** The virtual server of a service with these endpoints. */
 function servers(endpoints: readonly string[], protocol: Protocol = "TCP") {
   const plan = planOf({ clusterIP: "10.96.0.10:80", protocol, endpoints });
-  return compile(plan, settingsOf("IPv4"), { scheduler: "" }).servers;
+  return compile(plan, settingsOf("IPv4"), defaultOptions).servers;
 }
 
 const both = servers(["10.1.1.1:80", "10.1.1.2:80"]);
@@ -105,4 +106,35 @@ Deno.test("real servers without weight that a process before this one left are d
   // Read back, and wanted again.
   assert.deepEqual(change(removal, left, both), ["* 10.96.0.10:80/TCP -> 10.1.1.2:80"]);
   assert.deepEqual(names(removal), []);
+});
+
+const resting = servers(["10.1.1.1:80", "10.1.1.2:80 weight 0"]);
+
+Deno.test("a real server that is wanted without weight is not draining", () => {
+  const removal = new GracefulRemoval(LONGEST_MS);
+  assert.deepEqual(change(removal, both, resting), ["* 10.96.0.10:80/TCP -> 10.1.1.2:80 weight 0"]);
+  assert.deepEqual(names(removal), []);
+  assert.deepEqual(change(removal, resting, both), ["* 10.96.0.10:80/TCP -> 10.1.1.2:80"]);
+});
+
+Deno.test("one that had no weight before it is removed keeps its connections, too", () => {
+  const removal = new GracefulRemoval(LONGEST_MS);
+  assert.deepEqual(change(removal, resting, one), []);
+  assert.deepEqual(names(removal.drained(() => 1, 1000)), []);
+  assert.deepEqual(names(removal.drained(() => 0, 1000)), ["10.1.1.2:80"]);
+});
+
+Deno.test("a real server that comes back without weight while it is drained is not removed later", () => {
+  for (
+    const [before, commands] of [
+      [one, ["* 10.96.0.10:80/TCP -> 10.1.1.2:80 weight 0"]],
+      // Read back from the kernel, where it is as it is wanted.
+      [resting, []],
+    ] as const
+  ) {
+    const removal = new GracefulRemoval(LONGEST_MS);
+    change(removal, both, one);
+    assert.deepEqual(change(removal, before, resting), commands);
+    assert.deepEqual(names(removal), []);
+  }
 });

@@ -5,6 +5,7 @@ export const defaultOptions: IpvsOptions = {
   scheduler: "",
   excludeCidrs: [],
   strictArp: false,
+  localFallback: false,
   tcpTimeoutMs: 0,
   tcpFinTimeoutMs: 0,
   udpTimeoutMs: 0,

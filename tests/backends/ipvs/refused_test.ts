@@ -7,9 +7,10 @@ import { inWords, refusedOf } from "../../../backends/nf_tables/refused.ts";
 import type { ServicePortPlan } from "../../../core/model/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { addressOf, planOf, settingsOf } from "../plans.ts";
+import { defaultOptions } from "./options.ts";
 
 const settings = settingsOf("IPv4", { nodePorts: [addressOf("192.168.7.1")] });
-const compiled = (plan: ServicePortPlan) => compile(plan, settings, { scheduler: "" });
+const compiled = (plan: ServicePortPlan) => compile(plan, settings, defaultOptions);
 
 /** What is said when the kernel refuses the only element of this plan in this set. */
 function said(refused: ServicePortPlan, set: string, among: readonly ServicePortPlan[]): string {

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { type BalancedServer, compile } from "../../../backends/ipvs/compile.ts";
 import { type PresentServer, serverDifference } from "../../../backends/ipvs/server_difference.ts";
 import { planOf, settingsOf } from "../plans.ts";
+import { defaultOptions } from "./options.ts";
 import { differenceTexts } from "./texts.ts";
 
 const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.1.1:80", "10.1.1.2:80"] });
-const { servers: wanted } = compile(plan, settingsOf("IPv4"), { scheduler: "" });
+const { servers: wanted } = compile(plan, settingsOf("IPv4"), defaultOptions);
 
 /** The wanted servers as the kernel has them, but for what is different. */
 function found(different: (server: BalancedServer) => Partial<PresentServer>): PresentServer[] {
@@ -47,5 +48,22 @@ Deno.test("TCP and UDP of one address and port are two virtual servers", () => {
     "+ 10.96.0.10:80/TCP rr",
     "+ 10.96.0.10:80/TCP -> 10.1.1.1:80",
     "+ 10.96.0.10:80/TCP -> 10.1.1.2:80",
+  ]);
+});
+
+Deno.test("a real server whose weight changes is edited, and one that is to rest and does is only said to", () => {
+  const weighed = (...weights: readonly number[]) => {
+    const endpoints = weights.map((weight, index) => `10.1.1.${index}:80 weight ${weight}`);
+    return compile(planOf({ clusterIP: "10.96.0.10:80", endpoints }), settingsOf("IPv4"), defaultOptions)
+      .servers;
+  };
+  const difference = serverDifference(weighed(1, 5, 0, 0, 3), weighed(1, 7, 2, 0, 0));
+  assert.deepEqual(differenceTexts(difference), [
+    "* 10.96.0.10:80/TCP -> 10.1.1.1:80 weight 7",
+    "* 10.96.0.10:80/TCP -> 10.1.1.2:80 weight 2",
+    "* 10.96.0.10:80/TCP -> 10.1.1.4:80 weight 0",
+  ]);
+  assert.deepEqual(difference.realServers.resting.map(({ realServer }) => realServer.address.charCodeAt(3)), [
+    3,
   ]);
 });

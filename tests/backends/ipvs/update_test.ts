@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import { type Difference, differenceOf } from "../../../backends/ipvs/update.ts";
+import type { ServerDifference } from "../../../backends/ipvs/server_difference.ts";
+import { changedServers, type Difference, differenceOf } from "../../../backends/ipvs/update.ts";
 import { UseCounts } from "../../../backends/use_counts.ts";
 import { formatAddress } from "../../../core/model/address.ts";
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
+import { defaultOptions } from "./options.ts";
 import { differenceTexts, elementText } from "./texts.ts";
 
 const settings = settingsOf("IPv4", { nodePorts: [addressOf("192.168.7.1")] });
-const compiled = (text: PlanText) => compile(planOf(text), settings, { scheduler: "" });
+const compiled = (text: PlanText) => compile(planOf(text), settings, defaultOptions);
 
 type Change = readonly [old: PlanText | undefined, next: PlanText | undefined];
 
@@ -15,17 +17,19 @@ type Change = readonly [old: PlanText | undefined, next: PlanText | undefined];
 class InForce {
   readonly #uses = new UseCounts();
 
-  change(...changes: readonly Change[]): Difference {
-    const difference = differenceOf(
-      changes.map(([old, next]) => ({ old: old && compiled(old), new: next && compiled(next) })),
-      (name) => this.#uses.of(name),
-    );
+  change(...changes: readonly Change[]): WholeDifference {
+    const all = changes.map(([old, next]) => ({ old: old && compiled(old), new: next && compiled(next) }));
+    const difference = differenceOf(all, (name) => this.#uses.of(name));
     for (const [name, change] of difference.uses) this.#uses.add(name, change);
-    return difference;
+    return { ...difference, servers: changedServers(all) };
   }
 }
 
-function texts({ servers, addresses, elements }: Difference): string[] {
+interface WholeDifference extends Difference {
+  readonly servers: ServerDifference;
+}
+
+function texts({ servers, addresses, elements }: WholeDifference): string[] {
   return [
     ...differenceTexts(servers),
     ...addresses.added.map((address) => `+ address ${formatAddress(address)}`),
@@ -107,7 +111,7 @@ Deno.test("a hairpin of an endpoint goes with the last service port it works for
   const local = { ...web, endpoints: ["10.1.0.1:80@here"] };
   const other = { ...https, endpoints: ["10.1.0.1:443@here"] };
   node.change([undefined, local], [undefined, other]);
-  const hairpins = (difference: Difference) =>
+  const hairpins = (difference: WholeDifference) =>
     texts(difference).filter((text) => text.includes("hairpin-connections"));
   assert.deepEqual(hairpins(node.change([local, undefined])), []);
   assert.deepEqual(hairpins(node.change([other, undefined])), [

@@ -68,6 +68,11 @@ Deno.test("a change that makes no difference writes nothing", () => {
   assert.deepEqual(stepsOf(new FakeTable([one]).apply([one, { ...one }])), []);
 });
 
+Deno.test("weights make no difference", () => {
+  const weighed = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80 weight 0"] });
+  assert.deepEqual(stepsOf(new FakeTable([one]).apply([one, weighed])), []);
+});
+
 Deno.test("deletions come first, chains before what goes to them, whatever the order of the changes", () => {
   const table = new FakeTable([two]);
   const moved = { ...another, frontends: two.frontends, clusterEndpoints: one.clusterEndpoints };

@@ -6,10 +6,15 @@ import { defaultOptions as ebpf } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { MapBackend } from "../loop/kernel.ts";
 
-/** Cleans up for a process in mode nftables of a build with these modes. */
+interface Cleanups {
+  readonly cleanup: () => Promise<void>;
+  readonly cleanUpLeftovers?: () => Promise<void>;
+}
+
+/** Cleans up for a process in mode `inUse` of a build with these modes. */
 async function cleanUpFor(
   inUse: ProxyMode,
-  modes: Readonly<Partial<Record<ProxyMode, () => Promise<void>>>>,
+  modes: Readonly<Partial<Record<ProxyMode, Cleanups>>>,
 ): Promise<readonly string[]> {
   const said: string[] = [];
   const say = (message: string, fields?: Readonly<Record<string, unknown>>) =>
@@ -17,26 +22,51 @@ async function cleanUpFor(
   const log: Log = { ...silentLog, info: say, error: say };
   const backends = new Map<ProxyMode, () => MapBackend>();
   for (const mode of ["nftables", "iptables", "ipvs"] as const) {
-    const cleanup = modes[mode];
-    if (cleanup !== undefined) backends.set(mode, () => Object.assign(new MapBackend(), { cleanup }));
+    const cleanups = modes[mode];
+    if (cleanups !== undefined) backends.set(mode, () => Object.assign(new MapBackend(), cleanups));
   }
   await cleanUpOthers({ mode: inUse, ipvs: defaultOptions, ebpf }, backends, log);
   return said;
 }
 
+const done = { cleanup: () => Promise.resolve() };
+const refuse = () => Promise.reject(new BackendError("EPERM"));
+
 Deno.test("a mode in force has what the others left removed, and nothing of its own", async () => {
   const cleaned: string[] = [];
-  const clean = (mode: string) => () => Promise.resolve(void cleaned.push(mode));
+  const clean = (mode: string) => ({ cleanup: () => Promise.resolve(void cleaned.push(mode)) });
   const said = await cleanUpFor("iptables", { nftables: clean("nftables"), iptables: clean("iptables") });
   assert.deepEqual(cleaned, ["nftables"]);
   assert.deepEqual(said, ["Nothing of another mode is left: nftables"]);
 });
 
 Deno.test("what another mode left and cannot be removed is logged, and the next one is tried", async () => {
-  const refuse = () => Promise.reject(new BackendError("EPERM"));
-  const said = await cleanUpFor("nftables", { iptables: refuse, ipvs: () => Promise.resolve() });
+  const said = await cleanUpFor("nftables", { iptables: { cleanup: refuse }, ipvs: done });
   assert.deepEqual(said, [
     "Rules of another mode may be left and still be followed: iptables",
     "Nothing of another mode is left: ipvs",
+  ]);
+});
+
+Deno.test("what kube-proxy left of the mode in force goes last, and only of that mode", async () => {
+  const cleaned: string[] = [];
+  const clean = (mode: string) => ({
+    cleanup: () => Promise.resolve(void cleaned.push(mode)),
+    cleanUpLeftovers: () => Promise.resolve(void cleaned.push(`leftovers of ${mode}`)),
+  });
+  const modes = { nftables: clean("nftables"), iptables: clean("iptables"), ipvs: clean("ipvs") };
+  const said = await cleanUpFor("nftables", modes);
+  assert.deepEqual(cleaned, ["iptables", "ipvs", "leftovers of nftables"]);
+  assert.equal(said.at(-1), "Nothing that only kube-proxy uses is left: nftables");
+});
+
+Deno.test("what kube-proxy left and cannot be removed is logged", async () => {
+  const said = await cleanUpFor("ipvs", {
+    iptables: { cleanup: refuse },
+    ipvs: { ...done, cleanUpLeftovers: refuse },
+  });
+  assert.deepEqual(said, [
+    "Rules of another mode may be left and still be followed: iptables",
+    "Something that only kube-proxy uses may be left: ipvs",
   ]);
 });

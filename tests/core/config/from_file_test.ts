@@ -96,6 +96,10 @@ Deno.test("kubeadm's file means the defaults and what it sets", async () => {
   assert.deepEqual(await read(kubeadm), expected);
 });
 
+Deno.test("the local fallback of mode ipvs is a field of ours", async () => {
+  assert.equal((await read("ipvs: { localFallback: true }\n")).ipvs.localFallback, true);
+});
+
 Deno.test("where upstream has a pointer, 0 is a value", async () => {
   const { conntrack, iptables, oomScoreAdj } = await read(
     "conntrack: { maxPerCore: 0, tcpCloseWaitTimeout: 0s }\niptables: { masqueradeBit: 0 }\noomScoreAdj: 0\n",

@@ -164,6 +164,13 @@ Deno.test("tuning of other modes is not checked and has no effect", async () => 
   );
 });
 
+Deno.test("mode ipvs drops for policies Local without endpoints here unless it is told to do as kube-proxy does", async () => {
+  const isOn = async (...args: readonly string[]) =>
+    (await load(["--proxy-mode=ipvs", ...args], "", ["ipvs"])).config.ipvs.localFallback;
+  assert.equal(await isOn(), false);
+  assert.equal(await isOn("--ipvs-local-fallback"), true);
+});
+
 Deno.test("the periods of the iptables flags hold in mode nftables, those of ipvs in mode ipvs", async () => {
   const args = ["--iptables-min-sync-period=2s", "--ipvs-min-sync-period=3s", "--iptables-masquerade-bit=15"];
   const nftables = (await load([...args, "--proxy-mode=nftables"])).config;

@@ -2,8 +2,9 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { ApiSource } from "../../../core/kube/api.ts";
 import { type ApiTiming, apiTiming } from "../../../core/kube/api_timing.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/cluster_access.ts";
+import { formatAddress } from "../../../core/model/address.ts";
 import { ApiServer } from "./api_server.ts";
-import { rawNode, rawService, rawServiceCidr, rawSlice } from "./raw_objects.ts";
+import { rawNode, rawService, rawServiceCidr, rawSlice, weighed } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
 
@@ -440,4 +441,47 @@ Deno.test("a rotated token file is used from the next request on; a stale one is
     await sink.until(() => sink.problem === undefined && server.watches === 4, "accepted");
   }, { access });
   Deno.removeSync(file);
+});
+
+Deno.test("a change of an annotation alone is handed on", async () => {
+  await withSource(everything, async ({ server, sink }) => {
+    await sink.until(() => sink.isSynced, "synced");
+    const weightOf = (name: string) => {
+      const object = sink.objects.get(name);
+      return object !== undefined && "weight" in object ? object.weight : undefined;
+    };
+    server.put(weighed(web, "7"), weighed(webSlice, "0"));
+    await sink.until(() => weightOf("EndpointSlice default/web-1") === 0, "the weight of the slice");
+    equal(weightOf("Service default/web"), 7);
+    server.put(webSlice);
+    await sink.until(() => weightOf("EndpointSlice default/web-1") === undefined, "the slice without");
+  });
+});
+
+Deno.test("what is skipped over in an object is said once, however often the object changes", async () => {
+  await withSource(everything, async ({ server, sink, log }) => {
+    await sink.until(() => sink.isSynced, "synced");
+    const said = () => log.matching(/proxy.weight/).length;
+    const change = async (weight: string, address: string) => {
+      server.put(weighed(rawSlice("web-1", "web", [address]), weight));
+      const has = () => {
+        const slice = sink.objects.get("EndpointSlice default/web-1");
+        return slice?.kind === "EndpointSlice" &&
+          slice.endpoints.some((endpoint) => formatAddress(endpoint.address) === address);
+      };
+      await sink.until(has, `a slice with ${address}`);
+    };
+    await change("heavy", "10.0.0.3");
+    await change("heavy", "10.0.0.4");
+    equal(said(), 1);
+    match(
+      log.matching(/proxy.weight/).join(),
+      /^warn: EndpointSlice default\/web-1: .*"heavy" is not a weight/,
+    );
+    await change("heavier", "10.0.0.5");
+    equal(said(), 2, "another problem");
+    await change("2", "10.0.0.6");
+    await change("heavier", "10.0.0.7");
+    equal(said(), 3, "it was set right meanwhile");
+  });
 });

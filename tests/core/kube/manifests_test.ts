@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
 import { ManifestSource } from "../../../core/kube/manifests.ts";
-import { rawNode, type RawObject, rawService, rawSlice } from "./raw_objects.ts";
+import { rawNode, type RawObject, rawService, rawSlice, weighed } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
 
@@ -319,4 +319,16 @@ Deno.test("reload reads what cannot be watched", async () => {
     return Promise.resolve();
   });
   Deno.removeSync(elsewhere);
+});
+
+Deno.test("a change of an annotation alone is handed on", async () => {
+  const slice = rawSlice("web-1", "web", ["10.0.0.1"]);
+  await withManifests({ "a.yaml": [slice] }, async ({ sink, write }) => {
+    write("a.yaml", weighed(slice, "5"));
+    const weight = () => {
+      const object = sink.objects.get("EndpointSlice default/web-1");
+      return object?.kind === "EndpointSlice" ? object.weight : undefined;
+    };
+    await sink.until(() => weight() === 5, "the weight");
+  });
 });

@@ -36,6 +36,11 @@ export function rawSlice(name: string, service: string, addresses: readonly stri
   };
 }
 
+/** The object with this weight as an annotation, and nothing else changed. */
+export function weighed(object: RawObject, weight: string): RawObject {
+  return { ...object, metadata: { ...object.metadata, annotations: { "proxy/weight": weight } } };
+}
+
 export function rawNode(name: string): RawObject {
   return {
     apiVersion: "v1",

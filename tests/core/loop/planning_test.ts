@@ -173,3 +173,19 @@ Deno.test("health checks come with the sync that makes their service's change re
   p.takeChanges();
   assert.deepEqual(checks(), []);
 });
+
+Deno.test("weights that change are a change, and nothing else of the objects has to", () => {
+  const p = planning();
+  const weights = () =>
+    [...p.applied.values()].flatMap(({ clusterEndpoints }) => clusterEndpoints.map(({ weight }) => weight));
+  p.upsert(service("a", "10.96.0.1"));
+  p.upsert(slice("a", "10.1.0.1"));
+  p.accept(p.takeChanges());
+  assert.deepEqual(weights(), [undefined]);
+  p.upsert(service("a", "10.96.0.1", { weight: 5 }));
+  p.accept(p.takeChanges());
+  assert.deepEqual(weights(), [5]);
+  p.upsert({ ...slice("a", "10.1.0.1"), weight: 0 });
+  p.accept(p.takeChanges());
+  assert.deepEqual(weights(), [0]);
+});

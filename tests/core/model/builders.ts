@@ -41,6 +41,7 @@ export function aService(different: Partial<Service> = {}): Service {
     externalTrafficPolicy: "Cluster",
     internalTrafficPolicy: "Cluster",
     healthCheckNodePort: 0,
+    weight: 1,
     ...different,
   };
 }
@@ -66,6 +67,7 @@ export function aSlice(
       traits: { ...ready, ...traits },
     })),
     triggerTime: 0,
+    weight: undefined,
     ...different,
   };
 }

@@ -93,6 +93,21 @@ Deno.test("an endpoint is local when its node is this one", () => {
   assert.deepEqual(local(""), [false, false, false]);
 });
 
+Deno.test("an endpoint has the weight of its slice, else the service's, and none where that is the usual one", () => {
+  const slices = [
+    aSlice([{ at: "10.1.0.1" }], { name: "web-1" }),
+    aSlice([{ at: "10.1.0.2" }], { name: "web-2", weight: 7 }),
+    aSlice([{ at: "10.1.0.3" }], { name: "web-3", weight: 0 }),
+    aSlice([{ at: "10.1.0.4" }], { name: "web-4", weight: 1 }),
+  ];
+  const weights = (serviceWeight?: number) =>
+    joinSlices(slices, http, "IPv4", "here", serviceWeight).map(({ endpoint }) => endpoint.weight);
+  assert.deepEqual(weights(), [undefined, 7, 0, undefined]);
+  assert.deepEqual(weights(5), [5, 7, 0, undefined]);
+  const [usual] = joinSlices(slices, http, "IPv4", "here");
+  assert.ok(usual !== undefined && !("weight" in usual.endpoint));
+});
+
 Deno.test("topology hints: docs/behaviour.md §3, the table of modes", () => {
   const zone = (...zoneHints: string[]) => ({ zoneHints });
   const node = (...nodeHints: string[]) => ({ nodeHints });

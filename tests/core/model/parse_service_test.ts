@@ -40,6 +40,7 @@ Deno.test("what a manifest leaves out is what an API server would fill in", () =
     externalTrafficPolicy: "Cluster",
     internalTrafficPolicy: "Cluster",
     healthCheckNodePort: 0,
+    weight: 1,
   });
   assert.deepEqual(problems, []);
 });
@@ -127,6 +128,12 @@ Deno.test("every field of a Service is read as the API means it", () => {
       manifest({ loadBalancerSourceRanges: [" 10.0.0.1/8\t", "fd00::/8 "] }),
       (s) => s.loadBalancerSourceRanges.map(formatCidr),
       ["10.0.0.0/8", "fd00::/8"],
+    ],
+    [
+      "the weight of endpoints",
+      manifest({}, { metadata: { annotations: { "proxy/weight": "7", other: "8" } } }),
+      (s) => s.weight,
+      7,
     ],
     [
       "no affinity",

@@ -36,6 +36,7 @@ Deno.test("a slice is its service's, and what it leaves out is what the API mean
     ports: [{ name: "http", protocol: "TCP", port: 8080 }],
     endpoints: undefined,
     triggerTime: 0,
+    weight: undefined,
   });
   assert.deepEqual(slice.endpoints.map((one) => ({ ...one, address: formatAddress(one.address) })), [{
     address: "10.1.0.1",
@@ -84,6 +85,39 @@ Deno.test("the time of the last change is read in milliseconds", () => {
       parse(manifest({ metadata: { name: "web-1", labels, annotations } })).slice.triggerTime,
       expected,
     );
+  }
+});
+
+Deno.test("the weight of a slice's endpoints is an annotation, and what is no weight is reported and counts as none", () => {
+  const weighed = (written: unknown) => {
+    const labels = { "kubernetes.io/service-name": "web" };
+    const metadata = { name: "web-1", namespace: "shop", labels, annotations: { "proxy/weight": written } };
+    const { slice, problems } = parse(manifest({ metadata }));
+    return { weight: slice.weight, problems };
+  };
+  for (const [written, weight] of [["0", 0], ["1", 1], ["65535", 65535], ["007", 7], [null, undefined]]) {
+    assert.deepEqual(weighed(written), { weight, problems: [] }, String(written));
+  }
+  for (
+    const [written, shown] of [
+      ["65536", '"65536"'],
+      ["-1", '"-1"'],
+      ["1.5", '"1.5"'],
+      ["", '""'],
+      [" 2", '" 2"'],
+      ["2\n", '"2\\n"'],
+      ["0x10", '"0x10"'],
+      ["heavy", '"heavy"'],
+      [2, "2"],
+    ] as const
+  ) {
+    assert.deepEqual(weighed(written), {
+      weight: undefined,
+      problems: [
+        'EndpointSlice shop/web-1: metadata.annotations["proxy/weight"]: ' +
+        `${shown} is not a weight ("0" to "65535", in quotes); skipped`,
+      ],
+    });
   }
 });
 

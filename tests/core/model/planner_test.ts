@@ -256,3 +256,16 @@ Deno.test("UDP flows may stay with all endpoints that serve or are ready, whatev
     "one list for all without",
   );
 });
+
+Deno.test("weights are the slice's, else the Service's, and another weight makes another plan", () => {
+  const slices = [
+    aSlice([localReady], { name: "web-1" }),
+    aSlice([remoteReady], { name: "web-2", weight: 0 }),
+  ];
+  const weighed = plan({ weight: 3, internalTrafficPolicy: "Local", ...nodePort }, slices);
+  assert.deepEqual(weighed.clusterEndpoints.map(({ weight }) => weight), [3, 0]);
+  assert.deepEqual(weighed.localEndpoints.map(({ weight }) => weight), [3]);
+  assert.ok(samePlan(weighed, plan({ weight: 3, internalTrafficPolicy: "Local", ...nodePort }, slices)));
+  assert.ok(!samePlan(weighed, plan({ weight: 4, internalTrafficPolicy: "Local", ...nodePort }, slices)));
+  assert.ok(!samePlan(plan({}, [aSlice([localReady], { weight: 0 })]), plan({}, [aSlice([localReady])])));
+});

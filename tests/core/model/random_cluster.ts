@@ -35,6 +35,7 @@ export const anyService: fc.Arbitrary<Service> = fc.record({
   affinitySeconds: fc.constantFrom(0, 60),
   externalTrafficPolicy: policy,
   internalTrafficPolicy: policy,
+  weight: fc.constantFrom(1, 1, 0, 5),
 }).map(aService);
 
 const traits = fc.record({
@@ -65,6 +66,7 @@ export const anySlice: fc.Arbitrary<EndpointSlice> = fc.constantFrom("IPv4" as c
       service: name,
       family: fc.constant(family),
       ports: slicePorts,
+      weight: fc.constantFrom(undefined, undefined, 0, 1, 5),
     }),
   }).map(({ endpoints, different }) => aSlice(endpoints, different))
 );

@@ -54,6 +54,7 @@ Deno.test("every change of an object that matters is seen", () => {
     aService({ externalTrafficPolicy: "Local" }),
     aService({ internalTrafficPolicy: "Local" }),
     aService({ healthCheckNodePort: 1 }),
+    aService({ weight: 2 }),
     aService({ clusterIPs: [] }),
     aService({ externalIPs: service.clusterIPs }),
     aService({ loadBalancerIPs: service.clusterIPs }),
@@ -70,6 +71,7 @@ Deno.test("every change of an object that matters is seen", () => {
     aSlice([{ at: "10.1.0.1", nodeHints: ["a"] }]),
     { ...slice, ports: [{ name: "http", protocol: "UDP", port: 8080 }] },
     { ...slice, ports: [] },
+    { ...slice, weight: 1 },
   ];
   for (const object of changed) {
     const store = new Store("here");

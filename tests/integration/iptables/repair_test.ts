@@ -4,7 +4,7 @@ import { planOf } from "../../backends/plans.ts";
 import { Node } from "../cli/node.ts";
 import type { NetworkNamespace } from "../network_namespace.ts";
 import { compared } from "./listing.ts";
-import { savedRules } from "./saved_rules.ts";
+import { savedRules, withoutOrderOfJumps } from "./saved_rules.ts";
 import { of, web } from "./services.ts";
 
 /** Generous: mostly it is the pause between two repairs, half a second. */
@@ -117,11 +117,9 @@ async function pause(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 800));
 }
 
-/** All but what others added, with the jumps from one hook in any order: a new one is put at the head. */
+/** All but what others added. */
 async function settled(namespace: NetworkNamespace): Promise<readonly string[]> {
-  const isHook = (line: string) => /^\S+ (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line);
-  const ours = (await savedRules(namespace)).filter((line) => !/ MINE|\/raw /.test(line));
-  return [...ours.filter((line) => !isHook(line)), ...ours.filter(isHook).sort()];
+  return withoutOrderOfJumps((await savedRules(namespace)).filter((line) => !/ MINE|\/raw /.test(line)));
 }
 
 /** Of the rules of each chain: a rule that is written anew gets another. */

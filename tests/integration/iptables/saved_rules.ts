@@ -15,6 +15,12 @@ export async function savedRules(namespace: NetworkNamespace): Promise<readonly 
   return listings.flat();
 }
 
+/** The same with the jumps from each hook in any order: one that is there stays where it is, a new one is the first. */
+export function withoutOrderOfJumps(lines: readonly string[]): readonly string[] {
+  const isHook = (line: string) => /^\S+ (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line);
+  return [...lines.filter((line) => !isHook(line)), ...lines.filter(isHook).sort()];
+}
+
 /** Fails with the lines that differ, each behind its table: `- iptables/nat KUBE-SERVICES …`. */
 export function mustBeSame(actual: readonly string[], expected: readonly string[], what?: string): void {
   const differences = compared(expected, actual);

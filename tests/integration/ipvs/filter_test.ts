@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { families, type Family } from "../../../core/model/objects.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
-import { Agent, isAnswered } from "../../lab/agent.ts";
+import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { at, type MachineName, machines, podCidrs, serviceRanges } from "../../lab/topology.ts";
 import { TablesProcess } from "./tables_process.ts";
@@ -104,17 +104,8 @@ function plansOf(family: Family) {
 }
 
 async function listen(lab: Lab): Promise<AsyncDisposable> {
-  // Else one socket would take the addresses of both families.
-  const { code, stderr } = await lab.run("node", ["sysctl", "-qw", "net.ipv6.bindv6only=1"]);
-  assert.equal(code, 0, stderr);
-  const program = new URL("../../lab/agent.py", import.meta.url).pathname;
-  const command = ["python3", program, "listener", "0.0.0.0", "::"];
-  const agent = await Agent.start(
-    "listener",
-    lab.spawn("node", command, { stdin: "piped", stdout: "piped" }),
-  );
-  await agent.serve([SERVICE_PORT, HOST_PORT]);
-  return { [Symbol.asyncDispose]: () => agent.stop() };
+  const listener = await lab.serveOnAllAddresses("node", [SERVICE_PORT, HOST_PORT]);
+  return { [Symbol.asyncDispose]: () => listener.stop() };
 }
 
 /** As the device of mode ipvs has them; of another kind, for the machine's kernel may have no dummy devices. */

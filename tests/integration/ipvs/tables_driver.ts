@@ -37,7 +37,10 @@ async function write(kernel: NfTables, { settings, plans }: Desired): Promise<vo
   const batch = kernel.begin(IpvsTableBatch);
   for (const ofOne of settings) {
     const own = plans.filter(({ family }) => family === ofOne.family);
-    const all = own.map((plan) => ({ old: undefined, new: compile(plan, ofOne, { scheduler: "" }) }));
+    const all = own.map((plan) => ({
+      old: undefined,
+      new: compile(plan, ofOne, { scheduler: "", localFallback: false }),
+    }));
     writeTable(batch, tableFamilyOf(ofOne.family), ofOne, differenceOf(all, () => 0).elements.added);
   }
   await kernel.commit(batch, (_, answer) => refusal(`add the ${answer.seq}th message`, answer));

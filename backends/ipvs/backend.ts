@@ -1,0 +1,338 @@
+import { type Address, contains } from "../../core/model/address.ts";
+import type { Family } from "../../core/model/objects.ts";
+import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import { errnoOf } from "../../ffi/errno.ts";
+import { KernelError } from "../../ffi/errors.ts";
+import {
+  type Backend,
+  BackendError,
+  type PlanChange,
+  type ReconcileReport,
+  type Requirement,
+  type TrafficCounters,
+} from "../backend.ts";
+import { NfTables } from "../nf_tables/connection.ts";
+import { tableFamilyOf } from "../nf_tables/families.ts";
+import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
+import { TableReader } from "../nf_tables/table_reader.ts";
+import { shortened } from "../shortened.ts";
+import { UseCounts } from "../use_counts.ts";
+import { Balancer, type Outcome } from "./balancer.ts";
+import { hostAddress, type LinkAddress } from "./device_messages.ts";
+import { DummyDevice, type RefusedAddress } from "./dummy_device.ts";
+import { removeUpstreamSets } from "./ipsets.ts";
+import {
+  compileChanges,
+  type FamilyChange,
+  type FamilyState,
+  noteOwners,
+  serversOf,
+  updatesOf,
+} from "./families.ts";
+import type { IpvsOptions } from "./options.ts";
+import { OwnTables, type Suspects } from "./own_tables.ts";
+import { differencesInWords, strayServer } from "./differences_in_words.ts";
+import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
+import { type ServerDifference, serverDifference } from "./server_difference.ts";
+import { setSysctls } from "./sysctls.ts";
+import { table } from "./tables.ts";
+import { trafficOf } from "./traffic.ts";
+import { Turns } from "./turns.ts";
+import { changedServers } from "./update.ts";
+import { type VirtualServerId, virtualServerKey } from "./virtual_server.ts";
+
+/** How often IPVS is looked at: it tells nobody when connections have ended, or when someone changes it. */
+const LOOK_EVERY_MS = 5_000;
+/** And it takes at most this share of the time. */
+const LOOKING_SHARE = 0.01;
+
+/** What IPVS and the device are told. */
+interface Step {
+  readonly servers: ServerDifference;
+  readonly addresses: { readonly added: readonly Address[]; readonly removed: readonly LinkAddress[] };
+}
+
+/**
+ * Services by IPVS: a virtual server for each frontend, their addresses on a device of our own, and what IPVS does not
+ * do in tables of our own (docs/ipvs.md). The tables change in transactions. IPVS and the device do not have any: what
+ * is refused half-way is done by the next call, since every command leads to what it says whatever was there.
+ */
+export class IpvsBackend implements Backend {
+  readonly mode = "ipvs";
+  readonly #options: IpvsOptions;
+  readonly #kernel = new NfTables(this.mode);
+  readonly #tables = new OwnTables(this.#kernel);
+  readonly #turns = new Turns();
+  #openedBalancer: Balancer | undefined;
+  #openedDevice: DummyDevice | undefined;
+  #deviceIndex = 0;
+  /** Empty before the first reconcile. */
+  #families: readonly FamilyState[] = [];
+  /** Whose the virtual servers in force are, by virtualServerKey. */
+  #owners = new Map<string, PlanKey>();
+  #nextLook: number | undefined;
+
+  constructor(options: IpvsOptions) {
+    this.#options = options;
+  }
+
+  async probe(): Promise<readonly Requirement[]> {
+    return [
+      ...await this.#kernel.probe(probeTables),
+      await probeBalancer(this.#options),
+      await probeDevice(),
+    ];
+  }
+
+  reconcile(desired: DesiredState): Promise<ReconcileReport> {
+    return this.#inTurn(async () => {
+      const isFirst = this.#families.length === 0;
+      const families = desired.settings.map((settings) => ({
+        family: tableFamilyOf(settings.family),
+        settings,
+        uses: new UseCounts(),
+      }));
+      const balancer = await this.#balancer(desired.settings.map(({ family }) => family));
+      const warnings = setSysctls(this.#options);
+      await balancer.setTimeouts(this.#options);
+      this.#deviceIndex = await this.#device.ensure();
+      const bound = await this.#device.addresses(this.#deviceIndex);
+      const plans = desired.plans.values();
+      const changes = compileChanges(plans.map((plan) => ({ new: plan })), families, this.#options);
+      const owners = new Map<string, PlanKey>();
+      noteOwners(owners, changes);
+      const present = (await balancer.read()).filter((server) => !this.#isForeign(server, owners));
+
+      const hadTables = await this.#tables.exist();
+      const updates = updatesOf(families, changes);
+      await this.#tables.replace(updates, this.#suspects(families, desired.plans.values()));
+      this.#kernel.listen();
+      this.#families = families;
+      this.#owners = owners;
+      for (const update of updates) update.accept();
+
+      const wanted = updates.flatMap(({ addresses }) => addresses.added);
+      const step = {
+        servers: balancer.gracefully(serverDifference(present, serversOf(changes))),
+        // What an interface got a moment ago stays there.
+        addresses: addressDifference(bound.device, wanted.filter((address) => !bound.others.has(address))),
+      };
+      await this.#make(balancer, step, changes);
+      this.#lookAgain(LOOK_EVERY_MS);
+
+      const found = hadTables || present.length > 0 || bound.device.length > 0;
+      const differences = found ? differencesInWords(step.servers, step.addresses) : [];
+      return { action: actionOf(found, isFirst, differences), differences: shortened(differences), warnings };
+    });
+  }
+
+  apply(changes: readonly PlanChange[]): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#families.length === 0) throw new Error("ipvs: apply before the first reconcile");
+      const balancer = await this.#balancer([]);
+      const compiled = compileChanges(changes, this.#families, this.#options);
+      const updates = updatesOf(this.#families, compiled);
+      const plans = changes.flatMap((change) => [change.old, change.new]).filter((plan) =>
+        plan !== undefined
+      );
+      const suspects = this.#suspects(this.#families, plans);
+      await this.#tables.add(updates, suspects);
+      try {
+        const step = {
+          servers: balancer.gracefully(changedServers(compiled)),
+          addresses: {
+            added: updates.flatMap(({ addresses }) => addresses.added),
+            removed: updates.flatMap(({ addresses }) => addresses.removed)
+              .map((address) => hostAddress(this.#deviceIndex, address)),
+          },
+        };
+        await this.#make(balancer, step, compiled);
+        await this.#tables.remove(updates, suspects);
+      } catch (error) {
+        await this.#tables.takeBack(updates, suspects)
+          .catch((alsoFailed) => this.#kernel.report(`half of a change stayed: ${String(alsoFailed)}`));
+        throw error;
+      }
+      noteOwners(this.#owners, compiled);
+      for (const update of updates) update.accept();
+    });
+  }
+
+  watch(onForeignChange: (what: string) => void): Disposable {
+    const ofTables = this.#kernel.watch(new TableReader(table.name), onForeignChange);
+    const ofDevice = this.#device.watch(onForeignChange);
+    return {
+      [Symbol.dispose]: () => {
+        ofTables[Symbol.dispose]();
+        ofDevice[Symbol.dispose]();
+      },
+    };
+  }
+
+  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
+    return this.#inTurn(async () =>
+      trafficOf(await this.#openedBalancer?.virtualServers() ?? [], this.#owners)
+    );
+  }
+
+  async cleanup(): Promise<void> {
+    await this.#inTurn(async () => {
+      clearTimeout(this.#nextLook);
+      const hasTables = await this.#tables.exist();
+      const hasDevice = await this.#device.find() !== undefined;
+      // Without a trace of this mode, virtual servers are somebody else's.
+      if (hasTables || hasDevice) await this.#removeServers();
+      await this.#device.delete();
+      if (hasTables) await this.#tables.replace([], this.#suspects([], []));
+      this.#families = [];
+      this.#owners = new Map();
+    });
+    await this.cleanUpLeftovers();
+  }
+
+  /** The sets that upstream's rules look into. Its rules are those of mode iptables, and go with that. */
+  async cleanUpLeftovers(): Promise<void> {
+    await inOperatorsWords(this.mode, async () => {
+      using transport = this.#kernel.open();
+      const inUse = await removeUpstreamSets(transport);
+      if (inUse.length === 0) return;
+      throw new BackendError(
+        `ipvs: the sets ${inUse.join(", ")} of kube-proxy stay, because rules use them: look for them with ` +
+          "iptables-legacy-save and iptables-nft-save, remove them, then run proxy --cleanup again",
+      );
+    });
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#nextLook);
+    this.#families = [];
+    this.#openedBalancer?.[Symbol.dispose]();
+    this.#openedDevice?.[Symbol.dispose]();
+    this.#kernel[Symbol.dispose]();
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#turns.take(() => inOperatorsWords(this.mode, work));
+  }
+
+  /** @param families that the scheduler is tried in when IPVS has not been asked for anything yet. */
+  async #balancer(families: readonly Family[]): Promise<Balancer> {
+    if (this.#openedBalancer !== undefined) return this.#openedBalancer;
+    const balancer = await Balancer.open();
+    try {
+      await balancer.tryScheduler(this.#options.scheduler || "rr", families);
+    } catch (error) {
+      balancer[Symbol.dispose]();
+      throw error;
+    }
+    return this.#openedBalancer = balancer;
+  }
+
+  get #device(): DummyDevice {
+    return this.#openedDevice ??= new DummyDevice();
+  }
+
+  #suspects(families: readonly FamilyState[], plans: Iterable<ServicePortPlan>): Suspects {
+    return { plans, compile: (plan) => compileChanges([{ new: plan }], families, this.#options)[0]?.new };
+  }
+
+  /** Addresses come when there is something behind them, and go before it does. */
+  async #make(
+    balancer: Balancer,
+    { servers, addresses }: Step,
+    changes: readonly FamilyChange[],
+  ): Promise<void> {
+    this.#check(await balancer.add(servers), changes);
+    checkAddresses(await this.#device.add(this.#deviceIndex, addresses.added), changes);
+    checkAddresses(await this.#device.remove(addresses.removed), changes);
+    this.#check(await balancer.remove(servers), changes);
+  }
+
+  /** @throws BackendError when something was refused. */
+  #check({ refused, astray }: Outcome, changes: readonly FamilyChange[]): void {
+    const [firstAstray] = astray;
+    if (firstAstray !== undefined) {
+      this.#kernel.report(`a change met something else than we wrote: ${firstAstray}`);
+    }
+    const [first] = refused;
+    if (first === undefined) return;
+    const servers = new Set(refused.map(({ command }) => virtualServerKey(command.server)));
+    const culprits = changes.filter((change) =>
+      serversOf([change]).some((server) => servers.has(virtualServerKey(server)))
+    );
+    throw refusalError(first.error, culprits);
+  }
+
+  /** Whether nobody but its owner is to touch it: `excludeCIDRs`. */
+  #isForeign(server: VirtualServerId, owners: ReadonlyMap<string, PlanKey>): boolean {
+    return !owners.has(virtualServerKey(server)) &&
+      this.#options.excludeCidrs.some((cidr) => contains(cidr, server.address));
+  }
+
+  async #removeServers(): Promise<void> {
+    let balancer: Balancer;
+    try {
+      balancer = await this.#balancer([]);
+    } catch (error) {
+      // A kernel without IPVS has no virtual servers.
+      if (error instanceof KernelError && error.errno === errnoOf("ENOENT")) return;
+      throw error;
+    }
+    const ours = (await balancer.virtualServers()).filter((server) => !this.#isForeign(server, new Map()));
+    this.#check(await balancer.removeAll(ours), []);
+  }
+
+  #lookAgain(afterMs: number): void {
+    clearTimeout(this.#nextLook);
+    this.#nextLook = setTimeout(() => this.#look(), afterMs);
+    Deno.unrefTimer(this.#nextLook);
+  }
+
+  async #look(): Promise<void> {
+    const started = performance.now();
+    await this.#inTurn(async () => {
+      const balancer = await this.#balancer([]);
+      await balancer.removeDrained();
+      const found = (await balancer.virtualServers()).filter((server) =>
+        !this.#isForeign(server, this.#owners)
+      );
+      const stray = strayServer(found, this.#owners);
+      if (stray !== undefined) this.#kernel.report(stray);
+    }).catch((error) => this.#kernel.report(String(error)));
+    if (this.#families.length === 0) return;
+    const tookMs = performance.now() - started;
+    this.#lookAgain(Math.max(LOOK_EVERY_MS, tookMs / LOOKING_SHARE));
+  }
+}
+
+function refusalError(error: KernelError, culprits: readonly FamilyChange[]): BackendError {
+  return asBackendError("ipvs", error, [...new Set(culprits.map(({ key }) => key))]);
+}
+
+/** @throws BackendError when any was refused. */
+function checkAddresses(refused: readonly RefusedAddress[], changes: readonly FamilyChange[]): void {
+  const [first] = refused;
+  if (first === undefined) return;
+  const addresses = new Set(refused.map(({ address }) => address));
+  // Without the device it is no address's fault.
+  const isAstray = first.error.errno === errnoOf("ENODEV");
+  const culprits = isAstray
+    ? []
+    : changes.filter((change) => change.new?.addresses.some((address) => addresses.has(address)));
+  throw refusalError(first.error, culprits);
+}
+
+/** @param wanted each once. */
+function addressDifference(found: readonly LinkAddress[], wanted: readonly Address[]): Step["addresses"] {
+  const [foundAddresses, wantedAddresses] = [new Set(found.map(({ address }) => address)), new Set(wanted)];
+  return {
+    added: wanted.filter((address) => !foundAddresses.has(address)),
+    removed: found.filter(({ address }) => !wantedAddresses.has(address)),
+  };
+}
+
+function actionOf(found: boolean, isFirst: boolean, differences: readonly string[]): string {
+  if (!found) return "created";
+  if (isFirst) return "took over";
+  return differences.length > 0 ? "repaired" : "compared";
+}

@@ -1,0 +1,41 @@
+import { type Address, formatAddress } from "../../core/model/address.ts";
+import { SERVICE_DEVICE } from "../../core/model/node_addresses.ts";
+import { inWords, type IpvsCommand } from "./codec.ts";
+import type { LinkAddress } from "./device_messages.ts";
+import type { ServerDifference } from "./server_difference.ts";
+import { formatVirtualServer, type VirtualServerId, virtualServerKey } from "./virtual_server.ts";
+
+/** What had to be done to make the kernel as it should be, for the log. */
+export function differencesInWords(
+  { added, edited, removed, realServers }: ServerDifference,
+  addresses: { readonly added: readonly Address[]; readonly removed: readonly LinkAddress[] },
+): string[] {
+  const toEach = <Given>(given: readonly Given[], command: (one: Given) => IpvsCommand) =>
+    given.map((one) => inWords(command(one)));
+  return [
+    ...toEach(added, (server) => ({ verb: "add", server })),
+    ...toEach(edited, (server) => ({ verb: "change", server })),
+    ...toEach(removed, (server) => ({ verb: "remove", server })),
+    ...toEach(realServers.added, (assignment) => ({ verb: "add real", ...assignment })),
+    ...toEach(realServers.edited, (assignment) => ({ verb: "change real", ...assignment })),
+    ...toEach(realServers.removed, (assignment) => ({ verb: "remove real", ...assignment })),
+    ...addresses.added.map((address) => `add address ${formatAddress(address)} to ${SERVICE_DEVICE}`),
+    ...addresses.removed.map(({ address }) =>
+      `remove address ${formatAddress(address)} from ${SERVICE_DEVICE}`
+    ),
+  ];
+}
+
+/**
+ * @param wanted by virtualServerKey.
+ * @returns the first virtual server that someone added or removed, in words; undefined when all is as it should be.
+ */
+export function strayServer(
+  found: readonly VirtualServerId[],
+  wanted: ReadonlyMap<string, unknown>,
+): string | undefined {
+  const unwanted = found.find((server) => !wanted.has(virtualServerKey(server)));
+  if (unwanted !== undefined) return `virtual server ${formatVirtualServer(unwanted)} was added`;
+  const missing = wanted.size - found.length;
+  return missing === 0 ? undefined : `${missing} virtual servers were removed`;
+}

@@ -1,0 +1,28 @@
+import type { PlanKey } from "../../core/model/plan.ts";
+import type { TrafficCounters } from "../backend.ts";
+import { type FoundVirtualServer, virtualServerKey } from "./virtual_server.ts";
+
+/**
+ * What IPVS counted, of all frontends of a service port together and both ways.
+ * @param owners by virtualServerKey.
+ */
+export function trafficOf(
+  servers: Iterable<FoundVirtualServer>,
+  owners: ReadonlyMap<string, PlanKey>,
+): ReadonlyMap<PlanKey, TrafficCounters> {
+  const counters = new Map<PlanKey, TrafficCounters>();
+  for (const server of servers) {
+    const owner = owners.get(virtualServerKey(server));
+    if (owner === undefined) continue;
+    const { connections, packetsIn, packetsOut, bytesIn, bytesOut } = server.traffic;
+    const sum = counters.get(owner) ?? none;
+    counters.set(owner, {
+      connections: sum.connections + connections,
+      packets: sum.packets + packetsIn + packetsOut,
+      bytes: sum.bytes + bytesIn + bytesOut,
+    });
+  }
+  return counters;
+}
+
+const none: TrafficCounters = { connections: 0, packets: 0, bytes: 0 };

@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { removeUpstreamSets, writeDestroy, writeListNames } from "../../../backends/ipvs/ipsets.ts";
+import { upstreamSets } from "../../../backends/ipvs/upstream_sets.ts";
+import { KernelError } from "../../../ffi/errors.ts";
+import { errnoOf } from "../../../ffi/errno.ts";
+import { NLM_F_ACK, NLM_F_EXCL } from "../../../ffi/netlink/constants.ts";
+import { attribute, messages } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { hex } from "../../ffi/hex.ts";
+import * as golden from "./ipset_goldens.ts";
+
+const IPSET_CMD_LIST = 0x607;
+const IPSET_ERR_PROTOCOL = 4097;
+const IPSET_ERR_BUSY = 4100;
+
+Deno.test("messages are those of ipset, but for the version of the protocol and flags we do without", () => {
+  const list = new MessageWriter();
+  writeListNames(list, 1);
+  assert.deepEqual(said(list.bytes(), NLM_F_ACK), said(inVersion6(golden.LIST_NAMES), NLM_F_ACK));
+  const destroy = new MessageWriter();
+  writeDestroy(destroy, 1, "KUBE-6-CLUSTER-IP");
+  assert.deepEqual(said(destroy.bytes(), NLM_F_EXCL), said(inVersion6(golden.DESTROY), NLM_F_EXCL));
+});
+
+Deno.test("answers of the kernel to ipset are understood", async () => {
+  for (
+    const [answer, left] of [[golden.DONE, []], [golden.MISSING, []], [golden.BUSY, [
+      "KUBE-CLUSTER-IP",
+    ]]] as const
+  ) {
+    const names = golden.NAMES.filter((_, index) => index !== 1);
+    const kernel = new FakeTransport((sent) => {
+      const answers = typeOf(sent) === IPSET_CMD_LIST ? names : [answer];
+      return answers.map((one) => answering(sent, hex(one)));
+    });
+    assert.deepEqual(await removeUpstreamSets(kernel, { patienceMs: 0, isLoaded: () => true }), left);
+    assert.deepEqual(destroyed(kernel), ["KUBE-CLUSTER-IP"]);
+  }
+});
+
+Deno.test("the sets of upstream are removed in both families, and nobody else's", async () => {
+  const names = [
+    "KUBE-CLUSTER-IP",
+    "KUBE-6-LOAD-BALANCER-SOURCE-CID",
+    "KUBE-6-NODE-PORT-LOCAL-SCTP-HAS",
+  ];
+  const others = ["KUBE-CLUSTER-IPS", "KUBE-OF-MINE", "KUBE-6-LOAD-BALANCER-SOURCE-CIDR", "cali40s", ""];
+  const kernel = sets([...others, ...names], () => 0);
+  assert.deepEqual(await removeUpstreamSets(kernel, { isLoaded: () => true }), []);
+  assert.deepEqual(destroyed(kernel), names);
+  assert.equal(upstreamSets.size, 34);
+  for (const name of upstreamSets) assert.ok(name.length <= 31, name);
+});
+
+Deno.test("a set in use is tried again, for the kernel destroys rules after they are gone; then it is told", async () => {
+  let tries = 0;
+  const kernel = sets(["KUBE-CLUSTER-IP", "KUBE-IPVS-IPS", "KUBE-LOOP-BACK"], (name) => {
+    if (name === "KUBE-LOOP-BACK") return 0;
+    if (name === "KUBE-IPVS-IPS" && ++tries === 3) return 0;
+    return IPSET_ERR_BUSY;
+  });
+  const inUse = await removeUpstreamSets(kernel, { patienceMs: 200, isLoaded: () => true });
+  assert.deepEqual(inUse, ["KUBE-CLUSTER-IP"]);
+  assert.equal(tries, 3);
+  assert.equal(destroyed(kernel).filter((name) => name === "KUBE-LOOP-BACK").length, 1);
+});
+
+Deno.test("a kernel without sets has none of upstream's, and one that has not loaded them is not asked", async () => {
+  const without = new FakeTransport((sent) => [refusal(sent, errnoOf("EINVAL"))]);
+  assert.deepEqual(await removeUpstreamSets(without, { isLoaded: () => true }), []);
+  const unasked = new FakeTransport();
+  assert.deepEqual(await removeUpstreamSets(unasked, { isLoaded: () => false }), []);
+  assert.deepEqual(unasked.sent, []);
+});
+
+Deno.test("what else the kernel refuses is an error in words", async () => {
+  const refusals = [
+    [errnoOf("EPERM"), /list the sets of ipset: EPERM .*lacks CAP_NET_ADMIN/],
+    [IPSET_ERR_PROTOCOL, /list the sets of ipset: EPROTO .*version 6 of ipset's protocol/],
+  ] as const;
+  for (const [errno, words] of refusals) {
+    const kernel = new FakeTransport((sent) => [refusal(sent, errno)]);
+    await assert.rejects(
+      removeUpstreamSets(kernel, { isLoaded: () => true }),
+      (error) => error instanceof KernelError && words.test(error.message),
+    );
+  }
+  await assert.rejects(
+    removeUpstreamSets(sets(["KUBE-IPVS-IPS"], () => errnoOf("ENOMEM")), { isLoaded: () => true }),
+    /destroy the set KUBE-IPVS-IPS of ipset: ENOMEM/,
+  );
+});
+
+/** A kernel with sets of these names. @param destroy what it answers to the removal of one: 0 when it is done. */
+function sets(names: readonly string[], destroy: (name: string) => number): FakeTransport {
+  return new FakeTransport((sent) => {
+    if (typeOf(sent) !== IPSET_CMD_LIST) return [refusal(sent, destroy(nameIn(sent)))];
+    const answer = new MessageWriter();
+    for (const name of names) {
+      answer.begin(IPSET_CMD_LIST, 0x2, seqOf(sent));
+      answer.rawU32le(2);
+      answer.attrString(2, name);
+      answer.end();
+    }
+    return [answer.bytes().slice(), answering(sent, hex(golden.NAMES.at(-1) ?? ""))];
+  });
+}
+
+/** Names of the sets that were to be destroyed, in their order. */
+function destroyed({ sent }: FakeTransport): string[] {
+  return sent.filter((bytes) => typeOf(bytes) !== IPSET_CMD_LIST).map(nameIn);
+}
+
+/** What a message says, without some flags and without what differs from one run to the next. */
+function said(bytes: Uint8Array, withoutFlags: number) {
+  const [message] = messages(bytes);
+  assert.ok(message !== undefined);
+  const { type, flags, payload } = message;
+  return { type, flags: flags & ~withoutFlags, payload: payload.toHex() };
+}
+
+function inVersion6(dump: string): Uint8Array {
+  return hex(dump.replaceAll(/\s/g, "").replace("0500010007", "0500010006"));
+}
+
+/** The same answer, to another request. */
+function answering(sent: Uint8Array, answer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const bytes = answer.slice();
+  new DataView(bytes.buffer).setUint32(8, seqOf(sent), true);
+  return bytes;
+}
+
+/** struct nlmsgerr { int error; struct nlmsghdr msg; } */
+function refusal(sent: Uint8Array, errno: number): Uint8Array<ArrayBuffer> {
+  const answer = answering(sent, hex(golden.DONE));
+  new DataView(answer.buffer).setInt32(16, -errno, true);
+  return answer;
+}
+
+function seqOf(sent: Uint8Array): number {
+  return first(sent).seq;
+}
+
+function typeOf(sent: Uint8Array): number {
+  return first(sent).type;
+}
+
+function nameIn(sent: Uint8Array): string {
+  return attribute(first(sent).payload, 2, 4)?.string() ?? "";
+}
+
+function first(sent: Uint8Array) {
+  const [message] = messages(sent);
+  assert.ok(message !== undefined);
+  return message;
+}
