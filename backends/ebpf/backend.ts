@@ -1,4 +1,5 @@
 import type { DesiredState, PlanKey } from "../../core/model/plan.ts";
+import { KernelError } from "../../ffi/errors.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
 import {
   type Backend,
@@ -17,7 +18,14 @@ import type { EbpfOptions } from "./options.ts";
 import { probe } from "./probe.ts";
 import { Services } from "./services.ts";
 import { writeSettings } from "./settings.ts";
+import { StaleSockets, strandsSockets } from "./stale_sockets.ts";
 import { watchPins } from "./watch.ts";
+
+interface InKernel {
+  readonly kernel: Kernel;
+  readonly services: Services;
+  readonly staleSockets: StaleSockets | undefined;
+}
 
 /**
  * Services by BPF programs: sockets of this node are given an endpoint's address when they connect, and packets from
@@ -28,7 +36,8 @@ export class EbpfBackend implements Backend {
   readonly mode = "ebpf";
   readonly #options: EbpfOptions;
   readonly #pins: Pins;
-  #inKernel: { readonly kernel: Kernel; readonly services: Services } | undefined;
+  #report: ((what: string) => void) | undefined;
+  #inKernel: InKernel | undefined;
 
   constructor(options: EbpfOptions) {
     this.#options = options;
@@ -40,14 +49,18 @@ export class EbpfBackend implements Backend {
   }
 
   reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    return this.#say(() => {
+    return this.#say(async () => {
       const isFirst = this.#inKernel === undefined;
-      const { kernel, services } = this.#open();
+      const { kernel, services, staleSockets } = this.#open();
       writeSettings(kernel.maps, desired.settings, this.#options.timeouts, namespaceCookie());
       const { differences, wasEmpty } = services.reconcile(desired.plans.values());
       // What they look up is complete before they are in force.
-      const unattached = kernel.attach();
+      const unattached = await kernel.attach({
+        devices: this.#options.devices,
+        localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
+      });
       this.#pins.removeOthers();
+      staleSockets?.schedule();
       if (isFirst) {
         const action = kernel.tookOver && !wasEmpty ? "took over" : "created";
         return { action, differences: action === "created" ? [] : [...unattached, ...differences] };
@@ -61,10 +74,12 @@ export class EbpfBackend implements Backend {
     return this.#say(() => {
       if (this.#inKernel === undefined) throw new Error("ebpf: apply before the first reconcile");
       this.#inKernel.services.apply(changes);
+      if (changes.some(strandsSockets)) this.#inKernel.staleSockets?.schedule();
     });
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
+    this.#report = onForeignChange;
     return watchPins(this.#pins, () => this.#inKernel?.kernel.missing() ?? "", onForeignChange);
   }
 
@@ -101,18 +116,32 @@ export class EbpfBackend implements Backend {
   }
 
   [Symbol.dispose](): void {
+    this.#inKernel?.staleSockets?.[Symbol.dispose]();
     this.#inKernel?.kernel[Symbol.dispose]();
     this.#inKernel = undefined;
   }
 
   /** What is in the kernel, opened anew when somebody removed a part of it. */
-  #open(): { readonly kernel: Kernel; readonly services: Services } {
+  #open(): InKernel {
     if (this.#inKernel?.kernel.isWhole === true) return this.#inKernel;
     this[Symbol.dispose]();
     const cgroup = this.#options.cgroup || cgroupRoot(readMounts());
     if (cgroup === undefined) throw new BackendError("ebpf: cgroup v2 is not mounted here");
-    const kernel = Kernel.open(this.#options, cgroup, this.#pins);
-    return this.#inKernel = { kernel, services: new Services(kernel.maps, this.#options) };
+    const kernel = Kernel.open(this.#options, cgroup, this.#pins, (error) => {
+      this.#report?.(`devices are not followed: ${error.message}`);
+    });
+    const services = new Services(kernel.maps, this.#options);
+    return this.#inKernel = { kernel, services, staleSockets: this.#openStaleSockets() };
+  }
+
+  /** Undefined where the kernel cannot end sockets: the probe says so. */
+  #openStaleSockets(): StaleSockets | undefined {
+    try {
+      return new StaleSockets(this.#pins, this.#options.room);
+    } catch (error) {
+      if (error instanceof KernelError) return undefined;
+      throw error;
+    }
   }
 
   #readTraffic() {
@@ -122,10 +151,9 @@ export class EbpfBackend implements Backend {
   }
 
   /** Calls are short enough for the main thread; what goes wrong is told in the operator's words. */
-  // deno-lint-ignore require-await
-  async #say<Result>(call: () => Result): Promise<Result> {
+  async #say<Result>(call: () => Result | Promise<Result>): Promise<Result> {
     try {
-      return call();
+      return await call();
     } catch (error) {
       if (error instanceof BackendError || !(error instanceof Error)) throw error;
       throw new BackendError(`ebpf: ${error.message}`, [], { cause: error });

@@ -1,6 +1,10 @@
 import { BpfMap, type MappedValues } from "../../ffi/bpf/map.ts";
 import type { BpfProgram } from "../../ffi/bpf/program.ts";
+import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import { Attachment, type PacketProgram, packetPrograms } from "./attach.ts";
 import type { Pins } from "./bpffs.ts";
+import { type DeviceChoice, Devices } from "./devices.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
 import { loadOver, pinnedMap } from "./objects.ts";
 import type { EbpfOptions } from "./options.ts";
@@ -25,6 +29,7 @@ export class Kernel implements Disposable {
   readonly #cgroup: string;
   readonly #owned: DisposableStack;
   readonly #programs: ReadonlyMap<SocketProgram, BpfProgram>;
+  readonly #devices: Devices;
 
   private constructor(
     pins: Pins,
@@ -33,6 +38,7 @@ export class Kernel implements Disposable {
     parts: {
       readonly maps: KernelMaps;
       readonly programs: ReadonlyMap<SocketProgram, BpfProgram>;
+      readonly devices: Devices;
       readonly owned: DisposableStack;
     },
   ) {
@@ -41,14 +47,16 @@ export class Kernel implements Disposable {
     this.tookOver = tookOver;
     this.maps = parts.maps;
     this.#programs = parts.programs;
+    this.#devices = parts.devices;
     this.#owned = parts.owned;
   }
 
   /**
    * Loads the programs over the maps that are pinned. Nothing is attached yet.
+   * @param onError of what goes wrong when devices appear later.
    * @throws KernelError
    */
-  static open(options: EbpfOptions, cgroup: string, pins: Pins): Kernel {
+  static open(options: EbpfOptions, cgroup: string, pins: Pins, onError: (error: Error) => void): Kernel {
     const tookOver = pins.exists;
     pins.make();
     using stack = new DisposableStack();
@@ -57,8 +65,22 @@ export class Kernel implements Disposable {
       using object = loadOver(pins, options.room, "sock");
       for (const name of socketPrograms) programs.set(name, stack.use(object.program(name)));
     }
+    const ofPackets = new Map<PacketProgram, BpfProgram>();
+    {
+      using object = loadOver(pins, options.room, "tc");
+      for (const name of packetPrograms) ofPackets.set(name, stack.use(object.program(name)));
+    }
     const maps = openMaps(pins, stack);
-    return new Kernel(pins, cgroup, tookOver, { maps, programs, owned: stack.move() });
+    const attachment = new Attachment(ofPackets, pins, stack.use(NetlinkSocket.open(NETLINK_ROUTE)));
+    const devices = stack.use(
+      new Devices(
+        attachment,
+        stack.use(pinnedMap(pins, "devices")),
+        NetlinkSocket.open(NETLINK_ROUTE),
+        onError,
+      ),
+    );
+    return new Kernel(pins, cgroup, tookOver, { maps, programs, devices, owned: stack.move() });
   }
 
   /** Whether what is pinned is still what was opened. */
@@ -70,14 +92,17 @@ export class Kernel implements Disposable {
   }
 
   /** Puts the programs in force; returns what was not attached, in words. */
-  attach(): readonly string[] {
-    return attachToCgroup(this.#programs, this.#cgroup, this.#pins);
+  async attach(choice: DeviceChoice): Promise<readonly string[]> {
+    const ofSockets = attachToCgroup(this.#programs, this.#cgroup, this.#pins);
+    return [...ofSockets, ...await this.#devices.follow(choice)];
   }
 
   /** What is not attached any more, in words; "" for nothing. */
   missing(): string {
     const names = detached(this.#cgroup, this.#pins);
-    return names.length === 0 ? "" : `programs ${names.join(", ")} are not attached to ${this.#cgroup}`;
+    if (names.length > 0) return `programs ${names.join(", ")} are not attached to ${this.#cgroup}`;
+    const devices = this.#devices.missing();
+    return devices.length === 0 ? "" : `the programs are not attached to ${devices.join(", ")}`;
   }
 
   [Symbol.dispose](): void {

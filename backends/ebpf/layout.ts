@@ -17,6 +17,7 @@ export const SIZE = {
   range: 24,
   traffic: 40,
   settings: 128,
+  device: 36,
 } as const;
 
 /** Where the members are in their struct. */
@@ -51,6 +52,7 @@ export const OFFSET = {
     udp_seconds: 120,
     udp_stream_seconds: 124,
   },
+  device: { flags: 0, source_ipv4: 4, source_ipv6: 20 },
 } as const;
 
 /** enum verdict */
@@ -78,6 +80,9 @@ export const SETTING = {
   LOCAL_BY_ADDRESS_IPV6: 4,
   LOCAL_BY_DEVICE: 8,
 } as const;
+
+/** enum device_flag */
+export const DEVICE = { LOCAL_PODS: 1 } as const;
 
 /** enum drop_reason, as the metrics call them. */
 export const DROP = {

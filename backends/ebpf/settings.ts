@@ -110,7 +110,7 @@ function cidrEntries(settings: readonly NodeSettings[]): Entries {
 }
 
 /** Makes a map hold these entries; what stays is never missing in between. */
-function replaceAll(map: EntryMap, entries: Entries): void {
+export function replaceAll(map: EntryMap, entries: Entries): void {
   map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
   const wanted = new Set(Array.from({ length: entries.count }, (_, index) => entries.keyName(index)));
   const { keySize } = map.shape;

@@ -10,10 +10,15 @@ export const RTM_GETLINK = 18; // linux/rtnetlink.h
 export const RTM_NEWADDR = 20; // linux/rtnetlink.h
 export const RTM_DELADDR = 21; // linux/rtnetlink.h
 export const RTM_GETADDR = 22; // linux/rtnetlink.h
+export const RTM_NEWQDISC = 36; // linux/rtnetlink.h
+export const RTM_NEWTFILTER = 44; // linux/rtnetlink.h
+export const RTM_DELTFILTER = 45; // linux/rtnetlink.h
 
 /** struct ifinfomsg { u8 ifi_family, pad; u16 ifi_type; s32 ifi_index; u32 ifi_flags, ifi_change; } linux/rtnetlink.h */
 export const IFINFOMSG_BYTES = 16;
+export const IFINFOMSG_TYPE = 2;
 export const IFINFOMSG_INDEX = 4;
+export const IFINFOMSG_FLAGS = 8;
 
 export const IFLA_IFNAME = 3; // linux/if_link.h
 export const IFLA_LINKINFO = 18; // linux/if_link.h
@@ -24,8 +29,37 @@ export const RTEXT_FILTER_SKIP_STATS = 1 << 3; // linux/rtnetlink.h
 /** struct ifaddrmsg { u8 ifa_family, ifa_prefixlen, ifa_flags, ifa_scope; u32 ifa_index; } linux/if_addr.h */
 export const IFADDRMSG_BYTES = 8;
 export const IFADDRMSG_PREFIXLEN = 1;
+export const IFADDRMSG_SCOPE = 3;
 export const IFADDRMSG_INDEX = 4;
 
 export const IFA_ADDRESS = 1; // linux/if_addr.h: of the peer, where that has another
 export const IFA_LOCAL = 2; // linux/if_addr.h: IPv4 only
+export const IFA_FLAGS = 8; // linux/if_addr.h
+export const IFA_F_SECONDARY = 0x01; // linux/if_addr.h
 export const IFA_F_NODAD = 0x02; // linux/if_addr.h
+export const IFA_F_DEPRECATED = 0x20; // linux/if_addr.h
+export const IFA_F_TENTATIVE = 0x40; // linux/if_addr.h
+export const RT_SCOPE_UNIVERSE = 0; // linux/rtnetlink.h
+
+export const IFF_LOOPBACK = 1 << 3; // linux/if.h
+export const ARPHRD_ETHER = 1; // linux/if_arp.h
+export const ARPHRD_PPP = 512; // linux/if_arp.h
+export const ARPHRD_TUNNEL = 768; // linux/if_arp.h
+export const ARPHRD_TUNNEL6 = 769; // linux/if_arp.h
+export const ARPHRD_SIT = 776; // linux/if_arp.h
+export const ARPHRD_IPGRE = 778; // linux/if_arp.h
+export const ARPHRD_RAWIP = 519; // linux/if_arp.h
+export const ARPHRD_NONE = 0xfffe; // linux/if_arp.h
+
+/** struct tcmsg { u8 tcm_family, pad[3]; s32 tcm_ifindex; u32 tcm_handle, tcm_parent, tcm_info; } linux/rtnetlink.h */
+export const TCMSG_BYTES = 20;
+export const TCA_KIND = 1; // linux/rtnetlink.h
+export const TCA_OPTIONS = 2; // linux/rtnetlink.h
+export const TCA_BPF_FD = 6; // linux/pkt_cls.h
+export const TCA_BPF_NAME = 7; // linux/pkt_cls.h
+export const TCA_BPF_FLAGS = 8; // linux/pkt_cls.h
+export const TCA_BPF_FLAG_ACT_DIRECT = 1 << 0; // linux/pkt_cls.h
+export const TC_H_CLSACT = 0xfffffff1; // linux/pkt_sched.h
+export const TC_H_CLSACT_HANDLE = 0xffff0000; // TC_H_MAKE(TC_H_CLSACT, 0)
+export const TC_H_CLSACT_INGRESS = 0xfffffff2; // TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
+export const TC_H_CLSACT_EGRESS = 0xfffffff3; // TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)

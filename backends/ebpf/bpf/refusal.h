@@ -8,6 +8,9 @@
 #include <linux/pkt_cls.h>
 #include "nat.h"
 
+/* To the next program, and then to the stack: TC_ACT_OK would hide the packet from programs of others. */
+#define PASS_ON TC_ACT_UNSPEC
+
 /* What an ICMP error says, in the words of one family. */
 struct icmp_error {
 	__u8 type;

@@ -80,7 +80,7 @@ static __noinline int send(struct __sk_buff *skb, struct packet *packet, const s
 	switch (reach) {
 	case REACH_STACK:
 		if (translate(skb, packet, to, packet->time_to_live) != 0) return drop(DROP_MALFORMED);
-		return TC_ACT_OK;
+		return PASS_ON;
 	case REACH_TOO_BIG:
 		return refuse_as_too_big(skb, packet, route->mtu_result);
 	case REACH_NOWHERE:

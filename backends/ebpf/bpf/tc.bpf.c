@@ -38,7 +38,7 @@ static __always_inline int
 refuse_unknown(struct __sk_buff *skb, const struct packet *packet, const struct frontend *frontend)
 {
 	int verdict = verdict_without_service(frontend);
-	if (verdict < 0) return TC_ACT_OK;
+	if (verdict < 0) return PASS_ON;
 	count_drop(DROP_NO_SERVICE);
 	return verdict == VERDICT_REJECT ? refuse_connection(skb, packet) : TC_ACT_SHOT;
 }
@@ -48,7 +48,7 @@ static __noinline int
 connect(struct __sk_buff *skb, struct workspace *work, const struct service *service, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
-	if (!settings) return TC_ACT_OK;
+	if (!settings) return PASS_ON;
 	struct packet *packet = &work->packet;
 	struct tuple *to = &work->to;
 
@@ -88,7 +88,7 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 		flags = FLOW_NODE_PORT;
 	}
 	/* A reset begins nothing. */
-	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return TC_ACT_OK;
+	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
 	if (!service) return refuse_unknown(skb, packet, &frontend);
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !may_use(service->id, &packet->tuple.source))
@@ -148,30 +148,30 @@ static __noinline int carry_error(struct __sk_buff *skb, struct workspace *work)
 {
 	struct packet *error = &work->packet;
 	struct quotation *quotation = &work->quotation;
-	if (!read_quotation(skb, error, quotation)) return TC_ACT_OK;
+	if (!read_quotation(skb, error, quotation)) return PASS_ON;
 	enum reach reach = find_route(skb, error, &quotation->way, &work->route);
 	/* No error is answered by an error. */
 	if (reach == REACH_NOWHERE || reach == REACH_TOO_BIG || error->time_to_live <= LAST_HOP)
 		return drop(DROP_NO_ROUTE);
 	__u8 hops = reach == REACH_NEIGHBOUR ? 1 : 0;
 	if (translate_error(skb, error, quotation, error->time_to_live - hops) != 0) return drop(DROP_MALFORMED);
-	return reach == REACH_STACK ? TC_ACT_OK : send_to_neighbour(skb, error, &work->route);
+	return reach == REACH_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route);
 }
 
 static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
 {
 	/* What a bridge passes on to other machines comes by as well. */
-	if (skb->pkt_type != PACKET_HOST) return TC_ACT_OK;
+	if (skb->pkt_type != PACKET_HOST) return PASS_ON;
 	struct workspace *work = workspace_for(link_header);
-	if (!work) return TC_ACT_OK;
+	if (!work) return PASS_ON;
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
 	if (kind == PACKET_ICMP_ERROR) return carry_error(skb, work);
-	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return TC_ACT_OK;
+	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return PASS_ON;
 
 	struct flow *flow = current_flow(packet);
 	if (flow) return carry(skb, work, flow);
-	return kind == PACKET_TRANSPORT ? begin(skb, work) : TC_ACT_OK;
+	return kind == PACKET_TRANSPORT ? begin(skb, work) : PASS_ON;
 }
 
 /* ---- answers of endpoints on the node itself ---- */
@@ -186,25 +186,25 @@ static __noinline int leave_as_error(struct __sk_buff *skb, struct workspace *wo
 {
 	struct packet *error = &work->packet;
 	struct flow *flow = read_quotation(skb, error, &work->quotation);
-	if (!is_answer_of_node(flow)) return TC_ACT_OK;
+	if (!is_answer_of_node(flow)) return PASS_ON;
 	if (translate_error(skb, error, &work->quotation, error->time_to_live) != 0) return drop(DROP_MALFORMED);
-	return TC_ACT_OK;
+	return PASS_ON;
 }
 
 static __always_inline int leaves(struct __sk_buff *skb, __u32 link_header)
 {
 	struct workspace *work = workspace_for(link_header);
-	if (!work) return TC_ACT_OK;
+	if (!work) return PASS_ON;
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
 	if (kind == PACKET_ICMP_ERROR) return leave_as_error(skb, work);
-	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return TC_ACT_OK;
+	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return PASS_ON;
 
 	struct flow *flow = flow_of(&packet->tuple);
-	if (!is_answer_of_node(flow)) return TC_ACT_OK;
+	if (!is_answer_of_node(flow)) return PASS_ON;
 	work->to = flow->translated;
 	note(skb, packet, flow);
-	return translate(skb, packet, &work->to, packet->time_to_live) == 0 ? TC_ACT_OK : drop(DROP_MALFORMED);
+	return translate(skb, packet, &work->to, packet->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
 }
 
 /* ---- what is attached: to devices with Ethernet headers, and to those without any ---- */

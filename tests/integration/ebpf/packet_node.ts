@@ -106,12 +106,12 @@ export class PacketNode implements AsyncDisposable {
 
   /** What an endpoint on the node sends is translated where it leaves. */
   async leavesAs(what: string, expected: string): Promise<void> {
-    await this.#same(await this.leave(what), `${link.eth0}/${expected}`, "ok");
+    await this.#same(await this.leave(what), `${link.eth0}/${expected}`, "pass");
   }
 
   /** A packet goes on as it is, to the stack. */
   async isLeftAlone(what: string, options: { at?: string } = {}): Promise<void> {
-    await this.becomes(what, what, { ...options, action: "ok" });
+    await this.becomes(what, what, { ...options, action: "pass" });
   }
 
   async isDropped(what: string, options: { at?: string } = {}): Promise<void> {
@@ -164,7 +164,7 @@ export class PacketNode implements AsyncDisposable {
 }
 
 export interface Arrived {
-  /** "ok", "drop", "redirect". */
+  /** "pass", "drop", "redirect". */
   readonly action: string;
   /** In hexadecimal digits. */
   readonly packet: string;
@@ -188,7 +188,7 @@ interface Changes {
 }
 
 /** TC_ACT_*, linux/pkt_cls.h */
-const actions: Readonly<Record<number, string>> = { 0: "ok", 2: "drop", 7: "redirect" };
+const actions: Readonly<Record<number, string>> = { 0xffffffff: "pass", 2: "drop", 7: "redirect" };
 
 const families = ["IPv4", "IPv6"] as const;
 

@@ -184,7 +184,7 @@ Deno.test("what the programs make of packets", async (t) => {
     await node.becomes(
       `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30443)`,
       `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=6443)`,
-      { action: "ok" },
+      { action: "pass" },
     );
     await node.leavesAs(
       `IP(src="192.168.8.1", dst="192.168.8.9")/TCP(sport=6443, dport=40000, flags="SA")`,
