@@ -4,6 +4,10 @@ const symbols = {
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   /** ssize_t write(int fd, const void *buf, size_t count) */
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  /** ssize_t read(int fd, void *buf, size_t count) */
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  /** int setns(int fd, int nstype) */
+  setns: { parameters: ["i32", "i32"], result: "i32" },
   /** int open(const char *pathname, int flags) */
   open: { parameters: ["buffer", "i32"], result: "i32" },
   /** int close(int fd) */
@@ -53,6 +57,7 @@ export const M_MMAP_THRESHOLD = -3; // malloc.h
 export const O_RDONLY = 0; // fcntl.h
 export const O_CLOEXEC = 0o2000000; // fcntl.h
 export const O_DIRECTORY = Deno.build.arch === "aarch64" ? 0o40000 : 0o200000; // asm/fcntl.h
+export const CLONE_NEWNET = 0x40000000; // linux/sched.h
 export const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
 export const PROT_READ = 0x1; // asm-generic/mman-common.h
 export const PROT_WRITE = 0x2; // asm-generic/mman-common.h

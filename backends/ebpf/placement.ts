@@ -91,14 +91,8 @@ export class Placement {
     found: FoundServices,
     named: (plan: ServicePortPlan) => ServiceEntry | undefined,
   ): readonly Placed[] {
-    const foundSlots: SlotRange[] = [];
-    for (const service of found.services()) {
-      this.#nextId = Math.max(this.#nextId, service.id + 1);
-      this.#nextGeneration = Math.max(this.#nextGeneration, service.generation + 1);
-      const slots = slotsOf(service);
-      if (slots.count > 0) foundSlots.push(slots);
-    }
-
+    this.#nextId = Math.max(this.#nextId, found.largestId + 1);
+    this.#nextGeneration = Math.max(this.#nextGeneration, found.largestGeneration + 1);
     const claimed = new Claims(this.#slots.capacity);
     const matched = [...plans].map((plan) => {
       const service = named(plan);
@@ -110,7 +104,8 @@ export class Placement {
       return { plan, run, id, place };
     });
 
-    this.#slots = new Slots(this.#slots.capacity, claimed.slots, foundSlots, this.nowMs());
+    const retired = [...found.slots()].filter((slots) => !claimed.isClaimed(slots));
+    this.#slots = new Slots(this.#slots.capacity, claimed.slots, retired, this.nowMs());
     this.#places = new Map();
     const placed = matched.map(({ plan, run, id, place }) => ({
       plan,
@@ -150,8 +145,8 @@ export class Placement {
     return endpoints.every(({ address, port, isLocal }, index) => {
       writeEndpoint(scratch, 0, address, port, isLocal);
       const offset = (first + index) * SIZE.endpoint;
-      for (let byte = 0; byte < SIZE.endpoint; byte += 8) {
-        if (scratch.getBigUint64(byte) !== this.endpoints.getBigUint64(offset + byte)) return false;
+      for (let byte = 0; byte < SIZE.endpoint; byte += 4) {
+        if (scratch.getUint32(byte) !== this.endpoints.getUint32(offset + byte)) return false;
       }
       return true;
     });
@@ -182,6 +177,11 @@ class Claims {
     slots.fill(1);
     if (range.count > 0) this.slots.push(range);
     return true;
+  }
+
+  /** Whether no slot of it is left. */
+  isClaimed(range: SlotRange): boolean {
+    return !this.#taken.subarray(range.first, range.first + range.count).includes(0);
   }
 }
 

@@ -10,6 +10,7 @@ export function probe(options: EbpfOptions, mounts: readonly Mount[]): readonly 
     pinning(options.bpffs, mounts),
     cgroup(options.cgroup, mounts),
     programs("sock", "sockets of this node"),
+    staleSockets(),
   ];
 }
 
@@ -64,6 +65,19 @@ function programs(object: ObjectName, of: string): Requirement {
         : `${error.message}. The mode needs Linux 6.1 or later`,
     };
   }
+}
+
+function staleSockets(): Requirement {
+  const { name, found, detail } = programs("destroy", "sockets whose endpoint is gone");
+  if (found) return { name, found, detail };
+  return {
+    name,
+    found,
+    detail:
+      "Connected UDP sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
+      "ending them takes Linux 6.5 or later, with BTF",
+    ifMissing: "warn",
+  };
 }
 
 const SMALL = 64;

@@ -109,7 +109,9 @@ export class Services {
     const found = new FoundServices(this.#maps.services);
     const placed = this.#placement.takeOver(plans, found, (plan) => {
       const [first] = plan.frontends;
-      return first === undefined ? undefined : found.get(keyName(first, plan));
+      if (first === undefined) return undefined;
+      writeFrontendKey(scratchKey, 0, first, plan);
+      return found.get(scratchKey, 0);
     });
 
     this.#clusterIPs = new UseCounts();
@@ -117,7 +119,7 @@ export class Services {
     let wanted = 0;
     const want = (what: () => string) => {
       const last = entries.count - 1;
-      const todo = found.want(entries.keyName(last), entries.values, last * SIZE.service);
+      const todo = found.want(entries.keys, last * SIZE.frontend, entries.values, last * SIZE.service);
       wanted++;
       if (todo === "nothing") entries.drop();
       else differences.add(() => `${what()} was ${todo === "add" ? "missing" : "different"}`);
@@ -215,11 +217,11 @@ function rangeName(id: number, cidr: Parameters<typeof writeRange>[3]): string {
   return nameOf(rangeKey, 0, SIZE.range);
 }
 
-const nameKey = new DataView(new ArrayBuffer(SIZE.frontend));
+const scratchKey = new DataView(new ArrayBuffer(SIZE.frontend));
 
 function keyName(frontend: Frontend, plan: ServicePortPlan): string {
-  writeFrontendKey(nameKey, 0, frontend, plan);
-  return nameOf(nameKey, 0, SIZE.frontend);
+  writeFrontendKey(scratchKey, 0, frontend, plan);
+  return nameOf(scratchKey, 0, SIZE.frontend);
 }
 
 function writeKey(entries: Entries, frontend: Frontend, plan: ServicePortPlan): number {

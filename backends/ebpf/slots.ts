@@ -116,12 +116,13 @@ export class Slots {
   }
 }
 
-/** What the runs leave of the slots below `capacity`, in order. */
+/** What the runs leave of the slots below `capacity`, in order. What a run claims beyond that is nonsense. */
 function gapsBetween(runs: readonly SlotRange[], capacity: number): readonly SlotRange[] {
   const gaps: SlotRange[] = [];
   let next = 0;
   for (const { first, count } of runs.toSorted((a, b) => a.first - b.first)) {
-    if (first > next) gaps.push({ first: next, count: first - next });
+    const end = Math.min(first, capacity);
+    if (end > next) gaps.push({ first: next, count: end - next });
     next = Math.max(next, first + count);
   }
   if (next < capacity) gaps.push({ first: next, count: capacity - next });

@@ -231,3 +231,53 @@ Deno.test("connections are counted by service port", () =>
     await backend.apply([{ key: web.key, old: undefined, new: web }]);
     assert.equal((await backend.traffic()).get(web.key)?.connections ?? 0, 0);
   }));
+
+Deno.test("a connected datagram socket is ended when its endpoint is gone, and only then", () =>
+  withScene(async ({ node, client, here, backend }) => {
+    const text = { name: "dns", clusterIP: "10.96.0.53:53", nodePort: 30053, protocol: "UDP" } as const;
+    const [onlyA] = plans({ ...text, endpoints: ["10.1.0.2:8080"] });
+    const [onlyB] = plans({ ...text, endpoints: ["10.1.0.3:8080"] });
+    const [v6] = plans({ name: "v6", clusterIP: "[fd00:96::53]:53", protocol: "UDP", endpoints: bothIPv6 });
+    assert(onlyA !== undefined && onlyB !== undefined && v6 !== undefined);
+    const udp = { protocol: "UDP" } as const;
+    await backend.reconcile([onlyA, v6], settings);
+    await client.sockets.keep("pod", "10.96.0.53", 53, udp);
+    await client.sockets.keep("mapped", "::ffff:10.96.0.53", 53, udp);
+    await client.sockets.keep("node port", "10.1.0.1", 30053, udp);
+    await client.sockets.keep("direct", "10.1.0.2", 8080, udp);
+    await client.sockets.keep("v6", "fd00:96::53", 53, udp);
+    await here.keep("node", "10.96.0.53", 53, udp);
+
+    const serving = { ...onlyB, servingEndpoints: [...onlyA.servingEndpoints, ...onlyB.servingEndpoints] };
+    await backend.apply([{ key: onlyA.key, old: onlyA, new: serving }]);
+    await settled();
+    for (const name of ["pod", "mapped", "node port"]) {
+      assert.equal((await client.sockets.ask(name)).server, "a");
+    }
+
+    await backend.apply([{ key: onlyA.key, old: serving, new: onlyB }]);
+    await settled();
+    for (const name of ["pod", "mapped", "node port"]) {
+      assert.equal(await refusal(client.sockets.ask(name)), disconnected, name);
+    }
+    assert.equal(await refusal(here.ask("node")), disconnected);
+    assert.equal((await client.sockets.ask("direct")).server, "a");
+    assert.equal((await client.sockets.ask("v6")).peer, "fd00:96::53");
+
+    // What goes while no process is there is seen by the next.
+    await client.sockets.keep("late", "10.96.0.53", 53, udp);
+    await backend[Symbol.asyncDispose]();
+    await using next = node.startBackend();
+    await next.reconcile([v6], settings);
+    await settled();
+    assert.equal(await refusal(client.sockets.ask("late")), disconnected);
+    assert.equal((await client.sockets.ask("v6")).peer, "fd00:96::53");
+  }));
+
+/** What a socket that was ended says to who sends, and ECONNABORTED to who waits for an answer. */
+const disconnected = "Destination address required";
+
+/** Sockets are ended a moment after a change. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 400));
+}

@@ -1,0 +1,37 @@
+import { KernelError } from "../errors.ts";
+import { libbpf } from "../libbpf.ts";
+import { libc } from "../libc.ts";
+import { BpfLink } from "./link.ts";
+import type { BpfProgram } from "./program.ts";
+
+const BPF_TRACE_ITER = 28; // enum bpf_attach_type, linux/bpf.h
+
+/** A program that the kernel runs for each of its objects of a kind, whenever it is read. */
+export class BpfIterator implements Disposable {
+  readonly #link: BpfLink;
+
+  constructor(readonly what: string, program: BpfProgram) {
+    this.#link = BpfLink.attach(what, program, 0, BPF_TRACE_ITER);
+  }
+
+  /** Runs it over all objects; of those that belong to a network namespace, over that of the calling thread. Returns how many bytes it wrote. */
+  run(): number {
+    const fd = libbpf().bpf_iter_create(this.#link.fd);
+    if (fd < 0) throw new KernelError(`iterate over ${this.what}`, -fd);
+    try {
+      const buffer = new Uint8Array(4096);
+      for (let total = 0;;) {
+        const length = Number(libc().read(fd, buffer, BigInt(buffer.length)));
+        if (length < 0) throw new Error(`iterate over ${this.what}: reading failed`);
+        if (length === 0) return total;
+        total += length;
+      }
+    } finally {
+      libc().close(fd);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#link[Symbol.dispose]();
+  }
+}
