@@ -13,13 +13,7 @@ import {
   writeRange,
 } from "./layout.ts";
 import type { FlowTimeouts } from "./options.ts";
-
-/**
- * Source ports of masqueraded connections: above those that the kernel gives to the node's own (32768-60999, unless
- * net.ipv4.ip_local_port_range says otherwise), so that no two can be the same.
- */
-const FIRST_PORT = 61000;
-const LAST_PORT = 65535;
+import { sourcePorts } from "./source_ports.ts";
 
 /** What kube-proxy's zero leaves alone: the kernel's own timeouts, net/netfilter/nf_conntrack_proto_{tcp,udp}.c */
 const kernelTimeouts: FlowTimeouts = {
@@ -70,8 +64,9 @@ function settingsBytes(
   }
   view.setBigUint64(at.namespace, namespace, true);
   view.setUint32(at.flags, flags, true);
-  view.setUint16(at.first_port, FIRST_PORT, true);
-  view.setUint16(at.last_port, LAST_PORT, true);
+  const ports = sourcePorts(Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range"));
+  view.setUint16(at.first_port, ports.first, true);
+  view.setUint16(at.last_port, ports.last, true);
   const seconds = (timeout: keyof FlowTimeouts) =>
     Math.ceil((timeouts[timeout] || kernelTimeouts[timeout]) / 1000);
   view.setUint32(at.tcp_established_seconds, seconds("tcpEstablishedTimeoutMs"), true);

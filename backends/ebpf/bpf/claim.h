@@ -9,10 +9,13 @@
 
 /* With nine of ten ports taken, the odds to find none are 1 : 850. */
 #define CLAIM_ATTEMPTS 64
+/* After so many, a connection that is closed loses its port before its time: most ports are taken. */
+#define PATIENT_ATTEMPTS 8
 
 struct claim {
 	struct tuple answer; /* what is claimed: from the endpoint */
 	struct flow flow;    /* what it becomes: from the service to the client */
+	__u32 attempts;
 };
 
 static __always_inline int take(struct claim *claim)
@@ -31,6 +34,7 @@ static __always_inline int same_tuple(const struct tuple *a, const struct tuple 
 VERIFIED_ONCE int try_tuple(struct claim *claim)
 {
 	if (!claim) return 0;
+	claim->attempts++;
 	if (take(claim)) return 1;
 	struct flow *holder = flow_of(&claim->answer);
 	if (!holder) return 0;
@@ -39,7 +43,8 @@ VERIFIED_ONCE int try_tuple(struct claim *claim)
 		claim->flow.born = holder->born;
 		return 1;
 	}
-	if (!is_over(holder, claim->flow.born)) return 0;
+	int is_free = claim->attempts > PATIENT_ATTEMPTS ? is_closed(holder) : is_over(holder, claim->flow.born);
+	if (!is_free) return 0;
 	forget(&claim->answer, holder);
 	return take(claim);
 }

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import type { Agent } from "../../lab/agent.ts";
+import { isAnswered, type Target } from "../../lab/agent.ts";
+import { Lab } from "../../lab/lab.ts";
+import { machines, servedPorts } from "../../lab/topology.ts";
+import { families } from "../../../core/model/objects.ts";
+import { addressOf, cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
+import { BackendProcess } from "../backend_process.ts";
+import { PrivateMounts } from "./private_mounts.ts";
+
+const port = servedPorts[0]!;
+
+Deno.test("packets of real sockets, with every offload on", async (t) => {
+  await using mounts = await PrivateMounts.make();
+  await using lab = await Lab.create();
+  // Its cgroup has no processes: every socket is balanced by its packets.
+  const options = JSON.stringify({ bpffs: mounts.bpffs, cgroup: mounts.cgroup });
+  await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
+    "env",
+    `EBPF_OPTIONS=${options}`,
+  ]);
+
+  for (const protocol of ["TCP", "UDP"] as const) {
+    for (const family of families) {
+      const node = machines.node.addresses[family];
+      const at = (machine: "pod-a" | "pod-b" | "pod-c" | "pod-d") => {
+        const address = machines[machine].addresses[family];
+        const here = machines[machine].node === "here" ? "@here" : "";
+        return `${family === "IPv4" ? address : `[${address}]`}:${port}${here}`;
+      };
+      const clusterIP = family === "IPv4" ? "10.96.0.10:80" : "[fd00:96::10]:80";
+      const program = (...[text]: [Partial<Parameters<typeof planOf>[0]>]) =>
+        backend.reconcile(
+          [planOf({ protocol, family, clusterIP, nodePort: 30080, ...text })],
+          families.map((family) =>
+            settingsOf(family, {
+              interfaceAddresses: [addressOf(machines.node.addresses[family])],
+              localTraffic: {
+                mode: "cidr",
+                cidr: cidrOf(family === "IPv4" ? "10.244.1.0/24" : "fd00:244:1::/64"),
+              },
+            })
+          ),
+        );
+      const who = async (
+        client: Agent,
+        target: Omit<Target, "protocol">,
+        times = 20,
+        from: { from?: string } = {},
+      ) => {
+        const outcomes = await client.probe({ protocol, ...target }, { times, ...from });
+        for (const outcome of outcomes) assert(isAnswered(outcome), JSON.stringify({ target, outcome }));
+        return outcomes.filter(isAnswered);
+      };
+      const nodePort = { to: node, port: 30080 };
+      const service = { to: clusterIP.replace(/^\[|\]?:80$/g, ""), port: 80 };
+      const test = (name: string, body: () => Promise<void>) =>
+        t.step(`${name} (${protocol}, ${family})`, body).then(() => {});
+
+      await test("a node port reaches pods here and on another node, as the node", async () => {
+        await program({ endpoints: [at("pod-a"), at("pod-c"), at("pod-d")] });
+        const answers = await who(lab.agent("outside"), nodePort, 60);
+        assert.deepEqual([...new Set(answers.map(({ pod }) => pod))].toSorted(), ["pod-a", "pod-c", "pod-d"]);
+      });
+
+      await test("external policy Local shows the client's address to the endpoint here", async () => {
+        await program({ external: "local", endpoints: [at("pod-a"), at("pod-d")] });
+        const client = machines.outside.addresses[family];
+        for (const { pod, source } of await who(lab.agent("outside"), nodePort, 20, { from: client })) {
+          assert.equal(pod, "pod-a");
+          assert.equal(source, client);
+        }
+      });
+
+      await test("a pod keeps its address to a ClusterIP, and reaches itself", async () => {
+        await program({ endpoints: [at("pod-d")] });
+        for (const { source } of await who(lab.agent("pod-a"), service)) {
+          assert.equal(source, machines["pod-a"].addresses[family]);
+        }
+        for (const pod of ["pod-a", "pod-c"] as const) {
+          await program({ endpoints: [at(pod)] });
+          await who(lab.agent(pod), service);
+        }
+      });
+
+      await test("an endpoint on the node itself answers from the service's address", async () => {
+        await program({ endpoints: [`${family === "IPv4" ? node : `[${node}]`}:${port}@here`] });
+        for (const client of ["outside", "pod-a", "pod-c"] as const) {
+          for (const { pod } of await who(lab.agent(client), nodePort)) assert.equal(pod, "node");
+        }
+      });
+
+      await test("without endpoints a connection is refused at once", async () => {
+        await program({ endpoints: [], internal: "reject", external: "reject" });
+        for (const client of ["outside", "pod-a"] as const) {
+          const [outcome] = await lab.agent(client).probe({ protocol, ...nodePort });
+          assert(outcome !== undefined && !isAnswered(outcome));
+          assert.equal(outcome.outcome, "refused");
+        }
+      });
+    }
+  }
+});
