@@ -129,10 +129,16 @@ export function writeAddress(to: DataView, offset: number, address: Address): vo
     to.setUint32(offset, 0);
     to.setUint32(offset + 4, 0);
     to.setUint32(offset + 8, 0xffff);
-    for (let index = 0; index < 4; index++) to.setUint8(offset + 12 + index, address.charCodeAt(index));
+    to.setInt32(offset + 12, wordOf(address, 0));
   } else {
-    for (let index = 0; index < 16; index++) to.setUint8(offset + index, address.charCodeAt(index));
+    for (let index = 0; index < 16; index += 4) to.setInt32(offset + index, wordOf(address, index));
   }
+}
+
+/** Four bytes of an address: there are hundreds of thousands to write, and one store is quicker than four. */
+function wordOf(address: Address, index: number): number {
+  return address.charCodeAt(index) << 24 | address.charCodeAt(index + 1) << 16 |
+    address.charCodeAt(index + 2) << 8 | address.charCodeAt(index + 3);
 }
 
 /** `struct frontend` of a service's address. */

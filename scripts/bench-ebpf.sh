@@ -1,0 +1,28 @@
+#!/bin/bash
+# Measures mode ebpf: filling the maps, one change, what the maps take, and connect() through a ClusterIP.
+#   scripts/bench-ebpf.sh [--services N] [--endpoints N] [--changes N] [--rounds N]        default 30000 10 2000 5
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+source scripts/env.sh
+scripts/bpf.sh
+
+name=proxy-bench-$$ directory=/run/proxy-bench-$$
+clean() {
+  ip netns del "$name" 2>/dev/null || true
+  rmdir "$directory/cgroup/$name" 2>/dev/null || true
+  umount "$directory/bpf" "$directory/cgroup" 2>/dev/null || true
+  rm -rf "$directory"
+}
+trap clean EXIT
+mkdir -p "$directory/bpf" "$directory/cgroup"
+mount -t bpf bpf "$directory/bpf"
+mount -t cgroup2 cgroup2 "$directory/cgroup"
+mkdir "$directory/cgroup/$name"
+ip netns add "$name"
+
+measure() { deno run --quiet --cached-only --v8-flags="$PROXY_V8_FLAGS" -A "$@"; }
+export -f measure
+ip netns exec "$name" bash -c 'measure "$@"' measure tests/bench/ebpf_maps.ts \
+  --bpffs "$directory/bpf/proxy" --cgroup "$directory/cgroup/$name" "$@"
+measure tests/bench/ebpf_connect.ts

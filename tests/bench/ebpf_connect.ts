@@ -1,0 +1,69 @@
+import { planOf } from "../backends/plans.ts";
+import { TestNode } from "../integration/ebpf/node.ts";
+import { settings } from "../integration/ebpf/scene.ts";
+import { atMost, type Figure, rows } from "./report.ts";
+
+/** A listener that takes what comes and answers nothing, so that the client's side is what is measured. */
+const sink = `
+import socket, threading
+def drain(connection):
+    try:
+        while connection.recv(1 << 20): pass
+    except OSError: pass
+listener = socket.create_server(("10.1.0.2", 8080), backlog=4096)
+while True:
+    connection, _ = listener.accept()
+    threading.Thread(target=drain, args=(connection,), daemon=True).start()
+`;
+
+const ROUNDS = Number(Deno.args[0] ?? 20_000);
+const client = new URL("./ebpf_connect.py", import.meta.url).pathname;
+
+await using node = await TestNode.make();
+const [server, pod] = [await node.addPod(), await node.addPod()];
+const others = Array.from(
+  { length: 2000 },
+  (_, index) => planOf({ name: `other-${index}`, clusterIP: `10.97.${index >> 8}.${index & 255}:80` }),
+);
+const listener = new Deno.Command("ip", {
+  args: ["netns", "exec", server.namespace.name, "python3", "-c", sink],
+}).spawn();
+try {
+  await using backend = node.startBackend();
+  await backend.reconcile([
+    planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.2:8080"] }),
+    ...others.slice(0, 1000),
+  ], settings);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const [untouched, direct, service] = JSON.parse(
+    await pod.namespace.run(
+      "python3",
+      client,
+      node.cgroup,
+      String(ROUNDS),
+      "10.1.0.2",
+      "8080",
+      "10.96.0.10",
+      "80",
+    ),
+  );
+  const times = ({ p50, p99 }: { p50: number; p99: number }) =>
+    `p50 ${p50.toFixed(1)} us, p99 ${p99.toFixed(1)} us`;
+  const figures: readonly Figure[] = [
+    { what: "connect to the endpoint, without programs", value: times(untouched) },
+    { what: "connect to the endpoint", value: times(direct) },
+    { what: "connect through the ClusterIP", value: times(service) },
+    {
+      what: "ratio of the last and the first median",
+      value: (service.p50 / untouched.p50).toFixed(3),
+      bar: atMost(service.p50 / untouched.p50, 1.05, "1.05"),
+    },
+    { what: "carried without programs", value: `${untouched.rate.toFixed(0)} MiB/s` },
+    { what: "carried through the ClusterIP", value: `${service.rate.toFixed(0)} MiB/s` },
+    { what: "ratio", value: (service.rate / untouched.rate).toFixed(3) },
+  ];
+  console.log(rows(`TCP from a pod to another one of its node, ${ROUNDS} connections each`, figures));
+} finally {
+  listener.kill("SIGKILL");
+  await listener.status;
+}
