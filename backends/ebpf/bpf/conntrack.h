@@ -11,6 +11,8 @@
 #define SYN_SECONDS 120
 /* Of a TCP connection that is over, for what is still under way: its port is free again after that. */
 #define CLOSED_SECONDS 10
+/* The same where the endpoint waits: TCP_TIMEWAIT_LEN, net/tcp.h */
+#define TIME_WAIT_SECONDS 60
 /* `seen` is not written for every packet: that would keep processors waiting for each other. */
 #define SEEN_EVERY NANOSECONDS
 /* How long a flow waits until it is looked at again, and how many are for each new one. */
@@ -55,7 +57,8 @@ static __always_inline __u64 patience_with(const struct flow *flow, const struct
 {
 	if (flow->translated.protocol != IPPROTO_TCP)
 		return flow->state & FLOW_ANSWERED ? settings->udp_stream_seconds : settings->udp_seconds;
-	if (is_closed(flow)) return CLOSED_SECONDS;
+	if (flow->state & FLOW_RESET) return CLOSED_SECONDS;
+	if (is_closed(flow)) return flow->state & FLOW_ENDPOINT_FINISHED_FIRST ? TIME_WAIT_SECONDS : CLOSED_SECONDS;
 	if (flow->state & (FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED)) return settings->tcp_closing_seconds;
 	return flow->state & FLOW_ANSWERED ? settings->tcp_established_seconds : SYN_SECONDS;
 }
@@ -91,7 +94,10 @@ static __always_inline __u32 state_told_by(const struct packet *packet, const st
 {
 	int is_reply = flow->flags & FLOW_REPLY;
 	__u32 state = is_reply ? FLOW_ANSWERED : 0;
-	if (packet->tcp_flags & TCP_FIN) state |= is_reply ? FLOW_ENDPOINT_FINISHED : FLOW_CLIENT_FINISHED;
+	if (packet->tcp_flags & TCP_FIN) {
+		state |= is_reply ? FLOW_ENDPOINT_FINISHED : FLOW_CLIENT_FINISHED;
+		if (is_reply && !(flow->state & FLOW_CLIENT_FINISHED)) state |= FLOW_ENDPOINT_FINISHED_FIRST;
+	}
 	if (packet->tcp_flags & TCP_RST) state |= FLOW_RESET;
 	return state;
 }

@@ -332,6 +332,8 @@ enum flow_state {
 	FLOW_CLIENT_FINISHED = 2,
 	FLOW_ENDPOINT_FINISHED = 4,
 	FLOW_RESET = 8,
+	/* The endpoint finished first: it keeps the connection in TIME_WAIT, and takes no other with the same ports well. */
+	FLOW_ENDPOINT_FINISHED_FIRST = 16,
 };
 
 /* What becomes of packets with one tuple. The other direction's tuple is `translated` the other way round. */

@@ -12,11 +12,16 @@ export function* mutated(packets: readonly Uint8Array[], { seed, count }: Mutati
     for (let changes = below(6); changes > 0; changes--) packet[below(packet.length)] = below(256);
     // Behind the link's header, so that it is still taken for IP.
     if (below(20) === 0) { for (let at = linkHeader; at < packet.length; at++) packet[at] = below(256); }
-    yield below(4) === 0 ? packet.subarray(0, linkHeader + 1 + below(packet.length - linkHeader)) : packet;
+    const shortest = linkHeader + (packet[etherType] === 0x08 ? ipv4Header : ipv6Header);
+    yield below(4) === 0 ? packet.subarray(0, shortest + below(packet.length + 1 - shortest)) : packet;
   }
 }
 
+// Bytes. Newer kernels make no test run with less than an IP header.
 const linkHeader = 14;
+const etherType = 12;
+const ipv4Header = 20;
+const ipv6Header = 40;
 
 /** xorshift32: the same numbers for the same seed. */
 function randomNumbers(seed: number): () => number {

@@ -36,7 +36,8 @@ export type PacketProgram = "arrive_ethernet" | "arrive_bare" | "leave_ethernet"
 /** What tests change of the settings: offsets in struct settings. */
 const defaults = { firstPort: 61000, lastPort: 65535, udpSeconds: 30, tcpEstablishedSeconds: 86400 };
 
-const { room } = smallOptions;
+/** Room for the flows of many packets, so that none is evicted. */
+const room = { ...smallOptions.room, connections: 1 << 16 };
 const object = openObject("tc");
 for (
   const [map, size] of Object.entries({
@@ -96,6 +97,7 @@ function perform(request: Request): unknown {
     case "state":
       return {
         flows: countOf("conntrack"),
+        halves: halfFlows(),
         fragments: countOf("fragments"),
         drops: dropsByReason(),
         ...programSizes(),
@@ -131,6 +133,33 @@ function countOf(name: string): number {
   let count = 0;
   map.forEach(() => count++);
   return count;
+}
+
+/** Entries of conntrack whose other direction is not there, or is of another flow. */
+function halfFlows(): number {
+  using map = object.map("conntrack");
+  const flows = new Map<string, string>();
+  map.forEach((keys, keyOffset, values, valueOffset) => {
+    flows.set(tupleAt(keys, keyOffset), reversedTupleAt(values, valueOffset));
+  });
+  let halves = 0;
+  for (const [tuple, other] of flows) if (flows.get(other) !== tuple) halves++;
+  return halves;
+}
+
+/** struct tuple: two addresses of 16 bytes, two ports, the protocol. */
+function tupleAt(view: DataView, offset: number): string {
+  const hex = hexOf(new Uint8Array(view.buffer, offset, 37));
+  return [hex.slice(0, 32), hex.slice(32, 64), hex.slice(64, 68), hex.slice(68, 72), hex.slice(72)].join(" ");
+}
+
+function reversedTupleAt(view: DataView, offset: number): string {
+  return reversedName(tupleAt(view, offset));
+}
+
+function reversedName(name: string): string {
+  const [source, destination, sourcePort, destinationPort, protocol] = name.split(" ");
+  return [destination, source, destinationPort, sourcePort, protocol].join(" ");
 }
 
 function dropsByReason(): number[] {

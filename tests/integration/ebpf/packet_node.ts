@@ -173,6 +173,8 @@ export interface Arrived {
 export interface State {
   /** Entries of conntrack: two a flow. */
   readonly flows: number;
+  /** Those of them whose other direction is missing. */
+  readonly halves: number;
   readonly fragments: number;
   /** By enum drop_reason. */
   readonly drops: readonly number[];
