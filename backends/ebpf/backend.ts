@@ -1,5 +1,7 @@
 import type { DesiredState, PlanKey } from "../../core/model/plan.ts";
 import { KernelError } from "../../ffi/errors.ts";
+import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
 import {
   type Backend,
@@ -12,6 +14,7 @@ import {
 } from "../backend.ts";
 import { Pins } from "./bpffs.ts";
 import { dropMetric, readDrops, readTraffic, trafficMetrics } from "./counters.ts";
+import { Filters } from "./filters.ts";
 import { Kernel } from "./kernel.ts";
 import { cgroupRoot, mountOf, readMounts } from "./mounts.ts";
 import type { EbpfOptions } from "./options.ts";
@@ -25,6 +28,7 @@ interface InKernel {
   readonly kernel: Kernel;
   readonly services: Services;
   readonly staleSockets: StaleSockets | undefined;
+  readonly watch: Disposable;
 }
 
 /**
@@ -80,7 +84,7 @@ export class EbpfBackend implements Backend {
 
   watch(onForeignChange: (what: string) => void): Disposable {
     this.#report = onForeignChange;
-    return watchPins(this.#pins, () => this.#inKernel?.kernel.missing() ?? "", onForeignChange);
+    return { [Symbol.dispose]: () => this.#report = undefined };
   }
 
   traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
@@ -108,14 +112,17 @@ export class EbpfBackend implements Backend {
   }
 
   cleanup(): Promise<void> {
-    return this.#say(() => {
+    return this.#say(async () => {
       this[Symbol.dispose]();
       // Elsewhere there is nothing of ours, and nothing that we may remove.
       if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
+      using transport = NetlinkSocket.open(NETLINK_ROUTE);
+      await new Filters(transport).removeAll();
     });
   }
 
   [Symbol.dispose](): void {
+    this.#inKernel?.watch[Symbol.dispose]();
     this.#inKernel?.staleSockets?.[Symbol.dispose]();
     this.#inKernel?.kernel[Symbol.dispose]();
     this.#inKernel = undefined;
@@ -131,7 +138,8 @@ export class EbpfBackend implements Backend {
       this.#report?.(`devices are not followed: ${error.message}`);
     });
     const services = new Services(kernel.maps, this.#options);
-    return this.#inKernel = { kernel, services, staleSockets: this.#openStaleSockets() };
+    const watch = watchPins(this.#pins, () => kernel.missing(), (what) => this.#report?.(what));
+    return this.#inKernel = { kernel, services, staleSockets: this.#openStaleSockets(), watch };
   }
 
   /** Undefined where the kernel cannot end sockets: the probe says so. */

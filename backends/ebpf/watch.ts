@@ -5,7 +5,7 @@ const SETTLE_MS = 50;
 
 /**
  * Calls back when somebody unpins our links. A map's entries change without a word: those are compared in every
- * reconcile.
+ * reconcile. The links' directory has to be there.
  * @param missing what is not as it should be, "" for nothing: our own changes are seen too.
  */
 export function watchPins(
