@@ -1,7 +1,5 @@
 import type { DesiredState, PlanKey } from "../../core/model/plan.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
-import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
 import {
   type Backend,
@@ -14,7 +12,6 @@ import {
 } from "../backend.ts";
 import { Pins } from "./bpffs.ts";
 import { dropMetric, readDrops, readTraffic, trafficMetrics } from "./counters.ts";
-import { Filters } from "./filters.ts";
 import { Kernel } from "./kernel.ts";
 import { cgroupRoot, mountOf, readMounts } from "./mounts.ts";
 import type { EbpfOptions } from "./options.ts";
@@ -112,12 +109,10 @@ export class EbpfBackend implements Backend {
   }
 
   cleanup(): Promise<void> {
-    return this.#say(async () => {
+    return this.#say(() => {
       this[Symbol.dispose]();
       // Elsewhere there is nothing of ours, and nothing that we may remove.
       if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
-      using transport = NetlinkSocket.open(NETLINK_ROUTE);
-      await new Filters(transport).removeAll();
     });
   }
 
