@@ -1,19 +1,10 @@
 import { BpfLink } from "../../ffi/bpf/link.ts";
 import type { BpfProgram } from "../../ffi/bpf/program.ts";
-import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import { request } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { Pins } from "./bpffs.ts";
-import {
-  type Direction,
-  type Framing,
-  type Link,
-  writeDeleteFilter,
-  writeNewClsact,
-  writeReplaceFilter,
-} from "./device_messages.ts";
+import { type Direction, directions, type Framing, type Link } from "./device_messages.ts";
+import { Filters } from "./filters.ts";
 
 export type PacketProgram = `${Direction}_${Framing}`;
 
@@ -23,8 +14,6 @@ export const packetPrograms: readonly PacketProgram[] = [
   "leave_ethernet",
   "leave_bare",
 ];
-
-const directions: readonly Direction[] = ["arrive", "leave"];
 
 /** enum bpf_attach_type, linux/bpf.h, since Linux 6.6 */
 const attachTypes: Readonly<Record<Direction, number>> = { arrive: 46, leave: 47 }; // BPF_TCX_INGRESS, BPF_TCX_EGRESS
@@ -37,10 +26,8 @@ const attachTypes: Readonly<Record<Direction, number>> = { arrive: 46, leave: 47
 export class Attachment {
   readonly #programs: ReadonlyMap<PacketProgram, BpfProgram>;
   readonly #pins: Pins;
-  readonly #transport: NetlinkTransport;
-  readonly #writer = new MessageWriter(REQUEST_BYTES, { flagsNests: false });
+  readonly #filters: Filters;
   #hasLinks: boolean;
-  #seq = 1;
 
   /** @param hasLinks false tries no tcx: for tests of the other way. */
   constructor(
@@ -51,7 +38,7 @@ export class Attachment {
   ) {
     this.#programs = programs;
     this.#pins = pins;
-    this.#transport = transport;
+    this.#filters = new Filters(transport);
     this.#hasLinks = hasLinks;
   }
 
@@ -65,7 +52,7 @@ export class Attachment {
       const program = this.#programs.get(`${direction}_${framing}`);
       if (program === undefined) throw new Error(`program ${direction}_${framing} is not loaded`);
       if (this.#hasLinks && this.#link(index, name, direction, program)) continue;
-      await this.#filter(index, name, direction, program);
+      await this.#filters.replace({ index, name }, direction, program);
     }
   }
 
@@ -74,8 +61,8 @@ export class Attachment {
     for (const direction of directions) {
       using pinned = BpfLink.pinned(direction, this.#path(index, direction));
       if (pinned !== undefined) Deno.removeSync(this.#path(index, direction));
-      else if (!this.#hasLinks) await this.#removeFilter(index, direction);
     }
+    if (!this.#hasLinks) await this.#filters.remove(index);
   }
 
   /** Devices that have a pinned link, there or gone: a pin outlives its device. */
@@ -115,41 +102,7 @@ export class Attachment {
     }
   }
 
-  async #filter(index: number, name: string, direction: Direction, program: BpfProgram): Promise<void> {
-    this.#writer.reset();
-    writeNewClsact(this.#writer, this.#seq++, index);
-    await this.#request(`add clsact to ${name}`, "EEXIST");
-    this.#writer.reset();
-    writeReplaceFilter(this.#writer, this.#seq++, { index, direction, fd: program.fd, name: program.name });
-    await this.#request(`add filter ${program.name} to ${name}`);
-  }
-
-  async #removeFilter(index: number, direction: Direction): Promise<void> {
-    this.#writer.reset();
-    writeDeleteFilter(this.#writer, this.#seq++, index, direction);
-    await this.#request(
-      `remove the filter of ${direction} from device ${index}`,
-      "ENOENT",
-      "ENODEV",
-      "EINVAL",
-    );
-  }
-
-  /** @param harmless errors that mean there is nothing to do. */
-  async #request(operation: string, ...harmless: readonly string[]): Promise<void> {
-    try {
-      await request(this.#transport, this.#writer, operation);
-    } catch (error) {
-      if (!(error instanceof KernelError) || !harmless.some((name) => error.errno === errnoOf(name))) {
-        throw error;
-      }
-    }
-  }
-
   #path(index: number, direction: Direction): string {
     return this.#pins.link(`${direction}-${index}`);
   }
 }
-
-/** More than any request is long. */
-const REQUEST_BYTES = 256;

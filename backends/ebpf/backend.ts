@@ -1,5 +1,7 @@
 import type { DesiredState, PlanKey } from "../../core/model/plan.ts";
 import { KernelError } from "../../ffi/errors.ts";
+import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
 import {
   type Backend,
@@ -12,6 +14,7 @@ import {
 } from "../backend.ts";
 import { Pins } from "./bpffs.ts";
 import { dropMetric, readDrops, readTraffic, trafficMetrics } from "./counters.ts";
+import { Filters } from "./filters.ts";
 import { Kernel } from "./kernel.ts";
 import { cgroupRoot, mountOf, readMounts } from "./mounts.ts";
 import type { EbpfOptions } from "./options.ts";
@@ -109,10 +112,12 @@ export class EbpfBackend implements Backend {
   }
 
   cleanup(): Promise<void> {
-    return this.#say(() => {
+    return this.#say(async () => {
       this[Symbol.dispose]();
       // Elsewhere there is nothing of ours, and nothing that we may remove.
       if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
+      using transport = NetlinkSocket.open(NETLINK_ROUTE);
+      await new Filters(transport).removeAll();
     });
   }
 

@@ -31,6 +31,8 @@ export interface SourceAddress {
 
 export type Direction = "arrive" | "leave";
 
+export const directions: readonly Direction[] = ["arrive", "leave"];
+
 /** `ip link show` */
 export function writeDumpLinks(writer: MessageWriter, seq: number): void {
   writer.begin(rt.RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, seq);
@@ -137,12 +139,12 @@ const parents: Readonly<Record<Direction, number>> = {
 };
 
 const FILTER_HANDLE = 1;
-/** Which of several filters of a device comes first. */
-const FILTER_PRIORITY = 50;
+/** Which of several filters of a device comes first; also what tells ours from those of others, hence so odd. */
+const FILTER_PRIORITY = 0x7078;
 /** htons(ETH_P_ALL), linux/if_ether.h */
 const ALL_PROTOCOLS = 0x0300;
 /** TC_H_MAKE(priority << 16, protocol) */
-const FILTER_INFO = FILTER_PRIORITY << 16 | ALL_PROTOCOLS;
+const FILTER_INFO = FILTER_PRIORITY * 0x10000 + ALL_PROTOCOLS;
 
 interface TrafficControl {
   readonly index: number;

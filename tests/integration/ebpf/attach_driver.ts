@@ -1,0 +1,36 @@
+import { argv } from "node:process";
+import { Attachment, type PacketProgram, packetPrograms } from "../../../backends/ebpf/attach.ts";
+import { Pins } from "../../../backends/ebpf/bpffs.ts";
+import { Devices } from "../../../backends/ebpf/devices.ts";
+import { loadOver, pinnedMap } from "../../../backends/ebpf/objects.ts";
+import type { BpfProgram } from "../../../ffi/bpf/program.ts";
+import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { smallOptions } from "../../backends/ebpf/options.ts";
+
+/**
+ * Follows the devices of the network namespace it was started in, until its standard input ends:
+ *   attach_driver.ts BPFFS tcx|clsact [DEVICE...]
+ */
+const [, , bpffs = "", way, ...chosen] = argv;
+const pins = new Pins(bpffs, smallOptions.room);
+pins.make();
+const object = loadOver(pins, smallOptions.room, "tc");
+const programs = new Map<PacketProgram, BpfProgram>(
+  packetPrograms.map((name) => [name, object.program(name)]),
+);
+const attachment = new Attachment(programs, pins, NetlinkSocket.open(NETLINK_ROUTE), way === "tcx");
+using devices = new Devices(
+  attachment,
+  pinnedMap(pins, "devices"),
+  NetlinkSocket.open(NETLINK_ROUTE),
+  (error) => {
+    throw error;
+  },
+);
+const differences = await devices.follow({
+  devices: chosen,
+  localTraffic: [{ mode: "interface-prefix", prefix: "pod" }],
+});
+console.log(JSON.stringify(differences));
+for await (const _ of Deno.stdin.readable);

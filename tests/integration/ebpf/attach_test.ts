@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { Pins } from "../../../backends/ebpf/bpffs.ts";
+import { directions } from "../../../backends/ebpf/device_messages.ts";
+import { BpfLink } from "../../../ffi/bpf/link.ts";
+import { libbpf } from "../../../ffi/libbpf.ts";
+import { smallOptions } from "../../backends/ebpf/options.ts";
+import { NetworkNamespace } from "../network_namespace.ts";
+import { LineProcess } from "./line_process.ts";
+import { PrivateMounts } from "./private_mounts.ts";
+
+const driver = new URL("./attach_driver.ts", import.meta.url).pathname;
+
+// Libraries stay open, and a test must not be the first to use them.
+libbpf();
+
+for (const way of ["tcx", "clsact"] as const) {
+  Deno.test(`programs are put on devices by ${way}, also on those that appear`, async () => {
+    await using mounts = await PrivateMounts.make();
+    await using namespace = await NetworkNamespace.make();
+    await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
+    const start = (...devices: readonly string[]) => follow(namespace, mounts.bpffs, way, devices);
+    const on = (device: string) =>
+      way === "tcx" ? links(mounts.bpffs, namespace, device) : filters(namespace, device);
+    {
+      await using _first = await start();
+      assert.equal((await on("eth0")).length, 2);
+      assert.deepEqual(await on("lo"), []);
+      await namespace.run("ip", "link", "add", "pod1", "type", "veth", "peer", "name", "away");
+      await until(async () => (await on("pod1")).length === 2);
+      await namespace.run("ip", "link", "delete", "pod1");
+    }
+    // They go on without a process, and the next one's take their place.
+    const before = await on("eth0");
+    assert.equal(before.length, 2);
+    await using _second = await start("eth0");
+    const after = await on("eth0");
+    assert.equal(after.length, 2);
+    assert.notDeepEqual(after, before);
+    // Not chosen any more. Filters of a process before this one are not known.
+    if (way === "tcx") assert.deepEqual(await on("lan"), []);
+  });
+}
+
+async function follow(
+  { name }: NetworkNamespace,
+  bpffs: string,
+  way: string,
+  devices: readonly string[],
+): Promise<LineProcess> {
+  const deno = [Deno.execPath(), "run", "--quiet", "--no-check", "-A", driver];
+  const process = new LineProcess("ip", ["netns", "exec", name, ...deno, bpffs, way, ...devices]);
+  await process.ask("");
+  return process;
+}
+
+/** The programs of a device's filters, by number. */
+async function filters(namespace: NetworkNamespace, device: string): Promise<readonly number[]> {
+  const [{ tc = [] } = {}] = JSON.parse(await namespace.run("bpftool", "-j", "net", "show", "dev", device));
+  return tc.map(({ id }: { readonly id: number }) => id);
+}
+
+/** The programs of a device's links, by number, as far as they are pinned: bpftool of Debian 12 does not know tcx. */
+async function links(bpffs: string, namespace: NetworkNamespace, device: string): Promise<readonly number[]> {
+  const [{ ifindex }] = JSON.parse(await namespace.run("ip", "-j", "link", "show", device));
+  const pins = new Pins(bpffs, smallOptions.room);
+  return directions.flatMap((direction) => {
+    using link = BpfLink.pinned(direction, pins.link(`${direction}-${ifindex}`));
+    const info = link?.info();
+    return info?.ifindex === ifindex ? [info?.programId ?? 0] : [];
+  });
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 5000; !await condition();) {
+    assert(Date.now() < deadline, "it did not come true");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
