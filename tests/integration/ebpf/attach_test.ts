@@ -3,6 +3,7 @@ import { Pins } from "../../../backends/ebpf/bpffs.ts";
 import { directions } from "../../../backends/ebpf/device_messages.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import { libbpf } from "../../../ffi/libbpf.ts";
+import { libc } from "../../../ffi/libc.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 import { LineProcess } from "./line_process.ts";
@@ -12,6 +13,7 @@ const driver = new URL("./attach_driver.ts", import.meta.url).pathname;
 
 // Libraries stay open, and a test must not be the first to use them.
 libbpf();
+libc();
 
 for (const way of ["tcx", "clsact"] as const) {
   Deno.test(`programs are put on devices by ${way}, also on those that appear`, async () => {
