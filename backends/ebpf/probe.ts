@@ -10,6 +10,7 @@ export function probe(options: EbpfOptions, mounts: readonly Mount[]): readonly 
     pinning(options.bpffs, mounts),
     cgroup(options.cgroup, mounts),
     programs("sock", "sockets of this node"),
+    programs("tc", "packets from outside"),
     staleSockets(),
   ];
 }

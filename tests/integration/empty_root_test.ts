@@ -10,3 +10,14 @@ Deno.test("the binary speaks netlink where there is no libnl and no writable dis
   await namespace.run(`${project}tests/integration/empty_root.sh`, `${project}dist/proxy`, "--cleanup");
   assert.equal(await namespace.run("nft", "list", "ruleset"), "");
 });
+
+Deno.test("the binary has its BPF programs with it, and what loads them", async () => {
+  await run(`${project}scripts/build.sh`);
+  const { stdout } = await new Deno.Command(`${project}tests/integration/empty_root.sh`, {
+    args: [`${project}dist/proxy`, "check", "--proxy-mode", "ebpf"],
+  }).output();
+  const said = new TextDecoder().decode(stdout);
+  assert.match(said, /found +BPF programs for sockets of this node +the kernel accepts them/);
+  assert.match(said, /found +BPF programs for packets from outside +the kernel accepts them/);
+  assert.match(said, /MISSING +a BPF file system .*mount -t bpf bpf/);
+});

@@ -43,14 +43,9 @@ extern int bpf_sock_destroy(struct sock_common *sk) __ksym;
 
 static __always_inline int talks_to(const struct sock_common *sk, const struct connection *connection)
 {
-	struct address address;
-
-	if (sk->skc_dport != connection->endpoint_port)
-		return 0;
-	if (sk->skc_family == AF_INET6)
-		address = address_of_ipv6(&sk->skc_v6_daddr);
-	else
-		address = address_of_ipv4(sk->skc_daddr);
+	if (sk->skc_dport != connection->endpoint_port) return 0;
+	struct address address = sk->skc_family == AF_INET6 ? address_of_ipv6(&sk->skc_v6_daddr) :
+							      address_of_ipv4(sk->skc_daddr);
 	return same_address(&address, &connection->endpoint_address);
 }
 
@@ -63,9 +58,7 @@ static __always_inline int is_served(const struct connection *connection)
 	};
 	struct choice choice = { .address = connection->endpoint_address, .port = connection->endpoint_port };
 	struct service *service = find_by_address(&frontend);
-
-	if (!service)
-		service = find_node_port(&frontend);
+	if (!service) service = find_node_port(&frontend);
 	return service && has_endpoint(&service->serving, &choice);
 }
 
@@ -73,16 +66,11 @@ SEC("iter/udp")
 int end_udp(struct bpf_iter__udp *ctx)
 {
 	struct sock *sk = (struct sock *)ctx->udp_sk;
-	struct connection *connection;
+	if (!sk) return 0;
+	struct connection *connection = bpf_sk_storage_get(&connections, sk, NULL, 0);
+	if (!connection || !talks_to(&sk->__sk_common, connection) || is_served(connection)) return 0;
 	__u8 ended = 1;
-
-	if (!sk)
-		return 0;
-	connection = bpf_sk_storage_get(&connections, sk, NULL, 0);
-	if (!connection || !talks_to(&sk->__sk_common, connection) || is_served(connection))
-		return 0;
-	if (bpf_sock_destroy((struct sock_common *)sk) == 0)
-		bpf_seq_write(ctx->meta->seq, &ended, sizeof(ended));
+	if (bpf_sock_destroy((struct sock_common *)sk) == 0) bpf_seq_write(ctx->meta->seq, &ended, sizeof(ended));
 	return 0;
 }
 

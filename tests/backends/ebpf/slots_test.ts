@@ -60,7 +60,12 @@ Deno.test("runs that were taken never overlap, and all can be had again at the e
 });
 
 Deno.test("what was found may be nonsense: no slot beyond the capacity is ever given", () => {
-  const slots = new Slots(10, [{ first: 2, count: 3 }], [{ first: 4000, count: 5 }, { first: 1, count: 2 }], 0);
+  const slots = new Slots(
+    10,
+    [{ first: 2, count: 3 }],
+    [{ first: 4000, count: 5 }, { first: 1, count: 2 }],
+    0,
+  );
   assert.deepEqual(slots.take(5, 0), { first: 5, count: 5 });
   assert.deepEqual(slots.take(1, 0), { first: 0, count: 1 });
   assert.equal(slots.take(1, 0), undefined);

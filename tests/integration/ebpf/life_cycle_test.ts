@@ -106,6 +106,9 @@ Deno.test("what somebody unpins is reported and put back, what somebody deletes 
     await backend.reconcile([web], settings);
     assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
     assert.equal((await backend.reconcile([web], settings)).action, "compared");
+    const reported = backend.foreignChanges.length;
+    await Deno.remove(`${directoryOf(node)}/links/connect6`);
+    await until("a report", () => Promise.resolve(backend.foreignChanges.length > reported));
   }));
 
 Deno.test("the probe finds what is there, and says what is missing", () =>
