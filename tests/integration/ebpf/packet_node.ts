@@ -79,13 +79,24 @@ export class PacketNode implements AsyncDisposable {
     what: string,
     { at = "eth0", program = "arrive_ethernet" as PacketProgram } = {},
   ): Promise<Arrived> {
-    const sent = program.endsWith("bare") ? what : `${link[at]}/${what}`;
     const { action, packet } = await this.#ask({
       do: "run",
       program,
       device: at,
-      packet: await this.#build(sent),
+      packet: await this.#build(`${link[at]}/${what}`),
     });
+    return { action: actions[action] ?? `${action}`, packet };
+  }
+
+  /** Hands over a whole frame. */
+  async arriveFrame(frame: string): Promise<Arrived> {
+    const request = {
+      do: "run",
+      program: "arrive_ethernet",
+      device: "eth0",
+      packet: await this.#build(frame),
+    } as const;
+    const { action, packet } = await this.#ask(request);
     return { action: actions[action] ?? `${action}`, packet };
   }
 
@@ -116,10 +127,6 @@ export class PacketNode implements AsyncDisposable {
 
   async isDropped(what: string, options: { at?: string } = {}): Promise<void> {
     assert.equal((await this.arrive(what, options)).action, "drop", what);
-  }
-
-  async same(hex: string, expected: string): Promise<void> {
-    await this.#same({ action: "", packet: hex }, expected, "");
   }
 
   async build(what: string): Promise<string> {

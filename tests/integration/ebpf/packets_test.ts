@@ -415,6 +415,32 @@ Deno.test("what the programs make of packets", async (t) => {
     assert.equal((await node.state()).flows, 0);
   });
 
+  await test("a UDP flow is forgotten when it was quiet for too long, a TCP connection that nobody answers too", async () => {
+    const endpoints = ["10.1.0.1:5353"];
+    const services = [dns, planOf({ clusterIP: "10.96.0.11:80", endpoints })];
+    await node.program(services, { map: { udpSeconds: 1, lastPort: 61001 } });
+    const packet = `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`;
+    await node.arrive(packet);
+    await node.arrive(packet.replace("5000", "5001"));
+    // Both ports are taken, as long as they are.
+    await node.isDropped(packet.replace("5000", "5002"));
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    assert.equal((await node.arrive(packet.replace("5000", "5002"))).action, "redirect");
+    assert.equal((await node.state()).halves, 0);
+  });
+
+  await test("both directions of an answered UDP flow keep it", async () => {
+    await node.program([dns], { map: { udpSeconds: 1 } });
+    await node.arrive(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`);
+    await node.arrive(`IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`, { at: "pod0" });
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await node.becomes(
+      `IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`,
+      `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/UDP(sport=53, dport=5000)`,
+      { at: "pod0" },
+    );
+  });
+
   await test("what no service port takes of a service's address is refused, of others in the range dropped", async () => {
     await node.program([nodePort]);
     await node.isAnswered(
@@ -422,6 +448,34 @@ Deno.test("what the programs make of packets", async (t) => {
       `IP(src="10.96.0.10", dst="192.168.8.9", id=3)/TCP(sport=81, dport=40000, flags="RA", seq=0, ack=2, window=0)`,
     );
     await node.isDropped(`IP(src="192.168.8.9", dst="10.96.0.77")/TCP(sport=40000, dport=80)`);
+  });
+
+  await test("frames for other machines, which a bridge passes on, are left alone", async () => {
+    await node.program([nodePort]);
+    const { action } = await node.arriveFrame(
+      `Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:77")/` +
+        `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080)`,
+    );
+    assert.equal(action, "pass");
+  });
+
+  await test("what does not begin a connection: nothing is remembered of it", async () => {
+    await node.program([nodePort, dns]);
+    await node.isLeftAlone(
+      `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080, flags="RA")`,
+    );
+    await node.isLeftAlone(`IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`, {
+      at: "pod0",
+    });
+    assert.equal((await node.state()).flows, 0);
+  });
+
+  await test("padding of the link counts for nothing", async () => {
+    await node.program([planOf({ nodePort: 30080, external: "reject", endpoints: [] })]);
+    await node.isAnswered(
+      `IP(src="192.168.8.9", dst="192.168.8.1", id=3)/TCP(sport=40000, dport=30080, seq=1000)/Padding(b"\\0" * 6)`,
+      `IP(src="192.168.8.1", dst="192.168.8.9", id=3)/TCP(sport=30080, dport=40000, flags="RA", seq=0, ack=1001, window=0)`,
+    );
   });
 
   await test("packets that are none of ours, or make no sense, go to the stack", async () => {
