@@ -1,5 +1,4 @@
 import type { DesiredState, PlanKey } from "../../core/model/plan.ts";
-import { KernelError } from "../../ffi/errors.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
@@ -13,7 +12,7 @@ import {
   type TrafficCounters,
 } from "../backend.ts";
 import { Pins } from "./bpffs.ts";
-import { dropMetric, readDrops, readTraffic, trafficMetrics } from "./counters.ts";
+import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./counters.ts";
 import { Filters } from "./filters.ts";
 import { Kernel } from "./kernel.ts";
 import { cgroupRoot, mountOf, readMounts } from "./mounts.ts";
@@ -21,13 +20,13 @@ import type { EbpfOptions } from "./options.ts";
 import { probe } from "./probe.ts";
 import { Services } from "./services.ts";
 import { writeSettings } from "./settings.ts";
-import { StaleSockets, strandsSockets } from "./stale_sockets.ts";
+import { StaleSockets, strandsSockets, wayToEndSockets } from "./stale_sockets.ts";
 import { watchPins } from "./watch.ts";
 
 interface InKernel {
   readonly kernel: Kernel;
   readonly services: Services;
-  readonly staleSockets: StaleSockets | undefined;
+  readonly staleSockets: StaleSockets;
   readonly watch: Disposable;
 }
 
@@ -64,7 +63,7 @@ export class EbpfBackend implements Backend {
         localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
       });
       this.#pins.removeOthers();
-      staleSockets?.schedule();
+      staleSockets.schedule();
       if (isFirst) {
         const action = kernel.tookOver && !wasEmpty ? "took over" : "created";
         return { action, differences: action === "created" ? [] : [...unattached, ...differences] };
@@ -78,7 +77,7 @@ export class EbpfBackend implements Backend {
     return this.#say(() => {
       if (this.#inKernel === undefined) throw new Error("ebpf: apply before the first reconcile");
       this.#inKernel.services.apply(changes);
-      if (changes.some(strandsSockets)) this.#inKernel.staleSockets?.schedule();
+      if (changes.some(strandsSockets)) this.#inKernel.staleSockets.schedule();
     });
   }
 
@@ -107,6 +106,7 @@ export class EbpfBackend implements Backend {
       return [
         ...trafficMetrics(this.#readTraffic()),
         dropMetric(readDrops(this.#inKernel.kernel.maps.drops)),
+        ...endedMetrics(this.#inKernel.staleSockets),
       ];
     });
   }
@@ -123,7 +123,7 @@ export class EbpfBackend implements Backend {
 
   [Symbol.dispose](): void {
     this.#inKernel?.watch[Symbol.dispose]();
-    this.#inKernel?.staleSockets?.[Symbol.dispose]();
+    this.#inKernel?.staleSockets[Symbol.dispose]();
     this.#inKernel?.kernel[Symbol.dispose]();
     this.#inKernel = undefined;
   }
@@ -139,17 +139,8 @@ export class EbpfBackend implements Backend {
     });
     const services = new Services(kernel.maps, this.#options);
     const watch = watchPins(this.#pins, () => kernel.missing(), (what) => this.#report?.(what));
-    return this.#inKernel = { kernel, services, staleSockets: this.#openStaleSockets(), watch };
-  }
-
-  /** Undefined where the kernel cannot end sockets: the probe says so. */
-  #openStaleSockets(): StaleSockets | undefined {
-    try {
-      return new StaleSockets(this.#pins, this.#options.room);
-    } catch (error) {
-      if (error instanceof KernelError) return undefined;
-      throw error;
-    }
+    const staleSockets = new StaleSockets(wayToEndSockets(this.#pins, this.#options.room, kernel.maps));
+    return this.#inKernel = { kernel, services, staleSockets, watch };
   }
 
   #readTraffic() {

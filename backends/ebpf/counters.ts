@@ -105,6 +105,27 @@ export function dropMetric(drops: ReadonlyMap<string, number>): BackendMetric {
   };
 }
 
+export function endedMetrics(
+  sockets: { readonly ended: number; readonly failures: number },
+): readonly BackendMetric[] {
+  return [
+    {
+      name: "ebpf_ended_sockets_total",
+      help: "Connected UDP sockets that were ended because their endpoint is gone.",
+      type: "counter",
+      labels: [],
+      samples: [{ labels: [], value: sockets.ended }],
+    },
+    {
+      name: "ebpf_ended_sockets_failures_total",
+      help: "How often sockets whose endpoint is gone could not be looked for.",
+      type: "counter",
+      labels: [],
+      samples: [{ labels: [], value: sockets.failures }],
+    },
+  ];
+}
+
 const identityLabels = ["service_port", "protocol", "family"];
 
 /** A key ends with the protocol and the family. */

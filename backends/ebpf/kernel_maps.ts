@@ -1,7 +1,10 @@
 import type { BpfMap } from "../../ffi/bpf/map.ts";
 
 /** A map by its entries: the seam between services and the kernel, where tests put a fake. */
-export type EntryMap = Pick<BpfMap, "shape" | "update" | "updateAll" | "delete" | "deleteAll" | "forEach">;
+export type EntryMap = Pick<
+  BpfMap,
+  "shape" | "lookup" | "update" | "updateAll" | "delete" | "deleteAll" | "forEach"
+>;
 
 /** The maps of bpf/maps.h that the proxy fills or reads, by their names there. */
 export interface KernelMaps {

@@ -3,15 +3,16 @@ import type { Requirement } from "../backend.ts";
 import { cgroupRoot, type Mount, mountOf } from "./mounts.ts";
 import { type ObjectName, openObject } from "./objects.ts";
 import type { EbpfOptions } from "./options.ts";
+import { canEndSockets } from "./socket_diag.ts";
 
 /** What the mode needs, each tried. */
-export function probe(options: EbpfOptions, mounts: readonly Mount[]): readonly Requirement[] {
+export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Promise<readonly Requirement[]> {
   return [
     pinning(options.bpffs, mounts),
     cgroup(options.cgroup, mounts),
     programs("sock", "sockets of this node"),
     programs("tc", "packets from outside"),
-    staleSockets(),
+    await staleSockets(),
   ];
 }
 
@@ -68,15 +69,19 @@ function programs(object: ObjectName, of: string): Requirement {
   }
 }
 
-function staleSockets(): Requirement {
+/** Either way will do. */
+async function staleSockets(): Promise<Requirement> {
   const { name, found, detail } = programs("destroy", "sockets whose endpoint is gone");
   if (found) return { name, found, detail };
+  if (await canEndSockets()) {
+    return { name, found: true, detail: "sock_diag ends them: the kernel has no program for it" };
+  }
   return {
     name,
     found,
     detail:
-      "Connected UDP sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
-      "ending them takes Linux 6.5 or later, with BTF",
+      "connected UDP sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
+      "ending them takes Linux 6.5 or later with BTF, or CONFIG_INET_DIAG_DESTROY",
     ifMissing: "warn",
   };
 }

@@ -1,4 +1,5 @@
-import { type Flag, flagGroups } from "../config/flags.ts";
+import type { Flag } from "../config/flag.ts";
+import { flagGroups } from "../config/flags.ts";
 
 const WIDTH = 100;
 /** Where the explanations begin. */

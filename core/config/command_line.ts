@@ -1,6 +1,7 @@
 import { UserError } from "../user_error.ts";
 import { valueTypes } from "./flag_value.ts";
-import { type Flag, type FlagName, flags, type FlagType, type FlagValues, type TypedValue } from "./flags.ts";
+import type { Flag, FlagType, TypedValue } from "./flag.ts";
+import { type FlagName, flags, type FlagValues } from "./flags.ts";
 import { nearest } from "./nearest.ts";
 
 export interface CommandLine {

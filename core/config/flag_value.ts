@@ -1,6 +1,6 @@
 import { parseAddress } from "../model/address.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
-import type { FlagType, TypedValue } from "./flags.ts";
+import type { FlagType, TypedValue } from "./flag.ts";
 import { splitHostPort } from "./listen_address.ts";
 
 interface ValueType<Value> {

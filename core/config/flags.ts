@@ -1,37 +1,5 @@
-/**
- * The command line as a table: kube-proxy's flags with its names and defaults (docs/behaviour.md §9.1), and ours.
- * Defaults that differ from upstream's on purpose say so in their help.
- */
-export interface Flag<Type extends FlagType = FlagType> {
-  readonly type: Type;
-  readonly default: TypedValue[Type];
-  readonly help: string;
-  readonly shorthand?: string;
-  /** What to use instead; such a flag is left out of the help. */
-  readonly deprecated?: string;
-  /** Where the configuration file has the same setting. Such a flag is ignored when --config is given, as upstream's are. */
-  readonly fields?: readonly string[];
-}
-
-/** What a flag of each type holds once read. */
-export interface TypedValue {
-  string: string;
-  ip: string;
-  /** An address, or an address and a port; "" for none. */
-  "ip:port": string;
-  /** Alone it means true. */
-  bool: boolean;
-  int: number;
-  number: number;
-  /** As Go writes it, see `formatDuration`. */
-  duration: string;
-  /** Comma-separated; more of the same flag add to it. */
-  list: readonly string[];
-  /** Name=true,Name=false; more of the same flag add to it. */
-  switches: Readonly<Record<string, boolean>>;
-}
-
-export type FlagType = keyof TypedValue;
+import { ebpf } from "./ebpf_flags.ts";
+import { type Flag, flag, type TypedValue } from "./flag.ts";
 
 const source = {
   kubeconfig: flag(
@@ -312,46 +280,6 @@ const ipvs = {
   ),
 };
 
-const ebpf = {
-  "ebpf-bpffs": flag(
-    "string",
-    "/sys/fs/bpf/proxy",
-    "Directory of a BPF file system to pin maps and programs in: what survives a restart.",
-  ),
-  "ebpf-cgroup": flag(
-    "string",
-    "",
-    "The cgroup (v2) whose processes' sockets are balanced, with all below it. Default: the root.",
-  ),
-  "ebpf-devices": flag(
-    "list",
-    [],
-    "Network devices whose incoming packets are balanced. Default: all but loopback.",
-  ),
-  "ebpf-balancing": flag(
-    "string",
-    "random",
-    "How connections are spread: random, or maglev, which gives a client the same endpoint on every node.",
-  ),
-  "ebpf-maglev-table-size": flag(
-    "int",
-    1021,
-    "Slots of a service's Maglev table: a prime, some hundred times its endpoints.",
-  ),
-  "ebpf-most-frontends": flag("int", 131072, "Addresses and ports of services there is room for."),
-  "ebpf-most-endpoints": flag(
-    "int",
-    524288,
-    "Endpoints of services there is room for, a Maglev table's slots each counting as one; 24 bytes each.",
-  ),
-  "ebpf-most-connections": flag(
-    "int",
-    131072,
-    "Connections from outside there is room for, some 400 bytes each.",
-  ),
-  "ebpf-most-clients": flag("int", 65536, "Clients of services with session affinity there is room for."),
-};
-
 const run = {
   config: flag(
     "string",
@@ -375,6 +303,10 @@ const run = {
   help: flag("bool", false, "Print this text and end.", { shorthand: "h" }),
 };
 
+/**
+ * The command line as a table: kube-proxy's flags with its names and defaults (docs/behaviour.md §9.1), and ours.
+ * Defaults that differ from upstream's on purpose say so in their help.
+ */
 export const flags = {
   ...source,
   ...mode,
@@ -409,12 +341,3 @@ export type FlagName = keyof typeof flags;
 
 /** Every flag's value, given or default. */
 export type FlagValues = { readonly [Name in FlagName]: TypedValue[typeof flags[Name]["type"]] };
-
-function flag<Type extends FlagType>(
-  type: Type,
-  fallback: TypedValue[Type],
-  help: string,
-  more: Pick<Flag, "shorthand" | "deprecated" | "fields"> = {},
-): Flag<Type> {
-  return { type, default: fallback, help, ...more };
-}

@@ -29,6 +29,7 @@ export const NLA_F_NET_BYTEORDER = 0x4000; // linux/netlink.h
 export const NLA_TYPE_MASK = 0x3fff; // linux/netlink.h: without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 export const NETLINK_ROUTE = 0; // linux/netlink.h
+export const NETLINK_SOCK_DIAG = 4; // linux/netlink.h
 export const NETLINK_NETFILTER = 12; // linux/netlink.h
 export const NETLINK_GENERIC = 16; // linux/netlink.h
 

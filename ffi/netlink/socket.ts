@@ -27,6 +27,7 @@ import {
   NETLINK_GENERIC,
   NETLINK_NETFILTER,
   NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
 } from "./constants.ts";
 import type { NetlinkTransport } from "./transport.ts";
 
@@ -48,6 +49,7 @@ const sendBufferOverhead = 32;
 
 const protocolNames = new Map([
   [NETLINK_ROUTE, "NETLINK_ROUTE"],
+  [NETLINK_SOCK_DIAG, "NETLINK_SOCK_DIAG"],
   [NETLINK_NETFILTER, "NETLINK_NETFILTER"],
   [NETLINK_GENERIC, "NETLINK_GENERIC"],
 ]);

@@ -153,6 +153,29 @@ static __always_inline enum outcome balance(struct bpf_sock_addr *ctx, int famil
 	return GO;
 }
 
+/*
+ * Of datagrams: the endpoint that a socket sends to, and as what it knows it. Whether that is news. Of connected ones
+ * too, for kernels without iterators that end sockets: there the proxy looks for them here.
+ */
+static __always_inline int remember_peer(struct bpf_sock_addr *ctx, const struct request *request)
+{
+	struct peer peer = {
+		.socket = bpf_get_socket_cookie(ctx),
+		.address = request->endpoint.address,
+		.port = request->endpoint.port,
+	};
+	struct reached_by *known = bpf_map_lookup_elem(&peers, &peer);
+	if (known && known->port == request->frontend.port && same_address(&known->address, &request->frontend.address))
+		return 0;
+	struct reached_by by = {
+		.address = request->frontend.address,
+		.port = request->frontend.port,
+		.service = request->service,
+	};
+	bpf_map_update_elem(&peers, &peer, &by, BPF_ANY);
+	return 1;
+}
+
 /* ---- connect: TCP and connected UDP ---- */
 
 static __always_inline void remember_connection(struct bpf_sock_addr *ctx, const struct request *request)
@@ -186,6 +209,7 @@ static __always_inline int connect(struct bpf_sock_addr *ctx, int family)
 		return DENY;
 	case GO:
 		remember_connection(ctx, &request);
+		if (ctx->protocol == IPPROTO_UDP) remember_peer(ctx, &request);
 		count_connection(request.service);
 		answer(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}
@@ -206,26 +230,6 @@ int connect6(struct bpf_sock_addr *ctx)
 
 /* ---- sendmsg: datagrams of sockets that are not connected ---- */
 
-/* A socket's first datagram to an endpoint counts as a connection. */
-static __always_inline void remember_peer(struct bpf_sock_addr *ctx, const struct request *request)
-{
-	struct peer peer = {
-		.socket = bpf_get_socket_cookie(ctx),
-		.address = request->endpoint.address,
-		.port = request->endpoint.port,
-	};
-	struct reached_by *known = bpf_map_lookup_elem(&peers, &peer);
-	if (known && known->port == request->frontend.port && same_address(&known->address, &request->frontend.address))
-		return;
-	struct reached_by by = {
-		.address = request->frontend.address,
-		.port = request->frontend.port,
-		.service = request->service,
-	};
-	bpf_map_update_elem(&peers, &peer, &by, BPF_ANY);
-	count_connection(request->service);
-}
-
 static __always_inline int sendmsg(struct bpf_sock_addr *ctx, int family)
 {
 	struct request request = {};
@@ -240,7 +244,8 @@ static __always_inline int sendmsg(struct bpf_sock_addr *ctx, int family)
 		bpf_set_retval(-EPERM);
 		return DENY;
 	case GO:
-		remember_peer(ctx, &request);
+		/* A socket's first datagram to an endpoint counts as a connection. */
+		if (remember_peer(ctx, &request)) count_connection(request.service);
 		answer(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}
 	return ALLOW;

@@ -20,7 +20,7 @@ struct {
 	__type(value, struct connection);
 } connections SEC(".maps");
 
-/* An endpoint that an unconnected socket sent datagrams to, and the address it gave for it. */
+/* An endpoint that a socket sends datagrams to, and the address it gave for it. */
 struct peer {
 	__u64 socket; /* cookie */
 	struct address address;

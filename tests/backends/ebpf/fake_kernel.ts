@@ -17,6 +17,12 @@ export class FakeMap implements EntryMap {
     this.onChange();
   }
 
+  lookup(key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): boolean {
+    const found = this.entries.get(key.toHex());
+    if (found !== undefined) value.set(found);
+    return found !== undefined;
+  }
+
   delete(key: Uint8Array<ArrayBuffer>): boolean {
     const had = this.entries.delete(key.toHex());
     this.onChange();

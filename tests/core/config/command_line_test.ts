@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { parseCommandLine } from "../../../core/config/command_line.ts";
-import { type Flag, flags } from "../../../core/config/flags.ts";
+import type { Flag } from "../../../core/config/flag.ts";
+import { flags } from "../../../core/config/flags.ts";
 import { valueTypes } from "../../../core/config/flag_value.ts";
 import { UserError } from "../../../core/user_error.ts";
 
