@@ -142,7 +142,7 @@ Deno.test("a policy that keeps traffic on the node uses its endpoints only", () 
     assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 20), { a: 20 });
   }));
 
-Deno.test("a client with affinity comes back to its endpoint until that goes, and each pod is a client", () =>
+Deno.test("a client with affinity comes back to its endpoint until that goes", () =>
   withScene(async ({ client, here, servers, backend }) => {
     const sticky = { clusterIP: "10.96.0.10:80", nodePort: 30080, affinitySeconds: 100 };
     const [before] = plans({ ...sticky, endpoints: both });
@@ -153,7 +153,6 @@ Deno.test("a client with affinity comes back to its endpoint until that goes, an
     assert.deepEqual(spread, { [chosen ?? ""]: 20 });
     // The addresses of a service port share it.
     assert.deepEqual(await client.sockets.connectMany("10.1.0.1", 30080, 10), { [chosen ?? ""]: 10 });
-    // Each is one of two: that all three have the same is likely, that all of ten do is not.
     assert.equal(Object.keys(await here.connectMany("10.96.0.10", 80, 10)).length, 1);
 
     // It stays when others come and go ...
@@ -258,9 +257,9 @@ Deno.test("a connected datagram socket is ended when its endpoint is gone, and o
     await backend.apply([{ key: onlyA.key, old: serving, new: onlyB }]);
     await settled();
     for (const name of ["pod", "mapped", "node port"]) {
-      assert.equal(await refusal(client.sockets.ask(name)), disconnected, name);
+      assert.match(await refusal(client.sockets.ask(name)), disconnected, name);
     }
-    assert.equal(await refusal(here.ask("node")), disconnected);
+    assert.match(await refusal(here.ask("node")), disconnected);
     assert.equal((await client.sockets.ask("direct")).server, "a");
     assert.equal((await client.sockets.ask("v6")).peer, "fd00:96::53");
 
@@ -270,12 +269,12 @@ Deno.test("a connected datagram socket is ended when its endpoint is gone, and o
     await using next = node.startBackend();
     await next.reconcile([v6], settings);
     await settled();
-    assert.equal(await refusal(client.sockets.ask("late")), disconnected);
+    assert.match(await refusal(client.sockets.ask("late")), disconnected);
     assert.equal((await client.sockets.ask("v6")).peer, "fd00:96::53");
   }));
 
-/** What a socket that was ended says to who sends, and ECONNABORTED to who waits for an answer. */
-const disconnected = "Destination address required";
+/** What a socket that was ended says to who sends, and to who waits for an answer. */
+const disconnected = /Destination address required|Software caused connection abort/;
 
 /** Sockets are ended a moment after a change. */
 function settled(): Promise<void> {
