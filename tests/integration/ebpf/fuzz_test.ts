@@ -61,6 +61,24 @@ Deno.test(`packets with arbitrary changes do no harm (FUZZ_SEED=${seed})`, async
   if (2 * packets < MOST_ENTRIES) assert.equal(halves, 0);
 });
 
+Deno.test({ name: "flows that are over make room for others", ignore: packets < 1_000_000 }, async () => {
+  await using node = await PacketNode.make();
+  const dns = planOf({
+    name: "dns",
+    protocol: "UDP",
+    clusterIP: "10.96.0.10:53",
+    endpoints: ["10.1.0.1:5353"],
+  });
+  await node.program([dns], { map: { firstPort: 1024, lastPort: 29999, udpSeconds: 1 } });
+  const packet = `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(dport=53, chksum=0)`;
+  await node.flood(packet, 10_000, 2000);
+  assert.equal((await node.state()).flows, 4000);
+  // REVISIT_AFTER of bpf/conntrack.h
+  await new Promise((resolve) => setTimeout(resolve, 31_000));
+  await node.flood(packet, 20_000, 1000);
+  assert.equal((await node.state()).flows, 2000);
+});
+
 const ipv4 = `IP(src="192.168.8.9", dst="192.168.8.1")`;
 const ipv6 = `IPv6(src="fd00:8::9", dst="fd00:8::1")`;
 const seeds = [

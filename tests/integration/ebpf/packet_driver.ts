@@ -28,10 +28,21 @@ export type Request =
     readonly packets: readonly string[];
     readonly mutation: Mutation;
   }
+  /** The packet from `count` source ports. */
+  | {
+    readonly do: "flood";
+    readonly device: string;
+    readonly packet: string;
+    readonly firstPort: number;
+    readonly count: number;
+  }
   | { readonly do: "state" }
   | { readonly do: "forget"; readonly map: "conntrack" | "affinity" };
 
 export type PacketProgram = "arrive_ethernet" | "arrive_bare" | "leave_ethernet" | "leave_bare";
+
+/** Where it is behind an Ethernet header and one of IPv4 without options. */
+const SOURCE_PORT = 14 + 20;
 
 /** What tests change of the settings: offsets in struct settings. */
 const defaults = { firstPort: 61000, lastPort: 65535, udpSeconds: 30, tcpEstablishedSeconds: 86400 };
@@ -93,6 +104,15 @@ function perform(request: Request): unknown {
         counts[action] = (counts[action] ?? 0) + 1;
       }
       return { counts };
+    }
+    case "flood": {
+      const packet = bytesOf(request.packet);
+      const view = new DataView(packet.buffer);
+      for (let port = request.firstPort; port < request.firstPort + request.count; port++) {
+        view.setUint16(SOURCE_PORT, port);
+        program("arrive_ethernet").run(packet, index(request.device));
+      }
+      return {};
     }
     case "state":
       return {
@@ -186,7 +206,7 @@ function index(device: string): number {
   return found;
 }
 
-function bytesOf(hex: string): Uint8Array {
+function bytesOf(hex: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
 }
 

@@ -140,6 +140,17 @@ export class PacketNode implements AsyncDisposable {
       .counts;
   }
 
+  /** Hands over a UDP packet without a checksum, from `count` source ports. */
+  async flood(what: string, firstPort: number, count: number): Promise<void> {
+    await this.#ask({
+      do: "flood",
+      device: "eth0",
+      packet: await this.#build(`${link.eth0}/${what}`),
+      firstPort,
+      count,
+    });
+  }
+
   async state(): Promise<State> {
     return await this.#ask({ do: "state" });
   }
