@@ -55,6 +55,7 @@ function sizesOf(room: Room): Readonly<Record<string, number>> {
     endpoints: room.endpoints,
     affinity: room.clients,
     peers: room.clients,
+    socket_choices: room.clients,
     // An entry for each direction.
     conntrack: 2 * room.connections,
     revisits: room.connections,

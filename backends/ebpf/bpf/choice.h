@@ -57,19 +57,20 @@ static __always_inline void count_drop(__u32 reason)
 	if (count) (*count)++;
 }
 
-/* This CPU's counters of a service. */
+/* This CPU's counters of a service that has had a connection and is still there. */
 static __always_inline struct traffic *traffic_of(__u32 service)
 {
-	struct traffic *traffic = bpf_map_lookup_elem(&counters, &service);
-	if (traffic) return traffic;
-	struct traffic none = {};
-	bpf_map_update_elem(&counters, &service, &none, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&counters, &service);
 }
 
 static __always_inline void count_connection(__u32 service)
 {
 	struct traffic *traffic = traffic_of(service);
+	if (!traffic) {
+		struct traffic none = {};
+		bpf_map_update_elem(&counters, &service, &none, BPF_NOEXIST);
+		traffic = traffic_of(service);
+	}
 	if (traffic) traffic->connections++;
 }
 
@@ -126,13 +127,15 @@ recall(const struct service *service, const struct memory *memory, struct choice
 /*
  * Chooses an endpoint of a list: the one that is remembered, else the slot that `hash` falls on. 0 when the list is
  * empty. The endpoint's flags are not filled in.
+ * choices: the map that remembers.
  */
-static __always_inline int choose(const struct service *service, const struct list *list, const struct memory *memory,
-				  __u32 hash, struct endpoint *chosen)
+static __always_inline int
+choose_with(void *choices, const struct service *service, const struct list *list, const struct memory *memory, __u32 hash,
+	    struct endpoint *chosen)
 {
 	int remembers = memory->client.service != 0;
 	__u64 now = remembers ? bpf_ktime_get_ns() : 0;
-	struct choice *before = remembers ? bpf_map_lookup_elem(&affinity, &memory->client) : NULL;
+	struct choice *before = remembers ? bpf_map_lookup_elem(choices, &memory->client) : NULL;
 	if (before && recall(service, memory, before, now)) {
 		before->used = now;
 		chosen->address = before->address;
@@ -153,7 +156,13 @@ static __always_inline int choose(const struct service *service, const struct li
 			.generation = service->generation,
 			.used = now,
 		};
-		bpf_map_update_elem(&affinity, &memory->client, &choice, BPF_ANY);
+		bpf_map_update_elem(choices, &memory->client, &choice, BPF_ANY);
 	}
 	return 1;
+}
+
+static __always_inline int choose(const struct service *service, const struct list *list, const struct memory *memory,
+				  __u32 hash, struct endpoint *chosen)
+{
+	return choose_with(&affinity, service, list, memory, hash, chosen);
 }

@@ -86,8 +86,9 @@ static __always_inline struct service *find_service(struct bpf_sock_addr *ctx, c
 }
 
 /*
- * Whether the socket is in the service's source ranges, as far as it can be told: one that has no address yet will
- * have the node's, or a pod's, which is not known before there is a packet.
+ * Whether the socket is in the service's source ranges, as far as it can be told. One of the node that has no address
+ * yet counts as the address it asks for: ranges that have the node's have that, too (docs/behaviour.md §4.6). That of a
+ * pod is not known before there is a packet.
  */
 static __always_inline enum outcome
 admit(struct bpf_sock_addr *ctx, int family, __u32 service, const struct address *asked)
@@ -107,9 +108,25 @@ admit(struct bpf_sock_addr *ctx, int family, __u32 service, const struct address
 	if (source.word[3] == 0) {
 		struct settings *settings = settings_of_node();
 		if (!settings || settings->namespace != bpf_get_netns_cookie(ctx)) return LEAVE;
-		source = is_ipv4_address(asked) ? settings->source_ipv4 : settings->source_ipv6;
+		source = *asked;
 	}
 	return may_use(service, &source) ? GO : DISCARD;
+}
+
+static __always_inline int choose_for(struct bpf_sock_addr *ctx, int remember, const struct service *service,
+				      const struct list *list, struct endpoint *endpoint)
+{
+	__u32 random = bpf_get_prandom_u32();
+	struct memory memory = { .kept = *list };
+	if (service->affinity_seconds) {
+		memory.client = client_of(service->id, CLIENT_NAMESPACE, bpf_get_netns_cookie(ctx));
+		memory.lifetime = service->affinity_seconds * NANOSECONDS;
+	} else if (remember) {
+		memory.client = client_of(service->id, CLIENT_SOCKET, bpf_get_socket_cookie(ctx));
+		memory.kept = service->serving;
+		return choose_with(&socket_choices, service, list, &memory, random, endpoint);
+	}
+	return choose(service, list, &memory, random, endpoint);
 }
 
 /* Finds where a socket is to go. remember: it is to stay with one endpoint although it is not connected. */
@@ -137,15 +154,7 @@ static __always_inline enum outcome balance(struct bpf_sock_addr *ctx, int famil
 	}
 
 	struct list list = service->verdict == VERDICT_BALANCE_LOCAL ? service->local : service->cluster;
-	struct memory memory = { .kept = list };
-	if (service->affinity_seconds) {
-		memory.client = client_of(service->id, CLIENT_NAMESPACE, bpf_get_netns_cookie(ctx));
-		memory.lifetime = service->affinity_seconds * NANOSECONDS;
-	} else if (remember) {
-		memory.client = client_of(service->id, CLIENT_SOCKET, bpf_get_socket_cookie(ctx));
-		memory.kept = service->serving;
-	}
-	if (service->verdict == VERDICT_DROP || !choose(service, &list, &memory, bpf_get_prandom_u32(), &request->endpoint)) {
+	if (service->verdict == VERDICT_DROP || !choose_for(ctx, remember, service, &list, &request->endpoint)) {
 		count_drop(DROP_NO_LOCAL_ENDPOINTS);
 		return DISCARD;
 	}

@@ -20,6 +20,17 @@ struct {
 	__type(value, struct connection);
 } connections SEC(".maps");
 
+/*
+ * As `affinity`, of sockets that send datagrams without being connected. Resolvers use a new one for every question:
+ * those are not to push out clients of services with affinity.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct client);
+	__type(value, struct choice);
+} socket_choices SEC(".maps");
+
 /* An endpoint that a socket sends datagrams to, and the address it gave for it. */
 struct peer {
 	__u64 socket; /* cookie */

@@ -198,6 +198,11 @@ export class Sockets implements AsyncDisposable {
     return this.#do({ do: "send", address, port, ...more });
   }
 
+  /** One question each of many sockets. */
+  askAnew(address: string, port: number, count: number): Promise<unknown> {
+    return this.#do({ do: "ask_anew", address, port, count });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#input.close().catch(() => {});
     await this.#process.status;

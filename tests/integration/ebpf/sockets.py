@@ -129,4 +129,13 @@ def do_send(address, port, count=1, name=None):
     return {"servers": servers, "source": source[0], "port": source[1]}
 
 
+def do_ask_anew(address, port, count):
+    """One question each of many sockets, as resolvers ask."""
+    for _ in range(count):
+        with open_socket(address, "UDP") as sock:
+            sock.sendto(b"?", (address, port))
+            sock.recv(1024)
+    return {}
+
+
 main()

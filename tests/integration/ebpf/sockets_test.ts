@@ -168,6 +168,23 @@ Deno.test("a client with affinity comes back to its endpoint until that goes", (
     assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 10), { [other]: 10 });
   }));
 
+Deno.test("a flood of datagrams from new sockets pushes out no client with affinity", () =>
+  withScene(async ({ client, here, servers: [pod], backend }) => {
+    await backend.reconcile(
+      plans(
+        { clusterIP: "10.96.0.10:80", affinitySeconds: 100, endpoints: both },
+        { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: both },
+      ),
+      settings,
+    );
+    const clients = [client.sockets, here, pod.sockets];
+    const chosenBy = () => Promise.all(clients.map((sockets) => sockets.connectMany("10.96.0.10", 80, 1)));
+    const chosen = await chosenBy();
+    // There is room for 1024.
+    await client.sockets.askAnew("10.96.0.53", 53, 4000);
+    assert.deepEqual(await chosenBy(), chosen);
+  }));
+
 Deno.test("affinity ends when its time is over since the last connection", () =>
   withScene(async ({ client, backend }) => {
     await backend.reconcile(
@@ -188,7 +205,8 @@ Deno.test("source ranges hold for sockets whose address is known", () =>
   withScene(async ({ here, backend }) => {
     const text = { clusterIP: "10.96.0.10:80", loadBalancerIPs: ["192.0.2.1:80"], endpoints: both };
     const [without] = plans({ ...text, sourceRanges: ["10.9.0.0/16"] });
-    const [within] = plans({ ...text, sourceRanges: ["10.1.0.0/16"] });
+    // Of ranges that have the node's address the planner makes these.
+    const [within] = plans({ ...text, sourceRanges: ["10.1.0.0/16", "192.0.2.1/32"] });
     assert(without !== undefined && within !== undefined);
     await backend.reconcile([without], settings);
     assert.equal(await refusal(here.connect("192.0.2.1", 80)), "Connection timed out");
