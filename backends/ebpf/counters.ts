@@ -45,6 +45,21 @@ export function readTraffic(
   return traffic;
 }
 
+/** What was counted of a service goes with it. */
+export function forgetCounters(counters: KernelMaps["counters"], id: number): void {
+  counters.delete(new Uint8Array(new Uint32Array([id]).buffer));
+}
+
+/** Forgets all services but these: those that went while there was no process to see it. */
+export function keepCounters(counters: KernelMaps["counters"], ids: ReadonlySet<number>): void {
+  const gone: number[] = [];
+  counters.forEach((keys, offset) => {
+    const id = keys.getUint32(offset, true);
+    if (!ids.has(id)) gone.push(id);
+  }, possibleCpus() * SIZE.traffic);
+  for (const id of gone) forgetCounters(counters, id);
+}
+
 /** What was refused or dropped, by reason. */
 export function readDrops(drops: KernelMaps["drops"]): ReadonlyMap<string, number> {
   const cpus = possibleCpus();

@@ -4,6 +4,7 @@ import { describeFrontend, printedNameOf } from "../../core/model/plan_key.ts";
 import { BackendError, type PlanChange } from "../backend.ts";
 import { UseCounts } from "../use_counts.ts";
 import { type ListOptions, serviceEntry } from "./compile.ts";
+import { forgetCounters, keepCounters } from "./counters.ts";
 import { Entries, nameOf } from "./entries.ts";
 import { FoundServices } from "./found_services.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
@@ -140,6 +141,7 @@ export class Services {
     }
     if (wanted > this.#maps.services.shape.maxEntries) throw tooMany(this.#maps, []);
     this.#reconcileRanges(placed);
+    keepCounters(this.#maps.counters, new Set(placed.map(({ place }) => place.id)));
     this.#maps.services.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
     this.#maps.services.deleteAll(unwanted.keyBytes, unwanted.count);
     for (let index = 0; index < unwanted.count; index++) differences.add(() => "a service that nobody has");
@@ -185,7 +187,7 @@ export class Services {
         writeRange(rangeKey, 0, place.id, cidr);
         this.#maps.source_ranges.delete(rangeBytes);
       }
-      if (next === undefined) this.#maps.counters.delete(new Uint8Array(new Uint32Array([place.id]).buffer));
+      if (next === undefined) forgetCounters(this.#maps.counters, place.id);
     }
   }
 

@@ -53,9 +53,10 @@ export function effectiveConfig(document: ConfigDocument, around: Surroundings):
   if (section === "nftables") read.integer("nftables.masqueradeBit", document.nftables.masqueradeBit, 0, 31);
   read.duration("configSyncPeriod", document.configSyncPeriod, "positive");
   readHiddenMetricsVersion(document.showHiddenMetricsForVersion, read);
-  const nodePortAddresses = document.nodePortAddresses.length === 0 && mode === "nftables"
-    ? ["primary"]
-    : document.nodePortAddresses;
+  const nodePortAddresses =
+    document.nodePortAddresses.length === 0 && (mode === "nftables" || mode === "ebpf")
+      ? ["primary"]
+      : document.nodePortAddresses;
 
   const conntrack = readConntrack(document.conntrack, read);
   const config: ProxyConfig = {

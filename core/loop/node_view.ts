@@ -74,7 +74,7 @@ function nodeConfiguration(config: NodeViewConfig): NodeConfiguration {
     masqueradeAll: config.masqueradeAll,
     masqueradeBit: config.masqueradeBit,
     nodePortAddresses: config.nodePortAddresses,
-    defaultNodePortAddresses: config.mode === "nftables" ? "primary" : "all",
+    defaultNodePortAddresses: config.mode === "nftables" || config.mode === "ebpf" ? "primary" : "all",
     localhostNodePorts: config.localhostNodePorts,
     enumeratesAddresses: config.mode === "ipvs" || config.mode === "ebpf",
   };

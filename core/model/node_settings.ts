@@ -30,7 +30,7 @@ export interface NodeConfiguration {
   readonly masqueradeBit: number;
   /** Where node ports answer: docs/behaviour.md §4.4. Empty when not configured. */
   readonly nodePortAddresses: readonly NodePortRange[];
-  /** What empty `nodePortAddresses` mean: `primary` in nftables mode, `all` in the others. */
+  /** What empty `nodePortAddresses` mean: `primary` in modes nftables and ebpf, `all` in the others. */
   readonly defaultNodePortAddresses: "primary" | "all";
   /** Whether node ports also answer on IPv4 loopback addresses that are among the ranges: docs/behaviour.md §4.5. */
   readonly localhostNodePorts: boolean;

@@ -97,7 +97,7 @@ Deno.test("local traffic is told by the first range of the family, or by interfa
 Deno.test("where node ports answer: docs/behaviour.md §4.4", () => {
   type Ranges = NodeConfiguration["nodePortAddresses"];
   const rows: readonly [what: string, Ranges, "primary" | "all", string, string][] = [
-    ["unset with nftables", [], "primary", "192.0.2.1", "2001:db8::1"],
+    ["unset with nftables or ebpf", [], "primary", "192.0.2.1", "2001:db8::1"],
     ["unset with the others", [], "all", "all", "all"],
     ["primary", ["primary"], "all", "192.0.2.1", "2001:db8::1"],
     ["all", ["all"], "primary", "all", "all"],
