@@ -1,0 +1,82 @@
+import { parseArgs } from "node:util";
+import { families } from "../../core/model/objects.ts";
+import { addressOf, cidrOf, planOf, settingsOf } from "../backends/plans.ts";
+import { BackendProcess } from "../integration/backend_process.ts";
+import { PrivateMounts } from "../integration/ebpf/private_mounts.ts";
+import { run } from "../integration/network_namespace.ts";
+import { Lab } from "../lab/lab.ts";
+import { machines, podCidrs } from "../lab/topology.ts";
+import { atLeast, type Figure, median, percentile, rows } from "./report.ts";
+
+// New connections per second from outside through a node port: this mode beside mode nftables, in turns, in one lab.
+
+const { values } = parseArgs({
+  options: { rounds: { type: "string", default: "15" }, seconds: { type: "string", default: "1" } },
+});
+const PORT = "9000";
+const NODE_PORT = 30080;
+const pods = ["pod-a", "pod-b", "pod-c"] as const;
+/** Addresses of the client, so that its ports do not run out. */
+const sources = Array.from({ length: 100 }, (_, index) => `192.168.8.${100 + index}`);
+
+await run(new URL("../../scripts/bpf.sh", import.meta.url).pathname);
+await using mounts = await PrivateMounts.make();
+await using lab = await Lab.create();
+const connections = `${lab.directory}/connections`;
+await run("clang", "-O2", "-o", connections, new URL("connections.c", import.meta.url).pathname);
+for (const source of sources) {
+  await lab.run("outside", ["ip", "address", "add", `${source}/24`, "dev", "lan"]);
+}
+for (const pod of pods) lab.spawn(pod, [connections, "serve", PORT], { stdin: "null" });
+
+const endpoints = pods.map((pod) => `${machines[pod].addresses.IPv4}:${PORT}@here`);
+const plans = [planOf({ nodePort: NODE_PORT, endpoints })];
+const settings = families.map((family) => {
+  const node = addressOf(machines.node.addresses[family]);
+  return settingsOf(family, {
+    interfaceAddresses: [node],
+    nodePorts: [node],
+    localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
+  });
+});
+
+const modes = ["nftables", "ebpf"] as const;
+const perSecond = { nftables: [] as number[], ebpf: [] as number[] };
+for (let round = 0; round < Number(values.rounds); round++) {
+  for (const mode of modes) perSecond[mode].push(await measure(mode));
+}
+// The best of many short rounds are those that others on the machine disturbed least.
+const undisturbed = (mode: typeof modes[number]) => percentile(perSecond[mode], 0.9);
+const ratio = undisturbed("ebpf") / undisturbed("nftables");
+const figures: readonly Figure[] = [
+  ...modes.map((mode) => ({
+    what: `connections per second, mode ${mode}`,
+    value: `p50 ${Math.round(median(perSecond[mode]))}, p90 ${Math.round(undisturbed(mode))}`,
+  })),
+  { what: "ratio of the p90", value: ratio.toFixed(2), bar: atLeast(ratio, 1.3, "times") },
+];
+console.log(rows("New connections from outside through a node port", figures));
+
+async function measure(mode: typeof modes[number]): Promise<number> {
+  const options = JSON.stringify({
+    bpffs: mounts.bpffs,
+    cgroup: mounts.cgroup,
+    room: { frontends: 4096, endpoints: 4096, connections: 131072, clients: 1024 },
+  });
+  const node = { name: lab.namespace("node") };
+  await using backend = new BackendProcess(
+    mode,
+    node,
+    mode === "ebpf" ? ["env", `EBPF_OPTIONS=${options}`] : [],
+  );
+  await backend.reconcile(plans, settings);
+  const target = [machines.node.addresses.IPv4, `${NODE_PORT}`, values.seconds];
+  const { stdout, stderr } = await lab.run("outside", [connections, "ask", ...target, ...sources]);
+  await backend.cleanup();
+  const [answered, failed] = stdout.trim().split(" ").map(Number);
+  // One or two may be under way when the time is over.
+  if (stderr !== "" || answered === undefined || failed === undefined || failed > answered / 100) {
+    throw new Error(`mode ${mode}: ${stdout}${stderr}`);
+  }
+  return answered / Number(values.seconds);
+}
