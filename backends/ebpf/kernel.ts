@@ -93,8 +93,8 @@ export class Kernel implements Disposable {
 
   /** Puts the programs in force; returns what was not attached, in words. */
   async attach(choice: DeviceChoice): Promise<readonly string[]> {
-    const ofSockets = attachToCgroup(this.#programs, this.#cgroup, this.#pins);
-    return [...ofSockets, ...await this.#devices.follow(choice)];
+    const toDevices = await this.#devices.follow(choice);
+    return [...attachToCgroup(this.#programs, this.#cgroup, this.#pins), ...toDevices];
   }
 
   /** What is not attached any more, in words; "" for nothing. */

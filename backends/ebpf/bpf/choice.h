@@ -115,7 +115,8 @@ static __always_inline int
 recall(const struct service *service, const struct memory *memory, struct choice *choice, __u64 now)
 {
 	const struct list *kept = &memory->kept;
-	if (memory->lifetime && now - choice->used > memory->lifetime) return 0;
+	/* Another processor may have used it since `now`. */
+	if (memory->lifetime && (__s64)(now - choice->used) > (__s64)memory->lifetime) return 0;
 	if (choice->first == kept->first && choice->generation == service->generation) return 1;
 	struct choice wanted = *choice;
 	if (!has_endpoint(kept, &wanted)) return 0;
