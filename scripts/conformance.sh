@@ -1,8 +1,8 @@
 #!/bin/bash
 # Writes docs/conformance.md: what the real kube-proxy and this proxy do with every conformance scenario.
 #   scripts/conformance.sh [SUBJECT]...
-# A SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables", "proxy iptables" or "proxy ipvs"; without
-# one all are recorded. Mode ipvs runs in an emulated machine, for not every kernel has IPVS: three quarters of an hour.
+# A SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables", "proxy iptables", "proxy ipvs" or "proxy
+# ebpf"; without one all are recorded. Mode ipvs runs in an emulated machine, for not every kernel has IPVS: three quarters of an hour.
 # The recordings stay in dist/conformance, for the next time. Needs root. Fails when a scenario has an outcome that
 # tests/conformance/differences.ts does not explain.
 set -euo pipefail
@@ -19,7 +19,7 @@ record() {
   fi
 }
 
-[ $# -gt 0 ] || set -- "kube-proxy nftables" "kube-proxy iptables" "proxy nftables" "proxy iptables" "proxy ipvs"
+[ $# -gt 0 ] || set -- "kube-proxy nftables" "kube-proxy iptables" "proxy nftables" "proxy iptables" "proxy ipvs" "proxy ebpf"
 [[ $* != *kube-proxy* ]] || scripts/peers.sh
 scripts/build.sh
 for subject in "$@"; do

@@ -61,7 +61,7 @@ integration() {
 conformance() {
   built conformance || return
   local mode
-  for mode in ${PROXY_MODE:-nftables iptables}; do
+  for mode in ${PROXY_MODE:-nftables iptables ebpf}; do
     PROXY_MODE=$mode deno_test "conformance in mode $mode" tests/conformance
   done
 }

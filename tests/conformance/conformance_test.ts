@@ -27,7 +27,7 @@ let runsInAll = 0;
 const began = performance.now();
 
 Deno.test.beforeAll(async () => {
-  lab = await Lab.create();
+  lab = await Lab.create(mode === "ebpf");
   subject = isUpstream ? await KubeProxySubject.create(lab, mode) : new ManifestSubject(lab, mode);
 });
 

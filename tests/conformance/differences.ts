@@ -5,6 +5,7 @@ export const subjects = [
   "proxy nftables",
   "proxy iptables",
   "proxy ipvs",
+  "proxy ebpf",
 ] as const;
 export type SubjectName = typeof subjects[number];
 
@@ -189,6 +190,27 @@ export const differences: readonly Difference[] = [
     subject: "proxy iptables",
     instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
     why: "As above.",
+  },
+  {
+    scenario: "detect-local-bridge-external",
+    subject: "proxy ebpf",
+    instead:
+      "Pods of this node that are not behind the bridge are short-circuited, too, as all its pods are.",
+    why: "Whoever calls connect() here is on this node. --detect-local-mode is about packets.",
+  },
+  {
+    scenario: "detect-local-none",
+    subject: "proxy ebpf",
+    instead: "Pods of this node are short-circuited.",
+    why: "As above.",
+  },
+  {
+    scenario: "node-port-on-loopback",
+    subject: "proxy ebpf",
+    instead: "NodePorts answer the node's processes on 127.0.0.1 when --nodeport-addresses names it.",
+    why:
+      "They are sent to an endpoint when they connect: no packet has a loopback address, so route_localnet, " +
+      "which opens loopback services to the network, is not needed. --iptables-localhost-nodeports=false turns it off.",
   },
 ];
 

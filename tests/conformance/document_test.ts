@@ -31,7 +31,7 @@ const scenario: ScenarioFile = {
   name: "web works",
   why: "",
   families: "both",
-  modes: ["nftables", "iptables", "ipvs"],
+  modes: ["nftables", "iptables", "ipvs", "ebpf"],
   flags: [],
   steps: [],
 };
@@ -59,7 +59,7 @@ Deno.test("the table says in which families a scenario fails, and where the reas
   const [line] = /^\| \[web\].*$/m.exec(render([scenario], recorded(passed, failed), [difference])) ?? [];
   assert.equal(
     line,
-    `| ${scenarioCell("web", "web works")} | yes | not in IPv6 [1](#d1) | yes | yes | yes |`,
+    `| ${scenarioCell("web", "web works")} | yes | not in IPv6 [1](#d1) | yes | yes | yes | yes |`,
   );
 });
 
@@ -67,5 +67,5 @@ Deno.test("a scenario about one mode is asked of the others neither a recording 
   const ofOne = { ...scenario, modes: ["ipvs"] };
   assert.deepEqual(problems([ofOne], recorded(), []), []);
   const [line] = /^\| \[web\].*$/m.exec(render([ofOne], recorded(), [])) ?? [];
-  assert.equal(line, `| ${scenarioCell("web", "web works")} | – | – | – | – | yes |`);
+  assert.equal(line, `| ${scenarioCell("web", "web works")} | – | – | – | – | yes | – |`);
 });

@@ -1,6 +1,6 @@
 import type { Family } from "../../core/model/objects.ts";
 import { type Answered, isAnswered, type Outcome, type Target } from "../lab/agent.ts";
-import { isNodeAddress, type MachineName, machines } from "../lab/topology.ts";
+import { isNodeAddress, isPodOfNode, type MachineName, machines } from "../lab/topology.ts";
 import type { ExpectSpec } from "./scenario.ts";
 
 /** What one client saw at one frontend. */
@@ -30,14 +30,19 @@ export class Remembered {
   }
 }
 
-/** What is not as expected, in words; undefined when all is. */
+/**
+ * What is not as expected, in words; undefined when all is.
+ * @param balancesSockets see Subject: nobody masquerades pods of this node.
+ */
 export function complain(
   observations: readonly Observation[],
   spec: ExpectSpec,
   remembered: Remembered,
+  balancesSockets = false,
 ): string | undefined {
   for (const observation of observations) {
-    const complaint = complainOfOne(observation, spec, remembered);
+    const isOwn = spec.source === "node" && balancesSockets && isPodOfNode(observation.from);
+    const complaint = complainOfOne(observation, isOwn ? { ...spec, source: "client" } : spec, remembered);
     if (!complaint) continue;
     const { from, target: { to, port, protocol }, outcomes } = observation;
     return `${from} to ${spec.to} (${to} port ${port}/${protocol}): ${complaint}; seen: ${summary(outcomes)}`;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Outcome } from "../lab/agent.ts";
+import type { MachineName } from "../lab/topology.ts";
 import { complain, type Observation, Remembered } from "./expectation.ts";
 import type { ExpectSpec } from "./scenario.ts";
 
@@ -64,6 +65,26 @@ Deno.test("the address that the pods see is the client's, or one of the node's",
     [true, true, true],
   );
   assert.deepEqual([passes("client", "192.168.8.1"), passes("node", "192.168.8.9")], [false, false]);
+});
+
+Deno.test("where sockets are balanced, pods of this node keep the address that others lose to the node's", () => {
+  const passes = (from: MachineName, address: string) => {
+    const observation = { ...seen(answer("pod-a", address)), from };
+    return complain(
+      [observation],
+      spec({ reaches: ["pod-a"], source: "node" }),
+      new Remembered(),
+      true,
+    ) === undefined;
+  };
+  assert.deepEqual(
+    [passes("pod-b", "10.244.1.12"), passes("node", "10.244.1.1"), passes("outside", "192.168.8.1")],
+    [true, true, true],
+  );
+  assert.deepEqual(
+    [passes("pod-b", "10.244.1.1"), passes("pod-d", "10.244.2.14"), passes("outside", "192.168.8.9")],
+    [false, false, false],
+  );
 });
 
 Deno.test("an even spread allows chance, and no more than that", () => {

@@ -7,6 +7,7 @@ export const kernelStates: Readonly<Record<string, KernelState>> = {
   nftables: async (lab) => new Set(await tablesOf(lab, "kube-proxy")),
   iptables,
   ipvs,
+  ebpf,
 };
 
 /** @throws unless the tables of both families are there. */
@@ -56,6 +57,21 @@ async function ipvs(lab: Lab): Promise<ReadonlySet<string>> {
     ...addresses.map(({ local, prefixlen }) => `address ${local}/${prefixlen} of kube-ipvs0`),
     ...tables,
   ]);
+}
+
+/** What is looked up and counted of services. What is remembered of clients and connections goes in its own time. */
+async function ebpf(lab: Lab): Promise<ReadonlySet<string>> {
+  const { bpffs } = lab.socketPlace;
+  const [generation] = [...Deno.readDirSync(bpffs)].map(({ name }) => `${bpffs}/${name}`);
+  // Sockets are balanced last, when the maps are filled.
+  Deno.lstatSync(`${generation}/links/connect6`);
+  const maps = ["services", "source_ranges", "service_cidrs", "counters"];
+  const entries = await Promise.all(maps.map(async (map) => {
+    const dump = await said(lab, ["bpftool", "-j", "map", "dump", "pinned", `${generation}/maps/${map}`]);
+    const listing: readonly { formatted: unknown }[] = JSON.parse(dump);
+    return listing.map(({ formatted }) => `${map} ${JSON.stringify(formatted)}`);
+  }));
+  return new Set(entries.flat());
 }
 
 /** What a program says on node. @throws with its complaint. */

@@ -9,6 +9,7 @@ import type { Subject } from "./subject.ts";
  * `scripts/peers.sh`. Objects that an API server cannot hold (two services with one NodePort) are refused.
  */
 export class KubeProxySubject implements Subject {
+  readonly balancesSockets = false;
   readonly #directory: string;
   readonly #publisher: Deno.ChildProcess;
   readonly #orders: WritableStreamDefaultWriter<string>;

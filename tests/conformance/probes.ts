@@ -51,11 +51,25 @@ async function untilSure(
  */
 const PATIENCE_MS = 5000;
 
+interface Connection {
+  readonly from: MachineName;
+  readonly target: Target;
+  /** What it was told when it was opened. */
+  first: Outcome;
+}
+
+/** ECONNABORTED to who waits, then EDESTADDRREQ; the latter also when it was refused and is asked again. */
+function hasNoPeer(outcome: Outcome): boolean {
+  return !isAnswered(outcome) &&
+    ["Software caused connection abort", "Destination address required"].includes(outcome.outcome);
+}
+
 /** Connections of one scenario that stay open. */
 export class Connections {
-  readonly #open = new Map<string, { from: MachineName; target: Target; first: Outcome }[]>();
+  readonly #open = new Map<string, Connection[]>();
 
-  constructor(private readonly lab: Lab) {}
+  /** @param balancesSockets see Subject. */
+  constructor(private readonly lab: Lab, private readonly balancesSockets: boolean) {}
 
   async open({ as, from, answer }: OpenSpec, target: Target): Promise<void> {
     const source = sourceOf(from, target.to.includes(":") ? "IPv6" : "IPv4");
@@ -71,11 +85,12 @@ export class Connections {
   async send({ over, reaches, answer }: SendSpec): Promise<void> {
     const connections = this.#opened(over);
     const until = performance.now() + (reaches === "same" ? 0 : PATIENCE_MS);
-    for (const { from, first } of connections) {
+    for (const connection of connections) {
+      const { first } = connection;
       const pods = reaches !== "same" ? reaches ?? [] : isAnswered(first) ? [first.pod] : [];
       for (;;) {
         const timeoutMs = reaches === "same" ? 3000 : 300;
-        const outcomes = await this.lab.agent(from).send([first.connection!], timeoutMs);
+        const outcomes = await this.#sendOver(connection, timeoutMs, reaches !== "same");
         const asExpected = outcomes.every((outcome) =>
           answer === "none" ? !isAnswered(outcome) : pods.some((pod) => isFrom(pod)(outcome))
         );
@@ -107,7 +122,17 @@ export class Connections {
     this.#open.clear();
   }
 
-  #opened(name: string) {
+  /** Where sockets end with their endpoint, their owner opens the next one. */
+  async #sendOver(connection: Connection, timeoutMs: number, mayEnd: boolean): Promise<readonly Outcome[]> {
+    const { from, target, first } = connection;
+    const outcomes = await this.lab.agent(from).send([first.connection!], timeoutMs);
+    if (!this.balancesSockets || !mayEnd || !outcomes.some(hasNoPeer)) return outcomes;
+    const reopened = await this.lab.agent(from).reopen(first.connection!, target, timeoutMs);
+    connection.first = { ...first, connection: reopened[0]!.connection! };
+    return reopened;
+  }
+
+  #opened(name: string): Connection[] {
     const connections = this.#open.get(name);
     if (!connections) throw new Error(`no connection was opened by the name ${name}`);
     return connections;

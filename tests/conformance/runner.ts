@@ -63,7 +63,7 @@ class ScenarioRun {
     private readonly subject: Subject,
     private readonly families: readonly Family[],
   ) {
-    this.connections = new Connections(lab);
+    this.connections = new Connections(lab, subject.balancesSockets);
   }
 
   /** Changes that follow one another are published together, before the first step that looks at their effect. */
@@ -137,7 +137,7 @@ class ScenarioRun {
         continue;
       }
       const seen = await Promise.all(spec.from.map((from) => observe(this.lab, from, family, target, spec)));
-      const complaint = complain(seen, spec, this.#remembered);
+      const complaint = complain(seen, spec, this.#remembered, this.subject.balancesSockets);
       if (complaint) throw new Error(complaint);
       if (spec.as) { for (const observation of seen) this.#remembered.note(spec.as, observation); }
     }

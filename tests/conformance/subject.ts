@@ -7,6 +7,11 @@ import { type KernelState, kernelStates } from "./kernel_state.ts";
 
 /** What the scenarios are run against: a service proxy on the lab's node, and what feeds it. */
 export interface Subject extends AsyncDisposable {
+  /**
+   * Sockets of this node and of its pods are given the address of an endpoint when they connect (mode ebpf): their
+   * packets are not translated, and what is connected in UDP ends with its endpoint.
+   */
+  readonly balancesSockets: boolean;
   /** Makes these the objects that exist, and no others. */
   publish(objects: readonly KubernetesObject[]): Promise<void>;
   /** Has the proxy running with these flags: it is started, left as it is, or exchanged. */
@@ -28,6 +33,7 @@ export interface Subject extends AsyncDisposable {
 export class ManifestSubject implements Subject {
   readonly #directory: string;
   readonly #state: KernelState;
+  readonly balancesSockets: boolean;
   #flags: readonly string[] = [];
   #proxy: ProxyProcess | undefined;
   /** The kernel before the first service. */
@@ -37,6 +43,7 @@ export class ManifestSubject implements Subject {
     const state = kernelStates[mode];
     if (!state) throw new Error(`no kernel state is known for mode ${mode}: add it to kernel_state.ts`);
     this.#state = state;
+    this.balancesSockets = mode === "ebpf";
     this.#directory = `${lab.directory}/manifests`;
     Deno.mkdirSync(this.#directory);
   }
@@ -78,6 +85,9 @@ export class ManifestSubject implements Subject {
     await this.stop("SIGTERM");
     await this.lab.run("node", ["nft", "flush", "ruleset"]);
     await this.lab.run("node", ["conntrack", "-F"]);
+    if (this.mode === "ebpf") {
+      await Deno.remove(this.lab.socketPlace.bpffs, { recursive: true }).catch(() => {});
+    }
     if (this.mode !== "ipvs") return;
     await this.lab.run("node", ["ipvsadm", "--clear"]);
     await this.lab.run("node", ["ip", "link", "delete", "kube-ipvs0"]);

@@ -57,6 +57,11 @@ class Agent:
     def reply(self, message):
         print(json.dumps(message), flush=True)
 
+    async def do_join(self, command):
+        with open(command["cgroup"] + "/cgroup.procs", "w") as processes:
+            processes.write("0")  # the one that writes
+        return {}
+
     # Serving
 
     async def do_serve(self, command):
@@ -120,10 +125,12 @@ class Agent:
         return {"results": await asyncio.gather(*(outcome(exchange(sock), timeout) for sock in socks))}
 
     async def do_reopen(self, command):
-        """Ends a connection that was kept, the server first, and opens another one from its port."""
+        """Ends a connection that was kept, in TCP the server first, and opens another one from its port."""
         old = self.kept.pop(command["connection"])
         source = old.getsockname()
-        await outcome(ended_by_server(old), command["timeoutMs"] / 1000)
+        if old.type == socket.SOCK_STREAM:
+            await outcome(ended_by_server(old), command["timeoutMs"] / 1000)
+        old.close()
         return {"results": [await self.probe({**command, "from": source[0], "fromPort": source[1]})]}
 
     async def do_http(self, command):
@@ -170,13 +177,16 @@ def client_socket(command):
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    # Also where the kernel chooses the port, or nobody could be given the port of one that waits for its end.
+    if kind == socket.SOCK_STREAM:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     address, port = command.get("from"), command.get("fromPort", 0)
     if address and not port:
         # The port is chosen at connect, per destination: there can be more connections than ports.
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
     if address or port:
         # Where the kernel chooses a UDP port it would choose one that another of these sockets has.
-        if port or kind == socket.SOCK_STREAM:
+        if port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address or ("::" if family == socket.AF_INET6 else "0.0.0.0"), port))
     return sock

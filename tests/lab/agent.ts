@@ -26,6 +26,11 @@ export class Agent {
     await this.#command({ do: "serve", ports });
   }
 
+  /** Makes it a process of a cgroup. */
+  async join(cgroup: string): Promise<void> {
+    await this.#command({ do: "join", cgroup });
+  }
+
   /** Connects and asks who is there. Outcomes are in no particular order. */
   async probe(target: Target, options: ProbeOptions = {}): Promise<readonly Outcome[]> {
     const { times = 1, parallel = 16, timeoutMs = 3000, keep = false, from, fromPort } = options;

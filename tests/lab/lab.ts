@@ -1,6 +1,7 @@
 import { families } from "../../core/model/objects.ts";
 import { Agent, isAnswered } from "./agent.ts";
 import { slowness } from "./pace.ts";
+import { makeSocketPlace, type SocketPlace, socketPlaceIn } from "./socket_place.ts";
 import { type MachineName, machines, namespaces, servedPorts } from "./topology.ts";
 import { sysctls, wiring } from "./wiring.ts";
 
@@ -21,11 +22,17 @@ export class Lab implements AsyncDisposable {
     this.#keeper = new Deno.Command(labFile("keeper.sh"), { args, stdin: "piped" }).spawn();
   }
 
-  /** @throws when a namespace cannot be made (no root), or the machines cannot reach each other. */
-  static async create(): Promise<Lab> {
+  /**
+   * @param withSockets makes socketPlace, and puts the agents of this node and of its pods there.
+   * @throws when a namespace cannot be made (no root), or the machines cannot reach each other.
+   */
+  static async create(withSockets = false): Promise<Lab> {
     const lab = new Lab();
     try {
+      // First: programs see the mounts that were there when they were started.
+      if (withSockets) await makeSocketPlace(lab.socketPlace);
       await lab.#build();
+      if (withSockets) await lab.#joinSocketPlace();
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
@@ -41,6 +48,11 @@ export class Lab implements AsyncDisposable {
 
   namespace(name: MachineName): string {
     return `${this.prefix}-${machines[name].namespace}`;
+  }
+
+  /** For mode ebpf. */
+  get socketPlace(): SocketPlace {
+    return socketPlaceIn(this.directory, this.prefix);
   }
 
   /** Starts a program on a machine. What still runs when the lab goes down is killed. */
@@ -77,6 +89,12 @@ export class Lab implements AsyncDisposable {
     }
     await Promise.all(namespaces.map((namespace) => this.#startAgent(namespace)));
     await this.#untilAllAnswer();
+  }
+
+  async #joinSocketPlace(): Promise<void> {
+    for (const { namespace } of Object.values(machines).filter(({ node }) => node === "here")) {
+      await this.#agents.get(namespace)?.join(this.socketPlace.cgroup);
+    }
   }
 
   async #setSysctls(namespace: string): Promise<void> {

@@ -58,7 +58,7 @@ Deno.test("the lab's machines talk to each other, and say who they are and whom 
 Deno.test("a lab whose process is killed leaves no namespace, no process and no file behind", async () => {
   const script = `
     import { Lab } from ${JSON.stringify(new URL("lab.ts", import.meta.url).href)};
-    const lab = await Lab.create();
+    const lab = await Lab.create(true);
     lab.spawn("node", ["sleep", "1000"]);
     console.log(lab.directory);
     await new Promise((resolve) => setTimeout(resolve, 60_000));`;

@@ -1,5 +1,6 @@
 import type { Lab } from "./lab.ts";
 import { slowness } from "./pace.ts";
+import { socketFlags } from "./socket_place.ts";
 import { podCidrs } from "./topology.ts";
 
 /** The built proxy, run on the lab's node "here" with a directory of manifests as its source. */
@@ -19,6 +20,7 @@ export class ProxyProcess implements AsyncDisposable {
       `--cluster-cidr=${podCidrs.here.IPv4},${podCidrs.here.IPv6}`,
       "--healthz-bind-address=127.0.0.1:10256",
       "--metrics-bind-address=127.0.0.1:10249",
+      ...(mode === "ebpf" ? socketFlags(lab.socketPlace) : []),
     ];
     this.#process = lab.spawn("node", [proxyBinary, ...overriding(shared, flags)], {
       stdin: "null",

@@ -54,6 +54,11 @@ export function isNodeAddress(address: string): boolean {
     .some((addresses) => addresses.IPv4 === address || addresses.IPv6 === address);
 }
 
+/** One of those whose processes are this node's, and so their sockets; node itself is not among them. */
+export function isPodOfNode(name: MachineName): boolean {
+  return name.startsWith("pod-") && machines[name].node === "here";
+}
+
 export const podCidrs = {
   here: { IPv4: "10.244.1.0/24", IPv6: "fd00:244:1::/64" },
   elsewhere: { IPv4: "10.244.2.0/24", IPv6: "fd00:244:2::/64" },
