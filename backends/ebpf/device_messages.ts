@@ -15,6 +15,8 @@ import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 export interface Link {
   readonly index: number;
   readonly name: string;
+  /** Index of the device it is a part of, as a port is of a bridge. */
+  readonly master: number | undefined;
   readonly isLoopback: boolean;
   /** What packets begin with here; undefined where it is something our programs do not read. */
   readonly framing: Framing | undefined;
@@ -97,6 +99,7 @@ export function linkOf(payload: Uint8Array): Link {
   return {
     index: view.getInt32(rt.IFINFOMSG_INDEX, true),
     name: attribute(payload, rt.IFLA_IFNAME, rt.IFINFOMSG_BYTES)?.string() ?? "",
+    master: attribute(payload, rt.IFLA_MASTER, rt.IFINFOMSG_BYTES)?.u32le(),
     isLoopback: (view.getUint32(rt.IFINFOMSG_FLAGS, true) & rt.IFF_LOOPBACK) !== 0,
     framing: framings.get(view.getUint16(rt.IFINFOMSG_TYPE, true)),
   };

@@ -163,11 +163,14 @@ function deviceEntries(
 ): Entries {
   const entries = new Entries(KEY_BYTES, SIZE.device);
   const offsets = new Map<number, number>();
-  for (const { index, name } of links) {
+  const names = new Map(links.map(({ index, name }) => [index, name]));
+  for (const { index, name, master } of links) {
     const at = entries.add();
     entries.keys.setUint32(at * KEY_BYTES, index, true);
     offsets.set(index, at * SIZE.device);
-    if (!localTraffic.some((traffic) => isOfPods(traffic, name))) continue;
+    // A bridge has the link-layer address of one of its ports: what comes by that one is for the node there already.
+    const called = [name, master === undefined ? "" : names.get(master) ?? ""];
+    if (!localTraffic.some((traffic) => called.some((name) => isOfPods(traffic, name)))) continue;
     entries.values.setUint32(at * SIZE.device + OFFSET.device.flags, DEVICE.LOCAL_PODS, true);
   }
   // The kernel lists the addresses of a device in the order in which it chooses among them: the first of each counts.

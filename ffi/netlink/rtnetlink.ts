@@ -21,6 +21,7 @@ export const IFINFOMSG_INDEX = 4;
 export const IFINFOMSG_FLAGS = 8;
 
 export const IFLA_IFNAME = 3; // linux/if_link.h
+export const IFLA_MASTER = 10; // linux/if_link.h
 export const IFLA_LINKINFO = 18; // linux/if_link.h
 export const IFLA_EXT_MASK = 29; // linux/if_link.h
 export const IFLA_INFO_KIND = 1; // linux/if_link.h

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Pins } from "../../../backends/ebpf/bpffs.ts";
 import { directions } from "../../../backends/ebpf/device_messages.ts";
+import { DEVICE } from "../../../backends/ebpf/layout.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import { libbpf } from "../../../ffi/libbpf.ts";
 import { libc } from "../../../ffi/libc.ts";
@@ -41,6 +42,33 @@ for (const way of ["tcx", "clsact"] as const) {
     // Not chosen any more. Filters of a process before this one are not known.
     if (way === "tcx") assert.deepEqual(await on("lan"), []);
   });
+}
+
+Deno.test("pods are behind devices that are called so, and behind ports of bridges that are", async () => {
+  await using mounts = await PrivateMounts.make();
+  await using namespace = await NetworkNamespace.make();
+  await namespace.run("ip", "link", "add", "pods0", "type", "bridge");
+  await namespace.run("ip", "link", "add", "port", "type", "veth", "peer", "name", "other");
+  await namespace.run("ip", "link", "set", "port", "master", "pods0");
+  await using _following = await follow(namespace, mounts.bpffs, "tcx", []);
+  assert.deepEqual(await devicesOfPods(mounts.bpffs, namespace), ["pods0", "port"]);
+  await namespace.run("ip", "link", "set", "port", "nomaster");
+  await until(async () => (await devicesOfPods(mounts.bpffs, namespace)).join() === "pods0");
+});
+
+async function devicesOfPods(bpffs: string, namespace: NetworkNamespace): Promise<readonly string[]> {
+  const map = new Pins(bpffs, smallOptions.room).map("devices");
+  const entries: readonly {
+    readonly formatted: { readonly key: number; readonly value: { flags: number } };
+  }[] = JSON.parse(await namespace.run("bpftool", "-j", "map", "dump", "pinned", map));
+  const links: readonly { readonly ifindex: number; readonly ifname: string }[] = JSON.parse(
+    await namespace.run("ip", "-j", "link", "show"),
+  );
+  return links
+    .filter(({ ifindex }) =>
+      entries.some(({ formatted: { key, value } }) => key === ifindex && value.flags === DEVICE.LOCAL_PODS)
+    )
+    .map(({ ifname }) => ifname).sort();
 }
 
 async function follow(
