@@ -1,8 +1,12 @@
 #!/bin/bash
 # Runs a suite of tests in another kernel, in a virtual machine. It is emulated, so that it needs no KVM:
 #   scripts/vm.sh KERNEL SUITE [FILTER]
-# KERNEL is one that scripts/kernels.sh names: 6.1 or 6.12. SUITE is smoke, which asks whether the machine is complete,
-# or a mode, for tests/conformance in that mode. FILTER names tests to run, as `deno test --filter` takes it.
+# KERNEL is one that scripts/kernels.sh names: 6.1 or 6.12. SUITE is
+#   smoke      whether the machine is complete
+#   kernel     tests/integration/ipvs, of what the build machine's kernel may not have
+#   a mode     tests/conformance in that mode
+#   command    FILTER is a command of bash
+# Else FILTER names tests to run, as `deno test --filter` takes it.
 #
 # The machine sees the host's files, and what it writes stays in its memory. So it runs the same tools, the same
 # checkout and the same dist/proxy, or PROXY_BINARY. With CONFORMANCE_RECORD it records a mode as scripts/conformance.sh
@@ -29,7 +33,7 @@ main() {
   trap stop EXIT
   make_initrd
 
-  boot || { say "once more"; stop_machine; boot; } || give_up "the kernel did not come to the suite in $boot_limit s"
+  boot || again || again || again || give_up "the kernel did not come to the suite in $boot_limit s"
   follow_suite
   report
 }
@@ -109,6 +113,13 @@ follow_suite() {
   done
   wait $shown || true
   shown=
+}
+
+# Emulated on a busy host, a kernel hangs now and then before it has begun.
+again() {
+  say "once more"
+  stop_machine
+  boot
 }
 
 is_running() { kill -0 "$machine" 2>/dev/null; }

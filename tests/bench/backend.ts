@@ -9,6 +9,8 @@ import { kernelTime } from "./cpu_time.ts";
 import type { MeasuredMode } from "./mode.ts";
 import { PlannedCluster, undone } from "./planned_cluster.ts";
 import { median } from "./report.ts";
+import { run } from "./run_command.ts";
+import { flushServers } from "./flush_servers.ts";
 import { Recording, sendPrepared } from "./recording.ts";
 
 const constructors: Readonly<Record<MeasuredMode, (recording: Recording) => Backend>> = {
@@ -47,32 +49,37 @@ export interface Effort {
   readonly rounds: number;
   /** One after the other. */
   readonly changes: number;
+  /** Told what is measured from now on, for where it takes minutes. */
+  readonly begin: (stage: string) => void;
 }
 
 /** A backend in this process, without the program around it. */
 export async function measureBackend(
   mode: MeasuredMode,
   size: ClusterSize,
-  { rounds, changes }: Effort,
+  { rounds, changes, begin }: Effort,
 ): Promise<BackendTimes> {
   const cluster = new PlannedCluster(size);
   const recording = new Recording();
   using backend = constructors[mode](recording);
+  begin("first programming");
   const programmed = await measureFirst(mode, backend, cluster, recording, rounds);
+  begin("reconcile");
   await backend.reconcile(cluster.desired);
-
   const unchanged = await timeOf(() => backend.reconcile(cluster.desired));
+  begin("changes");
   const changed = await measureChanges(backend, cluster, recording, changes);
   const services = await measureServices(backend, cluster, Math.ceil(changes / 5));
   const hundredChanges = await measureHundred(backend, cluster);
+  begin("restart and repair");
   let restart;
   {
     using restarted = constructors[mode](recording);
     restart = await timeOf(() => restarted.reconcile(cluster.desired));
   }
-  await flush[mode]();
+  await flush[mode](cluster.size);
   const repair = await timeOf(() => backend.reconcile(cluster.desired));
-  await flush[mode]();
+  await flush[mode](cluster.size);
   const { planning } = cluster;
   return { planning, ...programmed, unchanged, restart, repair, ...changed, ...services, hundredChanges };
 }
@@ -86,7 +93,7 @@ async function measureFirst(
 ) {
   // What is done once comes before: questions whether the kernel can do what is needed.
   await backend.reconcile(cluster.desired);
-  await flush[mode]();
+  await flush[mode](cluster.size);
   recording.isOn = true;
   await backend.reconcile(cluster.desired);
   recording.isOn = false;
@@ -95,9 +102,9 @@ async function measureFirst(
   const prepared: number[] = [];
   const inKernel = { first: [] as number[], prepared: [] as number[] };
   for (let round = 0; round < rounds; round++) {
-    await flush[mode]();
+    await flush[mode](cluster.size);
     inKernel.prepared.push(await kernelTimeOf(async () => prepared.push(await sendPrepared(changes))));
-    await flush[mode]();
+    await flush[mode](cluster.size);
     inKernel.first.push(
       await kernelTimeOf(async () => first.push(await timeOf(() => backend.reconcile(cluster.desired)))),
     );
@@ -176,20 +183,17 @@ async function kernelTimeOf(work: () => Promise<unknown>): Promise<number> {
   return kernelTime() - started;
 }
 
-const flushRuleset = () => run("nft", "flush", "ruleset");
-
 /** Removes everything of a mode from this network namespace; the device of mode ipvs stays, what is recorded knows it. */
-const flush: Readonly<Record<MeasuredMode, () => Promise<void>>> = {
+const flush: Readonly<Record<MeasuredMode, (size: ClusterSize) => Promise<void>>> = {
   nftables: flushRuleset,
   iptables: flushRuleset,
-  ipvs: async () => {
+  ipvs: async (size) => {
     await flushRuleset();
-    await run("ipvsadm", "--clear");
+    await flushServers(size);
     await run("ip", "address", "flush", "dev", "kube-ipvs0");
   },
 };
 
-async function run(command: string, ...args: readonly string[]): Promise<void> {
-  const { success } = await new Deno.Command(command, { args: [...args] }).output();
-  if (!success) throw new Error(`${command} ${args.join(" ")} failed`);
+async function flushRuleset(): Promise<void> {
+  await run("nft", "flush", "ruleset");
 }

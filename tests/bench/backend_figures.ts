@@ -55,12 +55,7 @@ export function backendFigures(mode: MeasuredMode, times: BackendTimes): readonl
     { what: "first programming, median", value: milliseconds(first), ...barred(bars.first) },
     { what: "the kernel's part, same batch prepared", value: milliseconds(firstPrepared) },
     { what: "ratio", value: (first / firstPrepared).toFixed(2), ...barred(bars.ratio) },
-    { what: "of it in the kernel, and of the prepared one", value: inKernel(times) },
-    {
-      what: "ratio",
-      value: (times.firstInKernel / times.firstPreparedInKernel).toFixed(2),
-      ...barred(bars.ratioInKernel),
-    },
+    ...(bars.ratioInKernel === undefined ? [] : kernelTimes(times, bars.ratioInKernel)),
     { what: "batch", value: `${(times.batchBytes / 2 ** 20).toFixed(1)} MiB` },
     { what: "reconcile with nothing to do", value: milliseconds(times.unchanged) },
     { what: "reconcile after a restart", value: milliseconds(times.restart) },
@@ -82,6 +77,11 @@ export function backendFigures(mode: MeasuredMode, times: BackendTimes): readonl
   ];
 }
 
-function inKernel({ firstInKernel, firstPreparedInKernel }: BackendTimes): string {
-  return `${milliseconds(firstInKernel)}, ${milliseconds(firstPreparedInKernel)}`;
+function kernelTimes(times: BackendTimes, bar: (times: BackendTimes) => Bar): readonly Figure[] {
+  const { firstInKernel, firstPreparedInKernel } = times;
+  return [
+    { what: "first programming, of it in the kernel", value: milliseconds(firstInKernel) },
+    { what: "of the prepared one in the kernel", value: milliseconds(firstPreparedInKernel) },
+    { what: "ratio", value: (firstInKernel / firstPreparedInKernel).toFixed(2), bar: bar(times) },
+  ];
 }

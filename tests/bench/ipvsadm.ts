@@ -1,4 +1,6 @@
 import type { BackendTimes, Effort } from "./backend.ts";
+import { flushServers } from "./flush_servers.ts";
+import { run } from "./run_command.ts";
 import { clusterIP, type ClusterSize, endpointIP } from "./cluster.ts";
 import { atLeast, distribution, type Figure, median, milliseconds } from "./report.ts";
 
@@ -11,15 +13,19 @@ export interface IpvsadmTimes {
 }
 
 /** What `ipvsadm -R` takes for the same virtual and real servers as mode ipvs has for a cluster. */
-export async function measureIpvsadm(size: ClusterSize, { rounds, changes }: Effort): Promise<IpvsadmTimes> {
+export async function measureIpvsadm(
+  size: ClusterSize,
+  { rounds, changes, begin }: Effort,
+): Promise<IpvsadmTimes> {
+  begin("ipvsadm");
   const file = await Deno.makeTempFile();
   try {
     const services = Array.from({ length: size.services }, (_, service) => linesOf(service, size).join(""));
     await Deno.writeTextFile(file, services.join(""));
     const everything: number[] = [];
     for (let round = 0; round < rounds; round++) {
-      await run(["--clear"]);
-      everything.push(await run(["--restore"], file));
+      await flushServers(size);
+      everything.push(await restore(file));
     }
     const change: number[] = [];
     for (let n = 0; n < changes; n++) {
@@ -28,10 +34,10 @@ export async function measureIpvsadm(size: ClusterSize, { rounds, changes }: Eff
       const removed = added.replace("-a", "-d").replace(/ -m.*/, "");
       for (const line of [removed, added]) {
         await Deno.writeTextFile(file, line);
-        change.push(await run(["--restore"], file));
+        change.push(await restore(file));
       }
     }
-    await run(["--clear"]);
+    await flushServers(size);
     return { everything, change };
   } finally {
     await Deno.remove(file);
@@ -68,14 +74,9 @@ function linesOf(service: number, size: ClusterSize): string[] {
   return [`-A ${virtual} -s rr\n`, ...reals.map((address) => `-a ${virtual} -r ${address}:8080 -m -w 1\n`)];
 }
 
-/** @returns how long it took. */
-async function run(args: readonly string[], input = "/dev/null"): Promise<number> {
+/** `ipvsadm -R`. @returns how long it took. */
+async function restore(file: string): Promise<number> {
   const started = performance.now();
-  const command = new Deno.Command("sh", {
-    args: ["-c", `exec ipvsadm "$@" <"${input}"`, "ipvsadm", ...args],
-  });
-  const { success, stderr } = await command.output();
-  const taken = performance.now() - started;
-  if (!success) throw new Error(`ipvsadm ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  return taken;
+  await run("sh", "-c", `exec ipvsadm -R <"${file}"`);
+  return performance.now() - started;
 }

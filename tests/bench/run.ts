@@ -5,7 +5,7 @@ import type { ClusterSize } from "./cluster.ts";
 import { ipvsadmFigures, measureIpvsadm } from "./ipvsadm.ts";
 import { measuredModes, modeOf } from "./mode.ts";
 import { measureProcess } from "./process.ts";
-import { rows } from "./report.ts";
+import { milliseconds, rows } from "./report.ts";
 
 // Run by scripts/bench.sh in a network namespace of its own.
 
@@ -30,7 +30,12 @@ const isRated = size.services === 10_000 && size.endpoints === 10;
 console.log(
   `${size.services} services x ${size.endpoints} endpoints, mode ${mode}, IPv4, ${changes} changes\n`,
 );
-const effort = { rounds: Number(values.rounds), changes };
+const began = performance.now();
+const effort = {
+  rounds: Number(values.rounds),
+  changes,
+  begin: (stage: string) => console.error(`${milliseconds(performance.now() - began)}: ${stage}`),
+};
 const times = await measureBackend(mode, size, effort);
 console.log(rows("The backend alone, in this process", backendFigures(mode, times), isRated));
 if (mode === "ipvs") {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { ProxyMode } from "../../../backends/backend.ts";
+import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { beforeNextLook, slowness } from "../../lab/pace.ts";
 import { proxyBinary } from "../../lab/proxy.ts";
@@ -84,22 +85,33 @@ Deno.test({
 /** kube-proxy in mode ipvs, with everything it has in the kernel. */
 async function kubeProxy(lab: Lab, plane: LabControlPlane): Promise<RunningProxy> {
   await plane.publish(objects);
-  const proxy = new RunningProxy(lab, plane, "kube-proxy", "ipvs");
-  await answered(lab.agent("outside"), web);
-  await until(async () => {
+  return await started(new RunningProxy(lab, plane, "kube-proxy", "ipvs"), async () => {
     const { rules, sets } = await kubeProxysIn(lab);
-    return sets.length === 34 && rules.some((rule) => rule.includes("-m ipvs"));
-  }, () => proxy.log);
-  return proxy;
+    const [outcome] = await lab.agent("outside").probe(web, { timeoutMs: 100 * slowness });
+    return sets.length === 34 && rules.some((rule) => rule.includes("-m ipvs")) &&
+      outcome !== undefined && isAnswered(outcome);
+  });
 }
 
 /** Our proxy in a mode, once it says that nothing of kube-proxy is left. */
 async function ours(lab: Lab, plane: LabControlPlane, mode: ProxyMode): Promise<RunningProxy> {
-  const proxy = new RunningProxy(lab, plane, "proxy", mode);
   const said = mode === "ipvs"
     ? '"Nothing that only kube-proxy uses is left" mode="ipvs"'
     : '"Nothing of another mode is left" mode="ipvs"';
-  await until(() => Promise.resolve(proxy.log.includes(said)), () => proxy.log);
+  const proxy = new RunningProxy(lab, plane, "proxy", mode);
+  return await started(proxy, () => Promise.resolve(proxy.log.includes(said)));
+}
+
+/** Fails with the end of its log when it does not come so far. */
+async function started(proxy: RunningProxy, isReady: () => Promise<boolean>): Promise<RunningProxy> {
+  await using owned = new AsyncDisposableStack();
+  owned.use(proxy);
+  const deadline = performance.now() + 30_000 * slowness;
+  while (!await isReady()) {
+    assert.ok(performance.now() < deadline, `${proxy.who} is not ready:\n${proxy.log.slice(-5000)}`);
+    await beforeNextLook(20);
+  }
+  owned.move();
   return proxy;
 }
 
@@ -153,14 +165,6 @@ async function connectionsMade(lab: Lab): Promise<number> {
   const [, connections] = /^TCP\s+\S+\s+(\d+)/m.exec(listed) ?? [];
   assert.ok(connections !== undefined, listed);
   return Number(connections);
-}
-
-async function until(isSo: () => Promise<boolean>, log: () => string): Promise<void> {
-  const deadline = performance.now() + 20_000 * slowness;
-  while (!await isSo()) {
-    assert.ok(performance.now() < deadline, log().slice(-3000));
-    await beforeNextLook(20);
-  }
 }
 
 async function output(lab: Lab, ...command: readonly string[]): Promise<string> {
