@@ -7,6 +7,7 @@ import { addressKey, lastAddress } from "../nf_tables/keys.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
 import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./ip_vs.ts";
 import type { IpvsOptions } from "./options.ts";
+import { skipsResting } from "./schedulers.ts";
 import * as sets from "./sets.ts";
 import { type RealServer, realServerKey, type VirtualServer } from "./virtual_server.ts";
 
@@ -48,7 +49,9 @@ export function compile(
   const compilation = new Compilation(plan, settings, options);
   for (const frontend of plan.frontends) compilation.add(frontend);
   compilation.addHairpins();
-  return compilation;
+  // Of a whole cluster, no more is kept than what is asked for.
+  const { servers, addresses, elements } = compilation;
+  return { servers, addresses, elements };
 }
 
 class Compilation implements Compiled {
@@ -138,7 +141,7 @@ class Compilation implements Compiled {
    */
   #restingOf(route: Route, balanced: readonly Endpoint[]): readonly Endpoint[] {
     const { servingEndpoints } = this.#plan;
-    if (servingEndpoints.length === 0) return [];
+    if (servingEndpoints.length === 0 || !skipsResting(this.#scheduler)) return [];
     const isCluster = route.verdict === "reject" || route.verdict === "balance" && route.to === "cluster";
     const known = new Set(balanced.map(realServerKey));
     return servingEndpoints.filter((endpoint) =>

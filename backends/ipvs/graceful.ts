@@ -1,4 +1,5 @@
 import type { Assignment, ServerDifference } from "./server_difference.ts";
+import { skipsResting } from "./schedulers.ts";
 import { realServerKey, virtualServerKey } from "./virtual_server.ts";
 
 /** A real server that is to go, and still has connections. */
@@ -9,7 +10,8 @@ export interface Draining extends Assignment {
 
 /**
  * Removed real servers of TCP get no new connections (weight 0), but keep those they have until they end or a time has
- * passed. Those of UDP and SCTP go at once: their clients would never notice, and go on sending to what is no more.
+ * passed. Those of UDP and SCTP go at once: their clients would never notice, and go on sending to what is no more. So
+ * do all under a scheduler that goes on choosing them, for then IPVS refuses its clients.
  */
 export class GracefulRemoval {
   readonly #longestMs: number;
@@ -30,7 +32,9 @@ export class GracefulRemoval {
     const { added, edited, removed } = difference.realServers;
     for (const server of difference.removed) this.#draining.delete(virtualServerKey(server));
     const [returning, coming] = partition(added, (assignment) => this.done(assignment));
-    const [leaving, going] = partition(removed, ({ server }) => server.protocol === "TCP");
+    const [leaving, going] = partition(removed, ({ server }) => {
+      return server.protocol === "TCP" && skipsResting(server.scheduler);
+    });
     for (const assignment of leaving) this.#drain(assignment, nowMs);
     const busy = leaving.filter(({ realServer }) => realServer.weight > 0);
     return {

@@ -77,9 +77,9 @@ export async function measureBackend(
     using restarted = constructors[mode](recording);
     restart = await timeOf(() => restarted.reconcile(cluster.desired));
   }
-  await flush[mode](cluster.size);
+  await flush[mode](cluster);
   const repair = await timeOf(() => backend.reconcile(cluster.desired));
-  await flush[mode](cluster.size);
+  await flush[mode](cluster);
   const { planning } = cluster;
   return { planning, ...programmed, unchanged, restart, repair, ...changed, ...services, hundredChanges };
 }
@@ -93,7 +93,7 @@ async function measureFirst(
 ) {
   // What is done once comes before: questions whether the kernel can do what is needed.
   await backend.reconcile(cluster.desired);
-  await flush[mode](cluster.size);
+  await flush[mode](cluster);
   recording.isOn = true;
   await backend.reconcile(cluster.desired);
   recording.isOn = false;
@@ -102,9 +102,9 @@ async function measureFirst(
   const prepared: number[] = [];
   const inKernel = { first: [] as number[], prepared: [] as number[] };
   for (let round = 0; round < rounds; round++) {
-    await flush[mode](cluster.size);
+    await flush[mode](cluster);
     inKernel.prepared.push(await kernelTimeOf(async () => prepared.push(await sendPrepared(changes))));
-    await flush[mode](cluster.size);
+    await flush[mode](cluster);
     inKernel.first.push(
       await kernelTimeOf(async () => first.push(await timeOf(() => backend.reconcile(cluster.desired)))),
     );
@@ -184,12 +184,12 @@ async function kernelTimeOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** Removes everything of a mode from this network namespace; the device of mode ipvs stays, what is recorded knows it. */
-const flush: Readonly<Record<MeasuredMode, (size: ClusterSize) => Promise<void>>> = {
+const flush: Readonly<Record<MeasuredMode, (cluster: PlannedCluster) => Promise<void>>> = {
   nftables: flushRuleset,
   iptables: flushRuleset,
-  ipvs: async (size) => {
+  ipvs: async (cluster) => {
     await flushRuleset();
-    await flushServers(size);
+    await flushServers(cluster);
     await run("ip", "address", "flush", "dev", "kube-ipvs0");
   },
 };

@@ -1,7 +1,9 @@
+import type { BalancedServer } from "../../backends/ipvs/compile.ts";
+import { formatSocketAddress } from "../../core/model/address.ts";
 import type { BackendTimes, Effort } from "./backend.ts";
-import { flushServers } from "./flush_servers.ts";
+import { balancedServers, flushServers } from "./flush_servers.ts";
 import { run } from "./run_command.ts";
-import { clusterIP, type ClusterSize, endpointIP } from "./cluster.ts";
+import type { PlannedCluster } from "./planned_cluster.ts";
 import { atLeast, distribution, type Figure, median, milliseconds } from "./report.ts";
 
 /** Milliseconds, from the start of each process to its end. */
@@ -12,32 +14,35 @@ export interface IpvsadmTimes {
   readonly change: readonly number[];
 }
 
-/** What `ipvsadm -R` takes for the same virtual and real servers as mode ipvs has for a cluster. */
+/**
+ * What `ipvsadm -R` takes for the same virtual and real servers as mode ipvs has for a cluster. There are none before,
+ * nor after it.
+ */
 export async function measureIpvsadm(
-  size: ClusterSize,
+  cluster: PlannedCluster,
   { rounds, changes, begin }: Effort,
 ): Promise<IpvsadmTimes> {
   begin("ipvsadm");
   const file = await Deno.makeTempFile();
   try {
-    const services = Array.from({ length: size.services }, (_, service) => linesOf(service, size).join(""));
-    await Deno.writeTextFile(file, services.join(""));
+    const servers = balancedServers(cluster);
+    await Deno.writeTextFile(file, servers.flatMap(linesOf).join(""));
     const everything: number[] = [];
     for (let round = 0; round < rounds; round++) {
-      await flushServers(size);
+      if (round > 0) await flushServers(cluster);
       everything.push(await restore(file));
     }
     const change: number[] = [];
     for (let n = 0; n < changes; n++) {
-      const service = (n * 7919) % size.services;
-      const [, added = ""] = linesOf(service, size);
+      const at = (n * 7919) % servers.length;
+      const [, added = ""] = servers.slice(at, at + 1).flatMap(linesOf);
       const removed = added.replace("-a", "-d").replace(/ -m.*/, "");
       for (const line of [removed, added]) {
         await Deno.writeTextFile(file, line);
         change.push(await restore(file));
       }
     }
-    await flushServers(size);
+    await flushServers(cluster);
     return { everything, change };
   } finally {
     await Deno.remove(file);
@@ -68,10 +73,14 @@ export function ipvsadmFigures({ everything, change }: IpvsadmTimes, times: Back
 }
 
 /** As `ipvsadm -S` writes them: that of the virtual server is the first. */
-function linesOf(service: number, size: ClusterSize): string[] {
-  const virtual = `-t ${clusterIP(service)}:80`;
-  const reals = Array.from({ length: size.endpoints }, (_, endpoint) => endpointIP(service, endpoint, size));
-  return [`-A ${virtual} -s rr\n`, ...reals.map((address) => `-a ${virtual} -r ${address}:8080 -m -w 1\n`)];
+function linesOf({ address, port, realServers }: BalancedServer): string[] {
+  const virtual = `-t ${formatSocketAddress(address, port)}`;
+  return [
+    `-A ${virtual} -s rr\n`,
+    ...realServers.map((real) =>
+      `-a ${virtual} -r ${formatSocketAddress(real.address, real.port)} -m -w 1\n`
+    ),
+  ];
 }
 
 /** `ipvsadm -R`. @returns how long it took. */

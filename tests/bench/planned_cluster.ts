@@ -29,11 +29,11 @@ export class PlannedCluster {
   readonly desired: DesiredState;
   /** Milliseconds it took to plan all of it. */
   readonly planning: number;
-  readonly size: ClusterSize;
+  readonly #size: ClusterSize;
   readonly #plans = new Map<PlanKey, ServicePortPlan>();
 
   constructor(size: ClusterSize) {
-    this.size = size;
+    this.#size = size;
     const store = new Store(context.nodeName);
     for (let service = 0; service < size.services; service++) {
       put(store, serviceObject(service));
@@ -50,21 +50,21 @@ export class PlannedCluster {
 
   /** A service loses one of its endpoints. @param n which: any number. */
   endpointRemoved(n: number): PlanChange {
-    const service = (n * 7919) % this.size.services;
-    const next = this.#planOf(service, service % this.size.endpoints);
+    const service = (n * 7919) % this.#size.services;
+    const next = this.#planOf(service, service % this.#size.endpoints);
     return { key: next.key, old: this.#plans.get(next.key), new: next };
   }
 
   /** A service that the cluster does not have. @param n which: any number. */
   serviceAdded(n: number): PlanChange {
-    const plan = this.#planOf(this.size.services + n);
+    const plan = this.#planOf(this.#size.services + n);
     return { key: plan.key, old: undefined, new: plan };
   }
 
   #planOf(service: number, without = -1): ServicePortPlan {
     const store = new Store(context.nodeName);
     put(store, serviceObject(service));
-    put(store, sliceObject(service, this.size, { without }));
+    put(store, sliceObject(service, this.#size, { without }));
     for (const name of store.serviceNames()) for (const plan of plansOf(store, name)) return plan;
     throw new Error(`service ${service} has no plan`);
   }

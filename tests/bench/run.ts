@@ -4,6 +4,7 @@ import { backendFigures } from "./backend_figures.ts";
 import type { ClusterSize } from "./cluster.ts";
 import { ipvsadmFigures, measureIpvsadm } from "./ipvsadm.ts";
 import { measuredModes, modeOf } from "./mode.ts";
+import { PlannedCluster } from "./planned_cluster.ts";
 import { measureProcess } from "./process.ts";
 import { milliseconds, rows } from "./report.ts";
 
@@ -39,7 +40,7 @@ const effort = {
 const times = await measureBackend(mode, size, effort);
 console.log(rows("The backend alone, in this process", backendFigures(mode, times), isRated));
 if (mode === "ipvs") {
-  const ipvsadm = await measureIpvsadm(size, effort);
+  const ipvsadm = await measureIpvsadm(new PlannedCluster(size), effort);
   console.log(rows("Beside ipvsadm", ipvsadmFigures(ipvsadm, times), isRated));
 }
 if (!values["backend-only"]) {

@@ -121,12 +121,12 @@ Deno.test("in UDP, endpoints that serve but get no new flows keep those they hav
   const [ready, servingHere, servingElsewhere] = ["10.1.0.1:53@here", "10.1.0.2:53@here", "10.1.1.3:53"];
   const everyone =
     planOf({ endpoints: [ready, servingHere, servingElsewhere], protocol: "UDP" }).servingEndpoints;
-  const balancedAt = (text: PlanText) => {
+  const balancedAt = (text: PlanText, scheduler = "rr") => {
     const plan = {
       ...planOf({ ...text, clusterIP: "10.96.0.10:53", protocol: "UDP" }),
       servingEndpoints: everyone,
     };
-    return Object.values(serverTexts(compile(plan, node, defaultOptions).servers));
+    return Object.values(serverTexts(compile(plan, node, { ...defaultOptions, scheduler }).servers));
   };
   const resting = "10.1.0.2:53 weight 0 10.1.1.3:53 weight 0";
   assert.deepEqual(balancedAt({ endpoints: [ready] }), [`10.1.0.1:53 ${resting}`]);
@@ -136,6 +136,8 @@ Deno.test("in UDP, endpoints that serve but get no new flows keep those they hav
     "10.1.0.1:53 10.1.0.2:53 weight 0",
   ]);
   assert.deepEqual(balancedAt({ internal: "drop" }), ["10.1.0.1:53 weight 0 10.1.0.2:53 weight 0"]);
+  // It would go on choosing them, and refuse.
+  assert.deepEqual(balancedAt({ endpoints: [ready] }, "dh"), ["10.1.0.1:53"]);
 });
 
 Deno.test("all virtual servers have the scheduler of the options; mh hashes the port, too", () => {

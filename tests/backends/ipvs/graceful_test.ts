@@ -15,9 +15,9 @@ import { differenceTexts } from "./texts.ts";
 const LONGEST_MS = 60_000;
 
 /** The virtual server of a service with these endpoints. */
-function servers(endpoints: readonly string[], protocol: Protocol = "TCP") {
+function servers(endpoints: readonly string[], protocol: Protocol = "TCP", scheduler = "rr") {
   const plan = planOf({ clusterIP: "10.96.0.10:80", protocol, endpoints });
-  return compile(plan, settingsOf("IPv4"), defaultOptions).servers;
+  return compile(plan, settingsOf("IPv4"), { ...defaultOptions, scheduler }).servers;
 }
 
 const both = servers(["10.1.1.1:80", "10.1.1.2:80"]);
@@ -80,6 +80,15 @@ Deno.test("UDP and SCTP go at once", () => {
     ]);
     assert.deepEqual(names(removal), []);
   }
+});
+
+Deno.test("with dh, which does not go past real servers without weight, all go at once", () => {
+  const removal = new GracefulRemoval(LONGEST_MS);
+  const [before, after] = [["10.1.1.1:80", "10.1.1.2:80"], ["10.1.1.1:80"]].map((of) =>
+    servers(of, "TCP", "dh")
+  );
+  assert.deepEqual(change(removal, before ?? [], after ?? []), ["- 10.96.0.10:80/TCP -> 10.1.1.2:80"]);
+  assert.deepEqual(names(removal), []);
 });
 
 Deno.test("a real server that comes back while it is drained gets its weight back, and is not removed later", () => {

@@ -106,7 +106,7 @@ async function ours(lab: Lab, plane: LabControlPlane, mode: ProxyMode): Promise<
 async function started(proxy: RunningProxy, isReady: () => Promise<boolean>): Promise<RunningProxy> {
   await using owned = new AsyncDisposableStack();
   owned.use(proxy);
-  const deadline = performance.now() + 30_000 * slowness;
+  const deadline = performance.now() + 60_000 * slowness;
   while (!await isReady()) {
     assert.ok(performance.now() < deadline, `${proxy.who} is not ready:\n${proxy.log.slice(-5000)}`);
     await beforeNextLook(20);
