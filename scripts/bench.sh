@@ -1,7 +1,7 @@
 #!/bin/bash
 # Measures programming speed and memory of a mode in a network namespace of its own.
-#   scripts/bench.sh [--mode nftables|iptables] [--services N] [--endpoints N] [--changes N] [--rounds N] [--backend-only]
-# default nftables 10000 10 500 5; 50 changes in mode iptables
+#   scripts/bench.sh [--mode nftables|iptables|ipvs] [--services N] [--endpoints N] [--changes N] [--rounds N] [--backend-only]
+# default nftables 10000 10 500 5; 50 changes in mode iptables. Mode ipvs needs a kernel that has it: scripts/bench-ipvs.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

@@ -3,6 +3,9 @@ import type { Family } from "../../core/model/objects.ts";
 import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
+import { NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
   BackendError,
@@ -46,6 +49,9 @@ const LOOK_EVERY_MS = 5_000;
 /** And it takes at most this share of the time. */
 const LOOKING_SHARE = 0.01;
 
+/** Makes a socket of a netlink protocol: the seam for benchmarks. */
+export type OpenSocket = (protocol: number, receiveBuffer?: number) => NetlinkTransport;
+
 /** What IPVS and the device are told. */
 interface Step {
   readonly servers: ServerDifference;
@@ -60,8 +66,9 @@ interface Step {
 export class IpvsBackend implements Backend {
   readonly mode = "ipvs";
   readonly #options: IpvsOptions;
-  readonly #kernel = new NfTables(this.mode);
-  readonly #tables = new OwnTables(this.#kernel);
+  readonly #open: OpenSocket;
+  readonly #kernel: NfTables;
+  readonly #tables: OwnTables;
   readonly #turns = new Turns();
   #openedBalancer: Balancer | undefined;
   #openedDevice: DummyDevice | undefined;
@@ -72,8 +79,11 @@ export class IpvsBackend implements Backend {
   #owners = new Map<string, PlanKey>();
   #nextLook: number | undefined;
 
-  constructor(options: IpvsOptions) {
+  constructor(options: IpvsOptions, open: OpenSocket = openSocket) {
     this.#options = options;
+    this.#open = open;
+    this.#kernel = new NfTables(this.mode, (receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer));
+    this.#tables = new OwnTables(this.#kernel);
   }
 
   async probe(): Promise<readonly Requirement[]> {
@@ -103,7 +113,7 @@ export class IpvsBackend implements Backend {
       noteOwners(owners, changes);
       const present = (await balancer.read()).filter((server) => !this.#isForeign(server, owners));
 
-      const hadTables = await this.#tables.exist();
+      const foundTables = await this.#tables.found();
       const updates = updatesOf(families, changes);
       await this.#tables.replace(updates, this.#suspects(families, desired.plans.values()));
       this.#kernel.listen();
@@ -113,15 +123,16 @@ export class IpvsBackend implements Backend {
 
       const wanted = updates.flatMap(({ addresses }) => addresses.added);
       const step = {
-        servers: balancer.gracefully(serverDifference(present, serversOf(changes))),
+        servers: balancer.gracefullyFromFound(serverDifference(present, serversOf(changes))),
         // What an interface got a moment ago stays there.
         addresses: addressDifference(bound.device, wanted.filter((address) => !bound.others.has(address))),
       };
       await this.#make(balancer, step, changes);
       this.#lookAgain(LOOK_EVERY_MS);
 
-      const found = hadTables || present.length > 0 || bound.device.length > 0;
-      const differences = found ? differencesInWords(step.servers, step.addresses) : [];
+      const found = foundTables.length > 0 || present.length > 0 || bound.device.length > 0;
+      const tables = families.map(({ family }) => family).filter((family) => !foundTables.includes(family));
+      const differences = found ? differencesInWords({ tables, ...step }) : [];
       return { action: actionOf(found, isFirst, differences), differences: shortened(differences), warnings };
     });
   }
@@ -178,7 +189,7 @@ export class IpvsBackend implements Backend {
   async cleanup(): Promise<void> {
     await this.#inTurn(async () => {
       clearTimeout(this.#nextLook);
-      const hasTables = await this.#tables.exist();
+      const hasTables = (await this.#tables.found()).length > 0;
       const hasDevice = await this.#device.find() !== undefined;
       // Without a trace of this mode, virtual servers are somebody else's.
       if (hasTables || hasDevice) await this.#removeServers();
@@ -218,7 +229,7 @@ export class IpvsBackend implements Backend {
   /** @param families that the scheduler is tried in when IPVS has not been asked for anything yet. */
   async #balancer(families: readonly Family[]): Promise<Balancer> {
     if (this.#openedBalancer !== undefined) return this.#openedBalancer;
-    const balancer = await Balancer.open();
+    const balancer = await Balancer.open(() => this.#open(NETLINK_GENERIC));
     try {
       await balancer.tryScheduler(this.#options.scheduler || "rr", families);
     } catch (error) {
@@ -229,7 +240,9 @@ export class IpvsBackend implements Backend {
   }
 
   get #device(): DummyDevice {
-    return this.#openedDevice ??= new DummyDevice();
+    return this.#openedDevice ??= new DummyDevice((receiveBuffer) =>
+      this.#open(NETLINK_ROUTE, receiveBuffer)
+    );
   }
 
   #suspects(families: readonly FamilyState[], plans: Iterable<ServicePortPlan>): Suspects {
@@ -305,6 +318,10 @@ export class IpvsBackend implements Backend {
   }
 }
 
+function openSocket(protocol: number, receiveBuffer?: number): NetlinkTransport {
+  return NetlinkSocket.open(protocol, receiveBuffer === undefined ? {} : { receiveBuffer });
+}
+
 function refusalError(error: KernelError, culprits: readonly FamilyChange[]): BackendError {
   return asBackendError("ipvs", error, [...new Set(culprits.map(({ key }) => key))]);
 }
@@ -334,5 +351,5 @@ function addressDifference(found: readonly LinkAddress[], wanted: readonly Addre
 function actionOf(found: boolean, isFirst: boolean, differences: readonly string[]): string {
   if (!found) return "created";
   if (isFirst) return "took over";
-  return differences.length > 0 ? "repaired" : "compared";
+  return differences.length > 0 ? "repaired" : "refilled";
 }

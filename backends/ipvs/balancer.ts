@@ -1,5 +1,6 @@
 import type { Family } from "../../core/model/objects.ts";
 import { errnoOf } from "../../ffi/errno.ts";
+import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import type { IpvsCommand } from "./codec.ts";
 import { IpvsConnection, type RefusedCommand } from "./connection.ts";
 import { GracefulRemoval } from "./graceful.ts";
@@ -32,15 +33,20 @@ export interface Outcome {
  */
 export class Balancer implements Disposable {
   readonly #connection: IpvsConnection;
-  readonly #removal = new GracefulRemoval(LONGEST_DRAIN_MS);
+  readonly #removal: GracefulRemoval;
 
-  constructor(connection: IpvsConnection) {
+  /** @param longestDrainMs other than the usual for tests. */
+  constructor(connection: IpvsConnection, longestDrainMs = LONGEST_DRAIN_MS) {
     this.#connection = connection;
+    this.#removal = new GracefulRemoval(longestDrainMs);
   }
 
-  /** @throws KernelError when the kernel lacks IPVS: see IpvsConnection.open. */
-  static async open(): Promise<Balancer> {
-    return new Balancer(await IpvsConnection.open());
+  /**
+   * @param openTransport see IpvsConnection.open.
+   * @throws KernelError when the kernel lacks IPVS.
+   */
+  static async open(openTransport?: () => NetlinkTransport): Promise<Balancer> {
+    return new Balancer(await IpvsConnection.open(openTransport));
   }
 
   /** Those that are 0 stay as they are. */
@@ -75,6 +81,11 @@ export class Balancer implements Disposable {
   /** What to do instead of a difference, so that real servers do not go with their connections: see GracefulRemoval. */
   gracefully(difference: ServerDifference): ServerDifference {
     return this.#removal.instead(difference, performance.now());
+  }
+
+  /** The same for a difference from what was read. */
+  gracefullyFromFound(difference: ServerDifference): ServerDifference {
+    return this.#removal.insteadOfFound(difference, performance.now());
   }
 
   /** What comes and what changes. */

@@ -5,10 +5,11 @@ import { printedName } from "../../core/model/plan_key.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import { addressKey, lastAddress } from "../nf_tables/keys.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
-import { IP_VS_SVC_F_SCHED2 } from "./ip_vs.ts";
+import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./ip_vs.ts";
 import type { IpvsOptions } from "./options.ts";
+import { skipsResting } from "./schedulers.ts";
 import * as sets from "./sets.ts";
-import type { RealServer, VirtualServer } from "./virtual_server.ts";
+import { type RealServer, realServerKey, type VirtualServer } from "./virtual_server.ts";
 
 /** A virtual server and where it sends to. */
 export interface BalancedServer extends VirtualServer {
@@ -23,6 +24,15 @@ export interface Compiled {
   /** Of the sets of our table; of some sets, service ports may share elements (sharedSets). */
   readonly elements: readonly Element[];
 }
+
+/**
+ * Whose hash is that of a real server without weight gets another one, or clients would be refused as long as one is
+ * drained. With mh the source port, too, says where to send, as upstream has it.
+ */
+const schedulerFlags: Readonly<Record<string, number>> = {
+  sh: IP_VS_SVC_F_SCHED1,
+  mh: IP_VS_SVC_F_SCHED1 | IP_VS_SVC_F_SCHED2,
+};
 
 /** Those of the options that make a difference for a service port. */
 export type CompileOptions = Pick<IpvsOptions, "scheduler" | "localFallback">;
@@ -39,7 +49,9 @@ export function compile(
   const compilation = new Compilation(plan, settings, options);
   for (const frontend of plan.frontends) compilation.add(frontend);
   compilation.addHairpins();
-  return compilation;
+  // Of a whole cluster, no more is kept than what is asked for.
+  const { servers, addresses, elements } = compilation;
+  return { servers, addresses, elements };
 }
 
 class Compilation implements Compiled {
@@ -101,9 +113,8 @@ class Compilation implements Compiled {
       port,
       scheduler: this.#scheduler,
       persistenceSeconds: affinitySeconds,
-      // With mh the source port, too, says where to send.
-      flags: this.#scheduler === "mh" ? IP_VS_SVC_F_SCHED2 : 0,
-      realServers: this.#endpointsOf(route).map(realServerOf),
+      flags: schedulerFlags[this.#scheduler] ?? 0,
+      realServers: this.#realServersOf(route),
     });
     if (route.verdict === "balance" && route.masquerade === "all") {
       this.#addElement(sets.MASQUERADED_SERVICES, key);
@@ -113,6 +124,29 @@ class Compilation implements Compiled {
     if (route.verdict === "local-external" && this.#plan.localEndpoints.length === 0) {
       this.#addElement(sets.NO_LOCAL_ENDPOINT_SERVICES, key, "", this.#comment);
     }
+  }
+
+  #realServersOf(route: Route): readonly RealServer[] {
+    const balanced = this.#endpointsOf(route);
+    const realServers = balanced.map(realServerOf);
+    for (const { address, port } of this.#restingOf(route, balanced)) {
+      realServers.push({ address, port, weight: 0 });
+    }
+    return realServers;
+  }
+
+  /**
+   * Endpoints that get no new flows, but keep those they have: in UDP, for connections have an end (GracefulRemoval).
+   * Those of other nodes are not worth their number where the policy is Local.
+   */
+  #restingOf(route: Route, balanced: readonly Endpoint[]): readonly Endpoint[] {
+    const { servingEndpoints } = this.#plan;
+    if (servingEndpoints.length === 0 || !skipsResting(this.#scheduler)) return [];
+    const isCluster = route.verdict === "reject" || route.verdict === "balance" && route.to === "cluster";
+    const known = new Set(balanced.map(realServerKey));
+    return servingEndpoints.filter((endpoint) =>
+      (isCluster || endpoint.isLocal) && !known.has(realServerKey(endpoint))
+    );
   }
 
   /**

@@ -3,6 +3,7 @@ import { KernelError } from "../../ffi/errors.ts";
 import { NETLINK_GENERIC } from "../../ffi/netlink/constants.ts";
 import { resolveFamily } from "../../ffi/netlink/genetlink.ts";
 import { ManyRequests } from "../../ffi/netlink/many.ts";
+import type { NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import { dumpEach, refusal, request } from "../../ffi/netlink/request.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
@@ -85,15 +86,16 @@ export class IpvsConnection implements Disposable {
     });
   }
 
-  /** All virtual servers of this network namespace but those of firewall marks. */
+  /** All virtual servers of this network namespace but those of firewall marks. Lets other work go on meanwhile. */
   async virtualServers(): Promise<FoundVirtualServer[]> {
     const found: FoundVirtualServer[] = [];
     this.#writer.reset();
     writeDumpServers(this.#writer, this.#family, this.#nextSeq());
-    await dumpEach(this.#transport, this.#writer, "list virtual servers", ({ payload }) => {
+    const visit = ({ payload }: NetlinkMessage) => {
       const server = virtualServerOf(payload);
       if (server !== undefined) found.push(server);
-    });
+    };
+    await dumpEach(this.#transport, this.#writer, "list virtual servers", visit, { inBackground: true });
     return found;
   }
 

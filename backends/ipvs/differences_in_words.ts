@@ -1,18 +1,27 @@
 import { type Address, formatAddress } from "../../core/model/address.ts";
 import { SERVICE_DEVICE } from "../../core/model/node_addresses.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import { inWords, type IpvsCommand } from "./codec.ts";
 import type { LinkAddress } from "./device_messages.ts";
 import type { ServerDifference } from "./server_difference.ts";
+import { table } from "./tables.ts";
 import { formatVirtualServer, type VirtualServerId, virtualServerKey } from "./virtual_server.ts";
+
+export interface Differences {
+  /** That were not there. Those that were are written anew, without a look at what is in them. */
+  readonly tables: readonly TableFamily[];
+  readonly servers: ServerDifference;
+  readonly addresses: { readonly added: readonly Address[]; readonly removed: readonly LinkAddress[] };
+}
 
 /** What had to be done to make the kernel as it should be, for the log. */
 export function differencesInWords(
-  { added, edited, removed, realServers }: ServerDifference,
-  addresses: { readonly added: readonly Address[]; readonly removed: readonly LinkAddress[] },
+  { tables, servers: { added, edited, removed, realServers }, addresses }: Differences,
 ): string[] {
   const toEach = <Given>(given: readonly Given[], command: (one: Given) => IpvsCommand) =>
     given.map((one) => inWords(command(one)));
   return [
+    ...tables.map(({ keyword }) => `add table ${keyword} ${table.name}`),
     ...toEach(added, (server) => ({ verb: "add", server })),
     ...toEach(edited, (server) => ({ verb: "change", server })),
     ...toEach(removed, (server) => ({ verb: "remove", server })),
@@ -37,5 +46,6 @@ export function strayServer(
   const unwanted = found.find((server) => !wanted.has(virtualServerKey(server)));
   if (unwanted !== undefined) return `virtual server ${formatVirtualServer(unwanted)} was added`;
   const missing = wanted.size - found.length;
-  return missing === 0 ? undefined : `${missing} virtual servers were removed`;
+  if (missing === 0) return undefined;
+  return missing === 1 ? "1 virtual server was removed" : `${missing} virtual servers were removed`;
 }

@@ -1,4 +1,5 @@
 import type { Assignment, ServerDifference } from "./server_difference.ts";
+import { skipsResting } from "./schedulers.ts";
 import { realServerKey, virtualServerKey } from "./virtual_server.ts";
 
 /** A real server that is to go, and still has connections. */
@@ -9,7 +10,8 @@ export interface Draining extends Assignment {
 
 /**
  * Removed real servers of TCP get no new connections (weight 0), but keep those they have until they end or a time has
- * passed. Those of UDP and SCTP go at once: their clients would never notice, and go on sending to what is no more.
+ * passed. Those of UDP and SCTP go at once: their clients would never notice, and go on sending to what is no more. So
+ * do all under a scheduler that goes on choosing them, for then IPVS refuses its clients.
  */
 export class GracefulRemoval {
   readonly #longestMs: number;
@@ -27,12 +29,12 @@ export class GracefulRemoval {
    * @param nowMs of any clock that never goes back.
    */
   instead(difference: ServerDifference, nowMs: number): ServerDifference {
-    const { added, edited, removed, resting } = difference.realServers;
+    const { added, edited, removed } = difference.realServers;
     for (const server of difference.removed) this.#draining.delete(virtualServerKey(server));
     const [returning, coming] = partition(added, (assignment) => this.done(assignment));
-    const [leaving, going] = partition(removed, ({ server }) => server.protocol === "TCP");
-    // Read back from the kernel, those who come back are there: with the wrong weight, or wanted without any.
-    for (const assignment of [...edited, ...resting]) this.done(assignment);
+    const [leaving, going] = partition(removed, ({ server }) => {
+      return server.protocol === "TCP" && skipsResting(server.scheduler);
+    });
     for (const assignment of leaving) this.#drain(assignment, nowMs);
     const busy = leaving.filter(({ realServer }) => realServer.weight > 0);
     return {
@@ -41,9 +43,17 @@ export class GracefulRemoval {
         added: coming,
         edited: [...edited, ...returning, ...busy.map(quiesced)],
         removed: going,
-        resting,
       },
     };
+  }
+
+  /** The same for a difference from what the kernel has: who is not removed by it is wanted, and drains no more. */
+  insteadOfFound(difference: ServerDifference, nowMs: number): ServerDifference {
+    if (this.#draining.size > 0) {
+      const unwanted = new Set(difference.realServers.removed.map(assignmentKey));
+      for (const draining of [...this]) if (!unwanted.has(assignmentKey(draining))) this.done(draining);
+    }
+    return this.instead(difference, nowMs);
   }
 
   /**
@@ -59,6 +69,8 @@ export class GracefulRemoval {
    * @returns whether it was draining.
    */
   done({ server, realServer }: Assignment): boolean {
+    // As a rule; keys are not worth their making for a whole cluster then.
+    if (this.#draining.size === 0) return false;
     const key = virtualServerKey(server);
     const ofServer = this.#draining.get(key);
     const wasDraining = ofServer?.delete(realServerKey(realServer)) ?? false;
@@ -79,6 +91,10 @@ export class GracefulRemoval {
     this.#draining.set(serverKey, ofServer);
     ofServer.set(key, { server, realServer, deadlineMs: nowMs + this.#longestMs });
   }
+}
+
+function assignmentKey({ server, realServer }: Assignment): string {
+  return virtualServerKey(server) + realServerKey(realServer);
 }
 
 function quiesced({ server, realServer }: Assignment): Assignment {

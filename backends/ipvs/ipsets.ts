@@ -17,7 +17,7 @@ export interface RemovalOptions {
   readonly isLoaded?: () => boolean;
 }
 
-/** Measured: 5 to 30 ms, and 10 times that in an emulated machine. */
+/** Generous: it was 23 to 33 ms, on an idle machine and in an emulated one. */
 const PATIENCE_MS = 2000;
 
 const PAUSE_MS = 20;

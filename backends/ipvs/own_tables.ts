@@ -12,7 +12,7 @@ import { readShapes } from "../nf_tables/shape.ts";
 import type { Compiled } from "./compile.ts";
 import { culpritsOf, elementInWords } from "./refused.ts";
 import { IpvsTableBatch, table, writeElements, writeTable } from "./tables.ts";
-import type { Delta } from "./update.ts";
+import { type Delta, replacedOf } from "./update.ts";
 
 /** What changes in the table of one family. */
 export interface TableChange {
@@ -39,9 +39,10 @@ export class OwnTables {
     this.#kernel = kernel;
   }
 
-  /** Of either family. */
-  async exist(): Promise<boolean> {
-    return (await readShapes(this.#kernel.transport, table.name, this.#kernel.nextSeq)).size > 0;
+  /** The families that have one. */
+  async found(): Promise<readonly TableFamily[]> {
+    const shapes = await readShapes(this.#kernel.transport, table.name, this.#kernel.nextSeq);
+    return tableFamilies.filter(({ nfproto }) => shapes.has(nfproto));
   }
 
   /**
@@ -119,16 +120,6 @@ export class OwnTables {
     if (isAstray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
     return asBackendError("ipvs", error, isAstray ? [] : keysOf(culprits));
   }
-}
-
-/** Of the elements that are removed, those that come back with another value, and those that do not. */
-function replacedOf({ added, removed }: Delta<Element>): { replaced: Element[]; gone: Element[] } {
-  const back = new Set(added.map(({ set, key }) => set + key));
-  const { replaced = [], gone = [] } = Object.groupBy(
-    removed,
-    ({ set, key }) => back.has(set + key) ? "replaced" : "gone",
-  );
-  return { replaced, gone };
 }
 
 function keysOf(plans: readonly ServicePortPlan[]): PlanKey[] {

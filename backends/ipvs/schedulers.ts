@@ -9,6 +9,11 @@ import type { VirtualServer } from "./virtual_server.ts";
 /** Those of Linux 6.12; a kernel may have more or fewer. */
 const known = "rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos";
 
+/** Whether new connections go past real servers without weight. dh refuses those that its hash sends to one. */
+export function skipsResting(scheduler: string): boolean {
+  return scheduler !== "dh";
+}
+
 /** Addresses of documentation (RFC 5737, RFC 3849), upstream's for IPv4: no service has them. */
 const probeAddresses: Readonly<Record<Family, Address>> = {
   IPv4: addressOf("198.51.100.0"),

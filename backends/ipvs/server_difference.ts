@@ -36,8 +36,6 @@ export interface RealServerDifference {
   /** As they are to be. */
   readonly edited: readonly Assignment[];
   readonly removed: readonly Assignment[];
-  /** Wanted without weight, and there without. Nothing is to be done, but they look like those that are to go. */
-  readonly resting: readonly Assignment[];
 }
 
 /** What makes `before` equal to `after`. A virtual server is once in each. */
@@ -65,7 +63,6 @@ class RealServerComparison implements RealServerDifference {
   readonly added: Assignment[] = [];
   readonly edited: Assignment[] = [];
   readonly removed: Assignment[] = [];
-  readonly resting: Assignment[] = [];
 
   compare(server: BalancedServer, before: readonly PresentRealServer[]): void {
     const unwanted = new Map<string, PresentRealServer>();
@@ -78,7 +75,7 @@ class RealServerComparison implements RealServerDifference {
       if (present === undefined) this.added.push({ server, realServer });
       else if (present.weight !== realServer.weight || present.isMasqueraded === false) {
         this.edited.push({ server, realServer });
-      } else if (realServer.weight === 0) this.resting.push({ server, realServer });
+      }
     }
     for (const realServer of unwanted.values()) this.removed.push({ server, realServer });
   }

@@ -1,4 +1,6 @@
+import type { Element } from "../nf_tables/elements.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
+import { PORT_KEY_BYTES } from "../nf_tables/keys.ts";
 import { addressField, portField, protocolField, type SetSpec } from "../nf_tables/sets.ts";
 
 /** By address: */
@@ -24,6 +26,12 @@ export const sharedSets: ReadonlySet<string> = new Set([
   HEALTH_CHECKS,
   HAIRPIN_CONNECTIONS,
 ]);
+
+/** The frontend of a range in FIREWALL_ALLOWED, as in FIREWALL_SERVICES; undefined for other elements. */
+export function guardedFrontend({ set, key }: Element): string | undefined {
+  // After it comes an address as long as its own.
+  return set === FIREWALL_ALLOWED ? key.slice(0, (key.length + PORT_KEY_BYTES) / 2) : undefined;
+}
 
 /** The sets of one table, in the order they are listed. */
 export function setsOf(family: TableFamily): readonly SetSpec[] {

@@ -3,7 +3,7 @@ import { SERVICE_DEVICE } from "../../core/model/node_addresses.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import type { BalancedServer, Compiled } from "./compile.ts";
 import { type ServerDifference, serverDifference } from "./server_difference.ts";
-import { sharedSets } from "./sets.ts";
+import { guardedFrontend, sharedSets } from "./sets.ts";
 
 /** One service port that changed: what it was and what it is, undefined for nothing. */
 export interface CompiledChange {
@@ -59,6 +59,21 @@ export function differenceOf(changes: Iterable<CompiledChange>, uses: (name: str
     elements: { added: [...own.added, ...shared.added], removed: [...own.removed, ...shared.removed] },
     uses: new Map([...addresses.changes(), ...sharedElements.changes()]),
   };
+}
+
+/** Of the elements that are removed, those that make way for what is added, and those that leave a gap. */
+export function replacedOf({ added, removed }: Delta<Element>): { replaced: Element[]; gone: Element[] } {
+  const places = new Set(added.map(placeOf));
+  const { replaced = [], gone = [] } = Object.groupBy(
+    removed,
+    (element) => places.has(placeOf(element)) ? "replaced" : "gone",
+  );
+  return { replaced, gone };
+}
+
+/** Where an element cannot be beside another: under its key; a range among those of the same frontend, if they overlap. */
+function placeOf(element: Element): string {
+  return element.set + (guardedFrontend(element) ?? element.key);
 }
 
 /** Things that are there as long as anyone uses them. */

@@ -27,6 +27,9 @@ export function addressKey(address: Address, protocol: Protocol, port: number): 
   return address + portKey(protocol, port);
 }
 
+/** Protocol and port, each padded. */
+export const PORT_KEY_BYTES = 8;
+
 /** `meta l4proto . th dport` */
 export function portKey(protocol: Protocol, port: number): string {
   return String.fromCharCode(protocolNumbers[protocol], 0, 0, 0, port >> 8, port & 0xff, 0, 0);
@@ -52,7 +55,7 @@ export function u32le(value: number): string {
  * @returns undefined when the key holds no frontend.
  */
 export function frontendOfKey(key: Uint8Array, addressBytes: number): string | undefined {
-  if (key.length < addressBytes + 8) return undefined;
+  if (key.length < addressBytes + PORT_KEY_BYTES) return undefined;
   const number = key[addressBytes] ?? 0;
   const protocol = number === IPPROTO_TCP
     ? "TCP"

@@ -1,18 +1,23 @@
 import type { Backend } from "../../backends/backend.ts";
 import { IptablesBackend } from "../../backends/iptables/backend.ts";
 import { NftablesBackend } from "../../backends/nftables/backend.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
+import { IpvsBackend } from "../../backends/ipvs/backend.ts";
+import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
+import { defaultOptions } from "../backends/ipvs/options.ts";
 import type { ClusterSize } from "./cluster.ts";
+import { kernelTime } from "./cpu_time.ts";
 import type { MeasuredMode } from "./mode.ts";
 import { PlannedCluster, undone } from "./planned_cluster.ts";
-import { percentile } from "./report.ts";
+import { median } from "./report.ts";
+import { run } from "./run_command.ts";
+import { flushServers } from "./flush_servers.ts";
 import { Recording, sendPrepared } from "./recording.ts";
 
-const constructors: Readonly<Record<MeasuredMode, (open: OpenTransport) => Backend>> = {
-  nftables: (open) => new NftablesBackend(open),
-  iptables: (open) => new IptablesBackend(open),
+const constructors: Readonly<Record<MeasuredMode, (recording: Recording) => Backend>> = {
+  nftables: ({ open }) => new NftablesBackend((receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer)),
+  iptables: ({ open }) => new IptablesBackend((receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer)),
+  ipvs: ({ open }) => new IpvsBackend(defaultOptions, open),
 };
-type OpenTransport = (receiveBuffer?: number) => NetlinkTransport;
 
 /** Milliseconds, where nothing else is said. The prepared ones are the same bytes sent again: the kernel's part. */
 export interface BackendTimes {
@@ -20,6 +25,9 @@ export interface BackendTimes {
   /** Median. */
   readonly first: number;
   readonly firstPrepared: number;
+  /** Of `first`, in the kernel. Median, as all of these. */
+  readonly firstInKernel: number;
+  readonly firstPreparedInKernel: number;
   readonly batchBytes: number;
   /** Reconciled again, with nothing to do. */
   readonly unchanged: number;
@@ -41,53 +49,72 @@ export interface Effort {
   readonly rounds: number;
   /** One after the other. */
   readonly changes: number;
+  /** Told what is measured from now on, for where it takes minutes. */
+  readonly begin: (stage: string) => void;
 }
 
 /** A backend in this process, without the program around it. */
 export async function measureBackend(
   mode: MeasuredMode,
   size: ClusterSize,
-  { rounds, changes }: Effort,
+  { rounds, changes, begin }: Effort,
 ): Promise<BackendTimes> {
   const cluster = new PlannedCluster(size);
   const recording = new Recording();
-  using backend = constructors[mode](recording.open);
-  const programmed = await measureFirst(backend, cluster, recording, rounds);
+  using backend = constructors[mode](recording);
+  begin("first programming");
+  const programmed = await measureFirst(mode, backend, cluster, recording, rounds);
+  begin("reconcile");
   await backend.reconcile(cluster.desired);
-
   const unchanged = await timeOf(() => backend.reconcile(cluster.desired));
+  begin("changes");
   const changed = await measureChanges(backend, cluster, recording, changes);
   const services = await measureServices(backend, cluster, Math.ceil(changes / 5));
   const hundredChanges = await measureHundred(backend, cluster);
+  begin("restart and repair");
   let restart;
   {
-    using restarted = constructors[mode](recording.open);
+    using restarted = constructors[mode](recording);
     restart = await timeOf(() => restarted.reconcile(cluster.desired));
   }
-  await flush();
+  await flush[mode](cluster);
   const repair = await timeOf(() => backend.reconcile(cluster.desired));
-  await flush();
+  await flush[mode](cluster);
   const { planning } = cluster;
   return { planning, ...programmed, unchanged, restart, repair, ...changed, ...services, hundredChanges };
 }
 
-async function measureFirst(backend: Backend, cluster: PlannedCluster, recording: Recording, rounds: number) {
+async function measureFirst(
+  mode: MeasuredMode,
+  backend: Backend,
+  cluster: PlannedCluster,
+  recording: Recording,
+  rounds: number,
+) {
+  // What is done once comes before: questions whether the kernel can do what is needed.
+  await backend.reconcile(cluster.desired);
+  await flush[mode](cluster);
   recording.isOn = true;
   await backend.reconcile(cluster.desired);
   recording.isOn = false;
-  const batches = recording.take();
+  const changes = recording.take();
   const first: number[] = [];
   const prepared: number[] = [];
+  const inKernel = { first: [] as number[], prepared: [] as number[] };
   for (let round = 0; round < rounds; round++) {
-    await flush();
-    prepared.push(await sendPrepared(batches));
-    await flush();
-    first.push(await timeOf(() => backend.reconcile(cluster.desired)));
+    await flush[mode](cluster);
+    inKernel.prepared.push(await kernelTimeOf(async () => prepared.push(await sendPrepared(changes))));
+    await flush[mode](cluster);
+    inKernel.first.push(
+      await kernelTimeOf(async () => first.push(await timeOf(() => backend.reconcile(cluster.desired)))),
+    );
   }
   return {
-    first: percentile(first, 0.5),
-    firstPrepared: percentile(prepared, 0.5),
-    batchBytes: batches.reduce((sum, { length }) => sum + length, 0),
+    first: median(first),
+    firstPrepared: median(prepared),
+    firstInKernel: median(inKernel.first),
+    firstPreparedInKernel: median(inKernel.prepared),
+    batchBytes: changes.reduce((sum, { bytes }) => sum + bytes.length, 0),
   };
 }
 
@@ -150,8 +177,23 @@ async function timeOf(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - started;
 }
 
-/** Removes everything from this network namespace. */
-async function flush(): Promise<void> {
-  const { success } = await new Deno.Command("nft", { args: ["flush", "ruleset"] }).output();
-  if (!success) throw new Error("nft does not flush the ruleset");
+async function kernelTimeOf(work: () => Promise<unknown>): Promise<number> {
+  const started = kernelTime();
+  await work();
+  return kernelTime() - started;
+}
+
+/** Removes everything of a mode from this network namespace; the device of mode ipvs stays, what is recorded knows it. */
+const flush: Readonly<Record<MeasuredMode, (cluster: PlannedCluster) => Promise<void>>> = {
+  nftables: flushRuleset,
+  iptables: flushRuleset,
+  ipvs: async (cluster) => {
+    await flushRuleset();
+    await flushServers(cluster);
+    await run("ip", "address", "flush", "dev", "kube-ipvs0");
+  },
+};
+
+async function flushRuleset(): Promise<void> {
+  await run("nft", "flush", "ruleset");
 }

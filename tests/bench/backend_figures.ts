@@ -15,7 +15,8 @@ import {
 interface Bars {
   readonly first?: (times: BackendTimes) => Bar;
   readonly ratio?: (times: BackendTimes) => Bar;
-  readonly change: (times: BackendTimes) => Bar;
+  readonly ratioInKernel?: (times: BackendTimes) => Bar;
+  readonly change?: (times: BackendTimes) => Bar;
   readonly hundredChanges?: (times: BackendTimes) => Bar;
 }
 
@@ -28,6 +29,10 @@ const barsOf: Readonly<Record<MeasuredMode, Bars>> = {
         atMost(percentile(change, 0.5), 2, "2 ms p50"),
         atMost(percentile(change, 0.99), 10, "10 ms p99"),
       ),
+  },
+  ipvs: {
+    ratioInKernel: ({ firstInKernel, firstPreparedInKernel }) =>
+      atMost(firstInKernel / firstPreparedInKernel, 1.5, "1.5"),
   },
   iptables: {
     first: ({ first, firstPrepared }) =>
@@ -50,6 +55,7 @@ export function backendFigures(mode: MeasuredMode, times: BackendTimes): readonl
     { what: "first programming, median", value: milliseconds(first), ...barred(bars.first) },
     { what: "the kernel's part, same batch prepared", value: milliseconds(firstPrepared) },
     { what: "ratio", value: (first / firstPrepared).toFixed(2), ...barred(bars.ratio) },
+    ...(bars.ratioInKernel === undefined ? [] : kernelTimes(times, bars.ratioInKernel)),
     { what: "batch", value: `${(times.batchBytes / 2 ** 20).toFixed(1)} MiB` },
     { what: "reconcile with nothing to do", value: milliseconds(times.unchanged) },
     { what: "reconcile after a restart", value: milliseconds(times.restart) },
@@ -68,5 +74,14 @@ export function backendFigures(mode: MeasuredMode, times: BackendTimes): readonl
       value: milliseconds(median(times.hundredChanges)),
       ...barred(bars.hundredChanges),
     },
+  ];
+}
+
+function kernelTimes(times: BackendTimes, bar: (times: BackendTimes) => Bar): readonly Figure[] {
+  const { firstInKernel, firstPreparedInKernel } = times;
+  return [
+    { what: "first programming, of it in the kernel", value: milliseconds(firstInKernel) },
+    { what: "of the prepared one in the kernel", value: milliseconds(firstPreparedInKernel) },
+    { what: "ratio", value: (firstInKernel / firstPreparedInKernel).toFixed(2), bar: bar(times) },
   ];
 }

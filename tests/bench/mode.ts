@@ -1,10 +1,12 @@
 import type { ProxyMode } from "../../backends/backend.ts";
 
 /** Modes that are measured. */
-export type MeasuredMode = Extract<ProxyMode, "nftables" | "iptables">;
+export const measuredModes = ["nftables", "iptables", "ipvs"] as const satisfies readonly ProxyMode[];
+export type MeasuredMode = (typeof measuredModes)[number];
 
-/** @throws when it is none of those that are measured. */
-export function modeOf(name: string): MeasuredMode {
-  if (name === "nftables" || name === "iptables") return name;
-  throw new Error(`--mode ${name}: only nftables and iptables are measured`);
+/** @throws when it is none of those. */
+export function modeOf<Mode extends MeasuredMode>(name: string, modes: readonly Mode[]): Mode {
+  const mode = modes.find((mode) => mode === name);
+  if (mode === undefined) throw new Error(`--mode ${name}: only ${modes.join(" and ")} are measured`);
+  return mode;
 }

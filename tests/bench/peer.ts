@@ -23,7 +23,7 @@ const { values } = parseArgs({
     xtables: { type: "string", default: "" },
   },
 });
-const mode = modeOf(values.mode);
+const mode = modeOf(values.mode, ["nftables", "iptables"]);
 const programs = { kubeProxy: values["kube-proxy"], proxy: values.proxy, xtables: values.xtables };
 const rules: Rules = {
   rounds: Number(values.rounds ?? (mode === "iptables" ? 1 : 3)),

@@ -1,10 +1,10 @@
 import { endpointChainAt } from "../../backends/iptables/names.ts";
 import { nameHash } from "../../backends/name_hash.ts";
-import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
-import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
-import { messages } from "../../ffi/netlink/reader.ts";
-import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import { IpvsConnection } from "../../backends/ipvs/connection.ts";
 import { ApiServer } from "../core/kube/api_server.ts";
+import { addressOf } from "../backends/plans.ts";
+import { slowness } from "../lab/pace.ts";
+import { changesIn, virtualServerOf } from "./change_in_kernel.ts";
 import {
   clusterIP,
   type ClusterSize,
@@ -60,6 +60,7 @@ const barsOf: Readonly<Record<MeasuredMode, Bars>> = {
       ),
   },
   iptables: { resident: 150, peak: 350 },
+  ipvs: { resident: 120, peak: 200 },
 };
 
 /** The compiled program as a process, from its start to changes under way, seen from outside. */
@@ -89,7 +90,7 @@ export async function measureProcess(
   ];
   if (changes === 0) return figures;
   figures.push({ what: "the sync in it", value: `${proxy.lastSyncSeconds()} s` });
-  const latencies = await measureChanges(server, size, changes);
+  const latencies = await measureChanges(subject.mode, server, size, changes);
   const [residentNow, peakNow] = [memory(proxy.pid, "VmRSS"), memory(proxy.pid, "VmHWM")];
   const restart = median(await measureRestarts(subject.mode, server, proxy, size));
   figures.push({
@@ -150,6 +151,17 @@ const checkFirstEndpoint: Readonly<
       }
     }
   },
+  ipvs: async (service, size) => {
+    using connection = await IpvsConnection.open();
+    const found = await connection.realServers(virtualServerOf(service));
+    for (const [endpoint, isExpected] of [[0, false], [1, true]] as const) {
+      const address = addressOf(endpointIP(service, endpoint, size));
+      const isFound = found.some((one) => one.address === address && one.weight > 0);
+      if (isFound !== isExpected) {
+        throw new Error(`${endpointIP(service, endpoint, size)} is not as expected`);
+      }
+    }
+  },
 };
 
 async function output(command: string, args: readonly string[]): Promise<string> {
@@ -173,50 +185,25 @@ export function fill(server: ApiServer, size: ClusterSize): void {
 }
 
 async function measureChanges(
+  mode: MeasuredMode,
   server: ApiServer,
   size: ClusterSize,
   changes: number,
 ): Promise<number[]> {
   // Not before: with a listener about, the kernel writes a notification for each element of the first programming.
-  using listener = new CommitListener();
+  using kernel = await changesIn[mode]();
   const latencies: number[] = [];
   for (let i = 0; i < changes; i++) {
     const service = (i * 7919) % size.services;
     for (const without of [service % size.endpoints, -1]) {
-      const committed = listener.next();
+      const inForce = kernel.next({ service, endpoints: size.endpoints - (without < 0 ? 0 : 1) });
       const sent = performance.now();
       server.put(JSON.parse(JSON.stringify(sliceObject(service, size, { without }))));
-      latencies.push(await committed - sent);
+      latencies.push(await inForce - sent);
       await pause(2);
     }
   }
   return latencies;
-}
-
-/** Hears of every nf_tables transaction in this network namespace. */
-class CommitListener implements Disposable {
-  readonly #socket = NetlinkSocket.open(NETLINK_NETFILTER, { receiveBuffer: 512 * 2 ** 20 });
-
-  constructor() {
-    this.#socket.joinGroup(NFNLGRP_NFTABLES);
-  }
-
-  /** When the next transaction from now on is committed, in milliseconds of performance.now(). */
-  async next(): Promise<number> {
-    while (this.#socket.receive() !== undefined);
-    for (;;) {
-      if (!await this.#socket.readable(10_000)) throw new Error("no change within 10 s");
-      for (let datagram = this.#socket.receive(); datagram !== undefined; datagram = this.#socket.receive()) {
-        for (const { type } of messages(datagram)) {
-          if ((type & 0xff) === NFT_MSG_NEWGEN) return performance.now();
-        }
-      }
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#socket[Symbol.dispose]();
-  }
 }
 
 /** One process after the other; ended and its rules removed when disposed. */
@@ -259,7 +246,7 @@ class Proxy implements AsyncDisposable {
 
   /** Waits for the first programming; milliseconds since the process was started. */
   async programmed(): Promise<number> {
-    const deadline = performance.now() + 60_000;
+    const deadline = performance.now() + 60_000 * slowness;
     while (!this.#text.includes("Reconciled the kernel")) {
       if (performance.now() > deadline) throw new Error(`nothing is programmed:\n${this.#text}`);
       await pause(1);

@@ -1,47 +1,65 @@
-import { NFNL_MSG_BATCH_BEGIN } from "../../backends/nf_tables/constants.ts";
-import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
+import { NLM_F_ACK, NLM_F_DUMP } from "../../ffi/netlink/constants.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
 import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 
-/** The batches that a backend sends, so that they can be sent again, prepared. */
+/** What a backend sent in one system call. */
+export interface Sent {
+  /** Of netlink: NETLINK_NETFILTER, … */
+  readonly protocol: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** The changes that a backend sends, so that they can be sent again, prepared. */
 export class Recording {
   /** Copying costs time, so not while that is measured. */
   isOn = false;
-  #batches: Uint8Array<ArrayBuffer>[] = [];
+  #sent: Sent[] = [];
 
   /** Opens a socket that is recorded. */
-  readonly open = (receiveBuffer?: number): NetlinkTransport => new RecordedSocket(this, receiveBuffer);
+  readonly open = (protocol: number, receiveBuffer?: number): NetlinkTransport =>
+    new RecordedSocket(this, protocol, receiveBuffer);
 
-  add(message: Uint8Array<ArrayBuffer>): void {
+  add({ protocol, bytes }: Sent): void {
     if (!this.isOn) return;
-    for (const { type } of messages(message)) {
-      if (type === NFNL_MSG_BATCH_BEGIN) this.#batches.push(message.slice());
-      return;
-    }
+    const [first] = messages(bytes);
+    if (first !== undefined && !asks(first.flags)) this.#sent.push({ protocol, bytes: bytes.slice() });
   }
 
   /** What was sent since the last time. */
-  take(): readonly Uint8Array<ArrayBuffer>[] {
-    const batches = this.#batches;
-    this.#batches = [];
-    return batches;
+  take(): readonly Sent[] {
+    const sent = this.#sent;
+    this.#sent = [];
+    return sent;
   }
 }
 
-/** Milliseconds that the kernel takes for batches that need no more than to be sent. */
-export async function sendPrepared(batches: readonly Uint8Array<ArrayBuffer>[]): Promise<number> {
-  const longest = Math.max(...batches.map(({ length }) => length));
-  using socket = NetlinkSocket.open(NETLINK_NETFILTER, { sendBuffer: longest + 4096 });
+/** Changes are sent without: what the kernel refuses of them it says in any case. */
+function asks(flags: number): boolean {
+  return (flags & NLM_F_ACK) !== 0 || (flags & NLM_F_DUMP) === NLM_F_DUMP;
+}
+
+/** Milliseconds that the kernel takes for changes that need no more than to be sent. */
+export async function sendPrepared(changes: readonly Sent[]): Promise<number> {
+  const longest = Math.max(...changes.map(({ bytes }) => bytes.length));
+  const protocols = [...new Set(changes.map(({ protocol }) => protocol))];
+  using sockets = new DisposableStack();
+  const socketOf = new Map(
+    protocols.map((protocol) =>
+      [protocol, sockets.use(NetlinkSocket.open(protocol, { sendBuffer: longest + 4096 }))] as const
+    ),
+  );
   const started = performance.now();
-  for (const batch of batches) {
-    if (batch.length > LARGE_BYTES) await socket.sendLarge(batch);
-    else socket.send(batch);
+  for (const { protocol, bytes } of changes) {
+    if (bytes.length > LARGE_BYTES) await socketOf.get(protocol)?.sendLarge(bytes);
+    else socketOf.get(protocol)?.send(bytes);
   }
   const taken = performance.now() - started;
-  const [error] = collectBatchErrors(socket);
-  if (error !== undefined) throw new Error(`the prepared batch was refused: errno ${error.errno}`);
+  for (const socket of socketOf.values()) {
+    const [error] = collectBatchErrors(socket);
+    if (error !== undefined) throw new Error(`what was prepared was refused: errno ${error.errno}`);
+  }
   return taken;
 }
 
@@ -50,28 +68,27 @@ const LARGE_BYTES = 256 * 1024;
 
 class RecordedSocket implements NetlinkTransport {
   readonly #recording: Recording;
+  readonly #protocol: number;
   readonly #socket: NetlinkSocket;
 
-  constructor(recording: Recording, receiveBuffer: number | undefined) {
+  constructor(recording: Recording, protocol: number, receiveBuffer: number | undefined) {
     this.#recording = recording;
-    this.#socket = NetlinkSocket.open(
-      NETLINK_NETFILTER,
-      receiveBuffer === undefined ? {} : { receiveBuffer },
-    );
+    this.#protocol = protocol;
+    this.#socket = NetlinkSocket.open(protocol, receiveBuffer === undefined ? {} : { receiveBuffer });
   }
 
   get portId(): number {
     return this.#socket.portId;
   }
 
-  send(message: Uint8Array<ArrayBuffer>): void {
-    this.#recording.add(message);
-    this.#socket.send(message);
+  send(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#recording.add({ protocol: this.#protocol, bytes });
+    this.#socket.send(bytes);
   }
 
-  async sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.#recording.add(message);
-    await this.#socket.sendLarge(message);
+  async sendLarge(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#recording.add({ protocol: this.#protocol, bytes });
+    await this.#socket.sendLarge(bytes);
   }
 
   receive = () => this.#socket.receive();

@@ -2,9 +2,11 @@ import { parseArgs } from "node:util";
 import { measureBackend } from "./backend.ts";
 import { backendFigures } from "./backend_figures.ts";
 import type { ClusterSize } from "./cluster.ts";
-import { modeOf } from "./mode.ts";
+import { ipvsadmFigures, measureIpvsadm } from "./ipvsadm.ts";
+import { measuredModes, modeOf } from "./mode.ts";
+import { PlannedCluster } from "./planned_cluster.ts";
 import { measureProcess } from "./process.ts";
-import { rows } from "./report.ts";
+import { milliseconds, rows } from "./report.ts";
 
 // Run by scripts/bench.sh in a network namespace of its own.
 
@@ -19,7 +21,7 @@ const { values } = parseArgs({
     proxy: { type: "string", default: "" },
   },
 });
-const mode = modeOf(values.mode);
+const mode = modeOf(values.mode, measuredModes);
 const size: ClusterSize = { services: Number(values.services), endpoints: Number(values.endpoints) };
 // A change costs mode iptables 100 ms at 10,000 services.
 const changes = Number(values.changes ?? (mode === "iptables" ? 50 : 500));
@@ -29,8 +31,18 @@ const isRated = size.services === 10_000 && size.endpoints === 10;
 console.log(
   `${size.services} services x ${size.endpoints} endpoints, mode ${mode}, IPv4, ${changes} changes\n`,
 );
-const times = await measureBackend(mode, size, { rounds: Number(values.rounds), changes });
+const began = performance.now();
+const effort = {
+  rounds: Number(values.rounds),
+  changes,
+  begin: (stage: string) => console.error(`${milliseconds(performance.now() - began)}: ${stage}`),
+};
+const times = await measureBackend(mode, size, effort);
 console.log(rows("The backend alone, in this process", backendFigures(mode, times), isRated));
+if (mode === "ipvs") {
+  const ipvsadm = await measureIpvsadm(new PlannedCluster(size), effort);
+  console.log(rows("Beside ipvsadm", ipvsadmFigures(ipvsadm, times), isRated));
+}
 if (!values["backend-only"]) {
   const subject = { mode, program: values.proxy };
   console.log(

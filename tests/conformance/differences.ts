@@ -192,6 +192,62 @@ export const differences: readonly Difference[] = [
     why: "As above.",
   },
   {
+    scenario: "short-circuit",
+    subject: "proxy ipvs",
+    instead: "With endpoints on this node, its pods and processes reach those only, as clients outside do.",
+    why:
+      "A virtual server has one list of endpoints for everyone. Without endpoints on this node it is the list " +
+      "of all, and clients outside are dropped before it: local-without-local-endpoints.",
+  },
+  {
+    scenario: "connections-outlive-service",
+    subject: "proxy ipvs",
+    instead: "They end with the service, node port or address they were made through.",
+    why:
+      "IPVS forwards a connection as long as its virtual server is there. Those of an endpoint that is removed " +
+      "go on (connections-survive).",
+  },
+  {
+    scenario: "conntrack-policy-changes",
+    subject: "proxy ipvs",
+    instead: "The flows go on with an endpoint that the policy allows.",
+    why:
+      "To stay, an endpoint has to be in the virtual server, without weight. With policy Local that would be " +
+      "every endpoint of the cluster on every node.",
+  },
+  {
+    scenario: "affinity-expires",
+    subject: "proxy ipvs",
+    instead: "A client keeps its pod up to three minutes longer than the timeout.",
+    why:
+      "Persistence does not end while IPVS remembers a connection of the client, two minutes after a TCP " +
+      "connection was closed, and is looked at once a minute then. No setting of the kernel changes it.",
+  },
+  {
+    scenario: "affinity-timeout-changes",
+    subject: "proxy ipvs",
+    instead: "A client keeps its pod as long as by the timeout it came with.",
+    why: "The new timeout is for who comes from then on, and after connections as above.",
+  },
+  {
+    scenario: "hairpin-of-remote-pod",
+    subject: "proxy ipvs",
+    instead: "As in mode nftables: the connection times out.",
+    why: "As there.",
+  },
+  {
+    scenario: "node-port-addresses-primary",
+    subject: "proxy ipvs",
+    instead: "Without --nodeport-addresses NodePorts answer on every address of the node.",
+    why: "The default of this mode: who comes from kube-proxy relies on it.",
+  },
+  {
+    scenario: "health-check-addresses-primary",
+    subject: "proxy ipvs",
+    instead: "Without --nodeport-addresses health-check node ports answer on every address of the node.",
+    why: "As for NodePorts.",
+  },
+  {
     scenario: "detect-local-bridge-external",
     subject: "proxy ebpf",
     instead:

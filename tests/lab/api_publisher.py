@@ -54,6 +54,8 @@ class Publisher:
             if "status" in wish:
                 refused += self.request("PUT", f"{path}/status", wish)
             self.published[path] = wish
+        # The server ends connections on which nothing was asked for 90 seconds; the next request makes a new one.
+        self.connection.close()
         return refused
 
     def request(self, method, path, body=None):

@@ -24,6 +24,7 @@ main() {
   # Through a pipe, or Deno takes the serial line for a terminal and writes every line twice.
   case $suite in
     smoke) smoke 2>&1 | cat || status=$? ;;
+    kernel) { modules_ahead && kernel_tests; } 2>&1 | cat || status=$? ;;
     command) bash -c "$filter" 2>&1 | cat || status=$? ;;
     *) { modules_ahead && conformance "$suite"; } 2>&1 | cat || status=$? ;;
   esac
@@ -38,11 +39,15 @@ main() {
 # after each of them, which takes half a minute here.
 modules_ahead() {
   modprobe --all nf_tables nfnetlink nf_conntrack_netlink nft_compat \
-    nft_{chain_nat,ct,fib_inet,hash,limit,log,masq,nat,numgen,redir,reject_inet} veth
+    nft_{chain_nat,ct,fib_inet,hash,limit,log,masq,nat,numgen,redir,reject_inet} veth dummy ip_vs ip_vs_rr
 }
 
 conformance() {
   PROXY_MODE=$1 CONFORMANCE_RECORD=$record deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} tests/conformance/conformance_test.ts
+}
+
+kernel_tests() {
+  deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} tests/integration/ipvs
 }
 
 # That the machine is as complete as the suites of the modes take it for.
@@ -51,7 +56,7 @@ smoke() {
     ip link add smoke type dummy && ip link delete smoke &&
     ipvsadm --add-service --tcp-service 192.0.2.1:80 --scheduler mh && ipvsadm --list && ipvsadm --clear &&
     deno test --allow-all --quiet --no-check --filter "machines talk" tests/lab/lab_test.ts &&
-    for mode in nftables iptables; do
+    for mode in nftables iptables ipvs; do
       filter="a ClusterIP is reached from everywhere" conformance $mode || return
     done
 }

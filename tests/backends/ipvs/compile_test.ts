@@ -117,11 +117,34 @@ Deno.test("session affinity is persistence", () => {
   assert.deepEqual(Object.keys(serverTexts(servers)), ["10.96.0.10:80/UDP rr persistent 60"]);
 });
 
+Deno.test("in UDP, endpoints that serve but get no new flows keep those they have", () => {
+  const [ready, servingHere, servingElsewhere] = ["10.1.0.1:53@here", "10.1.0.2:53@here", "10.1.1.3:53"];
+  const everyone =
+    planOf({ endpoints: [ready, servingHere, servingElsewhere], protocol: "UDP" }).servingEndpoints;
+  const balancedAt = (text: PlanText, scheduler = "rr") => {
+    const plan = {
+      ...planOf({ ...text, clusterIP: "10.96.0.10:53", protocol: "UDP" }),
+      servingEndpoints: everyone,
+    };
+    return Object.values(serverTexts(compile(plan, node, { ...defaultOptions, scheduler }).servers));
+  };
+  const resting = "10.1.0.2:53 weight 0 10.1.1.3:53 weight 0";
+  assert.deepEqual(balancedAt({ endpoints: [ready] }), [`10.1.0.1:53 ${resting}`]);
+  assert.deepEqual(balancedAt({ internal: "reject" }), [`10.1.0.1:53 weight 0 ${resting}`]);
+  // Not those of other nodes, of which there may be thousands.
+  assert.deepEqual(balancedAt({ internal: "local", endpoints: [ready] }), [
+    "10.1.0.1:53 10.1.0.2:53 weight 0",
+  ]);
+  assert.deepEqual(balancedAt({ internal: "drop" }), ["10.1.0.1:53 weight 0 10.1.0.2:53 weight 0"]);
+  // It would go on choosing them, and refuse.
+  assert.deepEqual(balancedAt({ endpoints: [ready] }, "dh"), ["10.1.0.1:53"]);
+});
+
 Deno.test("all virtual servers have the scheduler of the options; mh hashes the port, too", () => {
   const of = (scheduler: string) =>
     Object.keys(serverTexts(compiled({ clusterIP: "10.96.0.10:80" }, node, { scheduler }).servers));
   assert.deepEqual(of("lc"), ["10.96.0.10:80/TCP lc"]);
-  assert.deepEqual(of("mh"), ["10.96.0.10:80/TCP mh flags 0x10"]);
+  assert.deepEqual(of("mh"), ["10.96.0.10:80/TCP mh flags 0x18"]);
 });
 
 Deno.test("source ranges are about load balancer addresses only, and said as the first and last address", () => {

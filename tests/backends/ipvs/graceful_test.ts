@@ -15,9 +15,9 @@ import { differenceTexts } from "./texts.ts";
 const LONGEST_MS = 60_000;
 
 /** The virtual server of a service with these endpoints. */
-function servers(endpoints: readonly string[], protocol: Protocol = "TCP") {
+function servers(endpoints: readonly string[], protocol: Protocol = "TCP", scheduler = "rr") {
   const plan = planOf({ clusterIP: "10.96.0.10:80", protocol, endpoints });
-  return compile(plan, settingsOf("IPv4"), defaultOptions).servers;
+  return compile(plan, settingsOf("IPv4"), { ...defaultOptions, scheduler }).servers;
 }
 
 const both = servers(["10.1.1.1:80", "10.1.1.2:80"]);
@@ -30,6 +30,14 @@ function change(
   nowMs = 0,
 ): string[] {
   return differenceTexts(removal.instead(serverDifference(before, after), nowMs));
+}
+
+function changeFound(
+  removal: GracefulRemoval,
+  found: readonly PresentServer[],
+  after: typeof both,
+): string[] {
+  return differenceTexts(removal.insteadOfFound(serverDifference(found, after), 0));
 }
 
 function names(assignments: Iterable<Assignment>): string[] {
@@ -74,6 +82,15 @@ Deno.test("UDP and SCTP go at once", () => {
   }
 });
 
+Deno.test("with dh, which does not go past real servers without weight, all go at once", () => {
+  const removal = new GracefulRemoval(LONGEST_MS);
+  const [before, after] = [["10.1.1.1:80", "10.1.1.2:80"], ["10.1.1.1:80"]].map((of) =>
+    servers(of, "TCP", "dh")
+  );
+  assert.deepEqual(change(removal, before ?? [], after ?? []), ["- 10.96.0.10:80/TCP -> 10.1.1.2:80"]);
+  assert.deepEqual(names(removal), []);
+});
+
 Deno.test("a real server that comes back while it is drained gets its weight back, and is not removed later", () => {
   const removal = new GracefulRemoval(LONGEST_MS);
   change(removal, both, one);
@@ -104,7 +121,7 @@ Deno.test("real servers without weight that a process before this one left are d
   assert.deepEqual(change(removal, left, one, 50_000), []);
   assert.deepEqual(names(removal.drained(() => 1, LONGEST_MS)), ["10.1.1.2:80"]);
   // Read back, and wanted again.
-  assert.deepEqual(change(removal, left, both), ["* 10.96.0.10:80/TCP -> 10.1.1.2:80"]);
+  assert.deepEqual(changeFound(removal, left, both), ["* 10.96.0.10:80/TCP -> 10.1.1.2:80"]);
   assert.deepEqual(names(removal), []);
 });
 
@@ -125,16 +142,21 @@ Deno.test("one that had no weight before it is removed keeps its connections, to
 });
 
 Deno.test("a real server that comes back without weight while it is drained is not removed later", () => {
-  for (
-    const [before, commands] of [
-      [one, ["* 10.96.0.10:80/TCP -> 10.1.1.2:80 weight 0"]],
-      // Read back from the kernel, where it is as it is wanted.
-      [resting, []],
-    ] as const
-  ) {
+  const removal = new GracefulRemoval(LONGEST_MS);
+  change(removal, both, one);
+  assert.deepEqual(change(removal, one, resting), ["* 10.96.0.10:80/TCP -> 10.1.1.2:80 weight 0"]);
+  assert.deepEqual(names(removal), []);
+});
+
+Deno.test("who is wanted when all is read back does not drain, whatever the kernel has", () => {
+  for (const [found, wanted] of [[resting, resting], [both, both], [resting, both]] as const) {
     const removal = new GracefulRemoval(LONGEST_MS);
     change(removal, both, one);
-    assert.deepEqual(change(removal, before, resting), commands);
+    changeFound(removal, found, wanted);
     assert.deepEqual(names(removal), []);
   }
+  const removal = new GracefulRemoval(LONGEST_MS);
+  change(removal, both, one);
+  changeFound(removal, resting, one);
+  assert.deepEqual(names(removal), ["10.1.1.2:80"]);
 });

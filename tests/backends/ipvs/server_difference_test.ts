@@ -51,7 +51,7 @@ Deno.test("TCP and UDP of one address and port are two virtual servers", () => {
   ]);
 });
 
-Deno.test("a real server whose weight changes is edited, and one that is to rest and does is only said to", () => {
+Deno.test("a real server whose weight changes is edited, and one that rests as it is to is not", () => {
   const weighed = (...weights: readonly number[]) => {
     const endpoints = weights.map((weight, index) => `10.1.1.${index}:80 weight ${weight}`);
     return compile(planOf({ clusterIP: "10.96.0.10:80", endpoints }), settingsOf("IPv4"), defaultOptions)
@@ -62,8 +62,5 @@ Deno.test("a real server whose weight changes is edited, and one that is to rest
     "* 10.96.0.10:80/TCP -> 10.1.1.1:80 weight 7",
     "* 10.96.0.10:80/TCP -> 10.1.1.2:80 weight 2",
     "* 10.96.0.10:80/TCP -> 10.1.1.4:80 weight 0",
-  ]);
-  assert.deepEqual(difference.realServers.resting.map(({ realServer }) => realServer.address.charCodeAt(3)), [
-    3,
   ]);
 });

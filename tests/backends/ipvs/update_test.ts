@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
 import type { ServerDifference } from "../../../backends/ipvs/server_difference.ts";
-import { changedServers, type Difference, differenceOf } from "../../../backends/ipvs/update.ts";
+import { changedServers, type Difference, differenceOf, replacedOf } from "../../../backends/ipvs/update.ts";
 import { UseCounts } from "../../../backends/use_counts.ts";
 import { formatAddress } from "../../../core/model/address.ts";
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
@@ -139,6 +139,25 @@ Deno.test("source ranges that change are exchanged", () => {
   assert.deepEqual(texts(node.change([guarded, { ...guarded, sourceRanges: ["192.0.2.0/25"] }])), [
     "+ firewall-allowed 203.0.113.1:80/TCP from 192.0.2.0-192.0.2.127",
     "- firewall-allowed 203.0.113.1:80/TCP from 192.0.2.0-192.0.2.255",
+  ]);
+});
+
+Deno.test("ranges make way for others of their frontend, which may overlap them, and nothing else does", () => {
+  const node = new InForce();
+  const guarded: PlanText = {
+    loadBalancerIPs: ["203.0.113.1:80", "203.0.113.2:80"],
+    sourceRanges: ["192.0.2.0/24", "10.0.0.0/8"],
+  };
+  node.change([undefined, guarded]);
+  const { elements } = node.change([guarded, {
+    loadBalancerIPs: ["203.0.113.1:80"],
+    sourceRanges: ["192.0.2.0/25", "10.0.0.0/8"],
+  }]);
+  const { replaced, gone } = replacedOf(elements);
+  assert.deepEqual(replaced.map(elementText), ["203.0.113.1:80/TCP from 192.0.2.0-192.0.2.255"]);
+  assert.deepEqual(gone.filter(({ set }) => set === "firewall-allowed").map(elementText), [
+    "203.0.113.2:80/TCP from 192.0.2.0-192.0.2.255",
+    "203.0.113.2:80/TCP from 10.0.0.0-10.255.255.255",
   ]);
 });
 

@@ -1,15 +1,19 @@
 import { NetworkNamespace } from "../network_namespace.ts";
-import { hasIpvs } from "./has_ipvs.ts";
+import { hasIpvs, missingIpvs } from "./has_ipvs.ts";
 
 for (
   const [which, sentence] of [
     ["servers", "virtual and real servers are what ipvsadm lists"],
     ["device", "the device of service addresses is what ip lists"],
     ["node", "mode ipvs finds and sets what it needs of a node"],
+    ["options", "the options of mode ipvs do what they say"],
+    ["restart", "a restart of mode ipvs changes only what is different"],
+    ["removal", "removed endpoints of mode ipvs keep their connections"],
+    ["others", "virtual servers of others stay"],
   ]
 ) {
   Deno.test({
-    name: `${sentence}, on a real kernel`,
+    name: `${sentence}, on a real kernel${missingIpvs}`,
     ignore: !hasIpvs(),
     async fn() {
       await using namespace = await NetworkNamespace.make();

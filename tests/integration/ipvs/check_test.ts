@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { assertComplaint, Node } from "../cli/node.ts";
+import { reachable } from "../cli/objects.ts";
+import { hasIpvs, missingIpvs } from "./has_ipvs.ts";
+
+const mode = "--proxy-mode=ipvs";
+
+/** What a kernel lacks is told with what to load. */
+const remedies = [
+  /IPVS with the scheduler rr: .*Load it on the node: modprobe ip_vs \(/,
+  /dummy devices: .*Load the kernel's module on the node: modprobe dummy \(/,
+];
+
+Deno.test({
+  name: `a kernel without IPVS is told at once, with what to load${
+    hasIpvs() ? " (skipped: this one has it)" : ""
+  }`,
+  ignore: hasIpvs(),
+  async fn() {
+    await using node = await Node.make();
+    await node.write("web.json", reachable("web", "10.96.0.10"));
+    assertComplaint(await node.run([...node.source, ...node.identity, mode]), ...remedies);
+
+    const { code, stdout } = await node.run(["check", mode]);
+    assert.equal(code, 1);
+    assert.match(stdout, /^mode ipvs\n/);
+    assert.match(stdout, /^ {2}MISSING {2}IPVS with the scheduler rr .*modprobe ip_vs \(/m);
+    assert.match(stdout, /^ {2}MISSING {2}dummy devices .*modprobe dummy \(/m);
+    assert.match(stdout, /^ {2}found {4}nf_tables in the kernel /m);
+
+    assert.equal((await node.run(["--cleanup"])).code, 0, "there is nothing to clean up");
+    assert.equal(await node.ruleset(), "");
+  },
+});
+
+Deno.test({
+  name: `a kernel with IPVS has everything but a scheduler that nobody knows${missingIpvs}`,
+  ignore: !hasIpvs(),
+  async fn() {
+    await using node = await Node.make();
+    const { code, stdout } = await node.run(["check", mode]);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /^ {2}found {4}IPVS with the scheduler rr +a virtual server can be added$/m);
+    assert.match(stdout, /^ {2}found {4}dummy devices +one can be made$/m);
+    assert.equal((await node.namespace.run("ipvsadm", "-Sn")).trim(), "");
+    assert.doesNotMatch(await node.namespace.run("ip", "link"), /kube-ipvs/);
+
+    const unknown = await node.run([...node.source, ...node.identity, mode, "--ipvs-scheduler=nosuch"]);
+    assertComplaint(
+      unknown,
+      /IPVS with the scheduler nosuch: use the scheduler nosuch of IPVS/,
+      /modprobe ip_vs_nosuch\. Schedulers of IPVS are rr, wrr/,
+    );
+  },
+});

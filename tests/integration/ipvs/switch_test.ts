@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { Lab } from "../../lab/lab.ts";
+import { proxyBinary, ProxyProcess } from "../../lab/proxy.ts";
+import { at } from "../../lab/topology.ts";
+import { answered } from "../../lab/traffic.ts";
+import { ConnectionsDuringSwitch } from "../connections_during_switch.ts";
+import { webObjects } from "../web_objects.ts";
+import { hasIpvs, missingIpvs } from "./has_ipvs.ts";
+
+const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
+
+Deno.test({
+  name:
+    `a switch to mode ipvs and back serves all the while, and leaves nothing of the old mode${missingIpvs}`,
+  ignore: !hasIpvs(),
+  async fn() {
+    await using lab = await Lab.create();
+    const manifests = `${lab.directory}/manifests`;
+    await Deno.mkdir(manifests);
+    const list = { apiVersion: "v1", kind: "List", items: webObjects("web", web.to) };
+    await Deno.writeTextFile(`${manifests}/web.json`, JSON.stringify(list));
+    let proxy = new ProxyProcess(lab, manifests, "nftables");
+    try {
+      await answered(lab.agent("outside"), web);
+      for (const mode of ["ipvs", "nftables", "ipvs"] as const) {
+        const connections = await ConnectionsDuringSwitch.start(lab, web);
+        await proxy.stop("SIGKILL");
+        proxy = new ProxyProcess(lab, manifests, mode);
+        await cleanedUp(proxy, mode === "nftables" ? "ipvs" : "nftables");
+        await answered(lab.agent("outside"), web);
+        // Those that IPVS balances end with it: what its conntrack entries say, nobody else can follow.
+        if (mode === "ipvs") await connections.mustHaveSurvived("the switch to mode ipvs");
+        else await connections.noneMayHaveFailed("the switch to mode nftables");
+        assert.deepEqual(await inKernel(lab), [mode]);
+      }
+    } finally {
+      await proxy.stop();
+    }
+    await output(lab, proxyBinary, "--cleanup");
+    assert.deepEqual(await inKernel(lab), []);
+  },
+});
+
+/** Waits until the proxy says that nothing of the other mode is left. */
+async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (!proxy.log.includes(`"Nothing of another mode is left" mode="${mode}"`)) {
+    assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${proxy.log.slice(-2000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** The modes of which anything is in the kernel; mode ipvs in parts unless all of it is. */
+async function inKernel(lab: Lab): Promise<readonly string[]> {
+  const tables = await output(lab, "nft", "list", "tables");
+  const ofIpvs = [
+    ...(/kube-proxy-ipvs$/m.test(tables) ? ["tables"] : []),
+    ...(/kube-ipvs0/.test(await output(lab, "ip", "-o", "link")) ? ["device"] : []),
+    ...((await output(lab, "ipvsadm", "-Sn")).trim() === "" ? [] : ["servers"]),
+  ];
+  return [
+    ...(/kube-proxy$/m.test(tables) ? ["nftables"] : []),
+    ...(ofIpvs.length === 3 ? ["ipvs"] : ofIpvs),
+  ];
+}
+
+async function output(lab: Lab, ...command: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await lab.run("node", command);
+  assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
+  return stdout;
+}
