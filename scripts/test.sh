@@ -72,7 +72,7 @@ vm() {
   machines || return
   { machine "ipvs IPv4" 6.1 ipvs "${filter:-$ipv4}"; machine "kernel" 6.1 kernel "$filter"; } &
   local lane=$!
-  machine "ipvs IPv6" 6.1 ipvs "${filter:-$not_ipv4}"
+  machine "ipvs IPv6" 6.1 ipvs "${filter:-$others}"
   machine "smoke 6.12" 6.12 smoke
   machine "nftables" 6.1 nftables "${filter:-$sample}"
   machine "iptables" 6.1 iptables "${filter:-$sample}"
@@ -85,14 +85,14 @@ vm-all() {
   local mode
   for mode in nftables iptables ipvs; do
     machine "$mode IPv4" 6.1 "$mode" "${filter:-$ipv4}" &
-    machine "$mode IPv6" 6.1 "$mode" "${filter:-$not_ipv4}"
+    machine "$mode IPv6" 6.1 "$mode" "${filter:-$others}"
     wait $!
   done
   count_machines
 }
 
-# Scenarios are named after their family at the end; some are of both.
-ipv4='/\(IPv4\)/' not_ipv4='/^(?!.*\(IPv4\))/'
+# Scenarios are named after their families.
+ipv4="/\\(IPv4\\)/" others="/\\((IPv6|dual stack)\\)/"
 sample='/(hairpin|source ranges|NodePort|affinity is kept|no endpoints)/'
 
 machines() {
