@@ -18,7 +18,6 @@ Deno.test("a mistake on the command line is one message that names the flag, the
       /--cluster-cidr .*: must be one address range, or one of each family/,
     ],
     [["--proxy-mode=nft"], /--proxy-mode "nft": must be nftables/],
-    [["--proxy-mode=ipvs"], /--proxy-mode "ipvs": must be nftables.*in this version/],
     [["--iptables-masquerade-bit=32"], /--iptables-masquerade-bit 32: must be within 0 and 31/],
     [["--iptables-masquerade-bit=x"], /--iptables-masquerade-bit "x": must be a whole number/],
     [

@@ -31,7 +31,7 @@ Deno.test("without CAP_NET_ADMIN one message says what is missing and where to g
   assert.equal(cleanup.code, 1);
   for (const pattern of remedy) assert.match(cleanup.stderr, pattern);
   const told = [...cleanup.stderr.matchAll(/mode="(\w+)".*#privileges/g)].map(([, mode]) => mode);
-  assert.deepEqual(told, ["nftables", "iptables"], "told once by each mode");
+  assert.deepEqual(told, ["nftables", "iptables", "ipvs", "ebpf"], "told once by each mode");
   assert.equal(await node.ruleset(), rules);
   assert.match(rules, /10\.96\.0\.10/);
 });
