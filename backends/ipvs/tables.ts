@@ -14,6 +14,7 @@ import {
   hasMark,
   inCidr,
   inSet,
+  isKnown,
   isNew,
   isOfThisNode,
   jump,
@@ -73,6 +74,7 @@ export function chainsOf(family: TableFamily, settings: NodeSettings): readonly 
   return [
     { name: "services", rules: services(family, settings) },
     { name: "masquerading", rules: masquerading(family, settings) },
+    { name: "untranslated-check", rules: untranslatedCheck(family) },
     { name: "firewall-check", rules: firewallCheck(family) },
     { name: "endpoints-check", rules: endpointsCheck(family, settings) },
     { name: "service-ips-check", rules: serviceIPsCheck(family, settings) },
@@ -88,7 +90,7 @@ export function chainsOf(family: TableFamily, settings: NodeSettings): readonly 
 const PRE_IPVS_OUTPUT = nft.NF_IP_PRI_NAT_DST - 10;
 
 function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chain[] {
-  const checks = [ofNew("firewall-check"), ofNew("endpoints-check"), ofNew("service-ips-check")];
+  const checks = ["untranslated-check", "firewall-check", "endpoints-check", "service-ips-check"].map(ofNew);
   return [
     baseChain("filter-input", "filter", nft.NF_INET_LOCAL_IN, nft.NF_IP_PRI_FILTER, ...checks),
     baseChain("filter-output-pre-ipvs", "filter", nft.NF_INET_LOCAL_OUT, PRE_IPVS_OUTPUT, ...checks),
@@ -146,6 +148,15 @@ function masquerading(family: TableFamily, { masqueradeMark }: NodeSettings): Ru
     // An endpoint that reaches itself through a service must not see its own address as the source.
     rule(inSet(ends, sets.HAIRPIN_CONNECTIONS), [expr.masquerade]),
   ];
+}
+
+/**
+ * An attempt that began before there was a virtual server has an entry that says it is not translated, which IPVS leaves
+ * alone. It would be made all the same, and break when the entry is removed (docs/conntrack.md). So it waits for that.
+ */
+function untranslatedCheck(family: TableFamily): Rule[] {
+  const isServed = inSet(addressFields(family), sets.VIRTUAL_SERVERS);
+  return [rule(isKnown(), isServed, inSet([expr.replySource(family)], sets.IPVS_IPS), drop)];
 }
 
 function firewallCheck(family: TableFamily): Rule[] {

@@ -132,10 +132,15 @@ export const NFT_META_L4PROTO = 16;
 
 export const NFTA_CT_DREG = 1;
 export const NFTA_CT_KEY = 2;
+export const NFTA_CT_DIRECTION = 3;
 export const NFT_CT_STATE = 0;
 export const NFT_CT_STATUS = 2;
+export const NFT_CT_SRC_IP = 19;
+export const NFT_CT_SRC_IP6 = 21;
+export const IP_CT_DIR_REPLY = 1; // linux/netfilter/nf_conntrack_tuple_common.h
 /** NF_CT_STATE_BIT(IP_CT_NEW) */
 export const CT_STATE_NEW = 8; // linux/netfilter/nf_conntrack_common.h
+export const IPS_CONFIRMED = 1 << 3; // linux/netfilter/nf_conntrack_common.h
 export const IPS_DST_NAT = 1 << 5; // linux/netfilter/nf_conntrack_common.h
 
 export const NFTA_CMP_SREG = 1;

@@ -71,6 +71,19 @@ export function ct(key: number): Field {
   };
 }
 
+/** `ct reply ip saddr`: who is to answer, as the entry of the connection has it. */
+export function replySource({ addressBytes }: TableFamily): Field {
+  return {
+    registers: addressBytes / 4,
+    load: (place) =>
+      expression("ct", (message) => {
+        message.attrU32be(nft.NFTA_CT_KEY, addressBytes === 4 ? nft.NFT_CT_SRC_IP : nft.NFT_CT_SRC_IP6);
+        message.attrU32be(nft.NFTA_CT_DREG, register(place));
+        message.attrU8(nft.NFTA_CT_DIRECTION, nft.IP_CT_DIR_REPLY);
+      }),
+  };
+}
+
 /** `numgen random mod N`: a number from 0 to N-1, in host byte order. */
 export function random(modulus: number): Field {
   return {

@@ -127,6 +127,11 @@ export function isNew(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATE, nft.CT_STATE_NEW);
 }
 
+/** `ct status confirmed`: not the first packet of the connection. */
+export function isKnown(): Expression[] {
+  return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_CONFIRMED);
+}
+
 /** `ct status dnat` */
 export function isDnated(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_DST_NAT);

@@ -210,10 +210,10 @@ export const differences: readonly Difference[] = [
   {
     scenario: "conntrack-tcp-before-service",
     subject: "proxy ipvs",
-    instead: "Now and then a connection that was begun before the service existed ends when it comes.",
+    instead: "Now and then a connection that was begun before the service takes longer than five seconds.",
     why:
-      "Most likely because the address, its virtual server and the end of the old conntrack entry are not one " +
-      "transaction: a SYN that is repeated in between goes its way as the old flow. The next connection is made.",
+      "A SYN that is repeated before the old conntrack entry is gone is dropped, or IPVS would let the connection " +
+      "through untranslated, and it would break. The client's next SYN comes after up to eight seconds.",
     chance: true,
   },
   {

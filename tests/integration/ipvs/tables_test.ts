@@ -65,6 +65,9 @@ Deno.test("the rules of mode ipvs say in nft's words what they do", async () => 
     "meta mark & 0x00004000 != 0x00000000 meta mark set meta mark ^ 0x00004000 masquerade fully-random",
     "ip saddr . ip daddr @hairpin-connections masquerade fully-random",
   ]);
+  assert.deepEqual(written["ip chain untranslated-check"], [
+    `ct status confirmed ${frontend} @virtual-servers ct reply ip saddr @ipvs-ips drop`,
+  ]);
   assert.deepEqual(written["ip chain firewall-check"], [
     `${frontend} @firewall-services ${frontend} . ip saddr != @firewall-allowed drop`,
   ]);
