@@ -10,6 +10,7 @@ import type { Subject } from "./subject.ts";
  */
 export class KubeProxySubject implements Subject {
   readonly balancesSockets = false;
+  readonly hasTransactions = true;
   readonly #directory: string;
   readonly #publisher: Deno.ChildProcess;
   readonly #orders: WritableStreamDefaultWriter<string>;

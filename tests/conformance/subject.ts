@@ -12,6 +12,8 @@ export interface Subject extends AsyncDisposable {
    * packets are not translated, and what is connected in UDP ends with its endpoint.
    */
   readonly balancesSockets: boolean;
+  /** What changes at once is in force at once: nf_tables has transactions, IPVS and BPF maps do not. */
+  readonly hasTransactions: boolean;
   /** Makes these the objects that exist, and no others. */
   publish(objects: readonly KubernetesObject[]): Promise<void>;
   /** Has the proxy running with these flags: it is started, left as it is, or exchanged. */
@@ -34,6 +36,7 @@ export class ManifestSubject implements Subject {
   readonly #directory: string;
   readonly #state: KernelState;
   readonly balancesSockets: boolean;
+  readonly hasTransactions: boolean;
   #flags: readonly string[] = [];
   #proxy: ProxyProcess | undefined;
   /** The kernel before the first service. */
@@ -44,6 +47,7 @@ export class ManifestSubject implements Subject {
     if (!state) throw new Error(`no kernel state is known for mode ${mode}: add it to kernel_state.ts`);
     this.#state = state;
     this.balancesSockets = mode === "ebpf";
+    this.hasTransactions = mode === "nftables" || mode === "iptables";
     this.#directory = `${lab.directory}/manifests`;
     Deno.mkdirSync(this.#directory);
   }
