@@ -7,7 +7,10 @@ cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 main() {
-  if [ "${1:-}" = vm ]; then needs+=("${vm_needs[@]}" "$(virtiofsd)"); fi
+  if [ "${1:-}" = vm ]; then
+    [ "$(uname -m)" = x86_64 ] || fail "virtual machines run the programs of this one, and kernels for x86-64: not on $(uname -m)"
+    needs+=("${vm_needs[@]}" "$(virtiofsd)")
+  fi
   install_system_packages
   install_deno
   make_denort
