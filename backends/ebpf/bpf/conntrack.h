@@ -40,10 +40,18 @@ static __always_inline struct flow *flow_of(const struct tuple *tuple)
 	return bpf_map_lookup_elem(&conntrack, tuple);
 }
 
+/* Another flow has the tuple when the map had no room left for the entry. */
+static __always_inline int is_other_direction(const struct flow *other, const struct flow *flow)
+{
+	return other && other->born == flow->born;
+}
+
+/* NULL when there is none any more. */
 static __always_inline struct flow *other_direction(const struct flow *flow)
 {
 	struct tuple tuple = reversed(&flow->translated);
-	return flow_of(&tuple);
+	struct flow *other = flow_of(&tuple);
+	return is_other_direction(other, flow) ? other : NULL;
 }
 
 static __always_inline int is_closed(const struct flow *flow)
@@ -76,15 +84,16 @@ VERIFIED_ONCE int is_over(const struct flow *flow, __u64 now)
 	struct settings *settings = settings_of_node();
 	if (!flow || !settings || !is_idle(flow, settings, now)) return 0;
 	struct flow *other = other_direction(flow);
-	return !other || other->born != flow->born || is_idle(other, settings, now);
+	return !other || is_idle(other, settings, now);
 }
 
 VERIFIED_ONCE int forget(const struct tuple *tuple, const struct flow *flow)
 {
 	if (!tuple || !flow) return 0;
-	struct tuple other = reversed(&flow->translated);
+	struct tuple way_back = reversed(&flow->translated);
+	struct flow *other = flow_of(&way_back);
+	if (is_other_direction(other, flow)) bpf_map_delete_elem(&conntrack, &way_back);
 	bpf_map_delete_elem(&conntrack, tuple);
-	bpf_map_delete_elem(&conntrack, &other);
 	return 0;
 }
 
@@ -102,7 +111,7 @@ static __always_inline __u32 state_told_by(const struct packet *packet, const st
 	return state;
 }
 
-/* The entry of the other direction, made anew when the map had no room left for it. */
+/* The entry of the other direction, made anew unless another flow has its tuple. */
 static __noinline int restore_other_direction(const struct packet *packet, const struct flow *flow)
 {
 	struct tuple tuple = reversed(&flow->translated);

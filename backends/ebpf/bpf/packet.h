@@ -23,6 +23,7 @@
 #define AF_INET 2   /* linux/socket.h */
 #define AF_INET6 10 /* linux/socket.h */
 
+#define VLAN_VID_MASK 0x0fff /* linux/if_vlan.h */
 #define IP_OFFSET 0x1fff  /* net/ip.h: of iphdr.frag_off */
 #define IP_MF 0x2000      /* net/ip.h */
 #define IP6_OFFSET 0xfff8 /* net/ipv6.h: of ipv6_fragment.offset */
@@ -116,7 +117,8 @@ static __always_inline enum packet_kind read_tcp(struct __sk_buff *skb, struct p
 	packet->tuple.destination_port = tcp.dest;
 	packet->tcp_flags = ((__u8 *)&tcp)[TCP_FLAGS_OFFSET];
 	packet->transport_length = tcp.doff * HEADER_UNIT;
-	return PACKET_TRANSPORT;
+	int is_whole = packet->transport_length >= sizeof(tcp) && packet->transport + packet->transport_length <= packet->end;
+	return is_whole ? PACKET_TRANSPORT : PACKET_OTHER;
 }
 
 /* UDP's header, or as much of SCTP's, or of any when only so much is quoted. */

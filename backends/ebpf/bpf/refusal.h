@@ -118,7 +118,6 @@ static __noinline int refuse_by_reset(struct __sk_buff *skb, const struct packet
 {
 	struct tcphdr segment;
 	if (bpf_skb_load_bytes(skb, packet->transport, &segment, sizeof(segment)) != 0) return TC_ACT_SHOT;
-	if (segment.rst) return TC_ACT_SHOT;
 	struct tcphdr reset = reset_for(packet, &segment);
 	__u32 sum = pseudo_header_sum(packet, IPPROTO_TCP, sizeof(reset), 0);
 	if (is_unfinished(skb, packet->transport + offsetof(struct tcphdr, check))) reset.check = folded(sum);
@@ -220,8 +219,9 @@ put_icmpv6(struct __sk_buff *skb, const struct packet *packet, const struct icmp
 static __noinline int
 refuse_by_icmp(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error)
 {
+	/* RFC 1122, 3.2.2: nothing is said of later fragments. */
+	if (packet->transport_length == 0) return TC_ACT_SHOT;
 	__u32 end = packet->transport + quoted_transport(packet->tuple.protocol);
-	if (end > packet->end) return TC_ACT_SHOT;
 	if (bpf_skb_change_tail(skb, end, 0) != 0) return TC_ACT_SHOT;
 	__u32 quoted = end - packet->network;
 	int failed = packet->family == AF_INET ? put_icmpv4(skb, packet, error, quoted) :

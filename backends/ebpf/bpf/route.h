@@ -62,6 +62,8 @@ static __always_inline int send_to_neighbour(struct __sk_buff *skb, const struct
 {
 	struct bpf_redir_neigh neighbour = { .nh_family = route->family };
 	__builtin_memcpy(neighbour.ipv6_nh, route->ipv6_dst, sizeof(neighbour.ipv6_nh));
+	/* The priority of a VLAN's tag is for the device it came by. */
+	if (skb->vlan_present) bpf_skb_vlan_pop(skb);
 	/* The kernel takes the link's header off, where there is one or not. */
 	if (packet->network == 0 && bpf_skb_change_head(skb, ETH_HLEN, 0) != 0) return TC_ACT_SHOT;
 	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
@@ -77,18 +79,10 @@ static __always_inline int drop(enum drop_reason reason)
 static __noinline int send(struct __sk_buff *skb, struct packet *packet, const struct tuple *to, enum reach reach,
 			   const struct bpf_fib_lookup *route)
 {
-	switch (reach) {
-	case REACH_STACK:
-		if (translate(skb, packet, to, packet->time_to_live) != 0) return drop(DROP_MALFORMED);
-		return PASS_ON;
-	case REACH_TOO_BIG:
-		return refuse_as_too_big(skb, packet, route->mtu_result);
-	case REACH_NOWHERE:
-		return drop(DROP_NO_ROUTE);
-	case REACH_NEIGHBOUR:
-		if (packet->time_to_live <= LAST_HOP) return refuse_as_too_far(skb, packet);
-		if (translate(skb, packet, to, packet->time_to_live - 1) != 0) return drop(DROP_MALFORMED);
-		return send_to_neighbour(skb, packet, route);
-	}
-	return TC_ACT_SHOT;
+	if (reach == REACH_TOO_BIG) return refuse_as_too_big(skb, packet, route->mtu_result);
+	if (reach == REACH_NOWHERE) return drop(DROP_NO_ROUTE);
+	int is_sent_on = reach == REACH_NEIGHBOUR;
+	if (is_sent_on && packet->time_to_live <= LAST_HOP) return refuse_as_too_far(skb, packet);
+	if (translate(skb, packet, to, packet->time_to_live - is_sent_on) != 0) return drop(DROP_MALFORMED);
+	return is_sent_on ? send_to_neighbour(skb, packet, route) : PASS_ON;
 }

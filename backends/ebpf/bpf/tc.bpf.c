@@ -158,10 +158,18 @@ static __noinline int carry_error(struct __sk_buff *skb, struct workspace *work)
 	return reach == REACH_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route);
 }
 
+/*
+ * Other devices of the node get these: of frames that a bridge passes on, its own gets those for the node, and of a
+ * VLAN, whose tag the kernel has put aside by now, the VLAN's. VLAN 0 is none, but a priority.
+ */
+static __always_inline int is_for_another_device(struct __sk_buff *skb)
+{
+	return skb->pkt_type != PACKET_HOST || (skb->vlan_present && skb->vlan_tci & VLAN_VID_MASK);
+}
+
 static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
 {
-	/* What a bridge passes on to other machines comes by as well. */
-	if (skb->pkt_type != PACKET_HOST) return PASS_ON;
+	if (is_for_another_device(skb)) return PASS_ON;
 	struct workspace *work = workspace_for(link_header);
 	if (!work) return PASS_ON;
 	struct packet *packet = &work->packet;

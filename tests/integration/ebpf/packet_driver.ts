@@ -1,27 +1,46 @@
 import { createInterface } from "node:readline";
-import { stdin } from "node:process";
+import { argv, stdin } from "node:process";
+import type { PacketProgram } from "../../../backends/ebpf/attach.ts";
+import { directions, type Framing } from "../../../backends/ebpf/device_messages.ts";
+import { Entries } from "../../../backends/ebpf/entries.ts";
 import type { KernelMaps } from "../../../backends/ebpf/kernel_maps.ts";
-import { viewOf } from "../../../backends/ebpf/layout.ts";
+import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../backends/ebpf/layout.ts";
 import { openObject } from "../../../backends/ebpf/objects.ts";
+import type { Balancing } from "../../../backends/ebpf/options.ts";
 import { Services } from "../../../backends/ebpf/services.ts";
-import { writeSettings } from "../../../backends/ebpf/settings.ts";
+import { replaceAll, writeSettings } from "../../../backends/ebpf/settings.ts";
+import type { Address } from "../../../core/model/address.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
+import { BpfLink } from "../../../ffi/bpf/link.ts";
+import { BpfObject } from "../../../ffi/bpf/object.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
+import { countOf, FlowMemory } from "./flow_memory.ts";
 import { mutated, type Mutation } from "./mutation.ts";
-import { TestRun } from "./test_run.ts";
+import { type Aggregated, TestRun } from "./test_run.ts";
 
 /**
- * The programs of packets in the network namespace it was started in, with maps of its own that nothing is attached
- * to: a request a line, an answer a line.
+ * The programs of packets in the network namespace it was started in, with maps of their own, attached to nothing
+ * unless told so: a request a line, an answer a line.
+ *   packet_driver.ts [OBJECT]   other programs than those that were built
  */
+const [, , given] = argv;
+
 export type Request =
   | {
     readonly do: "program";
     readonly settings: readonly NodeSettings[];
     readonly plans: readonly ServicePortPlan[];
     readonly changes?: Partial<typeof defaults>;
+    readonly balancing?: Balancing;
+    readonly devices?: readonly Device[];
   }
-  | { readonly do: "run"; readonly program: PacketProgram; readonly device: string; readonly packet: string }
+  | {
+    readonly do: "run";
+    readonly program: PacketProgram;
+    readonly device: string;
+    readonly packet: string;
+    readonly aggregated?: Aggregated;
+  }
   | {
     readonly do: "fuzz";
     readonly device: string;
@@ -37,19 +56,32 @@ export type Request =
     readonly count: number;
   }
   | { readonly do: "state" }
-  | { readonly do: "forget"; readonly map: "conntrack" | "affinity" };
+  /** Of programs that count their branches. */
+  | { readonly do: "counters" }
+  /** All that is remembered of packets. */
+  | { readonly do: "forget" }
+  | { readonly do: "forget half"; readonly replies: boolean }
+  /** So many seconds go by without packets. */
+  | { readonly do: "age"; readonly seconds: number }
+  | { readonly do: "attach"; readonly device: string; readonly framing: Framing };
 
-export type PacketProgram = "arrive_ethernet" | "arrive_bare" | "leave_ethernet" | "leave_bare";
+/** What the proxy writes of a device into `devices`. */
+export interface Device {
+  readonly name: string;
+  readonly isOfPods?: boolean;
+  /** Of packets that are masqueraded and leave here. */
+  readonly sources?: readonly Address[];
+}
 
 /** Where it is behind an Ethernet header and one of IPv4 without options. */
 const SOURCE_PORT = 14 + 20;
 
-/** What tests change of the settings: offsets in struct settings. */
+/** What tests change of the settings. */
 const defaults = { firstPort: 61000, lastPort: 65535, udpSeconds: 30, tcpEstablishedSeconds: 86400 };
 
 /** Room for the flows of many packets, so that none is evicted. */
 const room = { ...smallOptions.room, connections: 1 << 16 };
-const object = openObject("tc");
+const object = given === undefined ? openObject("tc") : BpfObject.open(given, Deno.readFileSync(given));
 for (
   const [map, size] of Object.entries({
     services: room.frontends,
@@ -72,8 +104,13 @@ const maps: KernelMaps = {
   drops: object.map("drops"),
   node_settings: object.map("node_settings"),
 };
-const services = new Services(maps, smallOptions);
+const memory = new FlowMemory(object);
+let services = new Services(maps, smallOptions);
 const programs = new Map<string, TestRun>();
+/** They end with this process. */
+const attached: BpfLink[] = [];
+/** BPF_TCX_INGRESS, BPF_TCX_EGRESS, linux/bpf.h */
+const attachTypes = { arrive: 46, leave: 47 } as const;
 const ifindexes = new Map<string, number>();
 
 for await (const line of createInterface({ input: stdin })) {
@@ -89,11 +126,17 @@ function perform(request: Request): unknown {
     case "program": {
       writeSettings(maps, request.settings, smallOptions.timeouts, 1n);
       adjust({ ...defaults, ...request.changes });
+      writeDevices(request.devices ?? []);
+      const { balancing = "random" } = request;
+      if (balancing !== services.options.balancing) {
+        services = new Services(maps, { ...smallOptions, balancing });
+      }
       services.reconcile(request.plans);
       return {};
     }
     case "run": {
-      const { action, packet } = program(request.program).run(bytesOf(request.packet), index(request.device));
+      const { action, packet } = program(request.program)
+        .run(bytesOf(request.packet), index(request.device), request.aggregated);
       return { action, packet: hexOf(packet) };
     }
     case "fuzz": {
@@ -116,18 +159,64 @@ function perform(request: Request): unknown {
     }
     case "state":
       return {
-        flows: countOf("conntrack"),
-        halves: halfFlows(),
-        fragments: countOf("fragments"),
+        flows: memory.entries,
+        halves: memory.halves,
+        fragments: countOf(object, "fragments"),
+        affinity: countOf(object, "affinity"),
+        counters: countOf(object, "counters"),
         drops: dropsByReason(),
         ...programSizes(),
       };
-    case "forget": {
-      using map = object.map(request.map);
-      for (const key of [...map.keys()]) map.delete(key);
+    case "counters":
+      return { counters: branchCounters() };
+    case "forget":
+      memory.forget();
+      for (const name of ["affinity", "fragments", "counters"]) empty(name);
       return {};
+    case "forget half":
+      memory.forgetHalf(request.replies);
+      return {};
+    case "age":
+      memory.age(request.seconds);
+      return {};
+    case "attach":
+      for (const direction of directions) {
+        const name = `${direction}_${request.framing}` as const;
+        attached.push(
+          BpfLink.attach(name, object.program(name), index(request.device), attachTypes[direction]),
+        );
+      }
+      return {};
+  }
+}
+
+/** coverage/counting.sh */
+function branchCounters(): readonly string[] {
+  using map = object.map(".data.covered");
+  const counters = new BigUint64Array(map.shape.valueSize / 8);
+  map.lookup(new Uint8Array(4), new Uint8Array(counters.buffer));
+  return Array.from(counters, String);
+}
+
+function writeDevices(devices: readonly Device[]): void {
+  const entries = new Entries(4, SIZE.device);
+  for (const { name, isOfPods = false, sources = [] } of devices) {
+    const at = entries.add();
+    entries.keys.setUint32(4 * at, index(name), true);
+    const offset = SIZE.device * at;
+    entries.values.setUint32(offset + OFFSET.device.flags, isOfPods ? DEVICE.LOCAL_PODS : 0, true);
+    for (const source of sources) {
+      const { source_ipv4, source_ipv6 } = OFFSET.device;
+      writeAddress(entries.values, offset + (source.length === 4 ? source_ipv4 : source_ipv6), source);
     }
   }
+  using map = object.map("devices");
+  replaceAll(map, entries);
+}
+
+function empty(name: string): void {
+  using map = object.map(name);
+  for (const key of [...map.keys()]) map.delete(key);
 }
 
 function program(name: PacketProgram): TestRun {
@@ -140,46 +229,12 @@ function adjust({ firstPort, lastPort, udpSeconds, tcpEstablishedSeconds }: type
   const value = new Uint8Array(maps.node_settings.shape.valueSize);
   using map = object.map("node_settings");
   map.lookup(new Uint8Array(4), value);
-  const view = viewOf(value);
-  view.setUint16(12, firstPort, true);
-  view.setUint16(14, lastPort, true);
-  view.setUint32(112, tcpEstablishedSeconds, true);
-  view.setUint32(120, udpSeconds, true);
+  const [view, at] = [viewOf(value), OFFSET.settings];
+  view.setUint16(at.first_port, firstPort, true);
+  view.setUint16(at.last_port, lastPort, true);
+  view.setUint32(at.tcp_established_seconds, tcpEstablishedSeconds, true);
+  view.setUint32(at.udp_seconds, udpSeconds, true);
   map.update(new Uint8Array(4), value);
-}
-
-function countOf(name: string): number {
-  using map = object.map(name);
-  let count = 0;
-  map.forEach(() => count++);
-  return count;
-}
-
-/** Entries of conntrack whose other direction is not there, or is of another flow. */
-function halfFlows(): number {
-  using map = object.map("conntrack");
-  const flows = new Map<string, string>();
-  map.forEach((keys, keyOffset, values, valueOffset) => {
-    flows.set(tupleAt(keys, keyOffset), reversedTupleAt(values, valueOffset));
-  });
-  let halves = 0;
-  for (const [tuple, other] of flows) if (flows.get(other) !== tuple) halves++;
-  return halves;
-}
-
-/** struct tuple: two addresses of 16 bytes, two ports, the protocol. */
-function tupleAt(view: DataView, offset: number): string {
-  const hex = hexOf(new Uint8Array(view.buffer, offset, 37));
-  return [hex.slice(0, 32), hex.slice(32, 64), hex.slice(64, 68), hex.slice(68, 72), hex.slice(72)].join(" ");
-}
-
-function reversedTupleAt(view: DataView, offset: number): string {
-  return reversedName(tupleAt(view, offset));
-}
-
-function reversedName(name: string): string {
-  const [source, destination, sourcePort, destinationPort, protocol] = name.split(" ");
-  return [destination, source, destinationPort, sourcePort, protocol].join(" ");
 }
 
 function dropsByReason(): number[] {

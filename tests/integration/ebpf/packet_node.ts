@@ -3,7 +3,11 @@ import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts"
 import { addressOf, settingsOf } from "../../backends/plans.ts";
 import { NetworkNamespace, run } from "../network_namespace.ts";
 import { LineProcess } from "./line_process.ts";
-import type { PacketProgram, Request } from "./packet_driver.ts";
+import type { PacketProgram } from "../../../backends/ebpf/attach.ts";
+import type { Framing } from "../../../backends/ebpf/device_messages.ts";
+import type { Balancing } from "../../../backends/ebpf/options.ts";
+import type { Device, Request } from "./packet_driver.ts";
+import type { Aggregated } from "./test_run.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
 
@@ -12,32 +16,35 @@ const root = new URL("../../../", import.meta.url).pathname;
  * nothing. Packets are expressions of Scapy, which knows nothing of us.
  *
  *   outside 192.168.8.9, router 192.168.8.2 ── eth0 192.168.8.1 ── pod0 ── pods 10.1.0.1, 10.1.0.2
- *   pods of other nodes: 10.1.9.0/24 by the router; 10.1.7.0/24 by the router, in packets of at most 1400 bytes
+ *   pods of other nodes: 10.1.9.0/24 by the router; 10.1.7.0/24 by the router, in packets of at most 1400 bytes;
+ *   10.1.6.0/24 is out of reach
  */
 export class PacketNode implements AsyncDisposable {
   readonly #driver: LineProcess;
   readonly #scapy: LineProcess;
-  readonly #namespace: NetworkNamespace;
+  readonly namespace: NetworkNamespace;
 
   private constructor(namespace: NetworkNamespace, driver: LineProcess, scapy: LineProcess) {
-    this.#namespace = namespace;
+    this.namespace = namespace;
     this.#driver = driver;
     this.#scapy = scapy;
   }
 
-  static async make(): Promise<PacketNode> {
+  /** @param programs the file they are in, if not those that were built. */
+  static async make(...programs: readonly string[]): Promise<PacketNode> {
     await run(`${root}scripts/bpf.sh`);
     await run(`${root}scripts/scapy.sh`);
     const namespace = await NetworkNamespace.make();
     try {
       for (const line of wiring) await namespace.run("ip", ...line.split(" "));
-      await namespace.run("sysctl", "-qew", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+      await namespace.run("sysctl", "-qew", ...sysctls);
       const deno = [
         Deno.execPath(),
         "run",
         "--quiet",
         "-A",
         `${root}tests/integration/ebpf/packet_driver.ts`,
+        ...programs,
       ];
       const driver = new LineProcess("ip", ["netns", "exec", namespace.name, ...deno]);
       const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
@@ -63,10 +70,10 @@ export class PacketNode implements AsyncDisposable {
       settings,
       plans,
       changes: { firstPort: 61000, lastPort: 61000, ...changes.map },
+      ...(changes.balancing === undefined ? {} : { balancing: changes.balancing }),
+      ...(changes.devices === undefined ? {} : { devices: changes.devices }),
     });
-    if (changes.keep) return;
-    await this.#ask({ do: "forget", map: "conntrack" });
-    await this.#ask({ do: "forget", map: "affinity" });
+    if (!changes.keep) await this.#ask({ do: "forget" });
   }
 
   /** Other plans or settings for the flows that are remembered. */
@@ -77,13 +84,18 @@ export class PacketNode implements AsyncDisposable {
   /** Hands over a packet; `what` is an expression without the Ethernet header. */
   async arrive(
     what: string,
-    { at = "eth0", program = "arrive_ethernet" as PacketProgram } = {},
+    { at = "eth0", program = "arrive_ethernet", aggregated }: {
+      readonly at?: string;
+      readonly program?: PacketProgram;
+      readonly aggregated?: Aggregated;
+    } = {},
   ): Promise<Arrived> {
     const { action, packet } = await this.#ask({
       do: "run",
       program,
       device: at,
       packet: await this.#build(`${link[at]}/${what}`),
+      ...(aggregated === undefined ? {} : { aggregated }),
     });
     return { action: actions[action] ?? `${action}`, packet };
   }
@@ -105,8 +117,16 @@ export class PacketNode implements AsyncDisposable {
   }
 
   /** A packet is translated into another one: byte by byte as Scapy makes it, checksums included, and sent on. */
-  async becomes(what: string, expected: string, { at = "eth0", action = "redirect" } = {}): Promise<void> {
-    const arrived = await this.arrive(what, { at });
+  async becomes(
+    what: string,
+    expected: string,
+    { at = "eth0", action = "redirect", ...more }: {
+      readonly at?: string;
+      readonly action?: string;
+      readonly aggregated?: Aggregated;
+    } = {},
+  ): Promise<void> {
+    const arrived = await this.arrive(what, { at, ...more });
     await this.#same(arrived, `${link[at]}/${expected}`, action);
   }
 
@@ -125,12 +145,32 @@ export class PacketNode implements AsyncDisposable {
     await this.becomes(what, what, { ...options, action: "pass" });
   }
 
+  /** @param list an expression for many packets. */
+  async areLeftAlone(list: string): Promise<void> {
+    const built = await this.#scapy.ask({ build_all: `[${link.eth0}/packet for packet in ${list}]` });
+    for (const packet of built.hex) {
+      const arrived = await this.#ask({ do: "run", program: "arrive_ethernet", device: "eth0", packet });
+      const text = arrived.packet === packet ? "" : await this.show(packet);
+      assert.deepEqual({ ...arrived, action: actions[arrived.action] }, { action: "pass", packet }, text);
+    }
+  }
+
   async isDropped(what: string, options: { at?: string } = {}): Promise<void> {
     assert.equal((await this.arrive(what, options)).action, "drop", what);
   }
 
   async build(what: string): Promise<string> {
     return await this.#build(what);
+  }
+
+  /** A packet in words, with a link's header or not. */
+  async show(packet: string, bare = false): Promise<string> {
+    return (await this.#scapy.ask({ show: packet, bare })).text;
+  }
+
+  /** Puts the programs on a device, for as long as the node lives. */
+  async attach(device: string, framing: Framing): Promise<void> {
+    await this.#ask({ do: "attach", device, framing });
   }
 
   async fuzz(packets: readonly string[], seed: number, count: number): Promise<Record<number, number>> {
@@ -155,10 +195,25 @@ export class PacketNode implements AsyncDisposable {
     return await this.#ask({ do: "state" });
   }
 
+  /** As if so much time had gone by without packets. */
+  async age(seconds: number): Promise<void> {
+    await this.#ask({ do: "age", seconds });
+  }
+
+  /** The memory of flows had to make room for others: of each, the entry of one direction is gone. */
+  async evict(which: "answers" | "questions"): Promise<void> {
+    await this.#ask({ do: "forget half", replies: which === "answers" });
+  }
+
+  /** How often each branch was taken, of programs that count it. */
+  async branchCounters(): Promise<readonly string[]> {
+    return (await this.#ask({ do: "counters" })).counters;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#driver[Symbol.asyncDispose]();
     await this.#scapy[Symbol.asyncDispose]();
-    await this.#namespace[Symbol.asyncDispose]();
+    await this.namespace[Symbol.asyncDispose]();
   }
 
   // deno-lint-ignore no-explicit-any
@@ -173,13 +228,13 @@ export class PacketNode implements AsyncDisposable {
   async #same(arrived: Arrived, expected: string, action: string): Promise<void> {
     const wanted = await this.#build(expected);
     if (arrived.packet === wanted && arrived.action === action) return;
-    const [got, want] = [
-      await this.#scapy.ask({ show: arrived.packet }),
-      await this.#scapy.ask({ show: wanted }),
-    ];
-    assert.fail(`${arrived.action}:\n${got.text}\nwanted, ${action}:\n${want.text}`);
+    const [got, want] = [await this.show(arrived.packet), await this.show(wanted)];
+    assert.fail(`${arrived.action}:\n${got}\nwanted, ${action}:\n${want}`);
   }
 }
+
+/** What packets are to show, by what it is. */
+export type Cases = Readonly<Record<string, (node: PacketNode) => Promise<void>>>;
 
 export interface Arrived {
   /** "pass", "drop", "redirect". */
@@ -194,6 +249,9 @@ export interface State {
   /** Those of them whose other direction is missing. */
   readonly halves: number;
   readonly fragments: number;
+  /** Entries of the other maps that packets fill. */
+  readonly affinity: number;
+  readonly counters: number;
   /** By enum drop_reason. */
   readonly drops: readonly number[];
   readonly instructions: readonly (readonly [program: string, count: number])[];
@@ -204,6 +262,8 @@ interface Changes {
   readonly map?: Partial<
     { firstPort: number; lastPort: number; udpSeconds: number; tcpEstablishedSeconds: number }
   >;
+  readonly balancing?: Balancing;
+  readonly devices?: readonly Device[];
   readonly keep?: boolean;
 }
 
@@ -229,6 +289,8 @@ const linkBack = Object.fromEntries(
   Object.entries(macs).map(([device, [neighbour, own]]) => [device, ether(own, neighbour)]),
 );
 
+const sysctls = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv6.auto_flowlabels=0"];
+
 const wiring = [
   "link set lo up",
   "link add eth0 address 02:00:00:00:00:01 type veth peer name lan",
@@ -242,4 +304,6 @@ const wiring = [
   "route add fd00:1:9::/64 via fd00:8::2",
   "route add 10.1.7.0/24 via 192.168.8.2 mtu lock 1400",
   "route add fd00:1:7::/64 via fd00:8::2 mtu lock 1400",
+  "route add unreachable 10.1.6.0/24",
+  "neigh add 10.1.0.2 lladdr 02:00:00:00:01:02 dev pod0 nud permanent",
 ];

@@ -1,9 +1,39 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../backends/plans.ts";
+import { assertAllTakenOrArgued } from "./coverage/argued.ts";
+import { CountingPrograms } from "./coverage/coverage.ts";
+import { errorCases } from "./error_cases.ts";
+import { flowCases } from "./flow_cases.ts";
+import { headerCases } from "./header_cases.ts";
 import { PacketNode } from "./packet_node.ts";
+import { serviceCases } from "./service_cases.ts";
+import { Wire } from "./wire.ts";
+import { wireCases } from "./wire_cases.ts";
 
 Deno.test("what the programs make of packets", async (t) => {
   await using node = await PacketNode.make();
+  await allCases(t, node);
+});
+
+Deno.test("packets take every branch of the programs, or it is said why they do not", async (t) => {
+  using programs = await CountingPrograms.make();
+  await using node = await PacketNode.make(programs.object);
+  await allCases(t, node);
+  const outcomes = await programs.outcomes(await node.branchCounters());
+  await t.step("every branch", () => assertAllTakenOrArgued(outcomes));
+  const taken = outcomes.filter(({ times }) => times > 0).length;
+  console.log(`${taken} of ${outcomes.length} outcomes of conditions were come to`);
+});
+
+async function allCases(t: Deno.TestContext, node: PacketNode): Promise<void> {
+  await packetCases(t, node);
+  const others = { ...headerCases, ...serviceCases, ...errorCases, ...flowCases };
+  for (const [name, body] of Object.entries(others)) await t.step(name, () => body(node));
+  await using wire = await Wire.of(node);
+  for (const [name, body] of Object.entries(wireCases)) await t.step(name, () => body(wire, node));
+}
+
+async function packetCases(t: Deno.TestContext, node: PacketNode): Promise<void> {
   const test = async (name: string, body: () => Promise<void>) => void await t.step(name, body);
 
   await test("the verifier goes through less than a tenth of what it would", async () => {
@@ -504,7 +534,7 @@ Deno.test("what the programs make of packets", async (t) => {
     ) await node.isLeftAlone(packet);
     assert.equal((await node.state()).flows, 0);
   });
-});
+}
 
 const nodePort = planOf({ nodePort: 30080, clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:8080@here"] });
 const nodePort6 = planOf({ nodePort: 30080, family: "IPv6", endpoints: ["[fd00:1::1]:8080@here"] });

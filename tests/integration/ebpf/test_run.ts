@@ -23,8 +23,15 @@ const OPTS = {
   repeat: 60,
 };
 // struct __sk_buff, linux/bpf.h
-const SKB = { bytes: 192, ifindex: 40 };
+const SKB = { bytes: 192, ifindex: 40, gsoSegs: 164, gsoSize: 176 };
 const LONGEST = 4096;
+
+/** TCP segments that the device or the kernel put together. */
+export interface Aggregated {
+  readonly segments: number;
+  /** Bytes of payload of each. */
+  readonly size: number;
+}
 
 /** Runs a program on packets as the kernel would (BPF_PROG_TEST_RUN); nothing is sent. */
 export class TestRun {
@@ -46,8 +53,10 @@ export class TestRun {
   }
 
   /** @param ifindex of the device that the packet comes by or leaves by. */
-  run(packet: Uint8Array, ifindex: number): Ran {
+  run(packet: Uint8Array, ifindex: number, { segments, size }: Aggregated = { segments: 0, size: 0 }): Ran {
     this.#input.set(packet);
+    this.#context.setUint32(SKB.gsoSegs, segments, true);
+    this.#context.setUint32(SKB.gsoSize, size, true);
     this.#context.setUint32(SKB.ifindex, ifindex, true);
     this.#options.setUint32(OPTS.inSize, packet.length, true);
     this.#options.setUint32(OPTS.outSize, LONGEST, true);

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { planOf } from "../../backends/plans.ts";
+import type { PacketNode } from "./packet_node.ts";
+import type { Wire } from "./wire.ts";
+
+const web = planOf({ nodePort: 30080, endpoints: ["10.1.0.2:8080"] });
+const none = planOf({ name: "none", nodePort: 30081, external: "reject", endpoints: [] });
+const noDns = planOf({ name: "none", protocol: "UDP", nodePort: 30053, external: "reject", endpoints: [] });
+const noDns6 = planOf({
+  name: "none",
+  protocol: "UDP",
+  nodePort: 30053,
+  family: "IPv6",
+  external: "reject",
+  endpoints: [],
+});
+
+const toPods = `Ether(src="02:00:00:00:01:00", dst="02:00:00:00:01:02")`;
+const fromPods = `Ether(src="02:00:00:00:01:02", dst="02:00:00:00:01:00")`;
+const fromLan = `Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:01")`;
+
+const client = `IP(src="192.168.9.9", dst="192.168.8.1"`;
+const client6 = `IPv6(src="fd00:9::9", dst="fd00:8::1"`;
+const syn = `TCP(sport=40000, dport=30080)`;
+const forwarded = `IP(src="192.168.8.1", dst="10.1.0.2", ttl=63)`;
+
+/** What only real devices do: those without Ethernet, checksums that are left to them, and tags of VLANs. */
+export const wireCases: Readonly<Record<string, (wire: Wire, node: PacketNode) => Promise<void>>> = {
+  "a device without Ethernet headers: to a pod, and back": async (wire, node) => {
+    await node.program([web]);
+    await wire.writes(`${client})/${syn}/b"x"`);
+    await wire.gets("pods", `${toPods}/${forwarded}/TCP(sport=61000, dport=8080)/b"x"`);
+    await wire.sends(
+      "pods",
+      `${fromPods}/IP(src="10.1.0.2", dst="192.168.8.1")/TCP(sport=8080, dport=61000, flags="SA")`,
+    );
+    await wire.gets(
+      "tun0",
+      `IP(src="192.168.8.1", dst="192.168.9.9", ttl=63)/TCP(sport=30080, dport=40000, flags="SA")`,
+    );
+    assert.equal((await node.state()).flows, 2);
+  },
+
+  "a device without Ethernet headers: refusals": async (wire, node) => {
+    await node.program([none, noDns, noDns6]);
+    await wire.writes(`${client}, id=3)/TCP(sport=40000, dport=30081, seq=7)`);
+    await wire.gets(
+      "tun0",
+      `IP(src="192.168.8.1", dst="192.168.9.9", id=3)/TCP(sport=30081, dport=40000, flags="RA", seq=0, ack=8, window=0)`,
+    );
+    const question = `UDP(sport=5000, dport=30053)`;
+    await wire.writes(`${client})/${question}`);
+    await wire.gets(
+      "tun0",
+      `IP(src="192.168.8.1", dst="192.168.9.9", id=0)/ICMP(type=3, code=3)/${client})/${question}`,
+    );
+    await wire.writes(`${client6})/${question}`);
+    await wire.gets(
+      "tun0",
+      `IPv6(src="fd00:8::1", dst="fd00:9::9", hlim=64)/ICMPv6DestUnreach(code=4)/${client6})/${question}`,
+    );
+  },
+
+  "a device without Ethernet headers: an endpoint on the node itself": async (wire, node) => {
+    await wire.echoes("fd00:8::1", 5353);
+    const endpoints = ["[fd00:8::1]:5353@here"];
+    await node.program([planOf({ protocol: "UDP", family: "IPv6", nodePort: 30054, endpoints })]);
+    for (const word of ["one", "two"]) {
+      await wire.writes(`${client6})/UDP(sport=5000, dport=30054)/b"${word}"`);
+      await wire.gets(
+        "tun0",
+        `IPv6(src="fd00:8::1", dst="fd00:9::9")/UDP(sport=30054, dport=5000)/b"${word}"`,
+      );
+    }
+  },
+
+  "a checksum that is left to the device is finished by the one that the packet leaves by": async (
+    wire,
+    node,
+  ) => {
+    await node.program([web]);
+    for (const payload of [`b"x"`, `(b"odd" * 301)`]) {
+      await wire.writes(`unfinished(${client})/${syn}/${payload})`, [20, 16]);
+      await wire.gets("pods", `${toPods}/${forwarded}/TCP(sport=61000, dport=8080)/${payload}`);
+    }
+  },
+
+  "a checksum that is left to the device: refusals": async (wire, node) => {
+    await node.program([none, noDns, noDns6]);
+    await wire.writes(`unfinished(${client}, id=3)/TCP(sport=40000, dport=30081, seq=7)/b"fast")`, [20, 16]);
+    await wire.gets(
+      "tun0",
+      `IP(src="192.168.8.1", dst="192.168.9.9", id=3)/TCP(sport=30081, dport=40000, flags="RA", seq=0, ack=12, window=0)`,
+    );
+    // What is quoted ends early, and so does what the device sums up.
+    const question = `UDP(sport=5000, dport=30053, len=16)`;
+    await wire.writes(`unfinished(${client}, len=36)/${question}/b"question")`, [20, 6]);
+    await wire.gets(
+      "tun0",
+      `IP(src="192.168.8.1", dst="192.168.9.9", id=0)/ICMP(type=3, code=3)/finished(${client}, len=36)/${question})`,
+    );
+    await wire.writes(`unfinished(${client6}, plen=16)/${question}/b"question")`, [40, 6]);
+    await wire.gets(
+      "tun0",
+      `IPv6(src="fd00:8::1", dst="fd00:9::9", hlim=64)/ICMPv6DestUnreach(code=4)/finished(${client6}, plen=16)/${question})`,
+    );
+  },
+
+  "a packet of a VLAN is the VLAN's device's": async (wire, node) => {
+    await node.program([web, none]);
+    const packet = `IP(src="192.168.8.9", dst="192.168.8.1")`;
+    for (const segment of [syn, `TCP(sport=40000, dport=30081)`]) {
+      await wire.sends("lan", `${fromLan}/Dot1Q(vlan=5)/${packet}/${segment}`);
+    }
+    await wire.isSilent("pods");
+    await wire.isSilent("lan");
+    assert.equal((await node.state()).flows, 0);
+  },
+
+  "a tag that only has a priority goes no further": async (wire, node) => {
+    await node.program([web]);
+    await wire.sends(
+      "lan",
+      `${fromLan}/Dot1Q(vlan=0, prio=3)/IP(src="192.168.8.9", dst="192.168.8.1")/${syn}`,
+    );
+    await wire.gets("pods", `${toPods}/${forwarded}/TCP(sport=61000, dport=8080)`);
+  },
+
+  "frames that end before the IP header does": async (wire, node) => {
+    await node.program([web]);
+    for (const [type, longest] of [["0x0800", 19], ["0x86dd", 39]] as const) {
+      for (let length = 1; length <= longest; length++) {
+        await wire.sends(
+          "lan",
+          `Ether(bytes(${fromLan}/IP())[:12] + (${type}).to_bytes(2, "big") + b"\\x45" * ${length})`,
+        );
+      }
+    }
+    await wire.isSilent("pods");
+    assert.equal((await node.state()).flows, 0);
+  },
+};
