@@ -57,8 +57,11 @@ export class FlowMemory {
     }
   }
 
-  /** As if so much time had gone by without packets. */
-  age(seconds: number): void {
+  /**
+   * As if so much time had gone by without packets.
+   * @returns how many revisits wait for their turn.
+   */
+  age(seconds: number): number {
     const by = BigInt(seconds) * NANOSECONDS;
     for (
       const [name, clocks] of [["conntrack", [FLOW.born, FLOW.seen]], ["affinity", [CHOICE.used]]] as const
@@ -72,10 +75,12 @@ export class FlowMemory {
       }
     }
     using queue = this.#object.map("revisits");
-    for (const revisit of [...taken(queue)]) {
+    const revisits = [...taken(queue)];
+    for (const revisit of revisits) {
       turnBack(revisit, by, REVISIT.born, REVISIT.due);
       libbpf().bpf_map_update_elem(queue.fd, null, revisit, 0n);
     }
+    return revisits.length;
   }
 }
 

@@ -131,8 +131,8 @@ function perform(request: Request): unknown {
       if (balancing !== services.options.balancing) {
         services = new Services(maps, { ...smallOptions, balancing });
       }
-      services.reconcile(request.plans);
-      return {};
+      const { differences } = services.reconcile(request.plans);
+      return { differences };
     }
     case "run": {
       const { action, packet } = program(request.program)
@@ -140,10 +140,11 @@ function perform(request: Request): unknown {
       return { action, packet: hexOf(packet) };
     }
     case "fuzz": {
-      const run = program("arrive_ethernet");
+      const [arrive, leave] = [program("arrive_ethernet"), program("leave_ethernet")];
       const counts: Record<number, number> = {};
       for (const packet of mutated(request.packets.map(bytesOf), request.mutation)) {
-        const { action } = run.run(packet, index(request.device));
+        leave.run(packet, index(request.device));
+        const { action } = arrive.run(packet, index(request.device));
         counts[action] = (counts[action] ?? 0) + 1;
       }
       return { counts };
@@ -177,8 +178,7 @@ function perform(request: Request): unknown {
       memory.forgetHalf(request.replies);
       return {};
     case "age":
-      memory.age(request.seconds);
-      return {};
+      return { waiting: memory.age(request.seconds) };
     case "attach":
       for (const direction of directions) {
         const name = `${direction}_${request.framing}` as const;

@@ -58,14 +58,17 @@ export class PacketNode implements AsyncDisposable {
     }
   }
 
-  /** Puts services in force, with nothing remembered of others. */
-  async program(plans: readonly ServicePortPlan[], changes: Changes = {}): Promise<void> {
+  /**
+   * Puts services in force, with nothing remembered of others.
+   * @returns what was different, in words.
+   */
+  async program(plans: readonly ServicePortPlan[], changes: Changes = {}): Promise<readonly string[]> {
     const settings = families.map((family) => ({
       ...settingsOf(family),
       ...addresses[family],
       ...changes.node,
     }));
-    await this.#ask({
+    const { differences } = await this.#ask({
       do: "program",
       settings,
       plans,
@@ -74,10 +77,11 @@ export class PacketNode implements AsyncDisposable {
       ...(changes.devices === undefined ? {} : { devices: changes.devices }),
     });
     if (!changes.keep) await this.#ask({ do: "forget" });
+    return differences;
   }
 
   /** Other plans or settings for the flows that are remembered. */
-  reprogram(plans: readonly ServicePortPlan[], changes: Changes = {}): Promise<void> {
+  reprogram(plans: readonly ServicePortPlan[], changes: Changes = {}): Promise<readonly string[]> {
     return this.program(plans, { ...changes, keep: true });
   }
 
@@ -195,9 +199,12 @@ export class PacketNode implements AsyncDisposable {
     return await this.#ask({ do: "state" });
   }
 
-  /** As if so much time had gone by without packets. */
-  async age(seconds: number): Promise<void> {
-    await this.#ask({ do: "age", seconds });
+  /**
+   * As if so much time had gone by without packets.
+   * @returns how often flows that begin will look at old ones until there are none left.
+   */
+  async age(seconds: number): Promise<number> {
+    return (await this.#ask({ do: "age", seconds })).waiting;
   }
 
   /** The memory of flows had to make room for others: of each, the entry of one direction is gone. */
