@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import type { Lab } from "../../../lab/lab.ts";
+import { type MachineName, podGateways } from "../../../lab/topology.ts";
+import { run } from "../../network_namespace.ts";
+
+const script = new URL("./churn.py", import.meta.url).pathname;
+
+export interface Asked {
+  readonly answered: number;
+  /** Sockets that the proxy ended because their endpoint had gone. */
+  readonly ended: number;
+  /** How often what was said. */
+  readonly failures: Readonly<Record<string, number>>;
+}
+
+/** A program that makes connections until it is stopped. */
+export class Client {
+  readonly #process: Deno.ChildProcess;
+
+  /** @param cgroup of a process whose sockets are balanced; without, its packets are. */
+  constructor(lab: Lab, on: MachineName, rate: number, targets: readonly string[], cgroup = "-") {
+    this.#process = lab.spawn(on, ["python3", script, cgroup, `${rate}`, "0", ...targets], {
+      stdin: "piped",
+      stdout: "piped",
+    });
+  }
+
+  async stop(): Promise<Asked> {
+    await this.#process.stdin.close();
+    const { code, stdout } = await this.#process.output();
+    assert.equal(code, 0);
+    return JSON.parse(new TextDecoder().decode(stdout));
+  }
+}
+
+/** Asks each target once. */
+export async function askOnce(lab: Lab, on: MachineName, targets: readonly string[]): Promise<void> {
+  const { stdout } = await lab.run(on, ["python3", script, "-", "100", `${targets.length}`, ...targets]);
+  assert.deepEqual(JSON.parse(stdout).failures, {});
+}
+
+/** A pod that comes to the node, asks, and goes again, with its network namespace and device. */
+export async function shortLivedPod(
+  lab: Lab,
+  number: number,
+  targets: readonly string[],
+  cgroup = "-",
+): Promise<Asked> {
+  const [name, device] = [`${lab.prefix}-short`, "pods-short"];
+  const { IPv4: gateway, IPv6: gateway6 } = podGateways.here;
+  const [address, address6] = [`10.244.1.${100 + number % 100}`, `fd00:244:1::${100 + number % 100}`];
+  await run("ip", "netns", "add", name);
+  try {
+    const node = ["-n", lab.namespace("node")];
+    await run("ip", ...node, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", name);
+    const lines = [
+      [...node, `link set ${device} up`],
+      [...node, `address add ${gateway}/32 dev ${device}`],
+      [...node, `address add ${gateway6}/128 dev ${device} nodad`],
+      [...node, `route add ${address}/32 dev ${device}`],
+      [...node, `route add ${address6}/128 dev ${device}`],
+      ["-n", name, "link set eth0 up"],
+      ["-n", name, `address add ${address}/32 dev eth0`],
+      ["-n", name, `address add ${address6}/128 dev eth0 nodad`],
+      ["-n", name, `route add ${gateway}/32 dev eth0`],
+      ["-n", name, `route add ${gateway6}/128 dev eth0`],
+      ["-n", name, `route add default via ${gateway} dev eth0`],
+      ["-n", name, `route add default via ${gateway6} dev eth0`],
+    ];
+    for (const line of lines) await run("ip", ...line.flatMap((part) => part.split(" ")));
+    const ask = ["python3", script, cgroup, "40", `${2 * targets.length}`, ...targets];
+    return JSON.parse(await run("ip", "netns", "exec", name, ...ask));
+  } finally {
+    await run("ip", "netns", "del", name);
+  }
+}
