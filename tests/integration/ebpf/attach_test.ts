@@ -56,6 +56,22 @@ Deno.test("pods are behind devices that are called so, and behind ports of bridg
   await until(async () => (await devicesOfPods(mounts.bpffs, namespace)).join() === "pods0");
 });
 
+Deno.test("a device without Ethernet headers gets the programs that expect none", async () => {
+  await using mounts = await PrivateMounts.make();
+  await using namespace = await NetworkNamespace.make();
+  await namespace.run("ip", "tuntap", "add", "tun0", "mode", "tun");
+  await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
+  await using _following = await follow(namespace, mounts.bpffs, "tcx", []);
+  for (const [device, framing] of [["tun0", "bare"], ["eth0", "ethernet"]] as const) {
+    const names: string[] = [];
+    for (const id of await links(mounts.bpffs, namespace, device)) {
+      names.push(JSON.parse(await namespace.run("bpftool", "-j", "prog", "show", "id", `${id}`)).name);
+    }
+    // The kernel keeps 15 characters of a name.
+    assert.deepEqual(names, directions.map((direction) => `${direction}_${framing}`.slice(0, 15)));
+  }
+});
+
 async function devicesOfPods(bpffs: string, namespace: NetworkNamespace): Promise<readonly string[]> {
   const map = new Pins(bpffs, smallOptions.room).map("devices");
   const entries: readonly {

@@ -86,9 +86,7 @@ export class FlowMemory {
 
 export function countOf(object: BpfObject, name: string): number {
   using map = object.map(name);
-  let count = 0;
-  map.forEach(() => count++);
-  return count;
+  return [...map.keys()].length;
 }
 
 /** struct flow, and enum flow_flag */

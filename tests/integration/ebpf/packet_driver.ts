@@ -3,6 +3,7 @@ import { argv, stdin } from "node:process";
 import type { PacketProgram } from "../../../backends/ebpf/attach.ts";
 import { directions, type Framing } from "../../../backends/ebpf/device_messages.ts";
 import { Entries } from "../../../backends/ebpf/entries.ts";
+import { Filters } from "../../../backends/ebpf/filters.ts";
 import type { KernelMaps } from "../../../backends/ebpf/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../backends/ebpf/layout.ts";
 import { openObject } from "../../../backends/ebpf/objects.ts";
@@ -11,8 +12,9 @@ import { Services } from "../../../backends/ebpf/services.ts";
 import { replaceAll, writeSettings } from "../../../backends/ebpf/settings.ts";
 import type { Address } from "../../../core/model/address.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
-import { BpfLink } from "../../../ffi/bpf/link.ts";
 import { BpfObject } from "../../../ffi/bpf/object.ts";
+import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { countOf, FlowMemory } from "./flow_memory.ts";
 import { mutated, type Mutation } from "./mutation.ts";
@@ -107,21 +109,19 @@ const maps: KernelMaps = {
 const memory = new FlowMemory(object);
 let services = new Services(maps, smallOptions);
 const programs = new Map<string, TestRun>();
-/** They end with this process. */
-const attached: BpfLink[] = [];
-/** BPF_TCX_INGRESS, BPF_TCX_EGRESS, linux/bpf.h */
-const attachTypes = { arrive: 46, leave: 47 } as const;
+/** Every kernel has them. They go with their devices. */
+const filters = new Filters(NetlinkSocket.open(NETLINK_ROUTE));
 const ifindexes = new Map<string, number>();
 
 for await (const line of createInterface({ input: stdin })) {
   try {
-    console.log(JSON.stringify(perform(JSON.parse(line))));
+    console.log(JSON.stringify(await perform(JSON.parse(line))));
   } catch (error) {
     console.log(JSON.stringify({ failed: error instanceof Error ? error.stack : String(error) }));
   }
 }
 
-function perform(request: Request): unknown {
+async function perform(request: Request): Promise<unknown> {
   switch (request.do) {
     case "program": {
       writeSettings(maps, request.settings, smallOptions.timeouts, 1n);
@@ -181,10 +181,8 @@ function perform(request: Request): unknown {
       return { waiting: memory.age(request.seconds) };
     case "attach":
       for (const direction of directions) {
-        const name = `${direction}_${request.framing}` as const;
-        attached.push(
-          BpfLink.attach(name, object.program(name), index(request.device), attachTypes[direction]),
-        );
+        const device = { index: index(request.device), name: request.device };
+        await filters.replace(device, direction, object.program(`${direction}_${request.framing}`));
       }
       return {};
   }

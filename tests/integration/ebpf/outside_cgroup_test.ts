@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { families } from "../../../core/model/objects.ts";
+import { addressOf, cidrOf, planOf, type PlanText, settingsOf } from "../../backends/plans.ts";
+import { isAnswered } from "../../lab/agent.ts";
+import { Lab } from "../../lab/lab.ts";
+import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
+import { BackendProcess } from "../backend_process.ts";
+
+/**
+ * The node's cgroup may not be the root of all: containers of another runtime, or of a nested one, are out of its
+ * reach. What they send is balanced where it arrives at the node, and looks the same to them.
+ */
+Deno.test("a pod in a cgroup that the programs are not attached to is balanced by its packets", async (t) => {
+  await using lab = await Lab.create(true);
+  const { bpffs, cgroup } = lab.socketPlace;
+  const [inside, beyond] = [lab.agent("pod-a"), lab.agent("pod-c")];
+  await beyond.join(parentOf(cgroup));
+  const options = JSON.stringify({ bpffs, cgroup });
+  await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
+    "env",
+    `EBPF_OPTIONS=${options}`,
+  ]);
+  const settings = families.map((family) =>
+    settingsOf(family, {
+      interfaceAddresses: [addressOf(machines.node.addresses[family])],
+      localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
+    })
+  );
+
+  for (const protocol of ["TCP", "UDP"] as const) {
+    for (const family of families) {
+      const clusterIP = family === "IPv4" ? "10.96.0.10" : "fd00:10:96::10";
+      const bracketed = (address: string) => family === "IPv4" ? address : `[${address}]`;
+      const program = async (text: PlanText) => {
+        const plan = planOf({
+          protocol,
+          family,
+          clusterIP: `${bracketed(clusterIP)}:80`,
+          nodePort: 30080,
+          ...text,
+        });
+        await backend.reconcile([plan], settings);
+        return plan.key;
+      };
+      const endpoints = (["pod-b", "pod-d"] as const).map((pod) =>
+        `${bracketed(machines[pod].addresses[family])}:${servedPorts[0]}`
+      );
+
+      await t.step(
+        `its connections are packets to the programs, others' are not (${protocol}, ${family})`,
+        async () => {
+          const key = await program({ endpoints });
+          const counted = async () => (await backend.traffic()).get(key) ?? { connections: 0, packets: 0 };
+          const connectsTo = async (to: string, port: number) => {
+            const changes = [];
+            for (const client of [inside, beyond]) {
+              const before = await counted();
+              const outcomes = await client.probe({ protocol, to, port }, { times: 10 });
+              for (const outcome of outcomes) assert(isAnswered(outcome), JSON.stringify(outcome));
+              const after = await counted();
+              changes.push({
+                connections: after.connections - before.connections,
+                hasPackets: after.packets > before.packets,
+              });
+            }
+            assert.deepEqual(changes, [
+              { connections: 10, hasPackets: false },
+              { connections: 10, hasPackets: true },
+            ]);
+          };
+          await connectsTo(clusterIP, 80);
+          await connectsTo(machines.node.addresses[family], 30080);
+        },
+      );
+
+      await t.step(`it keeps its address on the way to a ClusterIP (${protocol}, ${family})`, async () => {
+        await program({ endpoints });
+        for (const outcome of await beyond.probe({ protocol, to: clusterIP, port: 80 }, { times: 10 })) {
+          assert(isAnswered(outcome), JSON.stringify(outcome));
+          assert.equal(outcome.source, machines["pod-c"].addresses[family]);
+        }
+      });
+
+      await t.step(`without endpoints it is refused at once, too (${protocol}, ${family})`, async () => {
+        await program({ endpoints: [], internal: "reject", external: "reject" });
+        const [outcome] = await beyond.probe({ protocol, to: clusterIP, port: 80 });
+        assert(outcome !== undefined && !isAnswered(outcome));
+        assert.equal(outcome.outcome, "refused");
+      });
+    }
+  }
+});
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
