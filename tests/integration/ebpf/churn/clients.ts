@@ -49,9 +49,9 @@ export async function shortLivedPod(
   const [name, device] = [`${lab.prefix}-short`, "pods-short"];
   const { IPv4: gateway, IPv6: gateway6 } = podGateways.here;
   const [address, address6] = [`10.244.1.${100 + number % 100}`, `fd00:244:1::${100 + number % 100}`];
+  const node = ["-n", lab.namespace("node")];
   await run("ip", "netns", "add", name);
   try {
-    const node = ["-n", lab.namespace("node")];
     await run("ip", ...node, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", name);
     const lines = [
       [...node, `link set ${device} up`],
@@ -69,7 +69,10 @@ export async function shortLivedPod(
     ];
     for (const line of lines) await run("ip", ...line.flatMap((part) => part.split(" ")));
     const ask = ["python3", script, cgroup, "40", `${2 * targets.length}`, ...targets];
-    return JSON.parse(await run("ip", "netns", "exec", name, ...ask));
+    const asked = JSON.parse(await run("ip", "netns", "exec", name, ...ask));
+    // With the namespace it would go in its own time, and the next one has its name.
+    await run("ip", ...node, "link", "delete", device);
+    return asked;
   } finally {
     await run("ip", "netns", "del", name);
   }
