@@ -90,10 +90,12 @@ VERIFIED_ONCE int is_over(const struct flow *flow, __u64 now)
 VERIFIED_ONCE int forget(const struct tuple *tuple, const struct flow *flow)
 {
 	if (!tuple || !flow) return 0;
-	struct tuple way_back = reversed(&flow->translated);
-	struct flow *other = flow_of(&way_back);
-	if (is_other_direction(other, flow)) bpf_map_delete_elem(&conntrack, &way_back);
-	bpf_map_delete_elem(&conntrack, tuple);
+	/* A copy of either: a key is on the stack or in a map, before Linux 6.2 not what an argument points to. */
+	struct tuple key = reversed(&flow->translated);
+	struct flow *other = flow_of(&key);
+	if (is_other_direction(other, flow)) bpf_map_delete_elem(&conntrack, &key);
+	key = *tuple;
+	bpf_map_delete_elem(&conntrack, &key);
 	return 0;
 }
 
