@@ -181,7 +181,6 @@ static __noinline int begin_flow(struct claim *claim, const struct tuple *tuple,
 		bpf_map_delete_elem(&conntrack, &claim->answer);
 		return DROP_MAP_FULL;
 	}
-	revisit_some(now);
 	revisit_later(tuple, claim->flow.born, now);
 	return 0;
 }

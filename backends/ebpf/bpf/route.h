@@ -76,7 +76,7 @@ static __always_inline int drop(enum drop_reason reason)
 }
 
 /* Translates a packet and sends it on its way, as far as `reach` and `route` know it. */
-static __noinline int send(struct __sk_buff *skb, struct packet *packet, const struct tuple *to, enum reach reach,
+static __always_inline int send(struct __sk_buff *skb, struct packet *packet, const struct tuple *to, enum reach reach,
 			   const struct bpf_fib_lookup *route)
 {
 	if (reach == REACH_TOO_BIG) return refuse_as_too_big(skb, packet, route->mtu_result);

@@ -76,6 +76,9 @@ connect(struct __sk_buff *skb, struct workspace *work, const struct service *ser
 	if (reach == REACH_STACK && is_hidden) reach = REACH_NOWHERE;
 	if (reach == REACH_NOWHERE || reach == REACH_TOO_BIG) return send(skb, packet, to, reach, &work->route);
 
+	/* First, for the room it makes; and from here, for the stack has none for it further down. */
+	revisit_some(coarse_time());
+
 	if (is_hidden) to->source = source_at(work->route.ifindex, packet->family, settings);
 	if (reach == REACH_STACK) flags |= FLOW_TO_NODE;
 	int failure = begin_flow(&work->claim, &packet->tuple, to, service, flags);

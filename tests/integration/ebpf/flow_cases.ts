@@ -157,9 +157,9 @@ export const flowCases: Cases = {
     node,
   ) => {
     await connection(node, "client S", "client R");
-    await node.age(31);
-    await node.becomes(segment("S"), translated("S"), fromPod);
     await node.age(1);
+    await node.becomes(segment("S"), translated("S"), fromPod);
+    await node.age(31);
     await node.program([...webs, dns], { keep: true, map: { firstPort: 1024, lastPort: 29_999 } });
     await node.flood(question(), 10_000, 4);
     assert.equal((await node.state()).flows, 10);

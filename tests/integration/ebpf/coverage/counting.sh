@@ -3,7 +3,7 @@
 #   counting.sh DIRECTORY
 # makes there
 #   tc.bpf.o       the programs; the counters are the one value of the map .data.covered
-#   functions      whose the counters are, in their order: "NAME HASH COUNT" a line
+#   functions      whose the counters are, in their order: "NAME HASH BYTES" a line, bytes in hexadecimal digits
 #   mapping.o      what llvm-cov wants, to find what each counter counts
 set -euo pipefail
 directory=$(realpath "$1")
@@ -15,17 +15,20 @@ flags=(-target bpf-unknown-linux -mcpu=v3 -O2 -g -std=gnu11 -I "/usr/include/$(u
   -fprofile-instr-generate -fcoverage-mapping)
 source=backends/ebpf/bpf/tc.bpf.c
 "$clang" "${flags[@]}" -c "$source" -o "$directory/mapping.o"
-"$clang" "${flags[@]}" -S -emit-llvm "$source" -o "$directory/tc.ll"
+"$clang" "${flags[@]}" -Xclang -disable-llvm-passes -S -emit-llvm "$source" -o - |
+  opt -S -passes=instrprof -o "$directory/counted.ll"
 
-# libbpf makes a map of each section called .data.*, but only of one part; the rest is for runtimes and llvm-cov.
+# libbpf makes a map of a section called .data.*, but only of one part; the rest is for runtimes and llvm-cov. Counters
+# are volatile so that they stay where they are: what is kept of them from one branch to the next finds no room in 512
+# bytes of stack.
 sed -E -e '/^@(__profd_|__covrec_|__llvm_|llvm\.(compiler\.)?used)/d' -e '/^\$__profc_/d' \
-  -e '/^@__profc_/{s/section "[^"]*"/section ".data.covered"/;s/, comdat[^,]*//}' "$directory/tc.ll" >"$directory/counting.ll"
-llc -march=bpf -mcpu=v3 -O2 -filetype=obj "$directory/counting.ll" -o "$directory/tc.bpf.o"
+  -e '/^@__profc_/{s/section "[^"]*"/section ".data.covered"/;s/, comdat[^,]*//;s/ private / internal /}' \
+  -e 's/(load|store) (i64.*@__profc_)/\1 volatile \2/' "$directory/counted.ll" >"$directory/counting.ll"
+"$clang" -target bpf -Wno-override-module -mcpu=v3 -O2 -c "$directory/counting.ll" -o "$directory/tc.bpf.o"
 llvm-strip --strip-debug "$directory/tc.bpf.o"
 
-# Hashes are in what describes a function, numbers of counters in what they are: both come in the same order. Static
-# functions are called after their file.
-paste -d' ' \
-  <(sed -nE 's/^@__profd_(tc\.bpf\.c_)?(\S+) = .* \{ i64 -?[0-9]+, i64 (-?[0-9]+),.*/\1:\2 \3/p' "$directory/tc.ll") \
-  <(sed -nE 's/^@__profc_.* global \[([0-9]+) x i64\].*/\1/p' "$directory/tc.ll") |
-  sed -E 's/^tc\.bpf\.c_:/tc.bpf.c:/; s/^://' >"$directory/functions"
+# Static functions are called after their file.
+llvm-nm --numeric-sort --print-size "$directory/tc.bpf.o" |
+  awk 'NR == FNR { hash[$1] = $2; next } sub(/^__profc_/, "", $4) {
+    name = $4; sub(/^tc\.bpf\.c_/, "tc.bpf.c:", name); print name, hash[$4], $2
+  }' <(sed -nE 's/^@__profd_(\S+) = .* \{ i64 -?[0-9]+, i64 (-?[0-9]+),.*/\1 \2/p' "$directory/counted.ll") - >"$directory/functions"

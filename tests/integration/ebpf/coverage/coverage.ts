@@ -3,6 +3,8 @@ import { run } from "../../network_namespace.ts";
 
 const script = new URL("./counting.sh", import.meta.url).pathname;
 
+const COUNTER_BYTES = 8;
+
 /** One outcome of a condition in the programs of packets. */
 export interface Outcome {
   /** The function it is in. */
@@ -53,9 +55,9 @@ export class CountingPrograms implements Disposable {
   #profile(counters: readonly string[]): string {
     let next = 0;
     const functions = Deno.readTextFileSync(`${this.#directory}/functions`).trim().split("\n").map((line) => {
-      const [name, hash = "", count] = line.split(" ");
-      const own = counters.slice(next, next += Number(count));
-      return [name, BigInt.asUintN(64, BigInt(hash)), count, ...own, ""].join("\n");
+      const [name, hash = "", bytes = ""] = line.split(" ");
+      const own = counters.slice(next, next += parseInt(bytes, 16) / COUNTER_BYTES);
+      return [name, BigInt.asUintN(64, BigInt(hash)), own.length, ...own, ""].join("\n");
     });
     assert.equal(next, counters.length, "every counter is some function's");
     return functions.join("\n");
