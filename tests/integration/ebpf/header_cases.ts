@@ -108,7 +108,7 @@ export const headerCases: Cases = {
         `${from6})/IPv6ExtHdrFragment(id=9, offset=2, nh=58)/b"12345678"`,
         `${from6})/IPv6ExtHdrFragment(id=9, offset=2, nh=60)/b"12345678"`,
         // Of a first one that was not seen.
-        `${from6})/IPv6ExtHdrFragment(id=9, offset=2, nh=17)/b"12345678"`,
+        `IPv6(src="fd00:8::9", dst="fd00:8::1")/IPv6ExtHdrFragment(id=9, offset=2, nh=17)/b"12345678"`,
         `${from6}, version=5)/${syn}`,
       ]
     ) await node.isLeftAlone(packet);
