@@ -69,6 +69,19 @@ export const errorCases: Cases = {
     }
   },
 
+  "an error about SCTP, of which eight bytes are quoted": async (node) => {
+    await node.program([
+      planOf({ protocol: "SCTP", clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80"] }),
+    ]);
+    await node.arrive(`IP(src="192.168.8.9", dst="10.96.0.10")/SCTP(sport=40000, dport=80)/SCTPChunkInit()`);
+    const init = `bytes(SCTP(sport=40000, dport=80, chksum=7))[:8]`;
+    await node.becomes(
+      `IP(src="10.1.0.1", dst="192.168.8.1")/ICMP(type=11)/IP(src="192.168.8.1", dst="10.1.0.1", proto=132, len=60)/${init}`,
+      `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/ICMP(type=11)/IP(src="192.168.8.9", dst="10.96.0.10", proto=132, len=60)/${init}`,
+      fromPod,
+    );
+  },
+
   "errors that are not about a packet of ours": async (node) => {
     await node.program([dns]);
     await node.arrive(question);
