@@ -61,10 +61,10 @@ Deno.test("a device without Ethernet headers gets the programs that expect none"
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "tuntap", "add", "tun0", "mode", "tun");
   await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
-  await using _following = await follow(namespace, mounts.bpffs, "tcx", []);
+  await using _following = await follow(namespace, mounts.bpffs, "clsact", []);
   for (const [device, framing] of [["tun0", "bare"], ["eth0", "ethernet"]] as const) {
     const names: string[] = [];
-    for (const id of await links(mounts.bpffs, namespace, device)) {
+    for (const id of await filters(namespace, device)) {
       names.push(JSON.parse(await namespace.run("bpftool", "-j", "prog", "show", "id", `${id}`)).name);
     }
     // The kernel keeps 15 characters of a name.
