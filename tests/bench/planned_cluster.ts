@@ -11,6 +11,7 @@ const context: PlanContext = {
   nodeName: "node-0",
   zone: "zone-0",
   nodeAddresses: loopback,
+  endsConnections: false,
 };
 
 const settings: DesiredState["settings"] = [{
