@@ -5,7 +5,7 @@ import type { Pins } from "./bpffs.ts";
 import type { Room } from "./options.ts";
 
 /** Compiled by scripts/bpf.sh from bpf/NAME.bpf.c. */
-export type ObjectName = "sock" | "tc" | "destroy";
+export type ObjectName = "sock" | "tc" | "destroy" | "find";
 
 /**
  * Opens a file of programs; nothing is in the kernel yet.

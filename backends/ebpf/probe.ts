@@ -71,24 +71,29 @@ function programs(object: ObjectName, of: string): Requirement {
 
 /** Either way will do. */
 async function staleSockets(): Promise<Requirement> {
-  const { name, found, detail } = programs("destroy", "sockets whose endpoint is gone");
+  const of = "sockets whose endpoint is gone";
+  const { name, found, detail } = programs("destroy", of);
   if (found) return { name, found, detail };
-  if (await canEndSockets()) {
-    return { name, found: true, detail: "sock_diag ends them: the kernel has no program for it" };
+  if (programs("find", of).found && await canEndSockets()) {
+    return { name, found: true, detail: "the kernel accepts those that find them, and sock_diag ends them" };
   }
   return {
     name,
     found,
-    detail:
-      "connected UDP sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
-      "ending them takes Linux 6.5 or later with BTF, or CONFIG_INET_DIAG_DESTROY",
+    detail: "connected sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
+      "ending them takes a kernel with BTF, and Linux 6.5 or later or CONFIG_INET_DIAG_DESTROY",
     ifMissing: "warn",
   };
 }
 
 const SMALL = 64;
 /** Maps whose size is not a matter of choice. */
-const sizeless: ReadonlySet<string> = new Set(["connections", "node_settings", "drops"]);
+const sizeless: ReadonlySet<string> = new Set([
+  "connections",
+  "node_settings",
+  "drops",
+  "settled_generation",
+]);
 
 function isDirectory(path: string): boolean {
   try {
