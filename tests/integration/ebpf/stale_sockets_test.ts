@@ -1,11 +1,20 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
+import {
+  readService,
+  SIZE,
+  viewOf,
+  writeFrontend,
+  writeNodePort,
+  writeService,
+} from "../../../backends/ebpf/layout.ts";
+import { pinnedMap } from "../../../backends/ebpf/objects.ts";
 import { Pins } from "../../../backends/ebpf/bpffs.ts";
 import { ByIterator, type WayToEnd } from "../../../backends/ebpf/ways_to_end.ts";
 import type { ServicePortPlan } from "../../../core/model/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
-import type { PlanText } from "../../backends/plans.ts";
+import { addressOf, type PlanText } from "../../backends/plans.ts";
 import type { Sockets, TestNode } from "./node.ts";
 import { refusal, settings, withScene } from "./scene.ts";
 
@@ -128,8 +137,7 @@ for (const [name, object] of Object.entries(ways)) {
     { sanitizeResources: false },
     () =>
       withScene(async ({ node, client: { sockets } }) => {
-        const dns = (endpoint: string) =>
-          planOf({ name: "dns", clusterIP: "10.96.0.53:53", ...UDP, endpoints: [endpoint] });
+        const dns = planOf({ name: "dns", clusterIP: "10.96.0.53:53", ...UDP, endpoints: ["10.1.0.2:8080"] });
         const v6 = planOf({
           name: "v6",
           clusterIP: "[fd00:96::53]:53",
@@ -137,7 +145,7 @@ for (const [name, object] of Object.entries(ways)) {
           ...UDP,
           endpoints: ["[fd00:1::2]:8080"],
         });
-        await program(node, [dns("10.1.0.2:8080"), v6]);
+        await program(node, [dns, v6]);
         for (const name of ["dns", "direct"]) await sockets.keep(name, "10.96.0.53", 53, UDP);
         await sockets.keep("mapped", "::ffff:10.96.0.53", 53, UDP);
         await sockets.keep("v6", "fd00:96::53", 53, UDP);
@@ -146,12 +154,23 @@ for (const [name, object] of Object.entries(ways)) {
         assert.equal((await sockets.connectAgain("direct", "10.1.0.2", 8080)).peer, "10.1.0.2");
         using way = wayTo(node, object);
         assert.equal(await way.end("UDP", 0), 0);
-        await program(node, [dns("10.1.0.3:8080"), v6]);
+
+        // In the maps: a proxy would end them itself before long.
+        using services = pinnedMap(pinsOf(node), "services");
+        const [key, value] = [new Uint8Array(SIZE.frontend), new Uint8Array(SIZE.service)];
+        writeFrontend(viewOf(key), 0, addressOf("10.96.0.53"), 53, "UDP");
+        assert(services.lookup(key, value));
+        const service = readService(viewOf(value), 0);
+        writeService(viewOf(value), 0, { ...service, serving: { first: 0, count: 0 } });
+        services.update(key, value);
         assert.equal(await way.end("UDP", 0), 2);
         for (const gone of ["dns", "mapped"]) assert.match(await refusal(sockets.ask(gone)), ended);
-        await program(node, []);
-        assert.equal(await way.end("UDP", 0), 2);
-        for (const gone of ["v6", "node port"]) assert.match(await refusal(sockets.ask(gone)), ended);
+
+        writeNodePort(viewOf(key), 0, "IPv6", 30053, "UDP");
+        assert(services.delete(key));
+        assert.equal(await way.end("UDP", 0), 1);
+        assert.match(await refusal(sockets.ask("node port")), ended);
+        assert.equal((await sockets.ask("v6")).server, "a");
         assert.equal((await sockets.ask("direct")).server, "a");
       }),
   );
