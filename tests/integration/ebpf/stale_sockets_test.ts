@@ -185,12 +185,12 @@ Deno.test("connections are ended a while after their endpoint is gone, and after
     await backend.apply([{ key: onA.key, old: onA, new: resting }]);
     // A slice that is rewritten.
     await backend.apply([{ key: onA.key, old: resting, new: onB }]);
-    await delay(1000);
+    await delay(300);
     await backend.apply([{ key: onA.key, old: onB, new: resting }]);
     await delay(3500);
     assert.equal((await sockets.ask("pod")).server, "a");
     await backend.apply([{ key: onA.key, old: resting, new: onB }]);
-    await delay(2500);
+    await delay(1500);
     assert.equal((await sockets.ask("pod")).server, "a");
     await untilEnded(sockets, "pod");
     assert.equal((await sockets.ask("late")).server, "a");
