@@ -83,9 +83,9 @@ export class Kernel implements Disposable {
     return new Kernel(pins, cgroup, tookOver, { maps, programs, devices, owned: stack.move() });
   }
 
-  /** Whether what is pinned is still what was opened. */
+  /** Whether what is pinned is still what was opened. Links are not looked at: they are put back one by one. */
   get isWhole(): boolean {
-    return [...mapNames, "endpoints"].every((name) => {
+    return this.#pins.takesLinks && [...mapNames, "endpoints"].every((name) => {
       using map = BpfMap.pinned(name, this.#pins.map(name));
       return map !== undefined;
     });
