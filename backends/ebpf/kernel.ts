@@ -2,7 +2,7 @@ import { BpfMap, type MappedValues } from "../../ffi/bpf/map.ts";
 import type { BpfProgram } from "../../ffi/bpf/program.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { Attachment, type PacketProgram, packetPrograms } from "./attach.ts";
+import { Attachment, hasDeviceLinks, type PacketProgram, packetPrograms } from "./attach.ts";
 import type { Pins } from "./bpffs.ts";
 import { type DeviceChoice, Devices } from "./devices.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
@@ -71,7 +71,12 @@ export class Kernel implements Disposable {
       for (const name of packetPrograms) ofPackets.set(name, stack.use(object.program(name)));
     }
     const maps = openMaps(pins, stack);
-    const attachment = new Attachment(ofPackets, pins, stack.use(NetlinkSocket.open(NETLINK_ROUTE)));
+    const attachment = new Attachment(
+      ofPackets,
+      pins,
+      stack.use(NetlinkSocket.open(NETLINK_ROUTE)),
+      [...ofPackets.values()].every(hasDeviceLinks),
+    );
     const devices = stack.use(
       new Devices(
         attachment,
