@@ -42,7 +42,9 @@ export class Attachment {
   readonly #programs: ReadonlyMap<PacketProgram, BpfProgram>;
   readonly #pins: Pins;
   readonly #filters: Filters;
-  readonly #hasLinks: boolean;
+  readonly hasLinks: boolean;
+  /** Devices that may have no filters any more, by index. */
+  readonly #withoutFilters = new Set<number>();
 
   /** @param hasLinks what `hasDeviceLinks` says. */
   constructor(
@@ -54,7 +56,7 @@ export class Attachment {
     this.#programs = programs;
     this.#pins = pins;
     this.#filters = new Filters(transport);
-    this.#hasLinks = hasLinks;
+    this.hasLinks = hasLinks;
   }
 
   /**
@@ -66,9 +68,10 @@ export class Attachment {
     for (const direction of directions) {
       const program = this.#programs.get(`${direction}_${framing}`);
       if (program === undefined) throw new Error(`program ${direction}_${framing} is not loaded`);
-      if (this.#hasLinks) this.#link(index, name, direction, program);
+      if (this.hasLinks) this.#link(index, name, direction, program);
       else await this.#filters.replace({ index, name }, direction, program);
     }
+    this.#withoutFilters.delete(index);
   }
 
   /** Takes the programs off a device. */
@@ -77,7 +80,13 @@ export class Attachment {
       using pinned = BpfLink.pinned(direction, this.#path(index, direction));
       if (pinned !== undefined) Deno.removeSync(this.#path(index, direction));
     }
-    if (!this.#hasLinks) await this.#filters.remove(index);
+    if (!this.hasLinks) await this.#filters.remove(index);
+    this.#withoutFilters.delete(index);
+  }
+
+  /** Notes that somebody took filters off a device, ours or others. */
+  losesFilters(index: number): void {
+    this.#withoutFilters.add(index);
   }
 
   /** Devices that have a pinned link, there or gone: a pin outlives its device. */
@@ -88,9 +97,9 @@ export class Attachment {
     }
   }
 
-  /** Whether both links are there and the device has them. Filters are not looked at. */
+  /** Whether both links are there and the device has them. Filters are, unless the kernel told that they went. */
   isAttached(index: number): boolean {
-    if (!this.#hasLinks) return true;
+    if (!this.hasLinks) return !this.#withoutFilters.has(index);
     return directions.every((direction) => {
       using pinned = BpfLink.pinned(direction, this.#path(index, direction));
       return pinned !== undefined && pinned.info().ifindex === index;

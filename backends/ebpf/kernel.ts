@@ -53,10 +53,10 @@ export class Kernel implements Disposable {
 
   /**
    * Loads the programs over the maps that are pinned. Nothing is attached yet.
-   * @param onError of what goes wrong when devices appear later.
+   * @param report of what goes wrong when devices appear later, and of what they lose.
    * @throws KernelError
    */
-  static open(options: EbpfOptions, cgroup: string, pins: Pins, onError: (error: Error) => void): Kernel {
+  static open(options: EbpfOptions, cgroup: string, pins: Pins, report: (what: string) => void): Kernel {
     const tookOver = pins.exists;
     pins.make();
     using stack = new DisposableStack();
@@ -82,7 +82,7 @@ export class Kernel implements Disposable {
         attachment,
         stack.use(pinnedMap(pins, "devices")),
         NetlinkSocket.open(NETLINK_ROUTE),
-        onError,
+        report,
       ),
     );
     return new Kernel(pins, cgroup, tookOver, { maps, programs, devices, owned: stack.move() });

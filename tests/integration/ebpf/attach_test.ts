@@ -47,6 +47,31 @@ for (const way of ["tcx", "clsact"] as const) {
   });
 }
 
+Deno.test("filters that somebody takes off a device are reported, and put back", async () => {
+  await using mounts = await PrivateMounts.make();
+  await using namespace = await NetworkNamespace.make();
+  await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
+  await using following = await follow(namespace, mounts.bpffs, "clsact", ["eth0"]);
+  const loses = async (...what: readonly string[]) => {
+    const before = (await following.ask("reports")).length;
+    await namespace.run("tc", ...what);
+    await until(async () => (await following.ask("reports")).length > before);
+    assert.equal((await following.ask("reports")).at(-1), "device eth0 lost filters");
+    // As the backend does when it is told; unless something else made it look at the devices meanwhile.
+    await following.ask("follow");
+    assert.equal((await filters(namespace, "eth0")).length, 2);
+  };
+  await loses("filter", "delete", "dev", "eth0", "ingress");
+  await loses("qdisc", "delete", "dev", "eth0", "clsact");
+  // Others' devices, and devices that go, are nobody's loss.
+  const before = await following.ask("reports");
+  await namespace.run("tc", "qdisc", "add", "dev", "lan", "clsact");
+  await namespace.run("tc", "qdisc", "delete", "dev", "lan", "clsact");
+  await namespace.run("ip", "link", "delete", "eth0");
+  await new Promise((resolve) => setTimeout(resolve, 100 * slowness));
+  assert.deepEqual(await following.ask("reports"), before);
+});
+
 Deno.test("pods are behind devices that are called so, and behind ports of bridges that are", async () => {
   await using mounts = await PrivateMounts.make();
   await using namespace = await NetworkNamespace.make();
@@ -82,7 +107,7 @@ async function follow(
 ): Promise<LineProcess> {
   const deno = [Deno.execPath(), "run", "--quiet", "--no-check", "-A", driver];
   const process = new LineProcess("ip", ["netns", "exec", name, ...deno, bpffs, way, ...devices]);
-  await process.ask("");
+  await process.ask("follow");
   return process;
 }
 

@@ -26,15 +26,14 @@ const mostInstructions: Readonly<Record<ObjectName, Readonly<Record<string, numb
 for (const file of ["sock", "tc", "destroy"] as const) {
   // Libraries stay loaded. Of kernels without bpf_sock_destroy: see below.
   const options = { sanitizeResources: false, ignore: file === "destroy" && !isLinux(6, 5) };
-  Deno.test(`the verifier goes through few instructions of ${file}.bpf.c`, options, () => {
+  Deno.test(`the verifier goes through few instructions of ${file}.bpf.c`, options, async (t) => {
     using object = loadAlone(file);
     const limits = mostInstructions[file];
     assert.deepEqual(object.programNames.toSorted(), Object.keys(limits).toSorted());
     for (const name of object.programNames) {
       using program = object.program(name);
       const count = program.verifiedInstructions;
-      console.log(`  ${name}: ${count}`);
-      assert(count > 0 && count <= (limits[name] ?? 0), `${name}: ${count} instructions`);
+      await t.step(`${name}: ${count}`, () => assert(count > 0 && count <= (limits[name] ?? 0)));
     }
   });
 }
