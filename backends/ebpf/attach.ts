@@ -89,8 +89,13 @@ export class Attachment {
     this.#withoutFilters.add(index);
   }
 
+  /** Devices that a process before this one may have attached the programs to, by index. */
+  leftOn(devices: readonly Link[]): Iterable<number> {
+    return this.hasLinks ? this.#pinned() : devices.map(({ index }) => index);
+  }
+
   /** Devices that have a pinned link, there or gone: a pin outlives its device. */
-  *pinned(): Generator<number> {
+  *#pinned(): Generator<number> {
     for (const { name } of Deno.readDirSync(this.#pins.link("."))) {
       const [, index] = /^arrive-(\d+)$/.exec(name) ?? [];
       if (index !== undefined) yield Number(index);

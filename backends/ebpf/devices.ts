@@ -141,7 +141,8 @@ export class Devices implements Disposable {
       if (!isAttached) differences.push(`device ${link.name} had no programs`);
       if (all || !this.#attached.has(link.index) || !isAttached) await this.#attach(link);
     }
-    for (const index of new Set([...this.#attached.keys(), ...this.#attachment.pinned()])) {
+    const before = all ? this.#attachment.leftOn(links) : [];
+    for (const index of new Set([...this.#attached.keys(), ...before])) {
       if (wanted.has(index)) continue;
       this.#attached.delete(index);
       await this.#attachment.detach(index);
