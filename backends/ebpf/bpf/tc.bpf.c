@@ -34,6 +34,18 @@ static __noinline int note(struct __sk_buff *skb, const struct packet *packet, s
 
 /* ---- the first packet ---- */
 
+/*
+ * A client calls an endpoint itself, from the port of a connection it had with it through a service. What the endpoint
+ * answers would be taken for an answer to that one.
+ */
+static __always_inline void forget_closed_flow(const struct packet *packet)
+{
+	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) return;
+	struct tuple answer = reversed(&packet->tuple);
+	struct flow *flow = flow_of(&answer);
+	if (flow && is_closed(flow)) forget(&answer, flow);
+}
+
 static __always_inline int
 refuse_unknown(struct __sk_buff *skb, const struct packet *packet, const struct frontend *frontend)
 {
@@ -90,7 +102,10 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 	}
 	/* A reset begins nothing. */
 	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
-	if (!service) return refuse_unknown(skb, packet, &frontend);
+	if (!service) {
+		forget_closed_flow(packet);
+		return refuse_unknown(skb, packet, &frontend);
+	}
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !may_use(service->id, &packet->tuple.source))
 		return drop(DROP_SOURCE_RANGE);
