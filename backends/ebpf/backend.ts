@@ -138,9 +138,7 @@ export class EbpfBackend implements Backend {
     this[Symbol.dispose]();
     const cgroup = this.#options.cgroup || cgroupRoot(readMounts());
     if (cgroup === undefined) throw new BackendError("ebpf: cgroup v2 is not mounted here");
-    const kernel = Kernel.open(this.#options, cgroup, this.#pins, (error) => {
-      this.#report?.(`devices are not followed: ${error.message}`);
-    });
+    const kernel = Kernel.open(this.#options, cgroup, this.#pins, (what) => this.#report?.(what));
     const services = new Services(kernel.maps, this.#options);
     const watch = watchPins(this.#pins, () => kernel.missing(), (what) => this.#report?.(what));
     const wayToEnd = wayToEndSockets(this.#pins, this.#options.room);

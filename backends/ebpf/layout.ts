@@ -6,7 +6,7 @@ import type { Address, Cidr } from "../../core/model/address.ts";
 import type { Family, Protocol } from "../../core/model/objects.ts";
 
 /** Part of the path that maps are pinned at: maps of another layout are never taken over. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** Bytes of each struct. */
 export const SIZE = {
