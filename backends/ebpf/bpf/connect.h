@@ -14,7 +14,6 @@ struct workspace {
 	struct packet packet;
 	struct tuple to; /* what it becomes */
 	struct bpf_fib_lookup route;
-	struct claim claim;
 	struct quotation quotation;
 };
 

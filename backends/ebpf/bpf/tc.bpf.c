@@ -60,7 +60,8 @@ static __noinline int
 connect(struct __sk_buff *skb, struct workspace *work, const struct service *service, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
-	if (!settings) return PASS_ON;
+	struct claim *claim = claim_of_new_flow();
+	if (!settings || !claim) return PASS_ON;
 	struct packet *packet = &work->packet;
 	struct tuple *to = &work->to;
 
@@ -81,10 +82,10 @@ connect(struct __sk_buff *skb, struct workspace *work, const struct service *ser
 
 	if (is_hidden) to->source = source_at(work->route.ifindex, packet->family, settings);
 	if (reach == REACH_STACK) flags |= FLOW_TO_NODE;
-	int failure = begin_flow(&work->claim, &packet->tuple, to, service, flags);
+	int failure = begin_flow(claim, &packet->tuple, to, service, flags);
 	if (failure) return drop(failure);
 	count_connection(service->id);
-	note(skb, packet, &work->claim.flow);
+	note(skb, packet, &claim->flow);
 	return send(skb, packet, to, reach, &work->route);
 }
 

@@ -166,7 +166,6 @@ async function perform(request: Request): Promise<unknown> {
         affinity: countOf(object, "affinity"),
         counters: countOf(object, "counters"),
         drops: dropsByReason(),
-        ...programSizes(),
       };
     case "counters":
       return { counters: branchCounters() };
@@ -245,12 +244,6 @@ function dropsByReason(): number[] {
     reasons.push(Number(values.reduce((sum, value) => sum + value, 0n)));
   }
   return reasons;
-}
-
-function programSizes() {
-  return {
-    instructions: object.programNames.map((name) => [name, object.program(name).verifiedInstructions]),
-  };
 }
 
 function index(device: string): number {

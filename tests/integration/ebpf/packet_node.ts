@@ -261,7 +261,6 @@ export interface State {
   readonly counters: number;
   /** By enum drop_reason. */
   readonly drops: readonly number[];
-  readonly instructions: readonly (readonly [program: string, count: number])[];
 }
 
 interface Changes {
