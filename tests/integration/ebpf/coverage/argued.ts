@@ -8,6 +8,7 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
   "an entry of an array is always there, but the verifier does not know": [
     ["is_over", "!settings", true],
     ["connect", "!settings", true],
+    ["connect", "!claim", true],
     ["begin_flow", "!settings", true],
     ["workspace_for", "!work", true],
     ["arrives", "!work", true],
@@ -23,13 +24,10 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
     ["forget", "!flow", true],
     ["try_tuple", "!claim", true],
   ],
-  "the verifier does not see that it is not 0": [
-    ["sum_of_quote", "length == 0", true],
-  ],
   "the bytes were read before, so the kernel has them again": [
     ["reads", "bpf_skb_load_bytes(skb, offset, header, length) == 0", false],
     ["sum_of_quote", "bpf_skb_load_bytes(skb, check, &pseudo, sizeof(pseudo)) != 0", true],
-    ["sum_of_quote", "bpf_skb_load_bytes(skb, packet->network, quote, length) != 0", true],
+    ["sum_of_quote", "bpf_skb_load_bytes(skb, packet->network, quote, beyond_first + 1) != 0", true],
     ["send_back", "bpf_skb_load_bytes(skb, 0, &link, sizeof(link)) != 0", true],
     ["refuse_by_reset", "bpf_skb_load_bytes(skb, packet->transport, &segment, sizeof(segment)) != 0", true],
     ["turn_around", "bpf_skb_load_bytes(skb, field, &before, sizeof(before)) != 0", true],
