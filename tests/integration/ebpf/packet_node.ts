@@ -1,23 +1,20 @@
 import assert from "node:assert/strict";
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
-import { addressOf, settingsOf } from "../../backends/plans.ts";
-import { NetworkNamespace, run } from "../network_namespace.ts";
-import { LineProcess } from "./line_process.ts";
 import type { PacketProgram } from "../../../backends/ebpf/attach.ts";
 import type { Framing } from "../../../backends/ebpf/device_messages.ts";
 import type { Balancing } from "../../../backends/ebpf/options.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
+import { settingsOf } from "../../backends/plans.ts";
+import { NetworkNamespace, run } from "../network_namespace.ts";
+import { LineProcess } from "./line_process.ts";
 import type { Device, Request } from "./packet_driver.ts";
+import { addresses, families, link, linkBack, sysctls, wiring } from "./packet_topology.ts";
 import type { Aggregated } from "./test_run.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
 
 /**
  * A node that packets are handed to one by one: its interfaces and routes are real, its programs are attached to
- * nothing. Packets are expressions of Scapy, which knows nothing of us.
- *
- *   outside 192.168.8.9, router 192.168.8.2 ── eth0 192.168.8.1 ── pod0 ── pods 10.1.0.1, 10.1.0.2
- *   pods of other nodes: 10.1.9.0/24 by the router; 10.1.7.0/24 by the router, in packets of at most 1400 bytes;
- *   10.1.6.0/24 is out of reach
+ * nothing unless told so. Packets are expressions of Scapy, which knows nothing of us. Its network is in packet_topology.ts.
  */
 export class PacketNode implements AsyncDisposable {
   readonly #driver: LineProcess;
@@ -275,41 +272,3 @@ interface Changes {
 
 /** TC_ACT_*, linux/pkt_cls.h */
 const actions: Readonly<Record<number, string>> = { 0xffffffff: "pass", 2: "drop", 7: "redirect" };
-
-const families = ["IPv4", "IPv6"] as const;
-
-const addresses = {
-  IPv4: { nodePorts: "all", interfaceAddresses: ["192.168.8.1", "127.0.0.1"].map(addressOf) },
-  IPv6: { nodePorts: "all", interfaceAddresses: ["fd00:8::1", "::1"].map(addressOf) },
-} as const;
-
-const ether = (source: string, destination: string) => `Ether(src="${source}", dst="${destination}")`;
-const macs: Readonly<Record<string, readonly [neighbour: string, own: string]>> = {
-  eth0: ["02:00:00:00:00:09", "02:00:00:00:00:01"],
-  pod0: ["02:00:00:00:01:01", "02:00:00:00:01:00"],
-};
-const link = Object.fromEntries(
-  Object.entries(macs).map(([device, [neighbour, own]]) => [device, ether(neighbour, own)]),
-);
-const linkBack = Object.fromEntries(
-  Object.entries(macs).map(([device, [neighbour, own]]) => [device, ether(own, neighbour)]),
-);
-
-const sysctls = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv6.auto_flowlabels=0"];
-
-const wiring = [
-  "link set lo up",
-  "link add eth0 address 02:00:00:00:00:01 type veth peer name lan",
-  "link add pod0 address 02:00:00:00:01:00 type veth peer name pods",
-  ...["eth0", "lan", "pod0", "pods"].map((device) => `link set ${device} up`),
-  "address add 192.168.8.1/24 dev eth0",
-  "address add fd00:8::1/64 dev eth0 nodad",
-  "route add 10.1.0.0/24 dev pod0",
-  "route add fd00:1::/64 dev pod0",
-  "route add 10.1.9.0/24 via 192.168.8.2",
-  "route add fd00:1:9::/64 via fd00:8::2",
-  "route add 10.1.7.0/24 via 192.168.8.2 mtu lock 1400",
-  "route add fd00:1:7::/64 via fd00:8::2 mtu lock 1400",
-  "route add unreachable 10.1.6.0/24",
-  "neigh add 10.1.0.2 lladdr 02:00:00:00:01:02 dev pod0 nud permanent",
-];
