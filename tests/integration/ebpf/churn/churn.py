@@ -30,7 +30,7 @@ if cgroup != "-":
         processes.write(str(os.getpid()))
 
 kept = collections.deque()
-# Connected UDP sockets that the proxy ended, for their endpoint had gone.
+# Connected sockets that the proxy ended while they waited, for their endpoint had gone.
 ended = 0
 
 
@@ -82,7 +82,7 @@ for number, target in enumerate(itertools.cycle(targets)):
         try:
             ask(protocol, address, int(port))
         except OSError as error:
-            if protocol != "UDP" or error.errno not in (errno.ECONNABORTED, errno.EDESTADDRREQ):
+            if error.errno not in (errno.ECONNABORTED, errno.EDESTADDRREQ):
                 raise
             ended += 1
             ask(protocol, address, int(port))
