@@ -72,7 +72,6 @@ Deno.test(`${seconds} seconds of connections, services and pods that come and go
 const keptExactly = [
   "services",
   "counters",
-  "drops",
   "source_ranges",
   "service_cidrs",
   "node_addresses",
@@ -137,7 +136,18 @@ async function settled(lab: Lab, manifests: string, all: readonly string[]): Pro
     "the end of the others",
     () => Promise.resolve(census(mapsOf(lab)).get("services")?.entries === frontends),
   );
+  await until("the end of the pods", async () => {
+    const present = await deviceIndexes(lab);
+    const isPresent = (pin: string) => !/^(arrive|leave)-/.test(pin) || present.has(pin.replace(/^.*-/, ""));
+    return pinned(lab).every(isPresent) && census(mapsOf(lab)).get("devices")?.entries === present.size;
+  });
   await askOnce(lab, "outside", all);
+}
+
+async function deviceIndexes(lab: Lab): Promise<ReadonlySet<string>> {
+  const { stdout } = await lab.run("node", ["ip", "-j", "link", "show"]);
+  const links: readonly { readonly ifindex: number }[] = JSON.parse(stdout);
+  return new Set(links.map(({ ifindex }) => `${ifindex}`));
 }
 
 async function answers(lab: Lab, all: readonly string[]): Promise<boolean> {
@@ -162,10 +172,14 @@ function resources(lab: Lab, { pid }: ProxyProcess): Resources {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   return {
     maps: census(mapsOf(lab)),
-    pinned: [...Deno.readDirSync(`${directoryOf(lab)}/links`)].map(({ name }) => name).sort(),
+    pinned: pinned(lab),
     files: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
     mebibytes: Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024),
   };
+}
+
+function pinned(lab: Lab): readonly string[] {
+  return [...Deno.readDirSync(`${directoryOf(lab)}/links`)].map(({ name }) => name).sort();
 }
 
 function directoryOf(lab: Lab): string {

@@ -59,12 +59,11 @@ export class Wire implements AsyncDisposable {
   async gets(device: End, expected: string): Promise<void> {
     const packet = await this.#read(device, PATIENCE_SECONDS);
     assert(packet !== null, `nothing came by ${device}`);
-    if (packet === await this.#node.build(expected)) return;
+    const wanted = await this.#node.build(expected);
+    if (packet === wanted) return;
     const isBare = device === "tun0";
-    assert.equal(
-      await this.#node.show(packet, isBare),
-      await this.#node.show(await this.#node.build(expected), isBare),
-    );
+    const [got, want] = [await this.#node.show(packet, isBare), await this.#node.show(wanted, isBare)];
+    assert.fail(`${device}:\n${got}\nwanted:\n${want}`);
   }
 
   async isSilent(device: End): Promise<void> {
