@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { planOf } from "../../backends/plans.ts";
+import { slowness } from "../../lab/pace.ts";
 import { PacketNode } from "./packet_node.ts";
 
 /** FUZZ_PACKETS makes a run longer or shorter, FUZZ_SEED repeats one. */
-const packets = Number(Deno.env.get("FUZZ_PACKETS") ?? 1_000_000);
+const packets = Number(Deno.env.get("FUZZ_PACKETS") ?? (slowness > 1 ? 20_000 : 1_000_000));
 const seed = Number(Deno.env.get("FUZZ_SEED") ?? Math.floor(Math.random() * 2 ** 32));
 
 /** After so many, a day goes by: the memory has room for the flows of all of them. */

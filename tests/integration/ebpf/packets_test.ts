@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../backends/plans.ts";
+import { slowness } from "../../lab/pace.ts";
 import { assertAllTakenOrArgued } from "./coverage/argued.ts";
 import { CountingPrograms } from "./coverage/coverage.ts";
 import { errorCases } from "./error_cases.ts";
@@ -15,15 +16,21 @@ Deno.test("what the programs make of packets", async (t) => {
   await allCases(t, node);
 });
 
-Deno.test("packets take every branch of the programs, or it is said why they do not", async (t) => {
-  using programs = await CountingPrograms.make();
-  await using node = await PacketNode.make(programs.object);
-  await allCases(t, node);
-  const outcomes = await programs.outcomes(await node.branchCounters());
-  await t.step("every branch", () => assertAllTakenOrArgued(outcomes));
-  const taken = outcomes.filter(({ times }) => times > 0).length;
-  console.log(`${taken} of ${outcomes.length} outcomes of conditions were come to`);
-});
+// Which branches packets take is no matter of the kernel's.
+const ignore = slowness > 1;
+Deno.test(
+  "packets take every branch of the programs, or it is said why they do not",
+  { ignore },
+  async (t) => {
+    using programs = await CountingPrograms.make();
+    await using node = await PacketNode.make(programs.object);
+    await allCases(t, node);
+    const outcomes = await programs.outcomes(await node.branchCounters());
+    await t.step("every branch", () => assertAllTakenOrArgued(outcomes));
+    const taken = outcomes.filter(({ times }) => times > 0).length;
+    console.log(`${taken} of ${outcomes.length} outcomes of conditions were come to`);
+  },
+);
 
 async function allCases(t: Deno.TestContext, node: PacketNode): Promise<void> {
   await packetCases(t, node);
