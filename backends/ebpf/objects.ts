@@ -5,7 +5,7 @@ import type { Pins } from "./bpffs.ts";
 import type { Room } from "./options.ts";
 
 /** Compiled by scripts/bpf.sh from bpf/NAME.bpf.c. */
-export type ObjectName = "sock" | "tc" | "destroy";
+export type ObjectName = "sock" | "tc" | "destroy" | "find";
 
 /**
  * Opens a file of programs; nothing is in the kernel yet.
@@ -53,6 +53,7 @@ const sizeless: ReadonlySet<string> = new Set([
   "drops",
   "workspaces",
   "claims",
+  "settled_generation",
 ]);
 
 function load(name: ObjectName, prepare: (object: BpfObject, map: string) => void): BpfObject {

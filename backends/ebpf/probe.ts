@@ -82,21 +82,22 @@ function wayToDevices(loaded: BpfObject): string {
 
 /** Here, too. */
 async function staleSockets(): Promise<Requirement> {
-  const { name, found, detail } = programs("destroy", "sockets whose endpoint is gone");
+  const of = "sockets whose endpoint is gone";
+  const { name, found, detail } = programs("destroy", of);
   if (found) return { name, found, detail };
-  if (await canEndSockets()) {
+  if (programs("find", of).found && await canEndSockets()) {
     return {
       name,
       found: true,
-      detail: "sock_diag ends them: the kernel lets no program do it (bpf_sock_destroy, Linux 6.5)",
+      detail:
+        "the kernel accepts those that find them; sock_diag ends them, as no program may (bpf_sock_destroy, Linux 6.5)",
     };
   }
   return {
     name,
     found,
-    detail:
-      "connected UDP sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
-      "ending them takes Linux 6.5 or later with BTF, or CONFIG_INET_DIAG_DESTROY",
+    detail: "connected sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
+      "ending them takes a kernel with BTF, and Linux 6.5 or later or CONFIG_INET_DIAG_DESTROY",
     ifMissing: "warn",
   };
 }

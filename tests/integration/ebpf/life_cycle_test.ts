@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
-import { SIZE, viewOf, writeFrontend } from "../../../backends/ebpf/layout.ts";
-import { BySocketDiag } from "../../../backends/ebpf/stale_sockets.ts";
-import { BpfMap } from "../../../ffi/bpf/map.ts";
-import { addressOf, planOf } from "../../backends/plans.ts";
+import { planOf } from "../../backends/ebpf/plans.ts";
 import { slowness } from "../../lab/pace.ts";
 import { refusalBy } from "../backend_process.ts";
 import { attachedTo, emptyMap, mapsAmong, pinnedMaps } from "./kernel_objects.ts";
@@ -176,55 +173,3 @@ Deno.test("the probe finds what is there, and says what is missing", () =>
       /CAP_BPF/,
     );
   }));
-
-// libbpf and libnl stay loaded.
-Deno.test(
-  "sockets whose endpoint is gone are ended by sock_diag as well",
-  { sanitizeResources: false },
-  () =>
-    withScene(async ({ node, client, backend }) => {
-      const [dns, other] = [
-        planOf({ name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: ["10.1.0.2:8080"] }),
-        planOf({
-          name: "v6",
-          clusterIP: "[fd00:96::53]:53",
-          nodePort: 30053,
-          protocol: "UDP",
-          endpoints: ["[fd00:1::2]:8080"],
-        }),
-      ];
-      await backend.reconcile([dns, other], settings);
-      await client.sockets.keep("dns", "10.96.0.53", 53, { protocol: "UDP" });
-      await client.sockets.keep("mapped", "::ffff:10.96.0.53", 53, { protocol: "UDP" });
-      await client.sockets.keep("v6", "fd00:96::53", 53, { protocol: "UDP" });
-      await client.sockets.keep("node port", "fd00:1::1", 30053, { protocol: "UDP" });
-      await backend[Symbol.asyncDispose]();
-
-      const map = (name: string) => {
-        const opened = BpfMap.pinned(name, `${directoryOf(node)}/maps/${name}`);
-        assert(opened !== undefined);
-        return opened;
-      };
-      using services = map("services");
-      using endpoints = map("endpoints");
-      using addresses = map("node_addresses");
-      using memory = endpoints.mapped();
-      using way = new BySocketDiag(map("peers"), {
-        services,
-        endpoints: memory.view,
-        node_addresses: addresses,
-      });
-      assert.equal(await way.end(), 0);
-      const key = new Uint8Array(SIZE.frontend);
-      writeFrontend(viewOf(key), 0, addressOf("10.96.0.53"), 53, "UDP");
-      assert(services.delete(key));
-      assert.equal(await way.end(), 2);
-      for (const name of ["dns", "mapped"]) {
-        await assert.rejects(
-          client.sockets.ask(name),
-          /Destination address required|Software caused connection abort/,
-        );
-      }
-      for (const name of ["v6", "node port"]) assert.equal((await client.sockets.ask(name)).server, "a");
-    }),
-);

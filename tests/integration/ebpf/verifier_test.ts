@@ -20,10 +20,11 @@ const mostInstructions: Readonly<Record<ObjectName, Readonly<Record<string, numb
     getpeername6: 100,
   },
   tc: { arrive_ethernet: 45_000, arrive_bare: 45_000, leave_ethernet: 8000, leave_bare: 8000 },
-  destroy: { end_udp: 1000 },
+  destroy: { udp: 1000, tcp: 1000 },
+  find: { udp: 1000, tcp: 1000 },
 };
 
-for (const file of ["sock", "tc", "destroy"] as const) {
+for (const file of ["sock", "tc", "destroy", "find"] as const) {
   // Libraries stay loaded. Of kernels without bpf_sock_destroy: see below.
   const options = { sanitizeResources: false, ignore: file === "destroy" && !isLinux(6, 5) };
   Deno.test(`the verifier goes through few instructions of ${file}.bpf.c`, options, async (t) => {
