@@ -51,9 +51,9 @@ const sizeless: ReadonlySet<string> = new Set([
   "connections",
   "node_settings",
   "drops",
+  "settled_generation",
   "workspaces",
   "claims",
-  "settled_generation",
 ]);
 
 function load(name: ObjectName, prepare: (object: BpfObject, map: string) => void): BpfObject {
