@@ -102,9 +102,9 @@ vm-all() {
 # Scenarios are named after their families.
 ipv4="/\\(IPv4\\)/" others="/\\((IPv6|dual stack)\\)/"
 sample="/(hairpin|source ranges|NodePort|no endpoints).*\\(IPv6\\)/"
-of_sockets_and_flows="/(restart|UDP|itself|refuses).*\\(IPv6\\)/"
+of_sockets_and_flows="/(restart|UDP flows|reaches itself|refuses).*\\(IPv6\\)/"
 # Tests of mode ebpf's programs: what the verifier, devices, sockets and the file system of programs have to do with.
-of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|nobody serves|ended/"
+of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|nobody serves|socket is ended|connections through/"
 
 machines() {
   built vm || return

@@ -72,7 +72,7 @@ function programs(object: ObjectName, of: string, more = (_loaded: BpfObject) =>
   }
 }
 
-/** Either way will do. */
+/** How packets get to the programs: either way will do. */
 function wayToDevices(loaded: BpfObject): string {
   using program = loaded.program(packetPrograms[0]);
   return hasDeviceLinks(program)
@@ -80,7 +80,7 @@ function wayToDevices(loaded: BpfObject): string {
     : "; they become filters of devices (clsact): it has no links to devices (tcx, Linux 6.6)";
 }
 
-/** Here, too. */
+/** How sockets are ended: either way will do. */
 async function staleSockets(): Promise<Requirement> {
   const of = "sockets whose endpoint is gone";
   const { name, found, detail } = programs("destroy", of);

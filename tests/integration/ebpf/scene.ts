@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import { addressOf, settingsOf } from "../../backends/plans.ts";
+import { slowness } from "../../lab/pace.ts";
 import type { BackendProcess } from "../backend_process.ts";
 import { type Pod, SocketError, type Sockets, TestNode } from "./node.ts";
 
@@ -40,4 +42,17 @@ export async function refusal(call: Promise<unknown>): Promise<string> {
     throw error;
   }
   assert.fail("it was answered");
+}
+
+/** What a socket that was ended says to who sends, and to who waits for an answer. */
+export const ended = /Destination address required|Software caused connection abort|Broken pipe/;
+
+/** Waits until a socket that was kept is ended. */
+export async function untilEnded(sockets: Sockets, name: string): Promise<void> {
+  const deadline = performance.now() + 10_000 * slowness;
+  const isEnded = () => sockets.ask(name).then(() => false, (error) => ended.test(error.message));
+  while (!await isEnded()) {
+    assert(performance.now() < deadline, `${name} goes on`);
+    await delay(100);
+  }
 }
