@@ -128,6 +128,7 @@ function planPort(
     localEndpoints: selection.local,
     servingEndpoints: port.protocol === "UDP" ? servingEndpoints(candidates, selection.cluster) : none,
     affinitySeconds: service.affinitySeconds,
+    balancing: service.balancing,
     sourceRanges,
     healthCheckNodePort: service.healthCheckNodePort,
   };

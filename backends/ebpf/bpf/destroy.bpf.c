@@ -57,9 +57,9 @@ static __always_inline int is_served(const struct connection *connection)
 		.protocol = IPPROTO_UDP,
 	};
 	struct choice choice = { .address = connection->endpoint_address, .port = connection->endpoint_port };
-	struct service *service = find_by_address(&frontend);
-	if (!service) service = find_node_port(&frontend);
-	return service && has_endpoint(&service->serving, &choice);
+	struct service service = {};
+	int is_found = find_service(&frontend, &service) || find_node_port(&frontend, &service);
+	return is_found && has_endpoint(&service.serving, &choice);
 }
 
 SEC("iter/udp")

@@ -44,11 +44,11 @@ refuse_unknown(struct __sk_buff *skb, const struct packet *packet, const struct 
 }
 
 /* Sends it to an endpoint of the service, and remembers to which. */
-static __noinline int
-connect(struct __sk_buff *skb, struct workspace *work, const struct service *service, __u32 flags)
+static __noinline int connect(struct __sk_buff *skb, struct workspace *work, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
 	if (!settings) return PASS_ON;
+	const struct service *service = &work->service;
 	struct packet *packet = &work->packet;
 	struct tuple *to = &work->to;
 
@@ -82,14 +82,15 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 		.protocol = packet->tuple.protocol,
 	};
 	__u32 flags = 0;
-	struct service *service = find_by_address(&frontend);
-	if (!service && !is_loopback(&frontend.address)) {
-		service = find_node_port(&frontend);
+	struct service *service = &work->service;
+	int is_found = find_service(&frontend, service);
+	if (!is_found && !is_loopback(&frontend.address)) {
+		is_found = find_node_port(&frontend, service);
 		flags = FLOW_NODE_PORT;
 	}
 	/* A reset begins nothing. */
 	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
-	if (!service) return refuse_unknown(skb, packet, &frontend);
+	if (!is_found) return refuse_unknown(skb, packet, &frontend);
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !may_use(service->id, &packet->tuple.source))
 		return drop(DROP_SOURCE_RANGE);
@@ -98,7 +99,7 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 		count_drop(DROP_NO_ENDPOINTS);
 		return refuse_connection(skb, packet);
 	}
-	return connect(skb, work, service, flags);
+	return connect(skb, work, flags);
 }
 
 /* ---- the others ---- */
@@ -112,15 +113,17 @@ static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *
 		.port = tuple->destination_port,
 		.protocol = tuple->protocol,
 	};
-	struct service *service = flow->flags & FLOW_NODE_PORT ? find_node_port(&frontend) : find_by_address(&frontend);
-	if (!service || service->id != flow->service) return 1;
-	if (service->generation == flow->generation) return 0;
+	struct service service = {};
+	int is_found = flow->flags & FLOW_NODE_PORT ? find_node_port(&frontend, &service) :
+						      find_service(&frontend, &service);
+	if (!is_found || service.id != flow->service) return 1;
+	if (service.generation == flow->generation) return 0;
 	struct choice wanted = {
 		.address = flow->translated.destination,
 		.port = flow->translated.destination_port,
 	};
-	if (!has_endpoint(&service->serving, &wanted)) return 1;
-	flow->generation = service->generation;
+	if (!has_endpoint(&service.serving, &wanted)) return 1;
+	flow->generation = service.generation;
 	return 0;
 }
 
