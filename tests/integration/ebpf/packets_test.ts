@@ -270,13 +270,13 @@ Deno.test("what the programs make of packets", async (t) => {
     await node.program([dns]);
     await node.arrive(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)/b"question"`);
     await node.becomes(
-      `IP(src="10.1.0.1", dst="192.168.8.1")/ICMP(type=3, code=3)/IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/UDP(sport=61000, dport=5353, chksum=7)/b"question"`,
-      `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/ICMP(type=3, code=3)/IP(src="192.168.8.9", dst="10.96.0.10", ttl=62)/UDP(sport=5000, dport=53, chksum=7)/b"question"`,
+      `IP(src="10.1.0.1", dst="192.168.8.1")/ICMP(type=3, code=3)/IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/UDP(sport=61000, dport=5353)/b"question"`,
+      `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/ICMP(type=3, code=3)/IP(src="192.168.8.9", dst="10.96.0.10", ttl=62)/UDP(sport=5000, dport=53)/b"question"`,
       { at: "pod0" },
     );
     await node.becomes(
-      `IP(src="192.168.8.2", dst="10.96.0.10")/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.96.0.10", dst="192.168.8.9", ttl=62)/UDP(sport=53, dport=5000, len=1400, chksum=7)`,
-      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.1.0.1", dst="192.168.8.1", ttl=62)/UDP(sport=5353, dport=61000, len=1400, chksum=7)`,
+      `IP(src="192.168.8.2", dst="10.96.0.10")/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.96.0.10", dst="192.168.8.9", ttl=62)/UDP(sport=53, dport=5000, len=1400)`,
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.1.0.1", dst="192.168.8.1", ttl=62)/UDP(sport=5353, dport=61000, len=1400)`,
     );
     await node.isLeftAlone(
       `IP(src="192.168.8.2", dst="192.168.8.1")/ICMP(type=3, code=4)/IP(src="192.168.8.1", dst="192.168.8.9")/UDP(sport=53, dport=5000)`,
@@ -288,14 +288,53 @@ Deno.test("what the programs make of packets", async (t) => {
     await node.program([dns6]);
     await node.arrive(`IPv6(src="fd00:8::9", dst="fd00:96::10")/UDP(sport=5000, dport=53)/b"question"`);
     await node.becomes(
-      `IPv6(src="fd00:1::1", dst="fd00:8::1")/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=62)/UDP(sport=61000, dport=5353, chksum=7)/b"question"`,
-      `IPv6(src="fd00:96::10", dst="fd00:8::9", hlim=63)/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::9", dst="fd00:96::10", hlim=62)/UDP(sport=5000, dport=53, chksum=7)/b"question"`,
+      `IPv6(src="fd00:1::1", dst="fd00:8::1")/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=62)/UDP(sport=61000, dport=5353)/b"question"`,
+      `IPv6(src="fd00:96::10", dst="fd00:8::9", hlim=63)/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::9", dst="fd00:96::10", hlim=62)/UDP(sport=5000, dport=53)/b"question"`,
       { at: "pod0" },
     );
     await node.becomes(
-      `IPv6(src="fd00:8::2", dst="fd00:96::10")/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:96::10", dst="fd00:8::9", plen=1400)/UDP(sport=53, dport=5000, len=1400, chksum=7)`,
-      `IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=63)/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:1::1", dst="fd00:8::1", plen=1400)/UDP(sport=5353, dport=61000, len=1400, chksum=7)`,
+      `IPv6(src="fd00:8::2", dst="fd00:96::10")/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:96::10", dst="fd00:8::9", plen=1400)/UDP(sport=53, dport=5000, len=1400)`,
+      `IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=63)/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:1::1", dst="fd00:8::1", plen=1400)/UDP(sport=5353, dport=61000, len=1400)`,
     );
+  });
+
+  await test("a quote's checksum is put back with its addresses and ports, as far as it is quoted", async () => {
+    await node.program([dns, nodePort]);
+    const error = `ICMP(type=3, code=3)`;
+    /** @param cut makes a quote of a packet. */
+    const isPutBack = (arrived: string, sent: string, service: string, cut = (packet: string) => packet) =>
+      node.becomes(
+        `IP(src="10.1.0.1", dst="192.168.8.1")/${error}/${cut(arrived)}`,
+        `IP(src="${service}", dst="192.168.8.9", ttl=63)/${error}/${cut(sent)}`,
+        { at: "pod0" },
+      );
+    const bytes = (count: number) => (packet: string) => `Raw(bytes(${packet})[:${count}])`;
+
+    await node.arrive(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`);
+    const udp = (payload: string, more = "") =>
+      [
+        `IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/UDP(sport=61000, dport=5353${more})/${payload}`,
+        `IP(src="192.168.8.9", dst="10.96.0.10", ttl=62)/UDP(sport=5000, dport=53${more})/${payload}`,
+        "10.96.0.10",
+      ] as const;
+    await isPutBack(...udp(`b"question"`));
+    await isPutBack(...udp(`b"question"`), bytes(28));
+    await isPutBack(...udp(`b"without a checksum"`, ", chksum=0"));
+    // A sum that comes out as 0 is written as 0xffff.
+    const filler = `bytes.fromhex("${(await node.build(udp(`b"\\0\\0"`)[1])).slice(52, 56)}")`;
+    assert.equal((await node.build(udp(filler)[1])).slice(52, 56), "ffff");
+    await isPutBack(...udp(filler));
+
+    await node.program([nodePort]);
+    await node.arrive(`IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080)`);
+    const tcp = [
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/TCP(sport=61000, dport=8080)/b"question"`,
+      `IP(src="192.168.8.9", dst="192.168.8.1", ttl=62)/TCP(sport=40000, dport=30080)/b"question"`,
+      "192.168.8.1",
+    ] as const;
+    await isPutBack(...tcp);
+    // As much as has to be quoted, all before the checksum, and that with it.
+    for (const count of [20 + 8, 20 + 16, 20 + 18]) await isPutBack(...tcp, bytes(count));
   });
 
   await test("only those in the source ranges may use a load balancer's address", async () => {
