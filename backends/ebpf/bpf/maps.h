@@ -225,7 +225,7 @@ enum drop_reason {
 	DROP_MALFORMED = 5,
 	/* No route to the endpoint. */
 	DROP_NO_ROUTE = 6,
-	/* A fragment whose first one was not seen. */
+	/* A fragment to a ClusterIP whose first one was not seen. */
 	DROP_FRAGMENT = 7,
 	/* The kernel refused a change to a map. */
 	DROP_MAP_FULL = 8,

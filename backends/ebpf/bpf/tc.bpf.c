@@ -161,6 +161,13 @@ static __noinline int carry_error(struct __sk_buff *skb, struct workspace *work)
 	return reach == REACH_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route);
 }
 
+/* A fragment whose first one was not seen. Where all ports of its address are services', nobody else can use it. */
+static __always_inline int stray_fragment(const struct packet *packet)
+{
+	struct frontend frontend = { .address = packet->tuple.destination };
+	return verdict_without_service(&frontend) < 0 ? PASS_ON : drop(DROP_FRAGMENT);
+}
+
 static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
 {
 	/* What a bridge passes on to other machines comes by as well. */
@@ -170,7 +177,8 @@ static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
 	if (kind == PACKET_ICMP_ERROR) return carry_error(skb, work);
-	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return PASS_ON;
+	if (kind == PACKET_OTHER) return PASS_ON;
+	if (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet)) return stray_fragment(packet);
 
 	struct flow *flow = current_flow(packet);
 	if (flow) return carry(skb, work, flow);

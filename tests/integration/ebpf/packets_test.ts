@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DROP } from "../../../backends/ebpf/layout.ts";
 import { planOf } from "../../backends/plans.ts";
 import { PacketNode } from "./packet_node.ts";
 
@@ -94,7 +95,12 @@ Deno.test("what the programs make of packets", async (t) => {
     const passedOn =
       `IP(src="192.168.8.1", dst="10.1.0.1", id=77, ttl=63)/UDP(sport=61000, dport=5353)/(b"eight..." * 9)`;
     for (const part of [0, 1, 2]) await node.becomes(fragment(question, part), fragment(passedOn, part));
-    await node.isLeftAlone(`IP(src="192.168.8.9", dst="10.96.0.10", id=78, frag=3, proto=17)/b"of another"`);
+    // One without its first.
+    const stray = (to: string) => `IP(src="192.168.8.9", dst="${to}", id=78, frag=3, proto=17)/b"of another"`;
+    const before = (await node.state()).drops[DROP.FRAGMENT]!;
+    await node.isDropped(stray("10.96.0.10"));
+    await node.isLeftAlone(stray("192.168.8.1"));
+    assert.equal((await node.state()).drops[DROP.FRAGMENT], before + 1);
     const answer =
       `IP(src="10.1.0.1", dst="192.168.8.1", id=5)/UDP(sport=5353, dport=61000)/(b"eight..." * 5)`;
     const passedBack =
