@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DROP } from "../../../backends/ebpf/layout.ts";
-import { planOf } from "../../backends/plans.ts";
+import type { Balancing } from "../../../core/model/objects.ts";
+import { planOf, type PlanText } from "../../backends/plans.ts";
 import { PacketNode } from "./packet_node.ts";
 
 Deno.test("what the programs make of packets", async (t) => {
@@ -378,6 +379,59 @@ Deno.test("what the programs make of packets", async (t) => {
     assert.equal((await destinations("192.168.8.9")).size, 1);
   });
 
+  await test("with Maglev a connection gets the same endpoint again, most also when another one goes; else it may not", async () => {
+    const endpoints = [1, 2, 3, 4].map((host) => `10.1.9.${host}:8080`);
+    /** The endpoint of each of many connections, which nothing remembers. */
+    const chosen = async (port: number, endpoints: readonly string[], more: Partial<PlanText> = {}) => {
+      const balanced = { nodePort: 30080, endpoints, balancing: "maglev", ...more } as const;
+      await node.program([planOf({ ...balanced, name: "web" }), planOf({ nodePort: 30081, endpoints })], {
+        map: { lastPort: 61999 },
+      });
+      const found: string[] = [];
+      for (let client = 40000; client < 40200; client++) {
+        const syn = `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=${client}, dport=${port})`;
+        found.push((await node.arrive(syn)).packet.slice(60, 68));
+      }
+      return found;
+    };
+    const shares = (found: readonly string[]) =>
+      Object.values(Object.groupBy(found, (to) => to)).map((of) => of?.length ?? 0);
+    const maglev = await chosen(30080, endpoints);
+    assert.equal(shares(maglev).length, 4);
+    assert(Math.min(...shares(maglev)) > 25, `${shares(maglev)}`);
+    assert.deepEqual(await chosen(30080, endpoints), maglev);
+    const random = await chosen(30081, endpoints);
+    assert(differences(random, await chosen(30081, endpoints)) > 100);
+
+    const fewer = await chosen(30080, endpoints.slice(1));
+    const moved = differences(maglev, fewer) - maglev.filter((to) => to === "0a010901").length;
+    assert(moved < 30, `${moved} moved although their endpoint is still there`);
+
+    // With affinity all of a client's do, whichever node they come to.
+    const affinity = await chosen(30080, endpoints, { affinitySeconds: 60 });
+    assert.equal(shares(affinity).length, 1);
+    assert.deepEqual(await chosen(30080, endpoints, { affinitySeconds: 60 }), affinity);
+  });
+
+  await test("connections go on where they are when their service is balanced in another way", async () => {
+    const endpoints = [1, 2, 3, 4].map((host) => `10.1.9.${host}:8080`);
+    for (const protocol of ["TCP", "UDP"] as const) {
+      const served = (balancing?: Balancing) => [planOf({ protocol, nodePort: 30080, endpoints, balancing })];
+      const found = async () => {
+        const to: string[] = [];
+        for (let port = 40000; port < 40020; port++) {
+          const packet = `IP(src="192.168.8.9", dst="192.168.8.1")/${protocol}(sport=${port}, dport=30080)`;
+          to.push((await node.arrive(packet)).packet.slice(60, 68));
+        }
+        return to;
+      };
+      await node.program(served(), { map: { lastPort: 61999 } });
+      const before = await found();
+      await node.reprogram(served("maglev"), { map: { lastPort: 61999 } });
+      assert.deepEqual(await found(), before, protocol);
+    }
+  });
+
   await test("no port is given twice, and when there is none left the connection is dropped", async () => {
     await node.program([nodePort], { map: { lastPort: 61003 } });
     const ports = new Set<string>();
@@ -565,6 +619,10 @@ const dns6 = planOf({
   clusterIP: "[fd00:96::10]:53",
   endpoints: ["[fd00:1::1]:5353@here"],
 });
+
+function differences(a: readonly string[], b: readonly string[]): number {
+  return a.filter((value, index) => value !== b[index]).length;
+}
 
 /** A fragment of 24 bytes of a packet whose checksum is over the whole. */
 function fragment(packet: string, part: number): string {
