@@ -180,7 +180,7 @@ choose_with(void *choices, const struct service *service, const struct list *lis
 	__u64 now = remembers ? bpf_ktime_get_ns() : 0;
 	struct choice *remembered = remembers ? bpf_map_lookup_elem(choices, &memory->client) : NULL;
 	if (remembered) {
-		/* A copy: the entry may go to another client any time, whose endpoint is no more in force here than any. */
+		/* A copy: the entry may go to another client any time. What that one remembers is looked for in the list. */
 		struct choice before = *remembered;
 		barrier();
 		if (recall(service, memory, &before, now)) {
