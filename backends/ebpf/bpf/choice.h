@@ -28,16 +28,20 @@ static __always_inline struct settings *settings_of_node(void)
 /* A word of any struct. */
 typedef __u32 __attribute__((may_alias)) any_word;
 
+/* Of the hash FNV-1a with 32 bits: what it begins with, and what it multiplies by. */
+#define FNV_BASIS 2166136261
+#define FNV_PRIME 16777619
+
 /* FNV-1a over words. */
 static __always_inline __u32 sum_of(__u32 sum, const any_word *words, unsigned int length)
 {
-	for (unsigned int index = 0; index < length / sizeof(*words); index++) sum = (sum ^ words[index]) * 16777619;
+	for (unsigned int index = 0; index < length / sizeof(*words); index++) sum = (sum ^ words[index]) * FNV_PRIME;
 	return sum;
 }
 
 static __always_inline __u32 check_of(const struct frontend *frontend, const struct service *service)
 {
-	__u32 sum = sum_of(2166136261, (const any_word *)frontend, sizeof(*frontend));
+	__u32 sum = sum_of(FNV_BASIS, (const any_word *)frontend, sizeof(*frontend));
 	return sum_of(sum, (const any_word *)service, offsetof(struct service, check));
 }
 

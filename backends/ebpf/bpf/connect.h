@@ -99,11 +99,11 @@ origin_of(struct __sk_buff *skb, const struct packet *packet, const struct setti
 
 /* ---- where it goes ---- */
 
-/* FNV-1a, 32 bits: the same on every node. */
+/* FNV-1a: the same on every node. */
 static __always_inline __u32 hash_on(__u32 hash, const void *from, unsigned int length)
 {
 	const __u8 *bytes = from;
-	for (unsigned int index = 0; index < length; index++) hash = (hash ^ bytes[index]) * 16777619;
+	for (unsigned int index = 0; index < length; index++) hash = (hash ^ bytes[index]) * FNV_PRIME;
 	return hash;
 }
 
@@ -113,7 +113,7 @@ static __always_inline __u32 hash_on(__u32 hash, const void *from, unsigned int 
  */
 static __always_inline __u32 hash_of(const struct tuple *tuple, int has_affinity)
 {
-	__u32 hash = hash_on(2166136261, &tuple->source, sizeof(tuple->source));
+	__u32 hash = hash_on(FNV_BASIS, &tuple->source, sizeof(tuple->source));
 	return has_affinity ? hash : hash_on(hash, &tuple->source_port, sizeof(tuple->source_port));
 }
 
