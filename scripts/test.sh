@@ -3,7 +3,8 @@
 #   scripts/test.sh [all|check|unit|integration|conformance|vm|vm-all] [FILTER]
 # FILTER names tests to run, as `deno test --filter` takes it. Integration and conformance need root: they make
 # network namespaces, and remove them again. vm: mode ipvs and some of the others in other kernels, in emulated
-# machines; with PROXY_SKIP_VM=yes all goes without. vm-all, which is no part of all: every mode in kernel 6.1.
+# machines; with PROXY_SKIP_VM=yes all goes without. vm-all, which is no part of all: every mode in kernel 6.1,
+# and the programs of mode ebpf in both.
 # Ends with the line "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -70,10 +71,15 @@ conformance() {
 # What this kernel cannot show. One machine is one processor's work, so there are two at a time.
 vm() {
   machines || return
-  machine "ipvs IPv4" 6.1 ipvs "${filter:-$ipv4}" &
+  {
+    machine "ipvs IPv4" 6.1 ipvs "${filter:-$ipv4}"
+    machine "ebpf" 6.1 ebpf "${filter:-$of_sockets_and_flows}"
+    machine "programs 6.12" 6.12 programs "${filter:-$of_kernels}"
+  } &
   local lane=$!
   machine "kernel" 6.1 kernel "$filter"
   machine "ipvs IPv6" 6.1 ipvs "${filter:-$sample}"
+  machine "programs" 6.1 programs "${filter:-$of_kernels}"
   machine "smoke" 6.12 smoke
   wait $lane
   count_machines
@@ -82,17 +88,23 @@ vm() {
 vm-all() {
   machines || return
   local mode
-  for mode in nftables iptables ipvs; do
+  for mode in nftables iptables ipvs ebpf; do
     machine "$mode IPv4" 6.1 "$mode" "${filter:-$ipv4}" &
     machine "$mode IPv6" 6.1 "$mode" "${filter:-$others}"
     wait $!
   done
+  machine "programs" 6.1 programs "$filter" &
+  machine "programs 6.12" 6.12 programs "$filter"
+  wait $!
   count_machines
 }
 
 # Scenarios are named after their families.
 ipv4="/\\(IPv4\\)/" others="/\\((IPv6|dual stack)\\)/"
 sample="/(hairpin|source ranges|NodePort|no endpoints).*\\(IPv6\\)/"
+of_sockets_and_flows="/(restart|UDP|itself|refuses).*\\(IPv6\\)/"
+# Tests of mode ebpf's programs: what the verifier, devices, sockets and the file system of programs have to do with.
+of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|nobody serves|ended/"
 
 machines() {
   built vm || return

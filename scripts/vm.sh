@@ -4,6 +4,7 @@
 # KERNEL is one that scripts/kernels.sh names: 6.1 or 6.12. SUITE is
 #   smoke      whether the machine is complete
 #   kernel     tests/integration/ipvs, of what the build machine's kernel may not have
+#   programs   tests/integration/ebpf, of what every kernel has its own mind about
 #   a mode     tests/conformance in that mode
 #   command    FILTER is a command of bash
 # Else FILTER names tests to run, as `deno test --filter` takes it.
@@ -27,6 +28,8 @@ main() {
   . scripts/env.sh
   scripts/kernels.sh "$kernel_name"
   [ -n "${PROXY_BINARY:-}" ] || scripts/build.sh
+  # There is no network in the machine.
+  [ "$suite" != programs ] || scripts/scapy.sh
   kernel=$PROXY_CACHE/kernels/$kernel_name
   work=$(mktemp -d)
   machine='' files='' shown=''

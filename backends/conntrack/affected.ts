@@ -97,6 +97,8 @@ export class AffectedFrontends {
 }
 
 function lostEndpoint(old: ServicePortPlan | undefined, plan: ServicePortPlan): boolean {
+  // Those of TCP are left alone.
+  if (plan.protocol !== "UDP") return false;
   if (old === undefined || old.servingEndpoints === plan.servingEndpoints) return false;
   const kept = new Set(plan.servingEndpoints.map(({ address, port }) => socketKey(address, port)));
   return old.servingEndpoints.some(({ address, port }) => !kept.has(socketKey(address, port)));

@@ -8,15 +8,30 @@ import { Filters } from "./filters.ts";
 
 export type PacketProgram = `${Direction}_${Framing}`;
 
-export const packetPrograms: readonly PacketProgram[] = [
+export const packetPrograms = [
   "arrive_ethernet",
   "arrive_bare",
   "leave_ethernet",
   "leave_bare",
-];
+] as const satisfies readonly PacketProgram[];
 
 /** enum bpf_attach_type, linux/bpf.h, since Linux 6.6 */
 const attachTypes: Readonly<Record<Direction, number>> = { arrive: 46, leave: 47 }; // BPF_TCX_INGRESS, BPF_TCX_EGRESS
+
+/** Whether the kernel has links of programs to devices (tcx): it is asked for one to a device that there never is. */
+export function hasDeviceLinks(program: BpfProgram): boolean {
+  try {
+    using _link = BpfLink.attach("on no device", program, NO_DEVICE, attachTypes.arrive);
+    return true;
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    // Else ENODEV.
+    return error.errnoName !== "EINVAL";
+  }
+}
+
+/** Indexes begin at 1. */
+const NO_DEVICE = 0;
 
 /**
  * Puts the programs of packets on devices: as links where the kernel has them (tcx), which are pinned, else as filters
@@ -27,19 +42,21 @@ export class Attachment {
   readonly #programs: ReadonlyMap<PacketProgram, BpfProgram>;
   readonly #pins: Pins;
   readonly #filters: Filters;
-  #hasLinks: boolean;
+  readonly hasLinks: boolean;
+  /** Devices that may have no filters any more, by index. */
+  readonly #withoutFilters = new Set<number>();
 
-  /** @param hasLinks false tries no tcx: for tests of the other way. */
+  /** @param hasLinks what `hasDeviceLinks` says. */
   constructor(
     programs: ReadonlyMap<PacketProgram, BpfProgram>,
     pins: Pins,
     transport: NetlinkTransport,
-    hasLinks = true,
+    hasLinks: boolean,
   ) {
     this.#programs = programs;
     this.#pins = pins;
     this.#filters = new Filters(transport);
-    this.#hasLinks = hasLinks;
+    this.hasLinks = hasLinks;
   }
 
   /**
@@ -51,9 +68,10 @@ export class Attachment {
     for (const direction of directions) {
       const program = this.#programs.get(`${direction}_${framing}`);
       if (program === undefined) throw new Error(`program ${direction}_${framing} is not loaded`);
-      if (this.#hasLinks && this.#link(index, name, direction, program)) continue;
-      await this.#filters.replace({ index, name }, direction, program);
+      if (this.hasLinks) this.#link(index, name, direction, program);
+      else await this.#filters.replace({ index, name }, direction, program);
     }
+    this.#withoutFilters.delete(index);
   }
 
   /** Takes the programs off a device. */
@@ -62,44 +80,47 @@ export class Attachment {
       using pinned = BpfLink.pinned(direction, this.#path(index, direction));
       if (pinned !== undefined) Deno.removeSync(this.#path(index, direction));
     }
-    if (!this.#hasLinks) await this.#filters.remove(index);
+    if (!this.hasLinks) await this.#filters.remove(index);
+    this.#withoutFilters.delete(index);
+  }
+
+  /** Notes that somebody took filters off a device, ours or others. */
+  losesFilters(index: number): void {
+    this.#withoutFilters.add(index);
+  }
+
+  /** Devices that a process before this one may have attached the programs to, by index. */
+  leftOn(devices: readonly Link[]): Iterable<number> {
+    return this.hasLinks ? this.#pinned() : devices.map(({ index }) => index);
   }
 
   /** Devices that have a pinned link, there or gone: a pin outlives its device. */
-  *pinned(): Generator<number> {
+  *#pinned(): Generator<number> {
     for (const { name } of Deno.readDirSync(this.#pins.link("."))) {
       const [, index] = /^arrive-(\d+)$/.exec(name) ?? [];
       if (index !== undefined) yield Number(index);
     }
   }
 
-  /** Whether both links are there and the device has them. Filters are not looked at. */
+  /** Whether both links are there and the device has them. Filters are, unless the kernel told that they went. */
   isAttached(index: number): boolean {
-    if (!this.#hasLinks) return true;
+    if (!this.hasLinks) return !this.#withoutFilters.has(index);
     return directions.every((direction) => {
       using pinned = BpfLink.pinned(direction, this.#path(index, direction));
       return pinned !== undefined && pinned.info().ifindex === index;
     });
   }
 
-  /** False when the kernel has no such links. */
-  #link(index: number, name: string, direction: Direction, program: BpfProgram): boolean {
+  #link(index: number, name: string, direction: Direction, program: BpfProgram): void {
     const path = this.#path(index, direction);
     using pinned = BpfLink.pinned(`${direction} on ${name}`, path);
     if (pinned !== undefined && pinned.info().ifindex === index) {
       pinned.update(program);
-      return true;
+      return;
     }
-    try {
-      using link = BpfLink.attach(`${direction} on ${name}`, program, index, attachTypes[direction]);
-      if (pinned !== undefined) Deno.removeSync(path);
-      link.pin(path);
-      return true;
-    } catch (error) {
-      if (!(error instanceof KernelError) || error.errnoName !== "EINVAL") throw error;
-      this.#hasLinks = false;
-      return false;
-    }
+    using link = BpfLink.attach(`${direction} on ${name}`, program, index, attachTypes[direction]);
+    if (pinned !== undefined) Deno.removeSync(path);
+    link.pin(path);
   }
 
   #path(index: number, direction: Direction): string {

@@ -20,13 +20,15 @@ import type { EbpfOptions } from "./options.ts";
 import { probe } from "./probe.ts";
 import { Services } from "./services.ts";
 import { writeSettings } from "./settings.ts";
-import { StaleSockets, strandsSockets, wayToEndSockets } from "./stale_sockets.ts";
+import { StaleSockets } from "./stale_sockets.ts";
 import { watchPins } from "./watch.ts";
+import { wayToEndSockets } from "./ways_to_end.ts";
 
 interface InKernel {
   readonly kernel: Kernel;
   readonly services: Services;
-  readonly staleSockets: StaleSockets;
+  /** Undefined where the kernel has no way to end them. */
+  readonly staleSockets: StaleSockets | undefined;
   readonly watch: Disposable;
 }
 
@@ -63,7 +65,7 @@ export class EbpfBackend implements Backend {
         localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
       });
       this.#pins.removeOthers();
-      staleSockets.schedule();
+      staleSockets?.lookAtAll(services.generation);
       if (isFirst) {
         const action = kernel.tookOver && !wasEmpty ? "took over" : "created";
         return { action, differences: action === "created" ? [] : [...unattached, ...differences] };
@@ -76,8 +78,9 @@ export class EbpfBackend implements Backend {
   apply(changes: readonly PlanChange[]): Promise<void> {
     return this.#say(() => {
       if (this.#inKernel === undefined) throw new Error("ebpf: apply before the first reconcile");
-      this.#inKernel.services.apply(changes);
-      if (changes.some(strandsSockets)) this.#inKernel.staleSockets.schedule();
+      const { services, staleSockets } = this.#inKernel;
+      services.apply(changes);
+      staleSockets?.lookAfter(changes, services.generation);
     });
   }
 
@@ -103,10 +106,11 @@ export class EbpfBackend implements Backend {
   metrics(): Promise<readonly BackendMetric[]> {
     return this.#say(() => {
       if (this.#inKernel === undefined) return [];
+      const { kernel, staleSockets } = this.#inKernel;
       return [
         ...trafficMetrics(this.#readTraffic()),
-        dropMetric(readDrops(this.#inKernel.kernel.maps.drops)),
-        ...endedMetrics(this.#inKernel.staleSockets),
+        dropMetric(readDrops(kernel.maps.drops)),
+        ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
       ];
     });
   }
@@ -123,7 +127,7 @@ export class EbpfBackend implements Backend {
 
   [Symbol.dispose](): void {
     this.#inKernel?.watch[Symbol.dispose]();
-    this.#inKernel?.staleSockets[Symbol.dispose]();
+    this.#inKernel?.staleSockets?.[Symbol.dispose]();
     this.#inKernel?.kernel[Symbol.dispose]();
     this.#inKernel = undefined;
   }
@@ -134,12 +138,11 @@ export class EbpfBackend implements Backend {
     this[Symbol.dispose]();
     const cgroup = this.#options.cgroup || cgroupRoot(readMounts());
     if (cgroup === undefined) throw new BackendError("ebpf: cgroup v2 is not mounted here");
-    const kernel = Kernel.open(this.#options, cgroup, this.#pins, (error) => {
-      this.#report?.(`devices are not followed: ${error.message}`);
-    });
+    const kernel = Kernel.open(this.#options, cgroup, this.#pins, (what) => this.#report?.(what));
     const services = new Services(kernel.maps, this.#options);
     const watch = watchPins(this.#pins, () => kernel.missing(), (what) => this.#report?.(what));
-    const staleSockets = new StaleSockets(wayToEndSockets(this.#pins, this.#options.room, kernel.maps));
+    const wayToEnd = wayToEndSockets(this.#pins, this.#options.room);
+    const staleSockets = wayToEnd && new StaleSockets(wayToEnd);
     return this.#inKernel = { kernel, services, staleSockets, watch };
   }
 

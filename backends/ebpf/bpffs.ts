@@ -29,6 +29,11 @@ export class Pins {
     return exists(this.directory);
   }
 
+  /** Whether links can be pinned. */
+  get takesLinks(): boolean {
+    return exists(this.link("."));
+  }
+
   make(): void {
     Deno.mkdirSync(`${this.directory}/maps`, { recursive: true, mode: 0o700 });
     Deno.mkdirSync(`${this.directory}/links`, { recursive: true, mode: 0o700 });

@@ -121,15 +121,15 @@ export function dropMetric(drops: ReadonlyMap<string, number>): BackendMetric {
 }
 
 export function endedMetrics(
-  sockets: { readonly ended: number; readonly failures: number },
+  sockets: { readonly ended: Readonly<Record<string, number>>; readonly failures: number },
 ): readonly BackendMetric[] {
   return [
     {
       name: "ebpf_ended_sockets_total",
-      help: "Connected UDP sockets that were ended because their endpoint is gone.",
+      help: "Connected sockets that were ended because their endpoint is gone.",
       type: "counter",
-      labels: [],
-      samples: [{ labels: [], value: sockets.ended }],
+      labels: ["protocol"],
+      samples: Object.entries(sockets.ended).map(([protocol, value]) => ({ labels: [protocol], value })),
     },
     {
       name: "ebpf_ended_sockets_failures_total",

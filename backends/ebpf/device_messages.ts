@@ -7,7 +7,7 @@ import {
   NLM_F_EXCL,
   NLM_F_REQUEST,
 } from "../../ffi/netlink/constants.ts";
-import { attribute } from "../../ffi/netlink/reader.ts";
+import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import * as rt from "../../ffi/netlink/rtnetlink.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 
@@ -91,6 +91,12 @@ export function writeDeleteFilter(
   tcmsg(writer, { index, handle: FILTER_HANDLE, parent: parents[direction], info: FILTER_INFO });
   writer.attrString(rt.TCA_KIND, "bpf");
   writer.end();
+}
+
+/** The device that lost a filter, or a qdisc with its filters; undefined when the message tells of something else. */
+export function deviceThatLost({ type, payload }: NetlinkMessage): number | undefined {
+  if (type !== rt.RTM_DELTFILTER && type !== rt.RTM_DELQDISC) return undefined;
+  return viewOf(payload).getInt32(rt.TCMSG_IFINDEX, true);
 }
 
 /** Of a RTM_NEWLINK. */

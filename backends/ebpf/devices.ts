@@ -4,12 +4,19 @@ import { KernelError } from "../../ffi/errors.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { Notifications } from "../../ffi/netlink/notifications.ts";
 import { dump } from "../../ffi/netlink/request.ts";
-import { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK } from "../../ffi/netlink/rtnetlink.ts";
+import {
+  RTNLGRP_IPV4_IFADDR,
+  RTNLGRP_IPV6_IFADDR,
+  RTNLGRP_LINK,
+  RTNLGRP_TC,
+} from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import type { NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { Attachment } from "./attach.ts";
 import {
+  deviceThatLost,
   type Link,
   linkOf,
   type SourceAddress,
@@ -42,7 +49,7 @@ export class Devices implements Disposable {
   readonly #map: EntryMap;
   readonly #transport: NetlinkTransport;
   readonly #writer = new MessageWriter(REQUEST_BYTES);
-  readonly #onError: (error: Error) => void;
+  readonly #report: (what: string) => void;
   #notifications: Notifications | undefined;
   #choice: DeviceChoice = { devices: [], localTraffic: [] };
   #attached = new Map<number, string>();
@@ -51,17 +58,17 @@ export class Devices implements Disposable {
   #looking: Promise<unknown> = Promise.resolve();
   #seq = 1;
 
-  /** @param onError of what goes wrong while nobody waits for it. */
+  /** @param report of what goes wrong while nobody waits for it, and of filters that somebody takes off. */
   constructor(
     attachment: Attachment,
     map: EntryMap,
     transport: NetlinkTransport,
-    onError: (error: Error) => void,
+    report: (what: string) => void,
   ) {
     this.#attachment = attachment;
     this.#map = map;
     this.#transport = transport;
-    this.#onError = onError;
+    this.#report = report;
   }
 
   /**
@@ -91,13 +98,27 @@ export class Devices implements Disposable {
   #listen(): Notifications {
     const transport = NetlinkSocket.open(NETLINK_ROUTE);
     for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]) transport.joinGroup(group);
+    // Links that go are seen where they are pinned.
+    if (!this.#attachment.hasLinks) transport.joinGroup(RTNLGRP_TC);
     const lookSoon = () => {
       this.#settling ??= setTimeout(() => {
         this.#settling = undefined;
-        this.#look(false).catch(this.#onError);
+        this.#look(false).catch((error: Error) => this.#report(`devices are not followed: ${error.message}`));
       }, SETTLE_MS);
     };
-    return new Notifications(transport, { each: lookSoon, lost: lookSoon });
+    const each = (message: NetlinkMessage) => {
+      const loser = deviceThatLost(message);
+      if (loser === undefined) lookSoon();
+      else this.#noteLoss(loser);
+    };
+    return new Notifications(transport, { each, lost: lookSoon });
+  }
+
+  #noteLoss(index: number): void {
+    const name = this.#attached.get(index);
+    if (name === undefined || !this.#attachment.isAttached(index)) return;
+    this.#attachment.losesFilters(index);
+    this.#report(`device ${name} lost filters`);
   }
 
   #look(all: boolean): Promise<readonly string[]> {
@@ -120,10 +141,11 @@ export class Devices implements Disposable {
       if (!isAttached) differences.push(`device ${link.name} had no programs`);
       if (all || !this.#attached.has(link.index) || !isAttached) await this.#attach(link);
     }
-    for (const index of new Set([...this.#attached.keys(), ...this.#attachment.pinned()])) {
+    const before = all ? this.#attachment.leftOn(links) : [];
+    for (const index of new Set([...this.#attached.keys(), ...before])) {
       if (wanted.has(index)) continue;
-      await this.#attachment.detach(index);
       this.#attached.delete(index);
+      await this.#attachment.detach(index);
     }
     return differences;
   }

@@ -2,7 +2,7 @@ import { BpfMap, type MappedValues } from "../../ffi/bpf/map.ts";
 import type { BpfProgram } from "../../ffi/bpf/program.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { Attachment, type PacketProgram, packetPrograms } from "./attach.ts";
+import { Attachment, hasDeviceLinks, type PacketProgram, packetPrograms } from "./attach.ts";
 import type { Pins } from "./bpffs.ts";
 import { type DeviceChoice, Devices } from "./devices.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
@@ -53,10 +53,10 @@ export class Kernel implements Disposable {
 
   /**
    * Loads the programs over the maps that are pinned. Nothing is attached yet.
-   * @param onError of what goes wrong when devices appear later.
+   * @param report of what goes wrong when devices appear later, and of what they lose.
    * @throws KernelError
    */
-  static open(options: EbpfOptions, cgroup: string, pins: Pins, onError: (error: Error) => void): Kernel {
+  static open(options: EbpfOptions, cgroup: string, pins: Pins, report: (what: string) => void): Kernel {
     const tookOver = pins.exists;
     pins.make();
     using stack = new DisposableStack();
@@ -71,21 +71,26 @@ export class Kernel implements Disposable {
       for (const name of packetPrograms) ofPackets.set(name, stack.use(object.program(name)));
     }
     const maps = openMaps(pins, stack);
-    const attachment = new Attachment(ofPackets, pins, stack.use(NetlinkSocket.open(NETLINK_ROUTE)));
+    const attachment = new Attachment(
+      ofPackets,
+      pins,
+      stack.use(NetlinkSocket.open(NETLINK_ROUTE)),
+      [...ofPackets.values()].every(hasDeviceLinks),
+    );
     const devices = stack.use(
       new Devices(
         attachment,
         stack.use(pinnedMap(pins, "devices")),
         NetlinkSocket.open(NETLINK_ROUTE),
-        onError,
+        report,
       ),
     );
     return new Kernel(pins, cgroup, tookOver, { maps, programs, devices, owned: stack.move() });
   }
 
-  /** Whether what is pinned is still what was opened. */
+  /** Whether what is pinned is still what was opened. Links are not looked at: they are put back one by one. */
   get isWhole(): boolean {
-    return [...mapNames, "endpoints"].every((name) => {
+    return this.#pins.takesLinks && [...mapNames, "endpoints"].every((name) => {
       using map = BpfMap.pinned(name, this.#pins.map(name));
       return map !== undefined;
     });

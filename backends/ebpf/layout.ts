@@ -6,7 +6,7 @@ import type { Address, Cidr } from "../../core/model/address.ts";
 import type { Family, Protocol } from "../../core/model/objects.ts";
 
 /** Part of the path that maps are pinned at: maps of another layout are never taken over. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** Bytes of each struct. */
 export const SIZE = {
@@ -16,8 +16,6 @@ export const SIZE = {
   endpoint: 24,
   range: 24,
   traffic: 40,
-  peer: 32,
-  reached_by: 24,
   settings: 128,
   device: 36,
 } as const;
@@ -40,8 +38,6 @@ export const OFFSET = {
   endpoint: { address: 0, port: 16, flags: 20 },
   range: { prefix: 0, service: 4, address: 8 },
   traffic: { connections: 0, packets_out: 8, bytes_out: 16, packets_in: 24, bytes_in: 32 },
-  peer: { socket: 0, address: 8, port: 24 },
-  reached_by: { address: 0, port: 16, service: 20 },
   network: { network: 0, mask: 16 },
   settings: {
     namespace: 0,
@@ -253,27 +249,6 @@ export function writeEndpoint(
   to.setUint16(offset + OFFSET.endpoint.port, port);
   to.setUint16(offset + OFFSET.endpoint.port + 2, 0);
   to.setUint32(offset + OFFSET.endpoint.flags, isLocal ? ENDPOINT.LOCAL : 0, true);
-}
-
-/** `struct peer`. @param address 16 bytes. */
-export function writePeer(
-  to: DataView,
-  offset: number,
-  socket: bigint,
-  address: Uint8Array,
-  port: number,
-): void {
-  to.setBigUint64(offset + OFFSET.peer.socket, socket, true);
-  for (const [index, byte] of address.entries()) to.setUint8(offset + OFFSET.peer.address + index, byte);
-  to.setUint16(offset + OFFSET.peer.port, port);
-}
-
-/** The address and port in `struct reached_by`, as `struct frontend` of UDP. */
-export function readReachedBy(from: DataView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  const frontend = new Uint8Array(SIZE.frontend);
-  frontend.set(new Uint8Array(from.buffer, from.byteOffset + OFFSET.reached_by.address, SIZE.address));
-  writePort(viewOf(frontend), 0, from.getUint16(OFFSET.reached_by.port), protocolNumbers.UDP);
-  return frontend;
 }
 
 /** `struct range`: `service` is 0 for the ranges of service addresses. */

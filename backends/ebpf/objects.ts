@@ -5,7 +5,7 @@ import type { Pins } from "./bpffs.ts";
 import type { Room } from "./options.ts";
 
 /** Compiled by scripts/bpf.sh from bpf/NAME.bpf.c. */
-export type ObjectName = "sock" | "tc" | "destroy";
+export type ObjectName = "sock" | "tc" | "destroy" | "find";
 
 /**
  * Opens a file of programs; nothing is in the kernel yet.
@@ -30,14 +30,36 @@ function builtFile(file: string): Uint8Array<ArrayBuffer> | undefined {
 
 /** Loads a file of programs over the maps that are pinned; those that are missing are made and pinned. */
 export function loadOver(pins: Pins, room: Room, name: ObjectName): BpfObject {
+  const sizes = sizesOf(room);
+  return load(name, (object, map) => {
+    const size = sizes[map];
+    if (size !== undefined) object.setMaxEntries(map, size);
+    object.setPinPath(map, pins.map(map));
+  });
+}
+
+/** Loads a file of programs over maps of its own with hardly any room: to see what the kernel says to the programs. */
+export function loadAlone(name: ObjectName): BpfObject {
+  return load(name, (object, map) => {
+    if (!sizeless.has(map)) object.setMaxEntries(map, LITTLE);
+  });
+}
+
+const LITTLE = 64;
+/** Maps whose size is not a matter of choice. */
+const sizeless: ReadonlySet<string> = new Set([
+  "connections",
+  "node_settings",
+  "drops",
+  "settled_generation",
+  "workspaces",
+  "claims",
+]);
+
+function load(name: ObjectName, prepare: (object: BpfObject, map: string) => void): BpfObject {
   const object = openObject(name);
   try {
-    const sizes = sizesOf(room);
-    for (const map of object.mapNames) {
-      const size = sizes[map];
-      if (size !== undefined) object.setMaxEntries(map, size);
-      object.setPinPath(map, pins.map(map));
-    }
+    for (const map of object.mapNames) prepare(object, map);
     object.load();
     return object;
   } catch (error) {

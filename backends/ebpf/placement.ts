@@ -47,6 +47,11 @@ export class Placement {
     return this.#places.entries();
   }
 
+  /** The last that was given to a place. */
+  get generation(): number {
+    return this.#nextGeneration - 1;
+  }
+
   /**
    * Finds a place for a plan: its old one when the endpoints are the same. In force with `settle`.
    * @throws BackendError when there is no room.

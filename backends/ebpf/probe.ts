@@ -1,7 +1,9 @@
+import type { BpfObject } from "../../ffi/bpf/object.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import type { Requirement } from "../backend.ts";
+import { hasDeviceLinks, packetPrograms } from "./attach.ts";
 import { cgroupRoot, type Mount, mountOf } from "./mounts.ts";
-import { type ObjectName, openObject } from "./objects.ts";
+import { loadAlone, type ObjectName } from "./objects.ts";
 import type { EbpfOptions } from "./options.ts";
 import { canEndSockets } from "./socket_diag.ts";
 
@@ -11,7 +13,7 @@ export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Pro
     pinning(options.bpffs, mounts),
     cgroup(options.cgroup, mounts),
     programs("sock", "sockets of this node"),
-    programs("tc", "packets from outside"),
+    programs("tc", "packets from outside", wayToDevices),
     await staleSockets(),
   ];
 }
@@ -48,14 +50,15 @@ function cgroup(path: string, mounts: readonly Mount[]): Requirement {
   return { name, found: false, detail: `--ebpf-cgroup ${path} is no directory of a cgroup v2 mount` };
 }
 
-/** Has the kernel check the programs, over maps that are as small as can be and go at once. */
-function programs(object: ObjectName, of: string): Requirement {
+/**
+ * Has the kernel check the programs, over maps that go at once.
+ * @param more to say of those that it accepts.
+ */
+function programs(object: ObjectName, of: string, more = (_loaded: BpfObject) => ""): Requirement {
   const name = `BPF programs for ${of}`;
   try {
-    using opened = openObject(object);
-    for (const map of opened.mapNames) if (!sizeless.has(map)) opened.setMaxEntries(map, SMALL);
-    opened.load();
-    return { name, found: true, detail: "the kernel accepts them" };
+    using loaded = loadAlone(object);
+    return { name, found: true, detail: `the kernel accepts them${more(loaded)}` };
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const forbidden = error instanceof KernelError && error.errnoName === "EPERM";
@@ -70,25 +73,35 @@ function programs(object: ObjectName, of: string): Requirement {
 }
 
 /** Either way will do. */
+function wayToDevices(loaded: BpfObject): string {
+  using program = loaded.program(packetPrograms[0]);
+  return hasDeviceLinks(program)
+    ? ", and links them to devices"
+    : "; they become filters of devices (clsact): it has no links to devices (tcx, Linux 6.6)";
+}
+
+/** Here, too. */
 async function staleSockets(): Promise<Requirement> {
-  const { name, found, detail } = programs("destroy", "sockets whose endpoint is gone");
+  const of = "sockets whose endpoint is gone";
+  const { name, found, detail } = programs("destroy", of);
   if (found) return { name, found, detail };
-  if (await canEndSockets()) {
-    return { name, found: true, detail: "sock_diag ends them: the kernel has no program for it" };
+  if (programs("find", of).found && await canEndSockets()) {
+    return {
+      name,
+      found: true,
+      detail:
+        "the kernel accepts those that find them, and sock_diag ends them: it lets no program do that " +
+        "(bpf_sock_destroy, Linux 6.5)",
+    };
   }
   return {
     name,
     found,
-    detail:
-      "connected UDP sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
-      "ending them takes Linux 6.5 or later with BTF, or CONFIG_INET_DIAG_DESTROY",
+    detail: "connected sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
+      "ending them takes a kernel with BTF, and Linux 6.5 or later or CONFIG_INET_DIAG_DESTROY",
     ifMissing: "warn",
   };
 }
-
-const SMALL = 64;
-/** Maps whose size is not a matter of choice. */
-const sizeless: ReadonlySet<string> = new Set(["connections", "node_settings", "drops"]);
 
 function isDirectory(path: string): boolean {
   try {

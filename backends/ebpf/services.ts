@@ -49,6 +49,11 @@ export class Services {
     for (const [key, { id }] of this.#placement.entries()) yield [id, key];
   }
 
+  /** The last change of a service port's endpoints: none has a larger one. */
+  get generation(): number {
+    return this.#placement.generation;
+  }
+
   /**
    * Makes plan changes real.
    * @throws BackendError, and then nothing has changed, unless it was the kernel that refused half of it.

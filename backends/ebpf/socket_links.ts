@@ -30,8 +30,11 @@ export function attachToCgroup(
   cgroup: string,
   pins: Pins,
 ): readonly string[] {
+  const cgroupId = idOf(cgroup);
+  if (cgroupId === undefined) {
+    throw new Error(`cgroup ${cgroup} is gone: make it, or name another one with --ebpf-cgroup`);
+  }
   using target = openDirectory(cgroup);
-  const cgroupId = BigInt(Deno.statSync(cgroup).ino ?? 0);
   const wrong: string[] = [];
   for (const name of socketPrograms) {
     const program = programs.get(name);
@@ -50,11 +53,21 @@ export function attachToCgroup(
 
 /** Which programs are not attached, or not there any more: somebody detached them, or removed the cgroup. */
 export function detached(cgroup: string, pins: Pins): readonly string[] {
-  const cgroupId = BigInt(Deno.statSync(cgroup).ino ?? 0);
+  const cgroupId = idOf(cgroup);
   return socketPrograms.filter((name) => {
     using pinned = BpfLink.pinned(name, pins.link(name));
     return pinned === undefined || pinned.info().cgroupId !== cgroupId;
   });
+}
+
+/** The kernel's number of a cgroup; undefined when it is gone. One that is made again has another. */
+function idOf(cgroup: string): bigint | undefined {
+  try {
+    return BigInt(Deno.statSync(cgroup).ino ?? 0);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
 }
 
 function replaceLink(

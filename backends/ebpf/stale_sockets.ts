@@ -1,126 +1,88 @@
 import type { Endpoint, ServicePortPlan } from "../../core/model/plan.ts";
 import { describeFrontend } from "../../core/model/plan_key.ts";
-import { BpfIterator } from "../../ffi/bpf/iterator.ts";
-import type { BpfMap } from "../../ffi/bpf/map.ts";
-import { KernelError } from "../../ffi/errors.ts";
-import { inNetworkNamespace, networkNamespaces } from "../../ffi/network_namespaces.ts";
 import type { PlanChange } from "../backend.ts";
-import type { Pins } from "./bpffs.ts";
-import type { KernelMaps } from "./kernel_maps.ts";
-import { loadOver, pinnedMap } from "./objects.ts";
-import type { Room } from "./options.ts";
-import { isStranded, type PeerMaps } from "./reached_by.ts";
-import { endSockets } from "./socket_diag.ts";
+import type { EndedProtocol } from "./socket_diag.ts";
+import { Sweep } from "./sweep.ts";
+import type { WayToEnd } from "./ways_to_end.ts";
 
 /** Changes come in bursts, and going through all namespaces takes some milliseconds. */
-const SETTLE_MS = 50;
+const UDP_SETTLE_MS = 50;
 
 /**
- * Ends connected UDP sockets whose endpoint is gone, in every network namespace that can be found. Which those are is
- * seen from the maps and the sockets, so nothing has to be remembered here.
+ * A slice that is rewritten may leave an endpoint out that the next one has, and the slices of a service that is
+ * deleted may go before it does. A connection that was ended does not come back, so such moments are waited for.
+ */
+const TCP_SETTLE_MS = 3000;
+
+/**
+ * Ends connected sockets whose endpoint is gone. Which those are is seen from the maps and the sockets, so nothing has
+ * to be remembered here.
  */
 export class StaleSockets implements Disposable {
   readonly #way: WayToEnd;
-  #waiting: number | undefined;
+  readonly #sweeps: Readonly<Record<EndedProtocol, Sweep>>;
   /** Sockets that were ended, and how often that went wrong: nothing depends on it, so nobody is called. */
-  ended = 0;
+  readonly ended: Record<EndedProtocol, number> = { TCP: 0, UDP: 0 };
   failures = 0;
 
+  /** @param way is disposed of with this. */
   constructor(way: WayToEnd) {
     this.#way = way;
+    this.#sweeps = {
+      TCP: new Sweep((settled) => this.#end("TCP", settled), TCP_SETTLE_MS),
+      UDP: new Sweep((settled) => this.#end("UDP", settled), UDP_SETTLE_MS),
+    };
   }
 
-  /** Ends them soon. */
-  schedule(): void {
-    if (this.#waiting !== undefined) return;
-    this.#waiting = setTimeout(async () => {
-      this.#waiting = undefined;
-      try {
-        this.ended += await this.#way.end();
-      } catch {
-        this.failures++;
-      }
-    }, SETTLE_MS);
-    // The process need not stay for this: the next one begins with it.
-    Deno.unrefTimer(this.#waiting);
+  /**
+   * Looks at all of them, for changes of endpoints may have gone unseen.
+   * @param generation of the last change.
+   */
+  lookAtAll(generation: number): void {
+    this.#sweeps.UDP.ask();
+    this.#sweeps.TCP.ask(generation);
+  }
+
+  /** The same, if there are any for these changes to strand. */
+  lookAfter(changes: readonly PlanChange[], generation: number): void {
+    if (changes.some(strandsDatagrams)) this.#sweeps.UDP.ask();
+    if (changes.some(strandsConnections)) this.#sweeps.TCP.ask(generation);
+  }
+
+  async #end(protocol: EndedProtocol, settled: number): Promise<void> {
+    try {
+      this.ended[protocol] += await this.#way.end(protocol, settled);
+    } catch {
+      this.failures++;
+    }
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#waiting);
+    for (const sweep of Object.values(this.#sweeps)) sweep[Symbol.dispose]();
     this.#way[Symbol.dispose]();
   }
 }
 
-export interface WayToEnd extends Disposable {
-  /** Ends those that there are; returns how many. */
-  end(): Promise<number>;
-}
-
-/** The better way that this kernel has. */
-export function wayToEndSockets(pins: Pins, room: Room, maps: KernelMaps): WayToEnd {
-  try {
-    return new ByIterator(pins, room);
-  } catch (error) {
-    if (error instanceof KernelError) return new BySocketDiag(pinnedMap(pins, "peers"), maps);
-    throw error;
-  }
-}
-
-/** By a program that looks at every socket, bpf/destroy.bpf.c. Since Linux 6.5. */
-class ByIterator implements WayToEnd {
-  readonly #iterator: BpfIterator;
-
-  constructor(pins: Pins, room: Room) {
-    using object = loadOver(pins, room, "destroy");
-    using program = object.program("end_udp");
-    this.#iterator = new BpfIterator("UDP sockets", program);
-  }
-
-  end(): Promise<number> {
-    let ended = 0;
-    for (const path of networkNamespaces()) {
-      ended += inNetworkNamespace(path, () => this.#iterator.run()) ?? 0;
-    }
-    return Promise.resolve(ended);
-  }
-
-  [Symbol.dispose](): void {
-    this.#iterator[Symbol.dispose]();
-  }
-}
-
-/** By asking sock_diag for the sockets, and to end some. What the oldest of very many connected to may be forgotten. */
-export class BySocketDiag implements WayToEnd {
-  readonly #maps: PeerMaps;
-  readonly #peers: BpfMap;
-
-  /** @param peers is disposed of with this. */
-  constructor(peers: BpfMap, maps: Omit<PeerMaps, "peers">) {
-    this.#maps = { ...maps, peers };
-    this.#peers = peers;
-  }
-
-  end(): Promise<number> {
-    return endSockets((socket) => isStranded(this.#maps, socket));
-  }
-
-  [Symbol.dispose](): void {
-    this.#peers[Symbol.dispose]();
-  }
-}
-
-/** Whether a change takes an endpoint from sockets that may be connected to it. */
-export function strandsSockets({ old, new: next }: PlanChange): boolean {
+/** Whether a change takes an endpoint from UDP sockets that may be connected to it. */
+export function strandsDatagrams({ old, new: next }: PlanChange): boolean {
   if (old?.protocol !== "UDP") return false;
-  if (next === undefined) return true;
-  const endpoints = new Set(endpointsOf(next).map(nameOf));
-  const frontends = new Set(next.frontends.map((frontend) => describeFrontend(frontend, next.protocol)));
-  return endpointsOf(old).some((endpoint) => !endpoints.has(nameOf(endpoint))) ||
-    old.frontends.some((frontend) => !frontends.has(describeFrontend(frontend, old.protocol)));
+  return next === undefined || losesEndpoint(old, next) || losesFrontend(old, next);
 }
 
-function endpointsOf(plan: ServicePortPlan): readonly Endpoint[] {
-  return [...plan.clusterEndpoints, ...plan.localEndpoints, ...plan.servingEndpoints];
+/** Whether TCP connections may have lost their endpoint. They outlive their service and its frontends. */
+export function strandsConnections({ old, new: next }: PlanChange): boolean {
+  return old?.protocol === "TCP" && next !== undefined && losesEndpoint(old, next);
+}
+
+function losesEndpoint(old: ServicePortPlan, next: ServicePortPlan): boolean {
+  if (old.servingEndpoints === next.servingEndpoints) return false;
+  const kept = new Set(next.servingEndpoints.map(nameOf));
+  return old.servingEndpoints.some((endpoint) => !kept.has(nameOf(endpoint)));
+}
+
+function losesFrontend(old: ServicePortPlan, next: ServicePortPlan): boolean {
+  const kept = new Set(next.frontends.map((frontend) => describeFrontend(frontend, next.protocol)));
+  return old.frontends.some((frontend) => !kept.has(describeFrontend(frontend, old.protocol)));
 }
 
 function nameOf({ address, port }: Endpoint): string {

@@ -24,30 +24,32 @@ import { Balancer, type Outcome } from "./balancer.ts";
 import { hostAddress, type LinkAddress } from "./device_messages.ts";
 import { DummyDevice, type RefusedAddress } from "./dummy_device.ts";
 import { removeUpstreamSets } from "./ipsets.ts";
-import {
-  compileChanges,
-  type FamilyChange,
-  type FamilyState,
-  noteOwners,
-  serversOf,
-  updatesOf,
-} from "./families.ts";
+import { compileChanges, type FamilyChange, type FamilyState, serversOf, updatesOf } from "./families.ts";
 import type { IpvsOptions } from "./options.ts";
 import { OwnTables, type Suspects } from "./own_tables.ts";
-import { differencesInWords, strayServer } from "./differences_in_words.ts";
+import { differencesInWords } from "./differences_in_words.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
 import { type ServerDifference, serverDifference } from "./server_difference.ts";
+import { ServersInForce } from "./servers_in_force.ts";
 import { setSysctls } from "./sysctls.ts";
 import { table } from "./tables.ts";
 import { trafficOf } from "./traffic.ts";
 import { Turns } from "./turns.ts";
 import { changedServers } from "./update.ts";
-import { type VirtualServerId, virtualServerKey } from "./virtual_server.ts";
+import {
+  formatVirtualServer,
+  type FoundVirtualServer,
+  type VirtualServerId,
+  virtualServerKey,
+} from "./virtual_server.ts";
 
 /** How often IPVS is looked at: it tells nobody when connections have ended, or when someone changes it. */
 const LOOK_EVERY_MS = 5_000;
 /** And it takes at most this share of the time. */
 const LOOKING_SHARE = 0.01;
+
+/** Virtual servers whose real servers are read in one look: each is a question. All have their turn. */
+const READ_PER_LOOK = 100;
 
 /** Makes a socket of a netlink protocol: the seam for benchmarks. */
 export type OpenSocket = (protocol: number, receiveBuffer?: number) => NetlinkTransport;
@@ -75,9 +77,10 @@ export class IpvsBackend implements Backend {
   #deviceIndex = 0;
   /** Empty before the first reconcile. */
   #families: readonly FamilyState[] = [];
-  /** Whose the virtual servers in force are, by virtualServerKey. */
-  #owners = new Map<string, PlanKey>();
+  #servers = new ServersInForce();
   #nextLook: number | undefined;
+  /** Where among the virtual servers found the next look goes on reading. */
+  #nextToRead = 0;
 
   constructor(options: IpvsOptions, open: OpenSocket = openSocket) {
     this.#options = options;
@@ -109,16 +112,16 @@ export class IpvsBackend implements Backend {
       const bound = await this.#device.addresses(this.#deviceIndex);
       const plans = desired.plans.values();
       const changes = compileChanges(plans.map((plan) => ({ new: plan })), families, this.#options);
-      const owners = new Map<string, PlanKey>();
-      noteOwners(owners, changes);
-      const present = (await balancer.read()).filter((server) => !this.#isForeign(server, owners));
+      const servers = new ServersInForce();
+      servers.note(changes);
+      const present = (await balancer.read()).filter((server) => !this.#isForeign(server, servers));
 
       const foundTables = await this.#tables.found();
       const updates = updatesOf(families, changes);
       await this.#tables.replace(updates, this.#suspects(families, desired.plans.values()));
       this.#kernel.listen();
       this.#families = families;
-      this.#owners = owners;
+      this.#servers = servers;
       for (const update of updates) update.accept();
 
       const wanted = updates.flatMap(({ addresses }) => addresses.added);
@@ -164,7 +167,7 @@ export class IpvsBackend implements Backend {
           .catch((alsoFailed) => this.#kernel.report(`half of a change stayed: ${String(alsoFailed)}`));
         throw error;
       }
-      noteOwners(this.#owners, compiled);
+      this.#servers.note(compiled);
       for (const update of updates) update.accept();
     });
   }
@@ -182,7 +185,10 @@ export class IpvsBackend implements Backend {
 
   traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
     return this.#inTurn(async () =>
-      trafficOf(await this.#openedBalancer?.virtualServers() ?? [], this.#owners)
+      trafficOf(
+        await this.#openedBalancer?.virtualServers() ?? [],
+        (server) => this.#servers.ownerOf(server),
+      )
     );
   }
 
@@ -196,7 +202,7 @@ export class IpvsBackend implements Backend {
       await this.#device.delete();
       if (hasTables) await this.#tables.replace([], this.#suspects([], []));
       this.#families = [];
-      this.#owners = new Map();
+      this.#servers = new ServersInForce();
     });
     await this.cleanUpLeftovers();
   }
@@ -277,8 +283,8 @@ export class IpvsBackend implements Backend {
   }
 
   /** Whether nobody but its owner is to touch it: `excludeCIDRs`. */
-  #isForeign(server: VirtualServerId, owners: ReadonlyMap<string, PlanKey>): boolean {
-    return !owners.has(virtualServerKey(server)) &&
+  #isForeign(server: VirtualServerId, ours: ServersInForce): boolean {
+    return ours.ownerOf(server) === undefined &&
       this.#options.excludeCidrs.some((cidr) => contains(cidr, server.address));
   }
 
@@ -291,8 +297,24 @@ export class IpvsBackend implements Backend {
       if (error instanceof KernelError && error.errno === errnoOf("ENOENT")) return;
       throw error;
     }
-    const ours = (await balancer.virtualServers()).filter((server) => !this.#isForeign(server, new Map()));
+    const ours = (await balancer.virtualServers()).filter((server) =>
+      !this.#isForeign(server, new ServersInForce())
+    );
     this.#check(await balancer.removeAll(ours), []);
+  }
+
+  /** @returns the first virtual server that someone changed, in words, of those whose turn it is. */
+  async #changedServer(
+    balancer: Balancer,
+    found: readonly FoundVirtualServer[],
+  ): Promise<string | undefined> {
+    if (this.#nextToRead >= found.length) this.#nextToRead = 0;
+    const portion = found.slice(this.#nextToRead, this.#nextToRead + READ_PER_LOOK);
+    this.#nextToRead += READ_PER_LOOK;
+    const changed = (await balancer.withRealServers(portion)).find((server) =>
+      !this.#servers.isIntact(server)
+    );
+    return changed && `virtual server ${formatVirtualServer(changed)} was changed`;
   }
 
   #lookAgain(afterMs: number): void {
@@ -307,10 +329,10 @@ export class IpvsBackend implements Backend {
       const balancer = await this.#balancer([]);
       await balancer.removeDrained();
       const found = (await balancer.virtualServers()).filter((server) =>
-        !this.#isForeign(server, this.#owners)
+        !this.#isForeign(server, this.#servers)
       );
-      const stray = strayServer(found, this.#owners);
-      if (stray !== undefined) this.#kernel.report(stray);
+      const foreign = this.#servers.stray(found) ?? await this.#changedServer(balancer, found);
+      if (foreign !== undefined) this.#kernel.report(foreign);
     }).catch((error) => this.#kernel.report(String(error)));
     if (this.#families.length === 0) return;
     const tookMs = performance.now() - started;

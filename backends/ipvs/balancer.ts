@@ -68,10 +68,15 @@ export class Balancer implements Disposable {
     return this.#connection.virtualServers();
   }
 
-  /** With their real servers, which takes a question each. */
+  /** All of them with their real servers. */
   async read(): Promise<PresentServer[]> {
+    return await this.withRealServers(await this.#connection.virtualServers());
+  }
+
+  /** Takes a question each. */
+  async withRealServers(servers: readonly FoundVirtualServer[]): Promise<PresentServer[]> {
     const present: PresentServer[] = [];
-    for (const server of await this.#connection.virtualServers()) {
+    for (const server of servers) {
       if (present.length % PORTION === PORTION - 1) await new Promise((resolve) => setTimeout(resolve, 0));
       present.push({ ...server, realServers: await this.#connection.realServers(server) });
     }

@@ -5,7 +5,6 @@ import { inWords, type IpvsCommand } from "./codec.ts";
 import type { LinkAddress } from "./device_messages.ts";
 import type { ServerDifference } from "./server_difference.ts";
 import { table } from "./tables.ts";
-import { formatVirtualServer, type VirtualServerId, virtualServerKey } from "./virtual_server.ts";
 
 export interface Differences {
   /** That were not there. Those that were are written anew, without a look at what is in them. */
@@ -33,19 +32,4 @@ export function differencesInWords(
       `remove address ${formatAddress(address)} from ${SERVICE_DEVICE}`
     ),
   ];
-}
-
-/**
- * @param wanted by virtualServerKey.
- * @returns the first virtual server that someone added or removed, in words; undefined when all is as it should be.
- */
-export function strayServer(
-  found: readonly VirtualServerId[],
-  wanted: ReadonlyMap<string, unknown>,
-): string | undefined {
-  const unwanted = found.find((server) => !wanted.has(virtualServerKey(server)));
-  if (unwanted !== undefined) return `virtual server ${formatVirtualServer(unwanted)} was added`;
-  const missing = wanted.size - found.length;
-  if (missing === 0) return undefined;
-  return missing === 1 ? "1 virtual server was removed" : `${missing} virtual servers were removed`;
 }

@@ -4,7 +4,6 @@ import type { TableFamily } from "../nf_tables/families.ts";
 import type { UseCounts } from "../use_counts.ts";
 import { type BalancedServer, compile, type CompileOptions } from "./compile.ts";
 import { type CompiledChange, type Difference, differenceOf } from "./update.ts";
-import { virtualServerKey } from "./virtual_server.ts";
 
 /** One family, as it is in force. */
 export interface FamilyState {
@@ -66,17 +65,4 @@ export function updatesOf(
 /** The virtual servers there are after the changes. */
 export function serversOf(changes: readonly FamilyChange[]): readonly BalancedServer[] {
   return changes.flatMap((change) => change.new?.servers ?? []);
-}
-
-/**
- * Notes whose virtual servers are whose after the changes. One may move from a service port to another.
- * @param owners by virtualServerKey.
- */
-export function noteOwners(owners: Map<string, PlanKey>, changes: readonly FamilyChange[]): void {
-  for (const { old } of changes) {
-    for (const server of old?.servers ?? []) owners.delete(virtualServerKey(server));
-  }
-  for (const { key, new: next } of changes) {
-    for (const server of next?.servers ?? []) owners.set(virtualServerKey(server), key);
-  }
 }

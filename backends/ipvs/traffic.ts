@@ -1,18 +1,15 @@
 import type { PlanKey } from "../../core/model/plan.ts";
 import type { TrafficCounters } from "../backend.ts";
-import { type FoundVirtualServer, virtualServerKey } from "./virtual_server.ts";
+import type { FoundVirtualServer, VirtualServerId } from "./virtual_server.ts";
 
-/**
- * What IPVS counted, of all frontends of a service port together and both ways.
- * @param owners by virtualServerKey.
- */
+/** What IPVS counted, of all frontends of a service port together and both ways. */
 export function trafficOf(
   servers: Iterable<FoundVirtualServer>,
-  owners: ReadonlyMap<string, PlanKey>,
+  ownerOf: (server: VirtualServerId) => PlanKey | undefined,
 ): ReadonlyMap<PlanKey, TrafficCounters> {
   const counters = new Map<PlanKey, TrafficCounters>();
   for (const server of servers) {
-    const owner = owners.get(virtualServerKey(server));
+    const owner = ownerOf(server);
     if (owner === undefined) continue;
     const { connections, packetsIn, packetsOut, bytesIn, bytesOut } = server.traffic;
     const sum = counters.get(owner) ?? none;

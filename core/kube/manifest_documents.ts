@@ -1,6 +1,6 @@
 import { LineCounter, parseAllDocuments } from "yaml";
 import { isCollection, isMap, isNode } from "yaml";
-import { fingerprint } from "./fingerprint.ts";
+import { fingerprint } from "../model/fingerprint.ts";
 
 /** One document of a manifest, not parsed yet. */
 export interface ManifestDocument {

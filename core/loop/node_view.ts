@@ -38,7 +38,13 @@ export function nodeView(
   const facts = { node, nodeAddresses, interfaceAddresses, serviceCidrs: store.serviceCidrs };
   const configuration = nodeConfiguration(config);
   return {
-    context: { families, nodeName: config.nodeName, zone: node?.zone ?? "", nodeAddresses },
+    context: {
+      families,
+      nodeName: config.nodeName,
+      zone: node?.zone ?? "",
+      nodeAddresses,
+      endsConnections: config.mode === "ebpf",
+    },
     settings: families.map((family) => deriveNodeSettings(family, configuration, facts)),
     nodePortAddresses: {
       IPv4: nodePortAddresses("IPv4", configuration, facts),

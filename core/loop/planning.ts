@@ -46,7 +46,7 @@ export class Planning {
   readonly #log: Log;
   readonly #startedAt = Date.now();
   #view: NodeView = {
-    context: { families: [], nodeName: "", zone: "", nodeAddresses: loopback },
+    context: { families: [], nodeName: "", zone: "", nodeAddresses: loopback, endsConnections: false },
     settings: [],
     nodePortAddresses: { IPv4: { isAll: false, addresses: [] }, IPv6: { isAll: false, addresses: [] } },
   };

@@ -99,14 +99,21 @@ export function selectEndpoints(candidates: readonly Candidate[], wanted: Wanted
 /**
  * Endpoints whose UDP flows go on (docs/behaviour.md §6). Ready ones count although they may not serve
  * (publishNotReadyAddresses): to cut flows that the next datagram brings back would help nobody. `selected`, a part of
- * the candidates, is returned when it is all of them, as it mostly is, so that no second list is kept.
+ * these, is returned when it is all of them, as it mostly is, so that no second list is kept.
  */
 export function servingEndpoints(
   candidates: readonly Candidate[],
   selected: readonly Endpoint[],
 ): readonly Endpoint[] {
-  const serving = candidates.filter(({ traits }) => traits.serving || traits.ready);
-  return serving.length === selected.length ? selected : serving.map(endpointOf);
+  return allEndpoints(candidates.filter(({ traits }) => traits.serving || traits.ready), selected);
+}
+
+/** Those of all candidates; `selected`, a part of them, when it is all of them. */
+export function allEndpoints(
+  candidates: readonly Candidate[],
+  selected: readonly Endpoint[],
+): readonly Endpoint[] {
+  return candidates.length === selected.length ? selected : candidates.map(endpointOf);
 }
 
 function isReady(candidate: Candidate): boolean {

@@ -22,8 +22,9 @@ export interface ServicePortPlan {
   /** Endpoints on this node, for routes that use them; empty otherwise. Same order. */
   readonly localEndpoints: readonly Endpoint[];
   /**
-   * UDP: endpoints that a flow may stay with, wherever they are and whether or not new flows get there
-   * (docs/behaviour.md §6): all that serve, and all that are ready. Same order. Empty for other protocols.
+   * Endpoints that a flow may stay with, wherever they are and whether or not new flows get there. Same order.
+   * UDP (docs/behaviour.md §6): all that serve, and all that are ready. TCP, where `PlanContext.endsConnections`: all
+   * that a slice lists, since one that is not ready or terminates may finish what it began. Empty otherwise.
    */
   readonly servingEndpoints: readonly Endpoint[];
   /** ClientIP affinity: seconds since the client's last new connection. 0 for none. */

@@ -7,8 +7,15 @@ import {
   hostCidr,
   normaliseCidrs,
 } from "./address.ts";
-import { joinSlices, selectEndpoints, type Selection, servingEndpoints } from "./endpoints.ts";
-import type { EndpointSlice, Family, Service, ServicePort } from "./objects.ts";
+import {
+  allEndpoints,
+  type Candidate,
+  joinSlices,
+  selectEndpoints,
+  type Selection,
+  servingEndpoints,
+} from "./endpoints.ts";
+import type { EndpointSlice, Family, Protocol, Service, ServicePort } from "./objects.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
 import { planKey } from "./plan_key.ts";
 
@@ -20,6 +27,11 @@ export interface PlanContext {
   readonly zone: string;
   /** This node's address of each family: see `detectNodeAddresses`. */
   readonly nodeAddresses: Readonly<Record<Family, Address>>;
+  /**
+   * The mode ends TCP connections whose endpoint is gone, so plans say which are still there. Other modes leave TCP
+   * alone, and keep no list for it.
+   */
+  readonly endsConnections: boolean;
 }
 
 /**
@@ -126,7 +138,7 @@ function planPort(
     external: externalRoute(selection, isExternal, externalLocal),
     clusterEndpoints: selection.cluster,
     localEndpoints: selection.local,
-    servingEndpoints: port.protocol === "UDP" ? servingEndpoints(candidates, selection.cluster) : none,
+    servingEndpoints: flowsMayStayWith(port.protocol, candidates, selection.cluster, context),
     affinitySeconds: service.affinitySeconds,
     balancing: service.balancing,
     sourceRanges,
@@ -137,6 +149,16 @@ function planPort(
 function frontendsOf(port: ServicePort, addresses: readonly FrontendAddress[]): readonly Frontend[] {
   const frontends: Frontend[] = addresses.map(({ kind, address }) => ({ kind, address, port: port.port }));
   return port.nodePort === 0 ? frontends : frontends.concat({ kind: "NodePort", port: port.nodePort });
+}
+
+function flowsMayStayWith(
+  protocol: Protocol,
+  candidates: readonly Candidate[],
+  cluster: readonly Endpoint[],
+  { endsConnections }: PlanContext,
+): readonly Endpoint[] {
+  if (protocol === "UDP") return servingEndpoints(candidates, cluster);
+  return protocol === "TCP" && endsConnections ? allEndpoints(candidates, cluster) : none;
 }
 
 const none: readonly Endpoint[] = [];

@@ -14,16 +14,18 @@ export class BpfIterator implements Disposable {
     this.#link = BpfLink.attach(what, program, 0, BPF_TRACE_ITER);
   }
 
-  /** Runs it over all objects; of those that belong to a network namespace, over that of the calling thread. Returns how many bytes it wrote. */
-  run(): number {
+  /** Runs it over all objects; of those that belong to a network namespace, over that of the calling thread. Returns what it wrote. */
+  run(): Uint8Array<ArrayBuffer> {
     const fd = libbpf().bpf_iter_create(this.#link.fd);
     if (fd < 0) throw new KernelError(`iterate over ${this.what}`, -fd);
     try {
-      const buffer = new Uint8Array(4096);
+      let written = new Uint8Array(4096);
       for (let total = 0;;) {
-        const length = Number(libc().read(fd, buffer, BigInt(buffer.length)));
+        if (total === written.length) written = enlarged(written);
+        const room = written.subarray(total);
+        const length = Number(libc().read(fd, room, BigInt(room.length)));
         if (length < 0) throw new Error(`iterate over ${this.what}: reading failed`);
-        if (length === 0) return total;
+        if (length === 0) return written.subarray(0, total);
         total += length;
       }
     } finally {
@@ -34,4 +36,10 @@ export class BpfIterator implements Disposable {
   [Symbol.dispose](): void {
     this.#link[Symbol.dispose]();
   }
+}
+
+function enlarged(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(2 * bytes.length);
+  larger.set(bytes);
+  return larger;
 }

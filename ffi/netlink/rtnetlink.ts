@@ -1,6 +1,7 @@
 /** Links and addresses of this network namespace. Numbers on the wire are of the host's order, addresses big-endian. */
 
 export const RTNLGRP_LINK = 1; // linux/rtnetlink.h
+export const RTNLGRP_TC = 4; // linux/rtnetlink.h
 export const RTNLGRP_IPV4_IFADDR = 5; // linux/rtnetlink.h
 export const RTNLGRP_IPV6_IFADDR = 9; // linux/rtnetlink.h
 
@@ -11,6 +12,7 @@ export const RTM_NEWADDR = 20; // linux/rtnetlink.h
 export const RTM_DELADDR = 21; // linux/rtnetlink.h
 export const RTM_GETADDR = 22; // linux/rtnetlink.h
 export const RTM_NEWQDISC = 36; // linux/rtnetlink.h
+export const RTM_DELQDISC = 37; // linux/rtnetlink.h
 export const RTM_NEWTFILTER = 44; // linux/rtnetlink.h
 export const RTM_DELTFILTER = 45; // linux/rtnetlink.h
 
@@ -54,6 +56,7 @@ export const ARPHRD_NONE = 0xfffe; // linux/if_arp.h
 
 /** struct tcmsg { u8 tcm_family, pad[3]; s32 tcm_ifindex; u32 tcm_handle, tcm_parent, tcm_info; } linux/rtnetlink.h */
 export const TCMSG_BYTES = 20;
+export const TCMSG_IFINDEX = 4;
 export const TCA_KIND = 1; // linux/rtnetlink.h
 export const TCA_OPTIONS = 2; // linux/rtnetlink.h
 export const TCA_BPF_FD = 6; // linux/pkt_cls.h

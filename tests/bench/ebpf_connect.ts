@@ -1,4 +1,4 @@
-import { planOf } from "../backends/plans.ts";
+import { planOf } from "../backends/ebpf/plans.ts";
 import { TestNode } from "../integration/ebpf/node.ts";
 import { settings } from "../integration/ebpf/scene.ts";
 import { atMost, type Figure, rows } from "./report.ts";

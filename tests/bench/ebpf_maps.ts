@@ -29,7 +29,7 @@ const options: EbpfOptions = {
 };
 
 console.log(`${size.services} services x ${size.endpoints} endpoints, mode ebpf, IPv4\n`);
-const cluster = new PlannedCluster(size);
+const cluster = new PlannedCluster(size, true);
 const first: Time[] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
   using backend = new EbpfBackend(options);

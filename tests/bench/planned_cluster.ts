@@ -6,11 +6,12 @@ import { type PlanContext, planService } from "../../core/model/planner.ts";
 import { Store } from "../../core/model/store.ts";
 import { type ClusterSize, serviceObject, sliceObject } from "./cluster.ts";
 
-const context: PlanContext = {
+const anyMode: PlanContext = {
   families: ["IPv4"],
   nodeName: "node-0",
   zone: "zone-0",
   nodeAddresses: loopback,
+  endsConnections: false,
 };
 
 const settings: DesiredState["settings"] = [{
@@ -30,11 +31,14 @@ export class PlannedCluster {
   /** Milliseconds it took to plan all of it. */
   readonly planning: number;
   readonly #size: ClusterSize;
+  readonly #context: PlanContext;
   readonly #plans = new Map<PlanKey, ServicePortPlan>();
 
-  constructor(size: ClusterSize) {
+  /** @param endsConnections of the mode it is for, see PlanContext. */
+  constructor(size: ClusterSize, endsConnections = false) {
     this.#size = size;
-    const store = new Store(context.nodeName);
+    this.#context = { ...anyMode, endsConnections };
+    const store = new Store(anyMode.nodeName);
     for (let service = 0; service < size.services; service++) {
       put(store, serviceObject(service));
       put(store, sliceObject(service, size));
@@ -42,7 +46,7 @@ export class PlannedCluster {
     const names = store.inOrderOfAge(store.serviceNames());
     const started = performance.now();
     for (const name of names) {
-      for (const plan of plansOf(store, name)) this.#plans.set(plan.key, plan);
+      for (const plan of plansOf(store, name, this.#context)) this.#plans.set(plan.key, plan);
     }
     this.planning = performance.now() - started;
     this.desired = { settings, plans: this.#plans };
@@ -62,10 +66,12 @@ export class PlannedCluster {
   }
 
   #planOf(service: number, without = -1): ServicePortPlan {
-    const store = new Store(context.nodeName);
+    const store = new Store(anyMode.nodeName);
     put(store, serviceObject(service));
     put(store, sliceObject(service, this.#size, { without }));
-    for (const name of store.serviceNames()) for (const plan of plansOf(store, name)) return plan;
+    for (const name of store.serviceNames()) {
+      for (const plan of plansOf(store, name, this.#context)) return plan;
+    }
     throw new Error(`service ${service} has no plan`);
   }
 }
@@ -82,7 +88,7 @@ function put(store: Store, raw: object): void {
   store.upsert(parsed.object);
 }
 
-function plansOf(store: Store, name: string): readonly ServicePortPlan[] {
+function plansOf(store: Store, name: string, context: PlanContext): readonly ServicePortPlan[] {
   const stored = store.get(name);
   return stored === undefined ? [] : planService(stored.service, stored.slices, context);
 }

@@ -205,7 +205,7 @@ export const differences: readonly Difference[] = [
     instead: "They end with the service, node port or address they were made through.",
     why:
       "IPVS forwards a connection as long as its virtual server is there. Those of an endpoint that is removed " +
-      "go on (connections-survive).",
+      "go on (connections-outlive-endpoint).",
   },
   {
     scenario: "conntrack-tcp-before-service",

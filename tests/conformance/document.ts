@@ -91,8 +91,8 @@ export function render(
     "kube-proxy is fed by a kube-apiserver of its own version, this proxy by a directory of manifests. Mode ipvs " +
     "runs in an emulated machine (`scripts/vm.sh`), which takes its time. kube-proxy's own mode ipvs is not recorded. " +
     "In mode ebpf connections of this node are balanced at their sockets: where a scenario has the node's address as " +
-    "source, pods of this node are seen with their own, and where it follows a UDP flow of theirs whose socket the " +
-    "proxy ended with its endpoint, it follows the next socket.",
+    "source, pods of this node are seen with their own, and where it follows a flow of theirs whose socket the proxy " +
+    "ended with its endpoint, it follows the next socket.",
     "",
     "## Scenarios",
     "",

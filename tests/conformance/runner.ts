@@ -183,6 +183,9 @@ class ScenarioRun {
   async #hold(address: string): Promise<void> {
     await this.#ofNode("add", address);
     this.#held.add(address);
+    // The kernel looks at an IPv6 address a moment later, and until then nobody can use it.
+    const tentative = ["ip", "address", "show", "dev", "lo", "tentative"];
+    while ((await this.lab.run("node", tentative)).stdout !== "") await beforeNextLook(2);
   }
 
   async #release(address: string): Promise<void> {

@@ -8,11 +8,12 @@ import type {
 } from "../../backends/backend.ts";
 import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
 import { settingsOf } from "../backends/plans.ts";
+import { slowness } from "../lab/pace.ts";
 import type { NetworkNamespace } from "./network_namespace.ts";
 import type { Answer, Command } from "./backend_driver.ts";
 
 /** Generous: a machine that is busy with other things must not fail a test. */
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 5000 * slowness;
 
 const bothFamilies = [settingsOf("IPv4"), settingsOf("IPv6")];
 

@@ -13,8 +13,11 @@ main() {
   mount -t devpts devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
   mount --bind "$kernel/lib/modules" /lib/modules
+  # As on every node.
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  mount -t bpf bpf /sys/fs/bpf
   ip link set lo up
-  # As on every node; the kernel does not ask for it by itself.
+  # Neither does the kernel ask for this by itself.
   modprobe br_netfilter
   cd "$checkout"
   . scripts/env.sh
@@ -24,7 +27,8 @@ main() {
   # Through a pipe, or Deno takes the serial line for a terminal and writes every line twice.
   case $suite in
     smoke) smoke 2>&1 | cat || status=$? ;;
-    kernel) { modules_ahead && kernel_tests; } 2>&1 | cat || status=$? ;;
+    kernel) { modules_ahead && tests_of ipvs; } 2>&1 | cat || status=$? ;;
+    programs) tests_of ebpf 2>&1 | cat || status=$? ;;
     command) bash -c "$filter" 2>&1 | cat || status=$? ;;
     *) { modules_ahead && conformance "$suite"; } 2>&1 | cat || status=$? ;;
   esac
@@ -46,8 +50,8 @@ conformance() {
   PROXY_MODE=$1 CONFORMANCE_RECORD=$record deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} tests/conformance/conformance_test.ts
 }
 
-kernel_tests() {
-  deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} tests/integration/ipvs
+tests_of() {
+  deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} "tests/integration/$1"
 }
 
 # That the machine is as complete as the suites of the modes take it for.
@@ -56,7 +60,7 @@ smoke() {
     ip link add smoke type dummy && ip link delete smoke &&
     ipvsadm --add-service --tcp-service 192.0.2.1:80 --scheduler mh && ipvsadm --list && ipvsadm --clear &&
     deno test --allow-all --quiet --no-check --filter "machines talk" tests/lab/lab_test.ts &&
-    for mode in nftables iptables ipvs; do
+    for mode in nftables iptables ipvs ebpf; do
       filter="a ClusterIP is reached from everywhere" conformance $mode || return
     done
 }

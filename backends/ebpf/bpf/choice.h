@@ -53,13 +53,15 @@ static __always_inline __u32 check_of(const struct frontend *frontend, const str
 VERIFIED_ONCE int find_service(const struct frontend *frontend, struct service *service)
 {
 	if (!frontend || !service) return 0;
+	/* A key is on the stack or in a map, before Linux 6.2 not what an argument points to. */
+	struct frontend key = *frontend;
 	for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
-		struct service *found = bpf_map_lookup_elem(&services, frontend);
+		struct service *found = bpf_map_lookup_elem(&services, &key);
 		if (!found) return 0;
 		*service = *found;
 		/* What was read is not to be read again where it may have changed. */
 		barrier();
-		if (service->check == check_of(frontend, service)) return 1;
+		if (service->check == check_of(&key, service)) return 1;
 	}
 	*service = (struct service){ .verdict = VERDICT_DROP };
 	return 1;
@@ -77,12 +79,11 @@ static __always_inline int find_node_port(const struct frontend *frontend, struc
 }
 
 /* What is to be refused although no service port takes it: the rest of a ClusterIP is rejected, that of the ranges of
- * service addresses dropped. -1 when the destination is none of ours. */
-static __always_inline int verdict_without_service(const struct frontend *frontend)
+ * service addresses dropped. -1 when the destination is none of ours. `service` is used to read into. */
+static __always_inline int verdict_without_service(const struct frontend *frontend, struct service *service)
 {
 	struct frontend whole = { .address = frontend->address };
-	struct service service = {};
-	if (find_service(&whole, &service)) return service.verdict;
+	if (find_service(&whole, service)) return service->verdict;
 	struct range range = { .prefix = 8 * (sizeof(range) - sizeof(range.prefix)), .address = frontend->address };
 	return bpf_map_lookup_elem(&service_cidrs, &range) ? VERDICT_DROP : -1;
 }

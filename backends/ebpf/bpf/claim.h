@@ -18,6 +18,21 @@ struct claim {
 	__u32 attempts;
 };
 
+/* In a map, for its tuple is a key (see forget()). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct claim);
+} claims SEC(".maps");
+
+/* That of the flow which this processor is beginning. */
+static __always_inline struct claim *claim_of_new_flow(void)
+{
+	__u32 only = 0;
+	return bpf_map_lookup_elem(&claims, &only);
+}
+
 static __always_inline int take(struct claim *claim)
 {
 	return bpf_map_update_elem(&conntrack, &claim->answer, &claim->flow, BPF_NOEXIST) == 0;
@@ -31,8 +46,9 @@ static __always_inline int same_tuple(const struct tuple *a, const struct tuple 
 }
 
 /* 1 when the tuple is the claim's now. */
-VERIFIED_ONCE int try_tuple(struct claim *claim)
+VERIFIED_ONCE int try_tuple(void)
 {
+	struct claim *claim = claim_of_new_flow();
 	if (!claim) return 0;
 	claim->attempts++;
 	if (take(claim)) return 1;
@@ -63,10 +79,10 @@ static __noinline int is_granted(struct claim *claim, const struct settings *set
 {
 	/* The checksum of SCTP can not follow another port. */
 	int is_bound = claim->answer.protocol == IPPROTO_SCTP;
-	if ((!is_masqueraded || is_bound) && try_tuple(claim)) return 1;
+	if ((!is_masqueraded || is_bound) && try_tuple()) return 1;
 	for (int attempt = 0; attempt < CLAIM_ATTEMPTS && !is_bound; attempt++) {
 		claim->answer.destination_port = any_port(settings);
-		if (try_tuple(claim)) return 1;
+		if (try_tuple()) return 1;
 	}
 	return 0;
 }

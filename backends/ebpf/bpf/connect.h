@@ -15,7 +15,6 @@ struct workspace {
 	struct tuple to; /* what it becomes */
 	struct service service;
 	struct bpf_fib_lookup route;
-	struct claim claim;
 	struct quotation quotation;
 };
 

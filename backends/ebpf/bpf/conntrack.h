@@ -82,9 +82,11 @@ VERIFIED_ONCE int is_over(const struct flow *flow, __u64 now)
 VERIFIED_ONCE int forget(const struct tuple *tuple, const struct flow *flow)
 {
 	if (!tuple || !flow) return 0;
-	struct tuple other = reversed(&flow->translated);
-	bpf_map_delete_elem(&conntrack, tuple);
-	bpf_map_delete_elem(&conntrack, &other);
+	/* A copy of either: a key is on the stack or in a map, before Linux 6.2 not what an argument points to. */
+	struct tuple key = reversed(&flow->translated);
+	bpf_map_delete_elem(&conntrack, &key);
+	key = *tuple;
+	bpf_map_delete_elem(&conntrack, &key);
 	return 0;
 }
 

@@ -72,7 +72,10 @@ struct service {
 	__u32 affinity_seconds;
 	struct list cluster;
 	struct list local;
-	/* UDP: the endpoints a flow may stay with, whether or not new ones get there; often the cluster list itself. */
+	/*
+	 * The endpoints a flow may stay with, whether or not new ones get there; often the cluster list itself. UDP:
+	 * packets and sockets leave others. TCP: sockets are ended when theirs is not among them.
+	 */
 	struct list serving;
 	/* Changes whenever a list does: what was chosen under another one has to be looked for in the list. */
 	__u32 generation;

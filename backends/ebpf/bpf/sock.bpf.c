@@ -138,7 +138,7 @@ static __always_inline enum outcome balance(struct bpf_sock_addr *ctx, int famil
 
 	struct service service = {};
 	if (!find_asked(ctx, &request->frontend, &service)) {
-		int verdict = verdict_without_service(&request->frontend);
+		int verdict = verdict_without_service(&request->frontend, &service);
 		if (verdict < 0) return LEAVE;
 		count_drop(DROP_NO_SERVICE);
 		return verdict == VERDICT_REJECT ? REFUSE : DISCARD;
@@ -162,10 +162,7 @@ static __always_inline enum outcome balance(struct bpf_sock_addr *ctx, int famil
 	return GO;
 }
 
-/*
- * Of datagrams: the endpoint that a socket sends to, and as what it knows it. Whether that is news. Of connected ones
- * too, for kernels without iterators that end sockets: there the proxy looks for them here.
- */
+/* Of datagrams: the endpoint that a socket sends to, and as what it knows it. Whether that is news. */
 static __always_inline int remember_peer(struct bpf_sock_addr *ctx, const struct request *request)
 {
 	struct peer peer = {
@@ -202,12 +199,19 @@ static __always_inline void remember_connection(struct bpf_sock_addr *ctx, const
 	if (stored) *stored = connection;
 }
 
+/* What connects to an endpoint by its own address is no business of ours, even after it was there for a service. */
+static __always_inline void forget_connection(struct bpf_sock_addr *ctx)
+{
+	if (ctx->sk) bpf_sk_storage_delete(&connections, ctx->sk);
+}
+
 static __always_inline int connect(struct bpf_sock_addr *ctx, int family)
 {
 	struct request request = {};
 	if (!is_balanced(ctx)) return ALLOW;
 	switch (balance(ctx, family, 0, &request)) {
 	case LEAVE:
+		forget_connection(ctx);
 		return ALLOW;
 	case REFUSE:
 		bpf_set_retval(-ECONNREFUSED);
@@ -218,7 +222,6 @@ static __always_inline int connect(struct bpf_sock_addr *ctx, int family)
 		return DENY;
 	case GO:
 		remember_connection(ctx, &request);
-		if (ctx->protocol == IPPROTO_UDP) remember_peer(ctx, &request);
 		count_connection(request.service);
 		answer(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* What is remembered of sockets that were sent to an endpoint, by sock.bpf.c for itself and for destroy.bpf.c. */
+/* What is remembered of sockets that were sent to an endpoint, by sock.bpf.c for itself and for stranded.h. */
 #pragma once
 
 #include "maps.h"

@@ -34,20 +34,33 @@ static __noinline int note(struct __sk_buff *skb, const struct packet *packet, s
 
 /* ---- the first packet ---- */
 
-static __always_inline int
-refuse_unknown(struct __sk_buff *skb, const struct packet *packet, const struct frontend *frontend)
+/*
+ * A client calls an endpoint itself, from the port of a connection it had with it through a service. What the endpoint
+ * answers would be taken for an answer to that one.
+ */
+static __always_inline void forget_closed_flow(const struct packet *packet)
 {
-	int verdict = verdict_without_service(frontend);
+	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) return;
+	struct tuple answer = reversed(&packet->tuple);
+	struct flow *flow = flow_of(&answer);
+	if (flow && is_closed(flow)) forget(&answer, flow);
+}
+
+static __noinline int
+refuse_unknown(struct __sk_buff *skb, struct workspace *work, const struct frontend *frontend)
+{
+	int verdict = verdict_without_service(frontend, &work->service);
 	if (verdict < 0) return PASS_ON;
 	count_drop(DROP_NO_SERVICE);
-	return verdict == VERDICT_REJECT ? refuse_connection(skb, packet) : TC_ACT_SHOT;
+	return verdict == VERDICT_REJECT ? refuse_connection(skb, &work->packet) : TC_ACT_SHOT;
 }
 
 /* Sends it to an endpoint of the service, and remembers to which. */
 static __noinline int connect(struct __sk_buff *skb, struct workspace *work, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
-	if (!settings) return PASS_ON;
+	struct claim *claim = claim_of_new_flow();
+	if (!settings || !claim) return PASS_ON;
 	const struct service *service = &work->service;
 	struct packet *packet = &work->packet;
 	struct tuple *to = &work->to;
@@ -66,10 +79,10 @@ static __noinline int connect(struct __sk_buff *skb, struct workspace *work, __u
 
 	if (is_hidden) to->source = source_at(work->route.ifindex, packet->family, settings);
 	if (reach == REACH_STACK) flags |= FLOW_TO_NODE;
-	int failure = begin_flow(&work->claim, &packet->tuple, to, service, flags);
+	int failure = begin_flow(claim, &packet->tuple, to, service, flags);
 	if (failure) return drop(failure);
 	count_connection(service->id);
-	note(skb, packet, &work->claim.flow);
+	note(skb, packet, &claim->flow);
 	return send(skb, packet, to, reach, &work->route);
 }
 
@@ -90,7 +103,10 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 	}
 	/* A reset begins nothing. */
 	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
-	if (!is_found) return refuse_unknown(skb, packet, &frontend);
+	if (!is_found) {
+		forget_closed_flow(packet);
+		return refuse_unknown(skb, work, &frontend);
+	}
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !may_use(service->id, &packet->tuple.source))
 		return drop(DROP_SOURCE_RANGE);
@@ -162,10 +178,10 @@ static __noinline int carry_error(struct __sk_buff *skb, struct workspace *work)
 }
 
 /* A fragment whose first one was not seen. Where all ports of its address are services', nobody else can use it. */
-static __always_inline int stray_fragment(const struct packet *packet)
+static __noinline int stray_fragment(struct workspace *work)
 {
-	struct frontend frontend = { .address = packet->tuple.destination };
-	return verdict_without_service(&frontend) < 0 ? PASS_ON : drop(DROP_FRAGMENT);
+	struct frontend frontend = { .address = work->packet.tuple.destination };
+	return verdict_without_service(&frontend, &work->service) < 0 ? PASS_ON : drop(DROP_FRAGMENT);
 }
 
 static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
@@ -178,7 +194,7 @@ static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
 	enum packet_kind kind = read_packet(skb, packet);
 	if (kind == PACKET_ICMP_ERROR) return carry_error(skb, work);
 	if (kind == PACKET_OTHER) return PASS_ON;
-	if (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet)) return stray_fragment(packet);
+	if (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet)) return stray_fragment(work);
 
 	struct flow *flow = current_flow(packet);
 	if (flow) return carry(skb, work, flow);

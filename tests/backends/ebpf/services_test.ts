@@ -5,7 +5,7 @@ import { Services } from "../../../backends/ebpf/services.ts";
 import type { PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
 import { anyStep, changesBetween, granted } from "../../integration/random_plans.ts";
 import { everyKindOfPlan } from "../everything.ts";
-import { planOf } from "../plans.ts";
+import { planOf } from "./plans.ts";
 import { endpointsIn, type FakeKernel, fakeKernel, meaningOf } from "./fake_kernel.ts";
 import { readService, viewOf } from "../../../backends/ebpf/layout.ts";
 
@@ -148,11 +148,9 @@ Deno.test("what there is no room for is refused by name, and nothing changes", (
   refused(many, /no room for more than 5 frontends.*--ebpf-most-frontends/);
   assert.deepEqual(meaningOf(kernel), before);
   // And the slots that were taken for them can be had.
-  services.apply([{
-    key: large.key,
-    old: undefined,
-    new: { ...large, clusterEndpoints: large.clusterEndpoints.slice(0, 9) },
-  }]);
+  const clusterEndpoints = large.clusterEndpoints.slice(0, 9);
+  const smaller = { ...large, clusterEndpoints, servingEndpoints: clusterEndpoints };
+  services.apply([{ key: large.key, old: undefined, new: smaller }]);
 });
 
 Deno.test("an id belongs to one service port, whatever is found", () => {

@@ -6,7 +6,7 @@ import { address } from "../model/builders.ts";
 
 const interfaceAddresses = ["127.0.0.1", "192.0.2.1", "10.9.0.1"].map(address);
 
-function settingsIn(mode: ProxyMode) {
+function viewIn(mode: ProxyMode) {
   const config = {
     nodeName: "here",
     bindAddress: undefined,
@@ -18,7 +18,11 @@ function settingsIn(mode: ProxyMode) {
     mode,
   } as const;
   const store = { node: undefined, serviceCidrs: [] };
-  const [settings] = nodeView(config, ["IPv4"], store, interfaceAddresses, undefined).settings;
+  return nodeView(config, ["IPv4"], store, interfaceAddresses, undefined);
+}
+
+function settingsIn(mode: ProxyMode) {
+  const [settings] = viewIn(mode).settings;
   assert.ok(settings);
   return settings;
 }
@@ -29,4 +33,10 @@ Deno.test("mode ipvs knows each address of the node, others leave it to a rule t
   assert.deepEqual(known.map(formatAddress), ["10.9.0.1", "127.0.0.1", "192.0.2.1"]);
   assert.equal(settingsIn("iptables").nodePorts, "all");
   assert.deepEqual(settingsIn("iptables").interfaceAddresses, []);
+});
+
+Deno.test("only mode ebpf ends connections, and has endpoints listed for it", () => {
+  for (const mode of ["nftables", "iptables", "ipvs", "ebpf"] as const) {
+    assert.equal(viewIn(mode).context.endsConnections, mode === "ebpf", mode);
+  }
 });

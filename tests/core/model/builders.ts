@@ -88,4 +88,5 @@ export const here: PlanContext = {
   nodeName: "here",
   zone: "a",
   nodeAddresses: { ...loopback, IPv4: address("192.0.2.1"), IPv6: address("2001:db8::1") },
+  endsConnections: false,
 };

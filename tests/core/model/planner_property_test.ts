@@ -12,6 +12,7 @@ const anyContext = fc.record({
   nodeName: fc.constantFrom("here", "elsewhere"),
   zone: fc.constantFrom("a", "b", "c", ""),
   nodeAddresses: fc.constant(here.nodeAddresses),
+  endsConnections: fc.boolean(),
 });
 const anyInput = fc.tuple(
   anyService,
@@ -81,9 +82,10 @@ function categorize(
 }
 
 /** docs/behaviour.md §6.3, and what is ready. */
-function serving(plan: ServicePortPlan, slices: readonly EndpointSlice[]): string[] {
-  if (plan.protocol !== "UDP") return [];
+function serving(plan: ServicePortPlan, slices: readonly EndpointSlice[], context: PlanContext): string[] {
   const all = [...endpointsOf(plan, slices)];
+  if (plan.protocol === "TCP" && context.endsConnections) return all.map(([id]) => id).sort();
+  if (plan.protocol !== "UDP") return [];
   return all.filter(([, traits]) => traits.serving || traits.ready).map(([id]) => id).sort();
 }
 
@@ -114,7 +116,7 @@ Deno.test("endpoint selection agrees with the rules written down step by step", 
         assert.deepEqual(plan.clusterEndpoints.map(idOf).sort(), expected.cluster);
         assert.deepEqual(plan.localEndpoints.map(idOf).sort(), expected.local);
         assert.equal(plan.internal.verdict === "reject", !expected.hasAny);
-        assert.deepEqual(plan.servingEndpoints.map(idOf).sort(), serving(plan, own));
+        assert.deepEqual(plan.servingEndpoints.map(idOf).sort(), serving(plan, own, context));
       }
     }),
     { numRuns: 2000 },

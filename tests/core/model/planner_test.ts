@@ -267,6 +267,21 @@ Deno.test("every plan of a service says how it is to be balanced, and another wa
   assert.ok(!samePlan(plan({ balancing: "random" }), plan({})));
 });
 
+Deno.test("TCP connections may stay with all endpoints that slices list, in a mode that ends others", () => {
+  const ending = { ...here, endsConnections: true };
+  const gone = { at: "10.1.0.3", ready: false, serving: false };
+  const lists = (...slices: readonly EndpointSlice[]) =>
+    plan({ internalTrafficPolicy: "Local" }, slices, ending).servingEndpoints.map((one) => one.address);
+  const later = aSlice([{ ...gone, at: "10.1.0.4", terminating: true }], { name: "web-2" });
+  assert.deepEqual(
+    lists(aSlice([localReady, remoteReady, gone]), later),
+    ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4"].map(address),
+  );
+  assert.deepEqual(lists(later), [address("10.1.0.4")]);
+  const plain = plan({}, [aSlice([localReady, remoteReady])], ending);
+  assert.equal(plain.servingEndpoints, plain.clusterEndpoints, "one list where it is the same");
+});
+
 Deno.test("weights are the slice's, else the Service's, and another weight makes another plan", () => {
   const slices = [
     aSlice([localReady], { name: "web-1" }),

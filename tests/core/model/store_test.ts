@@ -194,6 +194,7 @@ function plansOf(store: Store) {
     nodeName: "here",
     zone: store.node?.zone ?? "",
     nodeAddresses,
+    endsConnections: false,
   } as const;
   const names = [...store.serviceNames()].sort();
   return names.map((name) => {
@@ -237,7 +238,13 @@ Deno.test("an event that changes a service's plans names that service", () => {
       const planned = (name: string) => {
         const joined = store.get(name);
         const nodeAddresses = detectNodeAddresses(undefined, undefined);
-        const context = { families: ["IPv4", "IPv6"], nodeName: "here", zone: "a", nodeAddresses } as const;
+        const context = {
+          families: ["IPv4", "IPv6"],
+          nodeName: "here",
+          zone: "a",
+          nodeAddresses,
+          endsConnections: false,
+        } as const;
         return joined === undefined ? [] : planService(joined.service, joined.slices, context);
       };
       for (const event of events) {

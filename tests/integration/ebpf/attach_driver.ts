@@ -1,4 +1,5 @@
-import { argv } from "node:process";
+import { createInterface } from "node:readline";
+import { argv, stdin } from "node:process";
 import { Attachment, type PacketProgram, packetPrograms } from "../../../backends/ebpf/attach.ts";
 import { Pins } from "../../../backends/ebpf/bpffs.ts";
 import { Devices } from "../../../backends/ebpf/devices.ts";
@@ -11,6 +12,7 @@ import { smallOptions } from "../../backends/ebpf/options.ts";
 /**
  * Follows the devices of the network namespace it was started in, until its standard input ends:
  *   attach_driver.ts BPFFS tcx|clsact [DEVICE...]
+ * Answers "follow" with what was not attached, and "reports" with what was reported so far.
  */
 const [, , bpffs = "", way, ...chosen] = argv;
 const pins = new Pins(bpffs, smallOptions.room);
@@ -20,17 +22,17 @@ const programs = new Map<PacketProgram, BpfProgram>(
   packetPrograms.map((name) => [name, object.program(name)]),
 );
 const attachment = new Attachment(programs, pins, NetlinkSocket.open(NETLINK_ROUTE), way === "tcx");
+const reports: string[] = [];
 using devices = new Devices(
   attachment,
   pinnedMap(pins, "devices"),
   NetlinkSocket.open(NETLINK_ROUTE),
-  (error) => {
-    throw error;
-  },
+  (what) => reports.push(what),
 );
-const differences = await devices.follow({
-  devices: chosen,
-  localTraffic: [{ mode: "interface-prefix", prefix: "pod" }],
-});
-console.log(JSON.stringify(differences));
-for await (const _ of Deno.stdin.readable);
+for await (const line of createInterface({ input: stdin })) {
+  const answer = JSON.parse(line) === "reports" ? reports : await devices.follow({
+    devices: chosen,
+    localTraffic: [{ mode: "interface-prefix", prefix: "pod" }],
+  });
+  console.log(JSON.stringify(answer));
+}

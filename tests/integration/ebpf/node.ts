@@ -191,6 +191,11 @@ export class Sockets implements AsyncDisposable {
     return this.#do({ do: "keep", name, address, port, ...more });
   }
 
+  /** Begins to connect in TCP, and stays so under a name. */
+  begin(name: string, address: string, port: number): Promise<{ readonly outcome: string }> {
+    return this.#do({ do: "begin", name, address, port });
+  }
+
   ask(name: string): Promise<Asked> {
     return this.#do({ do: "ask", name });
   }

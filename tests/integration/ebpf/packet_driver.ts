@@ -120,7 +120,6 @@ function perform(request: Request): unknown {
         halves: halfFlows(),
         fragments: countOf("fragments"),
         drops: dropsByReason(),
-        ...programSizes(),
       };
     case "forget": {
       using map = object.map(request.map);
@@ -192,12 +191,6 @@ function dropsByReason(): number[] {
     reasons.push(Number(values.reduce((sum, value) => sum + value, 0n)));
   }
   return reasons;
-}
-
-function programSizes() {
-  return {
-    instructions: object.programNames.map((name) => [name, object.program(name).verifiedInstructions]),
-  };
 }
 
 function index(device: string): number {

@@ -196,7 +196,6 @@ export interface State {
   readonly fragments: number;
   /** By enum drop_reason. */
   readonly drops: readonly number[];
-  readonly instructions: readonly (readonly [program: string, count: number])[];
 }
 
 interface Changes {

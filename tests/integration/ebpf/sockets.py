@@ -109,6 +109,14 @@ def do_keep(name, address, port, protocol="TCP"):
     return asked(sock)
 
 
+def do_begin(name, address, port):
+    """Connects in the background."""
+    sock = open_socket(address, "TCP")
+    sock.setblocking(False)
+    kept[name] = sock
+    return {"outcome": os.strerror(sock.connect_ex((address, port)))}
+
+
 def do_ask(name):
     return asked(kept[name])
 

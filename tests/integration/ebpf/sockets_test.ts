@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { planOf, type PlanText } from "../../backends/plans.ts";
+import { planOf } from "../../backends/ebpf/plans.ts";
+import type { PlanText } from "../../backends/plans.ts";
 import { refusal, settings, withScene } from "./scene.ts";
 
 function plans(...texts: readonly PlanText[]) {

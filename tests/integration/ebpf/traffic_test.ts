@@ -4,7 +4,8 @@ import { isAnswered, type Target } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
 import { families } from "../../../core/model/objects.ts";
-import { addressOf, cidrOf, planOf, type PlanText, settingsOf } from "../../backends/plans.ts";
+import { planOf } from "../../backends/ebpf/plans.ts";
+import { addressOf, cidrOf, type PlanText, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../backend_process.ts";
 import { PrivateMounts } from "./private_mounts.ts";
 

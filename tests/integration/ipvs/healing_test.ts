@@ -27,6 +27,21 @@ const harms = [
     SEEN_WITHIN_MS,
     /1 virtual server was removed.*"add real server 10\.244\.1\.12:8080 to virtual server 10\.96\.0\.10:80\/TCP"/,
   ],
+  [
+    "ipvsadm -d -t 10.96.0.10:80 -r 10.244.1.12:8080",
+    SEEN_WITHIN_MS,
+    /virtual server 10\.96\.0\.10:80\/TCP was changed.*"add real server 10\.244\.1\.12:8080/,
+  ],
+  [
+    "ipvsadm -e -t 10.96.0.10:80 -r 10.244.1.12:8080 -m -w 9",
+    SEEN_WITHIN_MS,
+    /virtual server 10\.96\.0\.10:80\/TCP was changed.*"change real server 10\.244\.1\.12:8080/,
+  ],
+  [
+    "ipvsadm -E -t 10.96.0.10:80 -s sh",
+    SEEN_WITHIN_MS,
+    /virtual server 10\.96\.0\.10:80\/TCP was changed.*"change virtual server 10\.96\.0\.10:80/,
+  ],
   ["ipvsadm -A -t 10.99.0.1:80", SEEN_WITHIN_MS, /virtual server 10\.99\.0\.1:80\/TCP was added/],
   ["ipvsadm -C", SEEN_WITHIN_MS, /2 virtual servers were removed/],
 ] as const;

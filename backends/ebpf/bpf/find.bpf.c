@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Writes the names of the sockets that stranded.h finds, for kernels where sock_diag ends them: before Linux 6.5. */
+#include <linux/inet_diag.h>
+#include "stranded.h"
+
+struct found {
+	__u32 family;
+	struct inet_diag_sockid id;
+};
+
+static __always_inline void tell(struct sock_common *sk, struct bpf_iter_meta *meta)
+{
+	__u64 cookie = bpf_get_socket_cookie(sk);
+	struct found found = {
+		.family = sk->skc_family,
+		.id = {
+			.idiag_sport = bpf_htons(sk->skc_num),
+			.idiag_dport = sk->skc_dport,
+			.idiag_if = sk->skc_bound_dev_if,
+			.idiag_cookie = { cookie, cookie >> 32 },
+		},
+	};
+	if (found.family == AF_INET6) {
+		struct address source = address_of_ipv6(&sk->skc_v6_rcv_saddr);
+		struct address destination = address_of_ipv6(&sk->skc_v6_daddr);
+		__builtin_memcpy(found.id.idiag_src, &source, sizeof(source));
+		__builtin_memcpy(found.id.idiag_dst, &destination, sizeof(destination));
+	} else {
+		found.id.idiag_src[0] = sk->skc_rcv_saddr;
+		found.id.idiag_dst[0] = sk->skc_daddr;
+	}
+	bpf_seq_write(meta->seq, &found, sizeof(found));
+}
+
+SEC("iter/udp")
+int udp(struct bpf_iter__udp *ctx)
+{
+	struct sock_common *sk = stranded_udp(ctx);
+	if (sk) tell(sk, ctx->meta);
+	return 0;
+}
+
+SEC("iter/tcp")
+int tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *sk = stranded_tcp(ctx);
+	if (sk) tell(sk, ctx->meta);
+	return 0;
+}
+
+char license_of_programs[] SEC("license") = "GPL";

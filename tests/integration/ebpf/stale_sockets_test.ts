@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  readService,
+  SIZE,
+  viewOf,
+  writeFrontend,
+  writeNodePort,
+  writeService,
+} from "../../../backends/ebpf/layout.ts";
+import { pinnedMap } from "../../../backends/ebpf/objects.ts";
+import { Pins } from "../../../backends/ebpf/bpffs.ts";
+import { ByIterator, type WayToEnd } from "../../../backends/ebpf/ways_to_end.ts";
+import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import { smallOptions } from "../../backends/ebpf/options.ts";
+import { planOf } from "../../backends/ebpf/plans.ts";
+import { addressOf, type PlanText } from "../../backends/plans.ts";
+import type { Sockets, TestNode } from "./node.ts";
+import { refusal, settings, withScene } from "./scene.ts";
+
+/** Every change of endpoints has settled. */
+const ALL = 0xffff_ffff;
+const UDP = { protocol: "UDP" } as const;
+
+/** What a socket that was ended says to who sends, and to who waits for an answer. */
+const ended = /Destination address required|Software caused connection abort|Broken pipe/;
+
+/** Both ways. */
+const ways = { "an iterator": "destroy", "sock_diag": "find" } as const;
+
+function wayTo(node: TestNode, object: "destroy" | "find"): WayToEnd {
+  return new ByIterator(pinsOf(node), smallOptions.room, object);
+}
+
+function pinsOf(node: TestNode): Pins {
+  return new Pins(node.bpffs, smallOptions.room);
+}
+
+/** Makes plans real, in a process that ends before it looks at sockets itself. */
+async function program(node: TestNode, plans: readonly ServicePortPlan[]): Promise<void> {
+  await using backend = node.startBackend();
+  await backend.reconcile(plans, settings);
+}
+
+const web: PlanText = { name: "web", clusterIP: "10.96.0.10:80", nodePort: 30080 };
+const web6: PlanText = { name: "web6", clusterIP: "[fd00:96::10]:80" };
+const onA = planOf({ ...web, endpoints: ["10.1.0.2:8080"] });
+const onB = planOf({ ...web, endpoints: ["10.1.0.3:8080"] });
+const six = planOf({ ...web6, endpoints: ["[fd00:1::2]:8080"] });
+const noSix = planOf({ ...web6, internal: "reject", external: "reject", endpoints: [] });
+const other = planOf({ name: "other", clusterIP: "10.96.0.20:80", endpoints: ["10.1.0.2:8080"] });
+
+for (const [name, object] of Object.entries(ways)) {
+  // libbpf and libnl stay loaded.
+  Deno.test(
+    `connections through a service are ended when no slice lists their endpoint any more, by ${name}`,
+    { sanitizeResources: false },
+    () =>
+      withScene(async ({ node, client, here }) => {
+        const { sockets } = client;
+        const nowhere = planOf({ name: "void", clusterIP: "10.96.0.30:80", endpoints: ["10.1.0.99:80"] });
+        await program(node, [onA, six, other, nowhere]);
+        await sockets.keep("pod", "10.96.0.10", 80);
+        await sockets.keep("mapped", "::ffff:10.96.0.10", 80);
+        await sockets.keep("node port", "10.1.0.1", 30080);
+        await sockets.keep("v6", "fd00:96::10", 80);
+        await here.keep("node", "10.96.0.10", 80);
+        await here.keep("loopback", "127.0.0.1", 30080);
+        await sockets.keep("through another service", "10.96.0.20", 80);
+        await sockets.keep("direct", "10.1.0.2", 8080);
+        // Nobody answers there.
+        await client.namespace.run(
+          "ip",
+          "neigh",
+          "add",
+          "10.1.0.99",
+          "lladdr",
+          "02:00:00:00:00:99",
+          "dev",
+          "eth0",
+        );
+        await sockets.begin("begun", "10.96.0.30", 80);
+        using way = wayTo(node, object);
+        assert.equal(await way.end("TCP", ALL), 0);
+        assert.match(await refusal(sockets.ask("begun")), /temporarily unavailable/);
+
+        // Not ready any more, but still there.
+        await program(node, [{
+          ...onB,
+          servingEndpoints: [...onA.servingEndpoints, ...onB.servingEndpoints],
+        }]);
+        assert.equal(await way.end("TCP", ALL), 0);
+
+        const noVoid = { ...nowhere, clusterEndpoints: [], servingEndpoints: [] };
+        await program(node, [onB, noSix, other, noVoid]);
+        assert.equal(await way.end("TCP", 0), 0, "a moment ago");
+        assert.equal(await way.end("UDP", ALL), 0, "they are no UDP sockets");
+        assert.equal(await way.end("TCP", ALL), 7);
+        assert.equal(await way.end("TCP", ALL), 0);
+        for (const gone of ["pod", "mapped", "node port", "v6", "begun"]) {
+          assert.match(await refusal(sockets.ask(gone)), ended, gone);
+        }
+        for (const gone of ["node", "loopback"]) assert.match(await refusal(here.ask(gone)), ended, gone);
+        assert.equal((await sockets.ask("through another service")).server, "a");
+        assert.equal((await sockets.ask("direct")).server, "a");
+        assert.equal((await sockets.connect("10.96.0.10", 80)).server, "b");
+      }),
+  );
+
+  Deno.test(
+    `connections outlive their service, its addresses and who has them next, by ${name}`,
+    { sanitizeResources: false },
+    () =>
+      withScene(async ({ node, client: { sockets }, backend }) => {
+        await backend.reconcile([onA], settings);
+        await sockets.keep("pod", "10.96.0.10", 80);
+        await sockets.keep("node port", "10.1.0.1", 30080);
+        using way = wayTo(node, object);
+        const change = async (old: ServicePortPlan | undefined, next: ServicePortPlan | undefined) => {
+          const key = (next ?? old)?.key;
+          assert(key !== undefined);
+          await backend.apply([{ key, old, new: next }]);
+          assert.equal(await way.end("TCP", ALL), 0);
+          for (const name of ["pod", "node port"]) assert.equal((await sockets.ask(name)).server, "a");
+        };
+        const withoutNodePort = { ...onA, frontends: onA.frontends.slice(0, 1) };
+        await change(onA, withoutNodePort);
+        await change(withoutNodePort, undefined);
+        const heir = planOf({ ...web, name: "heir", endpoints: ["10.1.0.3:8080"] });
+        await change(undefined, heir);
+        assert.equal((await sockets.connect("10.96.0.10", 80)).server, "b");
+      }),
+  );
+
+  Deno.test(
+    `datagram sockets are ended when their endpoint serves no more, or nobody has the service, by ${name}`,
+    { sanitizeResources: false },
+    () =>
+      withScene(async ({ node, client: { sockets } }) => {
+        const dns = planOf({ name: "dns", clusterIP: "10.96.0.53:53", ...UDP, endpoints: ["10.1.0.2:8080"] });
+        const v6 = planOf({
+          name: "v6",
+          clusterIP: "[fd00:96::53]:53",
+          nodePort: 30053,
+          ...UDP,
+          endpoints: ["[fd00:1::2]:8080"],
+        });
+        await program(node, [dns, v6]);
+        for (const name of ["dns", "direct"]) await sockets.keep(name, "10.96.0.53", 53, UDP);
+        await sockets.keep("mapped", "::ffff:10.96.0.53", 53, UDP);
+        await sockets.keep("v6", "fd00:96::53", 53, UDP);
+        await sockets.keep("node port", "fd00:1::1", 30053, UDP);
+        // It asks for the endpoint itself now.
+        assert.equal((await sockets.connectAgain("direct", "10.1.0.2", 8080)).peer, "10.1.0.2");
+        using way = wayTo(node, object);
+        assert.equal(await way.end("UDP", 0), 0);
+
+        // In the maps: a proxy would end them itself before long.
+        using services = pinnedMap(pinsOf(node), "services");
+        const [key, value] = [new Uint8Array(SIZE.frontend), new Uint8Array(SIZE.service)];
+        writeFrontend(viewOf(key), 0, addressOf("10.96.0.53"), 53, "UDP");
+        assert(services.lookup(key, value));
+        const service = readService(viewOf(value), 0);
+        writeService(viewOf(value), 0, { ...service, serving: { first: 0, count: 0 } }, viewOf(key), 0);
+        services.update(key, value);
+        assert.equal(await way.end("UDP", 0), 2);
+        for (const gone of ["dns", "mapped"]) assert.match(await refusal(sockets.ask(gone)), ended);
+
+        writeNodePort(viewOf(key), 0, "IPv6", 30053, "UDP");
+        assert(services.delete(key));
+        assert.equal(await way.end("UDP", 0), 1);
+        assert.match(await refusal(sockets.ask("node port")), ended);
+        assert.equal((await sockets.ask("v6")).server, "a");
+        assert.equal((await sockets.ask("direct")).server, "a");
+      }),
+  );
+}
+
+Deno.test("connections are ended a while after their endpoint is gone, and after a restart that finds it gone", () =>
+  withScene(async ({ node, client: { sockets }, backend }) => {
+    await backend.reconcile([onA, other], settings);
+    await sockets.keep("pod", "10.96.0.10", 80);
+    await sockets.keep("late", "10.96.0.20", 80);
+    const resting = { ...onB, servingEndpoints: [...onA.servingEndpoints, ...onB.servingEndpoints] };
+    await backend.apply([{ key: onA.key, old: onA, new: resting }]);
+    // A slice that is rewritten.
+    await backend.apply([{ key: onA.key, old: resting, new: onB }]);
+    await delay(300);
+    await backend.apply([{ key: onA.key, old: onB, new: resting }]);
+    await delay(3500);
+    assert.equal((await sockets.ask("pod")).server, "a");
+    await backend.apply([{ key: onA.key, old: resting, new: onB }]);
+    await delay(1500);
+    assert.equal((await sockets.ask("pod")).server, "a");
+    await untilEnded(sockets, "pod");
+    assert.equal((await sockets.ask("late")).server, "a");
+
+    await backend[Symbol.asyncDispose]();
+    await using next = node.startBackend();
+    await next.reconcile([onB, { ...other, clusterEndpoints: [], servingEndpoints: [] }], settings);
+    assert.equal((await sockets.ask("late")).server, "a");
+    await untilEnded(sockets, "late");
+  }));
+
+async function untilEnded(sockets: Sockets, name: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  const isEnded = () => sockets.ask(name).then(() => false, (error) => ended.test(error.message));
+  while (!await isEnded()) {
+    assert(performance.now() < deadline, `${name} goes on`);
+    await delay(100);
+  }
+}
