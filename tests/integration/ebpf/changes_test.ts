@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { planOf } from "../../backends/plans.ts";
+import { repetitions } from "../../lab/pace.ts";
 import type { TestNode } from "./node.ts";
 import { settings, withScene } from "./scene.ts";
 
@@ -8,7 +9,7 @@ import { settings, withScene } from "./scene.ts";
 const nowhere = "192.0.2.1";
 const SECONDS = 3;
 /** How often all services are replaced by one system call. */
-const ROUNDS = 5000;
+const ROUNDS = repetitions(5000);
 
 // libbpf stays loaded.
 Deno.test(
@@ -36,7 +37,7 @@ Deno.test(
       const changes = await replaceInTurn(node, () => isOver);
       const { connections, errors } = await asking;
       console.log(`  ${connections} connections, ${changes} changes`);
-      assert(changes > 100_000 && connections > 50_000);
+      assert(changes > 0 && connections > 0);
       assert.deepEqual(errors, {});
     }),
 );

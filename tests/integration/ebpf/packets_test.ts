@@ -381,7 +381,7 @@ Deno.test("what the programs make of packets", async (t) => {
         map: { lastPort: 61999 },
       });
       const found: string[] = [];
-      for (let client = 40000; client < 40200; client++) {
+      for (let client = 40000; client < 40100; client++) {
         const syn = `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=${client}, dport=${port})`;
         found.push((await node.arrive(syn)).packet.slice(60, 68));
       }
@@ -391,14 +391,14 @@ Deno.test("what the programs make of packets", async (t) => {
       Object.values(Object.groupBy(found, (to) => to)).map((of) => of?.length ?? 0);
     const maglev = await chosen(30080, endpoints);
     assert.equal(shares(maglev).length, 4);
-    assert(Math.min(...shares(maglev)) > 25, `${shares(maglev)}`);
+    assert(Math.min(...shares(maglev)) > 12, `${shares(maglev)}`);
     assert.deepEqual(await chosen(30080, endpoints), maglev);
     const random = await chosen(30081, endpoints);
-    assert(differences(random, await chosen(30081, endpoints)) > 100);
+    assert(differences(random, await chosen(30081, endpoints)) > 50);
 
     const fewer = await chosen(30080, endpoints.slice(1));
     const moved = differences(maglev, fewer) - maglev.filter((to) => to === "0a010901").length;
-    assert(moved < 30, `${moved} moved although their endpoint is still there`);
+    assert(moved < 15, `${moved} moved although their endpoint is still there`);
 
     // With affinity all of a client's do, whichever node they come to.
     const affinity = await chosen(30080, endpoints, { affinitySeconds: 60 });
