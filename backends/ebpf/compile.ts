@@ -17,12 +17,14 @@ export type ListOptions = Pick<EbpfOptions, "balancing" | "maglevTableSize">;
 
 /** Lays out a plan's endpoints. The same plan makes the same run. */
 export function runOf(plan: ServicePortPlan, options: ListOptions): EndpointRun {
-  return isMaglev(plan, options) ? maglevRun(plan, options.maglevTableSize) : plainRun(plan);
+  const lists = listsOf(plan);
+  return hasTables(plan, options) ? tablesRun(lists, options.maglevTableSize) : plainRun(lists);
 }
 
 /** Whether both plans have the same run. */
-export function sameRun(a: ServicePortPlan, b: ServicePortPlan): boolean {
-  return sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
+export function sameRun(a: ServicePortPlan, b: ServicePortPlan, options: ListOptions): boolean {
+  return hasTables(a, options) === hasTables(b, options) &&
+    sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
     sameList(a.localEndpoints, b.localEndpoints, sameEndpoint) &&
     sameList(a.servingEndpoints, b.servingEndpoints, sameEndpoint);
 }
@@ -42,7 +44,7 @@ export function serviceEntry(
   const hasRanges = frontend.kind === "LoadBalancerIP" && plan.sourceRanges !== undefined;
   return {
     id: place.id,
-    verdict: verdictOf(route),
+    verdict: verdictOf(route, run),
     flags: masqueradeOf(route) |
       (hasRanges ? SERVICE.SOURCE_RANGES : 0) |
       (isMaglev(plan, options) ? SERVICE.MAGLEV : 0),
@@ -54,48 +56,79 @@ export function serviceEntry(
   };
 }
 
+/** The endpoints of each list: those of weight 0 get no new connections. */
+interface Lists {
+  readonly cluster: readonly Endpoint[];
+  readonly local: readonly Endpoint[];
+  readonly serving: readonly Endpoint[];
+}
+
+function listsOf({ clusterEndpoints, localEndpoints, servingEndpoints }: ServicePortPlan): Lists {
+  return { cluster: weighed(clusterEndpoints), local: weighed(localEndpoints), serving: servingEndpoints };
+}
+
+function weighed(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  return endpoints.every(hasWeight) ? endpoints : endpoints.filter(hasWeight);
+}
+
+function hasWeight({ weight }: Endpoint): boolean {
+  return weight !== 0;
+}
+
+function isMaglev(plan: ServicePortPlan, options: ListOptions): boolean {
+  return (plan.balancing ?? options.balancing) === "maglev" && fitsTable(plan, options);
+}
+
+/** Weights are shares of a table, whether a slot of it is chosen by a hash or at random. */
+function hasTables(plan: ServicePortPlan, options: ListOptions): boolean {
+  const { cluster, local } = listsOf(plan);
+  return isMaglev(plan, options) || (areUnequal(cluster) || areUnequal(local)) && fitsTable(plan, options);
+}
+
 /** A table of fewer slots than endpoints would leave some out. */
-function isMaglev(plan: ServicePortPlan, { balancing, maglevTableSize }: ListOptions): boolean {
-  return balancing === "maglev" &&
-    Math.max(plan.clusterEndpoints.length, plan.localEndpoints.length) <= maglevTableSize;
+function fitsTable(plan: ServicePortPlan, { maglevTableSize }: ListOptions): boolean {
+  return Math.max(plan.clusterEndpoints.length, plan.localEndpoints.length) <= maglevTableSize;
+}
+
+/** Whether some endpoints are to get more than others. */
+function areUnequal(endpoints: readonly Endpoint[]): boolean {
+  return endpoints.some(({ weight }) => weight !== endpoints[0]?.weight);
 }
 
 /**
  * Every endpoint once: the lists overlap. Local ones that the cluster list does not have come first, then those of
  * both, then the others of the cluster list, then those that only serve.
  */
-function plainRun(plan: ServicePortPlan): EndpointRun {
-  const { clusterEndpoints, localEndpoints, servingEndpoints } = plan;
-  const isOneList = localEndpoints.length === 0 &&
-    (servingEndpoints.length === 0 || sameList(servingEndpoints, clusterEndpoints, sameEndpoint));
+function plainRun({ cluster, local, serving }: Lists): EndpointRun {
+  const isOneList = local.length === 0 &&
+    (serving.length === 0 || sameList(serving, cluster, sameEndpoint));
   if (isOneList) {
-    const all = { first: 0, count: clusterEndpoints.length };
-    const serving = servingEndpoints.length === 0 ? none : all;
-    return { endpoints: clusterEndpoints, cluster: all, local: none, serving };
+    const all = { first: 0, count: cluster.length };
+    return { endpoints: cluster, cluster: all, local: none, serving: serving.length === 0 ? none : all };
   }
-  const [cluster, local] = [namesOf(clusterEndpoints), namesOf(localEndpoints)];
-  const localOnly = localEndpoints.filter((endpoint) => !cluster.has(nameOf(endpoint)));
-  const both = localEndpoints.filter((endpoint) => cluster.has(nameOf(endpoint)));
-  const clusterOnly = clusterEndpoints.filter((endpoint) => !local.has(nameOf(endpoint)));
-  const servingOnly = servingEndpoints.filter((endpoint) => {
+  const [inCluster, inLocal] = [namesOf(cluster), namesOf(local)];
+  const localOnly = local.filter((endpoint) => !inCluster.has(nameOf(endpoint)));
+  const both = local.filter((endpoint) => inCluster.has(nameOf(endpoint)));
+  const clusterOnly = cluster.filter((endpoint) => !inLocal.has(nameOf(endpoint)));
+  const servingOnly = serving.filter((endpoint) => {
     const name = nameOf(endpoint);
-    return !cluster.has(name) && !local.has(name);
+    return !inCluster.has(name) && !inLocal.has(name);
   });
   const endpoints = [...localOnly, ...both, ...clusterOnly, ...servingOnly];
   return {
     endpoints,
-    cluster: { first: localOnly.length, count: clusterEndpoints.length },
-    local: { first: 0, count: localEndpoints.length },
+    cluster: { first: localOnly.length, count: cluster.length },
+    local: { first: 0, count: local.length },
     // Whoever gets new flows may keep them.
-    serving: servingEndpoints.length === 0 ? none : { first: 0, count: endpoints.length },
+    serving: serving.length === 0 ? none : { first: 0, count: endpoints.length },
   };
 }
 
 /** The tables of both lists, one after the other, and before them the endpoints that UDP flows may stay with. */
-function maglevRun(plan: ServicePortPlan, size: number): EndpointRun {
-  const serving = plan.servingEndpoints.length === 0 ? [] : plainRun(plan).endpoints;
-  const cluster = maglevTable(plan.clusterEndpoints, size);
-  const local = maglevTable(plan.localEndpoints, size);
+function tablesRun(lists: Lists, size: number): EndpointRun {
+  const serving = lists.serving.length === 0 ? [] : plainRun(lists).endpoints;
+  const cluster = maglevTable(lists.cluster, size);
+  const local = maglevTable(lists.local, size);
   return {
     endpoints: [...serving, ...cluster, ...local],
     serving: { first: 0, count: serving.length },
@@ -110,10 +143,12 @@ function moved({ first, count }: SlotRange, by: number): SlotRange {
   return count === 0 ? none : { first: first + by, count };
 }
 
-function verdictOf(route: Route): number {
+function verdictOf(route: Route, { cluster, local }: EndpointRun): number {
   switch (route.verdict) {
     case "balance":
-      return route.to === "cluster" ? VERDICT.BALANCE_CLUSTER : VERDICT.BALANCE_LOCAL;
+      // A plan balances over some endpoints; when all of them have weight 0, nobody gets a connection.
+      if (route.to === "cluster") return cluster.count > 0 ? VERDICT.BALANCE_CLUSTER : VERDICT.REJECT;
+      return local.count > 0 ? VERDICT.BALANCE_LOCAL : VERDICT.REJECT;
     case "local-external":
       return VERDICT.LOCAL_EXTERNAL;
     case "reject":
@@ -137,5 +172,6 @@ function nameOf({ address, port }: Endpoint): string {
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  return a === b || (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal);
+  return a === b ||
+    (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal && a.weight === b.weight);
 }

@@ -6,7 +6,7 @@ import type { Address, Cidr } from "../../core/model/address.ts";
 import type { Family, Protocol } from "../../core/model/objects.ts";
 
 /** Part of the path that maps are pinned at: maps of another layout are never taken over. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** Bytes of each struct. */
 export const SIZE = {
@@ -32,6 +32,7 @@ export const OFFSET = {
     local: 24,
     serving: 32,
     generation: 40,
+    check: 44,
   },
   list: { first: 0, count: 4 },
   endpoint: { address: 0, port: 16, flags: 20 },
@@ -178,8 +179,14 @@ function writePort(to: DataView, offset: number, port: number, protocol: number)
   to.setUint16(offset + OFFSET.frontend.protocol, protocol, true);
 }
 
-/** `struct service` */
-export function writeService(to: DataView, offset: number, service: ServiceEntry): void {
+/** `struct service`, for the `struct frontend` at `keyOffset` of `keys`. */
+export function writeService(
+  to: DataView,
+  offset: number,
+  service: ServiceEntry,
+  keys: DataView,
+  keyOffset: number,
+): void {
   const at = OFFSET.service;
   to.setUint32(offset + at.id, service.id, true);
   to.setUint32(offset + at.verdict, service.verdict, true);
@@ -189,8 +196,20 @@ export function writeService(to: DataView, offset: number, service: ServiceEntry
   writeList(to, offset + at.local, service.local);
   writeList(to, offset + at.serving, service.serving);
   to.setUint32(offset + at.generation, service.generation, true);
-  to.setUint32(offset + at.generation + 4, 0);
+  const ofFrontend = sumOf(FNV_BASIS, keys, keyOffset, SIZE.frontend);
+  to.setInt32(offset + at.check, sumOf(ofFrontend, to, offset, at.check), true);
 }
+
+/** FNV-1a over words, as `sum_of` in bpf/choice.h: what a program reads is all of one service, or of none. */
+function sumOf(sum: number, from: DataView, offset: number, length: number): number {
+  for (let index = 0; index < length; index += 4) {
+    sum = Math.imul(sum ^ from.getInt32(offset + index, true), FNV_PRIME);
+  }
+  return sum;
+}
+
+const FNV_BASIS = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
 
 function writeList(to: DataView, offset: number, { first, count }: SlotRange): void {
   to.setUint32(offset + OFFSET.list.first, first, true);

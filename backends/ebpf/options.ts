@@ -1,3 +1,5 @@
+import type { Balancing } from "../../core/model/objects.ts";
+
 /** What can be chosen of mode ebpf: the flags `--ebpf-*`. */
 export interface EbpfOptions {
   /** Directory of a bpffs where maps and links are pinned: what survives a restart, and what cleanup removes. */
@@ -6,6 +8,7 @@ export interface EbpfOptions {
   readonly cgroup: string;
   /** Network devices whose packets are balanced; empty for all but loopback. */
   readonly devices: readonly string[];
+  /** Of services that do not ask for one themselves. */
   readonly balancing: Balancing;
   /** Slots of a Maglev table: a prime, many times the endpoints of a service. */
   readonly maglevTableSize: number;
@@ -14,12 +17,6 @@ export interface EbpfOptions {
   /** How long a flow of packets is remembered without any; 0 for the kernel's own defaults (docs/behaviour.md §9.4). */
   readonly timeouts: FlowTimeouts;
 }
-
-/** How new connections are spread over endpoints. */
-export type Balancing =
-  | "random"
-  /** The same endpoint for a client on every node, and for most clients the same when an endpoint goes. */
-  | "maglev";
 
 export interface Room {
   /** Frontends: an address and port of a service, a node port; and one for each ClusterIP. */

@@ -59,7 +59,9 @@ export class Placement {
   place(plan: ServicePortPlan, old: ServicePortPlan | undefined): Placed {
     const before = this.#places.get(plan.key);
     const run = runOf(plan, this.options);
-    if (before !== undefined && old !== undefined && sameRun(old, plan)) return { plan, run, place: before };
+    if (before !== undefined && old !== undefined && sameRun(old, plan, this.options)) {
+      return { plan, run, place: before };
+    }
     return { plan, run, place: this.#newPlace(plan, run, before?.id) };
   }
 

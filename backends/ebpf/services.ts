@@ -171,7 +171,7 @@ export class Services {
     const index = writeKey(entries, frontend, plan);
     const { id, generation, slots } = place;
     const service = serviceEntry(plan, frontend, run, { id, generation, first: slots.first }, this.options);
-    writeService(entries.values, index * SIZE.service, service);
+    writeEntry(entries, index, service);
   }
 
   #allow(plan: ServicePortPlan, id: number): void {
@@ -257,7 +257,12 @@ const refused: ServiceEntry = {
 function addWholeAddress(entries: Entries, address: Address): void {
   const index = entries.add();
   writeWholeAddress(entries.keys, index * SIZE.frontend, address);
-  writeService(entries.values, index * SIZE.service, refused);
+  writeEntry(entries, index, refused);
+}
+
+/** What an entry whose key is written says. */
+function writeEntry({ keys, values }: Entries, index: number, service: ServiceEntry): void {
+  writeService(values, index * SIZE.service, service, keys, index * SIZE.frontend);
 }
 
 function countClusterIPs(counts: Map<Address, number>, plan: ServicePortPlan, uses: number): void {

@@ -1,5 +1,6 @@
 import type { ProxyMode } from "../../backends/backend.ts";
 import type { Address, Cidr } from "../model/address.ts";
+import type { Balancing } from "../model/objects.ts";
 import type { ConfigDocument } from "./document.ts";
 import type { ListenAddress } from "./listen_address.ts";
 
@@ -102,7 +103,8 @@ export interface EbpfConfig {
   readonly cgroup: string;
   /** Empty for all but loopback. */
   readonly devices: readonly string[];
-  readonly balancing: "random" | "maglev";
+  /** Of services that do not ask for one themselves. */
+  readonly balancing: Balancing;
   /** A prime. */
   readonly maglevTableSize: number;
   readonly room: {

@@ -1,4 +1,5 @@
 import type { ProxyMode } from "../../backends/backend.ts";
+import { balancings } from "../model/objects.ts";
 import type { ConntrackConfig, EbpfConfig } from "./config.ts";
 import { FieldReader } from "./field_reader.ts";
 import type { FlagValues } from "./flags.ts";
@@ -24,7 +25,7 @@ export function readEbpf(
     bpffs: absolute("--ebpf-bpffs", flags["ebpf-bpffs"], checked),
     cgroup: flags["ebpf-cgroup"] === "" ? "" : absolute("--ebpf-cgroup", flags["ebpf-cgroup"], checked),
     devices: flags["ebpf-devices"],
-    balancing: checked.choice("--ebpf-balancing", flags["ebpf-balancing"], ["random", "maglev"]),
+    balancing: checked.choice("--ebpf-balancing", flags["ebpf-balancing"], balancings),
     maglevTableSize,
     room: {
       frontends: room("frontends"),

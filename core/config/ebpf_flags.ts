@@ -20,7 +20,8 @@ export const ebpf = {
   "ebpf-balancing": flag(
     "string",
     "random",
-    "How connections are spread: random, or maglev, which gives a client the same endpoint on every node.",
+    "How connections are spread where a Service does not say it: random, or maglev, which gives a connection the " +
+      "same endpoint on every node.",
   ),
   "ebpf-maglev-table-size": flag(
     "int",

@@ -41,10 +41,19 @@ export interface Service {
   readonly healthCheckNodePort: number;
   /** Of its endpoints whose slices do not say another, see `Endpoint.weight`. */
   readonly weight: number;
+  /** How its connections are spread, in modes that can; undefined when it leaves that to the node. */
+  readonly balancing: Balancing | undefined;
 }
 
 /** Of endpoints that nothing says another of. */
 export const USUAL_WEIGHT = 1;
+
+/** How new connections are spread over endpoints. */
+export type Balancing =
+  | "random"
+  /** The same endpoint for a connection on every node, and for most the same when another endpoint goes. */
+  | "maglev";
+export const balancings: readonly Balancing[] = ["random", "maglev"];
 
 export interface SlicePort {
   readonly name: string;

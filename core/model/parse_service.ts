@@ -24,6 +24,7 @@ import {
   USUAL_WEIGHT,
 } from "./objects.ts";
 import type { NotProxied, Report } from "./kind_parser.ts";
+import { balancingOf } from "./parse_balancing.ts";
 import { createdOf, hasLabel } from "./parse_metadata.ts";
 import { weightOf } from "./parse_weight.ts";
 import { Pool, sharedText } from "./sharing.ts";
@@ -34,6 +35,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
   const created = createdOf(raw);
   const loadBalancerIPs = readLoadBalancerIPs(raw, report);
   const weight = weightOf(raw, report) ?? USUAL_WEIGHT;
+  const balancing = balancingOf(raw, report);
   return section(raw, "spec", (spec) => {
     const type = choice(spec, "type", serviceTypes, "ClusterIP");
     if (type === "ExternalName") return { why: "it is of type ExternalName" };
@@ -59,6 +61,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
         ? readHealthCheckNodePort(spec, report)
         : 0,
       weight,
+      balancing,
     };
   });
 }

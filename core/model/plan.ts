@@ -1,5 +1,5 @@
 import type { Address, Cidr } from "./address.ts";
-import type { Family, Protocol } from "./objects.ts";
+import type { Balancing, Family, Protocol } from "./objects.ts";
 
 /**
  * What a node does with one service port in one family: everything a backend needs, with all Kubernetes semantics
@@ -29,6 +29,8 @@ export interface ServicePortPlan {
   readonly servingEndpoints: readonly Endpoint[];
   /** ClientIP affinity: seconds since the client's last new connection. 0 for none. */
   readonly affinitySeconds: number;
+  /** How the service asks to be balanced, of modes that can do so; undefined for as the node usually does. */
+  readonly balancing: Balancing | undefined;
   /**
    * Who may use the LoadBalancerIP frontends; undefined when all may. Includes the service's own VIPs as sources
    * when this node's address is in a range (docs/behaviour.md §4.6). None contains another.

@@ -140,6 +140,7 @@ function planPort(
     localEndpoints: selection.local,
     servingEndpoints: flowsMayStayWith(port.protocol, candidates, selection.cluster, context),
     affinitySeconds: service.affinitySeconds,
+    balancing: service.balancing,
     sourceRanges,
     healthCheckNodePort: service.healthCheckNodePort,
   };

@@ -7,6 +7,7 @@ export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
   return a === b || (
     a.key === b.key &&
     a.affinitySeconds === b.affinitySeconds &&
+    a.balancing === b.balancing &&
     a.healthCheckNodePort === b.healthCheckNodePort &&
     sameRoute(a.internal, b.internal) &&
     sameRoute(a.external, b.external) &&

@@ -1,5 +1,5 @@
 import { type Address, type Cidr, familyOf, parseAddress, parseCidr } from "../../core/model/address.ts";
-import type { Family, Protocol } from "../../core/model/objects.ts";
+import type { Balancing, Family, Protocol } from "../../core/model/objects.ts";
 import type {
   DesiredState,
   Endpoint,
@@ -25,6 +25,7 @@ export interface PlanText {
   /** With `@here` those on this node, with ` weight 5` those of a weight of their own. */
   readonly endpoints?: readonly string[];
   readonly affinitySeconds?: number;
+  readonly balancing?: Balancing | undefined;
   readonly sourceRanges?: readonly string[];
   readonly healthCheckNodePort?: number;
 }
@@ -66,6 +67,7 @@ export function planOf(text: PlanText): ServicePortPlan {
       : [],
     servingEndpoints: protocol === "UDP" ? endpoints : [],
     affinitySeconds,
+    balancing: text.balancing,
     sourceRanges: text.sourceRanges?.map(cidrOf),
     healthCheckNodePort: text.healthCheckNodePort ?? 0,
   };

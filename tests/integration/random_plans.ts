@@ -33,6 +33,7 @@ function service(name: string, family: "IPv4" | "IPv6"): fc.Arbitrary<PlanText |
     endpoints: fc.subarray(endpoints),
     healthCheckNodePort: fc.constantFrom(0, 0, 31001),
     affinitySeconds: fc.constantFrom(0, 0, 10, 30),
+    balancing: fc.constantFrom(undefined, undefined, "random", "maglev"),
     sourceRanges: fc.option(
       fc.subarray(
         family === "IPv4" ? ["0.0.0.0/1", "192.0.2.0/25", "192.0.2.128/32"] : ["fd00::/9", "2001:db8::/33"],

@@ -3,7 +3,14 @@
 #pragma once
 
 #include <linux/in.h>
+#include <stddef.h>
 #include "address.h"
+
+/*
+ * The verifier goes through a function with a name of its own once, whoever calls it; through a static one again for
+ * each caller. It assumes nothing of the arguments then: pointers may be NULL.
+ */
+#define VERIFIED_ONCE __attribute__((noinline))
 
 #define NANOSECONDS 1000000000ULL
 
@@ -13,30 +20,70 @@ static __always_inline struct settings *settings_of_node(void)
 	return bpf_map_lookup_elem(&node_settings, &only);
 }
 
-/* The service port at an address of its own. `frontend` has port and protocol. */
-static __always_inline struct service *find_by_address(const struct frontend *frontend)
+/* ---- from an address to a service ---- */
+
+/* Often enough that a service which is there is found, however quickly others change. */
+#define READ_ATTEMPTS 8
+
+/* A word of any struct. */
+typedef __u32 __attribute__((may_alias)) any_word;
+
+/* Of the hash FNV-1a with 32 bits: what it begins with, and what it multiplies by. */
+#define FNV_BASIS 2166136261
+#define FNV_PRIME 16777619
+
+/* FNV-1a over words. */
+static __always_inline __u32 sum_of(__u32 sum, const any_word *words, unsigned int length)
 {
-	return bpf_map_lookup_elem(&services, frontend);
+	for (unsigned int index = 0; index < length / sizeof(*words); index++) sum = (sum ^ words[index]) * FNV_PRIME;
+	return sum;
+}
+
+static __always_inline __u32 check_of(const struct frontend *frontend, const struct service *service)
+{
+	__u32 sum = sum_of(FNV_BASIS, (const any_word *)frontend, sizeof(*frontend));
+	return sum_of(sum, (const any_word *)service, offsetof(struct service, check));
+}
+
+/*
+ * What happens to a frontend: 0 when there is nothing about it. In a copy, which is checked: the kernel gives the memory
+ * of an entry that was replaced or deleted to the next one at once, and does not wait for programs that still read it
+ * (since Linux 6.1, commit 0fd7c5d43339). They may find another service there, or parts of two.
+ */
+VERIFIED_ONCE int find_service(const struct frontend *frontend, struct service *service)
+{
+	if (!frontend || !service) return 0;
+	/* A key is on the stack or in a map, before Linux 6.2 not what an argument points to. */
+	struct frontend key = *frontend;
+	for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+		struct service *found = bpf_map_lookup_elem(&services, &key);
+		if (!found) return 0;
+		*service = *found;
+		/* What was read is not to be read again where it may have changed. */
+		barrier();
+		if (service->check == check_of(&key, service)) return 1;
+	}
+	*service = (struct service){ .verdict = VERDICT_DROP };
+	return 1;
 }
 
 /* The node port at an address of the node. */
-static __always_inline struct service *find_node_port(const struct frontend *frontend)
+static __always_inline int find_node_port(const struct frontend *frontend, struct service *service)
 {
 	__u32 *flags = bpf_map_lookup_elem(&node_addresses, &frontend->address);
-	if (!flags || !(*flags & NODE_ADDRESS_PORTS)) return NULL;
+	if (!flags || !(*flags & NODE_ADDRESS_PORTS)) return 0;
 	struct frontend node_port = *frontend;
 	node_port.address.word[3] = 0;
 	if (!is_ipv4_address(&frontend->address)) __builtin_memset(&node_port.address, 0, sizeof(node_port.address));
-	return bpf_map_lookup_elem(&services, &node_port);
+	return find_service(&node_port, service);
 }
 
 /* What is to be refused although no service port takes it: the rest of a ClusterIP is rejected, that of the ranges of
- * service addresses dropped. -1 when the destination is none of ours. */
-static __always_inline int verdict_without_service(const struct frontend *frontend)
+ * service addresses dropped. -1 when the destination is none of ours. `service` is used to read into. */
+static __always_inline int verdict_without_service(const struct frontend *frontend, struct service *service)
 {
 	struct frontend whole = { .address = frontend->address };
-	struct service *service = bpf_map_lookup_elem(&services, &whole);
-	if (service) return service->verdict;
+	if (find_service(&whole, service)) return service->verdict;
 	struct range range = { .prefix = 8 * (sizeof(range) - sizeof(range.prefix)), .address = frontend->address };
 	return bpf_map_lookup_elem(&service_cidrs, &range) ? VERDICT_DROP : -1;
 }
@@ -136,12 +183,19 @@ choose_with(void *choices, const struct service *service, const struct list *lis
 {
 	int remembers = memory->client.service != 0;
 	__u64 now = remembers ? bpf_ktime_get_ns() : 0;
-	struct choice *before = remembers ? bpf_map_lookup_elem(choices, &memory->client) : NULL;
-	if (before && recall(service, memory, before, now)) {
-		before->used = now;
-		chosen->address = before->address;
-		chosen->port = before->port;
-		return 1;
+	struct choice *remembered = remembers ? bpf_map_lookup_elem(choices, &memory->client) : NULL;
+	if (remembered) {
+		/* A copy: the entry may go to another client any time. What that one remembers is looked for in the list. */
+		struct choice before = *remembered;
+		barrier();
+		if (recall(service, memory, &before, now)) {
+			remembered->first = before.first;
+			remembered->generation = before.generation;
+			remembered->used = now;
+			chosen->address = before.address;
+			chosen->port = before.port;
+			return 1;
+		}
 	}
 	if (list->count == 0) return 0;
 	__u32 slot = list->first + hash % list->count;

@@ -13,6 +13,7 @@
 struct workspace {
 	struct packet packet;
 	struct tuple to; /* what it becomes */
+	struct service service;
 	struct bpf_fib_lookup route;
 	struct quotation quotation;
 };
@@ -97,13 +98,22 @@ origin_of(struct __sk_buff *skb, const struct packet *packet, const struct setti
 
 /* ---- where it goes ---- */
 
-/* FNV-1a, 32 bits: the same on every node. */
-static __always_inline __u32 hash_of(const struct address *client)
+/* FNV-1a: the same on every node. */
+static __always_inline __u32 hash_on(__u32 hash, const void *from, unsigned int length)
 {
-	const __u8 *bytes = (const void *)client;
-	__u32 hash = 2166136261;
-	for (unsigned int index = 0; index < sizeof(*client); index++) hash = (hash ^ bytes[index]) * 16777619;
+	const __u8 *bytes = from;
+	for (unsigned int index = 0; index < length; index++) hash = (hash ^ bytes[index]) * FNV_PRIME;
 	return hash;
+}
+
+/*
+ * What a Maglev table is indexed by. A connection has to find its endpoint from another node, too, when routers change
+ * their minds; with affinity all connections of a client have to. The rest of the tuple names the service, no more.
+ */
+static __always_inline __u32 hash_of(const struct tuple *tuple, int has_affinity)
+{
+	__u32 hash = hash_on(FNV_BASIS, &tuple->source, sizeof(tuple->source));
+	return has_affinity ? hash : hash_on(hash, &tuple->source_port, sizeof(tuple->source_port));
 }
 
 static __always_inline int is_short_circuited(const struct service *service, enum origin origin)
@@ -123,7 +133,7 @@ choose_endpoint(const struct service *service, enum origin origin, const struct 
 		memory.client.kind = CLIENT_ADDRESS;
 		memory.client.name = tuple->source;
 	}
-	__u32 hash = service->flags & SERVICE_MAGLEV ? hash_of(&tuple->source) : bpf_get_prandom_u32();
+	__u32 hash = service->flags & SERVICE_MAGLEV ? hash_of(tuple, memory.lifetime != 0) : bpf_get_prandom_u32();
 	return choose(service, &list, &memory, hash, endpoint);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Fragments: only the first has the ports, so they are remembered for the others. One that overtakes the first is left
- * to the stack, as is everything that is no service's.
+ * Fragments: only the first has the ports, so they are remembered for the others. One that overtakes the first can not
+ * be translated.
  */
 #pragma once
 

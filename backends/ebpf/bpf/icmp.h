@@ -44,20 +44,52 @@ read_quotation(struct __sk_buff *skb, const struct packet *error, struct quotati
 	return flow;
 }
 
-/* Puts the quote back; the sum over an IPv4 header stays the same by its own checksum. */
+/* The error's own checksum, at `check`, is over its quote, too: it follows what is put back there. */
+
+/* Of IPv4 the sum stays the same by the header's checksum. */
+static __always_inline int
+restore_addresses(struct __sk_buff *skb, __u32 check, const struct packet *quoted, const struct tuple *to)
+{
+	if (quoted->family == AF_INET) return rewrite_ipv4(skb, quoted, to, quoted->time_to_live);
+	if (bpf_l4_csum_replace(skb, check, 0, address_difference(&quoted->tuple, to), 0) != 0) return -1;
+	return bpf_skb_store_bytes(skb, quoted->network + offsetof(struct ipv6hdr, saddr), &to->source,
+				   2 * sizeof(struct address), 0);
+}
+
+static __always_inline int
+restore_ports(struct __sk_buff *skb, __u32 check, const struct packet *quoted, const struct tuple *to)
+{
+	__u32 before = both_ports(&quoted->tuple), after = both_ports(to);
+	if (bpf_l4_csum_replace(skb, check, before, after, sizeof(after)) != 0) return -1;
+	return bpf_skb_store_bytes(skb, quoted->transport, &after, sizeof(after), 0);
+}
+
+/* Of TCP and UDP, unless the quote ends before it: RFC 5508 wants the headers in their original form (REQ-4, REQ-5). */
+static __always_inline int
+restore_checksum(struct __sk_buff *skb, __u32 check, const struct packet *quoted, const struct tuple *to)
+{
+	__u32 before = both_ports(&quoted->tuple), after = both_ports(to);
+	__u32 quoted_check = quoted->transport + check_offset(to->protocol);
+	__sum16 old = 0, new;
+	if (to->protocol == IPPROTO_SCTP || !reads(skb, quoted, quoted_check, &old, sizeof(old))) return 0;
+	if (to->protocol == IPPROTO_UDP && old == 0) return 0;
+	__u32 sum = folded(address_difference(&quoted->tuple, to)) + (__u16)~old;
+	new = ~folded(bpf_csum_diff(&before, sizeof(before), &after, sizeof(after), sum));
+	/* 0 is no checksum. */
+	if (to->protocol == IPPROTO_UDP && new == 0) new = 0xffff;
+	if (bpf_l4_csum_replace(skb, check, old, new, sizeof(new)) != 0) return -1;
+	return bpf_skb_store_bytes(skb, quoted_check, &new, sizeof(new), 0);
+}
+
 static __always_inline int
 restore_quote(struct __sk_buff *skb, const struct packet *error, const struct quotation *quotation)
 {
 	const struct packet *quoted = &quotation->packet;
 	const struct tuple *to = &quotation->sent;
-	__u32 before = both_ports(&quoted->tuple), after = both_ports(to);
 	__u32 check = error->transport + offsetof(struct icmp_header, check);
-	if (error->family == AF_INET6 &&
-	    bpf_l4_csum_replace(skb, check, 0, address_difference(&quoted->tuple, to), 0) != 0)
-		return -1;
-	if (bpf_l4_csum_replace(skb, check, before, after, sizeof(after)) != 0) return -1;
-	if (bpf_skb_store_bytes(skb, quoted->transport, &after, sizeof(after), 0) != 0) return -1;
-	return rewrite_network(skb, quoted, to, quoted->time_to_live);
+	if (restore_checksum(skb, check, quoted, to) != 0) return -1;
+	if (restore_ports(skb, check, quoted, to) != 0) return -1;
+	return restore_addresses(skb, check, quoted, to);
 }
 
 /* 0 when it is done; otherwise the packet is spoilt. */

@@ -51,8 +51,8 @@ enum service_flag {
 	/* Only sources in `source_ranges` under this service's id; others are dropped. */
 	SERVICE_SOURCE_RANGES = 4,
 	/*
-	 * The lists are Maglev tables: packets index them by a hash of the client, the same on every node. Sockets have
-	 * no second node to agree with, and take a slot at random here too.
+	 * The lists are Maglev tables: packets index them by a hash of the client, the same on every node. No other node
+	 * ever sees a socket, so those take a slot at random here too.
 	 */
 	SERVICE_MAGLEV = 8,
 };
@@ -79,7 +79,8 @@ struct service {
 	struct list serving;
 	/* Changes whenever a list does: what was chosen under another one has to be looked for in the list. */
 	__u32 generation;
-	__u32 zero;
+	/* Of the frontend and of all of the above: see find_service(). */
+	__u32 check;
 };
 
 struct {
@@ -227,7 +228,7 @@ enum drop_reason {
 	DROP_MALFORMED = 5,
 	/* No route to the endpoint. */
 	DROP_NO_ROUTE = 6,
-	/* A fragment whose first one was not seen. */
+	/* A fragment to a ClusterIP whose first one was not seen. */
 	DROP_FRAGMENT = 7,
 	/* The kernel refused a change to a map. */
 	DROP_MAP_FULL = 8,

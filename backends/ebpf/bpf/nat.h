@@ -88,22 +88,21 @@ static __always_inline __u32 both_ports(const struct tuple *tuple)
 	return both;
 }
 
+/* Of TCP and UDP: where the transport header has its checksum, over addresses and ports as well. */
+static __always_inline __u32 check_offset(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
+}
+
 static __always_inline int
 rewrite_transport(struct __sk_buff *skb, const struct packet *packet, const struct tuple *to)
 {
 	__u32 before = both_ports(&packet->tuple), after = both_ports(to);
-	__u32 check = packet->transport;
-	__u64 flags = 0;
-	if (to->protocol == IPPROTO_TCP) {
-		check += offsetof(struct tcphdr, check);
-	} else if (to->protocol == IPPROTO_UDP) {
-		check += offsetof(struct udphdr, check);
-		/* 0 is no checksum. */
-		flags = BPF_F_MARK_MANGLED_0;
-	} else {
-		/* The checksum of SCTP is over everything behind it: its ports stay as they are, and addresses are not in it. */
-		return before == after ? 0 : -1;
-	}
+	__u32 check = packet->transport + check_offset(to->protocol);
+	/* The checksum of SCTP is over everything behind it: its ports stay as they are, and addresses are not in it. */
+	if (to->protocol == IPPROTO_SCTP) return before == after ? 0 : -1;
+	/* 0 is no checksum. */
+	__u64 flags = to->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	if (bpf_l4_csum_replace(skb, check, 0, address_difference(&packet->tuple, to), flags | BPF_F_PSEUDO_HDR) != 0)
 		return -1;
 	if (before == after) return 0;

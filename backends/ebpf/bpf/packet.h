@@ -14,12 +14,6 @@
 #include <linux/udp.h>
 #include "choice.h"
 
-/*
- * The verifier goes through a function with a name of its own once, whoever calls it; through a static one again for
- * each caller. It assumes nothing of the arguments then: pointers may be NULL.
- */
-#define VERIFIED_ONCE __attribute__((noinline))
-
 #define AF_INET 2   /* linux/socket.h */
 #define AF_INET6 10 /* linux/socket.h */
 

@@ -133,11 +133,6 @@ static __noinline int refuse_by_reset(struct __sk_buff *skb, const struct packet
 
 /* ---- ICMP errors ---- */
 
-static __always_inline __u32 check_offset(__u8 protocol)
-{
-	return protocol == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
-}
-
 /* As much of the transport header as has its checksum: the kernel does not cut that off while it is unfinished. */
 static __always_inline __u32 quoted_transport(__u8 protocol)
 {

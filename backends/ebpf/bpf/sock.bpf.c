@@ -74,15 +74,15 @@ static __always_inline struct client client_of(__u32 service, enum client_kind k
 	};
 }
 
-static __always_inline struct service *find_service(struct bpf_sock_addr *ctx, const struct frontend *frontend)
+static __always_inline int
+find_asked(struct bpf_sock_addr *ctx, const struct frontend *frontend, struct service *service)
 {
-	struct service *service = find_by_address(frontend);
-	if (service) return service;
-	service = find_node_port(frontend);
-	if (!service || !is_loopback(&frontend->address)) return service;
+	if (find_service(frontend, service)) return 1;
+	if (!find_node_port(frontend, service)) return 0;
+	if (!is_loopback(&frontend->address)) return 1;
 	/* The loopback address of a pod is the pod's. */
 	struct settings *settings = settings_of_node();
-	return settings && settings->namespace == bpf_get_netns_cookie(ctx) ? service : NULL;
+	return settings && settings->namespace == bpf_get_netns_cookie(ctx);
 }
 
 /*
@@ -136,29 +136,29 @@ static __always_inline enum outcome balance(struct bpf_sock_addr *ctx, int famil
 	request->frontend.port = ctx->user_port;
 	request->frontend.protocol = protocol_of(ctx);
 
-	struct service *service = find_service(ctx, &request->frontend);
-	if (!service) {
-		int verdict = verdict_without_service(&request->frontend);
+	struct service service = {};
+	if (!find_asked(ctx, &request->frontend, &service)) {
+		int verdict = verdict_without_service(&request->frontend, &service);
 		if (verdict < 0) return LEAVE;
 		count_drop(DROP_NO_SERVICE);
 		return verdict == VERDICT_REJECT ? REFUSE : DISCARD;
 	}
-	if (service->flags & SERVICE_SOURCE_RANGES) {
-		enum outcome admitted = admit(ctx, family, service->id, &request->frontend.address);
+	if (service.flags & SERVICE_SOURCE_RANGES) {
+		enum outcome admitted = admit(ctx, family, service.id, &request->frontend.address);
 		if (admitted == DISCARD) count_drop(DROP_SOURCE_RANGE);
 		if (admitted != GO) return admitted;
 	}
-	if (service->verdict == VERDICT_REJECT) {
+	if (service.verdict == VERDICT_REJECT) {
 		count_drop(DROP_NO_ENDPOINTS);
 		return REFUSE;
 	}
 
-	struct list list = service->verdict == VERDICT_BALANCE_LOCAL ? service->local : service->cluster;
-	if (service->verdict == VERDICT_DROP || !choose_for(ctx, remember, service, &list, &request->endpoint)) {
+	struct list list = service.verdict == VERDICT_BALANCE_LOCAL ? service.local : service.cluster;
+	if (service.verdict == VERDICT_DROP || !choose_for(ctx, remember, &service, &list, &request->endpoint)) {
 		count_drop(DROP_NO_LOCAL_ENDPOINTS);
 		return DISCARD;
 	}
-	request->service = service->id;
+	request->service = service.id;
 	return GO;
 }
 

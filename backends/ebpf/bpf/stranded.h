@@ -63,16 +63,16 @@ static __always_inline struct connection *connection_of(struct sock_common *sk)
 	return same_address(&address, &connection->endpoint_address) ? connection : NULL;
 }
 
-/* The service that has the address now. */
-static __always_inline struct service *service_at(const struct connection *connection, __u8 protocol)
+/* The service that has the address now; 0 when none has. */
+static __always_inline int
+find_current(const struct connection *connection, __u8 protocol, struct service *service)
 {
 	struct frontend frontend = {
 		.address = connection->service_address,
 		.port = connection->service_port,
 		.protocol = protocol,
 	};
-	struct service *service = find_by_address(&frontend);
-	return service ? service : find_node_port(&frontend);
+	return find_service(&frontend, service) || find_node_port(&frontend, service);
 }
 
 static __always_inline int has_endpoint_of(const struct service *service, const struct connection *connection)
@@ -88,8 +88,8 @@ static __always_inline struct sock_common *stranded_udp(struct bpf_iter__udp *ct
 	if (!sk) return NULL;
 	struct connection *connection = connection_of(sk);
 	if (!connection) return NULL;
-	struct service *service = service_at(connection, IPPROTO_UDP);
-	return service && has_endpoint_of(service, connection) ? NULL : sk;
+	struct service service = {};
+	return find_current(connection, IPPROTO_UDP, &service) && has_endpoint_of(&service, connection) ? NULL : sk;
 }
 
 /*
@@ -103,10 +103,10 @@ static __always_inline struct sock_common *stranded_tcp(struct bpf_iter__tcp *ct
 	if (!sk) return NULL;
 	struct connection *connection = connection_of(sk);
 	if (!connection) return NULL;
-	struct service *service = service_at(connection, IPPROTO_TCP);
-	if (!service || service->id != connection->service) return NULL;
+	struct service service = {};
+	if (!find_current(connection, IPPROTO_TCP, &service) || service.id != connection->service) return NULL;
 	__u32 only = 0;
 	__u32 *settled = bpf_map_lookup_elem(&settled_generation, &only);
-	if (!settled || service->generation > *settled) return NULL;
-	return has_endpoint_of(service, connection) ? NULL : sk;
+	if (!settled || service.generation > *settled) return NULL;
+	return has_endpoint_of(&service, connection) ? NULL : sk;
 }

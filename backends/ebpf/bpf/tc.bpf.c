@@ -46,22 +46,22 @@ static __always_inline void forget_closed_flow(const struct packet *packet)
 	if (flow && is_closed(flow)) forget(&answer, flow);
 }
 
-static __always_inline int
-refuse_unknown(struct __sk_buff *skb, const struct packet *packet, const struct frontend *frontend)
+static __noinline int
+refuse_unknown(struct __sk_buff *skb, struct workspace *work, const struct frontend *frontend)
 {
-	int verdict = verdict_without_service(frontend);
+	int verdict = verdict_without_service(frontend, &work->service);
 	if (verdict < 0) return PASS_ON;
 	count_drop(DROP_NO_SERVICE);
-	return verdict == VERDICT_REJECT ? refuse_connection(skb, packet) : TC_ACT_SHOT;
+	return verdict == VERDICT_REJECT ? refuse_connection(skb, &work->packet) : TC_ACT_SHOT;
 }
 
 /* Sends it to an endpoint of the service, and remembers to which. */
-static __noinline int
-connect(struct __sk_buff *skb, struct workspace *work, const struct service *service, __u32 flags)
+static __noinline int connect(struct __sk_buff *skb, struct workspace *work, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
 	struct claim *claim = claim_of_new_flow();
 	if (!settings || !claim) return PASS_ON;
+	const struct service *service = &work->service;
 	struct packet *packet = &work->packet;
 	struct tuple *to = &work->to;
 
@@ -98,16 +98,17 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 		.protocol = packet->tuple.protocol,
 	};
 	__u32 flags = 0;
-	struct service *service = find_by_address(&frontend);
-	if (!service && !is_loopback(&frontend.address)) {
-		service = find_node_port(&frontend);
+	struct service *service = &work->service;
+	int is_found = find_service(&frontend, service);
+	if (!is_found && !is_loopback(&frontend.address)) {
+		is_found = find_node_port(&frontend, service);
 		flags = FLOW_NODE_PORT;
 	}
 	/* A reset begins nothing. */
 	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
-	if (!service) {
+	if (!is_found) {
 		forget_closed_flow(packet);
-		return refuse_unknown(skb, packet, &frontend);
+		return refuse_unknown(skb, work, &frontend);
 	}
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !may_use(service->id, &packet->tuple.source))
@@ -117,7 +118,7 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 		count_drop(DROP_NO_ENDPOINTS);
 		return refuse_connection(skb, packet);
 	}
-	return connect(skb, work, service, flags);
+	return connect(skb, work, flags);
 }
 
 /* ---- the others ---- */
@@ -131,15 +132,17 @@ static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *
 		.port = tuple->destination_port,
 		.protocol = tuple->protocol,
 	};
-	struct service *service = flow->flags & FLOW_NODE_PORT ? find_node_port(&frontend) : find_by_address(&frontend);
-	if (!service || service->id != flow->service) return 1;
-	if (service->generation == flow->generation) return 0;
+	struct service service = {};
+	int is_found = flow->flags & FLOW_NODE_PORT ? find_node_port(&frontend, &service) :
+						      find_service(&frontend, &service);
+	if (!is_found || service.id != flow->service) return 1;
+	if (service.generation == flow->generation) return 0;
 	struct choice wanted = {
 		.address = flow->translated.destination,
 		.port = flow->translated.destination_port,
 	};
-	if (!has_endpoint(&service->serving, &wanted)) return 1;
-	flow->generation = service->generation;
+	if (!has_endpoint(&service.serving, &wanted)) return 1;
+	flow->generation = service.generation;
 	return 0;
 }
 
@@ -186,6 +189,13 @@ static __always_inline int is_for_another_device(struct __sk_buff *skb)
 	return skb->pkt_type != PACKET_HOST || (skb->vlan_present && skb->vlan_tci & VLAN_VID_MASK);
 }
 
+/* A fragment whose first one was not seen. Where all ports of its address are services', nobody else can use it. */
+static __noinline int stray_fragment(struct workspace *work)
+{
+	struct frontend frontend = { .address = work->packet.tuple.destination };
+	return verdict_without_service(&frontend, &work->service) < 0 ? PASS_ON : drop(DROP_FRAGMENT);
+}
+
 static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
 {
 	if (is_for_another_device(skb)) return PASS_ON;
@@ -194,7 +204,8 @@ static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
 	if (kind == PACKET_ICMP_ERROR) return carry_error(skb, work);
-	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return PASS_ON;
+	if (kind == PACKET_OTHER) return PASS_ON;
+	if (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet)) return stray_fragment(work);
 
 	struct flow *flow = current_flow(packet);
 	if (flow) return carry(skb, work, flow);

@@ -5,6 +5,7 @@ import {
   NODE_ADDRESS,
   OFFSET,
   SERVICE,
+  type ServiceEntry,
   SETTING,
   SIZE,
   VERDICT,
@@ -13,6 +14,7 @@ import {
   writeNetwork,
   writeNodePort,
   writeRange,
+  writeService,
 } from "../../../backends/ebpf/layout.ts";
 import { addressOf, cidrOf } from "../plans.ts";
 import { readTypes } from "./btf.ts";
@@ -76,6 +78,38 @@ Deno.test("addresses and ports are in network order, IPv4 as mapped into IPv6", 
     hex(SIZE.frontend, (view) => writeNodePort(view, 0, "IPv4", 30080, "SCTP")),
     "00000000000000000000ffff00000000" + "7580" + "8400",
   );
+});
+
+Deno.test("a service's check is another one for another frontend, and for every other word", () => {
+  const list = (first: number) => ({ first, count: 2 });
+  const service = {
+    id: 1,
+    verdict: 0,
+    flags: 0,
+    affinitySeconds: 0,
+    cluster: list(0),
+    local: list(2),
+    serving: list(4),
+    generation: 3,
+  };
+  const checkOf = (of: ServiceEntry, port = 80) => {
+    const [key, value] = [new Uint8Array(SIZE.frontend), new Uint8Array(SIZE.service)].map(viewOf);
+    assert(key !== undefined && value !== undefined);
+    writeFrontend(key, 0, addressOf("10.96.0.10"), port, "TCP");
+    writeService(value, 0, of, key, 0);
+    return value.getUint32(OFFSET.service.check, true);
+  };
+  const checks = [
+    checkOf(service),
+    checkOf(service, 81),
+    ...["id", "verdict", "flags", "affinitySeconds", "generation"].map((field) =>
+      checkOf({ ...service, [field]: 9 })
+    ),
+    ...["cluster", "local", "serving"].map((field) => checkOf({ ...service, [field]: list(9) })),
+    checkOf({ ...service, serving: { first: 4, count: 3 } }),
+  ];
+  assert.equal(new Set(checks).size, checks.length);
+  assert.equal(checkOf({ ...service }), checks[0]);
 });
 
 Deno.test("a prefix counts the bits of the service's id, and those that map IPv4 into IPv6", () => {

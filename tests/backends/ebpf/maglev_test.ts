@@ -27,6 +27,18 @@ Deno.test("every endpoint has the same share of a Maglev table, to one slot", ()
   }
 });
 
+Deno.test("with weights the shares of a Maglev table are as they say, to one slot for each endpoint", () => {
+  const weighed = endpoints(4).map((endpoint, index) => ({ ...endpoint, weight: [1, 2, 3, 10][index]! }));
+  const counts = shares(maglevTable(weighed, SIZE));
+  for (const endpoint of weighed) {
+    const fair = SIZE * endpoint.weight / 16;
+    assert(
+      Math.abs((counts.get(endpoint) ?? 0) - fair) <= weighed.length,
+      `${counts.get(endpoint)}, not ${fair}`,
+    );
+  }
+});
+
 Deno.test("when an endpoint goes, few slots of the others change hands", () => {
   const before = maglevTable(endpoints(10), SIZE);
   const gone = endpoints(10)[3];

@@ -42,6 +42,7 @@ export function aService(different: Partial<Service> = {}): Service {
     internalTrafficPolicy: "Cluster",
     healthCheckNodePort: 0,
     weight: 1,
+    balancing: undefined,
     ...different,
   };
 }

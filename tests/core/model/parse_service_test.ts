@@ -41,6 +41,7 @@ Deno.test("what a manifest leaves out is what an API server would fill in", () =
     internalTrafficPolicy: "Cluster",
     healthCheckNodePort: 0,
     weight: 1,
+    balancing: undefined,
   });
   assert.deepEqual(problems, []);
 });
@@ -134,6 +135,12 @@ Deno.test("every field of a Service is read as the API means it", () => {
       manifest({}, { metadata: { annotations: { "proxy/weight": "7", other: "8" } } }),
       (s) => s.weight,
       7,
+    ],
+    [
+      "how it is balanced",
+      manifest({}, { metadata: { annotations: { "proxy/balancing": "maglev" } } }),
+      (s) => s.balancing,
+      "maglev",
     ],
     [
       "no affinity",
@@ -335,6 +342,24 @@ Deno.test("a bad external address is reported and skipped, the others are served
     'Service default/web: status.loadBalancer.ingress[0].ip: "203.0.113.5." is not an IP address; skipped',
     'Service default/web: spec.externalIPs[0]: "nonsense\\n" is not an IP address; skipped',
   ]);
+});
+
+Deno.test("what is no way of balancing is reported and counts as none", () => {
+  const asked = (written: unknown) =>
+    parse(manifest({}, { metadata: { annotations: { "proxy/balancing": written } } }));
+  for (const written of ["random", "maglev"] as const) {
+    assert.equal(asked(written).service.balancing, written);
+    assert.deepEqual(asked(written).problems, []);
+  }
+  assert.deepEqual(asked(null).problems, []);
+  for (const written of ["Maglev", "", "fair\n", true]) {
+    const { service, problems } = asked(written);
+    assert.equal(service.balancing, undefined);
+    assert.deepEqual(problems, [
+      `Service default/web: metadata.annotations["proxy/balancing"]: ${JSON.stringify(written)} ` +
+      `is neither "random" nor "maglev"; skipped`,
+    ]);
+  }
 });
 
 Deno.test("a Local load balancer without health check port is served and reported", () => {

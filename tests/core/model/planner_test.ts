@@ -40,6 +40,7 @@ Deno.test("a plan says all about a service port", () => {
     localEndpoints: [],
     servingEndpoints: [],
     affinitySeconds: 60,
+    balancing: undefined,
     sourceRanges: undefined,
     healthCheckNodePort: 0,
   });
@@ -255,6 +256,15 @@ Deno.test("UDP flows may stay with all endpoints that serve or are ready, whatev
     plan({}, [aSlice([remoteReady])]).servingEndpoints,
     "one list for all without",
   );
+});
+
+Deno.test("every plan of a service says how it is to be balanced, and another way makes another plan", () => {
+  const clusterIPs = [address("10.96.0.10"), address("fd00::10")];
+  const plans = planService(aService({ clusterIPs, balancing: "maglev" }), [], here);
+  assert.deepEqual(plans.map(({ balancing }) => balancing), ["maglev", "maglev"]);
+  assert.ok(samePlan(plan({ balancing: "maglev" }), plan({ balancing: "maglev" })));
+  assert.ok(!samePlan(plan({ balancing: "maglev" }), plan({ balancing: "random" })));
+  assert.ok(!samePlan(plan({ balancing: "random" }), plan({})));
 });
 
 Deno.test("TCP connections may stay with all endpoints that slices list, in a mode that ends others", () => {

@@ -36,6 +36,7 @@ export const anyService: fc.Arbitrary<Service> = fc.record({
   externalTrafficPolicy: policy,
   internalTrafficPolicy: policy,
   weight: fc.constantFrom(1, 1, 0, 5),
+  balancing: fc.constantFrom(undefined, undefined, "random", "maglev"),
 }).map(aService);
 
 const traits = fc.record({

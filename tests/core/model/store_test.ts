@@ -55,6 +55,7 @@ Deno.test("every change of an object that matters is seen", () => {
     aService({ internalTrafficPolicy: "Local" }),
     aService({ healthCheckNodePort: 1 }),
     aService({ weight: 2 }),
+    aService({ balancing: "maglev" }),
     aService({ clusterIPs: [] }),
     aService({ externalIPs: service.clusterIPs }),
     aService({ loadBalancerIPs: service.clusterIPs }),

@@ -176,6 +176,16 @@ export class Sockets implements AsyncDisposable {
     return this.#do({ do: "connect_many", address, port, count, ...more });
   }
 
+  /** One datagram socket connects over and over: how often, and how often with which error. */
+  connectFor(
+    address: string,
+    port: number,
+    seconds: number,
+    bind: string,
+  ): Promise<{ connections: number; errors: Readonly<Record<string, number>> }> {
+    return this.#do({ do: "connect_for", address, port, seconds, bind });
+  }
+
   /** Connects, and stays so under a name. */
   keep(name: string, address: string, port: number, more: { protocol?: "UDP" } = {}): Promise<Asked> {
     return this.#do({ do: "keep", name, address, port, ...more });

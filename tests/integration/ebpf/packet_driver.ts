@@ -7,7 +7,6 @@ import { Filters } from "../../../backends/ebpf/filters.ts";
 import type { KernelMaps } from "../../../backends/ebpf/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../backends/ebpf/layout.ts";
 import { openObject } from "../../../backends/ebpf/objects.ts";
-import type { Balancing } from "../../../backends/ebpf/options.ts";
 import { Services } from "../../../backends/ebpf/services.ts";
 import { replaceAll, writeSettings } from "../../../backends/ebpf/settings.ts";
 import type { Address } from "../../../core/model/address.ts";
@@ -33,7 +32,6 @@ export type Request =
     readonly settings: readonly NodeSettings[];
     readonly plans: readonly ServicePortPlan[];
     readonly changes?: Partial<typeof defaults>;
-    readonly balancing?: Balancing;
     readonly devices?: readonly Device[];
   }
   | {
@@ -107,7 +105,7 @@ const maps: KernelMaps = {
   node_settings: object.map("node_settings"),
 };
 const memory = new FlowMemory(object);
-let services = new Services(maps, smallOptions);
+const services = new Services(maps, smallOptions);
 const programs = new Map<string, TestRun>();
 /** Every kernel has them. They go with their devices. */
 const filters = new Filters(NetlinkSocket.open(NETLINK_ROUTE));
@@ -127,10 +125,6 @@ async function perform(request: Request): Promise<unknown> {
       writeSettings(maps, request.settings, smallOptions.timeouts, 1n);
       adjust({ ...defaults, ...request.changes });
       writeDevices(request.devices ?? []);
-      const { balancing = "random" } = request;
-      if (balancing !== services.options.balancing) {
-        services = new Services(maps, { ...smallOptions, balancing });
-      }
       const { differences } = services.reconcile(request.plans);
       return { differences };
     }

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import type { PacketProgram } from "../../../backends/ebpf/attach.ts";
 import type { Framing } from "../../../backends/ebpf/device_messages.ts";
-import type { Balancing } from "../../../backends/ebpf/options.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
 import { settingsOf } from "../../backends/plans.ts";
 import { NetworkNamespace, run } from "../network_namespace.ts";
@@ -70,7 +69,6 @@ export class PacketNode implements AsyncDisposable {
       settings,
       plans,
       changes: { firstPort: 61000, lastPort: 61000, ...changes.map },
-      ...(changes.balancing === undefined ? {} : { balancing: changes.balancing }),
       ...(changes.devices === undefined ? {} : { devices: changes.devices }),
     });
     if (!changes.keep) await this.#ask({ do: "forget" });
@@ -265,7 +263,6 @@ interface Changes {
   readonly map?: Partial<
     { firstPort: number; lastPort: number; udpSeconds: number; tcpEstablishedSeconds: number }
   >;
-  readonly balancing?: Balancing;
   readonly devices?: readonly Device[];
   readonly keep?: boolean;
 }

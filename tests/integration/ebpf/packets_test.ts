@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { planOf } from "../../backends/plans.ts";
+import { planOf, type PlanText } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";
 import { assertAllTakenOrArgued } from "./coverage/argued.ts";
 import { CountingPrograms } from "./coverage/coverage.ts";
 import { errorCases } from "./error_cases.ts";
 import { flowCases } from "./flow_cases.ts";
 import { headerCases } from "./header_cases.ts";
+import { DROP } from "../../../backends/ebpf/layout.ts";
+import type { Balancing } from "../../../core/model/objects.ts";
 import { PacketNode } from "./packet_node.ts";
 import { serviceCases } from "./service_cases.ts";
 import { Wire } from "./wire.ts";
@@ -124,7 +126,12 @@ async function packetCases(t: Deno.TestContext, node: PacketNode): Promise<void>
     const passedOn =
       `IP(src="192.168.8.1", dst="10.1.0.1", id=77, ttl=63)/UDP(sport=61000, dport=5353)/(b"eight..." * 9)`;
     for (const part of [0, 1, 2]) await node.becomes(fragment(question, part), fragment(passedOn, part));
-    await node.isLeftAlone(`IP(src="192.168.8.9", dst="10.96.0.10", id=78, frag=3, proto=17)/b"of another"`);
+    // One without its first.
+    const stray = (to: string) => `IP(src="192.168.8.9", dst="${to}", id=78, frag=3, proto=17)/b"of another"`;
+    const before = (await node.state()).drops[DROP.FRAGMENT]!;
+    await node.isDropped(stray("10.96.0.10"));
+    await node.isLeftAlone(stray("192.168.8.1"));
+    assert.equal((await node.state()).drops[DROP.FRAGMENT], before + 1);
     const answer =
       `IP(src="10.1.0.1", dst="192.168.8.1", id=5)/UDP(sport=5353, dport=61000)/(b"eight..." * 5)`;
     const passedBack =
@@ -300,13 +307,13 @@ async function packetCases(t: Deno.TestContext, node: PacketNode): Promise<void>
     await node.program([dns]);
     await node.arrive(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)/b"question"`);
     await node.becomes(
-      `IP(src="10.1.0.1", dst="192.168.8.1")/ICMP(type=3, code=3)/IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/UDP(sport=61000, dport=5353, chksum=7)/b"question"`,
-      `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/ICMP(type=3, code=3)/IP(src="192.168.8.9", dst="10.96.0.10", ttl=62)/UDP(sport=5000, dport=53, chksum=7)/b"question"`,
+      `IP(src="10.1.0.1", dst="192.168.8.1")/ICMP(type=3, code=3)/IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/UDP(sport=61000, dport=5353)/b"question"`,
+      `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/ICMP(type=3, code=3)/IP(src="192.168.8.9", dst="10.96.0.10", ttl=62)/UDP(sport=5000, dport=53)/b"question"`,
       { at: "pod0" },
     );
     await node.becomes(
-      `IP(src="192.168.8.2", dst="10.96.0.10")/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.96.0.10", dst="192.168.8.9", ttl=62)/UDP(sport=53, dport=5000, len=1400, chksum=7)`,
-      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.1.0.1", dst="192.168.8.1", ttl=62)/UDP(sport=5353, dport=61000, len=1400, chksum=7)`,
+      `IP(src="192.168.8.2", dst="10.96.0.10")/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.96.0.10", dst="192.168.8.9", ttl=62)/UDP(sport=53, dport=5000, len=1400)`,
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/ICMP(type=3, code=4, nexthopmtu=1300)/IP(src="10.1.0.1", dst="192.168.8.1", ttl=62)/UDP(sport=5353, dport=61000, len=1400)`,
     );
     await node.isLeftAlone(
       `IP(src="192.168.8.2", dst="192.168.8.1")/ICMP(type=3, code=4)/IP(src="192.168.8.1", dst="192.168.8.9")/UDP(sport=53, dport=5000)`,
@@ -318,14 +325,53 @@ async function packetCases(t: Deno.TestContext, node: PacketNode): Promise<void>
     await node.program([dns6]);
     await node.arrive(`IPv6(src="fd00:8::9", dst="fd00:96::10")/UDP(sport=5000, dport=53)/b"question"`);
     await node.becomes(
-      `IPv6(src="fd00:1::1", dst="fd00:8::1")/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=62)/UDP(sport=61000, dport=5353, chksum=7)/b"question"`,
-      `IPv6(src="fd00:96::10", dst="fd00:8::9", hlim=63)/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::9", dst="fd00:96::10", hlim=62)/UDP(sport=5000, dport=53, chksum=7)/b"question"`,
+      `IPv6(src="fd00:1::1", dst="fd00:8::1")/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=62)/UDP(sport=61000, dport=5353)/b"question"`,
+      `IPv6(src="fd00:96::10", dst="fd00:8::9", hlim=63)/ICMPv6DestUnreach(code=4)/IPv6(src="fd00:8::9", dst="fd00:96::10", hlim=62)/UDP(sport=5000, dport=53)/b"question"`,
       { at: "pod0" },
     );
     await node.becomes(
-      `IPv6(src="fd00:8::2", dst="fd00:96::10")/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:96::10", dst="fd00:8::9", plen=1400)/UDP(sport=53, dport=5000, len=1400, chksum=7)`,
-      `IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=63)/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:1::1", dst="fd00:8::1", plen=1400)/UDP(sport=5353, dport=61000, len=1400, chksum=7)`,
+      `IPv6(src="fd00:8::2", dst="fd00:96::10")/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:96::10", dst="fd00:8::9", plen=1400)/UDP(sport=53, dport=5000, len=1400)`,
+      `IPv6(src="fd00:8::1", dst="fd00:1::1", hlim=63)/ICMPv6PacketTooBig(mtu=1300)/IPv6(src="fd00:1::1", dst="fd00:8::1", plen=1400)/UDP(sport=5353, dport=61000, len=1400)`,
     );
+  });
+
+  await test("a quote's checksum is put back with its addresses and ports, as far as it is quoted", async () => {
+    await node.program([dns, nodePort]);
+    const error = `ICMP(type=3, code=3)`;
+    /** @param cut makes a quote of a packet. */
+    const isPutBack = (arrived: string, sent: string, service: string, cut = (packet: string) => packet) =>
+      node.becomes(
+        `IP(src="10.1.0.1", dst="192.168.8.1")/${error}/${cut(arrived)}`,
+        `IP(src="${service}", dst="192.168.8.9", ttl=63)/${error}/${cut(sent)}`,
+        { at: "pod0" },
+      );
+    const bytes = (count: number) => (packet: string) => `Raw(bytes(${packet})[:${count}])`;
+
+    await node.arrive(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`);
+    const udp = (payload: string, more = "") =>
+      [
+        `IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/UDP(sport=61000, dport=5353${more})/${payload}`,
+        `IP(src="192.168.8.9", dst="10.96.0.10", ttl=62)/UDP(sport=5000, dport=53${more})/${payload}`,
+        "10.96.0.10",
+      ] as const;
+    await isPutBack(...udp(`b"question"`));
+    await isPutBack(...udp(`b"question"`), bytes(28));
+    await isPutBack(...udp(`b"without a checksum"`, ", chksum=0"));
+    // A sum that comes out as 0 is written as 0xffff.
+    const filler = `bytes.fromhex("${(await node.build(udp(`b"\\0\\0"`)[1])).slice(52, 56)}")`;
+    assert.equal((await node.build(udp(filler)[1])).slice(52, 56), "ffff");
+    await isPutBack(...udp(filler));
+
+    await node.program([nodePort]);
+    await node.arrive(`IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080)`);
+    const tcp = [
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/TCP(sport=61000, dport=8080)/b"question"`,
+      `IP(src="192.168.8.9", dst="192.168.8.1", ttl=62)/TCP(sport=40000, dport=30080)/b"question"`,
+      "192.168.8.1",
+    ] as const;
+    await isPutBack(...tcp);
+    // As much as has to be quoted, all before the checksum, and that with it.
+    for (const count of [20 + 8, 20 + 16, 20 + 18]) await isPutBack(...tcp, bytes(count));
   });
 
   await test("only those in the source ranges may use a load balancer's address", async () => {
@@ -361,6 +407,59 @@ async function packetCases(t: Deno.TestContext, node: PacketNode): Promise<void>
       map: { lastPort: 61999 },
     });
     assert.equal((await destinations("192.168.8.9")).size, 1);
+  });
+
+  await test("with Maglev a connection gets the same endpoint again, most also when another one goes; else it may not", async () => {
+    const endpoints = [1, 2, 3, 4].map((host) => `10.1.9.${host}:8080`);
+    /** The endpoint of each of many connections, which nothing remembers. */
+    const chosen = async (port: number, endpoints: readonly string[], more: Partial<PlanText> = {}) => {
+      const balanced = { nodePort: 30080, endpoints, balancing: "maglev", ...more } as const;
+      await node.program([planOf({ ...balanced, name: "web" }), planOf({ nodePort: 30081, endpoints })], {
+        map: { lastPort: 61999 },
+      });
+      const found: string[] = [];
+      for (let client = 40000; client < 40100; client++) {
+        const syn = `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=${client}, dport=${port})`;
+        found.push((await node.arrive(syn)).packet.slice(60, 68));
+      }
+      return found;
+    };
+    const shares = (found: readonly string[]) =>
+      Object.values(Object.groupBy(found, (to) => to)).map((of) => of?.length ?? 0);
+    const maglev = await chosen(30080, endpoints);
+    assert.equal(shares(maglev).length, 4);
+    assert(Math.min(...shares(maglev)) > 12, `${shares(maglev)}`);
+    assert.deepEqual(await chosen(30080, endpoints), maglev);
+    const random = await chosen(30081, endpoints);
+    assert(differences(random, await chosen(30081, endpoints)) > 50);
+
+    const fewer = await chosen(30080, endpoints.slice(1));
+    const moved = differences(maglev, fewer) - maglev.filter((to) => to === "0a010901").length;
+    assert(moved < 15, `${moved} moved although their endpoint is still there`);
+
+    // With affinity all of a client's do, whichever node they come to.
+    const affinity = await chosen(30080, endpoints, { affinitySeconds: 60 });
+    assert.equal(shares(affinity).length, 1);
+    assert.deepEqual(await chosen(30080, endpoints, { affinitySeconds: 60 }), affinity);
+  });
+
+  await test("connections go on where they are when their service is balanced in another way", async () => {
+    const endpoints = [1, 2, 3, 4].map((host) => `10.1.9.${host}:8080`);
+    for (const protocol of ["TCP", "UDP"] as const) {
+      const served = (balancing?: Balancing) => [planOf({ protocol, nodePort: 30080, endpoints, balancing })];
+      const found = async () => {
+        const to: string[] = [];
+        for (let port = 40000; port < 40020; port++) {
+          const packet = `IP(src="192.168.8.9", dst="192.168.8.1")/${protocol}(sport=${port}, dport=30080)`;
+          to.push((await node.arrive(packet)).packet.slice(60, 68));
+        }
+        return to;
+      };
+      await node.program(served(), { map: { lastPort: 61999 } });
+      const before = await found();
+      await node.reprogram(served("maglev"), { map: { lastPort: 61999 } });
+      assert.deepEqual(await found(), before, protocol);
+    }
   });
 
   await test("no port is given twice, and when there is none left the connection is dropped", async () => {
@@ -571,6 +670,10 @@ const dns6 = planOf({
   clusterIP: "[fd00:96::10]:53",
   endpoints: ["[fd00:1::1]:5353@here"],
 });
+
+function differences(a: readonly string[], b: readonly string[]): number {
+  return a.filter((value, index) => value !== b[index]).length;
+}
 
 /** A fragment of 24 bytes of a packet whose checksum is over the whole. */
 function fragment(packet: string, part: number): string {

@@ -91,25 +91,6 @@ export const serviceCases: Cases = {
     }
   },
 
-  "with Maglev a client gets one endpoint, by its address": async (node) => {
-    const endpoints = Array.from({ length: 8 }, (_, index) => `10.1.0.${index + 1}:8080`);
-    await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints })], {
-      balancing: "maglev",
-      map: { firstPort: 1024, lastPort: 29_999 },
-    });
-    const all = new Set<string>();
-    for (let client = 10; client < 40; client++) {
-      const got = new Set<string>();
-      for (const port of [40000, 40001, 40002]) {
-        const packet = `IP(src="192.168.8.${client}", dst="10.96.0.10")/TCP(sport=${port}, dport=80)`;
-        got.add(destinationOf((await node.arrive(packet)).packet));
-      }
-      assert.equal(got.size, 1);
-      for (const endpoint of got) all.add(endpoint);
-    }
-    assert(all.size > 4, `${all.size} endpoints`);
-  },
-
   "affinity lasts for so long, and as long as the endpoint is there": async (node) => {
     const plan = (...hosts: readonly number[]) =>
       planOf({

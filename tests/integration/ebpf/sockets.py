@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import threading
+import time
 
 kept = {}
 
@@ -123,6 +124,21 @@ def do_ask(name):
 def do_connect_again(name, address, port):
     kept[name].connect((address, port))
     return asked(kept[name])
+
+
+def do_connect_for(address, port, seconds, bind):
+    """One datagram socket connects over and over, which sends nothing; how often, and what went wrong how often."""
+    connections, errors = 0, {}
+    end = time.monotonic() + seconds
+    with open_socket(address, "UDP", bind) as sock:
+        while time.monotonic() < end:
+            for _ in range(1000):
+                try:
+                    sock.connect((address, port))
+                except OSError as error:
+                    errors[error.strerror] = errors.get(error.strerror, 0) + 1
+            connections += 1000
+    return {"connections": connections, "errors": errors}
 
 
 def do_send(address, port, count=1, name=None):

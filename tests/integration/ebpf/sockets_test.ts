@@ -116,6 +116,26 @@ Deno.test("what nobody serves is refused at once, and what is to be dropped fail
     assert(performance.now() - started < 1000, "something waited");
   }));
 
+Deno.test("with Maglev sockets are spread as evenly, and those that are connected stay when it comes", () =>
+  withScene(async ({ client, backend }) => {
+    const udp = { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: both } as const;
+    const tcp = { name: "web", clusterIP: "10.96.0.10:80", endpoints: both } as const;
+    const random = plans(tcp, udp);
+    await backend.reconcile(random, settings);
+    const first = await client.sockets.send("10.96.0.53", 53, { name: "resolver" });
+    const kept = await client.sockets.keep("kept", "10.96.0.53", 53, { protocol: "UDP" });
+
+    const maglev = plans({ ...tcp, balancing: "maglev" }, { ...udp, balancing: "maglev" });
+    await backend.apply(maglev.map((plan, index) => ({ key: plan.key, old: random[index], new: plan })));
+    await settled();
+    for (let time = 0; time < 10; time++) {
+      assert.deepEqual(await client.sockets.send("10.96.0.53", 53, { name: "resolver" }), first);
+      assert.deepEqual(await client.sockets.ask("kept"), kept);
+    }
+    const spread = await client.sockets.connectMany("10.96.0.10", 80, 200);
+    assert(Math.min(spread.a ?? 0, spread.b ?? 0) > 60, JSON.stringify(spread));
+  }));
+
 Deno.test("node ports answer on the node's addresses, and on its loopback address for itself only", () =>
   withScene(async ({ client, here, servers, backend }) => {
     await backend.reconcile(

@@ -160,7 +160,7 @@ for (const [name, object] of Object.entries(ways)) {
         writeFrontend(viewOf(key), 0, addressOf("10.96.0.53"), 53, "UDP");
         assert(services.lookup(key, value));
         const service = readService(viewOf(value), 0);
-        writeService(viewOf(value), 0, { ...service, serving: { first: 0, count: 0 } });
+        writeService(viewOf(value), 0, { ...service, serving: { first: 0, count: 0 } }, viewOf(key), 0);
         services.update(key, value);
         assert.equal(await way.end("UDP", 0), 2);
         for (const gone of ["dns", "mapped"]) assert.match(await refusal(sockets.ask(gone)), ended);

@@ -10,18 +10,18 @@ import { isLinux } from "./kernel_version.ts";
  */
 const mostInstructions: Readonly<Record<ObjectName, Readonly<Record<string, number>>>> = {
   sock: {
-    connect4: 3000,
-    connect6: 3500,
-    sendmsg4: 4000,
-    sendmsg6: 4500,
+    connect4: 4500,
+    connect6: 4500,
+    sendmsg4: 5800,
+    sendmsg6: 5800,
     recvmsg4: 200,
     recvmsg6: 200,
     getpeername4: 100,
     getpeername6: 100,
   },
   tc: { arrive_ethernet: 45_000, arrive_bare: 45_000, leave_ethernet: 8000, leave_bare: 8000 },
-  destroy: { udp: 1000, tcp: 1000 },
-  find: { udp: 1000, tcp: 1000 },
+  destroy: { udp: 2200, tcp: 2200 },
+  find: { udp: 2200, tcp: 2200 },
 };
 
 for (const file of ["sock", "tc", "destroy", "find"] as const) {

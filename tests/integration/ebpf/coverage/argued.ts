@@ -23,6 +23,8 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
     ["forget", "!tuple", true],
     ["forget", "!flow", true],
     ["try_tuple", "!claim", true],
+    ["find_service", "!frontend", true],
+    ["find_service", "!service", true],
   ],
   "the bytes were read before, so the kernel has them again": [
     ["reads", "bpf_skb_load_bytes(skb, offset, header, length) == 0", false],
@@ -41,13 +43,15 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
       "bpf_l4_csum_replace(skb, error->transport + offsetof(struct icmp_header, check), 0, address_difference(&error->tuple, &quotation->way), BPF_F_PSEUDO_HDR) != 0",
       true,
     ],
+    ["restore_quote", "restore_checksum(skb, check, quoted, to) != 0", true],
+    ["restore_quote", "restore_ports(skb, check, quoted, to) != 0", true],
+    ["restore_checksum", "bpf_l4_csum_replace(skb, check, old, new, sizeof(new)) != 0", true],
+    ["restore_ports", "bpf_l4_csum_replace(skb, check, before, after, sizeof(after)) != 0", true],
     [
-      "restore_quote",
+      "restore_addresses",
       "bpf_l4_csum_replace(skb, check, 0, address_difference(&quoted->tuple, to), 0) != 0",
       true,
     ],
-    ["restore_quote", "bpf_l4_csum_replace(skb, check, before, after, sizeof(after)) != 0", true],
-    ["restore_quote", "bpf_skb_store_bytes(skb, quoted->transport, &after, sizeof(after), 0) != 0", true],
     ["send_to_neighbour", "bpf_skb_change_head(skb, ETH_HLEN, 0) != 0", true],
     ["refuse_by_icmp", "bpf_skb_change_tail(skb, end, 0) != 0", true],
     ["refuse_by_reset", "bpf_skb_change_tail(skb, end, 0) != 0", true],
@@ -79,6 +83,8 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
   "another processor is in between": [
     ["revisit_some", "bpf_map_pop_elem(&revisits, &revisit) != 0", true],
     ["try_tuple", "!holder", true],
+    ["find_service", "attempt < READ_ATTEMPTS", false],
+    ["find_service", "service->check == check_of(frontend, service)", false],
   ],
   "with IPv4 options, all headers fit into a quote": [
     ["put_icmpv4", "sum < 0", true],
