@@ -84,7 +84,7 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
     ["revisit_some", "bpf_map_pop_elem(&revisits, &revisit) != 0", true],
     ["try_tuple", "!holder", true],
     ["find_service", "attempt < READ_ATTEMPTS", false],
-    ["find_service", "service->check == check_of(frontend, service)", false],
+    ["find_service", "service->check == check_of(&key, service)", false],
   ],
   "with IPv4 options, all headers fit into a quote": [
     ["put_icmpv4", "sum < 0", true],
