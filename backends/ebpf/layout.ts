@@ -196,19 +196,22 @@ export function writeService(
   writeList(to, offset + at.local, service.local);
   writeList(to, offset + at.serving, service.serving);
   to.setUint32(offset + at.generation, service.generation, true);
-  const ofFrontend = sumOf(FNV_BASIS, keys, keyOffset, SIZE.frontend);
-  to.setInt32(offset + at.check, sumOf(ofFrontend, to, offset, at.check), true);
+  to.setInt32(offset + at.check, checkOf(keys, keyOffset, to, offset), true);
 }
 
-/** FNV-1a over words, as `sum_of` in bpf/choice.h: what a program reads is all of one service, or of none. */
-function sumOf(sum: number, from: DataView, offset: number, length: number): number {
-  for (let index = 0; index < length; index += 4) {
-    sum = Math.imul(sum ^ from.getInt32(offset + index, true), FNV_PRIME);
-  }
+/** `check_of` in bpf/choice.h: what a program reads is all of one service, or of none. */
+function checkOf(keys: DataView, keyOffset: number, values: DataView, offset: number): number {
+  let sum = 0;
+  let power = FNV_PRIME;
+  const add = (word: number) => {
+    sum = sum + Math.imul(word, power) | 0;
+    power = Math.imul(power, FNV_PRIME);
+  };
+  for (let index = 0; index < SIZE.frontend; index += 4) add(keys.getInt32(keyOffset + index, true));
+  for (let index = 0; index < OFFSET.service.check; index += 4) add(values.getInt32(offset + index, true));
   return sum;
 }
 
-const FNV_BASIS = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
 function writeList(to: DataView, offset: number, { first, count }: SlotRange): void {

@@ -98,6 +98,8 @@ origin_of(struct __sk_buff *skb, const struct packet *packet, const struct setti
 
 /* ---- where it goes ---- */
 
+#define FNV_BASIS 2166136261
+
 /* FNV-1a: the same on every node. */
 static __always_inline __u32 hash_on(__u32 hash, const void *from, unsigned int length)
 {

@@ -81,7 +81,7 @@ struct service {
 	__u32 generation;
 	/* Of the frontend and of all of the above: see find_service(). */
 	__u32 check;
-};
+} __attribute__((aligned(8))); /* as in the map, so that it is copied in eights */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
