@@ -6,12 +6,13 @@ import { PrivateMounts } from "../integration/ebpf/private_mounts.ts";
 import { run } from "../integration/network_namespace.ts";
 import { Lab } from "../lab/lab.ts";
 import { machines, podCidrs } from "../lab/topology.ts";
-import { atLeast, type Figure, median, percentile, rows } from "./report.ts";
+import { atLeast, type Figure, median, rows } from "./report.ts";
 
 // New connections per second from outside through a node port: this mode beside mode nftables, in turns, in one lab.
+// For long enough that what is remembered of those that are closed counts as it does on a busy node.
 
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "15" }, seconds: { type: "string", default: "1" } },
+  options: { rounds: { type: "string", default: "3" }, seconds: { type: "string", default: "20" } },
 });
 const PORT = "9000";
 const NODE_PORT = 30080;
@@ -45,17 +46,15 @@ const perSecond = { nftables: [] as number[], ebpf: [] as number[] };
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const mode of modes) perSecond[mode].push(await measure(mode));
 }
-// The best of many short rounds are those that others on the machine disturbed least.
-const undisturbed = (mode: typeof modes[number]) => percentile(perSecond[mode], 0.9);
-const ratio = undisturbed("ebpf") / undisturbed("nftables");
+const ratio = median(perSecond.ebpf) / median(perSecond.nftables);
 const figures: readonly Figure[] = [
   ...modes.map((mode) => ({
     what: `connections per second, mode ${mode}`,
-    value: `p50 ${Math.round(median(perSecond[mode]))}, p90 ${Math.round(undisturbed(mode))}`,
+    value: `${Math.round(median(perSecond[mode]))} (${perSecond[mode].map(Math.round).join(", ")})`,
   })),
-  { what: "ratio of the p90", value: ratio.toFixed(2), bar: atLeast(ratio, 1.3, "times") },
+  { what: "ratio of the medians", value: ratio.toFixed(2), bar: atLeast(ratio, 1.3, "times") },
 ];
-console.log(rows("New connections from outside through a node port", figures));
+console.log(rows(`New connections from outside through a node port, for ${values.seconds} s`, figures));
 
 async function measure(mode: typeof modes[number]): Promise<number> {
   const options = JSON.stringify({
@@ -70,8 +69,19 @@ async function measure(mode: typeof modes[number]): Promise<number> {
     mode === "ebpf" ? ["env", `EBPF_OPTIONS=${options}`] : [],
   );
   await backend.reconcile(plans, settings);
-  const target = [machines.node.addresses.IPv4, `${NODE_PORT}`, values.seconds];
-  const { stdout, stderr } = await lab.run("outside", [connections, "ask", ...target, ...sources]);
+  const ask = (seconds: string) =>
+    lab.run("outside", [
+      connections,
+      "ask",
+      machines.node.addresses.IPv4,
+      `${NODE_PORT}`,
+      seconds,
+      ...sources,
+    ]);
+  // The first ones wait for neighbours, and servers that are not up yet.
+  await ask("2");
+  await lab.run("node", ["conntrack", "-F"]);
+  const { stdout, stderr } = await ask(values.seconds);
   await backend.cleanup();
   const [answered, failed] = stdout.trim().split(" ").map(Number);
   // One or two may be under way when the time is over.

@@ -9,8 +9,12 @@
 
 /* With nine of ten ports taken, the odds to find none are 1 : 850. */
 #define CLAIM_ATTEMPTS 64
-/* After so many, a connection that is closed loses its port before its time: most ports are taken. */
-#define PATIENT_ATTEMPTS 8
+/*
+ * Most ports are taken when so many attempts were in vain, and connections that are closed lose theirs before their
+ * time. Those that their endpoint keeps in TIME_WAIT come last: it takes no other with the same ports well.
+ */
+#define PATIENT_ATTEMPTS 2
+#define ATTEMPTS_WITHOUT_TIME_WAIT 8
 
 struct claim {
 	struct tuple answer; /* what is claimed: from the endpoint */
@@ -45,22 +49,33 @@ static __always_inline int same_tuple(const struct tuple *a, const struct tuple 
 	       a->protocol == b->protocol;
 }
 
+/* Whether the flow that has the tuple has to give it away. */
+static __always_inline int gives_way(const struct flow *holder, const struct claim *claim)
+{
+	if (claim->attempts <= PATIENT_ATTEMPTS) return is_over(holder, claim->flow.born);
+	if (claim->attempts <= ATTEMPTS_WITHOUT_TIME_WAIT && holder->state & FLOW_ENDPOINT_FINISHED_FIRST) return 0;
+	return is_closed(holder);
+}
+
 /* 1 when the tuple is the claim's now. */
 VERIFIED_ONCE int try_tuple(void)
 {
 	struct claim *claim = claim_of_new_flow();
 	if (!claim) return 0;
 	claim->attempts++;
-	if (take(claim)) return 1;
+	/* Looked for before it is taken: an update that finds the tuple taken costs the map far more than a lookup. */
 	struct flow *holder = flow_of(&claim->answer);
+	if (!holder) {
+		if (take(claim)) return 1;
+		holder = flow_of(&claim->answer);
+	}
 	if (!holder) return 0;
 	if (same_tuple(&holder->translated, &claim->flow.translated)) {
 		/* An earlier packet of the same flow, on another processor, or before the map had no room for its other half. */
 		claim->flow.born = holder->born;
 		return 1;
 	}
-	int is_free = claim->attempts > PATIENT_ATTEMPTS ? is_closed(holder) : is_over(holder, claim->flow.born);
-	if (!is_free) return 0;
+	if (!gives_way(holder, claim)) return 0;
 	forget(&claim->answer, holder);
 	return take(claim);
 }

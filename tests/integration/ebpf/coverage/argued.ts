@@ -82,6 +82,7 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
   ],
   "another processor is in between": [
     ["revisit_some", "bpf_map_pop_elem(&revisits, &revisit) != 0", true],
+    ["try_tuple", "take(claim)", false],
     ["try_tuple", "!holder", true],
     ["find_service", "attempt < READ_ATTEMPTS", false],
     ["find_service", "service->check == check_of(&key, service)", false],
