@@ -54,9 +54,13 @@ try {
     { what: "connect to the endpoint", value: times(direct) },
     { what: "connect through the ClusterIP", value: times(service) },
     {
-      what: "ratio of the last and the first median",
+      what: "ratio of the medians, ClusterIP to endpoint",
+      value: (service.p50 / direct.p50).toFixed(3),
+      bar: atMost(service.p50 / direct.p50, 1.05, "1.05"),
+    },
+    {
+      what: "ratio of the medians, ClusterIP to endpoint without programs",
       value: (service.p50 / untouched.p50).toFixed(3),
-      bar: atMost(service.p50 / untouched.p50, 1.05, "1.05"),
     },
     { what: "carried without programs", value: `${untouched.rate.toFixed(0)} MiB/s` },
     { what: "carried through the ClusterIP", value: `${service.rate.toFixed(0)} MiB/s` },
