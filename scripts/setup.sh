@@ -85,6 +85,8 @@ install_deno() {
   ! is_deno "$venv/bin/deno" || return 0
   say "Deno $PROXY_DENO_VERSION from PyPI"
   rm -rf "$venv"
+  # The python3 of an installation that was broken off is on PATH, and bash remembers where it was.
+  hash -r
   quietly python3 -m venv "$venv"
   quietly "$venv/bin/pip" install --disable-pip-version-check "deno==$PROXY_DENO_VERSION"
   is_deno "$venv/bin/deno" || fail "$venv/bin/deno does not run, or is not $PROXY_DENO_VERSION: remove $venv and try again"
