@@ -114,7 +114,9 @@ export class ManifestSubject implements Subject {
     const until = Date.now() + 15_000 * slowness;
     for (;;) {
       this.mustRun();
-      const state = await this.#state(this.lab).catch(() => undefined);
+      // A listing that is taken while tables come may have half of them.
+      const isProgrammed = this.log.includes("Reconciled the kernel");
+      const state = isProgrammed && await this.#state(this.lab).catch(() => undefined);
       if (state) return state;
       if (Date.now() > until) {
         throw new Error(`the proxy programmed nothing in ${15 * slowness} s:\n${this.log.slice(-2000)}`);
