@@ -41,8 +41,6 @@ const symbols = {
   bpf_program__name: { parameters: ["pointer"], result: "pointer" },
   /** int bpf_program__fd(const struct bpf_program *prog) */
   bpf_program__fd: { parameters: ["pointer"], result: "i32" },
-  /** int bpf_program__set_autoload(struct bpf_program *prog, bool autoload) */
-  bpf_program__set_autoload: { parameters: ["pointer", "bool"], result: "i32" },
   /** int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts) */
   bpf_prog_test_run_opts: { parameters: ["i32", "buffer"], result: "i32" },
 

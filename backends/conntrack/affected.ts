@@ -1,6 +1,7 @@
-import type { Address } from "../../core/model/address.ts";
+import { type Address, socketKey } from "../../core/model/address.ts";
 import type { Family } from "../../core/model/objects.ts";
 import type { Frontend, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import { losesServingEndpoint } from "../../core/model/same_plan.ts";
 import type { PlanChange } from "../backend.ts";
 import type { Flow } from "./flow.ts";
 
@@ -96,12 +97,9 @@ export class AffectedFrontends {
   }
 }
 
+/** Datagrams would go on to an endpoint that is gone. */
 function lostEndpoint(old: ServicePortPlan | undefined, plan: ServicePortPlan): boolean {
-  // Those of TCP are left alone.
-  if (plan.protocol !== "UDP") return false;
-  if (old === undefined || old.servingEndpoints === plan.servingEndpoints) return false;
-  const kept = new Set(plan.servingEndpoints.map(({ address, port }) => socketKey(address, port)));
-  return old.servingEndpoints.some(({ address, port }) => !kept.has(socketKey(address, port)));
+  return plan.protocol === "UDP" && old !== undefined && losesServingEndpoint(old, plan);
 }
 
 /** A frontend is new, or has somewhere to send to for the first time. */
@@ -124,8 +122,4 @@ function has(plan: ServicePortPlan, frontend: Frontend): boolean {
       ? own.kind === frontend.kind
       : own.address === frontend.address)
   );
-}
-
-function socketKey(address: Address, port: number): string {
-  return [address, String.fromCharCode(port >> 8, port & 0xff)].join("");
 }

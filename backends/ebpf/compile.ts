@@ -1,4 +1,6 @@
+import { socketKey } from "../../core/model/address.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "../../core/model/plan.ts";
+import { sameEndpoint } from "../../core/model/same_plan.ts";
 import { sameList } from "../../core/model/same_list.ts";
 import { SERVICE, type ServiceEntry, type SlotRange, VERDICT } from "./layout.ts";
 import { maglevTable } from "./maglev.ts";
@@ -168,10 +170,5 @@ function namesOf(endpoints: readonly Endpoint[]): ReadonlySet<string> {
 }
 
 function nameOf({ address, port }: Endpoint): string {
-  return `${address}:${port}`;
-}
-
-function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  return a === b ||
-    (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal && a.weight === b.weight);
+  return socketKey(address, port);
 }

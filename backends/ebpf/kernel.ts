@@ -75,7 +75,7 @@ export class Kernel implements Disposable {
       ofPackets,
       pins,
       stack.use(NetlinkSocket.open(NETLINK_ROUTE)),
-      [...ofPackets.values()].every(hasDeviceLinks),
+      [...ofPackets.values()].some(hasDeviceLinks),
     );
     const devices = stack.use(
       new Devices(

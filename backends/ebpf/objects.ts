@@ -41,20 +41,11 @@ export function loadOver(pins: Pins, room: Room, name: ObjectName): BpfObject {
 /** Loads a file of programs over maps of its own with hardly any room: to see what the kernel says to the programs. */
 export function loadAlone(name: ObjectName): BpfObject {
   return load(name, (object, map) => {
-    if (!sizeless.has(map)) object.setMaxEntries(map, LITTLE);
+    if (object.maxEntries(map) > LITTLE) object.setMaxEntries(map, LITTLE);
   });
 }
 
 const LITTLE = 64;
-/** Maps whose size is not a matter of choice. */
-const sizeless: ReadonlySet<string> = new Set([
-  "connections",
-  "node_settings",
-  "drops",
-  "settled_generation",
-  "workspaces",
-  "claims",
-]);
 
 function load(name: ObjectName, prepare: (object: BpfObject, map: string) => void): BpfObject {
   const object = openObject(name);

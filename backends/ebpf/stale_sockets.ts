@@ -1,5 +1,6 @@
-import type { Endpoint, ServicePortPlan } from "../../core/model/plan.ts";
+import type { ServicePortPlan } from "../../core/model/plan.ts";
 import { describeFrontend } from "../../core/model/plan_key.ts";
+import { losesServingEndpoint } from "../../core/model/same_plan.ts";
 import type { PlanChange } from "../backend.ts";
 import type { EndedProtocol } from "./socket_diag.ts";
 import { Sweep } from "./sweep.ts";
@@ -66,25 +67,15 @@ export class StaleSockets implements Disposable {
 /** Whether a change takes an endpoint from UDP sockets that may be connected to it. */
 export function strandsDatagrams({ old, new: next }: PlanChange): boolean {
   if (old?.protocol !== "UDP") return false;
-  return next === undefined || losesEndpoint(old, next) || losesFrontend(old, next);
+  return next === undefined || losesServingEndpoint(old, next) || losesFrontend(old, next);
 }
 
 /** Whether TCP connections may have lost their endpoint. They outlive their service and its frontends. */
 export function strandsConnections({ old, new: next }: PlanChange): boolean {
-  return old?.protocol === "TCP" && next !== undefined && losesEndpoint(old, next);
-}
-
-function losesEndpoint(old: ServicePortPlan, next: ServicePortPlan): boolean {
-  if (old.servingEndpoints === next.servingEndpoints) return false;
-  const kept = new Set(next.servingEndpoints.map(nameOf));
-  return old.servingEndpoints.some((endpoint) => !kept.has(nameOf(endpoint)));
+  return old?.protocol === "TCP" && next !== undefined && losesServingEndpoint(old, next);
 }
 
 function losesFrontend(old: ServicePortPlan, next: ServicePortPlan): boolean {
   const kept = new Set(next.frontends.map((frontend) => describeFrontend(frontend, next.protocol)));
   return old.frontends.some((frontend) => !kept.has(describeFrontend(frontend, old.protocol)));
-}
-
-function nameOf({ address, port }: Endpoint): string {
-  return `${address}:${port}`;
 }

@@ -36,20 +36,12 @@ import { table } from "./tables.ts";
 import { trafficOf } from "./traffic.ts";
 import { Turns } from "./turns.ts";
 import { changedServers } from "./update.ts";
-import {
-  formatVirtualServer,
-  type FoundVirtualServer,
-  type VirtualServerId,
-  virtualServerKey,
-} from "./virtual_server.ts";
+import { type VirtualServerId, virtualServerKey } from "./virtual_server.ts";
 
 /** How often IPVS is looked at: it tells nobody when connections have ended, or when someone changes it. */
 const LOOK_EVERY_MS = 5_000;
 /** And it takes at most this share of the time. */
 const LOOKING_SHARE = 0.01;
-
-/** Virtual servers whose real servers are read in one look: each is a question. All have their turn. */
-const READ_PER_LOOK = 100;
 
 /** Makes a socket of a netlink protocol: the seam for benchmarks. */
 export type OpenSocket = (protocol: number, receiveBuffer?: number) => NetlinkTransport;
@@ -79,8 +71,6 @@ export class IpvsBackend implements Backend {
   #families: readonly FamilyState[] = [];
   #servers = new ServersInForce();
   #nextLook: number | undefined;
-  /** Where among the virtual servers found the next look goes on reading. */
-  #nextToRead = 0;
 
   constructor(options: IpvsOptions, open: OpenSocket = openSocket) {
     this.#options = options;
@@ -297,24 +287,9 @@ export class IpvsBackend implements Backend {
       if (error instanceof KernelError && error.errno === errnoOf("ENOENT")) return;
       throw error;
     }
-    const ours = (await balancer.virtualServers()).filter((server) =>
-      !this.#isForeign(server, new ServersInForce())
-    );
+    const none = new ServersInForce();
+    const ours = (await balancer.virtualServers()).filter((server) => !this.#isForeign(server, none));
     this.#check(await balancer.removeAll(ours), []);
-  }
-
-  /** @returns the first virtual server that someone changed, in words, of those whose turn it is. */
-  async #changedServer(
-    balancer: Balancer,
-    found: readonly FoundVirtualServer[],
-  ): Promise<string | undefined> {
-    if (this.#nextToRead >= found.length) this.#nextToRead = 0;
-    const portion = found.slice(this.#nextToRead, this.#nextToRead + READ_PER_LOOK);
-    this.#nextToRead += READ_PER_LOOK;
-    const changed = (await balancer.withRealServers(portion)).find((server) =>
-      !this.#servers.isIntact(server)
-    );
-    return changed && `virtual server ${formatVirtualServer(changed)} was changed`;
   }
 
   #lookAgain(afterMs: number): void {
@@ -331,7 +306,8 @@ export class IpvsBackend implements Backend {
       const found = (await balancer.virtualServers()).filter((server) =>
         !this.#isForeign(server, this.#servers)
       );
-      const foreign = this.#servers.stray(found) ?? await this.#changedServer(balancer, found);
+      const foreign = this.#servers.stray(found) ??
+        this.#servers.changed(await balancer.withRealServers(this.#servers.nextToRead(found)));
       if (foreign !== undefined) this.#kernel.report(foreign);
     }).catch((error) => this.#kernel.report(String(error)));
     if (this.#families.length === 0) return;

@@ -10,10 +10,14 @@ import {
   virtualServerKey,
 } from "./virtual_server.ts";
 
+/** Each is a question to the kernel. */
+const READ_AT_ONCE = 100;
+
 /** The virtual servers that were written: of a whole cluster, no more than it takes to see that they are still there. */
 export class ServersInForce {
   /** By virtualServerKey. */
   readonly #servers = new Map<string, { readonly owner: PlanKey; readonly digest: number }>();
+  #firstToRead = 0;
 
   /** One may move from a service port to another. */
   note(changes: readonly FamilyChange[]): void {
@@ -38,6 +42,20 @@ export class ServersInForce {
     const missing = this.#servers.size - found.length;
     if (missing === 0) return undefined;
     return missing === 1 ? "1 virtual server was removed" : `${missing} virtual servers were removed`;
+  }
+
+  /** Those of the ones found whose real servers are to be read now: all have their turn. */
+  nextToRead<Found>(found: readonly Found[]): readonly Found[] {
+    if (this.#firstToRead >= found.length) this.#firstToRead = 0;
+    const first = this.#firstToRead;
+    this.#firstToRead += READ_AT_ONCE;
+    return found.slice(first, this.#firstToRead);
+  }
+
+  /** @returns the first virtual server that someone changed, in words; undefined when there is none. */
+  changed(found: readonly PresentServer[]): string | undefined {
+    const changed = found.find((server) => !this.isIntact(server));
+    return changed && `virtual server ${formatVirtualServer(changed)} was changed`;
   }
 
   /** Whether it is as it was written. Real servers of weight 0 do not count: they may be on their way out. */

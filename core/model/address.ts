@@ -89,6 +89,11 @@ export function formatSocketAddress(address: Address, port: number): string {
   return address.length === 4 ? `${formatAddress(address)}:${port}` : `[${formatAddress(address)}]:${port}`;
 }
 
+/** For maps: one string for an address and a port. */
+export function socketKey(address: Address, port: number): string {
+  return [address, String.fromCharCode(port >> 8, port & 0xff)].join("");
+}
+
 /** Orders IPv4 before IPv6, and within a family by value. */
 export function compareAddresses(a: Address, b: Address): number {
   if (a.length !== b.length) return a.length - b.length;

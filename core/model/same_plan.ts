@@ -1,4 +1,4 @@
-import { type Cidr, sameCidr } from "./address.ts";
+import { type Cidr, sameCidr, socketKey } from "./address.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
 import { sameList } from "./same_list.ts";
 
@@ -30,9 +30,16 @@ function sameFrontend(a: Frontend, b: Frontend): boolean {
   return a.kind === "NodePort" || b.kind === "NodePort" || a.address === b.address;
 }
 
-function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a === b ||
     (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal && a.weight === b.weight);
+}
+
+/** Whether a plan of the same service port lacks an endpoint that flows could stay with under the old one. */
+export function losesServingEndpoint(old: ServicePortPlan, next: ServicePortPlan): boolean {
+  if (old.servingEndpoints === next.servingEndpoints) return false;
+  const kept = new Set(next.servingEndpoints.map(({ address, port }) => socketKey(address, port)));
+  return old.servingEndpoints.some(({ address, port }) => !kept.has(socketKey(address, port)));
 }
 
 function sameRanges(a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefined): boolean {

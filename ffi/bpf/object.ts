@@ -42,7 +42,12 @@ export class BpfObject implements Disposable {
       .map((program) => textAt(libbpf().bpf_program__name(program)));
   }
 
-  /** How many entries a map is made for. */
+  /** How many entries a map is made for; 0 where that says nothing. */
+  maxEntries(map: string): number {
+    return libbpf().bpf_map__max_entries(this.#map(map));
+  }
+
+  /** Makes it for another number of entries. */
   setMaxEntries(map: string, count: number): void {
     this.#check(`size map ${map}`, libbpf().bpf_map__set_max_entries(this.#map(map), count));
   }
@@ -50,11 +55,6 @@ export class BpfObject implements Disposable {
   /** Where a map is found by `load` when it is there already, and left for the next. */
   setPinPath(map: string, path: string): void {
     this.#check(`pin map ${map}`, libbpf().bpf_map__set_pin_path(this.#map(map), cString(path)));
-  }
-
-  /** Leaves a program out. */
-  skipProgram(program: string): void {
-    this.#check(`skip program ${program}`, libbpf().bpf_program__set_autoload(this.#program(program), false));
   }
 
   /**
@@ -71,11 +71,11 @@ export class BpfObject implements Disposable {
   /** A map of a loaded object; the caller's own handle. */
   map(name: string): BpfMap {
     const map = this.#map(name);
-    const { bpf_map__fd, bpf_map__key_size, bpf_map__value_size, bpf_map__max_entries } = libbpf();
+    const { bpf_map__fd, bpf_map__key_size, bpf_map__value_size } = libbpf();
     return new BpfMap(name, this.#own(`map ${name}`, bpf_map__fd(map)), {
       keySize: bpf_map__key_size(map),
       valueSize: bpf_map__value_size(map),
-      maxEntries: bpf_map__max_entries(map),
+      maxEntries: this.maxEntries(name),
     });
   }
 

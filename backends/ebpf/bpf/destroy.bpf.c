@@ -8,26 +8,8 @@
 /* Since Linux 6.5, net/core/filter.c. */
 extern int bpf_sock_destroy(struct sock_common *sk) __ksym;
 
-static __always_inline void end(struct sock_common *sk, struct bpf_iter_meta *meta)
+static __always_inline void on_stranded(struct sock_common *sk, struct bpf_iter_meta *meta)
 {
 	__u8 ended = 1;
 	if (bpf_sock_destroy(sk) == 0) bpf_seq_write(meta->seq, &ended, sizeof(ended));
 }
-
-SEC("iter/udp")
-int udp(struct bpf_iter__udp *ctx)
-{
-	struct sock_common *sk = stranded_udp(ctx);
-	if (sk) end(sk, ctx->meta);
-	return 0;
-}
-
-SEC("iter/tcp")
-int tcp(struct bpf_iter__tcp *ctx)
-{
-	struct sock_common *sk = stranded_tcp(ctx);
-	if (sk) end(sk, ctx->meta);
-	return 0;
-}
-
-char license_of_programs[] SEC("license") = "GPL";

@@ -8,7 +8,7 @@ struct found {
 	struct inet_diag_sockid id;
 };
 
-static __always_inline void tell(struct sock_common *sk, struct bpf_iter_meta *meta)
+static __always_inline void on_stranded(struct sock_common *sk, struct bpf_iter_meta *meta)
 {
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	struct found found = {
@@ -31,21 +31,3 @@ static __always_inline void tell(struct sock_common *sk, struct bpf_iter_meta *m
 	}
 	bpf_seq_write(meta->seq, &found, sizeof(found));
 }
-
-SEC("iter/udp")
-int udp(struct bpf_iter__udp *ctx)
-{
-	struct sock_common *sk = stranded_udp(ctx);
-	if (sk) tell(sk, ctx->meta);
-	return 0;
-}
-
-SEC("iter/tcp")
-int tcp(struct bpf_iter__tcp *ctx)
-{
-	struct sock_common *sk = stranded_tcp(ctx);
-	if (sk) tell(sk, ctx->meta);
-	return 0;
-}
-
-char license_of_programs[] SEC("license") = "GPL";

@@ -3,7 +3,8 @@
  * Which connected sockets have lost their endpoint. They do not send to a service, but to the address they were given
  * when they connected, and would do so for ever, or for minutes until TCP gives up.
  *
- * For iterators over the sockets of one network namespace: reading them runs them. stale_sockets.ts says when.
+ * Iterators over the sockets of one network namespace: reading them runs them. stale_sockets.ts says when, and what
+ * becomes of a socket that was found is said by who includes this.
  */
 #pragma once
 
@@ -51,6 +52,9 @@ struct bpf_iter__tcp {
 	struct sock_common *sk_common;
 };
 #pragma clang attribute pop
+
+/* What is done with a socket that has lost its endpoint. */
+static __always_inline void on_stranded(struct sock_common *sk, struct bpf_iter_meta *meta);
 
 /* What a socket was connected to by sock.bpf.c, while it still is. */
 static __always_inline struct connection *connection_of(struct sock_common *sk)
@@ -110,3 +114,22 @@ static __always_inline struct sock_common *stranded_tcp(struct bpf_iter__tcp *ct
 	if (!settled || service.generation > *settled) return NULL;
 	return has_endpoint_of(&service, connection) ? NULL : sk;
 }
+
+SEC("iter/udp")
+int udp(struct bpf_iter__udp *ctx)
+{
+	struct sock_common *sk = stranded_udp(ctx);
+	if (sk) on_stranded(sk, ctx->meta);
+	return 0;
+}
+
+SEC("iter/tcp")
+int tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *sk = stranded_tcp(ctx);
+	if (sk) on_stranded(sk, ctx->meta);
+	return 0;
+}
+
+/* Helpers such as bpf_seq_write() are for programs under the GPL. */
+char license_of_programs[] SEC("license") = "GPL";
