@@ -1,4 +1,4 @@
-import type { Backend, ProxyMode } from "./backend.ts";
+import type { Backend, ProxyMode } from "../core/backend/contract.ts";
 import { EbpfBackend } from "./ebpf/backend.ts";
 import type { EbpfOptions } from "./ebpf/options.ts";
 import { IptablesBackend } from "./iptables/backend.ts";

@@ -46,7 +46,7 @@ check() {
   step "types" deno check --quiet .
 }
 
-unit() { deno_test unit --parallel tests/core tests/backends tests/ffi; }
+unit() { deno_test unit --parallel tests/core tests/backends tests/ffi tests/oracle; }
 
 integration() {
   built integration || return

@@ -1,8 +1,8 @@
-import { type Address, socketKey } from "../../core/model/address.ts";
-import type { Family } from "../../core/model/objects.ts";
-import type { Frontend, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
-import { losesServingEndpoint } from "../../core/model/same_plan.ts";
-import type { PlanChange } from "../backend.ts";
+import { type Address, socketKey } from "../../core/net/address.ts";
+import type { Family } from "../../core/net/protocol.ts";
+import type { Frontend, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
+import { losesServingEndpoint } from "../../core/plan/same_plan.ts";
+import type { PlanChange } from "../../core/backend/contract.ts";
 import type { Flow } from "./flow.ts";
 
 /** What the next pass over the conntrack table has to look at: frontends whose flows may have become stale. */

@@ -1,4 +1,4 @@
-import { type Address, addressFromBytes } from "../../core/model/address.ts";
+import { type Address, addressFromBytes } from "../../core/net/address.ts";
 import { NLA_HDRLEN, NLA_TYPE_MASK } from "../../ffi/netlink/constants.ts";
 import * as ct from "./ctnetlink.ts";
 

@@ -1,9 +1,9 @@
-import { type Address, familyOf, isLoopback } from "../../core/model/address.ts";
-import type { Family } from "../../core/model/objects.ts";
-import type { DesiredState, NodeSettings } from "../../core/model/plan.ts";
+import { type Address, familyOf, isLoopback } from "../../core/net/address.ts";
+import type { Family } from "../../core/net/protocol.ts";
+import type { DesiredState, NodeSettings } from "../../core/plan/plan.ts";
 import type { Log } from "../../core/observe/log.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import type { InForce } from "../backend.ts";
+import type { InForce } from "../../core/backend/contract.ts";
 import { Affected, type AffectedFrontends } from "./affected.ts";
 import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, IPS_SEEN_REPLY } from "./ctnetlink.ts";
 import type { Flow } from "./flow.ts";

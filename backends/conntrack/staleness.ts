@@ -1,4 +1,4 @@
-import type { Endpoint, ServicePortPlan } from "../../core/model/plan.ts";
+import type { Endpoint, ServicePortPlan } from "../../core/plan/plan.ts";
 import { IPPROTO_UDP } from "./ctnetlink.ts";
 import type { Flow } from "./flow.ts";
 

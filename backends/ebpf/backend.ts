@@ -1,4 +1,4 @@
-import type { DesiredState, PlanKey } from "../../core/model/plan.ts";
+import type { DesiredState, PlanKey } from "../../core/plan/plan.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
@@ -10,19 +10,19 @@ import {
   type ReconcileReport,
   type Requirement,
   type TrafficCounters,
-} from "../backend.ts";
-import { Pins } from "./bpffs.ts";
-import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./counters.ts";
-import { Filters } from "./filters.ts";
-import { Kernel } from "./kernel.ts";
-import { cgroupRoot, mountOf, readMounts } from "./mounts.ts";
+} from "../../core/backend/contract.ts";
+import { Pins } from "./programs/pins.ts";
+import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./maps/counters.ts";
+import { Filters } from "./programs/tc_filters.ts";
+import { Kernel } from "./programs/loader.ts";
+import { cgroupRoot, mountOf, readMounts } from "./programs/mounts.ts";
 import type { EbpfOptions } from "./options.ts";
 import { probe } from "./probe.ts";
-import { Services } from "./services.ts";
-import { writeSettings } from "./settings.ts";
-import { StaleSockets } from "./stale_sockets.ts";
-import { watchPins } from "./watch.ts";
-import { wayToEndSockets } from "./ways_to_end.ts";
+import { Services } from "./services/services.ts";
+import { writeSettings } from "./maps/node_settings.ts";
+import { StaleSockets } from "./sockets/stale_sockets.ts";
+import { watchPins } from "./programs/pin_watch.ts";
+import { wayToEndSockets } from "./sockets/terminators.ts";
 
 interface InKernel {
   readonly kernel: Kernel;

@@ -1,4 +1,4 @@
-import type { Balancing } from "../../core/model/objects.ts";
+import type { Balancing } from "../../core/objects/objects.ts";
 
 /** What can be chosen of mode ebpf: the flags `--ebpf-*`. */
 export interface EbpfOptions {

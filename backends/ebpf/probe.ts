@@ -1,11 +1,11 @@
 import type { BpfObject } from "../../ffi/bpf/object.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import type { Requirement } from "../backend.ts";
-import { hasDeviceLinks, packetPrograms } from "./attach.ts";
-import { cgroupRoot, type Mount, mountOf } from "./mounts.ts";
-import { loadAlone, type ObjectName } from "./objects.ts";
+import type { Requirement } from "../../core/backend/contract.ts";
+import { hasDeviceLinks, packetPrograms } from "./programs/tc_attach.ts";
+import { cgroupRoot, type Mount, mountOf } from "./programs/mounts.ts";
+import { loadAlone, type ObjectName } from "./programs/objects.ts";
 import type { EbpfOptions } from "./options.ts";
-import { canEndSockets } from "./socket_diag.ts";
+import { canEndSockets } from "./sockets/sock_diag.ts";
 
 /** What the mode needs, each tried. */
 export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Promise<readonly Requirement[]> {

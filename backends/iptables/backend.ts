@@ -1,4 +1,4 @@
-import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { refusal } from "../../ffi/netlink/request.ts";
@@ -10,28 +10,28 @@ import {
   type ReconcileReport,
   type Requirement,
   type TrafficCounters,
-} from "../backend.ts";
+} from "../../core/backend/contract.ts";
 import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
-import { shortened } from "../shortened.ts";
-import { RuleBatch } from "./batch.ts";
-import { BatchStream } from "./batch_stream.ts";
-import { ChainReader } from "./chain_reader.ts";
+import { asBackendError, inOperatorsWords } from "../nf_tables/errors.ts";
+import { shortened } from "../truncate_list.ts";
+import { RuleBatch } from "./sync/batch.ts";
+import { BatchStream } from "./sync/batch_stream.ts";
+import { ChainReader } from "./sync/watch.ts";
 import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
-import { lostAmongOthers } from "./jumps.ts";
-import type { TableName } from "./layout.ts";
-import { kubeProxyWarning, readLegacyTables } from "./legacy_tables.ts";
-import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./names.ts";
+import { lostAmongOthers } from "./sync/jumps.ts";
+import type { TableName } from "./rules/layout.ts";
+import { kubeProxyWarning, readLegacyTables } from "./legacy/tables.ts";
+import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules/names.ts";
 import { PacketCounters } from "./nfacct.ts";
-import { nodeRules } from "./node_rules.ts";
+import { nodeRules } from "./rules/node_rules.ts";
 import { probeKernel } from "./probe.ts";
-import { TablesReader } from "./read.ts";
-import { Reconciliation } from "./reconcile.ts";
-import { refusedOf } from "./refused.ts";
-import { type Undeletable, writeRemoval } from "./removal.ts";
+import { TablesReader } from "./sync/read.ts";
+import { Reconciliation } from "./sync/reconcile.ts";
+import { refusedOf } from "./sync/rejection.ts";
+import { type Undeletable, writeRemoval } from "./sync/removal.ts";
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
-import { endpointCount, writeUpdate } from "./update.ts";
+import { endpointCount, writeUpdate } from "./sync/update.ts";
 
 /** Docs/behaviour.md §5.1, "Large-cluster mode". */
 const LARGE_CLUSTER_ENDPOINTS = 1000;

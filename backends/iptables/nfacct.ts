@@ -5,11 +5,11 @@ import { attribute } from "../../ffi/netlink/reader.ts";
 import { request } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import type { BackendMetric } from "../backend.ts";
+import type { BackendMetric } from "../../core/backend/contract.ts";
 import { nfgenmsg } from "../nf_tables/batch.ts";
 import { NFGENMSG_LENGTH, NFPROTO_IPV4, NFPROTO_UNSPEC } from "../nf_tables/constants.ts";
-import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./names.ts";
-import * as xt from "./xt.ts";
+import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules/names.ts";
+import * as xt from "./wire/xt.ts";
 
 /** What upstream makes of the counters: docs/behaviour.md §8. */
 const metrics = [

@@ -1,14 +1,14 @@
-import { loopback } from "../../core/model/address.ts";
+import { loopback } from "../../core/net/address.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import type { Requirement } from "../backend.ts";
+import type { Requirement } from "../../core/backend/contract.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { type Feature, probeFeatures } from "../nf_tables/probe.ts";
-import { RuleBatch } from "./batch.ts";
-import type { TableName } from "./layout.ts";
-import { type LegacyTable, legacyWarning, readLegacyTables } from "./legacy_tables.ts";
+import { RuleBatch } from "./sync/batch.ts";
+import type { TableName } from "./rules/layout.ts";
+import { type LegacyTable, legacyWarning, readLegacyTables } from "./legacy/tables.ts";
 import { PacketCounters } from "./nfacct.ts";
-import type { Match, Rule, Target } from "./rule.ts";
+import type { Match, Rule, Target } from "./rules/rule.ts";
 
 /**
  * A chain that nothing jumps to. The tables are those of iptables, as some targets are for one of them only; they

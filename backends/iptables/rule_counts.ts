@@ -1,6 +1,6 @@
-import type { Family } from "../../core/model/objects.ts";
-import type { BackendMetric } from "../backend.ts";
-import type { ServiceRules, TableName } from "./layout.ts";
+import type { Family } from "../../core/net/protocol.ts";
+import type { BackendMetric } from "../../core/backend/contract.ts";
+import type { ServiceRules, TableName } from "./rules/layout.ts";
 
 /** Numbers of rules, by table. We have none in table mangle. */
 export class RuleCounts {

@@ -1,6 +1,6 @@
-import { type Address, contains } from "../../core/model/address.ts";
-import type { Family } from "../../core/model/objects.ts";
-import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import { type Address, contains } from "../../core/net/address.ts";
+import type { Family } from "../../core/net/protocol.ts";
+import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
@@ -13,30 +13,30 @@ import {
   type ReconcileReport,
   type Requirement,
   type TrafficCounters,
-} from "../backend.ts";
+} from "../../core/backend/contract.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilyOf } from "../nf_tables/families.ts";
-import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
+import { asBackendError, inOperatorsWords } from "../nf_tables/errors.ts";
 import { TableReader } from "../nf_tables/table_reader.ts";
-import { shortened } from "../shortened.ts";
+import { shortened } from "../truncate_list.ts";
 import { UseCounts } from "../use_counts.ts";
-import { Balancer, type Outcome } from "./balancer.ts";
-import { hostAddress, type LinkAddress } from "./device_messages.ts";
-import { DummyDevice, type RefusedAddress } from "./dummy_device.ts";
-import { removeUpstreamSets } from "./ipsets.ts";
+import { Balancer, type Outcome } from "./servers/balancer.ts";
+import { hostAddress, type LinkAddress } from "./device/messages.ts";
+import { DummyDevice, type RefusedAddress } from "./device/dummy_device.ts";
+import { removeUpstreamSets } from "./ipset/ipsets.ts";
 import { compileChanges, type FamilyChange, type FamilyState, serversOf, updatesOf } from "./families.ts";
 import type { IpvsOptions } from "./options.ts";
-import { OwnTables, type Suspects } from "./own_tables.ts";
-import { differencesInWords } from "./differences_in_words.ts";
+import { OwnTables, type Suspects } from "./tables/tables.ts";
+import { differencesInWords } from "./servers/describe.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
-import { type ServerDifference, serverDifference } from "./server_difference.ts";
-import { ServersInForce } from "./servers_in_force.ts";
+import { type ServerDifference, serverDifference } from "./servers/diff.ts";
+import { ServersInForce } from "./servers/in_force.ts";
 import { setSysctls } from "./sysctls.ts";
-import { table } from "./tables.ts";
+import { table } from "./tables/chains.ts";
 import { trafficOf } from "./traffic.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../../core/async/mutex.ts";
 import { changedServers } from "./update.ts";
-import { type VirtualServerId, virtualServerKey } from "./virtual_server.ts";
+import { type VirtualServerId, virtualServerKey } from "./servers/virtual_server.ts";
 
 /** How often IPVS is looked at: it tells nobody when connections have ended, or when someone changes it. */
 const LOOK_EVERY_MS = 5_000;

@@ -1,15 +1,15 @@
-import type { Address } from "../../core/model/address.ts";
-import { USUAL_WEIGHT } from "../../core/model/objects.ts";
-import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
-import { printedName } from "../../core/model/plan_key.ts";
+import type { Address } from "../../core/net/address.ts";
+import { USUAL_WEIGHT } from "../../core/objects/objects.ts";
+import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
+import { printedName } from "../../core/plan/plan_key.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import { addressKey, lastAddress } from "../nf_tables/keys.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
-import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./ip_vs.ts";
+import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./protocol/constants.ts";
 import type { IpvsOptions } from "./options.ts";
-import { skipsResting } from "./schedulers.ts";
-import * as sets from "./sets.ts";
-import { type RealServer, realServerKey, type VirtualServer } from "./virtual_server.ts";
+import { skipsResting } from "./servers/schedulers.ts";
+import * as sets from "./tables/sets.ts";
+import { type RealServer, realServerKey, type VirtualServer } from "./servers/virtual_server.ts";
 
 /** A virtual server and where it sends to. */
 export interface BalancedServer extends VirtualServer {

@@ -1,5 +1,5 @@
-import type { NodeSettings, PlanKey } from "../../core/model/plan.ts";
-import type { PlanChange } from "../backend.ts";
+import type { NodeSettings, PlanKey } from "../../core/plan/plan.ts";
+import type { PlanChange } from "../../core/backend/contract.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import type { UseCounts } from "../use_counts.ts";
 import { type BalancedServer, compile, type CompileOptions } from "./compile.ts";

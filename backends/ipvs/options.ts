@@ -1,4 +1,4 @@
-import type { Cidr } from "../../core/model/address.ts";
+import type { Cidr } from "../../core/net/address.ts";
 
 /** What can be chosen of mode ipvs (docs/behaviour.md §9.2). */
 export interface IpvsOptions {

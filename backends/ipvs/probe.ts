@@ -1,4 +1,4 @@
-import type { Requirement } from "../backend.ts";
+import type { Requirement } from "../../core/backend/contract.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
@@ -9,11 +9,11 @@ import type { TableFamily } from "../nf_tables/families.ts";
 import { type Feature, probeFeatures } from "../nf_tables/probe.ts";
 import { isNew, isOfThisNode, type Rule, rule } from "../nf_tables/rules.ts";
 import type { TableBatch } from "../nf_tables/table_batch.ts";
-import { Balancer } from "./balancer.ts";
-import { DummyDevice } from "./dummy_device.ts";
+import { Balancer } from "./servers/balancer.ts";
+import { DummyDevice } from "./device/dummy_device.ts";
 import type { IpvsOptions } from "./options.ts";
-import { FIREWALL_ALLOWED, IPVS_IPS, setsOf } from "./sets.ts";
-import { IpvsTableBatch } from "./tables.ts";
+import { FIREWALL_ALLOWED, IPVS_IPS, setsOf } from "./tables/sets.ts";
+import { IpvsTableBatch } from "./tables/chains.ts";
 
 const features: readonly Feature<TableBatch>[] = [
   {

@@ -1,6 +1,6 @@
-import type { PlanKey } from "../../core/model/plan.ts";
-import type { TrafficCounters } from "../backend.ts";
-import type { FoundVirtualServer, VirtualServerId } from "./virtual_server.ts";
+import type { PlanKey } from "../../core/plan/plan.ts";
+import type { TrafficCounters } from "../../core/backend/contract.ts";
+import type { FoundVirtualServer, VirtualServerId } from "./servers/virtual_server.ts";
 
 /** What IPVS counted, of all frontends of a service port together and both ways. */
 export function trafficOf(

@@ -1,9 +1,9 @@
-import type { Address } from "../../core/model/address.ts";
-import { SERVICE_DEVICE } from "../../core/model/node_addresses.ts";
+import type { Address } from "../../core/net/address.ts";
+import { SERVICE_DEVICE } from "../../core/plan/node_addresses.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import type { BalancedServer, Compiled } from "./compile.ts";
-import { type ServerDifference, serverDifference } from "./server_difference.ts";
-import { guardedFrontend, sharedSets } from "./sets.ts";
+import { type ServerDifference, serverDifference } from "./servers/diff.ts";
+import { guardedFrontend, sharedSets } from "./tables/sets.ts";
 
 /** One service port that changed: what it was and what it is, undefined for nothing. */
 export interface CompiledChange {

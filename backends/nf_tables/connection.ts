@@ -5,11 +5,11 @@ import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { BackendError, type ProxyMode, type Requirement } from "../backend.ts";
+import { BackendError, type ProxyMode, type Requirement } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
 import { readGeneration } from "./generation.ts";
-import { asBackendError } from "./operators_words.ts";
+import { asBackendError } from "./errors.ts";
 import { noNetfilter } from "./probe.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 

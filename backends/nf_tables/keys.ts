@@ -1,6 +1,6 @@
-import { addressFromBytes, formatAddress, formatSocketAddress } from "../../core/model/address.ts";
-import type { Address, Cidr } from "../../core/model/address.ts";
-import type { Protocol } from "../../core/model/objects.ts";
+import { addressFromBytes, formatAddress, formatSocketAddress } from "../../core/net/address.ts";
+import type { Address, Cidr } from "../../core/net/address.ts";
+import type { Protocol } from "../../core/net/protocol.ts";
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "./constants.ts";
 
 /**

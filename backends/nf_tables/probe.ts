@@ -2,7 +2,7 @@ import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import type { Requirement } from "../backend.ts";
+import type { Requirement } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
 import type { TableFamily } from "./families.ts";
 

@@ -1,5 +1,5 @@
-import { addressBits, type Cidr } from "../../core/model/address.ts";
-import type { LocalTraffic } from "../../core/model/plan.ts";
+import { addressBits, type Cidr } from "../../core/net/address.ts";
+import type { LocalTraffic } from "../../core/plan/plan.ts";
 import * as expr from "./expressions.ts";
 import type { Expression, Field } from "./expressions.ts";
 import type { TableFamily } from "./families.ts";

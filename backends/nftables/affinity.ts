@@ -1,4 +1,4 @@
-import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
+import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { Chain } from "../nf_tables/chain.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";

@@ -1,4 +1,4 @@
-import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { refusal } from "../../ffi/netlink/request.ts";
@@ -9,18 +9,18 @@ import {
   type ReconcileReport,
   type Requirement,
   type TrafficCounters,
-} from "../backend.ts";
+} from "../../core/backend/contract.ts";
 import { KubeProxyBatch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
-import { asBackendError, inOperatorsWords } from "../nf_tables/operators_words.ts";
+import { asBackendError, inOperatorsWords } from "../nf_tables/errors.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
-import { inWords, refusedOf } from "../nf_tables/refused.ts";
-import { culpritsOf, elementInWords } from "./refused.ts";
+import { inWords, refusedOf } from "../nf_tables/rejection.ts";
+import { culpritsOf, elementInWords } from "./rejection.ts";
 import { ENDPOINTS } from "./sets.ts";
-import { readShapes, type TableShape } from "../nf_tables/shape.ts";
+import { readShapes, type TableShape } from "../nf_tables/schema.ts";
 import { TableReader } from "../nf_tables/table_reader.ts";
 import type { TableState } from "./table_state.ts";
 import { writeUpdate } from "./update.ts";

@@ -1,4 +1,4 @@
-import type { NodeSettings } from "../../core/model/plan.ts";
+import type { NodeSettings } from "../../core/plan/plan.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import type { Expression } from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";

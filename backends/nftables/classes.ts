@@ -1,4 +1,4 @@
-import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/model/plan.ts";
+import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { Chain } from "../nf_tables/chain.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import {

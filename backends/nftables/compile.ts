@@ -1,5 +1,5 @@
-import type { Endpoint, Frontend, Route, ServicePortPlan } from "../../core/model/plan.ts";
-import { printedName } from "../../core/model/plan_key.ts";
+import type { Endpoint, Frontend, Route, ServicePortPlan } from "../../core/plan/plan.ts";
+import { printedName } from "../../core/plan/plan_key.ts";
 import { affinityChain } from "./affinity.ts";
 import { REJECT_CHAIN } from "./chains.ts";
 import { balancedClass } from "./classes.ts";

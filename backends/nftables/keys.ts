@@ -1,5 +1,5 @@
-import type { Address } from "../../core/model/address.ts";
-import type { Protocol } from "../../core/model/objects.ts";
+import type { Address } from "../../core/net/address.ts";
+import type { Protocol } from "../../core/net/protocol.ts";
 import { addressKey, u32le } from "../nf_tables/keys.ts";
 
 /** `… . numgen`: where in the list of endpoints. */

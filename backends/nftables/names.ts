@@ -1,5 +1,5 @@
-import { formatAddress } from "../../core/model/address.ts";
-import type { Endpoint, ServicePortPlan } from "../../core/model/plan.ts";
+import { formatAddress } from "../../core/net/address.ts";
+import type { Endpoint, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { Table } from "../nf_tables/table_batch.ts";
 import { nameHash } from "../name_hash.ts";
 

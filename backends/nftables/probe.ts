@@ -1,4 +1,4 @@
-import type { Requirement } from "../backend.ts";
+import type { Requirement } from "../../core/backend/contract.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { Chain, Hook } from "../nf_tables/chain.ts";

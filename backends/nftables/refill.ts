@@ -1,4 +1,4 @@
-import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
 import { type TableBatch, tableUserdata } from "../nf_tables/table_batch.ts";
 import { fixedChains } from "./chains.ts";
@@ -10,7 +10,7 @@ import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { isServiceChain, table as ourTable } from "./names.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as sets from "./sets.ts";
-import { fits, sameHook, type TableShape } from "../nf_tables/shape.ts";
+import { fits, sameHook, type TableShape } from "../nf_tables/schema.ts";
 import type { SetSpec } from "../nf_tables/sets.ts";
 import { UseCounts } from "../use_counts.ts";
 import type { TableState } from "./table_state.ts";

@@ -1,4 +1,4 @@
-import type { NodeSettings } from "../../core/model/plan.ts";
+import type { NodeSettings } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import type { SetSpec } from "../nf_tables/sets.ts";
 import type { UseCounts } from "../use_counts.ts";

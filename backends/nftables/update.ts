@@ -1,4 +1,4 @@
-import type { PlanChange } from "../backend.ts";
+import type { PlanChange } from "../../core/backend/contract.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
 import { ElementLists } from "../nf_tables/element_lists.ts";
 import type { Element } from "../nf_tables/elements.ts";

@@ -1,4 +1,4 @@
-import type { Backend, Requirement } from "../../backends/backend.ts";
+import type { Backend, Requirement } from "../backend/contract.ts";
 
 export interface CheckReport {
   readonly text: string;

@@ -1,4 +1,4 @@
-import type { ProxyMode } from "../../backends/backend.ts";
+import type { ProxyMode } from "../backend/contract.ts";
 import type { Backends, ModeOptions } from "../../backends/registry.ts";
 import type { Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";

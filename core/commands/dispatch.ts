@@ -1,9 +1,9 @@
-import { BackendError } from "../../backends/backend.ts";
+import { BackendError } from "../backend/contract.ts";
 import type { Backends } from "../../backends/registry.ts";
-import { parseCommandLine } from "../config/command_line.ts";
-import { documentToYaml } from "../config/from_file.ts";
+import { parseCommandLine } from "../config/flags/command_line.ts";
+import { documentToYaml } from "../config/document/from_file.ts";
 import { type Host, loadConfig } from "../config/load.ts";
-import { nearest } from "../config/nearest.ts";
+import { nearest } from "../config/flags/suggest.ts";
 import { createLog } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";

@@ -1,5 +1,5 @@
-import type { Flag } from "../config/flag.ts";
-import { flagGroups } from "../config/flags.ts";
+import type { Flag } from "../config/flags/flag.ts";
+import { flagGroups } from "../config/flags/flags.ts";
 
 const WIDTH = 100;
 /** Where the explanations begin. */

@@ -1,11 +1,11 @@
-import type { IntakeObserver } from "../loop/intake.ts";
-import type { Planning } from "../loop/planning.ts";
-import type { SyncObserver } from "../loop/sync_loop.ts";
-import type { Family } from "../model/objects.ts";
-import type { ProxyHealth } from "../observe/health.ts";
-import type { HealthCheckPorts } from "../observe/health_check_ports.ts";
-import type { Metrics } from "../observe/metrics.ts";
-import type { SyncFailures } from "../observe/sync_failures.ts";
+import type { IntakeObserver } from "../sync/intake.ts";
+import type { Planning } from "../sync/plan_queue.ts";
+import type { SyncObserver } from "../sync/sync_loop.ts";
+import type { Family } from "../net/protocol.ts";
+import type { ProxyHealth } from "../observe/health/health.ts";
+import type { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
+import type { Metrics } from "../observe/metrics/metrics.ts";
+import type { SyncFailures } from "../observe/metrics/sync_failures.ts";
 
 export interface Observed {
   readonly families: readonly Family[];

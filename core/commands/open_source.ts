@@ -1,8 +1,8 @@
 import type { ProxyConfig } from "../config/config.ts";
-import { clusterAccess } from "../kube/access.ts";
-import { ApiSource } from "../kube/api.ts";
-import { ManifestSource } from "../kube/manifests.ts";
-import type { Source } from "../kube/source.ts";
+import { clusterAccess } from "../kube/access/access.ts";
+import { ApiSource } from "../kube/api/api.ts";
+import { ManifestSource } from "../manifests/source.ts";
+import type { Source } from "../source.ts";
 import type { Log } from "../observe/log.ts";
 import { VERSION } from "../version.ts";
 

@@ -1,12 +1,12 @@
-import type { Backend, InForce } from "../../backends/backend.ts";
+import type { Backend, InForce } from "../backend/contract.ts";
 import { ConntrackReconciler } from "../../backends/conntrack/reconciler.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { watchConfigFile } from "../config/watch.ts";
-import { Intake } from "../loop/intake.ts";
-import { nodeView } from "../loop/node_view.ts";
-import { Planning } from "../loop/planning.ts";
-import { SyncLoop } from "../loop/sync_loop.ts";
-import type { Family } from "../model/objects.ts";
+import { Intake } from "../sync/intake.ts";
+import { nodeView } from "../sync/node_view.ts";
+import { Planning } from "../sync/plan_queue.ts";
+import { SyncLoop } from "../sync/sync_loop.ts";
+import type { Family } from "../net/protocol.ts";
 import {
   interfaceAddresses,
   nodeOfThisHost,
@@ -14,14 +14,14 @@ import {
   watchInterfaceAddresses,
 } from "../node/interfaces.ts";
 import { returnMemory } from "../node/memory.ts";
-import { backendMetricsText } from "../observe/backend_metrics.ts";
-import { ProxyHealth } from "../observe/health.ts";
-import { HealthCheckPorts } from "../observe/health_check_ports.ts";
+import { backendMetricsText } from "../observe/metrics/backend.ts";
+import { ProxyHealth } from "../observe/health/health.ts";
+import { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { Log } from "../observe/log.ts";
-import { Metrics } from "../observe/metrics.ts";
-import { healthRoutes, metricsRoutes } from "../observe/routes.ts";
-import { type Route, serve } from "../observe/server.ts";
-import { SyncFailures } from "../observe/sync_failures.ts";
+import { Metrics } from "../observe/metrics/metrics.ts";
+import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
+import { type Route, serve } from "../observe/http/server.ts";
+import { SyncFailures } from "../observe/metrics/sync_failures.ts";
 import { returnLargeBuffers } from "../../ffi/memory.ts";
 import { raiseOpenFileLimit } from "../../ffi/open_files.ts";
 import { UserError } from "../user_error.ts";

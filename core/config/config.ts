@@ -1,8 +1,8 @@
-import type { ProxyMode } from "../../backends/backend.ts";
-import type { Address, Cidr } from "../model/address.ts";
-import type { Balancing } from "../model/objects.ts";
-import type { ConfigDocument } from "./document.ts";
-import type { ListenAddress } from "./listen_address.ts";
+import type { ProxyMode } from "../backend/contract.ts";
+import type { Address, Cidr } from "../net/address.ts";
+import type { Balancing } from "../objects/objects.ts";
+import type { ConfigDocument } from "./document/document.ts";
+import type { ListenAddress } from "./document/listen_address.ts";
 
 /** What the process is to do: every default filled in, everything checked and parsed (see `effectiveConfig`). */
 export interface ProxyConfig {

@@ -1,8 +1,8 @@
-import type { ProxyMode } from "../../backends/backend.ts";
-import { balancings } from "../model/objects.ts";
+import type { ProxyMode } from "../backend/contract.ts";
+import { balancings } from "../objects/objects.ts";
 import type { ConntrackConfig, EbpfConfig } from "./config.ts";
-import { FieldReader } from "./field_reader.ts";
-import type { FlagValues } from "./flags.ts";
+import { FieldReader } from "./document/field_reader.ts";
+import type { FlagValues } from "./flags/flags.ts";
 
 /** The most entries that the kernel takes for a map of this kind is far above; this is 1.6 GB of endpoints. */
 const MOST_ROOM = 1 << 26;

@@ -1,12 +1,12 @@
-import type { ProxyMode } from "../../backends/backend.ts";
+import type { ProxyMode } from "../backend/contract.ts";
 import { UserError } from "../user_error.ts";
-import type { CommandLine } from "./command_line.ts";
+import type { CommandLine } from "./flags/command_line.ts";
 import type { ProxyConfig } from "./config.ts";
-import { effectiveConfig } from "./effective.ts";
-import type { Flag } from "./flag.ts";
-import { type FlagName, flags } from "./flags.ts";
-import { documentFromFile } from "./from_file.ts";
-import { documentFromFlags, withFlagsThatWin } from "./from_flags.ts";
+import { effectiveConfig } from "./validate.ts";
+import type { Flag } from "./flags/flag.ts";
+import { type FlagName, flags } from "./flags/flags.ts";
+import { documentFromFile } from "./document/from_file.ts";
+import { documentFromFlags, withFlagsThatWin } from "./document/from_flags.ts";
 import { warningsOf } from "./warnings.ts";
 
 export interface LoadedConfig {

@@ -1,5 +1,5 @@
 import type { ProxyConfig } from "./config.ts";
-import { defaultDocument } from "./document.ts";
+import { defaultDocument } from "./document/document.ts";
 
 /** Gates with an effect here, and gates whose present setting changes nothing here. */
 const quietGates = ["KubeProxyIPVS", "MultiCIDRServiceAllocator", "NFTablesNetlink", "NativeHistograms"];

@@ -3,9 +3,10 @@ import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { type Address, isLinkLocal, isLoopback, parseAddress } from "../model/address.ts";
-import { SERVICE_DEVICE } from "../model/node_addresses.ts";
-import type { Family, Node } from "../model/objects.ts";
+import { type Address, isLinkLocal, isLoopback, parseAddress } from "../net/address.ts";
+import { SERVICE_DEVICE } from "../plan/node_addresses.ts";
+import type { Family } from "../net/protocol.ts";
+import type { Node } from "../objects/objects.ts";
 
 /** Addresses that interfaces of this network namespace have for the node itself, in the order of the interfaces. */
 export function interfaceAddresses(): readonly Address[] {

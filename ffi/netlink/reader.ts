@@ -122,7 +122,7 @@ export class Attribute {
     return decoder.decode(end < 0 ? this.bytes : this.bytes.subarray(0, end));
   }
 
-  /** A binary string, one character a byte (an Address of core/model/address.ts). */
+  /** A binary string, one character a byte (an Address of core/net/address.ts). */
   latin1(): string {
     if (this.bytes.length <= 64) return String.fromCharCode(...this.bytes);
     let text = "";

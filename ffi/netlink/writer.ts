@@ -119,7 +119,7 @@ export class MessageWriter {
     this.#bytes.set(bytes, at);
   }
 
-  /** A binary string, one character a byte (an Address of core/model/address.ts). */
+  /** A binary string, one character a byte (an Address of core/net/address.ts). */
   attrLatin1(type: number, text: string): void {
     const at = this.#attribute(type, text.length, aligned(NLA_HDRLEN + text.length));
     if (text.length === 0) return;

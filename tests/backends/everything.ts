@@ -1,4 +1,4 @@
-import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { addressOf, cidrOf, planOf, settingsOf } from "./plans.ts";
 
 /** Every kind of frontend, route and endpoint list, in both families. */

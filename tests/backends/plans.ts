@@ -1,5 +1,6 @@
-import { type Address, type Cidr, familyOf, parseAddress, parseCidr } from "../../core/model/address.ts";
-import type { Balancing, Family, Protocol } from "../../core/model/objects.ts";
+import { type Address, type Cidr, familyOf, parseAddress, parseCidr } from "../../core/net/address.ts";
+import type { Family, Protocol } from "../../core/net/protocol.ts";
+import type { Balancing } from "../../core/objects/objects.ts";
 import type {
   DesiredState,
   Endpoint,
@@ -7,8 +8,8 @@ import type {
   NodeSettings,
   Route,
   ServicePortPlan,
-} from "../../core/model/plan.ts";
-import { planKey } from "../../core/model/plan_key.ts";
+} from "../../core/plan/plan.ts";
+import { planKey } from "../../core/plan/plan_key.ts";
 
 /** Plans written as people write addresses: `10.96.0.10:80`, `[fd00::10]:80`, `node:30080`, `10.1.0.1:8080@here`. */
 export interface PlanText {

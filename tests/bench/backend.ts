@@ -1,4 +1,4 @@
-import type { Backend } from "../../backends/backend.ts";
+import type { Backend } from "../../core/backend/contract.ts";
 import { IptablesBackend } from "../../backends/iptables/backend.ts";
 import { NftablesBackend } from "../../backends/nftables/backend.ts";
 import { IpvsBackend } from "../../backends/ipvs/backend.ts";

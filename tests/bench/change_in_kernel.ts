@@ -1,5 +1,5 @@
-import { IpvsConnection } from "../../backends/ipvs/connection.ts";
-import type { VirtualServerId } from "../../backends/ipvs/virtual_server.ts";
+import { IpvsConnection } from "../../backends/ipvs/protocol/connection.ts";
+import type { VirtualServerId } from "../../backends/ipvs/servers/virtual_server.ts";
 import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { messages } from "../../ffi/netlink/reader.ts";

@@ -1,4 +1,4 @@
-import type { ProxyMode } from "../../backends/backend.ts";
+import type { ProxyMode } from "../../core/backend/contract.ts";
 import { NODE } from "./process.ts";
 
 /** One of those that are measured beside each other. */

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { families } from "../../core/model/objects.ts";
+import { families } from "../../core/net/protocol.ts";
 import { addressOf, cidrOf, planOf, settingsOf } from "../backends/plans.ts";
 import { BackendProcess } from "../integration/backend_process.ts";
 import { PrivateMounts } from "../integration/ebpf/private_mounts.ts";

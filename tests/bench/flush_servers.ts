@@ -1,5 +1,5 @@
-import type { IpvsCommand } from "../../backends/ipvs/codec.ts";
-import { IpvsConnection } from "../../backends/ipvs/connection.ts";
+import type { IpvsCommand } from "../../backends/ipvs/protocol/encode.ts";
+import { IpvsConnection } from "../../backends/ipvs/protocol/connection.ts";
 import { type BalancedServer, compile } from "../../backends/ipvs/compile.ts";
 import { defaultOptions } from "../backends/ipvs/options.ts";
 import type { PlannedCluster } from "./planned_cluster.ts";

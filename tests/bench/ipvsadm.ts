@@ -1,5 +1,5 @@
 import type { BalancedServer } from "../../backends/ipvs/compile.ts";
-import { formatSocketAddress } from "../../core/model/address.ts";
+import { formatSocketAddress } from "../../core/net/address.ts";
 import type { BackendTimes, Effort } from "./backend.ts";
 import { balancedServers, flushServers } from "./flush_servers.ts";
 import { run } from "./run_command.ts";

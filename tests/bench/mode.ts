@@ -1,4 +1,4 @@
-import type { ProxyMode } from "../../backends/backend.ts";
+import type { ProxyMode } from "../../core/backend/contract.ts";
 
 /** Modes that are measured. */
 export const measuredModes = ["nftables", "iptables", "ipvs"] as const satisfies readonly ProxyMode[];

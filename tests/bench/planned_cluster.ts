@@ -1,9 +1,9 @@
-import type { PlanChange } from "../../backends/backend.ts";
-import { loopback } from "../../core/model/address.ts";
-import { parseObject } from "../../core/model/parse.ts";
-import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
-import { type PlanContext, planService } from "../../core/model/planner.ts";
-import { Store } from "../../core/model/store.ts";
+import type { PlanChange } from "../../core/backend/contract.ts";
+import { loopback } from "../../core/net/address.ts";
+import { parseObject } from "../../core/objects/parse/index.ts";
+import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
+import { type PlanContext, planService } from "../../core/plan/planner.ts";
+import { Store } from "../../core/objects/store.ts";
 import { type ClusterSize, serviceObject, sliceObject } from "./cluster.ts";
 
 const anyMode: PlanContext = {

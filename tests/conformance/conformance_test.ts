@@ -1,4 +1,4 @@
-import type { Family } from "../../core/model/objects.ts";
+import type { Family } from "../../core/net/protocol.ts";
 import { Lab } from "../lab/lab.ts";
 import { slowness } from "../lab/pace.ts";
 import { proxyBinary } from "../lab/proxy.ts";

@@ -1,4 +1,4 @@
-import type { Family } from "../../core/model/objects.ts";
+import type { Family } from "../../core/net/protocol.ts";
 import { type Answered, isAnswered, type Outcome, type Target } from "../lab/agent.ts";
 import { isNodeAddress, isPodOfNode, type MachineName, machines } from "../lab/topology.ts";
 import type { ExpectSpec } from "./scenario.ts";

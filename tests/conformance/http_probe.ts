@@ -1,4 +1,4 @@
-import type { Family } from "../../core/model/objects.ts";
+import type { Family } from "../../core/net/protocol.ts";
 import type { HttpAnswer, Target, Unanswered } from "../lab/agent.ts";
 import type { Lab } from "../lab/lab.ts";
 import type { MachineName } from "../lab/topology.ts";

@@ -1,4 +1,4 @@
-import type { Family } from "../../core/model/objects.ts";
+import type { Family } from "../../core/net/protocol.ts";
 import { isAnswered, type Outcome, type Target } from "../lab/agent.ts";
 import type { Lab } from "../lab/lab.ts";
 import { repetitions } from "../lab/pace.ts";

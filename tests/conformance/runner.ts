@@ -1,4 +1,4 @@
-import type { Family } from "../../core/model/objects.ts";
+import type { Family } from "../../core/net/protocol.ts";
 import type { Lab } from "../lab/lab.ts";
 import { type Agent, isAnswered } from "../lab/agent.ts";
 import { beforeNextLook, slowness } from "../lab/pace.ts";

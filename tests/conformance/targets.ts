@@ -1,4 +1,4 @@
-import type { Family } from "../../core/model/objects.ts";
+import type { Family } from "../../core/net/protocol.ts";
 import type { Target } from "../lab/agent.ts";
 import { machines, secondNodeAddress } from "../lab/topology.ts";
 import { isMachine, type ServiceAddresses } from "./objects.ts";

@@ -1,8 +1,8 @@
 import { createInterface } from "node:readline";
 import { argv, env, stdin } from "node:process";
-import type { Backend, PlanChange } from "../../backends/backend.ts";
+import type { Backend, PlanChange } from "../../core/backend/contract.ts";
 import { backends } from "../../backends/registry.ts";
-import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { smallOptions } from "../backends/ebpf/options.ts";
 import { defaultOptions } from "../backends/ipvs/options.ts";
 

@@ -5,8 +5,8 @@ import type {
   ReconcileReport,
   Requirement,
   TrafficCounters,
-} from "../../backends/backend.ts";
-import type { NodeSettings, ServicePortPlan } from "../../core/model/plan.ts";
+} from "../../core/backend/contract.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { settingsOf } from "../backends/plans.ts";
 import { slowness } from "../lab/pace.ts";
 import type { NetworkNamespace } from "./network_namespace.ts";

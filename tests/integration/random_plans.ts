@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
-import type { PlanChange } from "../../backends/backend.ts";
-import type { PlanKey, ServicePortPlan } from "../../core/model/plan.ts";
+import type { PlanChange } from "../../core/backend/contract.ts";
+import type { PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { planOf, type PlanText } from "../backends/plans.ts";
 
 /** What there is to serve, from one moment to the next. */

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { families, type Family } from "../../core/model/objects.ts";
+import { families, type Family } from "../../core/net/protocol.ts";
 import type { ServiceAddresses } from "../conformance/objects.ts";
 import type { EndpointSpec, EndpointsSpec, ServiceSpec } from "../conformance/scenario.ts";
 import type { Target } from "../lab/agent.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { formatAddress, parseAddress } from "../../core/model/address.ts";
-import { families } from "../../core/model/objects.ts";
-import type { Trace, TracedNode } from "../../core/model/trace.ts";
-import { traceConnection } from "../../core/model/tracer.ts";
+import { formatAddress, parseAddress } from "../../core/net/address.ts";
+import { families } from "../../core/net/protocol.ts";
+import type { Trace, TracedNode } from "../oracle/trace.ts";
+import { traceConnection } from "../oracle/tracer.ts";
 import { nextMarker } from "../conformance/marker.ts";
 import {
   clusterObjects,
@@ -14,8 +14,8 @@ import {
 import { KubeProxySubject } from "../conformance/kube_proxy_subject.ts";
 import { summary } from "../conformance/expectation.ts";
 import { ManifestSubject, type Subject } from "../conformance/subject.ts";
-import { inForce } from "../core/model/in_force.ts";
-import type { RawConfiguration } from "../core/model/raw_objects.ts";
+import { inForce } from "../core/plan/in_force.ts";
+import type { RawConfiguration } from "../oracle/raw_objects.ts";
 import { isAnswered, type Outcome } from "../lab/agent.ts";
 import { Lab } from "../lab/lab.ts";
 import {

@@ -1,4 +1,4 @@
-import { families } from "../../core/model/objects.ts";
+import { families } from "../../core/net/protocol.ts";
 import { Agent, isAnswered } from "./agent.ts";
 import { slowness } from "./pace.ts";
 import { makeSocketPlace, type SocketPlace, socketPlaceIn } from "./socket_place.ts";

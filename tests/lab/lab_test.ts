@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families } from "../../core/model/objects.ts";
+import { families } from "../../core/net/protocol.ts";
 import { isAnswered } from "./agent.ts";
 import { Lab } from "./lab.ts";
 import { slowness } from "./pace.ts";

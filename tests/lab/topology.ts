@@ -1,4 +1,4 @@
-import type { Family } from "../../core/model/objects.ts";
+import type { Family } from "../../core/net/protocol.ts";
 
 /**
  * The sandbox as data: who is in it, under which addresses. `lab.ts` builds it.

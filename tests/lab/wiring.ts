@@ -1,4 +1,4 @@
-import { families } from "../../core/model/objects.ts";
+import { families } from "../../core/net/protocol.ts";
 import {
   blackHole,
   type MachineName,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * What the programs and the proxy share: the layout of every map that more than one program uses.
- * backends/ebpf/layout.ts writes and reads the same bytes; tests/backends/ebpf/layout_test.ts compares it with the
+ * backends/ebpf/maps/layout.ts writes and reads the same bytes; tests/backends/ebpf/layout_test.ts compares it with the
  * BTF of the compiled objects. Whoever changes a layout raises LAYOUT_VERSION there, so that a new version makes maps
  * of its own instead of taking over bytes it would misread.
  *

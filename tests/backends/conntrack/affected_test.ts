@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Affected } from "../../../backends/conntrack/affected.ts";
-import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { addressOf, planOf, type PlanText } from "../plans.ts";
 import { flowFrom } from "./flows.ts";
 

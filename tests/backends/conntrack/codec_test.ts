@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { formatSocketAddress } from "../../../core/model/address.ts";
+import { formatSocketAddress } from "../../../core/net/address.ts";
 import {
   AF_INET,
   AF_INET6,

@@ -3,7 +3,7 @@ import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../backends/c
 import { ConntrackReconciler } from "../../../backends/conntrack/reconciler.ts";
 import type { Flow } from "../../../backends/conntrack/flow.ts";
 import type { DumpFilter } from "../../../backends/conntrack/messages.ts";
-import type { PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
+import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";

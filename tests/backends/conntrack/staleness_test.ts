@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Staleness, stalenessOf } from "../../../backends/conntrack/staleness.ts";
-import { formatSocketAddress } from "../../../core/model/address.ts";
+import { formatSocketAddress } from "../../../core/net/address.ts";
 import { planOf } from "../plans.ts";
 import { flowFrom, type FlowText } from "./flows.ts";
 

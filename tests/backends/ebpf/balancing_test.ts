@@ -6,9 +6,9 @@ import {
   SIZE,
   VERDICT,
   viewOf,
-} from "../../../backends/ebpf/layout.ts";
-import { Services } from "../../../backends/ebpf/services.ts";
-import { type Balancing, balancings } from "../../../core/model/objects.ts";
+} from "../../../backends/ebpf/maps/layout.ts";
+import { Services } from "../../../backends/ebpf/services/services.ts";
+import { type Balancing, balancings } from "../../../core/objects/objects.ts";
 import { planOf, type PlanText } from "../plans.ts";
 import { type FakeKernel, fakeKernel } from "./fake_kernel.ts";
 

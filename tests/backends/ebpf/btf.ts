@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ObjectName } from "../../../backends/ebpf/objects.ts";
+import type { ObjectName } from "../../../backends/ebpf/programs/objects.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
 

@@ -1,5 +1,5 @@
-import type { EntryMap, KernelMaps } from "../../../backends/ebpf/kernel_maps.ts";
-import { readService, SIZE, type SlotRange, viewOf } from "../../../backends/ebpf/layout.ts";
+import type { EntryMap, KernelMaps } from "../../../backends/ebpf/maps/kernel_maps.ts";
+import { readService, SIZE, type SlotRange, viewOf } from "../../../backends/ebpf/maps/layout.ts";
 
 /** A hash of bytes. */
 export class FakeMap implements EntryMap {

@@ -15,7 +15,7 @@ import {
   writeNodePort,
   writeRange,
   writeService,
-} from "../../../backends/ebpf/layout.ts";
+} from "../../../backends/ebpf/maps/layout.ts";
 import { addressOf, cidrOf } from "../plans.ts";
 import { readTypes } from "./btf.ts";
 

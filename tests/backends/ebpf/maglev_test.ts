@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { maglevTable } from "../../../backends/ebpf/maglev.ts";
-import type { Endpoint } from "../../../core/model/plan.ts";
+import { maglevTable } from "../../../backends/ebpf/services/maglev.ts";
+import type { Endpoint } from "../../../core/plan/plan.ts";
 import { addressOf } from "../plans.ts";
 
 const SIZE = 1021;

@@ -1,4 +1,4 @@
-import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { planOf as planOfAnyMode, type PlanText } from "../plans.ts";
 
 /** As the planner makes it for mode ebpf, which ends TCP connections to endpoints that are not listed. */

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { BackendError } from "../../../backends/backend.ts";
-import { Services } from "../../../backends/ebpf/services.ts";
-import type { PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
+import { BackendError } from "../../../core/backend/contract.ts";
+import { Services } from "../../../backends/ebpf/services/services.ts";
+import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { anyStep, changesBetween, granted } from "../../integration/random_plans.ts";
 import { everyKindOfPlan } from "../everything.ts";
 import { planOf } from "./plans.ts";
 import { endpointsIn, type FakeKernel, fakeKernel, meaningOf } from "./fake_kernel.ts";
-import { readService, viewOf } from "../../../backends/ebpf/layout.ts";
+import { readService, viewOf } from "../../../backends/ebpf/maps/layout.ts";
 
 const random = { balancing: "random", maglevTableSize: 7 } as const;
 const maglev = { balancing: "maglev", maglevTableSize: 7 } as const;

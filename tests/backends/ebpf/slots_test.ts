@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { SlotRange } from "../../../backends/ebpf/layout.ts";
-import { Slots } from "../../../backends/ebpf/slots.ts";
+import type { SlotRange } from "../../../backends/ebpf/maps/layout.ts";
+import { Slots } from "../../../backends/ebpf/services/slots.ts";
 
 const LONG_AFTER_MS = 60_000;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { strandsConnections, strandsDatagrams } from "../../../backends/ebpf/stale_sockets.ts";
-import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import { strandsConnections, strandsDatagrams } from "../../../backends/ebpf/sockets/stale_sockets.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { planOf } from "./plans.ts";
 
 const both = ["10.1.0.1:80", "10.1.0.2:80"];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BackendError } from "../../../backends/backend.ts";
+import { BackendError } from "../../../core/backend/contract.ts";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { endpointChain, serviceChain } from "./chain_names.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";

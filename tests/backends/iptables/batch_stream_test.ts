@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { RuleBatch } from "../../../backends/iptables/batch.ts";
-import { BatchStream } from "../../../backends/iptables/batch_stream.ts";
+import { RuleBatch } from "../../../backends/iptables/sync/batch.ts";
+import { BatchStream } from "../../../backends/iptables/sync/batch_stream.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 

@@ -5,7 +5,7 @@
  *     deno run -A tests/backends/iptables/capture_goldens.ts
  */
 import { ruleText } from "./rule_text.ts";
-import { families } from "../../../core/model/objects.ts";
+import { families } from "../../../core/net/protocol.ts";
 import { RULES_CHAIN, tables } from "../../integration/iptables/rules_driver.ts";
 import { RulesProcess } from "../../integration/iptables/rules_process.ts";
 import { NetworkNamespace } from "../../integration/network_namespace.ts";

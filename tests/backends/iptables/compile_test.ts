@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { compile } from "../../../backends/iptables/compile.ts";
+import { compile } from "../../../backends/iptables/rules/compile.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
 import { linesOf } from "./rule_lines.ts";
 

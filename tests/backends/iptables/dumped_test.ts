@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { comparable, jumpTargetOf } from "../../../backends/iptables/dumped.ts";
-import { writeExpressions } from "../../../backends/iptables/encode.ts";
-import type { Rule } from "../../../backends/iptables/rule.ts";
+import { comparable, jumpTargetOf } from "../../../backends/iptables/wire/dumped.ts";
+import { writeExpressions } from "../../../backends/iptables/wire/encode.ts";
+import type { Rule } from "../../../backends/iptables/rules/rule.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { families } from "../../../core/model/objects.ts";
+import { families } from "../../../core/net/protocol.ts";
 import { type Attribute, attributes } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { everyRule } from "./every_rule.ts";

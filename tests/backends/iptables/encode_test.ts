@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { writeExpressions, writeRule } from "../../../backends/iptables/encode.ts";
-import type { Rule } from "../../../backends/iptables/rule.ts";
+import { writeExpressions, writeRule } from "../../../backends/iptables/wire/encode.ts";
+import type { Rule } from "../../../backends/iptables/rules/rule.ts";
 import { ruleText } from "./rule_text.ts";
 import { NFTA_RULE_COMPAT } from "../../../backends/nf_tables/constants.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { families, type Family } from "../../../core/model/objects.ts";
+import { families, type Family } from "../../../core/net/protocol.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { everyRule } from "./every_rule.ts";

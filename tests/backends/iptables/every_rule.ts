@@ -1,8 +1,8 @@
-import type { TableName } from "../../../backends/iptables/layout.ts";
-import { LOCALHOST_NODE_PORTS_ACCEPTED } from "../../../backends/iptables/names.ts";
-import type { Match, Rule, Target } from "../../../backends/iptables/rule.ts";
-import { addressFromBytes, hostCidr, parseAddress, parseCidr } from "../../../core/model/address.ts";
-import type { Family } from "../../../core/model/objects.ts";
+import type { TableName } from "../../../backends/iptables/rules/layout.ts";
+import { LOCALHOST_NODE_PORTS_ACCEPTED } from "../../../backends/iptables/rules/names.ts";
+import type { Match, Rule, Target } from "../../../backends/iptables/rules/rule.ts";
+import { addressFromBytes, hostCidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
+import type { Family } from "../../../core/net/protocol.ts";
 
 /** The chain that `everyRule` jumps to. */
 export const SERVICE_CHAIN = "KUBE-SVC-XPGD46QRK7WJZT7O";

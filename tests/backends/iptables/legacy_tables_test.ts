@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { chainNames } from "../../../backends/iptables/legacy_entries.ts";
-import { type LegacyTable, legacyWarning } from "../../../backends/iptables/legacy_tables.ts";
+import { chainNames } from "../../../backends/iptables/legacy/entries.ts";
+import { type LegacyTable, legacyWarning } from "../../../backends/iptables/legacy/tables.ts";
 
 const untouched: LegacyTable = { family: "IPv4", table: "nat", rules: 0, kubeChains: [] };
 

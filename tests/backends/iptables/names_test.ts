@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isChainOfModeIpvs, isOurChain, isServiceChain } from "../../../backends/iptables/names.ts";
+import { isChainOfModeIpvs, isOurChain, isServiceChain } from "../../../backends/iptables/rules/names.ts";
 import { endpointChain, serviceChain } from "./chain_names.ts";
 import { planOf } from "../plans.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/names.ts";
+import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/rules/names.ts";
 import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { nodeRules } from "../../../backends/iptables/node_rules.ts";
-import type { NodeSettings } from "../../../core/model/plan.ts";
+import { nodeRules } from "../../../backends/iptables/rules/node_rules.ts";
+import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { addressOf, settingsOf } from "../plans.ts";
 import { chainLines, lineOf } from "./rule_lines.ts";
 

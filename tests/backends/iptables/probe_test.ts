@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { Requirement } from "../../../backends/backend.ts";
-import type { LegacyTable } from "../../../backends/iptables/legacy_tables.ts";
+import type { Requirement } from "../../../core/backend/contract.ts";
+import type { LegacyTable } from "../../../backends/iptables/legacy/tables.ts";
 import { probeKernel } from "../../../backends/iptables/probe.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { tableFamilies } from "../../../backends/nf_tables/families.ts";

@@ -1,9 +1,9 @@
-import { compile, type CompileContext } from "../../../backends/iptables/compile.ts";
-import type { Chain, SharedChain } from "../../../backends/iptables/layout.ts";
-import type { Rule } from "../../../backends/iptables/rule.ts";
+import { compile, type CompileContext } from "../../../backends/iptables/rules/compile.ts";
+import type { Chain, SharedChain } from "../../../backends/iptables/rules/layout.ts";
+import type { Rule } from "../../../backends/iptables/rules/rule.ts";
 import { ruleText } from "./rule_text.ts";
-import type { Family } from "../../../core/model/objects.ts";
-import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import type { Family } from "../../../core/net/protocol.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { settingsOf } from "../plans.ts";
 
 /** What a plan becomes, as iptables-save prints it: the rules of shared chains by chain, then the port's own chains. */

@@ -1,6 +1,12 @@
-import { formatCidr, formatSocketAddress } from "../../../core/model/address.ts";
-import type { AddressMatch, ConntrackState, Match, Rule, Target } from "../../../backends/iptables/rule.ts";
-import { CERTAINTY } from "../../../backends/iptables/xt.ts";
+import { formatCidr, formatSocketAddress } from "../../../core/net/address.ts";
+import type {
+  AddressMatch,
+  ConntrackState,
+  Match,
+  Rule,
+  Target,
+} from "../../../backends/iptables/rules/rule.ts";
+import { CERTAINTY } from "../../../backends/iptables/wire/xt.ts";
 
 /** A rule as iptables-save 1.8.9 prints it, without `-A CHAIN`: what rules are told by in tests. */
 export function ruleText(rule: Rule, family: "IPv4" | "IPv6"): string {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { compile } from "../../../backends/iptables/compile.ts";
-import { sameRule, sameRules } from "../../../backends/iptables/same_rule.ts";
-import { loopback } from "../../../core/model/address.ts";
+import { compile } from "../../../backends/iptables/rules/compile.ts";
+import { sameRule, sameRules } from "../../../backends/iptables/rules/same_rule.ts";
+import { loopback } from "../../../core/net/address.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
 
 Deno.test("the same plan compiles to the same rules, and any change of it to others", () => {

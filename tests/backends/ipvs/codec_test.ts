@@ -8,9 +8,9 @@ import {
   writeDumpServers,
   writeFlush,
   writeTimeouts,
-} from "../../../backends/ipvs/codec.ts";
-import { realServerOf, timeoutsOf, virtualServerOf } from "../../../backends/ipvs/found.ts";
-import * as ipvs from "../../../backends/ipvs/ip_vs.ts";
+} from "../../../backends/ipvs/protocol/encode.ts";
+import { realServerOf, timeoutsOf, virtualServerOf } from "../../../backends/ipvs/protocol/decode.ts";
+import * as ipvs from "../../../backends/ipvs/protocol/constants.ts";
 import { NLA_HDRLEN, NLM_F_ACK } from "../../../ffi/netlink/constants.ts";
 import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
 import { attribute, attributes, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { compile, type Compiled, type CompileOptions } from "../../../backends/ipvs/compile.ts";
-import { formatAddress } from "../../../core/model/address.ts";
-import type { NodeSettings } from "../../../core/model/plan.ts";
+import { formatAddress } from "../../../core/net/address.ts";
+import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
 import { defaultOptions } from "./options.ts";
 import { elementTexts, serverTexts } from "./texts.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { IpvsConnection } from "../../../backends/ipvs/connection.ts";
-import { IPVS_CMD_NEW_DEST, IPVS_CMD_NEW_SERVICE } from "../../../backends/ipvs/ip_vs.ts";
-import { tryScheduler } from "../../../backends/ipvs/schedulers.ts";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import { IPVS_CMD_NEW_DEST, IPVS_CMD_NEW_SERVICE } from "../../../backends/ipvs/protocol/constants.ts";
+import { tryScheduler } from "../../../backends/ipvs/servers/schedulers.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";

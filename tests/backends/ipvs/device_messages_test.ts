@@ -6,7 +6,7 @@ import {
   writeDeleteAddress,
   writeNewAddress,
   writeNewDummy,
-} from "../../../backends/ipvs/device_messages.ts";
+} from "../../../backends/ipvs/device/messages.ts";
 import { NLM_F_ACK } from "../../../ffi/netlink/constants.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { Address } from "../../../core/model/address.ts";
-import { writeDeleteAddress } from "../../../backends/ipvs/device_messages.ts";
-import { DeviceWatch } from "../../../backends/ipvs/device_watch.ts";
+import type { Address } from "../../../core/net/address.ts";
+import { writeDeleteAddress } from "../../../backends/ipvs/device/messages.ts";
+import { DeviceWatch } from "../../../backends/ipvs/device/watch.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { RTM_DELLINK } from "../../../ffi/netlink/rtnetlink.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { hostAddress } from "../../../backends/ipvs/device_messages.ts";
-import { differencesInWords } from "../../../backends/ipvs/differences_in_words.ts";
-import { serverDifference } from "../../../backends/ipvs/server_difference.ts";
+import { hostAddress } from "../../../backends/ipvs/device/messages.ts";
+import { differencesInWords } from "../../../backends/ipvs/servers/describe.ts";
+import { serverDifference } from "../../../backends/ipvs/servers/diff.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { addressOf, real, virtual } from "./servers.ts";
 

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import { GracefulRemoval } from "../../../backends/ipvs/graceful.ts";
+import { GracefulRemoval } from "../../../backends/ipvs/servers/graceful_termination.ts";
 import {
   type Assignment,
   type PresentServer,
   serverDifference,
-} from "../../../backends/ipvs/server_difference.ts";
-import { formatSocketAddress } from "../../../core/model/address.ts";
-import type { Protocol } from "../../../core/model/objects.ts";
+} from "../../../backends/ipvs/servers/diff.ts";
+import { formatSocketAddress } from "../../../core/net/address.ts";
+import type { Protocol } from "../../../core/net/protocol.ts";
 import { planOf, settingsOf } from "../plans.ts";
 import { defaultOptions } from "./options.ts";
 import { differenceTexts } from "./texts.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { removeUpstreamSets, writeDestroy, writeListNames } from "../../../backends/ipvs/ipsets.ts";
-import { upstreamSets } from "../../../backends/ipvs/upstream_sets.ts";
+import { removeUpstreamSets, writeDestroy, writeListNames } from "../../../backends/ipvs/ipset/ipsets.ts";
+import { upstreamSets } from "../../../backends/ipvs/ipset/kube_proxy_sets.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { NLM_F_ACK, NLM_F_EXCL } from "../../../ffi/netlink/constants.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { loadModule } from "../../../backends/ipvs/modules.ts";
+import { loadModule } from "../../../backends/ipvs/protocol/modules.ts";
 
 /** A folder of modules, and what the kernel was told to load. */
 class Modules implements Disposable {

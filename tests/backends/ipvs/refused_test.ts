@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import { culpritsOf, elementInWords } from "../../../backends/ipvs/refused.ts";
-import { IpvsTableBatch, table, writeElements } from "../../../backends/ipvs/tables.ts";
+import { culpritsOf, elementInWords } from "../../../backends/ipvs/tables/rejection.ts";
+import { IpvsTableBatch, table, writeElements } from "../../../backends/ipvs/tables/chains.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { inWords, refusedOf } from "../../../backends/nf_tables/refused.ts";
-import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import { inWords, refusedOf } from "../../../backends/nf_tables/rejection.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { addressOf, planOf, settingsOf } from "../plans.ts";
 import { defaultOptions } from "./options.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type BalancedServer, compile } from "../../../backends/ipvs/compile.ts";
-import { type PresentServer, serverDifference } from "../../../backends/ipvs/server_difference.ts";
+import { type PresentServer, serverDifference } from "../../../backends/ipvs/servers/diff.ts";
 import { planOf, settingsOf } from "../plans.ts";
 import { defaultOptions } from "./options.ts";
 import { differenceTexts } from "./texts.ts";

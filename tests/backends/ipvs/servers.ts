@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { RealServer, VirtualServer } from "../../../backends/ipvs/virtual_server.ts";
-import { type Address, familyOf, parseAddress } from "../../../core/model/address.ts";
-import type { Protocol } from "../../../core/model/objects.ts";
+import type { RealServer, VirtualServer } from "../../../backends/ipvs/servers/virtual_server.ts";
+import { type Address, familyOf, parseAddress } from "../../../core/net/address.ts";
+import type { Protocol } from "../../../core/net/protocol.ts";
 
 /** `10.96.0.10:80/TCP`; the scheduler is rr unless it is said. */
 export function virtual(

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import type { PresentServer } from "../../../backends/ipvs/server_difference.ts";
+import type { PresentServer } from "../../../backends/ipvs/servers/diff.ts";
 import type { FamilyChange } from "../../../backends/ipvs/families.ts";
-import { ServersInForce } from "../../../backends/ipvs/servers_in_force.ts";
+import { ServersInForce } from "../../../backends/ipvs/servers/in_force.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import type { PlanKey } from "../../../core/model/plan.ts";
+import type { PlanKey } from "../../../core/plan/plan.ts";
 import { real, virtual } from "./servers.ts";
 
 const web = { ...virtual("10.96.0.10:80/TCP"), realServers: [real("10.1.0.1:80"), real("10.1.0.2:80", 5)] };

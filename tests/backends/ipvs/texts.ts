@@ -1,14 +1,14 @@
 import type { BalancedServer } from "../../../backends/ipvs/compile.ts";
-import type { Assignment, ServerDifference } from "../../../backends/ipvs/server_difference.ts";
-import * as sets from "../../../backends/ipvs/sets.ts";
+import type { Assignment, ServerDifference } from "../../../backends/ipvs/servers/diff.ts";
+import * as sets from "../../../backends/ipvs/tables/sets.ts";
 import {
   formatVirtualServer,
   type RealServer,
   type VirtualServer,
-} from "../../../backends/ipvs/virtual_server.ts";
+} from "../../../backends/ipvs/servers/virtual_server.ts";
 import type { Element } from "../../../backends/nf_tables/elements.ts";
 import { addressOfKey, frontendOfKey } from "../../../backends/nf_tables/keys.ts";
-import { formatSocketAddress } from "../../../core/model/address.ts";
+import { formatSocketAddress } from "../../../core/net/address.ts";
 
 /** `10.96.0.10:80/TCP rr`, with what is out of the ordinary: `persistent 60`, `flags 0x10`. */
 export function serverText(server: VirtualServer): string {

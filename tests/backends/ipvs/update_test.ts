@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import type { ServerDifference } from "../../../backends/ipvs/server_difference.ts";
+import type { ServerDifference } from "../../../backends/ipvs/servers/diff.ts";
 import { changedServers, type Difference, differenceOf, replacedOf } from "../../../backends/ipvs/update.ts";
 import { UseCounts } from "../../../backends/use_counts.ts";
-import { formatAddress } from "../../../core/model/address.ts";
+import { formatAddress } from "../../../core/net/address.ts";
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
 import { defaultOptions } from "./options.ts";
 import { differenceTexts, elementText } from "./texts.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BackendError } from "../../../backends/backend.ts";
+import { BackendError } from "../../../core/backend/contract.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { TableReader } from "../../../backends/nf_tables/table_reader.ts";

@@ -1,10 +1,10 @@
-import type { PlanChange } from "../../../backends/backend.ts";
+import type { PlanChange } from "../../../core/backend/contract.ts";
 import { KubeProxyBatch } from "../../../backends/nftables/batch.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { type Refill, writeRefill } from "../../../backends/nftables/refill.ts";
 import type { TableState } from "../../../backends/nftables/table_state.ts";
 import { writeUpdate } from "../../../backends/nftables/update.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { settingsOf } from "../plans.ts";
 

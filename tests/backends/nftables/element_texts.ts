@@ -1,8 +1,8 @@
 import type { Element } from "../../../backends/nf_tables/elements.ts";
 import { elementsOf } from "../../../backends/nftables/compile.ts";
 import * as sets from "../../../backends/nftables/sets.ts";
-import { addressFromBytes, formatAddress, formatSocketAddress } from "../../../core/model/address.ts";
-import type { ServicePortPlan } from "../../../core/model/plan.ts";
+import { addressFromBytes, formatAddress, formatSocketAddress } from "../../../core/net/address.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 
 /** Elements as nft lists them, in the order of the plan: `service-ips: 10.96.0.10 . tcp . 80 : goto cluster-3`. */
 export function textsOf(plan: ServicePortPlan): string[] {

@@ -1,6 +1,6 @@
 import { protocolByte } from "../../../backends/nf_tables/keys.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
-import type { Connection } from "../../../core/model/trace.ts";
+import type { Connection } from "../../oracle/trace.ts";
 import { must, value, type VirtualExpression, type VirtualSet, type VirtualTable } from "./virtual_table.ts";
 
 /**

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { BackendError, type ProxyMode } from "../../../backends/backend.ts";
+import { BackendError, type ProxyMode } from "../../../core/backend/contract.ts";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
 import { type Log, silentLog } from "../../../core/observe/log.ts";
 import { defaultOptions as ebpf } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
-import { MapBackend } from "../loop/kernel.ts";
+import { MapBackend } from "../sync/kernel.ts";
 
 interface Cleanups {
   readonly cleanup: () => Promise<void>;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Backend, BackendError, type Requirement } from "../../../backends/backend.ts";
+import { type Backend, BackendError, type Requirement } from "../../../core/backend/contract.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
 
 interface Told {

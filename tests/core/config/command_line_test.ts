@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { parseCommandLine } from "../../../core/config/command_line.ts";
-import type { Flag } from "../../../core/config/flag.ts";
-import { flags } from "../../../core/config/flags.ts";
-import { valueTypes } from "../../../core/config/flag_value.ts";
+import { parseCommandLine } from "../../../core/config/flags/command_line.ts";
+import type { Flag } from "../../../core/config/flags/flag.ts";
+import { flags } from "../../../core/config/flags/flags.ts";
+import { valueTypes } from "../../../core/config/flags/flag_value.ts";
 import { UserError } from "../../../core/user_error.ts";
 
 function refusal(...args: string[]): string {

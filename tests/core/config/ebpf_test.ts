@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseCommandLine } from "../../../core/config/command_line.ts";
+import { parseCommandLine } from "../../../core/config/flags/command_line.ts";
 import { loadConfig } from "../../../core/config/load.ts";
 
 async function configOf(...args: readonly string[]) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { type ConfigDocument, defaultDocument } from "../../../core/config/document.ts";
-import { documentFromFile, documentToYaml } from "../../../core/config/from_file.ts";
+import { type ConfigDocument, defaultDocument } from "../../../core/config/document/document.ts";
+import { documentFromFile, documentToYaml } from "../../../core/config/document/from_file.ts";
 import { UserError } from "../../../core/user_error.ts";
 
 const header = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";

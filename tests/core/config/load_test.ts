@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import type { ProxyMode } from "../../../backends/backend.ts";
-import { parseCommandLine } from "../../../core/config/command_line.ts";
-import { defaultDocument } from "../../../core/config/document.ts";
-import type { Flag } from "../../../core/config/flag.ts";
-import { flags } from "../../../core/config/flags.ts";
-import { documentFromFlags } from "../../../core/config/from_flags.ts";
+import type { ProxyMode } from "../../../core/backend/contract.ts";
+import { parseCommandLine } from "../../../core/config/flags/command_line.ts";
+import { defaultDocument } from "../../../core/config/document/document.ts";
+import type { Flag } from "../../../core/config/flags/flag.ts";
+import { flags } from "../../../core/config/flags/flags.ts";
+import { documentFromFlags } from "../../../core/config/document/from_flags.ts";
 import { loadConfig, type LoadedConfig } from "../../../core/config/load.ts";
-import { formatAddress, formatCidr } from "../../../core/model/address.ts";
+import { formatAddress, formatCidr } from "../../../core/net/address.ts";
 import { UserError } from "../../../core/user_error.ts";
 
 function load(

@@ -1,6 +1,6 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
-import { clusterAccess } from "../../../core/kube/access.ts";
-import { AccessError, type ClusterAccess } from "../../../core/kube/cluster_access.ts";
+import { clusterAccess } from "../../../core/kube/access/access.ts";
+import { AccessError, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 
 const directory = Deno.makeTempDirSync({ prefix: "access-" });
 globalThis.addEventListener("unload", () => Deno.removeSync(directory, { recursive: true }));

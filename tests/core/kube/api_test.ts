@@ -1,8 +1,8 @@
 import { deepEqual, equal, match } from "node:assert/strict";
-import { ApiSource } from "../../../core/kube/api.ts";
-import { type ApiTiming, apiTiming } from "../../../core/kube/api_timing.ts";
-import { anonymous, type ClusterAccess } from "../../../core/kube/cluster_access.ts";
-import { formatAddress } from "../../../core/model/address.ts";
+import { ApiSource } from "../../../core/kube/api/api.ts";
+import { type ApiTiming, apiTiming } from "../../../core/kube/api/timing.ts";
+import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
+import { formatAddress } from "../../../core/net/address.ts";
 import { ApiServer } from "./api_server.ts";
 import { rawNode, rawService, rawServiceCidr, rawSlice, weighed } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";

@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { Backoff } from "../../../core/kube/backoff.ts";
+import { Backoff } from "../../../core/kube/api/backoff.ts";
 
 Deno.test("pauses double up to the longest, and start over after a success", () => {
   const backoff = new Backoff(100, 1000, () => 1);

@@ -1,7 +1,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
-import { anonymous, type ClusterAccess, type ExecPlugin } from "../../../core/kube/cluster_access.ts";
-import { Credentials } from "../../../core/kube/credentials.ts";
-import { ExecCredentials } from "../../../core/kube/exec_credential.ts";
+import { anonymous, type ClusterAccess, type ExecPlugin } from "../../../core/kube/access/cluster_access.ts";
+import { Credentials } from "../../../core/kube/access/credentials.ts";
+import { ExecCredentials } from "../../../core/kube/access/exec_credential.ts";
 
 const apiVersion = "client.authentication.k8s.io/v1";
 

@@ -1,6 +1,6 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { LineSplitter } from "../../../core/kube/lines.ts";
+import { LineSplitter } from "../../../core/kube/api/lines.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 

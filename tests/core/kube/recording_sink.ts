@@ -1,6 +1,6 @@
-import type { ModelObject, ObjectRef } from "../../../core/model/objects.ts";
-import { describeRef } from "../../../core/model/parse.ts";
-import type { Sink } from "../../../core/kube/source.ts";
+import type { ModelObject, ObjectRef } from "../../../core/objects/objects.ts";
+import { describeRef } from "../../../core/objects/parse/index.ts";
+import type { Sink } from "../../../core/source.ts";
 
 /** Keeps what a source yields, and lets a test wait for a state of it. */
 export class RecordingSink implements Sink {

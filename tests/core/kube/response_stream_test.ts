@@ -1,6 +1,6 @@
 import { deepEqual, rejects } from "node:assert/strict";
-import { ApiError } from "../../../core/kube/api_error.ts";
-import { SilenceError, streamResponse } from "../../../core/kube/response_stream.ts";
+import { ApiError } from "../../../core/kube/api/error.ts";
+import { SilenceError, streamResponse } from "../../../core/kube/api/response_stream.ts";
 
 const patience = { answer: 50, silence: 50 };
 const unaborted = new AbortController().signal;

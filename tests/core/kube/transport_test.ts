@@ -1,10 +1,10 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { createServer } from "node:https";
-import { ApiSource } from "../../../core/kube/api.ts";
-import { anonymous, type ClusterAccess } from "../../../core/kube/cluster_access.ts";
-import { Credentials } from "../../../core/kube/credentials.ts";
-import { Transport } from "../../../core/kube/transport.ts";
-import { apiTiming } from "../../../core/kube/api_timing.ts";
+import { ApiSource } from "../../../core/kube/api/api.ts";
+import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
+import { Credentials } from "../../../core/kube/access/credentials.ts";
+import { Transport } from "../../../core/kube/api/transport.ts";
+import { apiTiming } from "../../../core/kube/api/timing.ts";
 import { ApiServer } from "./api_server.ts";
 import { Forwarder } from "./forwarder.ts";
 import { rawService, rawSlice } from "./raw_objects.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { backendMetricsText } from "../../../core/observe/backend_metrics.ts";
+import { backendMetricsText } from "../../../core/observe/metrics/backend.ts";
 
 Deno.test("a mode's own metrics are marked and labelled as upstream's", () => {
   const text = backendMetricsText([

@@ -7,7 +7,7 @@ import {
   exponentialBuckets,
   Gauge,
   Histogram,
-} from "../../../core/observe/exposition.ts";
+} from "../../../core/observe/metrics/exposition.ts";
 
 const label = fc.oneof(fc.constantFrom("IPv4", "IPv6"), fc.string());
 const declared = { name: "m", help: "some \\ help\nin two lines", labels: ["a", "b"] };

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import type { HealthCheck } from "../../../core/model/health_check.ts";
-import type { NodePortAddresses } from "../../../core/model/node_settings.ts";
-import type { Family } from "../../../core/model/objects.ts";
-import { HealthCheckPorts, listenersOf } from "../../../core/observe/health_check_ports.ts";
+import type { HealthCheck } from "../../../core/plan/health_check.ts";
+import type { NodePortAddresses } from "../../../core/plan/node_settings.ts";
+import type { Family } from "../../../core/net/protocol.ts";
+import { HealthCheckPorts, listenersOf } from "../../../core/observe/health/health_check_ports.ts";
 import { type Log, silentLog } from "../../../core/observe/log.ts";
-import { address } from "../model/builders.ts";
+import { address } from "../plan/builders.ts";
 
 function check(name: string, port: number, endpoints: readonly (readonly [Family, number])[]): HealthCheck {
   return { namespace: "default", name, port, localEndpoints: new Map(endpoints) };

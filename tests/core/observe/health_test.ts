@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ProxyHealth } from "../../../core/observe/health.ts";
+import { ProxyHealth } from "../../../core/observe/health/health.ts";
 
 const start = Date.UTC(2025, 10, 20, 12, 0, 0);
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Metrics } from "../../../core/observe/metrics.ts";
+import { Metrics } from "../../../core/observe/metrics/metrics.ts";
 
 const now = 1_700_000_000_500;
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { defaultDocument } from "../../../core/config/document.ts";
-import { type ListenAddress, withPort } from "../../../core/config/listen_address.ts";
-import { ProxyHealth } from "../../../core/observe/health.ts";
+import { defaultDocument } from "../../../core/config/document/document.ts";
+import { type ListenAddress, withPort } from "../../../core/config/document/listen_address.ts";
+import { ProxyHealth } from "../../../core/observe/health/health.ts";
 import { type Log, silentLog } from "../../../core/observe/log.ts";
-import { Metrics } from "../../../core/observe/metrics.ts";
-import { healthRoutes, metricsRoutes } from "../../../core/observe/routes.ts";
-import { type Route, serve } from "../../../core/observe/server.ts";
+import { Metrics } from "../../../core/observe/metrics/metrics.ts";
+import { healthRoutes, metricsRoutes } from "../../../core/observe/http/routes.ts";
+import { type Route, serve } from "../../../core/observe/http/server.ts";
 import { UserError } from "../../../core/user_error.ts";
 
 /** Serves the routes on a free port while `use` runs. */

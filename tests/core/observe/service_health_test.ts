@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { HealthCheck } from "../../../core/model/health_check.ts";
-import { healthAnswer, ServiceHealth } from "../../../core/observe/service_health.ts";
+import type { HealthCheck } from "../../../core/plan/health_check.ts";
+import { healthAnswer, ServiceHealth } from "../../../core/observe/health/service_health.ts";
 
 function check(name: string, port: number, endpoints = 1): HealthCheck {
   return { namespace: "default", name, port, localEndpoints: new Map([["IPv4", endpoints]]) };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SyncFailures } from "../../../core/observe/sync_failures.ts";
+import { SyncFailures } from "../../../core/observe/metrics/sync_failures.ts";
 
 function samples(failures: SyncFailures): readonly string[] {
   return failures.text().split("\n").filter((line) => line !== "" && !line.startsWith("#"));

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { HealthBody } from "../../../core/observe/health.ts";
+import type { HealthBody } from "../../../core/observe/health/health.ts";
 import { collect } from "./collect.ts";
 import type { Node } from "./node.ts";
 

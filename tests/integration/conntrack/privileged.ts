@@ -12,7 +12,7 @@ import type { Flow } from "../../../backends/conntrack/flow.ts";
 import type { DumpFilter } from "../../../backends/conntrack/messages.ts";
 import { ConntrackReconciler } from "../../../backends/conntrack/reconciler.ts";
 import { sweepConntrack } from "../../../backends/conntrack/table.ts";
-import { formatAddress } from "../../../core/model/address.ts";
+import { formatAddress } from "../../../core/net/address.ts";
 import { silentLog } from "../../../core/observe/log.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";

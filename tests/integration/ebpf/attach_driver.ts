@@ -1,9 +1,9 @@
 import { createInterface } from "node:readline";
 import { argv, stdin } from "node:process";
-import { Attachment, type PacketProgram, packetPrograms } from "../../../backends/ebpf/attach.ts";
-import { Pins } from "../../../backends/ebpf/bpffs.ts";
-import { Devices } from "../../../backends/ebpf/devices.ts";
-import { loadOver, pinnedMap } from "../../../backends/ebpf/objects.ts";
+import { Attachment, type PacketProgram, packetPrograms } from "../../../backends/ebpf/programs/tc_attach.ts";
+import { Pins } from "../../../backends/ebpf/programs/pins.ts";
+import { Devices } from "../../../backends/ebpf/programs/devices.ts";
+import { loadOver, pinnedMap } from "../../../backends/ebpf/programs/objects.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";

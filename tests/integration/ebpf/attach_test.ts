@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { Pins } from "../../../backends/ebpf/bpffs.ts";
-import { directions } from "../../../backends/ebpf/device_messages.ts";
-import { DEVICE } from "../../../backends/ebpf/layout.ts";
+import { Pins } from "../../../backends/ebpf/programs/pins.ts";
+import { directions } from "../../../backends/ebpf/programs/device_messages.ts";
+import { DEVICE } from "../../../backends/ebpf/maps/layout.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import { libbpf } from "../../../ffi/libbpf.ts";
 import { libc } from "../../../ffi/libc.ts";

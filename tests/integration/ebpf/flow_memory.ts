@@ -1,4 +1,4 @@
-import { SIZE } from "../../../backends/ebpf/layout.ts";
+import { SIZE } from "../../../backends/ebpf/maps/layout.ts";
 import type { BpfMap } from "../../../ffi/bpf/map.ts";
 import type { BpfObject } from "../../../ffi/bpf/object.ts";
 import { libbpf } from "../../../ffi/libbpf.ts";

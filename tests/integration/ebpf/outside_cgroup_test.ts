@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families } from "../../../core/model/objects.ts";
+import { families } from "../../../core/net/protocol.ts";
 import { addressOf, cidrOf, planOf, type PlanText, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { PacketProgram } from "../../../backends/ebpf/attach.ts";
-import type { Framing } from "../../../backends/ebpf/device_messages.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
+import type { PacketProgram } from "../../../backends/ebpf/programs/tc_attach.ts";
+import type { Framing } from "../../../backends/ebpf/programs/device_messages.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { settingsOf } from "../../backends/plans.ts";
 import { NetworkNamespace, run } from "../network_namespace.ts";
 import { LineProcess } from "./line_process.ts";

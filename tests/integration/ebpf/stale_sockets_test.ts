@@ -7,11 +7,11 @@ import {
   writeFrontend,
   writeNodePort,
   writeService,
-} from "../../../backends/ebpf/layout.ts";
-import { pinnedMap } from "../../../backends/ebpf/objects.ts";
-import { Pins } from "../../../backends/ebpf/bpffs.ts";
-import { ByIterator, type WayToEnd } from "../../../backends/ebpf/ways_to_end.ts";
-import type { ServicePortPlan } from "../../../core/model/plan.ts";
+} from "../../../backends/ebpf/maps/layout.ts";
+import { pinnedMap } from "../../../backends/ebpf/programs/objects.ts";
+import { Pins } from "../../../backends/ebpf/programs/pins.ts";
+import { ByIterator, type WayToEnd } from "../../../backends/ebpf/sockets/terminators.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { addressOf, type PlanText } from "../../backends/plans.ts";

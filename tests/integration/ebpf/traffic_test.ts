@@ -3,7 +3,7 @@ import type { Agent } from "../../lab/agent.ts";
 import { isAnswered, type Target } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
-import { families } from "../../../core/model/objects.ts";
+import { families } from "../../../core/net/protocol.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { addressOf, cidrOf, type PlanText, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../backend_process.ts";

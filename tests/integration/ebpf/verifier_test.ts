@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { hasDeviceLinks } from "../../../backends/ebpf/attach.ts";
-import { loadAlone, type ObjectName } from "../../../backends/ebpf/objects.ts";
+import { hasDeviceLinks } from "../../../backends/ebpf/programs/tc_attach.ts";
+import { loadAlone, type ObjectName } from "../../../backends/ebpf/programs/objects.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { isLinux } from "./kernel_version.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { LegacyTable } from "../../../backends/iptables/legacy_tables.ts";
+import type { LegacyTable } from "../../../backends/iptables/legacy/tables.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 
 const program = new URL("./print_legacy_tables.ts", import.meta.url).pathname;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families, type Family } from "../../../core/model/objects.ts";
+import { families, type Family } from "../../../core/net/protocol.ts";
 import { machines, podBridge, podGateways, secondNodeAddress } from "../../lab/topology.ts";
 import { NetworkNamespace, run } from "../network_namespace.ts";
 import { type Listing, parseListing } from "./listing.ts";

@@ -1,4 +1,4 @@
-import { families, type Family } from "../../../core/model/objects.ts";
+import { families, type Family } from "../../../core/net/protocol.ts";
 import { at } from "../../lab/topology.ts";
 
 /** Objects as an API server takes them. */

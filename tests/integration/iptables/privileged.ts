@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { routeLocalnet } from "../../../backends/iptables/host_settings.ts";
-import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/names.ts";
+import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/rules/names.ts";
 import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
 import { probeKernel } from "../../../backends/iptables/probe.ts";
 import { tableFamilies } from "../../../backends/nf_tables/families.ts";

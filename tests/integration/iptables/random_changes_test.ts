@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
+import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { everyKindOfSettings } from "../../backends/everything.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../backend_process.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { serviceChain } from "../../backends/iptables/chain_names.ts";
-import { planKey } from "../../../core/model/plan_key.ts";
+import { planKey } from "../../../core/plan/plan_key.ts";
 import { planOf, type PlanText } from "../../backends/plans.ts";
 import { BackendProcess, refusalBy } from "../backend_process.ts";
 import { NetworkNamespace } from "../network_namespace.ts";

@@ -1,10 +1,10 @@
 import { NfTables } from "../../../backends/nf_tables/connection.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { RuleBatch } from "../../../backends/iptables/batch.ts";
-import { LOCALHOST_NODE_PORTS_ACCEPTED } from "../../../backends/iptables/names.ts";
+import { RuleBatch } from "../../../backends/iptables/sync/batch.ts";
+import { LOCALHOST_NODE_PORTS_ACCEPTED } from "../../../backends/iptables/rules/names.ts";
 import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
-import { TablesReader } from "../../../backends/iptables/read.ts";
-import type { Family } from "../../../core/model/objects.ts";
+import { TablesReader } from "../../../backends/iptables/sync/read.ts";
+import type { Family } from "../../../core/net/protocol.ts";
 import { refusal } from "../../../ffi/netlink/request.ts";
 import { everyRule, SERVICE_CHAIN, tableOf } from "../../backends/iptables/every_rule.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ruleText } from "../../backends/iptables/rule_text.ts";
-import { families } from "../../../core/model/objects.ts";
+import { families } from "../../../core/net/protocol.ts";
 import { everyRule, tableOf } from "../../backends/iptables/every_rule.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 import { parseListing } from "./listing.ts";

@@ -1,4 +1,4 @@
-import { families, type Family } from "../../../core/model/objects.ts";
+import { families, type Family } from "../../../core/net/protocol.ts";
 import { at, type ServiceRange } from "../../lab/topology.ts";
 import { type RawEndpoint, type RawObject, type RawService, service, slice } from "./objects.ts";
 

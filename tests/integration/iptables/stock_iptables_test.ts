@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { stringify } from "yaml";
-import { families } from "../../../core/model/objects.ts";
+import { families } from "../../../core/net/protocol.ts";
 import { cluster, commentOfMarker, marker } from "./cluster.ts";
 import { Ours } from "./compared_proxies.ts";
 import { compared, type Listing, normalised, parseListing } from "./listing.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families } from "../../../core/model/objects.ts";
+import { families } from "../../../core/net/protocol.ts";
 import { LabControlPlane, missingPeers } from "../takeover_lab.ts";
 import { changed, cluster, commentOfMarker, largeCluster, marker } from "./cluster.ts";
 import { type ComparedProxy, Ours, Upstream } from "./compared_proxies.ts";

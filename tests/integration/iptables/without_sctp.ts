@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BackendError } from "../../../backends/backend.ts";
+import { BackendError } from "../../../core/backend/contract.ts";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";

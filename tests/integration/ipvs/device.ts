@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { DummyDevice } from "../../../backends/ipvs/dummy_device.ts";
-import { formatAddress } from "../../../core/model/address.ts";
+import { DummyDevice } from "../../../backends/ipvs/device/dummy_device.ts";
+import { formatAddress } from "../../../core/net/address.ts";
 import { addressOf } from "../../backends/ipvs/servers.ts";
 import { run } from "../network_namespace.ts";
 

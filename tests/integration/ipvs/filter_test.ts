@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families, type Family } from "../../../core/model/objects.ts";
+import { families, type Family } from "../../../core/net/protocol.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
-import { removeUpstreamSets } from "../../../backends/ipvs/ipsets.ts";
+import { removeUpstreamSets } from "../../../backends/ipvs/ipset/ipsets.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { desiredOf } from "../../backends/plans.ts";

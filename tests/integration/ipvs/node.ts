@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { IpvsConnection } from "../../../backends/ipvs/connection.ts";
-import { loadModule } from "../../../backends/ipvs/modules.ts";
-import { tryScheduler } from "../../../backends/ipvs/schedulers.ts";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import { loadModule } from "../../../backends/ipvs/protocol/modules.ts";
+import { tryScheduler } from "../../../backends/ipvs/servers/schedulers.ts";
 import { setSysctls } from "../../../backends/ipvs/sysctls.ts";
 import { run } from "../network_namespace.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { BackendError } from "../../../backends/backend.ts";
+import type { BackendError } from "../../../core/backend/contract.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
-import { applySplitting } from "../../../core/loop/refusals.ts";
+import { applySplitting } from "../../../core/sync/bisect.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { desiredOf, planOf } from "../../backends/plans.ts";
 import { run } from "../network_namespace.ts";

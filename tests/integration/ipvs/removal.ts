@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
-import { Balancer } from "../../../backends/ipvs/balancer.ts";
-import { IpvsConnection } from "../../../backends/ipvs/connection.ts";
-import { serverDifference } from "../../../backends/ipvs/server_difference.ts";
-import type { PlanChange } from "../../../backends/backend.ts";
+import { Balancer } from "../../../backends/ipvs/servers/balancer.ts";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import { serverDifference } from "../../../backends/ipvs/servers/diff.ts";
+import type { PlanChange } from "../../../core/backend/contract.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { real, virtual } from "../../backends/ipvs/servers.ts";
 import { desiredOf, planOf } from "../../backends/plans.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
-import type { ReconcileReport } from "../../../backends/backend.ts";
+import type { ReconcileReport } from "../../../core/backend/contract.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { desiredOf, planOf } from "../../backends/plans.ts";
 import { run } from "../network_namespace.ts";

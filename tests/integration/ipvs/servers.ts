@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
-import { IpvsConnection } from "../../../backends/ipvs/connection.ts";
-import type { RealServer, ServerTraffic, VirtualServer } from "../../../backends/ipvs/virtual_server.ts";
-import { sameVirtualServer } from "../../../backends/ipvs/virtual_server.ts";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import type {
+  RealServer,
+  ServerTraffic,
+  VirtualServer,
+} from "../../../backends/ipvs/servers/virtual_server.ts";
+import { sameVirtualServer } from "../../../backends/ipvs/servers/virtual_server.ts";
 import { real, virtual } from "../../backends/ipvs/servers.ts";
 import { run } from "../network_namespace.ts";
 

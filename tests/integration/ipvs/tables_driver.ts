@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import { IpvsTableBatch, table, writeTable } from "../../../backends/ipvs/tables.ts";
+import { IpvsTableBatch, table, writeTable } from "../../../backends/ipvs/tables/chains.ts";
 import { differenceOf } from "../../../backends/ipvs/update.ts";
 import { NfTables } from "../../../backends/nf_tables/connection.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { readShapes } from "../../../backends/nf_tables/shape.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/model/plan.ts";
+import { readShapes } from "../../../backends/nf_tables/schema.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { refusal } from "../../../ffi/netlink/request.ts";
 
 /**

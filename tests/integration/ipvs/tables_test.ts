@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { setsOf } from "../../../backends/ipvs/sets.ts";
-import { chainsOf, table } from "../../../backends/ipvs/tables.ts";
+import { setsOf } from "../../../backends/ipvs/tables/sets.ts";
+import { chainsOf, table } from "../../../backends/ipvs/tables/chains.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "../../backends/everything.ts";
 import { addressOf } from "../../backends/plans.ts";

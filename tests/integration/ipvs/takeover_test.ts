@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ProxyMode } from "../../../backends/backend.ts";
+import type { ProxyMode } from "../../../core/backend/contract.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { beforeNextLook, slowness } from "../../lab/pace.ts";

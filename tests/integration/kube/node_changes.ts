@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { HealthBody } from "../../../core/observe/health.ts";
+import type { HealthBody } from "../../../core/observe/health/health.ts";
 import { type RawObject, rawSlice } from "../../core/kube/raw_objects.ts";
 import { run } from "../network_namespace.ts";
 import { ControlPlane } from "./control_plane.ts";

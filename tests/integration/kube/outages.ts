@@ -4,7 +4,7 @@ import { type Case, service, type Setting } from "./case.ts";
 import { sliceTo } from "./pods.ts";
 import { ProxyProcess } from "./proxy_process.ts";
 
-/** A connection that leads nowhere is found out after 45 s (core/kube/api_timing.ts). */
+/** A connection that leads nowhere is found out after 45 s (core/kube/api/timing.ts). */
 const FOUND_OUT_WITHIN_MS = 60_000;
 
 /** The API server goes away in every way it can; what is in force stays so, and nothing is missed. */

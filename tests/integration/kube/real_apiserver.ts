@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { clusterAccess } from "../../../core/kube/access.ts";
-import { ApiSource } from "../../../core/kube/api.ts";
-import type { ClusterAccess } from "../../../core/kube/cluster_access.ts";
+import { clusterAccess } from "../../../core/kube/access/access.ts";
+import { ApiSource } from "../../../core/kube/api/api.ts";
+import type { ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 import { rawNode, type RawObject, rawService, rawSlice } from "../../core/kube/raw_objects.ts";
 import { RecordingLog } from "../../core/kube/recording_log.ts";
 import { RecordingSink } from "../../core/kube/recording_sink.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import type { PlanKey, ServicePortPlan } from "../../../core/model/plan.ts";
+import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { NetworkNamespace } from "../network_namespace.ts";
 import { BackendProcess } from "../backend_process.ts";
 import { anyStep, changesBetween, granted } from "../random_plans.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Family } from "../../../core/model/objects.ts";
+import type { Family } from "../../../core/net/protocol.ts";
 import { isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { at, type MachineName, machines, podCidrs } from "../../lab/topology.ts";

@@ -1,0 +1,273 @@
+/**
+ * The bytes of the maps that the proxy writes and reads: bpf/maps.h in TypeScript. A test compares both by the BTF of
+ * the compiled programs. Numbers are little-endian as on every machine we run on, ports in network order.
+ */
+import type { Address, Cidr } from "../../../core/net/address.ts";
+import type { Family, Protocol } from "../../../core/net/protocol.ts";
+
+/** Part of the path that maps are pinned at: maps of another layout are never taken over. */
+export const LAYOUT_VERSION = 3;
+
+/** Bytes of each struct. */
+export const SIZE = {
+  address: 16,
+  frontend: 20,
+  service: 48,
+  endpoint: 24,
+  range: 24,
+  traffic: 40,
+  settings: 128,
+  device: 36,
+} as const;
+
+/** Where the members are in their struct. */
+export const OFFSET = {
+  frontend: { address: 0, port: 16, protocol: 18 },
+  service: {
+    id: 0,
+    verdict: 4,
+    flags: 8,
+    affinity_seconds: 12,
+    cluster: 16,
+    local: 24,
+    serving: 32,
+    generation: 40,
+    check: 44,
+  },
+  list: { first: 0, count: 4 },
+  endpoint: { address: 0, port: 16, flags: 20 },
+  range: { prefix: 0, service: 4, address: 8 },
+  traffic: { connections: 0, packets_out: 8, bytes_out: 16, packets_in: 24, bytes_in: 32 },
+  network: { network: 0, mask: 16 },
+  settings: {
+    namespace: 0,
+    flags: 8,
+    first_port: 12,
+    last_port: 14,
+    local_pods_ipv4: 16,
+    local_pods_ipv6: 48,
+    source_ipv4: 80,
+    source_ipv6: 96,
+    tcp_established_seconds: 112,
+    tcp_closing_seconds: 116,
+    udp_seconds: 120,
+    udp_stream_seconds: 124,
+  },
+  device: { flags: 0, source_ipv4: 4, source_ipv6: 20 },
+} as const;
+
+/** enum verdict */
+export const VERDICT = {
+  BALANCE_CLUSTER: 0,
+  BALANCE_LOCAL: 1,
+  LOCAL_EXTERNAL: 2,
+  REJECT: 3,
+  DROP: 4,
+} as const;
+
+/** enum service_flag */
+export const SERVICE = { MASQUERADE_ALL: 1, MASQUERADE_OFF_NODE: 2, SOURCE_RANGES: 4, MAGLEV: 8 } as const;
+
+/** enum endpoint_flag */
+export const ENDPOINT = { LOCAL: 1 } as const;
+
+/** enum node_address_flag */
+export const NODE_ADDRESS = { PORTS: 1, OWN: 2 } as const;
+
+/** enum setting_flag */
+export const SETTING = {
+  MASQUERADE_ALL: 1,
+  LOCAL_BY_ADDRESS_IPV4: 2,
+  LOCAL_BY_ADDRESS_IPV6: 4,
+  LOCAL_BY_DEVICE: 8,
+} as const;
+
+/** enum device_flag */
+export const DEVICE = { LOCAL_PODS: 1 } as const;
+
+/** enum drop_reason, as the metrics call them. */
+export const DROP = {
+  NO_ENDPOINTS: 0,
+  NO_LOCAL_ENDPOINTS: 1,
+  NO_SERVICE: 2,
+  SOURCE_RANGE: 3,
+  NO_PORT: 4,
+  MALFORMED: 5,
+  NO_ROUTE: 6,
+  FRAGMENT: 7,
+  MAP_FULL: 8,
+} as const;
+
+/** IPPROTO_*, linux/in.h */
+const protocolNumbers: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
+
+/** What `struct service` says. */
+export interface ServiceEntry {
+  readonly id: number;
+  readonly verdict: number;
+  readonly flags: number;
+  readonly affinitySeconds: number;
+  readonly cluster: SlotRange;
+  readonly local: SlotRange;
+  readonly serving: SlotRange;
+  readonly generation: number;
+}
+
+/** Consecutive slots of the endpoints: `struct list`. */
+export interface SlotRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** A view of all of an array's bytes. */
+export function viewOf(bytes: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** `struct address`: IPv4 as ::ffff:a.b.c.d. */
+export function writeAddress(to: DataView, offset: number, address: Address): void {
+  if (address.length === 4) {
+    to.setUint32(offset, 0);
+    to.setUint32(offset + 4, 0);
+    to.setUint32(offset + 8, 0xffff);
+    to.setInt32(offset + 12, wordOf(address, 0));
+  } else {
+    for (let index = 0; index < 16; index += 4) to.setInt32(offset + index, wordOf(address, index));
+  }
+}
+
+/** Four bytes of an address: there are hundreds of thousands to write, and one store is quicker than four. */
+function wordOf(address: Address, index: number): number {
+  return address.charCodeAt(index) << 24 | address.charCodeAt(index + 1) << 16 |
+    address.charCodeAt(index + 2) << 8 | address.charCodeAt(index + 3);
+}
+
+/** `struct frontend` of a service's address. */
+export function writeFrontend(
+  to: DataView,
+  offset: number,
+  address: Address,
+  port: number,
+  protocol: Protocol,
+): void {
+  writeAddress(to, offset, address);
+  writePort(to, offset, port, protocolNumbers[protocol]);
+}
+
+/** `struct frontend` of a node port. */
+export function writeNodePort(
+  to: DataView,
+  offset: number,
+  family: Family,
+  port: number,
+  protocol: Protocol,
+): void {
+  to.setBigUint64(offset, 0n);
+  to.setUint32(offset + 8, family === "IPv4" ? 0xffff : 0);
+  to.setUint32(offset + 12, 0);
+  writePort(to, offset, port, protocolNumbers[protocol]);
+}
+
+/** `struct frontend` of what no service port of a ClusterIP takes. */
+export function writeWholeAddress(to: DataView, offset: number, address: Address): void {
+  writeAddress(to, offset, address);
+  writePort(to, offset, 0, 0);
+}
+
+function writePort(to: DataView, offset: number, port: number, protocol: number): void {
+  to.setUint16(offset + OFFSET.frontend.port, port);
+  to.setUint16(offset + OFFSET.frontend.protocol, protocol, true);
+}
+
+/** `struct service`, for the `struct frontend` at `keyOffset` of `keys`. */
+export function writeService(
+  to: DataView,
+  offset: number,
+  service: ServiceEntry,
+  keys: DataView,
+  keyOffset: number,
+): void {
+  const at = OFFSET.service;
+  to.setUint32(offset + at.id, service.id, true);
+  to.setUint32(offset + at.verdict, service.verdict, true);
+  to.setUint32(offset + at.flags, service.flags, true);
+  to.setUint32(offset + at.affinity_seconds, service.affinitySeconds, true);
+  writeList(to, offset + at.cluster, service.cluster);
+  writeList(to, offset + at.local, service.local);
+  writeList(to, offset + at.serving, service.serving);
+  to.setUint32(offset + at.generation, service.generation, true);
+  to.setInt32(offset + at.check, checkOf(keys, keyOffset, to, offset), true);
+}
+
+/** `check_of` in bpf/choice.h: what a program reads is all of one service, or of none. */
+function checkOf(keys: DataView, keyOffset: number, values: DataView, offset: number): number {
+  let sum = 0;
+  let power = FNV_PRIME;
+  const add = (word: number) => {
+    sum = sum + Math.imul(word, power) | 0;
+    power = Math.imul(power, FNV_PRIME);
+  };
+  for (let index = 0; index < SIZE.frontend; index += 4) add(keys.getInt32(keyOffset + index, true));
+  for (let index = 0; index < OFFSET.service.check; index += 4) add(values.getInt32(offset + index, true));
+  return sum;
+}
+
+const FNV_PRIME = 0x01000193;
+
+function writeList(to: DataView, offset: number, { first, count }: SlotRange): void {
+  to.setUint32(offset + OFFSET.list.first, first, true);
+  to.setUint32(offset + OFFSET.list.count, count, true);
+}
+
+export function readService(from: DataView, offset: number): ServiceEntry {
+  const at = OFFSET.service;
+  return {
+    id: from.getUint32(offset + at.id, true),
+    verdict: from.getUint32(offset + at.verdict, true),
+    flags: from.getUint32(offset + at.flags, true),
+    affinitySeconds: from.getUint32(offset + at.affinity_seconds, true),
+    cluster: readList(from, offset + at.cluster),
+    local: readList(from, offset + at.local),
+    serving: readList(from, offset + at.serving),
+    generation: from.getUint32(offset + at.generation, true),
+  };
+}
+
+function readList(from: DataView, offset: number): SlotRange {
+  return {
+    first: from.getUint32(offset + OFFSET.list.first, true),
+    count: from.getUint32(offset + OFFSET.list.count, true),
+  };
+}
+
+/** `struct endpoint` */
+export function writeEndpoint(
+  to: DataView,
+  offset: number,
+  address: Address,
+  port: number,
+  isLocal: boolean,
+): void {
+  writeAddress(to, offset, address);
+  to.setUint16(offset + OFFSET.endpoint.port, port);
+  to.setUint16(offset + OFFSET.endpoint.port + 2, 0);
+  to.setUint32(offset + OFFSET.endpoint.flags, isLocal ? ENDPOINT.LOCAL : 0, true);
+}
+
+/** `struct range`: `service` is 0 for the ranges of service addresses. */
+export function writeRange(to: DataView, offset: number, service: number, { address, prefix }: Cidr): void {
+  const inFamily = address.length === 4 ? 96 + prefix : prefix;
+  to.setUint32(offset + OFFSET.range.prefix, 32 + inFamily, true);
+  to.setUint32(offset + OFFSET.range.service, service, true);
+  writeAddress(to, offset + OFFSET.range.address, address);
+}
+
+/** `struct network`: what `address & mask` is compared with. */
+export function writeNetwork(to: DataView, offset: number, { address, prefix }: Cidr): void {
+  writeAddress(to, offset + OFFSET.network.network, address);
+  const bits = address.length === 4 ? 96 + prefix : prefix;
+  for (let index = 0; index < SIZE.address; index++) {
+    const kept = Math.min(Math.max(bits - index * 8, 0), 8);
+    to.setUint8(offset + OFFSET.network.mask + index, 0xff00 >> kept & 0xff);
+  }
+}

@@ -1,0 +1,121 @@
+import { type Address, isLinkLocal, isLoopback } from "../../../core/net/address.ts";
+import type { NodeSettings } from "../../../core/plan/plan.ts";
+import { Entries, nameOf } from "./entries.ts";
+import type { EntryMap, KernelMaps } from "./kernel_maps.ts";
+import {
+  NODE_ADDRESS,
+  OFFSET,
+  SETTING,
+  SIZE,
+  viewOf,
+  writeAddress,
+  writeNetwork,
+  writeRange,
+} from "./layout.ts";
+import type { FlowTimeouts } from "../options.ts";
+import { sourcePorts } from "../source_ports.ts";
+
+/** What kube-proxy's zero leaves alone: the kernel's own timeouts, net/netfilter/nf_conntrack_proto_{tcp,udp}.c */
+const kernelTimeouts: FlowTimeouts = {
+  tcpEstablishedTimeoutMs: 432_000_000,
+  tcpCloseWaitTimeoutMs: 60_000,
+  udpTimeoutMs: 30_000,
+  udpStreamTimeoutMs: 120_000,
+};
+
+/**
+ * Writes what holds for the whole node: `node_settings`, `node_addresses` and `service_cidrs`.
+ * @param namespace cookie of the node's network namespace.
+ */
+export function writeSettings(
+  maps: KernelMaps,
+  settings: readonly NodeSettings[],
+  timeouts: FlowTimeouts,
+  namespace: bigint,
+): void {
+  maps.node_settings.update(onlyKey, settingsBytes(settings, timeouts, namespace));
+  replaceAll(maps.node_addresses, addressEntries(settings));
+  replaceAll(maps.service_cidrs, cidrEntries(settings));
+}
+
+const onlyKey = new Uint8Array(4);
+
+/** `struct settings` */
+function settingsBytes(
+  settings: readonly NodeSettings[],
+  timeouts: FlowTimeouts,
+  namespace: bigint,
+): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(SIZE.settings);
+  const view = viewOf(bytes);
+  const at = OFFSET.settings;
+  let flags = 0;
+  for (const { family, localTraffic, masqueradeAll, interfaceAddresses } of settings) {
+    const isIPv4 = family === "IPv4";
+    if (masqueradeAll) flags |= SETTING.MASQUERADE_ALL;
+    if (localTraffic.mode === "cidr") {
+      flags |= isIPv4 ? SETTING.LOCAL_BY_ADDRESS_IPV4 : SETTING.LOCAL_BY_ADDRESS_IPV6;
+      writeNetwork(view, isIPv4 ? at.local_pods_ipv4 : at.local_pods_ipv6, localTraffic.cidr);
+    } else if (localTraffic.mode !== "none") {
+      flags |= SETTING.LOCAL_BY_DEVICE;
+    }
+    const source = interfaceAddresses.find((address) => !isLoopback(address) && !isLinkLocal(address));
+    if (source !== undefined) writeAddress(view, isIPv4 ? at.source_ipv4 : at.source_ipv6, source);
+  }
+  view.setBigUint64(at.namespace, namespace, true);
+  view.setUint32(at.flags, flags, true);
+  const ports = sourcePorts(Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range"));
+  view.setUint16(at.first_port, ports.first, true);
+  view.setUint16(at.last_port, ports.last, true);
+  const seconds = (timeout: keyof FlowTimeouts) =>
+    Math.ceil((timeouts[timeout] || kernelTimeouts[timeout]) / 1000);
+  view.setUint32(at.tcp_established_seconds, seconds("tcpEstablishedTimeoutMs"), true);
+  view.setUint32(at.tcp_closing_seconds, seconds("tcpCloseWaitTimeoutMs"), true);
+  view.setUint32(at.udp_seconds, seconds("udpTimeoutMs"), true);
+  view.setUint32(at.udp_stream_seconds, seconds("udpStreamTimeoutMs"), true);
+  return bytes;
+}
+
+function addressEntries(settings: readonly NodeSettings[]): Entries {
+  const flags = new Map<Address, number>();
+  const mark = (address: Address, flag: number) => flags.set(address, (flags.get(address) ?? 0) | flag);
+  for (const { nodePorts, interfaceAddresses } of settings) {
+    for (const address of interfaceAddresses) mark(address, NODE_ADDRESS.OWN);
+    for (const address of nodePorts === "all" ? interfaceAddresses : nodePorts) {
+      mark(address, NODE_ADDRESS.PORTS);
+    }
+  }
+  const entries = new Entries(SIZE.address, 4);
+  for (const [address, value] of flags) {
+    const index = entries.add();
+    writeAddress(entries.keys, index * SIZE.address, address);
+    entries.values.setUint32(index * 4, value, true);
+  }
+  return entries;
+}
+
+function cidrEntries(settings: readonly NodeSettings[]): Entries {
+  const entries = new Entries(SIZE.range, 4);
+  for (const cidr of settings.flatMap(({ serviceCidrs }) => serviceCidrs)) {
+    const index = entries.add();
+    writeRange(entries.keys, index * SIZE.range, 0, cidr);
+    entries.values.setUint32(index * 4, 1, true);
+  }
+  return entries;
+}
+
+/** Makes a map hold these entries; what stays is never missing in between. */
+export function replaceAll(map: EntryMap, entries: Entries): void {
+  map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
+  const wanted = new Set(Array.from({ length: entries.count }, (_, index) => entries.keyName(index)));
+  const { keySize } = map.shape;
+  const unwanted = new Entries(keySize, 0);
+  map.forEach((keys, offset) => {
+    if (wanted.has(nameOf(keys, offset, keySize))) return;
+    const index = unwanted.add();
+    for (let byte = 0; byte < keySize; byte++) {
+      unwanted.keys.setUint8(index * keySize + byte, keys.getUint8(offset + byte));
+    }
+  });
+  map.deleteAll(unwanted.keyBytes, unwanted.count);
+}

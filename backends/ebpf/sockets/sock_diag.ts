@@ -1,0 +1,85 @@
+import { errnoOf } from "../../../ffi/errno.ts";
+import { KernelError } from "../../../ffi/errors.ts";
+import { NETLINK_SOCK_DIAG, NLM_F_ACK, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
+import { request } from "../../../ffi/netlink/request.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { inNetworkNamespace } from "../../../ffi/network_namespaces.ts";
+import type { Protocol } from "../../../core/net/protocol.ts";
+
+const SOCK_DESTROY = 21; // linux/sock_diag.h
+const AF_INET = 2; // linux/socket.h
+
+/** Protocols whose sockets are connected to endpoints, and ended. */
+export type EndedProtocol = Exclude<Protocol, "SCTP">;
+
+/** IPPROTO_*, linux/in.h */
+const protocolNumbers: Readonly<Record<EndedProtocol, number>> = { TCP: 6, UDP: 17 };
+
+// struct inet_diag_sockid { __be16 sport, dport; __be32 src[4], dst[4]; __u32 if, cookie[2]; }, linux/inet_diag.h
+const ID_BYTES = 48;
+/** `struct found` of bpf/find.bpf.c: the family, and then the id. */
+const FOUND_BYTES = 4 + ID_BYTES;
+
+/** As sock_diag names a socket. */
+interface Name {
+  readonly family: number;
+  readonly protocol: EndedProtocol;
+  /** struct inet_diag_sockid */
+  readonly id: Uint8Array;
+}
+
+/**
+ * Ends sockets of a network namespace, by sock_diag.
+ * @param found what bpf/find.bpf.c wrote there.
+ * @returns how many were there still.
+ * @throws KernelError
+ */
+export async function endFound(
+  namespace: string,
+  protocol: EndedProtocol,
+  found: Uint8Array<ArrayBuffer>,
+): Promise<number> {
+  // The socket stays in the namespace it was opened in.
+  using diag = inNetworkNamespace(namespace, () => NetlinkSocket.open(NETLINK_SOCK_DIAG));
+  if (diag === undefined) return 0;
+  const view = new DataView(found.buffer, found.byteOffset, found.byteLength);
+  let ended = 0;
+  for (let offset = 0; offset + FOUND_BYTES <= found.length; offset += FOUND_BYTES) {
+    const id = found.subarray(offset + 4, offset + FOUND_BYTES);
+    if (await end(diag, { family: view.getUint32(offset, true), protocol, id })) ended++;
+  }
+  return ended;
+}
+
+/** Whether the kernel ends sockets on request: it is asked to end one that is not there. */
+export async function canEndSockets(): Promise<boolean> {
+  try {
+    using diag = NetlinkSocket.open(NETLINK_SOCK_DIAG);
+    await end(diag, { family: AF_INET, protocol: "UDP", id: new Uint8Array(ID_BYTES) });
+    return true;
+  } catch (error) {
+    if (error instanceof KernelError) return false;
+    throw error;
+  }
+}
+
+/** False when it was closed meanwhile. */
+async function end(diag: NetlinkSocket, { family, protocol, id }: Name): Promise<boolean> {
+  // struct inet_diag_req_v2 { __u8 family, protocol, ext, pad; __u32 states; struct inet_diag_sockid id; }
+  const writer = new MessageWriter(256);
+  writer.begin(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, 1);
+  writer.rawU8(family);
+  writer.rawU8(protocolNumbers[protocol]);
+  writer.rawU16le(0);
+  writer.rawU32le(0);
+  writer.rawBytes(id);
+  writer.end();
+  try {
+    await request(diag, writer, `end a ${protocol} socket`);
+    return true;
+  } catch (error) {
+    if (error instanceof KernelError && error.errno === errnoOf("ENOENT")) return false;
+    throw error;
+  }
+}

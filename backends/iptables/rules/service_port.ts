@@ -1,0 +1,85 @@
+import { formatSocketAddress } from "../../../core/net/address.ts";
+import type { Endpoint, Frontend, ServicePortPlan } from "../../../core/plan/plan.ts";
+import { printedName } from "../../../core/plan/plan_key.ts";
+import { nameHash } from "../../name_hash.ts";
+import { chainIdentity, endpointChainAt } from "./names.ts";
+import type { Rule, Target } from "./rule.ts";
+import { comment, dport, isAddress, jump } from "./parts.ts";
+
+/** A plan in the terms that its rules share, each worked out once. */
+export interface ServicePort {
+  readonly plan: ServicePortPlan;
+  /** As upstream prints it: `default/web:http`. */
+  readonly name: string;
+  /** The chain to all endpoints, the one to those on this node, and what stands before them. Not all need be used. */
+  readonly chains: Readonly<Record<"cluster" | "local" | "external" | "firewall", string>>;
+  /** Where the ClusterIP leads; undefined when it is refused. */
+  readonly internalChain: string | undefined;
+  /** Some client gets in by an external address or a node port. */
+  readonly isReachedFromOutside: boolean;
+  /** Load balancers' addresses admit some sources only. */
+  readonly isFirewalled: boolean;
+  /** In upstream's order, that of their printed addresses: `10.1.0.10:80` comes before `10.1.0.9:80`. */
+  readonly clusterEndpoints: readonly PortEndpoint[];
+  readonly localEndpoints: readonly PortEndpoint[];
+}
+
+export interface PortEndpoint {
+  readonly endpoint: Endpoint;
+  /** `10.1.0.1:8080`, `[fd00::1]:8080`. */
+  readonly socket: string;
+  readonly chain: string;
+  readonly jump: Target;
+}
+
+export function servicePort(plan: ServicePortPlan): ServicePort {
+  const { internal, external } = plan;
+  const identity = chainIdentity(plan);
+  const suffix = nameHash(identity);
+  const chains = {
+    cluster: "KUBE-SVC-" + suffix,
+    local: "KUBE-SVL-" + suffix,
+    external: "KUBE-EXT-" + suffix,
+    firewall: "KUBE-FW-" + suffix,
+  };
+  const isReachedFromOutside = external.verdict === "balance" || external.verdict === "local-external";
+  return {
+    plan,
+    name: printedName(plan),
+    chains,
+    internalChain: internal.verdict === "balance" ? chains[internal.to] : undefined,
+    isReachedFromOutside,
+    isFirewalled: isReachedFromOutside && plan.sourceRanges !== undefined,
+    clusterEndpoints: portEndpoints(plan.clusterEndpoints, identity),
+    localEndpoints: portEndpoints(plan.localEndpoints, identity),
+  };
+}
+
+/** The endpoints of both lists, each once. */
+export function reachableEndpoints(port: ServicePort): readonly PortEndpoint[] {
+  const { clusterEndpoints, localEndpoints } = port;
+  if (localEndpoints.length === 0) return clusterEndpoints;
+  const known = new Set(clusterEndpoints.map(({ socket }) => socket));
+  return clusterEndpoints.concat(localEndpoints.filter(({ socket }) => !known.has(socket)));
+}
+
+export type AddressFrontend = Exclude<Frontend, { kind: "NodePort" }>;
+
+/** What is for a frontend with an address. */
+export function frontendRule(
+  { plan: { protocol } }: ServicePort,
+  { address, port }: AddressFrontend,
+  text: string,
+  target: Target,
+): Rule {
+  return { destination: isAddress(address), protocol, matches: [comment(text), dport(port)], target };
+}
+
+function portEndpoints(endpoints: readonly Endpoint[], identity: string): readonly PortEndpoint[] {
+  const all = endpoints.map((endpoint) => {
+    const socket = formatSocketAddress(endpoint.address, endpoint.port);
+    const chain = endpointChainAt(identity, socket);
+    return { endpoint, socket, chain, jump: jump(chain) };
+  });
+  return all.sort((a, b) => a.socket < b.socket ? -1 : 1);
+}

@@ -1,0 +1,82 @@
+import { NLMSG_HDRLEN } from "../../../ffi/netlink/constants.ts";
+import {
+  type Acknowledgement,
+  attribute,
+  messages,
+  type NetlinkMessage,
+} from "../../../ffi/netlink/reader.ts";
+import * as nft from "../../nf_tables/constants.ts";
+import { type TableFamily, tableFamilyOfProtocol } from "../../nf_tables/families.ts";
+import { type TableName, tables } from "../rules/layout.ts";
+
+/** What the kernel refused of a batch, found again by the number of the message. */
+export interface Refused {
+  /** What was attempted: `add a rule to chain KUBE-SERVICES of table ip nat`. */
+  readonly words: string;
+  /** Of the chain it is about. */
+  readonly chain:
+    | { readonly family: TableFamily; readonly table: TableName; readonly name: string }
+    | undefined;
+  readonly isChainDeletion: boolean;
+  /** Of a new rule: the `match sctp` or `target DNAT` that the kernel stopped at. */
+  readonly extension: string | undefined;
+}
+
+export function refusedOf(batch: Uint8Array, answer: Acknowledgement): Refused {
+  for (const message of messages(batch)) {
+    if (message.seq === answer.seq && message.type >> 8 === nft.NFNL_SUBSYS_NFTABLES) {
+      return refused(message, answer.offset);
+    }
+  }
+  return { words: "change nf_tables", chain: undefined, isChainDeletion: false, extension: undefined };
+}
+
+function refused({ type, payload }: NetlinkMessage, offset: number | undefined): Refused {
+  const name = (type: number) => attribute(payload, type, nft.NFGENMSG_LENGTH)?.string() ?? "";
+  const kind = type & 0xff;
+  const family = tableFamilyOfProtocol(payload[0] ?? 0);
+  // All of these have the table's name in the same place.
+  const tableName = name(nft.NFTA_TABLE_NAME);
+  const table = tables.find((one) => one === tableName);
+  const of = `table ${family?.keyword ?? ""} ${tableName}`;
+  const about = (words: string, chain?: string): Refused => ({
+    words,
+    chain: family === undefined || table === undefined || chain === undefined
+      ? undefined
+      : { family, table, name: chain },
+    isChainDeletion: kind === nft.NFT_MSG_DELCHAIN,
+    extension: kind === nft.NFT_MSG_NEWRULE ? extensionAt(payload, offset) : undefined,
+  });
+  switch (kind) {
+    case nft.NFT_MSG_NEWTABLE:
+      return about(`add ${of}`);
+    case nft.NFT_MSG_NEWCHAIN:
+    case nft.NFT_MSG_DELCHAIN: {
+      const chain = name(nft.NFTA_CHAIN_NAME);
+      return about(`${kind === nft.NFT_MSG_NEWCHAIN ? "add" : "delete"} chain ${chain} of ${of}`, chain);
+    }
+    case nft.NFT_MSG_NEWRULE: {
+      const chain = name(nft.NFTA_RULE_CHAIN);
+      return about(`add a rule to chain ${chain} of ${of}`, chain);
+    }
+    default: {
+      const chain = name(nft.NFTA_RULE_CHAIN);
+      return about(`delete rules of chain ${chain} of ${of}`, chain);
+    }
+  }
+}
+
+/** @param offset of the expression that was refused, from the beginning of the message. */
+function extensionAt(payload: Uint8Array, offset: number | undefined): string | undefined {
+  if (offset === undefined) return undefined;
+  const expressions = attribute(payload, nft.NFTA_RULE_EXPRESSIONS, nft.NFGENMSG_LENGTH)?.attributes() ?? [];
+  for (const expression of expressions) {
+    const end = expression.bytes.byteOffset + expression.bytes.length - payload.byteOffset + NLMSG_HDRLEN;
+    if (offset >= end) continue;
+    const kind = expression.attribute(nft.NFTA_EXPR_NAME)?.string();
+    const data = expression.attribute(nft.NFTA_EXPR_DATA);
+    if (kind === "match") return `match ${data?.attribute(nft.NFTA_MATCH_NAME)?.string()}`;
+    return kind === "target" ? `target ${data?.attribute(nft.NFTA_TARGET_NAME)?.string()}` : undefined;
+  }
+  return undefined;
+}

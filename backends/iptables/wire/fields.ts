@@ -1,0 +1,117 @@
+import type { Protocol } from "../../../core/net/protocol.ts";
+import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import * as nft from "../../nf_tables/constants.ts";
+import { compare, type Expression, expression, meta, payload } from "../../nf_tables/expressions.ts";
+import { type TableFamily, tableFamilyOf } from "../../nf_tables/families.ts";
+import type { AddressMatch, Rule } from "../rules/rule.ts";
+import { template, templates } from "./template.ts";
+
+/** The packet's fields, which iptables-nft compares by native expressions: `-i`, `-p`, `-s`, `-d`, in this order. */
+export function writeFields(message: MessageWriter, family: TableFamily, rule: Rule): void {
+  const { source, destination } = family.family === "IPv4" ? ipv4 : ipv6;
+  if (rule.inInterface !== undefined) writeInterface(message, rule.inInterface);
+  if (rule.protocol !== undefined) message.rawBytes(protocols[rule.protocol].bytes);
+  if (rule.source !== undefined) writeAddress(message, source, rule.source);
+  if (rule.destination !== undefined) writeAddress(message, destination, rule.destination);
+}
+
+/** register 1 = register 1 & mask, as the kernel lists it. `mask` is a binary string. */
+export function maskedBy(mask: string): Expression {
+  return expression("bitwise", (message) => {
+    message.attrU32be(nft.NFTA_BITWISE_SREG, nft.NFT_REG_1);
+    message.attrU32be(nft.NFTA_BITWISE_DREG, nft.NFT_REG_1);
+    message.attrU32be(nft.NFTA_BITWISE_LEN, mask.length);
+    message.attrU32be(nft.NFTA_BITWISE_OP, nft.NFT_BITWISE_BOOL);
+    message.nest(nft.NFTA_BITWISE_MASK, () => message.attrLatin1(nft.NFTA_DATA_VALUE, mask));
+    message.nest(nft.NFTA_BITWISE_XOR, () => message.attrLatin1(nft.NFTA_DATA_VALUE, zeros(mask.length)));
+  });
+}
+
+export function operator(inverted: boolean): "==" | "!=" {
+  return inverted ? "!=" : "==";
+}
+
+const protocols = {
+  TCP: protocolIs(nft.IPPROTO_TCP),
+  UDP: protocolIs(nft.IPPROTO_UDP),
+  SCTP: protocolIs(nft.IPPROTO_SCTP),
+} as const satisfies Record<Protocol, unknown>;
+
+function protocolIs(number: number) {
+  return template(0, meta(nft.NFT_META_L4PROTO).load(0), compare("==", String.fromCharCode(number)));
+}
+
+const ipv4 = addressesOf(tableFamilyOf("IPv4"));
+const ipv6 = addressesOf(tableFamilyOf("IPv6"));
+
+type ByPrefix = ReturnType<typeof byPrefix>;
+
+function addressesOf({ sourceOffset, destinationOffset, addressBytes }: TableFamily) {
+  return {
+    source: byPrefix(sourceOffset, addressBytes),
+    destination: byPrefix(destinationOffset, addressBytes),
+  };
+}
+
+function byPrefix(offset: number, addressBytes: number) {
+  const compared = (inverted: boolean) =>
+    templates((prefix) => {
+      // Whole bytes are compared alone; a mask would do, too, but iptables-nft has none then.
+      const length = prefix % 8 === 0 ? prefix / 8 : addressBytes;
+      const load = payload(nft.NFT_PAYLOAD_NETWORK_HEADER, offset, length).load(0);
+      const test = compare(operator(inverted), zeros(length));
+      return prefix % 8 === 0
+        ? template(length, load, test)
+        : template(length, load, maskedBy(maskOf(prefix, addressBytes)), test);
+    });
+  return { plain: compared(false), inverted: compared(true) };
+}
+
+function writeAddress(message: MessageWriter, byPrefix: ByPrefix, { cidr, inverted }: AddressMatch): void {
+  const { address, prefix } = cidr;
+  // Every address: no condition.
+  if (prefix === 0 && !inverted) return;
+  const { bytes, hole } = (inverted ? byPrefix.inverted : byPrefix.plain)(prefix);
+  message.patchLatin1(
+    message.rawBytes(bytes) + hole,
+    address,
+    prefix % 8 === 0 ? prefix / 8 : address.length,
+  );
+}
+
+const interfaceIs = interfaces(false);
+const interfaceIsNot = interfaces(true);
+
+/** By how many bytes of the name are compared: with the terminating NUL, or of a prefix without. */
+function interfaces(inverted: boolean) {
+  return templates((length) =>
+    template(length, meta(nft.NFT_META_IIFNAME).load(0), compare(operator(inverted), zeros(length)))
+  );
+}
+
+function writeInterface(
+  message: MessageWriter,
+  { name, inverted }: { readonly name: string; readonly inverted: boolean },
+): void {
+  const isPrefix = name.endsWith("+");
+  const length = isPrefix ? name.length - 1 : name.length;
+  if (length === 0 || name.length >= nft.IFNAMSIZ) {
+    throw new RangeError(
+      `iptables: "${name}" is no name of an interface: it has 1 to ${nft.IFNAMSIZ - 1} bytes`,
+    );
+  }
+  const { bytes, hole } = (inverted ? interfaceIsNot : interfaceIs)(isPrefix ? length : length + 1);
+  message.patchLatin1(message.rawBytes(bytes) + hole, name, length);
+}
+
+function maskOf(prefix: number, addressBytes: number): string {
+  let mask = "";
+  for (let bits = prefix; mask.length < addressBytes; bits -= 8) {
+    mask += String.fromCharCode(bits >= 8 ? 0xff : bits <= 0 ? 0 : (0xff << (8 - bits)) & 0xff);
+  }
+  return mask;
+}
+
+function zeros(length: number): string {
+  return "\0".repeat(length);
+}

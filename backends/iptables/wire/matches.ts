@@ -1,0 +1,169 @@
+import type { Protocol } from "../../../core/net/protocol.ts";
+import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import * as nft from "../../nf_tables/constants.ts";
+import { compare, destinationPort, meta } from "../../nf_tables/expressions.ts";
+import { maskedBy, operator } from "./fields.ts";
+import type { ConntrackState, Match } from "../rules/rule.ts";
+import { type Template, template, xtMatch } from "./template.ts";
+import * as xt from "./xt.ts";
+
+/**
+ * `-m …`: native expressions for marks and for ports of TCP and UDP, x_tables' own code for the rest, as in
+ * iptables-nft 1.8.9. Older ones list the native ones, too, but some write x_tables' there.
+ * @param protocol the rule's, which matches of ports need.
+ * @throws RangeError when a text is longer than its place.
+ */
+export function writeMatch(message: MessageWriter, protocol: Protocol | undefined, match: Match): void {
+  switch (match.match) {
+    case "comment":
+      return writeText(message, comment, 0, match.text, xt.comment.length);
+    case "protocol":
+      message.rawBytes(anyPort[known(protocol)].bytes);
+      return;
+    case "dport":
+      return writePort(message, known(protocol), match.port);
+    case "ctstate": {
+      const { bytes, hole } = match.inverted ? stateIsNot : stateIs;
+      return message.patchU16le(
+        message.rawBytes(bytes) + hole + xt.conntrack.state_mask,
+        maskOf(match.states),
+      );
+    }
+    case "mark":
+      return writeMark(message, match);
+    case "addrtype":
+      message.rawBytes((match.of === "source" ? fromLocal : toLocal).bytes);
+      return;
+    case "statistic":
+      return writeProbability(message, match.probability);
+    case "recent-set":
+      return writeText(message, recentSet, xt.recent.list, match.name, xt.XT_RECENT_NAME_LEN);
+    case "recent-check": {
+      const at = message.length + recentCheck.hole + xt.recent.seconds;
+      writeText(message, recentCheck, xt.recent.list, match.name, xt.XT_RECENT_NAME_LEN);
+      return message.patchU32le(at, match.seconds);
+    }
+    case "nfacct":
+      return writeText(message, nfacct, 0, match.name, xt.NFACCT_NAME_MAX);
+  }
+}
+
+const comment = xtMatch(xt.comment);
+const nfacct = xtMatch(xt.nfacct);
+
+/** Fills a NUL-terminated text into an array of `space` characters at `field` of the structure. */
+function writeText(
+  message: MessageWriter,
+  match: Template,
+  field: number,
+  text: string,
+  space: number,
+): void {
+  if (text.length >= space) {
+    throw new RangeError(`iptables: "${text}" has ${text.length} characters where ${space - 1} have room`);
+  }
+  message.patchLatin1(message.rawBytes(match.bytes) + match.hole + field, text);
+}
+
+const anyPort = {
+  TCP: xtMatch(xt.tcp, allPorts),
+  UDP: xtMatch(xt.udp, allPorts),
+  SCTP: xtMatch(xt.sctp, noChunks),
+} as const satisfies Record<Protocol, Template>;
+
+const sctpPort = xtMatch(xt.sctp, (info) => {
+  noChunks(info);
+  info.setUint32(xt.sctp.flags, xt.XT_SCTP_DEST_PORTS, true);
+});
+
+const nativePort = template(2, destinationPort.load(0), compare("==", "\0\0"));
+
+function writePort(message: MessageWriter, protocol: Protocol, port: number): void {
+  if (protocol === "SCTP") {
+    const at = message.rawBytes(sctpPort.bytes) + sctpPort.hole + xt.sctp.dpts;
+    message.patchU16le(at, port);
+    message.patchU16le(at + 2, port);
+  } else {
+    message.patchU16be(message.rawBytes(nativePort.bytes) + nativePort.hole, port);
+  }
+}
+
+/** struct xt_tcp and struct xt_udp begin alike. */
+function allPorts(info: DataView): void {
+  info.setUint16(xt.tcp.spts + 2, 0xffff, true);
+  info.setUint16(xt.tcp.dpts + 2, 0xffff, true);
+}
+
+function noChunks(info: DataView): void {
+  for (let flag = 0; flag < xt.XT_NUM_SCTP_FLAGS; flag++) {
+    info.setUint8(xt.sctp.flag_info + flag * 3, xt.NO_CHUNK_TYPE);
+  }
+}
+
+function known(protocol: Protocol | undefined): Protocol {
+  if (protocol === undefined) throw new TypeError("iptables: a rule that looks at ports needs a protocol");
+  return protocol;
+}
+
+const stateIs = states(false);
+const stateIsNot = states(true);
+
+function states(inverted: boolean): Template {
+  return xtMatch(xt.conntrack, (info) => {
+    info.setUint16(xt.conntrack.match_flags, xt.XT_CONNTRACK_STATE, true);
+    info.setUint16(xt.conntrack.invert_flags, inverted ? xt.XT_CONNTRACK_STATE : 0, true);
+  });
+}
+
+const stateBits = {
+  INVALID: xt.XT_CONNTRACK_STATE_INVALID,
+  NEW: xt.XT_CONNTRACK_STATE_NEW,
+  RELATED: xt.XT_CONNTRACK_STATE_RELATED,
+  ESTABLISHED: xt.XT_CONNTRACK_STATE_ESTABLISHED,
+  DNAT: xt.XT_CONNTRACK_STATE_DNAT,
+} as const satisfies Record<ConntrackState, number>;
+
+function maskOf(states: readonly ConntrackState[]): number {
+  return states.reduce((mask, state) => mask | stateBits[state], 0);
+}
+
+/** Few rules look at the mark, so it has no template. */
+function writeMark(
+  message: MessageWriter,
+  { value, mask, inverted }: { readonly value: number; readonly mask: number; readonly inverted: boolean },
+): void {
+  const load = meta(nft.NFT_META_MARK).load(0);
+  const test = compare(operator(inverted), u32le(value));
+  const masks = mask >>> 0 === 0xffffffff ? [] : [maskedBy(u32le(mask))];
+  message.rawBytes(template(0, load, ...masks, test).bytes);
+}
+
+function u32le(value: number): string {
+  return String.fromCharCode(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
+}
+
+const fromLocal = xtMatch(
+  xt.addrtype,
+  (info) => info.setUint16(xt.addrtype.source, xt.XT_ADDRTYPE_LOCAL, true),
+);
+const toLocal = xtMatch(xt.addrtype, (info) => info.setUint16(xt.addrtype.dest, xt.XT_ADDRTYPE_LOCAL, true));
+
+const chance = xtMatch(xt.statistic);
+
+function writeProbability(message: MessageWriter, probability: number): void {
+  const at = message.rawBytes(chance.bytes) + chance.hole;
+  const share = Math.round(probability * xt.CERTAINTY);
+  message.patchU32le(at + xt.statistic.probability, share);
+  // Means nothing in this mode, but iptables computes it from the field that both modes share.
+  message.patchU32le(at + xt.statistic.count, share);
+}
+
+const recentSet = recent(xt.XT_RECENT_SET);
+const recentCheck = recent(xt.XT_RECENT_CHECK | xt.XT_RECENT_REAP);
+
+function recent(what: number): Template {
+  return xtMatch(xt.recent, (info) => {
+    info.setUint8(xt.recent.check_set, what);
+    for (let word = 0; word < 4; word++) info.setUint32(xt.recent.mask + word * 4, 0xffffffff);
+  });
+}

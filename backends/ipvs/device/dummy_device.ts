@@ -1,0 +1,232 @@
+import { type Address, formatAddress, isLinkLocal } from "../../../core/net/address.ts";
+import { SERVICE_DEVICE } from "../../../core/plan/node_addresses.ts";
+import { errnoOf } from "../../../ffi/errno.ts";
+import { KernelError } from "../../../ffi/errors.ts";
+import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
+import { ManyRequests } from "../../../ffi/netlink/pipeline.ts";
+import { dump, refusal, request } from "../../../ffi/netlink/request.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import {
+  isDummy,
+  type Link,
+  type LinkAddress,
+  linkAddressOf,
+  linkOf,
+  writeDeleteAddress,
+  writeDeleteLink,
+  writeDumpAddresses,
+  writeGetLink,
+  writeNewAddress,
+  writeNewDummy,
+} from "./messages.ts";
+import { DeviceWatch } from "./watch.ts";
+
+/** Makes a socket of NETLINK_ROUTE: the seam for tests. */
+export type OpenRoute = (receiveBuffer?: number) => NetlinkTransport;
+
+/** What interfaces of this network namespace have. */
+export interface NodeAddresses {
+  /**
+   * On the device, as they are: ours have a prefix that holds nothing but themselves. Without the link-local one of
+   * IPv6, which the kernel adds when somebody sets the device up.
+   */
+  readonly device: readonly LinkAddress[];
+  /** On any other interface: they are the node's own. */
+  readonly others: ReadonlySet<Address>;
+}
+
+/** An address that could not be added or removed, and why. */
+export interface RefusedAddress {
+  readonly address: Address;
+  readonly error: KernelError;
+}
+
+/** More than any single request is long. */
+const REQUEST_BYTES = 128;
+
+/** A listener must hold the notifications of all addresses of a large cluster, ours among them. */
+const WATCH_BUFFER_BYTES = 16 * 1024 * 1024;
+
+/**
+ * The device that makes addresses of services addresses of the node, so that what is sent to them comes to IPVS. It
+ * stays down, as upstream's: its addresses are local ones even so, and nothing can leave by it.
+ * One call at a time.
+ */
+export class DummyDevice implements Disposable {
+  readonly #open: OpenRoute;
+  readonly #transport: NetlinkTransport;
+  readonly #many: ManyRequests;
+  // As `ip` writes them: rtnetlink is older than the flag of nests.
+  readonly #writer = new MessageWriter(REQUEST_BYTES, { flagsNests: false });
+  readonly #watches = new Set<DeviceWatch>();
+  #seq = 1;
+
+  constructor(
+    open: OpenRoute = openRoute,
+    /** For tests. */
+    readonly name: string = SERVICE_DEVICE,
+  ) {
+    this.#open = open;
+    this.#transport = open();
+    this.#many = new ManyRequests(this.#transport, this.#nextSeq);
+  }
+
+  /**
+   * Makes the device unless it is there.
+   * @returns its index; it has another one after it was removed and made again.
+   * @throws KernelError that says how to get dummy devices when the kernel has none.
+   */
+  async ensure(): Promise<number> {
+    const found = await this.#find() ?? await this.#make();
+    if (!isDummy(found)) {
+      const extack = `there is an interface of that name, of kind ${found.kind || "physical"}`;
+      const advice = `Rename or remove it: ip link delete ${this.name}`;
+      throw new KernelError(`make the dummy device ${this.name}`, errnoOf("EEXIST"), { extack, advice });
+    }
+    for (const watch of this.#watches) watch.follow(found.index);
+    return found.index;
+  }
+
+  /** Its index; undefined when it is not there. */
+  async find(): Promise<number | undefined> {
+    return (await this.#find())?.index;
+  }
+
+  /** @param index of the device; undefined when it is not there. */
+  async addresses(index: number | undefined): Promise<NodeAddresses> {
+    this.#writer.reset();
+    writeDumpAddresses(this.#writer, this.#nextSeq());
+    const answers = await dump(this.#transport, this.#writer, "list addresses of interfaces");
+    const device: LinkAddress[] = [];
+    const others = new Set<Address>();
+    for (const { payload } of answers) {
+      const one = linkAddressOf(payload);
+      if (one === undefined) continue;
+      if (one.index !== index) others.add(one.address);
+      else if (one.address.length === 4 || !isLinkLocal(one.address)) device.push(one);
+    }
+    return { device, others };
+  }
+
+  /**
+   * Binds addresses to the device. Those it has already are no error.
+   * @returns those the kernel refused; all others are there.
+   * @throws KernelError when the kernel cannot be asked, and EPERM when it refuses all.
+   */
+  async add(index: number, addresses: Iterable<Address>): Promise<readonly RefusedAddress[]> {
+    const refused = await this.#many.send(addresses, (writer, address, seq) => {
+      writeNewAddress(writer, seq, index, address);
+    });
+    return refused.flatMap(({ asked: address, answer }) => {
+      if (answer.errno === errnoOf("EEXIST")) return [];
+      const operation = `add address ${formatAddress(address)} to ${this.name}`;
+      return [{ address, error: unlessUnprivileged(refusal(operation, answer)) }];
+    });
+  }
+
+  /**
+   * Takes addresses off the device. Those it does not have are no error.
+   * @returns those the kernel refused; all others are gone.
+   * @throws KernelError as `add`.
+   */
+  async remove(addresses: Iterable<LinkAddress>): Promise<readonly RefusedAddress[]> {
+    const refused = await this.#many.send(this.#announced(addresses), (writer, one, seq) => {
+      writeDeleteAddress(writer, seq, one);
+    });
+    return refused.flatMap(({ asked, answer }) => {
+      for (const watch of this.#watches) watch.unexpect(asked.address);
+      if (answer.errno === errnoOf("EADDRNOTAVAIL") || answer.errno === errnoOf("ENODEV")) return [];
+      const operation = `remove address ${formatAddress(asked.address)} from ${this.name}`;
+      return [{ address: asked.address, error: unlessUnprivileged(refusal(operation, answer)) }];
+    });
+  }
+
+  /**
+   * Removes the device with all of its addresses.
+   * @returns false when it was not there.
+   */
+  async delete(): Promise<boolean> {
+    const found = await this.#find();
+    if (found === undefined) return false;
+    for (const watch of this.#watches) watch.follow(undefined);
+    this.#writer.reset();
+    writeDeleteLink(this.#writer, this.#nextSeq(), this.name);
+    await request(this.#transport, this.#writer, `delete the device ${this.name}`);
+    return true;
+  }
+
+  /**
+   * Calls back when someone else removes the device or takes an address off it, from the next `ensure` on. What we do
+   * ourselves is not told.
+   */
+  watch(onForeignChange: (what: string) => void): Disposable {
+    const transport = this.#open(WATCH_BUFFER_BYTES);
+    const watch = new DeviceWatch(transport, this.name, onForeignChange);
+    this.#watches.add(watch);
+    return {
+      [Symbol.dispose]: () => {
+        this.#watches.delete(watch);
+        watch[Symbol.dispose]();
+      },
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+    this.#watches.clear();
+    this.#transport[Symbol.dispose]();
+  }
+
+  async #find(): Promise<Link | undefined> {
+    this.#writer.reset();
+    writeGetLink(this.#writer, this.#nextSeq(), this.name);
+    try {
+      const [answer] = await request(this.#transport, this.#writer, `look for the device ${this.name}`);
+      return answer === undefined ? undefined : linkOf(answer.payload);
+    } catch (error) {
+      if (error instanceof KernelError && error.errno === errnoOf("ENODEV")) return undefined;
+      throw error;
+    }
+  }
+
+  async #make(): Promise<Link> {
+    const operation = `make the dummy device ${this.name}`;
+    this.#writer.reset();
+    writeNewDummy(this.#writer, this.#nextSeq(), this.name);
+    try {
+      await request(this.#transport, this.#writer, operation);
+    } catch (error) {
+      // "Unknown device type"
+      if (!(error instanceof KernelError) || error.errno !== errnoOf("EOPNOTSUPP")) throw error;
+      const advice =
+        "Load the kernel's module on the node: modprobe dummy (a kernel has it with CONFIG_DUMMY)";
+      throw new KernelError(operation, error.errno, { extack: error.extack, advice, cause: error });
+    }
+    const made = await this.#find();
+    if (made === undefined) {
+      throw new KernelError(operation, errnoOf("ENODEV"), { extack: "it is gone again" });
+    }
+    return made;
+  }
+
+  /** The kernel does not say of IPv6 addresses who removed them. */
+  *#announced(addresses: Iterable<LinkAddress>): Generator<LinkAddress> {
+    for (const one of addresses) {
+      for (const watch of this.#watches) watch.expect(one.address);
+      yield one;
+    }
+  }
+
+  readonly #nextSeq = (): number => this.#seq++;
+}
+
+function unlessUnprivileged(error: KernelError): KernelError {
+  if (error.errno === errnoOf("EPERM")) throw error;
+  return error;
+}
+
+function openRoute(receiveBuffer?: number): NetlinkTransport {
+  return NetlinkSocket.open(NETLINK_ROUTE, receiveBuffer === undefined ? {} : { receiveBuffer });
+}

@@ -1,0 +1,108 @@
+import { type Address, addressFromBytes } from "../../../core/net/address.ts";
+import type { Protocol } from "../../../core/net/protocol.ts";
+import { AF_INET } from "../../../ffi/libc.ts";
+import { AttributeTable } from "../../../ffi/netlink/attribute_table.ts";
+import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
+import type { IpvsTimeouts } from "./encode.ts";
+import * as ipvs from "./constants.ts";
+import type { FoundRealServer, FoundVirtualServer } from "../servers/virtual_server.ts";
+
+// One of each is enough, for reading is never interrupted.
+const message = new AttributeTable(ipvs.IPVS_CMD_ATTR_TIMEOUT_UDP);
+const nest = new AttributeTable(ipvs.IPVS_SVC_ATTR_STATS64);
+const stats = new AttributeTable(ipvs.IPVS_STATS_ATTR_OUTBYTES);
+const decoder = new TextDecoder();
+
+/**
+ * A virtual server in the answer to a dump.
+ * @returns undefined for one that is none of ours by its kind: of a firewall mark, or of another protocol.
+ */
+export function virtualServerOf(payload: Uint8Array): FoundVirtualServer | undefined {
+  message.fill(payload, GENL_HDRLEN);
+  nest.fillFrom(message, ipvs.IPVS_CMD_ATTR_SERVICE);
+  const protocol = protocolOf(nest.u16le(ipvs.IPVS_SVC_ATTR_PROTOCOL));
+  if (protocol === undefined || nest.has(ipvs.IPVS_SVC_ATTR_FWMARK)) return undefined;
+  const isIPv4 = nest.u16le(ipvs.IPVS_SVC_ATTR_AF) === AF_INET;
+  const flags = nest.u32le(ipvs.IPVS_SVC_ATTR_FLAGS);
+  const isPersistent = (flags & ipvs.IP_VS_SVC_F_PERSISTENT) !== 0;
+  // Old kernels do not count, or not in 64 bits.
+  stats.fillFrom(nest, ipvs.IPVS_SVC_ATTR_STATS64);
+  return {
+    family: isIPv4 ? "IPv4" : "IPv6",
+    protocol,
+    address: addressIn(ipvs.IPVS_SVC_ATTR_ADDR, isIPv4),
+    port: nest.u16be(ipvs.IPVS_SVC_ATTR_PORT),
+    scheduler: textIn(ipvs.IPVS_SVC_ATTR_SCHED_NAME),
+    persistenceSeconds: isPersistent ? nest.u32le(ipvs.IPVS_SVC_ATTR_TIMEOUT) : 0,
+    flags: flags & ~(ipvs.IP_VS_SVC_F_PERSISTENT | ipvs.IP_VS_SVC_F_HASHED),
+    persistencePrefix: isIPv4
+      ? Math.clz32(~nest.u32be(ipvs.IPVS_SVC_ATTR_NETMASK))
+      : nest.u32le(ipvs.IPVS_SVC_ATTR_NETMASK),
+    traffic: {
+      connections: stats.u64le(ipvs.IPVS_STATS_ATTR_CONNS),
+      packetsIn: stats.u64le(ipvs.IPVS_STATS_ATTR_INPKTS),
+      packetsOut: stats.u64le(ipvs.IPVS_STATS_ATTR_OUTPKTS),
+      bytesIn: stats.u64le(ipvs.IPVS_STATS_ATTR_INBYTES),
+      bytesOut: stats.u64le(ipvs.IPVS_STATS_ATTR_OUTBYTES),
+    },
+  };
+}
+
+/** A real server in the answer to a dump. */
+export function realServerOf(payload: Uint8Array): FoundRealServer {
+  message.fill(payload, GENL_HDRLEN);
+  nest.fillFrom(message, ipvs.IPVS_CMD_ATTR_DEST);
+  const forwarding = nest.u32le(ipvs.IPVS_DEST_ATTR_FWD_METHOD) & ipvs.IP_VS_CONN_F_FWD_MASK;
+  return {
+    address: addressIn(
+      ipvs.IPVS_DEST_ATTR_ADDR,
+      nest.u16le(ipvs.IPVS_DEST_ATTR_ADDR_FAMILY) === AF_INET,
+    ),
+    port: nest.u16be(ipvs.IPVS_DEST_ATTR_PORT),
+    weight: nest.u32le(ipvs.IPVS_DEST_ATTR_WEIGHT),
+    isMasqueraded: forwarding === ipvs.IP_VS_CONN_F_MASQ,
+    active: nest.u32le(ipvs.IPVS_DEST_ATTR_ACTIVE_CONNS),
+    inactive: nest.u32le(ipvs.IPVS_DEST_ATTR_INACT_CONNS),
+    persistent: nest.u32le(ipvs.IPVS_DEST_ATTR_PERSIST_CONNS),
+  };
+}
+
+export function timeoutsOf(payload: Uint8Array): IpvsTimeouts {
+  message.fill(payload, GENL_HDRLEN);
+  return {
+    tcpSeconds: message.u32le(ipvs.IPVS_CMD_ATTR_TIMEOUT_TCP),
+    tcpFinSeconds: message.u32le(ipvs.IPVS_CMD_ATTR_TIMEOUT_TCP_FIN),
+    udpSeconds: message.u32le(ipvs.IPVS_CMD_ATTR_TIMEOUT_UDP),
+  };
+}
+
+function protocolOf(number: number): Protocol | undefined {
+  switch (number) {
+    case ipvs.IPPROTO_TCP:
+      return "TCP";
+    case ipvs.IPPROTO_UDP:
+      return "UDP";
+    case ipvs.IPPROTO_SCTP:
+      return "SCTP";
+    default:
+      return undefined;
+  }
+}
+
+function addressIn(type: number, isIPv4: boolean): Address {
+  return addressFromBytes(nest.bytes(type, isIPv4 ? 4 : ipvs.NF_INET_ADDR_BYTES));
+}
+
+let lastName = new Uint8Array();
+let lastText = "";
+
+/** Nearly all have the same: decoded once. */
+function textIn(type: number): string {
+  const name = nest.bytes(type);
+  if (name.length !== lastName.length || name.some((byte, index) => byte !== lastName[index])) {
+    lastName = name.slice();
+    const end = name.indexOf(0);
+    lastText = decoder.decode(end < 0 ? name : name.subarray(0, end));
+  }
+  return lastText;
+}

@@ -1,0 +1,192 @@
+import type { NodeSettings } from "../../../core/plan/plan.ts";
+import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { baseChain, type Chain } from "../../nf_tables/chain.ts";
+import * as nft from "../../nf_tables/constants.ts";
+import { ElementLists } from "../../nf_tables/element_lists.ts";
+import type { Element } from "../../nf_tables/elements.ts";
+import * as expr from "../../nf_tables/expressions.ts";
+import type { TableFamily } from "../../nf_tables/families.ts";
+import {
+  addressFields,
+  drop,
+  flipMark,
+  fromLocalPod,
+  hasMark,
+  inCidr,
+  inSet,
+  isKnown,
+  isNew,
+  isOfThisNode,
+  jump,
+  notFromRangeOf,
+  notInSet,
+  type Rule,
+  rule,
+  setMark,
+} from "../../nf_tables/rules.ts";
+import { type Table, TableBatch } from "../../nf_tables/table_batch.ts";
+import * as sets from "./sets.ts";
+
+/** What IPVS does not do itself: masquerading, and refusing what no service is asked for. */
+export const table: Table = { name: "kube-proxy-ipvs", comment: "rules for kube-proxy in mode ipvs" };
+
+/** A batch of changes to our tables. */
+export class IpvsTableBatch extends TableBatch {
+  constructor(message: MessageWriter, firstSeq: number) {
+    super(table, message, firstSeq);
+  }
+}
+
+/**
+ * Writes the whole table, in place of the one there is. None of its sets has a memory that would be lost.
+ * @param elements each once.
+ */
+export function writeTable(
+  batch: TableBatch,
+  family: TableFamily,
+  settings: NodeSettings,
+  elements: Iterable<Element>,
+): void {
+  batch.addTable(family);
+  batch.deleteTable(family);
+  batch.addTable(family);
+  for (const spec of sets.setsOf(family)) batch.addSet(family, spec);
+  const chains = chainsOf(family, settings);
+  for (const chain of chains) batch.addChain(family, chain);
+  for (const chain of chains) batch.addRules(family, chain);
+  writeElements(batch, family, "add", elements);
+}
+
+/** @param elements none that is added is there, all that are deleted are. */
+export function writeElements(
+  batch: TableBatch,
+  family: TableFamily,
+  action: "add" | "delete",
+  elements: Iterable<Element>,
+): void {
+  const lists = new ElementLists(batch, family, action, sets.setsOf(family));
+  for (const element of elements) lists.put(element);
+  lists.flush();
+}
+
+/** The chains of a table, whatever the services. Chains come before those that jump to them. */
+export function chainsOf(family: TableFamily, settings: NodeSettings): readonly Chain[] {
+  return [
+    { name: "services", rules: services(family, settings) },
+    { name: "masquerading", rules: masquerading(family, settings) },
+    { name: "untranslated-check", rules: untranslatedCheck(family) },
+    { name: "firewall-check", rules: firewallCheck(family) },
+    { name: "endpoints-check", rules: endpointsCheck(family, settings) },
+    { name: "service-ips-check", rules: serviceIPsCheck(family, settings) },
+    ...baseChains(family, settings),
+  ];
+}
+
+/**
+ * IPVS takes what comes in at priorities 98 and 99 of the hook input, and what this node sends at -99 and -98 of the
+ * hook output (net/netfilter/ipvs/ip_vs_core.c, ip_vs_ops4): so filter chains are before it there. What it forwards
+ * passes output and postrouting with the endpoint's address, and never forward. Marks survive it.
+ */
+const PRE_IPVS_OUTPUT = nft.NF_IP_PRI_NAT_DST - 10;
+
+function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chain[] {
+  const checks = ["untranslated-check", "firewall-check", "endpoints-check", "service-ips-check"].map(ofNew);
+  return [
+    baseChain("filter-input", "filter", nft.NF_INET_LOCAL_IN, nft.NF_IP_PRI_FILTER, ...checks),
+    baseChain("filter-output-pre-ipvs", "filter", nft.NF_INET_LOCAL_OUT, PRE_IPVS_OUTPUT, ...checks),
+    baseChain(
+      "filter-forward",
+      "filter",
+      nft.NF_INET_FORWARD,
+      nft.NF_IP_PRI_FILTER,
+      ofNew("service-ips-check"),
+    ),
+    baseChain(
+      "nat-prerouting",
+      "nat",
+      nft.NF_INET_PRE_ROUTING,
+      nft.NF_IP_PRI_NAT_DST,
+      rule(jump("services")),
+    ),
+    // The node's own source is the address it asks, which is one of its own: no endpoint could answer.
+    baseChain(
+      "nat-output",
+      "nat",
+      nft.NF_INET_LOCAL_OUT,
+      nft.NF_IP_PRI_NAT_DST,
+      rule(inSet(addressFields(family), sets.VIRTUAL_SERVERS), setMark(masqueradeMark)),
+    ),
+    baseChain(
+      "nat-postrouting",
+      "nat",
+      nft.NF_INET_POST_ROUTING,
+      nft.NF_IP_PRI_NAT_SRC,
+      rule(jump("masquerading")),
+    ),
+  ];
+}
+
+function ofNew(chain: string): Rule {
+  return rule(isNew(), jump(chain));
+}
+
+/** Marks connections that are to be masqueraded: docs/behaviour.md §4.3. */
+function services(family: TableFamily, settings: NodeSettings): Rule[] {
+  const mark = setMark(settings.masqueradeMark);
+  const fromElsewhere = settings.masqueradeAll ? [] : fromLocalPod("!=", family, settings.localTraffic);
+  const toClusterIP = inSet([expr.destination(family)], sets.CLUSTER_IPS);
+  return [
+    ...(fromElsewhere === undefined ? [] : [rule(toClusterIP, fromElsewhere, mark)]),
+    rule(inSet(addressFields(family), sets.MASQUERADED_SERVICES), mark),
+  ];
+}
+
+function masquerading(family: TableFamily, { masqueradeMark }: NodeSettings): Rule[] {
+  const ends = [expr.source(family), expr.destination(family)];
+  return [
+    rule(hasMark(masqueradeMark), flipMark(masqueradeMark), [expr.masquerade]),
+    // An endpoint that reaches itself through a service must not see its own address as the source.
+    rule(inSet(ends, sets.HAIRPIN_CONNECTIONS), [expr.masquerade]),
+  ];
+}
+
+/**
+ * An attempt that began before there was a virtual server has an entry that says it is not translated, which IPVS leaves
+ * alone. It would be made all the same, and break when the entry is removed (docs/conntrack.md). So it waits for that.
+ */
+function untranslatedCheck(family: TableFamily): Rule[] {
+  const isServed = inSet(addressFields(family), sets.VIRTUAL_SERVERS);
+  return [rule(isKnown(), isServed, inSet([expr.replySource(family)], sets.IPVS_IPS), drop)];
+}
+
+function firewallCheck(family: TableFamily): Rule[] {
+  const isGuarded = inSet(addressFields(family), sets.FIREWALL_SERVICES);
+  return [rule(isGuarded, notFromRangeOf(family, sets.FIREWALL_ALLOWED), drop)];
+}
+
+function endpointsCheck(family: TableFamily, { localTraffic }: NodeSettings): Rule[] {
+  const fromOutside = [...isOfThisNode("saddr", "!="), ...fromLocalPod("!=", family, localTraffic) ?? []];
+  return [
+    rule(inSet(addressFields(family), sets.NO_ENDPOINT_SERVICES), drop),
+    rule(inSet(addressFields(family), sets.NO_LOCAL_ENDPOINT_SERVICES), fromOutside, drop),
+  ];
+}
+
+/**
+ * Service addresses are addresses of this node, so what listens on all addresses would answer on them, too: what asks
+ * one for a port that no service has is refused. The rest of the service ranges is nobody's.
+ */
+function serviceIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
+  const destination = [expr.destination(family)];
+  return [
+    rule(
+      inSet(destination, sets.IPVS_IPS),
+      notInSet(addressFields(family), sets.VIRTUAL_SERVERS),
+      notInSet(addressFields(family), sets.HEALTH_CHECKS),
+      [expr.reject(family)],
+    ),
+    ...settings.serviceCidrs.map((cidr) =>
+      rule(inCidr(expr.destination, "==", family, cidr), notInSet(destination, sets.IPVS_IPS), drop)
+    ),
+  ];
+}

@@ -1,0 +1,87 @@
+import type { Element } from "../../nf_tables/elements.ts";
+import type { TableFamily } from "../../nf_tables/families.ts";
+import { PORT_KEY_BYTES } from "../../nf_tables/keys.ts";
+import { addressField, portField, protocolField, type SetSpec } from "../../nf_tables/sets.ts";
+
+/** By address: */
+export const CLUSTER_IPS = "cluster-ips";
+/** What upstream calls KUBE-IPVS-IPS. */
+export const IPVS_IPS = "ipvs-ips";
+/** By address, protocol and port: */
+export const VIRTUAL_SERVERS = "virtual-servers";
+export const MASQUERADED_SERVICES = "masqueraded-services";
+export const NO_ENDPOINT_SERVICES = "no-endpoint-services";
+export const NO_LOCAL_ENDPOINT_SERVICES = "no-local-endpoint-services";
+export const HEALTH_CHECKS = "health-checks";
+export const FIREWALL_SERVICES = "firewall-services";
+/** By the same and the source: */
+export const FIREWALL_ALLOWED = "firewall-allowed";
+/** By source and destination: */
+export const HAIRPIN_CONNECTIONS = "hairpin-connections";
+
+/** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */
+export const sharedSets: ReadonlySet<string> = new Set([
+  CLUSTER_IPS,
+  IPVS_IPS,
+  HEALTH_CHECKS,
+  HAIRPIN_CONNECTIONS,
+]);
+
+/** The frontend of a range in FIREWALL_ALLOWED, as in FIREWALL_SERVICES; undefined for other elements. */
+export function guardedFrontend({ set, key }: Element): string | undefined {
+  // After it comes an address as long as its own.
+  return set === FIREWALL_ALLOWED ? key.slice(0, (key.length + PORT_KEY_BYTES) / 2) : undefined;
+}
+
+/** The sets of one table, in the order they are listed. */
+export function setsOf(family: TableFamily): readonly SetSpec[] {
+  const address = addressField(family);
+  const byAddress = [address, protocolField, portField];
+  return [
+    { name: CLUSTER_IPS, kind: "set", comment: "active ClusterIPs", key: [address] },
+    { name: IPVS_IPS, kind: "set", comment: "addresses on the device kube-ipvs0", key: [address] },
+    { name: VIRTUAL_SERVERS, kind: "set", comment: "what IPVS balances", key: byAddress },
+    {
+      name: MASQUERADED_SERVICES,
+      kind: "set",
+      comment: "external addresses and NodePorts that hide their clients from endpoints",
+      key: byAddress,
+    },
+    {
+      name: NO_ENDPOINT_SERVICES,
+      kind: "set",
+      comment: "services to drop for lack of endpoints on this node",
+      key: byAddress,
+    },
+    {
+      name: NO_LOCAL_ENDPOINT_SERVICES,
+      kind: "set",
+      comment: "services to drop for clients outside, for lack of endpoints on this node",
+      key: byAddress,
+    },
+    {
+      name: HEALTH_CHECKS,
+      kind: "set",
+      comment: "where load balancers ask for the health of a service",
+      key: byAddress,
+    },
+    {
+      name: FIREWALL_SERVICES,
+      kind: "set",
+      comment: "load balancer frontends with source ranges",
+      key: byAddress,
+    },
+    {
+      name: FIREWALL_ALLOWED,
+      kind: "interval set",
+      comment: "sources that may use them",
+      key: [...byAddress, address],
+    },
+    {
+      name: HAIRPIN_CONNECTIONS,
+      kind: "set",
+      comment: "connections of a local endpoint to itself",
+      key: [address, address],
+    },
+  ];
+}

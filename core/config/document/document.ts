@@ -1,0 +1,180 @@
+import { familyOf, parseAddress } from "../../net/address.ts";
+
+/**
+ * KubeProxyConfiguration, kubeproxy.config.k8s.io/v1alpha1 (docs/behaviour.md §9.2), with every default filled in:
+ * what --config reads, --write-config-to writes and /configz shows. Durations are written as Go writes them.
+ * Flags are turned into this too, so that there is one way from here to the effective configuration.
+ */
+export interface ConfigDocument {
+  featureGates: Readonly<Record<string, boolean>>;
+  clientConnection: {
+    kubeconfig: string;
+    acceptContentTypes: string;
+    contentType: string;
+    qps: number;
+    burst: number;
+  };
+  logging: {
+    format: string;
+    flushFrequency: string;
+    verbosity: number;
+    vmodule: readonly { readonly filePattern: string; readonly verbosity: number }[];
+    options: { text: OutputRouting; json: OutputRouting };
+  };
+  hostnameOverride: string;
+  bindAddress: string;
+  /** "" serves nothing. */
+  healthzBindAddress: string;
+  /** "" serves nothing. */
+  metricsBindAddress: string;
+  bindAddressHardFail: boolean;
+  enableProfiling: boolean;
+  showHiddenMetricsForVersion: string;
+  mode: string;
+  iptables: ModeSection & { localhostNodePorts: boolean };
+  ipvs: SyncPeriods & {
+    scheduler: string;
+    excludeCIDRs: readonly string[];
+    strictARP: boolean;
+    tcpTimeout: string;
+    tcpFinTimeout: string;
+    udpTimeout: string;
+    /** Not in kube-proxy. */
+    localFallback: boolean;
+  };
+  nftables: ModeSection;
+  winkernel: {
+    networkName: string;
+    sourceVip: string;
+    enableDSR: boolean;
+    rootHnsEndpointName: string;
+    forwardHealthCheckVip: boolean;
+  };
+  detectLocalMode: string;
+  detectLocal: { bridgeInterface: string; interfaceNamePrefix: string };
+  clusterCIDR: string;
+  nodePortAddresses: readonly string[];
+  oomScoreAdj: number;
+  conntrack: {
+    maxPerCore: number;
+    min: number;
+    tcpEstablishedTimeout: string;
+    tcpCloseWaitTimeout: string;
+    tcpBeLiberal: boolean;
+    udpTimeout: string;
+    udpStreamTimeout: string;
+  };
+  configSyncPeriod: string;
+  portRange: string;
+  windowsRunAsService: boolean;
+}
+
+interface OutputRouting {
+  splitStream: boolean;
+  infoBufferSize: string;
+}
+
+interface SyncPeriods {
+  syncPeriod: string;
+  minSyncPeriod: string;
+}
+
+interface ModeSection extends SyncPeriods {
+  masqueradeBit: number;
+  masqueradeAll: boolean;
+}
+
+export const apiVersion = "kubeproxy.config.k8s.io/v1alpha1";
+export const kind = "KubeProxyConfiguration";
+
+export const HEALTHZ_PORT = 10256;
+export const METRICS_PORT = 10249;
+
+/**
+ * Upstream's defaults, but for one: minSyncPeriod is 0s instead of 1s, because applying a change at once costs next
+ * to nothing here, and waiting costs whoever waits for the change.
+ */
+export function defaultDocument(): ConfigDocument {
+  return {
+    featureGates: {},
+    clientConnection: {
+      kubeconfig: "",
+      acceptContentTypes: "",
+      contentType: "application/vnd.kubernetes.protobuf",
+      qps: 5,
+      burst: 10,
+    },
+    logging: {
+      format: "text",
+      flushFrequency: "5s",
+      verbosity: 0,
+      vmodule: [],
+      options: {
+        text: { splitStream: false, infoBufferSize: "0" },
+        json: { splitStream: false, infoBufferSize: "0" },
+      },
+    },
+    hostnameOverride: "",
+    bindAddress: "0.0.0.0",
+    ...defaultServing("0.0.0.0"),
+    bindAddressHardFail: false,
+    enableProfiling: false,
+    showHiddenMetricsForVersion: "",
+    mode: "",
+    iptables: { ...defaultModeSection(), localhostNodePorts: true },
+    ipvs: {
+      syncPeriod: "30s",
+      minSyncPeriod: "0s",
+      scheduler: "",
+      excludeCIDRs: [],
+      strictARP: false,
+      tcpTimeout: "0s",
+      tcpFinTimeout: "0s",
+      udpTimeout: "0s",
+      localFallback: false,
+    },
+    nftables: defaultModeSection(),
+    winkernel: {
+      networkName: "",
+      sourceVip: "",
+      enableDSR: false,
+      rootHnsEndpointName: "",
+      forwardHealthCheckVip: false,
+    },
+    detectLocalMode: "",
+    detectLocal: { bridgeInterface: "", interfaceNamePrefix: "" },
+    clusterCIDR: "",
+    nodePortAddresses: [],
+    oomScoreAdj: -999,
+    conntrack: {
+      maxPerCore: 32 * 1024,
+      min: 128 * 1024,
+      tcpEstablishedTimeout: "24h0m0s",
+      tcpCloseWaitTimeout: "1h0m0s",
+      tcpBeLiberal: false,
+      udpTimeout: "0s",
+      udpStreamTimeout: "0s",
+    },
+    configSyncPeriod: "15m0s",
+    portRange: "",
+    windowsRunAsService: false,
+  };
+}
+
+function defaultModeSection(): ModeSection {
+  return { masqueradeBit: 14, masqueradeAll: false, syncPeriod: "30s", minSyncPeriod: "0s" };
+}
+
+/** Health is served to everybody and metrics to the node itself, in the family of `bindAddress`. */
+export function defaultServing(
+  bindAddress: string,
+): Pick<ConfigDocument, "healthzBindAddress" | "metricsBindAddress"> {
+  const address = parseAddress(bindAddress);
+  const [any, loopback] = address === undefined || familyOf(address) === "IPv4"
+    ? ["0.0.0.0", "127.0.0.1"]
+    : ["[::]", "[::1]"];
+  return {
+    healthzBindAddress: `${any}:${HEALTHZ_PORT}`,
+    metricsBindAddress: `${loopback}:${METRICS_PORT}`,
+  };
+}

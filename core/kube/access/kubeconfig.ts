@@ -1,0 +1,239 @@
+import { dirname, resolve } from "node:path";
+import * as v from "valibot";
+import { LineCounter, parseDocument } from "yaml";
+import { isMapping } from "../../objects/parse/fields.ts";
+import {
+  AccessError,
+  anonymous,
+  type ClusterAccess,
+  type ExecPlugin,
+  type PemSource,
+  serverUrl,
+  type UserAccess,
+} from "./cluster_access.ts";
+import {
+  type Kubeconfig,
+  type KubeconfigCluster,
+  kubeconfigSchema,
+  type KubeconfigUser,
+} from "./kubeconfig_schema.ts";
+
+/**
+ * Access as the current context of a kubeconfig file says. Files it names are relative to it and are not read here.
+ * @param master overrides the cluster's server unless "".
+ * @throws AccessError that names the file and the field.
+ */
+export function readKubeconfig(path: string, master: string): ClusterAccess {
+  const file = new KubeconfigFile(resolve(path), parse(path));
+  const { cluster, clusterAt, user, userAt } = file.current(master);
+  const authority = file.pem(clusterAt, "certificate-authority", cluster);
+  const hasAuthority = authority !== undefined;
+  const server = master !== ""
+    ? serverUrl(master, "--master", hasAuthority)
+    : serverUrl(cluster.server, `${clusterAt}.server`, hasAuthority);
+  // The runtime's TLS verifies every server, for the host of its URL: it has no switch for one connection.
+  if (cluster["insecure-skip-tls-verify"] && server.protocol === "https:") {
+    throw new AccessError(
+      `${clusterAt}.insecure-skip-tls-verify is not supported: the server's certificate is always verified. ` +
+        "Put the authority that signed it into certificate-authority-data",
+    );
+  }
+  if (cluster["tls-server-name"] !== "" && cluster["tls-server-name"] !== server.hostname) {
+    throw new AccessError(
+      `${clusterAt}.tls-server-name is not supported: the server's certificate is verified for the host of its URL. ` +
+        `Use https://${cluster["tls-server-name"]}:${server.port || 443} as server ` +
+        "(an entry in /etc/hosts will do), or an address that the certificate names",
+    );
+  }
+  if (cluster["proxy-url"] !== "" && !/^(https?|socks5h?):\/\//.test(cluster["proxy-url"])) {
+    throw new AccessError(
+      `${clusterAt}.proxy-url: ${
+        JSON.stringify(cluster["proxy-url"])
+      } has to start with http://, https:// or socks5://`,
+    );
+  }
+  return {
+    origin: `kubeconfig ${path}`,
+    server,
+    authority,
+    proxyUrl: cluster["proxy-url"],
+    user: user === undefined
+      ? anonymous
+      : file.access(user, userAt, () => clusterInfo(cluster, server, authority)),
+  };
+}
+
+function parse(path: string): Kubeconfig {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new AccessError(`kubeconfig ${path}: ${error instanceof Error ? error.message : error}`);
+  }
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const error = document.errors[0];
+  if (error !== undefined) {
+    throw new AccessError(`kubeconfig ${path}:${lineCounter.linePos(error.pos[0]).line}: ${error.message}`);
+  }
+  const contents: unknown = document.toJS();
+  if (!isMapping(contents)) {
+    throw new AccessError(`kubeconfig ${path}: is no kubeconfig; it has to be a mapping with kind: Config`);
+  }
+  const result = v.safeParse(kubeconfigSchema, contents);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  // What was received instead may be a secret.
+  const problem = issue.message.replace(/ but received .*$/s, "");
+  throw new AccessError(`kubeconfig ${path}: ${v.getDotPath(issue)}: ${problem}`);
+}
+
+class KubeconfigFile {
+  constructor(private readonly path: string, private readonly config: Kubeconfig) {}
+
+  /** Cluster and user of the current context, and how to call them in messages. */
+  current(master: string): {
+    readonly cluster: KubeconfigCluster;
+    readonly clusterAt: string;
+    readonly user: KubeconfigUser | undefined;
+    readonly userAt: string;
+  } {
+    const name = this.config["current-context"];
+    if (name === "") {
+      throw this.#error("current-context", "is not set; kubectl config use-context NAME sets it");
+    }
+    const context = this.config.contexts.find((one) => one.name === name)?.context;
+    if (context === undefined) {
+      throw this.#error("current-context", `there is no context ${JSON.stringify(name)}`);
+    }
+    const { cluster: clusterName, user: userName } = context;
+    const cluster = this.config.clusters.find((one) => one.name === clusterName)?.cluster;
+    const contextAt = `contexts[${JSON.stringify(name)}].context`;
+    if (cluster === undefined) {
+      throw this.#error(`${contextAt}.cluster`, `there is no cluster ${JSON.stringify(clusterName)}`);
+    }
+    const clusterAt = `clusters[${JSON.stringify(clusterName)}].cluster`;
+    if (cluster.server === "" && master === "") throw this.#error(`${clusterAt}.server`, "is missing");
+    const user = this.config.users.find((one) => one.name === userName)?.user;
+    if (user === undefined && userName !== "") {
+      throw this.#error(`${contextAt}.user`, `there is no user ${JSON.stringify(userName)}`);
+    }
+    return {
+      cluster,
+      clusterAt: this.#where(clusterAt),
+      user,
+      userAt: `users[${JSON.stringify(userName)}].user`,
+    };
+  }
+
+  access(user: KubeconfigUser, at: string, info: () => Readonly<Record<string, unknown>>): UserAccess {
+    const hasToken = user.token !== "" || user.tokenFile !== "";
+    if (hasToken && user.username !== "") {
+      throw this.#error(at, "has a token and a username; only one of the two can be used");
+    }
+    if (user["auth-provider"] !== null && user["auth-provider"] !== undefined) {
+      throw this.#error(`${at}.auth-provider`, "is not supported, nor by Kubernetes since 1.26; use exec");
+    }
+    const chain = this.pem(this.#where(at), "client-certificate", user);
+    const key = this.pem(this.#where(at), "client-key", user);
+    if ((chain === undefined) !== (key === undefined)) {
+      const missing = chain === undefined ? "client-certificate" : "client-key";
+      throw this.#error(at, `${missing} (or ${missing}-data) is missing; certificate and key go together`);
+    }
+    return {
+      token: user.tokenFile !== ""
+        ? { file: this.#resolve(user.tokenFile) }
+        : user.token !== ""
+        ? { text: user.token }
+        : undefined,
+      basic: user.username !== "" ? { username: user.username, password: user.password } : undefined,
+      certificate: chain !== undefined && key !== undefined ? { chain, key } : undefined,
+      exec: user.exec ? this.#plugin(user.exec, `${at}.exec`, info) : undefined,
+      impersonation: [...impersonation(user)],
+    };
+  }
+
+  /** The PEM in `field`-data or in the file that `field` names. */
+  pem<Field extends string>(
+    at: string,
+    field: Field,
+    from: Readonly<Record<Field | `${Field}-data`, string>>,
+  ): PemSource | undefined {
+    const inline = from[`${field}-data`];
+    if (inline === "") return from[field] === "" ? undefined : { file: this.#resolve(from[field]) };
+    try {
+      return { text: new TextDecoder().decode(Uint8Array.fromBase64(inline)) };
+    } catch {
+      throw new AccessError(`${at}.${field}-data: is not base64`);
+    }
+  }
+
+  #plugin(
+    exec: NonNullable<KubeconfigUser["exec"]>,
+    at: string,
+    info: () => Readonly<Record<string, unknown>>,
+  ): ExecPlugin {
+    if (exec.interactiveMode === "Always") {
+      throw this.#error(
+        `${at}.interactiveMode`,
+        "Always needs a person at a terminal; a node's service has none",
+      );
+    }
+    return {
+      apiVersion: exec.apiVersion,
+      command: exec.command.includes("/") ? this.#resolve(exec.command) : exec.command,
+      args: exec.args,
+      env: Object.fromEntries(exec.env.map(({ name, value }) => [name, value])),
+      installHint: exec.installHint,
+      cluster: exec.provideClusterInfo ? info() : undefined,
+    };
+  }
+
+  #resolve(path: string): string {
+    return resolve(dirname(this.path), path);
+  }
+
+  #where(field: string): string {
+    return `kubeconfig ${this.path}: ${field}`;
+  }
+
+  #error(field: string, problem: string): AccessError {
+    return new AccessError(`${this.#where(field)}: ${problem}`);
+  }
+}
+
+function* impersonation(user: KubeconfigUser): Generator<readonly [string, string]> {
+  if (user.as !== "") yield ["Impersonate-User", user.as];
+  if (user["as-uid"] !== "") yield ["Impersonate-Uid", user["as-uid"]];
+  for (const group of user["as-groups"]) yield ["Impersonate-Group", group];
+  for (const [key, values] of Object.entries(user["as-user-extra"])) {
+    for (const value of values) yield [`Impersonate-Extra-${encodeURIComponent(key)}`, value];
+  }
+}
+
+/** spec.cluster of an ExecCredential (client.authentication.k8s.io/v1). */
+function clusterInfo(
+  cluster: KubeconfigCluster,
+  server: URL,
+  authority: PemSource | undefined,
+): Readonly<Record<string, unknown>> {
+  const config = cluster.extensions.find((one) => one.name === "client.authentication.k8s.io/exec")
+    ?.extension;
+  return {
+    server: server.href.replace(/\/$/, ""),
+    ...(authority !== undefined && { "certificate-authority-data": authorityData(authority) }),
+    ...(cluster["proxy-url"] !== "" && { "proxy-url": cluster["proxy-url"] }),
+    ...(config !== undefined && { config }),
+  };
+}
+
+function authorityData(authority: PemSource): string {
+  try {
+    const bytes = "text" in authority
+      ? new TextEncoder().encode(authority.text)
+      : Deno.readFileSync(authority.file);
+    return bytes.toBase64();
+  } catch (error) {
+    throw new AccessError(`certificate-authority: ${error instanceof Error ? error.message : error}`);
+  }
+}

@@ -1,0 +1,112 @@
+import type { ModelObject, ObjectRef } from "../objects/objects.ts";
+import { describeRef, parseObject } from "../objects/parse/index.ts";
+import type { Log } from "../observe/log.ts";
+import type { Claim, FileContents } from "./file_claims.ts";
+import { documentsOf, type ManifestDocument, ManifestSyntaxError, objectsOf } from "./documents.ts";
+
+/**
+ * Reads manifest files, and remembers of each document only its fingerprint and the objects it held, so that a save
+ * costs the parsing of what was edited.
+ */
+export class ManifestReader {
+  readonly #files = new Map<string, KnownDocuments>();
+
+  constructor(private readonly log: Log) {}
+
+  /**
+   * What the file holds now; undefined when it cannot be parsed, which is logged: then what was read before stays
+   * in force. An object that is invalid keeps its version among `before`.
+   * @param everything also parse documents that did not change since the file was read last.
+   */
+  read(
+    path: string,
+    text: string,
+    before: ReadonlyMap<string, Claim> | undefined,
+    everything: boolean,
+  ): FileContents | undefined {
+    const known = this.#files.get(path);
+    const documents: KnownDocuments = new Map();
+    const claims = new Map<string, Claim>();
+    const objects = new Map<string, ModelObject | undefined>();
+    const hold = (key: string, claim: Claim, line: number): boolean => {
+      if (!claims.has(key)) return claims.set(key, claim) !== undefined;
+      this.log.warn(`${path}:${line}: ${key} is in this file more than once; the first one is used`);
+      return false;
+    };
+    try {
+      for (const document of documentsOf(text)) {
+        const unchanged = everything ? undefined : known?.get(document.fingerprint);
+        if (unchanged !== undefined) {
+          for (const claim of unchanged) hold(describeRef(claim.ref), claim, document.line);
+          documents.set(document.fingerprint, unchanged);
+          continue;
+        }
+        const held: Claim[] = [];
+        let isValid = true;
+        for (const { version, line, outcome } of this.#outcomesOf(path, document)) {
+          if ("ref" in outcome) {
+            const claim = { ref: outcome.ref, version };
+            const key = describeRef(claim.ref);
+            held.push(claim);
+            if (hold(key, claim, line)) objects.set(key, outcome.object);
+          } else {
+            isValid = false;
+            const last = outcome.invalid === undefined
+              ? undefined
+              : before?.get(describeRef(outcome.invalid));
+            if (last !== undefined) hold(describeRef(last.ref), last, line);
+          }
+        }
+        if (isValid) documents.set(document.fingerprint, held);
+      }
+    } catch (error) {
+      if (!(error instanceof ManifestSyntaxError)) throw error;
+      this.log.error(
+        `${path}:${error.line}: ${error.message}; ` +
+          (before === undefined
+            ? "nothing of this file is in force"
+            : "its last good version stays in force"),
+      );
+      return undefined;
+    }
+    this.#files.set(path, documents);
+    return { path, claims, objects };
+  }
+
+  forget(path: string): void {
+    this.#files.delete(path);
+  }
+
+  *#outcomesOf(path: string, document: ManifestDocument): Generator<Outcome> {
+    const raws = objectsOf(document);
+    for (const { value, line } of raws) {
+      const where = `${path}:${line}`;
+      const parsed = parseObject(value, (problem) => this.log.warn(`${where}: ${problem}`));
+      // The text of the document is the version also of the objects of a list: who is told of one that did not
+      // change compares by value anyway, for less than making a version of each.
+      const version = document.fingerprint;
+      if ("object" in parsed) {
+        const { kind, name } = parsed.object;
+        const namespace = "namespace" in parsed.object ? parsed.object.namespace : "";
+        yield { version, line, outcome: { ref: { kind, namespace, name }, object: parsed.object } };
+      } else if ("ignored" in parsed) {
+        this.log.info(`${where}: ${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 2);
+        yield { version, line, outcome: { ref: parsed.ignored, object: undefined } };
+      } else if ("invalid" in parsed) {
+        this.log.error(`${where}: ${parsed.invalid}`);
+        yield { version, line, outcome: { invalid: parsed.ref } };
+      }
+    }
+  }
+}
+
+/** Of the documents of a file that hold no invalid object: by fingerprint, what they claim. */
+type KnownDocuments = Map<number, readonly Claim[]>;
+
+interface Outcome {
+  readonly version: number;
+  readonly line: number;
+  readonly outcome:
+    | { readonly ref: ObjectRef; readonly object: ModelObject | undefined }
+    | { readonly invalid: ObjectRef | undefined };
+}

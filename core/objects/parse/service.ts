@@ -1,0 +1,227 @@
+import {
+  type Address,
+  type Cidr,
+  familyOf,
+  formatAddress,
+  parseAddress,
+  parseCidr,
+} from "../../net/address.ts";
+import {
+  A_PORT,
+  choice,
+  integer,
+  InvalidField,
+  list,
+  type Mapping,
+  mappings,
+  port,
+  section,
+  show,
+  text,
+  texts,
+} from "./fields.ts";
+import { readPortName } from "./names.ts";
+import { families, protocols } from "../../net/protocol.ts";
+import {
+  type ObjectRef,
+  type Service,
+  type ServicePort,
+  type TrafficPolicy,
+  USUAL_WEIGHT,
+} from "../objects.ts";
+import type { NotProxied, Report } from "./kind_parser.ts";
+import { balancingOf } from "./balancing.ts";
+import { createdOf, hasLabel } from "./metadata.ts";
+import { weightOf } from "./weight.ts";
+import { Pool, sharedText } from "./interning.ts";
+
+/** A v1 Service: docs/behaviour.md §1.2 (which are proxied) and §2 (how fields are read). */
+export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Service | NotProxied {
+  if (hasLabel(raw, PROXY_NAME_LABEL)) return { why: `it has the label ${PROXY_NAME_LABEL}` };
+  const created = createdOf(raw);
+  const loadBalancerIPs = readLoadBalancerIPs(raw, report);
+  const weight = weightOf(raw, report) ?? USUAL_WEIGHT;
+  const balancing = balancingOf(raw, report);
+  return section(raw, "spec", (spec) => {
+    const type = choice(spec, "type", serviceTypes, "ClusterIP");
+    if (type === "ExternalName") return { why: "it is of type ExternalName" };
+    const assigned = assignedClusterIPs(spec);
+    if (assigned[0] === "None") return { why: "it is headless (clusterIP None)" };
+    const clusterIPs = readClusterIPs(spec, assigned);
+    if (clusterIPs.length === 0) return { why: "it has no cluster IP" };
+    const externalTrafficPolicy = readExternalPolicy(spec, type);
+    return {
+      kind: "Service",
+      namespace: ref.namespace,
+      name: ref.name,
+      created,
+      clusterIPs,
+      ports: readPorts(spec),
+      externalIPs: readExternalIPs(spec, report),
+      loadBalancerIPs,
+      loadBalancerSourceRanges: readSourceRanges(spec),
+      affinitySeconds: readAffinity(spec),
+      externalTrafficPolicy,
+      internalTrafficPolicy: choice(spec, "internalTrafficPolicy", policies, "Cluster"),
+      healthCheckNodePort: type === "LoadBalancer" && externalTrafficPolicy === "Local"
+        ? readHealthCheckNodePort(spec, report)
+        : 0,
+      weight,
+      balancing,
+    };
+  });
+}
+
+const PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name";
+
+type ServiceType = "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
+const serviceTypes: readonly ServiceType[] = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
+const policies: readonly TrafficPolicy[] = ["Cluster", "Local"];
+
+/** The texts of spec.clusterIPs, which an API server fills from spec.clusterIP when it is not given. */
+function assignedClusterIPs(spec: Mapping): readonly string[] {
+  const first = text(spec, "clusterIP");
+  const all = texts(spec, "clusterIPs", (address) => address);
+  if (all.length === 0) return first === "" ? [] : [first];
+  if (first !== "" && first !== all[0]) {
+    throw new InvalidField("clusterIP", `${show(first)} differs from clusterIPs[0], ${show(all[0])}`);
+  }
+  return all;
+}
+
+/**
+ * The address of each family that spec.ipFamilies, which names the families of spec.clusterIPs in order, gives one;
+ * without ipFamilies each address counts for the family it is of.
+ */
+function readClusterIPs(spec: Mapping, assigned: readonly string[]): readonly Address[] {
+  const listed = texts(spec, "ipFamilies", (family) => {
+    const known = families.find((one) => one === family);
+    if (known === undefined) throw new InvalidField("", `${show(family)} is neither IPv4 nor IPv6`);
+    return known;
+  });
+  const clusterIPs: Address[] = [];
+  for (const [index, written] of assigned.entries()) {
+    const path = list(spec, "clusterIPs").length === 0 ? "clusterIP" : `clusterIPs[${index}]`;
+    if (written === "" && assigned.length === 1) break;
+    const address = parseAddress(written);
+    if (address === undefined) throw new InvalidField(path, `${show(written)} is not an IP address`);
+    if (listed.length > 0 && index >= listed.length) break;
+    const family = familyOf(address);
+    if (listed.length > 0 && listed[index] !== family) {
+      throw new InvalidField(
+        path,
+        `${formatAddress(address)} is not of family ${listed[index]} (ipFamilies)`,
+      );
+    }
+    if (clusterIPs.some((other) => familyOf(other) === family)) {
+      throw new InvalidField(path, `${formatAddress(address)} is a second ${family} address; one a family`);
+    }
+    clusterIPs.push(address);
+  }
+  return clusterIPs;
+}
+
+const knownPorts = new Pool<readonly ServicePort[]>();
+
+function readPorts(spec: Mapping): readonly ServicePort[] {
+  const seen = new Set<string>();
+  const ports = mappings(spec, "ports", (entry): ServicePort => {
+    const name = sharedText(readPortName(entry, "name"));
+    const protocol = choice(entry, "protocol", protocols, "TCP");
+    const identity = `${name}/${protocol}`;
+    if (seen.has(identity)) {
+      throw new InvalidField("name", `${show(name)} names a second ${protocol} port; give each its own name`);
+    }
+    seen.add(identity);
+    return {
+      name,
+      protocol,
+      port: integer(entry, "port", { least: 1, most: 65535, what: A_PORT }),
+      nodePort: port(entry, "nodePort"),
+    };
+  });
+  if (ports.length === 0) throw new InvalidField("ports", "missing; a Service needs at least one");
+  const key = ports.map(({ name, protocol, port, nodePort }) => `${name}/${protocol}/${port}/${nodePort}`)
+    .join();
+  return knownPorts.share(key, () => ports);
+}
+
+function readExternalIPs(spec: Mapping, report: Report): readonly Address[] {
+  return texts(spec, "externalIPs", (written, index) => {
+    const address = parseAddress(written);
+    if (address === undefined) {
+      report(`spec.externalIPs[${index}]`, `${show(written)} is not an IP address; skipped`);
+    }
+    return address;
+  });
+}
+
+/** Those that connections reach this node by: with an address, and not of a load balancer that is a proxy itself. */
+function readLoadBalancerIPs(raw: Mapping, report: Report): readonly Address[] {
+  return section(
+    raw,
+    "status",
+    (status) =>
+      section(status, "loadBalancer", (balancer) =>
+        mappings(balancer, "ingress", (ingress, index) => {
+          const written = text(ingress, "ip");
+          const mode = text(ingress, "ipMode");
+          if (written === "" || (mode !== "" && mode !== "VIP")) return undefined;
+          const address = parseAddress(written);
+          if (address === undefined) {
+            report(
+              `status.loadBalancer.ingress[${index}].ip`,
+              `${show(written)} is not an IP address; skipped`,
+            );
+          }
+          return address;
+        })),
+  );
+}
+
+/** Not skipped when wrong, unlike other addresses: a range less may mean that everyone is let in. */
+function readSourceRanges(spec: Mapping): readonly Cidr[] {
+  return texts(spec, "loadBalancerSourceRanges", (written) => {
+    const range = parseCidr(written.trim());
+    if (range === undefined) {
+      throw new InvalidField("", `${show(written)} is not a CIDR such as 192.0.2.0/24`);
+    }
+    return range;
+  });
+}
+
+/** In seconds; the API's default for an affinity without timeout, and the longest it allows. */
+const DEFAULT_AFFINITY = 10_800;
+const LONGEST_AFFINITY = 86_400;
+
+function readAffinity(spec: Mapping): number {
+  if (choice(spec, "sessionAffinity", ["None", "ClientIP"], "None") === "None") return 0;
+  const what = `a number of seconds (1-${LONGEST_AFFINITY})`;
+  return section(
+    spec,
+    "sessionAffinityConfig",
+    (config) =>
+      section(config, "clientIP", (clientIP) =>
+        integer(clientIP, "timeoutSeconds", {
+          least: 1,
+          most: LONGEST_AFFINITY,
+          what,
+          absent: DEFAULT_AFFINITY,
+        })),
+  );
+}
+
+/** Local only for services that are reachable from outside by their type: §2, externalLocal. */
+function readExternalPolicy(spec: Mapping, type: ServiceType): TrafficPolicy {
+  const written = choice(spec, "externalTrafficPolicy", policies, "Cluster");
+  const external = type !== "ClusterIP" || list(spec, "externalIPs").length > 0;
+  return external ? written : "Cluster";
+}
+
+function readHealthCheckNodePort(spec: Mapping, report: Report): number {
+  const number = port(spec, "healthCheckNodePort");
+  if (number === 0) {
+    report("spec.healthCheckNodePort", "missing, so load balancers cannot tell which nodes have endpoints");
+  }
+  return number;
+}

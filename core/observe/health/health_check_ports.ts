@@ -1,0 +1,199 @@
+import { formatListenAddress } from "../../config/document/listen_address.ts";
+import { type Address, familyOf, formatAddress, parseAddress } from "../../net/address.ts";
+import type { HealthCheckChanges } from "../../plan/health_check.ts";
+import type { NodePortAddresses } from "../../plan/node_settings.ts";
+import { families, type Family } from "../../net/protocol.ts";
+import type { Log } from "../log.ts";
+import { reasonOf, text } from "../http/server.ts";
+import { healthAnswer, ServiceHealth } from "./service_health.ts";
+
+export interface HealthCheckPortsOptions {
+  /** Of the proxy: see `ProxyHealth`. */
+  readonly isHealthy: () => boolean;
+  readonly log: Log;
+  /** Until a port that could not be opened is tried again, unless a sync comes earlier. */
+  readonly retryMs?: number;
+}
+
+const RETRY_MS = 5000;
+
+/**
+ * The listeners of health-check node ports (docs/behaviour.md §7.2). What they answer changes with `sync`; they are
+ * opened and closed soon after it, one after the other, because a port that is being closed cannot be opened.
+ */
+export class HealthCheckPorts implements AsyncDisposable {
+  readonly #options: HealthCheckPortsOptions;
+  readonly #health = new ServiceHealth();
+  #addresses: NodePortAddresses = { IPv4: nowhere, IPv6: nowhere };
+  /** By port, then by address. */
+  readonly #open = new Map<number, Map<string, Listener>>();
+  /** Ports to look at again at the next sync, with what was logged about them. */
+  readonly #failed = new Map<number, string>();
+  readonly #dirty = new Set<number>();
+  #work: Promise<void> | undefined;
+  #retry: number | undefined;
+
+  constructor(options: HealthCheckPortsOptions) {
+    this.#options = options;
+  }
+
+  /** After a sync: takes what changed, and the addresses that node ports answer on now. */
+  sync(changes: HealthCheckChanges, addresses: NodePortAddresses): void {
+    const { ports, conflicts } = this.#health.update(changes);
+    for (const conflict of conflicts) {
+      this.#options.log.warn("A health-check node port is already taken", { ...conflict });
+    }
+    const isElsewhere = addresses !== this.#addresses;
+    this.#addresses = addresses;
+    this.#look(ports);
+    this.#look(isElsewhere ? this.#health.ports : this.#failed.keys());
+  }
+
+  /** Resolves when everything is open or closed as the last sync said, or has failed. */
+  async settled(): Promise<void> {
+    await this.#work;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#retry);
+    this.#dirty.clear();
+    await this.#work;
+    clearTimeout(this.#retry);
+    const listeners = [...this.#open.values()].flatMap((ofPort) => [...ofPort.values()]);
+    await Promise.all(listeners.map((listener) => listener.close()));
+  }
+
+  #look(ports: Iterable<number>): void {
+    for (const port of ports) this.#dirty.add(port);
+    if (this.#dirty.size > 0) this.#work ??= this.#followAll();
+  }
+
+  async #followAll(): Promise<void> {
+    for (const port of this.#dirty) {
+      this.#dirty.delete(port);
+      await this.#follow(port);
+    }
+    this.#work = undefined;
+    clearTimeout(this.#retry);
+    if (this.#failed.size === 0) return;
+    this.#retry = setTimeout(() => this.#look(this.#failed.keys()), this.#options.retryMs ?? RETRY_MS);
+    Deno.unrefTimer(this.#retry);
+  }
+
+  /** Opens and closes what it takes for the port to be served where it should. */
+  async #follow(port: number): Promise<void> {
+    const check = this.#health.servedOn(port);
+    const wanted = check === undefined
+      ? new Map<string, Family | "both">()
+      : listenersOf(check.localEndpoints, this.#addresses);
+    const open = this.#open.get(port) ?? new Map<string, Listener>();
+    this.#open.set(port, open);
+    for (const [hostname, listener] of open) {
+      if (wanted.has(hostname)) continue;
+      open.delete(hostname);
+      await listener.close();
+    }
+    let problem: string | undefined;
+    for (const [hostname, family] of wanted) {
+      try {
+        if (!open.has(hostname)) open.set(hostname, this.#listen(hostname, port, family));
+      } catch (cause) {
+        problem ??= `${formatListenAddress({ hostname, port })}: ${reasonOf(cause)}`;
+      }
+    }
+    if (open.size === 0) this.#open.delete(port);
+    this.#report(port, problem);
+  }
+
+  /** Says once why a port cannot be served, and for which Service. */
+  #report(port: number, problem: string | undefined): void {
+    const check = this.#health.servedOn(port);
+    if (problem === undefined || check === undefined) {
+      this.#failed.delete(port);
+      return;
+    }
+    const service = `${check.namespace}/${check.name}`;
+    const failure = `${service} ${problem}`;
+    if (this.#failed.get(port) !== failure) {
+      this.#options.log.error("The health-check node port of a Service cannot be listened on; trying again", {
+        service,
+        port,
+        problem,
+      });
+    }
+    this.#failed.set(port, failure);
+  }
+
+  /** @throws what Deno.serve does when it cannot listen. */
+  #listen(hostname: string, port: number, family: Family | "both"): Listener {
+    const stop = new AbortController();
+    const server = Deno.serve(
+      {
+        hostname,
+        port,
+        signal: stop.signal,
+        onListen: () => {},
+        onError: (error) => {
+          this.#options.log.error("A request to a health-check node port failed", { port, err: error });
+          return text("internal error\n", 500);
+        },
+      },
+      (_request, { remoteAddr }) => this.#answer(port, family === "both" ? familyOfPeer(remoteAddr) : family),
+    );
+    const finished = server.finished.catch((error) => {
+      this.#options.log.error("A health-check node port is not served any more", { port, err: error });
+      this.#open.get(port)?.delete(hostname);
+      this.#failed.set(port, "");
+    });
+    return {
+      close: async () => {
+        stop.abort();
+        await finished;
+      },
+    };
+  }
+
+  #answer(port: number, family: Family): Response {
+    const check = this.#health.servedOn(port);
+    // It is about to be closed.
+    if (check === undefined) return text("not served any more\n", 503);
+    const { status, headers, body } = healthAnswer(check, family, this.#options.isHealthy());
+    // Deno would compress it for whoever accepts that.
+    return new Response(body, { status, headers: { ...headers, "cache-control": "no-transform" } });
+  }
+}
+
+interface Listener {
+  close(): Promise<void>;
+}
+
+const nowhere: NodePortAddresses[Family] = { isAll: false, addresses: [] };
+
+/**
+ * Where to listen, and for which family each listener answers. A listener on "::" would take IPv4 too: it is the
+ * right one when both families are served on all addresses, else IPv6 addresses are listened on one by one.
+ */
+export function listenersOf(
+  served: { has(family: Family): boolean },
+  addresses: NodePortAddresses,
+): ReadonlyMap<string, Family | "both"> {
+  const own = families.filter((family) => served.has(family));
+  if (own.length > 1 && own.every((family) => addresses[family].isAll)) return new Map([["::", "both"]]);
+  return new Map(own.flatMap((family): [string, Family][] => {
+    if (family === "IPv4" && addresses[family].isAll) return [["0.0.0.0", family]];
+    return addresses[family].addresses.filter(isBindable).map((
+      address,
+    ) => [formatAddress(address), family]);
+  }));
+}
+
+/** Link-local IPv6 addresses, fe80::/10, mean nothing without their interface. */
+function isBindable(address: Address): boolean {
+  return address.length === 4 || address.charCodeAt(0) !== 0xfe || (address.charCodeAt(1) & 0xc0) !== 0x80;
+}
+
+/** IPv4 clients of a listener on "::" have mapped addresses. */
+function familyOfPeer({ hostname }: { readonly hostname: string }): Family {
+  const address = parseAddress(hostname);
+  return address === undefined ? "IPv6" : familyOf(address);
+}

@@ -1,0 +1,197 @@
+import {
+  type Address,
+  type Cidr,
+  cidrOf,
+  compareAddresses,
+  contains,
+  familyOf,
+  hostCidr,
+  isLinkLocal,
+  isLoopback,
+  loopback,
+  normaliseCidrs,
+  sameCidr,
+} from "../net/address.ts";
+import type { NodeAddresses } from "./node_addresses.ts";
+import type { Family } from "../net/protocol.ts";
+import type { Node } from "../objects/objects.ts";
+import type { LocalTraffic, NodeSettings } from "./plan.ts";
+import { sameList } from "../objects/same_list.ts";
+
+/** Of the configuration, what the settings of a node depend on. */
+export interface NodeConfiguration {
+  /** How traffic of this node's pods is recognised, and what each way needs to know: docs/behaviour.md §4.2. */
+  readonly detectLocal:
+    | { readonly mode: "ClusterCIDR"; readonly clusterCidrs: readonly Cidr[] }
+    | { readonly mode: "NodeCIDR" }
+    | { readonly mode: "BridgeInterface"; readonly bridgeInterface: string }
+    | { readonly mode: "InterfaceNamePrefix"; readonly interfaceNamePrefix: string };
+  readonly masqueradeAll: boolean;
+  /** 0-31. */
+  readonly masqueradeBit: number;
+  /** Where node ports answer: docs/behaviour.md §4.4. Empty when not configured. */
+  readonly nodePortAddresses: readonly NodePortRange[];
+  /** What empty `nodePortAddresses` mean: `primary` in modes nftables and ebpf, `all` in the others. */
+  readonly defaultNodePortAddresses: "primary" | "all";
+  /** Whether node ports also answer on IPv4 loopback addresses that are among the ranges: docs/behaviour.md §4.5. */
+  readonly localhostNodePorts: boolean;
+  /** Whether the mode serves addresses one by one, and so must know all of the node: mode ipvs. */
+  readonly enumeratesAddresses: boolean;
+}
+
+export type NodePortRange = Cidr | "primary" | "localhost" | "all";
+
+/** What is known of the node and the cluster. */
+export interface NodeFacts {
+  readonly node: Node | undefined;
+  readonly nodeAddresses: NodeAddresses;
+  /** Of all interfaces of the node, both families. */
+  readonly interfaceAddresses: readonly Address[];
+  readonly serviceCidrs: readonly Cidr[];
+}
+
+export function deriveNodeSettings(
+  family: Family,
+  configuration: NodeConfiguration,
+  facts: NodeFacts,
+): NodeSettings {
+  const answering = nodePortAddresses(family, configuration, facts);
+  const localhostNodePorts = configuration.localhostNodePorts && family === "IPv4" &&
+    coversLoopback(nodePortRanges(family, configuration, facts.nodeAddresses[family]));
+  return {
+    family,
+    localTraffic: localTraffic(family, configuration.detectLocal, facts.node),
+    masqueradeAll: configuration.masqueradeAll,
+    // Not shifted: bit 31 would make it negative.
+    masqueradeMark: 2 ** configuration.masqueradeBit,
+    nodePorts: answering.isAll && configuration.enumeratesAddresses
+      ? answering.addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address))
+      : ruleAddresses(answering, localhostNodePorts),
+    interfaceAddresses: configuration.enumeratesAddresses ? addressesOf(family, facts) : [],
+    localhostNodePorts,
+    serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
+  };
+}
+
+/** Whether a backend that has one in force needs to do nothing for the other. */
+export function sameSettings(a: NodeSettings, b: NodeSettings): boolean {
+  return a.family === b.family &&
+    a.masqueradeAll === b.masqueradeAll &&
+    a.masqueradeMark === b.masqueradeMark &&
+    sameLocalTraffic(a.localTraffic, b.localTraffic) &&
+    sameNodePorts(a.nodePorts, b.nodePorts) &&
+    sameList(a.interfaceAddresses, b.interfaceAddresses, (one, other) => one === other) &&
+    a.localhostNodePorts === b.localhostNodePorts &&
+    sameList(a.serviceCidrs, b.serviceCidrs, sameCidr);
+}
+
+function localTraffic(
+  family: Family,
+  detectLocal: NodeConfiguration["detectLocal"],
+  node: Node | undefined,
+): LocalTraffic {
+  switch (detectLocal.mode) {
+    case "ClusterCIDR":
+      return firstOf(family, detectLocal.clusterCidrs);
+    case "NodeCIDR":
+      return firstOf(family, node?.podCidrs ?? []);
+    case "BridgeInterface":
+      return { mode: "interface", name: detectLocal.bridgeInterface };
+    case "InterfaceNamePrefix":
+      return { mode: "interface-prefix", prefix: detectLocal.interfaceNamePrefix };
+  }
+}
+
+function firstOf(family: Family, cidrs: readonly Cidr[]): LocalTraffic {
+  const cidr = cidrs.find(({ address }) => familyOf(address) === family);
+  return cidr === undefined ? { mode: "none" } : { mode: "cidr", cidr };
+}
+
+/** Where node ports answer, for each family. */
+export type NodePortAddresses = Readonly<
+  Record<Family, {
+    /** No range leaves an address of the node out. */
+    readonly isAll: boolean;
+    /** Those that interfaces have, sorted. */
+    readonly addresses: readonly Address[];
+  }>
+>;
+
+/** A family that no range is of behaves as "all", even if the other family has ranges. */
+export function nodePortAddresses(
+  family: Family,
+  configuration: Pick<NodeConfiguration, "nodePortAddresses" | "defaultNodePortAddresses">,
+  facts: Pick<NodeFacts, "nodeAddresses" | "interfaceAddresses">,
+): NodePortAddresses[Family] {
+  const ranges = nodePortRanges(family, configuration, facts.nodeAddresses[family]);
+  const isAll = ranges.some(({ prefix }) => prefix === 0);
+  const addresses = addressesOf(family, facts);
+  const answering = addresses.filter((address) => ranges.some((range) => contains(range, address)));
+  return { isAll, addresses: isAll ? addresses : answering };
+}
+
+function addressesOf(
+  family: Family,
+  { interfaceAddresses }: Pick<NodeFacts, "interfaceAddresses">,
+): readonly Address[] {
+  const addresses = interfaceAddresses.filter((address) => familyOf(address) === family);
+  return [...new Set(addresses)].sort(compareAddresses);
+}
+
+function nodePortRanges(
+  family: Family,
+  { nodePortAddresses, defaultNodePortAddresses }: Pick<
+    NodeConfiguration,
+    "nodePortAddresses" | "defaultNodePortAddresses"
+  >,
+  nodeAddress: Address,
+): readonly Cidr[] {
+  const ranges = (nodePortAddresses.length === 0 ? [defaultNodePortAddresses] : nodePortAddresses)
+    .flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddress) : range)
+    .filter(({ address }) => familyOf(address) === family);
+  return ranges.length === 0 ? expand("all", family, nodeAddress) : ranges;
+}
+
+function coversLoopback(ranges: readonly Cidr[]): boolean {
+  return ranges.some((range) => isLoopback(range.address) || contains(range, loopback.IPv4));
+}
+
+/** Without loopback addresses unless they are asked for: node ports on them need more than a rule. */
+function ruleAddresses(
+  { isAll, addresses }: NodePortAddresses[Family],
+  localhostNodePorts: boolean,
+): NodeSettings["nodePorts"] {
+  return isAll ? "all" : addresses.filter((address) => localhostNodePorts || !isLoopback(address));
+}
+
+function expand(
+  keyword: "primary" | "localhost" | "all",
+  family: Family,
+  nodeAddress: Address,
+): readonly Cidr[] {
+  switch (keyword) {
+    case "primary":
+      return isLoopback(nodeAddress) ? [] : [hostCidr(nodeAddress)];
+    case "localhost":
+      return [cidrOf(loopback[family], family === "IPv4" ? 8 : 128)];
+    case "all":
+      return [cidrOf(loopback[family], 0)];
+  }
+}
+
+function sameLocalTraffic(a: LocalTraffic, b: LocalTraffic): boolean {
+  switch (a.mode) {
+    case "none":
+      return b.mode === "none";
+    case "cidr":
+      return b.mode === "cidr" && sameCidr(a.cidr, b.cidr);
+    case "interface":
+      return b.mode === "interface" && a.name === b.name;
+    case "interface-prefix":
+      return b.mode === "interface-prefix" && a.prefix === b.prefix;
+  }
+}
+
+function sameNodePorts(a: NodeSettings["nodePorts"], b: NodeSettings["nodePorts"]): boolean {
+  return a === "all" || b === "all" ? a === b : sameList(a, b, (one, other) => one === other);
+}

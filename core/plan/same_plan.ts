@@ -1,0 +1,47 @@
+import { type Cidr, sameCidr, socketKey } from "../net/address.ts";
+import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
+import { sameList } from "../objects/same_list.ts";
+
+/** Whether both plans make the same of the same service port. */
+export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
+  return a === b || (
+    a.key === b.key &&
+    a.affinitySeconds === b.affinitySeconds &&
+    a.balancing === b.balancing &&
+    a.healthCheckNodePort === b.healthCheckNodePort &&
+    sameRoute(a.internal, b.internal) &&
+    sameRoute(a.external, b.external) &&
+    sameList(a.frontends, b.frontends, sameFrontend) &&
+    sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
+    sameList(a.localEndpoints, b.localEndpoints, sameEndpoint) &&
+    sameList(a.servingEndpoints, b.servingEndpoints, sameEndpoint) &&
+    sameRanges(a.sourceRanges, b.sourceRanges)
+  );
+}
+
+function sameRoute(a: Route, b: Route): boolean {
+  if (a === b) return true;
+  if (a.verdict !== "balance" || b.verdict !== "balance") return a.verdict === b.verdict;
+  return a.to === b.to && a.masquerade === b.masquerade;
+}
+
+function sameFrontend(a: Frontend, b: Frontend): boolean {
+  if (a.kind !== b.kind || a.port !== b.port) return false;
+  return a.kind === "NodePort" || b.kind === "NodePort" || a.address === b.address;
+}
+
+export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return a === b ||
+    (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal && a.weight === b.weight);
+}
+
+/** Whether a plan of the same service port lacks an endpoint that flows could stay with under the old one. */
+export function losesServingEndpoint(old: ServicePortPlan, next: ServicePortPlan): boolean {
+  if (old.servingEndpoints === next.servingEndpoints) return false;
+  const kept = new Set(next.servingEndpoints.map(({ address, port }) => socketKey(address, port)));
+  return old.servingEndpoints.some(({ address, port }) => !kept.has(socketKey(address, port)));
+}
+
+function sameRanges(a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameList(a, b, sameCidr);
+}

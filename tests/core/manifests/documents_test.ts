@@ -1,0 +1,92 @@
+import { deepEqual, equal, throws } from "node:assert/strict";
+import { documentsOf, ManifestSyntaxError, objectsOf } from "../../../core/manifests/documents.ts";
+
+function read(text: string): unknown[] {
+  return [...documentsOf(text)].flatMap((document) => objectsOf(document).map(({ value }) => value));
+}
+
+function lines(text: string): number[] {
+  return [...documentsOf(text)].flatMap((document) => objectsOf(document).map(({ line }) => line));
+}
+
+Deno.test("a file holds as many objects as documents that are not empty", () => {
+  deepEqual(read("# only\n---\na: 1\n---\n\n# nothing\n---\nb: 2\n---\n"), [{ a: 1 }, { b: 2 }]);
+  deepEqual(read("%YAML 1.2\n---\na: 1\n...\n"), [{ a: 1 }]);
+  deepEqual(read("\ufeffa: 1\r\n---\r\nb: 2\r\n"), [{ a: 1 }, { b: 2 }]);
+  deepEqual(read("--- {a: 1}\n--- # second\nb: 2"), [{ a: 1 }, { b: 2 }]);
+  deepEqual(read(""), []);
+});
+
+Deno.test("dashes inside text do not end a document", () => {
+  deepEqual(read("a: |\n  ---\n  x\nb: x---y\n"), [{ a: "---\nx\n", b: "x---y" }]);
+  equal([...documentsOf("a: 1\n---x: 2\n")].length, 1);
+});
+
+Deno.test("objects carry the line where they begin", () => {
+  deepEqual(lines("a: 1\n---\nb: 2\n---\n\nc: 3\n"), [1, 3, 6]);
+  deepEqual(lines("kind: List\nitems:\n- a: 1\n  b: 2\n- c: 3\n"), [3, 5]);
+  deepEqual(lines('{"kind":"List","items":[{},\n{}]}'), [1, 1]);
+});
+
+Deno.test("lists are unpacked, and their kind is that of their items", () => {
+  deepEqual(read('{"apiVersion":"v1","kind":"List","items":[{"kind":"A"},{"kind":"B"}]}'), [
+    { kind: "A" },
+    { kind: "B" },
+  ]);
+  deepEqual(read("apiVersion: v1\nkind: ServiceList\nitems: [{x: 1}, {kind: Other}]"), [
+    { x: 1, kind: "Service", apiVersion: "v1" },
+    { kind: "Other" },
+  ]);
+  deepEqual(read('{"kind":"List","items":[{"kind":"List","items":[{"kind":"A"}]}]}'), [{ kind: "A" }]);
+});
+
+Deno.test("documents that are JSON and that are YAML mix in one file", () => {
+  deepEqual(read('{"a": 1}\n---\nb: 2\n---\n{c: 3}\n'), [{ a: 1 }, { b: 2 }, { c: 3 }]);
+});
+
+Deno.test("a document that cannot be parsed says on which line of the file", () => {
+  const cases: [text: string, line: number, message: RegExp][] = [
+    ["a: 1\n---\nb: [1, 2\n", 4, /flow/i],
+    ["a: 1\na: 2\n", 2, /unique/i],
+    ["a:\n\tb: 1\n", 2, /tab/i],
+    ['{\n"a": 1,\n"b": oops"\n', 4, /./],
+    ["a: *nowhere\n", 1, /alias/i],
+  ];
+  for (const [text, line, message] of cases) {
+    throws(() => read(text), (error) => {
+      equal(error instanceof ManifestSyntaxError, true, String(error));
+      if (error instanceof ManifestSyntaxError) {
+        equal(error.line, line, `${text}: ${error.message}`);
+        equal(message.test(error.message), true, error.message);
+      }
+      return true;
+    });
+  }
+});
+
+Deno.test("an alias bomb is refused before it expands", () => {
+  const levels = Array.from({ length: 12 }, (_, i) => {
+    const previous = i === 0 ? '"boom"' : `*l${i - 1}`;
+    return `l${i}: &l${i} [${Array(10).fill(previous).join(", ")}]`;
+  });
+  const start = performance.now();
+  throws(() => read(levels.join("\n")), /alias/i);
+  equal(performance.now() - start < 1000, true);
+});
+
+Deno.test("what would keep the parser busy for minutes, or overflow its stack, is refused at once", () => {
+  throws(() => read("a: " + "[".repeat(20_000)), /nested too deeply/);
+  const start = performance.now();
+  throws(() => read(`# \n${"a: 1\n".repeat(1_000_000)}`), /may have 4 MB.*write JSON/);
+  throws(() => read(`{${'"a": 1,\n'.repeat(1_000_000)}`), /may have 4 MB.*check its syntax/);
+  equal(performance.now() - start < 1000, true);
+});
+
+Deno.test("documents that are equal have equal fingerprints, others have others", () => {
+  const prints = (text: string) => [...documentsOf(text)].map((document) => document.fingerprint);
+  const [a, b, c] = prints("---\na: 1\n---\na: 1\n---\na: 2\n");
+  equal(a, b);
+  equal(a === c, false);
+  const many = new Set(Array.from({ length: 100_000 }, (_, i) => prints(`port: ${i}\n`)[0]));
+  equal(many.size, 100_000);
+});

@@ -1,0 +1,260 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { formatCidr } from "../../../core/net/address.ts";
+import { detectNodeAddresses } from "../../../core/plan/node_addresses.ts";
+import type { ModelObject, ObjectRef } from "../../../core/objects/objects.ts";
+import { planService } from "../../../core/plan/planner.ts";
+import { Store } from "../../../core/objects/store.ts";
+import { aService, aSlice, cidr } from "../plan/builders.ts";
+import { anyNode, anyService, anySlice } from "../../oracle/random_cluster.ts";
+
+const nothing = { services: [], node: false, serviceCidrs: false };
+const webDirty = { ...nothing, services: ["default/web"] };
+
+function refTo(object: ModelObject): ObjectRef {
+  return { kind: object.kind, namespace: "namespace" in object ? object.namespace : "", name: object.name };
+}
+
+Deno.test("a Service and the slices that name it are joined, whichever comes first", () => {
+  const service = aService(), one = aSlice([{ at: "10.1.0.1" }]), other = aSlice([], { name: "web-0" });
+  const store = new Store("here");
+  assert.deepEqual(store.upsert(one), nothing, "nobody waits for it yet");
+  assert.equal(store.get("default/web"), undefined);
+  assert.deepEqual(store.upsert(service), webDirty);
+  assert.deepEqual(store.upsert(other), webDirty);
+  assert.deepEqual(store.get("default/web"), { service, slices: [other, one] });
+  assert.deepEqual([...store.serviceNames()], ["default/web"]);
+});
+
+Deno.test("what a resync brings again changes nothing", () => {
+  const store = new Store("here");
+  const node = {
+    kind: "Node",
+    name: "here",
+    zone: "a",
+    addresses: [],
+    podCidrs: [],
+    eligible: true,
+  } as const;
+  const cidrs = { kind: "ServiceCIDR", name: "k", cidrs: [cidr("10.96.0.0/16")] } as const;
+  const objects = [aService(), aSlice([{ at: "10.1.0.1", nodeName: "here" }]), node, cidrs];
+  for (const object of objects) assert.notDeepEqual(store.upsert(structuredClone(object)), nothing);
+  for (const object of objects) assert.deepEqual(store.upsert(structuredClone(object)), nothing, object.kind);
+  assert.deepEqual(
+    store.upsert({ ...aSlice([{ at: "10.1.0.1", nodeName: "here" }]), triggerTime: 5 }),
+    nothing,
+  );
+});
+
+Deno.test("every change of an object that matters is seen", () => {
+  const service = aService(), slice = aSlice([{ at: "10.1.0.1" }]);
+  const changed: readonly ModelObject[] = [
+    aService({ created: "2027-01-01T00:00:00Z" }),
+    aService({ affinitySeconds: 1 }),
+    aService({ externalTrafficPolicy: "Local" }),
+    aService({ internalTrafficPolicy: "Local" }),
+    aService({ healthCheckNodePort: 1 }),
+    aService({ weight: 2 }),
+    aService({ balancing: "maglev" }),
+    aService({ clusterIPs: [] }),
+    aService({ externalIPs: service.clusterIPs }),
+    aService({ loadBalancerIPs: service.clusterIPs }),
+    aService({ loadBalancerSourceRanges: [cidr("10.0.0.0/8")] }),
+    aService({ ports: service.ports.map((port) => ({ ...port, nodePort: 1 })) }),
+    aService({ ports: service.ports.map((port) => ({ ...port, port: 1 })) }),
+    aSlice([]),
+    aSlice([{ at: "10.1.0.2" }]),
+    aSlice([{ at: "10.1.0.1", ready: false }]),
+    aSlice([{ at: "10.1.0.1", serving: false }]),
+    aSlice([{ at: "10.1.0.1", terminating: true }]),
+    aSlice([{ at: "10.1.0.1", nodeName: "here" }]),
+    aSlice([{ at: "10.1.0.1", zoneHints: ["a"] }]),
+    aSlice([{ at: "10.1.0.1", nodeHints: ["a"] }]),
+    { ...slice, ports: [{ name: "http", protocol: "UDP", port: 8080 }] },
+    { ...slice, ports: [] },
+    { ...slice, weight: 1 },
+  ];
+  for (const object of changed) {
+    const store = new Store("here");
+    store.upsert(service);
+    store.upsert(slice);
+    assert.deepEqual(store.upsert(object), webDirty, JSON.stringify(object));
+  }
+});
+
+Deno.test("a slice that changes its service is a change of both", () => {
+  const store = new Store("here");
+  store.upsert(aService());
+  store.upsert(aService({ name: "api" }));
+  store.upsert(aSlice([{ at: "10.1.0.1" }]));
+  const moved = aSlice([{ at: "10.1.0.1" }], { service: "api" });
+  assert.deepEqual(store.upsert(moved), { ...nothing, services: ["default/web", "default/api"] });
+  assert.deepEqual(store.get("default/web")?.slices, []);
+  assert.deepEqual(store.get("default/api")?.slices, [moved]);
+});
+
+Deno.test("deletes are seen once; unknown refs are no error", () => {
+  const store = new Store("here");
+  const service = aService(), slice = aSlice([{ at: "10.1.0.1" }]);
+  store.upsert(service);
+  store.upsert(slice);
+  assert.deepEqual(store.delete(refTo(slice)), webDirty);
+  assert.deepEqual(store.delete(refTo(slice)), nothing);
+  assert.deepEqual(store.delete(refTo(service)), webDirty);
+  assert.deepEqual(store.delete(refTo(service)), nothing);
+  assert.deepEqual(store.delete({ kind: "ServiceCIDR", namespace: "", name: "k" }), nothing);
+  assert.deepEqual(store.delete({ kind: "Node", namespace: "", name: "here" }), nothing);
+});
+
+Deno.test("a Service that comes back finds its slices", () => {
+  const store = new Store("here");
+  const service = aService(), slice = aSlice([{ at: "10.1.0.1" }]);
+  store.upsert(service);
+  store.upsert(slice);
+  store.delete(refTo(service));
+  store.upsert(service);
+  assert.deepEqual(store.get("default/web")?.slices, [slice]);
+});
+
+Deno.test("only this node counts", () => {
+  const store = new Store("here");
+  const node = {
+    kind: "Node",
+    name: "here",
+    zone: "a",
+    addresses: [],
+    podCidrs: [],
+    eligible: true,
+  } as const;
+  assert.deepEqual(store.upsert({ ...node, name: "there" }), nothing);
+  assert.deepEqual(store.upsert(node), { ...nothing, node: true });
+  assert.deepEqual(store.upsert({ ...node, zone: "b" }), { ...nothing, node: true });
+  assert.deepEqual(store.delete({ kind: "Node", namespace: "", name: "there" }), nothing);
+  assert.equal(store.node?.zone, "b");
+});
+
+Deno.test("a deleted node stays as it was last, only not eligible, until it is made again", () => {
+  const store = new Store("here");
+  const node = {
+    kind: "Node",
+    name: "here",
+    zone: "a",
+    addresses: [],
+    podCidrs: [],
+    eligible: true,
+  } as const;
+  const ref = { kind: "Node", namespace: "", name: "here" } as const;
+  assert.deepEqual(store.delete(ref), nothing);
+  store.upsert(node);
+  assert.deepEqual(store.delete(ref), { ...nothing, node: true });
+  assert.deepEqual(store.node, { ...node, eligible: false });
+  assert.deepEqual(store.delete(ref), nothing);
+  assert.deepEqual(store.upsert(node), { ...nothing, node: true });
+  assert.equal(store.node?.eligible, true);
+});
+
+Deno.test("service ranges are those of all ServiceCIDR objects", () => {
+  const store = new Store("here");
+  const changed = { ...nothing, serviceCidrs: true };
+  assert.deepEqual(store.upsert({ kind: "ServiceCIDR", name: "a", cidrs: [cidr("10.96.0.0/16")] }), changed);
+  assert.deepEqual(store.upsert({ kind: "ServiceCIDR", name: "b", cidrs: [cidr("fd00::/108")] }), changed);
+  assert.deepEqual(store.serviceCidrs.map(formatCidr), ["10.96.0.0/16", "fd00::/108"]);
+  assert.deepEqual(store.delete({ kind: "ServiceCIDR", namespace: "", name: "a" }), changed);
+  assert.deepEqual(store.serviceCidrs.map(formatCidr), ["fd00::/108"]);
+});
+
+Deno.test("services are ordered by age, then by name; those that are gone come first", () => {
+  const store = new Store("here");
+  store.upsert(aService({ name: "young", created: "2026-03-01T00:00:00Z" }));
+  store.upsert(aService({ name: "old-b", created: "2026-01-01T00:00:00Z" }));
+  store.upsert(aService({ name: "old-a", created: "2026-01-01T00:00:00Z" }));
+  assert.deepEqual(store.inOrderOfAge(["default/young", "default/gone", "default/old-b", "default/old-a"]), [
+    "default/gone",
+    "default/old-a",
+    "default/old-b",
+    "default/young",
+  ]);
+});
+
+type Event = { readonly upsert: ModelObject } | { readonly delete: ObjectRef };
+
+function apply(events: readonly Event[]): Store {
+  const store = new Store("here");
+  for (const event of events) {
+    if ("upsert" in event) store.upsert(event.upsert);
+    else store.delete(event.delete);
+  }
+  return store;
+}
+
+function plansOf(store: Store) {
+  const nodeAddresses = detectNodeAddresses(store.node, undefined);
+  const context = {
+    families: ["IPv4", "IPv6"],
+    nodeName: "here",
+    zone: store.node?.zone ?? "",
+    nodeAddresses,
+    endsConnections: false,
+  } as const;
+  const names = [...store.serviceNames()].sort();
+  return names.map((name) => {
+    const joined = store.get(name);
+    return joined === undefined ? [] : planService(joined.service, joined.slices, context);
+  });
+}
+
+const anyObject = fc.oneof(anyService, anySlice, anySlice, anyNode);
+const anyEvents = fc.array(
+  fc.oneof(
+    { weight: 3, arbitrary: anyObject.map((object): Event => ({ upsert: object })) },
+    { weight: 1, arbitrary: anyObject.map((object): Event => ({ delete: refTo(object) })) },
+  ),
+  { maxLength: 20 },
+);
+
+Deno.test("any history of events ends in the plans of what is there at its end, and of the Node there was last", () => {
+  fc.assert(
+    fc.property(anyEvents, fc.infiniteStream(fc.nat()), (events, random) => {
+      const last = new Map<string, ModelObject>();
+      for (const event of events) {
+        const ref = "upsert" in event ? refTo(event.upsert) : event.delete;
+        const id = `${ref.kind}/${ref.namespace}/${ref.name}`;
+        if ("upsert" in event) last.set(id, event.upsert);
+        // A Node that is gone still counts as it was last.
+        else if (ref.kind !== "Node") last.delete(id);
+      }
+      const shuffled = [...last.values()].map((object) => ({ object, order: random.next().value ?? 0 }))
+        .sort((a, b) => a.order - b.order).map(({ object }) => ({ upsert: object }));
+      assert.deepEqual(plansOf(apply(events)), plansOf(apply(shuffled)));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+Deno.test("an event that changes a service's plans names that service", () => {
+  fc.assert(
+    fc.property(anyEvents, (events) => {
+      const store = new Store("here");
+      const planned = (name: string) => {
+        const joined = store.get(name);
+        const nodeAddresses = detectNodeAddresses(undefined, undefined);
+        const context = {
+          families: ["IPv4", "IPv6"],
+          nodeName: "here",
+          zone: "a",
+          nodeAddresses,
+          endsConnections: false,
+        } as const;
+        return joined === undefined ? [] : planService(joined.service, joined.slices, context);
+      };
+      for (const event of events) {
+        const before = ["default/web", "default/api"].map(planned);
+        const { services } = "upsert" in event ? store.upsert(event.upsert) : store.delete(event.delete);
+        for (const [index, name] of ["default/web", "default/api"].entries()) {
+          if (!services.includes(name)) assert.deepEqual(planned(name), before[index]);
+        }
+      }
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { FrontendClaims } from "../../../core/plan/frontend_claims.ts";
+import type { Service } from "../../../core/objects/objects.ts";
+import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
+import { describeFrontend } from "../../../core/plan/plan_key.ts";
+import { planService } from "../../../core/plan/planner.ts";
+import { address, aService, here, webPort } from "./builders.ts";
+import { anyService } from "../../oracle/random_cluster.ts";
+
+function plan(service: Partial<Service>): ServicePortPlan {
+  const [first] = planService(aService(service), [], here);
+  assert.ok(first !== undefined);
+  return first;
+}
+
+const a = plan({ name: "a", externalIPs: [address("198.51.100.1")] });
+const b = plan({ name: "b", clusterIPs: [address("10.96.0.11")], externalIPs: [address("198.51.100.1")] });
+
+function shown(plan: ServicePortPlan): readonly string[] {
+  return plan.frontends.map((frontend) => `${plan.family} ${describeFrontend(frontend, plan.protocol)}`);
+}
+
+Deno.test("a frontend nobody else has is granted, and granting it again changes nothing", () => {
+  const claims = new FrontendClaims();
+  for (let times = 0; times < 2; times++) {
+    const grant = claims.grant(a);
+    assert.equal(grant.plan, a);
+    assert.deepEqual([grant.conflicts, grant.freed], [[], []]);
+  }
+});
+
+Deno.test("the first claimant keeps the frontend; the second gets its others and a line for the log", () => {
+  const claims = new FrontendClaims();
+  claims.grant(a);
+  const grant = claims.grant(b);
+  assert.deepEqual(shown(grant.plan), ["IPv4 10.96.0.11:80/TCP"]);
+  assert.deepEqual(grant.conflicts, ["198.51.100.1:80/TCP of default/b:http is held by default/a:http"]);
+});
+
+Deno.test("when the holder goes, whoever waits is to be planned again and then gets it", () => {
+  const claims = new FrontendClaims();
+  claims.grant(a);
+  claims.grant(b);
+  assert.deepEqual(claims.release(a.key), ["default/b"]);
+  assert.equal(claims.grant(b).plan, b);
+  assert.deepEqual(claims.release(b.key), []);
+});
+
+Deno.test("a holder that no longer wants a frontend lets go of it", () => {
+  const claims = new FrontendClaims();
+  claims.grant(a);
+  claims.grant(b);
+  assert.deepEqual(claims.grant(plan({ name: "a" })).freed, ["default/b"]);
+  assert.equal(claims.grant(b).plan, b);
+});
+
+Deno.test("who has given up does not wait any more", () => {
+  for (
+    const giveUp of [
+      (claims: FrontendClaims) => claims.release(b.key),
+      (claims: FrontendClaims) => claims.grant({ ...b, frontends: [] }),
+    ]
+  ) {
+    const claims = new FrontendClaims();
+    claims.grant(a);
+    claims.grant(b);
+    giveUp(claims);
+    assert.deepEqual(claims.release(a.key), []);
+  }
+});
+
+Deno.test("node ports collide by protocol and family, and not with addresses", () => {
+  const withNodePort = (name: string, protocol: "TCP" | "UDP", clusterIP: string) =>
+    plan({
+      name,
+      clusterIPs: [address(clusterIP)],
+      ports: [{ ...webPort, protocol, port: 30080, nodePort: 30080 }],
+    });
+  const claims = new FrontendClaims();
+  assert.equal(claims.grant(withNodePort("a", "TCP", "10.96.0.1")).plan.frontends.length, 2);
+  assert.equal(claims.grant(withNodePort("b", "UDP", "10.96.0.2")).plan.frontends.length, 2);
+  assert.equal(claims.grant(withNodePort("c", "TCP", "fd00::3")).plan.frontends.length, 2);
+  assert.deepEqual(claims.grant(withNodePort("d", "TCP", "10.96.0.4")).conflicts, [
+    "node port 30080/TCP of default/d:http is held by default/a:http",
+  ]);
+});
+
+Deno.test("two ports of one service that want the same frontend are settled alike", () => {
+  const [first, second] = planService(
+    aService({ ports: [webPort, { ...webPort, name: "other" }] }),
+    [],
+    here,
+  );
+  assert.ok(first !== undefined && second !== undefined);
+  const claims = new FrontendClaims();
+  assert.equal(claims.grant(first).plan, first);
+  assert.deepEqual(claims.grant(second).conflicts, [
+    "10.96.0.10:80/TCP of default/web:other is held by default/web:http",
+  ]);
+});
+
+const names = ["web", "api", "db"];
+const anyStep = fc.record({ service: anyService, name: fc.constantFrom(...names), isGone: fc.boolean() });
+
+Deno.test("a frontend never has two holders, and none stays unused while somebody wants it", () => {
+  fc.assert(
+    fc.property(fc.array(anyStep, { maxLength: 15 }), (steps) => {
+      const claims = new FrontendClaims();
+      const wanted = new Map<PlanKey, ServicePortPlan>();
+      const granted = new Map<PlanKey, ServicePortPlan>();
+      const replan = (waiting: readonly string[]) => {
+        for (const name of waiting) {
+          for (const plan of wanted.values()) if (`default/${plan.name}` === name) grant(plan);
+        }
+      };
+      const grant = (plan: ServicePortPlan) => {
+        wanted.set(plan.key, plan);
+        const result = claims.grant(plan);
+        granted.set(plan.key, result.plan);
+        assert.equal(result.conflicts.length, plan.frontends.length - result.plan.frontends.length);
+        replan(result.freed);
+      };
+      for (const { service, name, isGone } of steps) {
+        const plans = isGone ? [] : planService({ ...service, name }, [], here);
+        for (const old of [...wanted.values()].filter((plan) => plan.name === name)) {
+          if (plans.some(({ key }) => key === old.key)) continue;
+          wanted.delete(old.key);
+          granted.delete(old.key);
+          replan(claims.release(old.key));
+        }
+        plans.forEach(grant);
+
+        const held = [...granted.values()].flatMap(shown);
+        assert.equal(new Set(held).size, held.length, "two holders");
+        assert.deepEqual(
+          new Set(held),
+          new Set([...wanted.values()].flatMap(shown)),
+          "a wanted frontend is unused",
+        );
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});

@@ -1,0 +1,63 @@
+import { nodeView } from "../../../core/sync/node_view.ts";
+import { Planning } from "../../../core/sync/plan_queue.ts";
+import { type Cidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
+import { parseObject } from "../../../core/objects/parse/index.ts";
+import type { TracedNode } from "../../oracle/trace.ts";
+import { RecordingLog } from "../kube/recording_log.ts";
+import { address } from "./builders.ts";
+import type { RawCluster, RawConfiguration } from "../../oracle/raw_objects.ts";
+
+/** What a node and its proxy know. */
+export interface Published extends Pick<RawCluster, "configuration" | "interfaceAddresses"> {
+  /** Of the API, as JSON. */
+  readonly objects: readonly unknown[];
+}
+
+/** What the node "here" has in force once it has seen all objects: all the way from their JSON to plans. */
+export function inForce({ objects, configuration, interfaceAddresses }: Published): TracedNode {
+  const planning = new Planning("here", new RecordingLog());
+  for (const raw of objects) {
+    const parsed = parseObject(raw, () => {});
+    if ("object" in parsed) planning.upsert(parsed.object);
+    if ("invalid" in parsed) throw new Error(parsed.invalid);
+  }
+  const addresses = interfaceAddresses.map(address);
+  const view = nodeView(
+    viewConfig(configuration),
+    configuration.families,
+    planning.store,
+    addresses,
+    undefined,
+  );
+  planning.setView(view);
+  planning.accept(planning.takeChanges());
+  return { settings: view.settings, plans: planning.applied, addresses };
+}
+
+export function objectsOf({ services, slices, nodes, serviceCidrs }: RawCluster): readonly unknown[] {
+  return [...services, ...slices, ...nodes, ...serviceCidrs];
+}
+
+function viewConfig(raw: RawConfiguration): Parameters<typeof nodeView>[0] {
+  const { detectLocal } = raw;
+  return {
+    mode: "nftables",
+    nodeName: "here",
+    bindAddress: raw.bindAddress === undefined ? undefined : parseAddress(raw.bindAddress),
+    localTraffic: detectLocal.mode === "ClusterCIDR"
+      ? { mode: "ClusterCIDR", cidrs: detectLocal.cidrs.map(cidr) }
+      : detectLocal,
+    masqueradeAll: raw.masqueradeAll,
+    masqueradeBit: 14,
+    localhostNodePorts: false,
+    nodePortAddresses: raw.nodePortAddresses.map((text) =>
+      text === "primary" || text === "localhost" || text === "all" ? text : cidr(text)
+    ),
+  };
+}
+
+function cidr(text: string): Cidr {
+  const parsed = parseCidr(text);
+  if (parsed === undefined) throw new Error(`no CIDR: ${text}`);
+  return parsed;
+}

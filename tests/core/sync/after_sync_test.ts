@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { BackendError, type InForce } from "../../../core/backend/contract.ts";
+import { Planning } from "../../../core/sync/plan_queue.ts";
+import { SyncLoop } from "../../../core/sync/sync_loop.ts";
+import { silentLog } from "../../../core/observe/log.ts";
+import { MapBackend, refuseServices } from "./kernel.ts";
+import { service, slice, view } from "./objects.ts";
+
+interface Told {
+  readonly full: boolean;
+  /** Names of the services that changed, and of all in force. */
+  readonly changed: readonly string[];
+  readonly all: readonly string[];
+}
+
+/** A loop that runs until `until` holds of what it told. */
+async function told(
+  backend: MapBackend,
+  act: (add: (name: string, clusterIP: string) => void, told: readonly Told[]) => Promise<void>,
+): Promise<readonly Told[]> {
+  const told: Told[] = [];
+  const planning = new Planning("here", silentLog);
+  planning.setView(view);
+  const afterSync = ({ desired, changes, full }: InForce) => {
+    // What is told is in force already.
+    assert.deepEqual([...backend.inForce.keys()].sort(), [...desired.plans.keys()].sort());
+    const names = [...desired.plans.values()].map((plan) => plan.name);
+    told.push({ full, changed: changes.map((change) => (change.new ?? change.old)!.name), all: names });
+  };
+  const observer = { queued() {}, synced() {}, settled() {}, failed() {}, healthChecks() {} };
+  const options = { backend, planning, observer, afterSync, log: silentLog };
+  const loop = new SyncLoop({ ...options, minSyncPeriodMs: 0, syncPeriodMs: 1000 });
+  const stop = new AbortController();
+  const running = loop.run(stop.signal);
+  await act((name, clusterIP) => {
+    planning.upsert(service(name, clusterIP));
+    planning.upsert(slice(name, "10.1.0.1"));
+    loop.changed();
+  }, told);
+  stop.abort();
+  await running;
+  return told;
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, `still not: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+Deno.test("who follows is told of the first sync as of a full one, then of what changed", async () => {
+  const syncs = await told(new MapBackend(), async (add, told) => {
+    await until(() => told.length === 1, "started");
+    add("a", "10.96.0.1");
+    await until(() => told.length === 2, "a in force");
+    add("b", "10.96.0.2");
+    await until(() => told.length === 3, "b in force");
+  });
+  assert.deepEqual(syncs, [
+    { full: true, changed: [], all: [] },
+    { full: false, changed: ["a"], all: ["a"] },
+    { full: false, changed: ["b"], all: ["a", "b"] },
+  ]);
+});
+
+Deno.test("what the kernel refuses is not told", async () => {
+  const backend = new MapBackend();
+  const syncs = await told(backend, async (add, told) => {
+    await until(() => told.length === 1, "started");
+    backend.refuse = refuseServices(["bad"], { named: true });
+    add("bad", "10.96.0.2");
+    add("a", "10.96.0.1");
+    await until(() => told.length === 2, "a in force");
+    backend.refuse = () => new BackendError("EPERM");
+    add("b", "10.96.0.3");
+    await until(() => backend.calls.length > 5, "tried");
+  });
+  assert.deepEqual(syncs.slice(1), [{ full: false, changed: ["a"], all: ["a"] }]);
+});

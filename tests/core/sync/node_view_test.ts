@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import type { ProxyMode } from "../../../core/backend/contract.ts";
+import { nodeView } from "../../../core/sync/node_view.ts";
+import { formatAddress } from "../../../core/net/address.ts";
+import { address } from "../plan/builders.ts";
+
+const interfaceAddresses = ["127.0.0.1", "192.0.2.1", "10.9.0.1"].map(address);
+
+function viewIn(mode: ProxyMode) {
+  const config = {
+    nodeName: "here",
+    bindAddress: undefined,
+    localTraffic: { mode: "ClusterCIDR", cidrs: [] },
+    masqueradeAll: false,
+    masqueradeBit: 14,
+    nodePortAddresses: [],
+    localhostNodePorts: false,
+    mode,
+  } as const;
+  const store = { node: undefined, serviceCidrs: [] };
+  return nodeView(config, ["IPv4"], store, interfaceAddresses, undefined);
+}
+
+function settingsIn(mode: ProxyMode) {
+  const [settings] = viewIn(mode).settings;
+  assert.ok(settings);
+  return settings;
+}
+
+Deno.test("mode ipvs knows each address of the node, others leave it to a rule to tell what is one", () => {
+  const { nodePorts, interfaceAddresses: known } = settingsIn("ipvs");
+  assert.deepEqual(nodePorts === "all" ? "all" : nodePorts.map(formatAddress), ["10.9.0.1", "192.0.2.1"]);
+  assert.deepEqual(known.map(formatAddress), ["10.9.0.1", "127.0.0.1", "192.0.2.1"]);
+  assert.equal(settingsIn("iptables").nodePorts, "all");
+  assert.deepEqual(settingsIn("iptables").interfaceAddresses, []);
+});
+
+Deno.test("only mode ebpf ends connections, and has endpoints listed for it", () => {
+  for (const mode of ["nftables", "iptables", "ipvs", "ebpf"] as const) {
+    assert.equal(viewIn(mode).context.endsConnections, mode === "ebpf", mode);
+  }
+});

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { BackendError } from "../../../core/backend/contract.ts";
+import { Planning } from "../../../core/sync/plan_queue.ts";
+import { type Sync, SyncLoop } from "../../../core/sync/sync_loop.ts";
+import { silentLog } from "../../../core/observe/log.ts";
+import { MapBackend, refuseServices } from "./kernel.ts";
+import { service, slice, view } from "./objects.ts";
+
+class Harness implements AsyncDisposable {
+  readonly backend = new MapBackend();
+  readonly planning = new Planning("here", silentLog);
+  readonly syncs: Sync[] = [];
+  readonly healthChecks: string[] = [];
+  readonly failedSyncs: string[] = [];
+  readonly warnings: string[] = [];
+  readonly loop: SyncLoop;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(prepare: (harness: Harness) => void = () => {}, minSyncPeriodMs = 0) {
+    this.loop = new SyncLoop({
+      backend: this.backend,
+      planning: this.planning,
+      log: { ...silentLog, warn: (message) => this.warnings.push(message) },
+      minSyncPeriodMs,
+      syncPeriodMs: 1000,
+      observer: {
+        queued: () => {},
+        synced: (sync) => this.syncs.push(sync),
+        healthChecks: (changed) => this.healthChecks.push(...changed.keys()),
+        settled: () => {},
+        failed: ({ full }) => this.failedSyncs.push(full ? "full" : "partial"),
+      },
+    });
+    this.planning.setView(view);
+    prepare(this);
+    this.#running = this.loop.run(this.#stop.signal);
+  }
+
+  add(name: string, clusterIP: string): void {
+    this.planning.upsert(service(name, clusterIP));
+    this.planning.upsert(slice(name, "10.1.0.1"));
+    this.loop.changed();
+  }
+
+  get failures(): number {
+    return this.failedSyncs.length;
+  }
+
+  get inForce(): string[] {
+    return [...this.backend.inForce.values()].map((plan) => plan.name).sort();
+  }
+
+  async until(condition: () => boolean, what: string): Promise<void> {
+    const deadline = performance.now() + 5000;
+    while (!condition()) {
+      assert.ok(performance.now() < deadline, `still not: ${what}; calls: ${this.backend.calls.join(", ")}`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  async [Symbol.asyncDispose]() {
+    this.#stop.abort();
+    await this.#running;
+  }
+}
+
+Deno.test("the first sync is a reconcile, later ones apply only what changed", async () => {
+  await using h = new Harness((h) => h.add("a", "10.96.0.1"));
+  await h.until(() => h.inForce.join() === "a", "a in force");
+  h.add("b", "10.96.0.2");
+  await h.until(() => h.inForce.join() === "a,b", "b in force");
+  assert.deepEqual(h.backend.calls, ["reconcile 1", "apply 1"]);
+  assert.deepEqual(h.syncs.map((sync) => sync.full), [true, false]);
+});
+
+Deno.test("what changes while a batch is in flight is one next batch", async () => {
+  await using h = new Harness();
+  await h.until(() => h.syncs.length === 1, "started");
+  const gate = Promise.withResolvers<void>();
+  h.backend.gate = gate.promise;
+  h.add("a", "10.96.0.1");
+  await h.until(() => h.backend.calls.length === 2, "a in flight");
+  h.add("b", "10.96.0.2");
+  h.add("c", "10.96.0.3");
+  gate.resolve();
+  await h.until(() => h.inForce.length === 3, "all in force");
+  assert.deepEqual(h.backend.calls, ["reconcile 0", "apply 1", "apply 2"]);
+});
+
+Deno.test("a batch that is refused as a whole is tried again and then reconciled", async () => {
+  await using h = new Harness();
+  await h.until(() => h.syncs.length === 1, "started");
+  h.backend.refuse = () => new BackendError("ENOMEM");
+  for (let i = 1; i <= 20; i++) h.add(`s${i}`, `10.96.0.${i}`);
+  await h.until(() => h.failures > 0, "failed");
+  h.backend.refuse = () => undefined;
+  await h.until(() => h.inForce.length === 20, "all in force after the kernel recovered");
+  assert.equal(h.failedSyncs[0], "partial");
+});
+
+Deno.test("a failure at the start is one of a full sync", async () => {
+  await using h = new Harness((h) => {
+    h.backend.refuse = () => h.failures < 1 ? new BackendError("ENOMEM") : undefined;
+  });
+  await h.until(() => h.syncs.length === 1, "started");
+  assert.deepEqual(h.failedSyncs, ["full"]);
+});
+
+Deno.test("what the node does not allow is in the log", async () => {
+  await using h = new Harness((h) => h.backend.warnings = ["node ports do not answer on loopback addresses"]);
+  await h.until(() => h.syncs.length === 1, "started");
+  assert.deepEqual(h.warnings, h.backend.warnings);
+});
+
+Deno.test("a service the kernel refuses does not keep the others out, also at the start", async () => {
+  await using h = new Harness((h) => {
+    h.backend.refuse = refuseServices(["bad"], { named: true });
+    h.add("a", "10.96.0.1");
+    h.add("bad", "10.96.0.2");
+  });
+  await h.until(() => h.inForce.join() === "a", "a in force");
+  h.add("b", "10.96.0.3");
+  await h.until(() => h.inForce.join() === "a,b", "b in force");
+  h.backend.refuse = () => undefined;
+  await h.until(() => h.inForce.join() === "a,b,bad", "the refused one in force after its delay");
+});
+
+Deno.test("a refused update leaves the plan before it in force through a reconcile", async () => {
+  await using h = new Harness((h) => h.add("a", "10.96.0.1"));
+  await h.until(() => h.inForce.join() === "a", "a in force");
+  h.backend.refuse = (plans) => {
+    const wide = plans.filter((plan) => plan.clusterEndpoints.length > 1).map((plan) => plan.key);
+    return wide.length === 0 ? undefined : new BackendError("EINVAL", wide);
+  };
+  h.planning.upsert(slice("a", "10.1.0.1", "10.1.0.2"));
+  h.loop.reconcile("table flushed");
+  await h.until(() => h.failures > 0 && h.syncs.length === 2, "refused and reconciled");
+  assert.equal([...h.backend.inForce.values()][0]?.clusterEndpoints.length, 1);
+});
+
+Deno.test("a foreign change is repaired from the plans", async () => {
+  await using h = new Harness((h) => h.add("a", "10.96.0.1"));
+  await h.until(() => h.inForce.join() === "a", "a in force");
+  h.backend.inForce.clear();
+  h.loop.reconcile("table ip kube-proxy deleted");
+  await h.until(() => h.inForce.join() === "a", "repaired");
+});
+
+Deno.test("syncs keep the least period between them when there is one", async () => {
+  await using h = new Harness(undefined, 100);
+  await h.until(() => h.syncs.length === 1, "started");
+  const started = performance.now();
+  for (let i = 1; i <= 3; i++) {
+    h.add(`s${i}`, `10.96.0.${i}`);
+    await h.until(() => h.inForce.length === i, `service ${i}`);
+  }
+  assert.ok(performance.now() - started >= 180, "three syncs took two periods");
+});
+
+Deno.test("health checks are told after every sync that succeeds, also when no rule changes", async () => {
+  const check = (fields = {}) => service("a", "10.96.0.1", { healthCheckNodePort: 32100, ...fields });
+  await using h = new Harness((h) => {
+    h.backend.refuse = () => h.failures < 1 ? new BackendError("EBUSY") : undefined;
+    h.planning.upsert(check());
+    h.loop.changed();
+  });
+  await h.until(() => h.healthChecks.length > 0, "told");
+  assert.equal(h.failures, 1);
+  assert.deepEqual(h.healthChecks, ["default/a"]);
+  h.planning.upsert(check({ externalTrafficPolicy: "Local" }));
+  h.loop.changed();
+  await h.until(() => h.healthChecks.length === 2, "told again");
+  assert.equal(h.syncs.length, 1);
+});

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { NLMSG_ERROR } from "../../ffi/netlink/constants.ts";
+import { ManyRequests } from "../../ffi/netlink/pipeline.ts";
+import { messages } from "../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { FakeTransport } from "./fake_transport.ts";
+
+const TYPE = 0x20;
+const numbers = (count: number) => Array.from({ length: count }, (_, index) => index);
+
+function write(writer: MessageWriter, number: number, seq: number): void {
+  writer.begin(TYPE, 1, seq);
+  writer.rawU32le(number);
+  writer.end();
+}
+
+/** A kernel that refuses numbers with EEXIST. */
+function kernelThatRefuses(refused: ReadonlySet<number>): FakeTransport {
+  return new FakeTransport((sent) => {
+    const answers = new MessageWriter();
+    for (const { seq, payload } of messages(sent)) {
+      if (!refused.has(payload[0]! | payload[1]! << 8)) continue;
+      answers.begin(NLMSG_ERROR, 0x100, seq);
+      for (const value of [-17 >>> 0, 20, TYPE, seq, 0]) answers.rawU32le(value);
+      answers.end();
+    }
+    return answers.length === 0 ? [] : [answers.bytes().slice()];
+  });
+}
+
+function sentNumbers(transport: FakeTransport): number[][] {
+  return transport.sent.map((datagram) =>
+    [...messages(datagram)].map(({ payload }) => payload[0]! | payload[1]! << 8)
+  );
+}
+
+function counter(): () => number {
+  let seq = 1;
+  return () => seq++;
+}
+
+Deno.test("a few requests are one datagram, sent at once", async () => {
+  const transport = kernelThatRefuses(new Set());
+  transport.sendLarge = () => assert.fail("off the main thread");
+  assert.deepEqual(await new ManyRequests(transport, counter()).send(numbers(3), write), []);
+  assert.deepEqual(sentNumbers(transport), [[0, 1, 2]]);
+  await new ManyRequests(transport, counter()).send([], write);
+  assert.equal(transport.sent.length, 1, "nothing is sent for nothing");
+});
+
+Deno.test("many are sent in order, hundreds at a time, and what is refused is found again", async () => {
+  const transport = kernelThatRefuses(new Set([0, 255, 256, 700, 999]));
+  const requests = new ManyRequests(transport, counter());
+  for (let round = 0; round < 2; round++) {
+    const refused = await requests.send(numbers(1000), write);
+    assert.deepEqual(refused.map(({ asked }) => asked), [0, 255, 256, 700, 999]);
+    assert.ok(refused.every(({ answer }) => answer.errno === 17));
+  }
+  const sent = sentNumbers(transport);
+  assert.deepEqual(sent.map(({ length }) => length), [256, 256, 256, 232, 256, 256, 256, 232]);
+  assert.deepEqual(sent.slice(0, 4).flat(), numbers(1000));
+});
+
+Deno.test("the next are written while the kernel is busy, and not into what it reads", async () => {
+  const transport = kernelThatRefuses(new Set());
+  let writtenMeanwhile = 0;
+  let written = 0;
+  transport.sendLarge = async (message) => {
+    const before = message.toHex();
+    const from = written;
+    await Promise.resolve();
+    writtenMeanwhile += written - from;
+    assert.equal(message.toHex(), before);
+    transport.send(message);
+  };
+  await new ManyRequests(transport, counter()).send(numbers(1000), (writer, number, seq) => {
+    written++;
+    write(writer, number, seq);
+  });
+  assert.ok(writtenMeanwhile > 0);
+  assert.deepEqual(sentNumbers(transport).flat(), numbers(1000));
+});
+
+Deno.test("an error of who writes is told once the kernel is done", async () => {
+  const transport = kernelThatRefuses(new Set());
+  function* failing() {
+    yield* numbers(300);
+    throw new Error("no more");
+  }
+  await assert.rejects(new ManyRequests(transport, counter()).send(failing(), write), /no more/);
+  assert.deepEqual(sentNumbers(transport).flat(), numbers(256));
+});

@@ -1,0 +1,303 @@
+import { type Address, contains, familyOf, formatAddress, formatCidr } from "../../core/net/address.ts";
+import { FrontendLookup } from "./frontend_lookup.ts";
+import type { Endpoint, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
+import { describeFrontend, printedName } from "../../core/plan/plan_key.ts";
+import type {
+  AskedFrontend,
+  Connection,
+  EndpointChoice,
+  Refusal,
+  Trace,
+  TracedNode,
+  TraceOutcome,
+  TraceStep,
+} from "./trace.ts";
+
+/**
+ * What a node does with a new connection: source ranges, then the frontend, its route, masquerading, and at last
+ * what the filters say. The order is that of mode nftables (docs/behaviour.md §5.2), which is the order of the
+ * hooks a packet passes. The rules are those of §4.
+ * @throws RangeError when source and destination are of different families.
+ */
+export function traceConnection(node: TracedNode, connection: Connection): Trace {
+  const family = familyOf(connection.destination);
+  if (familyOf(connection.source) !== family) {
+    throw new RangeError("a connection has a source and a destination of one family");
+  }
+  const settings = node.settings.find((one) => one.family === family);
+  if (settings === undefined) {
+    const text = `${family} is not in use on this node: passed on as it is`;
+    return { steps: [{ text, section: "§9.4" }], outcome: { verdict: "passed" } };
+  }
+  const walk = new Walk(node, settings, connection);
+  return { outcome: walk.outcome(), steps: walk.steps };
+}
+
+/** One connection's way through the node. */
+class Walk {
+  readonly steps: TraceStep[] = [];
+  readonly #lookup: FrontendLookup;
+  readonly #settings: NodeSettings;
+  readonly #connection: Connection;
+
+  constructor(node: TracedNode, settings: NodeSettings, connection: Connection) {
+    this.#lookup = new FrontendLookup(node, settings, connection.protocol);
+    this.#settings = settings;
+    this.#connection = connection;
+  }
+
+  outcome(): TraceOutcome {
+    const { destination, port } = this.#connection;
+    const byAddress = this.#lookup.atAddress(destination, port);
+    if (byAddress !== undefined) {
+      this.#say(
+        `frontend ${this.#named(byAddress)} of ${printedName(byAddress.plan)} (${byAddress.frontend.kind})`,
+        "§2",
+      );
+      if (!this.#isAdmitted(byAddress)) return { verdict: "dropped", asked: byAddress };
+    }
+    const asked = this.#dispatched(byAddress);
+    const balanced = asked === undefined ? undefined : this.#balance(asked);
+    if (balanced !== undefined) return balanced;
+    const stopped = this.#filtered(destination, port);
+    if (stopped === undefined) {
+      if (asked === undefined) this.#say("no frontend of a service: passed on as it is", "§4");
+      return { verdict: "passed" };
+    }
+    this.#say(stopped.why, stopped.section);
+    return { verdict: stopped.verdict, asked: stopped.asked };
+  }
+
+  /** Source ranges guard the load-balancer addresses, with or without endpoints behind them. */
+  #isAdmitted({ plan, frontend }: AskedFrontend): boolean {
+    if (frontend.kind !== "LoadBalancerIP" || plan.sourceRanges === undefined) return true;
+    const { source } = this.#connection;
+    const range = plan.sourceRanges.find((cidr) => contains(cidr, source));
+    const text = formatAddress(source);
+    if (range !== undefined) this.#say(`source ${text} is in source range ${formatCidr(range)}`, "§4.6");
+    else {
+      this.#say(
+        `source ${text} is in none of the source ranges ${
+          plan.sourceRanges.map(formatCidr).join(", ")
+        }: dropped`,
+        "§4.6",
+      );
+    }
+    return range !== undefined;
+  }
+
+  /** What has endpoints of any kind takes the connection: first by its address, then by its node port. */
+  #dispatched(byAddress: AskedFrontend | undefined): AskedFrontend | undefined {
+    if (byAddress !== undefined && isBalanced(routeOf(byAddress))) return byAddress;
+    const { destination, port } = this.#connection;
+    const byNodePort = this.#lookup.isLocal(destination)
+      ? this.#lookup.atNodePort(destination, port)
+      : undefined;
+    if (byNodePort === undefined) return undefined;
+    this.#say(
+      `frontend ${this.#named(byNodePort)} of ${
+        printedName(byNodePort.plan)
+      } (NodePort), at the node's address ${formatAddress(destination)}`,
+      "§4.4",
+    );
+    return isBalanced(routeOf(byNodePort)) ? byNodePort : undefined;
+  }
+
+  /** Undefined when the route has nothing for this source. */
+  #balance(asked: AskedFrontend): TraceOutcome | undefined {
+    const { affinitySeconds } = asked.plan;
+    const { endpoints, masquerades } = this.#route(asked);
+    if (endpoints.length === 0) return undefined;
+    if (affinitySeconds > 0) {
+      this.#say(`session affinity: the endpoint this client had in the last ${affinitySeconds} s`, "§4.7");
+    }
+    const choices = endpoints.map((endpoint) => this.#choice(asked.plan, endpoint, masquerades));
+    return { verdict: "balanced", asked, choices, affinitySeconds };
+  }
+
+  /** Where the policies lead this source, and whether it is masqueraded. */
+  #route({ plan, frontend }: AskedFrontend): {
+    readonly endpoints: readonly Endpoint[];
+    readonly masquerades: boolean;
+  } {
+    const isMarked = this.#isMarkedForClusterIP();
+    const route = routeOf({ plan, frontend });
+    if (route.verdict === "balance") {
+      const toCluster = route.to === "cluster";
+      const endpoints = toCluster ? plan.clusterEndpoints : plan.localEndpoints;
+      const policy = frontend.kind === "ClusterIP" ? "internalTrafficPolicy" : "externalTrafficPolicy";
+      this.#say(
+        toCluster
+          ? `${policy} Cluster: one of ${count(endpoints)} in the cluster`
+          : `${policy} Local: one of ${count(endpoints)} on this node`,
+        "§3",
+      );
+      const isExternal = route.masquerade === "all";
+      if (isExternal) this.#say("external address with policy Cluster: masqueraded", "§4.3");
+      return { endpoints, masquerades: isMarked || isExternal };
+    }
+    const source = formatAddress(this.#connection.source);
+    const everywhere = { endpoints: plan.clusterEndpoints, masquerades: isMarked };
+    if (this.#isFromLocalPod() === true) {
+      this.#say(
+        `externalTrafficPolicy Local: source ${source} is a pod of this node: short circuit to one of ${
+          count(plan.clusterEndpoints)
+        } in the cluster, not masqueraded`,
+        "§4.3",
+      );
+      return everywhere;
+    }
+    if (this.#lookup.isLocal(this.#connection.source)) {
+      this.#say(
+        `externalTrafficPolicy Local: source ${source} is an address of this node: short circuit to one of ${
+          count(plan.clusterEndpoints)
+        } in the cluster, masqueraded`,
+        "§4.3",
+      );
+      return { ...everywhere, masquerades: true };
+    }
+    if (plan.localEndpoints.length > 0) {
+      this.#say(
+        `externalTrafficPolicy Local: one of ${
+          count(plan.localEndpoints)
+        } on this node, which see the client's address`,
+        "§4.3",
+      );
+    }
+    return { endpoints: plan.localEndpoints, masquerades: isMarked };
+  }
+
+  /** The rule is about addresses: it also holds for another frontend on an address that is a ClusterIP. */
+  #isMarkedForClusterIP(): boolean {
+    const { source, destination } = this.#connection;
+    if (!this.#lookup.isClusterIP(destination)) return false;
+    if (this.#settings.masqueradeAll) {
+      this.#say("masqueradeAll: whoever connects to a ClusterIP is masqueraded", "§4.3");
+      return true;
+    }
+    const isPod = this.#isFromLocalPod();
+    const text = `source ${formatAddress(source)}`;
+    if (isPod === undefined) {
+      this.#say(`whether ${text} is a pod of this node cannot be told: not masqueraded`, "§4.2");
+    } else if (isPod) this.#say(`${text} is a pod of this node: not masqueraded`, "§4.3");
+    else this.#say(`${text} is no pod of this node: masqueraded`, "§4.3");
+    return isPod === false;
+  }
+
+  #choice(plan: ServicePortPlan, endpoint: Endpoint, masquerades: boolean): EndpointChoice {
+    const stopped = this.#filtered(endpoint.address, endpoint.port);
+    const text = describeFrontend({ kind: "ClusterIP", ...endpoint }, plan.protocol);
+    if (stopped !== undefined) {
+      this.#say(`endpoint ${text} is itself an address of services: ${stopped.why}`, stopped.section);
+    }
+    return {
+      endpoint,
+      source: this.#isMasqueraded(endpoint, masquerades, text) ? "node" : "client",
+      stopped: stopped?.verdict,
+    };
+  }
+
+  #isMasqueraded(endpoint: Endpoint, masquerades: boolean, text: string): boolean {
+    const { source, incoming } = this.#connection;
+    const hairpins = source === endpoint.address && this.#lookup.isLocalEndpoint(endpoint);
+    if (hairpins && !masquerades) {
+      this.#say(`endpoint ${text} is the client itself (hairpin): masqueraded`, "§4.3");
+    }
+    if (!masquerades && !hairpins) return false;
+    if (incoming === undefined || !this.#lookup.isLocal(endpoint.address)) return true;
+    this.#say(`endpoint ${text} is this node itself: what ends here cannot be masqueraded`, "§4.1");
+    return false;
+  }
+
+  /**
+   * What the filters do with a packet to this address and port: to the one asked for when no endpoint was chosen,
+   * else to the endpoint.
+   */
+  #filtered(address: Address, port: number): Stop | undefined {
+    const here = () => this.#stoppedAtNodePort(address, port) ?? this.#stoppedAtAddress(address, port);
+    const onTheWay = () => this.#stoppedAtAddress(address, port) ?? this.#stoppedAsServiceAddress(address);
+    if (this.#connection.incoming === undefined) {
+      return onTheWay() ?? (this.#lookup.isLocal(address) ? here() : undefined);
+    }
+    return this.#lookup.isLocal(address) ? here() : onTheWay();
+  }
+
+  #stoppedAtAddress(address: Address, port: number): Stop | undefined {
+    return stopOf(this.#lookup.atAddress(address, port));
+  }
+
+  #stoppedAtNodePort(address: Address, port: number): Stop | undefined {
+    return stopOf(this.#lookup.atNodePort(address, port));
+  }
+
+  #stoppedAsServiceAddress(address: Address): Stop | undefined {
+    const text = formatAddress(address);
+    if (this.#lookup.isClusterIP(address)) {
+      const why = `${text} is a ClusterIP that does not serve this port: refused`;
+      return { verdict: "refused", asked: undefined, why, section: "§5.2" };
+    }
+    const range = this.#settings.serviceCidrs.find((cidr) => contains(cidr, address));
+    if (range === undefined) return undefined;
+    const why = `${text} belongs to no service, but to the range of services ${formatCidr(range)}: dropped`;
+    return { verdict: "dropped", asked: undefined, why, section: "§1.6" };
+  }
+
+  /** Undefined when there is no way to tell. */
+  #isFromLocalPod(): boolean | undefined {
+    const { localTraffic } = this.#settings;
+    const { source, incoming } = this.#connection;
+    switch (localTraffic.mode) {
+      case "none":
+        return undefined;
+      case "cidr":
+        return contains(localTraffic.cidr, source);
+      case "interface":
+        return incoming === localTraffic.name;
+      case "interface-prefix":
+        return incoming?.startsWith(localTraffic.prefix) === true;
+    }
+  }
+
+  #named({ plan, frontend }: AskedFrontend): string {
+    return describeFrontend(frontend, plan.protocol);
+  }
+
+  #say(text: string, section: string): void {
+    this.steps.push({ text, section });
+  }
+}
+
+interface Stop {
+  readonly verdict: Refusal;
+  readonly asked: AskedFrontend | undefined;
+  readonly why: string;
+  readonly section: string;
+}
+
+function routeOf({ plan, frontend }: AskedFrontend): Route {
+  return frontend.kind === "ClusterIP" ? plan.internal : plan.external;
+}
+
+function isBalanced(route: Route): boolean {
+  return route.verdict === "balance" || route.verdict === "local-external";
+}
+
+/** What is left for connections to this frontend that were sent to no endpoint. */
+function stopOf(asked: AskedFrontend | undefined): Stop | undefined {
+  if (asked === undefined) return undefined;
+  const route = routeOf(asked);
+  const name = printedName(asked.plan);
+  if (route.verdict === "reject") {
+    return { verdict: "refused", asked, why: `${name} has no endpoints: refused`, section: "§3" };
+  }
+  if (
+    route.verdict === "balance" || route.verdict === "local-external" && asked.plan.localEndpoints.length > 0
+  ) {
+    return undefined;
+  }
+  return { verdict: "dropped", asked, why: `${name} has no endpoints on this node: dropped`, section: "§3" };
+}
+
+function count({ length }: readonly Endpoint[]): string {
+  return length === 1 ? "1 endpoint" : `${length} endpoints`;
+}

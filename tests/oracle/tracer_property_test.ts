@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { formatAddress } from "../../core/net/address.ts";
+import { printedName } from "../../core/plan/plan_key.ts";
+import type { TracedNode, TraceOutcome } from "./trace.ts";
+import { traceConnection } from "./tracer.ts";
+import { address } from "../core/plan/builders.ts";
+import { inForce, objectsOf } from "../core/plan/in_force.ts";
+import { anyRawCluster } from "./raw_cluster.ts";
+import type { RawPacket } from "./raw_objects.ts";
+import { anyRawPacket } from "./raw_packet.ts";
+import { referenceVerdict } from "./reference_model.ts";
+
+const PACKETS = 10;
+/** Clusters; each is asked by several packets. PROPERTY_RUNS=10000 for the full number, PROPERTY_SEED for another. */
+const runs = Number(Deno.env.get("PROPERTY_RUNS") ?? 1000);
+const seed = Number(Deno.env.get("PROPERTY_SEED") ?? Date.now() & 0x7fffffff);
+
+Deno.test(`the tracer agrees with the tables of docs/behaviour.md on random clusters (PROPERTY_SEED=${seed})`, () => {
+  const seen = new Map<string, number>();
+  fc.assert(
+    fc.property(
+      anyRawCluster.chain((cluster) =>
+        fc.tuple(
+          fc.constant(cluster),
+          fc.array(anyRawPacket(cluster), { minLength: PACKETS, maxLength: PACKETS }),
+        )
+      ),
+      ([cluster, packets]) => {
+        const node = inForce({ ...cluster, objects: objectsOf(cluster) });
+        for (const packet of packets) {
+          const actual = tracedVerdict(node, packet);
+          const kind = actual.split(" ")[0] ?? "";
+          seen.set(kind, (seen.get(kind) ?? 0) + 1);
+          assert.equal(actual, referenceVerdict(cluster, packet), JSON.stringify(packet));
+        }
+      },
+    ),
+    { numRuns: runs, seed },
+  );
+  // A generator that has gone blunt would agree with everything.
+  for (const kind of ["passed", "refused", "dropped", "balanced"]) {
+    assert.ok(
+      (seen.get(kind) ?? 0) > runs / 4,
+      `${kind}: ${seen.get(kind)} of ${runs * PACKETS} connections`,
+    );
+  }
+});
+
+/** In the words of the reference model. */
+function tracedVerdict(node: TracedNode, packet: RawPacket): string {
+  const { outcome } = traceConnection(node, {
+    ...packet,
+    source: address(packet.source),
+    destination: address(packet.destination),
+  });
+  const whose = asked(outcome);
+  if (outcome.verdict !== "balanced") {
+    return outcome.verdict === "passed" ? "passed" : `${outcome.verdict} ${whose}`;
+  }
+  const seen = outcome.choices.map(({ endpoint, source, stopped }) =>
+    `${formatAddress(endpoint.address)} ${endpoint.port} sees ${source}${
+      stopped === undefined ? "" : ` ${stopped}`
+    }`
+  );
+  return `balanced ${whose} affinity ${outcome.affinitySeconds}: ${seen.sort().join(", ")}`;
+}
+
+function asked(outcome: TraceOutcome): string {
+  const plan = outcome.verdict === "passed" ? undefined : outcome.asked?.plan;
+  return plan === undefined ? "nobody" : printedName(plan);
+}
