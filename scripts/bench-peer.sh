@@ -1,10 +1,11 @@
 #!/bin/bash
-# Measures proxy beside the real kube-proxy, both in the same mode and fed by the same API server, in a network
-# namespace of its own.
+# Compares proxy with the real kube-proxy, both in the same mode, fed by the same API server, in a network
+# namespace made for the comparison.
 #   scripts/bench-peer.sh [--services N] [--endpoints N] [--rounds N] [--changes N] [--limit SECONDS]
-#     default 2000 10 3 10 200; about 3 minutes
-#   scripts/bench-peer.sh --mode iptables [--nft-services N,N…] [as above]
-#     default 10000 services on iptables-legacy, 1000 and 4000 on iptables-nft, 1 round; about 8 minutes
+#     Defaults: 2000 10 3 10 200. Takes about 3 minutes.
+#   scripts/bench-peer.sh --mode iptables [--nft-services N,N…] [options as above]
+#     Defaults: 10000 services with iptables-legacy, 1000 and 4000 with iptables-nft, 1 round.
+#     Takes about 8 minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
@@ -13,7 +14,7 @@ scripts/build.sh
 scripts/peers.sh kube-proxy
 
 namespace=proxy-bench-$$
-# Both are killed where they run, since what is killed with this script cannot do it itself.
+# Kills both programs here: the benchmark cannot stop them if it is killed together with this script.
 finish() {
   local pids
   pids=$(ip netns pids "$namespace")
@@ -25,7 +26,7 @@ finish() {
 work=$(mktemp -d)
 ip netns add "$namespace"
 trap finish EXIT
-# What iptables means to kube-proxy, by its PATH.
+# kube-proxy finds iptables through PATH: make one directory of links per flavour.
 for flavour in legacy nft; do
   mkdir "$work/$flavour"
   for tool in {ip,ip6}tables{,-save,-restore}; do

@@ -1,7 +1,9 @@
 #!/bin/bash
-# Measures programming speed and memory of a mode in a network namespace of its own.
-#   scripts/bench.sh [--mode nftables|iptables|ipvs] [--services N] [--endpoints N] [--changes N] [--rounds N] [--backend-only]
-# default nftables 10000 10 500 5; 50 changes in mode iptables. Mode ipvs needs a kernel that has it: scripts/bench-ipvs.sh
+# Measures the programming speed and memory of one mode, in a network namespace made for the measurement.
+#   scripts/bench.sh [--mode nftables|iptables|ipvs] [--services N] [--endpoints N] [--changes N] [--rounds N]
+#                    [--backend-only]
+# Defaults: nftables 10000 10 500 5, with 50 changes in mode iptables. Mode ipvs needs a kernel with IPVS; if
+# the host has none, use scripts/bench-ipvs.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

@@ -1,18 +1,19 @@
 #!/bin/bash
-# Compiles backends/ebpf/bpf/*.bpf.c to dist/bpf/*.bpf.o, which scripts/build.sh embeds. Takes no time when they were
-# made from what is here now.
+# Compiles backends/ebpf/bpf/*.bpf.c to dist/bpf/*.bpf.o, which scripts/build.sh embeds. Does nothing when the
+# objects are up to date.
 #
-#   CLANG, LLVM_STRIP   the tools; else clang and llvm-strip
+#   CLANG, LLVM_STRIP   the tools to use. Default: clang and llvm-strip
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 sources=backends/ebpf/bpf
 clang=${CLANG:-clang} strip=${LLVM_STRIP:-llvm-strip}
 for tool in "$clang" "$strip"; do
-  command -v "$tool" >/dev/null || { echo "bpf: no $tool: apt-get install clang llvm, or run scripts/setup.sh" >&2; exit 1; }
+  command -v "$tool" >/dev/null || { echo "bpf: $tool not found: apt-get install clang llvm, or run scripts/setup.sh" >&2; exit 1; }
 done
 
-# Debian has asm/ under the architecture's name, where clang does not look when it compiles for another machine.
+# Debian keeps asm/ in a directory named after the architecture. clang does not search it when the target is
+# bpf.
 includes=(-I "/usr/include/$(uname -m)-linux-gnu")
 
 key=$({ cat scripts/bpf.sh "$sources"/*.[ch]; "$clang" --version; } | sha256sum)
@@ -25,9 +26,9 @@ rm -f dist/bpf/.key
 built=()
 for source in "$sources"/*.bpf.c; do
   object=dist/bpf/$(basename "$source" .c).o
-  # -mcpu=v3: 32-bit registers and jumps, which every kernel that the mode runs on has.
+  # -mcpu=v3: 32-bit registers and jumps. Every kernel that mode ebpf supports has them.
   "$clang" -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror "${includes[@]}" -c "$source" -o "$object.new"
-  # The kernel wants the BTF; the debugger's half of -g can go.
+  # Keep the BTF, which the kernel needs, and remove the debugger information that -g also adds.
   "$strip" --strip-debug "$object.new"
   mv "$object.new" "$object"
   built+=("${object##*/}")

@@ -1,20 +1,21 @@
 #!/bin/bash
-# Makes dist/proxy: one binary with the program, its shared libraries and the Deno runtime in it.
-# Does nothing when dist/proxy was made from what is here now.
+# Builds dist/proxy: one binary that contains the program, its shared libraries and the Deno runtime.
+# Does nothing when dist/proxy is up to date.
 #
-#   DENORT_BIN   the base binary; else the one scripts/setup.sh made, else what deno fetches from its release host
+#   DENORT_BIN   the base binary to use. Default: the one that scripts/setup.sh made, or else the one that deno
+#                fetches from its release host
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-deno=$(command -v deno) || { echo "build: no deno; run scripts/setup.sh" >&2; exit 1; }
+deno=$(command -v deno) || { echo "build: deno not found: run scripts/setup.sh" >&2; exit 1; }
 [[ -f $DENORT_BIN ]] || unset DENORT_BIN
 
-# Libraries that go into the binary: file name, Debian package.
+# Libraries to embed in the binary: file name, Debian package.
 libraries=(
   "libnl-3.so.200 libnl-3-200"
   "libbpf.so.1 libbpf1"
-  # What libbpf needs.
+  # Dependencies of libbpf.
   "libelf.so.1 libelf1"
   "libz.so.1 zlib1g"
 )
@@ -27,14 +28,15 @@ embed=()
 for library in "${libraries[@]}"; do
   read -r soname package <<< "$library"
   path=$(PATH=$PATH:/sbin:/usr/sbin library_path "$soname")
-  [[ -n $path ]] || { echo "build: $soname is not on this system: apt-get install $package" >&2; exit 1; }
+  [[ -n $path ]] || { echo "build: $soname not found: apt-get install $package" >&2; exit 1; }
   embed+=("$path")
 done
 
 scripts/bpf.sh
 embed+=(dist/bpf/*.bpf.o)
 
-# What the binary depends on: the content of everything small, the size and time of the large base binary.
+# Key of everything the binary is made from: the content of small files, and the size and time of the large
+# programs.
 build_key() {
   {
     find main.ts core backends ffi -name '*.ts' -print0 | sort -z | xargs -0 sha256sum
@@ -54,16 +56,17 @@ if [[ -x dist/proxy && -f dist/.key && $key == "$(cat dist/.key)" ]]; then
   exit 0
 fi
 
-# ffi/open.ts looks for embed/ beside the module it runs in, which is the bundle.
+# ffi/open.ts looks for embed/ beside the module that it runs in, which is the bundle.
 rm -rf dist/embed dist/.key
 mkdir dist/embed
 cp -L "${embed[@]}" dist/embed/
 
 "$deno" bundle --quiet --output dist/proxy.js main.ts
-# Without the code cache: it would be a file with a known name in /tmp that root writes and runs.
+# --no-code-cache: the code cache would be a file with a predictable name in /tmp that root writes and
+# executes.
 "$deno" compile --quiet --allow-all --no-check --no-code-cache --v8-flags="$PROXY_V8_FLAGS" \
   --include dist/embed --output dist/proxy.new dist/proxy.js
 mv dist/proxy.new dist/proxy
-# deno.lock may have been completed by the bundle.
+# Compute the key again, because `deno bundle` may have added entries to deno.lock.
 build_key > dist/.key
 echo "build: dist/proxy ($(du -h --apparent-size dist/proxy | cut -f1))"

@@ -1,10 +1,12 @@
 #!/bin/bash
-# Writes docs/conformance.md: what the real kube-proxy and this proxy do with every conformance scenario.
+# Writes docs/conformance.md: the outcome of every conformance scenario for the real kube-proxy and for this
+# proxy.
 #   scripts/conformance.sh [SUBJECT]...
-# A SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables", "proxy iptables", "proxy ipvs" or "proxy
-# ebpf"; without one all are recorded. Mode ipvs runs in an emulated machine, for not every kernel has IPVS: three quarters of an hour.
-# The recordings stay in dist/conformance, for the next time. Needs root. Fails when a scenario has an outcome that
-# tests/conformance/differences.ts does not explain.
+# SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables", "proxy iptables", "proxy ipvs" or
+# "proxy ebpf". Without one, all subjects are recorded. Mode ipvs runs in an emulated machine, because not
+# every kernel has IPVS; it takes three quarters of an hour. The recordings stay in dist/conformance for the
+# next run. Needs root. Fails when a scenario has an outcome that tests/conformance/differences.ts does not
+# explain.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
@@ -25,9 +27,9 @@ scripts/build.sh
 for subject in "$@"; do
   echo "== $subject"
   read -r program mode <<<"$subject"
-  # Or a run that ends before it could record would go unnoticed.
+  # Remove the old recording, so that a run that ends before it records is noticed.
   rm -f "dist/conformance/${subject// /-}.json"
-  # What fails is named below, with all that is wrong.
+  # Failures do not stop the loop: document.ts reports all of them below.
   record "$program" "$mode" | grep -E '^(ok|FAILED|error)' || true
 done
 deno run --allow-all --no-check tests/conformance/document.ts

@@ -1,12 +1,14 @@
 #!/bin/bash
-# An API server to test against: etcd and kube-apiserver in the network namespace this is called in.
-#   scripts/control-plane.sh start DIR    writes DIR/kubeconfig, returns once the API server is ready; starts again what
-#                                         of the two does not run any more
-#   scripts/control-plane.sh stop DIR     ends those two processes
-# DIR keeps data, keys and logs: a later start with the same DIR goes on with the same objects and kubeconfig.
-# The caller brings lo up and removes DIR. Environment: ETCD_PORT, APISERVER_PORT, APISERVER_ADDRESS for a server that
-# other namespaces reach, and APISERVER_FLAGS, which are added. Every request is allowed to whom DIR/tokens.csv names
-# (made at the first start); the Service ranges are 10.96.0.0/16 and fd00:10:96::/112.
+# Runs an API server for tests: etcd and kube-apiserver, in the network namespace that this script is called
+# in.
+#   scripts/control-plane.sh start DIR    writes DIR/kubeconfig and returns when the API server is ready. Starts
+#                                         etcd unless it still runs. Fails if kube-apiserver runs.
+#   scripts/control-plane.sh stop DIR     ends both processes
+# DIR keeps data, keys and logs: a later start with the same DIR has the same objects and the same kubeconfig.
+# The caller brings lo up and removes DIR. Environment: ETCD_PORT, APISERVER_PORT, APISERVER_ADDRESS (for a
+# server that other namespaces can reach), and APISERVER_FLAGS, which are added to the command line. Users in
+# DIR/tokens.csv, which the first start writes, may make every request. The Service ranges are 10.96.0.0/16
+# and fd00:10:96::/112.
 set -euo pipefail
 
 peers=${PROXY_CACHE:-$HOME/.cache/proxy}/peers
@@ -32,11 +34,11 @@ start() {
   [ -e "$dir/sa.key" ] || openssl genrsa -out "$dir/sa.key" 2048 2>/dev/null
   [ -e "$dir/token" ] || openssl rand -hex 16 >"$dir/token"
   [ -e "$dir/tokens.csv" ] || echo "$(cat "$dir/token"),admin,admin,system:masters" >"$dir/tokens.csv"
-  # What fails to start takes down what did.
+  # If one of the two fails to start, stop the other.
   trap stop EXIT
   pid_of etcd >/dev/null || launch etcd --data-dir="$dir/etcd" --unsafe-no-fsync --log-level=warn \
     --listen-client-urls="$etcd" --advertise-client-urls="$etcd" --listen-peer-urls=http://127.0.0.1:0
-  # No reconciler: it would refuse to publish a loopback address as the endpoint of default/kubernetes.
+  # endpoint-reconciler-type=none: the reconcilers reject a loopback address as endpoint of default/kubernetes.
   # shellcheck disable=SC2086 # one argument per flag
   launch kube-apiserver --etcd-servers="$etcd" --bind-address="$address" --advertise-address="$address" \
     --secure-port="$port" --endpoint-reconciler-type=none --cert-dir="$dir/certs" \
@@ -53,10 +55,11 @@ start() {
 launch() {
   local name=$1
   shift
-  [ -x "$peers/$name" ] || fail "$peers/$name is not there: run scripts/peers.sh"
+  [ -x "$peers/$name" ] || fail "$peers/$name not found: run scripts/peers.sh"
   setsid "$peers/$name" "$@" >>"$dir/$name.log" 2>&1 </dev/null &
   echo $! >"$dir/$name.pid"
-  # Until it has become that program, its arguments are still this script's and pid_of does not know it.
+  # Wait for the exec: until then the process has the arguments of this script, and pid_of does not recognise
+  # it.
   until pid_of "$name" >/dev/null || ! kill -0 $! 2>/dev/null; do sleep 0.01; done
 }
 
@@ -74,7 +77,7 @@ wait_until_ready() {
 get() { curl -s --noproxy '*' -k -H "Authorization: Bearer $(cat "$dir/token")" "https://$address:$port$1" || true; }
 
 write_kubeconfig() {
-  # The certificate file that kube-apiserver makes for itself holds its own certificate, then the CA's.
+  # kube-apiserver writes two certificates to its certificate file: first its own, then that of its CA.
   awk '/BEGIN CERTIFICATE/ { n++ } n == 2' "$dir/certs/apiserver.crt" >"$dir/ca.crt"
   cat >"$dir/kubeconfig" <<YAML
 apiVersion: v1
@@ -88,7 +91,7 @@ users: [{ name: admin, user: { token: $(cat "$dir/token") } }]
 YAML
 }
 
-# The API server first, so that it does not log a lost etcd.
+# Stops the API server first, so that it does not log the loss of etcd.
 stop() {
   local name pid
   for name in kube-apiserver etcd; do
@@ -99,7 +102,8 @@ stop() {
   rm -f "$dir"/{etcd,kube-apiserver}.pid
 }
 
-# Both carry DIR in their arguments, so a process id that was given out again is not mistaken for ours.
+# Prints the process id of a running program. Both programs have DIR in their arguments, so a process id that
+# the system has reused is not mistaken for one of them.
 pid_of() {
   local pid
   pid=$(cat "$dir/$1.pid" 2>/dev/null) && grep -qzF -- "=$dir/" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"

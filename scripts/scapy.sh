@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs Scapy, which builds and reads the packets of tests, from PyPI into ${PROXY_CACHE:-~/.cache/proxy}/scapy;
-# takes no time when it is there.
+# Installs Scapy from PyPI into ${PROXY_CACHE:-~/.cache/proxy}/scapy. Tests use it to build and decode
+# packets. Does nothing when it is already installed.
 set -euo pipefail
 
 SCAPY=2.6.1

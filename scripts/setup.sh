@@ -1,14 +1,14 @@
 #!/bin/bash
-# Installs what building, testing and the demo need, all from package registries; says nothing twice and takes a
-# second when everything is there. For Debian 12 (or newer) as root:
-#   scripts/setup.sh [vm]      with vm also what scripts/vm.sh needs
+# Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
+# newer, as root. Prints nothing and takes a second when everything is installed.
+#   scripts/setup.sh [vm]      vm: also install what scripts/vm.sh needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 main() {
   if [ "${1:-}" = vm ]; then
-    [ "$(uname -m)" = x86_64 ] || fail "virtual machines run the programs of this one, and kernels for x86-64: not on $(uname -m)"
+    [ "$(uname -m)" = x86_64 ] || fail "virtual machines need an x86-64 host: they run x86-64 kernels with the programs of the host, which is $(uname -m)"
     needs+=("${vm_needs[@]}" "$(virtiofsd)")
   fi
   install_system_packages
@@ -23,8 +23,8 @@ fail() {
   exit 1
 }
 
-# "what to find:package that has it": commands, libraries and Python modules, so that what was installed by other
-# means counts too.
+# "NEED:PACKAGE": a command, library, Python module or file, and the Debian package that contains it. The need
+# is looked up rather than the package, so that installations by other means count too.
 needs=(
   python3:python3 python:ensurepip:python3-venv
   nft:nftables iptables:iptables ip:iproute2 sysctl:procps conntrack:conntrack openssl:openssl curl:curl
@@ -35,7 +35,7 @@ needs=(
   bpftool:bpftool
 )
 
-# For virtual machines: what they run on, and what their suites use besides.
+# Needs of virtual machines: the emulator and its tools, and the programs that only their suites use.
 vm_needs=(
   qemu-system-x86_64:qemu-system-x86 busybox:busybox-static depmod:kmod xz:xz-utils
   /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
@@ -50,8 +50,8 @@ install_system_packages() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
 
-  [ "$(id -u)" = 0 ] || fail "run as root, or install these packages first: ${missing[*]}"
-  command -v apt-get >/dev/null || fail "no apt-get here: install the equivalents of these Debian packages: ${missing[*]}"
+  [ "$(id -u)" = 0 ] || fail "must run as root to install Debian packages; or install these first: ${missing[*]}"
+  command -v apt-get >/dev/null || fail "apt-get not found: install the equivalents of these Debian packages: ${missing[*]}"
   say "Debian packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   quietly apt-get update
@@ -62,7 +62,7 @@ install_system_packages() {
   done
 }
 
-# Debian 12 has it with QEMU, later ones apart.
+# Debian 12 has virtiofsd in a package of QEMU, later releases have it in its own package.
 virtiofsd() {
   if [ -e /usr/lib/qemu/virtiofsd ] || ! apt-cache show virtiofsd >/dev/null 2>&1; then
     echo /usr/lib/qemu/virtiofsd:qemu-system-common
@@ -85,7 +85,8 @@ install_deno() {
   ! is_deno "$venv/bin/deno" || return 0
   say "Deno $PROXY_DENO_VERSION from PyPI"
   rm -rf "$venv"
-  # The python3 of an installation that was broken off is on PATH, and bash remembers where it was.
+  # Forget cached command paths: bash may remember the python3 of an interrupted installation, which is gone
+  # now.
   hash -r
   quietly python3 -m venv "$venv"
   quietly "$venv/bin/pip" install --disable-pip-version-check "deno==$PROXY_DENO_VERSION"
@@ -94,9 +95,9 @@ install_deno() {
 
 is_deno() { [ -x "$1" ] && [[ "$("$1" --version 2>/dev/null)" == "deno $PROXY_DENO_VERSION "* ]]; }
 
-# Deno publishes denort on its release host only, but every compiled program begins with it: PyPI's
-# bids-validator-deno 2.4.1 (MIT) was compiled by this version of Deno, and its bytes up to the end of the ELF
-# section headers are denort.
+# Extracts denort, the base binary of `deno compile`, from a program that was compiled with it. Deno publishes
+# denort on its release host only. bids-validator-deno 2.4.1 (MIT) on PyPI was compiled by this version of
+# Deno: its bytes up to the end of the ELF section headers are denort.
 make_denort() {
   [ ! -x "$DENORT_BIN" ] || return 0
   say "denort $PROXY_DENO_VERSION from PyPI"
@@ -110,7 +111,7 @@ import glob, struct, sys, zipfile
 work, denort = sys.argv[1:]
 wheel = zipfile.ZipFile(glob.glob(work + "/*.whl")[0])
 program = wheel.read(max(wheel.infolist(), key=lambda file: file.file_size))
-assert program[:5] == b"\x7fELF\x02", "the wheel's largest file is no 64-bit ELF program"
+assert program[:5] == b"\x7fELF\x02", "the largest file of the wheel is not a 64-bit ELF program"
 section_headers, = struct.unpack_from("<Q", program, 0x28)  # e_shoff
 size, count = struct.unpack_from("<HH", program, 0x3A)  # e_shentsize, e_shnum
 with open(denort, "wb") as out:
@@ -121,7 +122,8 @@ PYTHON
   mv "$DENORT_BIN.new" "$DENORT_BIN"
 }
 
-# The stamp names the lock file it was made for; the cache it vouches for is Deno's own.
+# Fills Deno's cache. The stamp file holds the checksums of the configuration and lock file that the cache was
+# filled for.
 fetch_dependencies() {
   local stamp=$PROXY_CACHE/dependencies cache=${DENO_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/deno}/npm wanted
   wanted=$(sha256sum deno.json deno.lock)
@@ -131,7 +133,7 @@ fetch_dependencies() {
   echo "$wanted" >"$stamp"
 }
 
-# Output only when it fails.
+# Runs a command, and shows its output only when it fails.
 quietly() {
   local output
   output=$("$@" 2>&1) || fail "$* failed:"$'\n'"$output"

@@ -1,15 +1,20 @@
 #!/bin/bash
-# Everything CI runs, or a part of it:
+# Runs everything that CI runs, or one suite of it.
 #   scripts/test.sh [all|check|unit|integration|conformance|vm|vm-all] [FILTER]
-# FILTER names tests to run, as `deno test --filter` takes it. Integration and conformance need root: they make
-# network namespaces, and remove them again. vm: mode ipvs and some of the others in other kernels, in emulated
-# machines; with PROXY_SKIP_VM=yes all goes without. vm-all, which is no part of all: every mode in kernel 6.1,
-# and the programs of mode ebpf in both.
-# Ends with the line "N passed, N failed".
+# FILTER selects tests by name, as `deno test --filter` does.
+#   all          check, unit, integration, conformance and vm; without vm if PROXY_SKIP_VM=yes
+#   check        formatting, lint and types
+#   unit         tests that need neither root nor network
+#   integration  tests in network namespaces, and the demo; needs root
+#   conformance  the scenarios of tests/conformance in network namespaces; needs root
+#   vm           mode ipvs and a part of the others in other kernels, in emulated machines; needs root
+#   vm-all       every mode in kernel 6.1, and the programs of mode ebpf in both kernels; not part of all
+# The last line of the output is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-# Nothing here asks, and what inherits a closed standard input takes the next file it opens for it.
+# Nothing reads standard input. It must be open, though: in a process that inherits it closed, the next file
+# that it opens becomes its standard input.
 exec </dev/null
 
 passed=0 failed=0
@@ -20,7 +25,7 @@ main() {
   case $suite in
     all) suites=(check unit integration conformance); [ -n "${PROXY_SKIP_VM:-}" ] || suites+=(vm) ;;
     check | unit | integration | conformance | vm | vm-all) suites=("$suite") ;;
-    *) echo "test: no suite is called $suite: name all, check, unit, integration, conformance, vm or vm-all" >&2; exit 2 ;;
+    *) echo "test: unknown suite $suite: must be all, check, unit, integration, conformance, vm or vm-all" >&2; exit 2 ;;
   esac
   scripts/setup.sh || exit 1
   . scripts/env.sh
@@ -32,7 +37,7 @@ main() {
     "$suite"
   done
   if [ $((passed + failed)) = 0 ]; then
-    echo "test: nothing was run${filter:+: no test has $filter in its name}"
+    echo "test: no test ran${filter:+: no test name contains $filter}"
     failed=1
   fi
   echo "$passed passed, $failed failed"
@@ -50,16 +55,17 @@ unit() { deno_test unit --parallel tests/core tests/backends tests/ffi tests/ora
 
 integration() {
   built integration || return
-  # Some minutes on a fresh machine; without them the tests that need a real API server would be left out.
+  # Takes some minutes on a new machine. Without these programs, tests that need a real API server would be
+  # skipped.
   if ! scripts/peers.sh; then
-    echo "== integration FAILED: there is no control plane to test with"
+    echo "== integration FAILED: scripts/peers.sh could not build the control plane"
     failed=$((failed + 1))
   fi
   deno_test integration tests/lab tests/integration
   [ -n "$filter" ] || step demo scripts/demo.sh
 }
 
-# In every mode, or in that of PROXY_MODE.
+# Runs the scenarios in every mode that any kernel has, or in mode PROXY_MODE.
 conformance() {
   built conformance || return
   local mode
@@ -68,7 +74,7 @@ conformance() {
   done
 }
 
-# What this kernel cannot show. One machine is one processor's work, so there are two at a time.
+# Runs what the kernel of this host cannot show. A machine occupies one processor, so two run at a time.
 vm() {
   machines || return
   {
@@ -99,11 +105,12 @@ vm-all() {
   count_machines
 }
 
-# Scenarios are named after their families.
+# Filters for the families, which are part of the names of scenarios.
 ipv4="/\\(IPv4\\)/" others="/\\((IPv6|dual stack)\\)/"
 sample="/(hairpin|source ranges|NodePort|no endpoints).*\\(IPv6\\)/"
 of_sockets_and_flows="/(restart|UDP flows|reaches itself|refuses).*\\(IPv6\\)/"
-# Tests of mode ebpf's programs: what the verifier, devices, sockets and the file system of programs have to do with.
+# Tests of mode ebpf whose outcome depends on the kernel: the verifier, devices, sockets and the BPF file
+# system.
 of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|nobody serves|socket is ended|connections through/"
 
 machines() {
@@ -111,17 +118,18 @@ machines() {
   local kernel
   for kernel in 6.1 6.12; do
     scripts/setup.sh vm && scripts/kernels.sh "$kernel" && continue
-    echo "== vm FAILED: there is no machine to test in; PROXY_SKIP_VM=yes leaves it out"
+    echo "== vm FAILED: the virtual machine could not be prepared; PROXY_SKIP_VM=yes skips this suite"
     failed=$((failed + 1))
     return 1
   done
 }
 
-# Runs in the background too, so that it only notes what is to be counted.
+# Runs a suite in a machine. It may run in the background, so it stores its results in files for
+# count_machines.
 machine() {
   local name=$1 log=$work/machine-${1// /-}
   shift
-  echo "== in a machine, $name: scripts/vm.sh $*"
+  echo "== virtual machine $name: scripts/vm.sh $*"
   PROXY_BINARY=$PWD/dist/proxy PROXY_VM_LIMIT=2400 scripts/vm.sh "$@" 2>&1 | tee "$log" | sed -u "s/^/[$name] /"
   echo "${PIPESTATUS[0]}" >"$log.status"
 }
@@ -133,15 +141,15 @@ count_machines() {
   done
 }
 
-# A command that counts as one test. A tool that crashes (deno 2.6.10 lint does, once in some dozen runs) has found
-# nothing and is asked once more.
+# Runs a command that counts as one test. A tool that crashes has found nothing and runs once more, because
+# deno 2.6.10 lint crashes about once in a dozen runs.
 step() {
   local name=$1 status=0
   shift
   echo "== $name: $*"
   "$@" || status=$?
   if [ $status -gt 128 ]; then
-    echo "== $name: ended by signal $((status - 128)), again"
+    echo "== $name: ended by signal $((status - 128)), trying again"
     status=0
     "$@" || status=$?
   fi
@@ -152,12 +160,12 @@ step() {
   fi
 }
 
-# What a suite needs that runs the binary in network namespaces.
+# Builds the binary for a suite that runs it in network namespaces, which takes root.
 built() {
   if [ "$(id -u)" != 0 ]; then
-    echo "== $1 FAILED: needs root, to make network namespaces"
+    echo "== $1 FAILED: must run as root, because it creates network namespaces"
   elif ! scripts/build.sh; then
-    echo "== $1 FAILED: there is nothing to test"
+    echo "== $1 FAILED: scripts/build.sh could not build dist/proxy"
   else
     return 0
   fi
@@ -173,8 +181,8 @@ deno_test() {
   count "$work/log" "${PIPESTATUS[0]}" "$name"
 }
 
-# Counts the tests of the summaries in a log. A suite that crashes, or that runs no tests though nothing filters them,
-# has failed.
+# Adds up the test summaries in a log. A suite fails if it crashes, or if it runs no tests although there is
+# no filter.
 count() {
   local log=$1 status=$2 name=$3 ran lost
   read -r ran lost < <(
@@ -184,7 +192,7 @@ count() {
   passed=$((passed + ran)) failed=$((failed + lost))
   if [ "$status" != 0 ] && [ "$lost" = 0 ]; then
     [ -n "$filter" ] && grep -q 'No test modules found\|No tests matched' "$log" && return
-    echo "== $name FAILED: it ended with status $status before it could count"
+    echo "== $name FAILED: it ended with status $status before its summary"
     failed=$((failed + 1))
   elif [ -z "$filter" ] && [ "$ran" = 0 ] && [ "$lost" = 0 ]; then
     echo "== $name FAILED: it ran no tests"

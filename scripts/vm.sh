@@ -1,21 +1,22 @@
 #!/bin/bash
-# Runs a suite of tests in another kernel, in a virtual machine. It is emulated, so that it needs no KVM:
+# Runs a test suite on another kernel, in an emulated virtual machine that needs no KVM.
 #   scripts/vm.sh KERNEL SUITE [FILTER]
-# KERNEL is one that scripts/kernels.sh names: 6.1 or 6.12. SUITE is
-#   smoke      whether the machine is complete
-#   kernel     tests/integration/ipvs, of what the build machine's kernel may not have
-#   programs   tests/integration/ebpf, of what every kernel has its own mind about
+# KERNEL is 6.1 or 6.12, the kernels of scripts/kernels.sh. SUITE is
+#   smoke      checks that the machine is complete
+#   kernel     tests/integration/ipvs, which needs kernel features that the host may not have
+#   programs   tests/integration/ebpf, whose outcome depends on the kernel
 #   a mode     tests/conformance in that mode
-#   command    FILTER is a command of bash
-# Else FILTER names tests to run, as `deno test --filter` takes it.
+#   command    runs FILTER as a bash command
+# For the other suites, FILTER selects tests by name, as `deno test --filter` does.
 #
-# The machine sees the host's files, and what it writes stays in its memory. So it runs the same tools, the same
-# checkout and the same dist/proxy, or PROXY_BINARY. With CONFORMANCE_RECORD it records a mode as scripts/conformance.sh
-# does, and the recording is put into dist/conformance. Needs root, for virtiofsd.
+# The machine sees the host's files; its own writes stay in its memory. So it runs the same tools, the same
+# checkout and the same dist/proxy (or PROXY_BINARY). With CONFORMANCE_RECORD set, it records a mode as
+# scripts/conformance.sh does, and the recording is stored in dist/conformance. Needs root for virtiofsd.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Seconds: for the kernel until the suite begins (2 to 4 on an idle machine), for the suite, and for two lines of it.
+# Time limits in seconds: from the start of the kernel to the start of the suite (2 to 4 on an idle host), for
+# the whole suite, and between two lines of its output.
 boot_limit=60
 suite_limit=${PROXY_VM_LIMIT:-1800}
 silence_limit=300
@@ -23,12 +24,12 @@ silence_limit=300
 main() {
   [ $# = 2 ] || [ $# = 3 ] || { sed -n '3s/^# */usage: /p' "$0" >&2; exit 2; }
   kernel_name=$1 suite=$2 filter=${3:-}
-  [ "$(id -u)" = 0 ] || fail "needs root"
+  [ "$(id -u)" = 0 ] || fail "must run as root, because virtiofsd needs it"
   scripts/setup.sh vm
   . scripts/env.sh
   scripts/kernels.sh "$kernel_name"
   [ -n "${PROXY_BINARY:-}" ] || scripts/build.sh
-  # There is no network in the machine.
+  # Install Scapy here, because the machine has no network.
   [ "$suite" != programs ] || scripts/scapy.sh
   kernel=$PROXY_CACHE/kernels/$kernel_name
   work=$(mktemp -d)
@@ -36,7 +37,7 @@ main() {
   trap stop EXIT
   make_initrd
 
-  boot || again || again || again || give_up "the kernel did not come to the suite in $boot_limit s"
+  boot || again || again || again || give_up "the kernel did not start the suite within $boot_limit s"
   follow_suite
   report
 }
@@ -47,8 +48,8 @@ fail() {
   exit 1
 }
 
-# The initrd holds just enough to reach the host's files; the suite's own modules are loaded from there, by whoever
-# needs them.
+# Builds an initrd with only what is needed to mount the host's files. Modules that a suite needs are loaded
+# from those files later.
 make_initrd() {
   local root=$work/initrd module
   mkdir -p "$root"/{bin,modules,proc,sys,dev}
@@ -66,7 +67,8 @@ make_initrd() {
   (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$work/initrd.gz"
 }
 
-# The files of modules and of what they depend on, in the order to load them. What is not a module is built in.
+# Prints the files of modules and of their dependencies, in load order. Names that are not modules are built
+# in.
 modules_of() {
   local name
   for name; do
@@ -74,13 +76,17 @@ modules_of() {
   done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
 
-# One processor: with two, in threads of their own, 2 boots of some 70 hung, why is not known. A PC rather than a microvm: that has
-# nothing to calibrate its clock with but a timer that fails on a busy host, and is half a second faster at best.
+# Starts the machine and returns when its suite prints the first line.
 #
-# cx16: QEMU 7.2 leaves wrong flags behind CMPXCHG16B, on which Linux 6.12 panics when it allocates memory. The others
-# are slow to emulate, and a program does without: string instructions go byte by byte, each write to PKRU forgets all
-# translated addresses, and a fifth level of page tables is a fifth look. norandmaps: what was translated of a program
-# serves its next process only at the same addresses. Together they make a start of dist/proxy take 2 s, not 7.
+# One processor: with two, in separate threads, 2 of some 70 boots hung for an unknown reason. A PC instead of
+# a microvm: a microvm can calibrate its clock only with a timer that fails on a busy host, and saves half a
+# second at best.
+#
+# -cx16: QEMU 7.2 leaves wrong flags after CMPXCHG16B, which makes Linux 6.12 panic when it allocates memory.
+# The other removed features are slow to emulate, and programs work without them: string instructions are
+# emulated byte by byte, every write to PKRU drops all translated addresses, and a fifth level of page tables
+# is a fifth lookup. norandmaps: translated code of a program can be reused by its next process only at the
+# same addresses. Together they reduce the start of dist/proxy from 7 s to 2 s.
 boot() {
   local virtiofsd
   virtiofsd=$(ls /usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd 2>/dev/null | head -n 1)
@@ -106,7 +112,7 @@ boot() {
   done
 }
 
-# Shows what the suite says, until the machine is off or has said nothing for too long.
+# Shows the output of the suite until the machine is off. Gives up when a time limit passes.
 follow_suite() {
   local began=$SECONDS size=0 grown=$SECONDS now
   tail -n +1 -f --pid=$machine --sleep-interval=0.2 "$work/output" &
@@ -114,7 +120,7 @@ follow_suite() {
   while is_running; do
     now=$(stat -c %s "$work/output")
     [ "$now" = "$size" ] || { size=$now grown=$SECONDS; }
-    [ $((SECONDS - grown)) -lt $silence_limit ] || give_up "the suite said nothing for $silence_limit s"
+    [ $((SECONDS - grown)) -lt $silence_limit ] || give_up "the suite printed nothing for $silence_limit s"
     [ $((SECONDS - began)) -lt "$suite_limit" ] || give_up "the suite took longer than $suite_limit s"
     sleep 0.2
   done
@@ -122,9 +128,9 @@ follow_suite() {
   shown=
 }
 
-# Emulated on a busy host, a kernel hangs now and then before it has begun.
+# Boots once more: emulated on a busy host, a kernel sometimes hangs before it has started.
 again() {
-  say "once more"
+  say "the kernel did not start; trying again"
   stop_machine
   boot
 }
@@ -135,7 +141,7 @@ report() {
   local status
   status=$(sed -n '$s/^vm: status \([0-9]*\)$/\1/p' "$work/output")
   [ -n "$status" ] || give_up "the machine ended before its suite did"
-  # The kernel's own complaints are findings, too.
+  # Kernel warnings are findings too.
   grep -aE 'WARNING:|BUG:|Oops|blocked for more than|stalls on CPU' "$work/console" | sed 's/^/vm: kernel: /' || true
   [ ! -s "$work/recording" ] || install -D -m 644 "$work/recording" "dist/conformance/proxy-$suite.json"
   say "$suite in kernel $kernel_name $([ "$status" = 0 ] && echo passed || echo FAILED) after $SECONDS s"
@@ -145,7 +151,7 @@ report() {
 give_up() {
   cat "$work/qemu.log" >&2
   tail -n 20 "$work/console" | tr -d "\r" >&2
-  fail "$suite in kernel $kernel_name FAILED: $1; its console ends as above"
+  fail "$suite in kernel $kernel_name FAILED: $1; the end of its console is above"
 }
 
 stop_machine() {

@@ -5,8 +5,8 @@ import { isNodeAddress, type MachineName, machines } from "../../tests/lab/topol
 import { Narrator, type Source } from "./narrator.ts";
 
 /**
- * The proxy at work, shown with real connections in a sandbox of network namespaces. With --keep the sandbox stays
- * until this process is ended. Exits with 1 when anything shown is not as it should be.
+ * Shows the proxy at work with real connections, in a sandbox of network namespaces. With --keep the sandbox stays
+ * until this process ends. Exits with 1 when a check fails.
  */
 async function main(): Promise<number> {
   const narrator = new Narrator();
@@ -19,7 +19,7 @@ async function main(): Promise<number> {
     else await cleanUp(lab, proxy, narrator);
     return narrator.end();
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\nThe proxy said:\n${proxy.log}`);
+    console.error(`${error instanceof Error ? error.message : error}\nLog of the proxy:\n${proxy.log}`);
     return 1;
   } finally {
     await proxy.stop();
@@ -28,27 +28,27 @@ async function main(): Promise<number> {
 
 async function show(lab: Lab, proxy: ProxyProcess, manifests: string, narrator: Narrator): Promise<void> {
   narrator.heading(
-    "A sandbox of network namespaces: a node with three pods, another node, and a client outside",
+    "A sandbox of network namespaces: a node with three pods, a second node, and a client outside the cluster",
   );
   narrator.say(map);
-  narrator.heading("On the node runs");
+  narrator.heading("The proxy runs on the node");
   narrator.say(
     `${proxyBinary.replace(`${Deno.cwd()}/`, "")} --manifests=${manifests} --hostname-override=here …`,
   );
   await untilAnswered(lab, proxy);
   narrator.check(
     true,
-    `and is in force ${Math.round(performance.now() - proxy.startedAt)} ms after its start`,
+    `services answer ${Math.round(performance.now() - proxy.startedAt)} ms after its start`,
   );
 
-  narrator.heading("Connections, each a new one, and who answers them");
+  narrator.heading("New connections, and the pods that answer them");
   await showFrontends(lab, narrator);
   await showAffinity(lab, narrator);
 
-  narrator.heading("An endpoint is taken away and comes back, while connections go on");
+  narrator.heading("An endpoint is removed and added again while clients keep connecting");
   await showEndpointChange(lab, manifests, narrator);
 
-  narrator.heading("What the kernel holds, as the stock nft shows it");
+  narrator.heading("The rules in the kernel, as the standard nft command lists them");
   await showKernel(lab, narrator);
 }
 
@@ -56,9 +56,10 @@ const map = `
 outside ─┬─ node "here"  192.168.8.1  fd00:8::1 ─┬─ pod-a  10.244.1.11
          │                                       ├─ pod-b  10.244.1.12
          │                                       └─ pod-c  10.244.1.13
-         └─ node "elsewhere" ─── pod-d`.trim();
+         └─ node "elsewhere" ─── pod-d
+"stranger" is a second address of the client outside`.trim();
 
-/** In a directory of our own they can be changed. */
+/** Copies the example manifests to a new directory, because the demo changes them. */
 async function copyOfExamples(directory: string): Promise<string> {
   const examples = new URL("../../examples/", import.meta.url);
   await Deno.mkdir(directory);
@@ -73,7 +74,7 @@ async function untilAnswered(lab: Lab, proxy: ProxyProcess): Promise<void> {
     proxy.mustRun();
     const [outcome] = await lab.agent("node").probe(tcp("10.96.0.20", 80), { timeoutMs: 50 });
     if (outcome && isAnswered(outcome)) return;
-    if (Date.now() > until) throw new Error("no service answers, 10 s after the start of the proxy");
+    if (Date.now() > until) throw new Error("no service answers 10 s after the start of the proxy");
   }
 }
 
@@ -82,11 +83,11 @@ const pods = ["pod-a", "pod-b", "pod-c"];
 async function showFrontends(lab: Lab, narrator: Narrator): Promise<void> {
   const to = async (
     from: MachineName,
-    words: string,
+    frontend: string,
     target: Target,
     expected: readonly string[],
     source?: Source,
-  ) => narrator.checkSpread(`${from} → ${words}`, await connect(lab, from, target, 60), expected, source);
+  ) => narrator.checkSpread(`${from} → ${frontend}`, await connect(lab, from, target, 60), expected, source);
   await to("pod-c", "ClusterIP 10.96.0.20:80", tcp("10.96.0.20", 80), pods);
   await to("node", "ClusterIP 10.96.0.20:80", tcp("10.96.0.20", 80), pods, theNode);
   await to("outside", "NodePort 192.168.8.1:30080", tcp("192.168.8.1", 30080), pods, theClient);
@@ -95,16 +96,16 @@ async function showFrontends(lab: Lab, narrator: Narrator): Promise<void> {
   await to("outside", "IPv6 NodePort [fd00:8::1]:30024", tcp("fd00:8::1", 30024), pods, theNode);
   await to("pod-a", "IPv6 ClusterIP [fd00:10:96::24]:80", tcp("fd00:10:96::24", 80), pods);
 
-  const none = async (from: MachineName, words: string, target: Target, outcome: "refused" | "timeout") =>
-    narrator.checkNone(`${from} → ${words}`, await connect(lab, from, target, 3, 300), outcome);
-  await none("stranger", "load balancer, not in its ranges", tcp("198.51.100.22", 443), "timeout");
+  const none = async (from: MachineName, frontend: string, target: Target, outcome: "refused" | "timeout") =>
+    narrator.checkNone(`${from} → ${frontend}`, await connect(lab, from, target, 3, 300), outcome);
+  await none("stranger", "load balancer, outside its ranges", tcp("198.51.100.22", 443), "timeout");
   await none("pod-a", "service without endpoints", tcp("10.96.0.25", 80), "refused");
-  await none("pod-a", "port that the service has not", tcp("10.96.0.20", 81), "refused");
+  await none("pod-a", "port that the service does not have", tcp("10.96.0.20", 81), "refused");
 }
 
-const theNode: Source = { words: "node", is: isNodeAddress };
+const theNode: Source = { name: "node", is: isNodeAddress };
 const theClient: Source = {
-  words: "client",
+  name: "client",
   is: (address) => address === machines.outside.addresses.IPv4,
 };
 
@@ -131,29 +132,34 @@ async function showEndpointChange(lab: Lab, manifests: string, narrator: Narrato
   narrator.check(
     away.before.some(({ outcome }) => isAnswered(outcome) && outcome.pod === "pod-b") &&
       !away.after.slice(-50).some(({ outcome }) => isAnswered(outcome) && outcome.pod === "pod-b"),
-    `pod-b leaves the EndpointSlice: its last connection comes ${
+    `pod-b is removed from the EndpointSlice: its last connection began ${
       Math.round(last?.at ?? 0)
-    } ms after the file is written`,
+    } ms after the file was written`,
   );
   const back = await probeAround(client, target, () => Deno.writeTextFile(file, before));
   const first = back.after.find(({ outcome }) => isAnswered(outcome) && outcome.pod === "pod-b");
   narrator.check(
     first !== undefined,
-    `pod-b is back: its first connection comes ${Math.round(first?.at ?? 0)} ms after`,
+    `pod-b is added again: its first connection began ${
+      Math.round(first?.at ?? 0)
+    } ms after the file was written`,
   );
 
   const all = [...away.before, ...away.after, ...back.before, ...back.after];
   const failed = all.filter(({ outcome }) => !isAnswered(outcome)).length;
-  narrator.check(failed === 0, `${all.length} connections were made meanwhile, and ${failed} failed`);
+  narrator.check(
+    failed === 0,
+    `${all.length} connections were made during both changes, and ${failed} failed`,
+  );
 }
 
 interface Moment {
   readonly outcome: Outcome;
-  /** When it began, in milliseconds since the change. */
+  /** Start of the connection, in milliseconds since the change. */
   readonly at: number;
 }
 
-/** Connects without a pause, from a moment before the change to a moment after it. */
+/** Connects without a pause from 50 ms before the change until 400 ms after it. */
 async function probeAround(client: Agent, target: Target, change: () => Promise<void>) {
   const moments: Moment[] = [];
   let end = performance.now() + 100;
@@ -182,14 +188,17 @@ async function showKernel(lab: Lab, narrator: Narrator): Promise<void> {
     narrator.say((stdout + stderr).trimEnd().replaceAll("\t", "  "));
   }
   const { stdout } = await lab.run("node", ["nft", "list", "ruleset"]);
-  narrator.check(!stdout.includes("default/database"), "nothing of default/database: it is headless");
+  narrator.check(
+    !stdout.includes("default/database"),
+    "there is no rule for default/database, because it is headless",
+  );
 }
 
 async function cleanUp(lab: Lab, proxy: ProxyProcess, narrator: Narrator): Promise<void> {
-  narrator.heading("The proxy ends, its rules stay; --cleanup removes them");
+  narrator.heading("The proxy ends and its rules stay; --cleanup removes them");
   const began = performance.now();
   await proxy.stop();
-  narrator.check(true, `SIGTERM ended it in ${Math.round(performance.now() - began)} ms`);
+  narrator.check(true, `SIGTERM ended the process in ${Math.round(performance.now() - began)} ms`);
   narrator.checkSpread(
     "outside → NodePort 192.168.8.1:30080",
     await connect(lab, "outside", tcp("192.168.8.1", 30080), 60),
@@ -197,11 +206,11 @@ async function cleanUp(lab: Lab, proxy: ProxyProcess, narrator: Narrator): Promi
   );
 
   const cleanup = await lab.run("node", [proxyBinary, "--cleanup"]);
-  narrator.check(cleanup.code === 0, `--cleanup${cleanup.code === 0 ? "" : `: ${cleanup.stderr}`}`);
+  narrator.check(cleanup.code === 0, `proxy --cleanup${cleanup.code === 0 ? "" : `: ${cleanup.stderr}`}`);
   const left = await lab.run("node", ["nft", "list", "ruleset"]);
   narrator.check(
     left.code === 0 && left.stdout.trim() === "",
-    "nft list ruleset shows nothing" + left.stdout.trim(),
+    "nft list ruleset shows no rules" + left.stdout.trim(),
   );
   narrator.checkNone(
     "outside → NodePort 192.168.8.1:30080",
@@ -212,12 +221,12 @@ async function cleanUp(lab: Lab, proxy: ProxyProcess, narrator: Narrator): Promi
 
 async function keep(lab: Lab, manifests: string): Promise<void> {
   console.log(`
-The sandbox is kept. Enter it:
-  ip netns exec ${lab.namespace("outside")} curl -s http://192.168.8.1:30080      the client outside
+The sandbox keeps running. To run commands in it:
+  ip netns exec ${lab.namespace("outside")} curl -s http://192.168.8.1:30080      a client outside
   ip netns exec ${lab.namespace("pod-a")} curl -s http://10.96.0.20             a pod
   ip netns exec ${lab.namespace("node")} nft list table ip kube-proxy      the node
-Edit the manifests, and see them take effect: ${manifests}
-Tear it down: kill ${Deno.pid}`);
+The proxy follows the manifests in this directory, so edit them to see changes: ${manifests}
+Remove the sandbox: kill ${Deno.pid}`);
   await new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => resolve());
   });
@@ -237,7 +246,7 @@ function udp(to: string, port: number): Target {
   return { protocol: "UDP", to, port };
 }
 
-// What keeps the sandbox from being made is a fact of the machine: its message is enough.
+// If the sandbox cannot be created, the machine is the cause: print the message without a stack.
 const exitCode = await main().catch((error) => {
   console.error(`demo: ${error instanceof Error ? error.message : error}`);
   return 1;

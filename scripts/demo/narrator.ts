@@ -1,6 +1,9 @@
 import { isAnswered, type Outcome } from "../../tests/lab/agent.ts";
 
-/** Tells what happens, and keeps count of what did not happen as it should. */
+/** Width of the column that names a connection. */
+const WIDTH = 44;
+
+/** Prints what happens, and counts checks and failed checks. */
 export class Narrator {
   #checks = 0;
   #failures = 0;
@@ -16,11 +19,16 @@ export class Narrator {
   check(isTrue: boolean, text: string): void {
     this.#checks++;
     if (!isTrue) this.#failures++;
-    console.log(`  ${isTrue ? paint(32, "✓") : paint(31, "✗ NOT SO:")} ${text}`);
+    console.log(`  ${isTrue ? paint(32, "✓") : paint(31, "✗ FAILED:")} ${text}`);
   }
 
-  /** Exactly these pods answered, and saw this as their client's address. */
-  checkSpread(what: string, outcomes: readonly Outcome[], pods: readonly string[], source?: Source): void {
+  /** Checks that exactly these pods answered, and that they saw the address of `source` as the client's. */
+  checkSpread(
+    connection: string,
+    outcomes: readonly Outcome[],
+    pods: readonly string[],
+    source?: Source,
+  ): void {
     const answers = outcomes.filter(isAnswered);
     const isExact = answers.length === outcomes.length &&
       pods.every((pod) => answers.some((answer) => answer.pod === pod)) &&
@@ -28,35 +36,39 @@ export class Narrator {
     const isSeen = !source || answers.every((answer) => source.is(answer.source));
     this.check(
       isExact && isSeen,
-      `${what.padEnd(42)} ${spread(outcomes)}${source ? `  pods see the ${source.words}` : ""}`,
+      `${connection.padEnd(WIDTH)} ${spread(outcomes)}${source ? `  pods see the ${source.name}` : ""}`,
     );
   }
 
-  checkNone(what: string, outcomes: readonly Outcome[], outcome: "refused" | "timeout"): void {
+  /** Checks that every connection failed, and in this way. */
+  checkNone(connection: string, outcomes: readonly Outcome[], outcome: "refused" | "timeout"): void {
     const asExpected = outcomes.every((seen) => !isAnswered(seen) && seen.outcome === outcome);
-    this.check(asExpected, `${what.padEnd(42)} ${spread(outcomes)}`);
+    this.check(asExpected, `${connection.padEnd(WIDTH)} ${spread(outcomes)}`);
   }
 
-  /** 0 when all was as it should be, 1 else: the exit code. */
+  /** Prints the result. Returns the exit code: 0 if all checks passed, else 1. */
   end(): number {
     this.heading(
       this.#failures === 0
-        ? `All ${this.#checks} things shown are as they should be.`
-        : `${this.#failures} of ${this.#checks} things shown are not as they should be.`,
+        ? `All ${this.#checks} checks passed.`
+        : `${this.#failures} of ${this.#checks} checks failed.`,
     );
     return this.#failures === 0 ? 0 : 1;
   }
 }
 
+/** Client address that pods are expected to see. */
 export interface Source {
-  readonly words: string;
+  readonly name: string;
   is(address: string): boolean;
 }
 
-/** "pod-a ██████ 21  pod-b █████ 19": a block for every fortieth. */
+const failures: Readonly<Record<string, string>> = { timeout: "no answer", refused: "rejected" };
+
+/** Renders how often each pod answered, one block per twentieth: "pod-a ████████████ 36  pod-b ████████ 24". */
 function spread(outcomes: readonly Outcome[]): string {
   const name = (outcome: Outcome) =>
-    isAnswered(outcome) ? outcome.pod : outcome.outcome === "timeout" ? "no answer" : outcome.outcome;
+    isAnswered(outcome) ? outcome.pod : failures[outcome.outcome] ?? outcome.outcome;
   const names = [...new Set(outcomes.map(name))].sort();
   return names.map((each) => {
     const count = outcomes.filter((outcome) => name(outcome) === each).length;
