@@ -1,3 +1,8 @@
-import { namespacedCases } from "./kube/namespaced_cases.ts";
+import { besideControlPlane } from "./support/beside_control_plane.ts";
 
-namespacedCases("dist/proxy follows a real kube-apiserver and etcd, whatever befalls them", "built_proxy.ts");
+Deno.test(
+  besideControlPlane(
+    "dist/proxy follows a real kube-apiserver and etcd, whatever befalls them",
+    "built_proxy",
+  ),
+);

@@ -1,16 +1,20 @@
-import { NetworkNamespace } from "./network_namespace.ts";
+import { namespacedTest } from "../namespaced/path.ts";
+import { NetworkNamespace } from "./support/network_namespace.ts";
 
 Deno.test("conntrack entries are found and removed on a real kernel", async () => {
   await using namespace = await NetworkNamespace.make();
-  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", cases("privileged"));
+  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", namespacedTest("conntrack/privileged"));
 });
 
 Deno.test("without CAP_NET_ADMIN conntrack entries are left, with one warning", async () => {
   await using namespace = await NetworkNamespace.make();
   const dropped = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
-  await namespace.run(...dropped, Deno.execPath(), "test", "--quiet", "-A", cases("unprivileged"));
+  await namespace.run(
+    ...dropped,
+    Deno.execPath(),
+    "test",
+    "--quiet",
+    "-A",
+    namespacedTest("conntrack/unprivileged"),
+  );
 });
-
-function cases(which: string): string {
-  return new URL(`./conntrack/${which}.ts`, import.meta.url).pathname;
-}

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { NetworkNamespace, run } from "./network_namespace.ts";
+import { NetworkNamespace, run } from "./support/network_namespace.ts";
 
 const project = new URL("../../", import.meta.url).pathname;
 

@@ -3,9 +3,9 @@ import { Lab } from "../lab/lab.ts";
 import { proxyBinary, ProxyProcess } from "../lab/proxy.ts";
 import { at } from "../lab/topology.ts";
 import { answered } from "../lab/traffic.ts";
-import { ConnectionsDuringSwitch } from "./connections_during_switch.ts";
-import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./takeover_lab.ts";
-import { webObjects } from "./web_objects.ts";
+import { ConnectionsDuringSwitch } from "./support/connections_during_switch.ts";
+import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./support/takeover_lab.ts";
+import { webObjects } from "./support/web_objects.ts";
 
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 

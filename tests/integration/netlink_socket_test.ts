@@ -1,16 +1,20 @@
-import { NetworkNamespace } from "./network_namespace.ts";
+import { namespacedTest } from "../namespaced/path.ts";
+import { NetworkNamespace } from "./support/network_namespace.ts";
 
 Deno.test("netlink sockets work on a real kernel", async () => {
   await using namespace = await NetworkNamespace.make();
-  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", cases("privileged"));
+  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", namespacedTest("netlink/privileged"));
 });
 
 Deno.test("netlink sockets without CAP_NET_ADMIN say what is missing", async () => {
   await using namespace = await NetworkNamespace.make();
   const dropped = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
-  await namespace.run(...dropped, Deno.execPath(), "test", "--quiet", "-A", cases("unprivileged"));
+  await namespace.run(
+    ...dropped,
+    Deno.execPath(),
+    "test",
+    "--quiet",
+    "-A",
+    namespacedTest("netlink/unprivileged"),
+  );
 });
-
-function cases(which: string): string {
-  return new URL(`./netlink/${which}.ts`, import.meta.url).pathname;
-}

@@ -1,6 +1,6 @@
-import { namespacedCases } from "./kube/namespaced_cases.ts";
+import { besideControlPlane } from "./support/beside_control_plane.ts";
 
-namespacedCases(
+Deno.test(besideControlPlane(
   "dist/proxy follows its Node object in a real kube-apiserver without ending",
-  "node_changes.ts",
-);
+  "node_changes",
+));

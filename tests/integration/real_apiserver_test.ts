@@ -1,3 +1,3 @@
-import { namespacedCases } from "./kube/namespaced_cases.ts";
+import { besideControlPlane } from "./support/beside_control_plane.ts";
 
-namespacedCases("the source keeps up with a real kube-apiserver and etcd", "real_apiserver.ts");
+Deno.test(besideControlPlane("the source keeps up with a real kube-apiserver and etcd", "real_apiserver"));

@@ -5,7 +5,7 @@ import { Lab } from "../lab/lab.ts";
 import { ProxyProcess } from "../lab/proxy.ts";
 import { at } from "../lab/topology.ts";
 import { answered, podOf, Traffic } from "../lab/traffic.ts";
-import { webObjects } from "./web_objects.ts";
+import { webObjects } from "./support/web_objects.ts";
 
 const size = { services: 10_000, endpoints: 10 };
 /** Indexes before this one have ClusterIPs that the test uses itself. */

@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import type { Lab } from "../lab/lab.ts";
-import { takeTurns } from "./takeover_turns.ts";
+import { missingPeers } from "./support/takeover_lab.ts";
+import { takeOverInTurn, takeoverName } from "./support/takeover_sequence.ts";
 
-takeTurns("nftables", partsOfTables);
+Deno.test({
+  name: takeoverName("nftables"),
+  ignore: missingPeers !== "",
+  fn: () => takeOverInTurn("nftables", partsOfTables),
+});
 
 /** "chain ip cluster-3", "set ip6 cluster-ips" …: what the tables consist of. */
 async function partsOfTables(lab: Lab): Promise<readonly string[]> {

@@ -35,7 +35,7 @@ import {
   questionsTo,
   type RandomService,
   randomServices,
-} from "./random_services.ts";
+} from "./support/random_services.ts";
 
 /**
  * The tracer against real packets: random services, published together, asked by the machines of the lab. What

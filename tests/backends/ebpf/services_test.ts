@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { BackendError } from "../../../core/backend/contract.ts";
 import { Services } from "../../../backends/ebpf/services/services.ts";
 import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { anyStep, changesBetween, granted } from "../../integration/random_plans.ts";
+import { anyStep, changesBetween, granted } from "../../integration/support/random_plans.ts";
 import { everyKindOfPlan } from "../everything.ts";
 import { planOf } from "./plans.ts";
 import { endpointsIn, type FakeKernel, fakeKernel, meaningOf } from "./fake_kernel.ts";

@@ -6,9 +6,9 @@
  */
 import { ruleText } from "./rule_text.ts";
 import { families } from "../../../core/net/protocol.ts";
-import { RULES_CHAIN, tables } from "../../integration/iptables/rules_driver.ts";
-import { RulesProcess } from "../../integration/iptables/rules_process.ts";
-import { NetworkNamespace } from "../../integration/network_namespace.ts";
+import { RULES_CHAIN, tables } from "../../integration/iptables/support/rules_driver.ts";
+import { RulesProcess } from "../../integration/iptables/support/rules_process.ts";
+import { NetworkNamespace } from "../../integration/support/network_namespace.ts";
 import { everyRule, SERVICE_CHAIN, tableOf } from "./every_rule.ts";
 
 if (import.meta.main) await capture();

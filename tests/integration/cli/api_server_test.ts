@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { Node } from "./node.ts";
-import { reachable } from "./objects.ts";
+import { Node } from "./support/node.ts";
+import { reachable } from "./support/objects.ts";
 
 Deno.test("an API server out of reach: rules of before stay, health tells, and it is tried until it is there", async () => {
   await using node = await Node.make();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { assertComplaint, Node } from "./node.ts";
+import { assertComplaint, Node } from "./support/node.ts";
 
 Deno.test("a mistake on the command line is one message that names the flag, the value and the remedy", async (t) => {
   await using node = await Node.make();

@@ -3,7 +3,7 @@ import { type Agent, isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { ProxyProcess } from "../../lab/proxy.ts";
 import { at, machines } from "../../lab/topology.ts";
-import { service, slice } from "./objects.ts";
+import { service, slice } from "./support/objects.ts";
 
 /** From the foreign change until a client is served again. */
 const REPAIRED_WITHIN_MS = 1000;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { Node } from "./node.ts";
-import { reachable } from "./objects.ts";
+import { Node } from "./support/node.ts";
+import { reachable } from "./support/objects.ts";
 
 /** It takes a few milliseconds. The machine may have other things to do; the promise is for the best of three. */
 const ENDS_WITHIN_MS = 200;

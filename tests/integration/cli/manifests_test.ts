@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { assertComplaint, Node } from "./node.ts";
-import { reachable, service, slice } from "./objects.ts";
+import { assertComplaint, Node } from "./support/node.ts";
+import { reachable, service, slice } from "./support/objects.ts";
 
 Deno.test("a directory of manifests that is not there is one message", async () => {
   await using node = await Node.make();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { assertComplaint, Node } from "./node.ts";
-import { reachable } from "./objects.ts";
+import { assertComplaint, Node } from "./support/node.ts";
+import { reachable } from "./support/objects.ts";
 
 /** Starts a program as root without the capability, as a container that does not list it would. */
 const withoutNetAdmin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];

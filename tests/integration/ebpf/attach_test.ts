@@ -7,7 +7,7 @@ import { libbpf } from "../../../ffi/libbpf.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { slowness } from "../../lab/pace.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
 import { isLinux } from "./kernel_version.ts";
 import { LineProcess } from "./line_process.ts";
 import { PrivateMounts } from "./private_mounts.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { slowness } from "../../lab/pace.ts";
-import { refusalBy } from "../backend_process.ts";
+import { refusalBy } from "../support/backend_process.ts";
 import { attachedTo, emptyMap, mapsAmong, pinnedMaps } from "./kernel_objects.ts";
 import { isLinux } from "./kernel_version.ts";
 import type { TestNode } from "./node.ts";

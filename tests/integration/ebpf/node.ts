@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { EbpfOptions } from "../../../backends/ebpf/options.ts";
-import { BackendProcess } from "../backend_process.ts";
-import { NetworkNamespace, run } from "../network_namespace.ts";
+import { BackendProcess } from "../support/backend_process.ts";
+import { NetworkNamespace, run } from "../support/network_namespace.ts";
 
 const agent = new URL("./sockets.py", import.meta.url).pathname;
 

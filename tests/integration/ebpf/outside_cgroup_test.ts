@@ -4,7 +4,7 @@ import { addressOf, cidrOf, planOf, type PlanText, settingsOf } from "../../back
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
-import { BackendProcess } from "../backend_process.ts";
+import { BackendProcess } from "../support/backend_process.ts";
 
 /**
  * The node's cgroup may not be the root of all: containers of another runtime, or of a nested one, are out of its

@@ -3,7 +3,7 @@ import type { PacketProgram } from "../../../backends/ebpf/programs/tc_attach.ts
 import type { Framing } from "../../../backends/ebpf/programs/device_messages.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { settingsOf } from "../../backends/plans.ts";
-import { NetworkNamespace, run } from "../network_namespace.ts";
+import { NetworkNamespace, run } from "../support/network_namespace.ts";
 import { LineProcess } from "./line_process.ts";
 import type { Device, Request } from "./packet_driver.ts";
 import { addresses, families, link, linkBack, sysctls, wiring } from "./packet_topology.ts";

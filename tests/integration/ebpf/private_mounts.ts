@@ -1,4 +1,4 @@
-import { run } from "../network_namespace.ts";
+import { run } from "../support/network_namespace.ts";
 
 /** A BPF file system and a cgroup of our own. */
 export class PrivateMounts implements AsyncDisposable {

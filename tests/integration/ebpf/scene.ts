@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { addressOf, settingsOf } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";
-import type { BackendProcess } from "../backend_process.ts";
+import type { BackendProcess } from "../support/backend_process.ts";
 import { type Pod, SocketError, type Sockets, TestNode } from "./node.ts";
 
 export const settings = [

@@ -6,7 +6,7 @@ import { machines, servedPorts } from "../../lab/topology.ts";
 import { families } from "../../../core/net/protocol.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { addressOf, cidrOf, type PlanText, settingsOf } from "../../backends/plans.ts";
-import { BackendProcess } from "../backend_process.ts";
+import { BackendProcess } from "../support/backend_process.ts";
 import { PrivateMounts } from "./private_mounts.ts";
 
 const port = servedPorts[0]!;

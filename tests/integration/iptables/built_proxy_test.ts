@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { proxyBinary } from "../../lab/proxy.ts";
-import { Node } from "../cli/node.ts";
-import { reachable } from "../cli/objects.ts";
-import { RunningProxy } from "../cli/running_proxy.ts";
+import { Node } from "../cli/support/node.ts";
+import { reachable } from "../cli/support/objects.ts";
+import { RunningProxy } from "../cli/support/running_proxy.ts";
 
 const mode = "--proxy-mode=iptables";
 

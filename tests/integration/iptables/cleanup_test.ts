@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { everyKindOfPlan } from "../../backends/everything.ts";
 import { settingsOf } from "../../backends/plans.ts";
-import { BackendProcess, refusalBy } from "../backend_process.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { kubeProxyIpvsListing, withoutSets } from "./kube_proxy_ipvs_listing.ts";
-import { kubeProxyListing } from "./kube_proxy_listing.ts";
-import { mustBeSame, restore, savedRules, withoutOrderOfJumps } from "./saved_rules.ts";
+import { BackendProcess, refusalBy } from "../support/backend_process.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { kubeProxyIpvsListing, withoutSets } from "./support/kube_proxy_ipvs_listing.ts";
+import { kubeProxyListing } from "./support/kube_proxy_listing.ts";
+import { mustBeSame, restore, savedRules, withoutOrderOfJumps } from "./support/saved_rules.ts";
 
 const commands = ["iptables", "ip6tables"] as const;
 const loopbackPorts = [settingsOf("IPv4", { localhostNodePorts: true }), settingsOf("IPv6")];

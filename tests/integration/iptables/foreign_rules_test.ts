@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { serviceChain } from "../../backends/iptables/chain_names.ts";
 import { everyKindOfPlan } from "../../backends/everything.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
-import { BackendProcess } from "../backend_process.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { parseListing } from "./listing.ts";
-import { restore } from "./saved_rules.ts";
+import { BackendProcess } from "../support/backend_process.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { parseListing } from "./support/listing.ts";
+import { restore } from "./support/saved_rules.ts";
 
 /** Docker's, kubelet's and an administrator's, some of them with names much like ours. */
 const foreign = (address: string, network: string, loopback: string) => `

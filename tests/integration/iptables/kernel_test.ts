@@ -1,22 +1,34 @@
-import { NetworkNamespace } from "../network_namespace.ts";
+import { namespacedTest } from "../../namespaced/path.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
 
 Deno.test("mode iptables finds and sets what it needs on a real kernel", async () => {
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "link", "set", "lo", "up");
-  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", cases("privileged"));
+  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", namespacedTest("iptables/privileged"));
 });
 
 Deno.test("mode iptables says what it cannot set where /proc/sys is read-only", async () => {
   await using namespace = await NetworkNamespace.make();
   const script = 'mount -o bind,ro /proc/sys /proc/sys && exec "$0" test --quiet -A "$1"';
-  await namespace.run("unshare", "--mount", "sh", "-c", script, Deno.execPath(), cases("read_only"));
+  await namespace.run(
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    script,
+    Deno.execPath(),
+    namespacedTest("iptables/read_only_proc_sys"),
+  );
 });
 
 Deno.test("mode iptables does without a match that the kernel lacks, but for the services that need it", async () => {
   await using namespace = await NetworkNamespace.make();
-  await namespace.run(Deno.execPath(), "test", "--quiet", "--no-check", "-A", cases("without_sctp"));
+  await namespace.run(
+    Deno.execPath(),
+    "test",
+    "--quiet",
+    "--no-check",
+    "-A",
+    namespacedTest("iptables/without_sctp"),
+  );
 });
-
-function cases(which: string): string {
-  return new URL(`./${which}.ts`, import.meta.url).pathname;
-}

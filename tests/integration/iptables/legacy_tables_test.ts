@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { LegacyTable } from "../../../backends/iptables/legacy/tables.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
 
-const program = new URL("./print_legacy_tables.ts", import.meta.url).pathname;
+const program = new URL("./support/print_legacy_tables.ts", import.meta.url).pathname;
 
 /** By their names: the order is the kernel's. */
 async function tables(

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { compared, normalised, parseListing } from "./listing.ts";
+import { compared, normalised, parseListing } from "./support/listing.ts";
 
 /** A listing of table nat with these chains. */
 function nat(chains: Readonly<Record<string, readonly string[]>>): string {

@@ -3,10 +3,10 @@ import * as fc from "fast-check";
 import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { everyKindOfSettings } from "../../backends/everything.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
-import { BackendProcess } from "../backend_process.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { anyStep, changesBetween, granted } from "../random_plans.ts";
-import { mustBeSame, savedRules } from "./saved_rules.ts";
+import { BackendProcess } from "../support/backend_process.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { anyStep, changesBetween, granted } from "../support/random_plans.ts";
+import { mustBeSame, savedRules } from "./support/saved_rules.ts";
 
 Deno.test("after any sequence of changes the tables hold what a first programming of the same plans makes", async () => {
   await using lab = await ChangedAndFresh.make();

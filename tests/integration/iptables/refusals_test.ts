@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { serviceChain } from "../../backends/iptables/chain_names.ts";
 import { planKey } from "../../../core/plan/plan_key.ts";
 import { planOf, type PlanText } from "../../backends/plans.ts";
-import { BackendProcess, refusalBy } from "../backend_process.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { mustBeSame, savedRules } from "./saved_rules.ts";
+import { BackendProcess, refusalBy } from "../support/backend_process.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { mustBeSame, savedRules } from "./support/saved_rules.ts";
 
 const web = planOf({ name: "web", clusterIP: "10.96.0.10:80" });
 const webOf2 = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { serviceChain } from "../../backends/iptables/chain_names.ts";
 import { planOf } from "../../backends/plans.ts";
-import { Node } from "../cli/node.ts";
-import type { NetworkNamespace } from "../network_namespace.ts";
-import { compared } from "./listing.ts";
-import { savedRules, withoutOrderOfJumps } from "./saved_rules.ts";
-import { of, web } from "./services.ts";
+import { Node } from "../cli/support/node.ts";
+import type { NetworkNamespace } from "../support/network_namespace.ts";
+import { compared } from "./support/listing.ts";
+import { savedRules, withoutOrderOfJumps } from "./support/saved_rules.ts";
+import { of, web } from "./support/services.ts";
 
 /** Generous: mostly it is the pause between two repairs, half a second. */
 const REPAIRED_WITHIN_MS = 3000;

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { ruleText } from "../../backends/iptables/rule_text.ts";
 import { families } from "../../../core/net/protocol.ts";
 import { everyRule, tableOf } from "../../backends/iptables/every_rule.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { parseListing } from "./listing.ts";
-import { RULES_CHAIN, tables } from "./rules_driver.ts";
-import { type RulesOfTables, RulesProcess } from "./rules_process.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { parseListing } from "./support/listing.ts";
+import { RULES_CHAIN, tables } from "./support/rules_driver.ts";
+import { type RulesOfTables, RulesProcess } from "./support/rules_process.ts";
 
 for (const family of families) {
   Deno.test(`stock iptables lists every rule of ${family} that we write, and restores it as it was`, async () => {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { stringify } from "yaml";
 import { families } from "../../../core/net/protocol.ts";
-import { cluster, commentOfMarker, marker } from "./cluster.ts";
-import { Ours } from "./compared_proxies.ts";
-import { compared, type Listing, normalised, parseListing } from "./listing.ts";
-import { NodeNamespace } from "./node_namespace.ts";
-import { variants } from "./variants.ts";
+import { cluster, commentOfMarker, marker } from "./support/cluster.ts";
+import { Ours } from "./support/compared_proxies.ts";
+import { compared, type Listing, normalised, parseListing } from "./support/listing.ts";
+import { NodeNamespace } from "./support/node_namespace.ts";
+import { variants } from "./support/variants.ts";
 
 /** What iptables 1.8.9, which knows nothing of us, does with rules that it has not written. */
 

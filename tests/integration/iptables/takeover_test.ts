@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import type { Lab } from "../../lab/lab.ts";
-import { takeTurns } from "../takeover_turns.ts";
-import { normalised, parseListing } from "./listing.ts";
+import { missingPeers } from "../support/takeover_lab.ts";
+import { takeOverInTurn, takeoverName } from "../support/takeover_sequence.ts";
+import { normalised, parseListing } from "./support/listing.ts";
 
-takeTurns("iptables", listedRules);
+Deno.test({
+  name: takeoverName("iptables"),
+  ignore: missingPeers !== "",
+  fn: () => takeOverInTurn("iptables", listedRules),
+});
 
 /** All chains and rules of both families, as stock iptables lists them. */
 async function listedRules(lab: Lab): Promise<readonly string[]> {

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { families } from "../../../core/net/protocol.ts";
-import { LabControlPlane, missingPeers } from "../takeover_lab.ts";
-import { changed, cluster, commentOfMarker, largeCluster, marker } from "./cluster.ts";
-import { type ComparedProxy, Ours, Upstream } from "./compared_proxies.ts";
-import { argued, listingDifferences } from "./listing_differences.ts";
-import { compared, normalised } from "./listing.ts";
-import { NodeNamespace } from "./node_namespace.ts";
-import type { RawObject } from "./objects.ts";
-import { publishedObjects } from "./published_objects.ts";
-import { variants } from "./variants.ts";
+import { LabControlPlane, missingPeers } from "../support/takeover_lab.ts";
+import { changed, cluster, commentOfMarker, largeCluster, marker } from "./support/cluster.ts";
+import { type ComparedProxy, Ours, Upstream } from "./support/compared_proxies.ts";
+import { argued, listingDifferences } from "./support/listing_differences.ts";
+import { compared, normalised } from "./support/listing.ts";
+import { NodeNamespace } from "./support/node_namespace.ts";
+import type { RawObject } from "./support/objects.ts";
+import { publishedObjects } from "./support/published_objects.ts";
+import { variants } from "./support/variants.ts";
 
 Deno.test({
   name:

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { serviceChain } from "../../backends/iptables/chain_names.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
-import { BackendProcess } from "../backend_process.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
+import { BackendProcess } from "../support/backend_process.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
 
 const web = planOf({ name: "web", clusterIP: "10.96.0.10:80" });
 const webOf2 = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });

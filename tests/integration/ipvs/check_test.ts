@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { assertComplaint, Node } from "../cli/node.ts";
-import { reachable } from "../cli/objects.ts";
-import { hasIpvs, missingIpvs } from "./has_ipvs.ts";
+import { assertComplaint, Node } from "../cli/support/node.ts";
+import { reachable } from "../cli/support/objects.ts";
+import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 
 const mode = "--proxy-mode=ipvs";
 

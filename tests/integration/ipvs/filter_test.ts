@@ -4,7 +4,7 @@ import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { at, type MachineName, machines, podCidrs, serviceRanges } from "../../lab/topology.ts";
-import { TablesProcess } from "./tables_process.ts";
+import { TablesProcess } from "./support/tables_process.ts";
 
 /** What every service serves, and a port that only a program on the node does. */
 const SERVICE_PORT = 9000;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { slowness } from "../../lab/pace.ts";
-import { Node } from "../cli/node.ts";
-import { service, slice } from "../cli/objects.ts";
-import { hasIpvs, missingIpvs } from "./has_ipvs.ts";
+import { Node } from "../cli/support/node.ts";
+import { service, slice } from "../cli/support/objects.ts";
+import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 
 /** Tables and the device tell of changes; IPVS is looked at every five seconds. */
 const TOLD_WITHIN_MS = 1_000 * slowness;

@@ -1,5 +1,6 @@
-import { NetworkNamespace } from "../network_namespace.ts";
-import { hasIpvs, missingIpvs } from "./has_ipvs.ts";
+import { namespacedTest } from "../../namespaced/path.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 
 for (
   const [which, sentence] of [
@@ -9,7 +10,7 @@ for (
     ["options", "the options of mode ipvs do what they say"],
     ["restart", "a restart of mode ipvs changes only what is different"],
     ["removal", "removed endpoints of mode ipvs keep their connections"],
-    ["others", "virtual servers of others stay"],
+    ["foreign_servers", "virtual servers of others stay"],
   ]
 ) {
   Deno.test({
@@ -18,8 +19,14 @@ for (
     async fn() {
       await using namespace = await NetworkNamespace.make();
       await namespace.run("ip", "link", "set", "lo", "up");
-      const cases = new URL(`./${which}.ts`, import.meta.url).pathname;
-      await namespace.run(Deno.execPath(), "test", "--quiet", "--no-check", "-A", cases);
+      await namespace.run(
+        Deno.execPath(),
+        "test",
+        "--quiet",
+        "--no-check",
+        "-A",
+        namespacedTest(`ipvs/${which}`),
+      );
     },
   });
 }

@@ -4,9 +4,9 @@ import { chainsOf, table } from "../../../backends/ipvs/tables/chains.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "../../backends/everything.ts";
 import { addressOf } from "../../backends/plans.ts";
-import { listingOf, load, tablesIn } from "../nftables/listing.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { TablesProcess } from "./tables_process.ts";
+import { listingOf, load, tablesIn } from "../nftables/support/listing.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { TablesProcess } from "./support/tables_process.ts";
 
 const settings = everyKindOfSettings.map((ofBoth) =>
   ofBoth.map((ofOne) => ({

@@ -6,11 +6,11 @@ import { beforeNextLook, slowness } from "../../lab/pace.ts";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { at } from "../../lab/topology.ts";
 import { answered } from "../../lab/traffic.ts";
-import { ConnectionsDuringSwitch } from "../connections_during_switch.ts";
-import { affinities } from "../takeover_turns.ts";
-import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "../takeover_lab.ts";
-import { webObjects } from "../web_objects.ts";
-import { missingIpset, missingIpvs } from "./has_ipvs.ts";
+import { ConnectionsDuringSwitch } from "../support/connections_during_switch.ts";
+import { affinities } from "../support/takeover_sequence.ts";
+import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "../support/takeover_lab.ts";
+import { webObjects } from "../support/web_objects.ts";
+import { missingIpset, missingIpvs } from "./support/has_ipvs.ts";
 
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 const sticky = { ...web, to: at("clusterIP", "IPv4", 12) };

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess } from "../backend_process.ts";
-import { anyStep, changesBetween, granted } from "../random_plans.ts";
-import { tablesIn } from "./listing.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { BackendProcess } from "../support/backend_process.ts";
+import { anyStep, changesBetween, granted } from "../support/random_plans.ts";
+import { tablesIn } from "./support/listing.ts";
 
 Deno.test("after any sequence of changes the kernel holds what a first programming of the same plans makes", async () => {
   await using changing = await NetworkNamespace.make();

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../backends/plans.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess, refusalBy } from "../backend_process.ts";
-import { listingOf, tablesIn } from "./listing.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { BackendProcess, refusalBy } from "../support/backend_process.ts";
+import { listingOf, tablesIn } from "./support/listing.ts";
 
 const web = planOf({ name: "web", clusterIP: "10.96.0.10:80" });
 const thief = planOf({ name: "thief", clusterIP: "10.96.0.10:80" });

@@ -4,7 +4,7 @@ import { isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { at, type MachineName, machines, podCidrs } from "../../lab/topology.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
-import { BackendProcess } from "../backend_process.ts";
+import { BackendProcess } from "../support/backend_process.ts";
 
 Deno.test("a saved listing that stock nft loads on a node without rules forwards the same connections", async () => {
   await using lab = await Lab.create();

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { affinitySetName } from "../../../backends/nftables/names.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "../../backends/everything.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess } from "../backend_process.ts";
-import { listingOf, load, tablesIn } from "./listing.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { BackendProcess } from "../support/backend_process.ts";
+import { listingOf, load, tablesIn } from "./support/listing.ts";
 
 const sticky = planOf({
   name: "sticky",

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { everyKindOfPlan } from "../../backends/everything.ts";
 import { planOf } from "../../backends/plans.ts";
-import { NetworkNamespace } from "../network_namespace.ts";
-import { BackendProcess } from "../backend_process.ts";
-import { listingOf } from "./listing.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import { BackendProcess } from "../support/backend_process.ts";
+import { listingOf } from "./support/listing.ts";
 
 const plan = planOf({ clusterIP: "10.96.0.20:80" });
 const other = planOf({ clusterIP: "10.96.0.20:80", endpoints: ["10.1.0.1:8080", "10.1.0.2:8080"] });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Lab } from "../../../lab/lab.ts";
 import { type MachineName, podGateways } from "../../../lab/topology.ts";
-import { run } from "../../network_namespace.ts";
+import { run } from "../../support/network_namespace.ts";
 
 const script = new URL("./churn.py", import.meta.url).pathname;
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { run } from "../../network_namespace.ts";
+import { run } from "../../support/network_namespace.ts";
 
 const script = new URL("./counting.sh", import.meta.url).pathname;
 

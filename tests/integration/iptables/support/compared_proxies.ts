@@ -1,0 +1,87 @@
+import { proxyBinary } from "../../../lab/proxy.ts";
+import { LabControlPlane, peers } from "../../support/takeover_lab.ts";
+import { nftFlavour } from "./nft_flavour.ts";
+import type { NodeNamespace } from "./node_namespace.ts";
+
+const PATIENCE_MS = 30_000;
+
+/** A proxy in mode iptables on a node of its own, running until the test ends it. */
+export class ComparedProxy implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #logged: Promise<void>;
+  #log = "";
+  #hasEnded = false;
+
+  constructor(readonly node: NodeNamespace, command: readonly string[]) {
+    this.#process = node.spawn("node", command, {
+      env: nftFlavour(node.directory),
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    });
+    this.#logged = Promise.all([this.#collect(this.#process.stdout), this.#collect(this.#process.stderr)])
+      .then();
+    this.#process.status.then(() => this.#hasEnded = true);
+  }
+
+  /** Returns when what this comment is on has been programmed. */
+  async untilHas(comment: string): Promise<void> {
+    const until = Date.now() + PATIENCE_MS;
+    while (!await this.node.hasService(comment)) {
+      if (this.#hasEnded) throw new Error(`the proxy has ended:\n${this.#log.slice(-3000)}`);
+      if (Date.now() > until) {
+        throw new Error(`no "${comment}" in ${PATIENCE_MS / 1000} s:\n${this.#log.slice(-3000)}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#hasEnded) this.#process.kill("SIGKILL");
+    await this.#process.status;
+    await this.#logged;
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) this.#log += text;
+  }
+}
+
+/** Upstream's kube-proxy, following the control plane on its node. */
+export class Upstream {
+  constructor(private readonly node: NodeNamespace, private readonly plane: LabControlPlane) {}
+
+  start(flags: readonly string[]): ComparedProxy {
+    return new ComparedProxy(this.node, [
+      `${peers}/kube-proxy`,
+      `--kubeconfig=${this.plane.kubeconfig}`,
+      "--conntrack-max-per-core=0",
+      "--iptables-min-sync-period=100ms",
+      ...shared,
+      ...flags,
+    ]);
+  }
+}
+
+/** Ours, with a directory of manifests. */
+export class Ours {
+  readonly #manifests: string;
+
+  constructor(private readonly node: NodeNamespace) {
+    this.#manifests = `${node.directory}/manifests`;
+    Deno.mkdirSync(this.#manifests);
+  }
+
+  /** Seen all at once. @param objects as YAML */
+  publish(objects: string): void {
+    const written = `${this.node.directory}/objects.yaml`;
+    Deno.writeTextFileSync(written, objects);
+    Deno.renameSync(written, `${this.#manifests}/objects.yaml`);
+  }
+
+  start(flags: readonly string[]): ComparedProxy {
+    return new ComparedProxy(this.node, [proxyBinary, `--manifests=${this.#manifests}`, ...shared, ...flags]);
+  }
+}
+
+const shared = ["--hostname-override=here", "--proxy-mode=iptables"];

@@ -1,0 +1,47 @@
+import { readFileSync } from "node:fs";
+import { compile } from "../../../../backends/ipvs/compile.ts";
+import { IpvsTableBatch, table, writeTable } from "../../../../backends/ipvs/tables/chains.ts";
+import { differenceOf } from "../../../../backends/ipvs/update.ts";
+import { NfTables } from "../../../../backends/nf_tables/connection.ts";
+import { tableFamilyOf } from "../../../../backends/nf_tables/families.ts";
+import { readShapes } from "../../../../backends/nf_tables/schema.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../../core/plan/plan.ts";
+import { refusal } from "../../../../ffi/netlink/request.ts";
+
+/**
+ * Run in a network namespace:
+ *     tables_driver.ts write FILE     writes the tables for the settings and plans of the file, and no more
+ *     tables_driver.ts shapes         prints what chains and sets they have, each table as a line of JSON
+ */
+if (import.meta.main) await drive(Deno.args[0], Deno.args[1] ?? "");
+
+export interface Desired {
+  readonly settings: readonly NodeSettings[];
+  readonly plans: readonly ServicePortPlan[];
+}
+
+async function drive(command: string | undefined, path: string): Promise<void> {
+  using kernel = new NfTables("ipvs");
+  if (command === "write") await write(kernel, JSON.parse(readFileSync(path, "utf8")));
+  if (command === "shapes") {
+    const shapes = await readShapes(kernel.transport, table.name, kernel.nextSeq);
+    for (const [nfproto, { chains, sets, hasOthers }] of shapes) {
+      console.log(
+        JSON.stringify({ nfproto, chains: [...chains.keys()], sets: [...sets.keys()], hasOthers }),
+      );
+    }
+  }
+}
+
+async function write(kernel: NfTables, { settings, plans }: Desired): Promise<void> {
+  const batch = kernel.begin(IpvsTableBatch);
+  for (const ofOne of settings) {
+    const own = plans.filter(({ family }) => family === ofOne.family);
+    const all = own.map((plan) => ({
+      old: undefined,
+      new: compile(plan, ofOne, { scheduler: "", localFallback: false }),
+    }));
+    writeTable(batch, tableFamilyOf(ofOne.family), ofOne, differenceOf(all, () => 0).elements.added);
+  }
+  await kernel.commit(batch, (_, answer) => refusal(`add the ${answer.seq}th message`, answer));
+}

@@ -1,0 +1,82 @@
+import { createInterface } from "node:readline";
+import { argv, env, stdin } from "node:process";
+import type { Backend, PlanChange } from "../../../core/backend/contract.ts";
+import { backends } from "../../../backends/registry.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
+import { smallOptions } from "../../backends/ebpf/options.ts";
+import { defaultOptions } from "../../backends/ipvs/options.ts";
+
+/**
+ * The backend of the mode in the arguments, in the network namespace it was started in, driven by one JSON object a
+ * line: a namespace belongs to a process, so the tests cannot call the backend themselves. Answers one line each;
+ * foreign changes come as lines of their own.
+ */
+export type Command =
+  | {
+    readonly do: "reconcile";
+    readonly settings: readonly NodeSettings[];
+    readonly plans: readonly ServicePortPlan[];
+  }
+  | { readonly do: "apply"; readonly changes: readonly PlanChange[] }
+  | { readonly do: "watch" | "unwatch" | "cleanup" | "probe" | "traffic" };
+
+export type Answer =
+  | { readonly done: unknown; readonly milliseconds: number }
+  | { readonly refused: string; readonly culprits: readonly string[] }
+  | { readonly foreign: string };
+
+if (import.meta.main) await drive();
+
+async function drive(): Promise<void> {
+  using backend = backendOf(argv[2]);
+  const watch: { current?: Disposable | undefined } = {};
+  for await (const line of createInterface({ input: stdin })) {
+    const started = performance.now();
+    try {
+      const done = await perform(backend, JSON.parse(line), watch);
+      say({ done: done ?? null, milliseconds: performance.now() - started });
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      say({ refused: error.message, culprits: "culprits" in error ? error.culprits as string[] : [] });
+    }
+  }
+  watch.current?.[Symbol.dispose]();
+}
+
+function backendOf(wanted: string | undefined): Backend {
+  const ebpf = { ...smallOptions, ...JSON.parse(env["EBPF_OPTIONS"] ?? "{}") };
+  for (const [mode, make] of backends) if (mode === wanted) return make({ ipvs: defaultOptions, ebpf });
+  throw new Error(`${wanted} is no mode`);
+}
+
+async function perform(
+  backend: Backend,
+  command: Command,
+  watch: { current?: Disposable | undefined },
+): Promise<unknown> {
+  switch (command.do) {
+    case "reconcile": {
+      const plans = new Map(command.plans.map((plan) => [plan.key, plan]));
+      return await backend.reconcile({ settings: command.settings, plans });
+    }
+    case "apply":
+      return await backend.apply(command.changes);
+    case "watch":
+      watch.current = backend.watch((what) => say({ foreign: what }));
+      return;
+    case "unwatch":
+      watch.current?.[Symbol.dispose]();
+      watch.current = undefined;
+      return;
+    case "cleanup":
+      return await backend.cleanup();
+    case "probe":
+      return await backend.probe();
+    case "traffic":
+      return [...await backend.traffic()];
+  }
+}
+
+function say(answer: Answer): void {
+  console.log(JSON.stringify(answer));
+}

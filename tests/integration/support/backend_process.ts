@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import type {
+  PlanChange,
+  ProxyMode,
+  ReconcileReport,
+  Requirement,
+  TrafficCounters,
+} from "../../../core/backend/contract.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
+import { settingsOf } from "../../backends/plans.ts";
+import { slowness } from "../../lab/pace.ts";
+import type { NetworkNamespace } from "./network_namespace.ts";
+import type { Answer, Command } from "./backend_driver.ts";
+
+/** Generous: a machine that is busy with other things must not fail a test. */
+const PATIENCE_MS = 5000 * slowness;
+
+const bothFamilies = [settingsOf("IPv4"), settingsOf("IPv6")];
+
+/** The backend of a mode in another process, in a namespace. */
+export class BackendProcess implements AsyncDisposable {
+  /** What `watch` reported so far. */
+  readonly foreignChanges: string[] = [];
+  readonly #process: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #answers: AsyncGenerator<Answer>;
+  #waiting: PromiseWithResolvers<Answer> | undefined;
+
+  /** @param wrapper a command that runs the one after it, with fewer privileges for example. */
+  constructor(
+    mode: ProxyMode,
+    namespace: Pick<NetworkNamespace, "name">,
+    wrapper: readonly string[] = [],
+  ) {
+    const driver = new URL("./backend_driver.ts", import.meta.url).pathname;
+    const run = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", driver, mode];
+    this.#process = new Deno.Command("ip", {
+      args: ["netns", "exec", namespace.name, ...wrapper, ...run],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    this.#input = this.#process.stdin.getWriter();
+    this.#answers = lines(this.#process.stdout);
+    this.#read();
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  reconcile(
+    plans: readonly ServicePortPlan[],
+    settings: readonly NodeSettings[] = bothFamilies,
+  ): Promise<ReconcileReport> {
+    return this.#perform({ do: "reconcile", settings, plans }) as Promise<ReconcileReport>;
+  }
+
+  async apply(changes: readonly PlanChange[]): Promise<void> {
+    await this.#perform({ do: "apply", changes });
+  }
+
+  async watch(): Promise<void> {
+    await this.#perform({ do: "watch" });
+  }
+
+  async unwatch(): Promise<void> {
+    await this.#perform({ do: "unwatch" });
+  }
+
+  async cleanup(): Promise<void> {
+    await this.#perform({ do: "cleanup" });
+  }
+
+  probe(): Promise<readonly Requirement[]> {
+    return this.#perform({ do: "probe" }) as Promise<readonly Requirement[]>;
+  }
+
+  async traffic(): Promise<ReadonlyMap<string, TrafficCounters>> {
+    return new Map(await this.#perform({ do: "traffic" }) as [string, TrafficCounters][]);
+  }
+
+  /** Waits until `watch` has reported so much, and no more. */
+  async untilReported(count: number): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (this.foreignChanges.length < count && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(this.foreignChanges.length, count, this.foreignChanges.join("; "));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#input.close().catch(() => {});
+    await this.#process.status;
+  }
+
+  async #perform(command: Command): Promise<unknown> {
+    this.#waiting = Promise.withResolvers<Answer>();
+    await this.#input.write(new TextEncoder().encode(`${JSON.stringify(command)}\n`));
+    const answer = await this.#waiting.promise;
+    if ("done" in answer) return answer.done;
+    throw new RefusedError(answer);
+  }
+
+  async #read(): Promise<void> {
+    for await (const answer of this.#answers) {
+      if ("foreign" in answer) this.foreignChanges.push(answer.foreign);
+      else this.#waiting?.resolve(answer);
+    }
+    this.#waiting?.reject(new Error("the backend's process ended"));
+  }
+}
+
+/** The BackendError of the other process. */
+export class RefusedError extends Error {
+  readonly culprits: readonly string[];
+
+  constructor(answer: Answer) {
+    super("refused" in answer ? answer.refused : "no answer");
+    this.culprits = "refused" in answer ? answer.culprits : [];
+  }
+}
+
+/** What the backend says when it refuses; fails the test when it does not. */
+export async function refusalBy(call: () => Promise<unknown>): Promise<RefusedError> {
+  try {
+    await call();
+  } catch (error) {
+    if (error instanceof RefusedError) return error;
+    throw error;
+  }
+  assert.fail("it was not refused");
+}
+
+async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Answer> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const complete = (rest + text).split("\n");
+    rest = complete.pop() ?? "";
+    for (const line of complete) yield JSON.parse(line);
+  }
+}

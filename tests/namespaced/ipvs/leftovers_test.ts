@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { IptablesBackend } from "../../../backends/iptables/backend.ts";
+import { removeUpstreamSets } from "../../../backends/ipvs/ipset/ipsets.ts";
+import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { desiredOf } from "../../backends/plans.ts";
+import { everyKindOfPlan } from "../../backends/everything.ts";
+import {
+  kubeProxyIpvsListing,
+  kubeProxySets,
+} from "../../integration/iptables/support/kube_proxy_ipvs_listing.ts";
+import { run } from "../../integration/support/network_namespace.ts";
+
+/** Run by leftovers_test.ts in a network namespace of its own. */
+
+// Libraries stay open for the life of the process.
+const keepsLibraries = { sanitizeResources: false };
+
+const othersSets = ["MINE", "KUBE-OF-MINE"];
+
+Deno.test({
+  name: "a module that is not loaded has no sets, and is not loaded to find out",
+  ...keepsLibraries,
+  ignore: isIpSetLoaded(),
+  async fn() {
+    assert.deepEqual(await removeSets(), []);
+    assert.ok(!isIpSetLoaded());
+  },
+});
+
+Deno.test("kube-proxy's sets are removed, and nobody else's", keepsLibraries, async () => {
+  await programmedByOthers();
+  assert.equal((await sets()).length, 34 + othersSets.length);
+  assert.deepEqual(await removeSets(), []);
+  assert.deepEqual(await sets(), othersSets);
+  assert.deepEqual(await removeSets(), []);
+});
+
+for (
+  const [what, go] of [
+    ["a cleanup of mode iptables", (backend: IptablesBackend) => backend.cleanup()],
+    [
+      "a take-over by mode iptables",
+      (backend: IptablesBackend) => backend.reconcile(desiredOf(everyKindOfPlan)),
+    ],
+  ] as const
+) {
+  Deno.test(`after ${what} no rule of kube-proxy uses a set`, keepsLibraries, async () => {
+    await programmedByKubeProxy();
+    assert.equal((await removeSets(0)).length, 34 - unusedSets);
+    using backend = new IptablesBackend();
+    await go(backend);
+    const began = performance.now();
+    assert.deepEqual(await removeSets(), []);
+    console.log(`    sets are gone ${(performance.now() - began).toFixed(0)} ms after the rules`);
+    assert.deepEqual(await sets(), othersSets);
+    for (const save of ["iptables-nft-save", "ip6tables-nft-save"]) {
+      assert.doesNotMatch(await run(save), /match-set|KUBE-NODE-PORT |KUBE-LOAD-BALANCER|KUBE-IPVS/);
+    }
+    await backend.cleanup();
+  });
+}
+
+Deno.test("a set that somebody's rule or set uses stays, and is told", keepsLibraries, async () => {
+  await programmedByOthers();
+  const rule = ["OUTPUT", "-m", "set", "--match-set", "KUBE-6-IPVS-IPS", "dst", "-j", "ACCEPT"];
+  await run("ip6tables-nft", "-A", ...rule);
+  await run("ipset", "create", "MY-LIST", "list:set");
+  await run("ipset", "add", "MY-LIST", "KUBE-CLUSTER-IP");
+  assert.deepEqual((await removeSets(100)).toSorted(), ["KUBE-6-IPVS-IPS", "KUBE-CLUSTER-IP"]);
+  await run("ip6tables-nft", "-D", ...rule);
+  await run("ipset", "destroy", "MY-LIST");
+  assert.deepEqual(await removeSets(), []);
+  assert.deepEqual(await sets(), othersSets);
+});
+
+/** Of the source ranges that hold the node, there was no rule. */
+const unusedSets = 2;
+
+async function programmedByOthers(): Promise<void> {
+  await emptied();
+  await restore("ipset restore", kubeProxySets());
+  for (const name of othersSets) await run("ipset", "create", name, "hash:ip");
+}
+
+async function programmedByKubeProxy(): Promise<void> {
+  await programmedByOthers();
+  for (const command of ["iptables", "ip6tables"] as const) {
+    await restore(`${command}-nft-restore`, kubeProxyIpvsListing(command));
+  }
+}
+
+async function emptied(): Promise<void> {
+  await run("nft", "flush", "ruleset");
+  for (const name of await sets()) await run("ipset", "destroy", name);
+}
+
+async function sets(): Promise<readonly string[]> {
+  return (await run("ipset", "list", "-name")).split("\n").filter((name) => name !== "");
+}
+
+async function removeSets(patienceMs?: number): Promise<readonly string[]> {
+  using transport = NetlinkSocket.open(NETLINK_NETFILTER);
+  return await removeUpstreamSets(transport, patienceMs === undefined ? {} : { patienceMs });
+}
+
+async function restore(command: string, text: string): Promise<void> {
+  const file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(file, text);
+    await run("sh", "-c", `${command} <${file}`);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+function isIpSetLoaded(): boolean {
+  try {
+    Deno.statSync("/sys/module/ip_set");
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import { loadModule } from "../../../backends/ipvs/protocol/modules.ts";
+import { tryScheduler } from "../../../backends/ipvs/servers/schedulers.ts";
+import { setSysctls } from "../../../backends/ipvs/sysctls.ts";
+import { run } from "../../integration/support/network_namespace.ts";
+
+/** Run by kernel_test.ts in a network namespace of its own. */
+
+// Libraries stay open for the life of the process.
+const keepsLibraries = { sanitizeResources: false };
+
+Deno.test("sysctls are set, and those of strict ARP only with it", keepsLibraries, async () => {
+  using _ = await IpvsConnection.open();
+  const read = (name: string) => Deno.readTextFileSync(`/proc/sys/net/ipv4/${name}`).trim();
+  assert.deepEqual(setSysctls({ strictArp: false }), []);
+  assert.deepEqual(
+    ["vs/conntrack", "vs/expire_nodest_conn", "vs/expire_quiescent_template", "ip_forward"].map(read),
+    ["1", "1", "1", "1"],
+  );
+  assert.equal(read("conf/all/arp_ignore"), "0");
+  assert.deepEqual(setSysctls({ strictArp: true }), []);
+  assert.deepEqual(["conf/all/arp_ignore", "conf/all/arp_announce"].map(read), ["1", "2"]);
+});
+
+Deno.test("every scheduler is tried, in both families, and leaves nothing", keepsLibraries, async () => {
+  using connection = await IpvsConnection.open();
+  for (
+    const scheduler of ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf"]
+  ) {
+    await tryScheduler(connection, scheduler);
+    await tryScheduler(connection, scheduler, "IPv6");
+  }
+  assert.deepEqual(await connection.virtualServers(), []);
+});
+
+Deno.test("a scheduler that is not there is an error that says what to load", keepsLibraries, async () => {
+  using connection = await IpvsConnection.open();
+  await assert.rejects(
+    tryScheduler(connection, "nosuch"),
+    /use the scheduler nosuch of IPVS.*its module ip_vs_nosuch is not there.*modprobe ip_vs_nosuch\. Schedulers of IPVS are rr, wrr/,
+  );
+});
+
+Deno.test(
+  "where the kernel does not load modules by itself, we do, with what they need",
+  keepsLibraries,
+  async () => {
+    const modprobe = "/proc/sys/kernel/modprobe";
+    const before = Deno.readTextFileSync(modprobe);
+    Deno.writeTextFileSync(modprobe, "/nonexistent");
+    try {
+      await run("rmmod", "ip_vs_wrr");
+      {
+        using connection = await IpvsConnection.open();
+        await tryScheduler(connection, "wrr");
+      }
+      // Of modules that are loaded the kernel says no, which is no reason not to go on.
+      assert.match(loadModule("ip_vs") ?? "", /the kernel refused/);
+      await run("rmmod", "ip_vs_wrr");
+      assert.equal(loadModule("ip_vs_wrr"), undefined);
+    } finally {
+      Deno.writeTextFileSync(modprobe, before);
+    }
+  },
+);

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
+import { Balancer } from "../../../backends/ipvs/servers/balancer.ts";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import { serverDifference } from "../../../backends/ipvs/servers/diff.ts";
+import type { PlanChange } from "../../../core/backend/contract.ts";
+import { defaultOptions } from "../../backends/ipvs/options.ts";
+import { real, virtual } from "../../backends/ipvs/servers.ts";
+import { desiredOf, planOf } from "../../backends/plans.ts";
+import { run } from "../../integration/support/network_namespace.ts";
+import { savedServers } from "./listings.ts";
+import { Connection, Pod } from "../../integration/ipvs/support/pods.ts";
+
+/** Run by kernel_test.ts in a network namespace of its own. */
+
+// Libraries stay open for the life of the process; a look that is planned does not keep it alive.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
+
+const both = ["10.1.0.1:8080", "10.1.0.2:8080"];
+
+function changeOf(protocol: "TCP" | "UDP", old: readonly string[], next: readonly string[]): PlanChange {
+  const plan = (endpoints: readonly string[]) =>
+    planOf({ name: protocol.toLowerCase(), protocol, clusterIP: "10.96.0.10:80", endpoints });
+  return { key: plan([]).key, old: plan(old), new: plan(next) };
+}
+
+Deno.test(
+  "a real server that goes keeps its connections, and leaves with the last",
+  keepsLibraries,
+  async (t) => {
+    await using _one = await Pod.start("10.1.0.1");
+    await using _other = await Pod.start("10.1.0.2");
+    using backend = new IpvsBackend(defaultOptions);
+    const [tcp, udp] = [changeOf("TCP", both, both), changeOf("UDP", both, both)];
+    await backend.reconcile(desiredOf([tcp.old, udp.old].filter((plan) => plan !== undefined)));
+    const held = await connectionTo("10.1.0.1");
+
+    await t.step("one of TCP gets no new connections, one of UDP is gone at once", async () => {
+      await backend.apply([
+        changeOf("TCP", both, ["10.1.0.2:8080"]),
+        changeOf("UDP", both, ["10.1.0.2:8080"]),
+      ]);
+      assert.deepEqual((await savedServers()).filter((line) => line.startsWith("-a")), [
+        "-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0",
+        "-a -t 10.96.0.10:80 -r 10.1.0.2:8080 -m -w 1",
+        "-a -u 10.96.0.10:80 -r 10.1.0.2:8080 -m -w 1",
+      ]);
+      for (let attempt = 0; attempt < 4; attempt++) {
+        using connection = await Connection.open("10.96.0.10");
+        assert.equal(connection.pod, "10.1.0.2");
+      }
+      assert.equal(await held.ask(), "10.1.0.1");
+    });
+
+    await t.step("one that comes back meanwhile gets its weight and keeps its connections", async () => {
+      await backend.apply([changeOf("TCP", ["10.1.0.2:8080"], both)]);
+      assert.ok((await savedServers()).includes("-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1"));
+      assert.equal(await held.ask(), "10.1.0.1");
+    });
+
+    await t.step("a restart knows one that is leaving, and changes nothing", async () => {
+      await backend.apply([changeOf("TCP", both, ["10.1.0.2:8080"])]);
+      using restarted = new IpvsBackend(defaultOptions);
+      const plans = [changeOf("TCP", [], ["10.1.0.2:8080"]), changeOf("UDP", [], ["10.1.0.2:8080"])]
+        .flatMap((change) => change.new ?? []);
+      assert.deepEqual((await restarted.reconcile(desiredOf(plans))).differences, []);
+      assert.equal(await held.ask(), "10.1.0.1");
+    });
+
+    await t.step("it leaves when its connections have ended", async () => {
+      await held.reset();
+      const began = performance.now();
+      while ((await savedServers()).some((line) => line.includes("-t 10.96.0.10:80 -r 10.1.0.1"))) {
+        assert.ok(performance.now() - began < 60_000, (await savedServers()).join("\n"));
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+      console.log(`    left ${((performance.now() - began) / 1000).toFixed(1)} s after the reset`);
+    });
+    await backend.cleanup();
+  },
+);
+
+Deno.test("a real server whose connections do not end goes when its time is up", keepsLibraries, async () => {
+  await using _pod = await Pod.start("10.1.0.1");
+  using balancer = new Balancer(await IpvsConnection.open(), 300);
+  await run("ip", "address", "add", "10.96.0.10", "dev", "lo");
+  const web = virtual("10.96.0.10:80/TCP");
+  const [before, after] = [[{ ...web, realServers: [real("10.1.0.1:8080")] }], [{ ...web, realServers: [] }]];
+  await balancer.add(serverDifference([], before));
+  using _held = await Connection.open("10.96.0.10");
+  const leaving = balancer.gracefully(serverDifference(before, after));
+  await balancer.add(leaving);
+  await balancer.remove(leaving);
+  await balancer.removeDrained();
+  assert.deepEqual(await savedServers(), [
+    "-A -t 10.96.0.10:80 -s rr",
+    "-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0",
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await balancer.removeDrained();
+  assert.deepEqual(await savedServers(), ["-A -t 10.96.0.10:80 -s rr"]);
+  await balancer.removeAll([web]);
+  await run("ip", "address", "del", "10.96.0.10", "dev", "lo");
+});
+
+/** With rr every second connection goes to the pod. */
+async function connectionTo(pod: string): Promise<Connection> {
+  for (;;) {
+    const connection = await Connection.open("10.96.0.10");
+    if (connection.pod === pod) return connection;
+    connection[Symbol.dispose]();
+  }
+}

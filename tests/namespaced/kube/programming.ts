@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { rawSlice } from "../../core/kube/raw_objects.ts";
+import { run } from "../../integration/support/network_namespace.ts";
+import { type Case, service } from "./case.ts";
+import { sliceTo } from "./pods.ts";
+import { ProxyProcess } from "./proxy_process.ts";
+
+/** Their services' addresses are 10.96.4.0 and up. */
+const bulk = { services: 500, slicesOfEach: 9 };
+
+/** What the API says is in the kernel, and does what it says. */
+export const programming: readonly Case[] = [
+  {
+    name: "Services and EndpointSlices that come, change and go do so in the kernel, and for packets",
+    async test({ plane, pods }) {
+      await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig()}`]);
+      await proxy.inForce();
+      await proxy.sourceIs("connected");
+      const web = "10.96.1.1";
+      await plane.create(service("web", web));
+      await pods.until(web, "refused");
+      await plane.create(sliceTo("pod-a", "web"));
+      await pods.until(web, "pod-a");
+      assert.match(await listing(), /map endpoints \{[^}]*10\.96\.1\.1 \. tcp \. 80 \. 0 : 10\.244\.0\.1/s);
+      await plane.replace(sliceTo("pod-b", "web"));
+      await pods.until(web, "pod-b");
+      await plane.replace(service("web", web, 8000));
+      await pods.until(web, "pod-b", 10_000, 8000);
+      await pods.until(web, "refused");
+      await plane.remove(sliceTo("pod-b", "web"));
+      await pods.until(web, "refused", 10_000, 8000);
+      await plane.remove(service("web", web));
+      await plane.create(service("next", "10.96.1.2"), sliceTo("pod-a", "next"));
+      await pods.until("10.96.1.2", "pod-a");
+      assert.doesNotMatch(await listing(), /10\.96\.1\.1\b/);
+    },
+  },
+  {
+    name: "5,000 objects that come while it runs are all in force, and gone when they are deleted",
+    async test({ plane, pods }) {
+      await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig()}`]);
+      await proxy.inForce();
+      const objects = Array.from({ length: bulk.services }, (_, i) => bulkObjects(i)).flat();
+      await plane.createAll(objects);
+
+      await plane.create(service("after-many", "10.96.1.3"), sliceTo("pod-a", "after-many"));
+      await pods.until("10.96.1.3", "pod-a");
+      assert.equal(bulkAddresses(await listing()).size, bulk.services);
+      for (const kind of ["services", "endpointslices"]) {
+        const group = kind === "services" ? "/api/v1" : "/apis/discovery.k8s.io/v1";
+        await plane.request("DELETE", `${group}/namespaces/default/${kind}?labelSelector=bulk`);
+      }
+      await plane.remove(sliceTo("pod-a", "after-many"));
+      await pods.until("10.96.1.3", "refused", 30_000);
+      assert.equal(bulkAddresses(await listing()).size, 0);
+    },
+  },
+];
+
+function bulkObjects(i: number) {
+  const address = `10.96.${4 + (i >> 8)}.${i & 255}`;
+  const labels = { bulk: "" };
+  const of = service(`bulk-${i}`, address);
+  const slices = Array.from({ length: bulk.slicesOfEach }, (_, n) => {
+    const slice = rawSlice(`bulk-${i}-${n}`, `bulk-${i}`, [`10.245.${i >> 4}.${(i & 15) * 16 + n}`]);
+    return {
+      ...slice,
+      metadata: { ...slice.metadata, labels: { ...labels, "kubernetes.io/service-name": `bulk-${i}` } },
+    };
+  });
+  return [{ ...of, metadata: { ...of.metadata, labels } }, ...slices];
+}
+
+function bulkAddresses(text: string): Set<string> {
+  return new Set(text.match(/\b10\.96\.[4-7]\.\d+\b/g));
+}
+
+function listing(): Promise<string> {
+  return run("nft", "list", "table", "ip", "kube-proxy");
+}
