@@ -196,7 +196,7 @@ static __noinline int stray_fragment(struct workspace *work)
 	return verdict_without_service(&frontend, &work->service) < 0 ? PASS_ON : drop(DROP_FRAGMENT);
 }
 
-static __always_inline int arrives(struct __sk_buff *skb, __u32 link_header)
+static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 {
 	if (is_for_another_device(skb)) return PASS_ON;
 	struct workspace *work = workspace_for(link_header);
@@ -220,7 +220,7 @@ static __always_inline int is_answer_of_node(const struct flow *flow)
 	return flow && (flow->flags & flags) == flags;
 }
 
-static __noinline int leave_as_error(struct __sk_buff *skb, struct workspace *work)
+static __noinline int egress_error(struct __sk_buff *skb, struct workspace *work)
 {
 	struct packet *error = &work->packet;
 	struct flow *flow = read_quotation(skb, error, &work->quotation);
@@ -229,13 +229,13 @@ static __noinline int leave_as_error(struct __sk_buff *skb, struct workspace *wo
 	return PASS_ON;
 }
 
-static __always_inline int leaves(struct __sk_buff *skb, __u32 link_header)
+static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 {
 	struct workspace *work = workspace_for(link_header);
 	if (!work) return PASS_ON;
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
-	if (kind == PACKET_ICMP_ERROR) return leave_as_error(skb, work);
+	if (kind == PACKET_ICMP_ERROR) return egress_error(skb, work);
 	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return PASS_ON;
 
 	struct flow *flow = flow_of(&packet->tuple);
@@ -248,27 +248,27 @@ static __always_inline int leaves(struct __sk_buff *skb, __u32 link_header)
 /* ---- what is attached: to devices with Ethernet headers, and to those without any ---- */
 
 SEC("tc")
-int arrive_ethernet(struct __sk_buff *skb)
+int ingress_l2(struct __sk_buff *skb)
 {
-	return arrives(skb, ETH_HLEN);
+	return ingress(skb, ETH_HLEN);
 }
 
 SEC("tc")
-int arrive_bare(struct __sk_buff *skb)
+int ingress_l3(struct __sk_buff *skb)
 {
-	return arrives(skb, 0);
+	return ingress(skb, 0);
 }
 
 SEC("tc")
-int leave_ethernet(struct __sk_buff *skb)
+int egress_l2(struct __sk_buff *skb)
 {
-	return leaves(skb, ETH_HLEN);
+	return egress(skb, ETH_HLEN);
 }
 
 SEC("tc")
-int leave_bare(struct __sk_buff *skb)
+int egress_l3(struct __sk_buff *skb)
 {
-	return leaves(skb, 0);
+	return egress(skb, 0);
 }
 
 /* As in sock.bpf.c. */

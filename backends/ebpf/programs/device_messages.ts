@@ -18,12 +18,12 @@ export interface Link {
   /** Index of the device it is a part of, as a port is of a bridge. */
   readonly master: number | undefined;
   readonly isLoopback: boolean;
-  /** What packets begin with here; undefined where it is something our programs do not read. */
-  readonly framing: Framing | undefined;
+  /** Layer of the first header of packets; undefined if the programs cannot parse packets of this device. */
+  readonly layer: Layer | undefined;
 }
 
-/** Which variant of a program fits a device. */
-export type Framing = "ethernet" | "bare";
+/** "l2": packets begin with an Ethernet header. "l3": they begin with an IP header. */
+export type Layer = "l2" | "l3";
 
 /** An address that packets which leave by a device may have as their source. */
 export interface SourceAddress {
@@ -31,9 +31,9 @@ export interface SourceAddress {
   readonly address: Address;
 }
 
-export type Direction = "arrive" | "leave";
+export type Direction = "ingress" | "egress";
 
-export const directions: readonly Direction[] = ["arrive", "leave"];
+export const directions: readonly Direction[] = ["ingress", "egress"];
 
 /** `ip link show` */
 export function writeDumpLinks(writer: MessageWriter, seq: number): void {
@@ -107,7 +107,7 @@ export function linkOf(payload: Uint8Array): Link {
     name: attribute(payload, rt.IFLA_IFNAME, rt.IFINFOMSG_BYTES)?.string() ?? "",
     master: attribute(payload, rt.IFLA_MASTER, rt.IFINFOMSG_BYTES)?.u32le(),
     isLoopback: (view.getUint32(rt.IFINFOMSG_FLAGS, true) & rt.IFF_LOOPBACK) !== 0,
-    framing: framings.get(view.getUint16(rt.IFINFOMSG_TYPE, true)),
+    layer: layers.get(view.getUint16(rt.IFINFOMSG_TYPE, true)),
   };
 }
 
@@ -129,8 +129,8 @@ export function sourceAddressOf(payload: Uint8Array): SourceAddress | undefined 
   return { index: view.getInt32(rt.IFADDRMSG_INDEX, true), address: addressFromBytes(found.bytes) };
 }
 
-const framings: ReadonlyMap<number, Framing> = new Map([
-  [rt.ARPHRD_ETHER, "ethernet"],
+const layers: ReadonlyMap<number, Layer> = new Map([
+  [rt.ARPHRD_ETHER, "l2"],
   ...[
     rt.ARPHRD_NONE,
     rt.ARPHRD_PPP,
@@ -139,12 +139,12 @@ const framings: ReadonlyMap<number, Framing> = new Map([
     rt.ARPHRD_TUNNEL6,
     rt.ARPHRD_SIT,
     rt.ARPHRD_IPGRE,
-  ].map((type) => [type, "bare"] as const),
+  ].map((type) => [type, "l3"] as const),
 ]);
 
 const parents: Readonly<Record<Direction, number>> = {
-  arrive: rt.TC_H_CLSACT_INGRESS,
-  leave: rt.TC_H_CLSACT_EGRESS,
+  ingress: rt.TC_H_CLSACT_INGRESS,
+  egress: rt.TC_H_CLSACT_EGRESS,
 };
 
 const FILTER_HANDLE = 1;

@@ -160,8 +160,8 @@ export class Devices implements Disposable {
     }
   }
 
-  #isChosen({ name, isLoopback, framing }: Link): boolean {
-    if (isLoopback || framing === undefined) return false;
+  #isChosen({ name, isLoopback, layer }: Link): boolean {
+    if (isLoopback || layer === undefined) return false;
     return this.#choice.devices.length === 0 || this.#choice.devices.includes(name);
   }
 

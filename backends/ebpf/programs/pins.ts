@@ -37,6 +37,19 @@ export class Pins {
   make(): void {
     Deno.mkdirSync(`${this.directory}/maps`, { recursive: true, mode: 0o700 });
     Deno.mkdirSync(`${this.directory}/links`, { recursive: true, mode: 0o700 });
+    this.#renameEarlierLinks();
+  }
+
+  /** Renames pins of earlier versions, so that their links are updated. Otherwise each device would get two. */
+  #renameEarlierLinks(): void {
+    for (const { name } of Deno.readDirSync(this.link("."))) {
+      const [, direction, index] = /^(arrive|leave)-(\d+)$/.exec(name) ?? [];
+      if (index === undefined) continue;
+      Deno.renameSync(
+        this.link(name),
+        this.link(`${direction === "arrive" ? "ingress" : "egress"}-${index}`),
+      );
+    }
   }
 
   /** Removes what other versions of this mode left. */

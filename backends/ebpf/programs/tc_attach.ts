@@ -3,25 +3,25 @@ import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
 import type { Pins } from "./pins.ts";
-import { type Direction, directions, type Framing, type Link } from "./device_messages.ts";
+import { type Direction, directions, type Layer, type Link } from "./device_messages.ts";
 import { Filters } from "./tc_filters.ts";
 
-export type PacketProgram = `${Direction}_${Framing}`;
+export type PacketProgram = `${Direction}_${Layer}`;
 
 export const packetPrograms = [
-  "arrive_ethernet",
-  "arrive_bare",
-  "leave_ethernet",
-  "leave_bare",
+  "ingress_l2",
+  "ingress_l3",
+  "egress_l2",
+  "egress_l3",
 ] as const satisfies readonly PacketProgram[];
 
 /** enum bpf_attach_type, linux/bpf.h, since Linux 6.6 */
-const attachTypes: Readonly<Record<Direction, number>> = { arrive: 46, leave: 47 }; // BPF_TCX_INGRESS, BPF_TCX_EGRESS
+const attachTypes: Readonly<Record<Direction, number>> = { ingress: 46, egress: 47 }; // BPF_TCX_*
 
 /** Whether the kernel has links of programs to devices (tcx): it is asked for one to a device that there never is. */
 export function hasDeviceLinks(program: BpfProgram): boolean {
   try {
-    using _link = BpfLink.attach("on no device", program, NO_DEVICE, attachTypes.arrive);
+    using _link = BpfLink.attach("on no device", program, NO_DEVICE, attachTypes.ingress);
     return true;
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
@@ -63,11 +63,11 @@ export class Attachment {
    * Attaches both programs to a device, or puts them in the place of those that are there.
    * @throws KernelError, ENODEV when it has gone meanwhile.
    */
-  async attach({ index, name, framing }: Link): Promise<void> {
-    if (framing === undefined) return;
+  async attach({ index, name, layer }: Link): Promise<void> {
+    if (layer === undefined) return;
     for (const direction of directions) {
-      const program = this.#programs.get(`${direction}_${framing}`);
-      if (program === undefined) throw new Error(`program ${direction}_${framing} is not loaded`);
+      const program = this.#programs.get(`${direction}_${layer}`);
+      if (program === undefined) throw new Error(`program ${direction}_${layer} is not loaded`);
       if (this.hasLinks) this.#link(index, name, direction, program);
       else await this.#filters.replace({ index, name }, direction, program);
     }
@@ -97,7 +97,7 @@ export class Attachment {
   /** Devices that have a pinned link, there or gone: a pin outlives its device. */
   *#pinned(): Generator<number> {
     for (const { name } of Deno.readDirSync(this.#pins.link("."))) {
-      const [, index] = /^arrive-(\d+)$/.exec(name) ?? [];
+      const [, index] = /^ingress-(\d+)$/.exec(name) ?? [];
       if (index !== undefined) yield Number(index);
     }
   }

@@ -47,6 +47,35 @@ for (const way of ["tcx", "clsact"] as const) {
   });
 }
 
+Deno.test("links pinned by an earlier version as arrive-N and leave-N are taken over", {
+  ignore: !isLinux(6, 6),
+}, async () => {
+  await using mounts = await PrivateMounts.make();
+  await using namespace = await NetworkNamespace.make();
+  await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
+  const start = () => follow(namespace, mounts.bpffs, "tcx", ["eth0"]);
+  const directory = new Pins(mounts.bpffs, smallOptions.room).link(".");
+  const pinned = () => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
+  {
+    await using _first = await start();
+  }
+  const [names, programs] = [pinned(), await links(mounts.bpffs, namespace, "eth0")];
+  assert.equal(names.length, 2);
+  for (const name of names) {
+    const earlier = name.replace("ingress", "arrive").replace("egress", "leave");
+    await Deno.rename(`${directory}/${name}`, `${directory}/${earlier}`);
+  }
+  await using second = await start();
+  assert.deepEqual(await second.ask("follow"), []);
+  assert.deepEqual(pinned(), names);
+  assert.equal((await links(mounts.bpffs, namespace, "eth0")).length, 2);
+  // A program that is still attached to the device would not be freed.
+  await until(async () => {
+    const all: readonly { readonly id: number }[] = JSON.parse(await namespace.run("bpftool", "-j", "prog"));
+    return !all.some(({ id }) => programs.includes(id));
+  });
+});
+
 Deno.test("filters that somebody takes off a device are reported, and put back", async () => {
   await using mounts = await PrivateMounts.make();
   await using namespace = await NetworkNamespace.make();
@@ -90,13 +119,12 @@ Deno.test("a device without Ethernet headers gets the programs that expect none"
   await namespace.run("ip", "tuntap", "add", "tun0", "mode", "tun");
   await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
   await using _following = await follow(namespace, mounts.bpffs, "clsact", []);
-  for (const [device, framing] of [["tun0", "bare"], ["eth0", "ethernet"]] as const) {
+  for (const [device, layer] of [["tun0", "l3"], ["eth0", "l2"]] as const) {
     const names: string[] = [];
     for (const id of await filters(namespace, device)) {
       names.push(JSON.parse(await namespace.run("bpftool", "-j", "prog", "show", "id", `${id}`)).name);
     }
-    // The kernel keeps 15 characters of a name.
-    assert.deepEqual(names, directions.map((direction) => `${direction}_${framing}`.slice(0, 15)));
+    assert.deepEqual(names, directions.map((direction) => `${direction}_${layer}`));
   }
 });
 

@@ -143,7 +143,8 @@ async function settled(lab: Lab, manifests: string, all: readonly string[]): Pro
   );
   await until("the end of the pods", async () => {
     const present = await deviceIndexes(lab);
-    const isPresent = (pin: string) => !/^(arrive|leave)-/.test(pin) || present.has(pin.replace(/^.*-/, ""));
+    const isPresent = (pin: string) =>
+      !/^(ingress|egress)-/.test(pin) || present.has(pin.replace(/^.*-/, ""));
     return pinned(lab).every(isPresent) && census(mapsOf(lab)).get("devices")?.entries === present.size;
   });
   await askOnce(lab, "outside", all);

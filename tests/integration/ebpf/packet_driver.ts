@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import { argv, stdin } from "node:process";
 import type { PacketProgram } from "../../../backends/ebpf/programs/tc_attach.ts";
-import { directions, type Framing } from "../../../backends/ebpf/programs/device_messages.ts";
+import { directions, type Layer } from "../../../backends/ebpf/programs/device_messages.ts";
 import { Entries } from "../../../backends/ebpf/maps/entries.ts";
 import { Filters } from "../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../backends/ebpf/maps/kernel_maps.ts";
@@ -63,7 +63,7 @@ export type Request =
   | { readonly do: "forget half"; readonly replies: boolean }
   /** So many seconds go by without packets. */
   | { readonly do: "age"; readonly seconds: number }
-  | { readonly do: "attach"; readonly device: string; readonly framing: Framing };
+  | { readonly do: "attach"; readonly device: string; readonly layer: Layer };
 
 /** What the proxy writes of a device into `devices`. */
 export interface Device {
@@ -134,11 +134,11 @@ async function perform(request: Request): Promise<unknown> {
       return { action, packet: hexOf(packet) };
     }
     case "fuzz": {
-      const [arrive, leave] = [program("arrive_ethernet"), program("leave_ethernet")];
+      const [ingress, egress] = [program("ingress_l2"), program("egress_l2")];
       const counts: Record<number, number> = {};
       for (const packet of mutated(request.packets.map(bytesOf), request.mutation)) {
-        leave.run(packet, index(request.device));
-        const { action } = arrive.run(packet, index(request.device));
+        egress.run(packet, index(request.device));
+        const { action } = ingress.run(packet, index(request.device));
         counts[action] = (counts[action] ?? 0) + 1;
       }
       return { counts };
@@ -148,7 +148,7 @@ async function perform(request: Request): Promise<unknown> {
       const view = new DataView(packet.buffer);
       for (let port = request.firstPort; port < request.firstPort + request.count; port++) {
         view.setUint16(SOURCE_PORT, port);
-        program("arrive_ethernet").run(packet, index(request.device));
+        program("ingress_l2").run(packet, index(request.device));
       }
       return {};
     }
@@ -175,7 +175,7 @@ async function perform(request: Request): Promise<unknown> {
     case "attach":
       for (const direction of directions) {
         const device = { index: index(request.device), name: request.device };
-        await filters.replace(device, direction, object.program(`${direction}_${request.framing}`));
+        await filters.replace(device, direction, object.program(`${direction}_${request.layer}`));
       }
       return {};
   }

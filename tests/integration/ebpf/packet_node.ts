@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { PacketProgram } from "../../../backends/ebpf/programs/tc_attach.ts";
-import type { Framing } from "../../../backends/ebpf/programs/device_messages.ts";
+import type { Layer } from "../../../backends/ebpf/programs/device_messages.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { settingsOf } from "../../backends/plans.ts";
 import { NetworkNamespace, run } from "../support/network_namespace.ts";
@@ -83,7 +83,7 @@ export class PacketNode implements AsyncDisposable {
   /** Hands over a packet; `what` is an expression without the Ethernet header. */
   async arrive(
     what: string,
-    { at = "eth0", program = "arrive_ethernet", aggregated }: {
+    { at = "eth0", program = "ingress_l2", aggregated }: {
       readonly at?: string;
       readonly program?: PacketProgram;
       readonly aggregated?: Aggregated;
@@ -103,7 +103,7 @@ export class PacketNode implements AsyncDisposable {
   async arriveFrame(frame: string): Promise<Arrived> {
     const request = {
       do: "run",
-      program: "arrive_ethernet",
+      program: "ingress_l2",
       device: "eth0",
       packet: await this.#build(frame),
     } as const;
@@ -112,7 +112,7 @@ export class PacketNode implements AsyncDisposable {
   }
 
   async leave(what: string): Promise<Arrived> {
-    return await this.arrive(what, { program: "leave_ethernet" });
+    return await this.arrive(what, { program: "egress_l2" });
   }
 
   /** A packet is translated into another one: byte by byte as Scapy makes it, checksums included, and sent on. */
@@ -148,7 +148,7 @@ export class PacketNode implements AsyncDisposable {
   async areLeftAlone(list: string): Promise<void> {
     const built = await this.#scapy.ask({ build_all: `[${link.eth0}/packet for packet in ${list}]` });
     for (const packet of built.hex) {
-      const arrived = await this.#ask({ do: "run", program: "arrive_ethernet", device: "eth0", packet });
+      const arrived = await this.#ask({ do: "run", program: "ingress_l2", device: "eth0", packet });
       const text = arrived.packet === packet ? "" : await this.show(packet);
       assert.deepEqual({ ...arrived, action: actions[arrived.action] }, { action: "pass", packet }, text);
     }
@@ -163,13 +163,13 @@ export class PacketNode implements AsyncDisposable {
   }
 
   /** A packet in words, with a link's header or not. */
-  async show(packet: string, bare = false): Promise<string> {
-    return (await this.#scapy.ask({ show: packet, bare })).text;
+  async show(packet: string, l3 = false): Promise<string> {
+    return (await this.#scapy.ask({ show: packet, l3 })).text;
   }
 
   /** Puts the programs on a device, for as long as the node lives. */
-  async attach(device: string, framing: Framing): Promise<void> {
-    await this.#ask({ do: "attach", device, framing });
+  async attach(device: string, layer: Layer): Promise<void> {
+    await this.#ask({ do: "attach", device, layer });
   }
 
   async fuzz(packets: readonly string[], seed: number, count: number): Promise<Record<number, number>> {

@@ -62,7 +62,7 @@ for line in sys.stdin:
             answer = {"hex": [bytes(packet).hex() for packet in eval(request["build_all"])]}
         else:
             packet = bytes.fromhex(request["show"])
-            kind = Ether if not request.get("bare") else IP if packet[0] >> 4 == 4 else IPv6
+            kind = Ether if not request.get("l3") else IP if packet[0] >> 4 == 4 else IPv6
             answer = {"text": kind(packet).show(dump=True)}
     except Exception as error:  # said to the test, which fails with it
         answer = {"failed": f"{type(error).__name__}: {error}"}

@@ -19,7 +19,7 @@ const mostInstructions: Readonly<Record<ObjectName, Readonly<Record<string, numb
     getpeername4: 100,
     getpeername6: 100,
   },
-  tc: { arrive_ethernet: 45_000, arrive_bare: 45_000, leave_ethernet: 8000, leave_bare: 8000 },
+  tc: { ingress_l2: 45_000, ingress_l3: 45_000, egress_l2: 8000, egress_l3: 8000 },
   destroy: { udp: 2200, tcp: 2200 },
   find: { udp: 2200, tcp: 2200 },
 };
@@ -50,7 +50,7 @@ Deno.test(
   { sanitizeResources: false },
   () => {
     using object = loadAlone("tc");
-    using program = object.program("arrive_ethernet");
+    using program = object.program("ingress_l2");
     assert.equal(hasDeviceLinks(program), isLinux(6, 6));
   },
 );

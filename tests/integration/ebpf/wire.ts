@@ -35,8 +35,8 @@ export class Wire implements AsyncDisposable {
     for (const line of wiring) await namespace.run("ip", ...line.split(" "));
     // Nobody else does: the ends are no devices that could.
     await namespace.run("python3", finishChecksums, "eth0", "pod0");
-    await node.attach("tun0", "bare");
-    for (const device of ["eth0", "pod0"]) await node.attach(device, "ethernet");
+    await node.attach("tun0", "l3");
+    for (const device of ["eth0", "pod0"]) await node.attach(device, "l2");
     return wire;
   }
 
@@ -61,8 +61,8 @@ export class Wire implements AsyncDisposable {
     assert(packet !== null, `nothing came by ${device}`);
     const wanted = await this.#node.build(expected);
     if (packet === wanted) return;
-    const isBare = device === "tun0";
-    const [got, want] = [await this.#node.show(packet, isBare), await this.#node.show(wanted, isBare)];
+    const isL3 = device === "tun0";
+    const [got, want] = [await this.#node.show(packet, isL3), await this.#node.show(wanted, isL3)];
     assert.fail(`${device}:\n${got}\nwanted:\n${want}`);
   }
 

@@ -11,8 +11,8 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
     ["connect", "!claim", true],
     ["begin_flow", "!settings", true],
     ["workspace_for", "!work", true],
-    ["arrives", "!work", true],
-    ["leaves", "!work", true],
+    ["ingress", "!work", true],
+    ["egress", "!work", true],
     ["count_drop", "count", false],
     ["search_slot", "!endpoint", true],
     ["choose_with", "!endpoint", true],
@@ -36,7 +36,7 @@ const argued: Readonly<Record<string, readonly Branch[]>> = {
   ],
   "the kernel changes bytes that it has read, unless it has no memory for a copy of what is shared": [
     ["carry_error", "translate_error(skb, error, quotation, error->time_to_live - hops) != 0", true],
-    ["leave_as_error", "translate_error(skb, error, &work->quotation, error->time_to_live) != 0", true],
+    ["egress_error", "translate_error(skb, error, &work->quotation, error->time_to_live) != 0", true],
     ["translate_error", "restore_quote(skb, error, quotation) != 0", true],
     [
       "translate_error",
