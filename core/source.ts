@@ -1,20 +1,20 @@
 import type { ModelObject, ObjectRef } from "./objects/objects.ts";
 
-/** Takes what a source yields. Calls are synchronous and cheap: the receiver only notes what changed. */
+/** Receives the objects of a source. Calls are synchronous and cheap: the receiver only records the change. */
 export interface Sink {
   /** A new object or the new state of a known one. */
   upsert(object: ModelObject): void;
-  /** The object is gone, or no longer of interest (a Service that became headless). Unknown refs are no error. */
+  /** The object is gone or no longer proxied (such as a Service that became headless). Unknown refs are no error. */
   delete(ref: ObjectRef): void;
   /** Called once, after everything that existed at the start has been upserted. */
   synced(): void;
-  /** Contact with the source was lost (with the reason) or regained (undefined): what is in force stays so. */
+  /** Contact with the source was lost (with the reason) or regained (undefined). What is in force stays in force. */
   connected(problem: string | undefined): void;
 }
 
-/** Where objects come from: the Kubernetes API or a directory of manifests. */
+/** Origin of the objects: the Kubernetes API or a directory of manifests. */
 export interface Source {
-  /** Feeds the sink until the signal aborts. Throws only for what cannot heal by waiting (unreadable kubeconfig …). */
+  /** Feeds the sink until the signal aborts. Throws only for errors that a retry cannot fix (unreadable kubeconfig …). */
   run(sink: Sink, signal: AbortSignal): Promise<void>;
   /** Reads everything again (SIGHUP). */
   reload(): void;

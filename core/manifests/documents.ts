@@ -2,15 +2,15 @@ import { LineCounter, parseAllDocuments } from "yaml";
 import { isCollection, isMap, isNode } from "yaml";
 import { fingerprint } from "../objects/parse/fingerprint.ts";
 
-/** One document of a manifest, not parsed yet. */
+/** An unparsed document of a manifest. */
 export interface ManifestDocument {
   readonly text: string;
-  /** Line of its first character, from 1. */
+  /** Line of its first character, counted from 1. */
   readonly line: number;
   readonly fingerprint: number;
 }
 
-/** One object of a document, as the parser gave it. */
+/** An object of a document as decoded, not validated. */
 export interface RawObject {
   readonly value: unknown;
   readonly line: number;
@@ -25,8 +25,8 @@ export class ManifestSyntaxError extends Error {
 }
 
 /**
- * Splits a file so that only the documents that changed need parsing. In YAML `---` at the start of a line ends a
- * document whatever surrounds it (YAML 1.2.2 §9.1.2), in JSON no line can start with it.
+ * Splits a file into documents, so that only changed documents are parsed. In YAML, `---` at the start of a line always
+ * ends a document (YAML 1.2.2 §9.1.2). In JSON, no line can start with it.
  */
 export function* documentsOf(text: string): Generator<ManifestDocument> {
   const body = text.startsWith("\ufeff") ? text.slice(1) : text;
@@ -44,25 +44,25 @@ export function* documentsOf(text: string): Generator<ManifestDocument> {
 }
 
 /**
- * Objects of a document; those of a list (`kind: List`, `ServiceList` …) one by one.
+ * Decodes the objects of a document. A list (`kind: List`, `ServiceList` …) yields its items.
  * @throws ManifestSyntaxError
  */
 export function objectsOf(document: ManifestDocument): RawObject[] {
   const objects: RawObject[] = [];
-  // JSON is YAML, but JSON.parse takes a hundredth of the time.
+  // JSON is valid YAML, but JSON.parse is a hundred times as fast.
   if (/^(?:---)?\s*[{[]/.test(document.text)) {
     const body = document.text.startsWith("---") ? document.text.slice(3) : document.text;
     const value = parseJson(body);
-    if (value !== notJson) {
+    if (value !== NOT_JSON) {
       unpack(value, () => document.line, objects, 0);
       return objects;
     }
   }
-  if (document.text.length > largestYaml) {
+  if (document.text.length > MAX_YAML_LENGTH) {
     throw new ManifestSyntaxError(
       document.line,
-      "a document in YAML may have 4 MB, because reading it takes seconds: write JSON, which reads a hundred times " +
-        "as fast (check its syntax if this is meant to be JSON), or put `---` between the objects",
+      "a YAML document may have at most 4 MB, because parsing it takes seconds; use JSON, which is parsed a hundred " +
+        "times as fast (if this is JSON, check its syntax), or put `---` between the objects",
     );
   }
   const lines = new LineCounter();
@@ -72,7 +72,7 @@ export function objectsOf(document: ManifestDocument): RawObject[] {
     if (error !== undefined) throw new ManifestSyntaxError(lineOf(error.pos[0]), problemOf(error));
     const contents = parsed.contents;
     if (contents === null) continue;
-    const value = expand(() => parsed.toJS({ maxAliasCount }), document.line);
+    const value = expand(() => parsed.toJS({ maxAliasCount: MAX_ALIAS_COUNT }), document.line);
     if (value === null) continue;
     const items = isMap(contents) ? contents.get("items", true) : undefined;
     const itemLine = (index: number): number => {
@@ -84,12 +84,12 @@ export function objectsOf(document: ManifestDocument): RawObject[] {
   return objects;
 }
 
-/** An alias may be expanded this often: enough for anchors people write, too few for an alias bomb. */
-const maxAliasCount = 100;
-/** Characters. The parser takes a second for each million of usual contents, and six times that for unusual ones. */
-const largestYaml = 4 * 1024 * 1024;
-/** Lists inside lists are unpacked this deep. */
-const maxListDepth = 4;
+/** Limit of alias expansions: enough for hand-written anchors, too low for an alias bomb. */
+const MAX_ALIAS_COUNT = 100;
+/** In characters. The parser needs one second per million characters of usual contents, and up to six for others. */
+const MAX_YAML_LENGTH = 4 * 1024 * 1024;
+/** Limit for lists inside lists. */
+const MAX_LIST_DEPTH = 4;
 
 const parseOptions = (lineCounter: LineCounter) => ({
   lineCounter,
@@ -100,7 +100,7 @@ const parseOptions = (lineCounter: LineCounter) => ({
   logLevel: "error",
 } as const);
 
-/** Neither blank nor only comments, markers and directives. */
+/** True when the text has more than blank lines, comments, markers and directives. */
 function hasContent(part: string): boolean {
   return /^(?!---[ \t]*(?:#|\r?$)|\.\.\.|%|[ \t]*(?:#|\r?$))./m.test(part);
 }
@@ -115,18 +115,18 @@ function countLines(text: string): number {
   return count;
 }
 
-const notJson = Symbol("not JSON");
+const NOT_JSON = Symbol("not JSON");
 
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The YAML parser accepts what is YAML in flow style, and else says on which line it goes wrong.
-    return notJson;
+    // The YAML parser accepts flow style, and reports the line of a syntax error.
+    return NOT_JSON;
   }
 }
 
-/** The parser throws for what it will not expand. */
+/** @throws ManifestSyntaxError when the parser refuses to expand the document. */
 function expand(toJS: () => unknown, line: number): unknown {
   try {
     return toJS();
@@ -136,14 +136,14 @@ function expand(toJS: () => unknown, line: number): unknown {
 }
 
 function unpack(value: unknown, lineOf: (item: number) => number, into: RawObject[], depth: number): void {
-  if (!isList(value) || depth === maxListDepth) {
+  if (!isList(value) || depth === MAX_LIST_DEPTH) {
     into.push({ value, line: lineOf(-1) });
     return;
   }
   const itemKind = value.kind.slice(0, -"List".length);
   for (const [index, item] of value.items.entries()) {
     const line = () => lineOf(index);
-    // Items of a typed list carry no kind of their own.
+    // Items of a typed list have no kind of their own.
     if (itemKind !== "" && isRecord(item) && item.kind === undefined) {
       item.kind = itemKind;
       item.apiVersion = value.apiVersion;
@@ -167,7 +167,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** In one line. The parser recurses as deep as the document is nested. */
+/** First line of the message. The parser recurses, so that deep nesting overflows the stack. */
 function problemOf({ message }: Error): string {
   if (message.startsWith("Maximum call stack")) return "nested too deeply";
   return message.split("\n", 1)[0] ?? message;

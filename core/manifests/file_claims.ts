@@ -2,40 +2,44 @@ import type { ModelObject, ObjectRef } from "../objects/objects.ts";
 import type { Log } from "../observe/log.ts";
 import type { Sink } from "../source.ts";
 
-/** That a file holds an object, and which version of it. */
+/** A file defines an object in this version. */
 export interface Claim {
   readonly ref: ObjectRef;
   /** Fingerprint of the version. */
   readonly version: number;
 }
 
-/** What reading one file gave. Objects are keyed by describeRef: "Service default/web". */
+/** Contents of a file. Objects are keyed by describeRef: "Service default/web". */
 export interface FileContents {
   readonly path: string;
   readonly claims: ReadonlyMap<string, Claim>;
-  /** Those parsed this time; documents that did not change are not parsed again. Undefined: not to be proxied. */
+  /** Objects of the documents that were parsed, i.e. changed; undefined for an object that is not proxied. */
   readonly objects: ReadonlyMap<string, ModelObject | undefined>;
 }
 
 /**
- * Which file's version of an object is in force: the first in path order that holds it. Keeps names and
+ * Decides which file's version of an object is in force: the first file in path order that defines it. Keeps names and
  * fingerprints, never objects.
  */
 export class ManifestClaims {
   readonly #files = new Map<string, ReadonlyMap<string, Claim>>();
   readonly #objects = new Map<string, ObjectState>();
 
-  constructor(private readonly log: Log) {}
+  readonly #log: Log;
 
-  /** Claims of a file as last updated. */
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Claims of a file after its last update. */
   of(path: string): ReadonlyMap<string, Claim> | undefined {
     return this.#files.get(path);
   }
 
   /**
-   * Tells the sink what changes when files get other contents (no claims: the file is gone).
-   * @returns files that now provide an object whose version was not among the parsed ones: to be read in full and
-   * handed in again. Until then the version in force stays.
+   * Updates the sink after files changed. A file without claims is gone.
+   * @returns files that now provide an object which was not among the parsed ones. The caller has to parse them in full
+   * and call again. Until then the old version stays in force.
    */
   update(changes: readonly FileContents[], sink: Sink): Set<string> {
     const touched = new Set<string>();
@@ -64,7 +68,7 @@ export class ManifestClaims {
       else sink.delete(state.ref);
       state.inForce = version;
     }
-    // Last, so that an object that moved to another file or name is never missing in between.
+    // Deleted last, so that an object that moved to another file is never missing in between.
     for (const key of gone) {
       const state = this.#objects.get(key);
       if (state !== undefined) sink.delete(state.ref);
@@ -102,14 +106,16 @@ export class ManifestClaims {
   #reportDuplicate(key: string): void {
     const [first, ...others] = this.#objects.get(key)?.claimants ?? [];
     if (others.length === 0) return;
-    this.log.warn(`${key} is in ${others.join(", ")} as well as in ${first}, which is the one in force`);
+    this.#log.warn(
+      `${key} is defined in ${first} and again in ${others.join(", ")}; the definition in ${first} is used`,
+    );
   }
 }
 
 interface ObjectState {
   readonly ref: ObjectRef;
-  /** Version the sink was told last. */
+  /** Version that the sink received last. */
   inForce: number | undefined;
-  /** Paths of the files that hold the object, in path order. */
+  /** Paths of the files that define the object, in path order. */
   readonly claimants: string[];
 }

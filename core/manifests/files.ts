@@ -1,14 +1,14 @@
-/** Files under a directory that hold manifests, by path relative to it, in path order. */
+/** Manifest files below a directory, by relative path, in path order. */
 export type ManifestFiles = ReadonlyMap<string, FileStamp>;
 
-/** Differs when a file was written, replaced, or its symlink points elsewhere. */
+/** Changes when a file is written or replaced, or when its symbolic link points elsewhere. */
 export type FileStamp = string;
 
 /**
- * Lists *.yaml, *.yml and *.json, also in subdirectories that are not hidden. Symbolic links are followed, so that a
- * mounted ConfigMap (`web.yaml -> ..data/web.yaml`) works. Synchronous, because it takes 5 µs a file this way and
- * six times as much otherwise.
- * @throws Deno.errors.NotFound and the like, for the directory itself; what vanishes meanwhile below it is left out.
+ * Lists *.yaml, *.yml and *.json, also in subdirectories that are not hidden. Follows symbolic links, so that a mounted
+ * ConfigMap (`web.yaml -> ..data/web.yaml`) works. Synchronous, because that takes 5 µs per file and the asynchronous
+ * calls six times as much. Skips entries that disappear meanwhile.
+ * @throws Deno.errors.NotFound and others for the directory itself
  */
 export function findManifests(directory: string): ManifestFiles {
   const found: [string, FileStamp][] = [];
@@ -32,7 +32,7 @@ export function findManifests(directory: string): ManifestFiles {
   return new Map(found.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }
 
-/** Tells a directory from another one put in its place; undefined when there is none. */
+/** Identifies a directory, so that a replacement is noticed; undefined when the directory does not exist. */
 export function directoryIdentity(directory: string): string | undefined {
   const info = statOf(directory);
   return info?.isDirectory ? `${Deno.realPathSync(directory)} ${info.dev}:${info.ino}` : undefined;
@@ -42,7 +42,7 @@ function stampOf(info: Deno.FileInfo): FileStamp {
   return `${info.dev}:${info.ino}:${info.size}:${info.mtime?.getTime()}:${info.ctime?.getTime()}`;
 }
 
-/** False for a directory that was visited already: a symbolic link that leads back up. */
+/** False for a directory that was visited already, because a symbolic link leads back up. */
 function isNew(info: Deno.FileInfo, seen: Set<string>): boolean {
   const identity = `${info.dev}:${info.ino}`;
   if (seen.has(identity)) return false;

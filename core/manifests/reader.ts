@@ -5,18 +5,22 @@ import type { Claim, FileContents } from "./file_claims.ts";
 import { documentsOf, type ManifestDocument, ManifestSyntaxError, objectsOf } from "./documents.ts";
 
 /**
- * Reads manifest files, and remembers of each document only its fingerprint and the objects it held, so that a save
- * costs the parsing of what was edited.
+ * Parses manifest files. Remembers the fingerprint of each document and the names of its objects, so that only edited
+ * documents are parsed again.
  */
 export class ManifestReader {
   readonly #files = new Map<string, KnownDocuments>();
 
-  constructor(private readonly log: Log) {}
+  readonly #log: Log;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
 
   /**
-   * What the file holds now; undefined when it cannot be parsed, which is logged: then what was read before stays
-   * in force. An object that is invalid keeps its version among `before`.
-   * @param everything also parse documents that did not change since the file was read last.
+   * Parses a file. An invalid object keeps its version in `before`.
+   * @param everything parse unchanged documents too
+   * @returns undefined when the file cannot be parsed, which is logged. Its previous contents stay in force then.
    */
   read(
     path: string,
@@ -30,7 +34,9 @@ export class ManifestReader {
     const objects = new Map<string, ModelObject | undefined>();
     const hold = (key: string, claim: Claim, line: number): boolean => {
       if (!claims.has(key)) return claims.set(key, claim) !== undefined;
-      this.log.warn(`${path}:${line}: ${key} is in this file more than once; the first one is used`);
+      this.#log.warn(
+        `${path}:${line}: ${key} is defined more than once in this file; the first definition is used`,
+      );
       return false;
     };
     try {
@@ -61,11 +67,11 @@ export class ManifestReader {
       }
     } catch (error) {
       if (!(error instanceof ManifestSyntaxError)) throw error;
-      this.log.error(
+      this.#log.error(
         `${path}:${error.line}: ${error.message}; ` +
           (before === undefined
-            ? "nothing of this file is in force"
-            : "its last good version stays in force"),
+            ? "no object of this file is in force"
+            : "its last valid version stays in force"),
       );
       return undefined;
     }
@@ -81,26 +87,26 @@ export class ManifestReader {
     const raws = objectsOf(document);
     for (const { value, line } of raws) {
       const where = `${path}:${line}`;
-      const parsed = parseObject(value, (problem) => this.log.warn(`${where}: ${problem}`));
-      // The text of the document is the version also of the objects of a list: who is told of one that did not
-      // change compares by value anyway, for less than making a version of each.
+      const parsed = parseObject(value, (problem) => this.#log.warn(`${where}: ${problem}`));
+      // All objects of a list share the fingerprint of the document as version. The sink compares objects by value
+      // anyway, which costs less than a fingerprint per object.
       const version = document.fingerprint;
       if ("object" in parsed) {
         const { kind, name } = parsed.object;
         const namespace = "namespace" in parsed.object ? parsed.object.namespace : "";
         yield { version, line, outcome: { ref: { kind, namespace, name }, object: parsed.object } };
       } else if ("ignored" in parsed) {
-        this.log.info(`${where}: ${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 2);
+        this.#log.info(`${where}: ${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 2);
         yield { version, line, outcome: { ref: parsed.ignored, object: undefined } };
       } else if ("invalid" in parsed) {
-        this.log.error(`${where}: ${parsed.invalid}`);
+        this.#log.error(`${where}: ${parsed.invalid}`);
         yield { version, line, outcome: { invalid: parsed.ref } };
       }
     }
   }
 }
 
-/** Of the documents of a file that hold no invalid object: by fingerprint, what they claim. */
+/** Claims of the documents without an invalid object, by fingerprint. */
 type KnownDocuments = Map<number, readonly Claim[]>;
 
 interface Outcome {

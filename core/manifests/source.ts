@@ -9,15 +9,15 @@ import { ManifestReader } from "./reader.ts";
 import type { Sink, Source } from "../source.ts";
 
 export interface ManifestOptions {
-  /** Holds *.yaml, *.yml and *.json, also in subdirectories that are not hidden. */
+  /** Directory with *.yaml, *.yml and *.json files, also in subdirectories that are not hidden. */
   readonly directory: string;
   readonly log: Log;
 }
 
 /**
- * Objects from a directory of manifests that is watched. A file that cannot be parsed keeps its last good version
- * in force, an invalid object keeps its own; of an object in two files the first in path order counts. When the
- * directory itself goes away, everything stays in force until it is back.
+ * Objects from a watched directory of manifests. A file that cannot be parsed keeps its last valid version in force, and
+ * so does an invalid object. If two files define an object, the first one in path order is used. When the directory
+ * itself disappears, everything stays in force until it is back.
  */
 export class ManifestSource implements Source {
   readonly #directory: string;
@@ -34,14 +34,14 @@ export class ManifestSource implements Source {
     this.#claims = new ManifestClaims(options.log);
   }
 
-  /** @throws UserError when there is no such directory at the start. */
+  /** @throws UserError when the directory does not exist at the start */
   run(sink: Sink, signal: AbortSignal): Promise<void> {
     const stopped = Promise.withResolvers<void>();
     const identity = directoryIdentity(this.#directory);
     if (identity === undefined) {
       return Promise.reject(
         new UserError(
-          `--manifests ${this.#directory}: no such directory; make it, or name the one that holds manifests`,
+          `--manifests ${this.#directory}: no such directory; create it, or give the directory with the manifests`,
         ),
       );
     }
@@ -51,12 +51,12 @@ export class ManifestSource implements Source {
       const before = problem;
       problem = this.#read(watch, named, everything, sink);
       if (problem === before) return;
-      if (problem !== undefined) this.#log.warn(`${problem}; what was read before stays in force`);
-      else this.#log.info(`manifests in ${this.#directory} can be read again`);
+      if (problem !== undefined) this.#log.warn(`${problem}; the objects read before stay in force`);
+      else this.#log.info(`manifest directory ${this.#directory} is readable again`);
       sink.connected(problem);
     };
     sink.connected(undefined);
-    this.#refresh(nothing, true);
+    this.#refresh(NO_PATHS, true);
     sink.synced();
     const stop = () => {
       this.#refresh = undefined;
@@ -69,10 +69,10 @@ export class ManifestSource implements Source {
   }
 
   reload(): void {
-    this.#refresh?.(nothing, true);
+    this.#refresh?.(NO_PATHS, true);
   }
 
-  /** Brings the sink up to date; returns what is wrong with the directory, if anything is. */
+  /** Updates the sink. @returns the problem with the directory, if any. */
   #read(
     watch: DirectoryWatch,
     named: ReadonlySet<string>,
@@ -97,14 +97,14 @@ export class ManifestSource implements Source {
     }
     for (const [path, stamp] of files) {
       const full = `${this.#directory}/${path}`;
-      if (watch.isUnfinished(full)) continue;
+      if (watch.isIncomplete(full)) continue;
       if (!everything && this.#stamps.get(path) === stamp && !named.has(full)) continue;
       const contents = this.#contentsOf(path, false);
       this.#stamps.set(path, stamp);
       if (contents !== undefined) changes.push(contents);
     }
     const incomplete = this.#claims.update(changes, sink);
-    // A file that did not change may now be the first to hold an object: its text is needed once more.
+    // An unchanged file may now be the first one that defines an object, and has to be parsed again.
     this.#claims.update([...incomplete].flatMap((path) => this.#contentsOf(path, true) ?? []), sink);
     return undefined;
   }
@@ -115,23 +115,25 @@ export class ManifestSource implements Source {
       text = readManifest(`${this.#directory}/${path}`);
     } catch (error) {
       const reason = error instanceof Error ? error.message : error;
-      this.#log.error(`${path}: cannot be read: ${reason}; its last good version stays in force`);
+      this.#log.error(`${path}: cannot be read: ${reason}; its last valid version stays in force`);
       return undefined;
     }
     return this.#reader.read(path, text, this.#claims.of(path), everything);
   }
 }
 
-const nothing: ReadonlySet<string> = new Set();
+const NO_PATHS: ReadonlySet<string> = new Set();
 
-/** What a file may hold: 50,000 services of 10 endpoints as indented JSON are less. */
-const largestFile = 256 * 1024 * 1024;
+/** In bytes. 50,000 services of 10 endpoints each as indented JSON are less. */
+const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
-/** @throws Error, also for a file that would take all memory. */
+/** @throws Error when the file cannot be read or is too large */
 function readManifest(path: string): string {
   const { size } = Deno.statSync(path);
-  if (size > largestFile) {
-    throw new Error(`it has ${megabytes(size)} MB, and ${megabytes(largestFile)} MB are the most; split it`);
+  if (size > MAX_FILE_BYTES) {
+    throw new Error(
+      `it has ${megabytes(size)} MB, but at most ${megabytes(MAX_FILE_BYTES)} MB are allowed; split it`,
+    );
   }
   return Deno.readTextFileSync(path);
 }

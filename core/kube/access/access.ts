@@ -8,26 +8,29 @@ export interface AccessFlags {
   readonly master: string;
 }
 
-/** The parts of the surroundings that tell a pod how to reach its cluster. */
-export interface Surroundings {
+/** What tells a pod how to reach its cluster. */
+export interface Environment {
   env(name: string): string | undefined;
-  /** Where the kubelet mounts the service account. */
+  /** Directory where the kubelet mounts the service account. */
   readonly serviceAccount: string;
 }
 
-const process: Surroundings = {
+const PROCESS_ENVIRONMENT: Environment = {
   env: (name) => Deno.env.get(name),
   serviceAccount: "/var/run/secrets/kubernetes.io/serviceaccount",
 };
 
 /**
- * How to reach the API server: as the kubeconfig says, at --master, or, when neither is given, as the pod's service
- * account.
+ * Determines how to reach the API server: from the kubeconfig, from --master, or, when neither is given, from the pod's
+ * service account.
  * @throws AccessError
  */
-export function clusterAccess(flags: AccessFlags, surroundings: Surroundings = process): ClusterAccess {
+export function clusterAccess(
+  flags: AccessFlags,
+  environment: Environment = PROCESS_ENVIRONMENT,
+): ClusterAccess {
   if (flags.kubeconfig !== "") return readKubeconfig(flags.kubeconfig, flags.master);
-  if (flags.master === "") return inCluster(surroundings);
+  if (flags.master === "") return inCluster(environment);
   return {
     origin: `--master ${flags.master}`,
     server: serverUrl(flags.master, "--master", false),
@@ -37,7 +40,7 @@ export function clusterAccess(flags: AccessFlags, surroundings: Surroundings = p
   };
 }
 
-function inCluster({ env, serviceAccount }: Surroundings): ClusterAccess {
+function inCluster({ env, serviceAccount }: Environment): ClusterAccess {
   const host = env("KUBERNETES_SERVICE_HOST") ?? "";
   const port = env("KUBERNETES_SERVICE_PORT") ?? "";
   if (host === "" || port === "") {
@@ -53,7 +56,7 @@ function inCluster({ env, serviceAccount }: Surroundings): ClusterAccess {
   } catch (error) {
     throw new AccessError(
       `the pod's service account: ${token}: ${error instanceof Error ? error.message : error}. ` +
-        "Is automountServiceAccountToken off? Give --kubeconfig FILE otherwise",
+        "Set automountServiceAccountToken, or give --kubeconfig FILE",
     );
   }
   return {

@@ -1,13 +1,13 @@
 import { UserError } from "../../user_error.ts";
 
-/** Where a cluster's API server is, and who we are to it. Secrets in files are read when they are needed. */
+/** Address of a cluster's API server and the identity to use. Secrets in files are read when they are needed. */
 export interface ClusterAccess {
-  /** Where this comes from, for messages: "kubeconfig /etc/…", "the pod's service account". */
+  /** Origin of these values, for messages: "kubeconfig /etc/…", "the pod's service account". */
   readonly origin: string;
   readonly server: URL;
-  /** Whose signature on the server's certificate counts, besides the system's authorities. */
+  /** Certificate authority of the server, accepted besides the system's authorities. */
   readonly authority: PemSource | undefined;
-  /** "" for none but what HTTPS_PROXY and NO_PROXY say. */
+  /** HTTP proxy; "" for the one in HTTPS_PROXY and NO_PROXY, if any. */
   readonly proxyUrl: string;
   readonly user: UserAccess;
 }
@@ -17,23 +17,23 @@ export interface UserAccess {
   readonly basic: { readonly username: string; readonly password: string } | undefined;
   readonly certificate: { readonly chain: PemSource; readonly key: PemSource } | undefined;
   readonly exec: ExecPlugin | undefined;
-  /** Impersonate-User and its companions, ready to send. */
+  /** Impersonate-* headers. */
   readonly impersonation: readonly (readonly [header: string, value: string])[];
 }
 
 /** PEM text, or the file that holds it. */
 export type PemSource = { readonly text: string } | { readonly file: string };
 
-/** A program that gets credentials (client.authentication.k8s.io). */
+/** A credential plugin (client.authentication.k8s.io). */
 export interface ExecPlugin {
   readonly apiVersion: string;
   /** A path, or a name to find in PATH. */
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** How to install it, in the words of the kubeconfig's author; "" when not said. */
+  /** installHint of the kubeconfig; "" when missing. */
   readonly installHint: string;
-  /** What the plugin is told of the cluster (provideClusterInfo); undefined for nothing. */
+  /** spec.cluster for the plugin (provideClusterInfo); undefined to leave it out. */
   readonly cluster: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -45,12 +45,16 @@ export const anonymous: UserAccess = {
   impersonation: [],
 };
 
-/** What the operator wrote about access to the cluster cannot be used. Waiting does not heal it. */
+/** The configured access to the cluster is invalid. A retry cannot fix it. */
 export class AccessError extends UserError {
   override readonly name = "AccessError";
 }
 
-/** @param withTls whether a server given without scheme is spoken to by https. */
+/**
+ * Parses the URL of an API server.
+ * @param withTls use https when the server is given without a scheme
+ * @throws AccessError
+ */
 export function serverUrl(server: string, where: string, withTls: boolean): URL {
   const url = URL.parse(server.includes("://") ? server : `${withTls ? "https" : "http"}://${server}`);
   if (url !== null && /^https?:$/.test(url.protocol)) return url;

@@ -1,7 +1,7 @@
 import type { ClusterAccess, PemSource } from "./cluster_access.ts";
 import { ExecCredentials } from "./exec_credential.ts";
 
-/** What a request carries, and what its connection is made with. */
+/** Headers of a request and TLS material of its connection. */
 export interface Secrets {
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly tls: TlsSecrets;
@@ -15,20 +15,23 @@ export interface TlsSecrets {
 }
 
 /**
- * Secrets as they are now. Files are read for every request, since they are rotated under us and requests are rare
- * (a watch lasts minutes); plugins run when theirs have expired.
+ * Provides the current secrets. Files are read for every request, because they are rotated at any time and requests are
+ * rare (a watch lasts minutes). A plugin runs when its credential has expired.
  */
 export class Credentials {
   readonly #exec: ExecCredentials | undefined;
 
-  constructor(private readonly access: ClusterAccess) {
+  readonly #access: ClusterAccess;
+
+  constructor(access: ClusterAccess) {
+    this.#access = access;
     const plugin = access.user.exec;
     this.#exec = plugin === undefined ? undefined : new ExecCredentials(plugin);
   }
 
-  /** @throws Error that names the file or program that did not give its secret. */
+  /** @throws Error that names the file or plugin that failed. */
   async current(): Promise<Secrets> {
-    const { authority, user } = this.access;
+    const { authority, user } = this.#access;
     const exec = await this.#exec?.get();
     const token = user.token === undefined
       ? exec?.token ?? ""
@@ -57,7 +60,7 @@ export class Credentials {
     };
   }
 
-  /** The server answered 401. */
+  /** Called when the server answered 401. */
   rejected(): void {
     this.#exec?.forget();
   }

@@ -8,41 +8,47 @@ export interface ExecCredential {
   readonly key: string;
 }
 
-/** A plugin that hangs is ended after so long, in milliseconds. */
-const longestRun = 60_000;
+/** A plugin that hangs is killed after this time. */
+const PLUGIN_TIMEOUT_MS = 60_000;
 
 /**
- * Credentials from a program, kept until they expire or are refused (client.authentication.k8s.io/v1, v1beta1:
+ * Credentials from a plugin, kept until they expire or the server rejects them (client.authentication.k8s.io/v1, v1beta1:
  * https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins).
  */
 export class ExecCredentials {
   #current: { readonly credential: Promise<ExecCredential>; expires: number } | undefined;
 
-  constructor(private readonly plugin: ExecPlugin, private readonly now: () => number = Date.now) {}
+  readonly #plugin: ExecPlugin;
+  readonly #now: () => number;
 
-  /** @throws Error that says what the plugin answered. */
+  constructor(plugin: ExecPlugin, now: () => number = Date.now) {
+    this.#plugin = plugin;
+    this.#now = now;
+  }
+
+  /** @throws Error that names the plugin and the problem. */
   get(): Promise<ExecCredential> {
-    if (this.#current !== undefined && this.now() < this.#current.expires) return this.#current.credential;
+    if (this.#current !== undefined && this.#now() < this.#current.expires) return this.#current.credential;
     const started = { credential: this.#run(), expires: Infinity };
     this.#current = started;
     return started.credential;
   }
 
-  /** The server did not accept them: the next call of `get` runs the plugin again. */
+  /** Discards the credentials, so that the next call of `get` runs the plugin again. */
   forget(): void {
     this.#current = undefined;
   }
 
   async #run(): Promise<ExecCredential> {
     try {
-      const status = parse(await output(this.plugin), this.plugin);
+      const status = parse(await output(this.#plugin), this.#plugin);
       const started = this.#current;
       if (started !== undefined) started.expires = status.expires;
       return status;
     } catch (error) {
       this.#current = undefined;
       throw new Error(
-        `credential plugin ${this.plugin.command}: ${error instanceof Error ? error.message : error}`,
+        `credential plugin ${this.#plugin.command}: ${error instanceof Error ? error.message : error}`,
       );
     }
   }
@@ -54,7 +60,7 @@ async function output(plugin: ExecPlugin): Promise<string> {
     kind: "ExecCredential",
     spec: { interactive: false, ...(plugin.cluster !== undefined && { cluster: plugin.cluster }) },
   };
-  const timeout = AbortSignal.timeout(longestRun);
+  const timeout = AbortSignal.timeout(PLUGIN_TIMEOUT_MS);
   const command = new Deno.Command(plugin.command, {
     args: [...plugin.args],
     env: { ...plugin.env, KUBERNETES_EXEC_INFO: JSON.stringify(info) },
@@ -65,7 +71,7 @@ async function output(plugin: ExecPlugin): Promise<string> {
   });
   const result = await run(command, plugin);
   if (result.success) return new TextDecoder().decode(result.stdout);
-  if (timeout.aborted) throw new Error(`no answer within ${longestRun / 1000} s`);
+  if (timeout.aborted) throw new Error(`no output within ${PLUGIN_TIMEOUT_MS / 1000} s`);
   const complaint = new TextDecoder().decode(result.stderr).trim().slice(0, 500);
   throw new Error(`exit code ${result.code}${complaint === "" ? "" : `: ${complaint}`}`);
 }
@@ -75,7 +81,7 @@ async function run(command: Deno.Command, { installHint }: ExecPlugin): Promise<
     return await command.output();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(`there is no such program${installHint === "" ? "" : `. ${installHint.trim()}`}`);
+    throw new Error(`program not found${installHint === "" ? "" : `. ${installHint.trim()}`}`);
   }
 }
 
@@ -97,23 +103,23 @@ function parse(text: string, plugin: ExecPlugin): ExecCredential & { readonly ex
   try {
     json = JSON.parse(text);
   } catch {
-    // Not shown: it may hold half a secret.
-    throw new Error("what it printed is not JSON");
+    // The output is not shown, because it may contain part of a secret.
+    throw new Error("its output is not JSON");
   }
   const result = v.safeParse(answerSchema, json);
   if (!result.success) {
     const issue = result.issues[0];
-    throw new Error(`${v.getDotPath(issue) ?? "its answer"}: ${issue.message}`);
+    throw new Error(`${v.getDotPath(issue) ?? "its output"}: ${issue.message}`);
   }
   const { apiVersion, status } = result.output;
   if (apiVersion !== plugin.apiVersion) {
-    throw new Error(`it speaks ${apiVersion}, the kubeconfig says ${plugin.apiVersion}`);
+    throw new Error(`its output has apiVersion ${apiVersion}, but the kubeconfig says ${plugin.apiVersion}`);
   }
   if (status.token === "" && status.clientCertificateData === "") {
-    throw new Error("it gave neither a token nor a certificate");
+    throw new Error("its output has neither a token nor a certificate");
   }
   if ((status.clientCertificateData === "") !== (status.clientKeyData === "")) {
-    throw new Error("it gave a certificate without key, or a key without certificate");
+    throw new Error("its output has a certificate without key or a key without certificate");
   }
   return {
     token: status.token,

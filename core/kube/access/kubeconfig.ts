@@ -19,9 +19,9 @@ import {
 } from "./kubeconfig_schema.ts";
 
 /**
- * Access as the current context of a kubeconfig file says. Files it names are relative to it and are not read here.
- * @param master overrides the cluster's server unless "".
- * @throws AccessError that names the file and the field.
+ * Reads the current context of a kubeconfig file. Paths in it are relative to the file and are not read here.
+ * @param master overrides the cluster's server unless ""
+ * @throws AccessError that names the file and the field
  */
 export function readKubeconfig(path: string, master: string): ClusterAccess {
   const file = new KubeconfigFile(resolve(path), parse(path));
@@ -31,25 +31,25 @@ export function readKubeconfig(path: string, master: string): ClusterAccess {
   const server = master !== ""
     ? serverUrl(master, "--master", hasAuthority)
     : serverUrl(cluster.server, `${clusterAt}.server`, hasAuthority);
-  // The runtime's TLS verifies every server, for the host of its URL: it has no switch for one connection.
+  // Deno's TLS always verifies the server for the host of its URL. Verification cannot be turned off per connection.
   if (cluster["insecure-skip-tls-verify"] && server.protocol === "https:") {
     throw new AccessError(
       `${clusterAt}.insecure-skip-tls-verify is not supported: the server's certificate is always verified. ` +
-        "Put the authority that signed it into certificate-authority-data",
+        "Put the certificate authority that signed it into certificate-authority-data",
     );
   }
   if (cluster["tls-server-name"] !== "" && cluster["tls-server-name"] !== server.hostname) {
     throw new AccessError(
       `${clusterAt}.tls-server-name is not supported: the server's certificate is verified for the host of its URL. ` +
         `Use https://${cluster["tls-server-name"]}:${server.port || 443} as server ` +
-        "(an entry in /etc/hosts will do), or an address that the certificate names",
+        "(an entry in /etc/hosts is enough), or an address that is in the certificate",
     );
   }
   if (cluster["proxy-url"] !== "" && !/^(https?|socks5h?):\/\//.test(cluster["proxy-url"])) {
     throw new AccessError(
       `${clusterAt}.proxy-url: ${
         JSON.stringify(cluster["proxy-url"])
-      } has to start with http://, https:// or socks5://`,
+      } must start with http://, https:// or socks5://`,
     );
   }
   return {
@@ -78,45 +78,51 @@ function parse(path: string): Kubeconfig {
   }
   const contents: unknown = document.toJS();
   if (!isMapping(contents)) {
-    throw new AccessError(`kubeconfig ${path}: is no kubeconfig; it has to be a mapping with kind: Config`);
+    throw new AccessError(`kubeconfig ${path}: not a kubeconfig; it must be a mapping with kind: Config`);
   }
   const result = v.safeParse(kubeconfigSchema, contents);
   if (result.success) return result.output;
   const issue = result.issues[0];
-  // What was received instead may be a secret.
+  // The rejected value is not shown, because it may be a secret.
   const problem = issue.message.replace(/ but received .*$/s, "");
   throw new AccessError(`kubeconfig ${path}: ${v.getDotPath(issue)}: ${problem}`);
 }
 
 class KubeconfigFile {
-  constructor(private readonly path: string, private readonly config: Kubeconfig) {}
+  readonly #path: string;
+  readonly #config: Kubeconfig;
 
-  /** Cluster and user of the current context, and how to call them in messages. */
+  constructor(path: string, config: Kubeconfig) {
+    this.#path = path;
+    this.#config = config;
+  }
+
+  /** Cluster and user of the current context, and their paths for messages. */
   current(master: string): {
     readonly cluster: KubeconfigCluster;
     readonly clusterAt: string;
     readonly user: KubeconfigUser | undefined;
     readonly userAt: string;
   } {
-    const name = this.config["current-context"];
+    const name = this.#config["current-context"];
     if (name === "") {
       throw this.#error("current-context", "is not set; kubectl config use-context NAME sets it");
     }
-    const context = this.config.contexts.find((one) => one.name === name)?.context;
+    const context = this.#config.contexts.find((one) => one.name === name)?.context;
     if (context === undefined) {
-      throw this.#error("current-context", `there is no context ${JSON.stringify(name)}`);
+      throw this.#error("current-context", `no context is named ${JSON.stringify(name)}`);
     }
     const { cluster: clusterName, user: userName } = context;
-    const cluster = this.config.clusters.find((one) => one.name === clusterName)?.cluster;
+    const cluster = this.#config.clusters.find((one) => one.name === clusterName)?.cluster;
     const contextAt = `contexts[${JSON.stringify(name)}].context`;
     if (cluster === undefined) {
-      throw this.#error(`${contextAt}.cluster`, `there is no cluster ${JSON.stringify(clusterName)}`);
+      throw this.#error(`${contextAt}.cluster`, `no cluster is named ${JSON.stringify(clusterName)}`);
     }
     const clusterAt = `clusters[${JSON.stringify(clusterName)}].cluster`;
     if (cluster.server === "" && master === "") throw this.#error(`${clusterAt}.server`, "is missing");
-    const user = this.config.users.find((one) => one.name === userName)?.user;
+    const user = this.#config.users.find((one) => one.name === userName)?.user;
     if (user === undefined && userName !== "") {
-      throw this.#error(`${contextAt}.user`, `there is no user ${JSON.stringify(userName)}`);
+      throw this.#error(`${contextAt}.user`, `no user is named ${JSON.stringify(userName)}`);
     }
     return {
       cluster,
@@ -129,16 +135,16 @@ class KubeconfigFile {
   access(user: KubeconfigUser, at: string, info: () => Readonly<Record<string, unknown>>): UserAccess {
     const hasToken = user.token !== "" || user.tokenFile !== "";
     if (hasToken && user.username !== "") {
-      throw this.#error(at, "has a token and a username; only one of the two can be used");
+      throw this.#error(at, "has both a token and a username; remove one of them");
     }
     if (user["auth-provider"] !== null && user["auth-provider"] !== undefined) {
-      throw this.#error(`${at}.auth-provider`, "is not supported, nor by Kubernetes since 1.26; use exec");
+      throw this.#error(`${at}.auth-provider`, "is not supported (Kubernetes removed it in 1.26); use exec");
     }
     const chain = this.pem(this.#where(at), "client-certificate", user);
     const key = this.pem(this.#where(at), "client-key", user);
     if ((chain === undefined) !== (key === undefined)) {
       const missing = chain === undefined ? "client-certificate" : "client-key";
-      throw this.#error(at, `${missing} (or ${missing}-data) is missing; certificate and key go together`);
+      throw this.#error(at, `${missing} (or ${missing}-data) is missing; a client certificate needs its key`);
     }
     return {
       token: user.tokenFile !== ""
@@ -153,7 +159,7 @@ class KubeconfigFile {
     };
   }
 
-  /** The PEM in `field`-data or in the file that `field` names. */
+  /** PEM from `field`-data or from the file named by `field`. */
   pem<Field extends string>(
     at: string,
     field: Field,
@@ -176,7 +182,7 @@ class KubeconfigFile {
     if (exec.interactiveMode === "Always") {
       throw this.#error(
         `${at}.interactiveMode`,
-        "Always needs a person at a terminal; a node's service has none",
+        "Always needs a terminal, which a service does not have; set it to Never or IfAvailable",
       );
     }
     return {
@@ -190,11 +196,11 @@ class KubeconfigFile {
   }
 
   #resolve(path: string): string {
-    return resolve(dirname(this.path), path);
+    return resolve(dirname(this.#path), path);
   }
 
   #where(field: string): string {
-    return `kubeconfig ${this.path}: ${field}`;
+    return `kubeconfig ${this.#path}: ${field}`;
   }
 
   #error(field: string, problem: string): AccessError {

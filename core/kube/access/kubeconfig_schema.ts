@@ -1,6 +1,6 @@
 import * as v from "valibot";
 
-/** What we read of a kubeconfig (k8s.io/client-go/tools/clientcmd/api/v1). Other fields are allowed and ignored. */
+/** Fields of a kubeconfig that are used (k8s.io/client-go/tools/clientcmd/api/v1). Other fields are ignored. */
 
 const text = v.nullish(v.string(), "");
 const flag = v.nullish(v.boolean(), false);

@@ -1,5 +1,5 @@
 import type { Log } from "../../observe/log.ts";
-import { type ApiTiming, apiTiming } from "./timing.ts";
+import { API_TIMING, type ApiTiming } from "./timing.ts";
 import type { ClusterAccess } from "../access/cluster_access.ts";
 import { checkConnection } from "./connection_check.ts";
 import { Credentials } from "../access/credentials.ts";
@@ -10,7 +10,7 @@ import { Transport } from "./transport.ts";
 
 export interface ApiOptions {
   readonly access: ClusterAccess;
-  /** The own Node; "" to watch none. */
+  /** Name of the own Node; "" to watch none. */
   readonly nodeName: string;
   /** Sent as User-Agent: "proxy/0.1.0". */
   readonly userAgent: string;
@@ -18,19 +18,23 @@ export interface ApiOptions {
   readonly timing?: ApiTiming;
 }
 
-/** Objects from the Kubernetes API, by list and watch. It never gives up: while the server is away, all stays. */
+/** Objects from the Kubernetes API, by list and watch. Retries forever; an outage of the server removes no object. */
 export class ApiSource implements Source {
   #reflectors: readonly Reflector[] = [];
 
-  constructor(private readonly options: ApiOptions) {}
+  readonly #options: ApiOptions;
+
+  constructor(options: ApiOptions) {
+    this.#options = options;
+  }
 
   async run(sink: Sink, signal: AbortSignal): Promise<void> {
-    const { access, userAgent, log, timing = apiTiming } = this.options;
+    const { access, userAgent, log, timing = API_TIMING } = this.#options;
     const credentials = new Credentials(access);
     using transport = new Transport(access, credentials, userAgent);
-    const resources = watchedResources(this.options.nodeName);
-    const awaited = new Set(resources);
-    const contacts = new Contacts(resources, access.server.host, sink, log);
+    const resources = watchedResources(this.#options.nodeName);
+    const notListed = new Set(resources);
+    const contact = new ContactReport(resources, access.server.host, sink, log);
     this.#reflectors = resources.map((resource) =>
       new Reflector({
         resource,
@@ -39,14 +43,14 @@ export class ApiSource implements Source {
         timing,
         log,
         listed: () => {
-          if (awaited.delete(resource) && awaited.size === 0) sink.synced();
+          if (notListed.delete(resource) && notListed.size === 0) sink.synced();
         },
-        contact: (problem) => contacts.note(resource, problem),
+        contact: (problem) => contact.note(resource, problem),
         unauthorized: () => credentials.rejected(),
       })
     );
     const lost = () => {
-      log.info(`API server ${access.server.host}: the connection went silent; making a new one`);
+      log.info(`API server ${access.server.host}: the connection does not respond; opening a new one`);
       for (const reflector of this.#reflectors) reflector.reconnect();
     };
     await Promise.all([
@@ -60,18 +64,20 @@ export class ApiSource implements Source {
   }
 }
 
-/** Whether all required collections can be reached, told once a change. */
-class Contacts {
+/** Tells the sink whether all required collections can be reached, once per change. */
+class ContactReport {
   readonly #problems = new Map<Resource, string | undefined>();
   readonly #required: readonly Resource[];
-  #told: { readonly problem: string | undefined } | undefined;
+  #reported: { readonly problem: string | undefined } | undefined;
 
-  constructor(
-    resources: readonly Resource[],
-    private readonly server: string,
-    private readonly sink: Sink,
-    private readonly log: Log,
-  ) {
+  readonly #server: string;
+  readonly #sink: Sink;
+  readonly #log: Log;
+
+  constructor(resources: readonly Resource[], server: string, sink: Sink, log: Log) {
+    this.#server = server;
+    this.#sink = sink;
+    this.#log = log;
     this.#required = resources.filter((resource) => resource.isRequired);
   }
 
@@ -79,13 +85,13 @@ class Contacts {
     const isKnown = this.#problems.has(resource) && this.#problems.get(resource) === problem;
     if (isKnown) return;
     this.#problems.set(resource, problem);
-    if (problem !== undefined) this.log.warn(`API server ${this.server}: ${problem}; trying again`);
-    const unheard = this.#required.some((one) => !this.#problems.has(one));
+    if (problem !== undefined) this.#log.warn(`API server ${this.#server}: ${problem}; retrying`);
+    const isIncomplete = this.#required.some((one) => !this.#problems.has(one));
     const first = this.#required.map((one) => this.#problems.get(one)).find((one) => one !== undefined);
-    if (first === undefined && unheard) return;
-    if (this.#told !== undefined && this.#told.problem === first) return;
-    if (first === undefined) this.log.info(`API server ${this.server}: connected`);
-    this.#told = { problem: first };
-    this.sink.connected(first);
+    if (first === undefined && isIncomplete) return;
+    if (this.#reported !== undefined && this.#reported.problem === first) return;
+    if (first === undefined) this.#log.info(`API server ${this.#server}: connected`);
+    this.#reported = { problem: first };
+    this.#sink.connected(first);
   }
 }

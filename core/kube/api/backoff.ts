@@ -1,18 +1,23 @@
-/** Exponential backoff with full jitter: a fleet that lost its server does not come back in step. */
+/** Exponential backoff with full jitter, so that nodes that lost their server do not reconnect in step. */
 export class Backoff {
   #failures = 0;
 
-  constructor(
-    /** Milliseconds: the most after the first failure, and after many. */
-    private readonly first: number,
-    private readonly longest: number,
-    private readonly random: () => number = Math.random,
-  ) {}
+  /** Maximum delay after the first failure. */
+  readonly #firstMs: number;
+  /** Maximum delay after many failures. */
+  readonly #maxMs: number;
+  readonly #random: () => number;
 
-  /** How long to wait after one more failure, in milliseconds. */
+  constructor(firstMs: number, maxMs: number, random: () => number = Math.random) {
+    this.#firstMs = firstMs;
+    this.#maxMs = maxMs;
+    this.#random = random;
+  }
+
+  /** Counts a failure. @returns the delay before the next attempt, in milliseconds. */
   next(): number {
-    const most = Math.min(this.longest, this.first * 2 ** this.#failures++);
-    return this.random() * most;
+    const limit = Math.min(this.#maxMs, this.#firstMs * 2 ** this.#failures++);
+    return this.#random() * limit;
   }
 
   reset(): void {

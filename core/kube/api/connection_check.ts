@@ -5,34 +5,34 @@ import type { Transport } from "./transport.ts";
 
 export interface ConnectionCheckOptions {
   readonly transport: Transport;
-  readonly timing: Pick<ApiTiming, "quietConnection" | "checkAnswer">;
-  /** The connection leads nowhere: the next request gets a new one. */
+  readonly timing: Pick<ApiTiming, "quietConnectionMs" | "checkAnswerMs">;
+  /** Called when the connection is dead. The next request opens a new one. */
   lost(): void;
 }
 
 /**
- * A connection whose way was lost (a route, a firewall's or a load balancer's memory of it) stays open and silent, and
- * so is a watch while nothing changes: after some silence a small request over the same connection tells the two apart.
- * Upstream does it by HTTP/2 pings, which Deno's fetch does not have. Runs until the signal aborts.
+ * Probes a silent connection until the signal aborts. A connection whose path is broken (a route, a firewall's or load
+ * balancer's state) stays open and silent, as does a healthy watch while nothing changes. A small request over the same
+ * connection tells the two apart. kube-proxy uses HTTP/2 pings, which Deno's fetch does not have.
  */
 export async function checkConnection(
   { transport, timing, lost }: ConnectionCheckOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  let asked = performance.now();
+  let lastProbe = performance.now();
   while (!signal.aborted) {
-    const quietSince = Math.max(asked, transport.lastHeard);
-    const left = quietSince + timing.quietConnection - performance.now();
+    const quietSince = Math.max(lastProbe, transport.lastHeard);
+    const left = quietSince + timing.quietConnectionMs - performance.now();
     if (left > 0) {
       await delay(left, signal);
       continue;
     }
-    asked = performance.now();
-    const patience = { answer: timing.checkAnswer, silence: timing.checkAnswer };
+    lastProbe = performance.now();
+    const timeouts = { answerMs: timing.checkAnswerMs, silenceMs: timing.checkAnswerMs };
     try {
-      await streamResponse(transport, "/version", patience, signal, { accepted() {}, chunk() {} });
+      await streamResponse(transport, "/version", timeouts, signal, { accepted() {}, chunk() {} });
     } catch (error) {
-      // A refusal is an answer too, and a server that cannot be reached is the watches' to report.
+      // An error response proves that the connection works. The watches report a server that cannot be reached.
       if (error instanceof SilenceError) lost();
     }
   }

@@ -1,23 +1,25 @@
 /**
- * Splits a stream of bytes into lines, decoding each once it is complete. Lines are not kept: one of a watch is one
- * object.
+ * Splits a stream of bytes into lines and decodes each one when it is complete. A line of a watch is one event.
  */
 export class LineSplitter {
-  /** Bytes of the line that has not ended yet; the first `#length` count. */
+  /** Bytes of the incomplete line; the first `#length` are valid. */
   #rest = new Uint8Array(0);
   #length = 0;
   readonly #decoder = new TextDecoder();
 
-  constructor(
-    private readonly onLine: (line: string) => void,
-    /** In bytes. An object in etcd has at most 1.5 MiB. */
-    private readonly longest = 32 * 1024 * 1024,
-  ) {}
+  readonly #onLine: (line: string) => void;
+  /** An object in etcd has at most 1.5 MiB. */
+  readonly #maxBytes: number;
+
+  constructor(onLine: (line: string) => void, maxBytes: number = 32 * 1024 * 1024) {
+    this.#onLine = onLine;
+    this.#maxBytes = maxBytes;
+  }
 
   /** @throws RangeError when a line is longer than allowed. */
   push(bytes: Uint8Array): void {
     let start = 0;
-    for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, start)) {
+    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
       const tail = bytes.subarray(start, end);
       start = end + 1;
       if (this.#length === 0) this.#emit(tail);
@@ -32,12 +34,12 @@ export class LineSplitter {
   }
 
   #emit(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.onLine(this.#decoder.decode(bytes));
+    if (bytes.length > 0) this.#onLine(this.#decoder.decode(bytes));
   }
 
   #keep(bytes: Uint8Array): void {
     const needed = this.#length + bytes.length;
-    if (needed > this.longest) throw new RangeError(`a line of more than ${this.longest} bytes`);
+    if (needed > this.#maxBytes) throw new RangeError(`a line of more than ${this.#maxBytes} bytes`);
     if (needed > this.#rest.length) {
       const larger = new Uint8Array(Math.max(needed, 2 * this.#rest.length));
       larger.set(this.#rest.subarray(0, this.#length));
@@ -48,4 +50,4 @@ export class LineSplitter {
   }
 }
 
-const newline = 0x0a;
+const NEWLINE = 0x0a;

@@ -4,14 +4,14 @@ import { metadataOf } from "./known_objects.ts";
 /** One page of a list. */
 export interface ListPage {
   readonly items: readonly unknown[];
-  /** Version of the collection that the list shows. */
+  /** Resource version of the list. */
   readonly version: string;
-  /** Continue token of the page after it; "" when it is the last. */
+  /** Continue token of the next page; "" on the last one. */
   readonly next: string;
 }
 
-/** In UTF-16 units: 500 slices of a thousand endpoints with the longest names stay below. */
-const longestPage = 256 * 1024 * 1024;
+/** In UTF-16 code units. 500 slices of 1,000 endpoints with names of maximum length stay below. */
+const MAX_PAGE_LENGTH = 256 * 1024 * 1024;
 
 /** Collects the bytes of one page. */
 export class PageReader {
@@ -21,16 +21,20 @@ export class PageReader {
   /** @throws RangeError when the page is too large. */
   push(bytes: Uint8Array): void {
     this.#text += this.#decoder.decode(bytes, { stream: true });
-    if (this.#text.length > longestPage) throw new RangeError(`a page of more than ${longestPage} bytes`);
+    if (this.#text.length > MAX_PAGE_LENGTH) {
+      throw new RangeError(`a page of more than ${MAX_PAGE_LENGTH} bytes`);
+    }
   }
 
-  /** @throws Error when it is no list. */
+  /** @throws Error when the response is not a list. */
   end(): ListPage {
     const page: unknown = JSON.parse(this.#text);
     const metadata = metadataOf(page);
-    // No items at all are written as null by some servers.
+    // Some servers encode an empty list as null.
     const items: unknown = isMapping(page) ? page.items ?? [] : undefined;
-    if (!Array.isArray(items) || metadata.resourceVersion === "") throw new Error("the answer is not a list");
+    if (!Array.isArray(items) || metadata.resourceVersion === "") {
+      throw new Error("the response is not a list");
+    }
     return { items, version: metadata.resourceVersion, next: metadata.continue };
   }
 }

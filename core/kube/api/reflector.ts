@@ -18,45 +18,48 @@ export interface ReflectorOptions {
   readonly sink: Sink;
   readonly timing: ApiTiming;
   readonly log: Log;
-  /** Called whenever all that exists has been handed to the sink, or is known not to be had (optional ones). */
+  /** Called after each complete list, and when an optional collection is found to be unavailable. */
   listed(): void;
-  /** Called after every answer with undefined, after every failure with what is wrong. */
+  /** Called with undefined after each accepted request, and with the problem after each failure. */
   contact(problem: string | undefined): void;
-  /** The server did not accept our credentials. */
+  /** Called when the server rejected the credentials (401). */
   unauthorized(): void;
 }
 
 /**
- * Keeps the sink equal to one collection of the API: lists it, watches it from there, and starts over when the
- * server no longer knows the version we are at.
+ * Keeps the sink equal to one collection of the API. Lists the collection, watches it from the version of the list, and
+ * lists again when the server no longer has that version.
  */
 export class Reflector {
   readonly #resource: Resource;
   readonly #known: KnownObjects;
   readonly #backoff: Backoff;
-  /** Where to resume watching; "" when everything has to be listed. */
+  /** Resource version to resume the watch from; "" when a list is needed. */
   #version = "";
-  /** Whether the server may know lists that come as watch events (sendInitialEvents, Kubernetes 1.32). */
+  /** False once the server has rejected streaming lists (sendInitialEvents, Kubernetes 1.32). */
   #canStreamList = true;
   #fieldSelector: string;
-  /** Objects a page; 0 for all at once. */
-  #pageSize = pageSize;
-  #answerPatience: number;
+  /** Objects per page; 0 for a list without pages. */
+  #pageSize = PAGE_SIZE;
+  #answerTimeoutMs: number;
   #mustRelist = false;
   #isStreaming = false;
-  /** Ends the present request or pause. */
+  /** Aborts the current request or delay. */
   #round = new AbortController();
 
-  constructor(private readonly options: ReflectorOptions) {
+  readonly #options: ReflectorOptions;
+
+  constructor(options: ReflectorOptions) {
+    this.#options = options;
     const { resource, sink, timing, log } = options;
     this.#resource = resource;
     this.#known = new KnownObjects(resource.kind, sink, log);
-    this.#backoff = new Backoff(timing.firstRetry, timing.longestRetry);
+    this.#backoff = new Backoff(timing.firstRetryMs, timing.maxRetryMs);
     this.#fieldSelector = resource.fieldSelector;
-    this.#answerPatience = timing.answer;
+    this.#answerTimeoutMs = timing.answerMs;
   }
 
-  /** Until the signal aborts. */
+  /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const stop = () => this.#round.abort();
     signal.addEventListener("abort", stop);
@@ -70,18 +73,18 @@ export class Reflector {
     signal.removeEventListener("abort", stop);
   }
 
-  /** Lists again. */
+  /** Starts over with a list. */
   relist(): void {
     this.#mustRelist = true;
     this.#round.abort();
   }
 
-  /** The connection leads nowhere: what streams over it is to be had over a new one. */
+  /** Aborts a request that is streaming over a dead connection, so that the next attempt opens a new one. */
   reconnect(): void {
     if (this.#isStreaming) this.#round.abort();
   }
 
-  /** One request, or one list. Returns how long to wait before the next, in milliseconds. */
+  /** Makes one watch request or one list. @returns the delay before the next attempt, in milliseconds. */
   async #attempt(signal: AbortSignal): Promise<number> {
     const progress: Progress = {
       started: performance.now(),
@@ -106,14 +109,14 @@ export class Reflector {
     return this.#backoff.next();
   }
 
-  /** Watches from the version we are at, or, while listing, from the beginning with all that exists first. */
+  /** Watches from `#version`, or, when that is "", from a streaming list. */
   async #watch(signal: AbortSignal, progress: Progress): Promise<void> {
-    const { timing } = this.options;
-    const lasting = timing.shortestWatch + Math.random() * (timing.longestWatch - timing.shortestWatch);
+    const { timing } = this.#options;
+    const durationMs = timing.minWatchMs + Math.random() * (timing.maxWatchMs - timing.minWatchMs);
     const query: Record<string, string> = {
       watch: "true",
       allowWatchBookmarks: "true",
-      timeoutSeconds: String(Math.ceil(lasting / 1000)),
+      timeoutSeconds: String(Math.ceil(durationMs / 1000)),
     };
     if (progress.isListing) {
       query.sendInitialEvents = "true";
@@ -121,11 +124,11 @@ export class Reflector {
       this.#known.beginListing();
     } else query.resourceVersion = this.#version;
     const lines = new LineSplitter((line) => this.#event(JSON.parse(line), progress));
-    await streamResponse(this.options.transport, this.#path(query), this.#patience(progress), signal, {
+    await streamResponse(this.#options.transport, this.#path(query), this.#timeouts(progress), signal, {
       accepted: () => this.#accepted(progress),
       chunk: (bytes) => lines.push(bytes),
     });
-    if (progress.isListing) throw new Error("the watch ended before all initial events had come");
+    if (progress.isListing) throw new Error("the watch ended before all initial events were received");
   }
 
   #event(event: unknown, progress: Progress): void {
@@ -134,7 +137,7 @@ export class Reflector {
     const metadata = metadataOf(object);
     if (type === "ADDED" || type === "MODIFIED") this.#known.upsert(object);
     else if (type === "DELETED") this.#known.delete(object);
-    else if (type !== "BOOKMARK") throw new Error(`a watch event of unknown type ${JSON.stringify(type)}`);
+    else if (type !== "BOOKMARK") throw new Error(`unknown watch event type ${JSON.stringify(type)}`);
     progress.events++;
     const isEndOfList = type === "BOOKMARK" && metadata.annotation("k8s.io/initial-events-end") === "true";
     if (progress.isListing && !isEndOfList) return;
@@ -143,7 +146,7 @@ export class Reflector {
       throw new ApiError(
         410,
         "Expired",
-        `the server went back from version ${this.#version} to ${version}`,
+        `resource version went back from ${this.#version} to ${version}`,
         undefined,
       );
     }
@@ -154,7 +157,7 @@ export class Reflector {
     }
   }
 
-  /** Lists in pages, so that neither side has to hold everything at once. */
+  /** Lists in pages, so that neither side holds the whole collection at once. */
   async #listPages(signal: AbortSignal, progress: Progress): Promise<void> {
     this.#known.beginListing();
     let version = "";
@@ -164,7 +167,7 @@ export class Reflector {
       if (this.#pageSize > 0) query.limit = String(this.#pageSize);
       if (next !== "") query.continue = next;
       const pages = new PageReader();
-      await streamResponse(this.options.transport, this.#path(query), this.#patience(progress), signal, {
+      await streamResponse(this.#options.transport, this.#path(query), this.#timeouts(progress), signal, {
         accepted: () => this.#accepted(progress),
         chunk: (bytes) => pages.push(bytes),
       });
@@ -174,26 +177,26 @@ export class Reflector {
       next = page.next;
     } while (next !== "");
     this.#version = version;
-    this.#pageSize = pageSize;
+    this.#pageSize = PAGE_SIZE;
     this.#endListing();
   }
 
   #endListing(): void {
     this.#known.endListing();
     this.#backoff.reset();
-    this.options.listed();
+    this.#options.listed();
   }
 
   #accepted(progress: Progress): void {
     progress.accepted = true;
     this.#isStreaming = true;
-    this.#answerPatience = this.options.timing.answer;
-    this.options.contact(undefined);
+    this.#answerTimeoutMs = this.#options.timing.answerMs;
+    this.#options.contact(undefined);
   }
 
-  /** Decides what to do differently after a failure. Returns how long to wait. */
+  /** Adapts the next attempt to a failure. @returns the delay before it, in milliseconds. */
   #recover(error: unknown, progress: Progress, streamedList: boolean): number {
-    const { timing, log } = this.options;
+    const { timing, log } = this.#options;
     const { plural } = this.#resource;
     const message = error instanceof Error ? error.message : String(error);
     if (error instanceof ApiError) {
@@ -204,42 +207,48 @@ export class Reflector {
           1,
         );
         this.#version = "";
-        // A list that expires between two pages is not given a second chance to.
+        // The list expired between pages: fetch the next one unpaginated, so that it cannot happen again.
         if (progress.isListing) this.#pageSize = 0;
         return this.#backoff.next();
       }
       if (error.status === 400 && this.#fieldSelector !== "" && /field label|field selector/i.test(message)) {
-        log.info(`${plural}: the server cannot select ${this.#fieldSelector}; watching all`, {}, 1);
+        log.info(
+          `${plural}: the server does not support field selector ${this.#fieldSelector}; watching all objects`,
+          {},
+          1,
+        );
         this.#fieldSelector = "";
         return 0;
       }
-      if (streamedList && refusesStreamedList.has(error.status)) return this.#streamNoLists(message);
-      if (error.status === 401) this.options.unauthorized();
-      if (!this.#resource.isRequired && (error.status === 403 || error.status === 404)) {
-        log.info(`${plural} are not to be had: ${message}; doing without`);
-        this.options.listed();
-        return timing.unavailableRetry * (0.9 + 0.2 * Math.random());
+      if (streamedList && STREAMING_LIST_REJECTIONS.has(error.status)) {
+        return this.#disableStreamingLists(message);
       }
-      this.options.contact(this.#explain(error));
-      return (error.retryAfter ?? 0) + this.#backoff.next();
+      if (error.status === 401) this.#options.unauthorized();
+      if (!this.#resource.isRequired && (error.status === 403 || error.status === 404)) {
+        log.info(`${plural}: not available (${message}); continuing without them`);
+        this.#options.listed();
+        return timing.unavailableRetryMs * (0.9 + 0.2 * Math.random());
+      }
+      this.#options.contact(this.#explain(error));
+      return (error.retryAfterMs ?? 0) + this.#backoff.next();
     }
     if (error instanceof SilenceError && !progress.accepted) {
-      this.#answerPatience = Math.min(2 * this.#answerPatience, timing.longestAnswer);
+      this.#answerTimeoutMs = Math.min(2 * this.#answerTimeoutMs, timing.maxAnswerMs);
     }
     if (error instanceof SilenceError && progress.accepted && streamedList && progress.isListing) {
-      return this.#streamNoLists(message);
+      return this.#disableStreamingLists(message);
     }
-    // A watch that worked and broke off is resumed; only when that fails something is wrong.
+    // A watch that worked before it broke is resumed silently. Only a failure to resume is a problem.
     if (progress.events > 0 || isSteady(progress)) {
-      log.info(`${plural}: resuming the watch, which broke off: ${message}`, {}, 1);
+      log.info(`${plural}: the watch broke (${message}); resuming it`, {}, 1);
       this.#backoff.reset();
-    } else this.options.contact(`${plural}: ${message}`);
+    } else this.#options.contact(`${plural}: ${message}`);
     return this.#backoff.next();
   }
 
-  #streamNoLists(message: string): number {
-    this.options.log.info(
-      `${this.#resource.plural}: no streaming list (${message}); listing in pages`,
+  #disableStreamingLists(message: string): number {
+    this.#options.log.info(
+      `${this.#resource.plural}: streaming list not supported (${message}); listing in pages`,
       {},
       1,
     );
@@ -251,10 +260,10 @@ export class Reflector {
     const { plural, apiGroup } = this.#resource;
     switch (error.status) {
       case 401:
-        return `${plural}: the server does not accept our credentials (${error.message})`;
+        return `${plural}: the server rejected the credentials (${error.message})`;
       case 403:
-        return `${plural}: we may not list and watch them (${error.message}); bind us to ClusterRole ` +
-          `system:node-proxier, or grant verbs list and watch on ${plural} in API group "${apiGroup}"`;
+        return `${plural}: not allowed to list and watch them (${error.message}); bind this identity to ClusterRole ` +
+          `system:node-proxier, or grant it verbs list and watch on ${plural} in API group "${apiGroup}"`;
       default:
         return `${plural}: ${error.message}`;
     }
@@ -268,45 +277,45 @@ export class Reflector {
     return `${path}?${parameters}`;
   }
 
-  #patience(progress: Progress) {
-    const { timing } = this.options;
+  #timeouts(progress: Progress) {
+    const { timing } = this.#options;
     return {
-      answer: this.#answerPatience,
-      get silence() {
-        return progress.isListing ? timing.listSilence : timing.watchSilence;
+      answerMs: this.#answerTimeoutMs,
+      get silenceMs() {
+        return progress.isListing ? timing.listSilenceMs : timing.watchSilenceMs;
       },
     };
   }
 }
 
-/** What has become of an attempt so far. */
+/** State of an attempt. */
 interface Progress {
   readonly started: number;
   accepted: boolean;
   events: number;
-  /** Not everything that exists has been handed on yet. */
+  /** True until the sink has received all objects that exist. */
   isListing: boolean;
 }
 
-const pageSize = 500;
-/** A watch that lasted so long, in milliseconds, was no failure. */
-const steadyAfter = 1000;
+const PAGE_SIZE = 500;
+/** A watch that lasted this long does not count as a failure. */
+const STEADY_AFTER_MS = 1000;
 
 function isSteady(progress: Progress): boolean {
-  return progress.accepted && performance.now() - progress.started >= steadyAfter;
+  return progress.accepted && performance.now() - progress.started >= STEADY_AFTER_MS;
 }
 
-/** Unknown parameters, forbidden combinations, unknown method: what servers without streaming lists answer. */
-const refusesStreamedList = new Set([400, 405, 415, 422, 501]);
+/** HTTP statuses of servers without streaming lists: unknown parameter, invalid combination, unknown method. */
+const STREAMING_LIST_REJECTIONS = new Set([400, 405, 415, 422, 501]);
 
-/** The server was restored from a backup and has not reached our version yet, or never will. */
+/** True when our version is newer than the server's, because the server was restored from a backup. */
 function isAheadOfServer(error: ApiError): boolean {
   return error.status === 504 && /too large resource version/i.test(error.message);
 }
 
 /**
- * Versions of one collection are ordered (Kubernetes 1.35 promises it, it was always so): a watch that goes back
- * speaks to a server restored from a backup, which will not repeat what we have missed.
+ * Compares resource versions. Versions of one collection are ordered (documented since Kubernetes 1.35, true before). A
+ * watch whose versions go back is served by a server restored from a backup, which does not repeat missed events.
  */
 function isOlder(version: string, than: string): boolean {
   if (!/^\d+$/.test(version) || !/^\d+$/.test(than)) return false;

@@ -1,19 +1,19 @@
 import type { ObjectKind } from "../../objects/objects.ts";
 
-/** A collection of the API that we list and watch. */
+/** A collection of the API that is listed and watched. */
 export interface Resource {
   readonly kind: ObjectKind;
-  /** As in RBAC rules. */
+  /** Plural name, as in RBAC rules. */
   readonly plural: string;
   readonly apiGroup: string;
   readonly path: string;
   readonly labelSelector: string;
   readonly fieldSelector: string;
-  /** Without it there is no proxying; the others may be missing from old clusters and narrow roles. */
+  /** True when the proxy cannot work without it. Old clusters and narrow roles may lack the others. */
   readonly isRequired: boolean;
 }
 
-/** What is watched, and which part of it: docs/behaviour.md §1.1. No own node when `nodeName` is "". */
+/** Collections to watch and their selectors: docs/behaviour.md §1.1. Without the own Node when `nodeName` is "". */
 export function watchedResources(nodeName: string): readonly Resource[] {
   const node: Resource = {
     kind: "Node",
@@ -24,10 +24,10 @@ export function watchedResources(nodeName: string): readonly Resource[] {
     fieldSelector: `metadata.name=${nodeName}`,
     isRequired: false,
   };
-  return nodeName === "" ? everywhere : [node, ...everywhere];
+  return nodeName === "" ? CLUSTER_RESOURCES : [node, ...CLUSTER_RESOURCES];
 }
 
-const everywhere: readonly Resource[] = [
+const CLUSTER_RESOURCES: readonly Resource[] = [
   {
     kind: "ServiceCIDR",
     plural: "servicecidrs",
@@ -43,7 +43,7 @@ const everywhere: readonly Resource[] = [
     apiGroup: "",
     path: "/api/v1/services",
     labelSelector: "!service.kubernetes.io/service-proxy-name",
-    // Refused by servers before 1.36, and then left out: the parser ignores headless services anyway.
+    // Servers before 1.36 reject it; it is left out then, because the parser ignores headless services anyway.
     fieldSelector: "spec.clusterIP!=None",
     isRequired: true,
   },

@@ -1,34 +1,35 @@
 import { ApiError, readError } from "./error.ts";
 import type { Transport } from "./transport.ts";
 
-/** How long to wait, in milliseconds. */
-export interface Patience {
-  /** For a connection and the headers of the answer. */
-  readonly answer: number;
+/** Timeouts of a request, in milliseconds. */
+export interface RequestTimeouts {
+  /** For the connection and the response headers. */
+  readonly answerMs: number;
   /** For the next bytes of the body. */
-  readonly silence: number;
+  readonly silenceMs: number;
 }
 
-/** The server, or the way to it, went quiet. */
+/** A timeout: the server, or the path to it, is silent. */
 export class SilenceError extends Error {
   override readonly name = "SilenceError";
 }
 
 export interface ResponseListener {
-  /** The request was accepted. */
+  /** Called when the server accepted the request. */
   accepted(): void;
-  /** The next bytes of the body; valid during the call. What it throws ends the request. */
+  /** Called with the next bytes of the body, which are valid during the call. An exception ends the request. */
   chunk(bytes: Uint8Array): void;
 }
 
 /**
- * Requests `path` and hands on the body as it comes; returns at its end.
- * @throws ApiError when the server refuses, SilenceError, Error without connection, the reason of `signal`.
+ * Requests `path` and passes the body on as it arrives; returns at its end.
+ * @throws ApiError when the server rejects the request, SilenceError on a timeout, Error when there is no connection, and
+ * the reason of `signal` when it aborts.
  */
 export async function streamResponse(
   transport: Pick<Transport, "get" | "reconnect" | "heard">,
   path: string,
-  patience: Patience,
+  timeouts: RequestTimeouts,
   signal: AbortSignal,
   listener: ResponseListener,
 ): Promise<void> {
@@ -36,14 +37,14 @@ export async function streamResponse(
   const request = new AbortController();
   const stop = () => request.abort(signal.reason);
   signal.addEventListener("abort", stop, { once: true });
-  const giveUp = (what: string) => {
-    // A half-open connection would swallow the next request too.
+  const giveUp = (problem: string) => {
+    // The next request would fail too on a half-open connection.
     transport.reconnect();
-    request.abort(new SilenceError(what));
+    request.abort(new SilenceError(problem));
   };
   const answerTimer = setTimeout(
-    () => giveUp(`no answer within ${patience.answer / 1000} s`),
-    patience.answer,
+    () => giveUp(`no response within ${timeouts.answerMs / 1000} s`),
+    timeouts.answerMs,
   );
   let lastHeard = performance.now();
   const heard = () => {
@@ -55,16 +56,16 @@ export async function streamResponse(
     const response = await transport.get(path, request.signal);
     clearTimeout(answerTimer);
     silenceTimer = setInterval(() => {
-      if (performance.now() - lastHeard < patience.silence) return;
-      giveUp(`nothing heard for ${patience.silence / 1000} s`);
-    }, Math.max(10, patience.silence / 8));
+      if (performance.now() - lastHeard < timeouts.silenceMs) return;
+      giveUp(`no data for ${timeouts.silenceMs / 1000} s`);
+    }, Math.max(10, timeouts.silenceMs / 8));
     heard();
     if (!response.ok) throw await readError(response);
-    if (response.body === null) throw new ApiError(response.status, "", "an answer without body", undefined);
+    if (response.body === null) throw new ApiError(response.status, "", "a response without body", undefined);
     listener.accepted();
     const reader = response.body.getReader();
-    // Aborting the request should end the body. In Deno 2.6 it does not always: it can have forgotten the signal by
-    // the time it has collected the garbage of a long list.
+    // Aborting the request should end the body, but Deno 2.6 can lose the signal when it collects the garbage of a
+    // long list.
     request.signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true });
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       heard();

@@ -1,28 +1,33 @@
 import { AccessError, type ClusterAccess } from "../access/cluster_access.ts";
 import type { Credentials, TlsSecrets } from "../access/credentials.ts";
 
-/** Sends requests to the API server: one HTTP/2 connection for all of them where the server speaks it. */
+/** Sends requests to the API server, all over one HTTP/2 connection if the server supports it. */
 export class Transport implements Disposable {
   #lastHeard = performance.now();
   #connection: { readonly tls: TlsSecrets; readonly client: Deno.HttpClient } | undefined;
 
-  constructor(
-    private readonly access: ClusterAccess,
-    private readonly credentials: Credentials,
-    /** "proxy/0.1.0" */
-    private readonly userAgent: string,
-  ) {}
+  readonly #access: ClusterAccess;
+  readonly #credentials: Credentials;
+  /** User-Agent, such as "proxy/0.1.0". */
+  readonly #userAgent: string;
+
+  constructor(access: ClusterAccess, credentials: Credentials, userAgent: string) {
+    this.#access = access;
+    this.#credentials = credentials;
+    this.#userAgent = userAgent;
+  }
 
   /**
-   * @param path with its query, below the server's own path.
-   * @throws Error that says why there is no answer; the caller's own reason when `signal` aborted.
+   * Sends a GET request.
+   * @param path with its query, relative to the server's URL
+   * @throws Error that says why there is no response; the reason of `signal` when it aborted
    */
   async get(path: string, signal: AbortSignal): Promise<Response> {
-    const { headers, tls } = await this.credentials.current();
+    const { headers, tls } = await this.#credentials.current();
     const url = this.#url(path);
     try {
       return await fetch(url, {
-        headers: [...headers, ["Accept", "application/json"], ["User-Agent", this.userAgent]],
+        headers: [...headers, ["Accept", "application/json"], ["User-Agent", this.#userAgent]],
         client: this.#client(tls),
         redirect: "manual",
         signal,
@@ -33,19 +38,19 @@ export class Transport implements Disposable {
     }
   }
 
-  /** Something came from the server. */
+  /** Records that data arrived from the server. */
   heard(): void {
     this.#lastHeard = performance.now();
   }
 
-  /** When something came last, or when we began to listen, on the clock of performance.now(). */
+  /** When data arrived last, initially when the transport was created, on the clock of performance.now(). */
   get lastHeard(): number {
     return this.#lastHeard;
   }
 
   /**
-   * Makes the next request on a new connection: what hangs, hangs for every request that shares it. Requests in
-   * flight keep theirs.
+   * Opens a new connection for the next request, because a hanging connection blocks every request that shares it.
+   * Requests in flight keep the old one.
    */
   reconnect(): void {
     this.#connection?.client.close();
@@ -57,14 +62,14 @@ export class Transport implements Disposable {
   }
 
   #url(path: string): string {
-    const { server } = this.access;
+    const { server } = this.#access;
     return `${server.origin}${server.pathname.replace(/\/$/, "")}${path}`;
   }
 
   #client(tls: TlsSecrets): Deno.HttpClient {
     if (this.#connection !== undefined && isSame(this.#connection.tls, tls)) return this.#connection.client;
     this.reconnect();
-    const { proxyUrl, origin } = this.access;
+    const { proxyUrl, origin } = this.#access;
     try {
       const client = Deno.createHttpClient({
         ...(tls.authority !== "" && { caCerts: [tls.authority] }),
@@ -93,12 +98,12 @@ function proxyOf(url: URL): Deno.Proxy {
   return url.username === "" ? { url: plain } : { url: plain, basicAuth };
 }
 
-/** The part of a failed request's message that says why, and what to do where that is known. */
+/** The cause in the message of a failed request, and what to do where that is known. */
 function explain(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const why = message.replace(/^error sending request.*?: (?:client error \(\w+\): )?/, "");
   if (/not valid for name|NotValidForName/.test(why)) {
-    return `${why}; use one of these names for the server (an entry in /etc/hosts will do)`;
+    return `${why}; use one of these names as the server's host name (an entry in /etc/hosts is enough)`;
   }
   if (/UnknownIssuer|BadSignature/.test(why)) {
     return `${why}: the server's certificate is not signed by the certificate-authority of the kubeconfig`;

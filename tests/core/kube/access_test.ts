@@ -26,7 +26,7 @@ function config(cluster: object, user: object | undefined = undefined): object {
 const server = "https://10.0.0.1:6443";
 const base64 = (text: string) => new TextEncoder().encode(text).toBase64();
 
-Deno.test("the current context says which server, authority and user", () => {
+Deno.test("the current context selects the server, authority and user", () => {
   const access = read(`
 apiVersion: v1
 kind: Config
@@ -51,7 +51,7 @@ users:
   deepEqual(access.user.token, { text: "t" });
 });
 
-Deno.test("data in the file comes before the name of a file, a token file before a token", () => {
+Deno.test("inline data wins over a file, and a token file over a token", () => {
   const access = read(config(
     { server, "certificate-authority": "/a", "certificate-authority-data": base64("CA") },
     { token: "t", tokenFile: "token" },
@@ -70,7 +70,7 @@ Deno.test("--master overrides the server", () => {
   equal(clusterAccess({ kubeconfig: "", master: "10.1.1.1:8080" }).server.href, "http://10.1.1.1:8080/");
 });
 
-Deno.test("users of every kind", () => {
+Deno.test("every kind of user credential is read", () => {
   deepEqual(read(config({ server }, { username: "me", password: "secret" })).user.basic, {
     username: "me",
     password: "secret",
@@ -114,21 +114,21 @@ Deno.test("users of every kind", () => {
   );
 });
 
-Deno.test("what cannot be used is one message that names the file and the field", () => {
+Deno.test("an unusable kubeconfig gives one message that names the file and the field", () => {
   const user = (user: object) => config({ server }, user);
   const cases: [kubeconfig: string | object, message: RegExp][] = [
     ["a: [", /kubeconfig .*\/kubeconfig:1: /],
-    ["just text", /kubeconfig .*: is no kubeconfig; it has to be a mapping/],
+    ["just text", /kubeconfig .*: not a kubeconfig; it must be a mapping/],
     [{}, /current-context: is not set; kubectl config use-context/],
-    [{ "current-context": "x" }, /there is no context "x"/],
+    [{ "current-context": "x" }, /no context is named "x"/],
     [{ "current-context": 1 }, /current-context: .*Expected/],
     [{ kind: "Pod" }, /kind: /],
     [config({}), /clusters\["c"\]\.cluster\.server: is missing/],
     [
       { ...config({ server }), clusters: [] },
-      /contexts\["here"\]\.context\.cluster: there is no cluster "c"/,
+      /contexts\["here"\]\.context\.cluster: no cluster is named "c"/,
     ],
-    [{ ...config({ server }, {}), users: [] }, /contexts\["here"\]\.context\.user: there is no user "u"/],
+    [{ ...config({ server }, {}), users: [] }, /contexts\["here"\]\.context\.user: no user is named "u"/],
     [config({ server: "ftp://x" }), /cluster\.server: "ftp:\/\/x" is not a URL such as https/],
     [config({ server: 1 }), /clusters\.1\.cluster\.server: .*Expected/],
     [config({ server, "certificate-authority-data": "%" }), /certificate-authority-data: is not base64/],
@@ -136,12 +136,12 @@ Deno.test("what cannot be used is one message that names the file and the field"
       config({ server, "insecure-skip-tls-verify": true }),
       /insecure-skip-tls-verify is not supported: .*authority/,
     ],
-    [config({ server, "proxy-url": "ssh://x" }), /proxy-url: "ssh:\/\/x" has to start with/],
+    [config({ server, "proxy-url": "ssh://x" }), /proxy-url: "ssh:\/\/x" must start with/],
     [
       config({ server, "proxy-url": "http://x", "tls-server-name": "y" }),
       /tls-server-name is not supported.*https:\/\/y:6443/,
     ],
-    [user({ token: "t", username: "u" }), /users\["u"\]\.user: has a token and a username/],
+    [user({ token: "t", username: "u" }), /users\["u"\]\.user: has both a token and a username/],
     [user({ "client-certificate": "x" }), /users\["u"\]\.user: client-key \(or client-key-data\) is missing/],
     [
       user({ "client-key-data": base64("x") }),
@@ -154,7 +154,7 @@ Deno.test("what cannot be used is one message that names the file and the field"
       user({
         exec: { apiVersion: "client.authentication.k8s.io/v1", command: "x", interactiveMode: "Always" },
       }),
-      /interactiveMode: Always needs a person/,
+      /interactiveMode: Always needs a terminal/,
     ],
   ];
   for (const [kubeconfig, message] of cases) {
@@ -172,7 +172,7 @@ Deno.test("what cannot be used is one message that names the file and the field"
   );
 });
 
-Deno.test("a pod is told about its cluster by its surroundings", () => {
+Deno.test("a pod finds its cluster in its environment", () => {
   const env: Record<string, string> = { KUBERNETES_SERVICE_HOST: "fd00::1", KUBERNETES_SERVICE_PORT: "443" };
   const surroundings = { env: (name: string) => env[name], serviceAccount: directory };
   const none = { kubeconfig: "", master: "" };

@@ -1,27 +1,27 @@
 import { Collection, matcher, type StoredEvent } from "./api_store.ts";
 import type { RawObject } from "./raw_objects.ts";
 
-/** How the server misbehaves; all of it may be changed while it runs. */
+/** Faults of the server. They may be changed while it runs. */
 export interface ApiServerBehaviour {
-  /** Status of the refusal of sendInitialEvents; 0 to serve streaming lists. */
+  /** Status that rejects sendInitialEvents; 0 to serve streaming lists. */
   refuseStreamedLists: number;
-  /** The server takes sendInitialEvents and never says that they have ended. */
+  /** Accepts sendInitialEvents and never sends the bookmark that ends them. */
   forgetInitialEventsEnd: boolean;
-  /** Field selectors of old servers: metadata.name only. */
+  /** Supports only the field selector metadata.name, as old servers do. */
   refuseClusterIpSelector: boolean;
-  /** Answers instead of serving, by plural; "*" for all. */
+  /** Error responses by plural; "*" for all. */
   readonly refuse: Map<string, { status: number; message: string; headers?: Record<string, string> }>;
-  /** Requests get no answer at all. */
+  /** Leaves requests without a response. */
   hang: boolean;
-  /** Versions that are too old are answered by 200 and an ERROR event in place of status 410. */
+  /** Reports a version that is too old by 200 and an ERROR event instead of status 410. */
   expireByEvent: boolean;
-  /** Bytes a write; 0 for as many as there are. */
+  /** Bytes per write; 0 for no limit. */
   writeSize: number;
-  /** Milliseconds between bookmarks. */
+  /** Time between bookmarks, in milliseconds. */
   bookmarkInterval: number;
-  /** The bearer token to be presented; "" for none. */
+  /** Required bearer token; "" for none. */
   token: string;
-  /** The next request with a continue token finds it expired. */
+  /** Answers the next request with a continue token with 410. */
   expireContinue: boolean;
 }
 
@@ -38,11 +38,11 @@ const collections = {
   "/apis/networking.k8s.io/v1/servicecidrs": ["ServiceCIDR", "networking.k8s.io/v1"],
 } as const;
 
-/** An API server in this process that lists and watches four collections as Kubernetes does. */
+/** An API server in this process with list and watch of four collections, as in Kubernetes. */
 export class ApiServer implements AsyncDisposable {
   readonly url: string;
   readonly requests: SeenRequest[] = [];
-  /** The client's port of every request: tells connections apart. */
+  /** Client port of every request, which tells connections apart. */
   readonly clientPorts: number[] = [];
   readonly behaviour: ApiServerBehaviour = {
     refuseStreamedLists: 0,
@@ -93,7 +93,7 @@ export class ApiServer implements AsyncDisposable {
     this.collection(object.kind).remove(object.metadata, ++this.#version);
   }
 
-  /** Adds an object given as JSON, which `json` makes for a version. See Collection.preload. */
+  /** Adds an object in JSON form, which `json` makes for a version. See Collection.preload. */
   preload(kind: string, namespace: string, name: string, json: (version: number) => string): void {
     const version = ++this.#version;
     const fields = { name, labels: [], clusterIP: "" };
@@ -116,12 +116,12 @@ export class ApiServer implements AsyncDisposable {
     for (const watch of this.#watches) watch.break();
   }
 
-  /** Watches stay open and say nothing more, not even bookmarks, as if their connections were half-open. */
+  /** Silences all watches, bookmarks included, as if their connections were half-open. */
   muteWatches(): void {
     for (const watch of this.#watches) watch.isMute = true;
   }
 
-  /** Sends text on all watches as it is. */
+  /** Sends raw text on all watches. */
   sendRaw(text: string): void {
     for (const watch of this.#watches) watch.write(text);
   }
@@ -175,7 +175,7 @@ export class ApiServer implements AsyncDisposable {
     const metadata = JSON.stringify({ resourceVersion: `${this.#version}`, continue: next });
     const head =
       `{"kind":"${collection.kind}List","apiVersion":"${collection.apiVersion}","metadata":${metadata}`;
-    // As in the real thing, elements of a list do not say what kind they are.
+    // Items of a list have no kind, as in the real API.
     const items = page.map(({ json }) => json.replace(/^\{"apiVersion":"[^"]*","kind":"[^"]*",/, "{"));
     return new Response(`${head},"items":[${items.join(",")}]}`, { headers: json });
   }
@@ -211,7 +211,7 @@ export class ApiServer implements AsyncDisposable {
   }
 }
 
-/** One open watch. What is written is kept as text until the client takes it, 64 KiB at a time. */
+/** An open watch. Text is queued until the client reads it, 64 KiB at a time. */
 class Watch {
   readonly body: ReadableStream<Uint8Array>;
   isMute = false;

@@ -5,7 +5,7 @@ import { ExecCredentials } from "../../../core/kube/access/exec_credential.ts";
 
 const apiVersion = "client.authentication.k8s.io/v1";
 
-/** A plugin that counts its runs in `runs` and then does what `script` says. */
+/** A plugin that counts its runs in `runs` and then runs `script`. */
 async function withPlugin(script: string, test: (plugin: ExecPlugin, runs: () => number) => Promise<void>) {
   const directory = Deno.makeTempDirSync({ prefix: "plugin-" });
   try {
@@ -37,7 +37,7 @@ function accessWith(user: Partial<ClusterAccess["user"]>): ClusterAccess {
   };
 }
 
-Deno.test("a plugin is told what it is for, and its token is kept until it expires or is refused", async () => {
+Deno.test("a plugin receives the cluster, and its token is kept until it expires or is rejected", async () => {
   const script = `
     [ "$1" = -a ] && [ "$WHO" = me ] || exit 3
     echo "$KUBERNETES_EXEC_INFO" >info
@@ -79,15 +79,18 @@ Deno.test("a plugin without expiry runs once, and again after 401", async () => 
   });
 });
 
-Deno.test("what goes wrong with a plugin is said in one line, and the next call tries again", async () => {
+Deno.test("a failure of a plugin is one line, and the next call retries", async () => {
   const cases: [script: string, message: RegExp][] = [
     ["echo no login >&2; exit 7", /credential plugin .*\/plugin: exit code 7: no login/],
-    ["echo hello", /what it printed is not JSON/],
+    ["echo hello", /its output is not JSON/],
     ["echo '{}'", /apiVersion: /],
     [answer({}), /neither a token nor a certificate/],
     [answer({ clientCertificateData: "x" }), /certificate without key/],
     [answer({ token: "t", expirationTimestamp: "soon" }), /status\.expirationTimestamp: is not a time/],
-    [answer({ token: "t" }).replace("/v1", "/v1beta1"), /it speaks .*v1beta1, the kubeconfig says .*v1$/],
+    [
+      answer({ token: "t" }).replace("/v1", "/v1beta1"),
+      /its output has apiVersion .*v1beta1, but the kubeconfig says .*v1$/,
+    ],
   ];
   for (const [script, message] of cases) {
     await withPlugin(script, async (plugin, runs) => {
@@ -105,10 +108,10 @@ Deno.test("what goes wrong with a plugin is said in one line, and the next call 
     installHint: "get it",
     cluster: undefined,
   };
-  await rejects(new ExecCredentials(missing).get(), /\/nonexistent: there is no such program\. get it/);
+  await rejects(new ExecCredentials(missing).get(), /\/nonexistent: program not found\. get it/);
 });
 
-Deno.test("secrets in files are those of the moment", async () => {
+Deno.test("secrets in files are read for each request", async () => {
   const file = Deno.makeTempFileSync();
   Deno.writeTextFileSync(file, "one\n");
   const credentials = new Credentials(accessWith({

@@ -11,7 +11,7 @@ function split(...chunks: Uint8Array[]): string[] {
   return lines;
 }
 
-Deno.test("lines are the same wherever the stream is cut", () => {
+Deno.test("lines do not depend on where the stream is split", () => {
   fc.assert(
     fc.property(
       fc.array(fc.string({ unit: "grapheme" }).map((text) => text.replaceAll("\n", "") || "x")),
@@ -27,11 +27,11 @@ Deno.test("lines are the same wherever the stream is cut", () => {
   );
 });
 
-Deno.test("a line that has not ended is not handed on, and empty ones are skipped", () => {
+Deno.test("an incomplete line is held back, and empty lines are skipped", () => {
   deepEqual(split(encode("a\n\nb\nrest")), ["a", "b"]);
 });
 
-Deno.test("a chunk may be overwritten after it was handed in", () => {
+Deno.test("a chunk may be overwritten after the call", () => {
   const lines: string[] = [];
   const splitter = new LineSplitter((line) => lines.push(line));
   const chunk = encode("one\ntw");
@@ -41,13 +41,13 @@ Deno.test("a chunk may be overwritten after it was handed in", () => {
   deepEqual(lines, ["one", "two"]);
 });
 
-Deno.test("a line that never ends is refused before it fills the memory", () => {
+Deno.test("a line that never ends is rejected before it fills the memory", () => {
   const splitter = new LineSplitter(() => {}, 1000);
   splitter.push(new Uint8Array(1000));
   throws(() => splitter.push(new Uint8Array(1)), /a line of more than 1000 bytes/);
 });
 
-Deno.test("what a line throws reaches whoever reads", () => {
+Deno.test("an exception in the line callback reaches the caller", () => {
   let calls = 0;
   const splitter = new LineSplitter(() => {
     calls++;

@@ -1,4 +1,4 @@
-/** Objects as the API gives them. */
+/** Objects as the API returns them. */
 
 export interface RawObject {
   readonly apiVersion: string;

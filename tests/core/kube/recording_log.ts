@@ -1,6 +1,6 @@
 import type { Log } from "../../../core/observe/log.ts";
 
-/** Keeps log lines as "error: …", "warn: …", "info: …". */
+/** Records log lines as "error: …", "warn: …", "info: …". */
 export class RecordingLog implements Log {
   readonly lines: string[] = [];
   error(message: string): void {

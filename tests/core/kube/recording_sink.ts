@@ -2,9 +2,9 @@ import type { ModelObject, ObjectRef } from "../../../core/objects/objects.ts";
 import { describeRef } from "../../../core/objects/parse/index.ts";
 import type { Sink } from "../../../core/source.ts";
 
-/** Keeps what a source yields, and lets a test wait for a state of it. */
+/** Records the calls of a source, and lets a test wait for a condition. */
 export class RecordingSink implements Sink {
-  /** By describeRef: "Service default/web". */
+  /** Objects by describeRef: "Service default/web". */
   readonly objects = new Map<string, ModelObject>();
   /** "upsert Service default/web", "delete …", "synced", "connected: problem". */
   readonly calls: string[] = [];
@@ -41,7 +41,7 @@ export class RecordingSink implements Sink {
     return [...this.objects.keys()].sort();
   }
 
-  /** Resolves with the milliseconds until `condition` held. */
+  /** Waits for a condition. @returns the time until it was true, in milliseconds */
   async until(condition: () => boolean, what: string, limit = 5000): Promise<number> {
     const start = performance.now();
     while (!condition()) {

@@ -2,10 +2,10 @@ import { deepEqual, rejects } from "node:assert/strict";
 import { ApiError } from "../../../core/kube/api/error.ts";
 import { SilenceError, streamResponse } from "../../../core/kube/api/response_stream.ts";
 
-const patience = { answer: 50, silence: 50 };
+const timeouts = { answerMs: 50, silenceMs: 50 };
 const unaborted = new AbortController().signal;
 
-/** Answers once; counts what is done with it. */
+/** Answers one request and counts the calls. */
 function answering(get: (signal: AbortSignal) => Promise<Response>) {
   const seen: string[] = [];
   return {
@@ -18,7 +18,7 @@ function answering(get: (signal: AbortSignal) => Promise<Response>) {
   };
 }
 
-/** A body that begins with `text` and then says nothing, whatever becomes of the request. */
+/** A body that begins with `text` and then stays silent, even when the request is aborted. */
 function unending(text: string, seen: string[] = []): ReadableStream<Uint8Array> {
   return new ReadableStream({
     start: (controller) => controller.enqueue(new TextEncoder().encode(text)),
@@ -26,16 +26,16 @@ function unending(text: string, seen: string[] = []): ReadableStream<Uint8Array>
   });
 }
 
-Deno.test("the body is handed on as it comes", async () => {
+Deno.test("the body is passed on as it arrives", async () => {
   const server = answering(() => Promise.resolve(new Response("hello")));
-  await streamResponse(server, "/x", patience, unaborted, server);
+  await streamResponse(server, "/x", timeouts, unaborted, server);
   deepEqual(server.seen, ["accepted", "hello"]);
 });
 
 Deno.test("aborting ends a body that does not end by itself", async () => {
   const stop = new AbortController();
   const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
-  const streaming = streamResponse(server, "/x", { answer: 50, silence: 10_000 }, stop.signal, server);
+  const streaming = streamResponse(server, "/x", { answerMs: 50, silenceMs: 10_000 }, stop.signal, server);
   setTimeout(() => stop.abort(new Error("enough")), 10);
   await rejects(streaming, /enough/);
   deepEqual(server.seen, ["accepted", "hello", "cancelled"]);
@@ -43,7 +43,7 @@ Deno.test("aborting ends a body that does not end by itself", async () => {
 
 Deno.test("silence ends the request, and the next one gets a new connection", async () => {
   const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
-  await rejects(streamResponse(server, "/x", patience, unaborted, server), SilenceError);
+  await rejects(streamResponse(server, "/x", timeouts, unaborted, server), SilenceError);
   deepEqual(server.seen, ["accepted", "hello", "reconnect", "cancelled"]);
 });
 
@@ -51,20 +51,20 @@ Deno.test("no answer ends the request, and the next one gets a new connection", 
   const never = (signal: AbortSignal) =>
     new Promise<Response>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   const server = answering(never);
-  await rejects(streamResponse(server, "/x", patience, unaborted, server), /no answer within 0.05 s/);
+  await rejects(streamResponse(server, "/x", timeouts, unaborted, server), /no response within 0.05 s/);
   deepEqual(server.seen, ["reconnect"]);
 });
 
-Deno.test("what the listener throws ends the request", async () => {
+Deno.test("an exception of the listener ends the request", async () => {
   const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
   const chunk = () => {
     throw new Error("enough");
   };
-  await rejects(streamResponse(server, "/x", patience, unaborted, { ...server, chunk }), /enough/);
+  await rejects(streamResponse(server, "/x", timeouts, unaborted, { ...server, chunk }), /enough/);
   deepEqual(server.seen, ["accepted", "cancelled"]);
 });
 
-Deno.test("a refusal is read as the Status it is, or as the text of whoever answered", async () => {
+Deno.test("an error response is read as a Status, or as plain text", async () => {
   const refusals: [body: string, headers: Record<string, string>, expected: Partial<ApiError>][] = [
     [
       JSON.stringify({ kind: "Status", reason: "Expired", message: "too old", code: 410 }),
@@ -73,16 +73,16 @@ Deno.test("a refusal is read as the Status it is, or as the text of whoever answ
     ],
     ["<html>\n  busy\n</html>", { "retry-after": "7" }, {
       message: "410: <html> busy </html>",
-      retryAfter: 7000,
+      retryAfterMs: 7000,
     }],
     ["x".repeat(1_000_000), { "retry-after": "1e9" }, {
       message: `410: ${"x".repeat(200)}`,
-      retryAfter: 300_000,
+      retryAfterMs: 300_000,
     }],
   ];
   for (const [body, headers, expected] of refusals) {
     const server = answering(() => Promise.resolve(new Response(body, { status: 410, headers })));
-    await rejects(streamResponse(server, "/x", patience, unaborted, server), (error) => {
+    await rejects(streamResponse(server, "/x", timeouts, unaborted, server), (error) => {
       for (const [key, value] of Object.entries(expected)) {
         deepEqual(error instanceof ApiError && Reflect.get(error, key), value, key);
       }

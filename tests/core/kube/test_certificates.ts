@@ -1,4 +1,4 @@
-/** A certificate authority, a server's certificate for `names` and a client's, made by openssl. PEM texts. */
+/** PEM texts of a certificate authority, a server certificate for `names` and a client certificate, made by openssl. */
 export interface TestCertificates {
   readonly authority: string;
   readonly server: KeyPair;

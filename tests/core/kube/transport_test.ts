@@ -4,7 +4,7 @@ import { ApiSource } from "../../../core/kube/api/api.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 import { Credentials } from "../../../core/kube/access/credentials.ts";
 import { Transport } from "../../../core/kube/api/transport.ts";
-import { apiTiming } from "../../../core/kube/api/timing.ts";
+import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { ApiServer } from "./api_server.ts";
 import { Forwarder } from "./forwarder.ts";
 import { rawService, rawSlice } from "./raw_objects.ts";
@@ -26,7 +26,7 @@ function accessTo(url: string, more: Partial<ClusterAccess>): ClusterAccess {
   };
 }
 
-/** The body of one answer. */
+/** The body of one response. */
 async function get(url: string, more: Partial<ClusterAccess> = {}, path = "/version?x=y"): Promise<string> {
   const access = accessTo(url, more);
   using transport = new Transport(access, new Credentials(access), "proxy/1.2.3");
@@ -50,28 +50,28 @@ async function serving(
   }
 }
 
-Deno.test("a server signed by the kubeconfig's authority is spoken to, below the path of its URL", async () => {
+Deno.test("a server signed by the kubeconfig's authority is accepted, and the path of its URL is kept", async () => {
   await serving(byAddress.server, (request) => new Response(new URL(request.url).pathname), async (url) => {
     equal(await get(url), "/version");
     equal(await get(`${url}/clusters/one/`), "/clusters/one/version");
   });
 });
 
-Deno.test("another authority is refused, and the message says what to look at", async () => {
+Deno.test("a certificate of another authority is rejected, and the message names the field to check", async () => {
   await serving(byAddress.server, () => new Response("secret"), async (url) => {
     const other = { authority: { text: byName.authority } };
     await rejects(get(url, other), /invalid peer certificate.*not signed by the certificate-authority/);
   });
 });
 
-Deno.test("a certificate for another name is refused, and the message says which it is for", async () => {
+Deno.test("a certificate for another name is rejected, and the message lists its names", async () => {
   await serving(byName.server, () => new Response("hello"), async (url) => {
     const authority = { text: byName.authority };
-    await rejects(get(url, { authority }), /kubernetes\.test.*use one of these names for the server/);
+    await rejects(get(url, { authority }), /kubernetes\.test.*use one of these names as the server/);
   });
 });
 
-Deno.test("the client's certificate is shown to a server that asks", async () => {
+Deno.test("the client certificate is presented to a server that asks for one", async () => {
   const { certificate: cert, key } = byAddress.server;
   const options = { cert, key, ca: byAddress.authority, requestCert: true, rejectUnauthorized: true };
   const server = createServer(options, (_, response) => response.end("welcome"));
@@ -87,7 +87,7 @@ Deno.test("the client's certificate is shown to a server that asks", async () =>
   server.close();
 });
 
-Deno.test("an authority file that is replaced counts from the next request on", async () => {
+Deno.test("a replaced authority file is used from the next request on", async () => {
   const file = Deno.makeTempFileSync();
   Deno.writeTextFileSync(file, byName.authority);
   await serving(byAddress.server, () => new Response("hello"), async (url) => {
@@ -107,7 +107,7 @@ Deno.test("requests go through proxy-url", async () => {
   });
 });
 
-Deno.test("a key that does not belong says where it comes from", async () => {
+Deno.test("a key that does not match is reported with its origin", async () => {
   const chain = { text: byAddress.client.certificate };
   const user = { ...anonymous, certificate: { chain, key: { text: "no key" } } };
   await rejects(
@@ -116,7 +116,7 @@ Deno.test("a key that does not belong says where it comes from", async () => {
   );
 });
 
-Deno.test("all watches over TLS share one HTTP/2 connection, and get a new one when it goes silent", async () => {
+Deno.test("all watches over TLS share one HTTP/2 connection, and a new one when it goes silent", async () => {
   await using server = new ApiServer({ cert: byAddress.server.certificate, key: byAddress.server.key });
   server.put(rawService("web"), rawSlice("web-1", "web", ["10.0.0.1"]));
   const sink = new RecordingSink();
@@ -127,17 +127,17 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and get a new one w
     userAgent: "proxy/1.2.3",
     log: new RecordingLog(),
     timing: {
-      answer: 1000,
-      longestAnswer: 1000,
-      listSilence: 1000,
-      watchSilence: 300,
-      quietConnection: 60_000,
-      checkAnswer: 60_000,
-      shortestWatch: 300_000,
-      longestWatch: 300_000,
-      firstRetry: 5,
-      longestRetry: 50,
-      unavailableRetry: 100,
+      answerMs: 1000,
+      maxAnswerMs: 1000,
+      listSilenceMs: 1000,
+      watchSilenceMs: 300,
+      quietConnectionMs: 60_000,
+      checkAnswerMs: 60_000,
+      minWatchMs: 300_000,
+      maxWatchMs: 300_000,
+      firstRetryMs: 5,
+      maxRetryMs: 50,
+      unavailableRetryMs: 100,
     },
   });
   const running = source.run(sink, stop.signal);
@@ -153,7 +153,7 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and get a new one w
   await running;
 });
 
-Deno.test("a connection that leads nowhere is told from a quiet one by a question, and replaced", async () => {
+Deno.test("a probe tells a dead connection from a quiet one, and the dead one is replaced", async () => {
   await using server = new ApiServer({ cert: byAddress.server.certificate, key: byAddress.server.key });
   server.behaviour.bookmarkInterval = 60_000;
   server.put(rawService("web"));
@@ -166,7 +166,7 @@ Deno.test("a connection that leads nowhere is told from a quiet one by a questio
     nodeName: "n1",
     userAgent: "proxy/1.2.3",
     log,
-    timing: { ...apiTiming, quietConnection: 100, checkAnswer: 200 },
+    timing: { ...API_TIMING, quietConnectionMs: 100, checkAnswerMs: 200 },
   });
   const running = source.run(sink, stop.signal);
   await sink.until(() => sink.isSynced && server.watches === 4, "watching");
@@ -177,7 +177,7 @@ Deno.test("a connection that leads nowhere is told from a quiet one by a questio
   server.put(rawService("api"));
   await sink.until(() => sink.objects.has("Service default/api"), "missed event");
   equal(new Set(server.clientPorts).size, 2);
-  equal(log.matching(/went silent/).length, 1);
+  equal(log.matching(/does not respond/).length, 1);
   equal(server.requestsFor("services").at(-1)?.query.has("sendInitialEvents"), false, "resumed, not listed");
   stop.abort();
   await running;

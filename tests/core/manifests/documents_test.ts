@@ -9,7 +9,7 @@ function lines(text: string): number[] {
   return [...documentsOf(text)].flatMap((document) => objectsOf(document).map(({ line }) => line));
 }
 
-Deno.test("a file holds as many objects as documents that are not empty", () => {
+Deno.test("a file has one object per non-empty document", () => {
   deepEqual(read("# only\n---\na: 1\n---\n\n# nothing\n---\nb: 2\n---\n"), [{ a: 1 }, { b: 2 }]);
   deepEqual(read("%YAML 1.2\n---\na: 1\n...\n"), [{ a: 1 }]);
   deepEqual(read("\ufeffa: 1\r\n---\r\nb: 2\r\n"), [{ a: 1 }, { b: 2 }]);
@@ -22,13 +22,13 @@ Deno.test("dashes inside text do not end a document", () => {
   equal([...documentsOf("a: 1\n---x: 2\n")].length, 1);
 });
 
-Deno.test("objects carry the line where they begin", () => {
+Deno.test("objects carry the line where they start", () => {
   deepEqual(lines("a: 1\n---\nb: 2\n---\n\nc: 3\n"), [1, 3, 6]);
   deepEqual(lines("kind: List\nitems:\n- a: 1\n  b: 2\n- c: 3\n"), [3, 5]);
   deepEqual(lines('{"kind":"List","items":[{},\n{}]}'), [1, 1]);
 });
 
-Deno.test("lists are unpacked, and their kind is that of their items", () => {
+Deno.test("lists are unpacked, and their items take the kind from the list", () => {
   deepEqual(read('{"apiVersion":"v1","kind":"List","items":[{"kind":"A"},{"kind":"B"}]}'), [
     { kind: "A" },
     { kind: "B" },
@@ -40,11 +40,11 @@ Deno.test("lists are unpacked, and their kind is that of their items", () => {
   deepEqual(read('{"kind":"List","items":[{"kind":"List","items":[{"kind":"A"}]}]}'), [{ kind: "A" }]);
 });
 
-Deno.test("documents that are JSON and that are YAML mix in one file", () => {
+Deno.test("JSON and YAML documents can be mixed in one file", () => {
   deepEqual(read('{"a": 1}\n---\nb: 2\n---\n{c: 3}\n'), [{ a: 1 }, { b: 2 }, { c: 3 }]);
 });
 
-Deno.test("a document that cannot be parsed says on which line of the file", () => {
+Deno.test("a document that cannot be parsed is reported with its line in the file", () => {
   const cases: [text: string, line: number, message: RegExp][] = [
     ["a: 1\n---\nb: [1, 2\n", 4, /flow/i],
     ["a: 1\na: 2\n", 2, /unique/i],
@@ -64,7 +64,7 @@ Deno.test("a document that cannot be parsed says on which line of the file", () 
   }
 });
 
-Deno.test("an alias bomb is refused before it expands", () => {
+Deno.test("an alias bomb is rejected before it expands", () => {
   const levels = Array.from({ length: 12 }, (_, i) => {
     const previous = i === 0 ? '"boom"' : `*l${i - 1}`;
     return `l${i}: &l${i} [${Array(10).fill(previous).join(", ")}]`;
@@ -74,15 +74,15 @@ Deno.test("an alias bomb is refused before it expands", () => {
   equal(performance.now() - start < 1000, true);
 });
 
-Deno.test("what would keep the parser busy for minutes, or overflow its stack, is refused at once", () => {
+Deno.test("a document that would block the parser for minutes or overflow its stack is rejected at once", () => {
   throws(() => read("a: " + "[".repeat(20_000)), /nested too deeply/);
   const start = performance.now();
-  throws(() => read(`# \n${"a: 1\n".repeat(1_000_000)}`), /may have 4 MB.*write JSON/);
-  throws(() => read(`{${'"a": 1,\n'.repeat(1_000_000)}`), /may have 4 MB.*check its syntax/);
+  throws(() => read(`# \n${"a: 1\n".repeat(1_000_000)}`), /may have at most 4 MB.*use JSON/);
+  throws(() => read(`{${'"a": 1,\n'.repeat(1_000_000)}`), /may have at most 4 MB.*check its syntax/);
   equal(performance.now() - start < 1000, true);
 });
 
-Deno.test("documents that are equal have equal fingerprints, others have others", () => {
+Deno.test("equal documents have equal fingerprints, and different ones do not", () => {
   const prints = (text: string) => [...documentsOf(text)].map((document) => document.fingerprint);
   const [a, b, c] = prints("---\na: 1\n---\na: 1\n---\na: 2\n");
   equal(a, b);

@@ -12,7 +12,7 @@ interface Setup {
   write(path: string, ...objects: readonly (RawObject | string)[]): void;
 }
 
-/** A running source on a directory of its own, which starts with `files`. */
+/** Runs a test with a source on a new directory that contains `files`. */
 async function withManifests(
   files: Readonly<Record<string, readonly (RawObject | string)[]>>,
   test: (setup: Setup) => Promise<void>,
@@ -51,7 +51,7 @@ function portOf(sink: RecordingSink, name: string): number | undefined {
 
 const port = (number: number) => ({ ports: [{ port: number }] });
 
-Deno.test("what the directory holds at the start is handed on before synced", async () => {
+Deno.test("the initial objects are passed on before synced", async () => {
   await withManifests({
     "a.yaml": [rawService("web"), rawSlice("web-1", "web", ["10.0.0.1"])],
     "b.json": [JSON.stringify({ apiVersion: "v1", kind: "List", items: [rawService("api"), rawNode("n1")] })],
@@ -72,7 +72,7 @@ Deno.test("what the directory holds at the start is handed on before synced", as
   });
 });
 
-Deno.test("subdirectories count, hidden ones do not", async () => {
+Deno.test("subdirectories are read, hidden ones are not", async () => {
   await withManifests({}, async ({ directory, sink, write }) => {
     Deno.mkdirSync(`${directory}/.git`);
     write(".git/a.yaml", rawService("hidden"));
@@ -83,7 +83,7 @@ Deno.test("subdirectories count, hidden ones do not", async () => {
   });
 });
 
-Deno.test("a directory that does not exist is a clear error", async () => {
+Deno.test("a missing directory is a clear error", async () => {
   const source = new ManifestSource({ directory: "/nonexistent/dir", log: new RecordingLog() });
   await rejects(
     source.run(new RecordingSink(), new AbortController().signal),
@@ -120,7 +120,7 @@ const waysToChange: Record<string, (setup: Setup) => void> = {
 };
 
 for (const [name, change] of Object.entries(waysToChange)) {
-  Deno.test(`${name} is applied within 100 ms, and never takes the object away`, async () => {
+  Deno.test(`${name} is applied within 100 ms, and never deletes the object`, async () => {
     await withManifests({ "a.yaml": [rawService("web", port(80))] }, async (setup) => {
       const { sink } = setup;
       await pause(30);
@@ -128,7 +128,7 @@ for (const [name, change] of Object.entries(waysToChange)) {
       const took = await sink.until(() => portOf(sink, "web") === 81, "port 81");
       equal(took < 100, true, `${took} ms`);
       deepEqual(sink.calls.filter((call) => call.startsWith("delete")), []);
-      // And again, to see that it is still watched.
+      // Once more, to see that it is still watched.
       setup.write("z.yaml", rawService("other"));
       equal(await sink.until(() => sink.objects.has("Service default/other"), "other") < 100, true);
     });
@@ -144,7 +144,7 @@ Deno.test("a removal is applied within 100 ms", async () => {
   });
 });
 
-Deno.test("the swap of a mounted ConfigMap's ..data is one change", async () => {
+Deno.test("replacing ..data of a mounted ConfigMap is one change", async () => {
   await withManifests({}, async ({ directory, sink, write }) => {
     const version = (number: number) => {
       Deno.mkdirSync(`${directory}/..v${number}`);
@@ -161,7 +161,7 @@ Deno.test("the swap of a mounted ConfigMap's ..data is one change", async () => 
   });
 });
 
-Deno.test("a directory reached by a symbolic link is watched, and followed when the link moves", async () => {
+Deno.test("a directory behind a symbolic link is watched, and followed when the link changes", async () => {
   const parent = Deno.makeTempDirSync();
   for (const number of [1, 2]) {
     Deno.mkdirSync(`${parent}/v${number}`);
@@ -201,11 +201,11 @@ Deno.test("a file that is still being written is not read", async () => {
   });
 });
 
-Deno.test("a file with a syntax error keeps its last good version, and says which line is wrong", async () => {
+Deno.test("a file with a syntax error keeps its last valid version, and the log names the line", async () => {
   await withManifests({ "a.yaml": [rawService("web"), rawService("api")] }, async ({ sink, log, write }) => {
     write("a.yaml", rawService("web", port(81)), "kind: [");
     await sink.until(() => log.matching(/^error/).length > 0, "error logged");
-    match(log.matching(/^error/)[0] ?? "", /^error: a\.yaml:\d+: .*its last good version stays in force/);
+    match(log.matching(/^error/)[0] ?? "", /^error: a\.yaml:\d+: .*its last valid version stays in force/);
     deepEqual(sink.names, ["Service default/api", "Service default/web"]);
     equal(portOf(sink, "web"), 80);
     write("a.yaml", rawService("web", port(82)));
@@ -213,7 +213,7 @@ Deno.test("a file with a syntax error keeps its last good version, and says whic
   });
 });
 
-Deno.test("an invalid object keeps its last good version, and the rest of the file is applied", async () => {
+Deno.test("an invalid object keeps its last valid version, and the rest of the file is applied", async () => {
   await withManifests({ "a.yaml": [rawService("web"), rawService("api")] }, async ({ sink, log, write }) => {
     write("a.yaml", rawService("web", port(123456)), rawService("api", port(81)));
     await sink.until(() => portOf(sink, "api") === 81, "api");
@@ -224,7 +224,7 @@ Deno.test("an invalid object keeps its last good version, and the rest of the fi
   });
 });
 
-Deno.test("a service that becomes headless is withdrawn, and comes back", async () => {
+Deno.test("a Service that becomes headless is deleted, and comes back", async () => {
   await withManifests({ "a.yaml": [rawService("web")] }, async ({ sink, write }) => {
     write("a.yaml", rawService("web", { clusterIP: "None", clusterIPs: ["None"] }));
     await sink.until(() => sink.objects.size === 0, "withdrawn");
@@ -233,11 +233,11 @@ Deno.test("a service that becomes headless is withdrawn, and comes back", async 
   });
 });
 
-Deno.test("of an object in two files the first in path order counts, until it disappears there", async () => {
+Deno.test("if two files define an object, the first in path order is used until the object disappears there", async () => {
   await withManifests({ "b.yaml": [rawService("web", port(2))] }, async ({ directory, sink, log, write }) => {
     write("a.yaml", rawService("web", port(1)));
     await sink.until(() => portOf(sink, "web") === 1, "the first takes over");
-    match(log.matching(/^warn/).join(), /Service default\/web is in b\.yaml as well as in a\.yaml/);
+    match(log.matching(/^warn/).join(), /Service default\/web is defined in a\.yaml and again in b\.yaml/);
     write("b.yaml", rawService("web", port(22)));
     await pause(60);
     equal(portOf(sink, "web"), 1);
@@ -247,20 +247,23 @@ Deno.test("of an object in two files the first in path order counts, until it di
   });
 });
 
-Deno.test("of an object twice in one file the first counts", async () => {
+Deno.test("if a file defines an object twice, the first definition is used", async () => {
   await withManifests(
     { "a.yaml": [rawService("web", port(1)), rawService("web", port(2))] },
     async (setup) => {
       const { sink, log, write } = setup;
       equal(portOf(sink, "web"), 1);
-      match(log.matching(/^warn/).join(), /a\.yaml:\d+: Service default\/web is in this file more than once/);
+      match(
+        log.matching(/^warn/).join(),
+        /a\.yaml:\d+: Service default\/web is defined more than once in this file/,
+      );
       write("a.yaml", rawService("web", port(2)));
       await sink.until(() => portOf(sink, "web") === 2, "the second remains");
     },
   );
 });
 
-Deno.test("a file that is renamed changes nothing", async () => {
+Deno.test("renaming a file changes nothing", async () => {
   await withManifests({ "b.yaml": [rawService("web")] }, async ({ directory, sink, write }) => {
     const before = sink.calls.length;
     Deno.renameSync(`${directory}/b.yaml`, `${directory}/a.yaml`);
@@ -271,7 +274,7 @@ Deno.test("a file that is renamed changes nothing", async () => {
   });
 });
 
-Deno.test("only what changed is handed on", async () => {
+Deno.test("only changed objects are passed on", async () => {
   const many = Array.from({ length: 200 }, (_, i) => rawService(`s${i}`));
   await withManifests({ "a.yaml": many }, async ({ sink, write, source }) => {
     const before = sink.calls.length;
@@ -283,7 +286,7 @@ Deno.test("only what changed is handed on", async () => {
   });
 });
 
-Deno.test("of a list that changed every object is handed on, once", async () => {
+Deno.test("a changed list passes every one of its objects on, once", async () => {
   const list = (...items: RawObject[]) => JSON.stringify({ apiVersion: "v1", kind: "List", items });
   await withManifests({ "a.json": [list(rawService("a"), rawService("b"))] }, async ({ sink, write }) => {
     const before = sink.calls.length;
@@ -293,7 +296,7 @@ Deno.test("of a list that changed every object is handed on, once", async () => 
   });
 });
 
-Deno.test("while the directory is gone everything stays in force", async () => {
+Deno.test("everything stays in force while the directory is gone", async () => {
   await withManifests({ "a.yaml": [rawService("web")] }, async ({ directory, sink, write }) => {
     Deno.renameSync(directory, `${directory}.old`);
     await sink.until(() => sink.problem !== undefined, "problem told");
@@ -306,7 +309,7 @@ Deno.test("while the directory is gone everything stays in force", async () => {
   });
 });
 
-Deno.test("reload reads what cannot be watched", async () => {
+Deno.test("reload reads files that cannot be watched", async () => {
   const elsewhere = Deno.makeTempFileSync({ suffix: ".yaml" });
   Deno.writeTextFileSync(elsewhere, text(rawService("web")));
   await withManifests({}, ({ directory, sink, source }) => {
@@ -321,7 +324,7 @@ Deno.test("reload reads what cannot be watched", async () => {
   Deno.removeSync(elsewhere);
 });
 
-Deno.test("a change of an annotation alone is handed on", async () => {
+Deno.test("a change of only an annotation is passed on", async () => {
   const slice = rawSlice("web-1", "web", ["10.0.0.1"]);
   await withManifests({ "a.yaml": [slice] }, async ({ sink, write }) => {
     write("a.yaml", weighed(slice, "5"));

@@ -18,7 +18,7 @@ Deno.test("an API server out of reach: rules of before stay, health tells, and i
       "clusters: [{ name: k, cluster: { server: http://127.0.0.1:6443 } }] }",
   );
   await using proxy = node.start(`--kubeconfig=${kubeconfig}`);
-  await proxy.logs(/API server 127\.0\.0\.1:6443: services: .*refused.*trying again/);
+  await proxy.logs(/API server 127\.0\.0\.1:6443: services: .*refused.*retrying/);
   await proxy.logs(/The source of objects cannot be reached; what is in force stays in force/);
   const { status, body } = await proxy.health();
   assert.equal(status, 503, "a node that knows nothing of itself is not offered to load balancers");

@@ -24,7 +24,7 @@ Deno.test("SIGTERM and SIGINT end it at once with 0, and the rules stay in force
 Deno.test("SIGTERM ends it while it still waits for the API server", async () => {
   await using node = await Node.make();
   await using proxy = node.start("--master=http://127.0.0.1:1");
-  await proxy.logs(/trying again/);
+  await proxy.logs(/retrying/);
   assert.equal((await proxy.end()).code, 0);
 });
 

@@ -10,7 +10,7 @@ Deno.test("a directory of manifests that is not there is one message", async () 
   }
 });
 
-Deno.test("a manifest that breaks is named with its line, and its last good version stays in force", async () => {
+Deno.test("a manifest that breaks is named with its line, and its last valid version stays in force", async () => {
   await using node = await Node.make();
   const yaml = (clusterIP: string) =>
     reachable("web", clusterIP).map((one) => JSON.stringify(one)).join("\n---\n");
@@ -22,11 +22,11 @@ Deno.test("a manifest that breaks is named with its line, and its last good vers
   assert.deepEqual(await node.services(), [good, other]);
 
   await node.write("web.yaml", `${yaml("10.96.0.11")}\n---\nkind: Service\nspec: }\n`);
-  await proxy.logs(/"web\.yaml:6: .*; its last good version stays in force"/);
+  await proxy.logs(/"web\.yaml:6: .*; its last valid version stays in force"/);
   assert.deepEqual(await node.services(), [good, other]);
 
   await node.write("web.yaml", "kind: Service: what\n");
-  await proxy.logs(/"web\.yaml:1: .*; its last good version stays in force"/);
+  await proxy.logs(/"web\.yaml:1: .*; its last valid version stays in force"/);
   await node.write("other.yaml", reachable("other", "10.96.0.21"));
   await untilServices(["10.96.0.10:80 default/web", "10.96.0.21:80 default/other"]);
 
@@ -95,7 +95,7 @@ Deno.test("hostile manifests are named and skipped, the others are in force, and
       [
         "cut-off.yaml",
         "apiVersion: v1\nkind: Service\nmetadata: { name: cut\n",
-        /nothing of this file is in force/,
+        /no object of this file is in force/,
       ],
       ["binary.yaml", "\0\x01\x02".repeat(1000), /not an object of Kubernetes/],
       ["slow.yaml", "a: 1\n".repeat(1_000_000), /may have 4 MB/],

@@ -4,7 +4,7 @@ import { Forwarder } from "../../core/kube/forwarder.ts";
 import { sliceTo } from "./pods.ts";
 import { ProxyProcess } from "./proxy_process.ts";
 
-/** Every way to tell the API server who we are. */
+/** Cases for every way of authentication. */
 export const authentication: readonly Case[] = [
   {
     name: "a token file is read again: the old token may be revoked, and a wrong one is told and survived",
@@ -30,7 +30,7 @@ export const authentication: readonly Case[] = [
 
       Deno.writeTextFileSync(tokenFile, "unknown");
       forwarder.breakConnections();
-      await proxy.logged(/does not accept our credentials/);
+      await proxy.logged(/rejected the credentials/);
       const { healthy } = await proxy.sourceIs("lost");
       assert.equal(healthy, true, "the rules are in force all the same");
       Deno.writeTextFileSync(tokenFile, "third\n");
@@ -64,7 +64,7 @@ export const authentication: readonly Case[] = [
         env: { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: `${plane.port}` },
         by: ["unshare", "--mount", "sh", "-ec", mount.mounting, mount.directory],
       });
-      await proxy.logged(/does not accept our credentials/);
+      await proxy.logged(/rejected the credentials/);
       mount.update(token);
       await proxy.inForce();
       await follows(setting, "10.96.2.3");
@@ -104,7 +104,7 @@ export const authentication: readonly Case[] = [
         args: ["-ec", script, directory],
       };
       await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig({ user: { exec } })}`]);
-      await proxy.logged(/does not accept our credentials/);
+      await proxy.logged(/rejected the credentials/);
       Deno.writeTextFileSync(`${directory}/answer`, status("third"));
       await follows(setting, "10.96.2.5");
       assert.match(Deno.readTextFileSync(`${directory}/asked`), /ExecCredential.*\n.*ExecCredential/);
@@ -112,14 +112,14 @@ export const authentication: readonly Case[] = [
   },
 ];
 
-/** What is made now is in force soon: the proxy hears of it. */
+/** Checks that a new service is programmed soon, i.e. that the watch works. */
 async function follows({ plane, pods }: Setting, address: string): Promise<void> {
   const name = `at-${address.replaceAll(".", "-")}`;
   await plane.create(service(name, address), sliceTo("pod-a", name));
   await pods.until(address, "pod-a", 20_000);
 }
 
-/** The files of a service account as the kubelet lays them out: a renewal replaces the link `..data`. */
+/** Files of a service account in the kubelet's layout: a renewal replaces the link `..data`. */
 class ServiceAccountMount {
   #renewals = 0;
 
@@ -128,7 +128,7 @@ class ServiceAccountMount {
     for (const name of ["token", "ca.crt"]) Deno.symlinkSync(`..data/${name}`, `${directory}/${name}`);
   }
 
-  /** A shell script that mounts the directory $0 where a pod has it, and becomes the command of its arguments. */
+  /** Shell script that mounts the directory $0 at a pod's path of the service account and executes its arguments. */
   readonly mounting = `
     mount -t tmpfs none /run
     mkdir -p /var/run/secrets/kubernetes.io

@@ -7,12 +7,12 @@ import { outages } from "./outages.ts";
 import { Pods } from "./pods.ts";
 import { programming } from "./programming.ts";
 
-// Run by built_proxy_with_apiserver_test.ts in a network namespace of its own.
+// Runs in a network namespace made by tests/integration/built_proxy_with_apiserver_test.ts.
 
-/** One control plane for all cases: it takes seconds to start. */
+/** All cases share a control plane, because it takes seconds to start. */
 Deno.test({
   name: "dist/proxy with a real control plane",
-  // Connecting to nobody cannot be called off.
+  // A connection attempt to a dead address cannot be cancelled.
   sanitizeOps: false,
   async fn(t) {
     const certificates = await makeCertificates("IP:127.0.0.1");
@@ -29,7 +29,7 @@ Deno.test({
       const cases: readonly Case[] = [...programming, ...authentication, ...outages];
       for (const { name, test } of cases) {
         await t.step(name, () => test(setting));
-        // A case that failed may have left it down.
+        // A failed case may have left it stopped.
         if (!plane.isRunning) await plane.start();
       }
     } finally {

@@ -3,21 +3,21 @@ import type { KeyPair } from "../../core/kube/test_certificates.ts";
 import type { ControlPlane } from "./control_plane.ts";
 import type { Pods } from "./pods.ts";
 
-/** What all cases share: a control plane, and pods that services can lead to. */
+/** Environment shared by all cases: a control plane, and pods that services can select. */
 export interface Setting {
   readonly plane: ControlPlane;
   readonly pods: Pods;
-  /** A client's certificate that the API server accepts. */
+  /** A client certificate that the API server accepts. */
   readonly client: KeyPair;
 }
 
-/** Each takes service addresses of its own, and may leave its objects and its rules behind. */
+/** A case. It uses service addresses of its own, and may leave objects and rules behind. */
 export interface Case {
   readonly name: string;
   readonly test: (setting: Setting) => Promise<void>;
 }
 
-/** A service with this address. */
+/** A Service with this address. */
 export function service(name: string, clusterIP: string, port = 80): RawObject {
   return {
     apiVersion: "v1",

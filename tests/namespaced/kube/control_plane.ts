@@ -3,13 +3,13 @@ import type { RawObject } from "../../core/kube/raw_objects.ts";
 const script = new URL("../../../scripts/control-plane.sh", import.meta.url).pathname;
 
 /**
- * A real etcd and kube-apiserver, made by scripts/control-plane.sh in the network namespace of this process, and a
- * client of it. One at a time: the ports are the usual ones.
+ * A real etcd and kube-apiserver, started by scripts/control-plane.sh in the network namespace of this process, and a
+ * client. Only one can run at a time, because the ports are fixed.
  */
 export class ControlPlane implements AsyncDisposable {
   readonly server = "https://127.0.0.1:6443";
   readonly port = 6443;
-  /** For files of the test too; removed at the end. */
+  /** Directory that the test may use too. It is removed at the end. */
   readonly directory = Deno.makeTempDirSync({ prefix: "control-plane-" });
   readonly #token = crypto.randomUUID();
   #client: Deno.HttpClient | undefined;
@@ -30,7 +30,7 @@ export class ControlPlane implements AsyncDisposable {
     }
   }
 
-  /** Starts what does not run, and returns when the API server is ready. */
+  /** Starts the processes that are not running, and returns when the API server is ready. */
   async start(): Promise<void> {
     await this.#script("start");
     this.#client?.close();
@@ -41,14 +41,14 @@ export class ControlPlane implements AsyncDisposable {
     await this.#script("stop");
   }
 
-  /** Ends kube-apiserver by SIGKILL; etcd runs on. */
+  /** Kills kube-apiserver. etcd keeps running. */
   async killApiServer(): Promise<void> {
     Deno.kill(this.#apiServer, "SIGKILL");
-    // A process that ends loses its memory, and with it its name in /proc, before its sockets.
+    // An exiting process loses its memory, and with it its name in /proc, before its sockets.
     while (this.isRunning || await this.#listens()) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
-  /** False for a process that only waits for its parent to take note of its end, too. */
+  /** False for a zombie too. */
   get isRunning(): boolean {
     try {
       return Deno.readTextFileSync(`/proc/${this.#apiServer}/cmdline`) !== "";
@@ -57,20 +57,20 @@ export class ControlPlane implements AsyncDisposable {
     }
   }
 
-  /** The bearer tokens that the API server accepts from its next start on. */
+  /** Sets the bearer tokens that the API server accepts after its next start. */
   acceptTokens(tokens: readonly string[]): void {
     const lines = [this.#token, ...tokens].map((token, index) => `${token},user-${index},user-${index}\n`);
     Deno.writeTextFileSync(`${this.directory}/tokens.csv`, lines.join(""));
   }
 
-  /** Makes etcd forget all but the present. The API server forgets with its next start. */
+  /** Compacts the history in etcd. The API server loses it at its next start. */
   async compact(): Promise<void> {
     const answer = await this.#etcd("range", { key: btoa("\0") });
     const { header: { revision } }: { header: { revision: string } } = JSON.parse(answer);
     await this.#etcd("compaction", { revision, physical: true });
   }
 
-  /** PEM text. */
+  /** Reads a PEM file. */
   get authority(): string {
     return Deno.readTextFileSync(`${this.directory}/ca.crt`);
   }
@@ -97,7 +97,7 @@ export class ControlPlane implements AsyncDisposable {
     for (const object of objects) await this.request("POST", pathOf(object), object);
   }
 
-  /** Creates objects, many at a time. */
+  /** Creates many objects concurrently. */
   async createAll(objects: readonly RawObject[]): Promise<void> {
     const left = objects.values();
     const worker = async () => {
@@ -106,7 +106,7 @@ export class ControlPlane implements AsyncDisposable {
     await Promise.all(Array.from({ length: 50 }, worker));
   }
 
-  /** Puts the object in the place of the one of this name. */
+  /** Replaces the object of the same name. */
   async replace(object: RawObject): Promise<void> {
     await this.request("PUT", `${pathOf(object)}/${object.metadata.name}`, object);
   }
@@ -115,7 +115,7 @@ export class ControlPlane implements AsyncDisposable {
     for (const object of objects) await this.request("DELETE", `${pathOf(object)}/${object.metadata.name}`);
   }
 
-  /** @returns the answer's body. */
+  /** @returns the body of the response */
   async request(method: string, path: string, body?: object): Promise<string> {
     const response = await fetch(new URL(path, this.server), {
       method,

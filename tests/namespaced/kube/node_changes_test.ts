@@ -6,7 +6,7 @@ import { ControlPlane } from "./control_plane.ts";
 import { Pods } from "./pods.ts";
 import { ProxyProcess, until } from "./proxy_process.ts";
 
-// Run by node_changes_test.ts in a network namespace of its own.
+// Runs in a network namespace made by tests/integration/node_changes_test.ts.
 
 const first = "192.0.2.1";
 const second = "192.0.2.2";
@@ -14,7 +14,7 @@ const web = "10.96.1.1";
 const nodePort = 30080;
 const healthCheckNodePort = 32100;
 
-/** Upstream ends when the addresses or the Node itself change (docs/behaviour.md §1.5); this is one process throughout. */
+/** kube-proxy exits when the Node or its addresses change (docs/behaviour.md §1.5). This proxy keeps running. */
 Deno.test("the Node of dist/proxy changes", async (t) => {
   for (const address of [first, second]) await run("ip", "address", "add", `${address}/32`, "dev", "lo");
   await using plane = await ControlPlane.start();
@@ -148,7 +148,7 @@ const service: RawObject = {
   },
 };
 
-/** Each pod for a zone; pod-a alone on this node. */
+/** One pod per zone; only pod-a is on this node. */
 const slice = {
   ...rawSlice("web-1", "web", []),
   endpoints: [
@@ -186,13 +186,13 @@ function node({ zone = "zone-1", address = first, taints = [], finalizers = [] }
 
 async function replace(plane: ControlPlane, node: RawObject): Promise<void> {
   await plane.replace(node);
-  // Gone by that, when it waited for its last finalizer.
+  // This deletes it if it was waiting for its last finalizer.
   await plane.request("PUT", "/api/v1/nodes/here/status", node).catch((error) => {
     if (!/not found/.test(String(error))) throw error;
   });
 }
 
-/** Waits until /healthz answers with this code and has these values in its body. */
+/** Waits until /healthz returns this status with these values in its body. */
 async function healthIs(status: number, expected: Partial<HealthBody>): Promise<HealthBody> {
   let seen: { status: number; body: HealthBody } | undefined;
   await until(

@@ -4,10 +4,10 @@ import { type Case, service, type Setting } from "./case.ts";
 import { sliceTo } from "./pods.ts";
 import { ProxyProcess } from "./proxy_process.ts";
 
-/** A connection that leads nowhere is found out after 45 s (core/kube/api/timing.ts). */
+/** A dead connection is detected after 45 s (core/kube/api/timing.ts). */
 const FOUND_OUT_WITHIN_MS = 60_000;
 
-/** The API server goes away in every way it can; what is in force stays so, and nothing is missed. */
+/** Cases for outages of the API server: what is in force stays in force, and no change is missed. */
 export const outages: readonly Case[] = [
   {
     name: "kube-apiserver is killed: services go on, health tells, and what happens right after is seen",
@@ -46,7 +46,7 @@ export const outages: readonly Case[] = [
       assert.equal(await pods.at(goes), "pod-a", "what is in force stays in force");
       forwarder.open();
       await pods.until(comes, "pod-b", 20_000);
-      // Nobody has this ClusterIP now: what is sent to it is dropped.
+      // No service has this ClusterIP now, so packets to it are dropped.
       await pods.until(goes, "timeout");
       assert.match(proxy.log, /services: listing again, the server no longer has version/);
     },
@@ -68,7 +68,7 @@ export const outages: readonly Case[] = [
       await plane.create(service("meanwhile", meanwhile), sliceTo("pod-a", "meanwhile"));
       await using proxy = new ProxyProcess(flags);
       await proxy.sourceIs("lost");
-      await proxy.logged(/API server 127\.0\.0\.1:\d+: .*refused.*trying again/);
+      await proxy.logged(/API server 127\.0\.0\.1:\d+: .*refused.*retrying/);
       assert.equal(await pods.at(before), "pod-a");
       forwarder.open();
       await pods.until(before, "pod-b", 20_000);
@@ -84,7 +84,7 @@ export const outages: readonly Case[] = [
       using forwarder = new Forwarder(plane.port);
       forwarder.way = { isLost: true };
       await using proxy = new ProxyProcess([`--kubeconfig=${behind(forwarder, plane)}`]);
-      await proxy.logged(/no answer within 10 s/, 20_000);
+      await proxy.logged(/no response within 10 s/, 20_000);
       await proxy.sourceIs("lost");
       forwarder.way = {};
       await pods.until(address, "pod-a", FOUND_OUT_WITHIN_MS);
@@ -102,13 +102,13 @@ export const outages: readonly Case[] = [
       await pods.until(slow, "pod-a", 30_000);
       await plane.replace(sliceTo("pod-b", "slow"));
       await pods.until(slow, "pod-b");
-      assert.doesNotMatch(proxy.log, /trying again/);
+      assert.doesNotMatch(proxy.log, /retrying/);
 
       forwarder.way = {};
       forwarder.loseConnections();
       await plane.create(service("missed", missed), sliceTo("pod-b", "missed"));
       await pods.until(missed, "pod-b", FOUND_OUT_WITHIN_MS);
-      assert.match(proxy.log, /the connection went silent; making a new one/);
+      assert.match(proxy.log, /the connection does not respond; making a new one/);
     },
   },
 ];

@@ -3,11 +3,11 @@ import type { RawObject } from "../../core/kube/raw_objects.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { until } from "./proxy_process.ts";
 
-/** Who serves what in the network namespace of this process. */
+/** Address of each pod in the network namespace of this process. */
 const addresses = { "pod-a": "10.244.0.1", "pod-b": "10.244.0.2" } as const;
 export type Pod = keyof typeof addresses;
 
-/** Servers on addresses of this network namespace, which say their name, and a client that asks for it. */
+/** Servers on addresses of this network namespace that send their name, and a client. */
 export class Pods implements Disposable {
   readonly #listeners: Deno.TcpListener[] = [];
 
@@ -15,7 +15,7 @@ export class Pods implements Disposable {
     for (const address of Object.values(addresses)) {
       await run("ip", "address", "add", `${address}/32`, "dev", "lo");
     }
-    // Connections to services need a way to be sent; on it they are translated. What is not goes nowhere.
+    // Connections to services need a route. They are translated on output; what is not translated is lost.
     await run("ip", "link", "add", "out", "type", "veth", "peer", "name", "nowhere");
     await run("ip", "link", "set", "out", "up");
     await run("ip", "link", "set", "nowhere", "up");
@@ -27,7 +27,7 @@ export class Pods implements Disposable {
     return pods;
   }
 
-  /** Who answers there; "refused" or "timeout" for nobody. */
+  /** Name of the pod that answers; "refused" or "timeout" if none does. */
   async at(address: string, port = 80): Promise<string> {
     const { promise: silence, resolve } = Promise.withResolvers<string>();
     const timer = setTimeout(() => resolve("timeout"), 1000);
@@ -38,7 +38,7 @@ export class Pods implements Disposable {
     }
   }
 
-  /** Waits until this is who answers there. */
+  /** Waits until this pod answers. */
   async until(
     address: string,
     who: Pod | "refused" | "timeout",
@@ -66,7 +66,7 @@ export class Pods implements Disposable {
   }
 }
 
-/** The slice of a service, with the pod as its endpoint. */
+/** EndpointSlice of a Service with the pod as its endpoint. */
 export function sliceTo(pod: Pod, service: string): RawObject {
   return rawSlice(`${service}-1`, service, [addresses[pod]]);
 }

@@ -5,10 +5,10 @@ import { type Case, service } from "./case.ts";
 import { sliceTo } from "./pods.ts";
 import { ProxyProcess } from "./proxy_process.ts";
 
-/** Their services' addresses are 10.96.4.0 and up. */
+/** First address of the services of these cases: 10.96.4.0. */
 const bulk = { services: 500, slicesOfEach: 9 };
 
-/** What the API says is in the kernel, and does what it says. */
+/** Cases that check that objects of the API are programmed and work. */
 export const programming: readonly Case[] = [
   {
     name: "Services and EndpointSlices that come, change and go do so in the kernel, and for packets",

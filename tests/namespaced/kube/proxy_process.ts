@@ -2,17 +2,17 @@ import { proxyBinary } from "../../lab/proxy.ts";
 
 export interface ProxyOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** A program that becomes the proxy: it is given the proxy's command line. */
+  /** Wrapper program that executes the proxy's command line. */
   readonly by?: readonly string[];
 }
 
-/** What /healthz says, as far as these tests look. */
+/** Fields of /healthz that these tests use. */
 interface Health {
   readonly healthy: boolean;
   readonly source: { readonly connected: boolean; readonly lostAt?: string };
 }
 
-/** The built proxy in the network namespace of this process. Its rules stay when it is disposed of. */
+/** The built proxy in the network namespace of this process. Its rules stay after disposal. */
 export class ProxyProcess implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #logged: Promise<void>;
@@ -30,12 +30,12 @@ export class ProxyProcess implements AsyncDisposable {
     this.#logged = this.#collect();
   }
 
-  /** Everything it wrote so far. */
+  /** Its output so far. */
   get log(): string {
     return this.#log;
   }
 
-  /** Waits until the log has text that fits. */
+  /** Waits until the log matches. */
   async logged(pattern: RegExp, withinMs = 10_000): Promise<void> {
     await until(
       () => Promise.resolve(pattern.test(this.#log)),
@@ -45,12 +45,12 @@ export class ProxyProcess implements AsyncDisposable {
     );
   }
 
-  /** Waits until its first programming is in force. */
+  /** Waits for its first sync. */
   async inForce(withinMs = 20_000): Promise<void> {
     await this.logged(/Reconciled the kernel/, withinMs);
   }
 
-  /** Waits until /healthz says that the source is in reach, or lost. */
+  /** Waits until /healthz reports the source as connected or lost. */
   async sourceIs(state: "connected" | "lost", withinMs = 20_000): Promise<Health> {
     let health: Health | undefined;
     await until(
@@ -70,7 +70,7 @@ export class ProxyProcess implements AsyncDisposable {
     try {
       this.#process.kill(signal);
     } catch (error) {
-      // It has ended before.
+      // It has exited already.
       if (!(error instanceof TypeError)) throw error;
     }
     await this.#process.status;
@@ -96,7 +96,7 @@ export class ProxyProcess implements AsyncDisposable {
   }
 }
 
-/** Waits for a condition, looking often. */
+/** Polls a condition. */
 export async function until(
   condition: () => Promise<boolean>,
   what: string,

@@ -7,20 +7,20 @@ import { RecordingLog } from "../../core/kube/recording_log.ts";
 import { RecordingSink } from "../../core/kube/recording_sink.ts";
 import { ControlPlane } from "./control_plane.ts";
 
-// Run by real_apiserver_test.ts in a network namespace of its own.
+// Runs in a network namespace made by tests/integration/real_apiserver_test.ts.
 
-/** One API server for all cases: it takes seconds to start. */
+/** All cases share an API server, because it takes seconds to start. */
 Deno.test("a real API server", async (t) => {
   await using plane = await ControlPlane.start();
   const access = clusterAccess({ kubeconfig: plane.kubeconfig(), master: "" });
   await t.step("streams a list with bookmarks, by TLS and the token of its kubeconfig", async () => {
     await withSource(access, async ({ sink, log }) => {
       await sink.until(() => sink.isSynced, "synced", 30_000);
-      // The server makes them itself, soon after it is ready.
+      // The server creates them itself soon after it is ready.
       await sink.until(() => sink.objects.has("Service default/kubernetes"), "the server's own service");
       await sink.until(() => sink.objects.has("ServiceCIDR kubernetes"), "the server's ServiceCIDR");
       deepEqual(log.matching(/^(warn|error)|in pages|cannot select/), []);
-      // Neither is the other node watched, nor what another proxy or nobody is to serve.
+      // The other Node is not watched, nor are headless Services and those of another proxy.
       await plane.create(rawNode("here"), rawNode("elsewhere"));
       await plane.create(
         unassigned("web"),
@@ -69,7 +69,7 @@ Deno.test("a real API server", async (t) => {
   await t.step("refuses a token it does not know", async () => {
     const wrong = { ...access, user: { ...access.user, token: { text: "wrong" } } };
     await withSource(wrong, async ({ sink }) => {
-      await sink.until(() => /does not accept our credentials/.test(sink.problem ?? ""), "401");
+      await sink.until(() => /rejected the credentials/.test(sink.problem ?? ""), "401");
     });
   });
 });
@@ -101,7 +101,7 @@ async function withSource(
   }
 }
 
-/** In front of the real server, one that knows no streaming lists. */
+/** Proxy in front of the real server that rejects streaming lists. */
 class ServerWithoutStreamedLists implements AsyncDisposable {
   readonly url: URL;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
@@ -128,7 +128,7 @@ class ServerWithoutStreamedLists implements AsyncDisposable {
   }
 }
 
-/** A service that the server gives its ClusterIP. */
+/** A Service whose ClusterIP the server allocates. */
 function unassigned(name: string): RawObject {
   return {
     apiVersion: "v1",
