@@ -1,7 +1,7 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { ApiServer } from "./api_server.ts";
 import { rawNode, rawService } from "./raw_objects.ts";
-import { allNames, deletes, everything, pause, web, withSource } from "./running_source.ts";
+import { allNames, deletes, everything, impatient, pause, web, withSource } from "./running_source.ts";
 
 Deno.test("a watch that ends or breaks is resumed from the last version, and the sink notices nothing", async () => {
   await withSource(everything, async ({ server, sink }) => {
@@ -57,7 +57,7 @@ Deno.test("a streaming list that breaks half-way deletes nothing and starts agai
     await sink.until(() => sink.isSynced, "synced");
     deepEqual(deletes(sink), []);
     equal(server.requestsFor("services").at(-1)?.query.get("sendInitialEvents"), "true");
-  });
+  }, { timing: impatient });
 });
 
 Deno.test("a half-open connection is detected by its silence and replaced", async () => {
@@ -69,7 +69,7 @@ Deno.test("a half-open connection is detected by its silence and replaced", asyn
     const took = await sink.until(() => sink.objects.has("Service default/unheard"), "missed event");
     equal(took >= 250, true, `${took} ms`);
     await sink.until(() => server.requests.length === before + 4, "all reconnected");
-  });
+  }, { timing: impatient });
 });
 
 Deno.test("bookmarks alone keep a quiet watch alive", async () => {
@@ -77,7 +77,7 @@ Deno.test("bookmarks alone keep a quiet watch alive", async () => {
     await sink.until(() => sink.isSynced, "synced");
     await pause(700);
     equal(server.requests.length, 4);
-  });
+  }, { timing: impatient });
 });
 
 Deno.test("a server that accepts connections and does not answer is reported once, and retried", async () => {
@@ -90,7 +90,7 @@ Deno.test("a server that accepts connections and does not answer is reported onc
     server.behaviour.hang = false;
     await sink.until(() => sink.isSynced, "synced");
     await sink.until(() => sink.problem === undefined, "connected");
-  });
+  }, { timing: impatient });
 });
 
 Deno.test("an unreachable server is retried until it is back; what is in force stays in force", async () => {

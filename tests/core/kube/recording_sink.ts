@@ -42,7 +42,7 @@ export class RecordingSink implements Sink {
   }
 
   /** Waits for a condition. @returns the time until it was true, in milliseconds */
-  async until(condition: () => boolean, what: string, limit = 5000): Promise<number> {
+  async until(condition: () => boolean, what: string, limit = 20_000): Promise<number> {
     const start = performance.now();
     while (!condition()) {
       const left = start + limit - performance.now();

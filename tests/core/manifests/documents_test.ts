@@ -71,7 +71,8 @@ Deno.test("an alias bomb is rejected before it expands", () => {
   });
   const start = performance.now();
   throws(() => read(levels.join("\n")), /alias/i);
-  equal(performance.now() - start < 1000, true);
+  // Parsing would take half a minute; a busy machine rejects within seconds.
+  equal(performance.now() - start < 10_000, true);
 });
 
 Deno.test("a document that would block the parser for minutes or overflow its stack is rejected at once", () => {
@@ -79,7 +80,8 @@ Deno.test("a document that would block the parser for minutes or overflow its st
   const start = performance.now();
   throws(() => read(`# \n${"a: 1\n".repeat(1_000_000)}`), /may have at most 4 MB.*use JSON/);
   throws(() => read(`{${'"a": 1,\n'.repeat(1_000_000)}`), /may have at most 4 MB.*check its syntax/);
-  equal(performance.now() - start < 1000, true);
+  // Parsing would take half a minute; a busy machine rejects within seconds.
+  equal(performance.now() - start < 10_000, true);
 });
 
 Deno.test("equal documents have equal fingerprints, and different ones do not", () => {
