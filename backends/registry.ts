@@ -1,4 +1,5 @@
 import type { Backend, ProxyMode } from "../core/backend/contract.ts";
+import { withBackendErrors } from "./backend_errors.ts";
 import { EbpfBackend } from "./ebpf/backend.ts";
 import type { EbpfOptions } from "./ebpf/options.ts";
 import { IptablesBackend } from "./iptables/backend.ts";
@@ -16,8 +17,8 @@ export type Backends = ReadonlyMap<ProxyMode, (options: ModeOptions) => Backend>
 
 /** The modes of this build, the preferred one first. Nothing is opened until a backend is used. */
 export const backends: Backends = new Map<ProxyMode, (options: ModeOptions) => Backend>([
-  ["nftables", () => new NftablesBackend()],
-  ["iptables", () => new IptablesBackend()],
-  ["ipvs", ({ ipvs }) => new IpvsBackend(ipvs)],
-  ["ebpf", ({ ebpf }) => new EbpfBackend(ebpf)],
+  ["nftables", () => withBackendErrors(new NftablesBackend())],
+  ["iptables", () => withBackendErrors(new IptablesBackend())],
+  ["ipvs", ({ ipvs }) => withBackendErrors(new IpvsBackend(ipvs))],
+  ["ebpf", ({ ebpf }) => withBackendErrors(new EbpfBackend(ebpf))],
 ]);

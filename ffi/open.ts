@@ -7,10 +7,15 @@ export interface SharedLibrary {
   readonly debianPackage: string;
 }
 
+/** A shared library is missing or cannot be loaded. The message names its package. */
+export class LibraryError extends Error {
+  override readonly name = "LibraryError";
+}
+
 /**
  * Opens a library: the copy embedded in the binary when there is one, the system's otherwise. A library that another
  * one needs (libnl-3 for libnl-genl-3) has to be opened before it: the loader then finds it by its soname.
- * @throws Error that names the library, its package and why each place failed.
+ * @throws LibraryError that names the library, its package and why each place failed.
  */
 export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
   library: SharedLibrary,
@@ -28,7 +33,7 @@ export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
       failures.push(message.replace(/^(Could not open library: )+/, ""));
     }
   }
-  throw new Error(
+  throw new LibraryError(
     `${library.soname}: cannot be loaded (${failures.join("; ")}). ` +
       `Install it: apt-get install ${library.debianPackage}`,
   );

@@ -1,4 +1,4 @@
-import type { DesiredState, PlanKey } from "../../core/plan/plan.ts";
+import type { DesiredState } from "../../core/plan/plan.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
@@ -9,7 +9,6 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
-  type TrafficCounters,
 } from "../../core/backend/contract.ts";
 import { Pins } from "./programs/pins.ts";
 import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./maps/counters.ts";
@@ -49,39 +48,34 @@ export class EbpfBackend implements Backend {
     this.#pins = new Pins(options.bpffs, options.room);
   }
 
-  probe(): Promise<readonly Requirement[]> {
-    return this.#say(() => probe(this.#options, readMounts()));
+  async probe(): Promise<readonly Requirement[]> {
+    return await probe(this.#options, readMounts());
   }
 
-  reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    return this.#say(async () => {
-      const isFirst = this.#inKernel === undefined;
-      const { kernel, services, staleSockets } = this.#open();
-      writeSettings(kernel.maps, desired.settings, this.#options.timeouts, namespaceCookie());
-      const { differences, wasEmpty } = services.reconcile(desired.plans.values());
-      // What they look up is complete before they are in force.
-      const unattached = await kernel.attach({
-        devices: this.#options.devices,
-        localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
-      });
-      this.#pins.removeOthers();
-      staleSockets?.lookAtAll(services.generation);
-      if (isFirst) {
-        const action = kernel.tookOver && !wasEmpty ? "took over" : "created";
-        return { action, differences: action === "created" ? [] : [...unattached, ...differences] };
-      }
-      const found = [...unattached, ...differences];
-      return { action: found.length === 0 ? "compared" : "repaired", differences: found };
+  async reconcile(desired: DesiredState): Promise<ReconcileReport> {
+    const isFirst = this.#inKernel === undefined;
+    const { kernel, services, staleSockets } = this.#open();
+    writeSettings(kernel.maps, desired.settings, this.#options.timeouts, namespaceCookie());
+    const { differences, wasEmpty } = services.reconcile(desired.plans.values());
+    // What they look up is complete before they are in force.
+    const unattached = await kernel.attach({
+      devices: this.#options.devices,
+      localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
     });
+    this.#pins.removeOthers();
+    staleSockets?.lookAtAll(services.generation);
+    if (isFirst && (wasEmpty || !kernel.tookOver)) {
+      return { found: "nothing", differences: [], compared: "all" };
+    }
+    return { found: "ours", differences: [...unattached, ...differences], compared: "all" };
   }
 
   apply(changes: readonly PlanChange[]): Promise<void> {
-    return this.#say(() => {
-      if (this.#inKernel === undefined) throw new Error("ebpf: apply before the first reconcile");
-      const { services, staleSockets } = this.#inKernel;
-      services.apply(changes);
-      staleSockets?.lookAfter(changes, services.generation);
-    });
+    // Set by the first reconcile, which comes before every apply.
+    const { services, staleSockets } = this.#inKernel!;
+    services.apply(changes);
+    staleSockets?.lookAfter(changes, services.generation);
+    return Promise.resolve();
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
@@ -89,40 +83,22 @@ export class EbpfBackend implements Backend {
     return { [Symbol.dispose]: () => this.#report = undefined };
   }
 
-  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
-    return this.#say(() => {
-      const traffic = new Map<PlanKey, TrafficCounters>();
-      for (const [key, counted] of this.#readTraffic()) {
-        traffic.set(key, {
-          connections: counted.connections,
-          packets: counted.packetsOut + counted.packetsIn,
-          bytes: counted.bytesOut + counted.bytesIn,
-        });
-      }
-      return traffic;
-    });
-  }
-
   metrics(): Promise<readonly BackendMetric[]> {
-    return this.#say(() => {
-      if (this.#inKernel === undefined) return [];
-      const { kernel, staleSockets } = this.#inKernel;
-      return [
-        ...trafficMetrics(this.#readTraffic()),
-        dropMetric(readDrops(kernel.maps.drops)),
-        ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
-      ];
-    });
+    if (this.#inKernel === undefined) return Promise.resolve([]);
+    const { kernel, services, staleSockets } = this.#inKernel;
+    return Promise.resolve([
+      ...trafficMetrics(readTraffic(kernel.maps.counters, new Map(services.ids()))),
+      dropMetric(readDrops(kernel.maps.drops)),
+      ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
+    ]);
   }
 
-  cleanup(): Promise<void> {
-    return this.#say(async () => {
-      this[Symbol.dispose]();
-      // Elsewhere there is nothing of ours, and nothing that we may remove.
-      if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
-      using transport = NetlinkSocket.open(NETLINK_ROUTE);
-      await new Filters(transport).removeAll();
-    });
+  async cleanup(): Promise<void> {
+    this[Symbol.dispose]();
+    // Elsewhere there is nothing of ours, and nothing that we may remove.
+    if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
+    using transport = NetlinkSocket.open(NETLINK_ROUTE);
+    await new Filters(transport).removeAll();
   }
 
   [Symbol.dispose](): void {
@@ -144,21 +120,5 @@ export class EbpfBackend implements Backend {
     const wayToEnd = wayToEndSockets(this.#pins, this.#options.room);
     const staleSockets = wayToEnd && new StaleSockets(wayToEnd);
     return this.#inKernel = { kernel, services, staleSockets, watch };
-  }
-
-  #readTraffic() {
-    if (this.#inKernel === undefined) return new Map<PlanKey, never>();
-    const { kernel, services } = this.#inKernel;
-    return readTraffic(kernel.maps.counters, new Map(services.ids()));
-  }
-
-  /** Calls are short enough for the main thread; what goes wrong is told in the operator's words. */
-  async #say<Result>(call: () => Result | Promise<Result>): Promise<Result> {
-    try {
-      return await call();
-    } catch (error) {
-      if (error instanceof BackendError || !(error instanceof Error)) throw error;
-      throw new BackendError(`ebpf: ${error.message}`, [], { cause: error });
-    }
   }
 }

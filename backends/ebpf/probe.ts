@@ -19,11 +19,13 @@ export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Pro
 }
 
 function pinning(path: string, mounts: readonly Mount[]): Requirement {
-  const name = "a BPF file system";
+  const what = { name: "a BPF file system", severity: "required" } as const;
   const mount = mountOf(path, mounts);
-  if (mount?.type === "bpf") return { name, found: true, detail: `${path} is on the one at ${mount.path}` };
+  if (mount?.type === "bpf") {
+    return { ...what, found: true, detail: `${path} is on the one at ${mount.path}` };
+  }
   return {
-    name,
+    ...what,
     found: false,
     detail:
       `--ebpf-bpffs ${path} is on ${mount === undefined ? "nothing" : `${mount.type} at ${mount.path}`}: ` +
@@ -32,22 +34,22 @@ function pinning(path: string, mounts: readonly Mount[]): Requirement {
 }
 
 function cgroup(path: string, mounts: readonly Mount[]): Requirement {
-  const name = "a cgroup of version 2";
+  const what = { name: "a cgroup of version 2", severity: "required" } as const;
   if (path === "") {
     const root = cgroupRoot(mounts);
     return root === undefined
       ? {
-        name,
+        ...what,
         found: false,
         detail: "cgroup v2 is not mounted here: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
       }
-      : { name, found: true, detail: `sockets of all processes below ${root} are balanced` };
+      : { ...what, found: true, detail: `sockets of all processes below ${root} are balanced` };
   }
   const mount = mountOf(path, mounts);
   if (mount?.type === "cgroup2" && isDirectory(path)) {
-    return { name, found: true, detail: `sockets of all processes below ${path} are balanced` };
+    return { ...what, found: true, detail: `sockets of all processes below ${path} are balanced` };
   }
-  return { name, found: false, detail: `--ebpf-cgroup ${path} is no directory of a cgroup v2 mount` };
+  return { ...what, found: false, detail: `--ebpf-cgroup ${path} is no directory of a cgroup v2 mount` };
 }
 
 /**
@@ -55,15 +57,15 @@ function cgroup(path: string, mounts: readonly Mount[]): Requirement {
  * @param more to say of those that it accepts.
  */
 function programs(object: ObjectName, of: string, more = (_loaded: BpfObject) => ""): Requirement {
-  const name = `BPF programs for ${of}`;
+  const what = { name: `BPF programs for ${of}`, severity: "required" } as const;
   try {
     using loaded = loadAlone(object);
-    return { name, found: true, detail: `the kernel accepts them${more(loaded)}` };
+    return { ...what, found: true, detail: `the kernel accepts them${more(loaded)}` };
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const forbidden = error instanceof KernelError && error.errnoName === "EPERM";
     return {
-      name,
+      ...what,
       found: false,
       detail: forbidden
         ? "the process lacks the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN for all"
@@ -83,11 +85,11 @@ function wayToDevices(loaded: BpfObject): string {
 /** How sockets are ended: either way will do. */
 async function staleSockets(): Promise<Requirement> {
   const of = "sockets whose endpoint is gone";
-  const { name, found, detail } = programs("destroy", of);
-  if (found) return { name, found, detail };
+  const destroying: Requirement = { ...programs("destroy", of), severity: "recommended" };
+  if (destroying.found) return destroying;
   if (programs("find", of).found && await canEndSockets()) {
     return {
-      name,
+      ...destroying,
       found: true,
       detail:
         "the kernel accepts those that find them, and sock_diag ends them: it lets no program do that " +
@@ -95,11 +97,9 @@ async function staleSockets(): Promise<Requirement> {
     };
   }
   return {
-    name,
-    found,
+    ...destroying,
     detail: "connected sockets keep sending to an endpoint that is gone until their owner opens new ones: " +
       "ending them takes a kernel with BTF, and Linux 6.5 or later or CONFIG_INET_DIAG_DESTROY",
-    ifMissing: "warn",
   };
 }
 

@@ -1,4 +1,4 @@
-import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { refusal } from "../../ffi/netlink/request.ts";
@@ -9,11 +9,11 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
-  type TrafficCounters,
 } from "../../core/backend/contract.ts";
+import { changesOfFamily } from "../../core/backend/plan_changes.ts";
+import { backendError } from "../backend_errors.ts";
 import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { asBackendError, inOperatorsWords } from "../nf_tables/errors.ts";
 import { shortened } from "../truncate_list.ts";
 import { RuleBatch } from "./sync/batch.ts";
 import { BatchStream } from "./sync/batch_stream.ts";
@@ -68,7 +68,7 @@ export class IptablesBackend implements Backend {
   readonly #undeletable = new Set<string>();
 
   constructor(open?: OpenTransport) {
-    this.#kernel = new NfTables(this.mode, open);
+    this.#kernel = new NfTables(open);
   }
 
   probe(): Promise<readonly Requirement[]> {
@@ -76,25 +76,20 @@ export class IptablesBackend implements Backend {
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    return await inOperatorsWords(this.mode, async () => {
-      await this.#readHost();
-      const warnings = desired.settings.flatMap(({ localhostNodePorts }) => {
-        const warning = localhostNodePorts ? routeLocalnet() : undefined;
-        return warning === undefined ? [] : [warning];
-      });
-      this.#undeletable.clear();
-      // What changes while we read is heard, and looked at again.
-      this.#kernel.listen();
-      const report = await this.#withoutUndeletable((isUndeletable) => this.#program(desired, isUndeletable));
-      return { ...report, warnings };
+    await this.#readHost();
+    const warnings = desired.settings.flatMap(({ localhostNodePorts }) => {
+      const warning = localhostNodePorts ? routeLocalnet() : undefined;
+      return warning === undefined ? [] : [warning];
     });
+    this.#undeletable.clear();
+    // What changes while we read is heard, and looked at again.
+    this.#kernel.listen();
+    const report = await this.#withoutUndeletable((isUndeletable) => this.#program(desired, isUndeletable));
+    return { ...report, warnings };
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
-    await inOperatorsWords(this.mode, async () => {
-      if (this.#families.length === 0) throw new Error("iptables: apply before the first reconcile");
-      await this.#withoutUndeletable((isUndeletable) => this.#update(changes, isUndeletable));
-    });
+    await this.#withoutUndeletable((isUndeletable) => this.#update(changes, isUndeletable));
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
@@ -102,10 +97,6 @@ export class IptablesBackend implements Backend {
       this.#checkAmongOthers().catch((error) => this.#kernel.report(String(error)))
     );
     return this.#kernel.watch(reader, onForeignChange);
-  }
-
-  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
-    return Promise.resolve(new Map());
   }
 
   async metrics(): Promise<readonly BackendMetric[]> {
@@ -120,18 +111,16 @@ export class IptablesBackend implements Backend {
   }
 
   async cleanup(): Promise<void> {
-    await inOperatorsWords(this.mode, async () => {
-      this.#undeletable.clear();
-      await this.#withoutUndeletable(async (isUndeletable) => {
-        const batch = this.#kernel.begin(RuleBatch);
-        for (const family of tableFamilies) {
-          const reader = this.#reader(family);
-          await writeRemoval(batch, family, reader, await reader.chains(), isUndeletable);
-        }
-        await this.#commit(batch);
-      });
-      this.#families = [];
+    this.#undeletable.clear();
+    await this.#withoutUndeletable(async (isUndeletable) => {
+      const batch = this.#kernel.begin(RuleBatch);
+      for (const family of tableFamilies) {
+        const reader = this.#reader(family);
+        await writeRemoval(batch, family, reader, await reader.chains(), isUndeletable);
+      }
+      await this.#commit(batch);
     });
+    this.#families = [];
     const left = kubeProxyWarning(readLegacyTables());
     if (left !== undefined) throw new BackendError(`iptables: ${left}`);
   }
@@ -169,16 +158,8 @@ export class IptablesBackend implements Backend {
       differences.push(...work.differences);
     }
     await stream.end();
-    const isFirst = this.#families.length === 0;
     this.#families = states.map((state) => ({ ...state, last: stream.written[state.family.family] }));
-    const action = !foundOurs
-      ? "created"
-      : isFirst
-      ? "took over"
-      : differences.length > 0
-      ? "repaired"
-      : "compared";
-    return { action, differences: shortened(differences) };
+    return { found: foundOurs ? "ours" : "nothing", differences: shortened(differences), compared: "all" };
   }
 
   async #update(changes: readonly PlanChange[], isUndeletable: Undeletable): Promise<void> {
@@ -187,7 +168,7 @@ export class IptablesBackend implements Backend {
     const astray: string[] = [];
     for (const state of this.#families) {
       const { family, settings } = state;
-      const own = changes.filter((change) => (change.new ?? change.old)?.family === family.family);
+      const own = changesOfFamily(changes, family.family);
       if (own.length === 0) continue;
       const endpoints = state.endpoints + own.reduce((sum, change) => sum + growthOf(change), 0);
       const context = { settings, ...this.#contextOf({ endpoints }) };
@@ -231,7 +212,7 @@ export class IptablesBackend implements Backend {
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const isAstray = isMissing && extension === undefined;
     if (isAstray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
-    return asBackendError(this.mode, error, isAstray || owner === undefined ? [] : [owner]);
+    return backendError(this.mode, error, isAstray || owner === undefined ? [] : [owner]);
   }
 
   /** Other people's rules may jump to a chain that we want to delete. Then it stays, and everything else is done. */

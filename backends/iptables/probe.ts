@@ -47,7 +47,7 @@ const extensions: readonly Feature<RuleBatch>[] = [
         matches: [{ match: "protocol" }],
       },
     ),
-    ifMissing: "warn",
+    severity: "recommended",
   },
   targeting("MARK", "xt_mark (CONFIG_NETFILTER_XT_MARK)", "nat", {
     target: "MARK",
@@ -107,7 +107,7 @@ export async function probeKernel(
     features,
     refuse: (batch, family) => batch.deleteChain(family, "filter", `${CHAIN}-THAT-IS-NOT-THERE`),
   });
-  if (found.some((requirement) => !requirement.found && requirement.ifMissing === undefined)) {
+  if (found.some((requirement) => !requirement.found && requirement.severity === "required")) {
     return withoutCompat(found);
   }
   return [...found, await packetCounters(transport), legacyTables(readLegacy())];
@@ -120,6 +120,7 @@ function withoutCompat(found: readonly Requirement[]): readonly Requirement[] {
   if (found.length < features.length || found.some((one) => one.found !== isNoExtension(one))) return found;
   return [...found.filter(isNoExtension), {
     name: "rules of iptables in nf_tables",
+    severity: "required",
     found: false,
     detail:
       "the kernel takes no match and no target of iptables. They come with nft_compat (CONFIG_NFT_COMPAT) " +
@@ -132,7 +133,7 @@ async function packetCounters(transport: NetlinkTransport): Promise<Requirement>
   return {
     name: "packet counters",
     found: isSupported,
-    ifMissing: "ignore",
+    severity: "optional",
     detail: isSupported
       ? "rules can count in them"
       : "two metrics are left out. They come with nfnetlink_acct and xt_nfacct (CONFIG_NETFILTER_NETLINK_ACCT, " +
@@ -145,7 +146,7 @@ function legacyTables(tables: readonly LegacyTable[]): Requirement {
   return {
     name: "no legacy iptables rules",
     found: warning === undefined,
-    ifMissing: "warn",
+    severity: "recommended",
     detail: warning ?? "the tables of x_tables have none",
   };
 }

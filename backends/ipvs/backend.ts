@@ -1,6 +1,6 @@
 import { type Address, contains } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
-import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { DesiredState, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
@@ -12,11 +12,11 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
-  type TrafficCounters,
 } from "../../core/backend/contract.ts";
+import { plansOf } from "../../core/backend/plan_changes.ts";
+import { backendError } from "../backend_errors.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilyOf } from "../nf_tables/families.ts";
-import { asBackendError, inOperatorsWords } from "../nf_tables/errors.ts";
 import { TableReader } from "../nf_tables/table_reader.ts";
 import { shortened } from "../truncate_list.ts";
 import { UseCounts } from "../use_counts.ts";
@@ -33,7 +33,6 @@ import { type ServerDifference, serverDifference } from "./servers/diff.ts";
 import { ServersInForce } from "./servers/in_force.ts";
 import { setSysctls } from "./sysctls.ts";
 import { table } from "./tables/chains.ts";
-import { trafficOf } from "./traffic.ts";
 import { Turns } from "../../core/async/mutex.ts";
 import { changedServers } from "./update.ts";
 import { type VirtualServerId, virtualServerKey } from "./servers/virtual_server.ts";
@@ -75,7 +74,7 @@ export class IpvsBackend implements Backend {
   constructor(options: IpvsOptions, open: OpenSocket = openSocket) {
     this.#options = options;
     this.#open = open;
-    this.#kernel = new NfTables(this.mode, (receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer));
+    this.#kernel = new NfTables((receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer));
     this.#tables = new OwnTables(this.#kernel);
   }
 
@@ -89,7 +88,6 @@ export class IpvsBackend implements Backend {
 
   reconcile(desired: DesiredState): Promise<ReconcileReport> {
     return this.#inTurn(async () => {
-      const isFirst = this.#families.length === 0;
       const families = desired.settings.map((settings) => ({
         family: tableFamilyOf(settings.family),
         settings,
@@ -126,20 +124,21 @@ export class IpvsBackend implements Backend {
       const found = foundTables.length > 0 || present.length > 0 || bound.device.length > 0;
       const tables = families.map(({ family }) => family).filter((family) => !foundTables.includes(family));
       const differences = found ? differencesInWords({ tables, ...step }) : [];
-      return { action: actionOf(found, isFirst, differences), differences: shortened(differences), warnings };
+      return {
+        found: found ? "ours" : "nothing",
+        differences: shortened(differences),
+        compared: "part",
+        warnings,
+      };
     });
   }
 
   apply(changes: readonly PlanChange[]): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#families.length === 0) throw new Error("ipvs: apply before the first reconcile");
       const balancer = await this.#balancer([]);
       const compiled = compileChanges(changes, this.#families, this.#options);
       const updates = updatesOf(this.#families, compiled);
-      const plans = changes.flatMap((change) => [change.old, change.new]).filter((plan) =>
-        plan !== undefined
-      );
-      const suspects = this.#suspects(this.#families, plans);
+      const suspects = this.#suspects(this.#families, plansOf(changes));
       await this.#tables.add(updates, suspects);
       try {
         const step = {
@@ -173,15 +172,6 @@ export class IpvsBackend implements Backend {
     };
   }
 
-  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
-    return this.#inTurn(async () =>
-      trafficOf(
-        await this.#openedBalancer?.virtualServers() ?? [],
-        (server) => this.#servers.ownerOf(server),
-      )
-    );
-  }
-
   async cleanup(): Promise<void> {
     await this.#inTurn(async () => {
       clearTimeout(this.#nextLook);
@@ -199,15 +189,13 @@ export class IpvsBackend implements Backend {
 
   /** The sets that upstream's rules look into. Its rules are those of mode iptables, and go with that. */
   async cleanUpLeftovers(): Promise<void> {
-    await inOperatorsWords(this.mode, async () => {
-      using transport = this.#kernel.open();
-      const inUse = await removeUpstreamSets(transport);
-      if (inUse.length === 0) return;
-      throw new BackendError(
-        `ipvs: the sets ${inUse.join(", ")} of kube-proxy stay, because rules use them: look for them with ` +
-          "iptables-legacy-save and iptables-nft-save, remove them, then run proxy --cleanup again",
-      );
-    });
+    using transport = this.#kernel.open();
+    const inUse = await removeUpstreamSets(transport);
+    if (inUse.length === 0) return;
+    throw new BackendError(
+      `ipvs: the sets ${inUse.join(", ")} of kube-proxy stay, because rules use them: look for them with ` +
+        "iptables-legacy-save and iptables-nft-save, remove them, then run proxy --cleanup again",
+    );
   }
 
   [Symbol.dispose](): void {
@@ -219,7 +207,7 @@ export class IpvsBackend implements Backend {
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    return this.#turns.take(() => inOperatorsWords(this.mode, work));
+    return this.#turns.take(work);
   }
 
   /** @param families that the scheduler is tried in when IPVS has not been asked for anything yet. */
@@ -321,7 +309,7 @@ function openSocket(protocol: number, receiveBuffer?: number): NetlinkTransport 
 }
 
 function refusalError(error: KernelError, culprits: readonly FamilyChange[]): BackendError {
-  return asBackendError("ipvs", error, [...new Set(culprits.map(({ key }) => key))]);
+  return backendError("ipvs", error, [...new Set(culprits.map(({ key }) => key))]);
 }
 
 /** @throws BackendError when any was refused. */
@@ -344,10 +332,4 @@ function addressDifference(found: readonly LinkAddress[], wanted: readonly Addre
     added: wanted.filter((address) => !foundAddresses.has(address)),
     removed: found.filter(({ address }) => !wantedAddresses.has(address)),
   };
-}
-
-function actionOf(found: boolean, isFirst: boolean, differences: readonly string[]): string {
-  if (!found) return "created";
-  if (isFirst) return "took over";
-  return differences.length > 0 ? "repaired" : "refilled";
 }

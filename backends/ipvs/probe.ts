@@ -99,10 +99,10 @@ export async function probeDevice(): Promise<Requirement> {
 async function requirement(name: string, detail: string, attempt: () => Promise<void>): Promise<Requirement> {
   try {
     await attempt();
-    return { name, found: true, detail };
+    return { name, found: true, detail, severity: "required" };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    return { name, found: false, detail: error.message };
+    return { name, found: false, detail: error.message, severity: "required" };
   }
 }
 

@@ -1,15 +1,13 @@
-import { KernelError } from "../../ffi/errors.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { BackendError, type ProxyMode, type Requirement } from "../../core/backend/contract.ts";
+import type { Requirement } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
 import { readGeneration } from "./generation.ts";
-import { asBackendError } from "./errors.ts";
 import { noNetfilter } from "./probe.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
@@ -24,7 +22,6 @@ const WATCH_BUFFER_BYTES = 8 * 1024 * 1024;
 
 /** A mode's way to the kernel's nf_tables: transactions over one socket, and listeners that tell of other people's. */
 export class NfTables implements Disposable {
-  readonly #mode: ProxyMode;
   readonly #open: OpenTransport;
   readonly #watches = new Set<TransactionWatch>();
   #writer = new MessageWriter();
@@ -32,14 +29,13 @@ export class NfTables implements Disposable {
   #seq = 1;
   #listens = false;
 
-  constructor(mode: ProxyMode, open: OpenTransport = openNetfilter) {
-    this.#mode = mode;
+  constructor(open: OpenTransport = openNetfilter) {
     this.#open = open;
   }
 
   /** Of transactions and requests. */
   get transport(): NetlinkTransport {
-    return this.#transport ??= this.#openSocket();
+    return this.#transport ??= this.#open();
   }
 
   /** Makes a socket apart from that of the transactions; it is the caller's to close. */
@@ -102,7 +98,7 @@ export class NfTables implements Disposable {
 
   watch(reader: TransactionReader, onForeignChange: (what: string) => void): Disposable {
     const { portId } = this.transport;
-    const watch = new TransactionWatch(this.#openSocket(WATCH_BUFFER_BYTES), portId, reader, onForeignChange);
+    const watch = new TransactionWatch(this.#open(WATCH_BUFFER_BYTES), portId, reader, onForeignChange);
     this.#watches.add(watch);
     if (this.#listens) watch.resume();
     return {
@@ -157,18 +153,6 @@ export class NfTables implements Disposable {
   #release(bytes: Uint8Array<ArrayBuffer>): void {
     bytes.buffer.transfer(0);
     this.#writer = new MessageWriter();
-  }
-
-  #openSocket(receiveBuffer?: number): NetlinkTransport {
-    try {
-      return this.#open(receiveBuffer);
-    } catch (error) {
-      if (error instanceof KernelError) throw asBackendError(this.#mode, error);
-      if (error instanceof Error) {
-        throw new BackendError(`${this.#mode}: ${error.message}`, [], { cause: error });
-      }
-      throw error;
-    }
   }
 }
 

@@ -2,7 +2,7 @@ import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import type { Requirement } from "../../core/backend/contract.ts";
+import type { Requirement, Severity } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
 import type { TableFamily } from "./families.ts";
 
@@ -11,8 +11,8 @@ export interface Feature<Changes extends Batch> {
   readonly name: string;
   /** Kernel options, or the version that brought it. */
   readonly from: string;
-  /** As of a Requirement. */
-  readonly ifMissing?: "warn" | "ignore";
+  /** "required" when left out. */
+  readonly severity?: Severity;
   write(batch: Changes, family: TableFamily): void;
 }
 
@@ -64,6 +64,7 @@ const PRIVILEGE = "CAP_NET_ADMIN";
 export function noNetfilter(reason: string): Requirement {
   return {
     name: PRESENT,
+    severity: "required",
     found: false,
     detail: `${reason}. The kernel needs CONFIG_NF_TABLES and CONFIG_NETFILTER_NETLINK`,
   };
@@ -74,29 +75,35 @@ function basicRequirements(errors: readonly Acknowledgement[]): readonly Require
   if (refused("EPERM")) {
     return [{
       name: PRIVILEGE,
+      severity: "required",
       found: false,
       detail:
         "the kernel answers EPERM: give the unit or the container this capability in its network namespace " +
         "(see docs/operations.md#privileges)",
     }];
   }
-  const privilege = { name: PRIVILEGE, found: true, detail: "the kernel takes our changes" };
+  const privilege: Requirement = {
+    name: PRIVILEGE,
+    severity: "required",
+    found: true,
+    detail: "the kernel takes our changes",
+  };
   // The batch itself is refused, before any message in it.
   const absent = errors.find(({ errno }) => errno === errnoOf("EOPNOTSUPP"));
   if (absent !== undefined && errors.length === 1) {
     return [privilege, noNetfilter(`the kernel answers ${errnoName(absent.errno)}`)];
   }
-  return [privilege, { name: PRESENT, found: true, detail: "the kernel answers" }];
+  return [privilege, { name: PRESENT, severity: "required", found: true, detail: "the kernel answers" }];
 }
 
 function requirement<Changes extends Batch>(
-  { name, from, ifMissing }: Feature<Changes>,
+  { name, from, severity = "required" }: Feature<Changes>,
   missing: readonly { family: TableFamily; error: Acknowledgement }[],
 ): Requirement {
-  if (missing.length === 0) return { name, found: true, detail: "the kernel takes them" };
+  if (missing.length === 0) return { name, severity, found: true, detail: "the kernel takes them" };
   const answers = missing.map(({ family, error }) =>
     `${errnoName(error.errno)} (${errnoText(error.errno)}) for ${family.family}`
   );
   const detail = `the kernel answers ${answers.join(", ")}. It comes with ${from}`;
-  return { name, found: false, detail, ...(ifMissing === undefined ? {} : { ifMissing }) };
+  return { name, severity, found: false, detail };
 }

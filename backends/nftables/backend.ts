@@ -1,4 +1,4 @@
-import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import { refusal } from "../../ffi/netlink/request.ts";
@@ -8,12 +8,12 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
-  type TrafficCounters,
 } from "../../core/backend/contract.ts";
+import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
+import { backendError } from "../backend_errors.ts";
 import { KubeProxyBatch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
-import { asBackendError, inOperatorsWords } from "../nf_tables/errors.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
@@ -36,7 +36,7 @@ export class NftablesBackend implements Backend {
   #tables: readonly TableState[] = [];
 
   constructor(open?: OpenTransport) {
-    this.#kernel = new NfTables(this.mode, open);
+    this.#kernel = new NfTables(open);
   }
 
   probe(): Promise<readonly Requirement[]> {
@@ -44,64 +44,53 @@ export class NftablesBackend implements Backend {
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    return await inOperatorsWords(this.mode, async () => {
-      const shapes = await this.#readShapes();
-      const refills = desired.settings.map((settings) => {
-        const family = tableFamilyOf(settings.family);
-        const found = shapes.get(family.nfproto);
-        return { family, settings, found, refill: refillOf(family, settings, found) };
-      });
-      const unwanted = tableFamilies.filter((family) =>
-        shapes.has(family.nfproto) && refills.every((refill) => refill.family !== family)
-      );
-      try {
-        await this.#program(desired, refills, unwanted);
-      } catch (error) {
-        const canReplace = refills.some(({ refill }) => refill.how === "refill");
-        if (!(error instanceof BackendError) || !canReplace) throw error;
-        // It changed since it was read, or holds something that is in the way: a new table does not mind.
-        const replacing = refills.map(({ family, settings }) => ({ family, settings, refill: replace }));
-        await this.#program(desired, replacing, unwanted);
-      }
-      return reportOf(refills);
+    const shapes = await this.#readShapes();
+    const refills = desired.settings.map((settings) => {
+      const family = tableFamilyOf(settings.family);
+      const found = shapes.get(family.nfproto);
+      return { family, settings, found, refill: refillOf(family, settings, found) };
     });
+    const unwanted = tableFamilies.filter((family) =>
+      shapes.has(family.nfproto) && refills.every((refill) => refill.family !== family)
+    );
+    try {
+      await this.#program(desired, refills, unwanted);
+    } catch (error) {
+      const canReplace = refills.some(({ refill }) => refill.how === "refill");
+      if (!(error instanceof BackendError) || !canReplace) throw error;
+      // It changed since it was read, or holds something that is in the way: a new table does not mind.
+      const replacing = refills.map(({ family, settings }) => ({ family, settings, refill: replace }));
+      await this.#program(desired, replacing, unwanted);
+    }
+    return reportOf(refills);
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
-    await inOperatorsWords(this.mode, async () => {
-      if (this.#tables.length === 0) throw new Error("nftables: apply before the first reconcile");
-      const batch = this.#kernel.begin(KubeProxyBatch);
-      const accept: (() => void)[] = [];
-      for (const state of this.#tables) {
-        const own = changes.filter((change) => (change.new ?? change.old)?.family === state.family.family);
-        if (own.length > 0) accept.push(writeUpdate(batch, state, own));
-      }
-      if (batch.isEmpty) return;
-      await this.#commit(batch, this.#tables, () => plansOf(changes));
-      for (const done of accept) done();
-    });
+    const batch = this.#kernel.begin(KubeProxyBatch);
+    const accept: (() => void)[] = [];
+    for (const state of this.#tables) {
+      const own = changesOfFamily(changes, state.family.family);
+      if (own.length > 0) accept.push(writeUpdate(batch, state, own));
+    }
+    if (batch.isEmpty) return;
+    await this.#commit(batch, this.#tables, () => plansOf(changes));
+    for (const done of accept) done();
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
     return this.#kernel.watch(new TableReader(TABLE), onForeignChange);
   }
 
-  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>> {
-    return Promise.resolve(new Map());
-  }
-
   async cleanup(): Promise<void> {
-    await inOperatorsWords(this.mode, async () => {
-      const shapes = await this.#readShapes();
-      for (const family of tableFamilies) {
-        if (!shapes.has(family.nfproto)) continue;
-        const batch = this.#kernel.begin(KubeProxyBatch);
-        // It may go meanwhile, and then there is one to delete.
-        batch.addTable(family);
-        batch.deleteTable(family);
-        await this.#commit(batch, [], () => []);
-      }
-    });
+    const shapes = await this.#readShapes();
+    for (const family of tableFamilies) {
+      if (!shapes.has(family.nfproto)) continue;
+      const batch = this.#kernel.begin(KubeProxyBatch);
+      // It may go meanwhile, and then there is one to delete.
+      batch.addTable(family);
+      batch.deleteTable(family);
+      await this.#commit(batch, [], () => []);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -165,22 +154,18 @@ export class NftablesBackend implements Backend {
     plans: Iterable<ServicePortPlan>,
   ): BackendError {
     const refused = refusedOf(bytes, answer);
-    if (refused === undefined) return asBackendError(this.mode, refusal("change nf_tables", answer));
+    if (refused === undefined) return backendError(this.mode, refusal("change nf_tables", answer));
     const settingsOf = (family: TableFamily) => tables.find((table) => table.family === family)?.settings;
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const astray = answer.errno === errnoOf("ENOENT");
     const culprits = culpritsOf(refused, plans, settingsOf);
     const error = refusal(inWords(TABLE, refused, culprits, elementInWords), answer);
     if (astray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
-    return asBackendError(this.mode, error, astray ? [] : [...new Set(culprits.map(({ key }) => key))]);
+    return backendError(this.mode, error, astray ? [] : [...new Set(culprits.map(({ key }) => key))]);
   }
 }
 
 const replace: Refill = { how: "replace" };
-
-function plansOf(changes: readonly PlanChange[]): ServicePortPlan[] {
-  return changes.flatMap((change) => [change.old, change.new]).filter((plan) => plan !== undefined);
-}
 
 function reportOf(
   refills: readonly { family: TableFamily; settings: NodeSettings; found: TableShape | undefined }[],
@@ -188,9 +173,11 @@ function reportOf(
   const there = refills.flatMap(({ family, settings, found }) =>
     found === undefined ? [] : [{ family, settings, found }]
   );
-  if (there.length === 0) return { action: "created", differences: [] };
+  if (there.length === 0) return { found: "nothing", differences: [], compared: "part" };
   // Upstream's table has our name, but not this map.
-  if (there.some(({ found }) => !found.sets.has(ENDPOINTS))) return { action: "took over", differences: [] };
+  if (there.some(({ found }) => !found.sets.has(ENDPOINTS))) {
+    return { found: "foreign", differences: [], compared: "part" };
+  }
   const differences = there.flatMap(({ family, settings, found }) => differencesOf(family, settings, found));
-  return { action: "refilled", differences };
+  return { found: "ours", differences, compared: "part" };
 }

@@ -2,116 +2,121 @@ import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
 
 export type ProxyMode = "nftables" | "iptables" | "ipvs" | "ebpf";
 
-/** One service port whose plan changed: `old` undefined when it is new, `new` undefined when it is gone. */
+/** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
 export interface PlanChange {
   readonly key: PlanKey;
   readonly old: ServicePortPlan | undefined;
   readonly new: ServicePortPlan | undefined;
 }
 
-/** What is in force after a sync, for who has to follow it. */
+/** What is programmed in the kernel after a sync. */
 export interface InForce {
   readonly desired: DesiredState;
-  /** What became of it with this sync. */
+  /** The changes that this sync made. */
   readonly changes: readonly PlanChange[];
-  /** The kernel was made equal to everything, whatever it held: not only the changes may be new to it. */
+  /** True after a reconcile: the kernel may have held anything before, so more than `changes` may be new to it. */
   readonly full: boolean;
 }
 
-/** Something the mode needs of the node, mostly of its kernel and of our privileges. */
+/** A feature of the kernel, or a privilege, that a mode uses. */
 export interface Requirement {
-  /** In the operator's words: "nf_tables in the kernel", "CAP_NET_ADMIN". */
+  /** Shown to operators: "nf_tables in the kernel", "CAP_NET_ADMIN". */
   readonly name: string;
   readonly found: boolean;
-  /** Why we say so, and when it is missing how to get it. */
+  /** The evidence; for a missing feature also how to get it. */
   readonly detail: string;
-  /** The mode works without it: its `detail` is for the log of every start, or only for who asks. */
-  readonly ifMissing?: "warn" | "ignore";
+  readonly severity: Severity;
 }
 
-/** A number of a mode's own for the metrics endpoint, as it is when it is asked for. */
+/**
+ * What a missing requirement means. "required": the mode does not start. "recommended": the mode works with a
+ * limitation, and every start logs `detail` as a warning. "optional": only `proxy check` mentions it.
+ */
+export type Severity = "required" | "recommended" | "optional";
+
+/** A metric that only one mode has, read at the moment of a scrape. */
 export interface BackendMetric {
-  /** Upstream's, without its prefix `kubeproxy_`. */
+  /** Without the prefix `kubeproxy_`. */
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge";
   readonly labels: readonly string[];
-  /** Their labels are in the order of `labels`. */
+  /** The label values of a sample are in the order of `labels`. */
   readonly samples: readonly { readonly labels: readonly string[]; readonly value: number }[];
 }
 
-/** New connections, packets and bytes since the service port was first programmed. */
-export interface TrafficCounters {
-  readonly connections: number;
-  readonly packets: number;
-  readonly bytes: number;
-}
-
-/** What a reconcile found different from the desired state, as far as it can be told. */
+/** The kernel state that a reconcile met. */
 export interface ReconcileReport {
-  /** How the kernel was made equal: "created" from nothing, "took over" what another process left, "refilled", "repaired", "compared". */
-  readonly action: string;
-  /** Kernel objects that were wrong or missing, in words; empty when the mode refills without reading back. */
+  /**
+   * "nothing": no objects of this mode. "foreign": objects that another program made. "ours": objects that this
+   * program made, in this process or in an earlier one; also the answer of a mode that cannot tell them from
+   * kube-proxy's.
+   */
+  readonly found: "nothing" | "foreign" | "ours";
+  /** Kernel objects that were wrong or missing. */
   readonly differences: readonly string[];
-  /** What of the desired state the node does not allow, and what to do about it. */
+  /** "all": everything in force was read and compared. "part": some of it was written again without being read. */
+  readonly compared: "all" | "part";
+  /** Parts of the desired state that the node does not allow, each with what to do about it. */
   readonly warnings?: readonly string[];
 }
 
 /**
- * A way to make the kernel forward services. The sync loop is its one caller, and never calls `apply` or
- * `reconcile` while one of them is in flight.
+ * Makes the kernel forward connections to services. The sync loop is the only caller of `reconcile` and `apply`. It
+ * makes one call at a time, and no `apply` before the first `reconcile` has succeeded.
  */
 export interface Backend extends Disposable {
-  readonly mode: ProxyMode;
+  /** Value of --proxy-mode. */
+  readonly mode: string;
 
-  /** What this kernel and these privileges allow, found by trying. Programs nothing that stays. */
+  /** Finds out by trying which features the kernel and our privileges allow. Leaves nothing programmed. */
   probe(): Promise<readonly Requirement[]>;
 
   /**
-   * Makes the kernel equal to `desired` whatever it holds now, atomically and unseen by traffic: the first
-   * programming, the take-over of what a previous run or upstream left, and the repair are all this call.
-   * Settings stay in force for later `apply` calls.
+   * Makes the kernel equal to `desired`, whatever it holds now, atomically and without disturbing traffic. The first
+   * programming, the takeover from a previous run or from kube-proxy, and every repair are this one call.
+   * The settings stay in force for later `apply` calls.
    * @throws BackendError and then nothing has changed.
    */
   reconcile(desired: DesiredState): Promise<ReconcileReport>;
 
   /**
-   * Makes plan changes real, in one kernel transaction where the kernel has one. A change's `old` is what the last
-   * successful `apply` or `reconcile` made of that key. Adding comes before removing.
+   * Programs plan changes, in one kernel transaction where the kernel has transactions. The `old` plan of a change is
+   * the one that the last successful `apply` or `reconcile` programmed for the key. Additions come before removals.
    * @throws BackendError and then nothing has changed.
    */
   apply(changes: readonly PlanChange[]): Promise<void>;
 
-  /** Calls back, after the first reconcile, when someone else changed or removed our objects. `what` is for the log. */
+  /**
+   * Calls back, after the first reconcile, when another program changed or removed our kernel objects.
+   * @param onForeignChange receives a description of the change for the log.
+   */
   watch(onForeignChange: (what: string) => void): Disposable;
 
-  /** Counters per service port; empty where the mode does not count. */
-  traffic(): Promise<ReadonlyMap<PlanKey, TrafficCounters>>;
-
-  /** What only this mode counts; a mode that has nothing of the kind leaves it out. */
+  /** Metrics that only this mode has. */
   metrics?(): Promise<readonly BackendMetric[]>;
 
   /**
-   * Removes everything of this mode, ours and upstream's. What is missing is no error.
-   * @throws BackendError that says what is still there.
+   * Removes all kernel objects of this mode, ours and kube-proxy's. A missing object is no error.
+   * @throws BackendError that names what could not be removed.
    */
   cleanup(): Promise<void>;
 
   /**
-   * Removes what upstream in this mode leaves that this mode does not use, once nothing of the other modes needs it
-   * any more. A mode that uses or replaces all of it leaves this out.
-   * @throws BackendError that says what is still there.
+   * Removes kube-proxy's objects of this mode that this mode does not use. Called when no other mode needs them any
+   * more. Undefined in modes that use or replace all of kube-proxy's objects.
+   * @throws BackendError that names what could not be removed.
    */
   cleanUpLeftovers?(): Promise<void>;
 }
 
-/** A refusal by the kernel, in the operator's words. */
+/** The kernel rejected a request. The message is for operators. */
 export class BackendError extends Error {
   override readonly name = "BackendError";
   constructor(
     message: string,
-    /** Service ports the refusal names; empty when it cannot be told. */
-    readonly culprits: readonly PlanKey[] = [],
+    /** Service ports that the rejection names; empty when it names none. */
+    readonly rejectedKeys: readonly PlanKey[] = [],
     options?: ErrorOptions,
   ) {
     super(message, options);

@@ -2,7 +2,7 @@ import type { Backend, Requirement } from "../backend/contract.ts";
 
 export interface CheckReport {
   readonly text: string;
-  /** Nothing is missing that the mode cannot do without. */
+  /** No required feature is missing. */
   readonly ok: boolean;
 }
 
@@ -12,7 +12,7 @@ export async function check(create: () => Backend): Promise<CheckReport> {
   const requirements = await backend.probe();
   return {
     text: `mode ${backend.mode}\n${table(requirements)}`,
-    ok: requirements.every(({ found, ifMissing }) => found || ifMissing !== undefined),
+    ok: requirements.every(({ found, severity }) => found || severity !== "required"),
   };
 }
 
@@ -26,8 +26,8 @@ function table(requirements: readonly Requirement[]): string {
     .join("");
 }
 
-function stateOf({ found, ifMissing }: Requirement): string {
-  if (found) return "found";
-  if (ifMissing === undefined) return "MISSING";
-  return ifMissing === "warn" ? "WARNING" : "without";
+const stateOfMissing = { required: "MISSING", recommended: "WARNING", optional: "absent" } as const;
+
+function stateOf({ found, severity }: Requirement): string {
+  return found ? "ok" : stateOfMissing[severity];
 }

@@ -137,8 +137,8 @@ async function syncWhenInitialised(
  */
 async function requireAll(backend: Backend, log: Log): Promise<void> {
   const absent = (await backend.probe()).filter((requirement) => !requirement.found);
-  for (const { detail, ifMissing } of absent) if (ifMissing === "warn") log.warn(detail);
-  const missing = absent.filter(({ ifMissing }) => ifMissing === undefined);
+  for (const { detail, severity } of absent) if (severity === "recommended") log.warn(detail);
+  const missing = absent.filter(({ severity }) => severity === "required");
   if (missing.length === 0) return;
   const list = missing.map(({ name, detail }) => `\n  ${name}: ${detail}`).join("");
   throw new UserError(`mode ${backend.mode} cannot work here; missing:${list}`);

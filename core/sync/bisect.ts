@@ -40,7 +40,7 @@ export async function applySplitting(
       refusalsInARow = 0;
     } catch (cause) {
       const error = refusalOf(cause);
-      const named = new Set(error.culprits);
+      const named = new Set(error.rejectedKeys);
       const culprits = part.filter((change) => named.has(change.key));
       if (part.length === 1 || culprits.length > 0) {
         const guilty = culprits.length > 0 ? culprits : part;

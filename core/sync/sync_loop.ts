@@ -1,4 +1,5 @@
 import type { Backend, InForce, PlanChange } from "../backend/contract.ts";
+import { reconcileAction } from "../backend/reconcile_action.ts";
 import type { HealthCheckChanges } from "../plan/health_check.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import type { Log } from "../observe/log.ts";
@@ -60,6 +61,7 @@ export class SyncLoop {
   #reconcileReason: string | undefined;
   #failures = 0;
   #lastFullSync = 0;
+  #hasReconciled = false;
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
@@ -156,19 +158,21 @@ export class SyncLoop {
     for (;;) {
       try {
         const report = await backend.reconcile({ settings: planning.view.settings, plans });
+        const action = reconcileAction(report, !this.#hasReconciled);
+        this.#hasReconciled = true;
         planning.replaceApplied(plans);
         this.#afterSync(changes, true);
         for (const warning of report.warnings ?? []) log.warn(warning);
         log.info("Reconciled the kernel with the plans", {
           reason,
-          action: report.action,
+          action,
           services: plans.size,
           ...(report.differences.length > 0 ? { differences: report.differences } : {}),
         });
         return true;
       } catch (cause) {
         const error = refusalOf(cause);
-        const culprits = error.culprits.filter((key) => plans.has(key));
+        const culprits = error.rejectedKeys.filter((key) => plans.has(key));
         if (culprits.length === 0) {
           log.error("Sync failed; what was in force stays in force", { reason, error: error.message });
           planning.putBack(changes);

@@ -1,3 +1,4 @@
+import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { libbpf } from "../libbpf.ts";
 import { libc } from "../libc.ts";
@@ -24,7 +25,9 @@ export class BpfIterator implements Disposable {
         if (total === written.length) written = enlarged(written);
         const room = written.subarray(total);
         const length = Number(libc().read(fd, room, BigInt(room.length)));
-        if (length < 0) throw new Error(`iterate over ${this.what}: reading failed`);
+        if (length < 0) {
+          throw new KernelError(`iterate over ${this.what}`, errnoOf("EIO"), { extack: "reading failed" });
+        }
         if (length === 0) return written.subarray(0, total);
         total += length;
       }

@@ -140,7 +140,7 @@ export class BpfMap implements Disposable {
     const pointer = libc().mmap(null, BigInt(length), PROT_READ | PROT_WRITE, MAP_SHARED, this.fd, 0n);
     // MAP_FAILED is the last address there is.
     if (pointer === null || Deno.UnsafePointer.value(pointer) === 0xffff_ffff_ffff_ffffn) {
-      throw new Error(`BPF map ${this.name}: its ${length} bytes cannot be mapped`);
+      throw new KernelError(`map the ${length} bytes of BPF map ${this.name}`, errnoOf("ENOMEM"));
     }
     return new MappedValues(pointer, length);
   }

@@ -6,7 +6,7 @@ Deno.test("a library that is nowhere is one error that names it, its package and
   const library = { soname: "libnowhere.so.7", debianPackage: "libnowhere7" };
   assert.throws(
     () => openLibrary(library, {}),
-    /^Error: libnowhere\.so\.7: cannot be loaded \(not embedded in this binary; .*libnowhere.*\)\. Install it: apt-get install libnowhere7$/,
+    /^LibraryError: libnowhere\.so\.7: cannot be loaded \(not embedded in this binary; .*libnowhere.*\)\. Install it: apt-get install libnowhere7$/,
   );
 });
 

@@ -1,3 +1,4 @@
+import { BackendError } from "../../../core/backend/contract.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { openDirectory } from "../../../ffi/directory.ts";
@@ -32,7 +33,7 @@ export function attachToCgroup(
 ): readonly string[] {
   const cgroupId = idOf(cgroup);
   if (cgroupId === undefined) {
-    throw new Error(`cgroup ${cgroup} is gone: make it, or name another one with --ebpf-cgroup`);
+    throw new BackendError(`ebpf: cgroup ${cgroup} is gone: make it, or name another one with --ebpf-cgroup`);
   }
   using target = openDirectory(cgroup);
   const wrong: string[] = [];

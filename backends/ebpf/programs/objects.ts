@@ -1,3 +1,4 @@
+import { BackendError } from "../../../core/backend/contract.ts";
 import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { BpfObject } from "../../../ffi/bpf/object.ts";
 import { embeddedFile } from "../../../ffi/open.ts";
@@ -78,6 +79,6 @@ function sizesOf(room: Room): Readonly<Record<string, number>> {
 /** A map that is pinned. */
 export function pinnedMap(pins: Pins, name: string): BpfMap {
   const map = BpfMap.pinned(name, pins.map(name));
-  if (map === undefined) throw new Error(`BPF map ${pins.map(name)} is gone`);
+  if (map === undefined) throw new BackendError(`ebpf: BPF map ${pins.map(name)} is gone`);
   return map;
 }

@@ -6,7 +6,7 @@ import type { BackendError } from "../../../core/backend/contract.ts";
 import type { NfTables } from "../../nf_tables/connection.ts";
 import type { Element } from "../../nf_tables/elements.ts";
 import { tableFamilies, type TableFamily } from "../../nf_tables/families.ts";
-import { asBackendError } from "../../nf_tables/errors.ts";
+import { backendError } from "../../backend_errors.ts";
 import { inWords, refusedOf } from "../../nf_tables/rejection.ts";
 import { readShapes } from "../../nf_tables/schema.ts";
 import type { Compiled } from "../compile.ts";
@@ -112,13 +112,13 @@ export class OwnTables {
 
   #refusalError(bytes: Uint8Array, answer: Acknowledgement, { plans, compile }: Suspects): BackendError {
     const refused = refusedOf(bytes, answer);
-    if (refused === undefined) return asBackendError("ipvs", refusal("change nf_tables", answer));
+    if (refused === undefined) return backendError("ipvs", refusal("change nf_tables", answer));
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const isAstray = answer.errno === errnoOf("ENOENT");
     const culprits = culpritsOf(refused, plans, compile);
     const error = refusal(inWords(table.name, refused, culprits, elementInWords), answer);
     if (isAstray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
-    return asBackendError("ipvs", error, isAstray ? [] : keysOf(culprits));
+    return backendError("ipvs", error, isAstray ? [] : keysOf(culprits));
   }
 }
 

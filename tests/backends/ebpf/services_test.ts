@@ -141,7 +141,7 @@ Deno.test("what there is no room for is refused by name, and nothing changes", (
   const refused = (plans: readonly ServicePortPlan[], text: RegExp) =>
     assert.throws(
       () => services.apply(plans.map((plan) => ({ key: plan.key, old: undefined, new: plan }))),
-      (error) => error instanceof BackendError && text.test(error.message) && error.culprits.length > 0,
+      (error) => error instanceof BackendError && text.test(error.message) && error.rejectedKeys.length > 0,
     );
   refused([large], /no room for the 20 endpoint slots of default\/large.*--ebpf-most-endpoints/);
   const many = [3, 4, 5, 6].map((host) => planOf({ name: `s${host}`, clusterIP: `10.96.0.${host}:80` }));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../../../core/backend/contract.ts";
+import { withBackendErrors } from "../../../backends/backend_errors.ts";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { endpointChain, serviceChain } from "./chain_names.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
@@ -15,7 +16,7 @@ const web6 = planOf({ name: "web", clusterIP: "[fd00:96::1]:80", endpoints: ["[f
 
 Deno.test("every call that changes something is one datagram with one batch, both families in it", async () => {
   const kernel = new FakeTransport(emptyKernel());
-  using backend = new IptablesBackend(() => kernel);
+  using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web, web6]));
   await backend.apply([
     { key: web.key, old: web, new: more },
@@ -31,7 +32,7 @@ Deno.test("every call that changes something is one datagram with one batch, bot
 
 Deno.test("changes without a difference send nothing, and of an endpoint more only what it needs", async () => {
   const kernel = new FakeTransport(emptyKernel());
-  using backend = new IptablesBackend(() => kernel);
+  using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web, other]));
   const sent = kernel.sent.length;
   await backend.apply([{ key: web.key, old: web, new: { ...web } }]);
@@ -51,7 +52,7 @@ Deno.test("changes without a difference send nothing, and of an endpoint more on
 
 Deno.test("no number is given to two messages of batches, so that a late error is never taken for another's", async () => {
   const kernel = new FakeTransport(emptyKernel());
-  using backend = new IptablesBackend(() => kernel);
+  using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web]));
   await backend.apply([{ key: web.key, old: web, new: more }]);
   await backend.apply([{ key: web.key, old: more, new: undefined }]);
@@ -63,7 +64,7 @@ Deno.test("no number is given to two messages of batches, so that a late error i
 
 Deno.test("a large first programming comes in parts, and nothing leads to its chains before the last", async () => {
   const kernel = new FakeTransport(emptyKernel());
-  using backend = new IptablesBackend(() => kernel);
+  using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf(largeServices));
   const batches = kernel.sent.filter(isBatch).map((batch) => [...messages(batch)]);
   assert.ok(batches.length > 1);
@@ -80,10 +81,10 @@ Deno.test("a refusal of any part names its service, and nothing is sent after it
     const kernel = new FakeTransport(
       emptyKernel((message) => newRuleOf(message) === chain ? "EINVAL" : undefined),
     );
-    using backend = new IptablesBackend(() => kernel);
+    using backend = withBackendErrors(new IptablesBackend(() => kernel));
     await assert.rejects(
       backend.reconcile(desiredOf(largeServices)),
-      (error) => error instanceof BackendError && error.culprits.join() === guilty.key,
+      (error) => error instanceof BackendError && error.rejectedKeys.join() === guilty.key,
     );
     const leads = kernel.sent.filter(isBatch).map((batch) =>
       [...messages(batch)].some((message) => newRuleOf(message) === "KUBE-SERVICES")
@@ -97,7 +98,7 @@ Deno.test("a chain that others use is emptied and stays, and the batch is writte
   const kernel = new FakeTransport(
     emptyKernel((message) => deletedChain(message) === used ? "EBUSY" : undefined),
   );
-  using backend = new IptablesBackend(() => kernel);
+  using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web, other]));
   const before = kernel.sent.filter(isBatch).length;
   await backend.apply([
@@ -118,7 +119,7 @@ Deno.test("a chain that others use is emptied and stays, and the batch is writte
 
 Deno.test("a kernel that says of every chain that it is in use is not asked for ever", async () => {
   const kernel = new FakeTransport(emptyKernel((message) => deletedChain(message) ? "EBUSY" : undefined));
-  using backend = new IptablesBackend(() => kernel);
+  using backend = withBackendErrors(new IptablesBackend(() => kernel));
   const services = Array.from(
     { length: 20 },
     (_, index) => planOf({ name: `web-${index}`, clusterIP: `10.96.1.${index}:80` }),
@@ -137,10 +138,10 @@ Deno.test("a refusal names the service that the message was written for", async 
     const kernel = new FakeTransport(
       emptyKernel((message) => newRuleOf(message) === chain ? "EINVAL" : undefined),
     );
-    using backend = new IptablesBackend(() => kernel);
+    using backend = withBackendErrors(new IptablesBackend(() => kernel));
     const isNamed = (error: unknown) => {
       assert.ok(error instanceof BackendError);
-      assert.deepEqual(error.culprits, [guilty.key]);
+      assert.deepEqual(error.rejectedKeys, [guilty.key]);
       assert.ok(
         error.message.includes(
           `add a rule to chain ${chain} of table ip nat for service ${guilty.key}: EINVAL`,
@@ -162,10 +163,10 @@ Deno.test("a refusal of what is for no service names none", async () => {
         newRuleOf(message) === chain || newChain(message) === chain ? "EINVAL" : undefined
       ),
     );
-    using backend = new IptablesBackend(() => kernel);
+    using backend = withBackendErrors(new IptablesBackend(() => kernel));
     const namesNone = (error: unknown) => {
       assert.ok(error instanceof BackendError);
-      assert.deepEqual(error.culprits, []);
+      assert.deepEqual(error.rejectedKeys, []);
       assert.ok(error.message.includes(`chain ${chain} of table ip `) && error.message.includes("EINVAL"));
       return true;
     };
@@ -177,10 +178,10 @@ Deno.test("a kernel without nf_tables is named as the reason", async () => {
   const kernel = new FakeTransport(
     emptyKernel(({ type }) => type === nft.NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
   );
-  using backend = new IptablesBackend(() => kernel);
+  using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await assert.rejects(
     backend.reconcile(desiredOf([web])),
-    (error) => error instanceof BackendError && /EOPNOTSUPP.*The kernel lacks nf_tables/.test(error.message),
+    (error) => error instanceof BackendError && /EOPNOTSUPP.*The kernel lacks a feature/.test(error.message),
   );
 });
 

@@ -49,7 +49,7 @@ const isRule = ({ type }: NetlinkMessage) => type === (nft.NFNL_SUBSYS_NFTABLES 
 
 Deno.test("a match that the kernel lacks is named with its module, and the others are found", async () => {
   const found = await probe(names("statistic"));
-  const missing = [...found.values()].filter((one) => !one.found && one.ifMissing === undefined);
+  const missing = [...found.values()].filter((one) => !one.found && one.severity === "required");
   assert.deepEqual(missing.map(({ name }) => name), ["match statistic"]);
   assert.match(
     missing[0]?.detail ?? "",
@@ -69,6 +69,6 @@ Deno.test("what is in legacy tables is worth a warning, and no reason not to sta
   assert.equal((await probe(nothing)).get("no legacy iptables rules")?.found, true);
   const used = { family: "IPv4", table: "nat", rules: 7, kubeChains: ["KUBE-SERVICES"] } as const;
   const warning = (await probe(nothing, [used])).get("no legacy iptables rules");
-  assert.deepEqual([warning?.found, warning?.ifMissing], [false, "warn"]);
+  assert.deepEqual([warning?.found, warning?.severity], [false, "recommended"]);
   assert.match(warning?.detail ?? "", /kube-proxy --cleanup/);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../../../core/backend/contract.ts";
+import { withBackendErrors } from "../../../backends/backend_errors.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { TableReader } from "../../../backends/nf_tables/table_reader.ts";
@@ -17,7 +18,7 @@ const more = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10
 
 Deno.test("every call that changes something is one datagram with one batch, both families in it", async () => {
   const kernel = new FakeTransport(emptyKernel());
-  const backend = new NftablesBackend(() => kernel);
+  const backend = withBackendErrors(new NftablesBackend(() => kernel));
   await backend.reconcile(
     desiredOf([web, planOf({ clusterIP: "[fd00:96::1]:80", endpoints: ["[fd00::1]:80"] })]),
   );
@@ -31,7 +32,7 @@ Deno.test("every call that changes something is one datagram with one batch, bot
 
 Deno.test("changes without a difference send nothing", async () => {
   const kernel = new FakeTransport(emptyKernel());
-  const backend = new NftablesBackend(() => kernel);
+  const backend = withBackendErrors(new NftablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web]));
   const sent = kernel.sent.length;
   await backend.apply([{ key: web.key, old: web, new: { ...web } }]);
@@ -40,7 +41,7 @@ Deno.test("changes without a difference send nothing", async () => {
 
 Deno.test("message numbers go on from batch to batch, so that a late error is never taken for another's", async () => {
   const kernel = new FakeTransport(emptyKernel());
-  const backend = new NftablesBackend(() => kernel);
+  const backend = withBackendErrors(new NftablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web]));
   await backend.apply([{ key: web.key, old: web, new: more }]);
   const seqs = kernel.sent.flatMap((datagram) => [...messages(datagram)].map(({ seq }) => seq));
@@ -51,10 +52,10 @@ Deno.test("a kernel without nf_tables is named as the reason", async () => {
   const kernel = new FakeTransport(
     emptyKernel(({ type }) => type === nft.NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
   );
-  const backend = new NftablesBackend(() => kernel);
+  const backend = withBackendErrors(new NftablesBackend(() => kernel));
   await assert.rejects(
     backend.reconcile(desiredOf([web])),
-    (error) => error instanceof BackendError && /EOPNOTSUPP.*The kernel lacks nf_tables/.test(error.message),
+    (error) => error instanceof BackendError && /EOPNOTSUPP.*The kernel lacks a feature/.test(error.message),
   );
 });
 

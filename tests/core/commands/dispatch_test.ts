@@ -24,7 +24,6 @@ async function tell(
     cleanup: () => (cleanups++, behaviour.cleanup?.() ?? Promise.resolve()),
     reconcile: unused,
     apply: unused,
-    traffic: unused,
     watch: () => ({ [Symbol.dispose]() {} }),
     [Symbol.dispose]() {},
   };
@@ -110,12 +109,22 @@ Deno.test("a cleanup that fails is told with its reason and in upstream's words"
 });
 
 Deno.test("check lists what the mode needs, and fails when something is missing", async () => {
-  const found = { name: "nf_tables in the kernel", found: true, detail: "a table could be made" };
-  const missing = { name: "CAP_NET_ADMIN", found: false, detail: "give it to the unit" };
+  const found = {
+    name: "nf_tables in the kernel",
+    found: true,
+    detail: "a table could be made",
+    severity: "required",
+  } as const;
+  const missing = {
+    name: "CAP_NET_ADMIN",
+    found: false,
+    detail: "give it to the unit",
+    severity: "required",
+  } as const;
   const good = await tell(["check"], { requirements: [found] });
   assert.deepEqual([good.code, good.out], [
     0,
-    "mode nftables\n  found    nf_tables in the kernel  a table could be made\n",
+    "mode nftables\n  ok       nf_tables in the kernel  a table could be made\n",
   ]);
   const bad = await tell(["check"], { requirements: [found, missing] });
   assert.equal(bad.code, 1);
@@ -125,8 +134,8 @@ Deno.test("check lists what the mode needs, and fails when something is missing"
 Deno.test("check tells what the mode can do without, and does not fail for it", async () => {
   const { code, out } = await tell(["check"], {
     requirements: [
-      { name: "no legacy iptables rules", found: false, ifMissing: "warn", detail: "nat has 3 chains" },
-      { name: "packet counters", found: false, ifMissing: "ignore", detail: "two metrics are left out" },
+      { name: "no legacy iptables rules", found: false, severity: "recommended", detail: "nat has 3 chains" },
+      { name: "packet counters", found: false, severity: "optional", detail: "two metrics are left out" },
     ],
   });
   assert.equal(code, 0);
@@ -134,6 +143,6 @@ Deno.test("check tells what the mode can do without, and does not fail for it", 
     out,
     "mode nftables\n" +
       "  WARNING  no legacy iptables rules  nat has 3 chains\n" +
-      "  without  packet counters           two metrics are left out\n",
+      "  absent   packet counters           two metrics are left out\n",
   );
 });

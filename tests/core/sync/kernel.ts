@@ -41,13 +41,12 @@ export class MapBackend implements Backend {
       this.#refuseIfAsked([...desired.plans.values()]);
       this.inForce.clear();
       for (const [key, plan] of desired.plans) this.inForce.set(key, plan);
-      return { action: "refilled", differences: [], warnings: this.warnings };
+      return { found: "ours", differences: [], compared: "part", warnings: this.warnings };
     });
   }
 
   probe = () => Promise.resolve([]);
   watch = () => ({ [Symbol.dispose]() {} });
-  traffic = () => Promise.resolve(new Map());
   cleanup = () => Promise.resolve();
   [Symbol.dispose]() {}
 

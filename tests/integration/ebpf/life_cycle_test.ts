@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { slowness } from "../../lab/pace.ts";
 import { refusalBy } from "../support/backend_process.ts";
+import { countedTraffic } from "./counted_traffic.ts";
 import { attachedTo, emptyMap, mapsAmong, pinnedMaps } from "./kernel_objects.ts";
 import { isLinux } from "./kernel_version.ts";
 import type { TestNode } from "./node.ts";
@@ -26,7 +27,11 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 
 Deno.test("a restart takes over what is in force, and no connection fails meanwhile", () =>
   withScene(async ({ node, client, backend }) => {
-    assert.deepEqual(await backend.reconcile([web], settings), { action: "created", differences: [] });
+    assert.deepEqual(await backend.reconcile([web], settings), {
+      found: "nothing",
+      differences: [],
+      compared: "all",
+    });
     const kept = await client.sockets.keep("kept", "10.96.0.10", 80);
     const programs = await attachedTo(node.cgroup);
     const maps = await pinnedMaps(`${directoryOf(node)}/maps`);
@@ -37,7 +42,11 @@ Deno.test("a restart takes over what is in force, and no connection fails meanwh
     const underWay = client.sockets.connectMany("10.96.0.10", 80, 3000);
     for (let restart = 0; restart < 3; restart++) {
       await using again = node.startBackend();
-      assert.deepEqual(await again.reconcile([web], settings), { action: "took over", differences: [] });
+      assert.deepEqual(await again.reconcile([web], settings), {
+        found: "ours",
+        differences: [],
+        compared: "all",
+      });
     }
     const answered = await underWay;
     assert.equal(Object.values(answered).reduce((sum, count) => sum + count, 0), 3000);
@@ -51,7 +60,7 @@ Deno.test("a restart takes over what is in force, and no connection fails meanwh
 
     await using last = node.startBackend();
     await last.reconcile([web], settings);
-    assert.equal((await last.traffic()).get(web.key)?.connections, 3001);
+    assert.equal((await countedTraffic(last, web.key)).connections, 3001);
   }));
 
 Deno.test("a start with other room for the maps replaces them without a gap", () =>
@@ -62,7 +71,7 @@ Deno.test("a start with other room for the maps replaces them without a gap", ()
     const underWay = client.sockets.connectMany("10.96.0.10", 80, 1500);
     const room = { frontends: 1024, endpoints: 1024, connections: 1024, clients: 512 };
     await using larger = node.startBackend({ room });
-    assert.equal((await larger.reconcile([web], settings)).action, "created");
+    assert.equal((await larger.reconcile([web], settings)).found, "nothing");
     assert.equal(Object.values(await underWay).reduce((sum, count) => sum + count, 0), 1500);
     assert.notEqual(directoryOf(node), before);
     assert.equal((await attachedTo(node.cgroup)).size, 8);
@@ -92,13 +101,14 @@ Deno.test("what somebody unpins is reported and put back, what somebody deletes 
     await backend.untilReported(1);
     assert.match(backend.foreignChanges[0] ?? "", /connect4/);
     const repaired = await backend.reconcile([web], settings);
-    assert.equal(repaired.action, "repaired");
+    assert.notDeepEqual(repaired.differences, []);
     assert.match(repaired.differences.join(), /connect4 of .* was not attached/);
     assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
 
     assert.equal(await emptyMap(`${directory}/maps/services`), 2);
     assert.deepEqual(await backend.reconcile([web], settings), {
-      action: "repaired",
+      found: "ours",
+      compared: "all",
       differences: [
         "10.96.0.10:80/TCP of default/web:http was missing",
         "the rest of 10.96.0.10:80/TCP of default/web:http was missing",
@@ -107,7 +117,7 @@ Deno.test("what somebody unpins is reported and put back, what somebody deletes 
     await Deno.remove(directory, { recursive: true });
     await backend.reconcile([web], settings);
     assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
-    assert.equal((await backend.reconcile([web], settings)).action, "compared");
+    assert.deepEqual((await backend.reconcile([web], settings)).differences, []);
     const reported = backend.foreignChanges.length;
     await Deno.remove(`${directoryOf(node)}/links/connect6`);
     await until("a report", () => Promise.resolve(backend.foreignChanges.length > reported));
@@ -121,11 +131,11 @@ Deno.test("links are put back when their directory is gone, and watched again", 
     const maps = await pinnedMaps(`${directory}/maps`);
     await Deno.remove(`${directory}/links`, { recursive: true });
     await until("a report", () => Promise.resolve(backend.foreignChanges.length > 0));
-    assert.equal((await backend.reconcile([web], settings)).action, "repaired");
+    assert.notDeepEqual((await backend.reconcile([web], settings)).differences, []);
     assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
     assert.equal((await attachedTo(node.cgroup)).size, 8);
     assert.deepEqual(await pinnedMaps(`${directory}/maps`), maps);
-    assert.equal((await backend.reconcile([web], settings)).action, "compared");
+    assert.deepEqual((await backend.reconcile([web], settings)).differences, []);
     const reported = backend.foreignChanges.length;
     await Deno.remove(`${directory}/links/connect6`);
     await until("another report", () => Promise.resolve(backend.foreignChanges.length > reported));
@@ -146,7 +156,7 @@ Deno.test("a cgroup that is gone lacks its programs; they come back with it", ()
     const refused = await refusalBy(() => backend.reconcile([web], settings));
     assert.match(refused.message, /cgroup \S+short-lived is gone: make it, or name another one/);
     await Deno.mkdir(cgroup);
-    assert.equal((await backend.reconcile([web], settings)).action, "repaired");
+    assert.notDeepEqual((await backend.reconcile([web], settings)).differences, []);
     assert.equal((await attachedTo(cgroup)).size, 8);
     await Deno.remove(cgroup);
   }));

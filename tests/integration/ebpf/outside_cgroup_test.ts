@@ -5,6 +5,7 @@ import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
 import { BackendProcess } from "../support/backend_process.ts";
+import { countedTraffic } from "./counted_traffic.ts";
 
 /**
  * The node's cgroup may not be the root of all: containers of another runtime, or of a nested one, are out of its
@@ -50,7 +51,7 @@ Deno.test("a pod in a cgroup that the programs are not attached to is balanced b
         `its connections are packets to the programs, others' are not (${protocol}, ${family})`,
         async () => {
           const key = await program({ endpoints });
-          const counted = async () => (await backend.traffic()).get(key) ?? { connections: 0, packets: 0 };
+          const counted = () => countedTraffic(backend, key);
           const connectsTo = async (to: string, port: number) => {
             const changes = [];
             for (const client of [inside, beyond]) {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import type { PlanKey } from "../../../core/plan/plan.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import type { PlanText } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";
+import { countedTraffic } from "./counted_traffic.ts";
 import { refusal, settings, untilEnded, withScene } from "./scene.ts";
 
 function plans(...texts: readonly PlanText[]) {
@@ -263,12 +265,12 @@ Deno.test("connections are counted by service port", () =>
     await backend.reconcile([web, dns], settings);
     await client.sockets.connectMany("10.96.0.10", 80, 7);
     await client.sockets.send("10.96.0.53", 53, { count: 5 });
-    const traffic = await backend.traffic();
-    assert.deepEqual([traffic.get(web.key)?.connections, traffic.get(dns.key)?.connections], [7, 1]);
+    const connectionsOf = async (key: PlanKey) => (await countedTraffic(backend, key)).connections;
+    assert.deepEqual([await connectionsOf(web.key), await connectionsOf(dns.key)], [7, 1]);
     // A service that comes after it does not inherit what was counted.
     await backend.apply([{ key: web.key, old: web, new: undefined }]);
     await backend.apply([{ key: web.key, old: undefined, new: web }]);
-    assert.equal((await backend.traffic()).get(web.key)?.connections ?? 0, 0);
+    assert.equal(await connectionsOf(web.key), 0);
   }));
 
 Deno.test("a connected datagram socket is ended when its endpoint is gone, and only then", () =>

@@ -51,7 +51,7 @@ for (const [mode, listing] of Object.entries(kubeProxys)) {
     for (const command of commands) await restore(node, command, listing(command));
     await using backend = new BackendProcess("iptables", node);
     await using other = new BackendProcess("iptables", fresh);
-    assert.equal((await backend.reconcile(everyKindOfPlan)).action, "took over");
+    assert.equal((await backend.reconcile(everyKindOfPlan)).found, "ours");
     await other.reconcile(everyKindOfPlan);
     mustBeSame(withoutOrderOfJumps(await savedRules(node)), withoutOrderOfJumps(await savedRules(fresh)));
     assert.deepEqual((await backend.reconcile(everyKindOfPlan)).differences, []);

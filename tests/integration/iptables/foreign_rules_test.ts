@@ -89,7 +89,7 @@ Deno.test("rules and chains of others keep their contents and their order, whate
 
   await node.run("sh", "-c", "iptables-nft-save | grep -v KUBE-SERVICES | iptables-nft-restore");
   const report = await backend.reconcile(everyKindOfPlan, loopbackPorts);
-  assert.equal(report.action, "repaired");
+  assert.notDeepEqual(report.differences, []);
   assert.deepEqual(await theirs(node), added, "after a repair");
 
   await backend.reconcile(everyKindOfPlan, [settingsOf("IPv6")]);

@@ -23,10 +23,10 @@ Deno.test("a chain that somebody deleted is refused without a culprit, reported,
   await node.run("iptables-nft", "-t", "nat", "-X", webChain);
   await backend.watch();
   const refused = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: webOf2 }]));
-  assert.deepEqual(refused.culprits, []);
+  assert.deepEqual(refused.rejectedKeys, []);
   assert.match(refused.message, /^iptables: .* chain KUBE-SVC-\w+ of table ip nat .*: ENOENT/);
   assert.match(backend.foreignChanges.join(), /^a change met something else than we wrote: /);
-  assert.equal((await backend.reconcile([webOf2, bystander])).action, "repaired");
+  assert.notDeepEqual((await backend.reconcile([webOf2, bystander])).differences, []);
   mustBeSame(await savedRules(node), expected);
 });
 
@@ -43,7 +43,7 @@ Deno.test("a rule that is to be deleted and is gone already is reported, and the
   assert.deepEqual(backend.foreignChanges, [
     "a change met something else than we wrote: a rule of chain KUBE-SERVICES of table ip nat is gone",
   ]);
-  assert.equal((await backend.reconcile([bystander])).action, "repaired");
+  assert.notDeepEqual((await backend.reconcile([bystander])).differences, []);
   mustBeSame(await savedRules(node), expected);
 });
 
@@ -58,14 +58,14 @@ Deno.test("a service whose rule the kernel refuses is named, and nothing of the 
   const before = await listing();
   const changes = [bystander, web].map((plan) => ({ key: plan.key, old: undefined, new: plan }));
   const refused = await refusalBy(() => backend.apply(changes));
-  assert.deepEqual(refused.culprits, [web.key]);
+  assert.deepEqual(refused.rejectedKeys, [web.key]);
   assert.match(
     refused.message,
     /^iptables: add a rule to chain KUBE-\S+ of table ip nat for service default\/web:http\/TCP\/IPv4: EOPNOTSUPP/,
   );
   assert.ok(await listing() === before);
   await backend.apply(changes.slice(0, 1));
-  assert.deepEqual((await refusalBy(() => backend.reconcile([web, bystander]))).culprits, [web.key]);
+  assert.deepEqual((await refusalBy(() => backend.reconcile([web, bystander]))).rejectedKeys, [web.key]);
 });
 
 Deno.test("the longest names that there can be are programmed, and read back as they were written", async () => {
@@ -100,7 +100,12 @@ Deno.test("the longest names that there can be are programmed, and read back as 
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile(plans);
-  assert.deepEqual(await backend.reconcile(plans), { action: "compared", differences: [], warnings: [] });
+  assert.deepEqual(await backend.reconcile(plans), {
+    found: "ours",
+    differences: [],
+    compared: "all",
+    warnings: [],
+  });
   const name = `${longest}/${longest}:${longest}`;
   const saved = (await savedRules(node)).join("\n");
   const firewall = serviceChain("KUBE-FW-", plans[0]!);
@@ -126,7 +131,7 @@ Deno.test("without CAP_NET_ADMIN every call says so and where to read on", async
   for (const call of [() => backend.reconcile([web]), () => backend.cleanup()]) {
     const refused = await refusalBy(call);
     assert.match(refused.message, /^iptables: .*EPERM.*CAP_NET_ADMIN.*docs\/operations\.md#privileges/);
-    assert.deepEqual(refused.culprits, []);
+    assert.deepEqual(refused.rejectedKeys, []);
   }
   const [privilege, ...rest] = await backend.probe();
   assert.deepEqual([privilege?.name, privilege?.found, rest], ["CAP_NET_ADMIN", false, []]);
@@ -136,7 +141,7 @@ Deno.test("probing finds what is needed here and commits nothing, not even for a
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   const missing = async () =>
-    (await backend.probe()).filter(({ found, ifMissing }) => !found && ifMissing === undefined);
+    (await backend.probe()).filter(({ found, severity }) => !found && severity === "required");
   assert.deepEqual(await missing(), []);
   assert.equal(await node.run("nft", "list", "ruleset"), "");
 

@@ -19,7 +19,7 @@ Deno.test("a frontend that is taken is refused with the service in words, and no
       { key: thief.key, old: undefined, new: thief },
     ])
   );
-  assert.deepEqual(refused.culprits, [thief.key]);
+  assert.deepEqual(refused.rejectedKeys, [thief.key]);
   assert.match(
     refused.message,
     /^nftables: add service default\/thief:http \(10\.96\.0\.10:80\/TCP\) to \S+ of table ip kube-proxy: EEXIST/,
@@ -36,7 +36,7 @@ Deno.test("two plans that claim one frontend are both named by a reconcile", asy
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("nftables", node);
   const refused = await refusalBy(() => backend.reconcile([web, thief, bystander]));
-  assert.deepEqual(refused.culprits.toSorted(), [web.key, thief.key].toSorted());
+  assert.deepEqual(refused.rejectedKeys.toSorted(), [web.key, thief.key].toSorted());
   assert.equal(await listingOf(node, "ip"), "");
 });
 
@@ -47,7 +47,7 @@ Deno.test("a table that is not as we believe is refused without a culprit, and r
   await node.run("nft", "delete", "table", "ip", "kube-proxy");
   await backend.watch();
   const refused = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: undefined }]));
-  assert.deepEqual(refused.culprits, []);
+  assert.deepEqual(refused.rejectedKeys, []);
   assert.match(refused.message, /ENOENT/);
   assert.match(backend.foreignChanges.join(), /^a change met something else than we wrote/);
 });
@@ -62,7 +62,7 @@ Deno.test("without CAP_NET_ADMIN every call says so and where to read on", async
   for (const call of [() => backend.reconcile([web]), () => backend.cleanup()]) {
     const refused = await refusalBy(call);
     assert.match(refused.message, /^nftables: .*EPERM.*CAP_NET_ADMIN.*docs\/operations\.md#privileges/);
-    assert.deepEqual(refused.culprits, []);
+    assert.deepEqual(refused.rejectedKeys, []);
   }
   const [privilege, ...rest] = await backend.probe();
   assert.equal(privilege?.name, "CAP_NET_ADMIN");

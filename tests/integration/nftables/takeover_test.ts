@@ -35,12 +35,12 @@ Deno.test("a restart refills the table in place and keeps the clients of session
   await using node = await NetworkNamespace.make();
   {
     await using before = new BackendProcess("nftables", node);
-    assert.equal((await before.reconcile([sticky])).action, "created");
+    assert.equal((await before.reconcile([sticky])).found, "nothing");
   }
   await node.run("nft", "add", "element", "ip", "kube-proxy", clientsOf(1), "{ 192.0.2.7 }");
   await using after = new BackendProcess("nftables", node);
   const report = await after.reconcile([sticky]);
-  assert.deepEqual(report, { action: "refilled", differences: [] });
+  assert.deepEqual(report, { found: "ours", differences: [], compared: "part" });
   assert.match(await listingOf(node, "ip"), /192\.0\.2\.7 expires/);
 });
 
@@ -82,7 +82,8 @@ Deno.test("what others put into our table goes with a reconcile, and other table
     table inet firewall { chain input { accept; }; }`,
   );
   assert.deepEqual(await backend.reconcile(everyKindOfPlan), {
-    action: "refilled",
+    found: "ours",
+    compared: "part",
     differences: [
       "set intruders of table ip kube-proxy was not ours",
       "set ways of table ip kube-proxy was not ours",
@@ -121,7 +122,7 @@ Deno.test("upstream's table is taken over, with the clients of its session affin
   await load(node, upstreamTable(clientsOf(0)));
   await using backend = new BackendProcess("nftables", node);
   await using other = new BackendProcess("nftables", fresh);
-  assert.equal((await backend.reconcile([sticky])).action, "took over");
+  assert.equal((await backend.reconcile([sticky])).found, "foreign");
   await other.reconcile([sticky]);
 
   assert.match(await listingOf(node, "ip"), /192\.0\.2\.7 expires/);

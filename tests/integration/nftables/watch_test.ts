@@ -25,7 +25,7 @@ Deno.test("each transaction of others that touches our tables is reported once, 
     backend.foreignChanges[1] ?? "",
     /^table ip kube-proxy deleted, table ip6 kube-proxy deleted by nft \(pid \d+\)$/,
   );
-  assert.equal((await backend.reconcile(everyKindOfPlan)).action, "created");
+  assert.equal((await backend.reconcile(everyKindOfPlan)).found, "nothing");
   assert.match(await listingOf(node, "ip"), /chain services/);
 });
 

@@ -18,11 +18,11 @@ export type Command =
     readonly plans: readonly ServicePortPlan[];
   }
   | { readonly do: "apply"; readonly changes: readonly PlanChange[] }
-  | { readonly do: "watch" | "unwatch" | "cleanup" | "probe" | "traffic" };
+  | { readonly do: "watch" | "unwatch" | "cleanup" | "probe" | "metrics" };
 
 export type Answer =
   | { readonly done: unknown; readonly milliseconds: number }
-  | { readonly refused: string; readonly culprits: readonly string[] }
+  | { readonly refused: string; readonly rejectedKeys: readonly string[] }
   | { readonly foreign: string };
 
 if (import.meta.main) await drive();
@@ -37,7 +37,10 @@ async function drive(): Promise<void> {
       say({ done: done ?? null, milliseconds: performance.now() - started });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      say({ refused: error.message, culprits: "culprits" in error ? error.culprits as string[] : [] });
+      say({
+        refused: error.message,
+        rejectedKeys: "rejectedKeys" in error ? error.rejectedKeys as string[] : [],
+      });
     }
   }
   watch.current?.[Symbol.dispose]();
@@ -72,8 +75,8 @@ async function perform(
       return await backend.cleanup();
     case "probe":
       return await backend.probe();
-    case "traffic":
-      return [...await backend.traffic()];
+    case "metrics":
+      return await backend.metrics?.() ?? [];
   }
 }
 

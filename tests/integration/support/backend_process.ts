@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type {
+  BackendMetric,
   PlanChange,
   ProxyMode,
   ReconcileReport,
   Requirement,
-  TrafficCounters,
 } from "../../../core/backend/contract.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { settingsOf } from "../../backends/plans.ts";
@@ -75,8 +75,8 @@ export class BackendProcess implements AsyncDisposable {
     return this.#perform({ do: "probe" }) as Promise<readonly Requirement[]>;
   }
 
-  async traffic(): Promise<ReadonlyMap<string, TrafficCounters>> {
-    return new Map(await this.#perform({ do: "traffic" }) as [string, TrafficCounters][]);
+  metrics(): Promise<readonly BackendMetric[]> {
+    return this.#perform({ do: "metrics" }) as Promise<readonly BackendMetric[]>;
   }
 
   /** Waits until `watch` has reported so much, and no more. */
@@ -112,11 +112,11 @@ export class BackendProcess implements AsyncDisposable {
 
 /** The BackendError of the other process. */
 export class RefusedError extends Error {
-  readonly culprits: readonly string[];
+  readonly rejectedKeys: readonly string[];
 
   constructor(answer: Answer) {
     super("refused" in answer ? answer.refused : "no answer");
-    this.culprits = "refused" in answer ? answer.culprits : [];
+    this.rejectedKeys = "refused" in answer ? answer.rejectedKeys : [];
   }
 }
 

@@ -64,7 +64,7 @@ Deno.test(
     const signalling = planOf({ name: "signalling", protocol: "SCTP", clusterIP: "10.96.0.11:80" });
     const isNamed = (error: unknown) => {
       assert.ok(error instanceof BackendError);
-      assert.deepEqual(error.culprits, [signalling.key]);
+      assert.deepEqual(error.rejectedKeys, [signalling.key]);
       assert.match(
         error.message,
         /for service default\/signalling.*, which needs match sctp of the kernel .*: ENOENT/,
@@ -72,11 +72,11 @@ Deno.test(
       return true;
     };
     await assert.rejects(backend.reconcile(desiredOf([web, signalling])), isNamed);
-    assert.equal((await backend.reconcile(desiredOf([web]))).action, "created");
+    assert.equal((await backend.reconcile(desiredOf([web]))).found, "nothing");
     const change = { key: signalling.key, old: undefined, new: signalling };
     await assert.rejects(backend.apply([change]), isNamed);
     assert.deepEqual(reports, []);
     const sctp = (await backend.probe()).find(({ name }) => name === "match sctp");
-    assert.deepEqual([sctp?.found, sctp?.ifMissing], [false, "warn"]);
+    assert.deepEqual([sctp?.found, sctp?.severity], [false, "recommended"]);
   },
 );

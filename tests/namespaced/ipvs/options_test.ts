@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { BackendError } from "../../../core/backend/contract.ts";
+import { withBackendErrors } from "../../../backends/backend_errors.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
 import { applySplitting } from "../../../core/sync/bisect.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
@@ -40,7 +41,7 @@ Deno.test(
 
 Deno.test("a scheduler that is not there is found missing, and changes nothing", keepsLibraries, async () => {
   const before = await savedServers();
-  using backend = new IpvsBackend({ ...defaultOptions, scheduler: "nosuch" });
+  using backend = withBackendErrors(new IpvsBackend({ ...defaultOptions, scheduler: "nosuch" }));
   const missing = (await backend.probe()).filter(({ found }) => !found);
   assert.equal(missing.length, 1);
   assert.match(
@@ -103,8 +104,8 @@ Deno.test(
         (error: BackendError) => error,
       );
       assert.match(refusal?.message ?? "", reason);
-      assert.deepEqual(refusal?.culprits, [bad.key]);
-      assert.equal((await backend.reconcile(desiredOf([web]))).action, "repaired");
+      assert.deepEqual(refusal?.rejectedKeys, [bad.key]);
+      assert.notDeepEqual((await backend.reconcile(desiredOf([web]))).differences, []);
       assert.deepEqual(await deviceAddresses(), addresses);
     }
     await backend.cleanup();

@@ -20,7 +20,7 @@ export const tables = ["filter", "nat"] as const;
 if (import.meta.main) await drive(Deno.args[0], Deno.args[1] === "IPv6" ? "IPv6" : "IPv4");
 
 async function drive(command: string | undefined, family: Family): Promise<void> {
-  using kernel = new NfTables("iptables");
+  using kernel = new NfTables();
   if (command === "count") await new PacketCounters(kernel.transport).ensure(LOCALHOST_NODE_PORTS_ACCEPTED);
   if (command === "send") await send(kernel, family);
   if (command === "read") console.log(JSON.stringify(await read(kernel, family)));

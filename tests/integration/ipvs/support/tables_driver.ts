@@ -21,7 +21,7 @@ export interface Desired {
 }
 
 async function drive(command: string | undefined, path: string): Promise<void> {
-  using kernel = new NfTables("ipvs");
+  using kernel = new NfTables();
   if (command === "write") await write(kernel, JSON.parse(readFileSync(path, "utf8")));
   if (command === "shapes") {
     const shapes = await readShapes(kernel.transport, table.name, kernel.nextSeq);

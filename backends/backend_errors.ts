@@ -1,0 +1,80 @@
+import {
+  type Backend,
+  BackendError,
+  type BackendMetric,
+  type PlanChange,
+  type ReconcileReport,
+  type Requirement,
+} from "../core/backend/contract.ts";
+import type { DesiredState, PlanKey } from "../core/plan/plan.ts";
+import { KernelError } from "../ffi/errors.ts";
+import { LibraryError } from "../ffi/open.ts";
+
+/**
+ * Wraps the backend of a mode: kernel errors, file-system errors and missing libraries become BackendErrors that start
+ * with the name of the mode. Every other error is a defect and passes through. Also rejects an `apply` before the
+ * first successful `reconcile`.
+ */
+export function withBackendErrors(backend: Backend): Backend {
+  const { mode } = backend;
+  let isReconciled = false;
+  const translated = async <Result>(call: () => Promise<Result>): Promise<Result> => {
+    try {
+      return await call();
+    } catch (error) {
+      throw translate(mode, error);
+    }
+  };
+  const { metrics, cleanUpLeftovers } = backend;
+  return {
+    mode,
+    probe: (): Promise<readonly Requirement[]> => translated(() => backend.probe()),
+    async reconcile(desired: DesiredState): Promise<ReconcileReport> {
+      const report = await translated(() => backend.reconcile(desired));
+      isReconciled = true;
+      return report;
+    },
+    async apply(changes: readonly PlanChange[]): Promise<void> {
+      if (!isReconciled) throw new Error(`${mode}: apply before the first reconcile`);
+      await translated(() => backend.apply(changes));
+    },
+    watch(onForeignChange: (what: string) => void): Disposable {
+      try {
+        return backend.watch(onForeignChange);
+      } catch (error) {
+        throw translate(mode, error);
+      }
+    },
+    cleanup: (): Promise<void> => translated(() => backend.cleanup()),
+    ...(metrics === undefined
+      ? {}
+      : { metrics: (): Promise<readonly BackendMetric[]> => translated(() => metrics.call(backend)) }),
+    ...(cleanUpLeftovers === undefined
+      ? {}
+      : { cleanUpLeftovers: (): Promise<void> => translated(() => cleanUpLeftovers.call(backend)) }),
+    [Symbol.dispose]: (): void => backend[Symbol.dispose](),
+  };
+}
+
+const unsupported: ReadonlySet<string> = new Set(["EOPNOTSUPP", "EPROTONOSUPPORT", "EAFNOSUPPORT"]);
+
+/** @param rejectedKeys service ports that the rejection is about. */
+export function backendError(
+  mode: string,
+  error: KernelError,
+  rejectedKeys: readonly PlanKey[] = [],
+): BackendError {
+  const advice = unsupported.has(error.errnoName) && error.advice === undefined
+    ? ". The kernel lacks a feature that the mode needs (proxy check says which)"
+    : "";
+  return new BackendError(`${mode}: ${error.message}${advice}`, rejectedKeys, { cause: error });
+}
+
+const systemErrors = Object.values(Deno.errors);
+
+function translate(mode: string, error: unknown): unknown {
+  if (error instanceof KernelError) return backendError(mode, error);
+  const isOfSystem = error instanceof LibraryError || systemErrors.some((kind) => error instanceof kind);
+  if (!isOfSystem || !(error instanceof Error)) return error;
+  return new BackendError(`${mode}: ${error.message}`, [], { cause: error });
+}
