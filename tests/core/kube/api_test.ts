@@ -12,6 +12,7 @@ import {
   allNames,
   deletes,
   everything,
+  impatient,
   pause,
   web,
   webSlice,
