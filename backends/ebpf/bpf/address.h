@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Addresses of both families in 16 bytes. */
+/* Addresses of both families, in 16 bytes. */
 #pragma once
 
 #include <bpf/bpf_endian.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* From an address to a service, and from a service to one of its endpoints: the same for sockets and packets. */
+/*
+ * Lookup of services by address, and choice of an endpoint. Shared by the programs of sockets and of packets.
+ */
 #pragma once
 
 #include <linux/in.h>
@@ -7,8 +9,8 @@
 #include "address.h"
 
 /*
- * The verifier goes through a function with a name of its own once, whoever calls it; through a static one again for
- * each caller. It assumes nothing of the arguments then: pointers may be NULL.
+ * Marks a global function. The verifier processes a global function once, but a static one again for each
+ * caller. For global functions it assumes nothing about the arguments: pointers may be NULL.
  */
 #define VERIFIED_ONCE __attribute__((noinline))
 
@@ -20,18 +22,21 @@ static __always_inline struct settings *settings_of_node(void)
 	return bpf_map_lookup_elem(&node_settings, &only);
 }
 
-/* ---- from an address to a service ---- */
+/* ---- lookup of services ---- */
 
-/* Often enough that a service which is there is found, however quickly others change. */
+/* Enough to find an existing service, however fast other services change. */
 #define READ_ATTEMPTS 8
 
 /* A word of any struct. */
 typedef __u32 __attribute__((may_alias)) any_word;
 
-/* What the hash FNV-1a of 32 bits multiplies by: an odd number, so that no bit is lost. */
+/* Multiplier of the 32-bit hash FNV-1a. It is odd, so that no bit is lost. */
 #define FNV_PRIME 16777619
 
-/* A sum of words, each times a power of its own: unlike in a hash, no step has to wait for the one before. */
+/*
+ * Sums words, each multiplied by its own power. Unlike in a hash, no step depends on the result of the
+ * previous one.
+ */
 static __always_inline __u32 sum_of(const any_word *words, unsigned int length, __u32 *power)
 {
 	__u32 sum = 0;
@@ -50,20 +55,20 @@ static __always_inline __u32 check_of(const struct frontend *frontend, const str
 }
 
 /*
- * What happens to a frontend: 0 when there is nothing about it. In a copy, which is checked: the kernel gives the memory
- * of an entry that was replaced or deleted to the next one at once, and does not wait for programs that still read it
- * (since Linux 6.1, commit 0fd7c5d43339). They may find another service there, or parts of two.
+ * Copies the service of a frontend; returns 0 if there is none. The copy is verified by its checksum: since
+ * Linux 6.1 (commit 0fd7c5d43339) the kernel reuses the memory of a replaced or deleted entry at once,
+ * without waiting for programs that still read it. They may find another service there, or parts of two.
  */
 VERIFIED_ONCE int find_service(const struct frontend *frontend, struct service *service)
 {
 	if (!frontend || !service) return 0;
-	/* A key is on the stack or in a map, before Linux 6.2 not what an argument points to. */
+	/* Before Linux 6.2 a key must be on the stack or in a map; an argument is not accepted. */
 	struct frontend key = *frontend;
 	for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
 		struct service *found = bpf_map_lookup_elem(&services, &key);
 		if (!found) return 0;
 		*service = *found;
-		/* What was read is not to be read again where it may have changed. */
+		/* Use the copy only: the entry must not be read again, because it may have changed. */
 		barrier();
 		if (service->check == check_of(&key, service)) return 1;
 	}
@@ -71,7 +76,7 @@ VERIFIED_ONCE int find_service(const struct frontend *frontend, struct service *
 	return 1;
 }
 
-/* The node port at an address of the node. */
+/* Copies the service whose node port is reachable at the frontend's address; returns 0 if there is none. */
 static __always_inline int find_node_port(const struct frontend *frontend, struct service *service)
 {
 	__u32 *flags = bpf_map_lookup_elem(&node_addresses, &frontend->address);
@@ -82,8 +87,11 @@ static __always_inline int find_node_port(const struct frontend *frontend, struc
 	return find_service(&node_port, service);
 }
 
-/* What is to be refused although no service port takes it: the rest of a ClusterIP is rejected, that of the ranges of
- * service addresses dropped. -1 when the destination is none of ours. `service` is used to read into. */
+/*
+ * Returns the verdict on a destination that belongs to no service port: VERDICT_REJECT for other ports of a
+ * ClusterIP, VERDICT_DROP for other addresses in the ranges of service addresses, -1 for all others.
+ * `service` is a scratch buffer.
+ */
 static __always_inline int verdict_without_service(const struct frontend *frontend, struct service *service)
 {
 	struct frontend whole = { .address = frontend->address };
@@ -92,7 +100,7 @@ static __always_inline int verdict_without_service(const struct frontend *fronte
 	return bpf_map_lookup_elem(&service_cidrs, &range) ? VERDICT_DROP : -1;
 }
 
-static __always_inline int may_use(__u32 service, const struct address *source)
+static __always_inline int is_source_allowed(__u32 service, const struct address *source)
 {
 	struct range range = {
 		.prefix = 8 * (sizeof(range) - sizeof(range.prefix)),
@@ -108,7 +116,7 @@ static __always_inline void count_drop(__u32 reason)
 	if (count) (*count)++;
 }
 
-/* This CPU's counters of a service that has had a connection and is still there. */
+/* Returns this CPU's counters of a service; NULL if it has had no connection or is gone. */
 static __always_inline struct traffic *traffic_of(__u32 service)
 {
 	return bpf_map_lookup_elem(&counters, &service);
@@ -151,23 +159,25 @@ static __always_inline int has_endpoint(const struct list *list, const struct ch
 	return search.found;
 }
 
-/* What has to come back to the same endpoint. */
-struct memory {
-	/* By whom it is remembered; of service 0: nothing is. */
+/* What keeps a client on one endpoint. */
+struct stickiness {
+	/* Key of the remembered choice. If its service is 0, nothing is remembered. */
 	struct client client;
-	/* For how many nanoseconds from the last time on, 0 for as long as the entry lives. */
+	/* How long a choice is valid after its last use, in nanoseconds; 0: as long as the entry exists. */
 	__u64 lifetime;
-	/* The endpoints it may come back to. */
+	/* The endpoints that a remembered choice may refer to. */
 	struct list kept;
 };
 
-/* Whether a choice that was made before is still to be followed. */
+/*
+ * Reports whether a remembered choice is still valid, and brings it up to date with the current list if so.
+ */
 static __always_inline int
-recall(const struct service *service, const struct memory *memory, struct choice *choice, __u64 now)
+revalidate(const struct service *service, const struct stickiness *sticky, struct choice *choice, __u64 now)
 {
-	const struct list *kept = &memory->kept;
-	/* Another processor may have used it since `now`. */
-	if (memory->lifetime && (__s64)(now - choice->used) > (__s64)memory->lifetime) return 0;
+	const struct list *kept = &sticky->kept;
+	/* Signed, because another CPU may have used it after `now`. */
+	if (sticky->lifetime && (__s64)(now - choice->used) > (__s64)sticky->lifetime) return 0;
 	if (choice->first == kept->first && choice->generation == service->generation) return 1;
 	struct choice wanted = *choice;
 	if (!has_endpoint(kept, &wanted)) return 0;
@@ -177,22 +187,24 @@ recall(const struct service *service, const struct memory *memory, struct choice
 }
 
 /*
- * Chooses an endpoint of a list: the one that is remembered, else the slot that `hash` falls on. 0 when the list is
- * empty. The endpoint's flags are not filled in.
- * choices: the map that remembers.
+ * Chooses an endpoint of a list: the remembered one, or else the slot selected by `hash`. Returns 0 if the
+ * list is empty. The endpoint's flags are not set. `choices` is the map of remembered choices.
  */
 static __always_inline int
-choose_with(void *choices, const struct service *service, const struct list *list, const struct memory *memory, __u32 hash,
-	    struct endpoint *chosen)
+choose_with(void *choices, const struct service *service, const struct list *list, const struct stickiness *sticky,
+	    __u32 hash, struct endpoint *chosen)
 {
-	int remembers = memory->client.service != 0;
-	__u64 now = remembers ? bpf_ktime_get_ns() : 0;
-	struct choice *remembered = remembers ? bpf_map_lookup_elem(choices, &memory->client) : NULL;
+	int is_sticky = sticky->client.service != 0;
+	__u64 now = is_sticky ? bpf_ktime_get_ns() : 0;
+	struct choice *remembered = is_sticky ? bpf_map_lookup_elem(choices, &sticky->client) : NULL;
 	if (remembered) {
-		/* A copy: the entry may go to another client any time. What that one remembers is looked for in the list. */
+		/*
+		 * A copy, because the kernel may give the entry to another client at any time. The choice of
+		 * that client would be looked up in the list.
+		 */
 		struct choice before = *remembered;
 		barrier();
-		if (recall(service, memory, &before, now)) {
+		if (revalidate(service, sticky, &before, now)) {
 			remembered->first = before.first;
 			remembered->generation = before.generation;
 			remembered->used = now;
@@ -207,21 +219,21 @@ choose_with(void *choices, const struct service *service, const struct list *lis
 	if (!endpoint) return 0;
 	chosen->address = endpoint->address;
 	chosen->port = endpoint->port;
-	if (remembers) {
+	if (is_sticky) {
 		struct choice choice = {
 			.address = chosen->address,
 			.port = chosen->port,
-			.first = memory->kept.first,
+			.first = sticky->kept.first,
 			.generation = service->generation,
 			.used = now,
 		};
-		bpf_map_update_elem(choices, &memory->client, &choice, BPF_ANY);
+		bpf_map_update_elem(choices, &sticky->client, &choice, BPF_ANY);
 	}
 	return 1;
 }
 
-static __always_inline int choose(const struct service *service, const struct list *list, const struct memory *memory,
-				  __u32 hash, struct endpoint *chosen)
+static __always_inline int choose(const struct service *service, const struct list *list,
+				  const struct stickiness *sticky, __u32 hash, struct endpoint *chosen)
 {
-	return choose_with(&affinity, service, list, memory, hash, chosen);
+	return choose_with(&affinity, service, list, sticky, hash, chosen);
 }

@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * A new flow claims the tuple of its answers. Only one flow can have it, so where the source is the node's address a
- * free source port is looked for by trying; and where a client talks to one endpoint by two services with one port, too.
+ * A new flow claims the tuple of its replies, which only one flow can have. A free source port is found by
+ * trying if the source is the node's address, or if a client uses one port to reach the same endpoint through
+ * two services.
  */
 #pragma once
 
 #include "conntrack.h"
 
-/* With nine of ten ports taken, the odds to find none are 1 : 850. */
+/* If nine of ten ports are taken, the odds of finding none are 1 : 850. */
 #define CLAIM_ATTEMPTS 64
 /*
- * Most ports are taken when so many attempts were in vain, and connections that are closed lose theirs before their
- * time. Those that their endpoint keeps in TIME_WAIT come last: it takes no other with the same ports well.
+ * After this many failed attempts most ports are taken, and closed connections lose their ports before their
+ * timeout. Connections that their endpoint keeps in TIME_WAIT come last, because it does not reliably accept
+ * another one with the same ports.
  */
-#define PATIENT_ATTEMPTS 2
-#define ATTEMPTS_WITHOUT_TIME_WAIT 8
+#define ATTEMPTS_SPARING_CLOSED 2
+#define ATTEMPTS_SPARING_TIME_WAIT 8
 
 struct claim {
-	struct tuple answer; /* what is claimed: from the endpoint */
-	struct flow flow;    /* what it becomes: from the service to the client */
+	struct tuple reply; /* the claimed tuple: from the endpoint */
+	struct flow flow;   /* its translation: from the service to the client */
 	__u32 attempts;
 };
 
-/* In a map, for its tuple is a key (see forget()). */
+/* In a map because its tuple is used as a key (see delete_flow()). */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -30,16 +32,16 @@ struct {
 	__type(value, struct claim);
 } claims SEC(".maps");
 
-/* That of the flow which this processor is beginning. */
-static __always_inline struct claim *claim_of_new_flow(void)
+/* The claim of the flow that this CPU is creating. */
+static __always_inline struct claim *current_claim(void)
 {
 	__u32 only = 0;
 	return bpf_map_lookup_elem(&claims, &only);
 }
 
-static __always_inline int take(struct claim *claim)
+static __always_inline int insert_claim(struct claim *claim)
 {
-	return bpf_map_update_elem(&conntrack, &claim->answer, &claim->flow, BPF_NOEXIST) == 0;
+	return bpf_map_update_elem(&conntrack, &claim->reply, &claim->flow, BPF_NOEXIST) == 0;
 }
 
 static __always_inline int same_tuple(const struct tuple *a, const struct tuple *b)
@@ -49,54 +51,56 @@ static __always_inline int same_tuple(const struct tuple *a, const struct tuple 
 	       a->protocol == b->protocol;
 }
 
-/* Whether the flow that has the tuple has to give it away. */
-static __always_inline int gives_way(const struct flow *holder, const struct claim *claim)
+/* Reports whether the flow that holds the tuple may be deleted in favour of the claim. */
+static __always_inline int is_evictable(const struct flow *holder, const struct claim *claim)
 {
-	if (claim->attempts <= PATIENT_ATTEMPTS) return is_over(holder, claim->flow.born);
-	if (claim->attempts <= ATTEMPTS_WITHOUT_TIME_WAIT && holder->state & FLOW_ENDPOINT_FINISHED_FIRST) return 0;
+	if (claim->attempts <= ATTEMPTS_SPARING_CLOSED) return is_expired(holder, claim->flow.born);
+	if (claim->attempts <= ATTEMPTS_SPARING_TIME_WAIT && holder->state & FLOW_ENDPOINT_FINISHED_FIRST) return 0;
 	return is_closed(holder);
 }
 
-/* 1 when the tuple is the claim's now. */
+/* Tries to claim the tuple once; returns 1 on success. */
 VERIFIED_ONCE int try_tuple(void)
 {
-	struct claim *claim = claim_of_new_flow();
+	struct claim *claim = current_claim();
 	if (!claim) return 0;
 	claim->attempts++;
-	/* Looked for before it is taken: an update that finds the tuple taken costs the map far more than a lookup. */
-	struct flow *holder = flow_of(&claim->answer);
+	/* Look it up before inserting: a failing update of the map costs far more than a lookup. */
+	struct flow *holder = flow_of(&claim->reply);
 	if (!holder) {
-		if (take(claim)) return 1;
-		holder = flow_of(&claim->answer);
+		if (insert_claim(claim)) return 1;
+		holder = flow_of(&claim->reply);
 	}
 	if (!holder) return 0;
 	if (same_tuple(&holder->translated, &claim->flow.translated)) {
-		/* An earlier packet of the same flow, on another processor, or before the map had no room for its other half. */
+		/*
+		 * The same flow: created by an earlier packet on another CPU, or its other entry was evicted.
+		 */
 		claim->flow.born = holder->born;
 		return 1;
 	}
-	if (!gives_way(holder, claim)) return 0;
-	forget(&claim->answer, holder);
-	return take(claim);
+	if (!is_evictable(holder, claim)) return 0;
+	delete_flow(&claim->reply, holder);
+	return insert_claim(claim);
 }
 
-static __always_inline __be16 any_port(const struct settings *settings)
+static __always_inline __be16 random_port(const struct settings *settings)
 {
 	__u32 ports = settings->last_port - settings->first_port + 1;
 	return bpf_htons(settings->first_port + bpf_get_prandom_u32() % ports);
 }
 
 /*
- * Claims the tuple of the answers to a flow from the client's own address with the port it has; else, or when that is
- * taken, with any other. 0 when no port is free.
+ * Claims the tuple of a flow's replies. A flow that keeps the client's address tries the client's port first.
+ * All others, and those whose port is taken, try random ports. Returns 0 if no port is free.
  */
-static __noinline int is_granted(struct claim *claim, const struct settings *settings, int is_masqueraded)
+static __noinline int claim_reply_tuple(struct claim *claim, const struct settings *settings, int is_masqueraded)
 {
-	/* The checksum of SCTP can not follow another port. */
-	int is_bound = claim->answer.protocol == IPPROTO_SCTP;
+	/* SCTP must keep its port, because its checksum cannot be updated for another one. */
+	int is_bound = claim->reply.protocol == IPPROTO_SCTP;
 	if ((!is_masqueraded || is_bound) && try_tuple()) return 1;
 	for (int attempt = 0; attempt < CLAIM_ATTEMPTS && !is_bound; attempt++) {
-		claim->answer.destination_port = any_port(settings);
+		claim->reply.destination_port = random_port(settings);
 		if (try_tuple()) return 1;
 	}
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* The first packet of a flow: which service it is for, which endpoint it gets, and as whose packet that sees it. */
+/* The first packet of a flow: its origin, its endpoint, and the source address that the endpoint sees. */
 #pragma once
 
 #include "claim.h"
@@ -9,10 +9,10 @@
 #define IPV4_FIRST_MULTICAST 224
 #define IPV6_MULTICAST 0xff
 
-/* Room that the stack has not: a packet is done with it before the processor takes the next. */
+/* Data too large for the stack. A CPU handles one packet at a time, so there is one per CPU. */
 struct workspace {
 	struct packet packet;
-	struct tuple to; /* what it becomes */
+	struct tuple to; /* the translated tuple */
 	struct service service;
 	struct bpf_fib_lookup route;
 	struct quotation quotation;
@@ -25,7 +25,7 @@ struct {
 	__type(value, struct workspace);
 } workspaces SEC(".maps");
 
-/* Ready for the packet whose IP header is at `network`. */
+/* Returns the workspace, prepared for a packet whose IP header is at offset `network`. */
 static __always_inline struct workspace *workspace_for(__u32 network)
 {
 	__u32 only = 0;
@@ -36,7 +36,7 @@ static __always_inline struct workspace *workspace_for(__u32 network)
 	return work;
 }
 
-/* ---- who it is from ---- */
+/* ---- origin ---- */
 
 static __always_inline int is_own_address(const struct address *address)
 {
@@ -49,7 +49,7 @@ static __always_inline int is_unspecified(const struct address *address)
 	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
 }
 
-/* No packet from elsewhere has such a source; the stack drops those that do. */
+/* Reports whether no packet from outside may have this source. The stack drops packets that do. */
 static __always_inline int is_martian(const struct address *source)
 {
 	if (is_loopback(source)) return 1;
@@ -64,7 +64,7 @@ static __always_inline int is_martian(const struct address *source)
 }
 
 enum origin {
-	/* The node does not tell pods from others (docs/behaviour.md §4.2). */
+	/* The node does not distinguish pods from other sources (docs/behaviour.md §4.2). */
 	ORIGIN_UNKNOWN,
 	ORIGIN_LOCAL_POD,
 	ORIGIN_ELSEWHERE,
@@ -96,12 +96,12 @@ origin_of(struct __sk_buff *skb, const struct packet *packet, const struct setti
 	return is_local ? ORIGIN_LOCAL_POD : ORIGIN_ELSEWHERE;
 }
 
-/* ---- where it goes ---- */
+/* ---- endpoint ---- */
 
 #define FNV_BASIS 2166136261
 
 /* FNV-1a: the same on every node. */
-static __always_inline __u32 hash_on(__u32 hash, const void *from, unsigned int length)
+static __always_inline __u32 fnv1a(__u32 hash, const void *from, unsigned int length)
 {
 	const __u8 *bytes = from;
 	for (unsigned int index = 0; index < length; index++) hash = (hash ^ bytes[index]) * FNV_PRIME;
@@ -109,13 +109,14 @@ static __always_inline __u32 hash_on(__u32 hash, const void *from, unsigned int 
 }
 
 /*
- * What a Maglev table is indexed by. A connection has to find its endpoint from another node, too, when routers change
- * their minds; with affinity all connections of a client have to. The rest of the tuple names the service, no more.
+ * Index into a Maglev table. A connection must find its endpoint on every node, because routers may redirect
+ * it to another one; with affinity this holds for all connections of a client. The rest of the tuple only
+ * names the service.
  */
-static __always_inline __u32 hash_of(const struct tuple *tuple, int has_affinity)
+static __always_inline __u32 maglev_hash(const struct tuple *tuple, int has_affinity)
 {
-	__u32 hash = hash_on(FNV_BASIS, &tuple->source, sizeof(tuple->source));
-	return has_affinity ? hash : hash_on(hash, &tuple->source_port, sizeof(tuple->source_port));
+	__u32 hash = fnv1a(FNV_BASIS, &tuple->source, sizeof(tuple->source));
+	return has_affinity ? hash : fnv1a(hash, &tuple->source_port, sizeof(tuple->source_port));
 }
 
 static __always_inline int is_short_circuited(const struct service *service, enum origin origin)
@@ -128,34 +129,38 @@ choose_endpoint(const struct service *service, enum origin origin, const struct 
 {
 	int is_local = service->verdict != VERDICT_BALANCE_CLUSTER && !is_short_circuited(service, origin);
 	struct list list = is_local ? service->local : service->cluster;
-	struct memory memory = { .kept = list };
+	struct stickiness sticky = { .kept = list };
 	if (service->affinity_seconds) {
-		memory.lifetime = service->affinity_seconds * NANOSECONDS;
-		memory.client.service = service->id;
-		memory.client.kind = CLIENT_ADDRESS;
-		memory.client.name = tuple->source;
+		sticky.lifetime = service->affinity_seconds * NANOSECONDS;
+		sticky.client.service = service->id;
+		sticky.client.kind = CLIENT_ADDRESS;
+		sticky.client.name = tuple->source;
 	}
-	__u32 hash = service->flags & SERVICE_MAGLEV ? hash_of(tuple, memory.lifetime != 0) : bpf_get_prandom_u32();
-	return choose(service, &list, &memory, hash, endpoint);
+	__u32 hash = service->flags & SERVICE_MAGLEV ? maglev_hash(tuple, sticky.lifetime != 0) : bpf_get_prandom_u32();
+	return choose(service, &list, &sticky, hash, endpoint);
 }
 
-/* ---- as whose ---- */
+/* ---- source address ---- */
 
 static __always_inline int
-is_masqueraded(const struct service *service, enum origin origin, const struct settings *settings, const struct tuple *to)
+is_masqueraded(const struct service *service, enum origin origin, const struct settings *settings,
+	       const struct tuple *to)
 {
-	/* Its answers pass this node's stack in any case, and no packet may come from outside with the node's address. */
+	/*
+	 * An endpoint on the node itself: its replies pass this node's stack anyway, and no packet with the
+	 * node's address as source may come from outside.
+	 */
 	if (is_own_address(&to->destination)) return 0;
-	/* Else an endpoint that calls itself would answer itself. */
+	/* Hairpin: otherwise the endpoint would reply to itself directly. */
 	if (same_address(&to->source, &to->destination)) return 1;
 	if (service->flags & SERVICE_MASQUERADE_ALL) return 1;
 	if (!(service->flags & SERVICE_MASQUERADE_OFF_NODE)) return 0;
 	return settings->flags & SETTING_MASQUERADE_ALL || origin == ORIGIN_ELSEWHERE;
 }
 
-/* The node's address where packets of this family leave by a device. */
+/* The source address of masqueraded packets of a family that leave by a device. */
 static __always_inline struct address
-source_at(__u32 index, __u16 family, const struct settings *settings)
+masquerade_source(__u32 index, __u16 family, const struct settings *settings)
 {
 	struct device *device = bpf_map_lookup_elem(&devices, &index);
 	if (family == AF_INET) {
@@ -168,30 +173,33 @@ source_at(__u32 index, __u16 family, const struct settings *settings)
 
 /* ---- the flow ---- */
 
-/* Makes the flow's entries. `to` gets the port that its source has to have. */
-static __noinline int begin_flow(struct claim *claim, const struct tuple *tuple, struct tuple *to,
-				 const struct service *service, __u32 flags)
+/*
+ * Creates the entries of a flow, and sets the source port of `to`. Returns 0, or the enum drop_reason of a
+ * failure.
+ */
+static __noinline int create_flow(struct claim *claim, const struct tuple *tuple, struct tuple *to,
+				  const struct service *service, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
 	if (!settings) return DROP_NO_PORT;
 	__u64 now = coarse_time();
 	__builtin_memset(claim, 0, sizeof(*claim));
-	claim->answer = reversed(to);
+	claim->reply = reversed(to);
 	claim->flow.translated = reversed(tuple);
 	claim->flow.born = now;
 	claim->flow.seen = now;
 	claim->flow.service = service->id;
 	claim->flow.generation = service->generation;
 	claim->flow.flags = flags | FLOW_REPLY;
-	if (!is_granted(claim, settings, !same_address(&tuple->source, &to->source))) return DROP_NO_PORT;
+	if (!claim_reply_tuple(claim, settings, !same_address(&tuple->source, &to->source))) return DROP_NO_PORT;
 
-	to->source_port = claim->answer.destination_port;
+	to->source_port = claim->reply.destination_port;
 	claim->flow.translated = *to;
 	claim->flow.flags = flags;
 	if (bpf_map_update_elem(&conntrack, tuple, &claim->flow, BPF_ANY) != 0) {
-		bpf_map_delete_elem(&conntrack, &claim->answer);
+		bpf_map_delete_elem(&conntrack, &claim->reply);
 		return DROP_MAP_FULL;
 	}
-	revisit_later(tuple, claim->flow.born, now);
+	queue_revisit(tuple, claim->flow.born, now);
 	return 0;
 }

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The memory of flows: what becomes of a packet by its tuple. A flow has an entry for each direction, and either leads
- * to the other.
+ * The table of flows: the translation of packets by their tuple. A flow has one entry per direction, and each
+ * of them leads to the other.
  */
 #pragma once
 
 #include "packet.h"
 
-/* Of a TCP connection nobody has answered: net.netfilter.nf_conntrack_tcp_timeout_syn_sent is as long. */
+/* Timeout of an unanswered TCP connection, as net.netfilter.nf_conntrack_tcp_timeout_syn_sent. */
 #define SYN_SECONDS 120
-/* Of a TCP connection that is over, for what is still under way: its port is free again after that. */
+/* Timeout of a closed TCP connection, for packets still in flight. After that its port is free again. */
 #define CLOSED_SECONDS 10
-/* The same where the endpoint waits: TCP_TIMEWAIT_LEN, net/tcp.h */
+/* The same if the endpoint is in TIME_WAIT: TCP_TIMEWAIT_LEN, net/tcp.h */
 #define TIME_WAIT_SECONDS 60
-/* `seen` is not written for every packet: that would keep processors waiting for each other. */
-#define SEEN_EVERY NANOSECONDS
-/* How long a flow waits until it is looked at again, and how many are for each new one. */
+/* `seen` is not written for every packet, because CPUs would then wait for each other. */
+#define SEEN_INTERVAL NANOSECONDS
+/* Time until a flow is checked again, and the number of flows checked per new flow. */
 #define REVISIT_AFTER (30 * NANOSECONDS)
-#define REVISITS_FOR_NEW_FLOW 4
+#define REVISITS_PER_NEW_FLOW 4
 
 static __always_inline __u64 coarse_time(void)
 {
@@ -40,13 +40,16 @@ static __always_inline struct flow *flow_of(const struct tuple *tuple)
 	return bpf_map_lookup_elem(&conntrack, tuple);
 }
 
-/* Another flow has the tuple when the map had no room left for the entry. */
+/*
+ * Reports whether `other` belongs to the same flow. If its entry was evicted, another flow may have the
+ * tuple.
+ */
 static __always_inline int is_other_direction(const struct flow *other, const struct flow *flow)
 {
 	return other && other->born == flow->born;
 }
 
-/* NULL when there is none any more. */
+/* Returns the entry of the other direction; NULL if it was evicted. */
 static __always_inline struct flow *other_direction(const struct flow *flow)
 {
 	struct tuple tuple = reversed(&flow->translated);
@@ -60,8 +63,8 @@ static __always_inline int is_closed(const struct flow *flow)
 	return (flow->state & FLOW_RESET) || (flow->state & both) == both;
 }
 
-/* For how long it is remembered without packets. */
-static __always_inline __u64 patience_with(const struct flow *flow, const struct settings *settings)
+/* Idle timeout of a flow, in seconds. */
+static __always_inline __u64 timeout_of(const struct flow *flow, const struct settings *settings)
 {
 	if (flow->translated.protocol != IPPROTO_TCP)
 		return flow->state & FLOW_ANSWERED ? settings->udp_stream_seconds : settings->udp_seconds;
@@ -73,13 +76,13 @@ static __always_inline __u64 patience_with(const struct flow *flow, const struct
 
 static __always_inline int is_idle(const struct flow *flow, const struct settings *settings, __u64 now)
 {
-	/* Another processor may have seen a packet since. */
+	/* Signed, because another CPU may have seen a packet after `now`. */
 	__s64 idle = now - flow->seen;
-	return idle > (__s64)(patience_with(flow, settings) * NANOSECONDS);
+	return idle > (__s64)(timeout_of(flow, settings) * NANOSECONDS);
 }
 
-/* Neither direction has seen a packet for too long. */
-VERIFIED_ONCE int is_over(const struct flow *flow, __u64 now)
+/* Reports whether both directions have been idle for longer than the timeout. */
+VERIFIED_ONCE int is_expired(const struct flow *flow, __u64 now)
 {
 	struct settings *settings = settings_of_node();
 	if (!flow || !settings || !is_idle(flow, settings, now)) return 0;
@@ -87,10 +90,11 @@ VERIFIED_ONCE int is_over(const struct flow *flow, __u64 now)
 	return !other || is_idle(other, settings, now);
 }
 
-VERIFIED_ONCE int forget(const struct tuple *tuple, const struct flow *flow)
+/* Deletes both entries of the flow that has `tuple`. */
+VERIFIED_ONCE int delete_flow(const struct tuple *tuple, const struct flow *flow)
 {
 	if (!tuple || !flow) return 0;
-	/* A copy of either: a key is on the stack or in a map, before Linux 6.2 not what an argument points to. */
+	/* Copies: before Linux 6.2 a key must be on the stack or in a map; an argument is not accepted. */
 	struct tuple key = reversed(&flow->translated);
 	struct flow *other = flow_of(&key);
 	if (is_other_direction(other, flow)) bpf_map_delete_elem(&conntrack, &key);
@@ -99,9 +103,10 @@ VERIFIED_ONCE int forget(const struct tuple *tuple, const struct flow *flow)
 	return 0;
 }
 
-/* ---- what packets tell ---- */
+/* ---- state from packets ---- */
 
-static __always_inline __u32 state_told_by(const struct packet *packet, const struct flow *flow)
+/* Returns the flags of enum flow_state that a packet sets. */
+static __always_inline __u32 state_from(const struct packet *packet, const struct flow *flow)
 {
 	int is_reply = flow->flags & FLOW_REPLY;
 	__u32 state = is_reply ? FLOW_ANSWERED : 0;
@@ -113,7 +118,7 @@ static __always_inline __u32 state_told_by(const struct packet *packet, const st
 	return state;
 }
 
-/* The entry of the other direction, made anew unless another flow has its tuple. */
+/* Creates the entry of the other direction again, unless another flow has its tuple. */
 static __noinline int restore_other_direction(const struct packet *packet, const struct flow *flow)
 {
 	struct tuple tuple = reversed(&flow->translated);
@@ -124,51 +129,52 @@ static __noinline int restore_other_direction(const struct packet *packet, const
 	return 0;
 }
 
-/* Notes that a packet of the flow has come. */
-static __always_inline void follow(const struct packet *packet, struct flow *flow)
+/* Updates the state and the time of a flow after a packet. */
+static __always_inline void update_flow(const struct packet *packet, struct flow *flow)
 {
 	__u64 now = coarse_time();
-	__u32 news = state_told_by(packet, flow) & ~flow->state;
-	int is_due = (__s64)(now - flow->seen) > (__s64)SEEN_EVERY;
+	__u32 news = state_from(packet, flow) & ~flow->state;
+	int is_due = (__s64)(now - flow->seen) > (__s64)SEEN_INTERVAL;
 	if (!news && !is_due) return;
 	if (is_due) flow->seen = now;
 	if (news) __sync_fetch_and_or(&flow->state, news);
-	/* Looking for it keeps it, too: what is looked for is evicted last. */
+	/* The lookup also protects the other entry, because the LRU map evicts recently used entries last. */
 	struct flow *other = other_direction(flow);
 	if (!other) restore_other_direction(packet, flow);
 	else if (news) __sync_fetch_and_or(&other->state, news);
 }
 
-/* The client begins a new connection with the port of one that is closed. */
-static __always_inline int is_begun_anew(const struct packet *packet, const struct flow *flow)
+/* Reports whether the client opens a new connection with the port of a closed one. */
+static __always_inline int is_reopened(const struct packet *packet, const struct flow *flow)
 {
 	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !(flow->flags & FLOW_REPLY) && is_closed(flow);
 }
 
-/* ---- flows that are over make room ---- */
+/* ---- removal of expired flows ---- */
 
-static __always_inline void revisit_later(const struct tuple *tuple, __u64 born, __u64 now)
+static __always_inline void queue_revisit(const struct tuple *tuple, __u64 born, __u64 now)
 {
 	struct revisit revisit = { .tuple = *tuple, .born = born, .due = now + REVISIT_AFTER };
-	/* Without room the flow stays until the map needs its entries. */
+	/* If the queue is full, the flow stays until the map evicts its entries. */
 	bpf_map_push_elem(&revisits, &revisit, 0);
 }
 
 /*
- * Looks at the flows whose turn it is: as many for each new flow that those which are over can not pile up. Without it
- * they would stay until the map is full, and then flows which are only quiet would go before them.
+ * Checks the flows that are due and deletes expired ones. It is called once per new flow and checks several
+ * flows, so that expired ones cannot accumulate. Otherwise they would stay until the map is full, and idle
+ * flows would be evicted before them.
  */
-VERIFIED_ONCE int revisit_some(__u64 now)
+VERIFIED_ONCE int revisit_flows(__u64 now)
 {
-	for (int count = 0; count < REVISITS_FOR_NEW_FLOW; count++) {
+	for (int count = 0; count < REVISITS_PER_NEW_FLOW; count++) {
 		struct revisit revisit;
 		if (bpf_map_peek_elem(&revisits, &revisit) != 0 || (__s64)(revisit.due - now) > 0) return 0;
-		/* Another processor may have taken that one: then this is the next, a little early. */
+		/* If another CPU popped that flow, this pops the next one, a little early. */
 		if (bpf_map_pop_elem(&revisits, &revisit) != 0) return 0;
 		struct flow *flow = flow_of(&revisit.tuple);
 		if (!flow || flow->born != revisit.born) continue;
-		if (is_over(flow, now)) forget(&revisit.tuple, flow);
-		else revisit_later(&revisit.tuple, revisit.born, now);
+		if (is_expired(flow, now)) delete_flow(&revisit.tuple, flow);
+		else queue_revisit(&revisit.tuple, revisit.born, now);
 	}
 	return 0;
 }

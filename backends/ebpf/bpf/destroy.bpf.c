@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Ends the sockets that stranded.h finds, and writes a byte for each. Who waits for an answer gets ECONNABORTED, who
- * sends a datagram EDESTADDRREQ, and opens another one, as after any other failure.
+ * Ends the sockets that stranded.h finds, and writes one byte per socket. A process that waits for a reply
+ * gets ECONNABORTED, and one that sends a datagram EDESTADDRREQ. It opens a new socket, as after any other
+ * failure.
  */
 #include "stranded.h"
 

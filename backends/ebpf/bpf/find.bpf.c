@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Writes the names of the sockets that stranded.h finds, for kernels where sock_diag ends them: before Linux 6.5. */
+/*
+ * Writes the ids of the sockets that stranded.h finds, for kernels before Linux 6.5, on which sock_diag ends
+ * them.
+ */
 #include <linux/inet_diag.h>
 #include "stranded.h"
 

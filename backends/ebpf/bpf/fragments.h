@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Fragments: only the first has the ports, so they are remembered for the others. One that overtakes the first can not
- * be translated.
+ * Fragments. Only the first fragment of a datagram has the ports, so they are stored for the later ones. A
+ * later fragment that overtakes the first one cannot be translated.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ static __always_inline struct datagram datagram_of(const struct packet *packet)
 	};
 }
 
-static __noinline int remember_ports(const struct packet *packet)
+static __noinline int store_ports(const struct packet *packet)
 {
 	struct datagram datagram = datagram_of(packet);
 	struct ports ports = { .source = packet->tuple.source_port, .destination = packet->tuple.destination_port };
@@ -25,8 +25,8 @@ static __noinline int remember_ports(const struct packet *packet)
 	return 0;
 }
 
-/* Fills in the ports of a later fragment; 0 when they are not known. */
-static __always_inline int recall_ports(struct packet *packet)
+/* Sets the ports of a later fragment; returns 0 if they are not known. */
+static __always_inline int lookup_ports(struct packet *packet)
 {
 	struct datagram datagram = datagram_of(packet);
 	struct ports *ports = bpf_map_lookup_elem(&fragments, &datagram);

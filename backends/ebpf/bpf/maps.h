@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What the programs and the proxy share: the layout of every map that more than one program uses.
- * backends/ebpf/maps/layout.ts writes and reads the same bytes; tests/backends/ebpf/layout_test.ts compares it with the
- * BTF of the compiled objects. Whoever changes a layout raises LAYOUT_VERSION there, so that a new version makes maps
- * of its own instead of taking over bytes it would misread.
+ * Layouts of the maps that the programs share with the proxy or with each other.
  *
- * Both families share every map: an address is 16 bytes, IPv4 as ::ffff:a.b.c.d. Ports are in network order,
- * numbers in the host's. Bytes called `zero` are part of keys, so they have to be zero.
+ * backends/ebpf/maps/layout.ts writes and reads the same bytes, and tests/backends/ebpf/layout_test.ts
+ * compares it with the BTF of the compiled objects. A change of a layout must increment LAYOUT_VERSION there,
+ * so that a new version creates its own maps instead of taking over bytes that it would misread.
+ *
+ * Both families share every map: an address takes 16 bytes, IPv4 as ::ffff:a.b.c.d. Ports are in network byte
+ * order, numbers in host byte order. Members called `zero` are part of keys and must be zero.
  */
 #pragma once
 
@@ -21,8 +22,9 @@ struct address {
 /* ---- services: a frontend and what happens to a new connection to it ---- */
 
 /*
- * A node port has the unspecified address of its family (::ffff:0.0.0.0 or ::): it answers on `node_addresses`.
- * One with port and protocol 0 is every ClusterIP, for what none of its service ports takes: VERDICT_REJECT and id 0.
+ * A node port has the unspecified address of its family (::ffff:0.0.0.0 or ::) and is reachable on
+ * `node_addresses`. Each ClusterIP also has an entry with port 0 and protocol 0, VERDICT_REJECT and id 0. It
+ * applies to all ports that none of the service ports uses.
  */
 struct frontend {
 	struct address address;
@@ -35,8 +37,9 @@ enum verdict {
 	VERDICT_BALANCE_CLUSTER = 0,
 	VERDICT_BALANCE_LOCAL = 1,
 	/*
-	 * externalTrafficPolicy Local: sources outside go to the local list, dropped when it is empty; this node's pods
-	 * and the node itself go to the cluster list, the node's packets with its own address as source.
+	 * externalTrafficPolicy Local. Traffic from outside goes to the local list and is dropped if that is
+	 * empty. Traffic from this node's pods and from the node itself goes to the cluster list; the node's
+	 * packets get the node's address as source.
 	 */
 	VERDICT_LOCAL_EXTERNAL = 2,
 	VERDICT_REJECT = 3,
@@ -44,15 +47,15 @@ enum verdict {
 };
 
 enum service_flag {
-	/* Every source becomes the node's address. */
+	/* Replace every source by the node's address. */
 	SERVICE_MASQUERADE_ALL = 1,
-	/* The source becomes the node's address unless it is a pod of this node (see struct settings). */
+	/* Replace the source by the node's address unless it is a pod of this node (see struct settings). */
 	SERVICE_MASQUERADE_OFF_NODE = 2,
-	/* Only sources in `source_ranges` under this service's id; others are dropped. */
+	/* Drop sources that are not in `source_ranges` under this service's id. */
 	SERVICE_SOURCE_RANGES = 4,
 	/*
-	 * The lists are Maglev tables: packets index them by a hash of the client, the same on every node. No other node
-	 * ever sees a socket, so those take a slot at random here too.
+	 * The lists are Maglev tables. Packets index them by a hash of the client, which is the same on every
+	 * node. Sockets take a random slot here too, because no other node ever has to find their endpoint.
 	 */
 	SERVICE_MAGLEV = 8,
 };
@@ -64,24 +67,28 @@ struct list {
 };
 
 struct service {
-	/* One per service port and family, the same for all its frontends; not 0. */
+	/* One per service port and family, shared by all its frontends; never 0. */
 	__u32 id;
 	enum verdict verdict;
 	__u32 flags; /* enum service_flag */
-	/* Client affinity: seconds since the client's last new connection; 0 for none. */
+	/* Session affinity lasts this many seconds after the client's last new connection; 0: no affinity. */
 	__u32 affinity_seconds;
 	struct list cluster;
 	struct list local;
 	/*
-	 * The endpoints a flow may stay with, whether or not new ones get there; often the cluster list itself. UDP:
-	 * packets and sockets leave others. TCP: sockets are ended when theirs is not among them.
+	 * Endpoints that existing flows may stay with, whether or not they get new flows; often the cluster
+	 * list itself. UDP packets and sockets leave all other endpoints. TCP sockets are ended if their
+	 * endpoint is not in this list.
 	 */
 	struct list serving;
-	/* Changes whenever a list does: what was chosen under another one has to be looked for in the list. */
+	/*
+	 * Changes whenever a list changes: a choice made under another generation must be looked up in the
+	 * list.
+	 */
 	__u32 generation;
-	/* Of the frontend and of all of the above: see find_service(). */
+	/* Checksum over the frontend and all members above: see find_service(). */
 	__u32 check;
-} __attribute__((aligned(8))); /* as in the map, so that it is copied in eights */
+} __attribute__((aligned(8))); /* as in the map, so that it is copied in units of 8 bytes */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -91,10 +98,10 @@ struct {
 	__type(value, struct service);
 } services SEC(".maps");
 
-/* ---- endpoints: slots, filled by the proxy through mmap before a service names them ---- */
+/* ---- endpoints: slots, which the proxy fills through mmap before a service refers to them ---- */
 
 enum endpoint_flag {
-	/* Runs on this node. */
+	/* The endpoint runs on this node. */
 	ENDPOINT_LOCAL = 1,
 };
 
@@ -116,9 +123,9 @@ struct {
 /* ---- node_addresses: this node's addresses ---- */
 
 enum node_address_flag {
-	/* Node ports answer here. */
+	/* Node ports are reachable on this address. */
 	NODE_ADDRESS_PORTS = 1,
-	/* An interface of the node has it: packets from it are the node's. */
+	/* An interface of the node has this address: packets from it are the node's own. */
 	NODE_ADDRESS_OWN = 2,
 };
 
@@ -132,10 +139,13 @@ struct {
 
 /* ---- prefixes ---- */
 
-/* Of a source range or of the cluster's service addresses; bits of the prefix: 32 of the id and those of 16 bytes. */
+/*
+ * A source range, or a range of service addresses. `prefix` counts the 32 bits of the id and the bits of the
+ * address.
+ */
 struct range {
 	__u32 prefix;
-	/* As in struct service; of `service_cidrs` 0. */
+	/* The id in struct service; 0 in `service_cidrs`. */
 	__u32 service;
 	struct address address;
 };
@@ -148,7 +158,7 @@ struct {
 	__type(value, __u32); /* 1 */
 } source_ranges SEC(".maps");
 
-/* What is in one of these and belongs to no service is refused. */
+/* Traffic to an address in one of these ranges that belongs to no service is dropped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -157,14 +167,20 @@ struct {
 	__type(value, __u32); /* 1 */
 } service_cidrs SEC(".maps");
 
-/* ---- affinity: which endpoint was chosen for whom ---- */
+/* ---- affinity: which endpoint was chosen for which client ---- */
 
 enum client_kind {
-	/* The client's address: packets. */
+	/* Packets: the client's address. */
 	CLIENT_ADDRESS = 0,
-	/* The cookie of its network namespace, in the first two words: sockets of this node. A pod is one namespace. */
+	/*
+	 * Sockets of this node: the cookie of their network namespace, in the first two words. A pod is one
+	 * namespace.
+	 */
 	CLIENT_NAMESPACE = 1,
-	/* The cookie of a socket, in the first two words: its datagrams stay with one endpoint, affinity or not. */
+	/*
+	 * One socket: its cookie, in the first two words. Its datagrams stay with one endpoint even without
+	 * affinity.
+	 */
 	CLIENT_SOCKET = 2,
 };
 
@@ -175,8 +191,8 @@ struct client {
 };
 
 /*
- * In force while `first` and `generation` are those of the service's list; else only when the list still has the
- * endpoint.
+ * Valid while `first` and `generation` equal those of the service's list. Otherwise it is valid only if the
+ * list still has the endpoint.
  */
 struct choice {
 	struct address address;
@@ -196,7 +212,9 @@ struct {
 
 /* ---- counters ---- */
 
-/* Out is from the client to the endpoint. Connections of sockets are counted without packets and bytes. */
+/*
+ * `out` is from the client to the endpoint. For sockets only connections are counted, not packets and bytes.
+ */
 struct traffic {
 	__u64 connections;
 	__u64 packets_out;
@@ -205,7 +223,7 @@ struct traffic {
 	__u64 bytes_in;
 };
 
-/* By service id; an entry comes with the first connection. */
+/* Keyed by service id; an entry is created with the first connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -219,23 +237,23 @@ enum drop_reason {
 	DROP_NO_ENDPOINTS = 0,
 	/* VERDICT_DROP or an empty local list. */
 	DROP_NO_LOCAL_ENDPOINTS = 1,
-	/* In `service_cidrs`, but no service's. */
+	/* The address is in `service_cidrs`, but belongs to no service. */
 	DROP_NO_SERVICE = 2,
 	DROP_SOURCE_RANGE = 3,
-	/* No free source port for a connection that needs the node's address. */
+	/* No free source port for a masqueraded connection. */
 	DROP_NO_PORT = 4,
-	/* Headers that make no sense. */
+	/* Invalid headers. */
 	DROP_MALFORMED = 5,
 	/* No route to the endpoint. */
 	DROP_NO_ROUTE = 6,
-	/* A fragment to a ClusterIP whose first one was not seen. */
+	/* A fragment to a ClusterIP whose first fragment was not seen. */
 	DROP_FRAGMENT = 7,
-	/* The kernel refused a change to a map. */
+	/* The kernel rejected an update of a map. */
 	DROP_MAP_FULL = 8,
 	DROP_REASONS = 16,
 };
 
-/* By enum drop_reason. */
+/* Indexed by enum drop_reason. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, DROP_REASONS);
@@ -246,16 +264,16 @@ struct {
 /* ---- settings of the node ---- */
 
 enum setting_flag {
-	/* Connections to ClusterIPs get the node's address as source, whoever they are from. */
+	/* Connections to ClusterIPs get the node's address as source, regardless of their origin. */
 	SETTING_MASQUERADE_ALL = 1,
-	/* A packet is a local pod's when its source is in `local_pods` of its family. */
+	/* Packets whose source is in `local_pods` of their family are from local pods. */
 	SETTING_LOCAL_BY_ADDRESS_IPV4 = 2,
 	SETTING_LOCAL_BY_ADDRESS_IPV6 = 4,
-	/* A packet is a local pod's when it comes from a device that is in `devices` with DEVICE_LOCAL_PODS. */
+	/* Packets from a device that has DEVICE_LOCAL_PODS in `devices` are from local pods. */
 	SETTING_LOCAL_BY_DEVICE = 8,
 };
 
-/* An address is in it when address & mask == network; host bits of `network` are zero. */
+/* Contains an address if (address & mask) == network; host bits of `network` are zero. */
 struct network {
 	struct address network;
 	struct address mask;
@@ -264,18 +282,18 @@ struct network {
 struct settings {
 	__u64 namespace; /* cookie of the node's own network namespace */
 	__u32 flags; /* enum setting_flag */
-	/* Source ports of masqueraded connections, host order, both included. */
+	/* Source ports of masqueraded connections, in host byte order, both inclusive. */
 	__u16 first_port;
 	__u16 last_port;
 	struct network local_pods_ipv4;
 	struct network local_pods_ipv6;
-	/* Sources of masqueraded connections, where the outgoing device has no address of the family to offer. */
+	/* Sources of masqueraded connections if the outgoing device has no usable address of the family. */
 	struct address source_ipv4;
 	struct address source_ipv6;
-	/* How long a flow is remembered without packets. Without the FIN of one side, with it: kube-proxy's close-wait. */
+	/* Idle timeouts of TCP flows: before a FIN, and after a FIN of one side (kube-proxy's close-wait). */
 	__u32 tcp_established_seconds;
 	__u32 tcp_closing_seconds;
-	/* Before and after the first answer. */
+	/* Idle timeouts of UDP flows: before and after the first reply. */
 	__u32 udp_seconds;
 	__u32 udp_stream_seconds;
 };
@@ -287,16 +305,19 @@ struct {
 	__type(value, struct settings);
 } node_settings SEC(".maps");
 
-/* ---- devices: what a packet's way in or out says about it, by the device's index ---- */
+/* ---- devices: properties of network devices, keyed by interface index ---- */
 
 enum device_flag {
-	/* What comes from here is from pods of this node (see SETTING_LOCAL_BY_DEVICE). */
+	/* Packets from this device are from pods of this node (see SETTING_LOCAL_BY_DEVICE). */
 	DEVICE_LOCAL_PODS = 1,
 };
 
 struct device {
 	__u32 flags; /* enum device_flag */
-	/* Sources of masqueraded connections that leave here; all zero where it has no address of the family. */
+	/*
+	 * Sources of masqueraded connections that leave by this device; all zero if it has no address of the
+	 * family.
+	 */
 	struct address source_ipv4;
 	struct address source_ipv6;
 };
@@ -309,7 +330,7 @@ struct {
 	__type(value, struct device);
 } devices SEC(".maps");
 
-/* ---- conntrack: the flows of packets, an entry for each direction ---- */
+/* ---- conntrack: flows of packets, one entry per direction ---- */
 
 struct tuple {
 	struct address source;
@@ -321,33 +342,36 @@ struct tuple {
 };
 
 enum flow_flag {
-	/* The direction from the endpoint to the client. */
+	/* The entry is for the direction from the endpoint to the client. */
 	FLOW_REPLY = 1,
-	/* The frontend is a node port: its address in `services` is the unspecified one. */
+	/* The frontend is a node port: in `services` it has the unspecified address. */
 	FLOW_NODE_PORT = 2,
-	/* The endpoint is this node: what it answers leaves by the stack. */
+	/* The endpoint is on this node itself: its replies leave through the stack. */
 	FLOW_TO_NODE = 4,
 };
 
-/* Set in both entries of a flow, and never taken back. */
+/* Set in both entries of a flow, and never cleared. */
 enum flow_state {
 	FLOW_ANSWERED = 1,
-	/* Which side has sent its last byte. */
+	/* The side has sent a FIN. */
 	FLOW_CLIENT_FINISHED = 2,
 	FLOW_ENDPOINT_FINISHED = 4,
 	FLOW_RESET = 8,
-	/* The endpoint finished first: it keeps the connection in TIME_WAIT, and takes no other with the same ports well. */
+	/*
+	 * The endpoint finished first. It keeps the connection in TIME_WAIT, and does not reliably accept
+	 * another one with the same ports.
+	 */
 	FLOW_ENDPOINT_FINISHED_FIRST = 16,
 };
 
-/* What becomes of packets with one tuple. The other direction's tuple is `translated` the other way round. */
+/* Translation of the packets with one tuple. The tuple of the other direction is `translated` reversed. */
 struct flow {
 	struct tuple translated;
-	/* On the clock of bpf_ktime_get_coarse_ns(). */
-	__u64 born; /* the same in both entries, and with the tuple unique */
-	__u64 seen; /* a packet in this direction, at most a second behind */
-	__u32 service; /* as in struct service */
-	/* The endpoint was in the service's `serving` list as of this generation. */
+	/* Times are those of bpf_ktime_get_coarse_ns(). */
+	__u64 born; /* the same in both entries; unique together with the tuple */
+	__u64 seen; /* last packet in this direction, at most a second behind */
+	__u32 service; /* id in struct service */
+	/* Generation of the service at which its `serving` list was last known to have the endpoint. */
 	__u32 generation;
 	__u32 flags; /* enum flow_flag */
 	__u32 state; /* enum flow_state */
@@ -360,10 +384,10 @@ struct {
 	__type(value, struct flow);
 } conntrack SEC(".maps");
 
-/* Flows in the order in which they are looked at again, and forgotten when they are over. */
+/* Flows in the order in which they are checked again. A check deletes expired flows. */
 struct revisit {
 	struct tuple tuple;
-	__u64 born; /* as in struct flow: another flow may have the tuple by now */
+	__u64 born; /* as in struct flow, because another flow may have the tuple by now */
 	__u64 due;
 };
 
@@ -373,7 +397,7 @@ struct {
 	__type(value, struct revisit);
 } revisits SEC(".maps");
 
-/* ---- fragments: the ports that only the first fragment of a datagram has ---- */
+/* ---- fragments: the ports of a datagram, which only its first fragment contains ---- */
 
 struct datagram {
 	struct address source;

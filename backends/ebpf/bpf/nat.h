@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Other addresses and ports in a packet, with checksums that stay right however far they are computed: in full, for a
- * device to finish (CHECKSUM_PARTIAL), or as the device's sum over the whole packet (CHECKSUM_COMPLETE).
+ * Rewriting of addresses and ports. Checksums stay correct in every state: complete, to be finished by a
+ * device (CHECKSUM_PARTIAL), or given as the device's sum over the whole packet (CHECKSUM_COMPLETE).
  */
 #pragma once
 
 #include <stddef.h>
 #include "packet.h"
 
-/* What is rewritten of struct iphdr, from `ttl` on. */
+/* The rewritten part of struct iphdr, from `ttl` on. */
 struct ipv4_rewritten {
 	__u8 ttl;
 	__u8 protocol;
@@ -17,7 +17,7 @@ struct ipv4_rewritten {
 	__be32 destination;
 };
 
-/* What is rewritten of struct ipv6hdr, from `hop_limit` on. */
+/* The rewritten part of struct ipv6hdr, from `hop_limit` on. */
 struct ipv6_rewritten {
 	__u8 hop_limit;
 	struct address source;
@@ -31,10 +31,10 @@ static __always_inline __sum16 folded(__u32 sum)
 	return sum;
 }
 
-/* By how much the sum over addresses changes. What all mapped IPv4 addresses begin with makes no difference. */
+/* The change of the sum over the addresses. The common prefix of mapped IPv4 addresses cancels out. */
 static __always_inline __s64 address_difference(const struct tuple *from, const struct tuple *to)
 {
-	_Static_assert(offsetof(struct tuple, destination) == sizeof(struct address), "both addresses are one piece");
+	_Static_assert(offsetof(struct tuple, destination) == sizeof(struct address), "both addresses are contiguous");
 	return bpf_csum_diff((__be32 *)&from->source, 2 * sizeof(struct address), (__be32 *)&to->source,
 			     2 * sizeof(struct address), 0);
 }
@@ -56,7 +56,9 @@ rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const struct tu
 	};
 	__u16 sum = ~packet->header_check;
 	after.check = ~folded(bpf_csum_diff((__be32 *)&before, sizeof(before), (__be32 *)&after, sizeof(after), sum));
-	/* The header's sum stays the same, and with it that of the whole packet. */
+	/*
+	 * The sum over the header does not change, and therefore neither does the sum over the whole packet.
+	 */
 	return bpf_skb_store_bytes(skb, packet->network + offsetof(struct iphdr, ttl), &after, sizeof(after), 0);
 }
 
@@ -68,7 +70,7 @@ rewrite_ipv6(struct __sk_buff *skb, const struct packet *packet, const struct tu
 		.source = to->source,
 		.destination = to->destination,
 	};
-	/* The kernel takes an address for compensated in an IP header's checksum, which IPv6 has not. */
+	/* IPv6 has no header checksum that would compensate for the new addresses. */
 	return bpf_skb_store_bytes(skb, packet->network + offsetof(struct ipv6hdr, hop_limit), &after, sizeof(after),
 				   BPF_F_RECOMPUTE_CSUM);
 }
@@ -88,7 +90,7 @@ static __always_inline __u32 both_ports(const struct tuple *tuple)
 	return both;
 }
 
-/* Of TCP and UDP: where the transport header has its checksum, over addresses and ports as well. */
+/* Offset of the checksum in a TCP or UDP header. The checksum covers addresses and ports too. */
 static __always_inline __u32 check_offset(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
@@ -99,9 +101,12 @@ rewrite_transport(struct __sk_buff *skb, const struct packet *packet, const stru
 {
 	__u32 before = both_ports(&packet->tuple), after = both_ports(to);
 	__u32 check = packet->transport + check_offset(to->protocol);
-	/* The checksum of SCTP is over everything behind it: its ports stay as they are, and addresses are not in it. */
+	/*
+	 * The checksum of SCTP covers the whole SCTP packet, so ports must not change. It does not cover
+	 * addresses.
+	 */
 	if (to->protocol == IPPROTO_SCTP) return before == after ? 0 : -1;
-	/* 0 is no checksum. */
+	/* 0 means that there is no checksum. */
 	__u64 flags = to->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	if (bpf_l4_csum_replace(skb, check, 0, address_difference(&packet->tuple, to), flags | BPF_F_PSEUDO_HDR) != 0)
 		return -1;
@@ -110,11 +115,11 @@ rewrite_transport(struct __sk_buff *skb, const struct packet *packet, const stru
 	return bpf_skb_store_bytes(skb, packet->transport, &after, sizeof(after), 0);
 }
 
-/* 0 when it is done; otherwise the packet is spoilt. */
+/* Translates a packet. Returns 0; on a failure the packet is corrupt. */
 static __always_inline int
 translate(struct __sk_buff *skb, const struct packet *packet, const struct tuple *to, __u8 time_to_live)
 {
 	if (rewrite_network(skb, packet, to, time_to_live) != 0) return -1;
-	/* Of a later fragment only the addresses are there. */
+	/* A later fragment has no transport header: only its addresses are rewritten. */
 	return packet->transport_length == 0 ? 0 : rewrite_transport(skb, packet, to);
 }

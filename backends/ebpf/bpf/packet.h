@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What a packet is, by its headers. They are copied out with bounds checked by the kernel, so they may be cut short, or
- * lie outside the linear part of the buffer.
+ * Parsing of packets. Headers are copied with bounds checked by the kernel, so they may be truncated, or lie
+ * outside the linear part of the buffer.
  */
 #pragma once
 
@@ -18,12 +18,12 @@
 #define AF_INET6 10 /* linux/socket.h */
 
 #define VLAN_VID_MASK 0x0fff /* linux/if_vlan.h */
-#define IP_OFFSET 0x1fff  /* net/ip.h: of iphdr.frag_off */
+#define IP_OFFSET 0x1fff  /* net/ip.h: in iphdr.frag_off */
 #define IP_MF 0x2000      /* net/ip.h */
-#define IP6_OFFSET 0xfff8 /* net/ipv6.h: of ipv6_fragment.offset */
+#define IP6_OFFSET 0xfff8 /* net/ipv6.h: in ipv6_fragment.offset */
 #define IP6_MF 0x0001     /* net/ipv6.h */
 
-/* linux/icmp.h, which includes the C library's headers. */
+/* From linux/icmp.h, which cannot be included here because it includes headers of the C library. */
 #define ICMP_DEST_UNREACH 3
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12
@@ -31,15 +31,15 @@
 #define ICMP_FRAG_NEEDED 4
 #define ICMP_EXC_TTL 0
 
-/* Of both families. RFC 792, RFC 1191, RFC 4443. */
+/* Header of ICMP and ICMPv6 errors: RFC 792, RFC 1191, RFC 4443. */
 struct icmp_header {
 	__u8 type;
 	__u8 code;
 	__sum16 check;
-	__be32 mtu; /* of the error "too big" */
+	__be32 mtu; /* in the error "too big" */
 };
 
-/* linux/ipv6.h has none. */
+/* The fragment header of RFC 8200, which linux/ipv6.h lacks. */
 struct ipv6_fragment {
 	__u8 next_header;
 	__u8 zero;
@@ -47,10 +47,10 @@ struct ipv6_fragment {
 	__be32 identification;
 };
 
-/* RFC 8200 knows five kinds, one of them twice. More is nobody's honest traffic. */
-#define MOST_EXTENSION_HEADERS 6
-#define EXTENSION_HEADER_UNIT 8 /* of ipv6_opt_hdr.hdrlen, which does not count the first */
-#define HEADER_UNIT 4           /* of iphdr.ihl and tcphdr.doff */
+/* RFC 8200 defines five kinds, one of which may occur twice. Packets with more are not legitimate traffic. */
+#define MAX_EXTENSION_HEADERS 6
+#define EXTENSION_HEADER_UNIT 8 /* unit of ipv6_opt_hdr.hdrlen, which does not count the first unit */
+#define HEADER_UNIT 4           /* unit of iphdr.ihl and tcphdr.doff */
 
 enum tcp_flag {
 	TCP_FIN = 0x01,
@@ -59,25 +59,25 @@ enum tcp_flag {
 	TCP_ACK = 0x10,
 };
 
-/* The two quarters of a TCP header that hold its flags: linux/tcp.h has them as bit fields. */
+/* Offset of the byte with the flags in a TCP header. linux/tcp.h declares them as bit fields. */
 #define TCP_FLAGS_OFFSET 13
 
 enum packet_kind {
-	/* Nothing that is a service's, or headers that make no sense: the stack knows what to do. */
+	/* Not a packet that services use, or invalid headers: left to the stack. */
 	PACKET_OTHER,
-	/* With ports. */
+	/* Has ports. */
 	PACKET_TRANSPORT,
-	/* A fragment without them. */
+	/* A fragment without ports. */
 	PACKET_LATER_FRAGMENT,
 	PACKET_ICMP_ERROR,
 };
 
-/* Offsets are from the start of the buffer. */
+/* Offsets are relative to the start of the buffer. */
 struct packet {
-	struct tuple tuple; /* ports only of PACKET_TRANSPORT */
-	__u32 network;      /* where the IP header is */
-	__u32 transport;    /* where is what follows all IP headers */
-	__u32 end;          /* without padding of the link */
+	struct tuple tuple; /* ports are set for PACKET_TRANSPORT only */
+	__u32 network;      /* offset of the IP header */
+	__u32 transport;    /* offset behind all IP headers */
+	__u32 end;          /* offset of the end, without padding of the link layer */
 	__be32 identification;
 	__u16 family; /* AF_INET, AF_INET6 */
 	__u16 transport_length;
@@ -86,7 +86,7 @@ struct packet {
 	__u8 time_to_live;    /* or hop limit */
 	__u8 tcp_flags;
 	__u8 is_first_fragment;
-	/* It is what an ICMP error quotes of a packet, so it may end early. */
+	/* The packet is quoted by an ICMP error, so it may be truncated. */
 	__u8 is_quoted;
 };
 
@@ -96,9 +96,9 @@ static __always_inline int has_ports(__u8 protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
 }
 
-/* Copies a header; 0 when the packet ends before it does. */
+/* Copies a header; returns 0 if the packet ends before the header does. */
 static __always_inline int
-reads(struct __sk_buff *skb, const struct packet *packet, __u32 offset, void *header, __u32 length)
+read_header(struct __sk_buff *skb, const struct packet *packet, __u32 offset, void *header, __u32 length)
 {
 	return offset + length <= packet->end && bpf_skb_load_bytes(skb, offset, header, length) == 0;
 }
@@ -106,7 +106,7 @@ reads(struct __sk_buff *skb, const struct packet *packet, __u32 offset, void *he
 static __always_inline enum packet_kind read_tcp(struct __sk_buff *skb, struct packet *packet)
 {
 	struct tcphdr tcp;
-	if (!reads(skb, packet, packet->transport, &tcp, sizeof(tcp))) return PACKET_OTHER;
+	if (!read_header(skb, packet, packet->transport, &tcp, sizeof(tcp))) return PACKET_OTHER;
 	packet->tuple.source_port = tcp.source;
 	packet->tuple.destination_port = tcp.dest;
 	packet->tcp_flags = ((__u8 *)&tcp)[TCP_FLAGS_OFFSET];
@@ -115,11 +115,11 @@ static __always_inline enum packet_kind read_tcp(struct __sk_buff *skb, struct p
 	return is_whole ? PACKET_TRANSPORT : PACKET_OTHER;
 }
 
-/* UDP's header, or as much of SCTP's, or of any when only so much is quoted. */
+/* Reads a UDP header, or the first 8 bytes of an SCTP header, or of any quoted header. */
 static __always_inline enum packet_kind read_ports(struct __sk_buff *skb, struct packet *packet)
 {
 	struct udphdr udp;
-	if (!reads(skb, packet, packet->transport, &udp, sizeof(udp))) return PACKET_OTHER;
+	if (!read_header(skb, packet, packet->transport, &udp, sizeof(udp))) return PACKET_OTHER;
 	packet->tuple.source_port = udp.source;
 	packet->tuple.destination_port = udp.dest;
 	packet->transport_length = sizeof(udp);
@@ -137,7 +137,7 @@ static __always_inline enum packet_kind read_icmp(struct __sk_buff *skb, struct 
 {
 	struct icmp_header icmp;
 	if (packet->is_first_fragment || packet->is_quoted) return PACKET_OTHER;
-	if (!reads(skb, packet, packet->transport, &icmp, sizeof(icmp))) return PACKET_OTHER;
+	if (!read_header(skb, packet, packet->transport, &icmp, sizeof(icmp))) return PACKET_OTHER;
 	packet->transport_length = sizeof(icmp);
 	return is_icmp_error(packet->tuple.protocol, icmp.type) ? PACKET_ICMP_ERROR : PACKET_OTHER;
 }
@@ -151,13 +151,13 @@ static __always_inline enum packet_kind read_transport(struct __sk_buff *skb, st
 	return PACKET_OTHER;
 }
 
-/* Where a packet ends that says to be so long; 0 when that is beyond the buffer. */
-static __always_inline __u32 end_of(struct __sk_buff *skb, const struct packet *packet, __u32 said)
+/* Returns the end of a packet with the given length in its header; 0 if the end is beyond the buffer. */
+static __always_inline __u32 end_of(struct __sk_buff *skb, const struct packet *packet, __u32 length)
 {
 	__u32 available = skb->len - packet->network;
-	/* 0 says that the length does not fit its field: aggregated TCP. */
-	if (said == 0 || (packet->is_quoted && said > available)) return skb->len;
-	return said > available ? 0 : packet->network + said;
+	/* 0 means that the length does not fit into its field: aggregated TCP. */
+	if (length == 0 || (packet->is_quoted && length > available)) return skb->len;
+	return length > available ? 0 : packet->network + length;
 }
 
 static __always_inline enum packet_kind read_ipv4(struct __sk_buff *skb, struct packet *packet)
@@ -183,14 +183,15 @@ static __always_inline enum packet_kind read_ipv4(struct __sk_buff *skb, struct 
 	return read_transport(skb, packet);
 }
 
-/* Finds what follows the extension headers that begin at `transport`. */
+/* Skips the extension headers at `transport`, and reads the transport header behind them. */
 static __always_inline enum packet_kind
 read_extension_headers(struct __sk_buff *skb, struct packet *packet, __u8 next_header)
 {
-	for (int count = 0; count <= MOST_EXTENSION_HEADERS; count++) {
+	for (int count = 0; count <= MAX_EXTENSION_HEADERS; count++) {
 		if (next_header == IPPROTO_FRAGMENT) {
 			struct ipv6_fragment fragment;
-			if (!reads(skb, packet, packet->transport, &fragment, sizeof(fragment))) return PACKET_OTHER;
+			if (!read_header(skb, packet, packet->transport, &fragment, sizeof(fragment)))
+				return PACKET_OTHER;
 			next_header = fragment.next_header;
 			packet->transport += sizeof(fragment);
 			packet->identification = fragment.identification;
@@ -203,7 +204,7 @@ read_extension_headers(struct __sk_buff *skb, struct packet *packet, __u8 next_h
 		} else if (next_header == IPPROTO_HOPOPTS || next_header == IPPROTO_ROUTING ||
 			   next_header == IPPROTO_DSTOPTS) {
 			struct ipv6_opt_hdr options;
-			if (!reads(skb, packet, packet->transport, &options, sizeof(options))) return PACKET_OTHER;
+			if (!read_header(skb, packet, packet->transport, &options, sizeof(options))) return PACKET_OTHER;
 			next_header = options.nexthdr;
 			packet->transport += (options.hdrlen + 1) * EXTENSION_HEADER_UNIT;
 		} else {
@@ -225,12 +226,15 @@ static __always_inline enum packet_kind read_ipv6(struct __sk_buff *skb, struct 
 	packet->time_to_live = ip.hop_limit;
 	packet->tuple.source = address_of_ipv6(&ip.saddr);
 	packet->tuple.destination = address_of_ipv6(&ip.daddr);
-	/* On the wire they mean nothing, and here they would pass for IPv4. */
+	/* Mapped addresses are not valid on the wire, and here they would be taken for IPv4. */
 	if (is_ipv4_address(&packet->tuple.source) || is_ipv4_address(&packet->tuple.destination)) return PACKET_OTHER;
 	return read_extension_headers(skb, packet, ip.nexthdr);
 }
 
-/* Reads the packet whose IP header is at `network`, where it is filled in; the rest is zero. */
+/*
+ * Parses the packet whose IP header is at packet->network; all other members must be zero. Returns enum
+ * packet_kind.
+ */
 VERIFIED_ONCE int read_packet(struct __sk_buff *skb, struct packet *packet)
 {
 	if (!packet) return PACKET_OTHER;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Load balancing for sockets of this node: the address of a service is replaced by that of an endpoint when a socket
- * connects, or sends a datagram without being connected, and put back where the socket is told whom it talks to.
- * Packets carry the endpoint's address from the start, so nothing is translated on their way.
+ * Load balancing of sockets of this node. The address of a service is replaced by that of an endpoint when a
+ * socket connects, or sends a datagram without being connected. It is restored when the socket asks for the
+ * address of its peer. Packets carry the endpoint's address from the start, so they are not translated.
  *
- * Who calls is on this node: with externalTrafficPolicy Local it gets all endpoints (docs/behaviour.md §4.3), and
- * nobody's source address changes.
+ * All clients are on this node, so with externalTrafficPolicy Local they get all endpoints (docs/behaviour.md
+ * §4.3), and source addresses do not change.
  */
 #include <linux/errno.h>
 #include "choice.h"
@@ -17,7 +17,7 @@
 #define ALLOW 1
 #define DENY 0
 
-/* What a socket asks for and what it is given instead. */
+/* The frontend that a socket asks for, and the endpoint that it gets. */
 struct request {
 	struct frontend frontend;
 	__u32 service;
@@ -25,17 +25,17 @@ struct request {
 };
 
 enum outcome {
-	/* Not ours: the socket gets what it asked for. */
-	LEAVE,
-	/* `endpoint` is where to go. */
-	GO,
-	REFUSE,
-	DISCARD,
+	/* Not a service: the socket keeps the address that it asked for. */
+	OUTCOME_UNCHANGED,
+	/* The socket gets `endpoint`. */
+	OUTCOME_BALANCED,
+	OUTCOME_REJECT,
+	OUTCOME_DROP,
 };
 
 static __always_inline __u8 protocol_of(struct bpf_sock_addr *ctx)
 {
-	/* Multipath TCP is TCP to everyone else. */
+	/* Multipath TCP is TCP for services and endpoints. */
 	return ctx->protocol == IPPROTO_MPTCP ? IPPROTO_TCP : ctx->protocol;
 }
 
@@ -44,7 +44,7 @@ static __always_inline int is_balanced(struct bpf_sock_addr *ctx)
 	return ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_UDP || ctx->protocol == IPPROTO_MPTCP;
 }
 
-static __always_inline struct address asked_address(struct bpf_sock_addr *ctx, int family)
+static __always_inline struct address requested_address(struct bpf_sock_addr *ctx, int family)
 {
 	if (family == AF_INET) return address_of_ipv4(ctx->user_ip4);
 	return (struct address){
@@ -52,7 +52,8 @@ static __always_inline struct address asked_address(struct bpf_sock_addr *ctx, i
 	};
 }
 
-static __always_inline void answer(struct bpf_sock_addr *ctx, int family, const struct address *address, __be16 port)
+static __always_inline void
+set_address(struct bpf_sock_addr *ctx, int family, const struct address *address, __be16 port)
 {
 	if (family == AF_INET) {
 		ctx->user_ip4 = address->word[3];
@@ -75,26 +76,29 @@ static __always_inline struct client client_of(__u32 service, enum client_kind k
 }
 
 static __always_inline int
-find_asked(struct bpf_sock_addr *ctx, const struct frontend *frontend, struct service *service)
+find_requested(struct bpf_sock_addr *ctx, const struct frontend *frontend, struct service *service)
 {
 	if (find_service(frontend, service)) return 1;
 	if (!find_node_port(frontend, service)) return 0;
 	if (!is_loopback(&frontend->address)) return 1;
-	/* The loopback address of a pod is the pod's. */
+	/* The loopback address of a pod belongs to the pod. */
 	struct settings *settings = settings_of_node();
 	return settings && settings->namespace == bpf_get_netns_cookie(ctx);
 }
 
 /*
- * Whether the socket is in the service's source ranges, as far as it can be told. One of the node that has no address
- * yet counts as the address it asks for: ranges that have the node's have that, too (docs/behaviour.md §4.6). That of a
- * pod is not known before there is a packet.
+ * Checks a socket against the service's source ranges. A socket of the node that has no address yet is
+ * treated as having the address that it asks for, because ranges with the node's address contain that one too
+ * (docs/behaviour.md §4.6). The address of a pod's socket is not known before there is a packet.
  */
 static __always_inline enum outcome
-admit(struct bpf_sock_addr *ctx, int family, __u32 service, const struct address *asked)
+check_source(struct bpf_sock_addr *ctx, int family, __u32 service, const struct address *requested)
 {
 	struct address source = {};
-	/* Volatile: the verifier wants each field read by its own offset, not from an address that was computed. */
+	/*
+	 * Volatile, because the verifier requires each field to be read at its own offset, not from a
+	 * computed address.
+	 */
 	volatile struct bpf_sock *sk = ctx->sk;
 	if (sk) {
 		if (family == AF_INET) source = address_of_ipv4(sk->src_ip4);
@@ -107,73 +111,79 @@ admit(struct bpf_sock_addr *ctx, int family, __u32 service, const struct address
 	}
 	if (source.word[3] == 0) {
 		struct settings *settings = settings_of_node();
-		if (!settings || settings->namespace != bpf_get_netns_cookie(ctx)) return LEAVE;
-		source = *asked;
+		if (!settings || settings->namespace != bpf_get_netns_cookie(ctx)) return OUTCOME_UNCHANGED;
+		source = *requested;
 	}
-	return may_use(service, &source) ? GO : DISCARD;
+	return is_source_allowed(service, &source) ? OUTCOME_BALANCED : OUTCOME_DROP;
 }
 
-static __always_inline int choose_for(struct bpf_sock_addr *ctx, int remember, const struct service *service,
-				      const struct list *list, struct endpoint *endpoint)
+static __always_inline int
+choose_for_socket(struct bpf_sock_addr *ctx, int keep_endpoint, const struct service *service, const struct list *list,
+		  struct endpoint *endpoint)
 {
 	__u32 random = bpf_get_prandom_u32();
-	struct memory memory = { .kept = *list };
+	struct stickiness sticky = { .kept = *list };
 	if (service->affinity_seconds) {
-		memory.client = client_of(service->id, CLIENT_NAMESPACE, bpf_get_netns_cookie(ctx));
-		memory.lifetime = service->affinity_seconds * NANOSECONDS;
-	} else if (remember) {
-		memory.client = client_of(service->id, CLIENT_SOCKET, bpf_get_socket_cookie(ctx));
-		memory.kept = service->serving;
-		return choose_with(&socket_choices, service, list, &memory, random, endpoint);
+		sticky.client = client_of(service->id, CLIENT_NAMESPACE, bpf_get_netns_cookie(ctx));
+		sticky.lifetime = service->affinity_seconds * NANOSECONDS;
+	} else if (keep_endpoint) {
+		sticky.client = client_of(service->id, CLIENT_SOCKET, bpf_get_socket_cookie(ctx));
+		sticky.kept = service->serving;
+		return choose_with(&socket_choices, service, list, &sticky, random, endpoint);
 	}
-	return choose(service, list, &memory, random, endpoint);
+	return choose(service, list, &sticky, random, endpoint);
 }
 
-/* Finds where a socket is to go. remember: it is to stay with one endpoint although it is not connected. */
-static __always_inline enum outcome balance(struct bpf_sock_addr *ctx, int family, int remember, struct request *request)
+/*
+ * Chooses an endpoint for a socket. keep_endpoint: the socket is not connected, but shall stay with one
+ * endpoint.
+ */
+static __always_inline enum outcome
+balance(struct bpf_sock_addr *ctx, int family, int keep_endpoint, struct request *request)
 {
-	request->frontend.address = asked_address(ctx, family);
+	request->frontend.address = requested_address(ctx, family);
 	request->frontend.port = ctx->user_port;
 	request->frontend.protocol = protocol_of(ctx);
 
 	struct service service = {};
-	if (!find_asked(ctx, &request->frontend, &service)) {
+	if (!find_requested(ctx, &request->frontend, &service)) {
 		int verdict = verdict_without_service(&request->frontend, &service);
-		if (verdict < 0) return LEAVE;
+		if (verdict < 0) return OUTCOME_UNCHANGED;
 		count_drop(DROP_NO_SERVICE);
-		return verdict == VERDICT_REJECT ? REFUSE : DISCARD;
+		return verdict == VERDICT_REJECT ? OUTCOME_REJECT : OUTCOME_DROP;
 	}
 	if (service.flags & SERVICE_SOURCE_RANGES) {
-		enum outcome admitted = admit(ctx, family, service.id, &request->frontend.address);
-		if (admitted == DISCARD) count_drop(DROP_SOURCE_RANGE);
-		if (admitted != GO) return admitted;
+		enum outcome admitted = check_source(ctx, family, service.id, &request->frontend.address);
+		if (admitted == OUTCOME_DROP) count_drop(DROP_SOURCE_RANGE);
+		if (admitted != OUTCOME_BALANCED) return admitted;
 	}
 	if (service.verdict == VERDICT_REJECT) {
 		count_drop(DROP_NO_ENDPOINTS);
-		return REFUSE;
+		return OUTCOME_REJECT;
 	}
 
 	struct list list = service.verdict == VERDICT_BALANCE_LOCAL ? service.local : service.cluster;
-	if (service.verdict == VERDICT_DROP || !choose_for(ctx, remember, &service, &list, &request->endpoint)) {
+	if (service.verdict == VERDICT_DROP ||
+	    !choose_for_socket(ctx, keep_endpoint, &service, &list, &request->endpoint)) {
 		count_drop(DROP_NO_LOCAL_ENDPOINTS);
-		return DISCARD;
+		return OUTCOME_DROP;
 	}
 	request->service = service.id;
-	return GO;
+	return OUTCOME_BALANCED;
 }
 
-/* Of datagrams: the endpoint that a socket sends to, and as what it knows it. Whether that is news. */
-static __always_inline int remember_peer(struct bpf_sock_addr *ctx, const struct request *request)
+/* Stores the frontend by which an unconnected socket knows its endpoint. Returns 1 if this is new. */
+static __always_inline int store_peer(struct bpf_sock_addr *ctx, const struct request *request)
 {
 	struct peer peer = {
 		.socket = bpf_get_socket_cookie(ctx),
 		.address = request->endpoint.address,
 		.port = request->endpoint.port,
 	};
-	struct reached_by *known = bpf_map_lookup_elem(&peers, &peer);
+	struct peer_frontend *known = bpf_map_lookup_elem(&peers, &peer);
 	if (known && known->port == request->frontend.port && same_address(&known->address, &request->frontend.address))
 		return 0;
-	struct reached_by by = {
+	struct peer_frontend by = {
 		.address = request->frontend.address,
 		.port = request->frontend.port,
 		.service = request->service,
@@ -184,7 +194,7 @@ static __always_inline int remember_peer(struct bpf_sock_addr *ctx, const struct
 
 /* ---- connect: TCP and connected UDP ---- */
 
-static __always_inline void remember_connection(struct bpf_sock_addr *ctx, const struct request *request)
+static __always_inline void store_connection(struct bpf_sock_addr *ctx, const struct request *request)
 {
 	struct connection connection = {
 		.service_address = request->frontend.address,
@@ -199,8 +209,8 @@ static __always_inline void remember_connection(struct bpf_sock_addr *ctx, const
 	if (stored) *stored = connection;
 }
 
-/* What connects to an endpoint by its own address is no business of ours, even after it was there for a service. */
-static __always_inline void forget_connection(struct bpf_sock_addr *ctx)
+/* Deletes the entry of a socket that now connects to another address than a service's. */
+static __always_inline void delete_connection(struct bpf_sock_addr *ctx)
 {
 	if (ctx->sk) bpf_sk_storage_delete(&connections, ctx->sk);
 }
@@ -210,20 +220,20 @@ static __always_inline int connect(struct bpf_sock_addr *ctx, int family)
 	struct request request = {};
 	if (!is_balanced(ctx)) return ALLOW;
 	switch (balance(ctx, family, 0, &request)) {
-	case LEAVE:
-		forget_connection(ctx);
+	case OUTCOME_UNCHANGED:
+		delete_connection(ctx);
 		return ALLOW;
-	case REFUSE:
+	case OUTCOME_REJECT:
 		bpf_set_retval(-ECONNREFUSED);
 		return DENY;
-	case DISCARD:
-		/* What a connection whose packets are dropped ends with, without the wait. */
+	case OUTCOME_DROP:
+		/* The error of a connection whose packets are dropped, without the wait. */
 		bpf_set_retval(-ETIMEDOUT);
 		return DENY;
-	case GO:
-		remember_connection(ctx, &request);
+	case OUTCOME_BALANCED:
+		store_connection(ctx, &request);
 		count_connection(request.service);
-		answer(ctx, family, &request.endpoint.address, request.endpoint.port);
+		set_address(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}
 	return ALLOW;
 }
@@ -246,19 +256,19 @@ static __always_inline int sendmsg(struct bpf_sock_addr *ctx, int family)
 {
 	struct request request = {};
 	switch (balance(ctx, family, 1, &request)) {
-	case LEAVE:
+	case OUTCOME_UNCHANGED:
 		return ALLOW;
-	case REFUSE:
+	case OUTCOME_REJECT:
 		bpf_set_retval(-ECONNREFUSED);
 		return DENY;
-	case DISCARD:
-		/* What netfilter answers to a datagram of the node that it drops. */
+	case OUTCOME_DROP:
+		/* The error of a datagram from the node that netfilter drops. */
 		bpf_set_retval(-EPERM);
 		return DENY;
-	case GO:
-		/* A socket's first datagram to an endpoint counts as a connection. */
-		if (remember_peer(ctx, &request)) count_connection(request.service);
-		answer(ctx, family, &request.endpoint.address, request.endpoint.port);
+	case OUTCOME_BALANCED:
+		/* The first datagram of a socket to an endpoint counts as a connection. */
+		if (store_peer(ctx, &request)) count_connection(request.service);
+		set_address(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}
 	return ALLOW;
 }
@@ -275,17 +285,17 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 	return sendmsg(ctx, AF_INET6);
 }
 
-/* ---- recvmsg and getpeername: the service's address is what the socket knows ---- */
+/* ---- recvmsg and getpeername: restore the service's address ---- */
 
 static __always_inline int restore_connection(struct bpf_sock_addr *ctx, int family)
 {
 	if (!ctx->sk) return 0;
 	struct connection *connection = bpf_sk_storage_get(&connections, ctx->sk, NULL, 0);
 	if (!connection) return 0;
-	struct address address = asked_address(ctx, family);
+	struct address address = requested_address(ctx, family);
 	if (connection->endpoint_port != (__be16)ctx->user_port || !same_address(&connection->endpoint_address, &address))
 		return 0;
-	answer(ctx, family, &connection->service_address, connection->service_port);
+	set_address(ctx, family, &connection->service_address, connection->service_port);
 	return 1;
 }
 
@@ -293,11 +303,11 @@ static __always_inline void restore_peer(struct bpf_sock_addr *ctx, int family)
 {
 	struct peer peer = {
 		.socket = bpf_get_socket_cookie(ctx),
-		.address = asked_address(ctx, family),
+		.address = requested_address(ctx, family),
 		.port = ctx->user_port,
 	};
-	struct reached_by *by = bpf_map_lookup_elem(&peers, &peer);
-	if (by) answer(ctx, family, &by->address, by->port);
+	struct peer_frontend *by = bpf_map_lookup_elem(&peers, &peer);
+	if (by) set_address(ctx, family, &by->address, by->port);
 }
 
 SEC("cgroup/recvmsg4")
@@ -328,5 +338,5 @@ int getpeername6(struct bpf_sock_addr *ctx)
 	return ALLOW;
 }
 
-/* Helpers such as bpf_ktime_get_ns() are for programs under the GPL. */
+/* Helpers such as bpf_ktime_get_ns() are available only to programs under the GPL. */
 char license_of_programs[] SEC("license") = "GPL";

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* What is remembered of sockets that were sent to an endpoint, by sock.bpf.c for itself and for stranded.h. */
+/* State of sockets that were balanced. sock.bpf.c writes it; sock.bpf.c and stranded.h read it. */
 #pragma once
 
 #include "maps.h"
 
-/* Of a connected socket: where it believes to be, and where it is. Goes with the socket. */
+/* The service that a connected socket asked for, and the endpoint that it got. Freed with the socket. */
 struct connection {
 	struct address service_address;
 	struct address endpoint_address;
@@ -21,8 +21,9 @@ struct {
 } connections SEC(".maps");
 
 /*
- * As `affinity`, of sockets that send datagrams without being connected. Resolvers use a new one for every question:
- * those are not to push out clients of services with affinity.
+ * Like `affinity`, but for sockets that send datagrams without being connected. It is a map of its own
+ * because resolvers use a new socket for every query, and these must not evict clients of services with
+ * affinity.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -31,7 +32,7 @@ struct {
 	__type(value, struct choice);
 } socket_choices SEC(".maps");
 
-/* An endpoint that a socket sends datagrams to, and the address it gave for it. */
+/* An endpoint to which a socket sends datagrams. The value is the frontend that the socket sent them to. */
 struct peer {
 	__u64 socket; /* cookie */
 	struct address address;
@@ -40,7 +41,7 @@ struct peer {
 	__u32 zero2;
 };
 
-struct reached_by {
+struct peer_frontend {
 	struct address address;
 	__be16 port;
 	__u16 zero;
@@ -51,5 +52,5 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1 << 16);
 	__type(key, struct peer);
-	__type(value, struct reached_by);
+	__type(value, struct peer_frontend);
 } peers SEC(".maps");

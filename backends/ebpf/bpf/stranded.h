@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Which connected sockets have lost their endpoint. They do not send to a service, but to the address they were given
- * when they connected, and would do so for ever, or for minutes until TCP gives up.
+ * Finds connected sockets that have lost their endpoint. They do not send to a service, but to the address
+ * that they got when they connected. They would do so for ever, or for minutes until TCP gives up.
  *
- * Iterators over the sockets of one network namespace: reading them runs them. stale_sockets.ts says when, and what
- * becomes of a socket that was found is said by who includes this.
+ * The programs are iterators over the sockets of one network namespace: reading an iterator runs its program.
+ * backends/ebpf/sockets/stale_sockets.ts decides when. The file that includes this one defines what is done
+ * with a socket that was found.
  */
 #pragma once
 
@@ -14,7 +15,7 @@
 #define AF_INET 2   /* linux/socket.h */
 #define AF_INET6 10 /* linux/socket.h */
 
-/* TCP: connections to services whose endpoints changed after this generation are left for another time. */
+/* TCP connections to services whose endpoints changed after this generation are left alone in this run. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -22,7 +23,10 @@ struct {
 	__type(value, __u32);
 } settled_generation SEC(".maps");
 
-/* Of the kernel's structures what is used here; where it is in them is found when this is loaded. */
+/*
+ * The members of kernel structures that are used here. Their offsets are resolved when the programs are
+ * loaded.
+ */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct sock_common {
 	__be32 skc_daddr;
@@ -53,10 +57,10 @@ struct bpf_iter__tcp {
 };
 #pragma clang attribute pop
 
-/* What is done with a socket that has lost its endpoint. */
+/* Called for each socket that has lost its endpoint. */
 static __always_inline void on_stranded(struct sock_common *sk, struct bpf_iter_meta *meta);
 
-/* What a socket was connected to by sock.bpf.c, while it still is. */
+/* Returns the connection that sock.bpf.c made for a socket; NULL if the socket has another peer by now. */
 static __always_inline struct connection *connection_of(struct sock_common *sk)
 {
 	/* Listening and half-open sockets, and those in TIME_WAIT, have none. */
@@ -67,7 +71,7 @@ static __always_inline struct connection *connection_of(struct sock_common *sk)
 	return same_address(&address, &connection->endpoint_address) ? connection : NULL;
 }
 
-/* The service that has the address now; 0 when none has. */
+/* Copies the service that has the connection's frontend now; returns 0 if there is none. */
 static __always_inline int
 find_current(const struct connection *connection, __u8 protocol, struct service *service)
 {
@@ -85,7 +89,7 @@ static __always_inline int has_endpoint_of(const struct service *service, const 
 	return has_endpoint(&service->serving, &choice);
 }
 
-/* A UDP socket whose service nobody has any more, or has without its endpoint; or NULL. */
+/* Returns a UDP socket whose frontend or endpoint is gone; NULL for all others. */
 static __always_inline struct sock_common *stranded_udp(struct bpf_iter__udp *ctx)
 {
 	struct sock_common *sk = (struct sock_common *)ctx->udp_sk;
@@ -97,9 +101,9 @@ static __always_inline struct sock_common *stranded_udp(struct bpf_iter__udp *ct
 }
 
 /*
- * A TCP socket whose service is there, but has had no such endpoint for a while; or NULL. Connections outlive a service
- * that is deleted and addresses it loses; whoever has the address next has another id, and says nothing about its
- * predecessor's.
+ * Returns a TCP socket whose service exists, but has lost the endpoint some time ago; NULL for all others.
+ * Connections outlive a deleted service and the addresses that it loses. A service that takes over the
+ * address has another id, and does not affect connections of its predecessor.
  */
 static __always_inline struct sock_common *stranded_tcp(struct bpf_iter__tcp *ctx)
 {
@@ -131,5 +135,5 @@ int tcp(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* Helpers such as bpf_seq_write() are for programs under the GPL. */
+/* Helpers such as bpf_seq_write() are available only to programs under the GPL. */
 char license_of_programs[] SEC("license") = "GPL";

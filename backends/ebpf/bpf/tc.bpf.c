@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Load balancing for packets that come to this node, from outside and from pods whose sockets are out of reach of
- * sock.bpf.c. What arrives for a service is given an endpoint, translated and sent on, and so are the answers, by
- * whatever device they arrive: netfilter sees none of it. Only what an endpoint on the node itself answers passes the
- * stack, and is translated where it leaves.
+ * Load balancing of packets that arrive at this node, from outside and from pods whose sockets sock.bpf.c
+ * does not cover. Packets for a service get an endpoint, and are translated and forwarded. So are the
+ * replies, on whatever device they arrive. Netfilter sees neither. Only replies of an endpoint on the node
+ * itself pass the stack; they are translated at egress.
  */
 #include "connect.h"
 #include "fragments.h"
@@ -23,43 +23,45 @@ static __always_inline void count_packet(struct __sk_buff *skb, const struct pac
 	}
 }
 
-/* Everything that a packet changes in what is remembered. */
-static __noinline int note(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+/* Updates all state that a packet of a flow changes. */
+static __noinline int track(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
 {
-	follow(packet, flow);
+	update_flow(packet, flow);
 	count_packet(skb, packet, flow);
-	if (packet->is_first_fragment) remember_ports(packet);
+	if (packet->is_first_fragment) store_ports(packet);
 	return 0;
 }
 
 /* ---- the first packet ---- */
 
 /*
- * A client calls an endpoint itself, from the port of a connection it had with it through a service. What the endpoint
- * answers would be taken for an answer to that one.
+ * Deletes the closed flow whose replies have the same tuple as the replies to this SYN. A client may connect
+ * directly to an endpoint, from the port of an earlier connection through a service. The endpoint's replies
+ * would be taken for replies to the earlier connection.
  */
-static __always_inline void forget_closed_flow(const struct packet *packet)
+static __always_inline void delete_closed_flow(const struct packet *packet)
 {
 	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) return;
-	struct tuple answer = reversed(&packet->tuple);
-	struct flow *flow = flow_of(&answer);
-	if (flow && is_closed(flow)) forget(&answer, flow);
+	struct tuple reply = reversed(&packet->tuple);
+	struct flow *flow = flow_of(&reply);
+	if (flow && is_closed(flow)) delete_flow(&reply, flow);
 }
 
+/* Handles a packet whose destination is not a frontend of any service. */
 static __noinline int
-refuse_unknown(struct __sk_buff *skb, struct workspace *work, const struct frontend *frontend)
+handle_no_service(struct __sk_buff *skb, struct workspace *work, const struct frontend *frontend)
 {
 	int verdict = verdict_without_service(frontend, &work->service);
 	if (verdict < 0) return PASS_ON;
 	count_drop(DROP_NO_SERVICE);
-	return verdict == VERDICT_REJECT ? refuse_connection(skb, &work->packet) : TC_ACT_SHOT;
+	return verdict == VERDICT_REJECT ? reject_connection(skb, &work->packet) : TC_ACT_SHOT;
 }
 
-/* Sends it to an endpoint of the service, and remembers to which. */
-static __noinline int connect(struct __sk_buff *skb, struct workspace *work, __u32 flags)
+/* Creates a flow to an endpoint of the service, and forwards the packet. */
+static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
-	struct claim *claim = claim_of_new_flow();
+	struct claim *claim = current_claim();
 	if (!settings || !claim) return PASS_ON;
 	const struct service *service = &work->service;
 	struct packet *packet = &work->packet;
@@ -72,24 +74,29 @@ static __noinline int connect(struct __sk_buff *skb, struct workspace *work, __u
 	*to = packet->tuple;
 	to->destination = endpoint.address;
 	to->destination_port = endpoint.port;
-	int is_hidden = is_masqueraded(service, origin, settings, to);
-	enum reach reach = find_route(skb, packet, to, &work->route);
-	if (reach == REACH_STACK && is_hidden) reach = REACH_NOWHERE;
-	if (reach == REACH_NOWHERE || reach == REACH_TOO_BIG) return send(skb, packet, to, reach, &work->route);
+	int masquerade = is_masqueraded(service, origin, settings, to);
+	enum next_hop next_hop = find_route(skb, packet, to, &work->route);
+	if (next_hop == NEXT_HOP_STACK && masquerade) next_hop = NEXT_HOP_NONE;
+	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG)
+		return send(skb, packet, to, next_hop, &work->route);
 
-	/* First, for the room it makes; and from here, for the stack has none for it further down. */
-	revisit_some(coarse_time());
+	/*
+	 * Before the flow is created, so that entries become free; and here, because further down the call
+	 * would exceed the stack.
+	 */
+	revisit_flows(coarse_time());
 
-	if (is_hidden) to->source = source_at(work->route.ifindex, packet->family, settings);
-	if (reach == REACH_STACK) flags |= FLOW_TO_NODE;
-	int failure = begin_flow(claim, &packet->tuple, to, service, flags);
+	if (masquerade) to->source = masquerade_source(work->route.ifindex, packet->family, settings);
+	if (next_hop == NEXT_HOP_STACK) flags |= FLOW_TO_NODE;
+	int failure = create_flow(claim, &packet->tuple, to, service, flags);
 	if (failure) return drop(failure);
 	count_connection(service->id);
-	note(skb, packet, &claim->flow);
-	return send(skb, packet, to, reach, &work->route);
+	track(skb, packet, &claim->flow);
+	return send(skb, packet, to, next_hop, &work->route);
 }
 
-static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
+/* Handles a packet that belongs to no flow. */
+static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspace *work)
 {
 	struct packet *packet = &work->packet;
 	struct frontend frontend = {
@@ -104,26 +111,29 @@ static __always_inline int begin(struct __sk_buff *skb, struct workspace *work)
 		is_found = find_node_port(&frontend, service);
 		flags = FLOW_NODE_PORT;
 	}
-	/* A reset begins nothing. */
+	/* A reset creates no flow. */
 	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
 	if (!is_found) {
-		forget_closed_flow(packet);
-		return refuse_unknown(skb, work, &frontend);
+		delete_closed_flow(packet);
+		return handle_no_service(skb, work, &frontend);
 	}
 
-	if (service->flags & SERVICE_SOURCE_RANGES && !may_use(service->id, &packet->tuple.source))
+	if (service->flags & SERVICE_SOURCE_RANGES && !is_source_allowed(service->id, &packet->tuple.source))
 		return drop(DROP_SOURCE_RANGE);
 	if (service->verdict == VERDICT_DROP) return drop(DROP_NO_LOCAL_ENDPOINTS);
 	if (service->verdict == VERDICT_REJECT) {
 		count_drop(DROP_NO_ENDPOINTS);
-		return refuse_connection(skb, packet);
+		return reject_connection(skb, packet);
 	}
-	return connect(skb, work, flags);
+	return balance(skb, work, flags);
 }
 
-/* ---- the others ---- */
+/* ---- later packets ---- */
 
-/* UDP knows no end of a connection: its endpoint has to be asked for (docs/behaviour.md §6). */
+/*
+ * Reports whether a UDP flow must leave its endpoint (docs/behaviour.md §6). UDP connections have no end, so
+ * each packet of the client checks this.
+ */
 static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *flow)
 {
 	if (tuple->protocol != IPPROTO_UDP || flow->flags & FLOW_REPLY) return 0;
@@ -146,51 +156,54 @@ static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *
 	return 0;
 }
 
-/* The flow that the packet belongs to; NULL when it begins one. */
+/* Returns the flow of a packet; NULL if there is none or the packet starts a new one. */
 static __always_inline struct flow *current_flow(const struct packet *packet)
 {
 	struct flow *flow = flow_of(&packet->tuple);
 	if (!flow) return NULL;
-	if (!is_begun_anew(packet, flow) && !is_over(flow, coarse_time()) && !has_lost_endpoint(&packet->tuple, flow))
+	if (!is_reopened(packet, flow) && !is_expired(flow, coarse_time()) && !has_lost_endpoint(&packet->tuple, flow))
 		return flow;
-	forget(&packet->tuple, flow);
+	delete_flow(&packet->tuple, flow);
 	return NULL;
 }
 
-static __noinline int carry(struct __sk_buff *skb, struct workspace *work, struct flow *flow)
+static __noinline int forward(struct __sk_buff *skb, struct workspace *work, struct flow *flow)
 {
-	/* Not where it is: the entry may go to another flow any time. */
+	/* A copy, because the kernel may give the entry to another flow at any time. */
 	work->to = flow->translated;
-	note(skb, &work->packet, flow);
-	enum reach reach = find_route(skb, &work->packet, &work->to, &work->route);
-	return send(skb, &work->packet, &work->to, reach, &work->route);
+	track(skb, &work->packet, flow);
+	enum next_hop next_hop = find_route(skb, &work->packet, &work->to, &work->route);
+	return send(skb, &work->packet, &work->to, next_hop, &work->route);
 }
 
-static __noinline int carry_error(struct __sk_buff *skb, struct workspace *work)
+static __noinline int forward_error(struct __sk_buff *skb, struct workspace *work)
 {
 	struct packet *error = &work->packet;
 	struct quotation *quotation = &work->quotation;
 	if (!read_quotation(skb, error, quotation)) return PASS_ON;
-	enum reach reach = find_route(skb, error, &quotation->way, &work->route);
-	/* No error is answered by an error. */
-	if (reach == REACH_NOWHERE || reach == REACH_TOO_BIG || error->time_to_live <= LAST_HOP)
+	enum next_hop next_hop = find_route(skb, error, &quotation->outer, &work->route);
+	/* No error is sent about an error. */
+	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG || error->time_to_live <= LAST_HOP_TTL)
 		return drop(DROP_NO_ROUTE);
-	__u8 hops = reach == REACH_NEIGHBOUR ? 1 : 0;
+	__u8 hops = next_hop == NEXT_HOP_NEIGHBOUR ? 1 : 0;
 	if (translate_error(skb, error, quotation, error->time_to_live - hops) != 0) return drop(DROP_MALFORMED);
-	return reach == REACH_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route);
+	return next_hop == NEXT_HOP_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route);
 }
 
 /*
- * Other devices of the node get these: of frames that a bridge passes on, its own gets those for the node, and of a
- * VLAN, whose tag the kernel has put aside by now, the VLAN's. VLAN 0 is none, but a priority.
+ * Reports whether another device of the node gets this packet: the bridge's own device gets the frames for
+ * the node among those that a bridge forwards, and the VLAN's device gets frames with a VLAN tag, which the
+ * kernel has removed from the frame by now. VLAN 0 is not a VLAN, but only a priority.
  */
 static __always_inline int is_for_another_device(struct __sk_buff *skb)
 {
 	return skb->pkt_type != PACKET_HOST || (skb->vlan_present && skb->vlan_tci & VLAN_VID_MASK);
 }
 
-/* A fragment whose first one was not seen. Where all ports of its address are services', nobody else can use it. */
-static __noinline int stray_fragment(struct workspace *work)
+/*
+ * Handles a fragment whose first fragment was not seen. It is dropped if only services answer on its address.
+ */
+static __noinline int handle_unmatched_fragment(struct workspace *work)
 {
 	struct frontend frontend = { .address = work->packet.tuple.destination };
 	return verdict_without_service(&frontend, &work->service) < 0 ? PASS_ON : drop(DROP_FRAGMENT);
@@ -203,18 +216,18 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 	if (!work) return PASS_ON;
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
-	if (kind == PACKET_ICMP_ERROR) return carry_error(skb, work);
+	if (kind == PACKET_ICMP_ERROR) return forward_error(skb, work);
 	if (kind == PACKET_OTHER) return PASS_ON;
-	if (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet)) return stray_fragment(work);
+	if (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet)) return handle_unmatched_fragment(work);
 
 	struct flow *flow = current_flow(packet);
-	if (flow) return carry(skb, work, flow);
-	return kind == PACKET_TRANSPORT ? begin(skb, work) : PASS_ON;
+	if (flow) return forward(skb, work, flow);
+	return kind == PACKET_TRANSPORT ? handle_new_flow(skb, work) : PASS_ON;
 }
 
-/* ---- answers of endpoints on the node itself ---- */
+/* ---- replies of endpoints on the node itself ---- */
 
-static __always_inline int is_answer_of_node(const struct flow *flow)
+static __always_inline int is_reply_of_node(const struct flow *flow)
 {
 	const __u32 flags = FLOW_REPLY | FLOW_TO_NODE;
 	return flow && (flow->flags & flags) == flags;
@@ -224,7 +237,7 @@ static __noinline int egress_error(struct __sk_buff *skb, struct workspace *work
 {
 	struct packet *error = &work->packet;
 	struct flow *flow = read_quotation(skb, error, &work->quotation);
-	if (!is_answer_of_node(flow)) return PASS_ON;
+	if (!is_reply_of_node(flow)) return PASS_ON;
 	if (translate_error(skb, error, &work->quotation, error->time_to_live) != 0) return drop(DROP_MALFORMED);
 	return PASS_ON;
 }
@@ -236,16 +249,16 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
 	if (kind == PACKET_ICMP_ERROR) return egress_error(skb, work);
-	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !recall_ports(packet))) return PASS_ON;
+	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet))) return PASS_ON;
 
 	struct flow *flow = flow_of(&packet->tuple);
-	if (!is_answer_of_node(flow)) return PASS_ON;
+	if (!is_reply_of_node(flow)) return PASS_ON;
 	work->to = flow->translated;
-	note(skb, packet, flow);
+	track(skb, packet, flow);
 	return translate(skb, packet, &work->to, packet->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
 }
 
-/* ---- what is attached: to devices with Ethernet headers, and to those without any ---- */
+/* ---- the attached programs: l2 for devices with Ethernet headers, l3 for those without ---- */
 
 SEC("tc")
 int ingress_l2(struct __sk_buff *skb)
@@ -271,5 +284,5 @@ int egress_l3(struct __sk_buff *skb)
 	return egress(skb, 0);
 }
 
-/* As in sock.bpf.c. */
+/* GPL, as in sock.bpf.c. */
 char license_of_programs[] SEC("license") = "GPL";

@@ -12,7 +12,7 @@ const seed = Number(Deno.env.get("FUZZ_SEED") ?? Math.floor(Math.random() * 2 **
 const PACKETS_A_DAY = 50_000;
 const A_DAY_SECONDS = 86_400 + 60;
 
-/** Flows that are looked at for each new one: REVISITS_FOR_NEW_FLOW of bpf/conntrack.h. */
+/** Flows that are looked at for each new one: REVISITS_PER_NEW_FLOW of bpf/conntrack.h. */
 const REVISITS = 4;
 
 const plans = [

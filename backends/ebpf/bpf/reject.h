@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Packets that are sent back: TCP resets and ICMP errors, made of the packet they are about, in its buffer. They come
- * from where the packet was sent to, and leave by the device it came from, for the neighbour who sent it.
+ * Rejections of packets: TCP resets and ICMP errors, built in the buffer of the rejected packet. Their source
+ * is the packet's destination. They leave by the device on which the packet arrived, to the neighbour that
+ * sent it.
  */
 #pragma once
 
 #include <linux/pkt_cls.h>
 #include "nat.h"
 
-/* To the next program, and then to the stack: TC_ACT_OK would hide the packet from programs of others. */
+/* To the next program, and then to the stack. TC_ACT_OK would hide the packet from foreign programs. */
 #define PASS_ON TC_ACT_UNSPEC
 
-/* What an ICMP error says, in the words of one family. */
+/* The content of an ICMP or ICMPv6 error. */
 struct icmp_error {
 	__u8 type;
 	__u8 code;
@@ -22,15 +23,18 @@ struct icmp_error {
 #define IPV4_VERSION_AND_LENGTH (4 << 4 | sizeof(struct iphdr) / HEADER_UNIT)
 #define IPV6_VERSION (6 << 4)
 
-/* An ICMP error quotes the headers of what it is about; RFC 792 asks for no more than eight bytes of the transport's. */
-#define LONGEST_QUOTE 96
+/*
+ * Bytes that an ICMP error quotes at most: the headers. RFC 792 requires only eight bytes of the transport
+ * header.
+ */
+#define MAX_QUOTE 96
 
-/* The sum that the pseudo header adds to a transport checksum. */
+/* Adds the sum over the pseudo header of a transport checksum to `sum`. */
 static __always_inline __u32 pseudo_header_sum(const struct packet *packet, __u8 protocol, __u32 length, __u32 sum)
 {
 	const struct tuple *tuple = &packet->tuple;
 	__be32 rest[2] = { bpf_htonl(length), bpf_htonl(protocol) };
-	/* What mapped IPv4 addresses begin with must not count here. */
+	/* The prefix of mapped IPv4 addresses must not be included. */
 	__u32 skipped = packet->family == AF_INET ? 3 * sizeof(__be32) : 0;
 	if (skipped) {
 		__be32 addresses[2] = { tuple->source.word[3], tuple->destination.word[3] };
@@ -42,10 +46,11 @@ static __always_inline __u32 pseudo_header_sum(const struct packet *packet, __u8
 }
 
 /*
- * Whether the checksum is still to be finished by whoever sends the packet (CHECKSUM_PARTIAL), so that it has only the
- * pseudo header in it. No field says so, but then the kernel leaves it alone when other bytes change.
+ * Reports whether the checksum is still to be finished by the sending device (CHECKSUM_PARTIAL), so that it
+ * covers only the pseudo header. No field tells this, but in this state the kernel does not update it when
+ * other bytes change.
  */
-static __always_inline int is_unfinished(struct __sk_buff *skb, __u32 check)
+static __always_inline int is_checksum_partial(struct __sk_buff *skb, __u32 check)
 {
 	__sum16 before = 0, after = 0;
 	const __be16 something = bpf_htons(1);
@@ -57,10 +62,11 @@ static __always_inline int is_unfinished(struct __sk_buff *skb, __u32 check)
 	return 0;
 }
 
+/* Sends the packet back to the neighbour that sent it. */
 static __always_inline int send_back(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct ethhdr link;
-	/* Devices without a link header have an IP header there. */
+	/* On l3 devices the packet begins with the IP header. */
 	if (packet->network >= sizeof(link)) {
 		__u8 neighbour[ETH_ALEN];
 		if (bpf_skb_load_bytes(skb, 0, &link, sizeof(link)) != 0) return TC_ACT_SHOT;
@@ -74,8 +80,8 @@ static __always_inline int send_back(struct __sk_buff *skb, const struct packet 
 
 /* ---- reset ---- */
 
-/* The IP header of a packet becomes that of its answer, of `length` bytes behind the link's header. */
-static __always_inline int turn_around(struct __sk_buff *skb, const struct packet *packet, __u32 length)
+/* Turns the IP header into that of the reply, which has `length` bytes without the link-layer header. */
+static __always_inline int write_reply_header(struct __sk_buff *skb, const struct packet *packet, __u32 length)
 {
 	const struct tuple back = {
 		.source = packet->tuple.destination,
@@ -95,7 +101,7 @@ static __always_inline int turn_around(struct __sk_buff *skb, const struct packe
 	return bpf_skb_store_bytes(skb, field, &total, sizeof(total), 0);
 }
 
-/* RFC 9293, 3.10.7.1: the reset that a segment gets where there is no connection. */
+/* Builds the reset that answers a segment without a connection (RFC 9293, 3.10.7.1). */
 static __always_inline struct tcphdr reset_for(const struct packet *packet, const struct tcphdr *segment)
 {
 	struct tcphdr reset = {
@@ -114,46 +120,51 @@ static __always_inline struct tcphdr reset_for(const struct packet *packet, cons
 	return reset;
 }
 
-static __noinline int refuse_by_reset(struct __sk_buff *skb, const struct packet *packet)
+static __noinline int reject_with_reset(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct tcphdr segment;
 	if (bpf_skb_load_bytes(skb, packet->transport, &segment, sizeof(segment)) != 0) return TC_ACT_SHOT;
 	struct tcphdr reset = reset_for(packet, &segment);
 	__u32 sum = pseudo_header_sum(packet, IPPROTO_TCP, sizeof(reset), 0);
-	if (is_unfinished(skb, packet->transport + offsetof(struct tcphdr, check))) reset.check = folded(sum);
+	if (is_checksum_partial(skb, packet->transport + offsetof(struct tcphdr, check))) reset.check = folded(sum);
 	else reset.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&reset, sizeof(reset), sum));
 
 	__u32 end = packet->transport + sizeof(reset);
 	if (bpf_skb_change_tail(skb, end, 0) != 0) return TC_ACT_SHOT;
 	if (bpf_skb_store_bytes(skb, packet->transport, &reset, sizeof(reset), BPF_F_RECOMPUTE_CSUM) != 0)
 		return TC_ACT_SHOT;
-	if (turn_around(skb, packet, end - packet->network) != 0) return TC_ACT_SHOT;
+	if (write_reply_header(skb, packet, end - packet->network) != 0) return TC_ACT_SHOT;
 	return send_back(skb, packet);
 }
 
 /* ---- ICMP errors ---- */
 
-/* As much of the transport header as has its checksum: the kernel does not cut that off while it is unfinished. */
+/*
+ * Quoted bytes of the transport header. They include its checksum, which the kernel does not cut off while
+ * partial.
+ */
 static __always_inline __u32 quoted_transport(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 }
 
 /*
- * The sum over the quoted headers, as they will be when they leave. A checksum that is unfinished will have been made
- * then: it makes the sum over what it is of the complement of what is there for it now.
+ * Returns the sum over the quoted headers as they will be sent. A partial checksum will have been finished by
+ * then: the sum over everything that it covers will be the complement of its present value.
  */
 static __always_inline __s64 sum_of_quote(struct __sk_buff *skb, const struct packet *packet, __u32 length, __u32 sum)
 {
-	__u8 quote[LONGEST_QUOTE] = {};
+	__u8 quote[MAX_QUOTE] = {};
 	__u32 check = packet->transport + check_offset(packet->tuple.protocol);
-	if (packet->tuple.protocol != IPPROTO_SCTP && is_unfinished(skb, check)) {
+	if (packet->tuple.protocol != IPPROTO_SCTP && is_checksum_partial(skb, check)) {
 		__u16 pseudo = 0;
 		if (bpf_skb_load_bytes(skb, check, &pseudo, sizeof(pseudo)) != 0) return -1;
 		sum += (__u16)~pseudo;
 		length = packet->transport - packet->network;
 	}
-	/* For the verifier of Linux 6.1, which learns a least value from "less than", but not from "is not 0". */
+	/*
+	 * For the verifier of Linux 6.1, which derives a minimum from "less than", but not from "is not 0".
+	 */
 	__u32 beyond_first = length - 1;
 	asm volatile("" : "+r"(beyond_first));
 	if (beyond_first >= sizeof(quote)) return -1;
@@ -161,91 +172,95 @@ static __always_inline __s64 sum_of_quote(struct __sk_buff *skb, const struct pa
 	return bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(quote), sum);
 }
 
-/* What precedes the quote. */
-struct icmpv4_front {
+/* The headers in front of the quote. */
+struct icmpv4_headers {
 	struct iphdr ip;
 	struct icmp_header icmp;
 };
 
-struct icmpv6_front {
+struct icmpv6_headers {
 	struct ipv6hdr ip;
 	struct icmp_header icmp;
 };
 
 static __always_inline int
-put_icmpv4(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error, __u32 quoted)
+prepend_icmpv4(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error, __u32 quoted)
 {
-	struct icmpv4_front front = {
+	struct icmpv4_headers headers = {
 		.icmp = { .type = error->type, .code = error->code, .mtu = bpf_htonl(error->mtu) },
 	};
 	__s64 sum = sum_of_quote(skb, packet, quoted, 0);
 	if (sum < 0) return -1;
-	front.icmp.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&front.icmp, sizeof(front.icmp), sum));
+	headers.icmp.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&headers.icmp, sizeof(headers.icmp), sum));
 
-	*(__u8 *)&front.ip = IPV4_VERSION_AND_LENGTH;
-	front.ip.tot_len = bpf_htons(sizeof(front) + quoted);
-	front.ip.ttl = REPLY_TIME_TO_LIVE;
-	front.ip.protocol = IPPROTO_ICMP;
-	front.ip.saddr = packet->tuple.destination.word[3];
-	front.ip.daddr = packet->tuple.source.word[3];
-	front.ip.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&front.ip, sizeof(front.ip), 0));
-	if (bpf_skb_adjust_room(skb, sizeof(front), BPF_ADJ_ROOM_MAC, 0) != 0) return -1;
-	return bpf_skb_store_bytes(skb, packet->network, &front, sizeof(front), BPF_F_RECOMPUTE_CSUM);
+	*(__u8 *)&headers.ip = IPV4_VERSION_AND_LENGTH;
+	headers.ip.tot_len = bpf_htons(sizeof(headers) + quoted);
+	headers.ip.ttl = REPLY_TIME_TO_LIVE;
+	headers.ip.protocol = IPPROTO_ICMP;
+	headers.ip.saddr = packet->tuple.destination.word[3];
+	headers.ip.daddr = packet->tuple.source.word[3];
+	headers.ip.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&headers.ip, sizeof(headers.ip), 0));
+	if (bpf_skb_adjust_room(skb, sizeof(headers), BPF_ADJ_ROOM_MAC, 0) != 0) return -1;
+	return bpf_skb_store_bytes(skb, packet->network, &headers, sizeof(headers), BPF_F_RECOMPUTE_CSUM);
 }
 
 static __always_inline int
-put_icmpv6(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error, __u32 quoted)
+prepend_icmpv6(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error, __u32 quoted)
 {
-	struct icmpv6_front front = {
+	struct icmpv6_headers headers = {
 		.icmp = { .type = error->type, .code = error->code, .mtu = bpf_htonl(error->mtu) },
 	};
-	__u32 length = sizeof(front.icmp) + quoted;
+	__u32 length = sizeof(headers.icmp) + quoted;
 	__s64 sum = sum_of_quote(skb, packet, quoted, folded(pseudo_header_sum(packet, IPPROTO_ICMPV6, length, 0)));
 	if (sum < 0) return -1;
-	front.icmp.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&front.icmp, sizeof(front.icmp), sum));
+	headers.icmp.check = ~folded(bpf_csum_diff(NULL, 0, (__be32 *)&headers.icmp, sizeof(headers.icmp), sum));
 
-	*(__u8 *)&front.ip = IPV6_VERSION;
-	front.ip.payload_len = bpf_htons(length);
-	front.ip.hop_limit = REPLY_TIME_TO_LIVE;
-	front.ip.nexthdr = IPPROTO_ICMPV6;
-	__builtin_memcpy(&front.ip.saddr, &packet->tuple.destination, sizeof(front.ip.saddr));
-	__builtin_memcpy(&front.ip.daddr, &packet->tuple.source, sizeof(front.ip.daddr));
-	if (bpf_skb_adjust_room(skb, sizeof(front), BPF_ADJ_ROOM_MAC, 0) != 0) return -1;
-	return bpf_skb_store_bytes(skb, packet->network, &front, sizeof(front), BPF_F_RECOMPUTE_CSUM);
+	*(__u8 *)&headers.ip = IPV6_VERSION;
+	headers.ip.payload_len = bpf_htons(length);
+	headers.ip.hop_limit = REPLY_TIME_TO_LIVE;
+	headers.ip.nexthdr = IPPROTO_ICMPV6;
+	__builtin_memcpy(&headers.ip.saddr, &packet->tuple.destination, sizeof(headers.ip.saddr));
+	__builtin_memcpy(&headers.ip.daddr, &packet->tuple.source, sizeof(headers.ip.daddr));
+	if (bpf_skb_adjust_room(skb, sizeof(headers), BPF_ADJ_ROOM_MAC, 0) != 0) return -1;
+	return bpf_skb_store_bytes(skb, packet->network, &headers, sizeof(headers), BPF_F_RECOMPUTE_CSUM);
 }
 
 static __noinline int
-refuse_by_icmp(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error)
+reject_with_icmp(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error)
 {
-	/* RFC 1122, 3.2.2: nothing is said of later fragments. */
+	/* RFC 1122, 3.2.2: no error is sent about a later fragment. */
 	if (packet->transport_length == 0) return TC_ACT_SHOT;
 	__u32 end = packet->transport + quoted_transport(packet->tuple.protocol);
 	if (bpf_skb_change_tail(skb, end, 0) != 0) return TC_ACT_SHOT;
 	__u32 quoted = end - packet->network;
-	int failed = packet->family == AF_INET ? put_icmpv4(skb, packet, error, quoted) :
-						 put_icmpv6(skb, packet, error, quoted);
+	int failed = packet->family == AF_INET ? prepend_icmpv4(skb, packet, error, quoted) :
+						 prepend_icmpv6(skb, packet, error, quoted);
 	return failed ? TC_ACT_SHOT : send_back(skb, packet);
 }
 
-/* Nobody is there: what kube-proxy's rejections say, but with a reset for TCP, which every client heeds at once. */
-static __always_inline int refuse_connection(struct __sk_buff *skb, const struct packet *packet)
+/*
+ * Rejects a connection as kube-proxy does, except that TCP gets a reset, on which every client acts at once.
+ */
+static __always_inline int reject_connection(struct __sk_buff *skb, const struct packet *packet)
 {
-	if (packet->tuple.protocol == IPPROTO_TCP) return refuse_by_reset(skb, packet);
+	if (packet->tuple.protocol == IPPROTO_TCP) return reject_with_reset(skb, packet);
 	const struct icmp_error ipv4 = { .type = ICMP_DEST_UNREACH, .code = ICMP_PORT_UNREACH };
 	const struct icmp_error ipv6 = { .type = ICMPV6_DEST_UNREACH, .code = ICMPV6_PORT_UNREACH };
-	return refuse_by_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
+	return reject_with_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
 }
 
-static __always_inline int refuse_as_too_big(struct __sk_buff *skb, const struct packet *packet, __u16 mtu)
+/* Answers "fragmentation needed" or "packet too big". */
+static __always_inline int reject_too_big(struct __sk_buff *skb, const struct packet *packet, __u16 mtu)
 {
 	const struct icmp_error ipv4 = { .type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED, .mtu = mtu };
 	const struct icmp_error ipv6 = { .type = ICMPV6_PKT_TOOBIG, .mtu = mtu };
-	return refuse_by_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
+	return reject_with_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
 }
 
-static __always_inline int refuse_as_too_far(struct __sk_buff *skb, const struct packet *packet)
+/* Answers "time exceeded". */
+static __always_inline int reject_hop_limit(struct __sk_buff *skb, const struct packet *packet)
 {
 	const struct icmp_error ipv4 = { .type = ICMP_TIME_EXCEEDED, .code = ICMP_EXC_TTL };
 	const struct icmp_error ipv6 = { .type = ICMPV6_TIME_EXCEED, .code = ICMPV6_EXC_HOPLIMIT };
-	return refuse_by_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
+	return reject_with_icmp(skb, packet, packet->family == AF_INET ? &ipv4 : &ipv6);
 }
