@@ -108,7 +108,7 @@ vm-all() {
 # Filters for the families, which are part of the names of scenarios.
 ipv4="/\\(IPv4\\)/" others="/\\((IPv6|dual stack)\\)/"
 sample="/(hairpin|source ranges|NodePort|no endpoints).*\\(IPv6\\)/"
-of_sockets_and_flows="/(restart|UDP flows|reaches itself|refuses).*\\(IPv6\\)/"
+of_sockets_and_flows="/(restart|UDP flows|reaches itself|rejects).*\\(IPv6\\)/"
 # Tests of mode ebpf whose outcome depends on the kernel: the verifier, devices, sockets and the BPF file
 # system.
 of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|nobody serves|socket is ended|connections through/"

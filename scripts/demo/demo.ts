@@ -71,7 +71,7 @@ async function copyOfExamples(directory: string): Promise<string> {
 
 async function untilAnswered(lab: Lab, proxy: ProxyProcess): Promise<void> {
   for (const until = Date.now() + 10_000;;) {
-    proxy.mustRun();
+    proxy.assertRunning();
     const [outcome] = await lab.agent("node").probe(tcp("10.96.0.20", 80), { timeoutMs: 50 });
     if (outcome && isAnswered(outcome)) return;
     if (Date.now() > until) throw new Error("no service answers 10 s after the start of the proxy");

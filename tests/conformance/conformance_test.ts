@@ -11,9 +11,9 @@ import { readScenarios } from "./scenario_files.ts";
 import { ManifestSubject, type Subject } from "./subject.ts";
 
 /**
- * Every scenario file, once per family, against the built proxy in one lab. PROXY_MODE chooses the backend, and
- * SUBJECT=kube-proxy runs upstream's proxy instead of ours. What differences.ts names is left out, unless
- * CONFORMANCE_RECORD is set: then everything is run, and the outcome is written for docs/conformance.md.
+ * Runs every scenario file, once per family, against the built proxy in one lab. PROXY_MODE selects the mode, and
+ * SUBJECT=kube-proxy selects kube-proxy instead of this proxy. Scenarios with an entry in differences.ts are
+ * skipped. If CONFORMANCE_RECORD is set, all scenarios run and the outcomes are written for docs/conformance.md.
  */
 const mode = Deno.env.get("PROXY_MODE") ?? "nftables";
 const isUpstream = Deno.env.get("SUBJECT") === "kube-proxy";
@@ -23,8 +23,8 @@ const isRecording = (Deno.env.get("CONFORMANCE_RECORD") ?? "") !== "";
 let lab: Lab;
 let subject: Subject;
 const runs: RecordedRun[] = [];
-let runsInAll = 0;
-const began = performance.now();
+let plannedRuns = 0;
+const startedAt = performance.now();
 
 Deno.test.beforeAll(async () => {
   lab = await Lab.create(mode === "ebpf");
@@ -37,7 +37,7 @@ Deno.test.afterAll(async () => {
   await lab?.[Symbol.asyncDispose]();
 });
 
-// Those with the same flags share one run of the proxy.
+// Sorted by flags, because scenarios with the same flags share one proxy process.
 const scenarios = readScenarios()
   .filter(({ modes }) => modes.includes(mode))
   .toSorted((a, b) => a.flags.join().localeCompare(b.flags.join()));
@@ -45,16 +45,16 @@ const scenarios = readScenarios()
 for (const { file, ...scenario } of scenarios) {
   const isKnown = differenceOf(subjectName, file) !== undefined;
   for (const [label, families] of runsOf(scenario)) {
-    runsInAll++;
+    plannedRuns++;
     Deno.test({
       name: `${subjectName}: ${scenario.name} (${label})`,
       ignore: isKnown && !isRecording,
-      // The proxy and the agents live on from one scenario to the next.
+      // The proxy and the agents keep running from one scenario to the next.
       sanitizeOps: false,
       sanitizeResources: false,
       fn: async () => {
         try {
-          await withinMinute(runScenario(lab, subject, scenario, families));
+          await withTimeout(runScenario(lab, subject, scenario, families));
           runs.push({ scenario: file, label });
         } catch (error) {
           runs.push({ scenario: file, label, complaint: firstLine(error) });
@@ -71,8 +71,8 @@ function runsOf({ families }: Scenario): readonly (readonly [string, readonly Fa
   return { v4: [v4], v6: [v6], both: [v4, v6], dual: [["dual stack", ["IPv4", "IPv6"]] as const] }[families];
 }
 
-/** A scenario that hangs must not take the whole run with it. */
-async function withinMinute(work: Promise<void>): Promise<void> {
+/** Fails after one minute, so that a scenario that hangs does not stop the whole run. */
+async function withTimeout(work: Promise<void>): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error("the scenario takes too long")), 60_000 * slowness);
   await Promise.race([work, promise]).finally(() => clearTimeout(timer));
@@ -82,15 +82,15 @@ function firstLine(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 }
 
-/** With a filter, what is recorded of the scenarios that were left out stays. */
+/** Writes the recording. If a filter left scenarios out, their previous outcomes are kept. */
 async function record(): Promise<void> {
-  if (!isSubject(subjectName)) throw new Error(`differences.ts knows no subject ${subjectName}`);
-  const before = runs.length < runsInAll ? await readRecording(subjectName) : undefined;
+  if (!isSubject(subjectName)) throw new Error(`differences.ts has no subject ${subjectName}`);
+  const before = runs.length < plannedRuns ? await readRecording(subjectName) : undefined;
   const isNew = ({ scenario }: RecordedRun) => runs.some((run) => run.scenario === scenario);
   const recording: Recording = {
     subject: subjectName,
     versions: await versionsIn(lab, isUpstream ? kubeProxy : proxyBinary),
-    seconds: before?.seconds ?? Math.round((performance.now() - began) / 1000),
+    seconds: before?.seconds ?? Math.round((performance.now() - startedAt) / 1000),
     runs: [...before?.runs.filter((run) => !isNew(run)) ?? [], ...runs],
   };
   const file = recordingFile(subjectName);

@@ -1,4 +1,4 @@
-/** What is put in the place of the proxy, in the order of the columns of docs/conformance.md. */
+/** Programs that the scenarios run against, in the order of the columns of docs/conformance.md. */
 export const subjects = [
   "kube-proxy nftables",
   "kube-proxy iptables",
@@ -9,7 +9,7 @@ export const subjects = [
 ] as const;
 export type SubjectName = typeof subjects[number];
 
-/** The mode that it runs in. */
+/** The proxy mode of a subject. */
 export function modeOf(subject: SubjectName): string {
   return subject.slice(subject.lastIndexOf(" ") + 1);
 }
@@ -18,268 +18,282 @@ export function isSubject(name: string): name is SubjectName {
   return subjects.some((subject) => subject === name);
 }
 
-/** A scenario that a subject does not pass. docs/conformance.md shows them all. */
+/** A scenario that a subject does not pass. docs/conformance.md lists all of them. */
 export interface Difference {
   /** File name without `.yaml`. */
   readonly scenario: string;
   readonly subject: SubjectName;
-  readonly instead: string;
-  /** Why the scenario is right all the same; or, for our own proxy, why it is left so. */
-  readonly why: string;
-  /** Where it depends on chance whether the subject passes. */
-  readonly chance?: true;
+  /** What the subject does instead. */
+  readonly actual: string;
+  /** Why the scenario is right nevertheless; for this proxy, why the difference is accepted. */
+  readonly reason: string;
+  /** Set if the subject passes in some runs and fails in others. */
+  readonly isFlaky?: true;
 }
 
 export const differences: readonly Difference[] = [
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "conntrack-last-endpoint",
-    instead: "The flow through the NodePort goes on reaching the removed endpoint until there is another.",
-    why:
-      "Flows through the ClusterIP, external IPs and load-balancer addresses are cut, as behaviour §6 says; " +
-      "only the entries of NodePorts are not found.",
+    actual:
+      "A flow through the NodePort keeps reaching the removed endpoint until the service has another one.",
+    reason:
+      "behaviour §6 cuts the flows of a service without endpoints. kube-proxy does so for the ClusterIP, " +
+      "external IPs and load-balancer addresses, but does not find the conntrack entries of NodePorts.",
   }),
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "conntrack-service-deleted",
-    instead: "UDP flows outlive the deletion of their service or port, and keep reaching its endpoint.",
-    why: "Kubernetes 1.38 cuts them: whoever gets the address or port next would never see these clients.",
+    actual: "UDP flows outlive their service or port and keep reaching its endpoint.",
+    reason: "Kubernetes 1.38 cuts them. Otherwise these clients never reach the next service that gets the " +
+      "address or port.",
   }),
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "conntrack-tcp-before-service",
-    instead: "A connection that was begun before the service existed times out.",
-    why: "Its untranslated entry swallows every further SYN from that port for two minutes, although the " +
-      "service is there.",
+    actual: "A connection that was begun before the service existed times out.",
+    reason:
+      "The service exists, but for two minutes the untranslated conntrack entry catches every further SYN " +
+      "from that source port.",
   }),
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "duplicate-node-port",
-    instead: "Cannot be fed to it: an API server gives a NodePort to one service only.",
-    why: "Manifests know no allocator, so which claimant wins has to be defined.",
+    actual: "The scenario cannot be set up: an API server gives a NodePort to one service only.",
+    reason: "Manifests have no allocator, so it has to be defined which claim wins.",
   }),
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "duplicate-external-ip",
-    instead: "Which of the two claimants it serves is chance.",
-    why: "Whoever has an address must not lose it to a later claimant.",
-    chance: true,
+    actual: "It serves one of the two services, and which one is random.",
+    reason: "A service that owns an address must not lose it to a later claim.",
+    isFlaky: true,
   }),
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "duplicate-load-balancer-ip",
-    instead: "Which of the two claimants it serves is chance.",
-    why: "As for external IPs.",
-    chance: true,
+    actual: "It serves one of the two services, and which one is random.",
+    reason: "Same as for duplicate-external-ip.",
+    isFlaky: true,
   }),
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "slice-changes-hands",
-    instead: "The service that the slice belonged to goes on sending to its endpoints, too.",
-    why:
-      "The API says that the label names the owner. kube-proxy files an updated slice under its new owner and " +
-      "never takes it from the old one.",
+    actual: "The former owner of the slice keeps sending to its endpoints, too.",
+    reason:
+      "In the API the label names the owner of a slice. kube-proxy adds an updated slice to its new owner " +
+      "but never removes it from the old one.",
   }),
-  ...ofBoth({
+  ...inBothKubeProxyModes({
     scenario: "service-cidr-added",
-    instead:
-      "The new range has no effect until the next full sync, up to an hour later; in iptables mode none at all.",
-    why: "An address that is meant to be a service's and is nobody's must not leave the node.",
+    actual:
+      "Mode nftables ignores the new range until the next full sync, up to an hour later; mode iptables " +
+      "always ignores it.",
+    reason: "Traffic to an unallocated address of a service range must not leave the node.",
   }),
   {
     scenario: "hairpin-of-remote-pod",
     subject: "kube-proxy nftables",
-    instead: "The connection times out: the pod gets an answer from its own address.",
-    why: "behaviour §4.3 masquerades every endpoint that reaches itself, and iptables mode does. The set " +
+    actual: "The connection times out: the pod gets a reply from its own address.",
+    reason:
+      "behaviour §4.3 masquerades every endpoint that reaches itself, and mode iptables does so. The set " +
       "hairpin-connections holds the endpoints of this node only.",
   },
   {
     scenario: "hairpin-of-remote-pod",
     subject: "proxy nftables",
-    instead: "As kube-proxy in mode nftables: the connection times out.",
-    why:
-      "Left as upstream has it. It takes a node without a service proxy whose pods send through this node, and " +
-      "a cluster CIDR that covers them; covering it would cost an element for every endpoint of the cluster.",
+    actual: "Same as kube-proxy in mode nftables: the connection times out.",
+    reason:
+      "Same as upstream. It only happens if a node without a service proxy sends the traffic of its pods " +
+      "through this node, and the cluster CIDR covers these pods. A fix would cost one set element per endpoint " +
+      "of the cluster.",
   },
   {
     scenario: "no-endpoints-node-to-external",
     subject: "kube-proxy iptables",
-    instead: "The node's own connections time out: KUBE-EXTERNAL-SERVICES is not hooked into OUTPUT.",
-    why: "behaviour §3 rejects what has no endpoints, wherever it comes from; nftables mode does.",
+    actual: "The node's own connections time out: KUBE-EXTERNAL-SERVICES is not hooked into OUTPUT.",
+    reason:
+      "behaviour §3 rejects connections to a service without endpoints from every client; mode nftables " +
+      "does so.",
   },
   {
     scenario: "source-ranges-without-endpoints",
     subject: "kube-proxy iptables",
-    instead: "Clients outside the ranges are refused, not dropped.",
-    why: "Who is not let in should not learn whether there are endpoints; nftables mode drops.",
+    actual: "Clients outside the ranges are rejected, not dropped.",
+    reason: "A client outside the ranges should not learn whether there are endpoints; mode nftables drops.",
   },
   {
     scenario: "unserved-addresses",
     subject: "kube-proxy iptables",
-    instead: "Connections to ports that a ClusterIP does not have leave by the default route, and time out.",
-    why: "A ClusterIP is known to be a service's: nftables mode rejects at once.",
+    actual: "Connections to undefined ports of a ClusterIP leave by the default route and time out.",
+    reason: "The address is known to be a ClusterIP, so mode nftables rejects at once.",
   },
   {
     scenario: "node-port-addresses-primary",
     subject: "kube-proxy iptables",
-    instead: "Without --nodeport-addresses NodePorts answer on every address of the node.",
-    why: "The default of iptables mode; that of nftables mode is primary.",
+    actual: "Without --nodeport-addresses, NodePorts answer on every address of the node.",
+    reason: "This is the default of mode iptables. The default of mode nftables is primary.",
   },
   {
     scenario: "health-check-addresses-primary",
     subject: "kube-proxy iptables",
-    instead: "Without --nodeport-addresses health-check node ports answer on every address of the node.",
-    why: "As for NodePorts.",
+    actual: "Without --nodeport-addresses, health-check node ports answer on every address of the node.",
+    reason: "Same as for node-port-addresses-primary.",
   },
   {
     scenario: "one-address-as-external-and-load-balancer-ip",
     subject: "kube-proxy iptables",
-    instead: "The rule of the external IP comes first, and lets everyone in.",
-    why: "loadBalancerSourceRanges guard the load-balancer address; nftables mode keeps the others out.",
+    actual: "The rule of the external IP comes first and admits every client.",
+    reason: "loadBalancerSourceRanges restrict the load-balancer address; mode nftables drops other clients.",
   },
   {
     scenario: "node-port-on-loopback",
     subject: "kube-proxy iptables",
-    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
-    why: "nftables mode does without: route_localnet opens loopback services to the network.",
+    actual: "NodePorts answer on 127.0.0.1, because route_localnet is set.",
+    reason: "Mode nftables does not set route_localnet, because it exposes loopback services to the network.",
   },
   {
     scenario: "node-port-on-loopback-of-all",
     subject: "kube-proxy iptables",
-    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
-    why: "As above.",
+    actual: "NodePorts answer on 127.0.0.1, because route_localnet is set.",
+    reason: "Same as for node-port-on-loopback.",
   },
   {
     scenario: "no-endpoints-node-to-external",
     subject: "proxy iptables",
-    instead: "As kube-proxy in mode iptables: the node's own connections time out.",
-    why:
-      "It would take a jump from OUTPUT that kube-proxy does not have: this mode's rules are the known ones.",
+    actual: "Same as kube-proxy in mode iptables: the node's own connections time out.",
+    reason: "A fix needs a jump from OUTPUT that kube-proxy does not have; this mode keeps the rules of " +
+      "kube-proxy.",
   },
   {
     scenario: "source-ranges-without-endpoints",
     subject: "proxy iptables",
-    instead: "As kube-proxy in mode iptables: clients outside the ranges are refused, not dropped.",
-    why: "Without endpoints it has one rule for an address, which refuses everyone; ours are the same.",
+    actual: "Same as kube-proxy in mode iptables: clients outside the ranges are rejected, not dropped.",
+    reason:
+      "kube-proxy has one rule per address without endpoints, which rejects every client; this mode keeps " +
+      "the rules of kube-proxy.",
   },
   {
     scenario: "unserved-addresses",
     subject: "proxy iptables",
-    instead: "As kube-proxy in mode iptables: ports that a ClusterIP does not have are not refused.",
-    why: "The layout has no place for addresses without their ports. Mode nftables refuses them.",
+    actual: "Same as kube-proxy in mode iptables: undefined ports of a ClusterIP are not rejected.",
+    reason:
+      "The chains of kube-proxy have no rules for addresses without ports. Mode nftables rejects these ports.",
   },
   {
     scenario: "service-cidr-added",
     subject: "proxy iptables",
-    instead: "As kube-proxy in mode iptables: ranges of ServiceCIDRs have no rules.",
-    why: "As above.",
+    actual: "Same as kube-proxy in mode iptables: there are no rules for ServiceCIDR ranges.",
+    reason: "Same as for unserved-addresses.",
   },
   {
     scenario: "node-port-addresses-primary",
     subject: "proxy iptables",
-    instead: "Without --nodeport-addresses NodePorts answer on every address of the node.",
-    why: "The default of this mode: who comes from kube-proxy relies on it.",
+    actual: "Without --nodeport-addresses, NodePorts answer on every address of the node.",
+    reason: "This is kube-proxy's default in this mode, and users who migrate from it rely on it.",
   },
   {
     scenario: "health-check-addresses-primary",
     subject: "proxy iptables",
-    instead: "Without --nodeport-addresses health-check node ports answer on every address of the node.",
-    why: "As for NodePorts.",
+    actual: "Without --nodeport-addresses, health-check node ports answer on every address of the node.",
+    reason: "Same as for node-port-addresses-primary.",
   },
   {
     scenario: "node-port-on-loopback",
     subject: "proxy iptables",
-    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
-    why: "The default of this mode; --iptables-localhost-nodeports=false turns it off.",
+    actual: "NodePorts answer on 127.0.0.1, because route_localnet is set.",
+    reason: "This is the default of this mode; --iptables-localhost-nodeports=false turns it off.",
   },
   {
     scenario: "node-port-on-loopback-of-all",
     subject: "proxy iptables",
-    instead: "NodePorts answer on 127.0.0.1, by route_localnet.",
-    why: "As above.",
+    actual: "NodePorts answer on 127.0.0.1, because route_localnet is set.",
+    reason: "Same as for node-port-on-loopback.",
   },
   {
     scenario: "short-circuit",
     subject: "proxy ipvs",
-    instead: "With endpoints on this node, its pods and processes reach those only, as clients outside do.",
-    why:
-      "A virtual server has one list of endpoints for everyone. Without endpoints on this node it is the list " +
-      "of all, and clients outside are dropped before it: local-without-local-endpoints.",
+    actual: "If this node has endpoints, its pods and processes reach only these, as external clients do.",
+    reason:
+      "A virtual server has one list of real servers for all clients. If this node has no endpoint, the " +
+      "list holds all endpoints, and external clients are dropped before they reach the virtual server " +
+      "(local-without-local-endpoints).",
   },
   {
     scenario: "connections-outlive-service",
     subject: "proxy ipvs",
-    instead: "They end with the service, node port or address they were made through.",
-    why:
-      "IPVS forwards a connection as long as its virtual server is there. Those of an endpoint that is removed " +
-      "go on (connections-outlive-endpoint).",
+    actual: "Connections end with the service, node port or address they were made through.",
+    reason:
+      "IPVS forwards a connection only while its virtual server exists. Connections to a removed endpoint " +
+      "continue (connections-outlive-endpoint).",
   },
   {
     scenario: "conntrack-tcp-before-service",
     subject: "proxy ipvs",
-    instead: "Now and then a connection that was begun before the service takes longer than five seconds.",
-    why:
-      "A SYN that is repeated before the old conntrack entry is gone is dropped, or IPVS would let the connection " +
-      "through untranslated, and it would break. The client's next SYN comes after up to eight seconds.",
-    chance: true,
+    actual: "Occasionally a connection that was begun before the service takes longer than five seconds.",
+    reason:
+      "A SYN that is repeated while the old conntrack entry exists is dropped; otherwise IPVS would let the " +
+      "connection through untranslated, and it would break. The client's next SYN comes after up to eight seconds.",
+    isFlaky: true,
   },
   {
     scenario: "conntrack-policy-changes",
     subject: "proxy ipvs",
-    instead: "The flows go on with an endpoint that the policy allows.",
-    why:
-      "To stay, an endpoint has to be in the virtual server, without weight. With policy Local that would be " +
-      "every endpoint of the cluster on every node.",
+    actual: "The flows continue on an endpoint that the policy allows.",
+    reason:
+      "A flow stays only if its endpoint is in the virtual server, with weight 0. With policy Local that " +
+      "would mean every endpoint of the cluster on every node.",
   },
   {
     scenario: "affinity-expires",
     subject: "proxy ipvs",
-    instead: "A client keeps its pod up to three minutes longer than the timeout.",
-    why:
-      "Persistence does not end while IPVS remembers a connection of the client, two minutes after a TCP " +
-      "connection was closed, and is looked at once a minute then. No setting of the kernel changes it.",
+    actual: "A client keeps its pod for up to three minutes longer than the timeout.",
+    reason:
+      "Persistence does not end while IPVS remembers a connection of the client, which it does for two " +
+      "minutes after a TCP connection is closed; from then on it checks once per minute. No kernel setting changes " +
+      "this.",
   },
   {
     scenario: "affinity-timeout-changes",
     subject: "proxy ipvs",
-    instead: "A client keeps its pod as long as by the timeout it came with.",
-    why: "The new timeout is for who comes from then on, and after connections as above.",
+    actual: "A client keeps its pod for the timeout that applied when it first connected.",
+    reason:
+      "The new timeout applies to clients that connect from then on, with the delay of affinity-expires.",
   },
   {
     scenario: "hairpin-of-remote-pod",
     subject: "proxy ipvs",
-    instead: "As in mode nftables: the connection times out.",
-    why: "As there.",
+    actual: "Same as mode nftables: the connection times out.",
+    reason: "Same as for mode nftables.",
   },
   {
     scenario: "node-port-addresses-primary",
     subject: "proxy ipvs",
-    instead: "Without --nodeport-addresses NodePorts answer on every address of the node.",
-    why: "The default of this mode: who comes from kube-proxy relies on it.",
+    actual: "Without --nodeport-addresses, NodePorts answer on every address of the node.",
+    reason: "This is kube-proxy's default in this mode, and users who migrate from it rely on it.",
   },
   {
     scenario: "health-check-addresses-primary",
     subject: "proxy ipvs",
-    instead: "Without --nodeport-addresses health-check node ports answer on every address of the node.",
-    why: "As for NodePorts.",
+    actual: "Without --nodeport-addresses, health-check node ports answer on every address of the node.",
+    reason: "Same as for node-port-addresses-primary.",
   },
   {
     scenario: "detect-local-bridge-external",
     subject: "proxy ebpf",
-    instead:
-      "Pods of this node that are not behind the bridge are short-circuited, too, as all its pods are.",
-    why: "Whoever calls connect() here is on this node. --detect-local-mode is about packets.",
+    actual: "All pods of this node are short-circuited, including those that are not behind the bridge.",
+    reason: "A process that calls connect() here is on this node. --detect-local-mode applies to packets.",
   },
   {
     scenario: "detect-local-none",
     subject: "proxy ebpf",
-    instead: "Pods of this node are short-circuited.",
-    why: "As above.",
+    actual: "Pods of this node are short-circuited.",
+    reason: "Same as for detect-local-bridge-external.",
   },
   {
     scenario: "node-port-on-loopback",
     subject: "proxy ebpf",
-    instead: "NodePorts answer the node's processes on 127.0.0.1 when --nodeport-addresses names it.",
-    why:
-      "They are sent to an endpoint when they connect: no packet has a loopback address, so route_localnet, " +
-      "which opens loopback services to the network, is not needed. --iptables-localhost-nodeports=false turns it off.",
+    actual: "NodePorts answer the node's processes on 127.0.0.1 if --nodeport-addresses names it.",
+    reason: "The connection is directed to an endpoint in connect(), so no packet has a loopback address. " +
+      "route_localnet, which exposes loopback services to the network, is not needed. " +
+      "--iptables-localhost-nodeports=false turns it off.",
   },
 ];
 
-function ofBoth(difference: Omit<Difference, "subject">): Difference[] {
+function inBothKubeProxyModes(difference: Omit<Difference, "subject">): Difference[] {
   return [{ ...difference, subject: "kube-proxy nftables" }, {
     ...difference,
     subject: "kube-proxy iptables",

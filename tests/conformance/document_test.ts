@@ -4,7 +4,7 @@ import { documentFile, problems, render, scenarioCell } from "./document.ts";
 import type { RecordedRun, Recording } from "./recording.ts";
 import { readScenarios, type ScenarioFile } from "./scenario_files.ts";
 
-Deno.test("docs/conformance.md lists exactly the scenarios that exist, as they are called now", () => {
+Deno.test("docs/conformance.md lists exactly the existing scenarios, with their current names", () => {
   const text = Deno.readTextFileSync(documentFile);
   const [, listed = ""] = text.split(/^## Scenarios$/m);
   const cells = [...listed.matchAll(/^\| (\[.*?)(?: \|)/gm)].map(([, cell]) => cell!);
@@ -19,7 +19,7 @@ Deno.test("docs/conformance.md lists exactly the scenarios that exist, as they a
   );
 });
 
-Deno.test("a difference is about a scenario that exists, and is named once", () => {
+Deno.test("every difference names an existing scenario, at most once per subject", () => {
   const files = readScenarios().map(({ file }) => file);
   assert.deepEqual(differences.filter(({ scenario }) => !files.includes(scenario)), []);
   const named = differences.map(({ scenario, subject }) => `${subject}: ${scenario}`);
@@ -35,37 +35,40 @@ const scenario: ScenarioFile = {
   flags: [],
   steps: [],
 };
-const difference: Difference = { scenario: "web", subject: "kube-proxy iptables", instead: "x", why: "y" };
+const difference: Difference = { scenario: "web", subject: "kube-proxy iptables", actual: "x", reason: "y" };
 const passed: RecordedRun = { scenario: "web", label: "IPv4" };
 const failed: RecordedRun = { scenario: "web", label: "IPv6", complaint: "pod-a: expected an answer" };
 
-function recorded(...runs: RecordedRun[]): Recording[] {
+function recordingsOf(...runs: RecordedRun[]): Recording[] {
   return [{ subject: "kube-proxy iptables", versions: {}, seconds: 1, runs }];
 }
 
-Deno.test("a failure needs a difference, a difference a failure, and a scenario a recording", () => {
-  assert.deepEqual(problems([scenario], recorded(passed), []), []);
-  assert.deepEqual(problems([scenario], recorded(passed, failed), [difference]), []);
+Deno.test("every failure needs a difference, every difference a failure, and every scenario a recording", () => {
+  assert.deepEqual(problems([scenario], recordingsOf(passed), []), []);
+  assert.deepEqual(problems([scenario], recordingsOf(passed, failed), [difference]), []);
   assert.match(
-    problems([scenario], recorded(passed, failed), [])[0]!,
-    /web \(IPv6\) fails.*does not say why/,
+    problems([scenario], recordingsOf(passed, failed), [])[0]!,
+    /web \(IPv6\) fails.*has no entry for it/,
   );
-  assert.match(problems([scenario], recorded(passed), [difference])[0]!, /names web, which passes/);
-  assert.deepEqual(problems([scenario], recorded(passed), [{ ...difference, chance: true }]), []);
-  assert.match(problems([scenario], recorded(), [])[0]!, /was not recorded/);
+  assert.match(
+    problems([scenario], recordingsOf(passed), [difference])[0]!,
+    /web passes, but differences\.ts has an entry/,
+  );
+  assert.deepEqual(problems([scenario], recordingsOf(passed), [{ ...difference, isFlaky: true }]), []);
+  assert.match(problems([scenario], recordingsOf(), [])[0]!, /was not recorded/);
 });
 
-Deno.test("the table says in which families a scenario fails, and where the reason is", () => {
-  const [line] = /^\| \[web\].*$/m.exec(render([scenario], recorded(passed, failed), [difference])) ?? [];
+Deno.test("the table shows in which families a scenario fails, and links the reason", () => {
+  const [line] = /^\| \[web\].*$/m.exec(render([scenario], recordingsOf(passed, failed), [difference])) ?? [];
   assert.equal(
     line,
     `| ${scenarioCell("web", "web works")} | yes | not in IPv6 [1](#d1) | yes | yes | yes | yes |`,
   );
 });
 
-Deno.test("a scenario about one mode is asked of the others neither a recording nor an outcome", () => {
-  const ofOne = { ...scenario, modes: ["ipvs"] };
-  assert.deepEqual(problems([ofOne], recorded(), []), []);
-  const [line] = /^\| \[web\].*$/m.exec(render([ofOne], recorded(), [])) ?? [];
+Deno.test("a scenario for one mode needs no recording for the other modes and has no outcome there", () => {
+  const ipvsOnly = { ...scenario, modes: ["ipvs"] };
+  assert.deepEqual(problems([ipvsOnly], recordingsOf(), []), []);
+  const [line] = /^\| \[web\].*$/m.exec(render([ipvsOnly], recordingsOf(), [])) ?? [];
   assert.equal(line, `| ${scenarioCell("web", "web works")} | – | – | – | – | yes | – |`);
 });

@@ -3,7 +3,7 @@ import { type Answered, isAnswered, type Outcome, type Target } from "../lab/age
 import { isNodeAddress, isPodOfNode, type MachineName, machines } from "../lab/topology.ts";
 import type { ExpectSpec } from "./scenario.ts";
 
-/** What one client saw at one frontend. */
+/** Outcomes of the connections of one client to one frontend. */
 export interface Observation {
   readonly from: MachineName;
   readonly family: Family;
@@ -11,11 +11,11 @@ export interface Observation {
   readonly outcomes: readonly Outcome[];
 }
 
-/** Pods by the names that `as` gave them, for each client and for the last one. */
-export class Remembered {
+/** Pods by the names that `as` gave them, per client and for the most recent client. */
+export class NamedPods {
   readonly #pods = new Map<string, string>();
 
-  note(name: string, { from, family, outcomes: [first] }: Observation): void {
+  set(name: string, { from, family, outcomes: [first] }: Observation): void {
     if (first && isAnswered(first)) {
       this.#pods.set(name, first.pod).set(`${name} ${from} ${family}`, first.pod);
     }
@@ -31,55 +31,55 @@ export class Remembered {
 }
 
 /**
- * What is not as expected, in words; undefined when all is.
- * @param balancesSockets see Subject: nobody masquerades pods of this node.
+ * Describes the first observation that does not match the expectation; undefined if all match.
+ * @param balancesSockets See Subject. If set, pods of this node are never masqueraded.
  */
-export function complain(
+export function findMismatch(
   observations: readonly Observation[],
   spec: ExpectSpec,
-  remembered: Remembered,
+  named: NamedPods,
   balancesSockets = false,
 ): string | undefined {
   for (const observation of observations) {
-    const isOwn = spec.source === "node" && balancesSockets && isPodOfNode(observation.from);
-    const complaint = complainOfOne(observation, isOwn ? { ...spec, source: "client" } : spec, remembered);
-    if (!complaint) continue;
+    const keepsSource = spec.source === "node" && balancesSockets && isPodOfNode(observation.from);
+    const mismatch = mismatchOf(observation, keepsSource ? { ...spec, source: "client" } : spec, named);
+    if (!mismatch) continue;
     const { from, target: { to, port, protocol }, outcomes } = observation;
-    return `${from} to ${spec.to} (${to} port ${port}/${protocol}): ${complaint}; seen: ${summary(outcomes)}`;
+    return `${from} to ${spec.to} (${to} port ${port}/${protocol}): ${mismatch}; seen: ${summary(outcomes)}`;
   }
-  const [, forgotten] = /^not same as (.*)$/.exec(String(spec.reaches)) ?? [];
-  if (forgotten === undefined) return undefined;
-  const isOther = observations.some((seen) =>
-    !seen.outcomes.every(isFrom(remembered.podOf(forgotten, seen) ?? ""))
-  );
-  return isOther ? undefined : `every client of ${spec.to} is where it was: expected some of them elsewhere`;
+  const [, name] = /^not same as (.*)$/.exec(String(spec.reaches)) ?? [];
+  if (name === undefined) return undefined;
+  const hasMoved = observations.some((seen) => !seen.outcomes.every(isFrom(named.podOf(name, seen) ?? "")));
+  return hasMoved
+    ? undefined
+    : `every client of ${spec.to} reaches the same pod as before: expected some to move`;
 }
 
-/** `pod` or `pod:port`. */
+/** Matches answers of `pod` or `pod:port`. */
 export function isFrom(expected: string): (outcome: Outcome) => boolean {
   return (outcome) =>
     isAnswered(outcome) && (expected === outcome.pod || expected === `${outcome.pod}:${outcome.port}`);
 }
 
-/** "pod-a:8080 seeing 192.168.8.9 (12 times), refused (2 times)" */
+/** Summarises outcomes: "pod-a:8080 seeing 192.168.8.9 (12 times), refused (2 times)". */
 export function summary(outcomes: readonly Outcome[]): string {
   const seen = outcomes.map((outcome) =>
     isAnswered(outcome) ? `${outcome.pod}:${outcome.port} seeing ${outcome.source}` : outcome.outcome
   );
   return [...new Set(seen)]
-    .map((what) => `${what} (${seen.filter((other) => other === what).length} times)`)
+    .map((outcome) => `${outcome} (${seen.filter((other) => other === outcome).length} times)`)
     .join(", ");
 }
 
-function complainOfOne(seen: Observation, spec: ExpectSpec, remembered: Remembered): string | undefined {
-  if (spec.answer !== undefined) return complainOfAnswer(seen.outcomes, spec.answer);
+function mismatchOf(seen: Observation, spec: ExpectSpec, named: NamedPods): string | undefined {
+  if (spec.answer !== undefined) return answerMismatch(seen.outcomes, spec.answer);
   if (!seen.outcomes.every(isAnswered)) return "expected an answer every time";
-  return complainOfPods(seen, spec, remembered) ??
-    (spec.spread && complainOfSpread(seen.outcomes, spec)) ??
-    complainOfSource(seen.outcomes, seen, spec);
+  return podMismatch(seen, spec, named) ??
+    (spec.spread && spreadMismatch(seen.outcomes, spec)) ??
+    sourceMismatch(seen.outcomes, seen, spec);
 }
 
-function complainOfAnswer(
+function answerMismatch(
   outcomes: readonly Outcome[],
   answer: "none" | "refused" | "dropped",
 ): string | undefined {
@@ -88,10 +88,10 @@ function complainOfAnswer(
   return asExpected ? undefined : `expected ${answer === "none" ? "no answer" : `it to be ${answer}`}`;
 }
 
-function complainOfPods(
+function podMismatch(
   seen: Observation,
   { reaches }: ExpectSpec,
-  remembered: Remembered,
+  named: NamedPods,
 ): string | undefined {
   const { outcomes } = seen;
   if (Array.isArray(reaches)) {
@@ -103,12 +103,12 @@ function complainOfPods(
   const isOne = first !== undefined && isAnswered(first) && outcomes.every(isFrom(first.pod));
   if (!isOne) return "expected the same pod every time";
   const [, name] = /^same as (.*)$/.exec(String(reaches)) ?? [];
-  const pod = name && remembered.podOf(name, seen);
+  const pod = name && named.podOf(name, seen);
   return name === undefined || first.pod === pod ? undefined : `expected ${reaches} (${pod ?? "no pod"})`;
 }
 
-/** Five standard deviations from its share: met by chance once in two million. */
-function complainOfSpread(outcomes: readonly Outcome[], { reaches }: ExpectSpec): string | undefined {
+/** Allows five standard deviations from the even share, which chance exceeds once in two million cases. */
+function spreadMismatch(outcomes: readonly Outcome[], { reaches }: ExpectSpec): string | undefined {
   const pods = Array.isArray(reaches) ? reaches : [];
   const share = outcomes.length / pods.length;
   const deviation = Math.sqrt(share * (1 - 1 / pods.length));
@@ -116,16 +116,16 @@ function complainOfSpread(outcomes: readonly Outcome[], { reaches }: ExpectSpec)
   return uneven && `expected ${uneven} to get its share of ${Math.round(share)}`;
 }
 
-function complainOfSource(
+function sourceMismatch(
   answers: readonly Answered[],
   { from, family }: Observation,
   { source }: ExpectSpec,
 ): string | undefined {
   if (source === undefined) return undefined;
-  const whose = source === "client" ? from : source;
-  const isExpected = whose === "node"
+  const owner = source === "client" ? from : source;
+  const isExpected = owner === "node"
     ? isNodeAddress
-    : (address: string) => address === machines[whose].addresses[family];
+    : (address: string) => address === machines[owner].addresses[family];
   const asExpected = answers.every((answer) => isExpected(answer.source));
-  return asExpected ? undefined : `expected the pods to see the address of ${whose}`;
+  return asExpected ? undefined : `expected the pods to see the address of ${owner}`;
 }

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import type { Outcome } from "../lab/agent.ts";
 import type { MachineName } from "../lab/topology.ts";
-import { complain, type Observation, Remembered } from "./expectation.ts";
+import { findMismatch, NamedPods, type Observation } from "./expectation.ts";
 import type { ExpectSpec } from "./scenario.ts";
 
-const spec = (what: Partial<ExpectSpec>): ExpectSpec => ({ from: ["outside"], to: "clusterIP", ...what });
+const spec = (fields: Partial<ExpectSpec>): ExpectSpec => ({ from: ["outside"], to: "clusterIP", ...fields });
 
-function seen(...outcomes: Outcome[]): Observation {
+function observed(...outcomes: Outcome[]): Observation {
   return {
     from: "outside",
     family: "IPv4",
@@ -20,45 +20,50 @@ function answer(pod: string, source = "192.168.8.9"): Outcome {
 }
 
 const refused: Outcome = { outcome: "refused" };
-const silence: Outcome = { outcome: "timeout" };
+const timeout: Outcome = { outcome: "timeout" };
 
-Deno.test("a list of pods means each of them, and nobody else", () => {
+Deno.test("a list of pods means that each of them answers, and no other pod", () => {
   const reaches = spec({ reaches: ["pod-a", "pod-b:8080"] });
-  const complaint = (...outcomes: Outcome[]) => complain([seen(...outcomes)], reaches, new Remembered());
-  assert.equal(complaint(answer("pod-a"), answer("pod-b")), undefined);
+  const mismatch = (...outcomes: Outcome[]) =>
+    findMismatch([observed(...outcomes)], reaches, new NamedPods());
+  assert.equal(mismatch(answer("pod-a"), answer("pod-b")), undefined);
   assert.equal(
-    complaint(answer("pod-a"), answer("pod-a")),
+    mismatch(answer("pod-a"), answer("pod-a")),
     "outside to clusterIP (10.96.0.10 port 80/TCP): expected pod-a and pod-b:8080; " +
       "seen: pod-a:8080 seeing 192.168.8.9 (2 times)",
   );
   assert.match(
-    complaint(answer("pod-a"), answer("pod-b"), answer("pod-c"))!,
+    mismatch(answer("pod-a"), answer("pod-b"), answer("pod-c"))!,
     /expected pod-a and pod-b:8080/,
   );
-  assert.match(complaint(answer("pod-a"), answer("pod-b"), silence)!, /expected an answer every time/);
+  assert.match(mismatch(answer("pod-a"), answer("pod-b"), timeout)!, /expected an answer every time/);
 });
 
-Deno.test("refused and dropped are told apart, and none is either", () => {
+Deno.test("refused and dropped are distinguished, and none matches both", () => {
   const passes = (answer: "none" | "refused" | "dropped", outcome: Outcome) =>
-    complain([seen(outcome)], spec({ answer }), new Remembered()) === undefined;
+    findMismatch([observed(outcome)], spec({ answer }), new NamedPods()) === undefined;
   assert.deepEqual(
     [
       passes("refused", refused),
-      passes("dropped", silence),
+      passes("dropped", timeout),
       passes("none", refused),
-      passes("none", silence),
+      passes("none", timeout),
     ],
     [true, true, true, true],
   );
   assert.deepEqual(
-    [passes("refused", silence), passes("dropped", refused), passes("none", answer("pod-a"))],
+    [passes("refused", timeout), passes("dropped", refused), passes("none", answer("pod-a"))],
     [false, false, false],
   );
 });
 
-Deno.test("the address that the pods see is the client's, or one of the node's", () => {
+Deno.test("the source address is checked against the client, the node or a machine", () => {
   const passes = (source: "client" | "node" | "pod-b", address: string) =>
-    complain([seen(answer("pod-a", address))], spec({ reaches: ["pod-a"], source }), new Remembered()) ===
+    findMismatch(
+      [observed(answer("pod-a", address))],
+      spec({ reaches: ["pod-a"], source }),
+      new NamedPods(),
+    ) ===
       undefined;
   assert.deepEqual(
     [passes("client", "192.168.8.9"), passes("node", "10.244.1.1"), passes("pod-b", "10.244.1.12")],
@@ -67,13 +72,13 @@ Deno.test("the address that the pods see is the client's, or one of the node's",
   assert.deepEqual([passes("client", "192.168.8.1"), passes("node", "192.168.8.9")], [false, false]);
 });
 
-Deno.test("where sockets are balanced, pods of this node keep the address that others lose to the node's", () => {
+Deno.test("if sockets are balanced, pods of this node keep their address where other clients are masqueraded", () => {
   const passes = (from: MachineName, address: string) => {
-    const observation = { ...seen(answer("pod-a", address)), from };
-    return complain(
+    const observation = { ...observed(answer("pod-a", address)), from };
+    return findMismatch(
       [observation],
       spec({ reaches: ["pod-a"], source: "node" }),
-      new Remembered(),
+      new NamedPods(),
       true,
     ) === undefined;
   };
@@ -87,28 +92,31 @@ Deno.test("where sockets are balanced, pods of this node keep the address that o
   );
 });
 
-Deno.test("an even spread allows chance, and no more than that", () => {
+Deno.test("an even spread allows random deviation only", () => {
   const passes = (a: number, b: number) => {
     const outcomes = [...Array<Outcome>(a).fill(answer("pod-a")), ...Array<Outcome>(b).fill(answer("pod-b"))];
     const even = spec({ reaches: ["pod-a", "pod-b"], spread: "even" });
-    return complain([seen(...outcomes)], even, new Remembered()) === undefined;
+    return findMismatch([observed(...outcomes)], even, new NamedPods()) === undefined;
   };
   assert(passes(330, 270));
   assert(!passes(400, 200));
 });
 
-Deno.test("what answered a client is remembered for that client", () => {
-  const remembered = new Remembered();
-  remembered.note("first", seen(answer("pod-a")));
-  const complaint = (
+Deno.test("names given by `as` are kept per client", () => {
+  const named = new NamedPods();
+  named.set("first", observed(answer("pod-a")));
+  const mismatch = (
     reaches: ExpectSpec["reaches"],
     outcome: Outcome,
     from: "outside" | "node" = "outside",
-  ) => complain([{ ...seen(outcome), from }], spec({ reaches }), remembered);
-  assert.equal(remembered.pod("first"), "pod-a");
-  assert.equal(complaint("same as first", answer("pod-a")), undefined);
-  assert.match(complaint("same as first", answer("pod-b"))!, /expected same as first \(pod-a\)/);
-  assert.match(complaint("same as first", answer("pod-a"), "node")!, /expected same as first \(no pod\)/);
-  assert.equal(complaint("not same as first", answer("pod-b")), undefined);
-  assert.match(complaint("not same as first", answer("pod-a"))!, /every client of clusterIP is where it was/);
+  ) => findMismatch([{ ...observed(outcome), from }], spec({ reaches }), named);
+  assert.equal(named.pod("first"), "pod-a");
+  assert.equal(mismatch("same as first", answer("pod-a")), undefined);
+  assert.match(mismatch("same as first", answer("pod-b"))!, /expected same as first \(pod-a\)/);
+  assert.match(mismatch("same as first", answer("pod-a"), "node")!, /expected same as first \(no pod\)/);
+  assert.equal(mismatch("not same as first", answer("pod-b")), undefined);
+  assert.match(
+    mismatch("not same as first", answer("pod-a"))!,
+    /every client of clusterIP reaches the same pod as before/,
+  );
 });

@@ -6,12 +6,12 @@ import type { ExpectSpec } from "./scenario.ts";
 
 type HttpSpec = NonNullable<ExpectSpec["http"]>;
 
-/** Health-check node ports follow a change some time after the rules do. */
+/** Time limit for a health-check node port to follow a change; it does so some time after the rules. */
 const FOLLOWS_WITHIN_MS = 3000;
 
 /**
- * Asks a health-check node port until it answers as expected, to the byte.
- * @throws Error with what it answered last
+ * Requests a health-check node port until the answer is as expected, byte by byte.
+ * @throws with the last answer.
  */
 export async function expectHttp(
   lab: Lab,
@@ -22,8 +22,8 @@ export async function expectHttp(
 ): Promise<void> {
   const until = Date.now() + FOLLOWS_WITHIN_MS;
   for (;;) {
-    const seen = shown(await lab.agent(from).http(target));
-    const expected = spec === "closed" ? "refused" : answerOf(spec);
+    const seen = format(await lab.agent(from).http(target));
+    const expected = spec === "closed" ? "refused" : expectedAnswer(spec);
     if (seen === expected) return;
     if (Date.now() > until) {
       const where = `${from} to ${target.to} port ${target.port} (${family})`;
@@ -33,24 +33,24 @@ export async function expectHttp(
   }
 }
 
-/** The headers that mean something; the others are those of the HTTP library. */
-const headers = [
+/** Headers that are compared; the others come from the HTTP library. */
+const comparedHeaders = [
   "content-type",
   "content-encoding",
   "x-content-type-options",
   "x-load-balancing-endpoint-weight",
 ];
 
-function shown(answer: HttpAnswer | Unanswered): string {
+function format(answer: HttpAnswer | Unanswered): string {
   if (!("status" in answer)) return answer.outcome;
-  const meant = headers.flatMap((name) => {
+  const headers = comparedHeaders.flatMap((name) => {
     const value = answer.headers[name];
     return value === undefined ? [] : [`${name}: ${value}`];
   });
-  return [answer.status, ...meant, answer.body].join("\n");
+  return [answer.status, ...headers, answer.body].join("\n");
 }
 
-function answerOf({ status, localEndpoints, of }: Exclude<HttpSpec, "closed">): string {
+function expectedAnswer({ status, localEndpoints, of }: Exclude<HttpSpec, "closed">): string {
   return `${status}
 content-type: application/json
 x-content-type-options: nosniff

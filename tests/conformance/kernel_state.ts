@@ -1,6 +1,6 @@
 import type { Lab } from "../lab/lab.ts";
 
-/** All objects of the mode in node's kernel, each as one string that tells it from the others. */
+/** All kernel objects of a mode on the node, each as a string that identifies it. */
 export type KernelState = (lab: Lab) => Promise<ReadonlySet<string>>;
 
 export const kernelStates: Readonly<Record<string, KernelState>> = {
@@ -10,18 +10,21 @@ export const kernelStates: Readonly<Record<string, KernelState>> = {
   ebpf,
 };
 
-/** @throws unless the tables of both families are there. */
+/** @throws unless the table exists in both families. */
 async function tablesOf(lab: Lab, name: string): Promise<string[]> {
   const tables = await Promise.all(["ip", "ip6"].map(async (family) => {
     const listing: { nftables: Record<string, { handle?: number }>[] } = JSON.parse(
-      await said(lab, ["nft", "-j", "list", "table", family, name]),
+      await stdoutOf(lab, ["nft", "-j", "list", "table", family, name]),
     );
     return listing.nftables.filter((object) => !("metainfo" in object)).flatMap(describe);
   }));
   return tables.flat();
 }
 
-/** The elements of a set or map are objects of their own, so that a leftover one is named. Handles only count. */
+/**
+ * Describes an object. Each element of a set or map is an object of its own, so that a leftover element is named.
+ * Handles are left out, because they are sequence numbers.
+ */
 function describe(object: Record<string, { handle?: number; elem?: unknown[] }>): string[] {
   return Object.entries(object).flatMap(([kind, { handle: _, elem, ...rest }]) => {
     const elements = elem?.map((element) => `element of ${JSON.stringify(rest)}: ${JSON.stringify(element)}`);
@@ -29,10 +32,10 @@ function describe(object: Record<string, { handle?: number; elem?: unknown[] }>)
   });
 }
 
-/** Chains and rules, as stock iptables of the nf_tables flavour lists them. @throws unless both families have them. */
+/** Chains and rules as iptables-nft-save lists them. @throws unless both families have them. */
 async function iptables(lab: Lab): Promise<ReadonlySet<string>> {
   const families = await Promise.all(["iptables", "ip6tables"].map(async (command) => {
-    const stdout = await said(lab, [`${command}-nft-save`]);
+    const stdout = await stdoutOf(lab, [`${command}-nft-save`]);
     if (!stdout.includes("-A KUBE-POSTROUTING")) throw new Error(`${command} lists no KUBE-POSTROUTING`);
     const lines = stdout.split("\n").filter((line) => /^[:-]/.test(line))
       .map((line) => `${command} ${line.replace(/ \[\d+:\d+\]$/, "")}`);
@@ -41,11 +44,11 @@ async function iptables(lab: Lab): Promise<ReadonlySet<string>> {
   return new Set(families.flat());
 }
 
-/** Virtual servers with their real servers, the addresses of the device, and the tables. @throws unless all are there. */
+/** Virtual servers with their real servers, the addresses of the device, and the tables. @throws unless all exist. */
 async function ipvs(lab: Lab): Promise<ReadonlySet<string>> {
   const [servers, device, tables] = await Promise.all([
-    said(lab, ["ipvsadm", "--save", "--numeric"]),
-    said(lab, ["ip", "-json", "address", "show", "dev", "kube-ipvs0"]),
+    stdoutOf(lab, ["ipvsadm", "--save", "--numeric"]),
+    stdoutOf(lab, ["ip", "-json", "address", "show", "dev", "kube-ipvs0"]),
     tablesOf(lab, "kube-proxy-ipvs"),
   ]);
   const [{ addr_info: addresses }]: [{ addr_info: readonly { local: string; prefixlen: number }[] }] = JSON
@@ -59,23 +62,26 @@ async function ipvs(lab: Lab): Promise<ReadonlySet<string>> {
   ]);
 }
 
-/** What is looked up and counted of services. What is remembered of clients and connections goes in its own time. */
+/**
+ * Entries of the maps that hold services and their counters. The maps of clients and connections are left out,
+ * because their entries expire on their own.
+ */
 async function ebpf(lab: Lab): Promise<ReadonlySet<string>> {
-  const { bpffs } = lab.socketPlace;
+  const { bpffs } = lab.ebpfMounts;
   const [generation] = [...Deno.readDirSync(bpffs)].map(({ name }) => `${bpffs}/${name}`);
-  // Sockets are balanced last, when the maps are filled.
+  // Throws unless this link exists. It is created last, after the maps are filled.
   Deno.lstatSync(`${generation}/links/connect6`);
   const maps = ["services", "source_ranges", "service_cidrs", "counters"];
   const entries = await Promise.all(maps.map(async (map) => {
-    const dump = await said(lab, ["bpftool", "-j", "map", "dump", "pinned", `${generation}/maps/${map}`]);
+    const dump = await stdoutOf(lab, ["bpftool", "-j", "map", "dump", "pinned", `${generation}/maps/${map}`]);
     const listing: readonly { formatted: unknown }[] = JSON.parse(dump);
     return listing.map(({ formatted }) => `${map} ${JSON.stringify(formatted)}`);
   }));
   return new Set(entries.flat());
 }
 
-/** What a program says on node. @throws with its complaint. */
-async function said(lab: Lab, command: readonly string[]): Promise<string> {
+/** Runs a program on the node. @throws with its standard error if that is not empty or the exit code is not 0. */
+async function stdoutOf(lab: Lab, command: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await lab.run("node", command);
   if (code !== 0 || stderr !== "") throw new Error(stderr);
   return stdout;

@@ -1,19 +1,19 @@
 import type { Lab } from "../lab/lab.ts";
-import { overriding } from "../lab/proxy.ts";
+import { mergeFlags } from "../lab/proxy.ts";
 import { podCidrs } from "../lab/topology.ts";
 import type { KubernetesObject } from "./objects.ts";
 import type { Subject } from "./subject.ts";
 
 /**
- * Upstream's kube-proxy, fed by an API server: it tells whether a scenario describes upstream or only us. Needs
- * `scripts/peers.sh`. Objects that an API server cannot hold (two services with one NodePort) are refused.
+ * kube-proxy with a real API server. It shows whether a scenario also describes upstream behaviour. Needs
+ * `scripts/peers.sh`. The API server rejects objects that it cannot hold, for example two services with one NodePort.
  */
 export class KubeProxySubject implements Subject {
   readonly balancesSockets = false;
   readonly hasTransactions = true;
   readonly #directory: string;
   readonly #publisher: Deno.ChildProcess;
-  readonly #orders: WritableStreamDefaultWriter<string>;
+  readonly #requests: WritableStreamDefaultWriter<string>;
   readonly #answers: ReadableStreamDefaultReader<string>;
   #flags: readonly string[] = [];
   #proxy: Deno.ChildProcess | undefined;
@@ -23,9 +23,9 @@ export class KubeProxySubject implements Subject {
     this.#directory = directory;
     const command = ["python3", new URL("../lab/api_publisher.py", import.meta.url).pathname, directory];
     this.#publisher = lab.spawn("node", command, { stdin: "piped", stdout: "piped" });
-    const orders = new TextEncoderStream();
-    orders.readable.pipeTo(this.#publisher.stdin);
-    this.#orders = orders.writable.getWriter();
+    const requests = new TextEncoderStream();
+    requests.readable.pipeTo(this.#publisher.stdin);
+    this.#requests = requests.writable.getWriter();
     this.#answers = this.#publisher.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
 
@@ -37,9 +37,9 @@ export class KubeProxySubject implements Subject {
   }
 
   async publish(objects: readonly KubernetesObject[]): Promise<void> {
-    await this.#orders.write(JSON.stringify(objects) + "\n");
+    await this.#requests.write(JSON.stringify(objects) + "\n");
     const { value } = await this.#answers.read();
-    if (value?.trim() !== "") throw new Error(`the API server refuses: ${value}`);
+    if (value?.trim() !== "") throw new Error(`the API server rejects: ${value}`);
   }
 
   async run(flags: readonly string[]): Promise<void> {
@@ -55,7 +55,7 @@ export class KubeProxySubject implements Subject {
     this.#proxy = undefined;
   }
 
-  /** Not judged: upstream removes chains and affinity sets with a later change. */
+  /** Always empty: upstream removes chains and affinity sets with a later change. */
   leftovers(): Promise<readonly string[]> {
     return Promise.resolve([]);
   }
@@ -65,7 +65,7 @@ export class KubeProxySubject implements Subject {
     await this.lab.run("node", ["nft", "flush", "ruleset"]);
   }
 
-  mustRun(): void {}
+  assertRunning(): void {}
 
   get log(): string {
     return this.#log;
@@ -73,7 +73,7 @@ export class KubeProxySubject implements Subject {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop("SIGTERM");
-    await this.#orders.close();
+    await this.#requests.close();
     await this.#publisher.status;
     await this.lab.run("node", [controlPlane, "stop", this.#directory]);
   }
@@ -87,7 +87,7 @@ export class KubeProxySubject implements Subject {
       "--iptables-min-sync-period=100ms",
       "--conntrack-max-per-core=0",
     ];
-    this.#proxy = this.lab.spawn("node", [kubeProxy, ...overriding(shared, this.#flags)], {
+    this.#proxy = this.lab.spawn("node", [kubeProxy, ...mergeFlags(shared, this.#flags)], {
       stdin: "null",
       stdout: "null",
       stderr: "piped",

@@ -1,7 +1,10 @@
 import { servedPorts } from "../lab/topology.ts";
 import type { EndpointsSpec, ServiceSpec } from "./scenario.ts";
 
-/** Published beside a change, it tells when the change is in force: then `port` is answered from `targetPort`. */
+/**
+ * A service that is published together with a change and shows when the change is in force: from then on, connections
+ * to `port` are answered from `targetPort`.
+ */
 export interface Marker {
   readonly port: number;
   readonly targetPort: number;
@@ -9,13 +12,16 @@ export interface Marker {
   readonly endpoints: EndpointsSpec;
 }
 
-let made = 0;
+let count = 0;
 
-/** Differs from the last one in its Service and in its endpoints, which may come to the proxy by different ways. */
+/**
+ * Makes a marker whose Service and endpoints both differ from the previous one, because the proxy may receive Services
+ * and endpoints independently.
+ */
 export function nextMarker(): Marker {
-  made++;
-  const port = 20_000 + made % 10_000;
-  const targetPort = servedPorts[made % servedPorts.length]!;
+  count++;
+  const port = 20_000 + count % 10_000;
+  const targetPort = servedPorts[count % servedPorts.length]!;
   return {
     port,
     targetPort,

@@ -9,8 +9,7 @@ import {
 } from "../lab/topology.ts";
 import type { EndpointsSpec, ServiceSpec } from "./scenario.ts";
 
-/** The objects of a scenario at one moment, as the API server would show them. */
-
+/** A Kubernetes object as the API server returns it. */
 export interface KubernetesObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -18,9 +17,9 @@ export interface KubernetesObject {
   readonly [field: string]: unknown;
 }
 
-/** Addresses of the services of a scenario, in the order in which they are named. */
+/** Assigns addresses to the services of a scenario, in the order in which they are named. */
 export class ServiceAddresses {
-  // The first ten are left to the API server, which takes one for itself; the last is nobody's.
+  // The first ten are reserved for the API server, which takes one for itself. 250 is never given to a service.
   readonly #numbers = new Map([["unallocated", 250]]);
 
   has(service: string): boolean {
@@ -36,12 +35,14 @@ export class ServiceAddresses {
 
 export function serviceObject(
   spec: ServiceSpec,
-  ofScenario: readonly Family[],
+  scenarioFamilies: readonly Family[],
   addresses: ServiceAddresses,
 ): KubernetesObject {
-  const families = spec.family ? [spec.family === "v4" ? "IPv4" as const : "IPv6" as const] : ofScenario;
-  const addressesOf = (range: ServiceRange, whose: boolean | string | readonly string[]) => {
-    const names = typeof whose === "boolean" ? (whose ? [spec.name] : []) : [whose].flat();
+  const families = spec.family
+    ? [spec.family === "v4" ? "IPv4" as const : "IPv6" as const]
+    : scenarioFamilies;
+  const addressesOf = (range: ServiceRange, owner: boolean | string | readonly string[]) => {
+    const names = typeof owner === "boolean" ? (owner ? [spec.name] : []) : [owner].flat();
     return names.flatMap((name) =>
       families.map((family) =>
         isMachine(name) ? machines[name].addresses[family] : addresses.of(range, name, family)
@@ -93,13 +94,13 @@ export function serviceObject(
   };
 }
 
-/** Of `name`, or `name.namespace`. */
+/** Splits `name` or `name.namespace`. */
 function nameAndNamespace(text: string): { name: string; namespace: string } {
   const [name, namespace = "default"] = text.split(".");
   return { name: name!, namespace };
 }
 
-/** A machine as a range of its one address, in the families; or a CIDR as it is. */
+/** Source ranges of a machine, one per family with its single address; a CIDR is returned unchanged. */
 function sourceRanges(range: string, families: readonly Family[]): string[] {
   if (!isMachine(range)) return [range];
   return families.map((family) => machines[range].addresses[family] + (family === "IPv4" ? "/32" : "/128"));
@@ -139,8 +140,8 @@ export function sliceObjects(
   }));
 }
 
-/** Every form of an endpoint, with what only one of the forms can say. */
-interface Refined {
+/** Common type of all forms of an endpoint in a scenario. */
+interface AnyEndpointSpec {
   readonly pod: string;
   readonly node?: string | undefined;
   readonly zones?: readonly string[] | undefined;
@@ -148,10 +149,14 @@ interface Refined {
   readonly conditions?: Readonly<Record<string, boolean | undefined>> | undefined;
 }
 
-function endpointObject(endpoint: Refined, family: Family, implied: Record<string, boolean>) {
+function endpointObject(
+  endpoint: AnyEndpointSpec,
+  family: Family,
+  defaultConditions: Record<string, boolean>,
+) {
   if (!isMachine(endpoint.pod)) throw new Error(`no machine is called ${endpoint.pod}`);
   const { addresses, node } = machines[endpoint.pod];
-  const { zones, nodes, conditions = implied } = endpoint;
+  const { zones, nodes, conditions = defaultConditions } = endpoint;
   const hints = {
     ...(zones ? { forZones: zones.map((name) => ({ name })) } : {}),
     ...(nodes ? { forNodes: nodes.map((name) => ({ name })) } : {}),
@@ -168,7 +173,7 @@ export function isMachine(name: string): name is MachineName {
   return Object.hasOwn(machines, name);
 }
 
-/** What every scenario runs on: the nodes, and the service ranges. */
+/** Objects that exist in every scenario: the nodes and the service range. */
 export function clusterObjects(zoneHere = "zone-1"): readonly KubernetesObject[] {
   return [
     nodeObject("here", "node", zoneHere),
@@ -182,7 +187,7 @@ export function clusterObjects(zoneHere = "zone-1"): readonly KubernetesObject[]
   ];
 }
 
-/** @param zone "none" for a node that is in no zone */
+/** @param zone "none" for a node without a zone. */
 function nodeObject(name: "here" | "elsewhere", machine: MachineName, zone: string): KubernetesObject {
   const { IPv4, IPv6 } = machines[machine].addresses;
   return {

@@ -6,7 +6,7 @@ import { type MachineName, machines } from "../lab/topology.ts";
 import { isFrom, type Observation, summary } from "./expectation.ts";
 import type { ExpectSpec, OpenSpec, ReopenSpec, SendSpec } from "./scenario.ts";
 
-/** Connects as often as it takes to be sure whether the expectation holds. */
+/** Connects as often as needed to decide whether the expectation holds. */
 export async function observe(
   lab: Lab,
   from: MachineName,
@@ -16,59 +16,68 @@ export async function observe(
 ): Promise<Observation> {
   const connect = (times: number, timeoutMs = 3000) =>
     lab.agent(from).probe(target, { times, timeoutMs, ...sourceOf(from, family) });
-  if (spec.answer === undefined) return { from, family, target, outcomes: await untilSure(connect, spec) };
-  // A refusal comes at once, unless the machine is busy; silence is what this waits for.
+  if (spec.answer === undefined) {
+    return { from, family, target, outcomes: await connectUntilSure(connect, spec) };
+  }
+  // A rejection arrives at once unless the machine is busy. If no answer is expected, every attempt waits for its
+  // timeout, so the timeout is short.
   const outcomes = await connect(3, spec.answer === "refused" ? 3000 : 300);
   return { from, family, target, outcomes };
 }
 
-/** Outside has two addresses, and which of them it is matters. */
+/** Selects the source address for machines of namespace outside, which has two addresses. */
 function sourceOf(from: MachineName, family: Family): { from?: string } {
   return machines[from].namespace === "outside" ? { from: machines[from].addresses[family] } : {};
 }
 
-/** Until every pod expected has been seen, or should have been: chance hides one once in ten thousand million. */
-async function untilSure(
+/**
+ * Connects until every expected pod has answered, or should have: the probability that a pod is missed by chance is
+ * one in ten thousand million.
+ */
+async function connectUntilSure(
   connect: (times: number) => Promise<readonly Outcome[]>,
   { reaches, spread }: ExpectSpec,
 ) {
-  // One alone first, so that affinity is settled before many come at once.
+  // A single connection first, so that affinity is established before many connections are made at once.
   const outcomes: Outcome[] = [...await connect(1)];
   const pods = Array.isArray(reaches) ? reaches : [];
-  const least = spread ? repetitions(600) : repetitions(10) * Math.max(pods.length, 1);
-  const most = spread ? least : 80 * pods.length;
+  const min = spread ? repetitions(600) : repetitions(10) * Math.max(pods.length, 1);
+  const max = spread ? min : 80 * pods.length;
   const isSure = () =>
     outcomes.some((outcome) => !isAnswered(outcome)) ||
-    outcomes.length > most ||
-    (outcomes.length > least && pods.every((pod) => outcomes.some(isFrom(pod))));
-  while (!isSure()) outcomes.push(...await connect(least));
+    outcomes.length > max ||
+    (outcomes.length > min && pods.every((pod) => outcomes.some(isFrom(pod))));
+  while (!isSure()) outcomes.push(...await connect(min));
   return outcomes;
 }
 
 /**
- * How long a flow may take to follow a change: conntrack is cleaned after the rules are in force, and what is under
- * way just then is lost; TCP tries again after one, three and seven seconds.
+ * Time limit for a flow to follow a change. Conntrack is cleaned after the rules are in force, and packets sent
+ * meanwhile are lost; TCP sends again after one, three and seven seconds.
  */
-const PATIENCE_MS = 5000;
+const FLOW_FOLLOWS_WITHIN_MS = 5000;
 
 interface Connection {
   readonly from: MachineName;
   readonly target: Target;
-  /** What it was told when it was opened. */
+  /** Outcome of the first exchange. */
   first: Outcome;
 }
 
-/** ECONNABORTED to who waits, then EDESTADDRREQ; the latter also when it was refused and is asked again. */
+/**
+ * Reports whether the socket was ended or rejected. A socket that is ended while it waits returns ECONNABORTED and
+ * then EDESTADDRREQ. A socket that was rejected and is used again returns EDESTADDRREQ.
+ */
 function hasNoPeer(outcome: Outcome): boolean {
   return !isAnswered(outcome) &&
     ["Software caused connection abort", "Destination address required"].includes(outcome.outcome);
 }
 
-/** Connections of one scenario that stay open. */
+/** The connections that a scenario keeps open. */
 export class Connections {
   readonly #open = new Map<string, Connection[]>();
 
-  /** @param balancesSockets see Subject. */
+  /** @param balancesSockets See Subject. */
   constructor(private readonly lab: Lab, private readonly balancesSockets: boolean) {}
 
   async open({ as, from, answer }: OpenSpec, target: Target): Promise<void> {
@@ -77,14 +86,15 @@ export class Connections {
       ? await this.lab.agent(from).probe(target, { keep: "always", timeoutMs: 300, ...source })
       : await this.lab.agent(from).probe(target, { keep: true, ...source });
     if (!first || isAnswered(first) === (answer === "none")) {
-      throw new Error(`open ${as}: seen: ${first ? summary([first]) : "nothing"}`);
+      const expected = answer === "none" ? "no answer" : "an answer";
+      throw new Error(`open ${as}: expected ${expected}; seen: ${first ? summary([first]) : "nothing"}`);
     }
     this.#open.set(as, [...this.#open.get(as) ?? [], { from, target, first }]);
   }
 
   async send({ over, reaches, answer }: SendSpec): Promise<void> {
     const connections = this.#opened(over);
-    const until = performance.now() + (reaches === "same" ? 0 : PATIENCE_MS);
+    const deadline = performance.now() + (reaches === "same" ? 0 : FLOW_FOLLOWS_WITHIN_MS);
     for (const connection of connections) {
       const { first } = connection;
       const pods = reaches !== "same" ? reaches ?? [] : isAnswered(first) ? [first.pod] : [];
@@ -95,7 +105,7 @@ export class Connections {
           answer === "none" ? !isAnswered(outcome) : pods.some((pod) => isFrom(pod)(outcome))
         );
         if (asExpected) break;
-        if (performance.now() < until) continue;
+        if (performance.now() < deadline) continue;
         const expected = answer === "none" ? "no answer" : `an answer of ${pods.join(" or ")}`;
         throw new Error(`send over ${over}: expected ${expected}; seen: ${summary(outcomes)}`);
       }
@@ -122,7 +132,7 @@ export class Connections {
     this.#open.clear();
   }
 
-  /** Where sockets end with their endpoint, their owner opens the next one. */
+  /** Sends on a connection. If the proxy has ended its socket with its endpoint, opens the next one. */
   async #sendOver(connection: Connection, timeoutMs: number, mayEnd: boolean): Promise<readonly Outcome[]> {
     const { from, target, first } = connection;
     const outcomes = await this.lab.agent(from).send([first.connection!], timeoutMs);
@@ -134,7 +144,7 @@ export class Connections {
 
   #opened(name: string): Connection[] {
     const connections = this.#open.get(name);
-    if (!connections) throw new Error(`no connection was opened by the name ${name}`);
+    if (!connections) throw new Error(`no open connection is called ${name}`);
     return connections;
   }
 }

@@ -1,10 +1,10 @@
 import type { Lab } from "../lab/lab.ts";
 import type { SubjectName } from "./differences.ts";
 
-/** What one subject did with all scenarios, as one file of JSON. */
+/** Outcomes of all scenarios for one subject; stored as one JSON file. */
 export interface Recording {
   readonly subject: SubjectName;
-  /** Of the program, and of what it runs on. */
+  /** Versions of the program, the kernel and the tools. */
   readonly versions: Readonly<Record<string, string>>;
   readonly seconds: number;
   readonly runs: readonly RecordedRun[];
@@ -15,25 +15,25 @@ export interface RecordedRun {
   readonly scenario: string;
   /** "IPv4", "IPv6" or "dual stack". */
   readonly label: string;
-  /** What was not as expected; none in a run that passed. */
+  /** First line of the failure; absent if the run passed. */
   readonly complaint?: string;
 }
 
-/** Where `scripts/conformance.sh` keeps recordings. */
+/** File in which `scripts/conformance.sh` keeps the recording of a subject. */
 export function recordingFile(subject: SubjectName): URL {
   return new URL(`../../dist/conformance/${subject.replaceAll(" ", "-")}.json`, import.meta.url);
 }
 
-/** @throws when there is none */
+/** @throws if the subject has not been recorded. */
 export async function readRecording(subject: SubjectName): Promise<Recording> {
   const text = await Deno.readTextFile(recordingFile(subject)).catch(() => {
-    throw new Error(`${subject} has not been recorded: run scripts/conformance.sh`);
+    throw new Error(`${subject} has not been recorded; run scripts/conformance.sh`);
   });
   const recording: Recording = JSON.parse(text);
   return recording;
 }
 
-/** `program` answers --version. */
+/** Versions to record. @param program path of the subject; must support --version. */
 export async function versionsIn(lab: Lab, program: string): Promise<Record<string, string>> {
   const line = async (...command: string[]) => (await lab.run("node", command)).stdout.split("\n")[0]!.trim();
   return {

@@ -1,7 +1,7 @@
 import type { Family } from "../../core/net/protocol.ts";
 import type { Lab } from "../lab/lab.ts";
 import { type Agent, isAnswered } from "../lab/agent.ts";
-import { beforeNextLook, slowness } from "../lab/pace.ts";
+import { pollPause, slowness } from "../lab/pace.ts";
 import { type Marker, nextMarker } from "./marker.ts";
 import {
   clusterObjects,
@@ -11,14 +11,14 @@ import {
   serviceObject,
   sliceObjects,
 } from "./objects.ts";
-import { complain, Remembered } from "./expectation.ts";
+import { findMismatch, NamedPods } from "./expectation.ts";
 import { expectHttp } from "./http_probe.ts";
 import { Connections, observe } from "./probes.ts";
 import type { EndpointSpec, EndpointsSpec, ExpectSpec, Scenario, ServiceSpec, Step } from "./scenario.ts";
 import type { Subject } from "./subject.ts";
 import { Targets } from "./targets.ts";
 
-/** Runs a scenario with services of these families, from an empty cluster to an empty cluster. */
+/** Runs a scenario with services of these families. It starts and ends with an empty cluster. */
 export async function runScenario(
   lab: Lab,
   subject: Subject,
@@ -29,18 +29,18 @@ export async function runScenario(
   try {
     await subject.publish(clusterObjects());
     await subject.run(scenario.flags);
-    for (const [i, step] of scenario.steps.entries()) await run.take(step, scenario.steps[i + 1]);
+    for (const [i, step] of scenario.steps.entries()) await run.execute(step, scenario.steps[i + 1]);
     await run.deleteEverything();
   } catch (error) {
-    const lastWords = subject.log.slice(-1500);
+    const logTail = subject.log.slice(-1500);
     await subject.reset();
     throw new Error(
-      `${error instanceof Error ? error.message : error}\nThe log of the proxy ends:\n${lastWords}`,
+      `${error instanceof Error ? error.message : error}\nEnd of the proxy's log:\n${logTail}`,
     );
   } finally {
     await run.connections.closeAll();
-    await run.releaseNode();
-    // Or a later scenario would meet the flows of this one, at the same addresses.
+    await run.restoreNode();
+    // The next scenario uses the same addresses, so it must not find the flows of this one.
     await lab.run("node", ["conntrack", "-F"]);
   }
 }
@@ -51,12 +51,12 @@ class ScenarioRun {
   readonly #manifests: KubernetesObject[] = [];
   readonly #addresses = new ServiceAddresses();
   readonly #targets = new Targets(this.#addresses);
-  readonly #remembered = new Remembered();
+  readonly #namedPods = new NamedPods();
   readonly connections: Connections;
-  readonly #held = new Set<string>();
-  readonly #listening: Agent[] = [];
+  readonly #heldAddresses = new Set<string>();
+  readonly #listeners: Agent[] = [];
   #zone: string | undefined;
-  #isAway = false;
+  #isStopped = false;
 
   constructor(
     private readonly lab: Lab,
@@ -66,8 +66,8 @@ class ScenarioRun {
     this.connections = new Connections(lab, subject.balancesSockets);
   }
 
-  /** Changes that follow one another are published together, before the first step that looks at their effect. */
-  async take(step: Step, next: Step | undefined): Promise<void> {
+  /** Executes a step. Consecutive changes are published together, before the first step that checks their effect. */
+  async execute(step: Step, next: Step | undefined): Promise<void> {
     if (isChange(step)) {
       this.#change(step);
       if (!next || !isChange(next)) await this.#publish();
@@ -86,7 +86,7 @@ class ScenarioRun {
       await pause(step.wait * 1000);
     } else if ("node zone" in step) {
       this.#zone = step["node zone"];
-      // Nodes may come to the proxy by another way than services: the second marker comes after the node.
+      // The proxy may receive Nodes independently of Services. The second marker is published after the Node.
       await this.#publish();
       await this.#publish();
     } else if ("hold address" in step) {
@@ -94,38 +94,42 @@ class ScenarioRun {
     } else if ("release address" in step) {
       for (const address of this.#addressesOf(step["release address"])) await this.#release(address);
     } else if ("listen" in step) {
-      this.#listening.push(await this.lab.serveOnAllAddresses("node", [step.listen]));
+      this.#listeners.push(await this.lab.serveOnAllAddresses("node", [step.listen]));
     } else if ("restart" in step) {
       await this.subject.stop(step.restart);
       this.subject.start();
       await this.#publish();
     } else if ("stop" in step) {
       await this.subject.stop(step.stop);
-      this.#isAway = true;
+      this.#isStopped = true;
     } else {
       this.subject.start();
-      this.#isAway = false;
+      this.#isStopped = false;
       await this.#publish();
     }
   }
 
-  /** Takes from node what the scenario gave it. */
-  async releaseNode(): Promise<void> {
-    for (const agent of this.#listening) await agent.stop();
-    for (const address of this.#held) await this.#release(address);
+  /** Removes the listeners and addresses that the scenario added to the node. */
+  async restoreNode(): Promise<void> {
+    for (const agent of this.#listeners) await agent.stop();
+    for (const address of this.#heldAddresses) await this.#release(address);
   }
 
+  /** Deletes all services and waits until the kernel holds what it held before the first one. */
   async deleteEverything(): Promise<void> {
     await this.subject.publish(clusterObjects());
-    const until = Date.now() + 10_000 * slowness;
+    const deadline = Date.now() + 10_000 * slowness;
     for (;;) {
-      this.subject.mustRun();
-      const left = await this.subject.leftovers();
-      if (left.length === 0) return;
-      if (Date.now() > until) {
-        throw new Error(`everything is deleted, but the kernel is not as before:\n${left.join("\n")}`);
+      this.subject.assertRunning();
+      const leftovers = await this.subject.leftovers();
+      if (leftovers.length === 0) return;
+      if (Date.now() > deadline) {
+        const list = leftovers.join("\n");
+        throw new Error(
+          `all services are deleted, but the kernel state differs from the initial one:\n${list}`,
+        );
       }
-      await beforeNextLook(20);
+      await pollPause(20);
     }
   }
 
@@ -137,16 +141,16 @@ class ScenarioRun {
         continue;
       }
       const seen = await Promise.all(spec.from.map((from) => observe(this.lab, from, family, target, spec)));
-      const complaint = complain(seen, spec, this.#remembered, this.subject.balancesSockets);
-      if (complaint) throw new Error(complaint);
-      if (spec.as) { for (const observation of seen) this.#remembered.note(spec.as, observation); }
+      const mismatch = findMismatch(seen, spec, this.#namedPods, this.subject.balancesSockets);
+      if (mismatch) throw new Error(mismatch);
+      if (spec.as) { for (const observation of seen) this.#namedPods.set(spec.as, observation); }
     }
   }
 
   #change(step: Change): void {
     if ("service" in step) {
       this.#services.set(step.service.name, step.service);
-      this.#targets.know(step.service);
+      this.#targets.set(step.service);
     } else if ("endpoints" in step) {
       this.#endpoints.set(`${step.endpoints.of} ${step.endpoints.slice}`, step.endpoints);
     } else if ("manifest" in step) {
@@ -162,11 +166,9 @@ class ScenarioRun {
       this.#changeEndpoints((ready) => [...ready, added]);
     } else {
       const name = step["remove endpoint"];
-      const gone = isMachine(name) ? name : this.#remembered.pod(name);
-      if (!gone) {
-        throw new Error(`remove endpoint: ${name} is no machine, and nothing was remembered as ${name}`);
-      }
-      this.#changeEndpoints((ready) => ready.filter(({ pod }) => pod !== gone));
+      const removed = isMachine(name) ? name : this.#namedPods.pod(name);
+      if (!removed) throw new Error(`remove endpoint: ${name} is neither a machine nor a name given by "as"`);
+      this.#changeEndpoints((ready) => ready.filter(({ pod }) => pod !== removed));
     }
   }
 
@@ -181,32 +183,33 @@ class ScenarioRun {
   }
 
   async #hold(address: string): Promise<void> {
-    await this.#ofNode("add", address);
-    this.#held.add(address);
-    // The kernel looks at an IPv6 address a moment later, and until then nobody can use it.
+    await this.#changeLoopback("add", address);
+    this.#heldAddresses.add(address);
+    // An IPv6 address is tentative for a moment and cannot be used until then.
     const tentative = ["ip", "address", "show", "dev", "lo", "tentative"];
-    while ((await this.lab.run("node", tentative)).stdout !== "") await beforeNextLook(2);
+    while ((await this.lab.run("node", tentative)).stdout !== "") await pollPause(2);
   }
 
   async #release(address: string): Promise<void> {
-    await this.#ofNode("delete", address);
-    this.#held.delete(address);
+    await this.#changeLoopback("delete", address);
+    this.#heldAddresses.delete(address);
   }
 
-  async #ofNode(change: "add" | "delete", address: string): Promise<void> {
+  async #changeLoopback(change: "add" | "delete", address: string): Promise<void> {
     const host = `${address}/${address.includes(":") ? 128 : 32}`;
     const { code, stderr } = await this.lab.run("node", ["ip", "address", change, host, "dev", "lo"]);
     if (code !== 0) throw new Error(`ip address ${change} ${host}: ${stderr}`);
   }
 
-  /** Returns when what is published is in force. */
+  /** Publishes the objects and returns when they are in force. */
   async #publish(): Promise<void> {
     await this.#publishWith(nextMarker());
-    // One batch comes after the other; but within one, the marker may answer before all else is done.
-    if (!this.subject.hasTransactions && !this.#isAway) await this.#publishWith(nextMarker());
+    // Without transactions, the marker may answer before the rest of its batch is in force. Batches are applied one
+    // after the other, so a second marker shows that the first batch is complete.
+    if (!this.subject.hasTransactions && !this.#isStopped) await this.#publishWith(nextMarker());
   }
 
-  /** Returns when a marker service that goes with what is published answers. */
+  /** Publishes the objects with a marker service and returns when the marker answers. */
   async #publishWith(marker: Marker): Promise<void> {
     const services = [...this.#services.values(), marker.service];
     const endpoints = [...this.#endpoints.values(), marker.endpoints];
@@ -219,22 +222,22 @@ class ScenarioRun {
         return sliceObjects(spec, service, this.families);
       }),
     ]);
-    if (this.#isAway) return;
+    if (this.#isStopped) return;
     for (const family of this.families) {
-      await this.#untilAnswers(marker, this.#addresses.of("clusterIP", marker.service.name, family));
+      await this.#waitForAnswer(marker, this.#addresses.of("clusterIP", marker.service.name, family));
     }
   }
 
-  async #untilAnswers({ port, targetPort }: Marker, to: string): Promise<void> {
-    const until = Date.now() + 10_000 * slowness;
+  async #waitForAnswer({ port, targetPort }: Marker, to: string): Promise<void> {
+    const deadline = Date.now() + 10_000 * slowness;
     for (;;) {
-      this.subject.mustRun();
+      this.subject.assertRunning();
       const [outcome] = await this.lab.agent("node").probe({ protocol: "TCP", to, port }, { timeoutMs: 100 });
       if (outcome && isAnswered(outcome) && outcome.port === targetPort) return;
-      if (Date.now() > until) {
-        throw new Error(`what was published is not in force at ${to} after ${10 * slowness} s`);
+      if (Date.now() > deadline) {
+        throw new Error(`the published objects are not in force at ${to} after ${10 * slowness} s`);
       }
-      await beforeNextLook(2);
+      await pollPause(2);
     }
   }
 

@@ -2,16 +2,13 @@ import * as v from "valibot";
 import { parseDocument } from "yaml";
 import { type MachineName, machines } from "../lab/topology.ts";
 
-/**
- * The language of the scenario files, described in README.md beside this file. `parseScenario` turns the text of
- * one into steps; what a step does is the runner's business.
- */
+/** A scenario file, parsed. README.md beside this file describes the format. `runner.ts` executes the steps. */
 export interface Scenario {
   readonly name: string;
   readonly why: string;
-  /** "dual": one run with services of both families. Else a run per family named, with services of that family. */
+  /** "dual": one run with services of both families. Otherwise one run per named family, with services of it. */
   readonly families: "v4" | "v6" | "both" | "dual";
-  /** Of the proxy: the others cannot do what it is about. */
+  /** Proxy modes that the scenario applies to. */
   readonly modes: readonly string[];
   /** Flags of the proxy beyond those that all scenarios share. */
   readonly flags: readonly string[];
@@ -35,7 +32,7 @@ const endpoint = v.union([
     /** Topology hints. */
     zones: v.optional(v.array(v.string())),
     nodes: v.optional(v.array(v.string())),
-    /** As they stand in the slice, instead of those that the list it is in implies. */
+    /** Conditions in the slice; override those that follow from the list (ready, terminating, notReady). */
     conditions: v.optional(v.strictObject({
       ready: v.optional(v.boolean()),
       serving: v.optional(v.boolean()),
@@ -51,9 +48,9 @@ const mode = v.picklist(["nftables", "iptables", "ipvs", "ebpf"]);
 const annotations = v.optional(v.record(v.string(), v.string()));
 
 const serviceSchema = v.strictObject({
-  /** `name`, or `name.namespace`. */
+  /** `name` or `name.namespace`. */
   name: v.string(),
-  /** Of a dual-stack scenario, the only family it has. */
+  /** The only family of the service, in a dual-stack scenario. */
   family: v.optional(v.picklist(["v4", "v6"])),
   type: v.optional(v.picklist(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]), "ClusterIP"),
   ports: v.array(v.strictObject({
@@ -61,14 +58,14 @@ const serviceSchema = v.strictObject({
     port: portNumber,
     protocol: v.optional(protocol, "TCP"),
     nodePort: v.optional(portNumber),
-    /** What the endpoints listen on; one of the lab's served ports. */
+    /** Port that the endpoints listen on; one of `servedPorts`. */
     targetPort: v.optional(portNumber, 8080),
   })),
-  /** "None" for a headless service, or the name of the service whose address it takes. */
+  /** "None" for a headless service, or the name of the service whose address this one uses. */
   clusterIP: v.optional(v.string()),
-  /** true for an address of its own, a machine or service whose address it takes, or several such names. */
+  /** true for an address of its own; or the names of one or more machines or services whose addresses it uses. */
   externalIP: v.optional(v.union([v.boolean(), v.string(), v.array(v.string())]), false),
-  /** The same; a LoadBalancer has one of its own unless it says otherwise. */
+  /** Same values as externalIP; the default for type LoadBalancer is true. */
   loadBalancerIP: v.optional(v.union([v.boolean(), v.string(), v.array(v.string())])),
   ipMode: v.optional(v.picklist(["VIP", "Proxy"])),
   /** Machines, or CIDRs. */
@@ -87,12 +84,12 @@ export type ServiceSpec = v.InferOutput<typeof serviceSchema>;
 const endpointsSchema = v.strictObject({
   of: v.string(),
   ready: v.optional(v.array(endpoint), []),
-  /** Not ready, but still serving, and about to end. */
+  /** Not ready, serving, terminating. */
   terminating: v.optional(v.array(endpoint), []),
   notReady: v.optional(v.array(endpoint), []),
-  /** Tells slices of one service apart. */
+  /** Name suffix of the slice; distinguishes the slices of one service. */
   slice: v.optional(v.string(), "1"),
-  /** Instead of the ports of the service. */
+  /** Ports of the slice; the default is the ports of the service. */
   ports: v.optional(v.array(v.strictObject({
     name: v.optional(v.string(), ""),
     port: portNumber,
@@ -107,9 +104,9 @@ export type EndpointSpec = EndpointsSpec["ready"][number];
 const connectSchema = {
   from: machine,
   to: v.string(),
-  /** Where a port number serves both. */
+  /** Needed if the port number exists in both protocols. */
   protocol: v.optional(protocol),
-  /** Of a dual-stack scenario, the one family it is about. */
+  /** The only family to use, in a dual-stack scenario. */
   family: v.optional(v.picklist(["v4", "v6"])),
 };
 const reaches = v.union([
@@ -128,7 +125,7 @@ const expectSchema = v.pipe(
     ),
     reaches: v.optional(reaches),
     answer: v.optional(v.picklist(["none", "refused", "dropped"])),
-    /** Of a health-check node port, of service `of`: what it answers, or that nobody listens. */
+    /** Answer of the health-check node port of service `of`, or "closed" if the port must be closed. */
     http: v.optional(v.union([
       v.literal("closed"),
       v.strictObject({
@@ -137,16 +134,16 @@ const expectSchema = v.pipe(
         of: v.optional(v.string(), "web"),
       }),
     ], 'must be { status: 200 or 503, localEndpoints, of }, or "closed"')),
-    /** The address that the pods see. */
+    /** Source address that the pods see. */
     source: v.optional(source),
-    /** "even": every pod gets its share, within statistical bounds. */
+    /** "even": every pod gets its share of the connections, within statistical bounds. */
     spread: v.optional(v.literal("even")),
-    /** A name for the pod that answered each client, with `reaches: one`. */
+    /** Name for the pod that answered each client; used with `reaches: one`. */
     as: v.optional(v.string()),
   }),
   v.check(
-    ({ reaches, answer, http }) => [reaches, answer, http].filter((what) => what !== undefined).length === 1,
-    "needs either reaches or answer or http",
+    ({ reaches, answer, http }) => [reaches, answer, http].filter((key) => key !== undefined).length === 1,
+    "needs exactly one of reaches, answer and http",
   ),
 );
 export type ExpectSpec = v.InferOutput<typeof expectSchema>;
@@ -154,7 +151,7 @@ export type ExpectSpec = v.InferOutput<typeof expectSchema>;
 const openSchema = v.strictObject({
   ...connectSchema,
   as: v.string(),
-  /** An attempt that nobody answers, and that goes on: `send` tries again from the same port. */
+  /** "none": an attempt without an answer, which is kept; `send` tries again from the same source port. */
   answer: v.optional(v.literal("none")),
 });
 export type OpenSpec = v.InferOutput<typeof openSchema>;
@@ -181,39 +178,39 @@ const manifestSchema = v.looseObject({
   metadata: v.looseObject({ name: v.string() }),
 });
 
-/** What a step may be. The first key tells which. */
+/** Schemas of the steps. The first key identifies the kind of step. */
 const stepSchemas = [
-  /** A new Service, or the new state of one. */
+  /** Creates or replaces a Service. */
   v.strictObject({ service: serviceSchema }),
-  /** The same for an EndpointSlice per family of a service. */
+  /** Creates or replaces one EndpointSlice per family of a service. */
   v.strictObject({ endpoints: endpointsSchema }),
-  /** An object of the API as it is. */
+  /** Adds an API object as written. */
   v.strictObject({ manifest: manifestSchema }),
   v.strictObject({ "delete service": v.string() }),
   v.strictObject({ "delete endpoints": v.string() }),
-  /** To or from all slices of the scenario. */
+  /** Adds an endpoint to all slices of the scenario. */
   v.strictObject({ "add endpoint": endpoint }),
-  /** A machine, or the name that `as` gave to the one that answered. */
+  /** Removes an endpoint from all slices: a machine, or the name that `as` gave to the pod that answered. */
   v.strictObject({ "remove endpoint": v.string() }),
   v.strictObject({ expect: expectSchema }),
-  /** A connection, or a UDP flow, that stays open for `send`. */
+  /** Opens a connection, or a UDP flow, that stays open for `send`. */
   v.strictObject({ open: openSchema }),
   v.strictObject({ send: sendSchema }),
-  /** Ends a connection, the server first, and opens it again from the same port. */
+  /** Ends a connection, the server first, and opens it again from the same source port. */
   v.strictObject({ reopen: reopenSchema }),
-  /** Seconds. */
+  /** Waits this number of seconds. */
   v.strictObject({ wait: v.number() }),
-  /** The zone of node "here" from now on, or "none". */
+  /** Sets the zone of node "here"; "none" removes it. */
   v.strictObject({ "node zone": v.string() }),
-  /** Gives node an address of a service as its own, to the end of the scenario. */
+  /** Adds an address of a service to the node, until the end of the scenario. */
   v.strictObject({ "hold address": v.string() }),
-  /** Takes it from node again. */
+  /** Removes the address from the node again. */
   v.strictObject({ "release address": v.string() }),
-  /** A port of node, on which a program listens on all addresses, to the end of the scenario. */
+  /** Starts a program on the node that listens on this port on all addresses, until the end of the scenario. */
   v.strictObject({ listen: portNumber }),
-  /** The signal that ends the proxy before it is started again. */
+  /** Stops the proxy by this signal and starts it again. */
   v.strictObject({ restart: signal }),
-  /** The same in two steps, between which the proxy is away. */
+  /** Stops the proxy by this signal, until the step `start`. */
   v.strictObject({ stop: signal }),
   v.strictObject({ start: v.literal("again") }),
 ] as const;
@@ -230,11 +227,11 @@ const fileSchema = v.strictObject({
   then: v.optional(v.array(v.unknown()), []),
 });
 
-/** @throws Error `file: where: what is wrong` */
+/** @throws with the file, the path in it and the error. */
 export function parseScenario(file: string, text: string): Scenario {
   const document = parseDocument(text, { merge: true });
-  const [unreadable] = document.errors;
-  if (unreadable) throw new Error(`${file}: ${unreadable.message}`);
+  const [syntaxError] = document.errors;
+  if (syntaxError) throw new Error(`${file}: ${syntaxError.message}`);
   const { name, why, families, modes, flags, given, expect, then } = parse(fileSchema, document.toJS(), file);
   const steps = [
     ...given.map((step, i) => parseStep(step, `${file}: given[${i}]`)),
@@ -244,17 +241,19 @@ export function parseScenario(file: string, text: string): Scenario {
   return { name, why, families, modes, flags, steps };
 }
 
-function parseStep(step: unknown, where: string): Step {
+function parseStep(step: unknown, location: string): Step {
   const kinds = stepSchemas.map((schema) => Object.keys(schema.entries)[0]!);
   const schema = stepSchemas.find((_, i) => typeof step === "object" && step !== null && kinds[i]! in step);
-  if (!schema) throw new Error(`${where}: must be one of ${kinds.join(", ")}; it is ${JSON.stringify(step)}`);
-  return parse(schema, step, where);
+  if (!schema) {
+    throw new Error(`${location}: must be one of ${kinds.join(", ")}; it is ${JSON.stringify(step)}`);
+  }
+  return parse(schema, step, location);
 }
 
-function parse<T extends v.GenericSchema>(schema: T, value: unknown, where: string): v.InferOutput<T> {
+function parse<T extends v.GenericSchema>(schema: T, value: unknown, location: string): v.InferOutput<T> {
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const issue = result.issues[0];
   const path = v.getDotPath(issue);
-  throw new Error(`${where}${path ? `: ${path}` : ""}: ${issue.message}`);
+  throw new Error(`${location}${path ? `: ${path}` : ""}: ${issue.message}`);
 }

@@ -7,7 +7,7 @@ export interface ScenarioFile extends Scenario {
 
 const directory = new URL("scenarios/", import.meta.url);
 
-/** All scenarios, by file name. */
+/** Reads all scenarios, sorted by file name. */
 export function readScenarios(): readonly ScenarioFile[] {
   return [...Deno.readDirSync(directory)]
     .filter(({ name }) => name.endsWith(".yaml"))

@@ -3,11 +3,11 @@ import { parseScenario } from "./scenario.ts";
 
 const head = "name: a name\nwhy: a reason\n";
 
-function refuses(text: string, message: RegExp): void {
+function assertInvalid(text: string, message: RegExp): void {
   assert.throws(() => parseScenario("file.yaml", head + text), { message });
 }
 
-Deno.test("a scenario is its steps: what is given, what is expected, and what happens then", () => {
+Deno.test("the steps of a scenario come from given, expect and then, in this order", () => {
   const scenario = parseScenario(
     "file.yaml",
     `${head}given:
@@ -39,28 +39,28 @@ then:
   assert.deepEqual(expectation.expect.from, ["outside"]);
 });
 
-Deno.test("a mistake in a scenario is named by file, place and what is wrong", () => {
-  refuses("given: [", /^file\.yaml: .*line 3/s);
-  refuses("expect: []", /^file\.yaml: given: /);
-  refuses("given: []\nexpected: []", /^file\.yaml: expected: /);
-  refuses(
+Deno.test("an error in a scenario names the file, the path and the problem", () => {
+  assertInvalid("given: [", /^file\.yaml: .*line 3/s);
+  assertInvalid("expect: []", /^file\.yaml: given: /);
+  assertInvalid("given: []\nexpected: []", /^file\.yaml: expected: /);
+  assertInvalid(
     "given:\n  - servise: {}",
     /^file\.yaml: given\[0\]: must be one of service, endpoints, .* it is \{"servise":\{\}\}/,
   );
-  refuses("given:\n  - service: { name: web }", /^file\.yaml: given\[0\]: service\.ports: /);
-  refuses(
+  assertInvalid("given:\n  - service: { name: web }", /^file\.yaml: given\[0\]: service\.ports: /);
+  assertInvalid(
     "given:\n  - service: { name: web, ports: [{ port: 70000 }] }",
     /^file\.yaml: given\[0\]: service\.ports\.0\.port: .*65535/,
   );
-  refuses(
+  assertInvalid(
     "given: []\nexpect: [{ from: pod-x, to: clusterIP, answer: none }]",
     /^file\.yaml: expect\[0\]: expect\.from: must be one or several of node, elsewhere/,
   );
-  refuses(
+  assertInvalid(
     "given: []\nexpect: [{ from: node, to: clusterIP }]",
-    /^file\.yaml: expect\[0\]: expect: needs either reaches or answer or http/,
+    /^file\.yaml: expect\[0\]: expect: needs exactly one of reaches, answer and http/,
   );
-  refuses(
+  assertInvalid(
     "given: []\nexpect: [{ from: node, to: clusterIP, reaches: [pod-a], source: client, times: 3 }]",
     /^file\.yaml: expect\[0\]: expect\.times: /,
   );

@@ -1,37 +1,37 @@
 import { stringify } from "yaml";
 import type { Lab } from "../lab/lab.ts";
-import { beforeNextLook, slowness } from "../lab/pace.ts";
+import { pollPause, slowness } from "../lab/pace.ts";
 import { ProxyProcess } from "../lab/proxy.ts";
 import type { KubernetesObject } from "./objects.ts";
 import { type KernelState, kernelStates } from "./kernel_state.ts";
 
-/** What the scenarios are run against: a service proxy on the lab's node, and what feeds it. */
+/** Subject of a scenario: a service proxy on the node of the lab, and the source of its objects. */
 export interface Subject extends AsyncDisposable {
   /**
-   * Sockets of this node and of its pods are given the address of an endpoint when they connect (mode ebpf): their
-   * packets are not translated, and what is connected in UDP ends with its endpoint.
+   * Set if sockets of this node and of its pods are connected directly to an endpoint (mode ebpf). Their packets are
+   * not translated, and a connected UDP socket ends with its endpoint.
    */
   readonly balancesSockets: boolean;
-  /** What changes at once is in force at once: nf_tables has transactions, IPVS and BPF maps do not. */
+  /** Set if all changes of a sync are in force at once: nf_tables has transactions, IPVS and BPF maps do not. */
   readonly hasTransactions: boolean;
-  /** Makes these the objects that exist, and no others. */
+  /** Replaces all existing objects by these. */
   publish(objects: readonly KubernetesObject[]): Promise<void>;
-  /** Has the proxy running with these flags: it is started, left as it is, or exchanged. */
+  /** Makes sure that a proxy with these flags runs. Restarts it only if the flags differ. */
   run(flags: readonly string[]): Promise<void>;
-  /** Ends it by the signal. */
+  /** Stops the proxy by a signal. */
   stop(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
-  /** Starts it again with the same flags. */
+  /** Starts the proxy again with the same flags. */
   start(): void;
-  /** What of services is in the kernel, in words: empty when none has been published, or all are gone. */
+  /** Differences of the kernel state from that without services, one description per object. */
   leftovers(): Promise<readonly string[]>;
-  /** Starts over from a clean kernel, after a scenario that left something behind. */
+  /** Stops the proxy and cleans the kernel, after a scenario that failed. */
   reset(): Promise<void>;
-  /** @throws when it does not run, with its last words. */
-  mustRun(): void;
+  /** @throws with the end of the log if the proxy has ended by itself. */
+  assertRunning(): void;
   readonly log: string;
 }
 
-/** The built proxy, fed by a directory of manifests. */
+/** The built proxy with a directory of manifests as its source. */
 export class ManifestSubject implements Subject {
   readonly #directory: string;
   readonly #state: KernelState;
@@ -39,12 +39,12 @@ export class ManifestSubject implements Subject {
   readonly hasTransactions: boolean;
   #flags: readonly string[] = [];
   #proxy: ProxyProcess | undefined;
-  /** The kernel before the first service. */
-  #pristine: ReadonlySet<string> = new Set();
+  /** Kernel state before the first service. */
+  #initialState: ReadonlySet<string> = new Set();
 
   constructor(private readonly lab: Lab, private readonly mode: string) {
     const state = kernelStates[mode];
-    if (!state) throw new Error(`no kernel state is known for mode ${mode}: add it to kernel_state.ts`);
+    if (!state) throw new Error(`kernel_state.ts has no entry for mode ${mode}; add one`);
     this.#state = state;
     this.balancesSockets = mode === "ebpf";
     this.hasTransactions = mode === "nftables" || mode === "iptables";
@@ -52,20 +52,20 @@ export class ManifestSubject implements Subject {
     Deno.mkdirSync(this.#directory);
   }
 
-  /** One file, replaced by renaming: all that changes at once is seen at once. */
+  /** Writes one file and renames it, so that the proxy sees all changes at once. */
   async publish(objects: readonly KubernetesObject[]): Promise<void> {
-    const written = `${this.lab.directory}/objects.yaml`;
-    await Deno.writeTextFile(written, objects.map((object) => "---\n" + stringify(object)).join(""));
-    await Deno.rename(written, `${this.#directory}/objects.yaml`);
+    const temporary = `${this.lab.directory}/objects.yaml`;
+    await Deno.writeTextFile(temporary, objects.map((object) => "---\n" + stringify(object)).join(""));
+    await Deno.rename(temporary, `${this.#directory}/objects.yaml`);
   }
 
   async run(flags: readonly string[]): Promise<void> {
     if (this.#proxy && flags.join() === this.#flags.join()) return;
-    // What the last one left would pass for the first programming of the next.
+    // Leftovers of the previous process would be mistaken for the first reconcile of the next one.
     await this.reset();
     this.#flags = flags;
     this.start();
-    this.#pristine = await this.#untilProgrammed();
+    this.#initialState = await this.#waitUntilReconciled();
   }
 
   async stop(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
@@ -80,8 +80,8 @@ export class ManifestSubject implements Subject {
   async leftovers(): Promise<readonly string[]> {
     const now = await this.#state(this.lab);
     return [
-      ...[...now.difference(this.#pristine)].map((object) => `left: ${object}`),
-      ...[...this.#pristine.difference(now)].map((object) => `gone: ${object}`),
+      ...[...now.difference(this.#initialState)].map((object) => `leftover: ${object}`),
+      ...[...this.#initialState.difference(now)].map((object) => `missing: ${object}`),
     ];
   }
 
@@ -90,15 +90,15 @@ export class ManifestSubject implements Subject {
     await this.lab.run("node", ["nft", "flush", "ruleset"]);
     await this.lab.run("node", ["conntrack", "-F"]);
     if (this.mode === "ebpf") {
-      await Deno.remove(this.lab.socketPlace.bpffs, { recursive: true }).catch(() => {});
+      await Deno.remove(this.lab.ebpfMounts.bpffs, { recursive: true }).catch(() => {});
     }
     if (this.mode !== "ipvs") return;
     await this.lab.run("node", ["ipvsadm", "--clear"]);
     await this.lab.run("node", ["ip", "link", "delete", "kube-ipvs0"]);
   }
 
-  mustRun(): void {
-    this.#proxy?.mustRun();
+  assertRunning(): void {
+    this.#proxy?.assertRunning();
   }
 
   get log(): string {
@@ -109,19 +109,19 @@ export class ManifestSubject implements Subject {
     await this.#proxy?.stop();
   }
 
-  /** The first programming, of both families. */
-  async #untilProgrammed(): Promise<ReadonlySet<string>> {
-    const until = Date.now() + 15_000 * slowness;
+  /** Waits for the first reconcile, of both families, and returns the kernel state after it. */
+  async #waitUntilReconciled(): Promise<ReadonlySet<string>> {
+    const deadline = Date.now() + 15_000 * slowness;
     for (;;) {
-      this.mustRun();
-      // A listing that is taken while tables come may have half of them.
-      const isProgrammed = this.log.includes("Reconciled the kernel");
-      const state = isProgrammed && await this.#state(this.lab).catch(() => undefined);
+      this.assertRunning();
+      // Wait for the log message first: a listing taken during the reconcile may be incomplete.
+      const isReconciled = this.log.includes("Reconciled the kernel");
+      const state = isReconciled && await this.#state(this.lab).catch(() => undefined);
       if (state) return state;
-      if (Date.now() > until) {
-        throw new Error(`the proxy programmed nothing in ${15 * slowness} s:\n${this.log.slice(-2000)}`);
+      if (Date.now() > deadline) {
+        throw new Error(`no reconcile of the proxy within ${15 * slowness} s:\n${this.log.slice(-2000)}`);
       }
-      await beforeNextLook(20);
+      await pollPause(20);
     }
   }
 }

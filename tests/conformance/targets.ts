@@ -5,17 +5,18 @@ import { isMachine, type ServiceAddresses } from "./objects.ts";
 import type { ServiceSpec } from "./scenario.ts";
 
 /**
- * What the words after `to:` stand for: `[service/]kind[:port]`. Kinds are clusterIP, external, lb (addresses of
- * the service), node, second, loopback (addresses of node), unallocated (of the ClusterIP range), or a machine.
- * Without a service it is the first one of the scenario; without a port its first one, on node its first node port.
+ * Resolves the value of `to:`, which is `[service/]kind[:port]`. Kinds are clusterIP, external, lb (addresses of
+ * the service), node, second, loopback (addresses of the node), unallocated (an address of the ClusterIP range that no
+ * service has) and the machines. The default service is the first one of the scenario. The default port is the first
+ * port of the service, and on the node its first NodePort.
  */
 export class Targets {
   readonly #services = new Map<string, ServiceSpec>();
 
   constructor(private readonly addresses: ServiceAddresses) {}
 
-  /** Deleted services stay known: scenarios look whether they are gone. */
-  know(service: ServiceSpec): void {
+  /** Adds or replaces a service. Deleted services are kept, because scenarios check that they are gone. */
+  set(service: ServiceSpec): void {
     this.#services.set(service.name, service);
   }
 
@@ -23,7 +24,7 @@ export class Targets {
     const [, named, kind, portText] = /^(?:([^/:]+)\/)?([^/:]+)(?::(\d+))?$/.exec(to) ?? [];
     if (kind === undefined) throw new Error(`to: ${to}: must be [service/]kind[:port]`);
     const [first] = this.#services.values();
-    // A name that is no service's is that of a further address of the first one.
+    // A name that is not a service names a further address of the first service.
     const service = this.#services.get(named ?? "") ?? first;
     if (!service) throw new Error(`to: ${to}: there is no service`);
     if (named !== undefined && named !== service.name && !this.addresses.has(named)) {

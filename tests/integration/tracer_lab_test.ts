@@ -133,7 +133,7 @@ async function publish(
   for (const family of families) {
     const target = { protocol: "TCP", to: addresses.of("clusterIP", service.name, family), port } as const;
     for (const until = Date.now() + 10_000;;) {
-      subject.mustRun();
+      subject.assertRunning();
       const [outcome] = await lab.agent("node").probe(target, { timeoutMs: 100 });
       if (outcome !== undefined && isAnswered(outcome)) break;
       assert.ok(

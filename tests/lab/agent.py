@@ -1,13 +1,13 @@
-"""A machine of the lab: serves as a pod and probes as a client, in the network namespace it is started in.
+"""A machine of the lab. Serves as a pod and connects as a client, in the network namespace it is started in.
 
     agent.py NAME ADDRESS...
 
-Commands come as JSON lines on standard input, each with an "id", and are answered by a JSON line with that id;
-several may be under way at once. It ends when its standard input does. See agent.ts for the other side.
+Commands are JSON lines on standard input, each with an "id". Each is answered by a JSON line with the same id.
+Several commands may be in progress at once. The agent ends when its standard input ends. agent.ts is the client.
 
-What a server answers, over TCP and UDP, is one line: its name, the port it was reached on, and the address and
-port of the client as it sees them. A TCP connection stays open and answers every line; one that begins with GET
-is answered in HTTP, so that curl can be used by hand.
+A server answers, over TCP and UDP, with one line: its name, the port it was reached on, and the address and port of
+the client as it sees them. A TCP connection stays open and answers every line. A line that begins with GET is
+answered in HTTP, so that curl can be used by hand.
 """
 
 import asyncio
@@ -40,16 +40,16 @@ class Agent:
         commands = asyncio.StreamReader(limit=1 << 20)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
         self.reply({"id": 0})
-        under_way = set()
+        in_progress = set()
         while line := await commands.readline():
-            task = asyncio.create_task(self.obey(json.loads(line)))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
+            task = asyncio.create_task(self.execute(json.loads(line)))
+            in_progress.add(task)
+            task.add_done_callback(in_progress.discard)
 
-    async def obey(self, command):
+    async def execute(self, command):
         try:
             result = await getattr(self, "do_" + command["do"])(command)
-        except Exception as error:  # the other side shows it with the command it sent
+        except Exception as error:  # agent.ts reports it with the command
             self.reply({"id": command["id"], "failed": f"{type(error).__name__}: {error}"})
         else:
             self.reply({"id": command["id"], **result})
@@ -59,7 +59,7 @@ class Agent:
 
     async def do_join(self, command):
         with open(command["cgroup"] + "/cgroup.procs", "w") as processes:
-            processes.write("0")  # the one that writes
+            processes.write("0")  # 0 means the writing process
         return {}
 
     # Serving
@@ -83,7 +83,7 @@ class Agent:
                 writer.write(answer)
             await writer.drain()
             writer.close()
-        # Cancelled when the agent ends while connections are open.
+        # The task is cancelled if the agent ends while connections are open.
         except (ConnectionError, asyncio.CancelledError):
             writer.close()
 
@@ -93,11 +93,11 @@ class Agent:
     # Probing
 
     async def do_probe(self, command):
-        """Connects `times` times, `parallel` at once; `keep` leaves open what was answered, or "always" the rest too."""
-        turn = asyncio.Semaphore(command["parallel"])
+        """Connects `times` times, `parallel` at once. `keep` keeps answered connections open, "always" all of them."""
+        slots = asyncio.Semaphore(command["parallel"])
 
         async def one():
-            async with turn:
+            async with slots:
                 return await self.probe(command)
 
         return {"results": await asyncio.gather(*(one() for _ in range(command["times"])))}
@@ -119,22 +119,22 @@ class Agent:
         return result
 
     async def do_send(self, command):
-        """One more exchange on each of the connections that were kept."""
+        """Sends another request on each of the kept connections."""
         timeout = command["timeoutMs"] / 1000
         socks = [self.kept[connection] for connection in command["connections"]]
         return {"results": await asyncio.gather(*(outcome(exchange(sock), timeout) for sock in socks))}
 
     async def do_reopen(self, command):
-        """Ends a connection that was kept, in TCP the server first, and opens another one from its port."""
+        """Closes a kept connection, in TCP the server first, and connects again from its source port."""
         old = self.kept.pop(command["connection"])
         source = old.getsockname()
         if old.type == socket.SOCK_STREAM:
-            await outcome(ended_by_server(old), command["timeoutMs"] / 1000)
+            await outcome(close_server_first(old), command["timeoutMs"] / 1000)
         old.close()
         return {"results": [await self.probe({**command, "from": source[0], "fromPort": source[1]})]}
 
     async def do_http(self, command):
-        """One GET on a connection of its own, as a load balancer's health check sends it."""
+        """Sends a GET on a new connection, as the health check of a load balancer does."""
         timeout = command["timeoutMs"] / 1000
         return {"http": await outcome(http_get(client_socket(command), command), timeout)}
 
@@ -161,7 +161,7 @@ def udp_server_socket(address, port):
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.setblocking(False)
     if family == socket.AF_INET6:
-        # As asyncio has it for TCP: :: leaves 0.0.0.0 to another socket.
+        # With IPV6_V6ONLY another socket can bind 0.0.0.0. asyncio sets it for TCP.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     sock.bind((address, port))
     return sock
@@ -172,20 +172,20 @@ def client_socket(command):
     kind = socket.SOCK_STREAM if command["protocol"] == "TCP" else socket.SOCK_DGRAM
     sock = socket.socket(family, kind)
     sock.setblocking(False)
-    # Without it an IPv6 TCP connect notices a rejection only when it sends its SYN again, a second later.
+    # Without IPV6_RECVERR, an IPv6 TCP connect notices a rejection only when it repeats its SYN, one second later.
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-    # Also where the kernel chooses the port, or nobody could be given the port of one that waits for its end.
+    # Set even if the kernel chooses the port: otherwise the port cannot be bound again while the connection is closing.
     if kind == socket.SOCK_STREAM:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     address, port = command.get("from"), command.get("fromPort", 0)
     if address and not port:
-        # The port is chosen at connect, per destination: there can be more connections than ports.
+        # The port is chosen at connect, per destination, so that there can be more connections than ports.
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
     if address or port:
-        # Where the kernel chooses a UDP port it would choose one that another of these sockets has.
+        # Only with a given port: with SO_REUSEADDR the kernel could choose a UDP port of another of these sockets.
         if port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address or ("::" if family == socket.AF_INET6 else "0.0.0.0"), port))
@@ -199,17 +199,17 @@ async def exchange(sock, connect_to=None):
     try:
         await loop.sock_sendall(sock, b"?\n")
     except PermissionError:
-        pass  # a datagram stopped on its own machine; if it was rejected rather than dropped, receiving says so
+        pass  # the datagram was stopped on its own machine; if it was rejected and not dropped, receiving fails
     answer = await loop.sock_recv(sock, 256)
     if not answer:
         raise ConnectionResetError
-    # One that came too late for the question before may be in front of it.
+    # A late answer to the previous request may come first, so use the last line.
     pod, port, source, source_port = answer.decode().splitlines()[-1].split()
     return {"pod": pod, "port": int(port), "source": source, "sourcePort": int(source_port)}
 
 
-async def ended_by_server(sock):
-    """Waits until the server knows that this side has closed, too: the port is free again at once."""
+async def close_server_first(sock):
+    """Lets the server close first and waits until both sides are closed, so that the port is free at once."""
     loop = asyncio.get_running_loop()
     with sock:
         await loop.sock_sendall(sock, b"GET / HTTP/1.0\n")
@@ -227,14 +227,14 @@ async def http_get(sock, command):
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
         writer.close()
     if not head:
-        raise ConnectionResetError  # the server ended after it had accepted
+        raise ConnectionResetError  # the server closed the connection after it had accepted it
     status, *headers = head.split("\r\n")
     pairs = (header.split(": ", 1) for header in headers)
     return {"status": int(status.split()[1]), "headers": {name.lower(): value for name, value in pairs}, "body": body}
 
 
 async def outcome(attempt, timeout):
-    began = time.monotonic()
+    start = time.monotonic()
     try:
         result = await asyncio.wait_for(attempt, timeout)
     except asyncio.TimeoutError:
@@ -245,7 +245,7 @@ async def outcome(attempt, timeout):
         return {"outcome": "reset"}
     except OSError as error:
         return {"outcome": error.strerror or str(error)}
-    result["ms"] = round((time.monotonic() - began) * 1000, 3)
+    result["ms"] = round((time.monotonic() - start) * 1000, 3)
     return result
 
 

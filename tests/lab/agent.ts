@@ -1,8 +1,8 @@
-/** The command side of agent.py: one agent serves and probes in each namespace of the lab. */
+/** Client of agent.py. One agent per namespace of the lab serves as a pod and connects as a client. */
 export class Agent {
   readonly #process: Deno.ChildProcess;
   readonly #commands: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #waiting = new Map<number, PromiseWithResolvers<AgentReply>>();
+  readonly #pending = new Map<number, PromiseWithResolvers<AgentReply>>();
   readonly #replies: Promise<void>;
   #lastId = 0;
 
@@ -12,26 +12,26 @@ export class Agent {
     this.#replies = this.#receive();
   }
 
-  /** @param process agent.py with piped standard input and output */
+  /** @param process agent.py with piped standard input and output. */
   static async start(name: string, process: Deno.ChildProcess): Promise<Agent> {
     const ready = Promise.withResolvers<AgentReply>();
     const agent = new Agent(name, process);
-    agent.#waiting.set(0, ready);
+    agent.#pending.set(0, ready);
     await ready.promise;
     return agent;
   }
 
-  /** Answers on these ports, in TCP and UDP, of the namespace's addresses. */
+  /** Serves these ports in TCP and UDP on the addresses of the namespace. */
   async serve(ports: readonly number[]): Promise<void> {
     await this.#command({ do: "serve", ports });
   }
 
-  /** Makes it a process of a cgroup. */
+  /** Moves the agent into a cgroup. */
   async join(cgroup: string): Promise<void> {
     await this.#command({ do: "join", cgroup });
   }
 
-  /** Connects and asks who is there. Outcomes are in no particular order. */
+  /** Connects and reads the answer. The outcomes are in no particular order. */
   async probe(target: Target, options: ProbeOptions = {}): Promise<readonly Outcome[]> {
     const { times = 1, parallel = 16, timeoutMs = 3000, keep = false, from, fromPort } = options;
     const source = {
@@ -50,18 +50,18 @@ export class Agent {
     return reply.results ?? [];
   }
 
-  /** Asks again over connections that `probe` was told to keep. */
+  /** Sends another request on connections that `probe` kept. */
   async send(connections: readonly number[], timeoutMs = 3000): Promise<readonly Outcome[]> {
     return (await this.#command({ do: "send", connections, timeoutMs })).results ?? [];
   }
 
-  /** Ends a connection that `probe` was told to keep, and asks over a new one from the same port, which is kept. */
+  /** Closes a connection that `probe` kept, connects again from the same source port, and keeps the new connection. */
   async reopen(connection: number, target: Target, timeoutMs = 3000): Promise<readonly Outcome[]> {
     const reply = await this.#command({ do: "reopen", connection, ...target, keep: "always", timeoutMs });
     return reply.results ?? [];
   }
 
-  /** Sends a GET over a connection of its own. */
+  /** Sends a GET on a new connection. */
   async http(target: Target, timeoutMs = 3000): Promise<HttpAnswer | Unanswered> {
     const { http } = await this.#command({ do: "http", ...target, timeoutMs });
     return http ?? { outcome: "no reply" };
@@ -71,7 +71,7 @@ export class Agent {
     await this.#command({ do: "close", connections });
   }
 
-  /** Ends the agent, and with it everything it serves and keeps. */
+  /** Ends the agent with its servers and connections. */
   async stop(): Promise<void> {
     await this.#commands.close().catch(() => {});
     await this.#replies;
@@ -81,11 +81,11 @@ export class Agent {
   async #command(command: Readonly<Record<string, unknown>>): Promise<AgentReply> {
     const id = ++this.#lastId;
     const reply = Promise.withResolvers<AgentReply>();
-    this.#waiting.set(id, reply);
+    this.#pending.set(id, reply);
     await this.#commands.write(new TextEncoder().encode(JSON.stringify({ id, ...command }) + "\n"));
-    const answered = await reply.promise;
-    if (answered.failed) throw new Error(`${this.name}: ${answered.failed}, at ${JSON.stringify(command)}`);
-    return answered;
+    const result = await reply.promise;
+    if (result.failed) throw new Error(`${this.name}: ${result.failed}; command: ${JSON.stringify(command)}`);
+    return result;
   }
 
   async #receive(): Promise<void> {
@@ -95,11 +95,11 @@ export class Agent {
       rest = lines.pop() ?? "";
       for (const line of lines) {
         const reply: AgentReply = JSON.parse(line);
-        this.#waiting.get(reply.id)?.resolve(reply);
-        this.#waiting.delete(reply.id);
+        this.#pending.get(reply.id)?.resolve(reply);
+        this.#pending.delete(reply.id);
       }
     }
-    for (const { reject } of this.#waiting.values()) reject(new Error(`${this.name}: the agent ended`));
+    for (const { reject } of this.#pending.values()) reject(new Error(`${this.name}: the agent ended`));
   }
 }
 
@@ -110,34 +110,35 @@ export interface Target {
 }
 
 export interface ProbeOptions {
-  /** Address and port to connect from; the kernel's choice when left out. */
+  /** Source address and port; by default the kernel chooses them. */
   readonly from?: string;
   readonly fromPort?: number;
-  /** How many connections in all (default 1), and how many of them at once (default 16). */
+  /** Total number of connections (default 1). */
   readonly times?: number;
+  /** Number of connections at the same time (default 16). */
   readonly parallel?: number;
-  /** For one connection with its answer (default 3000). */
+  /** Time limit for one connection with its answer (default 3000). */
   readonly timeoutMs?: number;
-  /** Leaves answered connections open for `send` (default false), or "always" also attempts that were not answered. */
+  /** Keeps answered connections open for `send` (default false); "always" also keeps attempts without an answer. */
   readonly keep?: boolean | "always";
 }
 
 export type Outcome = Answered | Unanswered;
 
 export interface Answered {
-  /** Who answered, and on which of its ports. */
+  /** The pod that answered, and its port. */
   readonly pod: string;
   readonly port: number;
-  /** The client as the pod sees it. */
+  /** Address and port of the client as the pod sees them. */
   readonly source: string;
   readonly sourcePort: number;
   readonly ms: number;
-  /** For `send` and `close`, when it was to be kept. */
+  /** Identifies a kept connection in `send` and `close`. */
   readonly connection?: number;
 }
 
 export interface Unanswered {
-  /** "timeout", "refused" (TCP reset or ICMP unreachable), "reset", or the system's words for another error. */
+  /** "timeout", "refused" (TCP reset or ICMP unreachable), "reset", or the system's message for another error. */
   readonly outcome: string;
   readonly connection?: number;
 }
@@ -148,7 +149,7 @@ export function isAnswered(outcome: Outcome): outcome is Answered {
 
 export interface HttpAnswer {
   readonly status: number;
-  /** By their names in lower case. */
+  /** Header values by lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }

@@ -1,9 +1,10 @@
-"""Makes a Kubernetes API server hold exactly the objects it is told, from inside the server's network namespace.
+"""Makes a Kubernetes API server hold exactly the given objects. Runs in the server's network namespace.
 
     api_publisher.py DIR      (the DIR of scripts/control-plane.sh)
 
-Each line of standard input is a JSON list of objects; the answer is a line that is empty or says what was refused.
-What was published before and is not in the list is deleted first, so that its addresses are free again.
+Each line of standard input is a JSON list of objects. The answer is a line with the rejected requests; it is empty if
+there are none. Objects that were published before and are not in the list are deleted first, so that their addresses
+are free again.
 """
 
 import http.client
@@ -17,8 +18,8 @@ COLLECTIONS = {
     "Node": "/api/v1/nodes",
     "ServiceCIDR": "/apis/networking.k8s.io/v1/servicecidrs",
 }
-# The server makes these itself.
-OF_THE_SERVER = [("ServiceCIDR", "kubernetes")]
+# Objects that the server creates itself.
+SERVER_OBJECTS = [("ServiceCIDR", "kubernetes")]
 
 
 def main():
@@ -38,25 +39,25 @@ class Publisher:
         self.published = {}
 
     def publish(self, objects):
-        """Returns what was refused."""
-        wanted = {path_of(o): o for o in objects if (o["kind"], o["metadata"]["name"]) not in OF_THE_SERVER}
-        refused = []
-        for path in [path for path in self.published if path not in wanted]:
-            refused += self.request("DELETE", path)
+        """Returns the rejected requests."""
+        desired = {path_of(o): o for o in objects if (o["kind"], o["metadata"]["name"]) not in SERVER_OBJECTS}
+        rejected = []
+        for path in [path for path in self.published if path not in desired]:
+            rejected += self.request("DELETE", path)
             del self.published[path]
-        for path, wish in wanted.items():
-            if self.published.get(path) == wish:
+        for path, obj in desired.items():
+            if self.published.get(path) == obj:
                 continue
             if path in self.published:
-                refused += self.request("PUT", path, wish)
+                rejected += self.request("PUT", path, obj)
             else:
-                refused += self.request("POST", path.rpartition("/")[0], wish)
-            if "status" in wish:
-                refused += self.request("PUT", f"{path}/status", wish)
-            self.published[path] = wish
-        # The server ends connections on which nothing was asked for 90 seconds; the next request makes a new one.
+                rejected += self.request("POST", path.rpartition("/")[0], obj)
+            if "status" in obj:
+                rejected += self.request("PUT", f"{path}/status", obj)
+            self.published[path] = obj
+        # The server closes connections that were idle for 90 seconds; the next request opens a new one.
         self.connection.close()
-        return refused
+        return rejected
 
     def request(self, method, path, body=None):
         self.connection.request(method, path, body and json.dumps(body), self.headers)
@@ -65,9 +66,9 @@ class Publisher:
         return [] if response.status < 300 else [f"{method} {path}: {json.loads(answer).get('message')}"]
 
 
-def path_of(wish):
-    metadata = wish["metadata"]
-    return COLLECTIONS[wish["kind"]].format(metadata.get("namespace", "default")) + "/" + metadata["name"]
+def path_of(obj):
+    metadata = obj["metadata"]
+    return COLLECTIONS[obj["kind"]].format(metadata.get("namespace", "default")) + "/" + metadata["name"]
 
 
 if __name__ == "__main__":

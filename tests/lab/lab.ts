@@ -1,38 +1,38 @@
 import { families } from "../../core/net/protocol.ts";
 import { Agent, isAnswered } from "./agent.ts";
 import { slowness } from "./pace.ts";
-import { makeSocketPlace, type SocketPlace, socketPlaceIn } from "./socket_place.ts";
+import { type EbpfMounts, ebpfMountsIn, makeEbpfMounts } from "./ebpf_mounts.ts";
 import { type MachineName, machines, namespaces, servedPorts } from "./topology.ts";
 import { sysctls, wiring } from "./wiring.ts";
 
 /**
- * The sandbox of topology.ts, made of network namespaces with an agent in each. Deleting namespaces stalls
- * nf_tables for everyone, so build it once and keep it through many tests. Needs root.
+ * The network of topology.ts, built from network namespaces with one agent in each. Deleting namespaces stalls
+ * nf_tables on the whole machine, so create a lab once and use it for many tests. Needs root.
  */
 export class Lab implements AsyncDisposable {
-  /** Begins the names of the namespaces; unique among running processes. */
+  /** Prefix of the names of the namespaces; unique among running processes. */
   readonly prefix = `px${Deno.pid}`;
-  /** For files of the programs in the lab; removed with it. */
+  /** Scratch directory for programs in the lab; removed with it. */
   readonly directory = Deno.makeTempDirSync({ prefix: `${this.prefix}-` });
-  readonly #keeper: Deno.ChildProcess;
+  readonly #cleanup: Deno.ChildProcess;
   readonly #agents = new Map<string, Agent>();
 
   private constructor() {
     const args = [this.prefix, this.directory];
-    this.#keeper = new Deno.Command(labFile("keeper.sh"), { args, stdin: "piped" }).spawn();
+    this.#cleanup = new Deno.Command(labFile("cleanup.sh"), { args, stdin: "piped" }).spawn();
   }
 
   /**
-   * @param withSockets makes socketPlace, and puts the agents of this node and of its pods there.
-   * @throws when a namespace cannot be made (no root), or the machines cannot reach each other.
+   * @param withEbpf makes ebpfMounts and moves the agents of the node and of its pods into the cgroup.
+   * @throws if a namespace cannot be made (no root), or if the machines cannot reach each other.
    */
-  static async create(withSockets = false): Promise<Lab> {
+  static async create(withEbpf = false): Promise<Lab> {
     const lab = new Lab();
     try {
-      // First: programs see the mounts that were there when they were started.
-      if (withSockets) await makeSocketPlace(lab.socketPlace);
+      // The mounts come first, because a process sees only mounts that exist when it starts.
+      if (withEbpf) await makeEbpfMounts(lab.ebpfMounts);
       await lab.#build();
-      if (withSockets) await lab.#joinSocketPlace();
+      if (withEbpf) await lab.#joinCgroup();
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
@@ -50,18 +50,18 @@ export class Lab implements AsyncDisposable {
     return `${this.prefix}-${machines[name].namespace}`;
   }
 
-  /** For mode ebpf. */
-  get socketPlace(): SocketPlace {
-    return socketPlaceIn(this.directory, this.prefix);
+  /** Paths for mode ebpf; they exist if the lab was created with `withEbpf`. */
+  get ebpfMounts(): EbpfMounts {
+    return ebpfMountsIn(this.directory, this.prefix);
   }
 
-  /** Starts a program on a machine. What still runs when the lab goes down is killed. */
+  /** Starts a program on a machine. The program is killed when the lab is disposed. */
   spawn(on: MachineName, command: readonly string[], options: Deno.CommandOptions = {}): Deno.ChildProcess {
     return new Deno.Command("ip", { ...options, args: ["netns", "exec", this.namespace(on), ...command] })
       .spawn();
   }
 
-  /** Starts an agent on a machine that serves these ports on all addresses the machine has, and says it is the machine. */
+  /** Starts an agent that serves these ports on all addresses of a machine and answers with the machine's name. */
   async serveOnAllAddresses(on: MachineName, ports: readonly number[]): Promise<Agent> {
     const command = ["python3", labFile("agent.py"), on, "0.0.0.0", "::"];
     const agent = await Agent.start(on, this.spawn(on, command, { stdin: "piped", stdout: "piped" }));
@@ -69,16 +69,16 @@ export class Lab implements AsyncDisposable {
     return agent;
   }
 
-  /** Runs a program on a machine to its end. */
-  run(on: MachineName, command: readonly string[]): Promise<Finished> {
+  /** Runs a program on a machine and waits for its end. */
+  run(on: MachineName, command: readonly string[]): Promise<CommandResult> {
     return run("ip", ["netns", "exec", this.namespace(on), ...command]);
   }
 
-  /** Ends the agents and whatever else runs in the namespaces, and deletes these. */
+  /** Stops the agents and all other processes in the namespaces, and deletes the namespaces. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#agents.values()].map((agent) => agent.stop()));
-    await this.#keeper.stdin.close();
-    await this.#keeper.status;
+    await this.#cleanup.stdin.close();
+    await this.#cleanup.status;
   }
 
   async #build(): Promise<void> {
@@ -88,12 +88,12 @@ export class Lab implements AsyncDisposable {
       await ip(["-n", `${this.prefix}-${namespace}`], lines);
     }
     await Promise.all(namespaces.map((namespace) => this.#startAgent(namespace)));
-    await this.#untilAllAnswer();
+    await this.#waitUntilAllAnswer();
   }
 
-  async #joinSocketPlace(): Promise<void> {
+  async #joinCgroup(): Promise<void> {
     for (const { namespace } of Object.values(machines).filter(({ node }) => node === "here")) {
-      await this.#agents.get(namespace)?.join(this.socketPlace.cgroup);
+      await this.#agents.get(namespace)?.join(this.ebpfMounts.cgroup);
     }
   }
 
@@ -115,34 +115,34 @@ export class Lab implements AsyncDisposable {
     await agent.serve(servedPorts);
   }
 
-  /** Links come up in their own time: IPv6 routes work a moment after they were added. */
-  async #untilAllAnswer(): Promise<void> {
+  /** Waits until all machines are reachable. Links come up asynchronously, and so IPv6 routes work a moment later. */
+  async #waitUntilAllAnswer(): Promise<void> {
     for (const name of machineNames.filter((name) => name !== "stranger")) {
       const { node, addresses } = machines[name];
       const from = name.startsWith("pod-") ? (node === "here" ? "node" : "elsewhere") : "outside";
-      for (const family of families) await this.#untilAnswered(from, addresses[family]);
+      for (const family of families) await this.#waitForAnswer(from, addresses[family]);
     }
   }
 
-  async #untilAnswered(from: MachineName, to: string): Promise<void> {
+  async #waitForAnswer(from: MachineName, to: string): Promise<void> {
     const target = { protocol: "TCP", to, port: servedPorts[0]! } as const;
-    const until = Date.now() + 10_000 * slowness;
+    const deadline = Date.now() + 10_000 * slowness;
     for (;;) {
       const [outcome] = await this.agent(from).probe(target, { timeoutMs: 200 });
       if (outcome && isAnswered(outcome)) return;
-      if (Date.now() > until) throw new Error(`the lab is not sound: ${from} to ${to}: ${outcome?.outcome}`);
+      if (Date.now() > deadline) throw new Error(`lab: ${from} cannot reach ${to}: ${outcome?.outcome}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
 }
 
-export interface Finished {
+export interface CommandResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Object.keys, with the type it has when nobody adds keys at run time. */
+/** Keys of `machines`, typed as MachineName. */
 const machineNames = Object.keys(machines).filter((name): name is MachineName => name in machines);
 
 function labFile(name: string): string {
@@ -154,7 +154,7 @@ async function ip(options: readonly string[], lines: readonly string[]): Promise
   if (code !== 0) throw new Error(`ip ${options.join(" ")}: ${stderr}(in)\n${lines.join("\n")}`);
 }
 
-async function run(command: string, args: readonly string[], input = ""): Promise<Finished> {
+async function run(command: string, args: readonly string[], input = ""): Promise<CommandResult> {
   const process = new Deno.Command(command, {
     args: [...args],
     stdin: "piped",

@@ -5,7 +5,7 @@ import { Lab } from "./lab.ts";
 import { slowness } from "./pace.ts";
 import { machines } from "./topology.ts";
 
-Deno.test("the lab's machines talk to each other, and say who they are and whom they see", async (t) => {
+Deno.test("the lab's machines talk to each other and report their name and the client's address", async (t) => {
   await using lab = await Lab.create();
 
   for (const family of families) {
@@ -20,30 +20,35 @@ Deno.test("the lab's machines talk to each other, and say who they are and whom 
       }
     });
 
-    await t.step(`a closed port is refused at once, silence is a timeout (${family})`, async () => {
-      const to = machines["pod-b"].addresses[family];
-      const began = performance.now();
-      for (const protocol of ["TCP", "UDP"] as const) {
-        const outcomes = await lab.agent("pod-a").probe({ protocol, to, port: 9 }, { times: 200 });
-        assert.deepEqual(
-          new Set(outcomes.map((outcome) => JSON.stringify(outcome))),
-          new Set(['{"outcome":"refused"}']),
-        );
-      }
-      assert(performance.now() - began < 1000 * slowness, "a rejection was noticed late");
+    await t.step(
+      `a closed port is refused at once, and a dropped packet is a timeout (${family})`,
+      async () => {
+        const to = machines["pod-b"].addresses[family];
+        const startedAt = performance.now();
+        for (const protocol of ["TCP", "UDP"] as const) {
+          const outcomes = await lab.agent("pod-a").probe({ protocol, to, port: 9 }, { times: 200 });
+          assert.deepEqual(
+            new Set(outcomes.map((outcome) => JSON.stringify(outcome))),
+            new Set(['{"outcome":"refused"}']),
+          );
+        }
+        assert(performance.now() - startedAt < 1000 * slowness, "a rejection was noticed late");
 
-      await lab.run("pod-b", [
-        "nft",
-        "add table inet t; add chain inet t c { type filter hook input priority 0; }",
-      ]);
-      await lab.run("pod-b", ["nft", "add rule inet t c th dport 9 drop"]);
-      const [silent] = await lab.agent("pod-a").probe({ protocol: "TCP", to, port: 9 }, { timeoutMs: 100 });
-      assert.deepEqual(silent, { outcome: "timeout" });
-      await lab.run("pod-b", ["nft", "delete table inet t"]);
-    });
+        await lab.run("pod-b", [
+          "nft",
+          "add table inet t; add chain inet t c { type filter hook input priority 0; }",
+        ]);
+        await lab.run("pod-b", ["nft", "add rule inet t c th dport 9 drop"]);
+        const [dropped] = await lab.agent("pod-a").probe({ protocol: "TCP", to, port: 9 }, {
+          timeoutMs: 100,
+        });
+        assert.deepEqual(dropped, { outcome: "timeout" });
+        await lab.run("pod-b", ["nft", "delete table inet t"]);
+      },
+    );
   }
 
-  await t.step("a connection that is kept answers until it is closed", async () => {
+  await t.step("a kept connection answers until it is closed", async () => {
     const target = { protocol: "TCP", to: machines["pod-c"].addresses.IPv4, port: 8080 } as const;
     const outcomes = await lab.agent("pod-b").probe(target, { times: 100, keep: true });
     const connections = outcomes.filter(isAnswered).map(({ connection }) => connection!);
@@ -70,13 +75,13 @@ Deno.test("a lab whose process is killed leaves no namespace, no process and no 
   await child.status;
   await reader.cancel();
 
-  for (const until = Date.now() + 10_000; await sandboxExists(child.pid, directory);) {
-    assert(Date.now() < until, "the sandbox is still there");
+  for (const deadline = Date.now() + 10_000; await labExists(child.pid, directory);) {
+    assert(Date.now() < deadline, "the lab still exists");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 });
 
-async function sandboxExists(pid: number, directory: string): Promise<boolean> {
+async function labExists(pid: number, directory: string): Promise<boolean> {
   const list = await new Deno.Command("ip", { args: ["netns", "list"] }).output();
   const processes = await new Deno.Command("pgrep", { args: ["-f", `px${pid}-`] }).output();
   return new TextDecoder().decode(list.stdout).includes(`px${pid}-`) ||

@@ -1,11 +1,11 @@
 import type { Lab } from "./lab.ts";
 import { slowness } from "./pace.ts";
-import { socketFlags } from "./socket_place.ts";
+import { ebpfFlags } from "./ebpf_mounts.ts";
 import { podCidrs } from "./topology.ts";
 
-/** The built proxy, run on the lab's node "here" with a directory of manifests as its source. */
+/** The built proxy, running on the lab's node "here" with a directory of manifests as its source. */
 export class ProxyProcess implements AsyncDisposable {
-  /** On the clock of performance.now(). */
+  /** Start time on the clock of performance.now(). */
   readonly startedAt = performance.now();
   readonly #process: Deno.ChildProcess;
   readonly #logged: Promise<void>;
@@ -20,9 +20,9 @@ export class ProxyProcess implements AsyncDisposable {
       `--cluster-cidr=${podCidrs.here.IPv4},${podCidrs.here.IPv6}`,
       "--healthz-bind-address=127.0.0.1:10256",
       "--metrics-bind-address=127.0.0.1:10249",
-      ...(mode === "ebpf" ? socketFlags(lab.socketPlace) : []),
+      ...(mode === "ebpf" ? ebpfFlags(lab.ebpfMounts) : []),
     ];
-    this.#process = lab.spawn("node", [proxyBinary, ...overriding(shared, flags)], {
+    this.#process = lab.spawn("node", [proxyBinary, ...mergeFlags(shared, flags)], {
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -36,13 +36,13 @@ export class ProxyProcess implements AsyncDisposable {
     return this.#process.pid;
   }
 
-  /** Everything it wrote so far. */
+  /** Everything the process has written to standard output and error so far. */
   get log(): string {
     return this.#log;
   }
 
-  /** @throws with the end of its log when it has ended by itself. */
-  mustRun(): void {
+  /** @throws with the end of the log if the process has ended by itself. */
+  assertRunning(): void {
     if (!this.#ended) return;
     throw new Error(`the proxy ended with ${JSON.stringify(this.#ended)}:\n${this.#log.slice(-2000)}`);
   }
@@ -51,7 +51,7 @@ export class ProxyProcess implements AsyncDisposable {
     try {
       this.#process.kill(signal);
     } catch (error) {
-      // It has ended before.
+      // The process has already ended.
       if (!(error instanceof TypeError)) throw error;
     }
     const deadline = setTimeout(() => this.#process.kill("SIGKILL"), 5000 * slowness);
@@ -70,15 +70,15 @@ export class ProxyProcess implements AsyncDisposable {
   }
 }
 
-/** Flags that all runs share, and those of one run, which come before them. "no --flag" leaves a shared one out. */
-export function overriding(shared: readonly string[], own: readonly string[]): string[] {
-  const decided = own.map((flag) => flag.replace(/^no /, "").split("=")[0]);
+/** Merges the shared flags with those of one run, which override them. "no --flag" removes a shared flag. */
+export function mergeFlags(shared: readonly string[], own: readonly string[]): string[] {
+  const overridden = own.map((flag) => flag.replace(/^no /, "").split("=")[0]);
   return [
-    ...shared.filter((flag) => !decided.includes(flag.split("=")[0])),
+    ...shared.filter((flag) => !overridden.includes(flag.split("=")[0])),
     ...own.filter((flag) => !flag.startsWith("no ")),
   ];
 }
 
-/** PROXY_BINARY names another build than dist/proxy. */
+/** Path of the proxy under test: PROXY_BINARY, or dist/proxy. */
 export const proxyBinary = Deno.env.get("PROXY_BINARY") ??
   new URL("../../dist/proxy", import.meta.url).pathname;

@@ -1,16 +1,16 @@
 import type { Family } from "../../core/net/protocol.ts";
 
 /**
- * The sandbox as data: who is in it, under which addresses. `lab.ts` builds it.
+ * The machines of the lab and their addresses. `lab.ts` builds them.
  *
  *   outside (and stranger, its second address)
- *      │ eth0 of node and of elsewhere hang on outside's bridge `lan`; service addresses are routed to node
+ *      │ bridge `lan` with eth0 of node and of elsewhere; service addresses are routed to node
  *      ├── node "here" ──┬── bridge pods0 ── pod-a, pod-b
  *      │                 └── veth pods-c ── pod-c
  *      └── node "elsewhere" ── veth pods-d ── pod-d
  *
- * Pods have /32 and /128 addresses, so that all their traffic passes their node's IP layer, also between two pods
- * of one bridge: replies are translated back without br_netfilter.
+ * Pods have /32 and /128 addresses, so that all their traffic is routed by their node, even between two pods of one
+ * bridge. Therefore replies are translated back without br_netfilter.
  */
 export const machines = {
   node: machine("node", "here", "192.168.8.1", "fd00:8::1"),
@@ -26,9 +26,9 @@ export const machines = {
 export type MachineName = keyof typeof machines;
 
 export interface Machine {
-  /** Machines of one namespace share an agent and differ in the address they connect from. */
+  /** Machines of one namespace share an agent and differ in their source address. */
   readonly namespace: string;
-  /** The Kubernetes node it is, or runs on; "" for none. */
+  /** Kubernetes node that the machine is, or that the pod runs on; "" for neither. */
   readonly node: string;
   readonly addresses: Readonly<Record<Family, string>>;
 }
@@ -39,22 +39,22 @@ function machine(namespace: string, node: string, IPv4: string, IPv6: string): M
 
 export const namespaces = [...new Set(Object.values(machines).map((machine) => machine.namespace))];
 
-/** The gateways of the pods, addresses of their node as well. */
+/** Gateways of the pods; they are addresses of the node. */
 export const podGateways = {
   here: { IPv4: "10.244.1.1", IPv6: "fd00:244:1::1" },
   elsewhere: { IPv4: "10.244.2.1", IPv6: "fd00:244:2::1" },
 };
 
-/** A further address of node's eth0: local to it, but not its primary one. */
+/** Second address of the node's eth0: a local address, but not the primary one. */
 export const secondNodeAddress = { IPv4: "192.168.8.101", IPv6: "fd00:8::101" };
 
-/** What masquerading by node may turn a source address into. */
+/** Reports whether masquerading by the node can result in this source address. */
 export function isNodeAddress(address: string): boolean {
   return [machines.node.addresses, podGateways.here, secondNodeAddress]
     .some((addresses) => addresses.IPv4 === address || addresses.IPv6 === address);
 }
 
-/** One of those whose processes are this node's, and so their sockets; node itself is not among them. */
+/** Reports whether a machine is a pod of the node "here". */
 export function isPodOfNode(name: MachineName): boolean {
   return name.startsWith("pod-") && machines[name].node === "here";
 }
@@ -64,11 +64,11 @@ export const podCidrs = {
   elsewhere: { IPv4: "10.244.2.0/24", IPv6: "fd00:244:2::/64" },
 };
 
-/** Devices of node that its pods' packets come in by. */
+/** Devices of the node through which packets of its pods arrive. */
 export const podBridge = "pods0";
 export const podInterfacePrefix = "pods";
 
-/** Address ranges that everyone routes to node. `at` makes the n-th address (1-250) of one. */
+/** Address ranges that all machines route to the node. */
 export const serviceRanges = {
   clusterIP: { IPv4: "10.96.0.0/16", IPv6: "fd00:10:96::/112" },
   external: { IPv4: "203.0.113.0/24", IPv6: "2001:db8:e::/112" },
@@ -76,17 +76,18 @@ export const serviceRanges = {
 };
 export type ServiceRange = keyof typeof serviceRanges;
 
+/** The n-th address (1-250) of a range. */
 export function at(range: ServiceRange, family: Family, n: number): string {
   const [network] = serviceRanges[range][family].split("/");
   return family === "IPv4" ? network!.replace(/0$/, String(n)) : network! + n.toString(16);
 }
 
-/** Where nothing is: takes what the nodes' default routes lead to, and never answers. */
+/** Gateway of the nodes' default routes; no machine has this address, so packets to it are lost. */
 export const blackHole = {
   IPv4: "192.168.8.254",
   IPv6: "fd00:8::254",
   linkAddress: "02:00:00:00:00:fe",
 };
 
-/** The ports that every machine serves in TCP and UDP on its own address. */
+/** Ports that every machine serves in TCP and UDP on its own address. */
 export const servedPorts: readonly number[] = [8080, 8081, 8082];

@@ -1,14 +1,14 @@
 import { type Agent, isAnswered, type Outcome, type Target } from "./agent.ts";
-import { beforeNextLook, slowness } from "./pace.ts";
+import { pollPause, slowness } from "./pace.ts";
 
-/** New connections, one after the other, until it is stopped. */
+/** Makes new connections continuously until it is stopped. */
 export class Traffic {
   readonly #outcomes: Outcome[] = [];
   readonly #done: Promise<void>;
-  readonly #began = performance.now();
+  readonly #startedAt = performance.now();
   #stopped = false;
 
-  /** @param pauseMs after each `times` connections, where the process under test needs the processor. */
+  /** @param options `pauseMs` is a pause after each `times` connections, for the process under test. */
   constructor(client: Agent, target: Target, options: { readonly times: number; readonly pauseMs: number }) {
     this.#done = this.#run(client, target, options);
   }
@@ -19,7 +19,7 @@ export class Traffic {
     return {
       connections: this.#outcomes.length,
       failures: this.#outcomes.filter((outcome) => !isAnswered(outcome)),
-      perConnectionMs: (performance.now() - this.#began) / this.#outcomes.length,
+      perConnectionMs: (performance.now() - this.#startedAt) / this.#outcomes.length,
       slowestMs: Math.max(...this.#outcomes.filter(isAnswered).map(({ ms }) => ms)),
     };
   }
@@ -30,7 +30,7 @@ export class Traffic {
     { times, pauseMs }: { times: number; pauseMs: number },
   ): Promise<void> {
     while (!this.#stopped) {
-      // Two at a time: the next is under way while the last one's answer is.
+      // Two at a time, so that the next connection starts while the previous answer is in flight.
       this.#outcomes.push(...await client.probe(target, { times, parallel: 2 }));
       if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
@@ -40,23 +40,23 @@ export class Traffic {
 export interface TrafficReport {
   readonly connections: number;
   readonly failures: readonly Outcome[];
-  /** Mean time from one connection to the next. */
+  /** Mean interval between two connections. */
   readonly perConnectionMs: number;
   readonly slowestMs: number;
 }
 
-/** Waits until a connection is answered. */
+/** Waits until a connection to the target is answered. */
 export async function answered(client: Agent, target: Target, withinMs = 30_000 * slowness): Promise<void> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     const [outcome] = await client.probe(target, { timeoutMs: 100 * slowness });
     if (outcome !== undefined && isAnswered(outcome)) return;
-    if (performance.now() > deadline) throw new Error(`${target.to} is not answered: ${outcome?.outcome}`);
-    await beforeNextLook(5);
+    if (performance.now() > deadline) throw new Error(`${target.to} does not answer: ${outcome?.outcome}`);
+    await pollPause(5);
   }
 }
 
-/** The pod that answered, or what came instead of an answer. */
+/** Name of the pod that answered, or the outcome if none did. */
 export function podOf(outcome: Outcome): string {
   return isAnswered(outcome) ? outcome.pod : outcome.outcome;
 }

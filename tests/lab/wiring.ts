@@ -12,11 +12,11 @@ import {
 } from "./topology.ts";
 
 /**
- * What makes the topology: devices, addresses and routes per namespace as lines of `ip -batch`, in the order in
- * which they can be carried out. `prefix` begins the namespaces' names.
+ * Commands that build the topology: devices, addresses and routes per namespace, as lines for `ip -batch`, in the order
+ * of execution. `prefix` is the prefix of the names of the namespaces.
  */
 export function wiring(prefix: string): readonly (readonly [namespace: string, lines: readonly string[]])[] {
-  const cable = (device: string, to: MachineName) => [
+  const veth = (device: string, to: MachineName) => [
     `link add ${device} type veth peer name eth0 netns ${prefix}-${to}`,
     `link set ${device} up`,
   ];
@@ -25,9 +25,9 @@ export function wiring(prefix: string): readonly (readonly [namespace: string, l
       "link set lo up",
       "link add lan type bridge mcast_snooping 0",
       "link set lan up",
-      ...cable("node", "node"),
+      ...veth("node", "node"),
       "link set node master lan",
-      ...cable("elsewhere", "elsewhere"),
+      ...veth("elsewhere", "elsewhere"),
       "link set elsewhere master lan",
       ...lanAddresses("outside", "lan"),
       ...lanAddresses("stranger", "lan"),
@@ -35,24 +35,24 @@ export function wiring(prefix: string): readonly (readonly [namespace: string, l
     ]],
     ["node", [
       ...nodeUplink("node"),
-      // Deprecated as a source of new connections, so that the primary address is what masquerading picks.
+      // preferred_lft 0 makes it deprecated as a source address, so that masquerading picks the primary address.
       ...families.map((family) =>
         `address add ${secondNodeAddress[family]}${host[family]} dev eth0 preferred_lft 0`
       ),
       `link add ${podBridge} type bridge mcast_snooping 0`,
       `link set ${podBridge} up`,
       ...families.map((family) => `address add ${podGateways.here[family]}${lan[family]} dev ${podBridge}`),
-      ...cable("veth-a", "pod-a"),
+      ...veth("veth-a", "pod-a"),
       `link set veth-a master ${podBridge}`,
-      ...cable("veth-b", "pod-b"),
+      ...veth("veth-b", "pod-b"),
       `link set veth-b master ${podBridge}`,
-      ...cable(`${podInterfacePrefix}-c`, "pod-c"),
+      ...veth(`${podInterfacePrefix}-c`, "pod-c"),
       ...routedPod("pod-c", `${podInterfacePrefix}-c`, podGateways.here),
       ...toPodsOf("elsewhere"),
     ]],
     ["elsewhere", [
       ...nodeUplink("elsewhere"),
-      ...cable(`${podInterfacePrefix}-d`, "pod-d"),
+      ...veth(`${podInterfacePrefix}-d`, "pod-d"),
       ...routedPod("pod-d", `${podInterfacePrefix}-d`, podGateways.elsewhere),
       ...toPodsOf("here"),
       ...toServices("eth0"),
@@ -85,7 +85,7 @@ function nodeUplink(name: MachineName): string[] {
   ];
 }
 
-/** Node's side of a pod that hangs on a cable of its own. */
+/** Node side of a pod with a veth pair of its own. */
 function routedPod(name: MachineName, device: string, gateway: Record<"IPv4" | "IPv6", string>): string[] {
   return families.flatMap((family) => [
     `address add ${gateway[family]}${host[family]} dev ${device}`,
@@ -118,15 +118,15 @@ function toServices(device: string): string[] {
     );
 }
 
-/** Set in every namespace before anything is wired. */
+/** Sysctls of every namespace, set before the topology is built. */
 export const sysctls: readonly string[] = [
-  // A burst of probes must get all its rejections.
+  // No limits on ICMP errors: each probe of a burst must get its rejection.
   "net.ipv4.icmp_ratelimit=0",
   "net.ipv4.icmp_ratemask=0",
   "net.ipv4.icmp_msgs_per_sec=1000000",
   "net.ipv4.icmp_msgs_burst=100000",
   "net.ipv6.icmp.ratelimit=0",
-  // IPv6 addresses are usable at once.
+  // IPv6 addresses can be used at once.
   "net.ipv6.conf.default.accept_dad=0",
   "net.ipv6.conf.all.accept_dad=0",
   "net.ipv6.conf.default.accept_redirects=0",
@@ -135,7 +135,7 @@ export const sysctls: readonly string[] = [
   "net.ipv4.conf.all.rp_filter=0",
   "net.ipv4.conf.default.send_redirects=0",
   "net.ipv4.conf.all.send_redirects=0",
-  // All packets between pods are routed: what the bridge passes on must not be translated a second time.
+  // All packets between pods are routed, so packets forwarded by the bridge must not be translated a second time.
   "net.bridge.bridge-nf-call-iptables=0",
   "net.bridge.bridge-nf-call-ip6tables=0",
   "net.ipv4.ip_forward=1",

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs a suite as the first process of a virtual machine, and turns it off. scripts/vm.sh wrote in /run/job what to run;
-# it shows what is said here, and takes the last line for the outcome.
+# Runs a suite as the first process of a virtual machine and then powers the machine off. scripts/vm.sh has written the
+# job to /run/job; it shows the output of this script and reads the outcome from its last line.
 set -o pipefail
 . /run/job
 exec </dev/null >/dev/ttyS1 2>&1
@@ -13,36 +13,36 @@ main() {
   mount -t devpts devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
   mount --bind "$kernel/lib/modules" /lib/modules
-  # As on every node.
+  # The usual mounts of a node.
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   mount -t bpf bpf /sys/fs/bpf
   ip link set lo up
-  # Neither does the kernel ask for this by itself.
+  # The kernel does not load this module on demand.
   modprobe br_netfilter
   cd "$checkout"
   . scripts/env.sh
 
   echo "vm: $(uname -r) runs after $(cut -d' ' -f1 /proc/uptime) s"
   local status=0
-  # Through a pipe, or Deno takes the serial line for a terminal and writes every line twice.
+  # The pipe keeps Deno from treating the serial line as a terminal, where it would write every line twice.
   case $suite in
     smoke) smoke 2>&1 | cat || status=$? ;;
-    kernel) { modules_ahead && tests_of ipvs; } 2>&1 | cat || status=$? ;;
-    # A tun can be made once there is /dev/net/tun, which comes with the module.
+    kernel) { load_modules && tests_of ipvs; } 2>&1 | cat || status=$? ;;
+    # The module tun creates /dev/net/tun, which is needed to make a tun device.
     programs) { modprobe tun && tests_of ebpf; } 2>&1 | cat || status=$? ;;
     command) bash -c "$filter" 2>&1 | cat || status=$? ;;
-    *) { modules_ahead && conformance "$suite"; } 2>&1 | cat || status=$? ;;
+    *) { load_modules && conformance "$suite"; } 2>&1 | cat || status=$? ;;
   esac
-  # The recording is no part of what is shown.
+  # The recording goes to a serial line of its own, because it is not part of the output.
   [ -z "$record" ] || { stty raw && cat "dist/conformance/proxy-$suite.json"; } <>/dev/ttyS2 >&0
   echo "vm: status $status"
-  # At once: all that was written is in memory and goes with it.
+  # Power off immediately: all written files are in memory, so nothing has to be synced.
   busybox poweroff -f
 }
 
-# The kernel would load them when they are asked for, as it does in smoke: but it begins a transaction of nf_tables anew
+# Loads modules in advance. The kernel also loads them on demand, as in smoke, but it restarts an nf_tables transaction
 # after each of them, which takes half a minute here.
-modules_ahead() {
+load_modules() {
   modprobe --all nf_tables nfnetlink nf_conntrack_netlink nft_compat \
     nft_{chain_nat,ct,fib_inet,hash,limit,log,masq,nat,numgen,redir,reject_inet} veth dummy ip_vs ip_vs_rr
 }
@@ -55,7 +55,7 @@ tests_of() {
   deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} "tests/integration/$1"
 }
 
-# That the machine is as complete as the suites of the modes take it for.
+# Checks that the machine has everything that the suites of the modes need.
 smoke() {
   modprobe --all dummy tun sctp ip_vs ip_vs_{rr,wrr,lc,wlc,lblc,lblcr,dh,sh,sed,nq,mh,fo,ovf} &&
     ip link add smoke type dummy && ip link delete smoke &&

@@ -54,7 +54,7 @@ Deno.test("what other programs do to the rules is undone within a second", async
     proxy.log,
     /Reconciled the kernel with the plans" reason="table ip kube-proxy .* by nft \(pid \d+\)/,
   );
-  proxy.mustRun();
+  proxy.assertRunning();
 });
 
 /** @returns after how many milliseconds a new connection was answered. */

@@ -50,7 +50,7 @@ Deno.test(`${seconds} seconds of connections, services and pods that come and go
 
     const samples: Resources[] = [];
     const asked = await churn(lab, manifests, seconds, () => {
-      proxy.mustRun();
+      proxy.assertRunning();
       const now = resources(lab, proxy);
       assertBounded(now);
       samples.push(now);
@@ -90,7 +90,7 @@ async function churn(
   duration: number,
   sample: () => void,
 ): Promise<readonly Asked[]> {
-  const { cgroup } = lab.socketPlace;
+  const { cgroup } = lab.ebpfMounts;
   const everything = [...targets.clusterIPs, ...targets.others];
   const clients = [
     new Client(lab, "outside", RATE, everything),
@@ -189,7 +189,7 @@ function pinned(lab: Lab): readonly string[] {
 }
 
 function directoryOf(lab: Lab): string {
-  const { bpffs } = lab.socketPlace;
+  const { bpffs } = lab.ebpfMounts;
   const [version] = [...Deno.readDirSync(bpffs)];
   assert(version !== undefined);
   return `${bpffs}/${version.name}`;

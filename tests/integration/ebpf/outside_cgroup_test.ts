@@ -13,7 +13,7 @@ import { countedTraffic } from "./counted_traffic.ts";
  */
 Deno.test("a pod in a cgroup that the programs are not attached to is balanced by its packets", async (t) => {
   await using lab = await Lab.create(true);
-  const { bpffs, cgroup } = lab.socketPlace;
+  const { bpffs, cgroup } = lab.ebpfMounts;
   const [inside, beyond] = [lab.agent("pod-a"), lab.agent("pod-c")];
   await beyond.join(parentOf(cgroup));
   const options = JSON.stringify({ bpffs, cgroup });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ProxyMode } from "../../../core/backend/contract.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { beforeNextLook, slowness } from "../../lab/pace.ts";
+import { pollPause, slowness } from "../../lab/pace.ts";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { at } from "../../lab/topology.ts";
 import { answered } from "../../lab/traffic.ts";
@@ -109,7 +109,7 @@ async function started(proxy: RunningProxy, isReady: () => Promise<boolean>): Pr
   const deadline = performance.now() + 60_000 * slowness;
   while (!await isReady()) {
     assert.ok(performance.now() < deadline, `${proxy.who} is not ready:\n${proxy.log.slice(-5000)}`);
-    await beforeNextLook(20);
+    await pollPause(20);
   }
   owned.move();
   return proxy;

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Outlives the lab that starts it, to take the sandbox down when that process closes our standard input: by
-# asking, by failing, or by being killed. Ends what runs in the namespaces called PREFIX-*, and deletes them.
-# Removes DIRECTORY, the lab's scratch space, with the mounts and the cgroup in it that socket_place.ts makes.
-#   keeper.sh PREFIX DIRECTORY
+# Removes a lab when the process that made it closes our standard input: on request, on failure, or because that
+# process was killed. Kills the processes in the namespaces called PREFIX-* and deletes the namespaces. Removes
+# DIRECTORY, the scratch directory of the lab, with the mounts and the cgroup that ebpf_mounts.ts made in it.
+#   cleanup.sh PREFIX DIRECTORY
 trap '' INT TERM HUP
 cat >/dev/null
 for namespace in $(ip netns list | awk -v prefix="$1-" 'index($1, prefix) == 1 { print $1 }'); do
@@ -12,7 +12,7 @@ for namespace in $(ip netns list | awk -v prefix="$1-" 'index($1, prefix) == 1 {
   ip netns delete "$namespace"
 done
 if [ -d "$2/cgroup" ]; then
-  # Killed processes leave it in their own time.
+  # Killed processes leave the cgroup asynchronously.
   for _ in {1..100}; do
     rmdir "$2/cgroup/$1" 2>/dev/null && break
     sleep 0.05
