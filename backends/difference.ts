@@ -21,6 +21,9 @@ export interface Difference<Desired, Actual = Desired> {
   readonly removed: readonly Actual[];
 }
 
+/** A difference of things that cannot change in place: their key is all there is, or a change removes and adds them. */
+export type SetDifference<Desired, Actual = Desired> = Omit<Difference<Desired, Actual>, "changed">;
+
 /**
  * @param keyOf identifies a thing: equal keys, one thing.
  * @param isSame reports whether the actual thing needs no change; by default the key is all there is.

@@ -1,3 +1,5 @@
+import type { SetDifference } from "./difference.ts";
+
 /** Reference counts by name. A name without uses has no entry. */
 export class UseCounts {
   readonly #counts = new Map<string, number>();
@@ -37,7 +39,7 @@ export class UseChanges<Thing> implements Iterable<readonly [name: string, chang
    * Things that come into use, and things that fall out of use.
    * @param usesOf returns the uses before the batch.
    */
-  difference(usesOf: (name: string) => number): { readonly added: Thing[]; readonly removed: Thing[] } {
+  difference(usesOf: (name: string) => number): SetDifference<Thing> {
     const added: Thing[] = [];
     const removed: Thing[] = [];
     for (const [name, { thing, change }] of this.#things) {

@@ -15,6 +15,7 @@ import {
 } from "../../core/backend/contract.ts";
 import { plansOf } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
+import { difference, type SetDifference } from "../difference.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilyOf } from "../nf_tables/families.ts";
 import { TableReader } from "../nf_tables/table_reader.ts";
@@ -24,17 +25,23 @@ import { Balancer, type Outcome } from "./servers/balancer.ts";
 import { hostAddress, type LinkAddress } from "./device/messages.ts";
 import { DummyDevice, type RefusedAddress } from "./device/dummy_device.ts";
 import { removeUpstreamSets } from "./ipset/ipsets.ts";
-import { compileChanges, type FamilyChange, type FamilyState, serversOf, updatesOf } from "./families.ts";
 import type { IpvsOptions } from "./options.ts";
 import { OwnTables, type Suspects } from "./tables/tables.ts";
 import { differencesInWords } from "./servers/describe.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
-import { type ServerDifference, serverDifference } from "./servers/diff.ts";
+import { diffServers, type ServerDifference } from "./servers/diff.ts";
 import { ServersInForce } from "./servers/in_force.ts";
 import { setSysctls } from "./sysctls.ts";
 import { table } from "./tables/chains.ts";
 import { Turns } from "../../core/async/mutex.ts";
-import { changedServers } from "./update.ts";
+import {
+  changedServers,
+  compileChanges,
+  type FamilyChange,
+  type FamilyState,
+  serversOf,
+  updatesOf,
+} from "./update.ts";
 import { type VirtualServerId, virtualServerKey } from "./servers/virtual_server.ts";
 
 /** How often IPVS is looked at: it tells nobody when connections have ended, or when someone changes it. */
@@ -48,7 +55,7 @@ export type OpenSocket = (protocol: number, receiveBuffer?: number) => NetlinkTr
 /** What IPVS and the device are told. */
 interface Step {
   readonly servers: ServerDifference;
-  readonly addresses: { readonly added: readonly Address[]; readonly removed: readonly LinkAddress[] };
+  readonly addresses: SetDifference<Address, LinkAddress>;
 }
 
 /**
@@ -114,9 +121,9 @@ export class IpvsBackend implements Backend {
 
       const wanted = updates.flatMap(({ addresses }) => addresses.added);
       const step = {
-        servers: balancer.gracefullyFromFound(serverDifference(present, serversOf(changes))),
+        servers: balancer.gracefullyFromFound(diffServers(serversOf(changes), present)),
         // What an interface got a moment ago stays there.
-        addresses: addressDifference(bound.device, wanted.filter((address) => !bound.others.has(address))),
+        addresses: diffAddresses(wanted.filter((address) => !bound.others.has(address)), bound.device),
       };
       await this.#make(balancer, step, changes);
       this.#lookAgain(LOOK_EVERY_MS);
@@ -325,11 +332,9 @@ function checkAddresses(refused: readonly RefusedAddress[], changes: readonly Fa
   throw refusalError(first.error, culprits);
 }
 
-/** @param wanted each once. */
-function addressDifference(found: readonly LinkAddress[], wanted: readonly Address[]): Step["addresses"] {
-  const [foundAddresses, wantedAddresses] = [new Set(found.map(({ address }) => address)), new Set(wanted)];
-  return {
-    added: wanted.filter((address) => !foundAddresses.has(address)),
-    removed: found.filter(({ address }) => !wantedAddresses.has(address)),
-  };
+function diffAddresses(
+  desired: Iterable<Address>,
+  actual: Iterable<LinkAddress>,
+): SetDifference<Address, LinkAddress> {
+  return difference(desired, actual, (one) => typeof one === "string" ? one : one.address);
 }

@@ -3,7 +3,9 @@ import { USUAL_WEIGHT } from "../../core/objects/objects.ts";
 import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import { printedName } from "../../core/plan/plan_key.ts";
 import type { Element } from "../nf_tables/elements.ts";
-import { addressKey, lastAddress } from "../nf_tables/keys.ts";
+import { addressKey } from "../nf_tables/keys.ts";
+import { PlanElements } from "../nf_tables/plan_elements.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
 import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./protocol/constants.ts";
 import type { IpvsOptions } from "./options.ts";
@@ -51,19 +53,18 @@ export function compile(
   compilation.addHairpins();
   // Of a whole cluster, no more is kept than what is asked for.
   const { servers, addresses, elements } = compilation;
-  return { servers, addresses, elements };
+  return { servers, addresses, elements: elements.list };
 }
 
-class Compilation implements Compiled {
+class Compilation {
   readonly servers: BalancedServer[] = [];
   readonly addresses: Address[] = [];
-  readonly elements: Element[] = [];
+  readonly elements = new PlanElements();
   readonly #plan: ServicePortPlan;
   readonly #settings: NodeSettings;
   readonly #scheduler: string;
   readonly #localFallback: boolean;
   readonly #comment: string;
-  readonly #claimed = new Set<string>();
 
   constructor(
     plan: ServicePortPlan,
@@ -82,7 +83,7 @@ class Compilation implements Compiled {
     const { kind, address, port } = frontend;
     if (kind === "LoadBalancerIP") this.#addLoadBalancer(address, port);
     this.#bind(address);
-    if (kind === "ClusterIP") this.#addElement(sets.CLUSTER_IPS, address);
+    if (kind === "ClusterIP") this.elements.add(CLUSTER_IPS, address);
     this.#balance(address, port, kind === "ClusterIP" ? this.#plan.internal : this.#plan.external);
   }
 
@@ -91,7 +92,7 @@ class Compilation implements Compiled {
     const { clusterEndpoints, localEndpoints } = this.#plan;
     for (const endpoints of [clusterEndpoints, localEndpoints]) {
       for (const { address, isLocal } of endpoints) {
-        if (isLocal) this.#addElement(sets.HAIRPIN_CONNECTIONS, address + address);
+        if (isLocal) this.elements.add(HAIRPIN_CONNECTIONS, address + address);
       }
     }
   }
@@ -105,7 +106,7 @@ class Compilation implements Compiled {
   #balance(address: Address, port: number, route: Route): void {
     const { family, protocol, affinitySeconds } = this.#plan;
     const key = addressKey(address, protocol, port);
-    if (!this.#addElement(sets.VIRTUAL_SERVERS, key, "", this.#comment)) return;
+    if (!this.elements.add(sets.VIRTUAL_SERVERS, key, "", this.#comment)) return;
     this.servers.push({
       family,
       protocol,
@@ -117,12 +118,12 @@ class Compilation implements Compiled {
       realServers: this.#realServersOf(route),
     });
     if (route.verdict === "balance" && route.masquerade === "all") {
-      this.#addElement(sets.MASQUERADED_SERVICES, key);
+      this.elements.add(sets.MASQUERADED_SERVICES, key);
     }
     if (this.#localFallback) return;
-    if (route.verdict === "drop") this.#addElement(sets.NO_ENDPOINT_SERVICES, key, "", this.#comment);
+    if (route.verdict === "drop") this.elements.add(sets.NO_ENDPOINT_SERVICES, key, "", this.#comment);
     if (route.verdict === "local-external" && this.#plan.localEndpoints.length === 0) {
-      this.#addElement(sets.NO_LOCAL_ENDPOINT_SERVICES, key, "", this.#comment);
+      this.elements.add(sets.NO_LOCAL_ENDPOINT_SERVICES, key, "", this.#comment);
     }
   }
 
@@ -173,29 +174,15 @@ class Compilation implements Compiled {
   /** An address of the node stays where it is: on the device it would outlive its interface, and change routes. */
   #bind(address: Address): void {
     if (this.#settings.interfaceAddresses.includes(address)) return;
-    if (this.#addElement(sets.IPVS_IPS, address)) this.addresses.push(address);
+    if (this.elements.add(sets.IPVS_IPS, address)) this.addresses.push(address);
   }
 
-  /** The ranges are disjoint, as an interval set demands (ServicePortPlan.sourceRanges). */
   #addLoadBalancer(address: Address, port: number): void {
     const { protocol, sourceRanges, healthCheckNodePort } = this.#plan;
     if (healthCheckNodePort > 0) {
-      this.#addElement(sets.HEALTH_CHECKS, addressKey(address, "TCP", healthCheckNodePort));
+      this.elements.add(sets.HEALTH_CHECKS, addressKey(address, "TCP", healthCheckNodePort));
     }
-    const key = addressKey(address, protocol, port);
-    if (sourceRanges === undefined || !this.#addElement(sets.FIREWALL_SERVICES, key)) return;
-    for (const cidr of sourceRanges) {
-      this.#addElement(sets.FIREWALL_ALLOWED, key + cidr.address, key + lastAddress(cidr));
-    }
-  }
-
-  /** @returns false when the plan has this key of the set already. */
-  #addElement(set: string, key: string, value = "", comment = ""): boolean {
-    const id = set + key;
-    if (this.#claimed.has(id)) return false;
-    this.#claimed.add(id);
-    this.elements.push({ set, key, value, comment });
-    return true;
+    this.elements.restrict(addressKey(address, protocol, port), sourceRanges);
   }
 }
 

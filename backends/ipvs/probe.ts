@@ -12,7 +12,8 @@ import type { TableBatch } from "../nf_tables/table_batch.ts";
 import { Balancer } from "./servers/balancer.ts";
 import { DummyDevice } from "./device/dummy_device.ts";
 import type { IpvsOptions } from "./options.ts";
-import { FIREWALL_ALLOWED, IPVS_IPS, setsOf } from "./tables/sets.ts";
+import { FIREWALL_ALLOWED } from "../nf_tables/shared_sets.ts";
+import { IPVS_IPS, setsOf } from "./tables/sets.ts";
 import { IpvsTableBatch } from "./tables/chains.ts";
 
 const features: readonly Feature<TableBatch>[] = [

@@ -1,123 +1,107 @@
 import type { Address } from "../../core/net/address.ts";
+import type { NodeSettings, PlanKey } from "../../core/plan/plan.ts";
 import { SERVICE_DEVICE } from "../../core/plan/node_addresses.ts";
+import type { PlanChange } from "../../core/backend/contract.ts";
+import type { SetDifference } from "../difference.ts";
+import { diffElements } from "../nf_tables/element_changes.ts";
 import type { Element } from "../nf_tables/elements.ts";
-import type { BalancedServer, Compiled } from "./compile.ts";
-import { type ServerDifference, serverDifference } from "./servers/diff.ts";
-import { guardedFrontend, sharedSets } from "./tables/sets.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
+import { UseChanges, type UseCounts } from "../use_counts.ts";
+import { type BalancedServer, compile, type Compiled, type CompileOptions } from "./compile.ts";
+import { diffServers, type ServerDifference } from "./servers/diff.ts";
+import { sharedSets } from "./tables/sets.ts";
 
-/** One service port that changed: what it was and what it is, undefined for nothing. */
-export interface CompiledChange {
+/** One family, as it is in force. */
+export interface FamilyState {
+  readonly family: TableFamily;
+  readonly settings: NodeSettings;
+  /** How many service ports use what they share: set elements by elementId, addresses by addressId. */
+  readonly uses: UseCounts;
+}
+
+/** A change of one service port: what it was and what it is, undefined for nothing. */
+export interface FamilyChange {
+  readonly family: TableFamily;
+  readonly key: PlanKey;
   readonly old: Compiled | undefined;
   readonly new: Compiled | undefined;
 }
 
-/** What a batch of changes adds to what surrounds IPVS in one family, and takes away. */
-export interface Difference {
-  readonly addresses: Delta<Address>;
-  readonly elements: Delta<Element>;
-  /** Uses of what is shared that come and go, by name: to be counted once the changes are in force. */
-  readonly uses: ReadonlyMap<string, number>;
+/** What a batch of changes makes different in one family, besides the virtual servers. */
+export interface FamilyUpdate {
+  readonly family: TableFamily;
+  readonly settings: NodeSettings;
+  /** Addresses of the device kube-ipvs0. */
+  readonly addresses: SetDifference<Address>;
+  readonly elements: SetDifference<Element>;
+  /** Counts the changed uses. To be called once the update is in force. */
+  accept(): void;
 }
 
-export interface Delta<Thing> {
-  readonly added: readonly Thing[];
-  readonly removed: readonly Thing[];
-}
-
-/** A frontend that moves from one service port to another is one virtual server that changes. */
-export function changedServers(changes: Iterable<CompiledChange>): ServerDifference {
-  const before: BalancedServer[] = [];
-  const after: BalancedServer[] = [];
+/** Compiles both sides of each change. Skips plans of families that are not in use. */
+export function compileChanges(
+  changes: Iterable<Partial<PlanChange>>,
+  families: readonly FamilyState[],
+  options: CompileOptions,
+): FamilyChange[] {
+  const compiled: FamilyChange[] = [];
   for (const { old, new: next } of changes) {
-    if (old !== undefined) before.push(...old.servers);
-    if (next !== undefined) after.push(...next.servers);
+    const plan = next ?? old;
+    const state = families.find(({ settings }) => settings.family === plan?.family);
+    if (plan === undefined || state === undefined) continue;
+    compiled.push({
+      family: state.family,
+      key: plan.key,
+      old: old && compile(old, state.settings, options),
+      new: next && compile(next, state.settings, options),
+    });
   }
-  return serverDifference(before, after);
+  return compiled;
 }
 
-/** @param uses how many service ports use a thing now, by the names of `Difference.uses`. */
-export function differenceOf(changes: Iterable<CompiledChange>, uses: (name: string) => number): Difference {
-  const addresses = new SharedThings<Address>();
-  const sharedElements = new SharedThings<Element>();
-  const elements = new OwnElements();
-  const take = (compiled: Compiled, change: 1 | -1) => {
-    for (const address of compiled.addresses) addresses.use(`${SERVICE_DEVICE} ${address}`, address, change);
-    for (const element of compiled.elements) {
-      const name = element.set + element.key;
-      if (sharedSets.has(element.set)) sharedElements.use(name, element, change);
-      else elements.put(name, element, change);
-    }
-  };
-  for (const { old, new: next } of changes) {
-    if (old !== undefined) take(old, -1);
-    if (next !== undefined) take(next, 1);
-  }
-  const own = elements.delta();
-  const shared = sharedElements.delta(uses);
+export function updatesOf(
+  families: readonly FamilyState[],
+  changes: readonly FamilyChange[],
+): readonly FamilyUpdate[] {
+  return families.map((state) => updateOf(state, changes.filter(({ family }) => family === state.family)));
+}
+
+function updateOf({ family, settings, uses }: FamilyState, changes: readonly FamilyChange[]): FamilyUpdate {
+  const usesOf = (id: string) => uses.of(id);
+  const elements = diffElements(changes, (compiled) => compiled.elements, sharedSets, usesOf);
+  const addresses = addressUses(changes);
   return {
-    addresses: addresses.delta(uses),
-    elements: { added: [...own.added, ...shared.added], removed: [...own.removed, ...shared.removed] },
-    uses: new Map([...addresses.changes(), ...sharedElements.changes()]),
+    family,
+    settings,
+    addresses: addresses.difference(usesOf),
+    elements,
+    accept: () => {
+      uses.addAll(elements.uses);
+      uses.addAll(addresses);
+    },
   };
 }
 
-/** Of the elements that are removed, those that make way for what is added, and those that leave a gap. */
-export function replacedOf({ added, removed }: Delta<Element>): { replaced: Element[]; gone: Element[] } {
-  const places = new Set(added.map(placeOf));
-  const { replaced = [], gone = [] } = Object.groupBy(
-    removed,
-    (element) => places.has(placeOf(element)) ? "replaced" : "gone",
-  );
-  return { replaced, gone };
+function addressUses(changes: readonly FamilyChange[]): UseChanges<Address> {
+  const uses = new UseChanges<Address>();
+  for (const { old, new: next } of changes) {
+    for (const address of old?.addresses ?? []) uses.use(addressId(address), address, -1);
+    for (const address of next?.addresses ?? []) uses.use(addressId(address), address, 1);
+  }
+  return uses;
 }
 
-/** Where an element cannot be beside another: under its key; a range among those of the same frontend, if they overlap. */
-function placeOf(element: Element): string {
-  return element.set + (guardedFrontend(element) ?? element.key);
+/** Cannot be the elementId of any set. */
+function addressId(address: Address): string {
+  return `${SERVICE_DEVICE} ${address}`;
 }
 
-/** Things that are there as long as anyone uses them. */
-class SharedThings<Thing> {
-  readonly #things = new Map<string, { readonly thing: Thing; change: number }>();
-
-  use(name: string, thing: Thing, change: 1 | -1): void {
-    const known = this.#things.get(name);
-    if (known === undefined) this.#things.set(name, { thing, change });
-    else known.change += change;
-  }
-
-  delta(uses: (name: string) => number): Delta<Thing> {
-    const added: Thing[] = [];
-    const removed: Thing[] = [];
-    for (const [name, { thing, change }] of this.#things) {
-      const now = uses(name);
-      if (now === 0 && change > 0) added.push(thing);
-      if (now > 0 && now + change === 0) removed.push(thing);
-    }
-    return { added, removed };
-  }
-
-  *changes(): Generator<[name: string, change: number]> {
-    for (const [name, { change }] of this.#things) if (change !== 0) yield [name, change];
-  }
+/** The virtual servers after the changes. */
+export function serversOf(changes: readonly FamilyChange[]): readonly BalancedServer[] {
+  return changes.flatMap((change) => change.new?.servers ?? []);
 }
 
-/** Elements that one service port has for itself, or hands over to another. */
-class OwnElements {
-  readonly #before = new Map<string, Element>();
-  readonly #after = new Map<string, Element>();
-
-  put(name: string, element: Element, change: 1 | -1): void {
-    (change < 0 ? this.#before : this.#after).set(name, element);
-  }
-
-  delta(): Delta<Element> {
-    const stays = (name: string) => {
-      const [before, after] = [this.#before.get(name), this.#after.get(name)];
-      return before?.value === after?.value && before?.comment === after?.comment;
-    };
-    const changed = (elements: ReadonlyMap<string, Element>) =>
-      [...elements].flatMap(([name, element]) => stays(name) ? [] : [element]);
-    return { added: changed(this.#after), removed: changed(this.#before) };
-  }
+/** Compares all changes at once: a frontend that moves to another service port is one virtual server that changes. */
+export function changedServers(changes: readonly FamilyChange[]): ServerDifference {
+  return diffServers(serversOf(changes), changes.flatMap((change) => change.old?.servers ?? []));
 }

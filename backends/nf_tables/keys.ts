@@ -45,6 +45,16 @@ export function lastAddress(cidr: Cidr): string {
   return last;
 }
 
+/** A mask of `bytes` bytes whose first `prefix` bits are set. */
+export function prefixMask(prefix: number, bytes: number): string {
+  let mask = "";
+  for (let bits = prefix; mask.length < bytes; bits -= 8) {
+    mask += String.fromCharCode(bits >= 8 ? 0xff : bits <= 0 ? 0 : 0xff << 8 - bits & 0xff);
+  }
+  return mask;
+}
+
+/** Host byte order: our hosts are little-endian. */
 export function u32le(value: number): string {
   return String.fromCharCode(value & 0xff, value >>> 8 & 0xff, value >>> 16 & 0xff, value >>> 24);
 }

@@ -1,9 +1,9 @@
-import { addressBits, type Cidr } from "../../core/net/address.ts";
+import type { Cidr } from "../../core/net/address.ts";
 import type { LocalTraffic } from "../../core/plan/plan.ts";
 import * as expr from "./expressions.ts";
 import type { Expression, Field } from "./expressions.ts";
 import type { TableFamily } from "./families.ts";
-import { u32le } from "./keys.ts";
+import { prefixMask, u32le } from "./keys.ts";
 import * as nft from "./constants.ts";
 
 export interface Rule {
@@ -59,12 +59,11 @@ export function inCidr(
   family: TableFamily,
   cidr: Cidr,
 ): Expression[] {
-  const bits = addressBits(cidr.address);
   if (cidr.prefix > 0 && cidr.prefix % 8 === 0) {
     const bytes = cidr.prefix / 8;
     return [field(family, bytes).load(0), expr.compare(op, cidr.address.slice(0, bytes))];
   }
-  const mask = maskOf(cidr.prefix, bits / 8);
+  const mask = prefixMask(cidr.prefix, cidr.address.length);
   return [
     field(family).load(0),
     expr.bitwise(mask, "\0".repeat(mask.length)),
@@ -142,6 +141,21 @@ export function isProtocol(protocol: string): Expression[] {
   return [expr.protocol.load(0), expr.compare("==", protocol)];
 }
 
+/** `dnat to <frontend> . numgen random mod N map @list`: to one of the N endpoints listed for the frontend. */
+export function dnatToOneOf(
+  family: TableFamily,
+  frontend: readonly Field[],
+  count: number,
+  list: string,
+): Expression[] {
+  return [...expr.concat(...frontend, expr.random(count)), expr.valueOf(list), expr.dnatToValue(family)];
+}
+
+/** `dnat to 10.1.0.1:8080`; address and port are binary strings. */
+export function dnatTo(family: TableFamily, address: string, port: string): Expression[] {
+  return [expr.immediate(0, address), expr.immediate(4, port), expr.dnatToConstant(family)];
+}
+
 export function jump(chain: string): Expression[] {
   return [expr.verdict(nft.NFT_JUMP, chain)];
 }
@@ -154,14 +168,4 @@ export const drop: readonly Expression[] = [expr.verdict(nft.NF_DROP)];
 
 function hasConntrackBit(key: number, bit: number): Expression[] {
   return [expr.ct(key).load(0), expr.bitwise(u32le(bit), u32le(0)), expr.compare("!=", u32le(0))];
-}
-
-/** `bytes` bytes of which the first `prefix` bits are set. */
-function maskOf(prefix: number, bytes: number): string {
-  let mask = "";
-  for (let index = 0; index < bytes; index++) {
-    const bits = Math.min(8, Math.max(0, prefix - index * 8));
-    mask += String.fromCharCode(0xff << 8 - bits & 0xff);
-  }
-  return mask;
 }

@@ -1,4 +1,5 @@
 import type { TableFamily } from "./families.ts";
+import { u32le } from "./keys.ts";
 
 /**
  * User data: bytes the kernel keeps for user space. nft reads from them what it cannot see in the object itself:
@@ -58,21 +59,21 @@ export type Declared =
 /** User data of a set or map. `data` is undefined for sets. */
 export function set(key: Declared, data: Declared | "verdict" | undefined, text: string): string {
   const keyOrder = key.by === "type" ? BYTEORDER_BIG_ENDIAN : BYTEORDER_INVALID;
-  let userdata = tlv(NFTNL_UDATA_SET_KEYBYTEORDER, u32(keyOrder));
-  if (data !== undefined) userdata += tlv(NFTNL_UDATA_SET_DATABYTEORDER, u32(BYTEORDER_INVALID));
+  let userdata = tlv(NFTNL_UDATA_SET_KEYBYTEORDER, u32le(keyOrder));
+  if (data !== undefined) userdata += tlv(NFTNL_UDATA_SET_DATABYTEORDER, u32le(BYTEORDER_INVALID));
   userdata += typeOf(NFTNL_UDATA_SET_KEY_TYPEOF, key);
   if (data !== undefined && data !== "verdict") userdata += typeOf(NFTNL_UDATA_SET_DATA_TYPEOF, data);
-  if (data !== undefined) userdata += tlv(NFTNL_UDATA_SET_DATA_INTERVAL, u32(0));
+  if (data !== undefined) userdata += tlv(NFTNL_UDATA_SET_DATA_INTERVAL, u32le(0));
   if (text !== "") userdata += tlv(NFTNL_UDATA_SET_COMMENT, `${text}\0`);
   return userdata;
 }
 
 /** User data of a rule's own map from a random number to a verdict: `numgen random mod 2 vmap { … }` */
 export function choiceMap(): string {
-  return tlv(NFTNL_UDATA_SET_KEYBYTEORDER, u32(BYTEORDER_HOST_ENDIAN)) +
-    tlv(NFTNL_UDATA_SET_DATABYTEORDER, u32(BYTEORDER_INVALID)) +
+  return tlv(NFTNL_UDATA_SET_KEYBYTEORDER, u32le(BYTEORDER_HOST_ENDIAN)) +
+    tlv(NFTNL_UDATA_SET_DATABYTEORDER, u32le(BYTEORDER_INVALID)) +
     tlv(NFTNL_UDATA_SET_DATA_TYPEOF, typeofExpression(EXPR_VERDICT, "")) +
-    tlv(NFTNL_UDATA_SET_DATA_INTERVAL, u32(0));
+    tlv(NFTNL_UDATA_SET_DATA_INTERVAL, u32le(0));
 }
 
 /** `ip daddr` */
@@ -84,11 +85,14 @@ export function typeofDestination({ keyword }: TableFamily): string {
 export const typeofDestinationPort = payload(PROTO_DESC_TH, THDR_DPORT);
 
 /** `meta l4proto` */
-export const typeofProtocol = typeofExpression(EXPR_META, tlv(0, u32(NFT_META_L4PROTO)));
+export const typeofProtocol = typeofExpression(EXPR_META, tlv(0, u32le(NFT_META_L4PROTO)));
 
 /** `numgen random mod N` */
 export function typeofRandom(modulus: number): string {
-  return typeofExpression(EXPR_NUMGEN, tlv(0, u32(NFT_NG_RANDOM)) + tlv(1, u32(modulus)) + tlv(2, u32(0)));
+  return typeofExpression(
+    EXPR_NUMGEN,
+    tlv(0, u32le(NFT_NG_RANDOM)) + tlv(1, u32le(modulus)) + tlv(2, u32le(0)),
+  );
 }
 
 function typeOf(attribute: number, declared: Declared): string {
@@ -105,19 +109,14 @@ function typeOf(attribute: number, declared: Declared): string {
 }
 
 function payload(protocol: number, field: number): string {
-  return typeofExpression(EXPR_PAYLOAD, tlv(0, u32(protocol)) + tlv(1, u32(field)));
+  return typeofExpression(EXPR_PAYLOAD, tlv(0, u32le(protocol)) + tlv(1, u32le(field)));
 }
 
 function typeofExpression(expression: number, fields: string): string {
-  return tlv(NFTNL_UDATA_SET_TYPEOF_EXPR, u32(expression)) + tlv(NFTNL_UDATA_SET_TYPEOF_DATA, fields);
+  return tlv(NFTNL_UDATA_SET_TYPEOF_EXPR, u32le(expression)) + tlv(NFTNL_UDATA_SET_TYPEOF_DATA, fields);
 }
 
 /** struct nftnl_udata { uint8_t type, len; unsigned char value[]; } */
 function tlv(type: number, value: string): string {
   return String.fromCharCode(type, value.length) + value;
-}
-
-/** Host order; our hosts are little-endian. */
-function u32(value: number): string {
-  return String.fromCharCode(value & 0xff, value >>> 8 & 0xff, value >>> 16 & 0xff, value >>> 24);
 }

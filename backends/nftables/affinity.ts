@@ -4,19 +4,9 @@ import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { portBytes, protocolByte } from "../nf_tables/keys.ts";
 import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
-import {
-  commented,
-  fromLocalPod,
-  goTo,
-  inSet,
-  isOfThisNode,
-  isProtocol,
-  type Rule,
-  rule,
-  setMark,
-} from "../nf_tables/rules.ts";
+import { commented, dnatTo, goTo, inSet, isProtocol, type Rule, rule, setMark } from "../nf_tables/rules.ts";
 import type { SetSpec } from "../nf_tables/sets.ts";
-import { dnatTo } from "./dnat.ts";
+import { shortCircuitRules } from "./classes.ts";
 import { affinitySet } from "./sets.ts";
 
 /**
@@ -43,7 +33,9 @@ export function affinityObjects(
   if (used.cluster) {
     for (const endpoint of plan.clusterEndpoints) endpoints.set(identity(endpoint), endpoint);
   }
-  if (used.local) { for (const endpoint of plan.localEndpoints) endpoints.set(identity(endpoint), endpoint); }
+  if (used.local) {
+    for (const endpoint of plan.localEndpoints) endpoints.set(identity(endpoint), endpoint);
+  }
 
   const chains: Chain[] = [];
   for (const endpoint of endpoints.values()) {
@@ -134,20 +126,13 @@ function pickRules(family: TableFamily, plan: ServicePortPlan, endpoints: readon
 
 /** The same decisions as in the chains of a class, see classes.ts. */
 function externalRules(family: TableFamily, settings: NodeSettings, plan: ServicePortPlan): Rule[] {
-  const mark = setMark(settings.masqueradeMark);
   if (plan.external.verdict === "balance") {
-    const marking = plan.external.masquerade === "all" ? [commented("masquerade", rule(mark))] : [];
+    const mark = commented("masquerade", rule(setMark(settings.masqueradeMark)));
+    const marking = plan.external.masquerade === "all" ? [mark] : [];
     return [...marking, rule(goTo(serviceChain(listChain(plan.external.to), plan)))];
   }
-  const toCluster = goTo(serviceChain("service", plan));
-  const podTraffic = fromLocalPod("==", family, settings.localTraffic);
-  const local = isOfThisNode("saddr");
   return [
-    ...(podTraffic === undefined
-      ? []
-      : [commented("short-circuit pod traffic", rule(podTraffic, toCluster))]),
-    commented("masquerade local traffic", rule(local, mark)),
-    commented("short-circuit local traffic", rule(local, toCluster)),
+    ...shortCircuitRules(family, settings, goTo(serviceChain("service", plan))),
     ...(plan.localEndpoints.length === 0 ? [] : [rule(goTo(serviceChain("local", plan)))]),
   ];
 }

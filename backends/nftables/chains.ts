@@ -6,23 +6,26 @@ import * as nft from "../nf_tables/constants.ts";
 import {
   addressFields,
   drop,
-  flipMark,
-  fromLocalPod,
-  hasMark,
   inCidr,
   inSet,
   isDnated,
-  isNew,
   isOfThisNode,
   jump,
-  notFromRangeOf,
   portFields,
   type Rule,
   rule,
-  setMark,
   vmap,
 } from "../nf_tables/rules.ts";
 import { baseChain, type Chain } from "../nf_tables/chain.ts";
+import {
+  firewallChain,
+  jumpIfNew,
+  markForeignSources,
+  masqueradingChain,
+  natPostrouting,
+  natPrerouting,
+} from "../nf_tables/shared_chains.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
 import * as sets from "./sets.ts";
 
 /** Where the verdict maps send what has no endpoints. */
@@ -36,8 +39,8 @@ export function fixedChains(family: TableFamily, settings: NodeSettings): readon
   return [
     { name: REJECT_CHAIN, rules: [rule([expr.reject(family)])] },
     { name: "services", rules: services(family, settings) },
-    { name: "masquerading", rules: masquerading(family, settings) },
-    { name: "firewall-check", rules: firewallCheck(family) },
+    masqueradingChain(settings, isHairpin(family)),
+    firewallChain(family),
     {
       name: "service-endpoints-check",
       rules: [rule(vmap(addressFields(family), sets.NO_ENDPOINT_SERVICES))],
@@ -46,10 +49,6 @@ export function fixedChains(family: TableFamily, settings: NodeSettings): readon
     { name: "cluster-ips-check", rules: clusterIPsCheck(family, settings) },
     ...baseChains,
   ];
-}
-
-function ofNew(chain: string): Rule {
-  return rule(isNew(), jump(chain));
 }
 
 /** Before DNAT, because it is the frontend's address that source ranges are about. */
@@ -61,72 +60,52 @@ const baseChains: readonly Chain[] = [
     "filter",
     nft.NF_INET_PRE_ROUTING,
     PRE_DNAT,
-    ofNew("firewall-check"),
+    jumpIfNew("firewall-check"),
   ),
-  baseChain("filter-output-pre-dnat", "filter", nft.NF_INET_LOCAL_OUT, PRE_DNAT, ofNew("firewall-check")),
+  baseChain("filter-output-pre-dnat", "filter", nft.NF_INET_LOCAL_OUT, PRE_DNAT, jumpIfNew("firewall-check")),
   baseChain(
     "filter-input",
     "filter",
     nft.NF_INET_LOCAL_IN,
     nft.NF_IP_PRI_FILTER,
-    ofNew("nodeport-endpoints-check"),
-    ofNew("service-endpoints-check"),
+    jumpIfNew("nodeport-endpoints-check"),
+    jumpIfNew("service-endpoints-check"),
   ),
   baseChain(
     "filter-forward",
     "filter",
     nft.NF_INET_FORWARD,
     nft.NF_IP_PRI_FILTER,
-    ofNew("service-endpoints-check"),
-    ofNew("cluster-ips-check"),
+    jumpIfNew("service-endpoints-check"),
+    jumpIfNew("cluster-ips-check"),
   ),
   baseChain(
     "filter-output",
     "filter",
     nft.NF_INET_LOCAL_OUT,
     nft.NF_IP_PRI_FILTER,
-    ofNew("service-endpoints-check"),
-    ofNew("cluster-ips-check"),
+    jumpIfNew("service-endpoints-check"),
+    jumpIfNew("cluster-ips-check"),
   ),
-  baseChain("nat-prerouting", "nat", nft.NF_INET_PRE_ROUTING, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
+  natPrerouting,
   baseChain("nat-output", "nat", nft.NF_INET_LOCAL_OUT, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
-  baseChain(
-    "nat-postrouting",
-    "nat",
-    nft.NF_INET_POST_ROUTING,
-    nft.NF_IP_PRI_NAT_SRC,
-    rule(jump("masquerading")),
-  ),
+  natPostrouting,
 ];
 
 /** New connections: marks those to ClusterIPs that are to be masqueraded, then sends each to its service's chain. */
 function services(family: TableFamily, settings: NodeSettings): Rule[] {
-  const toClusterIP = inSet([expr.destination(family)], sets.CLUSTER_IPS);
-  const fromElsewhere = settings.masqueradeAll ? [] : fromLocalPod("!=", family, settings.localTraffic);
   const toNodePort = settings.nodePorts === "all"
     ? [...isOfThisNode("daddr"), ...notLoopback(family)]
     : inSet([expr.destination(family)], sets.NODEPORT_IPS);
   return [
-    ...(fromElsewhere === undefined
-      ? []
-      : [rule(toClusterIP, fromElsewhere, setMark(settings.masqueradeMark))]),
+    ...markForeignSources(family, settings),
     rule(vmap(addressFields(family), sets.SERVICE_IPS)),
     rule(toNodePort, vmap(portFields, sets.SERVICE_NODEPORTS)),
   ];
 }
 
-function masquerading(family: TableFamily, { masqueradeMark }: NodeSettings): Rule[] {
-  const fields = [expr.source(family), ...addressFields(family)];
-  return [
-    rule(hasMark(masqueradeMark), flipMark(masqueradeMark), [expr.masquerade]),
-    // An endpoint that reaches itself through a service must not see its own address as the source.
-    rule(isDnated(), inSet(fields, sets.HAIRPIN_CONNECTIONS), [expr.masquerade]),
-  ];
-}
-
-function firewallCheck(family: TableFamily): Rule[] {
-  const isGuarded = inSet(addressFields(family), sets.FIREWALL_SERVICES);
-  return [rule(isGuarded, notFromRangeOf(family, sets.FIREWALL_ALLOWED), drop)];
+function isHairpin(family: TableFamily): Expression[] {
+  return [...isDnated(), ...inSet([expr.source(family), ...addressFields(family)], HAIRPIN_CONNECTIONS)];
 }
 
 function nodePortEndpointsCheck(family: TableFamily, settings: NodeSettings): Rule {
@@ -139,7 +118,7 @@ function nodePortEndpointsCheck(family: TableFamily, settings: NodeSettings): Ru
 /** After DNAT: what still goes to a ClusterIP asked for a port it does not have; the rest of the ranges is nobody's. */
 function clusterIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   return [
-    rule(inSet([expr.destination(family)], sets.CLUSTER_IPS), [expr.reject(family)]),
+    rule(inSet([expr.destination(family)], CLUSTER_IPS), [expr.reject(family)]),
     ...settings.serviceCidrs.map((cidr) => rule(inCidr(expr.destination, "==", family, cidr), drop)),
   ];
 }

@@ -1,9 +1,11 @@
 import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { Chain } from "../nf_tables/chain.ts";
+import type { Expression } from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import {
   addressFields,
   commented,
+  dnatToOneOf,
   fromLocalPod,
   isOfThisNode,
   portFields,
@@ -11,7 +13,6 @@ import {
   rule,
   setMark,
 } from "../nf_tables/rules.ts";
-import { dnatToOneOf } from "./dnat.ts";
 import * as sets from "./sets.ts";
 
 /**
@@ -72,6 +73,19 @@ function localRules(
   everywhere: number,
 ): Rule[] {
   const toCluster = pickRule(family, atNodePort, false, everywhere).expressions;
+  return [
+    ...shortCircuitRules(family, settings, toCluster),
+    // With none here the packet goes on undecided, to be dropped by the filter chains (no-endpoint-services).
+    ...(here === 0 ? [] : [pickRule(family, atNodePort, true, here)]),
+  ];
+}
+
+/** Sends traffic of this node's own pods and processes to cluster endpoints, in spite of externalTrafficPolicy Local. */
+export function shortCircuitRules(
+  family: TableFamily,
+  settings: NodeSettings,
+  toCluster: readonly Expression[],
+): Rule[] {
   const podTraffic = fromLocalPod("==", family, settings.localTraffic);
   const local = isOfThisNode("saddr");
   return [
@@ -80,8 +94,6 @@ function localRules(
       : [commented("short-circuit pod traffic", rule(podTraffic, toCluster))]),
     commented("masquerade local traffic", rule(local, setMark(settings.masqueradeMark))),
     commented("short-circuit local traffic", rule(local, toCluster)),
-    // With none here the packet goes on undecided, to be dropped by the filter chains (no-endpoint-services).
-    ...(here === 0 ? [] : [pickRule(family, atNodePort, true, here)]),
   ];
 }
 

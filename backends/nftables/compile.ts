@@ -1,16 +1,19 @@
+import type { Address } from "../../core/net/address.ts";
+import type { Protocol } from "../../core/net/protocol.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import { printedName } from "../../core/plan/plan_key.ts";
 import { affinityChain } from "./affinity.ts";
 import { REJECT_CHAIN } from "./chains.ts";
 import { balancedClass } from "./classes.ts";
 import { DROP, type Element } from "../nf_tables/elements.ts";
-import { addressKey, lastAddress, portKey } from "../nf_tables/keys.ts";
+import { addressKey, portBytes, portKey, u32le } from "../nf_tables/keys.ts";
+import { PlanElements } from "../nf_tables/plan_elements.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
-import { endpointValue, hairpinKey, slotKey } from "./keys.ts";
 import * as sets from "./sets.ts";
 
 /** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */
-export const sharedSets: ReadonlySet<string> = new Set([sets.CLUSTER_IPS, sets.HAIRPIN_CONNECTIONS]);
+export const sharedSets: ReadonlySet<string> = new Set([CLUSTER_IPS, HAIRPIN_CONNECTIONS]);
 
 /** Maps that hold endpoints by frontend and slot. */
 export const listSets: ReadonlySet<string> = new Set([
@@ -25,24 +28,24 @@ export const listSets: ReadonlySet<string> = new Set([
  * of two calls. A key appears once, whatever the plan repeats.
  */
 export function elementsOf(plan: ServicePortPlan): readonly Element[] {
-  const elements = new Elements();
+  const elements = new PlanElements();
   const comment = truncatedComment(printedName(plan));
   for (const frontend of plan.frontends) {
     const route = frontend.kind === "ClusterIP" ? plan.internal : plan.external;
     const place = placeOf(plan, frontend);
     if (!elements.claim(place.services, place.key)) {
-      if (frontend.kind === "LoadBalancerIP") sourceRanges(plan, place.key, elements);
+      if (frontend.kind === "LoadBalancerIP") elements.restrict(place.key, plan.sourceRanges);
       continue;
     }
     const chain = plan.affinitySeconds > 0
       ? affinityChain(plan, frontend)
       : balancedClass(plan, frontend, route);
-    if (chain !== undefined) elements.add(place.services, place.key, chain, comment);
+    if (chain !== undefined) elements.push(place.services, place.key, chain, comment);
     const refusal = refusalOf(plan, route);
-    if (refusal !== undefined) elements.add(place.refused, place.key, refusal, comment);
+    if (refusal !== undefined) elements.push(place.refused, place.key, refusal, comment);
     if (plan.affinitySeconds === 0) endpointLists(plan, route, place, elements);
-    if (frontend.kind === "ClusterIP") elements.add(sets.CLUSTER_IPS, frontend.address, "", "");
-    if (frontend.kind === "LoadBalancerIP") sourceRanges(plan, place.key, elements);
+    if (frontend.kind === "ClusterIP") elements.push(CLUSTER_IPS, frontend.address, "", "");
+    if (frontend.kind === "LoadBalancerIP") elements.restrict(place.key, plan.sourceRanges);
   }
   hairpins(plan, elements);
   return elements.list;
@@ -91,7 +94,7 @@ function refusalOf(plan: ServicePortPlan, route: Route): string | undefined {
 }
 
 /** The lists that the chain of the frontend's class picks from. */
-function endpointLists(plan: ServicePortPlan, route: Route, place: Place, elements: Elements): void {
+function endpointLists(plan: ServicePortPlan, route: Route, place: Place, elements: PlanElements): void {
   const picksLocal = route.verdict === "local-external" ||
     route.verdict === "balance" && route.to === "local";
   const picksCluster = route.verdict === "local-external" ||
@@ -100,47 +103,28 @@ function endpointLists(plan: ServicePortPlan, route: Route, place: Place, elemen
   if (picksLocal) list(place.localEndpoints, place.key, plan.localEndpoints, elements);
 }
 
-function list(map: string, key: string, endpoints: readonly Endpoint[], elements: Elements): void {
+function list(map: string, key: string, endpoints: readonly Endpoint[], elements: PlanElements): void {
   let slot = 0;
   for (const { address, port } of endpoints) {
-    elements.add(map, key + slotKey(slot++), endpointValue(address, port), "");
-  }
-}
-
-/** The ranges are disjoint, as an interval set demands (ServicePortPlan.sourceRanges). */
-function sourceRanges(plan: ServicePortPlan, key: string, elements: Elements): void {
-  if (plan.sourceRanges === undefined || !elements.claim(sets.FIREWALL_SERVICES, key)) return;
-  elements.add(sets.FIREWALL_SERVICES, key, "", "");
-  for (const cidr of plan.sourceRanges) {
-    elements.add(sets.FIREWALL_ALLOWED, key + cidr.address, key + lastAddress(cidr), "");
+    elements.push(map, key + u32le(slot++), endpointValue(address, port), "");
   }
 }
 
 /** For each endpoint on this node, a connection of it to itself. */
-function hairpins(plan: ServicePortPlan, elements: Elements): void {
+function hairpins(plan: ServicePortPlan, elements: PlanElements): void {
   for (const endpoints of [plan.clusterEndpoints, plan.localEndpoints]) {
     for (const { address, port, isLocal } of endpoints) {
-      if (!isLocal) continue;
-      const key = hairpinKey(address, plan.protocol, port);
-      if (elements.claim(sets.HAIRPIN_CONNECTIONS, key)) elements.add(sets.HAIRPIN_CONNECTIONS, key, "", "");
+      if (isLocal) elements.add(HAIRPIN_CONNECTIONS, hairpinKey(address, plan.protocol, port));
     }
   }
 }
 
-/** Elements of one plan, without repetition of what may repeat in a plan: addresses and local endpoints. */
-class Elements {
-  readonly list: Element[] = [];
-  readonly #claimed = new Set<string>();
+/** `ip daddr . th dport` of an endpoint */
+function endpointValue(address: Address, port: number): string {
+  return `${address}${portBytes(port)}\0\0`;
+}
 
-  add(set: string, key: string, value: string, comment: string): void {
-    this.list.push({ set, key, value, comment });
-  }
-
-  /** False when the plan has this key of the set already. */
-  claim(set: string, key: string): boolean {
-    const id = set + key;
-    if (this.#claimed.has(id)) return false;
-    this.#claimed.add(id);
-    return true;
-  }
+/** `ip saddr . ip daddr . meta l4proto . th dport` of a connection of an endpoint to itself */
+function hairpinKey(address: Address, protocol: Protocol, port: number): string {
+  return address + addressKey(address, protocol, port);
 }

@@ -8,9 +8,9 @@ import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import * as nft from "../nf_tables/constants.ts";
 import { type Feature, probeFeatures } from "../nf_tables/probe.ts";
-import { addressFields, isNew, isOfThisNode, type Rule, rule } from "../nf_tables/rules.ts";
-import { dnatTo } from "./dnat.ts";
-import { affinitySet, ENDPOINTS, FIREWALL_ALLOWED, SERVICE_IPS, setsOf } from "./sets.ts";
+import { addressFields, dnatTo, isNew, isOfThisNode, type Rule, rule } from "../nf_tables/rules.ts";
+import { FIREWALL_ALLOWED } from "../nf_tables/shared_sets.ts";
+import { affinitySet, ENDPOINTS, SERVICE_IPS, setsOf } from "./sets.ts";
 
 const features: readonly Feature<TableBatch>[] = [
   {

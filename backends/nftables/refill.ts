@@ -3,6 +3,7 @@ import { type AffinityObjects, affinityObjects } from "./affinity.ts";
 import { type TableBatch, tableUserdata } from "../nf_tables/table_batch.ts";
 import { fixedChains } from "./chains.ts";
 import { classChain } from "./classes.ts";
+import { elementId } from "../nf_tables/element_changes.ts";
 import { ElementLists } from "../nf_tables/element_lists.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import { elementsOf, listSets, sharedSets } from "./compile.ts";
@@ -162,7 +163,7 @@ function writeElements(batch: TableBatch, state: TableState, plans: readonly Ser
   }
   for (const plan of plans) {
     for (const element of elementsOf(plan)) {
-      if (sharedSets.has(element.set) && shared.add(element.set + element.key, 1) > 1) continue;
+      if (sharedSets.has(element.set) && shared.add(elementId(element), 1) > 1) continue;
       // The list is written later than the chain, so the chain is there when the element comes.
       const isFirstUse = isClassUse(element) && classes.add(element.value, 1) === 1;
       if (isFirstUse) writeClass(batch, state, element.value);

@@ -2,6 +2,7 @@ import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { addressOfKey, frontendOfKey } from "../nf_tables/keys.ts";
 import type { Refused } from "../nf_tables/rejection.ts";
+import { HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
 import { affinityObjects } from "./affinity.ts";
 import { elementsOf } from "./compile.ts";
 import { isServiceChain } from "./names.ts";
@@ -51,7 +52,7 @@ export function elementInWords(family: TableFamily, set: string, key: string): s
   const bytes = Uint8Array.from(key, (byte) => byte.charCodeAt(0));
   if (setsByPort.has(set)) return frontendOfKey(bytes, 0);
   if (bytes.length === family.addressBytes) return addressOfKey(bytes);
-  if (set === sets.HAIRPIN_CONNECTIONS) {
+  if (set === HAIRPIN_CONNECTIONS) {
     return frontendOfKey(bytes.subarray(family.addressBytes), family.addressBytes);
   }
   return frontendOfKey(bytes, family.addressBytes);

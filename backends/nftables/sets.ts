@@ -1,11 +1,10 @@
 import type { TableFamily } from "../nf_tables/families.ts";
 import { addressField, type FieldType, portField, protocolField, type SetSpec } from "../nf_tables/sets.ts";
+import { clusterIPs, firewallSets, frontendKey, hairpinConnections } from "../nf_tables/shared_sets.ts";
 import { typeofRandom } from "../nf_tables/userdata.ts";
 
 /** Sets and maps of upstream's table: same name, same type, same contents. */
-export const CLUSTER_IPS = "cluster-ips";
 export const NODEPORT_IPS = "nodeport-ips";
-export const HAIRPIN_CONNECTIONS = "hairpin-connections";
 export const SERVICE_IPS = "service-ips";
 export const SERVICE_NODEPORTS = "service-nodeports";
 export const NO_ENDPOINT_SERVICES = "no-endpoint-services";
@@ -15,9 +14,6 @@ export const ENDPOINTS = "endpoints";
 export const LOCAL_ENDPOINTS = "local-endpoints";
 export const NODEPORT_ENDPOINTS = "nodeport-endpoints";
 export const LOCAL_NODEPORT_ENDPOINTS = "local-nodeport-endpoints";
-/** Ours: load-balancer frontends with source ranges, and who may use them. */
-export const FIREWALL_SERVICES = "firewall-services";
-export const FIREWALL_ALLOWED = "firewall-allowed";
 
 /** The modulus only declares the key's type: any number of endpoints up to it can be looked up. */
 const MOST_ENDPOINTS = 65535;
@@ -25,7 +21,7 @@ const MOST_ENDPOINTS = 65535;
 /** The sets of one table, in the order they are listed. `nodeport-ips` only where addresses are enumerated. */
 export function setsOf(family: TableFamily, enumeratesNodePorts: boolean): readonly SetSpec[] {
   const address = addressField(family);
-  const byAddress = [address, protocolField, portField];
+  const byAddress = frontendKey(family);
   const byPort = [protocolField, portField];
   const endpoint = [address, portField];
   const nodePortIPs: SetSpec = {
@@ -35,14 +31,9 @@ export function setsOf(family: TableFamily, enumeratesNodePorts: boolean): reado
     key: [address],
   };
   return [
-    { name: CLUSTER_IPS, kind: "set", comment: "active ClusterIPs", key: [address] },
+    clusterIPs(family),
     ...(enumeratesNodePorts ? [nodePortIPs] : []),
-    {
-      name: HAIRPIN_CONNECTIONS,
-      kind: "set",
-      comment: "connections of a local endpoint to itself",
-      key: [address, ...byAddress],
-    },
+    hairpinConnections(family, byAddress),
     {
       name: SERVICE_IPS,
       kind: "verdict map",
@@ -90,18 +81,7 @@ export function setsOf(family: TableFamily, enumeratesNodePorts: boolean): reado
       key: [...byPort, slotField],
       data: endpoint,
     },
-    {
-      name: FIREWALL_SERVICES,
-      kind: "set",
-      comment: "load balancer frontends with source ranges",
-      key: byAddress,
-    },
-    {
-      name: FIREWALL_ALLOWED,
-      kind: "interval set",
-      comment: "sources that may use them",
-      key: [...byAddress, address],
-    },
+    ...firewallSets(family),
   ];
 }
 

@@ -1,64 +1,12 @@
 import type { PlanChange } from "../../core/backend/contract.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
+import { diffElements } from "../nf_tables/element_changes.ts";
 import { ElementLists } from "../nf_tables/element_lists.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import type { TableBatch } from "../nf_tables/table_batch.ts";
 import { elementsOf, listSets, sharedSets } from "./compile.ts";
 import { isClassUse, writeAffinity, writeClass } from "./refill.ts";
 import { keepsIdleClasses, type TableState } from "./table_state.ts";
-
-/** The elements of a batch of changes: what is there before it only, and after it only. */
-export interface Difference {
-  readonly removed: readonly Element[];
-  readonly added: readonly Element[];
-  /** Uses of shared elements, by set and key. */
-  readonly sharedUses: ReadonlyMap<string, number>;
-}
-
-/**
- * Merges the changes: a frontend that moves from one service port to another is one key that is removed and added.
- * @param uses how many service ports need a shared element now.
- */
-export function differenceOf(changes: readonly PlanChange[], uses: (id: string) => number): Difference {
-  const before = new Map<string, Element>();
-  const after = new Map<string, Element>();
-  const shared = new Map<string, { readonly element: Element; uses: number }>();
-  const share = (id: string, element: Element, count: number) => {
-    const known = shared.get(id);
-    if (known === undefined) shared.set(id, { element, uses: count });
-    else known.uses += count;
-  };
-  for (const { old, new: next } of changes) {
-    for (const element of old === undefined ? [] : elementsOf(old)) {
-      const id = idOf(element);
-      if (sharedSets.has(element.set)) share(id, element, -1);
-      else before.set(id, element);
-    }
-    for (const element of next === undefined ? [] : elementsOf(next)) {
-      const id = idOf(element);
-      if (sharedSets.has(element.set)) share(id, element, 1);
-      else after.set(id, element);
-    }
-  }
-  for (const [id, element] of after) {
-    const was = before.get(id);
-    if (was === undefined || was.value !== element.value || was.comment !== element.comment) continue;
-    before.delete(id);
-    after.delete(id);
-  }
-  const sharedUses = new Map<string, number>();
-  for (const [id, { element, uses: change }] of shared) {
-    const now = uses(id);
-    if (change !== 0) sharedUses.set(id, change);
-    if (now === 0 && change > 0) after.set(id, element);
-    if (now > 0 && now + change === 0) before.set(id, element);
-  }
-  return { removed: [...before.values()], added: [...after.values()], sharedUses };
-}
-
-function idOf({ set, key }: Element): string {
-  return set + key;
-}
 
 /**
  * Writes what the changes make different in one table, and nothing when they make no difference.
@@ -70,7 +18,7 @@ export function writeUpdate(
   changes: readonly PlanChange[],
 ): () => void {
   const { family, settings } = state;
-  const { removed, added, sharedUses } = differenceOf(changes, (id) => state.shared.of(id));
+  const { removed, added, uses } = diffElements(changes, elementsOf, sharedSets, (id) => state.shared.of(id));
   const classUses = classUsesOf(removed, added);
 
   // Deletions first: a key that gets another value is deleted and added, and chains in use cannot be deleted.
@@ -99,11 +47,11 @@ export function writeUpdate(
   additions.flush();
 
   return () => {
-    for (const [name, change] of classUses) state.classes.add(name, change);
+    state.classes.addAll(classUses);
     state.idleClasses.clear();
     for (const name of keptClasses) state.idleClasses.add(name);
     state.listed = listed;
-    for (const [id, change] of sharedUses) state.shared.add(id, change);
+    state.shared.addAll(uses);
   };
 }
 

@@ -3,6 +3,7 @@ import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { compare, type Expression, expression, meta, payload } from "../../nf_tables/expressions.ts";
 import { type TableFamily, tableFamilyOf } from "../../nf_tables/families.ts";
+import { prefixMask } from "../../nf_tables/keys.ts";
 import type { AddressMatch, Rule } from "../rules/rule.ts";
 import { template, templates } from "./template.ts";
 
@@ -62,7 +63,7 @@ function byPrefix(offset: number, addressBytes: number) {
       const test = compare(operator(inverted), zeros(length));
       return prefix % 8 === 0
         ? template(length, load, test)
-        : template(length, load, maskedBy(maskOf(prefix, addressBytes)), test);
+        : template(length, load, maskedBy(prefixMask(prefix, addressBytes)), test);
     });
   return { plain: compared(false), inverted: compared(true) };
 }
@@ -102,14 +103,6 @@ function writeInterface(
   }
   const { bytes, hole } = (inverted ? interfaceIsNot : interfaceIs)(isPrefix ? length : length + 1);
   message.patchLatin1(message.rawBytes(bytes) + hole, name, length);
-}
-
-function maskOf(prefix: number, addressBytes: number): string {
-  let mask = "";
-  for (let bits = prefix; mask.length < addressBytes; bits -= 8) {
-    mask += String.fromCharCode(bits >= 8 ? 0xff : bits <= 0 ? 0 : (0xff << (8 - bits)) & 0xff);
-  }
-  return mask;
 }
 
 function zeros(length: number): string {

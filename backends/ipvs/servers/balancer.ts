@@ -147,11 +147,11 @@ export class Balancer implements Disposable {
   }
 }
 
-function* additions({ added, edited, realServers }: ServerDifference): Generator<IpvsCommand> {
+function* additions({ added, changed, realServers }: ServerDifference): Generator<IpvsCommand> {
   for (const server of added) yield { verb: "add", server };
-  for (const server of edited) yield { verb: "change", server };
+  for (const server of changed) yield { verb: "change", server };
   for (const assignment of realServers.added) yield { verb: "add real", ...assignment };
-  for (const assignment of realServers.edited) yield { verb: "change real", ...assignment };
+  for (const assignment of realServers.changed) yield { verb: "change real", ...assignment };
 }
 
 function* removals({ removed, realServers }: ServerDifference): Generator<IpvsCommand> {

@@ -1,5 +1,6 @@
 import { type Address, formatAddress } from "../../../core/net/address.ts";
 import { SERVICE_DEVICE } from "../../../core/plan/node_addresses.ts";
+import type { SetDifference } from "../../difference.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { inWords, type IpvsCommand } from "../protocol/encode.ts";
 import type { LinkAddress } from "../device/messages.ts";
@@ -10,22 +11,22 @@ export interface Differences {
   /** That were not there. Those that were are written anew, without a look at what is in them. */
   readonly tables: readonly TableFamily[];
   readonly servers: ServerDifference;
-  readonly addresses: { readonly added: readonly Address[]; readonly removed: readonly LinkAddress[] };
+  readonly addresses: SetDifference<Address, LinkAddress>;
 }
 
 /** What had to be done to make the kernel as it should be, for the log. */
 export function differencesInWords(
-  { tables, servers: { added, edited, removed, realServers }, addresses }: Differences,
+  { tables, servers: { added, changed, removed, realServers }, addresses }: Differences,
 ): string[] {
   const toEach = <Given>(given: readonly Given[], command: (one: Given) => IpvsCommand) =>
     given.map((one) => inWords(command(one)));
   return [
     ...tables.map(({ keyword }) => `add table ${keyword} ${table.name}`),
     ...toEach(added, (server) => ({ verb: "add", server })),
-    ...toEach(edited, (server) => ({ verb: "change", server })),
+    ...toEach(changed, (server) => ({ verb: "change", server })),
     ...toEach(removed, (server) => ({ verb: "remove", server })),
     ...toEach(realServers.added, (assignment) => ({ verb: "add real", ...assignment })),
-    ...toEach(realServers.edited, (assignment) => ({ verb: "change real", ...assignment })),
+    ...toEach(realServers.changed, (assignment) => ({ verb: "change real", ...assignment })),
     ...toEach(realServers.removed, (assignment) => ({ verb: "remove real", ...assignment })),
     ...addresses.added.map((address) => `add address ${formatAddress(address)} to ${SERVICE_DEVICE}`),
     ...addresses.removed.map(({ address }) =>

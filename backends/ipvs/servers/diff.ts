@@ -1,3 +1,4 @@
+import { compare } from "../../difference.ts";
 import type { BalancedServer } from "../compile.ts";
 import {
   type FoundRealServer,
@@ -15,7 +16,7 @@ export interface Assignment {
   readonly realServer: RealServer;
 }
 
-/** A virtual server as it was planned before, or as the kernel has it. */
+/** A virtual server as it was programmed before, or as the kernel has it. */
 export interface PresentServer extends VirtualServer, Partial<Pick<FoundVirtualServer, "persistencePrefix">> {
   readonly realServers: readonly PresentRealServer[];
 }
@@ -23,10 +24,11 @@ export interface PresentServer extends VirtualServer, Partial<Pick<FoundVirtualS
 export interface PresentRealServer extends RealServer, Partial<Pick<FoundRealServer, "isMasqueraded">> {}
 
 export interface ServerDifference {
-  /** Their real servers are among those added, too. */
+  /** Their real servers are among the added ones, too. */
   readonly added: readonly VirtualServer[];
-  readonly edited: readonly VirtualServer[];
-  /** Their real servers go with them, and are not among those removed. */
+  /** As they are to be. */
+  readonly changed: readonly VirtualServer[];
+  /** Their real servers go with them, and are not among the removed ones. */
   readonly removed: readonly VirtualServer[];
   readonly realServers: RealServerDifference;
 }
@@ -34,49 +36,41 @@ export interface ServerDifference {
 export interface RealServerDifference {
   readonly added: readonly Assignment[];
   /** As they are to be. */
-  readonly edited: readonly Assignment[];
+  readonly changed: readonly Assignment[];
   readonly removed: readonly Assignment[];
 }
 
-/** What makes `before` equal to `after`. A virtual server is once in each. */
-export function serverDifference(
-  before: Iterable<PresentServer>,
-  after: Iterable<BalancedServer>,
+/** Compares virtual servers and their real servers. A virtual server appears at most once on each side. */
+export function diffServers(
+  desired: Iterable<BalancedServer>,
+  actual: Iterable<PresentServer>,
 ): ServerDifference {
   const added: VirtualServer[] = [];
-  const edited: VirtualServer[] = [];
-  const realServers = new RealServerComparison();
-  const unwanted = new Map<string, PresentServer>();
-  for (const server of before) unwanted.set(virtualServerKey(server), server);
-  for (const server of after) {
-    const key = virtualServerKey(server);
-    const present = unwanted.get(key);
-    unwanted.delete(key);
-    if (present === undefined) added.push(server);
-    else if (!sameVirtualServer(server, present)) edited.push(server);
-    realServers.compare(server, present?.realServers ?? []);
-  }
-  return { added, edited, removed: [...unwanted.values()], realServers };
+  const changed: VirtualServer[] = [];
+  const removed: VirtualServer[] = [];
+  const realServers = { added: [] as Assignment[], changed: [] as Assignment[], removed: [] as Assignment[] };
+  const compareRealServers = (server: BalancedServer, present: readonly PresentRealServer[]) =>
+    compare<RealServer, PresentRealServer>(server.realServers, present, realServerKey, {
+      added: (realServer) => realServers.added.push({ server, realServer }),
+      matched: (realServer, present) => {
+        if (!sameRealServer(realServer, present)) realServers.changed.push({ server, realServer });
+      },
+      removed: (realServer) => realServers.removed.push({ server, realServer }),
+    });
+  compare<BalancedServer, PresentServer>(desired, actual, virtualServerKey, {
+    added: (server) => {
+      added.push(server);
+      compareRealServers(server, []);
+    },
+    matched: (server, present) => {
+      if (!sameVirtualServer(server, present)) changed.push(server);
+      compareRealServers(server, present.realServers);
+    },
+    removed: (server) => removed.push(server),
+  });
+  return { added, changed, removed, realServers };
 }
 
-class RealServerComparison implements RealServerDifference {
-  readonly added: Assignment[] = [];
-  readonly edited: Assignment[] = [];
-  readonly removed: Assignment[] = [];
-
-  compare(server: BalancedServer, before: readonly PresentRealServer[]): void {
-    const unwanted = new Map<string, PresentRealServer>();
-    for (const realServer of before) unwanted.set(realServerKey(realServer), realServer);
-    for (const realServer of server.realServers) {
-      // Keys are worth their making only where there is something to find.
-      const key = unwanted.size === 0 ? "" : realServerKey(realServer);
-      const present = unwanted.get(key);
-      unwanted.delete(key);
-      if (present === undefined) this.added.push({ server, realServer });
-      else if (present.weight !== realServer.weight || present.isMasqueraded === false) {
-        this.edited.push({ server, realServer });
-      }
-    }
-    for (const realServer of unwanted.values()) this.removed.push({ server, realServer });
-  }
+function sameRealServer({ weight }: RealServer, present: PresentRealServer): boolean {
+  return present.weight === weight && present.isMasqueraded !== false;
 }

@@ -29,7 +29,7 @@ export class GracefulRemoval {
    * @param nowMs of any clock that never goes back.
    */
   instead(difference: ServerDifference, nowMs: number): ServerDifference {
-    const { added, edited, removed } = difference.realServers;
+    const { added, changed, removed } = difference.realServers;
     for (const server of difference.removed) this.#draining.delete(virtualServerKey(server));
     const [returning, coming] = partition(added, (assignment) => this.done(assignment));
     const [leaving, going] = partition(removed, ({ server }) => {
@@ -41,7 +41,7 @@ export class GracefulRemoval {
       ...difference,
       realServers: {
         added: coming,
-        edited: [...edited, ...returning, ...busy.map(quiesced)],
+        changed: [...changed, ...returning, ...busy.map(quiesced)],
         removed: going,
       },
     };

@@ -1,7 +1,7 @@
 import { addressBits } from "../../../core/net/address.ts";
 import { fingerprint } from "../../../core/objects/parse/fingerprint.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
-import type { FamilyChange } from "../families.ts";
+import type { FamilyChange } from "../update.ts";
 import type { PresentServer } from "./diff.ts";
 import {
   formatVirtualServer,

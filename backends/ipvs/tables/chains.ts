@@ -5,25 +5,30 @@ import * as nft from "../../nf_tables/constants.ts";
 import { ElementLists } from "../../nf_tables/element_lists.ts";
 import type { Element } from "../../nf_tables/elements.ts";
 import * as expr from "../../nf_tables/expressions.ts";
+import type { Expression } from "../../nf_tables/expressions.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import {
   addressFields,
   drop,
-  flipMark,
   fromLocalPod,
-  hasMark,
   inCidr,
   inSet,
   isKnown,
-  isNew,
   isOfThisNode,
-  jump,
-  notFromRangeOf,
   notInSet,
   type Rule,
   rule,
   setMark,
 } from "../../nf_tables/rules.ts";
+import {
+  firewallChain,
+  jumpIfNew,
+  markForeignSources,
+  masqueradingChain,
+  natPostrouting,
+  natPrerouting,
+} from "../../nf_tables/shared_chains.ts";
+import { HAIRPIN_CONNECTIONS } from "../../nf_tables/shared_sets.ts";
 import { type Table, TableBatch } from "../../nf_tables/table_batch.ts";
 import * as sets from "./sets.ts";
 
@@ -73,9 +78,9 @@ export function writeElements(
 export function chainsOf(family: TableFamily, settings: NodeSettings): readonly Chain[] {
   return [
     { name: "services", rules: services(family, settings) },
-    { name: "masquerading", rules: masquerading(family, settings) },
+    masqueradingChain(settings, isHairpin(family)),
     { name: "untranslated-check", rules: untranslatedCheck(family) },
-    { name: "firewall-check", rules: firewallCheck(family) },
+    firewallChain(family),
     { name: "endpoints-check", rules: endpointsCheck(family, settings) },
     { name: "service-ips-check", rules: serviceIPsCheck(family, settings) },
     ...baseChains(family, settings),
@@ -90,7 +95,9 @@ export function chainsOf(family: TableFamily, settings: NodeSettings): readonly 
 const PRE_IPVS_OUTPUT = nft.NF_IP_PRI_NAT_DST - 10;
 
 function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chain[] {
-  const checks = ["untranslated-check", "firewall-check", "endpoints-check", "service-ips-check"].map(ofNew);
+  const checks = ["untranslated-check", "firewall-check", "endpoints-check", "service-ips-check"].map(
+    jumpIfNew,
+  );
   return [
     baseChain("filter-input", "filter", nft.NF_INET_LOCAL_IN, nft.NF_IP_PRI_FILTER, ...checks),
     baseChain("filter-output-pre-ipvs", "filter", nft.NF_INET_LOCAL_OUT, PRE_IPVS_OUTPUT, ...checks),
@@ -99,15 +106,9 @@ function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chai
       "filter",
       nft.NF_INET_FORWARD,
       nft.NF_IP_PRI_FILTER,
-      ofNew("service-ips-check"),
+      jumpIfNew("service-ips-check"),
     ),
-    baseChain(
-      "nat-prerouting",
-      "nat",
-      nft.NF_INET_PRE_ROUTING,
-      nft.NF_IP_PRI_NAT_DST,
-      rule(jump("services")),
-    ),
+    natPrerouting,
     // The node's own source is the address it asks, which is one of its own: no endpoint could answer.
     baseChain(
       "nat-output",
@@ -116,38 +117,21 @@ function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chai
       nft.NF_IP_PRI_NAT_DST,
       rule(inSet(addressFields(family), sets.VIRTUAL_SERVERS), setMark(masqueradeMark)),
     ),
-    baseChain(
-      "nat-postrouting",
-      "nat",
-      nft.NF_INET_POST_ROUTING,
-      nft.NF_IP_PRI_NAT_SRC,
-      rule(jump("masquerading")),
-    ),
+    natPostrouting,
   ];
-}
-
-function ofNew(chain: string): Rule {
-  return rule(isNew(), jump(chain));
 }
 
 /** Marks connections that are to be masqueraded: docs/behaviour.md §4.3. */
 function services(family: TableFamily, settings: NodeSettings): Rule[] {
-  const mark = setMark(settings.masqueradeMark);
-  const fromElsewhere = settings.masqueradeAll ? [] : fromLocalPod("!=", family, settings.localTraffic);
-  const toClusterIP = inSet([expr.destination(family)], sets.CLUSTER_IPS);
+  const isMasqueraded = inSet(addressFields(family), sets.MASQUERADED_SERVICES);
   return [
-    ...(fromElsewhere === undefined ? [] : [rule(toClusterIP, fromElsewhere, mark)]),
-    rule(inSet(addressFields(family), sets.MASQUERADED_SERVICES), mark),
+    ...markForeignSources(family, settings),
+    rule(isMasqueraded, setMark(settings.masqueradeMark)),
   ];
 }
 
-function masquerading(family: TableFamily, { masqueradeMark }: NodeSettings): Rule[] {
-  const ends = [expr.source(family), expr.destination(family)];
-  return [
-    rule(hasMark(masqueradeMark), flipMark(masqueradeMark), [expr.masquerade]),
-    // An endpoint that reaches itself through a service must not see its own address as the source.
-    rule(inSet(ends, sets.HAIRPIN_CONNECTIONS), [expr.masquerade]),
-  ];
+function isHairpin(family: TableFamily): Expression[] {
+  return inSet([expr.source(family), expr.destination(family)], HAIRPIN_CONNECTIONS);
 }
 
 /**
@@ -157,11 +141,6 @@ function masquerading(family: TableFamily, { masqueradeMark }: NodeSettings): Ru
 function untranslatedCheck(family: TableFamily): Rule[] {
   const isServed = inSet(addressFields(family), sets.VIRTUAL_SERVERS);
   return [rule(isKnown(), isServed, inSet([expr.replySource(family)], sets.IPVS_IPS), drop)];
-}
-
-function firewallCheck(family: TableFamily): Rule[] {
-  const isGuarded = inSet(addressFields(family), sets.FIREWALL_SERVICES);
-  return [rule(isGuarded, notFromRangeOf(family, sets.FIREWALL_ALLOWED), drop)];
 }
 
 function endpointsCheck(family: TableFamily, { localTraffic }: NodeSettings): Rule[] {

@@ -3,7 +3,8 @@ import type { TableFamily } from "../../nf_tables/families.ts";
 import { addressOfKey, frontendOfKey } from "../../nf_tables/keys.ts";
 import type { Refused } from "../../nf_tables/rejection.ts";
 import type { Compiled } from "../compile.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS, IPVS_IPS } from "./sets.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../../nf_tables/shared_sets.ts";
+import { IPVS_IPS } from "./sets.ts";
 
 /** The service ports that the refusal of a change to our tables is about, of those given. */
 export function culpritsOf(

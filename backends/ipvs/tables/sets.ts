@@ -1,10 +1,18 @@
 import type { Element } from "../../nf_tables/elements.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { PORT_KEY_BYTES } from "../../nf_tables/keys.ts";
-import { addressField, portField, protocolField, type SetSpec } from "../../nf_tables/sets.ts";
+import { addressField, type SetSpec } from "../../nf_tables/sets.ts";
+import {
+  CLUSTER_IPS,
+  clusterIPs,
+  FIREWALL_ALLOWED,
+  firewallSets,
+  frontendKey,
+  HAIRPIN_CONNECTIONS,
+  hairpinConnections,
+} from "../../nf_tables/shared_sets.ts";
 
 /** By address: */
-export const CLUSTER_IPS = "cluster-ips";
 /** What upstream calls KUBE-IPVS-IPS. */
 export const IPVS_IPS = "ipvs-ips";
 /** By address, protocol and port: */
@@ -13,11 +21,6 @@ export const MASQUERADED_SERVICES = "masqueraded-services";
 export const NO_ENDPOINT_SERVICES = "no-endpoint-services";
 export const NO_LOCAL_ENDPOINT_SERVICES = "no-local-endpoint-services";
 export const HEALTH_CHECKS = "health-checks";
-export const FIREWALL_SERVICES = "firewall-services";
-/** By the same and the source: */
-export const FIREWALL_ALLOWED = "firewall-allowed";
-/** By source and destination: */
-export const HAIRPIN_CONNECTIONS = "hairpin-connections";
 
 /** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */
 export const sharedSets: ReadonlySet<string> = new Set([
@@ -36,9 +39,9 @@ export function guardedFrontend({ set, key }: Element): string | undefined {
 /** The sets of one table, in the order they are listed. */
 export function setsOf(family: TableFamily): readonly SetSpec[] {
   const address = addressField(family);
-  const byAddress = [address, protocolField, portField];
+  const byAddress = frontendKey(family);
   return [
-    { name: CLUSTER_IPS, kind: "set", comment: "active ClusterIPs", key: [address] },
+    clusterIPs(family),
     { name: IPVS_IPS, kind: "set", comment: "addresses on the device kube-ipvs0", key: [address] },
     { name: VIRTUAL_SERVERS, kind: "set", comment: "what IPVS balances", key: byAddress },
     {
@@ -65,23 +68,7 @@ export function setsOf(family: TableFamily): readonly SetSpec[] {
       comment: "where load balancers ask for the health of a service",
       key: byAddress,
     },
-    {
-      name: FIREWALL_SERVICES,
-      kind: "set",
-      comment: "load balancer frontends with source ranges",
-      key: byAddress,
-    },
-    {
-      name: FIREWALL_ALLOWED,
-      kind: "interval set",
-      comment: "sources that may use them",
-      key: [...byAddress, address],
-    },
-    {
-      name: HAIRPIN_CONNECTIONS,
-      kind: "set",
-      comment: "connections of a local endpoint to itself",
-      key: [address, address],
-    },
+    ...firewallSets(family),
+    hairpinConnections(family, [address]),
   ];
 }

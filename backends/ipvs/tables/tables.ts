@@ -3,6 +3,7 @@ import { errnoOf } from "../../../ffi/errno.ts";
 import type { Acknowledgement } from "../../../ffi/netlink/reader.ts";
 import { refusal } from "../../../ffi/netlink/request.ts";
 import type { BackendError } from "../../../core/backend/contract.ts";
+import type { SetDifference } from "../../difference.ts";
 import type { NfTables } from "../../nf_tables/connection.ts";
 import type { Element } from "../../nf_tables/elements.ts";
 import { tableFamilies, type TableFamily } from "../../nf_tables/families.ts";
@@ -11,13 +12,13 @@ import { inWords, refusedOf } from "../../nf_tables/rejection.ts";
 import { readShapes } from "../../nf_tables/schema.ts";
 import type { Compiled } from "../compile.ts";
 import { culpritsOf, elementInWords } from "./rejection.ts";
+import { guardedFrontend } from "./sets.ts";
 import { IpvsTableBatch, table, writeElements, writeTable } from "./chains.ts";
-import { type Delta, replacedOf } from "../update.ts";
 
 /** What changes in the table of one family. */
 export interface TableChange {
   readonly family: TableFamily;
-  readonly elements: Delta<Element>;
+  readonly elements: SetDifference<Element>;
 }
 
 /** The whole table of one family: its elements are all that are added. */
@@ -29,6 +30,26 @@ export interface WholeTable extends TableChange {
 export interface Suspects {
   readonly plans: Iterable<ServicePortPlan>;
   readonly compile: (plan: ServicePortPlan) => Compiled | undefined;
+}
+
+/**
+ * Splits the removed elements: `replaced` ones make way for an added one and go with it in one transaction, `gone` ones
+ * leave a gap.
+ */
+export function splitRemoved(
+  { added, removed }: SetDifference<Element>,
+): { readonly replaced: readonly Element[]; readonly gone: readonly Element[] } {
+  const places = new Set(added.map(placeOf));
+  const { replaced = [], gone = [] } = Object.groupBy(
+    removed,
+    (element) => places.has(placeOf(element)) ? "replaced" : "gone",
+  );
+  return { replaced, gone };
+}
+
+/** What only one element can have: its key, but ranges of one frontend share a place because they may overlap. */
+function placeOf(element: Element): string {
+  return element.set + (guardedFrontend(element) ?? element.key);
 }
 
 /** Our nf_tables tables: written as a whole, or by their elements in two steps around what IPVS is told. */
@@ -71,7 +92,7 @@ export class OwnTables {
   async add(changes: readonly TableChange[], suspects: Suspects): Promise<void> {
     await this.#change(suspects, (batch) => {
       for (const { family, elements } of changes) {
-        writeElements(batch, family, "delete", replacedOf(elements).replaced);
+        writeElements(batch, family, "delete", splitRemoved(elements).replaced);
         writeElements(batch, family, "add", elements.added);
       }
     });
@@ -82,7 +103,7 @@ export class OwnTables {
     await this.#change(suspects, (batch) => {
       for (const { family, elements } of changes) {
         writeElements(batch, family, "delete", elements.added);
-        writeElements(batch, family, "add", replacedOf(elements).replaced);
+        writeElements(batch, family, "add", splitRemoved(elements).replaced);
       }
     });
   }
@@ -91,7 +112,7 @@ export class OwnTables {
   async remove(changes: readonly TableChange[], suspects: Suspects): Promise<void> {
     await this.#change(suspects, (batch) => {
       for (const { family, elements } of changes) {
-        writeElements(batch, family, "delete", replacedOf(elements).gone);
+        writeElements(batch, family, "delete", splitRemoved(elements).gone);
       }
     });
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { hostAddress } from "../../../backends/ipvs/device/messages.ts";
 import { differencesInWords } from "../../../backends/ipvs/servers/describe.ts";
-import { serverDifference } from "../../../backends/ipvs/servers/diff.ts";
+import { diffServers } from "../../../backends/ipvs/servers/diff.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { addressOf, real, virtual } from "./servers.ts";
 
@@ -9,12 +9,12 @@ const web = virtual("10.96.0.10:80/TCP");
 const dns = virtual("10.96.0.11:53/UDP");
 
 Deno.test("what was missing, wrong or too much is told one by one", () => {
-  const servers = serverDifference(
-    [{ ...web, realServers: [real("10.1.0.1:80", 5), real("10.1.0.3:80")] }, { ...dns, realServers: [] }],
+  const servers = diffServers(
     [
       { ...web, scheduler: "wrr", realServers: [real("10.1.0.1:80"), real("10.1.0.2:80")] },
       { ...virtual("[fd00::a]:80/TCP"), realServers: [] },
     ],
+    [{ ...web, realServers: [real("10.1.0.1:80", 5), real("10.1.0.3:80")] }, { ...dns, realServers: [] }],
   );
   const addresses = { added: [web.address], removed: [hostAddress(7, addressOf("fd00::b"))] };
   assert.deepEqual(differencesInWords({ tables: [tableFamilyOf("IPv6")], servers, addresses }), [

@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
 import { GracefulRemoval } from "../../../backends/ipvs/servers/graceful_termination.ts";
-import {
-  type Assignment,
-  type PresentServer,
-  serverDifference,
-} from "../../../backends/ipvs/servers/diff.ts";
+import { type Assignment, diffServers, type PresentServer } from "../../../backends/ipvs/servers/diff.ts";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
 import { planOf, settingsOf } from "../plans.ts";
@@ -29,7 +25,7 @@ function change(
   after: typeof both,
   nowMs = 0,
 ): string[] {
-  return differenceTexts(removal.instead(serverDifference(before, after), nowMs));
+  return differenceTexts(removal.instead(diffServers(after, before), nowMs));
 }
 
 function changeFound(
@@ -37,7 +33,7 @@ function changeFound(
   found: readonly PresentServer[],
   after: typeof both,
 ): string[] {
-  return differenceTexts(removal.insteadOfFound(serverDifference(found, after), 0));
+  return differenceTexts(removal.insteadOfFound(diffServers(after, found), 0));
 }
 
 function names(assignments: Iterable<Assignment>): string[] {

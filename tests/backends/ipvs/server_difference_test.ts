@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type BalancedServer, compile } from "../../../backends/ipvs/compile.ts";
-import { type PresentServer, serverDifference } from "../../../backends/ipvs/servers/diff.ts";
+import { diffServers, type PresentServer } from "../../../backends/ipvs/servers/diff.ts";
 import { planOf, settingsOf } from "../plans.ts";
 import { defaultOptions } from "./options.ts";
 import { differenceTexts } from "./texts.ts";
@@ -17,14 +17,14 @@ Deno.test("what the kernel has as it is wanted is left alone", () => {
   const asItIs = found(({ realServers }) => ({
     realServers: realServers.map((realServer) => ({ ...realServer, isMasqueraded: true })),
   }));
-  assert.deepEqual(differenceTexts(serverDifference(asItIs, wanted)), []);
+  assert.deepEqual(differenceTexts(diffServers(wanted, asItIs)), []);
 });
 
 Deno.test("a virtual server that someone changed is set right", () => {
   for (
     const change of [{ scheduler: "lc" }, { persistenceSeconds: 9 }, { flags: 8 }, { persistencePrefix: 24 }]
   ) {
-    assert.deepEqual(differenceTexts(serverDifference(found(() => change), wanted)), [
+    assert.deepEqual(differenceTexts(diffServers(wanted, found(() => change))), [
       "* 10.96.0.10:80/TCP rr",
     ]);
   }
@@ -35,7 +35,7 @@ Deno.test("a real server of another weight, or that bypasses the node, is set ri
     const before = found(({ realServers: [first, ...others] }) => ({
       realServers: first === undefined ? [] : [{ ...first, ...change }, ...others],
     }));
-    assert.deepEqual(differenceTexts(serverDifference(before, wanted)), [
+    assert.deepEqual(differenceTexts(diffServers(wanted, before)), [
       "* 10.96.0.10:80/TCP -> 10.1.1.1:80",
     ]);
   }
@@ -43,21 +43,21 @@ Deno.test("a real server of another weight, or that bypasses the node, is set ri
 
 Deno.test("TCP and UDP of one address and port are two virtual servers", () => {
   const udp = wanted.map((server) => ({ ...server, protocol: "UDP" as const, realServers: [] }));
-  assert.deepEqual(differenceTexts(serverDifference(udp, [])), ["- 10.96.0.10:80/UDP rr"]);
-  assert.deepEqual(differenceTexts(serverDifference(udp, [...wanted, ...udp])), [
+  assert.deepEqual(differenceTexts(diffServers([], udp)), ["- 10.96.0.10:80/UDP rr"]);
+  assert.deepEqual(differenceTexts(diffServers([...wanted, ...udp], udp)), [
     "+ 10.96.0.10:80/TCP rr",
     "+ 10.96.0.10:80/TCP -> 10.1.1.1:80",
     "+ 10.96.0.10:80/TCP -> 10.1.1.2:80",
   ]);
 });
 
-Deno.test("a real server whose weight changes is edited, and one that rests as it is to is not", () => {
+Deno.test("a real server whose weight changes is changed, and one that rests as it is to is not", () => {
   const weighed = (...weights: readonly number[]) => {
     const endpoints = weights.map((weight, index) => `10.1.1.${index}:80 weight ${weight}`);
     return compile(planOf({ clusterIP: "10.96.0.10:80", endpoints }), settingsOf("IPv4"), defaultOptions)
       .servers;
   };
-  const difference = serverDifference(weighed(1, 5, 0, 0, 3), weighed(1, 7, 2, 0, 0));
+  const difference = diffServers(weighed(1, 7, 2, 0, 0), weighed(1, 5, 0, 0, 3));
   assert.deepEqual(differenceTexts(difference), [
     "* 10.96.0.10:80/TCP -> 10.1.1.1:80 weight 7",
     "* 10.96.0.10:80/TCP -> 10.1.1.2:80 weight 2",

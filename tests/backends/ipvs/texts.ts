@@ -1,6 +1,6 @@
 import type { BalancedServer } from "../../../backends/ipvs/compile.ts";
 import type { Assignment, ServerDifference } from "../../../backends/ipvs/servers/diff.ts";
-import * as sets from "../../../backends/ipvs/tables/sets.ts";
+import { IPVS_IPS } from "../../../backends/ipvs/tables/sets.ts";
 import {
   formatVirtualServer,
   type RealServer,
@@ -8,6 +8,11 @@ import {
 } from "../../../backends/ipvs/servers/virtual_server.ts";
 import type { Element } from "../../../backends/nf_tables/elements.ts";
 import { addressOfKey, frontendOfKey } from "../../../backends/nf_tables/keys.ts";
+import {
+  CLUSTER_IPS,
+  FIREWALL_ALLOWED,
+  HAIRPIN_CONNECTIONS,
+} from "../../../backends/nf_tables/shared_sets.ts";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 
 /** `10.96.0.10:80/TCP rr`, with what is out of the ordinary: `persistent 60`, `flags 0x10`. */
@@ -32,7 +37,7 @@ function realServerText({ address, port, weight }: RealServer): string {
 }
 
 /** `+ server …`, `* real server …`, in the order of the difference. */
-export function differenceTexts({ added, edited, removed, realServers }: ServerDifference): string[] {
+export function differenceTexts({ added, changed, removed, realServers }: ServerDifference): string[] {
   const servers = (sign: string, of: readonly VirtualServer[]) =>
     of.map((server) => `${sign} ${serverText(server)}`);
   const assignments = (sign: string, of: readonly Assignment[]) =>
@@ -41,10 +46,10 @@ export function differenceTexts({ added, edited, removed, realServers }: ServerD
     );
   return [
     ...servers("+", added),
-    ...servers("*", edited),
+    ...servers("*", changed),
     ...servers("-", removed),
     ...assignments("+", realServers.added),
-    ...assignments("*", realServers.edited),
+    ...assignments("*", realServers.changed),
     ...assignments("-", realServers.removed),
   ];
 }
@@ -58,12 +63,12 @@ export function elementTexts(elements: readonly Element[]): Record<string, strin
 
 export function elementText({ set, key, value }: Element): string {
   const bytes = bytesOf(key);
-  if (set === sets.CLUSTER_IPS || set === sets.IPVS_IPS) return addressOfKey(bytes);
-  if (set === sets.HAIRPIN_CONNECTIONS) {
+  if (set === CLUSTER_IPS || set === IPVS_IPS) return addressOfKey(bytes);
+  if (set === HAIRPIN_CONNECTIONS) {
     const half = bytes.length / 2;
     return `${addressOfKey(bytes.subarray(0, half))} to ${addressOfKey(bytes.subarray(half))}`;
   }
-  if (set !== sets.FIREWALL_ALLOWED) return frontend(bytes, bytes.length - 8);
+  if (set !== FIREWALL_ALLOWED) return frontend(bytes, bytes.length - 8);
   const half = (bytes.length - 8) / 2;
   return `${frontend(bytes, half)} from ${addressOfKey(bytes.subarray(half + 8))}-${
     addressOfKey(bytesOf(value).subarray(half + 8))

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
-import { compile } from "../../../backends/ipvs/compile.ts";
 import type { ServerDifference } from "../../../backends/ipvs/servers/diff.ts";
-import { changedServers, type Difference, differenceOf, replacedOf } from "../../../backends/ipvs/update.ts";
+import { splitRemoved } from "../../../backends/ipvs/tables/tables.ts";
+import {
+  changedServers,
+  compileChanges,
+  type FamilyUpdate,
+  updatesOf,
+} from "../../../backends/ipvs/update.ts";
+import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { UseCounts } from "../../../backends/use_counts.ts";
 import { formatAddress } from "../../../core/net/address.ts";
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
@@ -9,27 +15,33 @@ import { defaultOptions } from "./options.ts";
 import { differenceTexts, elementText } from "./texts.ts";
 
 const settings = settingsOf("IPv4", { nodePorts: [addressOf("192.168.7.1")] });
-const compiled = (text: PlanText) => compile(planOf(text), settings, defaultOptions);
 
 type Change = readonly [old: PlanText | undefined, next: PlanText | undefined];
 
 /** What is in force, changed by one batch after another. */
 class InForce {
-  readonly #uses = new UseCounts();
+  readonly uses = new UseCounts();
 
-  change(...changes: readonly Change[]): WholeDifference {
-    const all = changes.map(([old, next]) => ({ old: old && compiled(old), new: next && compiled(next) }));
-    const difference = differenceOf(all, (name) => this.#uses.of(name));
-    for (const [name, change] of difference.uses) this.#uses.add(name, change);
-    return { ...difference, servers: changedServers(all) };
+  change(...changes: readonly Change[]): WholeUpdate {
+    const all = changes.map(([old, next]) => ({ old: old && planOf(old), new: next && planOf(next) }));
+    const families = [{ family: tableFamilyOf("IPv4"), settings, uses: this.uses }];
+    const compiled = compileChanges(all, families, defaultOptions);
+    const [update] = updatesOf(families, compiled);
+    assert.ok(update);
+    update.accept();
+    return { ...update, servers: changedServers(compiled) };
+  }
+
+  usesByName(): Record<string, number> {
+    return Object.fromEntries([...this.uses.names()].map((name) => [name, this.uses.of(name)]));
   }
 }
 
-interface WholeDifference extends Difference {
+interface WholeUpdate extends FamilyUpdate {
   readonly servers: ServerDifference;
 }
 
-function texts({ servers, addresses, elements }: WholeDifference): string[] {
+function texts({ servers, addresses, elements }: WholeUpdate): string[] {
   return [
     ...differenceTexts(servers),
     ...addresses.added.map((address) => `+ address ${formatAddress(address)}`),
@@ -66,9 +78,9 @@ Deno.test("a service that comes is all added, and all removed when it goes", () 
 Deno.test("a change that makes no difference is none", () => {
   const node = new InForce();
   node.change([undefined, web]);
-  const difference = node.change([web, { ...web }]);
-  assert.deepEqual(texts(difference), []);
-  assert.equal(difference.uses.size, 0);
+  const before = node.usesByName();
+  assert.deepEqual(texts(node.change([web, { ...web }])), []);
+  assert.deepEqual(node.usesByName(), before);
 });
 
 Deno.test("endpoints that come and go touch nothing but real servers", () => {
@@ -111,7 +123,7 @@ Deno.test("a hairpin of an endpoint goes with the last service port it works for
   const local = { ...web, endpoints: ["10.1.0.1:80@here"] };
   const other = { ...https, endpoints: ["10.1.0.1:443@here"] };
   node.change([undefined, local], [undefined, other]);
-  const hairpins = (difference: WholeDifference) =>
+  const hairpins = (difference: WholeUpdate) =>
     texts(difference).filter((text) => text.includes("hairpin-connections"));
   assert.deepEqual(hairpins(node.change([local, undefined])), []);
   assert.deepEqual(hairpins(node.change([other, undefined])), [
@@ -153,7 +165,7 @@ Deno.test("ranges make way for others of their frontend, which may overlap them,
     loadBalancerIPs: ["203.0.113.1:80"],
     sourceRanges: ["192.0.2.0/25", "10.0.0.0/8"],
   }]);
-  const { replaced, gone } = replacedOf(elements);
+  const { replaced, gone } = splitRemoved(elements);
   assert.deepEqual(replaced.map(elementText), ["203.0.113.1:80/TCP from 192.0.2.0-192.0.2.255"]);
   assert.deepEqual(gone.filter(({ set }) => set === "firewall-allowed").map(elementText), [
     "203.0.113.2:80/TCP from 192.0.2.0-192.0.2.255",

@@ -1,4 +1,5 @@
 import type { Element } from "../../../backends/nf_tables/elements.ts";
+import * as shared from "../../../backends/nf_tables/shared_sets.ts";
 import { elementsOf } from "../../../backends/nftables/compile.ts";
 import * as sets from "../../../backends/nftables/sets.ts";
 import { addressFromBytes, formatAddress, formatSocketAddress } from "../../../core/net/address.ts";
@@ -12,9 +13,9 @@ export function textsOf(plan: ServicePortPlan): string[] {
 export function elementText({ set, key, value }: Element): string {
   const field = new Fields(key);
   switch (set) {
-    case sets.CLUSTER_IPS:
+    case shared.CLUSTER_IPS:
       return `${set}: ${field.address(key.length)}`;
-    case sets.HAIRPIN_CONNECTIONS: {
+    case shared.HAIRPIN_CONNECTIONS: {
       const length = (key.length - 8) / 2;
       return `${set}: ${field.address(length)} . ${field.address(length)} . ${field.protocolAndPort()}`;
     }
@@ -32,9 +33,9 @@ export function elementText({ set, key, value }: Element): string {
     case sets.NODEPORT_ENDPOINTS:
     case sets.LOCAL_NODEPORT_ENDPOINTS:
       return `${set}: ${field.protocolAndPort()} . ${field.slot()} : ${endpoint(value)}`;
-    case sets.FIREWALL_SERVICES:
+    case shared.FIREWALL_SERVICES:
       return `${set}: ${field.address(key.length - 8)} . ${field.protocolAndPort()}`;
-    case sets.FIREWALL_ALLOWED: {
+    case shared.FIREWALL_ALLOWED: {
       const length = (key.length - 8) / 2;
       const frontend = `${field.address(length)} . ${field.protocolAndPort()}`;
       return `${set}: ${frontend} . ${field.address(length)}-${address(value.slice(length + 8))}`;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { differenceOf } from "../../../backends/nftables/update.ts";
+import type { PlanChange } from "../../../core/backend/contract.ts";
+import { diffElements } from "../../../backends/nf_tables/element_changes.ts";
+import { elementsOf, sharedSets } from "../../../backends/nftables/compile.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";
 import { FakeTable } from "./batches.ts";
@@ -13,6 +15,10 @@ const another = planOf({
   clusterIP: "10.96.0.11:80",
   endpoints: ["10.1.0.1:80", "10.1.0.2:80"],
 });
+
+function differenceOf(changes: readonly PlanChange[], usesOf: (id: string) => number) {
+  return diffElements(changes, elementsOf, sharedSets, usesOf);
+}
 
 Deno.test("a new endpoint is its slot and the service's move to the next class", () => {
   const { removed, added } = differenceOf([{ key: one.key, old: one, new: two }], () => 1);

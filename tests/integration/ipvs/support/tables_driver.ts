@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { compile } from "../../../../backends/ipvs/compile.ts";
+import { UseCounts } from "../../../../backends/use_counts.ts";
 import { IpvsTableBatch, table, writeTable } from "../../../../backends/ipvs/tables/chains.ts";
-import { differenceOf } from "../../../../backends/ipvs/update.ts";
+import { compileChanges, updatesOf } from "../../../../backends/ipvs/update.ts";
 import { NfTables } from "../../../../backends/nf_tables/connection.ts";
 import { tableFamilyOf } from "../../../../backends/nf_tables/families.ts";
 import { readShapes } from "../../../../backends/nf_tables/schema.ts";
@@ -35,13 +35,15 @@ async function drive(command: string | undefined, path: string): Promise<void> {
 
 async function write(kernel: NfTables, { settings, plans }: Desired): Promise<void> {
   const batch = kernel.begin(IpvsTableBatch);
-  for (const ofOne of settings) {
-    const own = plans.filter(({ family }) => family === ofOne.family);
-    const all = own.map((plan) => ({
-      old: undefined,
-      new: compile(plan, ofOne, { scheduler: "", localFallback: false }),
-    }));
-    writeTable(batch, tableFamilyOf(ofOne.family), ofOne, differenceOf(all, () => 0).elements.added);
+  const families = settings.map((ofOne) => ({
+    family: tableFamilyOf(ofOne.family),
+    settings: ofOne,
+    uses: new UseCounts(),
+  }));
+  const options = { scheduler: "", localFallback: false };
+  const changes = compileChanges(plans.map((plan) => ({ new: plan })), families, options);
+  for (const { family, settings, elements } of updatesOf(families, changes)) {
+    writeTable(batch, family, settings, elements.added);
   }
   await kernel.commit(batch, (_, answer) => refusal(`add the ${answer.seq}th message`, answer));
 }

@@ -1,0 +1,46 @@
+import type { TableFamily } from "./families.ts";
+import { addressField, type FieldType, portField, protocolField, type SetSpec } from "./sets.ts";
+
+/** Sets that the tables of modes nftables and ipvs have in common. */
+
+export const CLUSTER_IPS = "cluster-ips";
+export const HAIRPIN_CONNECTIONS = "hairpin-connections";
+/** Load-balancer frontends with source ranges, and the ranges. */
+export const FIREWALL_SERVICES = "firewall-services";
+export const FIREWALL_ALLOWED = "firewall-allowed";
+
+/** Key of a frontend with an address: `ip daddr . meta l4proto . th dport` */
+export function frontendKey(family: TableFamily): readonly FieldType[] {
+  return [addressField(family), protocolField, portField];
+}
+
+export function clusterIPs(family: TableFamily): SetSpec {
+  return { name: CLUSTER_IPS, kind: "set", comment: "active ClusterIPs", key: [addressField(family)] };
+}
+
+/** @param destination key of the destination; the key of the set starts with the source address. */
+export function hairpinConnections(family: TableFamily, destination: readonly FieldType[]): SetSpec {
+  return {
+    name: HAIRPIN_CONNECTIONS,
+    kind: "set",
+    comment: "connections of a local endpoint to itself",
+    key: [addressField(family), ...destination],
+  };
+}
+
+export function firewallSets(family: TableFamily): readonly SetSpec[] {
+  return [
+    {
+      name: FIREWALL_SERVICES,
+      kind: "set",
+      comment: "load balancer frontends with source ranges",
+      key: frontendKey(family),
+    },
+    {
+      name: FIREWALL_ALLOWED,
+      kind: "interval set",
+      comment: "sources that may use them",
+      key: [...frontendKey(family), addressField(family)],
+    },
+  ];
+}
