@@ -1,6 +1,6 @@
 import type { DesiredState } from "../../core/plan/plan.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
-import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { namespaceCookie } from "../../ffi/network_namespace.ts";
 import {
   type Backend,
@@ -97,8 +97,8 @@ export class EbpfBackend implements Backend {
     this[Symbol.dispose]();
     // Elsewhere there is nothing of ours, and nothing that we may remove.
     if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
-    using transport = NetlinkSocket.open(NETLINK_ROUTE);
-    await new Filters(transport).removeAll();
+    using client = NetlinkClient.open(NETLINK_ROUTE);
+    await new Filters(client).removeAll();
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,8 @@
 import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
-import { refusal } from "../../ffi/netlink/request.ts";
+import { rejectionError } from "../../ffi/netlink/exchange.ts";
+import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
   BackendError,
@@ -12,7 +13,7 @@ import {
 } from "../../core/backend/contract.ts";
 import { changesOfFamily } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
-import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
+import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { shortened } from "../truncate_list.ts";
 import { RuleBatch } from "./sync/batch.ts";
@@ -67,7 +68,7 @@ export class IptablesBackend implements Backend {
   /** Chains of ours that other people's rules jump to; they stay, without rules. */
   readonly #undeletable = new Set<string>();
 
-  constructor(open?: OpenTransport) {
+  constructor(open?: OpenNetlink) {
     this.#kernel = new NfTables(open);
   }
 
@@ -100,8 +101,8 @@ export class IptablesBackend implements Backend {
   }
 
   async metrics(): Promise<readonly BackendMetric[]> {
-    using transport = this.#kernel.open();
-    const packets = await new PacketCounters(transport).metrics();
+    using client = this.#kernel.open();
+    const packets = await new PacketCounters(client).metrics();
     return [
       ...packets,
       ...ruleMetrics(
@@ -136,7 +137,7 @@ export class IptablesBackend implements Backend {
       endpoints: countEndpoints(desired.plans.values(), settings),
       total: new RuleCounts(),
     }));
-    using transport = this.#kernel.open();
+    using client = this.#kernel.open();
     await using stream = new BatchStream(
       (bytes) => this.#kernel.begin(RuleBatch, bytes),
       (batch) => this.#commit(batch),
@@ -145,7 +146,7 @@ export class IptablesBackend implements Backend {
     let foundOurs = false;
     for (const family of tableFamilies) {
       // Apart from the socket of the transactions, one of which may be under way.
-      const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
+      const reader = new TablesReader(client, family);
       const found = await reader.chains();
       const state = states.find((state) => state.family === family);
       if (state === undefined) {
@@ -208,7 +209,7 @@ export class IptablesBackend implements Backend {
     const lacking = isMissing && extension !== undefined
       ? `, which needs ${extension} of the kernel (proxy check says what it comes with)`
       : "";
-    const error = refusal(about + lacking, answer);
+    const error = rejectionError(about + lacking, answer);
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const isAstray = isMissing && extension === undefined;
     if (isAstray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
@@ -233,8 +234,8 @@ export class IptablesBackend implements Backend {
   }
 
   async #readHost(): Promise<void> {
-    using transport = this.#kernel.open();
-    const counters = new PacketCounters(transport);
+    using client = this.#kernel.open();
+    const counters = new PacketCounters(client);
     const nfacct = await counters.isSupported();
     if (nfacct) {
       for (const name of [CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED]) {
@@ -250,16 +251,16 @@ export class IptablesBackend implements Backend {
 
   /** Somebody deleted rules where some of ours are. Apart from the socket that a transaction may be waiting on. */
   async #checkAmongOthers(): Promise<void> {
-    using transport = this.#kernel.open();
+    using client = this.#kernel.open();
     for (const { family, settings } of this.#families) {
-      const reader = new TablesReader(transport, this.#kernel.nextSeq, family);
+      const reader = new TablesReader(client, family);
       const lost = await lostAmongOthers(family, reader, nodeRules(settings, this.#host));
       if (lost !== undefined) this.#kernel.report(`${lost} was deleted`);
     }
   }
 
   #reader(family: TableFamily): TablesReader {
-    return new TablesReader(this.#kernel.transport, this.#kernel.nextSeq, family);
+    return new TablesReader(this.#kernel.client, family);
   }
 }
 

@@ -1,10 +1,7 @@
-import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
+import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
-import { attribute } from "../../ffi/netlink/reader.ts";
-import { request } from "../../ffi/netlink/request.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { BackendMetric } from "../../core/backend/contract.ts";
 import { nfgenmsg } from "../nf_tables/batch.ts";
 import { NFGENMSG_LENGTH, NFPROTO_IPV4, NFPROTO_UNSPEC } from "../nf_tables/constants.ts";
@@ -38,20 +35,15 @@ const NFTA_COMPAT_REV = 2; // linux/netfilter/nf_tables_compat.h
 const NFTA_COMPAT_TYPE = 3; // linux/netfilter/nf_tables_compat.h
 const COMPAT_TYPE_MATCH = 0; // net/netfilter/nft_compat.c, enum
 
-/** More than any request is long: a name has at most 31 characters. */
-const REQUEST_BYTES = 128;
-
 /**
  * Counters by name. A kernel has them with CONFIG_NETFILTER_NETLINK_ACCT, and rules that count in them with
  * CONFIG_NETFILTER_XT_MATCH_NFACCT.
- * Has a socket of its own, which nothing else may use meanwhile.
  */
 export class PacketCounters {
-  readonly #transport: NetlinkTransport;
-  #seq = 1;
+  readonly #client: NetlinkClient;
 
-  constructor(transport: NetlinkTransport) {
-    this.#transport = transport;
+  constructor(client: NetlinkClient) {
+    this.#client = client;
   }
 
   /**
@@ -74,13 +66,7 @@ export class PacketCounters {
    * @throws KernelError
    */
   async ensure(name: string): Promise<void> {
-    try {
-      await this.#ask(NFNL_MSG_ACCT_NEW, NLM_F_CREATE, name, `make the counter ${name}`);
-    } catch (error) {
-      const isThere = error instanceof KernelError &&
-        (error.errno === errnoOf("EBUSY") || error.errno === errnoOf("EEXIST"));
-      if (!isThere) throw error;
-    }
+    await this.#ask(`make the counter ${name}`, NFNL_MSG_ACCT_NEW, NLM_F_CREATE, name, ["EBUSY", "EEXIST"]);
   }
 
   /**
@@ -88,15 +74,10 @@ export class PacketCounters {
    * @throws KernelError
    */
   async read(name: string): Promise<number | undefined> {
-    try {
-      const [answer] = await this.#ask(NFNL_MSG_ACCT_GET, 0, name, `read the counter ${name}`);
-      if (answer === undefined) return undefined;
-      const packets = attribute(answer.payload, NFACCT_PKTS, NFGENMSG_LENGTH);
-      return packets === undefined ? undefined : Number(packets.u64be());
-    } catch (error) {
-      if (error instanceof KernelError && error.errno === errnoOf("ENOENT")) return undefined;
-      throw error;
-    }
+    const [answer] = await this.#ask(`read the counter ${name}`, NFNL_MSG_ACCT_GET, 0, name, ["ENOENT"]);
+    if (answer === undefined) return undefined;
+    const packets = attribute(answer.payload, NFACCT_PKTS, NFGENMSG_LENGTH);
+    return packets === undefined ? undefined : Number(packets.u64be());
   }
 
   /** Upstream's, without those whose counter is not there; none when the kernel has no counters. */
@@ -121,26 +102,28 @@ export class PacketCounters {
 
   /** As iptables asks which revisions of a match there are. */
   async #askForMatch(): Promise<void> {
-    const message = new MessageWriter(REQUEST_BYTES);
-    message.begin(
-      NFNL_SUBSYS_NFT_COMPAT << 8 | NFNL_MSG_COMPAT_GET,
-      NLM_F_REQUEST | NLM_F_ACK,
-      this.#seq++,
-    );
-    nfgenmsg(message, NFPROTO_IPV4, 0);
-    message.attrString(NFTA_COMPAT_NAME, xt.nfacct.name);
-    message.attrU32be(NFTA_COMPAT_REV, xt.nfacct.revision);
-    message.attrU32be(NFTA_COMPAT_TYPE, COMPAT_TYPE_MATCH);
-    message.end();
-    await request(this.#transport, message, "ask for the match nfacct");
+    await this.#client.request("ask for the match nfacct", (message, seq) => {
+      message.begin(NFNL_SUBSYS_NFT_COMPAT << 8 | NFNL_MSG_COMPAT_GET, NLM_F_REQUEST | NLM_F_ACK, seq);
+      nfgenmsg(message, NFPROTO_IPV4, 0);
+      message.attrString(NFTA_COMPAT_NAME, xt.nfacct.name);
+      message.attrU32be(NFTA_COMPAT_REV, xt.nfacct.revision);
+      message.attrU32be(NFTA_COMPAT_TYPE, COMPAT_TYPE_MATCH);
+      message.end();
+    });
   }
 
-  #ask(type: number, flags: number, name: string, operation: string) {
-    const message = new MessageWriter(REQUEST_BYTES);
-    message.begin(NFNL_SUBSYS_ACCT << 8 | type, NLM_F_REQUEST | NLM_F_ACK | flags, this.#seq++);
-    nfgenmsg(message, NFPROTO_UNSPEC, 0);
-    message.attrString(NFACCT_NAME, name);
-    message.end();
-    return request(this.#transport, message, operation);
+  #ask(
+    operation: string,
+    type: number,
+    flags: number,
+    name: string,
+    ignore: readonly string[],
+  ): Promise<NetlinkMessage[]> {
+    return this.#client.request(operation, (message, seq) => {
+      message.begin(NFNL_SUBSYS_ACCT << 8 | type, NLM_F_REQUEST | NLM_F_ACK | flags, seq);
+      nfgenmsg(message, NFPROTO_UNSPEC, 0);
+      message.attrString(NFACCT_NAME, name);
+      message.end();
+    }, { ignore });
   }
 }

@@ -1,6 +1,5 @@
 import { loopback } from "../../core/net/address.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { type Feature, probeFeatures } from "../nf_tables/probe.ts";
@@ -95,14 +94,12 @@ const features: readonly Feature<RuleBatch>[] = [
  * @param readLegacy for tests.
  */
 export async function probeKernel(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   families: readonly TableFamily[],
-  firstSeq: number,
   readLegacy: () => readonly LegacyTable[] = readLegacyTables,
 ): Promise<readonly Requirement[]> {
-  const found = await probeFeatures(transport, {
-    batch: new RuleBatch(new MessageWriter(), firstSeq),
-    firstSeq,
+  const found = await probeFeatures(client, {
+    batch: RuleBatch,
     families,
     features,
     refuse: (batch, family) => batch.deleteChain(family, "filter", `${CHAIN}-THAT-IS-NOT-THERE`),
@@ -110,7 +107,7 @@ export async function probeKernel(
   if (found.some((requirement) => !requirement.found && requirement.severity === "required")) {
     return withoutCompat(found);
   }
-  return [...found, await packetCounters(transport), legacyTables(readLegacy())];
+  return [...found, await packetCounters(client), legacyTables(readLegacy())];
 }
 
 /** When the kernel takes chains and none of the extensions, what is missing is what they all need. */
@@ -128,8 +125,8 @@ function withoutCompat(found: readonly Requirement[]): readonly Requirement[] {
   }];
 }
 
-async function packetCounters(transport: NetlinkTransport): Promise<Requirement> {
-  const isSupported = await new PacketCounters(transport).isSupported();
+async function packetCounters(client: NetlinkClient): Promise<Requirement> {
+  const isSupported = await new PacketCounters(client).isSupported();
   return {
     name: "packet counters",
     found: isSupported,

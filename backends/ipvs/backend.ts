@@ -3,9 +3,8 @@ import type { Family } from "../../core/net/protocol.ts";
 import type { DesiredState, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import { NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
+import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
   BackendError,
@@ -49,9 +48,6 @@ const LOOK_EVERY_MS = 5_000;
 /** And it takes at most this share of the time. */
 const LOOKING_SHARE = 0.01;
 
-/** Makes a socket of a netlink protocol: the seam for benchmarks. */
-export type OpenSocket = (protocol: number, receiveBuffer?: number) => NetlinkTransport;
-
 /** What IPVS and the device are told. */
 interface Step {
   readonly servers: ServerDifference;
@@ -66,7 +62,7 @@ interface Step {
 export class IpvsBackend implements Backend {
   readonly mode = "ipvs";
   readonly #options: IpvsOptions;
-  readonly #open: OpenSocket;
+  readonly #open: OpenNetlink;
   readonly #kernel: NfTables;
   readonly #tables: OwnTables;
   readonly #turns = new Turns();
@@ -78,10 +74,11 @@ export class IpvsBackend implements Backend {
   #servers = new ServersInForce();
   #nextLook: number | undefined;
 
-  constructor(options: IpvsOptions, open: OpenSocket = openSocket) {
+  /** @param open the seam for benchmarks. */
+  constructor(options: IpvsOptions, open: OpenNetlink = NetlinkSocket.open) {
     this.#options = options;
     this.#open = open;
-    this.#kernel = new NfTables((receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer));
+    this.#kernel = new NfTables(open);
     this.#tables = new OwnTables(this.#kernel);
   }
 
@@ -196,8 +193,8 @@ export class IpvsBackend implements Backend {
 
   /** The sets that upstream's rules look into. Its rules are those of mode iptables, and go with that. */
   async cleanUpLeftovers(): Promise<void> {
-    using transport = this.#kernel.open();
-    const inUse = await removeUpstreamSets(transport);
+    using client = this.#kernel.open();
+    const inUse = await removeUpstreamSets(client);
     if (inUse.length === 0) return;
     throw new BackendError(
       `ipvs: the sets ${inUse.join(", ")} of kube-proxy stay, because rules use them: look for them with ` +
@@ -220,7 +217,7 @@ export class IpvsBackend implements Backend {
   /** @param families that the scheduler is tried in when IPVS has not been asked for anything yet. */
   async #balancer(families: readonly Family[]): Promise<Balancer> {
     if (this.#openedBalancer !== undefined) return this.#openedBalancer;
-    const balancer = await Balancer.open(() => this.#open(NETLINK_GENERIC));
+    const balancer = await Balancer.open(this.#open);
     try {
       await balancer.tryScheduler(this.#options.scheduler || "rr", families);
     } catch (error) {
@@ -231,9 +228,7 @@ export class IpvsBackend implements Backend {
   }
 
   get #device(): DummyDevice {
-    return this.#openedDevice ??= new DummyDevice((receiveBuffer) =>
-      this.#open(NETLINK_ROUTE, receiveBuffer)
-    );
+    return this.#openedDevice ??= new DummyDevice(this.#open);
   }
 
   #suspects(families: readonly FamilyState[], plans: Iterable<ServicePortPlan>): Suspects {
@@ -309,10 +304,6 @@ export class IpvsBackend implements Backend {
     const tookMs = performance.now() - started;
     this.#lookAgain(Math.max(LOOK_EVERY_MS, tookMs / LOOKING_SHARE));
   }
-}
-
-function openSocket(protocol: number, receiveBuffer?: number): NetlinkTransport {
-  return NetlinkSocket.open(protocol, receiveBuffer === undefined ? {} : { receiveBuffer });
 }
 
 function refusalError(error: KernelError, culprits: readonly FamilyChange[]): BackendError {

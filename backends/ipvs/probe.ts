@@ -1,7 +1,6 @@
 import type { Requirement } from "../../core/backend/contract.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Chain, Hook } from "../nf_tables/chain.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as expr from "../nf_tables/expressions.ts";
@@ -62,13 +61,11 @@ const PROBE_DEVICE = "kube-ipvs-probe";
 
 /** What the kernel does not take of what our tables are made of. Commits nothing. */
 export async function probeTables(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   families: readonly TableFamily[],
-  firstSeq: number,
 ): Promise<readonly Requirement[]> {
-  return await probeFeatures(transport, {
-    batch: new IpvsTableBatch(new MessageWriter(), firstSeq),
-    firstSeq,
+  return await probeFeatures(client, {
+    batch: IpvsTableBatch,
     families,
     features,
     refuse: (batch, family) => batch.deleteSet(family, "probe-that-is-not-there"),

@@ -1,18 +1,15 @@
+import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
-import { collectBatchErrors } from "../../ffi/netlink/request.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
+import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
 import { readGeneration } from "./generation.ts";
 import { noNetfilter } from "./probe.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
-
-/** Makes a socket of NETLINK_NETFILTER: the seam for tests. */
-export type OpenTransport = (receiveBuffer?: number) => NetlinkTransport;
 
 /** From here on a batch keeps the kernel busy for so long that it is sent off the main thread. */
 const LARGE_BYTES = 256 * 1024;
@@ -22,55 +19,48 @@ const WATCH_BUFFER_BYTES = 8 * 1024 * 1024;
 
 /** A mode's way to the kernel's nf_tables: transactions over one socket, and listeners that tell of other people's. */
 export class NfTables implements Disposable {
-  readonly #open: OpenTransport;
+  readonly #open: OpenNetlink;
   readonly #watches = new Set<TransactionWatch>();
-  #writer = new MessageWriter();
-  #transport: NetlinkTransport | undefined;
-  #seq = 1;
+  #client: NetlinkClient | undefined;
   #listens = false;
 
-  constructor(open: OpenTransport = openNetfilter) {
+  /** @param open the seam for tests. */
+  constructor(open: OpenNetlink = NetlinkSocket.open) {
     this.#open = open;
   }
 
-  /** Of transactions and requests. */
-  get transport(): NetlinkTransport {
-    return this.#transport ??= this.#open();
+  /** For transactions and requests. */
+  get client(): NetlinkClient {
+    return this.#client ??= this.open();
   }
 
-  /** Makes a socket apart from that of the transactions; it is the caller's to close. */
-  open(receiveBuffer?: number): NetlinkTransport {
-    return this.#open(receiveBuffer);
+  /** Opens a socket apart from that of the transactions. The caller closes it. */
+  open(): NetlinkClient {
+    return NetlinkClient.open(NETLINK_NETFILTER, this.#open);
   }
 
   /** Asks the kernel what it has for the mode, by what `ask` tries on a socket of its own. */
   async probe(
-    ask: (
-      transport: NetlinkTransport,
-      families: readonly TableFamily[],
-      firstSeq: number,
-    ) => Promise<readonly Requirement[]>,
+    ask: (client: NetlinkClient, families: readonly TableFamily[]) => Promise<readonly Requirement[]>,
   ): Promise<readonly Requirement[]> {
-    let transport: NetlinkTransport;
+    let opened: NetlinkClient;
     try {
-      transport = this.#open();
+      opened = this.open();
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       return [noNetfilter(error.message)];
     }
-    using socket = transport;
-    return await ask(socket, usableFamilies(), 1);
+    using client = opened;
+    return await ask(client, usableFamilies());
   }
-
-  /** The number of a request's message. */
-  readonly nextSeq = (): number => this.#seq++;
 
   /** @param bytes about how many it will have, when they are many. */
   begin<Kind extends Batch>(
     make: new (writer: MessageWriter, firstSeq: number) => Kind,
     bytes?: number,
   ): Kind {
-    return new make(bytes === undefined ? this.#writer : new MessageWriter(bytes), this.#seq);
+    const { message, firstSeq } = this.client.beginBatch(bytes);
+    return new make(message, firstSeq);
   }
 
   /**
@@ -83,10 +73,10 @@ export class NfTables implements Disposable {
     refused: (bytes: Uint8Array, answer: Acknowledgement) => Error,
   ): Promise<{ readonly unheard: boolean }> {
     const bytes = batch.end();
-    this.#seq += batch.count;
+    this.client.endBatch(batch.count);
     if (bytes.length > LARGE_BYTES) return await this.#commitLarge(bytes, refused);
-    this.transport.send(bytes);
-    this.#checkTaken(bytes, refused);
+    const [first] = this.client.sendBatch(bytes);
+    if (first !== undefined) throw refused(bytes, first);
     return { unheard: false };
   }
 
@@ -97,8 +87,9 @@ export class NfTables implements Disposable {
   }
 
   watch(reader: TransactionReader, onForeignChange: (what: string) => void): Disposable {
-    const { portId } = this.transport;
-    const watch = new TransactionWatch(this.#open(WATCH_BUFFER_BYTES), portId, reader, onForeignChange);
+    const { portId } = this.client;
+    const transport = this.#open(NETLINK_NETFILTER, { receiveBuffer: WATCH_BUFFER_BYTES });
+    const watch = new TransactionWatch(transport, portId, reader, onForeignChange);
     this.#watches.add(watch);
     if (this.#listens) watch.resume();
     return {
@@ -121,8 +112,8 @@ export class NfTables implements Disposable {
   [Symbol.dispose](): void {
     for (const watch of this.#watches) watch[Symbol.dispose]();
     this.#watches.clear();
-    this.#transport?.[Symbol.dispose]();
-    this.#transport = undefined;
+    this.#client?.[Symbol.dispose]();
+    this.#client = undefined;
   }
 
   /** Off the main thread, and unheard: notifications would cost the kernel as much again, and overflow. */
@@ -130,34 +121,20 @@ export class NfTables implements Disposable {
     bytes: Uint8Array<ArrayBuffer>,
     refused: (bytes: Uint8Array, answer: Acknowledgement) => Error,
   ): Promise<{ readonly unheard: boolean }> {
+    const { client } = this;
     const listening = [...this.#watches].filter((watch) => watch.isListening);
     for (const watch of listening) watch.pause();
-    const before = await readGeneration(this.transport, this.nextSeq());
+    const before = await readGeneration(client);
     try {
-      await this.transport.sendLarge(bytes);
-      this.#checkTaken(bytes, refused);
+      const [first] = await client.sendLargeBatch(bytes);
+      if (first !== undefined) throw refused(bytes, first);
     } finally {
-      this.#release(bytes);
+      client.releaseBatch(bytes);
       for (const watch of listening) watch.resume();
     }
-    const now = await readGeneration(this.transport, this.nextSeq());
+    const now = await readGeneration(client);
     return { unheard: now !== (before + 1) >>> 0 };
   }
-
-  #checkTaken(bytes: Uint8Array, refused: (bytes: Uint8Array, answer: Acknowledgement) => Error): void {
-    const [first] = collectBatchErrors(this.transport);
-    if (first !== undefined) throw refused(bytes, first);
-  }
-
-  /** Gives the memory back now; the collector would let megabytes wait for its next round. */
-  #release(bytes: Uint8Array<ArrayBuffer>): void {
-    bytes.buffer.transfer(0);
-    this.#writer = new MessageWriter();
-  }
-}
-
-function openNetfilter(receiveBuffer?: number): NetlinkTransport {
-  return NetlinkSocket.open(NETLINK_NETFILTER, receiveBuffer === undefined ? {} : { receiveBuffer });
 }
 
 /** Without IPv6 in the kernel there is no IPv6 to proxy. */

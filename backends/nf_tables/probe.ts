@@ -1,7 +1,7 @@
 import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
+import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
-import { collectBatchErrors } from "../../ffi/netlink/request.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
+import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { Requirement, Severity } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
 import type { TableFamily } from "./families.ts";
@@ -17,9 +17,7 @@ export interface Feature<Changes extends Batch> {
 }
 
 export interface Attempts<Changes extends Batch> {
-  /** Empty so far, and the number of its first message. */
-  readonly batch: Changes;
-  readonly firstSeq: number;
+  readonly batch: new (message: MessageWriter, firstSeq: number) => Changes;
   readonly families: readonly TableFamily[];
   readonly features: readonly Feature<Changes>[];
   /** Writes a change that the kernel must refuse. */
@@ -31,9 +29,11 @@ export interface Attempts<Changes extends Batch> {
  * nothing.
  */
 export async function probeFeatures<Changes extends Batch>(
-  transport: NetlinkTransport,
-  { batch, firstSeq, families, features, refuse }: Attempts<Changes>,
+  client: NetlinkClient,
+  { batch: Batch, families, features, refuse }: Attempts<Changes>,
 ): Promise<readonly Requirement[]> {
+  const { message, firstSeq } = client.beginBatch();
+  const batch = new Batch(message, firstSeq);
   const tried: { feature: Feature<Changes>; family: TableFamily; from: number; to: number }[] = [];
   for (const family of families) {
     for (const feature of features) {
@@ -44,8 +44,9 @@ export async function probeFeatures<Changes extends Batch>(
   }
   const [anyFamily] = families;
   if (anyFamily !== undefined) refuse(batch, anyFamily);
-  await transport.sendLarge(batch.end());
-  const errors = collectBatchErrors(transport);
+  const bytes = batch.end();
+  client.endBatch(batch.count);
+  const errors = await client.sendLargeBatch(bytes);
 
   const basics = basicRequirements(errors);
   if (basics.some(({ found }) => !found)) return basics;

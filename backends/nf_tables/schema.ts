@@ -1,8 +1,7 @@
 import { NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
+import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
-import { dumpEach } from "../../ffi/netlink/request.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { nfgenmsg } from "./batch.ts";
 import type { Hook } from "./chain.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
@@ -36,16 +35,15 @@ export interface SetShape {
 
 /** The tables of this name, by nfproto. */
 export async function readShapes(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   name: string,
-  seq: () => number,
 ): Promise<ReadonlyMap<number, TableShape>> {
   const shapes = new Map<number, TableShape>();
   for (const family of tableFamilies) {
-    const found = await readTable(transport, family, name, seq());
+    const found = await readTable(client, family, name);
     if (found === undefined) continue;
-    const chains = await readChains(transport, family, name, seq());
-    const sets = await readSets(transport, family, name, seq());
+    const chains = await readChains(client, family, name);
+    const sets = await readSets(client, family, name);
     // The table counts its chains, sets and other objects.
     const { flags, userdata, uses } = found;
     shapes.set(family.nfproto, { flags, userdata, chains, sets, hasOthers: uses > chains.size + sets.size });
@@ -72,14 +70,13 @@ interface TableFacts {
 }
 
 async function readTable(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   family: TableFamily,
   tableName: string,
-  seq: number,
 ): Promise<TableFacts | undefined> {
   let table: TableFacts | undefined;
   const operation = `list tables of family ${family.keyword}`;
-  await visit(transport, family, nft.NFT_MSG_GETTABLE, seq, operation, () => {}, ({ payload }) => {
+  await visit(client, family, nft.NFT_MSG_GETTABLE, operation, () => {}, ({ payload }) => {
     if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== tableName) return;
     table = {
       flags: attribute(payload, nft.NFTA_TABLE_FLAGS, nft.NFGENMSG_LENGTH)?.u32be() ?? 0,
@@ -91,15 +88,14 @@ async function readTable(
 }
 
 async function readChains(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   family: TableFamily,
   tableName: string,
-  seq: number,
 ): Promise<Map<string, ChainShape>> {
   const chains = new Map<string, ChainShape>();
   const operation = `list chains of table ${family.keyword} ${tableName}`;
   const only = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, tableName);
-  await visit(transport, family, nft.NFT_MSG_GETCHAIN, seq, operation, only, ({ payload }) => {
+  await visit(client, family, nft.NFT_MSG_GETCHAIN, operation, only, ({ payload }) => {
     if (attribute(payload, nft.NFTA_CHAIN_TABLE, nft.NFGENMSG_LENGTH)?.string() !== tableName) return;
     const name = attribute(payload, nft.NFTA_CHAIN_NAME, nft.NFGENMSG_LENGTH)?.string();
     if (name !== undefined) chains.set(name, chainShape(payload));
@@ -122,15 +118,14 @@ function chainShape(payload: Uint8Array): ChainShape {
 }
 
 async function readSets(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   family: TableFamily,
   tableName: string,
-  seq: number,
 ): Promise<Map<string, SetShape>> {
   const sets = new Map<string, SetShape>();
   const operation = `list sets of table ${family.keyword} ${tableName}`;
   const only = (message: MessageWriter) => message.attrString(nft.NFTA_SET_TABLE, tableName);
-  await visit(transport, family, nft.NFT_MSG_GETSET, seq, operation, only, ({ payload }) => {
+  await visit(client, family, nft.NFT_MSG_GETSET, operation, only, ({ payload }) => {
     let name: string | undefined;
     let table: string | undefined;
     let [flags, keyType, keyLength, dataType, timeoutMs] = [0, 0, 0, 0, 0];
@@ -150,19 +145,19 @@ async function readSets(
 }
 
 async function visit(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   family: TableFamily,
   type: number,
-  seq: number,
   operation: string,
   only: (message: MessageWriter) => void,
   each: (message: NetlinkMessage) => void,
 ): Promise<void> {
-  const message = new MessageWriter(256);
-  message.begin(nft.NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
-  nfgenmsg(message, family.nfproto, 0);
-  only(message);
-  message.end();
+  const write = (message: MessageWriter, seq: number) => {
+    message.begin(nft.NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
+    nfgenmsg(message, family.nfproto, 0);
+    only(message);
+    message.end();
+  };
   // An interrupted listing is taken as it is: what it misses makes the refill fail, and then the table is replaced.
-  await dumpEach(transport, message, operation, each);
+  await client.dumpEach(operation, write, each);
 }

@@ -1,7 +1,8 @@
 import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
-import { refusal } from "../../ffi/netlink/request.ts";
+import { rejectionError } from "../../ffi/netlink/exchange.ts";
+import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
   BackendError,
@@ -13,7 +14,7 @@ import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
 import { KubeProxyBatch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { NfTables, type OpenTransport } from "../nf_tables/connection.ts";
+import { NfTables } from "../nf_tables/connection.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
@@ -35,7 +36,7 @@ export class NftablesBackend implements Backend {
   /** The tables as they are in force; empty before the first reconcile. */
   #tables: readonly TableState[] = [];
 
-  constructor(open?: OpenTransport) {
+  constructor(open?: OpenNetlink) {
     this.#kernel = new NfTables(open);
   }
 
@@ -143,7 +144,7 @@ export class NftablesBackend implements Backend {
   }
 
   #readShapes(): Promise<ReadonlyMap<number, TableShape>> {
-    return readShapes(this.#kernel.transport, TABLE, this.#kernel.nextSeq);
+    return readShapes(this.#kernel.client, TABLE);
   }
 
   /** The kernel reports every refused message; the first one is what the others often follow from. */
@@ -154,12 +155,12 @@ export class NftablesBackend implements Backend {
     plans: Iterable<ServicePortPlan>,
   ): BackendError {
     const refused = refusedOf(bytes, answer);
-    if (refused === undefined) return backendError(this.mode, refusal("change nf_tables", answer));
+    if (refused === undefined) return backendError(this.mode, rejectionError("change nf_tables", answer));
     const settingsOf = (family: TableFamily) => tables.find((table) => table.family === family)?.settings;
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const astray = answer.errno === errnoOf("ENOENT");
     const culprits = culpritsOf(refused, plans, settingsOf);
-    const error = refusal(inWords(TABLE, refused, culprits, elementInWords), answer);
+    const error = rejectionError(inWords(TABLE, refused, culprits, elementInWords), answer);
     if (astray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
     return backendError(this.mode, error, astray ? [] : [...new Set(culprits.map(({ key }) => key))]);
   }

@@ -1,6 +1,5 @@
 import type { Requirement } from "../../core/backend/contract.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Chain, Hook } from "../nf_tables/chain.ts";
 import type { TableBatch } from "../nf_tables/table_batch.ts";
 import { KubeProxyBatch } from "./batch.ts";
@@ -82,13 +81,11 @@ const postrouting: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, prior
 
 /** What the kernel does not take of what our tables are made of. Commits nothing. */
 export async function probeKernel(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   families: readonly TableFamily[],
-  firstSeq: number,
 ): Promise<readonly Requirement[]> {
-  return await probeFeatures(transport, {
-    batch: new KubeProxyBatch(new MessageWriter(), firstSeq),
-    firstSeq,
+  return await probeFeatures(client, {
+    batch: KubeProxyBatch,
     families,
     features,
     refuse: (batch, family) => batch.deleteSet(family, "probe-that-is-not-there"),

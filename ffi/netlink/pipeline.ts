@@ -1,104 +1,114 @@
+import { readRejections } from "./exchange.ts";
 import type { Acknowledgement } from "./reader.ts";
-import { collectBatchErrors } from "./request.ts";
 import type { NetlinkTransport } from "./transport.ts";
-import { MessageWriter } from "./writer.ts";
+import { MessageWriter, type MessageWriterOptions } from "./writer.ts";
 
-/** What the kernel refused of many requests, and what it said. */
-export interface Refused<Asked> {
-  readonly asked: Asked;
+/** A command of a pipeline that the kernel rejected, and its answer. */
+export interface RejectedRequest<Command> {
+  readonly command: Command;
   readonly answer: Acknowledgement;
 }
 
 /**
- * A receive buffer holds the refusals of all of them: one takes the kernel about 1 KiB of it. More at a time saves
- * nothing that can be measured.
+ * Requests per datagram. The receive buffer must hold the rejections of all of them, about 1 KiB each. More requests
+ * per datagram save nothing measurable.
  */
-const PER_DATAGRAM = 256;
+const REQUESTS_PER_DATAGRAM = 256;
 const DATAGRAM_BYTES = 64 * 1024;
 
 /**
- * Sends requests that have nothing to do with each other: many in one datagram, in order, each taken or refused by
- * itself. They go without NLM_F_ACK, for the kernel answers what it refuses in any case, and before the call that
- * sends it is back. What is more than one datagram goes off the main thread, and is written while the kernel is busy
- * with the one before.
+ * Sends independent requests in order, many per datagram. The kernel accepts or rejects each by itself. They go
+ * without NLM_F_ACK, because the kernel always answers rejections, and does so before the sending call returns.
+ * If there is more than one datagram, all but the last go off the main thread, and the next one is written while the
+ * kernel processes the one before.
  */
-export class ManyRequests {
+export class Pipeline {
   readonly #transport: NetlinkTransport;
   readonly #nextSeq: () => number;
-  #writer = new MessageWriter(DATAGRAM_BYTES);
+  readonly #writerOptions: MessageWriterOptions;
+  readonly #writer: MessageWriter;
   #spare: MessageWriter | undefined;
 
   /**
-   * @param transport for nothing else while requests are under way, and in no multicast group.
-   * @param nextSeq numbers that go up by one.
+   * @param transport must not be used by others while requests are in flight, and be in no multicast group.
+   * @param nextSeq returns consecutive numbers.
    */
-  constructor(transport: NetlinkTransport, nextSeq: () => number) {
+  constructor(transport: NetlinkTransport, nextSeq: () => number, writerOptions: MessageWriterOptions = {}) {
     this.#transport = transport;
     this.#nextSeq = nextSeq;
+    this.#writerOptions = writerOptions;
+    this.#writer = new MessageWriter(DATAGRAM_BYTES, writerOptions);
   }
 
   /**
+   * @param commands read as they are sent, so that they need not all be in memory.
    * @param write writes one message with this nlmsg_seq.
-   * @returns what was refused, in order; everything else is done.
-   * @throws KernelError when the kernel cannot be asked. What came before is done.
+   * @returns the rejected commands, in order; all others are done.
+   * @throws KernelError when the kernel cannot be asked. Earlier commands are done.
    */
-  async send<Asked>(
-    all: Iterable<Asked>,
-    write: (writer: MessageWriter, asked: Asked, seq: number) => void,
-  ): Promise<readonly Refused<Asked>[]> {
-    const refused: Refused<Asked>[] = [];
-    let underWay: Promise<void> = Promise.resolve();
+  async send<Command>(
+    commands: Iterable<Command>,
+    write: (message: MessageWriter, seq: number, command: Command) => void,
+  ): Promise<readonly RejectedRequest<Command>[]> {
+    const rejected: RejectedRequest<Command>[] = [];
+    let inFlight: Promise<void> = Promise.resolve();
     let writer = this.#writer;
-    let asked: Asked[] = [];
+    let written: Command[] = [];
     let firstSeq = 0;
     writer.reset();
     try {
-      for (const one of all) {
-        if (asked.length === PER_DATAGRAM) {
-          await underWay;
-          underWay = this.#sendOffThread(writer, asked, firstSeq, refused);
-          // It is awaited later, and must not end the process until then.
-          underWay.catch(() => {});
+      for (const command of commands) {
+        if (written.length === REQUESTS_PER_DATAGRAM) {
+          await inFlight;
+          inFlight = this.#sendOffThread(writer, written, firstSeq, rejected);
+          // Awaited later; a rejected promise must not end the process until then.
+          inFlight.catch(() => {});
           writer = this.#otherThan(writer);
-          asked = [];
+          written = [];
         }
         const seq = this.#nextSeq();
-        if (asked.length === 0) firstSeq = seq;
-        asked.push(one);
-        write(writer, one, seq);
+        if (written.length === 0) firstSeq = seq;
+        written.push(command);
+        write(writer, seq, command);
       }
     } finally {
-      // Whatever ended the writing: the socket is free for others only when the kernel has answered.
-      await underWay;
+      // Also after an error of `commands` or `write`: others may use the socket only when the kernel has answered.
+      await inFlight;
     }
-    if (asked.length > 0) {
+    if (written.length > 0) {
       this.#transport.send(writer.bytes());
-      this.#collect(asked, firstSeq, refused);
+      this.#collect(written, firstSeq, rejected);
     }
     this.#spare = undefined;
-    return refused;
+    return rejected;
   }
 
-  async #sendOffThread<Asked>(
+  async #sendOffThread<Command>(
     writer: MessageWriter,
-    asked: readonly Asked[],
+    written: readonly Command[],
     firstSeq: number,
-    refused: Refused<Asked>[],
+    rejected: RejectedRequest<Command>[],
   ): Promise<void> {
     await this.#transport.sendLarge(writer.bytes());
-    this.#collect(asked, firstSeq, refused);
+    this.#collect(written, firstSeq, rejected);
   }
 
-  #collect<Asked>(asked: readonly Asked[], firstSeq: number, refused: Refused<Asked>[]): void {
-    for (const answer of collectBatchErrors(this.#transport)) {
-      const one = asked[answer.seq - firstSeq];
-      // Else it is what is left of an exchange that failed half-way.
-      if (one !== undefined) refused.push({ asked: one, answer });
+  #collect<Command>(
+    written: readonly Command[],
+    firstSeq: number,
+    rejected: RejectedRequest<Command>[],
+  ): void {
+    for (const answer of readRejections(this.#transport)) {
+      const command = written[answer.seq - firstSeq];
+      // Undefined: the rest of an earlier exchange that failed half-way.
+      if (command !== undefined) rejected.push({ command, answer });
     }
   }
 
   #otherThan(writer: MessageWriter): MessageWriter {
-    const other = writer === this.#writer ? this.#spare ??= new MessageWriter(DATAGRAM_BYTES) : this.#writer;
+    const other = writer === this.#writer
+      ? this.#spare ??= new MessageWriter(DATAGRAM_BYTES, this.#writerOptions)
+      : this.#writer;
     other.reset();
     return other;
   }

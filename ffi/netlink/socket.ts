@@ -29,14 +29,7 @@ import {
   NETLINK_ROUTE,
   NETLINK_SOCK_DIAG,
 } from "./constants.ts";
-import type { NetlinkTransport } from "./transport.ts";
-
-export interface NetlinkSocketOptions {
-  /** Bytes; grows to what a message needs. */
-  readonly sendBuffer?: number;
-  /** Bytes of unread datagrams before the kernel drops them. A listener of a busy group wants many. */
-  readonly receiveBuffer?: number;
-}
+import type { NetlinkSocketOptions, NetlinkTransport } from "./transport.ts";
 
 const defaultSendBuffer = 256 * 1024;
 const defaultReceiveBuffer = 1024 * 1024;

@@ -1,3 +1,13 @@
+export interface NetlinkSocketOptions {
+  /** Bytes; grows to what a message needs. */
+  readonly sendBuffer?: number;
+  /** Bytes of unread datagrams before the kernel drops them. A listener of a busy group needs many. */
+  readonly receiveBuffer?: number;
+}
+
+/** Opens a netlink socket: `NetlinkSocket.open`, or the fake of a test. */
+export type OpenNetlink = (protocol: number, options?: NetlinkSocketOptions) => NetlinkTransport;
+
 /**
  * A netlink socket as codecs and backends see it: datagrams in, datagrams out. The seam between them and the kernel:
  * tests put a fake here.

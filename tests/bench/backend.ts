@@ -2,7 +2,6 @@ import type { Backend } from "../../core/backend/contract.ts";
 import { IptablesBackend } from "../../backends/iptables/backend.ts";
 import { NftablesBackend } from "../../backends/nftables/backend.ts";
 import { IpvsBackend } from "../../backends/ipvs/backend.ts";
-import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { defaultOptions } from "../backends/ipvs/options.ts";
 import type { ClusterSize } from "./cluster.ts";
 import { kernelTime } from "./cpu_time.ts";
@@ -14,8 +13,8 @@ import { flushServers } from "./flush_servers.ts";
 import { Recording, sendPrepared } from "./recording.ts";
 
 const constructors: Readonly<Record<MeasuredMode, (recording: Recording) => Backend>> = {
-  nftables: ({ open }) => new NftablesBackend((receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer)),
-  iptables: ({ open }) => new IptablesBackend((receiveBuffer) => open(NETLINK_NETFILTER, receiveBuffer)),
+  nftables: ({ open }) => new NftablesBackend(open),
+  iptables: ({ open }) => new IptablesBackend(open),
   ipvs: ({ open }) => new IpvsBackend(defaultOptions, open),
 };
 

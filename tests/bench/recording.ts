@@ -1,8 +1,8 @@
 import { NLM_F_ACK, NLM_F_DUMP } from "../../ffi/netlink/constants.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
-import { collectBatchErrors } from "../../ffi/netlink/request.ts";
+import { readRejections } from "../../ffi/netlink/exchange.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
+import type { NetlinkSocketOptions, NetlinkTransport, OpenNetlink } from "../../ffi/netlink/transport.ts";
 
 /** What a backend sent in one system call. */
 export interface Sent {
@@ -18,8 +18,7 @@ export class Recording {
   #sent: Sent[] = [];
 
   /** Opens a socket that is recorded. */
-  readonly open = (protocol: number, receiveBuffer?: number): NetlinkTransport =>
-    new RecordedSocket(this, protocol, receiveBuffer);
+  readonly open: OpenNetlink = (protocol, options) => new RecordedSocket(this, protocol, options);
 
   add({ protocol, bytes }: Sent): void {
     if (!this.isOn) return;
@@ -57,7 +56,7 @@ export async function sendPrepared(changes: readonly Sent[]): Promise<number> {
   }
   const taken = performance.now() - started;
   for (const socket of socketOf.values()) {
-    const [error] = collectBatchErrors(socket);
+    const [error] = readRejections(socket);
     if (error !== undefined) throw new Error(`what was prepared was refused: errno ${error.errno}`);
   }
   return taken;
@@ -71,10 +70,10 @@ class RecordedSocket implements NetlinkTransport {
   readonly #protocol: number;
   readonly #socket: NetlinkSocket;
 
-  constructor(recording: Recording, protocol: number, receiveBuffer: number | undefined) {
+  constructor(recording: Recording, protocol: number, options?: NetlinkSocketOptions) {
     this.#recording = recording;
     this.#protocol = protocol;
-    this.#socket = NetlinkSocket.open(protocol, receiveBuffer === undefined ? {} : { receiveBuffer });
+    this.#socket = NetlinkSocket.open(protocol, options);
   }
 
   get portId(): number {

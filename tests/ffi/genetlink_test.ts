@@ -1,33 +1,38 @@
 import assert from "node:assert/strict";
+import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { resolveFamily } from "../../ffi/netlink/genetlink.ts";
 import { FakeTransport } from "./fake_transport.ts";
 import { hex } from "./hex.ts";
 
 /** `ipvsadm -L` asks it, but for the version and the sequence number. */
-const ASKED = "20000000 1000 0500 07000000 00000000 03020000 0900 0200 49505653 00000000";
+const ASKED = "20000000 1000 0500 01000000 00000000 03020000 0900 0200 49505653 00000000";
 
 /** The kernel's answer: a name, then the id 0x20; without the list of commands. */
 const ANSWERED =
-  "28000000 1000 0000 07000000 00000000 01020000 0900 0200 49505653 00000000 0600 0100 20000000";
-const ACKNOWLEDGED = "24000000 0200 0001 07000000 00000000 00000000 20000000 1000 0500 07000000 00000000";
-const NO_ENTRY = "24000000 0200 0001 07000000 00000000 feffffff 20000000 1000 0500 07000000 00000000";
+  "28000000 1000 0000 01000000 00000000 01020000 0900 0200 49505653 00000000 0600 0100 20000000";
+const ACKNOWLEDGED = "24000000 0200 0001 01000000 00000000 00000000 20000000 1000 0500 01000000 00000000";
+const NO_ENTRY = "24000000 0200 0001 01000000 00000000 feffffff 20000000 1000 0500 01000000 00000000";
 
 Deno.test("the id of a family is asked for by its name", async () => {
   const transport = new FakeTransport(() => [hex(ANSWERED), hex(ACKNOWLEDGED)]);
-  assert.equal(await resolveFamily(transport, "IPVS", 7, "Get it"), 0x20);
+  assert.equal(await resolveFamily(new NetlinkClient(transport), "IPVS", "Get it"), 0x20);
   assert.deepEqual(transport.sent, [hex(ASKED)]);
 });
 
 Deno.test("a family that the kernel does not have is an error that says what to do", async () => {
   await assert.rejects(
-    resolveFamily(new FakeTransport(() => [hex(NO_ENTRY)]), "IPVS", 7, "Load it: modprobe ip_vs"),
+    resolveFamily(
+      new NetlinkClient(new FakeTransport(() => [hex(NO_ENTRY)])),
+      "IPVS",
+      "Load it: modprobe ip_vs",
+    ),
     /find the generic netlink family IPVS: ENOENT \(No such file or directory\)\. Load it: modprobe ip_vs/,
   );
 });
 
 Deno.test("an answer without an id is an error", async () => {
   await assert.rejects(
-    resolveFamily(new FakeTransport(() => [hex(ACKNOWLEDGED)]), "IPVS", 7, "Get it"),
+    resolveFamily(new NetlinkClient(new FakeTransport(() => [hex(ACKNOWLEDGED)])), "IPVS", "Get it"),
     /EPROTO .*has no id/,
   );
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { NLMSG_ERROR } from "../../ffi/netlink/constants.ts";
-import { ManyRequests } from "../../ffi/netlink/pipeline.ts";
+import { Pipeline } from "../../ffi/netlink/pipeline.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { FakeTransport } from "./fake_transport.ts";
@@ -8,7 +8,7 @@ import { FakeTransport } from "./fake_transport.ts";
 const TYPE = 0x20;
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index);
 
-function write(writer: MessageWriter, number: number, seq: number): void {
+function write(writer: MessageWriter, seq: number, number: number): void {
   writer.begin(TYPE, 1, seq);
   writer.rawU32le(number);
   writer.end();
@@ -42,19 +42,19 @@ function counter(): () => number {
 Deno.test("a few requests are one datagram, sent at once", async () => {
   const transport = kernelThatRefuses(new Set());
   transport.sendLarge = () => assert.fail("off the main thread");
-  assert.deepEqual(await new ManyRequests(transport, counter()).send(numbers(3), write), []);
+  assert.deepEqual(await new Pipeline(transport, counter()).send(numbers(3), write), []);
   assert.deepEqual(sentNumbers(transport), [[0, 1, 2]]);
-  await new ManyRequests(transport, counter()).send([], write);
+  await new Pipeline(transport, counter()).send([], write);
   assert.equal(transport.sent.length, 1, "nothing is sent for nothing");
 });
 
 Deno.test("many are sent in order, hundreds at a time, and what is refused is found again", async () => {
   const transport = kernelThatRefuses(new Set([0, 255, 256, 700, 999]));
-  const requests = new ManyRequests(transport, counter());
+  const requests = new Pipeline(transport, counter());
   for (let round = 0; round < 2; round++) {
-    const refused = await requests.send(numbers(1000), write);
-    assert.deepEqual(refused.map(({ asked }) => asked), [0, 255, 256, 700, 999]);
-    assert.ok(refused.every(({ answer }) => answer.errno === 17));
+    const rejected = await requests.send(numbers(1000), write);
+    assert.deepEqual(rejected.map(({ command }) => command), [0, 255, 256, 700, 999]);
+    assert.ok(rejected.every(({ answer }) => answer.errno === 17));
   }
   const sent = sentNumbers(transport);
   assert.deepEqual(sent.map(({ length }) => length), [256, 256, 256, 232, 256, 256, 256, 232]);
@@ -73,9 +73,9 @@ Deno.test("the next are written while the kernel is busy, and not into what it r
     assert.equal(message.toHex(), before);
     transport.send(message);
   };
-  await new ManyRequests(transport, counter()).send(numbers(1000), (writer, number, seq) => {
+  await new Pipeline(transport, counter()).send(numbers(1000), (writer, seq, number) => {
     written++;
-    write(writer, number, seq);
+    write(writer, seq, number);
   });
   assert.ok(writtenMeanwhile > 0);
   assert.deepEqual(sentNumbers(transport).flat(), numbers(1000));
@@ -87,6 +87,6 @@ Deno.test("an error of who writes is told once the kernel is done", async () => 
     yield* numbers(300);
     throw new Error("no more");
   }
-  await assert.rejects(new ManyRequests(transport, counter()).send(failing(), write), /no more/);
+  await assert.rejects(new Pipeline(transport, counter()).send(failing(), write), /no more/);
   assert.deepEqual(sentNumbers(transport).flat(), numbers(256));
 });

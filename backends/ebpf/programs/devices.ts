@@ -1,9 +1,9 @@
 import { isLoopback } from "../../../core/net/address.ts";
 import type { LocalTraffic } from "../../../core/plan/plan.ts";
 import { KernelError } from "../../../ffi/errors.ts";
+import type { NetlinkClient, WriteMessage } from "../../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
 import { Notifications } from "../../../ffi/netlink/notifications.ts";
-import { dump } from "../../../ffi/netlink/request.ts";
 import {
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV6_IFADDR,
@@ -12,8 +12,6 @@ import {
 } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import type { Attachment } from "./tc_attach.ts";
 import {
   deviceThatLost,
@@ -38,7 +36,6 @@ export interface DeviceChoice {
 
 /** Devices that come and go one after the other are looked at once. */
 const SETTLE_MS = 10;
-const REQUEST_BYTES = 128;
 
 /**
  * Keeps the programs of packets on the devices they belong on, and map `devices` true. Everything is read anew after
@@ -47,8 +44,7 @@ const REQUEST_BYTES = 128;
 export class Devices implements Disposable {
   readonly #attachment: Attachment;
   readonly #map: EntryMap;
-  readonly #transport: NetlinkTransport;
-  readonly #writer = new MessageWriter(REQUEST_BYTES);
+  readonly #client: NetlinkClient;
   readonly #report: (what: string) => void;
   #notifications: Notifications | undefined;
   #choice: DeviceChoice = { devices: [], localTraffic: [] };
@@ -56,18 +52,17 @@ export class Devices implements Disposable {
   #settling: number | undefined;
   /** One look at a time. */
   #looking: Promise<unknown> = Promise.resolve();
-  #seq = 1;
 
   /** @param report of what goes wrong while nobody waits for it, and of filters that somebody takes off. */
   constructor(
     attachment: Attachment,
     map: EntryMap,
-    transport: NetlinkTransport,
+    client: NetlinkClient,
     report: (what: string) => void,
   ) {
     this.#attachment = attachment;
     this.#map = map;
-    this.#transport = transport;
+    this.#client = client;
     this.#report = report;
   }
 
@@ -92,7 +87,7 @@ export class Devices implements Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#settling);
     this.#notifications?.[Symbol.dispose]();
-    this.#transport[Symbol.dispose]();
+    this.#client[Symbol.dispose]();
   }
 
   #listen(): Notifications {
@@ -167,12 +162,10 @@ export class Devices implements Disposable {
 
   async #read<Read>(
     operation: string,
-    write: (writer: MessageWriter, seq: number) => void,
+    write: WriteMessage,
     read: (payload: Uint8Array) => Read | undefined,
   ): Promise<readonly Read[]> {
-    this.#writer.reset();
-    write(this.#writer, this.#seq++);
-    const answers = await dump(this.#transport, this.#writer, operation);
+    const answers = await this.#client.dump(operation, write);
     return answers.map(({ payload }) => read(payload)).filter((value) => value !== undefined);
   }
 }

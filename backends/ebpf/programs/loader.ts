@@ -1,7 +1,7 @@
 import { BpfMap, type MappedValues } from "../../../ffi/bpf/map.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
-import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { Attachment, hasDeviceLinks, type PacketProgram, packetPrograms } from "./tc_attach.ts";
 import type { Pins } from "./pins.ts";
 import { type DeviceChoice, Devices } from "./devices.ts";
@@ -74,14 +74,14 @@ export class Kernel implements Disposable {
     const attachment = new Attachment(
       ofPackets,
       pins,
-      stack.use(NetlinkSocket.open(NETLINK_ROUTE)),
+      stack.use(NetlinkClient.open(NETLINK_ROUTE)),
       [...ofPackets.values()].some(hasDeviceLinks),
     );
     const devices = stack.use(
       new Devices(
         attachment,
         stack.use(pinnedMap(pins, "devices")),
-        NetlinkSocket.open(NETLINK_ROUTE),
+        NetlinkClient.open(NETLINK_ROUTE),
         report,
       ),
     );

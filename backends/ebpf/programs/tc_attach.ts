@@ -1,7 +1,7 @@
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
+import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import type { Pins } from "./pins.ts";
 import { type Direction, directions, type Layer, type Link } from "./device_messages.ts";
 import { Filters } from "./tc_filters.ts";
@@ -50,12 +50,12 @@ export class Attachment {
   constructor(
     programs: ReadonlyMap<PacketProgram, BpfProgram>,
     pins: Pins,
-    transport: NetlinkTransport,
+    client: NetlinkClient,
     hasLinks: boolean,
   ) {
     this.#programs = programs;
     this.#pins = pins;
-    this.#filters = new Filters(transport);
+    this.#filters = new Filters(client);
     this.hasLinks = hasLinks;
   }
 

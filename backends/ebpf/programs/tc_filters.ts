@@ -1,7 +1,4 @@
-import { KernelError } from "../../../ffi/errors.ts";
-import { dump, request } from "../../../ffi/netlink/request.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import {
   type Direction,
   directions,
@@ -12,71 +9,49 @@ import {
   writeReplaceFilter,
 } from "./device_messages.ts";
 
-/** Programs on devices of kernels before Linux 6.6: filters that nobody pins, and that stay with the device. */
+/** Programs on devices of kernels before Linux 6.6: filters without pins, which stay with the device. */
 export class Filters {
-  readonly #transport: NetlinkTransport;
-  // As `tc` writes them: it is older than the flag of nests.
-  readonly #writer = new MessageWriter(REQUEST_BYTES, { flagsNests: false });
-  #seq = 1;
+  readonly #client: NetlinkClient;
 
-  constructor(transport: NetlinkTransport) {
-    this.#transport = transport;
+  constructor(client: NetlinkClient) {
+    this.#client = client;
   }
 
-  /** Adds a program to a device, or puts it in the place of our one that is there. */
+  /** Adds a program to a device, or replaces ours if there is one. */
   async replace(
     device: { readonly index: number; readonly name: string },
     direction: Direction,
     program: { readonly fd: number; readonly name: string },
   ): Promise<void> {
-    await this.#request(
+    await this.#client.request(
       `add clsact to ${device.name}`,
-      (seq) => writeNewClsact(this.#writer, seq, device.index),
-      ["EEXIST"],
+      (message, seq) => writeNewClsact(message, seq, device.index),
+      { ignore: ["EEXIST"] },
     );
     const filter = { index: device.index, direction, fd: program.fd, name: program.name };
-    await this.#request(
+    await this.#client.request(
       `add filter ${program.name} to ${device.name}`,
-      (seq) => writeReplaceFilter(this.#writer, seq, filter),
+      (message, seq) => writeReplaceFilter(message, seq, filter),
     );
   }
 
-  /** Takes ours off a device. The qdisc stays: others may use it. */
+  /** Takes our filters off a device. The qdisc stays, because others may use it. */
   async remove(index: number): Promise<void> {
     for (const direction of directions) {
-      await this.#request(
+      await this.#client.request(
         `remove the filter of device ${index}`,
-        (seq) => writeDeleteFilter(this.#writer, seq, index, direction),
-        nothingThere,
+        (message, seq) => writeDeleteFilter(message, seq, index, direction),
+        { ignore: MISSING },
       );
     }
   }
 
-  /** Takes ours off all devices. */
+  /** Takes our filters off all devices. */
   async removeAll(): Promise<void> {
-    this.#writer.reset();
-    writeDumpLinks(this.#writer, this.#seq++);
-    const answers = await dump(this.#transport, this.#writer, "list network devices");
+    const answers = await this.#client.dump("list network devices", writeDumpLinks);
     for (const { payload } of answers) await this.remove(linkOf(payload).index);
-  }
-
-  async #request(
-    operation: string,
-    write: (seq: number) => void,
-    harmless: readonly string[] = [],
-  ): Promise<void> {
-    this.#writer.reset();
-    write(this.#seq++);
-    try {
-      await request(this.#transport, this.#writer, operation);
-    } catch (error) {
-      if (!(error instanceof KernelError) || !harmless.includes(error.errnoName)) throw error;
-    }
   }
 }
 
 /** No filter, no chain of filters, no qdisc, no device. */
-const nothingThere = ["ENOENT", "EINVAL", "ENODEV"];
-
-/** More than any request is long. */
-const REQUEST_BYTES = 256;
+const MISSING = ["ENOENT", "EINVAL", "ENODEV"];

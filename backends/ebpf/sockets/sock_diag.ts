@@ -1,9 +1,7 @@
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_SOCK_DIAG, NLM_F_ACK, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
-import { request } from "../../../ffi/netlink/request.ts";
-import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { inNetworkNamespace } from "../../../ffi/network_namespaces.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
 
@@ -41,7 +39,7 @@ export async function endFound(
   found: Uint8Array<ArrayBuffer>,
 ): Promise<number> {
   // The socket stays in the namespace it was opened in.
-  using diag = inNetworkNamespace(namespace, () => NetlinkSocket.open(NETLINK_SOCK_DIAG));
+  using diag = inNetworkNamespace(namespace, () => NetlinkClient.open(NETLINK_SOCK_DIAG));
   if (diag === undefined) return 0;
   const view = new DataView(found.buffer, found.byteOffset, found.byteLength);
   let ended = 0;
@@ -55,7 +53,7 @@ export async function endFound(
 /** Whether the kernel ends sockets on request: it is asked to end one that is not there. */
 export async function canEndSockets(): Promise<boolean> {
   try {
-    using diag = NetlinkSocket.open(NETLINK_SOCK_DIAG);
+    using diag = NetlinkClient.open(NETLINK_SOCK_DIAG);
     await end(diag, { family: AF_INET, protocol: "UDP", id: new Uint8Array(ID_BYTES) });
     return true;
   } catch (error) {
@@ -65,18 +63,18 @@ export async function canEndSockets(): Promise<boolean> {
 }
 
 /** False when it was closed meanwhile. */
-async function end(diag: NetlinkSocket, { family, protocol, id }: Name): Promise<boolean> {
-  // struct inet_diag_req_v2 { __u8 family, protocol, ext, pad; __u32 states; struct inet_diag_sockid id; }
-  const writer = new MessageWriter(256);
-  writer.begin(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, 1);
-  writer.rawU8(family);
-  writer.rawU8(protocolNumbers[protocol]);
-  writer.rawU16le(0);
-  writer.rawU32le(0);
-  writer.rawBytes(id);
-  writer.end();
+async function end(diag: NetlinkClient, { family, protocol, id }: Name): Promise<boolean> {
   try {
-    await request(diag, writer, `end a ${protocol} socket`);
+    await diag.request(`end a ${protocol} socket`, (message, seq) => {
+      // struct inet_diag_req_v2 { __u8 family, protocol, ext, pad; __u32 states; struct inet_diag_sockid id; }
+      message.begin(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, seq);
+      message.rawU8(family);
+      message.rawU8(protocolNumbers[protocol]);
+      message.rawU16le(0);
+      message.rawU32le(0);
+      message.rawBytes(id);
+      message.end();
+    });
     return true;
   } catch (error) {
     if (error instanceof KernelError && error.errno === errnoOf("ENOENT")) return false;

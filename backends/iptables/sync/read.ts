@@ -1,8 +1,7 @@
+import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { attributes, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import { dumpEach } from "../../../ffi/netlink/request.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { nfgenmsg } from "../../nf_tables/batch.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
@@ -23,14 +22,11 @@ const ATTEMPTS = 5;
 
 /** Reads iptables' tables of one family back from the kernel. */
 export class TablesReader {
-  readonly #transport: NetlinkTransport;
-  readonly #nextSeq: () => number;
+  readonly #client: NetlinkClient;
   readonly #family: TableFamily;
-  readonly #request = new MessageWriter(256);
 
-  constructor(transport: NetlinkTransport, nextSeq: () => number, family: TableFamily) {
-    this.#transport = transport;
-    this.#nextSeq = nextSeq;
+  constructor(client: NetlinkClient, family: TableFamily) {
+    this.#client = client;
     this.#family = family;
   }
 
@@ -78,14 +74,14 @@ export class TablesReader {
     begin: (message: MessageWriter) => void,
     each: (message: NetlinkMessage) => void,
   ): Promise<void> {
-    const message = this.#request;
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      message.reset();
-      message.begin(nft.NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, this.#nextSeq());
+    const write = (message: MessageWriter, seq: number) => {
+      message.begin(nft.NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
       nfgenmsg(message, this.#family.nfproto, 0);
       begin(message);
       message.end();
-      const { interrupted } = await dumpEach(this.#transport, message, operation, each);
+    };
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const { interrupted } = await this.#client.dumpEach(operation, write, each);
       if (!interrupted) return;
     }
   }

@@ -2,12 +2,11 @@ import { type Address, formatAddress, isLinkLocal } from "../../../core/net/addr
 import { SERVICE_DEVICE } from "../../../core/plan/node_addresses.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
-import { ManyRequests } from "../../../ffi/netlink/pipeline.ts";
-import { dump, refusal, request } from "../../../ffi/netlink/request.ts";
+import { rejectionError } from "../../../ffi/netlink/exchange.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import {
   isDummy,
   type Link,
@@ -22,9 +21,6 @@ import {
   writeNewDummy,
 } from "./messages.ts";
 import { DeviceWatch } from "./watch.ts";
-
-/** Makes a socket of NETLINK_ROUTE: the seam for tests. */
-export type OpenRoute = (receiveBuffer?: number) => NetlinkTransport;
 
 /** What interfaces of this network namespace have. */
 export interface NodeAddresses {
@@ -43,9 +39,6 @@ export interface RefusedAddress {
   readonly error: KernelError;
 }
 
-/** More than any single request is long. */
-const REQUEST_BYTES = 128;
-
 /** A listener must hold the notifications of all addresses of a large cluster, ours among them. */
 const WATCH_BUFFER_BYTES = 16 * 1024 * 1024;
 
@@ -55,22 +48,14 @@ const WATCH_BUFFER_BYTES = 16 * 1024 * 1024;
  * One call at a time.
  */
 export class DummyDevice implements Disposable {
-  readonly #open: OpenRoute;
-  readonly #transport: NetlinkTransport;
-  readonly #many: ManyRequests;
-  // As `ip` writes them: rtnetlink is older than the flag of nests.
-  readonly #writer = new MessageWriter(REQUEST_BYTES, { flagsNests: false });
+  readonly #open: OpenNetlink;
+  readonly #client: NetlinkClient;
   readonly #watches = new Set<DeviceWatch>();
-  #seq = 1;
 
-  constructor(
-    open: OpenRoute = openRoute,
-    /** For tests. */
-    readonly name: string = SERVICE_DEVICE,
-  ) {
+  /** @param open the seam for tests, as is `name`. */
+  constructor(open: OpenNetlink = NetlinkSocket.open, readonly name: string = SERVICE_DEVICE) {
     this.#open = open;
-    this.#transport = open();
-    this.#many = new ManyRequests(this.#transport, this.#nextSeq);
+    this.#client = NetlinkClient.open(NETLINK_ROUTE, open);
   }
 
   /**
@@ -96,9 +81,7 @@ export class DummyDevice implements Disposable {
 
   /** @param index of the device; undefined when it is not there. */
   async addresses(index: number | undefined): Promise<NodeAddresses> {
-    this.#writer.reset();
-    writeDumpAddresses(this.#writer, this.#nextSeq());
-    const answers = await dump(this.#transport, this.#writer, "list addresses of interfaces");
+    const answers = await this.#client.dump("list addresses of interfaces", writeDumpAddresses);
     const device: LinkAddress[] = [];
     const others = new Set<Address>();
     for (const { payload } of answers) {
@@ -116,13 +99,13 @@ export class DummyDevice implements Disposable {
    * @throws KernelError when the kernel cannot be asked, and EPERM when it refuses all.
    */
   async add(index: number, addresses: Iterable<Address>): Promise<readonly RefusedAddress[]> {
-    const refused = await this.#many.send(addresses, (writer, address, seq) => {
-      writeNewAddress(writer, seq, index, address);
+    const rejected = await this.#client.pipeline(addresses, (message, seq, address) => {
+      writeNewAddress(message, seq, index, address);
     });
-    return refused.flatMap(({ asked: address, answer }) => {
+    return rejected.flatMap(({ command: address, answer }) => {
       if (answer.errno === errnoOf("EEXIST")) return [];
       const operation = `add address ${formatAddress(address)} to ${this.name}`;
-      return [{ address, error: unlessUnprivileged(refusal(operation, answer)) }];
+      return [{ address, error: unlessUnprivileged(rejectionError(operation, answer)) }];
     });
   }
 
@@ -132,14 +115,12 @@ export class DummyDevice implements Disposable {
    * @throws KernelError as `add`.
    */
   async remove(addresses: Iterable<LinkAddress>): Promise<readonly RefusedAddress[]> {
-    const refused = await this.#many.send(this.#announced(addresses), (writer, one, seq) => {
-      writeDeleteAddress(writer, seq, one);
-    });
-    return refused.flatMap(({ asked, answer }) => {
-      for (const watch of this.#watches) watch.unexpect(asked.address);
+    const rejected = await this.#client.pipeline(this.#announced(addresses), writeDeleteAddress);
+    return rejected.flatMap(({ command: { address }, answer }) => {
+      for (const watch of this.#watches) watch.unexpect(address);
       if (answer.errno === errnoOf("EADDRNOTAVAIL") || answer.errno === errnoOf("ENODEV")) return [];
-      const operation = `remove address ${formatAddress(asked.address)} from ${this.name}`;
-      return [{ address: asked.address, error: unlessUnprivileged(refusal(operation, answer)) }];
+      const operation = `remove address ${formatAddress(address)} from ${this.name}`;
+      return [{ address, error: unlessUnprivileged(rejectionError(operation, answer)) }];
     });
   }
 
@@ -151,9 +132,10 @@ export class DummyDevice implements Disposable {
     const found = await this.#find();
     if (found === undefined) return false;
     for (const watch of this.#watches) watch.follow(undefined);
-    this.#writer.reset();
-    writeDeleteLink(this.#writer, this.#nextSeq(), this.name);
-    await request(this.#transport, this.#writer, `delete the device ${this.name}`);
+    await this.#client.request(
+      `delete the device ${this.name}`,
+      (message, seq) => writeDeleteLink(message, seq, this.name),
+    );
     return true;
   }
 
@@ -162,7 +144,7 @@ export class DummyDevice implements Disposable {
    * ourselves is not told.
    */
   watch(onForeignChange: (what: string) => void): Disposable {
-    const transport = this.#open(WATCH_BUFFER_BYTES);
+    const transport = this.#open(NETLINK_ROUTE, { receiveBuffer: WATCH_BUFFER_BYTES });
     const watch = new DeviceWatch(transport, this.name, onForeignChange);
     this.#watches.add(watch);
     return {
@@ -176,27 +158,22 @@ export class DummyDevice implements Disposable {
   [Symbol.dispose](): void {
     for (const watch of this.#watches) watch[Symbol.dispose]();
     this.#watches.clear();
-    this.#transport[Symbol.dispose]();
+    this.#client[Symbol.dispose]();
   }
 
   async #find(): Promise<Link | undefined> {
-    this.#writer.reset();
-    writeGetLink(this.#writer, this.#nextSeq(), this.name);
-    try {
-      const [answer] = await request(this.#transport, this.#writer, `look for the device ${this.name}`);
-      return answer === undefined ? undefined : linkOf(answer.payload);
-    } catch (error) {
-      if (error instanceof KernelError && error.errno === errnoOf("ENODEV")) return undefined;
-      throw error;
-    }
+    const [answer] = await this.#client.request(
+      `look for the device ${this.name}`,
+      (message, seq) => writeGetLink(message, seq, this.name),
+      { ignore: ["ENODEV"] },
+    );
+    return answer === undefined ? undefined : linkOf(answer.payload);
   }
 
   async #make(): Promise<Link> {
     const operation = `make the dummy device ${this.name}`;
-    this.#writer.reset();
-    writeNewDummy(this.#writer, this.#nextSeq(), this.name);
     try {
-      await request(this.#transport, this.#writer, operation);
+      await this.#client.request(operation, (message, seq) => writeNewDummy(message, seq, this.name));
     } catch (error) {
       // "Unknown device type"
       if (!(error instanceof KernelError) || error.errno !== errnoOf("EOPNOTSUPP")) throw error;
@@ -218,15 +195,9 @@ export class DummyDevice implements Disposable {
       yield one;
     }
   }
-
-  readonly #nextSeq = (): number => this.#seq++;
 }
 
 function unlessUnprivileged(error: KernelError): KernelError {
   if (error.errno === errnoOf("EPERM")) throw error;
   return error;
-}
-
-function openRoute(receiveBuffer?: number): NetlinkTransport {
-  return NetlinkSocket.open(NETLINK_ROUTE, receiveBuffer === undefined ? {} : { receiveBuffer });
 }

@@ -1,10 +1,9 @@
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
+import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLA_F_NET_BYTEORDER, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
-import { dump, request } from "../../../ffi/netlink/request.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { nfgenmsg } from "../../nf_tables/batch.ts";
 import { NFGENMSG_LENGTH, NFPROTO_IPV4 } from "../../nf_tables/constants.ts";
 import * as ipset from "./constants.ts";
@@ -22,22 +21,19 @@ const PATIENCE_MS = 2000;
 
 const PAUSE_MS = 20;
 
-/** More than any request is long. */
-const REQUEST_BYTES = 128;
-
 /**
  * Removes the sets of `ipset` that upstream has in mode ipvs, of both families, and no others. To be called when its
  * rules are gone. A kernel that has no sets, or has not loaded them, has none of upstream's.
- * @param transport of NETLINK_NETFILTER, which nothing else uses meanwhile.
+ * @param client for NETLINK_NETFILTER.
  * @returns the names of those that rules, or other sets, still use: they stay.
  * @throws KernelError
  */
 export async function removeUpstreamSets(
-  transport: NetlinkTransport,
+  client: NetlinkClient,
   { patienceMs = PATIENCE_MS, isLoaded = isIpSetLoaded }: RemovalOptions = {},
 ): Promise<readonly string[]> {
   if (!isLoaded()) return [];
-  const sets = new IpSets(transport);
+  const sets = new IpSets(client);
   const ofUpstream = (await sets.names()).filter((name) => upstreamSets.has(name));
   let inUse = await sets.destroy(ofUpstream);
   const deadline = performance.now() + patienceMs;
@@ -50,21 +46,16 @@ export async function removeUpstreamSets(
 
 /** The sets of this network namespace. */
 class IpSets {
-  readonly #transport: NetlinkTransport;
-  readonly #writer = new MessageWriter(REQUEST_BYTES);
-  #seq = 1;
+  readonly #client: NetlinkClient;
 
-  constructor(transport: NetlinkTransport) {
-    this.#transport = transport;
+  constructor(client: NetlinkClient) {
+    this.#client = client;
   }
 
   /** All of them. */
   async names(): Promise<string[]> {
-    const operation = "list the sets of ipset";
-    this.#writer.reset();
-    writeListNames(this.#writer, this.#seq++);
     try {
-      const answers = await dump(this.#transport, this.#writer, operation);
+      const answers = await this.#client.dump("list the sets of ipset", writeListNames);
       return answers.map(({ payload }) =>
         attribute(payload, ipset.IPSET_ATTR_SETNAME, NFGENMSG_LENGTH)?.string() ?? ""
       );
@@ -79,13 +70,12 @@ class IpSets {
   async destroy(names: readonly string[]): Promise<string[]> {
     const busy: string[] = [];
     for (const name of names) {
-      this.#writer.reset();
-      writeDestroy(this.#writer, this.#seq++, name);
+      const write = (message: MessageWriter, seq: number) => writeDestroy(message, seq, name);
       try {
-        await request(this.#transport, this.#writer, `destroy the set ${name} of ipset`);
+        await this.#client.request(`destroy the set ${name} of ipset`, write, { ignore: ["ENOENT"] });
       } catch (error) {
-        if (isRefusal(error, ipset.IPSET_ERR_BUSY)) busy.push(name);
-        else if (!isRefusal(error, errnoOf("ENOENT"))) throw inWords(error);
+        if (!isRefusal(error, ipset.IPSET_ERR_BUSY)) throw inWords(error);
+        busy.push(name);
       }
     }
     return busy;

@@ -1,13 +1,10 @@
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_GENERIC } from "../../../ffi/netlink/constants.ts";
+import { rejectionError } from "../../../ffi/netlink/exchange.ts";
 import { resolveFamily } from "../../../ffi/netlink/genetlink.ts";
-import { ManyRequests } from "../../../ffi/netlink/pipeline.ts";
-import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import { dumpEach, refusal, request } from "../../../ffi/netlink/request.ts";
-import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import {
   inWords,
   type IpvsCommand,
@@ -36,37 +33,29 @@ export interface RefusedCommand {
   readonly error: KernelError;
 }
 
-/** More than any single request is long. */
-const REQUEST_BYTES = 256;
-
 /** Our way to IPVS in this network namespace. One call at a time. */
 export class IpvsConnection implements Disposable {
-  readonly #transport: NetlinkTransport;
+  readonly #client: NetlinkClient;
   readonly #family: number;
-  readonly #many: ManyRequests;
-  readonly #writer = new MessageWriter(REQUEST_BYTES);
-  #seq: number;
 
   /**
    * Makes the kernel load IPVS where it is a module.
-   * @param openTransport makes a socket of NETLINK_GENERIC: the seam for tests.
+   * @param open the seam for tests.
    * @throws KernelError that says how to get IPVS when the kernel does not have it.
    */
-  static async open(openTransport: () => NetlinkTransport = openGeneric): Promise<IpvsConnection> {
-    const transport = openTransport();
+  static async open(open?: OpenNetlink): Promise<IpvsConnection> {
+    const client = NetlinkClient.open(NETLINK_GENERIC, open);
     try {
-      return new IpvsConnection(transport, await familyOf(transport));
+      return new IpvsConnection(client, await familyOf(client));
     } catch (error) {
-      transport[Symbol.dispose]();
+      client[Symbol.dispose]();
       throw error;
     }
   }
 
-  private constructor(transport: NetlinkTransport, family: number) {
-    this.#transport = transport;
+  private constructor(client: NetlinkClient, family: number) {
+    this.#client = client;
     this.#family = family;
-    this.#seq = FIRST_SEQ;
-    this.#many = new ManyRequests(transport, this.#nextSeq);
   }
 
   /**
@@ -76,39 +65,38 @@ export class IpvsConnection implements Disposable {
    * @throws KernelError EPERM when all of it is refused, or when the kernel cannot be asked.
    */
   async perform(commands: Iterable<IpvsCommand>): Promise<readonly RefusedCommand[]> {
-    const write = (writer: MessageWriter, command: IpvsCommand, seq: number) =>
-      writeCommand(writer, this.#family, seq, command);
-    const refused = await this.#many.send(commands, write);
-    return refused.map(({ asked, answer }) => {
-      const error = refusal(inWords(asked), answer);
+    const rejected = await this.#client.pipeline(
+      commands,
+      (message, seq, command) => writeCommand(message, this.#family, seq, command),
+    );
+    return rejected.map(({ command, answer }) => {
+      const error = rejectionError(inWords(command), answer);
       if (error.errno === errnoOf("EPERM")) throw error;
-      return { command: asked, error };
+      return { command, error };
     });
   }
 
   /** All virtual servers of this network namespace but those of firewall marks. Lets other work go on meanwhile. */
   async virtualServers(): Promise<FoundVirtualServer[]> {
     const found: FoundVirtualServer[] = [];
-    this.#writer.reset();
-    writeDumpServers(this.#writer, this.#family, this.#nextSeq());
-    const visit = ({ payload }: NetlinkMessage) => {
-      const server = virtualServerOf(payload);
-      if (server !== undefined) found.push(server);
-    };
-    await dumpEach(this.#transport, this.#writer, "list virtual servers", visit, { inBackground: true });
+    await this.#client.dumpEach(
+      "list virtual servers",
+      (message, seq) => writeDumpServers(message, this.#family, seq),
+      ({ payload }) => {
+        const server = virtualServerOf(payload);
+        if (server !== undefined) found.push(server);
+      },
+      { inBackground: true },
+    );
     return found;
   }
 
   /** Those of one virtual server; empty when that is not there. */
   async realServers(server: VirtualServerId): Promise<FoundRealServer[]> {
     const found: FoundRealServer[] = [];
-    this.#writer.reset();
-    writeDumpRealServers(this.#writer, this.#family, this.#nextSeq(), server);
-    const operation = `list real servers of virtual server ${formatVirtualServer(server)}`;
-    await dumpEach(
-      this.#transport,
-      this.#writer,
-      operation,
+    await this.#client.dumpEach(
+      `list real servers of virtual server ${formatVirtualServer(server)}`,
+      (message, seq) => writeDumpRealServers(message, this.#family, seq, server),
       ({ payload }) => found.push(realServerOf(payload)),
     );
     return found;
@@ -116,54 +104,47 @@ export class IpvsConnection implements Disposable {
 
   /** Removes every virtual server of this network namespace, those of others too. */
   async flush(): Promise<void> {
-    this.#writer.reset();
-    writeFlush(this.#writer, this.#family, this.#nextSeq());
-    await request(this.#transport, this.#writer, "remove all virtual servers");
+    await this.#client.request(
+      "remove all virtual servers",
+      (message, seq) => writeFlush(message, this.#family, seq),
+    );
   }
 
   async timeouts(): Promise<IpvsTimeouts> {
-    this.#writer.reset();
-    writeGetTimeouts(this.#writer, this.#family, this.#nextSeq());
     const operation = "read the timeouts of IPVS";
-    const [answer] = await request(this.#transport, this.#writer, operation);
+    const [answer] = await this.#client.request(
+      operation,
+      (message, seq) => writeGetTimeouts(message, this.#family, seq),
+    );
     if (answer === undefined) throw new KernelError(operation, errnoOf("EPROTO"));
     return timeoutsOf(answer.payload);
   }
 
   /** Those that are 0 stay as they are. */
   async setTimeouts(timeouts: IpvsTimeouts): Promise<void> {
-    this.#writer.reset();
-    writeTimeouts(this.#writer, this.#family, this.#nextSeq(), timeouts);
-    await request(this.#transport, this.#writer, "set the timeouts of IPVS");
+    await this.#client.request(
+      "set the timeouts of IPVS",
+      (message, seq) => writeTimeouts(message, this.#family, seq, timeouts),
+    );
   }
 
   [Symbol.dispose](): void {
-    this.#transport[Symbol.dispose]();
+    this.#client[Symbol.dispose]();
   }
-
-  readonly #nextSeq = (): number => this.#seq++;
 }
 
-/** After those of the questions for the family. */
-const FIRST_SEQ = 3;
-
-async function familyOf(transport: NetlinkTransport): Promise<number> {
+async function familyOf(client: NetlinkClient): Promise<number> {
   const advice = "IPVS is in the kernel's module ip_vs";
   try {
-    return await resolveFamily(transport, IPVS_GENL_NAME, 1, advice);
+    return await resolveFamily(client, IPVS_GENL_NAME, advice);
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== errnoOf("ENOENT")) throw error;
     const problem = loadModule("ip_vs");
     const failed = problem === undefined ? "" : `, which cannot be loaded ${problem}`;
     return await resolveFamily(
-      transport,
+      client,
       IPVS_GENL_NAME,
-      2,
       `${advice}${failed}. Load it on the node: modprobe ip_vs (a kernel has it with CONFIG_IP_VS)`,
     );
   }
-}
-
-function openGeneric(): NetlinkTransport {
-  return NetlinkSocket.open(NETLINK_GENERIC);
 }

@@ -1,6 +1,6 @@
 import type { Family } from "../../../core/net/protocol.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
-import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
+import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import type { IpvsCommand } from "../protocol/encode.ts";
 import { IpvsConnection, type RefusedCommand } from "../protocol/connection.ts";
 import { GracefulRemoval } from "./graceful_termination.ts";
@@ -42,11 +42,11 @@ export class Balancer implements Disposable {
   }
 
   /**
-   * @param openTransport see IpvsConnection.open.
+   * @param open see IpvsConnection.open.
    * @throws KernelError when the kernel lacks IPVS.
    */
-  static async open(openTransport?: () => NetlinkTransport): Promise<Balancer> {
-    return new Balancer(await IpvsConnection.open(openTransport));
+  static async open(open?: OpenNetlink): Promise<Balancer> {
+    return new Balancer(await IpvsConnection.open(open));
   }
 
   /** Those that are 0 stay as they are. */

@@ -1,7 +1,7 @@
 import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import type { Acknowledgement } from "../../../ffi/netlink/reader.ts";
-import { refusal } from "../../../ffi/netlink/request.ts";
+import { rejectionError } from "../../../ffi/netlink/exchange.ts";
 import type { BackendError } from "../../../core/backend/contract.ts";
 import type { SetDifference } from "../../difference.ts";
 import type { NfTables } from "../../nf_tables/connection.ts";
@@ -62,7 +62,7 @@ export class OwnTables {
 
   /** The families that have one. */
   async found(): Promise<readonly TableFamily[]> {
-    const shapes = await readShapes(this.#kernel.transport, table.name, this.#kernel.nextSeq);
+    const shapes = await readShapes(this.#kernel.client, table.name);
     return tableFamilies.filter(({ nfproto }) => shapes.has(nfproto));
   }
 
@@ -133,11 +133,11 @@ export class OwnTables {
 
   #refusalError(bytes: Uint8Array, answer: Acknowledgement, { plans, compile }: Suspects): BackendError {
     const refused = refusedOf(bytes, answer);
-    if (refused === undefined) return backendError("ipvs", refusal("change nf_tables", answer));
+    if (refused === undefined) return backendError("ipvs", rejectionError("change nf_tables", answer));
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const isAstray = answer.errno === errnoOf("ENOENT");
     const culprits = culpritsOf(refused, plans, compile);
-    const error = refusal(inWords(table.name, refused, culprits, elementInWords), answer);
+    const error = rejectionError(inWords(table.name, refused, culprits, elementInWords), answer);
     if (isAstray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
     return backendError("ipvs", error, isAstray ? [] : keysOf(culprits));
   }

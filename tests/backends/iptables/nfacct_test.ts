@@ -3,24 +3,27 @@ import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/rules/names
 import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
 
 /** A kernel that answers with these, one after the other: an errno's name, or "" for success. */
-function kernel(...answers: readonly string[]): FakeTransport {
+function kernel(...answers: readonly string[]): NetlinkClient {
   const waiting = [...answers];
-  return new FakeTransport((sent) => {
-    const [request] = messages(sent);
-    const errno = waiting.shift() ?? "";
-    const answer = new MessageWriter();
-    answer.begin(NLMSG_ERROR, 0x100, request?.seq ?? 0);
-    answer.rawU32le(errno === "" ? 0 : -errnoOf(errno) >>> 0);
-    for (const value of [16, request?.type ?? 0, request?.seq ?? 0, 0]) answer.rawU32le(value);
-    answer.end();
-    return [answer.bytes().slice()];
-  });
+  return new NetlinkClient(
+    new FakeTransport((sent) => {
+      const [request] = messages(sent);
+      const errno = waiting.shift() ?? "";
+      const answer = new MessageWriter();
+      answer.begin(NLMSG_ERROR, 0x100, request?.seq ?? 0);
+      answer.rawU32le(errno === "" ? 0 : -errnoOf(errno) >>> 0);
+      for (const value of [16, request?.type ?? 0, request?.seq ?? 0, 0]) answer.rawU32le(value);
+      answer.end();
+      return [answer.bytes().slice()];
+    }),
+  );
 }
 
 Deno.test("packet counters are there when the kernel knows that one is not, and has the match for them", async () => {

@@ -5,6 +5,7 @@ import { probeKernel } from "../../../backends/iptables/probe.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { tableFamilies } from "../../../backends/nf_tables/families.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
@@ -23,7 +24,7 @@ async function probe(
     return all.filter((message) => message.type === deletion || refuses(message))
       .map((message) => answer(message, "ENOENT"));
   });
-  const found = await probeKernel(kernel, tableFamilies, 1, () => legacy);
+  const found = await probeKernel(new NetlinkClient(kernel), tableFamilies, () => legacy);
   assert.equal(
     [...messages(kernel.sent[0] ?? new Uint8Array())].at(-2)?.type,
     10 << 8 | nft.NFT_MSG_DELCHAIN,

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
-import { removeUpstreamSets, writeDestroy, writeListNames } from "../../../backends/ipvs/ipset/ipsets.ts";
+import {
+  type RemovalOptions,
+  removeUpstreamSets,
+  writeDestroy,
+  writeListNames,
+} from "../../../backends/ipvs/ipset/ipsets.ts";
 import { upstreamSets } from "../../../backends/ipvs/ipset/kube_proxy_sets.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLM_F_ACK, NLM_F_EXCL } from "../../../ffi/netlink/constants.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
@@ -34,7 +40,7 @@ Deno.test("answers of the kernel to ipset are understood", async () => {
       const answers = typeOf(sent) === IPSET_CMD_LIST ? names : [answer];
       return answers.map((one) => answering(sent, hex(one)));
     });
-    assert.deepEqual(await removeUpstreamSets(kernel, { patienceMs: 0, isLoaded: () => true }), left);
+    assert.deepEqual(await remove(kernel, { patienceMs: 0, isLoaded: () => true }), left);
     assert.deepEqual(destroyed(kernel), ["KUBE-CLUSTER-IP"]);
   }
 });
@@ -47,7 +53,7 @@ Deno.test("the sets of upstream are removed in both families, and nobody else's"
   ];
   const others = ["KUBE-CLUSTER-IPS", "KUBE-OF-MINE", "KUBE-6-LOAD-BALANCER-SOURCE-CIDR", "cali40s", ""];
   const kernel = sets([...others, ...names], () => 0);
-  assert.deepEqual(await removeUpstreamSets(kernel, { isLoaded: () => true }), []);
+  assert.deepEqual(await remove(kernel, { isLoaded: () => true }), []);
   assert.deepEqual(destroyed(kernel), names);
   assert.equal(upstreamSets.size, 34);
   for (const name of upstreamSets) assert.ok(name.length <= 31, name);
@@ -60,7 +66,7 @@ Deno.test("a set in use is tried again, for the kernel destroys rules after they
     if (name === "KUBE-IPVS-IPS" && ++tries === 3) return 0;
     return IPSET_ERR_BUSY;
   });
-  const inUse = await removeUpstreamSets(kernel, { patienceMs: 200, isLoaded: () => true });
+  const inUse = await remove(kernel, { patienceMs: 200, isLoaded: () => true });
   assert.deepEqual(inUse, ["KUBE-CLUSTER-IP"]);
   assert.equal(tries, 3);
   assert.equal(destroyed(kernel).filter((name) => name === "KUBE-LOOP-BACK").length, 1);
@@ -68,9 +74,9 @@ Deno.test("a set in use is tried again, for the kernel destroys rules after they
 
 Deno.test("a kernel without sets has none of upstream's, and one that has not loaded them is not asked", async () => {
   const without = new FakeTransport((sent) => [refusal(sent, errnoOf("EINVAL"))]);
-  assert.deepEqual(await removeUpstreamSets(without, { isLoaded: () => true }), []);
+  assert.deepEqual(await remove(without, { isLoaded: () => true }), []);
   const unasked = new FakeTransport();
-  assert.deepEqual(await removeUpstreamSets(unasked, { isLoaded: () => false }), []);
+  assert.deepEqual(await remove(unasked, { isLoaded: () => false }), []);
   assert.deepEqual(unasked.sent, []);
 });
 
@@ -82,15 +88,19 @@ Deno.test("what else the kernel refuses is an error in words", async () => {
   for (const [errno, words] of refusals) {
     const kernel = new FakeTransport((sent) => [refusal(sent, errno)]);
     await assert.rejects(
-      removeUpstreamSets(kernel, { isLoaded: () => true }),
+      remove(kernel, { isLoaded: () => true }),
       (error) => error instanceof KernelError && words.test(error.message),
     );
   }
   await assert.rejects(
-    removeUpstreamSets(sets(["KUBE-IPVS-IPS"], () => errnoOf("ENOMEM")), { isLoaded: () => true }),
+    remove(sets(["KUBE-IPVS-IPS"], () => errnoOf("ENOMEM")), { isLoaded: () => true }),
     /destroy the set KUBE-IPVS-IPS of ipset: ENOMEM/,
   );
 });
+
+function remove(kernel: FakeTransport, options: RemovalOptions): Promise<readonly string[]> {
+  return removeUpstreamSets(new NetlinkClient(kernel), options);
+}
 
 /** A kernel with sets of these names. @param destroy what it answers to the removal of one: 0 when it is done. */
 function sets(names: readonly string[], destroy: (name: string) => number): FakeTransport {

@@ -6,7 +6,7 @@ import { Devices } from "../../../backends/ebpf/programs/devices.ts";
 import { loadOver, pinnedMap } from "../../../backends/ebpf/programs/objects.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
-import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 
 /**
@@ -21,12 +21,12 @@ const object = loadOver(pins, smallOptions.room, "tc");
 const programs = new Map<PacketProgram, BpfProgram>(
   packetPrograms.map((name) => [name, object.program(name)]),
 );
-const attachment = new Attachment(programs, pins, NetlinkSocket.open(NETLINK_ROUTE), way === "tcx");
+const attachment = new Attachment(programs, pins, NetlinkClient.open(NETLINK_ROUTE), way === "tcx");
 const reports: string[] = [];
 using devices = new Devices(
   attachment,
   pinnedMap(pins, "devices"),
-  NetlinkSocket.open(NETLINK_ROUTE),
+  NetlinkClient.open(NETLINK_ROUTE),
   (what) => reports.push(what),
 );
 for await (const line of createInterface({ input: stdin })) {

@@ -13,7 +13,7 @@ import type { Address } from "../../../core/net/address.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { BpfObject } from "../../../ffi/bpf/object.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
-import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { countOf, FlowMemory } from "./flow_memory.ts";
 import { mutated, type Mutation } from "./mutation.ts";
@@ -108,7 +108,7 @@ const memory = new FlowMemory(object);
 const services = new Services(maps, smallOptions);
 const programs = new Map<string, TestRun>();
 /** Every kernel has them. They go with their devices. */
-const filters = new Filters(NetlinkSocket.open(NETLINK_ROUTE));
+const filters = new Filters(NetlinkClient.open(NETLINK_ROUTE));
 const ifindexes = new Map<string, number>();
 
 for await (const line of createInterface({ input: stdin })) {

@@ -5,7 +5,7 @@ import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
 import { probeKernel } from "../../../backends/iptables/probe.ts";
 import { tableFamilies } from "../../../backends/nf_tables/families.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
-import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 
 /** Run by kernel_test.ts in a network namespace of its own. */
 
@@ -13,13 +13,13 @@ import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 const keepsLibraries = { sanitizeResources: false };
 
 Deno.test("the kernel has what mode iptables needs, and asking changes nothing", keepsLibraries, async () => {
-  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
-  const found = await probeKernel(socket, tableFamilies, 1);
+  using client = NetlinkClient.open(NETLINK_NETFILTER);
+  const found = await probeKernel(client, tableFamilies);
   assert.deepEqual(found.filter((requirement) => !requirement.found), []);
   assert.equal(await nft("list", "ruleset"), "");
   await iptables("--append", "FORWARD", "--jump", "DROP");
   const before = await nft("list", "ruleset");
-  await probeKernel(socket, tableFamilies, 1);
+  await probeKernel(client, tableFamilies);
   assert.equal(await nft("list", "ruleset"), before);
 });
 
@@ -27,8 +27,8 @@ Deno.test(
   "a packet counter is made once, keeps its count, and is read as upstream's metric",
   keepsLibraries,
   async () => {
-    using socket = NetlinkSocket.open(NETLINK_NETFILTER);
-    const counters = new PacketCounters(socket);
+    using client = NetlinkClient.open(NETLINK_NETFILTER);
+    const counters = new PacketCounters(client);
     assert.equal(await counters.isSupported(), true);
     assert.equal(await counters.read(CT_STATE_INVALID_DROPPED), undefined);
     assert.deepEqual(await counters.metrics(), []);

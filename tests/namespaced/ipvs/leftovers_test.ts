@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { removeUpstreamSets } from "../../../backends/ipvs/ipset/ipsets.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
-import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { desiredOf } from "../../backends/plans.ts";
 import { everyKindOfPlan } from "../../backends/everything.ts";
 import {
@@ -100,8 +100,8 @@ async function sets(): Promise<readonly string[]> {
 }
 
 async function removeSets(patienceMs?: number): Promise<readonly string[]> {
-  using transport = NetlinkSocket.open(NETLINK_NETFILTER);
-  return await removeUpstreamSets(transport, patienceMs === undefined ? {} : { patienceMs });
+  using client = NetlinkClient.open(NETLINK_NETFILTER);
+  return await removeUpstreamSets(client, patienceMs === undefined ? {} : { patienceMs });
 }
 
 async function restore(command: string, text: string): Promise<void> {

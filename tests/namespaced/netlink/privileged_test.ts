@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { KernelError } from "../../../ffi/errors.ts";
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
 import { attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import { collectBatchErrors, dump, request } from "../../../ffi/netlink/request.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
+import { readRejections } from "../../../ffi/netlink/exchange.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import * as nft from "./nft_messages.ts";
@@ -14,14 +15,12 @@ const keepsLibraries = { sanitizeResources: false };
 const elements = 100_000;
 
 Deno.test("a request is answered and acknowledged", keepsLibraries, async () => {
-  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
-  assert.notEqual(socket.portId, 0);
-  const writer = new MessageWriter();
-  nft.getGeneration(writer, 1);
-  const answers = await request(socket, writer, "get the generation");
+  using client = NetlinkClient.open(NETLINK_NETFILTER);
+  assert.notEqual(client.portId, 0);
+  const answers = await client.request("get the generation", nft.getGeneration);
   assert.deepEqual(answers.map(({ type, pid }) => ({ type, pid })), [{
     type: nft.NFT_MSG_NEWGEN,
-    pid: socket.portId,
+    pid: client.portId,
   }]);
 });
 
@@ -35,7 +34,7 @@ Deno.test("each refused message of a batch is told by its sequence number", keep
     nft.addChain(writer, 4, "missing too");
   });
   socket.send(writer.bytes());
-  assert.deepEqual(collectBatchErrors(socket).map(({ seq, errno }) => ({ seq, errno })), [
+  assert.deepEqual(readRejections(socket).map(({ seq, errno }) => ({ seq, errno })), [
     { seq: 2, errno: 2 },
     { seq: 4, errno: 2 },
   ]);
@@ -58,11 +57,9 @@ Deno.test(
     await socket.sendLarge(writer.bytes());
     clearInterval(timer);
     assert.ok(ticks > 0, "the main thread was blocked");
-    assert.deepEqual(collectBatchErrors(socket), []);
+    assert.deepEqual(readRejections(socket), []);
 
-    writer.reset();
-    nft.dumpElements(writer, 9);
-    const answers = await dump(socket, writer, "list elements");
+    const answers = await new NetlinkClient(socket).dump("list elements", nft.dumpElements);
     const read = new Set(answers.flatMap(keysOf));
     assert.equal(read.size, elements);
     assert.ok(Array.from({ length: elements }, (_, key) => key).every((key) => read.has(key)));

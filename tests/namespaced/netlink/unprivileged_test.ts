@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
-import { collectBatchErrors, refusal, request } from "../../../ffi/netlink/request.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
+import { readRejections, rejectionError } from "../../../ffi/netlink/exchange.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import * as nft from "./nft_messages.ts";
@@ -12,10 +13,8 @@ const keepsLibraries = { sanitizeResources: false };
 const lacksPrivilege = /EPERM .*The process lacks CAP_NET_ADMIN in this network namespace/;
 
 Deno.test("a refused request says which privilege is missing", keepsLibraries, async () => {
-  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
-  const writer = new MessageWriter();
-  nft.getGeneration(writer, 1);
-  await assert.rejects(request(socket, writer, "get the generation"), lacksPrivilege);
+  using client = NetlinkClient.open(NETLINK_NETFILTER);
+  await assert.rejects(client.request("get the generation", nft.getGeneration), lacksPrivilege);
 });
 
 Deno.test("a refused batch says which privilege is missing", keepsLibraries, () => {
@@ -23,9 +22,9 @@ Deno.test("a refused batch says which privilege is missing", keepsLibraries, () 
   const writer = new MessageWriter();
   nft.batch(writer, () => nft.addTable(writer, 1));
   socket.send(writer.bytes());
-  const [error] = collectBatchErrors(socket);
+  const [error] = readRejections(socket);
   assert.ok(error);
-  assert.match(refusal("add table", error).message, lacksPrivilege);
+  assert.match(rejectionError("add table", error).message, lacksPrivilege);
 });
 
 Deno.test("a message that the send buffer cannot hold says how large that is", keepsLibraries, () => {

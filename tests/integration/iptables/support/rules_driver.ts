@@ -5,7 +5,7 @@ import { LOCALHOST_NODE_PORTS_ACCEPTED } from "../../../../backends/iptables/rul
 import { PacketCounters } from "../../../../backends/iptables/nfacct.ts";
 import { TablesReader } from "../../../../backends/iptables/sync/read.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
-import { refusal } from "../../../../ffi/netlink/request.ts";
+import { rejectionError } from "../../../../ffi/netlink/exchange.ts";
 import { everyRule, SERVICE_CHAIN, tableOf } from "../../../backends/iptables/every_rule.ts";
 
 /**
@@ -21,7 +21,7 @@ if (import.meta.main) await drive(Deno.args[0], Deno.args[1] === "IPv6" ? "IPv6"
 
 async function drive(command: string | undefined, family: Family): Promise<void> {
   using kernel = new NfTables();
-  if (command === "count") await new PacketCounters(kernel.transport).ensure(LOCALHOST_NODE_PORTS_ACCEPTED);
+  if (command === "count") await new PacketCounters(kernel.client).ensure(LOCALHOST_NODE_PORTS_ACCEPTED);
   if (command === "send") await send(kernel, family);
   if (command === "read") console.log(JSON.stringify(await read(kernel, family)));
 }
@@ -34,11 +34,11 @@ async function send(kernel: NfTables, family: Family): Promise<void> {
     for (const chain of [RULES_CHAIN, SERVICE_CHAIN, "C"]) batch.addChain(tableFamily, table, chain);
   }
   for (const rule of everyRule(family)) batch.appendRule(tableFamily, tableOf(rule), RULES_CHAIN, rule);
-  await kernel.commit(batch, (_, answer) => refusal(`add the ${answer.seq}th message`, answer));
+  await kernel.commit(batch, (_, answer) => rejectionError(`add the ${answer.seq}th message`, answer));
 }
 
 async function read(kernel: NfTables, family: Family): Promise<Record<string, string[]>> {
-  const reader = new TablesReader(kernel.transport, kernel.nextSeq, tableFamilyOf(family));
+  const reader = new TablesReader(kernel.client, tableFamilyOf(family));
   const rules: Record<string, string[]> = {};
   for (const table of tables) {
     rules[table] = (await reader.rules(table, RULES_CHAIN)).map(({ expressions }) => expressions.toHex());

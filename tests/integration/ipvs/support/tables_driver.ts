@@ -6,7 +6,7 @@ import { NfTables } from "../../../../backends/nf_tables/connection.ts";
 import { tableFamilyOf } from "../../../../backends/nf_tables/families.ts";
 import { readShapes } from "../../../../backends/nf_tables/schema.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../core/plan/plan.ts";
-import { refusal } from "../../../../ffi/netlink/request.ts";
+import { rejectionError } from "../../../../ffi/netlink/exchange.ts";
 
 /**
  * Run in a network namespace:
@@ -24,7 +24,7 @@ async function drive(command: string | undefined, path: string): Promise<void> {
   using kernel = new NfTables();
   if (command === "write") await write(kernel, JSON.parse(readFileSync(path, "utf8")));
   if (command === "shapes") {
-    const shapes = await readShapes(kernel.transport, table.name, kernel.nextSeq);
+    const shapes = await readShapes(kernel.client, table.name);
     for (const [nfproto, { chains, sets, hasOthers }] of shapes) {
       console.log(
         JSON.stringify({ nfproto, chains: [...chains.keys()], sets: [...sets.keys()], hasOthers }),
@@ -45,5 +45,5 @@ async function write(kernel: NfTables, { settings, plans }: Desired): Promise<vo
   for (const { family, settings, elements } of updatesOf(families, changes)) {
     writeTable(batch, family, settings, elements.added);
   }
-  await kernel.commit(batch, (_, answer) => refusal(`add the ${answer.seq}th message`, answer));
+  await kernel.commit(batch, (_, answer) => rejectionError(`add the ${answer.seq}th message`, answer));
 }
