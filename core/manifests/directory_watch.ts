@@ -30,6 +30,7 @@ export class DirectoryWatch implements Disposable {
   #burstStart: number | undefined;
   #timer: number | undefined;
   #warned = false;
+  #isDisposed = false;
 
   readonly #directory: string;
   readonly #log: Log;
@@ -65,6 +66,7 @@ export class DirectoryWatch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isDisposed = true;
     this.#inside?.watcher.close();
     this.#parentWatch?.watcher.close();
     this.#inside = this.#parentWatch = undefined;
@@ -133,6 +135,8 @@ export class DirectoryWatch implements Disposable {
 
   #schedule(): void {
     clearTimeout(this.#timer);
+    // A closed watcher may still deliver an event that was queued before.
+    if (this.#isDisposed) return;
     this.#timer = setTimeout(() => this.#settle(), this.#delay());
   }
 
