@@ -32,7 +32,7 @@ import { diffServers, type ServerDifference } from "./servers/diff.ts";
 import { ServersInForce } from "./servers/in_force.ts";
 import { setSysctls } from "./sysctls.ts";
 import { table } from "./tables/chains.ts";
-import { Turns } from "../../core/async/mutex.ts";
+import { Mutex } from "../../core/async/mutex.ts";
 import {
   changedServers,
   compileChanges,
@@ -65,7 +65,7 @@ export class IpvsBackend implements Backend {
   readonly #open: OpenNetlink;
   readonly #kernel: NfTables;
   readonly #tables: OwnTables;
-  readonly #turns = new Turns();
+  readonly #mutex = new Mutex();
   #openedBalancer: Balancer | undefined;
   #openedDevice: DummyDevice | undefined;
   #deviceIndex = 0;
@@ -211,7 +211,7 @@ export class IpvsBackend implements Backend {
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    return this.#turns.take(work);
+    return this.#mutex.run(work);
   }
 
   /** @param families that the scheduler is tried in when IPVS has not been asked for anything yet. */

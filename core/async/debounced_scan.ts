@@ -1,68 +1,68 @@
-/** A sweep takes at most this part of the time. */
-const SHARE = 1 / 10;
+/** The part of the time that scans may use. */
+const MAX_SHARE = 1 / 10;
 
 /**
- * Work that goes through everything there is, and so is done a while after it was asked for, once for all that asked
- * until then, and the more seldom the longer it takes.
+ * A debounced full scan: requests within `settleMs` share one run, and runs use at most 10 % of the time. A scan that
+ * takes longer therefore runs less often.
  */
-export class Sweep implements Disposable {
-  readonly #work: (settled: number) => Promise<void>;
+export class DebouncedScan implements Disposable {
+  readonly #scan: (settled: number) => Promise<void>;
   readonly #settleMs: number;
-  #state: "idle" | "waiting" | "sweeping" | "over" = "idle";
+  #state: "idle" | "waiting" | "scanning" | "disposed" = "idle";
   #timer: number | undefined;
-  /** The largest mark there was. */
-  #asked = 0;
-  /** Somebody asked while a sweep was under way: it may have passed what that was about. */
+  /** The largest mark requested. */
+  #requested = 0;
+  /** A request came during a scan, which may already have passed what the request is about. */
   #isToRepeat = false;
-  /** How long the last one took. */
+  /** Duration of the last scan. */
   #tookMs = 0;
 
   /**
-   * @param work does not throw.
-   * @param settleMs how long it waits at least.
+   * @param scan must not reject.
+   * @param settleMs minimum delay from a request to its scan.
    */
-  constructor(work: (settled: number) => Promise<void>, settleMs: number) {
-    this.#work = work;
+  constructor(scan: (settled: number) => Promise<void>, settleMs: number) {
+    this.#scan = scan;
     this.#settleMs = settleMs;
   }
 
   /**
-   * Has it done soon.
-   * @param mark grows with what has to have settled: work is told the largest that was asked for `settleMs` ago, and
-   * is done again for larger ones.
+   * Requests a scan.
+   * @param mark grows with the changes that have to settle. A scan receives the largest mark that was requested
+   * `settleMs` ago, and is repeated for larger marks.
    */
-  ask(mark = 0): void {
-    this.#asked = Math.max(this.#asked, mark);
-    if (this.#state === "sweeping") this.#isToRepeat = true;
+  request(mark = 0): void {
+    this.#requested = Math.max(this.#requested, mark);
+    if (this.#state === "scanning") this.#isToRepeat = true;
     if (this.#state === "idle") this.#wait();
   }
 
   #wait(): void {
-    const settled = this.#asked;
+    const settled = this.#requested;
     this.#state = "waiting";
-    this.#timer = setTimeout(() => this.#sweep(settled), Math.max(this.#settleMs, this.#tookMs / SHARE));
-    // The process need not stay for this: the next one begins with it.
+    this.#timer = setTimeout(() => this.#run(settled), Math.max(this.#settleMs, this.#tookMs / MAX_SHARE));
+    // Does not keep the process alive, because the next process starts with a scan.
     Deno.unrefTimer(this.#timer);
   }
 
-  async #sweep(settled: number): Promise<void> {
-    this.#state = "sweeping";
+  async #run(settled: number): Promise<void> {
+    this.#state = "scanning";
     this.#isToRepeat = false;
     const started = performance.now();
-    await this.#work(settled);
+    await this.#scan(settled);
     this.#tookMs = performance.now() - started;
-    if (this.#isOver()) return;
+    if (this.#isDisposed()) return;
     this.#state = "idle";
-    if (this.#isToRepeat || this.#asked > settled) this.#wait();
+    if (this.#isToRepeat || this.#requested > settled) this.#wait();
   }
 
-  /** It may have become so while others were waited for. */
-  #isOver(): boolean {
-    return this.#state === "over";
+  /** A method, because the compiler would narrow the state across the await. */
+  #isDisposed(): boolean {
+    return this.#state === "disposed";
   }
 
   [Symbol.dispose](): void {
-    this.#state = "over";
+    this.#state = "disposed";
     clearTimeout(this.#timer);
   }
 }

@@ -1,3 +1,4 @@
+import { Mutex } from "../../../core/async/mutex.ts";
 import { isLoopback } from "../../../core/net/address.ts";
 import type { LocalTraffic } from "../../../core/plan/plan.ts";
 import { KernelError } from "../../../ffi/errors.ts";
@@ -51,7 +52,7 @@ export class Devices implements Disposable {
   #attached = new Map<number, string>();
   #settling: number | undefined;
   /** One look at a time. */
-  #looking: Promise<unknown> = Promise.resolve();
+  readonly #mutex = new Mutex();
 
   /** @param report of what goes wrong while nobody waits for it, and of filters that somebody takes off. */
   constructor(
@@ -117,9 +118,7 @@ export class Devices implements Disposable {
   }
 
   #look(all: boolean): Promise<readonly string[]> {
-    const look = this.#looking.then(() => this.#lookNow(all));
-    this.#looking = look.catch(() => {});
-    return look;
+    return this.#mutex.run(() => this.#lookNow(all));
   }
 
   /** @param all also those that have the programs get them, for they may be other ones now. */

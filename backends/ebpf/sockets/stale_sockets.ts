@@ -3,7 +3,7 @@ import { describeFrontend } from "../../../core/plan/plan_key.ts";
 import { losesServingEndpoint } from "../../../core/plan/same_plan.ts";
 import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { EndedProtocol } from "./sock_diag.ts";
-import { Sweep } from "../../../core/async/debounced_scan.ts";
+import { DebouncedScan } from "../../../core/async/debounced_scan.ts";
 import type { WayToEnd } from "./terminators.ts";
 
 /** Changes come in bursts, and going through all namespaces takes some milliseconds. */
@@ -21,7 +21,7 @@ const TCP_SETTLE_MS = 3000;
  */
 export class StaleSockets implements Disposable {
   readonly #way: WayToEnd;
-  readonly #sweeps: Readonly<Record<EndedProtocol, Sweep>>;
+  readonly #sweeps: Readonly<Record<EndedProtocol, DebouncedScan>>;
   /** Sockets that were ended, and how often that went wrong: nothing depends on it, so nobody is called. */
   readonly ended: Record<EndedProtocol, number> = { TCP: 0, UDP: 0 };
   failures = 0;
@@ -30,8 +30,8 @@ export class StaleSockets implements Disposable {
   constructor(way: WayToEnd) {
     this.#way = way;
     this.#sweeps = {
-      TCP: new Sweep((settled) => this.#end("TCP", settled), TCP_SETTLE_MS),
-      UDP: new Sweep((settled) => this.#end("UDP", settled), UDP_SETTLE_MS),
+      TCP: new DebouncedScan((settled) => this.#end("TCP", settled), TCP_SETTLE_MS),
+      UDP: new DebouncedScan((settled) => this.#end("UDP", settled), UDP_SETTLE_MS),
     };
   }
 
@@ -40,14 +40,14 @@ export class StaleSockets implements Disposable {
    * @param generation of the last change.
    */
   lookAtAll(generation: number): void {
-    this.#sweeps.UDP.ask();
-    this.#sweeps.TCP.ask(generation);
+    this.#sweeps.UDP.request();
+    this.#sweeps.TCP.request(generation);
   }
 
   /** The same, if there are any for these changes to strand. */
   lookAfter(changes: readonly PlanChange[], generation: number): void {
-    if (changes.some(strandsDatagrams)) this.#sweeps.UDP.ask();
-    if (changes.some(strandsConnections)) this.#sweeps.TCP.ask(generation);
+    if (changes.some(strandsDatagrams)) this.#sweeps.UDP.request();
+    if (changes.some(strandsConnections)) this.#sweeps.TCP.request(generation);
   }
 
   async #end(protocol: EndedProtocol, settled: number): Promise<void> {

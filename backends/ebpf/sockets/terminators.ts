@@ -1,3 +1,4 @@
+import { yieldToEventLoop } from "../../../core/async/yield.ts";
 import { BpfIterator } from "../../../ffi/bpf/iterator.ts";
 import type { BpfMap } from "../../../ffi/bpf/map.ts";
 import { KernelError } from "../../../ffi/errors.ts";
@@ -65,7 +66,7 @@ export class ByIterator implements WayToEnd {
         ended += this.#object === "destroy" ? said.length : await endFound(namespace, protocol, said);
       }
       if (performance.now() - turnStarted < TURN_MS) continue;
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await yieldToEventLoop();
       turnStarted = performance.now();
     }
     return ended;

@@ -1,3 +1,4 @@
+import { yieldToEventLoop } from "../../../core/async/yield.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { baseChain } from "../rules/base_chains.ts";
@@ -75,7 +76,7 @@ export class Reconciliation {
     const compileContext = { settings, ...context };
     let count = 0;
     for (const plan of plans) {
-      if (++count % PORTION === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      if (++count % PORTION === 0) await yieldToEventLoop();
       this.#batch.setOwner(plan.key);
       const rules = compile(plan, compileContext);
       this.#total.addService(rules);

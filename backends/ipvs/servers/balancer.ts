@@ -1,3 +1,4 @@
+import { yieldToEventLoop } from "../../../core/async/yield.ts";
 import type { Family } from "../../../core/net/protocol.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
@@ -77,7 +78,7 @@ export class Balancer implements Disposable {
   async withRealServers(servers: readonly FoundVirtualServer[]): Promise<PresentServer[]> {
     const present: PresentServer[] = [];
     for (const server of servers) {
-      if (present.length % PORTION === PORTION - 1) await new Promise((resolve) => setTimeout(resolve, 0));
+      if (present.length % PORTION === PORTION - 1) await yieldToEventLoop();
       present.push({ ...server, realServers: await this.#connection.realServers(server) });
     }
     return present;

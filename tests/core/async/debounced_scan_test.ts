@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
-import { Sweep } from "../../../core/async/debounced_scan.ts";
+import { DebouncedScan } from "../../../core/async/debounced_scan.ts";
 
-/** A sweep whose turns are written down: for what, and when since it was made. */
+/** A scan whose turns are written down: for what, and when since it was made. */
 function recorded(settleMs: number, workMs = 0) {
   const turns: { readonly mark: number; readonly ms: number }[] = [];
   const began = performance.now();
-  const sweep = new Sweep(async (mark) => {
+  const scan = new DebouncedScan(async (mark) => {
     turns.push({ mark, ms: performance.now() - began });
     if (workMs > 0) await delay(workMs);
   }, settleMs);
@@ -15,49 +15,49 @@ function recorded(settleMs: number, workMs = 0) {
     while (turns.length < count && performance.now() < deadline) await delay(5);
     assert.equal(turns.length, count);
   };
-  return { sweep, turns, until };
+  return { scan, turns, until };
 }
 
-Deno.test("a sweep is done once for all who ask until then", async () => {
-  const { sweep, turns, until } = recorded(30);
-  for (let ask = 0; ask < 5; ask++) sweep.ask();
+Deno.test("a scan is done once for all who ask until then", async () => {
+  const { scan, turns, until } = recorded(30);
+  for (let ask = 0; ask < 5; ask++) scan.request();
   await until(1);
   assert((turns[0]?.ms ?? 0) >= 29);
   await delay(60);
   assert.equal(turns.length, 1);
-  sweep.ask();
+  scan.request();
   await until(2);
 });
 
-Deno.test("what is asked for while a sweep waits settles before one of its own", async () => {
-  const { sweep, turns, until } = recorded(40);
-  sweep.ask(7);
+Deno.test("what is asked for while a scan waits settles before one of its own", async () => {
+  const { scan, turns, until } = recorded(40);
+  scan.request(7);
   await delay(10);
-  sweep.ask(8);
-  sweep.ask(9);
+  scan.request(8);
+  scan.request(9);
   await until(2);
   assert.deepEqual(turns.map(({ mark }) => mark), [7, 9]);
   assert((turns[1]?.ms ?? 0) - (turns[0]?.ms ?? 0) >= 39);
 });
 
-Deno.test("who asks while a sweep is under way gets another, which waits the longer the longer that takes", async () => {
-  const { sweep, turns, until } = recorded(1, 20);
-  sweep.ask();
+Deno.test("who asks while a scan is under way gets another, which waits the longer the longer that takes", async () => {
+  const { scan, turns, until } = recorded(1, 20);
+  scan.request();
   await until(1);
-  sweep.ask();
+  scan.request();
   await until(2);
   assert((turns[1]?.ms ?? 0) - (turns[0]?.ms ?? 0) >= 200);
   await delay(30);
-  sweep[Symbol.dispose]();
+  scan[Symbol.dispose]();
 });
 
-Deno.test("what is disposed of sweeps no more", async () => {
-  const { sweep, turns, until } = recorded(5, 20);
-  sweep.ask(1);
+Deno.test("what is disposed of scans no more", async () => {
+  const { scan, turns, until } = recorded(5, 20);
+  scan.request(1);
   await until(1);
-  sweep.ask(2);
-  sweep[Symbol.dispose]();
-  sweep.ask(3);
+  scan.request(2);
+  scan[Symbol.dispose]();
+  scan.request(3);
   await delay(300);
   assert.equal(turns.length, 1);
 });
