@@ -1,8 +1,15 @@
+import { ConntrackReconciler } from "./backends/conntrack/reconciler.ts";
 import { backends } from "./backends/registry.ts";
 import { dispatch } from "./core/commands/dispatch.ts";
+import type { Platform } from "./core/commands/platform.ts";
 import { writeToStandardError, writeToStandardOutput } from "./core/commands/terminal.ts";
 
-const exitCode = await dispatch(Deno.args, backends, {
+const platform: Platform = {
+  backends,
+  createConntrackReconciler: (options) => new ConntrackReconciler(options),
+};
+
+const exitCode = await dispatch(Deno.args, platform, {
   hostname: Deno.hostname(),
   readTextFile: (path) => Deno.readTextFile(path),
   writeTextFile: (path, text) => Deno.writeTextFile(path, text),

@@ -1,5 +1,6 @@
 import { type Address, familyOf, isLoopback } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
+import type { Follower, FollowerOptions } from "../../core/backend/follower.ts";
 import type { DesiredState, NodeSettings } from "../../core/plan/plan.ts";
 import type { Log } from "../../core/observe/log.ts";
 import { KernelError } from "../../ffi/errors.ts";
@@ -11,22 +12,9 @@ import type { DumpFilter } from "./messages.ts";
 import { type Staleness, stalenessOf } from "./staleness.ts";
 import { type Sweep, sweepConntrack } from "./table.ts";
 
-export interface ConntrackOptions {
-  readonly log: Log;
-  readonly observer: ConntrackObserver;
-  /** All addresses of this node's interfaces; asked for when node ports answer on all of them. */
-  readonly nodeAddresses: () => readonly Address[];
+export interface ConntrackOptions extends FollowerOptions {
   /** The kernel's table: the seam for tests. */
   readonly sweep?: (filter: DumpFilter, isStale: (flow: Flow) => boolean) => Promise<Sweep>;
-}
-
-/** Told about each pass over the entries of a family: feeds metrics. */
-export interface ConntrackObserver {
-  conntrackReconciled(
-    pass: { readonly family: Family; readonly seconds: number; readonly deleted: number },
-  ): void;
-  /** The table could not be read, or not everything stale could be removed. */
-  conntrackFailed(family: Family): void;
 }
 
 /** A pass over a table that takes longer than this (milliseconds) is followed by a rest as long as itself. */
@@ -39,7 +27,7 @@ const TCP_DELAY_MS = 100;
  * Removes conntrack entries that keep packets from going where the rules now say (docs/conntrack.md). Works beside
  * the sync loop: one pass at a time, for all that changed since the last one.
  */
-export class ConntrackReconciler {
+export class ConntrackReconciler implements Follower {
   readonly #log: Log;
   readonly #options: ConntrackOptions;
   readonly #sweep: NonNullable<ConntrackOptions["sweep"]>;

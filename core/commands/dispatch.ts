@@ -1,5 +1,4 @@
 import { BackendError } from "../backend/contract.ts";
-import type { Backends } from "../../backends/registry.ts";
 import { parseCommandLine } from "../config/flags/command_line.ts";
 import { documentToYaml } from "../config/document/from_file.ts";
 import { type Host, loadConfig } from "../config/load.ts";
@@ -10,6 +9,7 @@ import { VERSION } from "../version.ts";
 import { check } from "./check.ts";
 import { cleanUp, cleanUpOthers } from "./cleanup.ts";
 import { helpText } from "./help.ts";
+import type { Platform } from "./platform.ts";
 import { run } from "./run.ts";
 
 /** What the commands need of the process. */
@@ -27,11 +27,11 @@ const commands = ["check", "help", "version"];
  */
 export async function dispatch(
   args: readonly string[],
-  backends: Backends,
+  platform: Platform,
   terminal: Terminal,
 ): Promise<number> {
   try {
-    return await perform(args, backends, terminal);
+    return await perform(args, platform, terminal);
   } catch (error) {
     const expected = error instanceof UserError || error instanceof BackendError;
     terminal.printError(`proxy: ${expected ? error.message : stackOf(error)}\n`);
@@ -39,7 +39,8 @@ export async function dispatch(
   }
 }
 
-async function perform(args: readonly string[], backends: Backends, terminal: Terminal): Promise<number> {
+async function perform(args: readonly string[], platform: Platform, terminal: Terminal): Promise<number> {
+  const { backends } = platform;
   const commandLine = parseCommandLine(args);
   const { words: [command, ...superfluous], values } = commandLine;
   if (command !== undefined && !commands.includes(command)) {
@@ -79,7 +80,7 @@ async function perform(args: readonly string[], backends: Backends, terminal: Te
     return 0;
   }
   for (const warning of warnings) log.warn(warning);
-  await run(config, create, () => cleanUpOthers(config, backends, log), log);
+  await run(config, create, platform, () => cleanUpOthers(config, backends, log), log);
   return 0;
 }
 

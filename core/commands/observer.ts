@@ -1,5 +1,5 @@
 import type { IntakeObserver } from "../sync/intake.ts";
-import type { Planning } from "../sync/plan_queue.ts";
+import type { PlanQueue } from "../sync/plan_queue.ts";
 import type { SyncObserver } from "../sync/sync_loop.ts";
 import type { Family } from "../net/protocol.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
@@ -13,14 +13,14 @@ export interface Observed {
   readonly syncFailures: SyncFailures;
   readonly health: ProxyHealth;
   readonly healthCheckPorts: HealthCheckPorts;
-  readonly planning: Pick<Planning, "view" | "waiting" | "noLocalEndpoints">;
-  /** Called after a sync of everything: a good time to tidy up memory. */
+  readonly queue: Pick<PlanQueue, "view" | "waiting" | "noLocalEndpoints">;
+  /** Called after a full sync: a good time to give memory back. */
   readonly bulkDone: () => void;
 }
 
-/** What the loop and the intake tell, as metrics and health. */
+/** Turns what the sync loop and the intake report into metrics and health. */
 export function observe(observed: Observed): SyncObserver & IntakeObserver {
-  const { families, metrics, syncFailures, health, healthCheckPorts, planning, bulkDone } = observed;
+  const { families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone } = observed;
   for (const family of families) {
     metrics.conntrackFailed(family, 0);
   }
@@ -32,7 +32,7 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     eligible: (eligible) => health.setEligible(eligible),
     connected: (connected) => health.setConnected(connected),
     queued() {
-      metrics.changesPending(planning.waiting);
+      metrics.changesPending(queue.waiting);
       for (const family of families) {
         health.queuedUpdate(family);
         metrics.syncQueued(family);
@@ -41,14 +41,14 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     synced({ full, seconds, triggerTimes }) {
       for (const family of families) {
         metrics.syncObserved({ family, full, seconds });
-        metrics.noLocalEndpoints(family, planning.noLocalEndpoints(family));
+        metrics.noLocalEndpoints(family, queue.noLocalEndpoints(family));
       }
       for (const { family, time } of triggerTimes) metrics.networkProgrammed(family, time);
       if (full) bulkDone();
     },
     healthChecks(changed) {
-      metrics.changesPending(planning.waiting);
-      healthCheckPorts.sync(changed, planning.view.nodePortAddresses);
+      metrics.changesPending(queue.waiting);
+      healthCheckPorts.sync(changed, queue.view.nodePortAddresses);
     },
     settled() {
       for (const family of families) health.updated(family);

@@ -4,14 +4,9 @@ export interface Log {
   warn(message: string, fields?: Fields): void;
   /** Shown when `-v` is at least `verbosity` (default 0). */
   info(message: string, fields?: Fields, verbosity?: number): void;
-  /** The same log with fields added to every line. */
-  with(fields: Fields): Log;
 }
 
 export type Fields = Readonly<Record<string, unknown>>;
-
-/** Drops everything: for tests and for library use. */
-export const silentLog: Log = { error() {}, warn() {}, info() {}, with: () => silentLog };
 
 export interface LogOptions {
   readonly format: "text" | "json";
@@ -30,19 +25,15 @@ export interface LogOptions {
 export function createLog(options: LogOptions): Log {
   const { verbosity, write, now = preciseNow, pid = Deno.pid } = options;
   const format = options.format === "json" ? jsonLine : (record: Line) => textLine(record, pid);
-  const logWith = (base: Fields): Log => {
-    const log = (severity: Severity, message: string, fields: Fields | undefined, level: number) =>
-      write(format({ severity, time: now(), message, verbosity: level, fields: { ...base, ...fields } }));
-    return {
-      error: (message, fields) => log("error", message, fields, 0),
-      warn: (message, fields) => log("warning", message, fields, 0),
-      info: (message, fields, level = 0) => {
-        if (level <= verbosity) log("info", message, fields, level);
-      },
-      with: (fields) => logWith({ ...base, ...fields }),
-    };
+  const log = (severity: Severity, message: string, fields: Fields | undefined, level: number) =>
+    write(format({ severity, time: now(), message, verbosity: level, fields: fields ?? {} }));
+  return {
+    error: (message, fields) => log("error", message, fields, 0),
+    warn: (message, fields) => log("warning", message, fields, 0),
+    info: (message, fields, level = 0) => {
+      if (level <= verbosity) log("info", message, fields, level);
+    },
   };
-  return logWith({});
 }
 
 type Severity = "error" | "warning" | "info";

@@ -19,6 +19,11 @@ export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
   );
 }
 
+/** As `samePlan`, where undefined is the absence of a plan. */
+export function samePlanOrNone(a: ServicePortPlan | undefined, b: ServicePortPlan | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && samePlan(a, b));
+}
+
 function sameRoute(a: Route, b: Route): boolean {
   if (a === b) return true;
   if (a.verdict !== "balance" || b.verdict !== "balance") return a.verdict === b.verdict;

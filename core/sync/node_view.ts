@@ -1,5 +1,5 @@
 import type { ProxyConfig } from "../config/config.ts";
-import type { Address } from "../net/address.ts";
+import { type Address, loopback } from "../net/address.ts";
 import { detectNodeAddresses } from "../plan/node_addresses.ts";
 import {
   deriveNodeSettings,
@@ -12,7 +12,39 @@ import { families, type Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 import { sameList } from "../objects/same_list.ts";
 import type { Store } from "../objects/store.ts";
-import type { NodeView } from "./plan_queue.ts";
+import type { NodeSettings } from "../plan/plan.ts";
+import type { PlanContext } from "../plan/planner.ts";
+
+/** What planning and the backend know of this node. */
+export interface NodeView {
+  /** What plans depend on. */
+  readonly context: PlanContext;
+  /** One entry per family in use. */
+  readonly settings: readonly NodeSettings[];
+  readonly nodePortAddresses: NodePortAddresses;
+}
+
+/** The view before the node is known: no families, so nothing is planned. */
+export const noView: NodeView = {
+  context: { families: [], nodeName: "", zone: "", nodeAddresses: loopback, endsConnections: false },
+  settings: [],
+  nodePortAddresses: { IPv4: { isAll: false, addresses: [] }, IPv6: { isAll: false, addresses: [] } },
+};
+
+/** Which parts of two views differ. */
+export interface NodeViewDifference {
+  readonly context: boolean;
+  readonly settings: boolean;
+  readonly nodePortAddresses: boolean;
+}
+
+export function compareViews(a: NodeView, b: NodeView): NodeViewDifference {
+  return {
+    context: !sameContext(a.context, b.context),
+    settings: !sameSettingsOfAll(a.settings, b.settings),
+    nodePortAddresses: !sameNodePortAddresses(a.nodePortAddresses, b.nodePortAddresses),
+  };
+}
 
 export type NodeViewConfig = Pick<
   ProxyConfig,
@@ -26,7 +58,10 @@ export type NodeViewConfig = Pick<
   | "mode"
 >;
 
-/** What this node is to planning and to the backend, from what is configured, what the cluster says and what its interfaces have. */
+/**
+ * Derives the view from the configuration, the cluster's objects and the addresses of the node's interfaces.
+ * @param standIn replaces the Node object as long as there is none.
+ */
 export function nodeView(
   config: NodeViewConfig,
   families: readonly Family[],
@@ -54,21 +89,21 @@ export function nodeView(
   };
 }
 
-/** What plans depend on: when it is the same, no service has to be planned again. */
-export function sameContext(a: NodeView["context"], b: NodeView["context"]): boolean {
+/** True when no service has to be planned again. */
+function sameContext(a: NodeView["context"], b: NodeView["context"]): boolean {
   return a.zone === b.zone && a.nodeName === b.nodeName &&
     a.families.length === b.families.length && a.families.every((family) => b.families.includes(family)) &&
     a.families.every((family) => a.nodeAddresses[family] === b.nodeAddresses[family]);
 }
 
-export function sameSettingsOfAll(a: NodeView["settings"], b: NodeView["settings"]): boolean {
+function sameSettingsOfAll(a: NodeView["settings"], b: NodeView["settings"]): boolean {
   return a.length === b.length && a.every((settings, index) => {
     const other = b[index];
     return other !== undefined && sameSettings(settings, other);
   });
 }
 
-export function sameNodePortAddresses(a: NodePortAddresses, b: NodePortAddresses): boolean {
+function sameNodePortAddresses(a: NodePortAddresses, b: NodePortAddresses): boolean {
   return families.every((family) =>
     a[family].isAll === b[family].isAll &&
     sameList(a[family].addresses, b[family].addresses, (one, other) => one === other)

@@ -1,59 +1,60 @@
+import { delay, Wakeup } from "../async/wakeup.ts";
 import type { Backend, InForce, PlanChange } from "../backend/contract.ts";
 import { reconcileAction } from "../backend/reconcile_action.ts";
+import type { Log } from "../observe/log.ts";
 import type { HealthCheckChanges } from "../plan/health_check.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
-import type { Log } from "../observe/log.ts";
-import type { Planning, TriggerTime } from "./plan_queue.ts";
-import { applySplitting, refusalOf } from "./bisect.ts";
-import { delay, Wakeup } from "../async/wakeup.ts";
+import type { Batch, TriggerTime } from "./batch.ts";
+import { applyBisecting, rejectionOf } from "./bisect.ts";
+import type { PlanQueue } from "./plan_queue.ts";
 
 export interface SyncLoopOptions {
   readonly backend: Backend;
-  readonly planning: Planning;
+  readonly queue: PlanQueue;
   readonly observer: SyncObserver;
-  /** Told what is in force after each success of the backend; the next sync waits until it returns. */
+  /** Called with what is in force after each success of the backend. The next sync waits until it returns. */
   readonly afterSync?: (inForce: InForce) => void;
   readonly log: Log;
-  /** Least time between the starts of two syncs in milliseconds; 0 for none. */
+  /** Minimum time between the starts of two syncs; 0 for none. */
   readonly minSyncPeriodMs: number;
-  /** Longest delay before a failed sync is tried again, in milliseconds. */
+  /** Maximum delay before a failed sync is tried again. */
   readonly syncPeriodMs: number;
 }
 
-/** Told about every sync: feeds metrics and health. */
+/** Is told about every sync: feeds metrics and health. */
 export interface SyncObserver {
-  /** Something changed that a sync has to make real. */
+  /** A change was queued that a sync has to put in force. */
   queued(): void;
   synced(sync: Sync): void;
-  /** After every sync, also one that had nothing to do: see `Planning.complete`. */
+  /** Called after every sync that succeeds, also one that had nothing to do: see `Batch.healthChecks`. */
   healthChecks(changed: HealthCheckChanges): void;
-  /** All that was queued is in force; comes after `synced`, or alone when nothing had to be done. */
+  /** Everything that was queued is in force. Called after `synced`, or alone when nothing had to be done. */
   settled(): void;
-  /** A sync, or one service port of it, was refused. */
+  /** A sync failed, or the kernel rejected one of its service ports. */
   failed(sync: Pick<Sync, "full">): void;
 }
 
 export interface Sync {
-  /** Whole table (reconcile) or only what changed (apply). */
+  /** True for a full sync (reconcile), false for a partial one (apply). */
   readonly full: boolean;
   readonly seconds: number;
   readonly changes: number;
-  /** Of the endpoint changes that are in force now. */
+  /** Trigger times of the endpoint changes that are in force now. */
   readonly triggerTimes: readonly TriggerTime[];
 }
 
-/** A cluster that rests is still compared with the kernel this often. */
+/** An idle cluster is still compared with the kernel this often. */
 const FULL_SYNC_PERIOD_MS = 3_600_000;
 /** First delay after a failed sync; doubles up to the sync period. */
 const FIRST_RETRY_MS = 100;
-/** After so many failed syncs in a row the next one is a reconcile: what we believe of the kernel may be wrong. */
+/** After so many failed syncs in a row the next one is a reconcile, because our idea of the kernel may be wrong. */
 const FAILURES_BEFORE_RECONCILE = 3;
-/** Repairs of foreign changes start at least this far apart, so that two programs that fight do not eat the node. */
+/** Minimum time between repairs of foreign changes, so that two programs that fight do not use up the node's CPU. */
 const REPAIR_SPACING_MS = 500;
 
 /**
- * Makes the kernel follow the plans. Changes that arrive while a batch is in flight are the next batch; an idle
- * loop starts at once.
+ * Makes the kernel follow the plans. Changes that arrive while a batch is in flight form the next batch. An idle loop
+ * starts at once.
  */
 export class SyncLoop {
   readonly #options: SyncLoopOptions;
@@ -67,13 +68,13 @@ export class SyncLoop {
     this.#options = options;
   }
 
-  /** Something is dirty in the planning. */
+  /** Wakes the loop, because the queue has work. */
   changed(): void {
     this.#options.observer.queued();
     this.#wakeup.wake();
   }
 
-  /** The kernel may not hold what we believe: compare or refill everything. */
+  /** Requests a full sync, because the kernel may differ from what was last programmed. */
   reconcile(reason: string): void {
     this.#reconcileReason ??= reason;
     this.changed();
@@ -92,13 +93,13 @@ export class SyncLoop {
 
   /** Waits for the next change, the retry of a failure or the hourly comparison, and then for the rate limit. */
   async #rest(started: number, signal: AbortSignal): Promise<void> {
-    const { planning, minSyncPeriodMs, syncPeriodMs } = this.#options;
+    const { queue, minSyncPeriodMs, syncPeriodMs } = this.#options;
     if (this.#failures > 0) {
       await delay(Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), syncPeriodMs), signal);
       if (this.#failures >= FAILURES_BEFORE_RECONCILE) this.#reconcileReason ??= "repeated failures";
     } else {
       const hourly = this.#lastFullSync + FULL_SYNC_PERIOD_MS;
-      await this.#wakeup.waitUntil(Math.min(hourly, planning.nextRetry()));
+      await this.#wakeup.waitUntil(Math.min(hourly, queue.nextRetryMs));
       if (performance.now() >= hourly) this.#reconcileReason ??= "hourly";
     }
     await delay(started + minSyncPeriodMs - performance.now(), signal);
@@ -108,60 +109,56 @@ export class SyncLoop {
   }
 
   async #sync(): Promise<void> {
-    const { planning, observer, log } = this.#options;
+    const { queue, observer, log } = this.#options;
     const reason = this.#reconcileReason;
     this.#reconcileReason = undefined;
-    const changes = planning.takeChanges();
-    const triggerTimes = planning.takeTriggerTimes();
+    const batch = queue.take();
+    const { changes, triggerTimes, healthChecks } = batch;
     if (reason === undefined && changes.length === 0) {
-      observer.healthChecks(planning.complete());
+      batch.close();
+      observer.healthChecks(healthChecks);
       observer.settled();
       return;
     }
     const started = performance.now();
-    const done = reason === undefined
-      ? await this.#apply(changes)
-      : await this.#reconcileAll(reason, changes);
+    await (reason === undefined ? this.#apply(batch) : this.#reconcileAll(reason, batch));
     const seconds = (performance.now() - started) / 1000;
-    if (done) {
-      this.#failures = 0;
-      if (reason !== undefined) this.#lastFullSync = performance.now();
-      observer.healthChecks(planning.complete());
-      observer.synced({ full: reason !== undefined, seconds, changes: changes.length, triggerTimes });
-      // What came in while the batch was in flight is still to be done.
-      if (planning.pending === 0) observer.settled();
-      log.info("Synced", { changes: changes.length, seconds: Number(seconds.toFixed(6)) }, 2);
-    } else {
+    const full = reason !== undefined;
+    if (!batch.close()) {
       this.#failures++;
-      observer.failed({ full: reason !== undefined });
+      observer.failed({ full });
+      return;
     }
+    this.#failures = 0;
+    if (full) this.#lastFullSync = performance.now();
+    observer.healthChecks(healthChecks);
+    observer.synced({ full, seconds, changes: changes.length, triggerTimes });
+    // Changes that arrived while the batch was in flight are not in force yet.
+    if (!queue.hasWork) observer.settled();
+    log.info("Synced", { changes: changes.length, seconds: Number(seconds.toFixed(6)) }, 2);
   }
 
-  /** True when everything is in force but what the kernel refuses for its own sake. */
-  async #apply(changes: readonly PlanChange[]): Promise<boolean> {
-    const { backend, planning } = this.#options;
-    const outcome = await applySplitting(backend, changes);
-    planning.accept(outcome.applied);
-    if (outcome.applied.length > 0) this.#afterSync(outcome.applied, false);
-    for (const { change, error } of outcome.refused) this.#refuse(change, error, { full: false });
-    planning.putBack(outcome.untried);
-    return outcome.untried.length === 0;
+  async #apply(batch: Batch): Promise<void> {
+    const { applied, rejected, untried } = await applyBisecting(this.#options.backend, batch.changes);
+    batch.accept(applied);
+    if (applied.length > 0) this.#afterSync(applied, false);
+    for (const { change, error } of rejected) {
+      batch.reject(change);
+      this.#reportRejection(change.key, error, false);
+    }
+    if (untried.length > 0) batch.putBack(untried);
   }
 
-  async #reconcileAll(reason: string, changes: readonly PlanChange[]): Promise<boolean> {
-    const { backend, planning, log } = this.#options;
-    const plans = new Map(planning.applied);
-    for (const change of changes) {
-      if (change.new === undefined) plans.delete(change.key);
-      else plans.set(change.key, change.new);
-    }
+  async #reconcileAll(reason: string, batch: Batch): Promise<void> {
+    const { backend, queue, log } = this.#options;
+    const plans = changedPlans(queue.applied, batch.changes);
     for (;;) {
       try {
-        const report = await backend.reconcile({ settings: planning.view.settings, plans });
+        const report = await backend.reconcile({ settings: queue.view.settings, plans });
         const action = reconcileAction(report, !this.#hasReconciled);
         this.#hasReconciled = true;
-        planning.replaceApplied(plans);
-        this.#afterSync(changes, true);
+        batch.replaceAll(plans);
+        this.#afterSync(batch.changes, true);
         for (const warning of report.warnings ?? []) log.warn(warning);
         log.info("Reconciled the kernel with the plans", {
           reason,
@@ -169,43 +166,62 @@ export class SyncLoop {
           services: plans.size,
           ...(report.differences.length > 0 ? { differences: report.differences } : {}),
         });
-        return true;
+        return;
       } catch (cause) {
-        const error = refusalOf(cause);
-        const culprits = error.rejectedKeys.filter((key) => plans.has(key));
-        if (culprits.length === 0) {
+        const error = rejectionOf(cause);
+        const rejectedKeys = new Set(error.rejectedKeys.filter((key) => plans.has(key)));
+        if (rejectedKeys.size === 0) {
           log.error("Sync failed; what was in force stays in force", { reason, error: error.message });
-          planning.putBack(changes);
+          batch.putBack(batch.open);
           this.#reconcileReason ??= reason;
-          return false;
+          return;
         }
-        for (const key of culprits) this.#dropOrRevert(plans, key, error);
+        for (const key of rejectedKeys) {
+          this.#giveWay(plans, key, batch);
+          this.#reportRejection(key, error, true);
+        }
       }
     }
   }
 
+  /** Replaces a rejected plan by the plan in force before; when that one is rejected as well, removes it. */
+  #giveWay(plans: Map<PlanKey, ServicePortPlan>, key: PlanKey, batch: Batch): void {
+    const rejected = plans.get(key);
+    const inForce = this.#options.queue.applied.get(key);
+    if (inForce !== undefined && inForce === rejected) {
+      batch.rejectInForce(inForce);
+      plans.delete(key);
+    } else {
+      batch.reject({ key, old: inForce, new: rejected });
+      if (inForce === undefined) plans.delete(key);
+      else plans.set(key, inForce);
+    }
+  }
+
   #afterSync(changes: readonly PlanChange[], full: boolean): void {
-    const { planning, afterSync } = this.#options;
-    afterSync?.({ desired: { settings: planning.view.settings, plans: planning.applied }, changes, full });
+    const { queue, afterSync } = this.#options;
+    afterSync?.({ desired: { settings: queue.view.settings, plans: queue.applied }, changes, full });
   }
 
-  /** A refused plan gives way to the one in force before; when that one is refused as well, to none. */
-  #dropOrRevert(plans: Map<PlanKey, ServicePortPlan>, key: PlanKey, error: Error): void {
-    const { planning } = this.#options;
-    const refused = plans.get(key);
-    const before = planning.applied.get(key);
-    if (before === undefined || before === refused) plans.delete(key);
-    else plans.set(key, before);
-    this.#refuse({ key, old: before, new: refused }, error, { full: true });
-  }
-
-  #refuse(change: PlanChange, error: Error, sync: Pick<Sync, "full">): void {
-    const { log, observer, planning } = this.#options;
+  #reportRejection(key: PlanKey, error: Error, full: boolean): void {
+    const { log, observer } = this.#options;
     log.error("The kernel refused a service port; the others are in force", {
-      servicePort: change.key,
+      servicePort: key,
       error: error.message,
     });
-    observer.failed(sync);
-    planning.refuse(change);
+    observer.failed({ full });
   }
+}
+
+/** A copy of the plans in force with the changes made: a reconcile may leave some of them out. */
+function changedPlans(
+  applied: ReadonlyMap<PlanKey, ServicePortPlan>,
+  changes: readonly PlanChange[],
+): Map<PlanKey, ServicePortPlan> {
+  const plans = new Map(applied);
+  for (const change of changes) {
+    if (change.new === undefined) plans.delete(change.key);
+    else plans.set(change.key, change.new);
+  }
+  return plans;
 }

@@ -1,5 +1,5 @@
 import { formatListenAddress } from "../../config/document/listen_address.ts";
-import { type Address, familyOf, formatAddress, parseAddress } from "../../net/address.ts";
+import { type Address, familyOf, formatAddress, isLinkLocal, parseAddress } from "../../net/address.ts";
 import type { HealthCheckChanges } from "../../plan/health_check.ts";
 import type { NodePortAddresses } from "../../plan/node_settings.ts";
 import { families, type Family } from "../../net/protocol.ts";
@@ -187,9 +187,9 @@ export function listenersOf(
   }));
 }
 
-/** Link-local IPv6 addresses, fe80::/10, mean nothing without their interface. */
+/** Link-local IPv6 addresses cannot be listened on without naming their interface. */
 function isBindable(address: Address): boolean {
-  return address.length === 4 || address.charCodeAt(0) !== 0xfe || (address.charCodeAt(1) & 0xc0) !== 0x80;
+  return familyOf(address) === "IPv4" || !isLinkLocal(address);
 }
 
 /** IPv4 clients of a listener on "::" have mapped addresses. */

@@ -29,7 +29,6 @@ class Harness {
       error: () => assert.fail(),
       warn: (message, fields) => this.warnings.push(`${message}: ${fields?.["error"]}`),
       info() {},
-      with: () => log,
     };
     this.reconciler = new ConntrackReconciler({
       log,

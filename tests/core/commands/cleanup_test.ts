@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { BackendError, type ProxyMode } from "../../../core/backend/contract.ts";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
-import { type Log, silentLog } from "../../../core/observe/log.ts";
+import type { Log } from "../../../core/observe/log.ts";
+import { silentLog } from "../observe/silent_log.ts";
 import { defaultOptions as ebpf } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { MapBackend } from "../sync/kernel.ts";

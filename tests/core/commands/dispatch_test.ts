@@ -27,7 +27,11 @@ async function tell(
     watch: () => ({ [Symbol.dispose]() {} }),
     [Symbol.dispose]() {},
   };
-  const code = await dispatch(args, new Map([["nftables", () => backend]]), {
+  const platform = {
+    backends: new Map([["nftables", () => backend]] as const),
+    createConntrackReconciler: () => ({ synced() {} }),
+  };
+  const code = await dispatch(args, platform, {
     hostname: "node-a",
     readTextFile: () => Promise.resolve(behaviour.file ?? ""),
     writeTextFile: (path, text) => {

@@ -12,9 +12,6 @@ export class RecordingLog implements Log {
   info(message: string): void {
     this.lines.push(`info: ${message}`);
   }
-  with(): Log {
-    return this;
-  }
   matching(pattern: RegExp): string[] {
     return this.lines.filter((line) => pattern.test(line));
   }

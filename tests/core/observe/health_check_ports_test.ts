@@ -3,7 +3,8 @@ import type { HealthCheck } from "../../../core/plan/health_check.ts";
 import type { NodePortAddresses } from "../../../core/plan/node_settings.ts";
 import type { Family } from "../../../core/net/protocol.ts";
 import { HealthCheckPorts, listenersOf } from "../../../core/observe/health/health_check_ports.ts";
-import { type Log, silentLog } from "../../../core/observe/log.ts";
+import type { Log } from "../../../core/observe/log.ts";
+import { silentLog } from "./silent_log.ts";
 import { address } from "../plan/builders.ts";
 
 function check(name: string, port: number, endpoints: readonly (readonly [Family, number])[]): HealthCheck {

@@ -49,11 +49,6 @@ Deno.test("errors are shown with what caused them, and odd values do not break a
   assert.match(lines({}, (log) => log.error("No", { err: translated })), /err="no privilege: EPERM"\n$/);
 });
 
-Deno.test("fields given to a part of the program are on all its lines", () => {
-  const written = lines({}, (log) => log.with({ ipFamily: "IPv4" }).info("Synced", { changes: 1 }));
-  assert.match(written, /"Synced" ipFamily="IPv4" changes=1/);
-});
-
 Deno.test("JSON lines have Kubernetes' keys", () => {
   const written = lines({ format: "json" }, (log) => {
     log.info("Synced", { changes: 3 });

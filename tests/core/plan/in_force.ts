@@ -1,5 +1,5 @@
 import { nodeView } from "../../../core/sync/node_view.ts";
-import { Planning } from "../../../core/sync/plan_queue.ts";
+import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { type Cidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
 import { parseObject } from "../../../core/objects/parse/index.ts";
 import type { TracedNode } from "../../oracle/trace.ts";
@@ -15,23 +15,25 @@ export interface Published extends Pick<RawCluster, "configuration" | "interface
 
 /** What the node "here" has in force once it has seen all objects: all the way from their JSON to plans. */
 export function inForce({ objects, configuration, interfaceAddresses }: Published): TracedNode {
-  const planning = new Planning("here", new RecordingLog());
+  const queue = new PlanQueue("here", new RecordingLog());
   for (const raw of objects) {
     const parsed = parseObject(raw, () => {});
-    if ("object" in parsed) planning.upsert(parsed.object);
+    if ("object" in parsed) queue.upsert(parsed.object);
     if ("invalid" in parsed) throw new Error(parsed.invalid);
   }
   const addresses = interfaceAddresses.map(address);
   const view = nodeView(
     viewConfig(configuration),
     configuration.families,
-    planning.store,
+    queue.store,
     addresses,
     undefined,
   );
-  planning.setView(view);
-  planning.accept(planning.takeChanges());
-  return { settings: view.settings, plans: planning.applied, addresses };
+  queue.setView(view);
+  const batch = queue.take();
+  batch.accept(batch.changes);
+  batch.close();
+  return { settings: view.settings, plans: queue.applied, addresses };
 }
 
 export function objectsOf({ services, slices, nodes, serviceCidrs }: RawCluster): readonly unknown[] {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { BackendError, type InForce } from "../../../core/backend/contract.ts";
-import { Planning } from "../../../core/sync/plan_queue.ts";
+import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { SyncLoop } from "../../../core/sync/sync_loop.ts";
-import { silentLog } from "../../../core/observe/log.ts";
+import { silentLog } from "../observe/silent_log.ts";
 import { MapBackend, refuseServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 
@@ -19,8 +19,8 @@ async function told(
   act: (add: (name: string, clusterIP: string) => void, told: readonly Told[]) => Promise<void>,
 ): Promise<readonly Told[]> {
   const told: Told[] = [];
-  const planning = new Planning("here", silentLog);
-  planning.setView(view);
+  const queue = new PlanQueue("here", silentLog);
+  queue.setView(view);
   const afterSync = ({ desired, changes, full }: InForce) => {
     // What is told is in force already.
     assert.deepEqual([...backend.inForce.keys()].sort(), [...desired.plans.keys()].sort());
@@ -28,13 +28,13 @@ async function told(
     told.push({ full, changed: changes.map((change) => (change.new ?? change.old)!.name), all: names });
   };
   const observer = { queued() {}, synced() {}, settled() {}, failed() {}, healthChecks() {} };
-  const options = { backend, planning, observer, afterSync, log: silentLog };
+  const options = { backend, queue, observer, afterSync, log: silentLog };
   const loop = new SyncLoop({ ...options, minSyncPeriodMs: 0, syncPeriodMs: 1000 });
   const stop = new AbortController();
   const running = loop.run(stop.signal);
   await act((name, clusterIP) => {
-    planning.upsert(service(name, clusterIP));
-    planning.upsert(slice(name, "10.1.0.1"));
+    queue.upsert(service(name, clusterIP));
+    queue.upsert(slice(name, "10.1.0.1"));
     loop.changed();
   }, told);
   stop.abort();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
-import { applySplitting } from "../../../core/sync/bisect.ts";
+import { applyBisecting } from "../../../core/sync/bisect.ts";
 import { planService } from "../../../core/plan/planner.ts";
 import { MapBackend, refuseServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
@@ -22,8 +22,8 @@ for (const named of [true, false]) {
       fc.asyncProperty(badSets, async (bad) => {
         const backend = new MapBackend();
         backend.refuse = refuseServices(bad, { named });
-        const outcome = await applySplitting(backend, additions(names));
-        assert.deepEqual(outcome.refused.map(({ change }) => change.new?.name).sort(), [...bad].sort());
+        const outcome = await applyBisecting(backend, additions(names));
+        assert.deepEqual(outcome.rejected.map(({ change }) => change.new?.name).sort(), [...bad].sort());
         assert.equal(backend.inForce.size, names.length - bad.length);
         assert.equal(outcome.applied.length, names.length - bad.length);
         assert.deepEqual(outcome.untried, []);
@@ -37,13 +37,13 @@ Deno.test("a kernel that refuses everything is not asked once for each service",
   const backend = new MapBackend();
   backend.refuse = () => new BackendError("EPERM");
   const many = Array.from({ length: 200 }, (_, index) => `s${index}`);
-  const outcome = await applySplitting(backend, additions(many));
+  const outcome = await applyBisecting(backend, additions(many));
   assert.equal(backend.inForce.size, 0);
   assert.ok(backend.calls.length < 30, `${backend.calls.length} calls`);
-  assert.equal(outcome.refused.length + outcome.untried.length, many.length);
+  assert.equal(outcome.rejected.length + outcome.untried.length, many.length);
 });
 
 Deno.test("a defect of ours is not taken for a refusal", async () => {
   const backend = { apply: () => Promise.reject(new TypeError("bug")) };
-  await assert.rejects(applySplitting(backend, additions(["a"])), TypeError);
+  await assert.rejects(applyBisecting(backend, additions(["a"])), TypeError);
 });

@@ -1,4 +1,4 @@
-import type { NodeView } from "../../../core/sync/plan_queue.ts";
+import type { NodeView } from "../../../core/sync/node_view.ts";
 import type { EndpointSlice, Service } from "../../../core/objects/objects.ts";
 import { address, aService, aSlice, here, webPort } from "../plan/builders.ts";
 

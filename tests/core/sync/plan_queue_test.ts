@@ -1,13 +1,30 @@
 import assert from "node:assert/strict";
-import { Planning } from "../../../core/sync/plan_queue.ts";
-import { silentLog } from "../../../core/observe/log.ts";
+import type { Batch } from "../../../core/sync/batch.ts";
+import { PlanQueue } from "../../../core/sync/plan_queue.ts";
+import { silentLog } from "../observe/silent_log.ts";
 import { address, aSlice } from "../plan/builders.ts";
 import { service, slice, view } from "./objects.ts";
 
-function planning(): Planning {
-  const planning = new Planning("here", silentLog);
-  planning.setView(view);
-  return planning;
+function newQueue(): PlanQueue {
+  const queue = new PlanQueue("here", silentLog);
+  queue.setView(view);
+  return queue;
+}
+
+/** Takes a batch and puts all of it in force. */
+function applyAll(queue: PlanQueue): Batch {
+  const batch = queue.take();
+  batch.accept(batch.changes);
+  batch.close();
+  return batch;
+}
+
+/** Takes a batch and fails: all of it is put back. */
+function failAll(queue: PlanQueue): Batch {
+  const batch = queue.take();
+  batch.putBack(batch.changes);
+  batch.close();
+  return batch;
 }
 
 function names(
@@ -16,176 +33,222 @@ function names(
   return changes.map((change) => `${change.old ? "-" : "+"}${(change.new ?? change.old)?.name}`);
 }
 
-Deno.test("what is in force and unchanged is no change", () => {
-  const p = planning();
-  p.upsert(service("a", "10.96.0.1"));
-  p.upsert(slice("a", "10.1.0.1"));
-  const changes = p.takeChanges();
-  assert.deepEqual(names(changes), ["+a"]);
-  p.accept(changes);
-  p.upsert(slice("a", "10.1.0.1"));
-  assert.deepEqual(p.takeChanges(), []);
-  p.upsert(slice("a", "10.1.0.1", "10.1.0.2"));
-  assert.equal(p.takeChanges().length, 1);
+Deno.test("a plan that is in force and unchanged is no change", () => {
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  queue.upsert(slice("a", "10.1.0.1"));
+  assert.deepEqual(names(applyAll(queue).changes), ["+a"]);
+  queue.upsert(slice("a", "10.1.0.1"));
+  assert.deepEqual(applyAll(queue).changes, []);
+  queue.upsert(slice("a", "10.1.0.1", "10.1.0.2"));
+  assert.equal(applyAll(queue).changes.length, 1);
 });
 
-Deno.test("changes that were put back are taken again", () => {
-  const p = planning();
-  p.upsert(service("a", "10.96.0.1"));
-  const changes = p.takeChanges();
-  assert.equal(changes.length, 1);
-  assert.deepEqual(p.takeChanges(), []);
-  p.putBack(changes);
-  assert.deepEqual(p.takeChanges(), changes);
+Deno.test("changes that were put back are taken again, but not while they are in flight", () => {
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  const batch = queue.take();
+  assert.equal(batch.changes.length, 1);
+  assert.throws(() => queue.take(), /still in flight/);
+  batch.putBack(batch.changes);
+  batch.close();
+  assert.deepEqual(applyAll(queue).changes, batch.changes);
+  assert.deepEqual(applyAll(queue).changes, []);
 });
 
 Deno.test("a service that appears and goes between two syncs changes nothing", () => {
-  const p = planning();
-  p.upsert(service("a", "10.96.0.1"));
-  p.delete({ kind: "Service", namespace: "default", name: "a" });
-  assert.deepEqual(p.takeChanges(), []);
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  queue.delete({ kind: "Service", namespace: "default", name: "a" });
+  assert.deepEqual(queue.take().changes, []);
 });
 
 Deno.test("of two services with one cluster IP the older has it, and the other when that one is gone", () => {
-  const p = planning();
-  p.upsert(service("young", "10.96.0.1", { created: "2026-02-01T00:00:00Z" }));
-  p.upsert(service("old", "10.96.0.1", { created: "2026-01-01T00:00:00Z" }));
-  const first = p.takeChanges();
-  p.accept(first);
+  const queue = newQueue();
+  queue.upsert(service("young", "10.96.0.1", { created: "2026-02-01T00:00:00Z" }));
+  queue.upsert(service("old", "10.96.0.1", { created: "2026-01-01T00:00:00Z" }));
+  applyAll(queue);
   const frontends = () =>
-    Object.fromEntries([...p.applied.values()].map((plan) => [plan.name, plan.frontends.length]));
+    Object.fromEntries([...queue.applied.values()].map((plan) => [plan.name, plan.frontends.length]));
   assert.deepEqual(frontends(), { old: 1, young: 0 });
-  p.delete({ kind: "Service", namespace: "default", name: "old" });
-  const second = p.takeChanges();
-  // The frontend is freed before it is taken.
-  assert.deepEqual(second.map((change) => change.new?.name ?? null), [null, "young"]);
-  p.accept(second);
+  queue.delete({ kind: "Service", namespace: "default", name: "old" });
+  const second = applyAll(queue);
+  // The frontend is freed before it is claimed.
+  assert.deepEqual(second.changes.map((change) => change.new?.name ?? null), [null, "young"]);
   assert.deepEqual(frontends(), { young: 1 });
 });
 
-Deno.test("a refused plan waits for its delay, and is tried at once when it changes", () => {
-  const p = planning();
-  p.upsert(service("a", "10.96.0.1"));
-  const [refused] = p.takeChanges();
-  assert.ok(refused);
-  p.refuse(refused);
-  assert.ok(p.nextRetry() > performance.now());
-  p.upsert(slice("other", "10.1.0.9"));
-  assert.deepEqual(p.takeChanges(), []);
-  p.upsert(service("a", "10.96.0.1", { affinitySeconds: 10 }));
-  const again = p.takeChanges();
-  assert.equal(again.length, 1);
-  p.accept(again);
-  assert.equal(p.nextRetry(), Infinity);
+Deno.test("a rejected plan waits for its delay, and is tried at once when it changes", () => {
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  const batch = queue.take();
+  const [rejected] = batch.changes;
+  assert.ok(rejected);
+  batch.reject(rejected);
+  batch.close();
+  assert.ok(queue.nextRetryMs > performance.now());
+  queue.upsert(slice("other", "10.1.0.9"));
+  assert.deepEqual(applyAll(queue).changes, []);
+  queue.upsert(service("a", "10.96.0.1", { affinitySeconds: 10 }));
+  assert.equal(applyAll(queue).changes.length, 1);
+  assert.equal(queue.nextRetryMs, Infinity);
+});
+
+Deno.test("a plan in force that a reconcile rejects is planned again after its delay", () => {
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  applyAll(queue);
+  const [plan] = queue.applied.values();
+  assert.ok(plan);
+  const batch = queue.take();
+  batch.rejectInForce(plan);
+  batch.replaceAll(new Map());
+  assert.equal(batch.close(), true);
+  assert.equal(queue.applied.size, 0);
+  assert.ok(queue.nextRetryMs > performance.now());
+  queue.upsert(service("a", "10.96.0.1", { affinitySeconds: 10 }));
+  assert.deepEqual(names(applyAll(queue).changes), ["+a"]);
+  assert.equal(queue.nextRetryMs, Infinity);
 });
 
 Deno.test("another zone plans every service again, and only what differs is a change", () => {
-  const p = planning();
+  const queue = newQueue();
   const hinted = slice("a", "10.1.0.1", "10.1.0.2");
-  p.upsert(service("a", "10.96.0.1"));
-  p.upsert({
+  queue.upsert(service("a", "10.96.0.1"));
+  queue.upsert({
     ...hinted,
     endpoints: hinted.endpoints.map(({ address, traits }, index) => ({
       address,
       traits: { ...traits, zoneHints: [`zone-${index}`] },
     })),
   });
-  p.upsert(service("b", "10.96.0.2"));
-  p.upsert(slice("b", "10.1.0.3"));
-  p.accept(p.takeChanges());
-  p.setView({ ...view, context: { ...view.context, zone: "zone-1" } });
-  const changes = p.takeChanges();
+  queue.upsert(service("b", "10.96.0.2"));
+  queue.upsert(slice("b", "10.1.0.3"));
+  applyAll(queue);
+  const difference = queue.setView({ ...view, context: { ...view.context, zone: "zone-1" } });
+  assert.deepEqual(difference, { context: true, settings: false, nodePortAddresses: false });
+  const { changes } = applyAll(queue);
   assert.deepEqual(changes.map((change) => [change.new?.name, change.new?.clusterEndpoints.length]), [[
     "a",
     1,
   ]]);
 });
 
-Deno.test("a removal that was put back or refused is not forgotten", () => {
-  const p = planning();
-  p.upsert(service("a", "10.96.0.1"));
-  p.accept(p.takeChanges());
-  p.delete({ kind: "Service", namespace: "default", name: "a" });
-  const [removal] = p.takeChanges();
+Deno.test("other settings plan nothing again", () => {
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  applyAll(queue);
+  const [settings] = view.settings;
+  assert.ok(settings);
+  const difference = queue.setView({ ...view, settings: [{ ...settings, masqueradeAll: true }] });
+  assert.deepEqual(difference, { context: false, settings: true, nodePortAddresses: false });
+  assert.equal(queue.hasWork, false);
+  assert.equal(queue.view.settings[0]?.masqueradeAll, true);
+});
+
+Deno.test("a removal that was put back or rejected is not forgotten", () => {
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  applyAll(queue);
+  queue.delete({ kind: "Service", namespace: "default", name: "a" });
+  const [removal] = failAll(queue).changes;
   assert.ok(removal);
-  p.putBack([removal]);
-  assert.deepEqual(p.takeChanges(), [removal]);
-  p.refuse(removal);
-  p.upsert(service("a", "10.96.0.1"));
-  assert.deepEqual(p.takeChanges(), []);
-  assert.equal(p.nextRetry(), Infinity);
+  const again = queue.take();
+  assert.deepEqual(again.changes, [removal]);
+  again.reject(removal);
+  again.close();
+  queue.upsert(service("a", "10.96.0.1"));
+  assert.deepEqual(applyAll(queue).changes, []);
+  assert.equal(queue.nextRetryMs, Infinity);
 });
 
 Deno.test("changes wait until they are in force, and those of a batch that failed with the next one", () => {
-  const p = planning();
-  const waiting = () => [p.waiting.services, p.waiting.endpoints];
-  p.upsert(service("a", "10.96.0.1"));
-  p.upsert(slice("a", "10.1.0.1"));
-  p.upsert(slice("a", "10.1.0.1"));
+  const queue = newQueue();
+  const waiting = () => [queue.waiting.services, queue.waiting.endpoints];
+  queue.upsert(service("a", "10.96.0.1"));
+  queue.upsert(slice("a", "10.1.0.1"));
+  queue.upsert(slice("a", "10.1.0.1"));
   assert.deepEqual(waiting(), [1, 1]);
-  p.putBack(p.takeChanges());
-  p.upsert(slice("a", "10.1.0.2"));
+  failAll(queue);
+  queue.upsert(slice("a", "10.1.0.2"));
   assert.deepEqual(waiting(), [1, 2]);
-  const changes = p.takeChanges();
-  p.upsert(service("b", "10.96.0.2"));
-  p.accept(changes);
-  p.complete();
+  const batch = queue.take();
+  queue.upsert(service("b", "10.96.0.2"));
+  batch.accept(batch.changes);
+  batch.close();
   assert.deepEqual(waiting(), [1, 0]);
 });
 
 Deno.test("service ports whose Local policy finds endpoints, but none here, are counted as they come and go", () => {
-  const p = planning();
+  const queue = newQueue();
   const local = { internalTrafficPolicy: "Local", externalTrafficPolicy: "Local" } as const;
-  const applyAll = () => p.accept(p.takeChanges());
-  p.upsert(service("a", "10.96.0.1", { ...local, externalIPs: [address("203.0.113.1")] }));
-  p.upsert(service("internal", "10.96.0.2", { internalTrafficPolicy: "Local" }));
-  p.upsert(service("none", "10.96.0.3", local));
-  applyAll();
-  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 0, external: 0 }, "no endpoints anywhere");
-  p.upsert(slice("a", "10.1.0.1"));
-  p.upsert(slice("internal", "10.1.0.1"));
-  applyAll();
-  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 2, external: 1 });
-  p.replaceApplied(new Map(p.applied));
-  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 2, external: 1 });
-  p.upsert(aSlice([{ at: "10.1.0.1", nodeName: "here" }], { name: "a-1", service: "a" }));
-  p.delete({ kind: "Service", namespace: "default", name: "internal" });
-  applyAll();
-  assert.deepEqual(p.noLocalEndpoints("IPv4"), { internal: 0, external: 0 });
+  queue.upsert(service("a", "10.96.0.1", { ...local, externalIPs: [address("203.0.113.1")] }));
+  queue.upsert(service("internal", "10.96.0.2", { internalTrafficPolicy: "Local" }));
+  queue.upsert(service("none", "10.96.0.3", local));
+  applyAll(queue);
+  assert.deepEqual(queue.noLocalEndpoints("IPv4"), { internal: 0, external: 0 }, "no endpoints anywhere");
+  queue.upsert(slice("a", "10.1.0.1"));
+  queue.upsert(slice("internal", "10.1.0.1"));
+  applyAll(queue);
+  assert.deepEqual(queue.noLocalEndpoints("IPv4"), { internal: 2, external: 1 });
+  const full = queue.take();
+  full.replaceAll(new Map(queue.applied));
+  full.close();
+  assert.deepEqual(queue.noLocalEndpoints("IPv4"), { internal: 2, external: 1 });
+  queue.upsert(aSlice([{ at: "10.1.0.1", nodeName: "here" }], { name: "a-1", service: "a" }));
+  queue.delete({ kind: "Service", namespace: "default", name: "internal" });
+  applyAll(queue);
+  assert.deepEqual(queue.noLocalEndpoints("IPv4"), { internal: 0, external: 0 });
 });
 
-Deno.test("health checks come with the sync that makes their service's change real, and only what changed", () => {
-  const p = planning();
-  const checks = () => [...p.complete()].map(([name, check]) => `${name}: ${check?.port ?? "none"}`);
-  p.upsert(service("a", "10.96.0.1", { healthCheckNodePort: 32100 }));
-  p.upsert(service("b", "10.96.0.2"));
-  p.putBack(p.takeChanges());
-  p.takeChanges();
-  assert.deepEqual(checks(), ["default/a: 32100"]);
-  assert.deepEqual(checks(), []);
-  p.upsert(service("b", "10.96.0.2", { affinitySeconds: 1 }));
-  p.takeChanges();
-  assert.deepEqual(checks(), []);
-  p.upsert(service("a", "10.96.0.1"));
-  p.takeChanges();
-  assert.deepEqual(checks(), ["default/a: none"]);
-  p.delete({ kind: "Service", namespace: "default", name: "a" });
-  p.takeChanges();
-  assert.deepEqual(checks(), []);
+Deno.test("health checks come with the batch of their service's change, and only what changed", () => {
+  const queue = newQueue();
+  const checks = ({ healthChecks }: Batch) =>
+    [...healthChecks].map(([name, check]) => `${name}: ${check?.port ?? "none"}`);
+  queue.upsert(service("a", "10.96.0.1", { healthCheckNodePort: 32100 }));
+  queue.upsert(service("b", "10.96.0.2"));
+  failAll(queue);
+  assert.deepEqual(checks(applyAll(queue)), ["default/a: 32100"]);
+  assert.deepEqual(checks(applyAll(queue)), []);
+  queue.upsert(service("b", "10.96.0.2", { affinitySeconds: 1 }));
+  assert.deepEqual(checks(applyAll(queue)), []);
+  queue.upsert(service("a", "10.96.0.1"));
+  assert.deepEqual(checks(applyAll(queue)), ["default/a: none"]);
+  queue.delete({ kind: "Service", namespace: "default", name: "a" });
+  assert.deepEqual(checks(applyAll(queue)), []);
+});
+
+Deno.test("health checks of a sync that failed without a change to put back come with the next batch", () => {
+  const queue = newQueue();
+  queue.upsert(service("a", "10.96.0.1"));
+  applyAll(queue);
+  queue.upsert(service("a", "10.96.0.1", { externalTrafficPolicy: "Local" }));
+  queue.upsert(service("gone", "10.96.0.2", { healthCheckNodePort: 32100 }));
+  queue.upsert(service("gone", "10.96.0.2", { clusterIPs: [], healthCheckNodePort: 32100 }));
+  const failed = queue.take();
+  assert.deepEqual(failed.changes, []);
+  assert.deepEqual([...failed.healthChecks.keys()], ["default/gone"]);
+  failed.putBack([]);
+  assert.equal(failed.close(), false);
+  assert.equal(queue.waiting.services, 3);
+  assert.deepEqual([...applyAll(queue).healthChecks.keys()], ["default/gone"]);
+  assert.equal(queue.waiting.services, 0);
 });
 
 Deno.test("weights that change are a change, and nothing else of the objects has to", () => {
-  const p = planning();
+  const queue = newQueue();
   const weights = () =>
-    [...p.applied.values()].flatMap(({ clusterEndpoints }) => clusterEndpoints.map(({ weight }) => weight));
-  p.upsert(service("a", "10.96.0.1"));
-  p.upsert(slice("a", "10.1.0.1"));
-  p.accept(p.takeChanges());
+    [...queue.applied.values()].flatMap(({ clusterEndpoints }) =>
+      clusterEndpoints.map(({ weight }) => weight)
+    );
+  queue.upsert(service("a", "10.96.0.1"));
+  queue.upsert(slice("a", "10.1.0.1"));
+  applyAll(queue);
   assert.deepEqual(weights(), [undefined]);
-  p.upsert(service("a", "10.96.0.1", { weight: 5 }));
-  p.accept(p.takeChanges());
+  queue.upsert(service("a", "10.96.0.1", { weight: 5 }));
+  applyAll(queue);
   assert.deepEqual(weights(), [5]);
-  p.upsert({ ...slice("a", "10.1.0.1"), weight: 0 });
-  p.accept(p.takeChanges());
+  queue.upsert({ ...slice("a", "10.1.0.1"), weight: 0 });
+  applyAll(queue);
   assert.deepEqual(weights(), [0]);
 });

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../../../core/backend/contract.ts";
-import { Planning } from "../../../core/sync/plan_queue.ts";
+import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { type Sync, SyncLoop } from "../../../core/sync/sync_loop.ts";
-import { silentLog } from "../../../core/observe/log.ts";
+import { silentLog } from "../observe/silent_log.ts";
 import { MapBackend, refuseServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 
 class Harness implements AsyncDisposable {
   readonly backend = new MapBackend();
-  readonly planning = new Planning("here", silentLog);
+  readonly queue = new PlanQueue("here", silentLog);
   readonly syncs: Sync[] = [];
   readonly healthChecks: string[] = [];
   readonly failedSyncs: string[] = [];
@@ -20,7 +20,7 @@ class Harness implements AsyncDisposable {
   constructor(prepare: (harness: Harness) => void = () => {}, minSyncPeriodMs = 0) {
     this.loop = new SyncLoop({
       backend: this.backend,
-      planning: this.planning,
+      queue: this.queue,
       log: { ...silentLog, warn: (message) => this.warnings.push(message) },
       minSyncPeriodMs,
       syncPeriodMs: 1000,
@@ -32,14 +32,14 @@ class Harness implements AsyncDisposable {
         failed: ({ full }) => this.failedSyncs.push(full ? "full" : "partial"),
       },
     });
-    this.planning.setView(view);
+    this.queue.setView(view);
     prepare(this);
     this.#running = this.loop.run(this.#stop.signal);
   }
 
   add(name: string, clusterIP: string): void {
-    this.planning.upsert(service(name, clusterIP));
-    this.planning.upsert(slice(name, "10.1.0.1"));
+    this.queue.upsert(service(name, clusterIP));
+    this.queue.upsert(slice(name, "10.1.0.1"));
     this.loop.changed();
   }
 
@@ -133,7 +133,7 @@ Deno.test("a refused update leaves the plan before it in force through a reconci
     const wide = plans.filter((plan) => plan.clusterEndpoints.length > 1).map((plan) => plan.key);
     return wide.length === 0 ? undefined : new BackendError("EINVAL", wide);
   };
-  h.planning.upsert(slice("a", "10.1.0.1", "10.1.0.2"));
+  h.queue.upsert(slice("a", "10.1.0.1", "10.1.0.2"));
   h.loop.reconcile("table flushed");
   await h.until(() => h.failures > 0 && h.syncs.length === 2, "refused and reconciled");
   assert.equal([...h.backend.inForce.values()][0]?.clusterEndpoints.length, 1);
@@ -162,13 +162,13 @@ Deno.test("health checks are told after every sync that succeeds, also when no r
   const check = (fields = {}) => service("a", "10.96.0.1", { healthCheckNodePort: 32100, ...fields });
   await using h = new Harness((h) => {
     h.backend.refuse = () => h.failures < 1 ? new BackendError("EBUSY") : undefined;
-    h.planning.upsert(check());
+    h.queue.upsert(check());
     h.loop.changed();
   });
   await h.until(() => h.healthChecks.length > 0, "told");
   assert.equal(h.failures, 1);
   assert.deepEqual(h.healthChecks, ["default/a"]);
-  h.planning.upsert(check({ externalTrafficPolicy: "Local" }));
+  h.queue.upsert(check({ externalTrafficPolicy: "Local" }));
   h.loop.changed();
   await h.until(() => h.healthChecks.length === 2, "told again");
   assert.equal(h.syncs.length, 1);

@@ -13,7 +13,7 @@ import type { DumpFilter } from "../../../backends/conntrack/messages.ts";
 import { ConntrackReconciler } from "../../../backends/conntrack/reconciler.ts";
 import { sweepConntrack } from "../../../backends/conntrack/table.ts";
 import { formatAddress } from "../../../core/net/address.ts";
-import { silentLog } from "../../../core/observe/log.ts";
+import { silentLog } from "../../core/observe/silent_log.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
 import { run } from "../../integration/support/network_namespace.ts";

@@ -14,7 +14,6 @@ Deno.test("it warns once, says what is missing, and is off", keepsLibraries, asy
     error: () => assert.fail(),
     warn: (message, fields) => warnings.push(`${message}: ${fields?.["error"]}`),
     info() {},
-    with: () => log,
   };
   const observer = { conntrackReconciled: () => assert.fail(), conntrackFailed: () => assert.fail() };
   const reconciler = new ConntrackReconciler({ log, nodeAddresses: () => [], observer });

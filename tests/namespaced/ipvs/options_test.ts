@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { BackendError } from "../../../core/backend/contract.ts";
 import { withBackendErrors } from "../../../backends/backend_errors.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
-import { applySplitting } from "../../../core/sync/bisect.ts";
+import { applyBisecting } from "../../../core/sync/bisect.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { desiredOf, planOf } from "../../backends/plans.ts";
 import { run } from "../../integration/support/network_namespace.ts";
@@ -90,13 +90,13 @@ Deno.test(
       ],
     ] as const;
     for (const [bad, reason] of refusedOf) {
-      const outcome = await applySplitting(
+      const outcome = await applyBisecting(
         backend,
         [bad, other].map((plan) => ({ key: plan.key, old: undefined, new: plan })),
       );
       assert.deepEqual(outcome.applied.map(({ key }) => key), [other.key]);
-      assert.deepEqual(outcome.refused.map(({ change }) => change.key), [bad.key]);
-      assert.match(outcome.refused[0]?.error.message ?? "", reason);
+      assert.deepEqual(outcome.rejected.map(({ change }) => change.key), [bad.key]);
+      assert.match(outcome.rejected[0]?.error.message ?? "", reason);
       assert.ok((await savedServers()).includes("-a -t 10.96.0.11:80 -r 10.1.0.1:8080 -m -w 1"));
 
       const refusal = await backend.reconcile(desiredOf([web, bad, other])).then(

@@ -1,0 +1,27 @@
+import type { Address } from "../net/address.ts";
+import type { Family } from "../net/protocol.ts";
+import type { Log } from "../observe/log.ts";
+import type { InForce } from "./contract.ts";
+
+/** Follows what is in force, beside the backend and in every mode. */
+export interface Follower {
+  /** Called after each sync that succeeded. Returns at once. */
+  synced(inForce: InForce): void;
+}
+
+/** Is told about each pass over the conntrack entries of a family: feeds metrics. */
+export interface ConntrackObserver {
+  conntrackReconciled(
+    pass: { readonly family: Family; readonly seconds: number; readonly deleted: number },
+  ): void;
+  /** The table could not be read, or not every stale entry could be removed. */
+  conntrackFailed(family: Family): void;
+}
+
+/** What a follower gets from the program. */
+export interface FollowerOptions {
+  readonly log: Log;
+  readonly observer: ConntrackObserver;
+  /** Reads all addresses of this node's interfaces. */
+  readonly nodeAddresses: () => readonly Address[];
+}

@@ -1,0 +1,95 @@
+import type { Backend, InForce } from "../backend/contract.ts";
+import type { ProxyConfig } from "../config/config.ts";
+import { watchConfigFile } from "../config/watch.ts";
+import type { Family } from "../net/protocol.ts";
+import { interfaceAddresses, nodeOfThisHost, watchInterfaceAddresses } from "../node/interfaces.ts";
+import { returnMemory } from "../node/memory.ts";
+import { ProxyHealth } from "../observe/health/health.ts";
+import { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
+import type { Log } from "../observe/log.ts";
+import { Metrics } from "../observe/metrics/metrics.ts";
+import { SyncFailures } from "../observe/metrics/sync_failures.ts";
+import { Intake } from "../sync/intake.ts";
+import { type NodeView, nodeView } from "../sync/node_view.ts";
+import { PlanQueue } from "../sync/plan_queue.ts";
+import { SyncLoop } from "../sync/sync_loop.ts";
+import { observe } from "./observer.ts";
+import { openSource } from "./open_source.ts";
+import type { Platform } from "./platform.ts";
+import { serveHealthAndMetrics } from "./servers.ts";
+
+export interface ProxyParts extends Pick<Platform, "createConntrackReconciler"> {
+  readonly config: ProxyConfig;
+  /** Families that the node supports. */
+  readonly families: readonly Family[];
+  readonly backend: Backend;
+  /** Called once, after the first programming. */
+  readonly whenInForce: () => Promise<void>;
+  readonly log: Log;
+}
+
+export interface Proxy {
+  /** Runs everything until the signal aborts or a part fails. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** After the first programming the connections that the objects came over still hold buffers for about this long. */
+const BUFFERS_HELD_MS = 2000;
+
+/** Puts the parts together: source → queue → sync loop → backend, and what observes them. */
+export function buildProxy(parts: ProxyParts): Proxy {
+  const { config, families, backend, createConntrackReconciler, whenInForce, log } = parts;
+  const fromManifests = config.source.kind === "manifests";
+  const metrics = new Metrics();
+  const syncFailures = new SyncFailures(config.mode, families);
+  const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
+  // An API server that has not answered yet may be unreachable.
+  health.setConnected(fromManifests);
+  const source = openSource(config, log);
+  const queue = new PlanQueue(config.nodeName, log);
+  const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
+  const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
+  const observer = observe({ families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone });
+  const conntrack = createConntrackReconciler({ observer: metrics, nodeAddresses: interfaceAddresses, log });
+  const firstSync = Promise.withResolvers<void>();
+  const afterSync = (inForce: InForce) => {
+    conntrack.synced(inForce);
+    firstSync.resolve();
+  };
+  const loop = new SyncLoop({ ...config, backend, queue, observer, afterSync, log });
+  const view = () => currentView(config, families, queue, fromManifests);
+  const intake = new Intake({ queue, loop, observer, log, view });
+
+  const syncWhenInitialised = async (signal: AbortSignal) => {
+    for (const family of families) health.updated(family);
+    await intake.initialised;
+    using _watch = backend.watch((what) => loop.reconcile(what));
+    await loop.run(signal);
+  };
+  return {
+    async run(signal) {
+      await using _ports = healthCheckPorts;
+      Deno.addSignalListener("SIGHUP", () => source.reload());
+      await Promise.all([
+        serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log }, signal),
+        config.file === undefined ? undefined : watchConfigFile(config.file, signal),
+        watchInterfaceAddresses(() => intake.interfacesChanged(), signal),
+        source.run(intake, signal),
+        syncWhenInitialised(signal),
+        firstSync.promise.then(whenInForce),
+      ]);
+    },
+  };
+}
+
+/** The node as it is now. A directory of manifests may have no Node object: then this host stands in. */
+function currentView(
+  config: ProxyConfig,
+  families: readonly Family[],
+  { store }: PlanQueue,
+  fromManifests: boolean,
+): NodeView {
+  const addresses = interfaceAddresses();
+  const standIn = fromManifests ? nodeOfThisHost(config.nodeName, addresses) : undefined;
+  return nodeView(config, families, store, addresses, standIn);
+}

@@ -1,0 +1,16 @@
+import type { Backend } from "../backend/contract.ts";
+import type { Log } from "../observe/log.ts";
+import { UserError } from "../user_error.ts";
+
+/**
+ * Checks what the mode needs of this node. Logs what the operator has to know about.
+ * @throws UserError that names everything that is missing.
+ */
+export async function requireAll(backend: Backend, log: Log): Promise<void> {
+  const absent = (await backend.probe()).filter((requirement) => !requirement.found);
+  for (const { detail, severity } of absent) if (severity === "recommended") log.warn(detail);
+  const missing = absent.filter(({ severity }) => severity === "required");
+  if (missing.length === 0) return;
+  const list = missing.map(({ name, detail }) => `\n  ${name}: ${detail}`).join("");
+  throw new UserError(`mode ${backend.mode} cannot work here; missing:${list}`);
+}

@@ -1,0 +1,48 @@
+import type { Backend } from "../backend/contract.ts";
+import type { ProxyConfig } from "../config/config.ts";
+import type { ProxyHealth } from "../observe/health/health.ts";
+import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
+import { serve } from "../observe/http/server.ts";
+import type { Log } from "../observe/log.ts";
+import { backendMetricsText } from "../observe/metrics/backend.ts";
+import type { Metrics } from "../observe/metrics/metrics.ts";
+import type { SyncFailures } from "../observe/metrics/sync_failures.ts";
+
+export interface ServersOptions {
+  readonly config: ProxyConfig;
+  readonly backend: Backend;
+  readonly health: ProxyHealth;
+  readonly metrics: Metrics;
+  readonly syncFailures: SyncFailures;
+  readonly log: Log;
+}
+
+/** Serves health and metrics on the configured addresses until the signal aborts. */
+export async function serveHealthAndMetrics(options: ServersOptions, signal: AbortSignal): Promise<void> {
+  const { config, backend, health, metrics, syncFailures, log } = options;
+  const texts = [
+    () => metrics.text(),
+    () => syncFailures.text(),
+    () => metricsTextOf(backend, log),
+  ];
+  const servers = [
+    { name: "healthz", address: config.healthz, routes: healthRoutes(health, metrics) },
+    { name: "metrics", address: config.metrics, routes: metricsRoutes(texts, config.document) },
+  ];
+  const hardFail = config.bindAddressHardFail;
+  await Promise.all(
+    servers.map(({ name, address, routes }) =>
+      address === undefined ? undefined : serve({ name, address, routes, hardFail, log }, signal)
+    ),
+  );
+}
+
+/** The metrics that only this mode has. When they cannot be read, the other metrics are still served. */
+async function metricsTextOf(backend: Backend, log: Log): Promise<string> {
+  try {
+    return backendMetricsText(await backend.metrics?.() ?? []);
+  } catch (error) {
+    log.error("The metrics of the mode cannot be read", { mode: backend.mode, err: error });
+    return "";
+  }
+}

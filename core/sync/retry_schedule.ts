@@ -1,0 +1,62 @@
+import type { PlanChange } from "../backend/contract.ts";
+import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
+import { samePlanOrNone } from "../plan/same_plan.ts";
+
+const FIRST_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 300_000;
+
+/** A plan that the kernel rejected; undefined for the removal of one. */
+interface Rejection {
+  /** `namespace/name` of the Service to plan again. */
+  readonly service: string;
+  readonly plan: ServicePortPlan | undefined;
+  readonly attempts: number;
+  /** Milliseconds of performance.now(). */
+  readonly retryAtMs: number;
+}
+
+/**
+ * When plans that the kernel rejected are tried again: after 1 s, then after twice the delay before, up to 5 min. A
+ * plan that changes is tried at once. Times are milliseconds of performance.now().
+ */
+export class RetrySchedule {
+  readonly #rejections = new Map<PlanKey, Rejection>();
+
+  /** Time of the next retry; Infinity for none. */
+  get nextMs(): number {
+    let nextMs = Infinity;
+    for (const { retryAtMs } of this.#rejections.values()) nextMs = Math.min(nextMs, retryAtMs);
+    return nextMs;
+  }
+
+  /** Services with a plan that is due for a retry. */
+  *dueServices(nowMs: number): Generator<string> {
+    for (const { service, retryAtMs } of this.#rejections.values()) {
+      if (retryAtMs <= nowMs) yield service;
+    }
+  }
+
+  /** True when this very plan was rejected and is not due for a retry. */
+  postpones(key: PlanKey, plan: ServicePortPlan | undefined, nowMs: number): boolean {
+    const rejection = this.#rejections.get(key);
+    return rejection !== undefined && rejection.retryAtMs > nowMs && samePlanOrNone(rejection.plan, plan);
+  }
+
+  /** Schedules the retry of a change that the kernel rejected. */
+  add(change: PlanChange, service: string, nowMs: number): void {
+    const attempts = (this.#rejections.get(change.key)?.attempts ?? 0) + 1;
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), MAX_RETRY_MS);
+    this.#rejections.set(change.key, { service, plan: change.new, attempts, retryAtMs: nowMs + delayMs });
+  }
+
+  delete(key: PlanKey): void {
+    this.#rejections.delete(key);
+  }
+
+  /** Removes the rejections whose plan is in force after all. */
+  deleteApplied(applied: ReadonlyMap<PlanKey, ServicePortPlan>): void {
+    for (const [key, { plan }] of this.#rejections) {
+      if (applied.get(key) === plan) this.#rejections.delete(key);
+    }
+  }
+}
