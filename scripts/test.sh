@@ -111,7 +111,7 @@ sample="/(hairpin|source ranges|NodePort|no endpoints).*\\(IPv6\\)/"
 of_sockets_and_flows="/(restart|UDP flows|reaches itself|rejects).*\\(IPv6\\)/"
 # Tests of mode ebpf whose outcome depends on the kernel: the verifier, devices, sockets and the BPF file
 # system.
-of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|nobody serves|socket is ended|connections through/"
+of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|without endpoints rejects|socket is ended|connections through/"
 
 machines() {
   built vm || return

@@ -1,6 +1,6 @@
 import { planOf } from "../backends/ebpf/plans.ts";
-import { TestNode } from "../integration/ebpf/node.ts";
-import { settings } from "../integration/ebpf/scene.ts";
+import { TestNode } from "../integration/ebpf/support/sockets/node.ts";
+import { settings } from "../integration/ebpf/support/sockets/scene.ts";
 import { atMost, type Figure, rows } from "./report.ts";
 
 /** A listener that takes what comes and answers nothing, so that the client's side is what is measured. */

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { families } from "../../core/net/protocol.ts";
 import { addressOf, cidrOf, planOf, settingsOf } from "../backends/plans.ts";
 import { BackendProcess } from "../integration/support/backend_process.ts";
-import { PrivateMounts } from "../integration/ebpf/private_mounts.ts";
+import { PrivateMounts } from "../integration/ebpf/support/private_mounts.ts";
 import { run } from "../integration/support/network_namespace.ts";
 import { Lab } from "../lab/lab.ts";
 import { machines, podCidrs } from "../lab/topology.ts";

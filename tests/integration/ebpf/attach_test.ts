@@ -8,42 +8,42 @@ import { libc } from "../../../ffi/libc.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { slowness } from "../../lab/pace.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
-import { isLinux } from "./kernel_version.ts";
-import { LineProcess } from "./line_process.ts";
-import { PrivateMounts } from "./private_mounts.ts";
+import { isLinux } from "./support/kernel_version.ts";
+import { LineProcess } from "./support/line_process.ts";
+import { PrivateMounts } from "./support/private_mounts.ts";
 
-const driver = new URL("./attach_driver.ts", import.meta.url).pathname;
+const DRIVER = new URL("./support/attach_driver.ts", import.meta.url).pathname;
 
-// Libraries stay open, and a test must not be the first to use them.
+// Open the libraries before the tests, because they stay open and the sanitizer would report them.
 libbpf();
 libc();
 
-for (const way of ["tcx", "clsact"] as const) {
-  const ignore = way === "tcx" && !isLinux(6, 6);
-  Deno.test(`programs are put on devices by ${way}, also on those that appear`, { ignore }, async () => {
+for (const method of ["tcx", "clsact"] as const) {
+  const ignore = method === "tcx" && !isLinux(6, 6);
+  Deno.test(`programs are attached to devices by ${method}, also to new devices`, { ignore }, async () => {
     await using mounts = await PrivateMounts.make();
     await using namespace = await NetworkNamespace.make();
     await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
-    const start = (...devices: readonly string[]) => follow(namespace, mounts.bpffs, way, devices);
-    const on = (device: string) =>
-      way === "tcx" ? links(mounts.bpffs, namespace, device) : filters(namespace, device);
+    const start = (...devices: readonly string[]) => follow(namespace, mounts.bpffs, method, devices);
+    const programsOn = (device: string) =>
+      method === "tcx" ? links(mounts.bpffs, namespace, device) : filters(namespace, device);
     {
       await using _first = await start();
-      assert.equal((await on("eth0")).length, 2);
-      assert.deepEqual(await on("lo"), []);
+      assert.equal((await programsOn("eth0")).length, 2);
+      assert.deepEqual(await programsOn("lo"), []);
       await namespace.run("ip", "link", "add", "pod1", "type", "veth", "peer", "name", "away");
-      await until(async () => (await on("pod1")).length === 2);
+      await until(async () => (await programsOn("pod1")).length === 2);
       await namespace.run("ip", "link", "delete", "pod1");
     }
-    // They go on without a process, and the next one's take their place.
-    const before = await on("eth0");
+    // The programs stay attached without a process, and the next process replaces them.
+    const before = await programsOn("eth0");
     assert.equal(before.length, 2);
     await using _second = await start("eth0");
-    const after = await on("eth0");
+    const after = await programsOn("eth0");
     assert.equal(after.length, 2);
     assert.notDeepEqual(after, before);
-    // Not chosen any more.
-    assert.deepEqual(await on("lan"), []);
+    // A device that is not chosen any more.
+    assert.deepEqual(await programsOn("lan"), []);
   });
 }
 
@@ -76,23 +76,23 @@ Deno.test("links pinned by an earlier version as arrive-N and leave-N are taken 
   });
 });
 
-Deno.test("filters that somebody takes off a device are reported, and put back", async () => {
+Deno.test("filters that another program removes from a device are reported and restored", async () => {
   await using mounts = await PrivateMounts.make();
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
   await using following = await follow(namespace, mounts.bpffs, "clsact", ["eth0"]);
-  const loses = async (...what: readonly string[]) => {
+  const assertRestored = async (...tcArgs: readonly string[]) => {
     const before = (await following.ask("reports")).length;
-    await namespace.run("tc", ...what);
+    await namespace.run("tc", ...tcArgs);
     await until(async () => (await following.ask("reports")).length > before);
     assert.equal((await following.ask("reports")).at(-1), "device eth0 lost filters");
-    // As the backend does when it is told; unless something else made it look at the devices meanwhile.
+    // The backend reconciles after a report.
     await following.ask("follow");
     assert.equal((await filters(namespace, "eth0")).length, 2);
   };
-  await loses("filter", "delete", "dev", "eth0", "ingress");
-  await loses("qdisc", "delete", "dev", "eth0", "clsact");
-  // Others' devices, and devices that go, are nobody's loss.
+  await assertRestored("filter", "delete", "dev", "eth0", "ingress");
+  await assertRestored("qdisc", "delete", "dev", "eth0", "clsact");
+  // Neither changes of other devices nor a removed device are reported.
   const before = await following.ask("reports");
   await namespace.run("tc", "qdisc", "add", "dev", "lan", "clsact");
   await namespace.run("tc", "qdisc", "delete", "dev", "lan", "clsact");
@@ -101,7 +101,7 @@ Deno.test("filters that somebody takes off a device are reported, and put back",
   assert.deepEqual(await following.ask("reports"), before);
 });
 
-Deno.test("pods are behind devices that are called so, and behind ports of bridges that are", async () => {
+Deno.test("pods are behind a device with a matching name, and behind ports of such a bridge", async () => {
   await using mounts = await PrivateMounts.make();
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "link", "add", "pods0", "type", "bridge");
@@ -113,7 +113,7 @@ Deno.test("pods are behind devices that are called so, and behind ports of bridg
   await until(async () => (await devicesOfPods(mounts.bpffs, namespace)).join() === "pods0");
 });
 
-Deno.test("a device without Ethernet headers gets the programs that expect none", async () => {
+Deno.test("a device without Ethernet headers gets the programs for L3 devices", async () => {
   await using mounts = await PrivateMounts.make();
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "tuntap", "add", "tun0", "mode", "tun");
@@ -146,22 +146,24 @@ async function devicesOfPods(bpffs: string, namespace: NetworkNamespace): Promis
 async function follow(
   { name }: NetworkNamespace,
   bpffs: string,
-  way: string,
+  method: string,
   devices: readonly string[],
 ): Promise<LineProcess> {
-  const deno = [Deno.execPath(), "run", "--quiet", "--no-check", "-A", driver];
-  const process = new LineProcess("ip", ["netns", "exec", name, ...deno, bpffs, way, ...devices]);
+  const deno = [Deno.execPath(), "run", "--quiet", "--no-check", "-A", DRIVER];
+  const process = new LineProcess("ip", ["netns", "exec", name, ...deno, bpffs, method, ...devices]);
   await process.ask("follow");
   return process;
 }
 
-/** The programs of a device's filters, by number. */
+/** Returns the ids of the programs in a device's filters. */
 async function filters(namespace: NetworkNamespace, device: string): Promise<readonly number[]> {
   const [{ tc = [] } = {}] = JSON.parse(await namespace.run("bpftool", "-j", "net", "show", "dev", device));
   return tc.map(({ id }: { readonly id: number }) => id);
 }
 
-/** The programs of a device's links, by number, as far as they are pinned: bpftool of Debian 12 does not know tcx. */
+/**
+ * Returns the ids of the programs in a device's pinned links, because bpftool of Debian 12 does not know tcx.
+ */
 async function links(bpffs: string, namespace: NetworkNamespace, device: string): Promise<readonly number[]> {
   const [{ ifindex }] = JSON.parse(await namespace.run("ip", "-j", "link", "show", device));
   const pins = new Pins(bpffs, smallOptions.room);
@@ -174,7 +176,7 @@ async function links(bpffs: string, namespace: NetworkNamespace, device: string)
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
   for (const deadline = Date.now() + 5000 * slowness; !await condition();) {
-    assert(Date.now() < deadline, "it did not come true");
+    assert(Date.now() < deadline, "the condition did not become true in time");
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

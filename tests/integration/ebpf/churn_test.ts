@@ -4,64 +4,67 @@ import { libc } from "../../../ffi/libc.ts";
 import { Lab } from "../../lab/lab.ts";
 import { slowness } from "../../lab/pace.ts";
 import { ProxyProcess } from "../../lab/proxy.ts";
-import { census, type Counted } from "./churn/census.ts";
-import { type Asked, askOnce, Client, shortLivedPod } from "./churn/clients.ts";
-import { passing, staying, targets } from "./churn/services.ts";
+import { census, type MapUsage } from "./support/churn/census.ts";
+import { Client, type ClientReport, connectOnce, runShortLivedPod } from "./support/churn/clients.ts";
+import { permanentServices, targets, temporaryService } from "./support/churn/services.ts";
 
-// Libraries stay open, and a test must not be the first to use them.
+// Open the libraries before the test, because they stay open and the sanitizer would report them.
 libbpf();
 libc();
 
-/** CHURN_SECONDS=3600 is the long form. */
-const seconds = Number(Deno.env.get("CHURN_SECONDS") ?? 30);
+/** CHURN_SECONDS=3600 is the long run. */
+const SECONDS = Number(Deno.env.get("CHURN_SECONDS") ?? 30);
 
-/** New connections a second of each of the clients. */
+/** New connections per second and client. */
 const RATE = 30;
-/** Of those that packets show: clients outside, in pods out of the cgroup, and now and then in a short-lived pod. */
+/**
+ * New flows per second, of clients whose packets are balanced: outside, in a pod outside the cgroup, in
+ * short-lived pods.
+ */
 const FLOWS_PER_SECOND = 3 * RATE;
-/** The longest that one is remembered: an answered UDP flow, until the next look at it. */
+/** Longest time that a flow is kept: an answered UDP flow, until it is visited. */
 const FLOW_SECONDS = 120 + 30 + 10;
 
-const room = { frontends: 1024, endpoints: 8192, connections: 65_536, clients: 1024 };
-const flags = [
+const CAPACITY = { frontends: 1024, endpoints: 8192, connections: 65_536, clients: 1024 };
+const FLAGS = [
   "--nodeport-addresses=192.168.8.0/24,fd00:8::/64",
-  ...Object.entries(room).map(([name, count]) => `--ebpf-most-${name}=${count}`),
+  ...Object.entries(CAPACITY).map(([name, count]) => `--ebpf-most-${name}=${count}`),
 ];
 
-/** Most that the proxy's memory may grow by, in MiB; what V8 has not looked at yet counts. */
+/** Maximum growth of the proxy's resident memory, in MiB; includes garbage that V8 has not collected yet. */
 const GROWTH_MIB = 16;
 
-// An emulated machine cannot keep up the rate.
+// An emulated machine cannot keep the rate.
 const ignore = slowness > 1;
-Deno.test(`${seconds} seconds of connections, services and pods that come and go leave nothing behind`, {
+Deno.test(`${SECONDS} seconds of short-lived connections, services and pods leave nothing behind`, {
   ignore,
 }, async () => {
   await using lab = await Lab.create(true);
   const manifests = await Deno.makeTempDir();
   try {
-    await write(manifests, "staying", staying());
-    await using proxy = new ProxyProcess(lab, manifests, "ebpf", flags);
+    await write(manifests, "permanent", permanentServices());
+    await using proxy = new ProxyProcess(lab, manifests, "ebpf", FLAGS);
     const all = [...targets.clusterIPs, ...targets.others];
-    await until("the services", () => answers(lab, all));
+    await until("all services to answer", () => answers(lab, all));
     await churn(lab, manifests, 2, () => {});
-    await settled(lab, manifests, all);
+    await settle(lab, manifests, all);
     const before = resources(lab, proxy);
     assert.equal(before.maps.get("counters")?.entries, targets.clusterIPs.length);
 
     const samples: Resources[] = [];
-    const asked = await churn(lab, manifests, seconds, () => {
+    const reports = await churn(lab, manifests, SECONDS, () => {
       proxy.assertRunning();
       const now = resources(lab, proxy);
       assertBounded(now);
       samples.push(now);
     });
-    await settled(lab, manifests, all);
+    await settle(lab, manifests, all);
     const after = resources(lab, proxy);
 
-    report(asked, samples, before, after);
-    const failures = asked.flatMap((client) => Object.entries(client.failures));
+    print(reports, samples, before, after);
+    const failures = reports.flatMap((client) => Object.entries(client.failures));
     assert.deepEqual(failures, []);
-    for (const name of keptExactly) assert.deepEqual(after.maps.get(name), before.maps.get(name), name);
+    for (const name of UNCHANGED_MAPS) assert.deepEqual(after.maps.get(name), before.maps.get(name), name);
     for (const [name, { bytes }] of before.maps) {
       assert.equal(after.maps.get(name)?.bytes, bytes, `bytes of ${name}`);
     }
@@ -73,8 +76,8 @@ Deno.test(`${seconds} seconds of connections, services and pods that come and go
   }
 });
 
-/** What the proxy writes, or counts of its services: the same as before when the services are. */
-const keptExactly = [
+/** Maps that are equal before and after, because the proxy writes them, or counts its services in them. */
+const UNCHANGED_MAPS = [
   "services",
   "counters",
   "source_ranges",
@@ -83,13 +86,13 @@ const keptExactly = [
   "devices",
 ];
 
-/** Connections from everywhere, while endpoints and services change and pods come and go. */
+/** Opens connections from every client while endpoints and services change and pods come and go. */
 async function churn(
   lab: Lab,
   manifests: string,
   duration: number,
   sample: () => void,
-): Promise<readonly Asked[]> {
+): Promise<readonly ClientReport[]> {
   const { cgroup } = lab.ebpfMounts;
   const everything = [...targets.clusterIPs, ...targets.others];
   const clients = [
@@ -99,55 +102,57 @@ async function churn(
     new Client(lab, "node", RATE, everything, cgroup),
   ];
   const deadline = performance.now() + duration * 1000;
-  const left = () => performance.now() < deadline;
-  const asked: Asked[] = [];
+  const isRunning = () => performance.now() < deadline;
+  const reports: ClientReport[] = [];
   await Promise.all([
-    every(300, left, async (turn) => {
-      await write(manifests, "staying", staying(1 + turn % 15));
-      await write(manifests, `passing-${turn % 8}`, passing(2 * turn).objects);
+    every(300, isRunning, async (turn) => {
+      await write(manifests, "permanent", permanentServices(1 + turn % 15));
+      await write(manifests, `temporary-${turn % 8}`, temporaryService(2 * turn).objects);
     }),
-    every(2000, left, async (turn) => {
-      const { objects, target } = passing(2 * turn + 1);
-      await write(manifests, "passing-visited", objects);
-      await until(`an answer of ${target}`, () => answers(lab, [target]));
-      const visitor = turn % 2 === 0 ? cgroup : "-";
-      asked.push(await shortLivedPod(lab, turn, [...targets.clusterIPs, target], visitor));
+    every(2000, isRunning, async (turn) => {
+      const { objects, target } = temporaryService(2 * turn + 1);
+      await write(manifests, "temporary-connected", objects);
+      await until(`${target} to answer`, () => answers(lab, [target]));
+      const podCgroup = turn % 2 === 0 ? cgroup : "-";
+      reports.push(await runShortLivedPod(lab, turn, [...targets.clusterIPs, target], podCgroup));
     }),
-    every(Math.max(1000, duration * 10), left, () => Promise.resolve(sample())),
+    every(Math.max(1000, duration * 10), isRunning, () => Promise.resolve(sample())),
   ]);
-  return [...asked, ...await Promise.all(clients.map((client) => client.stop()))];
+  return [...reports, ...await Promise.all(clients.map((client) => client.stop()))];
 }
 
 async function every(
   milliseconds: number,
-  left: () => boolean,
+  isRunning: () => boolean,
   body: (turn: number) => Promise<void>,
 ): Promise<void> {
-  for (let turn = 1; left(); turn++) {
+  for (let turn = 1; isRunning(); turn++) {
     const next = performance.now() + milliseconds;
     await body(turn);
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, next - performance.now())));
   }
 }
 
-/** Only the services that stay, each with a connection. */
-async function settled(lab: Lab, manifests: string, all: readonly string[]): Promise<void> {
+/**
+ * Removes the temporary services, waits until everything of them is gone, and connects to the others once.
+ */
+async function settle(lab: Lab, manifests: string, all: readonly string[]): Promise<void> {
   for (const { name } of [...Deno.readDirSync(manifests)]) {
-    if (name.startsWith("passing")) await Deno.remove(`${manifests}/${name}`);
+    if (name.startsWith("temporary")) await Deno.remove(`${manifests}/${name}`);
   }
-  await write(manifests, "staying", staying());
+  await write(manifests, "permanent", permanentServices());
   const frontends = all.length + targets.clusterIPs.length;
   await until(
-    "the end of the others",
+    "the temporary services to be removed",
     () => Promise.resolve(census(mapsOf(lab)).get("services")?.entries === frontends),
   );
-  await until("the end of the pods", async () => {
+  await until("the devices of pods to be removed", async () => {
     const present = await deviceIndexes(lab);
     const isPresent = (pin: string) =>
       !/^(ingress|egress)-/.test(pin) || present.has(pin.replace(/^.*-/, ""));
     return pinned(lab).every(isPresent) && census(mapsOf(lab)).get("devices")?.entries === present.size;
   });
-  await askOnce(lab, "outside", all);
+  await connectOnce(lab, "outside", all);
 }
 
 async function deviceIndexes(lab: Lab): Promise<ReadonlySet<string>> {
@@ -158,7 +163,7 @@ async function deviceIndexes(lab: Lab): Promise<ReadonlySet<string>> {
 
 async function answers(lab: Lab, all: readonly string[]): Promise<boolean> {
   try {
-    await askOnce(lab, "outside", all);
+    await connectOnce(lab, "outside", all);
     return true;
   } catch (error) {
     if (error instanceof assert.AssertionError) return false;
@@ -167,10 +172,10 @@ async function answers(lab: Lab, all: readonly string[]): Promise<boolean> {
 }
 
 interface Resources {
-  readonly maps: ReadonlyMap<string, Counted>;
+  readonly maps: ReadonlyMap<string, MapUsage>;
   readonly pinned: readonly string[];
   readonly files: number;
-  /** Resident. */
+  /** Resident memory. */
   readonly mebibytes: number;
 }
 
@@ -199,29 +204,31 @@ function mapsOf(lab: Lab): string {
   return `${directoryOf(lab)}/maps`;
 }
 
-/** At every moment. */
+/** Checks limits that hold at any time. */
 function assertBounded({ maps }: Resources): void {
-  for (const [name, { entries = 0, room }] of maps) assert(entries <= room, `${name}: ${entries} of ${room}`);
+  for (const [name, { entries = 0, capacity }] of maps) {
+    assert(entries <= capacity, `${name}: ${entries} of ${capacity}`);
+  }
   const flows = (maps.get("conntrack")?.entries ?? 0) / 2;
-  assert(flows <= FLOWS_PER_SECOND * FLOW_SECONDS, `${flows} flows are remembered`);
+  assert(flows <= FLOWS_PER_SECOND * FLOW_SECONDS, `${flows} flows are kept`);
 }
 
-function report(
-  asked: readonly Asked[],
+function print(
+  reports: readonly ClientReport[],
   samples: readonly Resources[],
   before: Resources,
   after: Resources,
 ): void {
-  const connections = asked.reduce((sum, { answered }) => sum + answered, 0);
-  const ended = asked.reduce((sum, { ended }) => sum + ended, 0);
-  console.log(`${connections} connections in ${seconds} seconds; ${ended} sockets were ended`);
+  const connections = reports.reduce((sum, { answered }) => sum + answered, 0);
+  const ended = reports.reduce((sum, { ended }) => sum + ended, 0);
+  console.log(`${connections} connections in ${SECONDS} seconds; ${ended} sockets were ended`);
   const [half, last] = [samples[samples.length >> 1], samples.at(-1)];
-  const columns = { before, "after half of it": half, "at its end": last, "when settled": after };
-  for (const [name, { room, bytes }] of before.maps) {
+  const columns = { before, "at half time": half, "at the end": last, "when settled": after };
+  for (const [name, { capacity, bytes }] of before.maps) {
     const entries = Object.entries(columns).map(([when, { maps } = before]) =>
       `${maps.get(name)?.entries ?? "-"} ${when}`
     );
-    console.log(`${name}, room for ${room}, ${bytes} bytes: ${entries.join(", ")}`);
+    console.log(`${name}, capacity ${capacity}, ${bytes} bytes: ${entries.join(", ")}`);
   }
   for (const what of ["files", "mebibytes"] as const) {
     console.log(
@@ -240,7 +247,7 @@ async function write(directory: string, name: string, objects: readonly object[]
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (const deadline = Date.now() + 30_000; !await holds();) {
-    assert(Date.now() < deadline, `${what} did not come about`);
+    assert(Date.now() < deadline, `timed out waiting for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { planOf } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";
-import { PacketNode } from "./packet_node.ts";
+import { PacketNode } from "./support/packets/packet_node.ts";
 
-/** FUZZ_PACKETS makes a run longer or shorter, FUZZ_SEED repeats one. */
-const packets = Number(Deno.env.get("FUZZ_PACKETS") ?? (slowness > 1 ? 20_000 : 1_000_000));
-const seed = Number(Deno.env.get("FUZZ_SEED") ?? Math.floor(Math.random() * 2 ** 32));
+/** FUZZ_PACKETS sets the length of a run, FUZZ_SEED repeats one. */
+const PACKETS = Number(Deno.env.get("FUZZ_PACKETS") ?? (slowness > 1 ? 20_000 : 1_000_000));
+const SEED = Number(Deno.env.get("FUZZ_SEED") ?? Math.floor(Math.random() * 2 ** 32));
 
-/** After so many, a day goes by: the memory has room for the flows of all of them. */
-const PACKETS_A_DAY = 50_000;
-const A_DAY_SECONDS = 86_400 + 60;
+/** Packets between two simulated days. The maps have capacity for the flows of all of them. */
+const PACKETS_PER_DAY = 50_000;
+const DAY_SECONDS = 86_400 + 60;
 
-/** Flows that are looked at for each new one: REVISITS_PER_NEW_FLOW of bpf/conntrack.h. */
+/** Old flows that each new flow visits: REVISITS_PER_NEW_FLOW in bpf/conntrack.h. */
 const REVISITS = 4;
 
 const plans = [
@@ -37,54 +37,55 @@ const plans = [
   planOf({ name: "here", nodePort: 30443, endpoints: ["192.168.8.1:6443@here"], affinitySeconds: 60 }),
 ];
 
-Deno.test(`packets with arbitrary changes do no harm and leave nothing behind (FUZZ_SEED=${seed})`, async () => {
+Deno.test(`mutated packets do no harm and leave nothing behind (FUZZ_SEED=${SEED})`, async () => {
   await using node = await PacketNode.make();
   const settings = { map: { firstPort: 1024, lastPort: 29999 } };
   await node.program(plans, settings);
   const counts: Record<number, number> = {};
-  let [mostFlows, waiting] = [0, 0];
-  for (let left = packets, day = 0; left > 0; left -= PACKETS_A_DAY, day++) {
-    const today = await node.fuzz(seeds, seed + day, Math.min(left, PACKETS_A_DAY));
+  let [maxFlows, waiting] = [0, 0];
+  for (let left = PACKETS, day = 0; left > 0; left -= PACKETS_PER_DAY, day++) {
+    const today = await node.fuzz(SEED_PACKETS, SEED + day, Math.min(left, PACKETS_PER_DAY));
     for (const [action, count] of Object.entries(today)) {
       counts[Number(action)] = (counts[Number(action)] ?? 0) + count;
     }
-    const { flows, halves } = await node.state();
-    assert.equal(halves, 0);
-    mostFlows = Math.max(mostFlows, flows / 2);
-    waiting = await node.age(A_DAY_SECONDS);
+    const { flows, unpaired } = await node.state();
+    assert.equal(unpaired, 0);
+    maxFlows = Math.max(maxFlows, flows / 2);
+    waiting = await node.age(DAY_SECONDS);
   }
-  // They are many, and mean something often enough to get everywhere.
+  // Enough packets are valid enough to reach every result.
   for (
-    const [action, name] of [[7, "sent on or back"], [2, "dropped"], [
-      0xffffffff,
-      "left to the stack",
-    ]] as const
+    const [action, name] of [
+      [7, "redirected"],
+      [2, "dropped"],
+      [0xffffffff, "passed to the stack"],
+    ] as const
   ) {
-    assert((counts[action] ?? 0) > packets / 200, `${name}: ${counts[action]} of ${packets}`);
+    assert((counts[action] ?? 0) > PACKETS / 200, `${name}: ${counts[action]} of ${PACKETS}`);
   }
-  assert(mostFlows > Math.min(packets, PACKETS_A_DAY) / 10, `${mostFlows} flows`);
-  assert.equal(Object.keys(counts).length, 3, "no program says anything else");
+  assert(maxFlows > Math.min(PACKETS, PACKETS_PER_DAY) / 10, `${maxFlows} flows`);
+  assert.equal(Object.keys(counts).length, 3, "no program returns anything else");
 
-  // All that they began is over, and goes as other flows begin.
-  const begun = Math.ceil(waiting / REVISITS);
-  await node.flood(`IP(src="10.1.0.9", dst="10.96.0.10")/UDP(dport=53, chksum=0)`, 1, begun);
-  const { flows, halves, fragments, affinity, counters } = await node.state();
-  assert.deepEqual({ flows, halves }, { flows: 2 * begun, halves: 0 });
-  assert(fragments <= FRAGMENTS, `${fragments} fragments`);
+  // All their flows have expired, and are removed as new flows are created.
+  const created = Math.ceil(waiting / REVISITS);
+  await node.flood(`IP(src="10.1.0.9", dst="10.96.0.10")/UDP(dport=53, chksum=0)`, 1, created);
+  const { flows, unpaired, fragments, affinity, counters } = await node.state();
+  assert.deepEqual({ flows, unpaired }, { flows: 2 * created, unpaired: 0 });
+  assert(fragments <= MAX_FRAGMENTS, `${fragments} fragments`);
   assert(affinity <= smallOptions.room.clients, `${affinity} clients`);
-  // An entry for each that had a connection.
+  // One entry per service that had a connection.
   assert.equal(counters, plans.filter(({ clusterEndpoints }) => clusterEndpoints.length > 0).length);
-  // What the proxy wrote is as it was.
+  // The maps that the proxy writes are unchanged.
   assert.deepEqual(await node.reprogram(plans, settings), []);
-  console.log(`${packets} packets, of ${PACKETS_A_DAY} at most ${mostFlows} flows are remembered`);
+  console.log(`${PACKETS} packets, at most ${maxFlows} flows per ${PACKETS_PER_DAY} packets`);
 });
 
-/** Room of the map, bpf/maps.h */
-const FRAGMENTS = 1 << 12;
+/** Capacity of map fragments, bpf/maps.h */
+const MAX_FRAGMENTS = 1 << 12;
 
 const ipv4 = `IP(src="192.168.8.9", dst="192.168.8.1")`;
 const ipv6 = `IPv6(src="fd00:8::9", dst="fd00:8::1")`;
-const seeds = [
+const SEED_PACKETS = [
   `${ipv4}/TCP(sport=40000, dport=30080)/b"hello"`,
   `${ipv4}/TCP(sport=40000, dport=30080, flags="FA")/b"hello"`,
   `${ipv4}/TCP(sport=40000, dport=30443, options=[("MSS", 1460), ("Timestamp", (1, 2))])`,

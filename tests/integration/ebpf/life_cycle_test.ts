@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { slowness } from "../../lab/pace.ts";
 import { refusalBy } from "../support/backend_process.ts";
-import { countedTraffic } from "./counted_traffic.ts";
-import { attachedTo, emptyMap, mapsAmong, pinnedMaps } from "./kernel_objects.ts";
-import { isLinux } from "./kernel_version.ts";
-import type { TestNode } from "./node.ts";
-import { settings, withScene } from "./scene.ts";
+import { countedTraffic } from "./support/counted_traffic.ts";
+import { attachedTo, emptyMap, mapsAmong, pinnedMaps } from "./support/kernel_objects.ts";
+import { isLinux } from "./support/kernel_version.ts";
+import type { TestNode } from "./support/sockets/node.ts";
+import { settings, withScene } from "./support/sockets/scene.ts";
 
 const web = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.2:8080@here", "10.1.0.3:8080"] });
 
-/** The one directory of maps and links there is. */
+/** The directory of maps and links; checks that there is only one. */
 function directoryOf(node: TestNode): string {
   const names = [...Deno.readDirSync(node.bpffs)].map(({ name }) => name);
   assert.equal(names.length, 1, names.join(", "));
@@ -20,12 +20,12 @@ function directoryOf(node: TestNode): string {
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 10_000 * slowness;
   while (!await holds()) {
-    assert(performance.now() < deadline, `${what} did not come about`);
+    assert(performance.now() < deadline, `${what} did not happen in time`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-Deno.test("a restart takes over what is in force, and no connection fails meanwhile", () =>
+Deno.test("a restart takes over maps and links, and no connection fails meanwhile", () =>
   withScene(async ({ node, client, backend }) => {
     assert.deepEqual(await backend.reconcile([web], settings), {
       found: "nothing",
@@ -39,7 +39,7 @@ Deno.test("a restart takes over what is in force, and no connection fails meanwh
 
     await backend[Symbol.asyncDispose]();
     assert.deepEqual(await client.sockets.ask("kept"), kept);
-    const underWay = client.sockets.connectMany("10.96.0.10", 80, 3000);
+    const connecting = client.sockets.connectMany("10.96.0.10", 80, 3000);
     for (let restart = 0; restart < 3; restart++) {
       await using again = node.startBackend();
       assert.deepEqual(await again.reconcile([web], settings), {
@@ -48,10 +48,10 @@ Deno.test("a restart takes over what is in force, and no connection fails meanwh
         compared: "all",
       });
     }
-    const answered = await underWay;
+    const answered = await connecting;
     assert.equal(Object.values(answered).reduce((sum, count) => sum + count, 0), 3000);
 
-    // The programs are new, their attachments and what they remember are not.
+    // The programs are new; their attachments and maps are not.
     const replaced = await attachedTo(node.cgroup);
     assert.deepEqual([...replaced.keys()].sort(), [...programs.keys()].sort());
     for (const [type, id] of replaced) assert.notEqual(id, programs.get(type));
@@ -63,21 +63,21 @@ Deno.test("a restart takes over what is in force, and no connection fails meanwh
     assert.equal((await countedTraffic(last, web.key)).connections, 3001);
   }));
 
-Deno.test("a start with other room for the maps replaces them without a gap", () =>
+Deno.test("a start with other map capacities replaces the maps without a gap", () =>
   withScene(async ({ node, client, backend }) => {
     await backend.reconcile([web], settings);
     const before = directoryOf(node);
     await backend[Symbol.asyncDispose]();
-    const underWay = client.sockets.connectMany("10.96.0.10", 80, 1500);
+    const connecting = client.sockets.connectMany("10.96.0.10", 80, 1500);
     const room = { frontends: 1024, endpoints: 1024, connections: 1024, clients: 512 };
     await using larger = node.startBackend({ room });
     assert.equal((await larger.reconcile([web], settings)).found, "nothing");
-    assert.equal(Object.values(await underWay).reduce((sum, count) => sum + count, 0), 1500);
+    assert.equal(Object.values(await connecting).reduce((sum, count) => sum + count, 0), 1500);
     assert.notEqual(directoryOf(node), before);
     assert.equal((await attachedTo(node.cgroup)).size, 8);
   }));
 
-Deno.test("cleanup leaves nothing: no program, no map, no directory", () =>
+Deno.test("cleanup leaves no program, no map and no directory", () =>
   withScene(async ({ node, client, backend }) => {
     await backend.reconcile([web], settings);
     await client.sockets.connect("10.96.0.10", 80);
@@ -87,12 +87,12 @@ Deno.test("cleanup leaves nothing: no program, no map, no directory", () =>
     await backend.cleanup();
     await backend[Symbol.asyncDispose]();
     assert.throws(() => Deno.statSync(node.bpffs), Deno.errors.NotFound);
-    // The kernel frees what nobody holds after the calls that are under way.
+    // The kernel frees unreferenced objects after the calls in progress.
     await until("the end of all programs", async () => (await attachedTo(node.cgroup)).size === 0);
     await until("the end of all maps", async () => (await mapsAmong(maps)).length === 0);
   }));
 
-Deno.test("what somebody unpins is reported and put back, what somebody deletes is found by the next reconcile", () =>
+Deno.test("a removed pin is reported and restored, deleted entries are restored by the next reconcile", () =>
   withScene(async ({ node, client, backend }) => {
     await backend.reconcile([web], settings);
     await backend.watch();
@@ -123,7 +123,7 @@ Deno.test("what somebody unpins is reported and put back, what somebody deletes 
     await until("a report", () => Promise.resolve(backend.foreignChanges.length > reported));
   }));
 
-Deno.test("links are put back when their directory is gone, and watched again", () =>
+Deno.test("links are restored and watched again when their directory is gone", () =>
   withScene(async ({ node, client, backend }) => {
     await backend.reconcile([web], settings);
     await backend.watch();
@@ -141,7 +141,7 @@ Deno.test("links are put back when their directory is gone, and watched again", 
     await until("another report", () => Promise.resolve(backend.foreignChanges.length > reported));
   }));
 
-Deno.test("a cgroup that is gone lacks its programs; they come back with it", () =>
+Deno.test("a removed cgroup is reported, and gets its programs when it is created again", () =>
   withScene(async ({ node }) => {
     const cgroup = `${node.cgroup}/short-lived`;
     await Deno.mkdir(cgroup);
@@ -149,37 +149,37 @@ Deno.test("a cgroup that is gone lacks its programs; they come back with it", ()
     await backend.reconcile([web], settings);
     await backend.watch();
     await Deno.remove(cgroup);
-    // The file system of links knows nothing of it, but makes the backend look.
+    // bpffs does not report the removed cgroup, but a removed link makes the backend check.
     await Deno.remove(`${directoryOf(node)}/links/connect4`);
     await backend.untilReported(1);
     assert.match(backend.foreignChanges[0] ?? "", /connect6.* are not attached to .*short-lived/);
-    const refused = await refusalBy(() => backend.reconcile([web], settings));
-    assert.match(refused.message, /cgroup \S+short-lived is gone: make it, or name another one/);
+    const error = await refusalBy(() => backend.reconcile([web], settings));
+    assert.match(error.message, /cgroup \S+short-lived is gone: make it, or name another one/);
     await Deno.mkdir(cgroup);
     assert.notDeepEqual((await backend.reconcile([web], settings)).differences, []);
     assert.equal((await attachedTo(cgroup)).size, 8);
     await Deno.remove(cgroup);
   }));
 
-Deno.test("the probe finds what is there, and says what is missing", () =>
+Deno.test("the probe reports what is present and what is missing", () =>
   withScene(async ({ node, backend }) => {
     const requirements = await backend.probe();
     assert.deepEqual(requirements.filter(({ found }) => !found), []);
-    // And which way it takes where there are two.
-    const said = requirements.map(({ detail }) => detail).join("\n");
-    assert.match(said, isLinux(6, 6) ? /links them to devices/ : /filters of devices \(clsact\)/);
-    if (!isLinux(6, 5)) assert.match(said, /sock_diag ends them/);
-    await using astray = node.startBackend({ bpffs: "/run/nowhere", cgroup: "/run/nowhere" });
-    const missing = (await astray.probe()).filter(({ found }) => !found).map(({ detail }) => detail);
+    // The details name the chosen method.
+    const details = requirements.map(({ detail }) => detail).join("\n");
+    assert.match(details, isLinux(6, 6) ? /links them to devices/ : /filters of devices \(clsact\)/);
+    if (!isLinux(6, 5)) assert.match(details, /sock_diag ends them/);
+    await using misconfigured = node.startBackend({ bpffs: "/run/nowhere", cgroup: "/run/nowhere" });
+    const missing = (await misconfigured.probe()).filter(({ found }) => !found).map(({ detail }) => detail);
     assert.match(
       missing[0] ?? "",
       /--ebpf-bpffs \/run\/nowhere is on \S+ at \S+: mount one, with: mount -t bpf bpf/,
     );
     assert.match(missing[1] ?? "", /--ebpf-cgroup \/run\/nowhere is no directory of a cgroup v2 mount/);
-    // Without the capabilities nothing is loaded.
-    await using powerless = node.startBackend({}, ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
+    // Without capabilities no program can be loaded.
+    await using unprivileged = node.startBackend({}, ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
     assert.match(
-      (await powerless.probe()).filter(({ found }) => !found).map(({ detail }) => detail).join(),
+      (await unprivileged.probe()).filter(({ found }) => !found).map(({ detail }) => detail).join(),
       /CAP_BPF/,
     );
   }));

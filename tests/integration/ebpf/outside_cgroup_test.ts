@@ -5,17 +5,15 @@ import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
 import { BackendProcess } from "../support/backend_process.ts";
-import { countedTraffic } from "./counted_traffic.ts";
+import { countedTraffic } from "./support/counted_traffic.ts";
 
-/**
- * The node's cgroup may not be the root of all: containers of another runtime, or of a nested one, are out of its
- * reach. What they send is balanced where it arrives at the node, and looks the same to them.
- */
-Deno.test("a pod in a cgroup that the programs are not attached to is balanced by its packets", async (t) => {
+// The configured cgroup may not be the root: containers of another or a nested runtime are then outside it.
+// Their packets are balanced when they arrive at the node, with the same result for the containers.
+Deno.test("a pod outside the cgroup of the programs is balanced by its packets", async (t) => {
   await using lab = await Lab.create(true);
   const { bpffs, cgroup } = lab.ebpfMounts;
-  const [inside, beyond] = [lab.agent("pod-a"), lab.agent("pod-c")];
-  await beyond.join(parentOf(cgroup));
+  const [inside, outside] = [lab.agent("pod-a"), lab.agent("pod-c")];
+  await outside.join(parentOf(cgroup));
   const options = JSON.stringify({ bpffs, cgroup });
   await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
     "env",
@@ -48,13 +46,13 @@ Deno.test("a pod in a cgroup that the programs are not attached to is balanced b
       );
 
       await t.step(
-        `its connections are packets to the programs, others' are not (${protocol}, ${family})`,
+        `only its connections show packets to the programs (${protocol}, ${family})`,
         async () => {
           const key = await program({ endpoints });
           const counted = () => countedTraffic(backend, key);
           const connectsTo = async (to: string, port: number) => {
             const changes = [];
-            for (const client of [inside, beyond]) {
+            for (const client of [inside, outside]) {
               const before = await counted();
               const outcomes = await client.probe({ protocol, to, port }, { times: 10 });
               for (const outcome of outcomes) assert(isAnswered(outcome), JSON.stringify(outcome));
@@ -74,17 +72,20 @@ Deno.test("a pod in a cgroup that the programs are not attached to is balanced b
         },
       );
 
-      await t.step(`it keeps its address on the way to a ClusterIP (${protocol}, ${family})`, async () => {
-        await program({ endpoints });
-        for (const outcome of await beyond.probe({ protocol, to: clusterIP, port: 80 }, { times: 10 })) {
-          assert(isAnswered(outcome), JSON.stringify(outcome));
-          assert.equal(outcome.source, machines["pod-c"].addresses[family]);
-        }
-      });
+      await t.step(
+        `it keeps its address when it connects to a ClusterIP (${protocol}, ${family})`,
+        async () => {
+          await program({ endpoints });
+          for (const outcome of await outside.probe({ protocol, to: clusterIP, port: 80 }, { times: 10 })) {
+            assert(isAnswered(outcome), JSON.stringify(outcome));
+            assert.equal(outcome.source, machines["pod-c"].addresses[family]);
+          }
+        },
+      );
 
-      await t.step(`without endpoints it is refused at once, too (${protocol}, ${family})`, async () => {
+      await t.step(`without endpoints it is rejected immediately (${protocol}, ${family})`, async () => {
         await program({ endpoints: [], internal: "reject", external: "reject" });
-        const [outcome] = await beyond.probe({ protocol, to: clusterIP, port: 80 });
+        const [outcome] = await outside.probe({ protocol, to: clusterIP, port: 80 });
         assert(outcome !== undefined && !isAnswered(outcome));
         assert.equal(outcome.outcome, "refused");
       });

@@ -3,8 +3,8 @@ import type { PlanKey } from "../../../core/plan/plan.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import type { PlanText } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";
-import { countedTraffic } from "./counted_traffic.ts";
-import { refusal, settings, untilEnded, withScene } from "./scene.ts";
+import { countedTraffic } from "./support/counted_traffic.ts";
+import { settings, socketErrorOf, untilEnded, withScene } from "./support/sockets/scene.ts";
 
 function plans(...texts: readonly PlanText[]) {
   return texts.map(planOf);
@@ -13,7 +13,7 @@ function plans(...texts: readonly PlanText[]) {
 const both = ["10.1.0.2:8080@here", "10.1.0.3:8080"];
 const bothIPv6 = ["[fd00:1::2]:8080@here", "[fd00:1::3]:8080"];
 
-Deno.test("a socket that connects to a service talks to an endpoint, and believes to talk to the service", () =>
+Deno.test("a socket that connects to a service reaches an endpoint, and sees the service as its peer", () =>
   withScene(async ({ client, backend }) => {
     await backend.reconcile(
       plans(
@@ -39,11 +39,11 @@ Deno.test("a socket that connects to a service talks to an endpoint, and believe
     const spread = await client.sockets.connectMany("10.96.0.10", 80, 200);
     assert.deepEqual(Object.keys(spread).sort(), ["a", "b"]);
     assert(Math.min(...Object.values(spread)) > 60, JSON.stringify(spread));
-    // What is no service's goes where it is sent to.
+    // An address that belongs to no service is not translated.
     assert.equal((await client.sockets.connect("10.1.0.3", 8080)).server, "b");
   }));
 
-Deno.test("datagrams of a socket that is not connected stay with one endpoint, and answers come from the service", () =>
+Deno.test("an unconnected socket keeps its endpoint, and gets replies from the service's address", () =>
   withScene(async ({ client, backend }) => {
     await backend.reconcile(
       plans(
@@ -64,7 +64,7 @@ Deno.test("datagrams of a socket that is not connected stay with one endpoint, a
     assert.equal((await client.sockets.send("::ffff:10.96.0.53", 53)).source, "::ffff:10.96.0.53");
   }));
 
-Deno.test("a socket's endpoint that only serves still gets its datagrams; one that is gone gets none", () =>
+Deno.test("an unconnected socket keeps an endpoint that still serves, and leaves one that is gone", () =>
   withScene(async ({ client, backend }) => {
     const dns = { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP" } as const;
     const [before] = plans({ ...dns, endpoints: ["10.1.0.2:8080"] });
@@ -84,8 +84,8 @@ Deno.test("a socket's endpoint that only serves still gets its datagrams; one th
     assert.deepEqual((await ask()).servers, { b: 1 });
   }));
 
-Deno.test("what nobody serves is refused at once, and what is to be dropped fails without a wait", () =>
-  withScene(async ({ client, here, backend }) => {
+Deno.test("a service without endpoints rejects sockets, and a dropped connection fails immediately", () =>
+  withScene(async ({ client, nodeSockets, backend }) => {
     await backend.reconcile(
       plans(
         {
@@ -104,21 +104,21 @@ Deno.test("what nobody serves is refused at once, and what is to be dropped fail
     );
     const started = performance.now();
     const refused = "Connection refused";
-    assert.equal(await refusal(client.sockets.connect("10.96.0.20", 80)), refused);
-    assert.equal(await refusal(client.sockets.connect("fd00:96::20", 80)), refused);
-    assert.equal(await refusal(client.sockets.connect("::ffff:10.96.0.20", 80)), refused);
-    assert.equal(await refusal(client.sockets.connect("10.1.0.1", 30020)), refused);
-    assert.equal(await refusal(client.sockets.connect("10.96.0.20", 53, { protocol: "UDP" })), refused);
-    assert.equal(await refusal(client.sockets.send("10.96.0.20", 53)), refused);
-    // A port that the ClusterIP does not have, and an address that nobody has.
-    assert.equal(await refusal(here.connect("10.96.0.20", 81)), refused);
-    assert.equal(await refusal(here.connect("10.96.7.7", 80)), "Connection timed out");
-    assert.equal(await refusal(client.sockets.connect("10.96.0.21", 80)), "Connection timed out");
-    assert.equal(await refusal(client.sockets.send("10.96.7.7", 53)), "Operation not permitted");
-    assert(performance.now() - started < 1000, "something waited");
+    assert.equal(await socketErrorOf(client.sockets.connect("10.96.0.20", 80)), refused);
+    assert.equal(await socketErrorOf(client.sockets.connect("fd00:96::20", 80)), refused);
+    assert.equal(await socketErrorOf(client.sockets.connect("::ffff:10.96.0.20", 80)), refused);
+    assert.equal(await socketErrorOf(client.sockets.connect("10.1.0.1", 30020)), refused);
+    assert.equal(await socketErrorOf(client.sockets.connect("10.96.0.20", 53, { protocol: "UDP" })), refused);
+    assert.equal(await socketErrorOf(client.sockets.send("10.96.0.20", 53)), refused);
+    // An unused port of a ClusterIP, and an unused service address.
+    assert.equal(await socketErrorOf(nodeSockets.connect("10.96.0.20", 81)), refused);
+    assert.equal(await socketErrorOf(nodeSockets.connect("10.96.7.7", 80)), "Connection timed out");
+    assert.equal(await socketErrorOf(client.sockets.connect("10.96.0.21", 80)), "Connection timed out");
+    assert.equal(await socketErrorOf(client.sockets.send("10.96.7.7", 53)), "Operation not permitted");
+    assert(performance.now() - started < 1000, "a call waited");
   }));
 
-Deno.test("with Maglev sockets are spread as evenly, and those that are connected stay when it comes", () =>
+Deno.test("Maglev spreads sockets evenly, and connected sockets keep their endpoint when it is enabled", () =>
   withScene(async ({ client, backend }) => {
     const udp = { name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: both } as const;
     const tcp = { name: "web", clusterIP: "10.96.0.10:80", endpoints: both } as const;
@@ -129,7 +129,7 @@ Deno.test("with Maglev sockets are spread as evenly, and those that are connecte
 
     const maglev = plans({ ...tcp, balancing: "maglev" }, { ...udp, balancing: "maglev" });
     await backend.apply(maglev.map((plan, index) => ({ key: plan.key, old: random[index], new: plan })));
-    await settled();
+    await pastSettling();
     for (let time = 0; time < 10; time++) {
       assert.deepEqual(await client.sockets.send("10.96.0.53", 53, { name: "resolver" }), first);
       assert.deepEqual(await client.sockets.ask("kept"), kept);
@@ -138,8 +138,8 @@ Deno.test("with Maglev sockets are spread as evenly, and those that are connecte
     assert(Math.min(spread.a ?? 0, spread.b ?? 0) > 60, JSON.stringify(spread));
   }));
 
-Deno.test("node ports answer on the node's addresses, and on its loopback address for itself only", () =>
-  withScene(async ({ client, here, servers, backend }) => {
+Deno.test("node ports answer on the node's addresses, and on loopback only for the node itself", () =>
+  withScene(async ({ client, nodeSockets, servers, backend }) => {
     await backend.reconcile(
       plans(
         { clusterIP: "10.96.0.10:80", nodePort: 30080, external: "local", endpoints: both },
@@ -147,17 +147,17 @@ Deno.test("node ports answer on the node's addresses, and on its loopback addres
       ),
       settings,
     );
-    // External policy Local is for clients outside; everyone here gets all endpoints.
+    // External policy Local applies to clients outside; sockets of the node reach all endpoints.
     const spread = await client.sockets.connectMany("10.1.0.1", 30080, 100);
     assert.deepEqual(Object.keys(spread).sort(), ["a", "b"]);
     assert.equal((await client.sockets.connect("fd00:1::1", 30080)).peer, "fd00:1::1");
-    assert.equal((await here.connect("127.0.0.1", 30080)).peer, "127.0.0.1");
-    assert.equal(await refusal(client.sockets.connect("127.0.0.1", 30080)), "Connection refused");
-    // Another address of the pods' network is not the node's.
-    assert.equal(await refusal(here.connect(servers[0].ipv4, 30080)), "Connection refused");
+    assert.equal((await nodeSockets.connect("127.0.0.1", 30080)).peer, "127.0.0.1");
+    assert.equal(await socketErrorOf(client.sockets.connect("127.0.0.1", 30080)), "Connection refused");
+    // Another address in the pods' network is not an address of the node.
+    assert.equal(await socketErrorOf(nodeSockets.connect(servers[0].ipv4, 30080)), "Connection refused");
   }));
 
-Deno.test("a policy that keeps traffic on the node uses its endpoints only", () =>
+Deno.test("internal policy Local selects endpoints of this node only", () =>
   withScene(async ({ client, backend }) => {
     await backend.reconcile(
       plans({ clusterIP: "10.96.0.10:80", internal: "local", endpoints: both }),
@@ -166,8 +166,8 @@ Deno.test("a policy that keeps traffic on the node uses its endpoints only", () 
     assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 20), { a: 20 });
   }));
 
-Deno.test("a client with affinity comes back to its endpoint until that goes", () =>
-  withScene(async ({ client, here, servers, backend }) => {
+Deno.test("a client with affinity gets the same endpoint again until it is gone", () =>
+  withScene(async ({ client, nodeSockets, servers, backend }) => {
     const sticky = { clusterIP: "10.96.0.10:80", nodePort: 30080, affinitySeconds: 100 };
     const [before] = plans({ ...sticky, endpoints: both });
     assert(before !== undefined);
@@ -175,16 +175,16 @@ Deno.test("a client with affinity comes back to its endpoint until that goes", (
     const spread = await client.sockets.connectMany("10.96.0.10", 80, 20);
     const [chosen] = Object.keys(spread);
     assert.deepEqual(spread, { [chosen ?? ""]: 20 });
-    // The addresses of a service port share it.
+    // All frontends of a service port share the affinity.
     assert.deepEqual(await client.sockets.connectMany("10.1.0.1", 30080, 10), { [chosen ?? ""]: 10 });
-    assert.equal(Object.keys(await here.connectMany("10.96.0.10", 80, 10)).length, 1);
+    assert.equal(Object.keys(await nodeSockets.connectMany("10.96.0.10", 80, 10)).length, 1);
 
-    // It stays when others come and go ...
+    // The endpoint stays while others come and go ...
     const [more] = plans({ ...sticky, endpoints: [...both, "10.1.0.99:8080"] });
     assert(more !== undefined);
     await backend.apply([{ key: before.key, old: before, new: more }]);
     assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 10), { [chosen ?? ""]: 10 });
-    // ... and not when it is gone.
+    // ... until it is gone.
     const other = chosen === "a" ? "b" : "a";
     const [rest] = plans({ ...sticky, endpoints: [`${servers[other === "a" ? 0 : 1].ipv4}:8080`] });
     assert(rest !== undefined);
@@ -192,8 +192,8 @@ Deno.test("a client with affinity comes back to its endpoint until that goes", (
     assert.deepEqual(await client.sockets.connectMany("10.96.0.10", 80, 10), { [other]: 10 });
   }));
 
-Deno.test("a flood of datagrams from new sockets pushes out no client with affinity", () =>
-  withScene(async ({ client, here, servers: [pod], backend }) => {
+Deno.test("a flood of datagrams from new sockets evicts no client with affinity", () =>
+  withScene(async ({ client, nodeSockets, servers: [pod], backend }) => {
     await backend.reconcile(
       plans(
         { clusterIP: "10.96.0.10:80", affinitySeconds: 100, endpoints: both },
@@ -201,15 +201,15 @@ Deno.test("a flood of datagrams from new sockets pushes out no client with affin
       ),
       settings,
     );
-    const clients = [client.sockets, here, pod.sockets];
+    const clients = [client.sockets, nodeSockets, pod.sockets];
     const chosenBy = () => Promise.all(clients.map((sockets) => sockets.connectMany("10.96.0.10", 80, 1)));
     const chosen = await chosenBy();
-    // There is room for 1024.
-    await client.sockets.askAnew("10.96.0.53", 53, 4000);
+    // The map has a capacity of 1024.
+    await client.sockets.sendFromMany("10.96.0.53", 53, 4000);
     assert.deepEqual(await chosenBy(), chosen);
   }));
 
-Deno.test("affinity ends when its time is over since the last connection", () =>
+Deno.test("affinity ends when its timeout has passed since the last connection", () =>
   withScene(async ({ client, backend }) => {
     await backend.reconcile(
       plans({ clusterIP: "10.96.0.10:80", affinitySeconds: 1, endpoints: both }),
@@ -225,23 +225,23 @@ Deno.test("affinity ends when its time is over since the last connection", () =>
     assert.deepEqual([...seen].sort(), ["a", "b"]);
   }));
 
-Deno.test("source ranges hold for sockets whose address is known", () =>
-  withScene(async ({ here, backend }) => {
+Deno.test("source ranges apply to sockets whose address is known", () =>
+  withScene(async ({ nodeSockets, backend }) => {
     const text = { clusterIP: "10.96.0.10:80", loadBalancerIPs: ["192.0.2.1:80"], endpoints: both };
     const [without] = plans({ ...text, sourceRanges: ["10.9.0.0/16"] });
-    // Of ranges that have the node's address the planner makes these.
+    // The planner adds the load-balancer IP to ranges that contain the node's address.
     const [within] = plans({ ...text, sourceRanges: ["10.1.0.0/16", "192.0.2.1/32"] });
     assert(without !== undefined && within !== undefined);
     await backend.reconcile([without], settings);
-    assert.equal(await refusal(here.connect("192.0.2.1", 80)), "Connection timed out");
-    assert.equal((await here.connect("10.96.0.10", 80)).peer, "10.96.0.10");
+    assert.equal(await socketErrorOf(nodeSockets.connect("192.0.2.1", 80)), "Connection timed out");
+    assert.equal((await nodeSockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
     await backend.apply([{ key: without.key, old: without, new: within }]);
-    assert.equal((await here.connect("192.0.2.1", 80)).peer, "192.0.2.1");
+    assert.equal((await nodeSockets.connect("192.0.2.1", 80)).peer, "192.0.2.1");
     await backend.apply([{ key: without.key, old: within, new: without }]);
-    assert.equal(await refusal(here.connect("192.0.2.1", 80)), "Connection timed out");
+    assert.equal(await socketErrorOf(nodeSockets.connect("192.0.2.1", 80)), "Connection timed out");
   }));
 
-Deno.test("a connected datagram socket may connect to something else", () =>
+Deno.test("a connected UDP socket may connect to another address", () =>
   withScene(async ({ client, servers, backend }) => {
     await backend.reconcile(
       plans({ name: "dns", clusterIP: "10.96.0.53:53", protocol: "UDP", endpoints: ["10.1.0.2:8080"] }),
@@ -251,11 +251,11 @@ Deno.test("a connected datagram socket may connect to something else", () =>
       (await client.sockets.keep("one", "10.96.0.53", 53, { protocol: "UDP" })).peer,
       "10.96.0.53",
     );
-    const again = await client.sockets.connectAgain("one", servers[1].ipv4, 8080);
+    const again = await client.sockets.reconnect("one", servers[1].ipv4, 8080);
     assert.deepEqual([again.server, again.peer, again.port], ["b", servers[1].ipv4, 8080]);
   }));
 
-Deno.test("connections are counted by service port", () =>
+Deno.test("connections are counted per service port", () =>
   withScene(async ({ client, backend }) => {
     const [web, dns] = plans(
       { name: "web", clusterIP: "10.96.0.10:80", endpoints: both },
@@ -267,14 +267,14 @@ Deno.test("connections are counted by service port", () =>
     await client.sockets.send("10.96.0.53", 53, { count: 5 });
     const connectionsOf = async (key: PlanKey) => (await countedTraffic(backend, key)).connections;
     assert.deepEqual([await connectionsOf(web.key), await connectionsOf(dns.key)], [7, 1]);
-    // A service that comes after it does not inherit what was counted.
+    // The counters are not inherited by a service that is added later.
     await backend.apply([{ key: web.key, old: web, new: undefined }]);
     await backend.apply([{ key: web.key, old: undefined, new: web }]);
     assert.equal(await connectionsOf(web.key), 0);
   }));
 
-Deno.test("a connected datagram socket is ended when its endpoint is gone, and only then", () =>
-  withScene(async ({ node, client, here, backend }) => {
+Deno.test("a connected UDP socket is ended when its endpoint is gone, and not before", () =>
+  withScene(async ({ node, client, nodeSockets, backend }) => {
     const text = { name: "dns", clusterIP: "10.96.0.53:53", nodePort: 30053, protocol: "UDP" } as const;
     const [onlyA] = plans({ ...text, endpoints: ["10.1.0.2:8080"] });
     const [onlyB] = plans({ ...text, endpoints: ["10.1.0.3:8080"] });
@@ -287,22 +287,22 @@ Deno.test("a connected datagram socket is ended when its endpoint is gone, and o
     await client.sockets.keep("node port", "10.1.0.1", 30053, udp);
     await client.sockets.keep("direct", "10.1.0.2", 8080, udp);
     await client.sockets.keep("v6", "fd00:96::53", 53, udp);
-    await here.keep("node", "10.96.0.53", 53, udp);
+    await nodeSockets.keep("node", "10.96.0.53", 53, udp);
 
     const serving = { ...onlyB, servingEndpoints: [...onlyA.servingEndpoints, ...onlyB.servingEndpoints] };
     await backend.apply([{ key: onlyA.key, old: onlyA, new: serving }]);
-    await settled();
+    await pastSettling();
     for (const name of ["pod", "mapped", "node port"]) {
       assert.equal((await client.sockets.ask(name)).server, "a");
     }
 
     await backend.apply([{ key: onlyA.key, old: serving, new: onlyB }]);
     for (const name of ["pod", "mapped", "node port"]) await untilEnded(client.sockets, name);
-    await untilEnded(here, "node");
+    await untilEnded(nodeSockets, "node");
     assert.equal((await client.sockets.ask("direct")).server, "a");
     assert.equal((await client.sockets.ask("v6")).peer, "fd00:96::53");
 
-    // What goes while no process is there is seen by the next.
+    // A process that starts later detects an endpoint that went meanwhile.
     await client.sockets.keep("late", "10.96.0.53", 53, udp);
     await backend[Symbol.asyncDispose]();
     await using next = node.startBackend();
@@ -311,7 +311,7 @@ Deno.test("a connected datagram socket is ended when its endpoint is gone, and o
     assert.equal((await client.sockets.ask("v6")).peer, "fd00:96::53");
   }));
 
-/** Sockets are ended a moment after a change. */
-function settled(): Promise<void> {
+/** Waits longer than the delay before sockets are ended after a change. */
+function pastSettling(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 400 * slowness));
 }

@@ -15,18 +15,18 @@ import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { addressOf, type PlanText } from "../../backends/plans.ts";
-import { isLinux } from "./kernel_version.ts";
-import type { TestNode } from "./node.ts";
-import { ended, refusal, settings, untilEnded, withScene } from "./scene.ts";
+import { isLinux } from "./support/kernel_version.ts";
+import type { TestNode } from "./support/sockets/node.ts";
+import { ENDED, settings, socketErrorOf, untilEnded, withScene } from "./support/sockets/scene.ts";
 
-/** Every change of endpoints has settled. */
+/** Generation that is later than every change of endpoints. */
 const ALL = 0xffff_ffff;
 const UDP = { protocol: "UDP" } as const;
 
-/** Both ways. */
-const ways = { "an iterator": "destroy", "sock_diag": "find" } as const;
+/** The object file of each socket terminator. */
+const terminators = { "an iterator": "destroy", "sock_diag": "find" } as const;
 
-function wayTo(node: TestNode, object: "destroy" | "find"): WayToEnd {
+function terminatorFor(node: TestNode, object: "destroy" | "find"): WayToEnd {
   return new ByIterator(pinsOf(node), smallOptions.room, object);
 }
 
@@ -34,7 +34,7 @@ function pinsOf(node: TestNode): Pins {
   return new Pins(node.bpffs, smallOptions.room);
 }
 
-/** Makes plans real, in a process that ends before it looks at sockets itself. */
+/** Programs plans in a process that ends before it scans sockets itself. */
 async function program(node: TestNode, plans: readonly ServicePortPlan[]): Promise<void> {
   await using backend = node.startBackend();
   await backend.reconcile(plans, settings);
@@ -45,17 +45,17 @@ const web6: PlanText = { name: "web6", clusterIP: "[fd00:96::10]:80" };
 const onA = planOf({ ...web, endpoints: ["10.1.0.2:8080"] });
 const onB = planOf({ ...web, endpoints: ["10.1.0.3:8080"] });
 const six = planOf({ ...web6, endpoints: ["[fd00:1::2]:8080"] });
-const noSix = planOf({ ...web6, internal: "reject", external: "reject", endpoints: [] });
+const sixRejected = planOf({ ...web6, internal: "reject", external: "reject", endpoints: [] });
 const other = planOf({ name: "other", clusterIP: "10.96.0.20:80", endpoints: ["10.1.0.2:8080"] });
 
-for (const [name, object] of Object.entries(ways)) {
-  // libbpf and libnl stay loaded.
+for (const [name, object] of Object.entries(terminators)) {
+  // libbpf and libnl stay open.
   const options = { sanitizeResources: false, ignore: object === "destroy" && !isLinux(6, 5) };
   Deno.test(
-    `connections through a service are ended when no slice lists their endpoint any more, by ${name}`,
+    `connections through a service are ended once no slice lists their endpoint, by ${name}`,
     options,
     () =>
-      withScene(async ({ node, client, here }) => {
+      withScene(async ({ node, client, nodeSockets }) => {
         const { sockets } = client;
         const nowhere = planOf({ name: "void", clusterIP: "10.96.0.30:80", endpoints: ["10.1.0.99:80"] });
         await program(node, [onA, six, other, nowhere]);
@@ -63,43 +63,37 @@ for (const [name, object] of Object.entries(ways)) {
         await sockets.keep("mapped", "::ffff:10.96.0.10", 80);
         await sockets.keep("node port", "10.1.0.1", 30080);
         await sockets.keep("v6", "fd00:96::10", 80);
-        await here.keep("node", "10.96.0.10", 80);
-        await here.keep("loopback", "127.0.0.1", 30080);
+        await nodeSockets.keep("node", "10.96.0.10", 80);
+        await nodeSockets.keep("loopback", "127.0.0.1", 30080);
         await sockets.keep("through another service", "10.96.0.20", 80);
         await sockets.keep("direct", "10.1.0.2", 8080);
-        // Nobody answers there.
-        await client.namespace.run(
-          "ip",
-          "neigh",
-          "add",
-          "10.1.0.99",
-          "lladdr",
-          "02:00:00:00:00:99",
-          "dev",
-          "eth0",
-        );
-        await sockets.begin("begun", "10.96.0.30", 80);
-        using way = wayTo(node, object);
-        assert.equal(await way.end("TCP", ALL), 0);
-        assert.match(await refusal(sockets.ask("begun")), /temporarily unavailable/);
+        // A neighbour entry without a host behind it.
+        const neighbour = ["neigh", "add", "10.1.0.99", "lladdr", "02:00:00:00:00:99", "dev", "eth0"];
+        await client.namespace.run("ip", ...neighbour);
+        await sockets.startConnecting("connecting", "10.96.0.30", 80);
+        using terminator = terminatorFor(node, object);
+        assert.equal(await terminator.end("TCP", ALL), 0);
+        assert.match(await socketErrorOf(sockets.ask("connecting")), /temporarily unavailable/);
 
-        // Not ready any more, but still there.
+        // The endpoint is not ready any more, but still listed.
         await program(node, [{
           ...onB,
           servingEndpoints: [...onA.servingEndpoints, ...onB.servingEndpoints],
         }]);
-        assert.equal(await way.end("TCP", ALL), 0);
+        assert.equal(await terminator.end("TCP", ALL), 0);
 
         const noVoid = { ...nowhere, clusterEndpoints: [], servingEndpoints: [] };
-        await program(node, [onB, noSix, other, noVoid]);
-        assert.equal(await way.end("TCP", 0), 0, "a moment ago");
-        assert.equal(await way.end("UDP", ALL), 0, "they are no UDP sockets");
-        assert.equal(await way.end("TCP", ALL), 7);
-        assert.equal(await way.end("TCP", ALL), 0);
-        for (const gone of ["pod", "mapped", "node port", "v6", "begun"]) {
-          assert.match(await refusal(sockets.ask(gone)), ended, gone);
+        await program(node, [onB, sixRejected, other, noVoid]);
+        assert.equal(await terminator.end("TCP", 0), 0, "the change has not settled yet");
+        assert.equal(await terminator.end("UDP", ALL), 0, "none of them is a UDP socket");
+        assert.equal(await terminator.end("TCP", ALL), 7);
+        assert.equal(await terminator.end("TCP", ALL), 0);
+        for (const gone of ["pod", "mapped", "node port", "v6", "connecting"]) {
+          assert.match(await socketErrorOf(sockets.ask(gone)), ENDED, gone);
         }
-        for (const gone of ["node", "loopback"]) assert.match(await refusal(here.ask(gone)), ended, gone);
+        for (const gone of ["node", "loopback"]) {
+          assert.match(await socketErrorOf(nodeSockets.ask(gone)), ENDED, gone);
+        }
         assert.equal((await sockets.ask("through another service")).server, "a");
         assert.equal((await sockets.ask("direct")).server, "a");
         assert.equal((await sockets.connect("10.96.0.10", 80)).server, "b");
@@ -107,32 +101,32 @@ for (const [name, object] of Object.entries(ways)) {
   );
 
   Deno.test(
-    `connections outlive their service, its addresses and who has them next, by ${name}`,
+    `connections outlive their service, its frontends and the next service that has those, by ${name}`,
     options,
     () =>
       withScene(async ({ node, client: { sockets }, backend }) => {
         await backend.reconcile([onA], settings);
         await sockets.keep("pod", "10.96.0.10", 80);
         await sockets.keep("node port", "10.1.0.1", 30080);
-        using way = wayTo(node, object);
+        using terminator = terminatorFor(node, object);
         const change = async (old: ServicePortPlan | undefined, next: ServicePortPlan | undefined) => {
           const key = (next ?? old)?.key;
           assert(key !== undefined);
           await backend.apply([{ key, old, new: next }]);
-          assert.equal(await way.end("TCP", ALL), 0);
+          assert.equal(await terminator.end("TCP", ALL), 0);
           for (const name of ["pod", "node port"]) assert.equal((await sockets.ask(name)).server, "a");
         };
         const withoutNodePort = { ...onA, frontends: onA.frontends.slice(0, 1) };
         await change(onA, withoutNodePort);
         await change(withoutNodePort, undefined);
-        const heir = planOf({ ...web, name: "heir", endpoints: ["10.1.0.3:8080"] });
-        await change(undefined, heir);
+        const successor = planOf({ ...web, name: "successor", endpoints: ["10.1.0.3:8080"] });
+        await change(undefined, successor);
         assert.equal((await sockets.connect("10.96.0.10", 80)).server, "b");
       }),
   );
 
   Deno.test(
-    `datagram sockets are ended when their endpoint serves no more, or nobody has the service, by ${name}`,
+    `UDP sockets are ended when their endpoint stops serving or their frontend is gone, by ${name}`,
     options,
     () =>
       withScene(async ({ node, client: { sockets } }) => {
@@ -149,12 +143,12 @@ for (const [name, object] of Object.entries(ways)) {
         await sockets.keep("mapped", "::ffff:10.96.0.53", 53, UDP);
         await sockets.keep("v6", "fd00:96::53", 53, UDP);
         await sockets.keep("node port", "fd00:1::1", 30053, UDP);
-        // It asks for the endpoint itself now.
-        assert.equal((await sockets.connectAgain("direct", "10.1.0.2", 8080)).peer, "10.1.0.2");
-        using way = wayTo(node, object);
-        assert.equal(await way.end("UDP", 0), 0);
+        // The socket is connected to the endpoint directly now.
+        assert.equal((await sockets.reconnect("direct", "10.1.0.2", 8080)).peer, "10.1.0.2");
+        using terminator = terminatorFor(node, object);
+        assert.equal(await terminator.end("UDP", 0), 0);
 
-        // In the maps: a proxy would end them itself before long.
+        // Changes the map directly, because a running proxy would soon end the sockets itself.
         using services = pinnedMap(pinsOf(node), "services");
         const [key, value] = [new Uint8Array(SIZE.frontend), new Uint8Array(SIZE.service)];
         writeFrontend(viewOf(key), 0, addressOf("10.96.0.53"), 53, "UDP");
@@ -162,27 +156,27 @@ for (const [name, object] of Object.entries(ways)) {
         const service = readService(viewOf(value), 0);
         writeService(viewOf(value), 0, { ...service, serving: { first: 0, count: 0 } }, viewOf(key), 0);
         services.update(key, value);
-        assert.equal(await way.end("UDP", 0), 2);
-        for (const gone of ["dns", "mapped"]) assert.match(await refusal(sockets.ask(gone)), ended);
+        assert.equal(await terminator.end("UDP", 0), 2);
+        for (const gone of ["dns", "mapped"]) assert.match(await socketErrorOf(sockets.ask(gone)), ENDED);
 
         writeNodePort(viewOf(key), 0, "IPv6", 30053, "UDP");
         assert(services.delete(key));
-        assert.equal(await way.end("UDP", 0), 1);
-        assert.match(await refusal(sockets.ask("node port")), ended);
+        assert.equal(await terminator.end("UDP", 0), 1);
+        assert.match(await socketErrorOf(sockets.ask("node port")), ENDED);
         assert.equal((await sockets.ask("v6")).server, "a");
         assert.equal((await sockets.ask("direct")).server, "a");
       }),
   );
 }
 
-Deno.test("connections are ended a while after their endpoint is gone, and after a restart that finds it gone", () =>
+Deno.test("connections are ended some seconds after their endpoint is gone, also across a restart", () =>
   withScene(async ({ node, client: { sockets }, backend }) => {
     await backend.reconcile([onA, other], settings);
     await sockets.keep("pod", "10.96.0.10", 80);
     await sockets.keep("late", "10.96.0.20", 80);
     const resting = { ...onB, servingEndpoints: [...onA.servingEndpoints, ...onB.servingEndpoints] };
     await backend.apply([{ key: onA.key, old: onA, new: resting }]);
-    // A slice that is rewritten.
+    // A slice is rewritten.
     await backend.apply([{ key: onA.key, old: resting, new: onB }]);
     await delay(300);
     await backend.apply([{ key: onA.key, old: onB, new: resting }]);

@@ -7,22 +7,22 @@ import { families } from "../../../core/net/protocol.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { addressOf, cidrOf, type PlanText, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../support/backend_process.ts";
-import { PrivateMounts } from "./private_mounts.ts";
+import { PrivateMounts } from "./support/private_mounts.ts";
 
 const port = servedPorts[0]!;
-const bulk = new URL("./bulk.py", import.meta.url).pathname;
-const finishChecksums = new URL("./finish_checksums.py", import.meta.url).pathname;
+const BULK = new URL("./support/bulk.py", import.meta.url).pathname;
+const COMPLETE_CHECKSUMS = new URL("./support/complete_checksums.py", import.meta.url).pathname;
 const BULK_BYTES = `${400 * 256 * 1024}`;
 
-for (const offloads of ["on the way", "ending at the node"] as const) {
+for (const offloads of ["pass through the node", "end at the node"] as const) {
   Deno.test(`packets of real sockets, checksum offloads ${offloads}`, async (t) => {
     await using mounts = await PrivateMounts.make();
     await using lab = await Lab.create();
-    // Else a checksum that is left for a device to finish is finished by none: these have no wires.
-    if (offloads === "ending at the node") {
+    // veth devices complete no checksums, so offloaded ones would stay incomplete on the way.
+    if (offloads === "end at the node") {
       const { stderr } = await lab.run("node", [
         "python3",
-        finishChecksums,
+        COMPLETE_CHECKSUMS,
         "eth0",
         "veth-a",
         "veth-b",
@@ -30,7 +30,7 @@ for (const offloads of ["on the way", "ending at the node"] as const) {
       ]);
       assert.equal(stderr, "");
     }
-    // Its cgroup has no processes: every socket is balanced by its packets.
+    // The cgroup has no processes, so every socket is balanced by its packets.
     const options = JSON.stringify({ bpffs: mounts.bpffs, cgroup: mounts.cgroup });
     await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
       "env",
@@ -60,7 +60,7 @@ for (const offloads of ["on the way", "ending at the node"] as const) {
               })
             ),
           );
-        const who = async (
+        const answersTo = async (
           client: Agent,
           target: Omit<Target, "protocol">,
           times = 20,
@@ -73,14 +73,14 @@ for (const offloads of ["on the way", "ending at the node"] as const) {
         const service = { to: clusterIP.replace(/^\[|\]?:80$/g, ""), port: 80 };
         const test = (name: string, body: () => Promise<void>) =>
           t.step(`${name} (${protocol}, ${family})`, async () => {
-            // A UDP flow of the test before would go on as it began.
+            // A new port, because a UDP flow of the previous step would keep its endpoint.
             nodePort.port++;
             await body();
           }).then(() => {});
 
-        await test("a node port reaches pods here and on another node, as the node", async () => {
+        await test("a NodePort reaches pods on this node and on another one, masqueraded", async () => {
           await program({ endpoints: [at("pod-a"), at("pod-c"), at("pod-d")] });
-          const answers = await who(lab.agent("outside"), nodePort, 60);
+          const answers = await answersTo(lab.agent("outside"), nodePort, 60);
           assert.deepEqual([...new Set(answers.map(({ pod }) => pod))].toSorted(), [
             "pod-a",
             "pod-c",
@@ -88,10 +88,12 @@ for (const offloads of ["on the way", "ending at the node"] as const) {
           ]);
         });
 
-        await test("external policy Local shows the client's address to the endpoint here", async () => {
+        await test("external policy Local keeps the client's address", async () => {
           await program({ external: "local", endpoints: [at("pod-a"), at("pod-d")] });
           const client = machines.outside.addresses[family];
-          for (const { pod, source } of await who(lab.agent("outside"), nodePort, 20, { from: client })) {
+          for (
+            const { pod, source } of await answersTo(lab.agent("outside"), nodePort, 20, { from: client })
+          ) {
             assert.equal(pod, "pod-a");
             assert.equal(source, client);
           }
@@ -99,34 +101,34 @@ for (const offloads of ["on the way", "ending at the node"] as const) {
 
         await test("a pod keeps its address to a ClusterIP, and reaches itself", async () => {
           await program({ endpoints: [at("pod-d")] });
-          for (const { source } of await who(lab.agent("pod-a"), service)) {
+          for (const { source } of await answersTo(lab.agent("pod-a"), service)) {
             assert.equal(source, machines["pod-a"].addresses[family]);
           }
           for (const pod of ["pod-a", "pod-c"] as const) {
             await program({ endpoints: [at(pod)] });
-            await who(lab.agent(pod), service);
+            await answersTo(lab.agent(pod), service);
           }
         });
 
-        await test("an endpoint on the node itself answers from the service's address", async () => {
+        await test("an endpoint on the node answers from the service's address", async () => {
           await program({ endpoints: [`${family === "IPv4" ? node : `[${node}]`}:${port}@here`] });
           for (const client of ["outside", "pod-a", "pod-c"] as const) {
-            for (const { pod } of await who(lab.agent(client), nodePort)) assert.equal(pod, "node");
+            for (const { pod } of await answersTo(lab.agent(client), nodePort)) assert.equal(pod, "node");
           }
         });
 
         if (protocol === "TCP") {
-          await test("a hundred megabytes arrive as they were sent, both ways at once", async () => {
+          await test("a hundred megabytes arrive unchanged in both directions at once", async () => {
             const address = machines["pod-c"].addresses[family];
             await program({ endpoints: [`${family === "IPv4" ? address : `[${address}]`}:9000@here`] });
-            const server = lab.spawn("pod-c", ["python3", bulk, "serve", address, "9000", BULK_BYTES], {
+            const server = lab.spawn("pod-c", ["python3", BULK, "serve", address, "9000", BULK_BYTES], {
               stdout: "piped",
             });
             const served = new Response(server.stdout).text();
             await new Promise((resolve) => setTimeout(resolve, 500));
             const { stdout, stderr } = await lab.run(
               "outside",
-              ["python3", bulk, "connect", nodePort.to, `${nodePort.port}`, BULK_BYTES],
+              ["python3", BULK, "connect", nodePort.to, `${nodePort.port}`, BULK_BYTES],
             );
             assert.equal(stderr, "");
             assert(stdout.startsWith(`${BULK_BYTES} `), stdout);
@@ -135,7 +137,7 @@ for (const offloads of ["on the way", "ending at the node"] as const) {
           });
         }
 
-        await test("without endpoints a connection is refused at once", async () => {
+        await test("without endpoints a connection is rejected immediately", async () => {
           await program({ endpoints: [], internal: "reject", external: "reject" });
           for (const client of ["outside", "pod-a"] as const) {
             const [outcome] = await lab.agent(client).probe({ protocol, ...nodePort });

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { hasDeviceLinks } from "../../../backends/ebpf/programs/tc_attach.ts";
 import { loadAlone, type ObjectName } from "../../../backends/ebpf/programs/objects.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { isLinux } from "./kernel_version.ts";
+import { isLinux } from "./support/kernel_version.ts";
 
 /**
- * How many instructions the verifier may go through for each program; it gives up at a million. Twice what the worst
- * of Linux 6.1, 6.12 and 6.18 needs (docs/ebpf.md), so that a change which makes it much harder is seen.
+ * Maximum number of instructions that the verifier may process for each program, twice the largest number in
+ * Linux 6.1, 6.12 and 6.18 (docs/ebpf.md). The verifier's own limit is a million.
  */
-const mostInstructions: Readonly<Record<ObjectName, Readonly<Record<string, number>>>> = {
+const MAX_INSTRUCTIONS: Readonly<Record<ObjectName, Readonly<Record<string, number>>>> = {
   sock: {
     connect4: 4500,
     connect6: 4500,
@@ -25,11 +25,11 @@ const mostInstructions: Readonly<Record<ObjectName, Readonly<Record<string, numb
 };
 
 for (const file of ["sock", "tc", "destroy", "find"] as const) {
-  // Libraries stay loaded. Of kernels without bpf_sock_destroy: see below.
+  // Libraries stay open. Kernels without bpf_sock_destroy are tested below.
   const options = { sanitizeResources: false, ignore: file === "destroy" && !isLinux(6, 5) };
-  Deno.test(`the verifier goes through few instructions of ${file}.bpf.c`, options, async (t) => {
+  Deno.test(`the verifier processes few instructions of ${file}.bpf.c`, options, async (t) => {
     using object = loadAlone(file);
-    const limits = mostInstructions[file];
+    const limits = MAX_INSTRUCTIONS[file];
     assert.deepEqual(object.programNames.toSorted(), Object.keys(limits).toSorted());
     for (const name of object.programNames) {
       using program = object.program(name);
@@ -39,14 +39,14 @@ for (const file of ["sock", "tc", "destroy", "find"] as const) {
   });
 }
 
-Deno.test("kernels before Linux 6.5 let no program end sockets", { sanitizeResources: false }, () => {
+Deno.test("kernels before Linux 6.5 reject programs that end sockets", { sanitizeResources: false }, () => {
   const load = () => loadAlone("destroy")[Symbol.dispose]();
   if (isLinux(6, 5)) load();
   else assert.throws(load, KernelError);
 });
 
 Deno.test(
-  "links to devices are found where Linux has them, from 6.6 on",
+  "the probe finds links to devices (tcx) from Linux 6.6 on",
   { sanitizeResources: false },
   () => {
     using object = loadAlone("tc");

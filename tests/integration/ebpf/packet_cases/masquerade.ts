@@ -1,0 +1,136 @@
+import { addressOf, planOf } from "../../../backends/plans.ts";
+import type { Cases } from "../support/packets/packet_node.ts";
+import { dns } from "../support/packets/plans.ts";
+
+const fromPod = { device: "pod0" };
+const localByDevice = { localTraffic: { mode: "interface", name: "pod0" } } as const;
+
+/** Which clients keep their address, and which address a masqueraded connection gets. */
+export const masqueradeCases: Cases = {
+  "external policy Local keeps the client's address, and drops without local endpoints": async (node) => {
+    await node.program([
+      planOf({ nodePort: 30080, external: "local", endpoints: ["10.1.0.1:8080@here", "10.1.9.1:8080"] }),
+    ]);
+    for (let port = 41000; port < 41010; port++) {
+      await node.translates(
+        `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=${port}, dport=30080)`,
+        `IP(src="192.168.8.9", dst="10.1.0.1", ttl=63)/TCP(sport=${port}, dport=8080)`,
+      );
+    }
+    await node.translates(
+      `IP(src="10.1.0.1", dst="192.168.8.9")/TCP(sport=8080, dport=41000, flags="SA")`,
+      `IP(src="192.168.8.1", dst="192.168.8.9", ttl=63)/TCP(sport=30080, dport=41000, flags="SA")`,
+      { device: "pod0" },
+    );
+    await node.program([planOf({ nodePort: 30080, external: "local", endpoints: ["10.1.9.1:8080"] })]);
+    await node.drops(`IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=41000, dport=30080)`);
+    // A pod of this node reaches every endpoint, with its own address.
+    await node.translates(
+      `IP(src="10.1.0.2", dst="192.168.8.1")/TCP(sport=41000, dport=30080)`,
+      `IP(src="10.1.0.2", dst="10.1.9.1", ttl=63)/TCP(sport=41000, dport=8080)`,
+      { device: "pod0" },
+    );
+  },
+
+  "pods of this node keep their address when they connect to a ClusterIP, other clients do not": async (
+    node,
+  ) => {
+    await node.program([dns]);
+    await node.translates(
+      `IP(src="10.1.0.2", dst="10.96.0.10")/UDP(sport=5000, dport=53)`,
+      `IP(src="10.1.0.2", dst="10.1.0.1", ttl=63)/UDP(sport=5000, dport=5353)`,
+      { device: "pod0" },
+    );
+    await node.translates(
+      `IP(src="10.1.0.1", dst="10.1.0.2")/UDP(sport=5353, dport=5000)`,
+      `IP(src="10.96.0.10", dst="10.1.0.2", ttl=63)/UDP(sport=53, dport=5000)`,
+      { device: "pod0" },
+    );
+    await node.program([dns], { node: { masqueradeAll: true } });
+    await node.translates(
+      `IP(src="10.1.0.2", dst="10.96.0.10")/UDP(sport=5000, dport=53)`,
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/UDP(sport=61000, dport=5353)`,
+      { device: "pod0" },
+    );
+    await node.program([dns], { node: { localTraffic: { mode: "none" } } });
+    await node.translates(
+      `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`,
+      `IP(src="192.168.8.9", dst="10.1.0.1", ttl=63)/UDP(sport=5000, dport=5353)`,
+    );
+  },
+
+  "a pod that is balanced to itself sees the node's address": async (node) => {
+    await node.program([dns]);
+    await node.translates(
+      `IP(src="10.1.0.1", dst="10.96.0.10")/UDP(sport=5000, dport=53)`,
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/UDP(sport=61000, dport=5353)`,
+      { device: "pod0" },
+    );
+    await node.translates(
+      `IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`,
+      `IP(src="10.96.0.10", dst="10.1.0.1", ttl=63)/UDP(sport=53, dport=5000)`,
+      { device: "pod0" },
+    );
+  },
+
+  "a pod of this node is recognised by the device its packets come from": async (node) => {
+    const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.9.1:8080"] });
+    const devices = [{ name: "pod0", hasLocalPods: true }, { name: "eth0" }];
+    await node.program([plan], { node: localByDevice, devices });
+    const packet = `IP(src="10.1.0.2", dst="10.96.0.10")/TCP(sport=40000, dport=80)`;
+    const asItself = `IP(src="10.1.0.2", dst="10.1.9.1", ttl=63)/TCP(sport=40000, dport=8080)`;
+    const asTheNode = `IP(src="192.168.8.1", dst="10.1.9.1", ttl=63)/TCP(sport=61000, dport=8080)`;
+    await node.translates(packet, asItself, fromPod);
+    await node.program([plan], { node: localByDevice, devices });
+    await node.translates(packet, asTheNode);
+    // A device that is not in the map yet.
+    await node.program([plan], { node: localByDevice });
+    await node.translates(packet, asTheNode, fromPod);
+  },
+
+  "without a method to detect local traffic, connections to a ClusterIP are not masqueraded": async (
+    node,
+  ) => {
+    await node.program([planOf({ clusterIP: "[fd00:96::10]:80", endpoints: ["[fd00:1::1]:8080"] })], {
+      node: { localTraffic: { mode: "none" } },
+    });
+    await node.translates(
+      `IPv6(src="fd00:8::9", dst="fd00:96::10")/TCP(sport=40000, dport=80)`,
+      `IPv6(src="fd00:8::9", dst="fd00:1::1", hlim=63)/TCP(sport=40000, dport=8080)`,
+    );
+  },
+
+  "a masqueraded connection gets the egress device's address, else the node's": async (node) => {
+    const plans = [
+      planOf({ nodePort: 30080, endpoints: ["10.1.0.1:8080"] }),
+      planOf({ nodePort: 30080, family: "IPv6", endpoints: ["[fd00:1::1]:8080"] }),
+    ];
+    const leavesFrom = async (ipv4: string, ipv6: string) => {
+      await node.translates(
+        `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080)`,
+        `IP(src="${ipv4}", dst="10.1.0.1", ttl=63)/TCP(sport=61000, dport=8080)`,
+      );
+      await node.translates(
+        `IPv6(src="fd00:8::9", dst="fd00:8::1")/TCP(sport=40000, dport=30080)`,
+        `IPv6(src="${ipv6}", dst="fd00:1::1", hlim=63)/TCP(sport=61000, dport=8080)`,
+      );
+    };
+    const sources = ["10.1.0.254", "fd00:1::fe"].map(addressOf);
+    await node.program(plans, { devices: [{ name: "pod0", sources }] });
+    await leavesFrom("10.1.0.254", "fd00:1::fe");
+    await node.program(plans, { devices: [{ name: "pod0" }] });
+    await leavesFrom("192.168.8.1", "fd00:8::1");
+  },
+
+  "hairpin detection compares the whole address": async (node) => {
+    const plan = planOf({ clusterIP: "[fd00:96::10]:80", endpoints: ["[fd00:1::1]:8080"] });
+    for (const source of ["fd00:1::2", "fd00:1:0:1::1", "fd00:1::1:0:0:1", "fd00:2::1"]) {
+      await node.program([plan], { node: { localTraffic: { mode: "none" } } });
+      await node.translates(
+        `IPv6(src="${source}", dst="fd00:96::10")/TCP(sport=40000, dport=80)`,
+        `IPv6(src="${source}", dst="fd00:1::1", hlim=63)/TCP(sport=40000, dport=8080)`,
+        fromPod,
+      );
+    }
+  },
+};

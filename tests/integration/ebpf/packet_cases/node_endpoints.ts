@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { planOf } from "../../../backends/plans.ts";
+import type { Cases } from "../support/packets/packet_node.ts";
+import { dns } from "../support/packets/plans.ts";
+
+const onNode = planOf({ protocol: "UDP", nodePort: 30053, endpoints: ["192.168.8.1:5353@here"] });
+
+/**
+ * Endpoints with an address of the node: their replies pass the network stack and are translated at egress.
+ */
+export const nodeEndpointCases: Cases = {
+  "an endpoint on the node sees the client, and its replies are translated at egress": async (node) => {
+    await node.program([planOf({ nodePort: 30443, endpoints: ["192.168.8.1:6443@here"] })]);
+    await node.translates(
+      `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30443)`,
+      `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=6443)`,
+      { action: "pass" },
+    );
+    await node.translatesEgress(
+      `IP(src="192.168.8.1", dst="192.168.8.9")/TCP(sport=6443, dport=40000, flags="SA")`,
+      `IP(src="192.168.8.1", dst="192.168.8.9")/TCP(sport=30443, dport=40000, flags="SA")`,
+    );
+    await node.translatesEgress(
+      `IP(src="192.168.8.1", dst="192.168.8.9")/TCP(sport=6443, dport=40001)`,
+      `IP(src="192.168.8.1", dst="192.168.8.9")/TCP(sport=6443, dport=40001)`,
+    );
+  },
+
+  "an endpoint on the node: ICMP errors to it and from it, and fragments of its replies": async (node) => {
+    await node.program([onNode]);
+    await node.ingress(`IP(src="192.168.8.9", dst="192.168.8.1")/UDP(sport=5000, dport=30053)`);
+    await node.translates(
+      `IP(src="192.168.8.2", dst="192.168.8.1")/ICMP(type=3, code=1)/IP(src="192.168.8.1", dst="192.168.8.9")/UDP(sport=30053, dport=5000, chksum=0)`,
+      `IP(src="192.168.8.2", dst="192.168.8.1")/ICMP(type=3, code=1)/IP(src="192.168.8.1", dst="192.168.8.9")/UDP(sport=5353, dport=5000, chksum=0)`,
+      { action: "pass" },
+    );
+    const error = (port: number, from = "192.168.8.9", sport = 5000) =>
+      `IP(src="192.168.8.1", dst="${from}")/ICMP(type=3, code=3)/IP(src="${from}", dst="192.168.8.1")/UDP(sport=${sport}, dport=${port}, chksum=0)`;
+    await node.translatesEgress(error(5353), error(30053));
+    await node.translatesEgress(error(5353, "192.168.8.10"), error(5353, "192.168.8.10"));
+    const part = (port: string, text: string) =>
+      `IP(src="192.168.8.1", dst="192.168.8.9", id=7, ${text})/${port}(b"x" * 16)`;
+    const first = (port: number) => part(`UDP(sport=${port}, dport=5000, len=40, chksum=0)/`, `flags="MF"`);
+    await node.translatesEgress(first(5353), first(30053));
+    const later = part("", "frag=3, proto=17");
+    await node.translatesEgress(later, later);
+    for (
+      const other of [
+        `IP(src="192.168.8.1", dst="192.168.8.9", id=8, frag=3, proto=17)/b"unknown."`,
+        `IP(src="192.168.8.1", dst="192.168.8.9")/ICMP(type=8)`,
+        `ARP()`,
+        // The request direction, which may leave through a bridge.
+        `IP(src="192.168.8.9", dst="192.168.8.1")/UDP(sport=5000, dport=30053)`,
+      ]
+    ) await node.translatesEgress(other, other);
+  },
+
+  "replies of a pod that pass the network stack are ignored at egress": async (node) => {
+    await node.program([dns]);
+    await node.ingress(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`);
+    for (
+      const packet of [
+        `IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`,
+        `IP(src="10.1.0.1", dst="192.168.8.1")/ICMP(type=3, code=3)/IP(src="192.168.8.1", dst="10.1.0.1", ttl=62)/UDP(sport=61000, dport=5353, chksum=0)`,
+      ]
+    ) await node.translatesEgress(packet, packet);
+  },
+
+  "SCTP to an endpoint on the node with another port is dropped": async (node) => {
+    await node.program([planOf({ protocol: "SCTP", nodePort: 30080, endpoints: ["192.168.8.1:80@here"] })]);
+    await node.drops(
+      `IP(src="192.168.8.9", dst="192.168.8.1")/SCTP(sport=40000, dport=30080)/SCTPChunkInit()`,
+    );
+    const reply = `IP(src="192.168.8.1", dst="192.168.8.9")/SCTP(sport=80, dport=40000)/SCTPChunkInit()`;
+    assert.equal((await node.egress(reply)).action, "drop");
+  },
+};

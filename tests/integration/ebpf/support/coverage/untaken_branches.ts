@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import type { Outcome } from "./coverage.ts";
+
+type Branch = readonly [function: string, condition: string, is: boolean];
+
+/** Outcomes that no case reaches, by the reason. */
+const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
+  "an array always has the entry, but the verifier requires the check": [
+    ["is_expired", "!settings", true],
+    ["balance", "!settings", true],
+    ["balance", "!claim", true],
+    ["create_flow", "!settings", true],
+    ["workspace_for", "!work", true],
+    ["ingress", "!work", true],
+    ["egress", "!work", true],
+    ["count_drop", "count", false],
+    ["search_slot", "!endpoint", true],
+    ["choose_with", "!endpoint", true],
+  ],
+  "the verifier checks a global function on its own, with arguments that may be NULL": [
+    ["read_packet", "!packet", true],
+    ["is_expired", "!flow", true],
+    ["delete_flow", "!tuple", true],
+    ["delete_flow", "!flow", true],
+    ["try_tuple", "!claim", true],
+    ["find_service", "!frontend", true],
+    ["find_service", "!service", true],
+  ],
+  "the same bytes were read before, so reading them again succeeds": [
+    ["read_header", "bpf_skb_load_bytes(skb, offset, header, length) == 0", false],
+    ["sum_of_quote", "bpf_skb_load_bytes(skb, check, &pseudo, sizeof(pseudo)) != 0", true],
+    ["sum_of_quote", "bpf_skb_load_bytes(skb, packet->network, quote, beyond_first + 1) != 0", true],
+    ["send_back", "bpf_skb_load_bytes(skb, 0, &link, sizeof(link)) != 0", true],
+    ["reject_with_reset", "bpf_skb_load_bytes(skb, packet->transport, &segment, sizeof(segment)) != 0", true],
+    ["write_reply_header", "bpf_skb_load_bytes(skb, field, &before, sizeof(before)) != 0", true],
+  ],
+  "writing bytes that were read fails only if the kernel has no memory to unshare the packet": [
+    ["forward_error", "translate_error(skb, error, quotation, error->time_to_live - hops) != 0", true],
+    ["egress_error", "translate_error(skb, error, &work->quotation, error->time_to_live) != 0", true],
+    ["translate_error", "restore_quote(skb, error, quotation) != 0", true],
+    [
+      "translate_error",
+      "bpf_l4_csum_replace(skb, error->transport + offsetof(struct icmp_header, check), 0, address_difference(&error->tuple, &quotation->outer), BPF_F_PSEUDO_HDR) != 0",
+      true,
+    ],
+    ["restore_quote", "restore_checksum(skb, check, quoted, to) != 0", true],
+    ["restore_quote", "restore_ports(skb, check, quoted, to) != 0", true],
+    ["restore_checksum", "bpf_l4_csum_replace(skb, check, old, new, sizeof(new)) != 0", true],
+    ["restore_ports", "bpf_l4_csum_replace(skb, check, before, after, sizeof(after)) != 0", true],
+    [
+      "restore_addresses",
+      "bpf_l4_csum_replace(skb, check, 0, address_difference(&quoted->tuple, to), 0) != 0",
+      true,
+    ],
+    ["send_to_neighbour", "bpf_skb_change_head(skb, ETH_HLEN, 0) != 0", true],
+    ["reject_with_icmp", "bpf_skb_change_tail(skb, end, 0) != 0", true],
+    ["reject_with_reset", "bpf_skb_change_tail(skb, end, 0) != 0", true],
+    [
+      "reject_with_reset",
+      "bpf_skb_store_bytes(skb, packet->transport, &reset, sizeof(reset), BPF_F_RECOMPUTE_CSUM) != 0",
+      true,
+    ],
+    ["reject_with_reset", "write_reply_header(skb, packet, end - packet->network) != 0", true],
+    ["write_reply_header", "rewrite_network(skb, packet, &back, REPLY_TIME_TO_LIVE) != 0", true],
+    ["prepend_icmpv4", "bpf_skb_adjust_room(skb, sizeof(headers), BPF_ADJ_ROOM_MAC, 0) != 0", true],
+    ["prepend_icmpv6", "bpf_skb_adjust_room(skb, sizeof(headers), BPF_ADJ_ROOM_MAC, 0) != 0", true],
+    ["translate", "rewrite_network(skb, packet, to, time_to_live) != 0", true],
+    [
+      "rewrite_transport",
+      "bpf_l4_csum_replace(skb, check, 0, address_difference(&packet->tuple, to), flags | BPF_F_PSEUDO_HDR) != 0",
+      true,
+    ],
+    [
+      "rewrite_transport",
+      "bpf_l4_csum_replace(skb, check, before, after, flags | sizeof(after)) != 0",
+      true,
+    ],
+  ],
+  "the map has capacity, so an update fails only if the kernel has no memory": [
+    ["create_flow", "bpf_map_update_elem(&conntrack, tuple, &claim->flow, BPF_ANY) != 0", true],
+    ["count_connection", "traffic", false],
+  ],
+  "only another CPU that runs at the same time causes it": [
+    ["revisit_flows", "bpf_map_pop_elem(&revisits, &revisit) != 0", true],
+    ["try_tuple", "insert_claim(claim)", false],
+    ["try_tuple", "!holder", true],
+    ["find_service", "attempt < READ_ATTEMPTS", false],
+    ["find_service", "service->check == check_of(&key, service)", false],
+  ],
+  "all headers fit into a quote of IPv4, even with options": [
+    ["prepend_icmpv4", "sum < 0", true],
+  ],
+  "the protocol is part of the key that found the entry": [
+    ["same_tuple", "a->protocol == b->protocol", false],
+  ],
+  "only sockets store choices without a lifetime": [
+    ["revalidate", "sticky->lifetime", false],
+  ],
+};
+
+/** Checks that every outcome is either reached or explained, but not both. */
+export function assertAllTakenOrExplained(outcomes: readonly Outcome[]): void {
+  const known = new Set(Object.values(EXPLAINED).flat().map(nameOf));
+  const never = outcomes.filter(({ times }) => times === 0).map((
+    { function: name, condition, is, place },
+  ) => ({
+    name: nameOf([name, condition, is]),
+    place,
+  }));
+  assert.deepEqual(
+    never.filter(({ name }) => !known.has(name)).map(({ name, place }) => `${place}: ${name}`),
+    [],
+    "No case reaches these outcomes.",
+  );
+  const named = new Set(never.map(({ name }) => name));
+  assert.deepEqual(
+    [...known].filter((name) => !named.has(name)),
+    [],
+    "These outcomes are explained, but do not exist or are reached.",
+  );
+}
+
+function nameOf([name, condition, is]: Branch): string {
+  return `${name}: ${condition} ${is ? "never" : "always"} holds`;
+}

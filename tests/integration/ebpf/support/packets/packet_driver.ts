@@ -1,0 +1,258 @@
+import { createInterface } from "node:readline";
+import { argv, stdin } from "node:process";
+import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
+import { directions, type Layer } from "../../../../../backends/ebpf/programs/device_messages.ts";
+import { Entries } from "../../../../../backends/ebpf/maps/entries.ts";
+import { Filters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
+import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
+import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../../../backends/ebpf/maps/layout.ts";
+import { openObject } from "../../../../../backends/ebpf/programs/objects.ts";
+import { Services } from "../../../../../backends/ebpf/services/services.ts";
+import { replaceAll, writeSettings } from "../../../../../backends/ebpf/maps/node_settings.ts";
+import type { Address } from "../../../../../core/net/address.ts";
+import type { NodeSettings, ServicePortPlan } from "../../../../../core/plan/plan.ts";
+import { BpfObject } from "../../../../../ffi/bpf/object.ts";
+import { NETLINK_ROUTE } from "../../../../../ffi/netlink/constants.ts";
+import { NetlinkClient } from "../../../../../ffi/netlink/client.ts";
+import { smallOptions } from "../../../../backends/ebpf/options.ts";
+import { countOf, FlowMemory } from "./flow_memory.ts";
+import { mutated, type Mutation } from "./mutation.ts";
+import { type Aggregation, TestRun } from "./test_run.ts";
+
+/**
+ * Runs the tc programs on packets in the network namespace it was started in, with maps of its own. Nothing
+ * is attached unless requested. Reads one JSON request per line, and writes one answer per line.
+ *   packet_driver.ts [OBJECT]   OBJECT replaces dist/bpf/tc.bpf.o
+ */
+const [, , given] = argv;
+
+export type Request =
+  | {
+    readonly do: "program";
+    readonly settings: readonly NodeSettings[];
+    readonly plans: readonly ServicePortPlan[];
+    readonly changes?: Partial<MapSettings>;
+    readonly devices?: readonly Device[];
+  }
+  | {
+    readonly do: "run";
+    readonly program: PacketProgram;
+    readonly device: string;
+    readonly packet: string;
+    readonly aggregation?: Aggregation;
+  }
+  | {
+    readonly do: "fuzz";
+    readonly device: string;
+    readonly packets: readonly string[];
+    readonly mutation: Mutation;
+  }
+  /** Sends the packet from `count` source ports. */
+  | {
+    readonly do: "flood";
+    readonly device: string;
+    readonly packet: string;
+    readonly firstPort: number;
+    readonly count: number;
+  }
+  | { readonly do: "state" }
+  /** Counters of branches, for programs that count them. */
+  | { readonly do: "counters" }
+  /** Deletes everything the programs stored. */
+  | { readonly do: "forget" }
+  /** Deletes the entries of one direction. */
+  | { readonly do: "evict"; readonly replies: boolean }
+  /** Moves all timestamps back. */
+  | { readonly do: "age"; readonly seconds: number }
+  | { readonly do: "attach"; readonly device: string; readonly layer: Layer };
+
+/** Entry of map `devices`. */
+export interface Device {
+  readonly name: string;
+  readonly hasLocalPods?: boolean;
+  /** Source addresses for masqueraded packets that leave through the device. */
+  readonly sources?: readonly Address[];
+}
+
+/** Members of map `node_settings` that tests change. */
+export type MapSettings = typeof DEFAULTS;
+
+const DEFAULTS = { firstPort: 61000, lastPort: 65535, udpSeconds: 30, tcpEstablishedSeconds: 86400 };
+
+/** Offset of the source port behind an Ethernet header and an IPv4 header without options. */
+const SOURCE_PORT = 14 + 20;
+
+/** Capacity for the flows of many packets, so that none is evicted. */
+const capacity = { ...smallOptions.room, connections: 1 << 16 };
+const object = given === undefined ? openObject("tc") : BpfObject.open(given, Deno.readFileSync(given));
+for (
+  const [map, maxEntries] of Object.entries({
+    services: capacity.frontends,
+    counters: capacity.frontends,
+    source_ranges: capacity.frontends,
+    endpoints: capacity.endpoints,
+    affinity: capacity.clients,
+    conntrack: 2 * capacity.connections,
+    revisits: capacity.connections,
+  })
+) object.setMaxEntries(map, maxEntries);
+object.load();
+const maps: KernelMaps = {
+  services: object.map("services"),
+  endpoints: object.map("endpoints").mapped().view,
+  node_addresses: object.map("node_addresses"),
+  source_ranges: object.map("source_ranges"),
+  service_cidrs: object.map("service_cidrs"),
+  counters: object.map("counters"),
+  drops: object.map("drops"),
+  node_settings: object.map("node_settings"),
+};
+const memory = new FlowMemory(object);
+const services = new Services(maps, smallOptions);
+const programs = new Map<string, TestRun>();
+/** Filters, because every supported kernel has them. They are removed with their devices. */
+const filters = new Filters(NetlinkClient.open(NETLINK_ROUTE));
+const ifindexes = new Map<string, number>();
+
+for await (const line of createInterface({ input: stdin })) {
+  try {
+    console.log(JSON.stringify(await perform(JSON.parse(line))));
+  } catch (error) {
+    console.log(JSON.stringify({ failed: error instanceof Error ? error.stack : String(error) }));
+  }
+}
+
+async function perform(request: Request): Promise<unknown> {
+  switch (request.do) {
+    case "program": {
+      writeSettings(maps, request.settings, smallOptions.timeouts, 1n);
+      changeSettings({ ...DEFAULTS, ...request.changes });
+      writeDevices(request.devices ?? []);
+      const { differences } = services.reconcile(request.plans);
+      return { differences };
+    }
+    case "run": {
+      const { action, packet } = program(request.program)
+        .run(bytesOf(request.packet), indexOf(request.device), request.aggregation);
+      return { action, packet: hexOf(packet) };
+    }
+    case "fuzz": {
+      const [ingress, egress] = [program("ingress_l2"), program("egress_l2")];
+      const counts: Record<number, number> = {};
+      for (const packet of mutated(request.packets.map(bytesOf), request.mutation)) {
+        egress.run(packet, indexOf(request.device));
+        const { action } = ingress.run(packet, indexOf(request.device));
+        counts[action] = (counts[action] ?? 0) + 1;
+      }
+      return { counts };
+    }
+    case "flood": {
+      const packet = bytesOf(request.packet);
+      const view = new DataView(packet.buffer);
+      for (let port = request.firstPort; port < request.firstPort + request.count; port++) {
+        view.setUint16(SOURCE_PORT, port);
+        program("ingress_l2").run(packet, indexOf(request.device));
+      }
+      return {};
+    }
+    case "state":
+      return {
+        flows: memory.entries,
+        unpaired: memory.unpaired,
+        fragments: countOf(object, "fragments"),
+        affinity: countOf(object, "affinity"),
+        counters: countOf(object, "counters"),
+        drops: dropsByReason(),
+      };
+    case "counters":
+      return { counters: branchCounters() };
+    case "forget":
+      memory.forget();
+      for (const name of ["affinity", "fragments", "counters"]) deleteEntries(name);
+      return {};
+    case "evict":
+      memory.evict(request.replies);
+      return {};
+    case "age":
+      return { waiting: memory.age(request.seconds) };
+    case "attach":
+      for (const direction of directions) {
+        const device = { index: indexOf(request.device), name: request.device };
+        await filters.replace(device, direction, object.program(`${direction}_${request.layer}`));
+      }
+      return {};
+  }
+}
+
+/** Reads the counters that ../coverage/counting.sh adds to the programs. */
+function branchCounters(): readonly string[] {
+  using map = object.map(".data.covered");
+  const counters = new BigUint64Array(map.shape.valueSize / 8);
+  map.lookup(new Uint8Array(4), new Uint8Array(counters.buffer));
+  return Array.from(counters, String);
+}
+
+function writeDevices(devices: readonly Device[]): void {
+  const entries = new Entries(4, SIZE.device);
+  for (const { name, hasLocalPods = false, sources = [] } of devices) {
+    const at = entries.add();
+    entries.keys.setUint32(4 * at, indexOf(name), true);
+    const offset = SIZE.device * at;
+    entries.values.setUint32(offset + OFFSET.device.flags, hasLocalPods ? DEVICE.LOCAL_PODS : 0, true);
+    for (const source of sources) {
+      const { source_ipv4, source_ipv6 } = OFFSET.device;
+      writeAddress(entries.values, offset + (source.length === 4 ? source_ipv4 : source_ipv6), source);
+    }
+  }
+  using map = object.map("devices");
+  replaceAll(map, entries);
+}
+
+function deleteEntries(name: string): void {
+  using map = object.map(name);
+  for (const key of [...map.keys()]) map.delete(key);
+}
+
+function program(name: PacketProgram): TestRun {
+  const testRun = programs.get(name) ?? new TestRun(object.program(name));
+  programs.set(name, testRun);
+  return testRun;
+}
+
+function changeSettings({ firstPort, lastPort, udpSeconds, tcpEstablishedSeconds }: MapSettings): void {
+  const value = new Uint8Array(maps.node_settings.shape.valueSize);
+  using map = object.map("node_settings");
+  map.lookup(new Uint8Array(4), value);
+  const [view, at] = [viewOf(value), OFFSET.settings];
+  view.setUint16(at.first_port, firstPort, true);
+  view.setUint16(at.last_port, lastPort, true);
+  view.setUint32(at.tcp_established_seconds, tcpEstablishedSeconds, true);
+  view.setUint32(at.udp_seconds, udpSeconds, true);
+  map.update(new Uint8Array(4), value);
+}
+
+function dropsByReason(): number[] {
+  const cpus = navigator.hardwareConcurrency;
+  const drops: number[] = [];
+  using map = object.map("drops");
+  for (let reason = 0; reason < map.shape.maxEntries; reason++) {
+    const values = new BigUint64Array(cpus);
+    map.lookup(new Uint8Array(new Uint32Array([reason]).buffer), new Uint8Array(values.buffer));
+    drops.push(Number(values.reduce((sum, value) => sum + value, 0n)));
+  }
+  return drops;
+}
+
+function indexOf(device: string): number {
+  const index = ifindexes.get(device) ?? Number(Deno.readTextFileSync(`/sys/class/net/${device}/ifindex`));
+  ifindexes.set(device, index);
+  return index;
+}
+
+function bytesOf(hex: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
