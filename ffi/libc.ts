@@ -68,12 +68,8 @@ export const POLLIN = 0x1; // poll.h
 
 export const RLIMIT_NOFILE = 7; // asm-generic/resource.h
 
-export const AF_INET = 2; // sys/socket.h
-export const AF_INET6 = 10; // sys/socket.h
 export const SOCK_DGRAM = 2; // sys/socket.h
 export const SOCK_CLOEXEC = 0o2000000; // sys/socket.h
-export const IPPROTO_IP = 0; // netinet/in.h
-export const IPPROTO_IPV6 = 41; // netinet/in.h
 export const SOL_SOCKET = 1; // asm-generic/socket.h
 export const SO_SNDBUF = 7; // asm-generic/socket.h
 export const SO_RCVBUF = 8; // asm-generic/socket.h

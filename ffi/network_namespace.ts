@@ -1,6 +1,7 @@
 import { errnoOf } from "./errno.ts";
 import { KernelError } from "./errors.ts";
-import { AF_INET, libc, SO_NETNS_COOKIE, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./libc.ts";
+import { libc, SO_NETNS_COOKIE, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./libc.ts";
+import { AF_INET } from "./inet.ts";
 
 /** The kernel's number for the network namespace of this process, never given to another one. */
 export function namespaceCookie(): bigint {

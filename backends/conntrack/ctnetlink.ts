@@ -1,7 +1,6 @@
-/** Connection tracking over netlink. Numbers on the wire are big-endian but for those of a filter. */
+import { NFNL_SUBSYS_CTNETLINK } from "../../ffi/netlink/nfnetlink.ts";
 
-const NFNL_SUBSYS_CTNETLINK = 1; // linux/netfilter/nfnetlink.h
-export const NFNETLINK_V0 = 0; // linux/netfilter/nfnetlink.h
+/** Connection tracking over netlink. Numbers on the wire are big-endian but for those of a filter. */
 
 const IPCTNL_MSG_CT_NEW = 0; // linux/netfilter/nfnetlink_conntrack.h
 const IPCTNL_MSG_CT_GET = 1; // linux/netfilter/nfnetlink_conntrack.h
@@ -11,9 +10,6 @@ const IPCTNL_MSG_CT_DELETE = 2; // linux/netfilter/nfnetlink_conntrack.h
 export const CT_NEW = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW;
 export const CT_GET = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
 export const CT_DELETE = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE;
-
-/** struct nfgenmsg { __u8 nfgen_family, version; __be16 res_id; } linux/netfilter/nfnetlink.h */
-export const NFGENMSG_BYTES = 4;
 
 export const CTA_TUPLE_ORIG = 1; // linux/netfilter/nfnetlink_conntrack.h, enum ctattr_type
 export const CTA_TUPLE_REPLY = 2;
@@ -40,8 +36,3 @@ export const CTA_FILTER_ORIG_FLAGS = 1; // enum ctattr_filter; a host-order u32 
 export const CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3; // net/netfilter/nf_internals.h
 
 export const IPS_SEEN_REPLY = 1 << 1; // linux/netfilter/nf_conntrack_common.h
-
-export const AF_INET = 2; // linux/socket.h
-export const AF_INET6 = 10; // linux/socket.h
-export const IPPROTO_TCP = 6; // linux/in.h
-export const IPPROTO_UDP = 17; // linux/in.h

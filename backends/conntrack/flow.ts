@@ -1,5 +1,7 @@
 import { type Address, addressFromBytes } from "../../core/net/address.ts";
 import { NLA_HDRLEN, NLA_TYPE_MASK } from "../../ffi/netlink/constants.ts";
+import { NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
+import { AF_INET } from "../../ffi/inet.ts";
 import * as ct from "./ctnetlink.ts";
 
 /** One conntrack entry of a protocol with ports. */
@@ -30,15 +32,15 @@ export interface Flow {
  */
 export function flowOf(payload: Uint8Array): Flow | undefined {
   const end = payload.length;
-  const original = find(payload, ct.NFGENMSG_BYTES, end, ct.CTA_TUPLE_ORIG);
-  const reply = find(payload, ct.NFGENMSG_BYTES, end, ct.CTA_TUPLE_REPLY);
+  const original = find(payload, NFGENMSG_BYTES, end, ct.CTA_TUPLE_ORIG);
+  const reply = find(payload, NFGENMSG_BYTES, end, ct.CTA_TUPLE_REPLY);
   if (original < 0 || reply < 0) return undefined;
-  const status = find(payload, ct.NFGENMSG_BYTES, end, ct.CTA_STATUS);
-  const zone = find(payload, ct.NFGENMSG_BYTES, end, ct.CTA_ZONE);
+  const status = find(payload, NFGENMSG_BYTES, end, ct.CTA_STATUS);
+  const zone = find(payload, NFGENMSG_BYTES, end, ct.CTA_ZONE);
   const directedZone = find(payload, original, endOf(payload, original), ct.CTA_TUPLE_ZONE);
 
   const family = payload[0] ?? 0;
-  const [ipSource, ipDestination] = family === ct.AF_INET
+  const [ipSource, ipDestination] = family === AF_INET
     ? [ct.CTA_IP_V4_SRC, ct.CTA_IP_V4_DST]
     : [ct.CTA_IP_V6_SRC, ct.CTA_IP_V6_DST];
   const protocol = inTuple(payload, original, ct.CTA_TUPLE_PROTO, ct.CTA_PROTO_NUM);

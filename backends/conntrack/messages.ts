@@ -1,6 +1,7 @@
 import { NLA_F_NESTED, NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import { attributes } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { nfgenmsg, NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
 import * as ct from "./ctnetlink.ts";
 import type { Flow } from "./flow.ts";
 
@@ -17,7 +18,7 @@ export interface DumpFilter {
 export function writeDump(writer: MessageWriter, seq: number, filter: DumpFilter): void {
   const { family, protocol, status } = filter;
   writer.begin(ct.CT_GET, NLM_F_REQUEST | NLM_F_DUMP, seq);
-  header(writer, family);
+  nfgenmsg(writer, family, 0);
   if (protocol !== undefined) {
     writer.nest(ct.CTA_TUPLE_ORIG, () => {
       writer.nest(ct.CTA_TUPLE_PROTO, () => writer.attrU8(ct.CTA_PROTO_NUM, protocol));
@@ -39,17 +40,10 @@ export function writeDump(writer: MessageWriter, seq: number, filter: DumpFilter
  */
 export function writeDelete(writer: MessageWriter, seq: number, { family, payload }: Flow): void {
   writer.begin(ct.CT_DELETE, NLM_F_REQUEST, seq);
-  header(writer, family);
-  for (const { type, bytes } of attributes(payload, ct.NFGENMSG_BYTES)) {
+  nfgenmsg(writer, family, 0);
+  for (const { type, bytes } of attributes(payload, NFGENMSG_BYTES)) {
     if (type === ct.CTA_TUPLE_ORIG) writer.attrBytes(type | NLA_F_NESTED, bytes);
     if (type === ct.CTA_ZONE || type === ct.CTA_ID) writer.attrBytes(type, bytes);
   }
   writer.end();
-}
-
-/** struct nfgenmsg */
-function header(writer: MessageWriter, family: number): void {
-  writer.rawU8(family);
-  writer.rawU8(ct.NFNETLINK_V0);
-  writer.rawU16be(0);
 }

@@ -1,6 +1,6 @@
 import type { Endpoint, ServicePortPlan } from "../../core/plan/plan.ts";
-import { IPPROTO_UDP } from "./ctnetlink.ts";
 import type { Flow } from "./flow.ts";
+import { IPPROTO_UDP } from "../../ffi/inet.ts";
 
 /**
  * Why a flow must go:

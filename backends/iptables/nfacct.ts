@@ -2,9 +2,15 @@ import { KernelError } from "../../ffi/errors.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
+import {
+  nfgenmsg,
+  NFGENMSG_BYTES,
+  NFNL_SUBSYS_ACCT,
+  NFNL_SUBSYS_NFT_COMPAT,
+  NFPROTO_IPV4,
+  NFPROTO_UNSPEC,
+} from "../../ffi/netlink/nfnetlink.ts";
 import type { BackendMetric } from "../../core/backend/contract.ts";
-import { nfgenmsg } from "../nf_tables/batch.ts";
-import { NFGENMSG_LENGTH, NFPROTO_IPV4, NFPROTO_UNSPEC } from "../nf_tables/constants.ts";
 import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules/names.ts";
 import * as xt from "./wire/xt.ts";
 
@@ -22,13 +28,11 @@ const metrics = [
   },
 ] as const;
 
-const NFNL_SUBSYS_ACCT = 7; // linux/netfilter/nfnetlink.h
 const NFNL_MSG_ACCT_NEW = 0; // linux/netfilter/nfnetlink_acct.h
 const NFNL_MSG_ACCT_GET = 1; // linux/netfilter/nfnetlink_acct.h
 const NFACCT_NAME = 1; // linux/netfilter/nfnetlink_acct.h
 const NFACCT_PKTS = 2; // linux/netfilter/nfnetlink_acct.h
 
-const NFNL_SUBSYS_NFT_COMPAT = 11; // linux/netfilter/nfnetlink.h
 const NFNL_MSG_COMPAT_GET = 0; // linux/netfilter/nf_tables_compat.h
 const NFTA_COMPAT_NAME = 1; // linux/netfilter/nf_tables_compat.h
 const NFTA_COMPAT_REV = 2; // linux/netfilter/nf_tables_compat.h
@@ -76,7 +80,7 @@ export class PacketCounters {
   async read(name: string): Promise<number | undefined> {
     const [answer] = await this.#ask(`read the counter ${name}`, NFNL_MSG_ACCT_GET, 0, name, ["ENOENT"]);
     if (answer === undefined) return undefined;
-    const packets = attribute(answer.payload, NFACCT_PKTS, NFGENMSG_LENGTH);
+    const packets = attribute(answer.payload, NFACCT_PKTS, NFGENMSG_BYTES);
     return packets === undefined ? undefined : Number(packets.u64be());
   }
 

@@ -1,6 +1,12 @@
 import { NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
-import * as nft from "./constants.ts";
+import {
+  nfgenmsg,
+  NFNL_MSG_BATCH_BEGIN,
+  NFNL_MSG_BATCH_END,
+  NFNL_SUBSYS_NFTABLES,
+  NFPROTO_UNSPEC,
+} from "../../ffi/netlink/nfnetlink.ts";
 
 /**
  * Writes one nf_tables batch: changes that the kernel makes all at once or not at all, when they come in one
@@ -15,7 +21,7 @@ export class Batch {
     this.message = message;
     this.#firstSeq = firstSeq;
     message.reset();
-    this.#limit(nft.NFNL_MSG_BATCH_BEGIN);
+    this.#limit(NFNL_MSG_BATCH_BEGIN);
   }
 
   /** Messages so far, with the one that begins the batch. */
@@ -35,7 +41,7 @@ export class Batch {
 
   /** The complete batch; nothing can be added any more. */
   end(): Uint8Array<ArrayBuffer> {
-    this.#limit(nft.NFNL_MSG_BATCH_END);
+    this.#limit(NFNL_MSG_BATCH_END);
     return this.message.bytes();
   }
 
@@ -46,7 +52,7 @@ export class Batch {
     body: (message: MessageWriter) => void,
   ): void {
     this.message.begin(
-      nft.NFNL_SUBSYS_NFTABLES << 8 | type,
+      NFNL_SUBSYS_NFTABLES << 8 | type,
       NLM_F_REQUEST | flags,
       this.#firstSeq + this.#count++,
     );
@@ -57,14 +63,7 @@ export class Batch {
 
   #limit(type: number): void {
     this.message.begin(type, NLM_F_REQUEST, this.#firstSeq + this.#count++);
-    nfgenmsg(this.message, nft.NFPROTO_UNSPEC, nft.NFNL_SUBSYS_NFTABLES);
+    nfgenmsg(this.message, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
     this.message.end();
   }
-}
-
-/** struct nfgenmsg { __u8 nfgen_family, version; __be16 res_id; } */
-export function nfgenmsg(message: MessageWriter, nfproto: number, resourceId: number): void {
-  message.rawU8(nfproto);
-  message.rawU8(0); // NFNETLINK_V0
-  message.rawU16be(resourceId);
 }

@@ -1,16 +1,5 @@
 /** The part of the kernel's nf_tables interface that we speak. Unless noted: linux/netfilter/nf_tables.h */
 
-export const NFNL_SUBSYS_NFTABLES = 10; // linux/netfilter/nfnetlink.h
-export const NFNLGRP_NFTABLES = 7; // linux/netfilter/nfnetlink.h
-export const NFNL_MSG_BATCH_BEGIN = 0x10; // linux/netfilter/nfnetlink.h
-export const NFNL_MSG_BATCH_END = 0x11; // linux/netfilter/nfnetlink.h
-/** struct nfgenmsg { __u8 nfgen_family, version; __be16 res_id; } */
-export const NFGENMSG_LENGTH = 4; // linux/netfilter/nfnetlink.h
-
-export const NFPROTO_UNSPEC = 0; // linux/netfilter.h
-export const NFPROTO_IPV4 = 2; // linux/netfilter.h
-export const NFPROTO_IPV6 = 10; // linux/netfilter.h
-
 export const NF_DROP = 0; // linux/netfilter.h
 export const NF_ACCEPT = 1; // linux/netfilter.h
 export const NFT_JUMP = -3;
@@ -221,9 +210,5 @@ export const NFTA_REJECT_ICMP_CODE = 2;
 export const NFT_REJECT_ICMP_UNREACH = 0;
 export const ICMP_PORT_UNREACH = 3; // linux/icmp.h
 export const ICMPV6_PORT_UNREACH = 4; // linux/icmpv6.h
-
-export const IPPROTO_TCP = 6; // linux/in.h
-export const IPPROTO_UDP = 17; // linux/in.h
-export const IPPROTO_SCTP = 132; // linux/in.h
 
 export const IFNAMSIZ = 16; // linux/if.h

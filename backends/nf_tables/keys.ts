@@ -1,7 +1,7 @@
 import { addressFromBytes, formatAddress, formatSocketAddress } from "../../core/net/address.ts";
 import type { Address, Cidr } from "../../core/net/address.ts";
 import type { Protocol } from "../../core/net/protocol.ts";
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "./constants.ts";
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../ffi/inet.ts";
 
 /**
  * Keys and values of set elements as the kernel holds them: binary strings, one character a byte, every field padded

@@ -8,6 +8,7 @@ import {
   messages,
   type NetlinkMessage,
 } from "../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_UNSPEC } from "../../ffi/netlink/nfnetlink.ts";
 import * as nft from "./constants.ts";
 import { type TableFamily, tableFamilyOfProtocol } from "./families.ts";
 
@@ -37,12 +38,12 @@ export function refusedOf(batch: Uint8Array, answer: Acknowledgement): Refused |
 
 function refused(message: NetlinkMessage, offset: number | undefined): Refused {
   const { payload } = message;
-  if (message.type >> 8 !== nft.NFNL_SUBSYS_NFTABLES) {
+  if (message.type >> 8 !== NFNL_SUBSYS_NFTABLES) {
     return { family: undefined, action: "add", object: { kind: "batch" } };
   }
-  const name = (type: number) => attribute(payload, type, nft.NFGENMSG_LENGTH)?.string() ?? "";
+  const name = (type: number) => attribute(payload, type, NFGENMSG_BYTES)?.string() ?? "";
   const about = (action: "add" | "remove", object: Refused["object"]): Refused => ({
-    family: tableFamilyOfProtocol(payload[0] ?? nft.NFPROTO_UNSPEC),
+    family: tableFamilyOfProtocol(payload[0] ?? NFPROTO_UNSPEC),
     action,
     object,
   });
@@ -80,7 +81,7 @@ function refused(message: NetlinkMessage, offset: number | undefined): Refused {
 
 /** The key of the element that lies at `offset` from the message's header, or of the only one there is. */
 function keyAt(payload: Uint8Array, offset: number | undefined): string | undefined {
-  const list = attribute(payload, nft.NFTA_SET_ELEM_LIST_ELEMENTS, nft.NFGENMSG_LENGTH);
+  const list = attribute(payload, nft.NFTA_SET_ELEM_LIST_ELEMENTS, NFGENMSG_BYTES);
   if (list === undefined) return undefined;
   let only: string | undefined;
   let count = 0;

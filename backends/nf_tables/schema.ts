@@ -2,7 +2,7 @@ import { NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { nfgenmsg } from "./batch.ts";
+import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../ffi/netlink/nfnetlink.ts";
 import type { Hook } from "./chain.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
 import * as nft from "./constants.ts";
@@ -77,11 +77,11 @@ async function readTable(
   let table: TableFacts | undefined;
   const operation = `list tables of family ${family.keyword}`;
   await visit(client, family, nft.NFT_MSG_GETTABLE, operation, () => {}, ({ payload }) => {
-    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== tableName) return;
+    if (attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string() !== tableName) return;
     table = {
-      flags: attribute(payload, nft.NFTA_TABLE_FLAGS, nft.NFGENMSG_LENGTH)?.u32be() ?? 0,
-      userdata: attribute(payload, nft.NFTA_TABLE_USERDATA, nft.NFGENMSG_LENGTH)?.latin1() ?? "",
-      uses: attribute(payload, nft.NFTA_TABLE_USE, nft.NFGENMSG_LENGTH)?.u32be() ?? 0,
+      flags: attribute(payload, nft.NFTA_TABLE_FLAGS, NFGENMSG_BYTES)?.u32be() ?? 0,
+      userdata: attribute(payload, nft.NFTA_TABLE_USERDATA, NFGENMSG_BYTES)?.latin1() ?? "",
+      uses: attribute(payload, nft.NFTA_TABLE_USE, NFGENMSG_BYTES)?.u32be() ?? 0,
     };
   });
   return table;
@@ -96,20 +96,20 @@ async function readChains(
   const operation = `list chains of table ${family.keyword} ${tableName}`;
   const only = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, tableName);
   await visit(client, family, nft.NFT_MSG_GETCHAIN, operation, only, ({ payload }) => {
-    if (attribute(payload, nft.NFTA_CHAIN_TABLE, nft.NFGENMSG_LENGTH)?.string() !== tableName) return;
-    const name = attribute(payload, nft.NFTA_CHAIN_NAME, nft.NFGENMSG_LENGTH)?.string();
+    if (attribute(payload, nft.NFTA_CHAIN_TABLE, NFGENMSG_BYTES)?.string() !== tableName) return;
+    const name = attribute(payload, nft.NFTA_CHAIN_NAME, NFGENMSG_BYTES)?.string();
     if (name !== undefined) chains.set(name, chainShape(payload));
   });
   return chains;
 }
 
 function chainShape(payload: Uint8Array): ChainShape {
-  const hook = attribute(payload, nft.NFTA_CHAIN_HOOK, nft.NFGENMSG_LENGTH);
+  const hook = attribute(payload, nft.NFTA_CHAIN_HOOK, NFGENMSG_BYTES);
   if (hook === undefined) return { accepts: true };
-  const type = attribute(payload, nft.NFTA_CHAIN_TYPE, nft.NFGENMSG_LENGTH)?.string();
+  const type = attribute(payload, nft.NFTA_CHAIN_TYPE, NFGENMSG_BYTES)?.string();
   const number = hook.attribute(nft.NFTA_HOOK_HOOKNUM)?.u32be() ?? -1;
   const priority = (hook.attribute(nft.NFTA_HOOK_PRIORITY)?.u32be() ?? 0) | 0;
-  const policy = attribute(payload, nft.NFTA_CHAIN_POLICY, nft.NFGENMSG_LENGTH)?.u32be();
+  const policy = attribute(payload, nft.NFTA_CHAIN_POLICY, NFGENMSG_BYTES)?.u32be();
   return {
     accepts: policy === nft.NF_ACCEPT,
     // A "route" chain is none of ours: it fits no hook.
@@ -129,7 +129,7 @@ async function readSets(
     let name: string | undefined;
     let table: string | undefined;
     let [flags, keyType, keyLength, dataType, timeoutMs] = [0, 0, 0, 0, 0];
-    for (const field of attributes(payload, nft.NFGENMSG_LENGTH)) {
+    for (const field of attributes(payload, NFGENMSG_BYTES)) {
       if (field.type === nft.NFTA_SET_TABLE) table = field.string();
       else if (field.type === nft.NFTA_SET_NAME) name = field.string();
       else if (field.type === nft.NFTA_SET_FLAGS) flags = field.u32be();
@@ -153,7 +153,7 @@ async function visit(
   each: (message: NetlinkMessage) => void,
 ): Promise<void> {
   const write = (message: MessageWriter, seq: number) => {
-    message.begin(nft.NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
+    message.begin(NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
     nfgenmsg(message, family.nfproto, 0);
     only(message);
     message.end();

@@ -1,4 +1,5 @@
 import { attribute } from "../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
 import * as nft from "./constants.ts";
 import { tableFamilyOfProtocol } from "./families.ts";
 import type { TransactionReader } from "./watch.ts";
@@ -15,7 +16,7 @@ export class TableReader implements TransactionReader {
 
   read(type: number, nfproto: number, payload: Uint8Array): void {
     // The first attribute of every notification is the table's name.
-    if (attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string() !== this.#table) return;
+    if (attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string() !== this.#table) return;
     const family = tableFamilyOfProtocol(nfproto);
     if (family === undefined) return;
     // A deleted table is notified after its contents.

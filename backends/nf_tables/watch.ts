@@ -1,6 +1,12 @@
 import { Notifications } from "../../ffi/netlink/notifications.ts";
 import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
+import {
+  NFGENMSG_BYTES,
+  NFNL_SUBSYS_NFTABLES,
+  NFNLGRP_NFTABLES,
+  NFPROTO_UNSPEC,
+} from "../../ffi/netlink/nfnetlink.ts";
 import * as nft from "./constants.ts";
 
 /** Knows which of someone else's changes are to our objects. */
@@ -52,12 +58,12 @@ export class TransactionWatch implements Disposable {
 
   /** While anyone listens, every object of a transaction costs the kernel a notification. */
   pause(): void {
-    if (this.#listening) this.#transport.leaveGroup(nft.NFNLGRP_NFTABLES);
+    if (this.#listening) this.#transport.leaveGroup(NFNLGRP_NFTABLES);
     this.#listening = false;
   }
 
   resume(): void {
-    if (!this.#listening && !this.#notifications.isDisposed) this.#transport.joinGroup(nft.NFNLGRP_NFTABLES);
+    if (!this.#listening && !this.#notifications.isDisposed) this.#transport.joinGroup(NFNLGRP_NFTABLES);
     this.#listening = !this.#notifications.isDisposed;
   }
 
@@ -71,18 +77,18 @@ export class TransactionWatch implements Disposable {
   }
 
   #read({ type, pid, payload }: NetlinkMessage): void {
-    if (type >> 8 !== nft.NFNL_SUBSYS_NFTABLES || pid === this.#ownPortId) return;
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES || pid === this.#ownPortId) return;
     if ((type & 0xff) === nft.NFT_MSG_NEWGEN) return this.#endTransaction(payload);
-    this.#reader.read(type & 0xff, payload[0] ?? nft.NFPROTO_UNSPEC, payload);
+    this.#reader.read(type & 0xff, payload[0] ?? NFPROTO_UNSPEC, payload);
   }
 
   /** Every transaction ends with the new generation, which says who made it. */
   #endTransaction(payload: Uint8Array): void {
     const what = this.#reader.end();
     if (what === undefined) return;
-    const name = attribute(payload, nft.NFTA_GEN_PROC_NAME, nft.NFGENMSG_LENGTH)?.string() ??
+    const name = attribute(payload, nft.NFTA_GEN_PROC_NAME, NFGENMSG_BYTES)?.string() ??
       "another process";
-    const pid = attribute(payload, nft.NFTA_GEN_PROC_PID, nft.NFGENMSG_LENGTH)?.u32be() ?? 0;
+    const pid = attribute(payload, nft.NFTA_GEN_PROC_PID, NFGENMSG_BYTES)?.u32be() ?? 0;
     this.report(`${what} by ${name} (pid ${pid})`);
   }
 }

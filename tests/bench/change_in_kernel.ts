@@ -1,9 +1,10 @@
 import { IpvsConnection } from "../../backends/ipvs/protocol/connection.ts";
 import type { VirtualServerId } from "../../backends/ipvs/servers/virtual_server.ts";
-import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
+import { NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import { NFNLGRP_NFTABLES } from "../../ffi/netlink/nfnetlink.ts";
 import { addressOf } from "../backends/plans.ts";
 import { clusterIP } from "./cluster.ts";
 import type { MeasuredMode } from "./mode.ts";

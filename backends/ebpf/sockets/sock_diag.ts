@@ -3,10 +3,10 @@ import { KernelError } from "../../../ffi/errors.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_SOCK_DIAG, NLM_F_ACK, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { inNetworkNamespace } from "../../../ffi/network_namespaces.ts";
+import { AF_INET } from "../../../ffi/inet.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
 
 const SOCK_DESTROY = 21; // linux/sock_diag.h
-const AF_INET = 2; // linux/socket.h
 
 /** Protocols whose sockets are connected to endpoints, and ended. */
 export type EndedProtocol = Exclude<Protocol, "SCTP">;

@@ -1,13 +1,6 @@
 import { families, type Family } from "../../../core/net/protocol.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  IPPROTO_IP,
-  IPPROTO_IPV6,
-  libc,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-} from "../../../ffi/libc.ts";
+import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../../ffi/libc.ts";
+import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../../ffi/inet.ts";
 import { chainNames } from "./entries.ts";
 
 /** A table of the legacy flavour of iptables (x_tables), which the kernel evaluates beside those of nf_tables. */

@@ -2,7 +2,7 @@ import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { attributes, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { nfgenmsg } from "../../nf_tables/batch.ts";
+import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import type { TableName } from "../rules/layout.ts";
@@ -37,7 +37,7 @@ export class TablesReader {
     const begin = () => Object.values(found).forEach((chains) => chains.clear());
     await this.#visit(nft.NFT_MSG_GETCHAIN, operation, begin, ({ payload }) => {
       let chains: Set<string> | undefined;
-      for (const attribute of attributes(payload, nft.NFGENMSG_LENGTH)) {
+      for (const attribute of attributes(payload, NFGENMSG_BYTES)) {
         // The kernel writes the table's name first.
         if (attribute.type === nft.NFTA_CHAIN_TABLE) chains = chainsOf(found, attribute.string());
         if (chains === undefined) return;
@@ -59,7 +59,7 @@ export class TablesReader {
     await this.#visit(nft.NFT_MSG_GETRULE, operation, begin, ({ payload }) => {
       let handle = 0;
       let expressions: Uint8Array = none;
-      for (const attribute of attributes(payload, nft.NFGENMSG_LENGTH)) {
+      for (const attribute of attributes(payload, NFGENMSG_BYTES)) {
         if (attribute.type === nft.NFTA_RULE_HANDLE) handle = Number(attribute.u64be());
         else if (attribute.type === nft.NFTA_RULE_EXPRESSIONS) expressions = attribute.bytes;
       }
@@ -75,7 +75,7 @@ export class TablesReader {
     each: (message: NetlinkMessage) => void,
   ): Promise<void> {
     const write = (message: MessageWriter, seq: number) => {
-      message.begin(nft.NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
+      message.begin(NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
       nfgenmsg(message, this.#family.nfproto, 0);
       begin(message);
       message.end();

@@ -5,6 +5,7 @@ import {
   messages,
   type NetlinkMessage,
 } from "../../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { type TableFamily, tableFamilyOfProtocol } from "../../nf_tables/families.ts";
 import { type TableName, tables } from "../rules/layout.ts";
@@ -24,7 +25,7 @@ export interface Refused {
 
 export function refusedOf(batch: Uint8Array, answer: Acknowledgement): Refused {
   for (const message of messages(batch)) {
-    if (message.seq === answer.seq && message.type >> 8 === nft.NFNL_SUBSYS_NFTABLES) {
+    if (message.seq === answer.seq && message.type >> 8 === NFNL_SUBSYS_NFTABLES) {
       return refused(message, answer.offset);
     }
   }
@@ -32,7 +33,7 @@ export function refusedOf(batch: Uint8Array, answer: Acknowledgement): Refused {
 }
 
 function refused({ type, payload }: NetlinkMessage, offset: number | undefined): Refused {
-  const name = (type: number) => attribute(payload, type, nft.NFGENMSG_LENGTH)?.string() ?? "";
+  const name = (type: number) => attribute(payload, type, NFGENMSG_BYTES)?.string() ?? "";
   const kind = type & 0xff;
   const family = tableFamilyOfProtocol(payload[0] ?? 0);
   // All of these have the table's name in the same place.
@@ -69,7 +70,7 @@ function refused({ type, payload }: NetlinkMessage, offset: number | undefined):
 /** @param offset of the expression that was refused, from the beginning of the message. */
 function extensionAt(payload: Uint8Array, offset: number | undefined): string | undefined {
   if (offset === undefined) return undefined;
-  const expressions = attribute(payload, nft.NFTA_RULE_EXPRESSIONS, nft.NFGENMSG_LENGTH)?.attributes() ?? [];
+  const expressions = attribute(payload, nft.NFTA_RULE_EXPRESSIONS, NFGENMSG_BYTES)?.attributes() ?? [];
   for (const expression of expressions) {
     const end = expression.bytes.byteOffset + expression.bytes.length - payload.byteOffset + NLMSG_HDRLEN;
     if (offset >= end) continue;

@@ -1,4 +1,5 @@
 import { attribute } from "../../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { tableFamilyOfProtocol } from "../../nf_tables/families.ts";
 import type { TransactionReader } from "../../nf_tables/watch.ts";
@@ -22,7 +23,7 @@ export class ChainReader implements TransactionReader {
 
   read(type: number, nfproto: number, payload: Uint8Array): void {
     const family = tableFamilyOfProtocol(nfproto);
-    const table = tableNamed(attribute(payload, nft.NFTA_TABLE_NAME, nft.NFGENMSG_LENGTH)?.string());
+    const table = tableNamed(attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string());
     if (family === undefined || table === undefined) return;
     if (type === nft.NFT_MSG_DELTABLE) {
       this.#touched.add(`table ${family.keyword} ${table}`);
@@ -54,7 +55,7 @@ function chainNamed(type: number, payload: Uint8Array): string | undefined {
   const isRule = type === nft.NFT_MSG_NEWRULE || type === nft.NFT_MSG_DELRULE;
   const isChain = type === nft.NFT_MSG_NEWCHAIN || type === nft.NFT_MSG_DELCHAIN;
   if (!isRule && !isChain) return undefined;
-  return attribute(payload, isRule ? nft.NFTA_RULE_CHAIN : nft.NFTA_CHAIN_NAME, nft.NFGENMSG_LENGTH)
+  return attribute(payload, isRule ? nft.NFTA_RULE_CHAIN : nft.NFTA_CHAIN_NAME, NFGENMSG_BYTES)
     ?.string();
 }
 

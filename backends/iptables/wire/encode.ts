@@ -1,4 +1,5 @@
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { writeFields } from "./fields.ts";
@@ -34,9 +35,9 @@ function needsProtocol({ protocol, matches }: Rule): boolean {
 }
 
 const protocols = {
-  TCP: compat(nft.IPPROTO_TCP),
-  UDP: compat(nft.IPPROTO_UDP),
-  SCTP: compat(nft.IPPROTO_SCTP),
+  TCP: compat(IPPROTO_TCP),
+  UDP: compat(IPPROTO_UDP),
+  SCTP: compat(IPPROTO_SCTP),
 } as const;
 
 /** The kernel does not list it. */

@@ -1,5 +1,4 @@
 import { type Address, addressBits, addressFromBytes } from "../../../core/net/address.ts";
-import { AF_INET, AF_INET6 } from "../../../ffi/libc.ts";
 import {
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -10,6 +9,7 @@ import {
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import * as rt from "../../../ffi/netlink/rtnetlink.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/inet.ts";
 
 /** An interface as the kernel tells of it. */
 export interface Link {

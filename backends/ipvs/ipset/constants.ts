@@ -1,7 +1,5 @@
 /** Sets of iptables (`ipset`) over nfnetlink. Numbers on the wire are big-endian (linux/netfilter/ipset/ip_set.h). */
 
-export const NFNL_SUBSYS_IPSET = 6; // linux/netfilter/nfnetlink.h
-
 /** The oldest version that kernels take, which is all that we need. */
 export const IPSET_PROTOCOL_MIN = 6; // linux/netfilter/ipset/ip_set.h
 

@@ -4,8 +4,7 @@ import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLA_F_NET_BYTEORDER, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { nfgenmsg } from "../../nf_tables/batch.ts";
-import { NFGENMSG_LENGTH, NFPROTO_IPV4 } from "../../nf_tables/constants.ts";
+import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_IPSET, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
 import * as ipset from "./constants.ts";
 import { upstreamSets } from "./kube_proxy_sets.ts";
 
@@ -57,7 +56,7 @@ class IpSets {
     try {
       const answers = await this.#client.dump("list the sets of ipset", writeListNames);
       return answers.map(({ payload }) =>
-        attribute(payload, ipset.IPSET_ATTR_SETNAME, NFGENMSG_LENGTH)?.string() ?? ""
+        attribute(payload, ipset.IPSET_ATTR_SETNAME, NFGENMSG_BYTES)?.string() ?? ""
       );
     } catch (error) {
       // What nfnetlink answers for a subsystem that the kernel does not have.
@@ -97,7 +96,7 @@ export function writeDestroy(writer: MessageWriter, seq: number, name: string): 
 }
 
 function begin(writer: MessageWriter, command: number, flags: number, seq: number): void {
-  writer.begin(ipset.NFNL_SUBSYS_IPSET << 8 | command, NLM_F_REQUEST | flags, seq);
+  writer.begin(NFNL_SUBSYS_IPSET << 8 | command, NLM_F_REQUEST | flags, seq);
   nfgenmsg(writer, NFPROTO_IPV4, 0);
   writer.attrU8(ipset.IPSET_ATTR_PROTOCOL, ipset.IPSET_PROTOCOL_MIN);
 }

@@ -64,7 +64,3 @@ export const IP_VS_CONN_F_MASQ = 0x0000;
 
 /** union nf_inet_addr: an IPv4 address is in its first four bytes. linux/netfilter.h */
 export const NF_INET_ADDR_BYTES = 16;
-
-export const IPPROTO_TCP = 6; // linux/in.h
-export const IPPROTO_UDP = 17; // linux/in.h
-export const IPPROTO_SCTP = 132; // linux/in.h

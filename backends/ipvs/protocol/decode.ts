@@ -1,8 +1,8 @@
 import { type Address, addressFromBytes } from "../../../core/net/address.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
-import { AF_INET } from "../../../ffi/libc.ts";
 import { AttributeTable } from "../../../ffi/netlink/attribute_table.ts";
 import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
+import { AF_INET, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import type { IpvsTimeouts } from "./encode.ts";
 import * as ipvs from "./constants.ts";
 import type { FoundRealServer, FoundVirtualServer } from "../servers/virtual_server.ts";
@@ -78,11 +78,11 @@ export function timeoutsOf(payload: Uint8Array): IpvsTimeouts {
 
 function protocolOf(number: number): Protocol | undefined {
   switch (number) {
-    case ipvs.IPPROTO_TCP:
+    case IPPROTO_TCP:
       return "TCP";
-    case ipvs.IPPROTO_UDP:
+    case IPPROTO_UDP:
       return "UDP";
-    case ipvs.IPPROTO_SCTP:
+    case IPPROTO_SCTP:
       return "SCTP";
     default:
       return undefined;

@@ -1,9 +1,9 @@
 import { formatSocketAddress } from "../../../core/net/address.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
-import { AF_INET, AF_INET6 } from "../../../ffi/libc.ts";
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { genlmsghdr } from "../../../ffi/netlink/genetlink.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import * as ipvs from "./constants.ts";
 import {
   formatVirtualServer,
@@ -39,9 +39,9 @@ const numberOf = {
 } as const satisfies Readonly<Record<IpvsCommand["verb"], number>>;
 
 const protocolNumbers: Readonly<Record<Protocol, number>> = {
-  TCP: ipvs.IPPROTO_TCP,
-  UDP: ipvs.IPPROTO_UDP,
-  SCTP: ipvs.IPPROTO_SCTP,
+  TCP: IPPROTO_TCP,
+  UDP: IPPROTO_UDP,
+  SCTP: IPPROTO_SCTP,
 };
 
 /** Encodes messages of the family whose id is `type`: see resolveFamily. */

@@ -2,13 +2,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 import {
-  AF_INET,
-  AF_INET6,
   CT_NEW,
   CTA_ID,
   CTA_TUPLE_ORIG,
   CTA_ZONE,
-  IPPROTO_UDP,
   IPS_SEEN_REPLY,
 } from "../../../backends/conntrack/ctnetlink.ts";
 import { type Flow, flowOf } from "../../../backends/conntrack/flow.ts";
@@ -16,6 +13,7 @@ import { writeDelete, writeDump } from "../../../backends/conntrack/messages.ts"
 import { attributes, messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { hex } from "../../ffi/hex.ts";
+import { AF_INET, AF_INET6, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import * as golden from "./goldens.ts";
 
 function written(write: (writer: MessageWriter) => void): Uint8Array {

@@ -1,6 +1,6 @@
 import { addressOf } from "../plans.ts";
-import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../backends/conntrack/ctnetlink.ts";
 import type { Flow } from "../../../backends/conntrack/flow.ts";
+import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
 
 /** A flow written as people write addresses: `10.96.0.10:53`, `[fd00::10]:53`. */
 export interface FlowText {

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../backends/conntrack/ctnetlink.ts";
 import { ConntrackReconciler } from "../../../backends/conntrack/reconciler.ts";
 import type { Flow } from "../../../backends/conntrack/flow.ts";
 import type { DumpFilter } from "../../../backends/conntrack/messages.ts";
@@ -7,6 +6,7 @@ import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
+import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
 import { flowFrom, type FlowText } from "./flows.ts";
 

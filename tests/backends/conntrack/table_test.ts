@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { AF_INET, CT_DELETE, CT_GET, IPPROTO_UDP } from "../../../backends/conntrack/ctnetlink.ts";
+import { CT_DELETE, CT_GET } from "../../../backends/conntrack/ctnetlink.ts";
 import { sweepConntrack } from "../../../backends/conntrack/table.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
 import { hex } from "../../ffi/hex.ts";
+import { AF_INET, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import * as golden from "./goldens.ts";
 
 const SEQ_AT = 8;

@@ -6,6 +6,12 @@ import { endpointChain, serviceChain } from "./chain_names.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
+import {
+  NFGENMSG_BYTES,
+  NFNL_MSG_BATCH_BEGIN,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+} from "../../../ffi/netlink/nfnetlink.ts";
 import { emptyKernel, isBatch, nftType } from "../nf_tables/fake_kernel.ts";
 import { desiredOf, planOf } from "../plans.ts";
 
@@ -26,7 +32,7 @@ Deno.test("every call that changes something is one datagram with one batch, bot
   assert.equal(batches.length, 2);
   for (const batch of batches) {
     const families = new Set([...messages(batch)].slice(1, -1).map(({ payload }) => payload[0]));
-    assert.deepEqual(families, new Set([nft.NFPROTO_IPV4, nft.NFPROTO_IPV6]));
+    assert.deepEqual(families, new Set([NFPROTO_IPV4, NFPROTO_IPV6]));
   }
 });
 
@@ -176,7 +182,7 @@ Deno.test("a refusal of what is for no service names none", async () => {
 
 Deno.test("a kernel without nf_tables is named as the reason", async () => {
   const kernel = new FakeTransport(
-    emptyKernel(({ type }) => type === nft.NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
+    emptyKernel(({ type }) => type === NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
   );
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await assert.rejects(
@@ -221,5 +227,5 @@ function newRuleOf(message: NetlinkMessage): string | undefined {
 function chainOf({ type, payload }: NetlinkMessage): string | undefined {
   const isRule = type === nftType(nft.NFT_MSG_NEWRULE) || type === nftType(nft.NFT_MSG_DELRULE);
   const name = isRule ? nft.NFTA_RULE_CHAIN : nft.NFTA_CHAIN_NAME;
-  return attribute(payload, name, nft.NFGENMSG_LENGTH)?.string();
+  return attribute(payload, name, NFGENMSG_BYTES)?.string();
 }

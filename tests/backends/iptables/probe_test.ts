@@ -10,6 +10,7 @@ import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 
 /** What a kernel that refuses these messages, with ENOENT, is found to have. */
 async function probe(
@@ -20,7 +21,7 @@ async function probe(
     const all = [...messages(sent)];
     // A batch is answered where it is refused, any other request at its end.
     if (all.length === 1) return all.map((message) => answer(message, "ENOENT"));
-    const deletion = nft.NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_DELCHAIN;
+    const deletion = NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_DELCHAIN;
     return all.filter((message) => message.type === deletion || refuses(message))
       .map((message) => answer(message, "ENOENT"));
   });
@@ -46,7 +47,7 @@ function names(text: string): (message: NetlinkMessage) => boolean {
   return ({ payload }) => decoder.decode(payload).includes(`${text}\0`);
 }
 
-const isRule = ({ type }: NetlinkMessage) => type === (nft.NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_NEWRULE);
+const isRule = ({ type }: NetlinkMessage) => type === (NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_NEWRULE);
 
 Deno.test("a match that the kernel lacks is named with its module, and the others are found", async () => {
   const found = await probe(names("statistic"));

@@ -3,6 +3,7 @@ import { errnoOf } from "../../../ffi/errno.ts";
 import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { NFNL_MSG_BATCH_BEGIN, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 
 /**
  * A kernel whose tables are empty whatever was sent.
@@ -27,11 +28,11 @@ export function emptyKernel(
 
 export function isBatch(datagram: Uint8Array): boolean {
   const [first] = messages(datagram);
-  return first?.type === nft.NFNL_MSG_BATCH_BEGIN;
+  return first?.type === NFNL_MSG_BATCH_BEGIN;
 }
 
 export function nftType(type: number): number {
-  return nft.NFNL_SUBSYS_NFTABLES << 8 | type;
+  return NFNL_SUBSYS_NFTABLES << 8 | type;
 }
 
 /** What says that it is done, or an errno. struct nlmsgerr { int error; struct nlmsghdr msg; } */

@@ -10,6 +10,12 @@ import { KernelError } from "../../../ffi/errors.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
+import {
+  NFNL_MSG_BATCH_BEGIN,
+  NFNLGRP_NFTABLES,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+} from "../../../ffi/netlink/nfnetlink.ts";
 import { emptyKernel, isBatch, nftType } from "../nf_tables/fake_kernel.ts";
 import { desiredOf, planOf } from "../plans.ts";
 
@@ -27,7 +33,7 @@ Deno.test("every call that changes something is one datagram with one batch, bot
   assert.equal(batches.length, 2);
   const [created = new Uint8Array()] = batches;
   const tables = [...messages(created)].filter(({ type }) => type === nftType(nft.NFT_MSG_NEWTABLE));
-  assert.deepEqual(tables.map(({ payload }) => payload[0]), [nft.NFPROTO_IPV4, nft.NFPROTO_IPV6]);
+  assert.deepEqual(tables.map(({ payload }) => payload[0]), [NFPROTO_IPV4, NFPROTO_IPV6]);
 });
 
 Deno.test("changes without a difference send nothing", async () => {
@@ -50,7 +56,7 @@ Deno.test("message numbers go on from batch to batch, so that a late error is ne
 
 Deno.test("a kernel without nf_tables is named as the reason", async () => {
   const kernel = new FakeTransport(
-    emptyKernel(({ type }) => type === nft.NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
+    emptyKernel(({ type }) => type === NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
   );
   const backend = withBackendErrors(new NftablesBackend(() => kernel));
   await assert.rejects(
@@ -64,7 +70,7 @@ Deno.test("lost notifications count as a foreign change, own transactions do not
   const kernel = new WaitingTransport();
   using watch = new TransactionWatch(kernel, 7, new TableReader("kube-proxy"), (what) => reports.push(what));
   watch.resume();
-  assert.deepEqual([...kernel.groups], [nft.NFNLGRP_NFTABLES]);
+  assert.deepEqual([...kernel.groups], [NFNLGRP_NFTABLES]);
   for (const pid of [7, 8]) {
     kernel.deliver(
       notification(nft.NFT_MSG_DELTABLE, pid, "kube-proxy"),
@@ -105,7 +111,7 @@ class WaitingTransport extends FakeTransport {
 function notification(type: number, pid: number, table?: string): Uint8Array<ArrayBuffer> {
   const message = new MessageWriter(64);
   message.begin(nftType(type), 0, 0);
-  message.rawU8(nft.NFPROTO_IPV4);
+  message.rawU8(NFPROTO_IPV4);
   message.rawU8(0);
   message.rawU16be(0);
   if (table !== undefined) message.attrString(nft.NFTA_TABLE_NAME, table);

@@ -1,4 +1,5 @@
 import { attribute, attributes, messages } from "../../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 
 /** What one message of a batch creates, in a form that two programs that mean the same agree in. */
@@ -31,16 +32,16 @@ const nameAttributes: Readonly<Record<Created["kind"], number>> = {
 export function createdBy(batch: Uint8Array): Created[] {
   const created: Created[] = [];
   for (const { type, payload } of messages(batch)) {
-    if (type >> 8 !== nft.NFNL_SUBSYS_NFTABLES) continue;
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
     const kind = kinds.get(type & 0xff);
     if (kind === undefined) continue;
-    const family = payload[0] === nft.NFPROTO_IPV4 ? "ip" : "ip6";
-    const name = attribute(payload, nameAttributes[kind], nft.NFGENMSG_LENGTH)?.string() ?? "";
+    const family = payload[0] === NFPROTO_IPV4 ? "ip" : "ip6";
+    const name = attribute(payload, nameAttributes[kind], NFGENMSG_BYTES)?.string() ?? "";
     if (kind !== "element") {
       created.push({ kind, family, name, bytes: base64(withoutIds(kind, payload)) });
       continue;
     }
-    const list = attribute(payload, nft.NFTA_SET_ELEM_LIST_ELEMENTS, nft.NFGENMSG_LENGTH);
+    const list = attribute(payload, nft.NFTA_SET_ELEM_LIST_ELEMENTS, NFGENMSG_BYTES);
     for (const element of list?.attributes() ?? []) {
       created.push({ kind, family, name, bytes: base64(element.bytes) });
     }
@@ -50,7 +51,7 @@ export function createdBy(batch: Uint8Array): Created[] {
 
 function withoutIds(kind: Created["kind"], payload: Uint8Array): Uint8Array {
   const parts: Uint8Array[] = [];
-  for (const field of attributes(payload, nft.NFGENMSG_LENGTH)) {
+  for (const field of attributes(payload, NFGENMSG_BYTES)) {
     if (kind === "set" && field.type === nft.NFTA_SET_ID) continue;
     // A rule is the same in whatever chain it is.
     if (kind === "rule" && (field.type === nft.NFTA_RULE_TABLE || field.type === nft.NFTA_RULE_CHAIN)) {

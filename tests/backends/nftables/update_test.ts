@@ -4,6 +4,7 @@ import { diffElements } from "../../../backends/nf_tables/element_changes.ts";
 import { elementsOf, sharedSets } from "../../../backends/nftables/compile.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 import { FakeTable } from "./batches.ts";
 import { elementText } from "./element_texts.ts";
 import { planOf } from "../plans.ts";
@@ -134,9 +135,9 @@ const steps: ReadonlyMap<number, readonly [text: string, name: number]> = new Ma
 function stepsOf(batch: Uint8Array): string[] {
   const texts: string[] = [];
   for (const { type, payload } of messages(batch)) {
-    if (type >> 8 !== nft.NFNL_SUBSYS_NFTABLES) continue;
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
     const [text, name] = steps.get(type & 0xff) ?? ["unknown message", 0];
-    texts.push(`${text} ${attribute(payload, name, nft.NFGENMSG_LENGTH)?.string()}`);
+    texts.push(`${text} ${attribute(payload, name, NFGENMSG_BYTES)?.string()}`);
   }
   return texts;
 }

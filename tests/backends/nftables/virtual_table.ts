@@ -2,6 +2,7 @@ import { CHOICE_MAP } from "../../../backends/nf_tables/expressions.ts";
 import type { Hook } from "../../../backends/nf_tables/chain.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 
 /**
  * The table that batches make, as the kernel would hold it: bytes in, chains and sets out. As strict as the kernel
@@ -19,8 +20,8 @@ export class VirtualTable {
     /** A rule's own map has no name yet. */
     const anonymous = new Map<number, VirtualSet>();
     for (const { type, payload } of messages(batch)) {
-      if (type >> 8 !== nft.NFNL_SUBSYS_NFTABLES) continue;
-      this.#take(type & 0xff, (kind) => attribute(payload, kind, nft.NFGENMSG_LENGTH), anonymous);
+      if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
+      this.#take(type & 0xff, (kind) => attribute(payload, kind, NFGENMSG_BYTES), anonymous);
     }
   }
 

@@ -1,13 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  AF_INET,
-  AF_INET6,
-  CTA_ID,
-  IPPROTO_TCP,
-  IPPROTO_UDP,
-  IPS_SEEN_REPLY,
-  NFGENMSG_BYTES,
-} from "../../../backends/conntrack/ctnetlink.ts";
+import { CTA_ID, IPS_SEEN_REPLY } from "../../../backends/conntrack/ctnetlink.ts";
 import type { Flow } from "../../../backends/conntrack/flow.ts";
 import type { DumpFilter } from "../../../backends/conntrack/messages.ts";
 import { ConntrackReconciler } from "../../../backends/conntrack/reconciler.ts";
@@ -15,6 +7,8 @@ import { sweepConntrack } from "../../../backends/conntrack/table.ts";
 import { formatAddress } from "../../../core/net/address.ts";
 import { silentLog } from "../../core/observe/silent_log.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
+import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
+import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 
