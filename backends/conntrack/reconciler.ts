@@ -4,7 +4,8 @@ import type { Follower, FollowerOptions } from "../../core/backend/follower.ts";
 import type { DesiredState, NodeSettings } from "../../core/plan/plan.ts";
 import type { Log } from "../../core/observe/log.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../ffi/inet.ts";
+import { IPPROTO_TCP, IPPROTO_UDP } from "../../ffi/inet.ts";
+import { FAMILY_NUMBERS } from "../protocol_numbers.ts";
 import type { InForce } from "../../core/backend/contract.ts";
 import { Affected, type AffectedFrontends } from "./affected.ts";
 import { IPS_SEEN_REPLY } from "./ctnetlink.ts";
@@ -163,8 +164,8 @@ const noAddresses: ReadonlySet<Address> = new Set();
 const dumps: Readonly<
   Record<Family, readonly { readonly protocol: "UDP" | "TCP"; readonly filter: DumpFilter }[]>
 > = {
-  IPv4: dumpsOf(AF_INET),
-  IPv6: dumpsOf(AF_INET6),
+  IPv4: dumpsOf(FAMILY_NUMBERS.IPv4),
+  IPv6: dumpsOf(FAMILY_NUMBERS.IPv6),
 };
 
 function dumpsOf(family: number) {

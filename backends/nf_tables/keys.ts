@@ -1,21 +1,15 @@
 import { addressFromBytes, formatAddress, formatSocketAddress } from "../../core/net/address.ts";
 import type { Address, Cidr } from "../../core/net/address.ts";
 import type { Protocol } from "../../core/net/protocol.ts";
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../ffi/inet.ts";
+import { PROTOCOL_NUMBERS, protocolOfNumber } from "../protocol_numbers.ts";
 
 /**
  * Keys and values of set elements as the kernel holds them: binary strings, one character a byte, every field padded
  * to 4 bytes. Addresses and ports are in network byte order, numgen's numbers in the host's.
  */
 
-const protocolNumbers: Readonly<Record<Protocol, number>> = {
-  TCP: IPPROTO_TCP,
-  UDP: IPPROTO_UDP,
-  SCTP: IPPROTO_SCTP,
-};
-
 export function protocolByte(protocol: Protocol): string {
-  return String.fromCharCode(protocolNumbers[protocol]);
+  return String.fromCharCode(PROTOCOL_NUMBERS[protocol]);
 }
 
 export function portBytes(port: number): string {
@@ -32,7 +26,7 @@ export const PORT_KEY_BYTES = 8;
 
 /** `meta l4proto . th dport` */
 export function portKey(protocol: Protocol, port: number): string {
-  return String.fromCharCode(protocolNumbers[protocol], 0, 0, 0, port >> 8, port & 0xff, 0, 0);
+  return String.fromCharCode(PROTOCOL_NUMBERS[protocol], 0, 0, 0, port >> 8, port & 0xff, 0, 0);
 }
 
 /** The last address of the prefix. */
@@ -67,13 +61,7 @@ export function u32le(value: number): string {
 export function frontendOfKey(key: Uint8Array, addressBytes: number): string | undefined {
   if (key.length < addressBytes + PORT_KEY_BYTES) return undefined;
   const number = key[addressBytes] ?? 0;
-  const protocol = number === IPPROTO_TCP
-    ? "TCP"
-    : number === IPPROTO_UDP
-    ? "UDP"
-    : number === IPPROTO_SCTP
-    ? "SCTP"
-    : `protocol ${number}`;
+  const protocol = protocolOfNumber(number) ?? `protocol ${number}`;
   const port = (key[addressBytes + 4] ?? 0) << 8 | (key[addressBytes + 5] ?? 0);
   if (addressBytes === 0) return `${port}/${protocol}`;
   return `${formatSocketAddress(addressFromBytes(key.subarray(0, addressBytes)), port)}/${protocol}`;

@@ -128,11 +128,6 @@ export class MessageWriter {
     for (let index = 0; index < text.length; index++) bytes[at + index] = text.charCodeAt(index);
   }
 
-  /** An attribute that says something by being there. */
-  attrFlag(type: number): void {
-    this.#attribute(type, 0, NLA_HDRLEN);
-  }
-
   /** An attribute that holds those that `body` writes. */
   nest(type: number, body: () => void): void {
     const mark = this.nestStart(type);
@@ -177,11 +172,6 @@ export class MessageWriter {
     this.#view.setUint16(at, value, true);
   }
 
-  rawU32be(value: number): void {
-    const at = this.#reserve(4);
-    this.#view.setUint32(at, value, false);
-  }
-
   rawU32le(value: number): void {
     const at = this.#reserve(4);
     this.#view.setUint32(at, value, true);
@@ -192,12 +182,6 @@ export class MessageWriter {
     const at = this.#reserve(bytes.length);
     this.#bytes.set(bytes, at);
     return at;
-  }
-
-  rawLatin1(text: string): void {
-    const at = this.#reserve(text.length);
-    const bytes = this.#bytes;
-    for (let index = 0; index < text.length; index++) bytes[at + index] = text.charCodeAt(index);
   }
 
   // Patches fill the holes of a template that `rawBytes` wrote: for messages that are much the same many times.

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { attributes, messages } from "../../ffi/netlink/reader.ts";
+import { nfgenmsg } from "../../ffi/netlink/nfnetlink.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { hex } from "./hex.ts";
 
@@ -57,7 +58,6 @@ Deno.test("every kind of attribute has the byte order its name says and is padde
   writer.attrBytes(11, new Uint8Array());
   writer.attrLatin1(12, "\xff");
   writer.attrLatin1(13, "");
-  writer.attrFlag(14);
   const expected = hex(`
     0500 0100 12000000
     0600 0200 12340000
@@ -71,8 +71,7 @@ Deno.test("every kind of attribute has the byte order its name says and is padde
     0900 0a00 0102030405000000
     0400 0b00
     0500 0c00 ff000000
-    0400 0d00
-    0400 0e00`);
+    0400 0d00`);
   assert.deepEqual(writer.bytes(), expected);
 });
 
@@ -82,14 +81,12 @@ Deno.test("raw values follow each other without padding, and the message is padd
   writer.rawU8(0x12);
   writer.rawU16be(0x1234);
   writer.rawU16le(0x1234);
-  writer.rawU32be(0x12345678);
   writer.rawU32le(0x12345678);
-  writer.rawLatin1("\x01\xfe");
   writer.rawBytes(new Uint8Array([7, 8]));
   writer.end();
   const expected = hex(`
-    21000000 0100 0200 03000000 00000000
-    12 1234 3412 12345678 78563412 01fe 0708 000000`);
+    1b000000 0100 0200 03000000 00000000
+    12 1234 3412 78563412 0708 00`);
   assert.deepEqual(writer.bytes(), expected);
 });
 
@@ -98,7 +95,7 @@ Deno.test("what is written is read again, whatever the attributes and however th
     const writer = new MessageWriter(1);
     for (const [seq, tree] of contents.entries()) {
       writer.begin(seq, 1, seq);
-      writer.rawU32be(seq);
+      writer.rawU32le(seq);
       for (const node of tree) write(writer, node);
       writer.end();
     }
@@ -182,15 +179,9 @@ function readTree(payload: Uint8Array, offset: number, written: readonly Tree[] 
   });
 }
 
-function nfgenmsg(writer: MessageWriter, family: number, resource: number): void {
-  writer.rawU8(family);
-  writer.rawU8(0);
-  writer.rawU16be(resource);
-}
-
 Deno.test("holes of a template are filled where it was written, also after the buffer grew", () => {
   const writer = new MessageWriter(4);
-  writer.rawU32be(0xffffffff);
+  writer.rawU32le(0xffffffff);
   const at = writer.rawBytes(new Uint8Array(14));
   writer.patchLatin1(at, "\x0a\xff");
   writer.patchLatin1(at + 2, "abcdef", 2);

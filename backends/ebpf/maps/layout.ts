@@ -4,6 +4,7 @@
  */
 import type { Address, Cidr } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
+import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
 /** Part of the path that maps are pinned at: maps of another layout are never taken over. */
 export const LAYOUT_VERSION = 3;
@@ -98,9 +99,6 @@ export const DROP = {
   MAP_FULL: 8,
 } as const;
 
-/** IPPROTO_*, linux/in.h */
-const protocolNumbers: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
-
 /** What `struct service` says. */
 export interface ServiceEntry {
   readonly id: number;
@@ -151,7 +149,7 @@ export function writeFrontend(
   protocol: Protocol,
 ): void {
   writeAddress(to, offset, address);
-  writePort(to, offset, port, protocolNumbers[protocol]);
+  writePort(to, offset, port, PROTOCOL_NUMBERS[protocol]);
 }
 
 /** `struct frontend` of a node port. */
@@ -165,7 +163,7 @@ export function writeNodePort(
   to.setBigUint64(offset, 0n);
   to.setUint32(offset + 8, family === "IPv4" ? 0xffff : 0);
   to.setUint32(offset + 12, 0);
-  writePort(to, offset, port, protocolNumbers[protocol]);
+  writePort(to, offset, port, PROTOCOL_NUMBERS[protocol]);
 }
 
 /** `struct frontend` of what no service port of a ClusterIP takes. */

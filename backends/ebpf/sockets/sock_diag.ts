@@ -4,15 +4,13 @@ import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_SOCK_DIAG, NLM_F_ACK, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { inNetworkNamespace } from "../../../ffi/network_namespaces.ts";
 import { AF_INET } from "../../../ffi/inet.ts";
+import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
 
 const SOCK_DESTROY = 21; // linux/sock_diag.h
 
 /** Protocols whose sockets are connected to endpoints, and ended. */
 export type EndedProtocol = Exclude<Protocol, "SCTP">;
-
-/** IPPROTO_*, linux/in.h */
-const protocolNumbers: Readonly<Record<EndedProtocol, number>> = { TCP: 6, UDP: 17 };
 
 // struct inet_diag_sockid { __be16 sport, dport; __be32 src[4], dst[4]; __u32 if, cookie[2]; }, linux/inet_diag.h
 const ID_BYTES = 48;
@@ -69,7 +67,7 @@ async function end(diag: NetlinkClient, { family, protocol, id }: Name): Promise
       // struct inet_diag_req_v2 { __u8 family, protocol, ext, pad; __u32 states; struct inet_diag_sockid id; }
       message.begin(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, seq);
       message.rawU8(family);
-      message.rawU8(protocolNumbers[protocol]);
+      message.rawU8(PROTOCOL_NUMBERS[protocol]);
       message.rawU16le(0);
       message.rawU32le(0);
       message.rawBytes(id);

@@ -1,5 +1,5 @@
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
+import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { writeFields } from "./fields.ts";
@@ -35,9 +35,9 @@ function needsProtocol({ protocol, matches }: Rule): boolean {
 }
 
 const protocols = {
-  TCP: compat(IPPROTO_TCP),
-  UDP: compat(IPPROTO_UDP),
-  SCTP: compat(IPPROTO_SCTP),
+  TCP: compat(PROTOCOL_NUMBERS.TCP),
+  UDP: compat(PROTOCOL_NUMBERS.UDP),
+  SCTP: compat(PROTOCOL_NUMBERS.SCTP),
 } as const;
 
 /** The kernel does not list it. */

@@ -1,6 +1,6 @@
 import type { Protocol } from "../../../core/net/protocol.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
+import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { compare, type Expression, expression, meta, payload } from "../../nf_tables/expressions.ts";
 import { type TableFamily, tableFamilyOf } from "../../nf_tables/families.ts";
@@ -34,9 +34,9 @@ export function operator(inverted: boolean): "==" | "!=" {
 }
 
 const protocols = {
-  TCP: protocolIs(IPPROTO_TCP),
-  UDP: protocolIs(IPPROTO_UDP),
-  SCTP: protocolIs(IPPROTO_SCTP),
+  TCP: protocolIs(PROTOCOL_NUMBERS.TCP),
+  UDP: protocolIs(PROTOCOL_NUMBERS.UDP),
+  SCTP: protocolIs(PROTOCOL_NUMBERS.SCTP),
 } as const satisfies Record<Protocol, unknown>;
 
 function protocolIs(number: number) {

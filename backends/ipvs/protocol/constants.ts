@@ -45,7 +45,6 @@ export const IPVS_DEST_ATTR_ACTIVE_CONNS = 7;
 export const IPVS_DEST_ATTR_INACT_CONNS = 8;
 export const IPVS_DEST_ATTR_PERSIST_CONNS = 9;
 export const IPVS_DEST_ATTR_ADDR_FAMILY = 11; // since Linux 3.18; before, that of the service
-export const IPVS_DEST_ATTR_STATS64 = 12;
 
 export const IPVS_STATS_ATTR_CONNS = 1; // linux/ip_vs.h; in STATS64 all are __u64
 export const IPVS_STATS_ATTR_INPKTS = 2;
@@ -57,7 +56,6 @@ export const IP_VS_SVC_F_PERSISTENT = 0x0001; // linux/ip_vs.h
 export const IP_VS_SVC_F_HASHED = 0x0002; // set by the kernel
 export const IP_VS_SVC_F_SCHED1 = 0x0008; // sh, mh: fall back to another real server
 export const IP_VS_SVC_F_SCHED2 = 0x0010; // sh, mh: hash the port, too
-export const IP_VS_SVC_F_SCHED3 = 0x0020;
 
 export const IP_VS_CONN_F_FWD_MASK = 0x0007; // linux/ip_vs.h
 export const IP_VS_CONN_F_MASQ = 0x0000;

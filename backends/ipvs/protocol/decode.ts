@@ -1,8 +1,8 @@
 import { type Address, addressFromBytes } from "../../../core/net/address.ts";
-import type { Protocol } from "../../../core/net/protocol.ts";
 import { AttributeTable } from "../../../ffi/netlink/attribute_table.ts";
 import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
-import { AF_INET, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
+import { AF_INET } from "../../../ffi/inet.ts";
+import { protocolOfNumber } from "../../protocol_numbers.ts";
 import type { IpvsTimeouts } from "./encode.ts";
 import * as ipvs from "./constants.ts";
 import type { FoundRealServer, FoundVirtualServer } from "../servers/virtual_server.ts";
@@ -20,7 +20,7 @@ const decoder = new TextDecoder();
 export function virtualServerOf(payload: Uint8Array): FoundVirtualServer | undefined {
   message.fill(payload, GENL_HDRLEN);
   nest.fillFrom(message, ipvs.IPVS_CMD_ATTR_SERVICE);
-  const protocol = protocolOf(nest.u16le(ipvs.IPVS_SVC_ATTR_PROTOCOL));
+  const protocol = protocolOfNumber(nest.u16le(ipvs.IPVS_SVC_ATTR_PROTOCOL));
   if (protocol === undefined || nest.has(ipvs.IPVS_SVC_ATTR_FWMARK)) return undefined;
   const isIPv4 = nest.u16le(ipvs.IPVS_SVC_ATTR_AF) === AF_INET;
   const flags = nest.u32le(ipvs.IPVS_SVC_ATTR_FLAGS);
@@ -74,19 +74,6 @@ export function timeoutsOf(payload: Uint8Array): IpvsTimeouts {
     tcpFinSeconds: message.u32le(ipvs.IPVS_CMD_ATTR_TIMEOUT_TCP_FIN),
     udpSeconds: message.u32le(ipvs.IPVS_CMD_ATTR_TIMEOUT_UDP),
   };
-}
-
-function protocolOf(number: number): Protocol | undefined {
-  switch (number) {
-    case IPPROTO_TCP:
-      return "TCP";
-    case IPPROTO_UDP:
-      return "UDP";
-    case IPPROTO_SCTP:
-      return "SCTP";
-    default:
-      return undefined;
-  }
 }
 
 function addressIn(type: number, isIPv4: boolean): Address {

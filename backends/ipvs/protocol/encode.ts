@@ -1,9 +1,9 @@
 import { formatSocketAddress } from "../../../core/net/address.ts";
-import type { Protocol } from "../../../core/net/protocol.ts";
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { genlmsghdr } from "../../../ffi/netlink/genetlink.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/inet.ts";
+import { FAMILY_NUMBERS, PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import * as ipvs from "./constants.ts";
 import {
   formatVirtualServer,
@@ -37,12 +37,6 @@ const numberOf = {
   "change real": ipvs.IPVS_CMD_SET_DEST,
   "remove real": ipvs.IPVS_CMD_DEL_DEST,
 } as const satisfies Readonly<Record<IpvsCommand["verb"], number>>;
-
-const protocolNumbers: Readonly<Record<Protocol, number>> = {
-  TCP: IPPROTO_TCP,
-  UDP: IPPROTO_UDP,
-  SCTP: IPPROTO_SCTP,
-};
 
 /** Encodes messages of the family whose id is `type`: see resolveFamily. */
 export function writeCommand(writer: MessageWriter, type: number, seq: number, command: IpvsCommand): void {
@@ -120,8 +114,8 @@ function begin(writer: MessageWriter, type: number, seq: number, flags: number, 
 }
 
 function writeId(writer: MessageWriter, { family, protocol, address, port }: VirtualServerId): void {
-  writer.attrU16le(ipvs.IPVS_SVC_ATTR_AF, family === "IPv4" ? AF_INET : AF_INET6);
-  writer.attrU16le(ipvs.IPVS_SVC_ATTR_PROTOCOL, protocolNumbers[protocol]);
+  writer.attrU16le(ipvs.IPVS_SVC_ATTR_AF, FAMILY_NUMBERS[family]);
+  writer.attrU16le(ipvs.IPVS_SVC_ATTR_PROTOCOL, PROTOCOL_NUMBERS[protocol]);
   writer.attrLatin1(ipvs.IPVS_SVC_ATTR_ADDR, inetAddress(address));
   writer.attrU16be(ipvs.IPVS_SVC_ATTR_PORT, port);
 }
