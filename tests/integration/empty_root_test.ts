@@ -3,7 +3,7 @@ import { NetworkNamespace, run } from "./support/network_namespace.ts";
 
 const project = new URL("../../", import.meta.url).pathname;
 
-Deno.test("the binary speaks netlink where there is no libnl and no writable disk", async () => {
+Deno.test("the binary uses netlink without an installed libnl and without a writable disk", async () => {
   await run(`${project}scripts/build.sh`);
   await using namespace = await NetworkNamespace.make();
   await namespace.run("nft", "add table ip kube-proxy");
@@ -11,7 +11,7 @@ Deno.test("the binary speaks netlink where there is no libnl and no writable dis
   assert.equal(await namespace.run("nft", "list", "ruleset"), "");
 });
 
-Deno.test("the binary has its BPF programs with it, and what loads them", async () => {
+Deno.test("the binary contains its BPF programs and the library that loads them", async () => {
   await run(`${project}scripts/build.sh`);
   const { stdout } = await new Deno.Command(`${project}tests/integration/empty_root.sh`, {
     args: [`${project}dist/proxy`, "check", "--proxy-mode", "ebpf"],

@@ -9,10 +9,10 @@ import { webObjects } from "./support/web_objects.ts";
 
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 
-/** Other people's, in the tables that mode iptables writes to. */
+/** Foreign rules in the tables that mode iptables writes to. */
 const foreign = ["-A INPUT -j OTHER", "-A OTHER -p tcp -m tcp --dport 4711 -j ACCEPT"];
 
-Deno.test("a switch of the mode loses no connection, removes what the old mode left, and nothing of others", async () => {
+Deno.test("a mode switch loses no connection, removes the rules of the old mode, and keeps foreign rules", async () => {
   await using lab = await Lab.create();
   await addForeignRules(lab);
   const manifests = await publish(lab);
@@ -60,7 +60,7 @@ Deno.test({
   },
 });
 
-/** Waits until the proxy says that nothing of the other mode is left. */
+/** Waits until the proxy logs that no rules of the other mode are left. */
 async function cleanedUp(log: () => string, mode: string): Promise<void> {
   const deadline = performance.now() + 20_000;
   while (!log().includes(`"Nothing of another mode is left" mode="${mode}"`)) {
@@ -69,7 +69,7 @@ async function cleanedUp(log: () => string, mode: string): Promise<void> {
   }
 }
 
-/** The modes that have something in the kernel. */
+/** The modes that have objects in the kernel. */
 async function modesInKernel(lab: Lab): Promise<readonly string[]> {
   const saved = (await output(lab, "iptables-save")) + (await output(lab, "ip6tables-save"));
   const tables = await output(lab, "nft", "list", "tables");

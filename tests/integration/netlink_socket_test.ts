@@ -6,7 +6,7 @@ Deno.test("netlink sockets work on a real kernel", async () => {
   await namespace.run(Deno.execPath(), "test", "--quiet", "-A", namespacedTest("netlink/privileged"));
 });
 
-Deno.test("netlink sockets without CAP_NET_ADMIN say what is missing", async () => {
+Deno.test("without CAP_NET_ADMIN, netlink sockets report the missing capability", async () => {
   await using namespace = await NetworkNamespace.make();
   const dropped = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
   await namespace.run(

@@ -8,18 +8,18 @@ import { answered, podOf, Traffic } from "../lab/traffic.ts";
 import { webObjects } from "./support/web_objects.ts";
 
 const size = { services: 10_000, endpoints: 10 };
-/** Indexes before this one have ClusterIPs that the test uses itself. */
+/** ClusterIPs of lower indexes are used by the test itself. */
 const FIRST_SERVICE = 1000;
 /**
- * From the start of the new process until a change made meanwhile is in force. kube-proxy needs 48 s. What this proxy
- * needs on a machine that does nothing else, less than 2 s, is for the benchmark to say (`scripts/bench.sh`).
+ * From the start of the new process until a change made meanwhile is in force. kube-proxy needs 48 s. The benchmark
+ * (`scripts/bench.sh`) measures this proxy on an idle machine: less than 2 s.
  */
 const HONOURED_WITHIN_MS = 8000;
 
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 const sticky = { protocol: "TCP", to: at("clusterIP", "IPv4", 12), port: 80 } as const;
 
-Deno.test("kill -9 and restart at 10,000 services loses no connection and no affinity, and honours a change soon", async () => {
+Deno.test("kill -9 and restart at 10,000 services loses no connection and no affinity, and applies a change soon", async () => {
   await using lab = await Lab.create();
   const directory = await Deno.makeTempDir();
   try {
@@ -36,10 +36,10 @@ Deno.test("kill -9 and restart at 10,000 services loses no connection and no aff
     const clientsPod = await podsOf(client, sticky);
     assert.equal(clientsPod.size, 1, "affinity holds before the restart");
 
-    // Enough to notice any gap, without taking the processor from the process under test.
+    // Frequent enough to notice a gap, without taking CPU time from the process under test.
     const traffic = new Traffic(lab.agent("pod-c"), web, { times: 4, pauseMs: 10 });
     await proxies.kill();
-    // The change is made while no proxy runs: the new process has to find it.
+    // The change is made while no proxy runs, so the new process has to find it.
     const fresh = { ...web, to: at("clusterIP", "IPv4", 13) };
     await write(`${directory}/fresh.json`, webObjects("fresh", fresh.to));
     const startedAt = proxies.start();
@@ -59,13 +59,13 @@ Deno.test("kill -9 and restart at 10,000 services loses no connection and no aff
   }
 });
 
-/** The proxy under test, one process after the other. */
+/** Runs one process of the proxy under test after the other. */
 class Proxies implements AsyncDisposable {
   #running: ProxyProcess | undefined;
 
   constructor(private readonly lab: Lab, private readonly directory: string) {}
 
-  /** Returns when it was started, on the clock of performance.now(). */
+  /** @returns its start time on the clock of performance.now() */
   start(): number {
     this.#running = new ProxyProcess(this.lab, this.directory);
     return this.#running.startedAt;

@@ -9,7 +9,7 @@ Deno.test({
   fn: () => takeOverInTurn("nftables", partsOfTables),
 });
 
-/** "chain ip cluster-3", "set ip6 cluster-ips" …: what the tables consist of. */
+/** Chains, sets and maps of the tables: "chain ip cluster-3", "set ip6 cluster-ips" … */
 async function partsOfTables(lab: Lab): Promise<readonly string[]> {
   const parts = [];
   for (const family of ["ip", "ip6"]) {

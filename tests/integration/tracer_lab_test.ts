@@ -38,9 +38,9 @@ import {
 } from "./support/random_services.ts";
 
 /**
- * The tracer against real packets: random services, published together, asked by the machines of the lab. What
- * answers, what is refused or dropped, and which source the endpoint sees must be what the tracer says of the same
- * objects. PROPERTY_SEED chooses other services; SUBJECT=kube-proxy asks upstream's proxy instead of ours.
+ * Compares the tracer with real packets: random Services are published together, and the machines of the lab connect to
+ * them. The responding pod, a reject or drop, and the source that the endpoint sees must equal the tracer's result for
+ * the same objects. PROPERTY_SEED selects other services; SUBJECT=kube-proxy tests kube-proxy instead.
  */
 const isUpstream = Deno.env.get("SUBJECT") === "kube-proxy";
 const seed = Number(Deno.env.get("PROPERTY_SEED") ?? Date.now() & 0x7fffffff);
@@ -102,7 +102,7 @@ const defaults: RawConfiguration = {
   bindAddress: undefined,
 };
 
-/** Of the lab's node. */
+/** Node of the lab. */
 const interfaceAddresses = [machines.node.addresses, podGateways.here, secondNodeAddress]
   .flatMap((addresses) => Object.values(addresses));
 
@@ -120,7 +120,7 @@ function publication(services: readonly RandomService[]): Publication {
   return { objects: [...clusterObjects(), ...objects], addresses };
 }
 
-/** Returns when they are in force: a marker that goes with them answers. */
+/** Publishes objects, and returns when they are in force, i.e. when a marker service published with them answers. */
 async function publish(
   lab: Lab,
   subject: Subject,
@@ -144,7 +144,7 @@ async function publish(
   }
 }
 
-/** By which of node's devices a machine's packets come in. */
+/** Ingress device of the node for packets of a machine. */
 function incomingOf(from: MachineName): string | undefined {
   if (from === "node") return undefined;
   if (from === "pod-a" || from === "pod-b") return podBridge;
@@ -153,14 +153,14 @@ function incomingOf(from: MachineName): string | undefined {
 
 function traceOf(node: TracedNode, { from, family, target }: Question): Trace {
   const { to, port, protocol } = target;
-  // To one of its own addresses a machine connects from the same one.
+  // A machine connects to its own address from the same address.
   const own = from === "node" && interfaceAddresses.includes(to) ? to : machines[from].addresses[family];
   const [source, destination] = [parseAddress(own), parseAddress(to)];
   assert.ok(source !== undefined && destination !== undefined);
   return traceConnection(node, { source, incoming: incomingOf(from), destination, protocol, port });
 }
 
-/** Not when the reply would go another way than back through the node, whose translation it needs. */
+/** False when the reply would bypass the node, which has to translate it. */
 function isAnswerable({ from }: Question, { outcome }: Trace): boolean {
   if (outcome.verdict !== "balanced" || machines[from].node === "here") return true;
   return outcome.choices.every(({ endpoint, source }) => source === "node" || endpoint.isLocal);
@@ -172,8 +172,8 @@ interface Prediction {
 }
 
 /**
- * The machines ask at the same time, each several questions at once, but those about affinity one by one: of a
- * client's first two connections at once each may get an endpoint of its own. Returns what is not as predicted.
+ * Probes from all machines concurrently, several probes per machine at once. Probes of services with affinity run one by
+ * one, because two concurrent first connections of a client may get two endpoints. Returns the mispredictions.
  */
 async function askAll(
   lab: Lab,
@@ -208,11 +208,11 @@ async function ask(lab: Lab, { question, trace }: Prediction): Promise<string | 
   const { from, family, target } = question;
   const { outcome } = trace;
   const source = machines[from].namespace === "outside" ? { from: machines[from].addresses[family] } : {};
-  // Chance hides an endpoint from so many connections once in a million times.
+  // With this many connections, an endpoint is missed by chance once in a million runs.
   const options = outcome.verdict === "balanced"
     ? { times: outcome.choices.length === 1 ? 2 : 16 * outcome.choices.length, timeoutMs: 5000, parallel: 8 }
     : { times: 2, timeoutMs: outcome.verdict === "dropped" ? 400 : 5000 };
-  // One alone first, so that affinity is settled before many come at once.
+  // A single connection first, so that affinity is established before the concurrent ones.
   const first = await lab.agent(from).probe(target, { ...options, times: 1, ...source });
   const outcomes = [...first, ...await lab.agent(from).probe(target, { ...options, ...source })];
   if (isAsPredicted(question, trace, outcomes)) return undefined;
@@ -231,7 +231,7 @@ function isAsPredicted(
 ): boolean {
   const allAre = (words: string) => outcomes.every((one) => !isAnswered(one) && one.outcome === words);
   switch (outcome.verdict) {
-    // What is no service's is here always a port of the node on which nobody listens.
+    // A destination without a service is always an unused port of the node here.
     case "passed":
     case "refused":
       return allAre("refused");
@@ -254,7 +254,7 @@ function isAsPredicted(
   }
 }
 
-/** The node connects to its own addresses from the same one, so any of them is the client's. */
+/** The node connects to its own address from the same address, so any of them counts as the client's. */
 function ownSource(from: MachineName, { source }: { readonly source: string }): string | undefined {
   return from === "node" && isNodeAddress(source) ? source : undefined;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Node } from "./support/node.ts";
 import { reachable } from "./support/objects.ts";
 
-Deno.test("an API server out of reach: rules of before stay, health tells, and it is tried until it is there", async () => {
+Deno.test("while the API server is unreachable, the rules stay, health reports it, and the proxy retries until it is back", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
   const before = node.start();
@@ -35,7 +35,7 @@ Deno.test("an API server out of reach: rules of before stay, health tells, and i
   assert.deepEqual((await proxy.end()).code, 0);
 });
 
-/** Waits for one request, and ends with 0 when it is for a collection that a proxy follows. */
+/** Waits for one request, and exits with 0 when it is for a collection that a proxy watches. */
 const acceptOne = `
 import socket, sys
 server = socket.create_server(("127.0.0.1", 6443))

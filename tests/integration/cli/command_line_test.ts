@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { assertComplaint, Node } from "./support/node.ts";
 
-Deno.test("a mistake on the command line is one message that names the flag, the value and the remedy", async (t) => {
+Deno.test("an error on the command line is one message that names the flag, the value and the fix", async (t) => {
   await using node = await Node.make();
   const cases: readonly (readonly [flags: readonly string[], ...message: RegExp[]])[] = [
     [["--cluster-cdir=10.0.0.0/8"], /unknown flag --cluster-cdir: did you mean --cluster-cidr\?/],
@@ -54,7 +54,7 @@ Deno.test("a mistake on the command line is one message that names the flag, the
   assert.equal(await node.ruleset(), "");
 });
 
-Deno.test("a kubeconfig that cannot be used is one message that names the file and the field, and no secret", async (t) => {
+Deno.test("an unusable kubeconfig is one message that names the file and the field, and contains no secret", async (t) => {
   await using node = await Node.make();
   const kubeconfig = `${node.directory}/kubeconfig`;
   const cluster = "current-context: c\ncontexts: [{ name: c, context: { cluster: k, user: u } }]\n" +
@@ -85,7 +85,7 @@ Deno.test("a kubeconfig that cannot be used is one message that names the file a
     const finished = await node.run(["--kubeconfig=/nowhere", ...node.identity]);
     assertComplaint(finished, /kubeconfig \/nowhere: No such file/);
   });
-  await t.step("neither a kubeconfig nor a cluster around", async () => {
+  await t.step("no kubeconfig and not in a pod", async () => {
     assertComplaint(
       await node.run(node.identity),
       /no API server: .*Give --kubeconfig FILE, or --manifests DIR/,
@@ -93,7 +93,7 @@ Deno.test("a kubeconfig that cannot be used is one message that names the file a
   });
 });
 
-Deno.test("help and version are printed, and nothing else is done", async () => {
+Deno.test("help and version are printed without side effects", async () => {
   await using node = await Node.make();
   const help = await node.run(["--help"]);
   assert.deepEqual([help.code, help.stderr], [0, ""]);

@@ -5,12 +5,12 @@ import { ProxyProcess } from "../../lab/proxy.ts";
 import { at, machines } from "../../lab/topology.ts";
 import { service, slice } from "./support/objects.ts";
 
-/** From the foreign change until a client is served again. */
+/** Time from the foreign change until a client is served again. */
 const REPAIRED_WITHIN_MS = 1000;
 
 const web = at("clusterIP", "IPv4", 11);
 
-Deno.test("what other programs do to the rules is undone within a second", async (t) => {
+Deno.test("foreign changes of the rules are repaired within a second", async (t) => {
   await using lab = await Lab.create();
   const manifests = `${lab.directory}/manifests`;
   await Deno.mkdir(manifests);
@@ -29,7 +29,7 @@ Deno.test("what other programs do to the rules is undone within a second", async
     (await lab.run("node", ["nft", "list", "chain", "ip", "kube-proxy", chain])).stdout;
   const before = await rules("services");
 
-  // A pause before each: repairs keep half a second between them, so that two programs that fight do not eat the node.
+  // Pauses before each change, because repairs are at least half a second apart (two programs in conflict must not load the node).
   for (const change of ["flush ruleset", "delete table ip kube-proxy", "flush table ip kube-proxy"]) {
     await t.step(`nft ${change}`, async () => {
       await new Promise((resolve) => setTimeout(resolve, 600));
@@ -44,7 +44,7 @@ Deno.test("what other programs do to the rules is undone within a second", async
     await nft("flush ruleset");
     await untilAnswered(client, REPAIRED_WITHIN_MS);
   });
-  await t.step("a rule added to a chain of ours", async () => {
+  await t.step("a rule added to one of our chains", async () => {
     await nft("insert rule ip kube-proxy services drop");
     assert.match(await rules("services"), /^\s+drop$/m);
     await untilAnswered(client, REPAIRED_WITHIN_MS);
@@ -57,7 +57,7 @@ Deno.test("what other programs do to the rules is undone within a second", async
   proxy.assertRunning();
 });
 
-/** @returns after how many milliseconds a new connection was answered. */
+/** @returns the time until a new connection was answered, in milliseconds */
 async function untilAnswered(client: Agent, withinMs: number): Promise<number> {
   const began = performance.now();
   for (;;) {

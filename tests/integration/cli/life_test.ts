@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { Node } from "./support/node.ts";
 import { reachable } from "./support/objects.ts";
 
-/** It takes a few milliseconds. The machine may have other things to do; the promise is for the best of three. */
+/** It takes a few milliseconds. The limit applies to the best of three runs, because the machine may be busy. */
 const ENDS_WITHIN_MS = 200;
 
-Deno.test("SIGTERM and SIGINT end it at once with 0, and the rules stay in force", async () => {
+Deno.test("SIGTERM and SIGINT end the proxy at once with exit code 0, and the rules stay in force", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
   const took: number[] = [];
@@ -21,14 +21,14 @@ Deno.test("SIGTERM and SIGINT end it at once with 0, and the rules stay in force
   assert.ok(Math.min(...took) < ENDS_WITHIN_MS, `it took ${took.map(Math.round).join(", ")} ms`);
 });
 
-Deno.test("SIGTERM ends it while it still waits for the API server", async () => {
+Deno.test("SIGTERM ends the proxy while it waits for the API server", async () => {
   await using node = await Node.make();
   await using proxy = node.start("--master=http://127.0.0.1:1");
   await proxy.logs(/retrying/);
   assert.equal((await proxy.end()).code, 0);
 });
 
-Deno.test("--init-only prepares, programs no service, and ends with 0", async () => {
+Deno.test("--init-only prepares the node, programs no service, and exits with 0", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
   const { code, stderr } = await node.run([...node.source, ...node.identity, "--init-only"]);
@@ -36,7 +36,7 @@ Deno.test("--init-only prepares, programs no service, and ends with 0", async ()
   assert.equal(await node.ruleset(), "");
 });
 
-Deno.test("--cleanup leaves nothing, may be repeated, and touches nobody else's table", async () => {
+Deno.test("--cleanup removes everything, may be repeated, and keeps foreign tables", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
   await node.namespace.run(
@@ -55,9 +55,9 @@ Deno.test("--cleanup leaves nothing, may be repeated, and touches nobody else's 
   }
 });
 
-Deno.test("--cleanup removes the table of upstream's kube-proxy", async () => {
+Deno.test("--cleanup removes kube-proxy's table", async () => {
   await using node = await Node.make();
-  // The outline of what kube-proxy leaves: chains that go to each other by way of a map's verdicts.
+  // The structure of kube-proxy's table: chains that reference each other through the verdicts of a map.
   for (const family of ["ip", "ip6"]) {
     await node.namespace.run(
       "nft",

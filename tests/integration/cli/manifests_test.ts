@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { assertComplaint, Node } from "./support/node.ts";
 import { reachable, service, slice } from "./support/objects.ts";
 
-Deno.test("a directory of manifests that is not there is one message", async () => {
+Deno.test("a missing manifest directory is one message", async () => {
   await using node = await Node.make();
   for (const path of [`${node.directory}/missing`, "/etc/passwd"]) {
     const finished = await node.run([`--manifests=${path}`, ...node.identity]);
@@ -10,7 +10,7 @@ Deno.test("a directory of manifests that is not there is one message", async () 
   }
 });
 
-Deno.test("a manifest that breaks is named with its line, and its last valid version stays in force", async () => {
+Deno.test("a broken manifest is logged with its line, and its last valid version stays in force", async () => {
   await using node = await Node.make();
   const yaml = (clusterIP: string) =>
     reachable("web", clusterIP).map((one) => JSON.stringify(one)).join("\n---\n");
@@ -38,7 +38,7 @@ Deno.test("a manifest that breaks is named with its line, and its last valid ver
   }
 });
 
-Deno.test("hostile manifests are named and skipped, the others are in force, and health is answered", async () => {
+Deno.test("hostile manifests are logged and skipped, the others are in force, and health responds", async () => {
   await using node = await Node.make();
   const hostile: readonly (readonly [file: string, contents: string | readonly object[], message: RegExp])[] =
     [
@@ -123,7 +123,7 @@ Deno.test("hostile manifests are named and skipped, the others are in force, and
   assert.ok(peak < 400, `${peak} MB at most`);
 });
 
-Deno.test("of two services with one ClusterIP the first by name has it, the other is named and takes over", async () => {
+Deno.test("if two Services have one ClusterIP, the first by name gets it; the other is logged and takes over later", async () => {
   await using node = await Node.make();
   await node.write("a.json", reachable("first", "10.96.0.30"));
   await node.write("b.json", reachable("second", "10.96.0.30"));
@@ -136,7 +136,7 @@ Deno.test("of two services with one ClusterIP the first by name has it, the othe
   await proxy.until(second, "second service in force");
 });
 
-Deno.test("addresses with leading zeros mean what the API means by them", async () => {
+Deno.test("addresses with leading zeros are read as the API reads them", async () => {
   await using node = await Node.make();
   await node.write("zeros.json", reachable("zeros", "010.096.000.040", "10.244.001.011"));
   await using proxy = node.start();

@@ -2,19 +2,19 @@ import assert from "node:assert/strict";
 import { assertComplaint, Node } from "./support/node.ts";
 import { reachable } from "./support/objects.ts";
 
-/** Starts a program as root without the capability, as a container that does not list it would. */
+/** Starts a program as root without the capability, like a container that does not list it. */
 const withoutNetAdmin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
 
 /**
- * A kernel without nfnetlink answers socket(AF_NETLINK, …, NETLINK_NETFILTER) with EPROTONOSUPPORT. Here strace gives
- * that answer, to every socket() of the process: before it has found out it opens no other.
+ * A kernel without nfnetlink answers socket(AF_NETLINK, …, NETLINK_NETFILTER) with EPROTONOSUPPORT. Here strace injects
+ * that error into every socket() call of the process, which opens no other socket before.
  */
 const withoutNetfilter = [
   ...["strace", "--follow-forks", "--quiet=all", "--output=/dev/null", "--trace=socket"],
   "--inject=socket:error=EPROTONOSUPPORT",
 ];
 
-Deno.test("without CAP_NET_ADMIN one message says what is missing and where to give it; nothing is lost", async () => {
+Deno.test("without CAP_NET_ADMIN, one message names the capability and where to grant it; nothing is lost", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
   const proxy = node.start();
@@ -36,7 +36,7 @@ Deno.test("without CAP_NET_ADMIN one message says what is missing and where to g
   assert.match(rules, /10\.96\.0\.10/);
 });
 
-Deno.test("without nf_tables in the kernel one message names the kernel's options", async () => {
+Deno.test("without nf_tables in the kernel, one message names the kernel options", async () => {
   await using node = await Node.make();
   const finished = await node.run([...node.source, ...node.identity], withoutNetfilter);
   assertComplaint(
@@ -50,7 +50,7 @@ Deno.test("without nf_tables in the kernel one message names the kernel's option
   assert.match(check.stdout, /MISSING +nf_tables in the kernel .*CONFIG_NF_TABLES/);
 });
 
-Deno.test("a health port that is taken is told and tried again; with --bind-address-hard-fail it ends the process", async () => {
+Deno.test("a health port in use is logged and retried; with --bind-address-hard-fail it ends the process", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
   const holder = node.spawn(["python3", "-c", holdHealthPort]);

@@ -1,13 +1,13 @@
 import { namespacedTest } from "../../namespaced/path.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 
-Deno.test("mode iptables finds and sets what it needs on a real kernel", async () => {
+Deno.test("mode iptables reads and sets the host settings it needs on a real kernel", async () => {
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "link", "set", "lo", "up");
   await namespace.run(Deno.execPath(), "test", "--quiet", "-A", namespacedTest("iptables/privileged"));
 });
 
-Deno.test("mode iptables says what it cannot set where /proc/sys is read-only", async () => {
+Deno.test("mode iptables reports what it cannot set where /proc/sys is read-only", async () => {
   await using namespace = await NetworkNamespace.make();
   const script = 'mount -o bind,ro /proc/sys /proc/sys && exec "$0" test --quiet -A "$1"';
   await namespace.run(
@@ -21,7 +21,7 @@ Deno.test("mode iptables says what it cannot set where /proc/sys is read-only", 
   );
 });
 
-Deno.test("mode iptables does without a match that the kernel lacks, but for the services that need it", async () => {
+Deno.test("mode iptables works without a match that the kernel lacks, except for services that need it", async () => {
   await using namespace = await NetworkNamespace.make();
   await namespace.run(
     Deno.execPath(),

@@ -11,8 +11,7 @@ import { publishedObjects } from "./support/published_objects.ts";
 import { variants } from "./support/variants.ts";
 
 Deno.test({
-  name:
-    "iptables-save of mode iptables is that of the real kube-proxy, whatever the cluster and the flags are" +
+  name: "iptables-save of mode iptables equals that of the real kube-proxy for any cluster and flags" +
     missingPeers,
   ignore: missingPeers !== "",
   async fn(t) {

@@ -5,14 +5,14 @@ import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 
 const mode = "--proxy-mode=ipvs";
 
-/** What a kernel lacks is told with what to load. */
+/** Tests for messages about missing kernel modules. */
 const remedies = [
   /IPVS with the scheduler rr: .*Load it on the node: modprobe ip_vs \(/,
   /dummy devices: .*Load the kernel's module on the node: modprobe dummy \(/,
 ];
 
 Deno.test({
-  name: `a kernel without IPVS is told at once, with what to load${
+  name: `a kernel without IPVS is reported at once, with the modules to load${
     hasIpvs() ? " (skipped: this one has it)" : ""
   }`,
   ignore: hasIpvs(),
@@ -34,7 +34,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: `a kernel with IPVS has everything but a scheduler that nobody knows${missingIpvs}`,
+  name: `a kernel with IPVS lacks only an unknown scheduler${missingIpvs}`,
   ignore: !hasIpvs(),
   async fn() {
     await using node = await Node.make();

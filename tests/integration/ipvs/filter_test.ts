@@ -6,15 +6,15 @@ import { Lab } from "../../lab/lab.ts";
 import { at, type MachineName, machines, podCidrs, serviceRanges } from "../../lab/topology.ts";
 import { TablesProcess } from "./support/tables_process.ts";
 
-/** What every service serves, and a port that only a program on the node does. */
+/** Port of every service, and a port that only a program on the node serves. */
 const SERVICE_PORT = 9000;
 const HOST_PORT = 9001;
 
 /**
- * The kernel of this machine need not have IPVS: what passes our rules reaches a program on the node that listens on
- * all addresses, in place of the virtual server.
+ * Does not need IPVS in the kernel: packets that pass our rules reach a program on the node that listens on all
+ * addresses in place of the virtual server.
  */
-Deno.test("the rules of mode ipvs let in what a service takes, and nothing else", async () => {
+Deno.test("the rules of mode ipvs accept the traffic of services, and nothing else", async () => {
   await using lab = await Lab.create();
   await using _listener = await listen(lab);
   await bindServiceAddresses(lab);
@@ -68,7 +68,7 @@ Deno.test("the rules of mode ipvs let in what a service takes, and nothing else"
 type Answer = "let in" | "refused" | "timeout";
 
 async function ask(lab: Lab, family: Family, client: MachineName, to: string, port: number): Promise<string> {
-  // Said where two machines share a namespace; the node's own choice of a source is part of the matter.
+  // Needed where two machines share a namespace. The node's own choice of source address is part of the test.
   const from = client === "node" ? {} : { from: machines[client].addresses[family] };
   const [outcome] = await lab.agent(client).probe({ protocol: "TCP", to, port }, { ...from, timeoutMs: 400 });
   if (outcome === undefined) return "nothing";
@@ -108,7 +108,7 @@ async function listen(lab: Lab): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => listener.stop() };
 }
 
-/** As the device of mode ipvs has them; of another kind, for the machine's kernel may have no dummy devices. */
+/** Addresses as on the device of mode ipvs, but on another kind of device, because the kernel may lack dummy devices. */
 async function bindServiceAddresses(lab: Lab): Promise<void> {
   const addresses = families.flatMap((family) =>
     (["clusterIP", "loadBalancer"] as const).flatMap((range) => [10, 11].map((n) => at(range, family, n)))
@@ -124,7 +124,7 @@ async function bindServiceAddresses(lab: Lab): Promise<void> {
   assert.equal(code, 0, stderr);
 }
 
-/** What the node sends to a service address never gets to the hook input with it: as IPVS does, in output. */
+/** Keeps the node's own packets to a service address from reaching the input hook, as IPVS does in output. */
 async function translateOutput(lab: Lab): Promise<void> {
   const { IPv4, IPv6 } = machines.node.addresses;
   const rules = `table inet stand-in {

@@ -4,7 +4,7 @@ import { Node } from "../cli/support/node.ts";
 import { service, slice } from "../cli/support/objects.ts";
 import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 
-/** Tables and the device tell of changes; IPVS is looked at every five seconds. */
+/** Changes of tables and of the device are notified; IPVS is polled every five seconds. */
 const TOLD_WITHIN_MS = 1_000 * slowness;
 const SEEN_WITHIN_MS = 5_000 + TOLD_WITHIN_MS;
 
@@ -47,7 +47,7 @@ const harms = [
 ] as const;
 
 Deno.test({
-  name: `what others do to mode ipvs is undone and told${missingIpvs}`,
+  name: `foreign changes in mode ipvs are repaired and logged${missingIpvs}`,
   ignore: !hasIpvs(),
   async fn(t) {
     await using node = await Node.make();
@@ -64,7 +64,7 @@ Deno.test({
 
     for (const [harm, withinMs, reason] of harms) {
       await t.step(harm, async () => {
-        // Repairs keep half a second between them.
+        // Repairs are at least half a second apart.
         await new Promise((resolve) => setTimeout(resolve, 600));
         const said = proxy.log.length;
         await node.namespace.run(...harm.split(" "));
@@ -80,7 +80,7 @@ Deno.test({
   },
 });
 
-/** Of the device, in order; "" where there is none. */
+/** Sorted addresses of the device; "" when there is none. */
 async function addresses(node: Node): Promise<string> {
   const show = ["ip", "-brief", "address", "show", "dev", "kube-ipvs0"];
   return (await node.namespace.run(...show).catch(() => "")).split(/\s+/).sort().join(" ");

@@ -10,8 +10,7 @@ import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 
 Deno.test({
-  name:
-    `a switch to mode ipvs and back serves all the while, and leaves nothing of the old mode${missingIpvs}`,
+  name: `a switch to mode ipvs and back serves throughout, and leaves no rules of the old mode${missingIpvs}`,
   ignore: !hasIpvs(),
   async fn() {
     await using lab = await Lab.create();
@@ -28,7 +27,7 @@ Deno.test({
         proxy = new ProxyProcess(lab, manifests, mode);
         await cleanedUp(proxy, mode === "nftables" ? "ipvs" : "nftables");
         await answered(lab.agent("outside"), web);
-        // Those that IPVS balances end with it: what its conntrack entries say, nobody else can follow.
+        // Connections balanced by IPVS end with it, because only IPVS can follow its conntrack entries.
         if (mode === "ipvs") await connections.mustHaveSurvived("the switch to mode ipvs");
         else await connections.noneMayHaveFailed("the switch to mode nftables");
         assert.deepEqual(await inKernel(lab), [mode]);
@@ -41,7 +40,7 @@ Deno.test({
   },
 });
 
-/** Waits until the proxy says that nothing of the other mode is left. */
+/** Waits until the proxy logs that no rules of the other mode are left. */
 async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
   const deadline = performance.now() + 60_000;
   while (!proxy.log.includes(`"Nothing of another mode is left" mode="${mode}"`)) {
@@ -50,7 +49,7 @@ async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
   }
 }
 
-/** The modes of which anything is in the kernel; mode ipvs in parts unless all of it is. */
+/** Modes with objects in the kernel; mode ipvs in parts unless it is complete. */
 async function inKernel(lab: Lab): Promise<readonly string[]> {
   const tables = await output(lab, "nft", "list", "tables");
   const ofIpvs = [

@@ -48,7 +48,7 @@ Deno.test("stock nft lists the tables of mode ipvs, whatever the settings, and l
   }
 });
 
-Deno.test("the rules of mode ipvs say in nft's words what they do", async () => {
+Deno.test("the rules of mode ipvs, as nft lists them", async () => {
   await using node = await NetworkNamespace.make();
   await write(node, 0);
   const { "ip chain services": services, "ip chain masquerading": masquerading, ...written } = await tablesIn(
@@ -79,7 +79,7 @@ Deno.test("the rules of mode ipvs say in nft's words what they do", async () => 
     `ip daddr @ipvs-ips ${frontend} != @virtual-servers ${frontend} != @health-checks reject`,
     "ip daddr 10.96.0.0/12 ip daddr != @ipvs-ips drop",
   ]);
-  // Before IPVS: it is at 98 and 99 of the hook input, at -99 and -98 of the hook output.
+  // Before IPVS, which is at priorities 98 and 99 of hook input, and -99 and -98 of hook output.
   assert.deepEqual(
     written["ip chain filter-input"]?.[0],
     "type filter hook input priority filter; policy accept;",
@@ -106,7 +106,7 @@ Deno.test("the rules of mode ipvs say in nft's words what they do", async () => 
   );
 });
 
-Deno.test("the shape of a written table is read back as it was described", async () => {
+Deno.test("the schema of a written table is read back unchanged", async () => {
   await using node = await NetworkNamespace.make();
   await write(node, 0);
   const shapes = await new TablesProcess(node).shapes();

@@ -22,7 +22,7 @@ const objects = [
   ...balanced(),
 ];
 
-/** For all kinds of rules that kube-proxy has, the one with `-m ipvs` among them. */
+/** Flags that make kube-proxy write all its kinds of rules, including the one with `-m ipvs`. */
 function balanced(): readonly object[] {
   const spec = { type: "LoadBalancer", loadBalancerSourceRanges: ["172.16.0.0/12"] };
   const [service, ...slices] = webObjects("balanced", at("clusterIP", "IPv4", 14), spec);
@@ -33,7 +33,7 @@ function balanced(): readonly object[] {
 const missing = missingIpvs || missingIpset || missingPeers;
 
 Deno.test({
-  name: `what kube-proxy has in mode ipvs is taken over or removed, whatever comes after it${missing}`,
+  name: `kube-proxy's mode ipvs is taken over or removed by every next mode${missing}`,
   ignore: missing !== "",
   async fn(t) {
     await using lab = await Lab.create();
@@ -41,7 +41,7 @@ Deno.test({
     await ofOthers(lab);
     const found = await ofOthersIn(lab);
 
-    await t.step("mode ipvs takes it over without losing a connection or an affinity", async () => {
+    await t.step("mode ipvs takes over without losing a connection or an affinity", async () => {
       await using upstream = await kubeProxy(lab, plane);
       const { servers, device } = await kubeProxysIn(lab);
       const reached = await affinities(lab, sticky);
@@ -61,18 +61,18 @@ Deno.test({
       await cleanedUp(lab, found);
     });
 
-    await t.step("a cleanup leaves nothing of it", async () => {
+    await t.step("a cleanup removes everything", async () => {
       await using upstream = await kubeProxy(lab, plane);
       await upstream.kill();
       await cleanedUp(lab, found);
     });
 
-    await t.step("mode nftables removes it, and no new connection fails", async () => {
+    await t.step("mode nftables removes everything, and no new connection fails", async () => {
       await using upstream = await kubeProxy(lab, plane);
       const connections = await ConnectionsDuringSwitch.start(lab, web);
       await upstream.kill();
       await using proxy = await ours(lab, plane, "nftables");
-      // Those that IPVS balances end with it.
+      // Connections balanced by IPVS end with it.
       await connections.noneMayHaveFailed("the switch");
       assert.deepEqual(await kubeProxysIn(lab), nothing);
       assert.deepEqual(await ofOthersIn(lab), found);
@@ -82,7 +82,7 @@ Deno.test({
   },
 });
 
-/** kube-proxy in mode ipvs, with everything it has in the kernel. */
+/** kube-proxy in mode ipvs, once all its kernel objects exist. */
 async function kubeProxy(lab: Lab, plane: LabControlPlane): Promise<RunningProxy> {
   await plane.publish(objects);
   return await started(new RunningProxy(lab, plane, "kube-proxy", "ipvs"), async () => {
@@ -93,7 +93,7 @@ async function kubeProxy(lab: Lab, plane: LabControlPlane): Promise<RunningProxy
   });
 }
 
-/** Our proxy in a mode, once it says that nothing of kube-proxy is left. */
+/** This proxy in a mode, once it logs that no kernel objects of kube-proxy are left. */
 async function ours(lab: Lab, plane: LabControlPlane, mode: ProxyMode): Promise<RunningProxy> {
   const said = mode === "ipvs"
     ? '"Nothing that only kube-proxy uses is left" mode="ipvs"'
@@ -102,7 +102,7 @@ async function ours(lab: Lab, plane: LabControlPlane, mode: ProxyMode): Promise<
   return await started(proxy, () => Promise.resolve(proxy.log.includes(said)));
 }
 
-/** Fails with the end of its log when it does not come so far. */
+/** Waits until a proxy is ready. Fails with the end of its log otherwise. */
 async function started(proxy: RunningProxy, isReady: () => Promise<boolean>): Promise<RunningProxy> {
   await using owned = new AsyncDisposableStack();
   owned.use(proxy);
@@ -122,7 +122,7 @@ async function cleanedUp(lab: Lab, found: readonly string[]): Promise<void> {
   assert.deepEqual(await ofOthersIn(lab), found);
 }
 
-/** What of the kernel kube-proxy uses in mode ipvs; virtual servers and the device are in ours, too. */
+/** Kernel objects of kube-proxy in mode ipvs. Virtual servers and the device are used by this proxy too. */
 interface KubeProxys {
   readonly rules: readonly string[];
   readonly sets: readonly string[];
@@ -146,7 +146,7 @@ async function kubeProxysIn(lab: Lab): Promise<KubeProxys> {
   };
 }
 
-/** Somebody's set, and their rule that looks into it. */
+/** Creates a foreign set and a foreign rule that uses it. */
 async function ofOthers(lab: Lab): Promise<void> {
   await output(lab, "ipset", "create", "KUBE-OF-MINE", "hash:ip");
   const rule = ["INPUT", "-m", "set", "--match-set", "KUBE-OF-MINE", "src", "-j", "DROP"];
@@ -159,7 +159,7 @@ async function ofOthersIn(lab: Lab): Promise<readonly string[]> {
   return [...saved.split("\n"), ...sets.split("\n")].filter((line) => line.includes("KUBE-OF-MINE"));
 }
 
-/** Through the virtual server of `web`, since that was made. */
+/** Connections through the virtual server of `web` since it was created. */
 async function connectionsMade(lab: Lab): Promise<number> {
   const listed = await output(lab, "ipvsadm", "-Ln", "--stats", "--exact", "-t", `${web.to}:${web.port}`);
   const [, connections] = /^TCP\s+\S+\s+(\d+)/m.exec(listed) ?? [];

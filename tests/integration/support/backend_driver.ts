@@ -7,9 +7,9 @@ import { smallOptions } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 
 /**
- * The backend of the mode in the arguments, in the network namespace it was started in, driven by one JSON object a
- * line: a namespace belongs to a process, so the tests cannot call the backend themselves. Answers one line each;
- * foreign changes come as lines of their own.
+ * Runs the backend of the mode in the arguments in the current network namespace, driven by one JSON object per line. A
+ * namespace belongs to a process, so the tests cannot call the backend directly. Prints one line per answer and per
+ * foreign change.
  */
 export type Command =
   | {

@@ -12,21 +12,21 @@ import { slowness } from "../../lab/pace.ts";
 import type { NetworkNamespace } from "./network_namespace.ts";
 import type { Answer, Command } from "./backend_driver.ts";
 
-/** Generous: a machine that is busy with other things must not fail a test. */
+/** Generous, so that a busy machine does not fail a test. */
 const PATIENCE_MS = 5000 * slowness;
 
 const bothFamilies = [settingsOf("IPv4"), settingsOf("IPv6")];
 
-/** The backend of a mode in another process, in a namespace. */
+/** A backend in another process, in a network namespace. */
 export class BackendProcess implements AsyncDisposable {
-  /** What `watch` reported so far. */
+  /** Reports of `watch` so far. */
   readonly foreignChanges: string[] = [];
   readonly #process: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #answers: AsyncGenerator<Answer>;
   #waiting: PromiseWithResolvers<Answer> | undefined;
 
-  /** @param wrapper a command that runs the one after it, with fewer privileges for example. */
+  /** @param wrapper command that executes its arguments, for example with fewer privileges */
   constructor(
     mode: ProxyMode,
     namespace: Pick<NetworkNamespace, "name">,
@@ -79,7 +79,7 @@ export class BackendProcess implements AsyncDisposable {
     return this.#perform({ do: "metrics" }) as Promise<readonly BackendMetric[]>;
   }
 
-  /** Waits until `watch` has reported so much, and no more. */
+  /** Waits until `watch` has made this number of reports, and fails if there are more. */
   async untilReported(count: number): Promise<void> {
     const deadline = performance.now() + PATIENCE_MS;
     while (this.foreignChanges.length < count && performance.now() < deadline) {
@@ -110,7 +110,7 @@ export class BackendProcess implements AsyncDisposable {
   }
 }
 
-/** The BackendError of the other process. */
+/** BackendError of the other process. */
 export class RefusedError extends Error {
   readonly rejectedKeys: readonly string[];
 
@@ -120,7 +120,7 @@ export class RefusedError extends Error {
   }
 }
 
-/** What the backend says when it refuses; fails the test when it does not. */
+/** Message of the BackendError of a call. Fails the test when the call succeeds. */
 export async function refusalBy(call: () => Promise<unknown>): Promise<RefusedError> {
   try {
     await call();
@@ -128,7 +128,7 @@ export async function refusalBy(call: () => Promise<unknown>): Promise<RefusedEr
     if (error instanceof RefusedError) return error;
     throw error;
   }
-  assert.fail("it was not refused");
+  assert.fail("no BackendError");
 }
 
 async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Answer> {

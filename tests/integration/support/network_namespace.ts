@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 
-/** Generous: a machine that is busy with other tests must not fail these. */
+/** Generous, so that a busy machine does not fail a test. */
 const commandTimeoutMs = 60_000;
 
-/** A network namespace of our own, so that no test touches the rules of the machine. */
+/** A network namespace for a test, so that no test touches the rules of the host. */
 export class NetworkNamespace implements AsyncDisposable {
   readonly name = `test-${crypto.randomUUID().slice(0, 8)}`;
 
@@ -13,7 +13,7 @@ export class NetworkNamespace implements AsyncDisposable {
     return namespace;
   }
 
-  /** Runs a command in it. Fails the test, with what it said, when it does not end with 0. */
+  /** Runs a command in it. Fails the test with the command's output when the exit code is not 0. */
   async run(...command: readonly string[]): Promise<string> {
     return await run("ip", "netns", "exec", this.name, ...command);
   }
@@ -23,7 +23,7 @@ export class NetworkNamespace implements AsyncDisposable {
   }
 }
 
-/** Runs a command and returns what it wrote to standard output and standard error. */
+/** Runs a command. @returns its standard output and standard error */
 export async function run(command: string, ...args: readonly string[]): Promise<string> {
   const options = { args: [...args], signal: AbortSignal.timeout(commandTimeoutMs) };
   const { code, stdout, stderr } = await new Deno.Command(command, options).output();

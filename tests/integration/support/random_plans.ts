@@ -3,9 +3,9 @@ import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { planOf, type PlanText } from "../../backends/plans.ts";
 
-/** What there is to serve, from one moment to the next. */
+/** A sequence of desired states. */
 
-/** Services that want frontends from one small pool, so that frontends often move from one to another. */
+/** Services with frontends from a small pool, so that frontends often move between services. */
 export const anyStep: fc.Arbitrary<readonly PlanText[]> = fc.tuple(
   ...["a", "b", "c", "d", "e", "f"].flatMap((name) => [service(name, "IPv4"), service(name, "IPv6")]),
 ).map((services) => services.filter((text) => text !== undefined));
@@ -51,7 +51,7 @@ function service(name: string, family: "IPv4" | "IPv6"): fc.Arbitrary<PlanText |
   return fc.option(text, { nil: undefined, freq: 3 });
 }
 
-/** What the planner makes of policies and endpoints: nothing is balanced over nothing. */
+/** The planner's result for policies and endpoints: no route balances over an empty list. */
 function routesFor(
   { endpoints, internal, external }: { endpoints: readonly string[]; internal: string; external: string },
 ): Pick<PlanText, "internal" | "external"> {
@@ -63,7 +63,7 @@ function routesFor(
   };
 }
 
-/** Every frontend goes to the first that asks, as the planner has it. */
+/** Gives each frontend to the first service that claims it, as the planner does. */
 export function granted(texts: readonly PlanText[]): Map<PlanKey, ServicePortPlan> {
   const taken = new Set<string>();
   const plans = new Map<PlanKey, ServicePortPlan>();

@@ -5,9 +5,9 @@ import type { EndpointSpec, EndpointsSpec, ServiceSpec } from "../../conformance
 import type { Target } from "../../lab/agent.ts";
 import { type MachineName, machines, secondNodeAddress } from "../../lab/topology.ts";
 
-/** Services of every kind over the machines of the lab, and who asks for them where. */
+/** Services of every kind over the machines of the lab, and the probes for them. */
 
-/** The same seed makes the same services. */
+/** A seed always gives the same services. */
 export function randomServices(count: number, seed: number): readonly RandomService[] {
   return fc.sample(anyService, { seed, numRuns: count }).map(numbered);
 }
@@ -115,7 +115,7 @@ export const clients: readonly MachineName[] = [
 ];
 const CLIENTS_PER_TARGET = 3;
 
-/** Every frontend of every service, in both families, each asked by some of the machines. */
+/** Probes of every frontend of every service in both families, each from some of the machines. */
 export function questionsTo(
   services: readonly RandomService[],
   addresses: ServiceAddresses,

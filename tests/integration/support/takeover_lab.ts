@@ -8,14 +8,14 @@ const controlPlane = new URL("../../../scripts/control-plane.sh", import.meta.ur
 const publisher = new URL("../../lab/api_publisher.py", import.meta.url).pathname;
 export const peers = `${Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`}/peers`;
 
-/** Where a control plane runs: the lab, or a single namespace that stands for its node. */
+/** Place where a control plane runs: the lab, or a single namespace that acts as its node. */
 export interface Surroundings {
   readonly directory: string;
   spawn(on: "node", command: readonly string[], options: Deno.CommandOptions): Deno.ChildProcess;
   run(on: "node", command: readonly string[]): Promise<{ readonly code: number; readonly stderr: string }>;
 }
 
-/** A real control plane on the lab's node, and what publishes objects to it. */
+/** A real control plane on the lab's node, and the publisher of its objects. */
 export class LabControlPlane implements AsyncDisposable {
   readonly #directory: string;
   readonly #publisher: Deno.ChildProcess;
@@ -43,7 +43,7 @@ export class LabControlPlane implements AsyncDisposable {
     return `${this.#directory}/kubeconfig`;
   }
 
-  /** From now on exactly these objects exist, besides the cluster's own. */
+  /** Makes exactly these objects exist, besides the cluster's own. */
   async publish(objects: readonly object[]): Promise<void> {
     await this.#orders.write(new TextEncoder().encode(JSON.stringify(objects) + "\n"));
     const { value } = await this.#answers.read();
@@ -58,7 +58,7 @@ export class LabControlPlane implements AsyncDisposable {
   }
 }
 
-/** kube-proxy waits 30 s at its start for a node without addresses. */
+/** Has addresses, because kube-proxy otherwise waits 30 s for them at its start. */
 export const nodeObject = {
   apiVersion: "v1",
   kind: "Node",
@@ -66,7 +66,7 @@ export const nodeObject = {
   status: { addresses: [{ type: "InternalIP", address: machines.node.addresses.IPv4 }] },
 };
 
-/** Which of what the tests with a real control plane need is not there, for their names; "" when all is. */
+/** Suffix for test names with the missing programs of a control plane; "" when all are present. */
 export const missingPeers = whatIsMissing(["etcd", "kube-apiserver", "kube-proxy"]);
 
 function whatIsMissing(names: readonly string[]): string {
@@ -82,7 +82,7 @@ function exists(path: string): boolean {
   }
 }
 
-/** Ours or upstream's on the lab's node, following its control plane. */
+/** This proxy or kube-proxy on the lab's node, following its control plane. */
 export class RunningProxy implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #logged: Promise<void>;
@@ -125,7 +125,7 @@ export class RunningProxy implements AsyncDisposable {
     try {
       await this.kill();
     } catch (error) {
-      // It has ended before.
+      // It has exited already.
       if (!(error instanceof TypeError)) throw error;
     }
   }

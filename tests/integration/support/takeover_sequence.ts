@@ -10,10 +10,10 @@ const LEAST_CONNECTIONS_PER_SECOND = 200;
 
 const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
 const sticky = { protocol: "TCP", to: at("clusterIP", "IPv4", 12), port: 80 } as const;
-/** Addresses of clients with affinity, each from a machine that has it. */
+/** Machines whose addresses are clients with affinity. */
 const clients = ["outside", "stranger", "pod-a", "pod-d", "node"] as const;
 
-/** Who runs next, after kube-proxy. */
+/** Order of the proxies after the first kube-proxy. */
 const steps = ["kube-proxy", "proxy", "proxy", "kube-proxy", "proxy"] as const;
 
 export function takeoverName(mode: "nftables" | "iptables"): string {
@@ -55,7 +55,7 @@ export async function takeOverInTurn(
       const traffic = new Traffic(lab.agent("outside"), web, { times: 40, pauseMs: 0 });
       const previous = running.who;
       await running.kill();
-      // Made while nobody runs: the next has to find it.
+      // Created while no proxy runs, so the next one has to find it.
       const fresh = { ...web, to: at("clusterIP", "IPv4", 20 + step) };
       objects.push(...webObjects(`fresh-${step}`, fresh.to));
       await plane.publish(objects);
@@ -63,26 +63,28 @@ export async function takeOverInTurn(
       running = new RunningProxy(lab, plane, next, mode);
       await answered(lab.agent("pod-c"), fresh);
       const took = performance.now() - started;
-      // Whoever has taken over also has to be able to change what it found.
+      // After a takeover, the proxy must also be able to change what it found.
       const later = { ...web, to: at("clusterIP", "IPv4", 30 + step) };
       objects.splice(-2, 2, ...webObjects(`later-${step}`, later.to));
       await plane.publish(objects);
       await answered(lab.agent("pod-c"), later);
-      // What follows the first programming, such as kube-proxy's removal of stale chains, is watched too.
+      // Includes what follows the first sync, such as kube-proxy's removal of stale chains.
       await new Promise((resolve) => setTimeout(resolve, 1500));
       const report = await traffic.stop();
-      console.log(`    ${previous} to ${next}: honoured after ${took.toFixed(0)} ms; ${inWords(report)}`);
+      console.log(
+        `    ${previous} to ${next}: honoured after ${took.toFixed(0)} ms; ${describeTraffic(report)}`,
+      );
 
-      // In mode iptables upstream's own restart loses one of some thousand connections now and then.
+      // In mode iptables, a restart of kube-proxy itself occasionally loses one of some thousand connections.
       const isOurs = previous === "proxy" || next === "proxy";
       if (isOurs) assert.deepEqual(report.failures.slice(0, 5), []);
-      assert.ok(1000 / report.perConnectionMs >= LEAST_CONNECTIONS_PER_SECOND, inWords(report));
+      assert.ok(1000 / report.perConnectionMs >= LEAST_CONNECTIONS_PER_SECOND, describeTraffic(report));
       const again = await lab.agent("outside").send(connections);
       assert.deepEqual(again.map(podOf), held.map(podOf), "every connection still has its pod");
       assert.deepEqual(await affinities(lab, sticky), before, "affinity is kept");
     }
     const taken = await kernelObjects(lab);
-    // What an empty kernel is given: nothing of kube-proxy's may be left beside it.
+    // Compares with a start in an empty kernel: no leftovers of kube-proxy may remain.
     await running.kill();
     assert.equal((await lab.run("node", ["nft", "flush", "ruleset"])).code, 0);
     running = new RunningProxy(lab, plane, "proxy", mode);
@@ -98,7 +100,7 @@ export async function takeOverInTurn(
   }
 }
 
-/** The pods that each client reaches at a service with affinity. */
+/** Pods that each client reaches at a service with affinity. */
 export async function affinities(
   lab: Lab,
   sticky: Target,
@@ -112,7 +114,7 @@ export async function affinities(
   return reached;
 }
 
-function inWords({ connections, failures, perConnectionMs, slowestMs }: TrafficReport): string {
+function describeTraffic({ connections, failures, perConnectionMs, slowestMs }: TrafficReport): string {
   return `${connections} connections, one each ${
     perConnectionMs.toFixed(1)
   } ms, ${failures.length} failed, ` +

@@ -121,7 +121,7 @@ Deno.test("a table of many datagrams is swept, with half of it stale", keepsLibr
 });
 
 Deno.test(
-  "after a sync what the change made stale is gone, in both families, and nothing else",
+  "a sync removes exactly the entries that the change made stale, in both families",
   keepsLibraries,
   async () => {
     const dns = { name: "dns", protocol: "UDP", portName: "" } as const;

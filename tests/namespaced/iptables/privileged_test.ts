@@ -7,7 +7,7 @@ import { tableFamilies } from "../../../backends/nf_tables/families.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
@@ -24,7 +24,7 @@ Deno.test("the kernel has what mode iptables needs, and asking changes nothing",
 });
 
 Deno.test(
-  "a packet counter is made once, keeps its count, and is read as upstream's metric",
+  "a packet counter is created once, keeps its count, and is exported as kube-proxy's metric",
   keepsLibraries,
   async () => {
     using client = NetlinkClient.open(NETLINK_NETFILTER);

@@ -54,7 +54,7 @@ function withoutSctp(message: Uint8Array): Uint8Array<ArrayBuffer> {
 const keepsLibraries = { sanitizeResources: false };
 
 Deno.test(
-  "a service that needs a match which the kernel lacks is named, and no other",
+  "only a service that needs a missing match is reported",
   keepsLibraries,
   async () => {
     using backend = new IptablesBackend(() => new KernelWithoutSctp());

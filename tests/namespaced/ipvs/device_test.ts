@@ -4,19 +4,19 @@ import { formatAddress } from "../../../core/net/address.ts";
 import { addressOf } from "../../backends/ipvs/servers.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
 const services = ["10.96.0.10", "10.96.0.11", "fd00:96::a", "fd00:96::b"].map(addressOf);
 
-/** `10.96.0.10/32`, as ip lists them. */
+/** Addresses as ip lists them: `10.96.0.10/32`. */
 async function listed(): Promise<string[]> {
   const lines = await run("ip", "-o", "addr", "show", "dev", "kube-ipvs0");
   return [...lines.matchAll(/ inet6? (\S+)/g)].map(([, cidr = ""]) => cidr).sort();
 }
 
-/** What was told of once `change` was made. */
+/** Reports after `change`. */
 async function toldOf(device: DummyDevice, change: () => Promise<unknown>): Promise<string[]> {
   const told: string[] = [];
   using _ = device.watch((what) => told.push(what));
@@ -26,51 +26,62 @@ async function toldOf(device: DummyDevice, change: () => Promise<unknown>): Prom
   return told;
 }
 
-Deno.test("the device is made once, takes addresses, gives them back, and goes", keepsLibraries, async () => {
-  using device = new DummyDevice();
-  assert.equal(await device.find(), undefined);
-  const index = await device.ensure();
-  assert.equal(await device.ensure(), index);
-  assert.match(await run("ip", "-d", "link", "show", "kube-ipvs0"), /state DOWN.*\n.*\n.*dummy/);
+Deno.test(
+  "the device is created once, addresses are added and removed, and the device is deleted",
+  keepsLibraries,
+  async () => {
+    using device = new DummyDevice();
+    assert.equal(await device.find(), undefined);
+    const index = await device.ensure();
+    assert.equal(await device.ensure(), index);
+    assert.match(await run("ip", "-d", "link", "show", "kube-ipvs0"), /state DOWN.*\n.*\n.*dummy/);
 
-  assert.deepEqual(await device.add(index, services), []);
-  assert.deepEqual(await device.add(index, services), [], "those that are there are no error");
-  assert.deepEqual(await listed(), ["10.96.0.10/32", "10.96.0.11/32", "fd00:96::a/128", "fd00:96::b/128"]);
-  // In force at once, though the device is down.
-  for (const hostname of ["10.96.0.10", "fd00:96::a"]) {
-    using listener = Deno.listen({ hostname, port: 0 });
-    (await Deno.connect({ hostname, port: listener.addr.port })).close();
-  }
+    assert.deepEqual(await device.add(index, services), []);
+    assert.deepEqual(await device.add(index, services), [], "those that are there are no error");
+    assert.deepEqual(await listed(), ["10.96.0.10/32", "10.96.0.11/32", "fd00:96::a/128", "fd00:96::b/128"]);
+    // In force at once, although the device is down.
+    for (const hostname of ["10.96.0.10", "fd00:96::a"]) {
+      using listener = Deno.listen({ hostname, port: 0 });
+      (await Deno.connect({ hostname, port: listener.addr.port })).close();
+    }
 
-  await run("ip", "addr", "add", "10.96.0.12/24", "dev", "kube-ipvs0");
-  const { device: own, others } = await device.addresses(index);
-  assert.deepEqual(own.map(({ address, prefix }) => `${formatAddress(address)}/${prefix}`).sort(), [
-    "10.96.0.10/32",
-    "10.96.0.11/32",
-    "10.96.0.12/24",
-    "fd00:96::a/128",
-    "fd00:96::b/128",
-  ]);
-  assert.deepEqual([...others].map(formatAddress).sort(), ["127.0.0.1", "::1"]);
+    await run("ip", "addr", "add", "10.96.0.12/24", "dev", "kube-ipvs0");
+    const { device: own, others } = await device.addresses(index);
+    assert.deepEqual(own.map(({ address, prefix }) => `${formatAddress(address)}/${prefix}`).sort(), [
+      "10.96.0.10/32",
+      "10.96.0.11/32",
+      "10.96.0.12/24",
+      "fd00:96::a/128",
+      "fd00:96::b/128",
+    ]);
+    assert.deepEqual([...others].map(formatAddress).sort(), ["127.0.0.1", "::1"]);
 
-  const leaving = own.filter(({ address }) => address !== services[1]);
-  assert.deepEqual(await device.remove(leaving), []);
-  assert.deepEqual(await device.remove(leaving), [], "those that are gone are no error");
-  assert.deepEqual(await listed(), ["10.96.0.11/32"]);
-  assert.equal(await device.delete(), true);
-  assert.equal(await device.delete(), false);
-  const [refused] = await device.add(index, services);
-  assert.match(refused?.error.message ?? "", /^add address 10\.96\.0\.10 to kube-ipvs0: ENODEV/);
-});
+    const leaving = own.filter(({ address }) => address !== services[1]);
+    assert.deepEqual(await device.remove(leaving), []);
+    assert.deepEqual(await device.remove(leaving), [], "those that are gone are no error");
+    assert.deepEqual(await listed(), ["10.96.0.11/32"]);
+    assert.equal(await device.delete(), true);
+    assert.equal(await device.delete(), false);
+    const [refused] = await device.add(index, services);
+    assert.match(refused?.error.message ?? "", /^add address 10\.96\.0\.10 to kube-ipvs0: ENODEV/);
+  },
+);
 
-Deno.test("an interface of that name that is no dummy is an error, and stays", keepsLibraries, async () => {
-  await run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
-  using device = new DummyDevice();
-  await assert.rejects(device.ensure(), /of kind bridge\)\. Rename or remove it: ip link delete kube-ipvs0/);
-  await run("ip", "link", "delete", "kube-ipvs0");
-});
+Deno.test(
+  "an interface of that name that is not a dummy device is an error, and stays",
+  keepsLibraries,
+  async () => {
+    await run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
+    using device = new DummyDevice();
+    await assert.rejects(
+      device.ensure(),
+      /of kind bridge\)\. Rename or remove it: ip link delete kube-ipvs0/,
+    );
+    await run("ip", "link", "delete", "kube-ipvs0");
+  },
+);
 
-Deno.test("what someone else takes is told, what we do is not", keepsLibraries, async () => {
+Deno.test("foreign removals are reported, our own are not", keepsLibraries, async () => {
   using device = new DummyDevice();
   const index = await device.ensure();
   await device.add(index, services);
@@ -105,7 +116,7 @@ Deno.test("what someone else takes is told, what we do is not", keepsLibraries, 
 });
 
 Deno.test(
-  "thousands of addresses go on the device and off it, told to no watch",
+  "thousands of addresses are added to and removed from the device, without a report",
   keepsLibraries,
   async () => {
     using device = new DummyDevice();

@@ -9,9 +9,9 @@ import { RecordingLog } from "../../core/kube/recording_log.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { savedServers } from "./listings.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
-// Libraries stay open for the life of the process; a look that is planned does not keep it alive.
+// Libraries stay open for the life of the process, and a scheduled poll does not keep it alive.
 const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 const web = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:8080"] });
@@ -20,7 +20,7 @@ const excluded = ["-A -t 203.0.113.7:443 -s wlc", "-a -t 203.0.113.7:443 -r 10.1
 const options = { ...defaultOptions, excludeCidrs: [cidrOf("203.0.113.0/24")] };
 
 Deno.test(
-  "virtual servers of excludeCIDRs are nobody's business, those of others are removed",
+  "virtual servers in excludeCIDRs are ignored, other foreign ones are removed",
   keepsLibraries,
   async () => {
     await addOthers();
@@ -36,13 +36,13 @@ Deno.test(
   },
 );
 
-Deno.test("a service that is in excludeCIDRs is served all the same", keepsLibraries, async () => {
+Deno.test("a service in excludeCIDRs is served nevertheless", keepsLibraries, async () => {
   const plan = planOf({ clusterIP: "10.96.0.10:80", externalIPs: ["203.0.113.7:443"] });
   using backend = new IpvsBackend(options);
   await backend.reconcile(desiredOf([plan]));
   assert.ok((await savedServers()).includes("-a -t 203.0.113.7:443 -r 10.1.0.1:8080 -m -w 1"));
   await backend.cleanup();
-  // What was ours cannot be told from what is somebody else's.
+  // Former servers of ours cannot be told from foreign ones.
   assert.ok((await savedServers()).includes("-A -t 203.0.113.7:443 -s rr"));
   await run("ipvsadm", "-C");
 });

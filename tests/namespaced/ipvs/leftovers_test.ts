@@ -11,7 +11,7 @@ import {
 } from "../../integration/iptables/support/kube_proxy_ipvs_listing.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 
-/** Run by leftovers_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/leftovers_test.ts. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
@@ -19,7 +19,7 @@ const keepsLibraries = { sanitizeResources: false };
 const othersSets = ["MINE", "KUBE-OF-MINE"];
 
 Deno.test({
-  name: "a module that is not loaded has no sets, and is not loaded to find out",
+  name: "without the ipset module there are no sets, and the check does not load it",
   ...keepsLibraries,
   ignore: isIpSetLoaded(),
   async fn() {
@@ -28,7 +28,7 @@ Deno.test({
   },
 });
 
-Deno.test("kube-proxy's sets are removed, and nobody else's", keepsLibraries, async () => {
+Deno.test("kube-proxy's sets are removed, and foreign sets stay", keepsLibraries, async () => {
   await programmedByOthers();
   assert.equal((await sets()).length, 34 + othersSets.length);
   assert.deepEqual(await removeSets(), []);
@@ -45,7 +45,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`after ${what} no rule of kube-proxy uses a set`, keepsLibraries, async () => {
+  Deno.test(`after ${what}, no rule of kube-proxy uses a set`, keepsLibraries, async () => {
     await programmedByKubeProxy();
     assert.equal((await removeSets(0)).length, 34 - unusedSets);
     using backend = new IptablesBackend();
@@ -61,7 +61,7 @@ for (
   });
 }
 
-Deno.test("a set that somebody's rule or set uses stays, and is told", keepsLibraries, async () => {
+Deno.test("a set used by a foreign rule or set stays, and is reported", keepsLibraries, async () => {
   await programmedByOthers();
   const rule = ["OUTPUT", "-m", "set", "--match-set", "KUBE-6-IPVS-IPS", "dst", "-j", "ACCEPT"];
   await run("ip6tables-nft", "-A", ...rule);
@@ -74,7 +74,7 @@ Deno.test("a set that somebody's rule or set uses stays, and is told", keepsLibr
   assert.deepEqual(await sets(), othersSets);
 });
 
-/** Of the source ranges that hold the node, there was no rule. */
+/** No rule existed for the source ranges that contain the node. */
 const unusedSets = 2;
 
 async function programmedByOthers(): Promise<void> {

@@ -5,12 +5,12 @@ import { tryScheduler } from "../../../backends/ipvs/servers/schedulers.ts";
 import { setSysctls } from "../../../backends/ipvs/sysctls.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
 
-Deno.test("sysctls are set, and those of strict ARP only with it", keepsLibraries, async () => {
+Deno.test("sysctls are set, and the ones of strict ARP only with strictARP", keepsLibraries, async () => {
   using _ = await IpvsConnection.open();
   const read = (name: string) => Deno.readTextFileSync(`/proc/sys/net/ipv4/${name}`).trim();
   assert.deepEqual(setSysctls({ strictArp: false }), []);
@@ -23,7 +23,7 @@ Deno.test("sysctls are set, and those of strict ARP only with it", keepsLibrarie
   assert.deepEqual(["conf/all/arp_ignore", "conf/all/arp_announce"].map(read), ["1", "2"]);
 });
 
-Deno.test("every scheduler is tried, in both families, and leaves nothing", keepsLibraries, async () => {
+Deno.test("probing every scheduler in both families leaves nothing behind", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   for (
     const scheduler of ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf"]
@@ -34,7 +34,7 @@ Deno.test("every scheduler is tried, in both families, and leaves nothing", keep
   assert.deepEqual(await connection.virtualServers(), []);
 });
 
-Deno.test("a scheduler that is not there is an error that says what to load", keepsLibraries, async () => {
+Deno.test("a missing scheduler is an error that names the module to load", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   await assert.rejects(
     tryScheduler(connection, "nosuch"),
@@ -43,7 +43,7 @@ Deno.test("a scheduler that is not there is an error that says what to load", ke
 });
 
 Deno.test(
-  "where the kernel does not load modules by itself, we do, with what they need",
+  "the proxy loads modules with their dependencies where the kernel does not",
   keepsLibraries,
   async () => {
     const modprobe = "/proc/sys/kernel/modprobe";
@@ -55,7 +55,7 @@ Deno.test(
         using connection = await IpvsConnection.open();
         await tryScheduler(connection, "wrr");
       }
-      // Of modules that are loaded the kernel says no, which is no reason not to go on.
+      // The kernel rejects loading a module that is loaded already, which must not be an error.
       assert.match(loadModule("ip_vs") ?? "", /the kernel refused/);
       await run("rmmod", "ip_vs_wrr");
       assert.equal(loadModule("ip_vs_wrr"), undefined);

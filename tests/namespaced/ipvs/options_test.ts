@@ -8,9 +8,9 @@ import { desiredOf, planOf } from "../../backends/plans.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { deviceAddresses, savedServers } from "./listings.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
-// Libraries stay open for the life of the process; a look that is planned does not keep it alive.
+// Libraries stay open for the life of the process, and a scheduled poll does not keep it alive.
 const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 const web = planOf({
@@ -19,7 +19,7 @@ const web = planOf({
 });
 
 Deno.test(
-  "all endpoints have the scheduler that was chosen, and another one after a restart",
+  "all virtual servers have the chosen scheduler, and another one after a restart",
   keepsLibraries,
   async () => {
     for (
@@ -39,7 +39,7 @@ Deno.test(
   },
 );
 
-Deno.test("a scheduler that is not there is found missing, and changes nothing", keepsLibraries, async () => {
+Deno.test("a missing scheduler is reported, and nothing is changed", keepsLibraries, async () => {
   const before = await savedServers();
   using backend = withBackendErrors(new IpvsBackend({ ...defaultOptions, scheduler: "nosuch" }));
   const missing = (await backend.probe()).filter(({ found }) => !found);
@@ -52,7 +52,7 @@ Deno.test("a scheduler that is not there is found missing, and changes nothing",
   assert.deepEqual(await savedServers(), before);
 });
 
-Deno.test("timeouts that were given are set, others stay", keepsLibraries, async () => {
+Deno.test("configured timeouts are set, others stay", keepsLibraries, async () => {
   await run("ipvsadm", "--set", "901", "121", "301");
   const timeouts = async () => /: (.*)/.exec(await run("ipvsadm", "-L", "--timeout"))?.[1];
   using backend = new IpvsBackend({ ...defaultOptions, tcpTimeoutMs: 600_000, udpTimeoutMs: 30_500 });
@@ -63,7 +63,7 @@ Deno.test("timeouts that were given are set, others stay", keepsLibraries, async
   assert.equal(await timeouts(), "600 121 31");
 });
 
-Deno.test("strict ARP is set when it was asked for", keepsLibraries, async () => {
+Deno.test("strict ARP is set when configured", keepsLibraries, async () => {
   const read = () => Deno.readTextFile("/proc/sys/net/ipv4/conf/all/arp_ignore");
   assert.equal(await read(), "0\n");
   using backend = new IpvsBackend({ ...defaultOptions, strictArp: true });
@@ -72,7 +72,7 @@ Deno.test("strict ARP is set when it was asked for", keepsLibraries, async () =>
 });
 
 Deno.test(
-  "what the kernel refuses names its service, and the others are in force",
+  "a rejection by the kernel names its service, and the others are in force",
   keepsLibraries,
   async () => {
     using backend = new IpvsBackend(defaultOptions);

@@ -11,9 +11,9 @@ import { run } from "../../integration/support/network_namespace.ts";
 import { savedServers } from "./listings.ts";
 import { Connection, Pod } from "../../integration/ipvs/support/pods.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
-// Libraries stay open for the life of the process; a look that is planned does not keep it alive.
+// Libraries stay open for the life of the process, and a scheduled poll does not keep it alive.
 const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 const both = ["10.1.0.1:8080", "10.1.0.2:8080"];
@@ -25,7 +25,7 @@ function changeOf(protocol: "TCP" | "UDP", old: readonly string[], next: readonl
 }
 
 Deno.test(
-  "a real server that goes keeps its connections, and leaves with the last",
+  "a removed real server keeps its connections until the last one has ended",
   keepsLibraries,
   async (t) => {
     await using _one = await Pod.start("10.1.0.1");
@@ -35,7 +35,7 @@ Deno.test(
     await backend.reconcile(desiredOf([tcp.old, udp.old].filter((plan) => plan !== undefined)));
     const held = await connectionTo("10.1.0.1");
 
-    await t.step("one of TCP gets no new connections, one of UDP is gone at once", async () => {
+    await t.step("a TCP server gets no new connections, a UDP server is removed at once", async () => {
       await backend.apply([
         changeOf("TCP", both, ["10.1.0.2:8080"]),
         changeOf("UDP", both, ["10.1.0.2:8080"]),
@@ -52,13 +52,13 @@ Deno.test(
       assert.equal(await held.ask(), "10.1.0.1");
     });
 
-    await t.step("one that comes back meanwhile gets its weight and keeps its connections", async () => {
+    await t.step("a server that comes back meanwhile gets its weight and keeps its connections", async () => {
       await backend.apply([changeOf("TCP", ["10.1.0.2:8080"], both)]);
       assert.ok((await savedServers()).includes("-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 1"));
       assert.equal(await held.ask(), "10.1.0.1");
     });
 
-    await t.step("a restart knows one that is leaving, and changes nothing", async () => {
+    await t.step("a restart recognises a draining server, and changes nothing", async () => {
       await backend.apply([changeOf("TCP", both, ["10.1.0.2:8080"])]);
       using restarted = new IpvsBackend(defaultOptions);
       const plans = [changeOf("TCP", [], ["10.1.0.2:8080"]), changeOf("UDP", [], ["10.1.0.2:8080"])]
@@ -67,7 +67,7 @@ Deno.test(
       assert.equal(await held.ask(), "10.1.0.1");
     });
 
-    await t.step("it leaves when its connections have ended", async () => {
+    await t.step("it is removed when its connections have ended", async () => {
       await held.reset();
       const began = performance.now();
       while ((await savedServers()).some((line) => line.includes("-t 10.96.0.10:80 -r 10.1.0.1"))) {
@@ -80,30 +80,37 @@ Deno.test(
   },
 );
 
-Deno.test("a real server whose connections do not end goes when its time is up", keepsLibraries, async () => {
-  await using _pod = await Pod.start("10.1.0.1");
-  using balancer = new Balancer(await IpvsConnection.open(), 300);
-  await run("ip", "address", "add", "10.96.0.10", "dev", "lo");
-  const web = virtual("10.96.0.10:80/TCP");
-  const [before, after] = [[{ ...web, realServers: [real("10.1.0.1:8080")] }], [{ ...web, realServers: [] }]];
-  await balancer.add(diffServers(before, []));
-  using _held = await Connection.open("10.96.0.10");
-  const leaving = balancer.gracefully(diffServers(after, before));
-  await balancer.add(leaving);
-  await balancer.remove(leaving);
-  await balancer.removeDrained();
-  assert.deepEqual(await savedServers(), [
-    "-A -t 10.96.0.10:80 -s rr",
-    "-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0",
-  ]);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  await balancer.removeDrained();
-  assert.deepEqual(await savedServers(), ["-A -t 10.96.0.10:80 -s rr"]);
-  await balancer.removeAll([web]);
-  await run("ip", "address", "del", "10.96.0.10", "dev", "lo");
-});
+Deno.test(
+  "a real server whose connections do not end is removed after the time limit",
+  keepsLibraries,
+  async () => {
+    await using _pod = await Pod.start("10.1.0.1");
+    using balancer = new Balancer(await IpvsConnection.open(), 300);
+    await run("ip", "address", "add", "10.96.0.10", "dev", "lo");
+    const web = virtual("10.96.0.10:80/TCP");
+    const [before, after] = [[{ ...web, realServers: [real("10.1.0.1:8080")] }], [{
+      ...web,
+      realServers: [],
+    }]];
+    await balancer.add(diffServers(before, []));
+    using _held = await Connection.open("10.96.0.10");
+    const leaving = balancer.gracefully(diffServers(after, before));
+    await balancer.add(leaving);
+    await balancer.remove(leaving);
+    await balancer.removeDrained();
+    assert.deepEqual(await savedServers(), [
+      "-A -t 10.96.0.10:80 -s rr",
+      "-a -t 10.96.0.10:80 -r 10.1.0.1:8080 -m -w 0",
+    ]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await balancer.removeDrained();
+    assert.deepEqual(await savedServers(), ["-A -t 10.96.0.10:80 -s rr"]);
+    await balancer.removeAll([web]);
+    await run("ip", "address", "del", "10.96.0.10", "dev", "lo");
+  },
+);
 
-/** With rr every second connection goes to the pod. */
+/** With rr, every second connection goes to the pod. */
 async function connectionTo(pod: string): Promise<Connection> {
   for (;;) {
     const connection = await Connection.open("10.96.0.10");

@@ -7,9 +7,9 @@ import { run } from "../../integration/support/network_namespace.ts";
 import { deviceAddresses, savedServers, serverStatistics } from "./listings.ts";
 import { Connection, Pod } from "../../integration/ipvs/support/pods.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
-// Libraries stay open for the life of the process; a look that is planned does not keep it alive.
+// Libraries stay open for the life of the process, and a scheduled poll does not keep it alive.
 const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 const web = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:8080@here"] });
@@ -24,7 +24,7 @@ const dns = planOf({
 const desired = desiredOf([web, web6, dns]);
 
 Deno.test(
-  "a restart leaves alone what is as it should be, and sets the rest right",
+  "a restart keeps what is right, and repairs the rest",
   keepsLibraries,
   async (t) => {
     await using _pod = await Pod.start("10.1.0.1");
@@ -33,7 +33,7 @@ Deno.test(
     assert.deepEqual({ found, differences, warnings }, { found: "nothing", differences: [], warnings: [] });
     using connection = await Connection.open("10.96.0.10");
 
-    await t.step("ipvsadm and ip show an operator what is in force", async () => {
+    await t.step("ipvsadm and ip show what is in force", async () => {
       assert.deepEqual(await savedServers(), [
         "-A -t 10.96.0.10:80 -s rr",
         "-A -t [fd00:96::a]:80 -s rr",
@@ -47,7 +47,7 @@ Deno.test(
     });
 
     await t.step(
-      "a restart with nothing to do is told nothing by ip monitor, and keeps the counters",
+      "a restart with nothing to do causes no event in ip monitor, and keeps the counters",
       async () => {
         const before = await settledStatistics();
         const monitor = await Monitor.start();
@@ -58,7 +58,7 @@ Deno.test(
       },
     );
 
-    await t.step("a restart undoes exactly what was changed meanwhile", async () => {
+    await t.step("a restart repairs exactly the changes made meanwhile", async () => {
       const saved = await savedServers();
       const addresses = await deviceAddresses();
       for (
@@ -107,7 +107,7 @@ async function restarted(): Promise<Pick<ReconcileReport, "found" | "differences
   return { found, differences };
 }
 
-/** Statistics that stay the same, with a connection in them. The kernel sums them up every two seconds. */
+/** Statistics that include a connection, once they are stable. The kernel updates them every two seconds. */
 async function settledStatistics(): Promise<readonly string[]> {
   let before: readonly string[] = [];
   for (let attempt = 0; attempt < 30; attempt++) {
@@ -131,7 +131,7 @@ class Monitor {
     return monitor;
   }
 
-  /** @returns the lines it wrote. */
+  /** @returns its output lines */
   async stop(): Promise<readonly string[]> {
     await new Promise((resolve) => setTimeout(resolve, 500));
     this.process.kill("SIGTERM");

@@ -9,7 +9,7 @@ import { sameVirtualServer } from "../../../backends/ipvs/servers/virtual_server
 import { real, virtual } from "../../backends/ipvs/servers.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 
-/** Run by kernel_test.ts in a network namespace of its own. */
+/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
@@ -18,7 +18,7 @@ const web = virtual("10.96.0.10:80/TCP", { scheduler: "rr" });
 const dns = virtual("10.96.0.11:53/UDP", { scheduler: "wrr", persistenceSeconds: 10800 });
 const sctp = virtual("[fd00:96::a]:443/SCTP", { scheduler: "mh", flags: 0x10, persistenceSeconds: 60 });
 
-/** What `ipvsadm -Sn` prints, which it also reads. */
+/** Output of `ipvsadm -Sn`, which it also reads. */
 async function saved(): Promise<string[]> {
   return (await run("ipvsadm", "-Sn")).split("\n").map((line) => line.trim()).filter((line) => line !== "")
     .sort();
@@ -36,7 +36,7 @@ async function addedAll(connection: IpvsConnection): Promise<void> {
   assert.deepEqual(refused, []);
 }
 
-Deno.test("what is added is what ipvsadm saves, and is read back as it was", keepsLibraries, async () => {
+Deno.test("added servers are listed by ipvsadm, and read back unchanged", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   await connection.flush();
   await addedAll(connection);
@@ -68,7 +68,7 @@ Deno.test("what is added is what ipvsadm saves, and is read back as it was", kee
   assert.deepEqual(await connection.realServers(dns), []);
 });
 
-Deno.test("changes and removals are what they are called", keepsLibraries, async () => {
+Deno.test("servers are changed and removed", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   await connection.flush();
   await addedAll(connection);
@@ -89,7 +89,7 @@ Deno.test("changes and removals are what they are called", keepsLibraries, async
 });
 
 Deno.test(
-  "each refused command is told with its reason, and the others are in force",
+  "each rejected command is reported with its reason, and the others are in force",
   keepsLibraries,
   async () => {
     using connection = await IpvsConnection.open();
@@ -119,7 +119,7 @@ Deno.test(
   },
 );
 
-Deno.test("what others made is told for what it is", keepsLibraries, async () => {
+Deno.test("foreign servers are decoded", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   await connection.flush();
   await run("ipvsadm", "-A", "-f", "7", "-s", "rr");
@@ -131,7 +131,7 @@ Deno.test("what others made is told for what it is", keepsLibraries, async () =>
   assert.equal((await connection.realServers(web))[0]?.isMasqueraded, false);
 });
 
-Deno.test("timeouts of 0 stay as they are", keepsLibraries, async () => {
+Deno.test("timeouts of 0 leave the kernel's values", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   await connection.setTimeouts({ tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 });
   await connection.setTimeouts({ tcpSeconds: 0, tcpFinSeconds: 60, udpSeconds: 0 });
@@ -152,7 +152,7 @@ Deno.test("a connection is balanced and counted", keepsLibraries, async () => {
   using client = await Deno.connect({ hostname: "10.96.0.10", port: 80 });
   using accepted = await listener.accept();
   assert.deepEqual(accepted.remoteAddr, client.localAddr);
-  // The kernel sums up every two seconds.
+  // The kernel updates counters every two seconds.
   let traffic: ServerTraffic | undefined;
   for (let attempt = 0; attempt < 100 && (traffic?.packetsIn ?? 0) < 2; attempt++) {
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -164,7 +164,7 @@ Deno.test("a connection is balanced and counted", keepsLibraries, async () => {
   assert.deepEqual([endpoint?.active, endpoint?.inactive], [1, 0]);
 });
 
-Deno.test("thousands of commands go while timers run, and come back", keepsLibraries, async () => {
+Deno.test("thousands of commands are sent and acknowledged while timers run", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   await connection.flush();
   const servers = Array.from({ length: 500 }, (_, index) => {

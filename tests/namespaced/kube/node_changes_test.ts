@@ -37,7 +37,7 @@ Deno.test("the Node of dist/proxy changes", async (t) => {
   });
 
   await t.step(
-    "it is eligible once its Node is there, and node ports answer on the Node's address",
+    "it is eligible once its Node exists, and node ports answer on the Node's address",
     async () => {
       await plane.create(node());
       await healthIs(200, { nodeEligible: true });
@@ -96,7 +96,7 @@ Deno.test("the Node of dist/proxy changes", async (t) => {
   });
 
   await t.step(
-    "a Node that is gone is ineligible, and the rules stay as its last state made them",
+    "a deleted Node is ineligible, and the rules of its last state stay",
     async () => {
       await plane.remove(node());
       await healthIs(503, { nodeEligible: false, healthy: true });
@@ -110,7 +110,7 @@ Deno.test("the Node of dist/proxy changes", async (t) => {
   );
 
   await t.step(
-    "changes are counted as waiting until they are in force, and Local services without endpoints here",
+    "pending changes and Local services without local endpoints are counted",
     async () => {
       const metrics = async () => await (await fetch("http://127.0.0.1:10249/metrics")).text();
       assert.match(await metrics(), /^kubeproxy_sync_proxy_rules_service_changes_pending 0$/m);

@@ -41,7 +41,7 @@ Deno.test("each refused message of a batch is told by its sequence number", keep
 });
 
 Deno.test(
-  "a batch of megabytes goes out in one piece while timers run, and a dump reads it back",
+  "a batch of megabytes is sent at once while timers run, and a dump reads it back",
   keepsLibraries,
   async () => {
     using socket = NetlinkSocket.open(NETLINK_NETFILTER);
@@ -67,7 +67,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a listener hears of others' changes and can tell its own by the port",
+  "a listener receives foreign changes, and recognises our own by the port",
   keepsLibraries,
   async () => {
     using listener = NetlinkSocket.open(NETLINK_NETFILTER);
@@ -95,7 +95,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a listener that reads too slowly is told so, and hears again afterwards",
+  "a listener that reads too slowly is notified of the loss, and receives again afterwards",
   keepsLibraries,
   async () => {
     using listener = NetlinkSocket.open(NETLINK_NETFILTER, { receiveBuffer: 2048 });

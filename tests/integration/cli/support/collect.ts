@@ -1,4 +1,4 @@
-/** Everything a process writes, told as it comes. */
+/** Collects the output of a process as it arrives. */
 export async function collect(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   told: (text: string) => void = () => {},

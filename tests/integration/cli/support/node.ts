@@ -10,10 +10,10 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** What does not end by itself in this time is killed, and has failed. */
+/** A process that has not exited after this time is killed, and the test fails. */
 const LONGEST_RUN_MS = 20_000;
 
-/** A network namespace that stands for a node, a directory of manifests, and the built binary to run with them. */
+/** A network namespace that acts as a node, a directory of manifests, and the built binary to run there. */
 export class Node implements AsyncDisposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "cli-" });
   readonly manifests = `${this.directory}/manifests`;
@@ -28,7 +28,7 @@ export class Node implements AsyncDisposable {
     return node;
   }
 
-  /** Runs the proxy to its end. `wrapper` is a command that starts it: `strace …`. */
+  /** Runs the proxy until it exits. `wrapper` is a command that executes it, such as `strace …`. */
   async run(flags: readonly string[], wrapper: readonly string[] = []): Promise<Finished> {
     const process = this.spawn([...wrapper, proxyBinary, ...flags]);
     const killer = setTimeout(() => process.kill("SIGKILL"), LONGEST_RUN_MS);
@@ -42,7 +42,7 @@ export class Node implements AsyncDisposable {
     return { code, stdout, stderr };
   }
 
-  /** Starts the proxy with the manifests as its source, unless the flags name another. */
+  /** Starts the proxy with the manifests as source, unless the flags select another. */
   start(...flags: readonly string[]): RunningProxy {
     const source = flags.some((flag) => /^--(kubeconfig|master)=/.test(flag)) ? [] : this.source;
     return new RunningProxy(this, this.spawn([proxyBinary, ...source, ...this.identity, ...flags]));
@@ -59,7 +59,7 @@ export class Node implements AsyncDisposable {
     return new Deno.Command("ip", { args, stdin: "null", stdout: "piped", stderr: "piped" }).spawn();
   }
 
-  /** Puts a file among the manifests, complete at once. */
+  /** Writes a manifest atomically. */
   async write(name: string, contents: string | readonly object[]): Promise<void> {
     const text = typeof contents === "string"
       ? contents
@@ -68,18 +68,18 @@ export class Node implements AsyncDisposable {
     await Deno.rename(`${this.directory}/new`, `${this.manifests}/${name}`);
   }
 
-  /** What its metrics endpoint says, from within its namespace. */
+  /** Response of its metrics endpoint, requested from within its namespace. */
   async metrics(): Promise<string> {
     const url = "http://127.0.0.1:10249/metrics";
     return await this.namespace.run("curl", "--silent", "--noproxy", "*", "--max-time", "5", url);
   }
 
-  /** What is in force, as the stock nft lists it. */
+  /** Tables in the kernel, as the stock nft lists them. */
   async ruleset(): Promise<string> {
     return await this.namespace.run("nft", "list", "ruleset");
   }
 
-  /** The IPv4 services in force that have endpoints: `10.96.0.10:80 default/web`. */
+  /** IPv4 services in force that have endpoints: `10.96.0.10:80 default/web`. */
   async services(): Promise<readonly string[]> {
     const text = await this.namespace.run("nft", "-j", "list", "map", "ip", "kube-proxy", "service-ips");
     const listing: { nftables: { map?: { elem?: ListedElement[] } }[] } = JSON.parse(text);
@@ -95,7 +95,7 @@ export class Node implements AsyncDisposable {
   }
 }
 
-/** An element of service-ips in nft's JSON: the key, and the verdict after it. */
+/** An element of service-ips in nft's JSON: the key, then the verdict. */
 type ListedElement = [
   {
     readonly elem: {
@@ -106,7 +106,7 @@ type ListedElement = [
   unknown,
 ];
 
-/** What an operator sees of a mistake: one message that names it and the remedy, without a stack, and exit code 1. */
+/** Asserts that an error is one message with its cause and fix, without a stack, and exit code 1. */
 export function assertComplaint({ code, stdout, stderr }: Finished, ...patterns: readonly RegExp[]): void {
   const message = stderr.split("\n").filter((line) => !/^[IW]\d{4} /.test(line)).join("\n");
   assert.equal(code, 1, `exit code ${code} with\n${stderr}`);

@@ -1,4 +1,4 @@
-/** The least that makes a Service with one port, and what a test changes of its spec. */
+/** A minimal Service with one port; `spec` overrides its fields. */
 export function service(name: string, clusterIP: string, spec: object = {}): object {
   return {
     apiVersion: "v1",
@@ -8,7 +8,7 @@ export function service(name: string, clusterIP: string, spec: object = {}): obj
   };
 }
 
-/** The EndpointSlice of a Service, all of its endpoints ready. */
+/** The EndpointSlice of a Service with all endpoints ready. */
 export function slice(of: string, addresses: readonly string[], fields: object = {}): object {
   return {
     apiVersion: "discovery.k8s.io/v1",
@@ -21,7 +21,7 @@ export function slice(of: string, addresses: readonly string[], fields: object =
   };
 }
 
-/** A Service and its one endpoint: in force it is `${clusterIP}:80 default/${name}`. */
+/** A Service with one endpoint, listed as `${clusterIP}:80 default/${name}` once in force. */
 export function reachable(name: string, clusterIP: string, endpoint = "10.244.1.11"): readonly object[] {
   return [service(name, clusterIP), slice(name, [endpoint])];
 }

@@ -3,10 +3,10 @@ import type { HealthBody } from "../../../../core/observe/health/health.ts";
 import { collect } from "./collect.ts";
 import type { Node } from "./node.ts";
 
-/** Generous: a machine that is busy with other things must not fail a test. */
+/** Generous, so that a busy machine does not fail a test. */
 const PATIENCE_MS = 15_000;
 
-/** The proxy, running on a node until the test ends it. */
+/** The proxy running on a node until the test ends it. */
 export class RunningProxy implements AsyncDisposable {
   #log = "";
   readonly #logged: Promise<unknown>;
@@ -18,7 +18,7 @@ export class RunningProxy implements AsyncDisposable {
     process.status.then(() => this.#isRunning = false);
   }
 
-  /** Everything it wrote so far. */
+  /** Its output so far. */
   get log(): string {
     return this.#log;
   }
@@ -31,12 +31,12 @@ export class RunningProxy implements AsyncDisposable {
     this.process.kill(signal);
   }
 
-  /** Waits until it has logged this. */
+  /** Waits until the log matches. */
   async logs(pattern: RegExp): Promise<void> {
     await this.until(() => pattern.test(this.#log), `${pattern} in the log`);
   }
 
-  /** Waits until it is so; @returns after how many milliseconds it was. */
+  /** Waits for a condition. @returns the time until it was true, in milliseconds */
   async until(condition: () => boolean | Promise<boolean>, what: string): Promise<number> {
     const began = performance.now();
     while (!await condition()) {
@@ -50,12 +50,12 @@ export class RunningProxy implements AsyncDisposable {
     return performance.now() - began;
   }
 
-  /** Waits until the first programming is done. */
+  /** Waits for the first sync. */
   async inForce(): Promise<void> {
     await this.logs(/Reconciled the kernel with the plans/);
   }
 
-  /** Asks /healthz or /livez, from within its namespace, until there is an answer. */
+  /** Requests /healthz or /livez from within its namespace until it responds. */
   async health(path = "/healthz"): Promise<{ readonly status: number; readonly body: HealthBody }> {
     const url = `http://127.0.0.1:10256${path}`;
     const curl = [
@@ -76,13 +76,13 @@ export class RunningProxy implements AsyncDisposable {
     return { status: Number(status), body: JSON.parse(body) };
   }
 
-  /** The most bytes that it has had in memory so far. */
+  /** Peak resident memory so far, in bytes. */
   get peakMemory(): number {
     const status = Deno.readTextFileSync(`/proc/${this.process.pid}/status`);
     return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
   }
 
-  /** Ends it; @returns its exit code and how long that took, in milliseconds. */
+  /** Ends it. @returns its exit code and the time until its exit, in milliseconds */
   async end(signal: Deno.Signal = "SIGTERM"): Promise<{ readonly code: number; readonly ms: number }> {
     const began = performance.now();
     if (this.#isRunning) this.process.kill(signal);

@@ -1,12 +1,12 @@
-/** Whether this kernel has IPVS, or a module of it. Where it has not, scripts/vm.sh runs one that does. */
+/** True when this kernel has IPVS, built in or as a module. scripts/vm.sh runs one that does. */
 export function hasIpvs(): boolean {
   return exists("/proc/net/ip_vs") || hasModule("ip_vs");
 }
 
-/** For the names of tests that need IPVS; "" where it is. */
+/** Suffix for the names of tests that need IPVS; "" when it is present. */
 export const missingIpvs = hasIpvs() ? "" : " (skipped: this kernel has no IPVS)";
 
-/** Which of what tests with sets of `ipset` need is not there, for their names; "" when all is. */
+/** Suffix for test names with the missing requirements of `ipset`; "" when all are present. */
 export const missingIpset = !exists("/sys/module/ip_set") && !hasModule("ip_set")
   ? " (skipped: this kernel has no ip_set)"
   : exists("/usr/sbin/ipset")

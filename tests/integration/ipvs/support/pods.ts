@@ -1,6 +1,6 @@
 import { run } from "../../support/network_namespace.ts";
 
-/** An endpoint in this network namespace. Connections it took stay open until the client or `dispose` ends them. */
+/** An endpoint in this network namespace. Accepted connections stay open until the client or `dispose` closes them. */
 export class Pod implements AsyncDisposable {
   readonly #connections: Deno.TcpConn[] = [];
 
@@ -8,7 +8,7 @@ export class Pod implements AsyncDisposable {
     this.#serve();
   }
 
-  /** @param address on the loopback device. */
+  /** @param address of the loopback device */
   static async start(address: string, port = 8080): Promise<Pod> {
     await run("ip", "address", "add", address, "dev", "lo", ...(address.includes(":") ? ["nodad"] : []));
     return new Pod(address, Deno.listen({ hostname: address, port }));
@@ -20,7 +20,7 @@ export class Pod implements AsyncDisposable {
     await run("ip", "address", "del", this.address, "dev", "lo");
   }
 
-  /** Says who it is on each connection, and again for each byte that comes. */
+  /** Sends its name on each connection, and again for each byte received. */
   async #serve(): Promise<void> {
     for await (const connection of this.listener) {
       this.#connections.push(connection);
@@ -44,16 +44,16 @@ export class Connection implements Disposable {
     return new Connection(socket, await nameOf(socket));
   }
 
-  /** Asks again; @returns the pod that answers. */
+  /** Sends another request. @returns the pod that answers */
   async ask(): Promise<string> {
     await this.socket.write(new Uint8Array(1));
     return await nameOf(this.socket);
   }
 
-  /** Ends it with a reset, after which IPVS remembers it for 10 seconds instead of 2 minutes. */
+  /** Closes it with a reset, after which IPVS keeps its entry for 10 seconds instead of 2 minutes. */
   async reset(): Promise<void> {
     await this.socket.write(new Uint8Array(1));
-    // What was received and never read makes the kernel reset the connection.
+    // Unread data makes the kernel reset the connection.
     await new Promise((resolve) => setTimeout(resolve, 100));
     this.socket.close();
   }

@@ -9,9 +9,9 @@ import type { NodeSettings, ServicePortPlan } from "../../../../core/plan/plan.t
 import { rejectionError } from "../../../../ffi/netlink/exchange.ts";
 
 /**
- * Run in a network namespace:
- *     tables_driver.ts write FILE     writes the tables for the settings and plans of the file, and no more
- *     tables_driver.ts shapes         prints what chains and sets they have, each table as a line of JSON
+ * To be run in a network namespace:
+ *     tables_driver.ts write FILE     writes the tables for the settings and plans of the file
+ *     tables_driver.ts shapes         prints the schema of each table as a line of JSON
  */
 if (import.meta.main) await drive(Deno.args[0], Deno.args[1] ?? "");
 

@@ -9,7 +9,7 @@ export class TablesProcess {
     this.#namespace = name;
   }
 
-  /** Writes the tables in place of those there are. */
+  /** Replaces the tables. */
   async write(desired: Desired): Promise<void> {
     const file = await Deno.makeTempFile();
     try {
