@@ -25,6 +25,6 @@ ip netns add "$name"
 
 measure() { deno run --quiet --cached-only --v8-flags="$PROXY_V8_FLAGS" -A "$@"; }
 export -f measure
-ip netns exec "$name" bash -c 'measure "$@"' measure tests/bench/ebpf_maps.ts \
+ip netns exec "$name" bash -c 'measure "$@"' measure tests/bench/ebpf/maps.ts \
   --bpffs "$directory/bpf/proxy" --cgroup "$directory/cgroup/$name" "$@"
-measure tests/bench/ebpf_connect.ts
+measure tests/bench/ebpf/connect.ts

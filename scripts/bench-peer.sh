@@ -42,5 +42,5 @@ link set out up
 link set nowhere up
 route add 10.96.0.0/12 dev out src 10.244.0.1
 LINES
-ip netns exec "$namespace" deno run --quiet --cached-only -A tests/bench/peer.ts \
+ip netns exec "$namespace" deno run --quiet --cached-only -A tests/bench/compare.ts \
   --kube-proxy "$PROXY_CACHE/peers/kube-proxy" --proxy "${PROXY_BINARY:-dist/proxy}" --xtables "$work" "$@"

@@ -1,18 +1,17 @@
-/** A made-up cluster of any size, as the API serves it: the input of every benchmark. */
-
+/** Size of a synthetic cluster, the input of every benchmark. The functions below make its API objects. */
 export interface ClusterSize {
   readonly services: number;
-  /** Endpoints of each service. */
+  /** Number of endpoints per service. */
   readonly endpoints: number;
 }
 
-/** ClusterIP of the i-th service. 10.96.0.0/12 has room for 1,048,576. */
+/** ClusterIP of the i-th service. 10.96.0.0/12 has 1,048,576 addresses. */
 export function clusterIP(service: number): string {
   const n = service + 1;
   return `10.${96 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
 }
 
-/** Address of an endpoint: unique up to 30,000 services x 10 endpoints in 10.128.0.0/9; every 100th is on this node. */
+/** Address of an endpoint in 10.128.0.0/9; unique up to 30,000 services x 10 endpoints. Every 100th is on this node. */
 export function endpointIP(service: number, endpoint: number, size: ClusterSize): string {
   const n = service * size.endpoints + endpoint;
   return `10.${128 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
@@ -45,7 +44,7 @@ export function serviceObject(service: number, resourceVersion = 1): object {
   };
 }
 
-/** The one slice of a service; `without` leaves an endpoint out, as when its pod went away. */
+/** The only slice of a service. `without` is the index of an endpoint to leave out, as if its pod were gone. */
 export function sliceObject(
   service: number,
   size: ClusterSize,

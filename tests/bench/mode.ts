@@ -1,12 +1,12 @@
 import type { ProxyMode } from "../../core/backend/contract.ts";
 
-/** Modes that are measured. */
+/** Modes with a benchmark of the backend and the process. */
 export const measuredModes = ["nftables", "iptables", "ipvs"] as const satisfies readonly ProxyMode[];
 export type MeasuredMode = (typeof measuredModes)[number];
 
-/** @throws when it is none of those. */
+/** Parses a value of --mode. @throws if it is not one of the modes. */
 export function modeOf<Mode extends MeasuredMode>(name: string, modes: readonly Mode[]): Mode {
   const mode = modes.find((mode) => mode === name);
-  if (mode === undefined) throw new Error(`--mode ${name}: only ${modes.join(" and ")} are measured`);
+  if (mode === undefined) throw new Error(`--mode ${name}: must be one of ${modes.join(", ")}`);
   return mode;
 }

@@ -6,7 +6,7 @@ import { type PlanContext, planService } from "../../core/plan/planner.ts";
 import { Store } from "../../core/objects/store.ts";
 import { type ClusterSize, serviceObject, sliceObject } from "./cluster.ts";
 
-const anyMode: PlanContext = {
+const defaultContext: PlanContext = {
   families: ["IPv4"],
   nodeName: "node-0",
   zone: "zone-0",
@@ -25,20 +25,20 @@ const settings: DesiredState["settings"] = [{
   serviceCidrs: [],
 }];
 
-/** A cluster as a backend is told of it, and changes of it; each change is from and to that. */
+/** The desired state of a cluster, and changes of it. Each change starts from this state. */
 export class PlannedCluster {
   readonly desired: DesiredState;
-  /** Milliseconds it took to plan all of it. */
+  /** Time to plan the whole cluster, in milliseconds. */
   readonly planning: number;
   readonly #size: ClusterSize;
   readonly #context: PlanContext;
   readonly #plans = new Map<PlanKey, ServicePortPlan>();
 
-  /** @param endsConnections of the mode it is for, see PlanContext. */
+  /** @param endsConnections See PlanContext. */
   constructor(size: ClusterSize, endsConnections = false) {
     this.#size = size;
-    this.#context = { ...anyMode, endsConnections };
-    const store = new Store(anyMode.nodeName);
+    this.#context = { ...defaultContext, endsConnections };
+    const store = new Store(defaultContext.nodeName);
     for (let service = 0; service < size.services; service++) {
       put(store, serviceObject(service));
       put(store, sliceObject(service, size));
@@ -52,21 +52,21 @@ export class PlannedCluster {
     this.desired = { settings, plans: this.#plans };
   }
 
-  /** A service loses one of its endpoints. @param n which: any number. */
+  /** Removes one endpoint of a service. @param n any number; selects the service and the endpoint. */
   endpointRemoved(n: number): PlanChange {
     const service = (n * 7919) % this.#size.services;
     const next = this.#planOf(service, service % this.#size.endpoints);
     return { key: next.key, old: this.#plans.get(next.key), new: next };
   }
 
-  /** A service that the cluster does not have. @param n which: any number. */
+  /** Adds a service. @param n any number; selects the service. */
   serviceAdded(n: number): PlanChange {
     const plan = this.#planOf(this.#size.services + n);
     return { key: plan.key, old: undefined, new: plan };
   }
 
   #planOf(service: number, without = -1): ServicePortPlan {
-    const store = new Store(anyMode.nodeName);
+    const store = new Store(defaultContext.nodeName);
     put(store, serviceObject(service));
     put(store, sliceObject(service, this.#size, { without }));
     for (const name of store.serviceNames()) {
@@ -76,7 +76,8 @@ export class PlannedCluster {
   }
 }
 
-export function undone({ key, old, new: next }: PlanChange): PlanChange {
+/** The change that reverses another one. */
+export function reversed({ key, old, new: next }: PlanChange): PlanChange {
   return { key, old: next, new: old };
 }
 
@@ -84,7 +85,7 @@ function put(store: Store, raw: object): void {
   const parsed = parseObject(raw, (problem) => {
     throw new Error(problem);
   });
-  if (!("object" in parsed)) throw new Error("the benchmark's own object is not accepted");
+  if (!("object" in parsed)) throw new Error("an object of the benchmark cannot be parsed");
   store.upsert(parsed.object);
 }
 

@@ -1,48 +1,51 @@
-/** One measured figure: what it is, its value with unit, and the bar it is held against. */
+/** One measured figure: its name, its value with unit, and its target if it has one. */
 export interface Figure {
-  readonly what: string;
+  readonly name: string;
   readonly value: string;
-  readonly bar?: Bar;
+  readonly target?: Target;
 }
 
-export interface Bar {
+/** Performance target of a figure. */
+export interface Target {
   readonly limit: string;
   readonly isMet: boolean;
 }
 
-/** A table as text; without the bars where they are for another size. */
-export function rows(title: string, figures: readonly Figure[], withBars = true): string {
-  const width = Math.max(...figures.map(({ what }) => what.length));
-  const lines = figures.map(({ what, value, bar }) =>
-    `  ${what.padEnd(width)}  ${value}${bar === undefined || !withBars ? "" : `   (${inWords(bar)})`}`
+/** A text table. @param withTargets false if the targets are for another cluster size. */
+export function rows(title: string, figures: readonly Figure[], withTargets = true): string {
+  const width = Math.max(...figures.map(({ name }) => name.length));
+  const lines = figures.map(({ name, value, target }) =>
+    `  ${name.padEnd(width)}  ${value}${
+      target === undefined || !withTargets ? "" : `   (${describeTarget(target)})`
+    }`
   );
   return [title, ...lines, ""].join("\n");
 }
 
-/** @param shown the limit in words. */
-export function atMost(measured: number, limit: number, shown: string): Bar {
+/** @param shown the limit as text. */
+export function atMost(measured: number, limit: number, shown: string): Target {
   return { limit: `at most ${shown}`, isMet: measured <= limit };
 }
 
-/** @param unit follows the limit: "times as fast". */
-export function atLeast(measured: number, limit: number, unit: string): Bar {
+/** @param unit text after the limit, such as "times as fast". */
+export function atLeast(measured: number, limit: number, unit: string): Target {
   return { limit: `at least ${limit} ${unit}`, isMet: measured >= limit };
 }
 
-/** Both of them. */
-export function bothBars(one: Bar, other: Bar): Bar {
+/** A target that is met if both targets are. */
+export function bothTargets(one: Target, other: Target): Target {
   return { limit: `${one.limit}, ${other.limit}`, isMet: one.isMet && other.isMet };
 }
 
-export function inWords({ limit, isMet }: Bar): string {
-  return `bar: ${limit}${isMet ? "" : ": MISSED"}`;
+function describeTarget({ limit, isMet }: Target): string {
+  return `target: ${limit}${isMet ? "" : ": MISSED"}`;
 }
 
 export function milliseconds(value: number): string {
   return `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
 }
 
-/** Value below which a share of the samples lies; 0.5 is the median. */
+/** Value below which a share of the samples lies; a share of 0.5 gives the median. */
 export function percentile(samples: readonly number[], share: number): number {
   const sorted = samples.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;

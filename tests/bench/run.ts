@@ -1,14 +1,14 @@
 import { parseArgs } from "node:util";
-import { measureBackend } from "./backend.ts";
-import { backendFigures } from "./backend_figures.ts";
+import { measureBackend } from "./backend/measure.ts";
+import { backendFigures } from "./backend/figures.ts";
 import type { ClusterSize } from "./cluster.ts";
-import { ipvsadmFigures, measureIpvsadm } from "./ipvsadm.ts";
+import { ipvsadmFigures, measureIpvsadm } from "./backend/ipvsadm.ts";
 import { measuredModes, modeOf } from "./mode.ts";
 import { PlannedCluster } from "./planned_cluster.ts";
-import { measureProcess } from "./process.ts";
+import { measureProcess } from "./process/measure.ts";
 import { milliseconds, rows } from "./report.ts";
 
-// Run by scripts/bench.sh in a network namespace of its own.
+// Measures one mode. scripts/bench.sh runs it in a network namespace of its own.
 
 const { values } = parseArgs({
   options: {
@@ -23,31 +23,31 @@ const { values } = parseArgs({
 });
 const mode = modeOf(values.mode, measuredModes);
 const size: ClusterSize = { services: Number(values.services), endpoints: Number(values.endpoints) };
-// A change costs mode iptables 100 ms at 10,000 services.
+// A change takes 100 ms in mode iptables at 10,000 services.
 const changes = Number(values.changes ?? (mode === "iptables" ? 50 : 500));
-/** The bars are set for this size. */
-const isRated = size.services === 10_000 && size.endpoints === 10;
+/** The targets apply to this size only. */
+const hasTargets = size.services === 10_000 && size.endpoints === 10;
 
 console.log(
   `${size.services} services x ${size.endpoints} endpoints, mode ${mode}, IPv4, ${changes} changes\n`,
 );
-const began = performance.now();
-const effort = {
+const startedAt = performance.now();
+const options = {
   rounds: Number(values.rounds),
   changes,
-  begin: (stage: string) => console.error(`${milliseconds(performance.now() - began)}: ${stage}`),
+  onStage: (stage: string) => console.error(`${milliseconds(performance.now() - startedAt)}: ${stage}`),
 };
-const times = await measureBackend(mode, size, effort);
-console.log(rows("The backend alone, in this process", backendFigures(mode, times), isRated));
+const times = await measureBackend(mode, size, options);
+console.log(rows("The backend alone, in this process", backendFigures(mode, times), hasTargets));
 if (mode === "ipvs") {
-  const ipvsadm = await measureIpvsadm(new PlannedCluster(size), effort);
-  console.log(rows("Beside ipvsadm", ipvsadmFigures(ipvsadm, times), isRated));
+  const ipvsadm = await measureIpvsadm(new PlannedCluster(size), options);
+  console.log(rows("Compared with ipvsadm", ipvsadmFigures(ipvsadm, times), hasTargets));
 }
 if (!values["backend-only"]) {
-  const subject = { mode, program: values.proxy };
+  const program = { mode, path: values.proxy };
   console.log(
-    rows("proxy with nothing to do", await measureProcess(subject, { services: 0, endpoints: 0 }, 0)),
+    rows("proxy without services", await measureProcess(program, { services: 0, endpoints: 0 }, 0)),
   );
-  const figures = await measureProcess(subject, size, changes);
-  console.log(rows("proxy fed by an API server on loopback", figures, isRated));
+  const figures = await measureProcess(program, size, changes);
+  console.log(rows("proxy with an API server on loopback", figures, hasTargets));
 }

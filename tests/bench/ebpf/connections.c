@@ -1,11 +1,11 @@
 /*
- * TCP connections as fast as they can be made: each sends a byte, gets it back, and is closed by the client.
+ * Makes TCP connections as fast as possible. On each connection the client sends a byte, reads it back and closes.
  *
  *   connections serve PORT
- *   connections ask ADDRESS PORT SECONDS SOURCE...
+ *   connections connect ADDRESS PORT SECONDS SOURCE...
  *
- * Asks from eight processes, so that no processor waits, and from one source address after the other: otherwise the
- * client's ports would be what runs out first. Prints how many were answered and how many were not.
+ * The client runs eight processes, so that no processor is idle. It uses one source address after the other, because
+ * the ports of a single address would run out. It prints the number of answered and of failed connections.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,7 +22,7 @@
 
 #define PROCESSES 8
 #define BACKLOG 4096
-#define CONNECTIONS_FROM_A_SOURCE 500
+#define CONNECTIONS_PER_SOURCE 500
 
 struct count {
 	long answered;
@@ -61,13 +61,13 @@ static void serve(int port)
 static int is_answered(const struct sockaddr_in *server, const char *source)
 {
 	const int yes = 1;
-	const struct timeval patience = { .tv_sec = 1 };
+	const struct timeval timeout = { .tv_sec = 1 };
 	struct sockaddr_in here = socket_address(source, 0);
 	int client = socket(AF_INET, SOCK_STREAM, 0);
 	char byte = 'x';
 	setsockopt(client, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof(yes));
-	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	int answered = bind(client, (void *)&here, sizeof(here)) == 0 &&
 		       connect(client, (void *)server, sizeof(*server)) == 0 && write(client, &byte, 1) == 1 &&
 		       read(client, &byte, 1) == 1;
@@ -75,12 +75,13 @@ static int is_answered(const struct sockaddr_in *server, const char *source)
 	return answered;
 }
 
-static void ask(const struct sockaddr_in *server, double end, char **sources, int count, int process, struct count *done)
+static void connect_until(const struct sockaddr_in *server, double end, char **sources, int source_count, int process,
+			  struct count *count)
 {
-	for (long made = 0; seconds() < end; made++) {
-		long turn = made / CONNECTIONS_FROM_A_SOURCE * PROCESSES + process;
-		if (is_answered(server, sources[turn % count])) done->answered++;
-		else done->failed++;
+	for (long n = 0; seconds() < end; n++) {
+		long source = n / CONNECTIONS_PER_SOURCE * PROCESSES + process;
+		if (is_answered(server, sources[source % source_count])) count->answered++;
+		else count->failed++;
 	}
 }
 
@@ -92,20 +93,20 @@ int main(int argc, char **argv)
 		}
 		serve(atoi(argv[2]));
 	}
-	if (argc < 6 || strcmp(argv[1], "ask") != 0) return 2;
+	if (argc < 6 || strcmp(argv[1], "connect") != 0) return 2;
 	struct sockaddr_in server = socket_address(argv[2], atoi(argv[3]));
 	double end = seconds() + atof(argv[4]);
 	struct count *counts = mmap(NULL, PROCESSES * sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (int process = 0; process < PROCESSES; process++) {
 		if (fork() != 0) continue;
-		ask(&server, end, argv + 5, argc - 5, process, &counts[process]);
+		connect_until(&server, end, argv + 5, argc - 5, process, &counts[process]);
 		_exit(0);
 	}
 	while (wait(NULL) > 0) {}
-	struct count all = {};
+	struct count total = {};
 	for (int process = 0; process < PROCESSES; process++) {
-		all.answered += counts[process].answered;
-		all.failed += counts[process].failed;
+		total.answered += counts[process].answered;
+		total.failed += counts[process].failed;
 	}
-	printf("%ld %ld\n", all.answered, all.failed);
+	printf("%ld %ld\n", total.answered, total.failed);
 }

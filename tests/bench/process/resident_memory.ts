@@ -1,7 +1,7 @@
-/** Between two looks at the process tree, in milliseconds: what an `nft` of some milliseconds holds may be missed. */
+/** Sampling interval. The memory of a child process that runs for a few milliseconds, such as `nft`, may be missed. */
 const PERIOD_MS = 20;
 
-/** Memory of a process and its descendants, seen from outside. In MB of 1,000,000 bytes. */
+/** Memory of a process and its descendants, in MB of 1,000,000 bytes. */
 export class ResidentMemory implements Disposable {
   readonly #timer: number;
   #highest = 0;
@@ -14,7 +14,7 @@ export class ResidentMemory implements Disposable {
     return [this.pid, ...descendantsOf(this.pid)].reduce((sum, pid) => sum + memory(pid, "VmRSS"), 0);
   }
 
-  /** The most that was seen, or that the kernel says the process itself had. */
+  /** Maximum of the samples and of the kernel's own peak value for the process. */
   peak(): number {
     return Math.max(this.#highest, memory(this.pid, "VmHWM"));
   }
@@ -24,13 +24,13 @@ export class ResidentMemory implements Disposable {
   }
 }
 
-/** Of /proc/PID/status; 0 when there is no such process. */
+/** Value of a field of /proc/PID/status; 0 if there is no such process. */
 export function memory(pid: number, field: "VmRSS" | "VmHWM"): number {
   const line = new RegExp(`${field}:\\s+(\\d+) kB`).exec(read(`/proc/${pid}/status`));
   return Math.round(Number(line?.[1] ?? 0) * 1024 / 1e6);
 }
 
-/** The children of a process, and theirs. */
+/** All direct and indirect children of a process. */
 export function descendantsOf(pid: number): readonly number[] {
   const children = threadsOf(pid).flatMap((thread) =>
     read(`/proc/${pid}/task/${thread}/children`).split(" ").filter((child) => child !== "").map(Number)

@@ -1,10 +1,10 @@
-import { endpointChainAt } from "../../backends/iptables/rules/names.ts";
-import { nameHash } from "../../backends/name_hash.ts";
-import { IpvsConnection } from "../../backends/ipvs/protocol/connection.ts";
-import { ApiServer } from "../core/kube/api_server.ts";
-import { addressOf } from "../backends/plans.ts";
-import { slowness } from "../lab/pace.ts";
-import { changesIn, virtualServerOf } from "./change_in_kernel.ts";
+import { endpointChainAt } from "../../../backends/iptables/rules/names.ts";
+import { nameHash } from "../../../backends/name_hash.ts";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import { ApiServer } from "../../core/kube/api_server.ts";
+import { addressOf } from "../../backends/plans.ts";
+import { slowness } from "../../lab/pace.ts";
+import { changeObservers, virtualServerOf } from "./change_observer.ts";
 import {
   clusterIP,
   type ClusterSize,
@@ -12,49 +12,49 @@ import {
   nodeObject,
   serviceObject,
   sliceObject,
-} from "./cluster.ts";
+} from "../cluster.ts";
 import { memory } from "./resident_memory.ts";
-import type { MeasuredMode } from "./mode.ts";
+import type { MeasuredMode } from "../mode.ts";
 import {
   atMost,
-  type Bar,
-  bothBars,
+  bothTargets,
   distribution,
   type Figure,
   median,
   milliseconds,
   percentile,
-} from "./report.ts";
+  type Target,
+} from "../report.ts";
 
 export const NODE = "node-0";
-/** Time for collections of garbage to have happened, before the resident memory is read. */
+/** Time for garbage collection before the resident memory is read. */
 const SETTLE_MS = 6000;
 
-/** What is measured as a process. */
-export interface Subject {
+/** The compiled program and the mode to run it in. */
+export interface Program {
   readonly mode: MeasuredMode;
-  /** The compiled one. */
-  readonly program: string;
+  readonly path: string;
 }
 
-/** What a mode promises of the process: MB, and for 10,000 services of 10 endpoints where there are any. */
-interface Bars {
+/** Performance targets of the process, for 10,000 services with 10 endpoints each. Memory is in MB. */
+interface ProcessTargets {
+  /** Resident memory without services. */
   readonly idle?: number;
   readonly resident: number;
   readonly peak: number;
   /** Milliseconds. */
   readonly restart?: number;
-  readonly change?: (latencies: readonly number[]) => Bar;
+  readonly change?: (latencies: readonly number[]) => Target;
 }
 
-const barsOf: Readonly<Record<MeasuredMode, Bars>> = {
+const processTargets: Readonly<Record<MeasuredMode, ProcessTargets>> = {
   nftables: {
     idle: 65,
     resident: 120,
     peak: 200,
     restart: 2000,
     change: (latencies) =>
-      bothBars(
+      bothTargets(
         atMost(percentile(latencies, 0.5), 2, "2 ms p50"),
         atMost(percentile(latencies, 0.99), 10, "10 ms p99"),
       ),
@@ -63,56 +63,61 @@ const barsOf: Readonly<Record<MeasuredMode, Bars>> = {
   ipvs: { resident: 120, peak: 200 },
 };
 
-/** The compiled program as a process, from its start to changes under way, seen from outside. */
+/** Measures the compiled program from outside: its start, its memory, changes and restarts. */
 export async function measureProcess(
-  subject: Subject,
+  program: Program,
   size: ClusterSize,
   changes: number,
 ): Promise<readonly Figure[]> {
-  const bars = barsOf[subject.mode];
+  const targets = processTargets[program.mode];
   await using server = new ApiServer();
   server.behaviour.bookmarkInterval = 60_000;
   fill(server, size);
-  await using proxy = new Proxy(subject, server.url);
-  const inForce = await proxy.programmed();
+  await using proxy = new Proxy(program, server.url);
+  const inForce = await proxy.waitUntilReconciled();
   const peak = memory(proxy.pid, "VmHWM");
   await pause(SETTLE_MS);
   const resident = memory(proxy.pid, "VmRSS");
-  const mostResident = size.services === 0 ? bars.idle : bars.resident;
+  const maxResident = size.services === 0 ? targets.idle : targets.resident;
   const figures: Figure[] = [
-    { what: "process start to services in force", value: milliseconds(inForce) },
+    { name: "process start to services in force", value: milliseconds(inForce) },
     {
-      what: "resident after that",
+      name: "resident memory after that",
       value: `${resident} MB`,
-      ...mostResident === undefined ? {} : { bar: atMostMegabytes(resident, mostResident) },
+      ...maxResident === undefined ? {} : { target: atMostMegabytes(resident, maxResident) },
     },
-    { what: "peak", value: `${peak} MB`, bar: atMostMegabytes(peak, bars.peak) },
+    { name: "peak memory", value: `${peak} MB`, target: atMostMegabytes(peak, targets.peak) },
   ];
   if (changes === 0) return figures;
-  figures.push({ what: "the sync in it", value: `${proxy.lastSyncSeconds()} s` });
-  const latencies = await measureChanges(subject.mode, server, size, changes);
+  figures.push({ name: "the first sync", value: `${proxy.lastSyncSeconds()} s` });
+  const latencies = await measureChanges(program.mode, server, size, changes);
   const [residentNow, peakNow] = [memory(proxy.pid, "VmRSS"), memory(proxy.pid, "VmHWM")];
-  const restart = median(await measureRestarts(subject.mode, server, proxy, size));
+  const restart = median(await measureRestarts(program.mode, server, proxy, size));
   figures.push({
-    what: "one endpoint change, sent by the API server to committed",
+    name: "one endpoint change, sent by the API server to committed",
     value: distribution(latencies),
-    ...bars.change === undefined ? {} : { bar: bars.change(latencies) },
+    ...targets.change === undefined ? {} : { target: targets.change(latencies) },
   }, {
-    what: "resident, peak after the changes",
+    name: "resident and peak memory after the changes",
     value: `${residentNow} MB, ${peakNow} MB`,
   }, {
-    what: "kill -9 and start to a change made meanwhile in force, median of 5",
+    name: "kill -9 and start to a change made meanwhile in force, median of 5",
     value: milliseconds(restart),
-    ...bars.restart === undefined ? {} : { bar: atMost(restart, bars.restart, milliseconds(bars.restart)) },
+    ...targets.restart === undefined
+      ? {}
+      : { target: atMost(restart, targets.restart, milliseconds(targets.restart)) },
   });
   return figures;
 }
 
-function atMostMegabytes(measured: number, limit: number): Bar {
+function atMostMegabytes(measured: number, limit: number): Target {
   return atMost(measured, limit, `${limit} MB`);
 }
 
-/** Each time an endpoint goes while no proxy runs, and it is not in the kernel any more after the next start. */
+/**
+ * Measures restarts in milliseconds. An endpoint is removed while no proxy runs, and must be gone from the kernel after
+ * the next start.
+ */
 async function measureRestarts(
   mode: MeasuredMode,
   server: ApiServer,
@@ -124,13 +129,13 @@ async function measureRestarts(
     await proxy.kill();
     server.put(JSON.parse(JSON.stringify(sliceObject(service, size, { without: 0 }))));
     proxy.start();
-    times.push(await proxy.programmed());
+    times.push(await proxy.waitUntilReconciled());
     await checkFirstEndpoint[mode](service, size);
   }
   return times;
 }
 
-/** Looks whether the first of the endpoints in the kernel is the second of the cluster's. */
+/** Checks that the first endpoint in the kernel is the second one of the cluster. @throws if it is not. */
 const checkFirstEndpoint: Readonly<
   Record<MeasuredMode, (service: number, size: ClusterSize) => Promise<void>>
 > = {
@@ -138,7 +143,7 @@ const checkFirstEndpoint: Readonly<
     const slot = `${clusterIP(service)} . tcp . 80 . 0`;
     const found = await output("nft", ["get", "element", "ip", "kube-proxy", "endpoints", `{ ${slot} }`]);
     const expected = `${slot} : ${endpointIP(service, 1, size)} . 8080`;
-    if (!found.includes(expected)) throw new Error(`the kernel lacks ${expected}`);
+    if (!found.includes(expected)) throw new Error(`${expected} is missing in the kernel`);
   },
   iptables: async (service, size) => {
     const identity = `ns-${service % 50}/svc-${service}:httptcp`;
@@ -147,7 +152,7 @@ const checkFirstEndpoint: Readonly<
     for (const [endpoint, isExpected] of [[0, false], [1, true]] as const) {
       const target = endpointChainAt(identity, `${endpointIP(service, endpoint, size)}:8080`);
       if (found.includes(target) !== isExpected) {
-        throw new Error(`${target} ${isExpected ? "is missing" : "is still"} in ${chain}`);
+        throw new Error(`${target} ${isExpected ? "is missing" : "still exists"} in ${chain}`);
       }
     }
   },
@@ -156,9 +161,10 @@ const checkFirstEndpoint: Readonly<
     const found = await connection.realServers(virtualServerOf(service));
     for (const [endpoint, isExpected] of [[0, false], [1, true]] as const) {
       const address = addressOf(endpointIP(service, endpoint, size));
-      const isFound = found.some((one) => one.address === address && one.weight > 0);
+      const isFound = found.some((server) => server.address === address && server.weight > 0);
       if (isFound !== isExpected) {
-        throw new Error(`${endpointIP(service, endpoint, size)} is not as expected`);
+        const ip = endpointIP(service, endpoint, size);
+        throw new Error(`real server ${ip} ${isExpected ? "is missing" : "still exists"}`);
       }
     }
   },
@@ -169,7 +175,7 @@ async function output(command: string, args: readonly string[]): Promise<string>
   return new TextDecoder().decode(stdout);
 }
 
-/** Makes the server hold a cluster. */
+/** Loads the objects of a cluster into the server. */
 export function fill(server: ApiServer, size: ClusterSize): void {
   server.preload("Node", "", NODE, () => JSON.stringify(nodeObject(NODE)));
   for (let i = 0; i < size.services; i++) {
@@ -190,13 +196,13 @@ async function measureChanges(
   size: ClusterSize,
   changes: number,
 ): Promise<number[]> {
-  // Not before: with a listener about, the kernel writes a notification for each element of the first programming.
-  using kernel = await changesIn[mode]();
+  // Created after the first programming: with a listener, the kernel would send a notification for each element of it.
+  using observer = await changeObservers[mode]();
   const latencies: number[] = [];
   for (let i = 0; i < changes; i++) {
     const service = (i * 7919) % size.services;
     for (const without of [service % size.endpoints, -1]) {
-      const inForce = kernel.next({ service, endpoints: size.endpoints - (without < 0 ? 0 : 1) });
+      const inForce = observer.next({ service, endpoints: size.endpoints - (without < 0 ? 0 : 1) });
       const sent = performance.now();
       server.put(JSON.parse(JSON.stringify(sliceObject(service, size, { without }))));
       latencies.push(await inForce - sent);
@@ -206,17 +212,17 @@ async function measureChanges(
   return latencies;
 }
 
-/** One process after the other; ended and its rules removed when disposed. */
+/** The program as a process that can be killed and started again. Disposal ends it and removes its rules. */
 class Proxy implements AsyncDisposable {
-  readonly #subject: Subject;
+  readonly #program: Program;
   readonly #server: string;
   #child: Deno.ChildProcess;
   #log: Promise<void> = Promise.resolve();
   #text = "";
   #startedAt = 0;
 
-  constructor(subject: Subject, server: string) {
-    this.#subject = subject;
+  constructor(program: Program, server: string) {
+    this.#program = program;
     this.#server = server;
     this.#child = this.start();
   }
@@ -224,8 +230,8 @@ class Proxy implements AsyncDisposable {
   start(): Deno.ChildProcess {
     this.#text = "";
     this.#startedAt = performance.now();
-    const { program, mode } = this.#subject;
-    this.#child = new Deno.Command(program, {
+    const { path, mode } = this.#program;
+    this.#child = new Deno.Command(path, {
       args: ["--master", this.#server, "--hostname-override", NODE, "--proxy-mode", mode, "-v", "2"],
       stderr: "piped",
       stdout: "null",
@@ -244,11 +250,11 @@ class Proxy implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** Waits for the first programming; milliseconds since the process was started. */
-  async programmed(): Promise<number> {
+  /** Waits for the first reconcile. Returns the time since the process was started, in milliseconds. */
+  async waitUntilReconciled(): Promise<number> {
     const deadline = performance.now() + 60_000 * slowness;
     while (!this.#text.includes("Reconciled the kernel")) {
-      if (performance.now() > deadline) throw new Error(`nothing is programmed:\n${this.#text}`);
+      if (performance.now() > deadline) throw new Error(`no reconcile within the time limit:\n${this.#text}`);
       await pause(1);
     }
     return performance.now() - this.#startedAt;
@@ -264,7 +270,7 @@ class Proxy implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    await new Deno.Command(this.#subject.program, { args: ["--cleanup"], stderr: "null" }).output();
+    await new Deno.Command(this.#program.path, { args: ["--cleanup"], stderr: "null" }).output();
   }
 }
 

@@ -1,9 +1,9 @@
 import { descendantsOf, memory, ResidentMemory } from "./resident_memory.ts";
 
-/** A proxy under measurement; killed with its children when disposed, so that its rules stay. */
-export class Running implements AsyncDisposable {
+/** A proxy under measurement. Disposal kills it and its children, so that its rules stay. */
+export class RunningProcess implements AsyncDisposable {
   readonly memory: ResidentMemory;
-  /** Rejected when it ends by itself. */
+  /** Rejects if the process ends by itself. */
   readonly failure: Promise<never>;
   readonly #process: Deno.ChildProcess;
   #isKilled = false;
@@ -19,10 +19,11 @@ export class Running implements AsyncDisposable {
     this.memory = new ResidentMemory(this.#process.pid);
   }
 
-  /** CPU time of the process and of those of its children that have ended, in milliseconds. */
+  /** CPU time of the process and of its ended children, in milliseconds. */
   get cpu(): number {
     const [, after = ""] = Deno.readTextFileSync(`/proc/${this.#process.pid}/stat`).split(") ");
-    // After the name: state is field 3, utime, stime, cutime and cstime are 14 to 17, in ticks of 10 ms (proc(5)).
+    // The first field after the name is field 3; utime, stime, cutime and cstime are fields 14 to 17, in ticks of
+    // 10 ms (proc(5)).
     return after.split(" ").slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * 10, 0);
   }
 
@@ -33,21 +34,21 @@ export class Running implements AsyncDisposable {
     try {
       this.#process.kill("SIGKILL");
     } catch (error) {
-      // It ended by itself.
+      // The process has already ended.
       if (!(error instanceof TypeError)) throw error;
     }
     await this.#process.status;
-    // An iptables-restore goes on without its parent, for minutes.
-    for (const pid of children) await end(pid);
+    // An iptables-restore would continue without its parent, for minutes.
+    for (const pid of children) await kill(pid);
   }
 }
 
-async function end(pid: number): Promise<void> {
+async function kill(pid: number): Promise<void> {
   try {
     Deno.kill(pid, "SIGKILL");
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  // It dies when the kernel is through with its system call.
+  // The process ends only after its current system call.
   while (memory(pid, "VmRSS") > 0) await new Promise((resolve) => setTimeout(resolve, 10));
 }

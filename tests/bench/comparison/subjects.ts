@@ -1,31 +1,36 @@
-import type { ProxyMode } from "../../core/backend/contract.ts";
-import { NODE } from "./process.ts";
+import type { ProxyMode } from "../../../core/backend/contract.ts";
+import { NODE } from "../process/measure.ts";
 
-/** One of those that are measured beside each other. */
-export interface Contender {
+/** One of the programs that are compared. */
+export interface Subject {
   readonly name: string;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Between two changes: kube-proxy syncs once a second at most, and that wait is not what is measured. */
-  readonly restMs: number;
+  /** Pause before each change: kube-proxy syncs at most once per second, and that wait should not be measured. */
+  readonly changeIntervalMs: number;
 }
 
 export interface Programs {
   readonly kubeProxy: string;
   readonly proxy: string;
-  /** A directory with one folder of programs for each flavour of iptables, and a file for the lock of the legacy one. */
+  /** Directory with one folder of programs per flavour of iptables, and the lock file of iptables-legacy. */
   readonly xtables: string;
 }
 
-/** Which tables the iptables programs write: a node has both, and its distribution chose one. */
-export type Flavour = "legacy" | "nft";
+/** Flavour of the iptables programs: "legacy" writes the tables of x_tables, "nft" those of nf_tables. */
+export type IptablesFlavour = "legacy" | "nft";
 
-export function ourProxy(mode: ProxyMode, programs: Programs, server: string): Contender {
-  return { name: "proxy", command: [programs.proxy, ...flags(mode, server)], env: {}, restMs: 100 };
+export function ourProxy(mode: ProxyMode, programs: Programs, server: string): Subject {
+  return { name: "proxy", command: [programs.proxy, ...flags(mode, server)], env: {}, changeIntervalMs: 100 };
 }
 
-/** @param flavour of the iptables programs that it finds on its PATH; those of the node if it does not matter. */
-export function kubeProxy(mode: ProxyMode, programs: Programs, server: string, flavour?: Flavour): Contender {
+/** @param flavour the iptables programs in the PATH of kube-proxy; the default is those of the node. */
+export function kubeProxy(
+  mode: ProxyMode,
+  programs: Programs,
+  server: string,
+  flavour?: IptablesFlavour,
+): Subject {
   return {
     name: flavour === undefined ? "kube-proxy" : `kube-proxy, iptables-${flavour}`,
     command: [
@@ -34,11 +39,11 @@ export function kubeProxy(mode: ProxyMode, programs: Programs, server: string, f
       ...["--kube-api-content-type=application/json", "--conntrack-max-per-core=0"],
     ],
     env: flavour === undefined ? {} : xtablesEnvironment(programs, flavour),
-    restMs: 2500,
+    changeIntervalMs: 2500,
   };
 }
 
-/** Empties the tables of this network namespace. */
+/** Flushes all tables of this network namespace. */
 export async function flushTables(programs: Programs): Promise<void> {
   await new Deno.Command("nft", { args: ["flush", "ruleset"] }).output();
   for (const restore of ["iptables-restore", "ip6tables-restore"]) {
@@ -49,7 +54,7 @@ export async function flushTables(programs: Programs): Promise<void> {
     const stdin = child.stdin.getWriter();
     await stdin.write(new TextEncoder().encode("*nat\nCOMMIT\n*mangle\nCOMMIT\n*filter\nCOMMIT\n"));
     await stdin.close();
-    if (!(await child.status).success) throw new Error(`${restore} does not empty the legacy tables`);
+    if (!(await child.status).success) throw new Error(`${restore} cannot flush the legacy tables`);
   }
 }
 
@@ -62,10 +67,10 @@ function flags(mode: ProxyMode, server: string): readonly string[] {
   ];
 }
 
-function xtablesEnvironment({ xtables }: Programs, flavour: Flavour): Record<string, string> {
+function xtablesEnvironment({ xtables }: Programs, flavour: IptablesFlavour): Record<string, string> {
   return {
     PATH: `${xtables}/${flavour}:${Deno.env.get("PATH") ?? ""}`,
-    // The usual one, /run/xtables.lock, is the node's: its iptables would wait for this one.
+    // /run/xtables.lock is not used, because iptables on the host would wait for the benchmark.
     XTABLES_LOCKFILE: `${xtables}/lock`,
   };
 }

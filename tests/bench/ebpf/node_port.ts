@@ -1,15 +1,15 @@
 import { parseArgs } from "node:util";
-import { families } from "../../core/net/protocol.ts";
-import { addressOf, cidrOf, planOf, settingsOf } from "../backends/plans.ts";
-import { BackendProcess } from "../integration/support/backend_process.ts";
-import { PrivateMounts } from "../integration/ebpf/support/private_mounts.ts";
-import { run } from "../integration/support/network_namespace.ts";
-import { Lab } from "../lab/lab.ts";
-import { machines, podCidrs } from "../lab/topology.ts";
-import { atLeast, type Figure, median, rows } from "./report.ts";
+import { families } from "../../../core/net/protocol.ts";
+import { addressOf, cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
+import { BackendProcess } from "../../integration/support/backend_process.ts";
+import { PrivateMounts } from "../../integration/ebpf/support/private_mounts.ts";
+import { run } from "../../integration/support/network_namespace.ts";
+import { Lab } from "../../lab/lab.ts";
+import { machines, podCidrs } from "../../lab/topology.ts";
+import { atLeast, type Figure, median, rows } from "../report.ts";
 
-// New connections per second from outside through a node port: this mode beside mode nftables, in turns, in one lab.
-// For long enough that what is remembered of those that are closed counts as it does on a busy node.
+// Measures new connections per second from outside through a NodePort, in modes nftables and ebpf alternately, in one
+// lab. Each measurement is long enough for the cost of remembered closed connections to count as on a busy node.
 
 const { values } = parseArgs({
   options: { rounds: { type: "string", default: "3" }, seconds: { type: "string", default: "20" } },
@@ -17,10 +17,10 @@ const { values } = parseArgs({
 const PORT = "9000";
 const NODE_PORT = 30080;
 const pods = ["pod-a", "pod-b", "pod-c"] as const;
-/** Addresses of the client, so that its ports do not run out. */
+/** Source addresses of the client; one address would run out of ports. */
 const sources = Array.from({ length: 100 }, (_, index) => `192.168.8.${100 + index}`);
 
-await run(new URL("../../scripts/bpf.sh", import.meta.url).pathname);
+await run(new URL("../../../scripts/bpf.sh", import.meta.url).pathname);
 await using mounts = await PrivateMounts.make();
 await using lab = await Lab.create();
 const connections = `${lab.directory}/connections`;
@@ -49,12 +49,12 @@ for (let round = 0; round < Number(values.rounds); round++) {
 const ratio = median(perSecond.ebpf) / median(perSecond.nftables);
 const figures: readonly Figure[] = [
   ...modes.map((mode) => ({
-    what: `connections per second, mode ${mode}`,
+    name: `connections per second, mode ${mode}`,
     value: `${Math.round(median(perSecond[mode]))} (${perSecond[mode].map(Math.round).join(", ")})`,
   })),
-  { what: "ratio of the medians", value: ratio.toFixed(2), bar: atLeast(ratio, 1.3, "times") },
+  { name: "ratio of the medians", value: ratio.toFixed(2), target: atLeast(ratio, 1.3, "times") },
 ];
-console.log(rows(`New connections from outside through a node port, for ${values.seconds} s`, figures));
+console.log(rows(`New connections from outside through a NodePort, for ${values.seconds} s`, figures));
 
 async function measure(mode: typeof modes[number]): Promise<number> {
   const options = JSON.stringify({
@@ -69,22 +69,22 @@ async function measure(mode: typeof modes[number]): Promise<number> {
     mode === "ebpf" ? ["env", `EBPF_OPTIONS=${options}`] : [],
   );
   await backend.reconcile(plans, settings);
-  const ask = (seconds: string) =>
+  const connect = (seconds: string) =>
     lab.run("outside", [
       connections,
-      "ask",
+      "connect",
       machines.node.addresses.IPv4,
       `${NODE_PORT}`,
       seconds,
       ...sources,
     ]);
-  // The first ones wait for neighbours, and servers that are not up yet.
-  await ask("2");
+  // Warm up: the first connections wait for neighbour resolution and for servers that are still starting.
+  await connect("2");
   await lab.run("node", ["conntrack", "-F"]);
-  const { stdout, stderr } = await ask(values.seconds);
+  const { stdout, stderr } = await connect(values.seconds);
   await backend.cleanup();
   const [answered, failed] = stdout.trim().split(" ").map(Number);
-  // One or two may be under way when the time is over.
+  // One or two connections may still be in progress at the end.
   if (stderr !== "" || answered === undefined || failed === undefined || failed > answered / 100) {
     throw new Error(`mode ${mode}: ${stdout}${stderr}`);
   }

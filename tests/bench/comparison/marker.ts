@@ -1,17 +1,17 @@
-import type { ApiServer } from "../core/kube/api_server.ts";
-import { rawSlice } from "../core/kube/raw_objects.ts";
+import type { ApiServer } from "../../core/kube/api_server.ts";
+import { rawSlice } from "../../core/kube/raw_objects.ts";
 
-/** Addresses of this network namespace; a pod answers a connection with its number in this list. */
+/** Addresses of the two pods, in this network namespace. A pod answers a connection with its index in this list. */
 const pods = ["10.244.0.1", "10.244.0.2"] as const;
 export type Pod = 0 | 1;
 
-/** A service whose one endpoint moves between two pods: what is sent to it says what is in force. */
+/** A service whose only endpoint moves between two pods. The pod that answers shows which change is in force. */
 export class Marker implements Disposable {
   readonly #server: ApiServer;
   readonly #address: string;
   readonly #listeners = pods.map((hostname) => Deno.listen({ hostname, port: 8080 }));
 
-  /** @param address its ClusterIP; the route to it leads out of this network namespace. */
+  /** @param address ClusterIP of the service; its route must lead out of this network namespace. */
   constructor(server: ApiServer, address: string) {
     this.#server = server;
     this.#address = address;
@@ -24,20 +24,20 @@ export class Marker implements Disposable {
     for (const [pod, listener] of this.#listeners.entries()) serve(pod, listener);
   }
 
-  /** The only endpoint from now on. */
+  /** Makes a pod the only endpoint. */
   pointTo(pod: Pod): void {
     this.#server.put(rawSlice("marker-1", "marker", [pods[pod]]));
   }
 
-  /** Milliseconds until connections are answered by this pod; infinite when they are not within the limit. */
+  /** Waits until this pod answers. Returns the time in milliseconds, or Infinity after the limit. */
   async reached(pod: Pod, limitMs: number): Promise<number> {
     const started = performance.now();
     for (;;) {
-      const answer = await this.#ask();
+      const answer = await this.#answerWithTimeout();
       const waited = performance.now() - started;
       if (answer === pod) return waited;
       if (waited > limitMs) return Infinity;
-      // To a hundredth of what has passed: asking costs time of the processors that are measured.
+      // The interval is a hundredth of the time passed, because polling takes CPU time from the process under test.
       await pause(Math.min(100, Math.max(1, waited / 100)));
     }
   }
@@ -46,12 +46,12 @@ export class Marker implements Disposable {
     for (const listener of this.#listeners) listener.close();
   }
 
-  /** Who answers; none soon enough is undefined. */
-  async #ask(): Promise<number | undefined> {
-    const { promise: silence, resolve } = Promise.withResolvers<undefined>();
+  /** Index of the pod that answers within 20 ms; otherwise undefined. */
+  async #answerWithTimeout(): Promise<number | undefined> {
+    const { promise: timeout, resolve } = Promise.withResolvers<undefined>();
     const timer = setTimeout(resolve, 20);
     try {
-      return await Promise.race([this.#answer(), silence]);
+      return await Promise.race([this.#answer(), timeout]);
     } finally {
       clearTimeout(timer);
     }

@@ -1,11 +1,11 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { EbpfBackend } from "../../backends/ebpf/backend.ts";
-import type { EbpfOptions } from "../../backends/ebpf/options.ts";
-import { atMost, distribution, type Figure, median, milliseconds, rows } from "./report.ts";
-import { PlannedCluster, undone } from "./planned_cluster.ts";
+import { EbpfBackend } from "../../../backends/ebpf/backend.ts";
+import type { EbpfOptions } from "../../../backends/ebpf/options.ts";
+import { atMost, distribution, type Figure, median, milliseconds, rows } from "../report.ts";
+import { PlannedCluster, reversed } from "../planned_cluster.ts";
 
-// Run by scripts/bench-ebpf.sh in a network namespace of its own.
+// Measures the backend of mode ebpf. scripts/bench-ebpf.sh runs it in a network namespace of its own.
 
 const { values } = parseArgs({
   options: {
@@ -47,18 +47,18 @@ for (let round = 0; round < Number(values.rounds); round++) {
   const unchanged = await timeOf(() => backend.reconcile(cluster.desired));
   const change: Time[] = [];
   for (let n = 0; n < Number(values.changes); n++) {
-    const less = cluster.endpointRemoved(n);
-    change.push(await timeOf(() => backend.apply([less])));
-    await backend.apply([undone(less)]);
+    const removal = cluster.endpointRemoved(n);
+    change.push(await timeOf(() => backend.apply([removal])));
+    await backend.apply([reversed(removal)]);
   }
   const figures: readonly Figure[] = [
-    { what: "first programming", value: inWords(first), bar: atMost(median(wall(first)), 1000, "1 s") },
-    { what: "reconcile after a restart", value: inWords(restart) },
-    { what: "reconcile with nothing to do", value: inWords([unchanged]) },
+    { name: "first programming", value: describe(first), target: atMost(median(wall(first)), 1000, "1 s") },
+    { name: "reconcile after a restart", value: describe(restart) },
+    { name: "reconcile with no differences", value: describe([unchanged]) },
     {
-      what: "one endpoint removed, apply to in force",
+      name: "one endpoint removed, apply to in force",
       value: distribution(wall(change)),
-      bar: atMost(median(wall(change)), 0.1, "100 us p50"),
+      target: atMost(median(wall(change)), 0.1, "100 us p50"),
     },
     ...await mapMemory(),
   ];
@@ -68,8 +68,9 @@ for (let round = 0; round < Number(values.rounds); round++) {
 
 interface Time {
   readonly wallMs: number;
-  /** Of this process in programs, and in the kernel. */
+  /** CPU time of this process in user space. */
   readonly userMs: number;
+  /** CPU time of this process in the kernel. */
   readonly systemMs: number;
 }
 
@@ -85,29 +86,27 @@ function wall(times: readonly Time[]): readonly number[] {
   return times.map(({ wallMs }) => wallMs);
 }
 
-/** On a busy machine what it took of the processor says more than the clock. */
-function inWords(times: readonly Time[]): string {
+/** Medians of the wall time and the CPU times. On a busy machine, CPU time is more meaningful than wall time. */
+function describe(times: readonly Time[]): string {
   const [user, system] = [times.map(({ userMs }) => userMs), times.map(({ systemMs }) => systemMs)];
-  return `${milliseconds(median(wall(times)))}, of the processor ${
-    milliseconds(median(user))
-  } and in the kernel ` +
-    milliseconds(median(system));
+  const cpu = `CPU ${milliseconds(median(user))} user, ${milliseconds(median(system))} system`;
+  return `${milliseconds(median(wall(times)))} (${cpu})`;
 }
 
-/** What the kernel charges for each map. */
+/** Memory of the maps, as accounted by the kernel. */
 async function mapMemory(): Promise<readonly Figure[]> {
-  const figures: { readonly what: string; readonly bytes: number }[] = [];
+  const maps: { readonly name: string; readonly bytes: number }[] = [];
   const [generation] = [...Deno.readDirSync(options.bpffs)].map(({ name }) => name);
   const directory = `${options.bpffs}/${generation}/maps`;
   for (const { name } of Deno.readDirSync(directory)) {
     const args = ["-j", "map", "show", "pinned", `${directory}/${name}`];
     const { stdout } = await new Deno.Command("/usr/sbin/bpftool", { args }).output();
-    figures.push({ what: name, bytes: Number(JSON.parse(new TextDecoder().decode(stdout)).bytes_memlock) });
+    maps.push({ name, bytes: Number(JSON.parse(new TextDecoder().decode(stdout)).bytes_memlock) });
   }
-  figures.sort((a, b) => b.bytes - a.bytes);
+  maps.sort((a, b) => b.bytes - a.bytes);
   const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   return [
-    { what: "memory of all maps", value: mebibytes(figures.reduce((sum, { bytes }) => sum + bytes, 0)) },
-    ...figures.slice(0, 8).map(({ what, bytes }) => ({ what: `  ${what}`, value: mebibytes(bytes) })),
+    { name: "memory of all maps", value: mebibytes(maps.reduce((sum, { bytes }) => sum + bytes, 0)) },
+    ...maps.slice(0, 8).map(({ name, bytes }) => ({ name: `  ${name}`, value: mebibytes(bytes) })),
   ];
 }

@@ -1,37 +1,37 @@
-import { IpvsConnection } from "../../backends/ipvs/protocol/connection.ts";
-import type { VirtualServerId } from "../../backends/ipvs/servers/virtual_server.ts";
-import { NFT_MSG_NEWGEN } from "../../backends/nf_tables/constants.ts";
-import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
-import { messages } from "../../ffi/netlink/reader.ts";
-import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { NFNLGRP_NFTABLES } from "../../ffi/netlink/nfnetlink.ts";
-import { addressOf } from "../backends/plans.ts";
-import { clusterIP } from "./cluster.ts";
-import type { MeasuredMode } from "./mode.ts";
+import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
+import type { VirtualServerId } from "../../../backends/ipvs/servers/virtual_server.ts";
+import { NFT_MSG_NEWGEN } from "../../../backends/nf_tables/constants.ts";
+import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
+import { messages } from "../../../ffi/netlink/reader.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { NFNLGRP_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
+import { addressOf } from "../../backends/plans.ts";
+import { clusterIP } from "../cluster.ts";
+import type { MeasuredMode } from "../mode.ts";
 
-/** A change of a service, as its benchmark expects it. */
+/** A change of a service, as the benchmark expects it. */
 export interface ExpectedChange {
   readonly service: number;
-  /** That get new connections once it is in force. */
+  /** Number of endpoints that get new connections once the change is in force. */
   readonly endpoints: number;
 }
 
-/** Sees from outside when a change is in force. */
-export interface ChangeInKernel extends Disposable {
-  /** To be called before the change is made. @returns when it is in force, on the clock of performance.now(). */
+/** Observes from outside the process when a change is in force. */
+export interface ChangeObserver extends Disposable {
+  /** Call this before the change is made. Resolves with the time it is in force, on the clock of performance.now(). */
   next(change: ExpectedChange): Promise<number>;
 }
 
-const LONGEST_CHANGE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
-export const changesIn: Readonly<Record<MeasuredMode, () => Promise<ChangeInKernel>>> = {
+export const changeObservers: Readonly<Record<MeasuredMode, () => Promise<ChangeObserver>>> = {
   nftables: () => Promise.resolve(new CommitListener()),
   iptables: () => Promise.resolve(new CommitListener()),
   ipvs: async () => new RealServerPoll(await IpvsConnection.open()),
 };
 
-/** Hears of every nf_tables transaction in this network namespace. */
-class CommitListener implements ChangeInKernel {
+/** Receives a notification of every nf_tables transaction in this network namespace. */
+class CommitListener implements ChangeObserver {
   readonly #socket = NetlinkSocket.open(NETLINK_NETFILTER, { receiveBuffer: 512 * 2 ** 20 });
 
   constructor() {
@@ -41,7 +41,7 @@ class CommitListener implements ChangeInKernel {
   async next(): Promise<number> {
     while (this.#socket.receive() !== undefined);
     for (;;) {
-      if (!await this.#socket.readable(LONGEST_CHANGE_MS)) throw new Error("no change within 10 s");
+      if (!await this.#socket.readable(TIMEOUT_MS)) throw new Error("no change within 10 s");
       for (let datagram = this.#socket.receive(); datagram !== undefined; datagram = this.#socket.receive()) {
         for (const { type } of messages(datagram)) {
           if ((type & 0xff) === NFT_MSG_NEWGEN) return performance.now();
@@ -55,12 +55,12 @@ class CommitListener implements ChangeInKernel {
   }
 }
 
-/** IPVS tells nobody of changes, so it is asked every millisecond. */
-class RealServerPoll implements ChangeInKernel {
+/** Polls IPVS every millisecond, because IPVS sends no notifications. */
+class RealServerPoll implements ChangeObserver {
   constructor(private readonly connection: IpvsConnection) {}
 
   async next({ service, endpoints }: ExpectedChange): Promise<number> {
-    const deadline = performance.now() + LONGEST_CHANGE_MS;
+    const deadline = performance.now() + TIMEOUT_MS;
     do {
       await new Promise((resolve) => setTimeout(resolve, 1));
       const found = await this.connection.realServers(virtualServerOf(service));
@@ -74,7 +74,7 @@ class RealServerPoll implements ChangeInKernel {
   }
 }
 
-/** That of a service's ClusterIP. */
+/** Virtual server of the ClusterIP of a service. */
 export function virtualServerOf(service: number): VirtualServerId {
   return { family: "IPv4", protocol: "TCP", address: addressOf(clusterIP(service)), port: 80 };
 }

@@ -1,28 +1,28 @@
-import type { BalancedServer } from "../../backends/ipvs/compile.ts";
-import { formatSocketAddress } from "../../core/net/address.ts";
-import type { BackendTimes, Effort } from "./backend.ts";
+import type { BalancedServer } from "../../../backends/ipvs/compile.ts";
+import { formatSocketAddress } from "../../../core/net/address.ts";
+import type { BackendTimes, BenchmarkOptions } from "./measure.ts";
 import { balancedServers, flushServers } from "./flush_servers.ts";
 import { run } from "./run_command.ts";
-import type { PlannedCluster } from "./planned_cluster.ts";
-import { atLeast, distribution, type Figure, median, milliseconds } from "./report.ts";
+import type { PlannedCluster } from "../planned_cluster.ts";
+import { atLeast, distribution, type Figure, median, milliseconds } from "../report.ts";
 
-/** Milliseconds, from the start of each process to its end. */
+/** Times in milliseconds, from the start of each process to its end. */
 export interface IpvsadmTimes {
-  /** Makes all virtual and real servers, and nothing of what else mode ipvs needs. */
+  /** Addition of all virtual and real servers, without the addresses and rules that mode ipvs also needs. */
   readonly everything: readonly number[];
-  /** Removes one real server, or adds it again. */
+  /** Removal of one real server, or its addition. */
   readonly change: readonly number[];
 }
 
 /**
- * What `ipvsadm -R` takes for the same virtual and real servers as mode ipvs has for a cluster. There are none before,
- * nor after it.
+ * Measures `ipvsadm -R` with the virtual and real servers that mode ipvs has for a cluster. There must be no virtual
+ * servers before; there are none after.
  */
 export async function measureIpvsadm(
   cluster: PlannedCluster,
-  { rounds, changes, begin }: Effort,
+  { rounds, changes, onStage }: BenchmarkOptions,
 ): Promise<IpvsadmTimes> {
-  begin("ipvsadm");
+  onStage("ipvsadm");
   const file = await Deno.makeTempFile();
   try {
     const servers = balancedServers(cluster);
@@ -50,29 +50,29 @@ export async function measureIpvsadm(
 }
 
 export function ipvsadmFigures({ everything, change }: IpvsadmTimes, times: BackendTimes): readonly Figure[] {
-  const ratio = (theirs: readonly number[], ours: number) => median(theirs) / ours;
-  const changedByAll = ratio(everything, median(times.change));
-  const changedByOne = ratio(change, median(times.change));
+  const ratio = (ipvsadm: readonly number[], proxy: number) => median(ipvsadm) / proxy;
+  const ratioToEverything = ratio(everything, median(times.change));
+  const ratioToChange = ratio(change, median(times.change));
   return [
-    { what: "ipvsadm -R of everything", value: milliseconds(median(everything)) },
+    { name: "ipvsadm -R of everything", value: milliseconds(median(everything)) },
     {
-      what: "first programming, which has addresses and tables, too",
+      name: "first programming, including addresses and tables",
       value: `${ratio(everything, times.first).toFixed(2)} times as fast`,
     },
     {
-      what: "one endpoint changed, beside ipvsadm -R of everything",
-      value: `${changedByAll.toFixed(0)} times as fast`,
-      bar: atLeast(changedByAll, 5, "times as fast"),
+      name: "one endpoint changed, compared with ipvsadm -R of everything",
+      value: `${ratioToEverything.toFixed(0)} times as fast`,
+      target: atLeast(ratioToEverything, 5, "times as fast"),
     },
-    { what: "ipvsadm -R of one line that changes an endpoint", value: distribution(change) },
+    { name: "ipvsadm -R of the one line that changes an endpoint", value: distribution(change) },
     {
-      what: "one endpoint changed, beside that",
-      value: `${changedByOne.toFixed(1)} times as fast`,
+      name: "one endpoint changed, compared with ipvsadm -R of the one line",
+      value: `${ratioToChange.toFixed(1)} times as fast`,
     },
   ];
 }
 
-/** As `ipvsadm -S` writes them: that of the virtual server is the first. */
+/** Lines in the format of `ipvsadm -S`; the line of the virtual server comes first. */
 function linesOf({ address, port, realServers }: BalancedServer): string[] {
   const virtual = `-t ${formatSocketAddress(address, port)}`;
   return [
@@ -83,7 +83,7 @@ function linesOf({ address, port, realServers }: BalancedServer): string[] {
   ];
 }
 
-/** `ipvsadm -R`. @returns how long it took. */
+/** Runs `ipvsadm -R`. Returns the time in milliseconds. */
 async function restore(file: string): Promise<number> {
   const started = performance.now();
   await run("sh", "-c", `exec ipvsadm -R <"${file}"`);

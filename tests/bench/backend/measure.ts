@@ -1,79 +1,81 @@
-import type { Backend } from "../../core/backend/contract.ts";
-import { IptablesBackend } from "../../backends/iptables/backend.ts";
-import { NftablesBackend } from "../../backends/nftables/backend.ts";
-import { IpvsBackend } from "../../backends/ipvs/backend.ts";
-import { defaultOptions } from "../backends/ipvs/options.ts";
-import type { ClusterSize } from "./cluster.ts";
-import { kernelTime } from "./cpu_time.ts";
-import type { MeasuredMode } from "./mode.ts";
-import { PlannedCluster, undone } from "./planned_cluster.ts";
-import { median } from "./report.ts";
+import type { Backend } from "../../../core/backend/contract.ts";
+import { IptablesBackend } from "../../../backends/iptables/backend.ts";
+import { NftablesBackend } from "../../../backends/nftables/backend.ts";
+import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
+import { defaultOptions } from "../../backends/ipvs/options.ts";
+import type { ClusterSize } from "../cluster.ts";
+import { kernelTime } from "./kernel_time.ts";
+import type { MeasuredMode } from "../mode.ts";
+import { PlannedCluster, reversed } from "../planned_cluster.ts";
+import { median } from "../report.ts";
 import { run } from "./run_command.ts";
 import { flushServers } from "./flush_servers.ts";
-import { Recording, sendPrepared } from "./recording.ts";
+import { Recorder, sendPrepared } from "./recorder.ts";
 
-const constructors: Readonly<Record<MeasuredMode, (recording: Recording) => Backend>> = {
+const constructors: Readonly<Record<MeasuredMode, (recorder: Recorder) => Backend>> = {
   nftables: ({ open }) => new NftablesBackend(open),
   iptables: ({ open }) => new IptablesBackend(open),
   ipvs: ({ open }) => new IpvsBackend(defaultOptions, open),
 };
 
-/** Milliseconds, where nothing else is said. The prepared ones are the same bytes sent again: the kernel's part. */
+/**
+ * Times in milliseconds. A "prepared" time is the kernel share: the time of the same bytes, recorded and sent again.
+ */
 export interface BackendTimes {
   readonly planning: number;
-  /** Median. */
+  /** First programming, median of all rounds. */
   readonly first: number;
   readonly firstPrepared: number;
-  /** Of `first`, in the kernel. Median, as all of these. */
+  /** Part of `first` that is spent in the kernel, median of all rounds. */
   readonly firstInKernel: number;
   readonly firstPreparedInKernel: number;
   readonly batchBytes: number;
-  /** Reconciled again, with nothing to do. */
+  /** Reconcile with no differences. */
   readonly unchanged: number;
-  /** Reconciled by a backend that has just been made, as after a restart. */
+  /** Reconcile by a new backend, as after a restart. */
   readonly restart: number;
-  /** Reconciled after somebody flushed all rules. */
+  /** Reconcile after all rules were flushed. */
   readonly repair: number;
-  /** One endpoint less. */
+  /** Removal of one endpoint. */
   readonly change: readonly number[];
   readonly changePrepared: readonly number[];
   readonly serviceAdded: readonly number[];
   readonly serviceRemoved: readonly number[];
-  /** Changes like `change`, in one transaction. */
+  /** Removal of a hundred endpoints in one transaction. */
   readonly hundredChanges: readonly number[];
 }
 
-export interface Effort {
-  /** First programmings. */
+export interface BenchmarkOptions {
+  /** Number of first programmings. */
   readonly rounds: number;
-  /** One after the other. */
+  /** Number of consecutive changes. */
   readonly changes: number;
-  /** Told what is measured from now on, for where it takes minutes. */
-  readonly begin: (stage: string) => void;
+  /** Called at the start of each stage, to show progress. */
+  readonly onStage: (stage: string) => void;
 }
 
-/** A backend in this process, without the program around it. */
+/** Measures a backend in this process, without the rest of the program. */
 export async function measureBackend(
   mode: MeasuredMode,
   size: ClusterSize,
-  { rounds, changes, begin }: Effort,
+  { rounds, changes, onStage }: BenchmarkOptions,
 ): Promise<BackendTimes> {
   const cluster = new PlannedCluster(size);
-  const recording = new Recording();
-  using backend = constructors[mode](recording);
-  begin("first programming");
-  const programmed = await measureFirst(mode, backend, cluster, recording, rounds);
-  begin("reconcile");
+  const recorder = new Recorder();
+  using backend = constructors[mode](recorder);
+  onStage("first programming");
+  const programmed = await measureFirst(mode, backend, cluster, recorder, rounds);
+  onStage("reconcile");
   await backend.reconcile(cluster.desired);
   const unchanged = await timeOf(() => backend.reconcile(cluster.desired));
-  begin("changes");
-  const changed = await measureChanges(backend, cluster, recording, changes);
+  onStage("changes");
+  const changed = await measureChanges(backend, cluster, recorder, changes);
   const services = await measureServices(backend, cluster, Math.ceil(changes / 5));
   const hundredChanges = await measureHundred(backend, cluster);
-  begin("restart and repair");
+  onStage("restart and repair");
   let restart;
   {
-    using restarted = constructors[mode](recording);
+    using restarted = constructors[mode](recorder);
     restart = await timeOf(() => restarted.reconcile(cluster.desired));
   }
   await flush[mode](cluster);
@@ -87,16 +89,16 @@ async function measureFirst(
   mode: MeasuredMode,
   backend: Backend,
   cluster: PlannedCluster,
-  recording: Recording,
+  recorder: Recorder,
   rounds: number,
 ) {
-  // What is done once comes before: questions whether the kernel can do what is needed.
+  // The first reconcile also probes kernel features, once per backend. Run it once before measuring.
   await backend.reconcile(cluster.desired);
   await flush[mode](cluster);
-  recording.isOn = true;
+  recorder.isOn = true;
   await backend.reconcile(cluster.desired);
-  recording.isOn = false;
-  const changes = recording.take();
+  recorder.isOn = false;
+  const changes = recorder.take();
   const first: number[] = [];
   const prepared: number[] = [];
   const inKernel = { first: [] as number[], prepared: [] as number[] };
@@ -120,23 +122,23 @@ async function measureFirst(
 async function measureChanges(
   backend: Backend,
   cluster: PlannedCluster,
-  recording: Recording,
+  recorder: Recorder,
   changes: number,
 ) {
   const change: number[] = [];
   const changePrepared: number[] = [];
   for (let n = 0; n < changes; n++) {
-    const less = cluster.endpointRemoved(n);
+    const removal = cluster.endpointRemoved(n);
     await settle();
-    recording.isOn = true;
-    change.push(await timeOf(() => backend.apply([less])));
-    const there = recording.take();
-    await backend.apply([undone(less)]);
-    const back = recording.take();
-    recording.isOn = false;
+    recorder.isOn = true;
+    change.push(await timeOf(() => backend.apply([removal])));
+    const removalMessages = recorder.take();
+    await backend.apply([reversed(removal)]);
+    const additionMessages = recorder.take();
+    recorder.isOn = false;
     await settle();
-    changePrepared.push(await sendPrepared(there));
-    await sendPrepared(back);
+    changePrepared.push(await sendPrepared(removalMessages));
+    await sendPrepared(additionMessages);
   }
   return { change, changePrepared };
 }
@@ -145,11 +147,11 @@ async function measureServices(backend: Backend, cluster: PlannedCluster, count:
   const serviceAdded: number[] = [];
   const serviceRemoved: number[] = [];
   for (let n = 0; n < count; n++) {
-    const more = cluster.serviceAdded(n);
+    const addition = cluster.serviceAdded(n);
     await settle();
-    serviceAdded.push(await timeOf(() => backend.apply([more])));
+    serviceAdded.push(await timeOf(() => backend.apply([addition])));
     await settle();
-    serviceRemoved.push(await timeOf(() => backend.apply([undone(more)])));
+    serviceRemoved.push(await timeOf(() => backend.apply([reversed(addition)])));
   }
   return { serviceAdded, serviceRemoved };
 }
@@ -160,12 +162,12 @@ async function measureHundred(backend: Backend, cluster: PlannedCluster): Promis
     const changes = Array.from({ length: 100 }, (_, n) => cluster.endpointRemoved(round * 100 + n));
     await settle();
     times.push(await timeOf(() => backend.apply(changes)));
-    await backend.apply(changes.map(undone));
+    await backend.apply(changes.map(reversed));
   }
   return times;
 }
 
-/** What a transaction has removed is destroyed after it, and the next one may have to wait for that. */
+/** Waits until the kernel has freed the objects that a transaction removed; otherwise the next one may wait for it. */
 function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 50));
 }
@@ -182,7 +184,10 @@ async function kernelTimeOf(work: () => Promise<unknown>): Promise<number> {
   return kernelTime() - started;
 }
 
-/** Removes everything of a mode from this network namespace; the device of mode ipvs stays, what is recorded knows it. */
+/**
+ * Removes all objects of a mode from this network namespace. The device of mode ipvs stays, because recorded messages
+ * refer to it.
+ */
 const flush: Readonly<Record<MeasuredMode, (cluster: PlannedCluster) => Promise<void>>> = {
   nftables: flushRuleset,
   iptables: flushRuleset,
