@@ -185,7 +185,7 @@ export class IptablesBackend implements Backend {
     await this.#commit(batch);
     for (const done of accept) done();
     const [first] = astray;
-    if (first !== undefined) this.#kernel.report(`a change met something else than we wrote: ${first}`);
+    if (first !== undefined) this.#kernel.reportDrift(first);
   }
 
   /** @throws ChainInUse, or BackendError when the kernel refuses the batch. */
@@ -212,7 +212,7 @@ export class IptablesBackend implements Backend {
     const error = rejectionError(about + lacking, answer);
     // What is not there is nobody's fault: the kernel holds something else than we believe.
     const isAstray = isMissing && extension === undefined;
-    if (isAstray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
+    if (isAstray) this.#kernel.reportDrift(error.message);
     return backendError(this.mode, error, isAstray || owner === undefined ? [] : [owner]);
   }
 

@@ -99,10 +99,10 @@ export async function probeKernel(
   readLegacy: () => readonly LegacyTable[] = readLegacyTables,
 ): Promise<readonly Requirement[]> {
   const found = await probeFeatures(client, {
-    batch: RuleBatch,
+    begin: (message, firstSeq) => new RuleBatch(message, firstSeq),
     families,
     features,
-    refuse: (batch, family) => batch.deleteChain(family, "filter", `${CHAIN}-THAT-IS-NOT-THERE`),
+    reject: (batch, family) => batch.deleteChain(family, "filter", `${CHAIN}-THAT-IS-NOT-THERE`),
   });
   if (found.some((requirement) => !requirement.found && requirement.severity === "required")) {
     return withoutCompat(found);

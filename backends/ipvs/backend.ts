@@ -25,13 +25,14 @@ import { hostAddress, type LinkAddress } from "./device/messages.ts";
 import { DummyDevice, type RefusedAddress } from "./device/dummy_device.ts";
 import { removeUpstreamSets } from "./ipset/ipsets.ts";
 import type { IpvsOptions } from "./options.ts";
-import { OwnTables, type Suspects } from "./tables/tables.ts";
+import type { Candidates } from "./tables/rejection.ts";
+import { IpvsTables } from "./tables/tables.ts";
 import { differencesInWords } from "./servers/describe.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
 import { diffServers, type ServerDifference } from "./servers/diff.ts";
 import { ServersInForce } from "./servers/in_force.ts";
 import { setSysctls } from "./sysctls.ts";
-import { table } from "./tables/chains.ts";
+import { TABLE } from "./tables/chains.ts";
 import { Mutex } from "../../core/async/mutex.ts";
 import {
   changedServers,
@@ -64,7 +65,7 @@ export class IpvsBackend implements Backend {
   readonly #options: IpvsOptions;
   readonly #open: OpenNetlink;
   readonly #kernel: NfTables;
-  readonly #tables: OwnTables;
+  readonly #tables: IpvsTables;
   readonly #mutex = new Mutex();
   #openedBalancer: Balancer | undefined;
   #openedDevice: DummyDevice | undefined;
@@ -79,7 +80,7 @@ export class IpvsBackend implements Backend {
     this.#options = options;
     this.#open = open;
     this.#kernel = new NfTables(open);
-    this.#tables = new OwnTables(this.#kernel);
+    this.#tables = new IpvsTables(this.#kernel);
   }
 
   async probe(): Promise<readonly Requirement[]> {
@@ -110,7 +111,7 @@ export class IpvsBackend implements Backend {
 
       const foundTables = await this.#tables.found();
       const updates = updatesOf(families, changes);
-      await this.#tables.replace(updates, this.#suspects(families, desired.plans.values()));
+      await this.#tables.replace(updates, this.#candidates(families, desired.plans.values()));
       this.#kernel.listen();
       this.#families = families;
       this.#servers = servers;
@@ -142,8 +143,8 @@ export class IpvsBackend implements Backend {
       const balancer = await this.#balancer([]);
       const compiled = compileChanges(changes, this.#families, this.#options);
       const updates = updatesOf(this.#families, compiled);
-      const suspects = this.#suspects(this.#families, plansOf(changes));
-      await this.#tables.add(updates, suspects);
+      const candidates = this.#candidates(this.#families, plansOf(changes));
+      await this.#tables.add(updates, candidates);
       try {
         const step = {
           servers: balancer.gracefully(changedServers(compiled)),
@@ -154,10 +155,12 @@ export class IpvsBackend implements Backend {
           },
         };
         await this.#make(balancer, step, compiled);
-        await this.#tables.remove(updates, suspects);
+        await this.#tables.remove(updates, candidates);
       } catch (error) {
-        await this.#tables.takeBack(updates, suspects)
-          .catch((alsoFailed) => this.#kernel.report(`half of a change stayed: ${String(alsoFailed)}`));
+        await this.#tables.takeBack(updates, candidates)
+          .catch((alsoFailed) =>
+            this.#kernel.report(`rollback failed, part of the change remains: ${String(alsoFailed)}`)
+          );
         throw error;
       }
       this.#servers.note(compiled);
@@ -166,7 +169,7 @@ export class IpvsBackend implements Backend {
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
-    const ofTables = this.#kernel.watch(new TableReader(table.name), onForeignChange);
+    const ofTables = this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
     const ofDevice = this.#device.watch(onForeignChange);
     return {
       [Symbol.dispose]: () => {
@@ -184,7 +187,7 @@ export class IpvsBackend implements Backend {
       // Without a trace of this mode, virtual servers are somebody else's.
       if (hasTables || hasDevice) await this.#removeServers();
       await this.#device.delete();
-      if (hasTables) await this.#tables.replace([], this.#suspects([], []));
+      if (hasTables) await this.#tables.replace([], this.#candidates([], []));
       this.#families = [];
       this.#servers = new ServersInForce();
     });
@@ -231,7 +234,7 @@ export class IpvsBackend implements Backend {
     return this.#openedDevice ??= new DummyDevice(this.#open);
   }
 
-  #suspects(families: readonly FamilyState[], plans: Iterable<ServicePortPlan>): Suspects {
+  #candidates(families: readonly FamilyState[], plans: Iterable<ServicePortPlan>): Candidates {
     return { plans, compile: (plan) => compileChanges([{ new: plan }], families, this.#options)[0]?.new };
   }
 
@@ -250,9 +253,7 @@ export class IpvsBackend implements Backend {
   /** @throws BackendError when something was refused. */
   #check({ refused, astray }: Outcome, changes: readonly FamilyChange[]): void {
     const [firstAstray] = astray;
-    if (firstAstray !== undefined) {
-      this.#kernel.report(`a change met something else than we wrote: ${firstAstray}`);
-    }
+    if (firstAstray !== undefined) this.#kernel.reportDrift(firstAstray);
     const [first] = refused;
     if (first === undefined) return;
     const servers = new Set(refused.map(({ command }) => virtualServerKey(command.server)));

@@ -1,78 +1,60 @@
 import type { Requirement } from "../../core/backend/contract.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import type { NetlinkClient } from "../../ffi/netlink/client.ts";
-import type { Chain, Hook } from "../nf_tables/chain.ts";
+import type { Hook } from "../nf_tables/chain.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as expr from "../nf_tables/expressions.ts";
-import type { TableFamily } from "../nf_tables/families.ts";
-import { type Feature, probeFeatures } from "../nf_tables/probe.ts";
-import { isNew, isOfThisNode, type Rule, rule } from "../nf_tables/rules.ts";
-import type { TableBatch } from "../nf_tables/table_batch.ts";
-import { Balancer } from "./servers/balancer.ts";
+import { type Probe, tableProbe } from "../nf_tables/probe.ts";
+import { isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
+import { FIREWALL_ALLOWED } from "../nf_tables/shared_sets.ts";
 import { DummyDevice } from "./device/dummy_device.ts";
 import type { IpvsOptions } from "./options.ts";
-import { FIREWALL_ALLOWED } from "../nf_tables/shared_sets.ts";
+import { Balancer } from "./servers/balancer.ts";
+import { TABLE } from "./tables/chains.ts";
 import { IPVS_IPS, setsOf } from "./tables/sets.ts";
-import { IpvsTableBatch } from "./tables/chains.ts";
 
-const features: readonly Feature<TableBatch>[] = [
+const INPUT: Hook = { type: "filter", number: nft.NF_INET_LOCAL_IN, priority: nft.NF_IP_PRI_FILTER };
+const POSTROUTING: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, priority: nft.NF_IP_PRI_NAT_SRC };
+
+/** Finds out which features of the mode's tables the kernel lacks. */
+export const probeTables: Probe = tableProbe(TABLE, [
   {
     name: "tables and sets",
     from: "CONFIG_NF_TABLES with CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6",
-    write: (batch, family) => {
-      batch.addTable(family);
-      addSet(batch, family, IPVS_IPS);
-    },
+    sets: (family) => setsOf(family).filter(({ name }) => name === IPVS_IPS),
   },
   {
     name: "ranges in concatenated keys",
     from: "Linux 5.6 or newer",
-    write: (batch, family) => addSet(batch, family, FIREWALL_ALLOWED),
+    sets: (family) => setsOf(family).filter(({ name }) => name === FIREWALL_ALLOWED),
   },
   {
     name: "connection tracking in rules",
     from: "CONFIG_NFT_CT",
-    write: (batch, family) => add(batch, family, { name: "probe-ct", rules: [rule(isNew())] }),
+    rule: () => rule(isNew()),
   },
   {
     name: "address types in rules",
     from: "CONFIG_NFT_FIB_IPV4 and CONFIG_NFT_FIB_IPV6",
-    write: (batch, family) => add(batch, family, hooked("probe-fib", input, rule(isOfThisNode("daddr")))),
+    hook: INPUT,
+    rule: () => rule(isOfThisNode("daddr")),
   },
   {
     name: "masquerading",
     from: "CONFIG_NFT_MASQ",
-    write: (batch, family) =>
-      add(batch, family, hooked("probe-masquerade", postrouting, rule([expr.masquerade]))),
+    hook: POSTROUTING,
+    rule: () => rule([expr.masquerade]),
   },
   {
     name: "rejecting",
     from: "CONFIG_NFT_REJECT with CONFIG_NFT_REJECT_IPV4 and CONFIG_NFT_REJECT_IPV6",
-    write: (batch, family) =>
-      add(batch, family, { name: "probe-reject", rules: [rule([expr.reject(family)])] }),
+    rule: (family) => rule([expr.reject(family)]),
   },
-];
+]);
 
-const input: Hook = { type: "filter", number: nft.NF_INET_LOCAL_IN, priority: nft.NF_IP_PRI_FILTER };
-const postrouting: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, priority: nft.NF_IP_PRI_NAT_SRC };
-
-/** Not that of services: nothing is to be seen of a probe. At most IFNAMSIZ - 1 bytes. */
+/** Differs from kube-ipvs0, so that a probe leaves that alone. At most IFNAMSIZ - 1 bytes. */
 const PROBE_DEVICE = "kube-ipvs-probe";
 
-/** What the kernel does not take of what our tables are made of. Commits nothing. */
-export async function probeTables(
-  client: NetlinkClient,
-  families: readonly TableFamily[],
-): Promise<readonly Requirement[]> {
-  return await probeFeatures(client, {
-    batch: IpvsTableBatch,
-    families,
-    features,
-    refuse: (batch, family) => batch.deleteSet(family, "probe-that-is-not-there"),
-  });
-}
-
-/** Whether IPVS balances with the scheduler that is asked for. The kernel loads what it needs for that. */
+/** Finds out whether IPVS works with the configured scheduler. The kernel loads the modules that this takes. */
 export async function probeBalancer(options: IpvsOptions): Promise<Requirement> {
   const scheduler = options.scheduler || "rr";
   return await requirement(
@@ -85,7 +67,7 @@ export async function probeBalancer(options: IpvsOptions): Promise<Requirement> 
   );
 }
 
-/** Whether there can be a device for the addresses of services. */
+/** Finds out whether a device for the service addresses can be created. */
 export async function probeDevice(): Promise<Requirement> {
   return await requirement("dummy devices", "one can be made", async () => {
     using device = new DummyDevice(undefined, PROBE_DEVICE);
@@ -102,18 +84,4 @@ async function requirement(name: string, detail: string, attempt: () => Promise<
     if (!(error instanceof KernelError)) throw error;
     return { name, found: false, detail: error.message, severity: "required" };
   }
-}
-
-function addSet(batch: TableBatch, family: TableFamily, name: string): void {
-  const spec = setsOf(family).find((candidate) => candidate.name === name);
-  if (spec !== undefined) batch.addSet(family, { ...spec, name: `probe-${name}` });
-}
-
-function hooked(name: string, hook: Hook, ...rules: Rule[]): Chain {
-  return { name, hook, rules };
-}
-
-function add(batch: TableBatch, family: TableFamily, chain: Chain): void {
-  batch.addChain(family, chain);
-  batch.addRules(family, chain);
 }

@@ -8,7 +8,8 @@ import type { Requirement } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
 import { readGeneration } from "./generation.ts";
-import { noNetfilter } from "./probe.ts";
+import { noNetfilter, type Probe } from "./probe.ts";
+import { type Table, TableBatch } from "./table_batch.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
 /** From here on a batch keeps the kernel busy for so long that it is sent off the main thread. */
@@ -39,10 +40,8 @@ export class NfTables implements Disposable {
     return NetlinkClient.open(NETLINK_NETFILTER, this.#open);
   }
 
-  /** Asks the kernel what it has for the mode, by what `ask` tries on a socket of its own. */
-  async probe(
-    ask: (client: NetlinkClient, families: readonly TableFamily[]) => Promise<readonly Requirement[]>,
-  ): Promise<readonly Requirement[]> {
+  /** Asks the kernel what it has for the mode, by what `probe` tries on a socket of its own. */
+  async probe(probe: Probe): Promise<readonly Requirement[]> {
     let opened: NetlinkClient;
     try {
       opened = this.open();
@@ -51,7 +50,7 @@ export class NfTables implements Disposable {
       return [noNetfilter(error.message)];
     }
     using client = opened;
-    return await ask(client, usableFamilies());
+    return await probe(client, usableFamilies());
   }
 
   /** @param bytes about how many it will have, when they are many. */
@@ -61,6 +60,12 @@ export class NfTables implements Disposable {
   ): Kind {
     const { message, firstSeq } = this.client.beginBatch(bytes);
     return new make(message, firstSeq);
+  }
+
+  /** Begins a batch of changes to a mode's tables. */
+  beginTable(table: Table, bytes?: number): TableBatch {
+    const { message, firstSeq } = this.client.beginBatch(bytes);
+    return new TableBatch(table, message, firstSeq);
   }
 
   /**
@@ -107,6 +112,11 @@ export class NfTables implements Disposable {
   /** A foreign change that was found out in another way than by listening. */
   report(what: string): void {
     for (const watch of this.#watches) watch.report(what);
+  }
+
+  /** Reports that an object which we programmed is missing or different. */
+  reportDrift(what: string): void {
+    this.report(`kernel state differs from what was last programmed: ${what}`);
   }
 
   [Symbol.dispose](): void {

@@ -54,20 +54,24 @@ export function u32le(value: number): string {
 }
 
 /**
- * The frontend in a key, as people write it: `10.96.0.10:80/TCP`, `30080/TCP` for node ports.
- * @param addressBytes how long the address is that the key starts with; 0 for none.
- * @returns undefined when the key holds no frontend.
+ * Renders the frontend in a key: `10.96.0.10:80/TCP`, or `30080/TCP` for node ports.
+ * @param addressBytes length of the address that the key starts with; 0 for none.
+ * @returns undefined if the key holds no frontend.
  */
-export function frontendOfKey(key: Uint8Array, addressBytes: number): string | undefined {
+export function describeFrontendKey(key: string, addressBytes: number): string | undefined {
   if (key.length < addressBytes + PORT_KEY_BYTES) return undefined;
-  const number = key[addressBytes] ?? 0;
+  const number = key.charCodeAt(addressBytes);
   const protocol = protocolOfNumber(number) ?? `protocol ${number}`;
-  const port = (key[addressBytes + 4] ?? 0) << 8 | (key[addressBytes + 5] ?? 0);
+  const port = key.charCodeAt(addressBytes + 4) << 8 | key.charCodeAt(addressBytes + 5);
   if (addressBytes === 0) return `${port}/${protocol}`;
-  return `${formatSocketAddress(addressFromBytes(key.subarray(0, addressBytes)), port)}/${protocol}`;
+  return `${formatSocketAddress(addressIn(key.slice(0, addressBytes)), port)}/${protocol}`;
 }
 
-/** The address in a key that is one. */
-export function addressOfKey(key: Uint8Array): string {
-  return formatAddress(addressFromBytes(key));
+/** Renders a key that is an address. */
+export function describeAddressKey(key: string): string {
+  return formatAddress(addressIn(key));
+}
+
+function addressIn(key: string): Address {
+  return addressFromBytes(Uint8Array.from(key, (character) => character.charCodeAt(0)));
 }

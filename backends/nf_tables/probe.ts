@@ -4,9 +4,19 @@ import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { Requirement, Severity } from "../../core/backend/contract.ts";
 import type { Batch } from "./batch.ts";
+import type { Chain, Hook } from "./chain.ts";
 import type { TableFamily } from "./families.ts";
+import type { Rule } from "./rules.ts";
+import type { SetSpec } from "./sets.ts";
+import { type Table, TableBatch } from "./table_batch.ts";
 
-/** One thing the tables of a mode are made of. */
+/** Finds out what the kernel supports. */
+export type Probe = (
+  client: NetlinkClient,
+  families: readonly TableFamily[],
+) => Promise<readonly Requirement[]>;
+
+/** A kernel feature that a mode's tables use. */
 export interface Feature<Changes extends Batch> {
   readonly name: string;
   /** Kernel options, or the version that brought it. */
@@ -17,23 +27,23 @@ export interface Feature<Changes extends Batch> {
 }
 
 export interface Attempts<Changes extends Batch> {
-  readonly batch: new (message: MessageWriter, firstSeq: number) => Changes;
+  readonly begin: (message: MessageWriter, firstSeq: number) => Changes;
   readonly families: readonly TableFamily[];
   readonly features: readonly Feature<Changes>[];
-  /** Writes a change that the kernel must refuse. */
-  refuse(batch: Changes, family: TableFamily): void;
+  /** Writes a change that the kernel must reject. */
+  reject(batch: Changes, family: TableFamily): void;
 }
 
 /**
- * Tries everything in one batch whose last message the kernel must refuse: it tells of every refusal, and commits
- * nothing.
+ * Tries all features in one batch whose last message the kernel must reject: the kernel reports every rejected message
+ * and commits nothing.
  */
 export async function probeFeatures<Changes extends Batch>(
   client: NetlinkClient,
-  { batch: Batch, families, features, refuse }: Attempts<Changes>,
+  { begin, families, features, reject }: Attempts<Changes>,
 ): Promise<readonly Requirement[]> {
   const { message, firstSeq } = client.beginBatch();
-  const batch = new Batch(message, firstSeq);
+  const batch = begin(message, firstSeq);
   const tried: { feature: Feature<Changes>; family: TableFamily; from: number; to: number }[] = [];
   for (const family of families) {
     for (const feature of features) {
@@ -43,7 +53,7 @@ export async function probeFeatures<Changes extends Batch>(
     }
   }
   const [anyFamily] = families;
-  if (anyFamily !== undefined) refuse(batch, anyFamily);
+  if (anyFamily !== undefined) reject(batch, anyFamily);
   const bytes = batch.end();
   client.endBatch(batch.count);
   const errors = await client.sendLargeBatch(bytes);
@@ -58,10 +68,53 @@ export async function probeFeatures<Changes extends Batch>(
   return [...basics, ...features.map((feature) => requirement(feature, missing(feature)))];
 }
 
+/** A feature that is tried by adding sets, or a rule to a chain of its own. */
+export interface TableFeature {
+  readonly name: string;
+  /** Kernel options, or the version that brought it. */
+  readonly from: string;
+  readonly sets?: (family: TableFamily) => readonly SetSpec[];
+  readonly rule?: (family: TableFamily) => Rule;
+  /** Hook of the chain that the rule is added to; undefined when the rule is allowed everywhere. */
+  readonly hook?: Hook;
+}
+
+/** A probe that tries features in a table that is never committed. */
+export function tableProbe(table: Table, features: readonly TableFeature[]): Probe {
+  const tried = features.map((feature, index): Feature<TableBatch> => ({
+    name: feature.name,
+    from: feature.from,
+    write: (batch, family) => {
+      if (index === 0) batch.addTable(family);
+      writeFeature(batch, family, feature, `probe-${index}`);
+    },
+  }));
+  return (client, families) =>
+    probeFeatures(client, {
+      begin: (message, firstSeq) => new TableBatch(table, message, firstSeq),
+      families,
+      features: tried,
+      reject: (batch, family) => batch.deleteSet(family, "probe-that-does-not-exist"),
+    });
+}
+
+function writeFeature(
+  batch: TableBatch,
+  family: TableFamily,
+  { sets, rule, hook }: TableFeature,
+  chainName: string,
+): void {
+  for (const spec of sets?.(family) ?? []) batch.addSet(family, { ...spec, name: `probe-${spec.name}` });
+  if (rule === undefined) return;
+  const chain: Chain = { name: chainName, rules: [rule(family)], ...(hook === undefined ? {} : { hook }) };
+  batch.addChain(family, chain);
+  batch.addRules(family, chain);
+}
+
 const PRESENT = "nf_tables in the kernel";
 const PRIVILEGE = "CAP_NET_ADMIN";
 
-/** When there is no way to talk to nf_tables at all. */
+/** The answer when the kernel offers no nf_tables at all. */
 export function noNetfilter(reason: string): Requirement {
   return {
     name: PRESENT,
@@ -72,8 +125,7 @@ export function noNetfilter(reason: string): Requirement {
 }
 
 function basicRequirements(errors: readonly Acknowledgement[]): readonly Requirement[] {
-  const refused = (name: string) => errors.some(({ errno }) => errno === errnoOf(name));
-  if (refused("EPERM")) {
+  if (errors.some(({ errno }) => errno === errnoOf("EPERM"))) {
     return [{
       name: PRIVILEGE,
       severity: "required",
@@ -89,7 +141,7 @@ function basicRequirements(errors: readonly Acknowledgement[]): readonly Require
     found: true,
     detail: "the kernel takes our changes",
   };
-  // The batch itself is refused, before any message in it.
+  // Without nf_tables the kernel rejects the whole batch, with one error.
   const absent = errors.find(({ errno }) => errno === errnoOf("EOPNOTSUPP"));
   if (absent !== undefined && errors.length === 1) {
     return [privilege, noNetfilter(`the kernel answers ${errnoName(absent.errno)}`)];

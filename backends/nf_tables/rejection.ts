@@ -1,5 +1,7 @@
 import type { ServicePortPlan } from "../../core/plan/plan.ts";
 import { printedName } from "../../core/plan/plan_key.ts";
+import type { BackendError } from "../../core/backend/contract.ts";
+import { errnoOf } from "../../ffi/errno.ts";
 import { NLA_HDRLEN, NLMSG_HDRLEN } from "../../ffi/netlink/constants.ts";
 import {
   type Acknowledgement,
@@ -9,12 +11,14 @@ import {
   type NetlinkMessage,
 } from "../../ffi/netlink/reader.ts";
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_UNSPEC } from "../../ffi/netlink/nfnetlink.ts";
+import { rejectionError } from "../../ffi/netlink/exchange.ts";
+import { backendError } from "../backend_errors.ts";
 import * as nft from "./constants.ts";
 import { type TableFamily, tableFamilyOfProtocol } from "./families.ts";
 
-/** What the kernel refused of a batch, found again by the number of the message and the place in it. */
-export interface Refused {
-  /** Undefined for what is about no table. */
+/** The change that the kernel rejected. */
+export interface Rejection {
+  /** Undefined when the object is not in a table. */
   readonly family: TableFamily | undefined;
   readonly action: "add" | "remove";
   readonly object:
@@ -22,27 +26,63 @@ export interface Refused {
     | { readonly kind: "table" }
     | { readonly kind: "chain"; readonly name: string }
     | { readonly kind: "set"; readonly name: string }
-    /** "" for the rules of all chains. */
+    /** The name of their chain; "" for the rules of all chains. */
     | { readonly kind: "rules"; readonly name: string }
     /** The key is a binary string; undefined when the kernel did not tell which element. */
     | { readonly kind: "element"; readonly set: string; readonly key: string | undefined };
 }
 
-/** Undefined when the batch has no such message. */
-export function refusedOf(batch: Uint8Array, answer: Acknowledgement): Refused | undefined {
+/** Renders the key of an element, a binary string; undefined when it cannot. */
+export type DescribeElement = (family: TableFamily, set: string, key: string) => string | undefined;
+
+/** What a mode knows about its tables, for explaining a rejection. */
+export interface RejectionContext {
+  readonly mode: string;
+  /** Name of the mode's tables. */
+  readonly table: string;
+  /** Returns the plans that have the rejected object. */
+  readonly rejectedPlans: (rejection: Rejection) => readonly ServicePortPlan[];
+  readonly describeElement: DescribeElement;
+  /** Called when an object that we programmed is missing. */
+  readonly onDrift: (what: string) => void;
+}
+
+/**
+ * Explains why the kernel rejected a batch.
+ * @param answer about the first rejected message; the rejections after it are often its consequences.
+ */
+export function explainRejection(
+  batch: Uint8Array,
+  answer: Acknowledgement,
+  { mode, table, rejectedPlans, describeElement, onDrift }: RejectionContext,
+): BackendError {
+  const rejection = decodeRejection(batch, answer);
+  if (rejection === undefined) return backendError(mode, rejectionError("change nf_tables", answer));
+  const plans = rejectedPlans(rejection);
+  const error = rejectionError(describeRejection(table, rejection, plans, describeElement), answer);
+  if (answer.errno !== errnoOf("ENOENT")) {
+    return backendError(mode, error, [...new Set(plans.map(({ key }) => key))]);
+  }
+  // No service port is at fault: the kernel lacks an object that we programmed.
+  onDrift(error.message);
+  return backendError(mode, error);
+}
+
+/** Finds the rejected change by its message number and the offset in the message. Undefined for an unknown number. */
+export function decodeRejection(batch: Uint8Array, answer: Acknowledgement): Rejection | undefined {
   for (const message of messages(batch)) {
-    if (message.seq === answer.seq) return refused(message, answer.offset);
+    if (message.seq === answer.seq) return decodeMessage(message, answer.offset);
   }
   return undefined;
 }
 
-function refused(message: NetlinkMessage, offset: number | undefined): Refused {
+function decodeMessage(message: NetlinkMessage, offset: number | undefined): Rejection {
   const { payload } = message;
   if (message.type >> 8 !== NFNL_SUBSYS_NFTABLES) {
     return { family: undefined, action: "add", object: { kind: "batch" } };
   }
   const name = (type: number) => attribute(payload, type, NFGENMSG_BYTES)?.string() ?? "";
-  const about = (action: "add" | "remove", object: Refused["object"]): Refused => ({
+  const rejection = (action: "add" | "remove", object: Rejection["object"]): Rejection => ({
     family: tableFamilyOfProtocol(payload[0] ?? NFPROTO_UNSPEC),
     action,
     object,
@@ -51,27 +91,27 @@ function refused(message: NetlinkMessage, offset: number | undefined): Refused {
   switch (type) {
     case nft.NFT_MSG_NEWTABLE:
     case nft.NFT_MSG_DELTABLE:
-      return about(type === nft.NFT_MSG_NEWTABLE ? "add" : "remove", { kind: "table" });
+      return rejection(type === nft.NFT_MSG_NEWTABLE ? "add" : "remove", { kind: "table" });
     case nft.NFT_MSG_NEWCHAIN:
     case nft.NFT_MSG_DELCHAIN:
-      return about(type === nft.NFT_MSG_NEWCHAIN ? "add" : "remove", {
+      return rejection(type === nft.NFT_MSG_NEWCHAIN ? "add" : "remove", {
         kind: "chain",
         name: name(nft.NFTA_CHAIN_NAME),
       });
     case nft.NFT_MSG_NEWRULE:
     case nft.NFT_MSG_DELRULE:
-      return about(type === nft.NFT_MSG_NEWRULE ? "add" : "remove", {
+      return rejection(type === nft.NFT_MSG_NEWRULE ? "add" : "remove", {
         kind: "rules",
         name: name(nft.NFTA_RULE_CHAIN),
       });
     case nft.NFT_MSG_NEWSET:
     case nft.NFT_MSG_DELSET:
-      return about(type === nft.NFT_MSG_NEWSET ? "add" : "remove", {
+      return rejection(type === nft.NFT_MSG_NEWSET ? "add" : "remove", {
         kind: "set",
         name: name(nft.NFTA_SET_NAME),
       });
     default:
-      return about(type === nft.NFT_MSG_NEWSETELEM ? "add" : "remove", {
+      return rejection(type === nft.NFT_MSG_NEWSETELEM ? "add" : "remove", {
         kind: "element",
         set: name(nft.NFTA_SET_ELEM_LIST_SET),
         key: keyAt(payload, offset),
@@ -79,7 +119,7 @@ function refused(message: NetlinkMessage, offset: number | undefined): Refused {
   }
 }
 
-/** The key of the element that lies at `offset` from the message's header, or of the only one there is. */
+/** The key of the element at `offset` from the start of the message, or of the only element. */
 function keyAt(payload: Uint8Array, offset: number | undefined): string | undefined {
   const list = attribute(payload, nft.NFTA_SET_ELEM_LIST_ELEMENTS, NFGENMSG_BYTES);
   if (list === undefined) return undefined;
@@ -97,34 +137,31 @@ function keyAt(payload: Uint8Array, offset: number | undefined): string | undefi
   return count === 1 ? only : undefined;
 }
 
-/** What the key of an element of a set is, as people write it; undefined when it cannot be told. */
-export type ElementInWords = (family: TableFamily, set: string, key: string) => string | undefined;
-
-/** What was attempted: `add service default/web:http (10.96.0.10:80/TCP) to map service-ips of table ip kube-proxy`. */
-export function inWords(
+/** Renders what was attempted: `add service default/web:http (10.96.0.10:80/TCP) to service-ips of table ip kube-proxy` */
+export function describeRejection(
   tableName: string,
-  { family, action, object }: Refused,
-  culprits: readonly ServicePortPlan[],
-  elementInWords: ElementInWords,
+  { family, action, object }: Rejection,
+  plans: readonly ServicePortPlan[],
+  describeElement: DescribeElement,
 ): string {
   if (family === undefined || object.kind === "batch") return "change nf_tables";
   const table = `table ${family.keyword} ${tableName}`;
   if (object.kind === "table") return `${action} ${table}`;
-  const services = culprits.length === 0 ? undefined : culprits.slice(0, 3).map(printedName).join(", ");
-  const what = services === undefined ? "" : ` of service ${services}`;
+  const services = plans.length === 0 ? undefined : plans.slice(0, 3).map(printedName).join(", ");
+  const ofServices = services === undefined ? "" : ` of service ${services}`;
   switch (object.kind) {
     case "chain":
     case "set":
-      return `${action} ${object.kind} ${object.name} of ${table}${what}`;
+      return `${action} ${object.kind} ${object.name} of ${table}${ofServices}`;
     case "rules":
       return object.name === ""
         ? `${action} the rules of ${table}`
-        : `${action} a rule of chain ${object.name} of ${table}${what}`;
+        : `${action} a rule of chain ${object.name} of ${table}${ofServices}`;
     case "element": {
-      const place = `${action === "add" ? "to" : "from"} ${object.set} of ${table}`;
-      const element = object.key === undefined ? undefined : elementInWords(family, object.set, object.key);
-      if (services === undefined) return `${action} ${element ?? "elements"} ${place}`;
-      return `${action} service ${services}${element === undefined ? "" : ` (${element})`} ${place}`;
+      const set = `${action === "add" ? "to" : "from"} ${object.set} of ${table}`;
+      const element = object.key === undefined ? undefined : describeElement(family, object.set, object.key);
+      if (services === undefined) return `${action} ${element ?? "elements"} ${set}`;
+      return `${action} service ${services}${element === undefined ? "" : ` (${element})`} ${set}`;
     }
   }
 }

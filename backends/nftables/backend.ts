@@ -1,7 +1,4 @@
 import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
-import { errnoOf } from "../../ffi/errno.ts";
-import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
-import { rejectionError } from "../../ffi/netlink/exchange.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
@@ -11,17 +8,16 @@ import {
   type Requirement,
 } from "../../core/backend/contract.ts";
 import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
-import { backendError } from "../backend_errors.ts";
-import { KubeProxyBatch } from "./batch.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
-import { inWords, refusedOf } from "../nf_tables/rejection.ts";
-import { culpritsOf, elementInWords } from "./rejection.ts";
+import { explainRejection } from "../nf_tables/rejection.ts";
+import { describeElement, rejectedPlans } from "./rejection.ts";
 import { ENDPOINTS } from "./sets.ts";
 import { readShapes, type TableShape } from "../nf_tables/schema.ts";
+import type { TableBatch } from "../nf_tables/table_batch.ts";
 import { TableReader } from "../nf_tables/table_reader.ts";
 import type { TableState } from "./table_state.ts";
 import { writeUpdate } from "./update.ts";
@@ -67,7 +63,7 @@ export class NftablesBackend implements Backend {
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
-    const batch = this.#kernel.begin(KubeProxyBatch);
+    const batch = this.#kernel.beginTable(TABLE);
     const accept: (() => void)[] = [];
     for (const state of this.#tables) {
       const own = changesOfFamily(changes, state.family.family);
@@ -79,14 +75,14 @@ export class NftablesBackend implements Backend {
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
-    return this.#kernel.watch(new TableReader(TABLE), onForeignChange);
+    return this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
   }
 
   async cleanup(): Promise<void> {
     const shapes = await this.#readShapes();
     for (const family of tableFamilies) {
       if (!shapes.has(family.nfproto)) continue;
-      const batch = this.#kernel.begin(KubeProxyBatch);
+      const batch = this.#kernel.beginTable(TABLE);
       // It may go meanwhile, and then there is one to delete.
       batch.addTable(family);
       batch.deleteTable(family);
@@ -104,7 +100,7 @@ export class NftablesBackend implements Backend {
     refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
     unwanted: readonly TableFamily[],
   ): Promise<void> {
-    const batch = this.#kernel.begin(KubeProxyBatch, batchBytes(desired.plans.values()));
+    const batch = this.#kernel.beginTable(TABLE, batchBytes(desired.plans.values()));
     for (const family of unwanted) {
       batch.addTable(family);
       batch.deleteTable(family);
@@ -117,18 +113,30 @@ export class NftablesBackend implements Backend {
   }
 
   /**
-   * @param tables in force once it is committed.
-   * @param plans those a refusal may be about.
-   * @throws BackendError when the kernel refuses the batch.
+   * @param tables in force once the batch is committed.
+   * @param candidates plans that a rejection may be about.
+   * @throws BackendError when the kernel rejects the batch.
    */
   async #commit(
-    batch: KubeProxyBatch,
+    batch: TableBatch,
     tables: readonly TableState[],
-    plans: () => Iterable<ServicePortPlan>,
+    candidates: () => Iterable<ServicePortPlan>,
   ): Promise<void> {
     const { unheard } = await this.#kernel.commit(
       batch,
-      (bytes, answer) => this.#refusalError(bytes, answer, tables, plans()),
+      (bytes, answer) =>
+        explainRejection(bytes, answer, {
+          mode: this.mode,
+          table: TABLE.name,
+          rejectedPlans: (rejection) =>
+            rejectedPlans(
+              rejection,
+              candidates(),
+              (family) => tables.find((table) => table.family === family)?.settings,
+            ),
+          describeElement,
+          onDrift: (what) => this.#kernel.reportDrift(what),
+        }),
     );
     this.#tables = tables;
     if (unheard && this.#kernel.isWatched) await this.#checkUnheard();
@@ -144,25 +152,7 @@ export class NftablesBackend implements Backend {
   }
 
   #readShapes(): Promise<ReadonlyMap<number, TableShape>> {
-    return readShapes(this.#kernel.client, TABLE);
-  }
-
-  /** The kernel reports every refused message; the first one is what the others often follow from. */
-  #refusalError(
-    bytes: Uint8Array,
-    answer: Acknowledgement,
-    tables: readonly TableState[],
-    plans: Iterable<ServicePortPlan>,
-  ): BackendError {
-    const refused = refusedOf(bytes, answer);
-    if (refused === undefined) return backendError(this.mode, rejectionError("change nf_tables", answer));
-    const settingsOf = (family: TableFamily) => tables.find((table) => table.family === family)?.settings;
-    // What is not there is nobody's fault: the kernel holds something else than we believe.
-    const astray = answer.errno === errnoOf("ENOENT");
-    const culprits = culpritsOf(refused, plans, settingsOf);
-    const error = rejectionError(inWords(TABLE, refused, culprits, elementInWords), answer);
-    if (astray) this.#kernel.report(`a change met something else than we wrote: ${error.message}`);
-    return backendError(this.mode, error, astray ? [] : [...new Set(culprits.map(({ key }) => key))]);
+    return readShapes(this.#kernel.client, TABLE.name);
   }
 }
 

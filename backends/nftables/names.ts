@@ -3,11 +3,8 @@ import type { Endpoint, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { Table } from "../nf_tables/table_batch.ts";
 import { nameHash } from "../name_hash.ts";
 
-/** Both tables have upstream's name, so that each of us replaces the other's in one transaction. */
-export const TABLE = "kube-proxy";
-
-/** Its comment is upstream's, too. */
-export const table: Table = { name: TABLE, comment: "rules for kube-proxy" };
+/** Name and comment are those of kube-proxy, so that each program replaces the other's tables in one transaction. */
+export const TABLE: Table = { name: "kube-proxy", comment: "rules for kube-proxy" };
 
 /** Names of upstream's per-service chains and sets (docs/behaviour.md §5.2), which we use for session affinity. */
 export type ServiceChainPrefix = "service" | "local" | "external";

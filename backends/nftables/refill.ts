@@ -8,7 +8,7 @@ import { ElementLists } from "../nf_tables/element_lists.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import { elementsOf, listSets, sharedSets } from "./compile.ts";
 import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { isServiceChain, table as ourTable } from "./names.ts";
+import { isServiceChain, TABLE } from "./names.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as sets from "./sets.ts";
 import { fits, sameHook, type TableShape } from "../nf_tables/schema.ts";
@@ -32,7 +32,7 @@ export function refillOf(family: TableFamily, settings: NodeSettings, found: Tab
     const shape = found.chains.get(name);
     return shape === undefined || shape.accepts && sameHook(shape.hook, hook);
   });
-  const usable = chainsFit && found.flags === 0 && found.userdata === tableUserdata(ourTable) &&
+  const usable = chainsFit && found.flags === 0 && found.userdata === tableUserdata(TABLE) &&
     !found.hasOthers;
   return usable ? { how: "refill", found } : { how: "replace" };
 }

@@ -1,29 +1,29 @@
 import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import { addressOfKey, frontendOfKey } from "../nf_tables/keys.ts";
-import type { Refused } from "../nf_tables/rejection.ts";
+import { describeAddressKey, describeFrontendKey } from "../nf_tables/keys.ts";
+import type { Rejection } from "../nf_tables/rejection.ts";
 import { HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
 import { affinityObjects } from "./affinity.ts";
 import { elementsOf } from "./compile.ts";
 import { isServiceChain } from "./names.ts";
 import * as sets from "./sets.ts";
 
-/** The service ports the refusal is about, of those given. */
-export function culpritsOf(
-  { family, object }: Refused,
-  plans: Iterable<ServicePortPlan>,
+/** The candidates that have the rejected object. */
+export function rejectedPlans(
+  { family, object }: Rejection,
+  candidates: Iterable<ServicePortPlan>,
   settingsOf: (family: TableFamily) => NodeSettings | undefined,
 ): ServicePortPlan[] {
   if (family === undefined || object.kind === "batch" || object.kind === "table") return [];
-  const culprits: ServicePortPlan[] = [];
-  for (const plan of plans) {
+  const plans: ServicePortPlan[] = [];
+  for (const plan of candidates) {
     if (plan.family !== family.family) continue;
-    const isCulprit = object.kind === "element"
+    const isRejected = object.kind === "element"
       ? hasElement(plan, object.set, object.key)
       : hasChainOrSet(family, settingsOf(family), plan, object.name);
-    if (isCulprit) culprits.push(plan);
+    if (isRejected) plans.push(plan);
   }
-  return culprits;
+  return plans;
 }
 
 function hasElement(plan: ServicePortPlan, set: string, key: string | undefined): boolean {
@@ -48,12 +48,11 @@ const setsByPort: ReadonlySet<string> = new Set([
   sets.LOCAL_NODEPORT_ENDPOINTS,
 ]);
 
-export function elementInWords(family: TableFamily, set: string, key: string): string | undefined {
-  const bytes = Uint8Array.from(key, (byte) => byte.charCodeAt(0));
-  if (setsByPort.has(set)) return frontendOfKey(bytes, 0);
-  if (bytes.length === family.addressBytes) return addressOfKey(bytes);
-  if (set === HAIRPIN_CONNECTIONS) {
-    return frontendOfKey(bytes.subarray(family.addressBytes), family.addressBytes);
-  }
-  return frontendOfKey(bytes, family.addressBytes);
+/** Renders the address or frontend of an element. */
+export function describeElement({ addressBytes }: TableFamily, set: string, key: string): string | undefined {
+  if (setsByPort.has(set)) return describeFrontendKey(key, 0);
+  if (key.length === addressBytes) return describeAddressKey(key);
+  // A hairpin's key starts with its source.
+  const frontend = set === HAIRPIN_CONNECTIONS ? key.slice(addressBytes) : key;
+  return describeFrontendKey(frontend, addressBytes);
 }

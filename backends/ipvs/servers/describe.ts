@@ -5,7 +5,7 @@ import type { TableFamily } from "../../nf_tables/families.ts";
 import { inWords, type IpvsCommand } from "../protocol/encode.ts";
 import type { LinkAddress } from "../device/messages.ts";
 import type { ServerDifference } from "./diff.ts";
-import { table } from "../tables/chains.ts";
+import { TABLE } from "../tables/chains.ts";
 
 export interface Differences {
   /** That were not there. Those that were are written anew, without a look at what is in them. */
@@ -21,7 +21,7 @@ export function differencesInWords(
   const toEach = <Given>(given: readonly Given[], command: (one: Given) => IpvsCommand) =>
     given.map((one) => inWords(command(one)));
   return [
-    ...tables.map(({ keyword }) => `add table ${keyword} ${table.name}`),
+    ...tables.map(({ keyword }) => `add table ${keyword} ${TABLE.name}`),
     ...toEach(added, (server) => ({ verb: "add", server })),
     ...toEach(changed, (server) => ({ verb: "change", server })),
     ...toEach(removed, (server) => ({ verb: "remove", server })),

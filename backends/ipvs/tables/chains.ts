@@ -1,5 +1,4 @@
 import type { NodeSettings } from "../../../core/plan/plan.ts";
-import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { baseChain, type Chain } from "../../nf_tables/chain.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { ElementLists } from "../../nf_tables/element_lists.ts";
@@ -29,18 +28,11 @@ import {
   natPrerouting,
 } from "../../nf_tables/shared_chains.ts";
 import { HAIRPIN_CONNECTIONS } from "../../nf_tables/shared_sets.ts";
-import { type Table, TableBatch } from "../../nf_tables/table_batch.ts";
+import type { Table, TableBatch } from "../../nf_tables/table_batch.ts";
 import * as sets from "./sets.ts";
 
 /** What IPVS does not do itself: masquerading, and refusing what no service is asked for. */
-export const table: Table = { name: "kube-proxy-ipvs", comment: "rules for kube-proxy in mode ipvs" };
-
-/** A batch of changes to our tables. */
-export class IpvsTableBatch extends TableBatch {
-  constructor(message: MessageWriter, firstSeq: number) {
-    super(table, message, firstSeq);
-  }
-}
+export const TABLE: Table = { name: "kube-proxy-ipvs", comment: "rules for kube-proxy in mode ipvs" };
 
 /**
  * Writes the whole table, in place of the one there is. None of its sets has a memory that would be lost.

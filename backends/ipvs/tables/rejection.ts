@@ -1,16 +1,21 @@
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
-import { addressOfKey, frontendOfKey } from "../../nf_tables/keys.ts";
-import type { Refused } from "../../nf_tables/rejection.ts";
-import type { Compiled } from "../compile.ts";
+import { describeAddressKey, describeFrontendKey } from "../../nf_tables/keys.ts";
+import type { Rejection } from "../../nf_tables/rejection.ts";
 import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../../nf_tables/shared_sets.ts";
+import type { Compiled } from "../compile.ts";
 import { IPVS_IPS } from "./sets.ts";
 
-/** The service ports that the refusal of a change to our tables is about, of those given. */
-export function culpritsOf(
-  { family, object }: Refused,
-  plans: Iterable<ServicePortPlan>,
-  compile: (plan: ServicePortPlan) => Compiled | undefined,
+/** Service ports that a rejection may be about. */
+export interface Candidates {
+  readonly plans: Iterable<ServicePortPlan>;
+  readonly compile: (plan: ServicePortPlan) => Compiled | undefined;
+}
+
+/** The candidates that have the rejected element. */
+export function rejectedPlans(
+  { family, object }: Rejection,
+  { plans, compile }: Candidates,
 ): ServicePortPlan[] {
   if (family === undefined || object.kind !== "element" || object.key === undefined) return [];
   const { set, key } = object;
@@ -20,10 +25,10 @@ export function culpritsOf(
   );
 }
 
-/** The address or frontend that an element of our sets is about. */
-export function elementInWords(family: TableFamily, set: string, key: string): string | undefined {
-  const bytes = Uint8Array.from(key, (byte) => byte.charCodeAt(0));
-  const isByAddress = set === CLUSTER_IPS || set === IPVS_IPS || set === HAIRPIN_CONNECTIONS;
-  if (isByAddress) return addressOfKey(bytes.subarray(0, family.addressBytes));
-  return frontendOfKey(bytes, family.addressBytes);
+const setsByAddress: ReadonlySet<string> = new Set([CLUSTER_IPS, IPVS_IPS, HAIRPIN_CONNECTIONS]);
+
+/** Renders the address or frontend of an element. */
+export function describeElement({ addressBytes }: TableFamily, set: string, key: string): string | undefined {
+  if (setsByAddress.has(set)) return describeAddressKey(key.slice(0, addressBytes));
+  return describeFrontendKey(key, addressBytes);
 }

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import { culpritsOf, elementInWords } from "../../../backends/ipvs/tables/rejection.ts";
-import { IpvsTableBatch, table, writeElements } from "../../../backends/ipvs/tables/chains.ts";
+import { describeElement, rejectedPlans } from "../../../backends/ipvs/tables/rejection.ts";
+import { TABLE, writeElements } from "../../../backends/ipvs/tables/chains.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { inWords, refusedOf } from "../../../backends/nf_tables/rejection.ts";
+import { decodeRejection, describeRejection } from "../../../backends/nf_tables/rejection.ts";
+import { TableBatch } from "../../../backends/nf_tables/table_batch.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { addressOf, planOf, settingsOf } from "../plans.ts";
@@ -14,13 +15,18 @@ const compiled = (plan: ServicePortPlan) => compile(plan, settings, defaultOptio
 
 /** What is said when the kernel refuses the only element of this plan in this set. */
 function said(refused: ServicePortPlan, set: string, among: readonly ServicePortPlan[]): string {
-  const batch = new IpvsTableBatch(new MessageWriter(), 1);
+  const batch = new TableBatch(TABLE, new MessageWriter(), 1);
   const elements = compiled(refused).elements.filter((element) => element.set === set);
   assert.equal(elements.length, 1);
   writeElements(batch, tableFamilyOf("IPv4"), "add", elements);
-  const found = refusedOf(batch.end(), { seq: 2, errno: 17 });
+  const found = decodeRejection(batch.end(), { seq: 2, errno: 17 });
   assert.ok(found);
-  return inWords(table.name, found, culpritsOf(found, among, compiled), elementInWords);
+  return describeRejection(
+    TABLE.name,
+    found,
+    rejectedPlans(found, { plans: among, compile: compiled }),
+    describeElement,
+  );
 }
 
 Deno.test("who asks for the address and port that another one's node port has is named", () => {

@@ -7,7 +7,7 @@ import {
   type VirtualServer,
 } from "../../../backends/ipvs/servers/virtual_server.ts";
 import type { Element } from "../../../backends/nf_tables/elements.ts";
-import { addressOfKey, frontendOfKey } from "../../../backends/nf_tables/keys.ts";
+import { describeAddressKey, describeFrontendKey } from "../../../backends/nf_tables/keys.ts";
 import {
   CLUSTER_IPS,
   FIREWALL_ALLOWED,
@@ -62,23 +62,18 @@ export function elementTexts(elements: readonly Element[]): Record<string, strin
 }
 
 export function elementText({ set, key, value }: Element): string {
-  const bytes = bytesOf(key);
-  if (set === CLUSTER_IPS || set === IPVS_IPS) return addressOfKey(bytes);
+  if (set === CLUSTER_IPS || set === IPVS_IPS) return describeAddressKey(key);
   if (set === HAIRPIN_CONNECTIONS) {
-    const half = bytes.length / 2;
-    return `${addressOfKey(bytes.subarray(0, half))} to ${addressOfKey(bytes.subarray(half))}`;
+    const half = key.length / 2;
+    return `${describeAddressKey(key.slice(0, half))} to ${describeAddressKey(key.slice(half))}`;
   }
-  if (set !== FIREWALL_ALLOWED) return frontend(bytes, bytes.length - 8);
-  const half = (bytes.length - 8) / 2;
-  return `${frontend(bytes, half)} from ${addressOfKey(bytes.subarray(half + 8))}-${
-    addressOfKey(bytesOf(value).subarray(half + 8))
+  if (set !== FIREWALL_ALLOWED) return frontend(key, key.length - 8);
+  const half = (key.length - 8) / 2;
+  return `${frontend(key, half)} from ${describeAddressKey(key.slice(half + 8))}-${
+    describeAddressKey(value.slice(half + 8))
   }`;
 }
 
-function frontend(bytes: Uint8Array, addressBytes: number): string {
-  return frontendOfKey(bytes, addressBytes) ?? "no frontend";
-}
-
-function bytesOf(text: string): Uint8Array {
-  return Uint8Array.from(text, (byte) => byte.charCodeAt(0));
+function frontend(key: string, addressBytes: number): string {
+  return describeFrontendKey(key, addressBytes) ?? "no frontend";
 }

@@ -1,5 +1,6 @@
 import type { PlanChange } from "../../../core/backend/contract.ts";
-import { KubeProxyBatch } from "../../../backends/nftables/batch.ts";
+import { TABLE } from "../../../backends/nftables/names.ts";
+import { TableBatch } from "../../../backends/nf_tables/table_batch.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { type Refill, writeRefill } from "../../../backends/nftables/refill.ts";
 import type { TableState } from "../../../backends/nftables/table_state.ts";
@@ -20,7 +21,7 @@ export class FakeTable {
     settings: NodeSettings = settingsOf("IPv4"),
     refill: Refill = { how: "create" },
   ) {
-    const batch = new KubeProxyBatch(this.#writer, 1);
+    const batch = new TableBatch(TABLE, this.#writer, 1);
     this.#state = writeRefill(batch, tableFamilyOf(settings.family), settings, plans, refill);
     this.created = batch.end().slice();
   }
@@ -29,7 +30,7 @@ export class FakeTable {
   apply(
     ...changes: readonly (readonly [old: ServicePortPlan | undefined, next: ServicePortPlan | undefined])[]
   ): Uint8Array {
-    const batch = new KubeProxyBatch(this.#writer, 1);
+    const batch = new TableBatch(TABLE, this.#writer, 1);
     const accept = writeUpdate(batch, this.#state, changes.map(changeOf));
     accept();
     return batch.end().slice();

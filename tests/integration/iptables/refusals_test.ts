@@ -25,7 +25,7 @@ Deno.test("a chain that somebody deleted is refused without a culprit, reported,
   const refused = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: webOf2 }]));
   assert.deepEqual(refused.rejectedKeys, []);
   assert.match(refused.message, /^iptables: .* chain KUBE-SVC-\w+ of table ip nat .*: ENOENT/);
-  assert.match(backend.foreignChanges.join(), /^a change met something else than we wrote: /);
+  assert.match(backend.foreignChanges.join(), /^kernel state differs from what was last programmed: /);
   assert.notDeepEqual((await backend.reconcile([webOf2, bystander])).differences, []);
   mustBeSame(await savedRules(node), expected);
 });
@@ -41,7 +41,7 @@ Deno.test("a rule that is to be deleted and is gone already is reported, and the
   await backend.watch();
   await backend.apply([{ key: web.key, old: web, new: undefined }]);
   assert.deepEqual(backend.foreignChanges, [
-    "a change met something else than we wrote: a rule of chain KUBE-SERVICES of table ip nat is gone",
+    "kernel state differs from what was last programmed: a rule of chain KUBE-SERVICES of table ip nat is gone",
   ]);
   assert.notDeepEqual((await backend.reconcile([bystander])).differences, []);
   mustBeSame(await savedRules(node), expected);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setsOf } from "../../../backends/ipvs/tables/sets.ts";
-import { chainsOf, table } from "../../../backends/ipvs/tables/chains.ts";
+import { chainsOf, TABLE } from "../../../backends/ipvs/tables/chains.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "../../backends/everything.ts";
 import { addressOf } from "../../backends/plans.ts";
@@ -24,7 +24,7 @@ Deno.test("stock nft lists the tables of mode ipvs, whatever the settings, and l
   await using ours = await NetworkNamespace.make();
   for (const [index, ofBoth] of settings.entries()) {
     await write(ours, index);
-    const written = await tablesIn(ours, table.name);
+    const written = await tablesIn(ours, TABLE.name);
     for (const ofOne of ofBoth) {
       const family = tableFamilyOf(ofOne.family);
       for (const chain of chainsOf(family, ofOne)) {
@@ -39,10 +39,10 @@ Deno.test("stock nft lists the tables of mode ipvs, whatever the settings, and l
     }
     await using theirs = await NetworkNamespace.make();
     for (const family of ["ip", "ip6"] as const) {
-      const listing = await listingOf(ours, family, table.name);
+      const listing = await listingOf(ours, family, TABLE.name);
       await load(theirs, listing);
     }
-    const loaded = await tablesIn(theirs, table.name);
+    const loaded = await tablesIn(theirs, TABLE.name);
     assert.deepEqual(Object.keys(loaded), Object.keys(written));
     for (const [block, lines] of Object.entries(written)) assert.deepEqual(loaded[block], lines, block);
   }
@@ -53,7 +53,7 @@ Deno.test("the rules of mode ipvs, as nft lists them", async () => {
   await write(node, 0);
   const { "ip chain services": services, "ip chain masquerading": masquerading, ...written } = await tablesIn(
     node,
-    table.name,
+    TABLE.name,
   );
   const mark = "meta mark set meta mark | 0x00004000";
   const frontend = "ip daddr . meta l4proto . th dport";
@@ -94,10 +94,10 @@ Deno.test("the rules of mode ipvs, as nft lists them", async () => {
   ]);
 
   await write(node, 1);
-  const byInterface = await tablesIn(node, table.name);
+  const byInterface = await tablesIn(node, TABLE.name);
   assert.equal(byInterface["ip6 chain services"]?.[0], `ip6 daddr @cluster-ips iifname != "cbr0" ${mark}`);
   await write(node, 3);
-  const untold = await tablesIn(node, table.name);
+  const untold = await tablesIn(node, TABLE.name);
   assert.equal(untold["ip chain services"]?.[0], `ip daddr @cluster-ips ${mark}`, "masqueradeAll");
   assert.equal(untold["ip6 chain services"]?.length, 1, "nobody can tell who is a pod of this node");
   assert.equal(

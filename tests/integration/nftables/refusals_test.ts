@@ -49,7 +49,7 @@ Deno.test("a table that is not as we believe is refused without a culprit, and r
   const refused = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: undefined }]));
   assert.deepEqual(refused.rejectedKeys, []);
   assert.match(refused.message, /ENOENT/);
-  assert.match(backend.foreignChanges.join(), /^a change met something else than we wrote/);
+  assert.match(backend.foreignChanges.join(), /^kernel state differs from what was last programmed/);
 });
 
 Deno.test("without CAP_NET_ADMIN every call says so and where to read on", async () => {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { UseCounts } from "../../../../backends/use_counts.ts";
-import { IpvsTableBatch, table, writeTable } from "../../../../backends/ipvs/tables/chains.ts";
+import { TABLE, writeTable } from "../../../../backends/ipvs/tables/chains.ts";
 import { compileChanges, updatesOf } from "../../../../backends/ipvs/update.ts";
 import { NfTables } from "../../../../backends/nf_tables/connection.ts";
 import { tableFamilyOf } from "../../../../backends/nf_tables/families.ts";
@@ -24,7 +24,7 @@ async function drive(command: string | undefined, path: string): Promise<void> {
   using kernel = new NfTables();
   if (command === "write") await write(kernel, JSON.parse(readFileSync(path, "utf8")));
   if (command === "shapes") {
-    const shapes = await readShapes(kernel.client, table.name);
+    const shapes = await readShapes(kernel.client, TABLE.name);
     for (const [nfproto, { chains, sets, hasOthers }] of shapes) {
       console.log(
         JSON.stringify({ nfproto, chains: [...chains.keys()], sets: [...sets.keys()], hasOthers }),
@@ -34,7 +34,7 @@ async function drive(command: string | undefined, path: string): Promise<void> {
 }
 
 async function write(kernel: NfTables, { settings, plans }: Desired): Promise<void> {
-  const batch = kernel.begin(IpvsTableBatch);
+  const batch = kernel.beginTable(TABLE);
   const families = settings.map((ofOne) => ({
     family: tableFamilyOf(ofOne.family),
     settings: ofOne,
