@@ -29,7 +29,8 @@ Deno.test("foreign changes of the rules are repaired within a second", async (t)
     (await lab.run("node", ["nft", "list", "chain", "ip", "kube-proxy", chain])).stdout;
   const before = await rules("services");
 
-  // Pauses before each change, because repairs are at least half a second apart (two programs in conflict must not load the node).
+  // Pauses before each change, because repairs are at least half a second apart, so that two programs in conflict do
+  // not load the node.
   for (const change of ["flush ruleset", "delete table ip kube-proxy", "flush table ip kube-proxy"]) {
     await t.step(`nft ${change}`, async () => {
       await new Promise((resolve) => setTimeout(resolve, 600));

@@ -108,7 +108,9 @@ async function listen(lab: Lab): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => listener.stop() };
 }
 
-/** Addresses as on the device of mode ipvs, but on another kind of device, because the kernel may lack dummy devices. */
+/**
+ * Addresses as on the device of mode ipvs, but on another kind of device, because the kernel may lack dummy devices.
+ */
 async function bindServiceAddresses(lab: Lab): Promise<void> {
   const addresses = families.flatMap((family) =>
     (["clusterIP", "loadBalancer"] as const).flatMap((range) => [10, 11].map((n) => at(range, family, n)))
