@@ -13,6 +13,7 @@ main() {
   fi
   install_system_packages
   install_deno
+  install_codespell
   make_denort
   fetch_dependencies
 }
@@ -91,6 +92,13 @@ install_deno() {
   quietly python3 -m venv "$venv"
   quietly "$venv/bin/pip" install --disable-pip-version-check "deno==$PROXY_DENO_VERSION"
   is_deno "$venv/bin/deno" || fail "$venv/bin/deno does not run, or is not $PROXY_DENO_VERSION: remove $venv and try again"
+}
+
+install_codespell() {
+  local venv=$PROXY_CACHE/deno
+  [ ! -x "$venv/bin/codespell" ] || return 0
+  say "codespell from PyPI"
+  quietly "$venv/bin/pip" install --disable-pip-version-check codespell==2.4.3
 }
 
 is_deno() { [ -x "$1" ] && [[ "$("$1" --version 2>/dev/null)" == "deno $PROXY_DENO_VERSION "* ]]; }

@@ -49,7 +49,11 @@ check() {
   step "formatting" deno fmt --check --quiet
   step "lint" deno lint --quiet
   step "types" deno check --quiet .
+  step "spelling" spelling
 }
+
+# Configured by .codespellrc.
+spelling() { git ls-files -z | xargs -0 codespell; }
 
 unit() { deno_test unit --parallel tests/core tests/backends tests/ffi tests/oracle; }
 
