@@ -1,11 +1,11 @@
 import { ConntrackReconciler } from "./backends/conntrack/reconciler.ts";
-import { backends } from "./backends/registry.ts";
+import { modes } from "./backends/registry.ts";
 import { dispatch } from "./core/commands/dispatch.ts";
 import type { Platform } from "./core/commands/platform.ts";
 import { writeToStandardError, writeToStandardOutput } from "./core/commands/terminal.ts";
 
 const platform: Platform = {
-  backends,
+  modes,
   createConntrackReconciler: (options) => new ConntrackReconciler(options),
 };
 

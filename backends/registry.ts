@@ -1,24 +1,9 @@
-import type { Backend, ProxyMode } from "../core/backend/contract.ts";
-import { withBackendErrors } from "./backend_errors.ts";
-import { EbpfBackend } from "./ebpf/backend.ts";
-import type { EbpfOptions } from "./ebpf/options.ts";
-import { IptablesBackend } from "./iptables/backend.ts";
-import { IpvsBackend } from "./ipvs/backend.ts";
-import type { IpvsOptions } from "./ipvs/options.ts";
-import { NftablesBackend } from "./nftables/backend.ts";
+import { ebpf } from "./ebpf/mode.ts";
+import { iptables } from "./iptables/mode.ts";
+import { ipvs } from "./ipvs/mode.ts";
+import { nftables } from "./nftables/mode.ts";
 
-/** What can be chosen of the modes, each by the mode's name. */
-export interface ModeOptions {
-  readonly ipvs: IpvsOptions;
-  readonly ebpf: EbpfOptions;
-}
+/** The modes of this program. The first one is the default. */
+export const modes = [nftables, iptables, ipvs, ebpf] as const;
 
-export type Backends = ReadonlyMap<ProxyMode, (options: ModeOptions) => Backend>;
-
-/** The modes of this build, the preferred one first. Nothing is opened until a backend is used. */
-export const backends: Backends = new Map<ProxyMode, (options: ModeOptions) => Backend>([
-  ["nftables", () => withBackendErrors(new NftablesBackend())],
-  ["iptables", () => withBackendErrors(new IptablesBackend())],
-  ["ipvs", ({ ipvs }) => withBackendErrors(new IpvsBackend(ipvs))],
-  ["ebpf", ({ ebpf }) => withBackendErrors(new EbpfBackend(ebpf))],
-]);
+export type ProxyMode = typeof modes[number]["name"];

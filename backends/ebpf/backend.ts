@@ -45,7 +45,7 @@ export class EbpfBackend implements Backend {
 
   constructor(options: EbpfOptions) {
     this.#options = options;
-    this.#pins = new Pins(options.bpffs, options.room);
+    this.#pins = new Pins(options.bpffs, options.capacity);
   }
 
   async probe(): Promise<readonly Requirement[]> {
@@ -117,7 +117,7 @@ export class EbpfBackend implements Backend {
     const kernel = Kernel.open(this.#options, cgroup, this.#pins, (what) => this.#report?.(what));
     const services = new Services(kernel.maps, this.#options);
     const watch = watchPins(this.#pins, () => kernel.missing(), (what) => this.#report?.(what));
-    const wayToEnd = wayToEndSockets(this.#pins, this.#options.room);
+    const wayToEnd = wayToEndSockets(this.#pins, this.#options.capacity);
     const staleSockets = wayToEnd && new StaleSockets(wayToEnd);
     return this.#inKernel = { kernel, services, staleSockets, watch };
   }

@@ -1,37 +1,72 @@
-import type { Balancing } from "../../core/objects/objects.ts";
+import type { ConntrackTimeouts, OptionSource } from "../../core/backend/mode.ts";
+import type { FieldReader } from "../../core/config/document/field_reader.ts";
+import { type Balancing, balancings } from "../../core/objects/objects.ts";
+import { ebpfFlags } from "./flags.ts";
 
-/** What can be chosen of mode ebpf: the flags `--ebpf-*`. */
+/** Options of mode ebpf: the flags `--ebpf-*` and the timeouts of the section `conntrack`. */
 export interface EbpfOptions {
-  /** Directory of a bpffs where maps and links are pinned: what survives a restart, and what cleanup removes. */
+  /** Directory of a bpffs where maps and links are pinned. They survive a restart; cleanup removes them. */
   readonly bpffs: string;
-  /** The cgroup whose processes' sockets are balanced, with those below it; "" for the root of cgroup v2. */
+  /** The cgroup whose processes have their sockets balanced, with the cgroups below it; "" for the root of cgroup v2. */
   readonly cgroup: string;
-  /** Network devices whose packets are balanced; empty for all but loopback. */
+  /** Network devices whose packets are balanced; empty for all except loopback. */
   readonly devices: readonly string[];
-  /** Of services that do not ask for one themselves. */
+  /** The balancing of services that do not ask for one themselves. */
   readonly balancing: Balancing;
-  /** Slots of a Maglev table: a prime, many times the endpoints of a service. */
+  /** Slots of a Maglev table: a prime, many times the number of endpoints of a service. */
   readonly maglevTableSize: number;
-  /** What the maps have room for. Others than those that are pinned make new maps: what the old ones remember is lost. */
-  readonly room: Room;
-  /** How long a flow of packets is remembered without any; 0 for the kernel's own defaults (docs/behaviour.md §9.4). */
-  readonly timeouts: FlowTimeouts;
+  readonly capacity: Capacity;
+  /** How long an idle flow of packets is remembered. 0 stands for the kernel's own default (docs/behaviour.md §9.4). */
+  readonly timeouts: ConntrackTimeouts;
 }
 
-export interface Room {
-  /** Frontends: an address and port of a service, a node port; and one for each ClusterIP. */
+/** Map capacities. Changing one creates new maps: flows and affinity in the old ones are lost. */
+export interface Capacity {
+  /** Frontends: addresses and ports of services, node ports, and one entry per ClusterIP. */
   readonly frontends: number;
-  /** Slots for endpoints, of 24 bytes that are taken at once. */
+  /** Slots for endpoints. A slot takes 24 bytes, allocated at once. */
   readonly endpoints: number;
-  /** Flows of packets from outside, two entries each; of 200 bytes that are taken at once. */
+  /** Flows of packets from outside. A flow takes two entries of 200 bytes, allocated at once. */
   readonly connections: number;
   /** Clients whose endpoint is remembered, and sockets that send datagrams. */
   readonly clients: number;
 }
 
-export interface FlowTimeouts {
-  readonly tcpEstablishedTimeoutMs: number;
-  readonly tcpCloseWaitTimeoutMs: number;
-  readonly udpTimeoutMs: number;
-  readonly udpStreamTimeoutMs: number;
+/** 1.6 GB of endpoints. The kernel's own limit for such maps is far higher. */
+const MAX_CAPACITY = 1 << 26;
+
+export function readEbpfOptions({ valuesOf, conntrackTimeouts, read }: OptionSource): EbpfOptions {
+  const flags = valuesOf(ebpfFlags);
+  const capacity = (map: keyof Capacity) =>
+    read.integer(`--ebpf-max-${map}`, flags[`ebpf-max-${map}`], 1, MAX_CAPACITY);
+  const maglevTableSize = flags["ebpf-maglev-table-size"];
+  if (!isPrime(maglevTableSize)) {
+    read.wrong("--ebpf-maglev-table-size", maglevTableSize, "a prime, such as 251, 1021, 4093 or 65537");
+  }
+  return {
+    bpffs: absolutePath("--ebpf-bpffs", flags["ebpf-bpffs"], read),
+    cgroup: flags["ebpf-cgroup"] === "" ? "" : absolutePath("--ebpf-cgroup", flags["ebpf-cgroup"], read),
+    devices: flags["ebpf-devices"],
+    balancing: read.choice("--ebpf-balancing", flags["ebpf-balancing"], balancings),
+    maglevTableSize,
+    capacity: {
+      frontends: capacity("frontends"),
+      endpoints: capacity("endpoints"),
+      connections: capacity("connections"),
+      clients: capacity("clients"),
+    },
+    timeouts: conntrackTimeouts,
+  };
+}
+
+function absolutePath(flag: string, path: string, read: FieldReader): string {
+  if (!/^(\/[^/]+)+$/.test(path)) read.wrong(flag, path, "an absolute path without a slash at its end");
+  return path;
+}
+
+/** Trial division is fast enough for numbers of this size. */
+function isPrime(number: number): boolean {
+  if (!Number.isInteger(number) || number < 2) return false;
+  for (let factor = 2; factor * factor <= number; factor++) if (number % factor === 0) return false;
+  return true;
 }

@@ -1,6 +1,6 @@
 import type { Address } from "../../core/net/address.ts";
 import type { NodeSettings, PlanKey } from "../../core/plan/plan.ts";
-import { SERVICE_DEVICE } from "../../core/plan/node_addresses.ts";
+import { SERVICE_DEVICE } from "./device/service_device.ts";
 import type { PlanChange } from "../../core/backend/contract.ts";
 import type { SetDifference } from "../difference.ts";
 import { diffElements } from "../nf_tables/element_changes.ts";

@@ -1,7 +1,5 @@
 import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
 
-export type ProxyMode = "nftables" | "iptables" | "ipvs" | "ebpf";
-
 /** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
 export interface PlanChange {
   readonly key: PlanKey;

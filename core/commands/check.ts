@@ -1,4 +1,5 @@
-import type { Backend, Requirement } from "../backend/contract.ts";
+import type { Requirement } from "../backend/contract.ts";
+import type { ConfiguredMode } from "../backend/mode.ts";
 
 export interface CheckReport {
   readonly text: string;
@@ -7,11 +8,11 @@ export interface CheckReport {
 }
 
 /** Tries what the mode needs of the kernel and of our privileges; changes nothing. */
-export async function check(create: () => Backend): Promise<CheckReport> {
-  using backend = create();
+export async function check(mode: ConfiguredMode): Promise<CheckReport> {
+  using backend = mode.create();
   const requirements = await backend.probe();
   return {
-    text: `mode ${backend.mode}\n${table(requirements)}`,
+    text: `mode ${mode.name}\n${table(requirements)}`,
     ok: requirements.every(({ found, severity }) => found || severity !== "required"),
   };
 }

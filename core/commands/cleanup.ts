@@ -1,63 +1,57 @@
-import type { ProxyMode } from "../backend/contract.ts";
-import type { Backends, ModeOptions } from "../../backends/registry.ts";
+import type { ConfiguredMode } from "../backend/mode.ts";
+import type { ProxyConfig } from "../config/config.ts";
 import type { Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 
 /**
- * Removes what the modes left in the kernel, ours and upstream's. One that fails does not keep the others.
- * @throws UserError when any failed, with upstream's text.
+ * Removes the kernel objects of all modes, ours and kube-proxy's. A mode that fails does not keep the others.
+ * @throws UserError when a mode failed, with kube-proxy's text.
  */
-export async function cleanUp(backends: Backends, options: ModeOptions, log: Log): Promise<void> {
+export async function cleanUp(modes: readonly ConfiguredMode[], log: Log): Promise<void> {
   let failed = false;
-  for (const create of backends.values()) {
-    using backend = create(options);
+  for (const mode of modes) {
+    using backend = mode.create();
     try {
       await backend.cleanup();
-      log.info("Removed all rules", { mode: backend.mode });
+      log.info("Removed all rules", { mode: mode.name });
     } catch (error) {
       failed = true;
-      log.error("Removing the rules failed", { mode: backend.mode, err: error });
+      log.error("Removing the rules failed", { mode: mode.name, err: error });
     }
   }
   if (failed) throw new UserError("encountered an error while tearing down rules");
 }
 
 /**
- * Removes what the modes left that are not in use, once the one in use is in force: until then the old rules serve.
- * Last of all what upstream left of the mode in use, which rules of the others may need until then.
- * What fails is logged, and tried again at the next start.
+ * Removes the kernel objects of the modes that are not in use. Called when the mode in use is in force: until then the
+ * old rules serve. Leftovers of kube-proxy in the mode in use come last, because rules of other modes may need them.
+ * A failure is logged, and cleanup is tried again at the next start.
  */
 export async function cleanUpOthers(
-  config: ModeOptions & { readonly mode: ProxyMode },
-  backends: Backends,
+  { mode: inUse, modes }: Pick<ProxyConfig, "mode" | "modes">,
   log: Log,
 ): Promise<void> {
-  for (const [mode, create] of backends) {
-    if (mode === config.mode) continue;
-    using backend = create(config);
+  for (const mode of modes) {
+    if (mode === inUse) continue;
+    using backend = mode.create();
     try {
       await backend.cleanup();
-      log.info("Nothing of another mode is left", { mode });
+      log.info("Removed all rules of another mode", { mode: mode.name });
     } catch (error) {
-      log.error("Rules of another mode may be left and still be followed", { mode, err: error });
+      log.error("Rules of another mode may remain and still match traffic", { mode: mode.name, err: error });
     }
   }
-  await cleanUpLeftovers(config, backends, log);
+  await cleanUpLeftovers(inUse, log);
 }
 
-async function cleanUpLeftovers(
-  config: ModeOptions & { readonly mode: ProxyMode },
-  backends: Backends,
-  log: Log,
-): Promise<void> {
-  const { mode } = config;
-  // Not the one that is at work: it takes one call at a time.
-  using backend = backends.get(mode)?.(config);
-  if (backend?.cleanUpLeftovers === undefined) return;
+async function cleanUpLeftovers(mode: ConfiguredMode, log: Log): Promise<void> {
+  // A backend of its own, because the one at work takes one call at a time.
+  using backend = mode.create();
+  if (backend.cleanUpLeftovers === undefined) return;
   try {
     await backend.cleanUpLeftovers();
-    log.info("Nothing that only kube-proxy uses is left", { mode });
+    log.info("Removed what only kube-proxy uses", { mode: mode.name });
   } catch (error) {
-    log.error("Something that only kube-proxy uses may be left", { mode, err: error });
+    log.error("Kernel objects that only kube-proxy uses may remain", { mode: mode.name, err: error });
   }
 }

@@ -40,8 +40,8 @@ export async function dispatch(
 }
 
 async function perform(args: readonly string[], platform: Platform, terminal: Terminal): Promise<number> {
-  const { backends } = platform;
-  const commandLine = parseCommandLine(args);
+  const { modes } = platform;
+  const commandLine = parseCommandLine(args, modes);
   const { words: [command, ...superfluous], values } = commandLine;
   if (command !== undefined && !commands.includes(command)) {
     const meant = nearest(command, commands);
@@ -52,7 +52,7 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
     throw new UserError(`${command} takes no arguments, got ${superfluous.join(" ")}`);
   }
   if (values.help || command === "help") {
-    terminal.print(helpText());
+    terminal.print(helpText(modes));
     return 0;
   }
   if (values.version || command === "version") {
@@ -60,12 +60,9 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
     return 0;
   }
 
-  const { config, warnings } = await loadConfig(commandLine, [...backends.keys()], terminal);
-  const make = backends.get(config.mode);
-  if (make === undefined) throw new Error(`mode ${config.mode} passed the checks and is not in this build`);
-  const create = () => make(config);
+  const { config, warnings } = await loadConfig(commandLine, modes, terminal);
   if (command === "check") {
-    const report = await check(create);
+    const report = await check(config.mode);
     terminal.print(report.text);
     return report.ok ? 0 : 1;
   }
@@ -76,11 +73,11 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
   }
   const log = createLog({ ...config.logging, write: terminal.printError });
   if (values.cleanup) {
-    await cleanUp(backends, config, log);
+    await cleanUp(config.modes, log);
     return 0;
   }
   for (const warning of warnings) log.warn(warning);
-  await run(config, create, platform, () => cleanUpOthers(config, backends, log), log);
+  await run(config, platform, () => cleanUpOthers(config, log), log);
   return 0;
 }
 

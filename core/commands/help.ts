@@ -1,12 +1,13 @@
 import type { Flag } from "../config/flags/flag.ts";
-import { flagGroups } from "../config/flags/flags.ts";
+import { flagGroups } from "../config/flags/table.ts";
+import type { ModeTraits } from "../backend/mode.ts";
 
 const WIDTH = 100;
 /** Where the explanations begin. */
 const INDENT = 8;
 
 /** What `proxy --help` prints, made from the table of flags. */
-export function helpText(): string {
+export function helpText(modes: readonly ModeTraits[]): string {
   const intro = [
     "proxy makes connections to a Kubernetes Service reach one of its endpoints, on the node it runs on.",
     "It takes kube-proxy's flags and its configuration file.",
@@ -17,23 +18,22 @@ export function helpText(): string {
     "  proxy version            print the version",
     "  proxy help               print this text",
   ];
-  const sections = flagGroups.map(({ title, flags }) => {
+  const sections = flagGroups(modes).map(({ title, flags }) => {
     const current = Object.entries(flags).filter(([, { deprecated }]) => deprecated === undefined);
-    return [`${title}:`, ...current.flatMap(([name, flag]) => flagLines(name, flag))].join("\n");
+    return [`${title}:`, ...current.flatMap(([name, flag]) => flagLines(name, flag, modes))].join("\n");
   });
   return [intro.join("\n"), ...sections].join("\n\n") + "\n";
 }
 
-function flagLines(name: string, flag: Flag): string[] {
+function flagLines(name: string, flag: Flag, modes: readonly ModeTraits[]): string[] {
   const short = flag.shorthand === undefined ? "" : `-${flag.shorthand}, `;
   // "-v" has no longer name worth showing.
   const names = flag.shorthand === name ? `-${name}` : `${short}--${name}`;
+  const help = typeof flag.help === "string" ? flag.help : flag.help(modes);
   const shown = defaultText(flag);
   return [
     `  ${names}${flag.type === "bool" ? "" : ` ${flag.type}`}`,
-    ...wrap(shown === "" ? flag.help : `${flag.help} Default: ${shown}.`).map((line) =>
-      " ".repeat(INDENT) + line
-    ),
+    ...wrap(shown === "" ? help : `${help} Default: ${shown}.`).map((line) => " ".repeat(INDENT) + line),
   ];
 }
 

@@ -9,5 +9,7 @@ import { VERSION } from "../version.ts";
 /** @throws UserError when the configuration names a source that cannot be used. */
 export function openSource({ source, nodeName }: ProxyConfig, log: Log): Source {
   if (source.kind === "manifests") return new ManifestSource({ directory: source.directory, log });
-  return new ApiSource({ access: clusterAccess(source), nodeName, userAgent: `proxy/${VERSION}`, log });
+  const { watchServiceCidrs } = source;
+  const userAgent = `proxy/${VERSION}`;
+  return new ApiSource({ access: clusterAccess(source), nodeName, watchServiceCidrs, userAgent, log });
 }

@@ -1,6 +1,7 @@
 import type { Backend, InForce } from "../backend/contract.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { watchConfigFile } from "../config/watch.ts";
+import type { Address } from "../net/address.ts";
 import type { Family } from "../net/protocol.ts";
 import { interfaceAddresses, nodeOfThisHost, watchInterfaceAddresses } from "../node/interfaces.ts";
 import { returnMemory } from "../node/memory.ts";
@@ -41,7 +42,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const { config, families, backend, createConntrackReconciler, whenInForce, log } = parts;
   const fromManifests = config.source.kind === "manifests";
   const metrics = new Metrics();
-  const syncFailures = new SyncFailures(config.mode, families);
+  const syncFailures = new SyncFailures(config.mode.failureMetrics, families);
   const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
   // An API server that has not answered yet may be unreachable.
   health.setConnected(fromManifests);
@@ -50,14 +51,16 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
   const observer = observe({ families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone });
-  const conntrack = createConntrackReconciler({ observer: metrics, nodeAddresses: interfaceAddresses, log });
+  const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
+  const nodeAddresses = () => interfaceAddresses(serviceDevices);
+  const conntrack = createConntrackReconciler({ observer: metrics, nodeAddresses, log });
   const firstSync = Promise.withResolvers<void>();
   const afterSync = (inForce: InForce) => {
     conntrack.synced(inForce);
     firstSync.resolve();
   };
   const loop = new SyncLoop({ ...config, backend, queue, observer, afterSync, log });
-  const view = () => currentView(config, families, queue, fromManifests);
+  const view = () => currentView(config, families, queue, nodeAddresses(), fromManifests);
   const intake = new Intake({ queue, loop, observer, log, view });
 
   const syncWhenInitialised = async (signal: AbortSignal) => {
@@ -73,7 +76,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
       await Promise.all([
         serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log }, signal),
         config.file === undefined ? undefined : watchConfigFile(config.file, signal),
-        watchInterfaceAddresses(() => intake.interfacesChanged(), signal),
+        watchInterfaceAddresses(serviceDevices, () => intake.interfacesChanged(), signal),
         source.run(intake, signal),
         syncWhenInitialised(signal),
         firstSync.promise.then(whenInForce),
@@ -87,9 +90,9 @@ function currentView(
   config: ProxyConfig,
   families: readonly Family[],
   { store }: PlanQueue,
+  addresses: readonly Address[],
   fromManifests: boolean,
 ): NodeView {
-  const addresses = interfaceAddresses();
   const standIn = fromManifests ? nodeOfThisHost(config.nodeName, addresses) : undefined;
   return nodeView(config, families, store, addresses, standIn);
 }

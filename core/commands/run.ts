@@ -1,6 +1,5 @@
 import { returnLargeBuffers } from "../../ffi/memory.ts";
 import { raiseOpenFileLimit } from "../../ffi/open_files.ts";
-import type { Backend } from "../backend/contract.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { supportedFamilies } from "../node/interfaces.ts";
 import type { Log } from "../observe/log.ts";
@@ -16,14 +15,13 @@ import { requireAll } from "./requirements.ts";
  */
 export async function run(
   config: ProxyConfig,
-  createBackend: () => Backend,
   platform: Pick<Platform, "createConntrackReconciler">,
   whenInForce: () => Promise<void>,
   log: Log,
 ): Promise<void> {
   returnLargeBuffers();
   raiseOpenFileLimit();
-  using backend = createBackend();
+  using backend = config.mode.create();
   log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
   await requireAll(backend, log);
   if (config.initOnly) return;

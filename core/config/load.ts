@@ -1,59 +1,57 @@
-import type { ProxyMode } from "../backend/contract.ts";
+import type { Modes } from "../backend/mode.ts";
 import { UserError } from "../user_error.ts";
-import type { CommandLine } from "./flags/command_line.ts";
 import type { ProxyConfig } from "./config.ts";
-import { effectiveConfig } from "./validate.ts";
-import type { Flag } from "./flags/flag.ts";
-import { type FlagName, flags } from "./flags/flags.ts";
 import { documentFromFile } from "./document/from_file.ts";
 import { documentFromFlags, withFlagsThatWin } from "./document/from_flags.ts";
+import type { CommandLine } from "./flags/command_line.ts";
+import type { FlagTable } from "./flags/flag.ts";
+import { allFlags } from "./flags/table.ts";
+import { effectiveConfig } from "./validate.ts";
 import { warningsOf } from "./warnings.ts";
 
 export interface LoadedConfig {
   readonly config: ProxyConfig;
-  /** For the log, once there is one. */
+  /** For the log, which the configuration has to set up first. */
   readonly warnings: readonly string[];
 }
 
-/** The operating system as far as configuration needs it. */
+/** The parts of the operating system that configuration needs. */
 export interface Host {
   readonly hostname: string;
-  /** @throws Deno.errors.NotFound and its like. */
+  /** @throws Deno.errors.NotFound and similar errors. */
   readTextFile(path: string): Promise<string>;
 }
 
 /**
- * Makes the configuration in effect of the command line and the file it names.
- * @throws UserError that says what to set right.
+ * Makes the effective configuration of the command line and the file that it names.
+ * @throws UserError that says what to correct.
  */
-export async function loadConfig(
-  commandLine: CommandLine,
-  modes: readonly ProxyMode[],
-  host: Host,
-): Promise<LoadedConfig> {
-  const { values, given } = commandLine;
+export async function loadConfig(commandLine: CommandLine, modes: Modes, host: Host): Promise<LoadedConfig> {
+  const { values, given, valuesOf } = commandLine;
+  const table = allFlags(modes);
   const path = values.config;
   const file = path === "" ? undefined : { path, text: await readFile(path, host) };
   const read = file === undefined
-    ? { document: documentFromFlags(commandLine), oddities: [] }
+    ? { document: documentFromFlags(commandLine, modes), oddities: [] }
     : await documentFromFile(file.path, file.text);
+  const nameOf = (field: string) =>
+    flagOf(field, table, given, file === undefined) ?? (file === undefined ? field : `${path}: ${field}`);
   const config = effectiveConfig(withFlagsThatWin(read.document, commandLine), {
     modes,
     hostname: host.hostname,
     master: values.master,
     manifests: values.manifests,
     initOnly: values["init-only"],
-    flags: values,
+    valuesOf,
     file,
-    nameOf: (field) =>
-      flagOf(field, given, file === undefined) ?? (file === undefined ? field : `${path}: ${field}`),
+    nameOf,
   });
   return {
     config,
     warnings: [
-      ...deprecations(given),
+      ...deprecations(table, given),
       ...read.oddities.map((oddity) => `${path}: ${oddity}`),
-      ...(file === undefined ? [] : overruled(given, path)),
+      ...(file === undefined ? [] : overruled(table, given, path)),
       ...warningsOf(config),
     ],
   };
@@ -68,10 +66,8 @@ async function readFile(path: string, host: Host): Promise<string> {
   }
 }
 
-const table: readonly (readonly [string, Flag])[] = Object.entries(flags);
-
-/** Flags that hold fields of the document even when there is a file, because they win over it. */
-const winners: Readonly<Record<string, FlagName>> = {
+/** Flags that override a field of the document even when there is a file. */
+const winners: Readonly<Record<string, string>> = {
   hostnameOverride: "hostname-override",
   "logging.format": "logging-format",
   "logging.verbosity": "v",
@@ -79,23 +75,41 @@ const winners: Readonly<Record<string, FlagName>> = {
   "logging.flushFrequency": "log-flush-frequency",
 };
 
-function flagOf(field: string, given: ReadonlySet<FlagName>, flagsCount: boolean): string | undefined {
-  if (field.startsWith("--")) return field;
+/**
+ * Returns the flag that sets a field, as the operator wrote it; undefined when the field comes from a file.
+ * @param field a path in the document, or the name of a flag with its dashes.
+ * @param flagsCount true when flags set the fields of the document.
+ */
+function flagOf(
+  field: string,
+  table: FlagTable,
+  given: ReadonlySet<string>,
+  flagsCount: boolean,
+): string | undefined {
+  if (field.startsWith("--")) return `--${writtenName(field.slice(2), table, given)}`;
   const winner = winners[field];
   if (winner !== undefined && (flagsCount || given.has(winner))) return winner === "v" ? "-v" : `--${winner}`;
-  const flag = flagsCount ? table.find(([, { fields }]) => fields?.includes(field)) : undefined;
+  const flag = flagsCount
+    ? Object.entries(table).find(([, { fields }]) => fields?.includes(field))
+    : undefined;
   return flag && `--${flag[0]}`;
 }
 
-function deprecations(given: ReadonlySet<FlagName>): string[] {
-  return table
-    .filter(([name, { deprecated }]) => deprecated !== undefined && [...given].some((flag) => flag === name))
+/** The alias of a flag, when only the alias was given. */
+function writtenName(name: string, table: FlagTable, given: ReadonlySet<string>): string {
+  if (given.has(name)) return name;
+  return [...given].find((other) => table[other]?.aliasOf === name) ?? name;
+}
+
+function deprecations(table: FlagTable, given: ReadonlySet<string>): string[] {
+  return Object.entries(table)
+    .filter(([name, { deprecated }]) => deprecated !== undefined && given.has(name))
     .map(([name, { deprecated }]) => `--${name} is deprecated: ${deprecated}`);
 }
 
-/** Upstream drops these without a word; a flag that does nothing is worth one. */
-function overruled(given: ReadonlySet<FlagName>, path: string): string[] {
+/** kube-proxy ignores such flags silently; a flag without effect deserves a warning. */
+function overruled(table: FlagTable, given: ReadonlySet<string>, path: string): string[] {
   return [...given]
-    .filter((name) => table.some(([other, { fields }]) => other === name && fields !== undefined))
-    .map((name) => `--${name} has no effect: the file ${path} decides`);
+    .filter((name) => table[name]?.fields !== undefined)
+    .map((name) => `--${name} has no effect, because the file ${path} replaces it`);
 }

@@ -1,93 +1,93 @@
-import type { ProxyMode } from "../backend/contract.ts";
+import type { ConfiguredMode, ConntrackTimeouts, FlagReader, Mode, Modes } from "../backend/mode.ts";
 import { familyOf, isUnspecified, parseAddress, parseCidr } from "../net/address.ts";
+import type { DetectLocal, NodePortRange } from "../plan/node_settings.ts";
 import { KUBERNETES } from "../version.ts";
-import type { IpvsConfig, LocalTrafficConfig, NodePortAddress, ProxyConfig } from "./config.ts";
-import type { ConfigDocument } from "./document/document.ts";
+import type { ProxyConfig } from "./config.ts";
+import { type ConfigDocument, KUBE_PROXY_MODE, type ModeSections } from "./document/document.ts";
 import { FieldReader } from "./document/field_reader.ts";
-import { readEbpf } from "./ebpf.ts";
-import type { FlagValues } from "./flags/flags.ts";
 
-/** What the document does not say. */
-export interface Surroundings {
-  /** Modes that this build has. */
-  readonly modes: readonly ProxyMode[];
-  /** The operating system's. */
+/** The part of the configuration that is not in the document. */
+export interface Environment {
+  readonly modes: Modes;
+  /** Host name of the operating system. */
   readonly hostname: string;
   readonly master: string;
   /** "" for the API server. */
   readonly manifests: string;
   readonly initOnly: boolean;
-  /** Where the flags of mode ebpf are. */
-  readonly flags: FlagValues;
+  /** Reads the flags of modes. */
+  readonly valuesOf: FlagReader;
   readonly file: ProxyConfig["file"];
-  /** The name under which the operator wrote a field of the document: itself, or a flag. */
+  /** Returns the name under which the operator wrote a field of the document: the field itself, or a flag. */
   nameOf(field: string): string;
 }
 
-const DEFAULT_MODE: ProxyMode = "nftables";
-const allModes: readonly ProxyMode[] = ["nftables", "iptables", "ipvs", "ebpf"];
-const localModes = ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"] as const;
+const detectLocalModes = ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"] as const;
 
 /**
  * Checks a document (docs/behaviour.md §9.3), parses it and applies the defaults that depend on the mode.
- * @throws UserError that lists everything that is wrong.
+ * @throws UserError that lists all mistakes.
  */
-export function effectiveConfig(document: ConfigDocument, around: Surroundings): ProxyConfig {
-  const read = new FieldReader(around.nameOf);
-  const mode = readMode(document, around, read);
-  // A blank mode takes its settings from the iptables section, as upstream does: a file that leaves the choice of
-  // the mode open, as kubeadm writes it, keeps its meaning here although the mode is another.
-  const section = document.mode === "" || mode === "ebpf" ? "iptables" : mode;
-  const periods = document[section];
-  const masquerade = document[section === "nftables" ? "nftables" : "iptables"];
-  const syncPeriodMs = read.duration(`${section}.syncPeriod`, periods.syncPeriod, "positive");
-  const minSyncPeriodMs = read.duration(`${section}.minSyncPeriod`, periods.minSyncPeriod, "zero");
+export function effectiveConfig(document: ConfigDocument, environment: Environment): ProxyConfig {
+  const read = new FieldReader(environment.nameOf);
+  const selected = readMode(document, environment.modes, read);
+  const sections = sectionsOf(document, selected);
+  const periods = document[sections.periods];
+  const masquerade = document[sections.masquerade];
+  const syncPeriodMs = read.duration(`${sections.periods}.syncPeriod`, periods.syncPeriod, "positive");
+  const minSyncPeriodMs = read.duration(`${sections.periods}.minSyncPeriod`, periods.minSyncPeriod, "zero");
   if (minSyncPeriodMs > syncPeriodMs) {
     read.wrong(
-      `${section}.minSyncPeriod`,
+      `${sections.periods}.minSyncPeriod`,
       periods.minSyncPeriod,
       `at most the sync period of ${periods.syncPeriod}`,
     );
   }
-  read.integer("iptables.masqueradeBit", document.iptables.masqueradeBit, 0, 31);
-  if (section === "nftables") read.integer("nftables.masqueradeBit", document.nftables.masqueradeBit, 0, 31);
+  // As kube-proxy: the bit of the section iptables is always checked.
+  const masqueradeSections = new Set([KUBE_PROXY_MODE, sections.masquerade] as const);
+  for (const section of masqueradeSections) {
+    read.integer(`${section}.masqueradeBit`, document[section].masqueradeBit, 0, 31);
+  }
   read.duration("configSyncPeriod", document.configSyncPeriod, "positive");
-  readHiddenMetricsVersion(document.showHiddenMetricsForVersion, read);
-  const nodePortAddresses =
-    document.nodePortAddresses.length === 0 && (mode === "nftables" || mode === "ebpf")
-      ? ["primary"]
-      : document.nodePortAddresses;
+  read.integer("oomScoreAdj", document.oomScoreAdj, -1000, 1000);
+  checkHiddenMetricsVersion(document.showHiddenMetricsForVersion, read);
+  const nodePortAddresses = document.nodePortAddresses.length === 0
+    ? [selected.planning.defaultNodePortAddresses]
+    : document.nodePortAddresses;
+  const conntrackTimeouts = readConntrack(document.conntrack, read);
 
-  const conntrack = readConntrack(document.conntrack, read);
+  // As in kube-proxy, options of other modes are not checked, because they have no effect.
+  const configure = (mode: Mode, read: FieldReader): ConfiguredMode =>
+    mode.configure({ document, valuesOf: environment.valuesOf, conntrackTimeouts, read });
+  const mode = configure(selected, read);
+  const unchecked = new FieldReader((field) => field);
   const config: ProxyConfig = {
     mode,
-    nodeName: readNodeName(document.hostnameOverride, around.hostname, read),
-    source: readSource(document, around, read),
+    modes: environment.modes.map((one) => one === selected ? mode : configure(one, unchecked)),
+    nodeName: readNodeName(document.hostnameOverride, environment.hostname, read),
+    source: readSource(document, environment, read),
     bindAddress: readBindAddress(document.bindAddress, read),
-    localTraffic: readLocalTraffic(document, read),
+    detectLocal: readDetectLocal(document, read),
     nodePortAddresses: readNodePortAddresses(nodePortAddresses, read),
     masqueradeBit: masquerade.masqueradeBit,
     masqueradeAll: masquerade.masqueradeAll,
-    localhostNodePorts: (mode === "iptables" || mode === "ebpf") && document.iptables.localhostNodePorts,
+    localhostNodePorts: mode.planning.localhostNodePorts && document.iptables.localhostNodePorts,
     syncPeriodMs,
     minSyncPeriodMs,
-    watchServiceCidrs: document.featureGates["MultiCIDRServiceAllocator"] ?? true,
     healthz: read.listenAddress("healthzBindAddress", document.healthzBindAddress),
     metrics: read.listenAddress("metricsBindAddress", document.metricsBindAddress),
     bindAddressHardFail: document.bindAddressHardFail,
     logging: readLogging(document.logging, read),
-    conntrack,
-    oomScoreAdj: read.integer("oomScoreAdj", document.oomScoreAdj, -1000, 1000),
-    ipvs: readIpvs(document.ipvs, mode, read),
-    ebpf: readEbpf(around.flags, conntrack, mode, read),
-    initOnly: around.initOnly,
-    file: around.file,
+    initOnly: environment.initOnly,
+    file: environment.file,
     document: {
-      ...document,
-      mode,
+      ...(document.mode === "" ? withSectionsOf(selected, document) : document),
+      mode: mode.name,
       hostnameOverride: document.hostnameOverride.trim().toLowerCase(),
-      ...(section === "iptables" && mode !== "iptables" ? { nftables: sameSection(document.iptables) } : {}),
-      nodePortAddresses,
+      // An empty list means all addresses, as in kube-proxy.
+      nodePortAddresses: mode.planning.defaultNodePortAddresses === "all"
+        ? document.nodePortAddresses
+        : nodePortAddresses,
       detectLocalMode: document.detectLocalMode || "ClusterCIDR",
     },
   };
@@ -95,25 +95,33 @@ export function effectiveConfig(document: ConfigDocument, around: Surroundings):
   return config;
 }
 
-function readMode(document: ConfigDocument, { modes }: Surroundings, read: FieldReader): ProxyMode {
-  if (document.mode === "") return DEFAULT_MODE;
-  const mode = allModes.find((mode) => mode === document.mode);
-  const available = `${modes.join(", ")} or blank (${DEFAULT_MODE})`;
+function readMode(document: ConfigDocument, modes: Modes, read: FieldReader): Mode {
+  const [preferred] = modes;
+  if (document.mode === "") return preferred;
+  const mode = modes.find(({ name }) => name === document.mode);
   if (mode === undefined) {
-    read.wrong("mode", document.mode, available);
-  } else if (!modes.includes(mode)) {
-    read.wrong("mode", mode, `${available} in this version`);
-  } else if (mode === "ipvs" && document.featureGates["KubeProxyIPVS"] === false) {
-    read.wrong("mode", mode, "another one while the feature gate KubeProxyIPVS is off");
+    const names = modes.map(({ name }) => name).join(", ");
+    read.wrong("mode", document.mode, `${names} or blank (${preferred.name})`);
+  } else if (mode.featureGate !== undefined && document.featureGates[mode.featureGate] === false) {
+    read.wrong("mode", mode.name, `another mode while the feature gate ${mode.featureGate} is off`);
   }
-  return mode ?? DEFAULT_MODE;
+  return mode ?? preferred;
 }
 
-/** The section of the mode in force, when the settings came from the one that a blank mode names. */
-function sameSection(
-  { masqueradeBit, masqueradeAll, syncPeriod, minSyncPeriod }: ConfigDocument["nftables"],
-) {
-  return { masqueradeBit, masqueradeAll, syncPeriod, minSyncPeriod };
+/**
+ * A blank mode reads the section of kube-proxy's default mode, as kube-proxy does. So a file that leaves the mode
+ * blank, as kubeadm writes it, keeps its meaning although the default mode is another one here.
+ */
+function sectionsOf(document: ConfigDocument, mode: Mode): ModeSections {
+  return document.mode === "" ? { periods: KUBE_PROXY_MODE, masquerade: KUBE_PROXY_MODE } : mode.sections;
+}
+
+/** Copies what a blank mode reads to the sections of the selected mode, so that they show what is in effect. */
+function withSectionsOf({ sections }: Mode, document: ConfigDocument): ConfigDocument {
+  const { masqueradeBit, masqueradeAll, syncPeriod, minSyncPeriod } = document[KUBE_PROXY_MODE];
+  const { periods, masquerade } = sections;
+  const copied = { ...document, [masquerade]: { ...document[masquerade], masqueradeBit, masqueradeAll } };
+  return { ...copied, [periods]: { ...copied[periods], syncPeriod, minSyncPeriod } };
 }
 
 function readNodeName(override: string, hostname: string, read: FieldReader): string {
@@ -124,17 +132,21 @@ function readNodeName(override: string, hostname: string, read: FieldReader): st
 
 function readSource(
   document: ConfigDocument,
-  around: Surroundings,
+  environment: Environment,
   read: FieldReader,
 ): ProxyConfig["source"] {
-  const { kubeconfig, qps, burst } = document.clientConnection;
+  const { kubeconfig, burst } = document.clientConnection;
+  const { master, manifests } = environment;
   read.integer("clientConnection.burst", burst, 0);
-  if (around.manifests === "") return { kind: "api", kubeconfig, master: around.master, qps, burst };
-  if (kubeconfig !== "") {
-    read.wrong("clientConnection.kubeconfig", kubeconfig, "left out when there is --manifests");
+  if (manifests === "") {
+    const watchServiceCidrs = document.featureGates["MultiCIDRServiceAllocator"] ?? true;
+    return { kind: "api", kubeconfig, master, watchServiceCidrs };
   }
-  if (around.master !== "") read.wrong("--master", around.master, "left out when there is --manifests");
-  return { kind: "manifests", directory: around.manifests };
+  if (kubeconfig !== "") {
+    read.wrong("clientConnection.kubeconfig", kubeconfig, "left out when --manifests is set");
+  }
+  if (master !== "") read.wrong("--master", master, "left out when --manifests is set");
+  return { kind: "manifests", directory: manifests };
 }
 
 function readBindAddress(text: string, read: FieldReader): ProxyConfig["bindAddress"] {
@@ -143,9 +155,9 @@ function readBindAddress(text: string, read: FieldReader): ProxyConfig["bindAddr
   return address === undefined || isUnspecified(address) ? undefined : address;
 }
 
-function readLocalTraffic(document: ConfigDocument, read: FieldReader): LocalTrafficConfig {
+function readDetectLocal(document: ConfigDocument, read: FieldReader): DetectLocal {
   const { bridgeInterface, interfaceNamePrefix } = document.detectLocal;
-  const mode = read.choice("detectLocalMode", document.detectLocalMode || "ClusterCIDR", localModes);
+  const mode = read.choice("detectLocalMode", document.detectLocalMode || "ClusterCIDR", detectLocalModes);
   switch (mode) {
     case "NodeCIDR":
       return { mode };
@@ -157,7 +169,7 @@ function readLocalTraffic(document: ConfigDocument, read: FieldReader): LocalTra
           "the name of the pods' bridge in detect-local mode BridgeInterface",
         );
       }
-      return { mode, interface: bridgeInterface };
+      return { mode, bridgeInterface };
     case "InterfaceNamePrefix":
       if (interfaceNamePrefix === "") {
         read.wrong(
@@ -166,24 +178,24 @@ function readLocalTraffic(document: ConfigDocument, read: FieldReader): LocalTra
           "a prefix in detect-local mode InterfaceNamePrefix",
         );
       }
-      return { mode, prefix: interfaceNamePrefix };
+      return { mode, interfaceNamePrefix };
     case "ClusterCIDR": {
       const texts = document.clusterCIDR === "" ? [] : document.clusterCIDR.split(",");
-      const cidrs = read.cidrs("clusterCIDR", texts);
-      const [first, second] = cidrs;
-      const twice = first !== undefined && second !== undefined &&
+      const clusterCidrs = read.cidrs("clusterCIDR", texts);
+      const [first, second] = clusterCidrs;
+      const sameFamily = first !== undefined && second !== undefined &&
         familyOf(first.address) === familyOf(second.address);
-      if (texts.length > 2 || twice) {
-        read.wrong("clusterCIDR", document.clusterCIDR, "one address range, or one of each family");
+      if (texts.length > 2 || sameFamily) {
+        read.wrong("clusterCIDR", document.clusterCIDR, "one address range, or one per family");
       }
-      return { mode, cidrs };
+      return { mode, clusterCidrs };
     }
   }
 }
 
-function readNodePortAddresses(texts: readonly string[], read: FieldReader): readonly NodePortAddress[] {
+function readNodePortAddresses(texts: readonly string[], read: FieldReader): readonly NodePortRange[] {
   const field = "nodePortAddresses";
-  return texts.flatMap((text, index): readonly NodePortAddress[] => {
+  return texts.flatMap((text, index): readonly NodePortRange[] => {
     if (text === "primary" || text === "localhost" || text === "all") {
       if (texts.indexOf(text) !== index) read.wrong(field, text, "written once");
       return [text];
@@ -215,40 +227,23 @@ function readLogging(
   };
 }
 
-function readHiddenMetricsVersion(text: string, read: FieldReader): void {
+function checkHiddenMetricsVersion(text: string, read: FieldReader): void {
   const previous = `${KUBERNETES.major}.${KUBERNETES.minor - 1}`;
   if (text !== "" && text !== previous) {
     read.wrong("showHiddenMetricsForVersion", text, `the previous minor version, ${previous}`);
   }
 }
 
-function readConntrack(conntrack: ConfigDocument["conntrack"], read: FieldReader): ProxyConfig["conntrack"] {
+function readConntrack(conntrack: ConfigDocument["conntrack"], read: FieldReader): ConntrackTimeouts {
+  read.integer("conntrack.maxPerCore", conntrack.maxPerCore, 0);
+  read.integer("conntrack.min", conntrack.min, 0);
   const timeout = (
     field: "tcpEstablishedTimeout" | "tcpCloseWaitTimeout" | "udpTimeout" | "udpStreamTimeout",
   ) => read.duration(`conntrack.${field}`, conntrack[field], "zero");
   return {
-    maxPerCore: read.integer("conntrack.maxPerCore", conntrack.maxPerCore, 0),
-    min: read.integer("conntrack.min", conntrack.min, 0),
     tcpEstablishedTimeoutMs: timeout("tcpEstablishedTimeout"),
     tcpCloseWaitTimeoutMs: timeout("tcpCloseWaitTimeout"),
-    tcpBeLiberal: conntrack.tcpBeLiberal,
     udpTimeoutMs: timeout("udpTimeout"),
     udpStreamTimeoutMs: timeout("udpStreamTimeout"),
-  };
-}
-
-/** Checked in their own mode only, as upstream does: elsewhere they have no effect. */
-function readIpvs(ipvs: ConfigDocument["ipvs"], mode: ProxyMode, read: FieldReader): IpvsConfig {
-  const checked = mode === "ipvs" ? read : new FieldReader((field) => field);
-  const timeout = (field: "tcpTimeout" | "tcpFinTimeout" | "udpTimeout") =>
-    checked.duration(`ipvs.${field}`, ipvs[field], "zero");
-  return {
-    scheduler: ipvs.scheduler,
-    excludeCidrs: checked.cidrs("ipvs.excludeCIDRs", ipvs.excludeCIDRs),
-    strictArp: ipvs.strictARP,
-    localFallback: ipvs.localFallback,
-    tcpTimeoutMs: timeout("tcpTimeout"),
-    tcpFinTimeoutMs: timeout("tcpFinTimeout"),
-    udpTimeoutMs: timeout("udpTimeout"),
   };
 }

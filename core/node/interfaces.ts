@@ -4,14 +4,16 @@ import { KernelError } from "../../ffi/errors.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { type Address, isLinkLocal, isLoopback, parseAddress } from "../net/address.ts";
-import { SERVICE_DEVICE } from "../plan/node_addresses.ts";
 import type { Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 
-/** Addresses that interfaces of this network namespace have for the node itself, in the order of the interfaces. */
-export function interfaceAddresses(): readonly Address[] {
+/**
+ * Addresses of the node itself: those of the interfaces in this network namespace, in the order of the interfaces.
+ * @param serviceDevices devices to leave out, because their addresses are those of services.
+ */
+export function interfaceAddresses(serviceDevices: readonly string[]): readonly Address[] {
   return Deno.networkInterfaces().flatMap(({ name, address }) =>
-    name === SERVICE_DEVICE ? [] : parseAddress(address) ?? []
+    serviceDevices.includes(name) ? [] : parseAddress(address) ?? []
   );
 }
 
@@ -38,21 +40,28 @@ export function nodeOfThisHost(name: string, addresses: readonly Address[]): Nod
 /** Addresses that come in one go, as when an interface gets several, are one change. */
 const SETTLE_MS = 50;
 
-/** Calls back after addresses of the node came or went, until the signal aborts. */
-export async function watchInterfaceAddresses(onChange: () => void, signal: AbortSignal): Promise<void> {
+/**
+ * Calls back after addresses of the node were added or removed, until the signal aborts.
+ * @param serviceDevices devices whose addresses are those of services.
+ */
+export async function watchInterfaceAddresses(
+  serviceDevices: readonly string[],
+  onChange: () => void,
+  signal: AbortSignal,
+): Promise<void> {
   using socket = NetlinkSocket.open(NETLINK_ROUTE);
   socket.joinGroup(RTNLGRP_IPV4_IFADDR);
   socket.joinGroup(RTNLGRP_IPV6_IFADDR);
   while (!signal.aborted) {
     if (!await socket.readable(-1)) continue;
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-    if (drain(socket)) onChange();
+    if (drain(socket, serviceDevices)) onChange();
   }
 }
 
 /** @returns whether an address of the node may be among what changed. When messages were lost, nobody knows. */
-function drain(socket: NetlinkSocket): boolean {
-  const services = indexOf(SERVICE_DEVICE);
+function drain(socket: NetlinkSocket, serviceDevices: readonly string[]): boolean {
+  const services = serviceDevices.flatMap((device) => indexOf(device) ?? []);
   let isOfNode = false;
   try {
     for (let datagram; (datagram = socket.receive()) !== undefined;) {
@@ -68,12 +77,12 @@ function drain(socket: NetlinkSocket): boolean {
 /**
  * Whether these messages about addresses tell of more than those of services: to read all addresses anew takes tens of
  * milliseconds where there are thousands of services.
- * @param services index of their device; undefined for none.
+ * @param services indexes of the devices whose addresses are those of services.
  */
-export function changesNode(datagram: Uint8Array, services: number | undefined): boolean {
+export function changesNode(datagram: Uint8Array, services: readonly number[]): boolean {
   for (const { payload } of messages(datagram)) {
     const fields = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-    if (services === undefined || fields.getUint32(IFADDRMSG_INDEX, true) !== services) return true;
+    if (!services.includes(fields.getUint32(IFADDRMSG_INDEX, true))) return true;
   }
   return false;
 }

@@ -2,9 +2,6 @@ import { type Address, familyOf, isUnspecified, loopback } from "../net/address.
 import type { Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 
-/** The device of mode ipvs, ours and upstream's: its addresses are those of services, not of the node. */
-export const SERVICE_DEVICE = "kube-ipvs0";
-
 /** Which addresses this node goes by. A family without one has the loopback address. */
 export interface NodeAddresses {
   readonly primary: Family;

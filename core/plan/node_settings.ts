@@ -20,24 +20,25 @@ import { sameList } from "../objects/same_list.ts";
 
 /** Of the configuration, what the settings of a node depend on. */
 export interface NodeConfiguration {
-  /** How traffic of this node's pods is recognised, and what each way needs to know: docs/behaviour.md §4.2. */
-  readonly detectLocal:
-    | { readonly mode: "ClusterCIDR"; readonly clusterCidrs: readonly Cidr[] }
-    | { readonly mode: "NodeCIDR" }
-    | { readonly mode: "BridgeInterface"; readonly bridgeInterface: string }
-    | { readonly mode: "InterfaceNamePrefix"; readonly interfaceNamePrefix: string };
+  readonly detectLocal: DetectLocal;
   readonly masqueradeAll: boolean;
   /** 0-31. */
   readonly masqueradeBit: number;
-  /** Where node ports answer: docs/behaviour.md §4.4. Empty when not configured. */
+  /** Where node ports answer: docs/behaviour.md §4.4. Not empty. */
   readonly nodePortAddresses: readonly NodePortRange[];
-  /** What empty `nodePortAddresses` mean: `primary` in modes nftables and ebpf, `all` in the others. */
-  readonly defaultNodePortAddresses: "primary" | "all";
   /** Whether node ports also answer on IPv4 loopback addresses that are among the ranges: docs/behaviour.md §4.5. */
   readonly localhostNodePorts: boolean;
-  /** Whether the mode serves addresses one by one, and so must know all of the node: mode ipvs. */
-  readonly enumeratesAddresses: boolean;
+  /** True when the mode serves node ports address by address, and so needs the addresses of all interfaces. */
+  readonly listsInterfaceAddresses: boolean;
 }
+
+/** How traffic from this node's pods is recognised: docs/behaviour.md §4.2. */
+export type DetectLocal =
+  /** At most one range per family. Without a range of a family, its local traffic is not recognised. */
+  | { readonly mode: "ClusterCIDR"; readonly clusterCidrs: readonly Cidr[] }
+  | { readonly mode: "NodeCIDR" }
+  | { readonly mode: "BridgeInterface"; readonly bridgeInterface: string }
+  | { readonly mode: "InterfaceNamePrefix"; readonly interfaceNamePrefix: string };
 
 export type NodePortRange = Cidr | "primary" | "localhost" | "all";
 
@@ -64,10 +65,10 @@ export function deriveNodeSettings(
     masqueradeAll: configuration.masqueradeAll,
     // Not shifted: bit 31 would make it negative.
     masqueradeMark: 2 ** configuration.masqueradeBit,
-    nodePorts: answering.isAll && configuration.enumeratesAddresses
+    nodePorts: answering.isAll && configuration.listsInterfaceAddresses
       ? answering.addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address))
       : ruleAddresses(answering, localhostNodePorts),
-    interfaceAddresses: configuration.enumeratesAddresses ? addressesOf(family, facts) : [],
+    interfaceAddresses: configuration.listsInterfaceAddresses ? addressesOf(family, facts) : [],
     localhostNodePorts,
     serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
   };
@@ -87,7 +88,7 @@ export function sameSettings(a: NodeSettings, b: NodeSettings): boolean {
 
 function localTraffic(
   family: Family,
-  detectLocal: NodeConfiguration["detectLocal"],
+  detectLocal: DetectLocal,
   node: Node | undefined,
 ): LocalTraffic {
   switch (detectLocal.mode) {
@@ -120,7 +121,7 @@ export type NodePortAddresses = Readonly<
 /** A family that no range is of behaves as "all", even if the other family has ranges. */
 export function nodePortAddresses(
   family: Family,
-  configuration: Pick<NodeConfiguration, "nodePortAddresses" | "defaultNodePortAddresses">,
+  configuration: Pick<NodeConfiguration, "nodePortAddresses">,
   facts: Pick<NodeFacts, "nodeAddresses" | "interfaceAddresses">,
 ): NodePortAddresses[Family] {
   const ranges = nodePortRanges(family, configuration, facts.nodeAddresses[family]);
@@ -140,13 +141,10 @@ function addressesOf(
 
 function nodePortRanges(
   family: Family,
-  { nodePortAddresses, defaultNodePortAddresses }: Pick<
-    NodeConfiguration,
-    "nodePortAddresses" | "defaultNodePortAddresses"
-  >,
+  { nodePortAddresses }: Pick<NodeConfiguration, "nodePortAddresses">,
   nodeAddress: Address,
 ): readonly Cidr[] {
-  const ranges = (nodePortAddresses.length === 0 ? [defaultNodePortAddresses] : nodePortAddresses)
+  const ranges = nodePortAddresses
     .flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddress) : range)
     .filter(({ address }) => familyOf(address) === family);
   return ranges.length === 0 ? expand("all", family, nodeAddress) : ranges;

@@ -1,3 +1,4 @@
+import type { ModeTraits } from "../backend/mode.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { type Address, loopback } from "../net/address.ts";
 import { detectNodeAddresses } from "../plan/node_addresses.ts";
@@ -46,17 +47,11 @@ export function compareViews(a: NodeView, b: NodeView): NodeViewDifference {
   };
 }
 
-export type NodeViewConfig = Pick<
-  ProxyConfig,
-  | "nodeName"
-  | "bindAddress"
-  | "localTraffic"
-  | "masqueradeAll"
-  | "masqueradeBit"
-  | "nodePortAddresses"
-  | "localhostNodePorts"
-  | "mode"
->;
+/** The part of the configuration that the view depends on. */
+export interface NodeViewConfig
+  extends Omit<NodeConfiguration, "listsInterfaceAddresses">, Pick<ProxyConfig, "nodeName" | "bindAddress"> {
+  readonly mode: Pick<ModeTraits, "planning">;
+}
 
 /**
  * Derives the view from the configuration, the cluster's objects and the addresses of the node's interfaces.
@@ -72,14 +67,15 @@ export function nodeView(
   const node = store.node ?? standIn;
   const nodeAddresses = detectNodeAddresses(node, config.bindAddress);
   const facts = { node, nodeAddresses, interfaceAddresses, serviceCidrs: store.serviceCidrs };
-  const configuration = nodeConfiguration(config);
+  const { endsTcpConnections, listsInterfaceAddresses } = config.mode.planning;
+  const configuration = { ...config, listsInterfaceAddresses };
   return {
     context: {
       families,
       nodeName: config.nodeName,
       zone: node?.zone ?? "",
       nodeAddresses,
-      endsConnections: config.mode === "ebpf",
+      endsConnections: endsTcpConnections,
     },
     settings: families.map((family) => deriveNodeSettings(family, configuration, facts)),
     nodePortAddresses: {
@@ -108,29 +104,4 @@ function sameNodePortAddresses(a: NodePortAddresses, b: NodePortAddresses): bool
     a[family].isAll === b[family].isAll &&
     sameList(a[family].addresses, b[family].addresses, (one, other) => one === other)
   );
-}
-
-function nodeConfiguration(config: NodeViewConfig): NodeConfiguration {
-  return {
-    detectLocal: detectLocal(config.localTraffic),
-    masqueradeAll: config.masqueradeAll,
-    masqueradeBit: config.masqueradeBit,
-    nodePortAddresses: config.nodePortAddresses,
-    defaultNodePortAddresses: config.mode === "nftables" || config.mode === "ebpf" ? "primary" : "all",
-    localhostNodePorts: config.localhostNodePorts,
-    enumeratesAddresses: config.mode === "ipvs" || config.mode === "ebpf",
-  };
-}
-
-function detectLocal(localTraffic: ProxyConfig["localTraffic"]): NodeConfiguration["detectLocal"] {
-  switch (localTraffic.mode) {
-    case "ClusterCIDR":
-      return { mode: "ClusterCIDR", clusterCidrs: localTraffic.cidrs };
-    case "NodeCIDR":
-      return localTraffic;
-    case "BridgeInterface":
-      return { mode: "BridgeInterface", bridgeInterface: localTraffic.interface };
-    case "InterfaceNamePrefix":
-      return { mode: "InterfaceNamePrefix", interfaceNamePrefix: localTraffic.prefix };
-  }
 }

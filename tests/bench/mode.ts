@@ -1,4 +1,4 @@
-import type { ProxyMode } from "../../core/backend/contract.ts";
+import type { ProxyMode } from "../../backends/registry.ts";
 
 /** Modes with a benchmark of the backend and the process. */
 export const measuredModes = ["nftables", "iptables", "ipvs"] as const satisfies readonly ProxyMode[];

@@ -1,46 +1,60 @@
 import assert from "node:assert/strict";
 import { dirname, join, relative } from "node:path/posix";
+import { modes } from "../../backends/registry.ts";
 
 /** Pure parts of core: functions of values. */
 const pure = ["core/net/", "core/objects/", "core/plan/"];
 
+/** The files of a mode that describe it to core: they declare its flags and read its options. */
+const descriptorFiles = /^backends\/[^/]+\/(mode|flags|options)\.ts$/;
+
 /**
- * Imports point one way: main → core/commands → core, and backends → core (contract, plan, net, async) → ffi. For each
- * part of the tree, what it may import; the first part whose prefix fits a file is its own.
+ * Imports point one way: main → core/commands → core → ffi, and backends → core (contract, plan, net) → ffi. For each
+ * part of the tree, what it may import. A file belongs to the first part that fits.
  */
-const parts: readonly { readonly prefix: string; readonly may: readonly string[]; readonly why: string }[] = [
+const parts: readonly {
+  /** A file, or a folder with all that is below it. */
+  readonly part: string | RegExp;
+  readonly may: readonly string[];
+  readonly why: string;
+}[] = [
   {
-    prefix: "main.ts",
+    part: "main.ts",
     may: ["core/commands/", "backends/registry.ts", "backends/conntrack/reconciler.ts"],
     why: "main only puts the program together and starts a command",
   },
-  { prefix: "core/net/", may: ["core/net/"], why: "addresses and protocols are values" },
+  { part: "core/net/", may: ["core/net/"], why: "addresses and protocols are values" },
   {
-    prefix: "core/objects/",
+    part: "core/objects/",
     may: ["core/objects/", "core/net/"],
     why: "objects are parsed from values, without side effects",
   },
-  { prefix: "core/plan/", may: pure, why: "planning is a function of objects and of facts of the node" },
-  { prefix: "core/async/", may: ["core/async/"], why: "timing knows nothing of services" },
+  { part: "core/plan/", may: pure, why: "planning is a function of objects and of facts of the node" },
+  { part: "core/async/", may: ["core/async/"], why: "timing knows nothing of services" },
   {
-    prefix: "core/backend/",
-    may: [...pure, "core/backend/", "core/observe/log.ts"],
-    why: "the contract speaks of plans",
+    part: "core/backend/",
+    may: [
+      ...pure,
+      "core/backend/",
+      "core/config/document/",
+      "core/config/flags/flag.ts",
+      "core/observe/log.ts",
+    ],
+    why: "the contract speaks of plans and of what a mode reads from the configuration",
   },
   {
-    prefix: "core/commands/",
-    may: ["core/", "backends/*.ts", "ffi/memory.ts", "ffi/open_files.ts"],
+    part: "core/commands/",
+    may: ["core/", "ffi/memory.ts", "ffi/open_files.ts"],
     why:
-      "commands know modes by the Backend interface and what serves all of them, and of the system the memory " +
-      "and the limits of this process",
+      "commands get the modes from main, and use of the system only the memory and the limits of this process",
   },
   {
-    prefix: "core/node/",
+    part: "core/node/",
     may: ["core/node/", ...pure, "core/observe/log.ts", "ffi/"],
     why: "facts of the node come from the kernel",
   },
   {
-    prefix: "core/",
+    part: "core/",
     may: [
       ...pure,
       "core/async/",
@@ -54,14 +68,19 @@ const parts: readonly { readonly prefix: string; readonly may: readonly string[]
       "core/*.ts",
       "deno.json",
     ],
-    why: "core knows modes by the Backend interface only, and commands not at all",
+    why: "core knows modes by the contract only, and commands not at all",
   },
   {
-    prefix: "backends/",
+    part: descriptorFiles,
+    may: ["backends/", ...pure, "core/backend/", "core/config/document/", "core/config/flags/flag.ts"],
+    why: "a mode describes itself to core by its flags and its options",
+  },
+  {
+    part: "backends/",
     may: ["backends/", ...pure, "core/async/", "core/backend/", "core/observe/log.ts", "ffi/"],
     why: "a backend never sees sources, configuration or the sync loop",
   },
-  { prefix: "ffi/", may: ["ffi/"], why: "ffi knows nothing of services" },
+  { part: "ffi/", may: ["ffi/"], why: "ffi knows nothing of services" },
 ];
 
 /** Why a file is longer than one idea usually is. */
@@ -107,7 +126,9 @@ const isOurs = (specifier: string) =>
 Deno.test("imports point one way", () => {
   assert(program.some((file) => importsOf(file).some(isOurs)), "imports are found at all");
   for (const file of program) {
-    const part = parts.find(({ prefix }) => file.path.startsWith(prefix));
+    const part = parts.find(({ part }) =>
+      typeof part === "string" ? file.path.startsWith(part) : part.test(file.path)
+    );
     assert(part !== undefined, `${file.path} belongs to no part`);
     for (const specifier of importsOf(file).filter(isOurs)) {
       const allowed = part.may.some((pattern) => allows(pattern, specifier));
@@ -117,13 +138,34 @@ Deno.test("imports point one way", () => {
 });
 
 Deno.test("a mode imports no other mode", () => {
-  const modeOf = (path: string) => /^backends\/(nftables|iptables|ipvs|ebpf)\//.exec(path)?.[1];
+  const modeOf = (path: string) => {
+    const [root, folder] = path.split("/");
+    return root === "backends" && modes.some(({ name }) => name === folder) ? folder : undefined;
+  };
   for (const file of program) {
     const mode = modeOf(file.path);
     if (mode === undefined) continue;
     for (const specifier of importsOf(file)) {
       assert((modeOf(specifier) ?? mode) === mode, `${file.path} imports ${specifier}`);
     }
+  }
+});
+
+/** Contents of the string literals of a source text, without comments. */
+function* literals(text: string): Generator<string> {
+  const tokens = /\/\*[\s\S]*?\*\/|\/\/.*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g;
+  for (const [token] of text.matchAll(tokens)) {
+    if (!token.startsWith("/")) yield token.slice(1, -1);
+  }
+}
+
+Deno.test("core names no mode, except the sections of the configuration document", () => {
+  // Not as a part of a longer name: "iptables-sync-period", "iptables.masqueradeBit".
+  const name = new RegExp(`(?<![\\w.-])(${modes.map(({ name }) => name).join("|")})(?![\\w.-])`);
+  assert.match("mode ebpf", name);
+  for (const { path, text } of program) {
+    if (!path.startsWith("core/") || path.startsWith("core/config/document/")) continue;
+    for (const literal of literals(text)) assert.doesNotMatch(literal, name, path);
   }
 });
 

@@ -11,10 +11,9 @@ const configuration: NodeConfiguration = {
   detectLocal: { mode: "ClusterCIDR", clusterCidrs: [cidr("10.244.1.0/24")] },
   masqueradeAll: false,
   masqueradeBit: 14,
-  nodePortAddresses: [],
-  defaultNodePortAddresses: "primary",
+  nodePortAddresses: ["primary"],
   localhostNodePorts: false,
-  enumeratesAddresses: false,
+  listsInterfaceAddresses: false,
 };
 const nodeAddress = "192.0.2.1";
 const clients = {

@@ -12,11 +12,11 @@ import {
   writeNetwork,
   writeRange,
 } from "./layout.ts";
-import type { FlowTimeouts } from "../options.ts";
+import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
 import { sourcePorts } from "../source_ports.ts";
 
 /** What kube-proxy's zero leaves alone: the kernel's own timeouts, net/netfilter/nf_conntrack_proto_{tcp,udp}.c */
-const kernelTimeouts: FlowTimeouts = {
+const kernelTimeouts: ConntrackTimeouts = {
   tcpEstablishedTimeoutMs: 432_000_000,
   tcpCloseWaitTimeoutMs: 60_000,
   udpTimeoutMs: 30_000,
@@ -30,7 +30,7 @@ const kernelTimeouts: FlowTimeouts = {
 export function writeSettings(
   maps: KernelMaps,
   settings: readonly NodeSettings[],
-  timeouts: FlowTimeouts,
+  timeouts: ConntrackTimeouts,
   namespace: bigint,
 ): void {
   maps.node_settings.update(onlyKey, settingsBytes(settings, timeouts, namespace));
@@ -43,7 +43,7 @@ const onlyKey = new Uint8Array(4);
 /** `struct settings` */
 function settingsBytes(
   settings: readonly NodeSettings[],
-  timeouts: FlowTimeouts,
+  timeouts: ConntrackTimeouts,
   namespace: bigint,
 ): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(SIZE.settings);
@@ -67,7 +67,7 @@ function settingsBytes(
   const ports = sourcePorts(Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range"));
   view.setUint16(at.first_port, ports.first, true);
   view.setUint16(at.last_port, ports.last, true);
-  const seconds = (timeout: keyof FlowTimeouts) =>
+  const seconds = (timeout: keyof ConntrackTimeouts) =>
     Math.ceil((timeouts[timeout] || kernelTimeouts[timeout]) / 1000);
   view.setUint32(at.tcp_established_seconds, seconds("tcpEstablishedTimeoutMs"), true);
   view.setUint32(at.tcp_closing_seconds, seconds("tcpCloseWaitTimeoutMs"), true);

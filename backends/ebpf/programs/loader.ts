@@ -62,12 +62,12 @@ export class Kernel implements Disposable {
     using stack = new DisposableStack();
     const programs = new Map<SocketProgram, BpfProgram>();
     {
-      using object = loadOver(pins, options.room, "sock");
+      using object = loadOver(pins, options.capacity, "sock");
       for (const name of socketPrograms) programs.set(name, stack.use(object.program(name)));
     }
     const ofPackets = new Map<PacketProgram, BpfProgram>();
     {
-      using object = loadOver(pins, options.room, "tc");
+      using object = loadOver(pins, options.capacity, "tc");
       for (const name of packetPrograms) ofPackets.set(name, stack.use(object.program(name)));
     }
     const maps = openMaps(pins, stack);

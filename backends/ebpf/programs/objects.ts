@@ -3,7 +3,7 @@ import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { BpfObject } from "../../../ffi/bpf/object.ts";
 import { embeddedFile } from "../../../ffi/open.ts";
 import type { Pins } from "./pins.ts";
-import type { Room } from "../options.ts";
+import type { Capacity } from "../options.ts";
 
 /** Compiled by scripts/bpf.sh from bpf/NAME.bpf.c. */
 export type ObjectName = "sock" | "tc" | "destroy" | "find";
@@ -30,8 +30,8 @@ function builtFile(file: string): Uint8Array<ArrayBuffer> | undefined {
 }
 
 /** Loads a file of programs over the maps that are pinned; those that are missing are made and pinned. */
-export function loadOver(pins: Pins, room: Room, name: ObjectName): BpfObject {
-  const sizes = sizesOf(room);
+export function loadOver(pins: Pins, capacity: Capacity, name: ObjectName): BpfObject {
+  const sizes = sizesOf(capacity);
   return load(name, (object, map) => {
     const size = sizes[map];
     if (size !== undefined) object.setMaxEntries(map, size);
@@ -61,18 +61,18 @@ function load(name: ObjectName, prepare: (object: BpfObject, map: string) => voi
 }
 
 /** Maps that are not as large as bpf/maps.h says. */
-function sizesOf(room: Room): Readonly<Record<string, number>> {
+function sizesOf(capacity: Capacity): Readonly<Record<string, number>> {
   return {
-    services: room.frontends,
-    counters: room.frontends,
-    source_ranges: room.frontends,
-    endpoints: room.endpoints,
-    affinity: room.clients,
-    peers: room.clients,
-    socket_choices: room.clients,
+    services: capacity.frontends,
+    counters: capacity.frontends,
+    source_ranges: capacity.frontends,
+    endpoints: capacity.endpoints,
+    affinity: capacity.clients,
+    peers: capacity.clients,
+    socket_choices: capacity.clients,
     // An entry for each direction.
-    conntrack: 2 * room.connections,
-    revisits: room.connections,
+    conntrack: 2 * capacity.connections,
+    revisits: capacity.connections,
   };
 }
 

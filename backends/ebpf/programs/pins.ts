@@ -1,15 +1,15 @@
 import { LAYOUT_VERSION } from "../maps/layout.ts";
-import type { Room } from "../options.ts";
+import type { Capacity } from "../options.ts";
 
 /**
- * Where this mode's maps and links are pinned. The directory of maps has their layout and room in its name: a start
+ * Where this mode's maps and links are pinned. The directory of maps has their layout and capacities in its name: a start
  * with others makes new ones beside the old, which go once the new are in force.
  */
 export class Pins {
   readonly #generation: string;
 
-  constructor(readonly root: string, room: Room) {
-    const { frontends, endpoints, connections, clients } = room;
+  constructor(readonly root: string, capacity: Capacity) {
+    const { frontends, endpoints, connections, clients } = capacity;
     this.#generation = `${LAYOUT_VERSION}-${frontends}-${endpoints}-${connections}-${clients}`;
   }
 

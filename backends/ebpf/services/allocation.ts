@@ -195,7 +195,7 @@ class Claims {
 function noRoom(plan: ServicePortPlan, { endpoints }: EndpointRun, slots: Slots): BackendError {
   return new BackendError(
     `ebpf: no room for the ${endpoints.length} endpoint slots of ${plan.namespace}/${plan.name}: ` +
-      `${slots.free} of ${slots.capacity} are free. Give --ebpf-most-endpoints a larger number`,
+      `${slots.free} of ${slots.capacity} are free. Give --ebpf-max-endpoints a larger number`,
     [plan.key],
   );
 }

@@ -279,7 +279,7 @@ function inWords(frontend: Frontend, plan: ServicePortPlan): string {
 function tooMany(maps: KernelMaps, culprits: readonly PlanKey[]): BackendError {
   const { maxEntries } = maps.services.shape;
   return new BackendError(
-    `ebpf: no room for more than ${maxEntries} frontends. Give --ebpf-most-frontends a larger number`,
+    `ebpf: no room for more than ${maxEntries} frontends. Give --ebpf-max-frontends a larger number`,
     culprits,
   );
 }

@@ -5,7 +5,7 @@ import { KernelError } from "../../../ffi/errors.ts";
 import { inNetworkNamespace, networkNamespaces } from "../../../ffi/network_namespaces.ts";
 import type { Pins } from "../programs/pins.ts";
 import { loadOver, pinnedMap } from "../programs/objects.ts";
-import type { Room } from "../options.ts";
+import type { Capacity } from "../options.ts";
 import { type EndedProtocol, endFound } from "./sock_diag.ts";
 
 /** How sockets whose endpoint is gone are found and ended. */
@@ -20,10 +20,10 @@ export interface WayToEnd extends Disposable {
 }
 
 /** The better way that this kernel has, if it has one. */
-export function wayToEndSockets(pins: Pins, room: Room): WayToEnd | undefined {
+export function wayToEndSockets(pins: Pins, capacity: Capacity): WayToEnd | undefined {
   for (const object of ["destroy", "find"] as const) {
     try {
-      return new ByIterator(pins, room, object);
+      return new ByIterator(pins, capacity, object);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
     }
@@ -42,10 +42,10 @@ export class ByIterator implements WayToEnd {
   readonly #owned: DisposableStack;
 
   /** @throws KernelError when the kernel does not take the programs. */
-  constructor(pins: Pins, room: Room, object: "destroy" | "find") {
+  constructor(pins: Pins, capacity: Capacity, object: "destroy" | "find") {
     this.#object = object;
     using stack = new DisposableStack();
-    using loaded = loadOver(pins, room, object);
+    using loaded = loadOver(pins, capacity, object);
     using udp = loaded.program("udp");
     using tcp = loaded.program("tcp");
     this.#iterators = {

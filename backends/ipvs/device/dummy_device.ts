@@ -1,5 +1,5 @@
 import { type Address, formatAddress, isLinkLocal } from "../../../core/net/address.ts";
-import { SERVICE_DEVICE } from "../../../core/plan/node_addresses.ts";
+import { SERVICE_DEVICE } from "./service_device.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";

@@ -1,5 +1,5 @@
 import { type Address, formatAddress } from "../../../core/net/address.ts";
-import { SERVICE_DEVICE } from "../../../core/plan/node_addresses.ts";
+import { SERVICE_DEVICE } from "../device/service_device.ts";
 import type { SetDifference } from "../../difference.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { inWords, type IpvsCommand } from "../protocol/encode.ts";

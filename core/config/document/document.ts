@@ -84,8 +84,19 @@ interface ModeSection extends SyncPeriods {
   masqueradeAll: boolean;
 }
 
+/** Names of the sections that a mode reads. */
+export interface ModeSections {
+  /** Section with the sync periods. */
+  readonly periods: "nftables" | "iptables" | "ipvs";
+  /** Section with masqueradeBit and masqueradeAll. */
+  readonly masquerade: "nftables" | "iptables";
+}
+
 export const apiVersion = "kubeproxy.config.k8s.io/v1alpha1";
 export const kind = "KubeProxyConfiguration";
+
+/** kube-proxy's default mode. A blank mode reads the section of this name. */
+export const KUBE_PROXY_MODE = "iptables";
 
 export const HEALTHZ_PORT = 10256;
 export const METRICS_PORT = 10249;

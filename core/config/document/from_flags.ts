@@ -1,10 +1,19 @@
+import type { Mode } from "../../backend/mode.ts";
 import { UserError } from "../../user_error.ts";
 import type { CommandLine } from "../flags/command_line.ts";
 import { type ConfigDocument, defaultDocument } from "./document.ts";
 import { withPort } from "./listen_address.ts";
 
-/** The configuration that flags alone make: the same document a file would have been. */
-export function documentFromFlags({ values, given }: CommandLine): ConfigDocument {
+/** Makes the document of the flags alone, with the same meaning as a file that says the same. */
+export function documentFromFlags(commandLine: CommandLine, modes: readonly Mode[]): ConfigDocument {
+  const document = documentOfCommonFlags(commandLine);
+  return modes.reduce(
+    (document, { addFlags }) => addFlags?.(document, commandLine.valuesOf) ?? document,
+    document,
+  );
+}
+
+function documentOfCommonFlags({ values, given }: CommandLine): ConfigDocument {
   if (given.has("cluster-cidr") && values["cluster-cidr"] === "") {
     // Most likely a variable that was not set. Taken for "none", it would masquerade what must not be.
     throw new UserError('--cluster-cidr "": must be an address range; leave the flag out when there is none');
@@ -37,17 +46,6 @@ export function documentFromFlags({ values, given }: CommandLine): ConfigDocumen
     mode: values["proxy-mode"],
     iptables: { ...modeSection, localhostNodePorts: values["iptables-localhost-nodeports"] },
     nftables: modeSection,
-    ipvs: {
-      syncPeriod: values["ipvs-sync-period"],
-      minSyncPeriod: values["ipvs-min-sync-period"],
-      scheduler: values["ipvs-scheduler"],
-      excludeCIDRs: values["ipvs-exclude-cidrs"],
-      strictARP: values["ipvs-strict-arp"],
-      tcpTimeout: values["ipvs-tcp-timeout"],
-      tcpFinTimeout: values["ipvs-tcpfin-timeout"],
-      udpTimeout: values["ipvs-udp-timeout"],
-      localFallback: values["ipvs-local-fallback"],
-    },
     detectLocalMode: values["detect-local-mode"],
     detectLocal: {
       bridgeInterface: values["pod-bridge-interface"],

@@ -1,24 +1,31 @@
+import type { FlagReader, ModeTraits } from "../../backend/mode.ts";
 import { UserError } from "../../user_error.ts";
+import type { FlagTable, FlagType, TypedValue, ValuesOf } from "./flag.ts";
 import { valueTypes } from "./flag_value.ts";
-import type { Flag, FlagType, TypedValue } from "./flag.ts";
-import { type FlagName, flags, type FlagValues } from "./flags.ts";
+import { flags, type FlagValues } from "./flags.ts";
 import { nearest } from "./suggest.ts";
+import { allFlags } from "./table.ts";
 
 export interface CommandLine {
-  /** What is neither a flag nor a flag's value. */
+  /** Arguments that are neither a flag nor the value of a flag. */
   readonly words: readonly string[];
+  /** Values of the flags that all modes have. */
   readonly values: FlagValues;
-  /** Flags that were written, whatever their value. */
-  readonly given: ReadonlySet<FlagName>;
+  /** Returns the values of the flags of a mode. */
+  readonly valuesOf: FlagReader;
+  /** Names of the flags that were written, whatever their value. */
+  readonly given: ReadonlySet<string>;
 }
 
 /**
- * Reads arguments as pflag does: `--name=value`, `--name value`, `--switch`, `--switch=false`, `-v 2`, `-v=2`, `-v2`;
- * `_` is as good as `-` in names, `--` ends the flags, and empty arguments are skipped.
- * @throws UserError for an unknown flag or a value that does not fit its type.
+ * Reads arguments as pflag does: `--name=value`, `--name value`, `--switch`, `--switch=false`, `-v 2`, `-v=2`, `-v2`.
+ * `_` stands for `-` in names, `--` ends the flags, and empty arguments are skipped.
+ * @throws UserError for an unknown flag, or for a value that does not fit the type of its flag.
  */
-export function parseCommandLine(args: readonly string[]): CommandLine {
-  const read = new ValueReader();
+export function parseCommandLine(args: readonly string[], modes: readonly ModeTraits[]): CommandLine {
+  const table = allFlags(modes);
+  const names = new FlagNames(table);
+  const read = new ValueReader(table);
   const words: string[] = [];
   const rest = args.filter((arg) => arg !== "");
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
@@ -27,64 +34,81 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     } else if (!arg.startsWith("-") || arg === "-") {
       words.push(arg);
     } else {
-      const { name, written, attached } = arg.startsWith("--") ? splitLong(arg) : splitShort(arg);
-      // A switch never takes the next argument: "--cleanup x" has a word x.
-      const text = attached ?? (flags[name].type === "bool" ? "true" : rest.shift());
+      const { name, type, written, attached } = arg.startsWith("--")
+        ? names.splitLong(arg)
+        : names.splitShort(arg);
+      // A bool never takes the next argument: "--cleanup x" has a word x.
+      const text = attached ?? (type === "bool" ? "true" : rest.shift());
       if (text === undefined) throw new UserError(`${written} needs a value`);
-      read.add(name, flags[name].type, text, written);
+      read.add(name, type, text, written);
     }
   }
-  return { words, values: read.values, given: read.given };
+  const valuesOf: FlagReader = (flags) => read.valuesOf(flags);
+  return { words, values: valuesOf(flags), valuesOf, given: read.given };
 }
 
-/** The flag an argument names, how to call it in messages, and the value written in the same argument. */
-interface Written {
-  readonly name: FlagName;
+interface WrittenFlag {
+  readonly name: string;
+  readonly type: FlagType;
+  /** What messages call the flag. */
   readonly written: string;
+  /** The value, when it is part of the same argument. */
   readonly attached: string | undefined;
 }
 
-function splitLong(arg: string): Written {
-  const equals = arg.indexOf("=");
-  const name = arg.slice(2, equals < 0 ? undefined : equals).replaceAll("_", "-");
-  if (!isFlag(name)) throw unknownFlag(`--${name}`, name);
-  return { name, written: `--${name}`, attached: equals < 0 ? undefined : arg.slice(equals + 1) };
-}
+/** Finds the flag that an argument names. */
+class FlagNames {
+  readonly #table: FlagTable;
 
-function splitShort(arg: string): Written {
-  const letter = arg.slice(1, 2);
-  const name = flagNames.find((name) => table[name].shorthand === letter);
-  const attached = arg.slice(2).replace(/^=/, "");
-  // "-config" is a long flag with a dash too few, and so is "-version": a shorthand's value is a number.
-  if (name === undefined || (attached !== "" && !/^\d|^(true|false)$/.test(attached))) {
-    const long = arg.slice(1).replace(/=.*/s, "").replaceAll("_", "-");
-    throw unknownFlag(`-${long}`, long);
+  constructor(table: FlagTable) {
+    this.#table = table;
   }
-  return { name, written: `-${letter}`, attached: attached === "" ? undefined : attached };
+
+  /** @param arg begins with `--`. */
+  splitLong(arg: string): WrittenFlag {
+    const equals = arg.indexOf("=");
+    const name = arg.slice(2, equals < 0 ? undefined : equals).replaceAll("_", "-");
+    const flag = Object.hasOwn(this.#table, name) ? this.#table[name] : undefined;
+    if (flag === undefined) throw this.#unknown(`--${name}`, name);
+    const attached = equals < 0 ? undefined : arg.slice(equals + 1);
+    return { name, type: flag.type, written: `--${name}`, attached };
+  }
+
+  /** @param arg begins with one `-`. */
+  splitShort(arg: string): WrittenFlag {
+    const letter = arg.slice(1, 2);
+    const [name, flag] = Object.entries(this.#table).find(([, { shorthand }]) => shorthand === letter) ?? [];
+    const attached = arg.slice(2).replace(/^=/, "");
+    // The value of a shorthand is a number or a bool, so "-config" and "-version" are long flags that lack a dash.
+    if (
+      name === undefined || flag === undefined || (attached !== "" && !/^\d|^(true|false)$/.test(attached))
+    ) {
+      const long = arg.slice(1).replace(/=.*/s, "").replaceAll("_", "-");
+      throw this.#unknown(`-${long}`, long);
+    }
+    return { name, type: flag.type, written: `-${letter}`, attached: attached === "" ? undefined : attached };
+  }
+
+  #unknown(written: string, name: string): UserError {
+    const current = Object.entries(this.#table).filter(([, { deprecated }]) => deprecated === undefined);
+    const meant = nearest(name, current.map(([name]) => name));
+    const hint = meant === undefined ? "" : `did you mean --${meant}? `;
+    return new UserError(`unknown flag ${written}: ${hint}(proxy --help lists all)`);
+  }
 }
 
-function unknownFlag(written: string, name: string): UserError {
-  const meant = nearest(name, flagNames.filter((name) => table[name].deprecated === undefined));
-  const hint = meant === undefined ? "" : `did you mean --${meant}? `;
-  return new UserError(`unknown flag ${written}: ${hint}(proxy --help lists all)`);
-}
-
-const table: Readonly<Record<FlagName, Flag>> = flags;
-const flagNames = Object.keys(flags).filter(isFlag);
-
-function isFlag(name: string): name is FlagName {
-  return Object.hasOwn(flags, name);
-}
-
-/** Flags' values, the defaults until something else is read. */
+/** Collects the values of flags. A flag that is not given has its default. */
 class ValueReader {
-  readonly given = new Set<FlagName>();
-  readonly #values: Partial<Record<FlagName, unknown>> = Object.fromEntries(
-    flagNames.map((name) => [name, flags[name].default]),
-  );
+  readonly given = new Set<string>();
+  readonly #table: FlagTable;
+  readonly #values: Record<string, unknown> = {};
+
+  constructor(table: FlagTable) {
+    this.#table = table;
+  }
 
   /** @throws UserError when the text does not fit the type. */
-  add<Type extends FlagType>(name: FlagName, type: Type, text: string, written: string): void {
+  add<Type extends FlagType>(name: string, type: Type, text: string, written: string): void {
     const { parse, expected, join } = valueTypes[type];
     const value = parse(text);
     if (value === undefined) throw new UserError(`${written} ${JSON.stringify(text)}: must be ${expected}`);
@@ -93,8 +117,19 @@ class ValueReader {
     this.given.add(name);
   }
 
-  /** The table gives each name its type, and `add` keeps to it. */
-  get values(): FlagValues {
-    return this.#values as FlagValues;
+  valuesOf<Flags extends FlagTable>(flags: Flags): ValuesOf<Flags> {
+    const values = Object.fromEntries(
+      Object.entries(flags).map(([name, flag]) => [name, this.#values[this.#source(name)] ?? flag.default]),
+    );
+    // The table gives each name its type, and `add` keeps to it.
+    return values as ValuesOf<Flags>;
+  }
+
+  /** The flag that decides the value of `name`: an alias that was given while `name` was not, or `name` itself. */
+  #source(name: string): string {
+    if (this.given.has(name)) return name;
+    return Object.keys(this.#table).find((other) =>
+      this.#table[other]?.aliasOf === name && this.given.has(other)
+    ) ?? name;
   }
 }

@@ -1,40 +1,62 @@
-/** A flag, as the command line's table has it. */
+import type { ModeTraits } from "../../backend/mode.ts";
+
+/** A flag of the command line. */
 export interface Flag<Type extends FlagType = FlagType> {
   readonly type: Type;
   readonly default: TypedValue[Type];
-  readonly help: string;
+  /** A text that names modes is made from the modes of the build. */
+  readonly help: string | ((modes: readonly ModeTraits[]) => string);
+  /** One letter, or the name of a flag that has no long name. */
   readonly shorthand?: string;
-  /** What to use instead; such a flag is left out of the help. */
+  /** Says which flag replaces this one. A deprecated flag is not in the help. */
   readonly deprecated?: string;
-  /** Where the configuration file has the same setting. Such a flag is ignored when --config is given, as upstream's are. */
+  /**
+   * Name of the flag that this one is an old name of. The new name wins when both are given. An alias is deprecated
+   * and has the type of the other flag.
+   */
+  readonly aliasOf?: string;
+  /** Paths of the same setting in the configuration file. As in kube-proxy, --config makes such a flag ineffective. */
   readonly fields?: readonly string[];
 }
 
-/** What a flag of each type holds once read. */
+/** Flags by name, without the dashes. */
+export type FlagTable = Readonly<Record<string, Flag>>;
+
+/** The value of a flag by its type. */
 export interface TypedValue {
   string: string;
   ip: string;
   /** An address, or an address and a port; "" for none. */
   "ip:port": string;
-  /** Alone it means true. */
+  /** True when the flag is given without a value. */
   bool: boolean;
   int: number;
   number: number;
   /** As Go writes it, see `formatDuration`. */
   duration: string;
-  /** Comma-separated; more of the same flag add to it. */
+  /** Separated by commas. A repeated flag adds to the list. */
   list: readonly string[];
-  /** Name=true,Name=false; more of the same flag add to it. */
+  /** Name=true,Name=false. A repeated flag adds to the switches. */
   switches: Readonly<Record<string, boolean>>;
 }
 
 export type FlagType = keyof TypedValue;
 
+/** The value of every flag of a table: as given, or the default. */
+export type ValuesOf<Flags extends FlagTable> = {
+  readonly [Name in keyof Flags]: TypedValue[Flags[Name]["type"]];
+};
+
 export function flag<Type extends FlagType>(
   type: Type,
   fallback: TypedValue[Type],
-  help: string,
+  help: Flag["help"],
   more: Pick<Flag, "shorthand" | "deprecated" | "fields"> = {},
 ): Flag<Type> {
   return { type, default: fallback, help, ...more };
+}
+
+/** The old name of a flag that was renamed to `name`. */
+export function alias<Type extends FlagType>(name: string, renamed: Flag<Type>): Flag<Type> {
+  return { ...renamed, aliasOf: name, deprecated: `use --${name}` };
 }

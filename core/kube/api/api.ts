@@ -4,14 +4,12 @@ import type { ClusterAccess } from "../access/cluster_access.ts";
 import { checkConnection } from "./connection_check.ts";
 import { Credentials } from "../access/credentials.ts";
 import { Reflector } from "./reflector.ts";
-import { type Resource, watchedResources } from "./resources.ts";
+import { type Resource, watchedResources, type WatchOptions } from "./resources.ts";
 import type { Sink, Source } from "../../source.ts";
 import { Transport } from "./transport.ts";
 
-export interface ApiOptions {
+export interface ApiOptions extends WatchOptions {
   readonly access: ClusterAccess;
-  /** Name of the own Node; "" to watch none. */
-  readonly nodeName: string;
   /** Sent as User-Agent: "proxy/0.1.0". */
   readonly userAgent: string;
   readonly log: Log;
@@ -32,7 +30,7 @@ export class ApiSource implements Source {
     const { access, userAgent, log, timing = API_TIMING } = this.#options;
     const credentials = new Credentials(access);
     using transport = new Transport(access, credentials, userAgent);
-    const resources = watchedResources(this.#options.nodeName);
+    const resources = watchedResources(this.#options);
     const notListed = new Set(resources);
     const contact = new ContactReport(resources, access.server.host, sink, log);
     this.#reflectors = resources.map((resource) =>

@@ -13,8 +13,15 @@ export interface Resource {
   readonly isRequired: boolean;
 }
 
-/** Collections to watch and their selectors: docs/behaviour.md §1.1. Without the own Node when `nodeName` is "". */
-export function watchedResources(nodeName: string): readonly Resource[] {
+export interface WatchOptions {
+  /** The own Node; "" to watch none. */
+  readonly nodeName: string;
+  /** False when the feature gate MultiCIDRServiceAllocator is off. */
+  readonly watchServiceCidrs: boolean;
+}
+
+/** Collections to watch and their selectors: docs/behaviour.md §1.1. */
+export function watchedResources({ nodeName, watchServiceCidrs }: WatchOptions): readonly Resource[] {
   const node: Resource = {
     kind: "Node",
     plural: "nodes",
@@ -24,19 +31,24 @@ export function watchedResources(nodeName: string): readonly Resource[] {
     fieldSelector: `metadata.name=${nodeName}`,
     isRequired: false,
   };
-  return nodeName === "" ? CLUSTER_RESOURCES : [node, ...CLUSTER_RESOURCES];
+  return [
+    ...(nodeName === "" ? [] : [node]),
+    ...(watchServiceCidrs ? [SERVICE_CIDRS] : []),
+    ...SERVICES_AND_ENDPOINTS,
+  ];
 }
 
-const CLUSTER_RESOURCES: readonly Resource[] = [
-  {
-    kind: "ServiceCIDR",
-    plural: "servicecidrs",
-    apiGroup: "networking.k8s.io",
-    path: "/apis/networking.k8s.io/v1/servicecidrs",
-    labelSelector: "",
-    fieldSelector: "",
-    isRequired: false,
-  },
+const SERVICE_CIDRS: Resource = {
+  kind: "ServiceCIDR",
+  plural: "servicecidrs",
+  apiGroup: "networking.k8s.io",
+  path: "/apis/networking.k8s.io/v1/servicecidrs",
+  labelSelector: "",
+  fieldSelector: "",
+  isRequired: false,
+};
+
+const SERVICES_AND_ENDPOINTS: readonly Resource[] = [
   {
     kind: "Service",
     plural: "services",

@@ -7,7 +7,7 @@ export const defaultOptions: EbpfOptions = {
   devices: [],
   balancing: "random",
   maglevTableSize: 1021,
-  room: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
+  capacity: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
   timeouts: {
     tcpEstablishedTimeoutMs: 86_400_000,
     tcpCloseWaitTimeoutMs: 3_600_000,
@@ -16,8 +16,8 @@ export const defaultOptions: EbpfOptions = {
   },
 };
 
-/** Little room, so that a test takes little memory. */
+/** Small capacities, so that a test takes little memory. */
 export const smallOptions: EbpfOptions = {
   ...defaultOptions,
-  room: { frontends: 4096, endpoints: 16384, connections: 1024, clients: 1024 },
+  capacity: { frontends: 4096, endpoints: 16384, connections: 1024, clients: 1024 },
 };

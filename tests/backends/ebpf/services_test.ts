@@ -143,9 +143,9 @@ Deno.test("what there is no room for is refused by name, and nothing changes", (
       () => services.apply(plans.map((plan) => ({ key: plan.key, old: undefined, new: plan }))),
       (error) => error instanceof BackendError && text.test(error.message) && error.rejectedKeys.length > 0,
     );
-  refused([large], /no room for the 20 endpoint slots of default\/large.*--ebpf-most-endpoints/);
+  refused([large], /no room for the 20 endpoint slots of default\/large.*--ebpf-max-endpoints/);
   const many = [3, 4, 5, 6].map((host) => planOf({ name: `s${host}`, clusterIP: `10.96.0.${host}:80` }));
-  refused(many, /no room for more than 5 frontends.*--ebpf-most-frontends/);
+  refused(many, /no room for more than 5 frontends.*--ebpf-max-frontends/);
   assert.deepEqual(meaningOf(kernel), before);
   // And the slots that were taken for them can be had.
   const clusterEndpoints = large.clusterEndpoints.slice(0, 9);

@@ -1,4 +1,4 @@
-import type { ProxyMode } from "../../../core/backend/contract.ts";
+import type { ProxyMode } from "../../../backends/registry.ts";
 import { NODE } from "../process/measure.ts";
 
 /** One of the programs that are compared. */

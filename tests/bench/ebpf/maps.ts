@@ -24,7 +24,7 @@ const options: EbpfOptions = {
   devices: [],
   balancing: "random",
   maglevTableSize: 1021,
-  room: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
+  capacity: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
   timeouts: { tcpEstablishedTimeoutMs: 0, tcpCloseWaitTimeoutMs: 0, udpTimeoutMs: 0, udpStreamTimeoutMs: 0 },
 };
 

@@ -60,7 +60,7 @@ async function measure(mode: typeof modes[number]): Promise<number> {
   const options = JSON.stringify({
     bpffs: mounts.bpffs,
     cgroup: mounts.cgroup,
-    room: { frontends: 4096, endpoints: 4096, connections: 131072, clients: 1024 },
+    capacity: { frontends: 4096, endpoints: 4096, connections: 131072, clients: 1024 },
   });
   const node = { name: lab.namespace("node") };
   await using backend = new BackendProcess(

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { BackendError, type ProxyMode } from "../../../core/backend/contract.ts";
+import { BackendError } from "../../../core/backend/contract.ts";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { silentLog } from "../observe/silent_log.ts";
-import { defaultOptions as ebpf } from "../../backends/ebpf/options.ts";
-import { defaultOptions } from "../../backends/ipvs/options.ts";
+import { configured, plainMode } from "../backend/fake_modes.ts";
 import { MapBackend } from "../sync/kernel.ts";
 
 interface Cleanups {
@@ -12,21 +11,21 @@ interface Cleanups {
   readonly cleanUpLeftovers?: () => Promise<void>;
 }
 
-/** Cleans up for a process in mode `inUse` of a build with these modes. */
+/** Cleans up for a process in mode `inUse` of a program with these modes. */
 async function cleanUpFor(
-  inUse: ProxyMode,
-  modes: Readonly<Partial<Record<ProxyMode, Cleanups>>>,
+  inUse: string,
+  cleanups: Readonly<Record<string, Cleanups>>,
 ): Promise<readonly string[]> {
   const said: string[] = [];
   const say = (message: string, fields?: Readonly<Record<string, unknown>>) =>
     said.push(`${message}: ${fields?.["mode"]}`);
   const log: Log = { ...silentLog, info: say, error: say };
-  const backends = new Map<ProxyMode, () => MapBackend>();
-  for (const mode of ["nftables", "iptables", "ipvs"] as const) {
-    const cleanups = modes[mode];
-    if (cleanups !== undefined) backends.set(mode, () => Object.assign(new MapBackend(), cleanups));
-  }
-  await cleanUpOthers({ mode: inUse, ipvs: defaultOptions, ebpf }, backends, log);
+  const modes = Object.entries(cleanups).map(([name, methods]) =>
+    configured(plainMode(name, () => Object.assign(new MapBackend(), methods)))
+  );
+  const mode = modes.find(({ name }) => name === inUse) ??
+    configured(plainMode(inUse, () => new MapBackend()));
+  await cleanUpOthers({ mode, modes }, log);
   return said;
 }
 
@@ -38,14 +37,14 @@ Deno.test("a mode in force has what the others left removed, and nothing of its 
   const clean = (mode: string) => ({ cleanup: () => Promise.resolve(void cleaned.push(mode)) });
   const said = await cleanUpFor("iptables", { nftables: clean("nftables"), iptables: clean("iptables") });
   assert.deepEqual(cleaned, ["nftables"]);
-  assert.deepEqual(said, ["Nothing of another mode is left: nftables"]);
+  assert.deepEqual(said, ["Removed all rules of another mode: nftables"]);
 });
 
 Deno.test("what another mode left and cannot be removed is logged, and the next one is tried", async () => {
   const said = await cleanUpFor("nftables", { iptables: { cleanup: refuse }, ipvs: done });
   assert.deepEqual(said, [
-    "Rules of another mode may be left and still be followed: iptables",
-    "Nothing of another mode is left: ipvs",
+    "Rules of another mode may remain and still match traffic: iptables",
+    "Removed all rules of another mode: ipvs",
   ]);
 });
 
@@ -58,7 +57,7 @@ Deno.test("what kube-proxy left of the mode in force goes last, and only of that
   const modes = { nftables: clean("nftables"), iptables: clean("iptables"), ipvs: clean("ipvs") };
   const said = await cleanUpFor("nftables", modes);
   assert.deepEqual(cleaned, ["iptables", "ipvs", "leftovers of nftables"]);
-  assert.equal(said.at(-1), "Nothing that only kube-proxy uses is left: nftables");
+  assert.equal(said.at(-1), "Removed what only kube-proxy uses: nftables");
 });
 
 Deno.test("what kube-proxy left and cannot be removed is logged", async () => {
@@ -67,7 +66,7 @@ Deno.test("what kube-proxy left and cannot be removed is logged", async () => {
     ipvs: { ...done, cleanUpLeftovers: refuse },
   });
   assert.deepEqual(said, [
-    "Rules of another mode may be left and still be followed: iptables",
-    "Something that only kube-proxy uses may be left: ipvs",
+    "Rules of another mode may remain and still match traffic: iptables",
+    "Kernel objects that only kube-proxy uses may remain: ipvs",
   ]);
 });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { type Backend, BackendError, type Requirement } from "../../../core/backend/contract.ts";
+import { nftables } from "../../../backends/nftables/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
+import { withBackend } from "../backend/fake_modes.ts";
 
 interface Told {
   readonly code: number;
@@ -28,7 +30,7 @@ async function tell(
     [Symbol.dispose]() {},
   };
   const platform = {
-    backends: new Map([["nftables", () => backend]] as const),
+    modes: [withBackend(nftables, () => backend)] as const,
     createConntrackReconciler: () => ({ synced() {} }),
   };
   const code = await dispatch(args, platform, {

@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
-import { parseCommandLine } from "../../../core/config/flags/command_line.ts";
-import type { Flag } from "../../../core/config/flags/flag.ts";
-import { flags } from "../../../core/config/flags/flags.ts";
+import { ebpfFlags } from "../../../backends/ebpf/flags.ts";
+import { ipvsFlags } from "../../../backends/ipvs/flags.ts";
+import { modes } from "../../../backends/registry.ts";
+import { type CommandLine, parseCommandLine } from "../../../core/config/flags/command_line.ts";
+import { allFlags } from "../../../core/config/flags/table.ts";
 import { valueTypes } from "../../../core/config/flags/flag_value.ts";
 import { UserError } from "../../../core/user_error.ts";
 
+function parse(args: readonly string[]): CommandLine {
+  return parseCommandLine(args, modes);
+}
+
 function refusal(...args: string[]): string {
   try {
-    parseCommandLine(args);
+    parse(args);
   } catch (error) {
     assert(error instanceof UserError);
     return error.message;
@@ -16,31 +22,31 @@ function refusal(...args: string[]): string {
 }
 
 Deno.test("a value follows its flag with an equals sign or as the next argument", () => {
-  assert.equal(parseCommandLine(["--cluster-cidr=10.0.0.0/8"]).values["cluster-cidr"], "10.0.0.0/8");
-  assert.equal(parseCommandLine(["--cluster-cidr", "10.0.0.0/8"]).values["cluster-cidr"], "10.0.0.0/8");
-  assert.equal(parseCommandLine(["--master=a=b"]).values.master, "a=b");
+  assert.equal(parse(["--cluster-cidr=10.0.0.0/8"]).values["cluster-cidr"], "10.0.0.0/8");
+  assert.equal(parse(["--cluster-cidr", "10.0.0.0/8"]).values["cluster-cidr"], "10.0.0.0/8");
+  assert.equal(parse(["--master=a=b"]).values.master, "a=b");
 });
 
 Deno.test("a switch alone is on, and never takes the next argument", () => {
-  const { values, words } = parseCommandLine(["--masquerade-all", "false"]);
+  const { values, words } = parse(["--masquerade-all", "false"]);
   assert.equal(values["masquerade-all"], true);
   assert.deepEqual(words, ["false"]);
-  assert.equal(parseCommandLine(["--masquerade-all=F"]).values["masquerade-all"], false);
+  assert.equal(parse(["--masquerade-all=F"]).values["masquerade-all"], false);
 });
 
 Deno.test("-v takes its number in every spelling of pflag", () => {
   for (const args of [["-v", "4"], ["-v=4"], ["-v4"], ["--v", "4"], ["--v=4"]]) {
-    assert.equal(parseCommandLine(args).values.v, 4, args.join(" "));
+    assert.equal(parse(args).values.v, 4, args.join(" "));
   }
-  assert.equal(parseCommandLine(["-h"]).values.help, true);
+  assert.equal(parse(["-h"]).values.help, true);
 });
 
 Deno.test("underscores in a flag's name are as good as dashes", () => {
-  assert.equal(parseCommandLine(["--proxy_mode=nftables"]).values["proxy-mode"], "nftables");
+  assert.equal(parse(["--proxy_mode=nftables"]).values["proxy-mode"], "nftables");
 });
 
 Deno.test("a list or map given twice adds up, everything else takes the last", () => {
-  const { values } = parseCommandLine([
+  const { values } = parse([
     "--nodeport-addresses=10.0.0.0/8,primary",
     "--nodeport-addresses=localhost",
     "--feature-gates=A=true",
@@ -54,13 +60,13 @@ Deno.test("a list or map given twice adds up, everything else takes the last", (
 });
 
 Deno.test("two dashes end the flags and empty arguments are skipped", () => {
-  assert.deepEqual(parseCommandLine(["", "--", "--cleanup"]).words, ["--cleanup"]);
+  assert.deepEqual(parse(["", "--", "--cleanup"]).words, ["--cleanup"]);
 });
 
 Deno.test("what is given is told from what is the default", () => {
-  const { given, values } = parseCommandLine(["--iptables-sync-period=30s"]);
+  const { given, values, valuesOf } = parse(["--iptables-sync-period=30s"]);
   assert.deepEqual([...given], ["iptables-sync-period"]);
-  assert.equal(values["iptables-sync-period"], values["ipvs-sync-period"]);
+  assert.equal(values["iptables-sync-period"], valuesOf(ipvsFlags)["ipvs-sync-period"]);
 });
 
 Deno.test("an unknown flag names the nearest known one", () => {
@@ -98,9 +104,17 @@ Deno.test("a value of the wrong type is refused with the flag, the value and wha
 });
 
 Deno.test("every flag's default is a value of its type", () => {
-  for (const [name, flag] of Object.entries<Flag>(flags)) {
+  for (const [name, flag] of Object.entries(allFlags(modes))) {
     const { type, default: value } = flag;
     if (typeof value === "object") continue;
     assert.equal(valueTypes[type].parse(String(value)), value, name);
   }
+});
+
+Deno.test("the old name of a flag sets the new one, unless the new one is given, too", () => {
+  const maxClients = (...args: readonly string[]) => parse(args).valuesOf(ebpfFlags)["ebpf-max-clients"];
+  assert.equal(maxClients(), 65536);
+  assert.equal(maxClients("--ebpf-most-clients=7"), 7);
+  assert.equal(maxClients("--ebpf-max-clients=8", "--ebpf-most-clients=7"), 8);
+  assert.equal(maxClients("--ebpf-most-clients=7", "--ebpf-max-clients=8"), 8);
 });

@@ -1,30 +1,20 @@
 import assert from "node:assert/strict";
-import type { ProxyMode } from "../../../core/backend/contract.ts";
+import { iptables } from "../../../backends/iptables/mode.ts";
+import { nftables } from "../../../backends/nftables/mode.ts";
+import { modes } from "../../../backends/registry.ts";
+import type { Modes } from "../../../core/backend/mode.ts";
 import { parseCommandLine } from "../../../core/config/flags/command_line.ts";
 import { defaultDocument } from "../../../core/config/document/document.ts";
-import type { Flag } from "../../../core/config/flags/flag.ts";
-import { flags } from "../../../core/config/flags/flags.ts";
+import { allFlags } from "../../../core/config/flags/table.ts";
 import { documentFromFlags } from "../../../core/config/document/from_flags.ts";
-import { loadConfig, type LoadedConfig } from "../../../core/config/load.ts";
 import { formatAddress, formatCidr } from "../../../core/net/address.ts";
 import { UserError } from "../../../core/user_error.ts";
-
-function load(
-  args: readonly string[],
-  file = "",
-  modes: readonly ProxyMode[] = ["nftables"],
-): Promise<LoadedConfig> {
-  return loadConfig(parseCommandLine(args), modes, {
-    hostname: "Node-A",
-    readTextFile: () =>
-      file === "" ? Promise.reject(new Deno.errors.NotFound("no such file")) : Promise.resolve(file),
-  });
-}
+import { load } from "./loaded.ts";
 
 async function refusal(
   args: readonly string[],
   file?: string,
-  modes?: readonly ProxyMode[],
+  modes?: Modes,
 ): Promise<string> {
   const error = await load(args, file, modes).then(() => undefined, (error: unknown) => error);
   assert(error instanceof UserError, `${args.join(" ")} was accepted`);
@@ -35,10 +25,15 @@ const header = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyCon
 
 Deno.test("without flags the proxy runs in mode nftables with upstream's defaults", async () => {
   const { config } = await load([]);
-  assert.equal(config.mode, "nftables");
+  assert.equal(config.mode.name, "nftables");
   assert.equal(config.nodeName, "node-a");
-  assert.deepEqual(config.source, { kind: "api", kubeconfig: "", master: "", qps: 5, burst: 10 });
-  assert.deepEqual(config.localTraffic, { mode: "ClusterCIDR", cidrs: [] });
+  assert.deepEqual(config.source, {
+    kind: "api",
+    kubeconfig: "",
+    master: "",
+    watchServiceCidrs: true,
+  });
+  assert.deepEqual(config.detectLocal, { mode: "ClusterCIDR", clusterCidrs: [] });
   assert.deepEqual(config.nodePortAddresses, ["primary"]);
   assert.equal(config.masqueradeBit, 14);
   assert.equal(config.syncPeriodMs, 30_000);
@@ -46,7 +41,6 @@ Deno.test("without flags the proxy runs in mode nftables with upstream's default
   assert.deepEqual(config.healthz, { hostname: "0.0.0.0", port: 10256 });
   assert.deepEqual(config.metrics, { hostname: "127.0.0.1", port: 10249 });
   assert.equal(config.bindAddress, undefined);
-  assert.equal(config.watchServiceCidrs, true);
   assert.equal(config.file, undefined);
 });
 
@@ -66,8 +60,8 @@ Deno.test("addresses, ranges and words are parsed", async () => {
     "--healthz-bind-address=::",
     "--metrics-bind-address=0.0.0.0:9000",
   ]);
-  assert(config.localTraffic.mode === "ClusterCIDR");
-  assert.deepEqual(config.localTraffic.cidrs.map(formatCidr), ["10.0.0.0/8", "fd00::/64"]);
+  assert(config.detectLocal.mode === "ClusterCIDR");
+  assert.deepEqual(config.detectLocal.clusterCidrs.map(formatCidr), ["10.0.0.0/8", "fd00::/64"]);
   assert.equal(config.bindAddress && formatAddress(config.bindAddress), "192.0.2.7");
   const [word, range] = config.nodePortAddresses;
   assert.equal(word, "localhost");
@@ -82,22 +76,32 @@ Deno.test("an empty address or port 0 serves nothing", async () => {
   assert.equal(config.metrics, undefined);
 });
 
-Deno.test("a mode that this build lacks is refused with those it has", async () => {
-  for (const mode of ["iptables", "ipvs", "ebpf"]) {
-    assert.equal(
-      await refusal([`--proxy-mode=${mode}`]),
-      `--proxy-mode "${mode}": must be nftables or blank (nftables) in this version`,
-    );
-  }
+Deno.test("an unknown mode is rejected with the modes of the program", async () => {
   assert.equal(
-    await refusal(["--proxy-mode=userspace"], "", ["nftables", "iptables"]),
-    '--proxy-mode "userspace": must be nftables, iptables or blank (nftables)',
+    await refusal(["--proxy-mode=userspace"]),
+    '--proxy-mode "userspace": must be nftables, iptables, ipvs, ebpf or blank (nftables)',
   );
-  assert.equal((await load(["--proxy-mode="])).config.mode, "nftables");
+  assert.equal(
+    await refusal(["--proxy-mode=ipvs"], "", [iptables, nftables]),
+    '--proxy-mode "ipvs": must be iptables, nftables or blank (iptables)',
+  );
+  assert.equal((await load(["--proxy-mode="])).config.mode.name, "nftables");
   assert.match(
-    await refusal(["--proxy-mode=ipvs", "--feature-gates=KubeProxyIPVS=false"], "", ["ipvs"]),
+    await refusal(["--proxy-mode=ipvs", "--feature-gates=KubeProxyIPVS=false"]),
     /feature gate KubeProxyIPVS is off/,
   );
+});
+
+Deno.test("the feature gate MultiCIDRServiceAllocator decides whether ServiceCIDRs are watched", async () => {
+  const { config } = await load(["--feature-gates=MultiCIDRServiceAllocator=false"]);
+  assert.equal(config.source.kind === "api" && config.source.watchServiceCidrs, false);
+});
+
+Deno.test("node ports answer on the addresses of the Node by default in modes nftables and ebpf, on all in the others", async () => {
+  for (const { name } of modes) {
+    const expected = name === "nftables" || name === "ebpf" ? ["primary"] : ["all"];
+    assert.deepEqual((await load([`--proxy-mode=${name}`])).config.nodePortAddresses, expected, name);
+  }
 });
 
 Deno.test("what validation refuses names flag, value and what is allowed", async () => {
@@ -106,7 +110,7 @@ Deno.test("what validation refuses names flag, value and what is allowed", async
     "--cluster-cidr=10.0.0.0":
       '--cluster-cidr "10.0.0.0": must be an address range such as 10.100.0.0/16 or fde4:8dba:82e1::/48',
     "--cluster-cidr=10.0.0.0/8,11.0.0.0/8":
-      '--cluster-cidr "10.0.0.0/8,11.0.0.0/8": must be one address range, or one of each family',
+      '--cluster-cidr "10.0.0.0/8,11.0.0.0/8": must be one address range, or one per family',
     "--iptables-masquerade-bit=32": "--iptables-masquerade-bit 32: must be within 0 and 31",
     "--iptables-sync-period=0s": '--iptables-sync-period "0s": must be more than 0',
     "--iptables-min-sync-period=-1s": '--iptables-min-sync-period "-1s": must be 0 or more',
@@ -160,16 +164,9 @@ Deno.test("tuning of other modes is not checked and has no effect", async () => 
   const { config } = await load(["--ipvs-min-sync-period=5m", "--ipvs-exclude-cidrs=nonsense"]);
   assert.equal(config.minSyncPeriodMs, 0);
   assert.match(
-    await refusal(["--proxy-mode=ipvs", "--ipvs-exclude-cidrs=nonsense"], "", ["ipvs"]),
+    await refusal(["--proxy-mode=ipvs", "--ipvs-exclude-cidrs=nonsense"]),
     /nonsense/,
   );
-});
-
-Deno.test("mode ipvs drops for policies Local without endpoints here unless it is told to do as kube-proxy does", async () => {
-  const isOn = async (...args: readonly string[]) =>
-    (await load(["--proxy-mode=ipvs", ...args], "", ["ipvs"])).config.ipvs.localFallback;
-  assert.equal(await isOn(), false);
-  assert.equal(await isOn("--ipvs-local-fallback"), true);
 });
 
 Deno.test("the periods of the iptables flags hold in mode nftables, those of ipvs in mode ipvs", async () => {
@@ -177,11 +174,10 @@ Deno.test("the periods of the iptables flags hold in mode nftables, those of ipv
   const nftables = (await load([...args, "--proxy-mode=nftables"])).config;
   assert.equal(nftables.minSyncPeriodMs, 2000);
   assert.equal(nftables.masqueradeBit, 15);
-  assert.equal((await load([...args, "--proxy-mode=ipvs"], "", ["ipvs"])).config.minSyncPeriodMs, 3000);
+  assert.equal((await load([...args, "--proxy-mode=ipvs"])).config.minSyncPeriodMs, 3000);
 });
 
 Deno.test("the settings of mode iptables come from its flags, or from its section of a file", async () => {
-  const mode = ["iptables"] as const;
   const flags = (await load(
     [
       "--proxy-mode=iptables",
@@ -190,23 +186,20 @@ Deno.test("the settings of mode iptables come from its flags, or from its sectio
       "--iptables-min-sync-period=2s",
       "--iptables-sync-period=5s",
     ],
-    "",
-    mode,
   )).config;
   const file = header +
     "mode: iptables\niptables: { masqueradeBit: 15, masqueradeAll: true, minSyncPeriod: 2s, " +
     "syncPeriod: 5s }\nnftables: { masqueradeBit: 3, minSyncPeriod: 7s }\n";
-  for (const config of [flags, (await load(["--config=/c.yaml"], file, mode)).config]) {
+  for (const config of [flags, (await load(["--config=/c.yaml"], file)).config]) {
     const { masqueradeBit, masqueradeAll, minSyncPeriodMs, syncPeriodMs, nodePortAddresses } = config;
-    assert.equal(config.mode, "iptables");
+    assert.equal(config.mode.name, "iptables");
     assert.deepEqual([masqueradeBit, masqueradeAll, minSyncPeriodMs, syncPeriodMs], [15, true, 2000, 5000]);
-    assert.deepEqual(nodePortAddresses, [], "unset: all addresses");
+    assert.deepEqual(nodePortAddresses, ["all"]);
   }
 });
 
 Deno.test("node ports on loopback addresses are of mode iptables, and can be switched off there", async () => {
-  const modes = ["nftables", "iptables"] as const;
-  const isOn = async (...args: readonly string[]) => (await load(args, "", modes)).config.localhostNodePorts;
+  const isOn = async (...args: readonly string[]) => (await load(args)).config.localhostNodePorts;
   assert.equal(await isOn("--proxy-mode=iptables"), true);
   assert.equal(await isOn("--proxy-mode=iptables", "--iptables-localhost-nodeports=false"), false);
   assert.equal(await isOn("--proxy-mode=nftables"), false);
@@ -215,9 +208,9 @@ Deno.test("node ports on loopback addresses are of mode iptables, and can be swi
 
 Deno.test("what node ports answer on in mode iptables is told where it is most likely not what was meant", async () => {
   const told = async (...args: readonly string[]) =>
-    (await load(["--proxy-mode=iptables", "--cluster-cidr=10.0.0.0/8", ...args], "", ["iptables"])).warnings;
+    (await load(["--proxy-mode=iptables", "--cluster-cidr=10.0.0.0/8", ...args])).warnings;
   assert.deepEqual(await told(), [
-    "node ports answer on every local address; set --nodeport-addresses=primary to narrow that",
+    "node ports answer on every local address; set --nodeport-addresses=primary to restrict them",
   ]);
   assert.deepEqual(await told("--nodeport-addresses=primary"), []);
   assert.deepEqual(await told("--nodeport-addresses=localhost,primary"), []);
@@ -239,10 +232,10 @@ Deno.test("every flag that stands for a field of the document sets that field an
     switches: "Seven=true",
   };
   const before = flatten(defaultDocument());
-  for (const [name, { type, fields, default: value }] of Object.entries<Flag>(flags)) {
+  for (const [name, { type, fields, default: value }] of Object.entries(allFlags(modes))) {
     if (fields === undefined) continue;
     const sample = type === "bool" ? String(value === false) : samples[type];
-    const after = flatten(documentFromFlags(parseCommandLine([`--${name}=${sample}`])));
+    const after = flatten(documentFromFlags(parseCommandLine([`--${name}=${sample}`], modes), modes));
     const changed = [...after.keys()].filter((field) => after.get(field) !== before.get(field));
     assert.deepEqual(changed.sort(), [...fields].sort(), name);
   }
@@ -275,13 +268,21 @@ Deno.test("what is accepted without effect is told", async () => {
     "--healthz-port is deprecated: use --healthz-bind-address",
     "feature gate KubeProxyNFTablesLocalhostNodePorts is not implemented: node ports do not answer on loopback addresses",
     "feature gate SomethingElse has no effect in this proxy",
-    "conntrack settings are not applied by this version: set the sysctls net.netfilter.nf_conntrack_*",
-    "oomScoreAdj is not applied by this version: set it in the unit or the container",
+    "conntrack.min: not applied by this version; set the sysctls net.netfilter.nf_conntrack_* instead",
+    "oomScoreAdj is not applied by this version; set it in the unit or the container instead",
     "profiling has no effect: there is no /debug/pprof",
-    "vmodule has no effect: one verbosity serves all files",
+    "vmodule has no effect: all files have the same verbosity",
     "node ports do not answer on loopback addresses in mode nftables",
   ]);
   assert.deepEqual((await load(["--cluster-cidr=10.0.0.0/8"])).warnings, []);
+});
+
+Deno.test("conntrack timeouts are applied in mode ebpf only", async () => {
+  const args = ["--cluster-cidr=10.0.0.0/8", "--conntrack-udp-timeout=7s", "--conntrack-min=7"];
+  const ignored = (fields: string) =>
+    `${fields}: not applied by this version; set the sysctls net.netfilter.nf_conntrack_* instead`;
+  assert.deepEqual((await load(args)).warnings, [ignored("conntrack.min, conntrack.udpTimeout")]);
+  assert.deepEqual((await load([...args, "--proxy-mode=ebpf"])).warnings, [ignored("conntrack.min")]);
 });
 
 Deno.test("with a file the flags are ignored and said to be, but for the node's name, the server and logging", async () => {
@@ -295,7 +296,7 @@ Deno.test("with a file the flags are ignored and said to be, but for the node's 
   assert.equal(config.logging.verbosity, 5);
   assert.equal(config.source.kind === "api" && config.source.master, "https://h");
   assert.deepEqual(config.file, { path: "/c.yaml", text: file });
-  assert.deepEqual(warnings, ["--masquerade-all has no effect: the file /c.yaml decides"]);
+  assert.deepEqual(warnings, ["--masquerade-all has no effect, because the file /c.yaml replaces it"]);
 });
 
 Deno.test("a mistake in a file is named by file and field", async () => {
@@ -312,7 +313,7 @@ Deno.test("a mistake in a file is named by file and field", async () => {
 Deno.test("a file that leaves the mode open keeps the meaning of its iptables section", async () => {
   const file = header + "iptables: { masqueradeAll: true, masqueradeBit: 3, minSyncPeriod: 2s }\n";
   const { config } = await load(["--config=/c.yaml"], file);
-  assert.equal(config.mode, "nftables");
+  assert.equal(config.mode.name, "nftables");
   assert.equal(config.masqueradeAll, true);
   assert.equal(config.masqueradeBit, 3);
   assert.equal(config.minSyncPeriodMs, 2000);

@@ -47,6 +47,14 @@ Deno.test("all four collections are streamed as lists, and synced follows the la
   });
 });
 
+Deno.test("ServiceCIDRs are not watched while the feature gate MultiCIDRServiceAllocator is off", async () => {
+  await withSource(everything, async ({ server, sink }) => {
+    await sink.until(() => sink.isSynced, "synced");
+    equal(server.requestsFor("servicecidrs").length, 0);
+    deepEqual(sink.names, allNames.filter((name) => !name.startsWith("ServiceCIDR")));
+  }, { watchServiceCidrs: false });
+});
+
 Deno.test("events follow the list", async () => {
   await withSource(everything, async ({ server, sink }) => {
     await sink.until(() => sink.isSynced, "synced");
@@ -188,7 +196,13 @@ Deno.test("an abort ends the source at once", async () => {
     server.behaviour.hang = hang;
     const sink = new RecordingSink();
     const stop = new AbortController();
-    const options = { access: accessTo(server), nodeName: "", userAgent: "x", log: new RecordingLog() };
+    const options = {
+      access: accessTo(server),
+      nodeName: "",
+      watchServiceCidrs: true,
+      userAgent: "x",
+      log: new RecordingLog(),
+    };
     const running = new ApiSource({ ...options, timing: API_TIMING }).run(sink, stop.signal);
     await pause(50);
     const start = performance.now();

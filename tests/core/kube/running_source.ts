@@ -46,7 +46,12 @@ export function accessTo(server: ApiServer, more: Partial<ClusterAccess> = {}): 
 export async function withSource(
   prepare: (server: ApiServer) => void,
   test: (setup: Setup) => Promise<void>,
-  options: { access?: Partial<ClusterAccess>; timing?: Partial<ApiTiming>; server?: ApiServer } = {},
+  options: {
+    access?: Partial<ClusterAccess>;
+    timing?: Partial<ApiTiming>;
+    server?: ApiServer;
+    watchServiceCidrs?: boolean;
+  } = {},
 ): Promise<void> {
   await using server = options.server ?? new ApiServer();
   prepare(server);
@@ -55,6 +60,7 @@ export async function withSource(
   const source = new ApiSource({
     access: accessTo(server, options.access),
     nodeName: "n1",
+    watchServiceCidrs: options.watchServiceCidrs ?? true,
     userAgent: "proxy/1.2.3",
     log,
     timing: { ...fast, ...options.timing },

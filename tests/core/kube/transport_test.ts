@@ -124,6 +124,7 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and a new one when 
   const source = new ApiSource({
     access: accessTo(server.url, {}),
     nodeName: "n1",
+    watchServiceCidrs: true,
     userAgent: "proxy/1.2.3",
     log: new RecordingLog(),
     timing: {
@@ -164,6 +165,7 @@ Deno.test("a probe tells a dead connection from a quiet one, and the dead one is
   const source = new ApiSource({
     access: accessTo(`https://127.0.0.1:${forwarder.port}`, {}),
     nodeName: "n1",
+    watchServiceCidrs: true,
     userAgent: "proxy/1.2.3",
     log,
     timing: { ...API_TIMING, quietConnectionMs: 100, checkAnswerMs: 200 },

@@ -16,8 +16,8 @@ function notification(...devices: readonly number[]): Uint8Array {
 }
 
 Deno.test("addresses that come and go on the device of services are no change of the node", () => {
-  assert.equal(changesNode(notification(7, 7), 7), false);
-  assert.equal(changesNode(notification(7, 2), 7), true);
-  assert.equal(changesNode(notification(2, 7), 7), true);
-  assert.equal(changesNode(notification(7), undefined), true, "there is no such device");
+  assert.equal(changesNode(notification(7, 7), [7]), false);
+  assert.equal(changesNode(notification(7, 2), [7]), true);
+  assert.equal(changesNode(notification(2, 7), [7]), true);
+  assert.equal(changesNode(notification(7), []), true, "there is no such device");
 });

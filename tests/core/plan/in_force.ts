@@ -1,3 +1,5 @@
+import { nftables } from "../../../backends/nftables/mode.ts";
+import type { DetectLocal } from "../../../core/plan/node_settings.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { type Cidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
@@ -43,19 +45,32 @@ export function objectsOf({ services, slices, nodes, serviceCidrs }: RawCluster)
 function viewConfig(raw: RawConfiguration): Parameters<typeof nodeView>[0] {
   const { detectLocal } = raw;
   return {
-    mode: "nftables",
+    mode: nftables,
     nodeName: "here",
     bindAddress: raw.bindAddress === undefined ? undefined : parseAddress(raw.bindAddress),
-    localTraffic: detectLocal.mode === "ClusterCIDR"
-      ? { mode: "ClusterCIDR", cidrs: detectLocal.cidrs.map(cidr) }
-      : detectLocal,
+    detectLocal: detectLocalOf(detectLocal),
     masqueradeAll: raw.masqueradeAll,
     masqueradeBit: 14,
     localhostNodePorts: false,
-    nodePortAddresses: raw.nodePortAddresses.map((text) =>
-      text === "primary" || text === "localhost" || text === "all" ? text : cidr(text)
-    ),
+    nodePortAddresses: raw.nodePortAddresses.length === 0
+      ? [nftables.planning.defaultNodePortAddresses]
+      : raw.nodePortAddresses.map((text) =>
+        text === "primary" || text === "localhost" || text === "all" ? text : cidr(text)
+      ),
   };
+}
+
+function detectLocalOf(raw: RawConfiguration["detectLocal"]): DetectLocal {
+  switch (raw.mode) {
+    case "ClusterCIDR":
+      return { mode: raw.mode, clusterCidrs: raw.cidrs.map(cidr) };
+    case "NodeCIDR":
+      return { mode: raw.mode };
+    case "BridgeInterface":
+      return { mode: raw.mode, bridgeInterface: raw.interface };
+    case "InterfaceNamePrefix":
+      return { mode: raw.mode, interfaceNamePrefix: raw.prefix };
+  }
 }
 
 function cidr(text: string): Cidr {

@@ -24,10 +24,9 @@ const configuration: NodeConfiguration = {
   detectLocal: { mode: "ClusterCIDR", clusterCidrs: [] },
   masqueradeAll: false,
   masqueradeBit: 14,
-  nodePortAddresses: [],
-  defaultNodePortAddresses: "primary",
+  nodePortAddresses: ["primary"],
   localhostNodePorts: false,
-  enumeratesAddresses: false,
+  listsInterfaceAddresses: false,
 };
 
 const facts: NodeFacts = {
@@ -96,28 +95,25 @@ Deno.test("local traffic is told by the first range of the family, or by interfa
 
 Deno.test("where node ports answer: docs/behaviour.md §4.4", () => {
   type Ranges = NodeConfiguration["nodePortAddresses"];
-  const rows: readonly [what: string, Ranges, "primary" | "all", string, string][] = [
-    ["unset with nftables or ebpf", [], "primary", "192.0.2.1", "2001:db8::1"],
-    ["unset with the others", [], "all", "all", "all"],
-    ["primary", ["primary"], "all", "192.0.2.1", "2001:db8::1"],
-    ["all", ["all"], "primary", "all", "all"],
-    ["localhost answers nowhere by rule", ["localhost"], "primary", "", ""],
-    ["localhost and primary", ["localhost", "primary"], "primary", "192.0.2.1", "2001:db8::1"],
-    ["a range of one family leaves the other at all", [cidr("10.0.0.0/8")], "primary", "10.9.0.1", "all"],
+  const rows: readonly [what: string, Ranges, string, string][] = [
+    ["primary", ["primary"], "192.0.2.1", "2001:db8::1"],
+    ["all", ["all"], "all", "all"],
+    ["localhost answers nowhere by rule", ["localhost"], "", ""],
+    ["localhost and primary", ["localhost", "primary"], "192.0.2.1", "2001:db8::1"],
+    ["a range of one family leaves the other at all", [cidr("10.0.0.0/8")], "10.9.0.1", "all"],
     [
       "ranges of both",
       [cidr("192.0.0.0/8"), cidr("10.0.0.0/8"), cidr("fe80::/10")],
-      "primary",
       "10.9.0.1 192.0.2.1",
       "fe80::1",
     ],
-    ["a range with keyword", [cidr("10.0.0.0/8"), "primary"], "primary", "10.9.0.1 192.0.2.1", "2001:db8::1"],
-    ["a zero range", [cidr("10.0.0.0/8"), cidr("0.0.0.0/0")], "primary", "all", "all"],
-    ["a range nobody is in", [cidr("203.0.113.0/24"), cidr("::/0")], "primary", "", "all"],
+    ["a range with keyword", [cidr("10.0.0.0/8"), "primary"], "10.9.0.1 192.0.2.1", "2001:db8::1"],
+    ["a zero range", [cidr("10.0.0.0/8"), cidr("0.0.0.0/0")], "all", "all"],
+    ["a range nobody is in", [cidr("203.0.113.0/24"), cidr("::/0")], "", "all"],
   ];
-  for (const [what, nodePortAddresses, defaultNodePortAddresses, ...expected] of rows) {
+  for (const [what, nodePortAddresses, ...expected] of rows) {
     const shown = (["IPv4", "IPv6"] as const).map((family) => {
-      const configured = { ...configuration, nodePortAddresses, defaultNodePortAddresses };
+      const configured = { ...configuration, nodePortAddresses };
       const { nodePorts } = deriveNodeSettings(family, configured, facts);
       return nodePorts === "all" ? "all" : nodePorts.map(formatAddress).join(" ");
     });
@@ -128,7 +124,6 @@ Deno.test("where node ports answer: docs/behaviour.md §4.4", () => {
 Deno.test("node ports answer on loopback addresses where that is wanted and a range has some: docs/behaviour.md §4.5", () => {
   type Ranges = NodeConfiguration["nodePortAddresses"];
   const rows: readonly [what: string, Ranges, isOn: boolean, addresses: string][] = [
-    ["unset, and so all", [], true, "all"],
     ["all", ["all"], true, "all"],
     ["a zero range", [cidr("0.0.0.0/0")], true, "all"],
     ["localhost", ["localhost"], true, "127.0.0.1"],
@@ -139,7 +134,7 @@ Deno.test("node ports answer on loopback addresses where that is wanted and a ra
     ["a range without", [cidr("10.0.0.0/8")], false, "10.9.0.1"],
     ["ranges of the other family, and so all", [cidr("2001:db8::/64")], true, "all"],
   ];
-  const wanted = { ...configuration, defaultNodePortAddresses: "all", localhostNodePorts: true } as const;
+  const wanted = { ...configuration, localhostNodePorts: true } as const;
   const shown = (family: "IPv4" | "IPv6", configured: NodeConfiguration) => {
     const { localhostNodePorts, nodePorts } = deriveNodeSettings(family, configured, facts);
     return [localhostNodePorts, nodePorts === "all" ? "all" : nodePorts.map(formatAddress).join(" ")];
@@ -162,14 +157,14 @@ Deno.test("what listens on node-port addresses does so on loopback ones as well,
       const { isAll, addresses } = nodePortAddresses(family, configured, facts);
       return `${isAll ? "all: " : ""}${addresses.map(formatAddress).join(" ")}`;
     });
-  assert.deepEqual(shown([]), ["192.0.2.1", "2001:db8::1"]);
+  assert.deepEqual(shown(["primary"]), ["192.0.2.1", "2001:db8::1"]);
   assert.deepEqual(shown(["localhost"]), ["127.0.0.1", "::1"]);
   assert.deepEqual(shown([cidr("10.0.0.0/8")]), ["10.9.0.1", "all: ::1 2001:db8::1 fe80::1"]);
   assert.deepEqual(shown(["all"])[0], "all: 10.9.0.1 127.0.0.1 192.0.2.1");
 });
 
 Deno.test("a mode that serves addresses one by one knows all of the node: docs/behaviour.md §5.3", () => {
-  const enumerating = { ...configuration, enumeratesAddresses: true };
+  const enumerating = { ...configuration, listsInterfaceAddresses: true };
   const linkLocal = { ...facts, interfaceAddresses: [...facts.interfaceAddresses, address("169.254.20.10")] };
   const shown = (nodePortAddresses: NodeConfiguration["nodePortAddresses"]) =>
     (["IPv4", "IPv6"] as const).map((family) => {

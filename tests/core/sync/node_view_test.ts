@@ -1,21 +1,27 @@
 import assert from "node:assert/strict";
-import type { ProxyMode } from "../../../core/backend/contract.ts";
+import { modes, type ProxyMode } from "../../../backends/registry.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { formatAddress } from "../../../core/net/address.ts";
 import { address } from "../plan/builders.ts";
 
 const interfaceAddresses = ["127.0.0.1", "192.0.2.1", "10.9.0.1"].map(address);
 
-function viewIn(mode: ProxyMode) {
+function modeOf(name: ProxyMode) {
+  const mode = modes.find((one) => one.name === name);
+  assert.ok(mode);
+  return mode;
+}
+
+function viewIn(name: ProxyMode) {
   const config = {
     nodeName: "here",
     bindAddress: undefined,
-    localTraffic: { mode: "ClusterCIDR", cidrs: [] },
+    detectLocal: { mode: "ClusterCIDR", clusterCidrs: [] },
     masqueradeAll: false,
     masqueradeBit: 14,
-    nodePortAddresses: [],
+    nodePortAddresses: ["all"],
     localhostNodePorts: false,
-    mode,
+    mode: modeOf(name),
   } as const;
   const store = { node: undefined, serviceCidrs: [] };
   return nodeView(config, ["IPv4"], store, interfaceAddresses, undefined);
@@ -36,7 +42,7 @@ Deno.test("mode ipvs knows each address of the node, others leave it to a rule t
 });
 
 Deno.test("only mode ebpf ends connections, and has endpoints listed for it", () => {
-  for (const mode of ["nftables", "iptables", "ipvs", "ebpf"] as const) {
-    assert.equal(viewIn(mode).context.endsConnections, mode === "ebpf", mode);
+  for (const { name } of modes) {
+    assert.equal(viewIn(name).context.endsConnections, name === "ebpf", name);
   }
 });

@@ -54,7 +54,7 @@ Deno.test("links pinned by an earlier version as arrive-N and leave-N are taken 
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
   const start = () => follow(namespace, mounts.bpffs, "tcx", ["eth0"]);
-  const directory = new Pins(mounts.bpffs, smallOptions.room).link(".");
+  const directory = new Pins(mounts.bpffs, smallOptions.capacity).link(".");
   const pinned = () => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
   {
     await using _first = await start();
@@ -129,7 +129,7 @@ Deno.test("a device without Ethernet headers gets the programs for L3 devices", 
 });
 
 async function devicesOfPods(bpffs: string, namespace: NetworkNamespace): Promise<readonly string[]> {
-  const map = new Pins(bpffs, smallOptions.room).map("devices");
+  const map = new Pins(bpffs, smallOptions.capacity).map("devices");
   const entries: readonly {
     readonly formatted: { readonly key: number; readonly value: { flags: number } };
   }[] = JSON.parse(await namespace.run("bpftool", "-j", "map", "dump", "pinned", map));
@@ -166,7 +166,7 @@ async function filters(namespace: NetworkNamespace, device: string): Promise<rea
  */
 async function links(bpffs: string, namespace: NetworkNamespace, device: string): Promise<readonly number[]> {
   const [{ ifindex }] = JSON.parse(await namespace.run("ip", "-j", "link", "show", device));
-  const pins = new Pins(bpffs, smallOptions.room);
+  const pins = new Pins(bpffs, smallOptions.capacity);
   return directions.flatMap((direction) => {
     using link = BpfLink.pinned(direction, pins.link(`${direction}-${ifindex}`));
     const info = link?.info();

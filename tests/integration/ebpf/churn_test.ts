@@ -28,7 +28,7 @@ const FLOW_SECONDS = 120 + 30 + 10;
 const CAPACITY = { frontends: 1024, endpoints: 8192, connections: 65_536, clients: 1024 };
 const FLAGS = [
   "--nodeport-addresses=192.168.8.0/24,fd00:8::/64",
-  ...Object.entries(CAPACITY).map(([name, count]) => `--ebpf-most-${name}=${count}`),
+  ...Object.entries(CAPACITY).map(([name, count]) => `--ebpf-max-${name}=${count}`),
 ];
 
 /** Maximum growth of the proxy's resident memory, in MiB; includes garbage that V8 has not collected yet. */

@@ -72,7 +72,7 @@ Deno.test(`mutated packets do no harm and leave nothing behind (FUZZ_SEED=${SEED
   const { flows, unpaired, fragments, affinity, counters } = await node.state();
   assert.deepEqual({ flows, unpaired }, { flows: 2 * created, unpaired: 0 });
   assert(fragments <= MAX_FRAGMENTS, `${fragments} fragments`);
-  assert(affinity <= smallOptions.room.clients, `${affinity} clients`);
+  assert(affinity <= smallOptions.capacity.clients, `${affinity} clients`);
   // One entry per service that had a connection.
   assert.equal(counters, plans.filter(({ clusterEndpoints }) => clusterEndpoints.length > 0).length);
   // The maps that the proxy writes are unchanged.

@@ -69,8 +69,8 @@ Deno.test("a start with other map capacities replaces the maps without a gap", (
     const before = directoryOf(node);
     await backend[Symbol.asyncDispose]();
     const connecting = client.sockets.connectMany("10.96.0.10", 80, 1500);
-    const room = { frontends: 1024, endpoints: 1024, connections: 1024, clients: 512 };
-    await using larger = node.startBackend({ room });
+    const capacity = { frontends: 1024, endpoints: 1024, connections: 1024, clients: 512 };
+    await using larger = node.startBackend({ capacity });
     assert.equal((await larger.reconcile([web], settings)).found, "nothing");
     assert.equal(Object.values(await connecting).reduce((sum, count) => sum + count, 0), 1500);
     assert.notEqual(directoryOf(node), before);

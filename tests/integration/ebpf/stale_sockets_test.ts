@@ -27,11 +27,11 @@ const UDP = { protocol: "UDP" } as const;
 const terminators = { "an iterator": "destroy", "sock_diag": "find" } as const;
 
 function terminatorFor(node: TestNode, object: "destroy" | "find"): WayToEnd {
-  return new ByIterator(pinsOf(node), smallOptions.room, object);
+  return new ByIterator(pinsOf(node), smallOptions.capacity, object);
 }
 
 function pinsOf(node: TestNode): Pins {
-  return new Pins(node.bpffs, smallOptions.room);
+  return new Pins(node.bpffs, smallOptions.capacity);
 }
 
 /** Programs plans in a process that ends before it scans sockets itself. */

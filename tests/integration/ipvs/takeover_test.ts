@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ProxyMode } from "../../../core/backend/contract.ts";
+import type { ProxyMode } from "../../../backends/registry.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { pollPause, slowness } from "../../lab/pace.ts";

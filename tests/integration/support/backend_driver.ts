@@ -1,7 +1,11 @@
 import { createInterface } from "node:readline";
 import { argv, env, stdin } from "node:process";
 import type { Backend, PlanChange } from "../../../core/backend/contract.ts";
-import { backends } from "../../../backends/registry.ts";
+import { withBackendErrors } from "../../../backends/backend_errors.ts";
+import { EbpfBackend } from "../../../backends/ebpf/backend.ts";
+import { IptablesBackend } from "../../../backends/iptables/backend.ts";
+import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
+import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
@@ -48,8 +52,15 @@ async function drive(): Promise<void> {
 
 function backendOf(wanted: string | undefined): Backend {
   const ebpf = { ...smallOptions, ...JSON.parse(env["EBPF_OPTIONS"] ?? "{}") };
-  for (const [mode, make] of backends) if (mode === wanted) return make({ ipvs: defaultOptions, ebpf });
-  throw new Error(`${wanted} is no mode`);
+  const backends: readonly Backend[] = [
+    new NftablesBackend(),
+    new IptablesBackend(),
+    new IpvsBackend(defaultOptions),
+    new EbpfBackend(ebpf),
+  ];
+  const backend = backends.find(({ mode }) => mode === wanted);
+  if (backend === undefined) throw new Error(`${wanted} is no mode`);
+  return withBackendErrors(backend);
 }
 
 async function perform(

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import type {
   BackendMetric,
   PlanChange,
-  ProxyMode,
   ReconcileReport,
   Requirement,
 } from "../../../core/backend/contract.ts";
+import type { ProxyMode } from "../../../backends/registry.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { settingsOf } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";

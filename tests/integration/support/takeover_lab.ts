@@ -1,4 +1,4 @@
-import type { ProxyMode } from "../../../core/backend/contract.ts";
+import type { ProxyMode } from "../../../backends/registry.ts";
 import type { Lab } from "../../lab/lab.ts";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { machines, podCidrs } from "../../lab/topology.ts";

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
-import { backends } from "../../../backends/registry.ts";
-import { defaultOptions as ebpfOptions } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { cidrOf, desiredOf, planOf } from "../../backends/plans.ts";
+import { configOf } from "../../core/config/loaded.ts";
 import { RecordingLog } from "../../core/kube/recording_log.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { savedServers } from "./listings.ts";
@@ -53,11 +52,7 @@ Deno.test("where mode ipvs was never in force, no virtual server is removed", ke
   using backend = new IpvsBackend(defaultOptions);
   await backend.cleanup();
   assert.deepEqual(await savedServers(), before);
-  await cleanUpOthers(
-    { mode: "nftables", ipvs: defaultOptions, ebpf: ebpfOptions },
-    backends,
-    new RecordingLog(),
-  );
+  await cleanUpOthers(await configOf("--proxy-mode=nftables"), new RecordingLog());
   assert.deepEqual(await savedServers(), before);
   await run("ipvsadm", "-C");
 });

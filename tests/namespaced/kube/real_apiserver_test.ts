@@ -88,6 +88,7 @@ async function withSource(
   const options = {
     access,
     nodeName: "here",
+    watchServiceCidrs: true,
     userAgent: "proxy/test",
     log,
   };

@@ -20,9 +20,9 @@ import { smallOptions } from "../../../backends/ebpf/options.ts";
  * Answers the request "follow" with what was not attached, and "reports" with all reports so far.
  */
 const [, , bpffs = "", method, ...chosen] = argv;
-const pins = new Pins(bpffs, smallOptions.room);
+const pins = new Pins(bpffs, smallOptions.capacity);
 pins.make();
-const object = loadOver(pins, smallOptions.room, "tc");
+const object = loadOver(pins, smallOptions.capacity, "tc");
 const programs = new Map<PacketProgram, BpfProgram>(
   packetPrograms.map((name) => [name, object.program(name)]),
 );

@@ -83,7 +83,7 @@ const DEFAULTS = { firstPort: 61000, lastPort: 65535, udpSeconds: 30, tcpEstabli
 const SOURCE_PORT = 14 + 20;
 
 /** Capacity for the flows of many packets, so that none is evicted. */
-const capacity = { ...smallOptions.room, connections: 1 << 16 };
+const capacity = { ...smallOptions.capacity, connections: 1 << 16 };
 const object = given === undefined ? openObject("tc") : BpfObject.open(given, Deno.readFileSync(given));
 for (
   const [map, maxEntries] of Object.entries({

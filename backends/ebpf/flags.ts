@@ -1,0 +1,52 @@
+import { alias, flag } from "../../core/config/flags/flag.ts";
+
+const maxFrontends = flag("int", 131072, "Maximum number of addresses and ports of services.");
+const maxEndpoints = flag(
+  "int",
+  524288,
+  "Maximum number of endpoints of services. Each slot of a Maglev table counts as one. An endpoint takes 24 bytes.",
+);
+const maxConnections = flag(
+  "int",
+  131072,
+  "Maximum number of connections from outside the node. A connection takes some 400 bytes.",
+);
+const maxClients = flag("int", 65536, "Maximum number of clients of services with session affinity.");
+
+/** kube-proxy has no such mode, so its configuration file has no fields for these flags. */
+export const ebpfFlags = {
+  "ebpf-bpffs": flag(
+    "string",
+    "/sys/fs/bpf/proxy",
+    "Directory in a BPF file system for pinned maps and programs. They survive a restart.",
+  ),
+  "ebpf-cgroup": flag(
+    "string",
+    "",
+    "The cgroup (v2) whose processes have their sockets balanced, including the cgroups below it. Default: the root.",
+  ),
+  "ebpf-devices": flag(
+    "list",
+    [],
+    "Network devices whose incoming packets are balanced. Default: all except loopback.",
+  ),
+  "ebpf-balancing": flag(
+    "string",
+    "random",
+    "How connections are balanced when the Service does not say: random, or maglev, which selects the same endpoint " +
+      "for a connection on every node.",
+  ),
+  "ebpf-maglev-table-size": flag(
+    "int",
+    1021,
+    "Slots in the Maglev table of a service: a prime, about a hundred times the number of endpoints.",
+  ),
+  "ebpf-max-frontends": maxFrontends,
+  "ebpf-max-endpoints": maxEndpoints,
+  "ebpf-max-connections": maxConnections,
+  "ebpf-max-clients": maxClients,
+  "ebpf-most-frontends": alias("ebpf-max-frontends", maxFrontends),
+  "ebpf-most-endpoints": alias("ebpf-max-endpoints", maxEndpoints),
+  "ebpf-most-connections": alias("ebpf-max-connections", maxConnections),
+  "ebpf-most-clients": alias("ebpf-max-clients", maxClients),
+};

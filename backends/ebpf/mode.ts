@@ -1,0 +1,21 @@
+import { defineMode } from "../../core/backend/mode.ts";
+import { withBackendErrors } from "../backend_errors.ts";
+import { EbpfBackend } from "./backend.ts";
+import { ebpfFlags } from "./flags.ts";
+import { readEbpfOptions } from "./options.ts";
+
+export const ebpf = defineMode({
+  name: "ebpf",
+  flags: ebpfFlags,
+  planning: {
+    endsTcpConnections: true,
+    listsInterfaceAddresses: true,
+    defaultNodePortAddresses: "primary",
+    localhostNodePorts: true,
+  },
+  sections: { periods: "iptables", masquerade: "iptables" },
+  appliesConntrackTimeouts: true,
+  failureMetrics: [],
+  readOptions: readEbpfOptions,
+  create: (options) => withBackendErrors(new EbpfBackend(options)),
+});

@@ -1,0 +1,25 @@
+import { defineMode } from "../../core/backend/mode.ts";
+import { withBackendErrors } from "../backend_errors.ts";
+import { IpvsBackend } from "./backend.ts";
+import { addIpvsFlags, ipvsFlags } from "./flags.ts";
+import { readIpvsOptions } from "./options.ts";
+import { SERVICE_DEVICE } from "./device/service_device.ts";
+
+export const ipvs = defineMode({
+  name: "ipvs",
+  flags: ipvsFlags,
+  addFlags: addIpvsFlags,
+  planning: {
+    endsTcpConnections: false,
+    listsInterfaceAddresses: true,
+    defaultNodePortAddresses: "all",
+    localhostNodePorts: false,
+  },
+  sections: { periods: "ipvs", masquerade: "iptables" },
+  appliesConntrackTimeouts: false,
+  failureMetrics: [],
+  featureGate: "KubeProxyIPVS",
+  serviceDevice: SERVICE_DEVICE,
+  readOptions: readIpvsOptions,
+  create: (options) => withBackendErrors(new IpvsBackend(options)),
+});

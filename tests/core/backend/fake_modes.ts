@@ -1,0 +1,44 @@
+import type { Backend } from "../../../core/backend/contract.ts";
+import { defaultDocument } from "../../../core/config/document/document.ts";
+import { FieldReader } from "../../../core/config/document/field_reader.ts";
+import { parseCommandLine } from "../../../core/config/flags/command_line.ts";
+import { type ConfiguredMode, defineMode, type Mode, type ModeTraits } from "../../../core/backend/mode.ts";
+
+/** The mode with another backend. */
+export function withBackend(mode: Mode, create: () => Backend): Mode {
+  return { ...mode, configure: (source) => ({ ...mode.configure(source), create }) };
+}
+
+/** Traits of a mode that needs nothing. */
+export const plainTraits: Omit<ModeTraits, "name"> = {
+  flags: {},
+  planning: {
+    endsTcpConnections: false,
+    listsInterfaceAddresses: false,
+    defaultNodePortAddresses: "all",
+    localhostNodePorts: false,
+  },
+  sections: { periods: "nftables", masquerade: "nftables" },
+  appliesConntrackTimeouts: false,
+  failureMetrics: [],
+};
+
+/** A mode without options. */
+export function plainMode(name: string, create: () => Backend): Mode {
+  return defineMode({ name, ...plainTraits, readOptions: () => undefined, create });
+}
+
+/** The mode with its default options. */
+export function configured(mode: Mode): ConfiguredMode {
+  return mode.configure({
+    document: defaultDocument(),
+    valuesOf: parseCommandLine([], [mode]).valuesOf,
+    conntrackTimeouts: {
+      tcpEstablishedTimeoutMs: 0,
+      tcpCloseWaitTimeoutMs: 0,
+      udpTimeoutMs: 0,
+      udpStreamTimeoutMs: 0,
+    },
+    read: new FieldReader((field) => field),
+  });
+}
