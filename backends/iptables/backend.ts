@@ -16,11 +16,10 @@ import { backendError } from "../backend_errors.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { shortened } from "../truncate_list.ts";
-import { RuleBatch } from "./sync/batch.ts";
-import { BatchStream } from "./sync/batch_stream.ts";
+import { BatchStream, RuleBatch } from "./sync/batch.ts";
 import { ChainReader } from "./sync/watch.ts";
 import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
-import { lostAmongOthers } from "./sync/jumps.ts";
+import { describeMissingRule } from "./sync/jumps.ts";
 import type { TableName } from "./rules/layout.ts";
 import { kubeProxyWarning, readLegacyTables } from "./legacy/tables.ts";
 import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules/names.ts";
@@ -29,8 +28,8 @@ import { nodeRules } from "./rules/node_rules.ts";
 import { probeKernel } from "./probe.ts";
 import { TablesReader } from "./sync/read.ts";
 import { Reconciliation } from "./sync/reconcile.ts";
-import { refusedOf } from "./sync/rejection.ts";
-import { type Undeletable, writeRemoval } from "./sync/removal.ts";
+import { rejectedChange } from "./sync/rejection.ts";
+import { type IsUndeletable, writeRemoval } from "./sync/removal.ts";
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
 import { endpointCount, writeUpdate } from "./sync/update.ts";
 
@@ -130,7 +129,7 @@ export class IptablesBackend implements Backend {
     this.#kernel[Symbol.dispose]();
   }
 
-  async #program(desired: DesiredState, isUndeletable: Undeletable): Promise<ReconcileReport> {
+  async #program(desired: DesiredState, isUndeletable: IsUndeletable): Promise<ReconcileReport> {
     const states = desired.settings.map((settings) => ({
       family: tableFamilyOf(settings.family),
       settings,
@@ -158,15 +157,15 @@ export class IptablesBackend implements Backend {
       foundOurs ||= work.foundOurs;
       differences.push(...work.differences);
     }
-    await stream.end();
+    await stream.finish();
     this.#families = states.map((state) => ({ ...state, last: stream.written[state.family.family] }));
     return { found: foundOurs ? "ours" : "nothing", differences: shortened(differences), compared: "all" };
   }
 
-  async #update(changes: readonly PlanChange[], isUndeletable: Undeletable): Promise<void> {
+  async #update(changes: readonly PlanChange[], isUndeletable: IsUndeletable): Promise<void> {
     const batch = this.#kernel.begin(RuleBatch);
     const accept: (() => void)[] = [];
-    const astray: string[] = [];
+    const drift: string[] = [];
     for (const state of this.#families) {
       const { family, settings } = state;
       const own = changesOfFamily(changes, family.family);
@@ -175,7 +174,7 @@ export class IptablesBackend implements Backend {
       const context = { settings, ...this.#contextOf({ endpoints }) };
       const reader = this.#reader(family);
       const update = await writeUpdate(batch, family, own, context, reader, isUndeletable);
-      astray.push(...update.astray);
+      drift.push(...update.drift);
       accept.push(() => {
         state.endpoints = endpoints;
         state.total.addAll(update.growth);
@@ -184,7 +183,7 @@ export class IptablesBackend implements Backend {
     }
     await this.#commit(batch);
     for (const done of accept) done();
-    const [first] = astray;
+    const [first] = drift;
     if (first !== undefined) this.#kernel.reportDrift(first);
   }
 
@@ -199,25 +198,27 @@ export class IptablesBackend implements Backend {
   }
 
   #refusalError(batch: RuleBatch, bytes: Uint8Array, answer: Acknowledgement): Error {
-    const { words, chain, isChainDeletion, extension } = refusedOf(bytes, answer);
+    const { operation, chain, isChainDeletion, extension } = rejectedChange(bytes, answer);
     if (isChainDeletion && chain !== undefined && answer.errno === errnoOf("EBUSY")) {
       return new ChainInUse(keyOf(chain.family, chain.table, chain.name));
     }
     const isMissing = answer.errno === errnoOf("ENOENT");
     const owner = batch.ownerOf(answer.seq);
-    const about = owner === undefined ? words : `${words} for service ${owner}`;
+    const about = owner === undefined ? operation : `${operation} for service ${owner}`;
     const lacking = isMissing && extension !== undefined
       ? `, which needs ${extension} of the kernel (proxy check says what it comes with)`
       : "";
     const error = rejectionError(about + lacking, answer);
     // What is not there is nobody's fault: the kernel holds something else than we believe.
-    const isAstray = isMissing && extension === undefined;
-    if (isAstray) this.#kernel.reportDrift(error.message);
-    return backendError(this.mode, error, isAstray || owner === undefined ? [] : [owner]);
+    const isDrift = isMissing && extension === undefined;
+    if (isDrift) this.#kernel.reportDrift(error.message);
+    return backendError(this.mode, error, isDrift || owner === undefined ? [] : [owner]);
   }
 
   /** Other people's rules may jump to a chain that we want to delete. Then it stays, and everything else is done. */
-  async #withoutUndeletable<Result>(write: (isUndeletable: Undeletable) => Promise<Result>): Promise<Result> {
+  async #withoutUndeletable<Result>(
+    write: (isUndeletable: IsUndeletable) => Promise<Result>,
+  ): Promise<Result> {
     for (let attempt = 1;; attempt++) {
       try {
         return await write((...chain) => this.#undeletable.has(keyOf(...chain)));
@@ -254,7 +255,7 @@ export class IptablesBackend implements Backend {
     using client = this.#kernel.open();
     for (const { family, settings } of this.#families) {
       const reader = new TablesReader(client, family);
-      const lost = await lostAmongOthers(family, reader, nodeRules(settings, this.#host));
+      const lost = await describeMissingRule(family, reader, nodeRules(settings, this.#host));
       if (lost !== undefined) this.#kernel.report(`${lost} was deleted`);
     }
   }

@@ -7,7 +7,7 @@ import { RuleBatch } from "./sync/batch.ts";
 import type { TableName } from "./rules/layout.ts";
 import { type LegacyTable, legacyWarning, readLegacyTables } from "./legacy/tables.ts";
 import { PacketCounters } from "./nfacct.ts";
-import type { Match, Rule, Target } from "./rules/rule.ts";
+import type { IptablesRule, Match, Target } from "./rules/rule.ts";
 
 /**
  * A chain that nothing jumps to. The tables are those of iptables, as some targets are for one of them only; they
@@ -156,6 +156,6 @@ function targeting(name: string, from: string, table: TableName, target: Target)
   return extension(`target ${name}`, from, table, { matches: [], target });
 }
 
-function extension(name: string, from: string, table: TableName, rule: Rule): Feature<RuleBatch> {
+function extension(name: string, from: string, table: TableName, rule: IptablesRule): Feature<RuleBatch> {
   return { name, from, write: (batch, family) => batch.appendRule(family, table, CHAIN, rule) };
 }

@@ -9,22 +9,33 @@ import {
   natNodePorts,
   natServices,
 } from "./names.ts";
-import type { Rule, Target } from "./rule.ts";
-import { accept, comment, dport, drop, inRange, jump, loopbackRanges, reject, toThisNode } from "./parts.ts";
+import {
+  accept,
+  comment,
+  dport,
+  drop,
+  inRange,
+  type IptablesRule,
+  jump,
+  loopbackRanges,
+  reject,
+  type Target,
+  toThisNode,
+} from "./rule.ts";
 import { serviceChains } from "./service_chains.ts";
 import { type AddressFrontend, frontendRule, type ServicePort, servicePort } from "./service_port.ts";
 
-/** What the rules of a service port depend on besides its plan. */
+/** Inputs of a service port's rules besides its plan. */
 export interface CompileContext {
   readonly settings: NodeSettings;
-  /** The cluster has so many endpoints that the comments that name one are left out. */
+  /** The cluster has so many endpoints that rules omit the comments that concern a single endpoint. */
   readonly isLarge: boolean;
-  /** The counters that `-m nfacct` can name exist. */
+  /** The counters that `-m nfacct` names exist. */
   readonly nfacct: boolean;
 }
 
 /**
- * The rules of one service port as upstream writes them (docs/behaviour.md §5.1). The same plan gives the same rules,
+ * Compiles the rules of one service port, which are kube-proxy's (docs/behaviour.md §5.1). Equal plans give equal rules,
  * so that an update is the difference of two calls.
  */
 export function compile(plan: ServicePortPlan, context: CompileContext): ServiceRules {
@@ -42,7 +53,7 @@ export function compile(plan: ServicePortPlan, context: CompileContext): Service
 class SharedRules {
   readonly list: SharedRule[] = [];
 
-  add(chain: SharedChain, rule: Rule): void {
+  add(chain: SharedChain, rule: IptablesRule): void {
     this.list.push({ chain, rule });
   }
 }
@@ -52,8 +63,8 @@ function addClusterIP(shared: SharedRules, port: ServicePort, frontend: AddressF
   if (internalChain !== undefined) {
     shared.add(natServices, frontendRule(port, frontend, `${name} cluster IP`, jump(internalChain)));
   }
-  const refusal = refusalOf(port, plan.internal);
-  if (refusal) shared.add(filterServices, frontendRule(port, frontend, refusal.comment, refusal.target));
+  const verdict = filterVerdict(port, plan.internal);
+  if (verdict) shared.add(filterServices, frontendRule(port, frontend, verdict.comment, verdict.target));
 }
 
 function addExternalAddress(shared: SharedRules, port: ServicePort, frontend: AddressFrontend): void {
@@ -69,9 +80,9 @@ function addExternalAddress(shared: SharedRules, port: ServicePort, frontend: Ad
     const text = `${name} traffic not accepted by ${chains.firewall}`;
     shared.add(filterProxyFirewall, frontendRule(port, frontend, text, drop));
   }
-  const refusal = refusalOf(port, plan.external);
-  if (refusal) {
-    shared.add(filterExternalServices, frontendRule(port, frontend, refusal.comment, refusal.target));
+  const verdict = filterVerdict(port, plan.external);
+  if (verdict) {
+    shared.add(filterExternalServices, frontendRule(port, frontend, verdict.comment, verdict.target));
   }
 }
 
@@ -93,26 +104,26 @@ function addNodePort(
     }
     shared.add(natNodePorts, { protocol, matches, target });
   }
-  const refusal = refusalOf(port, external);
-  if (refusal) {
-    const matches = [comment(refusal.comment), toThisNode, toNodePort];
-    shared.add(filterExternalServices, { protocol, matches, target: refusal.target });
+  const verdict = filterVerdict(port, external);
+  if (verdict) {
+    const matches = [comment(verdict.comment), toThisNode, toNodePort];
+    shared.add(filterExternalServices, { protocol, matches, target: verdict.target });
   }
 }
 
-/** Who asks for a service's health does so by TCP, whatever the service's protocol is. */
-function healthCheckRule({ name, plan }: ServicePort): Rule {
+/** Health checks use TCP, independently of the service's protocol. */
+function healthCheckRule({ name, plan }: ServicePort): IptablesRule {
   const matches = [comment(`${name} health check node port`), dport(plan.healthCheckNodePort)];
   return { protocol: "TCP", matches, target: accept };
 }
 
-interface Refusal {
+interface FilterVerdict {
   readonly comment: string;
   readonly target: Target;
 }
 
-/** What the filter table does with connections that no endpoint got; undefined when each gets one. */
-function refusalOf({ name, plan }: ServicePort, route: Route): Refusal | undefined {
+/** The verdict of table filter on connections that get no endpoint; undefined if every connection gets one. */
+function filterVerdict({ name, plan }: ServicePort, route: Route): FilterVerdict | undefined {
   switch (route.verdict) {
     case "balance":
       return undefined;
@@ -125,6 +136,6 @@ function refusalOf({ name, plan }: ServicePort, route: Route): Refusal | undefin
   }
 }
 
-function noLocalEndpoints(name: string): Refusal {
+function noLocalEndpoints(name: string): FilterVerdict {
   return { comment: `${name} has no local endpoints`, target: drop };
 }

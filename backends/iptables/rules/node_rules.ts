@@ -1,5 +1,5 @@
 import type { NodeSettings } from "../../../core/plan/plan.ts";
-import type { Chain, JumpRule, NodeRules, TableName } from "./layout.ts";
+import type { IptablesChain, JumpRule, NodeRules, TableName } from "./layout.ts";
 import {
   CT_STATE_INVALID_DROPPED,
   filterExternalServices,
@@ -18,29 +18,30 @@ import {
   natNodePorts,
   natServices,
 } from "./names.ts";
-import type { Match, Rule } from "./rule.ts";
 import {
   accept,
   comment,
   ctstate,
   drop,
   inRange,
+  type IptablesRule,
   isAddress,
   jump,
   loopbackRanges,
+  type Match,
   outOfRange,
   toThisNode,
-} from "./parts.ts";
+} from "./rule.ts";
 
-/** What the node's rules depend on besides its settings. */
+/** Inputs of the node's rules besides its settings. */
 export interface NodeRulesContext {
-  /** The counters that `-m nfacct` can name exist. */
+  /** The counters that `-m nfacct` names exist. */
   readonly nfacct: boolean;
-  /** nf_conntrack_tcp_be_liberal is not set, so that a late packet can reset a connection. */
+  /** nf_conntrack_tcp_be_liberal is not set, so a packet outside the TCP window could reset its connection. */
   readonly dropsInvalid: boolean;
 }
 
-/** What a node needs whatever its services are, in upstream's words (docs/behaviour.md §5.1). */
+/** Compiles the rules that a node needs independently of its services: docs/behaviour.md §5.1. */
 export function nodeRules(settings: NodeSettings, context: NodeRulesContext): NodeRules {
   return {
     chains: [
@@ -68,25 +69,25 @@ export function nodeRules(settings: NodeSettings, context: NodeRulesContext): No
   };
 }
 
-function masquerading({ masqueradeMark: mark }: NodeSettings): readonly Rule[] {
+function masquerading({ masqueradeMark: mark }: NodeSettings): readonly IptablesRule[] {
   return [
     { matches: [{ match: "mark", value: mark, mask: mark, inverted: true }], target: { target: "RETURN" } },
-    // Takes the mark off, so that a packet which comes by once more is not masqueraded again.
+    // Clears the mark, so that a packet that passes the chain again is not masqueraded again.
     { matches: [], target: { target: "MARK", value: mark, mask: 0 } },
     { matches: [comment("kubernetes service traffic requiring SNAT")], target: { target: "MASQUERADE" } },
   ];
 }
 
-function marking({ masqueradeMark: mark }: NodeSettings): readonly Rule[] {
+function marking({ masqueradeMark: mark }: NodeSettings): readonly IptablesRule[] {
   return [{ matches: [], target: { target: "MARK", value: mark, mask: mark } }];
 }
 
 function forwarding(
   { masqueradeMark: mark }: NodeSettings,
   { nfacct, dropsInvalid }: NodeRulesContext,
-): readonly Rule[] {
+): readonly IptablesRule[] {
   const counter: Match = { match: "nfacct", name: CT_STATE_INVALID_DROPPED };
-  const invalid: Rule = {
+  const invalid: IptablesRule = {
     matches: nfacct ? [ctstate("INVALID"), counter] : [ctstate("INVALID")],
     target: drop,
   };
@@ -99,26 +100,29 @@ function forwarding(
   ];
 }
 
-/** A chain that is only there to be missed when someone flushes the tables. */
-function canary(table: TableName): Chain {
+/** An empty chain. kube-proxy notices a flush of the tables by its absence. */
+function canary(table: TableName): IptablesChain {
   return { table, name: KUBE_PROXY_CANARY, rules: [] };
 }
 
-/** Behind all services, for a node port is looked for only where nothing else is. */
+/** Rules behind those of all services, so that node ports are looked up only if no other frontend matches. */
 function toNodePorts(
   { family, nodePorts, localhostNodePorts }: NodeSettings,
-): readonly Rule[] {
+): readonly IptablesRule[] {
   const text = comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain");
   const target = jump(KUBE_NODEPORTS);
   if (nodePorts !== "all") {
     return nodePorts.map((address) => ({ destination: isAddress(address), matches: [text], target }));
   }
-  const rule: Rule = { matches: [text, toThisNode], target };
+  const rule: IptablesRule = { matches: [text, toThisNode], target };
   return [localhostNodePorts ? rule : { destination: outOfRange(loopbackRanges[family]), ...rule }];
 }
 
-/** With route_localnet the kernel would let neighbours reach what listens on loopback addresses. kubelet has it too. */
-export const blockLocalnet: Rule = {
+/**
+ * Drops packets from other hosts to loopback addresses, except those of established or translated connections. Without
+ * it, route_localnet would let neighbours reach programs that listen on loopback addresses. kubelet makes the same rule.
+ */
+export const blockLocalnet: IptablesRule = {
   source: outOfRange(loopbackRanges.IPv4),
   destination: inRange(loopbackRanges.IPv4),
   matches: [
@@ -129,28 +133,29 @@ export const blockLocalnet: Rule = {
 };
 
 const jumps: readonly JumpRule[] = [
-  ofNew("filter", "INPUT", KUBE_EXTERNAL_SERVICES, "kubernetes externally-visible service portals"),
-  ofNew("filter", "FORWARD", KUBE_EXTERNAL_SERVICES, "kubernetes externally-visible service portals"),
-  ofAll("filter", "INPUT", KUBE_NODEPORTS, "kubernetes health check service ports"),
-  ofNew("filter", "FORWARD", KUBE_SERVICES, "kubernetes service portals"),
-  ofNew("filter", "OUTPUT", KUBE_SERVICES, "kubernetes service portals"),
-  ofAll("filter", "FORWARD", KUBE_FORWARD, "kubernetes forwarding rules"),
-  ofNew("filter", "INPUT", KUBE_PROXY_FIREWALL, "kubernetes load balancer firewall"),
-  ofNew("filter", "OUTPUT", KUBE_PROXY_FIREWALL, "kubernetes load balancer firewall"),
-  ofNew("filter", "FORWARD", KUBE_PROXY_FIREWALL, "kubernetes load balancer firewall"),
-  ofAll("nat", "OUTPUT", KUBE_SERVICES, "kubernetes service portals"),
-  ofAll("nat", "PREROUTING", KUBE_SERVICES, "kubernetes service portals"),
-  ofAll("nat", "POSTROUTING", KUBE_POSTROUTING, "kubernetes postrouting rules"),
-  // kubelet makes the same two, in its words.
+  jumpOfNew("filter", "INPUT", KUBE_EXTERNAL_SERVICES, "kubernetes externally-visible service portals"),
+  jumpOfNew("filter", "FORWARD", KUBE_EXTERNAL_SERVICES, "kubernetes externally-visible service portals"),
+  jumpOfAll("filter", "INPUT", KUBE_NODEPORTS, "kubernetes health check service ports"),
+  jumpOfNew("filter", "FORWARD", KUBE_SERVICES, "kubernetes service portals"),
+  jumpOfNew("filter", "OUTPUT", KUBE_SERVICES, "kubernetes service portals"),
+  jumpOfAll("filter", "FORWARD", KUBE_FORWARD, "kubernetes forwarding rules"),
+  jumpOfNew("filter", "INPUT", KUBE_PROXY_FIREWALL, "kubernetes load balancer firewall"),
+  jumpOfNew("filter", "OUTPUT", KUBE_PROXY_FIREWALL, "kubernetes load balancer firewall"),
+  jumpOfNew("filter", "FORWARD", KUBE_PROXY_FIREWALL, "kubernetes load balancer firewall"),
+  jumpOfAll("nat", "OUTPUT", KUBE_SERVICES, "kubernetes service portals"),
+  jumpOfAll("nat", "PREROUTING", KUBE_SERVICES, "kubernetes service portals"),
+  jumpOfAll("nat", "POSTROUTING", KUBE_POSTROUTING, "kubernetes postrouting rules"),
+  // kubelet makes the same two rules.
   { table: "filter", from: "INPUT", rule: { matches: [], target: jump(KUBE_FIREWALL) } },
   { table: "filter", from: "OUTPUT", rule: { matches: [], target: jump(KUBE_FIREWALL) } },
 ];
 
-/** For the first packet of a connection. */
-function ofNew(table: JumpRule["table"], from: string, to: string, text: string): JumpRule {
+/** A jump that only the first packet of a connection takes. */
+function jumpOfNew(table: JumpRule["table"], from: string, to: string, text: string): JumpRule {
   return { table, from, rule: { matches: [ctstate("NEW"), comment(text)], target: jump(to) } };
 }
 
-function ofAll(table: JumpRule["table"], from: string, to: string, text: string): JumpRule {
+/** A jump that every packet takes. */
+function jumpOfAll(table: JumpRule["table"], from: string, to: string, text: string): JumpRule {
   return { table, from, rule: { matches: [comment(text)], target: jump(to) } };
 }

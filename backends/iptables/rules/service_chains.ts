@@ -1,23 +1,27 @@
+import type { LocalTraffic } from "../../../core/plan/plan.ts";
 import type { CompileContext } from "./compile.ts";
-import type { Chain } from "./layout.ts";
-import type { Match, Rule, Target } from "./rule.ts";
+import type { IptablesChain } from "./layout.ts";
+import { KUBE_MARK_MASQ } from "./names.ts";
 import {
   anyPort,
   comment,
   fromThisNode,
   inRange,
+  type IptablesRule,
   isAddress,
   jump,
-  markForMasquerade,
-  podTraffic,
-} from "./parts.ts";
+  type Match,
+  type Target,
+} from "./rule.ts";
 import { frontendRule, type PortEndpoint, reachableEndpoints, type ServicePort } from "./service_port.ts";
 
-/** The chains that a service port has for itself (docs/behaviour.md §5.1), each after those that it jumps to. */
-export function serviceChains(port: ServicePort, context: CompileContext): readonly Chain[] {
+const markForMasquerade: Target = jump(KUBE_MARK_MASQ);
+
+/** Chains of one service port only (docs/behaviour.md §5.1). A chain comes after the chains that it jumps to. */
+export function serviceChains(port: ServicePort, context: CompileContext): readonly IptablesChain[] {
   const { chains, clusterEndpoints, localEndpoints } = port;
   const all = endpointChains(port, context);
-  const add = (name: string, rules: readonly Rule[]) => all.push({ table: "nat", name, rules });
+  const add = (name: string, rules: readonly IptablesRule[]) => all.push({ table: "nat", name, rules });
   if (clusterEndpoints.length > 0) {
     add(chains.cluster, policyRules(port, chains.cluster, clusterEndpoints, context));
   }
@@ -27,14 +31,14 @@ export function serviceChains(port: ServicePort, context: CompileContext): reado
   return all;
 }
 
-/** KUBE-SEP: masquerades the endpoint's own connections, remembers the client if it has affinity, and sends it there. */
-function endpointChains(port: ServicePort, { isLarge }: CompileContext): Chain[] {
+/** KUBE-SEP: masquerades the endpoint's own connections, remembers the client for affinity, translates to the endpoint. */
+function endpointChains(port: ServicePort, { isLarge }: CompileContext): IptablesChain[] {
   const { plan: { protocol, affinitySeconds } } = port;
   const comments = isLarge ? [] : [comment(port.name)];
-  const always = [...comments, anyPort];
+  const withoutAffinity = [...comments, anyPort];
   return reachableEndpoints(port).map(({ endpoint, chain }) => {
     const remembering: Match = { match: "recent-set", name: chain };
-    const matches = affinitySeconds > 0 ? [...comments, remembering, anyPort] : always;
+    const matches = affinitySeconds > 0 ? [...comments, remembering, anyPort] : withoutAffinity;
     const target: Target = { target: "DNAT", address: endpoint.address, port: endpoint.port };
     const rules = [
       { source: isAddress(endpoint.address), matches: comments, target: markForMasquerade },
@@ -44,19 +48,19 @@ function endpointChains(port: ServicePort, { isLarge }: CompileContext): Chain[]
   });
 }
 
-/** KUBE-SVC or KUBE-SVL: the choice of an endpoint, the one that the client had lately if it has affinity. */
+/** KUBE-SVC or KUBE-SVL: selects an endpoint, with affinity the one that the client used recently. */
 function policyRules(
   port: ServicePort,
   chain: string,
   endpoints: readonly PortEndpoint[],
   context: CompileContext,
-): readonly Rule[] {
+): readonly IptablesRule[] {
   const { affinitySeconds } = port.plan;
-  const rules: Rule[] = chain === port.internalChain ? clusterIPMasquerades(port, context) : [];
+  const rules: IptablesRule[] = chain === port.internalChain ? clusterIPMasquerades(port, context) : [];
   if (affinitySeconds > 0) {
     for (const endpoint of endpoints) {
-      const recently: Match = { match: "recent-check", name: endpoint.chain, seconds: affinitySeconds };
-      rules.push(choice(port, endpoint, recently, context));
+      const usedRecently: Match = { match: "recent-check", name: endpoint.chain, seconds: affinitySeconds };
+      rules.push(choice(port, endpoint, usedRecently, context));
     }
   }
   let candidates = endpoints.length;
@@ -69,23 +73,23 @@ function choice(
   { socket, jump }: PortEndpoint,
   condition: Match | undefined,
   { isLarge }: CompileContext,
-): Rule {
+): IptablesRule {
   const matches: Match[] = isLarge ? [] : [comment(`${name} -> ${socket}`)];
   if (condition !== undefined) matches.push(condition);
   return { matches, target: jump };
 }
 
-/** Matches with a chance of 1 in `count`, as upstream rounds it; undefined for always. */
+/** Matches with probability 1 / `count`, rounded as kube-proxy does; undefined if it would always match. */
 function oneOf(count: number): Match | undefined {
   if (count === 1) return undefined;
-  return chances[count] ??= { match: "statistic", probability: Number((1 / count).toFixed(10)) };
+  return oneOfMatches[count] ??= { match: "statistic", probability: Number((1 / count).toFixed(10)) };
 }
 
-/** By the number of candidates. */
-const chances: Match[] = [];
+/** Matches of `oneOf`, indexed by count. */
+const oneOfMatches: Match[] = [];
 
-/** Connections to the ClusterIP from outside the cluster, or from anywhere. */
-function clusterIPMasquerades(port: ServicePort, { settings }: CompileContext): Rule[] {
+/** Masquerades connections to the ClusterIP from outside the cluster, or from everywhere with masqueradeAll. */
+function clusterIPMasquerades(port: ServicePort, { settings }: CompileContext): IptablesRule[] {
   const clusterIP = port.plan.frontends.find(({ kind }) => kind === "ClusterIP");
   const sources = settings.masqueradeAll ? {} : podTraffic(settings.localTraffic, true);
   if (clusterIP === undefined || clusterIP.kind === "NodePort" || sources === undefined) return [];
@@ -93,8 +97,14 @@ function clusterIPMasquerades(port: ServicePort, { settings }: CompileContext): 
   return [{ ...rule, ...sources }];
 }
 
-/** KUBE-EXT: who came from outside keeps its address if the policy is Local, and others are not bound to that policy. */
-function externalRules({ name, plan, chains }: ServicePort, { settings }: CompileContext): readonly Rule[] {
+/**
+ * KUBE-EXT: with externalTrafficPolicy Local, clients outside keep their address, and clients on this node reach all
+ * endpoints of the cluster.
+ */
+function externalRules(
+  { name, plan, chains }: ServicePort,
+  { settings }: CompileContext,
+): readonly IptablesRule[] {
   const { external } = plan;
   if (external.verdict === "balance") {
     const text = `masquerade traffic for ${name} external destinations`;
@@ -104,7 +114,7 @@ function externalRules({ name, plan, chains }: ServicePort, { settings }: Compil
     ];
   }
   const toCluster = jump(chains.cluster);
-  const rules: Rule[] = [];
+  const rules: IptablesRule[] = [];
   const pods = podTraffic(settings.localTraffic, false);
   if (pods !== undefined) {
     const text = `pod traffic for ${name} external destinations`;
@@ -118,11 +128,32 @@ function externalRules({ name, plan, chains }: ServicePort, { settings }: Compil
   return rules;
 }
 
-/** KUBE-FW: the sources that are let in. Others come back, and KUBE-PROXY-FIREWALL drops what has no endpoint. */
-function firewallRules({ name, plan, chains }: ServicePort): readonly Rule[] {
+/** KUBE-FW: allowed sources jump to KUBE-EXT. Other packets return, and KUBE-PROXY-FIREWALL drops them. */
+function firewallRules({ name, plan, chains }: ServicePort): readonly IptablesRule[] {
   const matches = [comment(`${name} loadbalancer IP`)];
   const target = jump(chains.external);
-  const rules: Rule[] = (plan.sourceRanges ?? []).map((cidr) => ({ source: inRange(cidr), matches, target }));
+  const rules: IptablesRule[] = (plan.sourceRanges ?? []).map((cidr) => ({
+    source: inRange(cidr),
+    matches,
+    target,
+  }));
   rules.push({ matches: [comment(`other traffic to ${name} will be dropped by KUBE-PROXY-FIREWALL`)] });
   return rules;
+}
+
+/** Matches traffic of this node's pods, or all other traffic; undefined if the two cannot be told apart. */
+function podTraffic(
+  localTraffic: LocalTraffic,
+  inverted: boolean,
+): Pick<IptablesRule, "source"> | Pick<IptablesRule, "inInterface"> | undefined {
+  switch (localTraffic.mode) {
+    case "none":
+      return undefined;
+    case "cidr":
+      return { source: { cidr: localTraffic.cidr, inverted } };
+    case "interface":
+      return { inInterface: { name: localTraffic.name, inverted } };
+    case "interface-prefix":
+      return { inInterface: { name: `${localTraffic.prefix}+`, inverted } };
+  }
 }

@@ -3,23 +3,25 @@ import type { Endpoint, Frontend, ServicePortPlan } from "../../../core/plan/pla
 import { printedName } from "../../../core/plan/plan_key.ts";
 import { nameHash } from "../../name_hash.ts";
 import { chainIdentity, endpointChainAt } from "./names.ts";
-import type { Rule, Target } from "./rule.ts";
-import { comment, dport, isAddress, jump } from "./parts.ts";
+import { comment, dport, type IptablesRule, isAddress, jump, type Target } from "./rule.ts";
 
-/** A plan in the terms that its rules share, each worked out once. */
+/** A plan with what several of its rules need, computed once. */
 export interface ServicePort {
   readonly plan: ServicePortPlan;
-  /** As upstream prints it: `default/web:http`. */
+  /** The name in comments: `default/web:http`. */
   readonly name: string;
-  /** The chain to all endpoints, the one to those on this node, and what stands before them. Not all need be used. */
+  /**
+   * Names of the chain of all endpoints, of the chain of this node's endpoints, and of the two chains in front of them.
+   * A service port may use only some of these chains.
+   */
   readonly chains: Readonly<Record<"cluster" | "local" | "external" | "firewall", string>>;
-  /** Where the ClusterIP leads; undefined when it is refused. */
+  /** The chain that the ClusterIP leads to; undefined if its traffic is rejected or dropped. */
   readonly internalChain: string | undefined;
-  /** Some client gets in by an external address or a node port. */
+  /** External addresses and node ports lead to endpoints, at least for some clients. */
   readonly isReachedFromOutside: boolean;
-  /** Load balancers' addresses admit some sources only. */
+  /** Load-balancer IPs allow only some sources. */
   readonly isFirewalled: boolean;
-  /** In upstream's order, that of their printed addresses: `10.1.0.10:80` comes before `10.1.0.9:80`. */
+  /** In kube-proxy's order, that of the text of their addresses: `10.1.0.10:80` comes before `10.1.0.9:80`. */
   readonly clusterEndpoints: readonly PortEndpoint[];
   readonly localEndpoints: readonly PortEndpoint[];
 }
@@ -55,7 +57,7 @@ export function servicePort(plan: ServicePortPlan): ServicePort {
   };
 }
 
-/** The endpoints of both lists, each once. */
+/** The endpoints of both lists without duplicates. */
 export function reachableEndpoints(port: ServicePort): readonly PortEndpoint[] {
   const { clusterEndpoints, localEndpoints } = port;
   if (localEndpoints.length === 0) return clusterEndpoints;
@@ -65,13 +67,13 @@ export function reachableEndpoints(port: ServicePort): readonly PortEndpoint[] {
 
 export type AddressFrontend = Exclude<Frontend, { kind: "NodePort" }>;
 
-/** What is for a frontend with an address. */
+/** A rule for traffic to a frontend with an address. */
 export function frontendRule(
   { plan: { protocol } }: ServicePort,
   { address, port }: AddressFrontend,
   text: string,
   target: Target,
-): Rule {
+): IptablesRule {
   return { destination: isAddress(address), protocol, matches: [comment(text), dport(port)], target };
 }
 

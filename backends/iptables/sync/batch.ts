@@ -5,18 +5,17 @@ import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { Batch } from "../../nf_tables/batch.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
-import type { BaseChain } from "../rules/base_chains.ts";
-import { writeRule } from "../wire/encode.ts";
-import type { TableName } from "../rules/layout.ts";
-import type { Rule } from "../rules/rule.ts";
 import { RuleCounts } from "../rule_counts.ts";
+import type { BuiltInChain, TableName } from "../rules/layout.ts";
+import type { IptablesRule } from "../rules/rule.ts";
+import { writeRule } from "../wire/encode.ts";
 
-/** A batch of changes to the tables of iptables. It knows whom each change is for. */
+/** A batch of changes to the tables of iptables. It records which service port each change belongs to. */
 export class RuleBatch extends Batch {
   readonly #startSeq: number;
-  /** Rules added so far. */
+  /** Numbers of rules added so far. */
   readonly written: Readonly<Record<Family, RuleCounts>> = { IPv4: new RuleCounts(), IPv6: new RuleCounts() };
-  /** Where the changes for each service port begin. */
+  /** The owners of runs of messages; `from` is the number of the first message of a run. */
   readonly #owners: { readonly from: number; readonly key: PlanKey | undefined }[] = [];
 
   constructor(message: MessageWriter, firstSeq: number) {
@@ -24,17 +23,17 @@ export class RuleBatch extends Batch {
     this.#startSeq = firstSeq;
   }
 
-  /** The changes from here on are for this service port; undefined: for all. */
+  /** Sets the service port that the following changes belong to; undefined for changes of no particular one. */
   setOwner(key: PlanKey | undefined): void {
     this.#owners.push({ from: this.#startSeq + this.count, key });
   }
 
-  /** Whom the message with this number is for. */
+  /** The service port that the message with this number belongs to. */
   ownerOf(seq: number): PlanKey | undefined {
     return this.#owners.findLast(({ from }) => from <= seq)?.key;
   }
 
-  /** No error when it exists. */
+  /** Adds a table. An existing one is no error. */
   addTable(family: TableFamily, table: TableName): void {
     this.write(family.nfproto, nft.NFT_MSG_NEWTABLE, NLM_F_CREATE, (message) => {
       message.attrString(nft.NFTA_TABLE_NAME, table);
@@ -42,8 +41,8 @@ export class RuleBatch extends Batch {
     });
   }
 
-  /** One that packets enter from a hook. Its policy is ACCEPT, as iptables makes it. */
-  addBaseChain(family: TableFamily, { table, name, type, hook, priority }: BaseChain): void {
+  /** Adds a built-in chain with policy ACCEPT, as iptables does. */
+  addBuiltInChain(family: TableFamily, { table, name, type, hook, priority }: BuiltInChain): void {
     this.write(family.nfproto, nft.NFT_MSG_NEWCHAIN, NLM_F_CREATE, (message) => {
       message.attrString(nft.NFTA_CHAIN_TABLE, table);
       message.attrString(nft.NFTA_CHAIN_NAME, name);
@@ -56,7 +55,7 @@ export class RuleBatch extends Batch {
     });
   }
 
-  /** Without rules. No error when it exists, and then it keeps those it has. */
+  /** Adds a chain without rules. An existing one is no error and keeps its rules. */
   addChain(family: TableFamily, table: TableName, name: string): void {
     this.write(family.nfproto, nft.NFT_MSG_NEWCHAIN, NLM_F_CREATE, (message) => {
       message.attrLatin1(nft.NFTA_CHAIN_TABLE, `${table}\0`);
@@ -64,7 +63,7 @@ export class RuleBatch extends Batch {
     });
   }
 
-  /** With its rules. No rule may jump to it any more: EBUSY. */
+  /** Deletes a chain with its rules. The kernel rejects it with EBUSY if a rule jumps to the chain. */
   deleteChain(family: TableFamily, table: TableName, name: string): void {
     this.write(family.nfproto, nft.NFT_MSG_DELCHAIN, 0, (message) => {
       message.attrLatin1(nft.NFTA_CHAIN_TABLE, `${table}\0`);
@@ -72,7 +71,7 @@ export class RuleBatch extends Batch {
     });
   }
 
-  /** Deletes the rules of a chain. */
+  /** Deletes all rules of a chain. */
   flushChain(family: TableFamily, table: TableName, name: string): void {
     this.write(family.nfproto, nft.NFT_MSG_DELRULE, 0, (message) => {
       message.attrLatin1(nft.NFTA_RULE_TABLE, `${table}\0`);
@@ -80,12 +79,12 @@ export class RuleBatch extends Batch {
     });
   }
 
-  appendRule(family: TableFamily, table: TableName, chain: string, rule: Rule): void {
+  appendRule(family: TableFamily, table: TableName, chain: string, rule: IptablesRule): void {
     this.#addRule(family, NLM_F_CREATE | NLM_F_APPEND, table, chain, rule);
   }
 
-  /** At the head of the chain. */
-  insertRule(family: TableFamily, table: TableName, chain: string, rule: Rule): void {
+  /** Adds a rule at the head of the chain. */
+  insertRule(family: TableFamily, table: TableName, chain: string, rule: IptablesRule): void {
     this.#addRule(family, NLM_F_CREATE, table, chain, rule);
   }
 
@@ -97,12 +96,73 @@ export class RuleBatch extends Batch {
     });
   }
 
-  #addRule(family: TableFamily, flags: number, table: TableName, chain: string, rule: Rule): void {
+  #addRule(family: TableFamily, flags: number, table: TableName, chain: string, rule: IptablesRule): void {
     this.written[family.family].add(table, 1);
     this.write(family.nfproto, nft.NFT_MSG_NEWRULE, flags, (message) => {
       message.attrLatin1(nft.NFTA_RULE_TABLE, `${table}\0`);
       message.attrLatin1(nft.NFTA_RULE_CHAIN, `${chain}\0`);
       writeRule(message, family, rule);
     });
+  }
+}
+
+/**
+ * When a batch of a stream has this many bytes it is sent, and the next one is written while the kernel processes it.
+ * The kernel takes twice as long for a batch as we take to write it.
+ */
+const SPLIT_BYTES = 8 * 1024 * 1024;
+/** More than the rules of one service port with a thousand endpoints. */
+const SLACK_BYTES = 1024 * 1024;
+
+/** A sequence of changes in one transaction, or in several, split where the writer allows it. */
+export class BatchStream implements AsyncDisposable {
+  readonly #begin: (bytes: number) => RuleBatch;
+  readonly #commit: (batch: RuleBatch) => Promise<void>;
+  #inFlight: Promise<void> = Promise.resolve();
+  #batch: RuleBatch;
+  /** Numbers of rules written in all batches, by family. */
+  readonly written = { IPv4: new RuleCounts(), IPv6: new RuleCounts() };
+
+  /** @param commit sends a batch to the kernel; it rejects when the kernel rejects the batch. */
+  constructor(begin: (bytes: number) => RuleBatch, commit: (batch: RuleBatch) => Promise<void>) {
+    this.#begin = begin;
+    this.#commit = commit;
+    this.#batch = begin(SPLIT_BYTES + SLACK_BYTES);
+  }
+
+  /** The batch that the next change is to be written to. */
+  get batch(): RuleBatch {
+    return this.#batch;
+  }
+
+  /**
+   * Allows a split: what was written so far may be in force without what follows.
+   * @throws the error of an earlier batch that was in flight.
+   */
+  async allowSplit(): Promise<void> {
+    if (this.#batch.bytes < SPLIT_BYTES) return;
+    await this.#inFlight;
+    this.#send();
+    this.#batch = this.#begin(SPLIT_BYTES + SLACK_BYTES);
+  }
+
+  /** Sends the rest and waits for the kernel's answer. */
+  async finish(): Promise<void> {
+    await this.#inFlight;
+    this.#send();
+    await this.#inFlight;
+  }
+
+  /** Waits for the kernel's answer in any case, because the socket can be used for nothing else before. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#inFlight.catch(() => {});
+  }
+
+  #send(): void {
+    this.written.IPv4.addAll(this.#batch.written.IPv4);
+    this.written.IPv6.addAll(this.#batch.written.IPv6);
+    this.#inFlight = this.#commit(this.#batch);
+    // The promise is awaited later. Until then its rejection must not end the process.
+    this.#inFlight.catch(() => {});
   }
 }

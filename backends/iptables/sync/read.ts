@@ -7,20 +7,20 @@ import * as nft from "../../nf_tables/constants.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import type { TableName } from "../rules/layout.ts";
 
-/** The names of the chains there are in iptables' tables of one family. A table without chains is not seen. */
-export type FoundChains = Readonly<Record<TableName, Set<string>>>;
+/** Names of the chains in the tables of iptables, for one family. Missing and empty tables look alike. */
+export type ActualChains = Readonly<Record<TableName, Set<string>>>;
 
-/** A rule as the kernel holds it. */
-export interface FoundRule {
+/** A rule that the kernel holds. */
+export interface ActualRule {
   readonly handle: number;
   /** The value of NFTA_RULE_EXPRESSIONS: a view into a datagram that nobody else holds. */
   readonly expressions: Uint8Array;
 }
 
-/** How often something is read again when it changed meanwhile; then it is taken as it was seen. */
+/** Attempts to read a list that does not change meanwhile. The last attempt is used as it is. */
 const ATTEMPTS = 5;
 
-/** Reads iptables' tables of one family back from the kernel. */
+/** Reads the tables of iptables of one family from the kernel. */
 export class TablesReader {
   readonly #client: NetlinkClient;
   readonly #family: TableFamily;
@@ -30,26 +30,26 @@ export class TablesReader {
     this.#family = family;
   }
 
-  async chains(): Promise<FoundChains> {
-    const found: FoundChains = { filter: new Set(), nat: new Set(), mangle: new Set() };
+  async chains(): Promise<ActualChains> {
+    const actual: ActualChains = { filter: new Set(), nat: new Set(), mangle: new Set() };
     const operation = `list chains of family ${this.#family.keyword}`;
-    // What an interrupted listing told may be gone.
-    const begin = () => Object.values(found).forEach((chains) => chains.clear());
+    // Chains of an interrupted listing may be gone.
+    const begin = () => Object.values(actual).forEach((chains) => chains.clear());
     await this.#visit(nft.NFT_MSG_GETCHAIN, operation, begin, ({ payload }) => {
       let chains: Set<string> | undefined;
       for (const attribute of attributes(payload, NFGENMSG_BYTES)) {
         // The kernel writes the table's name first.
-        if (attribute.type === nft.NFTA_CHAIN_TABLE) chains = chainsOf(found, attribute.string());
+        if (attribute.type === nft.NFTA_CHAIN_TABLE) chains = chainsOf(actual, attribute.string());
         if (chains === undefined) return;
         if (attribute.type === nft.NFTA_CHAIN_NAME) return void chains.add(attribute.string());
       }
     });
-    return found;
+    return actual;
   }
 
-  /** In their order; none when there is no such chain. */
-  async rules(table: TableName, chain: string): Promise<readonly FoundRule[]> {
-    let rules: FoundRule[] = [];
+  /** The rules of a chain in order; empty if there is no such chain. */
+  async rules(table: TableName, chain: string): Promise<readonly ActualRule[]> {
+    let rules: ActualRule[] = [];
     const operation = `list the rules of chain ${chain} of table ${this.#family.keyword} ${table}`;
     const begin = (message: MessageWriter) => {
       rules = [];
@@ -58,7 +58,7 @@ export class TablesReader {
     };
     await this.#visit(nft.NFT_MSG_GETRULE, operation, begin, ({ payload }) => {
       let handle = 0;
-      let expressions: Uint8Array = none;
+      let expressions: Uint8Array = noExpressions;
       for (const attribute of attributes(payload, NFGENMSG_BYTES)) {
         if (attribute.type === nft.NFTA_RULE_HANDLE) handle = Number(attribute.u64be());
         else if (attribute.type === nft.NFTA_RULE_EXPRESSIONS) expressions = attribute.bytes;
@@ -87,8 +87,8 @@ export class TablesReader {
   }
 }
 
-const none = new Uint8Array();
+const noExpressions = new Uint8Array();
 
-function chainsOf(found: FoundChains, table: string): Set<string> | undefined {
-  return table === "filter" || table === "nat" || table === "mangle" ? found[table] : undefined;
+function chainsOf(actual: ActualChains, table: string): Set<string> | undefined {
+  return table === "filter" || table === "nat" || table === "mangle" ? actual[table] : undefined;
 }

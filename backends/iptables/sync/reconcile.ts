@@ -1,67 +1,68 @@
 import { yieldToEventLoop } from "../../../core/async/yield.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
-import { baseChain } from "../rules/base_chains.ts";
-import type { RuleBatch } from "./batch.ts";
-import type { BatchStream } from "./batch_stream.ts";
-import { chainInWords } from "./describe_chain.ts";
-import { compile } from "../rules/compile.ts";
-import { holds } from "../wire/identity.ts";
-import { type Chain, type JumpRule, type NodeRules, type SharedChain, tables } from "../rules/layout.ts";
-import { isOurChain } from "../rules/names.ts";
-import { compareJumps, jumpedTo, missingRules } from "./jumps.ts";
-import { nodeRules } from "../rules/node_rules.ts";
-import { deleteChains, type Undeletable } from "./removal.ts";
-import type { FoundChains, TablesReader } from "./read.ts";
 import type { RuleCounts } from "../rule_counts.ts";
+import { compile, type CompileContext } from "../rules/compile.ts";
+import {
+  builtInChain,
+  describeChain,
+  type IptablesChain,
+  type JumpRule,
+  type NodeRules,
+  type SharedChain,
+  tables,
+} from "../rules/layout.ts";
+import { isOurChain } from "../rules/names.ts";
+import { nodeRules, type NodeRulesContext } from "../rules/node_rules.ts";
+import { holdsExactly } from "../wire/identity.ts";
+import type { BatchStream, RuleBatch } from "./batch.ts";
+import { compareJumps, describeJump, missingRules } from "./jumps.ts";
+import type { ActualChains, TablesReader } from "./read.ts";
+import { deleteChains, type IsUndeletable } from "./removal.ts";
 import { SharedChainRepair } from "./shared_chain.ts";
 
-/** What the rules depend on besides the plans and settings. */
-export interface RuleContext {
-  /** Large clusters go without the comments of each endpoint: docs/behaviour.md §5.1. */
-  readonly isLarge: boolean;
-  /** The kernel counts by name (nfnetlink_acct). */
-  readonly nfacct: boolean;
-  /** Packets that connection tracking takes for invalid are dropped, unless it is told to be liberal. */
-  readonly dropsInvalid: boolean;
-}
+/** Inputs of the rules besides the plans and settings. */
+export type RuleContext = Omit<CompileContext, "settings"> & NodeRulesContext;
 
-/** Plans are compiled in portions of so many: health checks and metrics are answered in between. */
-const PORTION = 256;
+/** After this many compiled plans the event loop runs, so that health checks and metrics are answered. */
+const PLANS_PER_TURN = 256;
 
 /**
- * Writes what makes a family's tables hold what is wanted, whatever they hold now. Chains that are as they should be
- * are not touched, and other people's never.
+ * Writes the difference between the desired state and a family's tables. Chains that are as desired are not touched,
+ * and foreign chains never.
  */
 export class Reconciliation {
   readonly #stream: BatchStream;
   readonly #family: TableFamily;
   readonly #reader: TablesReader;
-  readonly #isUndeletable: Undeletable;
-  /** Chains there are and nobody asked for so far. */
-  readonly #found: FoundChains;
-  /** Something of ours was there: what is missing is a difference, not a beginning. */
+  readonly #isUndeletable: IsUndeletable;
+  /** Actual chains that no desired chain has matched yet. */
+  readonly #unmatched: ActualChains;
+  /** The tables had chains of ours, so that everything missing is a difference to report. */
   readonly foundOurs: boolean;
   readonly #total: RuleCounts;
-  /** In words. */
+  /** Descriptions of the differences. */
   readonly differences: string[] = [];
 
-  /** @param total counts the rules that are wanted. */
+  /**
+   * @param actual is consumed.
+   * @param total counts the desired rules.
+   */
   constructor(
     stream: BatchStream,
     family: TableFamily,
     reader: TablesReader,
-    found: FoundChains,
-    isUndeletable: Undeletable,
+    actual: ActualChains,
+    isUndeletable: IsUndeletable,
     total: RuleCounts,
   ) {
     this.#stream = stream;
     this.#family = family;
     this.#reader = reader;
-    this.#found = found;
+    this.#unmatched = actual;
     this.#isUndeletable = isUndeletable;
     this.#total = total;
-    this.foundOurs = tables.some((table) => [...found[table]].some((chain) => isOurChain(table, chain)));
+    this.foundOurs = tables.some((table) => [...actual[table]].some((chain) => isOurChain(table, chain)));
   }
 
   /** @param plans of this family. */
@@ -76,27 +77,27 @@ export class Reconciliation {
     const compileContext = { settings, ...context };
     let count = 0;
     for (const plan of plans) {
-      if (++count % PORTION === 0) await yieldToEventLoop();
+      if (++count % PLANS_PER_TURN === 0) await yieldToEventLoop();
       this.#batch.setOwner(plan.key);
       const rules = compile(plan, compileContext);
       this.#total.addService(rules);
       for (const chain of rules.chains) {
-        // Not awaited where nothing is read: there are a hundred thousand.
+        // Awaited only if the chain must be read, because there are a hundred thousand chains.
         const repair = this.#writeChain(chain);
         if (repair !== undefined) await repair;
       }
-      for (const { chain, rule } of rules.shared) shared.get(keyOf(chain))?.repair.want(rule, plan.key);
-      // Nothing leads to the chains of services yet, when all of them are new.
-      if (!this.foundOurs) await this.#stream.part();
+      for (const { chain, rule } of rules.shared) shared.get(keyOf(chain))?.repair.require(rule, plan.key);
+      // A split is invisible to packets if all chains are new, because nothing jumps to them yet.
+      if (!this.foundOurs) await this.#stream.allowSplit();
     }
     this.#batch.setOwner(undefined);
     for (const { chain, repair } of shared.values()) {
-      const wrong = repair.finish(this.#batch);
-      if (wrong > 0) this.#differ(`${wrong} rules of ${chainInWords(this.#family, chain)}`);
+      const differing = repair.write(this.#batch);
+      if (differing > 0) this.#differ(`${differing} rules of ${describeChain(this.#family, chain)}`);
     }
-    for (const chain of node.joint) await this.#joinChain(chain);
+    for (const chain of node.joint) await this.#writeJoint(chain);
     await this.#writeJumps(node.jumps);
-    this.#deleteUnwanted();
+    this.#deleteObsolete();
   }
 
   get #batch(): RuleBatch {
@@ -107,30 +108,30 @@ export class Reconciliation {
     const chains = [...node.chains, ...node.shared, ...node.joint];
     for (const table of new Set(chains.map(({ table }) => table))) this.#batch.addTable(this.#family, table);
     for (const { table, from } of node.jumps) {
-      if (this.#found[table].has(from)) continue;
-      this.#batch.addBaseChain(this.#family, baseChain(table, from));
-      this.#found[table].add(from);
+      if (this.#unmatched[table].has(from)) continue;
+      this.#batch.addBuiltInChain(this.#family, builtInChain(table, from));
+      this.#unmatched[table].add(from);
     }
   }
 
-  /** @returns undefined when it was not there, and nothing has to be read. */
-  #writeChain(chain: Chain): Promise<void> | undefined {
+  /** @returns undefined if the chain is new, so that nothing has to be read. */
+  #writeChain(chain: IptablesChain): Promise<void> | undefined {
     const { table, name, rules } = chain;
-    if (this.#found[table].delete(name)) return this.#repairChain(chain);
+    if (this.#unmatched[table].delete(name)) return this.#repairChain(chain);
     this.#addChain(chain);
     for (const rule of rules) this.#batch.appendRule(this.#family, table, name, rule);
     return undefined;
   }
 
   #addChain(chain: SharedChain): void {
-    this.#differ(`${chainInWords(this.#family, chain)} is missing`);
+    this.#differ(`${describeChain(this.#family, chain)} is missing`);
     this.#batch.addChain(this.#family, chain.table, chain.name);
   }
 
-  async #repairChain(chain: Chain): Promise<void> {
+  async #repairChain(chain: IptablesChain): Promise<void> {
     const { table, name, rules } = chain;
-    if (holds(this.#family, await this.#reader.rules(table, name), rules)) return;
-    this.#differ(chainInWords(this.#family, chain));
+    if (holdsExactly(this.#family, await this.#reader.rules(table, name), rules)) return;
+    this.#differ(describeChain(this.#family, chain));
     this.#batch.flushChain(this.#family, table, name);
     for (const rule of rules) this.#batch.appendRule(this.#family, table, name, rule);
   }
@@ -138,21 +139,21 @@ export class Reconciliation {
   async #sharedChains({ shared }: NodeRules): Promise<ReadonlyMap<string, SharedRepair>> {
     const repairs = new Map<string, SharedRepair>();
     for (const chain of shared) {
-      const isThere = this.#found[chain.table].delete(chain.name);
-      if (!isThere) this.#addChain(chain);
-      const found = isThere ? await this.#reader.rules(chain.table, chain.name) : [];
-      const repair = new SharedChainRepair(this.#family, chain, found);
+      const exists = this.#unmatched[chain.table].delete(chain.name);
+      if (!exists) this.#addChain(chain);
+      const actual = exists ? await this.#reader.rules(chain.table, chain.name) : [];
+      const repair = new SharedChainRepair(this.#family, chain, actual);
       repairs.set(keyOf(chain), { chain, repair });
     }
     return repairs;
   }
 
-  /** Others have rules in it, too. */
-  async #joinChain(chain: Chain): Promise<void> {
+  /** Adds our missing rules to a chain with foreign rules. */
+  async #writeJoint(chain: IptablesChain): Promise<void> {
     const { table, name } = chain;
-    if (!this.#found[table].delete(name)) this.#addChain(chain);
+    if (!this.#unmatched[table].delete(name)) this.#addChain(chain);
     for (const rule of await missingRules(this.#family, this.#reader, chain)) {
-      this.#differ(`our rule of ${chainInWords(this.#family, chain)}`);
+      this.#differ(`our rule of ${describeChain(this.#family, chain)}`);
       this.#batch.appendRule(this.#family, table, name, rule);
     }
   }
@@ -160,27 +161,26 @@ export class Reconciliation {
   async #writeJumps(jumps: readonly JumpRule[]): Promise<void> {
     const { missing, superfluous } = await compareJumps(this.#family, this.#reader, jumps);
     for (const jump of missing) {
-      const { table, from, rule } = jump;
-      this.#differ(`the jump from ${from} to ${jumpedTo(jump)} of table ${this.#family.keyword} ${table}`);
-      this.#batch.insertRule(this.#family, table, from, rule);
+      this.#differ(describeJump(this.#family, jump));
+      this.#batch.insertRule(this.#family, jump.table, jump.from, jump.rule);
     }
     for (const { table, from, handle } of superfluous) {
-      this.#differ(`a jump to us in ${chainInWords(this.#family, { table, name: from })}`);
+      this.#differ(`a superfluous jump in ${describeChain(this.#family, { table, name: from })}`);
       this.#batch.deleteRule(this.#family, table, from, handle);
     }
   }
 
-  /** What is left of ours: services that are gone, and what upstream's mode ipvs had. */
-  #deleteUnwanted(): void {
+  /** Deletes the chains of deleted services, and those of kube-proxy's mode ipvs. */
+  #deleteObsolete(): void {
     for (const table of tables) {
-      const unwanted = [...this.#found[table]].filter((chain) => isOurChain(table, chain));
-      if (unwanted.length > 0) this.#differ(`${unwanted.length} chains that nothing needs any more`);
-      deleteChains(this.#batch, this.#family, table, unwanted, this.#isUndeletable);
+      const obsolete = [...this.#unmatched[table]].filter((chain) => isOurChain(table, chain));
+      if (obsolete.length > 0) this.#differ(`${obsolete.length} obsolete chains`);
+      deleteChains(this.#batch, this.#family, table, obsolete, this.#isUndeletable);
     }
   }
 
-  #differ(what: string): void {
-    if (this.foundOurs) this.differences.push(what);
+  #differ(description: string): void {
+    if (this.foundOurs) this.differences.push(description);
   }
 }
 

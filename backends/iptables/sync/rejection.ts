@@ -10,38 +10,38 @@ import * as nft from "../../nf_tables/constants.ts";
 import { type TableFamily, tableFamilyOfProtocol } from "../../nf_tables/families.ts";
 import { type TableName, tables } from "../rules/layout.ts";
 
-/** What the kernel refused of a batch, found again by the number of the message. */
-export interface Refused {
+/** A change of a batch that the kernel rejected, decoded from the message with the sequence number of the answer. */
+export interface RejectedChange {
   /** What was attempted: `add a rule to chain KUBE-SERVICES of table ip nat`. */
-  readonly words: string;
-  /** Of the chain it is about. */
+  readonly operation: string;
+  /** The chain that was to be changed. */
   readonly chain:
     | { readonly family: TableFamily; readonly table: TableName; readonly name: string }
     | undefined;
   readonly isChainDeletion: boolean;
-  /** Of a new rule: the `match sctp` or `target DNAT` that the kernel stopped at. */
+  /** The extension of a new rule that the kernel rejected: `match sctp` or `target DNAT`. */
   readonly extension: string | undefined;
 }
 
-export function refusedOf(batch: Uint8Array, answer: Acknowledgement): Refused {
+export function rejectedChange(batch: Uint8Array, answer: Acknowledgement): RejectedChange {
   for (const message of messages(batch)) {
     if (message.seq === answer.seq && message.type >> 8 === NFNL_SUBSYS_NFTABLES) {
-      return refused(message, answer.offset);
+      return decodeChange(message, answer.offset);
     }
   }
-  return { words: "change nf_tables", chain: undefined, isChainDeletion: false, extension: undefined };
+  return { operation: "change nf_tables", chain: undefined, isChainDeletion: false, extension: undefined };
 }
 
-function refused({ type, payload }: NetlinkMessage, offset: number | undefined): Refused {
+function decodeChange({ type, payload }: NetlinkMessage, offset: number | undefined): RejectedChange {
   const name = (type: number) => attribute(payload, type, NFGENMSG_BYTES)?.string() ?? "";
   const kind = type & 0xff;
   const family = tableFamilyOfProtocol(payload[0] ?? 0);
-  // All of these have the table's name in the same place.
+  // The table's name has the same attribute type in all messages.
   const tableName = name(nft.NFTA_TABLE_NAME);
   const table = tables.find((one) => one === tableName);
   const of = `table ${family?.keyword ?? ""} ${tableName}`;
-  const about = (words: string, chain?: string): Refused => ({
-    words,
+  const about = (operation: string, chain?: string): RejectedChange => ({
+    operation,
     chain: family === undefined || table === undefined || chain === undefined
       ? undefined
       : { family, table, name: chain },
@@ -67,7 +67,7 @@ function refused({ type, payload }: NetlinkMessage, offset: number | undefined):
   }
 }
 
-/** @param offset of the expression that was refused, from the beginning of the message. */
+/** @param offset the position of the rejected expression, from the beginning of the message. */
 function extensionAt(payload: Uint8Array, offset: number | undefined): string | undefined {
   if (offset === undefined) return undefined;
   const expressions = attribute(payload, nft.NFTA_RULE_EXPRESSIONS, NFGENMSG_BYTES)?.attributes() ?? [];

@@ -1,56 +1,56 @@
 import type { PlanKey } from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
-import type { RuleBatch } from "./batch.ts";
-import { foundIdentity, ruleIdentity } from "../wire/identity.ts";
 import type { SharedChain } from "../rules/layout.ts";
-import type { FoundRule } from "./read.ts";
-import type { Rule } from "../rules/rule.ts";
+import type { IptablesRule } from "../rules/rule.ts";
+import { actualIdentity, ruleIdentity } from "../wire/identity.ts";
+import type { RuleBatch } from "./batch.ts";
+import type { ActualRule } from "./read.ts";
 
 /** A shared chain, and the rules that must be its last, in this order. */
-export type EndedChain = SharedChain & { readonly last: readonly Rule[] };
+export type EndedChain = SharedChain & { readonly last: readonly IptablesRule[] };
 
 /**
- * Makes a chain that many service ports share hold the wanted rules and no others, by single rules: those it holds
- * stay where they are, others are inserted at its head, and what nobody wants is deleted by its handle.
+ * Makes a shared chain hold the desired rules and no others, by single rules. Rules that the chain already has stay
+ * where they are, missing rules are inserted at its head, and superfluous rules are deleted by their handles.
  */
 export class SharedChainRepair {
   readonly #family: TableFamily;
   readonly #chain: EndedChain;
-  /** By what it does: the handles of the rules that nobody asked for so far. */
-  readonly #unclaimed = new Map<string, number[]>();
-  readonly #missing: { readonly rule: Rule; readonly owner: PlanKey | undefined }[] = [];
-  readonly #lastAreThere: boolean;
+  /** Handles of actual rules that no desired rule has matched yet, by identity. */
+  readonly #unmatched = new Map<string, number[]>();
+  readonly #missing: { readonly rule: IptablesRule; readonly owner: PlanKey | undefined }[] = [];
+  readonly #endsAsDesired: boolean;
 
-  /** @param found its rules now; none when it is new. */
-  constructor(family: TableFamily, chain: EndedChain, found: readonly FoundRule[]) {
+  /** @param actual the rules that the chain has; none if it is new. */
+  constructor(family: TableFamily, chain: EndedChain, actual: readonly ActualRule[]) {
     this.#family = family;
     this.#chain = chain;
-    const identities = found.map(foundIdentity);
-    const end = found.length - chain.last.length;
-    this.#lastAreThere = chain.last.every((rule, index) =>
+    const identities = actual.map(actualIdentity);
+    const end = actual.length - chain.last.length;
+    this.#endsAsDesired = chain.last.every((rule, index) =>
       identities[end + index] === ruleIdentity(family, rule)
     );
-    for (const [index, { handle }] of found.slice(0, this.#lastAreThere ? end : undefined).entries()) {
+    for (const [index, { handle }] of actual.slice(0, this.#endsAsDesired ? end : undefined).entries()) {
       const identity = identities[index];
       if (identity === undefined) continue;
-      const handles = this.#unclaimed.get(identity);
-      if (handles === undefined) this.#unclaimed.set(identity, [handle]);
+      const handles = this.#unmatched.get(identity);
+      if (handles === undefined) this.#unmatched.set(identity, [handle]);
       else handles.push(handle);
     }
   }
 
-  /** Rules of one owner that depend on their order come in that order. */
-  want(rule: Rule, owner: PlanKey): void {
-    // In a new chain there is nothing to find, and ten thousand rules need no identity.
-    const identity = this.#unclaimed.size === 0 ? "" : ruleIdentity(this.#family, rule);
-    const handles = this.#unclaimed.get(identity);
+  /** Adds a desired rule. Rules of one owner whose order matters must be added in that order. */
+  require(rule: IptablesRule, owner: PlanKey): void {
+    // A new chain has nothing to match, so ten thousand rules need no identity.
+    const identity = this.#unmatched.size === 0 ? "" : ruleIdentity(this.#family, rule);
+    const handles = this.#unmatched.get(identity);
     if (handles === undefined) this.#missing.push({ rule, owner });
-    else if (handles.length === 1) this.#unclaimed.delete(identity);
+    else if (handles.length === 1) this.#unmatched.delete(identity);
     else handles.shift();
   }
 
-  /** Writes what is to be changed, when all that is wanted was said. @returns rules that were wrong or missing. */
-  finish(batch: RuleBatch): number {
+  /** Writes the changes, after all desired rules were added. @returns the number of rules that differed. */
+  write(batch: RuleBatch): number {
     const { table, name, last } = this.#chain;
     for (const { rule, owner } of this.#missing.reverse()) {
       batch.setOwner(owner);
@@ -58,13 +58,13 @@ export class SharedChainRepair {
     }
     batch.setOwner(undefined);
     let deleted = 0;
-    for (const handle of [...this.#unclaimed.values()].flat()) {
+    for (const handle of [...this.#unmatched.values()].flat()) {
       batch.deleteRule(this.#family, table, name, handle);
       deleted++;
     }
-    if (!this.#lastAreThere) {
+    if (!this.#endsAsDesired) {
       for (const rule of last) batch.appendRule(this.#family, table, name, rule);
     }
-    return this.#missing.length + deleted + (this.#lastAreThere ? 0 : last.length);
+    return this.#missing.length + deleted + (this.#endsAsDesired ? 0 : last.length);
   }
 }

@@ -3,22 +3,21 @@ import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { tableFamilyOfProtocol } from "../../nf_tables/families.ts";
 import type { TransactionReader } from "../../nf_tables/watch.ts";
-import { chainInWords } from "./describe_chain.ts";
-import { type TableName, tables } from "../rules/layout.ts";
+import { builtInChains, describeChain, type TableName, tables } from "../rules/layout.ts";
 import { isOurChain, KUBE_FIREWALL } from "../rules/names.ts";
 
-/** More chains than these are not named. */
-const MOST_NAMES = 3;
+/** A report names this many chains at most. */
+const MAX_NAMES = 3;
 
-/** Sees what a transaction of someone else does to our chains in the tables that all programs share. */
+/** Finds the changes of our chains in foreign transactions. The tables are shared with other programs. */
 export class ChainReader implements TransactionReader {
   readonly #touched = new Set<string>();
-  #isDoubtful = false;
-  readonly #onDoubt: () => void;
+  #hasUnknownDeletions = false;
+  readonly #onUnknownDeletions: () => void;
 
-  /** @param onDoubt a rule went that may have been one of our jumps: the kernel tells no more than its handle. */
-  constructor(onDoubt: () => void) {
-    this.#onDoubt = onDoubt;
+  /** @param onUnknownDeletions called when deleted rules may have been ours: the kernel notifies only their handles. */
+  constructor(onUnknownDeletions: () => void) {
+    this.#onUnknownDeletions = onUnknownDeletions;
   }
 
   read(type: number, nfproto: number, payload: Uint8Array): void {
@@ -31,23 +30,23 @@ export class ChainReader implements TransactionReader {
     }
     const chain = chainNamed(type, payload);
     if (chain === undefined) return;
-    if (isOurChain(table, chain)) this.#touched.add(chainInWords(family, { table, name: chain }));
-    else if (isBase(chain) && (type === nft.NFT_MSG_DELRULE || type === nft.NFT_MSG_DELCHAIN)) {
-      this.#isDoubtful = true;
+    if (isOurChain(table, chain)) this.#touched.add(describeChain(family, { table, name: chain }));
+    else if (isMixed(chain) && (type === nft.NFT_MSG_DELRULE || type === nft.NFT_MSG_DELCHAIN)) {
+      this.#hasUnknownDeletions = true;
     }
   }
 
   end(): string | undefined {
     const names = [...this.#touched];
-    const isDoubtful = this.#isDoubtful;
+    const hasUnknownDeletions = this.#hasUnknownDeletions;
     this.#touched.clear();
-    this.#isDoubtful = false;
+    this.#hasUnknownDeletions = false;
     if (names.length === 0) {
-      if (isDoubtful) this.#onDoubt();
+      if (hasUnknownDeletions) this.#onUnknownDeletions();
       return undefined;
     }
-    const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "";
-    return `${names.slice(0, MOST_NAMES).join(", ")}${more} changed`;
+    const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";
+    return `${names.slice(0, MAX_NAMES).join(", ")}${more} changed`;
   }
 }
 
@@ -63,7 +62,7 @@ function tableNamed(name: string | undefined): TableName | undefined {
   return tables.find((table) => table === name);
 }
 
-/** Chains that others write to, too, and that have rules of ours in them. */
-function isBase(chain: string): boolean {
-  return ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING", KUBE_FIREWALL].includes(chain);
+/** Reports whether the chain can have rules of ours and foreign rules. */
+function isMixed(chain: string): boolean {
+  return builtInChains.includes(chain) || chain === KUBE_FIREWALL;
 }

@@ -2,17 +2,18 @@ import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
+import type { IptablesRule } from "../rules/rule.ts";
 import { writeFields } from "./fields.ts";
 import { writeMatch } from "./matches.ts";
-import type { Rule } from "../rules/rule.ts";
 import { writeTarget } from "./targets.ts";
 import { template } from "./template.ts";
 
 /**
- * What a rule is, as attributes of NFT_MSG_NEWRULE: NFTA_RULE_EXPRESSIONS, and NFTA_RULE_COMPAT where it is needed.
- * @throws RangeError when a name or comment has no room. Names and comments are ASCII.
+ * Writes a rule's attributes of NFT_MSG_NEWRULE: NFTA_RULE_EXPRESSIONS, and NFTA_RULE_COMPAT if the rule needs it.
+ * Names and comments are ASCII.
+ * @throws RangeError when a name or comment is too long.
  */
-export function writeRule(message: MessageWriter, family: TableFamily, rule: Rule): void {
+export function writeRule(message: MessageWriter, family: TableFamily, rule: IptablesRule): void {
   const mark = message.nestStart(nft.NFTA_RULE_EXPRESSIONS);
   writeExpressions(message, family, rule);
   message.nestEnd(mark);
@@ -20,17 +21,17 @@ export function writeRule(message: MessageWriter, family: TableFamily, rule: Rul
 }
 
 /**
- * The contents of NFTA_RULE_EXPRESSIONS: byte for byte what the kernel lists for the same rule of iptables-nft 1.8.9,
- * with counters of 0 (tests/backends/iptables/goldens.json).
+ * Writes the contents of NFTA_RULE_EXPRESSIONS. They equal byte for byte what the kernel lists for the same rule of
+ * iptables-nft 1.8.9, with counters of 0 (tests/backends/iptables/goldens.json).
  */
-export function writeExpressions(message: MessageWriter, family: TableFamily, rule: Rule): void {
+export function writeExpressions(message: MessageWriter, family: TableFamily, rule: IptablesRule): void {
   writeFields(message, family, rule);
   for (const match of rule.matches) writeMatch(message, rule.protocol, match);
   writeTarget(message, family, rule.target);
 }
 
-/** The matches tcp, udp and sctp of x_tables are refused unless the rule says its protocol in this way, too. */
-function needsProtocol({ protocol, matches }: Rule): boolean {
+/** Reports whether the rule has the x_tables match tcp, udp or sctp, which the kernel rejects without NFTA_RULE_COMPAT. */
+function needsProtocol({ protocol, matches }: IptablesRule): boolean {
   return matches.some(({ match }) => match === "protocol" || (match === "dport" && protocol === "SCTP"));
 }
 
@@ -40,7 +41,7 @@ const protocols = {
   SCTP: compat(PROTOCOL_NUMBERS.SCTP),
 } as const;
 
-/** The kernel does not list it. */
+/** NFTA_RULE_COMPAT, which the kernel never lists. */
 function compat(protocol: number) {
   return template(0, (message) =>
     message.nest(nft.NFTA_RULE_COMPAT, () => {

@@ -5,11 +5,11 @@ import * as nft from "../../nf_tables/constants.ts";
 import { compare, type Expression, expression, meta, payload } from "../../nf_tables/expressions.ts";
 import { type TableFamily, tableFamilyOf } from "../../nf_tables/families.ts";
 import { prefixMask } from "../../nf_tables/keys.ts";
-import type { AddressMatch, Rule } from "../rules/rule.ts";
+import type { AddressMatch, IptablesRule } from "../rules/rule.ts";
 import { template, templates } from "./template.ts";
 
-/** The packet's fields, which iptables-nft compares by native expressions: `-i`, `-p`, `-s`, `-d`, in this order. */
-export function writeFields(message: MessageWriter, family: TableFamily, rule: Rule): void {
+/** Writes the comparisons of packet fields, which are native in iptables-nft: `-i`, `-p`, `-s`, `-d`, in this order. */
+export function writeFields(message: MessageWriter, family: TableFamily, rule: IptablesRule): void {
   const { source, destination } = family.family === "IPv4" ? ipv4 : ipv6;
   if (rule.inInterface !== undefined) writeInterface(message, rule.inInterface);
   if (rule.protocol !== undefined) message.rawBytes(protocols[rule.protocol].bytes);
@@ -17,7 +17,7 @@ export function writeFields(message: MessageWriter, family: TableFamily, rule: R
   if (rule.destination !== undefined) writeAddress(message, destination, rule.destination);
 }
 
-/** register 1 = register 1 & mask, as the kernel lists it. `mask` is a binary string. */
+/** register 1 = register 1 & mask, in the form that the kernel lists. `mask` is a binary string. */
 export function maskedBy(mask: string): Expression {
   return expression("bitwise", (message) => {
     message.attrU32be(nft.NFTA_BITWISE_SREG, nft.NFT_REG_1);
@@ -58,7 +58,7 @@ function addressesOf({ sourceOffset, destinationOffset, addressBytes }: TableFam
 function byPrefix(offset: number, addressBytes: number) {
   const compared = (inverted: boolean) =>
     templates((prefix) => {
-      // Whole bytes are compared alone; a mask would do, too, but iptables-nft has none then.
+      // A prefix of whole bytes needs no mask, and iptables-nft writes none.
       const length = prefix % 8 === 0 ? prefix / 8 : addressBytes;
       const load = payload(nft.NFT_PAYLOAD_NETWORK_HEADER, offset, length).load(0);
       const test = compare(operator(inverted), zeros(length));
@@ -71,7 +71,7 @@ function byPrefix(offset: number, addressBytes: number) {
 
 function writeAddress(message: MessageWriter, byPrefix: ByPrefix, { cidr, inverted }: AddressMatch): void {
   const { address, prefix } = cidr;
-  // Every address: no condition.
+  // Prefix 0 matches every address.
   if (prefix === 0 && !inverted) return;
   const { bytes, hole } = (inverted ? byPrefix.inverted : byPrefix.plain)(prefix);
   message.patchLatin1(
@@ -84,7 +84,7 @@ function writeAddress(message: MessageWriter, byPrefix: ByPrefix, { cidr, invert
 const interfaceIs = interfaces(false);
 const interfaceIsNot = interfaces(true);
 
-/** By how many bytes of the name are compared: with the terminating NUL, or of a prefix without. */
+/** Templates by the number of compared bytes: a whole name includes the terminating NUL, a prefix does not. */
 function interfaces(inverted: boolean) {
   return templates((length) =>
     template(length, meta(nft.NFT_META_IIFNAME).load(0), compare(operator(inverted), zeros(length)))
@@ -99,7 +99,7 @@ function writeInterface(
   const length = isPrefix ? name.length - 1 : name.length;
   if (length === 0 || name.length >= nft.IFNAMSIZ) {
     throw new RangeError(
-      `iptables: "${name}" is no name of an interface: it has 1 to ${nft.IFNAMSIZ - 1} bytes`,
+      `iptables: "${name}" is not an interface name: it must have 1 to ${nft.IFNAMSIZ - 1} bytes`,
     );
   }
   const { bytes, hole } = (inverted ? interfaceIsNot : interfaceIs)(isPrefix ? length : length + 1);

@@ -2,31 +2,32 @@ import type { Protocol } from "../../../core/net/protocol.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { compare, destinationPort, meta } from "../../nf_tables/expressions.ts";
-import { maskedBy, operator } from "./fields.ts";
+import { u32le } from "../../nf_tables/keys.ts";
 import type { ConntrackState, Match } from "../rules/rule.ts";
+import { maskedBy, operator } from "./fields.ts";
 import { type Template, template, xtMatch } from "./template.ts";
 import * as xt from "./xt.ts";
 
 /**
- * `-m …`: native expressions for marks and for ports of TCP and UDP, x_tables' own code for the rest, as in
- * iptables-nft 1.8.9. Older ones list the native ones, too, but some write x_tables' there.
- * @param protocol the rule's, which matches of ports need.
- * @throws RangeError when a text is longer than its place.
+ * Writes `-m …` as iptables-nft 1.8.9 does: native expressions for marks and for ports of TCP and UDP, x_tables
+ * extensions for the rest. Older versions can list the native ones, but some of them write extensions instead.
+ * @param protocol the rule's protocol, required for matches of ports.
+ * @throws RangeError when a text is too long.
  */
 export function writeMatch(message: MessageWriter, protocol: Protocol | undefined, match: Match): void {
   switch (match.match) {
     case "comment":
       return writeText(message, comment, 0, match.text, xt.comment.length);
     case "protocol":
-      message.rawBytes(anyPort[known(protocol)].bytes);
+      message.rawBytes(anyPort[required(protocol)].bytes);
       return;
     case "dport":
-      return writePort(message, known(protocol), match.port);
+      return writePort(message, required(protocol), match.port);
     case "ctstate": {
       const { bytes, hole } = match.inverted ? stateIsNot : stateIs;
       return message.patchU16le(
         message.rawBytes(bytes) + hole + xt.conntrack.state_mask,
-        maskOf(match.states),
+        stateMask(match.states),
       );
     }
     case "mark":
@@ -51,16 +52,18 @@ export function writeMatch(message: MessageWriter, protocol: Protocol | undefine
 const comment = xtMatch(xt.comment);
 const nfacct = xtMatch(xt.nfacct);
 
-/** Fills a NUL-terminated text into an array of `space` characters at `field` of the structure. */
+/** Fills a NUL-terminated text into a character array of the structure: at offset `field`, of `size` characters. */
 function writeText(
   message: MessageWriter,
   match: Template,
   field: number,
   text: string,
-  space: number,
+  size: number,
 ): void {
-  if (text.length >= space) {
-    throw new RangeError(`iptables: "${text}" has ${text.length} characters where ${space - 1} have room`);
+  if (text.length >= size) {
+    throw new RangeError(
+      `iptables: "${text}" has ${text.length} characters, but at most ${size - 1} are allowed`,
+    );
   }
   message.patchLatin1(message.rawBytes(match.bytes) + match.hole + field, text);
 }
@@ -88,7 +91,7 @@ function writePort(message: MessageWriter, protocol: Protocol, port: number): vo
   }
 }
 
-/** struct xt_tcp and struct xt_udp begin alike. */
+/** Fills struct xt_tcp or struct xt_udp, which begin with the same fields. */
 function allPorts(info: DataView): void {
   info.setUint16(xt.tcp.spts + 2, 0xffff, true);
   info.setUint16(xt.tcp.dpts + 2, 0xffff, true);
@@ -100,8 +103,8 @@ function noChunks(info: DataView): void {
   }
 }
 
-function known(protocol: Protocol | undefined): Protocol {
-  if (protocol === undefined) throw new TypeError("iptables: a rule that looks at ports needs a protocol");
+function required(protocol: Protocol | undefined): Protocol {
+  if (protocol === undefined) throw new TypeError("iptables: a rule that matches ports needs a protocol");
   return protocol;
 }
 
@@ -123,11 +126,11 @@ const stateBits = {
   DNAT: xt.XT_CONNTRACK_STATE_DNAT,
 } as const satisfies Record<ConntrackState, number>;
 
-function maskOf(states: readonly ConntrackState[]): number {
+function stateMask(states: readonly ConntrackState[]): number {
   return states.reduce((mask, state) => mask | stateBits[state], 0);
 }
 
-/** Few rules look at the mark, so it has no template. */
+/** Builds the expressions on every call, because few rules match the mark. */
 function writeMark(
   message: MessageWriter,
   { value, mask, inverted }: { readonly value: number; readonly mask: number; readonly inverted: boolean },
@@ -138,32 +141,28 @@ function writeMark(
   message.rawBytes(template(0, load, ...masks, test).bytes);
 }
 
-function u32le(value: number): string {
-  return String.fromCharCode(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
-}
-
 const fromLocal = xtMatch(
   xt.addrtype,
   (info) => info.setUint16(xt.addrtype.source, xt.XT_ADDRTYPE_LOCAL, true),
 );
 const toLocal = xtMatch(xt.addrtype, (info) => info.setUint16(xt.addrtype.dest, xt.XT_ADDRTYPE_LOCAL, true));
 
-const chance = xtMatch(xt.statistic);
+const statistic = xtMatch(xt.statistic);
 
 function writeProbability(message: MessageWriter, probability: number): void {
-  const at = message.rawBytes(chance.bytes) + chance.hole;
+  const at = message.rawBytes(statistic.bytes) + statistic.hole;
   const share = Math.round(probability * xt.CERTAINTY);
   message.patchU32le(at + xt.statistic.probability, share);
-  // Means nothing in this mode, but iptables computes it from the field that both modes share.
+  // The kernel ignores `count` in this mode, but iptables fills it with the same value.
   message.patchU32le(at + xt.statistic.count, share);
 }
 
 const recentSet = recent(xt.XT_RECENT_SET);
 const recentCheck = recent(xt.XT_RECENT_CHECK | xt.XT_RECENT_REAP);
 
-function recent(what: number): Template {
+function recent(checkSet: number): Template {
   return xtMatch(xt.recent, (info) => {
-    info.setUint8(xt.recent.check_set, what);
+    info.setUint8(xt.recent.check_set, checkSet);
     for (let word = 0; word < 4; word++) info.setUint32(xt.recent.mask + word * 4, 0xffffffff);
   });
 }

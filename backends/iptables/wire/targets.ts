@@ -6,7 +6,7 @@ import type { Target } from "../rules/rule.ts";
 import { counter, type Template, template, templates, xtTarget } from "./template.ts";
 import * as xt from "./xt.ts";
 
-/** The counter, and `-j …`: what ends a rule. */
+/** Writes the end of a rule: its counter, and `-j …`. */
 export function writeTarget(message: MessageWriter, family: TableFamily, target: Target | undefined): void {
   if (target === undefined) {
     message.rawBytes(onlyCounts.bytes);
@@ -35,7 +35,7 @@ export function writeTarget(message: MessageWriter, family: TableFamily, target:
 
 const onlyCounts = template(0, counter);
 
-/** By the length of the chain's name, which a NUL follows. */
+/** Templates by the length of the chain's name, which a NUL terminates. */
 const jumpTo = templates((length) =>
   template(length + 1, counter, verdict(nft.NFT_JUMP, "x".repeat(length)))
 );
@@ -61,15 +61,15 @@ const ipv6 = {
   }),
 } as const;
 
-function rejectWith(answer: number): Template {
-  return xtTarget(xt.REJECT, (info) => info.setUint32(xt.REJECT.with, answer, true));
+function rejectWith(type: number): Template {
+  return xtTarget(xt.REJECT, (info) => info.setUint32(xt.REJECT.with, type, true));
 }
 
 const dnat = xtTarget(xt.DNAT, (info) => {
   info.setUint32(xt.DNAT.flags, xt.NF_NAT_RANGE_MAP_IPS | nft.NF_NAT_RANGE_PROTO_SPECIFIED, true);
 });
 
-/** A range of one address and one port. */
+/** Writes a DNAT range of one address and one port. */
 function writeDnat(message: MessageWriter, address: string, port: number): void {
   const at = message.rawBytes(dnat.bytes) + dnat.hole;
   message.patchLatin1(at + xt.DNAT.min_addr, address);

@@ -4,16 +4,17 @@ import { type Expression, expression } from "../../nf_tables/expressions.ts";
 import type { Extension } from "./xt.ts";
 
 /**
- * Bytes of expressions, and where in them the value of the last one is. A rule is copies of a few templates with
- * such values filled in: a cluster has hundreds of thousands of rules, and they are written and compared in one go.
- * They are as the kernel lists them, in its order and without NLA_F_NESTED, so that reading back is comparing bytes.
+ * The bytes of some expressions, the last of which ends with a value to fill in. A rule is written as copies of a few
+ * templates with their values, because a cluster has hundreds of thousands of rules. The attributes are as the kernel
+ * lists them, in its order and without NLA_F_NESTED, so that a rule that is read back can be compared byte by byte.
  */
 export interface Template {
   readonly bytes: Uint8Array;
+  /** The offset of the value. */
   readonly hole: number;
 }
 
-/** @param valueBytes length of what the last expression ends in; 0 when nothing is to be filled in. */
+/** @param valueBytes the length of the value; 0 if there is none to fill in. */
 export function template(valueBytes: number, ...expressions: readonly Expression[]): Template {
   const message = new MessageWriter(1024, { flagsNests: false });
   for (const write of expressions) write(message, 0);
@@ -21,13 +22,13 @@ export function template(valueBytes: number, ...expressions: readonly Expression
   return { bytes, hole: bytes.length - ((valueBytes + 3) & ~3) };
 }
 
-/** A template for each number (a name's length, a prefix's), made when it is first needed. */
+/** Templates by a number (the length of a name or of a prefix), each made on its first use. */
 export function templates(make: (index: number) => Template): (index: number) => Template {
   const made: Template[] = [];
   return (index) => made[index] ??= make(index);
 }
 
-/** `-m name`: the hole is the whole structure. */
+/** `-m name`. The value is the whole structure of the extension. */
 export function xtMatch(extension: Extension, fill: (info: DataView) => void = () => {}): Template {
   return template(
     extension.length,
@@ -39,7 +40,7 @@ export function xtMatch(extension: Extension, fill: (info: DataView) => void = (
   );
 }
 
-/** `-j NAME`, with the counter that precedes it: the hole is the whole structure. */
+/** `-j NAME` with the counter in front. The value is the whole structure of the extension. */
 export function xtTarget(extension: Extension, fill: (info: DataView) => void = () => {}): Template {
   return template(
     extension.length,
@@ -52,7 +53,7 @@ export function xtTarget(extension: Extension, fill: (info: DataView) => void = 
   );
 }
 
-/** Every rule of iptables counts, when all of its matches do match. */
+/** The counter of a rule, behind all its matches. Every rule of iptables has one. */
 export const counter: Expression = expression("counter", (message) => {
   message.attrU64be(nft.NFTA_COUNTER_BYTES, 0);
   message.attrU64be(nft.NFTA_COUNTER_PACKETS, 0);

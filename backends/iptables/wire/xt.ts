@@ -1,14 +1,14 @@
 /**
- * The part of x_tables that our rules speak: matches and targets of the kernel that nf_tables runs behind its
- * expressions `match` and `target`, each with the structure that its rule is in.
+ * An x_tables extension: a match or a target of the kernel, called by nf_tables' expressions `match` and `target`. Each
+ * extension below has the C structure of its parameters and the offsets of the fields that our rules fill in.
  *
- * Lengths are XT_ALIGN(sizeof): multiples of 8. Numbers are in the host's order unless noted. What the kernel keeps
- * for itself at the end of a structure it lists as zeros.
+ * Lengths are XT_ALIGN(sizeof), which are multiples of 8. Numbers are in host byte order unless noted. Fields at the end
+ * of a structure that are for the kernel's own use are listed as zeros.
  */
 export interface Extension {
   readonly name: string;
   readonly revision: number;
-  /** Bytes of its structure. */
+  /** Bytes of the structure. */
   readonly length: number;
 }
 
@@ -19,7 +19,7 @@ export const comment = { name: "comment", revision: 0, length: 256 } as const;
  * struct xt_tcp {
  *   __u16 spts[2], dpts[2];
  *   __u8 option, flg_mask, flg_cmp, invflags;
- * }; linux/netfilter/xt_tcpudp.h: from and to.
+ * }; linux/netfilter/xt_tcpudp.h: ports are first and last.
  */
 export const tcp = { name: "tcp", revision: 0, length: 16, spts: 0, dpts: 4 } as const;
 
@@ -37,7 +37,7 @@ export const udp = { name: "udp", revision: 0, length: 16, spts: 0, dpts: 4 } as
  */
 export const sctp = { name: "sctp", revision: 0, length: 296, dpts: 0, flag_info: 268, flags: 284 } as const;
 export const XT_NUM_SCTP_FLAGS = 4;
-/** A chunktype that stands for none. */
+/** The chunktype of an unused entry. */
 export const NO_CHUNK_TYPE = 0xff;
 export const XT_SCTP_DEST_PORTS = 0x02;
 
@@ -78,7 +78,7 @@ export const XT_ADDRTYPE_LOCAL = 1 << 2;
  *     struct { __u32 every, packet, count; } nth;
  *   } u;
  *   struct xt_statistic_priv *master;
- * }; linux/netfilter/xt_statistic.h: a probability of 1 is 0x80000000, and mode XT_STATISTIC_MODE_RANDOM 0.
+ * }; linux/netfilter/xt_statistic.h: a probability of 1 is 0x80000000, and XT_STATISTIC_MODE_RANDOM is 0.
  */
 export const statistic = { name: "statistic", revision: 0, length: 24, probability: 4, count: 12 } as const;
 export const CERTAINTY = 0x80000000;
@@ -90,7 +90,7 @@ export const CERTAINTY = 0x80000000;
  *   char name[XT_RECENT_NAME_LEN];
  *   __u8 side;
  *   union nf_inet_addr mask;
- * }; linux/netfilter/xt_recent.h: side XT_RECENT_SOURCE is 0.
+ * }; linux/netfilter/xt_recent.h: XT_RECENT_SOURCE, a value of side, is 0.
  */
 export const recent = {
   name: "recent",
@@ -155,7 +155,7 @@ export const MASQUERADE_IPV4 = {
   flags: 4,
 } as const;
 
-/** struct nf_nat_range: nf_nat_range2 without base_proto; linux/netfilter/nf_nat.h */
+/** struct nf_nat_range is nf_nat_range2 without base_proto; linux/netfilter/nf_nat.h */
 export const MASQUERADE_IPV6 = { name: "MASQUERADE", revision: 0, length: 40, flags: 0 } as const;
 
 /** struct ipt_reject_info { enum ipt_reject_with with; }; linux/netfilter_ipv4/ipt_REJECT.h, and ip6t_REJECT.h */

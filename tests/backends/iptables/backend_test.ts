@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BackendError } from "../../../core/backend/contract.ts";
 import { withBackendErrors } from "../../../backends/backend_errors.ts";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
-import { endpointChain, serviceChain } from "./chain_names.ts";
+import { endpointChain, serviceChain } from "./support/chain_names.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";

@@ -4,12 +4,12 @@
  *
  *     deno run -A tests/backends/iptables/capture_goldens.ts
  */
-import { ruleText } from "./rule_text.ts";
+import { ruleText } from "./support/rule_text.ts";
 import { families } from "../../../core/net/protocol.ts";
 import { RULES_CHAIN, tables } from "../../integration/iptables/support/rules_driver.ts";
 import { RulesProcess } from "../../integration/iptables/support/rules_process.ts";
 import { NetworkNamespace } from "../../integration/support/network_namespace.ts";
-import { everyRule, SERVICE_CHAIN, tableOf } from "./every_rule.ts";
+import { everyRule, SERVICE_CHAIN, tableOf } from "./support/every_rule.ts";
 
 if (import.meta.main) await capture();
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/iptables/rules/compile.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
-import { linesOf } from "./rule_lines.ts";
+import { linesOf } from "./support/rule_lines.ts";
 
 // The listings are what `iptables-save` and `ip6tables-save` 1.8.9 printed of the rules of kube-proxy 1.37.1.
 

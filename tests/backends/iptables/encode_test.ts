@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { writeExpressions, writeRule } from "../../../backends/iptables/wire/encode.ts";
-import type { Rule } from "../../../backends/iptables/rules/rule.ts";
-import { ruleText } from "./rule_text.ts";
+import type { IptablesRule } from "../../../backends/iptables/rules/rule.ts";
+import { ruleText } from "./support/rule_text.ts";
 import { NFTA_RULE_COMPAT } from "../../../backends/nf_tables/constants.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { families, type Family } from "../../../core/net/protocol.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { everyRule } from "./every_rule.ts";
+import { everyRule } from "./support/every_rule.ts";
 import goldens from "./goldens.json" with { type: "json" };
 
-function expressionsOf(rule: Rule, family: Family = "IPv4"): string {
+function expressionsOf(rule: IptablesRule, family: Family = "IPv4"): string {
   const message = new MessageWriter();
   // What an earlier use of the buffer left must not show.
   message.rawBytes(new Uint8Array(2048).fill(0xff));
@@ -32,7 +32,7 @@ for (const family of families) {
 }
 
 Deno.test("the protocol is said apart where x_tables' own matches of ports need it", () => {
-  const protocolOf = (rule: Rule): number | undefined => {
+  const protocolOf = (rule: IptablesRule): number | undefined => {
     const message = new MessageWriter();
     writeRule(message, tableFamilyOf("IPv4"), rule);
     return attribute(message.bytes(), NFTA_RULE_COMPAT)?.attribute(1)?.u32be();
@@ -47,11 +47,11 @@ Deno.test("the protocol is said apart where x_tables' own matches of ports need 
 });
 
 Deno.test("what has no room in a rule is refused before the kernel sees it", () => {
-  const refused = (rule: Rule, error: RegExp) => assert.throws(() => expressionsOf(rule), error);
-  refused({ matches: [{ match: "comment", text: "x".repeat(256) }] }, /256 characters where 255/);
-  refused({ matches: [{ match: "nfacct", name: "x".repeat(32) }] }, /32 characters where 31/);
-  refused({ matches: [{ match: "recent-set", name: "x".repeat(200) }] }, /200 characters where 199/);
-  refused({ matches: [], inInterface: { name: "x".repeat(16), inverted: false } }, /no name of an interface/);
-  refused({ matches: [], inInterface: { name: "+", inverted: false } }, /no name of an interface/);
+  const refused = (rule: IptablesRule, error: RegExp) => assert.throws(() => expressionsOf(rule), error);
+  refused({ matches: [{ match: "comment", text: "x".repeat(256) }] }, /256 characters, but at most 255/);
+  refused({ matches: [{ match: "nfacct", name: "x".repeat(32) }] }, /32 characters, but at most 31/);
+  refused({ matches: [{ match: "recent-set", name: "x".repeat(200) }] }, /200 characters, but at most 199/);
+  refused({ matches: [], inInterface: { name: "x".repeat(16), inverted: false } }, /not an interface name/);
+  refused({ matches: [], inInterface: { name: "+", inverted: false } }, /not an interface name/);
   refused({ matches: [{ match: "dport", port: 80 }] }, /needs a protocol/);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isChainOfModeIpvs, isOurChain, isServiceChain } from "../../../backends/iptables/rules/names.ts";
-import { endpointChain, serviceChain } from "./chain_names.ts";
+import { endpointChain, serviceChain } from "./support/chain_names.ts";
 import { planOf } from "../plans.ts";
 
 const plan = { ...planOf({ name: "svc1", portName: "p80", endpoints: ["10.180.0.1:80"] }), namespace: "ns1" };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { nodeRules } from "../../../backends/iptables/rules/node_rules.ts";
 import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { addressOf, settingsOf } from "../plans.ts";
-import { chainLines, lineOf } from "./rule_lines.ts";
+import { chainLines, lineOf } from "./support/rule_lines.ts";
 
 // The listings are what `iptables-save` and `ip6tables-save` 1.8.9 printed of the rules of kube-proxy 1.37.1.
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { serviceChain } from "../../backends/iptables/chain_names.ts";
+import { serviceChain } from "../../backends/iptables/support/chain_names.ts";
 import { everyKindOfPlan } from "../../backends/everything.ts";
 import { planOf, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../support/backend_process.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { serviceChain } from "../../backends/iptables/chain_names.ts";
+import { serviceChain } from "../../backends/iptables/support/chain_names.ts";
 import { planOf } from "../../backends/plans.ts";
 import { Node } from "../cli/support/node.ts";
 import type { NetworkNamespace } from "../support/network_namespace.ts";

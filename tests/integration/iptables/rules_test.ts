@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { ruleText } from "../../backends/iptables/rule_text.ts";
+import { ruleText } from "../../backends/iptables/support/rule_text.ts";
 import { families } from "../../../core/net/protocol.ts";
-import { everyRule, tableOf } from "../../backends/iptables/every_rule.ts";
+import { everyRule, tableOf } from "../../backends/iptables/support/every_rule.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { parseListing } from "./support/listing.ts";
 import { RULES_CHAIN, tables } from "./support/rules_driver.ts";

@@ -6,7 +6,7 @@ import { PacketCounters } from "../../../../backends/iptables/nfacct.ts";
 import { TablesReader } from "../../../../backends/iptables/sync/read.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
 import { rejectionError } from "../../../../ffi/netlink/exchange.ts";
-import { everyRule, SERVICE_CHAIN, tableOf } from "../../../backends/iptables/every_rule.ts";
+import { everyRule, SERVICE_CHAIN, tableOf } from "../../../backends/iptables/support/every_rule.ts";
 
 /**
  * Run in a network namespace:

@@ -1,18 +1,19 @@
 import assert from "node:assert/strict";
-import { comparable, jumpTargetOf } from "../../../backends/iptables/wire/dumped.ts";
+import { jumpTargetOf } from "../../../backends/iptables/wire/decode.ts";
+import { expressionsIdentity } from "../../../backends/iptables/wire/identity.ts";
 import { writeExpressions } from "../../../backends/iptables/wire/encode.ts";
-import type { Rule } from "../../../backends/iptables/rules/rule.ts";
+import type { IptablesRule } from "../../../backends/iptables/rules/rule.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { families } from "../../../core/net/protocol.ts";
 import { type Attribute, attributes } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { everyRule } from "./every_rule.ts";
+import { everyRule } from "./support/every_rule.ts";
 
 const rules = families.flatMap((family) =>
   everyRule(family).map((rule) => ({ rule, bytes: encoded(rule, family) }))
 );
 
-function encoded(rule: Rule, family: "IPv4" | "IPv6"): Uint8Array {
+function encoded(rule: IptablesRule, family: "IPv4" | "IPv6"): Uint8Array {
   const message = new MessageWriter();
   writeExpressions(message, tableFamilyOf(family), rule);
   return message.bytes().slice();
@@ -36,7 +37,7 @@ function rewritten(
 
 Deno.test("rules that differ are not taken for each other", () => {
   const texts = new Set(rules.map(({ bytes }) => bytes.toHex()));
-  assert.equal(new Set(rules.map(({ bytes }) => comparable(bytes))).size, texts.size);
+  assert.equal(new Set(rules.map(({ bytes }) => expressionsIdentity(bytes))).size, texts.size);
 });
 
 Deno.test("a rule is the same whatever it has counted", () => {
@@ -48,7 +49,7 @@ Deno.test("a rule is the same whatever it has counted", () => {
       }
     });
     assert.notDeepEqual(counted, bytes);
-    assert.equal(comparable(counted), comparable(bytes));
+    assert.equal(expressionsIdentity(counted), expressionsIdentity(bytes));
   }
 });
 
@@ -58,13 +59,13 @@ Deno.test("attributes that a newer kernel lists, and those that an older one doe
       for (const { type, bytes } of data) message.attrBytes(type, bytes);
       message.attrU32be(40, 1);
     });
-    assert.equal(comparable(newer), comparable(bytes));
+    assert.equal(expressionsIdentity(newer), expressionsIdentity(bytes));
     const older = rewritten(bytes, (name, data, message) => {
       for (const { type, bytes } of data) {
         if (name !== "bitwise" || type !== 6) message.attrBytes(type, bytes);
       }
     });
-    assert.equal(comparable(older), comparable(bytes));
+    assert.equal(expressionsIdentity(older), expressionsIdentity(bytes));
   }
 });
 
@@ -75,7 +76,7 @@ Deno.test("a register that is stored is not taken for one that is loaded", () =>
     const storesIn = (type: number) => name === "meta" && type === 1 ? 3 : type; // NFTA_META_DREG, NFTA_META_SREG
     for (const { type, bytes } of data) message.attrBytes(storesIn(type), bytes);
   });
-  assert.notEqual(comparable(storing), comparable(rule.bytes));
+  assert.notEqual(expressionsIdentity(storing), expressionsIdentity(rule.bytes));
 });
 
 Deno.test("a jump's chain is found, and only a jump's", () => {
@@ -88,8 +89,8 @@ Deno.test("a jump's chain is found, and only a jump's", () => {
 Deno.test("expressions that are cut short are refused, not misread", () => {
   for (const { bytes } of rules) {
     for (const length of [bytes.length - 4, bytes.length - 1, 2]) {
-      assert.throws(() => comparable(bytes.subarray(0, length)), RangeError);
+      assert.throws(() => expressionsIdentity(bytes.subarray(0, length)), RangeError);
     }
   }
-  assert.equal(comparable(new Uint8Array()), "");
+  assert.equal(expressionsIdentity(new Uint8Array()), "");
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { serviceChain } from "../../backends/iptables/chain_names.ts";
+import { serviceChain } from "../../backends/iptables/support/chain_names.ts";
 import { planKey } from "../../../core/plan/plan_key.ts";
 import { planOf, type PlanText } from "../../backends/plans.ts";
 import { BackendProcess, refusalBy } from "../support/backend_process.ts";
@@ -41,7 +41,7 @@ Deno.test("a rule that is to be deleted and is gone already is reported, and the
   await backend.watch();
   await backend.apply([{ key: web.key, old: web, new: undefined }]);
   assert.deepEqual(backend.foreignChanges, [
-    "kernel state differs from what was last programmed: a rule of chain KUBE-SERVICES of table ip nat is gone",
+    "kernel state differs from what was last programmed: a rule of chain KUBE-SERVICES of table ip nat is missing",
   ]);
   assert.notDeepEqual((await backend.reconcile([bystander])).differences, []);
   mustBeSame(await savedRules(node), expected);

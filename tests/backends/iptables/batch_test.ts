@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { RuleBatch } from "../../../backends/iptables/sync/batch.ts";
-import { BatchStream } from "../../../backends/iptables/sync/batch_stream.ts";
+import { BatchStream } from "../../../backends/iptables/sync/batch.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 
@@ -17,7 +17,7 @@ Deno.test("when the writing ends before its time, the part that is under way is 
       for (let count = 0; count < 1000; count++) {
         batch.addChain(tableFamilyOf("IPv4"), "nat", "C".repeat(1000));
       }
-      await stream.part();
+      await stream.allowSplit();
     }
     throw new Error("the writer failed");
   })().finally(() => isOver = true);

@@ -1,7 +1,7 @@
-import { formatSocketAddress } from "../../../core/net/address.ts";
-import type { Endpoint, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { chainIdentity, endpointChainAt } from "../../../backends/iptables/rules/names.ts";
-import { nameHash } from "../../../backends/name_hash.ts";
+import { formatSocketAddress } from "../../../../core/net/address.ts";
+import type { Endpoint, ServicePortPlan } from "../../../../core/plan/plan.ts";
+import { chainIdentity, endpointChainAt } from "../../../../backends/iptables/rules/names.ts";
+import { nameHash } from "../../../../backends/name_hash.ts";
 
 /** A chain of a service port: to the cluster's endpoints, to those of this node, from outside, by source range. */
 export function serviceChain(

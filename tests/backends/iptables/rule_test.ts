@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/iptables/rules/compile.ts";
-import { sameRule, sameRules } from "../../../backends/iptables/rules/same_rule.ts";
+import { sameRule, sameRules } from "../../../backends/iptables/rules/rule.ts";
 import { loopback } from "../../../core/net/address.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
 

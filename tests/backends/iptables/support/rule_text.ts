@@ -1,15 +1,15 @@
-import { formatCidr, formatSocketAddress } from "../../../core/net/address.ts";
+import { formatCidr, formatSocketAddress } from "../../../../core/net/address.ts";
 import type {
   AddressMatch,
   ConntrackState,
+  IptablesRule,
   Match,
-  Rule,
   Target,
-} from "../../../backends/iptables/rules/rule.ts";
-import { CERTAINTY } from "../../../backends/iptables/wire/xt.ts";
+} from "../../../../backends/iptables/rules/rule.ts";
+import { CERTAINTY } from "../../../../backends/iptables/wire/xt.ts";
 
 /** A rule as iptables-save 1.8.9 prints it, without `-A CHAIN`: what rules are told by in tests. */
-export function ruleText(rule: Rule, family: "IPv4" | "IPv6"): string {
+export function ruleText(rule: IptablesRule, family: "IPv4" | "IPv6"): string {
   const words: string[] = [];
   words.push(...addressWords("-s", rule.source), ...addressWords("-d", rule.destination));
   if (rule.inInterface !== undefined) {

@@ -1,8 +1,8 @@
-import type { TableName } from "../../../backends/iptables/rules/layout.ts";
-import { LOCALHOST_NODE_PORTS_ACCEPTED } from "../../../backends/iptables/rules/names.ts";
-import type { Match, Rule, Target } from "../../../backends/iptables/rules/rule.ts";
-import { addressFromBytes, hostCidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
-import type { Family } from "../../../core/net/protocol.ts";
+import type { TableName } from "../../../../backends/iptables/rules/layout.ts";
+import { LOCALHOST_NODE_PORTS_ACCEPTED } from "../../../../backends/iptables/rules/names.ts";
+import type { IptablesRule, Match, Target } from "../../../../backends/iptables/rules/rule.ts";
+import { addressFromBytes, hostCidr, parseAddress, parseCidr } from "../../../../core/net/address.ts";
+import type { Family } from "../../../../core/net/protocol.ts";
 
 /** The chain that `everyRule` jumps to. */
 export const SERVICE_CHAIN = "KUBE-SVC-XPGD46QRK7WJZT7O";
@@ -11,10 +11,10 @@ const MARK = 0x4000;
 
 const jump: Target = { target: "jump", chain: SERVICE_CHAIN };
 const comment = (text: string): Match => ({ match: "comment", text });
-const only = (...matches: readonly Match[]): Rule => ({ matches, target: jump });
+const only = (...matches: readonly Match[]): IptablesRule => ({ matches, target: jump });
 
 /** Rules with every match and target in each of its forms, and upstream's combinations of them. */
-export function everyRule(family: Family): readonly Rule[] {
+export function everyRule(family: Family): readonly IptablesRule[] {
   const address = (ipv4: string, ipv6: string) =>
     parseAddress(family === "IPv4" ? ipv4 : ipv6) ?? missing(ipv4);
   const cidr = (ipv4: string, ipv6: string) => parseCidr(family === "IPv4" ? ipv4 : ipv6) ?? missing(ipv4);
@@ -32,16 +32,20 @@ export function everyRule(family: Family): readonly Rule[] {
     hostCidr(addressFromBytes(new Uint8Array(endpoint.length).fill(0xff))),
   ];
   return [
-    ...prefixes.map((cidr): Rule => ({ source: { cidr, inverted: false }, matches: [], target: jump })),
-    ...prefixes.filter(({ prefix }) => prefix > 0).flatMap((cidr): Rule[] => [
+    ...prefixes.map((cidr): IptablesRule => ({
+      source: { cidr, inverted: false },
+      matches: [],
+      target: jump,
+    })),
+    ...prefixes.filter(({ prefix }) => prefix > 0).flatMap((cidr): IptablesRule[] => [
       { source: { cidr, inverted: true }, matches: [], target: jump },
       { destination: { cidr, inverted: true }, matches: [], target: jump },
     ]),
-    ...["eth0", "cali+", "abcdefghijklmno", "abcdefghijklmn+"].flatMap((name): Rule[] => [
+    ...["eth0", "cali+", "abcdefghijklmno", "abcdefghijklmn+"].flatMap((name): IptablesRule[] => [
       { inInterface: { name, inverted: false }, matches: [], target: jump },
       { inInterface: { name, inverted: true }, matches: [], target: jump },
     ]),
-    ...(["TCP", "UDP", "SCTP"] as const).flatMap((protocol): Rule[] => [
+    ...(["TCP", "UDP", "SCTP"] as const).flatMap((protocol): IptablesRule[] => [
       { protocol, matches: [], target: jump },
       { protocol, matches: [{ match: "protocol" }], target: dnat },
       { protocol, matches: [{ match: "dport", port: 53 }], target: jump },
@@ -115,7 +119,7 @@ export function everyRule(family: Family): readonly Rule[] {
 }
 
 /** Where it is allowed: the kernel has REJECT in one table only, iptables refuses DROP in the other. */
-export function tableOf({ target }: Rule): TableName {
+export function tableOf({ target }: IptablesRule): TableName {
   return target?.target === "REJECT" || target?.target === "DROP" ? "filter" : "nat";
 }
 
