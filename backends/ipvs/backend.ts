@@ -21,7 +21,7 @@ import { TableReader } from "../nf_tables/table_reader.ts";
 import { shortened } from "../truncate_list.ts";
 import { UseCounts } from "../use_counts.ts";
 import { Balancer, type Outcome } from "./servers/balancer.ts";
-import { hostAddress, type LinkAddress } from "./device/messages.ts";
+import { hostAddress, type LinkAddress } from "./device/link_address.ts";
 import { DummyDevice, type RefusedAddress } from "./device/dummy_device.ts";
 import { removeUpstreamSets } from "./ipset/ipsets.ts";
 import type { IpvsOptions } from "./options.ts";

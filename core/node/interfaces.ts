@@ -1,4 +1,5 @@
-import { IFADDRMSG_INDEX, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR } from "../../ffi/netlink/rtnetlink.ts";
+import { deviceOfAddress } from "../../ffi/netlink/rtnetlink/address.ts";
+import { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR } from "../../ffi/netlink/rtnetlink/constants.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { messages } from "../../ffi/netlink/reader.ts";
@@ -81,8 +82,7 @@ function drain(socket: NetlinkSocket, serviceDevices: readonly string[]): boolea
  */
 export function changesNode(datagram: Uint8Array, services: readonly number[]): boolean {
   for (const { payload } of messages(datagram)) {
-    const fields = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-    if (!services.includes(fields.getUint32(IFADDRMSG_INDEX, true))) return true;
+    if (!services.includes(deviceOfAddress(payload))) return true;
   }
   return false;
 }

@@ -10,19 +10,19 @@ import {
   RTNLGRP_IPV6_IFADDR,
   RTNLGRP_LINK,
   RTNLGRP_TC,
-} from "../../../ffi/netlink/rtnetlink.ts";
+} from "../../../ffi/netlink/rtnetlink/constants.ts";
+import { writeDumpAddresses } from "../../../ffi/netlink/rtnetlink/address.ts";
+import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import type { Attachment } from "./tc_attach.ts";
 import {
-  deviceThatLost,
-  type Link,
-  linkOf,
+  decodeDevice,
+  decodeSourceAddress,
+  deviceThatLostFilters,
+  type NetworkDevice,
   type SourceAddress,
-  sourceAddressOf,
-  writeDumpAddresses,
-  writeDumpLinks,
-} from "./device_messages.ts";
+} from "./network_device.ts";
 import { Entries } from "../maps/entries.ts";
 import type { EntryMap } from "../maps/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, writeAddress } from "../maps/layout.ts";
@@ -103,7 +103,7 @@ export class Devices implements Disposable {
       }, SETTLE_MS);
     };
     const each = (message: NetlinkMessage) => {
-      const loser = deviceThatLost(message);
+      const loser = deviceThatLostFilters(message);
       if (loser === undefined) lookSoon();
       else this.#noteLoss(loser);
     };
@@ -123,8 +123,8 @@ export class Devices implements Disposable {
 
   /** @param all also those that have the programs get them, for they may be other ones now. */
   async #lookNow(all: boolean): Promise<readonly string[]> {
-    const links = await this.#read("list network devices", writeDumpLinks, linkOf);
-    const addresses = await this.#read("list addresses of devices", writeDumpAddresses, sourceAddressOf);
+    const links = await this.#read("list network devices", writeDumpLinks, decodeDevice);
+    const addresses = await this.#read("list addresses of devices", writeDumpAddresses, decodeSourceAddress);
     // Where a packet leaves is known before packets come in.
     replaceAll(this.#map, deviceEntries(links, addresses, this.#choice.localTraffic));
 
@@ -144,7 +144,7 @@ export class Devices implements Disposable {
     return differences;
   }
 
-  async #attach(link: Link): Promise<void> {
+  async #attach(link: NetworkDevice): Promise<void> {
     try {
       await this.#attachment.attach(link);
       this.#attached.set(link.index, link.name);
@@ -154,7 +154,7 @@ export class Devices implements Disposable {
     }
   }
 
-  #isChosen({ name, isLoopback, layer }: Link): boolean {
+  #isChosen({ name, isLoopback, layer }: NetworkDevice): boolean {
     if (isLoopback || layer === undefined) return false;
     return this.#choice.devices.length === 0 || this.#choice.devices.includes(name);
   }
@@ -171,7 +171,7 @@ export class Devices implements Disposable {
 
 /** `struct device` of each, by its index. */
 function deviceEntries(
-  links: readonly Link[],
+  links: readonly NetworkDevice[],
   addresses: readonly SourceAddress[],
   localTraffic: readonly LocalTraffic[],
 ): Entries {

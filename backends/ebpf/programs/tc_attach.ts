@@ -3,7 +3,7 @@ import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import type { Pins } from "./pins.ts";
-import { type Direction, directions, type Layer, type Link } from "./device_messages.ts";
+import { type Direction, directions, type Layer, type NetworkDevice } from "./network_device.ts";
 import { Filters } from "./tc_filters.ts";
 
 export type PacketProgram = `${Direction}_${Layer}`;
@@ -63,7 +63,7 @@ export class Attachment {
    * Attaches both programs to a device, or puts them in the place of those that are there.
    * @throws KernelError, ENODEV when it has gone meanwhile.
    */
-  async attach({ index, name, layer }: Link): Promise<void> {
+  async attach({ index, name, layer }: NetworkDevice): Promise<void> {
     if (layer === undefined) return;
     for (const direction of directions) {
       const program = this.#programs.get(`${direction}_${layer}`);
@@ -90,7 +90,7 @@ export class Attachment {
   }
 
   /** Devices that a process before this one may have attached the programs to, by index. */
-  leftOn(devices: readonly Link[]): Iterable<number> {
+  leftOn(devices: readonly NetworkDevice[]): Iterable<number> {
     return this.hasLinks ? this.#pinned() : devices.map(({ index }) => index);
   }
 

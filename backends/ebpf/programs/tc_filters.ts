@@ -1,13 +1,13 @@
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
+import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "../../../ffi/netlink/rtnetlink/constants.ts";
+import { decodeLink, writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
 import {
-  type Direction,
-  directions,
-  linkOf,
-  writeDeleteFilter,
-  writeDumpLinks,
+  type FilterId,
+  writeDeleteBpfFilter,
   writeNewClsact,
-  writeReplaceFilter,
-} from "./device_messages.ts";
+  writeReplaceBpfFilter,
+} from "../../../ffi/netlink/rtnetlink/tc.ts";
+import { type Direction, directions } from "./network_device.ts";
 
 /** Programs on devices of kernels before Linux 6.6: filters without pins, which stay with the device. */
 export class Filters {
@@ -28,10 +28,9 @@ export class Filters {
       (message, seq) => writeNewClsact(message, seq, device.index),
       { ignore: ["EEXIST"] },
     );
-    const filter = { index: device.index, direction, fd: program.fd, name: program.name };
     await this.#client.request(
       `add filter ${program.name} to ${device.name}`,
-      (message, seq) => writeReplaceFilter(message, seq, filter),
+      (message, seq) => writeReplaceBpfFilter(message, seq, filterId(device.index, direction), program),
     );
   }
 
@@ -40,7 +39,7 @@ export class Filters {
     for (const direction of directions) {
       await this.#client.request(
         `remove the filter of device ${index}`,
-        (message, seq) => writeDeleteFilter(message, seq, index, direction),
+        (message, seq) => writeDeleteBpfFilter(message, seq, filterId(index, direction)),
         { ignore: MISSING },
       );
     }
@@ -49,9 +48,22 @@ export class Filters {
   /** Takes our filters off all devices. */
   async removeAll(): Promise<void> {
     const answers = await this.#client.dump("list network devices", writeDumpLinks);
-    for (const { payload } of answers) await this.remove(linkOf(payload).index);
+    for (const { payload } of answers) await this.remove(decodeLink(payload).index);
   }
 }
 
 /** No filter, no chain of filters, no qdisc, no device. */
 const MISSING = ["ENOENT", "EINVAL", "ENODEV"];
+
+const PARENTS: Readonly<Record<Direction, number>> = {
+  ingress: TC_H_CLSACT_INGRESS,
+  egress: TC_H_CLSACT_EGRESS,
+};
+
+const HANDLE = 1;
+/** Order among the filters of a device. Also identifies our filters, so it is an unusual number. */
+const PRIORITY = 0x7078;
+
+function filterId(index: number, direction: Direction): FilterId {
+  return { index, parent: PARENTS[direction], priority: PRIORITY, handle: HANDLE };
+}

@@ -1,25 +1,26 @@
-import { type Address, formatAddress, isLinkLocal } from "../../../core/net/address.ts";
+import { type Address, addressBits, formatAddress, isLinkLocal } from "../../../core/net/address.ts";
 import { SERVICE_DEVICE } from "./service_device.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
 import { rejectionError } from "../../../ffi/netlink/exchange.ts";
+import {
+  writeDeleteAddress,
+  writeDumpAddresses,
+  writeNewAddress,
+} from "../../../ffi/netlink/rtnetlink/address.ts";
+import { IFA_F_NODAD } from "../../../ffi/netlink/rtnetlink/constants.ts";
+import {
+  decodeLink,
+  type Link,
+  writeDeleteLink,
+  writeGetLink,
+  writeNewLink,
+} from "../../../ffi/netlink/rtnetlink/link.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
-import {
-  isDummy,
-  type Link,
-  type LinkAddress,
-  linkAddressOf,
-  linkOf,
-  writeDeleteAddress,
-  writeDeleteLink,
-  writeDumpAddresses,
-  writeGetLink,
-  writeNewAddress,
-  writeNewDummy,
-} from "./messages.ts";
+import { decodeLinkAddress, type LinkAddress } from "./link_address.ts";
 import { DeviceWatch } from "./watch.ts";
 
 /** What interfaces of this network namespace have. */
@@ -38,6 +39,8 @@ export interface RefusedAddress {
   readonly address: Address;
   readonly error: KernelError;
 }
+
+const DUMMY = "dummy";
 
 /** A listener must hold the notifications of all addresses of a large cluster, ours among them. */
 const WATCH_BUFFER_BYTES = 16 * 1024 * 1024;
@@ -65,7 +68,7 @@ export class DummyDevice implements Disposable {
    */
   async ensure(): Promise<number> {
     const found = await this.#find() ?? await this.#make();
-    if (!isDummy(found)) {
+    if (found.kind !== DUMMY) {
       const extack = `there is an interface of that name, of kind ${found.kind || "physical"}`;
       const advice = `Rename or remove it: ip link delete ${this.name}`;
       throw new KernelError(`make the dummy device ${this.name}`, errnoOf("EEXIST"), { extack, advice });
@@ -85,7 +88,7 @@ export class DummyDevice implements Disposable {
     const device: LinkAddress[] = [];
     const others = new Set<Address>();
     for (const { payload } of answers) {
-      const one = linkAddressOf(payload);
+      const one = decodeLinkAddress(payload);
       if (one === undefined) continue;
       if (one.index !== index) others.add(one.address);
       else if (one.address.length === 4 || !isLinkLocal(one.address)) device.push(one);
@@ -100,7 +103,9 @@ export class DummyDevice implements Disposable {
    */
   async add(index: number, addresses: Iterable<Address>): Promise<readonly RefusedAddress[]> {
     const rejected = await this.#client.pipeline(addresses, (message, seq, address) => {
-      writeNewAddress(message, seq, index, address);
+      // nodad for IPv6: the address is in force at once, and on many nodes at the same time.
+      const flags = address.length === 4 ? 0 : IFA_F_NODAD;
+      writeNewAddress(message, seq, index, address, addressBits(address), flags);
     });
     return rejected.flatMap(({ command: address, answer }) => {
       if (answer.errno === errnoOf("EEXIST")) return [];
@@ -115,7 +120,10 @@ export class DummyDevice implements Disposable {
    * @throws KernelError as `add`.
    */
   async remove(addresses: Iterable<LinkAddress>): Promise<readonly RefusedAddress[]> {
-    const rejected = await this.#client.pipeline(this.#announced(addresses), writeDeleteAddress);
+    const rejected = await this.#client.pipeline(
+      this.#announced(addresses),
+      (message, seq, { index, address, prefix }) => writeDeleteAddress(message, seq, index, address, prefix),
+    );
     return rejected.flatMap(({ command: { address }, answer }) => {
       for (const watch of this.#watches) watch.unexpect(address);
       if (answer.errno === errnoOf("EADDRNOTAVAIL") || answer.errno === errnoOf("ENODEV")) return [];
@@ -167,13 +175,13 @@ export class DummyDevice implements Disposable {
       (message, seq) => writeGetLink(message, seq, this.name),
       { ignore: ["ENODEV"] },
     );
-    return answer === undefined ? undefined : linkOf(answer.payload);
+    return answer === undefined ? undefined : decodeLink(answer.payload);
   }
 
   async #make(): Promise<Link> {
     const operation = `make the dummy device ${this.name}`;
     try {
-      await this.#client.request(operation, (message, seq) => writeNewDummy(message, seq, this.name));
+      await this.#client.request(operation, (message, seq) => writeNewLink(message, seq, this.name, DUMMY));
     } catch (error) {
       // "Unknown device type"
       if (!(error instanceof KernelError) || error.errno !== errnoOf("EOPNOTSUPP")) throw error;

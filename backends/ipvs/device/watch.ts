@@ -7,9 +7,10 @@ import {
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV6_IFADDR,
   RTNLGRP_LINK,
-} from "../../../ffi/netlink/rtnetlink.ts";
+} from "../../../ffi/netlink/rtnetlink/constants.ts";
+import { decodeLink } from "../../../ffi/netlink/rtnetlink/link.ts";
 import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
-import { linkAddressOf, linkOf } from "./messages.ts";
+import { decodeLinkAddress } from "./link_address.ts";
 
 /** Reads the kernel's notifications about the device, and calls back for those of what someone else took from it. */
 export class DeviceWatch implements Disposable {
@@ -72,12 +73,12 @@ export class DeviceWatch implements Disposable {
 
   /** What someone else did, in words. */
   *#read({ type, payload }: NetlinkMessage): Generator<string> {
-    if (type === RTM_DELLINK && linkOf(payload).index === this.#index) {
+    if (type === RTM_DELLINK && decodeLink(payload).index === this.#index) {
       this.#index = undefined;
       yield `device ${this.#name} was deleted`;
     }
     if (type !== RTM_DELADDR) return;
-    const removed = linkAddressOf(payload);
+    const removed = decodeLinkAddress(payload);
     if (removed === undefined || removed.index !== this.#index || this.unexpect(removed.address)) return;
     yield `address ${formatAddress(removed.address)} was removed from ${this.#name}`;
   }

@@ -3,7 +3,7 @@ import { SERVICE_DEVICE } from "../device/service_device.ts";
 import type { SetDifference } from "../../difference.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { inWords, type IpvsCommand } from "../protocol/encode.ts";
-import type { LinkAddress } from "../device/messages.ts";
+import type { LinkAddress } from "../device/link_address.ts";
 import type { ServerDifference } from "./diff.ts";
 import { TABLE } from "../tables/chains.ts";
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type { Address } from "../../../core/net/address.ts";
-import { writeDeleteAddress } from "../../../backends/ipvs/device/messages.ts";
 import { DeviceWatch } from "../../../backends/ipvs/device/watch.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { RTM_DELLINK } from "../../../ffi/netlink/rtnetlink.ts";
+import { writeDeleteAddress } from "../../../ffi/netlink/rtnetlink/address.ts";
+import { RTM_DELLINK } from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport, type Scripted } from "../../ffi/fake_transport.ts";
 import { addressOf } from "./servers.ts";
@@ -16,7 +16,7 @@ const v6 = addressOf("fd00:96::a");
 /** A notification of the kernel is what a request would be. */
 function removed(address: Address, index = INDEX): Uint8Array<ArrayBuffer> {
   const writer = new MessageWriter();
-  writeDeleteAddress(writer, 0, { index, address, prefix: address.length * 8 });
+  writeDeleteAddress(writer, 0, index, address, address.length * 8);
   return writer.bytes().slice();
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { hostAddress } from "../../../backends/ipvs/device/messages.ts";
+import { hostAddress } from "../../../backends/ipvs/device/link_address.ts";
 import { differencesInWords } from "../../../backends/ipvs/servers/describe.ts";
 import { diffServers } from "../../../backends/ipvs/servers/diff.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";

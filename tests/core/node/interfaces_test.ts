@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { changesNode } from "../../../core/node/interfaces.ts";
-import { RTM_DELADDR, RTM_NEWADDR } from "../../../ffi/netlink/rtnetlink.ts";
+import { RTM_DELADDR, RTM_NEWADDR } from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 
 /** As the kernel tells of addresses that came and went, by the indexes of their devices. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Pins } from "../../../backends/ebpf/programs/pins.ts";
-import { directions } from "../../../backends/ebpf/programs/device_messages.ts";
+import { directions } from "../../../backends/ebpf/programs/network_device.ts";
 import { DEVICE } from "../../../backends/ebpf/maps/layout.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import { libbpf } from "../../../ffi/libbpf.ts";

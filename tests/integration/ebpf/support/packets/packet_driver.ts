@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import { argv, stdin } from "node:process";
 import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
-import { directions, type Layer } from "../../../../../backends/ebpf/programs/device_messages.ts";
+import { directions, type Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
 import { Entries } from "../../../../../backends/ebpf/maps/entries.ts";
 import { Filters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";

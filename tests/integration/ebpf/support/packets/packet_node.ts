@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { families } from "../../../../../core/net/protocol.ts";
 import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
-import type { Layer } from "../../../../../backends/ebpf/programs/device_messages.ts";
+import type { Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../../core/plan/plan.ts";
 import { settingsOf } from "../../../../backends/plans.ts";
 import { NetworkNamespace, run } from "../../../support/network_namespace.ts";

@@ -1,4 +1,4 @@
-/** Links and addresses of this network namespace. Numbers on the wire are of the host's order, addresses big-endian. */
+/** Links, addresses and traffic control. Integers are in host byte order, addresses in network byte order. */
 
 export const RTNLGRP_LINK = 1; // linux/rtnetlink.h
 export const RTNLGRP_TC = 4; // linux/rtnetlink.h
@@ -32,10 +32,11 @@ export const RTEXT_FILTER_SKIP_STATS = 1 << 3; // linux/rtnetlink.h
 /** struct ifaddrmsg { u8 ifa_family, ifa_prefixlen, ifa_flags, ifa_scope; u32 ifa_index; } linux/if_addr.h */
 export const IFADDRMSG_BYTES = 8;
 export const IFADDRMSG_PREFIXLEN = 1;
+export const IFADDRMSG_FLAGS = 2;
 export const IFADDRMSG_SCOPE = 3;
 export const IFADDRMSG_INDEX = 4;
 
-export const IFA_ADDRESS = 1; // linux/if_addr.h: of the peer, where that has another
+export const IFA_ADDRESS = 1; // linux/if_addr.h: on a point-to-point link the address of the peer
 export const IFA_LOCAL = 2; // linux/if_addr.h: IPv4 only
 export const IFA_FLAGS = 8; // linux/if_addr.h
 export const IFA_F_SECONDARY = 0x01; // linux/if_addr.h
@@ -55,8 +56,8 @@ export const ARPHRD_RAWIP = 519; // linux/if_arp.h
 export const ARPHRD_NONE = 0xfffe; // linux/if_arp.h
 
 /** struct tcmsg { u8 tcm_family, pad[3]; s32 tcm_ifindex; u32 tcm_handle, tcm_parent, tcm_info; } linux/rtnetlink.h */
-export const TCMSG_BYTES = 20;
 export const TCMSG_IFINDEX = 4;
+export const ETH_P_ALL = 0x0003; // linux/if_ether.h
 export const TCA_KIND = 1; // linux/rtnetlink.h
 export const TCA_OPTIONS = 2; // linux/rtnetlink.h
 export const TCA_BPF_FD = 6; // linux/pkt_cls.h

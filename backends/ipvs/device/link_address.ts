@@ -1,0 +1,24 @@
+import { type Address, addressBits, addressFromBytes } from "../../../core/net/address.ts";
+import { decodeAddress } from "../../../ffi/netlink/rtnetlink/address.ts";
+
+/** An address of a network device. */
+export interface LinkAddress {
+  /** Index of the device. */
+  readonly index: number;
+  readonly address: Address;
+  /** Length of the prefix in bits. */
+  readonly prefix: number;
+}
+
+/** An address as we add it: its prefix contains no other address. */
+export function hostAddress(index: number, address: Address): LinkAddress {
+  return { index, address, prefix: addressBits(address) };
+}
+
+/** Decodes the payload of RTM_NEWADDR and RTM_DELADDR; undefined for an address of neither IPv4 nor IPv6. */
+export function decodeLinkAddress(payload: Uint8Array): LinkAddress | undefined {
+  const decoded = decodeAddress(payload);
+  if (decoded === undefined) return undefined;
+  const { index, bytes, prefix } = decoded;
+  return { index, address: addressFromBytes(bytes), prefix };
+}
