@@ -1,7 +1,13 @@
 import type { Address } from "../../core/net/address.ts";
 import { USUAL_WEIGHT } from "../../core/objects/objects.ts";
-import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
-import { printedName } from "../../core/plan/plan_key.ts";
+import {
+  type Endpoint,
+  type Frontend,
+  type NodeSettings,
+  printedName,
+  type Route,
+  type ServicePortPlan,
+} from "../../core/plan/plan.ts";
 import type { Element } from "../nf_tables/elements.ts";
 import { addressKey } from "../nf_tables/keys.ts";
 import { PlanElements } from "../nf_tables/plan_elements.ts";

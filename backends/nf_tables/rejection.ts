@@ -1,5 +1,4 @@
-import type { ServicePortPlan } from "../../core/plan/plan.ts";
-import { printedName } from "../../core/plan/plan_key.ts";
+import { printedName, type ServicePortPlan } from "../../core/plan/plan.ts";
 import type { BackendError } from "../../core/backend/contract.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { NLA_HDRLEN, NLMSG_HDRLEN } from "../../ffi/netlink/constants.ts";

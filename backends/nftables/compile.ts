@@ -1,7 +1,12 @@
 import type { Address } from "../../core/net/address.ts";
 import type { Protocol } from "../../core/net/protocol.ts";
-import type { Endpoint, Frontend, Route, ServicePortPlan } from "../../core/plan/plan.ts";
-import { printedName } from "../../core/plan/plan_key.ts";
+import {
+  type Endpoint,
+  type Frontend,
+  printedName,
+  type Route,
+  type ServicePortPlan,
+} from "../../core/plan/plan.ts";
 import { affinityChain } from "./affinity.ts";
 import { REJECT_CHAIN } from "./chains.ts";
 import { balancedClass } from "./classes.ts";

@@ -8,7 +8,6 @@ import type {
   SliceEndpoint,
   SlicePort,
 } from "./objects.ts";
-import { sameList } from "./same_list.ts";
 
 /** Equality by value: what a resync brings again is no change. */
 
@@ -69,4 +68,14 @@ function sameTraits(a: EndpointTraits, b: EndpointTraits): boolean {
 
 function same(a: string, b: string): boolean {
   return a === b;
+}
+
+/** Reports whether both lists have equal elements in the same order. */
+export function sameList<T>(a: readonly T[], b: readonly T[], same: (a: T, b: T) => boolean): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  return a.every((one, index) => {
+    const other = b[index];
+    return other !== undefined && same(one, other);
+  });
 }

@@ -1,7 +1,6 @@
 import { type Cidr, sameCidr } from "../net/address.ts";
 import type { EndpointSlice, ModelObject, Node, ObjectRef, Service, ServiceCidr } from "./objects.ts";
-import { sameList } from "./same_list.ts";
-import { sameNode, sameService, sameSlice } from "./equality.ts";
+import { sameList, sameNode, sameService, sameSlice } from "./equality.ts";
 
 /** Of a Service, a plan, or whatever else carries both names: `namespace/name`. */
 export function serviceName(of: { readonly namespace: string; readonly name: string }): string {

@@ -1,6 +1,12 @@
 import { protocols } from "../net/protocol.ts";
-import type { Frontend, PlanKey, ServicePortPlan } from "./plan.ts";
-import { describeFrontend, printedName, printedNameOf } from "./plan_key.ts";
+import {
+  describeFrontend,
+  type Frontend,
+  type PlanKey,
+  printedName,
+  printedNameOf,
+  type ServicePortPlan,
+} from "./plan.ts";
 import { serviceName } from "../objects/store.ts";
 
 /**

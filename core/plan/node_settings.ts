@@ -16,7 +16,7 @@ import type { NodeAddresses } from "./node_addresses.ts";
 import type { Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 import type { LocalTraffic, NodeSettings } from "./plan.ts";
-import { sameList } from "../objects/same_list.ts";
+import { sameList } from "../objects/equality.ts";
 
 /** Of the configuration, what the settings of a node depend on. */
 export interface NodeConfiguration {

@@ -17,8 +17,7 @@ import {
 } from "./endpoints.ts";
 import type { Family, Protocol } from "../net/protocol.ts";
 import type { EndpointSlice, Service, ServicePort } from "../objects/objects.ts";
-import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
-import { planKey } from "./plan_key.ts";
+import { type Endpoint, type Frontend, planKey, type Route, type ServicePortPlan } from "./plan.ts";
 
 /** What a plan depends on besides the service: where it is made, and for which families. */
 export interface PlanContext {

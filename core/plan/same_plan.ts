@@ -1,6 +1,6 @@
 import { type Cidr, sameCidr, socketKey } from "../net/address.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
-import { sameList } from "../objects/same_list.ts";
+import { sameList } from "../objects/equality.ts";
 
 /** Whether both plans make the same of the same service port. */
 export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {

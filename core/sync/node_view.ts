@@ -11,7 +11,7 @@ import {
 } from "../plan/node_settings.ts";
 import { families, type Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
-import { sameList } from "../objects/same_list.ts";
+import { sameList } from "../objects/equality.ts";
 import type { Store } from "../objects/store.ts";
 import type { NodeSettings } from "../plan/plan.ts";
 import type { PlanContext } from "../plan/planner.ts";

@@ -1,15 +1,15 @@
 import { type Address, type Cidr, familyOf, parseAddress, parseCidr } from "../../core/net/address.ts";
 import type { Family, Protocol } from "../../core/net/protocol.ts";
 import type { Balancing } from "../../core/objects/objects.ts";
-import type {
-  DesiredState,
-  Endpoint,
-  Frontend,
-  NodeSettings,
-  Route,
-  ServicePortPlan,
+import {
+  type DesiredState,
+  type Endpoint,
+  type Frontend,
+  type NodeSettings,
+  planKey,
+  type Route,
+  type ServicePortPlan,
 } from "../../core/plan/plan.ts";
-import { planKey } from "../../core/plan/plan_key.ts";
 
 /** Plans written as people write addresses: `10.96.0.10:80`, `[fd00::10]:80`, `node:30080`, `10.1.0.1:8080@here`. */
 export interface PlanText {

@@ -1,7 +1,13 @@
 import { type Address, contains, familyOf, formatAddress, formatCidr } from "../../core/net/address.ts";
 import { FrontendLookup } from "./frontend_lookup.ts";
-import type { Endpoint, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
-import { describeFrontend, printedName } from "../../core/plan/plan_key.ts";
+import {
+  describeFrontend,
+  type Endpoint,
+  type NodeSettings,
+  printedName,
+  type Route,
+  type ServicePortPlan,
+} from "../../core/plan/plan.ts";
 import type {
   AskedFrontend,
   Connection,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatAddress } from "../../core/net/address.ts";
-import { printedName } from "../../core/plan/plan_key.ts";
+import { printedName } from "../../core/plan/plan.ts";
 import type { TracedNode, TraceOutcome } from "./trace.ts";
 import { traceConnection } from "./tracer.ts";
 import { address } from "../core/plan/builders.ts";

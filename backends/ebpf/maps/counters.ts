@@ -1,5 +1,4 @@
-import type { PlanKey } from "../../../core/plan/plan.ts";
-import { printedNameOf } from "../../../core/plan/plan_key.ts";
+import { type PlanKey, printedNameOf } from "../../../core/plan/plan.ts";
 import type { BackendMetric } from "../../../core/backend/contract.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
 import { DROP, OFFSET, SIZE } from "./layout.ts";

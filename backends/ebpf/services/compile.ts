@@ -1,7 +1,7 @@
 import { socketKey } from "../../../core/net/address.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { sameEndpoint } from "../../../core/plan/same_plan.ts";
-import { sameList } from "../../../core/objects/same_list.ts";
+import { sameList } from "../../../core/objects/equality.ts";
 import { SERVICE, type ServiceEntry, type SlotRange, VERDICT } from "../maps/layout.ts";
 import { maglevTable } from "./maglev.ts";
 import type { EbpfOptions } from "../options.ts";

@@ -1,6 +1,11 @@
 import type { Address } from "../../../core/net/address.ts";
-import type { Frontend, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { describeFrontend, printedNameOf } from "../../../core/plan/plan_key.ts";
+import {
+  describeFrontend,
+  type Frontend,
+  type PlanKey,
+  printedNameOf,
+  type ServicePortPlan,
+} from "../../../core/plan/plan.ts";
 import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
 import { UseCounts } from "../../use_counts.ts";
 import { type ListOptions, serviceEntry } from "./compile.ts";

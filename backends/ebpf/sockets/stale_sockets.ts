@@ -1,5 +1,4 @@
-import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-import { describeFrontend } from "../../../core/plan/plan_key.ts";
+import { describeFrontend, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { losesServingEndpoint } from "../../../core/plan/same_plan.ts";
 import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { EndedProtocol } from "./sock_diag.ts";

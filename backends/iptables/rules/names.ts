@@ -1,5 +1,4 @@
-import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-import { printedName } from "../../../core/plan/plan_key.ts";
+import { printedName, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { nameHash } from "../../name_hash.ts";
 import type { SharedChain, TableName } from "./layout.ts";
 

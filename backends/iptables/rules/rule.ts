@@ -1,6 +1,6 @@
 import { type Address, type Cidr, cidrOf, hostCidr, loopback, sameCidr } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
-import { sameList } from "../../../core/objects/same_list.ts";
+import { sameList } from "../../../core/objects/equality.ts";
 
 /**
  * A rule as iptables states it. In every rule the packet's fields come first, then the matches in their order, then the

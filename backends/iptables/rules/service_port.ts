@@ -1,6 +1,5 @@
 import { formatSocketAddress } from "../../../core/net/address.ts";
-import type { Endpoint, Frontend, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { printedName } from "../../../core/plan/plan_key.ts";
+import { type Endpoint, type Frontend, printedName, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { nameHash } from "../../name_hash.ts";
 import { chainIdentity, endpointChainAt } from "./names.ts";
 import { comment, dport, type IptablesRule, isAddress, jump, type Target } from "./rule.ts";

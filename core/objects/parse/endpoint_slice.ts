@@ -14,9 +14,8 @@ import {
 import { isObjectName, readPortName, readTopologyName } from "./names.ts";
 import { families, type Family, protocols } from "../../net/protocol.ts";
 import type { EndpointSlice, EndpointTraits, ObjectRef, SliceEndpoint, SlicePort } from "../objects.ts";
-import type { NotProxied, Report } from "./kind_parser.ts";
-import { annotationOf, hasLabel, labels, timeOf } from "./metadata.ts";
-import { weightOf } from "./weight.ts";
+import { annotationOf, hasLabel, labels, type NotProxied, type Report, timeOf } from "./kind.ts";
+import { weightOf } from "./annotations.ts";
 import { ownText, Pool, sharedText } from "./interning.ts";
 
 /** A discovery.k8s.io/v1 EndpointSlice: docs/behaviour.md §1.3, §1.4. */

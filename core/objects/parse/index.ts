@@ -3,7 +3,7 @@ import { readObjectName } from "./names.ts";
 import type { ModelObject, ObjectKind, ObjectRef } from "../objects.ts";
 import { parseNode } from "./node.ts";
 import { parseService } from "./service.ts";
-import type { KindParser, Report } from "./kind_parser.ts";
+import type { KindParser, Report } from "./kind.ts";
 import { parseServiceCidr } from "./service_cidr.ts";
 import { parseSlice } from "./endpoint_slice.ts";
 import { ownText, sharedText } from "./interning.ts";

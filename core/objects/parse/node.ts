@@ -2,8 +2,7 @@ import { type Address, type Cidr, familyOf, parseAddress, parseCidr } from "../.
 import { list, type Mapping, mappings, section, show, text, texts } from "./fields.ts";
 import { readTopologyName } from "./names.ts";
 import type { Node, ObjectRef } from "../objects.ts";
-import type { Report } from "./kind_parser.ts";
-import { labels } from "./metadata.ts";
+import { labels, type Report } from "./kind.ts";
 
 /** A v1 Node: docs/behaviour.md §1.5, and §7.1 for `eligible`. */
 export function parseNode(raw: Mapping, ref: ObjectRef, report: Report): Node {

@@ -29,10 +29,8 @@ import {
   type TrafficPolicy,
   USUAL_WEIGHT,
 } from "../objects.ts";
-import type { NotProxied, Report } from "./kind_parser.ts";
-import { balancingOf } from "./balancing.ts";
-import { createdOf, hasLabel } from "./metadata.ts";
-import { weightOf } from "./weight.ts";
+import { createdOf, hasLabel, type NotProxied, type Report } from "./kind.ts";
+import { balancingOf, weightOf } from "./annotations.ts";
 import { Pool, sharedText } from "./interning.ts";
 
 /** A v1 Service: docs/behaviour.md §1.2 (which are proxied) and §2 (how fields are read). */

@@ -1,7 +1,7 @@
 import { parseCidr } from "../../net/address.ts";
 import { type Mapping, section, show, texts } from "./fields.ts";
 import type { ObjectRef, ServiceCidr } from "../objects.ts";
-import type { Report } from "./kind_parser.ts";
+import type { Report } from "./kind.ts";
 
 /** A networking.k8s.io ServiceCIDR: docs/behaviour.md §1.6. */
 export function parseServiceCidr(raw: Mapping, ref: ObjectRef, report: Report): ServiceCidr {

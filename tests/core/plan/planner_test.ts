@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { formatCidr, loopback } from "../../../core/net/address.ts";
 import type { EndpointSlice, Service } from "../../../core/objects/objects.ts";
-import type { Route, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { describeFrontend } from "../../../core/plan/plan_key.ts";
+import { describeFrontend, type Route, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { type PlanContext, planService } from "../../../core/plan/planner.ts";
 import { samePlan } from "../../../core/plan/same_plan.ts";
 import { address, aService, aSlice, cidr, here, webPort } from "./builders.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { serviceChain } from "../../backends/iptables/support/chain_names.ts";
-import { planKey } from "../../../core/plan/plan_key.ts";
+import { planKey } from "../../../core/plan/plan.ts";
 import { planOf, type PlanText } from "../../backends/plans.ts";
 import { BackendProcess, refusalBy } from "../support/backend_process.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
-import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-import { describeFrontend, planKey, printedName, printedNameOf } from "../../../core/plan/plan_key.ts";
+import {
+  describeFrontend,
+  planKey,
+  printedName,
+  printedNameOf,
+  type ServicePortPlan,
+} from "../../../core/plan/plan.ts";
 import { planService } from "../../../core/plan/planner.ts";
 import { samePlan } from "../../../core/plan/same_plan.ts";
 import { address, aService, aSlice, cidr, here, webPort } from "./builders.ts";
