@@ -1,6 +1,6 @@
 import type { ConntrackTimeouts, OptionSource } from "../../core/backend/mode.ts";
 import type { FieldReader } from "../../core/config/document/field_reader.ts";
-import { type Balancing, balancings } from "../../core/objects/objects.ts";
+import { type Balancing, BALANCINGS } from "../../core/objects/objects.ts";
 import { ebpfFlags } from "./flags.ts";
 
 /** Options of mode ebpf: the flags `--ebpf-*` and the timeouts of the section `conntrack`. */
@@ -47,7 +47,7 @@ export function readEbpfOptions({ valuesOf, conntrackTimeouts, read }: OptionSou
     bpffs: absolutePath("--ebpf-bpffs", flags["ebpf-bpffs"], read),
     cgroup: flags["ebpf-cgroup"] === "" ? "" : absolutePath("--ebpf-cgroup", flags["ebpf-cgroup"], read),
     devices: flags["ebpf-devices"],
-    balancing: read.choice("--ebpf-balancing", flags["ebpf-balancing"], balancings),
+    balancing: read.choice("--ebpf-balancing", flags["ebpf-balancing"], BALANCINGS),
     maglevTableSize,
     capacity: {
       frontends: capacity("frontends"),

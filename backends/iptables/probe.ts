@@ -1,4 +1,4 @@
-import { loopback } from "../../core/net/address.ts";
+import { LOOPBACK } from "../../core/net/address.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
@@ -70,7 +70,7 @@ const extensions: readonly Feature<RuleBatch>[] = [
     write: (batch, family) =>
       batch.appendRule(family, "nat", CHAIN, {
         matches: [],
-        target: { target: "DNAT", address: loopback[family.family], port: 1 },
+        target: { target: "DNAT", address: LOOPBACK[family.family], port: 1 },
       }),
   },
 ];

@@ -1,5 +1,5 @@
 import type { Address } from "../../core/net/address.ts";
-import { USUAL_WEIGHT } from "../../core/objects/objects.ts";
+import { DEFAULT_WEIGHT } from "../../core/objects/objects.ts";
 import {
   type Endpoint,
   type Frontend,
@@ -192,6 +192,6 @@ class Compilation {
   }
 }
 
-function realServerOf({ address, port, weight = USUAL_WEIGHT }: Endpoint): RealServer {
+function realServerOf({ address, port, weight = DEFAULT_WEIGHT }: Endpoint): RealServer {
   return { address, port, weight };
 }

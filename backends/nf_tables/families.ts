@@ -1,4 +1,4 @@
-import { type Cidr, cidrOf, hostCidr, loopback } from "../../core/net/address.ts";
+import { type Cidr, cidrOf, hostCidr, LOOPBACK } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
 import { ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH } from "./constants.ts";
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from "../../ffi/netlink/nfnetlink.ts";
@@ -25,7 +25,7 @@ const ipv4: TableFamily = {
   addressBytes: 4,
   sourceOffset: 12, // struct iphdr
   destinationOffset: 16,
-  loopback: cidrOf(loopback.IPv4, 8),
+  loopback: cidrOf(LOOPBACK.IPv4, 8),
   portUnreachable: ICMP_PORT_UNREACH,
 };
 
@@ -36,7 +36,7 @@ const ipv6: TableFamily = {
   addressBytes: 16,
   sourceOffset: 8, // struct ipv6hdr
   destinationOffset: 24,
-  loopback: hostCidr(loopback.IPv6),
+  loopback: hostCidr(LOOPBACK.IPv6),
   portUnreachable: ICMPV6_PORT_UNREACH,
 };
 

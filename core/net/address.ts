@@ -139,7 +139,7 @@ export function normaliseCidrs(cidrs: readonly Cidr[]): readonly Cidr[] {
 
 /** In 127.0.0.0/8, or ::1. */
 export function isLoopback(address: Address): boolean {
-  return address.length === 4 ? address.charCodeAt(0) === 127 : address === loopback.IPv6;
+  return address.length === 4 ? address.charCodeAt(0) === 127 : address === LOOPBACK.IPv6;
 }
 
 /** In 169.254.0.0/16 or fe80::/10. */
@@ -154,7 +154,7 @@ export function isUnspecified(address: Address): boolean {
 }
 
 /** 127.0.0.1 and ::1. */
-export const loopback: Readonly<Record<Family, Address>> = {
+export const LOOPBACK: Readonly<Record<Family, Address>> = {
   IPv4: fromBytes([127, 0, 0, 1]),
   IPv6: fromBytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
 };

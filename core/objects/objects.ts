@@ -42,14 +42,14 @@ export interface Service {
 }
 
 /** Of endpoints that nothing says another of. */
-export const USUAL_WEIGHT = 1;
+export const DEFAULT_WEIGHT = 1;
 
 /** How new connections are spread over endpoints. */
 export type Balancing =
   | "random"
   /** The same endpoint for a connection on every node, and for most the same when another endpoint goes. */
   | "maglev";
-export const balancings: readonly Balancing[] = ["random", "maglev"];
+export const BALANCINGS: readonly Balancing[] = ["random", "maglev"];
 
 export interface SlicePort {
   readonly name: string;

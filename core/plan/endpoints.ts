@@ -1,5 +1,10 @@
 import type { Family } from "../net/protocol.ts";
-import { type EndpointSlice, type EndpointTraits, type SlicePort, USUAL_WEIGHT } from "../objects/objects.ts";
+import {
+  DEFAULT_WEIGHT,
+  type EndpointSlice,
+  type EndpointTraits,
+  type SlicePort,
+} from "../objects/objects.ts";
 import type { Endpoint } from "./plan.ts";
 
 /** An endpoint of a service port before selection, and what its slice says of it. */
@@ -18,7 +23,7 @@ export function joinSlices(
   port: Pick<SlicePort, "name" | "protocol">,
   family: Family,
   nodeName: string,
-  serviceWeight = USUAL_WEIGHT,
+  serviceWeight = DEFAULT_WEIGHT,
 ): readonly Candidate[] {
   const all: Candidate[] = [];
   for (const slice of slices) {
@@ -36,7 +41,7 @@ export function joinSlices(
 }
 
 function weighted(endpoint: Endpoint, weight: number): Endpoint {
-  return weight === USUAL_WEIGHT ? endpoint : { ...endpoint, weight };
+  return weight === DEFAULT_WEIGHT ? endpoint : { ...endpoint, weight };
 }
 
 function compareEndpoints(a: Endpoint, b: Endpoint): number {

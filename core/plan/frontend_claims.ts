@@ -1,4 +1,4 @@
-import { protocols } from "../net/protocol.ts";
+import { PROTOCOLS } from "../net/protocol.ts";
 import {
   describeFrontend,
   type Frontend,
@@ -96,7 +96,7 @@ type FrontendKey = string;
 
 function frontendKey(plan: ServicePortPlan, frontend: Frontend): FrontendKey {
   const where = frontend.kind === "NodePort" ? plan.family.slice(-1) : frontend.address;
-  const protocol = protocols.indexOf(plan.protocol);
+  const protocol = PROTOCOLS.indexOf(plan.protocol);
   // Joined, because a string made by adding keeps its parts beside it in memory.
   return [where, String.fromCharCode(protocol, frontend.port >> 8, frontend.port & 0xff)].join("");
 }

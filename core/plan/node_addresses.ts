@@ -1,4 +1,4 @@
-import { type Address, familyOf, isUnspecified, loopback } from "../net/address.ts";
+import { type Address, familyOf, isUnspecified, LOOPBACK } from "../net/address.ts";
 import type { Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 
@@ -20,7 +20,7 @@ export function detectNodeAddresses(
   const known = node?.addresses ?? [];
   // The first of a family counts, and the first of all says which family is primary.
   const own = bindAddress === undefined || isUnspecified(bindAddress) ? known : [bindAddress, ...known];
-  const firstOf = (family: Family) => own.find((address) => familyOf(address) === family) ?? loopback[family];
+  const firstOf = (family: Family) => own.find((address) => familyOf(address) === family) ?? LOOPBACK[family];
   const [first] = own;
   return {
     primary: first === undefined ? "IPv4" : familyOf(first),

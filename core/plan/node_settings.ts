@@ -8,7 +8,7 @@ import {
   hostCidr,
   isLinkLocal,
   isLoopback,
-  loopback,
+  LOOPBACK,
   normaliseCidrs,
   sameCidr,
 } from "../net/address.ts";
@@ -151,7 +151,7 @@ function nodePortRanges(
 }
 
 function coversLoopback(ranges: readonly Cidr[]): boolean {
-  return ranges.some((range) => isLoopback(range.address) || contains(range, loopback.IPv4));
+  return ranges.some((range) => isLoopback(range.address) || contains(range, LOOPBACK.IPv4));
 }
 
 /** Without loopback addresses unless they are asked for: node ports on them need more than a rule. */
@@ -171,9 +171,9 @@ function expand(
     case "primary":
       return isLoopback(nodeAddress) ? [] : [hostCidr(nodeAddress)];
     case "localhost":
-      return [cidrOf(loopback[family], family === "IPv4" ? 8 : 128)];
+      return [cidrOf(LOOPBACK[family], family === "IPv4" ? 8 : 128)];
     case "all":
-      return [cidrOf(loopback[family], 0)];
+      return [cidrOf(LOOPBACK[family], 0)];
   }
 }
 

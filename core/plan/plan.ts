@@ -82,7 +82,7 @@ export interface Endpoint {
   readonly isLocal: boolean;
   /**
    * Share of the new connections, beside those of the others, in modes that can; 0 for none. Left out when it is
-   * USUAL_WEIGHT, because there may be 100,000 endpoints.
+   * DEFAULT_WEIGHT, because there may be 100,000 endpoints.
    */
   readonly weight?: number;
 }

@@ -1,6 +1,6 @@
 import type { ModeTraits } from "../backend/mode.ts";
 import type { ProxyConfig } from "../config/config.ts";
-import { type Address, loopback } from "../net/address.ts";
+import { type Address, LOOPBACK } from "../net/address.ts";
 import { detectNodeAddresses } from "../plan/node_addresses.ts";
 import {
   deriveNodeSettings,
@@ -9,7 +9,7 @@ import {
   nodePortAddresses,
   sameSettings,
 } from "../plan/node_settings.ts";
-import { families, type Family } from "../net/protocol.ts";
+import { FAMILIES, type Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 import { sameList } from "../objects/equality.ts";
 import type { Store } from "../objects/store.ts";
@@ -27,7 +27,7 @@ export interface NodeView {
 
 /** The view before the node is known: no families, so nothing is planned. */
 export const noView: NodeView = {
-  context: { families: [], nodeName: "", zone: "", nodeAddresses: loopback, endsConnections: false },
+  context: { families: [], nodeName: "", zone: "", nodeAddresses: LOOPBACK, endsConnections: false },
   settings: [],
   nodePortAddresses: { IPv4: { isAll: false, addresses: [] }, IPv6: { isAll: false, addresses: [] } },
 };
@@ -100,7 +100,7 @@ function sameSettingsOfAll(a: NodeView["settings"], b: NodeView["settings"]): bo
 }
 
 function sameNodePortAddresses(a: NodePortAddresses, b: NodePortAddresses): boolean {
-  return families.every((family) =>
+  return FAMILIES.every((family) =>
     a[family].isAll === b[family].isAll &&
     sameList(a[family].addresses, b[family].addresses, (one, other) => one === other)
   );

@@ -1,5 +1,5 @@
 import type { PlanChange } from "../../core/backend/contract.ts";
-import { loopback } from "../../core/net/address.ts";
+import { LOOPBACK } from "../../core/net/address.ts";
 import { parseObject } from "../../core/objects/parse/index.ts";
 import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { type PlanContext, planService } from "../../core/plan/planner.ts";
@@ -10,7 +10,7 @@ const defaultContext: PlanContext = {
   families: ["IPv4"],
   nodeName: "node-0",
   zone: "zone-0",
-  nodeAddresses: loopback,
+  nodeAddresses: LOOPBACK,
   endsConnections: false,
 };
 

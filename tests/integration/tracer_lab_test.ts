@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { formatAddress, parseAddress } from "../../core/net/address.ts";
-import { families } from "../../core/net/protocol.ts";
+import { FAMILIES } from "../../core/net/protocol.ts";
 import type { Trace, TracedNode } from "../oracle/trace.ts";
 import { traceConnection } from "../oracle/tracer.ts";
 import { nextMarker } from "../conformance/marker.ts";
@@ -95,7 +95,7 @@ Deno.test(`real packets go where the tracer says (PROPERTY_SEED=${seed})`, async
 });
 
 const defaults: RawConfiguration = {
-  families,
+  families: FAMILIES,
   detectLocal: { mode: "ClusterCIDR", cidrs: Object.values(podCidrs.here) },
   masqueradeAll: false,
   nodePortAddresses: [],
@@ -114,8 +114,8 @@ interface Publication {
 function publication(services: readonly RandomService[]): Publication {
   const addresses = new ServiceAddresses();
   const objects = services.flatMap(({ service, endpoints }) => [
-    serviceObject(service, families, addresses),
-    ...sliceObjects(endpoints, service, families),
+    serviceObject(service, FAMILIES, addresses),
+    ...sliceObjects(endpoints, service, FAMILIES),
   ]);
   return { objects: [...clusterObjects(), ...objects], addresses };
 }
@@ -128,9 +128,9 @@ async function publish(
   addresses: ServiceAddresses,
 ): Promise<void> {
   const { port, service, endpoints } = nextMarker();
-  const marker = [serviceObject(service, families, addresses), ...sliceObjects(endpoints, service, families)];
+  const marker = [serviceObject(service, FAMILIES, addresses), ...sliceObjects(endpoints, service, FAMILIES)];
   await subject.publish([...objects, ...marker]);
-  for (const family of families) {
+  for (const family of FAMILIES) {
     const target = { protocol: "TCP", to: addresses.of("clusterIP", service.name, family), port } as const;
     for (const until = Date.now() + 10_000;;) {
       subject.assertRunning();

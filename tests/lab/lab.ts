@@ -1,4 +1,4 @@
-import { families } from "../../core/net/protocol.ts";
+import { FAMILIES } from "../../core/net/protocol.ts";
 import { Agent, isAnswered } from "./agent.ts";
 import { slowness } from "./pace.ts";
 import { type EbpfMounts, ebpfMountsIn, makeEbpfMounts } from "./ebpf_mounts.ts";
@@ -105,7 +105,7 @@ export class Lab implements AsyncDisposable {
 
   async #startAgent(namespace: string): Promise<void> {
     const name = machineNames.find((name) => machines[name].namespace === namespace)!;
-    const addresses = families.map((family) => machines[name].addresses[family]);
+    const addresses = FAMILIES.map((family) => machines[name].addresses[family]);
     const command = ["python3", labFile("agent.py"), namespace, ...addresses];
     const agent = await Agent.start(
       namespace,
@@ -120,7 +120,7 @@ export class Lab implements AsyncDisposable {
     for (const name of machineNames.filter((name) => name !== "stranger")) {
       const { node, addresses } = machines[name];
       const from = name.startsWith("pod-") ? (node === "here" ? "node" : "elsewhere") : "outside";
-      for (const family of families) await this.#waitForAnswer(from, addresses[family]);
+      for (const family of FAMILIES) await this.#waitForAnswer(from, addresses[family]);
     }
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families } from "../../core/net/protocol.ts";
+import { FAMILIES } from "../../core/net/protocol.ts";
 import { isAnswered } from "./agent.ts";
 import { Lab } from "./lab.ts";
 import { slowness } from "./pace.ts";
@@ -8,7 +8,7 @@ import { machines } from "./topology.ts";
 Deno.test("the lab's machines talk to each other and report their name and the client's address", async (t) => {
   await using lab = await Lab.create();
 
-  for (const family of families) {
+  for (const family of FAMILIES) {
     await t.step(`pods of two nodes see each other's address (${family})`, async () => {
       const to = machines["pod-d"].addresses[family];
       for (const protocol of ["TCP", "UDP"] as const) {

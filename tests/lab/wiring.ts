@@ -1,4 +1,4 @@
-import { families } from "../../core/net/protocol.ts";
+import { FAMILIES } from "../../core/net/protocol.ts";
 import {
   blackHole,
   type MachineName,
@@ -36,12 +36,12 @@ export function wiring(prefix: string): readonly (readonly [namespace: string, l
     ["node", [
       ...nodeUplink("node"),
       // preferred_lft 0 makes it deprecated as a source address, so that masquerading picks the primary address.
-      ...families.map((family) =>
+      ...FAMILIES.map((family) =>
         `address add ${secondNodeAddress[family]}${host[family]} dev eth0 preferred_lft 0`
       ),
       `link add ${podBridge} type bridge mcast_snooping 0`,
       `link set ${podBridge} up`,
-      ...families.map((family) => `address add ${podGateways.here[family]}${lan[family]} dev ${podBridge}`),
+      ...FAMILIES.map((family) => `address add ${podGateways.here[family]}${lan[family]} dev ${podBridge}`),
       ...veth("veth-a", "pod-a"),
       `link set veth-a master ${podBridge}`,
       ...veth("veth-b", "pod-b"),
@@ -68,7 +68,7 @@ const host = { IPv4: "/32", IPv6: "/128" };
 const lan = { IPv4: "/24", IPv6: "/64" };
 
 function lanAddresses(name: MachineName, device: string): string[] {
-  return families.map((family) =>
+  return FAMILIES.map((family) =>
     `address add ${machines[name].addresses[family]}${lan[family]} dev ${device}`
   );
 }
@@ -78,7 +78,7 @@ function nodeUplink(name: MachineName): string[] {
     "link set lo up",
     "link set eth0 up",
     ...lanAddresses(name, "eth0"),
-    ...families.flatMap((family) => [
+    ...FAMILIES.flatMap((family) => [
       `neighbour add ${blackHole[family]} lladdr ${blackHole.linkAddress} dev eth0 nud permanent`,
       `route add default via ${blackHole[family]} dev eth0`,
     ]),
@@ -87,7 +87,7 @@ function nodeUplink(name: MachineName): string[] {
 
 /** Node side of a pod with a veth pair of its own. */
 function routedPod(name: MachineName, device: string, gateway: Record<"IPv4" | "IPv6", string>): string[] {
-  return families.flatMap((family) => [
+  return FAMILIES.flatMap((family) => [
     `address add ${gateway[family]}${host[family]} dev ${device}`,
     `route add ${machines[name].addresses[family]}${host[family]} dev ${device}`,
   ]);
@@ -97,7 +97,7 @@ function podSide(name: MachineName, gateway: Record<"IPv4" | "IPv6", string>): s
   return [
     "link set lo up",
     "link set eth0 up",
-    ...families.flatMap((family) => [
+    ...FAMILIES.flatMap((family) => [
       `address add ${machines[name].addresses[family]}${host[family]} dev eth0`,
       `route add ${gateway[family]}${host[family]} dev eth0`,
       `route add default via ${gateway[family]} dev eth0`,
@@ -107,14 +107,14 @@ function podSide(name: MachineName, gateway: Record<"IPv4" | "IPv6", string>): s
 
 function toPodsOf(node: "here" | "elsewhere"): string[] {
   const via = machines[node === "here" ? "node" : "elsewhere"].addresses;
-  return families.map((family) => `route add ${podCidrs[node][family]} via ${via[family]}`);
+  return FAMILIES.map((family) => `route add ${podCidrs[node][family]} via ${via[family]}`);
 }
 
 function toServices(device: string): string[] {
   const via = machines.node.addresses;
   return Object.values(serviceRanges)
     .flatMap((range) =>
-      families.map((family) => `route add ${range[family]} via ${via[family]} dev ${device}`)
+      FAMILIES.map((family) => `route add ${range[family]} via ${via[family]} dev ${device}`)
     );
 }
 

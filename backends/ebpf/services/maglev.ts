@@ -1,4 +1,4 @@
-import { USUAL_WEIGHT } from "../../../core/objects/objects.ts";
+import { DEFAULT_WEIGHT } from "../../../core/objects/objects.ts";
 import type { Endpoint } from "../../../core/plan/plan.ts";
 
 /**
@@ -38,7 +38,7 @@ export function maglevTable(endpoints: readonly Endpoint[], size: number): reado
   }
 }
 
-function weightOf({ weight = USUAL_WEIGHT }: Endpoint): number {
+function weightOf({ weight = DEFAULT_WEIGHT }: Endpoint): number {
   return weight;
 }
 

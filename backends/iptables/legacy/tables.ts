@@ -1,4 +1,4 @@
-import { families, type Family } from "../../../core/net/protocol.ts";
+import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../../ffi/libc.ts";
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../../ffi/inet.ts";
 import { chainNames } from "./entries.ts";
@@ -31,7 +31,7 @@ const interfaces: Readonly<Record<Family, Interface>> = {
  * may not look (it takes CAP_NET_ADMIN) sees none.
  */
 export function readLegacyTables(): readonly LegacyTable[] {
-  return families.flatMap((family) => {
+  return FAMILIES.flatMap((family) => {
     const { names: path, addressFamily } = interfaces[family];
     const names = tableNames(path);
     if (names.length === 0) return [];

@@ -1,4 +1,4 @@
-import { type Address, type Cidr, cidrOf, hostCidr, loopback, sameCidr } from "../../../core/net/address.ts";
+import { type Address, type Cidr, cidrOf, hostCidr, LOOPBACK, sameCidr } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { sameList } from "../../../core/objects/equality.ts";
 
@@ -77,8 +77,8 @@ export const toThisNode: Match = { match: "addrtype", of: "destination" };
 
 /** Addresses that only the node itself can reach. */
 export const loopbackRanges: Readonly<Record<Family, Cidr>> = {
-  IPv4: cidrOf(loopback.IPv4, 8),
-  IPv6: hostCidr(loopback.IPv6),
+  IPv4: cidrOf(LOOPBACK.IPv4, 8),
+  IPv6: hostCidr(LOOPBACK.IPv6),
 };
 
 export function jump(chain: string): Target {

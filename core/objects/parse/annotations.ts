@@ -1,4 +1,4 @@
-import { type Balancing, balancings } from "../objects.ts";
+import { type Balancing, BALANCINGS } from "../objects.ts";
 import { type Mapping, show } from "./fields.ts";
 import { annotation, type Report } from "./kind.ts";
 
@@ -29,7 +29,7 @@ export function weightOf(raw: Mapping, report: Report): number | undefined {
 /** How the object's annotation has the service balanced; undefined without a usable annotation. */
 export function balancingOf(raw: Mapping, report: Report): Balancing | undefined {
   const written = annotation(raw, BALANCING_ANNOTATION) ?? undefined;
-  const known = balancings.find((balancing) => balancing === written);
+  const known = BALANCINGS.find((balancing) => balancing === written);
   if (written !== undefined && known === undefined) {
     report(
       `metadata.annotations["${BALANCING_ANNOTATION}"]`,

@@ -12,7 +12,7 @@ import {
   text,
 } from "./fields.ts";
 import { isObjectName, readPortName, readTopologyName } from "./names.ts";
-import { families, type Family, protocols } from "../../net/protocol.ts";
+import { FAMILIES, type Family, PROTOCOLS } from "../../net/protocol.ts";
 import type { EndpointSlice, EndpointTraits, ObjectRef, SliceEndpoint, SlicePort } from "../objects.ts";
 import { annotationOf, hasLabel, labels, type NotProxied, type Report, timeOf } from "./kind.ts";
 import { weightOf } from "./annotations.ts";
@@ -26,7 +26,7 @@ export function parseSlice(raw: Mapping, ref: ObjectRef, report: Report): Endpoi
   if (!isObjectName(service)) return { why: `its label ${SERVICE_NAME_LABEL} names no Service` };
   const addressType = text(raw, "addressType");
   if (addressType === "") throw new InvalidField("addressType", "missing; write IPv4 or IPv6");
-  const family = families.find((one) => one === addressType);
+  const family = FAMILIES.find((one) => one === addressType);
   if (family === undefined) return { why: `it is of addressType ${show(addressType)}` };
   return {
     kind: "EndpointSlice",
@@ -60,7 +60,7 @@ function readPorts(raw: Mapping, report: Report): readonly SlicePort[] {
       return undefined;
     }
     const name = sharedText(readPortName(entry, "name"));
-    return { name, protocol: choice(entry, "protocol", protocols, "TCP"), port: number };
+    return { name, protocol: choice(entry, "protocol", PROTOCOLS, "TCP"), port: number };
   });
   const key = ports.map(({ name, protocol, port }) => `${name}/${protocol}/${port}`).join(",");
   return knownPorts.share(key, () => ports);

@@ -21,13 +21,13 @@ import {
   texts,
 } from "./fields.ts";
 import { readPortName } from "./names.ts";
-import { families, protocols } from "../../net/protocol.ts";
+import { FAMILIES, PROTOCOLS } from "../../net/protocol.ts";
 import {
+  DEFAULT_WEIGHT,
   type ObjectRef,
   type Service,
   type ServicePort,
   type TrafficPolicy,
-  USUAL_WEIGHT,
 } from "../objects.ts";
 import { createdOf, hasLabel, type NotProxied, type Report } from "./kind.ts";
 import { balancingOf, weightOf } from "./annotations.ts";
@@ -38,7 +38,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
   if (hasLabel(raw, PROXY_NAME_LABEL)) return { why: `it has the label ${PROXY_NAME_LABEL}` };
   const created = createdOf(raw);
   const loadBalancerIPs = readLoadBalancerIPs(raw, report);
-  const weight = weightOf(raw, report) ?? USUAL_WEIGHT;
+  const weight = weightOf(raw, report) ?? DEFAULT_WEIGHT;
   const balancing = balancingOf(raw, report);
   return section(raw, "spec", (spec) => {
     const type = choice(spec, "type", serviceTypes, "ClusterIP");
@@ -93,7 +93,7 @@ function assignedClusterIPs(spec: Mapping): readonly string[] {
  */
 function readClusterIPs(spec: Mapping, assigned: readonly string[]): readonly Address[] {
   const listed = texts(spec, "ipFamilies", (family) => {
-    const known = families.find((one) => one === family);
+    const known = FAMILIES.find((one) => one === family);
     if (known === undefined) throw new InvalidField("", `${show(family)} is neither IPv4 nor IPv6`);
     return known;
   });
@@ -125,7 +125,7 @@ function readPorts(spec: Mapping): readonly ServicePort[] {
   const seen = new Set<string>();
   const ports = mappings(spec, "ports", (entry): ServicePort => {
     const name = sharedText(readPortName(entry, "name"));
-    const protocol = choice(entry, "protocol", protocols, "TCP");
+    const protocol = choice(entry, "protocol", PROTOCOLS, "TCP");
     const identity = `${name}/${protocol}`;
     if (seen.has(identity)) {
       throw new InvalidField("name", `${show(name)} names a second ${protocol} port; give each its own name`);

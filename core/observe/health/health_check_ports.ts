@@ -2,7 +2,7 @@ import { formatListenAddress } from "../../config/document/listen_address.ts";
 import { type Address, familyOf, formatAddress, isLinkLocal, parseAddress } from "../../net/address.ts";
 import type { HealthCheckChanges } from "../../plan/health_check.ts";
 import type { NodePortAddresses } from "../../plan/node_settings.ts";
-import { families, type Family } from "../../net/protocol.ts";
+import { FAMILIES, type Family } from "../../net/protocol.ts";
 import type { Log } from "../log.ts";
 import { reasonOf, text } from "../http/server.ts";
 import { healthAnswer, ServiceHealth } from "./service_health.ts";
@@ -177,7 +177,7 @@ export function listenersOf(
   served: { has(family: Family): boolean },
   addresses: NodePortAddresses,
 ): ReadonlyMap<string, Family | "both"> {
-  const own = families.filter((family) => served.has(family));
+  const own = FAMILIES.filter((family) => served.has(family));
   if (own.length > 1 && own.every((family) => addresses[family].isAll)) return new Map([["::", "both"]]);
   return new Map(own.flatMap((family): [string, Family][] => {
     if (family === "IPv4" && addresses[family].isAll) return [["0.0.0.0", family]];

@@ -8,7 +8,7 @@ import {
   viewOf,
 } from "../../../backends/ebpf/maps/layout.ts";
 import { Services } from "../../../backends/ebpf/services/services.ts";
-import { type Balancing, balancings } from "../../../core/objects/objects.ts";
+import { type Balancing, BALANCINGS } from "../../../core/objects/objects.ts";
 import { planOf, type PlanText } from "../plans.ts";
 import { type FakeKernel, fakeKernel } from "./fake_kernel.ts";
 
@@ -54,7 +54,7 @@ function shares(
 }
 
 Deno.test("a service is balanced as it asks for, another one as the node usually does", () => {
-  for (const usual of balancings) {
+  for (const usual of BALANCINGS) {
     const asks = (balancing?: Balancing, nodePort = 30080): PlanText => ({
       name: `p${nodePort}`,
       nodePort,
@@ -93,7 +93,7 @@ Deno.test("asking for what is usual changes nothing", () => {
 });
 
 Deno.test("weights are shares, at random and with Maglev", () => {
-  for (const balancing of balancings) {
+  for (const balancing of BALANCINGS) {
     const endpoints = ["10.1.0.1:80 weight 3", "10.1.0.2:80", "10.1.0.3:80 weight 0"];
     const node = served([{ nodePort: 30080, endpoints, balancing }]);
     const { cluster, flags } = nodePort(node);

@@ -5,7 +5,7 @@
  *     deno run -A tests/backends/iptables/capture_goldens.ts
  */
 import { ruleText } from "./support/rule_text.ts";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { RULES_CHAIN, tables } from "../../integration/iptables/support/rules_driver.ts";
 import { RulesProcess } from "../../integration/iptables/support/rules_process.ts";
 import { NetworkNamespace } from "../../integration/support/network_namespace.ts";
@@ -15,7 +15,7 @@ if (import.meta.main) await capture();
 
 async function capture(): Promise<void> {
   const goldens: Record<string, Record<string, string | undefined>> = {};
-  for (const family of families) {
+  for (const family of FAMILIES) {
     await using namespace = await NetworkNamespace.make();
     const stock = new RulesProcess(namespace, family);
     const rules = everyRule(family);

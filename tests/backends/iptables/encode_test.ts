@@ -4,7 +4,7 @@ import type { IptablesRule } from "../../../backends/iptables/rules/rule.ts";
 import { ruleText } from "./support/rule_text.ts";
 import { NFTA_RULE_COMPAT } from "../../../backends/nf_tables/constants.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { families, type Family } from "../../../core/net/protocol.ts";
+import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { everyRule } from "./support/every_rule.ts";
@@ -19,7 +19,7 @@ function expressionsOf(rule: IptablesRule, family: Family = "IPv4"): string {
   return message.bytes().toHex();
 }
 
-for (const family of families) {
+for (const family of FAMILIES) {
   Deno.test(`every rule of ${family} has the bytes that the kernel lists for it when iptables-nft added it`, () => {
     const ofFamily = new Map(Object.entries(goldens[family]));
     for (const rule of everyRule(family)) {

@@ -4,12 +4,12 @@ import { expressionsIdentity } from "../../../backends/iptables/wire/identity.ts
 import { writeExpressions } from "../../../backends/iptables/wire/encode.ts";
 import type { IptablesRule } from "../../../backends/iptables/rules/rule.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { type Attribute, attributes } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { everyRule } from "./support/every_rule.ts";
 
-const rules = families.flatMap((family) =>
+const rules = FAMILIES.flatMap((family) =>
   everyRule(family).map((rule) => ({ rule, bytes: encoded(rule, family) }))
 );
 

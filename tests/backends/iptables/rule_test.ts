@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/iptables/rules/compile.ts";
 import { sameRule, sameRules } from "../../../backends/iptables/rules/rule.ts";
-import { loopback } from "../../../core/net/address.ts";
+import { LOOPBACK } from "../../../core/net/address.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
 
 Deno.test("the same plan compiles to the same rules, and any change of it to others", () => {
@@ -64,9 +64,9 @@ Deno.test("rules are told apart by everything that iptables-save prints", () => 
     { matches: [], target: { target: "DROP" } },
     { matches: [], target: { target: "MARK", value: 1, mask: 0 } },
     { matches: [], target: { target: "MARK", value: 1, mask: 1 } },
-    { matches: [], target: { target: "DNAT", address: loopback.IPv4, port: 80 } },
-    { matches: [], target: { target: "DNAT", address: loopback.IPv4, port: 81 } },
-    { matches: [], target: { target: "DNAT", address: loopback.IPv6, port: 80 } },
+    { matches: [], target: { target: "DNAT", address: LOOPBACK.IPv4, port: 80 } },
+    { matches: [], target: { target: "DNAT", address: LOOPBACK.IPv4, port: 81 } },
+    { matches: [], target: { target: "DNAT", address: LOOPBACK.IPv6, port: 80 } },
   ] satisfies Parameters<typeof sameRule>[0][];
   for (const [index, a] of rules.entries()) {
     for (const [other, b] of rules.entries()) {

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { addressOf, cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../../integration/support/backend_process.ts";
 import { PrivateMounts } from "../../integration/ebpf/support/private_mounts.ts";
@@ -32,7 +32,7 @@ for (const pod of pods) lab.spawn(pod, [connections, "serve", PORT], { stdin: "n
 
 const endpoints = pods.map((pod) => `${machines[pod].addresses.IPv4}:${PORT}@here`);
 const plans = [planOf({ nodePort: NODE_PORT, endpoints })];
-const settings = families.map((family) => {
+const settings = FAMILIES.map((family) => {
   const node = addressOf(machines.node.addresses[family]);
   return settingsOf(family, {
     interfaceAddresses: [node],

@@ -2,7 +2,7 @@ import {
   type Address,
   type Cidr,
   familyOf,
-  loopback,
+  LOOPBACK,
   parseAddress,
   parseCidr,
 } from "../../../core/net/address.ts";
@@ -87,6 +87,6 @@ export const here: PlanContext = {
   families: ["IPv4", "IPv6"],
   nodeName: "here",
   zone: "a",
-  nodeAddresses: { ...loopback, IPv4: address("192.0.2.1"), IPv6: address("2001:db8::1") },
+  nodeAddresses: { ...LOOPBACK, IPv4: address("192.0.2.1"), IPv6: address("2001:db8::1") },
   endsConnections: false,
 };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { formatCidr, loopback } from "../../../core/net/address.ts";
+import { formatCidr, LOOPBACK } from "../../../core/net/address.ts";
 import type { EndpointSlice, Service } from "../../../core/objects/objects.ts";
 import { describeFrontend, type Route, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { type PlanContext, planService } from "../../../core/plan/planner.ts";
@@ -215,7 +215,7 @@ Deno.test("source ranges in IPv6 let this node's own traffic to the address in",
 });
 
 Deno.test("a node without address of the family is in no range but a loopback one", () => {
-  const context = { ...here, nodeAddresses: loopback };
+  const context = { ...here, nodeAddresses: LOOPBACK };
   const made = plan(
     { loadBalancerIPs: [address("203.0.113.5")], loadBalancerSourceRanges: [cidr("192.0.2.0/24")] },
     [],

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { addressOf, cidrOf, planOf, type PlanText, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
@@ -19,7 +19,7 @@ Deno.test("a pod outside the cgroup of the programs is balanced by its packets",
     "env",
     `EBPF_OPTIONS=${options}`,
   ]);
-  const settings = families.map((family) =>
+  const settings = FAMILIES.map((family) =>
     settingsOf(family, {
       interfaceAddresses: [addressOf(machines.node.addresses[family])],
       localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
@@ -27,7 +27,7 @@ Deno.test("a pod outside the cgroup of the programs is balanced by its packets",
   );
 
   for (const protocol of ["TCP", "UDP"] as const) {
-    for (const family of families) {
+    for (const family of FAMILIES) {
       const clusterIP = family === "IPv4" ? "10.96.0.10" : "fd00:10:96::10";
       const bracketed = (address: string) => family === "IPv4" ? address : `[${address}]`;
       const program = async (text: PlanText) => {

@@ -3,7 +3,7 @@ import type { Agent } from "../../lab/agent.ts";
 import { isAnswered, type Target } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { addressOf, cidrOf, type PlanText, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../support/backend_process.ts";
@@ -38,7 +38,7 @@ for (const offloads of ["pass through the node", "end at the node"] as const) {
     ]);
 
     for (const protocol of ["TCP", "UDP"] as const) {
-      for (const family of families) {
+      for (const family of FAMILIES) {
         const node = machines.node.addresses[family];
         const at = (machine: "pod-a" | "pod-b" | "pod-c" | "pod-d") => {
           const address = machines[machine].addresses[family];
@@ -50,7 +50,7 @@ for (const offloads of ["pass through the node", "end at the node"] as const) {
         const program = (text: PlanText) =>
           backend.reconcile(
             [planOf({ protocol, family, clusterIP, nodePort: nodePort.port, ...text })],
-            families.map((family) =>
+            FAMILIES.map((family) =>
               settingsOf(family, {
                 interfaceAddresses: [addressOf(machines.node.addresses[family])],
                 localTraffic: {

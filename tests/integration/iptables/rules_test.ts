@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { ruleText } from "../../backends/iptables/support/rule_text.ts";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { everyRule, tableOf } from "../../backends/iptables/support/every_rule.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { parseListing } from "./support/listing.ts";
 import { RULES_CHAIN, tables } from "./support/rules_driver.ts";
 import { type RulesOfTables, RulesProcess } from "./support/rules_process.ts";
 
-for (const family of families) {
+for (const family of FAMILIES) {
   Deno.test(`stock iptables lists every rule of ${family} that we write, and restores it as it was`, async () => {
     await using ourNamespace = await NetworkNamespace.make();
     const ours = new RulesProcess(ourNamespace, family);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { stringify } from "yaml";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { cluster, commentOfMarker, marker } from "./support/cluster.ts";
 import { Ours } from "./support/compared_proxies.ts";
 import { compared, type Listing, normalised, parseListing } from "./support/listing.ts";
@@ -16,7 +16,7 @@ Deno.test("iptables-restore of what iptables-save prints of mode iptables makes 
   // The counters that rules name, which a kernel keeps apart from them, are there already.
   await using other = await programmed();
   await other.forget();
-  for (const family of families) {
+  for (const family of FAMILIES) {
     const text = await node.save(commands[family]);
     await restore(other, `${commands[family]}-nft-restore`, text);
     const again = await other.save(commands[family]);
@@ -27,7 +27,7 @@ Deno.test("iptables-restore of what iptables-save prints of mode iptables makes 
 Deno.test("iptables -D finds every rule of mode iptables by its text, and -C the jumps to its chains", async () => {
   await using node = await programmed();
   const listings = await node.listings();
-  for (const family of families) {
+  for (const family of FAMILIES) {
     const rules = [...listings[family]].flatMap(([chain, { rules }]) =>
       rules.map((rule) => ({ chain, rule }))
     );

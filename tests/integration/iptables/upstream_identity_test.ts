@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families } from "../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../core/net/protocol.ts";
 import { LabControlPlane, missingPeers } from "../support/takeover_lab.ts";
 import { changed, cluster, commentOfMarker, largeCluster, marker } from "./support/cluster.ts";
 import { type ComparedProxy, Ours, Upstream } from "./support/compared_proxies.ts";
@@ -113,7 +113,7 @@ class Contest implements AsyncDisposable {
 
   async mustAgree(): Promise<void> {
     const [upstreams, ours] = await Promise.all([this.upstreamNode.listings(), this.ourNode.listings()]);
-    const differences = families.flatMap((family) => {
+    const differences = FAMILIES.flatMap((family) => {
       const lines = compared(normalised(upstreams[family]), normalised(ours[family]));
       return argued(lines, this.argued).map((line) => `${family} ${line}`);
     });

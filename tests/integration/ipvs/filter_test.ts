@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families, type Family } from "../../../core/net/protocol.ts";
+import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
@@ -20,17 +20,17 @@ Deno.test("the rules of mode ipvs accept the traffic of services, and nothing el
   await bindServiceAddresses(lab);
   await translateOutput(lab);
   await new TablesProcess({ name: lab.namespace("node") }).write({
-    settings: families.map((family) =>
+    settings: FAMILIES.map((family) =>
       settingsOf(family, {
         localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
         serviceCidrs: [cidrOf(serviceRanges.clusterIP[family])],
         nodePorts: [],
       })
     ),
-    plans: families.flatMap(plansOf),
+    plans: FAMILIES.flatMap(plansOf),
   });
 
-  for (const family of families) {
+  for (const family of FAMILIES) {
     const clusterIP = at("clusterIP", family, 10);
     const balancer = (n: number) => at("loadBalancer", family, n);
     const node = machines.node.addresses[family];
@@ -112,7 +112,7 @@ async function listen(lab: Lab): Promise<AsyncDisposable> {
  * Addresses as on the device of mode ipvs, but on another kind of device, because the kernel may lack dummy devices.
  */
 async function bindServiceAddresses(lab: Lab): Promise<void> {
-  const addresses = families.flatMap((family) =>
+  const addresses = FAMILIES.flatMap((family) =>
     (["clusterIP", "loadBalancer"] as const).flatMap((range) => [10, 11].map((n) => at(range, family, n)))
   );
   const commands = [

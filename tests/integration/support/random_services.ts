@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { families, type Family } from "../../../core/net/protocol.ts";
+import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import type { ServiceAddresses } from "../../conformance/objects.ts";
 import type { EndpointSpec, EndpointsSpec, ServiceSpec } from "../../conformance/scenario.ts";
 import type { Target } from "../../lab/agent.ts";
@@ -121,7 +121,7 @@ export function questionsTo(
   addresses: ServiceAddresses,
   seed: number,
 ): readonly Question[] {
-  const targets = families.flatMap((family) => [
+  const targets = FAMILIES.flatMap((family) => [
     ...services.flatMap(({ service }) => targetsOf(service, addresses, family)),
     { family, to: addresses.of("clusterIP", "unallocated", family), port: 80, protocol: "TCP" as const },
   ]);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families, type Family } from "../../../../core/net/protocol.ts";
+import { FAMILIES, type Family } from "../../../../core/net/protocol.ts";
 import { machines, podBridge, podGateways, secondNodeAddress } from "../../../lab/topology.ts";
 import { NetworkNamespace, run } from "../../support/network_namespace.ts";
 import { type Listing, parseListing } from "./listing.ts";
@@ -88,7 +88,7 @@ export class NodeNamespace implements AsyncDisposable {
       `link add ${podBridge} type bridge`,
       `link set ${podBridge} up`,
     ];
-    for (const family of families) {
+    for (const family of FAMILIES) {
       const width = family === "IPv4" ? 24 : 64;
       lines.push(
         `address add ${machines.node.addresses[family]}/${width} dev eth0`,

@@ -1,4 +1,4 @@
-import { families, type Family } from "../../../../core/net/protocol.ts";
+import { FAMILIES, type Family } from "../../../../core/net/protocol.ts";
 import { at } from "../../../lab/topology.ts";
 
 /** Objects as an API server takes them. */
@@ -46,7 +46,7 @@ export interface RawEndpoint {
 const numbers = new Map<string, number>();
 
 export function service(spec: RawService): RawObject {
-  const ofFamilies = spec.families ?? families;
+  const ofFamilies = spec.families ?? FAMILIES;
   const isHeadless = spec.clusterIP === "None";
   const clusterIPs = isHeadless ? ["None"] : ofFamilies.map((family) => clusterIP(spec.name, family));
   return {

@@ -1,4 +1,4 @@
-import { families, type Family } from "../../../../core/net/protocol.ts";
+import { FAMILIES, type Family } from "../../../../core/net/protocol.ts";
 import { at, type ServiceRange } from "../../../lab/topology.ts";
 import { type RawEndpoint, type RawObject, type RawService, service, slice } from "./objects.ts";
 
@@ -16,7 +16,7 @@ export function of(spec: Spec, endpoints: readonly (string | RawEndpoint)[]): re
   );
   return [
     service(complete),
-    ...(spec.families ?? families).map((family) =>
+    ...(spec.families ?? FAMILIES).map((family) =>
       slice(
         complete,
         family,
@@ -41,7 +41,7 @@ let lastOwn = 0;
 /** An address of the range that no other service has, in both families. */
 export function own(range: ServiceRange): readonly string[] {
   lastOwn++;
-  return families.map((family) => at(range, family, lastOwn));
+  return FAMILIES.map((family) => at(range, family, lastOwn));
 }
 
 /** 10.244.1.11 is fd00:244:1::11. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { families } from "../../../../../core/net/protocol.ts";
+import { FAMILIES } from "../../../../../core/net/protocol.ts";
 import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
 import type { Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../../core/plan/plan.ts";
@@ -55,7 +55,7 @@ export class PacketNode implements AsyncDisposable {
    * @returns the differences that the reconcile found.
    */
   async program(plans: readonly ServicePortPlan[], changes: Changes = {}): Promise<readonly string[]> {
-    const settings = families.map((family) => ({
+    const settings = FAMILIES.map((family) => ({
       ...settingsOf(family),
       ...addresses[family],
       ...changes.node,
