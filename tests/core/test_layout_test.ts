@@ -38,3 +38,31 @@ Deno.test("tests that need a network namespace of their own are run by a test in
     assert(callers.includes(`"${name}"`) || callers.includes(`"${file}"`), `nothing runs ${path}`);
   }
 });
+
+const page = Deno.readTextFileSync(join(root, "tests/README.md"));
+
+Deno.test("every path in tests/README.md exists", () => {
+  const paths = [...page.matchAll(/`((?:[a-z_]+\/)+[\w.-]+\.(?:ts|yaml))`/g)].map(([, path]) => path ?? "");
+  assert(paths.length > 50);
+  for (const path of paths) {
+    const inTests = path.startsWith("scenarios/") ? `tests/conformance/${path}` : `tests/${path}`;
+    const exists = [path, inTests].some((candidate) => isFile(join(root, candidate)));
+    assert(exists, `${path} does not exist`);
+  }
+});
+
+Deno.test("every section of behaviour.md with rules has a row in tests/README.md", () => {
+  const behaviour = Deno.readTextFileSync(join(root, "docs/behaviour.md"));
+  const headings = [...behaviour.matchAll(/^##+ (\d+(?:\.\d+)?)\.? /gm)].map(([, section]) => section ?? "");
+  const leaves = headings.filter((section) => !headings.some((other) => other.startsWith(`${section}.`)));
+  assert(leaves.length > 30);
+  for (const section of leaves) assert(page.includes(`§${section} `), `§${section} has no row`);
+});
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
