@@ -190,11 +190,13 @@ export class IptablesBackend implements Backend {
   /** @throws ChainInUse, or BackendError when the kernel refuses the batch. */
   async #commit(batch: RuleBatch): Promise<void> {
     if (batch.isEmpty) return;
-    const { unheard } = await this.#kernel.commit(
+    const { foreignChange } = await this.#kernel.commit(
       batch,
       (bytes, answer) => this.#refusalError(batch, bytes, answer),
     );
-    if (unheard && this.#kernel.isWatched) this.#kernel.report("nf_tables changed while it was written");
+    if (foreignChange && this.#kernel.isWatched) {
+      this.#kernel.report("another process changed nf_tables during our transaction");
+    }
   }
 
   #refusalError(batch: RuleBatch, bytes: Uint8Array, answer: Acknowledgement): Error {

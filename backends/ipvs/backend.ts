@@ -1,10 +1,4 @@
-import { type Address, contains } from "../../core/net/address.ts";
-import type { Family } from "../../core/net/protocol.ts";
-import type { DesiredState, ServicePortPlan } from "../../core/plan/plan.ts";
-import { errnoOf } from "../../ffi/errno.ts";
-import { KernelError } from "../../ffi/errors.ts";
-import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
+import { Mutex } from "../../core/async/mutex.ts";
 import {
   type Backend,
   BackendError,
@@ -13,27 +7,34 @@ import {
   type Requirement,
 } from "../../core/backend/contract.ts";
 import { plansOf } from "../../core/backend/plan_changes.ts";
+import { type Address, contains } from "../../core/net/address.ts";
+import type { Family } from "../../core/net/protocol.ts";
+import type { DesiredState, ServicePortPlan } from "../../core/plan/plan.ts";
+import { errnoOf } from "../../ffi/errno.ts";
+import { KernelError } from "../../ffi/errors.ts";
+import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import { backendError } from "../backend_errors.ts";
 import { difference, type SetDifference } from "../difference.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilyOf } from "../nf_tables/families.ts";
-import { TableReader } from "../nf_tables/table_reader.ts";
+import { TableReader } from "../nf_tables/watch.ts";
 import { shortened } from "../truncate_list.ts";
 import { UseCounts } from "../use_counts.ts";
-import { Balancer, type Outcome } from "./servers/balancer.ts";
-import { hostAddress, type LinkAddress } from "./device/link_address.ts";
 import { DummyDevice, type RefusedAddress } from "./device/dummy_device.ts";
+import { hostAddress, type LinkAddress } from "./device/link_address.ts";
 import { removeUpstreamSets } from "./ipset/ipsets.ts";
 import type { IpvsOptions } from "./options.ts";
-import type { Candidates } from "./tables/rejection.ts";
-import { IpvsTables } from "./tables/tables.ts";
-import { differencesInWords } from "./servers/describe.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
+import { Balancer, type Outcome } from "./servers/balancer.ts";
+import { differencesInWords } from "./servers/describe.ts";
 import { diffServers, type ServerDifference } from "./servers/diff.ts";
 import { ServersInForce } from "./servers/in_force.ts";
+import { type VirtualServerId, virtualServerKey } from "./servers/virtual_server.ts";
 import { setSysctls } from "./sysctls.ts";
 import { TABLE } from "./tables/chains.ts";
-import { Mutex } from "../../core/async/mutex.ts";
+import type { Candidates } from "./tables/rejection.ts";
+import { IpvsTables } from "./tables/tables.ts";
 import {
   changedServers,
   compileChanges,
@@ -42,7 +43,6 @@ import {
   serversOf,
   updatesOf,
 } from "./update.ts";
-import { type VirtualServerId, virtualServerKey } from "./servers/virtual_server.ts";
 
 /** How often IPVS is looked at: it tells nobody when connections have ended, or when someone changes it. */
 const LOOK_EVERY_MS = 5_000;

@@ -8,16 +8,16 @@ import {
   type Route,
   type ServicePortPlan,
 } from "../../core/plan/plan.ts";
-import type { Element } from "../nf_tables/elements.ts";
-import { addressKey } from "../nf_tables/keys.ts";
-import { PlanElements } from "../nf_tables/plan_elements.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
+import type { Element } from "../nf_tables/set/element.ts";
+import { addressKey } from "../nf_tables/set/keys.ts";
+import { PlanElements } from "../nf_tables/set/plan_elements.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
-import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./protocol/constants.ts";
 import type { IpvsOptions } from "./options.ts";
+import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./protocol/constants.ts";
 import { skipsResting } from "./servers/schedulers.ts";
-import * as sets from "./tables/sets.ts";
 import { type RealServer, realServerKey, type VirtualServer } from "./servers/virtual_server.ts";
+import * as sets from "./tables/sets.ts";
 
 /** A virtual server and where it sends to. */
 export interface BalancedServer extends VirtualServer {

@@ -1,11 +1,10 @@
 import type { Requirement } from "../../core/backend/contract.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import type { Hook } from "../nf_tables/chain.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import { type Probe, tableProbe } from "../nf_tables/probe.ts";
-import { isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
-import { FIREWALL_ALLOWED } from "../nf_tables/shared_sets.ts";
+import { type Hook, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
+import { FIREWALL_ALLOWED } from "../nf_tables/set/shared.ts";
 import { DummyDevice } from "./device/dummy_device.ts";
 import type { IpvsOptions } from "./options.ts";
 import { Balancer } from "./servers/balancer.ts";

@@ -1,13 +1,13 @@
+import type { PlanChange } from "../../core/backend/contract.ts";
 import type { Address } from "../../core/net/address.ts";
 import type { NodeSettings, PlanKey } from "../../core/plan/plan.ts";
-import { SERVICE_DEVICE } from "./device/service_device.ts";
-import type { PlanChange } from "../../core/backend/contract.ts";
 import type { SetDifference } from "../difference.ts";
-import { diffElements } from "../nf_tables/element_changes.ts";
-import type { Element } from "../nf_tables/elements.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
+import { diffElements } from "../nf_tables/set/changes.ts";
+import type { Element } from "../nf_tables/set/element.ts";
 import { UseChanges, type UseCounts } from "../use_counts.ts";
 import { type BalancedServer, compile, type Compiled, type CompileOptions } from "./compile.ts";
+import { SERVICE_DEVICE } from "./device/service_device.ts";
 import { diffServers, type ServerDifference } from "./servers/diff.ts";
 import { sharedSets } from "./tables/sets.ts";
 

@@ -1,5 +1,10 @@
-import { NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
-import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import {
+  NLA_F_NESTED,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+} from "../../ffi/netlink/constants.ts";
 import {
   nfgenmsg,
   NFNL_MSG_BATCH_BEGIN,
@@ -7,6 +12,15 @@ import {
   NFNL_SUBSYS_NFTABLES,
   NFPROTO_UNSPEC,
 } from "../../ffi/netlink/nfnetlink.ts";
+import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import * as nft from "./constants.ts";
+import { CHOICE_MAP } from "./expressions.ts";
+import type { TableFamily } from "./families.ts";
+import type { Chain, Rule } from "./rules.ts";
+import { writeElement } from "./set/element.ts";
+import { u32le } from "./set/keys.ts";
+import { datatypeOf, flagsOf, lengthOf, type SetSpec, userdataOf } from "./set/spec.ts";
+import * as userdata from "./userdata.ts";
 
 /**
  * Writes one nf_tables batch: changes that the kernel makes all at once or not at all, when they come in one
@@ -66,4 +80,203 @@ export class Batch {
     nfgenmsg(this.message, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
     this.message.end();
   }
+}
+
+/** A table as it is made, and known again. */
+export interface Table {
+  readonly name: string;
+  readonly comment: string;
+}
+
+export function tableUserdata({ comment }: Table): string {
+  return userdata.comment(comment);
+}
+
+/** A batch of changes to the tables of one name. */
+export class TableBatch extends Batch {
+  readonly #table: Table;
+  #choices = 0;
+
+  constructor(table: Table, message: MessageWriter, firstSeq: number) {
+    super(message, firstSeq);
+    this.#table = table;
+  }
+
+  /** No error when it exists. */
+  addTable(family: TableFamily): void {
+    this.#write(family, nft.NFT_MSG_NEWTABLE, NLM_F_CREATE, (message) => {
+      message.attrString(nft.NFTA_TABLE_NAME, this.#table.name);
+      message.attrU32be(nft.NFTA_TABLE_FLAGS, 0);
+      message.attrLatin1(nft.NFTA_TABLE_USERDATA, tableUserdata(this.#table));
+    });
+  }
+
+  deleteTable(family: TableFamily): void {
+    this.#write(
+      family,
+      nft.NFT_MSG_DELTABLE,
+      0,
+      (message) => message.attrString(nft.NFTA_TABLE_NAME, this.#table.name),
+    );
+  }
+
+  /** Without its rules. No error when it exists and has the same hook. */
+  addChain(family: TableFamily, { name, hook }: Chain): void {
+    this.#write(family, nft.NFT_MSG_NEWCHAIN, NLM_F_CREATE, (message) => {
+      message.attrString(nft.NFTA_CHAIN_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_CHAIN_NAME, name);
+      if (hook === undefined) return;
+      message.attrString(nft.NFTA_CHAIN_TYPE, hook.type);
+      message.attrU32be(nft.NFTA_CHAIN_POLICY, nft.NF_ACCEPT);
+      message.nest(nft.NFTA_CHAIN_HOOK, () => {
+        message.attrU32be(nft.NFTA_HOOK_HOOKNUM, hook.number);
+        message.attrU32be(nft.NFTA_HOOK_PRIORITY, hook.priority >>> 0);
+      });
+    });
+  }
+
+  /** With its rules. Nothing may go to it any more. */
+  deleteChain(family: TableFamily, chain: string): void {
+    this.#write(family, nft.NFT_MSG_DELCHAIN, 0, (message) => {
+      message.attrString(nft.NFTA_CHAIN_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_CHAIN_NAME, chain);
+    });
+  }
+
+  addRules(family: TableFamily, { name, rules }: Chain): void {
+    for (const rule of rules) this.#addRule(family, name, rule);
+  }
+
+  /** Of one chain, or of all chains of the table. */
+  deleteRules(family: TableFamily, chain?: string): void {
+    this.#write(family, nft.NFT_MSG_DELRULE, 0, (message) => {
+      message.attrString(nft.NFTA_RULE_TABLE, this.#table.name);
+      if (chain !== undefined) message.attrString(nft.NFTA_RULE_CHAIN, chain);
+    });
+  }
+
+  /** No error when it exists and has the same key and kind. */
+  addSet(family: TableFamily, spec: SetSpec): void {
+    // The kernel wants an id, although it is only needed where a name is not known yet.
+    const id = this.count;
+    this.#write(family, nft.NFT_MSG_NEWSET, NLM_F_CREATE, (message) => {
+      message.attrString(nft.NFTA_SET_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_SET_NAME, spec.name);
+      message.attrU32be(nft.NFTA_SET_FLAGS, flagsOf(spec));
+      message.attrU32be(nft.NFTA_SET_KEY_TYPE, datatypeOf(spec.key));
+      message.attrU32be(nft.NFTA_SET_KEY_LEN, lengthOf(spec.key));
+      if (spec.kind === "verdict map") verdictType(message);
+      if (spec.data !== undefined) {
+        message.attrU32be(nft.NFTA_SET_DATA_TYPE, datatypeOf(spec.data));
+        message.attrU32be(nft.NFTA_SET_DATA_LEN, lengthOf(spec.data));
+      }
+      message.attrU32be(nft.NFTA_SET_ID, id);
+      if (spec.kind === "interval set") concatenation(message, spec);
+      if (spec.kind === "dynamic set") {
+        // The kernel's default: what rules fill must have a limit. Said here, as nft lists it and loads it again.
+        message.nest(nft.NFTA_SET_DESC, () => message.attrU32be(nft.NFTA_SET_DESC_SIZE, 65535));
+      }
+      if (spec.timeoutSeconds !== undefined) {
+        message.attrU64be(nft.NFTA_SET_TIMEOUT, spec.timeoutSeconds * 1000);
+      }
+      message.attrLatin1(nft.NFTA_SET_USERDATA, userdataOf(spec));
+    });
+  }
+
+  /** No rule may use it any more. */
+  deleteSet(family: TableFamily, set: string): void {
+    this.#write(family, nft.NFT_MSG_DELSET, 0, (message) => {
+      message.attrString(nft.NFTA_SET_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_SET_NAME, set);
+    });
+  }
+
+  /** All elements. */
+  flushSet(family: TableFamily, set: string): void {
+    this.#write(family, nft.NFT_MSG_DELSETELEM, 0, (message) => {
+      message.attrString(nft.NFTA_SET_ELEM_LIST_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_SET_ELEM_LIST_SET, set);
+    });
+  }
+
+  /**
+   * @param elements encoded by `writeElement`, fewer than 64 KB of them. Adding one that is there is refused with
+   * EEXIST, deleting one that is not with ENOENT.
+   */
+  elements(family: TableFamily, action: "add" | "delete", set: string, elements: Uint8Array): void {
+    const type = action === "add" ? nft.NFT_MSG_NEWSETELEM : nft.NFT_MSG_DELSETELEM;
+    const flags = action === "add" ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    this.#write(family, type, flags, (message) => {
+      message.attrString(nft.NFTA_SET_ELEM_LIST_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_SET_ELEM_LIST_SET, set);
+      message.attrBytes(nft.NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED, elements);
+    });
+  }
+
+  #addRule(family: TableFamily, chain: string, rule: Rule): void {
+    const choiceId = rule.choice === undefined ? 0 : this.#addChoice(family, rule.choice);
+    this.#write(family, nft.NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, (message) => {
+      message.attrString(nft.NFTA_RULE_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_RULE_CHAIN, chain);
+      message.nest(nft.NFTA_RULE_EXPRESSIONS, () => {
+        for (const expression of rule.expressions) expression(message, choiceId);
+      });
+      if (rule.comment !== "") message.attrLatin1(nft.NFTA_RULE_USERDATA, userdata.comment(rule.comment));
+    });
+  }
+
+  /** The anonymous map of a rule that follows: slot → goto chain. It lives and dies with the rule. */
+  #addChoice(family: TableFamily, chains: readonly string[]): number {
+    const id = firstChoiceId + this.#choices++;
+    this.#write(family, nft.NFT_MSG_NEWSET, NLM_F_CREATE, (message) => {
+      message.attrString(nft.NFTA_SET_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_SET_NAME, CHOICE_MAP);
+      message.attrU32be(nft.NFTA_SET_FLAGS, nft.NFT_SET_ANONYMOUS | nft.NFT_SET_CONSTANT | nft.NFT_SET_MAP);
+      message.attrU32be(nft.NFTA_SET_KEY_TYPE, 4); // TYPE_INTEGER
+      message.attrU32be(nft.NFTA_SET_KEY_LEN, 4);
+      verdictType(message);
+      message.attrU32be(nft.NFTA_SET_ID, id);
+      message.nest(nft.NFTA_SET_DESC, () => message.attrU32be(nft.NFTA_SET_DESC_SIZE, chains.length));
+      message.attrLatin1(nft.NFTA_SET_USERDATA, userdata.choiceMap());
+    });
+    for (let start = 0; start < chains.length; start += choicesPerMessage) {
+      this.#write(family, nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE, (message) => {
+        message.attrString(nft.NFTA_SET_ELEM_LIST_TABLE, this.#table.name);
+        message.attrString(nft.NFTA_SET_ELEM_LIST_SET, CHOICE_MAP);
+        message.attrU32be(nft.NFTA_SET_ELEM_LIST_SET_ID, id);
+        message.nest(nft.NFTA_SET_ELEM_LIST_ELEMENTS, () => {
+          for (const [index, chain] of chains.slice(start, start + choicesPerMessage).entries()) {
+            const element = { set: CHOICE_MAP, key: u32le(start + index), value: chain, comment: "" };
+            writeElement(message, "verdict map", element);
+          }
+        });
+      });
+    }
+    return id;
+  }
+
+  #write(family: TableFamily, type: number, flags: number, body: (message: MessageWriter) => void): void {
+    this.write(family.nfproto, type, flags, body);
+  }
+}
+
+/** An element is at most about 600 bytes long: a chain's name and a comment of the longest kind. */
+const choicesPerMessage = 100;
+/** Ids are unique within a batch; those of named sets are their message's number. */
+const firstChoiceId = 0x4000_0000;
+
+function verdictType(message: MessageWriter): void {
+  message.attrU32be(nft.NFTA_SET_DATA_TYPE, nft.NFT_DATA_VERDICT);
+  message.attrU32be(nft.NFTA_SET_DATA_LEN, 0);
+}
+
+/** Where the fields of an interval set's key end, by their lengths without padding. */
+function concatenation(message: MessageWriter, spec: SetSpec): void {
+  message.nest(nft.NFTA_SET_DESC, () => {
+    message.nest(nft.NFTA_SET_DESC_CONCAT, () => {
+      for (const field of spec.key) {
+        message.nest(nft.NFTA_LIST_ELEM, () => message.attrU32be(nft.NFTA_SET_FIELD_LEN, field.bytes));
+      }
+    });
+  });
 }

@@ -1,24 +1,32 @@
+import type { Requirement } from "../../core/backend/contract.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
-import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
-import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
+import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
+import {
+  nfgenmsg,
+  NFGENMSG_BYTES,
+  NFNL_SUBSYS_NFTABLES,
+  NFPROTO_UNSPEC,
+} from "../../ffi/netlink/nfnetlink.ts";
+import { type Acknowledgement, attribute } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
-import type { Requirement } from "../../core/backend/contract.ts";
-import type { Batch } from "./batch.ts";
+import { type Batch, type Table, TableBatch } from "./batch.ts";
+import * as nft from "./constants.ts";
 import { tableFamilies, type TableFamily } from "./families.ts";
-import { readGeneration } from "./generation.ts";
 import { noNetfilter, type Probe } from "./probe.ts";
-import { type Table, TableBatch } from "./table_batch.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
-/** From here on a batch keeps the kernel busy for so long that it is sent off the main thread. */
+/** A larger batch keeps the kernel busy for so long that it is sent off the main thread. */
 const LARGE_BYTES = 256 * 1024;
 
-/** A listener must hold the notifications of one transaction of ours that is just not large. */
+/** Receive buffer of a watch. Holds the notifications of one of our transactions that is just not large. */
 const WATCH_BUFFER_BYTES = 8 * 1024 * 1024;
 
-/** A mode's way to the kernel's nf_tables: transactions over one socket, and listeners that tell of other people's. */
+/** Makes the error of a rejected batch from the answer to its first rejected message. */
+export type ExplainRejection = (batch: Uint8Array, answer: Acknowledgement) => Error;
+
+/** Access to nf_tables for one mode: transactions over one socket, and watches for foreign changes. */
 export class NfTables implements Disposable {
   readonly #open: OpenNetlink;
   readonly #watches = new Set<TransactionWatch>();
@@ -40,7 +48,7 @@ export class NfTables implements Disposable {
     return NetlinkClient.open(NETLINK_NETFILTER, this.#open);
   }
 
-  /** Asks the kernel what it has for the mode, by what `probe` tries on a socket of its own. */
+  /** Runs a probe over a socket of its own. */
   async probe(probe: Probe): Promise<readonly Requirement[]> {
     let opened: NetlinkClient;
     try {
@@ -53,13 +61,13 @@ export class NfTables implements Disposable {
     return await probe(client, usableFamilies());
   }
 
-  /** @param bytes about how many it will have, when they are many. */
+  /** @param bytes expected size of a large batch. */
   begin<Kind extends Batch>(
-    make: new (writer: MessageWriter, firstSeq: number) => Kind,
+    Kind: new (message: MessageWriter, firstSeq: number) => Kind,
     bytes?: number,
   ): Kind {
     const { message, firstSeq } = this.client.beginBatch(bytes);
-    return new make(message, firstSeq);
+    return new Kind(message, firstSeq);
   }
 
   /** Begins a batch of changes to a mode's tables. */
@@ -69,23 +77,20 @@ export class NfTables implements Disposable {
   }
 
   /**
-   * Ends the batch and has the kernel take it, off the main thread when it is large.
-   * @param refused makes the error of the first message that was refused.
-   * @returns unheard: someone else changed nf_tables while our listeners were paused for this.
+   * Ends the batch and commits it, off the main thread when it is large.
+   * @returns foreignChange: another process changed nf_tables while our watches were paused for this commit.
+   * @throws the error that `explain` makes.
    */
-  async commit(
-    batch: Batch,
-    refused: (bytes: Uint8Array, answer: Acknowledgement) => Error,
-  ): Promise<{ readonly unheard: boolean }> {
+  async commit(batch: Batch, explain: ExplainRejection): Promise<{ readonly foreignChange: boolean }> {
     const bytes = batch.end();
     this.client.endBatch(batch.count);
-    if (bytes.length > LARGE_BYTES) return await this.#commitLarge(bytes, refused);
+    if (bytes.length > LARGE_BYTES) return await this.#commitLarge(bytes, explain);
     const [first] = this.client.sendBatch(bytes);
-    if (first !== undefined) throw refused(bytes, first);
-    return { unheard: false };
+    if (first !== undefined) throw explain(bytes, first);
+    return { foreignChange: false };
   }
 
-  /** From now on other people's transactions are heard. Before the first programming there is nothing to hear of. */
+  /** Starts to watch for foreign changes. Before the first programming there is nothing to watch. */
   listen(): void {
     this.#listens = true;
     for (const watch of this.#watches) watch.resume();
@@ -109,7 +114,7 @@ export class NfTables implements Disposable {
     return this.#watches.size > 0;
   }
 
-  /** A foreign change that was found out in another way than by listening. */
+  /** Reports a foreign change that no notification told us. */
   report(what: string): void {
     for (const watch of this.#watches) watch.report(what);
   }
@@ -126,28 +131,31 @@ export class NfTables implements Disposable {
     this.#client = undefined;
   }
 
-  /** Off the main thread, and unheard: notifications would cost the kernel as much again, and overflow. */
+  /**
+   * Runs off the main thread with our watches paused: one notification per object would double the kernel's work and
+   * overflow the buffers. The generation tells whether another process committed meanwhile.
+   */
   async #commitLarge(
     bytes: Uint8Array<ArrayBuffer>,
-    refused: (bytes: Uint8Array, answer: Acknowledgement) => Error,
-  ): Promise<{ readonly unheard: boolean }> {
+    explain: ExplainRejection,
+  ): Promise<{ readonly foreignChange: boolean }> {
     const { client } = this;
     const listening = [...this.#watches].filter((watch) => watch.isListening);
     for (const watch of listening) watch.pause();
     const before = await readGeneration(client);
     try {
       const [first] = await client.sendLargeBatch(bytes);
-      if (first !== undefined) throw refused(bytes, first);
+      if (first !== undefined) throw explain(bytes, first);
     } finally {
       client.releaseBatch(bytes);
       for (const watch of listening) watch.resume();
     }
     const now = await readGeneration(client);
-    return { unheard: now !== (before + 1) >>> 0 };
+    return { foreignChange: now !== (before + 1) >>> 0 };
   }
 }
 
-/** Without IPv6 in the kernel there is no IPv6 to proxy. */
+/** Both families, or IPv4 alone on a kernel without IPv6. */
 function usableFamilies(): readonly TableFamily[] {
   try {
     Deno.statSync("/proc/net/if_inet6");
@@ -155,4 +163,15 @@ function usableFamilies(): readonly TableFamily[] {
   } catch {
     return tableFamilies.filter(({ family }) => family === "IPv4");
   }
+}
+
+/** A 32-bit number that every transaction in this network namespace increments, whoever commits it. */
+async function readGeneration(client: NetlinkClient): Promise<number> {
+  const [answer] = await client.request("read the generation of nf_tables", (message, seq) => {
+    message.begin(NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_GETGEN, NLM_F_REQUEST | NLM_F_ACK, seq);
+    nfgenmsg(message, NFPROTO_UNSPEC, 0);
+    message.end();
+  });
+  if (answer === undefined) return 0;
+  return attribute(answer.payload, nft.NFTA_GEN_ID, NFGENMSG_BYTES)?.u32be() ?? 0;
 }

@@ -1,6 +1,6 @@
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
-import type { TableFamily } from "./families.ts";
 import * as nft from "./constants.ts";
+import type { TableFamily } from "./families.ts";
 
 /**
  * One instruction of a rule. Byte for byte what nft 1.0.6 sends for the same rule text, its needless instructions

@@ -1,7 +1,7 @@
 import { type Cidr, cidrOf, hostCidr, LOOPBACK } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
-import { ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH } from "./constants.ts";
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from "../../ffi/netlink/nfnetlink.ts";
+import { ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH } from "./constants.ts";
 
 /** What differs between the tables of family ip and those of family ip6. */
 export interface TableFamily {

@@ -1,14 +1,12 @@
+import type { Requirement, Severity } from "../../core/backend/contract.ts";
 import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
-import type { Requirement, Severity } from "../../core/backend/contract.ts";
-import type { Batch } from "./batch.ts";
-import type { Chain, Hook } from "./chain.ts";
+import { type Batch, type Table, TableBatch } from "./batch.ts";
 import type { TableFamily } from "./families.ts";
-import type { Rule } from "./rules.ts";
-import type { SetSpec } from "./sets.ts";
-import { type Table, TableBatch } from "./table_batch.ts";
+import type { Chain, Hook, Rule } from "./rules.ts";
+import type { SetSpec } from "./set/spec.ts";
 
 /** Finds out what the kernel supports. */
 export type Probe = (

@@ -1,7 +1,9 @@
-import { printedName, type ServicePortPlan } from "../../core/plan/plan.ts";
 import type { BackendError } from "../../core/backend/contract.ts";
+import { printedName, type ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { NLA_HDRLEN, NLMSG_HDRLEN } from "../../ffi/netlink/constants.ts";
+import { rejectionError } from "../../ffi/netlink/exchange.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_UNSPEC } from "../../ffi/netlink/nfnetlink.ts";
 import {
   type Acknowledgement,
   attribute,
@@ -9,8 +11,6 @@ import {
   messages,
   type NetlinkMessage,
 } from "../../ffi/netlink/reader.ts";
-import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_UNSPEC } from "../../ffi/netlink/nfnetlink.ts";
-import { rejectionError } from "../../ffi/netlink/exchange.ts";
 import { backendError } from "../backend_errors.ts";
 import * as nft from "./constants.ts";
 import { type TableFamily, tableFamilyOfProtocol } from "./families.ts";

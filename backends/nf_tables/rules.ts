@@ -1,16 +1,39 @@
 import type { Cidr } from "../../core/net/address.ts";
 import type { LocalTraffic } from "../../core/plan/plan.ts";
+import * as nft from "./constants.ts";
 import * as expr from "./expressions.ts";
 import type { Expression, Field } from "./expressions.ts";
 import type { TableFamily } from "./families.ts";
-import { prefixMask, u32le } from "./keys.ts";
-import * as nft from "./constants.ts";
+import { prefixMask, u32le } from "./set/keys.ts";
 
 export interface Rule {
   readonly expressions: readonly Expression[];
   readonly comment: string;
   /** The rule's own map: chain to go to, by slot (`expr.verdictOfChoice` looks it up). */
   readonly choice?: readonly string[];
+}
+
+export interface Chain {
+  readonly name: string;
+  /** Where packets enter; chains without are entered from others. */
+  readonly hook?: Hook;
+  readonly rules: readonly Rule[];
+}
+
+export interface Hook {
+  readonly type: "filter" | "nat";
+  readonly number: number;
+  readonly priority: number;
+}
+
+export function baseChain(
+  name: string,
+  type: Hook["type"],
+  number: number,
+  priority: number,
+  ...rules: readonly Rule[]
+): Chain {
+  return { name, hook: { type, number, priority }, rules };
 }
 
 /** A rule of phrases, each a match or a statement of nft's language. */

@@ -1,30 +1,30 @@
-import { NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
+import { NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
+import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../ffi/netlink/nfnetlink.ts";
 import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../ffi/netlink/nfnetlink.ts";
-import type { Hook } from "./chain.ts";
-import { tableFamilies, type TableFamily } from "./families.ts";
 import * as nft from "./constants.ts";
-import { datatypeOf, flagsOf, lengthOf, type SetSpec } from "./sets.ts";
+import { tableFamilies, type TableFamily } from "./families.ts";
+import type { Hook } from "./rules.ts";
+import { datatypeOf, flagsOf, lengthOf, type SetSpec } from "./set/spec.ts";
 
 /** What the kernel holds under a table's name, without elements and rules. */
-export interface TableShape {
+export interface TableSchema {
   readonly flags: number;
   readonly userdata: string;
-  readonly chains: ReadonlyMap<string, ChainShape>;
-  readonly sets: ReadonlyMap<string, SetShape>;
+  readonly chains: ReadonlyMap<string, ChainSchema>;
+  readonly sets: ReadonlyMap<string, SetSchema>;
   /** It has objects of other kinds: named counters, flow tables. */
   readonly hasOthers: boolean;
 }
 
-export interface ChainShape {
+export interface ChainSchema {
   /** Undefined for chains that only other chains enter. */
   readonly hook?: Hook;
   readonly accepts: boolean;
 }
 
-export interface SetShape {
+export interface SetSchema {
   readonly flags: number;
   readonly keyType: number;
   readonly keyLength: number;
@@ -34,11 +34,11 @@ export interface SetShape {
 }
 
 /** The tables of this name, by nfproto. */
-export async function readShapes(
+export async function readSchemas(
   client: NetlinkClient,
   name: string,
-): Promise<ReadonlyMap<number, TableShape>> {
-  const shapes = new Map<number, TableShape>();
+): Promise<ReadonlyMap<number, TableSchema>> {
+  const schemas = new Map<number, TableSchema>();
   for (const family of tableFamilies) {
     const found = await readTable(client, family, name);
     if (found === undefined) continue;
@@ -46,17 +46,17 @@ export async function readShapes(
     const sets = await readSets(client, family, name);
     // The table counts its chains, sets and other objects.
     const { flags, userdata, uses } = found;
-    shapes.set(family.nfproto, { flags, userdata, chains, sets, hasOthers: uses > chains.size + sets.size });
+    schemas.set(family.nfproto, { flags, userdata, chains, sets, hasOthers: uses > chains.size + sets.size });
   }
-  return shapes;
+  return schemas;
 }
 
 /** Whether a dynamic set in the kernel is the one that `spec` describes. */
-export function fits(spec: SetSpec, shape: SetShape): boolean {
-  return shape.flags === flagsOf(spec) &&
-    shape.keyType === datatypeOf(spec.key) &&
-    shape.keyLength === lengthOf(spec.key) &&
-    shape.timeoutMs === (spec.timeoutSeconds ?? 0) * 1000;
+export function fits(spec: SetSpec, schema: SetSchema): boolean {
+  return schema.flags === flagsOf(spec) &&
+    schema.keyType === datatypeOf(spec.key) &&
+    schema.keyLength === lengthOf(spec.key) &&
+    schema.timeoutMs === (spec.timeoutSeconds ?? 0) * 1000;
 }
 
 export function sameHook(a: Hook | undefined, b: Hook | undefined): boolean {
@@ -91,19 +91,19 @@ async function readChains(
   client: NetlinkClient,
   family: TableFamily,
   tableName: string,
-): Promise<Map<string, ChainShape>> {
-  const chains = new Map<string, ChainShape>();
+): Promise<Map<string, ChainSchema>> {
+  const chains = new Map<string, ChainSchema>();
   const operation = `list chains of table ${family.keyword} ${tableName}`;
   const only = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, tableName);
   await visit(client, family, nft.NFT_MSG_GETCHAIN, operation, only, ({ payload }) => {
     if (attribute(payload, nft.NFTA_CHAIN_TABLE, NFGENMSG_BYTES)?.string() !== tableName) return;
     const name = attribute(payload, nft.NFTA_CHAIN_NAME, NFGENMSG_BYTES)?.string();
-    if (name !== undefined) chains.set(name, chainShape(payload));
+    if (name !== undefined) chains.set(name, chainSchema(payload));
   });
   return chains;
 }
 
-function chainShape(payload: Uint8Array): ChainShape {
+function chainSchema(payload: Uint8Array): ChainSchema {
   const hook = attribute(payload, nft.NFTA_CHAIN_HOOK, NFGENMSG_BYTES);
   if (hook === undefined) return { accepts: true };
   const type = attribute(payload, nft.NFTA_CHAIN_TYPE, NFGENMSG_BYTES)?.string();
@@ -121,8 +121,8 @@ async function readSets(
   client: NetlinkClient,
   family: TableFamily,
   tableName: string,
-): Promise<Map<string, SetShape>> {
-  const sets = new Map<string, SetShape>();
+): Promise<Map<string, SetSchema>> {
+  const sets = new Map<string, SetSchema>();
   const operation = `list sets of table ${family.keyword} ${tableName}`;
   const only = (message: MessageWriter) => message.attrString(nft.NFTA_SET_TABLE, tableName);
   await visit(client, family, nft.NFT_MSG_GETSET, operation, only, ({ payload }) => {

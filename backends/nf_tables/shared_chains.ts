@@ -1,11 +1,12 @@
 import type { NodeSettings } from "../../core/plan/plan.ts";
-import { baseChain, type Chain } from "./chain.ts";
+import * as nft from "./constants.ts";
 import * as expr from "./expressions.ts";
 import type { Expression } from "./expressions.ts";
 import type { TableFamily } from "./families.ts";
-import * as nft from "./constants.ts";
 import {
   addressFields,
+  baseChain,
+  type Chain,
   drop,
   flipMark,
   fromLocalPod,
@@ -18,7 +19,7 @@ import {
   rule,
   setMark,
 } from "./rules.ts";
-import { CLUSTER_IPS, FIREWALL_ALLOWED, FIREWALL_SERVICES } from "./shared_sets.ts";
+import { CLUSTER_IPS, FIREWALL_ALLOWED, FIREWALL_SERVICES } from "./set/shared.ts";
 
 /** Rules and chains that the tables of modes nftables and ipvs have in common. */
 

@@ -1,5 +1,5 @@
 import type { TableFamily } from "./families.ts";
-import { u32le } from "./keys.ts";
+import { u32le } from "./set/keys.ts";
 
 /**
  * User data: bytes the kernel keeps for user space. nft reads from them what it cannot see in the object itself:

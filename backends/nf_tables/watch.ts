@@ -1,13 +1,14 @@
-import { Notifications } from "../../ffi/netlink/notifications.ts";
-import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
-import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import {
   NFGENMSG_BYTES,
   NFNL_SUBSYS_NFTABLES,
   NFNLGRP_NFTABLES,
   NFPROTO_UNSPEC,
 } from "../../ffi/netlink/nfnetlink.ts";
+import { Notifications } from "../../ffi/netlink/notifications.ts";
+import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
+import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import * as nft from "./constants.ts";
+import { tableFamilyOfProtocol } from "./families.ts";
 
 /** Knows which of someone else's changes are to our objects. */
 export interface TransactionReader {
@@ -90,5 +91,36 @@ export class TransactionWatch implements Disposable {
       "another process";
     const pid = attribute(payload, nft.NFTA_GEN_PROC_PID, NFGENMSG_BYTES)?.u32be() ?? 0;
     this.report(`${what} by ${name} (pid ${pid})`);
+  }
+}
+
+/** Sees what a transaction of someone else does to the tables of one name. */
+export class TableReader implements TransactionReader {
+  readonly #table: string;
+  /** By family. */
+  readonly #touched = new Map<string, "changed" | "deleted">();
+
+  constructor(table: string) {
+    this.#table = table;
+  }
+
+  read(type: number, nfproto: number, payload: Uint8Array): void {
+    // The first attribute of every notification is the table's name.
+    if (attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string() !== this.#table) return;
+    const family = tableFamilyOfProtocol(nfproto);
+    if (family === undefined) return;
+    // A deleted table is notified after its contents.
+    if (type === nft.NFT_MSG_DELTABLE || !this.#touched.has(family.keyword)) {
+      this.#touched.set(family.keyword, type === nft.NFT_MSG_DELTABLE ? "deleted" : "changed");
+    }
+  }
+
+  end(): string | undefined {
+    if (this.#touched.size === 0) return undefined;
+    const what = [...this.#touched].map(([keyword, how]) => `table ${keyword} ${this.#table} ${how}`).join(
+      ", ",
+    );
+    this.#touched.clear();
+    return what;
   }
 }

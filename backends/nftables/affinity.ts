@@ -1,12 +1,21 @@
 import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
-import type { Chain } from "../nf_tables/chain.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import { portBytes, protocolByte } from "../nf_tables/keys.ts";
-import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
-import { commented, dnatTo, goTo, inSet, isProtocol, type Rule, rule, setMark } from "../nf_tables/rules.ts";
-import type { SetSpec } from "../nf_tables/sets.ts";
+import {
+  type Chain,
+  commented,
+  dnatTo,
+  goTo,
+  inSet,
+  isProtocol,
+  type Rule,
+  rule,
+  setMark,
+} from "../nf_tables/rules.ts";
+import { portBytes, protocolByte } from "../nf_tables/set/keys.ts";
+import type { SetSpec } from "../nf_tables/set/spec.ts";
 import { shortCircuitRules } from "./classes.ts";
+import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
 import { affinitySet } from "./sets.ts";
 
 /**

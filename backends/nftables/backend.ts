@@ -1,5 +1,3 @@
-import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
-import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
   BackendError,
@@ -8,17 +6,19 @@ import {
   type Requirement,
 } from "../../core/backend/contract.ts";
 import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
-import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
+import type { TableBatch } from "../nf_tables/batch.ts";
 import { NfTables } from "../nf_tables/connection.ts";
+import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import { explainRejection } from "../nf_tables/rejection.ts";
+import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
+import { TableReader } from "../nf_tables/watch.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
 import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
-import { explainRejection } from "../nf_tables/rejection.ts";
 import { describeElement, rejectedPlans } from "./rejection.ts";
 import { ENDPOINTS } from "./sets.ts";
-import { readShapes, type TableShape } from "../nf_tables/schema.ts";
-import type { TableBatch } from "../nf_tables/table_batch.ts";
-import { TableReader } from "../nf_tables/table_reader.ts";
 import type { TableState } from "./table_state.ts";
 import { writeUpdate } from "./update.ts";
 
@@ -41,14 +41,14 @@ export class NftablesBackend implements Backend {
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    const shapes = await this.#readShapes();
+    const schemas = await this.#readSchemas();
     const refills = desired.settings.map((settings) => {
       const family = tableFamilyOf(settings.family);
-      const found = shapes.get(family.nfproto);
+      const found = schemas.get(family.nfproto);
       return { family, settings, found, refill: refillOf(family, settings, found) };
     });
     const unwanted = tableFamilies.filter((family) =>
-      shapes.has(family.nfproto) && refills.every((refill) => refill.family !== family)
+      schemas.has(family.nfproto) && refills.every((refill) => refill.family !== family)
     );
     try {
       await this.#program(desired, refills, unwanted);
@@ -79,9 +79,9 @@ export class NftablesBackend implements Backend {
   }
 
   async cleanup(): Promise<void> {
-    const shapes = await this.#readShapes();
+    const schemas = await this.#readSchemas();
     for (const family of tableFamilies) {
-      if (!shapes.has(family.nfproto)) continue;
+      if (!schemas.has(family.nfproto)) continue;
       const batch = this.#kernel.beginTable(TABLE);
       // It may go meanwhile, and then there is one to delete.
       batch.addTable(family);
@@ -122,7 +122,7 @@ export class NftablesBackend implements Backend {
     tables: readonly TableState[],
     candidates: () => Iterable<ServicePortPlan>,
   ): Promise<void> {
-    const { unheard } = await this.#kernel.commit(
+    const { foreignChange } = await this.#kernel.commit(
       batch,
       (bytes, answer) =>
         explainRejection(bytes, answer, {
@@ -139,27 +139,29 @@ export class NftablesBackend implements Backend {
         }),
     );
     this.#tables = tables;
-    if (unheard && this.#kernel.isWatched) await this.#checkUnheard();
+    if (foreignChange && this.#kernel.isWatched) await this.#checkTables();
   }
 
-  /** Others changed nf_tables while nobody listened: the tables are looked at. */
-  async #checkUnheard(): Promise<void> {
-    const shapes = await this.#readShapes();
+  /** Another process changed nf_tables while our watches were paused: finds out whether it changed our tables. */
+  async #checkTables(): Promise<void> {
+    const schemas = await this.#readSchemas();
     for (const state of this.#tables) {
-      if (isIntact(state, shapes.get(state.family.nfproto))) continue;
-      this.#kernel.report(`table ${state.family.keyword} kube-proxy changed while it was written`);
+      if (isIntact(state, schemas.get(state.family.nfproto))) continue;
+      this.#kernel.report(
+        `another process changed table ${state.family.keyword} kube-proxy during our transaction`,
+      );
     }
   }
 
-  #readShapes(): Promise<ReadonlyMap<number, TableShape>> {
-    return readShapes(this.#kernel.client, TABLE.name);
+  #readSchemas(): Promise<ReadonlyMap<number, TableSchema>> {
+    return readSchemas(this.#kernel.client, TABLE.name);
   }
 }
 
 const replace: Refill = { how: "replace" };
 
 function reportOf(
-  refills: readonly { family: TableFamily; settings: NodeSettings; found: TableShape | undefined }[],
+  refills: readonly { family: TableFamily; settings: NodeSettings; found: TableSchema | undefined }[],
 ): ReconcileReport {
   const there = refills.flatMap(({ family, settings, found }) =>
     found === undefined ? [] : [{ family, settings, found }]

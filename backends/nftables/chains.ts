@@ -1,10 +1,12 @@
 import type { NodeSettings } from "../../core/plan/plan.ts";
+import * as nft from "../nf_tables/constants.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import type { Expression } from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import * as nft from "../nf_tables/constants.ts";
 import {
   addressFields,
+  baseChain,
+  type Chain,
   drop,
   inCidr,
   inSet,
@@ -16,7 +18,7 @@ import {
   rule,
   vmap,
 } from "../nf_tables/rules.ts";
-import { baseChain, type Chain } from "../nf_tables/chain.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
 import {
   firewallChain,
   jumpIfNew,
@@ -25,7 +27,6 @@ import {
   natPostrouting,
   natPrerouting,
 } from "../nf_tables/shared_chains.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
 import * as sets from "./sets.ts";
 
 /** Where the verdict maps send what has no endpoints. */

@@ -1,9 +1,9 @@
 import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
-import type { Chain } from "../nf_tables/chain.ts";
 import type { Expression } from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import {
   addressFields,
+  type Chain,
   commented,
   dnatToOneOf,
   fromLocalPod,

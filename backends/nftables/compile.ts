@@ -7,14 +7,14 @@ import {
   type Route,
   type ServicePortPlan,
 } from "../../core/plan/plan.ts";
+import { DROP, type Element } from "../nf_tables/set/element.ts";
+import { addressKey, portBytes, portKey, u32le } from "../nf_tables/set/keys.ts";
+import { PlanElements } from "../nf_tables/set/plan_elements.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
+import { truncatedComment } from "../nf_tables/userdata.ts";
 import { affinityChain } from "./affinity.ts";
 import { REJECT_CHAIN } from "./chains.ts";
 import { balancedClass } from "./classes.ts";
-import { DROP, type Element } from "../nf_tables/elements.ts";
-import { addressKey, portBytes, portKey, u32le } from "../nf_tables/keys.ts";
-import { PlanElements } from "../nf_tables/plan_elements.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
-import { truncatedComment } from "../nf_tables/userdata.ts";
 import * as sets from "./sets.ts";
 
 /** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */

@@ -1,7 +1,7 @@
 import { formatAddress } from "../../core/net/address.ts";
 import type { Endpoint, ServicePortPlan } from "../../core/plan/plan.ts";
-import type { Table } from "../nf_tables/table_batch.ts";
 import { nameHash } from "../name_hash.ts";
+import type { Table } from "../nf_tables/batch.ts";
 
 /** Name and comment are those of kube-proxy, so that each program replaces the other's tables in one transaction. */
 export const TABLE: Table = { name: "kube-proxy", comment: "rules for kube-proxy" };

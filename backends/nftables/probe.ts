@@ -1,9 +1,8 @@
-import type { Hook } from "../nf_tables/chain.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import { type Probe, tableProbe } from "../nf_tables/probe.ts";
-import { addressFields, dnatTo, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
-import { FIREWALL_ALLOWED } from "../nf_tables/shared_sets.ts";
+import { addressFields, dnatTo, type Hook, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
+import { FIREWALL_ALLOWED } from "../nf_tables/set/shared.ts";
 import { TABLE } from "./names.ts";
 import { affinitySet, ENDPOINTS, SERVICE_IPS, setsOf } from "./sets.ts";
 

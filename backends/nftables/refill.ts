@@ -1,19 +1,18 @@
 import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
+import { type TableBatch, tableUserdata } from "../nf_tables/batch.ts";
+import * as nft from "../nf_tables/constants.ts";
+import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import { fits, sameHook, type TableSchema } from "../nf_tables/schema.ts";
+import { elementId } from "../nf_tables/set/changes.ts";
+import { type Element, ElementLists } from "../nf_tables/set/element.ts";
+import type { SetSpec } from "../nf_tables/set/spec.ts";
+import { UseCounts } from "../use_counts.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
-import { type TableBatch, tableUserdata } from "../nf_tables/table_batch.ts";
 import { fixedChains } from "./chains.ts";
 import { classChain } from "./classes.ts";
-import { elementId } from "../nf_tables/element_changes.ts";
-import { ElementLists } from "../nf_tables/element_lists.ts";
-import type { Element } from "../nf_tables/elements.ts";
 import { elementsOf, listSets, sharedSets } from "./compile.ts";
-import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { isServiceChain, TABLE } from "./names.ts";
-import * as nft from "../nf_tables/constants.ts";
 import * as sets from "./sets.ts";
-import { fits, sameHook, type TableShape } from "../nf_tables/schema.ts";
-import type { SetSpec } from "../nf_tables/sets.ts";
-import { UseCounts } from "../use_counts.ts";
 import type { TableState } from "./table_state.ts";
 
 /** How a table is made to hold what it should, whatever it holds now. Traffic sees it before or after, never between. */
@@ -23,14 +22,18 @@ export type Refill =
   /** It is deleted and made anew in one transaction. */
   | { readonly how: "replace" }
   /** It is emptied and filled in place, which keeps the clients of session affinity. */
-  | { readonly how: "refill"; readonly found: TableShape };
+  | { readonly how: "refill"; readonly found: TableSchema };
 
 /** Whether the table can be refilled in place: it and the chains of our names are of our kind. Upstream's are. */
-export function refillOf(family: TableFamily, settings: NodeSettings, found: TableShape | undefined): Refill {
+export function refillOf(
+  family: TableFamily,
+  settings: NodeSettings,
+  found: TableSchema | undefined,
+): Refill {
   if (found === undefined) return { how: "create" };
   const chainsFit = fixedChains(family, settings).every(({ name, hook }) => {
-    const shape = found.chains.get(name);
-    return shape === undefined || shape.accepts && sameHook(shape.hook, hook);
+    const schema = found.chains.get(name);
+    return schema === undefined || schema.accepts && sameHook(schema.hook, hook);
   });
   const usable = chainsFit && found.flags === 0 && found.userdata === tableUserdata(TABLE) &&
     !found.hasOthers;
@@ -44,7 +47,7 @@ export function refillOf(family: TableFamily, settings: NodeSettings, found: Tab
 export function differencesOf(
   family: TableFamily,
   settings: NodeSettings,
-  found: TableShape,
+  found: TableSchema,
 ): readonly string[] {
   const table = `of table ${family.keyword} kube-proxy`;
   const specs = sets.setsOf(family, false);
@@ -181,19 +184,19 @@ function writeElements(batch: TableBatch, state: TableState, plans: readonly Ser
 function empty(
   batch: TableBatch,
   family: TableFamily,
-  found: TableShape,
+  found: TableSchema,
   affinities: readonly AffinityObjects[],
 ): void {
   const wanted = new Map<string, SetSpec>();
   for (const { sets } of affinities) for (const spec of sets) wanted.set(spec.name, spec);
   batch.deleteRules(family);
-  for (const [name, shape] of found.sets) {
+  for (const [name, schema] of found.sets) {
     // A rule's own map went with the rule.
-    if ((shape.flags & nft.NFT_SET_ANONYMOUS) !== 0) continue;
+    if ((schema.flags & nft.NFT_SET_ANONYMOUS) !== 0) continue;
     const clients = wanted.get(name);
-    if (clients !== undefined && fits(clients, shape)) continue;
+    if (clients !== undefined && fits(clients, schema)) continue;
     // Kernels before 6.4 keep the chains of a deleted map's verdicts in use for a while, but not of deleted elements.
-    if (shape.dataType === nft.NFT_DATA_VERDICT) batch.flushSet(family, name);
+    if (schema.dataType === nft.NFT_DATA_VERDICT) batch.flushSet(family, name);
     batch.deleteSet(family, name);
   }
 }
@@ -203,7 +206,7 @@ function specsOf(family: TableFamily, settings: NodeSettings): readonly SetSpec[
 }
 
 /** Whether the table still has what every table has; rules and elements are not looked at. */
-export function isIntact({ family, settings, sets }: TableState, found: TableShape | undefined): boolean {
+export function isIntact({ family, settings, sets }: TableState, found: TableSchema | undefined): boolean {
   return found !== undefined && found.flags === 0 &&
     sets.every(({ name }) => found.sets.has(name)) &&
     fixedChains(family, settings).every(({ name }) => found.chains.has(name));

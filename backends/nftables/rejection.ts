@@ -1,8 +1,8 @@
 import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import { describeAddressKey, describeFrontendKey } from "../nf_tables/keys.ts";
 import type { Rejection } from "../nf_tables/rejection.ts";
-import { HAIRPIN_CONNECTIONS } from "../nf_tables/shared_sets.ts";
+import { describeAddressKey, describeFrontendKey } from "../nf_tables/set/keys.ts";
+import { HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
 import { affinityObjects } from "./affinity.ts";
 import { elementsOf } from "./compile.ts";
 import { isServiceChain } from "./names.ts";

@@ -1,6 +1,12 @@
 import type { TableFamily } from "../nf_tables/families.ts";
-import { addressField, type FieldType, portField, protocolField, type SetSpec } from "../nf_tables/sets.ts";
-import { clusterIPs, firewallSets, frontendKey, hairpinConnections } from "../nf_tables/shared_sets.ts";
+import { clusterIPs, firewallSets, frontendKey, hairpinConnections } from "../nf_tables/set/shared.ts";
+import {
+  addressField,
+  type FieldType,
+  portField,
+  protocolField,
+  type SetSpec,
+} from "../nf_tables/set/spec.ts";
 import { typeofRandom } from "../nf_tables/userdata.ts";
 
 /** Sets and maps of upstream's table: same name, same type, same contents. */

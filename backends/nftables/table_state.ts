@@ -1,6 +1,6 @@
 import type { NodeSettings } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import type { SetSpec } from "../nf_tables/sets.ts";
+import type { SetSpec } from "../nf_tables/set/spec.ts";
 import type { UseCounts } from "../use_counts.ts";
 
 /** What we must remember of a table to change it: besides the plans, which the caller has, only what they share. */

@@ -1,9 +1,8 @@
 import type { PlanChange } from "../../core/backend/contract.ts";
+import type { TableBatch } from "../nf_tables/batch.ts";
+import { diffElements } from "../nf_tables/set/changes.ts";
+import { type Element, ElementLists } from "../nf_tables/set/element.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
-import { diffElements } from "../nf_tables/element_changes.ts";
-import { ElementLists } from "../nf_tables/element_lists.ts";
-import type { Element } from "../nf_tables/elements.ts";
-import type { TableBatch } from "../nf_tables/table_batch.ts";
 import { elementsOf, listSets, sharedSets } from "./compile.ts";
 import { isClassUse, writeAffinity, writeClass } from "./refill.ts";
 import { keepsIdleClasses, type TableState } from "./table_state.ts";

@@ -1,10 +1,10 @@
 import type { Protocol } from "../../../core/net/protocol.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { compare, type Expression, expression, meta, payload } from "../../nf_tables/expressions.ts";
 import { type TableFamily, tableFamilyOf } from "../../nf_tables/families.ts";
-import { prefixMask } from "../../nf_tables/keys.ts";
+import { prefixMask } from "../../nf_tables/set/keys.ts";
+import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import type { AddressMatch, IptablesRule } from "../rules/rule.ts";
 import { template, templates } from "./template.ts";
 

@@ -2,7 +2,7 @@ import type { Protocol } from "../../../core/net/protocol.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { compare, destinationPort, meta } from "../../nf_tables/expressions.ts";
-import { u32le } from "../../nf_tables/keys.ts";
+import { u32le } from "../../nf_tables/set/keys.ts";
 import type { ConntrackState, Match } from "../rules/rule.ts";
 import { maskedBy, operator } from "./fields.ts";
 import { type Template, template, xtMatch } from "./template.ts";

@@ -2,9 +2,9 @@ import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLA_F_NET_BYTEORDER, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
+import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_IPSET, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_IPSET, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
 import * as ipset from "./constants.ts";
 import { upstreamSets } from "./kube_proxy_sets.ts";
 

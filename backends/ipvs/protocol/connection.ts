@@ -6,6 +6,14 @@ import { rejectionError } from "../../../ffi/netlink/exchange.ts";
 import { resolveFamily } from "../../../ffi/netlink/genetlink.ts";
 import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import {
+  formatVirtualServer,
+  type FoundRealServer,
+  type FoundVirtualServer,
+  type VirtualServerId,
+} from "../servers/virtual_server.ts";
+import { IPVS_GENL_NAME } from "./constants.ts";
+import { realServerOf, timeoutsOf, virtualServerOf } from "./decode.ts";
+import {
   inWords,
   type IpvsCommand,
   type IpvsTimeouts,
@@ -16,15 +24,7 @@ import {
   writeGetTimeouts,
   writeTimeouts,
 } from "./encode.ts";
-import { realServerOf, timeoutsOf, virtualServerOf } from "./decode.ts";
-import { IPVS_GENL_NAME } from "./constants.ts";
 import { loadModule } from "./modules.ts";
-import {
-  formatVirtualServer,
-  type FoundRealServer,
-  type FoundVirtualServer,
-  type VirtualServerId,
-} from "../servers/virtual_server.ts";
 
 /** A command the kernel refused, and why. */
 export interface RefusedCommand {

@@ -1,11 +1,11 @@
 import { type Address, addressFromBytes } from "../../../core/net/address.ts";
+import { AF_INET } from "../../../ffi/inet.ts";
 import { AttributeTable } from "../../../ffi/netlink/attribute_table.ts";
 import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
-import { AF_INET } from "../../../ffi/inet.ts";
 import { protocolOfNumber } from "../../protocol_numbers.ts";
-import type { IpvsTimeouts } from "./encode.ts";
-import * as ipvs from "./constants.ts";
 import type { FoundRealServer, FoundVirtualServer } from "../servers/virtual_server.ts";
+import * as ipvs from "./constants.ts";
+import type { IpvsTimeouts } from "./encode.ts";
 
 // One of each is enough, for reading is never interrupted.
 const message = new AttributeTable(ipvs.IPVS_CMD_ATTR_TIMEOUT_UDP);

@@ -1,16 +1,16 @@
 import { formatSocketAddress } from "../../../core/net/address.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/inet.ts";
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { genlmsghdr } from "../../../ffi/netlink/genetlink.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { AF_INET, AF_INET6 } from "../../../ffi/inet.ts";
 import { FAMILY_NUMBERS, PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
-import * as ipvs from "./constants.ts";
 import {
   formatVirtualServer,
   type RealServer,
   type VirtualServer,
   type VirtualServerId,
 } from "../servers/virtual_server.ts";
+import * as ipvs from "./constants.ts";
 
 /** One change of what IPVS does, which the kernel takes or refuses by itself. */
 export type IpvsCommand =

@@ -2,12 +2,12 @@ import { yieldToEventLoop } from "../../../core/async/yield.ts";
 import type { Family } from "../../../core/net/protocol.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
-import type { IpvsCommand } from "../protocol/encode.ts";
-import { IpvsConnection, type RefusedCommand } from "../protocol/connection.ts";
-import { GracefulRemoval } from "./graceful_termination.ts";
 import type { IpvsOptions } from "../options.ts";
-import { tryScheduler } from "./schedulers.ts";
+import { IpvsConnection, type RefusedCommand } from "../protocol/connection.ts";
+import type { IpvsCommand } from "../protocol/encode.ts";
 import type { PresentServer, ServerDifference } from "./diff.ts";
+import { GracefulRemoval } from "./graceful_termination.ts";
+import { tryScheduler } from "./schedulers.ts";
 import {
   type FoundVirtualServer,
   realServerKey,

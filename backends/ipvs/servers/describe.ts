@@ -1,11 +1,11 @@
 import { type Address, formatAddress } from "../../../core/net/address.ts";
-import { SERVICE_DEVICE } from "../device/service_device.ts";
 import type { SetDifference } from "../../difference.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
-import { inWords, type IpvsCommand } from "../protocol/encode.ts";
 import type { LinkAddress } from "../device/link_address.ts";
-import type { ServerDifference } from "./diff.ts";
+import { SERVICE_DEVICE } from "../device/service_device.ts";
+import { inWords, type IpvsCommand } from "../protocol/encode.ts";
 import { TABLE } from "../tables/chains.ts";
+import type { ServerDifference } from "./diff.ts";
 
 export interface Differences {
   /** That were not there. Those that were are written anew, without a look at what is in them. */

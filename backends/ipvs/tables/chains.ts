@@ -1,13 +1,13 @@
 import type { NodeSettings } from "../../../core/plan/plan.ts";
-import { baseChain, type Chain } from "../../nf_tables/chain.ts";
+import type { Table, TableBatch } from "../../nf_tables/batch.ts";
 import * as nft from "../../nf_tables/constants.ts";
-import { ElementLists } from "../../nf_tables/element_lists.ts";
-import type { Element } from "../../nf_tables/elements.ts";
 import * as expr from "../../nf_tables/expressions.ts";
 import type { Expression } from "../../nf_tables/expressions.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import {
   addressFields,
+  baseChain,
+  type Chain,
   drop,
   fromLocalPod,
   inCidr,
@@ -19,6 +19,8 @@ import {
   rule,
   setMark,
 } from "../../nf_tables/rules.ts";
+import { type Element, ElementLists } from "../../nf_tables/set/element.ts";
+import { HAIRPIN_CONNECTIONS } from "../../nf_tables/set/shared.ts";
 import {
   firewallChain,
   jumpIfNew,
@@ -27,8 +29,6 @@ import {
   natPostrouting,
   natPrerouting,
 } from "../../nf_tables/shared_chains.ts";
-import { HAIRPIN_CONNECTIONS } from "../../nf_tables/shared_sets.ts";
-import type { Table, TableBatch } from "../../nf_tables/table_batch.ts";
 import * as sets from "./sets.ts";
 
 /** What IPVS does not do itself: masquerading, and refusing what no service is asked for. */

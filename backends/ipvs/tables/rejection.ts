@@ -1,8 +1,8 @@
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
-import { describeAddressKey, describeFrontendKey } from "../../nf_tables/keys.ts";
 import type { Rejection } from "../../nf_tables/rejection.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../../nf_tables/shared_sets.ts";
+import { describeAddressKey, describeFrontendKey } from "../../nf_tables/set/keys.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../../nf_tables/set/shared.ts";
 import type { Compiled } from "../compile.ts";
 import { IPVS_IPS } from "./sets.ts";
 

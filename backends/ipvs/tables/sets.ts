@@ -1,7 +1,6 @@
-import type { Element } from "../../nf_tables/elements.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
-import { PORT_KEY_BYTES } from "../../nf_tables/keys.ts";
-import { addressField, type SetSpec } from "../../nf_tables/sets.ts";
+import type { Element } from "../../nf_tables/set/element.ts";
+import { PORT_KEY_BYTES } from "../../nf_tables/set/keys.ts";
 import {
   CLUSTER_IPS,
   clusterIPs,
@@ -10,7 +9,8 @@ import {
   frontendKey,
   HAIRPIN_CONNECTIONS,
   hairpinConnections,
-} from "../../nf_tables/shared_sets.ts";
+} from "../../nf_tables/set/shared.ts";
+import { addressField, type SetSpec } from "../../nf_tables/set/spec.ts";
 
 /** By address: */
 /** What upstream calls KUBE-IPVS-IPS. */

@@ -1,11 +1,11 @@
 import type { NodeSettings } from "../../../core/plan/plan.ts";
 import type { SetDifference } from "../../difference.ts";
+import type { TableBatch } from "../../nf_tables/batch.ts";
 import type { NfTables } from "../../nf_tables/connection.ts";
-import type { Element } from "../../nf_tables/elements.ts";
 import { tableFamilies, type TableFamily } from "../../nf_tables/families.ts";
 import { explainRejection } from "../../nf_tables/rejection.ts";
-import { readShapes } from "../../nf_tables/schema.ts";
-import type { TableBatch } from "../../nf_tables/table_batch.ts";
+import { readSchemas } from "../../nf_tables/schema.ts";
+import type { Element } from "../../nf_tables/set/element.ts";
 import { TABLE, writeElements, writeTable } from "./chains.ts";
 import { type Candidates, describeElement, rejectedPlans } from "./rejection.ts";
 import { guardedFrontend } from "./sets.ts";
@@ -31,8 +31,8 @@ export class IpvsTables {
 
   /** The families that have one. */
   async found(): Promise<readonly TableFamily[]> {
-    const shapes = await readShapes(this.#kernel.client, TABLE.name);
-    return tableFamilies.filter(({ nfproto }) => shapes.has(nfproto));
+    const schemas = await readSchemas(this.#kernel.client, TABLE.name);
+    return tableFamilies.filter(({ nfproto }) => schemas.has(nfproto));
   }
 
   /**
@@ -94,7 +94,7 @@ export class IpvsTables {
 
   /** @throws BackendError when the kernel rejects the batch. */
   async #commit(batch: TableBatch, candidates: Candidates): Promise<void> {
-    const { unheard } = await this.#kernel.commit(
+    const { foreignChange } = await this.#kernel.commit(
       batch,
       (bytes, answer) =>
         explainRejection(bytes, answer, {
@@ -105,7 +105,9 @@ export class IpvsTables {
           onDrift: (what) => this.#kernel.reportDrift(what),
         }),
     );
-    if (unheard && this.#kernel.isWatched) this.#kernel.report("nf_tables changed while it was written");
+    if (foreignChange && this.#kernel.isWatched) {
+      this.#kernel.report("another process changed nf_tables during our transaction");
+    }
   }
 }
 

@@ -1,5 +1,7 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
+import * as ipvs from "../../../backends/ipvs/protocol/constants.ts";
+import { realServerOf, timeoutsOf, virtualServerOf } from "../../../backends/ipvs/protocol/decode.ts";
 import {
   inWords,
   type IpvsCommand,
@@ -9,8 +11,6 @@ import {
   writeFlush,
   writeTimeouts,
 } from "../../../backends/ipvs/protocol/encode.ts";
-import { realServerOf, timeoutsOf, virtualServerOf } from "../../../backends/ipvs/protocol/decode.ts";
-import * as ipvs from "../../../backends/ipvs/protocol/constants.ts";
 import { NLA_HDRLEN, NLM_F_ACK } from "../../../ffi/netlink/constants.ts";
 import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
 import { attribute, attributes, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { Address } from "../../../core/net/address.ts";
 import { DeviceWatch } from "../../../backends/ipvs/device/watch.ts";
+import type { Address } from "../../../core/net/address.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { writeDeleteAddress } from "../../../ffi/netlink/rtnetlink/address.ts";

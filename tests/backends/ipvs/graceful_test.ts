@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import { GracefulRemoval } from "../../../backends/ipvs/servers/graceful_termination.ts";
 import { type Assignment, diffServers, type PresentServer } from "../../../backends/ipvs/servers/diff.ts";
+import { GracefulRemoval } from "../../../backends/ipvs/servers/graceful_termination.ts";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
 import { planOf, settingsOf } from "../plans.ts";

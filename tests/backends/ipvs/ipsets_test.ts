@@ -6,8 +6,8 @@ import {
   writeListNames,
 } from "../../../backends/ipvs/ipset/ipsets.ts";
 import { upstreamSets } from "../../../backends/ipvs/ipset/kube_proxy_sets.ts";
-import { KernelError } from "../../../ffi/errors.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
+import { KernelError } from "../../../ffi/errors.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLM_F_ACK, NLM_F_EXCL } from "../../../ffi/netlink/constants.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";

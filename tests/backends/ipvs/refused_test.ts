@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../backends/ipvs/compile.ts";
-import { describeElement, rejectedPlans } from "../../../backends/ipvs/tables/rejection.ts";
 import { TABLE, writeElements } from "../../../backends/ipvs/tables/chains.ts";
+import { describeElement, rejectedPlans } from "../../../backends/ipvs/tables/rejection.ts";
+import { TableBatch } from "../../../backends/nf_tables/batch.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { decodeRejection, describeRejection } from "../../../backends/nf_tables/rejection.ts";
-import { TableBatch } from "../../../backends/nf_tables/table_batch.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { addressOf, planOf, settingsOf } from "../plans.ts";

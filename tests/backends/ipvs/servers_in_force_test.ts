@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { PresentServer } from "../../../backends/ipvs/servers/diff.ts";
-import type { FamilyChange } from "../../../backends/ipvs/update.ts";
 import { ServersInForce } from "../../../backends/ipvs/servers/in_force.ts";
+import type { FamilyChange } from "../../../backends/ipvs/update.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
 import { real, virtual } from "./servers.ts";

@@ -1,18 +1,18 @@
 import type { BalancedServer } from "../../../backends/ipvs/compile.ts";
 import type { Assignment, ServerDifference } from "../../../backends/ipvs/servers/diff.ts";
-import { IPVS_IPS } from "../../../backends/ipvs/tables/sets.ts";
 import {
   formatVirtualServer,
   type RealServer,
   type VirtualServer,
 } from "../../../backends/ipvs/servers/virtual_server.ts";
-import type { Element } from "../../../backends/nf_tables/elements.ts";
-import { describeAddressKey, describeFrontendKey } from "../../../backends/nf_tables/keys.ts";
+import { IPVS_IPS } from "../../../backends/ipvs/tables/sets.ts";
+import type { Element } from "../../../backends/nf_tables/set/element.ts";
+import { describeAddressKey, describeFrontendKey } from "../../../backends/nf_tables/set/keys.ts";
 import {
   CLUSTER_IPS,
   FIREWALL_ALLOWED,
   HAIRPIN_CONNECTIONS,
-} from "../../../backends/nf_tables/shared_sets.ts";
+} from "../../../backends/nf_tables/set/shared.ts";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 
 /** `10.96.0.10:80/TCP rr`, with what is out of the ordinary: `persistent 60`, `flags 0x10`. */

@@ -1,9 +1,9 @@
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
+import { NFNL_MSG_BATCH_BEGIN, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { NFNL_MSG_BATCH_BEGIN, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 
 /**
  * A kernel whose tables are empty whatever was sent.

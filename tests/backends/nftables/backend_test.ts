@@ -1,21 +1,20 @@
 import assert from "node:assert/strict";
-import { BackendError } from "../../../core/backend/contract.ts";
 import { withBackendErrors } from "../../../backends/backend_errors.ts";
-import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
-import { TableReader } from "../../../backends/nf_tables/table_reader.ts";
-import { TransactionWatch } from "../../../backends/nf_tables/watch.ts";
+import { TableReader, TransactionWatch } from "../../../backends/nf_tables/watch.ts";
+import { NftablesBackend } from "../../../backends/nftables/backend.ts";
+import { BackendError } from "../../../core/backend/contract.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { messages } from "../../../ffi/netlink/reader.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
 import {
   NFNL_MSG_BATCH_BEGIN,
   NFNLGRP_NFTABLES,
   NFPROTO_IPV4,
   NFPROTO_IPV6,
 } from "../../../ffi/netlink/nfnetlink.ts";
+import { messages } from "../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { FakeTransport } from "../../ffi/fake_transport.ts";
 import { emptyKernel, isBatch, nftType } from "../nf_tables/fake_kernel.ts";
 import { desiredOf, planOf } from "../plans.ts";
 

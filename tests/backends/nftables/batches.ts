@@ -1,10 +1,10 @@
-import type { PlanChange } from "../../../core/backend/contract.ts";
-import { TABLE } from "../../../backends/nftables/names.ts";
-import { TableBatch } from "../../../backends/nf_tables/table_batch.ts";
+import { TableBatch } from "../../../backends/nf_tables/batch.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
+import { TABLE } from "../../../backends/nftables/names.ts";
 import { type Refill, writeRefill } from "../../../backends/nftables/refill.ts";
 import type { TableState } from "../../../backends/nftables/table_state.ts";
 import { writeUpdate } from "../../../backends/nftables/update.ts";
+import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { settingsOf } from "../plans.ts";

@@ -1,6 +1,6 @@
-import { attribute, attributes, messages } from "../../../ffi/netlink/reader.ts";
-import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
+import { attribute, attributes, messages } from "../../../ffi/netlink/reader.ts";
 
 /** What one message of a batch creates, in a form that two programs that mean the same agree in. */
 export interface Created {

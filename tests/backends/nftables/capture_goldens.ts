@@ -4,11 +4,11 @@
  *
  *     deno run -A tests/backends/nftables/capture_goldens.ts
  */
+import { listingOf } from "../../integration/nftables/support/listing.ts";
 import { BackendProcess } from "../../integration/support/backend_process.ts";
 import { NetworkNamespace } from "../../integration/support/network_namespace.ts";
-import { listingOf } from "../../integration/nftables/support/listing.ts";
-import { type Created, createdBy, goldenName, ruleName } from "./canonical.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "../everything.ts";
+import { type Created, createdBy, goldenName, ruleName } from "./canonical.ts";
 
 if (import.meta.main) await capture();
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { elementsOf } from "../../../backends/nftables/compile.ts";
-import { textsOf } from "./element_texts.ts";
 import { planOf } from "../plans.ts";
+import { textsOf } from "./element_texts.ts";
 
 Deno.test("a ClusterIP goes to the class of its number of endpoints, which are listed by slot", () => {
   const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:8080", "10.1.1.2:8081"] });

@@ -1,5 +1,5 @@
-import type { Element } from "../../../backends/nf_tables/elements.ts";
-import * as shared from "../../../backends/nf_tables/shared_sets.ts";
+import type { Element } from "../../../backends/nf_tables/set/element.ts";
+import * as shared from "../../../backends/nf_tables/set/shared.ts";
 import { elementsOf } from "../../../backends/nftables/compile.ts";
 import * as sets from "../../../backends/nftables/sets.ts";
 import { addressFromBytes, formatAddress, formatSocketAddress } from "../../../core/net/address.ts";

@@ -1,5 +1,5 @@
-import { protocolByte } from "../../../backends/nf_tables/keys.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
+import { protocolByte } from "../../../backends/nf_tables/set/keys.ts";
 import type { Connection } from "../../oracle/trace.ts";
 import { must, value, type VirtualExpression, type VirtualSet, type VirtualTable } from "./virtual_table.ts";
 

@@ -1,13 +1,13 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { addressFromBytes, formatAddress, isLoopback } from "../../../core/net/address.ts";
-import type { Connection, TracedNode, TraceOutcome } from "../../oracle/trace.ts";
-import { traceConnection } from "../../oracle/tracer.ts";
 import { address } from "../../core/plan/builders.ts";
 import { inForce, objectsOf } from "../../core/plan/in_force.ts";
 import { anyRawCluster } from "../../oracle/raw_cluster.ts";
 import type { RawPacket } from "../../oracle/raw_objects.ts";
 import { anyRawPacket } from "../../oracle/raw_packet.ts";
+import type { Connection, TracedNode, TraceOutcome } from "../../oracle/trace.ts";
+import { traceConnection } from "../../oracle/tracer.ts";
 import { FakeTable } from "./batches.ts";
 import { evaluate, type Evaluated } from "./evaluate.ts";
 import { VirtualTable } from "./virtual_table.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { everyKindOfPlan, everyKindOfSettings } from "../everything.ts";
 import { FakeTable } from "./batches.ts";
 import { createdBy, goldenName } from "./canonical.ts";
-import { everyKindOfPlan, everyKindOfSettings } from "../everything.ts";
 import goldens from "./goldens.json" with { type: "json" };
 import { ruleTexts } from "./rule_texts.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { FakeTable } from "./batches.ts";
 import { everyKindOfSettings } from "../everything.ts";
 import { planOf, settingsOf } from "../plans.ts";
+import { FakeTable } from "./batches.ts";
 import { rulesIn } from "./rule_texts.ts";
 
 const [plainSettings, interfaceSettings, prefixSettings, masqueradeAllSettings] = everyKindOfSettings;

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import type { PlanChange } from "../../../core/backend/contract.ts";
-import { diffElements } from "../../../backends/nf_tables/element_changes.ts";
-import { elementsOf, sharedSets } from "../../../backends/nftables/compile.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
-import { attribute, messages } from "../../../ffi/netlink/reader.ts";
+import { diffElements } from "../../../backends/nf_tables/set/changes.ts";
+import { elementsOf, sharedSets } from "../../../backends/nftables/compile.ts";
+import type { PlanChange } from "../../../core/backend/contract.ts";
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
+import { attribute, messages } from "../../../ffi/netlink/reader.ts";
+import { planOf } from "../plans.ts";
 import { FakeTable } from "./batches.ts";
 import { elementText } from "./element_texts.ts";
-import { planOf } from "../plans.ts";
 
 const one = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80"] });
 const two = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });

@@ -1,8 +1,8 @@
-import { CHOICE_MAP } from "../../../backends/nf_tables/expressions.ts";
-import type { Hook } from "../../../backends/nf_tables/chain.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
-import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader.ts";
+import { CHOICE_MAP } from "../../../backends/nf_tables/expressions.ts";
+import type { Hook } from "../../../backends/nf_tables/rules.ts";
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
+import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader.ts";
 
 /**
  * The table that batches make, as the kernel would hold it: bytes in, chains and sets out. As strict as the kernel

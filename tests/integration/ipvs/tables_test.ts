@@ -109,11 +109,11 @@ Deno.test("the rules of mode ipvs, as nft lists them", async () => {
 Deno.test("the schema of a written table is read back unchanged", async () => {
   await using node = await NetworkNamespace.make();
   await write(node, 0);
-  const shapes = await new TablesProcess(node).shapes();
-  assert.equal(shapes.length, 2);
+  const schemas = await new TablesProcess(node).schemas();
+  assert.equal(schemas.length, 2);
   for (const [index, ofOne] of (settings[0] ?? []).entries()) {
     const family = tableFamilyOf(ofOne.family);
-    assert.deepEqual(shapes[index], {
+    assert.deepEqual(schemas[index], {
       nfproto: family.nfproto,
       chains: chainsOf(family, ofOne).map(({ name }) => name),
       sets: setsOf(family).map(({ name }) => name),

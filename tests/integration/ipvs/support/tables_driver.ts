@@ -4,14 +4,14 @@ import { TABLE, writeTable } from "../../../../backends/ipvs/tables/chains.ts";
 import { compileChanges, updatesOf } from "../../../../backends/ipvs/update.ts";
 import { NfTables } from "../../../../backends/nf_tables/connection.ts";
 import { tableFamilyOf } from "../../../../backends/nf_tables/families.ts";
-import { readShapes } from "../../../../backends/nf_tables/schema.ts";
+import { readSchemas } from "../../../../backends/nf_tables/schema.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../core/plan/plan.ts";
 import { rejectionError } from "../../../../ffi/netlink/exchange.ts";
 
 /**
  * To be run in a network namespace:
  *     tables_driver.ts write FILE     writes the tables for the settings and plans of the file
- *     tables_driver.ts shapes         prints the schema of each table as a line of JSON
+ *     tables_driver.ts schemas        prints the schema of each table as a line of JSON
  */
 if (import.meta.main) await drive(Deno.args[0], Deno.args[1] ?? "");
 
@@ -23,9 +23,9 @@ export interface Desired {
 async function drive(command: string | undefined, path: string): Promise<void> {
   using kernel = new NfTables();
   if (command === "write") await write(kernel, JSON.parse(readFileSync(path, "utf8")));
-  if (command === "shapes") {
-    const shapes = await readShapes(kernel.client, TABLE.name);
-    for (const [nfproto, { chains, sets, hasOthers }] of shapes) {
+  if (command === "schemas") {
+    const schemas = await readSchemas(kernel.client, TABLE.name);
+    for (const [nfproto, { chains, sets, hasOthers }] of schemas) {
       console.log(
         JSON.stringify({ nfproto, chains: [...chains.keys()], sets: [...sets.keys()], hasOthers }),
       );

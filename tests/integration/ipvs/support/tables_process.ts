@@ -20,8 +20,8 @@ export class TablesProcess {
     }
   }
 
-  async shapes(): Promise<readonly Shape[]> {
-    const lines = (await this.#drive("shapes")).trim().split("\n");
+  async schemas(): Promise<readonly Schema[]> {
+    const lines = (await this.#drive("schemas")).trim().split("\n");
     return lines.map((line) => JSON.parse(line));
   }
 
@@ -32,7 +32,7 @@ export class TablesProcess {
   }
 }
 
-interface Shape {
+interface Schema {
   readonly nfproto: number;
   readonly chains: readonly string[];
   readonly sets: readonly string[];

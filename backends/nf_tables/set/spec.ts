@@ -1,6 +1,6 @@
-import type { TableFamily } from "./families.ts";
-import * as nft from "./constants.ts";
-import * as userdata from "./userdata.ts";
+import * as nft from "../constants.ts";
+import type { TableFamily } from "../families.ts";
+import * as userdata from "../userdata.ts";
 
 /** What a set's elements are besides their key. */
 export type SetKind =

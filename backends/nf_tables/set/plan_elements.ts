@@ -1,7 +1,7 @@
-import type { Cidr } from "../../core/net/address.ts";
-import type { Element } from "./elements.ts";
+import type { Cidr } from "../../../core/net/address.ts";
+import type { Element } from "./element.ts";
 import { lastAddress } from "./keys.ts";
-import { FIREWALL_ALLOWED, FIREWALL_SERVICES } from "./shared_sets.ts";
+import { FIREWALL_ALLOWED, FIREWALL_SERVICES } from "./shared.ts";
 
 /** Collects the set elements of one plan, each once: a plan may repeat addresses and local endpoints. */
 export class PlanElements {

@@ -1,7 +1,12 @@
-import { addressFromBytes, formatAddress, formatSocketAddress } from "../../core/net/address.ts";
-import type { Address, Cidr } from "../../core/net/address.ts";
-import type { Protocol } from "../../core/net/protocol.ts";
-import { PROTOCOL_NUMBERS, protocolOfNumber } from "../protocol_numbers.ts";
+import {
+  type Address,
+  addressFromBytes,
+  type Cidr,
+  formatAddress,
+  formatSocketAddress,
+} from "../../../core/net/address.ts";
+import type { Protocol } from "../../../core/net/protocol.ts";
+import { PROTOCOL_NUMBERS, protocolOfNumber } from "../../protocol_numbers.ts";
 
 /**
  * Keys and values of set elements as the kernel holds them: binary strings, one character a byte, every field padded

@@ -1,6 +1,6 @@
-import { difference, type SetDifference } from "../difference.ts";
-import { UseChanges } from "../use_counts.ts";
-import type { Element } from "./elements.ts";
+import { difference, type SetDifference } from "../../difference.ts";
+import { UseChanges } from "../../use_counts.ts";
+import type { Element } from "./element.ts";
 
 /**
  * The set elements that a batch of changes deletes and adds. The kernel cannot change an element, so one with a new

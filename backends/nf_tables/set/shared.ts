@@ -1,5 +1,5 @@
-import type { TableFamily } from "./families.ts";
-import { addressField, type FieldType, portField, protocolField, type SetSpec } from "./sets.ts";
+import type { TableFamily } from "../families.ts";
+import { addressField, type FieldType, portField, protocolField, type SetSpec } from "./spec.ts";
 
 /** Sets that the tables of modes nftables and ipvs have in common. */
 
