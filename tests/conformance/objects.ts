@@ -1,9 +1,9 @@
 import type { Family } from "../../core/net/protocol.ts";
 import {
-  at,
   type MachineName,
   machines,
   podCidrs,
+  serviceAddress,
   type ServiceRange,
   serviceRanges,
 } from "../lab/topology.ts";
@@ -29,7 +29,7 @@ export class ServiceAddresses {
   of(range: ServiceRange, service: string, family: Family): string {
     const number = this.#numbers.get(service) ?? 10 + this.#numbers.size;
     this.#numbers.set(service, number);
-    return at(range, family, number);
+    return serviceAddress(range, family, number);
   }
 }
 

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { Lab } from "../lab/lab.ts";
 import { proxyBinary, ProxyProcess } from "../lab/proxy.ts";
-import { at } from "../lab/topology.ts";
+import { serviceAddress } from "../lab/topology.ts";
 import { answered } from "../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "./support/connections_during_switch.ts";
 import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./support/takeover_lab.ts";
 import { webObjects } from "./support/web_objects.ts";
 
-const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
+const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
 
 /** Foreign rules in the tables that mode iptables writes to. */
 const foreign = ["-A INPUT -j OTHER", "-A OTHER -p tcp -m tcp --dport 4711 -j ACCEPT"];

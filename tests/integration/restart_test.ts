@@ -3,7 +3,7 @@ import { serviceObject, sliceObject } from "../bench/cluster.ts";
 import { type Agent, isAnswered, type Target } from "../lab/agent.ts";
 import { Lab } from "../lab/lab.ts";
 import { ProxyProcess } from "../lab/proxy.ts";
-import { at } from "../lab/topology.ts";
+import { serviceAddress } from "../lab/topology.ts";
 import { answered, podOf, Traffic } from "../lab/traffic.ts";
 import { webObjects } from "./support/web_objects.ts";
 
@@ -16,8 +16,8 @@ const FIRST_SERVICE = 1000;
  */
 const HONOURED_WITHIN_MS = 8000;
 
-const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
-const sticky = { protocol: "TCP", to: at("clusterIP", "IPv4", 12), port: 80 } as const;
+const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
+const sticky = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 12), port: 80 } as const;
 
 Deno.test("kill -9 and restart at 10,000 services loses no connection and no affinity, and applies a change soon", async () => {
   await using lab = await Lab.create();
@@ -40,7 +40,7 @@ Deno.test("kill -9 and restart at 10,000 services loses no connection and no aff
     const traffic = new Traffic(lab.agent("pod-c"), web, { times: 4, pauseMs: 10 });
     await proxies.kill();
     // The change is made while no proxy runs, so the new process has to find it.
-    const fresh = { ...web, to: at("clusterIP", "IPv4", 13) };
+    const fresh = { ...web, to: serviceAddress("clusterIP", "IPv4", 13) };
     await write(`${directory}/fresh.json`, webObjects("fresh", fresh.to));
     const startedAt = proxies.start();
     await answered(client, fresh);

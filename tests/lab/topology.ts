@@ -77,7 +77,7 @@ export const serviceRanges = {
 export type ServiceRange = keyof typeof serviceRanges;
 
 /** The n-th address (1-250) of a range. */
-export function at(range: ServiceRange, family: Family, n: number): string {
+export function serviceAddress(range: ServiceRange, family: Family, n: number): string {
   const [network] = serviceRanges[range][family].split("/");
   return family === "IPv4" ? network!.replace(/0$/, String(n)) : network! + n.toString(16);
 }

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { type Agent, isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { ProxyProcess } from "../../lab/proxy.ts";
-import { at, machines } from "../../lab/topology.ts";
+import { machines, serviceAddress } from "../../lab/topology.ts";
 import { service, slice } from "./support/objects.ts";
 
 /** Time from the foreign change until a client is served again. */
 const REPAIRED_WITHIN_MS = 1000;
 
-const web = at("clusterIP", "IPv4", 11);
+const web = serviceAddress("clusterIP", "IPv4", 11);
 
 Deno.test("foreign changes of the rules are repaired within a second", async (t) => {
   await using lab = await Lab.create();

@@ -3,7 +3,7 @@ import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { at, type MachineName, machines, podCidrs, serviceRanges } from "../../lab/topology.ts";
+import { type MachineName, machines, podCidrs, serviceAddress, serviceRanges } from "../../lab/topology.ts";
 import { TablesProcess } from "./support/tables_process.ts";
 
 /** Port of every service, and a port that only a program on the node serves. */
@@ -31,8 +31,8 @@ Deno.test("the rules of mode ipvs accept the traffic of services, and nothing el
   });
 
   for (const family of FAMILIES) {
-    const clusterIP = at("clusterIP", family, 10);
-    const balancer = (n: number) => at("loadBalancer", family, n);
+    const clusterIP = serviceAddress("clusterIP", family, 10);
+    const balancer = (n: number) => serviceAddress("loadBalancer", family, n);
     const node = machines.node.addresses[family];
     const everywhere: readonly MachineName[] = ["pod-a", "node", "outside"];
     const rows: readonly (readonly [what: string, readonly MachineName[], string, number, Answer])[] = [
@@ -42,7 +42,7 @@ Deno.test("the rules of mode ipvs accept the traffic of services, and nothing el
       [
         "a ClusterIP without endpoints here",
         everywhere,
-        at("clusterIP", family, 11),
+        serviceAddress("clusterIP", family, 11),
         SERVICE_PORT,
         "timeout",
       ],
@@ -86,15 +86,15 @@ function plansOf(family: Family) {
   return [
     planOf({
       name: "plain",
-      clusterIP: socket(at("clusterIP", family, 10)),
-      loadBalancerIPs: [socket(at("loadBalancer", family, 10))],
+      clusterIP: socket(serviceAddress("clusterIP", family, 10)),
+      loadBalancerIPs: [socket(serviceAddress("loadBalancer", family, 10))],
       endpoints: [here, elsewhere],
       sourceRanges: [family === "IPv4" ? `${client}/32` : `${client}/128`],
     }),
     planOf({
       name: "elsewhere",
-      clusterIP: socket(at("clusterIP", family, 11)),
-      loadBalancerIPs: [socket(at("loadBalancer", family, 11))],
+      clusterIP: socket(serviceAddress("clusterIP", family, 11)),
+      loadBalancerIPs: [socket(serviceAddress("loadBalancer", family, 11))],
       internal: "drop",
       external: "local",
       endpoints: [elsewhere],
@@ -113,7 +113,9 @@ async function listen(lab: Lab): Promise<AsyncDisposable> {
  */
 async function bindServiceAddresses(lab: Lab): Promise<void> {
   const addresses = FAMILIES.flatMap((family) =>
-    (["clusterIP", "loadBalancer"] as const).flatMap((range) => [10, 11].map((n) => at(range, family, n)))
+    (["clusterIP", "loadBalancer"] as const).flatMap((range) =>
+      [10, 11].map((n) => serviceAddress(range, family, n))
+    )
   );
   const commands = [
     "ip link add kube-ipvs0 type bridge",

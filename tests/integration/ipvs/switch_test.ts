@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { Lab } from "../../lab/lab.ts";
 import { proxyBinary, ProxyProcess } from "../../lab/proxy.ts";
-import { at } from "../../lab/topology.ts";
+import { serviceAddress } from "../../lab/topology.ts";
 import { answered } from "../../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "../support/connections_during_switch.ts";
 import { webObjects } from "../support/web_objects.ts";
 import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 
-const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
+const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
 
 Deno.test({
   name: `a switch to mode ipvs and back serves throughout, and leaves no rules of the old mode${missingIpvs}`,

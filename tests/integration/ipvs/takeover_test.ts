@@ -4,7 +4,7 @@ import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { pollPause, slowness } from "../../lab/pace.ts";
 import { proxyBinary } from "../../lab/proxy.ts";
-import { at } from "../../lab/topology.ts";
+import { serviceAddress } from "../../lab/topology.ts";
 import { answered } from "../../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "../support/connections_during_switch.ts";
 import { affinities } from "../support/takeover_sequence.ts";
@@ -12,9 +12,9 @@ import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "../supp
 import { webObjects } from "../support/web_objects.ts";
 import { missingIpset, missingIpvs } from "./support/has_ipvs.ts";
 
-const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
-const sticky = { ...web, to: at("clusterIP", "IPv4", 12) };
-const later = { ...web, to: at("clusterIP", "IPv4", 13) };
+const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
+const sticky = { ...web, to: serviceAddress("clusterIP", "IPv4", 12) };
+const later = { ...web, to: serviceAddress("clusterIP", "IPv4", 13) };
 const objects = [
   nodeObject,
   ...webObjects("web", web.to),
@@ -25,8 +25,8 @@ const objects = [
 /** Flags that make kube-proxy write all its kinds of rules, including the one with `-m ipvs`. */
 function balanced(): readonly object[] {
   const spec = { type: "LoadBalancer", loadBalancerSourceRanges: ["172.16.0.0/12"] };
-  const [service, ...slices] = webObjects("balanced", at("clusterIP", "IPv4", 14), spec);
-  const ingress = [{ ip: at("loadBalancer", "IPv4", 14) }];
+  const [service, ...slices] = webObjects("balanced", serviceAddress("clusterIP", "IPv4", 14), spec);
+  const ingress = [{ ip: serviceAddress("loadBalancer", "IPv4", 14) }];
   return [{ ...service, status: { loadBalancer: { ingress } } }, ...slices];
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Family } from "../../../core/net/protocol.ts";
 import { isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { at, type MachineName, machines, podCidrs } from "../../lab/topology.ts";
+import { type MachineName, machines, podCidrs, serviceAddress } from "../../lab/topology.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../support/backend_process.ts";
 
@@ -52,9 +52,9 @@ function plansOf(family: Family) {
   return [
     planOf({
       name: "plain",
-      clusterIP: socket(at("clusterIP", family, 10), 80),
-      externalIPs: [socket(at("external", family, 10), 80)],
-      loadBalancerIPs: [socket(at("loadBalancer", family, 10), 80)],
+      clusterIP: socket(serviceAddress("clusterIP", family, 10), 80),
+      externalIPs: [socket(serviceAddress("external", family, 10), 80)],
+      loadBalancerIPs: [socket(serviceAddress("loadBalancer", family, 10), 80)],
       nodePort: 30080,
       endpoints: [pod("pod-a"), pod("pod-b"), pod("pod-d")],
       sourceRanges: [family === "IPv4" ? `${client}/32` : `${client}/128`],
@@ -68,13 +68,13 @@ function plansOf(family: Family) {
     }),
     planOf({
       name: "sticky",
-      clusterIP: socket(at("clusterIP", family, 11), 80),
+      clusterIP: socket(serviceAddress("clusterIP", family, 11), 80),
       affinitySeconds: 3600,
       endpoints: [pod("pod-a"), pod("pod-b")],
     }),
     planOf({
       name: "none",
-      clusterIP: socket(at("clusterIP", family, 12), 80),
+      clusterIP: socket(serviceAddress("clusterIP", family, 12), 80),
       internal: "reject",
       external: "reject",
       endpoints: [],
@@ -88,14 +88,14 @@ async function whoAnswers(lab: Lab): Promise<Record<string, string[]>> {
   for (const family of ["IPv4", "IPv6"] as const) {
     const node = machines.node.addresses[family];
     const probes: readonly (readonly [what: string, from: MachineName, to: string, port: number])[] = [
-      ["ClusterIP", "pod-c", at("clusterIP", family, 10), 80],
-      ["ClusterIP", "node", at("clusterIP", family, 10), 80],
-      ["external IP", "outside", at("external", family, 10), 80],
-      ["load balancer", "outside", at("loadBalancer", family, 10), 80],
-      ["load balancer", "stranger", at("loadBalancer", family, 10), 80],
+      ["ClusterIP", "pod-c", serviceAddress("clusterIP", family, 10), 80],
+      ["ClusterIP", "node", serviceAddress("clusterIP", family, 10), 80],
+      ["external IP", "outside", serviceAddress("external", family, 10), 80],
+      ["load balancer", "outside", serviceAddress("loadBalancer", family, 10), 80],
+      ["load balancer", "stranger", serviceAddress("loadBalancer", family, 10), 80],
       ["node port", "outside", node, 30080],
       ["local node port", "outside", node, 30081],
-      ["no endpoints", "pod-c", at("clusterIP", family, 12), 80],
+      ["no endpoints", "pod-c", serviceAddress("clusterIP", family, 12), 80],
     ];
     for (const [what, from, to, port] of probes) {
       // Said, because two machines share a namespace.
@@ -104,7 +104,7 @@ async function whoAnswers(lab: Lab): Promise<Record<string, string[]>> {
       const outcomes = await lab.agent(from).probe({ protocol: "TCP", to, port }, options);
       answers[`${family} ${what} from ${from}`] = distinct(outcomes, client);
     }
-    const target = { protocol: "TCP", to: at("clusterIP", family, 11), port: 80 } as const;
+    const target = { protocol: "TCP", to: serviceAddress("clusterIP", family, 11), port: 80 } as const;
     const sticky = distinct(
       await lab.agent("pod-c").probe(target, { times: 20 }),
       machines["pod-c"].addresses[family],

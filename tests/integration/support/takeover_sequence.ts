@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { isAnswered, type Target } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { at, machines } from "../../lab/topology.ts";
+import { machines, serviceAddress } from "../../lab/topology.ts";
 import { answered, podOf, Traffic, type TrafficReport } from "../../lab/traffic.ts";
 import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./takeover_lab.ts";
 import { webObjects } from "./web_objects.ts";
 
 const LEAST_CONNECTIONS_PER_SECOND = 200;
 
-const web = { protocol: "TCP", to: at("clusterIP", "IPv4", 11), port: 80 } as const;
-const sticky = { protocol: "TCP", to: at("clusterIP", "IPv4", 12), port: 80 } as const;
+const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
+const sticky = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 12), port: 80 } as const;
 /** Machines whose addresses are clients with affinity. */
 const clients = ["outside", "stranger", "pod-a", "pod-d", "node"] as const;
 
@@ -56,7 +56,7 @@ export async function takeOverInTurn(
       const previous = running.who;
       await running.kill();
       // Created while no proxy runs, so the next one has to find it.
-      const fresh = { ...web, to: at("clusterIP", "IPv4", 20 + step) };
+      const fresh = { ...web, to: serviceAddress("clusterIP", "IPv4", 20 + step) };
       objects.push(...webObjects(`fresh-${step}`, fresh.to));
       await plane.publish(objects);
       const started = performance.now();
@@ -64,7 +64,7 @@ export async function takeOverInTurn(
       await answered(lab.agent("pod-c"), fresh);
       const took = performance.now() - started;
       // After a takeover, the proxy must also be able to change what it found.
-      const later = { ...web, to: at("clusterIP", "IPv4", 30 + step) };
+      const later = { ...web, to: serviceAddress("clusterIP", "IPv4", 30 + step) };
       objects.splice(-2, 2, ...webObjects(`later-${step}`, later.to));
       await plane.publish(objects);
       await answered(lab.agent("pod-c"), later);

@@ -1,5 +1,5 @@
 import { FAMILIES, type Family } from "../../../../core/net/protocol.ts";
-import { at } from "../../../lab/topology.ts";
+import { serviceAddress } from "../../../lab/topology.ts";
 
 /** Objects as an API server takes them. */
 
@@ -126,7 +126,7 @@ export function localNode(
 function clusterIP(name: string, family: Family): string {
   const number = numbers.get(name) ?? 10 + numbers.size;
   numbers.set(name, number);
-  return at("clusterIP", family, number);
+  return serviceAddress("clusterIP", family, number);
 }
 
 function isExternal({ type, externalIPs }: RawService): boolean {

@@ -1,5 +1,5 @@
 import { FAMILIES, type Family } from "../../../../core/net/protocol.ts";
-import { at, type ServiceRange } from "../../../lab/topology.ts";
+import { serviceAddress, type ServiceRange } from "../../../lab/topology.ts";
 import { type RawEndpoint, type RawObject, type RawService, service, slice } from "./objects.ts";
 
 /** Services together with their slices. */
@@ -41,7 +41,7 @@ let lastOwn = 0;
 /** An address of the range that no other service has, in both families. */
 export function own(range: ServiceRange): readonly string[] {
   lastOwn++;
-  return FAMILIES.map((family) => at(range, family, lastOwn));
+  return FAMILIES.map((family) => serviceAddress(range, family, lastOwn));
 }
 
 /** 10.244.1.11 is fd00:244:1::11. */

@@ -1,22 +1,22 @@
-import { at, machines } from "../../../../lab/topology.ts";
+import { machines, serviceAddress } from "../../../../lab/topology.ts";
 
 const PODS = ["pod-a", "pod-b", "pod-c", "pod-d"] as const;
 
 /** Targets of connections: `PROTOCOL,ADDRESS,PORT`. */
 export const targets = {
   clusterIPs: [
-    `TCP,${at("clusterIP", "IPv4", 11)},80`,
-    `UDP,${at("clusterIP", "IPv4", 12)},53`,
-    `TCP,${at("clusterIP", "IPv6", 13)},80`,
-    `UDP,${at("clusterIP", "IPv6", 14)},53`,
-    `TCP,${at("clusterIP", "IPv4", 15)},80`,
+    `TCP,${serviceAddress("clusterIP", "IPv4", 11)},80`,
+    `UDP,${serviceAddress("clusterIP", "IPv4", 12)},53`,
+    `TCP,${serviceAddress("clusterIP", "IPv6", 13)},80`,
+    `UDP,${serviceAddress("clusterIP", "IPv6", 14)},53`,
+    `TCP,${serviceAddress("clusterIP", "IPv4", 15)},80`,
   ],
   others: [
     `TCP,${machines.node.addresses.IPv4},30011`,
     `UDP,${machines.node.addresses.IPv4},30012`,
     `TCP,${machines.node.addresses.IPv6},30013`,
     `UDP,${machines.node.addresses.IPv6},30014`,
-    `TCP,${at("loadBalancer", "IPv4", 11)},80`,
+    `TCP,${serviceAddress("loadBalancer", "IPv4", 11)},80`,
   ],
 } as const;
 
@@ -45,7 +45,7 @@ export function temporaryService(
   const spec = { type: "LoadBalancer", loadBalancerSourceRanges: [sourceRange] };
   return {
     objects: service(host, family, protocol, number, spec),
-    target: `${protocol},${at("clusterIP", family, host)},${protocol === "TCP" ? 80 : 53}`,
+    target: `${protocol},${serviceAddress("clusterIP", family, host)},${protocol === "TCP" ? 80 : 53}`,
   };
 }
 
@@ -61,15 +61,15 @@ function service(
   const hasNodePort = spec.type !== undefined;
   const port = protocol === "TCP" ? 80 : 53;
   const chosen = PODS.filter((_, index) => endpoints === Number.MAX_SAFE_INTEGER || endpoints >> index & 1);
-  const ingress = [{ ip: at("loadBalancer", family, host) }];
+  const ingress = [{ ip: serviceAddress("loadBalancer", family, host) }];
   return [
     {
       apiVersion: "v1",
       kind: "Service",
       metadata: { name, namespace: "default" },
       spec: {
-        clusterIP: at("clusterIP", family, host),
-        clusterIPs: [at("clusterIP", family, host)],
+        clusterIP: serviceAddress("clusterIP", family, host),
+        clusterIPs: [serviceAddress("clusterIP", family, host)],
         ipFamilies: [family],
         ports: [{ port, protocol, targetPort: 8080, ...(hasNodePort ? { nodePort: 30_000 + host } : {}) }],
         ...spec,
