@@ -5,7 +5,7 @@
 # SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables", "proxy iptables", "proxy ipvs" or
 # "proxy ebpf". Without one, all subjects are recorded. Mode ipvs runs in an emulated machine, because not
 # every kernel has IPVS; it takes three quarters of an hour. The recordings stay in dist/conformance for the
-# next run. Needs root. Fails when a scenario has an outcome that tests/conformance/differences.ts does not
+# next run. Needs root. Fails when a scenario has an outcome that tests/conformance/page/differences.ts does not
 # explain.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,5 +32,5 @@ for subject in "$@"; do
   # Failures do not stop the loop: document.ts reports all of them below.
   record "$program" "$mode" | grep -E '^(ok|FAILED|error)' || true
 done
-deno run --allow-all --no-check tests/conformance/document.ts
+deno run --allow-all --no-check tests/conformance/page/document.ts
 echo "conformance: docs/conformance.md is written"

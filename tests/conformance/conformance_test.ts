@@ -2,13 +2,19 @@ import type { Family } from "../../core/net/protocol.ts";
 import { Lab } from "../lab/lab.ts";
 import { slowness } from "../lab/pace.ts";
 import { proxyBinary } from "../lab/proxy.ts";
-import { differenceOf, isSubject } from "./differences.ts";
-import { kubeProxy, KubeProxySubject } from "./kube_proxy_subject.ts";
-import { readRecording, type RecordedRun, type Recording, recordingFile, versionsIn } from "./recording.ts";
-import { runScenario } from "./runner.ts";
-import type { Scenario } from "./scenario.ts";
-import { readScenarios } from "./scenario_files.ts";
-import { ManifestSubject, type Subject } from "./subject.ts";
+import { differenceOf, isSubject } from "./page/differences.ts";
+import { kubeProxy, KubeProxySubject } from "./subjects/kube_proxy_subject.ts";
+import {
+  readRecording,
+  type RecordedRun,
+  type Recording,
+  recordingFile,
+  versionsIn,
+} from "./page/recording.ts";
+import { runScenario } from "./runner/runner.ts";
+import type { Scenario } from "./format/scenario.ts";
+import { readScenarios } from "./format/scenario_files.ts";
+import { ManifestSubject, type Subject } from "./subjects/subject.ts";
 
 /**
  * Runs every scenario file, once per family, against the built proxy in one lab. PROXY_MODE selects the mode, and

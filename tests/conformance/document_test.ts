@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { type Difference, differences } from "./differences.ts";
-import { documentFile, problems, render, scenarioCell } from "./document.ts";
-import type { RecordedRun, Recording } from "./recording.ts";
-import { readScenarios, type ScenarioFile } from "./scenario_files.ts";
+import { type Difference, differences } from "./page/differences.ts";
+import { documentFile, problems, render, scenarioCell } from "./page/document.ts";
+import type { RecordedRun, Recording } from "./page/recording.ts";
+import { readScenarios, type ScenarioFile } from "./format/scenario_files.ts";
 
 Deno.test("docs/conformance.md lists exactly the existing scenarios, with their current names", () => {
   const text = Deno.readTextFileSync(documentFile);

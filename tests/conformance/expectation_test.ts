@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { Outcome } from "../lab/agent.ts";
 import type { MachineName } from "../lab/topology.ts";
-import { findMismatch, NamedPods, type Observation } from "./expectation.ts";
-import type { ExpectSpec } from "./scenario.ts";
+import { findMismatch, NamedPods, type Observation } from "./runner/expectation.ts";
+import type { ExpectSpec } from "./format/scenario.ts";
 
 const spec = (fields: Partial<ExpectSpec>): ExpectSpec => ({ from: ["outside"], to: "clusterIP", ...fields });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseScenario } from "./scenario.ts";
+import { parseScenario } from "./format/scenario.ts";
 
 const head = "name: a name\nwhy: a reason\n";
 

@@ -3,17 +3,17 @@ import { formatAddress, parseAddress } from "../../core/net/address.ts";
 import { FAMILIES } from "../../core/net/protocol.ts";
 import type { Trace, TracedNode } from "../oracle/trace.ts";
 import { traceConnection } from "../oracle/tracer.ts";
-import { nextMarker } from "../conformance/marker.ts";
+import { nextMarker } from "../conformance/runner/marker.ts";
 import {
   clusterObjects,
   type KubernetesObject,
   ServiceAddresses,
   serviceObject,
   sliceObjects,
-} from "../conformance/objects.ts";
-import { KubeProxySubject } from "../conformance/kube_proxy_subject.ts";
-import { summary } from "../conformance/expectation.ts";
-import { ManifestSubject, type Subject } from "../conformance/subject.ts";
+} from "../conformance/runner/objects.ts";
+import { KubeProxySubject } from "../conformance/subjects/kube_proxy_subject.ts";
+import { summary } from "../conformance/runner/expectation.ts";
+import { ManifestSubject, type Subject } from "../conformance/subjects/subject.ts";
 import { inForce } from "../core/plan/in_force.ts";
 import type { RawConfiguration } from "../oracle/raw_objects.ts";
 import { isAnswered, type Outcome } from "../lab/agent.ts";

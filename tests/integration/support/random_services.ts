@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
-import type { ServiceAddresses } from "../../conformance/objects.ts";
-import type { EndpointSpec, EndpointsSpec, ServiceSpec } from "../../conformance/scenario.ts";
+import type { ServiceAddresses } from "../../conformance/runner/objects.ts";
+import type { EndpointSpec, EndpointsSpec, ServiceSpec } from "../../conformance/format/scenario.ts";
 import type { Target } from "../../lab/agent.ts";
 import { type MachineName, machines, secondNodeAddress } from "../../lab/topology.ts";
 

@@ -1,4 +1,4 @@
-import type { Lab } from "../lab/lab.ts";
+import type { Lab } from "../../lab/lab.ts";
 import type { SubjectName } from "./differences.ts";
 
 /** Outcomes of all scenarios for one subject; stored as one JSON file. */
@@ -21,7 +21,7 @@ export interface RecordedRun {
 
 /** File in which `scripts/conformance.sh` keeps the recording of a subject. */
 export function recordingFile(subject: SubjectName): URL {
-  return new URL(`../../dist/conformance/${subject.replaceAll(" ", "-")}.json`, import.meta.url);
+  return new URL(`../../../dist/conformance/${subject.replaceAll(" ", "-")}.json`, import.meta.url);
 }
 
 /** @throws if the subject has not been recorded. */

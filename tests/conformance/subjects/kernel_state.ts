@@ -1,4 +1,4 @@
-import type { Lab } from "../lab/lab.ts";
+import type { Lab } from "../../lab/lab.ts";
 
 /** All kernel objects of a mode on the node, each as a string that identifies it. */
 export type KernelState = (lab: Lab) => Promise<ReadonlySet<string>>;

@@ -1,9 +1,9 @@
 import { type Difference, differences, modeOf, type SubjectName, subjects } from "./differences.ts";
 import { readRecording, type Recording } from "./recording.ts";
-import { readScenarios, type ScenarioFile } from "./scenario_files.ts";
+import { readScenarios, type ScenarioFile } from "../format/scenario_files.ts";
 
 /** Writes docs/conformance.md from the recordings; called by scripts/conformance.sh. */
-export const documentFile = new URL("../../docs/conformance.md", import.meta.url);
+export const documentFile = new URL("../../../docs/conformance.md", import.meta.url);
 
 /**
  * Reasons why the page cannot be written: scenarios that were not recorded, failures that no difference explains,

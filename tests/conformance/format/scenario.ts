@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { parseDocument } from "yaml";
-import { type MachineName, machines } from "../lab/topology.ts";
+import { type MachineName, machines } from "../../lab/topology.ts";
 
-/** A scenario file, parsed. README.md beside this file describes the format. `runner.ts` executes the steps. */
+/** A scenario file, parsed. ../README.md describes the format. `runner/runner.ts` executes the steps. */
 export interface Scenario {
   readonly name: string;
   readonly why: string;

@@ -1,7 +1,7 @@
-import type { Family } from "../../core/net/protocol.ts";
-import type { Lab } from "../lab/lab.ts";
-import { type Agent, isAnswered } from "../lab/agent.ts";
-import { pollPause, slowness } from "../lab/pace.ts";
+import type { Family } from "../../../core/net/protocol.ts";
+import type { Lab } from "../../lab/lab.ts";
+import { type Agent, isAnswered } from "../../lab/agent.ts";
+import { pollPause, slowness } from "../../lab/pace.ts";
 import { type Marker, nextMarker } from "./marker.ts";
 import {
   clusterObjects,
@@ -14,8 +14,15 @@ import {
 import { findMismatch, NamedPods } from "./expectation.ts";
 import { expectHttp } from "./http_probe.ts";
 import { Connections, observe } from "./probes.ts";
-import type { EndpointSpec, EndpointsSpec, ExpectSpec, Scenario, ServiceSpec, Step } from "./scenario.ts";
-import type { Subject } from "./subject.ts";
+import type {
+  EndpointSpec,
+  EndpointsSpec,
+  ExpectSpec,
+  Scenario,
+  ServiceSpec,
+  Step,
+} from "../format/scenario.ts";
+import type { Subject } from "../subjects/subject.ts";
 import { Targets } from "./targets.ts";
 
 /** Runs a scenario with services of these families. It starts and ends with an empty cluster. */

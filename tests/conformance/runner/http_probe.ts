@@ -1,8 +1,8 @@
-import type { Family } from "../../core/net/protocol.ts";
-import type { HttpAnswer, Target, Unanswered } from "../lab/agent.ts";
-import type { Lab } from "../lab/lab.ts";
-import type { MachineName } from "../lab/topology.ts";
-import type { ExpectSpec } from "./scenario.ts";
+import type { Family } from "../../../core/net/protocol.ts";
+import type { HttpAnswer, Target, Unanswered } from "../../lab/agent.ts";
+import type { Lab } from "../../lab/lab.ts";
+import type { MachineName } from "../../lab/topology.ts";
+import type { ExpectSpec } from "../format/scenario.ts";
 
 type HttpSpec = NonNullable<ExpectSpec["http"]>;
 

@@ -1,10 +1,10 @@
-import type { Family } from "../../core/net/protocol.ts";
-import { isAnswered, type Outcome, type Target } from "../lab/agent.ts";
-import type { Lab } from "../lab/lab.ts";
-import { repetitions } from "../lab/pace.ts";
-import { type MachineName, machines } from "../lab/topology.ts";
+import type { Family } from "../../../core/net/protocol.ts";
+import { isAnswered, type Outcome, type Target } from "../../lab/agent.ts";
+import type { Lab } from "../../lab/lab.ts";
+import { repetitions } from "../../lab/pace.ts";
+import { type MachineName, machines } from "../../lab/topology.ts";
 import { isFrom, type Observation, summary } from "./expectation.ts";
-import type { ExpectSpec, OpenSpec, ReopenSpec, SendSpec } from "./scenario.ts";
+import type { ExpectSpec, OpenSpec, ReopenSpec, SendSpec } from "../format/scenario.ts";
 
 /** Connects as often as needed to decide whether the expectation holds. */
 export async function observe(

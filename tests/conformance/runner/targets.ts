@@ -1,8 +1,8 @@
-import type { Family } from "../../core/net/protocol.ts";
-import type { Target } from "../lab/agent.ts";
-import { machines, secondNodeAddress } from "../lab/topology.ts";
+import type { Family } from "../../../core/net/protocol.ts";
+import type { Target } from "../../lab/agent.ts";
+import { machines, secondNodeAddress } from "../../lab/topology.ts";
 import { isMachine, type ServiceAddresses } from "./objects.ts";
-import type { ServiceSpec } from "./scenario.ts";
+import type { ServiceSpec } from "../format/scenario.ts";
 
 /**
  * Resolves the value of `to:`, which is `[service/]kind[:port]`. Kinds are clusterIP, external, lb (addresses of

@@ -1,8 +1,8 @@
 import { stringify } from "yaml";
-import type { Lab } from "../lab/lab.ts";
-import { pollPause, slowness } from "../lab/pace.ts";
-import { ProxyProcess } from "../lab/proxy.ts";
-import type { KubernetesObject } from "./objects.ts";
+import type { Lab } from "../../lab/lab.ts";
+import { pollPause, slowness } from "../../lab/pace.ts";
+import { ProxyProcess } from "../../lab/proxy.ts";
+import type { KubernetesObject } from "../runner/objects.ts";
 import { type KernelState, kernelStates } from "./kernel_state.ts";
 
 /** Subject of a scenario: a service proxy on the node of the lab, and the source of its objects. */

@@ -5,7 +5,7 @@ export interface ScenarioFile extends Scenario {
   readonly file: string;
 }
 
-const directory = new URL("scenarios/", import.meta.url);
+const directory = new URL("../scenarios/", import.meta.url);
 
 /** Reads all scenarios, sorted by file name. */
 export function readScenarios(): readonly ScenarioFile[] {

@@ -1,7 +1,7 @@
-import type { Lab } from "../lab/lab.ts";
-import { mergeFlags } from "../lab/proxy.ts";
-import { podCidrs } from "../lab/topology.ts";
-import type { KubernetesObject } from "./objects.ts";
+import type { Lab } from "../../lab/lab.ts";
+import { mergeFlags } from "../../lab/proxy.ts";
+import { podCidrs } from "../../lab/topology.ts";
+import type { KubernetesObject } from "../runner/objects.ts";
 import type { Subject } from "./subject.ts";
 
 /**
@@ -21,7 +21,7 @@ export class KubeProxySubject implements Subject {
 
   private constructor(private readonly lab: Lab, private readonly mode: string, directory: string) {
     this.#directory = directory;
-    const command = ["python3", new URL("../lab/api_publisher.py", import.meta.url).pathname, directory];
+    const command = ["python3", new URL("../../lab/api_publisher.py", import.meta.url).pathname, directory];
     this.#publisher = lab.spawn("node", command, { stdin: "piped", stdout: "piped" });
     const requests = new TextEncoderStream();
     requests.readable.pipeTo(this.#publisher.stdin);
@@ -100,6 +100,6 @@ export class KubeProxySubject implements Subject {
   }
 }
 
-const controlPlane = new URL("../../scripts/control-plane.sh", import.meta.url).pathname;
+const controlPlane = new URL("../../../scripts/control-plane.sh", import.meta.url).pathname;
 const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
 export const kubeProxy = `${cache}/peers/kube-proxy`;

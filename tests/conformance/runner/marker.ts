@@ -1,5 +1,5 @@
-import { servedPorts } from "../lab/topology.ts";
-import type { EndpointsSpec, ServiceSpec } from "./scenario.ts";
+import { servedPorts } from "../../lab/topology.ts";
+import type { EndpointsSpec, ServiceSpec } from "../format/scenario.ts";
 
 /**
  * A service that is published together with a change and shows when the change is in force: from then on, connections

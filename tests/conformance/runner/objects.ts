@@ -1,4 +1,4 @@
-import type { Family } from "../../core/net/protocol.ts";
+import type { Family } from "../../../core/net/protocol.ts";
 import {
   type MachineName,
   machines,
@@ -6,8 +6,8 @@ import {
   serviceAddress,
   type ServiceRange,
   serviceRanges,
-} from "../lab/topology.ts";
-import type { EndpointsSpec, ServiceSpec } from "./scenario.ts";
+} from "../../lab/topology.ts";
+import type { EndpointsSpec, ServiceSpec } from "../format/scenario.ts";
 
 /** A Kubernetes object as the API server returns it. */
 export interface KubernetesObject {

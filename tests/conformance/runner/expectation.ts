@@ -1,7 +1,7 @@
-import type { Family } from "../../core/net/protocol.ts";
-import { type Answered, isAnswered, type Outcome, type Target } from "../lab/agent.ts";
-import { isNodeAddress, isPodOfNode, type MachineName, machines } from "../lab/topology.ts";
-import type { ExpectSpec } from "./scenario.ts";
+import type { Family } from "../../../core/net/protocol.ts";
+import { type Answered, isAnswered, type Outcome, type Target } from "../../lab/agent.ts";
+import { isNodeAddress, isPodOfNode, type MachineName, machines } from "../../lab/topology.ts";
+import type { ExpectSpec } from "../format/scenario.ts";
 
 /** Outcomes of the connections of one client to one frontend. */
 export interface Observation {
