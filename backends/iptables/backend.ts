@@ -15,7 +15,7 @@ import { changesOfFamily } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { shortened } from "../truncate_list.ts";
+import { truncateList } from "../truncated_list.ts";
 import { BatchStream, RuleBatch } from "./sync/batch.ts";
 import { ChainReader } from "./sync/watch.ts";
 import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
@@ -159,7 +159,7 @@ export class IptablesBackend implements Backend {
     }
     await stream.finish();
     this.#families = states.map((state) => ({ ...state, last: stream.written[state.family.family] }));
-    return { found: foundOurs ? "ours" : "nothing", differences: shortened(differences), compared: "all" };
+    return { found: foundOurs ? "ours" : "nothing", differences: truncateList(differences), compared: "all" };
   }
 
   async #update(changes: readonly PlanChange[], isUndeletable: IsUndeletable): Promise<void> {

@@ -19,7 +19,7 @@ import { difference, type SetDifference } from "../difference.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilyOf } from "../nf_tables/families.ts";
 import { TableReader } from "../nf_tables/watch.ts";
-import { shortened } from "../truncate_list.ts";
+import { truncateList } from "../truncated_list.ts";
 import { UseCounts } from "../use_counts.ts";
 import { DummyDevice, type RefusedAddress } from "./device/dummy_device.ts";
 import { hostAddress, type LinkAddress } from "./device/link_address.ts";
@@ -131,7 +131,7 @@ export class IpvsBackend implements Backend {
       const differences = found ? differencesInWords({ tables, ...step }) : [];
       return {
         found: found ? "ours" : "nothing",
-        differences: shortened(differences),
+        differences: truncateList(differences),
         compared: "part",
         warnings,
       };

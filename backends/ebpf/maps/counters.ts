@@ -3,8 +3,8 @@ import type { BackendMetric } from "../../../core/backend/contract.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
 import { DROP, OFFSET, SIZE } from "./layout.ts";
 
-/** What programs counted of one service port; out is from the client to the endpoint. */
-export interface Counted {
+/** Counters of one service port. Out means from the client to the endpoint. */
+export interface Counters {
   readonly connections: number;
   readonly packetsOut: number;
   readonly bytesOut: number;
@@ -13,14 +13,14 @@ export interface Counted {
 }
 
 /**
- * Sums up what every CPU counted.
- * @param owners whose id is whose.
+ * Reads the counters of all service ports, summed over all CPUs.
+ * @param owners the service port of each id.
  */
 export function readTraffic(
   counters: KernelMaps["counters"],
   owners: ReadonlyMap<number, PlanKey>,
-): ReadonlyMap<PlanKey, Counted> {
-  const traffic = new Map<PlanKey, Counted>();
+): ReadonlyMap<PlanKey, Counters> {
+  const traffic = new Map<PlanKey, Counters>();
   const cpus = possibleCpus();
   counters.forEach((keys, keyOffset, values, valueOffset) => {
     const key = owners.get(keys.getUint32(keyOffset, true));
@@ -44,12 +44,14 @@ export function readTraffic(
   return traffic;
 }
 
-/** What was counted of a service goes with it. */
+/** Deletes the counters of a removed service port. */
 export function forgetCounters(counters: KernelMaps["counters"], id: number): void {
   counters.delete(new Uint8Array(new Uint32Array([id]).buffer));
 }
 
-/** Forgets all services but these: those that went while there was no process to see it. */
+/**
+ * Deletes the counters of all other ids: those of service ports that were removed while no proxy was running.
+ */
 export function keepCounters(counters: KernelMaps["counters"], ids: ReadonlySet<number>): void {
   const gone: number[] = [];
   counters.forEach((keys, offset) => {
@@ -59,7 +61,7 @@ export function keepCounters(counters: KernelMaps["counters"], ids: ReadonlySet<
   for (const id of gone) forgetCounters(counters, id);
 }
 
-/** What was refused or dropped, by reason. */
+/** Reads the number of rejected and dropped packets and connections by reason. */
 export function readDrops(drops: KernelMaps["drops"]): ReadonlyMap<string, number> {
   const cpus = possibleCpus();
   const names = new Map<number, string>(
@@ -76,34 +78,34 @@ export function readDrops(drops: KernelMaps["drops"]): ReadonlyMap<string, numbe
   return counts;
 }
 
-export function trafficMetrics(traffic: ReadonlyMap<PlanKey, Counted>): readonly BackendMetric[] {
+export function trafficMetrics(traffic: ReadonlyMap<PlanKey, Counters>): readonly BackendMetric[] {
   const samplesOf = (
-    values: (counted: Counted) => readonly (readonly [labels: readonly string[], value: number])[],
+    values: (counters: Counters) => readonly (readonly [labels: readonly string[], value: number])[],
   ) =>
-    [...traffic].flatMap(([key, counted]) =>
-      values(counted).map(([labels, value]) => ({ labels: [...identity(key), ...labels], value }))
+    [...traffic].flatMap(([key, counters]) =>
+      values(counters).map(([labels, value]) => ({ labels: [...identity(key), ...labels], value }))
     );
   return [
     {
       name: "ebpf_connections_total",
-      help: "New connections to a service port; of UDP, sockets and flows that are new to it.",
+      help: "New connections to a service port. For UDP, new sockets and flows.",
       type: "counter",
-      labels: identityLabels,
+      labels: IDENTITY_LABELS,
       samples: samplesOf(({ connections }) => [[[], connections]]),
     },
     {
       name: "ebpf_packets_total",
       help:
-        "Packets that were translated, by direction as the client sees it. Those of sockets of this node need none.",
+        "Translated packets, by direction as seen from the client. Sockets on this node need no translation.",
       type: "counter",
-      labels: [...identityLabels, "direction"],
+      labels: [...IDENTITY_LABELS, "direction"],
       samples: samplesOf(({ packetsOut, packetsIn }) => [[["out"], packetsOut], [["in"], packetsIn]]),
     },
     {
       name: "ebpf_bytes_total",
-      help: "Bytes of the packets that were translated.",
+      help: "Bytes of translated packets.",
       type: "counter",
-      labels: [...identityLabels, "direction"],
+      labels: [...IDENTITY_LABELS, "direction"],
       samples: samplesOf(({ bytesOut, bytesIn }) => [[["out"], bytesOut], [["in"], bytesIn]]),
     },
   ];
@@ -112,7 +114,7 @@ export function trafficMetrics(traffic: ReadonlyMap<PlanKey, Counted>): readonly
 export function dropMetric(drops: ReadonlyMap<string, number>): BackendMetric {
   return {
     name: "ebpf_drops_total",
-    help: "Connections and packets that were refused or dropped, by reason.",
+    help: "Rejected or dropped connections and packets, by reason.",
     type: "counter",
     labels: ["reason"],
     samples: [...drops].map(([reason, value]) => ({ labels: [reason], value })),
@@ -132,7 +134,7 @@ export function endedMetrics(
     },
     {
       name: "ebpf_ended_sockets_failures_total",
-      help: "How often sockets whose endpoint is gone could not be looked for.",
+      help: "Failed scans for sockets whose endpoint is gone.",
       type: "counter",
       labels: [],
       samples: [{ labels: [], value: sockets.failures }],
@@ -140,15 +142,15 @@ export function endedMetrics(
   ];
 }
 
-const identityLabels = ["service_port", "protocol", "family"];
+const IDENTITY_LABELS = ["service_port", "protocol", "family"];
 
-/** A key ends with the protocol and the family. */
+/** Values of the identity labels; a key ends with the protocol and the family. */
 function identity(key: PlanKey): readonly string[] {
   const [family = "", protocol = ""] = key.split("/").toReversed();
   return [printedNameOf(key), protocol, family];
 }
 
-/** How many values an entry of a per-CPU map has: `0-3` is four. */
+/** Number of values of an entry in a per-CPU map. The file contains `0-3` for four CPUs. */
 function possibleCpus(): number {
   const text = Deno.readTextFileSync("/sys/devices/system/cpu/possible").trim();
   return Number(text.split(/[-,]/).at(-1)) + 1;

@@ -1,6 +1,7 @@
 import { viewOf } from "./layout.ts";
+import type { EntryMap } from "./kernel_maps.ts";
 
-/** Keys and values of a map in the order they were added, as a batch wants them. Grows as needed. */
+/** Keys and values of map entries in two growing buffers, in the format of batch operations. */
 export class Entries {
   #count = 0;
   #keys: Uint8Array<ArrayBuffer>;
@@ -8,9 +9,10 @@ export class Entries {
   keys: DataView<ArrayBuffer>;
   values: DataView<ArrayBuffer>;
 
-  constructor(readonly keySize: number, readonly valueSize: number, room = 16) {
-    this.#keys = new Uint8Array(room * keySize);
-    this.#values = new Uint8Array(room * valueSize);
+  /** @param capacity entries before the buffers grow. */
+  constructor(readonly keySize: number, readonly valueSize: number, capacity = MIN_CAPACITY) {
+    this.#keys = new Uint8Array(capacity * keySize);
+    this.#values = new Uint8Array(capacity * valueSize);
     this.keys = viewOf(this.#keys);
     this.values = viewOf(this.#values);
   }
@@ -27,27 +29,42 @@ export class Entries {
     return this.#values.subarray(0, this.#count * this.valueSize);
   }
 
-  /** Makes room for one more. Its key and value begin at `index` times their sizes, and are zero. */
+  /** Adds an entry of zeros. Its key and value begin at the returned index times their sizes. */
   add(): number {
     if ((this.#count + 1) * this.keySize > this.#keys.length) this.#grow();
     return this.#count++;
   }
 
-  /** Takes the last one back. */
+  /** Adds a copy of a key, with a value of zeros. */
+  addKey(from: DataView, offset: number): number {
+    const index = this.add();
+    copyWords(from, offset, this.keys, index * this.keySize, this.keySize);
+    return index;
+  }
+
+  /** Adds a copy of an entry. */
+  addEntry(keys: DataView, keyOffset: number, values: DataView, valueOffset: number): number {
+    const index = this.addKey(keys, keyOffset);
+    copyWords(values, valueOffset, this.values, index * this.valueSize, this.valueSize);
+    return index;
+  }
+
+  /** Removes the last entry. */
   drop(): void {
     this.#count--;
     this.#keys.fill(0, this.#count * this.keySize, (this.#count + 1) * this.keySize);
     this.#values.fill(0, this.#count * this.valueSize, (this.#count + 1) * this.valueSize);
   }
 
-  /** The key of an entry as a string: one character a byte. */
+  /** The key of an entry as a string. */
   keyName(index: number): string {
     return nameOf(this.keys, index * this.keySize, this.keySize);
   }
 
   #grow(): void {
-    const room = Math.max(16, this.#keys.length / this.keySize * 2);
-    const [keys, values] = [new Uint8Array(room * this.keySize), new Uint8Array(room * this.valueSize)];
+    const capacity = Math.max(MIN_CAPACITY, this.#keys.length / this.keySize * 2);
+    const keys = new Uint8Array(capacity * this.keySize);
+    const values = new Uint8Array(capacity * this.valueSize);
     keys.set(this.#keys);
     values.set(this.#values);
     [this.#keys, this.#values] = [keys, values];
@@ -55,9 +72,43 @@ export class Entries {
   }
 }
 
-/** Bytes as a string that can be a Map's key. */
+const MIN_CAPACITY = 16;
+
+/** Makes a map contain exactly these entries. Entries that stay are never missing meanwhile. */
+export function replaceEntries(map: EntryMap, entries: Entries): void {
+  map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
+  const desired = new Set(Array.from({ length: entries.count }, (_, index) => entries.keyName(index)));
+  const { keySize } = map.shape;
+  const extra = new Entries(keySize, 0);
+  map.forEach((keys, offset) => {
+    if (!desired.has(nameOf(keys, offset, keySize))) extra.addKey(keys, offset);
+  });
+  map.deleteAll(extra.keyBytes, extra.count);
+}
+
+/** Bytes as a string of one character per byte, for use as a key of Map and Set. */
 export function nameOf(view: DataView, offset: number, length: number): string {
   let name = "";
   for (let index = 0; index < length; index++) name += String.fromCharCode(view.getUint8(offset + index));
   return name;
+}
+
+/** @param length in bytes; a multiple of 4, as every key and value is. */
+export function sameWords(
+  a: DataView,
+  aOffset: number,
+  b: DataView,
+  bOffset: number,
+  length: number,
+): boolean {
+  for (let byte = 0; byte < length; byte += 4) {
+    if (a.getUint32(aOffset + byte) !== b.getUint32(bOffset + byte)) return false;
+  }
+  return true;
+}
+
+function copyWords(from: DataView, fromOffset: number, to: DataView, toOffset: number, length: number): void {
+  for (let byte = 0; byte < length; byte += 4) {
+    to.setUint32(toOffset + byte, from.getUint32(fromOffset + byte));
+  }
 }

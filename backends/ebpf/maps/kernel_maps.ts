@@ -1,15 +1,15 @@
 import type { BpfMap } from "../../../ffi/bpf/map.ts";
 
-/** A map by its entries: the seam between services and the kernel, where tests put a fake. */
+/** The operations on a map that the backend uses, so that tests can use a fake map. */
 export type EntryMap = Pick<
   BpfMap,
   "shape" | "lookup" | "update" | "updateAll" | "delete" | "deleteAll" | "forEach"
 >;
 
-/** The maps of bpf/maps.h that the proxy fills or reads, by their names there. */
+/** The maps that the proxy writes or reads, by their names in bpf/maps.h. */
 export interface KernelMaps {
   readonly services: EntryMap;
-  /** The memory of map endpoints. */
+  /** The values of map `endpoints`, as shared memory. */
   readonly endpoints: DataView<ArrayBuffer>;
   readonly node_addresses: EntryMap;
   readonly source_ranges: EntryMap;

@@ -1,15 +1,16 @@
 /**
- * The bytes of the maps that the proxy writes and reads: bpf/maps.h in TypeScript. A test compares both by the BTF of
- * the compiled programs. Numbers are little-endian as on every machine we run on, ports in network order.
+ * The structs of bpf/maps.h in TypeScript: keys and values of the maps that the proxy writes and reads. A
+ * test compares them with the BTF of the compiled programs. Numbers are little-endian, as on every supported
+ * architecture; ports are in network order.
  */
 import type { Address, Cidr } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
-/** Part of the path that maps are pinned at: maps of another layout are never taken over. */
+/** Part of the path of pinned maps, so that maps with another layout are never taken over. */
 export const LAYOUT_VERSION = 3;
 
-/** Bytes of each struct. */
+/** Size of each struct in bytes. */
 export const SIZE = {
   address: 16,
   frontend: 20,
@@ -21,7 +22,7 @@ export const SIZE = {
   device: 36,
 } as const;
 
-/** Where the members are in their struct. */
+/** Offset of each member in its struct, in bytes. */
 export const OFFSET = {
   frontend: { address: 0, port: 16, protocol: 18 },
   service: {
@@ -86,7 +87,7 @@ export const SETTING = {
 /** enum device_flag */
 export const DEVICE = { LOCAL_PODS: 1 } as const;
 
-/** enum drop_reason, as the metrics call them. */
+/** enum drop_reason; the names in lower case are values of a metric label. */
 export const DROP = {
   NO_ENDPOINTS: 0,
   NO_LOCAL_ENDPOINTS: 1,
@@ -99,7 +100,7 @@ export const DROP = {
   MAP_FULL: 8,
 } as const;
 
-/** What `struct service` says. */
+/** `struct service` */
 export interface ServiceEntry {
   readonly id: number;
   readonly verdict: number;
@@ -111,18 +112,18 @@ export interface ServiceEntry {
   readonly generation: number;
 }
 
-/** Consecutive slots of the endpoints: `struct list`. */
+/** `struct list`: consecutive slots of map `endpoints`. */
 export interface SlotRange {
   readonly first: number;
   readonly count: number;
 }
 
-/** A view of all of an array's bytes. */
+/** A view of all bytes of an array. */
 export function viewOf(bytes: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** `struct address`: IPv4 as ::ffff:a.b.c.d. */
+/** Writes `struct address`, IPv4 as ::ffff:a.b.c.d. */
 export function writeAddress(to: DataView, offset: number, address: Address): void {
   if (address.length === 4) {
     to.setUint32(offset, 0);
@@ -134,13 +135,16 @@ export function writeAddress(to: DataView, offset: number, address: Address): vo
   }
 }
 
-/** Four bytes of an address: there are hundreds of thousands to write, and one store is quicker than four. */
+/**
+ * Four bytes of an address, because one store is faster than four and there are hundreds of thousands of
+ * addresses.
+ */
 function wordOf(address: Address, index: number): number {
   return address.charCodeAt(index) << 24 | address.charCodeAt(index + 1) << 16 |
     address.charCodeAt(index + 2) << 8 | address.charCodeAt(index + 3);
 }
 
-/** `struct frontend` of a service's address. */
+/** Writes `struct frontend` for an address and port of a service. */
 export function writeFrontend(
   to: DataView,
   offset: number,
@@ -152,7 +156,7 @@ export function writeFrontend(
   writePort(to, offset, port, PROTOCOL_NUMBERS[protocol]);
 }
 
-/** `struct frontend` of a node port. */
+/** Writes `struct frontend` for a NodePort. */
 export function writeNodePort(
   to: DataView,
   offset: number,
@@ -166,8 +170,8 @@ export function writeNodePort(
   writePort(to, offset, port, PROTOCOL_NUMBERS[protocol]);
 }
 
-/** `struct frontend` of what no service port of a ClusterIP takes. */
-export function writeWholeAddress(to: DataView, offset: number, address: Address): void {
+/** Writes `struct frontend` for the catch-all entry of a ClusterIP, with port 0 and protocol 0. */
+export function writeCatchAll(to: DataView, offset: number, address: Address): void {
   writeAddress(to, offset, address);
   writePort(to, offset, 0, 0);
 }
@@ -177,7 +181,7 @@ function writePort(to: DataView, offset: number, port: number, protocol: number)
   to.setUint16(offset + OFFSET.frontend.protocol, protocol, true);
 }
 
-/** `struct service`, for the `struct frontend` at `keyOffset` of `keys`. */
+/** Writes `struct service` for the `struct frontend` at `keyOffset` of `keys`. */
 export function writeService(
   to: DataView,
   offset: number,
@@ -197,7 +201,9 @@ export function writeService(
   to.setInt32(offset + at.check, checkOf(keys, keyOffset, to, offset), true);
 }
 
-/** `check_of` in bpf/choice.h: what a program reads is all of one service, or of none. */
+/**
+ * `check_of` in bpf/choice.h: a checksum by which programs detect an entry that changed while they read it.
+ */
 function checkOf(keys: DataView, keyOffset: number, values: DataView, offset: number): number {
   let sum = 0;
   let power = FNV_PRIME;
@@ -238,7 +244,7 @@ function readList(from: DataView, offset: number): SlotRange {
   };
 }
 
-/** `struct endpoint` */
+/** Writes `struct endpoint`. */
 export function writeEndpoint(
   to: DataView,
   offset: number,
@@ -252,15 +258,15 @@ export function writeEndpoint(
   to.setUint32(offset + OFFSET.endpoint.flags, isLocal ? ENDPOINT.LOCAL : 0, true);
 }
 
-/** `struct range`: `service` is 0 for the ranges of service addresses. */
+/** Writes `struct range`. @param service the service's id; 0 in map `service_cidrs`. */
 export function writeRange(to: DataView, offset: number, service: number, { address, prefix }: Cidr): void {
-  const inFamily = address.length === 4 ? 96 + prefix : prefix;
-  to.setUint32(offset + OFFSET.range.prefix, 32 + inFamily, true);
+  const bits = address.length === 4 ? 96 + prefix : prefix;
+  to.setUint32(offset + OFFSET.range.prefix, 32 + bits, true);
   to.setUint32(offset + OFFSET.range.service, service, true);
   writeAddress(to, offset + OFFSET.range.address, address);
 }
 
-/** `struct network`: what `address & mask` is compared with. */
+/** Writes `struct network`: an address belongs to it if `address & mask` equals the network. */
 export function writeNetwork(to: DataView, offset: number, { address, prefix }: Cidr): void {
   writeAddress(to, offset + OFFSET.network.network, address);
   const bits = address.length === 4 ? 96 + prefix : prefix;

@@ -1,7 +1,7 @@
 import { type Address, isLinkLocal, isLoopback } from "../../../core/net/address.ts";
 import type { NodeSettings } from "../../../core/plan/plan.ts";
-import { Entries, nameOf } from "./entries.ts";
-import type { EntryMap, KernelMaps } from "./kernel_maps.ts";
+import { Entries, replaceEntries } from "./entries.ts";
+import type { KernelMaps } from "./kernel_maps.ts";
 import {
   NODE_ADDRESS,
   OFFSET,
@@ -13,10 +13,13 @@ import {
   writeRange,
 } from "./layout.ts";
 import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
-import { sourcePorts } from "../source_ports.ts";
+import { sourcePorts } from "./source_ports.ts";
 
-/** What kube-proxy's zero leaves alone: the kernel's own timeouts, net/netfilter/nf_conntrack_proto_{tcp,udp}.c */
-const kernelTimeouts: ConntrackTimeouts = {
+/**
+ * The kernel's defaults, which kube-proxy keeps if a timeout is 0:
+ * net/netfilter/nf_conntrack_proto_{tcp,udp}.c
+ */
+const KERNEL_TIMEOUTS: ConntrackTimeouts = {
   tcpEstablishedTimeoutMs: 432_000_000,
   tcpCloseWaitTimeoutMs: 60_000,
   udpTimeoutMs: 30_000,
@@ -24,7 +27,7 @@ const kernelTimeouts: ConntrackTimeouts = {
 };
 
 /**
- * Writes what holds for the whole node: `node_settings`, `node_addresses` and `service_cidrs`.
+ * Writes the settings of the node: maps `node_settings`, `node_addresses` and `service_cidrs`.
  * @param namespace cookie of the node's network namespace.
  */
 export function writeSettings(
@@ -33,14 +36,14 @@ export function writeSettings(
   timeouts: ConntrackTimeouts,
   namespace: bigint,
 ): void {
-  maps.node_settings.update(onlyKey, settingsBytes(settings, timeouts, namespace));
-  replaceAll(maps.node_addresses, addressEntries(settings));
-  replaceAll(maps.service_cidrs, cidrEntries(settings));
+  maps.node_settings.update(ONLY_KEY, settingsBytes(settings, timeouts, namespace));
+  replaceEntries(maps.node_addresses, addressEntries(settings));
+  replaceEntries(maps.service_cidrs, cidrEntries(settings));
 }
 
-const onlyKey = new Uint8Array(4);
+const ONLY_KEY = new Uint8Array(4);
 
-/** `struct settings` */
+/** Returns `struct settings`. */
 function settingsBytes(
   settings: readonly NodeSettings[],
   timeouts: ConntrackTimeouts,
@@ -68,7 +71,7 @@ function settingsBytes(
   view.setUint16(at.first_port, ports.first, true);
   view.setUint16(at.last_port, ports.last, true);
   const seconds = (timeout: keyof ConntrackTimeouts) =>
-    Math.ceil((timeouts[timeout] || kernelTimeouts[timeout]) / 1000);
+    Math.ceil((timeouts[timeout] || KERNEL_TIMEOUTS[timeout]) / 1000);
   view.setUint32(at.tcp_established_seconds, seconds("tcpEstablishedTimeoutMs"), true);
   view.setUint32(at.tcp_closing_seconds, seconds("tcpCloseWaitTimeoutMs"), true);
   view.setUint32(at.udp_seconds, seconds("udpTimeoutMs"), true);
@@ -102,20 +105,4 @@ function cidrEntries(settings: readonly NodeSettings[]): Entries {
     entries.values.setUint32(index * 4, 1, true);
   }
   return entries;
-}
-
-/** Makes a map hold these entries; what stays is never missing in between. */
-export function replaceAll(map: EntryMap, entries: Entries): void {
-  map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
-  const wanted = new Set(Array.from({ length: entries.count }, (_, index) => entries.keyName(index)));
-  const { keySize } = map.shape;
-  const unwanted = new Entries(keySize, 0);
-  map.forEach((keys, offset) => {
-    if (wanted.has(nameOf(keys, offset, keySize))) return;
-    const index = unwanted.add();
-    for (let byte = 0; byte < keySize; byte++) {
-      unwanted.keys.setUint8(index * keySize + byte, keys.getUint8(offset + byte));
-    }
-  });
-  map.deleteAll(unwanted.keyBytes, unwanted.count);
 }

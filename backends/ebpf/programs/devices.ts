@@ -23,10 +23,9 @@ import {
   type NetworkDevice,
   type SourceAddress,
 } from "./network_device.ts";
-import { Entries } from "../maps/entries.ts";
+import { Entries, replaceEntries } from "../maps/entries.ts";
 import type { EntryMap } from "../maps/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, writeAddress } from "../maps/layout.ts";
-import { replaceAll } from "../maps/node_settings.ts";
 
 /** What decides which devices packets are balanced on, and which of them are pods'. */
 export interface DeviceChoice {
@@ -126,7 +125,7 @@ export class Devices implements Disposable {
     const links = await this.#read("list network devices", writeDumpLinks, decodeDevice);
     const addresses = await this.#read("list addresses of devices", writeDumpAddresses, decodeSourceAddress);
     // Where a packet leaves is known before packets come in.
-    replaceAll(this.#map, deviceEntries(links, addresses, this.#choice.localTraffic));
+    replaceEntries(this.#map, deviceEntries(links, addresses, this.#choice.localTraffic));
 
     const wanted = new Map(links.filter((link) => this.#isChosen(link)).map((link) => [link.index, link]));
     const differences: string[] = [];

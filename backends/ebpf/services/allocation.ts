@@ -1,136 +1,131 @@
 import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { BackendError } from "../../../core/backend/contract.ts";
-import { type EndpointRun, type ListOptions, runOf, sameRun } from "./compile.ts";
-import { type FoundServices, slotsOf } from "./snapshot.ts";
+import { type Allocation, type BalancingOptions, blockOf, type EndpointBlock, sameBlock } from "./compile.ts";
+import { type ServiceSnapshot, slotsOf } from "./snapshot.ts";
+import { sameWords } from "../maps/entries.ts";
 import { type ServiceEntry, SIZE, type SlotRange, writeEndpoint } from "../maps/layout.ts";
-import { Slots } from "./slots.ts";
+import { SlotAllocator } from "./slot_allocator.ts";
 
-/** Where a service port is in the maps. */
-export interface Place {
-  /** The key of its counters, clients and source ranges. */
-  readonly id: number;
-  readonly slots: SlotRange;
-  /** Which change of its endpoints this is. */
-  readonly generation: number;
-}
-
-/** A plan's endpoints, and where they are from now on. */
-export interface Placed {
+/** A plan with its endpoints and their allocation. */
+export interface AllocatedPlan {
   readonly plan: ServicePortPlan;
-  readonly run: EndpointRun;
-  readonly place: Place;
+  readonly block: EndpointBlock;
+  readonly allocation: Allocation;
 }
 
 /**
- * Gives service ports ids and slots, and writes endpoints into slots that nothing names yet. The rest of what is in
- * the kernel follows from plans; this is the part that has to be remembered, and can be read back from the services.
+ * Allocates ids and slots to service ports, and writes endpoints into slots that no service names yet. This
+ * is the only state that does not follow from the plans. It can be read back from map `services`.
  */
-export class Placement {
-  #places = new Map<PlanKey, Place>();
-  #slots: Slots;
+export class Allocations {
+  #allocations = new Map<PlanKey, Allocation>();
+  #slots: SlotAllocator;
   #nextId = 1;
   #nextGeneration = 1;
 
   constructor(
     readonly endpoints: DataView<ArrayBuffer>,
-    readonly options: ListOptions,
+    readonly options: BalancingOptions,
     readonly nowMs: () => number,
   ) {
-    this.#slots = new Slots(endpoints.byteLength / SIZE.endpoint);
+    this.#slots = new SlotAllocator(endpoints.byteLength / SIZE.endpoint);
   }
 
-  placeOf(key: PlanKey): Place | undefined {
-    return this.#places.get(key);
+  get(key: PlanKey): Allocation | undefined {
+    return this.#allocations.get(key);
   }
 
-  entries(): IterableIterator<[PlanKey, Place]> {
-    return this.#places.entries();
+  entries(): IterableIterator<[PlanKey, Allocation]> {
+    return this.#allocations.entries();
   }
 
-  /** The last that was given to a place. */
+  /** The last generation that was assigned. */
   get generation(): number {
     return this.#nextGeneration - 1;
   }
 
   /**
-   * Finds a place for a plan: its old one when the endpoints are the same. In force with `settle`.
-   * @throws BackendError when there is no room.
+   * Allocates slots to a plan. A plan with unchanged endpoints keeps its allocation. `commit` or `rollback`
+   * follows.
+   * @throws BackendError if no free block is large enough.
    */
-  place(plan: ServicePortPlan, old: ServicePortPlan | undefined): Placed {
-    const before = this.#places.get(plan.key);
-    const run = runOf(plan, this.options);
-    if (before !== undefined && old !== undefined && sameRun(old, plan, this.options)) {
-      return { plan, run, place: before };
+  allocate(plan: ServicePortPlan, old: ServicePortPlan | undefined): AllocatedPlan {
+    const current = this.#allocations.get(plan.key);
+    const block = blockOf(plan, this.options);
+    if (current !== undefined && old !== undefined && sameBlock(old, plan, this.options)) {
+      return { plan, block, allocation: current };
     }
-    return { plan, run, place: this.#newPlace(plan, run, before?.id) };
+    return { plan, block, allocation: this.#allocate(plan, block, current?.id) };
   }
 
-  /** Services name the new places from now on, and the old ones of these keys no more. */
-  settle(placed: Iterable<Placed>, gone: Iterable<PlanKey>): void {
-    for (const key of gone) {
-      const before = this.#places.get(key);
-      if (before !== undefined) this.#slots.retire(before.slots, this.nowMs());
-      this.#places.delete(key);
+  /** Retires the old slots, because services name the new ones from now on. */
+  commit(allocated: Iterable<AllocatedPlan>, removed: Iterable<PlanKey>): void {
+    for (const key of removed) {
+      const current = this.#allocations.get(key);
+      if (current !== undefined) this.#slots.retire(current.slots, this.nowMs());
+      this.#allocations.delete(key);
     }
-    for (const { plan, place } of placed) {
-      const before = this.#places.get(plan.key);
-      if (before === place) continue;
-      if (before !== undefined) this.#slots.retire(before.slots, this.nowMs());
-      this.#places.set(plan.key, place);
+    for (const { plan, allocation } of allocated) {
+      const current = this.#allocations.get(plan.key);
+      if (current === allocation) continue;
+      if (current !== undefined) this.#slots.retire(current.slots, this.nowMs());
+      this.#allocations.set(plan.key, allocation);
     }
   }
 
-  /** What `place` returned is not used after all. */
-  takeBack(placed: Iterable<Placed>): void {
-    for (const { plan, place } of placed) {
-      if (this.#places.get(plan.key) !== place) this.#slots.giveBack(place.slots);
+  /** Gives back the slots of allocations that are not used after all. */
+  rollback(allocated: Iterable<AllocatedPlan>): void {
+    for (const { plan, allocation } of allocated) {
+      if (this.#allocations.get(plan.key) !== allocation) this.#slots.giveBack(allocation.slots);
     }
   }
 
   /**
-   * Starts anew from what the kernel has: a plan whose endpoints are in slots as they should be keeps them, with its
-   * id; every other one gets new slots. All are in force with the services that name them.
-   * @param named what the kernel says of the first frontend of a plan.
-   * @throws BackendError when there is no room.
+   * Replaces all allocations. A plan whose endpoints are in the slots that its service names keeps these and
+   * its id; every other plan gets new slots. The allocations are final, without `commit`.
+   * @param entryOf returns the kernel's entry of a plan's first frontend.
+   * @throws BackendError if no free block is large enough.
    */
   takeOver(
     plans: Iterable<ServicePortPlan>,
-    found: FoundServices,
-    named: (plan: ServicePortPlan) => ServiceEntry | undefined,
-  ): readonly Placed[] {
-    this.#nextId = Math.max(this.#nextId, found.largestId + 1);
-    this.#nextGeneration = Math.max(this.#nextGeneration, found.largestGeneration + 1);
-    const claimed = new Claims(this.#slots.capacity);
+    snapshot: ServiceSnapshot,
+    entryOf: (plan: ServicePortPlan) => ServiceEntry | undefined,
+  ): readonly AllocatedPlan[] {
+    this.#nextId = Math.max(this.#nextId, snapshot.maxId + 1);
+    this.#nextGeneration = Math.max(this.#nextGeneration, snapshot.maxGeneration + 1);
+    const kept = new KeptAllocations(this.#slots.capacity);
     const matched = [...plans].map((plan) => {
-      const service = named(plan);
-      const run = runOf(plan, this.options);
-      const id = service !== undefined && claimed.claimId(service.id) ? service.id : undefined;
-      const keeps = id !== undefined && service !== undefined && this.#holds(service, run) &&
-        claimed.claimSlots(slotsOf(service));
-      const place = keeps ? { id, slots: slotsOf(service), generation: service.generation } : undefined;
-      return { plan, run, id, place };
+      const service = entryOf(plan);
+      const block = blockOf(plan, this.options);
+      const id = service !== undefined && kept.keepId(service.id) ? service.id : undefined;
+      const keepsSlots = id !== undefined && service !== undefined && this.#holds(service, block) &&
+        kept.keepSlots(slotsOf(service));
+      const allocation = keepsSlots
+        ? { id, slots: slotsOf(service), generation: service.generation }
+        : undefined;
+      return { plan, block, id, allocation };
     });
 
-    const retired = [...found.slots()].filter((slots) => !claimed.isClaimed(slots));
-    this.#slots = new Slots(this.#slots.capacity, claimed.slots, retired, this.nowMs());
-    this.#places = new Map();
-    const placed = matched.map(({ plan, run, id, place }) => ({
+    const retired = [...snapshot.slots()].filter((slots) => !kept.hasAll(slots));
+    this.#slots = new SlotAllocator(this.#slots.capacity, kept.slots, retired, this.nowMs());
+    this.#allocations = new Map();
+    const allocated = matched.map(({ plan, block, id, allocation }) => ({
       plan,
-      run,
-      place: place ?? this.#newPlace(plan, run, id),
+      block,
+      allocation: allocation ?? this.#allocate(plan, block, id),
     }));
-    for (const { plan, place } of placed) this.#places.set(plan.key, place);
-    return placed;
+    for (const { plan, allocation } of allocated) this.#allocations.set(plan.key, allocation);
+    return allocated;
   }
 
-  #newPlace(plan: ServicePortPlan, run: EndpointRun, id: number | undefined): Place {
-    const slots = this.#slots.take(run.endpoints.length, this.nowMs());
-    if (slots === undefined) throw noRoom(plan, run, this.#slots);
-    this.#write(run, slots.first);
+  #allocate(plan: ServicePortPlan, block: EndpointBlock, id: number | undefined): Allocation {
+    const slots = this.#slots.take(block.endpoints.length, this.nowMs());
+    if (slots === undefined) throw slotsExhausted(plan, block, this.#slots);
+    this.#write(block, slots.first);
     return { id: id ?? this.#nextId++, slots, generation: this.#nextGeneration++ };
   }
 
-  #write({ endpoints }: EndpointRun, first: number): void {
+  #write({ endpoints }: EndpointBlock, first: number): void {
     let offset = first * SIZE.endpoint;
     for (const { address, port, isLocal } of endpoints) {
       writeEndpoint(this.endpoints, offset, address, port, isLocal);
@@ -138,11 +133,11 @@ export class Placement {
     }
   }
 
-  /** Whether a service names exactly these endpoints, and its slots hold them. */
-  #holds(service: ServiceEntry, { endpoints, cluster, local, serving }: EndpointRun): boolean {
+  /** Reports whether a service names exactly this block, and its slots contain it. */
+  #holds(service: ServiceEntry, { endpoints, cluster, local, serving }: EndpointBlock): boolean {
     const { first, count } = slotsOf(service);
-    const isAt = (list: SlotRange, wanted: SlotRange) =>
-      list.count === wanted.count && (list.count === 0 || list.first === first + wanted.first);
+    const isAt = (list: SlotRange, expected: SlotRange) =>
+      list.count === expected.count && (list.count === 0 || list.first === first + expected.first);
     if (count !== endpoints.length || (first + count) * SIZE.endpoint > this.endpoints.byteLength) {
       return false;
     }
@@ -151,51 +146,54 @@ export class Placement {
     }
     return endpoints.every(({ address, port, isLocal }, index) => {
       writeEndpoint(scratch, 0, address, port, isLocal);
-      const offset = (first + index) * SIZE.endpoint;
-      for (let byte = 0; byte < SIZE.endpoint; byte += 4) {
-        if (scratch.getUint32(byte) !== this.endpoints.getUint32(offset + byte)) return false;
-      }
-      return true;
+      return sameWords(scratch, 0, this.endpoints, (first + index) * SIZE.endpoint, SIZE.endpoint);
     });
   }
 }
 
 const scratch = new DataView(new ArrayBuffer(SIZE.endpoint));
 
-/** What plans have of what was found: an id and a slot belong to one only, whatever the kernel says. */
-class Claims {
+/** Ids and slots that plans keep. Each is kept only once, whatever the kernel's entries contain. */
+class KeptAllocations {
   readonly #ids = new Set<number>([0]);
-  readonly #taken: Uint8Array;
+  /** 1 for kept slots. */
+  readonly #isKept: Uint8Array;
   readonly slots: SlotRange[] = [];
 
   constructor(capacity: number) {
-    this.#taken = new Uint8Array(capacity);
+    this.#isKept = new Uint8Array(capacity);
   }
 
-  claimId(id: number): boolean {
+  /** Returns false if the id is kept already. */
+  keepId(id: number): boolean {
     if (this.#ids.has(id)) return false;
     this.#ids.add(id);
     return true;
   }
 
-  claimSlots(range: SlotRange): boolean {
-    const slots = this.#taken.subarray(range.first, range.first + range.count);
+  /** Returns false if one of the slots is kept already. */
+  keepSlots(range: SlotRange): boolean {
+    const slots = this.#isKept.subarray(range.first, range.first + range.count);
     if (slots.includes(1)) return false;
     slots.fill(1);
     if (range.count > 0) this.slots.push(range);
     return true;
   }
 
-  /** Whether no slot of it is left. */
-  isClaimed(range: SlotRange): boolean {
-    return !this.#taken.subarray(range.first, range.first + range.count).includes(0);
+  /** Reports whether all slots of the range are kept. */
+  hasAll(range: SlotRange): boolean {
+    return !this.#isKept.subarray(range.first, range.first + range.count).includes(0);
   }
 }
 
-function noRoom(plan: ServicePortPlan, { endpoints }: EndpointRun, slots: Slots): BackendError {
+function slotsExhausted(
+  plan: ServicePortPlan,
+  { endpoints }: EndpointBlock,
+  slots: SlotAllocator,
+): BackendError {
   return new BackendError(
-    `ebpf: no room for the ${endpoints.length} endpoint slots of ${plan.namespace}/${plan.name}: ` +
-      `${slots.free} of ${slots.capacity} are free. Give --ebpf-max-endpoints a larger number`,
+    `ebpf: service ${plan.namespace}/${plan.name} needs ${endpoints.length} endpoint slots, but only ` +
+      `${slots.free} of ${slots.capacity} are free: increase --ebpf-max-endpoints`,
     [plan.key],
   );
 }

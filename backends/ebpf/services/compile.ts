@@ -6,59 +6,70 @@ import { SERVICE, type ServiceEntry, type SlotRange, VERDICT } from "../maps/lay
 import { maglevTable } from "./maglev.ts";
 import type { EbpfOptions } from "../options.ts";
 
-/** The endpoints of a plan as they lie in slots, and which of them make each list. */
-export interface EndpointRun {
+/**
+ * A plan's endpoints in the order of their slots, and the part of them that each list of the service consists
+ * of.
+ */
+export interface EndpointBlock {
   readonly endpoints: readonly Endpoint[];
-  /** From the first of `endpoints`. */
+  /** Lists are relative to the first of `endpoints`. */
   readonly cluster: SlotRange;
   readonly local: SlotRange;
   readonly serving: SlotRange;
 }
 
-export type ListOptions = Pick<EbpfOptions, "balancing" | "maglevTableSize">;
-
-/** Lays out a plan's endpoints. The same plan makes the same run. */
-export function runOf(plan: ServicePortPlan, options: ListOptions): EndpointRun {
-  const lists = listsOf(plan);
-  return hasTables(plan, options) ? tablesRun(lists, options.maglevTableSize) : plainRun(lists);
+/** Where a service port is in the maps. */
+export interface Allocation {
+  /** Key of its counters, clients and source ranges; unique among service ports, not 0. */
+  readonly id: number;
+  readonly slots: SlotRange;
+  /** Number of the change that gave it its endpoints. */
+  readonly generation: number;
 }
 
-/** Whether both plans have the same run. */
-export function sameRun(a: ServicePortPlan, b: ServicePortPlan, options: ListOptions): boolean {
+export type BalancingOptions = Pick<EbpfOptions, "balancing" | "maglevTableSize">;
+
+/** Arranges a plan's endpoints in a block. The same plan gives the same block. */
+export function blockOf(plan: ServicePortPlan, options: BalancingOptions): EndpointBlock {
+  const lists = listsOf(plan);
+  return hasTables(plan, options) ? tableBlock(lists, options.maglevTableSize) : plainBlock(lists);
+}
+
+/** Reports whether both plans have the same block. */
+export function sameBlock(a: ServicePortPlan, b: ServicePortPlan, options: BalancingOptions): boolean {
   return hasTables(a, options) === hasTables(b, options) &&
     sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
     sameList(a.localEndpoints, b.localEndpoints, sameEndpoint) &&
     sameList(a.servingEndpoints, b.servingEndpoints, sameEndpoint);
 }
 
-/**
- * What `services` says of a frontend.
- * @param place of the plan's endpoints: where its run begins, and of which change of it that is.
- */
+/** The entry of map `services` for a frontend. */
 export function serviceEntry(
   plan: ServicePortPlan,
   frontend: Frontend,
-  run: EndpointRun,
-  place: { readonly id: number; readonly first: number; readonly generation: number },
-  options: ListOptions,
+  block: EndpointBlock,
+  { id, slots, generation }: Allocation,
+  options: BalancingOptions,
 ): ServiceEntry {
   const route = frontend.kind === "ClusterIP" ? plan.internal : plan.external;
   const hasRanges = frontend.kind === "LoadBalancerIP" && plan.sourceRanges !== undefined;
   return {
-    id: place.id,
-    verdict: verdictOf(route, run),
+    id,
+    verdict: verdictOf(route, block),
     flags: masqueradeOf(route) |
       (hasRanges ? SERVICE.SOURCE_RANGES : 0) |
       (isMaglev(plan, options) ? SERVICE.MAGLEV : 0),
     affinitySeconds: plan.affinitySeconds,
-    cluster: moved(run.cluster, place.first),
-    local: moved(run.local, place.first),
-    serving: moved(run.serving, place.first),
-    generation: place.generation,
+    cluster: moved(block.cluster, slots.first),
+    local: moved(block.local, slots.first),
+    serving: moved(block.serving, slots.first),
+    generation,
   };
 }
 
-/** The endpoints of each list: those of weight 0 get no new connections. */
+/**
+ * Endpoints by list. `cluster` and `local` leave out weight 0, because such endpoints get no new connections.
+ */
 interface Lists {
   readonly cluster: readonly Endpoint[];
   readonly local: readonly Endpoint[];
@@ -66,10 +77,14 @@ interface Lists {
 }
 
 function listsOf({ clusterEndpoints, localEndpoints, servingEndpoints }: ServicePortPlan): Lists {
-  return { cluster: weighed(clusterEndpoints), local: weighed(localEndpoints), serving: servingEndpoints };
+  return {
+    cluster: withWeight(clusterEndpoints),
+    local: withWeight(localEndpoints),
+    serving: servingEndpoints,
+  };
 }
 
-function weighed(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+function withWeight(endpoints: readonly Endpoint[]): readonly Endpoint[] {
   return endpoints.every(hasWeight) ? endpoints : endpoints.filter(hasWeight);
 }
 
@@ -77,58 +92,63 @@ function hasWeight({ weight }: Endpoint): boolean {
   return weight !== 0;
 }
 
-function isMaglev(plan: ServicePortPlan, options: ListOptions): boolean {
+function isMaglev(plan: ServicePortPlan, options: BalancingOptions): boolean {
   return (plan.balancing ?? options.balancing) === "maglev" && fitsTable(plan, options);
 }
 
-/** Weights are shares of a table, whether a slot of it is chosen by a hash or at random. */
-function hasTables(plan: ServicePortPlan, options: ListOptions): boolean {
+/** Weights are shares of a table, for random balancing as well as for Maglev. */
+function hasTables(plan: ServicePortPlan, options: BalancingOptions): boolean {
   const { cluster, local } = listsOf(plan);
   return isMaglev(plan, options) || (areUnequal(cluster) || areUnequal(local)) && fitsTable(plan, options);
 }
 
-/** A table of fewer slots than endpoints would leave some out. */
-function fitsTable(plan: ServicePortPlan, { maglevTableSize }: ListOptions): boolean {
+/** A table with fewer slots than endpoints would leave some out. */
+function fitsTable(plan: ServicePortPlan, { maglevTableSize }: BalancingOptions): boolean {
   return Math.max(plan.clusterEndpoints.length, plan.localEndpoints.length) <= maglevTableSize;
 }
 
-/** Whether some endpoints are to get more than others. */
+/** Reports whether endpoints differ in weight. */
 function areUnequal(endpoints: readonly Endpoint[]): boolean {
   return endpoints.some(({ weight }) => weight !== endpoints[0]?.weight);
 }
 
 /**
- * Every endpoint once: the lists overlap. Local ones that the cluster list does not have come first, then those of
- * both, then the others of the cluster list, then those that only serve.
+ * A block with every endpoint once, because the lists overlap. The order is: endpoints of the local list
+ * only, of both lists, of the cluster list only, of the serving list only.
  */
-function plainRun({ cluster, local, serving }: Lists): EndpointRun {
+function plainBlock({ cluster, local, serving }: Lists): EndpointBlock {
   const isOneList = local.length === 0 &&
     (serving.length === 0 || sameList(serving, cluster, sameEndpoint));
   if (isOneList) {
     const all = { first: 0, count: cluster.length };
-    return { endpoints: cluster, cluster: all, local: none, serving: serving.length === 0 ? none : all };
+    return {
+      endpoints: cluster,
+      cluster: all,
+      local: NO_SLOTS,
+      serving: serving.length === 0 ? NO_SLOTS : all,
+    };
   }
-  const [inCluster, inLocal] = [namesOf(cluster), namesOf(local)];
-  const localOnly = local.filter((endpoint) => !inCluster.has(nameOf(endpoint)));
-  const both = local.filter((endpoint) => inCluster.has(nameOf(endpoint)));
-  const clusterOnly = cluster.filter((endpoint) => !inLocal.has(nameOf(endpoint)));
+  const [inCluster, inLocal] = [keysOf(cluster), keysOf(local)];
+  const localOnly = local.filter((endpoint) => !inCluster.has(keyOf(endpoint)));
+  const both = local.filter((endpoint) => inCluster.has(keyOf(endpoint)));
+  const clusterOnly = cluster.filter((endpoint) => !inLocal.has(keyOf(endpoint)));
   const servingOnly = serving.filter((endpoint) => {
-    const name = nameOf(endpoint);
-    return !inCluster.has(name) && !inLocal.has(name);
+    const key = keyOf(endpoint);
+    return !inCluster.has(key) && !inLocal.has(key);
   });
   const endpoints = [...localOnly, ...both, ...clusterOnly, ...servingOnly];
   return {
     endpoints,
     cluster: { first: localOnly.length, count: cluster.length },
     local: { first: 0, count: local.length },
-    // Whoever gets new flows may keep them.
-    serving: serving.length === 0 ? none : { first: 0, count: endpoints.length },
+    // The serving list includes the others, because an endpoint that gets new flows may keep its old ones.
+    serving: serving.length === 0 ? NO_SLOTS : { first: 0, count: endpoints.length },
   };
 }
 
-/** The tables of both lists, one after the other, and before them the endpoints that UDP flows may stay with. */
-function tablesRun(lists: Lists, size: number): EndpointRun {
-  const serving = lists.serving.length === 0 ? [] : plainRun(lists).endpoints;
+/** A block with the serving endpoints, the table of the cluster list, and the table of the local list. */
+function tableBlock(lists: Lists, size: number): EndpointBlock {
+  const serving = lists.serving.length === 0 ? [] : plainBlock(lists).endpoints;
   const cluster = maglevTable(lists.cluster, size);
   const local = maglevTable(lists.local, size);
   return {
@@ -139,16 +159,16 @@ function tablesRun(lists: Lists, size: number): EndpointRun {
   };
 }
 
-const none: SlotRange = { first: 0, count: 0 };
-
 function moved({ first, count }: SlotRange, by: number): SlotRange {
-  return count === 0 ? none : { first: first + by, count };
+  return count === 0 ? NO_SLOTS : { first: first + by, count };
 }
 
-function verdictOf(route: Route, { cluster, local }: EndpointRun): number {
+const NO_SLOTS: SlotRange = { first: 0, count: 0 };
+
+function verdictOf(route: Route, { cluster, local }: EndpointBlock): number {
   switch (route.verdict) {
     case "balance":
-      // A plan balances over some endpoints; when all of them have weight 0, nobody gets a connection.
+      // The plan has endpoints to balance over. If all of them have weight 0, the list is empty: reject.
       if (route.to === "cluster") return cluster.count > 0 ? VERDICT.BALANCE_CLUSTER : VERDICT.REJECT;
       return local.count > 0 ? VERDICT.BALANCE_LOCAL : VERDICT.REJECT;
     case "local-external":
@@ -165,10 +185,10 @@ function masqueradeOf(route: Route): number {
   return route.masquerade === "all" ? SERVICE.MASQUERADE_ALL : SERVICE.MASQUERADE_OFF_NODE;
 }
 
-function namesOf(endpoints: readonly Endpoint[]): ReadonlySet<string> {
-  return new Set(endpoints.map(nameOf));
+function keysOf(endpoints: readonly Endpoint[]): ReadonlySet<string> {
+  return new Set(endpoints.map(keyOf));
 }
 
-function nameOf({ address, port }: Endpoint): string {
+function keyOf({ address, port }: Endpoint): string {
   return socketKey(address, port);
 }

@@ -2,16 +2,16 @@ import { DEFAULT_WEIGHT } from "../../../core/objects/objects.ts";
 import type { Endpoint } from "../../../core/plan/plan.ts";
 
 /**
- * A Maglev table (Eisenbud et al., NSDI 2016, §3.4): every endpoint takes slots in an order of its own, in turns, so
- * that all have nearly their share, and few slots change hands when one goes. The same on every node, whatever the
- * order of the endpoints.
- * @param endpoints whose weights are above 0. The heaviest takes a slot in each turn, the others in as many turns as
- * they weigh beside it, all in the first one.
- * @param size a prime, no less than the number of endpoints.
+ * Builds a Maglev table (Eisenbud et al., NSDI 2016, §3.4). Each endpoint has its own order of slots, and the
+ * endpoints take free slots in turns. So all get nearly their share, and few slots change hands when an
+ * endpoint goes. The table is the same on every node, whatever the order of the endpoints.
+ * @param endpoints with weights above 0. The heaviest takes a slot in every turn, each other one in a
+ * fraction of the turns, its weight divided by the heaviest one, but always in the first turn.
+ * @param size a prime, at least the number of endpoints.
  */
 export function maglevTable(endpoints: readonly Endpoint[], size: number): readonly Endpoint[] {
   if (endpoints.length === 0) return [];
-  const heaviest = endpoints.reduce((most, endpoint) => Math.max(most, weightOf(endpoint)), 0);
+  const heaviest = endpoints.reduce((max, endpoint) => Math.max(max, weightOf(endpoint)), 0);
   const preferences = endpoints.map((endpoint) => {
     const name = `${endpoint.address}${String.fromCharCode(endpoint.port)}`;
     return {
@@ -21,7 +21,7 @@ export function maglevTable(endpoints: readonly Endpoint[], size: number): reado
       credit: heaviest,
     };
   });
-  // Who comes first has the first choice: that must not depend on who told us.
+  // The order of turns must not depend on the order in which the API server lists the endpoints.
   preferences.sort((a, b) => a.next - b.next || a.skip - b.skip);
   const table = new Array<Endpoint | undefined>(size);
   for (let taken = 0;;) {
@@ -45,7 +45,7 @@ function weightOf({ weight = DEFAULT_WEIGHT }: Endpoint): number {
 const OFFSET_SEED = 0x811c9dc5;
 const SKIP_SEED = 0x9747b28c;
 
-/** FNV-1a with the finaliser of MurmurHash3, for names of a few bytes that differ in the last one only. */
+/** FNV-1a with the finaliser of MurmurHash3, for names of a few bytes that differ only in the last one. */
 function hash(name: string, seed: number): number {
   let value = seed;
   for (let index = 0; index < name.length; index++) {

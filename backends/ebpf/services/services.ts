@@ -1,4 +1,4 @@
-import type { Address } from "../../../core/net/address.ts";
+import { type Address, formatAddress, formatCidr } from "../../../core/net/address.ts";
 import {
   describeFrontend,
   type Frontend,
@@ -7,248 +7,257 @@ import {
   type ServicePortPlan,
 } from "../../../core/plan/plan.ts";
 import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
-import { UseCounts } from "../../use_counts.ts";
-import { type ListOptions, serviceEntry } from "./compile.ts";
+import { difference } from "../../difference.ts";
+import { TruncatedList } from "../../truncated_list.ts";
+import { UseChanges, UseCounts } from "../../use_counts.ts";
+import { type AllocatedPlan, Allocations } from "./allocation.ts";
+import { type BalancingOptions, serviceEntry } from "./compile.ts";
+
 import { forgetCounters, keepCounters } from "../maps/counters.ts";
-import { Entries, nameOf } from "../maps/entries.ts";
-import { FoundServices } from "./snapshot.ts";
+import { Entries, nameOf, replaceEntries } from "../maps/entries.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
+import { ServiceSnapshot } from "./snapshot.ts";
 import {
   type ServiceEntry,
   SIZE,
   VERDICT,
   viewOf,
+  writeCatchAll,
   writeFrontend,
   writeNodePort,
   writeRange,
   writeService,
-  writeWholeAddress,
 } from "../maps/layout.ts";
-import { type Placed, Placement } from "./allocation.ts";
 
 /**
- * Service ports in the maps. A change is made in an order that leaves every frontend whole at every moment: endpoints
- * go into slots that nothing names, then the services that name them replace the old ones, each atomically, and what
- * is left over goes last.
+ * Programs service ports into the maps. The order of a change keeps every frontend complete at any time:
+ * endpoints go into slots that no service names, then each service entry is replaced atomically, then stale
+ * entries are deleted.
  */
 export class Services {
   readonly #maps: KernelMaps;
-  readonly #placement: Placement;
-  /** How many service ports are at each ClusterIP. */
+  readonly #options: BalancingOptions;
+  readonly #allocations: Allocations;
+  /** Number of service ports per ClusterIP. */
   #clusterIPs = new UseCounts();
-  /** Entries of the services map. */
+  /** Number of entries in map `services`. */
   #entries = 0;
 
-  /** @param nowMs a clock that does not go back. */
-  constructor(
-    maps: KernelMaps,
-    readonly options: ListOptions,
-    nowMs: () => number = () => performance.now(),
-  ) {
+  /** @param nowMs a clock that never goes back. */
+  constructor(maps: KernelMaps, options: BalancingOptions, nowMs: () => number = () => performance.now()) {
     this.#maps = maps;
-    this.#placement = new Placement(maps.endpoints, options, nowMs);
+    this.#options = options;
+    this.#allocations = new Allocations(maps.endpoints, options, nowMs);
   }
 
-  /** Whose id is whose. */
+  /** The owner of each id. */
   *ids(): Generator<readonly [number, PlanKey]> {
-    for (const [key, { id }] of this.#placement.entries()) yield [id, key];
+    for (const [key, { id }] of this.#allocations.entries()) yield [id, key];
   }
 
-  /** The last change of a service port's endpoints: none has a larger one. */
+  /** The largest generation of all service ports. */
   get generation(): number {
-    return this.#placement.generation;
+    return this.#allocations.generation;
   }
 
   /**
-   * Makes plan changes real.
-   * @throws BackendError, and then nothing has changed, unless it was the kernel that refused half of it.
+   * Programs plan changes.
+   * @throws BackendError and then nothing has changed.
+   * @throws KernelError and then part of the changes may be in force.
    */
   apply(changes: readonly PlanChange[]): void {
-    const clusterIPs = new Map<Address, number>();
-    const stale = new Map<string, readonly [Frontend, ServicePortPlan]>();
-    for (const { old } of changes) {
-      if (old === undefined) continue;
-      for (const frontend of old.frontends) stale.set(keyName(frontend, old), [frontend, old]);
-      countClusterIPs(clusterIPs, old, -1);
-    }
-    const placed = this.#place(changes);
-    const entries = new Entries(SIZE.frontend, SIZE.service);
-    let added = 0;
-    for (const port of placed) {
-      for (const frontend of port.plan.frontends) {
-        this.#add(entries, port, frontend);
-        if (!stale.delete(entries.keyName(entries.count - 1))) added++;
-      }
-      countClusterIPs(clusterIPs, port.plan, 1);
-    }
-    const unused = new Entries(SIZE.frontend, 0);
-    for (const [address, uses] of clusterIPs) {
-      const before = this.#clusterIPs.of(address);
-      if (before === 0 && uses > 0) {
-        addWholeAddress(entries, address);
-        added++;
-      } else if (before > 0 && before + uses === 0) {
-        writeWholeAddress(unused.keys, unused.add() * SIZE.frontend, address);
-      }
-    }
+    const before = changes.flatMap((change) => frontendsOf(change.old));
+    const after = changes.flatMap((change) => frontendsOf(change.new));
+    const frontends = difference(after, before, keyName);
+    const clusterIPUses = new UseChanges<Address>();
+    for (const address of clusterIPsOf(before)) clusterIPUses.use(address, address, -1);
+    for (const address of clusterIPsOf(after)) clusterIPUses.use(address, address, 1);
+    const clusterIPs = clusterIPUses.difference((address) => this.#clusterIPs.of(address));
+
+    const allocated = this.#allocate(changes);
+    const added = frontends.added.length + clusterIPs.added.length;
     if (this.#entries + added > this.#maps.services.shape.maxEntries) {
-      this.#placement.takeBack(placed);
-      throw tooMany(this.#maps, changes.map(({ key }) => key));
+      this.#allocations.rollback(allocated);
+      throw frontendsExhausted(this.#maps, changes.map(({ key }) => key));
+    }
+    const entries = new Entries(SIZE.frontend, SIZE.service);
+    for (const port of allocated) {
+      for (const frontend of port.plan.frontends) this.#add(entries, port, frontend);
+    }
+    for (const address of clusterIPs.added) addCatchAll(entries, address);
+    const stale = new Entries(SIZE.frontend, 0);
+    for (const frontend of frontends.removed) addFrontend(stale, frontend);
+    for (const address of clusterIPs.removed) {
+      const index = stale.add();
+      writeCatchAll(stale.keys, index * SIZE.frontend, address);
     }
 
-    // Who may use a service is known before the service asks for it.
-    for (const { plan, place } of placed) this.#allow(plan, place.id);
+    // Source ranges first, because a service that refers to them must find them.
+    for (const { plan, allocation } of allocated) this.#addRanges(plan, allocation.id);
     this.#maps.services.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
-    for (const [frontend, plan] of stale.values()) writeKey(unused, frontend, plan);
-    this.#maps.services.deleteAll(unused.keyBytes, unused.count);
-    this.#entries += added - unused.count;
-    for (const [address, uses] of clusterIPs) this.#clusterIPs.add(address, uses);
+    this.#maps.services.deleteAll(stale.keyBytes, stale.count);
+    this.#entries += added - stale.count;
+    this.#clusterIPs.addAll(clusterIPUses);
     this.#forget(changes);
-    const gone = changes.filter((change) => change.new === undefined).map(({ key }) => key);
-    this.#placement.settle(placed, gone);
+    const removed = changes.filter((change) => change.new === undefined).map(({ key }) => key);
+    this.#allocations.commit(allocated, removed);
   }
 
   /**
-   * Makes the maps hold exactly these plans, whatever is in them.
-   * @returns what was missing, different or too much, in words, and whether there was anything.
+   * Makes the maps contain exactly these plans, whatever they contain now.
+   * @returns descriptions of missing, different and extra entries, and whether the map was empty.
    * @throws BackendError
    */
   reconcile(
     plans: Iterable<ServicePortPlan>,
   ): { readonly differences: readonly string[]; readonly wasEmpty: boolean } {
-    const differences = new Differences();
-    const found = new FoundServices(this.#maps.services);
-    const placed = this.#placement.takeOver(plans, found, (plan) => {
-      const [first] = plan.frontends;
-      if (first === undefined) return undefined;
-      writeFrontendKey(scratchKey, 0, first, plan);
-      return found.get(scratchKey, 0);
+    const snapshot = new ServiceSnapshot(this.#maps.services);
+    const allocated = this.#allocations.takeOver(plans, snapshot, (plan) => {
+      const [frontend] = plan.frontends;
+      if (frontend === undefined) return undefined;
+      writeKey(scratchKey, 0, { frontend, plan });
+      return snapshot.get(scratchKey, 0);
     });
 
-    this.#clusterIPs = new UseCounts();
-    const entries = new Entries(SIZE.frontend, SIZE.service, 1024);
-    let wanted = 0;
-    const want = (what: () => string) => {
-      const last = entries.count - 1;
-      const todo = found.want(entries.keys, last * SIZE.frontend, entries.values, last * SIZE.service);
-      wanted++;
-      if (todo === "nothing") entries.drop();
-      else differences.add(() => `${what()} was ${todo === "add" ? "missing" : "different"}`);
+    const differences = new TruncatedList();
+    const changed = new Entries(SIZE.frontend, SIZE.service, 1024);
+    let desired = 0;
+    const keepIfChanged = (describe: () => string) => {
+      desired++;
+      const last = changed.count - 1;
+      const result = snapshot.compare(
+        changed.keys,
+        last * SIZE.frontend,
+        changed.values,
+        last * SIZE.service,
+      );
+      if (result === "equal") changed.drop();
+      else differences.add(() => `${describe()} was ${result}`);
     };
-    for (const port of placed) {
+    this.#clusterIPs = new UseCounts();
+    for (const port of allocated) {
       for (const frontend of port.plan.frontends) {
-        this.#add(entries, port, frontend);
-        want(() => inWords(frontend, port.plan));
+        this.#add(changed, port, frontend);
+        keepIfChanged(() =>
+          `${describeFrontend(frontend, port.plan.protocol)} of ${printedNameOf(port.plan.key)}`
+        );
         if (frontend.kind !== "ClusterIP" || this.#clusterIPs.add(frontend.address, 1) > 1) continue;
-        addWholeAddress(entries, frontend.address);
-        want(() => `the rest of ${inWords(frontend, port.plan)}`);
+        addCatchAll(changed, frontend.address);
+        keepIfChanged(() => `the entry for unused ports of ${formatAddress(frontend.address)}`);
       }
     }
-    const unwanted = found.unwanted();
-    if (Math.max(wanted, found.count + entries.count) > this.#maps.services.shape.maxEntries) {
-      // Room for both is worth more than a gap for what is not wanted any more.
-      this.#maps.services.deleteAll(unwanted.keyBytes, unwanted.count);
+    const extra = snapshot.extra();
+    for (let index = 0; index < extra.count; index++) differences.add(() => "an extra frontend was present");
+
+    const { maxEntries } = this.#maps.services.shape;
+    if (Math.max(desired, snapshot.count + changed.count) > maxEntries) {
+      // The map cannot hold both, so delete extra entries first.
+      this.#maps.services.deleteAll(extra.keyBytes, extra.count);
     }
-    if (wanted > this.#maps.services.shape.maxEntries) throw tooMany(this.#maps, []);
-    this.#reconcileRanges(placed);
-    keepCounters(this.#maps.counters, new Set(placed.map(({ place }) => place.id)));
-    this.#maps.services.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
-    this.#maps.services.deleteAll(unwanted.keyBytes, unwanted.count);
-    for (let index = 0; index < unwanted.count; index++) differences.add(() => "a service that nobody has");
-    this.#entries = wanted;
-    return { differences: differences.texts, wasEmpty: found.count === 0 };
+    if (desired > maxEntries) throw frontendsExhausted(this.#maps, []);
+    this.#replaceRanges(allocated);
+    keepCounters(this.#maps.counters, new Set(allocated.map(({ allocation }) => allocation.id)));
+    this.#maps.services.updateAll(changed.keyBytes, changed.valueBytes, changed.count);
+    this.#maps.services.deleteAll(extra.keyBytes, extra.count);
+    this.#entries = desired;
+    return { differences: differences.texts, wasEmpty: snapshot.count === 0 };
   }
 
-  #place(changes: readonly PlanChange[]): readonly Placed[] {
-    const placed: Placed[] = [];
+  #allocate(changes: readonly PlanChange[]): readonly AllocatedPlan[] {
+    const allocated: AllocatedPlan[] = [];
     try {
       for (const change of changes) {
-        if (change.new !== undefined) placed.push(this.#placement.place(change.new, change.old));
+        if (change.new !== undefined) allocated.push(this.#allocations.allocate(change.new, change.old));
       }
-      return placed;
+      return allocated;
     } catch (error) {
-      this.#placement.takeBack(placed);
+      this.#allocations.rollback(allocated);
       throw error;
     }
   }
 
-  #add(entries: Entries, { plan, run, place }: Placed, frontend: Frontend): void {
-    const index = writeKey(entries, frontend, plan);
-    const { id, generation, slots } = place;
-    const service = serviceEntry(plan, frontend, run, { id, generation, first: slots.first }, this.options);
-    writeEntry(entries, index, service);
+  #add(entries: Entries, { plan, block, allocation }: AllocatedPlan, frontend: Frontend): void {
+    const index = addFrontend(entries, { frontend, plan });
+    writeValue(entries, index, serviceEntry(plan, frontend, block, allocation, this.#options));
   }
 
-  #allow(plan: ServicePortPlan, id: number): void {
+  #addRanges(plan: ServicePortPlan, id: number): void {
     for (const cidr of plan.sourceRanges ?? []) {
-      writeRange(rangeKey, 0, id, cidr);
-      this.#maps.source_ranges.update(rangeBytes, allowed);
+      writeRange(viewOf(rangeKey), 0, id, cidr);
+      this.#maps.source_ranges.update(rangeKey, PREFIX_VALUE);
     }
   }
 
-  /** What ids are known for that changed hands: source ranges that a plan has no more, counters of what is gone. */
+  #replaceRanges(allocated: readonly AllocatedPlan[]): void {
+    const entries = new Entries(SIZE.range, PREFIX_VALUE.length);
+    for (const { plan, allocation } of allocated) {
+      for (const cidr of plan.sourceRanges ?? []) {
+        const index = entries.add();
+        writeRange(entries.keys, index * SIZE.range, allocation.id, cidr);
+        entries.values.setUint32(index * PREFIX_VALUE.length, 1, true);
+      }
+    }
+    replaceEntries(this.#maps.source_ranges, entries);
+  }
+
+  /** Deletes stale state by id: source ranges that a plan dropped, and counters of removed service ports. */
   #forget(changes: readonly PlanChange[]): void {
     for (const { key, old, new: next } of changes) {
-      const place = this.#placement.placeOf(key);
-      if (old === undefined || place === undefined) continue;
-      const kept = new Set(next?.sourceRanges?.map((cidr) => rangeName(place.id, cidr)));
-      for (const cidr of old.sourceRanges ?? []) {
-        if (kept.has(rangeName(place.id, cidr))) continue;
-        writeRange(rangeKey, 0, place.id, cidr);
-        this.#maps.source_ranges.delete(rangeBytes);
+      const allocation = this.#allocations.get(key);
+      if (old === undefined || allocation === undefined) continue;
+      for (const cidr of difference(next?.sourceRanges ?? [], old.sourceRanges ?? [], formatCidr).removed) {
+        writeRange(viewOf(rangeKey), 0, allocation.id, cidr);
+        this.#maps.source_ranges.delete(rangeKey);
       }
-      if (next === undefined) forgetCounters(this.#maps.counters, place.id);
+      if (next === undefined) forgetCounters(this.#maps.counters, allocation.id);
     }
-  }
-
-  #reconcileRanges(placed: readonly Placed[]): void {
-    const wanted = new Set<string>();
-    for (const { plan, place } of placed) {
-      this.#allow(plan, place.id);
-      for (const cidr of plan.sourceRanges ?? []) wanted.add(rangeName(place.id, cidr));
-    }
-    const unwanted = new Entries(SIZE.range, 0);
-    this.#maps.source_ranges.forEach((keys, offset) => {
-      if (wanted.has(nameOf(keys, offset, SIZE.range))) return;
-      const index = unwanted.add();
-      for (let byte = 0; byte < SIZE.range; byte++) {
-        unwanted.keys.setUint8(index * SIZE.range + byte, keys.getUint8(offset + byte));
-      }
-    });
-    this.#maps.source_ranges.deleteAll(unwanted.keyBytes, unwanted.count);
   }
 }
 
-const rangeBytes = new Uint8Array(SIZE.range);
-const rangeKey = viewOf(rangeBytes);
-/** What entries of prefix maps hold. */
-const allowed = new Uint8Array([1, 0, 0, 0]);
+const rangeKey = new Uint8Array(SIZE.range);
+/** The value of every entry in the prefix maps: 1. */
+const PREFIX_VALUE = new Uint8Array([1, 0, 0, 0]);
 
-function rangeName(id: number, cidr: Parameters<typeof writeRange>[3]): string {
-  writeRange(rangeKey, 0, id, cidr);
-  return nameOf(rangeKey, 0, SIZE.range);
+interface PlanFrontend {
+  readonly frontend: Frontend;
+  readonly plan: ServicePortPlan;
+}
+
+function frontendsOf(plan: ServicePortPlan | undefined): readonly PlanFrontend[] {
+  return plan?.frontends.map((frontend) => ({ frontend, plan })) ?? [];
+}
+
+function* clusterIPsOf(frontends: readonly PlanFrontend[]): Generator<Address> {
+  for (const { frontend } of frontends) if (frontend.kind === "ClusterIP") yield frontend.address;
 }
 
 const scratchKey = new DataView(new ArrayBuffer(SIZE.frontend));
 
-function keyName(frontend: Frontend, plan: ServicePortPlan): string {
-  writeFrontendKey(scratchKey, 0, frontend, plan);
+/** The key of a frontend as a string. */
+function keyName(frontend: PlanFrontend): string {
+  writeKey(scratchKey, 0, frontend);
   return nameOf(scratchKey, 0, SIZE.frontend);
 }
 
-function writeKey(entries: Entries, frontend: Frontend, plan: ServicePortPlan): number {
+function addFrontend(entries: Entries, frontend: PlanFrontend): number {
   const index = entries.add();
-  writeFrontendKey(entries.keys, index * SIZE.frontend, frontend, plan);
+  writeKey(entries.keys, index * SIZE.frontend, frontend);
   return index;
 }
 
-function writeFrontendKey(to: DataView, offset: number, frontend: Frontend, plan: ServicePortPlan): void {
+function writeKey(to: DataView, offset: number, { frontend, plan }: PlanFrontend): void {
   if (frontend.kind === "NodePort") writeNodePort(to, offset, plan.family, frontend.port, plan.protocol);
   else writeFrontend(to, offset, frontend.address, frontend.port, plan.protocol);
 }
 
-/** What no service port of a ClusterIP takes is refused. */
-const refused: ServiceEntry = {
+/** Adds the entry that rejects connections to ports of a ClusterIP that no service port has. */
+function addCatchAll(entries: Entries, clusterIP: Address): void {
+  const index = entries.add();
+  writeCatchAll(entries.keys, index * SIZE.frontend, clusterIP);
+  writeValue(entries, index, REJECT);
+}
+
+const REJECT: ServiceEntry = {
   id: 0,
   verdict: VERDICT.REJECT,
   flags: 0,
@@ -259,49 +268,16 @@ const refused: ServiceEntry = {
   generation: 0,
 };
 
-function addWholeAddress(entries: Entries, address: Address): void {
-  const index = entries.add();
-  writeWholeAddress(entries.keys, index * SIZE.frontend, address);
-  writeEntry(entries, index, refused);
-}
-
-/** What an entry whose key is written says. */
-function writeEntry({ keys, values }: Entries, index: number, service: ServiceEntry): void {
+/** Writes the value of an entry after its key, because the value contains a checksum over both. */
+function writeValue({ keys, values }: Entries, index: number, service: ServiceEntry): void {
   writeService(values, index * SIZE.service, service, keys, index * SIZE.frontend);
 }
 
-function countClusterIPs(counts: Map<Address, number>, plan: ServicePortPlan, uses: number): void {
-  for (const frontend of plan.frontends) {
-    if (frontend.kind !== "ClusterIP") continue;
-    counts.set(frontend.address, (counts.get(frontend.address) ?? 0) + uses);
-  }
-}
-
-function inWords(frontend: Frontend, plan: ServicePortPlan): string {
-  return `${describeFrontend(frontend, plan.protocol)} of ${printedNameOf(plan.key)}`;
-}
-
-function tooMany(maps: KernelMaps, culprits: readonly PlanKey[]): BackendError {
+function frontendsExhausted(maps: KernelMaps, rejectedKeys: readonly PlanKey[]): BackendError {
   const { maxEntries } = maps.services.shape;
   return new BackendError(
-    `ebpf: no room for more than ${maxEntries} frontends. Give --ebpf-max-frontends a larger number`,
-    culprits,
+    `ebpf: the frontends of all services need more than the ${maxEntries} entries of the map: ` +
+      "increase --ebpf-max-frontends",
+    rejectedKeys,
   );
 }
-
-/** The first of many, for the log. */
-class Differences {
-  readonly #first: string[] = [];
-  #count = 0;
-
-  add(text: () => string): void {
-    if (++this.#count <= MOST_IN_WORDS) this.#first.push(text());
-  }
-
-  get texts(): readonly string[] {
-    const more = this.#count - this.#first.length;
-    return more === 0 ? this.#first : [...this.#first, `${more} more`];
-  }
-}
-
-const MOST_IN_WORDS = 20;

@@ -32,7 +32,7 @@ function change({ services }: Served, from: PlanText, to: PlanText): void {
   services.apply([{ key: old.key, old, new: next }]);
 }
 
-/** What the node port says. */
+/** The service entry of a NodePort. */
 function nodePort({ kernel }: Served, port = 30080): ServiceEntry {
   const key = `00000000000000000000ffff00000000${port.toString(16)}0600`;
   const value = kernel.services.entries.get(key);
@@ -40,7 +40,7 @@ function nodePort({ kernel }: Served, port = 30080): ServiceEntry {
   return readService(viewOf(value), 0);
 }
 
-/** How many slots of a list each endpoint has, by the last number of its address. */
+/** Number of slots in a list by endpoint, which is named by the last byte of its address. */
 function shares(
   { kernel }: Served,
   { first, count }: ServiceEntry["cluster"],
@@ -53,7 +53,7 @@ function shares(
   return counts;
 }
 
-Deno.test("a service is balanced as it asks for, another one as the node usually does", () => {
+Deno.test("a service is balanced as it asks for, otherwise by the node's default", () => {
   for (const usual of BALANCINGS) {
     const asks = (balancing?: Balancing, nodePort = 30080): PlanText => ({
       name: `p${nodePort}`,
@@ -71,7 +71,7 @@ Deno.test("a service is balanced as it asks for, another one as the node usually
   }
 });
 
-Deno.test("another way of balancing alone is a change, and clients' endpoints are looked for anew", () => {
+Deno.test("a different balancing alone is a change, and increases the generation", () => {
   const random: PlanText = { nodePort: 30080, endpoints: both };
   const maglev: PlanText = { ...random, balancing: "maglev" };
   const node = served([random]);
@@ -84,7 +84,7 @@ Deno.test("another way of balancing alone is a change, and clients' endpoints ar
   assert.deepEqual([nodePort(node).flags & SERVICE.MAGLEV, nodePort(node).cluster.count], [0, 2]);
 });
 
-Deno.test("asking for what is usual changes nothing", () => {
+Deno.test("asking for the default changes nothing", () => {
   const [silent, asking]: PlanText[] = [{ nodePort: 30080 }, { nodePort: 30080, balancing: "random" }];
   const node = served([silent!]);
   const before = nodePort(node);
@@ -92,7 +92,7 @@ Deno.test("asking for what is usual changes nothing", () => {
   assert.deepEqual(nodePort(node), before);
 });
 
-Deno.test("weights are shares, at random and with Maglev", () => {
+Deno.test("weights determine the shares, with random balancing and with Maglev", () => {
   for (const balancing of BALANCINGS) {
     const endpoints = ["10.1.0.1:80 weight 3", "10.1.0.2:80", "10.1.0.3:80 weight 0"];
     const node = served([{ nodePort: 30080, endpoints, balancing }]);
@@ -102,14 +102,14 @@ Deno.test("weights are shares, at random and with Maglev", () => {
   }
 });
 
-Deno.test("whoever has a weight has a slot, and equal weights need no table", () => {
+Deno.test("every endpoint with a weight has a slot, and equal weights need no table", () => {
   const unequal = served([{ nodePort: 30080, endpoints: ["10.1.0.1:80 weight 65535", "10.1.0.2:80"] }]);
   assert.deepEqual(shares(unequal, nodePort(unequal).cluster), { 1: SLOTS - 1, 2: 1 });
   const equal = served([{ nodePort: 30080, endpoints: both.map((endpoint) => `${endpoint} weight 7`) }]);
   assert.equal(nodePort(equal).cluster.count, 2);
 });
 
-Deno.test("a weight alone is a change", () => {
+Deno.test("a different weight alone is a change", () => {
   const [equal, unequal] = [both, [both[0]!, `${both[1]} weight 0`]].map((endpoints): PlanText => ({
     nodePort: 30080,
     endpoints,
@@ -119,7 +119,7 @@ Deno.test("a weight alone is a change", () => {
   assert.deepEqual(shares(node, nodePort(node).cluster), { 1: 1 });
 });
 
-Deno.test("endpoints without weight keep UDP flows, and a service that has no others refuses new ones", () => {
+Deno.test("endpoints of weight 0 keep UDP flows, and a service with only such ones rejects new flows", () => {
   const endpoints = both.map((endpoint) => `${endpoint} weight 0`);
   const kernel = fakeKernel();
   new Services(kernel, { balancing: "random", maglevTableSize: SLOTS }, () => 0)

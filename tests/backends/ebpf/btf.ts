@@ -5,11 +5,11 @@ const root = new URL("../../../", import.meta.url).pathname;
 
 export interface Struct {
   readonly size: number;
-  /** Bytes from the start of the struct. */
+  /** Offset of each member in bytes. */
   readonly offsets: Readonly<Record<string, number>>;
 }
 
-/** The structs of a compiled file of BPF programs, by name. Compiles it when it is not what is here now. */
+/** Reads the structs of a compiled object file by name. Compiles the programs if they are not up to date. */
 export async function readTypes(object: ObjectName): Promise<ReadonlyMap<string, Struct>> {
   await output("scripts/bpf.sh");
   const { types } = JSON.parse(

@@ -1,7 +1,7 @@
 import type { EntryMap, KernelMaps } from "../../../backends/ebpf/maps/kernel_maps.ts";
 import { readService, SIZE, type SlotRange, viewOf } from "../../../backends/ebpf/maps/layout.ts";
 
-/** A hash of bytes. */
+/** A hash map in memory. */
 export class FakeMap implements EntryMap {
   readonly entries = new Map<string, Uint8Array<ArrayBuffer>>();
   readonly shape: EntryMap["shape"];
@@ -73,8 +73,8 @@ export function fakeKernel(slots = 500, frontends = 1000): FakeKernel {
 }
 
 /**
- * What the maps mean, without what may differ between two that mean the same: for each frontend what happens to it,
- * its endpoints in order of their bytes, and who may use it.
+ * The meaning of the maps, without ids and slot numbers, which may differ between equivalent maps: for each
+ * frontend its verdict, flags, sorted endpoints and source ranges.
  */
 export function meaningOf(kernel: FakeKernel): ReadonlyMap<string, string> {
   const meaning = new Map<string, string>();

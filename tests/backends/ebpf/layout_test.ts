@@ -21,7 +21,7 @@ import { readTypes } from "./btf.ts";
 
 const header = Deno.readTextFileSync(new URL("../../../backends/ebpf/bpf/maps.h", import.meta.url));
 
-Deno.test("sizes and offsets of structs are those of the compiled programs", async () => {
+Deno.test("sizes and offsets of structs equal those of the compiled programs", async () => {
   const structs = await readTypes("sock");
   for (const [name, size] of Object.entries(SIZE)) {
     assert.equal(structs.get(name)?.size, size, `sizeof(struct ${name})`);
@@ -35,7 +35,7 @@ Deno.test("sizes and offsets of structs are those of the compiled programs", asy
   }
 });
 
-Deno.test("every member of a struct that is written is known here", async () => {
+Deno.test("every member of a struct is known here", async () => {
   const structs = await readTypes("sock");
   for (const [name, offsets] of Object.entries(OFFSET)) {
     const members = Object.keys(structs.get(name)?.offsets ?? {});
@@ -47,7 +47,7 @@ Deno.test("every member of a struct that is written is known here", async () => 
   }
 });
 
-Deno.test("enumerators have the values of the header", () => {
+Deno.test("enumerators equal those of the header", () => {
   const enumerators = new Map(
     [...header.matchAll(/^\s*([A-Z][A-Z0-9_]+) = (\d+),/gm)].map(([, name, value]) => [name, Number(value)]),
   );
@@ -65,7 +65,7 @@ function hex(length: number, write: (view: DataView) => void): string {
   return bytes.toHex();
 }
 
-Deno.test("addresses and ports are in network order, IPv4 as mapped into IPv6", () => {
+Deno.test("addresses and ports are in network order, IPv4 as IPv4-mapped IPv6", () => {
   assert.equal(
     hex(SIZE.frontend, (view) => writeFrontend(view, 0, addressOf("10.96.0.10"), 80, "TCP")),
     "00000000000000000000ffff0a60000a" + "0050" + "0600",
@@ -80,7 +80,7 @@ Deno.test("addresses and ports are in network order, IPv4 as mapped into IPv6", 
   );
 });
 
-Deno.test("a service's check is another one for another frontend, and for every other word", () => {
+Deno.test("a service's checksum depends on the frontend and on every word", () => {
   const list = (first: number) => ({ first, count: 2 });
   const service = {
     id: 1,
@@ -112,7 +112,7 @@ Deno.test("a service's check is another one for another frontend, and for every 
   assert.equal(checkOf({ ...service }), checks[0]);
 });
 
-Deno.test("a prefix counts the bits of the service's id, and those that map IPv4 into IPv6", () => {
+Deno.test("a prefix length includes the bits of the service id and of the IPv4-mapped prefix", () => {
   assert.equal(
     hex(SIZE.range, (view) => writeRange(view, 0, 7, cidrOf("10.0.0.0/8"))),
     "88000000" + "07000000" + "00000000000000000000ffff0a000000",
@@ -123,7 +123,7 @@ Deno.test("a prefix counts the bits of the service's id, and those that map IPv4
   );
 });
 
-Deno.test("a network is compared by its mask", () => {
+Deno.test("a network is stored as address and mask", () => {
   assert.equal(
     hex(32, (view) => writeNetwork(view, 0, cidrOf("10.1.0.0/20"))),
     "00000000000000000000ffff0a010000" + "fffffffffffffffffffffffffffff000",

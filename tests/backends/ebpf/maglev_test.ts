@@ -19,7 +19,7 @@ function shares(table: readonly Endpoint[]): ReadonlyMap<Endpoint, number> {
   return counts;
 }
 
-Deno.test("every endpoint has the same share of a Maglev table, to one slot", () => {
+Deno.test("endpoints have equal shares of a Maglev table, within one slot", () => {
   for (const count of [1, 2, 3, 10, 100]) {
     const counts = [...shares(maglevTable(endpoints(count), SIZE)).values()];
     assert.equal(counts.length, count);
@@ -27,7 +27,7 @@ Deno.test("every endpoint has the same share of a Maglev table, to one slot", ()
   }
 });
 
-Deno.test("with weights the shares of a Maglev table are as they say, to one slot for each endpoint", () => {
+Deno.test("weights determine the shares of a Maglev table, within one slot per endpoint", () => {
   const weighed = endpoints(4).map((endpoint, index) => ({ ...endpoint, weight: [1, 2, 3, 10][index]! }));
   const counts = shares(maglevTable(weighed, SIZE));
   for (const endpoint of weighed) {
@@ -39,7 +39,7 @@ Deno.test("with weights the shares of a Maglev table are as they say, to one slo
   }
 });
 
-Deno.test("when an endpoint goes, few slots of the others change hands", () => {
+Deno.test("when an endpoint goes, few slots of the others change", () => {
   const before = maglevTable(endpoints(10), SIZE);
   const gone = endpoints(10)[3];
   const after = maglevTable(endpoints(10).filter(({ address }) => address !== gone?.address), SIZE);
@@ -48,11 +48,11 @@ Deno.test("when an endpoint goes, few slots of the others change hands", () => {
     before.filter((endpoint, slot) =>
       endpoint.address !== gone?.address && endpoint.address !== after[slot]?.address
     ).length;
-  // Choosing by a remainder would move nine tenths.
+  // Selection by hash modulo count would move nine tenths.
   assert(moved / kept < 0.15, `${moved} of ${kept} slots moved`);
 });
 
-Deno.test("a Maglev table is the same whatever order the endpoints come in", () => {
+Deno.test("a Maglev table does not depend on the order of the endpoints", () => {
   const addresses = (table: readonly Endpoint[]) => table.map(({ address }) => address);
   assert.deepEqual(
     addresses(maglevTable(endpoints(7).toReversed(), SIZE)),

@@ -1,6 +1,6 @@
 import type { EbpfOptions } from "../../../backends/ebpf/options.ts";
 
-/** What the mode does without flags. */
+/** Options without any flag. */
 export const defaultOptions: EbpfOptions = {
   bpffs: "/sys/fs/bpf/proxy",
   cgroup: "",
@@ -16,7 +16,7 @@ export const defaultOptions: EbpfOptions = {
   },
 };
 
-/** Small capacities, so that a test takes little memory. */
+/** Small map capacities, so that a test takes little memory. */
 export const smallOptions: EbpfOptions = {
   ...defaultOptions,
   capacity: { frontends: 4096, endpoints: 16384, connections: 1024, clients: 1024 },

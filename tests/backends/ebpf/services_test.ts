@@ -12,7 +12,7 @@ import { readService, viewOf } from "../../../backends/ebpf/maps/layout.ts";
 const random = { balancing: "random", maglevTableSize: 7 } as const;
 const maglev = { balancing: "maglev", maglevTableSize: 7 } as const;
 
-function inForce(
+function programmed(
   plans: Iterable<ServicePortPlan>,
   options: typeof random | typeof maglev = random,
 ): FakeKernel {
@@ -22,7 +22,7 @@ function inForce(
 }
 
 for (const options of [random, maglev]) {
-  Deno.test(`after any changes the maps mean what a first programming means (${options.balancing})`, () => {
+  Deno.test(`after any changes the maps are equivalent to a first programming (${options.balancing})`, () => {
     fc.assert(
       fc.property(fc.array(anyStep, { minLength: 1, maxLength: 6 }), (steps) => {
         const kernel = fakeKernel();
@@ -35,9 +35,9 @@ for (const options of [random, maglev]) {
           const next = granted(step);
           services.apply(changesBetween(before, next));
           before = next;
-          assert.deepEqual(meaningOf(kernel), meaningOf(inForce(next.values(), options)));
+          assert.deepEqual(meaningOf(kernel), meaningOf(programmed(next.values(), options)));
         }
-        // Another process finds all of it as it should be.
+        // A new process finds no differences.
         const later = new Services(kernel, options, () => now);
         assert.deepEqual(later.reconcile(before.values()).differences, []);
       }),
@@ -46,7 +46,7 @@ for (const options of [random, maglev]) {
   });
 }
 
-Deno.test("at every moment of a change a frontend has its old endpoints or its new ones", () => {
+Deno.test("at any time during a change a frontend has its old endpoints or its new ones", () => {
   fc.assert(
     fc.property(anyStep, anyStep, anyStep, (...steps) => {
       const kernel = fakeKernel(200);
@@ -57,11 +57,11 @@ Deno.test("at every moment of a change a frontend has its old endpoints or its n
       for (const step of steps) {
         now += 2000;
         const next = granted(step);
-        const [old, wanted] = [meaningOf(inForce(before.values())), meaningOf(inForce(next.values()))];
+        const [old, desired] = [meaningOf(programmed(before.values())), meaningOf(programmed(next.values()))];
         kernel.services.onChange = () => {
           for (const [frontend, meaning] of meaningOf(kernel)) {
             const { lists } = JSON.parse(meaning);
-            const possible = [old, wanted].map((means) => means.get(frontend)).filter((text) =>
+            const possible = [old, desired].map((meaning) => meaning.get(frontend)).filter((text) =>
               text !== undefined
             );
             assert(
@@ -79,27 +79,27 @@ Deno.test("at every moment of a change a frontend has its old endpoints or its n
   );
 });
 
-Deno.test("a restart repairs what somebody changed and keeps the rest where it is", () => {
-  const kernel = inForce(everyKindOfPlan);
+Deno.test("a restart repairs changed entries and keeps all others", () => {
+  const kernel = programmed(everyKindOfPlan);
   const before = new Map(kernel.services.entries);
-  const wanted = meaningOf(kernel);
-  const [spoilt = "", removed = ""] = [...before.keys()];
-  kernel.services.entries.set(spoilt, new Uint8Array(48).fill(7));
+  const desired = meaningOf(kernel);
+  const [changed = "", removed = ""] = [...before.keys()];
+  kernel.services.entries.set(changed, new Uint8Array(48).fill(7));
   kernel.services.entries.delete(removed);
   kernel.services.entries.set("ff".repeat(20), new Uint8Array(48).fill(255));
   const { differences } = new Services(kernel, random, () => 0).reconcile(everyKindOfPlan);
-  assert.deepEqual(meaningOf(kernel), wanted);
+  assert.deepEqual(meaningOf(kernel), desired);
   assert(differences.length >= 3, differences.join("; "));
   const kept = [...before].filter(([key, value]) =>
     kernel.services.entries.get(key)?.toHex() === value.toHex()
   );
-  assert(kept.length > before.size / 2, `${kept.length} of ${before.size} are as they were`);
+  assert(kept.length > before.size / 2, `${kept.length} of ${before.size} are unchanged`);
 });
 
-Deno.test("slots that lie are written anew, not where a program may be reading", () => {
+Deno.test("changed slots are replaced by new ones, because a program may still read them", () => {
   const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80", "10.1.0.2:80"] });
-  const kernel = inForce([plan]);
-  const wanted = meaningOf(kernel);
+  const kernel = programmed([plan]);
+  const desired = meaningOf(kernel);
   const clusterOf = () => {
     const service = [...kernel.services.entries].find(([key]) => !key.endsWith("00000000"))?.[1];
     assert(service !== undefined);
@@ -110,14 +110,14 @@ Deno.test("slots that lie are written anew, not where a program may be reading",
   const { differences } = new Services(kernel, random, () => 0).reconcile([plan]);
   assert.deepEqual(differences, ["10.96.0.10:80/TCP of default/web:http was different"]);
   assert.notEqual(clusterOf().first, before.first);
-  assert.deepEqual(meaningOf(kernel), wanted);
+  assert.deepEqual(meaningOf(kernel), desired);
   assert.equal(endpointsIn(kernel, before).length, 2);
 });
 
-Deno.test("a ClusterIP is refused as a whole until the last of its service ports is gone", () => {
+Deno.test("unused ports of a ClusterIP are rejected until its last service port is gone", () => {
   const http = planOf({ portName: "http", clusterIP: "10.96.0.10:80" });
   const https = planOf({ portName: "https", clusterIP: "10.96.0.10:443" });
-  const kernel = inForce([http, https]);
+  const kernel = programmed([http, https]);
   const services = new Services(kernel, random, () => 0);
   services.reconcile([http, https]);
   assert.equal(kernel.services.entries.size, 3);
@@ -127,7 +127,19 @@ Deno.test("a ClusterIP is refused as a whole until the last of its service ports
   assert.equal(kernel.services.entries.size, 0);
 });
 
-Deno.test("what there is no room for is refused by name, and nothing changes", () => {
+Deno.test("many services are removed in one batch", () => {
+  const plans = Array.from(
+    { length: 40 },
+    (_, index) => planOf({ name: `s${index}`, clusterIP: `10.96.0.${index + 1}:80` }),
+  );
+  const kernel = programmed(plans);
+  const services = new Services(kernel, random, () => 0);
+  services.reconcile(plans);
+  services.apply(plans.map((plan) => ({ key: plan.key, old: plan, new: undefined })));
+  assert.equal(kernel.services.entries.size, 0);
+});
+
+Deno.test("a change that exceeds the capacity is rejected with its keys, and nothing changes", () => {
   const small = planOf({ name: "small", clusterIP: "10.96.0.1:80", endpoints: ["10.1.0.1:80"] });
   const large = planOf({
     name: "large",
@@ -138,30 +150,30 @@ Deno.test("what there is no room for is refused by name, and nothing changes", (
   const services = new Services(kernel, random, () => 0);
   services.reconcile([small]);
   const before = meaningOf(kernel);
-  const refused = (plans: readonly ServicePortPlan[], text: RegExp) =>
+  const assertRejected = (plans: readonly ServicePortPlan[], text: RegExp) =>
     assert.throws(
       () => services.apply(plans.map((plan) => ({ key: plan.key, old: undefined, new: plan }))),
       (error) => error instanceof BackendError && text.test(error.message) && error.rejectedKeys.length > 0,
     );
-  refused([large], /no room for the 20 endpoint slots of default\/large.*--ebpf-max-endpoints/);
+  assertRejected([large], /default\/large needs 20 endpoint slots.*--ebpf-max-endpoints/);
   const many = [3, 4, 5, 6].map((host) => planOf({ name: `s${host}`, clusterIP: `10.96.0.${host}:80` }));
-  refused(many, /no room for more than 5 frontends.*--ebpf-max-frontends/);
+  assertRejected(many, /more than the 5 entries.*--ebpf-max-frontends/);
   assert.deepEqual(meaningOf(kernel), before);
-  // And the slots that were taken for them can be had.
+  // The slots that were allocated for them are free again.
   const clusterEndpoints = large.clusterEndpoints.slice(0, 9);
   const smaller = { ...large, clusterEndpoints, servingEndpoints: clusterEndpoints };
   services.apply([{ key: large.key, old: undefined, new: smaller }]);
 });
 
-Deno.test("an id belongs to one service port, whatever is found", () => {
+Deno.test("an id belongs to one service port, whatever the map contains", () => {
   const plans = [
     planOf({ name: "a", clusterIP: "10.96.0.1:80" }),
     planOf({ name: "b", clusterIP: "10.96.0.2:80" }),
   ];
-  const kernel = inForce(plans.slice(0, 1));
+  const kernel = programmed(plans.slice(0, 1));
   const [value] = kernel.services.entries.values();
-  // Two frontends say that they are the same service port.
-  const other = inForce(plans.slice(1));
+  // Two frontends of different service ports have the same id.
+  const other = programmed(plans.slice(1));
   for (const key of other.services.entries.keys()) {
     if (value !== undefined) kernel.services.entries.set(key, value);
   }

@@ -111,7 +111,7 @@ Deno.test("a removed pin is reported and restored, deleted entries are restored 
       compared: "all",
       differences: [
         "10.96.0.10:80/TCP of default/web:http was missing",
-        "the rest of 10.96.0.10:80/TCP of default/web:http was missing",
+        "the entry for unused ports of 10.96.0.10 was missing",
       ],
     });
     await Deno.remove(directory, { recursive: true });

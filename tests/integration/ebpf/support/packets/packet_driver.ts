@@ -2,13 +2,13 @@ import { createInterface } from "node:readline";
 import { argv, stdin } from "node:process";
 import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
 import { directions, type Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
-import { Entries } from "../../../../../backends/ebpf/maps/entries.ts";
+import { Entries, replaceEntries } from "../../../../../backends/ebpf/maps/entries.ts";
 import { Filters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../../../backends/ebpf/maps/layout.ts";
 import { openObject } from "../../../../../backends/ebpf/programs/objects.ts";
 import { Services } from "../../../../../backends/ebpf/services/services.ts";
-import { replaceAll, writeSettings } from "../../../../../backends/ebpf/maps/node_settings.ts";
+import { writeSettings } from "../../../../../backends/ebpf/maps/node_settings.ts";
 import type { Address } from "../../../../../core/net/address.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../../core/plan/plan.ts";
 import { BpfObject } from "../../../../../ffi/bpf/object.ts";
@@ -205,7 +205,7 @@ function writeDevices(devices: readonly Device[]): void {
     }
   }
   using map = object.map("devices");
-  replaceAll(map, entries);
+  replaceEntries(map, entries);
 }
 
 function deleteEntries(name: string): void {
