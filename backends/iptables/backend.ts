@@ -33,38 +33,37 @@ import { type IsUndeletable, writeRemoval } from "./sync/removal.ts";
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
 import { endpointCount, writeUpdate } from "./sync/update.ts";
 
-/** Docs/behaviour.md §5.1, "Large-cluster mode". */
+/** Above this number of endpoints the cluster is large: docs/behaviour.md §5.1, "Large-cluster mode". */
 const LARGE_CLUSTER_ENDPOINTS = 1000;
 
-/** How often a batch is written anew without the chains that turned out to be in use by other people's rules. */
-const ATTEMPTS = 20;
+/** Attempts to write a batch. After each failed one, a chain that foreign rules jump to is kept. */
+const MAX_ATTEMPTS = 20;
 
-/** One family, as it is in force. */
+/** What is in force for one family. */
 interface FamilyState {
   readonly family: TableFamily;
   readonly settings: NodeSettings;
   endpoints: number;
-  /** Rules there are, and those that the last sync wrote. */
+  /** Numbers of rules in force. */
   readonly total: RuleCounts;
+  /** Numbers of rules that the last sync wrote. */
   last: RuleCounts;
 }
 
-/** What the kernel and the node are like, as far as rules depend on it. */
+/** Properties of the kernel and the node that the rules depend on. */
 interface Host {
   readonly nfacct: boolean;
   readonly dropsInvalid: boolean;
 }
 
-/**
- * Services by the rules of iptables, in upstream's chains, written as iptables-nft writes them (docs/iptables.md).
- */
+/** Programs services as rules of iptables, in kube-proxy's chains, in the form of iptables-nft: docs/iptables.md. */
 export class IptablesBackend implements Backend {
   readonly mode = "iptables";
   readonly #kernel: NfTables;
   #host: Host = { nfacct: false, dropsInvalid: false };
   /** Empty before the first reconcile. */
   #families: readonly FamilyState[] = [];
-  /** Chains of ours that other people's rules jump to; they stay, without rules. */
+  /** Chains of ours that foreign rules jump to. They stay, without rules, instead of being deleted. */
   readonly #undeletable = new Set<string>();
 
   constructor(open?: OpenNetlink) {
@@ -82,7 +81,7 @@ export class IptablesBackend implements Backend {
       return warning === undefined ? [] : [warning];
     });
     this.#undeletable.clear();
-    // What changes while we read is heard, and looked at again.
+    // Listen before reading, so that a foreign change during the reconcile is noticed.
     this.#kernel.listen();
     const report = await this.#withoutUndeletable((isUndeletable) => this.#program(desired, isUndeletable));
     return { ...report, warnings };
@@ -94,7 +93,7 @@ export class IptablesBackend implements Backend {
 
   watch(onForeignChange: (what: string) => void): Disposable {
     const reader = new ChainReader(() =>
-      this.#checkAmongOthers().catch((error) => this.#kernel.report(String(error)))
+      this.#checkMixedChains().catch((error) => this.#kernel.report(String(error)))
     );
     return this.#kernel.watch(reader, onForeignChange);
   }
@@ -121,8 +120,8 @@ export class IptablesBackend implements Backend {
       await this.#commit(batch);
     });
     this.#families = [];
-    const left = kubeProxyWarning(readLegacyTables());
-    if (left !== undefined) throw new BackendError(`iptables: ${left}`);
+    const leftover = kubeProxyWarning(readLegacyTables());
+    if (leftover !== undefined) throw new BackendError(`iptables: ${leftover}`);
   }
 
   [Symbol.dispose](): void {
@@ -144,15 +143,15 @@ export class IptablesBackend implements Backend {
     const differences: string[] = [];
     let foundOurs = false;
     for (const family of tableFamilies) {
-      // Apart from the socket of the transactions, one of which may be under way.
+      // On another socket than the transactions, because one of them may be in flight.
       const reader = new TablesReader(client, family);
-      const found = await reader.chains();
+      const actual = await reader.chains();
       const state = states.find((state) => state.family === family);
       if (state === undefined) {
-        await writeRemoval(stream.batch, family, reader, found, isUndeletable);
+        await writeRemoval(stream.batch, family, reader, actual, isUndeletable);
         continue;
       }
-      const work = new Reconciliation(stream, family, reader, found, isUndeletable, state.total);
+      const work = new Reconciliation(stream, family, reader, actual, isUndeletable, state.total);
       await work.write(state.settings, plansOf(desired, state.settings), this.#contextOf(state));
       foundOurs ||= work.foundOurs;
       differences.push(...work.differences);
@@ -187,19 +186,19 @@ export class IptablesBackend implements Backend {
     if (first !== undefined) this.#kernel.reportDrift(first);
   }
 
-  /** @throws ChainInUse, or BackendError when the kernel refuses the batch. */
+  /** @throws ChainInUse, or BackendError when the kernel rejects the batch. */
   async #commit(batch: RuleBatch): Promise<void> {
     if (batch.isEmpty) return;
     const { foreignChange } = await this.#kernel.commit(
       batch,
-      (bytes, answer) => this.#refusalError(batch, bytes, answer),
+      (bytes, answer) => this.#rejectionError(batch, bytes, answer),
     );
     if (foreignChange && this.#kernel.isWatched) {
       this.#kernel.report("another process changed nf_tables during our transaction");
     }
   }
 
-  #refusalError(batch: RuleBatch, bytes: Uint8Array, answer: Acknowledgement): Error {
+  #rejectionError(batch: RuleBatch, bytes: Uint8Array, answer: Acknowledgement): Error {
     const { operation, chain, isChainDeletion, extension } = rejectedChange(bytes, answer);
     if (isChainDeletion && chain !== undefined && answer.errno === errnoOf("EBUSY")) {
       return new ChainInUse(keyOf(chain.family, chain.table, chain.name));
@@ -207,17 +206,17 @@ export class IptablesBackend implements Backend {
     const isMissing = answer.errno === errnoOf("ENOENT");
     const owner = batch.ownerOf(answer.seq);
     const about = owner === undefined ? operation : `${operation} for service ${owner}`;
-    const lacking = isMissing && extension !== undefined
-      ? `, which needs ${extension} of the kernel (proxy check says what it comes with)`
+    const need = isMissing && extension !== undefined
+      ? `, which needs ${extension} of the kernel (proxy check names the kernel module)`
       : "";
-    const error = rejectionError(about + lacking, answer);
-    // What is not there is nobody's fault: the kernel holds something else than we believe.
+    const error = rejectionError(about + need, answer);
+    // A missing object is not the service's fault: kernel state differs from what was last programmed.
     const isDrift = isMissing && extension === undefined;
     if (isDrift) this.#kernel.reportDrift(error.message);
     return backendError(this.mode, error, isDrift || owner === undefined ? [] : [owner]);
   }
 
-  /** Other people's rules may jump to a chain that we want to delete. Then it stays, and everything else is done. */
+  /** Calls `write` until no foreign rule jumps to a chain that it deletes. A chain that one jumps to is kept. */
   async #withoutUndeletable<Result>(
     write: (isUndeletable: IsUndeletable) => Promise<Result>,
   ): Promise<Result> {
@@ -226,10 +225,9 @@ export class IptablesBackend implements Backend {
         return await write((...chain) => this.#undeletable.has(keyOf(...chain)));
       } catch (error) {
         if (!(error instanceof ChainInUse)) throw error;
-        if (attempt === ATTEMPTS) {
-          throw new BackendError(`iptables: ${ATTEMPTS} chains are in use by rules of others`, [], {
-            cause: error,
-          });
+        if (attempt === MAX_ATTEMPTS) {
+          const cause = `foreign rules jump to ${MAX_ATTEMPTS} or more of the chains to delete`;
+          throw new BackendError(`iptables: ${cause}. Remove these rules`, [], { cause: error });
         }
         this.#undeletable.add(error.chain);
       }
@@ -252,13 +250,16 @@ export class IptablesBackend implements Backend {
     return { ...this.#host, isLarge: endpoints > LARGE_CLUSTER_ENDPOINTS };
   }
 
-  /** Somebody deleted rules where some of ours are. Apart from the socket that a transaction may be waiting on. */
-  async #checkAmongOthers(): Promise<void> {
+  /**
+   * Reports our rules that are missing from chains with foreign rules. Uses another socket than the transactions,
+   * because one of them may be in flight.
+   */
+  async #checkMixedChains(): Promise<void> {
     using client = this.#kernel.open();
     for (const { family, settings } of this.#families) {
       const reader = new TablesReader(client, family);
-      const lost = await describeMissingRule(family, reader, nodeRules(settings, this.#host));
-      if (lost !== undefined) this.#kernel.report(`${lost} was deleted`);
+      const missing = await describeMissingRule(family, reader, nodeRules(settings, this.#host));
+      if (missing !== undefined) this.#kernel.report(`${missing} was deleted`);
     }
   }
 
@@ -267,15 +268,15 @@ export class IptablesBackend implements Backend {
   }
 }
 
-/** Internal to a commit: the batch is written again without its deletion. */
+/** A foreign rule jumps to a chain that was to be deleted. The batch is written again without the deletion. */
 class ChainInUse extends Error {
   override readonly name = "ChainInUse";
   constructor(readonly chain: string) {
-    super(`chain ${chain} is in use by rules of others`);
+    super(`foreign rules jump to chain ${chain}`);
   }
 }
 
-/** The same names are in both families. */
+/** A key of a chain. Both families have chains of the same name. */
 function keyOf(family: TableFamily, table: TableName, chain: string): string {
   return `${family.keyword} ${table} ${chain}`;
 }

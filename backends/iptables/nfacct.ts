@@ -14,7 +14,7 @@ import type { BackendMetric } from "../../core/backend/contract.ts";
 import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules/names.ts";
 import * as xt from "./wire/xt.ts";
 
-/** What upstream makes of the counters: docs/behaviour.md §8. */
+/** kube-proxy's metrics of the counters: docs/behaviour.md §8. */
 const metrics = [
   {
     counter: CT_STATE_INVALID_DROPPED,
@@ -40,8 +40,8 @@ const NFTA_COMPAT_TYPE = 3; // linux/netfilter/nf_tables_compat.h
 const COMPAT_TYPE_MATCH = 0; // net/netfilter/nft_compat.c, enum
 
 /**
- * Counters by name. A kernel has them with CONFIG_NETFILTER_NETLINK_ACCT, and rules that count in them with
- * CONFIG_NETFILTER_XT_MATCH_NFACCT.
+ * The kernel's packet counters, which have names. The kernel needs CONFIG_NETFILTER_NETLINK_ACCT for the counters, and
+ * CONFIG_NETFILTER_XT_MATCH_NFACCT for rules that count in them.
  */
 export class PacketCounters {
   readonly #client: NetlinkClient;
@@ -51,8 +51,8 @@ export class PacketCounters {
   }
 
   /**
-   * Whether the kernel has counters, and rules that count in them. Of a counter that nobody makes it then says that
-   * it is not there.
+   * Reports whether the kernel has counters, and rules that count in them. A kernel with counters answers that the
+   * counter which is read here does not exist.
    */
   async isSupported(): Promise<boolean> {
     try {
@@ -66,7 +66,7 @@ export class PacketCounters {
   }
 
   /**
-   * Makes it unless it is there. Those there keep what they have counted.
+   * Makes a counter if it does not exist. An existing one keeps its count.
    * @throws KernelError
    */
   async ensure(name: string): Promise<void> {
@@ -74,7 +74,7 @@ export class PacketCounters {
   }
 
   /**
-   * Packets counted since it was made; undefined when it is not there.
+   * Reads the packets counted since a counter was made; undefined if it does not exist.
    * @throws KernelError
    */
   async read(name: string): Promise<number | undefined> {
@@ -84,7 +84,7 @@ export class PacketCounters {
     return packets === undefined ? undefined : Number(packets.u64be());
   }
 
-  /** Upstream's, without those whose counter is not there; none when the kernel has no counters. */
+  /** kube-proxy's metrics of the counters that exist. */
   async metrics(): Promise<readonly BackendMetric[]> {
     const found: BackendMetric[] = [];
     for (const { counter, name, help } of metrics) {
@@ -104,7 +104,7 @@ export class PacketCounters {
     }
   }
 
-  /** As iptables asks which revisions of a match there are. */
+  /** Asks the kernel for the match nfacct, as iptables does. */
   async #askForMatch(): Promise<void> {
     await this.#client.request("ask for the match nfacct", (message, seq) => {
       message.begin(NFNL_SUBSYS_NFT_COMPAT << 8 | NFNL_MSG_COMPAT_GET, NLM_F_REQUEST | NLM_F_ACK, seq);

@@ -10,12 +10,12 @@ import { PacketCounters } from "./nfacct.ts";
 import type { IptablesRule, Match, Target } from "./rules/rule.ts";
 
 /**
- * A chain that nothing jumps to. The tables are those of iptables, as some targets are for one of them only; they
- * may be there, with rules of anybody's.
+ * The name of a chain that nothing jumps to. It is in the tables of iptables, because some targets are allowed in one
+ * table only. These tables may exist and have foreign rules.
  */
-const CHAIN = "KUBE-PROXY-PROBE";
+const PROBE_CHAIN = "KUBE-PROXY-PROBE";
 
-/** Each x_tables extension by the module that has it (`modprobe` takes these names). */
+/** The x_tables extensions, each with its kernel module (`modprobe` takes these names). */
 const extensions: readonly Feature<RuleBatch>[] = [
   matching("comment", "xt_comment (CONFIG_NETFILTER_XT_MATCH_COMMENT)", { match: "comment", text: "probe" }),
   matching("conntrack", "xt_conntrack (CONFIG_NETFILTER_XT_MATCH_CONNTRACK)", {
@@ -31,7 +31,10 @@ const extensions: readonly Feature<RuleBatch>[] = [
     match: "statistic",
     probability: 0.5,
   }),
-  matching("recent", "xt_recent (CONFIG_NETFILTER_XT_MATCH_RECENT)", { match: "recent-set", name: CHAIN }),
+  matching("recent", "xt_recent (CONFIG_NETFILTER_XT_MATCH_RECENT)", {
+    match: "recent-set",
+    name: PROBE_CHAIN,
+  }),
   extension("match tcp", "xt_tcpudp (CONFIG_NETFILTER_XTABLES)", "nat", {
     protocol: "TCP",
     matches: [{ match: "protocol" }],
@@ -68,7 +71,7 @@ const extensions: readonly Feature<RuleBatch>[] = [
     name: "target DNAT",
     from: "xt_nat (CONFIG_NETFILTER_XT_NAT)",
     write: (batch, family) =>
-      batch.appendRule(family, "nat", CHAIN, {
+      batch.appendRule(family, "nat", PROBE_CHAIN, {
         matches: [],
         target: { target: "DNAT", address: LOOPBACK[family.family], port: 1 },
       }),
@@ -82,7 +85,7 @@ const features: readonly Feature<RuleBatch>[] = [
     write: (batch, family) => {
       for (const table of ["filter", "nat"] as const) {
         batch.addTable(family, table);
-        batch.addChain(family, table, CHAIN);
+        batch.addChain(family, table, PROBE_CHAIN);
       }
     },
   },
@@ -90,7 +93,8 @@ const features: readonly Feature<RuleBatch>[] = [
 ];
 
 /**
- * What of the kernel's our rules are made of, and what is in their way. Changes nothing.
+ * Finds out which features of the kernel that our rules need exist, and whether legacy tables interfere with the rules.
+ * Changes nothing.
  * @param readLegacy for tests.
  */
 export async function probeKernel(
@@ -102,7 +106,7 @@ export async function probeKernel(
     begin: (message, firstSeq) => new RuleBatch(message, firstSeq),
     families,
     features,
-    reject: (batch, family) => batch.deleteChain(family, "filter", `${CHAIN}-THAT-IS-NOT-THERE`),
+    reject: (batch, family) => batch.deleteChain(family, "filter", `${PROBE_CHAIN}-MISSING`),
   });
   if (found.some((requirement) => !requirement.found && requirement.severity === "required")) {
     return withoutCompat(found);
@@ -110,7 +114,7 @@ export async function probeKernel(
   return [...found, await packetCounters(client), legacyTables(readLegacy())];
 }
 
-/** When the kernel takes chains and none of the extensions, what is missing is what they all need. */
+/** If the kernel has chains but no extension at all, reports what all extensions need instead of each of them. */
 function withoutCompat(found: readonly Requirement[]): readonly Requirement[] {
   const names = new Set(extensions.map(({ name }) => name));
   const isNoExtension = ({ name }: Requirement) => !names.has(name);
@@ -120,8 +124,8 @@ function withoutCompat(found: readonly Requirement[]): readonly Requirement[] {
     severity: "required",
     found: false,
     detail:
-      "the kernel takes no match and no target of iptables. They come with nft_compat (CONFIG_NFT_COMPAT) " +
-      "and CONFIG_NETFILTER_XTABLES; mode nftables needs neither",
+      "the kernel has no match and no target of iptables. They need nft_compat (CONFIG_NFT_COMPAT) and " +
+      "CONFIG_NETFILTER_XTABLES; mode nftables needs neither",
   }];
 }
 
@@ -133,7 +137,7 @@ async function packetCounters(client: NetlinkClient): Promise<Requirement> {
     severity: "optional",
     detail: isSupported
       ? "rules can count in them"
-      : "two metrics are left out. They come with nfnetlink_acct and xt_nfacct (CONFIG_NETFILTER_NETLINK_ACCT, " +
+      : "two metrics are omitted. They need nfnetlink_acct and xt_nfacct (CONFIG_NETFILTER_NETLINK_ACCT, " +
         "CONFIG_NETFILTER_XT_MATCH_NFACCT)",
   };
 }
@@ -144,7 +148,7 @@ function legacyTables(tables: readonly LegacyTable[]): Requirement {
     name: "no legacy iptables rules",
     found: warning === undefined,
     severity: "recommended",
-    detail: warning ?? "the tables of x_tables have none",
+    detail: warning ?? "the x_tables tables are empty",
   };
 }
 
@@ -157,5 +161,5 @@ function targeting(name: string, from: string, table: TableName, target: Target)
 }
 
 function extension(name: string, from: string, table: TableName, rule: IptablesRule): Feature<RuleBatch> {
-  return { name, from, write: (batch, family) => batch.appendRule(family, table, CHAIN, rule) };
+  return { name, from, write: (batch, family) => batch.appendRule(family, table, PROBE_CHAIN, rule) };
 }

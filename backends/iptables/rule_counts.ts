@@ -2,7 +2,7 @@ import type { Family } from "../../core/net/protocol.ts";
 import type { BackendMetric } from "../../core/backend/contract.ts";
 import type { ServiceRules, TableName } from "./rules/layout.ts";
 
-/** Numbers of rules, by table. We have none in table mangle. */
+/** Numbers of rules by table. We have no rules in table mangle. */
 export class RuleCounts {
   filter = 0;
   nat = 0;
@@ -16,14 +16,14 @@ export class RuleCounts {
     this.nat += other.nat;
   }
 
-  /** @param times -1 to take them off. */
+  /** @param times -1 to subtract. */
   addService({ chains, shared }: ServiceRules, times: 1 | -1 = 1): void {
     for (const { table, rules } of chains) this.add(table, times * rules.length);
     for (const { chain } of shared) this.add(chain.table, times);
   }
 }
 
-/** What upstream says of its rules: docs/behaviour.md §8. */
+/** kube-proxy's metrics of rules: docs/behaviour.md §8. */
 export function ruleMetrics(
   families: readonly { readonly family: Family; readonly total: RuleCounts; readonly last: RuleCounts }[],
 ): readonly BackendMetric[] {

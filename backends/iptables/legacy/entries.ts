@@ -1,6 +1,6 @@
 import type { Family } from "../../../core/net/protocol.ts";
 
-/** Where things are in an entry of a table of x_tables, on 64-bit machines. */
+/** Offsets in an entry of an x_tables table, on 64-bit machines. */
 interface EntryLayout {
   readonly targetOffset: number;
   readonly nextOffset: number;
@@ -20,7 +20,7 @@ const XT_EXTENSION_MAXNAMELEN = 29; // linux/netfilter/x_tables.h
 const XT_FUNCTION_MAXNAMELEN = 30; // linux/netfilter/x_tables.h
 const XT_ERROR_TARGET = "ERROR"; // linux/netfilter/x_tables.h
 
-/** The chains that somebody made, in their order. Each begins with an entry whose ERROR target has its name. */
+/** Names of the user-defined chains, in order. Each chain begins with an entry whose ERROR target has the name. */
 export function chainNames(family: Family, entries: Uint8Array): readonly string[] {
   const { targetOffset, nextOffset } = layouts[family];
   const view = new DataView(entries.buffer, entries.byteOffset, entries.byteLength);
@@ -34,13 +34,13 @@ export function chainNames(family: Family, entries: Uint8Array): readonly string
     if (length === 0) break;
     at += length;
   }
-  // The last entry of a table is such a one, too, and no chain's.
+  // The last entry of a table has an ERROR target, too, but begins no chain.
   return names.slice(0, -1);
 }
 
-function textAt(bytes: Uint8Array, start: number, most: number): string {
+function textAt(bytes: Uint8Array, start: number, maxLength: number): string {
   let text = "";
-  for (const byte of bytes.subarray(start, start + most)) {
+  for (const byte of bytes.subarray(start, start + maxLength)) {
     if (byte === 0) break;
     text += String.fromCharCode(byte);
   }

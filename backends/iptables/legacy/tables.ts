@@ -3,19 +3,19 @@ import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../../ffi/libc.ts";
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../../ffi/inet.ts";
 import { chainNames } from "./entries.ts";
 
-/** A table of the legacy flavour of iptables (x_tables), which the kernel evaluates beside those of nf_tables. */
+/** A table of the legacy flavour of iptables (x_tables). The kernel evaluates it in addition to those of nf_tables. */
 export interface LegacyTable {
   readonly family: Family;
   /** filter, nat, mangle, raw or security. */
   readonly table: string;
-  /** Without the policies of its hooks. */
+  /** The number of rules, without the policies of built-in chains. */
   readonly rules: number;
-  /** Those whose name begins with KUBE-, kube-proxy's and the kubelet's. */
+  /** Chains whose names begin with KUBE-: kube-proxy's and kubelet's. */
   readonly kubeChains: readonly string[];
 }
 
 interface Interface {
-  /** Lists the tables of this network namespace. Asking for any other would make it. */
+  /** The file that lists the tables of this network namespace. Asking for a table that is not listed would make it. */
   readonly names: string;
   readonly addressFamily: number;
   readonly level: number;
@@ -27,8 +27,8 @@ const interfaces: Readonly<Record<Family, Interface>> = {
 };
 
 /**
- * The tables of the legacy flavour that this network namespace has. A kernel without that flavour has none, and who
- * may not look (it takes CAP_NET_ADMIN) sees none.
+ * Reads the legacy tables of this network namespace. The result is empty if the kernel lacks the legacy flavour or the
+ * process lacks CAP_NET_ADMIN.
  */
 export function readLegacyTables(): readonly LegacyTable[] {
   return FAMILIES.flatMap((family) => {
@@ -66,39 +66,39 @@ const INFO_SIZE = 80;
 // struct ipt_get_entries { char name[32]; unsigned size; struct ipt_entry entrytable[]; }, aligned to 8 bytes
 const GET_ENTRIES_BYTES = 40;
 
-/** The kernel refuses entries of another size than it has by then: somebody changed the table in between. */
-const ATTEMPTS = 5;
+/** Attempts to read a table. The kernel rejects a read if the size of the table changed in between. */
+const MAX_ATTEMPTS = 5;
 
-/** Undefined when the kernel does not tell. */
+/** Reads a table; undefined if the kernel does not allow it. */
 function readTable(socket: number, family: Family, table: string): LegacyTable | undefined {
   const { level } = interfaces[family];
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const info = named(INFO_BYTES, table);
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const info = requestFor(INFO_BYTES, table);
     if (!ask(socket, level, IPT_SO_GET_INFO, info)) return undefined;
     const size = info.getUint32(INFO_SIZE, true);
-    const answer = named(GET_ENTRIES_BYTES + size, table);
+    const answer = requestFor(GET_ENTRIES_BYTES + size, table);
     answer.setUint32(XT_TABLE_MAXNAMELEN, size, true);
     if (!ask(socket, level, IPT_SO_GET_ENTRIES, answer)) continue;
     const chains = chainNames(family, new Uint8Array(answer.buffer, GET_ENTRIES_BYTES, size));
-    // Upstream's table nat of a large cluster is 100 MB long: not to be left to the collector.
+    // kube-proxy's table nat of a large cluster takes 100 MB, so do not leave it to the garbage collector.
     answer.buffer.transfer(0);
     const policies = bitsOf(info.getUint32(INFO_VALID_HOOKS, true));
-    // A chain has an entry with its name and one that returns, the table one at its end.
+    // A chain has an entry with its name and an entry that returns. The table has one more at its end.
     const rules = info.getUint32(INFO_NUM_ENTRIES, true) - policies - 2 * chains.length - 1;
     return { family, table, rules, kubeChains: chains.filter((chain) => chain.startsWith("KUBE-")) };
   }
   return undefined;
 }
 
-/** A question of the kernel's that begins with the table's name. */
-function named(length: number, table: string): DataView<ArrayBuffer> {
-  const question = new Uint8Array(length);
-  new TextEncoder().encodeInto(table, question.subarray(0, XT_TABLE_MAXNAMELEN - 1));
-  return new DataView(question.buffer);
+/** A buffer for getsockopt that begins with the table's name. */
+function requestFor(length: number, table: string): DataView<ArrayBuffer> {
+  const request = new Uint8Array(length);
+  new TextEncoder().encodeInto(table, request.subarray(0, XT_TABLE_MAXNAMELEN - 1));
+  return new DataView(request.buffer);
 }
 
-function ask(socket: number, level: number, option: number, question: DataView<ArrayBuffer>): boolean {
-  return libc().getsockopt(socket, level, option, question, new Uint32Array([question.byteLength])) === 0;
+function ask(socket: number, level: number, option: number, buffer: DataView<ArrayBuffer>): boolean {
+  return libc().getsockopt(socket, level, option, buffer, new Uint32Array([buffer.byteLength])) === 0;
 }
 
 function bitsOf(mask: number): number {
@@ -107,32 +107,32 @@ function bitsOf(mask: number): number {
   return count;
 }
 
-/** What the kubelet makes, in whatever flavour it finds. They translate no connection. */
-const ofKubelet = /^KUBE-(IPTABLES-HINT|KUBELET-CANARY|FIREWALL|MARK-DROP)$/;
+/** Chains that kubelet makes, in the flavour that it finds. They translate no connection. */
+const kubeletChains = /^KUBE-(IPTABLES-HINT|KUBELET-CANARY|FIREWALL|MARK-DROP)$/;
 
-/** Undefined when there is nothing to tell the operator. */
+/** A warning for the operator; undefined if there is none. */
 export function legacyWarning(tables: readonly LegacyTable[]): string | undefined {
-  return kubeProxyWarning(tables) ?? othersWarning(tables);
+  return kubeProxyWarning(tables) ?? foreignWarning(tables);
 }
 
-/** Undefined when none of the chains are kube-proxy's. */
+/** A warning about kube-proxy's chains; undefined if there are none. */
 export function kubeProxyWarning(tables: readonly LegacyTable[]): string | undefined {
-  const ofKubeProxy = tables.filter(({ kubeChains }) => kubeChains.some((name) => !ofKubelet.test(name)));
-  if (ofKubeProxy.length === 0) return undefined;
-  const found = ofKubeProxy.map((one) => `${nameOf(one)} has ${count(one.kubeChains.length, "chain")}`);
+  const used = tables.filter(({ kubeChains }) => kubeChains.some((name) => !kubeletChains.test(name)));
+  if (used.length === 0) return undefined;
+  const found = used.map((one) => `${nameOf(one)} has ${count(one.kubeChains.length, "chain")}`);
   return `kube-proxy's rules are in the legacy iptables tables (x_tables): ${found.join(", ")}. The kernel ` +
-    "follows them beside these rules and may send connections to endpoints that are gone. Remove them: run " +
-    "kube-proxy --cleanup where iptables is the legacy one, or restart the node";
+    "evaluates them in addition to ours and may send connections to endpoints that are gone. Remove them: run " +
+    "kube-proxy --cleanup with the legacy iptables on its PATH, or restart the node";
 }
 
-function othersWarning(tables: readonly LegacyTable[]): string | undefined {
+function foreignWarning(tables: readonly LegacyTable[]): string | undefined {
   const inUse = tables.filter(({ rules }) => rules > 0);
   if (inUse.length === 0) return undefined;
   const found = inUse.map((one) => `${nameOf(one)} has ${count(one.rules, "rule")}`);
   return `other programs have rules in the legacy iptables tables (x_tables): ${
     found.join(", ")
   }. They may ` +
-    "drop or translate connections to services, and iptables of the nf_tables flavour does not list them: " +
+    "drop or translate connections to services. iptables of the nf_tables flavour does not list them, " +
     "iptables-legacy-save does. Let those programs use the nf_tables flavour";
 }
 
