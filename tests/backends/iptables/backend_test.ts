@@ -20,7 +20,7 @@ const more = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10.1
 const other = planOf({ name: "other", clusterIP: "10.96.0.11:80" });
 const web6 = planOf({ name: "web", clusterIP: "[fd00:96::1]:80", endpoints: ["[fd00::1]:80"] });
 
-Deno.test("every call that changes something is one datagram with one batch, both families in it", async () => {
+Deno.test("every call that changes something sends one datagram with one batch for both families", async () => {
   const kernel = new FakeTransport(emptyKernel());
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web, web6]));
@@ -36,7 +36,7 @@ Deno.test("every call that changes something is one datagram with one batch, bot
   }
 });
 
-Deno.test("changes without a difference send nothing, and of an endpoint more only what it needs", async () => {
+Deno.test("changes without a difference send nothing, and a new endpoint writes only the chains that it changes", async () => {
   const kernel = new FakeTransport(emptyKernel());
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web, other]));
@@ -45,7 +45,7 @@ Deno.test("changes without a difference send nothing, and of an endpoint more on
   assert.equal(kernel.sent.length, sent);
 
   await backend.apply([{ key: web.key, old: web, new: more }]);
-  assert.equal(kernel.sent.length, sent + 1, "it has not to read what there is");
+  assert.equal(kernel.sent.length, sent + 1, "nothing is read from the kernel");
   const [, added] = more.clusterEndpoints;
   assert.deepEqual(changes(kernel), [
     `new chain ${endpointChain(more, added!)}`,
@@ -56,7 +56,7 @@ Deno.test("changes without a difference send nothing, and of an endpoint more on
   ]);
 });
 
-Deno.test("no number is given to two messages of batches, so that a late error is never taken for another's", async () => {
+Deno.test("no sequence number is used for two messages, so that a late error is never assigned to another message", async () => {
   const kernel = new FakeTransport(emptyKernel());
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web]));
@@ -68,7 +68,7 @@ Deno.test("no number is given to two messages of batches, so that a late error i
   assert.deepEqual(seqs, [...new Set(seqs)].toSorted((a, b) => a - b));
 });
 
-Deno.test("a large first programming comes in parts, and nothing leads to its chains before the last", async () => {
+Deno.test("a large first programming is split, and nothing jumps to its chains before the last batch", async () => {
   const kernel = new FakeTransport(emptyKernel());
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf(largeServices));
@@ -76,30 +76,30 @@ Deno.test("a large first programming comes in parts, and nothing leads to its ch
   assert.ok(batches.length > 1);
   const seqs = batches.flat().map(({ seq }) => seq);
   assert.ok(seqs.every((seq, index) => index === 0 || seq > (seqs[index - 1] ?? 0)));
-  const leads = batches.map((batch) => batch.some((message) => newRuleOf(message) === "KUBE-SERVICES"));
-  assert.deepEqual(leads, [...batches.slice(1).map(() => false), true]);
+  const jumps = batches.map((batch) => batch.some((message) => newRuleOf(message) === "KUBE-SERVICES"));
+  assert.deepEqual(jumps, [...batches.slice(1).map(() => false), true]);
 });
 
-Deno.test("a refusal of any part names its service, and nothing is sent after it", async () => {
+Deno.test("a rejection of any batch names its service, and nothing is sent after it", async () => {
   for (const [index, isLast] of [[0, false], [largeServices.length - 1, true]] as const) {
-    const guilty = largeServices.at(index)!;
-    const chain = serviceChain("KUBE-SVC-", guilty);
+    const rejected = largeServices.at(index)!;
+    const chain = serviceChain("KUBE-SVC-", rejected);
     const kernel = new FakeTransport(
       emptyKernel((message) => newRuleOf(message) === chain ? "EINVAL" : undefined),
     );
     using backend = withBackendErrors(new IptablesBackend(() => kernel));
     await assert.rejects(
       backend.reconcile(desiredOf(largeServices)),
-      (error) => error instanceof BackendError && error.rejectedKeys.join() === guilty.key,
+      (error) => error instanceof BackendError && error.rejectedKeys.join() === rejected.key,
     );
-    const leads = kernel.sent.filter(isBatch).map((batch) =>
+    const jumps = kernel.sent.filter(isBatch).map((batch) =>
       [...messages(batch)].some((message) => newRuleOf(message) === "KUBE-SERVICES")
     );
-    assert.equal(leads.includes(true), isLast);
+    assert.equal(jumps.includes(true), isLast);
   }
 });
 
-Deno.test("a chain that others use is emptied and stays, and the batch is written again with all the rest", async () => {
+Deno.test("a chain that foreign rules jump to is emptied and kept, and the batch is written again without its deletion", async () => {
   const used = endpointChain(web, web.clusterEndpoints[0]!);
   const kernel = new FakeTransport(
     emptyKernel((message) => deletedChain(message) === used ? "EBUSY" : undefined),
@@ -120,10 +120,10 @@ Deno.test("a chain that others use is emptied and stays, and the batch is writte
 
   await backend.apply([{ key: web.key, old: undefined, new: web }]);
   await backend.apply([{ key: web.key, old: web, new: undefined }]);
-  assert.equal(kernel.sent.filter(isBatch).length, before + 4, "it is known by now");
+  assert.equal(kernel.sent.filter(isBatch).length, before + 4, "the chain is remembered");
 });
 
-Deno.test("a kernel that says of every chain that it is in use is not asked for ever", async () => {
+Deno.test("a kernel that reports every chain as in use is not asked forever", async () => {
   const kernel = new FakeTransport(emptyKernel((message) => deletedChain(message) ? "EBUSY" : undefined));
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   const services = Array.from(
@@ -134,23 +134,24 @@ Deno.test("a kernel that says of every chain that it is in use is not asked for 
   await assert.rejects(
     backend.apply(services.map((plan) => ({ key: plan.key, old: plan, new: undefined }))),
     (error) =>
-      error instanceof BackendError && /\d+ chains are in use by rules of others/.test(error.message),
+      error instanceof BackendError &&
+      /foreign rules jump to \d+ or more of the chains to delete/.test(error.message),
   );
 });
 
-Deno.test("a refusal names the service that the message was written for", async () => {
-  for (const guilty of [web, other]) {
-    const chain = serviceChain("KUBE-SVC-", guilty);
+Deno.test("a rejection names the service that the message was written for", async () => {
+  for (const rejected of [web, other]) {
+    const chain = serviceChain("KUBE-SVC-", rejected);
     const kernel = new FakeTransport(
       emptyKernel((message) => newRuleOf(message) === chain ? "EINVAL" : undefined),
     );
     using backend = withBackendErrors(new IptablesBackend(() => kernel));
     const isNamed = (error: unknown) => {
       assert.ok(error instanceof BackendError);
-      assert.deepEqual(error.rejectedKeys, [guilty.key]);
+      assert.deepEqual(error.rejectedKeys, [rejected.key]);
       assert.ok(
         error.message.includes(
-          `add a rule to chain ${chain} of table ip nat for service ${guilty.key}: EINVAL`,
+          `add a rule to chain ${chain} of table ip nat for service ${rejected.key}: EINVAL`,
         ),
       );
       return true;
@@ -162,7 +163,7 @@ Deno.test("a refusal names the service that the message was written for", async 
   }
 });
 
-Deno.test("a refusal of what is for no service names none", async () => {
+Deno.test("a rejection of a change for no service names none", async () => {
   for (const chain of ["KUBE-MARK-MASQ", "KUBE-NODEPORTS", "POSTROUTING"]) {
     const kernel = new FakeTransport(
       emptyKernel((message) =>
@@ -180,7 +181,7 @@ Deno.test("a refusal of what is for no service names none", async () => {
   }
 });
 
-Deno.test("a kernel without nf_tables is named as the reason", async () => {
+Deno.test("the error names a missing kernel feature as the reason", async () => {
   const kernel = new FakeTransport(
     emptyKernel(({ type }) => type === NFNL_MSG_BATCH_BEGIN ? "EOPNOTSUPP" : undefined),
   );
@@ -191,7 +192,7 @@ Deno.test("a kernel without nf_tables is named as the reason", async () => {
   );
 });
 
-/** So many that one part does not hold them. */
+/** More services than one batch holds. */
 const largeServices = Array.from({ length: 1000 }, (_, index) =>
   planOf({
     name: `web-${index}`,
@@ -206,7 +207,7 @@ const verbs = new Map([
   [nftType(nft.NFT_MSG_DELRULE), "delete rules"],
 ]);
 
-/** Of the last batch: `new rule KUBE-SERVICES`. */
+/** The changes of the last batch, as `new rule KUBE-SERVICES`. */
 function changes(kernel: FakeTransport): readonly string[] {
   const batch = kernel.sent.findLast(isBatch) ?? new Uint8Array();
   return [...messages(batch)].slice(1, -1).map((message) => `${verbs.get(message.type)} ${chainOf(message)}`);

@@ -4,9 +4,9 @@ import { BatchStream } from "../../../backends/iptables/sync/batch.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 
-Deno.test("when the writing ends before its time, the part that is under way is waited for", async () => {
+Deno.test("a writer that fails waits for the batch that is in flight", async () => {
   const commit = Promise.withResolvers<void>();
-  let isOver = false;
+  let hasEnded = false;
   const writing = (async () => {
     await using stream = new BatchStream(
       (bytes) => new RuleBatch(new MessageWriter(bytes), 1),
@@ -20,10 +20,10 @@ Deno.test("when the writing ends before its time, the part that is under way is 
       await stream.allowSplit();
     }
     throw new Error("the writer failed");
-  })().finally(() => isOver = true);
+  })().finally(() => hasEnded = true);
   const failed = assert.rejects(writing, /the writer failed/);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.equal(isOver, false);
-  commit.reject(new Error("refused"));
+  assert.equal(hasEnded, false);
+  commit.reject(new Error("rejected"));
   await failed;
 });

@@ -3,11 +3,11 @@ import { compile } from "../../../backends/iptables/rules/compile.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
 import { linesOf } from "./support/rule_lines.ts";
 
-// The listings are what `iptables-save` and `ip6tables-save` 1.8.9 printed of the rules of kube-proxy 1.37.1.
+// The listings are the output of `iptables-save` and `ip6tables-save` 1.8.9 with the rules of kube-proxy 1.37.1.
 
 const withLocalhost = { settings: settingsOf("IPv4", { localhostNodePorts: true }), nfacct: true };
 
-Deno.test("a ClusterIP leads to a fair choice of endpoints, in the order of their printed addresses", () => {
+Deno.test("a ClusterIP leads to all endpoints with equal probability, in the order of their printed addresses", () => {
   const plan = planOf({
     name: "cluster",
     clusterIP: "10.96.0.10:80",
@@ -41,16 +41,16 @@ Deno.test("weights make no difference", () => {
   );
 });
 
-Deno.test("the chance of an endpoint is rounded as upstream rounds it", () => {
+Deno.test("the probability of an endpoint is rounded as kube-proxy rounds it", () => {
   const endpoints = Array.from({ length: 44 }, (_, index) => `10.1.0.${index}:80`);
-  const chances = linesOf(planOf({ clusterIP: "10.96.0.10:80", external: "reject", endpoints }))
+  const probabilities = linesOf(planOf({ clusterIP: "10.96.0.10:80", external: "reject", endpoints }))
     .flatMap((line) => /--probability (\S+)/.exec(line)?.[1] ?? []);
-  assert.equal(chances.length, 43);
-  // Of what the kernel can express, 1/44 itself is nearest to 0.02272727294, its ten decimals to this.
-  assert.equal(chances[0], "0.02272727247");
+  assert.equal(probabilities.length, 43);
+  // Among the values that the kernel can express, 0.02272727294 is nearest to 1/44, and this one to its ten decimals.
+  assert.equal(probabilities[0], "0.02272727247");
 });
 
-Deno.test("IPv6 has the same chain of the service, and endpoints in brackets", () => {
+Deno.test("IPv6 has the same service chain names, and endpoints in brackets", () => {
   const plan = planOf({
     name: "cluster",
     clusterIP: "[fd00:10:96::10]:80",
@@ -72,7 +72,7 @@ Deno.test("IPv6 has the same chain of the service, and endpoints in brackets", (
   );
 });
 
-Deno.test("with session affinity the endpoint that a client had lately goes before the choice", () => {
+Deno.test("with session affinity the endpoint that a client used recently is tried before a random one", () => {
   const plan = planOf({
     name: "sticky",
     portName: "",
@@ -124,7 +124,7 @@ Deno.test("external addresses and node ports are masqueraded with externalTraffi
   );
 });
 
-Deno.test("with policies Local only clients on this node reach endpoints of other nodes", () => {
+Deno.test("with both policies Local only clients on this node reach endpoints of other nodes", () => {
   const plan = planOf({
     name: "local",
     clusterIP: "10.96.0.12:80",
@@ -161,7 +161,7 @@ Deno.test("with policies Local only clients on this node reach endpoints of othe
   );
 });
 
-Deno.test("with policies Local and no endpoint on this node others are dropped", () => {
+Deno.test("with both policies Local and no endpoint on this node, other clients are dropped", () => {
   const plan = planOf({
     name: "remote",
     clusterIP: "10.96.0.13:80",
@@ -195,7 +195,7 @@ Deno.test("with policies Local and no endpoint on this node others are dropped",
   );
 });
 
-Deno.test("without endpoints everything is refused, and source ranges make no difference", () => {
+Deno.test("without endpoints everything is rejected, with and without source ranges", () => {
   const plan = planOf({
     name: "empty",
     clusterIP: "10.96.0.11:80",
@@ -218,7 +218,7 @@ Deno.test("without endpoints everything is refused, and source ranges make no di
   );
 });
 
-Deno.test("source ranges stand before the load balancer's address, and what they do not admit is dropped", () => {
+Deno.test("a load-balancer IP with source ranges leads to KUBE-FW, and other sources are dropped", () => {
   const plan = planOf({
     name: "ranges",
     clusterIP: "10.96.0.14:80",
@@ -258,7 +258,7 @@ Deno.test("external IPs are not subject to source ranges", () => {
   ]);
 });
 
-Deno.test("large clusters go without the comments that are for one endpoint", () => {
+Deno.test("large clusters omit the comments that concern a single endpoint", () => {
   const plan = planOf({
     name: "sticky",
     portName: "",
@@ -285,7 +285,7 @@ Deno.test("large clusters go without the comments that are for one endpoint", ()
   );
 });
 
-Deno.test("how a node tells its pods decides what is masqueraded, and who takes the short circuit", () => {
+Deno.test("the detection of local traffic decides what is masqueraded and what is short-circuited", () => {
   const plan = planOf({
     clusterIP: "10.96.0.10:80",
     nodePort: 30080,
@@ -314,7 +314,7 @@ Deno.test("how a node tells its pods decides what is masqueraded, and who takes 
   ]);
 });
 
-Deno.test("node ports on loopback addresses are counted only where they are served and counters exist", () => {
+Deno.test("node ports on loopback addresses are counted only if they are served and counters exist", () => {
   const plan = planOf({ nodePort: 30080 });
   const counted = (localhostNodePorts: boolean, nfacct: boolean) =>
     linesOf(plan, { settings: settingsOf("IPv4", { localhostNodePorts }), nfacct })
@@ -322,7 +322,7 @@ Deno.test("node ports on loopback addresses are counted only where they are serv
   assert.deepEqual([counted(true, true), counted(true, false), counted(false, true)], [1, 0, 0]);
 });
 
-Deno.test("an endpoint of this node that is not among the cluster's has its chain, and others have one", () => {
+Deno.test("an endpoint has one chain, whether it is in one list of endpoints or in both", () => {
   const plan = {
     ...planOf({ nodePort: 30080, external: "local", endpoints: ["10.1.0.2:80@here", "10.2.0.1:80"] }),
     localEndpoints: planOf({ endpoints: ["10.1.0.1:80@here", "10.1.0.2:80@here"] }).clusterEndpoints,
@@ -331,7 +331,7 @@ Deno.test("an endpoint of this node that is not among the cluster's has its chai
   assert.deepEqual(sent.sort(), ["10.1.0.1:80", "10.1.0.2:80", "10.2.0.1:80"]);
 });
 
-Deno.test("chains come after those that their rules jump to", () => {
+Deno.test("a chain comes after the chains that it jumps to", () => {
   const plan = planOf({
     clusterIP: "10.96.0.10:80",
     loadBalancerIPs: ["203.0.113.1:80"],

@@ -12,7 +12,7 @@ import goldens from "./goldens.json" with { type: "json" };
 
 function expressionsOf(rule: IptablesRule, family: Family = "IPv4"): string {
   const message = new MessageWriter();
-  // What an earlier use of the buffer left must not show.
+  // Leftover bytes in the buffer must not appear in the result.
   message.rawBytes(new Uint8Array(2048).fill(0xff));
   message.reset();
   writeExpressions(message, tableFamilyOf(family), rule);
@@ -20,18 +20,18 @@ function expressionsOf(rule: IptablesRule, family: Family = "IPv4"): string {
 }
 
 for (const family of FAMILIES) {
-  Deno.test(`every rule of ${family} has the bytes that the kernel lists for it when iptables-nft added it`, () => {
+  Deno.test(`every ${family} rule has the bytes that the kernel lists for it when iptables-nft added it`, () => {
     const ofFamily = new Map(Object.entries(goldens[family]));
     for (const rule of everyRule(family)) {
       const text = ruleText(rule, family);
       assert.equal(expressionsOf(rule, family), ofFamily.get(text), text);
       ofFamily.delete(text);
     }
-    assert.deepEqual([...ofFamily.keys()], [], "goldens of no rule");
+    assert.deepEqual([...ofFamily.keys()], [], "goldens without a rule");
   });
 }
 
-Deno.test("the protocol is said apart where x_tables' own matches of ports need it", () => {
+Deno.test("the protocol is added in NFTA_RULE_COMPAT where the x_tables matches of ports need it", () => {
   const protocolOf = (rule: IptablesRule): number | undefined => {
     const message = new MessageWriter();
     writeRule(message, tableFamilyOf("IPv4"), rule);
@@ -46,12 +46,12 @@ Deno.test("the protocol is said apart where x_tables' own matches of ports need 
   assert.equal(protocolOf({ matches: [] }), undefined);
 });
 
-Deno.test("what has no room in a rule is refused before the kernel sees it", () => {
-  const refused = (rule: IptablesRule, error: RegExp) => assert.throws(() => expressionsOf(rule), error);
-  refused({ matches: [{ match: "comment", text: "x".repeat(256) }] }, /256 characters, but at most 255/);
-  refused({ matches: [{ match: "nfacct", name: "x".repeat(32) }] }, /32 characters, but at most 31/);
-  refused({ matches: [{ match: "recent-set", name: "x".repeat(200) }] }, /200 characters, but at most 199/);
-  refused({ matches: [], inInterface: { name: "x".repeat(16), inverted: false } }, /not an interface name/);
-  refused({ matches: [], inInterface: { name: "+", inverted: false } }, /not an interface name/);
-  refused({ matches: [{ match: "dport", port: 80 }] }, /needs a protocol/);
+Deno.test("names and comments that are too long are an error before the kernel sees them", () => {
+  const fails = (rule: IptablesRule, error: RegExp) => assert.throws(() => expressionsOf(rule), error);
+  fails({ matches: [{ match: "comment", text: "x".repeat(256) }] }, /256 characters, but at most 255/);
+  fails({ matches: [{ match: "nfacct", name: "x".repeat(32) }] }, /32 characters, but at most 31/);
+  fails({ matches: [{ match: "recent-set", name: "x".repeat(200) }] }, /200 characters, but at most 199/);
+  fails({ matches: [], inInterface: { name: "x".repeat(16), inverted: false } }, /not an interface name/);
+  fails({ matches: [], inInterface: { name: "+", inverted: false } }, /not an interface name/);
+  fails({ matches: [{ match: "dport", port: 80 }] }, /needs a protocol/);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { dropsInvalidPackets, routeLocalnet } from "../../../backends/iptables/host_settings.ts";
 
-/** A directory like /proc/sys with these settings. */
+/** A temporary directory in the form of /proc/sys. */
 class Sysctls implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "sysctls-" });
 
@@ -23,39 +23,39 @@ class Sysctls implements Disposable {
   }
 }
 
-const liberal = "net/netfilter/nf_conntrack_tcp_be_liberal";
-const localnet = "net/ipv4/conf/all/route_localnet";
+const TCP_BE_LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal";
+const ROUTE_LOCALNET = "net/ipv4/conf/all/route_localnet";
 
-Deno.test("packets of no known state are dropped unless connection tracking is said to be liberal", () => {
-  const cases = [[{ [liberal]: "0" }, true], [{ [liberal]: "1" }, false], [{}, true]] as const;
+Deno.test("invalid packets are dropped unless connection tracking is set to be liberal", () => {
+  const cases = [[{ [TCP_BE_LIBERAL]: "0" }, true], [{ [TCP_BE_LIBERAL]: "1" }, false], [{}, true]] as const;
   for (const [settings, expected] of cases) {
     using sysctls = new Sysctls(settings);
     assert.equal(dropsInvalidPackets(sysctls.directory), expected, JSON.stringify(settings));
   }
 });
 
-Deno.test("route_localnet is switched on where it is off", () => {
-  using sysctls = new Sysctls({ [localnet]: "0" });
+Deno.test("route_localnet is set if it is off", () => {
+  using sysctls = new Sysctls({ [ROUTE_LOCALNET]: "0" });
   assert.equal(routeLocalnet(sysctls.directory), undefined);
-  assert.equal(sysctls.read(localnet), "1");
+  assert.equal(sysctls.read(ROUTE_LOCALNET), "1");
 });
 
-Deno.test("a node that has switched it on needs no writable /proc/sys", () => {
-  using sysctls = new Sysctls({ [localnet]: "1" });
-  const file = `${sysctls.directory}/${localnet}`;
+Deno.test("a node that has set route_localnet needs no writable /proc/sys", () => {
+  using sysctls = new Sysctls({ [ROUTE_LOCALNET]: "1" });
+  const file = `${sysctls.directory}/${ROUTE_LOCALNET}`;
   const before = Deno.statSync(file).mtime;
   assert.equal(routeLocalnet(sysctls.directory), undefined);
   assert.deepEqual(Deno.statSync(file).mtime, before);
 });
 
-Deno.test("where route_localnet cannot be set, what that means and what to do is said", () => {
-  using sysctls = new Sysctls({ [localnet]: "0" });
-  // What takes no writing whoever asks.
-  const notThere = `${sysctls.directory}/not-there`;
-  const problem = routeLocalnet(notThere);
+Deno.test("if route_localnet cannot be set, the warning has the reason, the effect and what to do", () => {
+  using sysctls = new Sysctls({ [ROUTE_LOCALNET]: "0" });
+  // A path that cannot be written, even by root.
+  const missing = `${sysctls.directory}/missing`;
+  const warning = routeLocalnet(missing);
   assert.match(
-    problem ?? "",
-    /do not answer on loopback.*route_localnet.*No such file.*localhost-nodeports=false/,
+    warning ?? "",
+    /route_localnet.*No such file.*do not answer on loopback.*localhost-nodeports=false/,
   );
-  assert.throws(() => Deno.statSync(notThere));
+  assert.throws(() => Deno.statSync(missing));
 });

@@ -19,7 +19,7 @@ function encoded(rule: IptablesRule, family: "IPv4" | "IPv6"): Uint8Array {
   return message.bytes().slice();
 }
 
-/** The same expressions, with the attributes of each (its NFTA_EXPR_DATA) as `change` writes them. */
+/** Copies expressions, with the attributes in their NFTA_EXPR_DATA written by `change`. */
 function rewritten(
   expressions: Uint8Array,
   change: (name: string, data: readonly Attribute[], message: MessageWriter) => void,
@@ -35,12 +35,12 @@ function rewritten(
   return message.bytes();
 }
 
-Deno.test("rules that differ are not taken for each other", () => {
+Deno.test("different rules have different identities", () => {
   const texts = new Set(rules.map(({ bytes }) => bytes.toHex()));
   assert.equal(new Set(rules.map(({ bytes }) => expressionsIdentity(bytes))).size, texts.size);
 });
 
-Deno.test("a rule is the same whatever it has counted", () => {
+Deno.test("counters do not change the identity", () => {
   for (const { bytes } of rules) {
     const counted = rewritten(bytes, (name, data, message) => {
       for (const { type, bytes } of data) {
@@ -53,7 +53,7 @@ Deno.test("a rule is the same whatever it has counted", () => {
   }
 });
 
-Deno.test("attributes that a newer kernel lists, and those that an older one does not, make no difference", () => {
+Deno.test("attributes that only a newer kernel lists, or that an older one does not, do not change the identity", () => {
   for (const { bytes } of rules) {
     const newer = rewritten(bytes, (_, data, message) => {
       for (const { type, bytes } of data) message.attrBytes(type, bytes);
@@ -69,7 +69,7 @@ Deno.test("attributes that a newer kernel lists, and those that an older one doe
   }
 });
 
-Deno.test("a register that is stored is not taken for one that is loaded", () => {
+Deno.test("storing a register and loading it are different", () => {
   const [rule] = rules.filter(({ rule }) => rule.matches.some(({ match }) => match === "mark"));
   assert.ok(rule);
   const storing = rewritten(rule.bytes, (name, data, message) => {
@@ -79,14 +79,14 @@ Deno.test("a register that is stored is not taken for one that is loaded", () =>
   assert.notEqual(expressionsIdentity(storing), expressionsIdentity(rule.bytes));
 });
 
-Deno.test("a jump's chain is found, and only a jump's", () => {
+Deno.test("the target of a jump is decoded, and only of a jump", () => {
   for (const { rule, bytes } of rules) {
     const chain = rule.target?.target === "jump" ? rule.target.chain : undefined;
     assert.equal(jumpTargetOf(bytes), chain);
   }
 });
 
-Deno.test("expressions that are cut short are refused, not misread", () => {
+Deno.test("truncated expressions are an error", () => {
   for (const { bytes } of rules) {
     for (const length of [bytes.length - 4, bytes.length - 1, 2]) {
       assert.throws(() => expressionsIdentity(bytes.subarray(0, length)), RangeError);

@@ -7,7 +7,7 @@ const plan = { ...planOf({ name: "svc1", portName: "p80", endpoints: ["10.180.0.
 const [endpoint] = plan.clusterEndpoints;
 assert.ok(endpoint);
 
-Deno.test("chains of a service port are named as upstream names them", () => {
+Deno.test("chains of a service port have kube-proxy's names", () => {
   assert.equal(serviceChain("KUBE-SVC-", plan), "KUBE-SVC-XPGD46QRK7WJZT7O");
   assert.equal(serviceChain("KUBE-SVL-", plan), "KUBE-SVL-XPGD46QRK7WJZT7O");
   assert.equal(serviceChain("KUBE-EXT-", plan), "KUBE-EXT-XPGD46QRK7WJZT7O");
@@ -15,7 +15,7 @@ Deno.test("chains of a service port are named as upstream names them", () => {
   assert.equal(endpointChain(plan, endpoint), "KUBE-SEP-SXIVWICOYRO3J4NJ");
 });
 
-Deno.test("names of IPv6 endpoints and of unnamed ports are those that upstream 1.37.1 made", () => {
+Deno.test("chains of IPv6 endpoints and of unnamed ports have the names of kube-proxy 1.37.1", () => {
   const sticky = planOf({ name: "sticky", portName: "", protocol: "UDP", endpoints: ["[fd00:1::9]:5353"] });
   const [six] = sticky.clusterEndpoints;
   assert.ok(six);
@@ -23,13 +23,13 @@ Deno.test("names of IPv6 endpoints and of unnamed ports are those that upstream 
   assert.equal(endpointChain(sticky, six), "KUBE-SEP-5N5QM43AKNADFR77");
 });
 
-Deno.test("ports of one name that differ in their protocol have chains of their own", () => {
+Deno.test("ports of the same name with different protocols have different chains", () => {
   const overUdp = { ...plan, protocol: "UDP" as const };
   assert.notEqual(serviceChain("KUBE-SVC-", overUdp), serviceChain("KUBE-SVC-", plan));
   assert.notEqual(endpointChain(overUdp, endpoint), endpointChain(plan, endpoint));
 });
 
-Deno.test("a service port's chain is told by its prefix and by what its name is made of", () => {
+Deno.test("a service port's chain is recognised by its prefix and the form of its hash", () => {
   for (const prefix of ["SVC", "SVL", "EXT", "FW", "SEP"]) {
     assert.ok(isServiceChain(`KUBE-${prefix}-XPGD46QRK7WJZT7O`), prefix);
   }
@@ -43,7 +43,7 @@ Deno.test("a service port's chain is told by its prefix and by what its name is 
   assert.deepEqual(others.filter(isServiceChain), []);
 });
 
-Deno.test("chains of upstream's mode ipvs are ours to delete, in the table where it has them", () => {
+Deno.test("chains of kube-proxy's mode ipvs are ours to delete, in the tables where it has them", () => {
   for (const name of ["KUBE-NODE-PORT", "KUBE-LOAD-BALANCER"]) assert.ok(isOurChain("nat", name), name);
   for (
     const name of [
@@ -56,12 +56,12 @@ Deno.test("chains of upstream's mode ipvs are ours to delete, in the table where
   assert.ok(!isOurChain("filter", "KUBE-LOAD-BALANCER"));
   assert.ok(!isOurChain("nat", "KUBE-IPVS-FILTER"));
   assert.ok(!isOurChain("mangle", "KUBE-NODE-PORT"));
-  // One that we have as well is none of those that only mode ipvs has.
+  // A chain that mode iptables has as well is not specific to mode ipvs.
   assert.ok(isChainOfModeIpvs("nat", "KUBE-NODE-PORT"));
   assert.ok(!isChainOfModeIpvs("nat", "KUBE-SERVICES"));
 });
 
-Deno.test("chains that others write to or that stand in other tables are not ours to delete", () => {
+Deno.test("chains that other programs write to, and chains in other tables, are not ours to delete", () => {
   assert.ok(isOurChain("nat", "KUBE-SVC-XPGD46QRK7WJZT7O"));
   assert.ok(isOurChain("nat", "KUBE-MARK-MASQ"));
   assert.ok(isOurChain("filter", "KUBE-NODEPORTS"));

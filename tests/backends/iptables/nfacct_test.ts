@@ -9,7 +9,7 @@ import { messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
 
-/** A kernel that answers with these, one after the other: an errno's name, or "" for success. */
+/** A kernel that gives these answers in turn: the name of an errno, or "" for success. */
 function kernel(...answers: readonly string[]): NetlinkClient {
   const waiting = [...answers];
   return new NetlinkClient(
@@ -26,7 +26,7 @@ function kernel(...answers: readonly string[]): NetlinkClient {
   );
 }
 
-Deno.test("packet counters are there when the kernel knows that one is not, and has the match for them", async () => {
+Deno.test("packet counters are supported if reading a missing one fails with ENOENT and the match nfacct exists", async () => {
   const rows: readonly [isSupported: boolean, ...answers: string[]][] = [
     [true, "ENOENT", ""],
     [true, "", ""],
@@ -41,7 +41,7 @@ Deno.test("packet counters are there when the kernel knows that one is not, and 
   }
 });
 
-Deno.test("a counter that is there stays as it is, and one that cannot be made is an error", async () => {
+Deno.test("an existing counter is kept, and a counter that cannot be made is an error", async () => {
   for (const answer of ["", "EBUSY", "EEXIST"]) {
     await new PacketCounters(kernel(answer)).ensure(CT_STATE_INVALID_DROPPED);
   }
@@ -51,6 +51,6 @@ Deno.test("a counter that is there stays as it is, and one that cannot be made i
   );
 });
 
-Deno.test("a kernel without counters has no metrics of them", async () => {
+Deno.test("a kernel without counters has no metrics of counters", async () => {
   assert.deepEqual(await new PacketCounters(kernel("EINVAL", "EINVAL")).metrics(), []);
 });

@@ -4,13 +4,13 @@ import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { addressOf, settingsOf } from "../plans.ts";
 import { chainLines, lineOf } from "./support/rule_lines.ts";
 
-// The listings are what `iptables-save` and `ip6tables-save` 1.8.9 printed of the rules of kube-proxy 1.37.1.
+// The listings are the output of `iptables-save` and `ip6tables-save` 1.8.9 with the rules of kube-proxy 1.37.1.
 
-const everything = { nfacct: true, dropsInvalid: true };
+const allFeatures = { nfacct: true, dropsInvalid: true };
 
 Deno.test("marked packets are masqueraded and forwarded, and invalid ones dropped", () => {
   assert.deepEqual(
-    fixedLines(settingsOf("IPv4"), everything),
+    fixedLines(settingsOf("IPv4"), allFeatures),
     listing(`
       -A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
       -A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
@@ -23,8 +23,8 @@ Deno.test("marked packets are masqueraded and forwarded, and invalid ones droppe
   );
 });
 
-Deno.test("invalid packets are not counted without counters, and not dropped where connection tracking is liberal", () => {
-  const forward = (context: typeof everything) =>
+Deno.test("invalid packets are not counted without counters, and not dropped if connection tracking is liberal", () => {
+  const forward = (context: typeof allFeatures) =>
     fixedLines(settingsOf("IPv4"), context).filter((line) => line.includes("INVALID"));
   assert.deepEqual(forward({ nfacct: false, dropsInvalid: true }), [
     "filter: -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
@@ -32,12 +32,12 @@ Deno.test("invalid packets are not counted without counters, and not dropped whe
   assert.deepEqual(forward({ nfacct: true, dropsInvalid: false }), []);
 });
 
-Deno.test("the highest masquerade bit is a mark like any other", () => {
-  const lines = fixedLines(settingsOf("IPv4", { masqueradeMark: 2 ** 31 }), everything);
+Deno.test("the highest masquerade bit is written as an unsigned number", () => {
+  const lines = fixedLines(settingsOf("IPv4", { masqueradeMark: 2 ** 31 }), allFeatures);
   assert.ok(lines.includes("-A KUBE-MARK-MASQ -j MARK --set-xmark 0x80000000/0x80000000"));
 });
 
-Deno.test("node ports come last of all services: on local addresses but loopback ones that cannot serve them", () => {
+Deno.test("node ports come behind all services, on local addresses except loopback addresses that cannot serve them", () => {
   const last =
     '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain"';
   assert.deepEqual(lastLines(settingsOf("IPv4", { localhostNodePorts: true })), [
@@ -57,9 +57,9 @@ Deno.test("node ports come last of all services: on local addresses but loopback
   assert.deepEqual(lastLines(settingsOf("IPv4", { nodePorts: [] })), []);
 });
 
-Deno.test("neighbours are kept from loopback addresses where node ports answer on them", () => {
+Deno.test("neighbours cannot reach loopback addresses if node ports answer on them", () => {
   const guard = (settings: NodeSettings) =>
-    nodeRules(settings, everything).joint.flatMap((chain) => chainLines(chain, settings.family));
+    nodeRules(settings, allFeatures).joint.flatMap((chain) => chainLines(chain, settings.family));
   assert.deepEqual(guard(settingsOf("IPv4", { localhostNodePorts: true })), [
     "filter: -A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 " +
     '-m comment --comment "block incoming localnet connections" ' +
@@ -68,8 +68,8 @@ Deno.test("neighbours are kept from loopback addresses where node ports answer o
   assert.deepEqual(guard(settingsOf("IPv4")), []);
 });
 
-Deno.test("inserted one after the other, the jumps stand as upstream's do", () => {
-  const { jumps } = nodeRules(settingsOf("IPv6"), everything);
+Deno.test("the jumps end up in kube-proxy's order when they are inserted one after another", () => {
+  const { jumps } = nodeRules(settingsOf("IPv6"), allFeatures);
   const lines = jumps.toReversed().map(({ table, from, rule }) =>
     lineOf({ table, name: from }, rule, "IPv6")
   );
@@ -102,8 +102,8 @@ Deno.test("inserted one after the other, the jumps stand as upstream's do", () =
   );
 });
 
-Deno.test("every chain of upstream's is there, and every jump leads to one", () => {
-  const { chains, shared, joint, jumps } = nodeRules(settingsOf("IPv6"), everything);
+Deno.test("all of kube-proxy's chains exist, and every jump leads to one of them", () => {
+  const { chains, shared, joint, jumps } = nodeRules(settingsOf("IPv6"), allFeatures);
   const names = [...chains, ...shared, ...joint].map(({ table, name }) => `${table} ${name}`);
   assert.deepEqual(names.toSorted(), [
     "filter KUBE-EXTERNAL-SERVICES",
@@ -125,12 +125,12 @@ Deno.test("every chain of upstream's is there, and every jump leads to one", () 
   }
 });
 
-function fixedLines(settings: NodeSettings, context: typeof everything): readonly string[] {
+function fixedLines(settings: NodeSettings, context: typeof allFeatures): readonly string[] {
   return nodeRules(settings, context).chains.flatMap((chain) => chainLines(chain, settings.family));
 }
 
 function lastLines(settings: NodeSettings): readonly string[] {
-  return nodeRules(settings, everything).shared.flatMap(({ table, name, last }) =>
+  return nodeRules(settings, allFeatures).shared.flatMap(({ table, name, last }) =>
     chainLines({ table, name, rules: last }, settings.family)
   );
 }

@@ -12,17 +12,17 @@ import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
 import { NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 
-/** What a kernel that refuses these messages, with ENOENT, is found to have. */
+/** Probes a kernel that rejects these messages with ENOENT. */
 async function probe(
-  refuses: (message: NetlinkMessage) => boolean,
+  rejects: (message: NetlinkMessage) => boolean,
   legacy: readonly LegacyTable[] = [],
 ): Promise<ReadonlyMap<string, Requirement>> {
   const kernel = new FakeTransport((sent) => {
     const all = [...messages(sent)];
-    // A batch is answered where it is refused, any other request at its end.
+    // A batch is answered at the rejected messages, any other request at its end.
     if (all.length === 1) return all.map((message) => answer(message, "ENOENT"));
     const deletion = NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_DELCHAIN;
-    return all.filter((message) => message.type === deletion || refuses(message))
+    return all.filter((message) => message.type === deletion || rejects(message))
       .map((message) => answer(message, "ENOENT"));
   });
   const found = await probeKernel(new NetlinkClient(kernel), tableFamilies, () => legacy);
@@ -49,7 +49,7 @@ function names(text: string): (message: NetlinkMessage) => boolean {
 
 const isRule = ({ type }: NetlinkMessage) => type === (NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_NEWRULE);
 
-Deno.test("a match that the kernel lacks is named with its module, and the others are found", async () => {
+Deno.test("a missing match is reported with its kernel module, and the others are found", async () => {
   const found = await probe(names("statistic"));
   const missing = [...found.values()].filter((one) => !one.found && one.severity === "required");
   assert.deepEqual(missing.map(({ name }) => name), ["match statistic"]);
@@ -59,14 +59,14 @@ Deno.test("a match that the kernel lacks is named with its module, and the other
   );
 });
 
-Deno.test("a kernel that takes no match at all is said to lack what they all need", async () => {
+Deno.test("a kernel without any match is reported to lack what all of them need", async () => {
   const found = await probe(isRule);
   const missing = [...found.values()].filter((one) => !one.found);
   assert.deepEqual(missing.map(({ name }) => name), ["rules of iptables in nf_tables"]);
   assert.match(missing[0]?.detail ?? "", /CONFIG_NFT_COMPAT.*mode nftables needs neither/);
 });
 
-Deno.test("what is in legacy tables is worth a warning, and no reason not to start", async () => {
+Deno.test("rules in legacy tables cause a warning and do not prevent the start", async () => {
   const nothing = () => false;
   assert.equal((await probe(nothing)).get("no legacy iptables rules")?.found, true);
   const used = { family: "IPv4", table: "nat", rules: 7, kubeChains: ["KUBE-SERVICES"] } as const;

@@ -4,7 +4,7 @@ import { sameRule, sameRules } from "../../../backends/iptables/rules/rule.ts";
 import { LOOPBACK } from "../../../core/net/address.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
 
-Deno.test("the same plan compiles to the same rules, and any change of it to others", () => {
+Deno.test("equal plans compile to equal rules, and every change of a plan changes the rules", () => {
   const text = {
     clusterIP: "10.96.0.10:80",
     nodePort: 30080,
@@ -34,7 +34,7 @@ Deno.test("the same plan compiles to the same rules, and any change of it to oth
   }
 });
 
-Deno.test("rules are told apart by everything that iptables-save prints", () => {
+Deno.test("rules are different if iptables-save prints them differently", () => {
   const cidr = cidrOf("10.0.0.0/8");
   const rules = [
     { matches: [] },

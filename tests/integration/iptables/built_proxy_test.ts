@@ -4,23 +4,23 @@ import { Node } from "../cli/support/node.ts";
 import { reachable } from "../cli/support/objects.ts";
 import { RunningProxy } from "../cli/support/running_proxy.ts";
 
-const mode = "--proxy-mode=iptables";
+const MODE = "--proxy-mode=iptables";
 
-Deno.test("rules of kube-proxy in the legacy tables are warned of, in the log and by check, and do not keep it from starting", async () => {
+Deno.test("rules of kube-proxy in the legacy tables cause a warning in the log and in check, and do not prevent the start", async () => {
   await using node = await Node.make();
   await node.namespace.run("iptables-legacy", "--table", "nat", "--new", "KUBE-SERVICES");
   const warning =
     /kube-proxy's rules are in the legacy iptables tables \(x_tables\): nat \(IPv4\) has 1 chain\./;
-  const { code, stdout } = await node.run(["check", mode]);
+  const { code, stdout } = await node.run(["check", MODE]);
   assert.equal(code, 0);
   assert.match(stdout, /^ {2}WARNING {2}no legacy iptables rules +kube-proxy's rules are in/m);
-  await using proxy = node.start(mode);
+  await using proxy = node.start(MODE);
   await proxy.inForce();
   assert.equal(proxy.log.match(new RegExp(warning, "g"))?.length, 1);
-  assert.match(proxy.log, /^W.*kube-proxy --cleanup where iptables is the legacy one/m);
+  assert.match(proxy.log, /^W.*kube-proxy --cleanup with the legacy iptables on its PATH/m);
 });
 
-Deno.test("--cleanup says that kube-proxy's rules in the legacy tables are still there, after it removed all others", async () => {
+Deno.test("--cleanup removes all other rules and reports that kube-proxy's rules in the legacy tables remain", async () => {
   await using node = await Node.make();
   await node.namespace.run("iptables-legacy", "--table", "nat", "--new", "KUBE-SERVICES");
   await node.namespace.run("iptables", "--table", "nat", "--new", "KUBE-SERVICES");
@@ -32,7 +32,7 @@ Deno.test("--cleanup says that kube-proxy's rules in the legacy tables are still
 
 Deno.test("the metrics are those of mode iptables", async () => {
   await using node = await Node.make();
-  await using proxy = node.start(mode);
+  await using proxy = node.start(MODE);
   await proxy.inForce();
   const metrics = await node.metrics();
   for (
@@ -48,10 +48,10 @@ Deno.test("the metrics are those of mode iptables", async () => {
   assert.doesNotMatch(metrics, /nftables/);
 });
 
-Deno.test("the metrics count the rules there are, and those that the last sync wrote", async () => {
+Deno.test("the metrics count all rules and those that the last sync wrote", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
-  await using proxy = node.start(mode);
+  await using proxy = node.start(MODE);
   await proxy.inForce();
   const counts = async (which: "total" | "last") =>
     await Promise.all((["filter", "nat"] as const).map(async (table) => {
@@ -75,21 +75,21 @@ Deno.test("the metrics count the rules there are, and those that the last sync w
   assert.deepEqual(await counts("last"), [0, (after[1] ?? 0) - (before[1] ?? 0)]);
 });
 
-Deno.test("route_localnet is set for node ports on loopback addresses, and only for them", async () => {
+Deno.test("route_localnet is set only if there are node ports on loopback addresses", async () => {
   await using node = await Node.make();
   const routeLocalnet = async () =>
     (await node.namespace.run("sysctl", "-n", "net.ipv4.conf.all.route_localnet")).trim();
   for (const flags of [["--iptables-localhost-nodeports=false"], ["--nodeport-addresses=192.0.2.0/24"]]) {
-    await using proxy = node.start(mode, ...flags);
+    await using proxy = node.start(MODE, ...flags);
     await proxy.inForce();
     assert.equal(await routeLocalnet(), "0", flags.join());
   }
-  await using proxy = node.start(mode);
+  await using proxy = node.start(MODE);
   await proxy.inForce();
   assert.equal(await routeLocalnet(), "1");
 });
 
-Deno.test("a read-only /proc/sys costs node ports on loopback addresses, which the log says, and nothing else", async () => {
+Deno.test("with a read-only /proc/sys only node ports on loopback addresses fail, and the log says so", async () => {
   await using node = await Node.make();
   await node.write("web.json", reachable("web", "10.96.0.10"));
   const script = 'mount -o bind,ro /proc/sys /proc/sys && exec "$0" "$@"';
@@ -102,10 +102,10 @@ Deno.test("a read-only /proc/sys costs node ports on loopback addresses, which t
     proxyBinary,
     ...node.source,
     ...node.identity,
-    mode,
+    MODE,
   ];
   await using proxy = new RunningProxy(node, node.spawn(command));
   await proxy.inForce();
-  assert.match(proxy.log, /^W.*node ports do not answer on loopback addresses.*Read-only file system/m);
+  assert.match(proxy.log, /^W.*Read-only file system.*node ports do not answer on loopback addresses/m);
   assert.match(await node.namespace.run("iptables-save", "--table", "nat"), /-d 10\.96\.0\.10\/32 /);
 });

@@ -10,7 +10,7 @@ import { mustBeSame, restore, savedRules, withoutOrderOfJumps } from "./support/
 const commands = ["iptables", "ip6tables"] as const;
 const loopbackPorts = [settingsOf("IPv4", { localhostNodePorts: true }), settingsOf("IPv6")];
 
-Deno.test("a cleanup removes all that we have programmed, and finds nothing the second time", async () => {
+Deno.test("a cleanup removes everything that we programmed, and a second one finds nothing", async () => {
   await using node = await NetworkNamespace.make();
   {
     await using programming = new BackendProcess("iptables", node);
@@ -19,33 +19,33 @@ Deno.test("a cleanup removes all that we have programmed, and finds nothing the 
   await using backend = new BackendProcess("iptables", node);
   for (let times = 0; times < 2; times++) {
     await backend.cleanup();
-    assert.deepEqual(await withoutHooks(node), []);
+    assert.deepEqual(await withoutBuiltIn(node), []);
   }
 });
 
-Deno.test("a cleanup where there is nothing makes no table", async () => {
+Deno.test("a cleanup without anything to remove makes no table", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.cleanup();
   assert.equal(await node.run("nft", "list", "ruleset"), "");
 });
 
-const kubeProxys = {
+const kubeProxyListings = {
   iptables: kubeProxyListing,
   ipvs: (command: typeof commands[number]) => withoutSets(kubeProxyIpvsListing(command)),
 };
 
-for (const [mode, listing] of Object.entries(kubeProxys)) {
-  Deno.test(`a cleanup removes what kube-proxy in mode ${mode} has programmed`, async () => {
+for (const [mode, listing] of Object.entries(kubeProxyListings)) {
+  Deno.test(`a cleanup removes the rules of kube-proxy in mode ${mode}`, async () => {
     await using node = await NetworkNamespace.make();
     for (const command of commands) await restore(node, command, listing(command));
-    assert.ok((await withoutHooks(node)).length > 50);
+    assert.ok((await withoutBuiltIn(node)).length > 50);
     await using backend = new BackendProcess("iptables", node);
     await backend.cleanup();
-    assert.deepEqual(await withoutHooks(node), []);
+    assert.deepEqual(await withoutBuiltIn(node), []);
   });
 
-  Deno.test(`what kube-proxy in mode ${mode} has programmed is taken over, and what nobody wants of it goes`, async () => {
+  Deno.test(`the rules of kube-proxy in mode ${mode} are taken over, and obsolete ones are removed`, async () => {
     await using node = await NetworkNamespace.make();
     await using fresh = await NetworkNamespace.make();
     for (const command of commands) await restore(node, command, listing(command));
@@ -58,10 +58,10 @@ for (const [mode, listing] of Object.entries(kubeProxys)) {
   });
 }
 
-Deno.test("KUBE-FIREWALL stays where there is a sign of kubelet or somebody's rule, and goes with ours", async () => {
-  const kubelets = "*mangle\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n";
-  const somebodys = "*filter\n:KUBE-FIREWALL - [0:0]\n-A KUBE-FIREWALL -s 192.0.2.1/32 -j DROP\nCOMMIT\n";
-  for (const [listing, stays] of [["", false], [kubelets, true], [somebodys, true]] as const) {
+Deno.test("KUBE-FIREWALL stays if there is a sign of kubelet or a foreign rule, and is removed otherwise", async () => {
+  const ofKubelet = "*mangle\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n";
+  const foreign = "*filter\n:KUBE-FIREWALL - [0:0]\n-A KUBE-FIREWALL -s 192.0.2.1/32 -j DROP\nCOMMIT\n";
+  for (const [listing, stays] of [["", false], [ofKubelet, true], [foreign, true]] as const) {
     await using node = await NetworkNamespace.make();
     await using backend = new BackendProcess("iptables", node);
     await restore(node, "iptables", listing);
@@ -79,7 +79,7 @@ Deno.test("KUBE-FIREWALL stays where there is a sign of kubelet or somebody's ru
   }
 });
 
-Deno.test("a cleanup does not touch the legacy tables, and says that kube-proxy's rules are there", async () => {
+Deno.test("a cleanup does not touch the legacy tables, and reports that kube-proxy's rules are there", async () => {
   await using node = await NetworkNamespace.make();
   const legacy = (...args: readonly string[]) => node.run("iptables-legacy", "-t", "nat", ...args);
   await legacy("-N", "KUBE-SERVICES");
@@ -87,13 +87,13 @@ Deno.test("a cleanup does not touch the legacy tables, and says that kube-proxy'
   const before = await legacy("-S");
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile(everyKindOfPlan);
-  const refused = await refusalBy(() => backend.cleanup());
-  assert.match(refused.message, /legacy/);
+  const rejection = await refusalBy(() => backend.cleanup());
+  assert.match(rejection.message, /legacy/);
   assert.doesNotMatch(await node.run("nft", "list", "ruleset"), /KUBE/);
   assert.equal(await legacy("-S"), before);
 });
 
-/** All but the empty chains of the kernel's hooks. */
-async function withoutHooks(node: NetworkNamespace): Promise<readonly string[]> {
+/** All rules and chains except empty built-in chains. */
+async function withoutBuiltIn(node: NetworkNamespace): Promise<readonly string[]> {
   return (await savedRules(node)).filter((line) => !/^:\S+ [A-Z]+ ACCEPT$/.test(line));
 }

@@ -7,8 +7,8 @@ import { NetworkNamespace } from "../support/network_namespace.ts";
 import { parseListing } from "./support/listing.ts";
 import { restore } from "./support/saved_rules.ts";
 
-/** Docker's, kubelet's and an administrator's, some of them with names much like ours. */
-const foreign = (address: string, network: string, loopback: string) => `
+/** Rules of Docker, kubelet and an administrator. Some names resemble ours. */
+const foreignListing = (address: string, network: string, loopback: string) => `
 *raw
 :PREROUTING ACCEPT [0:0]
 :UNTRACKED - [0:0]
@@ -53,8 +53,8 @@ COMMIT
 COMMIT
 `;
 const listings = {
-  iptables: foreign("172.17.0.2:80", "172.17.0.0/16", "127.0.0.0/8"),
-  ip6tables: foreign("[fd00:17::2]:80", "fd00:17::/64", "::1/128"),
+  iptables: foreignListing("172.17.0.2:80", "172.17.0.0/16", "127.0.0.0/8"),
+  ip6tables: foreignListing("[fd00:17::2]:80", "fd00:17::/64", "::1/128"),
 } as const;
 const commands = ["iptables", "ip6tables"] as const;
 
@@ -63,12 +63,12 @@ const web = planOf({ name: "web", clusterIP: "10.96.0.10:80" });
 const other = planOf({ name: "other", clusterIP: "10.96.0.11:80" });
 const webChain = serviceChain("KUBE-SVC-", web);
 
-Deno.test("rules and chains of others keep their contents and their order, whatever we do", async () => {
-  await using node = await nodeOfOthers();
+Deno.test("foreign rules and chains keep their contents and their order", async () => {
+  await using node = await nodeWithForeignRules();
   await using backend = new BackendProcess("iptables", node);
-  const before = await theirs(node);
+  const before = await foreignRules(node);
   await backend.reconcile(everyKindOfPlan, loopbackPorts);
-  assert.deepEqual(await theirs(node), before, "after the first programming");
+  assert.deepEqual(await foreignRules(node), before, "after the first programming");
   const firewall = (await chainsIn(node)).find(({ where }) => where === "iptables filter KUBE-FIREWALL");
   assert.match(firewall?.rules.join("; ") ?? "", /dropping marked.*; .*; .*block incoming localnet/);
 
@@ -79,34 +79,34 @@ Deno.test("rules and chains of others keep their contents and their order, whate
     await iptables("-t", "nat", "-I", "PREROUTING", "1", "-p", "icmp", "-j", "RETURN");
     await iptables("-t", "nat", "-A", "PREROUTING", "-p", "udp", "-j", "RETURN");
   }
-  const added = await theirs(node);
+  const added = await foreignRules(node);
   assert.equal(added.length, before.length + 8);
-  const hooks = await hookRules(node);
+  const builtIn = await builtInRules(node);
   await backend.apply(everyKindOfPlan.map((plan) => ({ key: plan.key, old: plan, new: undefined })));
   await backend.reconcile([web], loopbackPorts);
-  assert.deepEqual(await theirs(node), added, "after changes");
-  assert.deepEqual(await hookRules(node), hooks, "their place among our jumps");
+  assert.deepEqual(await foreignRules(node), added, "after changes");
+  assert.deepEqual(await builtInRules(node), builtIn, "the place of foreign rules among our jumps");
 
   await node.run("sh", "-c", "iptables-nft-save | grep -v KUBE-SERVICES | iptables-nft-restore");
   const report = await backend.reconcile(everyKindOfPlan, loopbackPorts);
   assert.notDeepEqual(report.differences, []);
-  assert.deepEqual(await theirs(node), added, "after a repair");
+  assert.deepEqual(await foreignRules(node), added, "after a repair");
 
   await backend.reconcile(everyKindOfPlan, [settingsOf("IPv6")]);
-  assert.deepEqual(await theirs(node), added, "after a family is not wanted any more");
+  assert.deepEqual(await foreignRules(node), added, "after a family is disabled");
   await backend.cleanup();
-  assert.deepEqual(await theirs(node), added, "after the cleanup");
+  assert.deepEqual(await foreignRules(node), added, "after the cleanup");
   assert.deepEqual(await ourChains(node), []);
 });
 
-Deno.test("a chain that a rule of others jumps to is emptied when its service goes, and deleted when they let go", async () => {
+Deno.test("a chain that a foreign rule jumps to is emptied with its service, and deleted after the foreign rule", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   const web6 = planOf({ name: "web", clusterIP: "[fd00:96::10]:80", endpoints: ["[fd00::1]:80"] });
   await backend.reconcile([web, web6, other]);
   assert.equal((await chainsLike(node, "iptables", "-SVC-|-SEP-")).length, 4);
-  const theirRule = ["OUTPUT", "-d", "192.0.2.1/32", "-j", webChain];
-  await node.run("iptables-nft", "-t", "nat", "-A", ...theirRule);
+  const foreignRule = ["OUTPUT", "-d", "192.0.2.1/32", "-j", webChain];
+  await node.run("iptables-nft", "-t", "nat", "-A", ...foreignRule);
 
   await backend.apply([
     { key: web.key, old: web, new: undefined },
@@ -115,7 +115,11 @@ Deno.test("a chain that a rule of others jumps to is emptied when its service go
   ]);
   assert.deepEqual((await chainsLike(node, "iptables", "SVC")).length, 2);
   assert.deepEqual(await rulesOf(node, webChain), []);
-  assert.deepEqual(await chainsLike(node, "ip6tables", "-SVC-|-SEP-"), [], "only theirs is held");
+  assert.deepEqual(
+    await chainsLike(node, "ip6tables", "-SVC-|-SEP-"),
+    [],
+    "only the chain with a foreign jump is kept",
+  );
   assert.match(await node.run("iptables-nft", "-t", "nat", "-S"), /--rcheck --seconds 60/);
 
   await backend.apply([{ key: web.key, old: undefined, new: web }]);
@@ -126,31 +130,31 @@ Deno.test("a chain that a rule of others jumps to is emptied when its service go
   assert.deepEqual(await chainsLike(node, "iptables", webChain), [webChain]);
   assert.match(await node.run("iptables-nft", "-t", "nat", "-S", "OUTPUT"), new RegExp(`-j ${webChain}`));
 
-  await node.run("iptables-nft", "-t", "nat", "-D", ...theirRule);
+  await node.run("iptables-nft", "-t", "nat", "-D", ...foreignRule);
   await backend.reconcile([other]);
   assert.deepEqual(await chainsLike(node, "iptables", webChain), []);
 });
 
-Deno.test("a cleanup leaves the chains that rules of others jump to, without rules, and nothing else", async () => {
+Deno.test("a cleanup leaves only the chains that foreign rules jump to, without rules", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile([web, other]);
   const iptables = (...args: readonly string[]) => node.run("iptables-nft", "-t", "nat", ...args);
   await iptables("-N", "MINE");
-  const held = [webChain, "KUBE-MARK-MASQ"];
-  for (const chain of held) await iptables("-A", "MINE", "-p", "tcp", "-j", chain);
+  const kept = [webChain, "KUBE-MARK-MASQ"];
+  for (const chain of kept) await iptables("-A", "MINE", "-p", "tcp", "-j", chain);
   for (let times = 0; times < 2; times++) {
     await backend.cleanup();
-    assert.deepEqual((await ourChains(node)).toSorted(), held.map((chain) => `nat ${chain}`).sort());
-    for (const chain of held) assert.deepEqual(await rulesOf(node, chain), []);
-    assert.equal((await rulesOf(node, "MINE")).length, held.length);
+    assert.deepEqual((await ourChains(node)).toSorted(), kept.map((chain) => `nat ${chain}`).sort());
+    for (const chain of kept) assert.deepEqual(await rulesOf(node, chain), []);
+    assert.equal((await rulesOf(node, "MINE")).length, kept.length);
   }
   await iptables("-F", "MINE");
   await backend.cleanup();
   assert.deepEqual(await ourChains(node), []);
 });
 
-async function nodeOfOthers(): Promise<NetworkNamespace> {
+async function nodeWithForeignRules(): Promise<NetworkNamespace> {
   await using owned = new AsyncDisposableStack();
   const node = owned.use(await NetworkNamespace.make());
   for (const command of commands) await restore(node, command, listings[command]);
@@ -158,44 +162,44 @@ async function nodeOfOthers(): Promise<NetworkNamespace> {
   return node;
 }
 
-/** Their chains, and their rules in the order in which they are. */
-async function theirs(node: NetworkNamespace): Promise<readonly string[]> {
+/** Foreign chains, and foreign rules in their order. */
+async function foreignRules(node: NetworkNamespace): Promise<readonly string[]> {
   const lines: string[] = [];
   for (const { table, name, rules, policy, where } of await chainsIn(node)) {
     if (isOurs(table, name)) continue;
-    // A hook that had no rule and that others could not have seen.
-    const own = rules.filter((rule) => !isOurJump(table, rule) && !/block incoming localnet/.test(rule));
-    if (policy === "ACCEPT" && own.length === 0) continue;
-    lines.push(`:${where} ${policy}`, ...own.map((rule) => `${where} ${rule}`));
+    // A built-in chain without foreign rules may have been made by us.
+    const foreign = rules.filter((rule) => !isOurJump(table, rule) && !/block incoming localnet/.test(rule));
+    if (policy === "ACCEPT" && foreign.length === 0) continue;
+    lines.push(`:${where} ${policy}`, ...foreign.map((rule) => `${where} ${rule}`));
   }
   return lines;
 }
 
-/** What is in the kernel's hooks, ours and theirs. */
-async function hookRules(node: NetworkNamespace): Promise<readonly string[]> {
-  const hooks = (await chainsIn(node)).filter(({ policy }) => policy !== "-");
-  return hooks.flatMap(({ where, rules }) => rules.map((rule) => `${where} ${rule}`));
+/** All rules of the built-in chains, ours and foreign ones. */
+async function builtInRules(node: NetworkNamespace): Promise<readonly string[]> {
+  const builtIn = (await chainsIn(node)).filter(({ policy }) => policy !== "-");
+  return builtIn.flatMap(({ where, rules }) => rules.map((rule) => `${where} ${rule}`));
 }
 
 async function chainsIn(node: NetworkNamespace) {
-  const found = [];
+  const chains = [];
   for (const command of commands) {
     for (const [chain, { policy, rules }] of parseListing(await node.run(`${command}-nft-save`))) {
       const [table = "", name = ""] = chain.split(" ");
-      found.push({ table, name, rules, policy, where: `${command} ${chain}` });
+      chains.push({ table, name, rules, policy, where: `${command} ${chain}` });
     }
   }
-  return found;
+  return chains;
 }
 
-/** Said without the code under test: what is named like ours, and is not in the listing of others. */
+/** Decides without the code under test: the name is like ours and not in the foreign listing. */
 function isOurs(table: string, name: string): boolean {
-  return name.startsWith("KUBE-") && !chainsOfOthers.has(`${table} ${name}`);
+  return name.startsWith("KUBE-") && !foreignChains.has(`${table} ${name}`);
 }
 
-const chainsOfOthers = new Set(parseListing(listings.iptables).keys());
+const foreignChains = new Set(parseListing(listings.iptables).keys());
 
-/** Kubelet's jump to KUBE-FIREWALL is ours as well. */
+/** The jump to KUBE-FIREWALL is kubelet's and ours. */
 function isOurJump(table: string, rule: string): boolean {
   const target = /-j (\S+)$/.exec(rule)?.[1] ?? "";
   return isOurs(table, target) || rule === "-j KUBE-FIREWALL";
@@ -216,7 +220,7 @@ async function chainsLike(
     .map((line) => line.slice(3));
 }
 
-/** Of a chain of nat, IPv4. */
+/** Rules of a chain of table nat, IPv4. */
 async function rulesOf(node: NetworkNamespace, chain: string): Promise<readonly string[]> {
   const text = await node.run("iptables-nft", "-t", "nat", "-S", chain);
   return text.split("\n").filter((line) => line.startsWith("-A"));

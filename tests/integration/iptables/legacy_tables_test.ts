@@ -2,21 +2,21 @@ import assert from "node:assert/strict";
 import type { LegacyTable } from "../../../backends/iptables/legacy/tables.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 
-const program = new URL("./support/print_legacy_tables.ts", import.meta.url).pathname;
+const PROGRAM = new URL("./support/print_legacy_tables.ts", import.meta.url).pathname;
 
-/** By their names: the order is the kernel's. */
+/** The legacy tables by name, because their order is up to the kernel. */
 async function tables(
   namespace: NetworkNamespace,
   ...wrapper: readonly string[]
 ): Promise<Readonly<Record<string, Pick<LegacyTable, "rules" | "kubeChains">>>> {
-  const text = await namespace.run(...wrapper, Deno.execPath(), "run", "--allow-all", "--quiet", program);
+  const text = await namespace.run(...wrapper, Deno.execPath(), "run", "--allow-all", "--quiet", PROGRAM);
   const read: readonly LegacyTable[] = JSON.parse(text);
   return Object.fromEntries(
     read.map(({ family, table, rules, kubeChains }) => [`${family} ${table}`, { rules, kubeChains }]),
   );
 }
 
-Deno.test("what the legacy iptables tables hold is found, and looking makes no table", async () => {
+Deno.test("the contents of the legacy iptables tables are found, and reading makes no table", async () => {
   await using namespace = await NetworkNamespace.make();
   const names = () => namespace.run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names");
   const none = { rules: 0, kubeChains: [] };
@@ -24,7 +24,7 @@ Deno.test("what the legacy iptables tables hold is found, and looking makes no t
   assert.equal(await names(), "");
 
   await namespace.run("iptables-legacy", "--table", "nat", "--list");
-  assert.deepEqual(await tables(namespace), { "IPv4 nat": none }, "a table that somebody looked at");
+  assert.deepEqual(await tables(namespace), { "IPv4 nat": none }, "a table that was listed");
 
   const nat = ["iptables-legacy", "--table", "nat"];
   const service = "KUBE-SVC-XPGD46QRK7WJZT7O";

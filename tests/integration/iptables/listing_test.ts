@@ -24,24 +24,24 @@ function differences(
 
 const a = `-d 10.96.0.1/32 -m comment --comment "default/a cluster IP" -j KUBE-SVC-A`;
 const b = `-d 10.96.0.2/32 -m comment --comment "default/b cluster IP" -j KUBE-SVC-B`;
-const last =
+const LAST =
   `-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -j KUBE-NODEPORTS`;
 
-Deno.test("a listing that differs in nothing but counters is the same", () => {
-  const text = nat({ "KUBE-SERVICES": [a, b, last] });
+Deno.test("listings that differ only in counters are equal", () => {
+  const text = nat({ "KUBE-SERVICES": [a, b, LAST] });
   const counted = text.replaceAll("[0:0]", "[7:8]").replace("[12:345]", "[0:0]");
   assert.deepEqual(compared(normalised(parseListing(text)), normalised(parseListing(counted))), []);
 });
 
-Deno.test("a changed, missing or surplus rule, chain or policy is seen", () => {
-  const services = { "KUBE-SERVICES": [a, b, last] };
+Deno.test("a changed, missing or superfluous rule, chain or policy is a difference", () => {
+  const services = { "KUBE-SERVICES": [a, b, LAST] };
   const changed = b.replace("10.96.0.2", "10.96.0.3");
-  assert.deepEqual(differences(services, { "KUBE-SERVICES": [a, changed, last] }), [
+  assert.deepEqual(differences(services, { "KUBE-SERVICES": [a, changed, LAST] }), [
     `- nat KUBE-SERVICES ${b}`,
     `+ nat KUBE-SERVICES ${changed}`,
   ]);
-  assert.deepEqual(differences(services, { "KUBE-SERVICES": [a, last] }), [`- nat KUBE-SERVICES ${b}`]);
-  assert.equal(differences(services, { "KUBE-SERVICES": [a, b, b, last] }).length, 2);
+  assert.deepEqual(differences(services, { "KUBE-SERVICES": [a, LAST] }), [`- nat KUBE-SERVICES ${b}`]);
+  assert.equal(differences(services, { "KUBE-SERVICES": [a, b, b, LAST] }).length, 2);
   assert.deepEqual(differences(services, { ...services, "KUBE-SVC-A": [] }), ["+ :nat KUBE-SVC-A -"]);
   const dropping = nat(services).replace("ACCEPT", "DROP");
   assert.deepEqual(
@@ -50,15 +50,15 @@ Deno.test("a changed, missing or surplus rule, chain or policy is seen", () => {
   );
 });
 
-Deno.test("services may come in any order", () => {
-  assert.deepEqual(differences({ "KUBE-SERVICES": [a, b, last] }, { "KUBE-SERVICES": [b, a, last] }), []);
+Deno.test("services may be in any order", () => {
+  assert.deepEqual(differences({ "KUBE-SERVICES": [a, b, LAST] }, { "KUBE-SERVICES": [b, a, LAST] }), []);
 });
 
-Deno.test("the rule that has to be last may not come earlier", () => {
-  assert.notDeepEqual(differences({ "KUBE-SERVICES": [a, b, last] }, { "KUBE-SERVICES": [a, last, b] }), []);
+Deno.test("the rule that has to be last must not be earlier", () => {
+  assert.notDeepEqual(differences({ "KUBE-SERVICES": [a, b, LAST] }, { "KUBE-SERVICES": [a, LAST, b] }), []);
 });
 
-Deno.test("source ranges may come in any order", () => {
+Deno.test("source ranges may be in any order", () => {
   const [one, two] = ["172.16.0.0/12", "10.0.0.0/8"].map((range) =>
     `-s ${range} -m comment --comment "default/a loadbalancer IP" -j KUBE-EXT-A`
   );
@@ -69,7 +69,7 @@ Deno.test("source ranges may come in any order", () => {
   );
 });
 
-Deno.test("the rule of a node port that counts comes before the one that does not", () => {
+Deno.test("the counting rule of a node port must be before the other one", () => {
   const counting = `-d 127.0.0.0/8 -m comment --comment default/a -m nfacct --nfacct-name  n -j KUBE-EXT-A`;
   const plain = `-m comment --comment default/a -j KUBE-EXT-A`;
   assert.notDeepEqual(
@@ -82,7 +82,7 @@ Deno.test("endpoints keep their order", () => {
   assert.notDeepEqual(differences({ "KUBE-SVC-A": [a, b] }, { "KUBE-SVC-A": [b, a] }), []);
 });
 
-Deno.test("a warning of iptables-save is no line of a listing", () => {
+Deno.test("a warning of iptables-save is not a line of a listing", () => {
   assert.throws(
     () => parseListing("# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n"),
     /not a line/,

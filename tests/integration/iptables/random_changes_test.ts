@@ -9,7 +9,7 @@ import { NetworkNamespace } from "../support/network_namespace.ts";
 import { anyStep, changesBetween, granted } from "../support/random_plans.ts";
 import { mustBeSame, savedRules } from "./support/saved_rules.ts";
 
-Deno.test("after any sequence of changes the tables hold what a first programming of the same plans makes", async () => {
+Deno.test("after any sequence of changes the tables equal a first programming of the same plans", async () => {
   await using lab = await ChangedAndFresh.make();
   await lab.changed.reconcile([]);
   let inForce = new Map<PlanKey, ServicePortPlan>();
@@ -32,12 +32,12 @@ Deno.test("after any sequence of changes the tables hold what a first programmin
         await lab.mustEqualFirstProgramming(inForce, settings);
       },
     ),
-    // Shrinking would start from what the failure left in force.
+    // No shrinking, because it would start from the state that the failure left.
     { numRuns: 40, endOnFailure: true },
   );
 });
 
-Deno.test("in a cluster that grows large chains are written without comments of endpoints, and a reconcile takes all away", async () => {
+Deno.test("in a cluster that grows large, chains are written without comments of endpoints, and a reconcile removes the others", async () => {
   await using lab = await ChangedAndFresh.make();
   const web = planOf({ name: "web", clusterIP: "10.96.0.1:80", affinitySeconds: 60 });
   const webOf2 = planOf({
@@ -47,7 +47,7 @@ Deno.test("in a cluster that grows large chains are written without comments of 
     endpoints: ["10.1.0.1:8080", "10.1.0.2:8080"],
   });
   const dns = planOf({ name: "dns", clusterIP: "10.96.0.2:53" });
-  // With one of web and one of dns it is not large yet, with another of web it is.
+  // With one endpoint of web and one of dns the cluster is not large yet. With two of web it is.
   const endpoints = Array.from({ length: 998 }, (_, index) => `10.2.${index >> 8}.${index & 255}:80`);
   const huge = planOf({ name: "huge", clusterIP: "10.96.0.3:80", endpoints });
   const settings = [settingsOf("IPv4")];
@@ -69,7 +69,7 @@ Deno.test("in a cluster that grows large chains are written without comments of 
   await lab.mustEqualFirstProgramming(plansOf(webOf2, dns), settings);
 });
 
-Deno.test("the clients of session affinity stay with the endpoints that stay", async () => {
+Deno.test("session affinity is kept for endpoints that stay", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   const service = (...endpoints: readonly string[]) =>
@@ -83,19 +83,19 @@ Deno.test("the clients of session affinity stay with the endpoints that stay", a
   await backend.apply([{ key: more.key, old: first, new: more }]);
   assert.equal((await lists()).length, 2);
   await backend.apply([{ key: more.key, old: more, new: first }]);
-  // The kernel takes rules apart in the background.
+  // The kernel frees rules in the background.
   while ((await lists()).length > 1) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.match(await node.run("cat", `/proc/net/xt_recent/${stays}`), /192\.0\.2\.7/);
 });
 
-/** Each in force while services change; the first is what the test starts with. */
+/** Settings that are in force while services change. The test starts with the first ones. */
 const settingsInTurn: readonly [readonly NodeSettings[], ...(readonly NodeSettings[])[]] = [
   [settingsOf("IPv4"), settingsOf("IPv6")],
   ...everyKindOfSettings.slice(1),
   [settingsOf("IPv4", { localhostNodePorts: true }), settingsOf("IPv6", { masqueradeAll: true })],
 ];
 
-/** A node on which things change, and one that is always programmed anew. */
+/** A node whose plans change, and a node that is always programmed from scratch. */
 class ChangedAndFresh implements AsyncDisposable {
   private constructor(
     readonly changing: NetworkNamespace,
@@ -129,7 +129,7 @@ class ChangedAndFresh implements AsyncDisposable {
   }
 }
 
-/** Kubelet writes the same rule to the same chain: once it is there, it stays. */
+/** Our rule in KUBE-FIREWALL stays once it exists, because kubelet writes the same rule. */
 function isNotShared(line: string): boolean {
   return !line.includes("/filter KUBE-FIREWALL ");
 }
@@ -142,7 +142,7 @@ function plansOf(...plans: readonly ServicePortPlan[]): ReadonlyMap<PlanKey, Ser
   return new Map(plans.map((plan) => [plan.key, plan]));
 }
 
-/** Those that name an endpoint, or are in its chain. */
+/** Comments that name an endpoint or are in the chain of one. */
 async function commentsOfEndpoints(namespace: NetworkNamespace): Promise<readonly string[]> {
   const rules = await savedRules(namespace);
   return rules.flatMap((rule) => {

@@ -11,7 +11,7 @@ const webOf2 = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10
 const bystander = planOf({ name: "bystander", clusterIP: "10.96.0.11:80" });
 const webChain = serviceChain("KUBE-SVC-", web);
 
-Deno.test("a chain that somebody deleted is refused without a culprit, reported, and back after a reconcile", async () => {
+Deno.test("the rejection for a chain that was deleted names no service, is reported, and a reconcile restores the chain", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile([webOf2, bystander]);
@@ -22,15 +22,15 @@ Deno.test("a chain that somebody deleted is refused without a culprit, reported,
   await node.run("iptables-nft", "-t", "nat", "-F", serviceChain("KUBE-EXT-", web));
   await node.run("iptables-nft", "-t", "nat", "-X", webChain);
   await backend.watch();
-  const refused = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: webOf2 }]));
-  assert.deepEqual(refused.rejectedKeys, []);
-  assert.match(refused.message, /^iptables: .* chain KUBE-SVC-\w+ of table ip nat .*: ENOENT/);
+  const rejection = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: webOf2 }]));
+  assert.deepEqual(rejection.rejectedKeys, []);
+  assert.match(rejection.message, /^iptables: .* chain KUBE-SVC-\w+ of table ip nat .*: ENOENT/);
   assert.match(backend.foreignChanges.join(), /^kernel state differs from what was last programmed: /);
   assert.notDeepEqual((await backend.reconcile([webOf2, bystander])).differences, []);
   mustBeSame(await savedRules(node), expected);
 });
 
-Deno.test("a rule that is to be deleted and is gone already is reported, and the change is made", async () => {
+Deno.test("a missing rule that was to be deleted is reported, and the change is made", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile([bystander]);
@@ -47,20 +47,20 @@ Deno.test("a rule that is to be deleted and is gone already is reported, and the
   mustBeSame(await savedRules(node), expected);
 });
 
-Deno.test("a service whose rule the kernel refuses is named, and nothing of the batch is in force", async () => {
+Deno.test("a rejection names the service, and nothing of the batch is in force", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile([]);
-  // Nobody may jump to a chain that is a hook's.
+  // The kernel allows no jump to a base chain.
   const hook = "{ type nat hook prerouting priority 0; }";
   await node.run("nft", `add chain ip nat ${webChain} ${hook}`);
   const listing = () => node.run("nft", "list", "ruleset");
   const before = await listing();
   const changes = [bystander, web].map((plan) => ({ key: plan.key, old: undefined, new: plan }));
-  const refused = await refusalBy(() => backend.apply(changes));
-  assert.deepEqual(refused.rejectedKeys, [web.key]);
+  const rejection = await refusalBy(() => backend.apply(changes));
+  assert.deepEqual(rejection.rejectedKeys, [web.key]);
   assert.match(
-    refused.message,
+    rejection.message,
     /^iptables: add a rule to chain KUBE-\S+ of table ip nat for service default\/web:http\/TCP\/IPv4: EOPNOTSUPP/,
   );
   assert.ok(await listing() === before);
@@ -68,7 +68,7 @@ Deno.test("a service whose rule the kernel refuses is named, and nothing of the 
   assert.deepEqual((await refusalBy(() => backend.reconcile([web, bystander]))).rejectedKeys, [web.key]);
 });
 
-Deno.test("the longest names that there can be are programmed, and read back as they were written", async () => {
+Deno.test("the longest possible names are programmed and read back unchanged", async () => {
   const longest = "n".repeat(63);
   const named = (text: PlanText) => {
     const plan = { ...planOf(text), namespace: longest, name: longest, portName: longest };
@@ -124,20 +124,20 @@ Deno.test("the longest names that there can be are programmed, and read back as 
   assert.ok(!(await savedRules(node)).join().includes(longest));
 });
 
-Deno.test("without CAP_NET_ADMIN every call says so and where to read on", async () => {
+Deno.test("without CAP_NET_ADMIN every call says so and refers to the documentation", async () => {
   await using node = await NetworkNamespace.make();
   const withoutAdmin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
   await using backend = new BackendProcess("iptables", node, withoutAdmin);
   for (const call of [() => backend.reconcile([web]), () => backend.cleanup()]) {
-    const refused = await refusalBy(call);
-    assert.match(refused.message, /^iptables: .*EPERM.*CAP_NET_ADMIN.*docs\/operations\.md#privileges/);
-    assert.deepEqual(refused.rejectedKeys, []);
+    const rejection = await refusalBy(call);
+    assert.match(rejection.message, /^iptables: .*EPERM.*CAP_NET_ADMIN.*docs\/operations\.md#privileges/);
+    assert.deepEqual(rejection.rejectedKeys, []);
   }
   const [privilege, ...rest] = await backend.probe();
   assert.deepEqual([privilege?.name, privilege?.found, rest], ["CAP_NET_ADMIN", false, []]);
 });
 
-Deno.test("probing finds what is needed here and commits nothing, not even for a moment", async () => {
+Deno.test("probing finds what mode iptables needs and commits nothing, not even for a moment", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   const missing = async () =>
@@ -151,7 +151,7 @@ Deno.test("probing finds what is needed here and commits nothing, not even for a
   const before = await savedRules(node);
   assert.deepEqual(await missing(), []);
   mustBeSame(await savedRules(node), before);
-  // Whatever the probe had committed would have been reported before this.
+  // A commit of the probe would have been reported before this.
   await backend.cleanup();
   await watching.untilReported(1);
   assert.match(watching.foreignChanges[0] ?? "", /^chain KUBE-.* changed by deno/);

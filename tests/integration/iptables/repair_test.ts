@@ -7,15 +7,15 @@ import { compared } from "./support/listing.ts";
 import { savedRules, withoutOrderOfJumps } from "./support/saved_rules.ts";
 import { of, web } from "./support/services.ts";
 
-/** Generous: mostly it is the pause between two repairs, half a second. */
-const REPAIRED_WITHIN_MS = 3000;
+/** Generous: it takes little more than the pause between two repairs, which is half a second. */
+const MAX_REPAIR_MS = 3000;
 
 const one = serviceChain("KUBE-SVC-", planOf({ name: "one", portName: "", clusterIP: "10.96.0.1:80" }));
 
 interface Disturbance {
-  /** As a person types it, in a shell. */
+  /** A shell command. */
   readonly command: string;
-  /** The chains it is about; the rules of all others must not be written anew. */
+  /** The chains that the command changes. The rules of all other chains must not be rewritten. */
   readonly touches: RegExp;
 }
 
@@ -42,7 +42,7 @@ const disturbances: readonly Disturbance[] = [
   { command: "nft flush ruleset", touches: / / },
 ];
 
-Deno.test("what other programs do to our rules is undone in a moment, and only that is written", async (t) => {
+Deno.test("foreign changes of our rules are undone soon, and nothing else is written", async (t) => {
   await using node = await Node.make();
   const { namespace } = node;
   await node.write("services.json", [
@@ -62,7 +62,7 @@ Deno.test("what other programs do to our rules is undone in a moment, and only t
       const differences = async () => compared(expected, await settled(namespace));
       while ((await differences()).length > 0) {
         const ms = performance.now() - began;
-        assert.ok(ms < REPAIRED_WITHIN_MS, `after ${ms.toFixed(0)} ms: ${(await differences()).join("\n")}`);
+        assert.ok(ms < MAX_REPAIR_MS, `after ${ms.toFixed(0)} ms: ${(await differences()).join("\n")}`);
       }
       const after = await handles(namespace);
       for (const [chain, ofChain] of before) {
@@ -70,13 +70,13 @@ Deno.test("what other programs do to our rules is undone in a moment, and only t
       }
     });
   }
-  await t.step("one repair each, and no other", async () => {
+  await t.step("one repair per change, and no other", async () => {
     await pause();
     assert.equal(repairs(proxy.log).length, disturbances.length, repairs(proxy.log).join("\n"));
   });
 });
 
-Deno.test("what other programs do to their own rules brings about nothing", async () => {
+Deno.test("foreign changes of foreign rules cause no repair", async () => {
   await using node = await Node.make();
   const { namespace } = node;
   await node.write("services.json", of({ name: "one" }, ["10.244.1.11"]));
@@ -107,22 +107,22 @@ Deno.test("what other programs do to their own rules brings about nothing", asyn
   assert.deepEqual(compared(before, await settled(namespace)), []);
 });
 
-/** Of the log: what was reconciled because of others. */
+/** Log lines of reconciles after the first one. */
 function repairs(log: string): readonly string[] {
   return log.split("\n").filter((line) => /Reconciled the kernel with the plans/.test(line)).slice(1);
 }
 
-/** Longer than between two repairs. */
+/** Waits longer than the pause between two repairs. */
 async function pause(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 800));
 }
 
-/** All but what others added. */
+/** The rules, without those that the commands added to foreign chains. */
 async function settled(namespace: NetworkNamespace): Promise<readonly string[]> {
   return withoutOrderOfJumps((await savedRules(namespace)).filter((line) => !/ MINE|\/raw /.test(line)));
 }
 
-/** Of the rules of each chain: a rule that is written anew gets another. */
+/** Handles of the rules of each chain. A rule that is rewritten gets another handle. */
 async function handles(namespace: NetworkNamespace): Promise<ReadonlyMap<string, string>> {
   const chains = new Map<string, string>();
   let [table, chain] = ["", ""];
@@ -136,7 +136,7 @@ async function handles(namespace: NetworkNamespace): Promise<ReadonlyMap<string,
   return chains;
 }
 
-/** Whatever the machine's alternative is. */
+/** Uses the nf_tables flavour, independently of the alternative that is installed. */
 function flavoured(command: string): string {
   return command.replaceAll(/\b(ip6?tables)(-restore)?\b/g, "$1-nft$2");
 }

@@ -8,12 +8,12 @@ import { RULES_CHAIN, tables } from "./support/rules_driver.ts";
 import { type RulesOfTables, RulesProcess } from "./support/rules_process.ts";
 
 for (const family of FAMILIES) {
-  Deno.test(`stock iptables lists every rule of ${family} that we write, and restores it as it was`, async () => {
+  Deno.test(`stock iptables lists every ${family} rule that we write, and restores it unchanged`, async () => {
     await using ourNamespace = await NetworkNamespace.make();
     const ours = new RulesProcess(ourNamespace, family);
     await ours.send();
     const saved = await ours.save();
-    // What is no line of a listing, such as a complaint, makes it throw.
+    // Throws on a line that is not part of a listing, such as a warning.
     const listing = parseListing(saved);
     for (const table of tables) {
       const texts = everyRule(family).filter((rule) => tableOf(rule) === table).map((rule) =>
@@ -22,17 +22,17 @@ for (const family of FAMILIES) {
       assert.deepEqual(listing.get(`${table} ${RULES_CHAIN}`)?.rules, texts, `table ${table}`);
     }
 
-    await using theirNamespace = await NetworkNamespace.make();
-    const theirs = new RulesProcess(theirNamespace, family);
-    await theirs.restore(saved);
-    assert.deepEqual(parseListing(await theirs.save()), listing);
-    assert.deepEqual(withRestoredMasks(await ours.read()), withRestoredMasks(await theirs.read()));
+    await using restoredNamespace = await NetworkNamespace.make();
+    const restored = new RulesProcess(restoredNamespace, family);
+    await restored.restore(saved);
+    assert.deepEqual(parseListing(await restored.save()), listing);
+    assert.deepEqual(withRestoredMasks(await ours.read()), withRestoredMasks(await restored.read()));
   });
 }
 
 /**
- * iptables-restore sets but the first 4 of the 16 bytes of an IPv4 rule's `recent --mask`, and without --mask, as
- * upstream writes it and we do, all of them. The kernel looks at 4.
+ * Clears 12 bytes of the masks of IPv4 `recent` matches. With `--mask`, as iptables-save prints it, iptables-restore sets
+ * only the first 4 of the 16 bytes. Without it, as kube-proxy and we write it, all are set. The kernel uses 4.
  */
 function withRestoredMasks(rules: RulesOfTables): RulesOfTables {
   const mask = "f".repeat(32);

@@ -7,13 +7,13 @@ import { compared, type Listing, normalised, parseListing } from "./support/list
 import { NodeNamespace } from "./support/node_namespace.ts";
 import { variants } from "./support/variants.ts";
 
-/** What iptables 1.8.9, which knows nothing of us, does with rules that it has not written. */
+/** Tests of stock iptables 1.8.9 with rules that mode iptables wrote. */
 
 const commands = { IPv4: "iptables", IPv6: "ip6tables" } as const;
 
-Deno.test("iptables-restore of what iptables-save prints of mode iptables makes the same rules", async () => {
+Deno.test("iptables-restore makes the same rules from what iptables-save prints", async () => {
   await using node = await programmed();
-  // The counters that rules name, which a kernel keeps apart from them, are there already.
+  // Makes the packet counters that rules name, which the kernel keeps independently of the rules.
   await using other = await programmed();
   await other.forget();
   for (const family of FAMILIES) {
@@ -24,7 +24,7 @@ Deno.test("iptables-restore of what iptables-save prints of mode iptables makes 
   }
 });
 
-Deno.test("iptables -D finds every rule of mode iptables by its text, and -C the jumps to its chains", async () => {
+Deno.test("iptables -D finds every rule of mode iptables by its text, and -C finds the jumps to its chains", async () => {
   await using node = await programmed();
   const listings = await node.listings();
   for (const family of FAMILIES) {
@@ -53,14 +53,14 @@ Deno.test("iptables -D finds every rule of mode iptables by its text, and -C the
 });
 
 /**
- * The text of a rule for iptables -D. It lists `-m recent` with a mask which, when it reads it back, has 4 bytes; that
- * of a rule which names none, as upstream's, has 16: neither is found by its whole text.
+ * The text of a rule for iptables -D. iptables lists `-m recent` with a mask. The mask in the text has 4 bytes, and that of
+ * a rule that was written without one, such as kube-proxy's, has 16. Neither is found by the text with a mask.
  */
 function asWritten(rule: string): string {
   return rule.replace(/ --mask \S+/, "");
 }
 
-/** A node on which everything of the cluster was programmed by ours, which has ended. */
+/** A node with the rules of the cluster. Our proxy programmed them and has ended. */
 async function programmed(): Promise<NodeNamespace> {
   await using owned = new AsyncDisposableStack();
   const node = owned.use(await NodeNamespace.make());

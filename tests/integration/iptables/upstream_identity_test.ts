@@ -3,7 +3,7 @@ import { FAMILIES } from "../../../core/net/protocol.ts";
 import { LabControlPlane, missingPeers } from "../support/takeover_lab.ts";
 import { changed, cluster, commentOfMarker, largeCluster, marker } from "./support/cluster.ts";
 import { type ComparedProxy, Ours, Upstream } from "./support/compared_proxies.ts";
-import { argued, listingDifferences } from "./support/listing_differences.ts";
+import { explained, listingDifferences } from "./support/listing_differences.ts";
 import { compared, normalised } from "./support/listing.ts";
 import { NodeNamespace } from "./support/node_namespace.ts";
 import type { RawObject } from "./support/objects.ts";
@@ -15,47 +15,47 @@ Deno.test({
     missingPeers,
   ignore: missingPeers !== "",
   async fn(t) {
-    await using contest = await Contest.prepare();
-    await contest.publish(cluster);
+    await using comparison = await Comparison.prepare();
+    await comparison.publish(cluster);
     for (const { name, flags, sysctls } of variants) {
       await t.step(name, async () => {
-        await using _pair = await contest.start(flags, sysctls);
-        await contest.mustAgree();
+        await using _pair = await comparison.start(flags, sysctls);
+        await comparison.mustAgree();
       });
     }
     await t.step("changes of every kind", async () => {
-      await using _pair = await contest.start(variants[0]!.flags);
-      await contest.publish(changed());
-      await contest.mustAgree();
-      await contest.publish(cluster);
-      await contest.mustAgree();
+      await using _pair = await comparison.start(variants[0]!.flags);
+      await comparison.publish(changed());
+      await comparison.mustAgree();
+      await comparison.publish(cluster);
+      await comparison.mustAgree();
     });
     await t.step("more than 1000 endpoints", async () => {
-      await contest.publish(largeCluster);
-      await using _pair = await contest.start(variants[0]!.flags);
-      await contest.mustAgree();
+      await comparison.publish(largeCluster);
+      await using _pair = await comparison.start(variants[0]!.flags);
+      await comparison.mustAgree();
     });
     await t.step("ours after upstream, and upstream after ours", async () => {
-      await contest.publish(cluster);
-      await using _pair = await contest.start(variants[0]!.flags);
-      await contest.exchange("ours", variants[0]!.flags);
-      await contest.publish(changed());
-      await contest.mustAgree();
-      await contest.exchange("upstream", variants[0]!.flags);
-      await contest.publish(cluster);
-      await contest.mustAgree();
+      await comparison.publish(cluster);
+      await using _pair = await comparison.start(variants[0]!.flags);
+      await comparison.exchange("ours", variants[0]!.flags);
+      await comparison.publish(changed());
+      await comparison.mustAgree();
+      await comparison.exchange("upstream", variants[0]!.flags);
+      await comparison.publish(cluster);
+      await comparison.mustAgree();
     });
-    await t.step("every argued difference is one", () => {
-      const unseen = listingDifferences.filter((difference) => !contest.argued.has(difference));
-      assert.deepEqual(unseen.map(({ name }) => name), []);
+    await t.step("every explained difference occurs", () => {
+      const unused = listingDifferences.filter((difference) => !comparison.explained.has(difference));
+      assert.deepEqual(unused.map(({ name }) => name), []);
     });
   },
 });
 
-/** The same objects for two proxies, each on a node of its own. */
-class Contest implements AsyncDisposable {
-  /** Differences that there were. */
-  readonly argued = new Set<object>();
+/** Two proxies with the same objects, each on its own node. */
+class Comparison implements AsyncDisposable {
+  /** Expected differences that occurred. */
+  readonly explained = new Set<object>();
   #markers = 0;
   readonly #upstream: Upstream;
   readonly #ours: Ours;
@@ -73,15 +73,15 @@ class Contest implements AsyncDisposable {
     this.#oursAfterUpstream = new Ours(upstreamNode);
   }
 
-  static async prepare(): Promise<Contest> {
+  static async prepare(): Promise<Comparison> {
     await using owned = new AsyncDisposableStack();
     const upstreamNode = owned.use(await NodeNamespace.make());
     const ourNode = owned.use(await NodeNamespace.make());
     const plane = owned.use(await LabControlPlane.start(upstreamNode));
-    return new Contest(upstreamNode, ourNode, plane, owned.move());
+    return new Comparison(upstreamNode, ourNode, plane, owned.move());
   }
 
-  /** To both; those that run have it programmed when it returns. */
+  /** Publishes the objects to both proxies. When it returns, the running ones have programmed them. */
   async publish(objects: readonly RawObject[]): Promise<void> {
     this.#markers++;
     await this.plane.publish([...objects, ...marker(this.#markers)]);
@@ -90,7 +90,7 @@ class Contest implements AsyncDisposable {
     await this.#untilProgrammed();
   }
 
-  /** Both on new nodes, with everything programmed. */
+  /** Starts both on fresh nodes and waits until they have programmed everything. */
   async start(
     flags: readonly string[],
     sysctls: Readonly<Record<string, number>> = {},
@@ -103,7 +103,7 @@ class Contest implements AsyncDisposable {
     return started.move();
   }
 
-  /** Ends who runs on upstream's node, and has another one take over what it left. */
+  /** Ends the proxy on kube-proxy's node and starts another one, which takes over its rules. */
   async exchange(next: "upstream" | "ours", flags: readonly string[]): Promise<void> {
     const [previous, ...others] = this.#running;
     await previous?.[Symbol.asyncDispose]();
@@ -115,12 +115,12 @@ class Contest implements AsyncDisposable {
     const [upstreams, ours] = await Promise.all([this.upstreamNode.listings(), this.ourNode.listings()]);
     const differences = FAMILIES.flatMap((family) => {
       const lines = compared(normalised(upstreams[family]), normalised(ours[family]));
-      return argued(lines, this.argued).map((line) => `${family} ${line}`);
+      return explained(lines, this.explained).map((line) => `${family} ${line}`);
     });
     assert.equal(
       differences.length,
       0,
-      `${differences.length} lines, upstream's - and ours +:\n${differences.slice(0, 30).join("\n")}`,
+      `${differences.length} lines, kube-proxy's - and ours +:\n${differences.slice(0, 30).join("\n")}`,
     );
     assert.equal(
       await this.ourNode.routesLocalnet(),

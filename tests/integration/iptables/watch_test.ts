@@ -9,7 +9,7 @@ const webOf2 = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10
 const chain = serviceChain("KUBE-SVC-", web);
 const settings = [settingsOf("IPv4", { localhostNodePorts: true }), settingsOf("IPv6")];
 
-Deno.test("each transaction of others that touches our chains is reported once, with its author", async () => {
+Deno.test("each foreign transaction that changes our chains is reported once, with its process", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.watch();
@@ -47,7 +47,7 @@ Deno.test("each transaction of others that touches our chains is reported once, 
   assert.equal(backend.foreignChanges.length, reports.length);
 });
 
-Deno.test("own changes are not reported, nor those of others to what is theirs", async () => {
+Deno.test("our changes and foreign changes of foreign rules are not reported", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile([]);

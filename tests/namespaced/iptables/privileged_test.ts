@@ -7,21 +7,25 @@ import { tableFamilies } from "../../../backends/nf_tables/families.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 
-/** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
+/** Runs in a network namespace made by tests/integration/iptables/kernel_test.ts. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
 
-Deno.test("the kernel has what mode iptables needs, and asking changes nothing", keepsLibraries, async () => {
-  using client = NetlinkClient.open(NETLINK_NETFILTER);
-  const found = await probeKernel(client, tableFamilies);
-  assert.deepEqual(found.filter((requirement) => !requirement.found), []);
-  assert.equal(await nft("list", "ruleset"), "");
-  await iptables("--append", "FORWARD", "--jump", "DROP");
-  const before = await nft("list", "ruleset");
-  await probeKernel(client, tableFamilies);
-  assert.equal(await nft("list", "ruleset"), before);
-});
+Deno.test(
+  "the kernel has what mode iptables needs, and probing changes nothing",
+  keepsLibraries,
+  async () => {
+    using client = NetlinkClient.open(NETLINK_NETFILTER);
+    const found = await probeKernel(client, tableFamilies);
+    assert.deepEqual(found.filter((requirement) => !requirement.found), []);
+    assert.equal(await nft("list", "ruleset"), "");
+    await iptables("--append", "FORWARD", "--jump", "DROP");
+    const before = await nft("list", "ruleset");
+    await probeKernel(client, tableFamilies);
+    assert.equal(await nft("list", "ruleset"), before);
+  },
+);
 
 Deno.test(
   "a packet counter is created once, keeps its count, and is exported as kube-proxy's metric",
@@ -35,7 +39,7 @@ Deno.test(
     await counters.ensure(CT_STATE_INVALID_DROPPED);
     const match = ["--match", "nfacct", "--nfacct-name", CT_STATE_INVALID_DROPPED];
     await iptables("--append", "OUTPUT", "--protocol", "udp", ...match, "--jump", "DROP");
-    // What is dropped here is refused to the sender.
+    // The sender gets an error for a packet that is dropped in OUTPUT.
     const send = "for packet in 1 2 3; do echo > /dev/udp/127.0.0.1/9; done; true";
     await run("bash", ["-c", `{ ${send}; } 2> /dev/null`]);
     await counters.ensure(CT_STATE_INVALID_DROPPED);
@@ -47,7 +51,7 @@ Deno.test(
   },
 );
 
-Deno.test("route_localnet is switched on for this network namespace", () => {
+Deno.test("route_localnet is set in this network namespace", () => {
   const path = "/proc/sys/net/ipv4/conf/all/route_localnet";
   assert.equal(Deno.readTextFileSync(path), "0\n");
   assert.equal(routeLocalnet(), undefined);

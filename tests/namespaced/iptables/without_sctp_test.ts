@@ -6,7 +6,7 @@ import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
 import { desiredOf, planOf } from "../../backends/plans.ts";
 
-/** Run by kernel_test.ts. The real kernel, which is asked for a match that no kernel has wherever we name this one. */
+/** The real kernel without the match sctp: requests ask for a match that no kernel has instead. Run by kernel_test.ts. */
 class KernelWithoutSctp implements NetlinkTransport {
   readonly #socket = NetlinkSocket.open(NETLINK_NETFILTER);
 

@@ -4,7 +4,7 @@ import type { IptablesRule, Match, Target } from "../../../../backends/iptables/
 import { addressFromBytes, hostCidr, parseAddress, parseCidr } from "../../../../core/net/address.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
 
-/** The chain that `everyRule` jumps to. */
+/** The chain that the rules of `everyRule` jump to. */
 export const SERVICE_CHAIN = "KUBE-SVC-XPGD46QRK7WJZT7O";
 const ENDPOINT_CHAIN = "KUBE-SEP-SXIVWICOYRO3J4NJ";
 const MARK = 0x4000;
@@ -13,7 +13,7 @@ const jump: Target = { target: "jump", chain: SERVICE_CHAIN };
 const comment = (text: string): Match => ({ match: "comment", text });
 const only = (...matches: readonly Match[]): IptablesRule => ({ matches, target: jump });
 
-/** Rules with every match and target in each of its forms, and upstream's combinations of them. */
+/** Rules with every match and target in each of its forms, and with the combinations that kube-proxy uses. */
 export function everyRule(family: Family): readonly IptablesRule[] {
   const address = (ipv4: string, ipv6: string) =>
     parseAddress(family === "IPv4" ? ipv4 : ipv6) ?? missing(ipv4);
@@ -118,11 +118,11 @@ export function everyRule(family: Family): readonly IptablesRule[] {
   ];
 }
 
-/** Where it is allowed: the kernel has REJECT in one table only, iptables refuses DROP in the other. */
+/** The table that allows the rule. The kernel allows REJECT only in table filter, and iptables rejects DROP in nat. */
 export function tableOf({ target }: IptablesRule): TableName {
   return target?.target === "REJECT" || target?.target === "DROP" ? "filter" : "nat";
 }
 
 function missing(text: string): never {
-  throw new Error(`no address: ${text}`);
+  throw new Error(`not an address: ${text}`);
 }

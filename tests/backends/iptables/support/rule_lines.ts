@@ -6,7 +6,7 @@ import type { Family } from "../../../../core/net/protocol.ts";
 import type { ServicePortPlan } from "../../../../core/plan/plan.ts";
 import { settingsOf } from "../../plans.ts";
 
-/** What a plan becomes, as iptables-save prints it: the rules of shared chains by chain, then the port's own chains. */
+/** The rules of a plan as iptables-save prints them: first those of shared chains, then the chains of the port. */
 export function linesOf(plan: ServicePortPlan, context: Partial<CompileContext> = {}): readonly string[] {
   const settings = context.settings ?? settingsOf(plan.family);
   const { shared, chains } = compile(plan, { isLarge: false, nfacct: false, ...context, settings });
@@ -16,12 +16,12 @@ export function linesOf(plan: ServicePortPlan, context: Partial<CompileContext> 
   ];
 }
 
-/** Of a chain with its rules. */
+/** The rules of a chain as iptables-save prints them. */
 export function chainLines(chain: IptablesChain, family: Family): readonly string[] {
   return chain.rules.map((rule) => lineOf(chain, rule, family));
 }
 
-/** With the table in front where it is not nat, as `filter: -A KUBE-SERVICES …`. */
+/** A rule as iptables-save prints it, with the table in front unless it is nat: `filter: -A KUBE-SERVICES …`. */
 export function lineOf(chain: SharedChain, rule: IptablesRule, family: Family): string {
   const line = `-A ${chain.name} ${ruleText(rule, family)}`;
   return chain.table === "nat" ? line : `${chain.table}: ${line}`;

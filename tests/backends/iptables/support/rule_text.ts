@@ -8,7 +8,7 @@ import type {
 } from "../../../../backends/iptables/rules/rule.ts";
 import { CERTAINTY } from "../../../../backends/iptables/wire/xt.ts";
 
-/** A rule as iptables-save 1.8.9 prints it, without `-A CHAIN`: what rules are told by in tests. */
+/** A rule as iptables-save 1.8.9 prints it, without `-A CHAIN`. */
 export function ruleText(rule: IptablesRule, family: "IPv4" | "IPv6"): string {
   const words: string[] = [];
   words.push(...addressWords("-s", rule.source), ...addressWords("-d", rule.destination));
@@ -23,7 +23,7 @@ export function ruleText(rule: IptablesRule, family: "IPv4" | "IPv6"): string {
 }
 
 function addressWords(option: string, match: AddressMatch | undefined): string[] {
-  // Every address: no condition.
+  // Prefix 0 matches every address.
   if (match === undefined || match.cidr.prefix === 0) return [];
   return [...not(match.inverted), option, formatCidr(match.cidr)];
 }
@@ -59,12 +59,12 @@ function matchText(match: Match, protocol: string, family: "IPv4" | "IPv6"): str
     case "recent-check":
       return `recent --rcheck --seconds ${match.seconds} --reap ${recentText(match.name, family)}`;
     case "nfacct":
-      // With two spaces, as iptables does.
+      // iptables prints two spaces.
       return `nfacct --nfacct-name  ${match.name}`;
   }
 }
 
-/** In the order of iptables. */
+/** The states in the order in which iptables prints them. */
 const conntrackStates: readonly ConntrackState[] = ["INVALID", "NEW", "RELATED", "ESTABLISHED", "DNAT"];
 
 function recentText(name: string, family: "IPv4" | "IPv6"): string {
@@ -72,7 +72,7 @@ function recentText(name: string, family: "IPv4" | "IPv6"): string {
   return `--name ${name} --mask ${wholeAddress} --rsource`;
 }
 
-/** As a shell takes it; words of letters, digits, `_` and `-` stay as they are. */
+/** Quotes a text for a shell. Words of letters, digits, `_` and `-` need no quotes. */
 function quoted(text: string): string {
   return /^[\w-]+$/.test(text) ? text : `"${text.replaceAll(/["'\\]/g, "\\$&")}"`;
 }

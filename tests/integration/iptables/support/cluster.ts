@@ -3,19 +3,19 @@ import { localNode, type RawObject, service } from "./objects.ts";
 import { balanced, of, own, web } from "./services.ts";
 
 /**
- * Every rule type of docs/behaviour.md §5.1, most of them in both families. Without topology hints: when the real
- * kube-proxy has programmed before it has heard of its node's zone, it can stay so.
+ * Objects for every rule type of docs/behaviour.md §5.1, most of them in both families. There are no topology hints: if
+ * the real kube-proxy programs before it knows its node's zone, it may keep these rules.
  */
 
 const here = ["10.244.1.11", "10.244.1.12", "10.244.1.13"] as const;
 const elsewhere = ["10.244.2.14", "10.244.2.15"] as const;
-/** Byte order and text order of these differ. */
+/** Addresses whose byte order and text order differ. */
 const twelve = Array.from({ length: 12 }, (_, index) => `10.244.2.${94 + index}`);
 
 const nodeRange = ["192.168.8.0/24", "fd00:8::/64"];
 const otherRange = ["172.16.0.0/12", "203.0.113.7/32", "fd99::/32"];
 
-/** Addresses that a service has as external IPs and from a load balancer. */
+/** Addresses that are external IPs and load-balancer IPs of one service. */
 const shared = own("loadBalancer");
 
 export const node = localNode({
@@ -23,7 +23,7 @@ export const node = localNode({
   addresses: Object.values(machines.node.addresses),
 });
 
-/** What the cluster consists of, and how each service ends up with the endpoints it has. */
+/** Services and their endpoints. */
 export const cluster: readonly RawObject[] = [
   node,
   ...of({ name: "one" }, [here[0]]),
@@ -123,7 +123,7 @@ export const cluster: readonly RawObject[] = [
   service({ name: "headless", clusterIP: "None", ports: [web] }),
 ];
 
-/** As `cluster`, with changes of every kind: services and endpoints come, go, and become others. */
+/** `cluster` with changes of every kind: services and endpoints are added, removed and changed. */
 export function changed(): readonly RawObject[] {
   const without = cluster.filter(({ metadata: { name } }) =>
     !/^(three|twelve|local-none|ranges|sctp|none)(-ipv[46])?$/.test(name)
@@ -140,7 +140,7 @@ export function changed(): readonly RawObject[] {
   ];
 }
 
-/** So many endpoints that upstream leaves out comments. */
+/** So many endpoints that kube-proxy omits comments. */
 export const largeCluster: readonly RawObject[] = [
   ...cluster,
   ...Array.from(
@@ -154,17 +154,17 @@ export const largeCluster: readonly RawObject[] = [
     .flat(),
 ];
 
-/** A service that goes with a cluster: where its rule is, the rest is as well. */
+/** A service that is published with a cluster. When its rule is programmed, all other rules are, too. */
 export function marker(number: number): readonly RawObject[] {
   return of({ name: `marker-${number}` }, [here[0]]);
 }
 
-/** What upstream says of a marker's first rule. */
+/** The comment of a marker's first rule. */
 export function commentOfMarker(number: number): string {
   return `default/marker-${number} cluster IP`;
 }
 
-/** Endpoints that go, beside ones that stay; and services of which all go. */
+/** Services with some or only terminating endpoints. */
 function terminating(): readonly RawObject[] {
   const is = (address: string, serving: boolean) => ({
     address,

@@ -3,9 +3,9 @@ import { LabControlPlane, peers } from "../../support/takeover_lab.ts";
 import { nftFlavour } from "./nft_flavour.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 
-const PATIENCE_MS = 30_000;
+const MAX_WAIT_MS = 30_000;
 
-/** A proxy in mode iptables on a node of its own, running until the test ends it. */
+/** A process of a proxy in mode iptables on its own node. Runs until disposed. */
 export class ComparedProxy implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #logged: Promise<void>;
@@ -24,13 +24,13 @@ export class ComparedProxy implements AsyncDisposable {
     this.#process.status.then(() => this.#hasEnded = true);
   }
 
-  /** Returns when what this comment is on has been programmed. */
+  /** Waits until a rule with this comment is programmed. */
   async untilHas(comment: string): Promise<void> {
-    const until = Date.now() + PATIENCE_MS;
+    const until = Date.now() + MAX_WAIT_MS;
     while (!await this.node.hasService(comment)) {
       if (this.#hasEnded) throw new Error(`the proxy has ended:\n${this.#log.slice(-3000)}`);
       if (Date.now() > until) {
-        throw new Error(`no "${comment}" in ${PATIENCE_MS / 1000} s:\n${this.#log.slice(-3000)}`);
+        throw new Error(`no "${comment}" in ${MAX_WAIT_MS / 1000} s:\n${this.#log.slice(-3000)}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -47,7 +47,7 @@ export class ComparedProxy implements AsyncDisposable {
   }
 }
 
-/** Upstream's kube-proxy, following the control plane on its node. */
+/** kube-proxy, connected to the control plane on its node. */
 export class Upstream {
   constructor(private readonly node: NodeNamespace, private readonly plane: LabControlPlane) {}
 
@@ -57,13 +57,13 @@ export class Upstream {
       `--kubeconfig=${this.plane.kubeconfig}`,
       "--conntrack-max-per-core=0",
       "--iptables-min-sync-period=100ms",
-      ...shared,
+      ...commonFlags,
       ...flags,
     ]);
   }
 }
 
-/** Ours, with a directory of manifests. */
+/** Our proxy, with a directory of manifests. */
 export class Ours {
   readonly #manifests: string;
 
@@ -72,7 +72,7 @@ export class Ours {
     Deno.mkdirSync(this.#manifests);
   }
 
-  /** Seen all at once. @param objects as YAML */
+  /** Publishes all objects at once. @param objects YAML */
   publish(objects: string): void {
     const written = `${this.node.directory}/objects.yaml`;
     Deno.writeTextFileSync(written, objects);
@@ -80,8 +80,13 @@ export class Ours {
   }
 
   start(flags: readonly string[]): ComparedProxy {
-    return new ComparedProxy(this.node, [proxyBinary, `--manifests=${this.#manifests}`, ...shared, ...flags]);
+    return new ComparedProxy(this.node, [
+      proxyBinary,
+      `--manifests=${this.#manifests}`,
+      ...commonFlags,
+      ...flags,
+    ]);
   }
 }
 
-const shared = ["--hostname-override=here", "--proxy-mode=iptables"];
+const commonFlags = ["--hostname-override=here", "--proxy-mode=iptables"];

@@ -1,9 +1,9 @@
-/** What differs between the families. */
+/** Parts of the listing that differ between the families. */
 interface Words {
   readonly loopback: string;
   readonly pods: string;
   readonly rejection: string;
-  /** Of a set's name, which is at most 31 characters long. */
+  /** The full name of a set, which is at most 31 characters long. */
   readonly set: (name: string) => string;
 }
 
@@ -22,7 +22,7 @@ const words: Readonly<Record<"iptables" | "ip6tables", Words>> = {
   },
 };
 
-/** Their names without what says the family, and how `ipset save` goes on; `FAMILY` is inet or inet6. */
+/** Sets by name without the prefix for the family, with the rest of the `ipset save` line. FAMILY is inet or inet6. */
 const sets: Readonly<Record<string, string>> = {
   "IPVS-IPS": "hash:ip family FAMILY",
   "CLUSTER-IP": "hash:ip,port family FAMILY",
@@ -43,7 +43,7 @@ const sets: Readonly<Record<string, string>> = {
   "NODE-PORT-LOCAL-UDP": "bitmap:port range 0-65535",
 };
 
-/** The sets of kube-proxy 1.37.1 in mode ipvs, of both families and empty, as `ipset restore` takes them. */
+/** The sets of kube-proxy 1.37.1 in mode ipvs for both families, empty, as input of `ipset restore`. */
 export function kubeProxySets(): string {
   const lines = Object.entries(sets).flatMap(([name, type]) => [
     `create ${words.iptables.set(name)} ${type.replace("FAMILY", "inet")}`,
@@ -53,8 +53,9 @@ export function kubeProxySets(): string {
 }
 
 /**
- * What kube-proxy 1.37.1 in mode ipvs has programmed, as iptables-save lists it: services of every type, with either
- * policy, source ranges and external addresses. Without its one rule with `-m ipvs`, which not all kernels have.
+ * The rules of kube-proxy 1.37.1 in mode ipvs as iptables-save prints them, for services of every type, with both
+ * policies, source ranges and external addresses. The one rule with `-m ipvs` is omitted, because not all kernels have
+ * that match.
  */
 export function kubeProxyIpvsListing(command: "iptables" | "ip6tables"): string {
   const { loopback, pods, rejection, set } = words[command];
@@ -154,7 +155,7 @@ function comment(what: string): string {
   return `-m comment --comment "Kubernetes service ${what}"`;
 }
 
-/** For kernels without ip_set: the same without the rules that look into sets. */
+/** Removes the rules that match sets, for kernels without ip_set. */
 export function withoutSets(listing: string): string {
   return listing.split("\n").filter((line) => !line.includes("--match-set")).join("\n");
 }

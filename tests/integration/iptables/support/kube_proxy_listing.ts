@@ -6,7 +6,7 @@ interface Addresses {
   readonly here: string;
   readonly elsewhere: string;
   readonly rejection: string;
-  /** Behind the jump to KUBE-NODEPORTS. */
+  /** The destination of the jump to KUBE-NODEPORTS. */
   readonly nodePorts: string;
 }
 
@@ -34,8 +34,8 @@ const addresses: Readonly<Record<"iptables" | "ip6tables", Addresses>> = {
 };
 
 /**
- * What kube-proxy 1.37 has programmed as iptables-save lists it: one service of type LoadBalancer with policy Local,
- * source ranges and affinity, without the counters, which a new network namespace does not have.
+ * The rules of kube-proxy 1.37 as iptables-save prints them, for one service of type LoadBalancer with policy Local,
+ * source ranges and affinity. Rules with packet counters are omitted, because a new network namespace has none.
  */
 export function kubeProxyListing(command: "iptables" | "ip6tables"): string {
   const { pods, clusterIP, balancer, range, here, elsewhere, rejection, nodePorts } = addresses[command];

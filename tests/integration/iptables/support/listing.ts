@@ -1,16 +1,16 @@
-/** What `iptables-save` prints, and what of it means the same although it is written otherwise. */
+/** Parses and compares the output of `iptables-save`. */
 
 export interface ListedChain {
-  /** ACCEPT or DROP; `-` for a chain that is no hook's. */
+  /** ACCEPT or DROP; `-` for a chain that is not built-in. */
   readonly policy: string;
-  /** Without `-A` and the chain's name. */
+  /** The rules without `-A` and the chain's name. */
   readonly rules: readonly string[];
 }
 
-/** By `nat KUBE-SERVICES`. */
+/** Chains by table and name: `nat KUBE-SERVICES`. */
 export type Listing = ReadonlyMap<string, ListedChain>;
 
-/** @throws when there is a line that is none of a listing's, such as a warning. */
+/** @throws when a line is not part of a listing, such as a warning. */
 export function parseListing(text: string): Listing {
   const chains = new Map<string, { policy: string; rules: string[] }>();
   let table = "";
@@ -29,8 +29,8 @@ export function parseListing(text: string): Listing {
 }
 
 /**
- * One line a chain and a rule, in an order of our own where the order of rules has no meaning, otherwise in theirs.
- * Chains are in the order of their names; iptables-save sorts them itself, but the kernel's hooks.
+ * One line per chain and per rule. Rules are sorted if their order does not matter. Chains are sorted by name;
+ * iptables-save sorts all except the built-in chains.
  */
 export function normalised(listing: Listing): readonly string[] {
   return [...listing].sort(([a], [b]) => a < b ? -1 : 1).flatMap(([chain, { policy, rules }]) => [
@@ -40,11 +40,11 @@ export function normalised(listing: Listing): readonly string[] {
 }
 
 /**
- * Where order has no meaning, and why:
- * - Chains that the rules of all service ports share: upstream walks its services in random order, and no packet
- *   matches two of the rules. Those for all other packets, one for each of the node's addresses, have to be last.
- * - Except that of a node port's rules the one that counts comes first: they keep their order.
- * - The ranges of a KUBE-FW chain: all of them lead to one place.
+ * Sorts rules whose order does not matter:
+ * - Rules of shared chains, because kube-proxy walks its services in random order and no packet matches two rules. The
+ *   rules for all other packets, one per address of the node, have to be last.
+ * - Rules of different node ports. The rules of one node port keep their order, because the counting one must be first.
+ * - Source ranges of a KUBE-FW chain, because all of them lead to the same chain.
  */
 function inOrder(chain: string, rules: readonly string[]): readonly string[] {
   if (chain === "nat KUBE-NODEPORTS") return rules.toSorted(byComment);
@@ -71,24 +71,24 @@ function byComment(a: string, b: string): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** A service port's name, and what is said of it. */
+/** The comment of a rule. It begins with the name of the service port. */
 function commentOf(rule: string): string {
   return /--comment ("[^"]*"|\S+)/.exec(rule)?.[1] ?? "";
 }
 
-/** What one has and the other has not, as a person reads it: `- ` of the first, `+ ` of the second. */
+/** The differences, one per line: `- ` for lines that are only expected, `+ ` for lines that are only actual. */
 export function compared(expected: readonly string[], actual: readonly string[]): readonly string[] {
   const [before, after] = [byChain(expected), byChain(actual)];
   return [...new Set([...before.keys(), ...after.keys()])].flatMap((chain) => {
-    const [wanted, found] = [before.get(chain) ?? [], after.get(chain) ?? []];
-    if (wanted.join("\n") === found.join("\n")) return [];
-    const missing = wanted.filter((line) => !found.includes(line));
-    const surplus = found.filter((line) => !wanted.includes(line));
-    if (missing.length + surplus.length > 0) {
-      return [...missing.map((line) => `- ${line}`), ...surplus.map((line) => `+ ${line}`)];
+    const [desired, found] = [before.get(chain) ?? [], after.get(chain) ?? []];
+    if (desired.join("\n") === found.join("\n")) return [];
+    const missing = desired.filter((line) => !found.includes(line));
+    const superfluous = found.filter((line) => !desired.includes(line));
+    if (missing.length + superfluous.length > 0) {
+      return [...missing.map((line) => `- ${line}`), ...superfluous.map((line) => `+ ${line}`)];
     }
-    const at = wanted.findIndex((line, index) => line !== found[index]);
-    return [`- at ${at}: ${wanted[at] ?? "nothing"}`, `+ at ${at}: ${found[at] ?? "nothing"}`];
+    const at = desired.findIndex((line, index) => line !== found[index]);
+    return [`- at ${at}: ${desired[at] ?? "nothing"}`, `+ at ${at}: ${found[at] ?? "nothing"}`];
   });
 }
 

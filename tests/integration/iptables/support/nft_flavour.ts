@@ -1,9 +1,8 @@
 const commands = ["iptables", "ip6tables"].flatMap((tool) => [tool, `${tool}-save`, `${tool}-restore`]);
 
 /**
- * The environment in which whoever calls iptables gets that of the nf_tables flavour, whatever this machine's
- * alternative is.
- * @param directory where the commands are put
+ * An environment in which `iptables` is that of the nf_tables flavour, independently of the installed alternative.
+ * @param directory for links to the commands.
  */
 export function nftFlavour(directory: string): { readonly PATH: string } {
   const path = `${directory}/nft-flavour`;

@@ -5,8 +5,8 @@ import { NetworkNamespace, run } from "../../support/network_namespace.ts";
 import { type Listing, parseListing } from "./listing.ts";
 
 /**
- * A node of its own, with the interfaces and addresses of the lab's: each proxy that is compared gets one. Its
- * directory is for files of the programs on it.
+ * A network namespace with the interfaces and addresses of the lab's node, and a directory for files of its programs.
+ * Each compared proxy has its own.
  */
 export class NodeNamespace implements AsyncDisposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "iptables-node-" });
@@ -36,20 +36,20 @@ export class NodeNamespace implements AsyncDisposable {
     return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
   }
 
-  /** As stock iptables of the nf_tables flavour shows its rules. @throws when it complains. */
+  /** The rules as stock iptables of the nf_tables flavour lists them. @throws when it prints a warning. */
   async listings(): Promise<Readonly<Record<Family, Listing>>> {
     const [IPv4, IPv6] = await Promise.all([this.save("iptables"), this.save("ip6tables")]);
     return { IPv4: parseListing(IPv4), IPv6: parseListing(IPv6) };
   }
 
-  /** What iptables-save prints. @throws when it complains. */
+  /** The output of iptables-save. @throws when it prints a warning. */
   async save(command: "iptables" | "ip6tables"): Promise<string> {
     const { code, stdout, stderr } = await this.run("node", [`${command}-nft-save`]);
     assert.deepEqual({ code, stderr }, { code: 0, stderr: "" }, `${command}-nft-save`);
     return stdout;
   }
 
-  /** Whether both families have what this comment is on, in the first table and chain that a programming ends with. */
+  /** Reports whether both families have a rule with this comment in KUBE-SERVICES, which is written last. */
   async hasService(comment: string): Promise<boolean> {
     const found = await Promise.all(["iptables-nft", "ip6tables-nft"].map(async (command) => {
       const { stdout } = await this.run("node", [command, "-w", "-t", "nat", "-S", "KUBE-SERVICES"]);
@@ -58,7 +58,7 @@ export class NodeNamespace implements AsyncDisposable {
     return found.every(Boolean);
   }
 
-  /** As if no proxy had ever run, with the values that a proxy looks at or changes. */
+  /** Resets rules and sysctls as if no proxy had run. @param different sysctls that differ from their defaults. */
   async forget(different: Readonly<Record<string, number>> = {}): Promise<void> {
     await this.namespace.run("nft", "flush", "ruleset");
     const values = Object.entries({ ...initialSysctls, ...different }).map(([key, value]) =>
@@ -108,7 +108,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** As on a new node. */
+/** The values on a new node. */
 const initialSysctls = {
   "net.netfilter.nf_conntrack_tcp_be_liberal": 0,
   "net.ipv4.conf.all.route_localnet": 0,

@@ -1,7 +1,7 @@
 import { FAMILIES, type Family } from "../../../../core/net/protocol.ts";
 import { serviceAddress } from "../../../lab/topology.ts";
 
-/** Objects as an API server takes them. */
+/** Objects in the form of the Kubernetes API. */
 
 export interface RawObject {
   readonly apiVersion: string;
@@ -10,12 +10,12 @@ export interface RawObject {
   readonly [field: string]: unknown;
 }
 
-/** A Service, in the words of its fields. */
+/** The fields of a Service. */
 export interface RawService {
   readonly name: string;
   readonly type?: "ClusterIP" | "NodePort" | "LoadBalancer";
   readonly ports: readonly RawPort[];
-  /** `None`, or the next that nobody has. */
+  /** `None`, or the next unused address by default. */
   readonly clusterIP?: "None";
   /** Both by default. */
   readonly families?: readonly Family[];
@@ -81,7 +81,7 @@ export function service(spec: RawService): RawObject {
   };
 }
 
-/** The slice of one family; endpoints whose address has 1 in the third place are this node's. */
+/** An EndpointSlice of one family. Endpoints in 10.244.1.0/24 and fd00:244:1::/48 are on this node. */
 export function slice(
   { name, ports }: Pick<RawService, "name" | "ports">,
   family: Family,
@@ -122,7 +122,7 @@ export function localNode(
   };
 }
 
-/** The API server has taken the first one for itself. */
+/** Starts at 10, because the API server uses the first address itself. */
 function clusterIP(name: string, family: Family): string {
   const number = numbers.get(name) ?? 10 + numbers.size;
   numbers.set(name, number);

@@ -1,4 +1,4 @@
 import { readLegacyTables } from "../../../../backends/iptables/legacy/tables.ts";
 
-/** Run by legacy_tables_test.ts in a network namespace of its own. */
+/** Prints the legacy tables of a network namespace. legacy_tables_test.ts runs it. */
 console.log(JSON.stringify(readLegacyTables()));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { NodeNamespace } from "./node_namespace.ts";
 
-/** What the API server on this node holds of what a proxy reads, with all that the server added to it: lists, as YAML. */
+/** The objects that a proxy reads from the API server on this node, with the server's defaults: lists as YAML. */
 export async function publishedObjects(node: NodeNamespace): Promise<string> {
   const token = Deno.readTextFileSync(`${node.directory}/control-plane/token`).trim();
   const { code, stdout, stderr } = await node.run("node", [

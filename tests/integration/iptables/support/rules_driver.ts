@@ -9,9 +9,9 @@ import { rejectionError } from "../../../../ffi/netlink/exchange.ts";
 import { everyRule, SERVICE_CHAIN, tableOf } from "../../../backends/iptables/support/every_rule.ts";
 
 /**
- * Run in a network namespace:
- *     rules_driver.ts count           makes the counter that a rule counts in
- *     rules_driver.ts send IPv4       makes chains with each of everyRule, as the backend writes them
+ * Commands to run in a network namespace:
+ *     rules_driver.ts count           makes the packet counter that a rule names
+ *     rules_driver.ts send IPv4       programs the rules of everyRule as the backend does
  *     rules_driver.ts read IPv4       prints their NFTA_RULE_EXPRESSIONS: { "nat": ["2400…", …], "filter": … }
  */
 export const RULES_CHAIN = "RULES";

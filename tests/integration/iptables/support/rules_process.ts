@@ -1,10 +1,10 @@
 import type { Family } from "../../../../core/net/protocol.ts";
 import type { NetworkNamespace } from "../../support/network_namespace.ts";
 
-/** Rules of one family by table, in their order. */
+/** Rules of one family by table, in order. */
 export type RulesOfTables = Readonly<Record<string, readonly string[]>>;
 
-/** Runs rules_driver.ts in a namespace, and the stock tools beside it. */
+/** Runs rules_driver.ts and the stock tools in a namespace. */
 export class RulesProcess {
   readonly #namespace: NetworkNamespace;
   readonly #family: Family;
@@ -14,18 +14,18 @@ export class RulesProcess {
     this.#family = family;
   }
 
-  /** Adds each of everyRule as our backend writes it. */
+  /** Programs the rules of everyRule as our backend does. */
   async send(): Promise<void> {
     await this.#drive("count");
     await this.#drive("send");
   }
 
-  /** What the kernel holds, in hexadecimal. */
+  /** Reads the rules from the kernel, in hexadecimal. */
   async read(): Promise<RulesOfTables> {
     return JSON.parse(await this.#drive("read"));
   }
 
-  /** With what it says on standard error. */
+  /** The output of iptables-save, including standard error. */
   save(): Promise<string> {
     return this.#namespace.run(`${this.#iptables}-save`);
   }

@@ -4,7 +4,7 @@ import { compared, normalised, parseListing } from "./listing.ts";
 
 const commands = ["iptables", "ip6tables"] as const;
 
-/** The rules of both families as stock iptables saves them, in an order of our own where theirs means nothing. */
+/** The rules of both families as stock iptables saves them, sorted if their order does not matter. */
 export async function savedRules(namespace: NetworkNamespace): Promise<readonly string[]> {
   const listings = await Promise.all(
     commands.map(async (command) => {
@@ -15,19 +15,19 @@ export async function savedRules(namespace: NetworkNamespace): Promise<readonly 
   return listings.flat();
 }
 
-/** The same with the jumps from each hook in any order: one that is there stays where it is, a new one is the first. */
+/** Sorts the jumps of built-in chains: an existing jump stays where it is, whereas a new one is inserted first. */
 export function withoutOrderOfJumps(lines: readonly string[]): readonly string[] {
-  const isHook = (line: string) => /^\S+ (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line);
-  return [...lines.filter((line) => !isHook(line)), ...lines.filter(isHook).sort()];
+  const isBuiltIn = (line: string) => /^\S+ (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line);
+  return [...lines.filter((line) => !isBuiltIn(line)), ...lines.filter(isBuiltIn).sort()];
 }
 
-/** Fails with the lines that differ, each behind its table: `- iptables/nat KUBE-SERVICES …`. */
-export function mustBeSame(actual: readonly string[], expected: readonly string[], what?: string): void {
+/** Fails with the lines that differ, each with its table: `- iptables/nat KUBE-SERVICES …`. */
+export function mustBeSame(actual: readonly string[], expected: readonly string[], message?: string): void {
   const differences = compared(expected, actual);
-  assert.deepEqual(differences.slice(0, 10), [], what);
+  assert.deepEqual(differences.slice(0, 10), [], message);
 }
 
-/** Loads a listing, with what is there replaced unless it is told not to. */
+/** Loads a listing. It replaces the present rules unless the flags include --noflush. */
 export async function restore(
   namespace: NetworkNamespace,
   command: "iptables" | "ip6tables",

@@ -2,13 +2,13 @@ import { FAMILIES, type Family } from "../../../../core/net/protocol.ts";
 import { serviceAddress, type ServiceRange } from "../../../lab/topology.ts";
 import { type RawEndpoint, type RawObject, type RawService, service, slice } from "./objects.ts";
 
-/** Services together with their slices. */
+/** Services with their EndpointSlices. */
 
 export const web = { name: "", port: 80 };
 
 export type Spec = Partial<RawService> & { readonly name: string };
 
-/** A service, and a slice a family; IPv6 endpoints are those of IPv4 in IPv6's words. */
+/** A Service and one EndpointSlice per family. IPv6 endpoints are derived from the IPv4 ones. */
 export function of(spec: Spec, endpoints: readonly (string | RawEndpoint)[]): readonly RawObject[] {
   const complete = { ports: [web], ...spec };
   const described = endpoints.map((endpoint) =>
@@ -26,7 +26,7 @@ export function of(spec: Spec, endpoints: readonly (string | RawEndpoint)[]): re
   ];
 }
 
-/** Of type LoadBalancer, with an address of its own. */
+/** A Service of type LoadBalancer with its own address. */
 export function balanced(name: string, nodePort?: number): Spec {
   return {
     name,
@@ -38,13 +38,13 @@ export function balanced(name: string, nodePort?: number): Spec {
 
 let lastOwn = 0;
 
-/** An address of the range that no other service has, in both families. */
+/** An unused address of the range, in both families. */
 export function own(range: ServiceRange): readonly string[] {
   lastOwn++;
   return FAMILIES.map((family) => serviceAddress(range, family, lastOwn));
 }
 
-/** 10.244.1.11 is fd00:244:1::11. */
+/** 10.244.1.11 becomes fd00:244:1::11 in IPv6. */
 function inFamily(address: string, family: Family): string {
   if (family === "IPv4") return address;
   const [, , subnet, pod] = address.split(".");

@@ -1,26 +1,26 @@
-/** Ways to configure a node that its rules depend on, each with the cluster of cluster.ts. */
+/** Configurations that the rules depend on. Each is tested with the cluster of cluster.ts. */
 export interface Variant {
   readonly name: string;
   readonly flags: readonly string[];
   readonly sysctls?: Readonly<Record<string, number>>;
 }
 
-const clusterCidr = "--cluster-cidr=10.244.0.0/16,fd00:244::/32";
+const CLUSTER_CIDR = "--cluster-cidr=10.244.0.0/16,fd00:244::/32";
 
 export const variants: readonly Variant[] = [
-  { name: "the defaults", flags: [clusterCidr] },
-  { name: "no way to tell local traffic", flags: [] },
+  { name: "the defaults", flags: [CLUSTER_CIDR] },
+  { name: "no detection of local traffic", flags: [] },
   {
-    name: "everything masqueraded, with another mark, and node ports on the node's network",
+    name: "everything masqueraded, another mark, node ports on the node's network",
     flags: [
-      clusterCidr,
+      CLUSTER_CIDR,
       "--masquerade-all=true",
       "--iptables-masquerade-bit=10",
       "--nodeport-addresses=192.168.8.0/24,fd00:8::/64",
     ],
   },
   {
-    name: "local by the node's CIDR, node ports on loopback addresses of IPv4 and all of IPv6",
+    name: "local by the node's CIDR, node ports on IPv4 loopback addresses and all IPv6 addresses",
     flags: ["--detect-local-mode=NodeCIDR", "--nodeport-addresses=127.0.0.0/8"],
   },
   {
@@ -41,7 +41,7 @@ export const variants: readonly Variant[] = [
     ],
   },
   {
-    name: "node ports on loopback only, but none there",
-    flags: [clusterCidr, "--nodeport-addresses=127.0.0.0/8,::1/128", "--iptables-localhost-nodeports=false"],
+    name: "node ports on loopback addresses only, which are disabled",
+    flags: [CLUSTER_CIDR, "--nodeport-addresses=127.0.0.0/8,::1/128", "--iptables-localhost-nodeports=false"],
   },
 ];
