@@ -39,7 +39,7 @@ const LARGE_CLUSTER_ENDPOINTS = 1000;
 /** Attempts to write a batch. After each failed one, a chain that foreign rules jump to is kept. */
 const MAX_ATTEMPTS = 20;
 
-/** What is in force for one family. */
+/** The state of one family in force. */
 interface FamilyState {
   readonly family: TableFamily;
   readonly settings: NodeSettings;
@@ -56,7 +56,10 @@ interface Host {
   readonly dropsInvalid: boolean;
 }
 
-/** Programs services as rules of iptables, in kube-proxy's chains, in the form of iptables-nft: docs/iptables.md. */
+/**
+ * Programs services as rules of iptables, in kube-proxy's chains, in the form of iptables-nft:
+ * docs/iptables.md.
+ */
 export class IptablesBackend implements Backend {
   readonly mode = "iptables";
   readonly #kernel: NfTables;
@@ -216,7 +219,9 @@ export class IptablesBackend implements Backend {
     return backendError(this.mode, error, isDrift || owner === undefined ? [] : [owner]);
   }
 
-  /** Calls `write` until no foreign rule jumps to a chain that it deletes. A chain that one jumps to is kept. */
+  /**
+   * Calls `write` until no foreign rule jumps to a chain that it deletes. A chain that one jumps to is kept.
+   */
   async #withoutUndeletable<Result>(
     write: (isUndeletable: IsUndeletable) => Promise<Result>,
   ): Promise<Result> {
@@ -251,8 +256,8 @@ export class IptablesBackend implements Backend {
   }
 
   /**
-   * Reports our rules that are missing from chains with foreign rules. Uses another socket than the transactions,
-   * because one of them may be in flight.
+   * Reports our rules that are missing from chains with foreign rules. Uses another socket than the
+   * transactions, because one of them may be in flight.
    */
   async #checkMixedChains(): Promise<void> {
     using client = this.#kernel.open();
@@ -268,7 +273,9 @@ export class IptablesBackend implements Backend {
   }
 }
 
-/** A foreign rule jumps to a chain that was to be deleted. The batch is written again without the deletion. */
+/**
+ * A foreign rule jumps to a chain that was to be deleted. The batch is written again without the deletion.
+ */
 class ChainInUse extends Error {
   override readonly name = "ChainInUse";
   constructor(readonly chain: string) {

@@ -15,7 +15,7 @@ import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules
 import * as xt from "./wire/xt.ts";
 
 /** kube-proxy's metrics of the counters: docs/behaviour.md §8. */
-const metrics = [
+const COUNTER_METRICS = [
   {
     counter: CT_STATE_INVALID_DROPPED,
     name: "iptables_ct_state_invalid_dropped_packets_total",
@@ -40,8 +40,8 @@ const NFTA_COMPAT_TYPE = 3; // linux/netfilter/nf_tables_compat.h
 const COMPAT_TYPE_MATCH = 0; // net/netfilter/nft_compat.c, enum
 
 /**
- * The kernel's packet counters, which have names. The kernel needs CONFIG_NETFILTER_NETLINK_ACCT for the counters, and
- * CONFIG_NETFILTER_XT_MATCH_NFACCT for rules that count in them.
+ * The kernel's packet counters, which have names. The kernel needs CONFIG_NETFILTER_NETLINK_ACCT for the
+ * counters, and CONFIG_NETFILTER_XT_MATCH_NFACCT for rules that count in them.
  */
 export class PacketCounters {
   readonly #client: NetlinkClient;
@@ -51,8 +51,8 @@ export class PacketCounters {
   }
 
   /**
-   * Reports whether the kernel has counters, and rules that count in them. A kernel with counters answers that the
-   * counter which is read here does not exist.
+   * Reports whether the kernel has counters, and rules that count in them. A kernel with counters answers
+   * that the counter which is read here does not exist.
    */
   async isSupported(): Promise<boolean> {
     try {
@@ -87,7 +87,7 @@ export class PacketCounters {
   /** kube-proxy's metrics of the counters that exist. */
   async metrics(): Promise<readonly BackendMetric[]> {
     const found: BackendMetric[] = [];
-    for (const { counter, name, help } of metrics) {
+    for (const { counter, name, help } of COUNTER_METRICS) {
       const value = await this.#readIfSupported(counter);
       if (value === undefined) continue;
       found.push({ name, help, type: "counter", labels: [], samples: [{ labels: [], value }] });

@@ -10,13 +10,13 @@ import { PacketCounters } from "./nfacct.ts";
 import type { IptablesRule, Match, Target } from "./rules/rule.ts";
 
 /**
- * The name of a chain that nothing jumps to. It is in the tables of iptables, because some targets are allowed in one
- * table only. These tables may exist and have foreign rules.
+ * The name of a chain that nothing jumps to. It is in the tables of iptables, because some targets are
+ * allowed in one table only. These tables may exist and have foreign rules.
  */
 const PROBE_CHAIN = "KUBE-PROXY-PROBE";
 
 /** The x_tables extensions, each with its kernel module (`modprobe` takes these names). */
-const extensions: readonly Feature<RuleBatch>[] = [
+const EXTENSIONS: readonly Feature<RuleBatch>[] = [
   matching("comment", "xt_comment (CONFIG_NETFILTER_XT_MATCH_COMMENT)", { match: "comment", text: "probe" }),
   matching("conntrack", "xt_conntrack (CONFIG_NETFILTER_XT_MATCH_CONNTRACK)", {
     match: "ctstate",
@@ -78,7 +78,7 @@ const extensions: readonly Feature<RuleBatch>[] = [
   },
 ];
 
-const features: readonly Feature<RuleBatch>[] = [
+const FEATURES: readonly Feature<RuleBatch>[] = [
   {
     name: "tables and chains",
     from: "CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6",
@@ -89,12 +89,12 @@ const features: readonly Feature<RuleBatch>[] = [
       }
     },
   },
-  ...extensions,
+  ...EXTENSIONS,
 ];
 
 /**
- * Finds out which features of the kernel that our rules need exist, and whether legacy tables interfere with the rules.
- * Changes nothing.
+ * Finds out which features of the kernel that our rules need exist, and whether legacy tables interfere with
+ * the rules. Changes nothing.
  * @param readLegacy for tests.
  */
 export async function probeKernel(
@@ -105,7 +105,7 @@ export async function probeKernel(
   const found = await probeFeatures(client, {
     begin: (message, firstSeq) => new RuleBatch(message, firstSeq),
     families,
-    features,
+    features: FEATURES,
     reject: (batch, family) => batch.deleteChain(family, "filter", `${PROBE_CHAIN}-MISSING`),
   });
   if (found.some((requirement) => !requirement.found && requirement.severity === "required")) {
@@ -114,11 +114,13 @@ export async function probeKernel(
   return [...found, await packetCounters(client), legacyTables(readLegacy())];
 }
 
-/** If the kernel has chains but no extension at all, reports what all extensions need instead of each of them. */
+/**
+ * If the kernel has chains but no extension at all, reports what all extensions need instead of each of them.
+ */
 function withoutCompat(found: readonly Requirement[]): readonly Requirement[] {
-  const names = new Set(extensions.map(({ name }) => name));
+  const names = new Set(EXTENSIONS.map(({ name }) => name));
   const isNoExtension = ({ name }: Requirement) => !names.has(name);
-  if (found.length < features.length || found.some((one) => one.found !== isNoExtension(one))) return found;
+  if (found.length < FEATURES.length || found.some((one) => one.found !== isNoExtension(one))) return found;
   return [...found.filter(isNoExtension), {
     name: "rules of iptables in nf_tables",
     severity: "required",

@@ -6,7 +6,7 @@ interface EntryLayout {
   readonly nextOffset: number;
 }
 
-const layouts: Readonly<Record<Family, EntryLayout>> = {
+const ENTRY_LAYOUTS: Readonly<Record<Family, EntryLayout>> = {
   // struct ipt_entry { struct ipt_ip ip; unsigned nfcache; __u16 target_offset, next_offset; … } ip_tables.h
   IPv4: { targetOffset: 88, nextOffset: 90 },
   // struct ip6t_entry { struct ip6t_ip6 ipv6; unsigned nfcache; __u16 target_offset, next_offset; … } ip6_tables.h
@@ -20,9 +20,12 @@ const XT_EXTENSION_MAXNAMELEN = 29; // linux/netfilter/x_tables.h
 const XT_FUNCTION_MAXNAMELEN = 30; // linux/netfilter/x_tables.h
 const XT_ERROR_TARGET = "ERROR"; // linux/netfilter/x_tables.h
 
-/** Names of the user-defined chains, in order. Each chain begins with an entry whose ERROR target has the name. */
+/**
+ * Names of the user-defined chains, in order. Each chain begins with an entry whose ERROR target has the
+ * name.
+ */
 export function chainNames(family: Family, entries: Uint8Array): readonly string[] {
-  const { targetOffset, nextOffset } = layouts[family];
+  const { targetOffset, nextOffset } = ENTRY_LAYOUTS[family];
   const view = new DataView(entries.buffer, entries.byteOffset, entries.byteLength);
   const names: string[] = [];
   for (let at = 0; at + nextOffset + 2 <= entries.length;) {

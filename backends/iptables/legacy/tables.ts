@@ -3,7 +3,10 @@ import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../../ffi/libc.ts";
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../../ffi/inet.ts";
 import { chainNames } from "./entries.ts";
 
-/** A table of the legacy flavour of iptables (x_tables). The kernel evaluates it in addition to those of nf_tables. */
+/**
+ * A table of the legacy flavour of iptables (x_tables). The kernel evaluates it in addition to those of
+ * nf_tables.
+ */
 export interface LegacyTable {
   readonly family: Family;
   /** filter, nat, mangle, raw or security. */
@@ -14,25 +17,28 @@ export interface LegacyTable {
   readonly kubeChains: readonly string[];
 }
 
-interface Interface {
-  /** The file that lists the tables of this network namespace. Asking for a table that is not listed would make it. */
+interface KernelInterface {
+  /**
+   * The file that lists the tables of this network namespace. Asking for a table that is not listed would
+   * make it.
+   */
   readonly names: string;
   readonly addressFamily: number;
   readonly level: number;
 }
 
-const interfaces: Readonly<Record<Family, Interface>> = {
+const KERNEL_INTERFACES: Readonly<Record<Family, KernelInterface>> = {
   IPv4: { names: "/proc/net/ip_tables_names", addressFamily: AF_INET, level: IPPROTO_IP },
   IPv6: { names: "/proc/net/ip6_tables_names", addressFamily: AF_INET6, level: IPPROTO_IPV6 },
 };
 
 /**
- * Reads the legacy tables of this network namespace. The result is empty if the kernel lacks the legacy flavour or the
- * process lacks CAP_NET_ADMIN.
+ * Reads the legacy tables of this network namespace. The result is empty if the kernel lacks the legacy
+ * flavour or the process lacks CAP_NET_ADMIN.
  */
 export function readLegacyTables(): readonly LegacyTable[] {
   return FAMILIES.flatMap((family) => {
-    const { names: path, addressFamily } = interfaces[family];
+    const { names: path, addressFamily } = KERNEL_INTERFACES[family];
     const names = tableNames(path);
     if (names.length === 0) return [];
     const socket = libc().socket(addressFamily, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -71,7 +77,7 @@ const MAX_ATTEMPTS = 5;
 
 /** Reads a table; undefined if the kernel does not allow it. */
 function readTable(socket: number, family: Family, table: string): LegacyTable | undefined {
-  const { level } = interfaces[family];
+  const { level } = KERNEL_INTERFACES[family];
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const info = requestFor(INFO_BYTES, table);
     if (!ask(socket, level, IPT_SO_GET_INFO, info)) return undefined;
@@ -108,7 +114,7 @@ function bitsOf(mask: number): number {
 }
 
 /** Chains that kubelet makes, in the flavour that it finds. They translate no connection. */
-const kubeletChains = /^KUBE-(IPTABLES-HINT|KUBELET-CANARY|FIREWALL|MARK-DROP)$/;
+const KUBELET_CHAINS = /^KUBE-(IPTABLES-HINT|KUBELET-CANARY|FIREWALL|MARK-DROP)$/;
 
 /** A warning for the operator; undefined if there is none. */
 export function legacyWarning(tables: readonly LegacyTable[]): string | undefined {
@@ -117,12 +123,12 @@ export function legacyWarning(tables: readonly LegacyTable[]): string | undefine
 
 /** A warning about kube-proxy's chains; undefined if there are none. */
 export function kubeProxyWarning(tables: readonly LegacyTable[]): string | undefined {
-  const used = tables.filter(({ kubeChains }) => kubeChains.some((name) => !kubeletChains.test(name)));
+  const used = tables.filter(({ kubeChains }) => kubeChains.some((name) => !KUBELET_CHAINS.test(name)));
   if (used.length === 0) return undefined;
   const found = used.map((one) => `${nameOf(one)} has ${count(one.kubeChains.length, "chain")}`);
   return `kube-proxy's rules are in the legacy iptables tables (x_tables): ${found.join(", ")}. The kernel ` +
-    "evaluates them in addition to ours and may send connections to endpoints that are gone. Remove them: run " +
-    "kube-proxy --cleanup with the legacy iptables on its PATH, or restart the node";
+    "evaluates them in addition to ours and may send connections to endpoints that are gone. Remove them: " +
+    "run kube-proxy --cleanup with the legacy iptables on its PATH, or restart the node";
 }
 
 function foreignWarning(tables: readonly LegacyTable[]): string | undefined {

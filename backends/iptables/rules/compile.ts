@@ -1,13 +1,13 @@
 import type { NodeSettings, Route, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { ServiceRules, SharedChain, SharedRule } from "./layout.ts";
 import {
-  filterExternalServices,
-  filterNodePorts,
-  filterProxyFirewall,
-  filterServices,
+  FILTER_EXTERNAL_SERVICES,
+  FILTER_NODE_PORTS,
+  FILTER_PROXY_FIREWALL,
+  FILTER_SERVICES,
   LOCALHOST_NODE_PORTS_ACCEPTED,
-  natNodePorts,
-  natServices,
+  NAT_NODE_PORTS,
+  NAT_SERVICES,
 } from "./names.ts";
 import {
   accept,
@@ -17,7 +17,7 @@ import {
   inRange,
   type IptablesRule,
   jump,
-  loopbackRanges,
+  LOOPBACK_RANGES,
   reject,
   type Target,
   toThisNode,
@@ -35,8 +35,8 @@ export interface CompileContext {
 }
 
 /**
- * Compiles the rules of one service port, which are kube-proxy's (docs/behaviour.md §5.1). Equal plans give equal rules,
- * so that an update is the difference of two calls.
+ * Compiles the rules of one service port, which are kube-proxy's (docs/behaviour.md §5.1). Equal plans give
+ * equal rules, so that an update is the difference of two calls.
  */
 export function compile(plan: ServicePortPlan, context: CompileContext): ServiceRules {
   const port = servicePort(plan);
@@ -46,7 +46,7 @@ export function compile(plan: ServicePortPlan, context: CompileContext): Service
     else if (frontend.kind === "NodePort") addNodePort(shared, port, frontend.port, context);
     else addExternalAddress(shared, port, frontend);
   }
-  if (plan.healthCheckNodePort > 0) shared.add(filterNodePorts, healthCheckRule(port));
+  if (plan.healthCheckNodePort > 0) shared.add(FILTER_NODE_PORTS, healthCheckRule(port));
   return { chains: serviceChains(port, context), shared: shared.list };
 }
 
@@ -61,10 +61,10 @@ class SharedRules {
 function addClusterIP(shared: SharedRules, port: ServicePort, frontend: AddressFrontend): void {
   const { name, internalChain, plan } = port;
   if (internalChain !== undefined) {
-    shared.add(natServices, frontendRule(port, frontend, `${name} cluster IP`, jump(internalChain)));
+    shared.add(NAT_SERVICES, frontendRule(port, frontend, `${name} cluster IP`, jump(internalChain)));
   }
   const verdict = filterVerdict(port, plan.internal);
-  if (verdict) shared.add(filterServices, frontendRule(port, frontend, verdict.comment, verdict.target));
+  if (verdict) shared.add(FILTER_SERVICES, frontendRule(port, frontend, verdict.comment, verdict.target));
 }
 
 function addExternalAddress(shared: SharedRules, port: ServicePort, frontend: AddressFrontend): void {
@@ -74,15 +74,15 @@ function addExternalAddress(shared: SharedRules, port: ServicePort, frontend: Ad
   if (port.isReachedFromOutside) {
     const text = `${name} ${isBalancer ? "loadbalancer" : "external"} IP`;
     const target = jump(isFirewalled ? chains.firewall : chains.external);
-    shared.add(natServices, frontendRule(port, frontend, text, target));
+    shared.add(NAT_SERVICES, frontendRule(port, frontend, text, target));
   }
   if (isFirewalled) {
     const text = `${name} traffic not accepted by ${chains.firewall}`;
-    shared.add(filterProxyFirewall, frontendRule(port, frontend, text, drop));
+    shared.add(FILTER_PROXY_FIREWALL, frontendRule(port, frontend, text, drop));
   }
   const verdict = filterVerdict(port, plan.external);
   if (verdict) {
-    shared.add(filterExternalServices, frontendRule(port, frontend, verdict.comment, verdict.target));
+    shared.add(FILTER_EXTERNAL_SERVICES, frontendRule(port, frontend, verdict.comment, verdict.target));
   }
 }
 
@@ -99,15 +99,15 @@ function addNodePort(
     const target = jump(port.chains.external);
     if (context.nfacct && context.settings.localhostNodePorts) {
       const counter = { match: "nfacct", name: LOCALHOST_NODE_PORTS_ACCEPTED } as const;
-      const destination = inRange(loopbackRanges.IPv4);
-      shared.add(natNodePorts, { destination, protocol, matches: [...matches, counter], target });
+      const destination = inRange(LOOPBACK_RANGES.IPv4);
+      shared.add(NAT_NODE_PORTS, { destination, protocol, matches: [...matches, counter], target });
     }
-    shared.add(natNodePorts, { protocol, matches, target });
+    shared.add(NAT_NODE_PORTS, { protocol, matches, target });
   }
   const verdict = filterVerdict(port, external);
   if (verdict) {
     const matches = [comment(verdict.comment), toThisNode, toNodePort];
-    shared.add(filterExternalServices, { protocol, matches, target: verdict.target });
+    shared.add(FILTER_EXTERNAL_SERVICES, { protocol, matches, target: verdict.target });
   }
 }
 
@@ -122,7 +122,9 @@ interface FilterVerdict {
   readonly target: Target;
 }
 
-/** The verdict of table filter on connections that get no endpoint; undefined if every connection gets one. */
+/**
+ * The verdict of table filter on connections that get no endpoint; undefined if every connection gets one.
+ */
 function filterVerdict({ name, plan }: ServicePort, route: Route): FilterVerdict | undefined {
   switch (route.verdict) {
     case "balance":

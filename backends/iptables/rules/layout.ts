@@ -4,7 +4,7 @@ import type { IptablesRule } from "./rule.ts";
 
 /** A table with chains of ours. The chains are kube-proxy's: docs/behaviour.md §5.1. */
 export type TableName = "filter" | "nat" | "mangle";
-export const tables: readonly TableName[] = ["filter", "nat", "mangle"];
+export const TABLES: readonly TableName[] = ["filter", "nat", "mangle"];
 
 /** A chain with all its rules, in order. */
 export interface IptablesChain {
@@ -33,7 +33,10 @@ export interface ServiceRules {
   readonly shared: readonly SharedRule[];
 }
 
-/** A jump from a built-in chain to one of ours, inserted at the head (`-I`) if the built-in chain does not have it. */
+/**
+ * A jump from a built-in chain to one of ours, inserted at the head (`-I`) if the built-in chain does not
+ * have it.
+ */
 export interface JumpRule {
   readonly table: "filter" | "nat";
   /** INPUT, FORWARD, OUTPUT, PREROUTING or POSTROUTING. */
@@ -49,7 +52,7 @@ export interface NodeRules {
   readonly shared: readonly (SharedChain & { readonly last: readonly IptablesRule[] })[];
   /** Chains that other programs write to as well. Our rules must be in them; foreign rules stay. */
   readonly joint: readonly IptablesChain[];
-  /** In the order in which kube-proxy ensures them, so that the last one ends up first in its chain. */
+  /** Jumps in the order in which kube-proxy ensures them, so that the last one ends up first in its chain. */
   readonly jumps: readonly JumpRule[];
 }
 
@@ -62,7 +65,7 @@ export interface BuiltInChain {
   readonly priority: number;
 }
 
-const hooks: Readonly<Record<string, number>> = {
+const HOOKS: Readonly<Record<string, number>> = {
   PREROUTING: nft.NF_INET_PRE_ROUTING,
   INPUT: nft.NF_INET_LOCAL_IN,
   FORWARD: nft.NF_INET_FORWARD,
@@ -71,11 +74,11 @@ const hooks: Readonly<Record<string, number>> = {
 };
 
 /** Names of the built-in chains. */
-export const builtInChains: readonly string[] = Object.keys(hooks);
+export const BUILT_IN_CHAINS: readonly string[] = Object.keys(HOOKS);
 
 /** The built-in chain `name` of a table that our jumps are in. */
 export function builtInChain(table: "filter" | "nat", name: string): BuiltInChain {
-  const hook = hooks[name];
+  const hook = HOOKS[name];
   if (hook === undefined) throw new Error(`iptables has no built-in chain ${name}`);
   if (table === "filter") return { table, name, type: "filter", hook, priority: nft.NF_IP_PRI_FILTER };
   const isSource = name === "POSTROUTING" || name === "INPUT";

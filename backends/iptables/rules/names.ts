@@ -2,7 +2,8 @@ import { printedName, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { nameHash } from "../../name_hash.ts";
 import type { SharedChain, TableName } from "./layout.ts";
 
-// Names of kube-proxy's chains (docs/behaviour.md §5.1). Some exist in two tables, with a different purpose in each.
+// Names of kube-proxy's chains (docs/behaviour.md §5.1). Some exist in two tables, with a different purpose
+// in each.
 export const KUBE_SERVICES = "KUBE-SERVICES";
 export const KUBE_EXTERNAL_SERVICES = "KUBE-EXTERNAL-SERVICES";
 export const KUBE_NODEPORTS = "KUBE-NODEPORTS";
@@ -19,20 +20,20 @@ export const CT_STATE_INVALID_DROPPED = "ct_state_invalid_dropped_pkts";
 export const LOCALHOST_NODE_PORTS_ACCEPTED = "localhost_nps_accepted_pkts";
 
 /** Jumps from frontends with an address to the chains of their service port. */
-export const natServices: SharedChain = { table: "nat", name: KUBE_SERVICES };
+export const NAT_SERVICES: SharedChain = { table: "nat", name: KUBE_SERVICES };
 /** Jumps from node ports to the chains of their service port. */
-export const natNodePorts: SharedChain = { table: "nat", name: KUBE_NODEPORTS };
+export const NAT_NODE_PORTS: SharedChain = { table: "nat", name: KUBE_NODEPORTS };
 /** Rejects or drops traffic to ClusterIPs without endpoints. */
-export const filterServices: SharedChain = { table: "filter", name: KUBE_SERVICES };
+export const FILTER_SERVICES: SharedChain = { table: "filter", name: KUBE_SERVICES };
 /** Rejects or drops traffic to external addresses and node ports without endpoints. */
-export const filterExternalServices: SharedChain = { table: "filter", name: KUBE_EXTERNAL_SERVICES };
+export const FILTER_EXTERNAL_SERVICES: SharedChain = { table: "filter", name: KUBE_EXTERNAL_SERVICES };
 /** Accepts traffic to health-check node ports. */
-export const filterNodePorts: SharedChain = { table: "filter", name: KUBE_NODEPORTS };
+export const FILTER_NODE_PORTS: SharedChain = { table: "filter", name: KUBE_NODEPORTS };
 /** Drops traffic to load-balancer IPs from outside their source ranges. */
-export const filterProxyFirewall: SharedChain = { table: "filter", name: KUBE_PROXY_FIREWALL };
+export const FILTER_PROXY_FIREWALL: SharedChain = { table: "filter", name: KUBE_PROXY_FIREWALL };
 
 /** Chains that belong to no single service port. */
-const topLevelChains: Readonly<Record<TableName, ReadonlySet<string>>> = {
+const TOP_LEVEL_CHAINS: Readonly<Record<TableName, ReadonlySet<string>>> = {
   filter: new Set([
     KUBE_SERVICES,
     KUBE_EXTERNAL_SERVICES,
@@ -45,8 +46,10 @@ const topLevelChains: Readonly<Record<TableName, ReadonlySet<string>>> = {
   mangle: new Set([KUBE_PROXY_CANARY]),
 };
 
-/** Chains that only kube-proxy's mode ipvs has (docs/behaviour.md §5.3). We remove them and never make them. */
-const chainsOfModeIpvs: Readonly<Record<TableName, ReadonlySet<string>>> = {
+/**
+ * Chains that only kube-proxy's mode ipvs has (docs/behaviour.md §5.3). We remove them and never make them.
+ */
+const MODE_IPVS_CHAINS: Readonly<Record<TableName, ReadonlySet<string>>> = {
   filter: new Set([
     "KUBE-NODE-PORT",
     "KUBE-SOURCE-RANGES-FIREWALL",
@@ -78,11 +81,13 @@ export function isServiceChain(name: string): boolean {
 
 /** Reports whether only kube-proxy's mode ipvs makes this chain. */
 export function isChainOfModeIpvs(table: TableName, name: string): boolean {
-  return chainsOfModeIpvs[table].has(name);
+  return MODE_IPVS_CHAINS[table].has(name);
 }
 
-/** Reports whether we may replace and delete the chain: kube-proxy or we made it, in mode iptables or ipvs. */
+/**
+ * Reports whether we may replace and delete the chain: kube-proxy or we made it, in mode iptables or ipvs.
+ */
 export function isOurChain(table: TableName, name: string): boolean {
-  return topLevelChains[table].has(name) || table === "nat" && isServiceChain(name) ||
+  return TOP_LEVEL_CHAINS[table].has(name) || table === "nat" && isServiceChain(name) ||
     isChainOfModeIpvs(table, name);
 }

@@ -2,10 +2,10 @@ import type { NodeSettings } from "../../../core/plan/plan.ts";
 import type { IptablesChain, JumpRule, NodeRules, TableName } from "./layout.ts";
 import {
   CT_STATE_INVALID_DROPPED,
-  filterExternalServices,
-  filterNodePorts,
-  filterProxyFirewall,
-  filterServices,
+  FILTER_EXTERNAL_SERVICES,
+  FILTER_NODE_PORTS,
+  FILTER_PROXY_FIREWALL,
+  FILTER_SERVICES,
   KUBE_EXTERNAL_SERVICES,
   KUBE_FIREWALL,
   KUBE_FORWARD,
@@ -15,8 +15,8 @@ import {
   KUBE_PROXY_CANARY,
   KUBE_PROXY_FIREWALL,
   KUBE_SERVICES,
-  natNodePorts,
-  natServices,
+  NAT_NODE_PORTS,
+  NAT_SERVICES,
 } from "./names.ts";
 import {
   accept,
@@ -27,7 +27,7 @@ import {
   type IptablesRule,
   isAddress,
   jump,
-  loopbackRanges,
+  LOOPBACK_RANGES,
   type Match,
   outOfRange,
   toThisNode,
@@ -37,7 +37,9 @@ import {
 export interface NodeRulesContext {
   /** The counters that `-m nfacct` names exist. */
   readonly nfacct: boolean;
-  /** nf_conntrack_tcp_be_liberal is not set, so a packet outside the TCP window could reset its connection. */
+  /**
+   * nf_conntrack_tcp_be_liberal is not set, so a packet outside the TCP window could reset its connection.
+   */
   readonly dropsInvalid: boolean;
 }
 
@@ -53,19 +55,19 @@ export function nodeRules(settings: NodeSettings, context: NodeRulesContext): No
       canary("filter"),
     ],
     shared: [
-      { ...natServices, last: toNodePorts(settings) },
-      { ...natNodePorts, last: [] },
-      { ...filterServices, last: [] },
-      { ...filterExternalServices, last: [] },
-      { ...filterNodePorts, last: [] },
-      { ...filterProxyFirewall, last: [] },
+      { ...NAT_SERVICES, last: toNodePorts(settings) },
+      { ...NAT_NODE_PORTS, last: [] },
+      { ...FILTER_SERVICES, last: [] },
+      { ...FILTER_EXTERNAL_SERVICES, last: [] },
+      { ...FILTER_NODE_PORTS, last: [] },
+      { ...FILTER_PROXY_FIREWALL, last: [] },
     ],
     joint: [{
       table: "filter",
       name: KUBE_FIREWALL,
-      rules: settings.localhostNodePorts ? [blockLocalnet] : [],
+      rules: settings.localhostNodePorts ? [BLOCK_LOCALNET] : [],
     }],
-    jumps,
+    jumps: JUMPS,
   };
 }
 
@@ -115,16 +117,17 @@ function toNodePorts(
     return nodePorts.map((address) => ({ destination: isAddress(address), matches: [text], target }));
   }
   const rule: IptablesRule = { matches: [text, toThisNode], target };
-  return [localhostNodePorts ? rule : { destination: outOfRange(loopbackRanges[family]), ...rule }];
+  return [localhostNodePorts ? rule : { destination: outOfRange(LOOPBACK_RANGES[family]), ...rule }];
 }
 
 /**
- * Drops packets from other hosts to loopback addresses, except those of established or translated connections. Without
- * it, route_localnet would let neighbours reach programs that listen on loopback addresses. kubelet makes the same rule.
+ * Drops packets from other hosts to loopback addresses, except those of established or translated
+ * connections. Without it, route_localnet would let neighbours reach programs that listen on loopback
+ * addresses. kubelet makes the same rule.
  */
-export const blockLocalnet: IptablesRule = {
-  source: outOfRange(loopbackRanges.IPv4),
-  destination: inRange(loopbackRanges.IPv4),
+export const BLOCK_LOCALNET: IptablesRule = {
+  source: outOfRange(LOOPBACK_RANGES.IPv4),
+  destination: inRange(LOOPBACK_RANGES.IPv4),
   matches: [
     comment("block incoming localnet connections"),
     { match: "ctstate", states: ["RELATED", "ESTABLISHED", "DNAT"], inverted: true },
@@ -132,7 +135,7 @@ export const blockLocalnet: IptablesRule = {
   target: drop,
 };
 
-const jumps: readonly JumpRule[] = [
+const JUMPS: readonly JumpRule[] = [
   jumpOfNew("filter", "INPUT", KUBE_EXTERNAL_SERVICES, "kubernetes externally-visible service portals"),
   jumpOfNew("filter", "FORWARD", KUBE_EXTERNAL_SERVICES, "kubernetes externally-visible service portals"),
   jumpOfAll("filter", "INPUT", KUBE_NODEPORTS, "kubernetes health check service ports"),

@@ -3,9 +3,9 @@ import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { sameList } from "../../../core/objects/equality.ts";
 
 /**
- * A rule as iptables states it. In every rule the packet's fields come first, then the matches in their order, then the
- * target, independently of the order of the command's arguments. iptables-save prints and the kernel evaluates a rule
- * in this order.
+ * A rule as iptables states it. In every rule the packet's fields come first, then the matches in their
+ * order, then the target, independently of the order of the command's arguments. iptables-save prints and the
+ * kernel evaluates a rule in this order.
  */
 export interface IptablesRule {
   /** `-s` */
@@ -44,7 +44,9 @@ export type Match =
   | { readonly match: "statistic"; readonly probability: number }
   /** `-m recent --name … --set`: always matches, and remembers the source address. */
   | { readonly match: "recent-set"; readonly name: string }
-  /** `-m recent --name … --rcheck --seconds … --reap`: the source address was remembered in the last seconds. */
+  /**
+   * `-m recent --name … --rcheck --seconds … --reap`: the source address was remembered in the last seconds.
+   */
   | { readonly match: "recent-check"; readonly name: string; readonly seconds: number }
   /** `-m nfacct --nfacct-name`: always matches, and counts. */
   | { readonly match: "nfacct"; readonly name: string };
@@ -76,7 +78,7 @@ export const fromThisNode: Match = { match: "addrtype", of: "source" };
 export const toThisNode: Match = { match: "addrtype", of: "destination" };
 
 /** Addresses that only the node itself can reach. */
-export const loopbackRanges: Readonly<Record<Family, Cidr>> = {
+export const LOOPBACK_RANGES: Readonly<Record<Family, Cidr>> = {
   IPv4: cidrOf(LOOPBACK.IPv4, 8),
   IPv6: hostCidr(LOOPBACK.IPv6),
 };

@@ -17,7 +17,9 @@ import { frontendRule, type PortEndpoint, reachableEndpoints, type ServicePort }
 
 const markForMasquerade: Target = jump(KUBE_MARK_MASQ);
 
-/** Chains of one service port only (docs/behaviour.md §5.1). A chain comes after the chains that it jumps to. */
+/**
+ * Chains of one service port only (docs/behaviour.md §5.1). A chain comes after the chains that it jumps to.
+ */
 export function serviceChains(port: ServicePort, context: CompileContext): readonly IptablesChain[] {
   const { chains, clusterEndpoints, localEndpoints } = port;
   const all = endpointChains(port, context);
@@ -31,7 +33,10 @@ export function serviceChains(port: ServicePort, context: CompileContext): reado
   return all;
 }
 
-/** KUBE-SEP: masquerades the endpoint's own connections, remembers the client for affinity, translates to the endpoint. */
+/**
+ * KUBE-SEP: masquerades the endpoint's own connections, remembers the client for affinity, translates to the
+ * endpoint.
+ */
 function endpointChains(port: ServicePort, { isLarge }: CompileContext): IptablesChain[] {
   const { plan: { protocol, affinitySeconds } } = port;
   const comments = isLarge ? [] : [comment(port.name)];
@@ -88,7 +93,9 @@ function oneOf(count: number): Match | undefined {
 /** Matches of `oneOf`, indexed by count. */
 const oneOfMatches: Match[] = [];
 
-/** Masquerades connections to the ClusterIP from outside the cluster, or from everywhere with masqueradeAll. */
+/**
+ * Masquerades connections to the ClusterIP from outside the cluster, or from everywhere with masqueradeAll.
+ */
 function clusterIPMasquerades(port: ServicePort, { settings }: CompileContext): IptablesRule[] {
   const clusterIP = port.plan.frontends.find(({ kind }) => kind === "ClusterIP");
   const sources = settings.masqueradeAll ? {} : podTraffic(settings.localTraffic, true);
@@ -98,8 +105,8 @@ function clusterIPMasquerades(port: ServicePort, { settings }: CompileContext): 
 }
 
 /**
- * KUBE-EXT: with externalTrafficPolicy Local, clients outside keep their address, and clients on this node reach all
- * endpoints of the cluster.
+ * KUBE-EXT: with externalTrafficPolicy Local, clients outside keep their address, and clients on this node
+ * reach all endpoints of the cluster.
  */
 function externalRules(
   { name, plan, chains }: ServicePort,

@@ -10,8 +10,8 @@ export interface ServicePort {
   /** The name in comments: `default/web:http`. */
   readonly name: string;
   /**
-   * Names of the chain of all endpoints, of the chain of this node's endpoints, and of the two chains in front of them.
-   * A service port may use only some of these chains.
+   * Names of the chain of all endpoints, of the chain of this node's endpoints, and of the two chains in
+   * front of them. A service port may use only some of these chains.
    */
   readonly chains: Readonly<Record<"cluster" | "local" | "external" | "firewall", string>>;
   /** The chain that the ClusterIP leads to; undefined if its traffic is rejected or dropped. */
@@ -20,7 +20,9 @@ export interface ServicePort {
   readonly isReachedFromOutside: boolean;
   /** Load-balancer IPs allow only some sources. */
   readonly isFirewalled: boolean;
-  /** In kube-proxy's order, that of the text of their addresses: `10.1.0.10:80` comes before `10.1.0.9:80`. */
+  /**
+   * In kube-proxy's order, that of the text of their addresses: `10.1.0.10:80` comes before `10.1.0.9:80`.
+   */
   readonly clusterEndpoints: readonly PortEndpoint[];
   readonly localEndpoints: readonly PortEndpoint[];
 }

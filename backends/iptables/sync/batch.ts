@@ -23,7 +23,9 @@ export class RuleBatch extends Batch {
     this.#startSeq = firstSeq;
   }
 
-  /** Sets the service port that the following changes belong to; undefined for changes of no particular one. */
+  /**
+   * Sets the service port that the following changes belong to; undefined for changes of no particular one.
+   */
   setOwner(key: PlanKey | undefined): void {
     this.#owners.push({ from: this.#startSeq + this.count, key });
   }
@@ -107,8 +109,8 @@ export class RuleBatch extends Batch {
 }
 
 /**
- * When a batch of a stream has this many bytes it is sent, and the next one is written while the kernel processes it.
- * The kernel takes twice as long for a batch as we take to write it.
+ * When a batch of a stream has this many bytes it is sent, and the next one is written while the kernel
+ * processes it. The kernel takes twice as long for a batch as we take to write it.
  */
 const SPLIT_BYTES = 8 * 1024 * 1024;
 /** More than the rules of one service port with a thousand endpoints. */

@@ -7,9 +7,11 @@ import { actualIdentity, ruleIdentity } from "../wire/identity.ts";
 import type { ActualRule, TablesReader } from "./read.ts";
 
 export interface JumpDifference {
-  /** In the order in which they are to be inserted. */
+  /** Jumps to insert, in this order. */
   readonly missing: readonly JumpRule[];
-  /** Duplicates, jumps in a form that another iptables wrote, and jumps to chains of kube-proxy's mode ipvs. */
+  /**
+   * Duplicates, jumps in a form that another iptables wrote, and jumps to chains of kube-proxy's mode ipvs.
+   */
   readonly superfluous: readonly ActualJump[];
 }
 

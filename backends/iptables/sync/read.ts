@@ -13,7 +13,7 @@ export type ActualChains = Readonly<Record<TableName, Set<string>>>;
 /** A rule that the kernel holds. */
 export interface ActualRule {
   readonly handle: number;
-  /** The value of NFTA_RULE_EXPRESSIONS: a view into a datagram that nobody else holds. */
+  /** The value of NFTA_RULE_EXPRESSIONS: a view into the received datagram, which is not reused. */
   readonly expressions: Uint8Array;
 }
 
@@ -58,7 +58,7 @@ export class TablesReader {
     };
     await this.#visit(nft.NFT_MSG_GETRULE, operation, begin, ({ payload }) => {
       let handle = 0;
-      let expressions: Uint8Array = noExpressions;
+      let expressions: Uint8Array = NO_EXPRESSIONS;
       for (const attribute of attributes(payload, NFGENMSG_BYTES)) {
         if (attribute.type === nft.NFTA_RULE_HANDLE) handle = Number(attribute.u64be());
         else if (attribute.type === nft.NFTA_RULE_EXPRESSIONS) expressions = attribute.bytes;
@@ -87,7 +87,7 @@ export class TablesReader {
   }
 }
 
-const noExpressions = new Uint8Array();
+const NO_EXPRESSIONS = new Uint8Array();
 
 function chainsOf(actual: ActualChains, table: string): Set<string> | undefined {
   return table === "filter" || table === "nat" || table === "mangle" ? actual[table] : undefined;

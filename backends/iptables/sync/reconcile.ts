@@ -10,7 +10,7 @@ import {
   type JumpRule,
   type NodeRules,
   type SharedChain,
-  tables,
+  TABLES,
 } from "../rules/layout.ts";
 import { isOurChain } from "../rules/names.ts";
 import { nodeRules, type NodeRulesContext } from "../rules/node_rules.ts";
@@ -28,8 +28,8 @@ export type RuleContext = Omit<CompileContext, "settings"> & NodeRulesContext;
 const PLANS_PER_TURN = 256;
 
 /**
- * Writes the difference between the desired state and a family's tables. Chains that are as desired are not touched,
- * and foreign chains never.
+ * Writes the difference between the desired state and a family's tables. Chains that are as desired are not
+ * touched, and foreign chains never.
  */
 export class Reconciliation {
   readonly #stream: BatchStream;
@@ -62,7 +62,7 @@ export class Reconciliation {
     this.#unmatched = actual;
     this.#isUndeletable = isUndeletable;
     this.#total = total;
-    this.foundOurs = tables.some((table) => [...actual[table]].some((chain) => isOurChain(table, chain)));
+    this.foundOurs = TABLES.some((table) => [...actual[table]].some((chain) => isOurChain(table, chain)));
   }
 
   /** @param plans of this family. */
@@ -172,7 +172,7 @@ export class Reconciliation {
 
   /** Deletes the chains of deleted services, and those of kube-proxy's mode ipvs. */
   #deleteObsolete(): void {
-    for (const table of tables) {
+    for (const table of TABLES) {
       const obsolete = [...this.#unmatched[table]].filter((chain) => isOurChain(table, chain));
       if (obsolete.length > 0) this.#differ(`${obsolete.length} obsolete chains`);
       deleteChains(this.#batch, this.#family, table, obsolete, this.#isUndeletable);

@@ -8,9 +8,12 @@ import {
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { type TableFamily, tableFamilyOfProtocol } from "../../nf_tables/families.ts";
-import { type TableName, tables } from "../rules/layout.ts";
+import { type TableName, TABLES } from "../rules/layout.ts";
 
-/** A change of a batch that the kernel rejected, decoded from the message with the sequence number of the answer. */
+/**
+ * A change of a batch that the kernel rejected, decoded from the message with the sequence number of the
+ * answer.
+ */
 export interface RejectedChange {
   /** What was attempted: `add a rule to chain KUBE-SERVICES of table ip nat`. */
   readonly operation: string;
@@ -38,7 +41,7 @@ function decodeChange({ type, payload }: NetlinkMessage, offset: number | undefi
   const family = tableFamilyOfProtocol(payload[0] ?? 0);
   // The table's name has the same attribute type in all messages.
   const tableName = name(nft.NFTA_TABLE_NAME);
-  const table = tables.find((one) => one === tableName);
+  const table = TABLES.find((one) => one === tableName);
   const of = `table ${family?.keyword ?? ""} ${tableName}`;
   const about = (operation: string, chain?: string): RejectedChange => ({
     operation,

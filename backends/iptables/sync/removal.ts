@@ -1,7 +1,7 @@
 import type { TableFamily } from "../../nf_tables/families.ts";
-import { builtInChains, type TableName, tables } from "../rules/layout.ts";
+import { BUILT_IN_CHAINS, type TableName, TABLES } from "../rules/layout.ts";
 import { isOurChain, KUBE_FIREWALL } from "../rules/names.ts";
-import { blockLocalnet } from "../rules/node_rules.ts";
+import { BLOCK_LOCALNET } from "../rules/node_rules.ts";
 import { jumpTargetOf } from "../wire/decode.ts";
 import { actualIdentity, ruleIdentity } from "../wire/identity.ts";
 import type { RuleBatch } from "./batch.ts";
@@ -13,7 +13,10 @@ export type IsUndeletable = (family: TableFamily, table: TableName, chain: strin
 /** A chain of kubelet, which writes to KUBE-FIREWALL as well. */
 const KUBE_KUBELET_CANARY = "KUBE-KUBELET-CANARY";
 
-/** Writes the removal of all our and kube-proxy's rules and chains of one family. Foreign rules and chains stay. */
+/**
+ * Writes the removal of all our and kube-proxy's rules and chains of one family. Foreign rules and chains
+ * stay.
+ */
 export async function writeRemoval(
   batch: RuleBatch,
   family: TableFamily,
@@ -22,12 +25,12 @@ export async function writeRemoval(
   isUndeletable: IsUndeletable,
 ): Promise<void> {
   const removesFirewall = await isFirewallOurs(family, reader, actual);
-  for (const table of tables) {
+  for (const table of TABLES) {
     const isRemoved = (chain: string) =>
       isOurChain(table, chain) || (removesFirewall && table === "filter" && chain === KUBE_FIREWALL);
     const chains = [...actual[table]].filter(isRemoved);
     if (chains.length === 0) continue;
-    for (const from of builtInChains) {
+    for (const from of BUILT_IN_CHAINS) {
       if (!actual[table].has(from)) continue;
       for (const { handle, expressions } of await reader.rules(table, from)) {
         const target = jumpTargetOf(expressions);
@@ -52,15 +55,17 @@ export function deleteChains(
   }
 }
 
-/** Reports whether KUBE-FIREWALL can be removed: there is no sign of kubelet, and the chain has only our rule. */
+/**
+ * Reports whether KUBE-FIREWALL can be removed: there is no sign of kubelet, and the chain has only our rule.
+ */
 async function isFirewallOurs(
   family: TableFamily,
   reader: TablesReader,
   actual: ActualChains,
 ): Promise<boolean> {
-  if (!actual.filter.has(KUBE_FIREWALL) || tables.some((table) => actual[table].has(KUBE_KUBELET_CANARY))) {
+  if (!actual.filter.has(KUBE_FIREWALL) || TABLES.some((table) => actual[table].has(KUBE_KUBELET_CANARY))) {
     return false;
   }
-  const ours = ruleIdentity(family, blockLocalnet);
+  const ours = ruleIdentity(family, BLOCK_LOCALNET);
   return (await reader.rules("filter", KUBE_FIREWALL)).every((rule) => actualIdentity(rule) === ours);
 }

@@ -10,8 +10,9 @@ import type { ActualRule } from "./read.ts";
 export type EndedChain = SharedChain & { readonly last: readonly IptablesRule[] };
 
 /**
- * Makes a shared chain hold the desired rules and no others, by single rules. Rules that the chain already has stay
- * where they are, missing rules are inserted at its head, and superfluous rules are deleted by their handles.
+ * Makes a shared chain hold the desired rules and no others, by single rules. Rules that the chain already
+ * has stay where they are, missing rules are inserted at its head, and superfluous rules are deleted by their
+ * handles.
  */
 export class SharedChainRepair {
   readonly #family: TableFamily;

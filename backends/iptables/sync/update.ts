@@ -31,7 +31,7 @@ export interface Update {
   readonly growth: RuleCounts;
 }
 
-const noRules: ServiceRules = { chains: [], shared: [] };
+const NO_RULES: ServiceRules = { chains: [], shared: [] };
 
 /** Writes the difference of plan changes: changed chains as a whole, and single rules of shared chains. */
 export async function writeUpdate(
@@ -44,7 +44,7 @@ export async function writeUpdate(
 ): Promise<Update> {
   const growth = new RuleCounts();
   const rulesOf = (plan: ServicePortPlan | undefined) =>
-    plan === undefined ? noRules : compile(plan, context);
+    plan === undefined ? NO_RULES : compile(plan, context);
   const rulesChanges = changes.map((change) => ({
     key: change.key,
     old: rulesOf(change.old),

@@ -3,7 +3,7 @@ import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { tableFamilyOfProtocol } from "../../nf_tables/families.ts";
 import type { TransactionReader } from "../../nf_tables/watch.ts";
-import { builtInChains, describeChain, type TableName, tables } from "../rules/layout.ts";
+import { BUILT_IN_CHAINS, describeChain, type TableName, TABLES } from "../rules/layout.ts";
 import { isOurChain, KUBE_FIREWALL } from "../rules/names.ts";
 
 /** A report names this many chains at most. */
@@ -15,7 +15,10 @@ export class ChainReader implements TransactionReader {
   #hasUnknownDeletions = false;
   readonly #onUnknownDeletions: () => void;
 
-  /** @param onUnknownDeletions called when deleted rules may have been ours: the kernel notifies only their handles. */
+  /**
+   * @param onUnknownDeletions called when deleted rules may have been ours: the kernel notifies only their
+   * handles.
+   */
   constructor(onUnknownDeletions: () => void) {
     this.#onUnknownDeletions = onUnknownDeletions;
   }
@@ -59,10 +62,10 @@ function chainNamed(type: number, payload: Uint8Array): string | undefined {
 }
 
 function tableNamed(name: string | undefined): TableName | undefined {
-  return tables.find((table) => table === name);
+  return TABLES.find((table) => table === name);
 }
 
 /** Reports whether the chain can have rules of ours and foreign rules. */
 function isMixed(chain: string): boolean {
-  return builtInChains.includes(chain) || chain === KUBE_FIREWALL;
+  return BUILT_IN_CHAINS.includes(chain) || chain === KUBE_FIREWALL;
 }

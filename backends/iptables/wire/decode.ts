@@ -2,9 +2,9 @@ import { NLA_HDRLEN } from "../../../ffi/netlink/constants.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import * as nft from "../../nf_tables/constants.ts";
 
-// NFTA_RULE_EXPRESSIONS is a list of NFTA_LIST_ELEM, each with NFTA_EXPR_NAME and, in most cases, NFTA_EXPR_DATA behind
-// it. The functions here take an expression by the offsets `at` and `end` of its NFTA_LIST_ELEM and make no object per
-// attribute, because there may be millions of expressions.
+// NFTA_RULE_EXPRESSIONS is a list of NFTA_LIST_ELEM, each with NFTA_EXPR_NAME and, in most cases,
+// NFTA_EXPR_DATA behind it. The functions here take an expression by the offsets `at` and `end` of its
+// NFTA_LIST_ELEM and make no object per attribute, because there may be millions of expressions.
 
 /** Decodes the chain that a rule's expressions jump to; undefined if they do not jump. */
 export function jumpTargetOf(expressions: Uint8Array): string | undefined {

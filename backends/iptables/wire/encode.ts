@@ -9,8 +9,8 @@ import { writeTarget } from "./targets.ts";
 import { template } from "./template.ts";
 
 /**
- * Writes a rule's attributes of NFT_MSG_NEWRULE: NFTA_RULE_EXPRESSIONS, and NFTA_RULE_COMPAT if the rule needs it.
- * Names and comments are ASCII.
+ * Writes a rule's attributes of NFT_MSG_NEWRULE: NFTA_RULE_EXPRESSIONS, and NFTA_RULE_COMPAT if the rule
+ * needs it. Names and comments are ASCII.
  * @throws RangeError when a name or comment is too long.
  */
 export function writeRule(message: MessageWriter, family: TableFamily, rule: IptablesRule): void {
@@ -21,8 +21,8 @@ export function writeRule(message: MessageWriter, family: TableFamily, rule: Ipt
 }
 
 /**
- * Writes the contents of NFTA_RULE_EXPRESSIONS. They equal byte for byte what the kernel lists for the same rule of
- * iptables-nft 1.8.9, with counters of 0 (tests/backends/iptables/goldens.json).
+ * Writes the contents of NFTA_RULE_EXPRESSIONS. They equal byte for byte what the kernel lists for the same
+ * rule of iptables-nft 1.8.9, with counters of 0 (tests/backends/iptables/goldens.json).
  */
 export function writeExpressions(message: MessageWriter, family: TableFamily, rule: IptablesRule): void {
   writeFields(message, family, rule);
@@ -30,7 +30,10 @@ export function writeExpressions(message: MessageWriter, family: TableFamily, ru
   writeTarget(message, family, rule.target);
 }
 
-/** Reports whether the rule has the x_tables match tcp, udp or sctp, which the kernel rejects without NFTA_RULE_COMPAT. */
+/**
+ * Reports whether the rule has the x_tables match tcp, udp or sctp, which the kernel rejects without
+ * NFTA_RULE_COMPAT.
+ */
 function needsProtocol({ protocol, matches }: IptablesRule): boolean {
   return matches.some(({ match }) => match === "protocol" || (match === "dport" && protocol === "SCTP"));
 }

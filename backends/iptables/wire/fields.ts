@@ -8,7 +8,10 @@ import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 import type { AddressMatch, IptablesRule } from "../rules/rule.ts";
 import { template, templates } from "./template.ts";
 
-/** Writes the comparisons of packet fields, which are native in iptables-nft: `-i`, `-p`, `-s`, `-d`, in this order. */
+/**
+ * Writes the comparisons of packet fields, which are native in iptables-nft: `-i`, `-p`, `-s`, `-d`, in this
+ * order.
+ */
 export function writeFields(message: MessageWriter, family: TableFamily, rule: IptablesRule): void {
   const { source, destination } = family.family === "IPv4" ? ipv4 : ipv6;
   if (rule.inInterface !== undefined) writeInterface(message, rule.inInterface);
@@ -84,7 +87,9 @@ function writeAddress(message: MessageWriter, byPrefix: ByPrefix, { cidr, invert
 const interfaceIs = interfaces(false);
 const interfaceIsNot = interfaces(true);
 
-/** Templates by the number of compared bytes: a whole name includes the terminating NUL, a prefix does not. */
+/**
+ * Templates by the number of compared bytes: a whole name includes the terminating NUL, a prefix does not.
+ */
 function interfaces(inverted: boolean) {
   return templates((length) =>
     template(length, meta(nft.NFT_META_IIFNAME).load(0), compare(operator(inverted), zeros(length)))

@@ -8,7 +8,10 @@ import type { ActualRule } from "../sync/read.ts";
 import { aligned, dataOf, endOf, nameOf, u16 } from "./decode.ts";
 import { writeExpressions } from "./encode.ts";
 
-/** A key of a rule's effect. A rule of a plan and the same rule read back from the kernel have the same identity. */
+/**
+ * A key of a rule's effect. A rule of a plan and the same rule read back from the kernel have the same
+ * identity.
+ */
 export function ruleIdentity(family: TableFamily, rule: IptablesRule): string {
   return expressionsIdentity(encode(family, rule));
 }
@@ -39,8 +42,8 @@ function encode(family: TableFamily, rule: IptablesRule): Uint8Array {
 }
 
 /**
- * The identity of a rule by its NFTA_RULE_EXPRESSIONS, as the kernel lists them or `writeExpressions` writes them.
- * Counters do not matter.
+ * The identity of a rule by its NFTA_RULE_EXPRESSIONS, as the kernel lists them or `writeExpressions` writes
+ * them. Counters do not matter.
  * @throws RangeError when a length field points outside.
  */
 export function expressionsIdentity(expressions: Uint8Array): string {
@@ -70,8 +73,8 @@ function textOf(expressions: Uint8Array, isCanonical: boolean): string | undefin
 }
 
 /**
- * Reports whether a listed rule has the same identity as one that `writeExpressions` wrote. It is faster than comparing
- * the identities if they are equal, as they are for nearly all rules that are read back.
+ * Reports whether a listed rule has the same identity as one that `writeExpressions` wrote. It is faster than
+ * comparing the identities if they are equal, as they are for nearly all rules that are read back.
  */
 function sameExpressions(listed: Uint8Array, written: Uint8Array): boolean {
   if (listed.length !== written.length) return expressionsIdentity(listed) === expressionsIdentity(written);
@@ -95,11 +98,11 @@ function endOfCounter(expressions: Uint8Array, index: number): number | undefine
 }
 
 /**
- * The canonical form of each expression that iptables uses: these attributes, in this order, as Linux 6.18 lists them.
- * A newer kernel may list more attributes behind them. Before Linux 5.6, `bitwise` had a single operation, which was
- * not listed.
+ * The canonical form of each expression that iptables uses: these attributes, in this order, as Linux 6.18
+ * lists them. A newer kernel may list more attributes behind them. Before Linux 5.6, `bitwise` had a single
+ * operation, which was not listed.
  */
-const canonicalForms: Readonly<Record<string, readonly number[]>> = {
+const CANONICAL_FORMS: Readonly<Record<string, readonly number[]>> = {
   bitwise: [
     nft.NFTA_BITWISE_SREG,
     nft.NFTA_BITWISE_DREG,
@@ -117,9 +120,11 @@ const canonicalForms: Readonly<Record<string, readonly number[]>> = {
   target: [nft.NFTA_TARGET_NAME, nft.NFTA_TARGET_REV, nft.NFTA_TARGET_INFO],
 };
 
-/** Reports whether the NFTA_EXPR_DATA at offset `data` has the attributes of the canonical form and no others. */
+/**
+ * Reports whether the NFTA_EXPR_DATA at offset `data` has the attributes of the canonical form and no others.
+ */
 function hasCanonicalForm(name: string, bytes: Uint8Array, data: number, end: number): boolean {
-  const form = canonicalForms[name];
+  const form = CANONICAL_FORMS[name];
   // Expressions that iptables does not use are compared as a whole.
   if (form === undefined) return true;
   let count = 0;
@@ -140,7 +145,7 @@ function canonical(expressions: Uint8Array): Uint8Array {
       );
       message.attrString(nft.NFTA_EXPR_NAME, name);
       message.nest(nft.NFTA_EXPR_DATA, () => {
-        for (const type of canonicalForms[name] ?? data.keys()) {
+        for (const type of CANONICAL_FORMS[name] ?? data.keys()) {
           const listed = data.get(type);
           if (listed !== undefined) message.attrBytes(type, listed.bytes);
           else if (name === "bitwise" && type === nft.NFTA_BITWISE_OP) {

@@ -9,8 +9,9 @@ import { type Template, template, xtMatch } from "./template.ts";
 import * as xt from "./xt.ts";
 
 /**
- * Writes `-m …` as iptables-nft 1.8.9 does: native expressions for marks and for ports of TCP and UDP, x_tables
- * extensions for the rest. Older versions can list the native ones, but some of them write extensions instead.
+ * Writes `-m …` as iptables-nft 1.8.9 does: native expressions for marks and for ports of TCP and UDP,
+ * x_tables extensions for the rest. Older versions can list the native ones, but some of them write
+ * extensions instead.
  * @param protocol the rule's protocol, required for matches of ports.
  * @throws RangeError when a text is too long.
  */
@@ -52,7 +53,10 @@ export function writeMatch(message: MessageWriter, protocol: Protocol | undefine
 const comment = xtMatch(xt.comment);
 const nfacct = xtMatch(xt.nfacct);
 
-/** Fills a NUL-terminated text into a character array of the structure: at offset `field`, of `size` characters. */
+/**
+ * Fills a NUL-terminated text into a character array of the structure: at offset `field`, of `size`
+ * characters.
+ */
 function writeText(
   message: MessageWriter,
   match: Template,
@@ -118,7 +122,7 @@ function states(inverted: boolean): Template {
   });
 }
 
-const stateBits = {
+const STATE_BITS = {
   INVALID: xt.XT_CONNTRACK_STATE_INVALID,
   NEW: xt.XT_CONNTRACK_STATE_NEW,
   RELATED: xt.XT_CONNTRACK_STATE_RELATED,
@@ -127,7 +131,7 @@ const stateBits = {
 } as const satisfies Record<ConntrackState, number>;
 
 function stateMask(states: readonly ConntrackState[]): number {
-  return states.reduce((mask, state) => mask | stateBits[state], 0);
+  return states.reduce((mask, state) => mask | STATE_BITS[state], 0);
 }
 
 /** Builds the expressions on every call, because few rules match the mark. */

@@ -4,9 +4,10 @@ import { type Expression, expression } from "../../nf_tables/expressions.ts";
 import type { Extension } from "./xt.ts";
 
 /**
- * The bytes of some expressions, the last of which ends with a value to fill in. A rule is written as copies of a few
- * templates with their values, because a cluster has hundreds of thousands of rules. The attributes are as the kernel
- * lists them, in its order and without NLA_F_NESTED, so that a rule that is read back can be compared byte by byte.
+ * The bytes of some expressions, the last of which ends with a value to fill in. A rule is written as copies
+ * of a few templates with their values, because a cluster has hundreds of thousands of rules. The attributes
+ * are as the kernel lists them, in its order and without NLA_F_NESTED, so that a rule that is read back can
+ * be compared byte by byte.
  */
 export interface Template {
   readonly bytes: Uint8Array;

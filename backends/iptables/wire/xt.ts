@@ -1,9 +1,10 @@
 /**
- * An x_tables extension: a match or a target of the kernel, called by nf_tables' expressions `match` and `target`. Each
- * extension below has the C structure of its parameters and the offsets of the fields that our rules fill in.
+ * An x_tables extension: a match or a target of the kernel, called by nf_tables' expressions `match` and
+ * `target`. Each extension below has the C structure of its parameters and the offsets of the fields that our
+ * rules fill in.
  *
- * Lengths are XT_ALIGN(sizeof), which are multiples of 8. Numbers are in host byte order unless noted. Fields at the end
- * of a structure that are for the kernel's own use are listed as zeros.
+ * Lengths are XT_ALIGN(sizeof), which are multiples of 8. Numbers are in host byte order unless noted. Fields
+ * at the end of a structure that are for the kernel's own use are listed as zeros.
  */
 export interface Extension {
   readonly name: string;
@@ -158,7 +159,9 @@ export const MASQUERADE_IPV4 = {
 /** struct nf_nat_range is nf_nat_range2 without base_proto; linux/netfilter/nf_nat.h */
 export const MASQUERADE_IPV6 = { name: "MASQUERADE", revision: 0, length: 40, flags: 0 } as const;
 
-/** struct ipt_reject_info { enum ipt_reject_with with; }; linux/netfilter_ipv4/ipt_REJECT.h, and ip6t_REJECT.h */
+/**
+ * struct ipt_reject_info { enum ipt_reject_with with; }; linux/netfilter_ipv4/ipt_REJECT.h, and ip6t_REJECT.h
+ */
 export const REJECT = { name: "REJECT", revision: 0, length: 8, with: 0 } as const;
 export const IPT_ICMP_PORT_UNREACHABLE = 3;
 export const IP6T_ICMP6_PORT_UNREACH = 4;

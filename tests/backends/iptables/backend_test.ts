@@ -36,7 +36,7 @@ Deno.test("every call that changes something sends one datagram with one batch f
   }
 });
 
-Deno.test("changes without a difference send nothing, and a new endpoint writes only the chains that it changes", async () => {
+Deno.test("changes without a difference send nothing, and a new endpoint writes only two chains", async () => {
   const kernel = new FakeTransport(emptyKernel());
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web, other]));
@@ -56,7 +56,7 @@ Deno.test("changes without a difference send nothing, and a new endpoint writes 
   ]);
 });
 
-Deno.test("no sequence number is used for two messages, so that a late error is never assigned to another message", async () => {
+Deno.test("no sequence number is used twice, so that a late error is not assigned to another message", async () => {
   const kernel = new FakeTransport(emptyKernel());
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await backend.reconcile(desiredOf([web]));
@@ -99,7 +99,7 @@ Deno.test("a rejection of any batch names its service, and nothing is sent after
   }
 });
 
-Deno.test("a chain that foreign rules jump to is emptied and kept, and the batch is written again without its deletion", async () => {
+Deno.test("a chain that foreign rules jump to is emptied and kept, and everything else is deleted", async () => {
   const used = endpointChain(web, web.clusterEndpoints[0]!);
   const kernel = new FakeTransport(
     emptyKernel((message) => deletedChain(message) === used ? "EBUSY" : undefined),

@@ -1,6 +1,6 @@
 /**
- * Writes goldens.json: the NFTA_RULE_EXPRESSIONS (in hexadecimal) that the kernel lists for rules that stock iptables-nft
- * 1.8.9 added, by the text of the rule. Needs root:
+ * Writes goldens.json: the NFTA_RULE_EXPRESSIONS (in hexadecimal) that the kernel lists for rules that stock
+ * iptables-nft 1.8.9 added, by the text of the rule. Needs root:
  *
  *     deno run -A tests/backends/iptables/capture_goldens.ts
  */
@@ -40,7 +40,10 @@ async function capture(): Promise<void> {
   );
 }
 
-/** Removes the mask of `recent`. Without it all 16 bytes are set, with an IPv4 mask iptables sets only the first 4. */
+/**
+ * Removes the mask of `recent`. Without it all 16 bytes are set, with an IPv4 mask iptables sets only the
+ * first 4.
+ */
 function asUpstreamWrites(text: string): string {
   return text.replace(/ --mask \S+ --rsource/, "");
 }

@@ -3,11 +3,12 @@ import { compile } from "../../../backends/iptables/rules/compile.ts";
 import { cidrOf, planOf, settingsOf } from "../plans.ts";
 import { linesOf } from "./support/rule_lines.ts";
 
-// The listings are the output of `iptables-save` and `ip6tables-save` 1.8.9 with the rules of kube-proxy 1.37.1.
+// The listings are the output of `iptables-save` and `ip6tables-save` 1.8.9 with the rules of kube-proxy
+// 1.37.1.
 
 const withLocalhost = { settings: settingsOf("IPv4", { localhostNodePorts: true }), nfacct: true };
 
-Deno.test("a ClusterIP leads to all endpoints with equal probability, in the order of their printed addresses", () => {
+Deno.test("a ClusterIP leads to all endpoints with equal probability, sorted by printed address", () => {
   const plan = planOf({
     name: "cluster",
     clusterIP: "10.96.0.10:80",
@@ -46,7 +47,8 @@ Deno.test("the probability of an endpoint is rounded as kube-proxy rounds it", (
   const probabilities = linesOf(planOf({ clusterIP: "10.96.0.10:80", external: "reject", endpoints }))
     .flatMap((line) => /--probability (\S+)/.exec(line)?.[1] ?? []);
   assert.equal(probabilities.length, 43);
-  // Among the values that the kernel can express, 0.02272727294 is nearest to 1/44, and this one to its ten decimals.
+  // Among the values that the kernel can express, 0.02272727294 is nearest to 1/44, and this one to its ten
+  // decimals.
   assert.equal(probabilities[0], "0.02272727247");
 });
 

@@ -26,7 +26,7 @@ function kernel(...answers: readonly string[]): NetlinkClient {
   );
 }
 
-Deno.test("packet counters are supported if reading a missing one fails with ENOENT and the match nfacct exists", async () => {
+Deno.test("packet counters are supported if a missing one is ENOENT and the match nfacct exists", async () => {
   const rows: readonly [isSupported: boolean, ...answers: string[]][] = [
     [true, "ENOENT", ""],
     [true, "", ""],

@@ -4,7 +4,8 @@ import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { addressOf, settingsOf } from "../plans.ts";
 import { chainLines, lineOf } from "./support/rule_lines.ts";
 
-// The listings are the output of `iptables-save` and `ip6tables-save` 1.8.9 with the rules of kube-proxy 1.37.1.
+// The listings are the output of `iptables-save` and `ip6tables-save` 1.8.9 with the rules of kube-proxy
+// 1.37.1.
 
 const allFeatures = { nfacct: true, dropsInvalid: true };
 
@@ -23,7 +24,7 @@ Deno.test("marked packets are masqueraded and forwarded, and invalid ones droppe
   );
 });
 
-Deno.test("invalid packets are not counted without counters, and not dropped if connection tracking is liberal", () => {
+Deno.test("invalid packets are counted if counters exist, and not dropped if conntrack is liberal", () => {
   const forward = (context: typeof allFeatures) =>
     fixedLines(settingsOf("IPv4"), context).filter((line) => line.includes("INVALID"));
   assert.deepEqual(forward({ nfacct: false, dropsInvalid: true }), [
@@ -37,7 +38,7 @@ Deno.test("the highest masquerade bit is written as an unsigned number", () => {
   assert.ok(lines.includes("-A KUBE-MARK-MASQ -j MARK --set-xmark 0x80000000/0x80000000"));
 });
 
-Deno.test("node ports come behind all services, on local addresses except loopback addresses that cannot serve them", () => {
+Deno.test("node ports come last, on local addresses except loopback ones that cannot serve them", () => {
   const last =
     '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain"';
   assert.deepEqual(lastLines(settingsOf("IPv4", { localhostNodePorts: true })), [

@@ -6,7 +6,7 @@ import { RunningProxy } from "../cli/support/running_proxy.ts";
 
 const MODE = "--proxy-mode=iptables";
 
-Deno.test("rules of kube-proxy in the legacy tables cause a warning in the log and in check, and do not prevent the start", async () => {
+Deno.test("kube-proxy's rules in the legacy tables cause a warning in the log and in check, and no failure", async () => {
   await using node = await Node.make();
   await node.namespace.run("iptables-legacy", "--table", "nat", "--new", "KUBE-SERVICES");
   const warning =

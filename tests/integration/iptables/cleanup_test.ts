@@ -58,7 +58,7 @@ for (const [mode, listing] of Object.entries(kubeProxyListings)) {
   });
 }
 
-Deno.test("KUBE-FIREWALL stays if there is a sign of kubelet or a foreign rule, and is removed otherwise", async () => {
+Deno.test("KUBE-FIREWALL is removed unless there is a sign of kubelet or a foreign rule", async () => {
   const ofKubelet = "*mangle\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n";
   const foreign = "*filter\n:KUBE-FIREWALL - [0:0]\n-A KUBE-FIREWALL -s 192.0.2.1/32 -j DROP\nCOMMIT\n";
   for (const [listing, stays] of [["", false], [ofKubelet, true], [foreign, true]] as const) {

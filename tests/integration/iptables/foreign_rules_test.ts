@@ -99,7 +99,7 @@ Deno.test("foreign rules and chains keep their contents and their order", async 
   assert.deepEqual(await ourChains(node), []);
 });
 
-Deno.test("a chain that a foreign rule jumps to is emptied with its service, and deleted after the foreign rule", async () => {
+Deno.test("the chain of a deleted service stays, empty, as long as a foreign rule jumps to it", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   const web6 = planOf({ name: "web", clusterIP: "[fd00:96::10]:80", endpoints: ["[fd00::1]:80"] });

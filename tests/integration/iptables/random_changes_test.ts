@@ -37,7 +37,7 @@ Deno.test("after any sequence of changes the tables equal a first programming of
   );
 });
 
-Deno.test("in a cluster that grows large, chains are written without comments of endpoints, and a reconcile removes the others", async () => {
+Deno.test("a cluster that grows large writes chains without comments of endpoints, and a reconcile removes all", async () => {
   await using lab = await ChangedAndFresh.make();
   const web = planOf({ name: "web", clusterIP: "10.96.0.1:80", affinitySeconds: 60 });
   const webOf2 = planOf({
@@ -97,13 +97,21 @@ const settingsInTurn: readonly [readonly NodeSettings[], ...(readonly NodeSettin
 
 /** A node whose plans change, and a node that is always programmed from scratch. */
 class ChangedAndFresh implements AsyncDisposable {
+  readonly #fresh: NetworkNamespace;
+  readonly #programmed: BackendProcess;
+  readonly #owned: AsyncDisposableStack;
+
   private constructor(
     readonly changing: NetworkNamespace,
-    private readonly fresh: NetworkNamespace,
     readonly changed: BackendProcess,
-    private readonly programmed: BackendProcess,
-    private readonly owned: AsyncDisposableStack,
-  ) {}
+    fresh: NetworkNamespace,
+    programmed: BackendProcess,
+    owned: AsyncDisposableStack,
+  ) {
+    this.#fresh = fresh;
+    this.#programmed = programmed;
+    this.#owned = owned;
+  }
 
   static async make(): Promise<ChangedAndFresh> {
     await using owned = new AsyncDisposableStack();
@@ -111,21 +119,21 @@ class ChangedAndFresh implements AsyncDisposable {
     const fresh = owned.use(await NetworkNamespace.make());
     const changed = owned.use(new BackendProcess("iptables", changing));
     const programmed = owned.use(new BackendProcess("iptables", fresh));
-    return new ChangedAndFresh(changing, fresh, changed, programmed, owned.move());
+    return new ChangedAndFresh(changing, changed, fresh, programmed, owned.move());
   }
 
   async mustEqualFirstProgramming(
     plans: ReadonlyMap<PlanKey, ServicePortPlan>,
     settings: readonly NodeSettings[],
   ): Promise<void> {
-    await this.programmed.cleanup();
-    await this.programmed.reconcile([...plans.values()], settings);
-    const [actual, expected] = await Promise.all([savedRules(this.changing), savedRules(this.fresh)]);
+    await this.#programmed.cleanup();
+    await this.#programmed.reconcile([...plans.values()], settings);
+    const [actual, expected] = await Promise.all([savedRules(this.changing), savedRules(this.#fresh)]);
     mustBeSame(actual.filter(isNotShared), expected.filter(isNotShared));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.owned[Symbol.asyncDispose]();
+    await this.#owned[Symbol.asyncDispose]();
   }
 }
 

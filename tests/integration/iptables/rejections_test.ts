@@ -11,7 +11,7 @@ const webOf2 = planOf({ name: "web", clusterIP: "10.96.0.10:80", endpoints: ["10
 const bystander = planOf({ name: "bystander", clusterIP: "10.96.0.11:80" });
 const webChain = serviceChain("KUBE-SVC-", web);
 
-Deno.test("the rejection for a chain that was deleted names no service, is reported, and a reconcile restores the chain", async () => {
+Deno.test("the rejection for a deleted chain names no service and is reported, and a reconcile restores it", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile([webOf2, bystander]);

@@ -31,8 +31,9 @@ for (const family of FAMILIES) {
 }
 
 /**
- * Clears 12 bytes of the masks of IPv4 `recent` matches. With `--mask`, as iptables-save prints it, iptables-restore sets
- * only the first 4 of the 16 bytes. Without it, as kube-proxy and we write it, all are set. The kernel uses 4.
+ * Clears 12 bytes of the masks of IPv4 `recent` matches. With `--mask`, as iptables-save prints it,
+ * iptables-restore sets only the first 4 of the 16 bytes. Without it, as kube-proxy and we write it, all are
+ * set. The kernel uses 4.
  */
 function withRestoredMasks(rules: RulesOfTables): RulesOfTables {
   const mask = "f".repeat(32);

@@ -24,7 +24,7 @@ Deno.test("iptables-restore makes the same rules from what iptables-save prints"
   }
 });
 
-Deno.test("iptables -D finds every rule of mode iptables by its text, and -C finds the jumps to its chains", async () => {
+Deno.test("iptables -D finds every rule of mode iptables by its text, and -C its jumps", async () => {
   await using node = await programmed();
   const listings = await node.listings();
   for (const family of FAMILIES) {
@@ -53,8 +53,9 @@ Deno.test("iptables -D finds every rule of mode iptables by its text, and -C fin
 });
 
 /**
- * The text of a rule for iptables -D. iptables lists `-m recent` with a mask. The mask in the text has 4 bytes, and that of
- * a rule that was written without one, such as kube-proxy's, has 16. Neither is found by the text with a mask.
+ * The text of a rule for iptables -D. iptables lists `-m recent` with a mask. The mask in the text has 4
+ * bytes, and that of a rule that was written without one, such as kube-proxy's, has 16. Neither is found by
+ * the text with a mask.
  */
 function asWritten(rule: string): string {
   return rule.replace(/ --mask \S+/, "");

@@ -62,12 +62,21 @@ class Comparison implements AsyncDisposable {
   readonly #oursAfterUpstream: Ours;
   #running: readonly ComparedProxy[] = [];
 
+  readonly #upstreamNode: NodeNamespace;
+  readonly #ourNode: NodeNamespace;
+  readonly #plane: LabControlPlane;
+  readonly #owned: AsyncDisposableStack;
+
   private constructor(
-    private readonly upstreamNode: NodeNamespace,
-    private readonly ourNode: NodeNamespace,
-    private readonly plane: LabControlPlane,
-    private readonly owned: AsyncDisposableStack,
+    upstreamNode: NodeNamespace,
+    ourNode: NodeNamespace,
+    plane: LabControlPlane,
+    owned: AsyncDisposableStack,
   ) {
+    this.#upstreamNode = upstreamNode;
+    this.#ourNode = ourNode;
+    this.#plane = plane;
+    this.#owned = owned;
     this.#upstream = new Upstream(upstreamNode, plane);
     this.#ours = new Ours(ourNode);
     this.#oursAfterUpstream = new Ours(upstreamNode);
@@ -84,8 +93,8 @@ class Comparison implements AsyncDisposable {
   /** Publishes the objects to both proxies. When it returns, the running ones have programmed them. */
   async publish(objects: readonly RawObject[]): Promise<void> {
     this.#markers++;
-    await this.plane.publish([...objects, ...marker(this.#markers)]);
-    const published = await publishedObjects(this.upstreamNode);
+    await this.#plane.publish([...objects, ...marker(this.#markers)]);
+    const published = await publishedObjects(this.#upstreamNode);
     for (const ours of [this.#ours, this.#oursAfterUpstream]) ours.publish(published);
     await this.#untilProgrammed();
   }
@@ -95,7 +104,7 @@ class Comparison implements AsyncDisposable {
     flags: readonly string[],
     sysctls: Readonly<Record<string, number>> = {},
   ): Promise<AsyncDisposable> {
-    await Promise.all([this.upstreamNode, this.ourNode].map((node) => node.forget(sysctls)));
+    await Promise.all([this.#upstreamNode, this.#ourNode].map((node) => node.forget(sysctls)));
     this.#running = [this.#upstream, this.#ours].map((proxy) => proxy.start(flags));
     await using started = new AsyncDisposableStack();
     started.defer(() => this.#end());
@@ -112,7 +121,7 @@ class Comparison implements AsyncDisposable {
   }
 
   async mustAgree(): Promise<void> {
-    const [upstreams, ours] = await Promise.all([this.upstreamNode.listings(), this.ourNode.listings()]);
+    const [upstreams, ours] = await Promise.all([this.#upstreamNode.listings(), this.#ourNode.listings()]);
     const differences = FAMILIES.flatMap((family) => {
       const lines = compared(normalised(upstreams[family]), normalised(ours[family]));
       return explained(lines, this.explained).map((line) => `${family} ${line}`);
@@ -123,14 +132,14 @@ class Comparison implements AsyncDisposable {
       `${differences.length} lines, kube-proxy's - and ours +:\n${differences.slice(0, 30).join("\n")}`,
     );
     assert.equal(
-      await this.ourNode.routesLocalnet(),
-      await this.upstreamNode.routesLocalnet(),
+      await this.#ourNode.routesLocalnet(),
+      await this.#upstreamNode.routesLocalnet(),
       "route_localnet",
     );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.owned[Symbol.asyncDispose]();
+    await this.#owned[Symbol.asyncDispose]();
   }
 
   async #end(): Promise<void> {

@@ -6,7 +6,10 @@ import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
 import { desiredOf, planOf } from "../../backends/plans.ts";
 
-/** The real kernel without the match sctp: requests ask for a match that no kernel has instead. Run by kernel_test.ts. */
+/**
+ * The real kernel without the match sctp: requests ask for a match that no kernel has instead. Run by
+ * kernel_test.ts.
+ */
 class KernelWithoutSctp implements NetlinkTransport {
   readonly #socket = NetlinkSocket.open(NETLINK_NETFILTER);
 

@@ -118,7 +118,10 @@ export function everyRule(family: Family): readonly IptablesRule[] {
   ];
 }
 
-/** The table that allows the rule. The kernel allows REJECT only in table filter, and iptables rejects DROP in nat. */
+/**
+ * The table that allows the rule. The kernel allows REJECT only in table filter, and iptables rejects DROP in
+ * nat.
+ */
 export function tableOf({ target }: IptablesRule): TableName {
   return target?.target === "REJECT" || target?.target === "DROP" ? "filter" : "nat";
 }

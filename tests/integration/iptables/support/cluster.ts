@@ -3,8 +3,8 @@ import { localNode, type RawObject, service } from "./objects.ts";
 import { balanced, of, own, web } from "./services.ts";
 
 /**
- * Objects for every rule type of docs/behaviour.md §5.1, most of them in both families. There are no topology hints: if
- * the real kube-proxy programs before it knows its node's zone, it may keep these rules.
+ * Objects for every rule type of docs/behaviour.md §5.1, most of them in both families. There are no topology
+ * hints: if the real kube-proxy programs before it knows its node's zone, it may keep these rules.
  */
 
 const here = ["10.244.1.11", "10.244.1.12", "10.244.1.13"] as const;

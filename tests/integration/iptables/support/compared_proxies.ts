@@ -49,12 +49,18 @@ export class ComparedProxy implements AsyncDisposable {
 
 /** kube-proxy, connected to the control plane on its node. */
 export class Upstream {
-  constructor(private readonly node: NodeNamespace, private readonly plane: LabControlPlane) {}
+  readonly #node: NodeNamespace;
+  readonly #plane: LabControlPlane;
+
+  constructor(node: NodeNamespace, plane: LabControlPlane) {
+    this.#node = node;
+    this.#plane = plane;
+  }
 
   start(flags: readonly string[]): ComparedProxy {
-    return new ComparedProxy(this.node, [
+    return new ComparedProxy(this.#node, [
       `${peers}/kube-proxy`,
-      `--kubeconfig=${this.plane.kubeconfig}`,
+      `--kubeconfig=${this.#plane.kubeconfig}`,
       "--conntrack-max-per-core=0",
       "--iptables-min-sync-period=100ms",
       ...commonFlags,
@@ -65,22 +71,24 @@ export class Upstream {
 
 /** Our proxy, with a directory of manifests. */
 export class Ours {
+  readonly #node: NodeNamespace;
   readonly #manifests: string;
 
-  constructor(private readonly node: NodeNamespace) {
+  constructor(node: NodeNamespace) {
+    this.#node = node;
     this.#manifests = `${node.directory}/manifests`;
     Deno.mkdirSync(this.#manifests);
   }
 
   /** Publishes all objects at once. @param objects YAML */
   publish(objects: string): void {
-    const written = `${this.node.directory}/objects.yaml`;
+    const written = `${this.#node.directory}/objects.yaml`;
     Deno.writeTextFileSync(written, objects);
     Deno.renameSync(written, `${this.#manifests}/objects.yaml`);
   }
 
   start(flags: readonly string[]): ComparedProxy {
-    return new ComparedProxy(this.node, [
+    return new ComparedProxy(this.#node, [
       proxyBinary,
       `--manifests=${this.#manifests}`,
       ...commonFlags,

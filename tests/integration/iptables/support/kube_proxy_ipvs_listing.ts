@@ -1,5 +1,5 @@
 /** Parts of the listing that differ between the families. */
-interface Words {
+interface FamilyText {
   readonly loopback: string;
   readonly pods: string;
   readonly rejection: string;
@@ -7,7 +7,7 @@ interface Words {
   readonly set: (name: string) => string;
 }
 
-const words: Readonly<Record<"iptables" | "ip6tables", Words>> = {
+const familyTexts: Readonly<Record<"iptables" | "ip6tables", FamilyText>> = {
   iptables: {
     loopback: "127.0.0.0/8",
     pods: "10.244.0.0/16",
@@ -22,7 +22,10 @@ const words: Readonly<Record<"iptables" | "ip6tables", Words>> = {
   },
 };
 
-/** Sets by name without the prefix for the family, with the rest of the `ipset save` line. FAMILY is inet or inet6. */
+/**
+ * Sets by name without the prefix for the family, with the rest of the `ipset save` line. FAMILY is inet or
+ * inet6.
+ */
 const sets: Readonly<Record<string, string>> = {
   "IPVS-IPS": "hash:ip family FAMILY",
   "CLUSTER-IP": "hash:ip,port family FAMILY",
@@ -46,19 +49,19 @@ const sets: Readonly<Record<string, string>> = {
 /** The sets of kube-proxy 1.37.1 in mode ipvs for both families, empty, as input of `ipset restore`. */
 export function kubeProxySets(): string {
   const lines = Object.entries(sets).flatMap(([name, type]) => [
-    `create ${words.iptables.set(name)} ${type.replace("FAMILY", "inet")}`,
-    `create ${words.ip6tables.set(name)} ${type.replace("FAMILY", "inet6")}`,
+    `create ${familyTexts.iptables.set(name)} ${type.replace("FAMILY", "inet")}`,
+    `create ${familyTexts.ip6tables.set(name)} ${type.replace("FAMILY", "inet6")}`,
   ]);
   return lines.join("\n") + "\n";
 }
 
 /**
- * The rules of kube-proxy 1.37.1 in mode ipvs as iptables-save prints them, for services of every type, with both
- * policies, source ranges and external addresses. The one rule with `-m ipvs` is omitted, because not all kernels have
- * that match.
+ * The rules of kube-proxy 1.37.1 in mode ipvs as iptables-save prints them, for services of every type, with
+ * both policies, source ranges and external addresses. The one rule with `-m ipvs` is omitted, because not
+ * all kernels have that match.
  */
 export function kubeProxyIpvsListing(command: "iptables" | "ip6tables"): string {
-  const { loopback, pods, rejection, set } = words[command];
+  const { loopback, pods, rejection, set } = familyTexts[command];
   const match = (name: string, by: string) => `-m set --match-set ${set(name)} ${by}`;
   const lines = [
     "*filter",

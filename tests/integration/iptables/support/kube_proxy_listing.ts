@@ -34,8 +34,9 @@ const addresses: Readonly<Record<"iptables" | "ip6tables", Addresses>> = {
 };
 
 /**
- * The rules of kube-proxy 1.37 as iptables-save prints them, for one service of type LoadBalancer with policy Local,
- * source ranges and affinity. Rules with packet counters are omitted, because a new network namespace has none.
+ * The rules of kube-proxy 1.37 as iptables-save prints them, for one service of type LoadBalancer with policy
+ * Local, source ranges and affinity. Rules with packet counters are omitted, because a new network namespace
+ * has none.
  */
 export function kubeProxyListing(command: "iptables" | "ip6tables"): string {
   const { pods, clusterIP, balancer, range, here, elsewhere, rejection, nodePorts } = addresses[command];

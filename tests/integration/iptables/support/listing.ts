@@ -29,8 +29,8 @@ export function parseListing(text: string): Listing {
 }
 
 /**
- * One line per chain and per rule. Rules are sorted if their order does not matter. Chains are sorted by name;
- * iptables-save sorts all except the built-in chains.
+ * One line per chain and per rule. Rules are sorted if their order does not matter. Chains are sorted by
+ * name; iptables-save sorts all except the built-in chains.
  */
 export function normalised(listing: Listing): readonly string[] {
   return [...listing].sort(([a], [b]) => a < b ? -1 : 1).flatMap(([chain, { policy, rules }]) => [
@@ -41,9 +41,10 @@ export function normalised(listing: Listing): readonly string[] {
 
 /**
  * Sorts rules whose order does not matter:
- * - Rules of shared chains, because kube-proxy walks its services in random order and no packet matches two rules. The
- *   rules for all other packets, one per address of the node, have to be last.
- * - Rules of different node ports. The rules of one node port keep their order, because the counting one must be first.
+ * - Rules of shared chains, because kube-proxy walks its services in random order and no packet matches two
+ *   rules. The rules for all other packets, one per address of the node, have to be last.
+ * - Rules of different node ports. The rules of one node port keep their order, because the counting one
+ *   must be first.
  * - Source ranges of a KUBE-FW chain, because all of them lead to the same chain.
  */
 function inOrder(chain: string, rules: readonly string[]): readonly string[] {
@@ -76,7 +77,9 @@ function commentOf(rule: string): string {
   return /--comment ("[^"]*"|\S+)/.exec(rule)?.[1] ?? "";
 }
 
-/** The differences, one per line: `- ` for lines that are only expected, `+ ` for lines that are only actual. */
+/**
+ * The differences, one per line: `- ` for lines that are only expected, `+ ` for lines that are only actual.
+ */
 export function compared(expected: readonly string[], actual: readonly string[]): readonly string[] {
   const [before, after] = [byChain(expected), byChain(actual)];
   return [...new Set([...before.keys(), ...after.keys()])].flatMap((chain) => {

@@ -1,7 +1,8 @@
 const commands = ["iptables", "ip6tables"].flatMap((tool) => [tool, `${tool}-save`, `${tool}-restore`]);
 
 /**
- * An environment in which `iptables` is that of the nf_tables flavour, independently of the installed alternative.
+ * An environment in which `iptables` is that of the nf_tables flavour, independently of the installed
+ * alternative.
  * @param directory for links to the commands.
  */
 export function nftFlavour(directory: string): { readonly PATH: string } {

@@ -5,8 +5,8 @@ import { NetworkNamespace, run } from "../../support/network_namespace.ts";
 import { type Listing, parseListing } from "./listing.ts";
 
 /**
- * A network namespace with the interfaces and addresses of the lab's node, and a directory for files of its programs.
- * Each compared proxy has its own.
+ * A network namespace with the interfaces and addresses of the lab's node, and a directory for files of its
+ * programs. Each compared proxy has its own.
  */
 export class NodeNamespace implements AsyncDisposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "iptables-node-" });
@@ -58,7 +58,10 @@ export class NodeNamespace implements AsyncDisposable {
     return found.every(Boolean);
   }
 
-  /** Resets rules and sysctls as if no proxy had run. @param different sysctls that differ from their defaults. */
+  /**
+   * Resets rules and sysctls as if no proxy had run.
+   * @param different sysctls that differ from their defaults.
+   */
   async forget(different: Readonly<Record<string, number>> = {}): Promise<void> {
     await this.namespace.run("nft", "flush", "ruleset");
     const values = Object.entries({ ...initialSysctls, ...different }).map(([key, value]) =>

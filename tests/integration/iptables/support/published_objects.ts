@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import type { NodeNamespace } from "./node_namespace.ts";
 
-/** The objects that a proxy reads from the API server on this node, with the server's defaults: lists as YAML. */
+/**
+ * The objects that a proxy reads from the API server on this node, with the server's defaults: lists as YAML.
+ */
 export async function publishedObjects(node: NodeNamespace): Promise<string> {
   const token = Deno.readTextFileSync(`${node.directory}/control-plane/token`).trim();
   const { code, stdout, stderr } = await node.run("node", [

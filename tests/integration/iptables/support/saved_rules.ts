@@ -15,7 +15,10 @@ export async function savedRules(namespace: NetworkNamespace): Promise<readonly 
   return listings.flat();
 }
 
-/** Sorts the jumps of built-in chains: an existing jump stays where it is, whereas a new one is inserted first. */
+/**
+ * Sorts the jumps of built-in chains: an existing jump stays where it is, whereas a new one is inserted
+ * first.
+ */
 export function withoutOrderOfJumps(lines: readonly string[]): readonly string[] {
   const isBuiltIn = (line: string) => /^\S+ (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line);
   return [...lines.filter((line) => !isBuiltIn(line)), ...lines.filter(isBuiltIn).sort()];
