@@ -36,7 +36,7 @@ export async function cleanUpOthers(
     using backend = mode.create();
     try {
       await backend.cleanup();
-      log.info("Removed all rules of another mode", { mode: mode.name });
+      log.info("No rules of another mode remain", { mode: mode.name });
     } catch (error) {
       log.error("Rules of another mode may remain and still match traffic", { mode: mode.name, err: error });
     }
@@ -50,8 +50,8 @@ async function cleanUpLeftovers(mode: ConfiguredMode, log: Log): Promise<void> {
   if (backend.cleanUpLeftovers === undefined) return;
   try {
     await backend.cleanUpLeftovers();
-    log.info("Removed what only kube-proxy uses", { mode: mode.name });
+    log.info("No leftovers of kube-proxy remain", { mode: mode.name });
   } catch (error) {
-    log.error("Kernel objects that only kube-proxy uses may remain", { mode: mode.name, err: error });
+    log.error("Leftovers of kube-proxy may remain", { mode: mode.name, err: error });
   }
 }

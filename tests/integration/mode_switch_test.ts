@@ -63,7 +63,7 @@ Deno.test({
 /** Waits until the proxy logs that no rules of the other mode are left. */
 async function cleanedUp(log: () => string, mode: string): Promise<void> {
   const deadline = performance.now() + 20_000;
-  while (!log().includes(`"Nothing of another mode is left" mode="${mode}"`)) {
+  while (!log().includes(`"No rules of another mode remain" mode="${mode}"`)) {
     assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${log().slice(-2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -37,14 +37,14 @@ Deno.test("a mode in force has what the others left removed, and nothing of its 
   const clean = (mode: string) => ({ cleanup: () => Promise.resolve(void cleaned.push(mode)) });
   const said = await cleanUpFor("iptables", { nftables: clean("nftables"), iptables: clean("iptables") });
   assert.deepEqual(cleaned, ["nftables"]);
-  assert.deepEqual(said, ["Removed all rules of another mode: nftables"]);
+  assert.deepEqual(said, ["No rules of another mode remain: nftables"]);
 });
 
 Deno.test("what another mode left and cannot be removed is logged, and the next one is tried", async () => {
   const said = await cleanUpFor("nftables", { iptables: { cleanup: refuse }, ipvs: done });
   assert.deepEqual(said, [
     "Rules of another mode may remain and still match traffic: iptables",
-    "Removed all rules of another mode: ipvs",
+    "No rules of another mode remain: ipvs",
   ]);
 });
 
@@ -57,7 +57,7 @@ Deno.test("what kube-proxy left of the mode in force goes last, and only of that
   const modes = { nftables: clean("nftables"), iptables: clean("iptables"), ipvs: clean("ipvs") };
   const said = await cleanUpFor("nftables", modes);
   assert.deepEqual(cleaned, ["iptables", "ipvs", "leftovers of nftables"]);
-  assert.equal(said.at(-1), "Removed what only kube-proxy uses: nftables");
+  assert.equal(said.at(-1), "No leftovers of kube-proxy remain: nftables");
 });
 
 Deno.test("what kube-proxy left and cannot be removed is logged", async () => {
@@ -67,6 +67,6 @@ Deno.test("what kube-proxy left and cannot be removed is logged", async () => {
   });
   assert.deepEqual(said, [
     "Rules of another mode may remain and still match traffic: iptables",
-    "Kernel objects that only kube-proxy uses may remain: ipvs",
+    "Leftovers of kube-proxy may remain: ipvs",
   ]);
 });

@@ -15,7 +15,7 @@ Deno.test("an error on the command line is one message that names the flag, the 
     ],
     [
       ["--cluster-cidr=10.0.0.0/8,11.0.0.0/8"],
-      /--cluster-cidr .*: must be one address range, or one of each family/,
+      /--cluster-cidr .*: must be one address range, or one per family/,
     ],
     [["--proxy-mode=nft"], /--proxy-mode "nft": must be nftables/],
     [["--iptables-masquerade-bit=32"], /--iptables-masquerade-bit 32: must be within 0 and 31/],
@@ -60,13 +60,13 @@ Deno.test("an unusable kubeconfig is one message that names the file and the fie
   const cluster = "current-context: c\ncontexts: [{ name: c, context: { cluster: k, user: u } }]\n" +
     "clusters: [{ name: k, cluster: { server: https://127.0.0.1:6443 } }]\n";
   const cases: readonly (readonly [contents: string, ...message: RegExp[]])[] = [
-    ["", /is no kubeconfig/],
-    ["my-secret-token", /is no kubeconfig; it has to be a mapping/],
+    ["", /not a kubeconfig/],
+    ["my-secret-token", /not a kubeconfig; it must be a mapping/],
     ["kind: [", /kubeconfig:1: /],
     ["kind: Pod", /kind: /],
     ["kind: Config", /current-context: is not set; kubectl config use-context NAME sets it/],
-    ["current-context: a", /current-context: there is no context "a"/],
-    [cluster, /context\.user: there is no user "u"/],
+    ["current-context: a", /current-context: no context is named "a"/],
+    [cluster, /context\.user: no user is named "u"/],
     [`${cluster}users: [{ name: u, user: my-secret-token }]`, /users\.0\.user: /],
     [
       `${cluster}users: [{ name: u, user: { client-certificate: my-secret } }]`,

@@ -6,7 +6,7 @@ Deno.test("a missing manifest directory is one message", async () => {
   await using node = await Node.make();
   for (const path of [`${node.directory}/missing`, "/etc/passwd"]) {
     const finished = await node.run([`--manifests=${path}`, ...node.identity]);
-    assertComplaint(finished, new RegExp(`--manifests ${path}: no such directory; make it`));
+    assertComplaint(finished, new RegExp(`--manifests ${path}: no such directory; create it`));
   }
 });
 
@@ -98,7 +98,7 @@ Deno.test("hostile manifests are logged and skipped, the others are in force, an
         /no object of this file is in force/,
       ],
       ["binary.yaml", "\0\x01\x02".repeat(1000), /not an object of Kubernetes/],
-      ["slow.yaml", "a: 1\n".repeat(1_000_000), /may have 4 MB/],
+      ["slow.yaml", "a: 1\n".repeat(1_000_000), /may have at most 4 MB/],
     ];
   for (const [file, contents] of hostile) await node.write(file, contents);
   await Deno.writeTextFile(`${node.manifests}/huge.json`, "");
@@ -115,7 +115,10 @@ Deno.test("hostile manifests are logged and skipped, the others are in force, an
   const line = (file: string, rest: RegExp) =>
     new RegExp(`"${file.replace(".", "\\.")}:\\d+: .*${rest.source}`);
   for (const [file, , message] of hostile) assert.match(proxy.log, line(file, message));
-  assert.match(proxy.log, /"huge\.json: cannot be read: it has 2861 MB, and 256 MB are the most; split it/);
+  assert.match(
+    proxy.log,
+    /"huge\.json: cannot be read: it has 2861 MB, but at most 256 MB are allowed; split it/,
+  );
   assert.ok(proxy.log.length < 20_000, `${proxy.log.length} characters of log`);
   assert.deepEqual(await node.services(), ["10.96.0.10:80 default/good", "10.96.0.30:80 default/many"]);
   assert.equal((await proxy.health()).status, 200);

@@ -43,7 +43,7 @@ Deno.test({
 /** Waits until the proxy logs that no rules of the other mode are left. */
 async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
   const deadline = performance.now() + 60_000;
-  while (!proxy.log.includes(`"Nothing of another mode is left" mode="${mode}"`)) {
+  while (!proxy.log.includes(`"No rules of another mode remain" mode="${mode}"`)) {
     assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${proxy.log.slice(-2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -96,8 +96,8 @@ async function kubeProxy(lab: Lab, plane: LabControlPlane): Promise<RunningProxy
 /** This proxy in a mode, once it logs that no kernel objects of kube-proxy are left. */
 async function ours(lab: Lab, plane: LabControlPlane, mode: ProxyMode): Promise<RunningProxy> {
   const said = mode === "ipvs"
-    ? '"Nothing that only kube-proxy uses is left" mode="ipvs"'
-    : '"Nothing of another mode is left" mode="ipvs"';
+    ? '"No leftovers of kube-proxy remain" mode="ipvs"'
+    : '"No rules of another mode remain" mode="ipvs"';
   const proxy = new RunningProxy(lab, plane, "proxy", mode);
   return await started(proxy, () => Promise.resolve(proxy.log.includes(said)));
 }
