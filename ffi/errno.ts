@@ -1,5 +1,5 @@
-/** Error numbers of Linux with glibc's text for each; the same on x86-64 and arm64. asm-generic/errno-base.h, errno.h */
-const errnos: readonly (readonly [errno: number, name: string, text: string])[] = [
+/** Error numbers of Linux with glibc's texts, for x86-64 and arm64. asm-generic/errno-base.h, errno.h */
+const ERRNOS: readonly (readonly [errno: number, name: string, text: string])[] = [
   [1, "EPERM", "Operation not permitted"],
   [2, "ENOENT", "No such file or directory"],
   [3, "ESRCH", "No such process"],
@@ -133,22 +133,22 @@ const errnos: readonly (readonly [errno: number, name: string, text: string])[] 
   [133, "EHWPOISON", "Memory page has hardware error"],
 ];
 
-const byNumber = new Map(errnos.map(([errno, name, text]) => [errno, { name, text }]));
-const byName = new Map(errnos.map(([errno, name]) => [name, errno]));
+const BY_NUMBER = new Map(ERRNOS.map(([errno, name, text]) => [errno, { name, text }]));
+const BY_NAME = new Map(ERRNOS.map(([errno, name]) => [name, errno]));
 
-/** "EEXIST" of 17; "errno 4711" of a number Linux does not use. */
+/** "EEXIST" for 17; "errno 4711" for a number that Linux does not use. */
 export function errnoName(errno: number): string {
-  return byNumber.get(errno)?.name ?? `errno ${errno}`;
+  return BY_NUMBER.get(errno)?.name ?? `errno ${errno}`;
 }
 
-/** "File exists" of 17. */
+/** "File exists" for 17. */
 export function errnoText(errno: number): string {
-  return byNumber.get(errno)?.text ?? "unknown error";
+  return BY_NUMBER.get(errno)?.text ?? "unknown error";
 }
 
-/** 17 of "EEXIST". */
+/** 17 for "EEXIST". */
 export function errnoOf(name: string): number {
-  const errno = byName.get(name);
+  const errno = BY_NAME.get(name);
   if (errno === undefined) throw new RangeError(`${name} is not the name of an errno`);
   return errno;
 }

@@ -3,24 +3,24 @@ import { libnl } from "./libnl.ts";
 import { textAt } from "./memory.ts";
 
 export interface KernelErrorDetails extends ErrorOptions {
-  /** What the kernel or the library says in words, beyond the errno. */
+  /** Text from the kernel or the library beyond the errno. */
   readonly extack?: string | undefined;
-  /** What the reader can do about it, a full sentence. */
+  /** What the operator can do, a full sentence. */
   readonly advice?: string | undefined;
 }
 
-/** The kernel refused something. */
+/** The kernel rejected an operation. */
 export class KernelError extends Error {
   override readonly name = "KernelError";
-  /** For example "EEXIST". */
+  /** "EEXIST" */
   readonly errnoName: string;
-  /** The kernel's extended acknowledgement, or the library's text when it knows more than the errno. */
+  /** The kernel's extended acknowledgement, or the library's text if it says more than the errno. */
   readonly extack?: string;
-  /** What the reader can do about it; it is part of the message. */
+  /** What the operator can do. Part of the message. */
   readonly advice?: string;
 
   constructor(
-    /** What was attempted, in words: "open a NETLINK_NETFILTER socket". */
+    /** The attempt: "open a NETLINK_NETFILTER socket". */
     readonly operation: string,
     /** Positive. */
     readonly errno: number,
@@ -36,10 +36,10 @@ export class KernelError extends Error {
 }
 
 /**
- * Which errno a code of libnl stands for (netlink/errno.h). libnl folds several into one; the likelier is here.
- * NLE_FAILURE is everything libnl has no code for, EMSGSIZE and ECONNREFUSED among them.
+ * The errno for each code of libnl (netlink/errno.h). libnl maps several errnos to one code; this is the most likely.
+ * NLE_FAILURE stands for all errnos without a code, such as EMSGSIZE and ECONNREFUSED.
  */
-const errnoOfLibnl: Readonly<Record<number, string>> = {
+const LIBNL_ERRNOS: Readonly<Record<number, string>> = {
   2: "EINTR", // NLE_INTR
   3: "EBADF", // NLE_BAD_SOCK
   4: "EAGAIN", // NLE_AGAIN
@@ -65,15 +65,15 @@ export const NLE_AGAIN = 4; // netlink/errno.h
 export const NLE_NOMEM = 5; // netlink/errno.h
 
 /**
- * The error behind a result of libnl.
+ * Makes the error for a result of libnl.
  * @param code negative, as libnl returned it.
  */
 export function libnlError(operation: string, code: number, details: KernelErrorDetails = {}): KernelError {
-  const errno = errnoOf(errnoOfLibnl[-code] ?? "EIO");
+  const errno = errnoOf(LIBNL_ERRNOS[-code] ?? "EIO");
   return new KernelError(operation, errno, { extack: `libnl: ${libnlText(code)}`, ...details });
 }
 
-/** libnl's own words for its code, which no errno can be translated to. */
+/** libnl's text for a code. */
 function libnlText(code: number): string {
   return textAt(libnl().nl_geterror(code));
 }

@@ -1,6 +1,6 @@
-import { openLibrary } from "./open.ts";
+import { openLibrary } from "./library.ts";
 
-/** What we use of libbpf, from version 1.1 on. The safe layer over it is `bpf/`. */
+/** Functions of libbpf 1.1 or newer. The safe layer over them is `bpf/`. */
 const symbols = {
   /** libbpf_print_fn_t libbpf_set_print(libbpf_print_fn_t fn) */
   libbpf_set_print: { parameters: ["pointer"], result: "pointer" },
@@ -80,13 +80,13 @@ const symbols = {
 
 let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
 
-/** @throws Error that names the library and its package when it cannot be loaded. */
+/** @throws LibraryError that names the library and its package if it cannot be loaded. */
 export function libbpf(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
   return opened ??= open();
 }
 
 function open(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
-  // What it needs comes first, so that the embedded copies are found: zlib is needed by libelf too.
+  // Dependencies first, so that the loader finds the embedded copies. libelf needs zlib, too.
   openLibrary({ soname: "libz.so.1", debianPackage: "zlib1g" }, {});
   openLibrary({ soname: "libelf.so.1", debianPackage: "libelf1" }, {});
   return openLibrary({ soname: "libbpf.so.1", debianPackage: "libbpf1" }, symbols);

@@ -1,4 +1,4 @@
-/** The pieces of glibc that neither Deno nor libnl offers. Linux, 64 bit: `size_t` and `ssize_t` are 64 bits wide. */
+/** Functions of glibc that neither Deno nor libnl offers. On 64-bit Linux, `size_t` and `ssize_t` are 64 bits wide. */
 const symbols = {
   /** int memfd_create(const char *name, unsigned int flags) */
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
@@ -18,7 +18,7 @@ const symbols = {
   mallopt: { parameters: ["i32", "i32"], result: "i32" },
   /** int malloc_trim(size_t pad) */
   malloc_trim: { parameters: ["usize"], result: "i32" },
-  /** long syscall(SYS_finit_module, int fd, const char *param_values, int flags): glibc has no function for it */
+  /** long syscall(SYS_finit_module, int fd, const char *param_values, int flags): glibc has no wrapper */
   finit_module: { name: "syscall", parameters: ["i64", "i32", "buffer", "i32"], result: "i64" },
   /** int fcntl(int fd, int op, int arg) */
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -30,7 +30,7 @@ const symbols = {
   vsnprintf: { parameters: ["buffer", "usize", "pointer", "pointer"], result: "i32" },
   /** int eventfd(unsigned int initval, int flags) */
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
-  /** int poll(struct pollfd *fds, nfds_t nfds, int timeout): off the main thread */
+  /** int poll(struct pollfd *fds, nfds_t nfds, int timeout), off the main thread */
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
   /** int socket(int domain, int type, int protocol) */
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -46,7 +46,7 @@ const symbols = {
 
 let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
 
-/** glibc, which every process of ours has loaded already. */
+/** Opens glibc, which Deno itself has already loaded. */
 export function libc(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
   return opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
 }

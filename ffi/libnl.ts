@@ -1,6 +1,6 @@
-import { openLibrary } from "./open.ts";
+import { openLibrary } from "./library.ts";
 
-/** What we use of libnl-3: sockets. Messages are written and read in TypeScript (`netlink/`). */
+/** Functions of libnl-3 for sockets. Messages are encoded and decoded in TypeScript (`netlink/`). */
 const symbols = {
   /** struct nl_sock *nl_socket_alloc(void) */
   nl_socket_alloc: { parameters: [], result: "pointer" },
@@ -22,7 +22,7 @@ const symbols = {
   nl_socket_drop_membership: { parameters: ["pointer", "i32"], result: "i32" },
   /** int nl_sendto(struct nl_sock *sk, void *buf, size_t size) */
   nl_sendto: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
-  /** The same off the main thread. */
+  /** nl_sendto off the main thread */
   nl_sendto_nonblocking: {
     name: "nl_sendto",
     parameters: ["pointer", "buffer", "usize"],
@@ -37,7 +37,7 @@ const symbols = {
 
 let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
 
-/** @throws Error that names the library and its package when it cannot be loaded. */
+/** @throws LibraryError that names the library and its package if it cannot be loaded. */
 export function libnl(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
   return opened ??= openLibrary({ soname: "libnl-3.so.200", debianPackage: "libnl-3-200" }, symbols);
 }

@@ -1,7 +1,8 @@
-import { CLONE_NEWNET, libc, O_CLOEXEC, O_RDONLY } from "./libc.ts";
-import { cString } from "./memory.ts";
+import { openFile } from "./file_descriptor.ts";
+import { AF_INET } from "./inet.ts";
+import { CLONE_NEWNET, libc, SO_NETNS_COOKIE, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./libc.ts";
 
-/** Where network namespaces can be entered: one path each, as far as this process may see them. */
+/** Lists the network namespaces that this process can see: one path for each. */
 export function networkNamespaces(): readonly string[] {
   const paths = new Map<string, string>();
   for (const path of candidates()) {
@@ -12,35 +13,46 @@ export function networkNamespaces(): readonly string[] {
 }
 
 /**
- * Does something in another network namespace. A namespace belongs to a thread, so the work is done before this
- * returns, on the thread it was called on, and nothing else runs there meanwhile.
- * @returns undefined when there is no such namespace any more, or it may not be entered.
+ * Calls `work` in another network namespace. A namespace belongs to a thread: `work` runs on the calling thread and
+ * must be synchronous, so that nothing else runs there meanwhile.
+ * @returns undefined if the namespace is gone, or this process may not enter it.
  */
 export function inNetworkNamespace<Result>(path: string, work: () => Result): Result | undefined {
-  const home = libc().open(cString("/proc/thread-self/ns/net"), O_RDONLY | O_CLOEXEC);
-  if (home < 0) return undefined;
-  const away = libc().open(cString(path), O_RDONLY | O_CLOEXEC);
+  using home = openFile("/proc/thread-self/ns/net");
+  if (home === undefined) return undefined;
+  using away = openFile(path);
+  if (away === undefined || libc().setns(away.fd, CLONE_NEWNET) < 0) return undefined;
   try {
-    if (away < 0 || libc().setns(away, CLONE_NEWNET) < 0) return undefined;
-    try {
-      return work();
-    } finally {
-      goHome(home, path);
-    }
+    return work();
   } finally {
-    libc().close(home);
-    if (away >= 0) libc().close(away);
+    returnTo(home.fd, path);
   }
 }
 
-/** @throws because whatever this process did next it would do in a foreign namespace. */
-function goHome(home: number, from: string): void {
+/** @throws because everything that this process does next would happen in the wrong namespace. */
+function returnTo(home: number, from: string): void {
   if (libc().setns(home, CLONE_NEWNET) < 0) {
-    throw new Error(`there is no way back from network namespace ${from}`);
+    throw new Error(`cannot return from network namespace ${from}`);
   }
 }
 
-/** Those that are mounted, as container runtimes leave them, and those of processes. */
+/** The kernel's number for the network namespace of this process. It is never reused for another namespace. */
+export function namespaceCookie(): bigint {
+  const fd = libc().socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw new Error("cannot open a socket");
+  try {
+    const cookie = new BigUint64Array(1);
+    const bytes = new Uint8Array(cookie.buffer);
+    if (libc().getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, bytes, new Uint32Array([8])) < 0) {
+      throw new Error("the kernel does not report the cookie of the network namespace (SO_NETNS_COOKIE)");
+    }
+    return cookie[0] ?? 0n;
+  } finally {
+    libc().close(fd);
+  }
+}
+
+/** Mounted namespaces, as container runtimes leave them, and the namespaces of processes. */
 function* candidates(): Generator<string> {
   yield "/proc/self/ns/net";
   for (const name of namesIn("/run/netns")) yield `/run/netns/${name}`;
@@ -55,7 +67,7 @@ function namesIn(directory: string): readonly string[] {
   }
 }
 
-/** Undefined when it is gone, not ours to see, or no namespace: a mount point that lost its mount, for example. */
+/** Undefined if the path is gone, not visible to us, or no namespace: for example a mount point without its mount. */
 function identityOf(path: string): string | undefined {
   try {
     const { dev, ino } = Deno.statSync(path);

@@ -56,7 +56,7 @@ if [[ -x dist/proxy && -f dist/.key && $key == "$(cat dist/.key)" ]]; then
   exit 0
 fi
 
-# ffi/open.ts looks for embed/ beside the module that it runs in, which is the bundle.
+# ffi/library.ts looks for embed/ beside the module that it runs in, which is the bundle.
 rm -rf dist/embed dist/.key
 mkdir dist/embed
 cp -L "${embed[@]}" dist/embed/

@@ -5,7 +5,7 @@ import { losesServingEndpoint } from "../../core/plan/same_plan.ts";
 import type { PlanChange } from "../../core/backend/contract.ts";
 import type { Flow } from "./flow.ts";
 
-/** What the next pass over the conntrack table has to look at: frontends whose flows may have become stale. */
+/** Frontends whose flows may have become stale. The next pass over the conntrack table examines them. */
 export class Affected {
   readonly #kinds: Readonly<Record<Family, Readonly<Record<"UDP" | "TCP", AffectedFrontends>>>> = {
     IPv4: { UDP: new AffectedFrontends(), TCP: new AffectedFrontends() },
@@ -27,11 +27,11 @@ export class Affected {
   }
 
   /**
-   * Adds what changes made stale: in UDP, frontends that nobody has any more and those that lost an endpoint; in both,
-   * those that begin to be served.
+   * Adds the frontends that changes affect. UDP: frontends that no service has any more, and frontends that lost an
+   * endpoint. UDP and TCP: frontends that begin to be served.
    */
   addChanges(changes: readonly PlanChange[]): void {
-    // First what goes: another service may have it now.
+    // Removed frontends first, because another service may have them now.
     for (const { old, new: plan } of changes) {
       if (old?.protocol !== "UDP") continue;
       for (const frontend of old.frontends) {
@@ -46,7 +46,7 @@ export class Affected {
   /** Adds all frontends of a plan that can have stale flows. */
   addPlan(plan: ServicePortPlan): void {
     const { family, protocol, key } = plan;
-    // An unanswered attempt in SCTP is forgotten after three seconds.
+    // The kernel forgets an unanswered SCTP attempt after three seconds.
     if (protocol === "SCTP") return;
     for (const frontend of plan.frontends) {
       if (protocol === "UDP" || isServed(plan, frontend)) this.of(family, protocol).set(frontend, key);
@@ -55,61 +55,61 @@ export class Affected {
 }
 
 /**
- * Frontends of one family and protocol whose flows may have become stale, each with the service port that has it,
- * or undefined when none has any more.
+ * Frontends of one family and protocol whose flows may have become stale, each with the service port that owns it, or
+ * undefined if none owns it any more.
  */
 export class AffectedFrontends {
   readonly #byAddress = new Map<string, PlanKey | undefined>();
   readonly #byNodePort = new Map<number, PlanKey | undefined>();
-  /** Of all of them, to tell most flows' innocence at a glance. */
+  /** Ports of all affected frontends: a cheap pre-filter that rules out most flows. */
   readonly #ports = new Set<number>();
 
   get isEmpty(): boolean {
     return this.#ports.size === 0;
   }
 
-  /** Whether flows to addresses of the node may be concerned. */
+  /** Reports whether flows to addresses of the node may be affected. */
   get hasNodePorts(): boolean {
     return this.#byNodePort.size > 0;
   }
 
-  set(frontend: Frontend, holder: PlanKey | undefined): void {
+  set(frontend: Frontend, owner: PlanKey | undefined): void {
     this.#ports.add(frontend.port);
-    if (frontend.kind === "NodePort") this.#byNodePort.set(frontend.port, holder);
-    else this.#byAddress.set(socketKey(frontend.address, frontend.port), holder);
+    if (frontend.kind === "NodePort") this.#byNodePort.set(frontend.port, owner);
+    else this.#byAddress.set(socketKey(frontend.address, frontend.port), owner);
   }
 
   /**
-   * The frontend that a flow goes to.
-   * @param nodeAddresses where node ports answer.
+   * Finds the affected frontend that a flow goes to.
+   * @param nodeAddresses addresses on which node ports answer.
    */
   find(
     flow: Pick<Flow, "destination" | "destinationPort">,
     nodeAddresses: ReadonlySet<Address>,
-  ): { readonly holder: PlanKey | undefined } | undefined {
+  ): { readonly owner: PlanKey | undefined } | undefined {
     const { destination, destinationPort } = flow;
     if (!this.#ports.has(destinationPort)) return undefined;
     const key = socketKey(destination, destinationPort);
-    const holder = this.#byAddress.get(key);
-    if (holder !== undefined || this.#byAddress.has(key)) return { holder };
+    const owner = this.#byAddress.get(key);
+    if (owner !== undefined || this.#byAddress.has(key)) return { owner };
     if (!this.#byNodePort.has(destinationPort) || !nodeAddresses.has(destination)) return undefined;
-    return { holder: this.#byNodePort.get(destinationPort) };
+    return { owner: this.#byNodePort.get(destinationPort) };
   }
 }
 
-/** Datagrams would go on to an endpoint that is gone. */
+/** Reports whether UDP flows may still go to an endpoint that is gone. */
 function lostEndpoint(old: ServicePortPlan | undefined, plan: ServicePortPlan): boolean {
   return plan.protocol === "UDP" && old !== undefined && losesServingEndpoint(old, plan);
 }
 
-/** A frontend is new, or has somewhere to send to for the first time. */
+/** Reports whether a frontend is new, or has endpoints for the first time. */
 function beginsToServe(old: ServicePortPlan | undefined, plan: ServicePortPlan): boolean {
   return plan.frontends.some((frontend) =>
     isServed(plan, frontend) && !(old !== undefined && isServed(old, frontend) && has(old, frontend))
   );
 }
 
-/** Whether new connections get to endpoints. */
+/** Reports whether new connections reach endpoints. */
 function isServed(plan: ServicePortPlan, frontend: Frontend): boolean {
   const { verdict } = frontend.kind === "ClusterIP" ? plan.internal : plan.external;
   return verdict === "balance" || verdict === "local-external";

@@ -1,6 +1,6 @@
 import { NFNL_SUBSYS_CTNETLINK } from "../../ffi/netlink/nfnetlink.ts";
 
-/** Connection tracking over netlink. Numbers on the wire are big-endian but for those of a filter. */
+/** Connection tracking over netlink. Integers are big-endian except in CTA_FILTER. */
 
 const IPCTNL_MSG_CT_NEW = 0; // linux/netfilter/nfnetlink_conntrack.h
 const IPCTNL_MSG_CT_GET = 1; // linux/netfilter/nfnetlink_conntrack.h
@@ -17,7 +17,7 @@ export const CTA_STATUS = 3;
 export const CTA_ID = 12;
 export const CTA_ZONE = 18;
 export const CTA_FILTER = 25; // since Linux 5.8; older kernels ignore it and dump everything
-export const CTA_STATUS_MASK = 26; // the same, since Linux 5.15
+export const CTA_STATUS_MASK = 26; // since Linux 5.15; older kernels ignore it
 
 export const CTA_TUPLE_IP = 1; // enum ctattr_tuple
 export const CTA_TUPLE_PROTO = 2;

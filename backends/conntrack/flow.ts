@@ -4,33 +4,33 @@ import { NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
 import { AF_INET } from "../../ffi/inet.ts";
 import * as ct from "./ctnetlink.ts";
 
-/** One conntrack entry of a protocol with ports. */
+/** A conntrack entry of a protocol with ports. */
 export interface Flow {
   /** AF_INET or AF_INET6. */
   readonly family: number;
-  /** IPPROTO_UDP or another. */
+  /** IPPROTO_… */
   readonly protocol: number;
-  /** As the client has them: before translation. */
+  /** Addresses and ports that the client uses, before translation. */
   readonly source: Address;
   readonly sourcePort: number;
   readonly destination: Address;
   readonly destinationPort: number;
-  /** Where replies come from: the endpoint, or the destination itself when nothing translated it. */
+  /** Source of the replies: the endpoint, or the destination itself if the flow is not translated. */
   readonly replySource: Address;
   readonly replySourcePort: number;
   readonly hasReplied: boolean;
-  /** 0 unless rules put it in another one; also when it is in one for its original direction alone. */
+  /** Conntrack zone of the original direction; 0 unless rules assign another one. */
   readonly zone: number;
-  /** What it was read from. */
+  /** Payload of the message that the flow was decoded from. */
   readonly payload: Uint8Array;
 }
 
 /**
- * Reads the payload of a CT_NEW message. By hand, because a table has hundred thousands: the general reader takes ten
- * times as long.
- * @returns undefined for an entry without ports (ICMP), or one that is cut short.
+ * Decodes the payload of a CT_NEW message. Does not use the general reader, because a table has hundreds of thousands of
+ * entries and the general reader takes ten times as long.
+ * @returns undefined for an entry without ports (ICMP), or a truncated one.
  */
-export function flowOf(payload: Uint8Array): Flow | undefined {
+export function decodeFlow(payload: Uint8Array): Flow | undefined {
   const end = payload.length;
   const original = find(payload, NFGENMSG_BYTES, end, ct.CTA_TUPLE_ORIG);
   const reply = find(payload, NFGENMSG_BYTES, end, ct.CTA_TUPLE_REPLY);
@@ -62,20 +62,20 @@ export function flowOf(payload: Uint8Array): Flow | undefined {
     destinationPort: u16be(payload, destinationPort),
     replySource: address(payload, replySource),
     replySourcePort: u16be(payload, replySourcePort),
-    // The flag is in the last byte.
+    // IPS_SEEN_REPLY is in the last byte of the big-endian status.
     hasReplied: status >= 0 && ((payload[status + 3] ?? 0) & ct.IPS_SEEN_REPLY) !== 0,
     zone: zone >= 0 ? u16be(payload, zone) : directedZone >= 0 ? u16be(payload, directedZone) : 0,
     payload,
   };
 }
 
-/** Offset of a value nested twice: tuple, then its IP or protocol part. -1 when it is not there. */
+/** Offset of a value inside the IP or protocol part of a tuple; -1 if it is missing. */
 function inTuple(bytes: Uint8Array, tuple: number, part: number, type: number): number {
   const nest = find(bytes, tuple, endOf(bytes, tuple), part);
   return nest < 0 ? -1 : find(bytes, nest, endOf(bytes, nest), type);
 }
 
-/** Offset of the value of the first attribute of a type between two offsets; -1 when there is none. */
+/** Offset of the value of the first attribute of a type between two offsets; -1 if there is none. */
 function find(bytes: Uint8Array, start: number, end: number, type: number): number {
   for (let at = start; at + NLA_HDRLEN <= end;) {
     const length = u16le(bytes, at);
@@ -86,7 +86,7 @@ function find(bytes: Uint8Array, start: number, end: number, type: number): numb
   return -1;
 }
 
-/** Where the value that starts at this offset ends. */
+/** End of the value that starts at this offset. */
 function endOf(bytes: Uint8Array, value: number): number {
   return value - NLA_HDRLEN + u16le(bytes, value - NLA_HDRLEN);
 }

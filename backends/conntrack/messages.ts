@@ -5,12 +5,12 @@ import { nfgenmsg, NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
 import * as ct from "./ctnetlink.ts";
 import type { Flow } from "./flow.ts";
 
-/** Which entries a dump is to have, as far as the kernel can tell: an older one ignores all but the family. */
+/** Entries to include in a dump. Old kernels ignore everything except the family. */
 export interface DumpFilter {
   /** AF_INET or AF_INET6. */
   readonly family: number;
   readonly protocol?: number;
-  /** Bits of IPS_… and what they are to be. */
+  /** Bits of IPS_…, and their required values. */
   readonly status?: { readonly mask: number; readonly value: number };
 }
 
@@ -35,8 +35,8 @@ export function writeDump(writer: MessageWriter, seq: number, filter: DumpFilter
 }
 
 /**
- * `conntrack -D` of this one entry: by its original tuple, its zone and its id, which another entry of the same tuple
- * seldom has. Without acknowledgement: the kernel answers refusals only.
+ * `conntrack -D` for one entry, identified by its original tuple, its zone and its id, which rarely matches another
+ * entry with the same tuple. Without acknowledgement: the kernel answers only rejections.
  */
 export function writeDelete(writer: MessageWriter, seq: number, { family, payload }: Flow): void {
   writer.begin(ct.CT_DELETE, NLM_F_REQUEST, seq);

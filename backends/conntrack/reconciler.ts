@@ -15,35 +15,38 @@ import { type Staleness, stalenessOf } from "./staleness.ts";
 import { type Sweep, sweepConntrack } from "./table.ts";
 
 export interface ConntrackOptions extends FollowerOptions {
-  /** The kernel's table: the seam for tests. */
+  /** The seam for tests. */
   readonly sweep?: (filter: DumpFilter, isStale: (flow: Flow) => boolean) => Promise<Sweep>;
 }
 
-/** A pass over a table that takes longer than this (milliseconds) is followed by a rest as long as itself. */
-const SHORT_MS = 10;
+/** A pass that takes longer than this is followed by a pause as long as the pass. */
+const SHORT_PASS_MS = 10;
 
-/** A SYN is sent again after a second: what concerns TCP alone waits for more of its kind, so many milliseconds. */
+/**
+ * Delay of a pass that concerns only TCP, so that it can include further TCP changes. A client repeats its SYN after a
+ * second.
+ */
 const TCP_DELAY_MS = 100;
 
 /**
- * Removes conntrack entries that keep packets from going where the rules now say (docs/conntrack.md). Works beside
- * the sync loop: one pass at a time, for all that changed since the last one.
+ * Removes conntrack entries that contradict the rules in force (docs/conntrack.md). Runs concurrently with the sync
+ * loop: one pass at a time, for all changes since the previous one.
  */
 export class ConntrackReconciler implements Follower {
   readonly #log: Log;
   readonly #options: ConntrackOptions;
   readonly #sweep: NonNullable<ConntrackOptions["sweep"]>;
   #inForce: DesiredState = { settings: [], plans: new Map() };
-  /** To be looked at in the next pass. */
+  /** Frontends that the next pass examines. */
   #affected = new Affected();
-  /** All frontends are to be looked at: the kernel was not as we thought. */
+  /** The next pass examines all frontends, because the state of the kernel was not known. */
   #isFull = false;
-  /** A pass failed; the next one makes up for it. */
-  #hasMissed = false;
+  /** A pass failed, so the next one examines all frontends. */
+  #hasFailed = false;
   #passes: Promise<void> | undefined;
-  /** Starts passes that wait for more to do. */
+  /** Ends the delay before a pass that concerns only TCP. */
   #urgent = Promise.withResolvers<void>();
-  #isOff = false;
+  #isDisabled = false;
 
   constructor(options: ConntrackOptions) {
     this.#options = options;
@@ -51,32 +54,32 @@ export class ConntrackReconciler implements Follower {
     this.#sweep = options.sweep ?? ((filter, isStale) => sweepConntrack(filter, isStale));
   }
 
-  /** Something is in force. Returns at once. */
+  /** Takes note of a sync, and starts a pass if one is needed. Does not wait for it. */
   synced({ desired, changes, full }: InForce): void {
-    if (this.#isOff) return;
+    if (this.#isDisabled) return;
     this.#inForce = desired;
     this.#affected.addChanges(changes);
     if (!full && this.#affected.isEmpty) return;
-    if (full || this.#hasMissed) this.#isFull = true;
-    this.#passes ??= this.#passUntilClean();
+    if (full || this.#hasFailed) this.#isFull = true;
+    this.#passes ??= this.#runPasses();
     if (this.#isFull || this.#affected.hasUdp) this.#urgent.resolve();
   }
 
-  /** Resolves when nothing is left to do. */
+  /** Resolves when no pass is running or pending. */
   async idle(): Promise<void> {
     await this.#passes;
   }
 
-  async #passUntilClean(): Promise<void> {
+  async #runPasses(): Promise<void> {
     this.#urgent = Promise.withResolvers();
     const timer = setTimeout(this.#urgent.resolve, TCP_DELAY_MS);
     await this.#urgent.promise;
     clearTimeout(timer);
-    while (!this.#isOff && (this.#isFull || !this.#affected.isEmpty)) {
+    while (!this.#isDisabled && (this.#isFull || !this.#affected.isEmpty)) {
       const started = performance.now();
       await this.#pass();
       const tookMs = performance.now() - started;
-      if (tookMs > SHORT_MS) await new Promise((resolve) => setTimeout(resolve, tookMs));
+      if (tookMs > SHORT_PASS_MS) await new Promise((resolve) => setTimeout(resolve, tookMs));
     }
     this.#passes = undefined;
   }
@@ -86,52 +89,52 @@ export class ConntrackReconciler implements Follower {
     this.#affected = new Affected();
     if (this.#isFull) {
       this.#isFull = false;
-      this.#hasMissed = false;
+      this.#hasFailed = false;
       for (const plan of this.#inForce.plans.values()) affected.addPlan(plan);
     }
     for (const settings of this.#inForce.settings) {
-      if (!this.#isOff) await this.#passOver(settings, affected);
+      if (!this.#isDisabled) await this.#examineFamily(settings, affected);
     }
   }
 
-  async #passOver(settings: NodeSettings, affected: Affected): Promise<void> {
+  async #examineFamily(settings: NodeSettings, affected: Affected): Promise<void> {
     const { family } = settings;
-    const wanted = dumps[family].filter(({ protocol }) => !affected.of(family, protocol).isEmpty);
-    if (wanted.length === 0) return;
+    const affectedDumps = DUMPS[family].filter(({ protocol }) => !affected.of(family, protocol).isEmpty);
+    if (affectedDumps.length === 0) return;
     const started = performance.now();
-    const found: Record<Staleness, number> = { "endpoint gone": 0, untranslated: 0 };
+    const stale: Record<Staleness, number> = { "endpoint gone": 0, untranslated: 0 };
     let deleted = 0;
     try {
-      for (const { protocol, filter } of wanted) {
-        const isStale = this.#judge(settings, affected.of(family, protocol), found);
+      for (const { protocol, filter } of affectedDumps) {
+        const isStale = this.#staleIn(settings, affected.of(family, protocol), stale);
         const sweep = await this.#sweep(filter, isStale);
         deleted += sweep.deleted;
-        if (sweep.refused !== undefined) this.#failed(family, sweep.refused);
+        if (sweep.rejection !== undefined) this.#passFailed(family, sweep.rejection);
       }
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      if (isHopeless(error)) return this.#giveUp(error);
-      this.#failed(family, error.message);
+      if (isPermanent(error)) return this.#disable(error);
+      this.#passFailed(family, error.message);
     }
     const seconds = (performance.now() - started) / 1000;
     this.#options.observer.conntrackReconciled({ family, seconds, deleted });
-    this.#log.info("Looked for stale conntrack entries", { family, seconds, deleted, ...found }, 4);
+    this.#log.info("Checked conntrack for stale entries", { family, seconds, deleted, ...stale }, 4);
   }
 
-  #judge(
+  #staleIn(
     settings: NodeSettings,
     frontends: AffectedFrontends,
-    found: Record<Staleness, number>,
+    stale: Record<Staleness, number>,
   ): (flow: Flow) => boolean {
-    const nodePortAddresses = frontends.hasNodePorts ? this.#nodePortAddresses(settings) : noAddresses;
+    const nodePortAddresses = frontends.hasNodePorts ? this.#nodePortAddresses(settings) : NO_ADDRESSES;
     return (flow) => {
       const frontend = frontends.find(flow, nodePortAddresses);
       if (frontend === undefined) return false;
-      // The plan of this moment, not that of the start of the pass: flows go on being made.
-      const { holder } = frontend;
-      const staleness = stalenessOf(flow, holder === undefined ? undefined : this.#inForce.plans.get(holder));
+      // The plan in force now, not the one at the start of the pass, because new flows begin meanwhile.
+      const { owner } = frontend;
+      const staleness = stalenessOf(flow, owner === undefined ? undefined : this.#inForce.plans.get(owner));
       if (staleness === undefined) return false;
-      found[staleness]++;
+      stale[staleness]++;
       return true;
     };
   }
@@ -142,26 +145,26 @@ export class ConntrackReconciler implements Follower {
     return new Set(own.filter((address) => familyOf(address) === family && !isLoopback(address)));
   }
 
-  #failed(family: Family, error: string): void {
-    this.#hasMissed = true;
+  #passFailed(family: Family, error: string): void {
+    this.#hasFailed = true;
     this.#options.observer.conntrackFailed(family);
-    this.#log.warn("Stale conntrack entries may be left; the next pass tries again", { family, error });
+    this.#log.warn("Stale conntrack entries may remain; the next pass retries", { family, error });
   }
 
-  #giveUp(error: Error): void {
-    this.#isOff = true;
+  #disable(error: Error): void {
+    this.#isDisabled = true;
     this.#log.warn(
-      "Stale conntrack entries are not removed: UDP clients may stay with endpoints that are gone " +
-        "(see docs/conntrack.md)",
+      "Stale conntrack entries are not removed until the next start, so UDP clients may keep sending to endpoints " +
+        "that are gone (see docs/conntrack.md)",
       { error: error.message },
     );
   }
 }
 
-const noAddresses: ReadonlySet<Address> = new Set();
+const NO_ADDRESSES: ReadonlySet<Address> = new Set();
 
-/** What concerns us of each family, as narrowly as the kernel filters. */
-const dumps: Readonly<
+/** Dumps that contain the flows that can be stale, filtered as narrowly as the kernel can. */
+const DUMPS: Readonly<
   Record<Family, readonly { readonly protocol: "UDP" | "TCP"; readonly filter: DumpFilter }[]>
 > = {
   IPv4: dumpsOf(FAMILY_NUMBERS.IPv4),
@@ -171,7 +174,7 @@ const dumps: Readonly<
 function dumpsOf(family: number) {
   return [
     { protocol: "UDP", filter: { family, protocol: IPPROTO_UDP } },
-    // Of TCP only attempts that nobody answered can be stale.
+    // Only unanswered TCP attempts can be stale.
     {
       protocol: "TCP",
       filter: { family, protocol: IPPROTO_TCP, status: { mask: IPS_SEEN_REPLY, value: 0 } },
@@ -179,9 +182,9 @@ function dumpsOf(family: number) {
   ] as const;
 }
 
-/** Errors that will be the same next time: no privilege, or no nf_conntrack_netlink in the kernel. */
-const hopeless: readonly string[] = ["EPERM", "EACCES", "EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT"];
+/** Errors that a retry cannot fix: a missing privilege, or a kernel without nf_conntrack_netlink. */
+const PERMANENT_ERRNOS: readonly string[] = ["EPERM", "EACCES", "EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT"];
 
-function isHopeless(error: Error): boolean {
-  return error instanceof KernelError && hopeless.includes(error.errnoName);
+function isPermanent(error: Error): boolean {
+  return error instanceof KernelError && PERMANENT_ERRNOS.includes(error.errnoName);
 }

@@ -1,7 +1,7 @@
 import type { DesiredState } from "../../core/plan/plan.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
-import { namespaceCookie } from "../../ffi/network_namespace.ts";
+import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import {
   type Backend,
   BackendError,

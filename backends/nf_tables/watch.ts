@@ -46,7 +46,7 @@ export class TransactionWatch implements Disposable {
     this.#onForeignChange = onForeignChange;
     this.#notifications = new Notifications(transport, {
       each: (message) => this.#read(message),
-      lost: ({ errnoName }) => {
+      missed: ({ errnoName }) => {
         this.#reader.end();
         this.report(`notifications of nf_tables were lost (${errnoName})`);
       },

@@ -1,5 +1,4 @@
-import { returnLargeBuffers } from "../../ffi/memory.ts";
-import { raiseOpenFileLimit } from "../../ffi/open_files.ts";
+import { raiseOpenFileLimit, returnLargeBuffers } from "../../ffi/process.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { supportedFamilies } from "../node/interfaces.ts";
 import type { Log } from "../observe/log.ts";

@@ -1,4 +1,4 @@
-import { trimHeap } from "../../ffi/memory.ts";
+import { trimHeap } from "../../ffi/process.ts";
 
 /**
  * Gives back what a bulk load has left behind: V8 lets garbage lie until it needs the room (10-25 MB after 10,000

@@ -7,15 +7,20 @@ import type { BpfProgram } from "./program.ts";
 
 const BPF_TRACE_ITER = 28; // enum bpf_attach_type, linux/bpf.h
 
-/** A program that the kernel runs for each of its objects of a kind, whenever it is read. */
+/** A program that the kernel runs for each of its objects of one kind, each time the iterator is read. */
 export class BpfIterator implements Disposable {
   readonly #link: BpfLink;
 
+  /** @param what names the objects in errors: "TCP sockets". */
   constructor(readonly what: string, program: BpfProgram) {
     this.#link = BpfLink.attach(what, program, 0, BPF_TRACE_ITER);
   }
 
-  /** Runs it over all objects; of those that belong to a network namespace, over that of the calling thread. Returns what it wrote. */
+  /**
+   * Runs the program for all objects. Objects that belong to a network namespace are limited to that of the calling
+   * thread.
+   * @returns the output of the program.
+   */
   run(): Uint8Array<ArrayBuffer> {
     const fd = libbpf().bpf_iter_create(this.#link.fd);
     if (fd < 0) throw new KernelError(`iterate over ${this.what}`, -fd);
@@ -23,8 +28,8 @@ export class BpfIterator implements Disposable {
       let written = new Uint8Array(4096);
       for (let total = 0;;) {
         if (total === written.length) written = enlarged(written);
-        const room = written.subarray(total);
-        const length = Number(libc().read(fd, room, BigInt(room.length)));
+        const free = written.subarray(total);
+        const length = Number(libc().read(fd, free, BigInt(free.length)));
         if (length < 0) {
           throw new KernelError(`iterate over ${this.what}`, errnoOf("EIO"), { extack: "reading failed" });
         }

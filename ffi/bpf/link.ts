@@ -6,17 +6,17 @@ import { cString } from "../memory.ts";
 import type { BpfProgram } from "./program.ts";
 
 // struct bpf_link_info, linux/bpf.h: u32 type, id, prog_id; the union at 16: u64 cgroup_id, or u32 ifindex.
-const INFO_SIZE = 64;
+const INFO_BYTES = 64;
 
 /**
- * A program's attachment, and our handle of it: it ends with the last handle, so it is pinned.
- * Which target and attach type belong together is the kernel's: a cgroup's descriptor, an interface's index.
+ * The attachment of a program, and our handle of it. The attachment ends with its last handle unless it is pinned.
+ * The attach type decides what the target is: the descriptor of a cgroup, or the index of a device.
  */
 export class BpfLink implements Disposable {
   private constructor(readonly what: string, readonly fd: number) {}
 
   /**
-   * @param what in errors: "connect4 in /sys/fs/cgroup".
+   * @param what names the attachment in errors: "connect4 in /sys/fs/cgroup".
    * @throws KernelError
    */
   static attach(what: string, program: BpfProgram, target: number, attachType: number): BpfLink {
@@ -25,7 +25,7 @@ export class BpfLink implements Disposable {
     return new BpfLink(what, fd);
   }
 
-  /** The link pinned at `path`, undefined when there is none. */
+  /** Opens the link pinned at `path`; undefined if there is none. */
   static pinned(what: string, path: string): BpfLink | undefined {
     const fd = libbpf().bpf_obj_get(cString(path));
     if (fd === -errnoOf("ENOENT")) return undefined;
@@ -33,7 +33,7 @@ export class BpfLink implements Disposable {
     return new BpfLink(what, fd);
   }
 
-  /** Replaces the program; every call runs either the one or the other. */
+  /** Replaces the program atomically. */
   update(program: BpfProgram): void {
     this.#check("replace", libbpf().bpf_link_update(this.fd, program.fd, null));
   }
@@ -42,10 +42,13 @@ export class BpfLink implements Disposable {
     this.#check(`pin at ${path}`, libbpf().bpf_obj_pin(this.fd, cString(path)));
   }
 
-  /** The kernel's number of the program, and what it is attached to: 0 when that is gone. */
+  /** The kernel's number for the program, and the target: 0 if that is gone. */
   info(): { readonly programId: number; readonly cgroupId: bigint; readonly ifindex: number } {
-    const info = new Uint8Array(INFO_SIZE);
-    this.#check("ask for", libbpf().bpf_obj_get_info_by_fd(this.fd, info, new Uint32Array([INFO_SIZE])));
+    const info = new Uint8Array(INFO_BYTES);
+    this.#check(
+      "read the properties of",
+      libbpf().bpf_obj_get_info_by_fd(this.fd, info, new Uint32Array([INFO_BYTES])),
+    );
     const view = new DataView(info.buffer);
     return {
       programId: view.getUint32(8, true),

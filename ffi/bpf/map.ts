@@ -6,7 +6,7 @@ import { cString } from "../memory.ts";
 
 export interface MapShape {
   readonly keySize: number;
-  /** Bytes of one value; of a per-CPU map those of one CPU. */
+  /** Bytes of one value; in a per-CPU map, bytes of the value of one CPU. */
   readonly valueSize: number;
   readonly maxEntries: number;
 }
@@ -15,45 +15,51 @@ const BPF_ANY = 0n; // linux/bpf.h
 const ENOENT = errnoOf("ENOENT");
 const ENOSPC = errnoOf("ENOSPC");
 
-/** `struct bpf_map_batch_opts` with no flag: its size, elem_flags, flags. */
-const noBatchOptions = new BigUint64Array([24n, 0n, 0n]);
+/** struct bpf_map_batch_opts { size_t sz; __u64 elem_flags, flags; } without flags. bpf/bpf.h */
+const NO_BATCH_OPTIONS = new BigUint64Array([24n, 0n, 0n]);
 
 // struct bpf_map_info, linux/bpf.h: u32 type, id, key_size, value_size, max_entries, map_flags.
-const INFO_SIZE = 24;
+const INFO_BYTES = 24;
 
 /**
- * A map, and our handle of it. Keys and values are bytes in the map's own layout; those of a batch are one after the
- * other. Whole maps cross into C in a few calls.
+ * Our handle of a map. Keys and values are bytes in the layout of the map, those of a batch one after the other. A whole
+ * map is read or written with a few calls into C.
  */
 export class BpfMap implements Disposable {
   constructor(readonly name: string, readonly fd: number, readonly shape: MapShape) {}
 
-  /** The map pinned at `path`, undefined when there is none. */
+  /** Opens the map pinned at `path`; undefined if there is none. */
   static pinned(name: string, path: string): BpfMap | undefined {
     const fd = libbpf().bpf_obj_get(cString(path));
     if (fd === -ENOENT) return undefined;
     if (fd < 0) throw new KernelError(`open BPF map ${path}`, -fd);
-    const info = new Uint32Array(INFO_SIZE / 4);
-    const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO_SIZE]));
+    const info = new Uint32Array(INFO_BYTES / 4);
+    const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO_BYTES]));
     if (result < 0) {
       libc().close(fd);
-      throw new KernelError(`ask for BPF map ${path}`, -result);
+      throw new KernelError(`read the properties of BPF map ${path}`, -result);
     }
     const [, , keySize = 0, valueSize = 0, maxEntries = 0] = info;
     return new BpfMap(name, fd, { keySize, valueSize, maxEntries });
   }
 
-  /** Adds an entry or replaces its value; a hash does it atomically. */
+  /** Adds an entry or replaces its value, in a hash map atomically. */
   update(key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): void {
-    this.#check("change", libbpf().bpf_map_update_elem(this.fd, key, value, BPF_ANY));
+    this.#check("write", libbpf().bpf_map_update_elem(this.fd, key, value, BPF_ANY));
   }
 
-  /** Whether there was an entry; its value is in `value` then. */
+  /**
+   * Reads the value of an entry into `value`.
+   * @returns false if there is no such entry.
+   */
   lookup(key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): boolean {
     return this.#found(libbpf().bpf_map_lookup_elem(this.fd, key, value));
   }
 
-  /** Whether there was one. */
+  /**
+   * Deletes an entry.
+   * @returns false if there was no such entry.
+   */
   delete(key: Uint8Array<ArrayBuffer>): boolean {
     return this.#found(libbpf().bpf_map_delete_elem(this.fd, key));
   }
@@ -62,10 +68,10 @@ export class BpfMap implements Disposable {
   updateAll(keys: Uint8Array<ArrayBuffer>, values: Uint8Array<ArrayBuffer>, count: number): void {
     if (count === 0) return;
     const done = new Uint32Array([count]);
-    this.#check("fill", libbpf().bpf_map_update_batch(this.fd, keys, values, done, noBatchOptions));
+    this.#check("write", libbpf().bpf_map_update_batch(this.fd, keys, values, done, NO_BATCH_OPTIONS));
   }
 
-  /** Deletes `count` entries; those that are gone already are no error. */
+  /** Deletes `count` entries. Missing entries are no error. */
   deleteAll(keys: Uint8Array<ArrayBuffer>, count: number): void {
     const { keySize } = this.shape;
     for (let deleted = 0; deleted < count;) {
@@ -74,18 +80,18 @@ export class BpfMap implements Disposable {
         this.fd,
         keys.subarray(deleted * keySize, count * keySize),
         done,
-        noBatchOptions,
+        NO_BATCH_OPTIONS,
       );
-      if (result !== -ENOENT) this.#check("empty", result);
-      // The batch ends at the first entry that is not there.
+      if (result !== -ENOENT) this.#check("delete entries of", result);
+      // The batch ends at the first missing entry.
       deleted += (done[0] ?? 0) + (result === -ENOENT ? 1 : 0);
     }
   }
 
   /**
-   * Every entry, in no order. Entries that change meanwhile may be missing or come twice.
-   * @param valueSize bytes of a value as the kernel hands it out, which for a per-CPU map are those of all CPUs.
-   * @param each called with the offsets of an entry in the two buffers, which are used again.
+   * Calls `each` for every entry, in no particular order. Entries that change meanwhile may be missing or come twice.
+   * @param each gets the offsets of an entry in the two buffers, which are reused.
+   * @param valueSize bytes of a value as the kernel returns it: in a per-CPU map, the values of all CPUs.
    */
   forEach(
     each: (
@@ -97,19 +103,19 @@ export class BpfMap implements Disposable {
     valueSize = this.shape.valueSize,
   ): void {
     const { keySize } = this.shape;
-    let room = 4096;
+    let capacity = 4096;
     let before: Uint8Array<ArrayBuffer> | null = null;
     for (;;) {
-      const keys = new Uint8Array(room * keySize);
-      const values = new Uint8Array(room * valueSize);
-      const count = new Uint32Array([room]);
-      // The kernel's own mark of how far it came: a bucket's number for a hash, a key for the others.
+      const keys = new Uint8Array(capacity * keySize);
+      const values = new Uint8Array(capacity * valueSize);
+      const count = new Uint32Array([capacity]);
+      // The kernel's position: the number of a bucket for a hash map, a key for other types.
       const position: Uint8Array<ArrayBuffer> = new Uint8Array(Math.max(keySize, 4));
       const result = libbpf()
-        .bpf_map_lookup_batch(this.fd, before, position, keys, values, count, noBatchOptions);
-      // One bucket has more entries than there is room for.
+        .bpf_map_lookup_batch(this.fd, before, position, keys, values, count, NO_BATCH_OPTIONS);
+      // One bucket has more entries than fit into the buffers.
       if (result === -ENOSPC) {
-        room *= 2;
+        capacity *= 2;
         continue;
       }
       const ended = result === -ENOENT;
@@ -123,7 +129,7 @@ export class BpfMap implements Disposable {
     }
   }
 
-  /** All keys, for map types that cannot be read in batches (LPM tries in old kernels). */
+  /** Reads all keys, for map types that cannot be read in batches (LPM tries in old kernels). */
   *keys(): Generator<Uint8Array<ArrayBuffer>> {
     let before: Uint8Array<ArrayBuffer> | null = null;
     for (;;) {
@@ -134,11 +140,11 @@ export class BpfMap implements Disposable {
     }
   }
 
-  /** The values of an array with BPF_F_MMAPABLE as memory: what is written there is in the map. */
+  /** Maps the values of an array with BPF_F_MMAPABLE into memory. Writes to this memory change the map. */
   mapped(): MappedValues {
     const length = this.shape.valueSize * this.shape.maxEntries;
     const pointer = libc().mmap(null, BigInt(length), PROT_READ | PROT_WRITE, MAP_SHARED, this.fd, 0n);
-    // MAP_FAILED is the last address there is.
+    // MAP_FAILED is the highest address.
     if (pointer === null || Deno.UnsafePointer.value(pointer) === 0xffff_ffff_ffff_ffffn) {
       throw new KernelError(`map the ${length} bytes of BPF map ${this.name}`, errnoOf("ENOMEM"));
     }
@@ -162,7 +168,7 @@ export class BpfMap implements Disposable {
   }
 }
 
-/** A map's memory. */
+/** The memory of a mapped array. */
 export class MappedValues implements Disposable {
   readonly view: DataView<ArrayBuffer>;
   readonly #pointer: Deno.PointerObject;
@@ -172,7 +178,7 @@ export class MappedValues implements Disposable {
     this.view = new DataView(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
   }
 
-  /** Nothing may use the view after this. */
+  /** Unmaps the memory. The view must not be used afterwards. */
   [Symbol.dispose](): void {
     libc().munmap(this.#pointer, BigInt(this.view.byteLength));
   }
@@ -180,6 +186,6 @@ export class MappedValues implements Disposable {
 
 function fullOf(map: BpfMap, errno: number): { readonly extack?: string } {
   return errno === errnoOf("E2BIG")
-    ? { extack: `it is full: it has room for ${map.shape.maxEntries} entries` }
+    ? { extack: `the map is full: its capacity is ${map.shape.maxEntries} entries` }
     : {};
 }

@@ -3,19 +3,19 @@ import { libc } from "../libc.ts";
 
 const LIBBPF_DEBUG = 2; // enum libbpf_print_level, bpf/libbpf.h
 
-/** The verifier's log of one program is at most so long here; the end is what matters, and libbpf prints that last. */
-const LONGEST_MESSAGE = 1 << 20;
+/** Limit for the verifier's log of one program. The end matters, and libbpf prints that last. */
+const MAX_MESSAGE_BYTES = 1 << 20;
 
 /**
- * Calls libbpf and keeps what it would print to standard error: most of its functions return an errno only, and say
- * in a message what it is about.
+ * Calls libbpf and collects the messages that it would print to standard error. Most of its functions return only an
+ * errno, and print the reason.
  */
 export function withMessages<Result>(
   call: () => Result,
 ): { readonly result: Result; readonly messages: string } {
-  const buffer = new Uint8Array(LONGEST_MESSAGE);
+  const buffer = new Uint8Array(MAX_MESSAGE_BYTES);
   let messages = "";
-  // A va_list is a pointer as an argument, on x86-64 (an array) as on arm64 (a structure too large for registers).
+  // A va_list argument is a pointer, on x86-64 (an array) and on arm64 (a structure too large for registers).
   const print = new Deno.UnsafeCallback(
     { parameters: ["i32", "pointer", "pointer"], result: "i32" } as const,
     (level, format, list) => {
@@ -35,8 +35,8 @@ export function withMessages<Result>(
 }
 
 /**
- * What of libbpf's messages says why: the verifier's last lines before its statistics when it refused a program, else
- * libbpf's own first line.
+ * Extracts the reason from libbpf's messages: the verifier's last lines before its statistics if it rejected a program,
+ * otherwise the first line of libbpf.
  */
 export function reasonIn(messages: string): string | undefined {
   const lines = messages.split("\n").map((line) => line.trim()).filter((line) => line !== "");
@@ -45,5 +45,5 @@ export function reasonIn(messages: string): string | undefined {
   if (begin < 0 || end < 0) return lines[0]?.replace(/^libbpf: /, "");
   const log = lines.slice(begin + 1, end).filter((line) => !/^(processed \d+ insns|;)/.test(line));
   const program = /prog '([^']+)'/.exec(lines[begin] ?? "")?.[1];
-  return `the verifier refuses program ${program ?? "?"}: ${log.slice(-3).join(" | ")}`;
+  return `the verifier rejects program ${program ?? "?"}: ${log.slice(-3).join(" | ")}`;
 }

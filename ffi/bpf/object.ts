@@ -7,8 +7,8 @@ import { reasonIn, withMessages } from "./messages.ts";
 import { BpfProgram } from "./program.ts";
 
 /**
- * A compiled file of BPF programs and maps, as libbpf sees it. What is to be different from the file is said before
- * `load`; programs and maps exist from then on, and outlive it when they were pinned, attached or taken out.
+ * A compiled file of BPF programs and maps, as libbpf sees it. Deviations from the file are set before `load`. Programs
+ * and maps exist after `load`, and outlive the object if they are pinned or attached, or a handle of them is open.
  */
 export class BpfObject implements Disposable {
   readonly name: string;
@@ -21,7 +21,7 @@ export class BpfObject implements Disposable {
 
   /**
    * Reads an ELF file.
-   * @param name in errors.
+   * @param name names the object in errors.
    * @throws KernelError
    */
   static open(name: string, elf: Uint8Array<ArrayBuffer>): BpfObject {
@@ -42,24 +42,24 @@ export class BpfObject implements Disposable {
       .map((program) => textAt(libbpf().bpf_program__name(program)));
   }
 
-  /** How many entries a map is made for; 0 where that says nothing. */
+  /** Capacity of a map; 0 for map types without a capacity. */
   maxEntries(map: string): number {
     return libbpf().bpf_map__max_entries(this.#map(map));
   }
 
-  /** Makes it for another number of entries. */
+  /** Sets the capacity of a map. */
   setMaxEntries(map: string, count: number): void {
-    this.#check(`size map ${map}`, libbpf().bpf_map__set_max_entries(this.#map(map), count));
+    this.#check(`set the capacity of map ${map}`, libbpf().bpf_map__set_max_entries(this.#map(map), count));
   }
 
-  /** Where a map is found by `load` when it is there already, and left for the next. */
+  /** Sets the path at which `load` finds an existing map, or pins a new one. */
   setPinPath(map: string, path: string): void {
     this.#check(`pin map ${map}`, libbpf().bpf_map__set_pin_path(this.#map(map), cString(path)));
   }
 
   /**
-   * Makes the maps and has the verifier check the programs.
-   * @throws KernelError with the verifier's last words.
+   * Creates the maps, and loads the programs through the verifier.
+   * @throws KernelError with the last lines of the verifier.
    */
   load(): void {
     const { result, messages } = withMessages(() => libbpf().bpf_object__load(this.#object));
@@ -68,7 +68,7 @@ export class BpfObject implements Disposable {
     }
   }
 
-  /** A map of a loaded object; the caller's own handle. */
+  /** Opens a map of a loaded object. The caller owns the handle. */
   map(name: string): BpfMap {
     const map = this.#map(name);
     const { bpf_map__fd, bpf_map__key_size, bpf_map__value_size } = libbpf();
@@ -79,7 +79,7 @@ export class BpfObject implements Disposable {
     });
   }
 
-  /** A program of a loaded object; the caller's own handle. */
+  /** Opens a program of a loaded object. The caller owns the handle. */
   program(name: string): BpfProgram {
     const fd = libbpf().bpf_program__fd(this.#program(name));
     return new BpfProgram(name, this.#own(`program ${name}`, fd));
@@ -107,7 +107,7 @@ export class BpfObject implements Disposable {
     for (let found = next(this.#object, null); found !== null; found = next(this.#object, found)) yield found;
   }
 
-  /** A descriptor of ours for one that the object closes. */
+  /** Duplicates a descriptor that the object will close. */
   #own(what: string, fd: number): number {
     if (fd < 0) throw new RangeError(`${what} of BPF object ${this.name} is not loaded`);
     const own = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -5,18 +5,18 @@ import { libc } from "../libc.ts";
 // struct bpf_prog_info, linux/bpf.h: 4 bytes each.
 const ID_OFFSET = 4;
 const VERIFIED_INSNS_OFFSET = 216;
-const INFO_SIZE = 232;
+const INFO_BYTES = 232;
 
-/** A loaded program, and our handle of it. */
+/** Our handle of a loaded program. */
 export class BpfProgram implements Disposable {
   constructor(readonly name: string, readonly fd: number) {}
 
-  /** The kernel's number for it. */
+  /** The kernel's number for the program. */
   get id(): number {
     return this.#info().getUint32(ID_OFFSET, true);
   }
 
-  /** How many instructions the verifier went through, at most a million. */
+  /** Number of instructions that the verifier processed. Its limit is a million. */
   get verifiedInstructions(): number {
     return this.#info().getUint32(VERIFIED_INSNS_OFFSET, true);
   }
@@ -26,9 +26,9 @@ export class BpfProgram implements Disposable {
   }
 
   #info(): DataView {
-    const info = new Uint8Array(INFO_SIZE);
-    const result = libbpf().bpf_obj_get_info_by_fd(this.fd, info, new Uint32Array([INFO_SIZE]));
-    if (result < 0) throw new KernelError(`ask for BPF program ${this.name}`, -result);
+    const info = new Uint8Array(INFO_BYTES);
+    const result = libbpf().bpf_obj_get_info_by_fd(this.fd, info, new Uint32Array([INFO_BYTES]));
+    if (result < 0) throw new KernelError(`read the properties of BPF program ${this.name}`, -result);
     return new DataView(info.buffer);
   }
 }

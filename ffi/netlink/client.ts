@@ -43,7 +43,7 @@ export class NetlinkClient implements Disposable {
    */
   static open(protocol: number, open: OpenNetlink = NetlinkSocket.open): NetlinkClient {
     // rtnetlink is older than NLA_F_NESTED, and `ip` and `tc` do not set it.
-    return new NetlinkClient(open(protocol), { flagsNests: protocol !== NETLINK_ROUTE });
+    return new NetlinkClient(open(protocol), { nestedFlag: protocol !== NETLINK_ROUTE });
   }
 
   /** @param transport is closed with the client. */

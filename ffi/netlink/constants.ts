@@ -1,4 +1,4 @@
-/** The framing of every netlink family. */
+/** The framing that all netlink protocols share. */
 
 export const NLMSG_HDRLEN = 16; // linux/netlink.h
 export const NLA_HDRLEN = 4; // linux/netlink.h

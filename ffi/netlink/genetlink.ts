@@ -40,7 +40,7 @@ export async function resolveFamily(client: NetlinkClient, name: string, advice:
     });
     const id = answer && attribute(answer.payload, CTRL_ATTR_FAMILY_ID, GENL_HDRLEN)?.u16le();
     if (id !== undefined) return id;
-    throw new KernelError(operation, errnoOf("EPROTO"), { extack: "the kernel's answer has no id" });
+    throw new KernelError(operation, errnoOf("EPROTO"), { extack: "the kernel's answer contains no id" });
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== errnoOf("ENOENT")) throw error;
     throw new KernelError(operation, error.errno, { extack: error.extack, advice, cause: error });

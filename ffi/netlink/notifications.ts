@@ -2,23 +2,22 @@ import { KernelError } from "../errors.ts";
 import { messages, type NetlinkMessage } from "./reader.ts";
 import type { NetlinkTransport } from "./transport.ts";
 
-/** Who is told of what comes. */
 export interface NotificationHandler {
   each(message: NetlinkMessage): void;
-  /** All that was there has been handed over. */
+  /** Called when all pending notifications have been handled. */
   drained?(): void;
-  /** Some were lost: ENOBUFS, there was more than the socket holds. What they were cannot be told. */
-  lost(error: KernelError): void;
+  /** Called after missed notifications: ENOBUFS, because the receive buffer was full. Their content is unknown. */
+  missed(error: KernelError): void;
 }
 
-const AFTER_ERROR_MS = 100;
+const PAUSE_AFTER_ERROR_MS = 100;
 
-/** Reads a socket of its own, in whatever groups it is, until it is disposed of; then the socket is closed. */
+/** Reads notifications from a socket until it is disposed. Owns the socket, which may be in any multicast groups. */
 export class Notifications implements Disposable {
   readonly #transport: NetlinkTransport;
   readonly #handler: NotificationHandler;
   #disposed = false;
-  #endRest = () => {};
+  #endPause = () => {};
 
   constructor(transport: NetlinkTransport, handler: NotificationHandler) {
     this.#transport = transport;
@@ -32,24 +31,24 @@ export class Notifications implements Disposable {
 
   [Symbol.dispose](): void {
     this.#disposed = true;
-    this.#endRest();
+    this.#endPause();
     this.#transport[Symbol.dispose]();
   }
 
   async #run(): Promise<void> {
-    // Closing the transport ends the wait.
+    // Closing the transport ends `readable`.
     while (!this.#disposed) {
       await this.#transport.readable(-1);
       if (this.#disposed || this.#readAll()) continue;
-      // Were the socket broken for good, this would turn as fast as it can.
+      // Pause, so that a permanently broken socket does not spin.
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, AFTER_ERROR_MS);
-        this.#endRest = () => (clearTimeout(timer), resolve());
+        const timer = setTimeout(resolve, PAUSE_AFTER_ERROR_MS);
+        this.#endPause = () => (clearTimeout(timer), resolve());
       });
     }
   }
 
-  /** @returns false when something was lost. */
+  /** @returns false after missed notifications. */
   #readAll(): boolean {
     try {
       for (let datagram; (datagram = this.#transport.receive()) !== undefined;) {
@@ -57,7 +56,7 @@ export class Notifications implements Disposable {
       }
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      this.#handler.lost(error);
+      this.#handler.missed(error);
       return false;
     }
     this.#handler.drained?.();

@@ -10,7 +10,7 @@ import {
   NLMSGERR_ATTR_OFFS,
 } from "./constants.ts";
 
-/** One message of a datagram. `payload` is a view into it. */
+/** One message of a datagram. `payload` is a view of the datagram. */
 export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
@@ -19,22 +19,22 @@ export interface NetlinkMessage {
   readonly payload: Uint8Array;
 }
 
-/** What the kernel answered to the message `seq`: an acknowledgement (errno 0) or a refusal. */
+/** The kernel's answer to the message `seq`: an acknowledgement (errno 0) or a rejection. */
 export interface Acknowledgement {
   readonly seq: number;
-  /** Positive; 0 for success. */
+  /** Positive for a rejection, 0 for success. */
   readonly errno: number;
-  /** The kernel's words, where it has some (nf_tables has none). */
+  /** The kernel's text, if it sent one (nf_tables never does). */
   readonly extack?: string;
-  /** Where in the message, in bytes from its header, the offending attribute starts. */
+  /** Offset of the offending attribute in bytes from the start of the message, header included. */
   readonly offset?: number;
 }
 
-const decoder = new TextDecoder();
+const DECODER = new TextDecoder();
 
 /**
- * The messages of one datagram, in order.
- * @throws RangeError when a length field points outside the datagram.
+ * Reads the messages of one datagram, in order.
+ * @throws RangeError if a length field points outside the datagram.
  */
 export function* messages(datagram: Uint8Array): Generator<NetlinkMessage, void, undefined> {
   const view = viewOf(datagram);
@@ -55,9 +55,9 @@ export function* messages(datagram: Uint8Array): Generator<NetlinkMessage, void,
 }
 
 /**
- * The attributes of a message's payload, in order.
- * @param offset size of the family's fixed header (struct nfgenmsg: 4) that precedes them.
- * @throws RangeError when a length field points outside the payload.
+ * Reads the attributes of a payload, in order.
+ * @param offset size of the fixed header before them (struct nfgenmsg: 4).
+ * @throws RangeError if a length field points outside the payload.
  */
 export function* attributes(payload: Uint8Array, offset = 0): Generator<Attribute, void, undefined> {
   if (offset > payload.length) throw truncated("fixed header", offset, payload.length);
@@ -73,16 +73,16 @@ export function* attributes(payload: Uint8Array, offset = 0): Generator<Attribut
   }
 }
 
-/** The first attribute of a type, undefined when there is none. Throws as `attributes` does. */
+/** Finds the first attribute of a type; undefined if there is none. Throws like `attributes`. */
 export function attribute(payload: Uint8Array, type: number, offset = 0): Attribute | undefined {
   for (const candidate of attributes(payload, offset)) if (candidate.type === type) return candidate;
   return undefined;
 }
 
-/** Each getter throws RangeError when the value is too short for it; a longer value is read from its start. */
+/** An attribute. Its getters throw RangeError if the value is too short; they read the start of a longer value. */
 export class Attribute {
   constructor(
-    /** Without its flag bits. */
+    /** Without flag bits. */
     readonly type: number,
     /** A view of the value, without padding. */
     readonly bytes: Uint8Array,
@@ -116,13 +116,13 @@ export class Attribute {
     return this.#view(8).getBigUint64(0, true);
   }
 
-  /** UTF-8 up to the first NUL or the end: the kernel does not always terminate. */
+  /** UTF-8 text up to the first NUL or the end, because the kernel does not always terminate it. */
   string(): string {
     const end = this.bytes.indexOf(0);
-    return decoder.decode(end < 0 ? this.bytes : this.bytes.subarray(0, end));
+    return DECODER.decode(end < 0 ? this.bytes : this.bytes.subarray(0, end));
   }
 
-  /** A binary string, one character a byte (an Address of core/net/address.ts). */
+  /** A binary string, one character per byte (an Address of core/net/address.ts). */
   latin1(): string {
     if (this.bytes.length <= 64) return String.fromCharCode(...this.bytes);
     let text = "";
@@ -149,19 +149,20 @@ export class Attribute {
 }
 
 /**
- * struct nlmsgerr { int error; struct nlmsghdr msg; }, then the rest of the refused message unless NLM_F_CAPPED, then
- * attributes when NLM_F_ACK_TLVS. A NLMSG_DONE carries the same without `msg`: a dump can fail at its end.
- * @throws RangeError when it is truncated.
+ * Decodes a struct nlmsgerr { int error; struct nlmsghdr msg; }, followed by the rest of the rejected message unless
+ * NLM_F_CAPPED, and by attributes if NLM_F_ACK_TLVS. NLMSG_DONE has the same fields except `msg`, because a dump can fail
+ * at its end.
+ * @throws RangeError if the message is truncated.
  */
 export function acknowledgement({ type, flags, seq, payload }: NetlinkMessage): Acknowledgement {
   if (type !== NLMSG_ERROR && type !== NLMSG_DONE) {
-    throw new RangeError(`netlink: a message of type ${type} is no acknowledgement`);
+    throw new RangeError(`netlink: message type ${type} is no acknowledgement`);
   }
-  // Old dumps end with an empty NLMSG_DONE.
+  // Old kernels end a dump with an empty NLMSG_DONE.
   if (type === NLMSG_DONE && payload.length < 4) return { seq, errno: 0 };
   if (payload.length < 4) throw truncated("error code", 4, payload.length);
   const view = viewOf(payload);
-  // Not by negation, which makes -0 of a success.
+  // Negation would turn 0 into -0.
   const errno = Math.abs(view.getInt32(0, true));
   if ((flags & NLM_F_ACK_TLVS) === 0) return { seq, errno };
 
@@ -179,13 +180,13 @@ export function acknowledgement({ type, flags, seq, payload }: NetlinkMessage): 
   };
 }
 
-/** Size of the refused message inside a NLMSG_ERROR: all of it, or only its header. */
+/** Size of the rejected message inside a NLMSG_ERROR: the whole message, or only its header. */
 function echoedLength(payload: Uint8Array, flags: number): number {
   const available = payload.length - 4;
-  if (available < NLMSG_HDRLEN) throw truncated("refused message's header", NLMSG_HDRLEN, available);
+  if (available < NLMSG_HDRLEN) throw truncated("header of the rejected message", NLMSG_HDRLEN, available);
   if ((flags & NLM_F_CAPPED) !== 0) return NLMSG_HDRLEN;
   const length = viewOf(payload).getUint32(4, true);
-  if (length < NLMSG_HDRLEN || length > available) throw truncated("refused message", length, available);
+  if (length < NLMSG_HDRLEN || length > available) throw truncated("rejected message", length, available);
   return length;
 }
 
@@ -198,5 +199,5 @@ function aligned(length: number): number {
 }
 
 function truncated(what: string, needed: number, available: number): RangeError {
-  return new RangeError(`netlink: truncated ${what}: ${needed} bytes said or needed, ${available} there`);
+  return new RangeError(`netlink: truncated ${what}: needs ${needed} bytes, has ${available}`);
 }

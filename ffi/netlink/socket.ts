@@ -31,52 +31,52 @@ import {
 } from "./constants.ts";
 import type { NetlinkSocketOptions, NetlinkTransport } from "./transport.ts";
 
-const defaultSendBuffer = 256 * 1024;
-const defaultReceiveBuffer = 1024 * 1024;
+const DEFAULT_SEND_BUFFER_BYTES = 256 * 1024;
+const DEFAULT_RECEIVE_BUFFER_BYTES = 1024 * 1024;
 
-/** The kernel makes dump datagrams of at most 32 KB, and acknowledgements are capped. */
-const datagramBytes = 64 * 1024;
+/** Maximum size of a received datagram. Dump datagrams have at most 32 KB, and acknowledgements are capped. */
+const MAX_DATAGRAM_BYTES = 64 * 1024;
 
-/** netlink_sendmsg() refuses messages longer than sk_sndbuf less this. net/netlink/af_netlink.c */
-const sendBufferOverhead = 32;
+/** netlink_sendmsg() rejects messages longer than sk_sndbuf minus this. net/netlink/af_netlink.c */
+const SEND_BUFFER_OVERHEAD = 32;
 
-const protocolNames = new Map([
+const PROTOCOL_NAMES = new Map([
   [NETLINK_ROUTE, "NETLINK_ROUTE"],
   [NETLINK_SOCK_DIAG, "NETLINK_SOCK_DIAG"],
   [NETLINK_NETFILTER, "NETLINK_NETFILTER"],
   [NETLINK_GENERIC, "NETLINK_GENERIC"],
 ]);
 
-/** Families of netlink that a kernel may have as a module. */
-const protocolModules = new Map([[NETLINK_NETFILTER, "nfnetlink"]]);
+/** Netlink protocols that can be a kernel module. */
+const PROTOCOL_MODULES = new Map([[NETLINK_NETFILTER, "nfnetlink"]]);
 
-/** A netlink socket of the network namespace the process was started in, over libnl. */
+/** A netlink socket over libnl, in the network namespace of the calling thread. */
 export class NetlinkSocket implements NetlinkTransport {
   readonly portId: number;
   readonly #socket: Deno.PointerObject;
   readonly #fd: number;
-  /** An eventfd that ends waits in `readable` when the socket is closed. */
+  /** An eventfd that ends `readable` when the socket is closed. */
   readonly #wake: number;
   readonly #protocol: string;
   readonly #sender = new Uint32Array(3); // struct sockaddr_nl { u16 family, pad; u32 nl_pid, nl_groups; }
   readonly #received = new PointerSlot();
-  /** Of the send buffer, as the kernel counts: twice what was asked for. */
+  /** Size of the send buffer as the kernel counts it: twice the requested size. */
   #sendBufferBytes = 0;
-  /** Calls off the main thread that still use the socket: it must not be freed under them. */
+  /** Number of calls off the main thread that use the socket. It must not be freed before they return. */
   #inFlight = 0;
   #closed = false;
 
-  /** @throws KernelError when the kernel lacks the protocol, Error when libnl cannot be loaded. */
+  /** @throws KernelError if the kernel lacks the protocol, LibraryError if libnl cannot be loaded. */
   static open(protocol: number, options: NetlinkSocketOptions = {}): NetlinkSocket {
-    const name = protocolNames.get(protocol) ?? `netlink protocol ${protocol}`;
+    const name = PROTOCOL_NAMES.get(protocol) ?? `netlink protocol ${protocol}`;
     const operation = `open a ${name} socket`;
     const socket = libnl().nl_socket_alloc();
     if (socket === null) throw new KernelError(operation, errnoOf("ENOMEM"));
     try {
       check(operation, libnl().nl_connect(socket, protocol), missingProtocol(protocol));
       check(operation, libnl().nl_socket_set_nonblocking(socket));
-      // A size set by hand also keeps nl_recv from reading each datagram twice, once to learn its size.
-      check(operation, libnl().nl_socket_set_msg_buf_size(socket, BigInt(datagramBytes)));
+      // With a fixed size, nl_recv does not read each datagram twice to learn its size first.
+      check(operation, libnl().nl_socket_set_msg_buf_size(socket, BigInt(MAX_DATAGRAM_BYTES)));
       return new NetlinkSocket(socket, name, options);
     } catch (error) {
       libnl().nl_socket_free(socket);
@@ -92,12 +92,12 @@ export class NetlinkSocket implements NetlinkTransport {
     this.#wake = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (this.#wake < 0) throw new KernelError(`open a ${protocol} socket: eventfd`, errnoOf("EMFILE"));
 
-    // Old kernels know neither option: errors then come without words, and with the message they are about.
+    // Old kernels lack these options. Their errors then have no text, and contain the whole rejected message.
     setOption(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
     setOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-    this.#setSendBuffer(options.sendBuffer ?? defaultSendBuffer);
-    const receiveBuffer = options.receiveBuffer ?? defaultReceiveBuffer;
-    // The FORCE options pass net.core.[rw]mem_max and need CAP_NET_ADMIN; the others are capped silently.
+    this.#setSendBuffer(options.sendBuffer ?? DEFAULT_SEND_BUFFER_BYTES);
+    const receiveBuffer = options.receiveBuffer ?? DEFAULT_RECEIVE_BUFFER_BYTES;
+    // The FORCE options ignore net.core.[rw]mem_max and need CAP_NET_ADMIN. The others are capped silently.
     if (!setOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBuffer)) {
       setOption(this.#fd, SOL_SOCKET, SO_RCVBUF, receiveBuffer);
     }
@@ -113,7 +113,7 @@ export class NetlinkSocket implements NetlinkTransport {
     const sent = await this.#offThread(() =>
       libnl().nl_sendto_nonblocking(this.#socket, message, BigInt(message.length))
     );
-    // Reading the length here also keeps the bytes alive until C is done with them.
+    // Using `message` here keeps its bytes alive until the C call returns.
     this.#checkSend(sent, message.length);
   }
 
@@ -123,7 +123,7 @@ export class NetlinkSocket implements NetlinkTransport {
     while (true) {
       const length = libnl().nl_recv(this.#socket, this.#sender, this.#received.argument, null);
       if (length === 0 || length === -NLE_AGAIN) return undefined;
-      // libnl says NOMEM for ENOBUFS, which is what recvmsg answers when the receive buffer overflowed.
+      // libnl maps ENOBUFS to NOMEM. recvmsg returns ENOBUFS after the receive buffer overflowed.
       if (length === -NLE_NOMEM) {
         const extack = "the kernel dropped messages because they were not read fast enough";
         throw new KernelError(operation, errnoOf("ENOBUFS"), { extack });
@@ -133,7 +133,7 @@ export class NetlinkSocket implements NetlinkTransport {
       if (pointer === null) return undefined;
       const datagram = copyOf(pointer, length);
       libc().free(pointer);
-      // Port 0 is the kernel. Other processes have no business with us.
+      // Port 0 is the kernel. Messages of other processes are ignored.
       if (this.#sender[1] === 0) return datagram;
     }
   }
@@ -146,7 +146,7 @@ export class NetlinkSocket implements NetlinkTransport {
       fds.setInt16(index * 8 + 4, POLLIN, true);
     }
     const ready = await this.#offThread(() => libc().poll(fds, 2n, timeoutMs));
-    // Any event of the socket counts: an overflow (POLLERR) is something to receive, too.
+    // Any event counts, because `receive` also reports an overflow (POLLERR).
     return ready > 0 && !this.#closed && fds.getInt16(6, true) !== 0;
   }
 
@@ -186,22 +186,24 @@ export class NetlinkSocket implements NetlinkTransport {
 
   #prepareSend(length: number): void {
     this.#assertOpen(`send to ${this.#protocol}`);
-    if (length + sendBufferOverhead > this.#sendBufferBytes) this.#setSendBuffer(length + sendBufferOverhead);
+    if (length + SEND_BUFFER_OVERHEAD > this.#sendBufferBytes) {
+      this.#setSendBuffer(length + SEND_BUFFER_OVERHEAD);
+    }
   }
 
   #checkSend(sent: number, length: number): void {
     if (sent === length) return;
     const operation = `send ${length} bytes to ${this.#protocol}`;
     const limit = this.#sendBufferBytes;
-    // libnl has no code for EMSGSIZE and calls it an unspecific failure.
-    if (sent === -NLE_FAILURE && length + sendBufferOverhead > limit) {
+    // libnl maps EMSGSIZE to NLE_FAILURE.
+    if (sent === -NLE_FAILURE && length + SEND_BUFFER_OVERHEAD > limit) {
       throw new KernelError(operation, errnoOf("EMSGSIZE"), {
         extack: `the socket's send buffer is ${limit} bytes`,
         advice: "Give the process CAP_NET_ADMIN in the initial user namespace, or raise net.core.wmem_max",
       });
     }
     if (sent < 0) throw libnlError(operation, sent);
-    throw new KernelError(operation, errnoOf("EIO"), { extack: `only ${sent} bytes were taken` });
+    throw new KernelError(operation, errnoOf("EIO"), { extack: `only ${sent} bytes were sent` });
   }
 
   #setSendBuffer(bytes: number): void {
@@ -223,8 +225,10 @@ function check(operation: string, code: number, details?: KernelErrorDetails): v
 }
 
 function missingProtocol(protocol: number): KernelErrorDetails {
-  const module = protocolModules.get(protocol);
-  return module === undefined ? {} : { advice: `If the kernel lacks it: modprobe ${module}` };
+  const module = PROTOCOL_MODULES.get(protocol);
+  return module === undefined
+    ? {}
+    : { advice: `If the kernel lacks this protocol, load its module: modprobe ${module}` };
 }
 
 function setOption(fd: number, level: number, option: number, value: number): boolean {

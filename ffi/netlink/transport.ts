@@ -8,33 +8,34 @@ export interface NetlinkSocketOptions {
 /** Opens a netlink socket: `NetlinkSocket.open`, or the fake of a test. */
 export type OpenNetlink = (protocol: number, options?: NetlinkSocketOptions) => NetlinkTransport;
 
-/**
- * A netlink socket as codecs and backends see it: datagrams in, datagrams out. The seam between them and the kernel:
- * tests put a fake here.
- */
+/** A netlink socket that sends and receives datagrams. Tests replace it with a fake. */
 export interface NetlinkTransport extends Disposable {
-  /** Our address; the kernel puts it in nlmsg_pid of what we caused, so that own changes can be told from others'. */
+  /** Address of the socket. The kernel puts it in nlmsg_pid of notifications about the changes of this socket. */
   readonly portId: number;
 
   /**
-   * Sends one datagram of one or more messages. The kernel has processed it when this returns.
+   * Sends one datagram of one or more messages. The kernel has processed them when this returns.
    * @throws KernelError
    */
   send(message: Uint8Array<ArrayBuffer>): void;
 
-  /** The same off the main thread, for what takes the kernel long. The bytes must stay as they are until it is done. */
+  /** Sends off the main thread, for large datagrams. The bytes must not change until the promise resolves. */
   sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void>;
 
   /**
-   * One datagram, the caller's to keep; undefined when there is none now.
-   * @throws KernelError, with errnoName "ENOBUFS" when the kernel dropped datagrams because we read too slowly.
+   * Receives one datagram, which the caller may keep; undefined if none is pending.
+   * @throws KernelError, ENOBUFS if the kernel dropped datagrams because the receive buffer was full.
    */
   receive(): Uint8Array<ArrayBuffer> | undefined;
 
-  /** Waits until `receive` has something to say, at most `timeoutMs` (-1: for ever); false when it has not. */
+  /**
+   * Waits until `receive` has a datagram or an error.
+   * @param timeoutMs -1 for no limit.
+   * @returns false after the timeout, or if the socket was closed.
+   */
   readable(timeoutMs: number): Promise<boolean>;
 
-  /** Subscribes to a multicast group by its number (NFNLGRP_NFTABLES, not its bit). */
+  /** Subscribes to a multicast group by its number (NFNLGRP_NFTABLES), which is not its bit. */
   joinGroup(group: number): void;
   leaveGroup(group: number): void;
 }

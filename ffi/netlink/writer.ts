@@ -1,25 +1,26 @@
 import { NLA_F_NESTED, NLA_HDRLEN, NLMSG_HDRLEN } from "./constants.ts";
 
-/** What a writer starts with, and goes back to after it had to grow for a bulk load. */
-const defaultBytes = 64 * 1024;
-const retainedBytes = 1024 * 1024;
-const maxAttributeBytes = 0xffff; // nla_len is 16 bits wide
+/** Default initial size of the buffer. */
+const DEFAULT_BYTES = 64 * 1024;
+/** Size up to which `reset` keeps the buffer. */
+const MAX_RETAINED_BYTES = 1024 * 1024;
+const MAX_ATTRIBUTE_BYTES = 0xffff; // nla_len is 16 bits wide
 
-const encoder = new TextEncoder();
+const ENCODER = new TextEncoder();
 
 export interface MessageWriterOptions {
   /**
-   * Sets NLA_F_NESTED on attributes that hold others, as it should be in what is sent. Without it the bytes are those
-   * that old families (nf_tables) list; the kernel takes both.
+   * Sets NLA_F_NESTED on nested attributes (default). Old protocols (rtnetlink, nf_tables) do not set it in their own
+   * messages. The kernel accepts both.
    */
-  readonly flagsNests?: boolean;
+  readonly nestedFlag?: boolean;
 }
 
 /**
- * Writes netlink messages, one after the other, into one buffer that grows by doubling and is used again.
+ * Writes netlink messages, one after the other, into one buffer that grows by doubling and is reused.
  *
- * `attr…` methods write a whole attribute and pad it to 4 bytes. "le" is the host's order: we run on little-endian
- * machines only (x86-64, arm64).
+ * The `attr…` methods write a whole attribute and pad it to 4 bytes. "le" is host byte order, because the program runs
+ * on little-endian machines only (x86-64, arm64).
  */
 export class MessageWriter {
   #bytes: Uint8Array<ArrayBuffer>;
@@ -29,18 +30,20 @@ export class MessageWriter {
   readonly #initialBytes: number;
   readonly #nestFlag: number;
 
-  constructor(initialBytes: number = defaultBytes, { flagsNests = true }: MessageWriterOptions = {}) {
+  constructor(initialBytes: number = DEFAULT_BYTES, { nestedFlag = true }: MessageWriterOptions = {}) {
     this.#initialBytes = initialBytes;
-    this.#nestFlag = flagsNests ? NLA_F_NESTED : 0;
+    this.#nestFlag = nestedFlag ? NLA_F_NESTED : 0;
     this.#bytes = new Uint8Array(initialBytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
 
-  /** Forgets what was written. The buffer is kept unless a bulk load made it large: idle memory matters more. */
+  /** Discards the content. Also shrinks the buffer if a bulk load made it large, because idle memory matters more. */
   reset(): void {
     this.#position = 0;
     this.#message = -1;
-    if (this.#bytes.length > Math.max(this.#initialBytes, retainedBytes)) this.#resize(this.#initialBytes);
+    if (this.#bytes.length > Math.max(this.#initialBytes, MAX_RETAINED_BYTES)) {
+      this.#resize(this.#initialBytes);
+    }
   }
 
   /** Bytes written so far. */
@@ -48,14 +51,14 @@ export class MessageWriter {
     return this.#position;
   }
 
-  /** A view of what is written, valid until the next write or reset: neither while a `sendLarge` of it is under way. */
+  /** A view of the content, valid until the next write or reset. Do neither while `sendLarge` sends it. */
   bytes(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#position);
   }
 
   /** struct nlmsghdr { __u32 nlmsg_len; __u16 nlmsg_type, nlmsg_flags; __u32 nlmsg_seq, nlmsg_pid; } */
   begin(type: number, flags: number, seq: number): void {
-    if (this.#message >= 0) throw new Error("netlink: a message was begun inside another");
+    if (this.#message >= 0) throw new Error("netlink: a message begins inside another message");
     const at = this.#reserve(NLMSG_HDRLEN);
     this.#message = at;
     this.#view.setUint32(at, 0, true);
@@ -65,9 +68,9 @@ export class MessageWriter {
     this.#view.setUint32(at + 12, 0, true);
   }
 
-  /** Ends the message: its length is known now, and the next one starts at a multiple of 4. */
+  /** Ends the message: writes its length and pads it to a multiple of 4. */
   end(): void {
-    if (this.#message < 0) throw new Error("netlink: end of a message that was not begun");
+    if (this.#message < 0) throw new Error("netlink: no message to end");
     this.#view.setUint32(this.#message, this.#position - this.#message, true);
     this.#pad();
     this.#message = -1;
@@ -104,9 +107,9 @@ export class MessageWriter {
     this.#view.setBigUint64(at, BigInt(value), false);
   }
 
-  /** Text as UTF-8 with a terminating NUL. */
+  /** Writes text as UTF-8 with a terminating NUL. */
   attrString(type: number, text: string): void {
-    const utf8 = encoder.encode(text);
+    const utf8 = ENCODER.encode(text);
     const at = this.#attribute(type, utf8.length + 1, aligned(NLA_HDRLEN + utf8.length + 1));
     this.#view.setUint32(this.#position - 4, 0);
     this.#bytes.set(utf8, at);
@@ -119,7 +122,7 @@ export class MessageWriter {
     this.#bytes.set(bytes, at);
   }
 
-  /** A binary string, one character a byte (an Address of core/net/address.ts). */
+  /** Writes a binary string, one character per byte (an Address of core/net/address.ts). */
   attrLatin1(type: number, text: string): void {
     const at = this.#attribute(type, text.length, aligned(NLA_HDRLEN + text.length));
     if (text.length === 0) return;
@@ -128,7 +131,7 @@ export class MessageWriter {
     for (let index = 0; index < text.length; index++) bytes[at + index] = text.charCodeAt(index);
   }
 
-  /** An attribute that holds those that `body` writes. */
+  /** Writes a nested attribute that contains the attributes that `body` writes. */
   nest(type: number, body: () => void): void {
     const mark = this.nestStart(type);
     body();
@@ -136,8 +139,8 @@ export class MessageWriter {
   }
 
   /**
-   * The same for loops that must split: `length - mark` is the nest's length so far, and 65535 its limit.
-   * @returns the mark that `nestEnd` takes.
+   * Begins a nested attribute, for loops that must split it: `length - mark` is its length so far, 65535 the limit.
+   * @returns the mark for `nestEnd`.
    */
   nestStart(type: number): number {
     const mark = this.#reserve(NLA_HDRLEN);
@@ -145,17 +148,17 @@ export class MessageWriter {
     return mark;
   }
 
-  /** @throws RangeError when the nest became longer than an attribute can be. */
+  /** @throws RangeError if the nested attribute is longer than 65535 bytes. */
   nestEnd(mark: number): void {
     const length = this.#position - mark;
-    if (length > maxAttributeBytes) {
+    if (length > MAX_ATTRIBUTE_BYTES) {
       const type = this.#view.getUint16(mark + 2, true) & ~NLA_F_NESTED;
       throw tooLong(type, length);
     }
     this.#view.setUint16(mark, length, true);
   }
 
-  // Raw values build fixed headers (struct nfgenmsg) and packed data.
+  // Raw values are for fixed headers (struct nfgenmsg) and packed data.
 
   rawU8(value: number): void {
     const at = this.#reserve(1);
@@ -177,14 +180,14 @@ export class MessageWriter {
     this.#view.setUint32(at, value, true);
   }
 
-  /** @returns where they begin, for the `patch…` methods. */
+  /** @returns the offset of the bytes, for the `patch…` methods. */
   rawBytes(bytes: Uint8Array): number {
     const at = this.#reserve(bytes.length);
     this.#bytes.set(bytes, at);
     return at;
   }
 
-  // Patches fill the holes of a template that `rawBytes` wrote: for messages that are much the same many times.
+  // Patches fill in a template that `rawBytes` wrote, for many messages that differ in a few values.
 
   patchU16be(at: number, value: number): void {
     this.#view.setUint16(at, value, false);
@@ -198,16 +201,19 @@ export class MessageWriter {
     this.#view.setUint32(at, value, true);
   }
 
-  /** The first `count` characters of a binary string. */
+  /** Writes the first `count` characters of a binary string. */
   patchLatin1(at: number, text: string, count: number = text.length): void {
     const bytes = this.#bytes;
     for (let index = 0; index < count; index++) bytes[at + index] = text.charCodeAt(index);
   }
 
-  /** struct nlattr { __u16 nla_len, nla_type; }, with room for the payload: returns where that goes. */
+  /**
+   * Writes a struct nlattr { __u16 nla_len, nla_type; } and reserves the payload.
+   * @returns the offset of the payload.
+   */
   #attribute(type: number, payloadBytes: number, paddedBytes: number): number {
     const length = NLA_HDRLEN + payloadBytes;
-    if (length > maxAttributeBytes) throw tooLong(type, length);
+    if (length > MAX_ATTRIBUTE_BYTES) throw tooLong(type, length);
     const at = this.#reserve(paddedBytes);
     this.#view.setUint32(at, length | (type << 16), true);
     return at + NLA_HDRLEN;
@@ -225,7 +231,7 @@ export class MessageWriter {
     return at;
   }
 
-  /** Moves what is written; the old buffer's memory is free at once, not when the collector next runs. */
+  /** Moves the content. Frees the old buffer now, not at the next run of the garbage collector. */
   #resize(length: number): void {
     const buffer = this.#bytes.buffer.transfer(length);
     this.#bytes = new Uint8Array(buffer);
@@ -239,7 +245,7 @@ function aligned(length: number): number {
 
 function tooLong(type: number, length: number): RangeError {
   return new RangeError(
-    `netlink: attribute ${type} is ${length} bytes long, and ${maxAttributeBytes} is the most its length field can ` +
-      `say; split it over several messages`,
+    `netlink: attribute ${type} has ${length} bytes, but its length field allows at most ${MAX_ATTRIBUTE_BYTES}; ` +
+      "split it over several messages",
   );
 }

@@ -3,7 +3,7 @@ import { withBackendErrors } from "../../backends/backend_errors.ts";
 import { BackendError } from "../../core/backend/contract.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import { LibraryError } from "../../ffi/open.ts";
+import { LibraryError } from "../../ffi/library.ts";
 import { MapBackend } from "../core/sync/kernel.ts";
 
 const nothing = { settings: [], plans: new Map() };

@@ -44,7 +44,7 @@ const parts: readonly {
   },
   {
     part: "core/commands/",
-    may: ["core/", "ffi/memory.ts", "ffi/open_files.ts"],
+    may: ["core/", "ffi/process.ts"],
     why:
       "commands get the modes from main, and use of the system only the memory and the limits of this process",
   },

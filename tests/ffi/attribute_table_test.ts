@@ -12,7 +12,7 @@ function filled(write: (writer: MessageWriter) => void): AttributeTable {
   return table;
 }
 
-Deno.test("numbers are read in the order that is asked for", () => {
+Deno.test("numbers are read in the byte order of the getter", () => {
   const table = filled((writer) => {
     writer.attrU16be(1, 0x1f90);
     writer.attrU32le(2, 0xfffffffe);
@@ -23,7 +23,7 @@ Deno.test("numbers are read in the order that is asked for", () => {
   assert.equal(table.u64le(3), 2 ** 32 + 5);
 });
 
-Deno.test("what is not there, too short or of a higher type reads as 0", () => {
+Deno.test("a missing or short attribute, or a higher type, reads as 0", () => {
   const table = filled((writer) => {
     writer.attrU8(1, 7);
     writer.attrU32le(9, 7);
@@ -33,7 +33,7 @@ Deno.test("what is not there, too short or of a higher type reads as 0", () => {
   assert.deepEqual([...table.bytes(1)], [7]);
 });
 
-Deno.test("a nest is read from the table that has it, and nothing of the one before stays", () => {
+Deno.test("nested attributes are read through the outer table, and replace those of the previous nest", () => {
   const outer = filled((writer) => writer.nest(4, () => writer.attrU32le(2, 5)));
   const inner = new AttributeTable(8);
   inner.fillFrom(outer, 4);
@@ -42,7 +42,7 @@ Deno.test("a nest is read from the table that has it, and nothing of the one bef
   assert.equal(inner.has(2), false);
 });
 
-Deno.test("it reads what the general reader reads, and refuses what that refuses", () => {
+Deno.test("the table reads and rejects the same bytes as the general reader", () => {
   const table = new AttributeTable(0x3fff);
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
     let expected: [number, Uint8Array][] | undefined;

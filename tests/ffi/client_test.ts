@@ -8,7 +8,7 @@ import { FakeTransport, type Scripted } from "./fake_transport.ts";
 
 const answerType = 0x0a00;
 
-Deno.test("a request returns what came before its acknowledgement, and what is left of earlier ones is skipped", async () => {
+Deno.test("a request returns the answers before its acknowledgement, and skips answers to earlier requests", async () => {
   const transport = answering((seq) => [
     datagram({ type: answerType, seq: seq - 1 }, error(seq - 1, 17)),
     datagram({ type: answerType, seq }),
@@ -19,7 +19,7 @@ Deno.test("a request returns what came before its acknowledgement, and what is l
   assert.deepEqual(transport.sent, [datagram({ type: answerType, seq: 1, flags: 0x5 })]);
 });
 
-Deno.test("a refused request is an error that says what was attempted and what the kernel answered", async () => {
+Deno.test("the error of a rejected request contains the operation and the answer of the kernel", async () => {
   const transport = answering((seq) => [datagram(error(seq, 2))]);
   await assert.rejects(new NetlinkClient(transport).request("get table kube-proxy", ask(0x5)), (error) => {
     assert.ok(error instanceof KernelError);
@@ -32,7 +32,7 @@ Deno.test("a refused request is an error that says what was attempted and what t
   });
 });
 
-Deno.test("a lack of privilege says which one, and where to give it", async () => {
+Deno.test("the error for a missing privilege names it, and where to grant it", async () => {
   const transport = answering((seq) => [datagram(error(seq, 1))]);
   await assert.rejects(
     new NetlinkClient(transport).request("list tables", ask(0x5)),
@@ -40,7 +40,7 @@ Deno.test("a lack of privilege says which one, and where to give it", async () =
   );
 });
 
-Deno.test("a request that will not be acknowledged is refused before it is sent", async () => {
+Deno.test("a request without the flag for its acknowledgement is not sent", async () => {
   const transport = new FakeTransport();
   await assert.rejects(new NetlinkClient(transport).request("get the table", ask(0x1)), /needs NLM_F_ACK/);
   await assert.rejects(
@@ -54,7 +54,7 @@ Deno.test("a request that will not be acknowledged is refused before it is sent"
   assert.deepEqual(transport.sent, []);
 });
 
-Deno.test("a kernel that does not answer is an error, not a wait for ever", async () => {
+Deno.test("a kernel that does not answer is an error after a timeout", async () => {
   await assert.rejects(
     new NetlinkClient(new FakeTransport()).request("get the table", ask(0x5)),
     /ETIMEDOUT .*did not answer/,
@@ -78,7 +78,7 @@ Deno.test("a dump that fails at its end is an error", async () => {
   await assert.rejects(new NetlinkClient(transport).dump("list tables", ask(0x301)), /list tables: ENOBUFS/);
 });
 
-Deno.test("a dump during which the table changed starts again", async () => {
+Deno.test("a dump starts again if the table changed", async () => {
   let attempts = 0;
   const transport = answering((seq) => {
     const flags = ++attempts < 3 ? 0x12 : 0x2; // NLM_F_DUMP_INTR
@@ -88,7 +88,7 @@ Deno.test("a dump during which the table changed starts again", async () => {
   assert.equal(attempts, 3);
 });
 
-Deno.test("a table that never stops changing is an error of the dump, and told by the streaming one", async () => {
+Deno.test("a table that keeps changing is an error of `dump`, and a result of `dumpEach`", async () => {
   const transport = answering((seq) => [
     datagram({ type: answerType, seq, flags: 2 }, { type: 3, seq, flags: 0x12, payload: [0] }),
   ]);
@@ -104,7 +104,7 @@ Deno.test("a table that never stops changing is an error of the dump, and told b
   assert.equal(visited, 1);
 });
 
-Deno.test("a dump in the background asks off the main thread and lets other work go on between its answers", async () => {
+Deno.test("a dump in the background sends off the main thread, and lets other work run between its answers", async () => {
   const transport = answering((seq) => [
     ...Array.from({ length: 4 }, () => datagram({ type: answerType, seq, flags: 2 })),
     datagram({ type: 3, seq, flags: 2, payload: [0] }),
@@ -121,10 +121,10 @@ Deno.test("a dump in the background asks off the main thread and lets other work
   await dumped;
   clearInterval(other);
   assert.deepEqual([visited, offThread], [4, 1]);
-  assert.ok(others >= 3, `${others} turns of others`);
+  assert.ok(others >= 3, `${others} runs of other work`);
 });
 
-Deno.test("the errors of a batch are returned in order with the message each is about; acknowledgements are not", () => {
+Deno.test("the rejections of a batch are returned in order with their sequence numbers, without acknowledgements", () => {
   const transport = new FakeTransport();
   transport.deliver(
     datagram(error(1, 0)),
@@ -135,7 +135,7 @@ Deno.test("the errors of a batch are returned in order with the message each is 
   assert.deepEqual(readRejections(transport), []);
 });
 
-Deno.test("a batch with more errors than fit gives those that do, and leaves none for the next batch", () => {
+Deno.test("if the rejections of a batch overflow the buffer, those that fit are returned, and none remains for the next batch", () => {
   const overflow = new KernelError("receive", 105);
   const transport = new FakeTransport();
   transport.deliver(overflow, datagram(error(3, 17)), datagram(error(4, 17)));
@@ -146,7 +146,7 @@ Deno.test("a batch with more errors than fit gives those that do, and leaves non
   assert.throws(() => readRejections(transport), overflow);
 });
 
-Deno.test("an errno that is ignored counts as success, another one does not", async () => {
+Deno.test("an ignored errno counts as success, another one does not", async () => {
   const client = new NetlinkClient(answering((seq) => [datagram(error(seq, 2))]));
   assert.deepEqual(await client.request("get the table", ask(0x5), { ignore: ["EEXIST", "ENOENT"] }), []);
   await assert.rejects(client.request("get the table", ask(0x5), { ignore: ["EEXIST"] }), /ENOENT/);
@@ -175,7 +175,7 @@ function answering(answers: (seq: number) => readonly Scripted[]): FakeTransport
   });
 }
 
-interface Told {
+interface Answer {
   readonly type: number;
   readonly seq: number;
   readonly flags?: number;
@@ -183,14 +183,14 @@ interface Told {
   readonly payload?: readonly number[];
 }
 
-/** NLMSG_ERROR about the message `seq`, capped. */
-function error(seq: number, errno: number): Told {
+/** A capped NLMSG_ERROR for the message `seq`. */
+function error(seq: number, errno: number): Answer {
   return { type: 2, seq, flags: 0x100, payload: [-errno, 16, 0, seq, 0] };
 }
 
-function datagram(...told: readonly Told[]): Uint8Array<ArrayBuffer> {
+function datagram(...answers: readonly Answer[]): Uint8Array<ArrayBuffer> {
   const writer = new MessageWriter();
-  for (const { type, seq, flags = 0, payload = [] } of told) {
+  for (const { type, seq, flags = 0, payload = [] } of answers) {
     writer.begin(type, flags, seq);
     for (const value of payload) writer.rawU32le(value);
     writer.end();

@@ -13,7 +13,7 @@ Deno.test("errno names, numbers and texts belong together", () => {
   assert.throws(() => errnoOf("ENOSUCH"), /not the name of an errno/);
 });
 
-Deno.test("an error says what was attempted, what came back, the kernel's words and what to do", () => {
+Deno.test("an error contains the operation, the errno, the kernel's text and the advice", () => {
   const cause = new Error("below");
   const error = new KernelError("replace chain X", 22, { extack: "bad hook", advice: "Use another", cause });
   assert.equal(error.message, "replace chain X: EINVAL (Invalid argument: bad hook). Use another");
@@ -25,7 +25,7 @@ Deno.test("an error says what was attempted, what came back, the kernel's words 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
 
-Deno.test("libnl's codes become errnos with libnl's own words beside them", keepsLibraries, () => {
+Deno.test("codes of libnl become errnos, with the text of libnl", keepsLibraries, () => {
   const exists = libnlError("join a group", -6);
   assert.equal(exists.errnoName, "EEXIST");
   assert.match(exists.message, /^join a group: EEXIST \(File exists: libnl: Object exists\)$/);

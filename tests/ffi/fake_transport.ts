@@ -1,25 +1,25 @@
 import type { KernelError } from "../../ffi/errors.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 
-/** A datagram the fake kernel sends, or the error of the call that would have received it. */
+/** A datagram from the fake kernel, or the error of the call that receives it. */
 export type Scripted = Uint8Array<ArrayBuffer> | KernelError;
 
-/** Records what is sent, and answers it with scripted datagrams. */
+/** Records sent datagrams, and answers them with scripted ones. */
 export class FakeTransport implements NetlinkTransport {
   readonly portId = 4711;
-  /** Copies of what was sent, oldest first. */
+  /** Copies of the sent datagrams, oldest first. */
   readonly sent: Uint8Array<ArrayBuffer>[] = [];
   readonly groups = new Set<number>();
   closed = false;
   readonly #answer: (sent: Uint8Array<ArrayBuffer>) => readonly Scripted[];
   readonly #queue: Scripted[] = [];
 
-  /** @param answer what each sent datagram brings about. */
+  /** @param answer returns the answers to a sent datagram. */
   constructor(answer: (sent: Uint8Array<ArrayBuffer>) => readonly Scripted[] = () => []) {
     this.#answer = answer;
   }
 
-  /** Lets the fake kernel say something unasked. */
+  /** Delivers datagrams that answer no request. */
   deliver(...datagrams: readonly Scripted[]): void {
     this.#queue.push(...datagrams);
   }

@@ -4,22 +4,22 @@ import { resolveFamily } from "../../ffi/netlink/genetlink.ts";
 import { FakeTransport } from "./fake_transport.ts";
 import { hex } from "./hex.ts";
 
-/** `ipvsadm -L` asks it, but for the version and the sequence number. */
+/** The request of `ipvsadm -L`, except for version and sequence number. */
 const ASKED = "20000000 1000 0500 01000000 00000000 03020000 0900 0200 49505653 00000000";
 
-/** The kernel's answer: a name, then the id 0x20; without the list of commands. */
+/** The kernel's answer: a name, then the id 0x20. The list of commands is left out. */
 const ANSWERED =
   "28000000 1000 0000 01000000 00000000 01020000 0900 0200 49505653 00000000 0600 0100 20000000";
 const ACKNOWLEDGED = "24000000 0200 0001 01000000 00000000 00000000 20000000 1000 0500 01000000 00000000";
 const NO_ENTRY = "24000000 0200 0001 01000000 00000000 feffffff 20000000 1000 0500 01000000 00000000";
 
-Deno.test("the id of a family is asked for by its name", async () => {
+Deno.test("the id of a family is requested by its name", async () => {
   const transport = new FakeTransport(() => [hex(ANSWERED), hex(ACKNOWLEDGED)]);
   assert.equal(await resolveFamily(new NetlinkClient(transport), "IPVS", "Get it"), 0x20);
   assert.deepEqual(transport.sent, [hex(ASKED)]);
 });
 
-Deno.test("a family that the kernel does not have is an error that says what to do", async () => {
+Deno.test("a missing family is an error that contains the advice", async () => {
   await assert.rejects(
     resolveFamily(
       new NetlinkClient(new FakeTransport(() => [hex(NO_ENTRY)])),
@@ -33,6 +33,6 @@ Deno.test("a family that the kernel does not have is an error that says what to 
 Deno.test("an answer without an id is an error", async () => {
   await assert.rejects(
     resolveFamily(new NetlinkClient(new FakeTransport(() => [hex(ACKNOWLEDGED)])), "IPVS", "Get it"),
-    /EPROTO .*has no id/,
+    /EPROTO .*contains no id/,
   );
 });

@@ -1,4 +1,4 @@
-/** What the stock `ip` of iproute2 6.1 and Linux 6.1 say to each other. The device has the index 2 in all of it. */
+/** Messages between the stock `ip` of iproute2 6.1 and Linux 6.1. The index of the device is 2. */
 
 /** `ip link add kube-ipvs0 type dummy` */
 export const ADD_DEVICE = `
@@ -28,14 +28,14 @@ export const REMOVE_ADDRESS_V6 = `
   00000000000a
 `;
 
-/** Answered to `ip addr show dev kube-ipvs0`: 10.96.0.10/32 and fd00:96::a/128. */
+/** Answer to `ip addr show dev kube-ipvs0`: 10.96.0.10/32 and fd00:96::a/128. */
 export const SHOWN_ADDRESSES = `
   5400000014002200be14016bd00000000220800002000000080001000a60000a080002000a60000a0f0003006b7562652d697076733000000800
   08008000000014000600ffffffffffffffff96030000960300004800000014002200be14016bd00000000a8082000200000014000100fd000096
   00000000000000000000000a14000600ffffffffffffffffae030000ae0300000800080082000000
 `;
 
-/** Answered to `ip link show kube-ipvs0`. */
+/** Answer to `ip link show kube-ipvs0`. */
 export const SHOWN_LINK = `
   2804000010000000bd14016ba8e876b6000001000200000082000000000000000f0003006b7562652d6970767330000008000d00e80300000500
   100002000000050011000000000008000400dc0500000800320000000000080033000000000008001b000000000008001e000000000008003d00

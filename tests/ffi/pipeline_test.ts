@@ -14,12 +14,12 @@ function write(writer: MessageWriter, seq: number, number: number): void {
   writer.end();
 }
 
-/** A kernel that refuses numbers with EEXIST. */
-function kernelThatRefuses(refused: ReadonlySet<number>): FakeTransport {
+/** A kernel that rejects these numbers with EEXIST. */
+function kernelThatRejects(rejected: ReadonlySet<number>): FakeTransport {
   return new FakeTransport((sent) => {
     const answers = new MessageWriter();
     for (const { seq, payload } of messages(sent)) {
-      if (!refused.has(payload[0]! | payload[1]! << 8)) continue;
+      if (!rejected.has(payload[0]! | payload[1]! << 8)) continue;
       answers.begin(NLMSG_ERROR, 0x100, seq);
       for (const value of [-17 >>> 0, 20, TYPE, seq, 0]) answers.rawU32le(value);
       answers.end();
@@ -39,17 +39,17 @@ function counter(): () => number {
   return () => seq++;
 }
 
-Deno.test("a few requests are one datagram, sent at once", async () => {
-  const transport = kernelThatRefuses(new Set());
-  transport.sendLarge = () => assert.fail("off the main thread");
+Deno.test("a few requests are one datagram, sent on the main thread", async () => {
+  const transport = kernelThatRejects(new Set());
+  transport.sendLarge = () => assert.fail("sent off the main thread");
   assert.deepEqual(await new Pipeline(transport, counter()).send(numbers(3), write), []);
   assert.deepEqual(sentNumbers(transport), [[0, 1, 2]]);
   await new Pipeline(transport, counter()).send([], write);
-  assert.equal(transport.sent.length, 1, "nothing is sent for nothing");
+  assert.equal(transport.sent.length, 1, "no datagram without requests");
 });
 
-Deno.test("many are sent in order, hundreds at a time, and what is refused is found again", async () => {
-  const transport = kernelThatRefuses(new Set([0, 255, 256, 700, 999]));
+Deno.test("many requests are sent in order, hundreds per datagram, and rejections refer to their commands", async () => {
+  const transport = kernelThatRejects(new Set([0, 255, 256, 700, 999]));
   const requests = new Pipeline(transport, counter());
   for (let round = 0; round < 2; round++) {
     const rejected = await requests.send(numbers(1000), write);
@@ -61,8 +61,8 @@ Deno.test("many are sent in order, hundreds at a time, and what is refused is fo
   assert.deepEqual(sent.slice(0, 4).flat(), numbers(1000));
 });
 
-Deno.test("the next are written while the kernel is busy, and not into what it reads", async () => {
-  const transport = kernelThatRefuses(new Set());
+Deno.test("the next datagram is written while the kernel processes one, in another buffer", async () => {
+  const transport = kernelThatRejects(new Set());
   let writtenMeanwhile = 0;
   let written = 0;
   transport.sendLarge = async (message) => {
@@ -81,8 +81,8 @@ Deno.test("the next are written while the kernel is busy, and not into what it r
   assert.deepEqual(sentNumbers(transport).flat(), numbers(1000));
 });
 
-Deno.test("an error of who writes is told once the kernel is done", async () => {
-  const transport = kernelThatRefuses(new Set());
+Deno.test("an error of the caller is reported after the kernel has answered", async () => {
+  const transport = kernelThatRejects(new Set());
   function* failing() {
     yield* numbers(300);
     throw new Error("no more");

@@ -4,7 +4,7 @@ import { acknowledgement, Attribute, attribute, attributes, messages } from "../
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { hex } from "./hex.ts";
 
-/** What the kernel answers to `ip route add 10.9.9.0/24 dev lo table 0xfffffff via 1.2.3.4` (strace -e read=all). */
+/** The kernel's answer to `ip route add 10.9.9.0/24 dev lo table 0xfffffff via 1.2.3.4` (strace -e read=all). */
 const refusedRoute = hex(`
   70 00 00 00 02 00 00 02  f7 d8 00 6b 6a 7c 00 00
   9b ff ff ff 3c 00 00 00  18 00 05 06 f7 d8 00 6b
@@ -14,7 +14,7 @@ const refusedRoute = hex(`
   20 00 01 00 4e 65 78 74  68 6f 70 20 68 61 73 20
   69 6e 76 61 6c 69 64 20  67 61 74 65 77 61 79 00`);
 
-Deno.test("a refusal with extended acknowledgement behind the echoed request gives the kernel's words", () => {
+Deno.test("the kernel's text is read from the extended acknowledgement behind the echoed request", () => {
   const [message] = messages(refusedRoute);
   assert.ok(message);
   assert.deepEqual(acknowledgement(message), {
@@ -24,7 +24,7 @@ Deno.test("a refusal with extended acknowledgement behind the echoed request giv
   });
 });
 
-Deno.test("a capped refusal gives the offset of the offending attribute", () => {
+Deno.test("the offset of the offending attribute is read from a capped rejection", () => {
   const datagram = hex(`
     2c000000 0200 0003 05000000 01000000
     efffffff 5c000000 0c0a 0104 05000000 00000000
@@ -34,7 +34,7 @@ Deno.test("a capped refusal gives the offset of the offending attribute", () => 
   assert.deepEqual(acknowledgement(message), { seq: 5, errno: 17, offset: 0x34 });
 });
 
-Deno.test("a refusal that echoes the request without attributes is read by its error code alone", () => {
+Deno.test("a rejection without attributes consists of its errno", () => {
   const [message] = messages(hex(`
     34000000 0200 0000 07000000 01000000
     edffffff 20000000 1000 0500 07000000 00000000
@@ -43,7 +43,7 @@ Deno.test("a refusal that echoes the request without attributes is read by its e
   assert.deepEqual(acknowledgement(message), { seq: 7, errno: 19 });
 });
 
-Deno.test("the end of a dump is a success when empty or 0, and may carry an error with words", () => {
+Deno.test("the end of a dump is a success if empty or 0, and may contain an error with a text", () => {
   const end = (payload: string, flags = 2) => ({ type: 3, flags, seq: 9, pid: 1, payload: hex(payload) });
   assert.deepEqual(acknowledgement(end("")), { seq: 9, errno: 0 });
   assert.deepEqual(acknowledgement(end("00000000")), { seq: 9, errno: 0 });
@@ -58,7 +58,7 @@ Deno.test("a message of another type is no acknowledgement", () => {
   assert.throws(() => acknowledgement({ type: 16, flags: 0, seq: 1, pid: 0, payload: hex("") }), /no acknow/);
 });
 
-Deno.test("values are read in the byte order the getter names", () => {
+Deno.test("values are read in the byte order of the getter", () => {
   const value = new Attribute(1, hex("0102030405060708"));
   assert.equal(value.u8(), 0x01);
   assert.equal(value.u16be(), 0x0102);
@@ -71,7 +71,7 @@ Deno.test("values are read in the byte order the getter names", () => {
   assert.equal(new Attribute(1, new Uint8Array(70_000).fill(0xfe)).latin1(), "\xfe".repeat(70_000));
 });
 
-Deno.test("text ends at the first NUL, or at the end when there is none", () => {
+Deno.test("text ends at the first NUL, or at the end if there is none", () => {
   assert.equal(new Attribute(1, hex("6e c3a9 00 78")).string(), "né");
   assert.equal(new Attribute(1, hex("6e6f")).string(), "no");
   assert.equal(new Attribute(1, hex("")).string(), "");
@@ -79,12 +79,12 @@ Deno.test("text ends at the first NUL, or at the end when there is none", () => 
 
 Deno.test("a value that is too short for its getter is an error that names the attribute", () => {
   const short = new Attribute(7, hex("010203"));
-  assert.throws(() => short.u32be(), /truncated value of attribute 7: 4 bytes said or needed, 3 there/);
+  assert.throws(() => short.u32be(), /truncated value of attribute 7: needs 4 bytes, has 3/);
   assert.throws(() => short.u64le(), RangeError);
   assert.throws(() => new Attribute(7, hex("")).u8(), RangeError);
 });
 
-Deno.test("flag bits of an attribute's type are not part of it", () => {
+Deno.test("the type of an attribute excludes its flag bits", () => {
   const payload = hex("0800 03c0 0400 0180");
   const [nest] = attributes(payload);
   assert.equal(nest?.type, 3);
@@ -105,10 +105,10 @@ Deno.test("the last attribute and the last message may lack their padding", () =
   assert.equal([...messages(hex("11000000 0100 0000 00000000 00000000 ff"))].length, 1);
 });
 
-Deno.test("lengths that point nowhere are errors", () => {
+Deno.test("lengths that point outside are errors", () => {
   assert.throws(() => [...attributes(hex("0300 0100"))], /truncated attribute/);
   assert.throws(() => [...attributes(hex("0000 0000"))], /truncated attribute/);
-  assert.throws(() => [...attributes(hex("0900 0100 01020304"))], /9 bytes said or needed, 8 there/);
+  assert.throws(() => [...attributes(hex("0900 0100 01020304"))], /needs 9 bytes, has 8/);
   assert.throws(() => [...attributes(hex("0400 01"))], /truncated attribute header/);
   assert.throws(() => [...messages(hex("10000000 0100"))], /truncated message header/);
   assert.throws(() => [...messages(hex("0f000000 0100 0000 00000000 00000000"))], /truncated message/);
@@ -116,13 +116,13 @@ Deno.test("lengths that point nowhere are errors", () => {
   const echoesTooMuch = hex("ffffffff f0ffffff 0a00 0000 00000000 00000000");
   assert.throws(
     () => acknowledgement({ type: 2, flags: 0x200, seq: 0, pid: 0, payload: echoesTooMuch }),
-    /truncated refused message/,
+    /truncated rejected message/,
   );
 });
 
-Deno.test("every truncation of a real answer is read or refused, and nothing outside of it is seen", () => {
+Deno.test("every truncation of a real answer is decoded or a RangeError, and no byte outside of it is read", () => {
   for (let length = 0; length < refusedRoute.length; length++) {
-    // What follows the datagram in its buffer is not part of it.
+    // The bytes behind the datagram in its buffer do not belong to it.
     const datagram = refusedRoute.subarray(0, length);
     if (length > 0) assert.throws(() => [...messages(datagram)], RangeError);
     const payload = refusedRoute.subarray(16, 16 + length);
@@ -130,7 +130,7 @@ Deno.test("every truncation of a real answer is read or refused, and nothing out
   }
 });
 
-Deno.test("no bytes make the reader do anything but read them or throw RangeError", () => {
+Deno.test("any bytes decode, or throw a RangeError", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), fc.boolean(), (bytes, framed) => {
     const writer = new MessageWriter();
     writer.begin(2, 0x200, 1);

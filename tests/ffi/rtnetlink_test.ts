@@ -27,7 +27,7 @@ function stable(bytes: Uint8Array) {
 }
 
 function written(write: (writer: MessageWriter) => void) {
-  const writer = new MessageWriter(128, { flagsNests: false });
+  const writer = new MessageWriter(128, { nestedFlag: false });
   write(writer);
   return stable(writer.bytes());
 }

@@ -40,9 +40,9 @@ Deno.test("a batch equals what `nft add element ip kube-proxy m '{ 10.0.0.1 . 80
   assert.deepEqual(writer.bytes(), sent);
 });
 
-Deno.test("every kind of attribute has the byte order its name says and is padded with zeros", () => {
+Deno.test("every kind of attribute has the byte order of its method and is padded with zeros", () => {
   const writer = new MessageWriter();
-  // What an earlier use of the buffer left must not show in the padding.
+  // Padding must not contain bytes of an earlier use of the buffer.
   writer.rawBytes(new Uint8Array(256).fill(0xff));
   writer.reset();
   writer.attrU8(1, 0x12);
@@ -90,7 +90,7 @@ Deno.test("raw values follow each other without padding, and the message is padd
   assert.deepEqual(writer.bytes(), expected);
 });
 
-Deno.test("what is written is read again, whatever the attributes and however they nest", () => {
+Deno.test("the reader reads what was written, with any attributes in any nesting", () => {
   fc.assert(fc.property(fc.array(fc.array(attribute, { maxLength: 5 }), { maxLength: 5 }), (contents) => {
     const writer = new MessageWriter(1);
     for (const [seq, tree] of contents.entries()) {
@@ -105,7 +105,7 @@ Deno.test("what is written is read again, whatever the attributes and however th
   }));
 });
 
-Deno.test("a nest of 65535 bytes is written, and a longer one is an error that names the limit", () => {
+Deno.test("a nested attribute of 65535 bytes is written, and a longer one is an error that names the limit", () => {
   const writer = new MessageWriter();
   const limit = 65535 - 4;
   writer.nest(3, () => writer.rawBytes(new Uint8Array(limit)));
@@ -113,7 +113,7 @@ Deno.test("a nest of 65535 bytes is written, and a longer one is an error that n
 
   writer.reset();
   const overflow = () => writer.nest(3, () => writer.rawBytes(new Uint8Array(limit + 1)));
-  assert.throws(overflow, /attribute 3 is 65536 bytes long, and 65535 is the most/);
+  assert.throws(overflow, /attribute 3 has 65536 bytes, .* at most 65535/);
 });
 
 Deno.test("a single attribute longer than 65535 bytes is an error", () => {
@@ -124,7 +124,7 @@ Deno.test("a single attribute longer than 65535 bytes is an error", () => {
   assert.throws(() => writer.attrLatin1(1, "x".repeat(65532)), RangeError);
 });
 
-Deno.test("a loop can split a list by the length of its nest so far", () => {
+Deno.test("a loop can split a list by the current length of its nested attribute", () => {
   const writer = new MessageWriter();
   const mark = writer.nestStart(1);
   for (let index = 0; index < 3; index++) writer.attrU32be(1, index);
@@ -133,15 +133,15 @@ Deno.test("a loop can split a list by the length of its nest so far", () => {
   assert.deepEqual(writer.bytes().subarray(0, 4), hex("1c00 0180"));
 });
 
-Deno.test("a message begun inside another, or ended twice, is a mistake that shows", () => {
+Deno.test("beginning a message inside another, or ending one twice, throws", () => {
   const writer = new MessageWriter();
   writer.begin(1, 0, 0);
-  assert.throws(() => writer.begin(1, 0, 0), /begun inside another/);
+  assert.throws(() => writer.begin(1, 0, 0), /begins inside another/);
   writer.end();
-  assert.throws(() => writer.end(), /not begun/);
+  assert.throws(() => writer.end(), /no message to end/);
 });
 
-Deno.test("the memory of a bulk load is given back by reset, and the writer works on", () => {
+Deno.test("reset frees the memory of a bulk load, and the writer remains usable", () => {
   const writer = new MessageWriter(64);
   writer.rawBytes(new Uint8Array(4 * 1024 * 1024));
   assert.ok(writer.bytes().buffer.byteLength >= 4 * 1024 * 1024);
@@ -170,7 +170,7 @@ function write(writer: MessageWriter, { type, value }: Tree): void {
   else writer.nest(type, () => value.forEach((child) => write(writer, child)));
 }
 
-/** Reads along what was written: bytes do not say by themselves whether they are nested attributes. */
+/** Reads with the written tree as a guide, because bytes do not show whether they are nested attributes. */
 function readTree(payload: Uint8Array, offset: number, written: readonly Tree[] = []): Tree[] {
   return [...attributes(payload, offset)].map(({ type, bytes }, index) => {
     const value = written[index]?.value;
@@ -179,7 +179,7 @@ function readTree(payload: Uint8Array, offset: number, written: readonly Tree[] 
   });
 }
 
-Deno.test("holes of a template are filled where it was written, also after the buffer grew", () => {
+Deno.test("a template is filled in where it was written, also after the buffer grew", () => {
   const writer = new MessageWriter(4);
   writer.rawU32le(0xffffffff);
   const at = writer.rawBytes(new Uint8Array(14));
@@ -191,14 +191,14 @@ Deno.test("holes of a template are filled where it was written, also after the b
   assert.deepEqual(writer.bytes(), hex("ffffffff 0aff 6162 1234 3412 98badcfe 0000"));
 });
 
-Deno.test("a writer that says so leaves NLA_F_NESTED out", () => {
+Deno.test("the option `nestedFlag` leaves NLA_F_NESTED out", () => {
   const write = (writer: MessageWriter) => {
     writer.nest(1, () => writer.nest(2, () => writer.attrU16be(3, 4)));
     return writer.bytes();
   };
   assert.deepEqual(write(new MessageWriter()), hex("10000180 0c000280 06000300 00040000"));
   assert.deepEqual(
-    write(new MessageWriter(64, { flagsNests: false })),
+    write(new MessageWriter(64, { nestedFlag: false })),
     hex("10000100 0c000200 06000300 00040000"),
   );
 });

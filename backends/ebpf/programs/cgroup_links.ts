@@ -1,7 +1,7 @@
 import { BackendError } from "../../../core/backend/contract.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
-import { openDirectory } from "../../../ffi/directory.ts";
+import { openDirectory } from "../../../ffi/file_descriptor.ts";
 import type { Pins } from "./pins.ts";
 
 export type SocketProgram = keyof typeof attachTypes;

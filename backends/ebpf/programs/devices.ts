@@ -106,7 +106,7 @@ export class Devices implements Disposable {
       if (loser === undefined) lookSoon();
       else this.#noteLoss(loser);
     };
-    return new Notifications(transport, { each, lost: lookSoon });
+    return new Notifications(transport, { each, missed: lookSoon });
   }
 
   #noteLoss(index: number): void {

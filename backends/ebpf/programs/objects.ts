@@ -1,7 +1,7 @@
 import { BackendError } from "../../../core/backend/contract.ts";
 import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { BpfObject } from "../../../ffi/bpf/object.ts";
-import { embeddedFile } from "../../../ffi/open.ts";
+import { embeddedFile } from "../../../ffi/library.ts";
 import type { Pins } from "./pins.ts";
 import type { Capacity } from "../options.ts";
 

@@ -136,7 +136,7 @@ function hasCanonicalForm(name: string, bytes: Uint8Array, data: number, end: nu
 
 /** Rewrites every expression in its canonical form. */
 function canonical(expressions: Uint8Array): Uint8Array {
-  const message = new MessageWriter(expressions.length, { flagsNests: false });
+  const message = new MessageWriter(expressions.length, { nestedFlag: false });
   for (const element of attributes(expressions)) {
     message.nest(element.type, () => {
       const name = element.attribute(nft.NFTA_EXPR_NAME)?.string() ?? "";

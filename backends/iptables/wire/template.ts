@@ -17,7 +17,7 @@ export interface Template {
 
 /** @param valueBytes the length of the value; 0 if there is none to fill in. */
 export function template(valueBytes: number, ...expressions: readonly Expression[]): Template {
-  const message = new MessageWriter(1024, { flagsNests: false });
+  const message = new MessageWriter(1024, { nestedFlag: false });
   for (const write of expressions) write(message, 0);
   const bytes = message.bytes().slice();
   return { bytes, hole: bytes.length - ((valueBytes + 3) & ~3) };

@@ -31,7 +31,7 @@ export class DeviceWatch implements Disposable {
     this.#notifications = new Notifications(transport, {
       each: (message) => this.#found.push(...this.#read(message)),
       drained: () => this.#tell(),
-      lost: ({ errnoName }) => {
+      missed: ({ errnoName }) => {
         // What is expected may have been in it.
         this.#expected.clear();
         this.#found = [];

@@ -16,57 +16,57 @@ const text: PlanText = {
 const node = new Set([addressOf("192.0.2.10")]);
 const frontends = ["10.96.0.10:53", "198.51.100.10:53", "192.0.2.10:30053"];
 
-/** Which of the frontends are to be looked at, and whose they are. */
+/** The affected frontends, each with its owner. */
 function affectedBy(old: PlanText | undefined, plan: PlanText | undefined): Record<string, string> {
   const affected = new Affected();
   const change = { old: old && planOf(old), new: plan && planOf(plan) };
   const key = (change.new ?? change.old)?.key;
   assert.ok(key !== undefined);
   affected.addChanges([{ key, ...change }]);
-  return found(affected);
+  return ownersOf(affected);
 }
 
-function found(affected: Affected, protocol: "UDP" | "TCP" = "UDP"): Record<string, string> {
+function ownersOf(affected: Affected, protocol: "UDP" | "TCP" = "UDP"): Record<string, string> {
   return Object.fromEntries(frontends.flatMap((to) => {
     const frontend = affected.of("IPv4", protocol).find(flowFrom({ to }), node);
-    return frontend === undefined ? [] : [[to, frontend.holder ?? "nobody"]];
+    return frontend === undefined ? [] : [[to, frontend.owner ?? "none"]];
   }));
 }
 
-const all = (holder: string) => Object.fromEntries(frontends.map((to) => [to, holder]));
+const all = (owner: string) => Object.fromEntries(frontends.map((to) => [to, owner]));
 const dns = "default/dns/UDP/IPv4";
 
-Deno.test("an endpoint that goes concerns all frontends of its service port", () => {
+Deno.test("a removed endpoint affects all frontends of its service port", () => {
   assert.deepEqual(affectedBy(text, { ...text, endpoints: ["10.1.0.1:53"] }), all(dns));
   const none = { ...text, endpoints: [], internal: "reject", external: "reject" } as const;
   assert.deepEqual(affectedBy(text, none), all(dns));
   assert.deepEqual(affectedBy(text, { ...text, endpoints: ["10.1.0.1:53", "10.1.0.2:54"] }), all(dns));
 });
 
-Deno.test("an endpoint that comes to others concerns nobody", () => {
+Deno.test("an additional endpoint affects no frontend", () => {
   assert.deepEqual(affectedBy({ ...text, endpoints: ["10.1.0.1:53"] }, text), {});
 });
 
-Deno.test("what new flows do concerns no old ones", () => {
+Deno.test("changes that apply only to new flows affect no frontend", () => {
   assert.deepEqual(affectedBy(text, { ...text, affinitySeconds: 60 }), {});
   assert.deepEqual(affectedBy(text, { ...text, external: "local" }), {});
   assert.deepEqual(affectedBy(text, { ...text, sourceRanges: ["10.0.0.0/8"] }), {});
 });
 
-Deno.test("a service that begins to be served concerns those who tried before", () => {
+Deno.test("a service that begins to be served affects earlier attempts", () => {
   const none = { ...text, endpoints: [], internal: "reject", external: "reject" } as const;
   assert.deepEqual(affectedBy(undefined, text), all(dns));
   assert.deepEqual(affectedBy(none, text), all(dns));
   assert.deepEqual(affectedBy(undefined, none), {});
 });
 
-Deno.test("a frontend that goes is nobody's; the others stay as they are", () => {
-  assert.deepEqual(affectedBy(text, undefined), all("nobody"));
+Deno.test("a removed frontend has no owner; the others keep theirs", () => {
+  assert.deepEqual(affectedBy(text, undefined), all("none"));
   const moved = affectedBy(text, { ...text, nodePort: 30054 });
-  assert.equal(moved["192.0.2.10:30053"], "nobody");
+  assert.equal(moved["192.0.2.10:30053"], "none");
 });
 
-Deno.test("a frontend that moves is its new holder's, in whatever order the changes come", () => {
+Deno.test("a frontend that moves to another service belongs to that, in any order of the changes", () => {
   const from = planOf(text);
   const to = planOf({ ...text, name: "next" });
   const changes = [
@@ -76,27 +76,27 @@ Deno.test("a frontend that moves is its new holder's, in whatever order the chan
   for (const order of [changes, changes.toReversed()]) {
     const affected = new Affected();
     affected.addChanges(order);
-    assert.deepEqual(found(affected), all(to.key));
+    assert.deepEqual(ownersOf(affected), all(to.key));
   }
 });
 
-Deno.test("TCP is looked at when it begins to be served, and never otherwise", () => {
+Deno.test("TCP frontends are affected only when they begin to be served", () => {
   const tcp = { ...text, protocol: "TCP" } as const;
   const affected = (old: PlanText | undefined, plan: PlanText | undefined) => {
     const made = new Affected();
     const change = { old: old && planOf(old), new: plan && planOf(plan) };
     made.addChanges([{ key: planOf(tcp).key, ...change }]);
-    return found(made, "TCP");
+    return ownersOf(made, "TCP");
   };
   assert.deepEqual(affected(undefined, tcp), all("default/dns/TCP/IPv4"));
   assert.deepEqual(affected(tcp, { ...tcp, endpoints: ["10.1.0.1:53"] }), {});
   assert.deepEqual(affected(tcp, undefined), {});
-  // Of a service that is served in part, what is not is left alone.
+  // Frontends without endpoints are not affected.
   const inPart = affected(undefined, { ...tcp, internal: "drop" });
   assert.deepEqual(Object.keys(inPart), ["198.51.100.10:53", "192.0.2.10:30053"]);
 });
 
-Deno.test("a node port is one on the node's addresses only", () => {
+Deno.test("a node port is found on node addresses only", () => {
   const affected = new Affected();
   affected.addPlan(planOf(text));
   const udp = affected.of("IPv4", "UDP");
@@ -106,7 +106,7 @@ Deno.test("a node port is one on the node's addresses only", () => {
   assert.equal(udp.find(flowFrom({ to: "192.0.2.10:53" }), node), undefined);
 });
 
-Deno.test("families and protocols are apart, and nothing is nothing", () => {
+Deno.test("families and protocols are separate, and no change affects no frontend", () => {
   const affected = new Affected();
   affected.addChanges([]);
   assert.ok(affected.isEmpty);

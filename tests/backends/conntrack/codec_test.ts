@@ -8,7 +8,7 @@ import {
   CTA_ZONE,
   IPS_SEEN_REPLY,
 } from "../../../backends/conntrack/ctnetlink.ts";
-import { type Flow, flowOf } from "../../../backends/conntrack/flow.ts";
+import { decodeFlow, type Flow } from "../../../backends/conntrack/flow.ts";
 import { writeDelete, writeDump } from "../../../backends/conntrack/messages.ts";
 import { attributes, messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
@@ -25,12 +25,12 @@ function written(write: (writer: MessageWriter) => void): Uint8Array {
 function flowsIn(dump: string): (Flow | undefined)[] {
   return [...messages(hex(dump))].map(({ type, payload }) => {
     assert.equal(type, CT_NEW);
-    return flowOf(payload);
+    return decodeFlow(payload);
   });
 }
 
-/** As `conntrack -L` prints a flow. */
-function inWords(flow: Flow | undefined): string {
+/** Describes a flow similar to `conntrack -L`. */
+function describeFlow(flow: Flow | undefined): string {
   if (flow === undefined) return "nothing with ports";
   const client = formatSocketAddress(flow.source, flow.sourcePort);
   const frontend = formatSocketAddress(flow.destination, flow.destinationPort);
@@ -40,7 +40,7 @@ function inWords(flow: Flow | undefined): string {
   return `protocol ${flow.protocol}: ${client} to ${frontend}, answered by ${endpoint}${zone}${replied}`;
 }
 
-Deno.test("a dump is asked for as conntrack -L does", () => {
+Deno.test("a dump request equals that of conntrack -L", () => {
   const dump = (filter: Parameters<typeof writeDump>[2]) =>
     written((writer) => writeDump(writer, golden.SEQ, filter));
   assert.deepEqual(dump({ family: AF_INET }), hex(golden.LIST_V4));
@@ -49,27 +49,27 @@ Deno.test("a dump is asked for as conntrack -L does", () => {
   assert.deepEqual(dump({ family: AF_INET, status }), hex(golden.LIST_SEEN_REPLY));
 });
 
-Deno.test("a dump of one protocol has the kernel's filter for it", () => {
+Deno.test("a dump request for one protocol contains the filter for the kernel", () => {
   const request = written((writer) => writeDump(writer, 1, { family: AF_INET, protocol: IPPROTO_UDP }));
-  // No stock tool writes it; that the kernel does as it is told is in tests/integration/conntrack_test.ts.
+  // No stock tool sends this. tests/integration/conntrack_test.ts shows that the kernel filters accordingly.
   const tuple = "1000 0180 0c00 0280 0500 0100 11000000";
   const filter = "0c00 1980 0800 0100 08000000";
   assert.deepEqual(request.subarray(16), hex(`02000000 ${tuple} ${filter}`));
 });
 
-Deno.test("entries are read from what the kernel answers", () => {
-  assert.deepEqual(flowsIn(golden.LISTED_V4).map(inWords), [
+Deno.test("entries are decoded from the kernel's answer", () => {
+  assert.deepEqual(flowsIn(golden.LISTED_V4).map(describeFlow), [
     "nothing with ports",
     "protocol 17: 10.244.1.11:5353 to 10.96.0.11:53, answered by 10.96.0.11:53, zone 7, unreplied",
     "protocol 6: 10.244.1.11:40000 to 198.51.100.10:80, answered by 198.51.100.10:80, unreplied",
     "protocol 17: 10.244.1.11:5353 to 10.96.0.10:53, answered by 10.244.1.12:8053",
   ]);
-  assert.deepEqual(flowsIn(golden.LISTED_V6).map(inWords), [
+  assert.deepEqual(flowsIn(golden.LISTED_V6).map(describeFlow), [
     "protocol 17: [fd00::1]:5353 to [fd00:96::a]:53, answered by [fd00::2]:8053, unreplied",
   ]);
 });
 
-Deno.test("an entry is deleted as conntrack -D does, by its original tuple, its zone, and its id besides", () => {
+Deno.test("an entry is deleted by its original tuple and zone, as conntrack -D does, and also by its id", () => {
   const cases = [
     { dump: golden.LISTED_V4, index: 1, stock: golden.DELETE_V4, id: "9583de3d" },
     { dump: golden.LISTED_V6, index: 0, stock: golden.DELETE_V6, id: "f2128767" },
@@ -86,28 +86,30 @@ Deno.test("an entry is deleted as conntrack -D does, by its original tuple, its 
       theirs.seq,
       theirs.payload.subarray(0, 4),
     ]);
-    const told = (payload: Uint8Array) =>
+    const attributesOf = (payload: Uint8Array) =>
       [...attributes(payload, 4)].map(({ type, bytes }) => [type, bytes.toHex()] as const);
-    const named = told(theirs.payload).filter(([type]) => type === CTA_TUPLE_ORIG || type === CTA_ZONE);
-    assert.deepEqual(told(own.payload), [...named, [CTA_ID, id]]);
+    const named = attributesOf(theirs.payload).filter(([type]) =>
+      type === CTA_TUPLE_ORIG || type === CTA_ZONE
+    );
+    assert.deepEqual(attributesOf(own.payload), [...named, [CTA_ID, id]]);
   }
 });
 
-Deno.test("an entry that is cut short is none, or says nothing wrong", () => {
+Deno.test("a truncated entry decodes to undefined or to correct values", () => {
   const [, message] = messages(hex(golden.LISTED_V4));
   assert.ok(message !== undefined);
   for (let length = 0; length < message.payload.length; length++) {
-    const flow = flowOf(message.payload.slice(0, length));
+    const flow = decodeFlow(message.payload.slice(0, length));
     if (flow !== undefined) {
-      assert.match(inWords(flow), /10\.244\.1\.11:5353 to 10\.96\.0\.11:53, answered by 10\.96/);
+      assert.match(describeFlow(flow), /10\.244\.1\.11:5353 to 10\.96\.0\.11:53, answered by 10\.96/);
     }
   }
 });
 
-Deno.test("no bytes make the reader run away", () => {
+Deno.test("any bytes decode, or throw a RangeError", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
     try {
-      flowOf(bytes);
+      decodeFlow(bytes);
     } catch (error) {
       assert.ok(error instanceof RangeError, String(error));
     }

@@ -2,10 +2,10 @@ import { addressOf } from "../plans.ts";
 import type { Flow } from "../../../backends/conntrack/flow.ts";
 import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";
 
-/** A flow written as people write addresses: `10.96.0.10:53`, `[fd00::10]:53`. */
+/** A flow with addresses as text: `10.96.0.10:53`, `[fd00::10]:53`. */
 export interface FlowText {
   readonly to: string;
-  /** Who answers; the destination itself when left out: not translated. */
+  /** Source of the replies. Default: the destination, for a flow that is not translated. */
   readonly by?: string;
   readonly protocol?: "UDP" | "TCP";
   readonly replied?: boolean;

@@ -1,5 +1,5 @@
 /**
- * What the stock `conntrack` 1.4.7 and Linux 6.18 say to each other about these entries:
+ * Messages between the stock `conntrack` 1.4.7 and Linux 6.18 about these entries:
  *
  *   conntrack -I -p udp -s 10.244.1.11 -d 10.96.0.10 --sport 5353 --dport 53 -r 10.244.1.12 -q 10.244.1.11 \
  *     --reply-port-src 8053 --reply-port-dst 5353 -t 100 -u SEEN_REPLY
@@ -10,7 +10,7 @@
  *   conntrack -I -p icmp -s 10.244.1.11 -d 198.51.100.10 --icmp-type 8 --icmp-code 0 --icmp-id 7 -t 100
  */
 
-/** nlmsg_seq of all of them. */
+/** nlmsg_seq of all messages. */
 export const SEQ = 0x6b00e9da;
 
 /** Sent by `conntrack -L -f ipv4`. */
@@ -18,7 +18,7 @@ export const LIST_V4 = `
   1400000001010103dae9006b0000000002000000
 `;
 
-/** Answered to it: ICMP, UDP in zone 7, TCP, UDP that is translated. */
+/** Answer to LIST_V4: ICMP, UDP in zone 7, TCP, translated UDP. */
 export const LISTED_V4 = `
   d000000000012200dae9006b915b0000020000003c00018014000180080001000af4010b08000200c633640a240002800500
   0100010000000600040000070000050005000800000005000600000000003c0002801400018008000100c633640a08000200
@@ -39,7 +39,7 @@ export const LISTED_V4 = `
   0000000108000700000000631c001880080001000000000008000200000000000800030000000000
 `;
 
-/** The end of it. */
+/** End of the answer to LIST_V4. */
 export const LISTED_END = `
   1400000003000200dae9006b915b000000000000
 `;
@@ -49,7 +49,7 @@ export const LIST_V6 = `
   1400000001010103dae9006b000000000a000000
 `;
 
-/** Answered to it. */
+/** Answer to LIST_V6. */
 export const LISTED_V6 = `
   f000000000012200dae9006b925b00000a0000004c0001802c00018014000300fd0000000000000000000000000000011400
   0400fd00009600000000000000000000000a1c00028005000100110000000600020014e9000006000300003500004c000280
@@ -63,7 +63,7 @@ export const LIST_SEEN_REPLY = `
   2400000001010103dae9006b0000000002000000080003000000000208001a0000000002
 `;
 
-/** Sent by `conntrack -D -p udp -d 10.96.0.11`: it deletes with all that it read but the id. */
+/** Sent by `conntrack -D -p udp -d 10.96.0.11`, which sends all attributes that it read except the id. */
 export const DELETE_V4 = `
   b800000002010500dae9006b00000000020000003400018014000180080001000af4010b080002000a60000b1c0002800500
   0100110000000600020014e9000006000300003500003400028014000180080001000a60000b080002000af4010b1c000280

@@ -10,14 +10,14 @@ import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.t
 import { addressOf, planOf, type PlanText, settingsOf } from "../plans.ts";
 import { flowFrom, type FlowText } from "./flows.ts";
 
-/** A reconciler over a table that is a list, beside a loop that is a few calls. */
+/** A reconciler with a list as the conntrack table, and a few calls as the sync loop. */
 class Harness {
   readonly plans = new Map<PlanKey, ServicePortPlan>();
   readonly table = new Set<FlowText>();
   readonly dumps: string[] = [];
   readonly metrics: string[] = [];
   readonly warnings: string[] = [];
-  /** What the kernel answers to the next dump. */
+  /** The kernel's error for the next dump. */
   error: KernelError | undefined;
   gate: Promise<void> = Promise.resolve();
   running = 0;
@@ -59,7 +59,7 @@ class Harness {
     return this.dumps.splice(0);
   }
 
-  get left(): string[] {
+  get remaining(): string[] {
     return [...this.table].map(({ to, by = to }) => `${to} ${by}`);
   }
 
@@ -67,7 +67,7 @@ class Harness {
     const family = filter.family === AF_INET ? "v4" : filter.family === AF_INET6 ? "v6" : "?";
     const protocol = { [IPPROTO_UDP]: "UDP", [IPPROTO_TCP]: "TCP" }[filter.protocol ?? 0];
     this.dumps.push(`${family} ${protocol}${filter.status === undefined ? "" : " unreplied"}`);
-    assert.equal(++this.running, 1, "one at a time");
+    assert.equal(++this.running, 1, "one pass at a time");
     await this.gate;
     this.running--;
     const { error } = this;
@@ -80,7 +80,7 @@ class Harness {
       this.table.delete(text);
       deleted++;
     }
-    return { seen: this.table.size, deleted, refused: undefined };
+    return { examined: this.table.size, deleted, rejection: undefined };
   }
 }
 
@@ -97,7 +97,7 @@ function kernelError(name: string): KernelError {
   return new KernelError("read the conntrack table", errnoOf(name));
 }
 
-Deno.test("the table is read once for a UDP endpoint that goes, in its family only", async () => {
+Deno.test("a removed UDP endpoint causes one dump of its family", async () => {
   const h = new Harness();
   h.change(dns);
   assert.deepEqual(await h.dumped(), ["v4 UDP"]);
@@ -108,11 +108,11 @@ Deno.test("the table is read once for a UDP endpoint that goes, in its family on
     });
   h.change({ ...dns, endpoints: ["10.1.0.1:53"] });
   assert.deepEqual(await h.dumped(), ["v4 UDP"]);
-  assert.deepEqual(h.left, ["10.96.0.10:53 10.1.0.1:53", "203.0.113.1:30053 203.0.113.1:30053"]);
+  assert.deepEqual(h.remaining, ["10.96.0.10:53 10.1.0.1:53", "203.0.113.1:30053 203.0.113.1:30053"]);
   assert.deepEqual(h.metrics, ["IPv4 0", "IPv4 2"]);
 });
 
-Deno.test("changes of TCP services and endpoints that come cost nothing", async () => {
+Deno.test("changes of TCP services and additional endpoints cause no dump", async () => {
   const h = new Harness();
   h.change(web);
   h.change({ ...dns, endpoints: ["10.1.0.1:53"] });
@@ -124,7 +124,7 @@ Deno.test("changes of TCP services and endpoints that come cost nothing", async 
   assert.deepEqual(await h.dumped(), []);
 });
 
-Deno.test("what concerns TCP alone waits for more of its kind, but UDP does not wait for it", async () => {
+Deno.test("a pass that concerns only TCP waits for further TCP changes, but not when UDP changes", async () => {
   const h = new Harness();
   h.change(web);
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -138,7 +138,7 @@ Deno.test("what concerns TCP alone waits for more of its kind, but UDP does not 
   assert.ok(performance.now() - started < 90);
 });
 
-Deno.test("what changes during a pass is one more pass, for all of it", async () => {
+Deno.test("changes during a pass cause one more pass for all of them", async () => {
   const h = new Harness();
   h.change(dns);
   await h.dumped();
@@ -153,10 +153,10 @@ Deno.test("what changes during a pass is one more pass, for all of it", async ()
   h.table.add({ to: "10.96.0.10:53", by: "10.1.0.2:53" });
   resolve();
   assert.deepEqual(await h.dumped(), ["v4 UDP", "v4 UDP"]);
-  assert.deepEqual(h.left, []);
+  assert.deepEqual(h.remaining, []);
 });
 
-Deno.test("flows are judged by the plan of the moment, not by that of the change", async () => {
+Deno.test("flows are judged by the plan in force, not by the plan of the change", async () => {
   const h = new Harness();
   h.change(dns);
   await h.dumped();
@@ -167,10 +167,10 @@ Deno.test("flows are judged by the plan of the moment, not by that of the change
   h.table.add({ to: "10.96.0.10:53", by: "10.1.0.3:53" });
   resolve();
   await h.dumped();
-  assert.deepEqual(h.left, ["10.96.0.10:53 10.1.0.3:53"]);
+  assert.deepEqual(h.remaining, ["10.96.0.10:53 10.1.0.3:53"]);
 });
 
-Deno.test("a restart looks at everything once, and keeps what serves", async () => {
+Deno.test("a restart examines all frontends once, and keeps flows to serving endpoints", async () => {
   const h = new Harness();
   for (const text of [dns, web]) h.plans.set(planOf(text).key, planOf(text));
   h.table.add({ to: "10.96.0.10:53", by: "10.1.0.1:53" }).add({ to: "10.96.0.10:53", by: "10.1.0.9:53" })
@@ -179,24 +179,24 @@ Deno.test("a restart looks at everything once, and keeps what serves", async () 
     .add({ to: "10.96.0.20:80", protocol: "TCP", replied: false });
   h.synced([], true);
   assert.deepEqual(await h.dumped(), ["v4 UDP", "v4 TCP unreplied"]);
-  assert.deepEqual(h.left, [
+  assert.deepEqual(h.remaining, [
     "10.96.0.10:53 10.1.0.1:53",
-    // Of a service this proxy does not know.
+    // A flow of a service that this proxy does not know.
     "10.96.0.99:53 10.1.0.9:53",
     "10.96.0.20:80 10.1.0.9:80",
   ]);
 });
 
-Deno.test("node ports that answer on all addresses are on those of the interfaces, but not on loopback", async () => {
+Deno.test("node ports on all addresses cover the addresses of the interfaces, but not loopback", async () => {
   const h = new Harness();
   h.settings[0] = settingsOf("IPv4", { nodePorts: "all" });
   h.table.add({ to: "192.0.2.11:30053" }).add({ to: "127.0.0.1:30053" }).add({ to: "192.0.2.12:30053" });
   h.change(dns);
   await h.dumped();
-  assert.deepEqual(h.left, ["127.0.0.1:30053 127.0.0.1:30053", "192.0.2.12:30053 192.0.2.12:30053"]);
+  assert.deepEqual(h.remaining, ["127.0.0.1:30053 127.0.0.1:30053", "192.0.2.12:30053 192.0.2.12:30053"]);
 });
 
-Deno.test("a failed pass is told, and the next one makes up for it", async () => {
+Deno.test("a failed pass is reported, and the next pass examines all frontends", async () => {
   const h = new Harness();
   h.change(dns);
   await h.dumped();
@@ -206,13 +206,13 @@ Deno.test("a failed pass is told, and the next one makes up for it", async () =>
   h.change({ ...dns, endpoints: ["10.1.0.1:53"] });
   await h.dumped();
   assert.deepEqual(h.metrics, ["IPv4 failed", "IPv4 0"]);
-  assert.match(h.warnings.join(), /may be left.*ENOBUFS/);
+  assert.match(h.warnings.join(), /may remain.*ENOBUFS/);
   h.change({ ...dns, name: "other", clusterIP: "10.96.0.11:53", nodePort: 30054 });
   await h.dumped();
-  assert.deepEqual(h.left, []);
+  assert.deepEqual(h.remaining, []);
 });
 
-Deno.test("without the privilege or the kernel's support it warns once and is off", async () => {
+Deno.test("without the privilege or the kernel's support, it warns once and is disabled", async () => {
   for (const name of ["EPERM", "EINVAL", "EOPNOTSUPP"]) {
     const h = new Harness();
     h.error = kernelError(name);

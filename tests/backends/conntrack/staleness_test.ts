@@ -19,18 +19,23 @@ const table: readonly (readonly [string, FlowText, typeof served | undefined, St
     "endpoint gone",
   ],
   ["UDP to an endpoint that is gone", { to: clusterIP, by: "10.1.0.9:53" }, served, "endpoint gone"],
-  ["UDP of a service that lost its last", { to: clusterIP, by: "10.1.0.1:53" }, unserved, "endpoint gone"],
+  [
+    "UDP of a service that lost its last endpoint",
+    { to: clusterIP, by: "10.1.0.1:53" },
+    unserved,
+    "endpoint gone",
+  ],
   ["UDP of a service that is gone", { to: clusterIP, by: "10.1.0.1:53" }, undefined, "endpoint gone"],
   [
-    "UDP that never was answered",
+    "UDP that was never answered",
     { to: clusterIP, by: "10.1.0.9:53", replied: false },
     served,
     "endpoint gone",
   ],
   ["UDP from before the service", { to: clusterIP, replied: false }, served, "untranslated"],
   ["UDP from before the service, answered", { to: clusterIP }, served, "untranslated"],
-  ["UDP to who had the address before", { to: clusterIP }, undefined, undefined],
-  ["UDP as a virtual switch sees it", { to: clusterIP, zone: 7 }, served, undefined],
+  ["UDP to the previous owner of the address", { to: clusterIP }, undefined, undefined],
+  ["UDP in the zone of a virtual switch", { to: clusterIP, zone: 7 }, served, undefined],
   ["UDP translated in another zone", { to: clusterIP, by: "10.1.0.9:53", zone: 7 }, served, "endpoint gone"],
   ["TCP to an endpoint", { protocol: "TCP", to: "10.96.0.10:80", by: "10.1.0.1:80" }, web, undefined],
   [
@@ -49,18 +54,18 @@ const table: readonly (readonly [string, FlowText, typeof served | undefined, St
   ],
 ];
 
-for (const [what, flow, holder, expected] of table) {
+for (const [what, flow, owner, expected] of table) {
   Deno.test(`${what}: ${expected ?? "stays"}`, () => {
-    assert.equal(stalenessOf(flowFrom(flow), holder), expected);
+    assert.equal(stalenessOf(flowFrom(flow), owner), expected);
   });
 }
 
-Deno.test("an endpoint that is the frontend's own address is no untranslated flow", () => {
+Deno.test("a flow to an endpoint at the frontend's own address does not count as untranslated", () => {
   const hostNetwork = planOf({ protocol: "UDP", clusterIP, endpoints: [clusterIP] });
   assert.equal(stalenessOf(flowFrom({ to: clusterIP }), hostNetwork), undefined);
 });
 
-Deno.test("a UDP flow to a serving endpoint stays, and a TCP connection that was answered, whatever else", () => {
+Deno.test("UDP flows to serving endpoints and answered TCP connections stay in all cases", () => {
   const socket = fc.constantFrom("10.1.0.1:53", "10.1.0.2:53", "10.1.0.1:54", clusterIP);
   fc.assert(
     fc.property(

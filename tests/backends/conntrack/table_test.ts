@@ -11,7 +11,7 @@ import * as golden from "./goldens.ts";
 const SEQ_AT = 8;
 const filter = { family: AF_INET, protocol: IPPROTO_UDP };
 
-/** The golden dump as the answer to request 1. */
+/** The golden dump as an answer to request 1. */
 function answering(dump: string): Uint8Array<ArrayBuffer> {
   const datagram = hex(dump);
   const view = new DataView(datagram.buffer);
@@ -19,8 +19,8 @@ function answering(dump: string): Uint8Array<ArrayBuffer> {
   return datagram;
 }
 
-/** struct nlmsgerr of the message `seq`, capped. */
-function refusing(seq: number, errno: number): Uint8Array<ArrayBuffer> {
+/** A capped struct nlmsgerr for the message `seq`. */
+function rejecting(seq: number, errno: number): Uint8Array<ArrayBuffer> {
   const datagram = new Uint8Array(36);
   const view = new DataView(datagram.buffer);
   view.setUint32(0, 36, true);
@@ -31,7 +31,7 @@ function refusing(seq: number, errno: number): Uint8Array<ArrayBuffer> {
   return datagram;
 }
 
-/** A kernel with this dump, that answers deletions like this. */
+/** A kernel with these answers to a dump and to deletions. */
 function kernel(
   dumps: readonly Uint8Array<ArrayBuffer>[],
   deletions: readonly Uint8Array<ArrayBuffer>[] = [],
@@ -46,47 +46,47 @@ function typesSent(transport: FakeTransport): number[] {
   return transport.sent.flatMap((datagram) => [...messages(datagram)].map(({ type }) => type));
 }
 
-Deno.test("what is stale is deleted, what is not stays, and the sockets are closed", async () => {
+Deno.test("stale entries are deleted, others stay, and the sockets are closed", async () => {
   const { reader, deleter, open } = kernel([answering(golden.LISTED_V4)]);
   const seen: number[] = [];
   const sweep = await sweepConntrack(filter, (flow) => {
     seen.push(flow.destinationPort);
     return flow.zone === 7;
   }, open);
-  // An older kernel sends the other protocols as well.
+  // Old kernels send the other protocols as well.
   assert.deepEqual(seen, [53, 53]);
-  assert.deepEqual(sweep, { seen: 4, deleted: 1, refused: undefined });
+  assert.deepEqual(sweep, { examined: 4, deleted: 1, rejection: undefined });
   assert.deepEqual([typesSent(reader), typesSent(deleter)], [[CT_GET], [CT_DELETE]]);
   assert.ok(reader.closed && deleter.closed);
 });
 
-Deno.test("with nothing stale nothing is sent", async () => {
+Deno.test("without stale entries no deletion is sent", async () => {
   const { deleter, open } = kernel([answering(golden.LISTED_V4)]);
   assert.equal((await sweepConntrack(filter, () => false, open)).deleted, 0);
   assert.deepEqual(deleter.sent, []);
 });
 
-Deno.test("an entry that ended by itself is no failure; another refusal is told", async () => {
-  const gone = kernel([answering(golden.LISTED_V4)], [refusing(1, 2)]);
+Deno.test("a flow that has ended is no failure; other rejections are reported", async () => {
+  const gone = kernel([answering(golden.LISTED_V4)], [rejecting(1, 2)]);
   assert.deepEqual(await sweepConntrack(filter, () => true, gone.open), {
-    seen: 4,
+    examined: 4,
     deleted: 1,
-    refused: undefined,
+    rejection: undefined,
   });
-  const busy = kernel([answering(golden.LISTED_V4)], [refusing(2, 16)]);
+  const busy = kernel([answering(golden.LISTED_V4)], [rejecting(2, 16)]);
   const sweep = await sweepConntrack(filter, () => true, busy.open);
   assert.equal(sweep.deleted, 1);
-  assert.match(sweep.refused ?? "", /delete a conntrack entry: EBUSY/);
+  assert.match(sweep.rejection ?? "", /delete a conntrack entry: EBUSY/);
 });
 
-Deno.test("a table that changes while it is read is swept as far as it was seen", async () => {
+Deno.test("if the table changes while it is read, the entries that were read are swept", async () => {
   const interrupted = answering(golden.LISTED_V4);
   new DataView(interrupted.buffer).setUint16(6, 0x12, true); // NLM_F_MULTI | NLM_F_DUMP_INTR
   const { open } = kernel([interrupted]);
   assert.equal((await sweepConntrack(filter, () => true, open)).deleted, 2);
 });
 
-Deno.test("deletions go off in parts, so that a table full of stale entries takes no memory", async () => {
+Deno.test("deletions are sent in batches, so that memory does not grow with the number of stale entries", async () => {
   const { deleter, open } = kernel(Array.from({ length: 1000 }, () => answering(golden.LISTED_V4)));
   const sweep = await sweepConntrack(filter, () => true, open);
   assert.equal(sweep.deleted, 2000);
@@ -95,8 +95,8 @@ Deno.test("deletions go off in parts, so that a table full of stale entries take
   assert.equal(typesSent(deleter).length, 2000);
 });
 
-Deno.test("a refused dump is the caller's to hear of, and leaves no socket open", async () => {
-  const reader = new FakeTransport(() => [refusing(1, 1)]);
+Deno.test("a rejected dump is an error, and leaves no socket open", async () => {
+  const reader = new FakeTransport(() => [rejecting(1, 1)]);
   const deleter = new FakeTransport();
   const opened = [reader, deleter];
   await assert.rejects(

@@ -24,7 +24,7 @@ function rewritten(
   expressions: Uint8Array,
   change: (name: string, data: readonly Attribute[], message: MessageWriter) => void,
 ): Uint8Array {
-  const message = new MessageWriter(1024, { flagsNests: false });
+  const message = new MessageWriter(1024, { nestedFlag: false });
   for (const element of attributes(expressions)) {
     message.nest(1, () => {
       const name = element.attribute(1)?.string() ?? "";

@@ -12,12 +12,12 @@ import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.t
 import { planOf, settingsOf } from "../../backends/plans.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 
-/** Run by conntrack_test.ts in a network namespace of its own. */
+/** Run by conntrack_test.ts in its own network namespace. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
 
-/** Entries as `conntrack -I` takes them; a client's port tells one from the other. */
+/** An entry as arguments of `conntrack -I`. The port of the client identifies it. */
 function udp(port: number, to: string, by = to, options = ""): string {
   const [client, answer] = to.includes(":") ? ["2001:db8::1", "2001:db8::1"] : ["192.0.2.1", "192.0.2.1"];
   return `-I -p udp -s ${client} -d ${to} --sport ${port} --dport 53 -r ${by} -q ${answer} ` +
@@ -39,21 +39,21 @@ async function insert(...entries: readonly string[]): Promise<void> {
   }
 }
 
-/** Client ports of the entries that are left. */
-async function left(): Promise<number[]> {
+/** Client ports of the remaining entries. */
+async function remaining(): Promise<number[]> {
   const listing = await run("conntrack", "-L");
   const ports = [...listing.matchAll(/^(?:udp|tcp).*? sport=(\d+) /gm)].map(([, port]) => Number(port));
   return ports.sort((a, b) => a - b);
 }
 
-async function seenBy(filter: DumpFilter): Promise<number[]> {
-  const seen: number[] = [];
+async function portsIn(filter: DumpFilter): Promise<number[]> {
+  const ports: number[] = [];
   const sweep = await sweepConntrack(filter, (flow) => {
-    seen.push(flow.sourcePort);
+    ports.push(flow.sourcePort);
     return false;
   });
-  assert.equal(sweep.seen, seen.length, "the kernel filters, not we");
-  return seen.sort((a, b) => a - b);
+  assert.equal(sweep.examined, ports.length, "the kernel filters, not the program");
+  return ports.sort((a, b) => a - b);
 }
 
 Deno.test("the kernel filters by family, protocol and status", keepsLibraries, async () => {
@@ -64,15 +64,15 @@ Deno.test("the kernel filters by family, protocol and status", keepsLibraries, a
     tcp(1004, "10.96.0.10"),
     tcp(1005, "10.96.0.10", "-u SEEN_REPLY"),
   );
-  assert.deepEqual(await seenBy({ family: AF_INET, protocol: IPPROTO_UDP }), [1001, 1002]);
-  assert.deepEqual(await seenBy({ family: AF_INET6, protocol: IPPROTO_UDP }), [1003]);
-  assert.deepEqual(await seenBy({ family: AF_INET, protocol: IPPROTO_TCP }), [1004, 1005]);
+  assert.deepEqual(await portsIn({ family: AF_INET, protocol: IPPROTO_UDP }), [1001, 1002]);
+  assert.deepEqual(await portsIn({ family: AF_INET6, protocol: IPPROTO_UDP }), [1003]);
+  assert.deepEqual(await portsIn({ family: AF_INET, protocol: IPPROTO_TCP }), [1004, 1005]);
   const status = { mask: IPS_SEEN_REPLY, value: 0 };
-  assert.deepEqual(await seenBy({ family: AF_INET, protocol: IPPROTO_TCP, status }), [1004]);
-  assert.deepEqual(await seenBy({ family: AF_INET }), [1001, 1002, 1004, 1005]);
+  assert.deepEqual(await portsIn({ family: AF_INET, protocol: IPPROTO_TCP, status }), [1004]);
+  assert.deepEqual(await portsIn({ family: AF_INET }), [1001, 1002, 1004, 1005]);
 });
 
-Deno.test("exactly the entry that is meant goes, also one of a zone", keepsLibraries, async () => {
+Deno.test("exactly the chosen entry is deleted, also in a zone", keepsLibraries, async () => {
   // The same tuple in the default zone and in another one.
   await insert(
     udp(1001, "10.96.0.10"),
@@ -81,15 +81,15 @@ Deno.test("exactly the entry that is meant goes, also one of a zone", keepsLibra
   );
   const inZone = (flow: Flow) => flow.zone === 7;
   const filter = { family: AF_INET, protocol: IPPROTO_UDP };
-  assert.deepEqual(await sweepConntrack(filter, inZone), { seen: 3, deleted: 1, refused: undefined });
-  assert.deepEqual(await left(), [1001, 1002]);
+  assert.deepEqual(await sweepConntrack(filter, inZone), { examined: 3, deleted: 1, rejection: undefined });
+  assert.deepEqual(await remaining(), [1001, 1002]);
   assert.doesNotMatch(await run("conntrack", "-L"), /zone=7/);
   const one = await sweepConntrack(filter, (flow) => flow.sourcePort === 1001);
   assert.equal(one.deleted, 1);
-  assert.deepEqual(await left(), [1002]);
+  assert.deepEqual(await remaining(), [1002]);
 });
 
-Deno.test("an entry that is another one by now, by its id, is left", keepsLibraries, async () => {
+Deno.test("an entry with another id is not deleted", keepsLibraries, async () => {
   await insert(udp(1001, "10.96.0.10"));
   const sweep = await sweepConntrack({ family: AF_INET }, ({ payload }) => {
     const id = attribute(payload, CTA_ID, NFGENMSG_BYTES)?.bytes;
@@ -97,8 +97,8 @@ Deno.test("an entry that is another one by now, by its id, is left", keepsLibrar
     id[0] = (id[0] ?? 0) ^ 1;
     return true;
   });
-  assert.deepEqual(sweep, { seen: 1, deleted: 0, refused: undefined });
-  assert.deepEqual(await left(), [1001]);
+  assert.deepEqual(sweep, { examined: 1, deleted: 0, rejection: undefined });
+  assert.deepEqual(await remaining(), [1001]);
 });
 
 Deno.test("a table of many datagrams is swept, with half of it stale", keepsLibraries, async () => {
@@ -113,11 +113,11 @@ Deno.test("a table of many datagrams is swept, with half of it stale", keepsLibr
     (flow) => formatAddress(flow.replySource) === "10.1.0.2",
   );
   clearInterval(other);
-  // Deleting under a dump that goes on makes the kernel start a bucket again, never skip one.
-  assert.ok(sweep.seen >= entries, `${sweep.seen} seen`);
+  // A deletion during the dump makes the kernel start a bucket again, never skip one.
+  assert.ok(sweep.examined >= entries, `${sweep.examined} examined`);
   assert.equal(sweep.deleted, entries / 2);
-  assert.equal((await left()).length, entries / 2);
-  assert.ok(turns > 0, "others had their turn");
+  assert.equal((await remaining()).length, entries / 2);
+  assert.ok(turns > 0, "other work ran meanwhile");
 });
 
 Deno.test(
@@ -152,12 +152,12 @@ Deno.test(
     };
     reconciler.synced({ desired, changes: before, full: true });
     await reconciler.idle();
-    assert.deepEqual(await left(), [1001, 1003, 1005, 1006]);
+    assert.deepEqual(await remaining(), [1001, 1003, 1005, 1006]);
     assert.deepEqual(deleted, ["IPv4 2", "IPv6 1"]);
 
     desired.plans.delete(v4.key);
     reconciler.synced({ desired, changes: [{ key: v4.key, old: v4, new: undefined }], full: false });
     await reconciler.idle();
-    assert.deepEqual(await left(), [1003, 1005, 1006]);
+    assert.deepEqual(await remaining(), [1003, 1005, 1006]);
   },
 );

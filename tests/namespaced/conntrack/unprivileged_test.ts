@@ -8,7 +8,7 @@ import { desiredOf, planOf } from "../../backends/plans.ts";
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
 
-Deno.test("it warns once, says what is missing, and is off", keepsLibraries, async () => {
+Deno.test("it warns once, names the missing capability, and is disabled", keepsLibraries, async () => {
   const warnings: string[] = [];
   const log: Log = {
     error: () => assert.fail(),

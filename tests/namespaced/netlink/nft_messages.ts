@@ -1,7 +1,7 @@
 import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 
-/** As much of nf_tables as it takes to move data through a socket. linux/netfilter/nf_tables.h, nfnetlink.h */
+/** A few messages of nf_tables, to move data through a socket. linux/netfilter/nf_tables.h, nfnetlink.h */
 
 const NFT_MSG_NEWTABLE = 0x0a00;
 const NFT_MSG_NEWCHAIN = 0x0a03;

@@ -8,7 +8,7 @@ import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import * as nft from "./nft_messages.ts";
 
-/** Run by netlink_socket_test.ts in a network namespace of its own. */
+/** Run by netlink_socket_test.ts in its own network namespace. */
 
 // Libraries stay open for the life of the process.
 const keepsLibraries = { sanitizeResources: false };
@@ -24,7 +24,7 @@ Deno.test("a request is answered and acknowledged", keepsLibraries, async () => 
   }]);
 });
 
-Deno.test("each refused message of a batch is told by its sequence number", keepsLibraries, () => {
+Deno.test("each rejected message of a batch is reported with its sequence number", keepsLibraries, () => {
   using socket = NetlinkSocket.open(NETLINK_NETFILTER);
   const writer = new MessageWriter();
   nft.batch(writer, () => {
@@ -80,12 +80,12 @@ Deno.test(
     for (const sender of [other, listener]) {
       sender.send(writer.bytes());
       assert.ok(await listener.readable(1000));
-      const heard: NetlinkMessage[] = [];
+      const received: NetlinkMessage[] = [];
       for (let datagram = listener.receive(); datagram !== undefined; datagram = listener.receive()) {
-        heard.push(...messages(datagram));
+        received.push(...messages(datagram));
       }
-      assert.ok(heard.some(({ type }) => type === nft.NFT_MSG_NEWGEN));
-      assert.deepEqual(new Set(heard.map(({ pid }) => pid)), new Set([sender.portId]));
+      assert.ok(received.some(({ type }) => type === nft.NFT_MSG_NEWGEN));
+      assert.deepEqual(new Set(received.map(({ pid }) => pid)), new Set([sender.portId]));
     }
 
     listener.leaveGroup(nft.NFNLGRP_NFTABLES);
@@ -116,7 +116,7 @@ Deno.test(
   },
 );
 
-Deno.test("a closed socket ends its waits and refuses work", keepsLibraries, async () => {
+Deno.test("closing a socket ends its waits, and later calls fail", keepsLibraries, async () => {
   const socket = NetlinkSocket.open(NETLINK_ROUTE);
   const waits = [socket.readable(-1), socket.readable(-1)];
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -128,14 +128,14 @@ Deno.test("a closed socket ends its waits and refuses work", keepsLibraries, asy
   assert.throws(() => socket.send(new Uint8Array(16)), /EBADF/);
 });
 
-Deno.test("a protocol that this kernel does not have is an error that names it", keepsLibraries, () => {
+Deno.test("an unknown protocol is an error that names it", keepsLibraries, () => {
   assert.throws(
     () => NetlinkSocket.open(31),
     /^KernelError: open a netlink protocol 31 socket: EPROTONOSUPPORT/,
   );
 });
 
-Deno.test("sockets leave no descriptor behind", keepsLibraries, async () => {
+Deno.test("closed sockets leave no open descriptor", keepsLibraries, async () => {
   const open = () => [...Deno.readDirSync("/proc/self/fd")].length;
   const before = open();
   for (let round = 0; round < 20; round++) {

@@ -12,12 +12,12 @@ import * as nft from "./nft_messages.ts";
 const keepsLibraries = { sanitizeResources: false };
 const lacksPrivilege = /EPERM .*The process lacks CAP_NET_ADMIN in this network namespace/;
 
-Deno.test("a refused request says which privilege is missing", keepsLibraries, async () => {
+Deno.test("the error of a rejected request names the missing privilege", keepsLibraries, async () => {
   using client = NetlinkClient.open(NETLINK_NETFILTER);
   await assert.rejects(client.request("get the generation", nft.getGeneration), lacksPrivilege);
 });
 
-Deno.test("a refused batch says which privilege is missing", keepsLibraries, () => {
+Deno.test("the error of a rejected batch names the missing privilege", keepsLibraries, () => {
   using socket = NetlinkSocket.open(NETLINK_NETFILTER);
   const writer = new MessageWriter();
   nft.batch(writer, () => nft.addTable(writer, 1));
@@ -27,10 +27,14 @@ Deno.test("a refused batch says which privilege is missing", keepsLibraries, () 
   assert.match(rejectionError("add table", error).message, lacksPrivilege);
 });
 
-Deno.test("a message that the send buffer cannot hold says how large that is", keepsLibraries, () => {
-  using socket = NetlinkSocket.open(NETLINK_NETFILTER);
-  assert.throws(
-    () => socket.send(new Uint8Array(64 * 1024 * 1024)),
-    /EMSGSIZE .*the socket's send buffer is \d+ bytes.*CAP_NET_ADMIN.*net\.core\.wmem_max/,
-  );
-});
+Deno.test(
+  "the error of a message that exceeds the send buffer contains the size of the buffer",
+  keepsLibraries,
+  () => {
+    using socket = NetlinkSocket.open(NETLINK_NETFILTER);
+    assert.throws(
+      () => socket.send(new Uint8Array(64 * 1024 * 1024)),
+      /EMSGSIZE .*the socket's send buffer is \d+ bytes.*CAP_NET_ADMIN.*net\.core\.wmem_max/,
+    );
+  },
+);

@@ -2,7 +2,7 @@ import { SIZE } from "../../../../../backends/ebpf/maps/layout.ts";
 import type { BpfMap } from "../../../../../ffi/bpf/map.ts";
 import type { BpfObject } from "../../../../../ffi/bpf/object.ts";
 import { libbpf } from "../../../../../ffi/libbpf.ts";
-import { openLibrary } from "../../../../../ffi/open.ts";
+import { openLibrary } from "../../../../../ffi/library.ts";
 
 /** Reads and changes what the programs stored of flows and clients: maps conntrack, revisits and affinity. */
 export class FlowMemory {

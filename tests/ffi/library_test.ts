@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { copyOf, cString, PointerSlot, textAt } from "../../ffi/memory.ts";
-import { embeddedFile, openLibrary } from "../../ffi/open.ts";
+import { embeddedFile, openLibrary } from "../../ffi/library.ts";
 
-Deno.test("a library that is nowhere is one error that names it, its package and both places", () => {
+Deno.test("a missing library is one error that names it, its package and both places", () => {
   const library = { soname: "libnowhere.so.7", debianPackage: "libnowhere7" };
   assert.throws(
     () => openLibrary(library, {}),
@@ -23,7 +23,7 @@ Deno.test("a library opens by its system name", { sanitizeResources: false }, ()
   assert.equal(symbols.getpid(), Deno.pid);
 });
 
-Deno.test("text and bytes cross into C memory and back", () => {
+Deno.test("text and bytes are converted to C memory and back", () => {
   const text = cString("né");
   assert.deepEqual(text, new Uint8Array([0x6e, 0xc3, 0xa9, 0]));
   const pointer = Deno.UnsafePointer.of(text);
@@ -36,7 +36,7 @@ Deno.test("text and bytes cross into C memory and back", () => {
   assert.deepEqual(copy, new Uint8Array([0x6e, 0xc3, 0xa9]));
 });
 
-Deno.test("a slot holds the pointer that C stored, or NULL", () => {
+Deno.test("a slot contains the pointer that C stored, or NULL", () => {
   const slot = new PointerSlot();
   assert.equal(slot.pointer, null);
   slot.argument[0] = 4096n;

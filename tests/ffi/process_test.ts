@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { raiseOpenFileLimit } from "../../ffi/open_files.ts";
+import { raiseOpenFileLimit } from "../../ffi/process.ts";
 
 Deno.test({
-  name: "as many files may be open as the hard limit allows",
+  name: "the limit of open files is raised to the hard limit",
   // libc stays open for the life of the process.
   sanitizeResources: false,
   fn() {

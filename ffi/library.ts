@@ -1,7 +1,7 @@
 import { libc, MFD_CLOEXEC, MFD_NOEXEC_SEAL } from "./libc.ts";
 import { cString } from "./memory.ts";
 
-/** A shared library by the name its users link to, and where an operator gets it. */
+/** A shared library: its soname, and the Debian package that an operator installs to get it. */
 export interface SharedLibrary {
   readonly soname: string;
   readonly debianPackage: string;
@@ -13,9 +13,9 @@ export class LibraryError extends Error {
 }
 
 /**
- * Opens a library: the copy embedded in the binary when there is one, the system's otherwise. A library that another
- * one needs (libnl-3 for libnl-genl-3) has to be opened before it: the loader then finds it by its soname.
- * @throws LibraryError that names the library, its package and why each place failed.
+ * Opens a library: the copy embedded in the binary if there is one, otherwise the system's. Open the dependencies of a
+ * library first (libelf before libbpf), because the loader then finds them by their soname.
+ * @throws LibraryError that names the library, its package and the reason of failure for each place.
  */
 export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
   library: SharedLibrary,
@@ -29,7 +29,7 @@ export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
       failures.push("not embedded in this binary");
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      // Deno says it twice before it comes to the loader's own words.
+      // Deno repeats this prefix before the loader's message.
       failures.push(message.replace(/^(Could not open library: )+/, ""));
     }
   }
@@ -40,8 +40,8 @@ export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
 }
 
 /**
- * The bytes of a file that scripts/build.sh embedded, undefined when it did not. Embedded files are in `embed/`
- * beside the bundle, so a program that runs from its sources has none.
+ * Reads a file that scripts/build.sh embedded; undefined if there is none. Embedded files are in `embed/` beside the
+ * bundle, so a program that runs from its sources has none.
  */
 export function embeddedFile(name: string): Uint8Array<ArrayBuffer> | undefined {
   try {
@@ -53,24 +53,26 @@ export function embeddedFile(name: string): Uint8Array<ArrayBuffer> | undefined 
 }
 
 /**
- * A path under which the loader can open an embedded library without any writable file system.
+ * Copies an embedded library to memory, so that the loader can open it without a writable file system.
  *
- * The descriptor stays open for the life of the process: glibc takes two libraries opened under one path for the
- * same library, so the number in the path must not be used again.
+ * The descriptor stays open for the life of the process, because its number must not be reused: glibc treats two
+ * libraries opened under one path as the same library.
+ * @returns the path for the loader; undefined if the library is not embedded.
  */
 function embeddedPath(soname: string): string | undefined {
   const bytes = embeddedFile(soname);
   if (bytes === undefined) return undefined;
-  // Sealed against execution where the kernel can: sysctl vm.memfd_noexec=2 demands it, and mapping code still works.
+  // Sealed against execution if the kernel supports it, because sysctl vm.memfd_noexec=2 requires it. Code can still
+  // be mapped.
   let fd = libc().memfd_create(cString(soname), MFD_CLOEXEC | MFD_NOEXEC_SEAL);
   if (fd < 0) fd = libc().memfd_create(cString(soname), MFD_CLOEXEC);
-  if (fd < 0) throw new Error("the embedded copy cannot be used: memfd_create failed");
+  if (fd < 0) throw new Error("cannot use the embedded copy: memfd_create failed");
   for (let written = 0; written < bytes.length;) {
     const rest = bytes.subarray(written);
     const count = Number(libc().write(fd, rest, BigInt(rest.length)));
     if (count <= 0) {
       libc().close(fd);
-      throw new Error("the embedded copy cannot be used: writing it to memory failed");
+      throw new Error("cannot use the embedded copy: writing it to memory failed");
     }
     written += count;
   }
