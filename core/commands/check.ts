@@ -7,7 +7,7 @@ export interface CheckReport {
   readonly ok: boolean;
 }
 
-/** Tries what the mode needs of the kernel and of our privileges; changes nothing. */
+/** Tries which features the kernel and the privileges of this process provide for the mode. Changes nothing. */
 export async function check(mode: ConfiguredMode): Promise<CheckReport> {
   using backend = mode.create();
   const requirements = await backend.probe();

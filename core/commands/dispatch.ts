@@ -12,7 +12,7 @@ import { helpText } from "./help.ts";
 import type { Platform } from "./platform.ts";
 import { run } from "./run.ts";
 
-/** What the commands need of the process. */
+/** The parts of the process that commands need. */
 export interface Terminal extends Host {
   print(text: string): void;
   printError(text: string): void;
@@ -22,8 +22,8 @@ export interface Terminal extends Host {
 const commands = ["check", "help", "version"];
 
 /**
- * Does what the command line says and returns the exit code: 0, or 1 for everything that went wrong, as upstream
- * (docs/behaviour.md §10.5). What the operator can set right is one message; a defect of ours comes with its stack.
+ * Runs the command line and returns the exit code: 0, or 1 for every failure, as kube-proxy does
+ * (docs/behaviour.md §10.5). An error that the operator can correct is one message. A defect is printed with its stack.
  */
 export async function dispatch(
   args: readonly string[],
@@ -42,14 +42,14 @@ export async function dispatch(
 async function perform(args: readonly string[], platform: Platform, terminal: Terminal): Promise<number> {
   const { modes } = platform;
   const commandLine = parseCommandLine(args, modes);
-  const { words: [command, ...superfluous], values } = commandLine;
+  const { words: [command, ...rest], values } = commandLine;
   if (command !== undefined && !commands.includes(command)) {
     const meant = nearest(command, commands);
     const hint = meant === undefined ? "" : `did you mean ${meant}? `;
     throw new UserError(`unknown command ${command}: ${hint}(proxy --help lists all)`);
   }
-  if (superfluous.length > 0) {
-    throw new UserError(`${command} takes no arguments, got ${superfluous.join(" ")}`);
+  if (rest.length > 0) {
+    throw new UserError(`${command} takes no arguments, got ${rest.join(" ")}`);
   }
   if (values.help || command === "help") {
     terminal.print(helpText(modes));

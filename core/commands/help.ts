@@ -3,18 +3,18 @@ import { flagGroups } from "../config/flags/table.ts";
 import type { ModeTraits } from "../backend/mode.ts";
 
 const WIDTH = 100;
-/** Where the explanations begin. */
+/** Columns before the explanation of a flag. */
 const INDENT = 8;
 
-/** What `proxy --help` prints, made from the table of flags. */
+/** Makes the text of `proxy --help` from the tables of flags. */
 export function helpText(modes: readonly ModeTraits[]): string {
   const intro = [
-    "proxy makes connections to a Kubernetes Service reach one of its endpoints, on the node it runs on.",
-    "It takes kube-proxy's flags and its configuration file.",
+    "proxy forwards connections to Kubernetes Services to one of their endpoints, on the node it runs on.",
+    "It accepts the flags and the configuration file of kube-proxy.",
     "",
-    "  proxy [flags]            follow the cluster until stopped; the rules stay when it ends",
-    "  proxy check [flags]      say what this kernel and these privileges allow",
-    "  proxy --cleanup          remove every rule and end",
+    "  proxy [flags]            follow the cluster until stopped; the rules stay in force afterwards",
+    "  proxy check [flags]      report whether this kernel and these privileges suffice",
+    "  proxy --cleanup          remove all rules and exit",
     "  proxy version            print the version",
     "  proxy help               print this text",
   ];
@@ -27,7 +27,7 @@ export function helpText(modes: readonly ModeTraits[]): string {
 
 function flagLines(name: string, flag: Flag, modes: readonly ModeTraits[]): string[] {
   const short = flag.shorthand === undefined ? "" : `-${flag.shorthand}, `;
-  // "-v" has no longer name worth showing.
+  // "-v" has no long name.
   const names = flag.shorthand === name ? `-${name}` : `${short}--${name}`;
   const help = typeof flag.help === "string" ? flag.help : flag.help(modes);
   const shown = defaultText(flag);
@@ -37,7 +37,7 @@ function flagLines(name: string, flag: Flag, modes: readonly ModeTraits[]): stri
   ];
 }
 
-/** "" for what needs no telling: a switch that is off, an empty text. */
+/** "" for defaults that need no mention: a bool that is off, an empty text. */
 function defaultText({ default: value }: Flag): string {
   if (value === false || value === "") return "";
   return typeof value === "object" ? "" : String(value);

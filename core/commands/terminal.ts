@@ -1,4 +1,4 @@
-/** At once and whole: a line must be out before a crash that follows it. */
+/** Writes all bytes synchronously, so that a line is out before a crash that follows it. */
 export function writeToStandardOutput(text: string): void {
   write(Deno.stdout, text);
 }
@@ -14,7 +14,7 @@ function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): 
     let rest = encoder.encode(text);
     while (rest.length > 0) rest = rest.subarray(stream.writeSync(rest));
   } catch (error) {
-    // A reader that went away (`proxy --help | head`) is no reason to end.
+    // A reader that has gone (`proxy --help | head`) must not end the process.
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
   }
 }

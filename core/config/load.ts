@@ -2,7 +2,7 @@ import type { Modes } from "../backend/mode.ts";
 import { UserError } from "../user_error.ts";
 import type { ProxyConfig } from "./config.ts";
 import { documentFromFile } from "./document/from_file.ts";
-import { documentFromFlags, withFlagsThatWin } from "./document/from_flags.ts";
+import { documentFromFlags, withOverridingFlags } from "./document/from_flags.ts";
 import type { CommandLine } from "./flags/command_line.ts";
 import type { FlagTable } from "./flags/flag.ts";
 import { allFlags } from "./flags/table.ts";
@@ -32,11 +32,11 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
   const path = values.config;
   const file = path === "" ? undefined : { path, text: await readFile(path, host) };
   const read = file === undefined
-    ? { document: documentFromFlags(commandLine, modes), oddities: [] }
+    ? { document: documentFromFlags(commandLine, modes), warnings: [] }
     : await documentFromFile(file.path, file.text);
   const nameOf = (field: string) =>
     flagOf(field, table, given, file === undefined) ?? (file === undefined ? field : `${path}: ${field}`);
-  const config = effectiveConfig(withFlagsThatWin(read.document, commandLine), {
+  const config = effectiveConfig(withOverridingFlags(read.document, commandLine), {
     modes,
     hostname: host.hostname,
     master: values.master,
@@ -50,8 +50,8 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
     config,
     warnings: [
       ...deprecations(table, given),
-      ...read.oddities.map((oddity) => `${path}: ${oddity}`),
-      ...(file === undefined ? [] : overruled(table, given, path)),
+      ...read.warnings.map((warning) => `${path}: ${warning}`),
+      ...(file === undefined ? [] : ignoredFlags(table, given, path)),
       ...warningsOf(config),
     ],
   };
@@ -67,7 +67,7 @@ async function readFile(path: string, host: Host): Promise<string> {
 }
 
 /** Flags that override a field of the document even when there is a file. */
-const winners: Readonly<Record<string, string>> = {
+const overridingFlags: Readonly<Record<string, string>> = {
   hostnameOverride: "hostname-override",
   "logging.format": "logging-format",
   "logging.verbosity": "v",
@@ -87,8 +87,10 @@ function flagOf(
   flagsCount: boolean,
 ): string | undefined {
   if (field.startsWith("--")) return `--${writtenName(field.slice(2), table, given)}`;
-  const winner = winners[field];
-  if (winner !== undefined && (flagsCount || given.has(winner))) return winner === "v" ? "-v" : `--${winner}`;
+  const overriding = overridingFlags[field];
+  if (overriding !== undefined && (flagsCount || given.has(overriding))) {
+    return overriding === "v" ? "-v" : `--${overriding}`;
+  }
   const flag = flagsCount
     ? Object.entries(table).find(([, { fields }]) => fields?.includes(field))
     : undefined;
@@ -108,7 +110,7 @@ function deprecations(table: FlagTable, given: ReadonlySet<string>): string[] {
 }
 
 /** kube-proxy ignores such flags silently; a flag without effect deserves a warning. */
-function overruled(table: FlagTable, given: ReadonlySet<string>, path: string): string[] {
+function ignoredFlags(table: FlagTable, given: ReadonlySet<string>, path: string): string[] {
   return [...given]
     .filter((name) => table[name]?.fields !== undefined)
     .map((name) => `--${name} has no effect, because the file ${path} replaces it`);

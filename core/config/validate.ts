@@ -43,7 +43,7 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
       `at most the sync period of ${periods.syncPeriod}`,
     );
   }
-  // As kube-proxy: the bit of the section iptables is always checked.
+  // As in kube-proxy, the bit of the section of its default mode is always checked.
   const masqueradeSections = new Set([KUBE_PROXY_MODE, sections.masquerade] as const);
   for (const section of masqueradeSections) {
     read.integer(`${section}.masqueradeBit`, document[section].masqueradeBit, 0, 31);
@@ -81,7 +81,7 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     initOnly: environment.initOnly,
     file: environment.file,
     document: {
-      ...(document.mode === "" ? withSectionsOf(selected, document) : document),
+      ...(document.mode === "" ? withEffectiveSections(selected, document) : document),
       mode: mode.name,
       hostnameOverride: document.hostnameOverride.trim().toLowerCase(),
       // An empty list means all addresses, as in kube-proxy.
@@ -117,7 +117,7 @@ function sectionsOf(document: ConfigDocument, mode: Mode): ModeSections {
 }
 
 /** Copies what a blank mode reads to the sections of the selected mode, so that they show what is in effect. */
-function withSectionsOf({ sections }: Mode, document: ConfigDocument): ConfigDocument {
+function withEffectiveSections({ sections }: Mode, document: ConfigDocument): ConfigDocument {
   const { masqueradeBit, masqueradeAll, syncPeriod, minSyncPeriod } = document[KUBE_PROXY_MODE];
   const { periods, masquerade } = sections;
   const copied = { ...document, [masquerade]: { ...document[masquerade], masqueradeBit, masqueradeAll } };
@@ -126,7 +126,9 @@ function withSectionsOf({ sections }: Mode, document: ConfigDocument): ConfigDoc
 
 function readNodeName(override: string, hostname: string, read: FieldReader): string {
   const name = (override || hostname).trim().toLowerCase();
-  if (name === "") read.wrong("hostnameOverride", override, "the name of the Node this runs on, not blank");
+  if (name === "") {
+    read.wrong("hostnameOverride", override, "the name of the Node this proxy runs on, not blank");
+  }
   return name;
 }
 
@@ -143,9 +145,9 @@ function readSource(
     return { kind: "api", kubeconfig, master, watchServiceCidrs };
   }
   if (kubeconfig !== "") {
-    read.wrong("clientConnection.kubeconfig", kubeconfig, "left out when --manifests is set");
+    read.wrong("clientConnection.kubeconfig", kubeconfig, "omitted when --manifests is set");
   }
-  if (master !== "") read.wrong("--master", master, "left out when --manifests is set");
+  if (master !== "") read.wrong("--master", master, "omitted when --manifests is set");
   return { kind: "manifests", directory: manifests };
 }
 
@@ -197,7 +199,7 @@ function readNodePortAddresses(texts: readonly string[], read: FieldReader): rea
   const field = "nodePortAddresses";
   return texts.flatMap((text, index): readonly NodePortRange[] => {
     if (text === "primary" || text === "localhost" || text === "all") {
-      if (texts.indexOf(text) !== index) read.wrong(field, text, "written once");
+      if (texts.indexOf(text) !== index) read.wrong(field, text, "written only once");
       return [text];
     }
     const cidr = parseCidr(text);

@@ -1,9 +1,9 @@
 import { familyOf, parseAddress } from "../../net/address.ts";
 
 /**
- * KubeProxyConfiguration, kubeproxy.config.k8s.io/v1alpha1 (docs/behaviour.md §9.2), with every default filled in:
- * what --config reads, --write-config-to writes and /configz shows. Durations are written as Go writes them.
- * Flags are turned into this too, so that there is one way from here to the effective configuration.
+ * KubeProxyConfiguration, kubeproxy.config.k8s.io/v1alpha1 (docs/behaviour.md §9.2), with every default filled in.
+ * --config reads it, --write-config-to writes it and /configz shows it. Flags are converted to it, too, so that the
+ * effective configuration has one source. Durations are written as Go writes them.
  */
 export interface ConfigDocument {
   featureGates: Readonly<Record<string, boolean>>;
@@ -23,9 +23,9 @@ export interface ConfigDocument {
   };
   hostnameOverride: string;
   bindAddress: string;
-  /** "" serves nothing. */
+  /** "" when not served. */
   healthzBindAddress: string;
-  /** "" serves nothing. */
+  /** "" when not served. */
   metricsBindAddress: string;
   bindAddressHardFail: boolean;
   enableProfiling: boolean;
@@ -92,8 +92,8 @@ export interface ModeSections {
   readonly masquerade: "nftables" | "iptables";
 }
 
-export const apiVersion = "kubeproxy.config.k8s.io/v1alpha1";
-export const kind = "KubeProxyConfiguration";
+export const API_VERSION = "kubeproxy.config.k8s.io/v1alpha1";
+export const KIND = "KubeProxyConfiguration";
 
 /** kube-proxy's default mode. A blank mode reads the section of this name. */
 export const KUBE_PROXY_MODE = "iptables";
@@ -102,8 +102,8 @@ export const HEALTHZ_PORT = 10256;
 export const METRICS_PORT = 10249;
 
 /**
- * Upstream's defaults, but for one: minSyncPeriod is 0s instead of 1s, because applying a change at once costs next
- * to nothing here, and waiting costs whoever waits for the change.
+ * The defaults of kube-proxy with one exception: minSyncPeriod is 0s instead of 1s, because applying a change at once
+ * costs next to nothing here, while a delay costs everyone who waits for the change.
  */
 export function defaultDocument(): ConfigDocument {
   return {
@@ -176,7 +176,7 @@ function defaultModeSection(): ModeSection {
   return { masqueradeBit: 14, masqueradeAll: false, syncPeriod: "30s", minSyncPeriod: "0s" };
 }
 
-/** Health is served to everybody and metrics to the node itself, in the family of `bindAddress`. */
+/** Serves health on all addresses and metrics on the loopback address, in the family of `bindAddress`. */
 export function defaultServing(
   bindAddress: string,
 ): Pick<ConfigDocument, "healthzBindAddress" | "metricsBindAddress"> {

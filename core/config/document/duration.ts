@@ -1,4 +1,4 @@
-/** Durations as Go writes them ("1m30s", "100ms", "1h"), which is how every Kubernetes component takes them. */
+/** Durations as Go writes them ("1m30s", "100ms", "1h"): the format of every Kubernetes component. */
 
 const MILLISECONDS: Readonly<Record<string, number>> = {
   ns: 1e-6,
@@ -11,12 +11,12 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** Go counts nanoseconds in 63 bits. */
-const LONGEST_MS = 2 ** 63 / 1e6;
+/** Go stores a duration as nanoseconds in 63 bits. */
+const MAX_MS = 2 ** 63 / 1e6;
 
 const PART = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y;
 
-/** Milliseconds, or undefined when the text is no duration. A number without a unit is none, except "0". */
+/** Returns milliseconds, or undefined if the text is not a duration. Every number except "0" needs a unit. */
 export function parseDuration(text: string): number | undefined {
   const sign = text.startsWith("-") ? -1 : 1;
   const parts = text.replace(/^[+-]/, "");
@@ -29,10 +29,10 @@ export function parseDuration(text: string): number | undefined {
     if (part === null) return undefined;
     total += Number(part[1]) * (MILLISECONDS[part[2] ?? ""] ?? NaN);
   }
-  return total <= LONGEST_MS ? sign * total : undefined;
+  return total <= MAX_MS ? sign * total : undefined;
 }
 
-/** The text Go gives a duration: "1h0m0s", "1.5s", "100ms", "0s". `ms` in milliseconds. */
+/** Formats milliseconds as Go does: "1h0m0s", "1.5s", "100ms", "0s". */
 export function formatDuration(ms: number): string {
   if (ms < 0) return `-${formatDuration(-ms)}`;
   if (ms === 0) return "0s";
@@ -46,7 +46,7 @@ export function formatDuration(ms: number): string {
   return minutes > 0 ? `${minutes}m${seconds}` : seconds;
 }
 
-/** To the nanosecond of a second, which hides what the binary fraction adds. */
+/** Rounds to nine decimals, which hides the error of the binary fraction. */
 function rounded(value: number): number {
   return Number(value.toFixed(9));
 }

@@ -4,35 +4,38 @@ import { parseDuration } from "./duration.ts";
 import { type ListenAddress, parseListenAddress } from "./listen_address.ts";
 
 /**
- * Reads settings and collects what is wrong with them, so that an operator sees all mistakes at once. After a mistake
- * a method returns a value that only has the right type: nothing read is to be used before `finish`.
+ * Checks settings and collects all mistakes, so that the operator sees them at once. After a mistake a method returns
+ * a value that only has the right type: use no value before `finish` has succeeded.
  */
 export class FieldReader {
   readonly #problems: string[] = [];
   readonly #nameOf: (field: string) => string;
 
-  /** `nameOf` gives a field of the document the name the operator wrote it under. */
+  /** @param nameOf returns the name under which the operator wrote a field of the document. */
   constructor(nameOf: (field: string) => string) {
     this.#nameOf = nameOf;
   }
 
-  /** Notes a mistake. `expected` follows "must be". */
+  /** Records a mistake. `expected` follows "must be" in the message. */
   wrong(field: string, value: unknown, expected: string): void {
     this.#problems.push(`${this.#nameOf(field)} ${JSON.stringify(value)}: must be ${expected}`);
   }
 
-  /** Milliseconds. */
-  duration(field: string, text: string, least: "positive" | "zero"): number {
+  /**
+   * Returns milliseconds.
+   * @param min "positive" rejects 0.
+   */
+  duration(field: string, text: string, min: "positive" | "zero"): number {
     const ms = parseDuration(text);
     if (ms === undefined) this.wrong(field, text, "a duration such as 30s, 1m30s or 100ms");
-    else if (least === "positive" && ms <= 0) this.wrong(field, text, "more than 0");
+    else if (min === "positive" && ms <= 0) this.wrong(field, text, "more than 0");
     else if (ms < 0) this.wrong(field, text, "0 or more");
     return ms ?? 0;
   }
 
-  integer(field: string, value: number, least: number, most?: number): number {
-    if (!Number.isInteger(value) || value < least || value > (most ?? Infinity)) {
-      this.wrong(field, value, most === undefined ? `${least} or more` : `within ${least} and ${most}`);
+  integer(field: string, value: number, min: number, max?: number): number {
+    if (!Number.isInteger(value) || value < min || value > (max ?? Infinity)) {
+      this.wrong(field, value, max === undefined ? `${min} or more` : `between ${min} and ${max}`);
     }
     return value;
   }
@@ -40,7 +43,7 @@ export class FieldReader {
   choice<Choice extends string>(field: string, text: string, choices: readonly Choice[]): Choice {
     const chosen = choices.find((choice) => choice === text);
     if (chosen === undefined) this.wrong(field, text, `one of ${choices.join(", ")}`);
-    // Without choices there is nothing to return, and that is a defect of the caller.
+    // A caller without choices is a defect.
     return chosen ?? choices[0]!;
   }
 
@@ -53,17 +56,17 @@ export class FieldReader {
     });
   }
 
-  /** Undefined for "". */
+  /** Returns undefined for "". */
   listenAddress(field: string, text: string): ListenAddress | undefined {
     if (text === "") return undefined;
     const address = parseListenAddress(text);
     if (address === undefined) {
-      this.wrong(field, text, "an IP address and a port of 1-65535, as 0.0.0.0:10256 or [::]:10256");
+      this.wrong(field, text, "an IP address and a port (1-65535), such as 0.0.0.0:10256 or [::]:10256");
     }
     return address;
   }
 
-  /** @throws UserError with all mistakes. */
+  /** @throws UserError that lists all mistakes, if there are any. */
   finish(): void {
     const [first, ...more] = this.#problems;
     if (first === undefined) return;

@@ -1,23 +1,24 @@
 import { UserError } from "../../user_error.ts";
 import {
-  apiVersion,
+  API_VERSION,
   type ConfigDocument,
   defaultServing,
   HEALTHZ_PORT,
-  kind,
+  KIND,
   METRICS_PORT,
 } from "./document.ts";
 import { withPort } from "./listen_address.ts";
 
 export interface FileDocument {
   readonly document: ConfigDocument;
-  /** What strict reading refuses and lenient reading does without: unknown fields and fields written twice. */
-  readonly oddities: readonly string[];
+  /** Mistakes that strict decoding rejects and lenient decoding ignores: unknown and duplicate fields. */
+  readonly warnings: readonly string[];
 }
 
 /**
- * Reads a configuration file, YAML or JSON: strictly, and where that fails leniently (docs/behaviour.md §9.2).
- * @throws UserError that names the file and what is wrong with it.
+ * Reads a configuration file, YAML or JSON. Decoding is strict first and then lenient, as in kube-proxy
+ * (docs/behaviour.md §9.2).
+ * @throws UserError that names the file and the mistake.
  */
 export async function documentFromFile(path: string, text: string): Promise<FileDocument> {
   const [{ parseDocument }, v, { documentSchema }] = await Promise.all([
@@ -29,23 +30,23 @@ export async function documentFromFile(path: string, text: string): Promise<File
   const [syntaxError] = yaml.errors.filter(({ code }) => code !== "DUPLICATE_KEY");
   if (syntaxError !== undefined) throw new UserError(`${path}: ${syntaxError.message.trimEnd()}`);
   const written: unknown = yaml.toJS();
-  if (!isMap(written) || written["apiVersion"] !== apiVersion || written["kind"] !== kind) {
-    throw new UserError(`${path}: is not a ${kind} of ${apiVersion}`);
+  if (!isMap(written) || written["apiVersion"] !== API_VERSION || written["kind"] !== KIND) {
+    throw new UserError(`${path}: not a ${KIND} of ${API_VERSION}`);
   }
   const result = v.safeParse(documentSchema, written);
   if (!result.success) {
     const [issue] = result.issues;
     throw new UserError(
-      `${path}: ${v.getDotPath(issue) ?? kind} ${JSON.stringify(issue.input)}: ${issue.message}`,
+      `${path}: ${v.getDotPath(issue) ?? KIND} ${JSON.stringify(issue.input)}: ${issue.message}`,
     );
   }
   const { apiVersion: _version, kind: _kind, ...document } = result.output;
   return {
     document: withServingAddresses(document),
-    oddities: [
+    warnings: [
       ...unknownFields(written, result.output).map((field) => `unknown field ${field} is ignored`),
       ...yaml.errors.map(({ linePos }) =>
-        `line ${linePos?.[0].line}: a field is written twice; the last one counts`
+        `line ${linePos?.[0].line}: duplicate field; the last value counts`
       ),
     ],
   };
@@ -60,7 +61,7 @@ function withServingAddresses(document: ConfigDocument): ConfigDocument {
   };
 }
 
-/** Paths that were written and not read. Every known field is in what was read, because it has a default. */
+/** Paths of the fields that were written but not read. Every known field has a default, so it is in `read`. */
 function unknownFields(written: Record<string, unknown>, read: Record<string, unknown>, path = ""): string[] {
   return Object.entries(written).flatMap(([name, value]) => {
     if (!Object.hasOwn(read, name)) return [path + name];
@@ -73,8 +74,8 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The file that reads back as this document, as upstream writes it: fields in alphabetical order. */
+/** Writes the document as a configuration file, with the fields in alphabetical order, as kube-proxy does. */
 export async function documentToYaml(document: ConfigDocument): Promise<string> {
   const { stringify } = await import("yaml");
-  return stringify({ apiVersion, kind, ...document }, { sortMapEntries: true });
+  return stringify({ apiVersion: API_VERSION, kind: KIND, ...document }, { sortMapEntries: true });
 }

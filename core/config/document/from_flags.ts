@@ -4,7 +4,7 @@ import type { CommandLine } from "../flags/command_line.ts";
 import { type ConfigDocument, defaultDocument } from "./document.ts";
 import { withPort } from "./listen_address.ts";
 
-/** Makes the document of the flags alone, with the same meaning as a file that says the same. */
+/** Makes the document from the flags alone. A file with the same settings has the same meaning. */
 export function documentFromFlags(commandLine: CommandLine, modes: readonly Mode[]): ConfigDocument {
   const document = documentOfCommonFlags(commandLine);
   return modes.reduce(
@@ -15,13 +15,13 @@ export function documentFromFlags(commandLine: CommandLine, modes: readonly Mode
 
 function documentOfCommonFlags({ values, given }: CommandLine): ConfigDocument {
   if (given.has("cluster-cidr") && values["cluster-cidr"] === "") {
-    // Most likely a variable that was not set. Taken for "none", it would masquerade what must not be.
-    throw new UserError('--cluster-cidr "": must be an address range; leave the flag out when there is none');
+    // Most likely a variable that is not set. If it meant "no range", traffic would be masqueraded by mistake.
+    throw new UserError('--cluster-cidr "": must be an address range; omit the flag if there is none');
   }
   const document = defaultDocument();
   const modeSection = {
-    // Upstream's flags know no nftables.masqueradeBit. Whoever chose another bit did so because something else on
-    // the node uses bit 14, and that is as true in this mode.
+    // kube-proxy has no flag for nftables.masqueradeBit. An operator selects another bit because another program on
+    // the node uses bit 14, and that program does so in every mode.
     masqueradeBit: values["iptables-masquerade-bit"],
     masqueradeAll: values["masquerade-all"],
     syncPeriod: values["iptables-sync-period"],
@@ -67,13 +67,16 @@ function documentOfCommonFlags({ values, given }: CommandLine): ConfigDocument {
   };
 }
 
-/** The deprecated port flags complete an address that has no port, and 0 means that nothing is served. */
+/** Completes an address that has no port with the deprecated port flag. Port 0 means that nothing is served. */
 function servingAddress(address: string, port: number): string {
   return port === 0 ? "" : withPort(address, port);
 }
 
-/** Flags that a configuration file does not replace: logging and the node's name (docs/behaviour.md §9.1). */
-export function withFlagsThatWin(document: ConfigDocument, { values, given }: CommandLine): ConfigDocument {
+/** Applies the flags that override a configuration file: logging and the node's name (docs/behaviour.md §9.1). */
+export function withOverridingFlags(
+  document: ConfigDocument,
+  { values, given }: CommandLine,
+): ConfigDocument {
   const { logging } = document;
   const text = { ...logging.options.text };
   const json = { ...logging.options.json };
@@ -96,7 +99,7 @@ export function withFlagsThatWin(document: ConfigDocument, { values, given }: Co
   };
 }
 
-/** "pattern=2". What it says is not used, see `warningsOf`. */
+/** Parses "pattern=2". The value has no effect, see `warningsOf`. */
 function parseVmodule(text: string): { readonly filePattern: string; readonly verbosity: number } {
   const [filePattern = "", verbosity = ""] = text.split("=", 2);
   return { filePattern, verbosity: Number(verbosity) };

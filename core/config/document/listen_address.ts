@@ -1,19 +1,19 @@
 import { parseAddress } from "../../net/address.ts";
 
-/** Where a server listens. `hostname` is an IP address without brackets. */
+/** Address that a server listens on. `hostname` is an IP address without brackets. */
 export interface ListenAddress {
   readonly hostname: string;
   readonly port: number;
 }
 
-/** "10.0.0.1:80" or "[::1]:80"; undefined when the address has no port or is misshapen. The parts are not checked. */
+/** Splits "10.0.0.1:80" or "[::1]:80". Undefined if there is no port or the syntax is wrong. Does not check the parts. */
 export function splitHostPort(text: string): { readonly host: string; readonly port: string } | undefined {
   const match = /^(?:\[([^[\]]*)\]|([^:[\]]*)):([^:[\]]*)$/.exec(text);
   if (match === null) return undefined;
   return { host: match[1] ?? match[2] ?? "", port: match[3] ?? "" };
 }
 
-/** Undefined when it is not IP:port with a port of 1-65535. */
+/** Parses IP:port. Undefined if the text is something else or the port is not in 1-65535. */
 export function parseListenAddress(text: string): ListenAddress | undefined {
   const parts = splitHostPort(text);
   if (parts === undefined || parseAddress(parts.host) === undefined) return undefined;
@@ -27,7 +27,7 @@ export function withPort(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** "10.0.0.1:80", "[::1]:80". */
+/** Formats as "10.0.0.1:80" or "[::1]:80". */
 export function formatListenAddress(address: ListenAddress): string {
   return withPort(address.hostname, address.port);
 }

@@ -3,9 +3,9 @@ import { defaultDocument } from "./document.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 
 /**
- * What a configuration file may hold (docs/behaviour.md §9.2). Everything may be left out or null. As upstream has it,
- * "", 0 and 0s count as left out too, except where 0 means something (upstream's pointer fields).
- * Loaded only when there is a file: whoever uses flags alone does not pay for it.
+ * Schema of a configuration file (docs/behaviour.md §9.2). Every field may be missing or null. As in kube-proxy, "", 0
+ * and 0s also count as missing, except in fields where 0 is a value (pointers in kube-proxy).
+ * This module is loaded only if there is a file, because loading it takes time.
  */
 const defaults = defaultDocument();
 
@@ -29,14 +29,14 @@ const durationText = v.pipe(
   v.check((text) => parseDuration(text) !== undefined, "must be a duration such as 30s, 1m30s or 100ms"),
   v.transform((text) => formatDuration(parseDuration(text) ?? 0)),
 );
-/** A pointer upstream: 0s is a value. */
+/** For a pointer in kube-proxy: 0s is a value. */
 const durationOrNull = (fallback: string) => v.nullish(durationText, fallback);
 const duration = (fallback: string) =>
   v.pipe(
     v.nullish(durationText, fallback),
     v.transform((value) => value === "0s" ? fallback : value),
   );
-/** A duration, or nanoseconds, as the logging section has it. */
+/** The logging section accepts a duration or a number of nanoseconds. */
 const durationOrNanoseconds = (fallback: string) =>
   v.union([
     duration(fallback),
@@ -106,7 +106,7 @@ export const documentSchema = section({
   ),
   hostnameOverride: text(defaults.hostnameOverride),
   bindAddress: text(defaults.bindAddress),
-  // Their defaults depend on bindAddress.
+  // The defaults of these two depend on bindAddress.
   healthzBindAddress: text(""),
   metricsBindAddress: text(""),
   bindAddressHardFail: bool(defaults.bindAddressHardFail),

@@ -4,11 +4,11 @@ import type { FlagType, TypedValue } from "./flag.ts";
 import { splitHostPort } from "../document/listen_address.ts";
 
 interface ValueType<Value> {
-  /** Undefined when the text does not fit. */
+  /** Returns undefined if the text is not a value of this type. */
   parse(text: string): Value | undefined;
-  /** What the text must be, to follow "must be". */
+  /** Follows "must be" in a message. */
   readonly expected: string;
-  /** How a flag that is written again adds to what it said before; without it the last one counts. */
+  /** Adds the value of a repeated flag to the earlier value. Without it, the last value counts. */
   join?(before: Value, next: Value): Value;
 }
 
@@ -34,21 +34,21 @@ export const valueTypes: { readonly [Type in FlagType]: ValueType<TypedValue[Typ
   "ip:port": {
     parse: (text) =>
       text === "" || parseAddress(splitHostPort(text)?.host ?? text) !== undefined ? text : undefined,
-    expected: "an IP address with or without a port, as 0.0.0.0:10256 or [::]:10256",
+    expected: "an IP address with or without a port, such as 0.0.0.0:10256 or [::]:10256",
   },
   list: {
     parse: (text) => text === "" ? [] : text.split(","),
-    expected: "a list with commas between",
+    expected: "a list separated by commas",
     join: (before, next) => [...before, ...next],
   },
   switches: {
     parse: parseSwitches,
-    expected: "Name=true or Name=false, with commas between",
+    expected: "Name=true or Name=false, separated by commas",
     join: (before, next) => ({ ...before, ...next }),
   },
 };
 
-/** The spellings of Go's strconv.ParseBool. */
+/** Accepts the spellings of Go's strconv.ParseBool. */
 function parseBool(text: string): boolean | undefined {
   if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true;
   if (/^(0|f|F|false|FALSE|False)$/.test(text)) return false;

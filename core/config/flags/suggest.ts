@@ -1,7 +1,7 @@
-/** The name a typing error was most likely meant to be, or undefined when none is near. */
+/** Returns the name that a mistyped word most likely stands for; undefined if none is similar enough. */
 export function nearest(typed: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
-  // Half of it may be wrong, and three letters at most: what is further away is another word.
+  // At most three letters and at most half of the word may be wrong.
   let bestDistance = Math.min(3, Math.floor(typed.length / 2)) + 1;
   for (const name of names) {
     const distance = editDistance(typed, name);
@@ -10,7 +10,7 @@ export function nearest(typed: string, names: Iterable<string>): string | undefi
   return best;
 }
 
-/** Letters to insert, remove, replace or swap with their neighbour to make one word the other (optimal string alignment). */
+/** Optimal string alignment: the number of letters to insert, remove, replace or swap with their neighbour. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

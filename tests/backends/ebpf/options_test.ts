@@ -56,8 +56,8 @@ Deno.test("a mistake in a flag of mode ebpf is reported under the name that was 
     "--ebpf-balancing=fair": /--ebpf-balancing "fair": must be one of random, maglev/,
     "--ebpf-bpffs=bpf": /--ebpf-bpffs "bpf": must be an absolute path/,
     "--ebpf-bpffs=/sys/fs/bpf/": /must be an absolute path without a slash at its end/,
-    "--ebpf-max-clients=0": /--ebpf-max-clients 0: must be within 1 and 67108864/,
-    "--ebpf-most-clients=0": /--ebpf-most-clients 0: must be within 1 and 67108864/,
+    "--ebpf-max-clients=0": /--ebpf-max-clients 0: must be between 1 and 67108864/,
+    "--ebpf-most-clients=0": /--ebpf-most-clients 0: must be between 1 and 67108864/,
   };
   for (const [flag, message] of Object.entries(wrong)) {
     await assert.rejects(optionsOf("--proxy-mode=ebpf", flag), message);

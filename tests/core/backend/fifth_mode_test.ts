@@ -9,7 +9,7 @@ import { nodeView } from "../../../core/sync/node_view.ts";
 import { load } from "../config/loaded.ts";
 import { address } from "../plan/builders.ts";
 
-/** A mode that core has never heard of: only this descriptor knows it. */
+/** Flags of a mode that exists in this file only. */
 const toyFlags = {
   "toy-colour": flag("string", "red", "Colour of the toy."),
 };

@@ -30,9 +30,9 @@ async function cleanUpFor(
 }
 
 const done = { cleanup: () => Promise.resolve() };
-const refuse = () => Promise.reject(new BackendError("EPERM"));
+const reject = () => Promise.reject(new BackendError("EPERM"));
 
-Deno.test("a mode in force has what the others left removed, and nothing of its own", async () => {
+Deno.test("cleanup removes the rules of the other modes, not those of the mode in use", async () => {
   const cleaned: string[] = [];
   const clean = (mode: string) => ({ cleanup: () => Promise.resolve(void cleaned.push(mode)) });
   const said = await cleanUpFor("iptables", { nftables: clean("nftables"), iptables: clean("iptables") });
@@ -40,15 +40,15 @@ Deno.test("a mode in force has what the others left removed, and nothing of its 
   assert.deepEqual(said, ["No rules of another mode remain: nftables"]);
 });
 
-Deno.test("what another mode left and cannot be removed is logged, and the next one is tried", async () => {
-  const said = await cleanUpFor("nftables", { iptables: { cleanup: refuse }, ipvs: done });
+Deno.test("a failed cleanup of one mode is logged, and the next mode is tried", async () => {
+  const said = await cleanUpFor("nftables", { iptables: { cleanup: reject }, ipvs: done });
   assert.deepEqual(said, [
     "Rules of another mode may remain and still match traffic: iptables",
     "No rules of another mode remain: ipvs",
   ]);
 });
 
-Deno.test("what kube-proxy left of the mode in force goes last, and only of that mode", async () => {
+Deno.test("leftovers of kube-proxy are removed last, and only those of the mode in use", async () => {
   const cleaned: string[] = [];
   const clean = (mode: string) => ({
     cleanup: () => Promise.resolve(void cleaned.push(mode)),
@@ -60,10 +60,10 @@ Deno.test("what kube-proxy left of the mode in force goes last, and only of that
   assert.equal(said.at(-1), "No leftovers of kube-proxy remain: nftables");
 });
 
-Deno.test("what kube-proxy left and cannot be removed is logged", async () => {
+Deno.test("leftovers of kube-proxy that cannot be removed are logged", async () => {
   const said = await cleanUpFor("ipvs", {
-    iptables: { cleanup: refuse },
-    ipvs: { ...done, cleanUpLeftovers: refuse },
+    iptables: { cleanup: reject },
+    ipvs: { ...done, cleanUpLeftovers: reject },
   });
   assert.deepEqual(said, [
     "Rules of another mode may remain and still match traffic: iptables",

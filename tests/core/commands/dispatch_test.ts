@@ -4,7 +4,7 @@ import { nftables } from "../../../backends/nftables/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
 import { withBackend } from "../backend/fake_modes.ts";
 
-interface Told {
+interface Outcome {
   readonly code: number;
   readonly out: string;
   readonly err: string;
@@ -12,11 +12,11 @@ interface Told {
   readonly cleanups: number;
 }
 
-/** Runs a command line against a backend that does as told. */
-async function tell(
+/** Runs a command line with a backend that behaves as given. */
+async function runProxy(
   args: readonly string[],
   behaviour: { requirements?: readonly Requirement[]; cleanup?: () => Promise<void>; file?: string } = {},
-): Promise<Told> {
+): Promise<Outcome> {
   let [out, err, cleanups] = ["", "", 0];
   const files = new Map<string, string>();
   const unused = () => Promise.reject(new Error("not part of this test"));
@@ -47,40 +47,40 @@ async function tell(
   return { code, out, err, files, cleanups };
 }
 
-Deno.test("help shows every flag that is not deprecated, in lines of at most 100 columns", async () => {
-  const { code, out, err } = await tell(["--help"]);
+Deno.test("help shows all flags except the deprecated ones, in lines of at most 100 columns", async () => {
+  const { code, out, err } = await runProxy(["--help"]);
   assert.deepEqual([code, err], [0, ""]);
   assert.match(out, /^ {2}--cluster-cidr string$/m);
   assert.match(out, /^ {2}-v int$/m);
   assert.match(out, /^ {2}-h, --help$/m);
   assert.doesNotMatch(out, /--healthz-port/);
   for (const line of out.split("\n")) assert(line.length <= 100, line);
-  assert.equal((await tell(["help"])).out, out);
-  assert.equal((await tell(["-h", "--proxy-mode=nonsense"])).out, out);
+  assert.equal((await runProxy(["help"])).out, out);
+  assert.equal((await runProxy(["-h", "--proxy-mode=nonsense"])).out, out);
 });
 
 Deno.test("version prints the version", async () => {
-  assert.match((await tell(["--version"])).out, /^proxy \d+\.\d+\.\d+\n$/);
-  assert.equal((await tell(["version"])).out, (await tell(["--version"])).out);
+  assert.match((await runProxy(["--version"])).out, /^proxy \d+\.\d+\.\d+\n$/);
+  assert.equal((await runProxy(["version"])).out, (await runProxy(["--version"])).out);
 });
 
-Deno.test("an operator's mistake is one message without a stack, and exit code 1", async () => {
+Deno.test("a mistake of the operator is one message without a stack, and exit code 1", async () => {
   const cases: Record<string, string> = {
     "--cluster-cdir=x":
       "proxy: unknown flag --cluster-cdir: did you mean --cluster-cidr? (proxy --help lists all)\n",
-    "--oom-score-adj=5000": "proxy: --oom-score-adj 5000: must be within -1000 and 1000\n",
+    "--oom-score-adj=5000": "proxy: --oom-score-adj 5000: must be between -1000 and 1000\n",
     "chekc": "proxy: unknown command chekc: did you mean check? (proxy --help lists all)\n",
     "--write-config-to=/read-only/x": "proxy: --write-config-to /read-only/x: cannot be written: read-only\n",
   };
   for (const [arg, message] of Object.entries(cases)) {
-    const { code, out, err } = await tell([arg]);
+    const { code, out, err } = await runProxy([arg]);
     assert.deepEqual([code, out, err], [1, "", message]);
   }
-  assert.equal((await tell(["check", "this"])).err, "proxy: check takes no arguments, got this\n");
+  assert.equal((await runProxy(["check", "this"])).err, "proxy: check takes no arguments, got this\n");
 });
 
-Deno.test("a defect of ours shows its stack", async () => {
-  const { code, err } = await tell(["check"], {
+Deno.test("a defect is printed with its stack", async () => {
+  const { code, err } = await runProxy(["check"], {
     get requirements(): readonly Requirement[] {
       throw new TypeError("odd");
     },
@@ -89,24 +89,24 @@ Deno.test("a defect of ours shows its stack", async () => {
   assert.match(err, /^proxy: TypeError: odd\n {4}at /);
 });
 
-Deno.test("write-config-to writes what is in effect, and it reads back", async () => {
-  const { code, files } = await tell(["--write-config-to=/c.yaml", "--cluster-cidr=10.0.0.0/8", "--v=3"]);
+Deno.test("write-config-to writes the effective configuration, and the file reads back", async () => {
+  const { code, files } = await runProxy(["--write-config-to=/c.yaml", "--cluster-cidr=10.0.0.0/8", "--v=3"]);
   assert.equal(code, 0);
   const written = files.get("/c.yaml") ?? "";
   assert.match(written, /^mode: nftables$/m);
   assert.match(written, /^clusterCIDR: 10\.0\.0\.0\/8$/m);
-  const again = await tell(["--config=/c.yaml", "--write-config-to=/d.yaml"], { file: written });
+  const again = await runProxy(["--config=/c.yaml", "--write-config-to=/d.yaml"], { file: written });
   assert.equal(again.files.get("/d.yaml"), written);
 });
 
-Deno.test("cleanup removes the rules of every mode and ends", async () => {
-  const { code, cleanups, err } = await tell(["--cleanup"]);
+Deno.test("cleanup removes the rules of every mode and exits", async () => {
+  const { code, cleanups, err } = await runProxy(["--cleanup"]);
   assert.deepEqual([code, cleanups], [0, 1]);
   assert.match(err, /^I.*"Removed all rules" mode="nftables"\n$/);
 });
 
-Deno.test("a cleanup that fails is told with its reason and in upstream's words", async () => {
-  const { code, err } = await tell(["--cleanup"], {
+Deno.test("a failed cleanup is reported with its reason and the text of kube-proxy", async () => {
+  const { code, err } = await runProxy(["--cleanup"], {
     cleanup: () => Promise.reject(new BackendError("nftables: delete table: EPERM")),
   });
   assert.equal(code, 1);
@@ -114,7 +114,7 @@ Deno.test("a cleanup that fails is told with its reason and in upstream's words"
   assert.match(err, /\nproxy: encountered an error while tearing down rules\n$/);
 });
 
-Deno.test("check lists what the mode needs, and fails when something is missing", async () => {
+Deno.test("check lists the requirements of the mode, and fails if a required one is missing", async () => {
   const found = {
     name: "nf_tables in the kernel",
     found: true,
@@ -127,18 +127,18 @@ Deno.test("check lists what the mode needs, and fails when something is missing"
     detail: "give it to the unit",
     severity: "required",
   } as const;
-  const good = await tell(["check"], { requirements: [found] });
+  const good = await runProxy(["check"], { requirements: [found] });
   assert.deepEqual([good.code, good.out], [
     0,
     "mode nftables\n  ok       nf_tables in the kernel  a table could be made\n",
   ]);
-  const bad = await tell(["check"], { requirements: [found, missing] });
+  const bad = await runProxy(["check"], { requirements: [found, missing] });
   assert.equal(bad.code, 1);
   assert.match(bad.out, /^ {2}MISSING {2}CAP_NET_ADMIN {12}give it to the unit$/m);
 });
 
-Deno.test("check tells what the mode can do without, and does not fail for it", async () => {
-  const { code, out } = await tell(["check"], {
+Deno.test("check lists missing requirements that are recommended or optional, and does not fail for them", async () => {
+  const { code, out } = await runProxy(["check"], {
     requirements: [
       { name: "no legacy iptables rules", found: false, severity: "recommended", detail: "nat has 3 chains" },
       { name: "packet counters", found: false, severity: "optional", detail: "two metrics are left out" },

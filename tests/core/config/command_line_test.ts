@@ -11,7 +11,7 @@ function parse(args: readonly string[]): CommandLine {
   return parseCommandLine(args, modes);
 }
 
-function refusal(...args: string[]): string {
+function errorOf(...args: string[]): string {
   try {
     parse(args);
   } catch (error) {
@@ -27,25 +27,25 @@ Deno.test("a value follows its flag with an equals sign or as the next argument"
   assert.equal(parse(["--master=a=b"]).values.master, "a=b");
 });
 
-Deno.test("a switch alone is on, and never takes the next argument", () => {
+Deno.test("a bool without a value is true, and never takes the next argument", () => {
   const { values, words } = parse(["--masquerade-all", "false"]);
   assert.equal(values["masquerade-all"], true);
   assert.deepEqual(words, ["false"]);
   assert.equal(parse(["--masquerade-all=F"]).values["masquerade-all"], false);
 });
 
-Deno.test("-v takes its number in every spelling of pflag", () => {
+Deno.test("-v accepts its number in every syntax of pflag", () => {
   for (const args of [["-v", "4"], ["-v=4"], ["-v4"], ["--v", "4"], ["--v=4"]]) {
     assert.equal(parse(args).values.v, 4, args.join(" "));
   }
   assert.equal(parse(["-h"]).values.help, true);
 });
 
-Deno.test("underscores in a flag's name are as good as dashes", () => {
+Deno.test("underscores stand for dashes in the name of a flag", () => {
   assert.equal(parse(["--proxy_mode=nftables"]).values["proxy-mode"], "nftables");
 });
 
-Deno.test("a list or map given twice adds up, everything else takes the last", () => {
+Deno.test("repeated lists and maps add up, and of other repeated flags the last one counts", () => {
   const { values } = parse([
     "--nodeport-addresses=10.0.0.0/8,primary",
     "--nodeport-addresses=localhost",
@@ -59,11 +59,11 @@ Deno.test("a list or map given twice adds up, everything else takes the last", (
   assert.equal(values.v, 3);
 });
 
-Deno.test("two dashes end the flags and empty arguments are skipped", () => {
+Deno.test("two dashes end the flags, and empty arguments are skipped", () => {
   assert.deepEqual(parse(["", "--", "--cleanup"]).words, ["--cleanup"]);
 });
 
-Deno.test("what is given is told from what is the default", () => {
+Deno.test("a flag that is given with its default value counts as given", () => {
   const { given, values, valuesOf } = parse(["--iptables-sync-period=30s"]);
   assert.deepEqual([...given], ["iptables-sync-period"]);
   assert.equal(values["iptables-sync-period"], valuesOf(ipvsFlags)["ipvs-sync-period"]);
@@ -71,22 +71,22 @@ Deno.test("what is given is told from what is the default", () => {
 
 Deno.test("an unknown flag names the nearest known one", () => {
   assert.equal(
-    refusal("--cluster-cdir=10.0.0.0/8"),
+    errorOf("--cluster-cdir=10.0.0.0/8"),
     "unknown flag --cluster-cdir: did you mean --cluster-cidr? (proxy --help lists all)",
   );
-  assert.equal(refusal("-config"), "unknown flag -config: did you mean --config? (proxy --help lists all)");
+  assert.equal(errorOf("-config"), "unknown flag -config: did you mean --config? (proxy --help lists all)");
   assert.equal(
-    refusal("-version"),
+    errorOf("-version"),
     "unknown flag -version: did you mean --version? (proxy --help lists all)",
   );
   assert.equal(
-    refusal("--proxy-port-range=1-2"),
+    errorOf("--proxy-port-range=1-2"),
     "unknown flag --proxy-port-range: (proxy --help lists all)",
   );
-  assert.match(refusal("--constructor"), /^unknown flag --constructor/);
+  assert.match(errorOf("--constructor"), /^unknown flag --constructor/);
 });
 
-Deno.test("a value of the wrong type is refused with the flag, the value and what is allowed", () => {
+Deno.test("the error about a value of the wrong type names the flag, the value and the allowed values", () => {
   const cases: Record<string, string> = {
     "--iptables-sync-period=5": '--iptables-sync-period "5": must be a duration such as 30s, 1m30s or 100ms',
     "--masquerade-all=maybe": '--masquerade-all "maybe": must be true or false',
@@ -94,16 +94,16 @@ Deno.test("a value of the wrong type is refused with the flag, the value and wha
     "--conntrack-min=4294967296": '--conntrack-min "4294967296": must be a whole number of at most 32 bits',
     "--bind-address=nowhere": '--bind-address "nowhere": must be an IP address',
     "--healthz-bind-address=a:1":
-      '--healthz-bind-address "a:1": must be an IP address with or without a port, as 0.0.0.0:10256 or [::]:10256',
-    "--feature-gates=A": '--feature-gates "A": must be Name=true or Name=false, with commas between',
+      '--healthz-bind-address "a:1": must be an IP address with or without a port, such as 0.0.0.0:10256 or [::]:10256',
+    "--feature-gates=A": '--feature-gates "A": must be Name=true or Name=false, separated by commas',
     "--kube-api-qps=many": '--kube-api-qps "many": must be a number',
     "--v=x": '--v "x": must be a whole number of at most 32 bits',
   };
-  for (const [arg, message] of Object.entries(cases)) assert.equal(refusal(arg), message);
-  assert.equal(refusal("--config"), "--config needs a value");
+  for (const [arg, message] of Object.entries(cases)) assert.equal(errorOf(arg), message);
+  assert.equal(errorOf("--config"), "--config needs a value");
 });
 
-Deno.test("every flag's default is a value of its type", () => {
+Deno.test("the default of every flag is a value of its type", () => {
   for (const [name, flag] of Object.entries(allFlags(modes))) {
     const { type, default: value } = flag;
     if (typeof value === "object") continue;
@@ -111,7 +111,7 @@ Deno.test("every flag's default is a value of its type", () => {
   }
 });
 
-Deno.test("the old name of a flag sets the new one, unless the new one is given, too", () => {
+Deno.test("the old name of a flag sets its value unless the new name is given, too", () => {
   const maxClients = (...args: readonly string[]) => parse(args).valuesOf(ebpfFlags)["ebpf-max-clients"];
   assert.equal(maxClients(), 65536);
   assert.equal(maxClients("--ebpf-most-clients=7"), 7);

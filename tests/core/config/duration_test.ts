@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatDuration, parseDuration } from "../../../core/config/document/duration.ts";
 
-Deno.test("durations are read as Go reads them", () => {
+Deno.test("durations are parsed as in Go", () => {
   const cases: Record<string, number> = {
     "30s": 30_000,
     "1m30s": 90_000,
@@ -19,13 +19,13 @@ Deno.test("durations are read as Go reads them", () => {
   for (const [text, ms] of Object.entries(cases)) assert.equal(parseDuration(text), ms, text);
 });
 
-Deno.test("what Go does not take for a duration is none", () => {
+Deno.test("a text that Go rejects is not a duration", () => {
   for (const text of ["", "5", "s", "5x", "1h 2m", "1,5s", "--1s", "1e3s", "9999999h", "30S"]) {
     assert.equal(parseDuration(text), undefined, text);
   }
 });
 
-Deno.test("durations are written as Go writes them", () => {
+Deno.test("durations are formatted as in Go", () => {
   const cases: Record<string, number> = {
     "0s": 0,
     "24h0m0s": 86_400_000,
@@ -39,6 +39,6 @@ Deno.test("durations are written as Go writes them", () => {
   for (const [text, ms] of Object.entries(cases)) assert.equal(formatDuration(ms), text);
 });
 
-Deno.test("a duration written is read back the same", () => {
+Deno.test("a formatted duration is parsed to the same value", () => {
   fc.assert(fc.property(fc.integer({ min: 0, max: 1e12 }), (ms) => parseDuration(formatDuration(ms)) === ms));
 });

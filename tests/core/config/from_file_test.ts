@@ -6,22 +6,22 @@ import { UserError } from "../../../core/user_error.ts";
 const header = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
 
 async function read(text: string): Promise<ConfigDocument> {
-  const { document, oddities } = await documentFromFile("/c.yaml", header + text);
-  assert.deepEqual(oddities, []);
+  const { document, warnings } = await documentFromFile("/c.yaml", header + text);
+  assert.deepEqual(warnings, []);
   return document;
 }
 
-async function refusal(text: string): Promise<string> {
+async function errorOf(text: string): Promise<string> {
   const error = await documentFromFile("/c.yaml", text).then(() => undefined, (error: unknown) => error);
   assert(error instanceof UserError, `${text} was accepted`);
   return error.message;
 }
 
-Deno.test("a file that says nothing means the defaults", async () => {
+Deno.test("an empty file means the defaults", async () => {
   assert.deepEqual(await read(""), defaultDocument());
 });
 
-/** As `kubeadm init` writes it: null, "" and 0s stand for what is left out. */
+/** The file that `kubeadm init` writes. null, "" and 0s stand for missing fields. */
 const kubeadm = `bindAddress: 0.0.0.0
 bindAddressHardFail: false
 clientConnection:
@@ -89,18 +89,18 @@ winkernel:
   sourceVip: ""
 `;
 
-Deno.test("kubeadm's file means the defaults and what it sets", async () => {
+Deno.test("the file of kubeadm means the defaults and the fields that it sets", async () => {
   const expected = defaultDocument();
   expected.clientConnection.kubeconfig = "/var/lib/kube-proxy/kubeconfig.conf";
   expected.clusterCIDR = "10.244.0.0/16";
   assert.deepEqual(await read(kubeadm), expected);
 });
 
-Deno.test("the local fallback of mode ipvs is a field of ours", async () => {
+Deno.test("the file has our own field ipvs.localFallback", async () => {
   assert.equal((await read("ipvs: { localFallback: true }\n")).ipvs.localFallback, true);
 });
 
-Deno.test("where upstream has a pointer, 0 is a value", async () => {
+Deno.test("0 is a value in fields that are pointers in kube-proxy", async () => {
   const { conntrack, iptables, oomScoreAdj } = await read(
     "conntrack: { maxPerCore: 0, tcpCloseWaitTimeout: 0s }\niptables: { masqueradeBit: 0 }\noomScoreAdj: 0\n",
   );
@@ -120,7 +120,7 @@ Deno.test("an IPv6 bindAddress moves the default addresses to IPv6, and ports ar
   ]);
 });
 
-Deno.test("JSON is as good as YAML, and flushFrequency may be nanoseconds", async () => {
+Deno.test("a file may be JSON, and flushFrequency may be nanoseconds", async () => {
   const { document } = await documentFromFile(
     "/c.json",
     '{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "logging": {"flushFrequency": 7000000000}}',
@@ -128,60 +128,60 @@ Deno.test("JSON is as good as YAML, and flushFrequency may be nanoseconds", asyn
   assert.equal(document.logging.flushFrequency, "7s");
 });
 
-Deno.test("unknown fields and fields written twice are told and do no harm", async () => {
-  const { document, oddities } = await documentFromFile(
+Deno.test("unknown and duplicate fields are warnings", async () => {
+  const { document, warnings } = await documentFromFile(
     "/c.yaml",
     header + "mode: iptables\nmode: nftables\nnftables: { masqBit: 3, masqueradeBit: 4 }\ncolour: red\n",
   );
-  assert.deepEqual(oddities, [
+  assert.deepEqual(warnings, [
     "unknown field nftables.masqBit is ignored",
     "unknown field colour is ignored",
-    "line 4: a field is written twice; the last one counts",
+    "line 4: duplicate field; the last value counts",
   ]);
   assert.equal(document.mode, "nftables");
   assert.equal(document.nftables.masqueradeBit, 4);
 });
 
-Deno.test("what cannot be read is refused with the file and the place", async () => {
+Deno.test("an error names the file and the place", async () => {
   assert.equal(
-    await refusal(header + "nftables: { minSyncPeriod: 5 }"),
+    await errorOf(header + "nftables: { minSyncPeriod: 5 }"),
     "/c.yaml: nftables.minSyncPeriod 5: must be a duration such as 30s",
   );
   assert.equal(
-    await refusal(header + "iptables: { syncPeriod: soon }"),
+    await errorOf(header + "iptables: { syncPeriod: soon }"),
     '/c.yaml: iptables.syncPeriod "soon": must be a duration such as 30s, 1m30s or 100ms',
   );
   assert.equal(
-    await refusal(header + "bindAddressHardFail: maybe"),
+    await errorOf(header + "bindAddressHardFail: maybe"),
     '/c.yaml: bindAddressHardFail "maybe": must be true or false',
   );
   assert.equal(
-    await refusal(header + "oomScoreAdj: 1.5"),
+    await errorOf(header + "oomScoreAdj: 1.5"),
     "/c.yaml: oomScoreAdj 1.5: must be a whole number",
   );
   assert.equal(
-    await refusal(header + "nodePortAddresses: primary"),
+    await errorOf(header + "nodePortAddresses: primary"),
     '/c.yaml: nodePortAddresses "primary": must be a list',
   );
-  assert.equal(await refusal(header + "conntrack: 5"), "/c.yaml: conntrack 5: must be a map of settings");
-  assert.match(await refusal(header + "a: [1"), /^\/c\.yaml: .* at line 3/);
+  assert.equal(await errorOf(header + "conntrack: 5"), "/c.yaml: conntrack 5: must be a map of settings");
+  assert.match(await errorOf(header + "a: [1"), /^\/c\.yaml: .* at line 3/);
   for (
     const text of ["", "[]", "kind: KubeProxyConfiguration", "apiVersion: v1\nkind: KubeProxyConfiguration"]
   ) {
     assert.equal(
-      await refusal(text),
-      "/c.yaml: is not a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1",
+      await errorOf(text),
+      "/c.yaml: not a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1",
     );
   }
 });
 
-Deno.test("what is written reads back the same", async () => {
+Deno.test("a written document reads back the same", async () => {
   const document = {
     ...defaultDocument(),
     featureGates: { Some: true },
     nodePortAddresses: ["primary", "fd00::/8"],
   };
-  const { document: again, oddities } = await documentFromFile("/c.yaml", await documentToYaml(document));
+  const { document: again, warnings } = await documentFromFile("/c.yaml", await documentToYaml(document));
   assert.deepEqual(again, document);
-  assert.deepEqual(oddities, []);
+  assert.deepEqual(warnings, []);
 });

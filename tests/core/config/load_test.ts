@@ -11,7 +11,7 @@ import { formatAddress, formatCidr } from "../../../core/net/address.ts";
 import { UserError } from "../../../core/user_error.ts";
 import { load } from "./loaded.ts";
 
-async function refusal(
+async function errorOf(
   args: readonly string[],
   file?: string,
   modes?: Modes,
@@ -23,7 +23,7 @@ async function refusal(
 
 const header = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
 
-Deno.test("without flags the proxy runs in mode nftables with upstream's defaults", async () => {
+Deno.test("without flags the proxy runs in mode nftables with the defaults of kube-proxy", async () => {
   const { config } = await load([]);
   assert.equal(config.mode.name, "nftables");
   assert.equal(config.nodeName, "node-a");
@@ -44,11 +44,11 @@ Deno.test("without flags the proxy runs in mode nftables with upstream's default
   assert.equal(config.file, undefined);
 });
 
-Deno.test("the node's name is the override, trimmed and in lower case", async () => {
+Deno.test("the name of the node is the override, trimmed and in lower case", async () => {
   assert.equal((await load(["--hostname-override= Worker-1 "])).config.nodeName, "worker-1");
   assert.equal(
-    await refusal(["--hostname-override=  "]),
-    '--hostname-override "  ": must be the name of the Node this runs on, not blank',
+    await errorOf(["--hostname-override=  "]),
+    '--hostname-override "  ": must be the name of the Node this proxy runs on, not blank',
   );
 });
 
@@ -78,16 +78,16 @@ Deno.test("an empty address or port 0 serves nothing", async () => {
 
 Deno.test("an unknown mode is rejected with the modes of the program", async () => {
   assert.equal(
-    await refusal(["--proxy-mode=userspace"]),
+    await errorOf(["--proxy-mode=userspace"]),
     '--proxy-mode "userspace": must be nftables, iptables, ipvs, ebpf or blank (nftables)',
   );
   assert.equal(
-    await refusal(["--proxy-mode=ipvs"], "", [iptables, nftables]),
+    await errorOf(["--proxy-mode=ipvs"], "", [iptables, nftables]),
     '--proxy-mode "ipvs": must be iptables, nftables or blank (iptables)',
   );
   assert.equal((await load(["--proxy-mode="])).config.mode.name, "nftables");
   assert.match(
-    await refusal(["--proxy-mode=ipvs", "--feature-gates=KubeProxyIPVS=false"]),
+    await errorOf(["--proxy-mode=ipvs", "--feature-gates=KubeProxyIPVS=false"]),
     /feature gate KubeProxyIPVS is off/,
   );
 });
@@ -104,26 +104,26 @@ Deno.test("node ports answer on the addresses of the Node by default in modes nf
   }
 });
 
-Deno.test("what validation refuses names flag, value and what is allowed", async () => {
+Deno.test("a validation error names the flag, the value and the allowed values", async () => {
   const cases: Record<string, string> = {
-    "--cluster-cidr=": '--cluster-cidr "": must be an address range; leave the flag out when there is none',
+    "--cluster-cidr=": '--cluster-cidr "": must be an address range; omit the flag if there is none',
     "--cluster-cidr=10.0.0.0":
       '--cluster-cidr "10.0.0.0": must be an address range such as 10.100.0.0/16 or fde4:8dba:82e1::/48',
     "--cluster-cidr=10.0.0.0/8,11.0.0.0/8":
       '--cluster-cidr "10.0.0.0/8,11.0.0.0/8": must be one address range, or one per family',
-    "--iptables-masquerade-bit=32": "--iptables-masquerade-bit 32: must be within 0 and 31",
+    "--iptables-masquerade-bit=32": "--iptables-masquerade-bit 32: must be between 0 and 31",
     "--iptables-sync-period=0s": '--iptables-sync-period "0s": must be more than 0',
     "--iptables-min-sync-period=-1s": '--iptables-min-sync-period "-1s": must be 0 or more',
     "--iptables-min-sync-period=1m":
       '--iptables-min-sync-period "1m0s": must be at most the sync period of 30s',
     "--config-sync-period=0s": '--config-sync-period "0s": must be more than 0',
-    "--oom-score-adj=1001": "--oom-score-adj 1001: must be within -1000 and 1000",
+    "--oom-score-adj=1001": "--oom-score-adj 1001: must be between -1000 and 1000",
     "--conntrack-min=-1": "--conntrack-min -1: must be 0 or more",
     "--conntrack-udp-timeout=-1s": '--conntrack-udp-timeout "-1s": must be 0 or more',
     "--kube-api-burst=-1": "--kube-api-burst -1: must be 0 or more",
     "--healthz-bind-address=0.0.0.0:0":
-      '--healthz-bind-address "0.0.0.0:0": must be an IP address and a port of 1-65535, as 0.0.0.0:10256 or [::]:10256',
-    "--nodeport-addresses=primary,primary": '--nodeport-addresses "primary": must be written once',
+      '--healthz-bind-address "0.0.0.0:0": must be an IP address and a port (1-65535), such as 0.0.0.0:10256 or [::]:10256',
+    "--nodeport-addresses=primary,primary": '--nodeport-addresses "primary": must be written only once',
     "--nodeport-addresses=eth0":
       '--nodeport-addresses "eth0": must be an address range such as 10.0.0.0/8, or one of the words primary, localhost, all',
     "--detect-local-mode=Cidr":
@@ -138,38 +138,38 @@ Deno.test("what validation refuses names flag, value and what is allowed", async
     "--v=-1": "-v -1: must be 0 or more",
     "--vmodule=a=x": '--vmodule "a=NaN": must be pattern=N',
   };
-  for (const [arg, message] of Object.entries(cases)) assert.equal(await refusal([arg]), message);
+  for (const [arg, message] of Object.entries(cases)) assert.equal(await errorOf([arg]), message);
 });
 
-Deno.test("all mistakes are shown at once", async () => {
+Deno.test("all mistakes are reported at once", async () => {
   assert.equal(
-    await refusal(["--oom-score-adj=5000", "--iptables-masquerade-bit=99"]),
+    await errorOf(["--oom-score-adj=5000", "--iptables-masquerade-bit=99"]),
     "2 settings are wrong:\n" +
-      "  --iptables-masquerade-bit 99: must be within 0 and 31\n" +
-      "  --oom-score-adj 5000: must be within -1000 and 1000",
+      "  --iptables-masquerade-bit 99: must be between 0 and 31\n" +
+      "  --oom-score-adj 5000: must be between -1000 and 1000",
   );
 });
 
 Deno.test("manifests and an API server exclude each other", async () => {
   assert.deepEqual((await load(["--manifests=/m"])).config.source, { kind: "manifests", directory: "/m" });
-  assert.match(await refusal(["--manifests=/m", "--kubeconfig=/k"]), /^--kubeconfig "\/k": must be left out/);
+  assert.match(await errorOf(["--manifests=/m", "--kubeconfig=/k"]), /^--kubeconfig "\/k": must be omitted/);
   assert.match(
-    await refusal(["--config=/c", "--manifests=/m", "--master=x"], header),
-    /^--master "x": must be left out/,
+    await errorOf(["--config=/c", "--manifests=/m", "--master=x"], header),
+    /^--master "x": must be omitted/,
   );
-  assert.match(await refusal(["--manifests=/m", "--master=x"]), /^--master "x": must be left out/);
+  assert.match(await errorOf(["--manifests=/m", "--master=x"]), /^--master "x": must be omitted/);
 });
 
-Deno.test("tuning of other modes is not checked and has no effect", async () => {
+Deno.test("settings of other modes are not checked and have no effect", async () => {
   const { config } = await load(["--ipvs-min-sync-period=5m", "--ipvs-exclude-cidrs=nonsense"]);
   assert.equal(config.minSyncPeriodMs, 0);
   assert.match(
-    await refusal(["--proxy-mode=ipvs", "--ipvs-exclude-cidrs=nonsense"]),
+    await errorOf(["--proxy-mode=ipvs", "--ipvs-exclude-cidrs=nonsense"]),
     /nonsense/,
   );
 });
 
-Deno.test("the periods of the iptables flags hold in mode nftables, those of ipvs in mode ipvs", async () => {
+Deno.test("the iptables flags set the sync periods of mode nftables, the ipvs flags those of mode ipvs", async () => {
   const args = ["--iptables-min-sync-period=2s", "--ipvs-min-sync-period=3s", "--iptables-masquerade-bit=15"];
   const nftables = (await load([...args, "--proxy-mode=nftables"])).config;
   assert.equal(nftables.minSyncPeriodMs, 2000);
@@ -177,7 +177,7 @@ Deno.test("the periods of the iptables flags hold in mode nftables, those of ipv
   assert.equal((await load([...args, "--proxy-mode=ipvs"])).config.minSyncPeriodMs, 3000);
 });
 
-Deno.test("the settings of mode iptables come from its flags, or from its section of a file", async () => {
+Deno.test("the settings of mode iptables come from its flags or from its section of a file", async () => {
   const flags = (await load(
     [
       "--proxy-mode=iptables",
@@ -198,7 +198,7 @@ Deno.test("the settings of mode iptables come from its flags, or from its sectio
   }
 });
 
-Deno.test("node ports on loopback addresses are of mode iptables, and can be switched off there", async () => {
+Deno.test("node ports answer on loopback addresses in mode iptables, unless they are switched off", async () => {
   const isOn = async (...args: readonly string[]) => (await load(args)).config.localhostNodePorts;
   assert.equal(await isOn("--proxy-mode=iptables"), true);
   assert.equal(await isOn("--proxy-mode=iptables", "--iptables-localhost-nodeports=false"), false);
@@ -206,7 +206,7 @@ Deno.test("node ports on loopback addresses are of mode iptables, and can be swi
   assert.equal(await isOn(), false);
 });
 
-Deno.test("what node ports answer on in mode iptables is told where it is most likely not what was meant", async () => {
+Deno.test("node-port addresses that are most likely a mistake are warnings in mode iptables", async () => {
   const told = async (...args: readonly string[]) =>
     (await load(["--proxy-mode=iptables", "--cluster-cidr=10.0.0.0/8", ...args])).warnings;
   assert.deepEqual(await told(), [
@@ -219,9 +219,9 @@ Deno.test("what node ports answer on in mode iptables is told where it is most l
   ]);
 });
 
-Deno.test("every flag that stands for a field of the document sets that field and no other", () => {
+Deno.test("every flag with fields sets exactly those fields of the document", () => {
   const samples: Record<string, string> = {
-    bool: "", // the opposite of the default
+    bool: "", // replaced by the opposite of the default
     int: "7",
     number: "7",
     duration: "7s",
@@ -241,7 +241,7 @@ Deno.test("every flag that stands for a field of the document sets that field an
   }
 });
 
-/** Every leaf's path and value; lists and feature gates are leaves. */
+/** Paths and values of all leaves. Lists and feature gates are leaves. */
 function flatten(value: unknown, path = ""): Map<string, string> {
   const isSection = typeof value === "object" && value !== null && !Array.isArray(value) &&
     path !== "featureGates";
@@ -253,7 +253,7 @@ function flatten(value: unknown, path = ""): Map<string, string> {
   );
 }
 
-Deno.test("what is accepted without effect is told", async () => {
+Deno.test("settings that are accepted but have no effect are warnings", async () => {
   const { warnings } = await load([
     "--cluster-cidr=10.0.0.0/8",
     "--profiling",
@@ -285,7 +285,7 @@ Deno.test("conntrack timeouts are applied in mode ebpf only", async () => {
   assert.deepEqual((await load([...args, "--proxy-mode=ebpf"])).warnings, [ignored("conntrack.min")]);
 });
 
-Deno.test("with a file the flags are ignored and said to be, but for the node's name, the server and logging", async () => {
+Deno.test("a file replaces the flags, with a warning, except for the name of the node, the server and logging", async () => {
   const file = header + "hostnameOverride: of-file\nlogging: { verbosity: 1 }\nclusterCIDR: 10.0.0.0/8\n";
   const { config, warnings } = await load(
     ["--config=/c.yaml", "--masquerade-all", "--hostname-override=of-flag", "-v=5", "--master=https://h"],
@@ -299,18 +299,18 @@ Deno.test("with a file the flags are ignored and said to be, but for the node's 
   assert.deepEqual(warnings, ["--masquerade-all has no effect, because the file /c.yaml replaces it"]);
 });
 
-Deno.test("a mistake in a file is named by file and field", async () => {
+Deno.test("an error about a setting of a file names the file and the field", async () => {
   assert.equal(
-    await refusal(["--config=/c.yaml"], header + "oomScoreAdj: 5000"),
-    "/c.yaml: oomScoreAdj 5000: must be within -1000 and 1000",
+    await errorOf(["--config=/c.yaml"], header + "oomScoreAdj: 5000"),
+    "/c.yaml: oomScoreAdj 5000: must be between -1000 and 1000",
   );
   assert.match(
-    await refusal(["--config=/none.yaml"]),
+    await errorOf(["--config=/none.yaml"]),
     /^--config \/none\.yaml: cannot be read: no such file$/,
   );
 });
 
-Deno.test("a file that leaves the mode open keeps the meaning of its iptables section", async () => {
+Deno.test("a file with a blank mode keeps the meaning of its iptables section", async () => {
   const file = header + "iptables: { masqueradeAll: true, masqueradeBit: 3, minSyncPeriod: 2s }\n";
   const { config } = await load(["--config=/c.yaml"], file);
   assert.equal(config.mode.name, "nftables");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { watchConfigFile } from "../../../core/config/watch.ts";
 
-/** Gives `act` a file that holds "a" and is watched; true when the watch ended because of it. */
+/** Lets `act` change a watched file with the text "a". Returns true if that ended the watch. */
 async function endsAfter(act: (path: string, directory: string) => Promise<void>): Promise<boolean> {
   const directory = await Deno.makeTempDir();
   const stop = new AbortController();
@@ -12,7 +12,7 @@ async function endsAfter(act: (path: string, directory: string) => Promise<void>
       assert.equal(error.message, "content of the proxy server's configuration file was updated");
       return true;
     });
-    // The first comparison is a file's reading away; what happens before it counts as well.
+    // The first comparison comes after a read of the file. Earlier changes count as well.
     await act(path, directory);
     const patience = setTimeout(() => stop.abort(), 300);
     return await ended.finally(() => clearTimeout(patience));
@@ -22,7 +22,7 @@ async function endsAfter(act: (path: string, directory: string) => Promise<void>
   }
 }
 
-Deno.test("a configuration file with another content ends the watch", async () => {
+Deno.test("a changed configuration file ends the watch", async () => {
   assert.equal(await endsAfter((path) => Deno.writeTextFile(path, "b")), true);
 });
 
@@ -45,7 +45,7 @@ Deno.test("a mounted ConfigMap whose data link is swapped ends the watch", async
     }
     await Deno.symlink("v1", `${directory}/..data`);
     await Deno.symlink("..data/config.yaml", `${directory}/config.yaml`);
-    // Expected from the start: it may come before the link is in its place.
+    // Await the end from the start, because it may come before the link is in place.
     const ended = assert.rejects(
       watchConfigFile({ path: `${directory}/config.yaml`, text: "a" }, AbortSignal.timeout(1000)),
       /was updated/,
@@ -59,7 +59,7 @@ Deno.test("a mounted ConfigMap whose data link is swapped ends the watch", async
   }
 });
 
-Deno.test("a touched, an unrelated and a removed file leave the watch alone", async () => {
+Deno.test("touching or removing the file, or changing another file, does not end the watch", async () => {
   assert.equal(
     await endsAfter(async (path, directory) => {
       await Deno.writeTextFile(path, "a");

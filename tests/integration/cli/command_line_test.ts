@@ -18,13 +18,13 @@ Deno.test("an error on the command line is one message that names the flag, the 
       /--cluster-cidr .*: must be one address range, or one per family/,
     ],
     [["--proxy-mode=nft"], /--proxy-mode "nft": must be nftables/],
-    [["--iptables-masquerade-bit=32"], /--iptables-masquerade-bit 32: must be within 0 and 31/],
+    [["--iptables-masquerade-bit=32"], /--iptables-masquerade-bit 32: must be between 0 and 31/],
     [["--iptables-masquerade-bit=x"], /--iptables-masquerade-bit "x": must be a whole number/],
     [
       ["--nodeport-addresses=10.0.0.0"],
       /--nodeport-addresses "10\.0\.0\.0": must be an address range .*primary/,
     ],
-    [["--nodeport-addresses=primary,primary"], /--nodeport-addresses "primary": must be written once/],
+    [["--nodeport-addresses=primary,primary"], /--nodeport-addresses "primary": must be written only once/],
     [["--bind-address=1.2.3"], /--bind-address "1\.2\.3": must be an IP address/],
     [
       ["--healthz-bind-address=here:1"],
@@ -39,7 +39,7 @@ Deno.test("an error on the command line is one message that names the flag, the 
     [["--iptables-sync-period=5"], /--iptables-sync-period "5": must be a duration such as 30s/],
     [["--feature-gates=Foo"], /--feature-gates "Foo": must be Name=true or Name=false/],
     [["--config=/nowhere"], /--config \/nowhere: cannot be read: No such file/],
-    [["--config=/etc/passwd"], /\/etc\/passwd: is not a KubeProxyConfiguration/],
+    [["--config=/etc/passwd"], /\/etc\/passwd: not a KubeProxyConfiguration/],
     [
       ["--nodeport-addresses=x", "--proxy-mode=y", "--cluster-cidr=z"],
       /3 settings are wrong/,
