@@ -14,23 +14,23 @@ import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
-import { backendError } from "../backend_errors.ts";
-import { difference, type SetDifference } from "../difference.ts";
+import type { SetDifference } from "../difference.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { tableFamilyOf } from "../nf_tables/families.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
 import { UseCounts } from "../use_counts.ts";
-import { DummyDevice, type RefusedAddress } from "./device/dummy_device.ts";
-import { hostAddress, type LinkAddress } from "./device/link_address.ts";
-import { removeUpstreamSets } from "./ipset/ipsets.ts";
+import { DummyDevice } from "./device/dummy_device.ts";
+import { diffAddresses, hostAddress, type LinkAddress } from "./device/link_address.ts";
+import { removeKubeProxyIpsets } from "./kube_proxy_ipsets.ts";
 import type { IpvsOptions } from "./options.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
+import { throwIfAddressesRejected, throwIfCommandsRejected } from "./rejection.ts";
 import { Balancer, type Outcome } from "./servers/balancer.ts";
-import { differencesInWords } from "./servers/describe.ts";
+import { describeDifferences } from "./servers/describe.ts";
 import { diffServers, type ServerDifference } from "./servers/diff.ts";
 import { ServersInForce } from "./servers/in_force.ts";
-import { type VirtualServerId, virtualServerKey } from "./servers/virtual_server.ts";
+import type { VirtualServerId } from "./servers/virtual_server.ts";
 import { setSysctls } from "./sysctls.ts";
 import { TABLE } from "./tables/chains.ts";
 import type { Candidates } from "./tables/rejection.ts";
@@ -44,21 +44,21 @@ import {
   updatesOf,
 } from "./update.ts";
 
-/** How often IPVS is looked at: it tells nobody when connections have ended, or when someone changes it. */
-const LOOK_EVERY_MS = 5_000;
-/** And it takes at most this share of the time. */
-const LOOKING_SHARE = 0.01;
+/** IPVS sends no notifications about ended connections and foreign changes, so it is checked at this interval. */
+const CHECK_INTERVAL_MS = 5_000;
+/** Checks use at most this share of the time. */
+const MAX_CHECK_SHARE = 0.01;
 
-/** What IPVS and the device are told. */
+/** Changes of IPVS and of the device. */
 interface Step {
   readonly servers: ServerDifference;
   readonly addresses: SetDifference<Address, LinkAddress>;
 }
 
 /**
- * Services by IPVS: a virtual server for each frontend, their addresses on a device of our own, and what IPVS does not
- * do in tables of our own (docs/ipvs.md). The tables change in transactions. IPVS and the device do not have any: what
- * is refused half-way is done by the next call, since every command leads to what it says whatever was there.
+ * Mode ipvs: a virtual server for each frontend, the frontends' addresses on a device of our own, and nf_tables tables
+ * for what IPVS does not do (docs/ipvs.md). The tables change in transactions. IPVS and the device have none: if the
+ * kernel rejects a part of a change, the next call completes it, because every command can be repeated.
  */
 export class IpvsBackend implements Backend {
   readonly mode = "ipvs";
@@ -73,7 +73,7 @@ export class IpvsBackend implements Backend {
   /** Empty before the first reconcile. */
   #families: readonly FamilyState[] = [];
   #servers = new ServersInForce();
-  #nextLook: number | undefined;
+  #nextCheck: number | undefined;
 
   /** @param open the seam for benchmarks. */
   constructor(options: IpvsOptions, open: OpenNetlink = NetlinkSocket.open) {
@@ -92,7 +92,7 @@ export class IpvsBackend implements Backend {
   }
 
   reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    return this.#inTurn(async () => {
+    return this.#mutex.run(async () => {
       const families = desired.settings.map((settings) => ({
         family: tableFamilyOf(settings.family),
         settings,
@@ -106,10 +106,10 @@ export class IpvsBackend implements Backend {
       const plans = desired.plans.values();
       const changes = compileChanges(plans.map((plan) => ({ new: plan })), families, this.#options);
       const servers = new ServersInForce();
-      servers.note(changes);
-      const present = (await balancer.read()).filter((server) => !this.#isForeign(server, servers));
+      servers.record(changes);
+      const actual = (await balancer.read()).filter((server) => !this.#isForeign(server, servers));
 
-      const foundTables = await this.#tables.found();
+      const withTable = await this.#tables.families();
       const updates = updatesOf(families, changes);
       await this.#tables.replace(updates, this.#candidates(families, desired.plans.values()));
       this.#kernel.listen();
@@ -117,20 +117,21 @@ export class IpvsBackend implements Backend {
       this.#servers = servers;
       for (const update of updates) update.accept();
 
-      const wanted = updates.flatMap(({ addresses }) => addresses.added);
+      const addresses = updates.flatMap(({ addresses }) => addresses.added);
       const step = {
-        servers: balancer.gracefullyFromFound(diffServers(serversOf(changes), present)),
-        // What an interface got a moment ago stays there.
-        addresses: diffAddresses(wanted.filter((address) => !bound.others.has(address)), bound.device),
+        servers: balancer.deferRemovalsFromKernel(diffServers(serversOf(changes), actual)),
+        // An address that an interface has received since it was planned stays there.
+        addresses: diffAddresses(addresses.filter((address) => !bound.others.has(address)), bound.device),
       };
-      await this.#make(balancer, step, changes);
-      this.#lookAgain(LOOK_EVERY_MS);
+      await this.#perform(balancer, step, changes);
+      this.#scheduleCheck(CHECK_INTERVAL_MS);
 
-      const found = foundTables.length > 0 || present.length > 0 || bound.device.length > 0;
-      const tables = families.map(({ family }) => family).filter((family) => !foundTables.includes(family));
-      const differences = found ? differencesInWords({ tables, ...step }) : [];
+      const foundOurs = withTable.length > 0 || actual.length > 0 || bound.device.length > 0;
+      const missingTables = families.map(({ family }) => family)
+        .filter((family) => !withTable.includes(family));
+      const differences = foundOurs ? describeDifferences({ missingTables, ...step }) : [];
       return {
-        found: found ? "ours" : "nothing",
+        found: foundOurs ? "ours" : "nothing",
         differences: truncateList(differences),
         compared: "part",
         warnings,
@@ -139,7 +140,7 @@ export class IpvsBackend implements Backend {
   }
 
   apply(changes: readonly PlanChange[]): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#mutex.run(async () => {
       const balancer = await this.#balancer([]);
       const compiled = compileChanges(changes, this.#families, this.#options);
       const updates = updatesOf(this.#families, compiled);
@@ -147,44 +148,44 @@ export class IpvsBackend implements Backend {
       await this.#tables.add(updates, candidates);
       try {
         const step = {
-          servers: balancer.gracefully(changedServers(compiled)),
+          servers: balancer.deferRemovals(changedServers(compiled)),
           addresses: {
             added: updates.flatMap(({ addresses }) => addresses.added),
             removed: updates.flatMap(({ addresses }) => addresses.removed)
               .map((address) => hostAddress(this.#deviceIndex, address)),
           },
         };
-        await this.#make(balancer, step, compiled);
+        await this.#perform(balancer, step, compiled);
         await this.#tables.remove(updates, candidates);
       } catch (error) {
-        await this.#tables.takeBack(updates, candidates)
-          .catch((alsoFailed) =>
-            this.#kernel.report(`rollback failed, part of the change remains: ${String(alsoFailed)}`)
+        await this.#tables.rollBack(updates, candidates)
+          .catch((failure) =>
+            this.#kernel.report(`rollback failed, part of the change remains: ${String(failure)}`)
           );
         throw error;
       }
-      this.#servers.note(compiled);
+      this.#servers.record(compiled);
       for (const update of updates) update.accept();
     });
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
-    const ofTables = this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
-    const ofDevice = this.#device.watch(onForeignChange);
+    const tables = this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
+    const device = this.#device.watch(onForeignChange);
     return {
       [Symbol.dispose]: () => {
-        ofTables[Symbol.dispose]();
-        ofDevice[Symbol.dispose]();
+        tables[Symbol.dispose]();
+        device[Symbol.dispose]();
       },
     };
   }
 
   async cleanup(): Promise<void> {
-    await this.#inTurn(async () => {
-      clearTimeout(this.#nextLook);
-      const hasTables = (await this.#tables.found()).length > 0;
+    await this.#mutex.run(async () => {
+      clearTimeout(this.#nextCheck);
+      const hasTables = (await this.#tables.families()).length > 0;
       const hasDevice = await this.#device.find() !== undefined;
-      // Without a trace of this mode, virtual servers are somebody else's.
+      // Without tables or a device of this mode, the virtual servers belong to another program.
       if (hasTables || hasDevice) await this.#removeServers();
       await this.#device.delete();
       if (hasTables) await this.#tables.replace([], this.#candidates([], []));
@@ -194,30 +195,28 @@ export class IpvsBackend implements Backend {
     await this.cleanUpLeftovers();
   }
 
-  /** The sets that upstream's rules look into. Its rules are those of mode iptables, and go with that. */
+  /** Removes kube-proxy's ipsets. The cleanup of mode iptables removes the rules that use them. */
   async cleanUpLeftovers(): Promise<void> {
     using client = this.#kernel.open();
-    const inUse = await removeUpstreamSets(client);
+    const inUse = await removeKubeProxyIpsets(client);
     if (inUse.length === 0) return;
     throw new BackendError(
-      `ipvs: the sets ${inUse.join(", ")} of kube-proxy stay, because rules use them: look for them with ` +
+      `ipvs: rules still use the ipsets ${
+        inUse.join(", ")
+      } of kube-proxy, so they remain: find the rules with ` +
         "iptables-legacy-save and iptables-nft-save, remove them, then run proxy --cleanup again",
     );
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#nextLook);
+    clearTimeout(this.#nextCheck);
     this.#families = [];
     this.#openedBalancer?.[Symbol.dispose]();
     this.#openedDevice?.[Symbol.dispose]();
     this.#kernel[Symbol.dispose]();
   }
 
-  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    return this.#mutex.run(work);
-  }
-
-  /** @param families that the scheduler is tried in when IPVS has not been asked for anything yet. */
+  /** @param families in which the scheduler is tried when IPVS is opened. */
   async #balancer(families: readonly Family[]): Promise<Balancer> {
     if (this.#openedBalancer !== undefined) return this.#openedBalancer;
     const balancer = await Balancer.open(this.#open);
@@ -238,32 +237,26 @@ export class IpvsBackend implements Backend {
     return { plans, compile: (plan) => compileChanges([{ new: plan }], families, this.#options)[0]?.new };
   }
 
-  /** Addresses come when there is something behind them, and go before it does. */
-  async #make(
+  /** An address is added after its virtual servers, and removed before them. */
+  async #perform(
     balancer: Balancer,
     { servers, addresses }: Step,
     changes: readonly FamilyChange[],
   ): Promise<void> {
     this.#check(await balancer.add(servers), changes);
-    checkAddresses(await this.#device.add(this.#deviceIndex, addresses.added), changes);
-    checkAddresses(await this.#device.remove(addresses.removed), changes);
+    throwIfAddressesRejected(await this.#device.add(this.#deviceIndex, addresses.added), changes);
+    throwIfAddressesRejected(await this.#device.remove(addresses.removed), changes);
     this.#check(await balancer.remove(servers), changes);
   }
 
-  /** @throws BackendError when something was refused. */
-  #check({ refused, astray }: Outcome, changes: readonly FamilyChange[]): void {
-    const [firstAstray] = astray;
-    if (firstAstray !== undefined) this.#kernel.reportDrift(firstAstray);
-    const [first] = refused;
-    if (first === undefined) return;
-    const servers = new Set(refused.map(({ command }) => virtualServerKey(command.server)));
-    const culprits = changes.filter((change) =>
-      serversOf([change]).some((server) => servers.has(virtualServerKey(server)))
-    );
-    throw refusalError(first.error, culprits);
+  /** @throws BackendError when the kernel rejected a command. */
+  #check({ rejected, drift }: Outcome, changes: readonly FamilyChange[]): void {
+    const [first] = drift;
+    if (first !== undefined) this.#kernel.reportDrift(first);
+    throwIfCommandsRejected(rejected, changes);
   }
 
-  /** Whether nobody but its owner is to touch it: `excludeCIDRs`. */
+  /** True for virtual servers of other programs: those in `excludeCIDRs` that no service port has. */
   #isForeign(server: VirtualServerId, ours: ServersInForce): boolean {
     return ours.ownerOf(server) === undefined &&
       this.#options.excludeCidrs.some((cidr) => contains(cidr, server.address));
@@ -283,50 +276,26 @@ export class IpvsBackend implements Backend {
     this.#check(await balancer.removeAll(ours), []);
   }
 
-  #lookAgain(afterMs: number): void {
-    clearTimeout(this.#nextLook);
-    this.#nextLook = setTimeout(() => this.#look(), afterMs);
-    Deno.unrefTimer(this.#nextLook);
+  #scheduleCheck(afterMs: number): void {
+    clearTimeout(this.#nextCheck);
+    this.#nextCheck = setTimeout(() => this.#checkServers(), afterMs);
+    Deno.unrefTimer(this.#nextCheck);
   }
 
-  async #look(): Promise<void> {
+  /** Removes drained real servers, and reports foreign changes of virtual servers. */
+  async #checkServers(): Promise<void> {
     const started = performance.now();
-    await this.#inTurn(async () => {
+    await this.#mutex.run(async () => {
       const balancer = await this.#balancer([]);
       await balancer.removeDrained();
-      const found = (await balancer.virtualServers()).filter((server) =>
-        !this.#isForeign(server, this.#servers)
-      );
-      const foreign = this.#servers.stray(found) ??
-        this.#servers.changed(await balancer.withRealServers(this.#servers.nextToRead(found)));
-      if (foreign !== undefined) this.#kernel.report(foreign);
+      const actual = (await balancer.virtualServers())
+        .filter((server) => !this.#isForeign(server, this.#servers));
+      const foreignChange = this.#servers.describeAddedOrRemoved(actual) ??
+        this.#servers.describeChanged(await balancer.withRealServers(this.#servers.nextWindow(actual)));
+      if (foreignChange !== undefined) this.#kernel.report(foreignChange);
     }).catch((error) => this.#kernel.report(String(error)));
     if (this.#families.length === 0) return;
     const tookMs = performance.now() - started;
-    this.#lookAgain(Math.max(LOOK_EVERY_MS, tookMs / LOOKING_SHARE));
+    this.#scheduleCheck(Math.max(CHECK_INTERVAL_MS, tookMs / MAX_CHECK_SHARE));
   }
-}
-
-function refusalError(error: KernelError, culprits: readonly FamilyChange[]): BackendError {
-  return backendError("ipvs", error, [...new Set(culprits.map(({ key }) => key))]);
-}
-
-/** @throws BackendError when any was refused. */
-function checkAddresses(refused: readonly RefusedAddress[], changes: readonly FamilyChange[]): void {
-  const [first] = refused;
-  if (first === undefined) return;
-  const addresses = new Set(refused.map(({ address }) => address));
-  // Without the device it is no address's fault.
-  const isAstray = first.error.errno === errnoOf("ENODEV");
-  const culprits = isAstray
-    ? []
-    : changes.filter((change) => change.new?.addresses.some((address) => addresses.has(address)));
-  throw refusalError(first.error, culprits);
-}
-
-function diffAddresses(
-  desired: Iterable<Address>,
-  actual: Iterable<LinkAddress>,
-): SetDifference<Address, LinkAddress> {
-  return difference(desired, actual, (one) => typeof one === "string" ? one : one.address);
 }

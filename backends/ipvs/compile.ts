@@ -15,39 +15,39 @@ import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
 import type { IpvsOptions } from "./options.ts";
 import { IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2 } from "./protocol/constants.ts";
-import { skipsResting } from "./servers/schedulers.ts";
+import { skipsWeightZero } from "./servers/schedulers.ts";
 import { type RealServer, realServerKey, type VirtualServer } from "./servers/virtual_server.ts";
 import * as sets from "./tables/sets.ts";
 
-/** A virtual server and where it sends to. */
+/** A virtual server with its real servers. */
 export interface BalancedServer extends VirtualServer {
   readonly realServers: readonly RealServer[];
 }
 
-/** What of the kernel makes a service port reachable. */
+/** The kernel objects of one service port. */
 export interface Compiled {
   readonly servers: readonly BalancedServer[];
-  /** Of the device kube-ipvs0; several service ports may share one. */
+  /** Addresses of the device kube-ipvs0. Several service ports may share one. */
   readonly addresses: readonly Address[];
-  /** Of the sets of our table; of some sets, service ports may share elements (sharedSets). */
+  /** Elements of the sets of our table. Service ports may share elements of SHARED_SETS. */
   readonly elements: readonly Element[];
 }
 
 /**
- * Whose hash is that of a real server without weight gets another one, or clients would be refused as long as one is
- * drained. With mh the source port, too, says where to send, as upstream has it.
+ * Flags of virtual servers by scheduler. SCHED1: if the hash picks a server of weight 0, fall back to another one;
+ * otherwise clients are rejected while it drains. SCHED2: mh hashes the source port, too, as in kube-proxy.
  */
-const schedulerFlags: Readonly<Record<string, number>> = {
+const SCHEDULER_FLAGS: Readonly<Record<string, number>> = {
   sh: IP_VS_SVC_F_SCHED1,
   mh: IP_VS_SVC_F_SCHED1 | IP_VS_SVC_F_SCHED2,
 };
 
-/** Those of the options that make a difference for a service port. */
+/** The options that affect a service port. */
 export type CompileOptions = Pick<IpvsOptions, "scheduler" | "localFallback">;
 
 /**
- * The same plan and settings give the same objects, so that an update is the difference of two calls. Everything
- * appears once, whatever the plan repeats.
+ * Compiles a plan. Equal plans and settings give equal objects, so that an update is the difference of two calls. Each
+ * object appears once, even if the plan repeats it.
  */
 export function compile(
   plan: ServicePortPlan,
@@ -57,7 +57,7 @@ export function compile(
   const compilation = new Compilation(plan, settings, options);
   for (const frontend of plan.frontends) compilation.add(frontend);
   compilation.addHairpins();
-  // Of a whole cluster, no more is kept than what is asked for.
+  // Return plain arrays so that the Compilation can be garbage-collected.
   const { servers, addresses, elements } = compilation;
   return { servers, addresses, elements: elements.list };
 }
@@ -93,7 +93,7 @@ class Compilation {
     this.#balance(address, port, kind === "ClusterIP" ? this.#plan.internal : this.#plan.external);
   }
 
-  /** For each endpoint on this node, what it sends to itself. */
+  /** Adds the connections of each endpoint on this node to itself. */
   addHairpins(): void {
     const { clusterEndpoints, localEndpoints } = this.#plan;
     for (const endpoints of [clusterEndpoints, localEndpoints]) {
@@ -105,7 +105,7 @@ class Compilation {
 
   #addNodePort(port: number): void {
     const { nodePorts } = this.#settings;
-    if (nodePorts === "all") throw new Error("ipvs: node ports need to know the addresses of the node");
+    if (nodePorts === "all") throw new Error('ipvs: node-port addresses must be listed, not "all"');
     for (const address of nodePorts) this.#balance(address, port, this.#plan.external);
   }
 
@@ -120,7 +120,7 @@ class Compilation {
       port,
       scheduler: this.#scheduler,
       persistenceSeconds: affinitySeconds,
-      flags: schedulerFlags[this.#scheduler] ?? 0,
+      flags: SCHEDULER_FLAGS[this.#scheduler] ?? 0,
       realServers: this.#realServersOf(route),
     });
     if (route.verdict === "balance" && route.masquerade === "all") {
@@ -136,19 +136,19 @@ class Compilation {
   #realServersOf(route: Route): readonly RealServer[] {
     const balanced = this.#endpointsOf(route);
     const realServers = balanced.map(realServerOf);
-    for (const { address, port } of this.#restingOf(route, balanced)) {
+    for (const { address, port } of this.#weightZeroEndpointsOf(route, balanced)) {
       realServers.push({ address, port, weight: 0 });
     }
     return realServers;
   }
 
   /**
-   * Endpoints that get no new flows, but keep those they have: in UDP, for connections have an end (GracefulRemoval).
-   * Those of other nodes are not worth their number where the policy is Local.
+   * UDP endpoints that get no new flows, but keep existing ones. (TCP endpoints need no such list: see
+   * GracefulTermination.) With policy Local only those on this node, because the others are not worth their number.
    */
-  #restingOf(route: Route, balanced: readonly Endpoint[]): readonly Endpoint[] {
+  #weightZeroEndpointsOf(route: Route, balanced: readonly Endpoint[]): readonly Endpoint[] {
     const { servingEndpoints } = this.#plan;
-    if (servingEndpoints.length === 0 || !skipsResting(this.#scheduler)) return [];
+    if (servingEndpoints.length === 0 || !skipsWeightZero(this.#scheduler)) return [];
     const isCluster = route.verdict === "reject" || route.verdict === "balance" && route.to === "cluster";
     const known = new Set(balanced.map(realServerKey));
     return servingEndpoints.filter((endpoint) =>
@@ -157,19 +157,19 @@ class Compilation {
   }
 
   /**
-   * A virtual server without real servers answers "port unreachable". Connections that were made while there were
-   * some go on, so what is dropped has a virtual server, too.
+   * Endpoints that get new connections. A virtual server without real servers answers "port unreachable". A dropped
+   * frontend has a virtual server, too, because connections from before continue.
    */
   #endpointsOf(route: Route): readonly Endpoint[] {
     const { clusterEndpoints, localEndpoints } = this.#plan;
     switch (route.verdict) {
       case "balance":
         return route.to === "local" ? localEndpoints : clusterEndpoints;
-      // One list serves all sources. Without endpoints here, only those are let in that may use the others, unless
-      // everyone may.
+      // One list serves all sources. Without local endpoints, the table drops sources that may not use the others,
+      // unless localFallback lets everyone use them.
       case "local-external":
         return localEndpoints.length === 0 ? clusterEndpoints : localEndpoints;
-      // kube-proxy refuses what is a ClusterIP only: such plans have no cluster endpoints.
+      // kube-proxy rejects services that have a ClusterIP only: their plans have no cluster endpoints.
       case "drop":
         return this.#localFallback ? clusterEndpoints : [];
       case "reject":
@@ -177,7 +177,7 @@ class Compilation {
     }
   }
 
-  /** An address of the node stays where it is: on the device it would outlive its interface, and change routes. */
+  /** Leaves addresses of the node where they are: on the device they would outlive their interface, and change routes. */
   #bind(address: Address): void {
     if (this.#settings.interfaceAddresses.includes(address)) return;
     if (this.elements.add(sets.IPVS_IPS, address)) this.addresses.push(address);

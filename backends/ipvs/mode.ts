@@ -1,9 +1,9 @@
 import { defineMode } from "../../core/backend/mode.ts";
 import { withBackendErrors } from "../backend_errors.ts";
 import { IpvsBackend } from "./backend.ts";
+import { SERVICE_DEVICE } from "./device/dummy_device.ts";
 import { addIpvsFlags, ipvsFlags } from "./flags.ts";
 import { readIpvsOptions } from "./options.ts";
-import { SERVICE_DEVICE } from "./device/service_device.ts";
 
 export const ipvs = defineMode({
   name: "ipvs",

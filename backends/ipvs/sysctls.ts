@@ -1,98 +1,99 @@
-/** A setting of this network namespace that mode ipvs depends on (docs/behaviour.md §5.3). */
+/** A sysctl of this network namespace that mode ipvs needs (docs/behaviour.md §5.3). */
 interface Sysctl {
-  /** As sysctl(8) names it; a dot is a directory. */
+  /** As sysctl(8) writes it: dots separate directories. */
   readonly name: string;
   readonly value: string;
-  /** What goes wrong where it is not set. */
-  readonly otherwise: string;
+  /** The effect of another value. */
+  readonly effect: string;
 }
 
-const always: readonly Sysctl[] = [
+const ALWAYS: readonly Sysctl[] = [
   {
     name: "net.ipv4.vs.conntrack",
     value: "1",
-    otherwise: "connections that IPVS balances are not masqueraded, and answers to them may be lost",
+    effect: "connections through IPVS are not masqueraded, and replies to them may be lost",
   },
   {
     name: "net.ipv4.vs.expire_nodest_conn",
     value: "1",
-    otherwise: "connections to an endpoint that is gone hang instead of being balanced anew",
+    effect: "connections to a removed endpoint hang instead of being balanced again",
   },
   {
     name: "net.ipv4.vs.expire_quiescent_template",
     value: "1",
-    otherwise: "clients with session affinity stay with an endpoint that is being removed",
+    effect: "clients with session affinity stay with an endpoint that is being removed",
   },
   {
     name: "net.ipv4.ip_forward",
     value: "1",
-    otherwise: "endpoints on other nodes and in pods are not reached",
+    effect: "endpoints in pods and on other nodes cannot be reached",
   },
 ];
 
-const strictArp: readonly Sysctl[] = [
+const STRICT_ARP: readonly Sysctl[] = [
   {
     name: "net.ipv4.conf.all.arp_ignore",
     value: "1",
-    otherwise: "the node answers ARP requests for addresses of services (strictARP)",
+    effect: "the node answers ARP requests for service addresses (strictARP)",
   },
   {
     name: "net.ipv4.conf.all.arp_announce",
     value: "2",
-    otherwise: "the node announces addresses of services in ARP requests (strictARP)",
+    effect: "the node announces service addresses in ARP requests (strictARP)",
   },
 ];
 
-const connReuseMode: Sysctl = {
+const CONN_REUSE_MODE: Sysctl = {
   name: "net.ipv4.vs.conn_reuse_mode",
   value: "0",
-  otherwise: "a client that uses a port again waits a second for its connection",
+  effect: "a connection from a reused client port takes a second longer",
 };
 
 export interface SysctlOptions {
   readonly strictArp: boolean;
   /** For tests. */
   readonly directory?: string;
-  /** For tests: as `uname -r` says. */
+  /** For tests: the output of `uname -r`. */
   readonly kernelRelease?: string;
 }
 
 /**
- * Sets what mode ipvs needs. Written only where it is different, so that a node that sets it itself needs no writable
- * /proc/sys. IPVS has its settings once it is in the kernel.
- * @returns what is not as it should be, what that means, and what to do; empty when all is.
+ * Sets the sysctls that mode ipvs needs. Writes only different values, so that a node which sets them itself needs no
+ * writable /proc/sys. The sysctls of IPVS exist once its module is loaded.
+ * @returns a warning, with its effect and what to do, for each sysctl that could not be set.
  */
 export function setSysctls(
   { strictArp: isStrict, directory = "/proc/sys", kernelRelease = Deno.osRelease() }: SysctlOptions,
 ): readonly string[] {
-  const wanted = [
-    ...always,
-    ...(isStrict ? strictArp : []),
-    ...(losesReusedPorts(kernelRelease) ? [connReuseMode] : []),
+  const desired = [
+    ...ALWAYS,
+    ...(isStrict ? STRICT_ARP : []),
+    ...(losesReusedPorts(kernelRelease) ? [CONN_REUSE_MODE] : []),
   ];
-  return wanted.flatMap((sysctl) => set(sysctl, directory) ?? []);
+  return desired.flatMap((sysctl) => set(sysctl, directory) ?? []);
 }
 
 /**
- * Whether the kernel drops the first packet of a connection from a port that was just used by another one (before
- * commit f0a5e4d7a594, Linux 5.9), where not rescheduling it is the lesser evil. A newer one's own value is right: such
- * a connection must not go to an endpoint that is being removed. By its version, for nothing else tells.
+ * Reports whether the kernel drops the first packet of a connection from a client port that another connection just
+ * used. Kernels before Linux 5.9 do (commit f0a5e4d7a594), and not rescheduling such a connection is the lesser evil
+ * there. The default of newer kernels is right, because the connection must not go to an endpoint that is being
+ * removed. Nothing but the version tells the difference.
  */
 function losesReusedPorts(kernelRelease: string): boolean {
   const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part));
   return major < 5 || (major === 5 && minor < 9);
 }
 
-function set({ name, value, otherwise }: Sysctl, directory: string): string | undefined {
+function set({ name, value, effect }: Sysctl, directory: string): string | undefined {
   const path = `${directory}/${name.replaceAll(".", "/")}`;
   try {
     if (Deno.readTextFileSync(path).trim() === value) return undefined;
-    // Where there is no such setting, writing must not make a file.
+    // A sysctl that the kernel lacks must not become a file.
     Deno.writeTextFileSync(path, `${value}\n`, { create: false });
     return undefined;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return `${otherwise}, because the sysctl ${name} cannot be set (${reason}). Set it to ${value} on the node, or ` +
-      "give the container a writable /proc/sys";
+    return `the sysctl ${name} cannot be set (${reason}): ${effect}. Set it to ${value} on the node, or give the ` +
+      "container a writable /proc/sys";
   }
 }

@@ -7,9 +7,9 @@ import { diffElements } from "../nf_tables/set/changes.ts";
 import type { Element } from "../nf_tables/set/element.ts";
 import { UseChanges, type UseCounts } from "../use_counts.ts";
 import { type BalancedServer, compile, type Compiled, type CompileOptions } from "./compile.ts";
-import { SERVICE_DEVICE } from "./device/service_device.ts";
+import { SERVICE_DEVICE } from "./device/dummy_device.ts";
 import { diffServers, type ServerDifference } from "./servers/diff.ts";
-import { sharedSets } from "./tables/sets.ts";
+import { SHARED_SETS } from "./tables/sets.ts";
 
 /** One family, as it is in force. */
 export interface FamilyState {
@@ -68,7 +68,7 @@ export function updatesOf(
 
 function updateOf({ family, settings, uses }: FamilyState, changes: readonly FamilyChange[]): FamilyUpdate {
   const usesOf = (id: string) => uses.of(id);
-  const elements = diffElements(changes, (compiled) => compiled.elements, sharedSets, usesOf);
+  const elements = diffElements(changes, (compiled) => compiled.elements, SHARED_SETS, usesOf);
   const addresses = addressUses(changes);
   return {
     family,

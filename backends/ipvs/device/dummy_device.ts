@@ -1,5 +1,4 @@
 import { type Address, addressBits, formatAddress, isLinkLocal } from "../../../core/net/address.ts";
-import { SERVICE_DEVICE } from "./service_device.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
@@ -23,32 +22,34 @@ import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import { decodeLinkAddress, type LinkAddress } from "./link_address.ts";
 import { DeviceWatch } from "./watch.ts";
 
-/** What interfaces of this network namespace have. */
-export interface NodeAddresses {
+/** Device with the addresses of services, ours and kube-proxy's. Its addresses are not addresses of the node. */
+export const SERVICE_DEVICE = "kube-ipvs0";
+
+/** Addresses of the interfaces of this network namespace. */
+export interface InterfaceAddresses {
   /**
-   * On the device, as they are: ours have a prefix that holds nothing but themselves. Without the link-local one of
-   * IPv6, which the kernel adds when somebody sets the device up.
+   * Addresses of the device. Ours have a prefix that contains no other address. Without the link-local IPv6 address,
+   * which the kernel adds when another program sets the device up.
    */
   readonly device: readonly LinkAddress[];
-  /** On any other interface: they are the node's own. */
+  /** Addresses of the other interfaces: the node's own. */
   readonly others: ReadonlySet<Address>;
 }
 
-/** An address that could not be added or removed, and why. */
-export interface RefusedAddress {
+/** An address that the kernel did not add or remove. */
+export interface RejectedAddress {
   readonly address: Address;
   readonly error: KernelError;
 }
 
 const DUMMY = "dummy";
 
-/** A listener must hold the notifications of all addresses of a large cluster, ours among them. */
+/** Receive buffer of a watch. Holds the notifications about all addresses of a large cluster, ours among them. */
 const WATCH_BUFFER_BYTES = 16 * 1024 * 1024;
 
 /**
- * The device that makes addresses of services addresses of the node, so that what is sent to them comes to IPVS. It
- * stays down, as upstream's: its addresses are local ones even so, and nothing can leave by it.
- * One call at a time.
+ * The device that makes service addresses local addresses, so that packets to them reach IPVS. As in kube-proxy it
+ * stays down: its addresses are local nevertheless, and no packet can leave by it. One call at a time.
  */
 export class DummyDevice implements Disposable {
   readonly #open: OpenNetlink;
@@ -62,28 +63,28 @@ export class DummyDevice implements Disposable {
   }
 
   /**
-   * Makes the device unless it is there.
-   * @returns its index; it has another one after it was removed and made again.
-   * @throws KernelError that says how to get dummy devices when the kernel has none.
+   * Creates the device if it does not exist.
+   * @returns its index, which changes when the device is deleted and created again.
+   * @throws KernelError with advice when the kernel lacks dummy devices.
    */
   async ensure(): Promise<number> {
-    const found = await this.#find() ?? await this.#make();
-    if (found.kind !== DUMMY) {
-      const extack = `there is an interface of that name, of kind ${found.kind || "physical"}`;
+    const link = await this.#find() ?? await this.#create();
+    if (link.kind !== DUMMY) {
+      const extack = `an interface of kind ${link.kind || "physical"} has this name`;
       const advice = `Rename or remove it: ip link delete ${this.name}`;
-      throw new KernelError(`make the dummy device ${this.name}`, errnoOf("EEXIST"), { extack, advice });
+      throw new KernelError(`create the dummy device ${this.name}`, errnoOf("EEXIST"), { extack, advice });
     }
-    for (const watch of this.#watches) watch.follow(found.index);
-    return found.index;
+    for (const watch of this.#watches) watch.follow(link.index);
+    return link.index;
   }
 
-  /** Its index; undefined when it is not there. */
+  /** Returns the index of the device; undefined if it does not exist. */
   async find(): Promise<number | undefined> {
     return (await this.#find())?.index;
   }
 
-  /** @param index of the device; undefined when it is not there. */
-  async addresses(index: number | undefined): Promise<NodeAddresses> {
+  /** @param index of the device; undefined if it does not exist. */
+  async addresses(index: number | undefined): Promise<InterfaceAddresses> {
     const answers = await this.#client.dump("list addresses of interfaces", writeDumpAddresses);
     const device: LinkAddress[] = [];
     const others = new Set<Address>();
@@ -97,13 +98,13 @@ export class DummyDevice implements Disposable {
   }
 
   /**
-   * Binds addresses to the device. Those it has already are no error.
-   * @returns those the kernel refused; all others are there.
-   * @throws KernelError when the kernel cannot be asked, and EPERM when it refuses all.
+   * Adds addresses to the device. An existing address is no error.
+   * @returns the rejected addresses; the device has all others.
+   * @throws KernelError when the request fails as a whole, and for EPERM.
    */
-  async add(index: number, addresses: Iterable<Address>): Promise<readonly RefusedAddress[]> {
+  async add(index: number, addresses: Iterable<Address>): Promise<readonly RejectedAddress[]> {
     const rejected = await this.#client.pipeline(addresses, (message, seq, address) => {
-      // nodad for IPv6: the address is in force at once, and on many nodes at the same time.
+      // IPv6 addresses skip duplicate address detection: they are usable at once, and many nodes have the same ones.
       const flags = address.length === 4 ? 0 : IFA_F_NODAD;
       writeNewAddress(message, seq, index, address, addressBits(address), flags);
     });
@@ -115,11 +116,11 @@ export class DummyDevice implements Disposable {
   }
 
   /**
-   * Takes addresses off the device. Those it does not have are no error.
-   * @returns those the kernel refused; all others are gone.
+   * Removes addresses from the device. A missing address is no error.
+   * @returns the rejected addresses; the device has none of the others.
    * @throws KernelError as `add`.
    */
-  async remove(addresses: Iterable<LinkAddress>): Promise<readonly RefusedAddress[]> {
+  async remove(addresses: Iterable<LinkAddress>): Promise<readonly RejectedAddress[]> {
     const rejected = await this.#client.pipeline(
       this.#announced(addresses),
       (message, seq, { index, address, prefix }) => writeDeleteAddress(message, seq, index, address, prefix),
@@ -133,12 +134,12 @@ export class DummyDevice implements Disposable {
   }
 
   /**
-   * Removes the device with all of its addresses.
-   * @returns false when it was not there.
+   * Deletes the device with all of its addresses.
+   * @returns false if it did not exist.
    */
   async delete(): Promise<boolean> {
-    const found = await this.#find();
-    if (found === undefined) return false;
+    const link = await this.#find();
+    if (link === undefined) return false;
     for (const watch of this.#watches) watch.follow(undefined);
     await this.#client.request(
       `delete the device ${this.name}`,
@@ -148,8 +149,8 @@ export class DummyDevice implements Disposable {
   }
 
   /**
-   * Calls back when someone else removes the device or takes an address off it, from the next `ensure` on. What we do
-   * ourselves is not told.
+   * Calls back when another program deletes the device or removes an address from it, starting with the next
+   * `ensure`. Our own changes are not reported.
    */
   watch(onForeignChange: (what: string) => void): Disposable {
     const transport = this.#open(NETLINK_ROUTE, { receiveBuffer: WATCH_BUFFER_BYTES });
@@ -171,32 +172,31 @@ export class DummyDevice implements Disposable {
 
   async #find(): Promise<Link | undefined> {
     const [answer] = await this.#client.request(
-      `look for the device ${this.name}`,
+      `look up the device ${this.name}`,
       (message, seq) => writeGetLink(message, seq, this.name),
       { ignore: ["ENODEV"] },
     );
     return answer === undefined ? undefined : decodeLink(answer.payload);
   }
 
-  async #make(): Promise<Link> {
-    const operation = `make the dummy device ${this.name}`;
+  async #create(): Promise<Link> {
+    const operation = `create the dummy device ${this.name}`;
     try {
       await this.#client.request(operation, (message, seq) => writeNewLink(message, seq, this.name, DUMMY));
     } catch (error) {
       // "Unknown device type"
       if (!(error instanceof KernelError) || error.errno !== errnoOf("EOPNOTSUPP")) throw error;
-      const advice =
-        "Load the kernel's module on the node: modprobe dummy (a kernel has it with CONFIG_DUMMY)";
+      const advice = "Load the kernel module on the node: modprobe dummy (a kernel has it with CONFIG_DUMMY)";
       throw new KernelError(operation, error.errno, { extack: error.extack, advice, cause: error });
     }
-    const made = await this.#find();
-    if (made === undefined) {
-      throw new KernelError(operation, errnoOf("ENODEV"), { extack: "it is gone again" });
+    const created = await this.#find();
+    if (created === undefined) {
+      throw new KernelError(operation, errnoOf("ENODEV"), { extack: "it disappeared after its creation" });
     }
-    return made;
+    return created;
   }
 
-  /** The kernel does not say of IPv6 addresses who removed them. */
+  /** Announces our removals to the watches: notifications about IPv6 addresses do not say who removed them. */
   *#announced(addresses: Iterable<LinkAddress>): Generator<LinkAddress> {
     for (const one of addresses) {
       for (const watch of this.#watches) watch.expect(one.address);
@@ -205,6 +205,7 @@ export class DummyDevice implements Disposable {
   }
 }
 
+/** @throws the error if it is EPERM, which applies to every address. */
 function unlessUnprivileged(error: KernelError): KernelError {
   if (error.errno === errnoOf("EPERM")) throw error;
   return error;

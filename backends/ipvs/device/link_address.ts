@@ -1,5 +1,6 @@
 import { type Address, addressBits, addressFromBytes } from "../../../core/net/address.ts";
 import { decodeAddress } from "../../../ffi/netlink/rtnetlink/address.ts";
+import { difference, type SetDifference } from "../../difference.ts";
 
 /** An address of a network device. */
 export interface LinkAddress {
@@ -21,4 +22,12 @@ export function decodeLinkAddress(payload: Uint8Array): LinkAddress | undefined 
   if (decoded === undefined) return undefined;
   const { index, bytes, prefix } = decoded;
   return { index, address: addressFromBytes(bytes), prefix };
+}
+
+/** Addresses to add to a device, and addresses to remove from it. */
+export function diffAddresses(
+  desired: Iterable<Address>,
+  actual: Iterable<LinkAddress>,
+): SetDifference<Address, LinkAddress> {
+  return difference(desired, actual, (one) => typeof one === "string" ? one : one.address);
 }

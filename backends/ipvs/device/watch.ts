@@ -12,46 +12,49 @@ import { decodeLink } from "../../../ffi/netlink/rtnetlink/link.ts";
 import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
 import { decodeLinkAddress } from "./link_address.ts";
 
-/** Reads the kernel's notifications about the device, and calls back for those of what someone else took from it. */
+/** Reads notifications about a device, and calls back when another program deletes it or one of its addresses. */
 export class DeviceWatch implements Disposable {
   readonly #name: string;
   readonly #onForeignChange: (what: string) => void;
-  /** Removals of ours that we are still to be told of: how many of an address. */
+  /** Our own removals whose notifications are still to come: their number per address. */
   readonly #expected = new Map<Address, number>();
   #index: number | undefined;
-  /** What was found since it was last told, in words. */
-  #found: string[] = [];
+  /** Foreign changes since the last report. */
+  #changes: string[] = [];
   readonly #notifications: Notifications;
 
-  /** @param transport its own: it is closed with the watch. */
+  /** @param transport closed together with the watch. */
   constructor(transport: NetlinkTransport, name: string, onForeignChange: (what: string) => void) {
     this.#name = name;
     this.#onForeignChange = onForeignChange;
     for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]) transport.joinGroup(group);
     this.#notifications = new Notifications(transport, {
-      each: (message) => this.#found.push(...this.#read(message)),
-      drained: () => this.#tell(),
+      each: (message) => this.#changes.push(...this.#foreignChanges(message)),
+      drained: () => this.#report(),
       missed: ({ errnoName }) => {
-        // What is expected may have been in it.
+        // The expected notifications may be among the missed ones.
         this.#expected.clear();
-        this.#found = [];
-        this.#onForeignChange(`notifications about ${this.#name} were lost (${errnoName})`);
+        this.#changes = [];
+        this.#onForeignChange(`missed notifications about ${this.#name} (${errnoName})`);
       },
     });
   }
 
-  /** @param index of the device that is meant; undefined for none. */
+  /** @param index of the device; undefined for none. */
   follow(index: number | undefined): void {
     this.#index = index;
     this.#expected.clear();
   }
 
-  /** We are about to remove this address. */
+  /** Announces that we are about to remove this address. */
   expect(address: Address): void {
     this.#expected.set(address, (this.#expected.get(address) ?? 0) + 1);
   }
 
-  /** We did not remove it: takes back one that was expected. */
+  /**
+   * Takes back one announcement.
+   * @returns false if the address was not announced.
+   */
   unexpect(address: Address): boolean {
     const count = this.#expected.get(address);
     if (count === undefined) return false;
@@ -64,15 +67,14 @@ export class DeviceWatch implements Disposable {
     this.#notifications[Symbol.dispose]();
   }
 
-  #tell(): void {
-    const [first, ...more] = this.#found;
-    this.#found = [];
+  #report(): void {
+    const [first, ...more] = this.#changes;
+    this.#changes = [];
     if (first === undefined) return;
     this.#onForeignChange(more.length === 0 ? first : `${first}, and ${more.length} more like it`);
   }
 
-  /** What someone else did, in words. */
-  *#read({ type, payload }: NetlinkMessage): Generator<string> {
+  *#foreignChanges({ type, payload }: NetlinkMessage): Generator<string> {
     if (type === RTM_DELLINK && decodeLink(payload).index === this.#index) {
       this.#index = undefined;
       yield `device ${this.#name} was deleted`;

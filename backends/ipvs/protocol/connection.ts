@@ -7,14 +7,14 @@ import { resolveFamily } from "../../../ffi/netlink/genetlink.ts";
 import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import {
   formatVirtualServer,
-  type FoundRealServer,
-  type FoundVirtualServer,
+  type KernelRealServer,
+  type KernelVirtualServer,
   type VirtualServerId,
 } from "../servers/virtual_server.ts";
 import { IPVS_GENL_NAME } from "./constants.ts";
-import { realServerOf, timeoutsOf, virtualServerOf } from "./decode.ts";
+import { decodeRealServer, decodeTimeouts, decodeVirtualServer } from "./decode.ts";
 import {
-  inWords,
+  describeCommand,
   type IpvsCommand,
   type IpvsTimeouts,
   writeCommand,
@@ -26,22 +26,22 @@ import {
 } from "./encode.ts";
 import { loadModule } from "./modules.ts";
 
-/** A command the kernel refused, and why. */
-export interface RefusedCommand {
+/** A command that the kernel rejected. */
+export interface RejectedCommand {
   readonly command: IpvsCommand;
-  /** Says what the command was to do. */
+  /** Its operation is the command: see describeCommand. */
   readonly error: KernelError;
 }
 
-/** Our way to IPVS in this network namespace. One call at a time. */
+/** Access to IPVS in this network namespace. One call at a time. */
 export class IpvsConnection implements Disposable {
   readonly #client: NetlinkClient;
   readonly #family: number;
 
   /**
-   * Makes the kernel load IPVS where it is a module.
+   * Loads the kernel module if necessary.
    * @param open the seam for tests.
-   * @throws KernelError that says how to get IPVS when the kernel does not have it.
+   * @throws KernelError with advice when the kernel lacks IPVS.
    */
   static async open(open?: OpenNetlink): Promise<IpvsConnection> {
     const client = NetlinkClient.open(NETLINK_GENERIC, open);
@@ -59,31 +59,31 @@ export class IpvsConnection implements Disposable {
   }
 
   /**
-   * Makes changes, in order and each by itself: there are no transactions. A few are one system call.
-   * @param commands read as they are sent, so that they need not all be there at once.
-   * @returns what was refused; everything else is in force.
-   * @throws KernelError EPERM when all of it is refused, or when the kernel cannot be asked.
+   * Performs commands in order, each on its own: IPVS has no transactions. Sends several per system call.
+   * @param commands read as they are sent, so that they need not exist all at once.
+   * @returns the rejected commands; all others are in force.
+   * @throws KernelError when the request fails as a whole, and for EPERM.
    */
-  async perform(commands: Iterable<IpvsCommand>): Promise<readonly RefusedCommand[]> {
+  async perform(commands: Iterable<IpvsCommand>): Promise<readonly RejectedCommand[]> {
     const rejected = await this.#client.pipeline(
       commands,
       (message, seq, command) => writeCommand(message, this.#family, seq, command),
     );
     return rejected.map(({ command, answer }) => {
-      const error = rejectionError(inWords(command), answer);
+      const error = rejectionError(describeCommand(command), answer);
       if (error.errno === errnoOf("EPERM")) throw error;
       return { command, error };
     });
   }
 
-  /** All virtual servers of this network namespace but those of firewall marks. Lets other work go on meanwhile. */
-  async virtualServers(): Promise<FoundVirtualServer[]> {
-    const found: FoundVirtualServer[] = [];
+  /** All virtual servers of this network namespace except those of firewall marks. Other work can run meanwhile. */
+  async virtualServers(): Promise<KernelVirtualServer[]> {
+    const found: KernelVirtualServer[] = [];
     await this.#client.dumpEach(
       "list virtual servers",
       (message, seq) => writeDumpServers(message, this.#family, seq),
       ({ payload }) => {
-        const server = virtualServerOf(payload);
+        const server = decodeVirtualServer(payload);
         if (server !== undefined) found.push(server);
       },
       { inBackground: true },
@@ -91,18 +91,18 @@ export class IpvsConnection implements Disposable {
     return found;
   }
 
-  /** Those of one virtual server; empty when that is not there. */
-  async realServers(server: VirtualServerId): Promise<FoundRealServer[]> {
-    const found: FoundRealServer[] = [];
+  /** The real servers of one virtual server; empty if it does not exist. */
+  async realServers(server: VirtualServerId): Promise<KernelRealServer[]> {
+    const found: KernelRealServer[] = [];
     await this.#client.dumpEach(
       `list real servers of virtual server ${formatVirtualServer(server)}`,
       (message, seq) => writeDumpRealServers(message, this.#family, seq, server),
-      ({ payload }) => found.push(realServerOf(payload)),
+      ({ payload }) => found.push(decodeRealServer(payload)),
     );
     return found;
   }
 
-  /** Removes every virtual server of this network namespace, those of others too. */
+  /** Removes every virtual server of this network namespace, foreign ones too. */
   async flush(): Promise<void> {
     await this.#client.request(
       "remove all virtual servers",
@@ -117,10 +117,10 @@ export class IpvsConnection implements Disposable {
       (message, seq) => writeGetTimeouts(message, this.#family, seq),
     );
     if (answer === undefined) throw new KernelError(operation, errnoOf("EPROTO"));
-    return timeoutsOf(answer.payload);
+    return decodeTimeouts(answer.payload);
   }
 
-  /** Those that are 0 stay as they are. */
+  /** A timeout of 0 keeps the kernel's value. */
   async setTimeouts(timeouts: IpvsTimeouts): Promise<void> {
     await this.#client.request(
       "set the timeouts of IPVS",
@@ -134,13 +134,13 @@ export class IpvsConnection implements Disposable {
 }
 
 async function familyOf(client: NetlinkClient): Promise<number> {
-  const advice = "IPVS is in the kernel's module ip_vs";
+  const advice = "IPVS is in the kernel module ip_vs";
   try {
     return await resolveFamily(client, IPVS_GENL_NAME, advice);
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== errnoOf("ENOENT")) throw error;
     const problem = loadModule("ip_vs");
-    const failed = problem === undefined ? "" : `, which cannot be loaded ${problem}`;
+    const failed = problem === undefined ? "" : `, which could not be loaded ${problem}`;
     return await resolveFamily(
       client,
       IPVS_GENL_NAME,

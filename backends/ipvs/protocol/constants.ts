@@ -1,6 +1,6 @@
 /**
- * IPVS over generic netlink. Numbers on the wire are of the host's order but for ports and addresses (linux/ip_vs.h,
- * net/netfilter/ipvs/ip_vs_ctl.c).
+ * IPVS over generic netlink. Numbers on the wire are in host byte order; ports and addresses are in network byte order
+ * (linux/ip_vs.h, net/netfilter/ipvs/ip_vs_ctl.c).
  */
 
 export const IPVS_GENL_NAME = "IPVS"; // linux/ip_vs.h
@@ -32,8 +32,7 @@ export const IPVS_SVC_ATTR_FWMARK = 5;
 export const IPVS_SVC_ATTR_SCHED_NAME = 6;
 export const IPVS_SVC_ATTR_FLAGS = 7; // struct ip_vs_flags { __u32 flags, mask; }
 export const IPVS_SVC_ATTR_TIMEOUT = 8; // of persistence, seconds
-export const IPVS_SVC_ATTR_NETMASK = 9; // IPv4: the mask, big-endian; IPv6: its bits
-export const IPVS_SVC_ATTR_STATS64 = 12; // since Linux 4.1
+export const IPVS_SVC_ATTR_NETMASK = 9; // IPv4: the mask, big-endian; IPv6: the prefix length
 
 export const IPVS_DEST_ATTR_ADDR = 1; // linux/ip_vs.h, attributes of a destination
 export const IPVS_DEST_ATTR_PORT = 2;
@@ -44,13 +43,7 @@ export const IPVS_DEST_ATTR_L_THRESH = 6;
 export const IPVS_DEST_ATTR_ACTIVE_CONNS = 7;
 export const IPVS_DEST_ATTR_INACT_CONNS = 8;
 export const IPVS_DEST_ATTR_PERSIST_CONNS = 9;
-export const IPVS_DEST_ATTR_ADDR_FAMILY = 11; // since Linux 3.18; before, that of the service
-
-export const IPVS_STATS_ATTR_CONNS = 1; // linux/ip_vs.h; in STATS64 all are __u64
-export const IPVS_STATS_ATTR_INPKTS = 2;
-export const IPVS_STATS_ATTR_OUTPKTS = 3;
-export const IPVS_STATS_ATTR_INBYTES = 4;
-export const IPVS_STATS_ATTR_OUTBYTES = 5;
+export const IPVS_DEST_ATTR_ADDR_FAMILY = 11; // since Linux 3.18; before, always the family of the service
 
 export const IP_VS_SVC_F_PERSISTENT = 0x0001; // linux/ip_vs.h
 export const IP_VS_SVC_F_HASHED = 0x0002; // set by the kernel
@@ -60,5 +53,5 @@ export const IP_VS_SVC_F_SCHED2 = 0x0010; // sh, mh: hash the port, too
 export const IP_VS_CONN_F_FWD_MASK = 0x0007; // linux/ip_vs.h
 export const IP_VS_CONN_F_MASQ = 0x0000;
 
-/** union nf_inet_addr: an IPv4 address is in its first four bytes. linux/netfilter.h */
+/** union nf_inet_addr: an IPv4 address takes the first four bytes. linux/netfilter.h */
 export const NF_INET_ADDR_BYTES = 16;

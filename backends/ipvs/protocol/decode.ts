@@ -3,21 +3,20 @@ import { AF_INET } from "../../../ffi/inet.ts";
 import { AttributeTable } from "../../../ffi/netlink/attribute_table.ts";
 import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
 import { protocolOfNumber } from "../../protocol_numbers.ts";
-import type { FoundRealServer, FoundVirtualServer } from "../servers/virtual_server.ts";
+import type { KernelRealServer, KernelVirtualServer } from "../servers/virtual_server.ts";
 import * as ipvs from "./constants.ts";
 import type { IpvsTimeouts } from "./encode.ts";
 
-// One of each is enough, for reading is never interrupted.
+// Reused by every call, because decoding is synchronous.
 const message = new AttributeTable(ipvs.IPVS_CMD_ATTR_TIMEOUT_UDP);
-const nest = new AttributeTable(ipvs.IPVS_SVC_ATTR_STATS64);
-const stats = new AttributeTable(ipvs.IPVS_STATS_ATTR_OUTBYTES);
+const nest = new AttributeTable(ipvs.IPVS_DEST_ATTR_ADDR_FAMILY);
 const decoder = new TextDecoder();
 
 /**
- * A virtual server in the answer to a dump.
- * @returns undefined for one that is none of ours by its kind: of a firewall mark, or of another protocol.
+ * Decodes a virtual server in the answer to a dump.
+ * @returns undefined for kinds that are never ours: a firewall mark, or another protocol.
  */
-export function virtualServerOf(payload: Uint8Array): FoundVirtualServer | undefined {
+export function decodeVirtualServer(payload: Uint8Array): KernelVirtualServer | undefined {
   message.fill(payload, GENL_HDRLEN);
   nest.fillFrom(message, ipvs.IPVS_CMD_ATTR_SERVICE);
   const protocol = protocolOfNumber(nest.u16le(ipvs.IPVS_SVC_ATTR_PROTOCOL));
@@ -25,8 +24,6 @@ export function virtualServerOf(payload: Uint8Array): FoundVirtualServer | undef
   const isIPv4 = nest.u16le(ipvs.IPVS_SVC_ATTR_AF) === AF_INET;
   const flags = nest.u32le(ipvs.IPVS_SVC_ATTR_FLAGS);
   const isPersistent = (flags & ipvs.IP_VS_SVC_F_PERSISTENT) !== 0;
-  // Old kernels do not count, or not in 64 bits.
-  stats.fillFrom(nest, ipvs.IPVS_SVC_ATTR_STATS64);
   return {
     family: isIPv4 ? "IPv4" : "IPv6",
     protocol,
@@ -38,18 +35,11 @@ export function virtualServerOf(payload: Uint8Array): FoundVirtualServer | undef
     persistencePrefix: isIPv4
       ? Math.clz32(~nest.u32be(ipvs.IPVS_SVC_ATTR_NETMASK))
       : nest.u32le(ipvs.IPVS_SVC_ATTR_NETMASK),
-    traffic: {
-      connections: stats.u64le(ipvs.IPVS_STATS_ATTR_CONNS),
-      packetsIn: stats.u64le(ipvs.IPVS_STATS_ATTR_INPKTS),
-      packetsOut: stats.u64le(ipvs.IPVS_STATS_ATTR_OUTPKTS),
-      bytesIn: stats.u64le(ipvs.IPVS_STATS_ATTR_INBYTES),
-      bytesOut: stats.u64le(ipvs.IPVS_STATS_ATTR_OUTBYTES),
-    },
   };
 }
 
-/** A real server in the answer to a dump. */
-export function realServerOf(payload: Uint8Array): FoundRealServer {
+/** Decodes a real server in the answer to a dump. */
+export function decodeRealServer(payload: Uint8Array): KernelRealServer {
   message.fill(payload, GENL_HDRLEN);
   nest.fillFrom(message, ipvs.IPVS_CMD_ATTR_DEST);
   const forwarding = nest.u32le(ipvs.IPVS_DEST_ATTR_FWD_METHOD) & ipvs.IP_VS_CONN_F_FWD_MASK;
@@ -67,7 +57,7 @@ export function realServerOf(payload: Uint8Array): FoundRealServer {
   };
 }
 
-export function timeoutsOf(payload: Uint8Array): IpvsTimeouts {
+export function decodeTimeouts(payload: Uint8Array): IpvsTimeouts {
   message.fill(payload, GENL_HDRLEN);
   return {
     tcpSeconds: message.u32le(ipvs.IPVS_CMD_ATTR_TIMEOUT_TCP),
@@ -83,7 +73,7 @@ function addressIn(type: number, isIPv4: boolean): Address {
 let lastName = new Uint8Array();
 let lastText = "";
 
-/** Nearly all have the same: decoded once. */
+/** Remembers the last text, because nearly all virtual servers have the same scheduler. */
 function textIn(type: number): string {
   const name = nest.bytes(type);
   if (name.length !== lastName.length || name.some((byte, index) => byte !== lastName[index])) {

@@ -12,7 +12,7 @@ import {
 } from "../servers/virtual_server.ts";
 import * as ipvs from "./constants.ts";
 
-/** One change of what IPVS does, which the kernel takes or refuses by itself. */
+/** One change of IPVS. The kernel accepts or rejects each command on its own. */
 export type IpvsCommand =
   | { readonly verb: "add" | "change"; readonly server: VirtualServer }
   | { readonly verb: "remove"; readonly server: VirtualServerId }
@@ -29,7 +29,7 @@ export interface IpvsTimeouts {
   readonly udpSeconds: number;
 }
 
-const numberOf = {
+const COMMAND_NUMBERS = {
   "add": ipvs.IPVS_CMD_NEW_SERVICE,
   "change": ipvs.IPVS_CMD_SET_SERVICE,
   "remove": ipvs.IPVS_CMD_DEL_SERVICE,
@@ -38,10 +38,10 @@ const numberOf = {
   "remove real": ipvs.IPVS_CMD_DEL_DEST,
 } as const satisfies Readonly<Record<IpvsCommand["verb"], number>>;
 
-/** Encodes messages of the family whose id is `type`: see resolveFamily. */
+/** @param type generic netlink id of IPVS: see resolveFamily. */
 export function writeCommand(writer: MessageWriter, type: number, seq: number, command: IpvsCommand): void {
   const { server } = command;
-  begin(writer, type, seq, NLM_F_REQUEST, numberOf[command.verb]);
+  begin(writer, type, seq, NLM_F_REQUEST, COMMAND_NUMBERS[command.verb]);
   const service = writer.nestStart(ipvs.IPVS_CMD_ATTR_SERVICE);
   writeId(writer, server);
   if (command.verb === "add" || command.verb === "change") writeSettings(writer, command.server);
@@ -54,8 +54,8 @@ export function writeCommand(writer: MessageWriter, type: number, seq: number, c
   writer.end();
 }
 
-/** What a command does, for an error: `add real server 10.1.0.1:8080 to virtual server 10.96.0.10:80/TCP`. */
-export function inWords(command: IpvsCommand): string {
+/** Renders a command for an error: `add real server 10.1.0.1:8080 to virtual server 10.96.0.10:80/TCP`. */
+export function describeCommand(command: IpvsCommand): string {
   const server = `virtual server ${formatVirtualServer(command.server)}`;
   if (!("realServer" in command)) return `${command.verb} ${server}`;
   const { address, port } = command.realServer;
@@ -70,7 +70,7 @@ export function writeFlush(writer: MessageWriter, type: number, seq: number): vo
   writer.end();
 }
 
-/** `ipvsadm --set`, but that a timeout of 0 stays as it is. */
+/** `ipvsadm --set`. A timeout of 0 keeps the kernel's value. */
 export function writeTimeouts(
   writer: MessageWriter,
   type: number,
@@ -90,13 +90,13 @@ export function writeGetTimeouts(writer: MessageWriter, type: number, seq: numbe
   writer.end();
 }
 
-/** Asks for all virtual servers. */
+/** Requests all virtual servers. */
 export function writeDumpServers(writer: MessageWriter, type: number, seq: number): void {
   begin(writer, type, seq, NLM_F_REQUEST | NLM_F_DUMP, ipvs.IPVS_CMD_GET_SERVICE);
   writer.end();
 }
 
-/** Asks for the real servers of one virtual server: there is no way to ask for those of several. */
+/** Requests the real servers of one virtual server. The protocol cannot request those of several. */
 export function writeDumpRealServers(
   writer: MessageWriter,
   type: number,
@@ -127,14 +127,15 @@ function writeSettings(writer: MessageWriter, server: VirtualServer): void {
   const flagsAndMask = Uint32Array.of(flags | persistent, EVERY_FLAG);
   writer.attrBytes(ipvs.IPVS_SVC_ATTR_FLAGS, new Uint8Array(flagsAndMask.buffer));
   writer.attrU32le(ipvs.IPVS_SVC_ATTR_TIMEOUT, persistenceSeconds);
-  // A client is one address.
+  // Persistence is per client address.
   if (family === "IPv4") writer.attrU32be(ipvs.IPVS_SVC_ATTR_NETMASK, 0xffffffff);
   else writer.attrU32le(ipvs.IPVS_SVC_ATTR_NETMASK, 128);
 }
 
+/** Mask of struct ip_vs_flags. */
 const EVERY_FLAG = 0xffffffff;
 
-/** The kernel wants all of it but for a removal, where it does not look at the rest. */
+/** The kernel requires all attributes, except for a removal, where it ignores all but address and port. */
 function writeRealServer(writer: MessageWriter, { address, port, weight }: RealServer): void {
   writer.attrU16le(ipvs.IPVS_DEST_ATTR_ADDR_FAMILY, address.length === 4 ? AF_INET : AF_INET6);
   writer.attrLatin1(ipvs.IPVS_DEST_ATTR_ADDR, inetAddress(address));
@@ -145,8 +146,8 @@ function writeRealServer(writer: MessageWriter, { address, port, weight }: RealS
   writer.attrU32le(ipvs.IPVS_DEST_ATTR_L_THRESH, 0);
 }
 
-const REST_OF_IPV4 = "\0".repeat(ipvs.NF_INET_ADDR_BYTES - 4);
+const IPV4_PADDING = "\0".repeat(ipvs.NF_INET_ADDR_BYTES - 4);
 
 function inetAddress(address: string): string {
-  return address.length === 4 ? address + REST_OF_IPV4 : address;
+  return address.length === 4 ? address + IPV4_PADDING : address;
 }

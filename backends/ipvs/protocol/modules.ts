@@ -1,26 +1,26 @@
 import { insertModule } from "../../../ffi/kernel_modules.ts";
 
-/** Where the running kernel's modules are, and how one is loaded: for tests. */
+/** Where module files are, and how one is loaded. The seam for tests. */
 export interface ModuleFiles {
   readonly directory: string;
-  /** @returns false when the kernel did not load it now. */
+  /** @returns false if the kernel did not load the module. */
   readonly insert: (path: string) => boolean;
 }
 
-const ofThisKernel: ModuleFiles = {
+const RUNNING_KERNEL: ModuleFiles = {
   directory: `/lib/modules/${Deno.osRelease()}`,
   insert: insertModule,
 };
 
 /**
- * Loads a module of the kernel, and those it needs before it. For where the kernel does not load it by itself when it
- * is asked for what is in it: that takes no privilege, but a modprobe on the node.
+ * Loads a kernel module and its dependencies. Needed where the kernel cannot load a module on demand by itself: that
+ * takes no privilege, but a modprobe on the node.
  * @param name with underscores: `ip_vs_rr`.
- * @returns why it is not loaded by this, in words that go on after "the module cannot be loaded"; undefined when it is.
+ * @returns why the module was not loaded, to follow "could not be loaded"; undefined if it was.
  */
 export function loadModule(
   name: string,
-  { directory, insert }: ModuleFiles = ofThisKernel,
+  { directory, insert }: ModuleFiles = RUNNING_KERNEL,
 ): string | undefined {
   let dependencies: string;
   try {
@@ -29,17 +29,15 @@ export function loadModule(
     return `from here (${error instanceof Error ? error.message : String(error)})`;
   }
   const files = filesOf(name, dependencies);
-  if (files === undefined) return `because this kernel has none of that name in ${directory}`;
-  // What is needed most is last. Those loaded before are refused, which is as good.
+  if (files === undefined) return `because ${directory} has no such module`;
+  // Dependencies come last in modules.dep. The kernel rejects a module that is loaded already, which is no error.
   const loaded = files.toReversed().map((file) => insert(`${directory}/${file}`));
   if (loaded.at(-1)) return undefined;
-  return `because the kernel refused ${directory}/${
-    files[0]
-  }: it takes CAP_SYS_MODULE and a kernel that is not ` +
-    "locked down";
+  return `because the kernel rejected ${directory}/${files[0]}: ` +
+    "this requires CAP_SYS_MODULE and a kernel that is not locked down";
 }
 
-/** Of the module and of all it needs, as modules.dep has them: `a.ko.xz: b.ko.xz c.ko.xz`. */
+/** The files of a module and of its dependencies. A line of modules.dep: `a.ko.xz: b.ko.xz c.ko.xz` */
 function filesOf(name: string, dependencies: string): readonly [string, ...string[]] | undefined {
   for (const line of dependencies.split("\n")) {
     const [file, needed] = line.split(":");
@@ -49,7 +47,7 @@ function filesOf(name: string, dependencies: string): readonly [string, ...strin
   return undefined;
 }
 
-/** `kernel/net/netfilter/ipvs/ip_vs_rr.ko.xz` holds ip_vs_rr; in file names "-" is as good as "_". */
+/** `kernel/net/netfilter/ipvs/ip_vs_rr.ko.xz` holds ip_vs_rr. In file names "-" is equivalent to "_". */
 function moduleOf(file: string): string {
   return file.slice(file.lastIndexOf("/") + 1).replace(/\.ko(\.\w+)?$/, "").replaceAll("-", "_");
 }

@@ -3,43 +3,40 @@ import type { Family } from "../../../core/net/protocol.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import type { IpvsOptions } from "../options.ts";
-import { IpvsConnection, type RefusedCommand } from "../protocol/connection.ts";
+import { IpvsConnection, type RejectedCommand } from "../protocol/connection.ts";
 import type { IpvsCommand } from "../protocol/encode.ts";
-import type { PresentServer, ServerDifference } from "./diff.ts";
-import { GracefulRemoval } from "./graceful_termination.ts";
+import type { ActualServer, ServerDifference } from "./diff.ts";
+import { GracefulTermination } from "./graceful_termination.ts";
 import { tryScheduler } from "./schedulers.ts";
 import {
-  type FoundVirtualServer,
+  type KernelVirtualServer,
   realServerKey,
   type VirtualServerId,
   virtualServerKey,
 } from "./virtual_server.ts";
 
-/** After that a removed real server goes with the connections it still has. */
-const LONGEST_DRAIN_MS = 15 * 60_000;
+/** Maximum time from the removal of a real server until it goes together with its remaining connections. */
+const MAX_DRAIN_MS = 15 * 60_000;
 
-/** Virtual servers whose real servers are read before other work has its turn. */
-const PORTION = 64;
+/** Virtual servers whose real servers are read before other work may run. */
+const READ_PORTION = 64;
 
-/** What became of commands that do not hang together. */
+/** The result of independent commands. */
 export interface Outcome {
-  readonly refused: readonly RefusedCommand[];
-  /** In words, what was not as we believed; it is now as it should be. */
-  readonly astray: readonly string[];
+  readonly rejected: readonly RejectedCommand[];
+  /** Commands that found another state than the one last programmed. A fallback command has reached the end state. */
+  readonly drift: readonly string[];
 }
 
-/**
- * What IPVS balances in this network namespace. Every command leads to what it says whatever was there, so that it can
- * be repeated. One call at a time.
- */
+/** IPVS in this network namespace. Commands have fallbacks, so that they can be repeated. One call at a time. */
 export class Balancer implements Disposable {
   readonly #connection: IpvsConnection;
-  readonly #removal: GracefulRemoval;
+  readonly #termination: GracefulTermination;
 
-  /** @param longestDrainMs other than the usual for tests. */
-  constructor(connection: IpvsConnection, longestDrainMs = LONGEST_DRAIN_MS) {
+  /** @param maxDrainMs the seam for tests. */
+  constructor(connection: IpvsConnection, maxDrainMs = MAX_DRAIN_MS) {
     this.#connection = connection;
-    this.#removal = new GracefulRemoval(longestDrainMs);
+    this.#termination = new GracefulTermination(maxDrainMs);
   }
 
   /**
@@ -50,7 +47,7 @@ export class Balancer implements Disposable {
     return new Balancer(await IpvsConnection.open(open));
   }
 
-  /** Those that are 0 stay as they are. */
+  /** A timeout of 0 keeps the kernel's value. */
   async setTimeouts({ tcpTimeoutMs, tcpFinTimeoutMs, udpTimeoutMs }: IpvsOptions): Promise<void> {
     if (tcpTimeoutMs + tcpFinTimeoutMs + udpTimeoutMs === 0) return;
     await this.#connection.setTimeouts({
@@ -60,71 +57,71 @@ export class Balancer implements Disposable {
     });
   }
 
-  /** @throws KernelError when the scheduler cannot be had: see tryScheduler. */
+  /** @throws KernelError when the kernel lacks the scheduler: see tryScheduler. */
   async tryScheduler(scheduler: string, families: readonly Family[]): Promise<void> {
     for (const family of families) await tryScheduler(this.#connection, scheduler, family);
   }
 
-  virtualServers(): Promise<FoundVirtualServer[]> {
+  virtualServers(): Promise<KernelVirtualServer[]> {
     return this.#connection.virtualServers();
   }
 
-  /** All of them with their real servers. */
-  async read(): Promise<PresentServer[]> {
+  /** Reads all virtual servers with their real servers. */
+  async read(): Promise<ActualServer[]> {
     return await this.withRealServers(await this.#connection.virtualServers());
   }
 
-  /** Takes a question each. */
-  async withRealServers(servers: readonly FoundVirtualServer[]): Promise<PresentServer[]> {
-    const present: PresentServer[] = [];
+  /** Reads the real servers of each virtual server, with one request per virtual server. */
+  async withRealServers(servers: readonly KernelVirtualServer[]): Promise<ActualServer[]> {
+    const actual: ActualServer[] = [];
     for (const server of servers) {
-      if (present.length % PORTION === PORTION - 1) await yieldToEventLoop();
-      present.push({ ...server, realServers: await this.#connection.realServers(server) });
+      if (actual.length % READ_PORTION === READ_PORTION - 1) await yieldToEventLoop();
+      actual.push({ ...server, realServers: await this.#connection.realServers(server) });
     }
-    return present;
+    return actual;
   }
 
-  /** What to do instead of a difference, so that real servers do not go with their connections: see GracefulRemoval. */
-  gracefully(difference: ServerDifference): ServerDifference {
-    return this.#removal.instead(difference, performance.now());
+  /** Replaces the removal of real servers with connections: see GracefulTermination. */
+  deferRemovals(difference: ServerDifference): ServerDifference {
+    return this.#termination.deferRemovals(difference, performance.now());
   }
 
-  /** The same for a difference from what was read. */
-  gracefullyFromFound(difference: ServerDifference): ServerDifference {
-    return this.#removal.insteadOfFound(difference, performance.now());
+  /** Same, for a difference from what the kernel holds. */
+  deferRemovalsFromKernel(difference: ServerDifference): ServerDifference {
+    return this.#termination.deferRemovalsFromKernel(difference, performance.now());
   }
 
-  /** What comes and what changes. */
+  /** Performs the additions and changes of a difference. */
   add(difference: ServerDifference): Promise<Outcome> {
     return this.#perform(additions(difference));
   }
 
-  /** What goes. */
+  /** Performs the removals of a difference. */
   remove(difference: ServerDifference): Promise<Outcome> {
     return this.#perform(removals(difference));
   }
 
-  /** All of these, with their real servers. */
+  /** Removes virtual servers with their real servers. */
   removeAll(servers: readonly VirtualServerId[]): Promise<Outcome> {
     return this.#perform(servers.map((server) => ({ verb: "remove", server })));
   }
 
-  /** Removes the real servers whose connections have ended, or have had their time. */
+  /** Removes draining real servers whose connections have ended, or whose time is up. */
   async removeDrained(): Promise<void> {
-    const servers = new Map([...this.#removal].map(({ server }) => [virtualServerKey(server), server]));
+    const servers = new Map([...this.#termination].map(({ server }) => [virtualServerKey(server), server]));
     if (servers.size === 0) return;
     const connections = new Map<string, number>();
     for (const [key, server] of servers) {
-      for (const found of await this.#connection.realServers(server)) {
-        connections.set(key + realServerKey(found), found.active + found.inactive);
+      for (const realServer of await this.#connection.realServers(server)) {
+        connections.set(key + realServerKey(realServer), realServer.active + realServer.inactive);
       }
     }
-    const drained = this.#removal.drained(
+    const drained = this.#termination.drained(
       ({ server, realServer }) => connections.get(virtualServerKey(server) + realServerKey(realServer)) ?? 0,
       performance.now(),
     );
     await this.#perform(drained.map((assignment) => ({ verb: "remove real", ...assignment })));
-    for (const assignment of drained) this.#removal.done(assignment);
+    for (const assignment of drained) this.#termination.stopDraining(assignment);
   }
 
   [Symbol.dispose](): void {
@@ -132,19 +129,20 @@ export class Balancer implements Disposable {
   }
 
   async #perform(commands: Iterable<IpvsCommand>): Promise<Outcome> {
-    const refused: RefusedCommand[] = [];
-    const others: IpvsCommand[] = [];
-    const astray: string[] = [];
+    const rejected: RejectedCommand[] = [];
+    const fallbacks: IpvsCommand[] = [];
+    const drift: string[] = [];
     for (const one of await this.#connection.perform(commands)) {
-      const other = otherThan(one);
-      if (other === undefined) refused.push(one);
-      else {
-        others.push(...other);
-        astray.push(one.error.message);
+      const fallback = fallbackFor(one);
+      if (fallback === undefined) {
+        rejected.push(one);
+      } else {
+        fallbacks.push(...fallback);
+        drift.push(one.error.message);
       }
     }
-    if (others.length > 0) refused.push(...await this.#connection.perform(others));
-    return { refused, astray };
+    if (fallbacks.length > 0) rejected.push(...await this.#connection.perform(fallbacks));
+    return { rejected, drift };
   }
 }
 
@@ -161,21 +159,21 @@ function* removals({ removed, realServers }: ServerDifference): Generator<IpvsCo
 }
 
 /**
- * What leads to the same when something is there that was not expected, or not there.
- * @returns undefined when nothing does.
+ * Commands for the same end state when the object unexpectedly exists (EEXIST) or is missing.
+ * @returns undefined if there is no fallback.
  */
-function otherThan({ command, error: { errno } }: RefusedCommand): readonly IpvsCommand[] | undefined {
-  const isThere = errno === errnoOf("EEXIST");
-  // The kernel looks for the virtual server (ESRCH), then for the real server (ENOENT).
+function fallbackFor({ command, error: { errno } }: RejectedCommand): readonly IpvsCommand[] | undefined {
+  const exists = errno === errnoOf("EEXIST");
+  // The kernel looks up the virtual server (ESRCH), then the real server (ENOENT).
   const lacksServer = errno === errnoOf("ESRCH");
   const lacksRealServer = errno === errnoOf("ENOENT");
   switch (command.verb) {
     case "add":
-      return isThere ? [{ ...command, verb: "change" }] : undefined;
+      return exists ? [{ ...command, verb: "change" }] : undefined;
     case "change":
       return lacksServer ? [{ ...command, verb: "add" }] : undefined;
     case "add real":
-      return isThere ? [{ ...command, verb: "change real" }] : undefined;
+      return exists ? [{ ...command, verb: "change real" }] : undefined;
     case "change real":
       return lacksRealServer ? [{ ...command, verb: "add real" }] : undefined;
     case "remove":

@@ -1,8 +1,8 @@
 import { compare } from "../../difference.ts";
 import type { BalancedServer } from "../compile.ts";
 import {
-  type FoundRealServer,
-  type FoundVirtualServer,
+  type KernelRealServer,
+  type KernelVirtualServer,
   type RealServer,
   realServerKey,
   sameVirtualServer,
@@ -10,32 +10,32 @@ import {
   virtualServerKey,
 } from "./virtual_server.ts";
 
-/** A real server and the virtual server it works for. */
+/** A real server of a virtual server. */
 export interface Assignment {
   readonly server: VirtualServer;
   readonly realServer: RealServer;
 }
 
-/** A virtual server as it was programmed before, or as the kernel has it. */
-export interface PresentServer extends VirtualServer, Partial<Pick<FoundVirtualServer, "persistencePrefix">> {
-  readonly realServers: readonly PresentRealServer[];
+/** A virtual server as it was last programmed, or as the kernel holds it. */
+export interface ActualServer extends VirtualServer, Partial<Pick<KernelVirtualServer, "persistencePrefix">> {
+  readonly realServers: readonly ActualRealServer[];
 }
 
-export interface PresentRealServer extends RealServer, Partial<Pick<FoundRealServer, "isMasqueraded">> {}
+export interface ActualRealServer extends RealServer, Partial<Pick<KernelRealServer, "isMasqueraded">> {}
 
 export interface ServerDifference {
-  /** Their real servers are among the added ones, too. */
+  /** Their real servers are in `realServers.added`. */
   readonly added: readonly VirtualServer[];
-  /** As they are to be. */
+  /** The desired ones. */
   readonly changed: readonly VirtualServer[];
-  /** Their real servers go with them, and are not among the removed ones. */
+  /** Their real servers are removed with them, and are not in `realServers.removed`. */
   readonly removed: readonly VirtualServer[];
   readonly realServers: RealServerDifference;
 }
 
 export interface RealServerDifference {
   readonly added: readonly Assignment[];
-  /** As they are to be. */
+  /** The desired ones. */
   readonly changed: readonly Assignment[];
   readonly removed: readonly Assignment[];
 }
@@ -43,21 +43,21 @@ export interface RealServerDifference {
 /** Compares virtual servers and their real servers. A virtual server appears at most once on each side. */
 export function diffServers(
   desired: Iterable<BalancedServer>,
-  actual: Iterable<PresentServer>,
+  actual: Iterable<ActualServer>,
 ): ServerDifference {
   const added: VirtualServer[] = [];
   const changed: VirtualServer[] = [];
   const removed: VirtualServer[] = [];
   const realServers = { added: [] as Assignment[], changed: [] as Assignment[], removed: [] as Assignment[] };
-  const compareRealServers = (server: BalancedServer, present: readonly PresentRealServer[]) =>
-    compare<RealServer, PresentRealServer>(server.realServers, present, realServerKey, {
+  const compareRealServers = (server: BalancedServer, present: readonly ActualRealServer[]) =>
+    compare<RealServer, ActualRealServer>(server.realServers, present, realServerKey, {
       added: (realServer) => realServers.added.push({ server, realServer }),
       matched: (realServer, present) => {
         if (!sameRealServer(realServer, present)) realServers.changed.push({ server, realServer });
       },
       removed: (realServer) => realServers.removed.push({ server, realServer }),
     });
-  compare<BalancedServer, PresentServer>(desired, actual, virtualServerKey, {
+  compare<BalancedServer, ActualServer>(desired, actual, virtualServerKey, {
     added: (server) => {
       added.push(server);
       compareRealServers(server, []);
@@ -71,6 +71,6 @@ export function diffServers(
   return { added, changed, removed, realServers };
 }
 
-function sameRealServer({ weight }: RealServer, present: PresentRealServer): boolean {
+function sameRealServer({ weight }: RealServer, present: ActualRealServer): boolean {
   return present.weight === weight && present.isMasqueraded !== false;
 }

@@ -1,75 +1,81 @@
 import type { Assignment, ServerDifference } from "./diff.ts";
-import { skipsResting } from "./schedulers.ts";
+import { skipsWeightZero } from "./schedulers.ts";
 import { realServerKey, virtualServerKey } from "./virtual_server.ts";
 
-/** A real server that is to go, and still has connections. */
+/** A removed real server that keeps its connections. */
 export interface Draining extends Assignment {
-  /** When it goes in any case, by the clock of who asked. */
+  /** Removed at this time at the latest, by the clock of the caller. */
   readonly deadlineMs: number;
 }
 
 /**
- * Removed real servers of TCP get no new connections (weight 0), but keep those they have until they end or a time has
- * passed. Those of UDP and SCTP go at once: their clients would never notice, and go on sending to what is no more. So
- * do all under a scheduler that goes on choosing them, for then IPVS refuses its clients.
+ * Removed TCP servers get weight 0 and are deleted when their last connection has ended, or after a maximum time. UDP
+ * and SCTP servers are removed immediately: their clients get no signal and would keep sending to a dead endpoint. So
+ * are all servers under a scheduler that still picks weight 0 (dh): IPVS would reject those clients.
  */
-export class GracefulRemoval {
-  readonly #longestMs: number;
+export class GracefulTermination {
+  readonly #maxMs: number;
   /** By virtual server, then by real server. */
   readonly #draining = new Map<string, Map<string, Draining>>();
 
-  /** @param longestMs from the removal on. */
-  constructor(longestMs: number) {
-    this.#longestMs = longestMs;
+  /** @param maxMs maximum time from the removal to the deletion. */
+  constructor(maxMs: number) {
+    this.#maxMs = maxMs;
   }
 
   /**
-   * What to do in place of a difference: who is removed is drained, and who comes back while it is drained gets its
-   * weight back, which may be 0, with the connections it has. Real servers of a virtual server that goes are gone with it.
-   * @param nowMs of any clock that never goes back.
+   * Returns the difference to perform in place of `difference`. A real server to remove starts to drain. A draining
+   * one that is added again gets its planned weight, which may be 0, and keeps its connections. The real servers of a
+   * removed virtual server are removed with it.
+   * @param nowMs of any monotonic clock.
    */
-  instead(difference: ServerDifference, nowMs: number): ServerDifference {
+  deferRemovals(difference: ServerDifference, nowMs: number): ServerDifference {
     const { added, changed, removed } = difference.realServers;
     for (const server of difference.removed) this.#draining.delete(virtualServerKey(server));
-    const [returning, coming] = partition(added, (assignment) => this.done(assignment));
-    const [leaving, going] = partition(removed, ({ server }) => {
-      return server.protocol === "TCP" && skipsResting(server.scheduler);
+    const [returning, fresh] = partition(added, (assignment) => this.stopDraining(assignment));
+    const [leaving, removedNow] = partition(removed, ({ server }) => {
+      return server.protocol === "TCP" && skipsWeightZero(server.scheduler);
     });
     for (const assignment of leaving) this.#drain(assignment, nowMs);
-    const busy = leaving.filter(({ realServer }) => realServer.weight > 0);
+    const weighted = leaving.filter(({ realServer }) => realServer.weight > 0);
     return {
       ...difference,
       realServers: {
-        added: coming,
-        changed: [...changed, ...returning, ...busy.map(quiesced)],
-        removed: going,
+        added: fresh,
+        changed: [...changed, ...returning, ...weighted.map(withWeightZero)],
+        removed: removedNow,
       },
     };
   }
 
-  /** The same for a difference from what the kernel has: who is not removed by it is wanted, and drains no more. */
-  insteadOfFound(difference: ServerDifference, nowMs: number): ServerDifference {
+  /**
+   * Same, for a difference from what the kernel holds. A draining server that it does not remove is desired again,
+   * and drains no more.
+   */
+  deferRemovalsFromKernel(difference: ServerDifference, nowMs: number): ServerDifference {
     if (this.#draining.size > 0) {
-      const unwanted = new Set(difference.realServers.removed.map(assignmentKey));
-      for (const draining of [...this]) if (!unwanted.has(assignmentKey(draining))) this.done(draining);
+      const removed = new Set(difference.realServers.removed.map(assignmentKey));
+      for (const draining of [...this]) {
+        if (!removed.has(assignmentKey(draining))) this.stopDraining(draining);
+      }
     }
-    return this.instead(difference, nowMs);
+    return this.deferRemovals(difference, nowMs);
   }
 
   /**
-   * Those to remove now; `done` is to be told.
-   * @param connections how many the kernel counts, active and inactive; 0 when it does not have the real server.
+   * The real servers to delete now. Each stays until `stopDraining` is called for it.
+   * @param connections returns the kernel's count, active and inactive; 0 if the kernel lacks the real server.
    */
   drained(connections: (draining: Draining) => number, nowMs: number): readonly Draining[] {
     return [...this].filter((draining) => draining.deadlineMs <= nowMs || connections(draining) === 0);
   }
 
   /**
-   * The real server is removed, or wanted again.
+   * To be called when the real server is deleted, or desired again.
    * @returns whether it was draining.
    */
-  done({ server, realServer }: Assignment): boolean {
-    // As a rule; keys are not worth their making for a whole cluster then.
+  stopDraining({ server, realServer }: Assignment): boolean {
+    // The common case: making keys for a whole cluster would be expensive.
     if (this.#draining.size === 0) return false;
     const key = virtualServerKey(server);
     const ofServer = this.#draining.get(key);
@@ -82,14 +88,14 @@ export class GracefulRemoval {
     for (const ofServer of this.#draining.values()) yield* ofServer.values();
   }
 
-  /** A removal that is repeated does not begin anew. */
+  /** A repeated removal keeps the deadline. */
   #drain(assignment: Assignment, nowMs: number): void {
-    const { server, realServer } = quiesced(assignment);
+    const { server, realServer } = withWeightZero(assignment);
     const [serverKey, key] = [virtualServerKey(server), realServerKey(realServer)];
     const ofServer = this.#draining.get(serverKey) ?? new Map<string, Draining>();
     if (ofServer.has(key)) return;
     this.#draining.set(serverKey, ofServer);
-    ofServer.set(key, { server, realServer, deadlineMs: nowMs + this.#longestMs });
+    ofServer.set(key, { server, realServer, deadlineMs: nowMs + this.#maxMs });
   }
 }
 
@@ -97,16 +103,16 @@ function assignmentKey({ server, realServer }: Assignment): string {
   return virtualServerKey(server) + realServerKey(realServer);
 }
 
-function quiesced({ server, realServer }: Assignment): Assignment {
+function withWeightZero({ server, realServer }: Assignment): Assignment {
   return { server, realServer: { ...realServer, weight: 0 } };
 }
 
-function partition<Thing>(
-  things: readonly Thing[],
-  belongs: (thing: Thing) => boolean,
-): [those: Thing[], others: Thing[]] {
-  const those: Thing[] = [];
-  const others: Thing[] = [];
-  for (const thing of things) (belongs(thing) ? those : others).push(thing);
-  return [those, others];
+function partition<Item>(
+  items: readonly Item[],
+  matches: (item: Item) => boolean,
+): [matching: Item[], others: Item[]] {
+  const matching: Item[] = [];
+  const others: Item[] = [];
+  for (const item of items) (matches(item) ? matching : others).push(item);
+  return [matching, others];
 }

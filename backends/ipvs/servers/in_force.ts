@@ -2,7 +2,7 @@ import { addressBits } from "../../../core/net/address.ts";
 import { fingerprint } from "../../../core/objects/parse/fingerprint.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
 import type { FamilyChange } from "../update.ts";
-import type { PresentServer } from "./diff.ts";
+import type { ActualServer } from "./diff.ts";
 import {
   formatVirtualServer,
   realServerKey,
@@ -10,17 +10,17 @@ import {
   virtualServerKey,
 } from "./virtual_server.ts";
 
-/** Each is a question to the kernel. */
-const READ_AT_ONCE = 100;
+/** Virtual servers per window. Reading the real servers takes one request for each. */
+const WINDOW = 100;
 
-/** The virtual servers that were written: of a whole cluster, no more than it takes to see that they are still there. */
+/** The virtual servers that were programmed. Keeps digests only, which suffice to detect foreign changes. */
 export class ServersInForce {
   /** By virtualServerKey. */
   readonly #servers = new Map<string, { readonly owner: PlanKey; readonly digest: number }>();
-  #firstToRead = 0;
+  #windowStart = 0;
 
-  /** One may move from a service port to another. */
-  note(changes: readonly FamilyChange[]): void {
+  /** Records changes that are in force. A virtual server may move from one service port to another. */
+  record(changes: readonly FamilyChange[]): void {
     for (const { old } of changes) {
       for (const server of old?.servers ?? []) this.#servers.delete(virtualServerKey(server));
     }
@@ -35,37 +35,37 @@ export class ServersInForce {
     return this.#servers.get(virtualServerKey(server))?.owner;
   }
 
-  /** @returns the first virtual server that someone added or removed, in words; undefined when there is none. */
-  stray(found: readonly VirtualServerId[]): string | undefined {
-    const unwanted = found.find((server) => !this.#servers.has(virtualServerKey(server)));
-    if (unwanted !== undefined) return `virtual server ${formatVirtualServer(unwanted)} was added`;
-    const missing = this.#servers.size - found.length;
+  /** Describes the first virtual server that another program added or removed; undefined if there is none. */
+  describeAddedOrRemoved(actual: readonly VirtualServerId[]): string | undefined {
+    const added = actual.find((server) => !this.#servers.has(virtualServerKey(server)));
+    if (added !== undefined) return `virtual server ${formatVirtualServer(added)} was added`;
+    const missing = this.#servers.size - actual.length;
     if (missing === 0) return undefined;
     return missing === 1 ? "1 virtual server was removed" : `${missing} virtual servers were removed`;
   }
 
-  /** Those of the ones found whose real servers are to be read now: all have their turn. */
-  nextToRead<Found>(found: readonly Found[]): readonly Found[] {
-    if (this.#firstToRead >= found.length) this.#firstToRead = 0;
-    const first = this.#firstToRead;
-    this.#firstToRead += READ_AT_ONCE;
-    return found.slice(first, this.#firstToRead);
-  }
-
-  /** @returns the first virtual server that someone changed, in words; undefined when there is none. */
-  changed(found: readonly PresentServer[]): string | undefined {
-    const changed = found.find((server) => !this.isIntact(server));
+  /** Describes the first virtual server that another program changed; undefined if there is none. */
+  describeChanged(actual: readonly ActualServer[]): string | undefined {
+    const changed = actual.find((server) => !this.isIntact(server));
     return changed && `virtual server ${formatVirtualServer(changed)} was changed`;
   }
 
-  /** Whether it is as it was written. Real servers of weight 0 do not count: they may be on their way out. */
-  isIntact(found: PresentServer): boolean {
-    return this.#servers.get(virtualServerKey(found))?.digest === digestOf(found);
+  /** Returns the virtual servers whose real servers to read next. Consecutive calls go round all of them. */
+  nextWindow<Server>(servers: readonly Server[]): readonly Server[] {
+    if (this.#windowStart >= servers.length) this.#windowStart = 0;
+    const start = this.#windowStart;
+    this.#windowStart += WINDOW;
+    return servers.slice(start, this.#windowStart);
+  }
+
+  /** Reports whether a virtual server is as programmed. Ignores real servers of weight 0, which may be draining. */
+  isIntact(actual: ActualServer): boolean {
+    return this.#servers.get(virtualServerKey(actual))?.digest === digestOf(actual);
   }
 }
 
-/** Equal for what does the same, whatever the order of the real servers; an integer of 32 bits. */
-function digestOf(server: PresentServer): number {
+/** A 32-bit integer, equal for virtual servers that do the same. Does not depend on the order of the real servers. */
+function digestOf(server: ActualServer): number {
   const { scheduler, persistenceSeconds, flags, address, realServers } = server;
   const prefix = server.persistencePrefix ?? addressBits(address);
   let sum = fingerprint(`${scheduler} ${persistenceSeconds} ${flags} ${prefix}`) | 0;

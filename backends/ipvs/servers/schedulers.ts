@@ -6,25 +6,28 @@ import type { IpvsConnection } from "../protocol/connection.ts";
 import { loadModule } from "../protocol/modules.ts";
 import type { VirtualServer } from "./virtual_server.ts";
 
-/** Those of Linux 6.12; a kernel may have more or fewer. */
-const known = "rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos";
+/** Schedulers of Linux 6.12, for advice. A kernel may have more or fewer. */
+const KNOWN_SCHEDULERS = "rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos";
 
-/** Whether new connections go past real servers without weight. dh refuses those that its hash sends to one. */
-export function skipsResting(scheduler: string): boolean {
+/**
+ * Reports whether the scheduler never picks a real server of weight 0. IPVS rejects a connection for which dh picks
+ * one.
+ */
+export function skipsWeightZero(scheduler: string): boolean {
   return scheduler !== "dh";
 }
 
-/** Addresses of documentation (RFC 5737, RFC 3849), upstream's for IPv4: no service has them. */
-const probeAddresses: Readonly<Record<Family, Address>> = {
+/** Documentation addresses (RFC 5737, RFC 3849), which no service has. The IPv4 one is kube-proxy's. */
+const PROBE_ADDRESSES: Readonly<Record<Family, Address>> = {
   IPv4: addressOf("198.51.100.0"),
   IPv6: addressOf("2001:db8::"),
 };
 const PROBE_PORT = 20000;
 
 /**
- * Finds out whether IPVS works in a family with a scheduler, by adding a virtual server and removing it
- * (docs/behaviour.md §5.3). The kernel loads the scheduler's module for it; where it cannot, we try.
- * @throws KernelError that says what to do.
+ * Finds out whether IPVS works in a family with a scheduler, by adding and removing a virtual server
+ * (docs/behaviour.md §5.3). The kernel loads the scheduler's module on demand. If it cannot, this process tries.
+ * @throws KernelError with advice.
  */
 export async function tryScheduler(
   connection: IpvsConnection,
@@ -34,49 +37,44 @@ export async function tryScheduler(
   const server: VirtualServer = {
     family,
     protocol: "TCP",
-    address: probeAddresses[family],
+    address: PROBE_ADDRESSES[family],
     port: PROBE_PORT,
     scheduler,
     persistenceSeconds: 0,
     flags: 0,
   };
-  let refused = await addAndRemove(connection, server);
-  if (refused?.errno !== errnoOf("ENOENT")) {
-    if (refused !== undefined) throw refused;
-    return;
-  }
-  const problem = loadModule(`ip_vs_${scheduler}`);
-  refused = await addAndRemove(connection, server);
-  if (refused === undefined) return;
-  throw new KernelError(
-    `use the scheduler ${scheduler} of IPVS (IPv${server.address.length === 4 ? 4 : 6})`,
-    refused.errno,
-    {
-      extack: `its module ip_vs_${scheduler} is not there${
-        problem === undefined ? "" : `, and cannot be loaded ${problem}`
-      }`,
-      advice: `Load it on the node: modprobe ip_vs_${scheduler}. Schedulers of IPVS are ${known}`,
-      cause: refused,
-    },
-  );
+  let error = await addAndRemove(connection, server);
+  if (error === undefined) return;
+  if (error.errno !== errnoOf("ENOENT")) throw error;
+  const module = `ip_vs_${scheduler}`;
+  const problem = loadModule(module);
+  error = await addAndRemove(connection, server);
+  if (error === undefined) return;
+  throw new KernelError(`use the scheduler ${scheduler} of IPVS (${family})`, error.errno, {
+    extack: `its module ${module} is missing${
+      problem === undefined ? "" : ` and could not be loaded ${problem}`
+    }`,
+    advice: `Load it on the node: modprobe ${module}. Schedulers of IPVS are ${KNOWN_SCHEDULERS}`,
+    cause: error,
+  });
 }
 
-/** @returns what the kernel said against adding it. */
+/** @returns the error of adding the virtual server. */
 async function addAndRemove(
   connection: IpvsConnection,
   server: VirtualServer,
 ): Promise<KernelError | undefined> {
-  // One that is there is what a probe that was ended left.
-  const refused = await connection.perform([
+  const rejected = await connection.perform([
+    // An interrupted probe may have left it.
     { verb: "remove", server },
     { verb: "add", server },
     { verb: "remove", server },
   ]);
-  return refused.find(({ command }) => command.verb === "add")?.error;
+  return rejected.find(({ command }) => command.verb === "add")?.error;
 }
 
 function addressOf(text: string): Address {
   const address = parseAddress(text);
-  if (address === undefined) throw new TypeError(`${text} is no address`);
+  if (address === undefined) throw new TypeError(`${text} is not an address`);
   return address;
 }

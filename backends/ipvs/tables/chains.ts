@@ -31,12 +31,12 @@ import {
 } from "../../nf_tables/shared_chains.ts";
 import * as sets from "./sets.ts";
 
-/** What IPVS does not do itself: masquerading, and refusing what no service is asked for. */
+/** Table for what IPVS does not do: masquerading, and rejecting or dropping connections that no service accepts. */
 export const TABLE: Table = { name: "kube-proxy-ipvs", comment: "rules for kube-proxy in mode ipvs" };
 
 /**
- * Writes the whole table, in place of the one there is. None of its sets has a memory that would be lost.
- * @param elements each once.
+ * Writes the whole table, in place of an existing one. No set has state that would be lost.
+ * @param elements without duplicates.
  */
 export function writeTable(
   batch: TableBatch,
@@ -54,7 +54,7 @@ export function writeTable(
   writeElements(batch, family, "add", elements);
 }
 
-/** @param elements none that is added is there, all that are deleted are. */
+/** @param elements that do not exist yet to add, or that exist to delete. */
 export function writeElements(
   batch: TableBatch,
   family: TableFamily,
@@ -66,7 +66,7 @@ export function writeElements(
   lists.flush();
 }
 
-/** The chains of a table, whatever the services. Chains come before those that jump to them. */
+/** The chains of every table. Each comes before the chains that jump to it. */
 export function chainsOf(family: TableFamily, settings: NodeSettings): readonly Chain[] {
   return [
     { name: "services", rules: services(family, settings) },
@@ -80,9 +80,9 @@ export function chainsOf(family: TableFamily, settings: NodeSettings): readonly 
 }
 
 /**
- * IPVS takes what comes in at priorities 98 and 99 of the hook input, and what this node sends at -99 and -98 of the
- * hook output (net/netfilter/ipvs/ip_vs_core.c, ip_vs_ops4): so filter chains are before it there. What it forwards
- * passes output and postrouting with the endpoint's address, and never forward. Marks survive it.
+ * Priority before IPVS in the hook output. IPVS handles incoming packets at priorities 98 and 99 of the hook input,
+ * and packets of this node at -99 and -98 of the hook output (net/netfilter/ipvs/ip_vs_core.c, ip_vs_ops4). Packets
+ * that it forwards pass output and postrouting with the endpoint's address, but not forward. They keep their marks.
  */
 const PRE_IPVS_OUTPUT = nft.NF_IP_PRI_NAT_DST - 10;
 
@@ -101,7 +101,7 @@ function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chai
       jumpIfNew("service-ips-check"),
     ),
     natPrerouting,
-    // The node's own source is the address it asks, which is one of its own: no endpoint could answer.
+    // A service address is local, so the node uses it as the source, too: no endpoint could reply.
     baseChain(
       "nat-output",
       "nat",
@@ -113,7 +113,7 @@ function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chai
   ];
 }
 
-/** Marks connections that are to be masqueraded: docs/behaviour.md §4.3. */
+/** Marks connections to masquerade: docs/behaviour.md §4.3. */
 function services(family: TableFamily, settings: NodeSettings): Rule[] {
   const isMasqueraded = inSet(addressFields(family), sets.MASQUERADED_SERVICES);
   return [
@@ -127,8 +127,9 @@ function isHairpin(family: TableFamily): Expression[] {
 }
 
 /**
- * An attempt that began before there was a virtual server has an entry that says it is not translated, which IPVS leaves
- * alone. It would be made all the same, and break when the entry is removed (docs/conntrack.md). So it waits for that.
+ * Drops packets of connection attempts that began before their virtual server existed, until their conntrack entry is
+ * removed (docs/conntrack.md). The entry says that they are not translated, and IPVS leaves it as it is: a connection
+ * would be established nevertheless, and break when the entry is removed.
  */
 function untranslatedCheck(family: TableFamily): Rule[] {
   const isServed = inSet(addressFields(family), sets.VIRTUAL_SERVERS);
@@ -144,8 +145,8 @@ function endpointsCheck(family: TableFamily, { localTraffic }: NodeSettings): Ru
 }
 
 /**
- * Service addresses are addresses of this node, so what listens on all addresses would answer on them, too: what asks
- * one for a port that no service has is refused. The rest of the service ranges is nobody's.
+ * Rejects connections to a service address on a port without a service: service addresses are local, so a process that
+ * listens on all addresses would answer. Drops connections to the other addresses of the service ranges.
  */
 function serviceIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   const destination = [expr.destination(family)];

@@ -12,27 +12,27 @@ import {
 } from "../../nf_tables/set/shared.ts";
 import { addressField, type SetSpec } from "../../nf_tables/set/spec.ts";
 
-/** By address: */
-/** What upstream calls KUBE-IPVS-IPS. */
+// Key: address
+/** Corresponds to KUBE-IPVS-IPS of kube-proxy. */
 export const IPVS_IPS = "ipvs-ips";
-/** By address, protocol and port: */
+// Key: address, protocol and port
 export const VIRTUAL_SERVERS = "virtual-servers";
 export const MASQUERADED_SERVICES = "masqueraded-services";
 export const NO_ENDPOINT_SERVICES = "no-endpoint-services";
 export const NO_LOCAL_ENDPOINT_SERVICES = "no-local-endpoint-services";
 export const HEALTH_CHECKS = "health-checks";
 
-/** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */
-export const sharedSets: ReadonlySet<string> = new Set([
+/** Sets whose elements several service ports may share. An element exists while any of them uses it. */
+export const SHARED_SETS: ReadonlySet<string> = new Set([
   CLUSTER_IPS,
   IPVS_IPS,
   HEALTH_CHECKS,
   HAIRPIN_CONNECTIONS,
 ]);
 
-/** The frontend of a range in FIREWALL_ALLOWED, as in FIREWALL_SERVICES; undefined for other elements. */
+/** The key in FIREWALL_SERVICES of an element of FIREWALL_ALLOWED; undefined for elements of other sets. */
 export function guardedFrontend({ set, key }: Element): string | undefined {
-  // After it comes an address as long as its own.
+  // The key ends with the source address, which is as long as the frontend's.
   return set === FIREWALL_ALLOWED ? key.slice(0, (key.length + PORT_KEY_BYTES) / 2) : undefined;
 }
 

@@ -10,18 +10,18 @@ import { TABLE, writeElements, writeTable } from "./chains.ts";
 import { type Candidates, describeElement, rejectedPlans } from "./rejection.ts";
 import { guardedFrontend } from "./sets.ts";
 
-/** What changes in the table of one family. */
+/** A change to the table of one family. */
 export interface TableChange {
   readonly family: TableFamily;
   readonly elements: SetDifference<Element>;
 }
 
-/** The whole table of one family: its elements are all that are added. */
+/** The table of one family as a whole: all its elements are added. */
 export interface WholeTable extends TableChange {
   readonly settings: NodeSettings;
 }
 
-/** Our nf_tables tables: written as a whole, or by their elements in two steps around what IPVS is told. */
+/** The nf_tables tables of the mode. They change as a whole, or in two steps before and after the commands to IPVS. */
 export class IpvsTables {
   readonly #kernel: NfTables;
 
@@ -29,24 +29,24 @@ export class IpvsTables {
     this.#kernel = kernel;
   }
 
-  /** The families that have one. */
-  async found(): Promise<readonly TableFamily[]> {
+  /** The families whose table exists. */
+  async families(): Promise<readonly TableFamily[]> {
     const schemas = await readSchemas(this.#kernel.client, TABLE.name);
     return tableFamilies.filter(({ nfproto }) => schemas.has(nfproto));
   }
 
   /**
-   * In place of all there are, in one transaction; those of other families go.
-   * @throws BackendError when the kernel refuses it.
+   * Replaces all tables in one transaction. Deletes those of other families.
+   * @throws BackendError when the kernel rejects the transaction.
    */
   async replace(tables: readonly WholeTable[], candidates: Candidates): Promise<void> {
     const batch = this.#kernel.beginTable(TABLE);
     for (const family of tableFamilies) {
-      const wanted = tables.find((whole) => whole.family === family);
-      if (wanted !== undefined) {
-        writeTable(batch, family, wanted.settings, wanted.elements.added);
+      const desired = tables.find((table) => table.family === family);
+      if (desired !== undefined) {
+        writeTable(batch, family, desired.settings, desired.elements.added);
       } else {
-        // There is one to delete, whatever was there.
+        // Add first, so that the delete never fails with ENOENT.
         batch.addTable(family);
         batch.deleteTable(family);
       }
@@ -55,8 +55,8 @@ export class IpvsTables {
   }
 
   /**
-   * What comes, in one transaction. Elements that get another comment are there again under the same key.
-   * @throws BackendError when the kernel refuses it.
+   * Adds elements in one transaction, and replaces those that get another comment under the same key.
+   * @throws BackendError when the kernel rejects the transaction.
    */
   async add(changes: readonly TableChange[], candidates: Candidates): Promise<void> {
     await this.#change(candidates, (batch) => {
@@ -67,8 +67,8 @@ export class IpvsTables {
     });
   }
 
-  /** Takes back what `add` did. */
-  async takeBack(changes: readonly TableChange[], candidates: Candidates): Promise<void> {
+  /** Undoes `add`. */
+  async rollBack(changes: readonly TableChange[], candidates: Candidates): Promise<void> {
     await this.#change(candidates, (batch) => {
       for (const { family, elements } of changes) {
         writeElements(batch, family, "delete", elements.added);
@@ -77,7 +77,7 @@ export class IpvsTables {
     });
   }
 
-  /** What goes, after `add`. */
+  /** Removes elements, after `add`. */
   async remove(changes: readonly TableChange[], candidates: Candidates): Promise<void> {
     await this.#change(candidates, (batch) => {
       for (const { family, elements } of changes) {
@@ -126,7 +126,7 @@ export function splitRemoved(
   return { replaced, gone };
 }
 
-/** What only one element can have: its key, but ranges of one frontend share a place because they may overlap. */
+/** Equal for elements that cannot coexist: those of one key, and ranges of one frontend, which may overlap. */
 function placeOf(element: Element): string {
   return element.set + (guardedFrontend(element) ?? element.key);
 }

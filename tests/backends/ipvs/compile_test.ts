@@ -17,7 +17,7 @@ function compiled(
   return compile(planOf(text), settings, { ...defaultOptions, ...options });
 }
 
-Deno.test("a ClusterIP is a virtual server on the device, masqueraded by where the client is", () => {
+Deno.test("a ClusterIP is a virtual server with its address on the device, masqueraded depending on the client", () => {
   const { servers, addresses, elements } = compiled({
     clusterIP: "10.96.0.10:80",
     endpoints: ["10.1.0.1:8080@here", "10.1.1.2:8080"],
@@ -32,7 +32,7 @@ Deno.test("a ClusterIP is a virtual server on the device, masqueraded by where t
   });
 });
 
-Deno.test("external addresses and node ports with policy Cluster hide their clients", () => {
+Deno.test("external addresses and NodePorts with policy Cluster are masqueraded", () => {
   const { servers, addresses, elements } = compiled({
     externalIPs: ["192.0.2.1:80"],
     loadBalancerIPs: ["203.0.113.1:80"],
@@ -49,7 +49,7 @@ Deno.test("external addresses and node ports with policy Cluster hide their clie
     serverTexts(servers),
     Object.fromEntries(all.map((one) => [`${one} rr`, "10.1.1.2:8080"])),
   );
-  assert.deepEqual(addresses.map(formatAddress), ["192.0.2.1", "203.0.113.1"], "none of the node's");
+  assert.deepEqual(addresses.map(formatAddress), ["192.0.2.1", "203.0.113.1"], "no address of the node");
   assert.deepEqual(elementTexts(elements), {
     "ipvs-ips": ["192.0.2.1", "203.0.113.1"],
     "virtual-servers": all,
@@ -57,14 +57,14 @@ Deno.test("external addresses and node ports with policy Cluster hide their clie
   });
 });
 
-Deno.test("addresses that an interface of the node has are balanced where they are, not bound to the device", () => {
+Deno.test("an address of a node interface gets a virtual server, but is not added to the device", () => {
   const { servers, addresses, elements } = compiled({ externalIPs: ["192.168.7.2:80", "192.0.2.1:80"] });
   assert.deepEqual(Object.keys(serverTexts(servers)), ["192.168.7.2:80/TCP rr", "192.0.2.1:80/TCP rr"]);
   assert.deepEqual(addresses.map(formatAddress), ["192.0.2.1"]);
   assert.deepEqual(elementTexts(elements)["ipvs-ips"], ["192.0.2.1"]);
 });
 
-Deno.test("with policy Local clients keep their address and get to the endpoints of this node", () => {
+Deno.test("with policy Local, clients keep their address and reach the endpoints of this node", () => {
   const { servers, elements } = compiled({
     clusterIP: "10.96.0.10:80",
     loadBalancerIPs: ["203.0.113.1:80"],
@@ -85,7 +85,7 @@ Deno.test("with policy Local clients keep their address and get to the endpoints
   assert.deepEqual([masqueraded, refused], [undefined, undefined]);
 });
 
-Deno.test("with policy Local and none here, all endpoints serve this node, and clients outside are dropped", () => {
+Deno.test("with policy Local and no local endpoint, all endpoints serve this node, and clients outside are dropped", () => {
   const { servers, elements } = compiled({
     loadBalancerIPs: ["203.0.113.1:80"],
     nodePort: 30080,
@@ -100,7 +100,7 @@ Deno.test("with policy Local and none here, all endpoints serve this node, and c
   assert.deepEqual(elementTexts(elements)["no-local-endpoint-services"], all);
 });
 
-Deno.test("what is rejected has a virtual server that sends nowhere; what is dropped is dropped before it", () => {
+Deno.test("a rejected frontend has a virtual server without real servers; a dropped one is dropped before IPVS", () => {
   const { servers, elements } = compiled({
     clusterIP: "10.96.0.10:80",
     nodePort: 30080,
@@ -117,7 +117,7 @@ Deno.test("session affinity is persistence", () => {
   assert.deepEqual(Object.keys(serverTexts(servers)), ["10.96.0.10:80/UDP rr persistent 60"]);
 });
 
-Deno.test("in UDP, endpoints that serve but get no new flows keep those they have", () => {
+Deno.test("UDP endpoints that are serving but get no new flows keep existing flows with weight 0", () => {
   const [ready, servingHere, servingElsewhere] = ["10.1.0.1:53@here", "10.1.0.2:53@here", "10.1.1.3:53"];
   const everyone =
     planOf({ endpoints: [ready, servingHere, servingElsewhere], protocol: "UDP" }).servingEndpoints;
@@ -131,23 +131,23 @@ Deno.test("in UDP, endpoints that serve but get no new flows keep those they hav
   const resting = "10.1.0.2:53 weight 0 10.1.1.3:53 weight 0";
   assert.deepEqual(balancedAt({ endpoints: [ready] }), [`10.1.0.1:53 ${resting}`]);
   assert.deepEqual(balancedAt({ internal: "reject" }), [`10.1.0.1:53 weight 0 ${resting}`]);
-  // Not those of other nodes, of which there may be thousands.
+  // Not the endpoints of other nodes: there may be thousands of them.
   assert.deepEqual(balancedAt({ internal: "local", endpoints: [ready] }), [
     "10.1.0.1:53 10.1.0.2:53 weight 0",
   ]);
   assert.deepEqual(balancedAt({ internal: "drop" }), ["10.1.0.1:53 weight 0 10.1.0.2:53 weight 0"]);
-  // It would go on choosing them, and refuse.
+  // dh would pick them and reject the clients.
   assert.deepEqual(balancedAt({ endpoints: [ready] }, "dh"), ["10.1.0.1:53"]);
 });
 
-Deno.test("all virtual servers have the scheduler of the options; mh hashes the port, too", () => {
+Deno.test("all virtual servers have the configured scheduler; mh hashes the port, too", () => {
   const of = (scheduler: string) =>
     Object.keys(serverTexts(compiled({ clusterIP: "10.96.0.10:80" }, node, { scheduler }).servers));
   assert.deepEqual(of("lc"), ["10.96.0.10:80/TCP lc"]);
   assert.deepEqual(of("mh"), ["10.96.0.10:80/TCP mh flags 0x18"]);
 });
 
-Deno.test("source ranges are about load balancer addresses only, and said as the first and last address", () => {
+Deno.test("source ranges apply to load-balancer addresses only, from the first to the last address", () => {
   const { elements } = compiled({
     clusterIP: "10.96.0.10:80",
     externalIPs: ["192.0.2.1:80"],
@@ -161,7 +161,7 @@ Deno.test("source ranges are about load balancer addresses only, and said as the
   ]);
 });
 
-Deno.test("an address that is both an external IP and the load balancer's is one virtual server, with the ranges", () => {
+Deno.test("an external IP that is also a load-balancer IP is one virtual server, with the source ranges", () => {
   const { servers, elements } = compiled({
     externalIPs: ["203.0.113.1:80"],
     loadBalancerIPs: ["203.0.113.1:80"],
@@ -172,7 +172,7 @@ Deno.test("an address that is both an external IP and the load balancer's is one
   assert.deepEqual(elementTexts(elements)["firewall-services"], ["203.0.113.1:80/TCP"]);
 });
 
-Deno.test("a load balancer may ask for the health of a service at the address it balances", () => {
+Deno.test("a load balancer can query the health of a service at its own address", () => {
   const { elements } = compiled({
     protocol: "UDP",
     clusterIP: "10.96.0.10:53",
@@ -183,7 +183,7 @@ Deno.test("a load balancer may ask for the health of a service at the address it
   assert.deepEqual(elementTexts(elements)["health-checks"], ["203.0.113.1:32000/TCP"]);
 });
 
-Deno.test("IPv6 is the same with longer addresses", () => {
+Deno.test("IPv6 is compiled like IPv4, with longer addresses", () => {
   const nodePorts = [addressOf("fd00:7::1")];
   const { servers, addresses, elements } = compiled({
     clusterIP: "[fd00:96::10]:80",
@@ -204,7 +204,7 @@ Deno.test("IPv6 is the same with longer addresses", () => {
   assert.deepEqual(elementTexts(elements)["hairpin-connections"], ["fd00:1::1 to fd00:1::1"]);
 });
 
-Deno.test("real servers have the weight of their endpoints, whichever frontend they are for", () => {
+Deno.test("real servers have the weight of their endpoint, for every frontend", () => {
   const { servers } = compiled({
     clusterIP: "10.96.0.10:80",
     nodePort: 30080,
@@ -217,7 +217,7 @@ Deno.test("real servers have the weight of their endpoints, whichever frontend t
   });
 });
 
-Deno.test("with the local fallback, policies Local without an endpoint here lead everyone to the others, unmasqueraded", () => {
+Deno.test("with the local fallback, policy Local without a local endpoint sends everyone to the others, not masqueraded", () => {
   const { servers, elements } = compiled(
     {
       clusterIP: "10.96.0.10:80",
@@ -240,7 +240,7 @@ Deno.test("with the local fallback, policies Local without an endpoint here lead
   assert.deepEqual(others, {}, "neither dropped nor masqueraded");
 });
 
-Deno.test("with the local fallback, what has an endpoint here, and what is Cluster or refused, is as ever", () => {
+Deno.test("the local fallback does not affect services with local endpoints, policy Cluster, or rejected ones", () => {
   for (
     const text of [
       { internal: "local", external: "local", endpoints: ["10.1.0.1:8080@here", "10.1.1.2:8080"] },

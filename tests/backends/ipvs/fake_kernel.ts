@@ -8,27 +8,27 @@ const GENL_ID_CTRL = 0x10;
 const IPVS = 0x20;
 
 /**
- * A kernel with IPVS that takes every command or refuses it.
- * @param answer the errno's name of what is refused; "" for what is taken.
+ * A kernel with IPVS.
+ * @param answer returns the name of the errno to reject a message with, or "" to accept it.
  */
 export function fakeIpvs(answer: (message: NetlinkMessage) => string): FakeTransport {
   return new FakeTransport((sent) => {
-    const said = new MessageWriter();
+    const answers = new MessageWriter();
     for (const message of messages(sent)) {
       const { type, flags, seq } = message;
       if (type === GENL_ID_CTRL) {
-        said.begin(GENL_ID_CTRL, 0, seq);
-        said.rawU32le(0x0201);
-        said.attrU16le(1, IPVS);
-        said.end();
+        answers.begin(GENL_ID_CTRL, 0, seq);
+        answers.rawU32le(0x0201);
+        answers.attrU16le(1, IPVS);
+        answers.end();
       }
       const errno = type === IPVS ? answer(message) : "";
       if (errno === "" && (flags & NLM_F_ACK) === 0 && (flags & NLM_F_DUMP) !== NLM_F_DUMP) continue;
-      said.begin((flags & NLM_F_DUMP) === NLM_F_DUMP ? NLMSG_DONE : NLMSG_ERROR, 0x100, seq);
-      said.rawU32le(errno === "" ? 0 : -errnoOf(errno) >>> 0);
-      for (const value of [16, type, seq, 0]) said.rawU32le(value);
-      said.end();
+      answers.begin((flags & NLM_F_DUMP) === NLM_F_DUMP ? NLMSG_DONE : NLMSG_ERROR, 0x100, seq);
+      answers.rawU32le(errno === "" ? 0 : -errnoOf(errno) >>> 0);
+      for (const value of [16, type, seq, 0]) answers.rawU32le(value);
+      answers.end();
     }
-    return said.length === 0 ? [] : [said.bytes().slice()];
+    return answers.length === 0 ? [] : [answers.bytes().slice()];
   });
 }

@@ -1,12 +1,12 @@
 /**
- * What the stock `ipset` 7.17 and Linux 6.18 say to each other. It asks for version 7 of the protocol, sends
- * NLM_F_EXCL, on which the kernel refuses to destroy what is not there, and wants acknowledgements of listings, too.
+ * Messages between the stock `ipset` 7.17 and Linux 6.18. ipset uses version 7 of the protocol, sends NLM_F_EXCL, with
+ * which the kernel rejects the destruction of a missing set, and requests acknowledgements of listings, too.
  */
 
 /** `ipset list -n` */
 export const LIST_NAMES = `24000000 07060503 652c016b 00000000 02000000 0500010007000000 0800064000000002`;
 
-/** The answer: KUBE-CLUSTER-IP, KUBE-6-CLUSTER-IP and MINE, a datagram each, and the end. */
+/** The answer: KUBE-CLUSTER-IP, KUBE-6-CLUSTER-IP and MINE, one per datagram, and the end. */
 export const NAMES = [
   `30000000 07060200 652c016b b8740000 02000000 0500010007000000 14000200 4b5542452d434c55535445522d495000`,
   `34000000 07060200 652c016b b8740000 02000000 0500010007000000 16000200 4b5542452d362d434c55535445522d4950000000`,
@@ -19,11 +19,11 @@ export const DESTROY = `
   34000000 03060502 652c016b 00000000 02000000 0500010007000000 16000200 4b5542452d362d434c55535445522d4950000000
 `;
 
-/** The answer: it is done. */
+/** The answer: success. */
 export const DONE = `24000000 02000001 652c016b c0740000 00000000 34000000 03060502 652c016b 00000000`;
 
-/** The answer of a set that is not there. */
+/** The answer for a missing set. */
 export const MISSING = `24000000 02000001 662c016b d2740000 feffffff 2c000000 03060502 662c016b 00000000`;
 
-/** The answer of one that a rule uses: IPSET_ERR_BUSY. */
+/** The answer for a set that a rule uses: IPSET_ERR_BUSY. */
 export const BUSY = `24000000 02000001 662c016b d9740000 fcefffff 30000000 03060502 662c016b 00000000`;

@@ -1,6 +1,6 @@
 import type { IpvsOptions } from "../../../backends/ipvs/options.ts";
 
-/** What holds when nothing is chosen. */
+/** The defaults. */
 export const defaultOptions: IpvsOptions = {
   scheduler: "",
   excludeCidrs: [],

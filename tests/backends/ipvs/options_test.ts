@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { readIpvsOptions } from "../../../backends/ipvs/options.ts";
 import { addIpvsFlags } from "../../../backends/ipvs/flags.ts";
 import { ipvs } from "../../../backends/ipvs/mode.ts";
+import { readIpvsOptions } from "../../../backends/ipvs/options.ts";
 import { defaultDocument } from "../../../core/config/document/document.ts";
 import { FieldReader } from "../../../core/config/document/field_reader.ts";
 import { parseCommandLine } from "../../../core/config/flags/command_line.ts";

@@ -3,7 +3,7 @@ import type { RealServer, VirtualServer } from "../../../backends/ipvs/servers/v
 import { type Address, familyOf, parseAddress } from "../../../core/net/address.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
 
-/** `10.96.0.10:80/TCP`; the scheduler is rr unless it is said. */
+/** `10.96.0.10:80/TCP`. The scheduler is rr by default. */
 export function virtual(
   name: string,
   settings: Partial<Pick<VirtualServer, "scheduler" | "persistenceSeconds" | "flags">> = {},

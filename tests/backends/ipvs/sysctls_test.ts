@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { setSysctls } from "../../../backends/ipvs/sysctls.ts";
 
-const asTheyAre = {
+const INITIAL = {
   "net/ipv4/vs/conntrack": "0",
   "net/ipv4/vs/expire_nodest_conn": "0",
   "net/ipv4/vs/expire_quiescent_template": "1",
@@ -11,14 +11,14 @@ const asTheyAre = {
   "net/ipv4/conf/all/arp_ignore": "0",
   "net/ipv4/conf/all/arp_announce": "0",
 } as const;
-type Name = keyof typeof asTheyAre;
+type Name = keyof typeof INITIAL;
 
 /** A directory like /proc/sys. */
 class Sysctls implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "sysctls-" });
 
   constructor(without: readonly Name[] = []) {
-    for (const [name, value] of Object.entries(asTheyAre)) {
+    for (const [name, value] of Object.entries(INITIAL)) {
       if (without.some((one) => one === name)) continue;
       const path = `${this.directory}/${name}`;
       Deno.mkdirSync(dirname(path), { recursive: true });
@@ -27,9 +27,9 @@ class Sysctls implements Disposable {
     }
   }
 
-  /** Those that were written, and what they are now. */
+  /** The sysctls that were written, and their values. */
   written(): Record<string, string> {
-    const entries = Object.keys(asTheyAre).flatMap((name) => {
+    const entries = Object.keys(INITIAL).flatMap((name) => {
       const path = `${this.directory}/${name}`;
       if (Deno.statSync(path).mtime?.getTime() === 0) return [];
       return [[name.slice("net/ipv4/".length), Deno.readTextFileSync(path).trim()]];
@@ -42,7 +42,7 @@ class Sysctls implements Disposable {
   }
 }
 
-Deno.test("what is not as it should be is set, and nothing else is written", () => {
+Deno.test("sysctls with another value are set, and no others are written", () => {
   using sysctls = new Sysctls();
   const { directory } = sysctls;
   assert.deepEqual(setSysctls({ strictArp: false, directory, kernelRelease: "6.1.0-50-cloud-amd64" }), []);
@@ -53,14 +53,14 @@ Deno.test("what is not as it should be is set, and nothing else is written", () 
   });
 });
 
-Deno.test("strict ARP is set for those who want it", () => {
+Deno.test("the sysctls of strict ARP are set on request", () => {
   using sysctls = new Sysctls();
   assert.deepEqual(setSysctls({ strictArp: true, directory: sysctls.directory, kernelRelease: "6.1.0" }), []);
   const { "conf/all/arp_ignore": ignore, "conf/all/arp_announce": announce } = sysctls.written();
   assert.deepEqual([ignore, announce], ["1", "2"]);
 });
 
-Deno.test("ports that are used again do not wait on kernels before 5.9", () => {
+Deno.test("kernels before 5.9 get conn_reuse_mode 0, so that reused client ports do not wait", () => {
   for (
     const [kernelRelease, expected] of [["5.8.18", "0"], ["4.19.0-27-amd64", "0"], ["5.10.0", undefined]]
   ) {
@@ -70,14 +70,14 @@ Deno.test("ports that are used again do not wait on kernels before 5.9", () => {
   }
 });
 
-Deno.test("what cannot be set says what that means and what to do, and makes no file", () => {
+Deno.test("a sysctl that cannot be set is reported with its effect and what to do, and creates no file", () => {
   using sysctls = new Sysctls(["net/ipv4/vs/conntrack"]);
   const { directory } = sysctls;
   const problems = setSysctls({ strictArp: false, directory, kernelRelease: "6.1.0" });
   assert.equal(problems.length, 1);
   assert.match(
     problems.join(),
-    /not masqueraded.*the sysctl net\.ipv4\.vs\.conntrack cannot be set \(No such file.*Set it to 1 on the node/,
+    /the sysctl net\.ipv4\.vs\.conntrack cannot be set \(No such file.*not masqueraded.*Set it to 1 on the node/,
   );
   assert.throws(() => Deno.statSync(`${directory}/net/ipv4/vs/conntrack`));
 });

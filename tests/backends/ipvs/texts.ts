@@ -15,7 +15,7 @@ import {
 } from "../../../backends/nf_tables/set/shared.ts";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 
-/** `10.96.0.10:80/TCP rr`, with what is out of the ordinary: `persistent 60`, `flags 0x10`. */
+/** `10.96.0.10:80/TCP rr`, with settings that are not the default: `persistent 60`, `flags 0x10`. */
 export function serverText(server: VirtualServer): string {
   const { scheduler, persistenceSeconds, flags } = server;
   const persistent = persistenceSeconds === 0 ? "" : ` persistent ${persistenceSeconds}`;
@@ -31,7 +31,7 @@ export function serverTexts(servers: readonly BalancedServer[]): Record<string, 
   );
 }
 
-/** Its weight is said unless it is 1. */
+/** With the weight, unless it is 1. */
 function realServerText({ address, port, weight }: RealServer): string {
   return formatSocketAddress(address, port) + (weight === 1 ? "" : ` weight ${weight}`);
 }

@@ -18,7 +18,7 @@ const settings = settingsOf("IPv4", { nodePorts: [addressOf("192.168.7.1")] });
 
 type Change = readonly [old: PlanText | undefined, next: PlanText | undefined];
 
-/** What is in force, changed by one batch after another. */
+/** Programmed state that batches of changes update. */
 class InForce {
   readonly uses = new UseCounts();
 
@@ -54,7 +54,7 @@ function texts({ servers, addresses, elements }: WholeUpdate): string[] {
 const web: PlanText = { clusterIP: "10.96.0.10:80", endpoints: ["10.1.1.1:80", "10.1.1.2:80"] };
 const https: PlanText = { ...web, portName: "https", clusterIP: "10.96.0.10:443" };
 
-Deno.test("a service that comes is all added, and all removed when it goes", () => {
+Deno.test("all objects of a new service are added, and all of a deleted one are removed", () => {
   const node = new InForce();
   assert.deepEqual(texts(node.change([undefined, web])), [
     "+ 10.96.0.10:80/TCP rr",
@@ -65,7 +65,7 @@ Deno.test("a service that comes is all added, and all removed when it goes", () 
     "+ ipvs-ips 10.96.0.10",
     "+ cluster-ips 10.96.0.10",
   ]);
-  // Its real servers go with it.
+  // The kernel removes real servers with their virtual server.
   assert.deepEqual(texts(node.change([web, undefined])), [
     "- 10.96.0.10:80/TCP rr",
     "- address 10.96.0.10",
@@ -75,7 +75,7 @@ Deno.test("a service that comes is all added, and all removed when it goes", () 
   ]);
 });
 
-Deno.test("a change that makes no difference is none", () => {
+Deno.test("equal plans have no difference", () => {
   const node = new InForce();
   node.change([undefined, web]);
   const before = node.usesByName();
@@ -83,7 +83,7 @@ Deno.test("a change that makes no difference is none", () => {
   assert.deepEqual(node.usesByName(), before);
 });
 
-Deno.test("endpoints that come and go touch nothing but real servers", () => {
+Deno.test("added and removed endpoints change only real servers", () => {
   const node = new InForce();
   node.change([undefined, web]);
   const scaled = { ...web, endpoints: ["10.1.1.2:80", "10.1.1.3:80"] };
@@ -93,7 +93,7 @@ Deno.test("endpoints that come and go touch nothing but real servers", () => {
   ]);
 });
 
-Deno.test("affinity that is turned on edits the virtual server, and keeps its real servers", () => {
+Deno.test("turning on affinity changes the virtual server and keeps its real servers", () => {
   const node = new InForce();
   node.change([undefined, web]);
   assert.deepEqual(texts(node.change([web, { ...web, affinitySeconds: 60 }])), [
@@ -101,7 +101,7 @@ Deno.test("affinity that is turned on edits the virtual server, and keeps its re
   ]);
 });
 
-Deno.test("an address stays on the device as long as any service port has it", () => {
+Deno.test("an address stays on the device while any service port uses it", () => {
   const node = new InForce();
   node.change([undefined, web]);
   const added = node.change([undefined, https]);
@@ -111,14 +111,14 @@ Deno.test("an address stays on the device as long as any service port has it", (
   assert.deepEqual(node.change([https, undefined]).addresses.removed.map(formatAddress), ["10.96.0.10"]);
 });
 
-Deno.test("two service ports that come in one batch share what they share", () => {
+Deno.test("two service ports of one batch add a shared address once", () => {
   const node = new InForce();
   const difference = node.change([undefined, web], [undefined, https]);
   assert.deepEqual(difference.addresses.added.map(formatAddress), ["10.96.0.10"]);
   assert.deepEqual(node.change([web, undefined], [https, undefined]).addresses.removed.length, 1);
 });
 
-Deno.test("a hairpin of an endpoint goes with the last service port it works for", () => {
+Deno.test("a hairpin element is removed with the last service port of its endpoint", () => {
   const node = new InForce();
   const local = { ...web, endpoints: ["10.1.0.1:80@here"] };
   const other = { ...https, endpoints: ["10.1.0.1:443@here"] };
@@ -131,20 +131,20 @@ Deno.test("a hairpin of an endpoint goes with the last service port it works for
   ]);
 });
 
-Deno.test("a frontend that moves to another service is one virtual server with other real servers", () => {
+Deno.test("a frontend that moves to another service is one virtual server with different real servers", () => {
   const node = new InForce();
   node.change([undefined, web]);
   const other: PlanText = { ...web, name: "other", endpoints: ["10.1.1.2:80", "10.1.1.9:80"] };
   assert.deepEqual(texts(node.change([web, undefined], [undefined, other])), [
     "+ 10.96.0.10:80/TCP -> 10.1.1.9:80",
     "- 10.96.0.10:80/TCP -> 10.1.1.1:80",
-    // Only its comment is another.
+    // Only the comment differs.
     "+ virtual-servers 10.96.0.10:80/TCP",
     "- virtual-servers 10.96.0.10:80/TCP",
   ]);
 });
 
-Deno.test("source ranges that change are exchanged", () => {
+Deno.test("changed source ranges are replaced", () => {
   const node = new InForce();
   const guarded: PlanText = { loadBalancerIPs: ["203.0.113.1:80"], sourceRanges: ["192.0.2.0/24"] };
   node.change([undefined, guarded]);
@@ -154,7 +154,7 @@ Deno.test("source ranges that change are exchanged", () => {
   ]);
 });
 
-Deno.test("ranges make way for others of their frontend, which may overlap them, and nothing else does", () => {
+Deno.test("ranges are replaced together with those of their frontend, which may overlap; other removals come later", () => {
   const node = new InForce();
   const guarded: PlanText = {
     loadBalancerIPs: ["203.0.113.1:80", "203.0.113.2:80"],
@@ -173,7 +173,7 @@ Deno.test("ranges make way for others of their frontend, which may overlap them,
   ]);
 });
 
-Deno.test("losing the last endpoint here changes who is let in", () => {
+Deno.test("losing the last local endpoint drops clients outside", () => {
   const node = new InForce();
   const here: PlanText = {
     nodePort: 30080,

@@ -63,7 +63,7 @@ class RealServerPoll implements ChangeObserver {
     const deadline = performance.now() + TIMEOUT_MS;
     do {
       await new Promise((resolve) => setTimeout(resolve, 1));
-      const found = await this.connection.realServers(virtualServerOf(service));
+      const found = await this.connection.realServers(decodeVirtualServer(service));
       if (found.filter(({ weight }) => weight > 0).length === endpoints) return performance.now();
     } while (performance.now() < deadline);
     throw new Error("no change within 10 s");
@@ -75,6 +75,6 @@ class RealServerPoll implements ChangeObserver {
 }
 
 /** Virtual server of the ClusterIP of a service. */
-export function virtualServerOf(service: number): VirtualServerId {
+export function decodeVirtualServer(service: number): VirtualServerId {
   return { family: "IPv4", protocol: "TCP", address: addressOf(clusterIP(service)), port: 80 };
 }

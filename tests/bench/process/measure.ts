@@ -4,7 +4,7 @@ import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
 import { ApiServer } from "../../core/kube/api_server.ts";
 import { addressOf } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";
-import { changeObservers, virtualServerOf } from "./change_observer.ts";
+import { changeObservers, decodeVirtualServer } from "./change_observer.ts";
 import {
   clusterIP,
   type ClusterSize,
@@ -158,7 +158,7 @@ const checkFirstEndpoint: Readonly<
   },
   ipvs: async (service, size) => {
     using connection = await IpvsConnection.open();
-    const found = await connection.realServers(virtualServerOf(service));
+    const found = await connection.realServers(decodeVirtualServer(service));
     for (const [endpoint, isExpected] of [[0, false], [1, true]] as const) {
       const address = addressOf(endpointIP(service, endpoint, size));
       const isFound = found.some((server) => server.address === address && server.weight > 0);

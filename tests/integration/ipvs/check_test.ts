@@ -8,7 +8,7 @@ const mode = "--proxy-mode=ipvs";
 /** Tests for messages about missing kernel modules. */
 const remedies = [
   /IPVS with the scheduler rr: .*Load it on the node: modprobe ip_vs \(/,
-  /dummy devices: .*Load the kernel's module on the node: modprobe dummy \(/,
+  /dummy devices: .*Load the kernel module on the node: modprobe dummy \(/,
 ];
 
 Deno.test({

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
-import { removeUpstreamSets } from "../../../backends/ipvs/ipset/ipsets.ts";
+import { removeKubeProxyIpsets } from "../../../backends/ipvs/kube_proxy_ipsets.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { desiredOf } from "../../backends/plans.ts";
@@ -101,7 +101,7 @@ async function sets(): Promise<readonly string[]> {
 
 async function removeSets(patienceMs?: number): Promise<readonly string[]> {
   using client = NetlinkClient.open(NETLINK_NETFILTER);
-  return await removeUpstreamSets(client, patienceMs === undefined ? {} : { patienceMs });
+  return await removeKubeProxyIpsets(client, patienceMs === undefined ? {} : { patienceMs });
 }
 
 async function restore(command: string, text: string): Promise<void> {

@@ -94,7 +94,7 @@ Deno.test(
     }]];
     await balancer.add(diffServers(before, []));
     using _held = await Connection.open("10.96.0.10");
-    const leaving = balancer.gracefully(diffServers(after, before));
+    const leaving = balancer.deferRemovals(diffServers(after, before));
     await balancer.add(leaving);
     await balancer.remove(leaving);
     await balancer.removeDrained();

@@ -1,10 +1,6 @@
 import assert from "node:assert/strict";
 import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
-import type {
-  RealServer,
-  ServerTraffic,
-  VirtualServer,
-} from "../../../backends/ipvs/servers/virtual_server.ts";
+import type { RealServer, VirtualServer } from "../../../backends/ipvs/servers/virtual_server.ts";
 import { sameVirtualServer } from "../../../backends/ipvs/servers/virtual_server.ts";
 import { real, virtual } from "../../backends/ipvs/servers.ts";
 import { run } from "../../integration/support/network_namespace.ts";
@@ -139,7 +135,7 @@ Deno.test("timeouts of 0 leave the kernel's values", keepsLibraries, async () =>
   assert.match(await run("ipvsadm", "-L", "--timeout"), /: 900 60 300/);
 });
 
-Deno.test("a connection is balanced and counted", keepsLibraries, async () => {
+Deno.test("a connection is balanced, and its real server counts it as active", keepsLibraries, async () => {
   using connection = await IpvsConnection.open();
   await connection.flush();
   await run("ip", "addr", "add", "10.1.0.1/32", "dev", "lo");
@@ -152,14 +148,6 @@ Deno.test("a connection is balanced and counted", keepsLibraries, async () => {
   using client = await Deno.connect({ hostname: "10.96.0.10", port: 80 });
   using accepted = await listener.accept();
   assert.deepEqual(accepted.remoteAddr, client.localAddr);
-  // The kernel updates counters every two seconds.
-  let traffic: ServerTraffic | undefined;
-  for (let attempt = 0; attempt < 100 && (traffic?.packetsIn ?? 0) < 2; attempt++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    traffic = (await connection.virtualServers())[0]?.traffic;
-  }
-  assert.equal(traffic?.connections, 1);
-  assert.ok(traffic.packetsIn >= 2 && traffic.bytesIn >= 80, JSON.stringify(traffic));
   const [endpoint] = await connection.realServers(web);
   assert.deepEqual([endpoint?.active, endpoint?.inactive], [1, 0]);
 });

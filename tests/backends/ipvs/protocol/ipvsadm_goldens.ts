@@ -1,6 +1,6 @@
 /**
- * What the stock `ipvsadm` 1.31 and Linux 6.1 say to each other. The family IPVS has the id 0x20 in all of it, and
- * ipvsadm asks for acknowledgements.
+ * Messages between the stock `ipvsadm` 1.31 and Linux 6.1. The generic netlink family IPVS has the id 0x20, and ipvsadm
+ * requests acknowledgements.
  */
 
 /** `ipvsadm -A -t 10.96.0.10:80 -s rr` */
@@ -75,12 +75,12 @@ export const FLUSH = `
   1400000020000500bc14016bb600003011010000
 `;
 
-/** Asked by `ipvsadm -Ln` first. */
+/** First request of `ipvsadm -Ln`. */
 export const LIST = `
   14000000200005037919016bde0040a004010000
 `;
 
-/** Answered to it: mh of fd00:96::a, wrr of 10.96.0.11, wlc of firewall mark 7. */
+/** Its answer: mh for fd00:96::a, wrr for 10.96.0.11, wlc for firewall mark 7. */
 export const LISTED = `
   40010000200002007919016bde0040a0010100002c010100060001000a000000060002000600000014000300fd00009600000000000000000000
   000a0600040001bb0000070006006d6800000c00070013000000ffffffff080008003c00000008000900800000005c000a000800010000000000
@@ -101,13 +101,13 @@ export const LISTED = `
   00000000
 `;
 
-/** Asked by it then, of [fd00:96::a]:443/TCP. */
+/** Second request, for the real servers of [fd00:96::a]:443/TCP. */
 export const LIST_REAL = `
   44000000200005037919016bde00c0ed0801000030000180060001000a000000060002000600000014000300fd00009600000000000000000000
   000a0600040001bb0000
 `;
 
-/** Answered to it: [fd00:1::1]:8443 of weight 3. */
+/** Its answer: [fd00:1::1]:8443 with weight 3. */
 export const LISTED_REAL = `
   64010000200002007919016bde00c0ed050100005001020014000100fd0000010000000000000000000000010600020020fb0000080003000000
   0000080004000300000005000d000000000006000e000000000006000f0000000000080005000000000008000600000000000800070000000000

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
-import { loadModule } from "../../../backends/ipvs/protocol/modules.ts";
+import { loadModule } from "../../../../backends/ipvs/protocol/modules.ts";
 
-/** A folder of modules, and what the kernel was told to load. */
+/** A directory of modules that records which ones are loaded. */
 class Modules implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "modules-" });
   readonly inserted: string[] = [];
 
-  constructor(dependencies: string, readonly refuses: (file: string) => boolean = () => false) {
+  constructor(dependencies: string, readonly rejects: (file: string) => boolean = () => false) {
     Deno.writeTextFileSync(`${this.directory}/modules.dep`, dependencies);
   }
 
   load(name: string): string | undefined {
     const insert = (path: string) => {
       this.inserted.push(path.slice(this.directory.length + 1));
-      return !this.refuses(path);
+      return !this.rejects(path);
     };
     return loadModule(name, { directory: this.directory, insert });
   }
@@ -29,7 +29,7 @@ kernel/ipvs/ip-vs-rr.ko.xz: kernel/ipvs/ip_vs.ko.xz kernel/nf_conntrack.ko.xz ke
 kernel/lib/libcrc32c.ko.xz:
 `;
 
-Deno.test("a module is loaded after what it needs, whatever its file is packed with", () => {
+Deno.test("a module is loaded after its dependencies, whatever the compression of its file", () => {
   using modules = new Modules(dependencies);
   assert.equal(modules.load("ip_vs_rr"), undefined);
   assert.deepEqual(modules.inserted, [
@@ -40,16 +40,16 @@ Deno.test("a module is loaded after what it needs, whatever its file is packed w
   ]);
 });
 
-Deno.test("what it needs may be there already", () => {
+Deno.test("its dependencies may be loaded already", () => {
   using modules = new Modules(dependencies, (file) => !file.includes("rr"));
   assert.equal(modules.load("ip_vs_rr"), undefined);
 });
 
-Deno.test("a module that is not there, or not taken, says so", () => {
+Deno.test("a missing module and a rejected module are reported", () => {
   using modules = new Modules(dependencies, () => true);
-  assert.match(modules.load("ip_vs_mh") ?? "", /because this kernel has none of that name in .*modules-/);
+  assert.match(modules.load("ip_vs_mh") ?? "", /because .*modules-\w+ has no such module/);
   assert.deepEqual(modules.inserted, []);
-  assert.match(modules.load("ip_vs") ?? "", /refused .*ip_vs\.ko\.xz: it takes CAP_SYS_MODULE/);
+  assert.match(modules.load("ip_vs") ?? "", /rejected .*ip_vs\.ko\.xz: this requires CAP_SYS_MODULE/);
   const nowhere = { directory: "/nonexistent", insert: () => true };
   assert.match(loadModule("ip_vs", nowhere) ?? "", /from here \(No such file.*modules\.dep/);
 });

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import {
+  KUBE_PROXY_IPSETS,
   type RemovalOptions,
-  removeUpstreamSets,
+  removeKubeProxyIpsets,
   writeDestroy,
   writeListNames,
-} from "../../../backends/ipvs/ipset/ipsets.ts";
-import { upstreamSets } from "../../../backends/ipvs/ipset/kube_proxy_sets.ts";
+} from "../../../backends/ipvs/kube_proxy_ipsets.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
@@ -20,16 +20,16 @@ const IPSET_CMD_LIST = 0x607;
 const IPSET_ERR_PROTOCOL = 4097;
 const IPSET_ERR_BUSY = 4100;
 
-Deno.test("messages are those of ipset, but for the version of the protocol and flags we do without", () => {
+Deno.test("messages equal those of ipset, except for the protocol version and unneeded flags", () => {
   const list = new MessageWriter();
   writeListNames(list, 1);
-  assert.deepEqual(said(list.bytes(), NLM_F_ACK), said(inVersion6(golden.LIST_NAMES), NLM_F_ACK));
+  assert.deepEqual(fieldsOf(list.bytes(), NLM_F_ACK), fieldsOf(inVersion6(golden.LIST_NAMES), NLM_F_ACK));
   const destroy = new MessageWriter();
   writeDestroy(destroy, 1, "KUBE-6-CLUSTER-IP");
-  assert.deepEqual(said(destroy.bytes(), NLM_F_EXCL), said(inVersion6(golden.DESTROY), NLM_F_EXCL));
+  assert.deepEqual(fieldsOf(destroy.bytes(), NLM_F_EXCL), fieldsOf(inVersion6(golden.DESTROY), NLM_F_EXCL));
 });
 
-Deno.test("answers of the kernel to ipset are understood", async () => {
+Deno.test("the kernel's answers are decoded", async () => {
   for (
     const [answer, left] of [[golden.DONE, []], [golden.MISSING, []], [golden.BUSY, [
       "KUBE-CLUSTER-IP",
@@ -45,7 +45,7 @@ Deno.test("answers of the kernel to ipset are understood", async () => {
   }
 });
 
-Deno.test("the sets of upstream are removed in both families, and nobody else's", async () => {
+Deno.test("the ipsets of kube-proxy are removed in both families, and no others", async () => {
   const names = [
     "KUBE-CLUSTER-IP",
     "KUBE-6-LOAD-BALANCER-SOURCE-CID",
@@ -55,11 +55,11 @@ Deno.test("the sets of upstream are removed in both families, and nobody else's"
   const kernel = sets([...others, ...names], () => 0);
   assert.deepEqual(await remove(kernel, { isLoaded: () => true }), []);
   assert.deepEqual(destroyed(kernel), names);
-  assert.equal(upstreamSets.size, 34);
-  for (const name of upstreamSets) assert.ok(name.length <= 31, name);
+  assert.equal(KUBE_PROXY_IPSETS.size, 34);
+  for (const name of KUBE_PROXY_IPSETS) assert.ok(name.length <= 31, name);
 });
 
-Deno.test("a set in use is tried again, for the kernel destroys rules after they are gone; then it is told", async () => {
+Deno.test("a set in use is retried, because the kernel frees deleted rules later, and reported if it stays in use", async () => {
   let tries = 0;
   const kernel = sets(["KUBE-CLUSTER-IP", "KUBE-IPVS-IPS", "KUBE-LOOP-BACK"], (name) => {
     if (name === "KUBE-LOOP-BACK") return 0;
@@ -72,21 +72,21 @@ Deno.test("a set in use is tried again, for the kernel destroys rules after they
   assert.equal(destroyed(kernel).filter((name) => name === "KUBE-LOOP-BACK").length, 1);
 });
 
-Deno.test("a kernel without sets has none of upstream's, and one that has not loaded them is not asked", async () => {
-  const without = new FakeTransport((sent) => [refusal(sent, errnoOf("EINVAL"))]);
+Deno.test("a kernel without ipsets has nothing to remove, and the module is not loaded for the removal", async () => {
+  const without = new FakeTransport((sent) => [rejection(sent, errnoOf("EINVAL"))]);
   assert.deepEqual(await remove(without, { isLoaded: () => true }), []);
   const unasked = new FakeTransport();
   assert.deepEqual(await remove(unasked, { isLoaded: () => false }), []);
   assert.deepEqual(unasked.sent, []);
 });
 
-Deno.test("what else the kernel refuses is an error in words", async () => {
-  const refusals = [
+Deno.test("other rejections are errors", async () => {
+  const rejections = [
     [errnoOf("EPERM"), /list the sets of ipset: EPERM .*lacks CAP_NET_ADMIN/],
-    [IPSET_ERR_PROTOCOL, /list the sets of ipset: EPROTO .*version 6 of ipset's protocol/],
+    [IPSET_ERR_PROTOCOL, /list the sets of ipset: EPROTO .*version 6 of the ipset protocol/],
   ] as const;
-  for (const [errno, words] of refusals) {
-    const kernel = new FakeTransport((sent) => [refusal(sent, errno)]);
+  for (const [errno, words] of rejections) {
+    const kernel = new FakeTransport((sent) => [rejection(sent, errno)]);
     await assert.rejects(
       remove(kernel, { isLoaded: () => true }),
       (error) => error instanceof KernelError && words.test(error.message),
@@ -99,13 +99,13 @@ Deno.test("what else the kernel refuses is an error in words", async () => {
 });
 
 function remove(kernel: FakeTransport, options: RemovalOptions): Promise<readonly string[]> {
-  return removeUpstreamSets(new NetlinkClient(kernel), options);
+  return removeKubeProxyIpsets(new NetlinkClient(kernel), options);
 }
 
-/** A kernel with sets of these names. @param destroy what it answers to the removal of one: 0 when it is done. */
+/** A kernel with sets of these names. @param destroy returns the errno of a removal; 0 for success. */
 function sets(names: readonly string[], destroy: (name: string) => number): FakeTransport {
   return new FakeTransport((sent) => {
-    if (typeOf(sent) !== IPSET_CMD_LIST) return [refusal(sent, destroy(nameIn(sent)))];
+    if (typeOf(sent) !== IPSET_CMD_LIST) return [rejection(sent, destroy(nameIn(sent)))];
     const answer = new MessageWriter();
     for (const name of names) {
       answer.begin(IPSET_CMD_LIST, 0x2, seqOf(sent));
@@ -117,13 +117,13 @@ function sets(names: readonly string[], destroy: (name: string) => number): Fake
   });
 }
 
-/** Names of the sets that were to be destroyed, in their order. */
+/** Names of the sets in the destroy requests, in their order. */
 function destroyed({ sent }: FakeTransport): string[] {
   return sent.filter((bytes) => typeOf(bytes) !== IPSET_CMD_LIST).map(nameIn);
 }
 
-/** What a message says, without some flags and without what differs from one run to the next. */
-function said(bytes: Uint8Array, withoutFlags: number) {
+/** The fields of a message that do not differ between runs, without some flags. */
+function fieldsOf(bytes: Uint8Array, withoutFlags: number) {
   const [message] = messages(bytes);
   assert.ok(message !== undefined);
   const { type, flags, payload } = message;
@@ -142,7 +142,7 @@ function answering(sent: Uint8Array, answer: Uint8Array<ArrayBuffer>): Uint8Arra
 }
 
 /** struct nlmsgerr { int error; struct nlmsghdr msg; } */
-function refusal(sent: Uint8Array, errno: number): Uint8Array<ArrayBuffer> {
+function rejection(sent: Uint8Array, errno: number): Uint8Array<ArrayBuffer> {
   const answer = answering(sent, hex(golden.DONE));
   new DataView(answer.buffer).setInt32(16, -errno, true);
   return answer;

@@ -1,23 +1,27 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import * as ipvs from "../../../backends/ipvs/protocol/constants.ts";
-import { realServerOf, timeoutsOf, virtualServerOf } from "../../../backends/ipvs/protocol/decode.ts";
+import * as ipvs from "../../../../backends/ipvs/protocol/constants.ts";
 import {
-  inWords,
+  decodeRealServer,
+  decodeTimeouts,
+  decodeVirtualServer,
+} from "../../../../backends/ipvs/protocol/decode.ts";
+import {
+  describeCommand,
   type IpvsCommand,
   writeCommand,
   writeDumpRealServers,
   writeDumpServers,
   writeFlush,
   writeTimeouts,
-} from "../../../backends/ipvs/protocol/encode.ts";
-import { NLA_HDRLEN, NLM_F_ACK } from "../../../ffi/netlink/constants.ts";
-import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
-import { attribute, attributes, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { hex } from "../../ffi/hex.ts";
+} from "../../../../backends/ipvs/protocol/encode.ts";
+import { NLA_HDRLEN, NLM_F_ACK } from "../../../../ffi/netlink/constants.ts";
+import { GENL_HDRLEN } from "../../../../ffi/netlink/genetlink.ts";
+import { attribute, attributes, messages, type NetlinkMessage } from "../../../../ffi/netlink/reader.ts";
+import { MessageWriter } from "../../../../ffi/netlink/writer.ts";
+import { hex } from "../../../ffi/hex.ts";
+import { addressOf, real, virtual } from "../servers.ts";
 import * as golden from "./ipvsadm_goldens.ts";
-import { addressOf, real, virtual } from "./servers.ts";
 
 const FAMILY = 0x20;
 
@@ -45,13 +49,15 @@ function commanded(command: IpvsCommand): NetlinkMessage {
   return written((writer) => writeCommand(writer, FAMILY, 1, command));
 }
 
-/** All but what differs from one run to the next. */
-function said({ type, flags, payload }: NetlinkMessage): { type: number; flags: number; payload: string } {
+/** The fields that do not differ between runs. */
+function fieldsOf(
+  { type, flags, payload }: NetlinkMessage,
+): { type: number; flags: number; payload: string } {
   return { type, flags: flags & ~NLM_F_ACK, payload: payload.toHex() };
 }
 
-/** What the attributes of a nest say, by type: without those that say nothing by being 0. */
-function saidIn({ payload }: NetlinkMessage, nest: number): Map<number, string> {
+/** The attributes of a nest by type, in hex. Leaves out zeros, which are the default. */
+function attributesIn({ payload }: NetlinkMessage, nest: number): Map<number, string> {
   const outer = attribute(payload, nest, GENL_HDRLEN);
   assert.ok(outer !== undefined);
   return new Map(
@@ -68,28 +74,28 @@ Deno.test("virtual servers are added and changed as ipvsadm does", () => {
     [{ verb: "change", server: { ...dns, scheduler: "rr", persistenceSeconds: 0 } }, golden.CHANGE],
   ];
   for (const [command, stock] of rows) {
-    assert.deepEqual(said(commanded(command)), said(message(hex(stock))), inWords(command));
+    assert.deepEqual(fieldsOf(commanded(command)), fieldsOf(message(hex(stock))), describeCommand(command));
   }
 });
 
-Deno.test("real servers say what ipvsadm says of them, and of their virtual server what names it", () => {
+Deno.test("real servers are written as ipvsadm does, with the identity of their virtual server", () => {
   const rows: readonly [IpvsCommand, string][] = [
     [{ verb: "add real", server: web, realServer: real("10.1.0.1:8080") }, golden.ADD_REAL],
     [{ verb: "add real", server: secure, realServer: real("[fd00:1::1]:8443") }, golden.ADD_REAL_V6],
     [{ verb: "change real", server: web, realServer: real("10.1.0.2:8080", 0) }, golden.CHANGE_REAL],
-    // ipvsadm removes one of another kind and weight, which the kernel does not look at.
+    // ipvsadm sends another forwarding method and weight for a removal, which the kernel ignores.
     [{ verb: "remove real", server: web, realServer: real("10.1.0.2:8080") }, golden.REMOVE_REAL],
   ];
   for (const [command, stock] of rows) {
     const [own, theirs] = [commanded(command), message(hex(stock))];
-    assert.equal(own.payload[0], theirs.payload[0], inWords(command));
-    const destination = saidIn(theirs, ipvs.IPVS_CMD_ATTR_DEST);
+    assert.equal(own.payload[0], theirs.payload[0], describeCommand(command));
+    const destination = attributesIn(theirs, ipvs.IPVS_CMD_ATTR_DEST);
     if (command.verb === "remove real") destination.delete(ipvs.IPVS_DEST_ATTR_FWD_METHOD);
-    assert.deepEqual(saidIn(own, ipvs.IPVS_CMD_ATTR_DEST), destination);
-    const named = [...saidIn(theirs, ipvs.IPVS_CMD_ATTR_SERVICE)].filter(([type]) =>
+    assert.deepEqual(attributesIn(own, ipvs.IPVS_CMD_ATTR_DEST), destination);
+    const named = [...attributesIn(theirs, ipvs.IPVS_CMD_ATTR_SERVICE)].filter(([type]) =>
       type <= ipvs.IPVS_SVC_ATTR_PORT
     );
-    assert.deepEqual([...saidIn(own, ipvs.IPVS_CMD_ATTR_SERVICE)], named);
+    assert.deepEqual([...attributesIn(own, ipvs.IPVS_CMD_ATTR_SERVICE)], named);
   }
 });
 
@@ -107,19 +113,19 @@ Deno.test("the kernel refuses a real server that does not say all of it, also wh
   ) assert.ok(types.has(type), `${type}`);
 });
 
-Deno.test("a virtual server is removed by its name, and all of them at once", () => {
+Deno.test("a virtual server is removed by its identity, and a flush removes all of them", () => {
   const own = commanded({ verb: "remove", server: web });
   assert.equal(own.payload[0], message(hex(golden.REMOVE)).payload[0]);
-  assert.equal(own.payload.toHex().slice(16), said(message(hex(golden.ADD_TCP))).payload.slice(16, 104));
+  assert.equal(own.payload.toHex().slice(16), fieldsOf(message(hex(golden.ADD_TCP))).payload.slice(16, 104));
   const flush = written((writer) => writeFlush(writer, FAMILY, 1));
-  assert.deepEqual(said(flush), said(message(hex(golden.FLUSH))));
+  assert.deepEqual(fieldsOf(flush), fieldsOf(message(hex(golden.FLUSH))));
 });
 
-Deno.test("timeouts are set as ipvsadm does, and those of 0 are not", () => {
+Deno.test("timeouts are set as ipvsadm does, except those of 0", () => {
   const set = (tcpSeconds: number, tcpFinSeconds: number, udpSeconds: number) =>
     written((writer) => writeTimeouts(writer, FAMILY, 1, { tcpSeconds, tcpFinSeconds, udpSeconds }));
-  assert.deepEqual(said(set(900, 120, 300)), said(message(hex(golden.SET_TIMEOUTS))));
-  assert.deepEqual(timeoutsOf(set(900, 120, 300).payload), {
+  assert.deepEqual(fieldsOf(set(900, 120, 300)), fieldsOf(message(hex(golden.SET_TIMEOUTS))));
+  assert.deepEqual(decodeTimeouts(set(900, 120, 300).payload), {
     tcpSeconds: 900,
     tcpFinSeconds: 120,
     udpSeconds: 300,
@@ -129,23 +135,21 @@ Deno.test("timeouts are set as ipvsadm does, and those of 0 are not", () => {
   ]);
 });
 
-Deno.test("servers are asked for as ipvsadm -L does", () => {
+Deno.test("servers are listed as ipvsadm -L does", () => {
   const servers = written((writer) => writeDumpServers(writer, FAMILY, 1));
-  assert.deepEqual(said(servers), said(message(hex(golden.LIST))));
+  assert.deepEqual(fieldsOf(servers), fieldsOf(message(hex(golden.LIST))));
   const reals = written((writer) => writeDumpRealServers(writer, FAMILY, 1, secure));
-  assert.deepEqual(said(reals), said(message(hex(golden.LIST_REAL))));
+  assert.deepEqual(fieldsOf(reals), fieldsOf(message(hex(golden.LIST_REAL))));
 });
 
-const noTraffic = { connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
-
-Deno.test("servers are read from what the kernel answers, and those of firewall marks are none of ours", () => {
-  const found = [...messages(hex(golden.LISTED))].map(({ payload }) => virtualServerOf(payload));
+Deno.test("servers are decoded from the kernel's answers, except those of firewall marks", () => {
+  const found = [...messages(hex(golden.LISTED))].map(({ payload }) => decodeVirtualServer(payload));
   assert.deepEqual(found, [
-    { ...secure, persistencePrefix: 128, traffic: noTraffic },
-    { ...dns, persistencePrefix: 32, traffic: noTraffic },
+    { ...secure, persistencePrefix: 128 },
+    { ...dns, persistencePrefix: 32 },
     undefined,
   ]);
-  assert.deepEqual(realServerOf(message(hex(golden.LISTED_REAL)).payload), {
+  assert.deepEqual(decodeRealServer(message(hex(golden.LISTED_REAL)).payload), {
     ...real("[fd00:1::1]:8443", 3),
     isMasqueraded: true,
     active: 0,
@@ -154,30 +158,12 @@ Deno.test("servers are read from what the kernel answers, and those of firewall 
   });
 });
 
-Deno.test("a virtual server's counters are those of 64 bits", () => {
-  const { payload } = message(hex(golden.LISTED));
-  const service = attribute(payload, ipvs.IPVS_CMD_ATTR_SERVICE, GENL_HDRLEN);
-  const stats = service?.attribute(ipvs.IPVS_SVC_ATTR_STATS64);
-  assert.ok(stats !== undefined);
-  for (const { type, bytes } of stats.attributes()) {
-    new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(0, BigInt(type) << 33n | 5n, true);
-  }
-  const high = 2 ** 33;
-  assert.deepEqual(virtualServerOf(payload)?.traffic, {
-    connections: high + 5,
-    packetsIn: 2 * high + 5,
-    packetsOut: 3 * high + 5,
-    bytesIn: 4 * high + 5,
-    bytesOut: 5 * high + 5,
-  });
-});
-
-Deno.test("a server that is cut short is an error, or says nothing wrong", () => {
+Deno.test("a truncated server is an error, or decodes to nothing wrong", () => {
   const { payload } = message(hex(golden.LISTED));
   const expected = addressOf("fd00:96::a");
   for (let length = GENL_HDRLEN + NLA_HDRLEN; length < payload.length; length++) {
     try {
-      const found = virtualServerOf(payload.slice(0, length));
+      const found = decodeVirtualServer(payload.slice(0, length));
       assert.ok(found === undefined || found.address === expected);
     } catch (error) {
       assert.ok(error instanceof RangeError, String(error));
@@ -185,9 +171,9 @@ Deno.test("a server that is cut short is an error, or says nothing wrong", () =>
   }
 });
 
-Deno.test("no bytes make the reader run away", () => {
+Deno.test("no bytes make the decoder loop or read outside", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-    for (const read of [virtualServerOf, realServerOf, timeoutsOf]) {
+    for (const read of [decodeVirtualServer, decodeRealServer, decodeTimeouts]) {
       try {
         read(bytes);
       } catch (error) {
@@ -197,10 +183,10 @@ Deno.test("no bytes make the reader run away", () => {
   }));
 });
 
-Deno.test("commands are told in the operator's words", () => {
-  assert.equal(inWords({ verb: "add", server: web }), "add virtual server 10.96.0.10:80/TCP");
+Deno.test("commands are described for operators", () => {
+  assert.equal(describeCommand({ verb: "add", server: web }), "add virtual server 10.96.0.10:80/TCP");
   assert.equal(
-    inWords({ verb: "remove real", server: secure, realServer: real("[fd00:1::1]:8443") }),
+    describeCommand({ verb: "remove real", server: secure, realServer: real("[fd00:1::1]:8443") }),
     "remove real server [fd00:1::1]:8443 from virtual server [fd00:96::a]:443/TCP",
   );
 });
