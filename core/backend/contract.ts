@@ -7,7 +7,7 @@ export interface PlanChange {
   readonly new: ServicePortPlan | undefined;
 }
 
-/** What is programmed in the kernel after a sync. */
+/** The state in force after a sync. */
 export interface InForce {
   readonly desired: DesiredState;
   /** The changes that this sync made. */
@@ -27,7 +27,7 @@ export interface Requirement {
 }
 
 /**
- * What a missing requirement means. "required": the mode does not start. "recommended": the mode works with a
+ * The consequence of a missing requirement. "required": the mode does not start. "recommended": the mode works with a
  * limitation, and every start logs `detail` as a warning. "optional": only `proxy check` mentions it.
  */
 export type Severity = "required" | "recommended" | "optional";

@@ -9,7 +9,7 @@ export interface Follower {
   synced(inForce: InForce): void;
 }
 
-/** Is told about each pass over the conntrack entries of a family: feeds metrics. */
+/** Observes each pass over the conntrack entries of a family, for metrics. */
 export interface ConntrackObserver {
   conntrackReconciled(
     pass: { readonly family: Family; readonly seconds: number; readonly deleted: number },
@@ -18,7 +18,7 @@ export interface ConntrackObserver {
   conntrackFailed(family: Family): void;
 }
 
-/** What a follower gets from the program. */
+/** Options that the program gives a follower. */
 export interface FollowerOptions {
   readonly log: Log;
   readonly observer: ConntrackObserver;

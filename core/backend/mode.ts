@@ -3,7 +3,7 @@ import type { FieldReader } from "../config/document/field_reader.ts";
 import type { FlagTable, ValuesOf } from "../config/flags/flag.ts";
 import type { Backend } from "./contract.ts";
 
-/** What core knows of a mode. `backends/registry.ts` lists the modes of the program. */
+/** The traits of a mode that core knows. `backends/registry.ts` lists the modes of the program. */
 export interface ModeTraits {
   /** Value of --proxy-mode. */
   readonly name: string;
@@ -21,7 +21,7 @@ export interface ModeTraits {
   readonly serviceDevice?: string;
 }
 
-/** What a mode needs from planning. */
+/** The needs of a mode in planning. */
 export interface PlanningTraits {
   /**
    * True when the mode ends TCP connections whose endpoint is gone. Then plans list all endpoints that a connection
@@ -30,7 +30,7 @@ export interface PlanningTraits {
   readonly endsTcpConnections: boolean;
   /** True when the mode serves node ports address by address and so needs the addresses of all interfaces. */
   readonly listsInterfaceAddresses: boolean;
-  /** Where node ports answer when --nodeport-addresses is not set (docs/behaviour.md §4.4). */
+  /** The node-port addresses when --nodeport-addresses is not set (docs/behaviour.md §4.4). */
   readonly defaultNodePortAddresses: "primary" | "all";
   /** True when node ports can answer on IPv4 loopback addresses (docs/behaviour.md §4.5). */
   readonly localhostNodePorts: boolean;
@@ -64,7 +64,7 @@ export type AddFlags = (document: ConfigDocument, valuesOf: FlagReader) => Confi
 
 export type FlagReader = <Flags extends FlagTable>(flags: Flags) => ValuesOf<Flags>;
 
-/** Where a mode reads its options from. */
+/** The source that a mode reads its options from. */
 export interface OptionSource {
   readonly document: ConfigDocument;
   /** Returns the values of a mode's own flags. */

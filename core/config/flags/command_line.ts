@@ -50,7 +50,7 @@ export function parseCommandLine(args: readonly string[], modes: readonly ModeTr
 interface WrittenFlag {
   readonly name: string;
   readonly type: FlagType;
-  /** What messages call the flag. */
+  /** The flag as messages name it: `--name` or `-v`. */
   readonly written: string;
   /** The value, when it is part of the same argument. */
   readonly attached: string | undefined;

@@ -4,7 +4,7 @@ import type { ModeTraits } from "../../backend/mode.ts";
 export interface Flag<Type extends FlagType = FlagType> {
   readonly type: Type;
   readonly default: TypedValue[Type];
-  /** A text that names modes is made from the modes of the build. */
+  /** A text that names modes is made from the modes of the program. */
   readonly help: string | ((modes: readonly ModeTraits[]) => string);
   /** One letter, or the name of a flag that has no long name. */
   readonly shorthand?: string;
@@ -32,7 +32,7 @@ export interface TypedValue {
   bool: boolean;
   int: number;
   number: number;
-  /** As Go writes it, see `formatDuration`. */
+  /** In the format of Go, see `formatDuration`. */
   duration: string;
   /** Separated by commas. A repeated flag adds to the list. */
   list: readonly string[];
@@ -56,7 +56,7 @@ export function flag<Type extends FlagType>(
   return { type, default: fallback, help, ...more };
 }
 
-/** The old name of a flag that was renamed to `name`. */
+/** Makes the entry for the old name of a flag that is now called `name`. */
 export function alias<Type extends FlagType>(name: string, renamed: Flag<Type>): Flag<Type> {
   return { ...renamed, aliasOf: name, deprecated: `use --${name}` };
 }

@@ -16,17 +16,17 @@ async function cleanUpFor(
   inUse: string,
   cleanups: Readonly<Record<string, Cleanups>>,
 ): Promise<readonly string[]> {
-  const said: string[] = [];
-  const say = (message: string, fields?: Readonly<Record<string, unknown>>) =>
-    said.push(`${message}: ${fields?.["mode"]}`);
-  const log: Log = { ...silentLog, info: say, error: say };
+  const logged: string[] = [];
+  const record = (message: string, fields?: Readonly<Record<string, unknown>>) =>
+    logged.push(`${message}: ${fields?.["mode"]}`);
+  const log: Log = { ...silentLog, info: record, error: record };
   const modes = Object.entries(cleanups).map(([name, methods]) =>
     configured(plainMode(name, () => Object.assign(new MapBackend(), methods)))
   );
   const mode = modes.find(({ name }) => name === inUse) ??
     configured(plainMode(inUse, () => new MapBackend()));
   await cleanUpOthers({ mode, modes }, log);
-  return said;
+  return logged;
 }
 
 const done = { cleanup: () => Promise.resolve() };
@@ -35,14 +35,14 @@ const reject = () => Promise.reject(new BackendError("EPERM"));
 Deno.test("cleanup removes the rules of the other modes, not those of the mode in use", async () => {
   const cleaned: string[] = [];
   const clean = (mode: string) => ({ cleanup: () => Promise.resolve(void cleaned.push(mode)) });
-  const said = await cleanUpFor("iptables", { nftables: clean("nftables"), iptables: clean("iptables") });
+  const logged = await cleanUpFor("iptables", { nftables: clean("nftables"), iptables: clean("iptables") });
   assert.deepEqual(cleaned, ["nftables"]);
-  assert.deepEqual(said, ["No rules of another mode remain: nftables"]);
+  assert.deepEqual(logged, ["No rules of another mode remain: nftables"]);
 });
 
 Deno.test("a failed cleanup of one mode is logged, and the next mode is tried", async () => {
-  const said = await cleanUpFor("nftables", { iptables: { cleanup: reject }, ipvs: done });
-  assert.deepEqual(said, [
+  const logged = await cleanUpFor("nftables", { iptables: { cleanup: reject }, ipvs: done });
+  assert.deepEqual(logged, [
     "Rules of another mode may remain and still match traffic: iptables",
     "No rules of another mode remain: ipvs",
   ]);
@@ -55,17 +55,17 @@ Deno.test("leftovers of kube-proxy are removed last, and only those of the mode 
     cleanUpLeftovers: () => Promise.resolve(void cleaned.push(`leftovers of ${mode}`)),
   });
   const modes = { nftables: clean("nftables"), iptables: clean("iptables"), ipvs: clean("ipvs") };
-  const said = await cleanUpFor("nftables", modes);
+  const logged = await cleanUpFor("nftables", modes);
   assert.deepEqual(cleaned, ["iptables", "ipvs", "leftovers of nftables"]);
-  assert.equal(said.at(-1), "No leftovers of kube-proxy remain: nftables");
+  assert.equal(logged.at(-1), "No leftovers of kube-proxy remain: nftables");
 });
 
 Deno.test("leftovers of kube-proxy that cannot be removed are logged", async () => {
-  const said = await cleanUpFor("ipvs", {
+  const logged = await cleanUpFor("ipvs", {
     iptables: { cleanup: reject },
     ipvs: { ...done, cleanUpLeftovers: reject },
   });
-  assert.deepEqual(said, [
+  assert.deepEqual(logged, [
     "Rules of another mode may remain and still match traffic: iptables",
     "Leftovers of kube-proxy may remain: ipvs",
   ]);

@@ -207,16 +207,19 @@ Deno.test("node ports answer on loopback addresses in mode iptables, unless they
 });
 
 Deno.test("node-port addresses that are most likely a mistake are warnings in mode iptables", async () => {
-  const told = async (...args: readonly string[]) =>
+  const warningsFor = async (...args: readonly string[]) =>
     (await load(["--proxy-mode=iptables", "--cluster-cidr=10.0.0.0/8", ...args])).warnings;
-  assert.deepEqual(await told(), [
+  assert.deepEqual(await warningsFor(), [
     "node ports answer on every local address; set --nodeport-addresses=primary to restrict them",
   ]);
-  assert.deepEqual(await told("--nodeport-addresses=primary"), []);
-  assert.deepEqual(await told("--nodeport-addresses=localhost,primary"), []);
-  assert.deepEqual(await told("--nodeport-addresses=localhost", "--iptables-localhost-nodeports=false"), [
-    "node ports do not answer on loopback addresses while iptables.localhostNodePorts is off",
-  ]);
+  assert.deepEqual(await warningsFor("--nodeport-addresses=primary"), []);
+  assert.deepEqual(await warningsFor("--nodeport-addresses=localhost,primary"), []);
+  assert.deepEqual(
+    await warningsFor("--nodeport-addresses=localhost", "--iptables-localhost-nodeports=false"),
+    [
+      "node ports do not answer on loopback addresses while iptables.localhostNodePorts is off",
+    ],
+  );
 });
 
 Deno.test("every flag with fields sets exactly those fields of the document", () => {

@@ -30,7 +30,7 @@ Deno.test("an error on the command line is one message that names the flag, the 
       ["--healthz-bind-address=here:1"],
       /--healthz-bind-address "here:1": must be an IP address .*0\.0\.0\.0:10256/,
     ],
-    [["--metrics-bind-address=127.0.0.1:99999"], /--metrics-bind-address .*: must be .*a port of 1-65535/],
+    [["--metrics-bind-address=127.0.0.1:99999"], /--metrics-bind-address .*: must be .*a port \(1-65535\)/],
     [["--detect-local-mode=Guess"], /--detect-local-mode "Guess": must be one of ClusterCIDR/],
     [
       ["--detect-local-mode=BridgeInterface"],
