@@ -1,20 +1,31 @@
 import type { ModelObject, ObjectRef } from "./objects/objects.ts";
 
-/** Receives the objects of a source. Calls are synchronous and cheap: the receiver only records the change. */
+/**
+ * Receives the objects of a source. Calls are synchronous and cheap: the receiver only records the change.
+ */
 export interface Sink {
   /** A new object or the new state of a known one. */
   upsert(object: ModelObject): void;
-  /** The object is gone or no longer proxied (such as a Service that became headless). Unknown refs are no error. */
+  /**
+   * The object is gone or no longer proxied (such as a Service that became headless). Unknown refs are no
+   * error.
+   */
   delete(ref: ObjectRef): void;
   /** Called once, after everything that existed at the start has been upserted. */
   synced(): void;
-  /** Contact with the source was lost (with the reason) or regained (undefined). What is in force stays in force. */
+  /**
+   * Contact with the source was lost (with the reason) or regained (undefined). What is in force stays in
+   * force.
+   */
   connected(problem: string | undefined): void;
 }
 
 /** Origin of the objects: the Kubernetes API or a directory of manifests. */
 export interface Source {
-  /** Feeds the sink until the signal aborts. Throws only for errors that a retry cannot fix (unreadable kubeconfig …). */
+  /**
+   * Feeds the sink until the signal aborts. Throws only for errors that a retry cannot fix (unreadable
+   * kubeconfig …).
+   */
   run(sink: Sink, signal: AbortSignal): Promise<void>;
   /** Reads everything again (SIGHUP). */
   reload(): void;

@@ -2,8 +2,8 @@
 const MAX_SHARE = 1 / 10;
 
 /**
- * A debounced full scan: requests within `settleMs` share one run, and runs use at most 10 % of the time. A scan that
- * takes longer therefore runs less often.
+ * A debounced full scan: requests within `settleMs` share one run, and runs use at most 10 % of the time. A
+ * scan that takes longer therefore runs less often.
  */
 export class DebouncedScan implements Disposable {
   readonly #scan: (settled: number) => Promise<void>;
@@ -28,8 +28,8 @@ export class DebouncedScan implements Disposable {
 
   /**
    * Requests a scan.
-   * @param mark grows with the changes that have to settle. A scan receives the largest mark that was requested
-   * `settleMs` ago, and is repeated for larger marks.
+   * @param mark grows with the changes that have to settle. A scan receives the largest mark that was
+   * requested `settleMs` ago, and is repeated for larger marks.
    */
   request(mark = 0): void {
     this.#requested = Math.max(this.#requested, mark);

@@ -1,4 +1,7 @@
-/** Serialises async work in the order of the calls, for example on a socket that carries one exchange at a time. */
+/**
+ * Serialises async work in the order of the calls, for example on a socket that carries one exchange at a
+ * time.
+ */
 export class Mutex {
   #last: Promise<unknown> = Promise.resolve();
 

@@ -5,7 +5,7 @@ import type { Family } from "../net/protocol.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
 import type { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
-import type { SyncFailures } from "../observe/metrics/sync_failures.ts";
+import type { SyncFailures } from "../observe/metrics/mode_metrics.ts";
 
 export interface Observed {
   readonly families: readonly Family[];

@@ -6,7 +6,10 @@ import type { Source } from "../source.ts";
 import type { Log } from "../observe/log.ts";
 import { VERSION } from "../version.ts";
 
-/** @throws UserError when the configuration names a source that cannot be used. */
+/**
+ * Creates the configured source of objects.
+ * @throws UserError when the configured source cannot be used.
+ */
 export function openSource({ source, nodeName }: ProxyConfig, log: Log): Source {
   if (source.kind === "manifests") return new ManifestSource({ directory: source.directory, log });
   const { watchServiceCidrs } = source;

@@ -9,7 +9,7 @@ import { ProxyHealth } from "../observe/health/health.ts";
 import { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics/metrics.ts";
-import { SyncFailures } from "../observe/metrics/sync_failures.ts";
+import { SyncFailures } from "../observe/metrics/mode_metrics.ts";
 import { Intake } from "../sync/intake.ts";
 import { type NodeView, nodeView } from "../sync/node_view.ts";
 import { PlanQueue } from "../sync/plan_queue.ts";
@@ -34,7 +34,10 @@ export interface Proxy {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** After the first programming the connections that the objects came over still hold buffers for about this long. */
+/**
+ * After the first programming the connections that the objects came over still hold buffers for about this
+ * long.
+ */
 const BUFFERS_HELD_MS = 2000;
 
 /** Puts the parts together: source → queue → sync loop → backend, and what observes them. */

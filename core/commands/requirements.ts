@@ -3,7 +3,7 @@ import type { Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 
 /**
- * Checks what the mode needs of this node. Logs what the operator has to know about.
+ * Checks that the node has what the mode requires. Logs each recommended requirement that is missing.
  * @throws UserError that names everything that is missing.
  */
 export async function requireAll(backend: Backend, log: Log): Promise<void> {
@@ -12,5 +12,5 @@ export async function requireAll(backend: Backend, log: Log): Promise<void> {
   const missing = absent.filter(({ severity }) => severity === "required");
   if (missing.length === 0) return;
   const list = missing.map(({ name, detail }) => `\n  ${name}: ${detail}`).join("");
-  throw new UserError(`mode ${backend.mode} cannot work here; missing:${list}`);
+  throw new UserError(`mode ${backend.mode} cannot work on this node; missing:${list}`);
 }

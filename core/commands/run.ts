@@ -8,9 +8,9 @@ import { buildProxy } from "./proxy.ts";
 import { requireAll } from "./requirements.ts";
 
 /**
- * Follows the cluster until the process is told to stop; the rules stay in force.
+ * Keeps the rules equal to the cluster until SIGTERM or SIGINT. The rules stay in force after that.
  * @param whenInForce called once, after the first programming.
- * @throws UserError when the node lacks something the mode needs, or the configuration file changed.
+ * @throws UserError when the node lacks a required feature, or when the configuration file changed.
  */
 export async function run(
   config: ProxyConfig,
@@ -29,9 +29,10 @@ export async function run(
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const families = await supportedFamilies();
   const proxy = buildProxy({ config, families, backend, ...platform, whenInForce, log });
-  // Work in flight ends with the process: a transaction is either in force or not, and restart is the normal case.
+  // Work in flight ends with the process: a transaction is either in force or not, and restart is the normal
+  // case.
   await Promise.race([aborted, proxy.run(signal)]);
-  log.info("Ending; the rules stay in force");
+  log.info("Stopping; the rules stay in force");
 }
 
 /** Aborts on SIGTERM and SIGINT. */

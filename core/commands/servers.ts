@@ -4,9 +4,8 @@ import type { ProxyHealth } from "../observe/health/health.ts";
 import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
 import { serve } from "../observe/http/server.ts";
 import type { Log } from "../observe/log.ts";
-import { backendMetricsText } from "../observe/metrics/backend.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
-import type { SyncFailures } from "../observe/metrics/sync_failures.ts";
+import { backendMetricsText, type SyncFailures } from "../observe/metrics/mode_metrics.ts";
 
 export interface ServersOptions {
   readonly config: ProxyConfig;
@@ -37,12 +36,14 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
   );
 }
 
-/** The metrics that only this mode has. When they cannot be read, the other metrics are still served. */
+/**
+ * Returns the metrics that only this mode has. When reading them fails, the other metrics are still served.
+ */
 async function metricsTextOf(backend: Backend, log: Log): Promise<string> {
   try {
     return backendMetricsText(await backend.metrics?.() ?? []);
   } catch (error) {
-    log.error("The metrics of the mode cannot be read", { mode: backend.mode, err: error });
+    log.error("Reading the metrics of the mode failed", { mode: backend.mode, err: error });
     return "";
   }
 }

@@ -3,8 +3,9 @@ import type { Family } from "./protocol.ts";
 declare const addressBrand: unique symbol;
 
 /**
- * An IP address as its network-order bytes in a string: one character (0-255) a byte, 4 for IPv4, 16 for IPv6.
- * A string, because it is immutable, compares and hashes by value (a Map key as it is), and costs 24-32 bytes.
+ * An IP address: a string of its bytes in network order, one character (0-255) per byte, 4 for IPv4 and 16
+ * for IPv6. A string is immutable, compares and hashes by value (so it can be a Map key), and costs 24-32
+ * bytes.
  */
 export type Address = string & { readonly [addressBrand]: true };
 
@@ -18,18 +19,18 @@ export function familyOf(address: Address): Family {
   return address.length === 4 ? "IPv4" : "IPv6";
 }
 
-/** Bits of an address of this length: 32 or 128. */
+/** Length of an address in bits: 32 or 128. */
 export function addressBits(address: Address): number {
   return address.length * 8;
 }
 
 /**
- * Reads an address as Kubernetes does: numbers of an IPv4 address may have leading zeros (and are decimal), and an
- * IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is the IPv4 address it maps. Zones (`%eth0`) are not accepted.
- * Undefined when it is no address.
+ * Parses an address as Kubernetes does: the numbers of an IPv4 address may have leading zeros (and are
+ * decimal), and an IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is the IPv4 address that it maps. Zones
+ * (`%eth0`) are not accepted. Returns undefined when the text is not an address.
  */
 export function parseAddress(text: string): Address | undefined {
-  // No address is longer, not even a generously zero-padded one: hostile text ends here.
+  // No address is longer, even with many leading zeros. This bounds the work for hostile text.
   if (text.length > 64) return undefined;
   if (text.includes(":")) return parseIPv6(text);
   const packed = readIPv4(text, 0);
@@ -37,8 +38,8 @@ export function parseAddress(text: string): Address | undefined {
 }
 
 /**
- * Reads `address/prefix`; host bits are cleared. An IPv4-mapped prefix of at least /96 is the IPv4 prefix it maps.
- * Undefined when it is none.
+ * Parses `address/prefix` and clears the host bits. An IPv4-mapped prefix of at least /96 is the IPv4 prefix
+ * that it maps. Returns undefined when the text is not a CIDR.
  */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf("/");
@@ -52,7 +53,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return prefix < 0 || prefix > addressBits(address) ? undefined : cidrOf(address, prefix);
 }
 
-/** The prefix of `prefix` bits that holds `address`. */
+/** Returns the prefix of `prefix` bits that contains `address`. */
 export function cidrOf(address: Address, prefix: number): Cidr {
   const bytes: number[] = [];
   for (let index = 0; index < address.length; index++) {
@@ -61,12 +62,12 @@ export function cidrOf(address: Address, prefix: number): Cidr {
   return { address: fromBytes(bytes), prefix };
 }
 
-/** The prefix that holds this address alone: /32 or /128. */
+/** Returns the prefix that contains only this address: /32 or /128. */
 export function hostCidr(address: Address): Cidr {
   return { address, prefix: addressBits(address) };
 }
 
-/** Takes 4 or 16 network-order bytes, such as the kernel hands out. */
+/** Converts 4 or 16 bytes in network order, as the kernel returns them. */
 export function addressFromBytes(bytes: Uint8Array): Address {
   if (bytes.length !== 4 && bytes.length !== 16) {
     throw new RangeError(`an IP address has 4 or 16 bytes, not ${bytes.length}`);
@@ -74,22 +75,22 @@ export function addressFromBytes(bytes: Uint8Array): Address {
   return fromBytes(bytes);
 }
 
-/** `10.0.0.1`, or IPv6 text by RFC 5952 (IPv4-mapped addresses as `::ffff:10.0.0.1`). */
+/** Formats `10.0.0.1`, or IPv6 text as in RFC 5952 (IPv4-mapped addresses as `::ffff:10.0.0.1`). */
 export function formatAddress(address: Address): string {
   return address.length === 4 ? formatIPv4(address, 0) : formatIPv6(address);
 }
 
-/** `10.0.0.0/8`. */
+/** Formats `10.0.0.0/8`. */
 export function formatCidr(cidr: Cidr): string {
   return `${formatAddress(cidr.address)}/${cidr.prefix}`;
 }
 
-/** `10.0.0.1:80`, `[fd00::1]:80`. */
+/** Formats `10.0.0.1:80` or `[fd00::1]:80`. */
 export function formatSocketAddress(address: Address, port: number): string {
   return address.length === 4 ? `${formatAddress(address)}:${port}` : `[${formatAddress(address)}]:${port}`;
 }
 
-/** For maps: one string for an address and a port. */
+/** Key of a Map for an address and a port. */
 export function socketKey(address: Address, port: number): string {
   return [address, String.fromCharCode(port >> 8, port & 0xff)].join("");
 }
@@ -100,7 +101,7 @@ export function compareAddresses(a: Address, b: Address): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Orders by address; of prefixes that start at one address the widest comes first. */
+/** Orders by address. Of prefixes with the same address the widest comes first. */
 function compareCidrs(a: Cidr, b: Cidr): number {
   return compareAddresses(a.address, b.address) || a.prefix - b.prefix;
 }
@@ -109,7 +110,7 @@ export function sameCidr(a: Cidr, b: Cidr): boolean {
   return a.prefix === b.prefix && a.address === b.address;
 }
 
-/** Whether the address is in the prefix; never across families. */
+/** Reports whether the address is in the prefix; false across families. */
 export function contains(cidr: Cidr, address: Address): boolean {
   if (cidr.address.length !== address.length) return false;
   const whole = cidr.prefix >> 3;
@@ -120,16 +121,16 @@ export function contains(cidr: Cidr, address: Address): boolean {
   return mask === 0 || ((cidr.address.charCodeAt(whole) ^ address.charCodeAt(whole)) & mask) === 0;
 }
 
-/** Whether every address of `inner` is in `outer`. */
+/** Reports whether every address of `inner` is in `outer`. */
 export function covers(outer: Cidr, inner: Cidr): boolean {
   return outer.prefix <= inner.prefix && contains(outer, inner.address);
 }
 
-/** The same addresses in as few of the given prefixes as do: sorted, without those that another one covers. */
+/** Sorts the prefixes and removes those that another one covers. */
 export function normaliseCidrs(cidrs: readonly Cidr[]): readonly Cidr[] {
   const kept: Cidr[] = [];
-  // Two prefixes are either disjoint or one covers the other, and a covering one sorts first: so the last one
-  // kept is the only one that can cover the next.
+  // Two prefixes are either disjoint, or one covers the other and sorts first. So only the last prefix kept
+  // can cover the next one.
   for (const cidr of cidrs.toSorted(compareCidrs)) {
     const last = kept.at(-1);
     if (last === undefined || !covers(last, cidr)) kept.push(cidr);
@@ -137,18 +138,18 @@ export function normaliseCidrs(cidrs: readonly Cidr[]): readonly Cidr[] {
   return kept;
 }
 
-/** In 127.0.0.0/8, or ::1. */
+/** Reports whether the address is in 127.0.0.0/8, or is ::1. */
 export function isLoopback(address: Address): boolean {
   return address.length === 4 ? address.charCodeAt(0) === 127 : address === LOOPBACK.IPv6;
 }
 
-/** In 169.254.0.0/16 or fe80::/10. */
+/** Reports whether the address is in 169.254.0.0/16 or fe80::/10. */
 export function isLinkLocal(address: Address): boolean {
   const [first, second] = [address.charCodeAt(0), address.charCodeAt(1)];
   return address.length === 4 ? first === 169 && second === 254 : first === 0xfe && (second & 0xc0) === 0x80;
 }
 
-/** 0.0.0.0 or ::, "any address". */
+/** Reports whether the address is 0.0.0.0 or ::, "any address". */
 export function isUnspecified(address: Address): boolean {
   return /^\0+$/.test(address);
 }
@@ -159,7 +160,7 @@ export const LOOPBACK: Readonly<Record<Family, Address>> = {
   IPv6: fromBytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
 };
 
-/** The bits of one byte that a prefix which reaches `bits` into it keeps; `bits` may lie outside the byte. */
+/** Mask of one byte for a prefix that covers its first `bits` bits; `bits` may be below 0 or above 8. */
 function byteMask(bits: number): number {
   if (bits <= 0) return 0;
   return bits >= 8 ? 0xff : (0xff << (8 - bits)) & 0xff;
@@ -179,7 +180,7 @@ function ipv4(packed: number): Address {
 const DOT = 0x2e;
 const COLON = 0x3a;
 
-/** The dotted quad from `start` to the end of `text` as a number of 32 bits; -1 when it is none. */
+/** Parses the dotted quad from `start` to the end of `text` into 32 bits; -1 when it is not one. */
 function readIPv4(text: string, start: number): number {
   let packed = 0;
   let dots = 0;
@@ -200,7 +201,7 @@ function readIPv4(text: string, start: number): number {
   return dots !== 3 || number < 0 ? -1 : packed * 256 + number;
 }
 
-/** The address being parsed; one is enough, for parsing is never interrupted. */
+/** The address being parsed. One buffer suffices, because parsing is never interrupted. */
 const groups = new Uint16Array(8);
 
 function parseIPv6(text: string): Address | undefined {
@@ -259,7 +260,7 @@ function fromGroups(): Address {
   ) as Address;
 }
 
-/** -1 when the character is no hexadecimal digit. */
+/** Value of a hexadecimal digit; -1 for another character. */
 function hexDigit(code: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;
   const lower = code | 0x20;
@@ -282,7 +283,7 @@ function formatIPv6(address: string): string {
   return `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`;
 }
 
-/** The first of the longest runs of zero groups: what RFC 5952 §4.2.3 writes as "::". */
+/** The first of the longest runs of zero groups, which RFC 5952 §4.2.3 writes as "::". */
 function longestZeroRun(hex: readonly string[]): { start: number; length: number } {
   let best = { start: 0, length: 0 };
   let length = 0;

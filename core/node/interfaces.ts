@@ -9,7 +9,8 @@ import type { Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 
 /**
- * Addresses of the node itself: those of the interfaces in this network namespace, in the order of the interfaces.
+ * Addresses of the node itself: those of the interfaces in this network namespace, in the order of the
+ * interfaces.
  * @param serviceDevices devices to leave out, because their addresses are those of services.
  */
 export function interfaceAddresses(serviceDevices: readonly string[]): readonly Address[] {
@@ -18,13 +19,16 @@ export function interfaceAddresses(serviceDevices: readonly string[]): readonly 
   );
 }
 
-/** Linux without IPv6 has no such file. */
+/** Families that the kernel supports. Without IPv6 there is no /proc/net/if_inet6. */
 export async function supportedFamilies(): Promise<readonly Family[]> {
   const hasIPv6 = await Deno.stat("/proc/net/if_inet6").then(() => true, () => false);
   return hasIPv6 ? ["IPv4", "IPv6"] : ["IPv4"];
 }
 
-/** A stand-in for the Node object where no API server has one: the first address of each family that others can reach. */
+/**
+ * Makes a Node object for clusters without an API server. It has the first address per family that other
+ * hosts can reach.
+ */
 export function nodeOfThisHost(name: string, addresses: readonly Address[]): Node {
   const reachable = addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address));
   const firstOf = (bytes: number) => reachable.filter((address) => address.length === bytes).slice(0, 1);
@@ -38,7 +42,7 @@ export function nodeOfThisHost(name: string, addresses: readonly Address[]): Nod
   };
 }
 
-/** Addresses that come in one go, as when an interface gets several, are one change. */
+/** Address changes within this time are one change, for example when an interface gets several addresses. */
 const SETTLE_MS = 50;
 
 /**
@@ -60,7 +64,10 @@ export async function watchInterfaceAddresses(
   }
 }
 
-/** @returns whether an address of the node may be among what changed. When messages were lost, nobody knows. */
+/**
+ * Reads all pending notifications.
+ * @returns true when an address of the node may have changed, also when notifications were missed.
+ */
 function drain(socket: NetlinkSocket, serviceDevices: readonly string[]): boolean {
   const services = serviceDevices.flatMap((device) => indexOf(device) ?? []);
   let isOfNode = false;
@@ -76,8 +83,8 @@ function drain(socket: NetlinkSocket, serviceDevices: readonly string[]): boolea
 }
 
 /**
- * Whether these messages about addresses tell of more than those of services: to read all addresses anew takes tens of
- * milliseconds where there are thousands of services.
+ * Reports whether these notifications are about more than addresses of services. Reading all addresses again
+ * takes tens of milliseconds on a node with thousands of services.
  * @param services indexes of the devices whose addresses are those of services.
  */
 export function changesNode(datagram: Uint8Array, services: readonly number[]): boolean {

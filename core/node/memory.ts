@@ -1,9 +1,9 @@
 import { trimHeap } from "../../ffi/process.ts";
 
 /**
- * Gives back what a bulk load has left behind: V8 lets garbage lie until it needs the room (10-25 MB after 10,000
- * services), and glibc keeps what was freed. Takes about 60 ms at that size. Without V8's --expose-gc (build.sh gives
- * it) only the second half is done.
+ * Returns memory to the kernel after a bulk load. V8 keeps garbage until it needs the space (10-25 MB after
+ * 10,000 services), and glibc keeps freed memory. Takes about 60 ms at that size. Without V8's --expose-gc,
+ * which build.sh sets, only the memory of glibc is returned.
  */
 export function returnMemory(): void {
   const collectGarbage: unknown = Reflect.get(globalThis, "gc");

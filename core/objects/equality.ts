@@ -9,7 +9,7 @@ import type {
   SlicePort,
 } from "./objects.ts";
 
-/** Equality by value: what a resync brings again is no change. */
+/** Equality by value, because a list after a reconnect repeats objects that did not change. */
 
 export function sameService(a: Service, b: Service): boolean {
   return a.created === b.created &&
@@ -26,7 +26,7 @@ export function sameService(a: Service, b: Service): boolean {
     sameList(a.loadBalancerSourceRanges, b.loadBalancerSourceRanges, sameCidr);
 }
 
-/** The trigger time is not compared: it says when something changed, not what. */
+/** Ignores the trigger time, which says when something changed, not what. */
 export function sameSlice(a: EndpointSlice, b: EndpointSlice): boolean {
   return a.service === b.service &&
     a.family === b.family &&

@@ -1,7 +1,10 @@
 import type { Family, Protocol } from "../net/protocol.ts";
 import type { Address, Cidr } from "../net/address.ts";
 
-/** The few fields of the API's objects that decide what a node does. Parsed once, at the edge (`parse.ts`). */
+/**
+ * The few fields of the API's objects that decide what a node does. They are parsed once, by
+ * `parse/index.ts`.
+ */
 
 export type TrafficPolicy = "Cluster" | "Local";
 
@@ -14,40 +17,45 @@ export interface ServicePort {
   readonly nodePort: number;
 }
 
-/** One Service, after the filtering of docs/behaviour.md §1.2: those that are not proxied are never made. */
+/** A Service that is proxied. Services that docs/behaviour.md §1.2 filters out have no such object. */
 export interface Service {
   readonly kind: "Service";
   readonly namespace: string;
   readonly name: string;
-  /** creationTimestamp as written, "" when absent: the older of two claimants of one frontend wins. */
+  /**
+   * creationTimestamp as written, "" when absent. The older of two Services that claim one frontend gets it.
+   */
   readonly created: string;
-  /** At most one of each family. */
+  /** At most one per family. */
   readonly clusterIPs: readonly Address[];
   readonly ports: readonly ServicePort[];
   readonly externalIPs: readonly Address[];
-  /** Of status.loadBalancer.ingress, those with an address and ipMode VIP (or none). */
+  /** Entries of status.loadBalancer.ingress that have an address and ipMode VIP (or none). */
   readonly loadBalancerIPs: readonly Address[];
   readonly loadBalancerSourceRanges: readonly Cidr[];
-  /** ClientIP affinity's timeout in seconds; 0 for none. */
+  /** Timeout of ClientIP affinity in seconds; 0 for no affinity. */
   readonly affinitySeconds: number;
-  /** Already resolved: Local only where the type makes it count (§2, externalLocal). */
+  /** Already resolved: Local only for types to which it applies (docs/behaviour.md §2, externalLocal). */
   readonly externalTrafficPolicy: TrafficPolicy;
   readonly internalTrafficPolicy: TrafficPolicy;
-  /** 0 when none is to be served. */
+  /** 0 when the Service has no health check to be served. */
   readonly healthCheckNodePort: number;
-  /** Of its endpoints whose slices do not say another, see `Endpoint.weight`. */
+  /** Weight of the endpoints whose EndpointSlice has none: see `Endpoint.weight`. */
   readonly weight: number;
-  /** How its connections are spread, in modes that can; undefined when it leaves that to the node. */
+  /** How connections are balanced, in modes that have a choice; undefined for the default of the node. */
   readonly balancing: Balancing | undefined;
 }
 
-/** Of endpoints that nothing says another of. */
+/** Weight of an endpoint when neither its EndpointSlice nor its Service has one. */
 export const DEFAULT_WEIGHT = 1;
 
-/** How new connections are spread over endpoints. */
+/** How new connections are balanced over the endpoints. */
 export type Balancing =
   | "random"
-  /** The same endpoint for a connection on every node, and for most the same when another endpoint goes. */
+  /**
+   * Every node picks the same endpoint for a connection. When another endpoint goes away, most connections
+   * keep theirs.
+   */
   | "maglev";
 export const BALANCINGS: readonly Balancing[] = ["random", "maglev"];
 
@@ -59,11 +67,13 @@ export interface SlicePort {
 
 export interface SliceEndpoint {
   readonly address: Address;
-  /** One object for all endpoints of which it is true, as far as possible: there may be 100,000. */
+  /**
+   * Shared by all endpoints with the same traits, as far as possible, because there may be 100,000 endpoints.
+   */
   readonly traits: EndpointTraits;
 }
 
-/** What a slice says of an endpoint besides its address. */
+/** Fields of an endpoint in an EndpointSlice besides its address. */
 export interface EndpointTraits {
   readonly ready: boolean;
   readonly serving: boolean;
@@ -80,14 +90,14 @@ export interface EndpointSlice {
   readonly kind: "EndpointSlice";
   readonly namespace: string;
   readonly name: string;
-  /** Name of the owner Service, from label kubernetes.io/service-name, in the same namespace. */
+  /** Name of the Service it belongs to, in the same namespace: label kubernetes.io/service-name. */
   readonly service: string;
   readonly family: Family;
   readonly ports: readonly SlicePort[];
   readonly endpoints: readonly SliceEndpoint[];
   /** endpoints.kubernetes.io/last-change-trigger-time in milliseconds since the epoch; 0 when absent. */
   readonly triggerTime: number;
-  /** Of its endpoints; undefined when it leaves that to the Service. */
+  /** Weight of its endpoints; undefined for the weight of the Service. */
   readonly weight: number | undefined;
 }
 
@@ -96,10 +106,16 @@ export interface Node {
   readonly name: string;
   /** Label topology.kubernetes.io/zone, "" when absent. */
   readonly zone: string;
-  /** Per family the first InternalIP, else the first ExternalIP; in the Node's order, so the first is primary. */
+  /**
+   * The first InternalIP per family, or else the first ExternalIP. The first address makes its family the
+   * primary one.
+   */
   readonly addresses: readonly Address[];
   readonly podCidrs: readonly Cidr[];
-  /** Neither being deleted nor tainted ToBeDeletedByClusterAutoscaler (§7.1). */
+  /**
+   * False when the Node is being deleted or has the taint ToBeDeletedByClusterAutoscaler (docs/behaviour.md
+   * §7.1).
+   */
   readonly eligible: boolean;
 }
 

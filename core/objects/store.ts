@@ -2,37 +2,37 @@ import { type Cidr, sameCidr } from "../net/address.ts";
 import type { EndpointSlice, ModelObject, Node, ObjectRef, Service, ServiceCidr } from "./objects.ts";
 import { sameList, sameNode, sameService, sameSlice } from "./equality.ts";
 
-/** Of a Service, a plan, or whatever else carries both names: `namespace/name`. */
+/** Returns `namespace/name` of a Service, a plan, or anything else that has both names. */
 export function serviceName(of: { readonly namespace: string; readonly name: string }): string {
-  // Joined, because a string made by adding keeps its parts beside it in memory.
+  // join() makes a flat string. A concatenation would keep its parts in memory as well.
   return [of.namespace, of.name].join("/");
 }
 
-/** A Service and the slices that name it, ordered by name whatever order they came in. */
+/** A Service and the slices that belong to it, sorted by name. */
 export interface StoredService {
   readonly service: Service;
   readonly slices: readonly EndpointSlice[];
 }
 
-/** What an event makes it necessary to look at again. */
+/** Parts of the desired state that an event may have changed. */
 export interface StoreChange {
-  /** Names of services to plan again: they, or slices of a service that is there, came, changed or went. */
+  /** Names of services to plan again: the Service or one of its slices was added, changed or deleted. */
   readonly services: readonly string[];
-  /** This node changed: every plan may depend on it. */
+  /** This node changed, on which every plan may depend. */
   readonly node: boolean;
   readonly serviceCidrs: boolean;
 }
 
-/** What is known of the cluster. Services and slices are joined here, in whatever order they come. */
+/** The known objects of the cluster. Joins slices to their Services, in whatever order they arrive. */
 export class Store {
   readonly #nodeName: string;
   #node: Node | undefined;
   readonly #entries = new Map<string, Entry>();
-  /** The entry each slice is in, by the slice's namespace and name. */
+  /** The entry that each slice is in, by the slice's namespace and name. */
   readonly #owners = new Map<string, Entry>();
   readonly #serviceCidrs = new Map<string, ServiceCidr>();
 
-  /** @param nodeName this node's: other Node objects are ignored. */
+  /** @param nodeName name of this node; other Node objects are ignored. */
   constructor(nodeName: string) {
     this.#nodeName = nodeName;
   }
@@ -50,7 +50,7 @@ export class Store {
     }
   }
 
-  /** Unknown refs change nothing. */
+  /** Unknown refs change NO_CHANGE. */
   delete(ref: ObjectRef): StoreChange {
     switch (ref.kind) {
       case "Service":
@@ -60,17 +60,17 @@ export class Store {
       case "Node":
         return this.#forgetNode(ref.name);
       case "ServiceCIDR":
-        return this.#serviceCidrs.delete(ref.name) ? serviceCidrsChanged : nothing;
+        return this.#serviceCidrs.delete(ref.name) ? SERVICE_CIDRS_CHANGED : NO_CHANGE;
     }
   }
 
-  /** Undefined when there is no such Service, even if there are slices for it. */
+  /** Returns undefined when there is no such Service, even if there are slices for it. */
   get(name: string): StoredService | undefined {
     const entry = this.#entries.get(name);
     return entry?.service === undefined ? undefined : { service: entry.service, slices: entry.slices };
   }
 
-  /** Of all services there are, in no particular order. */
+  /** Names of all Services, in no particular order. */
   *serviceNames(): Generator<string> {
     for (const { name, service } of this.#entries.values()) {
       if (service !== undefined) yield name;
@@ -78,8 +78,8 @@ export class Store {
   }
 
   /**
-   * The order in which services that are planned together claim frontends: the oldest first, then by name. Those
-   * that are gone come before all others.
+   * Sorts services in the order in which they claim frontends: the oldest first, then by name. Deleted
+   * services come before all others.
    */
   inOrderOfAge(names: Iterable<string>): readonly string[] {
     return [...names]
@@ -89,28 +89,28 @@ export class Store {
   }
 
   /**
-   * This node's object; undefined as long as there has been none. One that was deleted stays as it was last, only not
-   * eligible: rules made with its addresses and its zone stay right for the traffic that still comes.
+   * This node's object; undefined before the first one was received. A deleted Node is kept, but is not
+   * eligible: rules made from its addresses and its zone stay right for the traffic that still arrives.
    */
   get node(): Node | undefined {
     return this.#node;
   }
 
-  /** Those of all ServiceCIDR objects, as written there. */
+  /** The ranges of all ServiceCIDR objects, as written there. */
   get serviceCidrs(): readonly Cidr[] {
     return [...this.#serviceCidrs.values()].flatMap((object) => object.cidrs);
   }
 
   #upsertService(service: Service): StoreChange {
     const entry = this.#entry(serviceName(service));
-    if (entry.service !== undefined && sameService(entry.service, service)) return nothing;
+    if (entry.service !== undefined && sameService(entry.service, service)) return NO_CHANGE;
     entry.service = service;
     return dirty([entry]);
   }
 
   #deleteService(name: string): StoreChange {
     const entry = this.#entries.get(name);
-    if (entry?.service === undefined) return nothing;
+    if (entry?.service === undefined) return NO_CHANGE;
     entry.service = undefined;
     this.#dropIfEmpty(entry);
     return servicesChanged([name]);
@@ -120,21 +120,21 @@ export class Store {
     const key = sliceKey(slice);
     const owner = this.#owners.get(key);
     const entry = this.#entry(serviceName({ namespace: slice.namespace, name: slice.service }));
-    // A slice's label may change: then it leaves one service for another.
-    const left = owner === undefined || owner === entry ? [] : this.#removeSlice(slice);
+    // When a slice's label changes, the slice moves from one service to another.
+    const previousOwners = owner === undefined || owner === entry ? [] : this.#removeSlice(slice);
     const index = entry.slices.findIndex((other) => other.name >= slice.name);
     const old = entry.slices[index];
     if (old?.name === slice.name) {
-      if (sameSlice(old, slice)) return nothing;
+      if (sameSlice(old, slice)) return NO_CHANGE;
       entry.slices = entry.slices.with(index, slice);
     } else {
       entry.slices = entry.slices.toSpliced(index < 0 ? entry.slices.length : index, 0, slice);
       this.#owners.set(key, entry);
     }
-    return dirty([...left, entry]);
+    return dirty([...previousOwners, entry]);
   }
 
-  /** Returns the entry it was in. */
+  /** Returns the entry that the slice was in. */
   #removeSlice(slice: { readonly namespace: string; readonly name: string }): readonly Entry[] {
     const key = sliceKey(slice);
     const owner = this.#owners.get(key);
@@ -147,22 +147,22 @@ export class Store {
 
   #setNode(node: Node): StoreChange {
     const old = this.#node;
-    if (node.name !== this.#nodeName || (old !== undefined && sameNode(old, node))) return nothing;
+    if (node.name !== this.#nodeName || (old !== undefined && sameNode(old, node))) return NO_CHANGE;
     this.#node = node;
-    return nodeChanged;
+    return NODE_CHANGED;
   }
 
   #forgetNode(name: string): StoreChange {
-    if (name !== this.#nodeName || this.#node?.eligible !== true) return nothing;
+    if (name !== this.#nodeName || this.#node?.eligible !== true) return NO_CHANGE;
     this.#node = { ...this.#node, eligible: false };
-    return nodeChanged;
+    return NODE_CHANGED;
   }
 
   #upsertServiceCidr(object: ServiceCidr): StoreChange {
     const old = this.#serviceCidrs.get(object.name);
-    if (old !== undefined && sameList(old.cidrs, object.cidrs, sameCidr)) return nothing;
+    if (old !== undefined && sameList(old.cidrs, object.cidrs, sameCidr)) return NO_CHANGE;
     this.#serviceCidrs.set(object.name, object);
-    return serviceCidrsChanged;
+    return SERVICE_CIDRS_CHANGED;
   }
 
   #entry(name: string): Entry {
@@ -178,22 +178,22 @@ export class Store {
   }
 }
 
-/** A service name that a Service has, or slices name, or both. */
+/** A service name that is known from a Service, from slices, or from both. */
 interface Entry {
   readonly name: string;
   service: Service | undefined;
   slices: readonly EndpointSlice[];
 }
 
-const nothing: StoreChange = { services: [], node: false, serviceCidrs: false };
-const nodeChanged: StoreChange = { ...nothing, node: true };
-const serviceCidrsChanged: StoreChange = { ...nothing, serviceCidrs: true };
+const NO_CHANGE: StoreChange = { services: [], node: false, serviceCidrs: false };
+const NODE_CHANGED: StoreChange = { ...NO_CHANGE, node: true };
+const SERVICE_CIDRS_CHANGED: StoreChange = { ...NO_CHANGE, serviceCidrs: true };
 
 function servicesChanged(services: readonly string[]): StoreChange {
-  return services.length === 0 ? nothing : { ...nothing, services };
+  return services.length === 0 ? NO_CHANGE : { ...NO_CHANGE, services };
 }
 
-/** Entries without a Service have nothing to plan. */
+/** Leaves out entries without a Service, which have NO_CHANGE to plan. */
 function dirty(entries: readonly Entry[]): StoreChange {
   return servicesChanged(entries.filter(({ service }) => service !== undefined).map(({ name }) => name));
 }

@@ -1,4 +1,4 @@
-/** Structured log lines. Everything else in the tree logs through this interface and this file alone knows how. */
+/** Writes structured log lines. The whole program logs through this interface. */
 export interface Log {
   error(message: string, fields?: Fields): void;
   warn(message: string, fields?: Fields): void;
@@ -11,7 +11,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 export interface LogOptions {
   readonly format: "text" | "json";
   readonly verbosity: number;
-  /** Takes one line with its newline. */
+  /** Receives one line with its newline. */
   readonly write: (line: string) => void;
   /** Milliseconds since the epoch, with fraction. */
   readonly now?: () => number;
@@ -19,8 +19,9 @@ export interface LogOptions {
 }
 
 /**
- * Writes each line as it arises, in the formats of Kubernetes' components: klog's header and key="value" pairs, or a
- * JSON object a line. Written here because a library for it costs 2 MB of resident memory.
+ * Creates a log that writes each line at once, in the formats of Kubernetes components: klog's header and
+ * key="value" pairs, or one JSON object per line. Implemented here because a library costs 2 MB of resident
+ * memory.
  */
 export function createLog(options: LogOptions): Log {
   const { verbosity, write, now = preciseNow, pid = Deno.pid } = options;
@@ -46,7 +47,10 @@ interface Line {
   readonly fields: Fields;
 }
 
-/** `I1120 23:10:11.123456   12345] "Synced" changes=3 seconds=0.001`. Local time; no source file, unlike klog. */
+/**
+ * Formats `I1120 23:10:11.123456 12345] "Synced" changes=3 seconds=0.001`. Local time; no source file, unlike
+ * klog.
+ */
 function textLine({ severity, time, message, fields }: Line, pid: number): string {
   const date = new Date(time);
   const two = (value: number) => String(value).padStart(2, "0");
@@ -65,7 +69,10 @@ function textValue(value: unknown): string {
   return JSON.stringify(plain) ?? String(plain);
 }
 
-/** Keys as Kubernetes' JSON format has them: `ts` in milliseconds, `msg`, `v` on information. */
+/**
+ * Formats a line with the keys of Kubernetes' JSON format: `ts` in milliseconds, `msg`, `v` for severity
+ * "info".
+ */
 function jsonLine({ severity, time, message, verbosity, fields }: Line): string {
   const values = Object.entries(fields).map(([key, value]) => [key, plainValue(value)]);
   return JSON.stringify({
@@ -77,12 +84,12 @@ function jsonLine({ severity, time, message, verbosity, fields }: Line): string 
   }) + "\n";
 }
 
-/** What JSON can hold: errors by their message, and what they were caused by. */
+/** Converts a value to one that JSON can hold: an error becomes its message and its cause. */
 function plainValue(value: unknown): unknown {
   if (typeof value === "bigint") return value.toString();
   if (!(value instanceof Error)) return value;
   const cause = value.cause instanceof Error ? String(plainValue(value.cause)) : "";
-  // Whoever translates an error for the reader says in the new message what the old one said.
+  // An error that was translated for the reader already has the message of its cause.
   return value.message.includes(cause) ? value.message : `${value.message}: ${cause}`;
 }
 

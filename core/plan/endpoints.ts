@@ -7,16 +7,17 @@ import {
 } from "../objects/objects.ts";
 import type { Endpoint } from "./plan.ts";
 
-/** An endpoint of a service port before selection, and what its slice says of it. */
+/** An endpoint of a service port before selection, with the fields of its slice. */
 export interface Candidate {
   readonly endpoint: Endpoint;
   readonly traits: EndpointTraits;
 }
 
 /**
- * The endpoints that slices give a service port in a family: sorted by address bytes, then port, without duplicates
- * (docs/behaviour.md §1.4). `slices` come in an order that does not depend on when they were seen.
- * @param serviceWeight of endpoints whose slice says none.
+ * Joins the endpoints of a service port in one family: sorted by address bytes, then port, without duplicates
+ * (docs/behaviour.md §1.4).
+ * @param slices in an order that does not depend on when they were received.
+ * @param serviceWeight weight of endpoints whose slice has none.
  */
 export function joinSlices(
   slices: readonly EndpointSlice[],
@@ -49,7 +50,7 @@ function compareEndpoints(a: Endpoint, b: Endpoint): number {
   return a.address < b.address ? -1 : 1;
 }
 
-/** Of duplicates the first counts, but each later one that is not terminating takes its place. */
+/** Keeps the first of duplicates, but a later one that is not terminating replaces it. */
 function withoutDuplicates(sorted: readonly Candidate[]): readonly Candidate[] {
   const kept: Candidate[] = [];
   for (const candidate of sorted) {
@@ -60,46 +61,54 @@ function withoutDuplicates(sorted: readonly Candidate[]): readonly Candidate[] {
   return kept;
 }
 
-/** The lists a service port's traffic policies ask for: UsesClusterEndpoints and UsesLocalEndpoints of §2. */
-export interface Wanted {
+/**
+ * Lists that a service port's traffic policies need: UsesClusterEndpoints and UsesLocalEndpoints of
+ * docs/behaviour.md §2.
+ */
+export interface NeededLists {
   readonly cluster: boolean;
   readonly local: boolean;
 }
 
-/** Where this node is: hints name nodes and zones. `zone` is "" when the node has none. */
-export interface Place {
+/** Names by which topology hints refer to this node. `zone` is "" when the node has none. */
+export interface NodeTopology {
   readonly nodeName: string;
   readonly zone: string;
 }
 
 export interface Selection {
-  /** Empty when it is not wanted, or when nothing in the cluster can take connections. */
+  /** Empty when the list is not needed, or when no endpoint in the cluster can take connections. */
   readonly cluster: readonly Endpoint[];
-  /** Empty when it is not wanted, or when nothing on this node can take connections. */
+  /** Empty when the list is not needed, or when no endpoint on this node can take connections. */
   readonly local: readonly Endpoint[];
-  /** Some endpoint, wherever it is, can take connections. */
+  /** True when some endpoint, on any node, can take connections. */
   readonly hasAny: boolean;
 }
 
 /**
- * Which endpoints get connections (docs/behaviour.md §3): the ready ones that topology hints allow, in the cluster,
- * and the ready ones of this node, whatever the hints. Where there are no ready ones, those that terminate but
- * still serve.
+ * Selects the endpoints that get connections (docs/behaviour.md §3): in the cluster the ready endpoints that
+ * topology hints allow, on this node all ready endpoints. Without any ready endpoint, those that are
+ * terminating but still serving.
  */
-export function selectEndpoints(candidates: readonly Candidate[], wanted: Wanted, place: Place): Selection {
+export function selectEndpoints(
+  candidates: readonly Candidate[],
+  needed: NeededLists,
+  node: NodeTopology,
+): Selection {
   const ready = candidates.filter(isReady);
   const terminating = candidates.filter(isServingTerminating);
   const hasAny = ready.length > 0 || terminating.length > 0;
-  const cluster = ready.length > 0 ? ready.filter(topologyFilter(ready, place)) : terminating;
-  const localReady = wanted.local ? ready.filter(isLocal) : [];
-  const local = localReady.length > 0 || !wanted.local ? localReady : terminating.filter(isLocal);
-  return { cluster: wanted.cluster ? cluster.map(endpointOf) : [], local: local.map(endpointOf), hasAny };
+  const cluster = ready.length > 0 ? ready.filter(topologyFilter(ready, node)) : terminating;
+  const localReady = needed.local ? ready.filter(isLocal) : [];
+  const local = localReady.length > 0 || !needed.local ? localReady : terminating.filter(isLocal);
+  return { cluster: needed.cluster ? cluster.map(endpointOf) : [], local: local.map(endpointOf), hasAny };
 }
 
 /**
- * Endpoints whose UDP flows go on (docs/behaviour.md §6). Ready ones count although they may not serve
- * (publishNotReadyAddresses): to cut flows that the next datagram brings back would help nobody. `selected`, a part of
- * these, is returned when it is all of them, as it mostly is, so that no second list is kept.
+ * Endpoints whose UDP flows continue (docs/behaviour.md §6). Ready endpoints count although they may not be
+ * serving (publishNotReadyAddresses): cutting a flow that the next datagram recreates is pointless.
+ * @param selected a subset; returned when it contains all of them, as it usually does, so that no second list
+ * is kept.
  */
 export function servingEndpoints(
   candidates: readonly Candidate[],
@@ -108,7 +117,10 @@ export function servingEndpoints(
   return allEndpoints(candidates.filter(({ traits }) => traits.serving || traits.ready), selected);
 }
 
-/** Those of all candidates; `selected`, a part of them, when it is all of them. */
+/**
+ * Endpoints of all candidates.
+ * @param selected a subset; returned when it contains all of them.
+ */
 export function allEndpoints(
   candidates: readonly Candidate[],
   selected: readonly Endpoint[],
@@ -133,11 +145,12 @@ function endpointOf(candidate: Candidate): Endpoint {
 }
 
 /**
- * Hints count when every ready endpoint has some and one of them is for us; node hints go before zone hints. One
- * endpoint without hints switches them off, so that a service half-way through a rollout is not starved.
+ * Topology hints apply when every ready endpoint has some and at least one names this node or zone. Node
+ * hints take precedence over zone hints. One endpoint without hints disables them, so that a service in the
+ * middle of a rollout does not run out of endpoints.
  */
-function topologyFilter(ready: readonly Candidate[], place: Place): (candidate: Candidate) => boolean {
-  const { nodeName, zone } = place;
+function topologyFilter(ready: readonly Candidate[], node: NodeTopology): (candidate: Candidate) => boolean {
+  const { nodeName, zone } = node;
   if (hintsApply(ready, (candidate) => candidate.traits.nodeHints, nodeName)) {
     return (candidate) => candidate.traits.nodeHints.includes(nodeName);
   }

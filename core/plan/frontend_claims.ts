@@ -10,48 +10,58 @@ import {
 import { serviceName } from "../objects/store.ts";
 
 /**
- * Who has which frontend. Two services may ask for the same address and port; the kernel can send it to one. The
- * first to ask keeps it until it lets go, so that a newcomer never takes traffic away. Services that ask together
- * are to do so in the order of `Store.inOrderOfAge`, so that the oldest wins.
+ * Records which service port holds which frontend. Two services may claim the same address and port, but the
+ * kernel can send it to only one. The first one to claim a frontend keeps it until it releases it, so that a
+ * new service never takes traffic away. Services that are planned together have to claim in the order of
+ * `Store.inOrderOfAge`, so that the oldest gets the frontend.
  */
 export class FrontendClaims {
   readonly #holders = new Map<FrontendKey, PlanKey>();
   readonly #held = new Map<PlanKey, readonly FrontendKey[]>();
-  /** Who was refused what and still wants it: by frontend (with the service to plan again), and by service port. */
+  /**
+   * Claims in conflict, by frontend: the service ports that wait for it, each with the service to plan again.
+   */
   readonly #waiting = new Map<FrontendKey, Map<PlanKey, string>>();
-  readonly #refused = new Map<PlanKey, readonly FrontendKey[]>();
+  /** Claims in conflict, by service port. */
+  readonly #conflicting = new Map<PlanKey, readonly FrontendKey[]>();
 
-  /** What of `wanted` may be programmed. What the same service port held before and no longer wants is let go. */
-  grant(wanted: ServicePortPlan): Grant {
+  /**
+   * Claims the frontends of a plan, and releases those that the same service port held before and no longer
+   * claims.
+   */
+  claim(desired: ServicePortPlan): Claim {
     const held: FrontendKey[] = [];
-    const refused: FrontendKey[] = [];
+    const conflicting: FrontendKey[] = [];
     const conflicts: string[] = [];
-    const frontends = wanted.frontends.filter((frontend) => {
-      const key = frontendKey(wanted, frontend);
-      const holder = this.#holders.get(key) ?? wanted.key;
-      const isGranted = holder === wanted.key;
-      (isGranted ? held : refused).push(key);
-      if (!isGranted) conflicts.push(describeConflict(wanted, frontend, holder));
-      return isGranted;
+    const frontends = desired.frontends.filter((frontend) => {
+      const key = frontendKey(desired, frontend);
+      const holder = this.#holders.get(key) ?? desired.key;
+      const isHeld = holder === desired.key;
+      (isHeld ? held : conflicting).push(key);
+      if (!isHeld) conflicts.push(describeConflict(desired, frontend, holder));
+      return isHeld;
     });
-    const plan = refused.length === 0 ? wanted : { ...wanted, frontends };
-    return { plan, conflicts, freed: this.#replace(wanted.key, serviceName(wanted), held, refused) };
+    const plan = conflicting.length === 0 ? desired : { ...desired, frontends };
+    return { plan, conflicts, freed: this.#replace(desired.key, serviceName(desired), held, conflicting) };
   }
 
-  /** The service port is gone: lets go of all it holds. Returns the same as `Grant.freed`. */
+  /** Releases all frontends of a service port that is gone. Returns the same as `Claim.freed`. */
   release(key: PlanKey): readonly string[] {
     return this.#replace(key, "", [], []);
   }
 
-  /** Makes `held` and `refused` all that the service port holds and waits for; returns who waited for the rest. */
+  /**
+   * Replaces the frontends that the service port holds and waits for. Returns the services that waited for
+   * the others.
+   */
   #replace(
     key: PlanKey,
     service: string,
     held: readonly FrontendKey[],
-    refused: readonly FrontendKey[],
+    conflicting: readonly FrontendKey[],
   ): readonly string[] {
     this.#stopWaiting(key);
-    if (refused.length > 0) this.#wait(key, service, refused);
+    if (conflicting.length > 0) this.#wait(key, service, conflicting);
     const keeps = new Set(held);
     const freed = (this.#held.get(key) ?? []).filter((frontend) => !keeps.has(frontend));
     for (const frontend of held) this.#holders.set(frontend, key);
@@ -61,43 +71,43 @@ export class FrontendClaims {
     return [...new Set(freed.flatMap((frontend) => [...this.#waiting.get(frontend)?.values() ?? []]))];
   }
 
-  #wait(key: PlanKey, service: string, refused: readonly FrontendKey[]): void {
-    this.#refused.set(key, refused);
-    for (const frontend of refused) {
+  #wait(key: PlanKey, service: string, conflicting: readonly FrontendKey[]): void {
+    this.#conflicting.set(key, conflicting);
+    for (const frontend of conflicting) {
       const waiting = this.#waiting.get(frontend) ?? new Map<PlanKey, string>();
       this.#waiting.set(frontend, waiting.set(key, service));
     }
   }
 
   #stopWaiting(key: PlanKey): void {
-    for (const frontend of this.#refused.get(key) ?? []) {
+    for (const frontend of this.#conflicting.get(key) ?? []) {
       const waiting = this.#waiting.get(frontend);
       waiting?.delete(key);
       if (waiting?.size === 0) this.#waiting.delete(frontend);
     }
-    this.#refused.delete(key);
+    this.#conflicting.delete(key);
   }
 }
 
-export interface Grant {
-  /** `wanted` without the frontends that others hold: `wanted` itself when there are none. */
+export interface Claim {
+  /** `desired` without the frontends that other service ports hold; `desired` itself when there are none. */
   readonly plan: ServicePortPlan;
   /** For the log: `10.96.0.10:80/TCP of default/b is held by default/a`. */
   readonly conflicts: readonly string[];
-  /** Names of services that wait for a frontend which is free now: to be planned again. */
+  /** Names of services to plan again, because they wait for a frontend that is now free. */
   readonly freed: readonly string[];
 }
 
 /**
- * Address, protocol and port of a frontend, or family, protocol and port of a node port: of different lengths, so
- * they cannot be mixed up. All characters are bytes, which V8 stores in one byte each.
+ * Address, protocol and port of a frontend, or family, protocol and port of a node port. Their lengths
+ * differ, so they cannot collide. All characters are below 256, which V8 stores in one byte each.
  */
 type FrontendKey = string;
 
 function frontendKey(plan: ServicePortPlan, frontend: Frontend): FrontendKey {
   const where = frontend.kind === "NodePort" ? plan.family.slice(-1) : frontend.address;
   const protocol = PROTOCOLS.indexOf(plan.protocol);
-  // Joined, because a string made by adding keeps its parts beside it in memory.
+  // join() makes a flat string. A concatenation would keep its parts in memory as well.
   return [where, String.fromCharCode(protocol, frontend.port >> 8, frontend.port & 0xff)].join("");
 }
 

@@ -3,38 +3,48 @@ import { joinSlices } from "./endpoints.ts";
 import type { Family } from "../net/protocol.ts";
 import type { EndpointSlice, Service, SlicePort } from "../objects/objects.ts";
 
-/** What the health-check node port of a Service tells load balancers: docs/behaviour.md §7.2. */
+/**
+ * The health that the health-check node port of a Service reports to load balancers: docs/behaviour.md §7.2.
+ */
 export interface HealthCheck {
   readonly namespace: string;
   readonly name: string;
   readonly port: number;
-  /** How many addresses on this node are ready to take connections, for each family that the Service has here. */
+  /** Number of ready addresses on this node, per family that the Service has on this node. */
   readonly localEndpoints: ReadonlyMap<Family, number>;
 }
 
-/** Those that changed, by the Service's `namespace/name`; undefined for a Service that has none any more. */
+/**
+ * Changed health checks by the Service's `namespace/name`; undefined for a Service that no longer has one.
+ */
 export type HealthCheckChanges = ReadonlyMap<string, HealthCheck | undefined>;
 
-/** Undefined when the Service has no such port. Terminating endpoints do not count, although they may still serve. */
+/**
+ * Derives the health check of a Service; undefined when it has no health-check node port. Terminating
+ * endpoints do not count, although they may still be serving.
+ */
 export function healthCheckOf(
   service: Service,
   slices: readonly EndpointSlice[],
-  place: { readonly families: readonly Family[]; readonly nodeName: string },
+  node: { readonly families: readonly Family[]; readonly nodeName: string },
 ): HealthCheck | undefined {
   const { namespace, name, healthCheckNodePort: port } = service;
   if (port === 0) return undefined;
-  const families = service.clusterIPs.map(familyOf).filter((family) => place.families.includes(family));
+  const families = service.clusterIPs.map(familyOf).filter((family) => node.families.includes(family));
   return {
     namespace,
     name,
     port,
     localEndpoints: new Map(
-      families.map((family) => [family, localReadyAddresses(slices, family, place.nodeName)]),
+      families.map((family) => [family, localReadyAddresses(slices, family, node.nodeName)]),
     ),
   };
 }
 
-/** As upstream counts: a pod once however many ports it has, on all ports of the slices, the Service's or not. */
+/**
+ * Counts as kube-proxy does: each pod once, over all ports of the slices, whether or not the Service has the
+ * port.
+ */
 function localReadyAddresses(slices: readonly EndpointSlice[], family: Family, nodeName: string): number {
   const addresses = new Set<Address>();
   for (const port of portsOf(slices)) {

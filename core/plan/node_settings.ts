@@ -8,27 +8,31 @@ import {
   hostCidr,
   isLinkLocal,
   isLoopback,
+  isUnspecified,
   LOOPBACK,
   normaliseCidrs,
   sameCidr,
 } from "../net/address.ts";
-import type { NodeAddresses } from "./node_addresses.ts";
 import type { Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 import type { LocalTraffic, NodeSettings } from "./plan.ts";
 import { sameList } from "../objects/equality.ts";
 
-/** Of the configuration, what the settings of a node depend on. */
+/** The part of the configuration that the settings of a node depend on. */
 export interface NodeConfiguration {
   readonly detectLocal: DetectLocal;
   readonly masqueradeAll: boolean;
   /** 0-31. */
   readonly masqueradeBit: number;
-  /** Where node ports answer: docs/behaviour.md §4.4. Not empty. */
+  /** Ranges of addresses where node ports answer: docs/behaviour.md §4.4. Not empty. */
   readonly nodePortAddresses: readonly NodePortRange[];
-  /** Whether node ports also answer on IPv4 loopback addresses that are among the ranges: docs/behaviour.md §4.5. */
+  /**
+   * True when node ports also answer on IPv4 loopback addresses within the ranges: docs/behaviour.md §4.5.
+   */
   readonly localhostNodePorts: boolean;
-  /** True when the mode serves node ports address by address, and so needs the addresses of all interfaces. */
+  /**
+   * True when the mode serves node ports address by address, and so needs the addresses of all interfaces.
+   */
   readonly listsInterfaceAddresses: boolean;
 }
 
@@ -42,11 +46,11 @@ export type DetectLocal =
 
 export type NodePortRange = Cidr | "primary" | "localhost" | "all";
 
-/** What is known of the node and the cluster. */
+/** Facts about the node and the cluster that the settings depend on. */
 export interface NodeFacts {
   readonly node: Node | undefined;
   readonly nodeAddresses: NodeAddresses;
-  /** Of all interfaces of the node, both families. */
+  /** Addresses of all interfaces of the node, both families. */
   readonly interfaceAddresses: readonly Address[];
   readonly serviceCidrs: readonly Cidr[];
 }
@@ -63,7 +67,7 @@ export function deriveNodeSettings(
     family,
     localTraffic: localTraffic(family, configuration.detectLocal, facts.node),
     masqueradeAll: configuration.masqueradeAll,
-    // Not shifted: bit 31 would make it negative.
+    // A power instead of a shift, because a shift by 31 bits would be negative.
     masqueradeMark: 2 ** configuration.masqueradeBit,
     nodePorts: answering.isAll && configuration.listsInterfaceAddresses
       ? answering.addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address))
@@ -74,7 +78,7 @@ export function deriveNodeSettings(
   };
 }
 
-/** Whether a backend that has one in force needs to do nothing for the other. */
+/** True when changing from `a` to `b` needs no backend work. */
 export function sameSettings(a: NodeSettings, b: NodeSettings): boolean {
   return a.family === b.family &&
     a.masqueradeAll === b.masqueradeAll &&
@@ -108,17 +112,20 @@ function firstOf(family: Family, cidrs: readonly Cidr[]): LocalTraffic {
   return cidr === undefined ? { mode: "none" } : { mode: "cidr", cidr };
 }
 
-/** Where node ports answer, for each family. */
+/** Addresses where node ports answer, per family. */
 export type NodePortAddresses = Readonly<
   Record<Family, {
-    /** No range leaves an address of the node out. */
+    /** True when the ranges include every address of the node. */
     readonly isAll: boolean;
-    /** Those that interfaces have, sorted. */
+    /** Addresses of the node's interfaces within the ranges, sorted. */
     readonly addresses: readonly Address[];
   }>
 >;
 
-/** A family that no range is of behaves as "all", even if the other family has ranges. */
+/**
+ * Returns where node ports answer. A family without a range behaves like "all", even if the other family has
+ * ranges.
+ */
 export function nodePortAddresses(
   family: Family,
   configuration: Pick<NodeConfiguration, "nodePortAddresses">,
@@ -154,7 +161,9 @@ function coversLoopback(ranges: readonly Cidr[]): boolean {
   return ranges.some((range) => isLoopback(range.address) || contains(range, LOOPBACK.IPv4));
 }
 
-/** Without loopback addresses unless they are asked for: node ports on them need more than a rule. */
+/**
+ * Leaves out loopback addresses unless they are configured, because node ports on them need more than a rule.
+ */
 function ruleAddresses(
   { isAll, addresses }: NodePortAddresses[Family],
   localhostNodePorts: boolean,
@@ -192,4 +201,32 @@ function sameLocalTraffic(a: LocalTraffic, b: LocalTraffic): boolean {
 
 function sameNodePorts(a: NodeSettings["nodePorts"], b: NodeSettings["nodePorts"]): boolean {
   return a === "all" || b === "all" ? a === b : sameList(a, b, (one, other) => one === other);
+}
+
+/** Addresses of this node. A family without an address has the loopback address. */
+export interface NodeAddresses {
+  readonly primary: Family;
+  readonly IPv4: Address;
+  readonly IPv6: Address;
+}
+
+/**
+ * Detects the node's addresses: docs/behaviour.md §1.5. The Node object's addresses take precedence over
+ * loopback addresses. The configured bind address takes precedence over both, and makes its family the
+ * primary one.
+ */
+export function detectNodeAddresses(
+  node: Node | undefined,
+  bindAddress: Address | undefined,
+): NodeAddresses {
+  const known = node?.addresses ?? [];
+  // The first address of a family counts, and the first of all makes its family the primary one.
+  const own = bindAddress === undefined || isUnspecified(bindAddress) ? known : [bindAddress, ...known];
+  const firstOf = (family: Family) => own.find((address) => familyOf(address) === family) ?? LOOPBACK[family];
+  const [first] = own;
+  return {
+    primary: first === undefined ? "IPv4" : familyOf(first),
+    IPv4: firstOf("IPv4"),
+    IPv6: firstOf("IPv6"),
+  };
 }

@@ -19,24 +19,25 @@ import type { Family, Protocol } from "../net/protocol.ts";
 import type { EndpointSlice, Service, ServicePort } from "../objects/objects.ts";
 import { type Endpoint, type Frontend, planKey, type Route, type ServicePortPlan } from "./plan.ts";
 
-/** What a plan depends on besides the service: where it is made, and for which families. */
+/** Facts about the node that plans depend on. */
 export interface PlanContext {
   readonly families: readonly Family[];
   readonly nodeName: string;
   /** "" when the node has no zone. */
   readonly zone: string;
-  /** This node's address of each family: see `detectNodeAddresses`. */
+  /** Address of this node per family: see `detectNodeAddresses`. */
   readonly nodeAddresses: Readonly<Record<Family, Address>>;
   /**
-   * The mode ends TCP connections whose endpoint is gone, so plans say which are still there. Other modes leave TCP
-   * alone, and keep no list for it.
+   * True when the mode ends TCP connections whose endpoint is gone, so plans list the endpoints that still
+   * exist. Other modes do not end TCP connections, and need no list.
    */
   readonly endsConnections: boolean;
 }
 
 /**
- * What this node does with a service: one plan for each port and each family it has a cluster IP of. `slices` are
- * those of the service, in an order that does not depend on when they were seen (`Store` has them by name).
+ * Plans a service: one plan per port and per family in which the service has a cluster IP. A pure function.
+ * @param slices the slices of the service, in an order that does not depend on when they were received
+ * (`Store` sorts them by name).
  */
 export function planService(
   service: Service,
@@ -56,7 +57,7 @@ export function planService(
   return plans;
 }
 
-/** What the ports of a service have in common within one family. */
+/** Parts of a plan that all ports of a service share within one family. */
 interface FamilyPart {
   readonly family: Family;
   readonly addresses: readonly FrontendAddress[];
@@ -69,8 +70,9 @@ interface FrontendAddress {
 }
 
 /**
- * An address the service has in several roles is one frontend. A load balancer's address that is an external IP as
- * well keeps its source ranges: the firewall of one role must not be open through the other.
+ * Lists the addresses of frontends. An address with several roles is one frontend. A load balancer's address
+ * that is also an external IP keeps its source ranges, because the firewall of one role must not be bypassed
+ * by the other.
  */
 function frontendAddresses(service: Service, clusterIP: Address, family: Family): readonly FrontendAddress[] {
   const found = new Map<Address, FrontendAddress>();
@@ -86,9 +88,9 @@ function frontendAddresses(service: Service, clusterIP: Address, family: Family)
 }
 
 /**
- * Who may use the load balancer's addresses (docs/behaviour.md §4.6). Ranges of the other family alone do not
- * restrict this one. What this node sends to such an address has that same address as its source, so the addresses
- * themselves are let in when this node is.
+ * Source addresses that may use the load balancer's addresses (docs/behaviour.md §4.6). Ranges of the other
+ * family alone do not restrict this family. A packet from this node to such an address has the same address
+ * as its source, so the addresses themselves are admitted when this node is.
  */
 function planSourceRanges(
   service: Service,
@@ -116,7 +118,7 @@ function planPort(
 ): ServicePortPlan {
   const { namespace, name, internalTrafficPolicy, externalTrafficPolicy } = service;
   const frontends = frontendsOf(port, addresses);
-  // The first is the ClusterIP.
+  // The first frontend is the ClusterIP.
   const isExternal = frontends.length > 1;
   const internalLocal = internalTrafficPolicy === "Local";
   const externalLocal = externalTrafficPolicy === "Local" && isExternal;
@@ -138,7 +140,7 @@ function planPort(
     external: externalRoute(selection, isExternal, externalLocal),
     clusterEndpoints: selection.cluster,
     localEndpoints: selection.local,
-    servingEndpoints: flowsMayStayWith(port.protocol, candidates, selection.cluster, context),
+    servingEndpoints: servingEndpointsOf(port.protocol, candidates, selection.cluster, context),
     affinitySeconds: service.affinitySeconds,
     balancing: service.balancing,
     sourceRanges,
@@ -151,35 +153,39 @@ function frontendsOf(port: ServicePort, addresses: readonly FrontendAddress[]): 
   return port.nodePort === 0 ? frontends : frontends.concat({ kind: "NodePort", port: port.nodePort });
 }
 
-function flowsMayStayWith(
+/** Endpoints that existing flows may keep: see `ServicePortPlan.servingEndpoints`. */
+function servingEndpointsOf(
   protocol: Protocol,
   candidates: readonly Candidate[],
   cluster: readonly Endpoint[],
   { endsConnections }: PlanContext,
 ): readonly Endpoint[] {
   if (protocol === "UDP") return servingEndpoints(candidates, cluster);
-  return protocol === "TCP" && endsConnections ? allEndpoints(candidates, cluster) : none;
+  return protocol === "TCP" && endsConnections ? allEndpoints(candidates, cluster) : NO_ENDPOINTS;
 }
 
-const none: readonly Endpoint[] = [];
+const NO_ENDPOINTS: readonly Endpoint[] = [];
 
-// One object for every plan that has the route.
-const reject: Route = { verdict: "reject" };
-const drop: Route = { verdict: "drop" };
-const localExternal: Route = { verdict: "local-external" };
-const internalToCluster: Route = { verdict: "balance", to: "cluster", masquerade: "off-node" };
-const internalToLocal: Route = { verdict: "balance", to: "local", masquerade: "off-node" };
-const externalToCluster: Route = { verdict: "balance", to: "cluster", masquerade: "all" };
+// Shared by all plans that have the route.
+const REJECT: Route = { verdict: "reject" };
+const DROP: Route = { verdict: "drop" };
+const LOCAL_EXTERNAL: Route = { verdict: "local-external" };
+const INTERNAL_TO_CLUSTER: Route = { verdict: "balance", to: "cluster", masquerade: "off-node" };
+const INTERNAL_TO_LOCAL: Route = { verdict: "balance", to: "local", masquerade: "off-node" };
+const EXTERNAL_TO_CLUSTER: Route = { verdict: "balance", to: "cluster", masquerade: "all" };
 
-/** The outcomes of docs/behaviour.md §3 for the ClusterIP. */
+/** Route of the ClusterIP: docs/behaviour.md §3. */
 function internalRoute({ hasAny, local }: Selection, isLocal: boolean): Route {
-  if (!hasAny) return reject;
-  if (!isLocal) return internalToCluster;
-  return local.length === 0 ? drop : internalToLocal;
+  if (!hasAny) return REJECT;
+  if (!isLocal) return INTERNAL_TO_CLUSTER;
+  return local.length === 0 ? DROP : INTERNAL_TO_LOCAL;
 }
 
-/** The same for addresses outside; where nobody can come in, nothing has to be balanced. */
+/**
+ * Route of the external addresses: docs/behaviour.md §3. Without external addresses nothing has to be
+ * balanced.
+ */
 function externalRoute({ hasAny }: Selection, isExternal: boolean, isLocal: boolean): Route {
-  if (!hasAny || !isExternal) return reject;
-  return isLocal ? localExternal : externalToCluster;
+  if (!hasAny || !isExternal) return REJECT;
+  return isLocal ? LOCAL_EXTERNAL : EXTERNAL_TO_CLUSTER;
 }

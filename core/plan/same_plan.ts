@@ -2,7 +2,7 @@ import { type Cidr, sameCidr, socketKey } from "../net/address.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
 import { sameList } from "../objects/equality.ts";
 
-/** Whether both plans make the same of the same service port. */
+/** Reports whether both plans are of the same service port and lead to the same kernel state. */
 export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
   return a === b || (
     a.key === b.key &&
@@ -19,7 +19,7 @@ export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
   );
 }
 
-/** As `samePlan`, where undefined is the absence of a plan. */
+/** Like `samePlan`, where undefined stands for no plan. */
 export function samePlanOrNone(a: ServicePortPlan | undefined, b: ServicePortPlan | undefined): boolean {
   return a === b || (a !== undefined && b !== undefined && samePlan(a, b));
 }
@@ -40,7 +40,10 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
     (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal && a.weight === b.weight);
 }
 
-/** Whether a plan of the same service port lacks an endpoint that flows could stay with under the old one. */
+/**
+ * Reports whether `next` lacks an endpoint that flows could keep under `old`, the plan before of the same
+ * service port.
+ */
 export function losesServingEndpoint(old: ServicePortPlan, next: ServicePortPlan): boolean {
   if (old.servingEndpoints === next.servingEndpoints) return false;
   const kept = new Set(next.servingEndpoints.map(({ address, port }) => socketKey(address, port)));

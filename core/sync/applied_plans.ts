@@ -8,7 +8,10 @@ export interface LocalPolicyCounts {
   readonly external: number;
 }
 
-/** The actual state: the plans that are in force in the kernel, and counts over them that a change keeps current. */
+/**
+ * The actual state: the plans that are in force in the kernel, and counts over them that a change keeps
+ * current.
+ */
 export class AppliedPlans {
   #plans: Map<PlanKey, ServicePortPlan> = new Map();
   #noLocalEndpoints = noCounts();
@@ -40,9 +43,9 @@ export class AppliedPlans {
   }
 
   /**
-   * Service ports that drop traffic because a Local policy finds no endpoint on this node, although there are some
-   * elsewhere: the last table of docs/behaviour.md §3. A service port without external addresses has no external
-   * traffic.
+   * Service ports that drop traffic because a Local policy finds no endpoint on this node, although there are
+   * some elsewhere: the last table of docs/behaviour.md §3. A service port without external addresses has no
+   * external traffic.
    */
   noLocalEndpoints(family: Family): LocalPolicyCounts {
     return this.#noLocalEndpoints[family];

@@ -28,8 +28,8 @@ export interface BatchContents {
 }
 
 /**
- * One sync's worth of changes. Each change has to be accounted for exactly once before `close`: accepted, rejected,
- * put back, or part of the plans of `replaceAll`.
+ * One sync's worth of changes. Each change has to be accounted for exactly once before `close`: accepted,
+ * rejected, put back, or part of the plans of `replaceAll`.
  */
 export class Batch implements BatchContents {
   readonly changes: readonly PlanChange[];
@@ -66,8 +66,8 @@ export class Batch implements BatchContents {
   }
 
   /**
-   * The kernel rejected, during a reconcile, a plan that was in force. It is no change of this batch, and waits like a
-   * rejected change.
+   * The kernel rejected, during a reconcile, a plan that was in force. It is no change of this batch, and
+   * waits like a rejected change.
    */
   rejectInForce(plan: ServicePortPlan): void {
     this.#assertOpen();
@@ -75,8 +75,8 @@ export class Batch implements BatchContents {
   }
 
   /**
-   * The sync failed before these changes were tried to the end. They are part of the next batch, and so are the health
-   * checks. May be empty.
+   * The sync failed before these changes were tried to the end. They are part of the next batch, and so are
+   * the health checks. May be empty.
    */
   putBack(changes: readonly PlanChange[]): void {
     this.#assertOpen();
@@ -87,7 +87,9 @@ export class Batch implements BatchContents {
     }
   }
 
-  /** Exactly these plans are in force, after a reconcile. They account for all changes that are still open. */
+  /**
+   * Exactly these plans are in force, after a reconcile. They account for all changes that are still open.
+   */
   replaceAll(plans: Map<PlanKey, ServicePortPlan>): void {
     for (const change of this.open) {
       if (plans.get(change.key) === change.new) this.#account(change);

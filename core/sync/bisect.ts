@@ -5,17 +5,22 @@ export interface BatchOutcome {
   readonly applied: readonly PlanChange[];
   /** Changes that the kernel rejected, alone or named by the rejection, each with the reason. */
   readonly rejected: readonly { readonly change: PlanChange; readonly error: BackendError }[];
-  /** Changes that were not tried to the end because everything fails, which is not the fault of one service. */
+  /**
+   * Changes that were not tried to the end because everything fails, which is not the fault of one service.
+   */
   readonly untried: readonly PlanChange[];
 }
 
-/** So many rejections in a row, with nothing accepted in between, mean that the kernel rejects us, not a service. */
+/**
+ * So many rejections in a row, with nothing accepted in between, mean that the kernel rejects us, not a
+ * service.
+ */
 const SYSTEMIC_REJECTIONS = 8;
 
 /**
- * Applies a batch so that a bad service blocks no other. A part that the kernel rejects is split until the offending
- * change is alone: by the keys that the rejection names, or else into halves. The order is kept, so that a frontend
- * that moves from one service to another is freed before it is claimed.
+ * Applies a batch so that a bad service blocks no other. A part that the kernel rejects is split until the
+ * offending change is alone: by the keys that the rejection names, or else into halves. The order is kept, so
+ * that a frontend that moves from one service to another is freed before it is claimed.
  */
 export async function applyBisecting(
   backend: Pick<Backend, "apply">,
@@ -56,7 +61,9 @@ export async function applyBisecting(
   return { applied, rejected, untried };
 }
 
-/** Returns a rejection, which the sync loop handles. Throws everything else: a defect, which ends the process. */
+/**
+ * Returns a rejection, which the sync loop handles. Throws everything else: a defect, which ends the process.
+ */
 export function rejectionOf(cause: unknown): BackendError {
   if (cause instanceof BackendError) return cause;
   throw cause;

@@ -7,7 +7,8 @@ import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import { type PlanContext, planService } from "../plan/planner.ts";
 
 /**
- * The desired state: plans the services that changed, and knows which service holds which frontend and which keys.
+ * The desired state: plans the services that changed, and knows which service holds which frontend and which
+ * keys.
  */
 export class DesiredPlans {
   readonly #store: Store;
@@ -51,7 +52,10 @@ export class DesiredPlans {
     return desired;
   }
 
-  /** Keeps a key whose removal is not in force attached to its service, so that planning the service retries it. */
+  /**
+   * Keeps a key whose removal is not in force attached to its service, so that planning the service retries
+   * it.
+   */
   keep(change: PlanChange): void {
     const service = serviceOf(change);
     const keys = this.#keysOf.get(service) ?? [];
@@ -96,10 +100,12 @@ export class DesiredPlans {
 
   /** Returns the plan without the frontends that other services hold. */
   #claimFrontends(plan: ServicePortPlan): ServicePortPlan {
-    const grant = this.#claims.grant(plan);
-    this.markDirty(grant.freed);
-    for (const conflict of grant.conflicts) this.#log.warn("A frontend is already taken", { conflict });
-    return grant.plan;
+    const claim = this.#claims.claim(plan);
+    this.markDirty(claim.freed);
+    for (const conflict of claim.conflicts) {
+      this.#log.warn("A frontend belongs to another service", { conflict });
+    }
+    return claim.plan;
   }
 }
 

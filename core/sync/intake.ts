@@ -9,7 +9,9 @@ import type { SyncLoop } from "./sync_loop.ts";
 export interface IntakeOptions {
   readonly queue: PlanQueue;
   readonly loop: Pick<SyncLoop, "changed" | "reconcile">;
-  /** Returns the current view of the node; called after the node, the ServiceCIDRs or the interfaces changed. */
+  /**
+   * Returns the current view of the node; called after the node, the ServiceCIDRs or the interfaces changed.
+   */
   readonly view: () => NodeView;
   readonly observer: IntakeObserver;
   readonly log: Log;
@@ -24,8 +26,8 @@ export interface IntakeObserver {
 }
 
 /**
- * Receives objects and wakes the sync loop. Nothing is planned before everything that existed at the start is known:
- * no rules from partial data.
+ * Receives objects and wakes the sync loop. Nothing is planned before everything that existed at the start is
+ * known: no rules from partial data.
  */
 export class Intake implements Sink {
   readonly #options: IntakeOptions;
@@ -60,7 +62,7 @@ export class Intake implements Sink {
   connected(problem: string | undefined): void {
     this.#options.observer.connected(problem === undefined);
     if (problem !== undefined) {
-      this.#options.log.warn("The source of objects cannot be reached; what is in force stays in force", {
+      this.#options.log.warn("The source of objects is unreachable; the rules stay in force", {
         problem,
       });
     }
@@ -83,7 +85,7 @@ export class Intake implements Sink {
     const { queue, loop, log } = this.#options;
     const difference = queue.setView(this.#options.view());
     if (difference.context) {
-      log.info("The node changed: planning every service again", { node: queue.view.context.nodeName });
+      log.info("The node changed; planning all services again", { node: queue.view.context.nodeName });
       loop.changed();
     }
     if (difference.settings) loop.reconcile("node settings changed");

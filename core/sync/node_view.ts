@@ -1,9 +1,9 @@
 import type { ModeTraits } from "../backend/mode.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { type Address, LOOPBACK } from "../net/address.ts";
-import { detectNodeAddresses } from "../plan/node_addresses.ts";
 import {
   deriveNodeSettings,
+  detectNodeAddresses,
   type NodeConfiguration,
   type NodePortAddresses,
   nodePortAddresses,

@@ -13,8 +13,8 @@ import { RetrySchedule } from "./retry_schedule.ts";
 import { WaitingChanges } from "./waiting_changes.ts";
 
 /**
- * Turns objects that changed into batches of plan changes: the difference between the desired plans and those in
- * force. One batch is in flight at a time.
+ * Turns objects that changed into batches of plan changes: the difference between the desired plans and those
+ * in force. One batch is in flight at a time.
  */
 export class PlanQueue {
   readonly store: Store;
@@ -51,8 +51,8 @@ export class PlanQueue {
   }
 
   /**
-   * Replaces what is known of this node. When the planning context differs, every service is planned again. Other
-   * settings change no plan: the backend has to reconcile with them.
+   * Replaces what is known of this node. When the planning context differs, every service is planned again.
+   * Other settings change no plan: the backend has to reconcile with them.
    * @returns what differs from the view before.
    */
   setView(view: NodeView): NodeViewDifference {
@@ -122,7 +122,8 @@ export class PlanQueue {
       if (samePlanOrNone(old, plan)) this.#retries.delete(key);
       else if (!this.#retries.postpones(key, plan, nowMs)) changes.push({ key, old, new: plan });
     }
-    // Removals first: a frontend that moves from a service that goes away to a new one is free before it is claimed.
+    // Removals first: a frontend that moves from a service that goes away to a new one is free before it is
+    // claimed.
     return changes.sort((a, b) => Number(a.new !== undefined) - Number(b.new !== undefined));
   }
 

@@ -47,14 +47,20 @@ export interface Sync {
 const FULL_SYNC_PERIOD_MS = 3_600_000;
 /** First delay after a failed sync; doubles up to the sync period. */
 const FIRST_RETRY_MS = 100;
-/** After so many failed syncs in a row the next one is a reconcile, because our idea of the kernel may be wrong. */
+/**
+ * After so many failed syncs in a row the next one is a reconcile, because our idea of the kernel may be
+ * wrong.
+ */
 const FAILURES_BEFORE_RECONCILE = 3;
-/** Minimum time between repairs of foreign changes, so that two programs that fight do not use up the node's CPU. */
+/**
+ * Minimum time between repairs of foreign changes, so that two programs that fight do not use up the node's
+ * CPU.
+ */
 const REPAIR_SPACING_MS = 500;
 
 /**
- * Makes the kernel follow the plans. Changes that arrive while a batch is in flight form the next batch. An idle loop
- * starts at once.
+ * Makes the kernel follow the plans. Changes that arrive while a batch is in flight form the next batch. An
+ * idle loop starts at once.
  */
 export class SyncLoop {
   readonly #options: SyncLoopOptions;
@@ -91,7 +97,9 @@ export class SyncLoop {
     }
   }
 
-  /** Waits for the next change, the retry of a failure or the hourly comparison, and then for the rate limit. */
+  /**
+   * Waits for the next change, the retry of a failure or the hourly comparison, and then for the rate limit.
+   */
   async #rest(started: number, signal: AbortSignal): Promise<void> {
     const { queue, minSyncPeriodMs, syncPeriodMs } = this.#options;
     if (this.#failures > 0) {
@@ -171,7 +179,7 @@ export class SyncLoop {
         const error = rejectionOf(cause);
         const rejectedKeys = new Set(error.rejectedKeys.filter((key) => plans.has(key)));
         if (rejectedKeys.size === 0) {
-          log.error("Sync failed; what was in force stays in force", { reason, error: error.message });
+          log.error("Sync failed; the previous rules stay in force", { reason, error: error.message });
           batch.putBack(batch.open);
           this.#reconcileReason ??= reason;
           return;
@@ -205,7 +213,7 @@ export class SyncLoop {
 
   #reportRejection(key: PlanKey, error: Error, full: boolean): void {
     const { log, observer } = this.#options;
-    log.error("The kernel refused a service port; the others are in force", {
+    log.error("The kernel rejected a service port; the others are in force", {
       servicePort: key,
       error: error.message,
     });

@@ -9,8 +9,8 @@ const pure = ["core/net/", "core/objects/", "core/plan/"];
 const descriptorFiles = /^backends\/[^/]+\/(mode|flags|options)\.ts$/;
 
 /**
- * Imports point one way: main → core/commands → core → ffi, and backends → core (contract, plan, net) → ffi. For each
- * part of the tree, what it may import. A file belongs to the first part that fits.
+ * Imports point one way: main → core/commands → core → ffi, and backends → core (contract, plan, net) → ffi.
+ * For each part of the tree, what it may import. A file belongs to the first part that fits.
  */
 const parts: readonly {
   /** A file, or a folder with all that is below it. */

@@ -3,7 +3,9 @@ import type { Protocol } from "../../core/net/protocol.ts";
 import type { Endpoint, Frontend, NodeSettings } from "../../core/plan/plan.ts";
 import type { AskedFrontend, TracedNode } from "./trace.ts";
 
-/** Who serves what on a node, in one family and protocol. Looks through all plans: there is no index to keep. */
+/**
+ * Who serves what on a node, in one family and protocol. Looks through all plans: there is no index to keep.
+ */
 export class FrontendLookup {
   readonly #node: TracedNode;
   readonly #settings: NodeSettings;

@@ -15,7 +15,10 @@ import type {
 
 /** Clusters small and crowded enough that everything meets everything else. */
 
-/** Addresses by the part they play, some in several parts; the same place in a list plays it in the other family. */
+/**
+ * Addresses by the part they play, some in several parts; the same place in a list plays it in the other
+ * family.
+ */
 export const pools = {
   IPv4: {
     clusterIPs: ["10.96.0.10", "10.96.0.11", "10.96.0.12"],

@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { families, pools } from "./raw_cluster.ts";
 import type { RawCluster, RawPacket, RawProtocol, RawService } from "./raw_objects.ts";
 
-/** From whoever there is, by whatever way; mostly to what a service of the cluster asks for, else to something near. */
+/**
+ * From whoever there is, by whatever way; mostly to what a service of the cluster asks for, else to something
+ * near.
+ */
 export function anyRawPacket(cluster: RawCluster): fc.Arbitrary<RawPacket> {
   const frontends = cluster.services.flatMap(frontendsOf);
   const near = fc.constantFrom(...families).chain((family) => {

@@ -11,11 +11,12 @@ import {
 } from "./reference_service_ports.ts";
 
 /**
- * docs/behaviour.md §1-§4 once more, written down table by table from the text, over the objects as an API server
- * shows them, in strings, without a thought for cost. It shares no code with the parser, the planner and the tracer:
- * what two independent readings of the text agree in is what the text says.
+ * docs/behaviour.md §1-§4 once more, written down table by table from the text, over the objects as an API
+ * server shows them, in strings, without a thought for cost. It shares no code with the parser, the planner
+ * and the tracer: what two independent readings of the text agree in is what the text says.
  *
- * Returns a line: `passed`, `refused WHOM`, `dropped WHOM`, or `balanced WHOM affinity SECONDS: ENDPOINT sees client|node…`.
+ * Returns a line: `passed`, `refused WHOM`, `dropped WHOM`, or `balanced WHOM affinity SECONDS: ENDPOINT sees
+ * client|node…`.
  */
 export function referenceVerdict(cluster: RawCluster, packet: RawPacket): string {
   const family = familyOf(packet.destination);
@@ -75,7 +76,9 @@ class Reference {
     return this.#filtered(packet.destination, packet.port, packet) ?? "passed";
   }
 
-  /** §5.2, base chains filter-input, filter-forward and filter-output: the first that has something to say. */
+  /**
+   * §5.2, base chains filter-input, filter-forward and filter-output: the first that has something to say.
+   */
   #filtered(address: string, port: number, packet: RawPacket): string | undefined {
     const refusal = (asked: Asked | undefined) => {
       if (asked === undefined) return undefined;

@@ -43,7 +43,10 @@ export type TraceOutcome =
     /** Seconds for which a client keeps its endpoint; 0 without affinity. */
     readonly affinitySeconds: number;
   }
-  /** ICMP port unreachable, or silence. Without `asked` it is an address of services that nothing serves there. */
+  /**
+   * ICMP port unreachable, or silence. Without `asked` it is an address of services that nothing serves
+   * there.
+   */
   | { readonly verdict: Refusal; readonly asked: AskedFrontend | undefined }
   /** No business of a service proxy: the node routes it as it is. */
   | { readonly verdict: "passed" };

@@ -20,9 +20,9 @@ import type {
 } from "./trace.ts";
 
 /**
- * What a node does with a new connection: source ranges, then the frontend, its route, masquerading, and at last
- * what the filters say. The order is that of mode nftables (docs/behaviour.md §5.2), which is the order of the
- * hooks a packet passes. The rules are those of §4.
+ * What a node does with a new connection: source ranges, then the frontend, its route, masquerading, and at
+ * last what the filters say. The order is that of mode nftables (docs/behaviour.md §5.2), which is the order
+ * of the hooks a packet passes. The rules are those of §4.
  * @throws RangeError when source and destination are of different families.
  */
 export function traceConnection(node: TracedNode, connection: Connection): Trace {
@@ -216,8 +216,8 @@ class Walk {
   }
 
   /**
-   * What the filters do with a packet to this address and port: to the one asked for when no endpoint was chosen,
-   * else to the endpoint.
+   * What the filters do with a packet to this address and port: to the one asked for when no endpoint was
+   * chosen, else to the endpoint.
    */
   #filtered(address: Address, port: number): Stop | undefined {
     const here = () => this.#stoppedAtNodePort(address, port) ?? this.#stoppedAtAddress(address, port);

@@ -12,7 +12,10 @@ import { anyRawPacket } from "./raw_packet.ts";
 import { referenceVerdict } from "./reference_model.ts";
 
 const PACKETS = 10;
-/** Clusters; each is asked by several packets. PROPERTY_RUNS=10000 for the full number, PROPERTY_SEED for another. */
+/**
+ * Clusters; each is asked by several packets. PROPERTY_RUNS=10000 for the full number, PROPERTY_SEED for
+ * another.
+ */
 const runs = Number(Deno.env.get("PROPERTY_RUNS") ?? 1000);
 const seed = Number(Deno.env.get("PROPERTY_SEED") ?? Date.now() & 0x7fffffff);
 

@@ -18,16 +18,18 @@ import { annotationOf, hasLabel, labels, type NotProxied, type Report, timeOf } 
 import { weightOf } from "./annotations.ts";
 import { ownText, Pool, sharedText } from "./interning.ts";
 
-/** A discovery.k8s.io/v1 EndpointSlice: docs/behaviour.md §1.3, §1.4. */
+/** Parses a discovery.k8s.io/v1 EndpointSlice: docs/behaviour.md §1.3, §1.4. */
 export function parseSlice(raw: Mapping, ref: ObjectRef, report: Report): EndpointSlice | NotProxied {
   if (hasLabel(raw, HEADLESS_LABEL)) return { why: `it has the label ${HEADLESS_LABEL}` };
   const service = labels(raw, (all) => text(all, SERVICE_NAME_LABEL));
   if (service === "") return { why: `it has no label ${SERVICE_NAME_LABEL}` };
-  if (!isObjectName(service)) return { why: `its label ${SERVICE_NAME_LABEL} names no Service` };
+  if (!isObjectName(service)) {
+    return { why: `the value of its label ${SERVICE_NAME_LABEL} is not a Service name` };
+  }
   const addressType = text(raw, "addressType");
   if (addressType === "") throw new InvalidField("addressType", "missing; write IPv4 or IPv6");
   const family = FAMILIES.find((one) => one === addressType);
-  if (family === undefined) return { why: `it is of addressType ${show(addressType)}` };
+  if (family === undefined) return { why: `its addressType is ${show(addressType)}` };
   return {
     kind: "EndpointSlice",
     namespace: ref.namespace,
@@ -49,7 +51,8 @@ const knownPorts = new Pool<readonly SlicePort[]>();
 
 function readPorts(raw: Mapping, report: Report): readonly SlicePort[] {
   const ports = mappings(raw, "ports", (entry, index): SlicePort | undefined => {
-    // An API server writes "" for a name that is left out; one that is null all the same is nobody's.
+    // The API server writes "" for a missing name. A name that is null all the same belongs to no service
+    // port.
     if (entry["name"] === null) {
       report(`ports[${index}].name`, 'null; skipped (leave it out, or write "")');
       return undefined;
@@ -86,7 +89,7 @@ function readTraits(entry: Mapping): EndpointTraits {
   const nodeName = readTopologyName(entry, "nodeName");
   const hints = section(entry, "hints", readHints);
   const { ready, serving, terminating } = conditions;
-  // No name contains a comma or a slash.
+  // The separators are unambiguous, because no name contains a comma or a slash.
   const names = `${nodeName}/${hints.zoneHints.join(",")}/${hints.nodeHints.join(",")}`;
   return knownTraits.share(`${names}/${ready}/${serving}/${terminating}`, () => ({
     ...conditions,

@@ -1,6 +1,7 @@
 /**
- * Reads fields of decoded JSON or YAML that nobody has checked yet. Every function throws `InvalidField`, and
- * nothing else, when a value is not what it has to be. A field that is null counts as absent, as in the API.
+ * Reads fields of decoded JSON or YAML that is not validated yet. Every function throws `InvalidField`, and
+ * nothing else, when a value is not of the expected form. A field that is null counts as absent, as in the
+ * API.
  */
 
 export type Mapping = Readonly<Record<string, unknown>>;
@@ -8,9 +9,9 @@ export type Mapping = Readonly<Record<string, unknown>>;
 export class InvalidField extends Error {
   override readonly name = "InvalidField";
   constructor(
-    /** Path from the object's root once it has left all sections: `spec.ports[1].port`. */
+    /** Path from the object's root, complete once the error has left all sections: `spec.ports[1].port`. */
     readonly path: string,
-    /** What is wrong and what to write instead. */
+    /** The problem, and what to write instead. */
     readonly problem: string,
   ) {
     super(`${path}: ${problem}`);
@@ -21,9 +22,9 @@ export function isMapping(value: unknown): value is Mapping {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Parses the mapping under `key`, an absent one as an empty one; errors get its path. */
+/** Parses the mapping under `key`; an absent one counts as empty. Prefixes the path of errors with `key`. */
 export function section<T>(from: Mapping, key: string, parse: (section: Mapping) => T): T {
-  const value = mapping(from, key) ?? empty;
+  const value = mapping(from, key) ?? EMPTY;
   try {
     return parse(value);
   } catch (error) {
@@ -31,7 +32,7 @@ export function section<T>(from: Mapping, key: string, parse: (section: Mapping)
   }
 }
 
-const empty: Mapping = {};
+const EMPTY: Mapping = {};
 
 export function mapping(from: Mapping, key: string): Mapping | undefined {
   const value = from[key] ?? undefined;
@@ -39,17 +40,19 @@ export function mapping(from: Mapping, key: string): Mapping | undefined {
   throw new InvalidField(key, `${show(value)} is not a mapping`);
 }
 
-/** Parses every element of the list under `key` and keeps what is not undefined; an absent list is empty. */
+/**
+ * Parses every element of the list under `key` and drops undefined results. An absent list counts as empty.
+ */
 export function elements<T>(
   from: Mapping,
   key: string,
   parse: (element: unknown, index: number) => T | undefined,
 ): readonly T[] {
   const values = list(from, key);
-  if (values.length === 0) return none;
+  if (values.length === 0) return NONE;
   let at = 0;
   try {
-    // Of its length from the start, because a list that grows keeps room for more.
+    // Allocated in its final size, because a list that grows keeps spare capacity.
     const parsed = new Array<T | undefined>(values.length);
     for (; at < values.length; at++) parsed[at] = parse(values[at], at);
     return parsed.every(isDefined) ? parsed : parsed.filter(isDefined);
@@ -62,10 +65,10 @@ function isDefined<T>(value: T | undefined): value is T {
   return value !== undefined;
 }
 
-/** One empty list for all objects that need one. */
-export const none: readonly never[] = Object.freeze([]);
+/** The one empty list of all objects. */
+export const NONE: readonly never[] = Object.freeze([]);
 
-/** As `elements`, for lists of mappings. */
+/** Like `elements`, for lists of mappings. */
 export function mappings<T>(
   from: Mapping,
   key: string,
@@ -77,7 +80,7 @@ export function mappings<T>(
   });
 }
 
-/** As `elements`, for lists of strings. */
+/** Like `elements`, for lists of strings. */
 export function texts<T>(
   from: Mapping,
   key: string,
@@ -90,12 +93,12 @@ export function texts<T>(
 }
 
 export function list(from: Mapping, key: string): readonly unknown[] {
-  const value = from[key] ?? none;
+  const value = from[key] ?? NONE;
   if (Array.isArray(value)) return value;
   throw new InvalidField(key, `${show(value)} is not a list`);
 }
 
-/** "" when absent. */
+/** Returns "" when the field is absent. */
 export function text(from: Mapping, key: string): string {
   const value = from[key] ?? "";
   if (typeof value === "string") return value;
@@ -108,7 +111,7 @@ export function flag(from: Mapping, key: string, absent: boolean): boolean {
   throw new InvalidField(key, `${show(value)} is neither true nor false`);
 }
 
-/** One of `allowed`; `absent` when the field is absent or "". */
+/** Returns one of `allowed`; `absent` when the field is absent or "". */
 export function choice<T extends string>(from: Mapping, key: string, allowed: readonly T[], absent: T): T {
   const value = text(from, key);
   if (value === "") return absent;
@@ -119,35 +122,35 @@ export function choice<T extends string>(from: Mapping, key: string, allowed: re
 
 export const A_PORT = "a port (1-65535)";
 
-/** A port number; 0 when it is absent or 0. */
+/** Returns a port number; 0 when the field is absent or 0. */
 export function port(from: Mapping, key: string): number {
-  return integer(from, key, { least: 0, most: 65535, what: A_PORT, absent: 0 });
+  return integer(from, key, { min: 0, max: 65535, what: A_PORT, absent: 0 });
 }
 
-/** A whole number from `least` to `most`. `what` says in the error what it should have been. */
+/** Returns a whole number from `min` to `max`. `what` names the expected value in errors. */
 export function integer(
   from: Mapping,
   key: string,
-  { least, most, what, absent }: { least: number; most: number; what: string; absent?: number },
+  { min, max, what, absent }: { min: number; max: number; what: string; absent?: number },
 ): number {
   const value = from[key] ?? absent;
   if (value === undefined) throw new InvalidField(key, `missing; write ${what}`);
-  if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
+  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
   const fix = typeof value === "string" && /^\d{1,9}$/.test(value) ? "; write it without quotes" : "";
   throw new InvalidField(key, `${show(value)} is not ${what}${fix}`);
 }
 
-/** A value for an error message: short, on one line, in printable ASCII, whatever it is. */
+/** Renders any value for an error message: short, on one line, in printable ASCII. */
 export function show(value: unknown): string {
   if (typeof value === "string") {
-    return value.length > LONGEST_SHOWN ? `${quote(value.slice(0, LONGEST_SHOWN))}...` : quote(value);
+    return value.length > MAX_SHOWN ? `${quote(value.slice(0, MAX_SHOWN))}...` : quote(value);
   }
   if (typeof value === "number" || typeof value === "boolean" || value === null) return String(value);
   if (Array.isArray(value)) return "a list";
   return typeof value === "object" ? "a mapping" : `a ${typeof value}`;
 }
 
-const LONGEST_SHOWN = 60;
+const MAX_SHOWN = 60;
 
 function quote(text: string): string {
   return JSON.stringify(text).replace(

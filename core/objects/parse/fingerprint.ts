@@ -1,7 +1,7 @@
 /**
- * A 53-bit number that stands for a text, to see whether it changed without keeping it. Not cryptographic: whoever
- * can write a manifest gains nothing from a collision. Two multiplicative lanes; the second gives its upper bits,
- * where such a hash mixes best.
+ * Hashes a text to 53 bits, to detect changes of a text without keeping it. Not cryptographic: an author of
+ * manifests gains nothing from a collision. There are two multiplicative lanes. The second contributes its
+ * upper bits, where such a hash mixes best.
  */
 export function fingerprint(text: string): number {
   let low = 0x811c9dc5;

@@ -8,33 +8,36 @@ import { parseServiceCidr } from "./service_cidr.ts";
 import { parseSlice } from "./endpoint_slice.ts";
 import { ownText, sharedText } from "./interning.ts";
 
-/** What an object of the API, or of a manifest, means to this node. */
+/** Result of parsing an object of the API or of a manifest. */
 export type ParsedObject =
   | { readonly object: ModelObject }
-  /** It exists and is not proxied. It may have been before, so this is a delete of `ignored`. */
+  /**
+   * The object exists but is not proxied. It may have been proxied before, so this counts as a delete of
+   * `ignored`.
+   */
   | { readonly ignored: ObjectRef; readonly why: string }
-  /** Of a kind that a proxy has no use for; says which. */
+  /** The object is of a kind that a proxy does not use; names the kind. */
   | { readonly irrelevant: string }
   /**
-   * Cannot be used. Names kind, namespace/name, field and fix; `ref` is undefined when the object's own name is
-   * what is wrong. Whatever was known of `ref` before stays in force.
+   * The object cannot be used. The message names kind, namespace/name, field and fix. `ref` is undefined when
+   * the object's own name is wrong. The object known before under `ref` stays in use.
    */
   | { readonly invalid: string; readonly ref: ObjectRef | undefined };
 
 /**
- * Reads one decoded JSON or YAML document. `report` is called with one line a problem that was skipped over
+ * Parses one decoded JSON or YAML document. `report` receives one line per problem that was skipped
  * (docs/behaviour.md §1.4, §2). Never throws, whatever `raw` is.
  */
 export function parseObject(raw: unknown, report: (problem: string) => void): ParsedObject {
   if (raw === undefined || raw === null) return { irrelevant: "an empty document" };
   if (!isMapping(raw)) {
-    return invalid("", new InvalidField("", `${show(raw)} is not an object of Kubernetes`));
+    return invalid("", new InvalidField("", `${show(raw)} is not a Kubernetes object`));
   }
   try {
     const apiVersion = text(raw, "apiVersion");
     const kind = text(raw, "kind");
     if (kind === "") return invalid("", new InvalidField("kind", "missing"));
-    const known = apiKinds.find((one) => one.kind === kind);
+    const known = API_KINDS.find((one) => one.kind === kind);
     if (known === undefined) return { irrelevant: show(kind) };
     if (known.apiVersions.includes(apiVersion)) return parseObjectOfKind(known.kind, raw, report);
     if (apiVersion !== "" && groupOf(apiVersion) !== groupOf(known.apiVersions[0])) {
@@ -47,7 +50,7 @@ export function parseObject(raw: unknown, report: (problem: string) => void): Pa
   }
 }
 
-/** As `parseObject`, where the kind is known from elsewhere: the elements of a list of the API do not name it. */
+/** Like `parseObject`, for a known kind: the elements of a list of the API do not name their kind. */
 export function parseObjectOfKind(
   kind: ObjectKind,
   raw: unknown,
@@ -66,7 +69,7 @@ export function parseObjectOfKind(
   }
 }
 
-/** Which object this is, of a delete event for example; undefined when it does not say so properly. */
+/** Identifies an object, for example of a delete event; undefined when its name is missing or invalid. */
 export function refOf(kind: ObjectKind, raw: unknown): ObjectRef | undefined {
   try {
     return isMapping(raw) ? readRef(kind, raw) : undefined;
@@ -83,13 +86,13 @@ export function describeRef(ref: ObjectRef): string {
 
 interface ApiKind {
   readonly kind: ObjectKind;
-  /** The one to write first. */
+  /** The first one is suggested in messages. */
   readonly apiVersions: readonly [string, ...string[]];
   readonly namespaced: boolean;
   readonly parse: KindParser;
 }
 
-const apiKinds: readonly ApiKind[] = [
+const API_KINDS: readonly ApiKind[] = [
   { kind: "Service", apiVersions: ["v1"], namespaced: true, parse: parseService },
   { kind: "EndpointSlice", apiVersions: ["discovery.k8s.io/v1"], namespaced: true, parse: parseSlice },
   { kind: "Node", apiVersions: ["v1"], namespaced: false, parse: parseNode },
@@ -102,12 +105,12 @@ const apiKinds: readonly ApiKind[] = [
 ];
 
 function apiKind(kind: ObjectKind): ApiKind {
-  const found = apiKinds.find((one) => one.kind === kind);
+  const found = API_KINDS.find((one) => one.kind === kind);
   if (found === undefined) throw new RangeError(`no parser for kind ${kind}`);
   return found;
 }
 
-/** "" for the core group. */
+/** Returns "" for the core group. */
 function groupOf(apiVersion: string): string {
   const slash = apiVersion.indexOf("/");
   return slash < 0 ? "" : apiVersion.slice(0, slash);
@@ -130,9 +133,11 @@ function invalid(subject: string, error: unknown, ref?: ObjectRef): ParsedObject
   return { invalid: [subject, error.path, error.problem].filter((part) => part !== "").join(": "), ref };
 }
 
-/** Reports the first problems of one object; a hostile one may have millions. */
+/** Maximum number of problems reported per object. */
+const MAX_PROBLEMS = 10;
+
+/** Reports the first problems of one object. A hostile object may have millions. */
 class SkippedProblems {
-  static readonly most = 10;
   #count = 0;
   readonly #subject: string;
   readonly #report: (problem: string) => void;
@@ -143,11 +148,11 @@ class SkippedProblems {
   }
 
   readonly add: Report = (path, problem) => {
-    if (++this.#count <= SkippedProblems.most) this.#report(`${this.#subject}: ${path}: ${problem}`);
+    if (++this.#count <= MAX_PROBLEMS) this.#report(`${this.#subject}: ${path}: ${problem}`);
   };
 
   end(): void {
-    const unsaid = this.#count - SkippedProblems.most;
-    if (unsaid > 0) this.#report(`${this.#subject}: ${unsaid} more such problems`);
+    const omitted = this.#count - MAX_PROBLEMS;
+    if (omitted > 0) this.#report(`${this.#subject}: ${omitted} more problems`);
   }
 }

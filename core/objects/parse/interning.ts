@@ -1,32 +1,33 @@
 /**
- * Keeps the model small. The same node names, zones, port lists come a hundred thousand times, and a substring can
- * keep the whole JSON or YAML text it was cut from in memory: so what the model keeps is copied, and what recurs is
- * kept once.
+ * Keeps parsed objects small. The same node names, zones and port lists occur a hundred thousand times, and a
+ * substring can keep the whole JSON or YAML text in memory that it was cut from. So text that objects keep is
+ * copied, and values that recur are shared.
  */
 
-/** A copy that shares no memory with the text it was cut from. */
+/** Copies a text, so that it shares no memory with the text it was cut from. */
 export function ownText(text: string): string {
   return text.length < 2 ? text : [...text].join("");
 }
 
-/** Values by a key that says all about them. */
+/**
+ * More than the nodes, zones, namespaces and distinct port lists of any cluster. A pool that reaches this
+ * size forgets everything, which costs sharing and nothing else.
+ */
+const MAX_POOL_SIZE = 16_384;
+/** Longer keys are not stored, so that hostile values cannot fill the memory. */
+const MAX_KEY_LENGTH = 512;
+
+/** Shares values that have the same key. The key determines the value completely. */
 export class Pool<T> {
-  /**
-   * More than the nodes, zones, namespaces and kinds of port lists of any cluster. Beyond it everything is
-   * forgotten, which costs sharing and nothing else.
-   */
-  static readonly limit = 16_384;
-  /** Hostile values must not fill memory with their keys. */
-  static readonly longestKey = 512;
   readonly #known = new Map<string, T>();
 
-  /** The value of this key; `make` makes the first one. */
+  /** Returns the value of this key, which `make` makes the first time. */
   share(key: string, make: () => T): T {
     const found = this.#known.get(key);
     if (found !== undefined) return found;
     const made = make();
-    if (key.length > Pool.longestKey) return made;
-    if (this.#known.size >= Pool.limit) this.#known.clear();
+    if (key.length > MAX_KEY_LENGTH) return made;
+    if (this.#known.size >= MAX_POOL_SIZE) this.#known.clear();
     this.#known.set(ownText(key), made);
     return made;
   }
@@ -34,7 +35,7 @@ export class Pool<T> {
 
 const texts = new Pool<string>();
 
-/** For text that recurs in many objects: the one copy of it. */
+/** Returns the one copy of a text that recurs in many objects. */
 export function sharedText(text: string): string {
   return texts.share(text, () => ownText(text));
 }

@@ -4,7 +4,10 @@ import { ownText } from "./interning.ts";
 
 /** Parts that the parsers of all kinds share: their signature, labels, annotations and times. */
 
-/** Parses the objects of one kind. `report` takes problems that were skipped without making the object useless. */
+/**
+ * Parses the objects of one kind. `report` takes problems that were skipped without making the object
+ * useless.
+ */
 export type KindParser = (raw: Mapping, ref: ObjectRef, report: Report) => ModelObject | NotProxied;
 
 /** `path` is the path of the field. */

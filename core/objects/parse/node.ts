@@ -4,7 +4,7 @@ import { readTopologyName } from "./names.ts";
 import type { Node, ObjectRef } from "../objects.ts";
 import { labels, type Report } from "./kind.ts";
 
-/** A v1 Node: docs/behaviour.md §1.5, and §7.1 for `eligible`. */
+/** Parses a v1 Node: docs/behaviour.md §1.5, and §7.1 for `eligible`. */
 export function parseNode(raw: Mapping, ref: ObjectRef, report: Report): Node {
   return {
     kind: "Node",
@@ -19,7 +19,10 @@ export function parseNode(raw: Mapping, ref: ObjectRef, report: Report): Node {
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 const CLUSTER_AUTOSCALER_TAINT = "ToBeDeletedByClusterAutoscaler";
 
-/** One address a family: internal ones go before external ones, and the first of all makes its family primary. */
+/**
+ * One address per family. Internal addresses come before external ones. The first makes its family the
+ * primary one.
+ */
 function readAddresses(raw: Mapping, report: Report): readonly Address[] {
   const internal: Address[] = [];
   const external: Address[] = [];
@@ -41,7 +44,10 @@ function readAddresses(raw: Mapping, report: Report): readonly Address[] {
   return second === undefined ? [first] : [first, second];
 }
 
-/** spec.podCIDRs, which an API server fills from spec.podCIDR when it is not given. */
+/**
+ * Reads spec.podCIDRs. The API server fills it from spec.podCIDR when it is missing, and so does this
+ * function.
+ */
 function readPodCidrs(spec: Mapping, report: Report): readonly Cidr[] {
   const single = text(spec, "podCIDR");
   const written = list(spec, "podCIDRs").length === 0 && single !== "" ? { podCIDRs: [single] } : spec;

@@ -33,7 +33,7 @@ import { createdOf, hasLabel, type NotProxied, type Report } from "./kind.ts";
 import { balancingOf, weightOf } from "./annotations.ts";
 import { Pool, sharedText } from "./interning.ts";
 
-/** A v1 Service: docs/behaviour.md §1.2 (which are proxied) and §2 (how fields are read). */
+/** Parses a v1 Service: docs/behaviour.md §1.2 (which are proxied) and §2 (how fields are read). */
 export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Service | NotProxied {
   if (hasLabel(raw, PROXY_NAME_LABEL)) return { why: `it has the label ${PROXY_NAME_LABEL}` };
   const created = createdOf(raw);
@@ -41,7 +41,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
   const weight = weightOf(raw, report) ?? DEFAULT_WEIGHT;
   const balancing = balancingOf(raw, report);
   return section(raw, "spec", (spec) => {
-    const type = choice(spec, "type", serviceTypes, "ClusterIP");
+    const type = choice(spec, "type", SERVICE_TYPES, "ClusterIP");
     if (type === "ExternalName") return { why: "it is of type ExternalName" };
     const assigned = assignedClusterIPs(spec);
     if (assigned[0] === "None") return { why: "it is headless (clusterIP None)" };
@@ -60,7 +60,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
       loadBalancerSourceRanges: readSourceRanges(spec),
       affinitySeconds: readAffinity(spec),
       externalTrafficPolicy,
-      internalTrafficPolicy: choice(spec, "internalTrafficPolicy", policies, "Cluster"),
+      internalTrafficPolicy: choice(spec, "internalTrafficPolicy", POLICIES, "Cluster"),
       healthCheckNodePort: type === "LoadBalancer" && externalTrafficPolicy === "Local"
         ? readHealthCheckNodePort(spec, report)
         : 0,
@@ -73,10 +73,13 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
 const PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name";
 
 type ServiceType = "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
-const serviceTypes: readonly ServiceType[] = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
-const policies: readonly TrafficPolicy[] = ["Cluster", "Local"];
+const SERVICE_TYPES: readonly ServiceType[] = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
+const POLICIES: readonly TrafficPolicy[] = ["Cluster", "Local"];
 
-/** The texts of spec.clusterIPs, which an API server fills from spec.clusterIP when it is not given. */
+/**
+ * Reads spec.clusterIPs as text. The API server fills it from spec.clusterIP when it is missing, as done
+ * here.
+ */
 function assignedClusterIPs(spec: Mapping): readonly string[] {
   const first = text(spec, "clusterIP");
   const all = texts(spec, "clusterIPs", (address) => address);
@@ -88,8 +91,8 @@ function assignedClusterIPs(spec: Mapping): readonly string[] {
 }
 
 /**
- * The address of each family that spec.ipFamilies, which names the families of spec.clusterIPs in order, gives one;
- * without ipFamilies each address counts for the family it is of.
+ * Returns at most one cluster IP per family. spec.ipFamilies names the families of spec.clusterIPs in order;
+ * an address beyond that list does not count. Without ipFamilies each address counts for its own family.
  */
 function readClusterIPs(spec: Mapping, assigned: readonly string[]): readonly Address[] {
   const listed = texts(spec, "ipFamilies", (family) => {
@@ -112,7 +115,7 @@ function readClusterIPs(spec: Mapping, assigned: readonly string[]): readonly Ad
       );
     }
     if (clusterIPs.some((other) => familyOf(other) === family)) {
-      throw new InvalidField(path, `${formatAddress(address)} is a second ${family} address; one a family`);
+      throw new InvalidField(path, `${formatAddress(address)} is a second ${family} address; one per family`);
     }
     clusterIPs.push(address);
   }
@@ -134,7 +137,7 @@ function readPorts(spec: Mapping): readonly ServicePort[] {
     return {
       name,
       protocol,
-      port: integer(entry, "port", { least: 1, most: 65535, what: A_PORT }),
+      port: integer(entry, "port", { min: 1, max: 65535, what: A_PORT }),
       nodePort: port(entry, "nodePort"),
     };
   });
@@ -154,7 +157,10 @@ function readExternalIPs(spec: Mapping, report: Report): readonly Address[] {
   });
 }
 
-/** Those that connections reach this node by: with an address, and not of a load balancer that is a proxy itself. */
+/**
+ * Addresses under which connections arrive at this node: entries that have an address and are not of a load
+ * balancer that is a proxy itself.
+ */
 function readLoadBalancerIPs(raw: Mapping, report: Report): readonly Address[] {
   return section(
     raw,
@@ -177,7 +183,9 @@ function readLoadBalancerIPs(raw: Mapping, report: Report): readonly Address[] {
   );
 }
 
-/** Not skipped when wrong, unlike other addresses: a range less may mean that everyone is let in. */
+/**
+ * Rejects an invalid range instead of skipping it, because without any range all clients would be admitted.
+ */
 function readSourceRanges(spec: Mapping): readonly Cidr[] {
   return texts(spec, "loadBalancerSourceRanges", (written) => {
     const range = parseCidr(written.trim());
@@ -188,30 +196,31 @@ function readSourceRanges(spec: Mapping): readonly Cidr[] {
   });
 }
 
-/** In seconds; the API's default for an affinity without timeout, and the longest it allows. */
-const DEFAULT_AFFINITY = 10_800;
-const LONGEST_AFFINITY = 86_400;
+/** The API's default for an affinity without timeout. */
+const DEFAULT_AFFINITY_SECONDS = 10_800;
+/** The maximum that the API allows. */
+const MAX_AFFINITY_SECONDS = 86_400;
 
 function readAffinity(spec: Mapping): number {
   if (choice(spec, "sessionAffinity", ["None", "ClientIP"], "None") === "None") return 0;
-  const what = `a number of seconds (1-${LONGEST_AFFINITY})`;
+  const what = `a number of seconds (1-${MAX_AFFINITY_SECONDS})`;
   return section(
     spec,
     "sessionAffinityConfig",
     (config) =>
       section(config, "clientIP", (clientIP) =>
         integer(clientIP, "timeoutSeconds", {
-          least: 1,
-          most: LONGEST_AFFINITY,
+          min: 1,
+          max: MAX_AFFINITY_SECONDS,
           what,
-          absent: DEFAULT_AFFINITY,
+          absent: DEFAULT_AFFINITY_SECONDS,
         })),
   );
 }
 
-/** Local only for services that are reachable from outside by their type: §2, externalLocal. */
+/** Local applies only to services that are reachable from outside: docs/behaviour.md §2, externalLocal. */
 function readExternalPolicy(spec: Mapping, type: ServiceType): TrafficPolicy {
-  const written = choice(spec, "externalTrafficPolicy", policies, "Cluster");
+  const written = choice(spec, "externalTrafficPolicy", POLICIES, "Cluster");
   const external = type !== "ClusterIP" || list(spec, "externalIPs").length > 0;
   return external ? written : "Cluster";
 }

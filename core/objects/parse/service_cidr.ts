@@ -3,7 +3,7 @@ import { type Mapping, section, show, texts } from "./fields.ts";
 import type { ObjectRef, ServiceCidr } from "../objects.ts";
 import type { Report } from "./kind.ts";
 
-/** A networking.k8s.io ServiceCIDR: docs/behaviour.md §1.6. */
+/** Parses a networking.k8s.io ServiceCIDR: docs/behaviour.md §1.6. */
 export function parseServiceCidr(raw: Mapping, ref: ObjectRef, report: Report): ServiceCidr {
   const cidrs = section(raw, "spec", (spec) =>
     texts(spec, "cidrs", (written, index) => {

@@ -1,39 +1,42 @@
 import type { Family } from "../../net/protocol.ts";
 
-/** The JSON that /healthz and /livez answer with (docs/behaviour.md §7.1). Times are RFC 3339. */
+/** The JSON body of /healthz and /livez (docs/behaviour.md §7.1). Times are RFC 3339. */
 export interface HealthBody {
   readonly lastUpdated: string;
   readonly currentTime: string;
-  /** On /healthz only. */
+  /** Only in the body of /healthz. */
   readonly nodeEligible?: boolean;
   readonly healthy: boolean;
   readonly status: Readonly<
     Partial<Record<Family, { readonly lastUpdated: string; readonly healthy: boolean }>>
   >;
-  /** Ours: whether the API server (or the directory of manifests) can be reached, and if not, since when. */
+  /**
+   * Not in kube-proxy: whether the API server (or the directory of manifests) is reachable, and if not, since
+   * when.
+   */
   readonly source: { readonly connected: boolean; readonly lostAt?: string };
 }
 
 export interface HealthOptions {
   readonly families: readonly Family[];
-  /** How long a change may wait to be in force: twice the sync period, in milliseconds. */
+  /** Maximum time from a change until it is in force: twice the sync period. */
   readonly timeoutMs: number;
-  /** Whether the node takes traffic before anything is known of it: not when a Node object is still to come. */
+  /** Eligibility before the Node object is known: false when one is expected. */
   readonly eligible: boolean;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
 }
 
 /**
- * Whether the node keeps up with what it is told. A lost source does not make it unhealthy: its rules stay in force and
- * right for all that is known, and to take every node out of the load balancers because the API server is away would
- * turn a small failure into an outage.
+ * Health of the proxy: whether changes are put in force in time. A lost source does not make the proxy
+ * unhealthy. Its rules stay in force and are correct for everything that is known, and removing every node
+ * from the load balancers because the API server is unreachable would turn a small failure into an outage.
  */
 export class ProxyHealth {
   readonly #options: HealthOptions;
   readonly #now: () => number;
   readonly #updated = new Map<Family, number>();
-  /** When the oldest change that is not in force was queued. */
+  /** Time when the oldest change was queued that is not in force yet. */
   readonly #pendingSince = new Map<Family, number>();
   #eligible: boolean;
   #lostAt: number | undefined;
@@ -44,18 +47,20 @@ export class ProxyHealth {
     this.#eligible = options.eligible;
   }
 
-  /** A change waits to be made real. */
+  /** A change was queued. */
   queuedUpdate(family: Family): void {
     if (!this.#pendingSince.has(family)) this.#pendingSince.set(family, this.#now());
   }
 
-  /** All that was queued is in force; also called once when the sync loop starts. */
+  /** Everything queued is in force. Also called once when the sync loop starts. */
   updated(family: Family): void {
     this.#pendingSince.delete(family);
     this.#updated.set(family, this.#now());
   }
 
-  /** Of the own Node: neither being deleted nor about to be removed by the autoscaler. */
+  /**
+   * Sets whether the own Node is eligible: neither being deleted nor about to be removed by the autoscaler.
+   */
   setEligible(eligible: boolean): void {
     this.#eligible = eligible;
   }
@@ -65,9 +70,12 @@ export class ProxyHealth {
     this.#lostAt = connected ? undefined : this.#lostAt ?? this.#now();
   }
 
-  /** Everything queued is in force, or was queued a short time ago. Before its first update a family is not judged. */
+  /**
+   * True when everything queued is in force, or was queued within the timeout. Ignores families before their
+   * first update.
+   */
   get healthy(): boolean {
-    return this.#options.families.every((family) => !this.#updated.has(family) || this.#keepsUp(family));
+    return this.#options.families.every((family) => !this.#updated.has(family) || this.#isInTime(family));
   }
 
   healthz(): { readonly ok: boolean; readonly body: HealthBody } {
@@ -80,7 +88,7 @@ export class ProxyHealth {
     return { ok, body: this.#body(ok, {}) };
   }
 
-  #keepsUp(family: Family): boolean {
+  #isInTime(family: Family): boolean {
     const since = this.#pendingSince.get(family);
     return since === undefined || this.#now() - since < this.#options.timeoutMs;
   }
@@ -90,10 +98,11 @@ export class ProxyHealth {
     const families = this.#options.families.filter((family) => this.#updated.has(family));
     const status = families.map((family) => [family, {
       lastUpdated: timestamp(this.#updated.get(family)),
-      healthy: this.#keepsUp(family),
+      healthy: this.#isInTime(family),
     }]);
     return {
-      // Upstream's promise to clients that look at this alone: recent as long as the answer is a good one.
+      // kube-proxy keeps lastUpdated recent as long as the status is 200, for clients that read only this
+      // field.
       lastUpdated: timestamp(
         ok ? now : families.length > 0 ? Math.max(...this.#updated.values()) : undefined,
       ),
@@ -108,7 +117,7 @@ export class ProxyHealth {
   }
 }
 
-/** Undefined is Go's zero time, which upstream shows for "never". */
+/** Formats a time. Undefined becomes Go's zero time, which kube-proxy shows for "never". */
 function timestamp(ms: number | undefined): string {
   return ms === undefined ? "0001-01-01T00:00:00Z" : new Date(ms).toISOString();
 }

@@ -8,26 +8,26 @@ import { reasonOf, text } from "../http/server.ts";
 import { healthAnswer, ServiceHealth } from "./service_health.ts";
 
 export interface HealthCheckPortsOptions {
-  /** Of the proxy: see `ProxyHealth`. */
+  /** Health of the proxy: see `ProxyHealth`. */
   readonly isHealthy: () => boolean;
   readonly log: Log;
-  /** Until a port that could not be opened is tried again, unless a sync comes earlier. */
+  /** Time until a port that could not be opened is tried again; a sync tries it earlier. */
   readonly retryMs?: number;
 }
 
 const RETRY_MS = 5000;
 
 /**
- * The listeners of health-check node ports (docs/behaviour.md §7.2). What they answer changes with `sync`; they are
- * opened and closed soon after it, one after the other, because a port that is being closed cannot be opened.
+ * Listens on health-check node ports (docs/behaviour.md §7.2). `sync` changes the answers at once. Listeners
+ * are opened and closed soon after it, one at a time, because a port that is being closed cannot be opened.
  */
 export class HealthCheckPorts implements AsyncDisposable {
   readonly #options: HealthCheckPortsOptions;
   readonly #health = new ServiceHealth();
-  #addresses: NodePortAddresses = { IPv4: nowhere, IPv6: nowhere };
-  /** By port, then by address. */
+  #addresses: NodePortAddresses = { IPv4: NOWHERE, IPv6: NOWHERE };
+  /** Open listeners by port, then by address. */
   readonly #open = new Map<number, Map<string, Listener>>();
-  /** Ports to look at again at the next sync, with what was logged about them. */
+  /** Ports to try again at the next sync, with the failure that was logged. */
   readonly #failed = new Map<number, string>();
   readonly #dirty = new Set<number>();
   #work: Promise<void> | undefined;
@@ -37,19 +37,23 @@ export class HealthCheckPorts implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** After a sync: takes what changed, and the addresses that node ports answer on now. */
+  /**
+   * Called after each sync.
+   * @param changes changed health checks.
+   * @param addresses addresses where node ports answer now.
+   */
   sync(changes: HealthCheckChanges, addresses: NodePortAddresses): void {
     const { ports, conflicts } = this.#health.update(changes);
     for (const conflict of conflicts) {
-      this.#options.log.warn("A health-check node port is already taken", { ...conflict });
+      this.#options.log.warn("A health-check node port belongs to another Service", { ...conflict });
     }
-    const isElsewhere = addresses !== this.#addresses;
+    const hasMoved = addresses !== this.#addresses;
     this.#addresses = addresses;
-    this.#look(ports);
-    this.#look(isElsewhere ? this.#health.ports : this.#failed.keys());
+    this.#update(ports);
+    this.#update(hasMoved ? this.#health.ports : this.#failed.keys());
   }
 
-  /** Resolves when everything is open or closed as the last sync said, or has failed. */
+  /** Resolves when all listeners are as of the last sync, or have failed. */
   async settled(): Promise<void> {
     await this.#work;
   }
@@ -63,38 +67,38 @@ export class HealthCheckPorts implements AsyncDisposable {
     await Promise.all(listeners.map((listener) => listener.close()));
   }
 
-  #look(ports: Iterable<number>): void {
+  #update(ports: Iterable<number>): void {
     for (const port of ports) this.#dirty.add(port);
-    if (this.#dirty.size > 0) this.#work ??= this.#followAll();
+    if (this.#dirty.size > 0) this.#work ??= this.#updateAll();
   }
 
-  async #followAll(): Promise<void> {
+  async #updateAll(): Promise<void> {
     for (const port of this.#dirty) {
       this.#dirty.delete(port);
-      await this.#follow(port);
+      await this.#updatePort(port);
     }
     this.#work = undefined;
     clearTimeout(this.#retry);
     if (this.#failed.size === 0) return;
-    this.#retry = setTimeout(() => this.#look(this.#failed.keys()), this.#options.retryMs ?? RETRY_MS);
+    this.#retry = setTimeout(() => this.#update(this.#failed.keys()), this.#options.retryMs ?? RETRY_MS);
     Deno.unrefTimer(this.#retry);
   }
 
-  /** Opens and closes what it takes for the port to be served where it should. */
-  async #follow(port: number): Promise<void> {
+  /** Opens and closes listeners until the port is served on the right addresses. */
+  async #updatePort(port: number): Promise<void> {
     const check = this.#health.servedOn(port);
-    const wanted = check === undefined
+    const desired = check === undefined
       ? new Map<string, Family | "both">()
       : listenersOf(check.localEndpoints, this.#addresses);
     const open = this.#open.get(port) ?? new Map<string, Listener>();
     this.#open.set(port, open);
     for (const [hostname, listener] of open) {
-      if (wanted.has(hostname)) continue;
+      if (desired.has(hostname)) continue;
       open.delete(hostname);
       await listener.close();
     }
     let problem: string | undefined;
-    for (const [hostname, family] of wanted) {
+    for (const [hostname, family] of desired) {
       try {
         if (!open.has(hostname)) open.set(hostname, this.#listen(hostname, port, family));
       } catch (cause) {
@@ -105,7 +109,7 @@ export class HealthCheckPorts implements AsyncDisposable {
     this.#report(port, problem);
   }
 
-  /** Says once why a port cannot be served, and for which Service. */
+  /** Logs once why a port cannot be served, and for which Service. */
   #report(port: number, problem: string | undefined): void {
     const check = this.#health.servedOn(port);
     if (problem === undefined || check === undefined) {
@@ -115,7 +119,7 @@ export class HealthCheckPorts implements AsyncDisposable {
     const service = `${check.namespace}/${check.name}`;
     const failure = `${service} ${problem}`;
     if (this.#failed.get(port) !== failure) {
-      this.#options.log.error("The health-check node port of a Service cannot be listened on; trying again", {
+      this.#options.log.error("Listening on a health-check node port failed; retrying", {
         service,
         port,
         problem,
@@ -124,7 +128,7 @@ export class HealthCheckPorts implements AsyncDisposable {
     this.#failed.set(port, failure);
   }
 
-  /** @throws what Deno.serve does when it cannot listen. */
+  /** @throws the error of Deno.serve when it cannot listen. */
   #listen(hostname: string, port: number, family: Family | "both"): Listener {
     const stop = new AbortController();
     const server = Deno.serve(
@@ -141,7 +145,7 @@ export class HealthCheckPorts implements AsyncDisposable {
       (_request, { remoteAddr }) => this.#answer(port, family === "both" ? familyOfPeer(remoteAddr) : family),
     );
     const finished = server.finished.catch((error) => {
-      this.#options.log.error("A health-check node port is not served any more", { port, err: error });
+      this.#options.log.error("Serving a health-check node port failed", { port, err: error });
       this.#open.get(port)?.delete(hostname);
       this.#failed.set(port, "");
     });
@@ -155,10 +159,10 @@ export class HealthCheckPorts implements AsyncDisposable {
 
   #answer(port: number, family: Family): Response {
     const check = this.#health.servedOn(port);
-    // It is about to be closed.
-    if (check === undefined) return text("not served any more\n", 503);
+    // The listener is about to be closed.
+    if (check === undefined) return text("no longer served\n", 503);
     const { status, headers, body } = healthAnswer(check, family, this.#options.isHealthy());
-    // Deno would compress it for whoever accepts that.
+    // Without no-transform, Deno compresses the body for clients that accept it.
     return new Response(body, { status, headers: { ...headers, "cache-control": "no-transform" } });
   }
 }
@@ -167,11 +171,12 @@ interface Listener {
   close(): Promise<void>;
 }
 
-const nowhere: NodePortAddresses[Family] = { isAll: false, addresses: [] };
+const NOWHERE: NodePortAddresses[Family] = { isAll: false, addresses: [] };
 
 /**
- * Where to listen, and for which family each listener answers. A listener on "::" would take IPv4 too: it is the
- * right one when both families are served on all addresses, else IPv6 addresses are listened on one by one.
+ * Returns the addresses to listen on, and the family that each listener answers for. A listener on "::"
+ * accepts IPv4 as well. It is used when both families are served on all addresses; otherwise each IPv6
+ * address has its own listener.
  */
 export function listenersOf(
   served: { has(family: Family): boolean },
@@ -192,7 +197,7 @@ function isBindable(address: Address): boolean {
   return familyOf(address) === "IPv4" || !isLinkLocal(address);
 }
 
-/** IPv4 clients of a listener on "::" have mapped addresses. */
+/** Family of a client. IPv4 clients of a listener on "::" have IPv4-mapped addresses. */
 function familyOfPeer({ hostname }: { readonly hostname: string }): Family {
   const address = parseAddress(hostname);
   return address === undefined ? "IPv6" : familyOf(address);

@@ -1,7 +1,7 @@
 import type { HealthCheck, HealthCheckChanges } from "../../plan/health_check.ts";
 import type { Family } from "../../net/protocol.ts";
 
-/** A Service that has to wait for a port that another one has. */
+/** A Service whose port belongs to another Service. */
 export interface PortConflict {
   readonly port: number;
   readonly service: string;
@@ -9,22 +9,22 @@ export interface PortConflict {
 }
 
 export interface ServiceHealthUpdate {
-  /** Those that may have to be opened or closed, or on other addresses. */
+  /** Ports whose listeners may have to be opened, closed or moved to other addresses. */
   readonly ports: ReadonlySet<number>;
-  /** That arose with this update. */
+  /** Conflicts that are new with this update. */
   readonly conflicts: readonly PortConflict[];
 }
 
-/** Which health-check node ports there are, and whose each is: of Services that want the same one, the first. */
+/** Records which Service each health-check node port belongs to: the first of those that claim it. */
 export class ServiceHealth {
   readonly #checks = new Map<string, HealthCheck>();
-  /** Names of the Services that want a port; the first has it. Never empty. */
+  /** Names of the Services that claim a port. The first one holds it. Never empty. */
   readonly #claimants = new Map<number, readonly string[]>();
 
   update(changes: HealthCheckChanges): ServiceHealthUpdate {
     const ports = new Set<number>();
     const conflicts: PortConflict[] = [];
-    // What goes frees its port before anything new asks for it.
+    // Ports are released before any are claimed.
     for (const [service, check] of changes) {
       const old = this.#checks.get(service);
       if (old === undefined) continue;
@@ -42,7 +42,7 @@ export class ServiceHealth {
     return { ports, conflicts };
   }
 
-  /** Undefined when the port is to be closed. */
+  /** Returns the health check to serve on a port; undefined when the port has to be closed. */
   servedOn(port: number): HealthCheck | undefined {
     const [first] = this.#claimants.get(port) ?? [];
     return first === undefined ? undefined : this.#checks.get(first);
@@ -52,7 +52,7 @@ export class ServiceHealth {
     return this.#claimants.keys();
   }
 
-  /** The name of the Service that has the port already, when that is why this one has to wait from now on. */
+  /** Claims a port. Returns the name of the Service that holds it when this claim is a new conflict. */
   #claim(port: number, service: string): string | undefined {
     const claimants = this.#claimants.get(port) ?? [];
     if (claimants.includes(service)) return undefined;
@@ -74,8 +74,8 @@ export interface HealthAnswer {
 }
 
 /**
- * Upstream's answer, byte for byte: 200 when this node has an endpoint and the proxy keeps up. Whether the node is
- * about to be removed does not matter here: established connections are still served.
+ * Builds kube-proxy's answer, byte for byte: 200 when this node has an endpoint and the proxy is healthy. A
+ * node that is about to be removed still answers 200, because established connections are still served.
  */
 export function healthAnswer(check: HealthCheck, family: Family, isHealthy: boolean): HealthAnswer {
   const count = check.localEndpoints.get(family) ?? 0;

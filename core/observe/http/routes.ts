@@ -4,7 +4,10 @@ import type { ProxyHealth } from "../health/health.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { json, type Route, text } from "./server.ts";
 
-/** Of the health address: for load balancers (/healthz) and the kubelet (/livez), docs/behaviour.md §7.1. */
+/**
+ * Routes of the health server: for load balancers (/healthz) and the kubelet (/livez), docs/behaviour.md
+ * §7.1.
+ */
 export function healthRoutes(health: ProxyHealth, metrics: Metrics): Readonly<Record<string, Route>> {
   return {
     "/healthz": () => {
@@ -23,8 +26,8 @@ export function healthRoutes(health: ProxyHealth, metrics: Metrics): Readonly<Re
 }
 
 /**
- * Of the metrics address: for Prometheus and for people on the node, docs/behaviour.md §9.6.
- * @param sources each gives some of the metrics in the text format of Prometheus.
+ * Routes of the metrics server: for Prometheus and for people on the node, docs/behaviour.md §9.6.
+ * @param sources each returns some of the metrics in the text format of Prometheus.
  */
 export function metricsRoutes(
   sources: readonly (() => string | Promise<string>)[],

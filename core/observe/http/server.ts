@@ -3,29 +3,29 @@ import { formatListenAddress, type ListenAddress } from "../../config/document/l
 import { UserError } from "../../user_error.ts";
 import type { Log } from "../log.ts";
 
-/** Answers one path, whatever the method. */
+/** Answers one path, for every method. */
 export type Route = () => Response | Promise<Response>;
 
 export interface ServerOptions {
-  /** For messages: "healthz". */
+  /** Name of the server in messages: "healthz". */
   readonly name: string;
   readonly address: ListenAddress;
   readonly routes: Readonly<Record<string, Route>>;
-  /** End with an error when the address cannot be listened on. */
+  /** Throw an error when listening on the address fails, instead of retrying. */
   readonly hardFail: boolean;
   readonly log: Log;
-  /** Between attempts to listen. */
+  /** Time between attempts to listen. */
   readonly retryMs?: number;
-  /** Called when requests are answered; the port is the one chosen when `address` has 0. */
+  /** Called when the server answers requests, with the port that was chosen when `address` has port 0. */
   readonly onListen?: (address: ListenAddress) => void;
 }
 
-/** As upstream. */
+/** As in kube-proxy. */
 const RETRY_MS = 5000;
 
 /**
- * Serves until the signal aborts, and then drops what is in flight. When it cannot listen it tries again every 5 s.
- * @throws UserError with hardFail only.
+ * Serves until the signal aborts, and then drops requests in flight. When listening fails, retries every 5 s.
+ * @throws UserError when listening fails with `hardFail`.
  */
 export async function serve(options: ServerOptions, signal: AbortSignal): Promise<void> {
   const { name, address, log, retryMs = RETRY_MS } = options;
@@ -36,7 +36,7 @@ export async function serve(options: ServerOptions, signal: AbortSignal): Promis
       const problem = `${name} server cannot listen on ${formatListenAddress(address)}: ${reasonOf(cause)}`;
       if (options.hardFail) throw new UserError(problem, { cause });
       log.error(problem, { retryInSeconds: retryMs / 1000 });
-      // Rejects when the signal aborts, which the loop looks at.
+      // Rejects when the signal aborts, which the loop condition checks.
       await sleep(retryMs, undefined, { signal }).catch(() => {});
     }
   }
@@ -46,7 +46,7 @@ async function listen(
   { name, address, routes, log, onListen }: ServerOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  // On "::" this takes IPv4 too, as upstream's listeners do.
+  // On "::" the server accepts IPv4 as well, like those of kube-proxy.
   const server = Deno.serve({
     ...address,
     signal,
@@ -66,9 +66,9 @@ async function listen(
   await server.finished;
 }
 
-/** Why an address cannot be listened on. */
+/** Describes why listening on an address failed. */
 export function reasonOf(cause: unknown): string {
-  if (cause instanceof Deno.errors.AddrInUse) return "another process does";
+  if (cause instanceof Deno.errors.AddrInUse) return "another process listens on it";
   if (cause instanceof Deno.errors.AddrNotAvailable) return "the node does not have this address";
   return cause instanceof Error ? cause.message : String(cause);
 }

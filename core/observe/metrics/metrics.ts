@@ -1,12 +1,11 @@
 import type { Family } from "../../net/protocol.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram, linearBuckets, type Metric } from "./exposition.ts";
-import { alpha } from "./names.ts";
 import { ProcessMetrics } from "./process.ts";
 
 /** 1 ms to 16.4 s, each twice the one before. */
 const SYNC_BUCKETS = exponentialBuckets(0.001, 2, 15);
 
-/** Upstream's, with the 0 that its way of joining them puts in front. */
+/** The buckets of kube-proxy. The leading 0 is an artefact of how kube-proxy merges them. */
 const PROGRAMMING_BUCKETS = [
   0,
   ...linearBuckets(0.25, 0.25, 2),
@@ -15,7 +14,10 @@ const PROGRAMMING_BUCKETS = [
   ...linearBuckets(120, 30, 7),
 ];
 
-/** What is counted and timed, under upstream's names (docs/behaviour.md §8). Times are in seconds, as Prometheus has them. */
+/**
+ * The metrics of every mode, under kube-proxy's names (docs/behaviour.md §8). Times are in seconds, as usual
+ * in Prometheus.
+ */
 export class Metrics {
   readonly #sync = histogram("sync_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds");
   readonly #fullSync = histogram(
@@ -98,12 +100,12 @@ export class Metrics {
   ];
   readonly #now: () => number;
 
-  /** `now`: milliseconds since the epoch. */
+  /** @param now returns milliseconds since the epoch. */
   constructor(now: () => number = Date.now) {
     this.#now = now;
   }
 
-  /** A successful sync. `full`: the whole table, not only what changed. */
+  /** Records a successful sync. `full` is true for a reconcile. */
   syncObserved(sync: { readonly family: Family; readonly seconds: number; readonly full: boolean }): void {
     const { family, seconds, full } = sync;
     this.#sync.observe(seconds, family);
@@ -115,9 +117,9 @@ export class Metrics {
     this.#lastQueued.set(this.#now() / 1000, family);
   }
 
-  /** From an endpoint change, at `triggeredAt` milliseconds since the epoch, to now, when it is in force. */
-  networkProgrammed(family: Family, triggeredAt: number): void {
-    this.#programming.observe((this.#now() - triggeredAt) / 1000, family);
+  /** Records that an endpoint change, triggered at `triggeredAtMs` since the epoch, is now in force. */
+  networkProgrammed(family: Family, triggeredAtMs: number): void {
+    this.#programming.observe((this.#now() - triggeredAtMs) / 1000, family);
   }
 
   serviceChanged(): void {
@@ -128,13 +130,13 @@ export class Metrics {
     this.#endpointChanges.total.increment(1);
   }
 
-  /** Changes seen and not yet in force. */
+  /** Sets the number of changes that were received and are not yet in force. */
   changesPending(pending: { readonly services: number; readonly endpoints: number }): void {
     this.#serviceChanges.pending.set(pending.services);
     this.#endpointChanges.pending.set(pending.endpoints);
   }
 
-  /** Service ports with policy Local and endpoints, but none on this node. */
+  /** Sets the number of service ports with a Local policy and endpoints, but none on this node. */
   noLocalEndpoints(
     family: Family,
     servicePorts: { readonly internal: number; readonly external: number },
@@ -158,15 +160,23 @@ export class Metrics {
     this.#conntrackDeleted.increment(run.deleted, run.family);
   }
 
-  /** By 0 at the start, so that the sample is there before the first failure. Upstream does not count them. */
+  /**
+   * Counts failures. Called with 0 at the start, so that the sample exists before the first failure. Not in
+   * kube-proxy.
+   */
   conntrackFailed(family: Family, times = 1): void {
     this.#conntrackFailures.increment(times, family);
   }
 
-  /** Everything in the text format of Prometheus; see `CONTENT_TYPE`. */
+  /** All metrics in the text format of Prometheus; see `CONTENT_TYPE`. */
   text(): string {
     return this.#all.map((metric) => metric.text()).join("");
   }
+}
+
+/** Declares a metric the way Kubernetes marks those that may still change. */
+export function alpha(name: string, help: string, ...labels: readonly string[]) {
+  return { name: `kubeproxy_${name}`, help: `[ALPHA] ${help}`, ...(labels.length > 0 ? { labels } : {}) };
 }
 
 function histogram(name: string, help: string, buckets: readonly number[] = SYNC_BUCKETS): Histogram {

@@ -1,9 +1,11 @@
 import { Counter, Gauge, type Metric } from "./exposition.ts";
 
-/** The kernel reports times in this unit to user space on every architecture (USER_HZ, asm-generic/param.h). */
+/**
+ * Unit in which the kernel reports times to user space, on every architecture (USER_HZ, asm-generic/param.h).
+ */
 const TICKS_PER_SECOND = 100;
 
-/** The metrics every Prometheus client has about its own process, read from /proc when they are asked for. */
+/** The metrics that every Prometheus client has about its own process. Each scrape reads them from /proc. */
 export class ProcessMetrics implements Metric {
   readonly #cpu = new Counter({
     name: "process_cpu_seconds_total",
@@ -32,13 +34,14 @@ export class ProcessMetrics implements Metric {
   }
 
   text(): string {
-    // Behind the command's name, which may hold spaces: see proc_pid_stat(5), whose field 3 is this one's 0.
+    // The fields after the command's name, which may contain spaces. Field 3 of proc_pid_stat(5) has index 0
+    // here.
     const stat = readLine("/proc/self/stat", /\) (.*)/).split(" ").map(Number);
     const field = (number: number) => stat[number - 3] ?? 0;
     this.#cpu.set((field(14) + field(15)) / TICKS_PER_SECOND);
     this.#virtual.set(field(23));
     this.#resident.set(Deno.memoryUsage().rss);
-    // Less the one that reads the directory.
+    // Without the descriptor that reads the directory.
     this.#openFiles.set([...Deno.readDirSync("/proc/self/fd")].length - 1);
     const limit = readLine("/proc/self/limits", /^Max open files +(\S+)/m);
     this.#maxFiles.set(limit === "unlimited" ? Infinity : Number(limit));
@@ -47,6 +50,6 @@ export class ProcessMetrics implements Metric {
   }
 }
 
-function readLine(path: string, wanted: RegExp): string {
-  return wanted.exec(Deno.readTextFileSync(path))?.[1] ?? "";
+function readLine(path: string, pattern: RegExp): string {
+  return pattern.exec(Deno.readTextFileSync(path))?.[1] ?? "";
 }

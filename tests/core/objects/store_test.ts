@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatCidr } from "../../../core/net/address.ts";
-import { detectNodeAddresses } from "../../../core/plan/node_addresses.ts";
+import { detectNodeAddresses } from "../../../core/plan/node_settings.ts";
 import type { ModelObject, ObjectRef } from "../../../core/objects/objects.ts";
 import { planService } from "../../../core/plan/planner.ts";
 import { Store } from "../../../core/objects/store.ts";

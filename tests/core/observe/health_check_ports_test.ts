@@ -123,7 +123,7 @@ Deno.test("a port that passes from one Service to another stays open and answers
   await using h = new Harness();
   await h.sync({ a: check("a", h.port, [["IPv4", 1]]), b: check("b", h.port, [["IPv4", 2]]) });
   assert.equal(await h.see(), "200 1");
-  assert.match(h.logged.join(), /already taken .*"service":"b","servedFor":"a"/);
+  assert.match(h.logged.join(), /belongs to another Service .*"service":"b","servedFor":"a"/);
   await h.sync({ a: undefined });
   assert.equal(await h.see(), "200 2");
 });

@@ -125,7 +125,7 @@ Deno.test("an address in use is tried again until it is free", async () => {
       onListen: () => stop.abort(),
     }, stop.signal).then(resolve, reject);
   });
-  const message = `metrics server cannot listen on 127.0.0.1:${port}: another process does`;
+  const message = `metrics server cannot listen on 127.0.0.1:${port}: another process listens on it`;
   assert.deepEqual(errors, [message, message]);
 });
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { formatSocketAddress } from "../../../core/net/address.ts";
-import { joinSlices, selectEndpoints, type Wanted } from "../../../core/plan/endpoints.ts";
+import { joinSlices, type NeededLists, selectEndpoints } from "../../../core/plan/endpoints.ts";
 import type { Endpoint } from "../../../core/plan/plan.ts";
 import { aSlice, type EndpointSketch } from "./builders.ts";
 
 const http = { name: "http", protocol: "TCP" } as const;
 const place = { nodeName: "here", zone: "a" };
-const both: Wanted = { cluster: true, local: true };
+const both: NeededLists = { cluster: true, local: true };
 
 function shown(endpoints: readonly Endpoint[]): readonly string[] {
   return endpoints.map(({ address, port }) => formatSocketAddress(address, port));

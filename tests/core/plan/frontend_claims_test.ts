@@ -23,47 +23,47 @@ function shown(plan: ServicePortPlan): readonly string[] {
 Deno.test("a frontend nobody else has is granted, and granting it again changes nothing", () => {
   const claims = new FrontendClaims();
   for (let times = 0; times < 2; times++) {
-    const grant = claims.grant(a);
-    assert.equal(grant.plan, a);
-    assert.deepEqual([grant.conflicts, grant.freed], [[], []]);
+    const claim = claims.claim(a);
+    assert.equal(claim.plan, a);
+    assert.deepEqual([claim.conflicts, claim.freed], [[], []]);
   }
 });
 
 Deno.test("the first claimant keeps the frontend; the second gets its others and a line for the log", () => {
   const claims = new FrontendClaims();
-  claims.grant(a);
-  const grant = claims.grant(b);
-  assert.deepEqual(shown(grant.plan), ["IPv4 10.96.0.11:80/TCP"]);
-  assert.deepEqual(grant.conflicts, ["198.51.100.1:80/TCP of default/b:http is held by default/a:http"]);
+  claims.claim(a);
+  const claim = claims.claim(b);
+  assert.deepEqual(shown(claim.plan), ["IPv4 10.96.0.11:80/TCP"]);
+  assert.deepEqual(claim.conflicts, ["198.51.100.1:80/TCP of default/b:http is held by default/a:http"]);
 });
 
 Deno.test("when the holder goes, whoever waits is to be planned again and then gets it", () => {
   const claims = new FrontendClaims();
-  claims.grant(a);
-  claims.grant(b);
+  claims.claim(a);
+  claims.claim(b);
   assert.deepEqual(claims.release(a.key), ["default/b"]);
-  assert.equal(claims.grant(b).plan, b);
+  assert.equal(claims.claim(b).plan, b);
   assert.deepEqual(claims.release(b.key), []);
 });
 
 Deno.test("a holder that no longer wants a frontend lets go of it", () => {
   const claims = new FrontendClaims();
-  claims.grant(a);
-  claims.grant(b);
-  assert.deepEqual(claims.grant(plan({ name: "a" })).freed, ["default/b"]);
-  assert.equal(claims.grant(b).plan, b);
+  claims.claim(a);
+  claims.claim(b);
+  assert.deepEqual(claims.claim(plan({ name: "a" })).freed, ["default/b"]);
+  assert.equal(claims.claim(b).plan, b);
 });
 
 Deno.test("who has given up does not wait any more", () => {
   for (
     const giveUp of [
       (claims: FrontendClaims) => claims.release(b.key),
-      (claims: FrontendClaims) => claims.grant({ ...b, frontends: [] }),
+      (claims: FrontendClaims) => claims.claim({ ...b, frontends: [] }),
     ]
   ) {
     const claims = new FrontendClaims();
-    claims.grant(a);
-    claims.grant(b);
+    claims.claim(a);
+    claims.claim(b);
     giveUp(claims);
     assert.deepEqual(claims.release(a.key), []);
   }
@@ -77,10 +77,10 @@ Deno.test("node ports collide by protocol and family, and not with addresses", (
       ports: [{ ...webPort, protocol, port: 30080, nodePort: 30080 }],
     });
   const claims = new FrontendClaims();
-  assert.equal(claims.grant(withNodePort("a", "TCP", "10.96.0.1")).plan.frontends.length, 2);
-  assert.equal(claims.grant(withNodePort("b", "UDP", "10.96.0.2")).plan.frontends.length, 2);
-  assert.equal(claims.grant(withNodePort("c", "TCP", "fd00::3")).plan.frontends.length, 2);
-  assert.deepEqual(claims.grant(withNodePort("d", "TCP", "10.96.0.4")).conflicts, [
+  assert.equal(claims.claim(withNodePort("a", "TCP", "10.96.0.1")).plan.frontends.length, 2);
+  assert.equal(claims.claim(withNodePort("b", "UDP", "10.96.0.2")).plan.frontends.length, 2);
+  assert.equal(claims.claim(withNodePort("c", "TCP", "fd00::3")).plan.frontends.length, 2);
+  assert.deepEqual(claims.claim(withNodePort("d", "TCP", "10.96.0.4")).conflicts, [
     "node port 30080/TCP of default/d:http is held by default/a:http",
   ]);
 });
@@ -93,8 +93,8 @@ Deno.test("two ports of one service that want the same frontend are settled alik
   );
   assert.ok(first !== undefined && second !== undefined);
   const claims = new FrontendClaims();
-  assert.equal(claims.grant(first).plan, first);
-  assert.deepEqual(claims.grant(second).conflicts, [
+  assert.equal(claims.claim(first).plan, first);
+  assert.deepEqual(claims.claim(second).conflicts, [
     "10.96.0.10:80/TCP of default/web:other is held by default/web:http",
   ]);
 });
@@ -110,12 +110,12 @@ Deno.test("a frontend never has two holders, and none stays unused while somebod
       const granted = new Map<PlanKey, ServicePortPlan>();
       const replan = (waiting: readonly string[]) => {
         for (const name of waiting) {
-          for (const plan of wanted.values()) if (`default/${plan.name}` === name) grant(plan);
+          for (const plan of wanted.values()) if (`default/${plan.name}` === name) claim(plan);
         }
       };
-      const grant = (plan: ServicePortPlan) => {
+      const claim = (plan: ServicePortPlan) => {
         wanted.set(plan.key, plan);
-        const result = claims.grant(plan);
+        const result = claims.claim(plan);
         granted.set(plan.key, result.plan);
         assert.equal(result.conflicts.length, plan.frontends.length - result.plan.frontends.length);
         replan(result.freed);
@@ -128,7 +128,7 @@ Deno.test("a frontend never has two holders, and none stays unused while somebod
           granted.delete(old.key);
           replan(claims.release(old.key));
         }
-        plans.forEach(grant);
+        plans.forEach(claim);
 
         const held = [...granted.values()].flatMap(shown);
         assert.equal(new Set(held).size, held.length, "two holders");

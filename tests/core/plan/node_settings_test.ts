@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { formatAddress, formatCidr } from "../../../core/net/address.ts";
-import { detectNodeAddresses } from "../../../core/plan/node_addresses.ts";
 import {
   deriveNodeSettings,
+  detectNodeAddresses,
   type NodeConfiguration,
   type NodeFacts,
   nodePortAddresses,

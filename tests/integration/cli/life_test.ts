@@ -14,7 +14,7 @@ Deno.test("SIGTERM and SIGINT end the proxy at once with exit code 0, and the ru
     await proxy.inForce();
     const { code, ms } = await proxy.end(signal);
     assert.equal(code, 0);
-    assert.match(proxy.log, /Ending; the rules stay in force/);
+    assert.match(proxy.log, /Stopping; the rules stay in force/);
     assert.deepEqual(await node.services(), ["10.96.0.10:80 default/web"]);
     took.push(ms);
   }

@@ -97,7 +97,7 @@ Deno.test("hostile manifests are logged and skipped, the others are in force, an
         "apiVersion: v1\nkind: Service\nmetadata: { name: cut\n",
         /no object of this file is in force/,
       ],
-      ["binary.yaml", "\0\x01\x02".repeat(1000), /not an object of Kubernetes/],
+      ["binary.yaml", "\0\x01\x02".repeat(1000), /not a Kubernetes object/],
       ["slow.yaml", "a: 1\n".repeat(1_000_000), /may have at most 4 MB/],
     ];
   for (const [file, contents] of hostile) await node.write(file, contents);

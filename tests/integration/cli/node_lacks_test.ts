@@ -56,7 +56,7 @@ Deno.test("a health port in use is logged and retried; with --bind-address-hard-
   const holder = node.spawn(["python3", "-c", holdHealthPort]);
   const reader = holder.stdout.getReader();
   await reader.read();
-  const taken = /healthz server cannot listen on 0\.0\.0\.0:10256: another process does/;
+  const taken = /healthz server cannot listen on 0\.0\.0\.0:10256: another process listens on it/;
   try {
     const failed = await node.run([...node.source, ...node.identity, "--bind-address-hard-fail"]);
     assertComplaint(failed, taken);

@@ -132,9 +132,9 @@ Deno.test("a slice nobody asks for is a delete of that slice", () => {
       [manifest({}, { "kubernetes.io/service-name": "" }), "it has no label kubernetes.io/service-name"],
       [
         manifest({}, { "kubernetes.io/service-name": "a/b" }),
-        "its label kubernetes.io/service-name names no Service",
+        "the value of its label kubernetes.io/service-name is not a Service name",
       ],
-      [manifest({ addressType: "FQDN" }), 'it is of addressType "FQDN"'],
+      [manifest({ addressType: "FQDN" }), 'its addressType is "FQDN"'],
     ] as const
   ) {
     assert.deepEqual(parseObject(raw, assert.fail), {

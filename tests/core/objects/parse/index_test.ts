@@ -30,8 +30,8 @@ Deno.test("kinds a proxy has no use for are left alone", () => {
 Deno.test("what is no proper object is said so", () => {
   for (
     const [raw, invalid] of [
-      ["text", '"text" is not an object of Kubernetes'],
-      [[], "a list is not an object of Kubernetes"],
+      ["text", '"text" is not a Kubernetes object'],
+      [[], "a list is not a Kubernetes object"],
       [{}, "kind: missing"],
       [{ kind: 5 }, "kind: 5 is not a string"],
       [{ kind: "Service" }, "Service: apiVersion: missing; write v1"],
@@ -132,7 +132,7 @@ Deno.test("an object with a million mistakes is reported in a few lines", () => 
     (problem) => problems.push(problem),
   );
   assert.equal(problems.length, 11);
-  assert.equal(problems.at(-1), "Service default/web: 999990 more such problems");
+  assert.equal(problems.at(-1), "Service default/web: 999990 more problems");
 });
 
 Deno.test("a message shows a huge value in short", () => {

@@ -285,7 +285,7 @@ Deno.test("what is wrong with a Service is said with object, field and fix", () 
       [manifest({ clusterIP: "10.96.0.256" }), 'spec.clusterIP: "10.96.0.256" is not an IP address'],
       [
         manifest({ clusterIPs: ["10.96.0.10", "10.96.0.11"] }),
-        "spec.clusterIPs[1]: 10.96.0.11 is a second IPv4 address; one a family",
+        "spec.clusterIPs[1]: 10.96.0.11 is a second IPv4 address; one per family",
       ],
       [
         manifest({ ipFamilies: ["IPv6"] }),

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { iptables as iptablesMode } from "../../../backends/iptables/mode.ts";
 import { nftables as nftablesMode } from "../../../backends/nftables/mode.ts";
-import { SyncFailures } from "../../../core/observe/metrics/sync_failures.ts";
+import { backendMetricsText, SyncFailures } from "../../../core/observe/metrics/mode_metrics.ts";
 
 function samples(failures: SyncFailures): readonly string[] {
   return failures.text().split("\n").filter((line) => line !== "" && !line.startsWith("#"));
 }
 
-Deno.test("failed syncs are counted under the names that upstream has in this mode, from 0 on", () => {
+Deno.test("failed syncs are counted under the names that kube-proxy has in the mode, starting at 0", () => {
   const nftables = new SyncFailures(nftablesMode.failureMetrics, ["IPv4", "IPv6"]);
   nftables.count("IPv4", true);
   nftables.count("IPv4", false);
@@ -24,4 +24,33 @@ Deno.test("failed syncs are counted under the names that upstream has in this mo
     'kubeproxy_sync_proxy_rules_iptables_restore_failures_total{ip_family="IPv4"} 2',
     'kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total{ip_family="IPv4"} 1',
   ]);
+});
+
+Deno.test("the metrics of a mode have kube-proxy's prefix, marking and labels", () => {
+  const text = backendMetricsText([
+    {
+      name: "dropped_total",
+      help: "packets dropped",
+      type: "counter",
+      labels: [],
+      samples: [{ labels: [], value: 3 }],
+    },
+    {
+      name: "rules",
+      help: "Number of rules",
+      type: "gauge",
+      labels: ["table", "ip_family"],
+      samples: [{ labels: ["nat", "IPv4"], value: 7 }, { labels: ["filter", "IPv4"], value: 2 }],
+    },
+  ]);
+  assert.equal(
+    text,
+    "# HELP kubeproxy_dropped_total [ALPHA] packets dropped\n" +
+      "# TYPE kubeproxy_dropped_total counter\n" +
+      "kubeproxy_dropped_total 3\n" +
+      "# HELP kubeproxy_rules [ALPHA] Number of rules\n" +
+      "# TYPE kubeproxy_rules gauge\n" +
+      'kubeproxy_rules{table="nat",ip_family="IPv4"} 7\n' +
+      'kubeproxy_rules{table="filter",ip_family="IPv4"} 2\n',
+  );
 });

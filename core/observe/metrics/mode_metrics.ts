@@ -1,7 +1,10 @@
+import type { BackendMetric } from "../../backend/contract.ts";
 import type { FailureMetric } from "../../backend/mode.ts";
 import type { Family } from "../../net/protocol.ts";
-import { Counter, type Metric } from "./exposition.ts";
-import { alpha } from "./names.ts";
+import { Counter, Gauge, type Metric } from "./exposition.ts";
+import { alpha } from "./metrics.ts";
+
+/** Metrics that only some modes have. */
 
 /** Counts failed syncs. Every sample exists from the start, so that a rate sees the first failure. */
 export class SyncFailures implements Metric {
@@ -25,4 +28,13 @@ export class SyncFailures implements Metric {
   text(): string {
     return this.#counters.map(({ counter }) => counter.text()).join("");
   }
+}
+
+/** Formats the metrics of a backend in the text format of Prometheus. */
+export function backendMetricsText(metrics: readonly BackendMetric[]): string {
+  return metrics.map(({ name, help, type, labels, samples }) => {
+    const metric = new (type === "counter" ? Counter : Gauge)(alpha(name, help, ...labels));
+    for (const sample of samples) metric.set(sample.value, ...sample.labels);
+    return metric.text();
+  }).join("");
 }
