@@ -1,7 +1,3 @@
-import type { DesiredState } from "../../core/plan/plan.ts";
-import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
-import { NetlinkClient } from "../../ffi/netlink/client.ts";
-import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import {
   type Backend,
   BackendError,
@@ -10,38 +6,34 @@ import {
   type ReconcileReport,
   type Requirement,
 } from "../../core/backend/contract.ts";
-import { Pins } from "./programs/pins.ts";
+import type { DesiredState } from "../../core/plan/plan.ts";
+import { NetlinkClient } from "../../ffi/netlink/client.ts";
+import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
+import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./maps/counters.ts";
-import { Filters } from "./programs/tc_filters.ts";
-import { Kernel } from "./programs/loader.ts";
-import { cgroupRoot, mountOf, readMounts } from "./programs/mounts.ts";
+import { writeSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";
 import { probe } from "./probe.ts";
-import { Services } from "./services/services.ts";
-import { writeSettings } from "./maps/node_settings.ts";
-import { StaleSockets } from "./sockets/stale_sockets.ts";
+import { Datapath } from "./programs/datapath.ts";
+import { cgroupRoot, mountOf, readMounts } from "./programs/mounts.ts";
 import { watchPins } from "./programs/pin_watch.ts";
-import { wayToEndSockets } from "./sockets/terminators.ts";
-
-interface InKernel {
-  readonly kernel: Kernel;
-  readonly services: Services;
-  /** Undefined where the kernel has no way to end them. */
-  readonly staleSockets: StaleSockets | undefined;
-  readonly watch: Disposable;
-}
+import { Pins } from "./programs/pins.ts";
+import { TcFilters } from "./programs/tc_filters.ts";
+import { Services } from "./services/services.ts";
+import { StaleSockets } from "./sockets/stale_sockets.ts";
+import { openSocketTerminator } from "./sockets/terminators.ts";
 
 /**
- * Services by BPF programs: sockets of this node are given an endpoint's address when they connect, and packets from
- * outside are translated where they arrive. Both look up the same maps, which this process fills; maps and programs
- * are pinned, and go on without it (see docs/ebpf.md).
+ * Implements services with BPF programs. Sockets of this node get an endpoint's address when they connect;
+ * packets from outside are translated at ingress. Both kinds of programs look up the same maps, which this
+ * process writes. Maps and programs are pinned, and work without this process (docs/ebpf.md).
  */
 export class EbpfBackend implements Backend {
   readonly mode = "ebpf";
   readonly #options: EbpfOptions;
   readonly #pins: Pins;
   #report: ((what: string) => void) | undefined;
-  #inKernel: InKernel | undefined;
+  #opened: Opened | undefined;
 
   constructor(options: EbpfOptions) {
     this.#options = options;
@@ -53,18 +45,18 @@ export class EbpfBackend implements Backend {
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    const isFirst = this.#inKernel === undefined;
-    const { kernel, services, staleSockets } = this.#open();
-    writeSettings(kernel.maps, desired.settings, this.#options.timeouts, namespaceCookie());
+    const isFirst = this.#opened === undefined;
+    const { datapath, services, staleSockets } = this.#open();
+    writeSettings(datapath.maps, desired.settings, this.#options.timeouts, namespaceCookie());
     const { differences, wasEmpty } = services.reconcile(desired.plans.values());
-    // What they look up is complete before they are in force.
-    const unattached = await kernel.attach({
+    // The maps come before the programs, which must find all services from the start.
+    const unattached = await datapath.attach({
       devices: this.#options.devices,
       localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
     });
     this.#pins.removeOthers();
-    staleSockets?.lookAtAll(services.generation);
-    if (isFirst && (wasEmpty || !kernel.tookOver)) {
+    staleSockets?.sweepAll(services.generation);
+    if (isFirst && (wasEmpty || !datapath.isTakenOver)) {
       return { found: "nothing", differences: [], compared: "all" };
     }
     return { found: "ours", differences: [...unattached, ...differences], compared: "all" };
@@ -72,9 +64,9 @@ export class EbpfBackend implements Backend {
 
   apply(changes: readonly PlanChange[]): Promise<void> {
     // Set by the first reconcile, which comes before every apply.
-    const { services, staleSockets } = this.#inKernel!;
+    const { services, staleSockets } = this.#opened!;
     services.apply(changes);
-    staleSockets?.lookAfter(changes, services.generation);
+    staleSockets?.sweepAfter(changes, services.generation);
     return Promise.resolve();
   }
 
@@ -84,41 +76,53 @@ export class EbpfBackend implements Backend {
   }
 
   metrics(): Promise<readonly BackendMetric[]> {
-    if (this.#inKernel === undefined) return Promise.resolve([]);
-    const { kernel, services, staleSockets } = this.#inKernel;
+    if (this.#opened === undefined) return Promise.resolve([]);
+    const { datapath, services, staleSockets } = this.#opened;
     return Promise.resolve([
-      ...trafficMetrics(readTraffic(kernel.maps.counters, new Map(services.ids()))),
-      dropMetric(readDrops(kernel.maps.drops)),
+      ...trafficMetrics(readTraffic(datapath.maps.counters, new Map(services.ids()))),
+      dropMetric(readDrops(datapath.maps.drops)),
       ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
     ]);
   }
 
   async cleanup(): Promise<void> {
     this[Symbol.dispose]();
-    // Elsewhere there is nothing of ours, and nothing that we may remove.
+    // On another file system nothing is ours, so nothing may be removed.
     if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
     using client = NetlinkClient.open(NETLINK_ROUTE);
-    await new Filters(client).removeAll();
+    await new TcFilters(client).removeAll();
   }
 
   [Symbol.dispose](): void {
-    this.#inKernel?.watch[Symbol.dispose]();
-    this.#inKernel?.staleSockets?.[Symbol.dispose]();
-    this.#inKernel?.kernel[Symbol.dispose]();
-    this.#inKernel = undefined;
+    this.#opened?.watch[Symbol.dispose]();
+    this.#opened?.staleSockets?.[Symbol.dispose]();
+    this.#opened?.datapath[Symbol.dispose]();
+    this.#opened = undefined;
   }
 
-  /** What is in the kernel, opened anew when somebody removed a part of it. */
-  #open(): InKernel {
-    if (this.#inKernel?.kernel.isWhole === true) return this.#inKernel;
+  /** Opens the data path, again if a part of it was removed. */
+  #open(): Opened {
+    if (this.#opened?.datapath.isComplete === true) return this.#opened;
     this[Symbol.dispose]();
     const cgroup = this.#options.cgroup || cgroupRoot(readMounts());
-    if (cgroup === undefined) throw new BackendError("ebpf: cgroup v2 is not mounted here");
-    const kernel = Kernel.open(this.#options, cgroup, this.#pins, (what) => this.#report?.(what));
-    const services = new Services(kernel.maps, this.#options);
-    const watch = watchPins(this.#pins, () => kernel.missing(), (what) => this.#report?.(what));
-    const wayToEnd = wayToEndSockets(this.#pins, this.#options.capacity);
-    const staleSockets = wayToEnd && new StaleSockets(wayToEnd);
-    return this.#inKernel = { kernel, services, staleSockets, watch };
+    if (cgroup === undefined) {
+      throw new BackendError("ebpf: cgroup v2 is not mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+    }
+    const report = (what: string) => this.#report?.(what);
+    const datapath = Datapath.open(this.#options, cgroup, this.#pins, report);
+    const services = new Services(datapath.maps, this.#options);
+    const watch = watchPins(this.#pins, () => datapath.describeDetached(), report);
+    const terminator = openSocketTerminator(this.#pins, this.#options.capacity);
+    const staleSockets = terminator && new StaleSockets(terminator);
+    return this.#opened = { datapath, services, staleSockets, watch };
   }
+}
+
+/** Resources that stay open from the first reconcile on. */
+interface Opened {
+  readonly datapath: Datapath;
+  readonly services: Services;
+  /** Undefined if the kernel cannot end sockets. */
+  readonly staleSockets: StaleSockets | undefined;
+  readonly watch: Disposable;
 }

@@ -4,7 +4,8 @@ const maxFrontends = flag("int", 131072, "Maximum number of addresses and ports 
 const maxEndpoints = flag(
   "int",
   524288,
-  "Maximum number of endpoints of services. Each slot of a Maglev table counts as one. An endpoint takes 24 bytes.",
+  "Maximum number of endpoints of services. Each slot of a Maglev table counts as one. " +
+    "An endpoint takes 24 bytes.",
 );
 const maxConnections = flag(
   "int",
@@ -23,7 +24,8 @@ export const ebpfFlags = {
   "ebpf-cgroup": flag(
     "string",
     "",
-    "The cgroup (v2) whose processes have their sockets balanced, including the cgroups below it. Default: the root.",
+    "The cgroup (v2) whose processes have their sockets balanced, including the cgroups below it. " +
+      "Default: the root.",
   ),
   "ebpf-devices": flag(
     "list",
@@ -33,8 +35,8 @@ export const ebpfFlags = {
   "ebpf-balancing": flag(
     "string",
     "random",
-    "How connections are balanced when the Service does not say: random, or maglev, which selects the same endpoint " +
-      "for a connection on every node.",
+    "How connections are balanced when the Service does not say: random, or maglev, which selects the same " +
+      "endpoint for a connection on every node.",
   ),
   "ebpf-maglev-table-size": flag(
     "int",

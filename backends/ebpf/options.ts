@@ -7,7 +7,10 @@ import { ebpfFlags } from "./flags.ts";
 export interface EbpfOptions {
   /** Directory of a bpffs where maps and links are pinned. They survive a restart; cleanup removes them. */
   readonly bpffs: string;
-  /** The cgroup whose processes have their sockets balanced, with the cgroups below it; "" for the root of cgroup v2. */
+  /**
+   * The cgroup whose processes have their sockets balanced, with the cgroups below it; "" for the root of
+   * cgroup v2.
+   */
   readonly cgroup: string;
   /** Network devices whose packets are balanced; empty for all except loopback. */
   readonly devices: readonly string[];
@@ -16,7 +19,10 @@ export interface EbpfOptions {
   /** Slots of a Maglev table: a prime, many times the number of endpoints of a service. */
   readonly maglevTableSize: number;
   readonly capacity: Capacity;
-  /** How long an idle flow of packets is remembered. 0 stands for the kernel's own default (docs/behaviour.md §9.4). */
+  /**
+   * How long an idle flow of packets is remembered. 0 stands for the kernel's own default (docs/behaviour.md
+   * §9.4).
+   */
   readonly timeouts: ConntrackTimeouts;
 }
 

@@ -18,3 +18,14 @@ export interface KernelMaps {
   readonly drops: EntryMap;
   readonly node_settings: EntryMap;
 }
+
+export const MAP_NAMES = [
+  "services",
+  "endpoints",
+  "node_addresses",
+  "source_ranges",
+  "service_cidrs",
+  "counters",
+  "drops",
+  "node_settings",
+] as const satisfies readonly (keyof KernelMaps)[];

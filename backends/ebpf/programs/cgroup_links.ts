@@ -2,13 +2,14 @@ import { BackendError } from "../../../core/backend/contract.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { openDirectory } from "../../../ffi/file_descriptor.ts";
+import { attachPinned } from "./pinned_link.ts";
 import type { Pins } from "./pins.ts";
 
-export type SocketProgram = keyof typeof attachTypes;
+export type SocketProgram = keyof typeof ATTACH_TYPES;
 
-/** The programs of sock.bpf.c, and what they are attached as: enum bpf_attach_type, linux/bpf.h. */
-const attachTypes = {
-  // What translates back comes first: no socket is to see an endpoint's address.
+/** Attach type of each program in sock.bpf.c: enum bpf_attach_type, linux/bpf.h. */
+const ATTACH_TYPES = {
+  // Programs of the reply direction come first, so that no socket ever sees an endpoint's address.
   getpeername4: 29, // BPF_CGROUP_INET4_GETPEERNAME
   getpeername6: 30, // BPF_CGROUP_INET6_GETPEERNAME
   recvmsg4: 19, // BPF_CGROUP_UDP4_RECVMSG
@@ -19,12 +20,14 @@ const attachTypes = {
   connect6: 11, // BPF_CGROUP_INET6_CONNECT
 } as const;
 
-export const socketPrograms = Object.keys(attachTypes) as readonly SocketProgram[];
+export const SOCKET_PROGRAMS = Object.keys(ATTACH_TYPES) as readonly SocketProgram[];
 
 /**
- * Attaches the programs to a cgroup, or puts them in the place of those that a process before this one attached:
- * every call of a socket runs either the old program or the new one.
- * @returns which were not attached as they should be, in words.
+ * Attaches the programs to a cgroup, or replaces those that a previous process attached. A replacement is
+ * atomic for each program: every call of a socket runs either the old program or the new one.
+ * @returns descriptions of programs that were not attached.
+ * @throws BackendError if the cgroup does not exist.
+ * @throws KernelError
  */
 export function attachToCgroup(
   programs: ReadonlyMap<SocketProgram, BpfProgram>,
@@ -33,35 +36,42 @@ export function attachToCgroup(
 ): readonly string[] {
   const cgroupId = idOf(cgroup);
   if (cgroupId === undefined) {
-    throw new BackendError(`ebpf: cgroup ${cgroup} is gone: make it, or name another one with --ebpf-cgroup`);
+    throw new BackendError(
+      `ebpf: cgroup ${cgroup} is gone: create it, or name another one with --ebpf-cgroup`,
+    );
   }
-  using target = openDirectory(cgroup);
-  const wrong: string[] = [];
-  for (const name of socketPrograms) {
+  using directory = openDirectory(cgroup);
+  const differences: string[] = [];
+  for (const name of SOCKET_PROGRAMS) {
     const program = programs.get(name);
     if (program === undefined) throw new Error(`program ${name} is not loaded`);
-    const what = `${name} of ${cgroup}`;
-    using pinned = BpfLink.pinned(what, pins.link(name));
-    if (pinned !== undefined && pinned.info().cgroupId === cgroupId) {
-      pinned.update(program);
-      continue;
-    }
-    wrong.push(`${what} was not attached`);
-    replaceLink(what, program, target.fd, attachTypes[name], pins.link(name), pinned !== undefined);
+    const isNew = attachPinned(program, {
+      name: `${name} of cgroup ${cgroup}`,
+      target: directory.fd,
+      attachType: ATTACH_TYPES[name],
+      path: pins.link(name),
+      isAttached: (link) => link.info().cgroupId === cgroupId,
+    });
+    if (isNew) differences.push(`program ${name} was not attached to cgroup ${cgroup}`);
   }
-  return wrong;
+  return differences;
 }
 
-/** Which programs are not attached, or not there any more: somebody detached them, or removed the cgroup. */
-export function detached(cgroup: string, pins: Pins): readonly string[] {
+/**
+ * Returns the programs that are not attached to the cgroup: detached by another program, or removed with the
+ * cgroup.
+ */
+export function programsDetachedFrom(cgroup: string, pins: Pins): readonly SocketProgram[] {
   const cgroupId = idOf(cgroup);
-  return socketPrograms.filter((name) => {
+  return SOCKET_PROGRAMS.filter((name) => {
     using pinned = BpfLink.pinned(name, pins.link(name));
     return pinned === undefined || pinned.info().cgroupId !== cgroupId;
   });
 }
 
-/** The kernel's number of a cgroup; undefined when it is gone. One that is made again has another. */
+/**
+ * The kernel's id of a cgroup; undefined if it does not exist. A cgroup that is created again has a new id.
+ */
 function idOf(cgroup: string): bigint | undefined {
   try {
     return BigInt(Deno.statSync(cgroup).ino ?? 0);
@@ -69,17 +79,4 @@ function idOf(cgroup: string): bigint | undefined {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-}
-
-function replaceLink(
-  what: string,
-  program: BpfProgram,
-  target: number,
-  attachType: number,
-  path: string,
-  isPinned: boolean,
-): void {
-  using link = BpfLink.attach(what, program, target, attachType);
-  if (isPinned) Deno.removeSync(path);
-  link.pin(path);
 }

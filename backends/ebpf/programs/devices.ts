@@ -5,17 +5,19 @@ import { KernelError } from "../../../ffi/errors.ts";
 import type { NetlinkClient, WriteMessage } from "../../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
 import { Notifications } from "../../../ffi/netlink/notifications.ts";
+import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
+import { writeDumpAddresses } from "../../../ffi/netlink/rtnetlink/address.ts";
 import {
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV6_IFADDR,
   RTNLGRP_LINK,
   RTNLGRP_TC,
 } from "../../../ffi/netlink/rtnetlink/constants.ts";
-import { writeDumpAddresses } from "../../../ffi/netlink/rtnetlink/address.ts";
 import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
-import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import type { Attachment } from "./tc_attach.ts";
+import { Entries, replaceEntries } from "../maps/entries.ts";
+import type { EntryMap } from "../maps/kernel_maps.ts";
+import { DEVICE, OFFSET, SIZE, writeAddress } from "../maps/layout.ts";
 import {
   decodeDevice,
   decodeSourceAddress,
@@ -23,39 +25,37 @@ import {
   type NetworkDevice,
   type SourceAddress,
 } from "./network_device.ts";
-import { Entries, replaceEntries } from "../maps/entries.ts";
-import type { EntryMap } from "../maps/kernel_maps.ts";
-import { DEVICE, OFFSET, SIZE, writeAddress } from "../maps/layout.ts";
+import type { TcAttachment } from "./tc_attach.ts";
 
-/** What decides which devices packets are balanced on, and which of them are pods'. */
-export interface DeviceChoice {
-  /** Names; empty for all but loopback. */
+/** Selects the devices whose packets are balanced, and those that lead to pods of this node. */
+export interface DeviceSelection {
+  /** Names; empty for all except loopback. */
   readonly devices: readonly string[];
   readonly localTraffic: readonly LocalTraffic[];
 }
 
-/** Devices that come and go one after the other are looked at once. */
+/** Changes of devices within this time share one update. */
 const SETTLE_MS = 10;
 
 /**
- * Keeps the programs of packets on the devices they belong on, and map `devices` true. Everything is read anew after
- * each change: a node has a few hundred devices, which are a few milliseconds.
+ * Keeps the tc programs attached to the selected devices, and map `devices` up to date. Every change reads
+ * all devices and addresses again, which takes a few milliseconds for a few hundred devices.
  */
 export class Devices implements Disposable {
-  readonly #attachment: Attachment;
+  readonly #attachment: TcAttachment;
   readonly #map: EntryMap;
   readonly #client: NetlinkClient;
   readonly #report: (what: string) => void;
   #notifications: Notifications | undefined;
-  #choice: DeviceChoice = { devices: [], localTraffic: [] };
+  #selection: DeviceSelection = { devices: [], localTraffic: [] };
+  /** Names of devices with the programs, by index. */
   #attached = new Map<number, string>();
-  #settling: number | undefined;
-  /** One look at a time. */
+  #timer: number | undefined;
   readonly #mutex = new Mutex();
 
-  /** @param report of what goes wrong while nobody waits for it, and of filters that somebody takes off. */
+  /** @param report receives failures of updates after notifications, and lost filters. */
   constructor(
-    attachment: Attachment,
+    attachment: TcAttachment,
     map: EntryMap,
     client: NetlinkClient,
     report: (what: string) => void,
@@ -67,25 +67,25 @@ export class Devices implements Disposable {
   }
 
   /**
-   * Attaches the programs to all devices that are chosen, from now on also to those that appear.
-   * @returns what was not attached as it should be, in words.
+   * Attaches the programs to all selected devices, and from now on also to new ones.
+   * @returns descriptions of devices without the programs.
    * @throws KernelError
    */
-  async follow(choice: DeviceChoice): Promise<readonly string[]> {
-    this.#choice = choice;
+  async follow(selection: DeviceSelection): Promise<readonly string[]> {
+    this.#selection = selection;
     this.#notifications ??= this.#listen();
-    return await this.#look(true);
+    return await this.#update(true);
   }
 
-  /** Devices that lost a program, in words. */
-  missing(): readonly string[] {
+  /** Names of devices that lost a program. */
+  detached(): readonly string[] {
     return [...this.#attached].filter(([index]) => !this.#attachment.isAttached(index)).map(([, name]) =>
       name
     );
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#settling);
+    clearTimeout(this.#timer);
     this.#notifications?.[Symbol.dispose]();
     this.#client[Symbol.dispose]();
   }
@@ -93,100 +93,106 @@ export class Devices implements Disposable {
   #listen(): Notifications {
     const transport = NetlinkSocket.open(NETLINK_ROUTE);
     for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]) transport.joinGroup(group);
-    // Links that go are seen where they are pinned.
-    if (!this.#attachment.hasLinks) transport.joinGroup(RTNLGRP_TC);
-    const lookSoon = () => {
-      this.#settling ??= setTimeout(() => {
-        this.#settling = undefined;
-        this.#look(false).catch((error: Error) => this.#report(`devices are not followed: ${error.message}`));
+    // Lost links are detected by their pins.
+    if (!this.#attachment.usesLinks) transport.joinGroup(RTNLGRP_TC);
+    const updateSoon = () => {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        this.#update(false).catch((error: Error) =>
+          this.#report(`programs could not be attached to devices: ${error.message}`)
+        );
       }, SETTLE_MS);
     };
     const each = (message: NetlinkMessage) => {
-      const loser = deviceThatLostFilters(message);
-      if (loser === undefined) lookSoon();
-      else this.#noteLoss(loser);
+      const index = deviceThatLostFilters(message);
+      if (index === undefined) updateSoon();
+      else this.#noteLostFilters(index);
     };
-    return new Notifications(transport, { each, missed: lookSoon });
+    return new Notifications(transport, { each, missed: updateSoon });
   }
 
-  #noteLoss(index: number): void {
+  #noteLostFilters(index: number): void {
     const name = this.#attached.get(index);
     if (name === undefined || !this.#attachment.isAttached(index)) return;
-    this.#attachment.losesFilters(index);
-    this.#report(`device ${name} lost filters`);
+    this.#attachment.noteLostFilters(index);
+    this.#report(`filters of device ${name} were removed`);
   }
 
-  #look(all: boolean): Promise<readonly string[]> {
-    return this.#mutex.run(() => this.#lookNow(all));
+  #update(all: boolean): Promise<readonly string[]> {
+    return this.#mutex.run(() => this.#updateNow(all));
   }
 
-  /** @param all also those that have the programs get them, for they may be other ones now. */
-  async #lookNow(all: boolean): Promise<readonly string[]> {
-    const links = await this.#read("list network devices", writeDumpLinks, decodeDevice);
+  /** @param all also attaches to devices that have programs, because these may be of a previous process. */
+  async #updateNow(all: boolean): Promise<readonly string[]> {
+    const devices = await this.#read("list network devices", writeDumpLinks, decodeDevice);
     const addresses = await this.#read("list addresses of devices", writeDumpAddresses, decodeSourceAddress);
-    // Where a packet leaves is known before packets come in.
-    replaceEntries(this.#map, deviceEntries(links, addresses, this.#choice.localTraffic));
+    // The map comes before the programs, because these look up devices in it.
+    replaceEntries(this.#map, deviceEntries(devices, addresses, this.#selection.localTraffic));
 
-    const wanted = new Map(links.filter((link) => this.#isChosen(link)).map((link) => [link.index, link]));
+    const selected = new Map(
+      devices.filter((device) => this.#isSelected(device)).map((device) => [device.index, device]),
+    );
     const differences: string[] = [];
-    for (const link of wanted.values()) {
-      const isAttached = this.#attachment.isAttached(link.index);
-      if (!isAttached) differences.push(`device ${link.name} had no programs`);
-      if (all || !this.#attached.has(link.index) || !isAttached) await this.#attach(link);
+    for (const device of selected.values()) {
+      const isAttached = this.#attachment.isAttached(device.index);
+      if (!isAttached) differences.push(`programs were not attached to device ${device.name}`);
+      if (all || !this.#attached.has(device.index) || !isAttached) await this.#attach(device);
     }
-    const before = all ? this.#attachment.leftOn(links) : [];
-    for (const index of new Set([...this.#attached.keys(), ...before])) {
-      if (wanted.has(index)) continue;
+    const attachedBefore = all ? this.#attachment.attachedBefore(devices) : [];
+    for (const index of new Set([...this.#attached.keys(), ...attachedBefore])) {
+      if (selected.has(index)) continue;
       this.#attached.delete(index);
       await this.#attachment.detach(index);
     }
     return differences;
   }
 
-  async #attach(link: NetworkDevice): Promise<void> {
+  async #attach(device: NetworkDevice): Promise<void> {
     try {
-      await this.#attachment.attach(link);
-      this.#attached.set(link.index, link.name);
+      await this.#attachment.attach(device);
+      this.#attached.set(device.index, device.name);
     } catch (error) {
-      // It has gone while we looked.
+      // ENODEV: the device was removed after the dump.
       if (!(error instanceof KernelError) || error.errnoName !== "ENODEV") throw error;
     }
   }
 
-  #isChosen({ name, isLoopback, layer }: NetworkDevice): boolean {
+  #isSelected({ name, isLoopback, layer }: NetworkDevice): boolean {
     if (isLoopback || layer === undefined) return false;
-    return this.#choice.devices.length === 0 || this.#choice.devices.includes(name);
+    return this.#selection.devices.length === 0 || this.#selection.devices.includes(name);
   }
 
-  async #read<Read>(
+  async #read<Decoded>(
     operation: string,
     write: WriteMessage,
-    read: (payload: Uint8Array) => Read | undefined,
-  ): Promise<readonly Read[]> {
+    decode: (payload: Uint8Array) => Decoded | undefined,
+  ): Promise<readonly Decoded[]> {
     const answers = await this.#client.dump(operation, write);
-    return answers.map(({ payload }) => read(payload)).filter((value) => value !== undefined);
+    return answers.map(({ payload }) => decode(payload)).filter((value) => value !== undefined);
   }
 }
 
-/** `struct device` of each, by its index. */
+/** Entries of map `devices`: `struct device` by index. */
 function deviceEntries(
-  links: readonly NetworkDevice[],
+  devices: readonly NetworkDevice[],
   addresses: readonly SourceAddress[],
   localTraffic: readonly LocalTraffic[],
 ): Entries {
   const entries = new Entries(KEY_BYTES, SIZE.device);
   const offsets = new Map<number, number>();
-  const names = new Map(links.map(({ index, name }) => [index, name]));
-  for (const { index, name, master } of links) {
+  const names = new Map(devices.map(({ index, name }) => [index, name]));
+  for (const { index, name, master } of devices) {
     const at = entries.add();
     entries.keys.setUint32(at * KEY_BYTES, index, true);
     offsets.set(index, at * SIZE.device);
-    // A bridge has the link-layer address of one of its ports: what comes by that one is for the node there already.
-    const called = [name, master === undefined ? "" : names.get(master) ?? ""];
-    if (!localTraffic.some((traffic) => called.some((name) => isOfPods(traffic, name)))) continue;
+    // A bridge has the link-layer address of one of its ports, so packets for the node are already balanced
+    // at that port.
+    const matchedNames = [name, master === undefined ? "" : names.get(master) ?? ""];
+    if (!localTraffic.some((traffic) => matchedNames.some((name) => leadsToPods(traffic, name)))) continue;
     entries.values.setUint32(at * SIZE.device + OFFSET.device.flags, DEVICE.LOCAL_PODS, true);
   }
-  // The kernel lists the addresses of a device in the order in which it chooses among them: the first of each counts.
+  // The kernel lists the addresses of a device in order of preference. Reversed, so that the first one is
+  // written last.
   for (const { index, address } of addresses.toReversed()) {
     const offset = offsets.get(index);
     if (offset === undefined || isLoopback(address)) continue;
@@ -198,7 +204,7 @@ function deviceEntries(
 
 const KEY_BYTES = 4;
 
-function isOfPods(traffic: LocalTraffic, device: string): boolean {
+function leadsToPods(traffic: LocalTraffic, device: string): boolean {
   if (traffic.mode === "interface") return device === traffic.name;
   return traffic.mode === "interface-prefix" && device.startsWith(traffic.prefix);
 }

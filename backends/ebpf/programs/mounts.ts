@@ -8,12 +8,12 @@ export function readMounts(): readonly Mount[] {
   return parseMounts(Deno.readTextFileSync("/proc/self/mounts"));
 }
 
-/** In the order they were made; later ones hide what is below them. */
+/** Mounts in the order in which they were made; a later mount hides earlier ones below its path. */
 export function parseMounts(text: string): readonly Mount[] {
   return text.split("\n").flatMap((line) => {
     const [, path, type] = line.split(" ");
     if (path === undefined || type === undefined) return [];
-    // Spaces and their like are written in octal.
+    // White space in paths is escaped in octal.
     return [{
       path: path.replace(/\\([0-7]{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8))),
       type,
@@ -21,7 +21,7 @@ export function parseMounts(text: string): readonly Mount[] {
   });
 }
 
-/** The mount that `path` is on: the last of the longest paths. */
+/** The mount that contains `path`: the last one with the longest path. */
 export function mountOf(path: string, mounts: readonly Mount[]): Mount | undefined {
   let best: Mount | undefined;
   for (const mount of mounts) {
@@ -31,7 +31,7 @@ export function mountOf(path: string, mounts: readonly Mount[]): Mount | undefin
   return best;
 }
 
-/** Where the hierarchy of cgroup v2 is mounted. */
+/** The mount point of cgroup v2. */
 export function cgroupRoot(mounts: readonly Mount[]): string | undefined {
   return mounts.find(({ type }) => type === "cgroup2")?.path;
 }

@@ -6,7 +6,7 @@ import * as rt from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { decodeLink, type Link } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { deviceOfFilter } from "../../../ffi/netlink/rtnetlink/tc.ts";
 
-/** A network device, as far as programs are attached to it. */
+/** The properties of a network device that decide how programs are attached to it. */
 export interface NetworkDevice extends Pick<Link, "index" | "name" | "master"> {
   readonly isLoopback: boolean;
   /** Layer of the first header of packets; undefined if the programs cannot parse packets of this device. */
@@ -16,7 +16,7 @@ export interface NetworkDevice extends Pick<Link, "index" | "name" | "master"> {
 /** "l2": packets begin with an Ethernet header. "l3": they begin with an IP header. */
 export type Layer = "l2" | "l3";
 
-/** An address that packets which leave by a device may have as their source. */
+/** A source address for masqueraded packets that leave through a device. */
 export interface SourceAddress {
   readonly index: number;
   readonly address: Address;
@@ -24,7 +24,7 @@ export interface SourceAddress {
 
 export type Direction = "ingress" | "egress";
 
-export const directions: readonly Direction[] = ["ingress", "egress"];
+export const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
 /** Decodes the payload of RTM_NEWLINK. */
 export function decodeDevice(payload: Uint8Array): NetworkDevice {
@@ -34,8 +34,8 @@ export function decodeDevice(payload: Uint8Array): NetworkDevice {
 
 /**
  * Decodes the payload of RTM_NEWADDR.
- * @returns undefined for an address that the kernel does not choose as a source if there are others: a tentative or
- * deprecated address, an IPv4 alias, or one whose scope is its link.
+ * @returns undefined for an address that the kernel does not choose as a source if there are others: a
+ * tentative or deprecated address, an IPv4 alias, or one whose scope is its link.
  */
 export function decodeSourceAddress(payload: Uint8Array): SourceAddress | undefined {
   const decoded = decodeAddress(payload);

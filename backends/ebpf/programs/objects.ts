@@ -1,16 +1,14 @@
-import { BackendError } from "../../../core/backend/contract.ts";
-import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { BpfObject } from "../../../ffi/bpf/object.ts";
 import { embeddedFile } from "../../../ffi/library.ts";
 import type { Pins } from "./pins.ts";
 import type { Capacity } from "../options.ts";
 
-/** Compiled by scripts/bpf.sh from bpf/NAME.bpf.c. */
+/** Object file that scripts/bpf.sh compiles from bpf/NAME.bpf.c. */
 export type ObjectName = "sock" | "tc" | "destroy" | "find";
 
 /**
- * Opens a file of programs; nothing is in the kernel yet.
- * @throws Error when it was not built.
+ * Opens an object file without loading anything into the kernel.
+ * @throws Error if the file was not built.
  */
 export function openObject(name: ObjectName): BpfObject {
   const file = `${name}.bpf.o`;
@@ -19,7 +17,26 @@ export function openObject(name: ObjectName): BpfObject {
   return BpfObject.open(file, elf);
 }
 
-/** What scripts/bpf.sh made, for who runs from the sources. */
+/** Loads an object file with pinned maps. Missing maps are created and pinned. */
+export function loadPinned(pins: Pins, capacity: Capacity, name: ObjectName): BpfObject {
+  const maxEntries = maxEntriesOf(capacity);
+  return load(name, (object, map) => {
+    const max = maxEntries[map];
+    if (max !== undefined) object.setMaxEntries(map, max);
+    object.setPinPath(map, pins.map(map));
+  });
+}
+
+/** Loads an object file with small maps of its own, to find out whether the kernel accepts the programs. */
+export function loadUnpinned(name: ObjectName): BpfObject {
+  return load(name, (object, map) => {
+    if (object.maxEntries(map) > UNPINNED_MAX_ENTRIES) object.setMaxEntries(map, UNPINNED_MAX_ENTRIES);
+  });
+}
+
+const UNPINNED_MAX_ENTRIES = 64;
+
+/** Reads the file that scripts/bpf.sh wrote, when the proxy runs from its sources. */
 function builtFile(file: string): Uint8Array<ArrayBuffer> | undefined {
   try {
     return Deno.readFileSync(new URL(`../../../dist/bpf/${file}`, import.meta.url));
@@ -28,25 +45,6 @@ function builtFile(file: string): Uint8Array<ArrayBuffer> | undefined {
     throw error;
   }
 }
-
-/** Loads a file of programs over the maps that are pinned; those that are missing are made and pinned. */
-export function loadOver(pins: Pins, capacity: Capacity, name: ObjectName): BpfObject {
-  const sizes = sizesOf(capacity);
-  return load(name, (object, map) => {
-    const size = sizes[map];
-    if (size !== undefined) object.setMaxEntries(map, size);
-    object.setPinPath(map, pins.map(map));
-  });
-}
-
-/** Loads a file of programs over maps of its own with hardly any room: to see what the kernel says to the programs. */
-export function loadAlone(name: ObjectName): BpfObject {
-  return load(name, (object, map) => {
-    if (object.maxEntries(map) > LITTLE) object.setMaxEntries(map, LITTLE);
-  });
-}
-
-const LITTLE = 64;
 
 function load(name: ObjectName, prepare: (object: BpfObject, map: string) => void): BpfObject {
   const object = openObject(name);
@@ -60,8 +58,10 @@ function load(name: ObjectName, prepare: (object: BpfObject, map: string) => voi
   }
 }
 
-/** Maps that are not as large as bpf/maps.h says. */
-function sizesOf(capacity: Capacity): Readonly<Record<string, number>> {
+/**
+ * Maximum number of entries of each map whose size is configurable. The others have the size in bpf/maps.h.
+ */
+function maxEntriesOf(capacity: Capacity): Readonly<Record<string, number>> {
   return {
     services: capacity.frontends,
     counters: capacity.frontends,
@@ -70,15 +70,8 @@ function sizesOf(capacity: Capacity): Readonly<Record<string, number>> {
     affinity: capacity.clients,
     peers: capacity.clients,
     socket_choices: capacity.clients,
-    // An entry for each direction.
+    // One entry per direction.
     conntrack: 2 * capacity.connections,
     revisits: capacity.connections,
   };
-}
-
-/** A map that is pinned. */
-export function pinnedMap(pins: Pins, name: string): BpfMap {
-  const map = BpfMap.pinned(name, pins.map(name));
-  if (map === undefined) throw new BackendError(`ebpf: BPF map ${pins.map(name)} is gone`);
-  return map;
 }

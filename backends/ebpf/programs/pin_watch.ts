@@ -1,32 +1,33 @@
 import type { Pins } from "./pins.ts";
 
-/** Unpinning a directory is many events. */
+/** Events within this time share one check, because the removal of a directory causes many. */
 const SETTLE_MS = 50;
 
 /**
- * Calls back when somebody unpins our links. A map's entries change without a word: those are compared in every
- * reconcile. The links' directory has to be there.
- * @param missing what is not as it should be, "" for nothing: our own changes are seen too.
+ * Watches the directory of links, and reports when another program removes one. Changes of map entries cause
+ * no event; every reconcile compares them.
+ * @param findDetached describes detached programs; "" if there are none, as after our own changes.
+ * @throws Deno.errors.NotFound if the directory does not exist.
  */
 export function watchPins(
   pins: Pins,
-  missing: () => string,
+  findDetached: () => string,
   onForeignChange: (what: string) => void,
 ): Disposable {
   const watcher = Deno.watchFs(`${pins.directory}/links`);
-  let settling: number | undefined;
-  const look = () => {
-    settling = undefined;
-    const what = missing();
-    if (what !== "") onForeignChange(what);
+  let timer: number | undefined;
+  const check = () => {
+    timer = undefined;
+    const detached = findDetached();
+    if (detached !== "") onForeignChange(detached);
   };
   const follow = async () => {
-    for await (const _event of watcher) settling ??= setTimeout(look, SETTLE_MS);
+    for await (const _event of watcher) timer ??= setTimeout(check, SETTLE_MS);
   };
   follow();
   return {
     [Symbol.dispose]() {
-      clearTimeout(settling);
+      clearTimeout(timer);
       watcher.close();
     },
   };

@@ -1,26 +1,32 @@
+import { BackendError } from "../../../core/backend/contract.ts";
+import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { LAYOUT_VERSION } from "../maps/layout.ts";
 import type { Capacity } from "../options.ts";
 
 /**
- * Where this mode's maps and links are pinned. The directory of maps has their layout and capacities in its name: a start
- * with others makes new ones beside the old, which go once the new are in force.
+ * The directory of pinned maps and links. Its name contains the layout and the capacities of the maps, so
+ * that a start with others creates new maps beside the old ones. These are removed once the new ones are in
+ * force.
  */
 export class Pins {
-  readonly #generation: string;
+  readonly #name: string;
 
+  /** @param root directory of all pins of this mode. */
   constructor(readonly root: string, capacity: Capacity) {
     const { frontends, endpoints, connections, clients } = capacity;
-    this.#generation = `${LAYOUT_VERSION}-${frontends}-${endpoints}-${connections}-${clients}`;
+    this.#name = `${LAYOUT_VERSION}-${frontends}-${endpoints}-${connections}-${clients}`;
   }
 
   get directory(): string {
-    return `${this.root}/${this.#generation}`;
+    return `${this.root}/${this.#name}`;
   }
 
+  /** Path of a map. */
   map(name: string): string {
     return `${this.directory}/maps/${name}`;
   }
 
+  /** Path of a link. */
   link(name: string): string {
     return `${this.directory}/links/${name}`;
   }
@@ -29,8 +35,8 @@ export class Pins {
     return exists(this.directory);
   }
 
-  /** Whether links can be pinned. */
-  get takesLinks(): boolean {
+  /** Reports whether the directory of links exists. */
+  get hasLinkDirectory(): boolean {
     return exists(this.link("."));
   }
 
@@ -40,28 +46,35 @@ export class Pins {
     this.#renameEarlierLinks();
   }
 
-  /** Renames pins of earlier versions, so that their links are updated. Otherwise each device would get two. */
+  /** @throws BackendError if the map is not pinned. */
+  openMap(name: string): BpfMap {
+    const map = BpfMap.pinned(name, this.map(name));
+    if (map === undefined) throw new BackendError(`ebpf: BPF map ${this.map(name)} is gone`);
+    return map;
+  }
+
+  /** Removes pins of other versions or capacities. */
+  removeOthers(): void {
+    for (const { name } of Deno.readDirSync(this.root)) {
+      if (name !== this.#name) Deno.removeSync(`${this.root}/${name}`, { recursive: true });
+    }
+  }
+
+  /** Removes all pins, which detaches programs and frees maps unless another process holds them open. */
+  removeAll(): void {
+    if (exists(this.root)) Deno.removeSync(this.root, { recursive: true });
+  }
+
+  /**
+   * Renames pins of earlier versions, so that their links are updated. Otherwise each device would get two.
+   */
   #renameEarlierLinks(): void {
     for (const { name } of Deno.readDirSync(this.link("."))) {
       const [, direction, index] = /^(arrive|leave)-(\d+)$/.exec(name) ?? [];
       if (index === undefined) continue;
-      Deno.renameSync(
-        this.link(name),
-        this.link(`${direction === "arrive" ? "ingress" : "egress"}-${index}`),
-      );
+      const newName = `${direction === "arrive" ? "ingress" : "egress"}-${index}`;
+      Deno.renameSync(this.link(name), this.link(newName));
     }
-  }
-
-  /** Removes what other versions of this mode left. */
-  removeOthers(): void {
-    for (const { name } of Deno.readDirSync(this.root)) {
-      if (name !== this.#generation) Deno.removeSync(`${this.root}/${name}`, { recursive: true });
-    }
-  }
-
-  /** Removes everything: programs are detached and maps are freed, unless somebody else holds them. */
-  removeAll(): void {
-    if (exists(this.root)) Deno.removeSync(this.root, { recursive: true });
   }
 }
 

@@ -2,125 +2,128 @@ import { BpfLink } from "../../../ffi/bpf/link.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
+import { type Direction, DIRECTIONS, type Layer, type NetworkDevice } from "./network_device.ts";
+import { attachPinned } from "./pinned_link.ts";
 import type { Pins } from "./pins.ts";
-import { type Direction, directions, type Layer, type NetworkDevice } from "./network_device.ts";
-import { Filters } from "./tc_filters.ts";
+import { TcFilters } from "./tc_filters.ts";
 
 export type PacketProgram = `${Direction}_${Layer}`;
 
-export const packetPrograms = [
+export const PACKET_PROGRAMS = [
   "ingress_l2",
   "ingress_l3",
   "egress_l2",
   "egress_l3",
 ] as const satisfies readonly PacketProgram[];
 
-/** enum bpf_attach_type, linux/bpf.h, since Linux 6.6 */
-const attachTypes: Readonly<Record<Direction, number>> = { ingress: 46, egress: 47 }; // BPF_TCX_*
+/** enum bpf_attach_type, linux/bpf.h, since Linux 6.6: BPF_TCX_INGRESS, BPF_TCX_EGRESS */
+const ATTACH_TYPES: Readonly<Record<Direction, number>> = { ingress: 46, egress: 47 };
 
-/** Whether the kernel has links of programs to devices (tcx): it is asked for one to a device that there never is. */
+/**
+ * Reports whether the kernel has links to devices (tcx), by requesting one to a device that does not exist.
+ */
 export function hasDeviceLinks(program: BpfProgram): boolean {
   try {
-    using _link = BpfLink.attach("on no device", program, NO_DEVICE, attachTypes.ingress);
+    using _link = BpfLink.attach("of no device", program, NO_DEVICE, ATTACH_TYPES.ingress);
     return true;
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    // Else ENODEV.
+    // A kernel with tcx answers ENODEV.
     return error.errnoName !== "EINVAL";
   }
 }
 
-/** Indexes begin at 1. */
+/** Indexes of devices begin at 1. */
 const NO_DEVICE = 0;
 
 /**
- * Puts the programs of packets on devices: as links where the kernel has them (tcx), which are pinned, else as filters
- * of the device (clsact), which stay as they are. Either way they go on without this process, and are replaced by the
- * next one's between two packets.
+ * Attaches the tc programs to devices: with pinned links (tcx) if the kernel has them, otherwise with filters
+ * (clsact), which need no pins. Both stay attached without this process, and the next process replaces the
+ * programs between two packets.
  */
-export class Attachment {
+export class TcAttachment {
   readonly #programs: ReadonlyMap<PacketProgram, BpfProgram>;
   readonly #pins: Pins;
-  readonly #filters: Filters;
-  readonly hasLinks: boolean;
-  /** Devices that may have no filters any more, by index. */
-  readonly #withoutFilters = new Set<number>();
+  readonly #filters: TcFilters;
+  readonly usesLinks: boolean;
+  /** Indexes of devices that may have lost their filters. */
+  readonly #lostFilters = new Set<number>();
 
-  /** @param hasLinks what `hasDeviceLinks` says. */
+  /** @param usesLinks result of `hasDeviceLinks`. */
   constructor(
     programs: ReadonlyMap<PacketProgram, BpfProgram>,
     pins: Pins,
     client: NetlinkClient,
-    hasLinks: boolean,
+    usesLinks: boolean,
   ) {
     this.#programs = programs;
     this.#pins = pins;
-    this.#filters = new Filters(client);
-    this.hasLinks = hasLinks;
+    this.#filters = new TcFilters(client);
+    this.usesLinks = usesLinks;
   }
 
   /**
-   * Attaches both programs to a device, or puts them in the place of those that are there.
-   * @throws KernelError, ENODEV when it has gone meanwhile.
+   * Attaches the programs of both directions to a device, or replaces those that are attached.
+   * @throws KernelError with ENODEV if the device is gone.
    */
   async attach({ index, name, layer }: NetworkDevice): Promise<void> {
     if (layer === undefined) return;
-    for (const direction of directions) {
+    for (const direction of DIRECTIONS) {
       const program = this.#programs.get(`${direction}_${layer}`);
       if (program === undefined) throw new Error(`program ${direction}_${layer} is not loaded`);
-      if (this.hasLinks) this.#link(index, name, direction, program);
-      else await this.#filters.replace({ index, name }, direction, program);
+      if (this.usesLinks) {
+        attachPinned(program, {
+          name: `${direction} of device ${name}`,
+          target: index,
+          attachType: ATTACH_TYPES[direction],
+          path: this.#path(index, direction),
+          isAttached: (link) => link.info().ifindex === index,
+        });
+      } else {
+        await this.#filters.replace({ index, name }, direction, program);
+      }
     }
-    this.#withoutFilters.delete(index);
+    this.#lostFilters.delete(index);
   }
 
-  /** Takes the programs off a device. */
+  /** Detaches the programs from a device. */
   async detach(index: number): Promise<void> {
-    for (const direction of directions) {
+    for (const direction of DIRECTIONS) {
       using pinned = BpfLink.pinned(direction, this.#path(index, direction));
       if (pinned !== undefined) Deno.removeSync(this.#path(index, direction));
     }
-    if (!this.hasLinks) await this.#filters.remove(index);
-    this.#withoutFilters.delete(index);
+    if (!this.usesLinks) await this.#filters.remove(index);
+    this.#lostFilters.delete(index);
   }
 
-  /** Notes that somebody took filters off a device, ours or others. */
-  losesFilters(index: number): void {
-    this.#withoutFilters.add(index);
+  /** Records that another program removed filters from a device, which may include ours. */
+  noteLostFilters(index: number): void {
+    this.#lostFilters.add(index);
   }
 
-  /** Devices that a process before this one may have attached the programs to, by index. */
-  leftOn(devices: readonly NetworkDevice[]): Iterable<number> {
-    return this.hasLinks ? this.#pinned() : devices.map(({ index }) => index);
-  }
-
-  /** Devices that have a pinned link, there or gone: a pin outlives its device. */
-  *#pinned(): Generator<number> {
-    for (const { name } of Deno.readDirSync(this.#pins.link("."))) {
-      const [, index] = /^ingress-(\d+)$/.exec(name) ?? [];
-      if (index !== undefined) yield Number(index);
-    }
-  }
-
-  /** Whether both links are there and the device has them. Filters are, unless the kernel told that they went. */
+  /**
+   * Reports whether both links exist and are attached to the device. Filters count as attached until they are
+   * lost.
+   */
   isAttached(index: number): boolean {
-    if (!this.hasLinks) return !this.#withoutFilters.has(index);
-    return directions.every((direction) => {
+    if (!this.usesLinks) return !this.#lostFilters.has(index);
+    return DIRECTIONS.every((direction) => {
       using pinned = BpfLink.pinned(direction, this.#path(index, direction));
       return pinned !== undefined && pinned.info().ifindex === index;
     });
   }
 
-  #link(index: number, name: string, direction: Direction, program: BpfProgram): void {
-    const path = this.#path(index, direction);
-    using pinned = BpfLink.pinned(`${direction} on ${name}`, path);
-    if (pinned !== undefined && pinned.info().ifindex === index) {
-      pinned.update(program);
-      return;
+  /** Indexes of devices that a previous process may have attached the programs to. */
+  attachedBefore(devices: readonly NetworkDevice[]): Iterable<number> {
+    return this.usesLinks ? this.#pinnedIndexes() : devices.map(({ index }) => index);
+  }
+
+  /** Indexes of devices with a pinned link. A pin outlives its device. */
+  *#pinnedIndexes(): Generator<number> {
+    for (const { name } of Deno.readDirSync(this.#pins.link("."))) {
+      const [, index] = /^ingress-(\d+)$/.exec(name) ?? [];
+      if (index !== undefined) yield Number(index);
     }
-    using link = BpfLink.attach(`${direction} on ${name}`, program, index, attachTypes[direction]);
-    if (pinned !== undefined) Deno.removeSync(path);
-    link.pin(path);
   }
 
   #path(index: number, direction: Direction): string {

@@ -7,10 +7,13 @@ import {
   writeNewClsact,
   writeReplaceBpfFilter,
 } from "../../../ffi/netlink/rtnetlink/tc.ts";
-import { type Direction, directions } from "./network_device.ts";
+import { type Direction, DIRECTIONS } from "./network_device.ts";
 
-/** Programs on devices of kernels before Linux 6.6: filters without pins, which stay with the device. */
-export class Filters {
+/**
+ * Attaches programs to devices with tc filters, for kernels before Linux 6.6. Filters need no pins: they stay
+ * with the device.
+ */
+export class TcFilters {
   readonly #client: NetlinkClient;
 
   constructor(client: NetlinkClient) {
@@ -36,7 +39,7 @@ export class Filters {
 
   /** Takes our filters off a device. The qdisc stays, because others may use it. */
   async remove(index: number): Promise<void> {
-    for (const direction of directions) {
+    for (const direction of DIRECTIONS) {
       await this.#client.request(
         `remove the filter of device ${index}`,
         (message, seq) => writeDeleteBpfFilter(message, seq, filterId(index, direction)),

@@ -18,7 +18,7 @@ export interface EndpointBlock {
   readonly serving: SlotRange;
 }
 
-/** Where a service port is in the maps. */
+/** The place of a service port in the maps. */
 export interface Allocation {
   /** Key of its counters, clients and source ranges; unique among service ports, not 0. */
   readonly id: number;

@@ -1,33 +1,35 @@
 import { describeFrontend, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { losesServingEndpoint } from "../../../core/plan/same_plan.ts";
 import type { PlanChange } from "../../../core/backend/contract.ts";
-import type { EndedProtocol } from "./sock_diag.ts";
 import { DebouncedScan } from "../../../core/async/debounced_scan.ts";
-import type { WayToEnd } from "./terminators.ts";
+import type { TerminableProtocol } from "./sock_diag.ts";
+import type { SocketTerminator } from "./terminators.ts";
 
-/** Changes come in bursts, and going through all namespaces takes some milliseconds. */
+/** Changes come in bursts, and a sweep of all namespaces takes some milliseconds. */
 const UDP_SETTLE_MS = 50;
 
 /**
- * A slice that is rewritten may leave an endpoint out that the next one has, and the slices of a service that is
- * deleted may go before it does. A connection that was ended does not come back, so such moments are waited for.
+ * An endpoint may be missing for a moment: while EndpointSlices are rewritten, or if those of a deleted
+ * service go before the service. An ended connection does not come back, so the sweep waits until such
+ * changes are complete.
  */
 const TCP_SETTLE_MS = 3000;
 
 /**
- * Ends connected sockets whose endpoint is gone. Which those are is seen from the maps and the sockets, so nothing has
- * to be remembered here.
+ * Ends connected sockets whose endpoint is gone. Keeps no state, because a sweep finds them by the maps and
+ * the sockets in the kernel.
  */
 export class StaleSockets implements Disposable {
-  readonly #way: WayToEnd;
-  readonly #sweeps: Readonly<Record<EndedProtocol, DebouncedScan>>;
-  /** Sockets that were ended, and how often that went wrong: nothing depends on it, so nobody is called. */
-  readonly ended: Record<EndedProtocol, number> = { TCP: 0, UDP: 0 };
+  readonly #terminator: SocketTerminator;
+  readonly #sweeps: Readonly<Record<TerminableProtocol, DebouncedScan>>;
+  /** Number of ended sockets. */
+  readonly ended: Record<TerminableProtocol, number> = { TCP: 0, UDP: 0 };
+  /** Number of failed sweeps. They are only counted, because nothing depends on a sweep. */
   failures = 0;
 
-  /** @param way is disposed of with this. */
-  constructor(way: WayToEnd) {
-    this.#way = way;
+  /** @param terminator is owned by this object. */
+  constructor(terminator: SocketTerminator) {
+    this.#terminator = terminator;
     this.#sweeps = {
       TCP: new DebouncedScan((settled) => this.#end("TCP", settled), TCP_SETTLE_MS),
       UDP: new DebouncedScan((settled) => this.#end("UDP", settled), UDP_SETTLE_MS),
@@ -35,23 +37,23 @@ export class StaleSockets implements Disposable {
   }
 
   /**
-   * Looks at all of them, for changes of endpoints may have gone unseen.
+   * Schedules sweeps of all sockets, because changes of endpoints may have been missed.
    * @param generation of the last change.
    */
-  lookAtAll(generation: number): void {
+  sweepAll(generation: number): void {
     this.#sweeps.UDP.request();
     this.#sweeps.TCP.request(generation);
   }
 
-  /** The same, if there are any for these changes to strand. */
-  lookAfter(changes: readonly PlanChange[], generation: number): void {
-    if (changes.some(strandsDatagrams)) this.#sweeps.UDP.request();
+  /** Schedules the sweeps that these changes make necessary. */
+  sweepAfter(changes: readonly PlanChange[], generation: number): void {
+    if (changes.some(strandsUdpSockets)) this.#sweeps.UDP.request();
     if (changes.some(strandsConnections)) this.#sweeps.TCP.request(generation);
   }
 
-  async #end(protocol: EndedProtocol, settled: number): Promise<void> {
+  async #end(protocol: TerminableProtocol, settled: number): Promise<void> {
     try {
-      this.ended[protocol] += await this.#way.end(protocol, settled);
+      this.ended[protocol] += await this.#terminator.end(protocol, settled);
     } catch {
       this.failures++;
     }
@@ -59,17 +61,20 @@ export class StaleSockets implements Disposable {
 
   [Symbol.dispose](): void {
     for (const sweep of Object.values(this.#sweeps)) sweep[Symbol.dispose]();
-    this.#way[Symbol.dispose]();
+    this.#terminator[Symbol.dispose]();
   }
 }
 
-/** Whether a change takes an endpoint from UDP sockets that may be connected to it. */
-export function strandsDatagrams({ old, new: next }: PlanChange): boolean {
+/** Reports whether connected UDP sockets may lose their endpoint by a change. */
+export function strandsUdpSockets({ old, new: next }: PlanChange): boolean {
   if (old?.protocol !== "UDP") return false;
   return next === undefined || losesServingEndpoint(old, next) || losesFrontend(old, next);
 }
 
-/** Whether TCP connections may have lost their endpoint. They outlive their service and its frontends. */
+/**
+ * Reports whether TCP connections may lose their endpoint by a change. They outlive their service and its
+ * frontends.
+ */
 export function strandsConnections({ old, new: next }: PlanChange): boolean {
   return old?.protocol === "TCP" && next !== undefined && losesServingEndpoint(old, next);
 }

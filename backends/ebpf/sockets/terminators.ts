@@ -3,27 +3,27 @@ import { BpfIterator } from "../../../ffi/bpf/iterator.ts";
 import type { BpfMap } from "../../../ffi/bpf/map.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { inNetworkNamespace, networkNamespaces } from "../../../ffi/network_namespaces.ts";
-import type { Pins } from "../programs/pins.ts";
-import { loadOver, pinnedMap } from "../programs/objects.ts";
 import type { Capacity } from "../options.ts";
-import { type EndedProtocol, endFound } from "./sock_diag.ts";
+import { loadPinned } from "../programs/objects.ts";
+import type { Pins } from "../programs/pins.ts";
+import { destroySockets, type TerminableProtocol } from "./sock_diag.ts";
 
-/** How sockets whose endpoint is gone are found and ended. */
-export interface WayToEnd extends Disposable {
+/** Finds and ends sockets whose endpoint is gone. */
+export interface SocketTerminator extends Disposable {
   /**
-   * Ends those that there are.
-   * @param settled TCP: the last change of a service's endpoints, as a generation, that may end connections.
-   * @returns how many.
+   * Ends all stale sockets of a protocol.
+   * @param settled TCP only: connections are ended for changes of endpoints up to this generation.
+   * @returns the number of ended sockets.
    * @throws KernelError
    */
-  end(protocol: EndedProtocol, settled: number): Promise<number>;
+  end(protocol: TerminableProtocol, settled: number): Promise<number>;
 }
 
-/** The better way that this kernel has, if it has one. */
-export function wayToEndSockets(pins: Pins, capacity: Capacity): WayToEnd | undefined {
+/** Opens the best terminator that the kernel supports; undefined if it supports none. */
+export function openSocketTerminator(pins: Pins, capacity: Capacity): SocketTerminator | undefined {
   for (const object of ["destroy", "find"] as const) {
     try {
-      return new ByIterator(pins, capacity, object);
+      return new IteratorTerminator(pins, capacity, object);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
     }
@@ -32,42 +32,46 @@ export function wayToEndSockets(pins: Pins, capacity: Capacity): WayToEnd | unde
 }
 
 /**
- * By programs that look at every socket of every network namespace that can be found. Those of bpf/destroy.bpf.c end
- * them there and then; those of bpf/find.bpf.c only name them, and sock_diag is asked to end them.
+ * Runs BPF iterators over the sockets of all network namespaces that it finds. The programs of
+ * bpf/destroy.bpf.c end stale sockets themselves. Those of bpf/find.bpf.c return them, and sock_diag ends
+ * them.
  */
-export class ByIterator implements WayToEnd {
+export class IteratorTerminator implements SocketTerminator {
   readonly #object: "destroy" | "find";
-  readonly #iterators: Readonly<Record<EndedProtocol, BpfIterator>>;
-  readonly #settled: BpfMap;
+  readonly #iterators: Readonly<Record<TerminableProtocol, BpfIterator>>;
+  readonly #settledGeneration: BpfMap;
   readonly #owned: DisposableStack;
 
-  /** @throws KernelError when the kernel does not take the programs. */
+  /** @throws KernelError if the kernel rejects the programs. */
   constructor(pins: Pins, capacity: Capacity, object: "destroy" | "find") {
     this.#object = object;
     using stack = new DisposableStack();
-    using loaded = loadOver(pins, capacity, object);
+    using loaded = loadPinned(pins, capacity, object);
     using udp = loaded.program("udp");
     using tcp = loaded.program("tcp");
     this.#iterators = {
       UDP: stack.use(new BpfIterator("UDP sockets", udp)),
       TCP: stack.use(new BpfIterator("TCP sockets", tcp)),
     };
-    this.#settled = stack.use(pinnedMap(pins, "settled_generation"));
+    this.#settledGeneration = stack.use(pins.openMap("settled_generation"));
     this.#owned = stack.move();
   }
 
-  async end(protocol: EndedProtocol, settled: number): Promise<number> {
-    this.#settled.update(onlyKey, new Uint8Array(Uint32Array.of(settled).buffer));
+  async end(protocol: TerminableProtocol, settled: number): Promise<number> {
+    this.#settledGeneration.update(ONLY_KEY, new Uint8Array(Uint32Array.of(settled).buffer));
     let ended = 0;
-    let turnStarted = performance.now();
+    let startedMs = performance.now();
     for (const namespace of networkNamespaces()) {
-      const said = inNetworkNamespace(namespace, () => this.#iterators[protocol].run());
-      if (said !== undefined && said.length > 0) {
-        ended += this.#object === "destroy" ? said.length : await endFound(namespace, protocol, said);
+      const output = inNetworkNamespace(namespace, () => this.#iterators[protocol].run());
+      if (output !== undefined && output.length > 0) {
+        // bpf/destroy.bpf.c writes one byte per ended socket.
+        ended += this.#object === "destroy"
+          ? output.length
+          : await destroySockets(namespace, protocol, output);
       }
-      if (performance.now() - turnStarted < TURN_MS) continue;
+      if (performance.now() - startedMs < MAX_BLOCKING_MS) continue;
       await yieldToEventLoop();
-      turnStarted = performance.now();
+      startedMs = performance.now();
     }
     return ended;
   }
@@ -77,7 +81,9 @@ export class ByIterator implements WayToEnd {
   }
 }
 
-/** How long other work is kept waiting: for each namespace the kernel goes through the sockets of all. */
-const TURN_MS = 4;
+/**
+ * Maximum time without yielding. For each namespace, the kernel iterates over the sockets of all namespaces.
+ */
+const MAX_BLOCKING_MS = 4;
 
-const onlyKey = new Uint8Array(4);
+const ONLY_KEY = new Uint8Array(4);

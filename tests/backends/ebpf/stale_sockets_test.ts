@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { strandsConnections, strandsDatagrams } from "../../../backends/ebpf/sockets/stale_sockets.ts";
+import { strandsConnections, strandsUdpSockets } from "../../../backends/ebpf/sockets/stale_sockets.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { planOf } from "./plans.ts";
 
@@ -15,30 +15,30 @@ const udp = (endpoints: readonly string[], nodePort?: number) =>
     ...(nodePort === undefined ? {} : { nodePort }),
   });
 
-/** Which sockets may have lost their endpoint by a change. */
+/** Protocols whose sockets may lose their endpoint by a change. */
 function stranded(old: ServicePortPlan | undefined, next: ServicePortPlan | undefined): string {
   const key = (old ?? next)?.key;
   assert(key !== undefined);
   const change = { key, old, new: next };
-  return `${strandsConnections(change) ? "TCP" : ""}${strandsDatagrams(change) ? "UDP" : ""}`;
+  return `${strandsConnections(change) ? "TCP" : ""}${strandsUdpSockets(change) ? "UDP" : ""}`;
 }
 
-Deno.test("an endpoint that is listed no more strands sockets", () => {
+Deno.test("an endpoint that is not listed any more strands sockets", () => {
   assert.equal(stranded(tcp(both), tcp(one)), "TCP");
   assert.equal(stranded(udp(both), udp(one)), "UDP");
   assert.equal(stranded(tcp(one), tcp(["10.1.0.1:81"])), "TCP", "another port is another endpoint");
   assert.equal(stranded(tcp(one), tcp([])), "TCP");
 });
 
-Deno.test("an endpoint that only gets no new connections strands none", () => {
-  const resting = (plan: ServicePortPlan) => ({ ...plan, clusterEndpoints: plan.clusterEndpoints.slice(1) });
-  assert.equal(stranded(tcp(both), resting(tcp(both))), "");
-  assert.equal(stranded(udp(both), resting(udp(both))), "");
+Deno.test("an endpoint that only stops getting new connections strands no sockets", () => {
+  const draining = (plan: ServicePortPlan) => ({ ...plan, clusterEndpoints: plan.clusterEndpoints.slice(1) });
+  assert.equal(stranded(tcp(both), draining(tcp(both))), "");
+  assert.equal(stranded(udp(both), draining(udp(both))), "");
   assert.equal(stranded(tcp(one), tcp(both)), "");
   assert.equal(stranded(undefined, tcp(both)), "");
 });
 
-Deno.test("a service or an address of it that goes strands datagrams, not connections", () => {
+Deno.test("a removed service or frontend strands UDP sockets, not connections", () => {
   assert.equal(stranded(udp(both), undefined), "UDP");
   assert.equal(stranded(udp(both, 30053), udp(both)), "UDP");
   assert.equal(stranded(tcp(both), undefined), "");

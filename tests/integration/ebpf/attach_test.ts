@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Pins } from "../../../backends/ebpf/programs/pins.ts";
-import { directions } from "../../../backends/ebpf/programs/network_device.ts";
+import { DIRECTIONS } from "../../../backends/ebpf/programs/network_device.ts";
 import { DEVICE } from "../../../backends/ebpf/maps/layout.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import { libbpf } from "../../../ffi/libbpf.ts";
@@ -85,7 +85,7 @@ Deno.test("filters that another program removes from a device are reported and r
     const before = (await following.ask("reports")).length;
     await namespace.run("tc", ...tcArgs);
     await until(async () => (await following.ask("reports")).length > before);
-    assert.equal((await following.ask("reports")).at(-1), "device eth0 lost filters");
+    assert.equal((await following.ask("reports")).at(-1), "filters of device eth0 were removed");
     // The backend reconciles after a report.
     await following.ask("follow");
     assert.equal((await filters(namespace, "eth0")).length, 2);
@@ -124,7 +124,7 @@ Deno.test("a device without Ethernet headers gets the programs for L3 devices", 
     for (const id of await filters(namespace, device)) {
       names.push(JSON.parse(await namespace.run("bpftool", "-j", "prog", "show", "id", `${id}`)).name);
     }
-    assert.deepEqual(names, directions.map((direction) => `${direction}_${layer}`));
+    assert.deepEqual(names, DIRECTIONS.map((direction) => `${direction}_${layer}`));
   }
 });
 
@@ -167,7 +167,7 @@ async function filters(namespace: NetworkNamespace, device: string): Promise<rea
 async function links(bpffs: string, namespace: NetworkNamespace, device: string): Promise<readonly number[]> {
   const [{ ifindex }] = JSON.parse(await namespace.run("ip", "-j", "link", "show", device));
   const pins = new Pins(bpffs, smallOptions.capacity);
-  return directions.flatMap((direction) => {
+  return DIRECTIONS.flatMap((direction) => {
     using link = BpfLink.pinned(direction, pins.link(`${direction}-${ifindex}`));
     const info = link?.info();
     return info?.ifindex === ifindex ? [info?.programId ?? 0] : [];

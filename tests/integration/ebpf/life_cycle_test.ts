@@ -102,7 +102,7 @@ Deno.test("a removed pin is reported and restored, deleted entries are restored 
     assert.match(backend.foreignChanges[0] ?? "", /connect4/);
     const repaired = await backend.reconcile([web], settings);
     assert.notDeepEqual(repaired.differences, []);
-    assert.match(repaired.differences.join(), /connect4 of .* was not attached/);
+    assert.match(repaired.differences.join(), /program connect4 was not attached to cgroup .*/);
     assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
 
     assert.equal(await emptyMap(`${directory}/maps/services`), 2);
@@ -152,9 +152,9 @@ Deno.test("a removed cgroup is reported, and gets its programs when it is create
     // bpffs does not report the removed cgroup, but a removed link makes the backend check.
     await Deno.remove(`${directoryOf(node)}/links/connect4`);
     await backend.untilReported(1);
-    assert.match(backend.foreignChanges[0] ?? "", /connect6.* are not attached to .*short-lived/);
+    assert.match(backend.foreignChanges[0] ?? "", /connect6.* are not attached to cgroup .*short-lived/);
     const error = await refusalBy(() => backend.reconcile([web], settings));
-    assert.match(error.message, /cgroup \S+short-lived is gone: make it, or name another one/);
+    assert.match(error.message, /cgroup \S+short-lived is gone: create it, or name another one/);
     await Deno.mkdir(cgroup);
     assert.notDeepEqual((await backend.reconcile([web], settings)).differences, []);
     assert.equal((await attachedTo(cgroup)).size, 8);
@@ -167,15 +167,15 @@ Deno.test("the probe reports what is present and what is missing", () =>
     assert.deepEqual(requirements.filter(({ found }) => !found), []);
     // The details name the chosen method.
     const details = requirements.map(({ detail }) => detail).join("\n");
-    assert.match(details, isLinux(6, 6) ? /links them to devices/ : /filters of devices \(clsact\)/);
+    assert.match(details, isLinux(6, 6) ? /devices with links \(tcx\)/ : /devices with filters \(clsact\)/);
     if (!isLinux(6, 5)) assert.match(details, /sock_diag ends them/);
     await using misconfigured = node.startBackend({ bpffs: "/run/nowhere", cgroup: "/run/nowhere" });
     const missing = (await misconfigured.probe()).filter(({ found }) => !found).map(({ detail }) => detail);
     assert.match(
       missing[0] ?? "",
-      /--ebpf-bpffs \/run\/nowhere is on \S+ at \S+: mount one, with: mount -t bpf bpf/,
+      /--ebpf-bpffs \/run\/nowhere is on \S+ at \S+\. Mount one: mount -t bpf bpf/,
     );
-    assert.match(missing[1] ?? "", /--ebpf-cgroup \/run\/nowhere is no directory of a cgroup v2 mount/);
+    assert.match(missing[1] ?? "", /--ebpf-cgroup \/run\/nowhere is not a directory in a cgroup v2 mount/);
     // Without capabilities no program can be loaded.
     await using unprivileged = node.startBackend({}, ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
     assert.match(

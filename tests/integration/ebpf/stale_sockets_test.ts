@@ -8,9 +8,8 @@ import {
   writeNodePort,
   writeService,
 } from "../../../backends/ebpf/maps/layout.ts";
-import { pinnedMap } from "../../../backends/ebpf/programs/objects.ts";
 import { Pins } from "../../../backends/ebpf/programs/pins.ts";
-import { ByIterator, type WayToEnd } from "../../../backends/ebpf/sockets/terminators.ts";
+import { IteratorTerminator, type SocketTerminator } from "../../../backends/ebpf/sockets/terminators.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
@@ -26,8 +25,8 @@ const UDP = { protocol: "UDP" } as const;
 /** The object file of each socket terminator. */
 const terminators = { "an iterator": "destroy", "sock_diag": "find" } as const;
 
-function terminatorFor(node: TestNode, object: "destroy" | "find"): WayToEnd {
-  return new ByIterator(pinsOf(node), smallOptions.capacity, object);
+function terminatorFor(node: TestNode, object: "destroy" | "find"): SocketTerminator {
+  return new IteratorTerminator(pinsOf(node), smallOptions.capacity, object);
 }
 
 function pinsOf(node: TestNode): Pins {
@@ -149,7 +148,7 @@ for (const [name, object] of Object.entries(terminators)) {
         assert.equal(await terminator.end("UDP", 0), 0);
 
         // Changes the map directly, because a running proxy would soon end the sockets itself.
-        using services = pinnedMap(pinsOf(node), "services");
+        using services = pinsOf(node).openMap("services");
         const [key, value] = [new Uint8Array(SIZE.frontend), new Uint8Array(SIZE.service)];
         writeFrontend(viewOf(key), 0, addressOf("10.96.0.53"), 53, "UDP");
         assert(services.lookup(key, value));

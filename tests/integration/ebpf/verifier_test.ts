@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { hasDeviceLinks } from "../../../backends/ebpf/programs/tc_attach.ts";
-import { loadAlone, type ObjectName } from "../../../backends/ebpf/programs/objects.ts";
+import { loadUnpinned, type ObjectName } from "../../../backends/ebpf/programs/objects.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { isLinux } from "./support/kernel_version.ts";
 
@@ -28,7 +28,7 @@ for (const file of ["sock", "tc", "destroy", "find"] as const) {
   // Libraries stay open. Kernels without bpf_sock_destroy are tested below.
   const options = { sanitizeResources: false, ignore: file === "destroy" && !isLinux(6, 5) };
   Deno.test(`the verifier processes few instructions of ${file}.bpf.c`, options, async (t) => {
-    using object = loadAlone(file);
+    using object = loadUnpinned(file);
     const limits = MAX_INSTRUCTIONS[file];
     assert.deepEqual(object.programNames.toSorted(), Object.keys(limits).toSorted());
     for (const name of object.programNames) {
@@ -40,7 +40,7 @@ for (const file of ["sock", "tc", "destroy", "find"] as const) {
 }
 
 Deno.test("kernels before Linux 6.5 reject programs that end sockets", { sanitizeResources: false }, () => {
-  const load = () => loadAlone("destroy")[Symbol.dispose]();
+  const load = () => loadUnpinned("destroy")[Symbol.dispose]();
   if (isLinux(6, 5)) load();
   else assert.throws(load, KernelError);
 });
@@ -49,7 +49,7 @@ Deno.test(
   "the probe finds links to devices (tcx) from Linux 6.6 on",
   { sanitizeResources: false },
   () => {
-    using object = loadAlone("tc");
+    using object = loadUnpinned("tc");
     using program = object.program("ingress_l2");
     assert.equal(hasDeviceLinks(program), isLinux(6, 6));
   },

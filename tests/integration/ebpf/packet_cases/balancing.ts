@@ -3,7 +3,7 @@ import type { Balancing } from "../../../../core/objects/objects.ts";
 import { planOf, type PlanText } from "../../../backends/plans.ts";
 import type { Cases } from "../support/packets/packet_node.ts";
 
-/** Which endpoint a connection gets. */
+/** Selection of an endpoint for a connection. */
 export const balancingCases: Cases = {
   "a client with affinity gets the same endpoint again": async (node) => {
     const endpoints = Array.from({ length: 16 }, (_, index) => `10.1.0.${index + 1}:8080`);

@@ -45,7 +45,7 @@ async function isKeptFor(node: PacketNode, seconds: number): Promise<void> {
   assert.deepEqual({ flows, unpaired }, { flows: 4, unpaired: 0 });
 }
 
-/** How long flows are kept, and what happens to expired ones. */
+/** Lifetime of flows, and removal of expired ones. */
 export const flowCases: Cases = {
   "an unanswered connection keeps its port for two minutes": async (node) => {
     await connection(node, "client S");

@@ -5,7 +5,7 @@ import { dns } from "../support/packets/plans.ts";
 const fromPod = { device: "pod0" };
 const localByDevice = { localTraffic: { mode: "interface", name: "pod0" } } as const;
 
-/** Which clients keep their address, and which address a masqueraded connection gets. */
+/** Clients that keep their address, and source addresses of masqueraded connections. */
 export const masqueradeCases: Cases = {
   "external policy Local keeps the client's address, and drops without local endpoints": async (node) => {
     await node.program([

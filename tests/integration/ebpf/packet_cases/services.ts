@@ -6,7 +6,7 @@ import type { Cases } from "../support/packets/packet_node.ts";
 const fromPod = { device: "pod0" };
 const both = ["10.1.0.1:8080@here", "10.1.0.2:8080"];
 
-/** Who may use a service, on which addresses, and with which endpoints. */
+/** Access to services: allowed sources, frontend addresses, and selected endpoints. */
 export const serviceCases: Cases = {
   "only sources in the source ranges may use a load-balancer IP": async (node) => {
     await node.program([

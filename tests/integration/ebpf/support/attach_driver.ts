@@ -1,13 +1,13 @@
 import { createInterface } from "node:readline";
 import { argv, stdin } from "node:process";
 import {
-  Attachment,
+  PACKET_PROGRAMS,
   type PacketProgram,
-  packetPrograms,
+  TcAttachment,
 } from "../../../../backends/ebpf/programs/tc_attach.ts";
 import { Pins } from "../../../../backends/ebpf/programs/pins.ts";
 import { Devices } from "../../../../backends/ebpf/programs/devices.ts";
-import { loadOver, pinnedMap } from "../../../../backends/ebpf/programs/objects.ts";
+import { loadPinned } from "../../../../backends/ebpf/programs/objects.ts";
 import type { BpfProgram } from "../../../../ffi/bpf/program.ts";
 import { NETLINK_ROUTE } from "../../../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../../../ffi/netlink/client.ts";
@@ -22,15 +22,15 @@ import { smallOptions } from "../../../backends/ebpf/options.ts";
 const [, , bpffs = "", method, ...chosen] = argv;
 const pins = new Pins(bpffs, smallOptions.capacity);
 pins.make();
-const object = loadOver(pins, smallOptions.capacity, "tc");
+const object = loadPinned(pins, smallOptions.capacity, "tc");
 const programs = new Map<PacketProgram, BpfProgram>(
-  packetPrograms.map((name) => [name, object.program(name)]),
+  PACKET_PROGRAMS.map((name) => [name, object.program(name)]),
 );
-const attachment = new Attachment(programs, pins, NetlinkClient.open(NETLINK_ROUTE), method === "tcx");
+const attachment = new TcAttachment(programs, pins, NetlinkClient.open(NETLINK_ROUTE), method === "tcx");
 const reports: string[] = [];
 using devices = new Devices(
   attachment,
-  pinnedMap(pins, "devices"),
+  pins.openMap("devices"),
   NetlinkClient.open(NETLINK_ROUTE),
   (report) => reports.push(report),
 );

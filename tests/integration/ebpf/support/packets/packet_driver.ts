@@ -1,9 +1,9 @@
 import { createInterface } from "node:readline";
 import { argv, stdin } from "node:process";
 import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
-import { directions, type Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
+import { DIRECTIONS, type Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
 import { Entries, replaceEntries } from "../../../../../backends/ebpf/maps/entries.ts";
-import { Filters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
+import { TcFilters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../../../backends/ebpf/maps/layout.ts";
 import { openObject } from "../../../../../backends/ebpf/programs/objects.ts";
@@ -111,7 +111,7 @@ const memory = new FlowMemory(object);
 const services = new Services(maps, smallOptions);
 const programs = new Map<string, TestRun>();
 /** Filters, because every supported kernel has them. They are removed with their devices. */
-const filters = new Filters(NetlinkClient.open(NETLINK_ROUTE));
+const filters = new TcFilters(NetlinkClient.open(NETLINK_ROUTE));
 const ifindexes = new Map<string, number>();
 
 for await (const line of createInterface({ input: stdin })) {
@@ -176,7 +176,7 @@ async function perform(request: Request): Promise<unknown> {
     case "age":
       return { waiting: memory.age(request.seconds) };
     case "attach":
-      for (const direction of directions) {
+      for (const direction of DIRECTIONS) {
         const device = { index: indexOf(request.device), name: request.device };
         await filters.replace(device, direction, object.program(`${direction}_${request.layer}`));
       }

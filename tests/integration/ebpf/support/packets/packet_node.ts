@@ -245,7 +245,7 @@ export interface State {
   readonly fragments: number;
   readonly affinity: number;
   readonly counters: number;
-  /** By enum drop_reason. */
+  /** Number of drops by enum drop_reason. */
   readonly drops: readonly number[];
 }
 
