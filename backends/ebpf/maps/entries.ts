@@ -3,6 +3,8 @@ import type { EntryMap } from "./kernel_maps.ts";
 
 /** Keys and values of map entries in two growing buffers, in the format of batch operations. */
 export class Entries {
+  readonly #keySize: number;
+  readonly #valueSize: number;
   #count = 0;
   #keys: Uint8Array<ArrayBuffer>;
   #values: Uint8Array<ArrayBuffer>;
@@ -10,7 +12,9 @@ export class Entries {
   values: DataView<ArrayBuffer>;
 
   /** @param capacity entries before the buffers grow. */
-  constructor(readonly keySize: number, readonly valueSize: number, capacity = MIN_CAPACITY) {
+  constructor(keySize: number, valueSize: number, capacity = MIN_CAPACITY) {
+    this.#keySize = keySize;
+    this.#valueSize = valueSize;
     this.#keys = new Uint8Array(capacity * keySize);
     this.#values = new Uint8Array(capacity * valueSize);
     this.keys = viewOf(this.#keys);
@@ -22,49 +26,49 @@ export class Entries {
   }
 
   get keyBytes(): Uint8Array<ArrayBuffer> {
-    return this.#keys.subarray(0, this.#count * this.keySize);
+    return this.#keys.subarray(0, this.#count * this.#keySize);
   }
 
   get valueBytes(): Uint8Array<ArrayBuffer> {
-    return this.#values.subarray(0, this.#count * this.valueSize);
+    return this.#values.subarray(0, this.#count * this.#valueSize);
   }
 
   /** Adds an entry of zeros. Its key and value begin at the returned index times their sizes. */
   add(): number {
-    if ((this.#count + 1) * this.keySize > this.#keys.length) this.#grow();
+    if ((this.#count + 1) * this.#keySize > this.#keys.length) this.#grow();
     return this.#count++;
   }
 
   /** Adds a copy of a key, with a value of zeros. */
   addKey(from: DataView, offset: number): number {
     const index = this.add();
-    copyWords(from, offset, this.keys, index * this.keySize, this.keySize);
+    copyWords(from, offset, this.keys, index * this.#keySize, this.#keySize);
     return index;
   }
 
   /** Adds a copy of an entry. */
   addEntry(keys: DataView, keyOffset: number, values: DataView, valueOffset: number): number {
     const index = this.addKey(keys, keyOffset);
-    copyWords(values, valueOffset, this.values, index * this.valueSize, this.valueSize);
+    copyWords(values, valueOffset, this.values, index * this.#valueSize, this.#valueSize);
     return index;
   }
 
   /** Removes the last entry. */
   drop(): void {
     this.#count--;
-    this.#keys.fill(0, this.#count * this.keySize, (this.#count + 1) * this.keySize);
-    this.#values.fill(0, this.#count * this.valueSize, (this.#count + 1) * this.valueSize);
+    this.#keys.fill(0, this.#count * this.#keySize, (this.#count + 1) * this.#keySize);
+    this.#values.fill(0, this.#count * this.#valueSize, (this.#count + 1) * this.#valueSize);
   }
 
   /** The key of an entry as a string. */
   keyName(index: number): string {
-    return nameOf(this.keys, index * this.keySize, this.keySize);
+    return nameOf(this.keys, index * this.#keySize, this.#keySize);
   }
 
   #grow(): void {
-    const capacity = Math.max(MIN_CAPACITY, this.#keys.length / this.keySize * 2);
-    const keys = new Uint8Array(capacity * this.keySize);
-    const values = new Uint8Array(capacity * this.valueSize);
+    const capacity = Math.max(MIN_CAPACITY, this.#keys.length / this.#keySize * 2);
+    const keys = new Uint8Array(capacity * this.#keySize);
+    const values = new Uint8Array(capacity * this.#valueSize);
     keys.set(this.#keys);
     values.set(this.#values);
     [this.#keys, this.#values] = [keys, values];

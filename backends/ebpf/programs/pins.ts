@@ -9,16 +9,18 @@ import type { Capacity } from "../options.ts";
  * force.
  */
 export class Pins {
+  readonly #root: string;
   readonly #name: string;
 
   /** @param root directory of all pins of this mode. */
-  constructor(readonly root: string, capacity: Capacity) {
+  constructor(root: string, capacity: Capacity) {
+    this.#root = root;
     const { frontends, endpoints, connections, clients } = capacity;
     this.#name = `${LAYOUT_VERSION}-${frontends}-${endpoints}-${connections}-${clients}`;
   }
 
   get directory(): string {
-    return `${this.root}/${this.#name}`;
+    return `${this.#root}/${this.#name}`;
   }
 
   /** Path of a map. */
@@ -55,14 +57,14 @@ export class Pins {
 
   /** Removes pins of other versions or capacities. */
   removeOthers(): void {
-    for (const { name } of Deno.readDirSync(this.root)) {
-      if (name !== this.#name) Deno.removeSync(`${this.root}/${name}`, { recursive: true });
+    for (const { name } of Deno.readDirSync(this.#root)) {
+      if (name !== this.#name) Deno.removeSync(`${this.#root}/${name}`, { recursive: true });
     }
   }
 
   /** Removes all pins, which detaches programs and frees maps unless another process holds them open. */
   removeAll(): void {
-    if (exists(this.root)) Deno.removeSync(this.root, { recursive: true });
+    if (exists(this.#root)) Deno.removeSync(this.#root, { recursive: true });
   }
 
   /**

@@ -18,16 +18,18 @@ export interface AllocatedPlan {
  * is the only state that does not follow from the plans. It can be read back from map `services`.
  */
 export class Allocations {
+  readonly #endpoints: DataView<ArrayBuffer>;
+  readonly #options: BalancingOptions;
+  readonly #nowMs: () => number;
   #allocations = new Map<PlanKey, Allocation>();
   #slots: SlotAllocator;
   #nextId = 1;
   #nextGeneration = 1;
 
-  constructor(
-    readonly endpoints: DataView<ArrayBuffer>,
-    readonly options: BalancingOptions,
-    readonly nowMs: () => number,
-  ) {
+  constructor(endpoints: DataView<ArrayBuffer>, options: BalancingOptions, nowMs: () => number) {
+    this.#endpoints = endpoints;
+    this.#options = options;
+    this.#nowMs = nowMs;
     this.#slots = new SlotAllocator(endpoints.byteLength / SIZE.endpoint);
   }
 
@@ -51,8 +53,8 @@ export class Allocations {
    */
   allocate(plan: ServicePortPlan, old: ServicePortPlan | undefined): AllocatedPlan {
     const current = this.#allocations.get(plan.key);
-    const block = blockOf(plan, this.options);
-    if (current !== undefined && old !== undefined && sameBlock(old, plan, this.options)) {
+    const block = blockOf(plan, this.#options);
+    if (current !== undefined && old !== undefined && sameBlock(old, plan, this.#options)) {
       return { plan, block, allocation: current };
     }
     return { plan, block, allocation: this.#allocate(plan, block, current?.id) };
@@ -62,13 +64,13 @@ export class Allocations {
   commit(allocated: Iterable<AllocatedPlan>, removed: Iterable<PlanKey>): void {
     for (const key of removed) {
       const current = this.#allocations.get(key);
-      if (current !== undefined) this.#slots.retire(current.slots, this.nowMs());
+      if (current !== undefined) this.#slots.retire(current.slots, this.#nowMs());
       this.#allocations.delete(key);
     }
     for (const { plan, allocation } of allocated) {
       const current = this.#allocations.get(plan.key);
       if (current === allocation) continue;
-      if (current !== undefined) this.#slots.retire(current.slots, this.nowMs());
+      if (current !== undefined) this.#slots.retire(current.slots, this.#nowMs());
       this.#allocations.set(plan.key, allocation);
     }
   }
@@ -96,7 +98,7 @@ export class Allocations {
     const kept = new KeptAllocations(this.#slots.capacity);
     const matched = [...plans].map((plan) => {
       const service = entryOf(plan);
-      const block = blockOf(plan, this.options);
+      const block = blockOf(plan, this.#options);
       const id = service !== undefined && kept.keepId(service.id) ? service.id : undefined;
       const keepsSlots = id !== undefined && service !== undefined && this.#holds(service, block) &&
         kept.keepSlots(slotsOf(service));
@@ -107,7 +109,7 @@ export class Allocations {
     });
 
     const retired = [...snapshot.slots()].filter((slots) => !kept.hasAll(slots));
-    this.#slots = new SlotAllocator(this.#slots.capacity, kept.slots, retired, this.nowMs());
+    this.#slots = new SlotAllocator(this.#slots.capacity, kept.slots, retired, this.#nowMs());
     this.#allocations = new Map();
     const allocated = matched.map(({ plan, block, id, allocation }) => ({
       plan,
@@ -119,7 +121,7 @@ export class Allocations {
   }
 
   #allocate(plan: ServicePortPlan, block: EndpointBlock, id: number | undefined): Allocation {
-    const slots = this.#slots.take(block.endpoints.length, this.nowMs());
+    const slots = this.#slots.take(block.endpoints.length, this.#nowMs());
     if (slots === undefined) throw slotsExhausted(plan, block, this.#slots);
     this.#write(block, slots.first);
     return { id: id ?? this.#nextId++, slots, generation: this.#nextGeneration++ };
@@ -128,7 +130,7 @@ export class Allocations {
   #write({ endpoints }: EndpointBlock, first: number): void {
     let offset = first * SIZE.endpoint;
     for (const { address, port, isLocal } of endpoints) {
-      writeEndpoint(this.endpoints, offset, address, port, isLocal);
+      writeEndpoint(this.#endpoints, offset, address, port, isLocal);
       offset += SIZE.endpoint;
     }
   }
@@ -138,7 +140,7 @@ export class Allocations {
     const { first, count } = slotsOf(service);
     const isAt = (list: SlotRange, expected: SlotRange) =>
       list.count === expected.count && (list.count === 0 || list.first === first + expected.first);
-    if (count !== endpoints.length || (first + count) * SIZE.endpoint > this.endpoints.byteLength) {
+    if (count !== endpoints.length || (first + count) * SIZE.endpoint > this.#endpoints.byteLength) {
       return false;
     }
     if (!isAt(service.cluster, cluster) || !isAt(service.local, local) || !isAt(service.serving, serving)) {
@@ -146,7 +148,7 @@ export class Allocations {
     }
     return endpoints.every(({ address, port, isLocal }, index) => {
       writeEndpoint(scratch, 0, address, port, isLocal);
-      return sameWords(scratch, 0, this.endpoints, (first + index) * SIZE.endpoint, SIZE.endpoint);
+      return sameWords(scratch, 0, this.#endpoints, (first + index) * SIZE.endpoint, SIZE.endpoint);
     });
   }
 }
