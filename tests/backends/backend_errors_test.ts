@@ -42,10 +42,10 @@ Deno.test("defects and errors that are for operators already stay as they are", 
 Deno.test("an apply before the first successful reconcile is a defect", async () => {
   const backend = new MapBackend();
   const wrapped = withBackendErrors(backend);
-  backend.refuse = () => new BackendError("EBUSY");
+  backend.reject = () => new BackendError("EBUSY");
   await assert.rejects(wrapped.reconcile(nothing));
   await assert.rejects(wrapped.apply([]), /^Error: nftables: apply before the first reconcile$/);
-  backend.refuse = () => undefined;
+  backend.reject = () => undefined;
   await wrapped.reconcile(nothing);
   await wrapped.apply([]);
   assert.deepEqual(backend.calls, ["reconcile 0", "reconcile 0", "apply 0"]);

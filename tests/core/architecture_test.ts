@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join, relative } from "node:path/posix";
 import { modes } from "../../backends/registry.ts";
 
-/** Pure parts of core: functions of values. */
+/** Parts of core that contain only pure functions. */
 const pure = ["core/net/", "core/objects/", "core/plan/"];
 
 /** The files of a mode that describe it to core: they declare its flags and read its options. */
@@ -83,9 +83,9 @@ const parts: readonly {
   { part: "ffi/", may: ["ffi/"], why: "ffi knows nothing of services" },
 ];
 
-/** Why a file is longer than one idea usually is. */
+/** Files that are allowed to be longer, each with the reason. */
 const longFiles: Readonly<Record<string, string>> = {};
-const MOST_LINES = 400;
+const MAX_LINES = 400;
 
 const root = new URL("../../", import.meta.url).pathname;
 
@@ -102,7 +102,7 @@ const program = [
   ...["core", "backends", "ffi"].flatMap((folder) => [...sources(folder)]),
 ];
 
-/** What a file imports: paths from the root for our own files, and names of packages. */
+/** Imports of a file: paths from the root for our own files, and names of packages. */
 function importsOf({ path, text }: typeof program[number]): string[] {
   const specifiers = [
     ...text.matchAll(
@@ -114,7 +114,7 @@ function importsOf({ path, text }: typeof program[number]): string[] {
   );
 }
 
-/** "core/" allows what is below, "core/*.ts" only what is directly in it. */
+/** "core/" allows everything below it, "core/*.ts" only the files directly in it. */
 function allows(pattern: string, path: string): boolean {
   if (pattern.endsWith("/")) return path.startsWith(pattern);
   return pattern.endsWith("/*.ts") ? dirname(path) === dirname(pattern) : path === pattern;
@@ -169,7 +169,7 @@ Deno.test("core names no mode, except the sections of the configuration document
   }
 });
 
-Deno.test("objects and plans touch neither the system nor a package", () => {
+Deno.test("objects and plans use neither the system nor a package", () => {
   for (const file of program.filter(({ path }) => pure.some((prefix) => path.startsWith(prefix)))) {
     const foreign = importsOf(file).filter((specifier) => !isOurs(specifier));
     assert.deepEqual(foreign, [], file.path);
@@ -177,7 +177,7 @@ Deno.test("objects and plans touch neither the system nor a package", () => {
   }
 });
 
-Deno.test("no file is named for being of use", () => {
+Deno.test("no file has a name without meaning, such as utils", () => {
   for (const { path } of [...program, ...sources("tests")]) {
     assert.doesNotMatch(path, /(^|\/)(utils?|helpers?|common|managers?|misc)[./]/, path);
   }
@@ -186,7 +186,7 @@ Deno.test("no file is named for being of use", () => {
 Deno.test("a file has one idea: at most 400 lines, or a reason", () => {
   for (const { path, text } of program) {
     const lines = text.split("\n").length - 1;
-    if (longFiles[path] === undefined) assert(lines <= MOST_LINES, `${path} has ${lines} lines`);
-    else assert(lines > MOST_LINES, `${path} is short now: take it off the list`);
+    if (longFiles[path] === undefined) assert(lines <= MAX_LINES, `${path} has ${lines} lines`);
+    else assert(lines > MAX_LINES, `${path} is short now: take it off the list`);
   }
 });

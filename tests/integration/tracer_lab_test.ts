@@ -233,7 +233,7 @@ function isAsPredicted(
   switch (outcome.verdict) {
     // A destination without a service is always an unused port of the node here.
     case "passed":
-    case "refused":
+    case "rejected":
       return allAre("refused");
     case "dropped":
       return allAre("timeout");

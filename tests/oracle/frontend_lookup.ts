@@ -1,10 +1,11 @@
 import { type Address, isLoopback } from "../../core/net/address.ts";
 import type { Protocol } from "../../core/net/protocol.ts";
 import type { Endpoint, Frontend, NodeSettings } from "../../core/plan/plan.ts";
-import type { AskedFrontend, TracedNode } from "./trace.ts";
+import type { PlannedFrontend, TracedNode } from "./trace.ts";
 
 /**
- * Who serves what on a node, in one family and protocol. Looks through all plans: there is no index to keep.
+ * Finds the frontends of a node in one family and protocol. Searches all plans, so no index has to be
+ * maintained.
  */
 export class FrontendLookup {
   readonly #node: TracedNode;
@@ -17,14 +18,16 @@ export class FrontendLookup {
     this.#protocol = protocol;
   }
 
-  atAddress(address: Address, port: number): AskedFrontend | undefined {
+  atAddress(address: Address, port: number): PlannedFrontend | undefined {
     return this.#find((frontend) =>
       frontend.kind !== "NodePort" && frontend.port === port && frontend.address === address
     );
   }
 
-  /** Node ports answer on the addresses that the settings say, on loopback ones in mode iptables only. */
-  atNodePort(address: Address, port: number): AskedFrontend | undefined {
+  /**
+   * Node ports answer on the addresses of the settings; on loopback addresses only with `localhostNodePorts`.
+   */
+  atNodePort(address: Address, port: number): PlannedFrontend | undefined {
     const { nodePorts, localhostNodePorts } = this.#settings;
     const answers = nodePorts === "all"
       ? localhostNodePorts || !isLoopback(address)
@@ -33,7 +36,7 @@ export class FrontendLookup {
     return this.#find((frontend) => frontend.kind === "NodePort" && frontend.port === port);
   }
 
-  /** Of any service, whatever the protocol. */
+  /** Reports whether the address is a ClusterIP of any service, in any protocol. */
   isClusterIP(address: Address): boolean {
     for (const { frontends } of this.#node.plans.values()) {
       for (const frontend of frontends) {
@@ -43,12 +46,12 @@ export class FrontendLookup {
     return false;
   }
 
-  /** As the kernel's routing sees it. */
+  /** Reports whether the kernel routes the address to the node itself. */
   isLocal(address: Address): boolean {
     return isLoopback(address) || this.#node.addresses.includes(address);
   }
 
-  /** Whether any service port has it as an endpoint on this node. */
+  /** Reports whether any service port has the endpoint on this node. */
   isLocalEndpoint({ address, port, isLocal }: Endpoint): boolean {
     if (isLocal) return true;
     const isSame = (other: Endpoint) => other.isLocal && other.address === address && other.port === port;
@@ -59,7 +62,7 @@ export class FrontendLookup {
     return false;
   }
 
-  #find(fits: (frontend: Frontend) => boolean): AskedFrontend | undefined {
+  #find(fits: (frontend: Frontend) => boolean): PlannedFrontend | undefined {
     for (const plan of this.#node.plans.values()) {
       if (plan.family !== this.#settings.family || plan.protocol !== this.#protocol) continue;
       const frontend = plan.frontends.find(fits);

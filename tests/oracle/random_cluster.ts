@@ -2,7 +2,7 @@ import fc from "fast-check";
 import type { EndpointSlice, Node, Service } from "../../core/objects/objects.ts";
 import { address, aService, aSlice, cidr, type EndpointSketch } from "../core/plan/builders.ts";
 
-/** Clusters small and crowded enough that everything meets everything else. */
+/** Random clusters that are small and crowded, so that all features meet in them. */
 
 const name = fc.constantFrom("web", "api");
 const zoneNames = fc.subarray(["a", "b"], { maxLength: 2 });

@@ -13,11 +13,11 @@ import type {
   RawSlice,
 } from "./raw_objects.ts";
 
-/** Clusters small and crowded enough that everything meets everything else. */
+/** Random clusters that are small and crowded, so that all features meet in them. */
 
 /**
- * Addresses by the part they play, some in several parts; the same place in a list plays it in the other
- * family.
+ * Addresses by role. Some addresses have several roles. Addresses with the same index have the same role in
+ * both families.
  */
 export const pools = {
   IPv4: {
@@ -60,12 +60,12 @@ const protocol = fc.constantFrom<RawProtocol | undefined>("TCP", "TCP", "TCP", u
 const nodePort = fc.constantFrom(30080, 30081);
 const time = fc.constantFrom(undefined, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
 
-/** Some of both families. */
+/** A few addresses of both families. */
 function someOf(part: "externalIPs" | "loadBalancerIPs" | "ranges"): fc.Arbitrary<string[]> {
   return fc.subarray([...pools.IPv4[part], ...pools.IPv6[part]], { maxLength: 3 });
 }
 
-/** Fields that are undefined are left out, as in JSON. */
+/** Leaves out fields that are undefined, as JSON does. */
 function object<T>(fields: { [K in keyof T]-?: fc.Arbitrary<T[K] | undefined> }): fc.Arbitrary<T> {
   return fc.record<Record<string, unknown>>(fields).map((value) => JSON.parse(JSON.stringify(value)));
 }
@@ -188,7 +188,7 @@ function endpoint(family: "IPv4" | "IPv6"): fc.Arbitrary<RawEndpoint> {
   });
 }
 
-/** Mostly of one of these services and its ports; some are nobody's. */
+/** Mostly slices of one of these services and its ports. Some belong to no service. */
 function sliceFor(services: readonly RawService[]): fc.Arbitrary<RawSlice> {
   const owners = services.map(({ metadata, spec }) => ({ ...metadata, ports: spec.ports }));
   return fc.tuple(fc.constantFrom(...families), fc.constantFrom(...owners)).chain(([family, owner]) =>
@@ -231,7 +231,7 @@ function rarely<T>(odd: fc.Arbitrary<T>, usual: fc.Arbitrary<T>): fc.Arbitrary<T
   return fc.oneof({ arbitrary: usual, weight: 14 }, { arbitrary: odd, weight: 1 });
 }
 
-/** A Node without addresses, or not known at all, is one whose object is late. */
+/** A Node. Without addresses it stands for an object that is not complete yet. */
 function node(name: string): fc.Arbitrary<RawNode> {
   const all = families.map((family) => pools[family].nodeIPs[0] ?? "");
   const internal = (address: string) => ({ type: "InternalIP", address });

@@ -1,11 +1,11 @@
-/** A cluster as an API server shows it, and what is configured on its node "here". */
+/** The objects of a cluster as the API server returns them, and the configuration of its node "here". */
 export interface RawCluster {
   readonly services: readonly RawService[];
   readonly slices: readonly RawSlice[];
   readonly nodes: readonly RawNode[];
   readonly serviceCidrs: readonly RawServiceCidr[];
   readonly configuration: RawConfiguration;
-  /** Of the interfaces of node "here". */
+  /** Addresses of the interfaces of node "here". */
   readonly interfaceAddresses: readonly string[];
 }
 
@@ -105,7 +105,10 @@ export interface RawConfiguration {
   readonly bindAddress: string | undefined;
 }
 
-/** The first packet of a connection. `incoming` is undefined when node "here" opens it itself. */
+/**
+ * The first packet of a connection. `incoming` is the interface; undefined when node "here" opens the
+ * connection.
+ */
 export interface RawPacket {
   readonly source: string;
   readonly incoming: string | undefined;

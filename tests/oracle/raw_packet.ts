@@ -3,12 +3,12 @@ import { families, pools } from "./raw_cluster.ts";
 import type { RawCluster, RawPacket, RawProtocol, RawService } from "./raw_objects.ts";
 
 /**
- * From whoever there is, by whatever way; mostly to what a service of the cluster asks for, else to something
- * near.
+ * A packet from any source by any interface. Mostly to a frontend of the cluster, otherwise to a similar
+ * address.
  */
 export function anyRawPacket(cluster: RawCluster): fc.Arbitrary<RawPacket> {
   const frontends = cluster.services.flatMap(frontendsOf);
-  const near = fc.constantFrom(...families).chain((family) => {
+  const similar = fc.constantFrom(...families).chain((family) => {
     const { clusterIPs, externalIPs, loadBalancerIPs, nodeIPs, unallocated, loopback, pods } = pools[family];
     return fc.record({
       destination: fc.constantFrom(
@@ -19,8 +19,8 @@ export function anyRawPacket(cluster: RawCluster): fc.Arbitrary<RawPacket> {
     });
   });
   const target = frontends.length === 0
-    ? near
-    : fc.oneof({ arbitrary: fc.constantFrom(...frontends), weight: 4 }, near);
+    ? similar
+    : fc.oneof({ arbitrary: fc.constantFrom(...frontends), weight: 4 }, similar);
   return target.chain((target) => {
     const pool = pools[target.destination.includes(":") ? "IPv6" : "IPv4"];
     return fc.record({
@@ -31,7 +31,7 @@ export function anyRawPacket(cluster: RawCluster): fc.Arbitrary<RawPacket> {
         ...pool.clients,
         ...pool.loadBalancerIPs,
         pool.loopback,
-        // As the node has it when the address is its own.
+        // A node that connects to its own address has that address as its source.
         ...Array<string>(3).fill(target.destination),
       ),
       incoming: fc.constantFrom("pods0", "pods-c", "eth0", undefined),

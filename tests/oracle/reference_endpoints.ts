@@ -1,7 +1,7 @@
 import type { RawCluster, RawEndpoint, RawSlice } from "./raw_objects.ts";
 import { compare, type Family, type ServicePort } from "./reference_service_ports.ts";
 
-/** §1.4 */
+/** An endpoint: docs/behaviour.md §1.4. */
 export interface KnownEndpoint {
   readonly id: string;
   readonly isLocal: boolean;
@@ -18,7 +18,7 @@ export interface Selected {
   readonly hasAny: boolean;
 }
 
-/** §3 */
+/** Selects endpoints: docs/behaviour.md §3. */
 export function selectEndpoints(of: ServicePort, from: RawCluster, family: Family): Selected {
   const externallyAccessible = of.nodePort !== 0 || of.lbVIPs.length > 0 || of.externalIPs.length > 0;
   const usesCluster = !of.internalLocal || externallyAccessible;
@@ -61,7 +61,7 @@ function topology(
   return () => true;
 }
 
-/** §1.4: from slices to endpoints. */
+/** Joins slices to endpoints: docs/behaviour.md §1.4. */
 function joinedEndpoints(
   of: ServicePort,
   { slices: all }: RawCluster,
@@ -87,7 +87,7 @@ function joinedEndpoints(
 
 function slicePortNumbers(slice: RawSlice, of: ServicePort): number[] {
   return slice.ports.flatMap(({ name, protocol = "TCP", port }) => {
-    // Left out, the name is what an API server fills in.
+    // A missing name is "", which the API server fills in.
     const isOurs = name !== null && (name ?? "") === of.portName && protocol === of.protocol;
     return isOurs && port ? [port] : [];
   });

@@ -11,12 +11,12 @@ import {
 } from "./reference_service_ports.ts";
 
 /**
- * docs/behaviour.md §1-§4 once more, written down table by table from the text, over the objects as an API
- * server shows them, in strings, without a thought for cost. It shares no code with the parser, the planner
- * and the tracer: what two independent readings of the text agree in is what the text says.
+ * A second implementation of docs/behaviour.md §1-§4, written table by table from the text. It works on the
+ * objects as the API server returns them, with strings, and ignores cost. It shares no code with the parser,
+ * the planner and the tracer, so that a result on which both agree follows from the text.
  *
- * Returns a line: `passed`, `refused WHOM`, `dropped WHOM`, or `balanced WHOM affinity SECONDS: ENDPOINT sees
- * client|node…`.
+ * Returns a line: `passed`, `rejected SERVICE`, `dropped SERVICE`, or `balanced SERVICE affinity SECONDS:
+ * ENDPOINT sees client|node…`.
  */
 export function referenceVerdict(cluster: RawCluster, packet: RawPacket): string {
   const family = familyOf(packet.destination);
@@ -26,29 +26,30 @@ export function referenceVerdict(cluster: RawCluster, packet: RawPacket): string
 
 type Role = "clusterIP" | "lbVIP" | "externalIP" | "nodePort";
 
-interface Asked {
+/** A frontend and the service port that it belongs to. */
+interface Target {
   readonly role: Role;
   readonly of: ServicePort;
 }
 
-/** What a client gets from a frontend: endpoints to choose from, or the reason why there are none. */
-type Fate =
+/** Route of a connection to a frontend: endpoints to choose from, or the reason why there are none. */
+type Route =
   | { readonly endpoints: readonly KnownEndpoint[]; readonly masquerade: boolean }
-  | { readonly nobody: "reject" | "drop" | "not for this client" };
+  | { readonly none: "reject" | "drop" | "not for this client" };
 
 class Reference {
   readonly #cluster: RawCluster;
   readonly #family: Family;
   readonly #ports: readonly ServicePort[];
   readonly #selected = new Map<ServicePort, Selected>();
-  /** Who serves `address protocol port`, or `node port protocol port`. */
-  readonly #served = new Map<string, Asked>();
+  /** Frontends by `address protocol port` or `node port protocol port`. */
+  readonly #served = new Map<string, Target>();
 
   constructor(cluster: RawCluster, family: Family) {
     this.#cluster = cluster;
     this.#family = family;
     this.#ports = cluster.services.flatMap((service) => servicePorts(service, family))
-      // The older of two claimants of one frontend wins.
+      // The older of two services that claim one frontend gets it.
       .sort((a, b) => compare(a.created, b.created) || compare(serviceOf(a), serviceOf(b)));
     for (const port of this.#ports) {
       this.#selected.set(port, selectEndpoints(port, cluster, family));
@@ -62,76 +63,74 @@ class Reference {
       ? this.#served.get(key("node port", packet))
       : undefined;
 
-    // §4.6: before anything else is asked, whether there are endpoints or not.
+    // §4.6: checked before anything else, with or without endpoints.
     if (byAddress?.role === "lbVIP" && !this.#mayUse(byAddress.of, packet.source)) {
       return `dropped ${byAddress.of.name}`;
     }
-    // §5.2, chain services: addresses go before node ports, and what has no endpoints is in neither map.
-    for (const asked of [byAddress, this.#isOfNode(packet.destination) ? byNodePort : undefined]) {
-      if (asked === undefined) continue;
-      const fate = this.#fate(asked, packet);
-      if ("endpoints" in fate) return this.#balanced(asked.of, fate.endpoints, fate.masquerade, packet);
-      if (fate.nobody === "not for this client") break;
+    // §5.2, chain services: addresses come before node ports. Frontends without endpoints are in neither map.
+    for (const target of [byAddress, this.#isOfNode(packet.destination) ? byNodePort : undefined]) {
+      if (target === undefined) continue;
+      const route = this.#route(target, packet);
+      if ("endpoints" in route) return this.#balanced(target.of, route.endpoints, route.masquerade, packet);
+      if (route.none === "not for this client") break;
     }
     return this.#filtered(packet.destination, packet.port, packet) ?? "passed";
   }
 
-  /**
-   * §5.2, base chains filter-input, filter-forward and filter-output: the first that has something to say.
-   */
+  /** §5.2, base chains filter-input, filter-forward and filter-output: the first verdict counts. */
   #filtered(address: string, port: number, packet: RawPacket): string | undefined {
-    const refusal = (asked: Asked | undefined) => {
-      if (asked === undefined) return undefined;
-      const nobody = this.#noEndpoints(asked);
-      return nobody === undefined
+    const verdictOf = (target: Target | undefined) => {
+      if (target === undefined) return undefined;
+      const none = this.#noEndpoints(target);
+      return none === undefined
         ? undefined
-        : `${nobody === "reject" ? "refused" : "dropped"} ${asked.of.name}`;
+        : `${none === "reject" ? "rejected" : "dropped"} ${target.of.name}`;
     };
     const where = { protocol: packet.protocol, port };
-    const service = refusal(this.#served.get(key(address, where)));
+    const service = verdictOf(this.#served.get(key(address, where)));
     const nodePort = this.#acceptsNodePorts(address)
-      ? refusal(this.#served.get(key("node port", where)))
+      ? verdictOf(this.#served.get(key("node port", where)))
       : undefined;
     const input = nodePort ?? service;
     const forwardOrOutput = service ?? this.#clusterIPsCheck(address);
     if (packet.incoming !== undefined) return this.#isOfNode(address) ? input : forwardOrOutput;
-    // What the node sends to itself leaves and comes in.
+    // A packet from the node to itself passes output and then input.
     return forwardOrOutput ?? (this.#isOfNode(address) ? input : undefined);
   }
 
   #clusterIPsCheck(address: string): string | undefined {
-    if (this.#isClusterIP(address)) return "refused nobody";
+    if (this.#isClusterIP(address)) return "rejected nobody";
     const known = this.#cluster.serviceCidrs.flatMap(({ spec }) => spec.cidrs);
     return known.some((cidr) => within(address, cidr)) ? "dropped nobody" : undefined;
   }
 
-  /** §3, no-endpoint outcomes, for whoever was not sent to an endpoint before. */
-  #noEndpoints({ role, of }: Asked): "reject" | "drop" | undefined {
+  /** §3, no-endpoint outcomes, for connections that were not sent to an endpoint before. */
+  #noEndpoints({ role, of }: Target): "reject" | "drop" | undefined {
     const { hasAny, local } = this.#selected.get(of)!;
     if (!hasAny) return "reject";
     const isLocal = role === "clusterIP" ? of.internalLocal : of.externalLocal;
     return isLocal && local.length === 0 ? "drop" : undefined;
   }
 
-  /** §4.3, its rows from top to bottom. */
-  #fate(asked: Asked, packet: RawPacket): Fate {
-    const { role, of } = asked;
+  /** §4.3, the rows of the table from top to bottom. */
+  #route(target: Target, packet: RawPacket): Route {
+    const { role, of } = target;
     const { cluster, local } = this.#selected.get(of)!;
-    const nobody = this.#noEndpoints(asked);
+    const none = this.#noEndpoints(target);
     const toClusterIP = this.#masqueradesToClusterIP(packet);
     if (role === "clusterIP") {
-      if (nobody !== undefined) return { nobody };
+      if (none !== undefined) return { none };
       return { endpoints: of.internalLocal ? local : cluster, masquerade: toClusterIP };
     }
-    if (nobody === "reject") return { nobody };
+    if (none === "reject") return { none };
     if (!of.externalLocal) return { endpoints: cluster, masquerade: true };
     if (this.#isLocalPod(packet) === true) return { endpoints: cluster, masquerade: toClusterIP };
     if (this.#isOfNode(packet.source)) return { endpoints: cluster, masquerade: true };
-    if (nobody === "drop") return { nobody: "not for this client" };
+    if (none === "drop") return { none: "not for this client" };
     return { endpoints: local, masquerade: toClusterIP };
   }
 
-  /** §5.2, chain services, rule (1): by the address, whatever is behind it. */
+  /** §5.2, chain services, rule (1): depends on the address alone. */
   #masqueradesToClusterIP(packet: RawPacket): boolean {
     if (!this.#isClusterIP(packet.destination)) return false;
     return this.#cluster.configuration.masqueradeAll || this.#isLocalPod(packet) === false;
@@ -146,7 +145,7 @@ class Reference {
     const seen = endpoints.map(({ id }) => {
       const { address, port } = splitId(id);
       const stopped = this.#filtered(address, port, packet)?.split(" ")[0];
-      // Masquerading is done in POSTROUTING, which what comes in and ends here does not pass.
+      // Masquerading happens in POSTROUTING, which a packet from outside to the node itself does not pass.
       const passesPostrouting = packet.incoming === undefined || !this.#isOfNode(address);
       const isHairpin = packet.source === address && this.#isLocalEndpoint(id, of.protocol);
       const sees = passesPostrouting && (masquerade || isHairpin) ? "node" : "client";
@@ -163,7 +162,7 @@ class Reference {
     });
   }
 
-  /** An address that a service has in several roles has the first of these. */
+  /** An address with several roles has the first of these. */
   #claim(of: ServicePort): void {
     const claim = (role: Role, where: string, port: number) => {
       const at = key(where, { protocol: of.protocol, port });
@@ -192,9 +191,9 @@ class Reference {
       return bindAddress;
     }
     const all = this.#node()?.status.addresses ?? [];
-    for (const wanted of ["InternalIP", "ExternalIP"]) {
+    for (const preferred of ["InternalIP", "ExternalIP"]) {
       for (const { type, address } of all) {
-        if (type === wanted && familyOf(address) === this.#family) return address;
+        if (type === preferred && familyOf(address) === this.#family) return address;
       }
     }
     return this.#family === "IPv4" ? "127.0.0.1" : "::1";
@@ -224,7 +223,7 @@ class Reference {
     return this.#cluster.interfaceAddresses.includes(address) && cidrs.some((cidr) => within(address, cidr));
   }
 
-  /** §4.2; undefined where the mode is not implemented. */
+  /** §4.2; undefined when local traffic cannot be detected. */
   #isLocalPod({ source, incoming }: RawPacket): boolean | undefined {
     const mode = this.#cluster.configuration.detectLocal;
     if (mode.mode === "BridgeInterface") return incoming === mode.interface;

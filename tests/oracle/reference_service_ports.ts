@@ -3,7 +3,7 @@ import type { RawProtocol, RawService } from "./raw_objects.ts";
 
 export type Family = "IPv4" | "IPv6";
 
-/** §2, a row of its table a field. */
+/** A service port, with one field per row of the table of docs/behaviour.md §2. */
 export interface ServicePort {
   readonly name: string;
   readonly created: string;
@@ -21,7 +21,7 @@ export interface ServicePort {
   readonly internalLocal: boolean;
 }
 
-/** §1.2 and §2 */
+/** Service ports of a Service: docs/behaviour.md §1.2 and §2. */
 export function servicePorts(service: RawService, family: Family): ServicePort[] {
   const { metadata, spec, status } = service;
   if (metadata.labels !== undefined && "service.kubernetes.io/service-proxy-name" in metadata.labels) {
@@ -32,7 +32,7 @@ export function servicePorts(service: RawService, family: Family): ServicePort[]
   const clusterIP = index === undefined ? spec.clusterIP : spec.clusterIPs?.[index];
   if (clusterIP === undefined || familyOf(clusterIP) !== family) return [];
 
-  // The ClusterIP as an external address of its own service makes nothing accessible that was not.
+  // The ClusterIP as an external address of its own service makes nothing else accessible.
   const own = (addresses: readonly string[]) =>
     addresses.filter((address) =>
       ipaddr.isValid(address) && familyOf(address) === family && address !== clusterIP

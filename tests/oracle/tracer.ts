@@ -9,10 +9,10 @@ import {
   type ServicePortPlan,
 } from "../../core/plan/plan.ts";
 import type {
-  AskedFrontend,
   Connection,
   EndpointChoice,
-  Refusal,
+  PlannedFrontend,
+  Stopped,
   Trace,
   TracedNode,
   TraceOutcome,
@@ -20,9 +20,9 @@ import type {
 } from "./trace.ts";
 
 /**
- * What a node does with a new connection: source ranges, then the frontend, its route, masquerading, and at
- * last what the filters say. The order is that of mode nftables (docs/behaviour.md §5.2), which is the order
- * of the hooks a packet passes. The rules are those of §4.
+ * Traces a new connection through a node: source ranges, the frontend, its route, masquerading, and finally
+ * the filters. The order is that of mode nftables (docs/behaviour.md §5.2), which is the order of the hooks
+ * that a packet passes. The rules are those of §4.
  * @throws RangeError when source and destination are of different families.
  */
 export function traceConnection(node: TracedNode, connection: Connection): Trace {
@@ -32,14 +32,14 @@ export function traceConnection(node: TracedNode, connection: Connection): Trace
   }
   const settings = node.settings.find((one) => one.family === family);
   if (settings === undefined) {
-    const text = `${family} is not in use on this node: passed on as it is`;
+    const text = `${family} is not in use on this node: passed unchanged`;
     return { steps: [{ text, section: "§9.4" }], outcome: { verdict: "passed" } };
   }
   const walk = new Walk(node, settings, connection);
   return { outcome: walk.outcome(), steps: walk.steps };
 }
 
-/** One connection's way through the node. */
+/** Path of one connection through the node. */
 class Walk {
   readonly steps: TraceStep[] = [];
   readonly #lookup: FrontendLookup;
@@ -60,22 +60,22 @@ class Walk {
         `frontend ${this.#named(byAddress)} of ${printedName(byAddress.plan)} (${byAddress.frontend.kind})`,
         "§2",
       );
-      if (!this.#isAdmitted(byAddress)) return { verdict: "dropped", asked: byAddress };
+      if (!this.#isAdmitted(byAddress)) return { verdict: "dropped", target: byAddress };
     }
-    const asked = this.#dispatched(byAddress);
-    const balanced = asked === undefined ? undefined : this.#balance(asked);
+    const target = this.#dispatched(byAddress);
+    const balanced = target === undefined ? undefined : this.#balance(target);
     if (balanced !== undefined) return balanced;
     const stopped = this.#filtered(destination, port);
     if (stopped === undefined) {
-      if (asked === undefined) this.#say("no frontend of a service: passed on as it is", "§4");
+      if (target === undefined) this.#say("no frontend of a service: passed unchanged", "§4");
       return { verdict: "passed" };
     }
     this.#say(stopped.why, stopped.section);
-    return { verdict: stopped.verdict, asked: stopped.asked };
+    return { verdict: stopped.verdict, target: stopped.target };
   }
 
   /** Source ranges guard the load-balancer addresses, with or without endpoints behind them. */
-  #isAdmitted({ plan, frontend }: AskedFrontend): boolean {
+  #isAdmitted({ plan, frontend }: PlannedFrontend): boolean {
     if (frontend.kind !== "LoadBalancerIP" || plan.sourceRanges === undefined) return true;
     const { source } = this.#connection;
     const range = plan.sourceRanges.find((cidr) => contains(cidr, source));
@@ -92,8 +92,8 @@ class Walk {
     return range !== undefined;
   }
 
-  /** What has endpoints of any kind takes the connection: first by its address, then by its node port. */
-  #dispatched(byAddress: AskedFrontend | undefined): AskedFrontend | undefined {
+  /** Finds the frontend with endpoints that takes the connection: by its address, then by its node port. */
+  #dispatched(byAddress: PlannedFrontend | undefined): PlannedFrontend | undefined {
     if (byAddress !== undefined && isBalanced(routeOf(byAddress))) return byAddress;
     const { destination, port } = this.#connection;
     const byNodePort = this.#lookup.isLocal(destination)
@@ -109,20 +109,23 @@ class Walk {
     return isBalanced(routeOf(byNodePort)) ? byNodePort : undefined;
   }
 
-  /** Undefined when the route has nothing for this source. */
-  #balance(asked: AskedFrontend): TraceOutcome | undefined {
-    const { affinitySeconds } = asked.plan;
-    const { endpoints, masquerades } = this.#route(asked);
+  /** Returns undefined when the route has no endpoint for this source. */
+  #balance(target: PlannedFrontend): TraceOutcome | undefined {
+    const { affinitySeconds } = target.plan;
+    const { endpoints, masquerades } = this.#route(target);
     if (endpoints.length === 0) return undefined;
     if (affinitySeconds > 0) {
-      this.#say(`session affinity: the endpoint this client had in the last ${affinitySeconds} s`, "§4.7");
+      this.#say(
+        `session affinity: the endpoint that this client had in the last ${affinitySeconds} s`,
+        "§4.7",
+      );
     }
-    const choices = endpoints.map((endpoint) => this.#choice(asked.plan, endpoint, masquerades));
-    return { verdict: "balanced", asked, choices, affinitySeconds };
+    const choices = endpoints.map((endpoint) => this.#choice(target.plan, endpoint, masquerades));
+    return { verdict: "balanced", target, choices, affinitySeconds };
   }
 
-  /** Where the policies lead this source, and whether it is masqueraded. */
-  #route({ plan, frontend }: AskedFrontend): {
+  /** Endpoints that the traffic policies allow for this source, and whether it is masqueraded. */
+  #route({ plan, frontend }: PlannedFrontend): {
     readonly endpoints: readonly Endpoint[];
     readonly masquerades: boolean;
   } {
@@ -173,20 +176,22 @@ class Walk {
     return { endpoints: plan.localEndpoints, masquerades: isMarked };
   }
 
-  /** The rule is about addresses: it also holds for another frontend on an address that is a ClusterIP. */
+  /**
+   * The rule depends on the address: it also applies to another frontend on an address that is a ClusterIP.
+   */
   #isMarkedForClusterIP(): boolean {
     const { source, destination } = this.#connection;
     if (!this.#lookup.isClusterIP(destination)) return false;
     if (this.#settings.masqueradeAll) {
-      this.#say("masqueradeAll: whoever connects to a ClusterIP is masqueraded", "§4.3");
+      this.#say("masqueradeAll: all connections to a ClusterIP are masqueraded", "§4.3");
       return true;
     }
     const isPod = this.#isFromLocalPod();
     const text = `source ${formatAddress(source)}`;
     if (isPod === undefined) {
-      this.#say(`whether ${text} is a pod of this node cannot be told: not masqueraded`, "§4.2");
+      this.#say(`${text} may be a pod of this node, which cannot be detected: not masqueraded`, "§4.2");
     } else if (isPod) this.#say(`${text} is a pod of this node: not masqueraded`, "§4.3");
-    else this.#say(`${text} is no pod of this node: masqueraded`, "§4.3");
+    else this.#say(`${text} is not a pod of this node: masqueraded`, "§4.3");
     return isPod === false;
   }
 
@@ -194,7 +199,7 @@ class Walk {
     const stopped = this.#filtered(endpoint.address, endpoint.port);
     const text = describeFrontend({ kind: "ClusterIP", ...endpoint }, plan.protocol);
     if (stopped !== undefined) {
-      this.#say(`endpoint ${text} is itself an address of services: ${stopped.why}`, stopped.section);
+      this.#say(`endpoint ${text} is itself a service address: ${stopped.why}`, stopped.section);
     }
     return {
       endpoint,
@@ -211,13 +216,16 @@ class Walk {
     }
     if (!masquerades && !hairpins) return false;
     if (incoming === undefined || !this.#lookup.isLocal(endpoint.address)) return true;
-    this.#say(`endpoint ${text} is this node itself: what ends here cannot be masqueraded`, "§4.1");
+    this.#say(
+      `endpoint ${text} is this node itself: connections that end here cannot be masqueraded`,
+      "§4.1",
+    );
     return false;
   }
 
   /**
-   * What the filters do with a packet to this address and port: to the one asked for when no endpoint was
-   * chosen, else to the endpoint.
+   * Verdict of the filters on a packet to this address and port: the original destination when no endpoint
+   * was chosen, otherwise the endpoint.
    */
   #filtered(address: Address, port: number): Stop | undefined {
     const here = () => this.#stoppedAtNodePort(address, port) ?? this.#stoppedAtAddress(address, port);
@@ -239,16 +247,16 @@ class Walk {
   #stoppedAsServiceAddress(address: Address): Stop | undefined {
     const text = formatAddress(address);
     if (this.#lookup.isClusterIP(address)) {
-      const why = `${text} is a ClusterIP that does not serve this port: refused`;
-      return { verdict: "refused", asked: undefined, why, section: "§5.2" };
+      const why = `${text} is a ClusterIP that does not serve this port: rejected`;
+      return { verdict: "rejected", target: undefined, why, section: "§5.2" };
     }
     const range = this.#settings.serviceCidrs.find((cidr) => contains(cidr, address));
     if (range === undefined) return undefined;
-    const why = `${text} belongs to no service, but to the range of services ${formatCidr(range)}: dropped`;
-    return { verdict: "dropped", asked: undefined, why, section: "§1.6" };
+    const why = `${text} is in the service range ${formatCidr(range)}, but belongs to no service: dropped`;
+    return { verdict: "dropped", target: undefined, why, section: "§1.6" };
   }
 
-  /** Undefined when there is no way to tell. */
+  /** Returns undefined when local traffic cannot be detected. */
   #isFromLocalPod(): boolean | undefined {
     const { localTraffic } = this.#settings;
     const { source, incoming } = this.#connection;
@@ -264,7 +272,7 @@ class Walk {
     }
   }
 
-  #named({ plan, frontend }: AskedFrontend): string {
+  #named({ plan, frontend }: PlannedFrontend): string {
     return describeFrontend(frontend, plan.protocol);
   }
 
@@ -274,13 +282,13 @@ class Walk {
 }
 
 interface Stop {
-  readonly verdict: Refusal;
-  readonly asked: AskedFrontend | undefined;
+  readonly verdict: Stopped;
+  readonly target: PlannedFrontend | undefined;
   readonly why: string;
   readonly section: string;
 }
 
-function routeOf({ plan, frontend }: AskedFrontend): Route {
+function routeOf({ plan, frontend }: PlannedFrontend): Route {
   return frontend.kind === "ClusterIP" ? plan.internal : plan.external;
 }
 
@@ -288,20 +296,20 @@ function isBalanced(route: Route): boolean {
   return route.verdict === "balance" || route.verdict === "local-external";
 }
 
-/** What is left for connections to this frontend that were sent to no endpoint. */
-function stopOf(asked: AskedFrontend | undefined): Stop | undefined {
-  if (asked === undefined) return undefined;
-  const route = routeOf(asked);
-  const name = printedName(asked.plan);
+/** Verdict on connections to this frontend that were not sent to an endpoint. */
+function stopOf(target: PlannedFrontend | undefined): Stop | undefined {
+  if (target === undefined) return undefined;
+  const route = routeOf(target);
+  const name = printedName(target.plan);
   if (route.verdict === "reject") {
-    return { verdict: "refused", asked, why: `${name} has no endpoints: refused`, section: "§3" };
+    return { verdict: "rejected", target, why: `${name} has no endpoints: rejected`, section: "§3" };
   }
   if (
-    route.verdict === "balance" || route.verdict === "local-external" && asked.plan.localEndpoints.length > 0
+    route.verdict === "balance" || route.verdict === "local-external" && target.plan.localEndpoints.length > 0
   ) {
     return undefined;
   }
-  return { verdict: "dropped", asked, why: `${name} has no endpoints on this node: dropped`, section: "§3" };
+  return { verdict: "dropped", target, why: `${name} has no endpoints on this node: dropped`, section: "§3" };
 }
 
 function count({ length }: readonly Endpoint[]): string {

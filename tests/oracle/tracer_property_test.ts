@@ -13,8 +13,8 @@ import { referenceVerdict } from "./reference_model.ts";
 
 const PACKETS = 10;
 /**
- * Clusters; each is asked by several packets. PROPERTY_RUNS=10000 for the full number, PROPERTY_SEED for
- * another.
+ * Number of random clusters; each gets several packets. PROPERTY_RUNS=10000 runs the full number.
+ * PROPERTY_SEED repeats a run.
  */
 const runs = Number(Deno.env.get("PROPERTY_RUNS") ?? 1000);
 const seed = Number(Deno.env.get("PROPERTY_SEED") ?? Date.now() & 0x7fffffff);
@@ -41,8 +41,8 @@ Deno.test(`the tracer agrees with the tables of docs/behaviour.md on random clus
     ),
     { numRuns: runs, seed },
   );
-  // A generator that has gone blunt would agree with everything.
-  for (const kind of ["passed", "refused", "dropped", "balanced"]) {
+  // A generator that produces only trivial packets would agree with everything.
+  for (const kind of ["passed", "rejected", "dropped", "balanced"]) {
     assert.ok(
       (seen.get(kind) ?? 0) > runs / 4,
       `${kind}: ${seen.get(kind)} of ${runs * PACKETS} connections`,
@@ -50,26 +50,26 @@ Deno.test(`the tracer agrees with the tables of docs/behaviour.md on random clus
   }
 });
 
-/** In the words of the reference model. */
+/** The verdict in the format of the reference model. */
 function tracedVerdict(node: TracedNode, packet: RawPacket): string {
   const { outcome } = traceConnection(node, {
     ...packet,
     source: address(packet.source),
     destination: address(packet.destination),
   });
-  const whose = asked(outcome);
+  const name = nameOf(outcome);
   if (outcome.verdict !== "balanced") {
-    return outcome.verdict === "passed" ? "passed" : `${outcome.verdict} ${whose}`;
+    return outcome.verdict === "passed" ? "passed" : `${outcome.verdict} ${name}`;
   }
   const seen = outcome.choices.map(({ endpoint, source, stopped }) =>
     `${formatAddress(endpoint.address)} ${endpoint.port} sees ${source}${
       stopped === undefined ? "" : ` ${stopped}`
     }`
   );
-  return `balanced ${whose} affinity ${outcome.affinitySeconds}: ${seen.sort().join(", ")}`;
+  return `balanced ${name} affinity ${outcome.affinitySeconds}: ${seen.sort().join(", ")}`;
 }
 
-function asked(outcome: TraceOutcome): string {
-  const plan = outcome.verdict === "passed" ? undefined : outcome.asked?.plan;
+function nameOf(outcome: TraceOutcome): string {
+  const plan = outcome.verdict === "passed" ? undefined : outcome.target?.plan;
   return plan === undefined ? "nobody" : printedName(plan);
 }

@@ -60,17 +60,17 @@ function trace(
   });
 }
 
-/** `refused`, or `10.244.1.11:8080 sees client, …`. */
-function outcome(...asked: Parameters<typeof trace>): string {
-  const { outcome } = trace(...asked);
+/** `rejected`, or `10.244.1.11:8080 sees client, …`. */
+function outcome(...connection: Parameters<typeof trace>): string {
+  const { outcome } = trace(...connection);
   if (outcome.verdict !== "balanced") return outcome.verdict;
   return outcome.choices.map(({ endpoint, source, stopped }) =>
     `${formatSocketAddress(endpoint.address, endpoint.port)} ${stopped ?? `sees ${source}`}`
   ).join(", ");
 }
 
-function words(...asked: Parameters<typeof trace>): string[] {
-  return trace(...asked).steps.map(({ text, section }) => `${text} (${section})`);
+function stepsOf(...connection: Parameters<typeof trace>): string[] {
+  return trace(...connection).steps.map(({ text, section }) => `${text} (${section})`);
 }
 
 const local = { at: "10.244.1.11", nodeName: "here" };
@@ -82,7 +82,7 @@ const external: Partial<Service> = {
 };
 const externalAddresses = ["198.51.100.1:80", "203.0.113.5:80", `${nodeAddress}:30080`];
 
-Deno.test("a ClusterIP leads to all endpoints; who is no pod of the node is masqueraded", () => {
+Deno.test("a ClusterIP leads to all endpoints; a source that is not a pod of this node is masqueraded", () => {
   const node = nodeWith([[aService(), aSlice([local, remote])]]);
   assert.equal(
     outcome(node, "pod", "10.96.0.10:80"),
@@ -94,14 +94,14 @@ Deno.test("a ClusterIP leads to all endpoints; who is no pod of the node is masq
       "10.244.1.11:8080 sees node, 10.244.2.14:8080 sees node",
     );
   }
-  assert.deepEqual(words(node, "outside", "10.96.0.10:80"), [
+  assert.deepEqual(stepsOf(node, "outside", "10.96.0.10:80"), [
     "frontend 10.96.0.10:80/TCP of default/web:http (ClusterIP) (§2)",
-    "source 198.18.0.9 is no pod of this node: masqueraded (§4.3)",
+    "source 198.18.0.9 is not a pod of this node: masqueraded (§4.3)",
     "internalTrafficPolicy Cluster: one of 2 endpoints in the cluster (§3)",
   ]);
 });
 
-Deno.test("externalTrafficPolicy Local: this node goes to all endpoints, others to those here with their address", () => {
+Deno.test("externalTrafficPolicy Local: this node uses all endpoints, others use local ones and keep their address", () => {
   const service = aService({ ...external, externalTrafficPolicy: "Local" });
   const node = nodeWith([[service, aSlice([local, remote])]]);
   for (const at of externalAddresses) {
@@ -109,14 +109,14 @@ Deno.test("externalTrafficPolicy Local: this node goes to all endpoints, others 
     assert.equal(outcome(node, "pod", at), "10.244.1.11:8080 sees client, 10.244.2.14:8080 sees client");
     assert.equal(outcome(node, "node", at), "10.244.1.11:8080 sees node, 10.244.2.14:8080 sees node");
   }
-  assert.deepEqual(words(node, "pod", `${nodeAddress}:30080`), [
+  assert.deepEqual(stepsOf(node, "pod", `${nodeAddress}:30080`), [
     "frontend node port 30080/TCP of default/web:http (NodePort), at the node's address 192.0.2.1 (§4.4)",
     "externalTrafficPolicy Local: source 10.244.1.5 is a pod of this node: short circuit to one of 2 endpoints in " +
     "the cluster, not masqueraded (§4.3)",
   ]);
 });
 
-Deno.test("externalTrafficPolicy Local without endpoints here drops what comes from outside, not what is of this node", () => {
+Deno.test("externalTrafficPolicy Local without local endpoints drops connections from outside, not from this node", () => {
   const service = aService({ ...external, externalTrafficPolicy: "Local" });
   const node = nodeWith([[service, aSlice([remote])]]);
   for (const at of externalAddresses) {
@@ -124,7 +124,7 @@ Deno.test("externalTrafficPolicy Local without endpoints here drops what comes f
     assert.equal(outcome(node, "node", at), "10.244.2.14:8080 sees node");
   }
   assert.equal(
-    words(node, "outside", "203.0.113.5:80").at(-1),
+    stepsOf(node, "outside", "203.0.113.5:80").at(-1),
     "default/web:http has no endpoints on this node: dropped (§3)",
   );
 });
@@ -135,7 +135,7 @@ Deno.test("source ranges guard the load-balancer address, with or without endpoi
     const node = nodeWith([[service, ...slices]]);
     assert.equal(outcome(node, "outside", "203.0.113.5:80"), "dropped");
     assert.equal(
-      words(node, "outside", "203.0.113.5:80").at(-1),
+      stepsOf(node, "outside", "203.0.113.5:80").at(-1),
       "source 198.18.0.9 is in none of the source ranges 10.244.0.0/16: dropped (§4.6)",
     );
     assert.notEqual(outcome(node, "pod", "203.0.113.5:80"), "dropped");
@@ -143,16 +143,16 @@ Deno.test("source ranges guard the load-balancer address, with or without endpoi
   }
 });
 
-Deno.test("without endpoints every frontend refuses; so does a port that a ClusterIP does not serve", () => {
+Deno.test("without endpoints every frontend rejects, and so does a port that a ClusterIP does not serve", () => {
   const node = nodeWith([[aService(external)]]);
   for (const at of ["10.96.0.10:80", ...externalAddresses, "10.96.0.10:81"]) {
     for (const client of ["pod", "node", "outside"] as const) {
-      assert.equal(outcome(node, client, at), "refused", at);
+      assert.equal(outcome(node, client, at), "rejected", at);
     }
   }
 });
 
-Deno.test("an unallocated ClusterIP is dropped, and what is no service's is passed on", () => {
+Deno.test("connections to an unallocated ClusterIP are dropped, and to other addresses are passed", () => {
   const node = nodeWith([[aService(external), aSlice([local])]]);
   assert.equal(outcome(node, "pod", "10.96.0.99:80"), "dropped");
   for (const at of [`${nodeAddress}:80`, "203.0.113.99:80", "127.0.0.1:30080"]) {
@@ -160,7 +160,7 @@ Deno.test("an unallocated ClusterIP is dropped, and what is no service's is pass
   }
 });
 
-Deno.test("node ports answer on loopback addresses where that is set, and pods see the node", () => {
+Deno.test("node ports answer on loopback addresses if configured, and pods see the node", () => {
   const service = aService({ ...external, externalTrafficPolicy: "Local" });
   const all = { nodePortAddresses: ["all"], localhostNodePorts: true } as const;
   const node = nodeWith([[service, aSlice([local, remote])]], all);
@@ -174,41 +174,41 @@ Deno.test("node ports answer on loopback addresses where that is set, and pods s
   assert.equal(outcome(primary, "node", "127.0.0.1:30080"), "passed");
 });
 
-Deno.test("an endpoint that reaches itself is masqueraded where it runs here", () => {
+Deno.test("an endpoint of this node that connects to itself is masqueraded", () => {
   const node = nodeWith([[aService(), aSlice([local, remote])]]);
   assert.equal(
     outcome(node, "the endpoint here", "10.96.0.10:80"),
     "10.244.1.11:8080 sees node, 10.244.2.14:8080 sees client",
   );
   assert.equal(
-    words(node, "the endpoint here", "10.96.0.10:80").at(-1),
+    stepsOf(node, "the endpoint here", "10.96.0.10:80").at(-1),
     "endpoint 10.244.1.11:8080/TCP is the client itself (hairpin): masqueraded (§4.3)",
   );
 });
 
-Deno.test("what ends on the node itself keeps its source, for it passes no POSTROUTING", () => {
+Deno.test("a connection that ends on the node keeps its source, because it does not pass POSTROUTING", () => {
   const node = nodeWith([[aService(), aSlice([{ at: nodeAddress, nodeName: "here" }])]]);
   assert.equal(outcome(node, "outside", "10.96.0.10:80"), `${nodeAddress}:8080 sees client`);
   assert.equal(outcome(node, "node", "10.96.0.10:80"), `${nodeAddress}:8080 sees node`);
 });
 
-Deno.test("an endpoint whose address is a ClusterIP is refused on the way", () => {
+Deno.test("a connection to an endpoint whose address is a ClusterIP is rejected", () => {
   const node = nodeWith([[aService(), aSlice([{ at: "10.96.0.10" }])]]);
-  assert.equal(outcome(node, "pod", "10.96.0.10:80"), "10.96.0.10:8080 refused");
+  assert.equal(outcome(node, "pod", "10.96.0.10:80"), "10.96.0.10:8080 rejected");
 });
 
-Deno.test("masqueradeAll is for ClusterIPs, and affinity is told", () => {
+Deno.test("masqueradeAll applies to ClusterIPs only, and the trace mentions affinity", () => {
   const service = aService({ ...external, externalTrafficPolicy: "Local", affinitySeconds: 60 });
   const node = nodeWith([[service, aSlice([local])]], { masqueradeAll: true });
   assert.equal(outcome(node, "pod", "10.96.0.10:80"), "10.244.1.11:8080 sees node");
   assert.equal(outcome(node, "outside", "203.0.113.5:80"), "10.244.1.11:8080 sees client");
   assert.equal(
-    words(node, "pod", "10.96.0.10:80").at(-1),
-    "session affinity: the endpoint this client had in the last 60 s (§4.7)",
+    stepsOf(node, "pod", "10.96.0.10:80").at(-1),
+    "session affinity: the endpoint that this client had in the last 60 s (§4.7)",
   );
 });
 
-Deno.test("a family that the node does not use is passed on; two families in one connection are an error", () => {
+Deno.test("connections of an unused family are passed; two families in one connection are an error", () => {
   const node = nodeWith([[aService(), aSlice([local])]]);
   const connection = {
     incoming: "eth0",

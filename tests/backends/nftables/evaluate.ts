@@ -18,7 +18,7 @@ export function evaluate(
 }
 
 export interface Evaluated {
-  readonly verdict: "accepted" | "refused" | "dropped";
+  readonly verdict: "accepted" | "rejected" | "dropped";
   /** Where it is sent to. Undefined when its destination was left alone. */
   readonly dnat: { readonly address: string; readonly port: number } | undefined;
   readonly isMasqueraded: boolean;
@@ -63,7 +63,7 @@ class Packet {
   evaluate(): Evaluated {
     const verdict = this.#travel();
     return {
-      verdict: verdict === "drop" ? "dropped" : verdict === "reject" ? "refused" : "accepted",
+      verdict: verdict === "drop" ? "dropped" : verdict === "reject" ? "rejected" : "accepted",
       dnat: this.#dnat,
       isMasqueraded: this.#isMasqueraded,
       modulus: this.#modulus,

@@ -123,7 +123,7 @@ function traced(outcome: TraceOutcome): string {
   switch (outcome.verdict) {
     case "passed":
       return "accepted";
-    case "refused":
+    case "rejected":
     case "dropped":
       return outcome.verdict;
     case "balanced":

@@ -24,7 +24,7 @@ const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength
 const anyBytes = fc.oneof(
   bytesOf(4),
   bytesOf(16),
-  // Runs of zeros are what IPv6 text is difficult about.
+  // Runs of zeros are the difficult part of IPv6 text.
   fc.array(fc.constantFrom(0, 0, 0, 1, 0xff), { minLength: 16, maxLength: 16 }).map((b) =>
     Uint8Array.from(b)
   ),
@@ -38,7 +38,7 @@ function isMapped(bytes: Uint8Array): boolean {
     bytes[11] === 0xff;
 }
 
-Deno.test("what is written for any address is canonical and reads back as the same address", () => {
+Deno.test("the text of any address is canonical and parses to the same address", () => {
   fc.assert(
     fc.property(anyBytes.filter((bytes) => !isMapped(bytes)), (bytes) => {
       const text = formatAddress(addressFromBytes(bytes));
@@ -50,7 +50,7 @@ Deno.test("what is written for any address is canonical and reads back as the sa
   );
 });
 
-Deno.test("every way to write an IPv6 address reads as the same address", () => {
+Deno.test("every notation of an IPv6 address parses to the same address", () => {
   fc.assert(fc.property(bytesOf(16).filter((bytes) => !isMapped(bytes)), (bytes) => {
     const expected = addressFromBytes(bytes);
     const oracle = ipaddr.fromByteArray([...bytes]);
@@ -63,7 +63,7 @@ Deno.test("every way to write an IPv6 address reads as the same address", () => 
   }));
 });
 
-Deno.test("text is an address exactly when the platform says so, but for leading zeros of IPv4", () => {
+Deno.test("text is an address exactly if the platform accepts it, except for leading zeros of IPv4", () => {
   const piece = fc.constantFrom(
     "0",
     "1",
@@ -92,7 +92,7 @@ Deno.test("text is an address exactly when the platform says so, but for leading
   );
 });
 
-Deno.test("addresses are read as Kubernetes reads them", () => {
+Deno.test("addresses are parsed as Kubernetes parses them", () => {
   for (
     const [text, canonical] of [
       ["010.001.000.009", "10.1.0.9"],
@@ -112,7 +112,7 @@ Deno.test("addresses are read as Kubernetes reads them", () => {
   }
 });
 
-Deno.test("what is not an address is refused", () => {
+Deno.test("text that is not an address is rejected", () => {
   for (
     const text of [
       "",
@@ -152,20 +152,20 @@ Deno.test("what is not an address is refused", () => {
   }
 });
 
-Deno.test("an IPv4-mapped address from the kernel is written as one", () => {
+Deno.test("an IPv4-mapped address from the kernel is formatted as one", () => {
   const mapped = new Uint8Array(16);
   mapped.set([0xff, 0xff, 10, 0, 0, 1], 10);
   assert.equal(formatAddress(addressFromBytes(mapped)), "::ffff:10.0.0.1");
 });
 
-Deno.test("bytes go in and come out in network order", () => {
+Deno.test("bytes are in network order", () => {
   fc.assert(fc.property(anyBytes, (bytes) => {
     assert.deepEqual(Uint8Array.from(addressFromBytes(bytes), (character) => character.charCodeAt(0)), bytes);
   }));
   assert.throws(() => addressFromBytes(new Uint8Array(5)), /4 or 16 bytes, not 5/);
 });
 
-Deno.test("a prefix loses its host bits", () => {
+Deno.test("the host bits of a prefix are cleared", () => {
   for (
     const [text, canonical] of [
       ["10.1.2.3/8", "10.0.0.0/8"],
@@ -181,7 +181,7 @@ Deno.test("a prefix loses its host bits", () => {
   }
 });
 
-Deno.test("what is not a prefix is refused", () => {
+Deno.test("text that is not a prefix is rejected", () => {
   for (
     const text of [
       "",
@@ -221,7 +221,7 @@ Deno.test("containment agrees with an independent implementation", () => {
   );
 });
 
-Deno.test("normalised prefixes hold the same addresses, and none covers another", () => {
+Deno.test("normalised prefixes contain the same addresses, and none covers another", () => {
   const small = fc.tuple(
     fc.constantFrom("10.0.0.0", "10.0.0.64", "10.0.1.0", "10.128.0.0", "fd00::", "fd00::8000"),
     fc.nat(128),
@@ -238,12 +238,12 @@ Deno.test("normalised prefixes hold the same addresses, and none covers another"
   }));
 });
 
-Deno.test("addresses sort by family and value", () => {
+Deno.test("addresses are sorted by family and value", () => {
   const sorted = ["0.0.0.1", "9.255.255.255", "10.0.0.2", "10.0.0.10", "::1", "fd00::2", "fd00::10"];
   assert.deepEqual(sorted.toReversed().map(address).sort(compareAddresses).map(formatAddress), sorted);
 });
 
-Deno.test("an address knows what it is", () => {
+Deno.test("loopback, link-local and unspecified addresses are recognised", () => {
   assert.equal(familyOf(address("10.0.0.1")), "IPv4");
   assert.equal(familyOf(address("::")), "IPv6");
   for (const text of ["127.0.0.1", "127.255.0.3", "::1"]) assert.ok(isLoopback(address(text)), text);

@@ -3,7 +3,7 @@ import { changesNode } from "../../../core/node/interfaces.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 
-/** As the kernel tells of addresses that came and went, by the indexes of their devices. */
+/** The kernel's notification about added and removed addresses on the devices with these indexes. */
 function notification(...devices: readonly number[]): Uint8Array {
   const writer = new MessageWriter();
   for (const [nth, device] of devices.entries()) {
@@ -15,7 +15,7 @@ function notification(...devices: readonly number[]): Uint8Array {
   return writer.bytes();
 }
 
-Deno.test("addresses that come and go on the device of services are no change of the node", () => {
+Deno.test("address changes on the device of services are no change of the node", () => {
   assert.equal(changesNode(notification(7, 7), [7]), false);
   assert.equal(changesNode(notification(7, 2), [7]), true);
   assert.equal(changesNode(notification(2, 7), [7]), true);

@@ -15,7 +15,7 @@ function refTo(object: ModelObject): ObjectRef {
   return { kind: object.kind, namespace: "namespace" in object ? object.namespace : "", name: object.name };
 }
 
-Deno.test("a Service and the slices that name it are joined, whichever comes first", () => {
+Deno.test("a Service and its slices are joined in whatever order they arrive", () => {
   const service = aService(), one = aSlice([{ at: "10.1.0.1" }]), other = aSlice([], { name: "web-0" });
   const store = new Store("here");
   assert.deepEqual(store.upsert(one), nothing, "nobody waits for it yet");
@@ -26,7 +26,7 @@ Deno.test("a Service and the slices that name it are joined, whichever comes fir
   assert.deepEqual([...store.serviceNames()], ["default/web"]);
 });
 
-Deno.test("what a resync brings again changes nothing", () => {
+Deno.test("objects that a resync repeats change nothing", () => {
   const store = new Store("here");
   const node = {
     kind: "Node",
@@ -46,7 +46,7 @@ Deno.test("what a resync brings again changes nothing", () => {
   );
 });
 
-Deno.test("every change of an object that matters is seen", () => {
+Deno.test("every relevant change of an object is detected", () => {
   const service = aService(), slice = aSlice([{ at: "10.1.0.1" }]);
   const changed: readonly ModelObject[] = [
     aService({ created: "2027-01-01T00:00:00Z" }),
@@ -93,7 +93,7 @@ Deno.test("a slice that changes its service is a change of both", () => {
   assert.deepEqual(store.get("default/api")?.slices, [moved]);
 });
 
-Deno.test("deletes are seen once; unknown refs are no error", () => {
+Deno.test("a delete is detected once; unknown refs are no error", () => {
   const store = new Store("here");
   const service = aService(), slice = aSlice([{ at: "10.1.0.1" }]);
   store.upsert(service);
@@ -106,7 +106,7 @@ Deno.test("deletes are seen once; unknown refs are no error", () => {
   assert.deepEqual(store.delete({ kind: "Node", namespace: "", name: "here" }), nothing);
 });
 
-Deno.test("a Service that comes back finds its slices", () => {
+Deno.test("a Service that is created again gets its slices", () => {
   const store = new Store("here");
   const service = aService(), slice = aSlice([{ at: "10.1.0.1" }]);
   store.upsert(service);
@@ -116,7 +116,7 @@ Deno.test("a Service that comes back finds its slices", () => {
   assert.deepEqual(store.get("default/web")?.slices, [slice]);
 });
 
-Deno.test("only this node counts", () => {
+Deno.test("Node objects of other nodes are ignored", () => {
   const store = new Store("here");
   const node = {
     kind: "Node",
@@ -133,7 +133,7 @@ Deno.test("only this node counts", () => {
   assert.equal(store.node?.zone, "b");
 });
 
-Deno.test("a deleted node stays as it was last, only not eligible, until it is made again", () => {
+Deno.test("a deleted node keeps its last state, except that it is not eligible, until it is created again", () => {
   const store = new Store("here");
   const node = {
     kind: "Node",
@@ -153,7 +153,7 @@ Deno.test("a deleted node stays as it was last, only not eligible, until it is m
   assert.equal(store.node?.eligible, true);
 });
 
-Deno.test("service ranges are those of all ServiceCIDR objects", () => {
+Deno.test("service ranges are collected from all ServiceCIDR objects", () => {
   const store = new Store("here");
   const changed = { ...nothing, serviceCidrs: true };
   assert.deepEqual(store.upsert({ kind: "ServiceCIDR", name: "a", cidrs: [cidr("10.96.0.0/16")] }), changed);
@@ -163,7 +163,7 @@ Deno.test("service ranges are those of all ServiceCIDR objects", () => {
   assert.deepEqual(store.serviceCidrs.map(formatCidr), ["fd00::/108"]);
 });
 
-Deno.test("services are ordered by age, then by name; those that are gone come first", () => {
+Deno.test("services are sorted by age, then by name; deleted ones come first", () => {
   const store = new Store("here");
   store.upsert(aService({ name: "young", created: "2026-03-01T00:00:00Z" }));
   store.upsert(aService({ name: "old-b", created: "2026-01-01T00:00:00Z" }));
@@ -212,7 +212,7 @@ const anyEvents = fc.array(
   { maxLength: 20 },
 );
 
-Deno.test("any history of events ends in the plans of what is there at its end, and of the Node there was last", () => {
+Deno.test("any sequence of events leads to the plans of the objects at its end, and of the last Node", () => {
   fc.assert(
     fc.property(anyEvents, fc.infiniteStream(fc.nat()), (events, random) => {
       const last = new Map<string, ModelObject>();
@@ -220,7 +220,7 @@ Deno.test("any history of events ends in the plans of what is there at its end, 
         const ref = "upsert" in event ? refTo(event.upsert) : event.delete;
         const id = `${ref.kind}/${ref.namespace}/${ref.name}`;
         if ("upsert" in event) last.set(id, event.upsert);
-        // A Node that is gone still counts as it was last.
+        // A deleted Node still counts, in its last state.
         else if (ref.kind !== "Node") last.delete(id);
       }
       const shuffled = [...last.values()].map((object) => ({ object, order: random.next().value ?? 0 }))

@@ -19,7 +19,7 @@ async function libraryText(metric: library.Gauge | library.Counter | library.His
   return (await registry.metrics()).replace(/\n+$/, "\n");
 }
 
-Deno.test("gauges and counters read as the reference library writes them", async () => {
+Deno.test("gauges and counters have the text of the reference library", async () => {
   await fc.assert(fc.asyncProperty(
     fc.array(fc.tuple(label, label, fc.double({ min: 0, noNaN: true })), { minLength: 1 }),
     async (samples) => {
@@ -38,14 +38,17 @@ Deno.test("gauges and counters read as the reference library writes them", async
   ));
 });
 
-/** Label order is free in the format, and differs here: sort what is inside the braces. */
+/**
+ * Sorts the labels inside the braces. The format does not define their order, and the library uses another
+ * one.
+ */
 function normalised(text: string): string[] {
   return text.trimEnd().split("\n").map((line) =>
     line.replace(/\{(.*)\}/, (_, labels: string) => `{${labels.split(",").sort().join(",")}}`)
   );
 }
 
-Deno.test("histograms read as the reference library writes them", async () => {
+Deno.test("histograms have the text of the reference library", async () => {
   const buckets = exponentialBuckets(0.001, 2, 15);
   const value = fc.oneof(fc.double({ min: 0, max: 40, noNaN: true }), fc.constantFrom(...buckets));
   await fc.assert(
@@ -69,10 +72,10 @@ Deno.test("a metric without labels has a sample from the start, one with labels 
   assert.equal(new Gauge(declared).text(), "");
 });
 
-Deno.test("a wrong number of label values is a defect that shows at once", () => {
+Deno.test("a wrong number of label values throws", () => {
   assert.throws(() => new Gauge(declared).set(1, "one"), RangeError);
 });
 
-Deno.test("the content type is the text format's", () => {
+Deno.test("the content type is that of the text format", () => {
   assert.equal(CONTENT_TYPE, library.Registry.PROMETHEUS_CONTENT_TYPE);
 });

@@ -67,7 +67,7 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-Deno.test("a port is opened with its Service, answers what is true now, and is closed with it", async () => {
+Deno.test("a port is opened and closed with its Service, and answers the current state", async () => {
   await using h = new Harness();
   assert.equal(await h.see(), "closed");
   await h.sync({ web: check("web", h.port, [["IPv4", 2]]) });
@@ -85,7 +85,7 @@ Deno.test("a port is opened with its Service, answers what is true now, and is c
   assert.equal(await h.see(), "200 3", "opened again at once");
 });
 
-Deno.test("any path and method is answered in the same bytes, whatever encodings the client knows", async () => {
+Deno.test("every path, method and accepted encoding gets the same bytes", async () => {
   await using h = new Harness();
   await h.sync({ web: check("web", h.port, [["IPv4", 1]]) });
   const get = await h.ask("127.0.0.1", { headers: { "accept-encoding": "gzip, br" } });
@@ -100,7 +100,7 @@ Deno.test("any path and method is answered in the same bytes, whatever encodings
   assert.deepEqual([head.status, await head.text()], [200, ""]);
 });
 
-Deno.test("each family answers for itself, on addresses of its own or on all of the node", async () => {
+Deno.test("each family has its own answer, on its own addresses or on all addresses of the node", async () => {
   for (const addresses of [loopback, everywhere]) {
     await using h = new Harness(addresses);
     await h.sync({ web: check("web", h.port, [["IPv4", 1], ["IPv6", 2]]) });
@@ -119,7 +119,7 @@ Deno.test("ports follow the addresses of the node", async () => {
   assert.deepEqual([await h.see(), await h.see("127.0.0.2")], ["closed", "200 1"]);
 });
 
-Deno.test("a port that passes from one Service to another stays open and answers for the new one", async () => {
+Deno.test("a port that moves from one Service to another stays open and answers for the new one", async () => {
   await using h = new Harness();
   await h.sync({ a: check("a", h.port, [["IPv4", 1]]), b: check("b", h.port, [["IPv4", 2]]) });
   assert.equal(await h.see(), "200 1");
@@ -144,7 +144,7 @@ Deno.test("a port in use is reported once with the Service's name, and served wh
   assert.equal(await h.see(), "200 1");
 });
 
-Deno.test("without a further sync it is tried again after a while", async () => {
+Deno.test("a port in use is tried again after a while, also without a sync", async () => {
   await using h = new Harness();
   const taken = Deno.listen({ hostname: "127.0.0.1", port: h.port });
   await h.sync({ web: check("web", h.port, [["IPv4", 1]]) });
@@ -154,7 +154,7 @@ Deno.test("without a further sync it is tried again after a while", async () => 
   assert.equal(await h.see(), "200 1");
 });
 
-Deno.test("IPv6 is listened on address by address unless IPv4 is served everywhere too", () => {
+Deno.test("IPv6 has one listener per address unless IPv4 is served everywhere as well", () => {
   const listeners = (families: readonly Family[], addresses: NodePortAddresses) =>
     [...listenersOf(new Set(families), addresses)].map(([hostname, family]) => `${hostname} ${family}`);
   assert.deepEqual(listeners(["IPv4", "IPv6"], everywhere), [":: both"]);

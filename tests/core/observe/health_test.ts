@@ -3,7 +3,7 @@ import { ProxyHealth } from "../../../core/observe/health/health.ts";
 
 const start = Date.UTC(2025, 10, 20, 12, 0, 0);
 
-/** A health whose clock stands still until it is moved. */
+/** A health with a clock that the test moves. */
 function stopped(eligible = true) {
   const clock = { now: start };
   const health = new ProxyHealth({
@@ -17,7 +17,7 @@ function stopped(eligible = true) {
 
 const at = (seconds: number) => new Date(start + seconds * 1000).toISOString();
 
-Deno.test("a proxy that has not begun to sync is alive", () => {
+Deno.test("a proxy that has not started to sync is alive", () => {
   const { health, clock } = stopped();
   health.queuedUpdate("IPv4");
   clock.now += 600_000;
@@ -25,7 +25,7 @@ Deno.test("a proxy that has not begun to sync is alive", () => {
   assert.deepEqual(health.livez().body.status, {});
 });
 
-Deno.test("a change may wait for twice the sync period, and no longer", () => {
+Deno.test("a change may wait for at most twice the sync period", () => {
   const { health, clock } = stopped();
   health.updated("IPv4");
   health.updated("IPv6");
@@ -41,7 +41,7 @@ Deno.test("a change may wait for twice the sync period, and no longer", () => {
   });
 });
 
-Deno.test("the oldest waiting change counts, and being in force clears it", () => {
+Deno.test("the oldest waiting change counts until it is in force", () => {
   const { health, clock } = stopped();
   health.updated("IPv4");
   health.queuedUpdate("IPv4");
@@ -55,7 +55,7 @@ Deno.test("the oldest waiting change counts, and being in force clears it", () =
   assert.equal(health.healthy, true, "nothing waits");
 });
 
-Deno.test("lastUpdated is now while the answer is good, else when a family was last updated", () => {
+Deno.test("lastUpdated is the current time with status 200, otherwise the last update of a family", () => {
   const { health, clock } = stopped();
   health.updated("IPv4");
   clock.now += 5_000;
@@ -68,7 +68,7 @@ Deno.test("lastUpdated is now while the answer is good, else when a family was l
   assert.equal(health.livez().body.currentTime, at(125));
 });
 
-Deno.test("a node that is being removed is not healthy to load balancers, but alive", () => {
+Deno.test("a node that is being removed is unhealthy for load balancers, but alive", () => {
   const { health } = stopped();
   health.updated("IPv4");
   health.setEligible(false);
@@ -80,7 +80,7 @@ Deno.test("a node that is being removed is not healthy to load balancers, but al
   assert.equal(health.livez().body.nodeEligible, undefined);
 });
 
-Deno.test("a node not yet known takes no traffic where one is to come", () => {
+Deno.test("a node is not eligible before its expected Node object is known", () => {
   const { health } = stopped(false);
   assert.equal(health.healthz().ok, false);
   assert.equal(health.healthz().body.lastUpdated, "0001-01-01T00:00:00Z");
@@ -88,7 +88,7 @@ Deno.test("a node not yet known takes no traffic where one is to come", () => {
   assert.equal(health.healthz().ok, true);
 });
 
-Deno.test("a lost source is told, with the time since, and is no reason to be unhealthy", () => {
+Deno.test("a lost source is reported with its time, and does not make the proxy unhealthy", () => {
   const { health, clock } = stopped();
   health.updated("IPv4");
   assert.deepEqual(health.healthz().body.source, { connected: true });
@@ -101,7 +101,7 @@ Deno.test("a lost source is told, with the time since, and is no reason to be un
   assert.deepEqual(health.healthz().body.source, { connected: true });
 });
 
-Deno.test("the keys are in upstream's order", () => {
+Deno.test("the keys are in kube-proxy's order", () => {
   const { health } = stopped();
   health.updated("IPv4");
   assert.deepEqual(

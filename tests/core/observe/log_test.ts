@@ -25,13 +25,13 @@ Deno.test("text lines have klog's header and quoted values", () => {
   assert.match(lines({}, (log) => log.warn("Hm")), /^W1120 .*\] "Hm"\n$/);
 });
 
-Deno.test("a line stays one line whatever is in it", () => {
+Deno.test("a message with line breaks stays one line", () => {
   const written = lines({}, (log) => log.error("two\nlines", { err: new Error("a\nb"), name: 'say "x"' }));
   assert.equal(written.split("\n").length, 2);
   assert.match(written, /"two\\nlines" err="a\\nb" name="say \\"x\\""/);
 });
 
-Deno.test("information above the verbosity is not shown, errors always are", () => {
+Deno.test("information above the verbosity is not logged, errors always are", () => {
   const written = lines({ verbosity: 2 }, (log) => {
     log.info("two", {}, 2);
     log.info("three", {}, 3);
@@ -41,7 +41,7 @@ Deno.test("information above the verbosity is not shown, errors always are", () 
   assert.doesNotMatch(written, /three/);
 });
 
-Deno.test("errors are shown with what caused them, and odd values do not break a line", () => {
+Deno.test("errors are logged with their cause, and odd values do not break a line", () => {
   const error = new Error("sync failed", { cause: new Error("EPERM") });
   const written = lines({}, (log) => log.error("No", { err: error, big: 7n, nothing: undefined }));
   assert.match(written, /err="sync failed: EPERM" big="7" nothing=undefined\n$/);

@@ -9,7 +9,7 @@ function value(metrics: Metrics, sample: string): number | undefined {
   return line === undefined ? undefined : Number(line.slice(sample.length + 1));
 }
 
-Deno.test("a full sync is observed in all and in full, a partial one in all and in partial", () => {
+Deno.test("full and partial syncs have a histogram each, and one together", () => {
   const metrics = new Metrics(() => now);
   metrics.syncObserved({ family: "IPv4", seconds: 0.003, full: true });
   metrics.syncObserved({ family: "IPv4", seconds: 0.002, full: false });
@@ -33,7 +33,7 @@ Deno.test("a full sync is observed in all and in full, a partial one in all and 
   );
 });
 
-Deno.test("the programming latency's buckets are upstream's, with the 0 in front", () => {
+Deno.test("the buckets of the programming latency are kube-proxy's, with the leading 0", () => {
   const metrics = new Metrics(() => now);
   metrics.networkProgrammed("IPv6", now - 61_000);
   const bounds = [
@@ -46,7 +46,7 @@ Deno.test("the programming latency's buckets are upstream's, with the 0 in front
   assert.equal(value(metrics, 'kubeproxy_network_programming_duration_seconds_sum{ip_family="IPv6"}'), 61);
 });
 
-Deno.test("changes, failures and answers are counted under upstream's names", () => {
+Deno.test("changes, failures and answers are counted under kube-proxy's names", () => {
   const metrics = new Metrics(() => now);
   metrics.serviceChanged();
   metrics.endpointsChanged();
@@ -77,14 +77,14 @@ Deno.test("changes, failures and answers are counted under upstream's names", ()
   }
 });
 
-Deno.test("help is marked as upstream marks it", () => {
+Deno.test("help texts have the marking of kube-proxy", () => {
   assert.match(
     new Metrics().text(),
     /^# HELP kubeproxy_sync_proxy_rules_service_changes_total \[ALPHA\] Cumulative proxy rules Service changes$/m,
   );
 });
 
-Deno.test("the process tells about itself", () => {
+Deno.test("the metrics of the process are present", () => {
   const metrics = new Metrics();
   const between = (sample: string, least: number, most: number) => {
     const found = value(metrics, sample) ?? NaN;

@@ -42,7 +42,7 @@ async function answer(url: string, method = "GET") {
   };
 }
 
-Deno.test("healthz and livez answer 200 or 503 with upstream's headers, and are counted", async () => {
+Deno.test("healthz and livez answer 200 or 503 with kube-proxy's headers, and are counted", async () => {
   const metrics = new Metrics();
   const health = new ProxyHealth({ families: ["IPv4"], timeoutMs: 1000, eligible: false });
   health.updated("IPv4");
@@ -64,7 +64,7 @@ Deno.test("healthz and livez answer 200 or 503 with upstream's headers, and are 
   assert.match(metrics.text(), /proxy_livez_total\{code="200"\} 1\n/);
 });
 
-Deno.test("the metrics address serves metrics, the mode, the configuration and ok", async () => {
+Deno.test("the metrics server serves metrics, the mode, the configuration and ok", async () => {
   const document = { ...defaultDocument(), mode: "nftables" };
   const sources = [() => new Metrics().text(), () => Promise.resolve("own_metric 1\n")];
   await serving(metricsRoutes(sources, document), async (url) => {
@@ -82,7 +82,7 @@ Deno.test("the metrics address serves metrics, the mode, the configuration and o
   });
 });
 
-Deno.test("an IPv6 address can be served on, and :: serves IPv4 as well", async () => {
+Deno.test("IPv6 addresses are supported, and :: serves IPv4 as well", async () => {
   const routes = { "/": () => new Response("here") };
   await serving(routes, async (url) => assert.equal((await answer(`${url}/`)).body, "here"), "::1");
   await serving(routes, async (url) => {
@@ -129,7 +129,7 @@ Deno.test("an address in use is tried again until it is free", async () => {
   assert.deepEqual(errors, [message, message]);
 });
 
-Deno.test("an address in use ends the proxy where the operator wants that", async () => {
+Deno.test("an address in use is an error with hardFail", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const options = { name: "healthz", address: taken.addr, routes: {}, hardFail: true, log: silentLog };
   await assert.rejects(
@@ -138,7 +138,7 @@ Deno.test("an address in use ends the proxy where the operator wants that", asyn
   );
 });
 
-Deno.test("waiting for an address ends at once when the proxy is told to", async () => {
+Deno.test("waiting for an address ends at once when the signal aborts", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const stop = new AbortController();
   const log: Log = { ...silentLog, error: () => stop.abort() };

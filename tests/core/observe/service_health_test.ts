@@ -16,7 +16,7 @@ function changes(...checks: readonly (HealthCheck | string)[]) {
   );
 }
 
-Deno.test("the answer is upstream's, byte for byte", () => {
+Deno.test("the answer is kube-proxy's, byte for byte", () => {
   const { headers, body } = healthAnswer(check("web", 32100, 2), "IPv4", true);
   assert.equal(
     body,
@@ -30,7 +30,7 @@ Deno.test("the answer is upstream's, byte for byte", () => {
   });
 });
 
-Deno.test("200 needs an endpoint of the family and a proxy that keeps up", () => {
+Deno.test("200 requires an endpoint of the family and a healthy proxy", () => {
   for (
     const [endpoints, family, isHealthy, status, count] of [
       [2, "IPv4", true, 200, 2],
@@ -46,7 +46,7 @@ Deno.test("200 needs an endpoint of the family and a proxy that keeps up", () =>
   }
 });
 
-Deno.test("only ports of Services that changed are to be looked at", () => {
+Deno.test("an update returns only the ports of changed Services", () => {
   const health = new ServiceHealth();
   health.update(changes(check("a", 1), check("b", 2)));
   assert.deepEqual([...health.update(changes(check("b", 2, 3))).ports], [2]);
@@ -57,7 +57,7 @@ Deno.test("only ports of Services that changed are to be looked at", () => {
   assert.deepEqual([...health.ports], []);
 });
 
-Deno.test("of two Services with one port the first has it, and the other when that one is gone", () => {
+Deno.test("of two Services with one port the first holds it, and the other one after it is gone", () => {
   const health = new ServiceHealth();
   const { conflicts } = health.update(changes(check("first", 1), check("second", 1)));
   assert.deepEqual(conflicts, [{ port: 1, service: "default/second", servedFor: "default/first" }]);
@@ -68,7 +68,7 @@ Deno.test("of two Services with one port the first has it, and the other when th
   assert.equal(health.servedOn(1)?.localEndpoints.get("IPv4"), 7);
 });
 
-Deno.test("a port that goes from one Service to another in one sync is no conflict", () => {
+Deno.test("a port that moves from one Service to another in one sync is no conflict", () => {
   const health = new ServiceHealth();
   health.update(changes(check("old", 1)));
   assert.deepEqual(health.update(changes(check("new", 1), "old")).conflicts, []);

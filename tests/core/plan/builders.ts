@@ -9,7 +9,7 @@ import {
 import type { EndpointSlice, EndpointTraits, Service, ServicePort } from "../../../core/objects/objects.ts";
 import type { PlanContext } from "../../../core/plan/planner.ts";
 
-/** Objects of the model with everything a test does not speak of filled in. */
+/** Builders of objects, with defaults for everything that a test does not set. */
 
 export function address(text: string): Address {
   const parsed = parseAddress(text);
@@ -47,7 +47,7 @@ export function aService(different: Partial<Service> = {}): Service {
   };
 }
 
-/** What one endpoint's slice says, and where it is. */
+/** Traits and address of one endpoint in a slice. */
 export type EndpointSketch = Partial<EndpointTraits> & { readonly at: string };
 
 /** Slice default/web-1 of Service web, port http 8080/TCP, family of its first endpoint. */

@@ -12,7 +12,7 @@ function shown(endpoints: readonly Endpoint[]): readonly string[] {
   return endpoints.map(({ address, port }) => formatSocketAddress(address, port));
 }
 
-/** Last byte of the addresses 10.1.0.x, which is what the tables below tell endpoints by. */
+/** Last byte of the addresses 10.1.0.x, by which the tables below identify endpoints. */
 function hosts(endpoints: readonly Endpoint[]): string {
   return endpoints.map(({ address }) => address.charCodeAt(3)).join(" ");
 }
@@ -26,7 +26,7 @@ function select(sketches: readonly EndpointSketch[], wanted = both, where = plac
   return { cluster: hosts(cluster), local: hosts(local), hasAny };
 }
 
-Deno.test("a service port's endpoints are those of the slice ports of its name and protocol", () => {
+Deno.test("a service port has the endpoints of the slice ports with its name and protocol", () => {
   const ports = [
     { name: "http", protocol: "TCP", port: 8080 },
     { name: "http", protocol: "UDP", port: 8081 },
@@ -57,7 +57,7 @@ Deno.test("endpoints are sorted by address bytes, then port", () => {
   ]);
 });
 
-Deno.test("of an endpoint in two slices the first counts, unless the other one is not terminating", () => {
+Deno.test("of duplicates in two slices the first counts, unless the other one is not terminating", () => {
   const going = { terminating: true, ready: false };
   for (
     const [first, second, third, counts] of [
@@ -93,7 +93,7 @@ Deno.test("an endpoint is local when its node is this one", () => {
   assert.deepEqual(local(""), [false, false, false]);
 });
 
-Deno.test("an endpoint has the weight of its slice, else the service's, and none where that is the usual one", () => {
+Deno.test("an endpoint has the weight of its slice, or else of the service; the default weight is absent", () => {
   const slices = [
     aSlice([{ at: "10.1.0.1" }], { name: "web-1" }),
     aSlice([{ at: "10.1.0.2" }], { name: "web-2", weight: 7 }),
@@ -120,14 +120,14 @@ Deno.test("topology hints: docs/behaviour.md §3, the table of modes", () => {
     ["zone hints, none of them this zone", zone("b"), zone("c"), zone("b"), "1 2 3"],
     ["one endpoint without zone hint", zone("a"), zone("b"), {}, "1 2 3"],
     [
-      "node hints go before zone hints",
+      "node hints take precedence over zone hints",
       { ...node("here"), ...zone("b") },
       { ...node("there"), ...zone("a") },
       { ...node("there"), ...zone("a") },
       "1",
     ],
     [
-      "zone hints where node hints do not apply",
+      "zone hints apply when node hints do not",
       { ...node("there"), ...zone("a") },
       { ...node("there"), ...zone("b") },
       { ...node("there"), ...zone("a") },
@@ -151,12 +151,12 @@ Deno.test("topology hints: docs/behaviour.md §3, the table of modes", () => {
   }
 });
 
-Deno.test("a node without zone keeps all endpoints, whatever their zone hints", () => {
+Deno.test("a node without a zone uses all endpoints, whatever their zone hints", () => {
   const sketches = [{ at: "10.1.0.1", zoneHints: ["a"] }, { at: "10.1.0.2", zoneHints: ["b"] }];
   assert.equal(select(sketches, both, { nodeName: "here", zone: "" }).cluster, "1 2");
 });
 
-Deno.test("local endpoints are chosen without hints", () => {
+Deno.test("hints do not apply to local endpoints", () => {
   const sketches = [
     { at: "10.1.0.1", nodeName: "here", zoneHints: ["b"] },
     { at: "10.1.0.2", nodeName: "there", zoneHints: ["a"] },
@@ -164,7 +164,7 @@ Deno.test("local endpoints are chosen without hints", () => {
   assert.deepEqual(select(sketches), { cluster: "2", local: "1", hasAny: true });
 });
 
-Deno.test("readiness and termination: who gets connections", () => {
+Deno.test("readiness and termination decide which endpoints get connections", () => {
   const ready = {}, unready = { ready: false, serving: false };
   const serving = { ready: false, serving: true };
   const draining = { ready: false, serving: true, terminating: true };
@@ -196,7 +196,7 @@ Deno.test("readiness and termination: who gets connections", () => {
   }
 });
 
-Deno.test("draining endpoints are taken whatever their hints", () => {
+Deno.test("hints do not apply to terminating endpoints", () => {
   const draining = { ready: false, serving: true, terminating: true };
   const sketches = [{ at: "10.1.0.1", ...draining, zoneHints: ["b"] }, {
     at: "10.1.0.2",
@@ -206,7 +206,7 @@ Deno.test("draining endpoints are taken whatever their hints", () => {
   assert.equal(select(sketches).cluster, "1 2");
 });
 
-Deno.test("a list nobody wants stays empty, and still says whether there is anyone", () => {
+Deno.test("a list that is not needed is empty, and hasAny is set nevertheless", () => {
   const sketches = [{ at: "10.1.0.1", nodeName: "there" }];
   assert.deepEqual(select(sketches, { cluster: false, local: true }), {
     cluster: "",

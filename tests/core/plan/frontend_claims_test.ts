@@ -20,7 +20,7 @@ function shown(plan: ServicePortPlan): readonly string[] {
   return plan.frontends.map((frontend) => `${plan.family} ${describeFrontend(frontend, plan.protocol)}`);
 }
 
-Deno.test("a frontend nobody else has is granted, and granting it again changes nothing", () => {
+Deno.test("a free frontend can be claimed, and claiming it again changes nothing", () => {
   const claims = new FrontendClaims();
   for (let times = 0; times < 2; times++) {
     const claim = claims.claim(a);
@@ -29,7 +29,7 @@ Deno.test("a frontend nobody else has is granted, and granting it again changes 
   }
 });
 
-Deno.test("the first claimant keeps the frontend; the second gets its others and a line for the log", () => {
+Deno.test("the first claimant keeps the frontend; the second gets its other frontends and a log line", () => {
   const claims = new FrontendClaims();
   claims.claim(a);
   const claim = claims.claim(b);
@@ -37,7 +37,7 @@ Deno.test("the first claimant keeps the frontend; the second gets its others and
   assert.deepEqual(claim.conflicts, ["198.51.100.1:80/TCP of default/b:http is held by default/a:http"]);
 });
 
-Deno.test("when the holder goes, whoever waits is to be planned again and then gets it", () => {
+Deno.test("when the holder is gone, the waiting service is planned again and gets the frontend", () => {
   const claims = new FrontendClaims();
   claims.claim(a);
   claims.claim(b);
@@ -46,7 +46,7 @@ Deno.test("when the holder goes, whoever waits is to be planned again and then g
   assert.deepEqual(claims.release(b.key), []);
 });
 
-Deno.test("a holder that no longer wants a frontend lets go of it", () => {
+Deno.test("a holder that no longer claims a frontend releases it", () => {
   const claims = new FrontendClaims();
   claims.claim(a);
   claims.claim(b);
@@ -54,7 +54,7 @@ Deno.test("a holder that no longer wants a frontend lets go of it", () => {
   assert.equal(claims.claim(b).plan, b);
 });
 
-Deno.test("who has given up does not wait any more", () => {
+Deno.test("a service port that claims a frontend no longer does not wait for it", () => {
   for (
     const giveUp of [
       (claims: FrontendClaims) => claims.release(b.key),
@@ -69,7 +69,7 @@ Deno.test("who has given up does not wait any more", () => {
   }
 });
 
-Deno.test("node ports collide by protocol and family, and not with addresses", () => {
+Deno.test("node ports conflict by protocol and family, and not with addresses", () => {
   const withNodePort = (name: string, protocol: "TCP" | "UDP", clusterIP: string) =>
     plan({
       name,
@@ -85,7 +85,7 @@ Deno.test("node ports collide by protocol and family, and not with addresses", (
   ]);
 });
 
-Deno.test("two ports of one service that want the same frontend are settled alike", () => {
+Deno.test("two ports of one service that claim the same frontend conflict, too", () => {
   const [first, second] = planService(
     aService({ ports: [webPort, { ...webPort, name: "other" }] }),
     [],
@@ -102,40 +102,40 @@ Deno.test("two ports of one service that want the same frontend are settled alik
 const names = ["web", "api", "db"];
 const anyStep = fc.record({ service: anyService, name: fc.constantFrom(...names), isGone: fc.boolean() });
 
-Deno.test("a frontend never has two holders, and none stays unused while somebody wants it", () => {
+Deno.test("a frontend never has two holders, and no claimed frontend is unused", () => {
   fc.assert(
     fc.property(fc.array(anyStep, { maxLength: 15 }), (steps) => {
       const claims = new FrontendClaims();
-      const wanted = new Map<PlanKey, ServicePortPlan>();
-      const granted = new Map<PlanKey, ServicePortPlan>();
+      const desired = new Map<PlanKey, ServicePortPlan>();
+      const planned = new Map<PlanKey, ServicePortPlan>();
       const replan = (waiting: readonly string[]) => {
         for (const name of waiting) {
-          for (const plan of wanted.values()) if (`default/${plan.name}` === name) claim(plan);
+          for (const plan of desired.values()) if (`default/${plan.name}` === name) claim(plan);
         }
       };
       const claim = (plan: ServicePortPlan) => {
-        wanted.set(plan.key, plan);
+        desired.set(plan.key, plan);
         const result = claims.claim(plan);
-        granted.set(plan.key, result.plan);
+        planned.set(plan.key, result.plan);
         assert.equal(result.conflicts.length, plan.frontends.length - result.plan.frontends.length);
         replan(result.freed);
       };
       for (const { service, name, isGone } of steps) {
         const plans = isGone ? [] : planService({ ...service, name }, [], here);
-        for (const old of [...wanted.values()].filter((plan) => plan.name === name)) {
+        for (const old of [...desired.values()].filter((plan) => plan.name === name)) {
           if (plans.some(({ key }) => key === old.key)) continue;
-          wanted.delete(old.key);
-          granted.delete(old.key);
+          desired.delete(old.key);
+          planned.delete(old.key);
           replan(claims.release(old.key));
         }
         plans.forEach(claim);
 
-        const held = [...granted.values()].flatMap(shown);
+        const held = [...planned.values()].flatMap(shown);
         assert.equal(new Set(held).size, held.length, "two holders");
         assert.deepEqual(
           new Set(held),
-          new Set([...wanted.values()].flatMap(shown)),
-          "a wanted frontend is unused",
+          new Set([...desired.values()].flatMap(shown)),
+          "a claimed frontend is unused",
         );
       }
     }),

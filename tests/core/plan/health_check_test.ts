@@ -12,11 +12,11 @@ function count(
   return [...healthCheckOf(of, slices, here)?.localEndpoints ?? []];
 }
 
-Deno.test("a Service without health-check node port has no health check", () => {
+Deno.test("a Service without a health-check node port has no health check", () => {
   assert.equal(healthCheckOf(aService(), [], here), undefined);
 });
 
-Deno.test("ready endpoints on this node count, whatever the hints say", () => {
+Deno.test("ready endpoints on this node count, whatever their hints", () => {
   const nodeName = "here";
   const slice = aSlice([
     { at: "10.1.0.1", nodeName },
@@ -30,7 +30,7 @@ Deno.test("ready endpoints on this node count, whatever the hints say", () => {
   assert.deepEqual(count([]), [["IPv4", 0]]);
 });
 
-Deno.test("a pod counts once however many ports it has, and on any of them", () => {
+Deno.test("a pod counts once, whatever the number of its ports", () => {
   const ports = (["http", "https", "unknown to the Service"] as const).map((name, index) => ({
     name,
     protocol: "TCP",
@@ -45,13 +45,13 @@ Deno.test("a pod counts once however many ports it has, and on any of them", () 
   assert.deepEqual(count([aSlice([{ at: "10.1.0.1", nodeName: "here" }], { ports: [] })]), [["IPv4", 0]]);
 });
 
-Deno.test("an endpoint in two slices is what the one says in which it does not end", () => {
+Deno.test("of duplicates in two slices the one that is not terminating counts", () => {
   const ending = aSlice([{ at: "10.1.0.1", nodeName: "here", ready: false, terminating: true }]);
   const ready = aSlice([{ at: "10.1.0.1", nodeName: "here" }], { name: "web-2" });
   assert.deepEqual(count([ending, ready]), [["IPv4", 1]]);
 });
 
-Deno.test("each family that the Service and the node have is counted for itself", () => {
+Deno.test("each family of both the Service and the node is counted separately", () => {
   const slices = [
     aSlice([{ at: "10.1.0.1", nodeName: "here" }]),
     aSlice([{ at: "fd00::1", nodeName: "here" }, { at: "fd00::2", nodeName: "here" }], { name: "web-2" }),

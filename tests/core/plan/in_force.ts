@@ -9,13 +9,13 @@ import { RecordingLog } from "../kube/recording_log.ts";
 import { address } from "./builders.ts";
 import type { RawCluster, RawConfiguration } from "../../oracle/raw_objects.ts";
 
-/** What a node and its proxy know. */
+/** The objects and the configuration that a node and its proxy know. */
 export interface Published extends Pick<RawCluster, "configuration" | "interfaceAddresses"> {
-  /** Of the API, as JSON. */
+  /** Objects of the API as JSON. */
   readonly objects: readonly unknown[];
 }
 
-/** What the node "here" has in force once it has seen all objects: all the way from their JSON to plans. */
+/** Computes the state in force on node "here" after it has received all objects, from their JSON to plans. */
 export function inForce({ objects, configuration, interfaceAddresses }: Published): TracedNode {
   const queue = new PlanQueue("here", new RecordingLog());
   for (const raw of objects) {

@@ -36,7 +36,7 @@ const facts: NodeFacts = {
   serviceCidrs: ["10.96.0.0/16", "fd00:96::/108", "10.96.5.0/24"].map(cidr),
 };
 
-Deno.test("which addresses a node goes by: docs/behaviour.md §1.5", () => {
+Deno.test("the addresses of a node: docs/behaviour.md §1.5", () => {
   const v4Only = { ...node, addresses: [address("192.0.2.1")] };
   const v6First = { ...node, addresses: [address("2001:db8::1"), address("192.0.2.1")] };
   for (
@@ -61,7 +61,7 @@ Deno.test("which addresses a node goes by: docs/behaviour.md §1.5", () => {
   }
 });
 
-Deno.test("local traffic is told by the first range of the family, or by interface: docs/behaviour.md §4.2", () => {
+Deno.test("local traffic is detected by the first range of the family, or by interface: docs/behaviour.md §4.2", () => {
   const clusterCidrs = ["10.1.0.0/16", "fd00:1::/48", "10.2.0.0/16"].map(cidr);
   const rows: readonly [NodeConfiguration["detectLocal"], Node | undefined, string, string][] = [
     [{ mode: "ClusterCIDR", clusterCidrs }, node, "10.1.0.0/16", "fd00:1::/48"],
@@ -93,7 +93,7 @@ Deno.test("local traffic is told by the first range of the family, or by interfa
   }
 });
 
-Deno.test("where node ports answer: docs/behaviour.md §4.4", () => {
+Deno.test("addresses where node ports answer: docs/behaviour.md §4.4", () => {
   type Ranges = NodeConfiguration["nodePortAddresses"];
   const rows: readonly [what: string, Ranges, string, string][] = [
     ["primary", ["primary"], "192.0.2.1", "2001:db8::1"],
@@ -121,7 +121,7 @@ Deno.test("where node ports answer: docs/behaviour.md §4.4", () => {
   }
 });
 
-Deno.test("node ports answer on loopback addresses where that is wanted and a range has some: docs/behaviour.md §4.5", () => {
+Deno.test("node ports answer on loopback addresses if configured and in a range: docs/behaviour.md §4.5", () => {
   type Ranges = NodeConfiguration["nodePortAddresses"];
   const rows: readonly [what: string, Ranges, isOn: boolean, addresses: string][] = [
     ["all", ["all"], true, "all"],
@@ -150,7 +150,7 @@ Deno.test("node ports answer on loopback addresses where that is wanted and a ra
   assert.deepEqual(shown("IPv4", { ...onlyLoopback, localhostNodePorts: false }), [false, ""]);
 });
 
-Deno.test("what listens on node-port addresses does so on loopback ones as well, and on known ones where all answer", () => {
+Deno.test("listeners of node-port addresses include loopback addresses, and known addresses when all answer", () => {
   const shown = (ranges: NodeConfiguration["nodePortAddresses"]) =>
     (["IPv4", "IPv6"] as const).map((family) => {
       const configured = { ...configuration, nodePortAddresses: ranges };
@@ -163,7 +163,7 @@ Deno.test("what listens on node-port addresses does so on loopback ones as well,
   assert.deepEqual(shown(["all"])[0], "all: 10.9.0.1 127.0.0.1 192.0.2.1");
 });
 
-Deno.test("a mode that serves addresses one by one knows all of the node: docs/behaviour.md §5.3", () => {
+Deno.test("a mode that serves each address separately gets all addresses of the node: docs/behaviour.md §5.3", () => {
   const enumerating = { ...configuration, listsInterfaceAddresses: true };
   const linkLocal = { ...facts, interfaceAddresses: [...facts.interfaceAddresses, address("169.254.20.10")] };
   const shown = (nodePortAddresses: NodeConfiguration["nodePortAddresses"]) =>
@@ -171,7 +171,7 @@ Deno.test("a mode that serves addresses one by one knows all of the node: docs/b
       const { nodePorts } = deriveNodeSettings(family, { ...enumerating, nodePortAddresses }, linkLocal);
       return nodePorts === "all" ? "all" : nodePorts.map(formatAddress).join(" ");
     });
-  // Loopback addresses never, and those of a link only where a range asks for them.
+  // Never loopback addresses, and link-local addresses only if a range includes them.
   assert.deepEqual(shown(["all"]), ["10.9.0.1 192.0.2.1", "2001:db8::1"]);
   assert.deepEqual(shown([cidr("10.0.0.0/8")]), ["10.9.0.1", "2001:db8::1"]);
   assert.deepEqual(shown([cidr("169.254.0.0/16"), cidr("fe80::/10")]), ["169.254.20.10", "fe80::1"]);
@@ -186,12 +186,12 @@ Deno.test("a mode that serves addresses one by one knows all of the node: docs/b
   assert.deepEqual(deriveNodeSettings("IPv4", configuration, linkLocal).interfaceAddresses, []);
 });
 
-Deno.test("a family without known node address has no primary, so it behaves as all", () => {
+Deno.test("a family without a known node address has no primary address, so it behaves like all", () => {
   const unknown = { ...facts, nodeAddresses: detectNodeAddresses(undefined, undefined) };
   assert.equal(deriveNodeSettings("IPv4", configuration, unknown).nodePorts, "all");
 });
 
-Deno.test("the other settings", () => {
+Deno.test("the other settings follow the configuration", () => {
   const { masqueradeMark, serviceCidrs } = deriveNodeSettings("IPv4", configuration, facts);
   assert.equal(masqueradeMark, 0x4000);
   assert.deepEqual(serviceCidrs.map(formatCidr), ["10.96.0.0/16"]);
@@ -201,7 +201,7 @@ Deno.test("the other settings", () => {
   );
 });
 
-Deno.test("settings are the same until one differs", () => {
+Deno.test("settings are equal until one differs", () => {
   const settings = deriveNodeSettings("IPv4", configuration, facts);
   assert.ok(sameSettings(settings, structuredClone(settings)));
   const range = (text: string) => ({ localTraffic: { mode: "cidr", cidr: cidr(text) } }) as const;

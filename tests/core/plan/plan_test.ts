@@ -22,7 +22,7 @@ const [web] = planService(
 );
 assert.ok(web !== undefined);
 
-Deno.test("a service port and its frontends are described as people write them", () => {
+Deno.test("service ports and frontends are formatted for messages", () => {
   const [ipv6] = planService(
     aService({ clusterIPs: [address("fd00::10")], ports: [{ ...webPort, name: "" }] }),
     [],
@@ -38,14 +38,14 @@ Deno.test("a service port and its frontends are described as people write them",
   assert.equal(described(web, 2), "default/web:http (node port 30080/TCP)");
 });
 
-Deno.test("a key gives the printed name back", () => {
+Deno.test("the printed name can be derived from a key", () => {
   for (const portName of ["", "http"]) {
     const port = { namespace: "shop", name: "web.v2", portName, protocol: "SCTP", family: "IPv6" } as const;
     assert.equal(printedNameOf(planKey(port)), printedName(port));
   }
 });
 
-Deno.test("plans are the same until anything that matters differs", () => {
+Deno.test("plans are equal until anything relevant differs", () => {
   const copy = structuredClone(web);
   assert.ok(samePlan(web, web) && samePlan(web, copy));
   const [one, other] = web.clusterEndpoints;

@@ -26,7 +26,7 @@ function idOf({ address, port }: Pick<Endpoint, "address" | "port">): string {
   return `${address}:${port}`;
 }
 
-/** All endpoints of a plan's service port, by identity, joined as docs/behaviour.md §1.4 words it. */
+/** All endpoints of a plan's service port by identity, joined literally as in docs/behaviour.md §1.4. */
 function endpointsOf(plan: ServicePortPlan, slices: readonly EndpointSlice[]): Map<string, EndpointTraits> {
   const byIdentity = new Map<string, EndpointTraits>();
   for (const slice of slices) {
@@ -43,7 +43,7 @@ function endpointsOf(plan: ServicePortPlan, slices: readonly EndpointSlice[]): M
   return byIdentity;
 }
 
-/** docs/behaviour.md §3, step by step as it is written there, without a thought for cost. */
+/** docs/behaviour.md §3, step by step as written there, without regard to cost. */
 function categorize(
   all: Map<string, EndpointTraits>,
   service: Service,
@@ -81,7 +81,7 @@ function categorize(
   return { cluster: cluster.sort(), local: local.sort(), hasAny };
 }
 
-/** docs/behaviour.md §6.3, and what is ready. */
+/** docs/behaviour.md §6.3, and ready endpoints. */
 function serving(plan: ServicePortPlan, slices: readonly EndpointSlice[], context: PlanContext): string[] {
   const all = [...endpointsOf(plan, slices)];
   if (plan.protocol === "TCP" && context.endsConnections) return all.map(([id]) => id).sort();
@@ -107,7 +107,7 @@ function topologyMode(ready: readonly EndpointTraits[], context: PlanContext): s
   return "";
 }
 
-Deno.test("endpoint selection agrees with the rules written down step by step", () => {
+Deno.test("endpoint selection agrees with a step-by-step implementation of the rules", () => {
   fc.assert(
     fc.property(anyInput, ([service, slices, context]) => {
       const own = slices.filter((slice) => slice.service === service.name);
@@ -123,7 +123,7 @@ Deno.test("endpoint selection agrees with the rules written down step by step", 
   );
 });
 
-Deno.test("a plan keeps what its type promises", () => {
+Deno.test("a plan satisfies what its type documents", () => {
   fc.assert(
     fc.property(anyInput, ([service, slices, context]) => {
       const plans = planService(service, slices, context);

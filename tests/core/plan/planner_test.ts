@@ -20,7 +20,7 @@ const nodePort = { ports: [{ ...webPort, nodePort: 30080 }] };
 const localReady = { at: "10.1.0.1", nodeName: "here" };
 const remoteReady = { at: "10.1.0.2", nodeName: "there" };
 
-Deno.test("a plan says all about a service port", () => {
+Deno.test("a plan contains everything about a service port", () => {
   const endpoint = (text: string, isLocal: boolean) => ({ address: address(text), port: 8080, isLocal });
   assert.deepEqual(plan({ affinitySeconds: 60, ...nodePort }, [aSlice([remoteReady, localReady])]), {
     key: "default/web:http/TCP/IPv4",
@@ -45,7 +45,7 @@ Deno.test("a plan says all about a service port", () => {
   });
 });
 
-Deno.test("there is one plan for each port and each family in use that the service has a cluster IP of", () => {
+Deno.test("there is one plan per port and per family that is in use and has a cluster IP", () => {
   const service = aService({
     clusterIPs: [address("fd00::10"), address("10.96.0.10")],
     ports: [webPort, { name: "dns", protocol: "UDP", port: 53, nodePort: 0 }],
@@ -62,7 +62,7 @@ Deno.test("there is one plan for each port and each family in use that the servi
   assert.deepEqual(planService(aService(), [], { ...here, families: ["IPv6"] }), []);
 });
 
-Deno.test("frontends are the addresses of the plan's family", () => {
+Deno.test("frontends have the addresses of the plan's family", () => {
   const service = aService({
     clusterIPs: [address("10.96.0.10"), address("fd00::10")],
     externalIPs: [address("198.51.100.1"), address("2001:db8::5")],
@@ -100,12 +100,12 @@ Deno.test("an address in several roles is one frontend: ClusterIP, then load bal
   ]);
 });
 
-Deno.test("the order of addresses in a Service makes no difference", () => {
+Deno.test("the order of addresses in a Service is irrelevant", () => {
   const addresses = ["198.51.100.2", "198.51.100.1"].map(address);
   assert.deepEqual(plan({ externalIPs: addresses }), plan({ externalIPs: addresses.toReversed() }));
 });
 
-Deno.test("policies and endpoints: docs/behaviour.md §3 outcomes and §4.3", () => {
+Deno.test("policies and endpoints decide the routes: docs/behaviour.md §3 and §4.3", () => {
   const toCluster: Route = { verdict: "balance", to: "cluster", masquerade: "off-node" };
   const toLocal: Route = { verdict: "balance", to: "local", masquerade: "off-node" };
   const masqueraded: Route = { verdict: "balance", to: "cluster", masquerade: "all" };
@@ -141,7 +141,7 @@ Deno.test("policies and endpoints: docs/behaviour.md §3 outcomes and §4.3", ()
   }
 });
 
-Deno.test("a service that nobody outside can reach has no lists for outside", () => {
+Deno.test("a service without external addresses has no endpoint lists for external routes", () => {
   const slices = [aSlice([localReady, remoteReady])];
   const cluster = plan({ externalTrafficPolicy: "Local" }, slices);
   assert.deepEqual(
@@ -171,12 +171,12 @@ Deno.test("a family without external addresses of its own is not reachable from 
   assert.deepEqual(external, ["local-external", "reject"]);
 });
 
-Deno.test("both lists share their endpoints", () => {
+Deno.test("both lists share their endpoint objects", () => {
   const made = plan({ externalTrafficPolicy: "Local", ...nodePort }, [aSlice([localReady, remoteReady])]);
   assert.ok(made.localEndpoints[0] !== undefined && made.clusterEndpoints.includes(made.localEndpoints[0]));
 });
 
-Deno.test("source ranges: docs/behaviour.md §4.6", () => {
+Deno.test("source ranges follow docs/behaviour.md §4.6", () => {
   const vip = "203.0.113.5";
   const rows: readonly [what: string, vips: string[], ranges: string[], expected: string[] | undefined][] = [
     ["none", [vip], [], undefined],
@@ -205,7 +205,7 @@ Deno.test("source ranges: docs/behaviour.md §4.6", () => {
   }
 });
 
-Deno.test("source ranges in IPv6 let this node's own traffic to the address in", () => {
+Deno.test("source ranges in IPv6 admit this node's own traffic to the address", () => {
   const made = plan({
     clusterIPs: [address("fd00::10")],
     loadBalancerIPs: [address("2001:db8:5::5"), address("203.0.113.5")],
@@ -214,7 +214,7 @@ Deno.test("source ranges in IPv6 let this node's own traffic to the address in",
   assert.deepEqual(made.sourceRanges?.map(formatCidr), ["2001:db8::/64", "2001:db8:5::5/128"]);
 });
 
-Deno.test("a node without address of the family is in no range but a loopback one", () => {
+Deno.test("a node without an address of the family is only in loopback ranges", () => {
   const context = { ...here, nodeAddresses: LOOPBACK };
   const made = plan(
     { loadBalancerIPs: [address("203.0.113.5")], loadBalancerSourceRanges: [cidr("192.0.2.0/24")] },
@@ -224,7 +224,7 @@ Deno.test("a node without address of the family is in no range but a loopback on
   assert.deepEqual(made.sourceRanges?.map(formatCidr), ["192.0.2.0/24"]);
 });
 
-Deno.test("every port of a service has its health-check node port, and another one makes another plan", () => {
+Deno.test("every plan of a service has its health-check node port, and another port is another plan", () => {
   const ports = [webPort, { name: "dns", protocol: "UDP" as const, port: 53, nodePort: 0 }];
   const plans = planService(aService({ ports, healthCheckNodePort: 32100 }), [], here);
   assert.deepEqual(plans.map(({ healthCheckNodePort }) => healthCheckNodePort), [32100, 32100]);
@@ -232,7 +232,7 @@ Deno.test("every port of a service has its health-check node port, and another o
   assert.ok(!samePlan(plan({ healthCheckNodePort: 32100 }), plan({ healthCheckNodePort: 32101 })));
 });
 
-Deno.test("UDP flows may stay with all endpoints that serve or are ready, whatever the policy and wherever", () => {
+Deno.test("UDP flows may keep all endpoints that are serving or ready, on any node and with any policy", () => {
   const udp = { ...webPort, protocol: "UDP" as const };
   const slice = (...endpoints: Parameters<typeof aSlice>[0]) =>
     aSlice(endpoints, { ports: [{ name: "http", protocol: "UDP", port: 8080 }] });
@@ -253,11 +253,11 @@ Deno.test("UDP flows may stay with all endpoints that serve or are ready, whatev
   assert.equal(
     tcp.servingEndpoints,
     plan({}, [aSlice([remoteReady])]).servingEndpoints,
-    "one list for all without",
+    "one list without them",
   );
 });
 
-Deno.test("every plan of a service says how it is to be balanced, and another way makes another plan", () => {
+Deno.test("every plan of a service has its balancing, and another balancing is another plan", () => {
   const clusterIPs = [address("10.96.0.10"), address("fd00::10")];
   const plans = planService(aService({ clusterIPs, balancing: "maglev" }), [], here);
   assert.deepEqual(plans.map(({ balancing }) => balancing), ["maglev", "maglev"]);
@@ -266,7 +266,7 @@ Deno.test("every plan of a service says how it is to be balanced, and another wa
   assert.ok(!samePlan(plan({ balancing: "random" }), plan({})));
 });
 
-Deno.test("TCP connections may stay with all endpoints that slices list, in a mode that ends others", () => {
+Deno.test("TCP connections may keep all endpoints in the slices, in a mode that ends the others", () => {
   const ending = { ...here, endsConnections: true };
   const gone = { at: "10.1.0.3", ready: false, serving: false };
   const lists = (...slices: readonly EndpointSlice[]) =>
@@ -281,7 +281,7 @@ Deno.test("TCP connections may stay with all endpoints that slices list, in a mo
   assert.equal(plain.servingEndpoints, plain.clusterEndpoints, "one list where it is the same");
 });
 
-Deno.test("weights are the slice's, else the Service's, and another weight makes another plan", () => {
+Deno.test("a weight comes from the slice, or else from the Service, and another weight is another plan", () => {
   const slices = [
     aSlice([localReady], { name: "web-1" }),
     aSlice([remoteReady], { name: "web-2", weight: 0 }),

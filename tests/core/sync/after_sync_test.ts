@@ -3,17 +3,17 @@ import { BackendError, type InForce } from "../../../core/backend/contract.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { SyncLoop } from "../../../core/sync/sync_loop.ts";
 import { silentLog } from "../observe/silent_log.ts";
-import { MapBackend, refuseServices } from "./kernel.ts";
+import { MapBackend, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 
 interface Told {
   readonly full: boolean;
-  /** Names of the services that changed, and of all in force. */
+  /** Names of the services that changed, and of all services in force. */
   readonly changed: readonly string[];
   readonly all: readonly string[];
 }
 
-/** A loop that runs until `until` holds of what it told. */
+/** Runs a loop while `act` runs, and returns the calls of afterSync. */
 async function told(
   backend: MapBackend,
   act: (add: (name: string, clusterIP: string) => void, told: readonly Told[]) => Promise<void>,
@@ -22,7 +22,7 @@ async function told(
   const queue = new PlanQueue("here", silentLog);
   queue.setView(view);
   const afterSync = ({ desired, changes, full }: InForce) => {
-    // What is told is in force already.
+    // The reported state is already in force.
     assert.deepEqual([...backend.inForce.keys()].sort(), [...desired.plans.keys()].sort());
     const names = [...desired.plans.values()].map((plan) => plan.name);
     told.push({ full, changed: changes.map((change) => (change.new ?? change.old)!.name), all: names });
@@ -50,7 +50,7 @@ async function until(condition: () => boolean, what: string): Promise<void> {
   }
 }
 
-Deno.test("who follows is told of the first sync as of a full one, then of what changed", async () => {
+Deno.test("afterSync gets the first sync as a full one, then the changes", async () => {
   const syncs = await told(new MapBackend(), async (add, told) => {
     await until(() => told.length === 1, "started");
     add("a", "10.96.0.1");
@@ -65,15 +65,15 @@ Deno.test("who follows is told of the first sync as of a full one, then of what 
   ]);
 });
 
-Deno.test("what the kernel refuses is not told", async () => {
+Deno.test("afterSync does not get changes that the kernel rejects", async () => {
   const backend = new MapBackend();
   const syncs = await told(backend, async (add, told) => {
     await until(() => told.length === 1, "started");
-    backend.refuse = refuseServices(["bad"], { named: true });
+    backend.reject = rejectServices(["bad"], { named: true });
     add("bad", "10.96.0.2");
     add("a", "10.96.0.1");
     await until(() => told.length === 2, "a in force");
-    backend.refuse = () => new BackendError("EPERM");
+    backend.reject = () => new BackendError("EPERM");
     add("b", "10.96.0.3");
     await until(() => backend.calls.length > 5, "tried");
   });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
 import { applyBisecting } from "../../../core/sync/bisect.ts";
 import { planService } from "../../../core/plan/planner.ts";
-import { MapBackend, refuseServices } from "./kernel.ts";
+import { MapBackend, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 
 function additions(names: readonly string[]): PlanChange[] {
@@ -16,12 +16,12 @@ function additions(names: readonly string[]): PlanChange[] {
 const names = Array.from({ length: 40 }, (_, index) => `s${index}`);
 
 for (const named of [true, false]) {
-  Deno.test(`a bad service blocks no other, whether the refusal names it or not (named: ${named})`, async () => {
+  Deno.test(`a bad service blocks no other, whether or not the rejection names it (named: ${named})`, async () => {
     const badSets = fc.uniqueArray(fc.constantFrom(...names), { maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(badSets, async (bad) => {
         const backend = new MapBackend();
-        backend.refuse = refuseServices(bad, { named });
+        backend.reject = rejectServices(bad, { named });
         const outcome = await applyBisecting(backend, additions(names));
         assert.deepEqual(outcome.rejected.map(({ change }) => change.new?.name).sort(), [...bad].sort());
         assert.equal(backend.inForce.size, names.length - bad.length);
@@ -33,9 +33,9 @@ for (const named of [true, false]) {
   });
 }
 
-Deno.test("a kernel that refuses everything is not asked once for each service", async () => {
+Deno.test("a kernel that rejects everything is not asked once per service", async () => {
   const backend = new MapBackend();
-  backend.refuse = () => new BackendError("EPERM");
+  backend.reject = () => new BackendError("EPERM");
   const many = Array.from({ length: 200 }, (_, index) => `s${index}`);
   const outcome = await applyBisecting(backend, additions(many));
   assert.equal(backend.inForce.size, 0);
@@ -43,7 +43,7 @@ Deno.test("a kernel that refuses everything is not asked once for each service",
   assert.equal(outcome.rejected.length + outcome.untried.length, many.length);
 });
 
-Deno.test("a defect of ours is not taken for a refusal", async () => {
+Deno.test("a defect is not taken for a rejection", async () => {
   const backend = { apply: () => Promise.reject(new TypeError("bug")) };
   await assert.rejects(applyBisecting(backend, additions(["a"])), TypeError);
 });

@@ -7,24 +7,24 @@ import {
 import type { DesiredState, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { samePlan } from "../../../core/plan/same_plan.ts";
 
-/** What a test lets the kernel refuse: an error, or undefined to accept. */
-export type Refuse = (plans: readonly ServicePortPlan[]) => BackendError | undefined;
+/** Decides what the kernel rejects: returns an error, or undefined to accept. */
+export type Reject = (plans: readonly ServicePortPlan[]) => BackendError | undefined;
 
-/** A backend whose kernel is a map. It holds callers to the contract of core/backend/contract.ts. */
+/** A backend whose kernel is a map. It checks that callers keep the contract of core/backend/contract.ts. */
 export class MapBackend implements Backend {
   readonly mode = "nftables";
   readonly inForce = new Map<PlanKey, ServicePortPlan>();
   readonly calls: string[] = [];
-  /** Of each reconcile. */
+  /** Warnings of each reconcile. */
   warnings: readonly string[] = [];
-  refuse: Refuse = () => undefined;
+  reject: Reject = () => undefined;
   /** Awaited inside every call, so that a test can hold one in flight. */
   gate: Promise<void> = Promise.resolve();
   #busy = false;
 
   apply(changes: readonly PlanChange[]): Promise<void> {
     return this.#exclusively(`apply ${changes.length}`, () => {
-      this.#refuseIfAsked(changes.flatMap((change) => change.new ?? []));
+      this.#rejectIfConfigured(changes.flatMap((change) => change.new ?? []));
       for (const { key, old, new: plan } of changes) {
         const before = this.inForce.get(key);
         if (old !== before && (old === undefined || before === undefined || !samePlan(old, before))) {
@@ -38,7 +38,7 @@ export class MapBackend implements Backend {
 
   reconcile(desired: DesiredState): Promise<ReconcileReport> {
     return this.#exclusively(`reconcile ${desired.plans.size}`, () => {
-      this.#refuseIfAsked([...desired.plans.values()]);
+      this.#rejectIfConfigured([...desired.plans.values()]);
       this.inForce.clear();
       for (const [key, plan] of desired.plans) this.inForce.set(key, plan);
       return { found: "ours", differences: [], compared: "part", warnings: this.warnings };
@@ -50,8 +50,8 @@ export class MapBackend implements Backend {
   cleanup = () => Promise.resolve();
   [Symbol.dispose]() {}
 
-  #refuseIfAsked(plans: readonly ServicePortPlan[]): void {
-    const error = this.refuse(plans);
+  #rejectIfConfigured(plans: readonly ServicePortPlan[]): void {
+    const error = this.reject(plans);
     if (error !== undefined) throw error;
   }
 
@@ -68,10 +68,10 @@ export class MapBackend implements Backend {
   }
 }
 
-/** Refuses every set of plans that has one of these services in it. */
-export function refuseServices(names: readonly string[], options: { readonly named: boolean }): Refuse {
+/** Rejects every set of plans that contains one of these services. */
+export function rejectServices(names: readonly string[], options: { readonly named: boolean }): Reject {
   return (plans) => {
-    const guilty = plans.filter((plan) => names.includes(plan.name)).map((plan) => plan.key);
-    return guilty.length === 0 ? undefined : new BackendError("EINVAL", options.named ? guilty : []);
+    const bad = plans.filter((plan) => names.includes(plan.name)).map((plan) => plan.key);
+    return bad.length === 0 ? undefined : new BackendError("EINVAL", options.named ? bad : []);
   };
 }

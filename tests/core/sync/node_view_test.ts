@@ -33,7 +33,7 @@ function settingsIn(mode: ProxyMode) {
   return settings;
 }
 
-Deno.test("mode ipvs knows each address of the node, others leave it to a rule to tell what is one", () => {
+Deno.test("mode ipvs gets each address of the node, in other modes a rule recognises them", () => {
   const { nodePorts, interfaceAddresses: known } = settingsIn("ipvs");
   assert.deepEqual(nodePorts === "all" ? "all" : nodePorts.map(formatAddress), ["10.9.0.1", "192.0.2.1"]);
   assert.deepEqual(known.map(formatAddress), ["10.9.0.1", "127.0.0.1", "192.0.2.1"]);
@@ -41,7 +41,7 @@ Deno.test("mode ipvs knows each address of the node, others leave it to a rule t
   assert.deepEqual(settingsIn("iptables").interfaceAddresses, []);
 });
 
-Deno.test("only mode ebpf ends connections, and has endpoints listed for it", () => {
+Deno.test("only mode ebpf ends connections, and gets lists of endpoints for it", () => {
   for (const { name } of modes) {
     assert.equal(viewIn(name).context.endsConnections, name === "ebpf", name);
   }

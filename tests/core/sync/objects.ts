@@ -2,7 +2,7 @@ import type { NodeView } from "../../../core/sync/node_view.ts";
 import type { EndpointSlice, Service } from "../../../core/objects/objects.ts";
 import { address, aService, aSlice, here, webPort } from "../plan/builders.ts";
 
-/** Several services and their slices by name, where the builders of the model make one. */
+/** Services and slices by name, for tests with several of them. */
 
 export function service(name: string, clusterIP: string, different: Partial<Service> = {}): Service {
   return aService({ name, created: "", clusterIPs: [address(clusterIP)], ports: [webPort], ...different });

@@ -63,7 +63,7 @@ Deno.test("a service that appears and goes between two syncs changes nothing", (
   assert.deepEqual(queue.take().changes, []);
 });
 
-Deno.test("of two services with one cluster IP the older has it, and the other when that one is gone", () => {
+Deno.test("of two services with one cluster IP the older holds it, and the other one after it is gone", () => {
   const queue = newQueue();
   queue.upsert(service("young", "10.96.0.1", { created: "2026-02-01T00:00:00Z" }));
   queue.upsert(service("old", "10.96.0.1", { created: "2026-01-01T00:00:00Z" }));
@@ -111,7 +111,7 @@ Deno.test("a plan in force that a reconcile rejects is planned again after its d
   assert.equal(queue.nextRetryMs, Infinity);
 });
 
-Deno.test("another zone plans every service again, and only what differs is a change", () => {
+Deno.test("a new zone plans all services again, and only different plans are changes", () => {
   const queue = newQueue();
   const hinted = slice("a", "10.1.0.1", "10.1.0.2");
   queue.upsert(service("a", "10.96.0.1"));
@@ -134,7 +134,7 @@ Deno.test("another zone plans every service again, and only what differs is a ch
   ]]);
 });
 
-Deno.test("other settings plan nothing again", () => {
+Deno.test("new settings plan no service again", () => {
   const queue = newQueue();
   queue.upsert(service("a", "10.96.0.1"));
   applyAll(queue);
@@ -162,7 +162,7 @@ Deno.test("a removal that was put back or rejected is not forgotten", () => {
   assert.equal(queue.nextRetryMs, Infinity);
 });
 
-Deno.test("changes wait until they are in force, and those of a batch that failed with the next one", () => {
+Deno.test("changes count as waiting until they are in force, also after a batch that failed", () => {
   const queue = newQueue();
   const waiting = () => [queue.waiting.services, queue.waiting.endpoints];
   queue.upsert(service("a", "10.96.0.1"));
@@ -179,7 +179,7 @@ Deno.test("changes wait until they are in force, and those of a batch that faile
   assert.deepEqual(waiting(), [1, 0]);
 });
 
-Deno.test("service ports whose Local policy finds endpoints, but none here, are counted as they come and go", () => {
+Deno.test("service ports with a Local policy and endpoints only on other nodes are counted", () => {
   const queue = newQueue();
   const local = { internalTrafficPolicy: "Local", externalTrafficPolicy: "Local" } as const;
   queue.upsert(service("a", "10.96.0.1", { ...local, externalIPs: [address("203.0.113.1")] }));
@@ -201,7 +201,7 @@ Deno.test("service ports whose Local policy finds endpoints, but none here, are 
   assert.deepEqual(queue.noLocalEndpoints("IPv4"), { internal: 0, external: 0 });
 });
 
-Deno.test("health checks come with the batch of their service's change, and only what changed", () => {
+Deno.test("a batch has the health checks of its services, and only changed ones", () => {
   const queue = newQueue();
   const checks = ({ healthChecks }: Batch) =>
     [...healthChecks].map(([name, check]) => `${name}: ${check?.port ?? "none"}`);
@@ -218,7 +218,7 @@ Deno.test("health checks come with the batch of their service's change, and only
   assert.deepEqual(checks(applyAll(queue)), []);
 });
 
-Deno.test("health checks of a sync that failed without a change to put back come with the next batch", () => {
+Deno.test("health checks of a failed batch without changes are part of the next batch", () => {
   const queue = newQueue();
   queue.upsert(service("a", "10.96.0.1"));
   applyAll(queue);
@@ -235,7 +235,7 @@ Deno.test("health checks of a sync that failed without a change to put back come
   assert.equal(queue.waiting.services, 0);
 });
 
-Deno.test("weights that change are a change, and nothing else of the objects has to", () => {
+Deno.test("a new weight alone is a change", () => {
   const queue = newQueue();
   const weights = () =>
     [...queue.applied.values()].flatMap(({ clusterEndpoints }) =>

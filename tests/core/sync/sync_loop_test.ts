@@ -3,7 +3,7 @@ import { BackendError } from "../../../core/backend/contract.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { type Sync, SyncLoop } from "../../../core/sync/sync_loop.ts";
 import { silentLog } from "../observe/silent_log.ts";
-import { MapBackend, refuseServices } from "./kernel.ts";
+import { MapBackend, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 
 class Harness implements AsyncDisposable {
@@ -74,7 +74,7 @@ Deno.test("the first sync is a reconcile, later ones apply only what changed", a
   assert.deepEqual(h.syncs.map((sync) => sync.full), [true, false]);
 });
 
-Deno.test("what changes while a batch is in flight is one next batch", async () => {
+Deno.test("changes that arrive while a batch is in flight form one next batch", async () => {
   await using h = new Harness();
   await h.until(() => h.syncs.length === 1, "started");
   const gate = Promise.withResolvers<void>();
@@ -88,58 +88,58 @@ Deno.test("what changes while a batch is in flight is one next batch", async () 
   assert.deepEqual(h.backend.calls, ["reconcile 0", "apply 1", "apply 2"]);
 });
 
-Deno.test("a batch that is refused as a whole is tried again and then reconciled", async () => {
+Deno.test("a batch that is rejected as a whole is tried again and then reconciled", async () => {
   await using h = new Harness();
   await h.until(() => h.syncs.length === 1, "started");
-  h.backend.refuse = () => new BackendError("ENOMEM");
+  h.backend.reject = () => new BackendError("ENOMEM");
   for (let i = 1; i <= 20; i++) h.add(`s${i}`, `10.96.0.${i}`);
   await h.until(() => h.failures > 0, "failed");
-  h.backend.refuse = () => undefined;
+  h.backend.reject = () => undefined;
   await h.until(() => h.inForce.length === 20, "all in force after the kernel recovered");
   assert.equal(h.failedSyncs[0], "partial");
 });
 
-Deno.test("a failure at the start is one of a full sync", async () => {
+Deno.test("a failure at the start is reported as a failed full sync", async () => {
   await using h = new Harness((h) => {
-    h.backend.refuse = () => h.failures < 1 ? new BackendError("ENOMEM") : undefined;
+    h.backend.reject = () => h.failures < 1 ? new BackendError("ENOMEM") : undefined;
   });
   await h.until(() => h.syncs.length === 1, "started");
   assert.deepEqual(h.failedSyncs, ["full"]);
 });
 
-Deno.test("what the node does not allow is in the log", async () => {
+Deno.test("warnings of a reconcile are logged", async () => {
   await using h = new Harness((h) => h.backend.warnings = ["node ports do not answer on loopback addresses"]);
   await h.until(() => h.syncs.length === 1, "started");
   assert.deepEqual(h.warnings, h.backend.warnings);
 });
 
-Deno.test("a service the kernel refuses does not keep the others out, also at the start", async () => {
+Deno.test("a service that the kernel rejects does not block the others, also at the start", async () => {
   await using h = new Harness((h) => {
-    h.backend.refuse = refuseServices(["bad"], { named: true });
+    h.backend.reject = rejectServices(["bad"], { named: true });
     h.add("a", "10.96.0.1");
     h.add("bad", "10.96.0.2");
   });
   await h.until(() => h.inForce.join() === "a", "a in force");
   h.add("b", "10.96.0.3");
   await h.until(() => h.inForce.join() === "a,b", "b in force");
-  h.backend.refuse = () => undefined;
-  await h.until(() => h.inForce.join() === "a,b,bad", "the refused one in force after its delay");
+  h.backend.reject = () => undefined;
+  await h.until(() => h.inForce.join() === "a,b,bad", "the rejected one in force after its delay");
 });
 
-Deno.test("a refused update leaves the plan before it in force through a reconcile", async () => {
+Deno.test("after a rejected update the previous plan stays in force through a reconcile", async () => {
   await using h = new Harness((h) => h.add("a", "10.96.0.1"));
   await h.until(() => h.inForce.join() === "a", "a in force");
-  h.backend.refuse = (plans) => {
+  h.backend.reject = (plans) => {
     const wide = plans.filter((plan) => plan.clusterEndpoints.length > 1).map((plan) => plan.key);
     return wide.length === 0 ? undefined : new BackendError("EINVAL", wide);
   };
   h.queue.upsert(slice("a", "10.1.0.1", "10.1.0.2"));
   h.loop.reconcile("table flushed");
-  await h.until(() => h.failures > 0 && h.syncs.length === 2, "refused and reconciled");
+  await h.until(() => h.failures > 0 && h.syncs.length === 2, "rejected and reconciled");
   assert.equal([...h.backend.inForce.values()][0]?.clusterEndpoints.length, 1);
 });
 
-Deno.test("a foreign change is repaired from the plans", async () => {
+Deno.test("a foreign change is repaired", async () => {
   await using h = new Harness((h) => h.add("a", "10.96.0.1"));
   await h.until(() => h.inForce.join() === "a", "a in force");
   h.backend.inForce.clear();
@@ -147,7 +147,7 @@ Deno.test("a foreign change is repaired from the plans", async () => {
   await h.until(() => h.inForce.join() === "a", "repaired");
 });
 
-Deno.test("syncs keep the least period between them when there is one", async () => {
+Deno.test("syncs keep the minimum period between them", async () => {
   await using h = new Harness(undefined, 100);
   await h.until(() => h.syncs.length === 1, "started");
   const started = performance.now();
@@ -158,10 +158,10 @@ Deno.test("syncs keep the least period between them when there is one", async ()
   assert.ok(performance.now() - started >= 180, "three syncs took two periods");
 });
 
-Deno.test("health checks are told after every sync that succeeds, also when no rule changes", async () => {
+Deno.test("health checks are reported after every sync that succeeds, also when no rule changes", async () => {
   const check = (fields = {}) => service("a", "10.96.0.1", { healthCheckNodePort: 32100, ...fields });
   await using h = new Harness((h) => {
-    h.backend.refuse = () => h.failures < 1 ? new BackendError("EBUSY") : undefined;
+    h.backend.reject = () => h.failures < 1 ? new BackendError("EBUSY") : undefined;
     h.queue.upsert(check());
     h.loop.changed();
   });

@@ -25,7 +25,7 @@ function parse(raw: unknown): { slice: EndpointSlice; problems: readonly string[
   return { slice: parsed.object, problems };
 }
 
-Deno.test("a slice is its service's, and what it leaves out is what the API means by that", () => {
+Deno.test("a slice belongs to its service, and missing fields have the defaults of the API", () => {
   const { slice, problems } = parse(manifest());
   assert.deepEqual({ ...slice, endpoints: undefined }, {
     kind: "EndpointSlice",
@@ -45,7 +45,7 @@ Deno.test("a slice is its service's, and what it leaves out is what the API mean
   assert.deepEqual(problems, []);
 });
 
-Deno.test("what a slice says of an endpoint is kept", () => {
+Deno.test("the fields of an endpoint are kept", () => {
   const { slice } = parse(manifest({
     endpoints: [{
       addresses: ["010.001.0.1", "10.1.0.2"],
@@ -69,7 +69,7 @@ Deno.test("what a slice says of an endpoint is kept", () => {
   }]);
 });
 
-Deno.test("the time of the last change is read in milliseconds", () => {
+Deno.test("the time of the last change is parsed to milliseconds", () => {
   for (
     const [written, expected] of [
       ["2026-01-02T03:04:05.123456789Z", Date.UTC(2026, 0, 2, 3, 4, 5, 123)],
@@ -88,7 +88,7 @@ Deno.test("the time of the last change is read in milliseconds", () => {
   }
 });
 
-Deno.test("the weight of a slice's endpoints is an annotation, and what is no weight is reported and counts as none", () => {
+Deno.test("an annotation sets the weight of a slice's endpoints; an invalid one is reported and ignored", () => {
   const weighed = (written: unknown) => {
     const labels = { "kubernetes.io/service-name": "web" };
     const metadata = { name: "web-1", namespace: "shop", labels, annotations: { "proxy/weight": written } };
@@ -121,7 +121,7 @@ Deno.test("the weight of a slice's endpoints is an annotation, and what is no we
   }
 });
 
-Deno.test("a slice nobody asks for is a delete of that slice", () => {
+Deno.test("a slice that is not used is a delete of that slice", () => {
   for (
     const [raw, why] of [
       [
@@ -144,12 +144,12 @@ Deno.test("a slice nobody asks for is a delete of that slice", () => {
   }
 });
 
-Deno.test("the label service-proxy-name of a slice does not count", () => {
+Deno.test("the label service-proxy-name of a slice is ignored", () => {
   const labels = { "kubernetes.io/service-name": "web", "service.kubernetes.io/service-proxy-name": "other" };
   assert.equal(parse(manifest({}, labels)).slice.service, "web");
 });
 
-Deno.test("ports and endpoints that cannot be used are skipped and reported, the others count", () => {
+Deno.test("ports and endpoints that cannot be used are skipped and reported, the others are used", () => {
   const { slice, problems } = parse(manifest({
     ports: [{ name: null, port: 1 }, { name: "none" }, { name: "zero", port: 0 }, { port: 8080 }],
     endpoints: [
@@ -175,7 +175,7 @@ Deno.test("ports and endpoints that cannot be used are skipped and reported, the
   ]);
 });
 
-Deno.test("what is wrong with a slice is said with object, field and fix", () => {
+Deno.test("an error in a slice names object, field and fix", () => {
   for (
     const [raw, message] of [
       [manifest({ addressType: undefined }), "addressType: missing; write IPv4 or IPv6"],
@@ -205,7 +205,7 @@ Deno.test("what is wrong with a slice is said with object, field and fix", () =>
   }
 });
 
-Deno.test("endpoints of which the same is true share that in memory", () => {
+Deno.test("endpoints with equal traits share them in memory", () => {
   const endpoints = (
     host: number,
   ) => [{ addresses: [`10.1.0.${host}`], nodeName: "worker-1", hints: { forZones: [{ name: "a" }] } }];

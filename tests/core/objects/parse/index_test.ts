@@ -13,7 +13,7 @@ function parse(raw: unknown): ModelObject {
   return parsed.object;
 }
 
-Deno.test("kinds a proxy has no use for are left alone", () => {
+Deno.test("kinds that a proxy does not use are ignored", () => {
   for (
     const [raw, irrelevant] of [
       [undefined, "an empty document"],
@@ -27,7 +27,7 @@ Deno.test("kinds a proxy has no use for are left alone", () => {
   }
 });
 
-Deno.test("what is no proper object is said so", () => {
+Deno.test("malformed objects are reported", () => {
   for (
     const [raw, invalid] of [
       ["text", '"text" is not a Kubernetes object'],
@@ -64,7 +64,7 @@ Deno.test("an element of a list of the API has the kind of the list", () => {
   assert.equal(refOf("Service", { metadata: { name: "Not A Name" } }), undefined);
 });
 
-Deno.test("a Node goes by its first internal address of each family, else by an external one", () => {
+Deno.test("a Node has its first internal address per family, or else an external one", () => {
   const node = (addresses: readonly (readonly [string, string])[]) => {
     const status = { addresses: addresses.map(([type, address]) => ({ type, address })) };
     const parsed = parse({ apiVersion: "v1", kind: "Node", metadata: { name: "worker-1" }, status });
@@ -81,7 +81,7 @@ Deno.test("a Node goes by its first internal address of each family, else by an 
   assert.deepEqual(node([[internal, "fd00::1"], [internal, "10.0.0.1"]]), ["fd00::1", "10.0.0.1"]);
 });
 
-Deno.test("a Node's zone, pod CIDRs and eligibility", () => {
+Deno.test("a Node's zone, pod CIDRs and eligibility are parsed", () => {
   const node = (metadata: object, spec: object) => {
     const parsed = parse({
       apiVersion: "v1",
@@ -104,7 +104,7 @@ Deno.test("a Node's zone, pod CIDRs and eligibility", () => {
   assert.deepEqual(node({ deletionTimestamp: "2026-01-01T00:00:00Z" }, {})[2], false);
 });
 
-Deno.test("ServiceCIDRs are read from both versions of the API; a bad range is skipped and reported", () => {
+Deno.test("ServiceCIDRs of both API versions are parsed; an invalid range is skipped and reported", () => {
   for (const apiVersion of ["networking.k8s.io/v1", "networking.k8s.io/v1beta1"]) {
     const problems: string[] = [];
     const raw = {
@@ -120,7 +120,7 @@ Deno.test("ServiceCIDRs are read from both versions of the API; a bad range is s
   }
 });
 
-Deno.test("an object with a million mistakes is reported in a few lines", () => {
+Deno.test("an object with a million errors is reported in a few lines", () => {
   const problems: string[] = [];
   const spec = {
     clusterIP: "10.96.0.10",
@@ -135,7 +135,7 @@ Deno.test("an object with a million mistakes is reported in a few lines", () => 
   assert.equal(problems.at(-1), "Service default/web: 999990 more problems");
 });
 
-Deno.test("a message shows a huge value in short", () => {
+Deno.test("a message truncates a huge value", () => {
   const parsed = parseObject(
     { apiVersion: "v1", kind: "Service", metadata: { name: "x".repeat(1_000_000) } },
     assert.fail,
@@ -143,7 +143,7 @@ Deno.test("a message shows a huge value in short", () => {
   assert.ok("invalid" in parsed && parsed.invalid.length < 250, JSON.stringify(parsed).slice(0, 300));
 });
 
-/** Valid objects of every kind, to be damaged. */
+/** Valid objects of every kind, which the tests corrupt. */
 const valid = [
   {
     apiVersion: "v1",
@@ -198,7 +198,7 @@ const valid = [
   },
 ];
 
-/** Every place in a decoded document. */
+/** Paths of all values in a decoded document. */
 function placesOf(value: unknown): readonly (readonly string[])[] {
   if (typeof value !== "object" || value === null) return [[]];
   return [
@@ -236,7 +236,7 @@ const anyDamage = fc.constantFrom(...valid).chain((object) =>
   ).map(([place, by]) => damaged(object, place, by))
 );
 
-/** What can be parsed can be planned, together with objects that are all right. */
+/** Plans a parsed object together with valid objects, which must not throw. */
 function planWith(object: ModelObject): void {
   const store = new Store("worker-1");
   for (const other of valid) store.upsert(parse(other));
@@ -248,7 +248,7 @@ function planWith(object: ModelObject): void {
   }
 }
 
-Deno.test("whatever a document holds, parsing it ends in one of the four results", () => {
+Deno.test("parsing any document ends in one of the four results", () => {
   const check = (raw: unknown) => {
     const lines: string[] = [];
     const parsed = parseObject(raw, (problem) => lines.push(problem));
@@ -261,11 +261,11 @@ Deno.test("whatever a document holds, parsing it ends in one of the four results
   fc.assert(fc.property(anyDamage, check), { numRuns: 3000 });
 });
 
-Deno.test("what is kept of an object does not keep the text it was cut from in memory", () => {
+Deno.test("fields that are kept do not keep the whole text in memory", () => {
   const kept: ModelObject[] = [];
   for (let index = 0; index < 100; index++) {
     const text = `a-service-with-a-long-name-${index}`.padEnd(4_000_000, " ");
-    // Each field is cut on its own, as a parser does it.
+    // Each field is cut separately, as a parser does.
     const cut = () => text.slice(0, text.indexOf(" "));
     kept.push(parse({
       apiVersion: "discovery.k8s.io/v1",

@@ -5,7 +5,7 @@ import { parseObject } from "../../../../core/objects/parse/index.ts";
 
 type Raw = Readonly<Record<string, unknown>>;
 
-/** A Service manifest with only what is needed, and `spec` fields on top. */
+/** A Service manifest with the required fields and additional `spec` fields. */
 function manifest(spec: Raw = {}, others: { metadata?: Raw; status?: Raw } = {}): Raw {
   return {
     apiVersion: "v1",
@@ -24,7 +24,7 @@ function parse(raw: unknown): { service: Service; problems: readonly string[] } 
   return { service: parsed.object, problems };
 }
 
-Deno.test("what a manifest leaves out is what an API server would fill in", () => {
+Deno.test("missing fields have the values that the API server would fill in", () => {
   const { service, problems } = parse(manifest());
   assert.deepEqual({ ...service, clusterIPs: service.clusterIPs.map(formatAddress) }, {
     kind: "Service",
@@ -46,7 +46,7 @@ Deno.test("what a manifest leaves out is what an API server would fill in", () =
   assert.deepEqual(problems, []);
 });
 
-Deno.test("every field of a Service is read as the API means it", () => {
+Deno.test("every field of a Service is parsed as the API defines it", () => {
   const balanced = { loadBalancer: { ingress: [{ ip: "203.0.113.5" }] } };
   const rows: readonly [what: string, raw: Raw, field: (service: Service) => unknown, expected: unknown][] = [
     [
@@ -251,7 +251,7 @@ Deno.test("a Service that is not to be proxied is a delete of that Service", () 
   }
 });
 
-Deno.test("what is wrong with a Service is said with object, field and fix", () => {
+Deno.test("an error in a Service names object, field and fix", () => {
   const port = (port: unknown) => manifest({ ports: [{ name: "ok", port: 80 }, { name: "bad", port }] });
   for (
     const [raw, message] of [
@@ -331,7 +331,7 @@ Deno.test("what is wrong with a Service is said with object, field and fix", () 
   }
 });
 
-Deno.test("a bad external address is reported and skipped, the others are served", () => {
+Deno.test("an invalid external address is reported and skipped, the others are served", () => {
   const { service, problems } = parse(manifest(
     { externalIPs: ["nonsense\n", "198.51.100.1"] },
     { status: { loadBalancer: { ingress: [{ ip: "203.0.113.5." }, { ip: "203.0.113.6" }] } } },
@@ -344,7 +344,7 @@ Deno.test("a bad external address is reported and skipped, the others are served
   ]);
 });
 
-Deno.test("what is no way of balancing is reported and counts as none", () => {
+Deno.test("an unknown way of balancing is reported and ignored", () => {
   const asked = (written: unknown) =>
     parse(manifest({}, { metadata: { annotations: { "proxy/balancing": written } } }));
   for (const written of ["random", "maglev"] as const) {
@@ -362,7 +362,7 @@ Deno.test("what is no way of balancing is reported and counts as none", () => {
   }
 });
 
-Deno.test("a Local load balancer without health check port is served and reported", () => {
+Deno.test("a Local load balancer without a health-check node port is served and reported", () => {
   const { problems } = parse(manifest({ type: "LoadBalancer", externalTrafficPolicy: "Local" }));
   assert.deepEqual(problems, [
     "Service default/web: spec.healthCheckNodePort: missing, so load balancers cannot tell which nodes have endpoints",
