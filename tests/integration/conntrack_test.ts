@@ -1,20 +1,11 @@
-import { namespacedTest } from "../namespaced/path.ts";
-import { NetworkNamespace } from "./support/network_namespace.ts";
+import { NetworkNamespace, WITHOUT_NET_ADMIN } from "./support/network_namespace.ts";
 
 Deno.test("conntrack entries are found and removed on a real kernel", async () => {
   await using namespace = await NetworkNamespace.make();
-  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", namespacedTest("conntrack/privileged"));
+  await namespace.runTests("conntrack/privileged");
 });
 
 Deno.test("without CAP_NET_ADMIN, conntrack entries stay, with one warning", async () => {
   await using namespace = await NetworkNamespace.make();
-  const dropped = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
-  await namespace.run(
-    ...dropped,
-    Deno.execPath(),
-    "test",
-    "--quiet",
-    "-A",
-    namespacedTest("conntrack/unprivileged"),
-  );
+  await namespace.runTests("conntrack/unprivileged", WITHOUT_NET_ADMIN);
 });

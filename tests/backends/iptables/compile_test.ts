@@ -8,6 +8,17 @@ import { linesOf } from "./support/rule_lines.ts";
 
 const withLocalhost = { settings: settingsOf("IPv4", { localhostNodePorts: true }), nfacct: true };
 
+/** A service port with session affinity. */
+const stickyPlan = planOf({
+  name: "sticky",
+  portName: "",
+  protocol: "UDP",
+  clusterIP: "10.96.0.15:53",
+  external: "reject",
+  affinitySeconds: 600,
+  endpoints: ["10.1.0.9:5353@here", "10.2.0.1:5353"],
+});
+
 Deno.test("a ClusterIP leads to all endpoints with equal probability, sorted by printed address", () => {
   const plan = planOf({
     name: "cluster",
@@ -75,17 +86,8 @@ Deno.test("IPv6 has the same service chain names, and endpoints in brackets", ()
 });
 
 Deno.test("with session affinity the endpoint that a client used recently is tried before a random one", () => {
-  const plan = planOf({
-    name: "sticky",
-    portName: "",
-    protocol: "UDP",
-    clusterIP: "10.96.0.15:53",
-    external: "reject",
-    affinitySeconds: 600,
-    endpoints: ["10.1.0.9:5353@here", "10.2.0.1:5353"],
-  });
   assert.deepEqual(
-    linesOf(plan),
+    linesOf(stickyPlan),
     listing(`
       -A KUBE-SERVICES -d 10.96.0.15/32 -p udp -m comment --comment "default/sticky cluster IP" -m udp --dport 53 -j KUBE-SVC-U72AG2NTKV47436N
       -A KUBE-SEP-4L7NJW5CKLHC3RGI -s 10.1.0.9/32 -m comment --comment "default/sticky" -j KUBE-MARK-MASQ
@@ -261,17 +263,8 @@ Deno.test("external IPs are not subject to source ranges", () => {
 });
 
 Deno.test("large clusters omit the comments that concern a single endpoint", () => {
-  const plan = planOf({
-    name: "sticky",
-    portName: "",
-    protocol: "UDP",
-    clusterIP: "10.96.0.15:53",
-    external: "reject",
-    affinitySeconds: 600,
-    endpoints: ["10.1.0.9:5353@here", "10.2.0.1:5353"],
-  });
   assert.deepEqual(
-    linesOf(plan, { isLarge: true }),
+    linesOf(stickyPlan, { isLarge: true }),
     listing(`
       -A KUBE-SERVICES -d 10.96.0.15/32 -p udp -m comment --comment "default/sticky cluster IP" -m udp --dport 53 -j KUBE-SVC-U72AG2NTKV47436N
       -A KUBE-SEP-4L7NJW5CKLHC3RGI -s 10.1.0.9/32 -j KUBE-MARK-MASQ

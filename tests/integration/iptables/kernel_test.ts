@@ -4,7 +4,7 @@ import { NetworkNamespace } from "../support/network_namespace.ts";
 Deno.test("mode iptables reads and sets the host settings it needs on a real kernel", async () => {
   await using namespace = await NetworkNamespace.make();
   await namespace.run("ip", "link", "set", "lo", "up");
-  await namespace.run(Deno.execPath(), "test", "--quiet", "-A", namespacedTest("iptables/privileged"));
+  await namespace.runTests("iptables/privileged");
 });
 
 Deno.test("mode iptables reports what it cannot set where /proc/sys is read-only", async () => {
@@ -23,12 +23,5 @@ Deno.test("mode iptables reports what it cannot set where /proc/sys is read-only
 
 Deno.test("mode iptables works without a match that the kernel lacks, except for services that need it", async () => {
   await using namespace = await NetworkNamespace.make();
-  await namespace.run(
-    Deno.execPath(),
-    "test",
-    "--quiet",
-    "--no-check",
-    "-A",
-    namespacedTest("iptables/without_sctp"),
-  );
+  await namespace.runTests("iptables/without_sctp");
 });

@@ -1,4 +1,3 @@
-import { namespacedTest } from "../../namespaced/path.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
 
@@ -19,14 +18,7 @@ for (
     async fn() {
       await using namespace = await NetworkNamespace.make();
       await namespace.run("ip", "link", "set", "lo", "up");
-      await namespace.run(
-        Deno.execPath(),
-        "test",
-        "--quiet",
-        "--no-check",
-        "-A",
-        namespacedTest(`ipvs/${which}`),
-      );
+      await namespace.runTests(`ipvs/${which}`);
     },
   });
 }

@@ -1,4 +1,3 @@
-import { namespacedTest } from "../../namespaced/path.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { missingIpset } from "./support/has_ipvs.ts";
 
@@ -8,13 +7,6 @@ Deno.test({
   ignore: missingIpset !== "",
   async fn() {
     await using namespace = await NetworkNamespace.make();
-    await namespace.run(
-      Deno.execPath(),
-      "test",
-      "--quiet",
-      "--no-check",
-      "-A",
-      namespacedTest("ipvs/leftovers"),
-    );
+    await namespace.runTests("ipvs/leftovers");
   },
 });

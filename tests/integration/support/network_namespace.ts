@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { namespacedTest } from "../../namespaced/path.ts";
 
 /** Generous, so that a busy machine does not fail a test. */
 const commandTimeoutMs = 60_000;
@@ -18,10 +19,22 @@ export class NetworkNamespace implements AsyncDisposable {
     return await run("ip", "netns", "exec", this.name, ...command);
   }
 
+  /**
+   * Runs a test file of tests/namespaced in it.
+   * @param name as in `namespacedTest`
+   * @param wrapper command that executes its arguments, for example with fewer privileges
+   */
+  async runTests(name: string, wrapper: readonly string[] = []): Promise<void> {
+    await this.run(...wrapper, Deno.execPath(), "test", "--quiet", "--no-check", "-A", namespacedTest(name));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await run("ip", "netns", "del", this.name);
   }
 }
+
+/** Wrapper that drops CAP_NET_ADMIN. */
+export const WITHOUT_NET_ADMIN = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
 
 /** Runs a command. @returns its standard output and standard error */
 export async function run(command: string, ...args: readonly string[]): Promise<string> {
