@@ -15,6 +15,16 @@ function refTo(object: ModelObject): ObjectRef {
   return { kind: object.kind, namespace: "namespace" in object ? object.namespace : "", name: object.name };
 }
 
+/** The own Node. */
+const node = {
+  kind: "Node",
+  name: "here",
+  zone: "a",
+  addresses: [],
+  podCidrs: [],
+  eligible: true,
+} as const;
+
 Deno.test("a Service and its slices are joined in whatever order they arrive", () => {
   const service = aService(), one = aSlice([{ at: "10.1.0.1" }]), other = aSlice([], { name: "web-0" });
   const store = new Store("here");
@@ -28,14 +38,6 @@ Deno.test("a Service and its slices are joined in whatever order they arrive", (
 
 Deno.test("objects that a resync repeats change nothing", () => {
   const store = new Store("here");
-  const node = {
-    kind: "Node",
-    name: "here",
-    zone: "a",
-    addresses: [],
-    podCidrs: [],
-    eligible: true,
-  } as const;
   const cidrs = { kind: "ServiceCIDR", name: "k", cidrs: [cidr("10.96.0.0/16")] } as const;
   const objects = [aService(), aSlice([{ at: "10.1.0.1", nodeName: "here" }]), node, cidrs];
   for (const object of objects) assert.notDeepEqual(store.upsert(structuredClone(object)), nothing);
@@ -118,14 +120,6 @@ Deno.test("a Service that is created again gets its slices", () => {
 
 Deno.test("Node objects of other nodes are ignored", () => {
   const store = new Store("here");
-  const node = {
-    kind: "Node",
-    name: "here",
-    zone: "a",
-    addresses: [],
-    podCidrs: [],
-    eligible: true,
-  } as const;
   assert.deepEqual(store.upsert({ ...node, name: "there" }), nothing);
   assert.deepEqual(store.upsert(node), { ...nothing, node: true });
   assert.deepEqual(store.upsert({ ...node, zone: "b" }), { ...nothing, node: true });
@@ -135,14 +129,6 @@ Deno.test("Node objects of other nodes are ignored", () => {
 
 Deno.test("a deleted node keeps its last state, except that it is not eligible, until it is created again", () => {
   const store = new Store("here");
-  const node = {
-    kind: "Node",
-    name: "here",
-    zone: "a",
-    addresses: [],
-    podCidrs: [],
-    eligible: true,
-  } as const;
   const ref = { kind: "Node", namespace: "", name: "here" } as const;
   assert.deepEqual(store.delete(ref), nothing);
   store.upsert(node);
