@@ -9,8 +9,8 @@
  *     │         └─────────────────┼───────────┘
  *     └───────────────────────────┘
  *
- * Equal things need no work. After Calico Felix's DeltaTracker, but without state of its own: what a backend last
- * programmed follows from the plans, so that a difference is a function of two values.
+ * Equal things need no work. After Calico Felix's DeltaTracker, but without state of its own: what a backend
+ * last programmed follows from the plans, so that a difference is a function of two values.
  */
 export interface Difference<Desired, Actual = Desired> {
   /** Desired, but not actual: to be created. */
@@ -21,7 +21,10 @@ export interface Difference<Desired, Actual = Desired> {
   readonly removed: readonly Actual[];
 }
 
-/** A difference of things that cannot change in place: their key is all there is, or a change removes and adds them. */
+/**
+ * A difference of things that cannot change in place: their key is all there is, or a change removes and adds
+ * them.
+ */
 export type SetDifference<Desired, Actual = Desired> = Omit<Difference<Desired, Actual>, "changed">;
 
 /**
@@ -55,7 +58,9 @@ export interface Comparison<Desired, Actual> {
   removed(actual: Actual): void;
 }
 
-/** Walks through both states without building lists: the desired things in their order, then the removed ones. */
+/**
+ * Walks through both states without building lists: the desired things in their order, then the removed ones.
+ */
 export function compare<Desired, Actual = Desired>(
   desired: Iterable<Desired>,
   actual: Iterable<Actual>,

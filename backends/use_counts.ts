@@ -25,7 +25,9 @@ export class UseCounts {
   }
 }
 
-/** What one batch changes about the uses of shared things. A shared thing exists while its count is above 0. */
+/**
+ * What one batch changes about the uses of shared things. A shared thing exists while its count is above 0.
+ */
 export class UseChanges<Thing> implements Iterable<readonly [name: string, change: number]> {
   readonly #things = new Map<string, { readonly thing: Thing; change: number }>();
 

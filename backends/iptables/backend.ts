@@ -14,7 +14,7 @@ import {
 import { changesOfFamily } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
 import { NfTables } from "../nf_tables/connection.ts";
-import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { truncateList } from "../truncated_list.ts";
 import { BatchStream, RuleBatch } from "./sync/batch.ts";
 import { ChainReader } from "./sync/watch.ts";
@@ -116,7 +116,7 @@ export class IptablesBackend implements Backend {
     this.#undeletable.clear();
     await this.#withoutUndeletable(async (isUndeletable) => {
       const batch = this.#kernel.begin(RuleBatch);
-      for (const family of tableFamilies) {
+      for (const family of TABLE_FAMILIES) {
         const reader = this.#reader(family);
         await writeRemoval(batch, family, reader, await reader.chains(), isUndeletable);
       }
@@ -145,7 +145,7 @@ export class IptablesBackend implements Backend {
     );
     const differences: string[] = [];
     let foundOurs = false;
-    for (const family of tableFamilies) {
+    for (const family of TABLE_FAMILIES) {
       // On another socket than the transactions, because one of them may be in flight.
       const reader = new TablesReader(client, family);
       const actual = await reader.chains();

@@ -44,7 +44,9 @@ import {
   updatesOf,
 } from "./update.ts";
 
-/** IPVS sends no notifications about ended connections and foreign changes, so it is checked at this interval. */
+/**
+ * IPVS sends no notifications about ended connections and foreign changes, so it is checked at this interval.
+ */
 const CHECK_INTERVAL_MS = 5_000;
 /** Checks use at most this share of the time. */
 const MAX_CHECK_SHARE = 0.01;
@@ -56,9 +58,10 @@ interface Step {
 }
 
 /**
- * Mode ipvs: a virtual server for each frontend, the frontends' addresses on a device of our own, and nf_tables tables
- * for what IPVS does not do (docs/ipvs.md). The tables change in transactions. IPVS and the device have none: if the
- * kernel rejects a part of a change, the next call completes it, because every command can be repeated.
+ * Mode ipvs: a virtual server for each frontend, the frontends' addresses on a device of our own, and
+ * nf_tables tables for what IPVS does not do (docs/ipvs.md). The tables change in transactions. IPVS and the
+ * device have none: if the kernel rejects a part of a change, the next call completes it, because every
+ * command can be repeated.
  */
 export class IpvsBackend implements Backend {
   readonly mode = "ipvs";

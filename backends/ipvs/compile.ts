@@ -34,8 +34,9 @@ export interface Compiled {
 }
 
 /**
- * Flags of virtual servers by scheduler. SCHED1: if the hash picks a server of weight 0, fall back to another one;
- * otherwise clients are rejected while it drains. SCHED2: mh hashes the source port, too, as in kube-proxy.
+ * Flags of virtual servers by scheduler. SCHED1: if the hash picks a server of weight 0, fall back to another
+ * one; otherwise clients are rejected while it drains. SCHED2: mh hashes the source port, too, as in
+ * kube-proxy.
  */
 const SCHEDULER_FLAGS: Readonly<Record<string, number>> = {
   sh: IP_VS_SVC_F_SCHED1,
@@ -46,8 +47,8 @@ const SCHEDULER_FLAGS: Readonly<Record<string, number>> = {
 export type CompileOptions = Pick<IpvsOptions, "scheduler" | "localFallback">;
 
 /**
- * Compiles a plan. Equal plans and settings give equal objects, so that an update is the difference of two calls. Each
- * object appears once, even if the plan repeats it.
+ * Compiles a plan. Equal plans and settings give equal objects, so that an update is the difference of two
+ * calls. Each object appears once, even if the plan repeats it.
  */
 export function compile(
   plan: ServicePortPlan,
@@ -144,7 +145,8 @@ class Compilation {
 
   /**
    * UDP endpoints that get no new flows, but keep existing ones. (TCP endpoints need no such list: see
-   * GracefulTermination.) With policy Local only those on this node, because the others are not worth their number.
+   * GracefulTermination.) With policy Local only those on this node, because the others are not worth their
+   * number.
    */
   #weightZeroEndpointsOf(route: Route, balanced: readonly Endpoint[]): readonly Endpoint[] {
     const { servingEndpoints } = this.#plan;
@@ -157,16 +159,16 @@ class Compilation {
   }
 
   /**
-   * Endpoints that get new connections. A virtual server without real servers answers "port unreachable". A dropped
-   * frontend has a virtual server, too, because connections from before continue.
+   * Endpoints that get new connections. A virtual server without real servers answers "port unreachable". A
+   * dropped frontend has a virtual server, too, because connections from before continue.
    */
   #endpointsOf(route: Route): readonly Endpoint[] {
     const { clusterEndpoints, localEndpoints } = this.#plan;
     switch (route.verdict) {
       case "balance":
         return route.to === "local" ? localEndpoints : clusterEndpoints;
-      // One list serves all sources. Without local endpoints, the table drops sources that may not use the others,
-      // unless localFallback lets everyone use them.
+      // One list serves all sources. Without local endpoints, the table drops sources that may not use the
+      // others, unless localFallback lets everyone use them.
       case "local-external":
         return localEndpoints.length === 0 ? clusterEndpoints : localEndpoints;
       // kube-proxy rejects services that have a ClusterIP only: their plans have no cluster endpoints.
@@ -177,7 +179,10 @@ class Compilation {
     }
   }
 
-  /** Leaves addresses of the node where they are: on the device they would outlive their interface, and change routes. */
+  /**
+   * Leaves addresses of the node where they are: on the device they would outlive their interface, and change
+   * routes.
+   */
   #bind(address: Address): void {
     if (this.#settings.interfaceAddresses.includes(address)) return;
     if (this.elements.add(sets.IPVS_IPS, address)) this.addresses.push(address);

@@ -52,7 +52,10 @@ export const KUBE_PROXY_IPSETS: ReadonlySet<string> = new Set(
 );
 
 export interface RemovalOptions {
-  /** How long to wait for rules to release a set: the kernel frees a deleted rule some time after its deletion. */
+  /**
+   * How long to wait for rules to release a set: the kernel frees a deleted rule some time after its
+   * deletion.
+   */
   readonly patienceMs?: number;
   /** For tests. */
   readonly isLoaded?: () => boolean;
@@ -64,8 +67,8 @@ const PATIENCE_MS = 2000;
 const PAUSE_MS = 20;
 
 /**
- * Removes the ipsets of kube-proxy's mode ipvs in both families, and no others. To be called after its rules are
- * gone. Does nothing on a kernel that does not support ipsets, or has not loaded them.
+ * Removes the ipsets of kube-proxy's mode ipvs in both families, and no others. To be called after its rules
+ * are gone. Does nothing on a kernel that does not support ipsets, or has not loaded them.
  * @param client for NETLINK_NETFILTER.
  * @returns names of the sets that rules or other sets still use. They remain.
  * @throws KernelError
@@ -154,7 +157,10 @@ function translate(error: unknown): unknown {
   return new KernelError(error.operation, errnoOf("EPROTO"), { extack, cause: error });
 }
 
-/** A request would load the module, and a module that is not loaded has no sets. True when /sys is not mounted. */
+/**
+ * A request would load the module, and a module that is not loaded has no sets. True when /sys is not
+ * mounted.
+ */
 function isIpsetLoaded(): boolean {
   return exists("/sys/module/ip_set") || !exists("/sys/module");
 }

@@ -9,7 +9,9 @@ export interface IpvsOptions {
   readonly excludeCidrs: readonly Cidr[];
   /** Interfaces answer ARP requests for their own addresses only. */
   readonly strictArp: boolean;
-  /** Local traffic policies without an endpoint on this node use the endpoints of other nodes (docs/ipvs.md). */
+  /**
+   * Local traffic policies without an endpoint on this node use the endpoints of other nodes (docs/ipvs.md).
+   */
   readonly localFallback: boolean;
   /** How long IPVS remembers idle connections; 0 keeps the kernel's value. */
   readonly tcpTimeoutMs: number;

@@ -53,7 +53,9 @@ export const probeTables: Probe = tableProbe(TABLE, [
 /** Differs from kube-ipvs0, so that a probe leaves that alone. At most IFNAMSIZ - 1 bytes. */
 const PROBE_DEVICE = "kube-ipvs-probe";
 
-/** Finds out whether IPVS works with the configured scheduler. The kernel loads the modules that this takes. */
+/**
+ * Finds out whether IPVS works with the configured scheduler. The kernel loads the modules that this takes.
+ */
 export async function probeBalancer(options: IpvsOptions): Promise<Requirement> {
   const scheduler = options.scheduler || "rr";
   return await requirement(

@@ -58,8 +58,8 @@ export interface SysctlOptions {
 }
 
 /**
- * Sets the sysctls that mode ipvs needs. Writes only different values, so that a node which sets them itself needs no
- * writable /proc/sys. The sysctls of IPVS exist once its module is loaded.
+ * Sets the sysctls that mode ipvs needs. Writes only different values, so that a node which sets them itself
+ * needs no writable /proc/sys. The sysctls of IPVS exist once its module is loaded.
  * @returns a warning, with its effect and what to do, for each sysctl that could not be set.
  */
 export function setSysctls(
@@ -74,10 +74,10 @@ export function setSysctls(
 }
 
 /**
- * Reports whether the kernel drops the first packet of a connection from a client port that another connection just
- * used. Kernels before Linux 5.9 do (commit f0a5e4d7a594), and not rescheduling such a connection is the lesser evil
- * there. The default of newer kernels is right, because the connection must not go to an endpoint that is being
- * removed. Nothing but the version tells the difference.
+ * Reports whether the kernel drops the first packet of a connection from a client port that another
+ * connection just used. Kernels before Linux 5.9 do (commit f0a5e4d7a594), and not rescheduling such a
+ * connection is the lesser evil there. The default of newer kernels is right, because the connection must not
+ * go to an endpoint that is being removed. Nothing but the version tells the difference.
  */
 function losesReusedPorts(kernelRelease: string): boolean {
   const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part));

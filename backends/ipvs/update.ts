@@ -101,7 +101,10 @@ export function serversOf(changes: readonly FamilyChange[]): readonly BalancedSe
   return changes.flatMap((change) => change.new?.servers ?? []);
 }
 
-/** Compares all changes at once: a frontend that moves to another service port is one virtual server that changes. */
+/**
+ * Compares all changes at once: a frontend that moves to another service port is one virtual server that
+ * changes.
+ */
 export function changedServers(changes: readonly FamilyChange[]): ServerDifference {
   return diffServers(serversOf(changes), changes.flatMap((change) => change.old?.servers ?? []));
 }

@@ -23,8 +23,8 @@ import { datatypeOf, flagsOf, lengthOf, type SetSpec, userdataOf } from "./set/s
 import * as userdata from "./userdata.ts";
 
 /**
- * Writes one nf_tables batch: changes that the kernel makes all at once or not at all, when they come in one
- * datagram. Order counts within it: what is named must exist by then. Each mode adds the changes it makes.
+ * Writes one nf_tables batch: changes in one datagram, which the kernel commits all or not at all. Order
+ * matters: an object must exist before a change refers to it. Subclasses add the changes.
  */
 export class Batch {
   protected readonly message: MessageWriter;
@@ -35,27 +35,27 @@ export class Batch {
     this.message = message;
     this.#firstSeq = firstSeq;
     message.reset();
-    this.#limit(NFNL_MSG_BATCH_BEGIN);
+    this.#bound(NFNL_MSG_BATCH_BEGIN);
   }
 
-  /** Messages so far, with the one that begins the batch. */
+  /** Number of messages so far, including the one that begins the batch. */
   get count(): number {
     return this.#count;
   }
 
-  /** Written so far. */
+  /** Length in bytes so far. */
   get bytes(): number {
     return this.message.length;
   }
 
-  /** Nothing was written but the beginning. */
+  /** True if the batch has no changes. */
   get isEmpty(): boolean {
     return this.#count === 1;
   }
 
-  /** The complete batch; nothing can be added any more. */
+  /** Returns the complete batch. Nothing can be added afterwards. */
   end(): Uint8Array<ArrayBuffer> {
-    this.#limit(NFNL_MSG_BATCH_END);
+    this.#bound(NFNL_MSG_BATCH_END);
     return this.message.bytes();
   }
 
@@ -75,14 +75,14 @@ export class Batch {
     this.message.end();
   }
 
-  #limit(type: number): void {
+  #bound(type: number): void {
     this.message.begin(type, NLM_F_REQUEST, this.#firstSeq + this.#count++);
     nfgenmsg(this.message, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
     this.message.end();
   }
 }
 
-/** A table as it is made, and known again. */
+/** Name and comment of a table, in both families. The comment identifies our tables. */
 export interface Table {
   readonly name: string;
   readonly comment: string;
@@ -92,7 +92,7 @@ export function tableUserdata({ comment }: Table): string {
   return userdata.comment(comment);
 }
 
-/** A batch of changes to the tables of one name. */
+/** A batch of changes to the tables with one name. */
 export class TableBatch extends Batch {
   readonly #table: Table;
   #choices = 0;
@@ -102,7 +102,7 @@ export class TableBatch extends Batch {
     this.#table = table;
   }
 
-  /** No error when it exists. */
+  /** An existing table is no error. */
   addTable(family: TableFamily): void {
     this.#write(family, nft.NFT_MSG_NEWTABLE, NLM_F_CREATE, (message) => {
       message.attrString(nft.NFTA_TABLE_NAME, this.#table.name);
@@ -120,7 +120,7 @@ export class TableBatch extends Batch {
     );
   }
 
-  /** Without its rules. No error when it exists and has the same hook. */
+  /** Adds a chain without its rules. An existing chain with the same hook is no error. */
   addChain(family: TableFamily, { name, hook }: Chain): void {
     this.#write(family, nft.NFT_MSG_NEWCHAIN, NLM_F_CREATE, (message) => {
       message.attrString(nft.NFTA_CHAIN_TABLE, this.#table.name);
@@ -135,7 +135,7 @@ export class TableBatch extends Batch {
     });
   }
 
-  /** With its rules. Nothing may go to it any more. */
+  /** Deletes a chain and its rules. No rule or element may refer to it any more. */
   deleteChain(family: TableFamily, chain: string): void {
     this.#write(family, nft.NFT_MSG_DELCHAIN, 0, (message) => {
       message.attrString(nft.NFTA_CHAIN_TABLE, this.#table.name);
@@ -147,7 +147,7 @@ export class TableBatch extends Batch {
     for (const rule of rules) this.#addRule(family, name, rule);
   }
 
-  /** Of one chain, or of all chains of the table. */
+  /** Deletes the rules of one chain, or of all chains of the table. */
   deleteRules(family: TableFamily, chain?: string): void {
     this.#write(family, nft.NFT_MSG_DELRULE, 0, (message) => {
       message.attrString(nft.NFTA_RULE_TABLE, this.#table.name);
@@ -155,9 +155,9 @@ export class TableBatch extends Batch {
     });
   }
 
-  /** No error when it exists and has the same key and kind. */
+  /** An existing set with the same key and kind is no error. */
   addSet(family: TableFamily, spec: SetSpec): void {
-    // The kernel wants an id, although it is only needed where a name is not known yet.
+    // The kernel requires an id, although only anonymous sets need one.
     const id = this.count;
     this.#write(family, nft.NFT_MSG_NEWSET, NLM_F_CREATE, (message) => {
       message.attrString(nft.NFTA_SET_TABLE, this.#table.name);
@@ -173,7 +173,8 @@ export class TableBatch extends Batch {
       message.attrU32be(nft.NFTA_SET_ID, id);
       if (spec.kind === "interval set") concatenation(message, spec);
       if (spec.kind === "dynamic set") {
-        // The kernel's default: what rules fill must have a limit. Said here, as nft lists it and loads it again.
+        // Sets that rules fill must have a size. The kernel's default is set explicitly, because nft lists
+        // and loads it.
         message.nest(nft.NFTA_SET_DESC, () => message.attrU32be(nft.NFTA_SET_DESC_SIZE, 65535));
       }
       if (spec.timeoutSeconds !== undefined) {
@@ -183,7 +184,7 @@ export class TableBatch extends Batch {
     });
   }
 
-  /** No rule may use it any more. */
+  /** No rule may use the set any more. */
   deleteSet(family: TableFamily, set: string): void {
     this.#write(family, nft.NFT_MSG_DELSET, 0, (message) => {
       message.attrString(nft.NFTA_SET_TABLE, this.#table.name);
@@ -191,7 +192,7 @@ export class TableBatch extends Batch {
     });
   }
 
-  /** All elements. */
+  /** Deletes all elements. */
   flushSet(family: TableFamily, set: string): void {
     this.#write(family, nft.NFT_MSG_DELSETELEM, 0, (message) => {
       message.attrString(nft.NFTA_SET_ELEM_LIST_TABLE, this.#table.name);
@@ -200,8 +201,8 @@ export class TableBatch extends Batch {
   }
 
   /**
-   * @param elements encoded by `writeElement`, fewer than 64 KB of them. Adding one that is there is refused with
-   * EEXIST, deleting one that is not with ENOENT.
+   * @param elements encoded by `writeElement`, less than 64 KB. The kernel rejects the addition of an
+   * existing element with EEXIST, and the deletion of a missing one with ENOENT.
    */
   elements(family: TableFamily, action: "add" | "delete", set: string, elements: Uint8Array): void {
     const type = action === "add" ? nft.NFT_MSG_NEWSETELEM : nft.NFT_MSG_DELSETELEM;
@@ -225,9 +226,11 @@ export class TableBatch extends Batch {
     });
   }
 
-  /** The anonymous map of a rule that follows: slot → goto chain. It lives and dies with the rule. */
+  /**
+   * Adds the anonymous map (slot → goto chain) of the rule that follows. The kernel deletes it with the rule.
+   */
   #addChoice(family: TableFamily, chains: readonly string[]): number {
-    const id = firstChoiceId + this.#choices++;
+    const id = FIRST_CHOICE_ID + this.#choices++;
     this.#write(family, nft.NFT_MSG_NEWSET, NLM_F_CREATE, (message) => {
       message.attrString(nft.NFTA_SET_TABLE, this.#table.name);
       message.attrString(nft.NFTA_SET_NAME, CHOICE_MAP);
@@ -239,13 +242,13 @@ export class TableBatch extends Batch {
       message.nest(nft.NFTA_SET_DESC, () => message.attrU32be(nft.NFTA_SET_DESC_SIZE, chains.length));
       message.attrLatin1(nft.NFTA_SET_USERDATA, userdata.choiceMap());
     });
-    for (let start = 0; start < chains.length; start += choicesPerMessage) {
+    for (let start = 0; start < chains.length; start += CHOICES_PER_MESSAGE) {
       this.#write(family, nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE, (message) => {
         message.attrString(nft.NFTA_SET_ELEM_LIST_TABLE, this.#table.name);
         message.attrString(nft.NFTA_SET_ELEM_LIST_SET, CHOICE_MAP);
         message.attrU32be(nft.NFTA_SET_ELEM_LIST_SET_ID, id);
         message.nest(nft.NFTA_SET_ELEM_LIST_ELEMENTS, () => {
-          for (const [index, chain] of chains.slice(start, start + choicesPerMessage).entries()) {
+          for (const [index, chain] of chains.slice(start, start + CHOICES_PER_MESSAGE).entries()) {
             const element = { set: CHOICE_MAP, key: u32le(start + index), value: chain, comment: "" };
             writeElement(message, "verdict map", element);
           }
@@ -260,17 +263,17 @@ export class TableBatch extends Batch {
   }
 }
 
-/** An element is at most about 600 bytes long: a chain's name and a comment of the longest kind. */
-const choicesPerMessage = 100;
-/** Ids are unique within a batch; those of named sets are their message's number. */
-const firstChoiceId = 0x4000_0000;
+/** Keeps a message below 64 KB: an element with the longest chain name and comment has about 600 bytes. */
+const CHOICES_PER_MESSAGE = 100;
+/** Ids are unique within a batch. Those of named sets are smaller: the numbers of their messages. */
+const FIRST_CHOICE_ID = 0x4000_0000;
 
 function verdictType(message: MessageWriter): void {
   message.attrU32be(nft.NFTA_SET_DATA_TYPE, nft.NFT_DATA_VERDICT);
   message.attrU32be(nft.NFTA_SET_DATA_LEN, 0);
 }
 
-/** Where the fields of an interval set's key end, by their lengths without padding. */
+/** Describes the fields of an interval set's key by their lengths without padding. */
 function concatenation(message: MessageWriter, spec: SetSpec): void {
   message.nest(nft.NFTA_SET_DESC, () => {
     message.nest(nft.NFTA_SET_DESC_CONCAT, () => {

@@ -13,7 +13,7 @@ import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { type Batch, type Table, TableBatch } from "./batch.ts";
 import * as nft from "./constants.ts";
-import { tableFamilies, type TableFamily } from "./families.ts";
+import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
 import { noNetfilter, type Probe } from "./probe.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
@@ -132,8 +132,8 @@ export class NfTables implements Disposable {
   }
 
   /**
-   * Runs off the main thread with our watches paused: one notification per object would double the kernel's work and
-   * overflow the buffers. The generation tells whether another process committed meanwhile.
+   * Runs off the main thread with our watches paused: one notification per object would double the kernel's
+   * work and overflow the buffers. The generation tells whether another process committed meanwhile.
    */
   async #commitLarge(
     bytes: Uint8Array<ArrayBuffer>,
@@ -159,9 +159,9 @@ export class NfTables implements Disposable {
 function usableFamilies(): readonly TableFamily[] {
   try {
     Deno.statSync("/proc/net/if_inet6");
-    return tableFamilies;
+    return TABLE_FAMILIES;
   } catch {
-    return tableFamilies.filter(({ family }) => family === "IPv4");
+    return TABLE_FAMILIES.filter(({ family }) => family === "IPv4");
   }
 }
 

@@ -1,4 +1,4 @@
-/** The part of the kernel's nf_tables interface that we speak. Unless noted: linux/netfilter/nf_tables.h */
+/** Constants of the kernel's nf_tables interface that we use. Unless noted: linux/netfilter/nf_tables.h */
 
 export const NF_DROP = 0; // linux/netfilter.h
 export const NF_ACCEPT = 1; // linux/netfilter.h
@@ -91,7 +91,7 @@ export const NFTA_DATA_VALUE = 1;
 export const NFTA_DATA_VERDICT = 2;
 export const NFTA_VERDICT_CODE = 1;
 export const NFTA_VERDICT_CHAIN = 2;
-/** A set's data type when its data are verdicts. */
+/** Data type of a verdict map. */
 export const NFT_DATA_VERDICT = 0xffffff00;
 
 export const NFTA_GEN_ID = 1;

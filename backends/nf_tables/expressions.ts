@@ -3,22 +3,23 @@ import * as nft from "./constants.ts";
 import type { TableFamily } from "./families.ts";
 
 /**
- * One instruction of a rule. Byte for byte what nft 1.0.6 sends for the same rule text, its needless instructions
- * included, so that any nft lists our rules as that text (tests/backends/nftables/goldens.json).
+ * Writes one instruction of a rule. The bytes equal those that nft 1.0.6 sends for the same rule text,
+ * including redundant instructions, so that any nft lists our rules as that text
+ * (tests/backends/nftables/goldens.json).
  */
 export type Expression = (message: MessageWriter, choiceId: number) => void;
 
 /**
- * A register by its place in the 64 bytes of registers, in units of 4 bytes. Every fourth has a 16-byte name, too,
- * and nft uses that where it can.
+ * The register at a place: an index into the 64 bytes of registers, in units of 4 bytes. Every fourth place
+ * also has a 16-byte register, which nft prefers.
  */
 function register(place: number): number {
   return place % 4 === 0 ? nft.NFT_REG_1 + place / 4 : nft.NFT_REG32_00 + place;
 }
 
-/** A piece of a key: something of the packet (or a random number) that can be loaded into registers. */
+/** A field of a key: a part of the packet, or a random number, that can be loaded into registers. */
 export interface Field {
-  /** Registers it takes, of 4 bytes each. */
+  /** Number of 4-byte registers. */
   readonly registers: number;
   load(place: number): Expression;
 }
@@ -71,7 +72,7 @@ export function ct(key: number): Field {
   };
 }
 
-/** `ct reply ip saddr`: who is to answer, as the entry of the connection has it. */
+/** `ct reply ip saddr`: the source of replies in the conntrack entry. */
 export function replySource({ addressBytes }: TableFamily): Field {
   return {
     registers: addressBytes / 4,
@@ -111,7 +112,7 @@ export function addressType(of: "saddr" | "daddr"): Field {
   };
 }
 
-/** `a . b . c`: the fields side by side, from register 0 on. */
+/** `a . b . c`: loads the fields side by side, from register 0 on. */
 export function concat(...fields: readonly Field[]): Expression[] {
   let place = 0;
   return fields.map((field) => {
@@ -121,7 +122,7 @@ export function concat(...fields: readonly Field[]): Expression[] {
   });
 }
 
-/** Ends the rule unless register 0 compares so with `value` (a binary string, as long as what is compared). */
+/** Ends the rule unless the comparison of register 0 with `value`, a binary string, is true. */
 export function compare(op: "==" | "!=", value: string): Expression {
   return expression("cmp", (message) => {
     message.attrU32be(nft.NFTA_CMP_SREG, register(0));
@@ -130,7 +131,7 @@ export function compare(op: "==" | "!=", value: string): Expression {
   });
 }
 
-/** register 0 = (register 0 & mask) ^ xor, both binary strings. */
+/** register 0 = (register 0 & mask) ^ xor. `mask` and `xor` are binary strings. */
 export function bitwise(mask: string, xor: string, namesOperation = false): Expression {
   return expression("bitwise", (message) => {
     message.attrU32be(nft.NFTA_BITWISE_SREG, register(0));
@@ -142,7 +143,7 @@ export function bitwise(mask: string, xor: string, namesOperation = false): Expr
   });
 }
 
-/** Swaps the one byte at `place` with itself: what nft puts after `meta l4proto` in keys of interval sets. */
+/** Converts the byte order of one byte, which nft does after `meta l4proto` in keys of interval sets. */
 export function byteorderOfOneByte(place: number): Expression {
   return expression("byteorder", (message) => {
     message.attrU32be(nft.NFTA_BYTEORDER_SREG, register(place));
@@ -168,17 +169,17 @@ export function inSet(set: string, inverted = false): Expression {
   });
 }
 
-/** `vmap @map`: the verdict of the key from register 0 on; ends the rule when it has none. */
+/** `vmap @map`: the verdict for the key from register 0 on. Ends the rule if the key is not in the map. */
 export function verdictOf(map: string): Expression {
   return lookup(map, nft.NFT_REG_VERDICT);
 }
 
-/** `map @map`: the value of the key from register 0 on, into register 0 on; ends the rule when it has none. */
+/** `map @map`: loads the value for the key from register 0 on. Ends the rule if the key is not in the map. */
 export function valueOf(map: string): Expression {
   return lookup(map, register(0));
 }
 
-/** `vmap { … }`: a verdict of the rule's own map (Rule.choice). */
+/** `vmap { … }`: a verdict from the rule's anonymous map (Rule.choice). */
 export const verdictOfChoice: Expression = (message, choiceId) =>
   expression("lookup", () => {
     message.attrU32be(nft.NFTA_LOOKUP_SREG, register(0));
@@ -187,7 +188,7 @@ export const verdictOfChoice: Expression = (message, choiceId) =>
     message.attrU32be(nft.NFTA_LOOKUP_SET_ID, choiceId);
   })(message, choiceId);
 
-/** The kernel puts a number in place of %d. */
+/** The kernel replaces %d by a number. */
 export const CHOICE_MAP = "__map%d";
 
 /** `update @set { … }`: adds the key from register 0 on, or renews its timeout. */
@@ -199,7 +200,7 @@ export function update(set: string): Expression {
   });
 }
 
-/** A constant into registers. */
+/** Loads a constant. */
 export function immediate(place: number, value: string): Expression {
   return expression("immediate", (message) => {
     message.attrU32be(nft.NFTA_IMMEDIATE_DREG, register(place));
@@ -215,7 +216,7 @@ export function verdict(code: number, chain?: string): Expression {
   });
 }
 
-/** The verdict as data: of a rule or of a map element. */
+/** The verdict of a rule or of a map element. */
 export function verdictData(message: MessageWriter, code: number, chain: string | undefined): void {
   message.nest(nft.NFTA_DATA_VERDICT, () => {
     message.attrU32be(nft.NFTA_VERDICT_CODE, code >>> 0);
@@ -223,7 +224,7 @@ export function verdictData(message: MessageWriter, code: number, chain: string 
   });
 }
 
-/** `dnat to`: the address at register 0 and the port in the register behind it, as a map's value lies. */
+/** `dnat to` the address at register 0 and the port in the next register: the layout of a map value. */
 export function dnatToValue(family: TableFamily): Expression {
   return expression("nat", (message) => {
     message.attrU32be(nft.NFTA_NAT_TYPE, nft.NFT_NAT_DNAT);
@@ -233,7 +234,7 @@ export function dnatToValue(family: TableFamily): Expression {
   });
 }
 
-/** `dnat to address:port`: the address in the first 16-byte register, the port in the second. */
+/** `dnat to` the address in the first 16-byte register and the port in the second. */
 export function dnatToConstant(family: TableFamily): Expression {
   return expression("nat", (message) => {
     message.attrU32be(nft.NFTA_NAT_TYPE, nft.NFT_NAT_DNAT);
@@ -265,7 +266,7 @@ function lookup(map: string, destinationRegister: number): Expression {
   });
 }
 
-/** An instruction by its name in the kernel, with the attributes that are its own. */
+/** An instruction with its name in the kernel and its attributes. */
 export function expression(name: string, data: (message: MessageWriter) => void): Expression {
   return (message) => {
     message.nest(nft.NFTA_LIST_ELEM, () => {

@@ -3,22 +3,22 @@ import type { Family } from "../../core/net/protocol.ts";
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from "../../ffi/netlink/nfnetlink.ts";
 import { ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH } from "./constants.ts";
 
-/** What differs between the tables of family ip and those of family ip6. */
+/** The differences between tables of family ip and of family ip6. */
 export interface TableFamily {
   readonly family: Family;
   readonly nfproto: number;
-  /** As nft writes it. */
+  /** The family in nft's language. */
   readonly keyword: "ip" | "ip6";
   readonly addressBytes: 4 | 16;
   /** Byte offset in the network header. */
   readonly sourceOffset: number;
   readonly destinationOffset: number;
-  /** Where node ports never answer (docs/behaviour.md §4.5). */
+  /** Destinations that never reach node ports (docs/behaviour.md §4.5). */
   readonly loopback: Cidr;
   readonly portUnreachable: number;
 }
 
-const ipv4: TableFamily = {
+const IPV4: TableFamily = {
   family: "IPv4",
   nfproto: NFPROTO_IPV4,
   keyword: "ip",
@@ -29,7 +29,7 @@ const ipv4: TableFamily = {
   portUnreachable: ICMP_PORT_UNREACH,
 };
 
-const ipv6: TableFamily = {
+const IPV6: TableFamily = {
   family: "IPv6",
   nfproto: NFPROTO_IPV6,
   keyword: "ip6",
@@ -40,13 +40,13 @@ const ipv6: TableFamily = {
   portUnreachable: ICMPV6_PORT_UNREACH,
 };
 
-export const tableFamilies: readonly TableFamily[] = [ipv4, ipv6];
+export const TABLE_FAMILIES: readonly TableFamily[] = [IPV4, IPV6];
 
 export function tableFamilyOf(family: Family): TableFamily {
-  return family === "IPv4" ? ipv4 : ipv6;
+  return family === "IPv4" ? IPV4 : IPV6;
 }
 
-/** Undefined for the families we have no table in (inet, arp, bridge, netdev). */
+/** Undefined for families without a table of ours (inet, arp, bridge, netdev). */
 export function tableFamilyOfProtocol(nfproto: number): TableFamily | undefined {
-  return tableFamilies.find((family) => family.nfproto === nfproto);
+  return TABLE_FAMILIES.find((family) => family.nfproto === nfproto);
 }

@@ -17,7 +17,7 @@ export type Probe = (
 /** A kernel feature that a mode's tables use. */
 export interface Feature<Changes extends Batch> {
   readonly name: string;
-  /** Kernel options, or the version that brought it. */
+  /** Kernel options, or the first kernel version that has it. */
   readonly from: string;
   /** "required" when left out. */
   readonly severity?: Severity;
@@ -33,8 +33,8 @@ export interface Attempts<Changes extends Batch> {
 }
 
 /**
- * Tries all features in one batch whose last message the kernel must reject: the kernel reports every rejected message
- * and commits nothing.
+ * Tries all features in one batch whose last message the kernel must reject: the kernel reports every
+ * rejected message and commits nothing.
  */
 export async function probeFeatures<Changes extends Batch>(
   client: NetlinkClient,
@@ -69,7 +69,7 @@ export async function probeFeatures<Changes extends Batch>(
 /** A feature that is tried by adding sets, or a rule to a chain of its own. */
 export interface TableFeature {
   readonly name: string;
-  /** Kernel options, or the version that brought it. */
+  /** Kernel options, or the first kernel version that has it. */
   readonly from: string;
   readonly sets?: (family: TableFamily) => readonly SetSpec[];
   readonly rule?: (family: TableFamily) => Rule;
@@ -137,7 +137,7 @@ function basicRequirements(errors: readonly Acknowledgement[]): readonly Require
     name: PRIVILEGE,
     severity: "required",
     found: true,
-    detail: "the kernel takes our changes",
+    detail: "the kernel accepts our changes",
   };
   // Without nf_tables the kernel rejects the whole batch, with one error.
   const absent = errors.find(({ errno }) => errno === errnoOf("EOPNOTSUPP"));
@@ -151,10 +151,10 @@ function requirement<Changes extends Batch>(
   { name, from, severity = "required" }: Feature<Changes>,
   missing: readonly { family: TableFamily; error: Acknowledgement }[],
 ): Requirement {
-  if (missing.length === 0) return { name, severity, found: true, detail: "the kernel takes them" };
+  if (missing.length === 0) return { name, severity, found: true, detail: "the kernel accepts them" };
   const answers = missing.map(({ family, error }) =>
     `${errnoName(error.errno)} (${errnoText(error.errno)}) for ${family.family}`
   );
-  const detail = `the kernel answers ${answers.join(", ")}. It comes with ${from}`;
+  const detail = `the kernel rejects them: ${answers.join(", ")}. They require ${from}`;
   return { name, severity, found: false, detail };
 }

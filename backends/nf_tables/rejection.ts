@@ -67,7 +67,10 @@ export function explainRejection(
   return backendError(mode, error);
 }
 
-/** Finds the rejected change by its message number and the offset in the message. Undefined for an unknown number. */
+/**
+ * Finds the rejected change by its message number and the offset in the message. Undefined for an unknown
+ * number.
+ */
 export function decodeRejection(batch: Uint8Array, answer: Acknowledgement): Rejection | undefined {
   for (const message of messages(batch)) {
     if (message.seq === answer.seq) return decodeMessage(message, answer.offset);
@@ -136,7 +139,10 @@ function keyAt(payload: Uint8Array, offset: number | undefined): string | undefi
   return count === 1 ? only : undefined;
 }
 
-/** Renders what was attempted: `add service default/web:http (10.96.0.10:80/TCP) to service-ips of table ip kube-proxy` */
+/**
+ * Renders what was attempted: `add service default/web:http (10.96.0.10:80/TCP) to service-ips of table ip
+ * kube-proxy`
+ */
 export function describeRejection(
   tableName: string,
   { family, action, object }: Rejection,

@@ -9,13 +9,13 @@ import { prefixMask, u32le } from "./set/keys.ts";
 export interface Rule {
   readonly expressions: readonly Expression[];
   readonly comment: string;
-  /** The rule's own map: chain to go to, by slot (`expr.verdictOfChoice` looks it up). */
+  /** Chains of the rule's anonymous map, by slot (`expr.verdictOfChoice`). */
   readonly choice?: readonly string[];
 }
 
 export interface Chain {
   readonly name: string;
-  /** Where packets enter; chains without are entered from others. */
+  /** Hook where packets enter. A chain without a hook is entered from other chains. */
   readonly hook?: Hook;
   readonly rules: readonly Rule[];
 }
@@ -36,7 +36,7 @@ export function baseChain(
   return { name, hook: { type, number, priority }, rules };
 }
 
-/** A rule of phrases, each a match or a statement of nft's language. */
+/** A rule made of matches and statements of nft's language. */
 export function rule(...phrases: readonly (readonly Expression[])[]): Rule {
   return { expressions: phrases.flat(), comment: "" };
 }
@@ -45,12 +45,12 @@ export function commented(comment: string, { expressions }: Rule): Rule {
   return { expressions, comment };
 }
 
-/** `ip daddr . meta l4proto . th dport`: what a frontend with an address is looked up by. */
+/** `ip daddr . meta l4proto . th dport`: the key of a frontend with an address. */
 export function addressFields(family: TableFamily): readonly Field[] {
   return [expr.destination(family), expr.protocol, expr.destinationPort];
 }
 
-/** `meta l4proto . th dport`: what a node port is looked up by. */
+/** `meta l4proto . th dport`: the key of a NodePort. */
 export const portFields: readonly Field[] = [expr.protocol, expr.destinationPort];
 
 export function vmap(fields: readonly Field[], map: string): Expression[] {
@@ -66,8 +66,8 @@ export function notInSet(fields: readonly Field[], set: string): Expression[] {
 }
 
 /**
- * `ip daddr . meta l4proto . th dport . ip saddr != @set` of an interval set: none of the source ranges of the
- * frontend.
+ * `ip daddr . meta l4proto . th dport . ip saddr != @set` for an interval set: the source is in no range of
+ * the frontend.
  */
 export function notFromRangeOf(family: TableFamily, set: string): Expression[] {
   const [address, protocol, ...rest] = expr.concat(...addressFields(family), expr.source(family));
@@ -75,7 +75,9 @@ export function notFromRangeOf(family: TableFamily, set: string): Expression[] {
     .filter((expression) => expression !== undefined);
 }
 
-/** `ip saddr 10.0.0.0/8` or `ip daddr != 10.0.0.0/8`. `field` loads as many bytes of the address as it is told. */
+/**
+ * `ip saddr 10.0.0.0/8` or `ip daddr != 10.0.0.0/8`. `field` loads the first `length` bytes of the address.
+ */
 export function inCidr(
   field: (family: TableFamily, length?: number) => Field,
   op: "==" | "!=",
@@ -94,7 +96,7 @@ export function inCidr(
   ];
 }
 
-/** Whether the source is a pod of this node, in the way of docs/behaviour.md §4.2; undefined when it cannot be told. */
+/** The source is a pod of this node (docs/behaviour.md §4.2); undefined if that cannot be detected. */
 export function fromLocalPod(
   op: "==" | "!=",
   family: TableFamily,
@@ -105,7 +107,7 @@ export function fromLocalPod(
       return undefined;
     case "cidr":
       return inCidr(expr.source, op, family, localTraffic.cidr);
-    // By name, not by index as upstream: the interface may come later, or come back.
+    // By name, not by index as in kube-proxy: the interface may be created later, or again.
     case "interface":
       return [
         expr.meta(nft.NFT_META_IIFNAME).load(0),
@@ -121,7 +123,7 @@ export function isOfThisNode(address: "saddr" | "daddr", op: "==" | "!=" = "==")
   return [expr.addressType(address).load(0), expr.compare(op, u32le(nft.RTN_LOCAL))];
 }
 
-/** `meta mark set meta mark or 0x4000`: to be masqueraded. */
+/** `meta mark set meta mark or 0x4000`: marks a connection to masquerade. */
 export function setMark(mark: number): Expression[] {
   return [expr.meta(nft.NFT_META_MARK).load(0), expr.bitwise(u32le(~mark), u32le(mark), true), expr.setMark];
 }
@@ -149,7 +151,7 @@ export function isNew(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATE, nft.CT_STATE_NEW);
 }
 
-/** `ct status confirmed`: not the first packet of the connection. */
+/** `ct status confirmed`: the packet is not the first one of its connection. */
 export function isKnown(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_CONFIRMED);
 }
@@ -164,7 +166,9 @@ export function isProtocol(protocol: string): Expression[] {
   return [expr.protocol.load(0), expr.compare("==", protocol)];
 }
 
-/** `dnat to <frontend> . numgen random mod N map @list`: to one of the N endpoints listed for the frontend. */
+/**
+ * `dnat to <frontend> . numgen random mod N map @list`: to one of the N endpoints listed for the frontend.
+ */
 export function dnatToOneOf(
   family: TableFamily,
   frontend: readonly Field[],

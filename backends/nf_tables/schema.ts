@@ -4,23 +4,24 @@ import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../ffi/netlin
 import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import * as nft from "./constants.ts";
-import { tableFamilies, type TableFamily } from "./families.ts";
+import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
 import type { Hook } from "./rules.ts";
 import { datatypeOf, flagsOf, lengthOf, type SetSpec } from "./set/spec.ts";
 
-/** What the kernel holds under a table's name, without elements and rules. */
+/** The chains and sets of a table in the kernel, without rules and elements. */
 export interface TableSchema {
   readonly flags: number;
   readonly userdata: string;
   readonly chains: ReadonlyMap<string, ChainSchema>;
   readonly sets: ReadonlyMap<string, SetSchema>;
-  /** It has objects of other kinds: named counters, flow tables. */
+  /** The table has objects of other kinds: named counters, flow tables. */
   readonly hasOthers: boolean;
 }
 
 export interface ChainSchema {
-  /** Undefined for chains that only other chains enter. */
+  /** Undefined for chains that are entered from other chains only. */
   readonly hook?: Hook;
+  /** False if the policy drops packets. */
   readonly accepts: boolean;
 }
 
@@ -33,26 +34,26 @@ export interface SetSchema {
   readonly timeoutMs: number;
 }
 
-/** The tables of this name, by nfproto. */
+/** Reads the tables with this name. @returns their schemas by nfproto. */
 export async function readSchemas(
   client: NetlinkClient,
   name: string,
 ): Promise<ReadonlyMap<number, TableSchema>> {
   const schemas = new Map<number, TableSchema>();
-  for (const family of tableFamilies) {
-    const found = await readTable(client, family, name);
-    if (found === undefined) continue;
+  for (const family of TABLE_FAMILIES) {
+    const table = await readTable(client, family, name);
+    if (table === undefined) continue;
     const chains = await readChains(client, family, name);
     const sets = await readSets(client, family, name);
-    // The table counts its chains, sets and other objects.
-    const { flags, userdata, uses } = found;
+    // `uses` counts the chains, sets and other objects of the table.
+    const { flags, userdata, uses } = table;
     schemas.set(family.nfproto, { flags, userdata, chains, sets, hasOthers: uses > chains.size + sets.size });
   }
   return schemas;
 }
 
-/** Whether a dynamic set in the kernel is the one that `spec` describes. */
-export function fits(spec: SetSpec, schema: SetSchema): boolean {
+/** Reports whether a dynamic set in the kernel matches `spec`. */
+export function matchesSpec(spec: SetSpec, schema: SetSchema): boolean {
   return schema.flags === flagsOf(spec) &&
     schema.keyType === datatypeOf(spec.key) &&
     schema.keyLength === lengthOf(spec.key) &&
@@ -76,7 +77,7 @@ async function readTable(
 ): Promise<TableFacts | undefined> {
   let table: TableFacts | undefined;
   const operation = `list tables of family ${family.keyword}`;
-  await visit(client, family, nft.NFT_MSG_GETTABLE, operation, () => {}, ({ payload }) => {
+  await dumpEach(client, family, nft.NFT_MSG_GETTABLE, operation, () => {}, ({ payload }) => {
     if (attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string() !== tableName) return;
     table = {
       flags: attribute(payload, nft.NFTA_TABLE_FLAGS, NFGENMSG_BYTES)?.u32be() ?? 0,
@@ -94,8 +95,8 @@ async function readChains(
 ): Promise<Map<string, ChainSchema>> {
   const chains = new Map<string, ChainSchema>();
   const operation = `list chains of table ${family.keyword} ${tableName}`;
-  const only = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, tableName);
-  await visit(client, family, nft.NFT_MSG_GETCHAIN, operation, only, ({ payload }) => {
+  const filter = (message: MessageWriter) => message.attrString(nft.NFTA_CHAIN_TABLE, tableName);
+  await dumpEach(client, family, nft.NFT_MSG_GETCHAIN, operation, filter, ({ payload }) => {
     if (attribute(payload, nft.NFTA_CHAIN_TABLE, NFGENMSG_BYTES)?.string() !== tableName) return;
     const name = attribute(payload, nft.NFTA_CHAIN_NAME, NFGENMSG_BYTES)?.string();
     if (name !== undefined) chains.set(name, chainSchema(payload));
@@ -112,7 +113,7 @@ function chainSchema(payload: Uint8Array): ChainSchema {
   const policy = attribute(payload, nft.NFTA_CHAIN_POLICY, NFGENMSG_BYTES)?.u32be();
   return {
     accepts: policy === nft.NF_ACCEPT,
-    // A "route" chain is none of ours: it fits no hook.
+    // We have no chains of type "route": number -1 matches no hook.
     hook: { type: type === "nat" ? "nat" : "filter", number: type === "route" ? -1 : number, priority },
   };
 }
@@ -124,8 +125,8 @@ async function readSets(
 ): Promise<Map<string, SetSchema>> {
   const sets = new Map<string, SetSchema>();
   const operation = `list sets of table ${family.keyword} ${tableName}`;
-  const only = (message: MessageWriter) => message.attrString(nft.NFTA_SET_TABLE, tableName);
-  await visit(client, family, nft.NFT_MSG_GETSET, operation, only, ({ payload }) => {
+  const filter = (message: MessageWriter) => message.attrString(nft.NFTA_SET_TABLE, tableName);
+  await dumpEach(client, family, nft.NFT_MSG_GETSET, operation, filter, ({ payload }) => {
     let name: string | undefined;
     let table: string | undefined;
     let [flags, keyType, keyLength, dataType, timeoutMs] = [0, 0, 0, 0, 0];
@@ -144,20 +145,21 @@ async function readSets(
   return sets;
 }
 
-async function visit(
+async function dumpEach(
   client: NetlinkClient,
   family: TableFamily,
   type: number,
   operation: string,
-  only: (message: MessageWriter) => void,
+  filter: (message: MessageWriter) => void,
   each: (message: NetlinkMessage) => void,
 ): Promise<void> {
   const write = (message: MessageWriter, seq: number) => {
     message.begin(NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
     nfgenmsg(message, family.nfproto, 0);
-    only(message);
+    filter(message);
     message.end();
   };
-  // An interrupted listing is taken as it is: what it misses makes the refill fail, and then the table is replaced.
+  // An interrupted dump is not repeated: an object that it misses makes the refill fail, and then the table
+  // is replaced.
   await client.dumpEach(operation, write, each);
 }

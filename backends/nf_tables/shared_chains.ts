@@ -59,7 +59,7 @@ export function firewallChain(family: TableFamily): Chain {
 }
 
 /** Enters the chain `services` for packets from outside. */
-export const natPrerouting: Chain = baseChain(
+export const NAT_PREROUTING: Chain = baseChain(
   "nat-prerouting",
   "nat",
   nft.NF_INET_PRE_ROUTING,
@@ -68,7 +68,7 @@ export const natPrerouting: Chain = baseChain(
 );
 
 /** Enters the chain `masquerading`. */
-export const natPostrouting: Chain = baseChain(
+export const NAT_POSTROUTING: Chain = baseChain(
   "nat-postrouting",
   "nat",
   nft.NF_INET_POST_ROUTING,

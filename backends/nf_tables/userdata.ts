@@ -2,11 +2,11 @@ import type { TableFamily } from "./families.ts";
 import { u32le } from "./set/keys.ts";
 
 /**
- * User data: bytes the kernel keeps for user space. nft reads from them what it cannot see in the object itself:
- * comments, and of which fields a set's key is made. libnftnl/udata.h, nftables/include/{expression,proto}.h
+ * User data: bytes that the kernel stores for user space. nft reads from them what the object itself does not
+ * contain: comments, and the fields of a set's key. libnftnl/udata.h, nftables/include/{expression,proto}.h
  */
 
-const NFTNL_UDATA_COMMENT = 0; // the same number for tables, chains, rules and elements. libnftnl/udata.h
+const NFTNL_UDATA_COMMENT = 0; // same number for tables, chains, rules and elements. libnftnl/udata.h
 const NFTNL_UDATA_SET_KEYBYTEORDER = 0; // libnftnl/udata.h
 const NFTNL_UDATA_SET_DATABYTEORDER = 1; // libnftnl/udata.h
 const NFTNL_UDATA_SET_KEY_TYPEOF = 3; // libnftnl/udata.h
@@ -34,26 +34,29 @@ const IP6HDR_DADDR = 9; // nftables/include/proto.h
 const NFT_META_L4PROTO = 16; // linux/netfilter/nf_tables.h
 const NFT_NG_RANDOM = 1; // linux/netfilter/nf_tables.h
 
-/** nft refuses to load longer comments. nftables/include/rule.h, NFTNL_UDATA_COMMENT_MAXLEN */
+/** nft does not load longer comments. nftables/include/rule.h, NFTNL_UDATA_COMMENT_MAXLEN */
 const COMMENT_MAX_BYTES = 128;
 
-/** Names of the API are ASCII: one byte a character. */
+/** Truncates a comment. Names of the API are ASCII, with one byte per character. */
 export function truncatedComment(text: string): string {
   return text.slice(0, COMMENT_MAX_BYTES);
 }
 
-/** User data of a table, chain, rule or element that hold a comment only. A binary string, as all in this file. */
+/**
+ * User data of a table, chain, rule or element with nothing but a comment. A binary string, as all user data
+ * here.
+ */
 export function comment(text: string): string {
   return tlv(NFTNL_UDATA_COMMENT, `${text}\0`);
 }
 
-/** How a set's key (or a map's data) was declared: by types, or by the expressions it holds. */
+/** Declaration of a set's key or a map's value. */
 export type Declared =
   /** `type ipv4_addr` */
   | { readonly by: "type" }
   /** `type ipv4_addr . inet_proto` */
   | { readonly by: "concatenated types" }
-  /** `typeof ip daddr . th dport`: the fields, each from a function below */
+  /** `typeof ip daddr . th dport`: each field comes from a function below */
   | { readonly by: "typeof"; readonly fields: readonly string[] };
 
 /** User data of a set or map. `data` is undefined for sets. */
@@ -68,7 +71,7 @@ export function set(key: Declared, data: Declared | "verdict" | undefined, text:
   return userdata;
 }
 
-/** User data of a rule's own map from a random number to a verdict: `numgen random mod 2 vmap { … }` */
+/** User data of a rule's anonymous map from a random number to a verdict: `numgen random mod 2 vmap { … }` */
 export function choiceMap(): string {
   return tlv(NFTNL_UDATA_SET_KEYBYTEORDER, u32le(BYTEORDER_HOST_ENDIAN)) +
     tlv(NFTNL_UDATA_SET_DATABYTEORDER, u32le(BYTEORDER_INVALID)) +

@@ -10,17 +10,16 @@ import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
 import * as nft from "./constants.ts";
 import { tableFamilyOfProtocol } from "./families.ts";
 
-/** Knows which of someone else's changes are to our objects. */
+/** Recognises foreign changes of our objects. */
 export interface TransactionReader {
-  /** One change of a transaction. `type` is a NFT_MSG_ constant. */
+  /** Reads one change of a transaction. `type` is a NFT_MSG_ constant. */
   read(type: number, nfproto: number, payload: Uint8Array): void;
-  /** The transaction is complete, and forgotten now: what it did to our objects, in words; undefined for nothing. */
+  /** Ends the transaction. @returns what it did to our objects; undefined if nothing. */
   end(): string | undefined;
 }
 
 /**
- * Reads the kernel's notifications about nf_tables and calls back once for each transaction of someone else that
- * touched our objects.
+ * Reads notifications about nf_tables, and calls back once per foreign transaction that changed our objects.
  */
 export class TransactionWatch implements Disposable {
   readonly #transport: NetlinkTransport;
@@ -31,8 +30,8 @@ export class TransactionWatch implements Disposable {
   readonly #notifications: Notifications;
 
   /**
-   * @param transport its own: it is closed with the watch.
-   * @param ownPortId of the socket that our own transactions come from.
+   * @param transport closed together with the watch.
+   * @param ownPortId netlink port id of the socket for our own transactions.
    */
   constructor(
     transport: NetlinkTransport,
@@ -48,7 +47,7 @@ export class TransactionWatch implements Disposable {
       each: (message) => this.#read(message),
       missed: ({ errnoName }) => {
         this.#reader.end();
-        this.report(`notifications of nf_tables were lost (${errnoName})`);
+        this.report(`missed notifications about nf_tables (${errnoName})`);
       },
     });
   }
@@ -57,7 +56,10 @@ export class TransactionWatch implements Disposable {
     return this.#listening;
   }
 
-  /** While anyone listens, every object of a transaction costs the kernel a notification. */
+  /**
+   * Leaves the multicast group: while it has a member, every object of a transaction costs the kernel a
+   * notification.
+   */
   pause(): void {
     if (this.#listening) this.#transport.leaveGroup(NFNLGRP_NFTABLES);
     this.#listening = false;
@@ -68,7 +70,7 @@ export class TransactionWatch implements Disposable {
     this.#listening = !this.#notifications.isDisposed;
   }
 
-  /** What was found out in another way. */
+  /** Reports a change that no notification told us. */
   report(what: string): void {
     if (!this.#notifications.isDisposed) this.#onForeignChange(what);
   }
@@ -83,7 +85,7 @@ export class TransactionWatch implements Disposable {
     this.#reader.read(type & 0xff, payload[0] ?? NFPROTO_UNSPEC, payload);
   }
 
-  /** Every transaction ends with the new generation, which says who made it. */
+  /** Every transaction ends with a new generation, whose notification names the process. */
   #endTransaction(payload: Uint8Array): void {
     const what = this.#reader.end();
     if (what === undefined) return;
@@ -94,11 +96,11 @@ export class TransactionWatch implements Disposable {
   }
 }
 
-/** Sees what a transaction of someone else does to the tables of one name. */
+/** Recognises changes of the tables with one name. */
 export class TableReader implements TransactionReader {
   readonly #table: string;
   /** By family. */
-  readonly #touched = new Map<string, "changed" | "deleted">();
+  readonly #changes = new Map<string, "changed" | "deleted">();
 
   constructor(table: string) {
     this.#table = table;
@@ -110,17 +112,15 @@ export class TableReader implements TransactionReader {
     const family = tableFamilyOfProtocol(nfproto);
     if (family === undefined) return;
     // A deleted table is notified after its contents.
-    if (type === nft.NFT_MSG_DELTABLE || !this.#touched.has(family.keyword)) {
-      this.#touched.set(family.keyword, type === nft.NFT_MSG_DELTABLE ? "deleted" : "changed");
+    if (type === nft.NFT_MSG_DELTABLE || !this.#changes.has(family.keyword)) {
+      this.#changes.set(family.keyword, type === nft.NFT_MSG_DELTABLE ? "deleted" : "changed");
     }
   }
 
   end(): string | undefined {
-    if (this.#touched.size === 0) return undefined;
-    const what = [...this.#touched].map(([keyword, how]) => `table ${keyword} ${this.#table} ${how}`).join(
-      ", ",
-    );
-    this.#touched.clear();
-    return what;
+    if (this.#changes.size === 0) return undefined;
+    const what = [...this.#changes].map(([keyword, how]) => `table ${keyword} ${this.#table} ${how}`);
+    this.#changes.clear();
+    return what.join(", ");
   }
 }

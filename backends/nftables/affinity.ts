@@ -19,31 +19,31 @@ import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
 import { affinitySet } from "./sets.ts";
 
 /**
- * Session affinity: service ports that have it get chains of their own, as upstream makes them. Each endpoint has a
- * set of the clients it was chosen for, which its rule fills and the kernel empties. All frontends of the service
+ * Objects for session affinity. As in kube-proxy, a service port with affinity has its own chains. Each
+ * endpoint has a set of its clients, which a rule fills and the kernel empties. All frontends of the service
  * port share the sets.
  */
 export interface AffinityObjects {
   readonly sets: readonly SetSpec[];
-  /** Chains come before those that go to them. */
+  /** Each comes before the chains that go to it. */
   readonly chains: readonly Chain[];
 }
 
-const none: AffinityObjects = { sets: [], chains: [] };
+const NONE: AffinityObjects = { sets: [], chains: [] };
 
 export function affinityObjects(
   family: TableFamily,
   settings: NodeSettings,
   plan: ServicePortPlan,
 ): AffinityObjects {
-  if (plan.affinitySeconds === 0) return none;
+  if (plan.affinitySeconds === 0) return NONE;
   const used = usedLists(plan);
   const endpoints = new Map<string, Endpoint>();
   if (used.cluster) {
-    for (const endpoint of plan.clusterEndpoints) endpoints.set(identity(endpoint), endpoint);
+    for (const endpoint of plan.clusterEndpoints) endpoints.set(endpointId(endpoint), endpoint);
   }
   if (used.local) {
-    for (const endpoint of plan.localEndpoints) endpoints.set(identity(endpoint), endpoint);
+    for (const endpoint of plan.localEndpoints) endpoints.set(endpointId(endpoint), endpoint);
   }
 
   const chains: Chain[] = [];
@@ -70,7 +70,7 @@ export function affinityObjects(
   };
 }
 
-/** The chain that a frontend of a service port with session affinity goes to. Undefined when it goes nowhere. */
+/** The chain of a frontend of a service port with session affinity. Undefined if it is not balanced. */
 export function affinityChain(plan: ServicePortPlan, frontend: Frontend): string | undefined {
   if (frontend.kind !== "ClusterIP") {
     return isBalanced(plan.external) ? serviceChain("external", plan) : undefined;
@@ -90,7 +90,7 @@ function hasExternalFrontend(plan: ServicePortPlan): boolean {
   return plan.frontends.some((frontend) => frontend.kind !== "ClusterIP");
 }
 
-/** Which of the plan's endpoint lists a frontend leads to. */
+/** The endpoint lists of the plan that a frontend uses. */
 function usedLists(plan: ServicePortPlan): { cluster: boolean; local: boolean } {
   const routes: Route[] = [];
   if (plan.frontends.some((frontend) => frontend.kind === "ClusterIP")) routes.push(plan.internal);
@@ -106,11 +106,11 @@ function usedLists(plan: ServicePortPlan): { cluster: boolean; local: boolean } 
   return used;
 }
 
-function identity({ address, port }: Endpoint): string {
+function endpointId({ address, port }: Endpoint): string {
   return address + portBytes(port);
 }
 
-/** Remembers the client, then sends it to the endpoint. */
+/** Adds the client to the set of the endpoint, then sends the connection there. */
 function endpointRules(family: TableFamily, plan: ServicePortPlan, endpoint: Endpoint): Rule[] {
   return [
     rule([expr.source(family).load(0), expr.update(affinitySetName(plan, endpoint))]),
@@ -121,7 +121,7 @@ function endpointRules(family: TableFamily, plan: ServicePortPlan, endpoint: End
   ];
 }
 
-/** To the endpoint that knows the client, else to any. */
+/** Goes to the endpoint whose set has the client, otherwise to a random one. */
 function pickRules(family: TableFamily, plan: ServicePortPlan, endpoints: readonly Endpoint[]): Rule[] {
   const known = endpoints.map((endpoint) =>
     rule(inSet([expr.source(family)], affinitySetName(plan, endpoint)), goTo(endpointChain(plan, endpoint)))
@@ -133,7 +133,7 @@ function pickRules(family: TableFamily, plan: ServicePortPlan, endpoints: readon
   return [...known, any];
 }
 
-/** The same decisions as in the chains of a class, see classes.ts. */
+/** Makes the same decisions as the chains of classes: see classes.ts. */
 function externalRules(family: TableFamily, settings: NodeSettings, plan: ServicePortPlan): Rule[] {
   if (plan.external.verdict === "balance") {
     const mark = commented("masquerade", rule(setMark(settings.masqueradeMark)));

@@ -10,26 +10,33 @@ import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/pla
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { TableBatch } from "../nf_tables/batch.ts";
 import { NfTables } from "../nf_tables/connection.ts";
-import { tableFamilies, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { explainRejection } from "../nf_tables/rejection.ts";
 import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
-import { batchBytes, differencesOf, isIntact, type Refill, refillOf, writeRefill } from "./refill.ts";
+import {
+  chooseRefill,
+  describeDifferences,
+  estimateBatchBytes,
+  isIntact,
+  type Refill,
+  writeRefill,
+} from "./refill.ts";
 import { describeElement, rejectedPlans } from "./rejection.ts";
 import { ENDPOINTS } from "./sets.ts";
 import type { TableState } from "./table_state.ts";
 import { writeUpdate } from "./update.ts";
 
 /**
- * Services by nf_tables: one table a family. Services are elements of verdict maps, endpoints are elements of data
- * maps, and chains exist for each number of endpoints in use, not for each service (see docs/nftables.md).
+ * Mode nftables: one nf_tables table per family. Services are elements of verdict maps, endpoints are
+ * elements of data maps. Chains exist per number of endpoints, not per service (docs/nftables.md).
  */
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
   readonly #kernel: NfTables;
-  /** The tables as they are in force; empty before the first reconcile. */
+  /** The tables in force. Empty before the first reconcile. */
   #tables: readonly TableState[] = [];
 
   constructor(open?: OpenNetlink) {
@@ -44,10 +51,10 @@ export class NftablesBackend implements Backend {
     const schemas = await this.#readSchemas();
     const refills = desired.settings.map((settings) => {
       const family = tableFamilyOf(settings.family);
-      const found = schemas.get(family.nfproto);
-      return { family, settings, found, refill: refillOf(family, settings, found) };
+      const actual = schemas.get(family.nfproto);
+      return { family, settings, actual, refill: chooseRefill(family, settings, actual) };
     });
-    const unwanted = tableFamilies.filter((family) =>
+    const unwanted = TABLE_FAMILIES.filter((family) =>
       schemas.has(family.nfproto) && refills.every((refill) => refill.family !== family)
     );
     try {
@@ -55,8 +62,8 @@ export class NftablesBackend implements Backend {
     } catch (error) {
       const canReplace = refills.some(({ refill }) => refill.how === "refill");
       if (!(error instanceof BackendError) || !canReplace) throw error;
-      // It changed since it was read, or holds something that is in the way: a new table does not mind.
-      const replacing = refills.map(({ family, settings }) => ({ family, settings, refill: replace }));
+      // The table changed since it was read, or contains an object that blocks the refill: replace it.
+      const replacing = refills.map(({ family, settings }) => ({ family, settings, refill: REPLACE }));
       await this.#program(desired, replacing, unwanted);
     }
     return reportOf(refills);
@@ -80,10 +87,10 @@ export class NftablesBackend implements Backend {
 
   async cleanup(): Promise<void> {
     const schemas = await this.#readSchemas();
-    for (const family of tableFamilies) {
+    for (const family of TABLE_FAMILIES) {
       if (!schemas.has(family.nfproto)) continue;
       const batch = this.#kernel.beginTable(TABLE);
-      // It may go meanwhile, and then there is one to delete.
+      // Add first, so that the delete never fails with ENOENT.
       batch.addTable(family);
       batch.deleteTable(family);
       await this.#commit(batch, [], () => []);
@@ -100,7 +107,7 @@ export class NftablesBackend implements Backend {
     refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
     unwanted: readonly TableFamily[],
   ): Promise<void> {
-    const batch = this.#kernel.beginTable(TABLE, batchBytes(desired.plans.values()));
+    const batch = this.#kernel.beginTable(TABLE, estimateBatchBytes(desired.plans.values()));
     for (const family of unwanted) {
       batch.addTable(family);
       batch.deleteTable(family);
@@ -142,7 +149,9 @@ export class NftablesBackend implements Backend {
     if (foreignChange && this.#kernel.isWatched) await this.#checkTables();
   }
 
-  /** Another process changed nf_tables while our watches were paused: finds out whether it changed our tables. */
+  /**
+   * Another process changed nf_tables while our watches were paused: finds out whether it changed our tables.
+   */
   async #checkTables(): Promise<void> {
     const schemas = await this.#readSchemas();
     for (const state of this.#tables) {
@@ -158,19 +167,21 @@ export class NftablesBackend implements Backend {
   }
 }
 
-const replace: Refill = { how: "replace" };
+const REPLACE: Refill = { how: "replace" };
 
 function reportOf(
-  refills: readonly { family: TableFamily; settings: NodeSettings; found: TableSchema | undefined }[],
+  refills: readonly { family: TableFamily; settings: NodeSettings; actual: TableSchema | undefined }[],
 ): ReconcileReport {
-  const there = refills.flatMap(({ family, settings, found }) =>
-    found === undefined ? [] : [{ family, settings, found }]
+  const existing = refills.flatMap(({ family, settings, actual }) =>
+    actual === undefined ? [] : [{ family, settings, actual }]
   );
-  if (there.length === 0) return { found: "nothing", differences: [], compared: "part" };
-  // Upstream's table has our name, but not this map.
-  if (there.some(({ found }) => !found.sets.has(ENDPOINTS))) {
+  if (existing.length === 0) return { found: "nothing", differences: [], compared: "part" };
+  // kube-proxy's table has the same name, but lacks this map.
+  if (existing.some(({ actual }) => !actual.sets.has(ENDPOINTS))) {
     return { found: "foreign", differences: [], compared: "part" };
   }
-  const differences = there.flatMap(({ family, settings, found }) => differencesOf(family, settings, found));
+  const differences = existing.flatMap(({ family, settings, actual }) =>
+    describeDifferences(family, settings, actual)
+  );
   return { found: "ours", differences, compared: "part" };
 }

@@ -24,17 +24,17 @@ import {
   jumpIfNew,
   markForeignSources,
   masqueradingChain,
-  natPostrouting,
-  natPrerouting,
+  NAT_POSTROUTING,
+  NAT_PREROUTING,
 } from "../nf_tables/shared_chains.ts";
 import * as sets from "./sets.ts";
 
-/** Where the verdict maps send what has no endpoints. */
+/** Chain for frontends that are rejected for lack of endpoints. */
 export const REJECT_CHAIN = "reject-chain";
 
 /**
- * The chains that every table has, whatever the services: upstream's names, hooks and order (docs/behaviour.md §5.2).
- * Chains come before those that jump to them.
+ * The chains of every table, with the names, hooks and order of kube-proxy's (docs/behaviour.md §5.2). Each
+ * comes before the chains that jump to it.
  */
 export function fixedChains(family: TableFamily, settings: NodeSettings): readonly Chain[] {
   return [
@@ -48,14 +48,14 @@ export function fixedChains(family: TableFamily, settings: NodeSettings): readon
     },
     { name: "nodeport-endpoints-check", rules: [nodePortEndpointsCheck(family, settings)] },
     { name: "cluster-ips-check", rules: clusterIPsCheck(family, settings) },
-    ...baseChains,
+    ...BASE_CHAINS,
   ];
 }
 
-/** Before DNAT, because it is the frontend's address that source ranges are about. */
+/** Before DNAT, because source ranges apply to the address of the frontend. */
 const PRE_DNAT = nft.NF_IP_PRI_NAT_DST - 10;
 
-const baseChains: readonly Chain[] = [
+const BASE_CHAINS: readonly Chain[] = [
   baseChain(
     "filter-prerouting-pre-dnat",
     "filter",
@@ -88,12 +88,12 @@ const baseChains: readonly Chain[] = [
     jumpIfNew("service-endpoints-check"),
     jumpIfNew("cluster-ips-check"),
   ),
-  natPrerouting,
+  NAT_PREROUTING,
   baseChain("nat-output", "nat", nft.NF_INET_LOCAL_OUT, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
-  natPostrouting,
+  NAT_POSTROUTING,
 ];
 
-/** New connections: marks those to ClusterIPs that are to be masqueraded, then sends each to its service's chain. */
+/** Handles new connections: marks those to masquerade, then dispatches each to the chain of its frontend. */
 function services(family: TableFamily, settings: NodeSettings): Rule[] {
   const toNodePort = settings.nodePorts === "all"
     ? [...isOfThisNode("daddr"), ...notLoopback(family)]
@@ -116,7 +116,10 @@ function nodePortEndpointsCheck(family: TableFamily, settings: NodeSettings): Ru
   return rule(toNodePort, vmap(portFields, sets.NO_ENDPOINT_NODEPORTS));
 }
 
-/** After DNAT: what still goes to a ClusterIP asked for a port it does not have; the rest of the ranges is nobody's. */
+/**
+ * Rejects connections to an undefined port of a ClusterIP, which DNAT has not translated. Drops those to the
+ * other addresses of the service ranges.
+ */
 function clusterIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   return [
     rule(inSet([expr.destination(family)], CLUSTER_IPS), [expr.reject(family)]),

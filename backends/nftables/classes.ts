@@ -16,15 +16,15 @@ import {
 import * as sets from "./sets.ts";
 
 /**
- * Chains shared by all frontends that are balanced in the same way over the same number of endpoints. The name says
- * all there is to know, so no other record of a class is kept:
+ * Returns the class of a frontend. Frontends that are balanced in the same way over the same number of
+ * endpoints share the chain of their class. The name of the chain describes the class completely:
  *
  *     cluster-3                  to one of 3 endpoints
  *     local-1                    to the one endpoint on this node
- *     external-3                 the same as cluster-3, masqueraded
- *     external-nodeport-3        the same for a node port
+ *     external-3                 like cluster-3, masqueraded
+ *     external-nodeport-3        like external-3, for a NodePort
  *     local-external-1-of-3      externalTrafficPolicy Local: 1 endpoint on this node, 3 in the cluster
- *     local-nodeport-1-of-3      the same for a node port
+ *     local-nodeport-1-of-3      like local-external-1-of-3, for a NodePort
  */
 export function balancedClass(plan: ServicePortPlan, frontend: Frontend, route: Route): string | undefined {
   const atNodePort = frontend.kind === "NodePort";
@@ -46,7 +46,7 @@ export function balancedClass(plan: ServicePortPlan, frontend: Frontend, route: 
   }
 }
 
-/** The chain of a class. Undefined when the name is none of a class. */
+/** The chain of a class. Undefined if no class has this name. */
 export function classChain(family: TableFamily, settings: NodeSettings, name: string): Chain | undefined {
   const local = /^local-(external|nodeport)-(\d+)-of-(\d+)$/.exec(name);
   if (local !== null) {
@@ -64,7 +64,7 @@ export function classChain(family: TableFamily, settings: NodeSettings, name: st
   return { name, rules: external === undefined ? [pick] : [mark, pick] };
 }
 
-/** Cluster endpoints for this node's own pods and processes, local ones for everyone else (docs/behaviour.md §4.3). */
+/** Rules for externalTrafficPolicy Local (docs/behaviour.md §4.3). */
 function localRules(
   family: TableFamily,
   settings: NodeSettings,
@@ -75,12 +75,13 @@ function localRules(
   const toCluster = pickRule(family, atNodePort, false, everywhere).expressions;
   return [
     ...shortCircuitRules(family, settings, toCluster),
-    // With none here the packet goes on undecided, to be dropped by the filter chains (no-endpoint-services).
+    // Without local endpoints the chain ends without a verdict, and the filter chains drop the packet
+    // (no-endpoint-services).
     ...(here === 0 ? [] : [pickRule(family, atNodePort, true, here)]),
   ];
 }
 
-/** Sends traffic of this node's own pods and processes to cluster endpoints, in spite of externalTrafficPolicy Local. */
+/** Sends traffic of this node's pods and processes to cluster endpoints, although the policy is Local. */
 export function shortCircuitRules(
   family: TableFamily,
   settings: NodeSettings,

@@ -17,11 +17,11 @@ import { REJECT_CHAIN } from "./chains.ts";
 import { balancedClass } from "./classes.ts";
 import * as sets from "./sets.ts";
 
-/** Sets whose elements several service ports may share: an element is there as long as one of them needs it. */
-export const sharedSets: ReadonlySet<string> = new Set([CLUSTER_IPS, HAIRPIN_CONNECTIONS]);
+/** Sets whose elements several service ports may share. An element exists while any of them uses it. */
+export const SHARED_SETS: ReadonlySet<string> = new Set([CLUSTER_IPS, HAIRPIN_CONNECTIONS]);
 
-/** Maps that hold endpoints by frontend and slot. */
-export const listSets: ReadonlySet<string> = new Set([
+/** Maps with endpoints by frontend and slot. */
+export const ENDPOINT_MAPS: ReadonlySet<string> = new Set([
   sets.ENDPOINTS,
   sets.LOCAL_ENDPOINTS,
   sets.NODEPORT_ENDPOINTS,
@@ -29,48 +29,49 @@ export const listSets: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What makes one service port reachable: the same plan gives the same elements, so that an update is the difference
- * of two calls. A key appears once, whatever the plan repeats.
+ * The elements of one service port. Equal plans have equal elements, so that an update is the difference of
+ * two calls. A key appears once, even if the plan repeats it.
  */
 export function elementsOf(plan: ServicePortPlan): readonly Element[] {
   const elements = new PlanElements();
   const comment = truncatedComment(printedName(plan));
   for (const frontend of plan.frontends) {
     const route = frontend.kind === "ClusterIP" ? plan.internal : plan.external;
-    const place = placeOf(plan, frontend);
-    if (!elements.claim(place.services, place.key)) {
-      if (frontend.kind === "LoadBalancerIP") elements.restrict(place.key, plan.sourceRanges);
+    const lookup = lookupOf(plan, frontend);
+    const { key } = lookup;
+    if (!elements.claim(lookup.services, key)) {
+      if (frontend.kind === "LoadBalancerIP") elements.restrict(key, plan.sourceRanges);
       continue;
     }
     const chain = plan.affinitySeconds > 0
       ? affinityChain(plan, frontend)
       : balancedClass(plan, frontend, route);
-    if (chain !== undefined) elements.push(place.services, place.key, chain, comment);
-    const refusal = refusalOf(plan, route);
-    if (refusal !== undefined) elements.push(place.refused, place.key, refusal, comment);
-    if (plan.affinitySeconds === 0) endpointLists(plan, route, place, elements);
+    if (chain !== undefined) elements.push(lookup.services, key, chain, comment);
+    const verdict = verdictWithoutEndpoints(plan, route);
+    if (verdict !== undefined) elements.push(lookup.noEndpoint, key, verdict, comment);
+    if (plan.affinitySeconds === 0) addEndpoints(plan, route, lookup, elements);
     if (frontend.kind === "ClusterIP") elements.push(CLUSTER_IPS, frontend.address, "", "");
-    if (frontend.kind === "LoadBalancerIP") elements.restrict(place.key, plan.sourceRanges);
+    if (frontend.kind === "LoadBalancerIP") elements.restrict(key, plan.sourceRanges);
   }
-  hairpins(plan, elements);
+  addHairpins(plan, elements);
   return elements.list;
 }
 
-/** Where a frontend of this kind is looked up, and by what. */
-interface Place {
+/** The key of a frontend, and the sets and maps with that key. */
+interface Lookup {
   readonly key: string;
   readonly services: string;
-  readonly refused: string;
+  readonly noEndpoint: string;
   readonly endpoints: string;
   readonly localEndpoints: string;
 }
 
-function placeOf(plan: ServicePortPlan, frontend: Frontend): Place {
+function lookupOf(plan: ServicePortPlan, frontend: Frontend): Lookup {
   if (frontend.kind === "NodePort") {
     return {
       key: portKey(plan.protocol, frontend.port),
       services: sets.SERVICE_NODEPORTS,
-      refused: sets.NO_ENDPOINT_NODEPORTS,
+      noEndpoint: sets.NO_ENDPOINT_NODEPORTS,
       endpoints: sets.NODEPORT_ENDPOINTS,
       localEndpoints: sets.LOCAL_NODEPORT_ENDPOINTS,
     };
@@ -78,14 +79,14 @@ function placeOf(plan: ServicePortPlan, frontend: Frontend): Place {
   return {
     key: addressKey(frontend.address, plan.protocol, frontend.port),
     services: sets.SERVICE_IPS,
-    refused: sets.NO_ENDPOINT_SERVICES,
+    noEndpoint: sets.NO_ENDPOINT_SERVICES,
     endpoints: sets.ENDPOINTS,
     localEndpoints: sets.LOCAL_ENDPOINTS,
   };
 }
 
-/** What the filter chains do with a connection that was not sent to an endpoint. */
-function refusalOf(plan: ServicePortPlan, route: Route): string | undefined {
+/** The verdict of the filter chains for a connection that was not sent to an endpoint. */
+function verdictWithoutEndpoints(plan: ServicePortPlan, route: Route): string | undefined {
   switch (route.verdict) {
     case "balance":
       return undefined;
@@ -98,25 +99,25 @@ function refusalOf(plan: ServicePortPlan, route: Route): string | undefined {
   }
 }
 
-/** The lists that the chain of the frontend's class picks from. */
-function endpointLists(plan: ServicePortPlan, route: Route, place: Place, elements: PlanElements): void {
+/** Adds the endpoint lists that the chain of the frontend's class picks from. */
+function addEndpoints(plan: ServicePortPlan, route: Route, lookup: Lookup, elements: PlanElements): void {
   const picksLocal = route.verdict === "local-external" ||
     route.verdict === "balance" && route.to === "local";
   const picksCluster = route.verdict === "local-external" ||
     route.verdict === "balance" && route.to === "cluster";
-  if (picksCluster) list(place.endpoints, place.key, plan.clusterEndpoints, elements);
-  if (picksLocal) list(place.localEndpoints, place.key, plan.localEndpoints, elements);
+  if (picksCluster) addList(lookup.endpoints, lookup.key, plan.clusterEndpoints, elements);
+  if (picksLocal) addList(lookup.localEndpoints, lookup.key, plan.localEndpoints, elements);
 }
 
-function list(map: string, key: string, endpoints: readonly Endpoint[], elements: PlanElements): void {
+function addList(map: string, key: string, endpoints: readonly Endpoint[], elements: PlanElements): void {
   let slot = 0;
   for (const { address, port } of endpoints) {
     elements.push(map, key + u32le(slot++), endpointValue(address, port), "");
   }
 }
 
-/** For each endpoint on this node, a connection of it to itself. */
-function hairpins(plan: ServicePortPlan, elements: PlanElements): void {
+/** Adds the connections of each endpoint on this node to itself. */
+function addHairpins(plan: ServicePortPlan, elements: PlanElements): void {
   for (const endpoints of [plan.clusterEndpoints, plan.localEndpoints]) {
     for (const { address, port, isLocal } of endpoints) {
       if (isLocal) elements.add(HAIRPIN_CONNECTIONS, hairpinKey(address, plan.protocol, port));

@@ -3,14 +3,19 @@ import type { Endpoint, ServicePortPlan } from "../../core/plan/plan.ts";
 import { nameHash } from "../name_hash.ts";
 import type { Table } from "../nf_tables/batch.ts";
 
-/** Name and comment are those of kube-proxy, so that each program replaces the other's tables in one transaction. */
+/**
+ * Name and comment are those of kube-proxy, so that each program replaces the other's tables in one
+ * transaction.
+ */
 export const TABLE: Table = { name: "kube-proxy", comment: "rules for kube-proxy" };
 
-/** Names of upstream's per-service chains and sets (docs/behaviour.md §5.2), which we use for session affinity. */
+/**
+ * Prefixes of kube-proxy's chains per service (docs/behaviour.md §5.2), which we use for session affinity.
+ */
 export type ServiceChainPrefix = "service" | "local" | "external";
 
-/** The kernel's limit is 255; upstream's is lower, and names must agree. */
-const LONGEST_BASE = 240;
+/** kube-proxy's limit, because names must agree. The kernel's is 255. */
+const MAX_BASE_LENGTH = 240;
 
 export function serviceChain(prefix: ServiceChainPrefix, plan: ServicePortPlan): string {
   return `${prefix}-${base(identityOf(plan))}`;
@@ -24,7 +29,10 @@ export function affinitySetName(plan: ServicePortPlan, endpoint: Endpoint): stri
   return `affinity-${base(endpointIdentity(plan, endpoint))}`;
 }
 
-/** A chain of one service port, ours or upstream's: no other has a slash in its name. */
+/**
+ * Reports whether a chain or set belongs to one service port, in our tables or kube-proxy's: only their names
+ * have a slash.
+ */
 export function isServiceChain(name: string): boolean {
   return name.includes("/");
 }
@@ -40,5 +48,5 @@ function endpointIdentity(plan: ServicePortPlan, { address, port }: Endpoint): s
 
 function base(identity: string): string {
   const name = `${nameHash(identity).slice(0, 8)}-${identity}`;
-  return name.length > LONGEST_BASE ? `${name.slice(0, LONGEST_BASE - 3)}...` : name;
+  return name.length > MAX_BASE_LENGTH ? `${name.slice(0, MAX_BASE_LENGTH - 3)}...` : name;
 }

@@ -41,7 +41,7 @@ function hasChainOrSet(
   return chains.some((chain) => chain.name === name) || sets.some((set) => set.name === name);
 }
 
-const setsByPort: ReadonlySet<string> = new Set([
+const SETS_BY_PORT: ReadonlySet<string> = new Set([
   sets.SERVICE_NODEPORTS,
   sets.NO_ENDPOINT_NODEPORTS,
   sets.NODEPORT_ENDPOINTS,
@@ -50,7 +50,7 @@ const setsByPort: ReadonlySet<string> = new Set([
 
 /** Renders the address or frontend of an element. */
 export function describeElement({ addressBytes }: TableFamily, set: string, key: string): string | undefined {
-  if (setsByPort.has(set)) return describeFrontendKey(key, 0);
+  if (SETS_BY_PORT.has(set)) return describeFrontendKey(key, 0);
   if (key.length === addressBytes) return describeAddressKey(key);
   // A hairpin's key starts with its source.
   const frontend = set === HAIRPIN_CONNECTIONS ? key.slice(addressBytes) : key;

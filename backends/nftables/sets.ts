@@ -3,33 +3,33 @@ import { clusterIPs, firewallSets, frontendKey, hairpinConnections } from "../nf
 import {
   addressField,
   type FieldType,
-  portField,
-  protocolField,
+  PORT_FIELD,
+  PROTOCOL_FIELD,
   type SetSpec,
 } from "../nf_tables/set/spec.ts";
 import { typeofRandom } from "../nf_tables/userdata.ts";
 
-/** Sets and maps of upstream's table: same name, same type, same contents. */
+// Sets and maps of kube-proxy's table, with the same name, type and contents.
 export const NODEPORT_IPS = "nodeport-ips";
 export const SERVICE_IPS = "service-ips";
 export const SERVICE_NODEPORTS = "service-nodeports";
 export const NO_ENDPOINT_SERVICES = "no-endpoint-services";
 export const NO_ENDPOINT_NODEPORTS = "no-endpoint-nodeports";
-/** Ours: the endpoints of a frontend, by frontend and slot. */
+// Our own maps: endpoints by frontend and slot.
 export const ENDPOINTS = "endpoints";
 export const LOCAL_ENDPOINTS = "local-endpoints";
 export const NODEPORT_ENDPOINTS = "nodeport-endpoints";
 export const LOCAL_NODEPORT_ENDPOINTS = "local-nodeport-endpoints";
 
-/** The modulus only declares the key's type: any number of endpoints up to it can be looked up. */
-const MOST_ENDPOINTS = 65535;
+/** The modulus declares the type of the slot. Numbers of endpoints up to it can be looked up. */
+const MAX_ENDPOINTS = 65535;
 
-/** The sets of one table, in the order they are listed. `nodeport-ips` only where addresses are enumerated. */
-export function setsOf(family: TableFamily, enumeratesNodePorts: boolean): readonly SetSpec[] {
+/** The sets of one table, in the order of nft's listing. */
+export function setsOf(family: TableFamily, listsNodePortIPs: boolean): readonly SetSpec[] {
   const address = addressField(family);
   const byAddress = frontendKey(family);
-  const byPort = [protocolField, portField];
-  const endpoint = [address, portField];
+  const byPort = [PROTOCOL_FIELD, PORT_FIELD];
+  const endpoint = [address, PORT_FIELD];
   const nodePortIPs: SetSpec = {
     name: NODEPORT_IPS,
     kind: "set",
@@ -38,7 +38,7 @@ export function setsOf(family: TableFamily, enumeratesNodePorts: boolean): reado
   };
   return [
     clusterIPs(family),
-    ...(enumeratesNodePorts ? [nodePortIPs] : []),
+    ...(listsNodePortIPs ? [nodePortIPs] : []),
     hairpinConnections(family, byAddress),
     {
       name: SERVICE_IPS,
@@ -91,10 +91,10 @@ export function setsOf(family: TableFamily, enumeratesNodePorts: boolean): reado
   ];
 }
 
-/** The clients that one endpoint of a service port with session affinity has. */
+/** The clients of one endpoint of a service port with session affinity. */
 export function affinitySet(family: TableFamily, name: string, timeoutSeconds: number): SetSpec {
   return { name, kind: "dynamic set", comment: "", key: [addressField(family)], timeoutSeconds };
 }
 
 /** TYPE_INTEGER */
-const slotField: FieldType = { datatype: 4, bytes: 4, typeof: typeofRandom(MOST_ENDPOINTS) };
+const slotField: FieldType = { datatype: 4, bytes: 4, typeof: typeofRandom(MAX_ENDPOINTS) };

@@ -3,13 +3,13 @@ import type { TableBatch } from "../nf_tables/batch.ts";
 import { diffElements } from "../nf_tables/set/changes.ts";
 import { type Element, ElementLists } from "../nf_tables/set/element.ts";
 import { type AffinityObjects, affinityObjects } from "./affinity.ts";
-import { elementsOf, listSets, sharedSets } from "./compile.ts";
+import { elementsOf, ENDPOINT_MAPS, SHARED_SETS } from "./compile.ts";
 import { isClassUse, writeAffinity, writeClass } from "./refill.ts";
 import { keepsIdleClasses, type TableState } from "./table_state.ts";
 
 /**
- * Writes what the changes make different in one table, and nothing when they make no difference.
- * @returns what to do once the batch is committed.
+ * Writes the difference that the changes make in one table.
+ * @returns updates the state; to be called once the batch is committed.
  */
 export function writeUpdate(
   batch: TableBatch,
@@ -17,12 +17,17 @@ export function writeUpdate(
   changes: readonly PlanChange[],
 ): () => void {
   const { family, settings } = state;
-  const { removed, added, uses } = diffElements(changes, elementsOf, sharedSets, (id) => state.shared.of(id));
+  const { removed, added, uses } = diffElements(
+    changes,
+    elementsOf,
+    SHARED_SETS,
+    (id) => state.shared.of(id),
+  );
   const classUses = classUsesOf(removed, added);
 
-  // Deletions first: a key that gets another value is deleted and added, and chains in use cannot be deleted.
+  // Deletions first: an element with a new value is deleted and added, and a chain in use cannot be deleted.
   const deletions = new ElementLists(batch, family, "delete", state.sets);
-  for (const element of removed) deletions.put(element);
+  for (const element of removed) deletions.add(element);
   deletions.flush();
   const affinities = changes.map((change) => ({
     old: change.old === undefined ? undefined : affinityObjects(family, settings, change.old),
@@ -30,8 +35,8 @@ export function writeUpdate(
   }));
   for (const affinity of affinities) deleteAffinity(batch, state, affinity.old, affinity.new);
   const idleClasses = idleAfter(state, classUses);
-  const listed = state.listed + listedIn(added) - listedIn(removed);
-  const keptClasses = keepsIdleClasses({ listed, idleClasses }) ? idleClasses : new Set<string>();
+  const endpoints = state.endpoints + countEndpoints(added) - countEndpoints(removed);
+  const keptClasses = keepsIdleClasses({ endpoints, idleClasses }) ? idleClasses : new Set<string>();
   for (const name of idleClasses) if (!keptClasses.has(name)) batch.deleteChain(family, name);
 
   for (const [name, change] of classUses) {
@@ -42,19 +47,19 @@ export function writeUpdate(
     if (affinity.new !== undefined) writeAffinity(batch, family, affinity.new);
   }
   const additions = new ElementLists(batch, family, "add", state.sets);
-  for (const element of added) additions.put(element);
+  for (const element of added) additions.add(element);
   additions.flush();
 
   return () => {
     state.classes.addAll(classUses);
     state.idleClasses.clear();
     for (const name of keptClasses) state.idleClasses.add(name);
-    state.listed = listed;
+    state.endpoints = endpoints;
     state.shared.addAll(uses);
   };
 }
 
-/** Class chains that are there and that nothing goes to any more once the uses have changed. */
+/** The class chains without uses after the changes. */
 function idleAfter({ classes, idleClasses }: TableState, changes: ReadonlyMap<string, number>): Set<string> {
   const idle = new Set(idleClasses);
   for (const [name, change] of changes) {
@@ -65,8 +70,8 @@ function idleAfter({ classes, idleClasses }: TableState, changes: ReadonlyMap<st
   return idle;
 }
 
-function listedIn(elements: readonly Element[]): number {
-  return elements.reduce((count, { set }) => listSets.has(set) ? count + 1 : count, 0);
+function countEndpoints(elements: readonly Element[]): number {
+  return elements.reduce((count, { set }) => ENDPOINT_MAPS.has(set) ? count + 1 : count, 0);
 }
 
 function classUsesOf(removed: readonly Element[], added: readonly Element[]): Map<string, number> {
@@ -81,8 +86,8 @@ function classUsesOf(removed: readonly Element[], added: readonly Element[]): Ma
 }
 
 /**
- * Chains that stay are emptied, to be filled again; sets that stay keep the clients in them. A set whose timeout
- * changed does not stay: the kernel cannot change it.
+ * Deletes what `next` does not have. Flushes the other chains, because they are written again. The other sets
+ * keep their clients, except when the timeout changes: the kernel cannot change it, so the set is deleted.
  */
 function deleteAffinity(
   batch: TableBatch,
@@ -91,7 +96,7 @@ function deleteAffinity(
   next: AffinityObjects | undefined,
 ): void {
   if (old === undefined) return;
-  // All rules first, for chains go to each other and use the sets.
+  // All rules first, because chains go to each other and use the sets.
   for (const { name } of old.chains) batch.deleteRules(family, name);
   const chains = new Set(next?.chains.map(({ name }) => name));
   for (const { name } of old.chains) if (!chains.has(name)) batch.deleteChain(family, name);

@@ -22,14 +22,16 @@ import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import { decodeLinkAddress, type LinkAddress } from "./link_address.ts";
 import { DeviceWatch } from "./watch.ts";
 
-/** Device with the addresses of services, ours and kube-proxy's. Its addresses are not addresses of the node. */
+/**
+ * Device with the addresses of services, ours and kube-proxy's. Its addresses are not addresses of the node.
+ */
 export const SERVICE_DEVICE = "kube-ipvs0";
 
 /** Addresses of the interfaces of this network namespace. */
 export interface InterfaceAddresses {
   /**
-   * Addresses of the device. Ours have a prefix that contains no other address. Without the link-local IPv6 address,
-   * which the kernel adds when another program sets the device up.
+   * Addresses of the device. Ours have a prefix that contains no other address. Without the link-local IPv6
+   * address, which the kernel adds when another program sets the device up.
    */
   readonly device: readonly LinkAddress[];
   /** Addresses of the other interfaces: the node's own. */
@@ -44,12 +46,15 @@ export interface RejectedAddress {
 
 const DUMMY = "dummy";
 
-/** Receive buffer of a watch. Holds the notifications about all addresses of a large cluster, ours among them. */
+/**
+ * Receive buffer of a watch. Holds the notifications about all addresses of a large cluster, ours among them.
+ */
 const WATCH_BUFFER_BYTES = 16 * 1024 * 1024;
 
 /**
- * The device that makes service addresses local addresses, so that packets to them reach IPVS. As in kube-proxy it
- * stays down: its addresses are local nevertheless, and no packet can leave by it. One call at a time.
+ * The device that makes service addresses local addresses, so that packets to them reach IPVS. As in
+ * kube-proxy it stays down: its addresses are local nevertheless, and no packet can leave by it. One call at
+ * a time.
  */
 export class DummyDevice implements Disposable {
   readonly #open: OpenNetlink;
@@ -104,7 +109,8 @@ export class DummyDevice implements Disposable {
    */
   async add(index: number, addresses: Iterable<Address>): Promise<readonly RejectedAddress[]> {
     const rejected = await this.#client.pipeline(addresses, (message, seq, address) => {
-      // IPv6 addresses skip duplicate address detection: they are usable at once, and many nodes have the same ones.
+      // IPv6 addresses skip duplicate address detection: they are usable at once, and many nodes have the
+      // same ones.
       const flags = address.length === 4 ? 0 : IFA_F_NODAD;
       writeNewAddress(message, seq, index, address, addressBits(address), flags);
     });
@@ -196,7 +202,9 @@ export class DummyDevice implements Disposable {
     return created;
   }
 
-  /** Announces our removals to the watches: notifications about IPv6 addresses do not say who removed them. */
+  /**
+   * Announces our removals to the watches: notifications about IPv6 addresses do not say who removed them.
+   */
   *#announced(addresses: Iterable<LinkAddress>): Generator<LinkAddress> {
     for (const one of addresses) {
       for (const watch of this.#watches) watch.expect(one.address);

@@ -12,7 +12,9 @@ import { decodeLink } from "../../../ffi/netlink/rtnetlink/link.ts";
 import type { NetlinkTransport } from "../../../ffi/netlink/transport.ts";
 import { decodeLinkAddress } from "./link_address.ts";
 
-/** Reads notifications about a device, and calls back when another program deletes it or one of its addresses. */
+/**
+ * Reads notifications about a device, and calls back when another program deletes it or one of its addresses.
+ */
 export class DeviceWatch implements Disposable {
   readonly #name: string;
   readonly #onForeignChange: (what: string) => void;

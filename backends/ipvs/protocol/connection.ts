@@ -76,7 +76,10 @@ export class IpvsConnection implements Disposable {
     });
   }
 
-  /** All virtual servers of this network namespace except those of firewall marks. Other work can run meanwhile. */
+  /**
+   * All virtual servers of this network namespace except those of firewall marks. Other work can run
+   * meanwhile.
+   */
   async virtualServers(): Promise<KernelVirtualServer[]> {
     const found: KernelVirtualServer[] = [];
     await this.#client.dumpEach(

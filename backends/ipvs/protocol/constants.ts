@@ -1,6 +1,6 @@
 /**
- * IPVS over generic netlink. Numbers on the wire are in host byte order; ports and addresses are in network byte order
- * (linux/ip_vs.h, net/netfilter/ipvs/ip_vs_ctl.c).
+ * IPVS over generic netlink. Numbers on the wire are in host byte order; ports and addresses are in network
+ * byte order (linux/ip_vs.h, net/netfilter/ipvs/ip_vs_ctl.c).
  */
 
 export const IPVS_GENL_NAME = "IPVS"; // linux/ip_vs.h

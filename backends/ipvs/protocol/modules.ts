@@ -13,8 +13,8 @@ const RUNNING_KERNEL: ModuleFiles = {
 };
 
 /**
- * Loads a kernel module and its dependencies. Needed where the kernel cannot load a module on demand by itself: that
- * takes no privilege, but a modprobe on the node.
+ * Loads a kernel module and its dependencies. Needed where the kernel cannot load a module on demand by
+ * itself: that takes no privilege, but a modprobe on the node.
  * @param name with underscores: `ip_vs_rr`.
  * @returns why the module was not loaded, to follow "could not be loaded"; undefined if it was.
  */
@@ -30,7 +30,8 @@ export function loadModule(
   }
   const files = filesOf(name, dependencies);
   if (files === undefined) return `because ${directory} has no such module`;
-  // Dependencies come last in modules.dep. The kernel rejects a module that is loaded already, which is no error.
+  // Dependencies come last in modules.dep. The kernel rejects a module that is loaded already, which is no
+  // error.
   const loaded = files.toReversed().map((file) => insert(`${directory}/${file}`));
   if (loaded.at(-1)) return undefined;
   return `because the kernel rejected ${directory}/${files[0]}: ` +

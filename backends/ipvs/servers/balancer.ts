@@ -24,11 +24,16 @@ const READ_PORTION = 64;
 /** The result of independent commands. */
 export interface Outcome {
   readonly rejected: readonly RejectedCommand[];
-  /** Commands that found another state than the one last programmed. A fallback command has reached the end state. */
+  /**
+   * Commands that found another state than the one last programmed. A fallback command has reached the end
+   * state.
+   */
   readonly drift: readonly string[];
 }
 
-/** IPVS in this network namespace. Commands have fallbacks, so that they can be repeated. One call at a time. */
+/**
+ * IPVS in this network namespace. Commands have fallbacks, so that they can be repeated. One call at a time.
+ */
 export class Balancer implements Disposable {
   readonly #connection: IpvsConnection;
   readonly #termination: GracefulTermination;

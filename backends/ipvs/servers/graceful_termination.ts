@@ -9,9 +9,10 @@ export interface Draining extends Assignment {
 }
 
 /**
- * Removed TCP servers get weight 0 and are deleted when their last connection has ended, or after a maximum time. UDP
- * and SCTP servers are removed immediately: their clients get no signal and would keep sending to a dead endpoint. So
- * are all servers under a scheduler that still picks weight 0 (dh): IPVS would reject those clients.
+ * Removed TCP servers get weight 0 and are deleted when their last connection has ended, or after a maximum
+ * time. UDP and SCTP servers are removed immediately: their clients get no signal and would keep sending to a
+ * dead endpoint. So are all servers under a scheduler that still picks weight 0 (dh): IPVS would reject those
+ * clients.
  */
 export class GracefulTermination {
   readonly #maxMs: number;
@@ -24,9 +25,9 @@ export class GracefulTermination {
   }
 
   /**
-   * Returns the difference to perform in place of `difference`. A real server to remove starts to drain. A draining
-   * one that is added again gets its planned weight, which may be 0, and keeps its connections. The real servers of a
-   * removed virtual server are removed with it.
+   * Returns the difference to perform in place of `difference`. A real server to remove starts to drain. A
+   * draining one that is added again gets its planned weight, which may be 0, and keeps its connections. The
+   * real servers of a removed virtual server are removed with it.
    * @param nowMs of any monotonic clock.
    */
   deferRemovals(difference: ServerDifference, nowMs: number): ServerDifference {
@@ -49,8 +50,8 @@ export class GracefulTermination {
   }
 
   /**
-   * Same, for a difference from what the kernel holds. A draining server that it does not remove is desired again,
-   * and drains no more.
+   * Same, for a difference from what the kernel holds. A draining server that it does not remove is desired
+   * again, and drains no more.
    */
   deferRemovalsFromKernel(difference: ServerDifference, nowMs: number): ServerDifference {
     if (this.#draining.size > 0) {
@@ -64,7 +65,8 @@ export class GracefulTermination {
 
   /**
    * The real servers to delete now. Each stays until `stopDraining` is called for it.
-   * @param connections returns the kernel's count, active and inactive; 0 if the kernel lacks the real server.
+   * @param connections returns the kernel's count, active and inactive; 0 if the kernel lacks the real
+   * server.
    */
   drained(connections: (draining: Draining) => number, nowMs: number): readonly Draining[] {
     return [...this].filter((draining) => draining.deadlineMs <= nowMs || connections(draining) === 0);

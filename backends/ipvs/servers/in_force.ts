@@ -58,13 +58,19 @@ export class ServersInForce {
     return servers.slice(start, this.#windowStart);
   }
 
-  /** Reports whether a virtual server is as programmed. Ignores real servers of weight 0, which may be draining. */
+  /**
+   * Reports whether a virtual server is as programmed. Ignores real servers of weight 0, which may be
+   * draining.
+   */
   isIntact(actual: ActualServer): boolean {
     return this.#servers.get(virtualServerKey(actual))?.digest === digestOf(actual);
   }
 }
 
-/** A 32-bit integer, equal for virtual servers that do the same. Does not depend on the order of the real servers. */
+/**
+ * A 32-bit integer, equal for virtual servers that do the same. Does not depend on the order of the real
+ * servers.
+ */
 function digestOf(server: ActualServer): number {
   const { scheduler, persistenceSeconds, flags, address, realServers } = server;
   const prefix = server.persistencePrefix ?? addressBits(address);

@@ -10,8 +10,8 @@ import type { VirtualServer } from "./virtual_server.ts";
 const KNOWN_SCHEDULERS = "rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos";
 
 /**
- * Reports whether the scheduler never picks a real server of weight 0. IPVS rejects a connection for which dh picks
- * one.
+ * Reports whether the scheduler never picks a real server of weight 0. IPVS rejects a connection for which dh
+ * picks one.
  */
 export function skipsWeightZero(scheduler: string): boolean {
   return scheduler !== "dh";
@@ -26,7 +26,8 @@ const PROBE_PORT = 20000;
 
 /**
  * Finds out whether IPVS works in a family with a scheduler, by adding and removing a virtual server
- * (docs/behaviour.md §5.3). The kernel loads the scheduler's module on demand. If it cannot, this process tries.
+ * (docs/behaviour.md §5.3). The kernel loads the scheduler's module on demand. If it cannot, this process
+ * tries.
  * @throws KernelError with advice.
  */
 export async function tryScheduler(

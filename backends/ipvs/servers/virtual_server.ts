@@ -29,7 +29,9 @@ export interface RealServer {
 
 /** A virtual server as the kernel holds it. */
 export interface KernelVirtualServer extends VirtualServer {
-  /** Persistence applies to clients that share this prefix of their address, in bits. Ours: the whole address. */
+  /**
+   * Persistence applies to clients that share this prefix of their address, in bits. Ours: the whole address.
+   */
   readonly persistencePrefix: number;
 }
 

@@ -26,12 +26,15 @@ import {
   jumpIfNew,
   markForeignSources,
   masqueradingChain,
-  natPostrouting,
-  natPrerouting,
+  NAT_POSTROUTING,
+  NAT_PREROUTING,
 } from "../../nf_tables/shared_chains.ts";
 import * as sets from "./sets.ts";
 
-/** Table for what IPVS does not do: masquerading, and rejecting or dropping connections that no service accepts. */
+/**
+ * Table for what IPVS does not do: masquerading, and rejecting or dropping connections that no service
+ * accepts.
+ */
 export const TABLE: Table = { name: "kube-proxy-ipvs", comment: "rules for kube-proxy in mode ipvs" };
 
 /**
@@ -62,7 +65,7 @@ export function writeElements(
   elements: Iterable<Element>,
 ): void {
   const lists = new ElementLists(batch, family, action, sets.setsOf(family));
-  for (const element of elements) lists.put(element);
+  for (const element of elements) lists.add(element);
   lists.flush();
 }
 
@@ -80,9 +83,10 @@ export function chainsOf(family: TableFamily, settings: NodeSettings): readonly 
 }
 
 /**
- * Priority before IPVS in the hook output. IPVS handles incoming packets at priorities 98 and 99 of the hook input,
- * and packets of this node at -99 and -98 of the hook output (net/netfilter/ipvs/ip_vs_core.c, ip_vs_ops4). Packets
- * that it forwards pass output and postrouting with the endpoint's address, but not forward. They keep their marks.
+ * Priority before IPVS in the hook output. IPVS handles incoming packets at priorities 98 and 99 of the hook
+ * input, and packets of this node at -99 and -98 of the hook output (net/netfilter/ipvs/ip_vs_core.c,
+ * ip_vs_ops4). Packets that it forwards pass output and postrouting with the endpoint's address, but not
+ * forward. They keep their marks.
  */
 const PRE_IPVS_OUTPUT = nft.NF_IP_PRI_NAT_DST - 10;
 
@@ -100,7 +104,7 @@ function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chai
       nft.NF_IP_PRI_FILTER,
       jumpIfNew("service-ips-check"),
     ),
-    natPrerouting,
+    NAT_PREROUTING,
     // A service address is local, so the node uses it as the source, too: no endpoint could reply.
     baseChain(
       "nat-output",
@@ -109,7 +113,7 @@ function baseChains(family: TableFamily, { masqueradeMark }: NodeSettings): Chai
       nft.NF_IP_PRI_NAT_DST,
       rule(inSet(addressFields(family), sets.VIRTUAL_SERVERS), setMark(masqueradeMark)),
     ),
-    natPostrouting,
+    NAT_POSTROUTING,
   ];
 }
 
@@ -127,9 +131,9 @@ function isHairpin(family: TableFamily): Expression[] {
 }
 
 /**
- * Drops packets of connection attempts that began before their virtual server existed, until their conntrack entry is
- * removed (docs/conntrack.md). The entry says that they are not translated, and IPVS leaves it as it is: a connection
- * would be established nevertheless, and break when the entry is removed.
+ * Drops packets of connection attempts that began before their virtual server existed, until their conntrack
+ * entry is removed (docs/conntrack.md). The entry says that they are not translated, and IPVS leaves it as it
+ * is: a connection would be established nevertheless, and break when the entry is removed.
  */
 function untranslatedCheck(family: TableFamily): Rule[] {
   const isServed = inSet(addressFields(family), sets.VIRTUAL_SERVERS);
@@ -145,8 +149,9 @@ function endpointsCheck(family: TableFamily, { localTraffic }: NodeSettings): Ru
 }
 
 /**
- * Rejects connections to a service address on a port without a service: service addresses are local, so a process that
- * listens on all addresses would answer. Drops connections to the other addresses of the service ranges.
+ * Rejects connections to a service address on a port without a service: service addresses are local, so a
+ * process that listens on all addresses would answer. Drops connections to the other addresses of the service
+ * ranges.
  */
 function serviceIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   const destination = [expr.destination(family)];

@@ -25,10 +25,10 @@ export function rejectedPlans(
   );
 }
 
-const setsByAddress: ReadonlySet<string> = new Set([CLUSTER_IPS, IPVS_IPS, HAIRPIN_CONNECTIONS]);
+const SETS_BY_ADDRESS: ReadonlySet<string> = new Set([CLUSTER_IPS, IPVS_IPS, HAIRPIN_CONNECTIONS]);
 
 /** Renders the address or frontend of an element. */
 export function describeElement({ addressBytes }: TableFamily, set: string, key: string): string | undefined {
-  if (setsByAddress.has(set)) return describeAddressKey(key.slice(0, addressBytes));
+  if (SETS_BY_ADDRESS.has(set)) return describeAddressKey(key.slice(0, addressBytes));
   return describeFrontendKey(key, addressBytes);
 }

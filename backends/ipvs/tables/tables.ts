@@ -2,7 +2,7 @@ import type { NodeSettings } from "../../../core/plan/plan.ts";
 import type { SetDifference } from "../../difference.ts";
 import type { TableBatch } from "../../nf_tables/batch.ts";
 import type { NfTables } from "../../nf_tables/connection.ts";
-import { tableFamilies, type TableFamily } from "../../nf_tables/families.ts";
+import { TABLE_FAMILIES, type TableFamily } from "../../nf_tables/families.ts";
 import { explainRejection } from "../../nf_tables/rejection.ts";
 import { readSchemas } from "../../nf_tables/schema.ts";
 import type { Element } from "../../nf_tables/set/element.ts";
@@ -21,7 +21,10 @@ export interface WholeTable extends TableChange {
   readonly settings: NodeSettings;
 }
 
-/** The nf_tables tables of the mode. They change as a whole, or in two steps before and after the commands to IPVS. */
+/**
+ * The nf_tables tables of the mode. They change as a whole, or in two steps before and after the commands to
+ * IPVS.
+ */
 export class IpvsTables {
   readonly #kernel: NfTables;
 
@@ -32,7 +35,7 @@ export class IpvsTables {
   /** The families whose table exists. */
   async families(): Promise<readonly TableFamily[]> {
     const schemas = await readSchemas(this.#kernel.client, TABLE.name);
-    return tableFamilies.filter(({ nfproto }) => schemas.has(nfproto));
+    return TABLE_FAMILIES.filter(({ nfproto }) => schemas.has(nfproto));
   }
 
   /**
@@ -41,7 +44,7 @@ export class IpvsTables {
    */
   async replace(tables: readonly WholeTable[], candidates: Candidates): Promise<void> {
     const batch = this.#kernel.beginTable(TABLE);
-    for (const family of tableFamilies) {
+    for (const family of TABLE_FAMILIES) {
       const desired = tables.find((table) => table.family === family);
       if (desired !== undefined) {
         writeTable(batch, family, desired.settings, desired.elements.added);
@@ -112,8 +115,8 @@ export class IpvsTables {
 }
 
 /**
- * Splits the removed elements: `replaced` ones make way for an added one and go with it in one transaction, `gone` ones
- * leave a gap.
+ * Splits the removed elements: `replaced` ones make way for an added one and go with it in one transaction,
+ * `gone` ones leave a gap.
  */
 export function splitRemoved(
   { added, removed }: SetDifference<Element>,
@@ -126,7 +129,9 @@ export function splitRemoved(
   return { replaced, gone };
 }
 
-/** Equal for elements that cannot coexist: those of one key, and ranges of one frontend, which may overlap. */
+/**
+ * Equal for elements that cannot coexist: those of one key, and ranges of one frontend, which may overlap.
+ */
 function placeOf(element: Element): string {
   return element.set + (guardedFrontend(element) ?? element.key);
 }

@@ -3,8 +3,8 @@ import { UseChanges } from "../../use_counts.ts";
 import type { Element } from "./element.ts";
 
 /**
- * The set elements that a batch of changes deletes and adds. The kernel cannot change an element, so one with a new
- * value or comment is both deleted and added.
+ * The set elements that a batch of changes deletes and adds. The kernel cannot change an element, so one with
+ * a new value or comment is both deleted and added.
  */
 export interface ElementDifference extends SetDifference<Element> {
   /** Changed uses of shared elements by elementId: to be counted once the batch is in force. */
@@ -12,8 +12,8 @@ export interface ElementDifference extends SetDifference<Element> {
 }
 
 /**
- * Compares the elements of all changes at once: a frontend that moves from one service port to another is one key that
- * is deleted and added.
+ * Compares the elements of all changes at once: a frontend that moves from one service port to another is one
+ * key that is deleted and added.
  * @param compile returns the elements of the old or new side of a change.
  * @param sharedSets sets whose elements exist while any service port uses them.
  * @param usesOf returns the uses of a shared element, by elementId, before the batch.

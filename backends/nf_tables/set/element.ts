@@ -6,17 +6,20 @@ import type { TableFamily } from "../families.ts";
 import * as userdata from "../userdata.ts";
 import type { SetKind, SetSpec } from "./spec.ts";
 
-/** One element of a set or map of the table. Keys and data are binary strings, see keys.ts. */
+/** An element of a set or map. Keys and data are binary strings: see keys.ts. */
 export interface Element {
   readonly set: string;
   readonly key: string;
-  /** By the set's kind: of a map the data, of a verdict map DROP or the chain to go to, of an interval set its last key; else "". */
+  /**
+   * Depends on the kind of the set. Map: the data. Verdict map: DROP, or the chain to go to. Interval set:
+   * the last key of the range. Other kinds: "".
+   */
   readonly value: string;
   /** "" for none. */
   readonly comment: string;
 }
 
-/** Value of a verdict map's element that ends the packet; no chain has this name. */
+/** Value in a verdict map that drops the packet. No chain has this name. */
 export const DROP = "drop";
 
 export function writeElement(message: MessageWriter, kind: SetKind, element: Element): void {
@@ -42,12 +45,15 @@ function dataValue(message: MessageWriter, type: number, value: string): void {
   message.nestEnd(mark);
 }
 
-/** A list is one attribute, whose length is 16 bits wide; what is left is room for one more element. */
+/**
+ * A list is written when it exceeds this length. An attribute has at most 64 KB, which leaves space for one
+ * element.
+ */
 const FULL_BYTES = 60_000;
 
 /**
- * Elements come in the order of services and go to the kernel in lists by set. One list a set is filled at a time,
- * and written to the batch when it is full.
+ * Collects elements, which come in the order of services, in one list per set, and writes a list to the batch
+ * when it is full.
  */
 export class ElementLists {
   readonly #batch: TableBatch;
@@ -63,13 +69,13 @@ export class ElementLists {
     this.#specs = specs;
   }
 
-  put(element: Element): void {
+  add(element: Element): void {
     const list = this.#lists.get(element.set) ?? this.#begin(element.set);
     writeElement(list.elements, list.spec.kind, element);
     if (list.elements.length > FULL_BYTES) this.#write(list.spec, list.elements);
   }
 
-  /** Writes what is left of every list. */
+  /** Writes the rest of every list. */
   flush(): void {
     for (const { spec, elements } of this.#lists.values()) {
       if (elements.length > 0) this.#write(spec, elements);
@@ -78,7 +84,7 @@ export class ElementLists {
 
   #begin(set: string): List {
     const spec = this.#specs.find(({ name }) => name === set);
-    if (spec === undefined) throw new Error(`nf_tables: there is no set ${set}`);
+    if (spec === undefined) throw new Error(`nf_tables: no set ${set}`);
     const list = { spec, elements: new MessageWriter(1024) };
     this.#lists.set(set, list);
     return list;

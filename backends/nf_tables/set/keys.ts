@@ -9,8 +9,9 @@ import type { Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS, protocolOfNumber } from "../../protocol_numbers.ts";
 
 /**
- * Keys and values of set elements as the kernel holds them: binary strings, one character a byte, every field padded
- * to 4 bytes. Addresses and ports are in network byte order, numgen's numbers in the host's.
+ * Keys and values of set elements as the kernel holds them: binary strings with one character per byte.
+ * Fields are padded to 4 bytes. Addresses and ports are in network byte order, numbers of numgen in host byte
+ * order.
  */
 
 export function protocolByte(protocol: Protocol): string {
@@ -26,7 +27,7 @@ export function addressKey(address: Address, protocol: Protocol, port: number): 
   return address + portKey(protocol, port);
 }
 
-/** Protocol and port, each padded. */
+/** Length of a padded protocol and port. */
 export const PORT_KEY_BYTES = 8;
 
 /** `meta l4proto . th dport` */
@@ -53,7 +54,7 @@ export function prefixMask(prefix: number, bytes: number): string {
   return mask;
 }
 
-/** Host byte order: our hosts are little-endian. */
+/** A number in host byte order. Our hosts are little-endian. */
 export function u32le(value: number): string {
   return String.fromCharCode(value & 0xff, value >>> 8 & 0xff, value >>> 16 & 0xff, value >>> 24);
 }

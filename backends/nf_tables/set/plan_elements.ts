@@ -30,7 +30,8 @@ export class PlanElements {
 
   /**
    * Restricts a load-balancer frontend to its source ranges.
-   * @param ranges disjoint, as an interval set demands (ServicePortPlan.sourceRanges); undefined for no restriction.
+   * @param ranges disjoint, as an interval set demands (ServicePortPlan.sourceRanges); undefined for no
+   * restriction.
    */
   restrict(frontend: string, ranges: readonly Cidr[] | undefined): void {
     if (ranges === undefined || !this.add(FIREWALL_SERVICES, frontend)) return;

@@ -1,5 +1,5 @@
 import type { TableFamily } from "../families.ts";
-import { addressField, type FieldType, portField, protocolField, type SetSpec } from "./spec.ts";
+import { addressField, type FieldType, PORT_FIELD, PROTOCOL_FIELD, type SetSpec } from "./spec.ts";
 
 /** Sets that the tables of modes nftables and ipvs have in common. */
 
@@ -11,7 +11,7 @@ export const FIREWALL_ALLOWED = "firewall-allowed";
 
 /** Key of a frontend with an address: `ip daddr . meta l4proto . th dport` */
 export function frontendKey(family: TableFamily): readonly FieldType[] {
-  return [addressField(family), protocolField, portField];
+  return [addressField(family), PROTOCOL_FIELD, PORT_FIELD];
 }
 
 export function clusterIPs(family: TableFamily): SetSpec {

@@ -2,14 +2,14 @@ import * as nft from "../constants.ts";
 import type { TableFamily } from "../families.ts";
 import * as userdata from "../userdata.ts";
 
-/** What a set's elements are besides their key. */
+/** What an element consists of besides its key. */
 export type SetKind =
   | "set"
-  /** Elements are ranges from a key to a key. */
+  /** Elements are ranges of keys. */
   | "interval set"
-  /** Rules add elements, and the kernel removes them after a time. */
+  /** Rules add elements, and the kernel removes them after a timeout. */
   | "dynamic set"
-  /** Elements have data. */
+  /** Elements have a value. */
   | "map"
   /** Elements have a verdict. */
   | "verdict map";
@@ -19,23 +19,23 @@ export interface SetSpec {
   readonly kind: SetKind;
   readonly comment: string;
   readonly key: readonly FieldType[];
-  /** Of a map. */
+  /** For maps only. */
   readonly data?: readonly FieldType[];
-  /** Of a dynamic set. */
+  /** For dynamic sets only. */
   readonly timeoutSeconds?: number;
 }
 
 /** One field of a key. */
 export interface FieldType {
-  /** nft's number for the type. nftables/include/datatype.h, enum datatypes */
+  /** Number of the type in nft. nftables/include/datatype.h, enum datatypes */
   readonly datatype: number;
   /** Without padding. */
   readonly bytes: number;
-  /** How a declaration by `typeof` names it. */
+  /** User data for a declaration by `typeof`. */
   readonly typeof: string;
 }
 
-/** `ip daddr`, or whatever address */
+/** `ip daddr`, or another address */
 export function addressField(family: TableFamily): FieldType {
   return {
     datatype: family.addressBytes === 4 ? 7 : 8, // TYPE_IPADDR, TYPE_IP6ADDR
@@ -45,10 +45,11 @@ export function addressField(family: TableFamily): FieldType {
 }
 
 /** TYPE_INET_PROTOCOL */
-export const protocolField: FieldType = { datatype: 12, bytes: 1, typeof: userdata.typeofProtocol };
+export const PROTOCOL_FIELD: FieldType = { datatype: 12, bytes: 1, typeof: userdata.typeofProtocol };
 /** TYPE_INET_SERVICE */
-export const portField: FieldType = { datatype: 13, bytes: 2, typeof: userdata.typeofDestinationPort };
-/** A set's flags, as the kernel reports them. */
+export const PORT_FIELD: FieldType = { datatype: 13, bytes: 2, typeof: userdata.typeofDestinationPort };
+
+/** The flags of a set, as the kernel reports them. */
 export function flagsOf(spec: SetSpec): number {
   switch (spec.kind) {
     case "set":
@@ -63,17 +64,20 @@ export function flagsOf(spec: SetSpec): number {
   }
 }
 
-/** Bytes of a key or of data: every field is padded to 4. */
+/** Length of a key or value in bytes. Fields are padded to 4 bytes. */
 export function lengthOf(fields: readonly FieldType[]): number {
   return fields.reduce((sum, field) => sum + (field.bytes + 3 & ~3), 0);
 }
 
-/** nft packs the types of a concatenation, 6 bits each. The kernel only keeps the number. */
+/** The types of a concatenation, packed by nft in 6 bits each. The kernel does not interpret the number. */
 export function datatypeOf(fields: readonly FieldType[]): number {
   return fields.reduce((packed, field) => packed << 6 | field.datatype, 0);
 }
 
-/** Maps are declared by `typeof`, for no type name says "numgen"; all else by types, as upstream does it. */
+/**
+ * Maps are declared by `typeof`, because numgen has no type name. Other sets are declared by types, as in
+ * kube-proxy.
+ */
 export function userdataOf(spec: SetSpec): string {
   const byType: userdata.Declared = spec.key.length === 1 ? { by: "type" } : { by: "concatenated types" };
   switch (spec.kind) {

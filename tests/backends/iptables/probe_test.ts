@@ -3,7 +3,7 @@ import type { Requirement } from "../../../core/backend/contract.ts";
 import type { LegacyTable } from "../../../backends/iptables/legacy/tables.ts";
 import { probeKernel } from "../../../backends/iptables/probe.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
-import { tableFamilies } from "../../../backends/nf_tables/families.ts";
+import { TABLE_FAMILIES } from "../../../backends/nf_tables/families.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
@@ -25,7 +25,7 @@ async function probe(
     return all.filter((message) => message.type === deletion || rejects(message))
       .map((message) => answer(message, "ENOENT"));
   });
-  const found = await probeKernel(new NetlinkClient(kernel), tableFamilies, () => legacy);
+  const found = await probeKernel(new NetlinkClient(kernel), TABLE_FAMILIES, () => legacy);
   assert.equal(
     [...messages(kernel.sent[0] ?? new Uint8Array())].at(-2)?.type,
     10 << 8 | nft.NFT_MSG_DELCHAIN,
@@ -55,7 +55,7 @@ Deno.test("a missing match is reported with its kernel module, and the others ar
   assert.deepEqual(missing.map(({ name }) => name), ["match statistic"]);
   assert.match(
     missing[0]?.detail ?? "",
-    /ENOENT .* for IPv4, ENOENT .* for IPv6\. It comes with xt_statistic \(CONFIG_/,
+    /ENOENT .* for IPv4, ENOENT .* for IPv6\. They require xt_statistic \(CONFIG_/,
   );
 });
 

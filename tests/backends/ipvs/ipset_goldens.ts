@@ -1,6 +1,7 @@
 /**
- * Messages between the stock `ipset` 7.17 and Linux 6.18. ipset uses version 7 of the protocol, sends NLM_F_EXCL, with
- * which the kernel rejects the destruction of a missing set, and requests acknowledgements of listings, too.
+ * Messages between the stock `ipset` 7.17 and Linux 6.18. ipset uses version 7 of the protocol, sends
+ * NLM_F_EXCL, with which the kernel rejects the destruction of a missing set, and requests acknowledgements
+ * of listings, too.
  */
 
 /** `ipset list -n` */

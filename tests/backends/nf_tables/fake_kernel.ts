@@ -6,11 +6,11 @@ import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 
 /**
- * A kernel whose tables are empty whatever was sent.
- * @param refuses the errno's name when it does not take this message of a batch.
+ * A kernel whose tables stay empty.
+ * @param rejects returns the name of the errno to reject a message of a batch with; undefined to accept it.
  */
 export function emptyKernel(
-  refuses: (message: NetlinkMessage) => string | undefined = () => undefined,
+  rejects: (message: NetlinkMessage) => string | undefined = () => undefined,
 ): (sent: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>[] {
   return (sent) => {
     const all = [...messages(sent)];
@@ -20,7 +20,7 @@ export function emptyKernel(
     if (first.type === nftType(nft.NFT_MSG_GETGEN)) return [answer(NLMSG_ERROR, first, 0)];
     if (!isBatch(sent)) return [answer(NLMSG_ERROR, first, errnoOf("EOPNOTSUPP"))];
     return all.flatMap((message) => {
-      const errno = refuses(message);
+      const errno = rejects(message);
       return errno === undefined ? [] : [answer(NLMSG_ERROR, message, errnoOf(errno))];
     });
   };
@@ -35,7 +35,7 @@ export function nftType(type: number): number {
   return NFNL_SUBSYS_NFTABLES << 8 | type;
 }
 
-/** What says that it is done, or an errno. struct nlmsgerr { int error; struct nlmsghdr msg; } */
+/** The end of a dump, or an errno. struct nlmsgerr { int error; struct nlmsghdr msg; } */
 function answer(type: number, { seq }: NetlinkMessage, errno: number): Uint8Array<ArrayBuffer> {
   const message = new MessageWriter(64);
   message.begin(type, 0, seq);

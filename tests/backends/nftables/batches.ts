@@ -9,11 +9,11 @@ import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { settingsOf } from "../plans.ts";
 
-/** A table as if the kernel had taken every batch: bytes out, no kernel. */
+/** A table that writes batches as if a kernel accepted each of them. */
 export class FakeTable {
   readonly #writer = new MessageWriter();
   readonly #state: TableState;
-  /** The batch that made it. */
+  /** The batch that created the table. */
   readonly created: Uint8Array;
 
   constructor(
@@ -26,7 +26,7 @@ export class FakeTable {
     this.created = batch.end().slice();
   }
 
-  /** The batch that makes the changes. */
+  /** Returns the batch for the changes. */
   apply(
     ...changes: readonly (readonly [old: ServicePortPlan | undefined, next: ServicePortPlan | undefined])[]
   ): Uint8Array {

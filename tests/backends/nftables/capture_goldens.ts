@@ -1,6 +1,6 @@
 /**
- * Writes goldens.json: what stock nft (1.0.6) sends when it loads listings of our tables, by the text it was made
- * from. Needs root, nft and strace:
+ * Writes goldens.json: the bytes that stock nft (1.0.6) sends when it loads listings of our tables, by object
+ * name or rule text. Needs root, nft and strace:
  *
  *     deno run -A tests/backends/nftables/capture_goldens.ts
  */
@@ -8,7 +8,7 @@ import { listingOf } from "../../integration/nftables/support/listing.ts";
 import { BackendProcess } from "../../integration/support/backend_process.ts";
 import { NetworkNamespace } from "../../integration/support/network_namespace.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "../everything.ts";
-import { type Created, createdBy, goldenName, ruleName } from "./canonical.ts";
+import { type Created, createdBy, goldenName, ruleName } from "../nf_tables/canonical.ts";
 
 if (import.meta.main) await capture();
 
@@ -34,12 +34,12 @@ async function capture(): Promise<void> {
   console.log(`${goldens.size} goldens`);
 }
 
-/** Each thing that nft created with its name, a rule with the text it was created from. */
+/** Each object that nft created with its golden's name: for a rule, its text. */
 function* named(listing: string, created: readonly Created[]): Generator<[string, string]> {
   const rules = rulesByChain(listing);
-  for (const thing of created) {
-    if (thing.kind !== "rule") yield [goldenName(thing), thing.bytes];
-    else yield [ruleName(thing.family, rules.get(thing.name)?.shift() ?? "?"), thing.bytes];
+  for (const object of created) {
+    if (object.kind !== "rule") yield [goldenName(object), object.bytes];
+    else yield [ruleName(object.family, rules.get(object.name)?.shift() ?? "?"), object.bytes];
   }
 }
 
@@ -55,7 +55,7 @@ function rulesByChain(listing: string): Map<string, string[]> {
   return rules;
 }
 
-/** The bytes of the batch that nft sends: the largest of its messages. */
+/** The batch that nft sends: the largest of its datagrams. */
 async function sentByNft(namespace: NetworkNamespace, listing: string): Promise<Uint8Array> {
   const directory = await Deno.makeTempDir();
   try {
@@ -70,7 +70,7 @@ async function sentByNft(namespace: NetworkNamespace, listing: string): Promise<
   }
 }
 
-/** strace's dump:  | 00010  00 00 00 0a 2c 00 00 00  00 0a 01 00 01 00 00 00  ....,........... | */
+/** Parses a dump of strace:  | 00010  00 00 00 0a 2c 00 00 00  00 0a 01 00 01 00 00 00  ....,........... | */
 function bytesOfDump(dump: string): Uint8Array {
   const bytes: number[] = [];
   for (const [, hex = ""] of dump.matchAll(/^ \| [0-9a-f]+ {2}((?:[0-9a-f ]{2} {1,2}){16})/gm)) {

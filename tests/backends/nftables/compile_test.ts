@@ -3,7 +3,7 @@ import { elementsOf } from "../../../backends/nftables/compile.ts";
 import { planOf } from "../plans.ts";
 import { textsOf } from "./element_texts.ts";
 
-Deno.test("a ClusterIP goes to the class of its number of endpoints, which are listed by slot", () => {
+Deno.test("a ClusterIP goes to the class for its number of endpoints, which are listed by slot", () => {
   const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:8080", "10.1.1.2:8081"] });
   assert.deepEqual(textsOf(plan), [
     "service-ips: 10.96.0.10 . tcp . 80 : goto cluster-2",
@@ -28,7 +28,7 @@ Deno.test("internalTrafficPolicy Local uses the list of local endpoints", () => 
   ]);
 });
 
-Deno.test("external addresses and node ports have classes that masquerade", () => {
+Deno.test("external addresses and NodePorts have classes that masquerade", () => {
   const plan = planOf({
     externalIPs: ["192.0.2.1:80"],
     loadBalancerIPs: ["203.0.113.1:80"],
@@ -44,7 +44,7 @@ Deno.test("external addresses and node ports have classes that masquerade", () =
   ]);
 });
 
-Deno.test("externalTrafficPolicy Local lists both local endpoints and those of the cluster", () => {
+Deno.test("externalTrafficPolicy Local lists both the local and the cluster endpoints", () => {
   const plan = planOf({
     loadBalancerIPs: ["[2001:db8::1]:80"],
     nodePort: 30080,
@@ -64,7 +64,7 @@ Deno.test("externalTrafficPolicy Local lists both local endpoints and those of t
   ]);
 });
 
-Deno.test("externalTrafficPolicy Local without local endpoints drops what is not short-circuited", () => {
+Deno.test("externalTrafficPolicy Local without local endpoints drops traffic that is not short-circuited", () => {
   const plan = planOf({ nodePort: 30080, external: "local", endpoints: ["10.1.1.2:80"] });
   assert.deepEqual(textsOf(plan), [
     "service-nodeports: tcp . 30080 : goto local-nodeport-0-of-1",
@@ -73,7 +73,7 @@ Deno.test("externalTrafficPolicy Local without local endpoints drops what is not
   ]);
 });
 
-Deno.test("without endpoints frontends are refused and dispatched nowhere", () => {
+Deno.test("frontends without endpoints are rejected or dropped, and not dispatched", () => {
   const plan = planOf({
     protocol: "SCTP",
     clusterIP: "10.96.0.10:80",
@@ -89,7 +89,7 @@ Deno.test("without endpoints frontends are refused and dispatched nowhere", () =
   ]);
 });
 
-Deno.test("source ranges are about load-balancer addresses only, with or without endpoints", () => {
+Deno.test("source ranges apply to load-balancer addresses only, with or without endpoints", () => {
   const plan = planOf({
     externalIPs: ["192.0.2.1:80"],
     loadBalancerIPs: ["203.0.113.1:80"],
@@ -107,12 +107,12 @@ Deno.test("source ranges are about load-balancer addresses only, with or without
   ]);
 });
 
-Deno.test("source ranges that allow nobody still close the load-balancer address", () => {
+Deno.test("empty source ranges close the load-balancer address", () => {
   const plan = planOf({ loadBalancerIPs: ["203.0.113.1:80"], sourceRanges: [] });
   assert.ok(textsOf(plan).includes("firewall-services: 203.0.113.1 . tcp . 80"));
 });
 
-Deno.test("session affinity goes to chains of the service and needs no lists", () => {
+Deno.test("session affinity uses chains of the service and no endpoint lists", () => {
   const plan = planOf({ clusterIP: "10.96.0.10:80", nodePort: 30080, affinitySeconds: 10 });
   assert.deepEqual(textsOf(plan), [
     "service-ips: 10.96.0.10 . tcp . 80 : goto service-SUSTUHLJ-default/web/tcp/http",
@@ -121,7 +121,7 @@ Deno.test("session affinity goes to chains of the service and needs no lists", (
   ]);
 });
 
-Deno.test("an address that is external IP and load-balancer IP at once is one frontend, with source ranges", () => {
+Deno.test("an external IP that is also a load-balancer IP is one frontend, with source ranges", () => {
   const plan = planOf({
     externalIPs: ["203.0.113.1:80"],
     loadBalancerIPs: ["203.0.113.1:80"],
@@ -135,7 +135,7 @@ Deno.test("an address that is external IP and load-balancer IP at once is one fr
   ]);
 });
 
-Deno.test("verdicts carry the service port's name, cut to what nft loads again", () => {
+Deno.test("verdicts have the name of the service port as comment, truncated to the length that nft loads", () => {
   const longest = "x".repeat(63);
   const plan = { ...planOf({ name: longest, portName: longest, nodePort: 30080 }), namespace: longest };
   const [dispatch] = elementsOf(plan);

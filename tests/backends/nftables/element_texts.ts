@@ -5,7 +5,10 @@ import * as sets from "../../../backends/nftables/sets.ts";
 import { addressFromBytes, formatAddress, formatSocketAddress } from "../../../core/net/address.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 
-/** Elements as nft lists them, in the order of the plan: `service-ips: 10.96.0.10 . tcp . 80 : goto cluster-3`. */
+/**
+ * Elements as nft lists them, in the order of the plan: `service-ips: 10.96.0.10 . tcp . 80 : goto
+ * cluster-3`.
+ */
 export function textsOf(plan: ServicePortPlan): string[] {
   return elementsOf(plan).map(elementText);
 }
@@ -41,7 +44,7 @@ export function elementText({ set, key, value }: Element): string {
       return `${set}: ${frontend} . ${field.address(length)}-${address(value.slice(length + 8))}`;
     }
     default:
-      throw new Error(`no set ${set}`);
+      throw new Error(`unknown set ${set}`);
   }
 }
 

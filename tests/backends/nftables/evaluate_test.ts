@@ -8,11 +8,14 @@ import type { RawPacket } from "../../oracle/raw_objects.ts";
 import { anyRawPacket } from "../../oracle/raw_packet.ts";
 import type { Connection, TracedNode, TraceOutcome } from "../../oracle/trace.ts";
 import { traceConnection } from "../../oracle/tracer.ts";
+import { evaluate, type Evaluated } from "../nf_tables/evaluate.ts";
+import { VirtualTable } from "../nf_tables/virtual_table.ts";
 import { FakeTable } from "./batches.ts";
-import { evaluate, type Evaluated } from "./evaluate.ts";
-import { VirtualTable } from "./virtual_table.ts";
 
-/** PROPERTY_RUNS clusters, each asked by several packets; PROPERTY_SEED for another seed. */
+/**
+ * PROPERTY_RUNS is the number of random clusters, each tested with several packets. PROPERTY_SEED sets the
+ * seed.
+ */
 const runs = Number(Deno.env.get("PROPERTY_RUNS") ?? 300);
 const seed = Number(Deno.env.get("PROPERTY_SEED") ?? Date.now() & 0x7fffffff);
 const PACKETS = 10;
@@ -20,13 +23,13 @@ const PACKETS = 10;
 const anyCase = fc.tuple(anyRawCluster, anyRawCluster).chain(([before, after]) =>
   fc.record({
     before: fc.constant(before),
-    // What settings and interfaces are does not change by changes of services.
+    // Settings and interfaces stay the same when services change.
     after: fc.constant({ ...after, configuration: before.configuration }),
     packets: fc.array(anyRawPacket(after), { minLength: PACKETS, maxLength: PACKETS }),
   })
 );
 
-Deno.test(`nf_tables would do with a packet what the tracer says, after a first programming (PROPERTY_SEED=${seed})`, () => {
+Deno.test(`nf_tables does with a packet what the tracer says, after the first programming (PROPERTY_SEED=${seed})`, () => {
   fc.assert(
     fc.property(anyCase, ({ after, packets }) => {
       const node = inForce({ ...after, objects: objectsOf(after) });
@@ -36,7 +39,7 @@ Deno.test(`nf_tables would do with a packet what the tracer says, after a first 
   );
 });
 
-Deno.test(`nf_tables would do with a packet what the tracer says, after changes (PROPERTY_SEED=${seed})`, () => {
+Deno.test(`nf_tables does with a packet what the tracer says, after changes (PROPERTY_SEED=${seed})`, () => {
   fc.assert(
     fc.property(anyCase, ({ before, after, packets }) => {
       const { nodes, serviceCidrs, interfaceAddresses } = before;
@@ -48,7 +51,7 @@ Deno.test(`nf_tables would do with a packet what the tracer says, after changes 
   );
 });
 
-/** The tables of both families: filled with the plans of one moment, then changed to those of another. */
+/** The tables of both families, filled with the plans of one node and changed to those of another. */
 function programmed(first: TracedNode, then: TracedNode): ReadonlyMap<number, VirtualTable> {
   return new Map(then.settings.map((settings) => {
     const of = (node: TracedNode) =>
@@ -83,7 +86,7 @@ function checkAll(
   }
 }
 
-/** Who was sent to an endpoint once is sent there again, whatever is drawn. */
+/** Checks that a client goes to the same endpoint again, for every random number. */
 function checkAffinity(table: VirtualTable, node: TracedNode, connection: Connection): void {
   const isLocal = isLocalTo(node);
   const first = evaluate(table, connection, isLocal, 1);
@@ -96,24 +99,24 @@ function checkAffinity(table: VirtualTable, node: TracedNode, connection: Connec
   for (const { set, key } of first.learned) table.sets.get(set)?.elements.delete(key);
 }
 
-/** All that may happen, over all draws; each endpoint by one draw. */
+/** All possible outcomes: one per random number, which covers each endpoint once. */
 function evaluated(table: VirtualTable, node: TracedNode, connection: Connection): string {
   const results: string[] = [];
   let modulus = 1;
   for (let draw = 0; draw < modulus; draw++) {
     const result = evaluate(table, connection, isLocalTo(node), draw);
     modulus = Math.max(1, result.modulus);
-    results.push(wordsOf(result));
+    results.push(describe(result));
   }
   return results.sort().join(", ");
 }
 
-function wordsOf({ verdict, dnat, isMasqueraded }: Evaluated): string {
+function describe({ verdict, dnat, isMasqueraded }: Evaluated): string {
   if (dnat === undefined) return verdict;
   const endpoint = formatAddress(
     addressFromBytes(Uint8Array.from(dnat.address, (byte) => byte.charCodeAt(0))),
   );
-  // What is stopped on its way is not masqueraded any more.
+  // A packet that is rejected or dropped later is not masqueraded.
   return verdict === "accepted"
     ? `${endpoint} ${dnat.port} sees ${isMasqueraded ? "node" : "client"}`
     : `${endpoint} ${dnat.port} ${verdict}`;

@@ -1,9 +1,9 @@
-import { createdBy } from "./canonical.ts";
+import { createdBy } from "../nf_tables/canonical.ts";
 import goldens from "./goldens.json" with { type: "json" };
 
 /**
- * Bytes of a rule → the text that nft makes them from. A rule's own map is a set beside it, which its bytes do not
- * hold: its elements are left out of the text.
+ * Maps the bytes of a rule to its text in nft. The text leaves out the elements of an anonymous map, because
+ * they are not in the bytes of the rule.
  */
 export function ruleTexts(family: "ip" | "ip6"): ReadonlyMap<string, string> {
   const start = `${family} rule: `;
@@ -13,7 +13,7 @@ export function ruleTexts(family: "ip" | "ip6"): ReadonlyMap<string, string> {
   );
 }
 
-/** The rules that a batch creates as nft would list them: chain → texts. */
+/** The rules that a batch creates, by chain, as nft lists them. */
 export function rulesIn(batch: Uint8Array): Record<string, string[]> {
   const rules: Record<string, string[]> = {};
   for (const { kind, family, name, bytes } of createdBy(batch)) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { diffElements } from "../../../backends/nf_tables/set/changes.ts";
-import { elementsOf, sharedSets } from "../../../backends/nftables/compile.ts";
+import { elementsOf, SHARED_SETS } from "../../../backends/nftables/compile.ts";
 import type { PlanChange } from "../../../core/backend/contract.ts";
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";
@@ -17,12 +17,12 @@ const another = planOf({
   endpoints: ["10.1.0.1:80", "10.1.0.2:80"],
 });
 
-function differenceOf(changes: readonly PlanChange[], usesOf: (id: string) => number) {
-  return diffElements(changes, elementsOf, sharedSets, usesOf);
+function diff(changes: readonly PlanChange[], usesOf: (id: string) => number) {
+  return diffElements(changes, elementsOf, SHARED_SETS, usesOf);
 }
 
-Deno.test("a new endpoint is its slot and the service's move to the next class", () => {
-  const { removed, added } = differenceOf([{ key: one.key, old: one, new: two }], () => 1);
+Deno.test("a new endpoint adds its slot and moves the service to the next class", () => {
+  const { removed, added } = diff([{ key: one.key, old: one, new: two }], () => 1);
   assert.deepEqual(removed.map(elementText), ["service-ips: 10.96.0.10 . tcp . 80 : goto cluster-1"]);
   assert.deepEqual(added.map(elementText), [
     "service-ips: 10.96.0.10 . tcp . 80 : goto cluster-2",
@@ -30,24 +30,24 @@ Deno.test("a new endpoint is its slot and the service's move to the next class",
   ]);
 });
 
-Deno.test("an endpoint that another one replaces is one slot", () => {
+Deno.test("replacing an endpoint changes one slot", () => {
   const replaced = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.7:80"] });
-  const { removed, added } = differenceOf([{ key: one.key, old: one, new: replaced }], () => 1);
+  const { removed, added } = diff([{ key: one.key, old: one, new: replaced }], () => 1);
   assert.deepEqual(removed.map(elementText), ["endpoints: 10.96.0.10 . tcp . 80 . 0 : 10.1.0.1:80"]);
   assert.deepEqual(added.map(elementText), ["endpoints: 10.96.0.10 . tcp . 80 . 0 : 10.1.0.7:80"]);
 });
 
-Deno.test("a ClusterIP stays known as long as one of its ports is there", () => {
+Deno.test("a ClusterIP stays in its set while one of its ports exists", () => {
   const https = planOf({ portName: "https", clusterIP: "10.96.0.10:443" });
   const gone = [{ key: one.key, old: one, new: undefined }];
-  const removedWith = (uses: number) => differenceOf(gone, () => uses).removed.map(elementText);
+  const removedWith = (uses: number) => diff(gone, () => uses).removed.map(elementText);
   assert.ok(!removedWith(2).includes("cluster-ips: 10.96.0.10"));
   assert.ok(removedWith(1).includes("cluster-ips: 10.96.0.10"));
-  const swapped = differenceOf([...gone, { key: https.key, old: undefined, new: https }], () => 1);
+  const swapped = diff([...gone, { key: https.key, old: undefined, new: https }], () => 1);
   assert.ok(![...swapped.removed, ...swapped.added].some(({ set }) => set === "cluster-ips"));
 });
 
-Deno.test("a class's chain comes with its first service and goes with its last", () => {
+Deno.test("the chain of a class is added with its first service and deleted with its last", () => {
   const table = new FakeTable([one]);
   assert.deepEqual(chainsOf(table.apply([one, two])), ["delete cluster-1", "add cluster-2"]);
   assert.deepEqual(chainsOf(table.apply([undefined, another])), []);
@@ -55,7 +55,7 @@ Deno.test("a class's chain comes with its first service and goes with its last",
   assert.deepEqual(chainsOf(table.apply([another, undefined])), ["delete cluster-2"]);
 });
 
-Deno.test("in a large table a chain outlives its class, because adding its rule again would be dear", () => {
+Deno.test("in a large table a chain outlives its class, because adding its rule again would be expensive", () => {
   const crowd = Array.from({ length: 210 }, (_, service) =>
     planOf({
       name: `crowd-${service}`,
@@ -71,7 +71,7 @@ Deno.test("in a large table a chain outlives its class, because adding its rule 
   assert.deepEqual(chainsOf(table.apply([two, undefined])), ["delete cluster-2"]);
 });
 
-Deno.test("a change that makes no difference writes nothing", () => {
+Deno.test("equal plans write nothing", () => {
   assert.deepEqual(stepsOf(new FakeTable([one]).apply([one, { ...one }])), []);
 });
 
@@ -80,7 +80,7 @@ Deno.test("weights make no difference", () => {
   assert.deepEqual(stepsOf(new FakeTable([one]).apply([one, weighed])), []);
 });
 
-Deno.test("deletions come first, chains before what goes to them, whatever the order of the changes", () => {
+Deno.test("deletions come first, and chains before their users, whatever the order of the changes", () => {
   const table = new FakeTable([two]);
   const moved = { ...another, frontends: two.frontends, clusterEndpoints: one.clusterEndpoints };
   assert.deepEqual(stepsOf(table.apply([undefined, moved], [two, undefined])), [
@@ -93,7 +93,7 @@ Deno.test("deletions come first, chains before what goes to them, whatever the o
   ]);
 });
 
-Deno.test("the chains of a service with affinity are emptied before any is deleted, as they go to each other", () => {
+Deno.test("all chains of a service with affinity are flushed before any is deleted, because they go to each other", () => {
   const sticky = { ...two, affinitySeconds: 10 };
   const fewer = { ...sticky, clusterEndpoints: one.clusterEndpoints };
   const steps = stepsOf(new FakeTable([sticky]).apply([sticky, fewer]))
@@ -131,7 +131,7 @@ const steps: ReadonlyMap<number, readonly [text: string, name: number]> = new Ma
   [nft.NFT_MSG_DELSETELEM, ["delete elements of", nft.NFTA_SET_ELEM_LIST_SET]],
 ]);
 
-/** What the messages of a batch do, in their order. */
+/** Describes the messages of a batch in their order. */
 function stepsOf(batch: Uint8Array): string[] {
   const texts: string[] = [];
   for (const { type, payload } of messages(batch)) {

@@ -85,10 +85,10 @@ Deno.test("what others put into our table goes with a reconcile, and other table
     found: "ours",
     compared: "part",
     differences: [
-      "set intruders of table ip kube-proxy was not ours",
-      "set ways of table ip kube-proxy was not ours",
-      "chain intruder of table ip kube-proxy was not ours",
-      "chain intruder-hook of table ip kube-proxy was not ours",
+      "set intruders of table ip kube-proxy was foreign",
+      "set ways of table ip kube-proxy was foreign",
+      "chain intruder of table ip kube-proxy was foreign",
+      "chain intruder-hook of table ip kube-proxy was foreign",
     ],
   });
   assert.deepEqual(await tablesIn(node), before);

@@ -3,7 +3,7 @@ import { routeLocalnet } from "../../../backends/iptables/host_settings.ts";
 import { CT_STATE_INVALID_DROPPED } from "../../../backends/iptables/rules/names.ts";
 import { PacketCounters } from "../../../backends/iptables/nfacct.ts";
 import { probeKernel } from "../../../backends/iptables/probe.ts";
-import { tableFamilies } from "../../../backends/nf_tables/families.ts";
+import { TABLE_FAMILIES } from "../../../backends/nf_tables/families.ts";
 import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 
@@ -17,12 +17,12 @@ Deno.test(
   keepsLibraries,
   async () => {
     using client = NetlinkClient.open(NETLINK_NETFILTER);
-    const found = await probeKernel(client, tableFamilies);
+    const found = await probeKernel(client, TABLE_FAMILIES);
     assert.deepEqual(found.filter((requirement) => !requirement.found), []);
     assert.equal(await nft("list", "ruleset"), "");
     await iptables("--append", "FORWARD", "--jump", "DROP");
     const before = await nft("list", "ruleset");
-    await probeKernel(client, tableFamilies);
+    await probeKernel(client, TABLE_FAMILIES);
     assert.equal(await nft("list", "ruleset"), before);
   },
 );

@@ -1,6 +1,6 @@
 /**
- * Messages between the stock `ipvsadm` 1.31 and Linux 6.1. The generic netlink family IPVS has the id 0x20, and ipvsadm
- * requests acknowledgements.
+ * Messages between the stock `ipvsadm` 1.31 and Linux 6.1. The generic netlink family IPVS has the id 0x20,
+ * and ipvsadm requests acknowledgements.
  */
 
 /** `ipvsadm -A -t 10.96.0.10:80 -s rr` */

@@ -4,9 +4,10 @@ import type { Connection } from "../../oracle/trace.ts";
 import { must, value, type VirtualExpression, type VirtualSet, type VirtualTable } from "./virtual_table.ts";
 
 /**
- * What nf_tables would do with the first packet of a connection: passes the hooks that it passes in the kernel, and
- * interprets the expressions of their chains register by register. Knows nothing of services.
- * @param draw what `numgen random` draws, modulo its modulus.
+ * Evaluates the first packet of a connection as nf_tables does: passes it through the hooks that it passes in
+ * the kernel, and interprets the expressions of their chains register by register. Knows nothing about
+ * services.
+ * @param draw the number that `numgen random` draws, before the modulo.
  */
 export function evaluate(
   table: VirtualTable,
@@ -19,17 +20,17 @@ export function evaluate(
 
 export interface Evaluated {
   readonly verdict: "accepted" | "rejected" | "dropped";
-  /** Where it is sent to. Undefined when its destination was left alone. */
+  /** The translated destination. Undefined if it was not translated. */
   readonly dnat: { readonly address: string; readonly port: number } | undefined;
   readonly isMasqueraded: boolean;
-  /** Of the last `numgen`; 0 when nothing was drawn. */
+  /** The modulus of the last `numgen`; 0 if no number was drawn. */
   readonly modulus: number;
-  /** Keys that rules put into dynamic sets. */
+  /** Keys that rules added to dynamic sets. */
   readonly learned: readonly { readonly set: string; readonly key: string }[];
 }
 
 type Verdict = "accept" | "drop" | "reject";
-/** What an expression does: the next one follows, the rule ends, the packet's fate is known, or another chain takes over. */
+/** Effect of an expression: continue, end the rule, decide about the packet, or enter another chain. */
 type Effect = "next" | "break" | Verdict | { readonly chain: string; readonly returns: boolean };
 
 class Packet {
@@ -61,7 +62,7 @@ class Packet {
   }
 
   evaluate(): Evaluated {
-    const verdict = this.#travel();
+    const verdict = this.#passHooks();
     return {
       verdict: verdict === "drop" ? "dropped" : verdict === "reject" ? "rejected" : "accepted",
       dnat: this.#dnat,
@@ -71,8 +72,8 @@ class Packet {
     };
   }
 
-  /** Hook after hook; where it goes on depends on what the NAT chains made of its destination. */
-  #travel(): Verdict {
+  /** The hooks after NAT depend on the translated destination. */
+  #passHooks(): Verdict {
     const first = this.#connection.incoming === undefined ? nft.NF_INET_LOCAL_OUT : nft.NF_INET_PRE_ROUTING;
     const verdict = this.#hook(first);
     if (verdict !== "accept") return verdict;
@@ -82,10 +83,10 @@ class Packet {
       if (forwarded !== "accept") return forwarded;
     }
     if (this.#connection.incoming === undefined || !staysHere) {
-      const left = this.#hook(nft.NF_INET_POST_ROUTING);
-      if (left !== "accept") return left;
+      const sent = this.#hook(nft.NF_INET_POST_ROUTING);
+      if (sent !== "accept") return sent;
     }
-    // What the node sends to itself comes in again: translated already, and past the filters before translation.
+    // A packet of the node to itself re-enters after translation, so it passes no hook before that again.
     return staysHere ? this.#hook(nft.NF_INET_LOCAL_IN) : "accept";
   }
 
@@ -100,7 +101,7 @@ class Packet {
     return "accept";
   }
 
-  /** Undefined when it comes to its end. */
+  /** @returns undefined if the chain ends without a verdict. */
   #chain(name: string): Verdict | undefined {
     for (const rule of must(this.#table.chains.get(name), name).rules) {
       const effect = this.#rule(rule);
@@ -147,8 +148,8 @@ class Packet {
         this.#modulus = u32(nft.NFTA_NG_MODULUS);
         return this.#load(u32(nft.NFTA_NG_DREG), u32le(this.#draw % this.#modulus + u32(nft.NFTA_NG_OFFSET)));
       case "cmp": {
-        const wanted = value(fields.get(nft.NFTA_CMP_DATA));
-        const isEqual = this.#read(u32(nft.NFTA_CMP_SREG), wanted.length) === wanted;
+        const expected = value(fields.get(nft.NFTA_CMP_DATA));
+        const isEqual = this.#read(u32(nft.NFTA_CMP_SREG), expected.length) === expected;
         return isEqual === (u32(nft.NFTA_CMP_OP) === nft.NFT_CMP_EQ) ? "next" : "break";
       }
       case "bitwise": {
@@ -160,7 +161,7 @@ class Packet {
       }
       case "byteorder":
         if (u32(nft.NFTA_BYTEORDER_LEN) !== 1) {
-          throw new Error("only a byteorder of one byte changes nothing");
+          throw new Error("byteorder is implemented for one byte only, which it does not change");
         }
         return "next";
       case "lookup": {
@@ -193,7 +194,7 @@ class Packet {
       case "reject":
         return "reject";
       default:
-        throw new Error(`no expression is called ${name}`);
+        throw new Error(`unknown expression ${name}`);
     }
   }
 
@@ -230,13 +231,13 @@ class Packet {
     return "accept";
   }
 
-  /** struct iphdr or struct ipv6hdr, as far as anyone looks at it. */
+  /** The part of struct iphdr or struct ipv6hdr that rules load. */
   #networkHeader(): string {
     const before = this.#destination.length === 4 ? 12 : 8;
     return "\0".repeat(before) + this.#connection.source + this.#destination;
   }
 
-  /** A register is filled up to 4 bytes. */
+  /** Pads the value to 4 bytes. */
   #load(register: number, bytes: string): "next" {
     const at = offsetOf(register);
     for (let i = 0; i < bytes.length + 3 >> 2 << 2; i++) {
@@ -262,20 +263,20 @@ function effectOf(code: number, chain: string | undefined): Effect {
   if (code === nft.NFT_JUMP || code === nft.NFT_GOTO) {
     return { chain: must(chain), returns: code === nft.NFT_JUMP };
   }
-  throw new Error(`no verdict has the code ${code}`);
+  throw new Error(`unknown verdict ${code}`);
 }
 
-/** Every field of the key for itself. */
+/** Finds the range whose fields all contain those of the key. */
 function inRange({ elements }: VirtualSet, lengths: readonly number[], key: string) {
   for (const [start, element] of elements) {
     let at = 0;
-    const fits = lengths.every((length) => {
+    const isMatch = lengths.every((length) => {
       const field = key.slice(at, at + length);
       const isIn = start.slice(at, at + length) <= field && field <= element.end.slice(at, at + length);
       at += length;
       return isIn;
     });
-    if (fits) return element;
+    if (isMatch) return element;
   }
   return undefined;
 }

@@ -6,7 +6,7 @@ import { rulesIn } from "./rule_texts.ts";
 
 const [plainSettings, interfaceSettings, prefixSettings, masqueradeAllSettings] = everyKindOfSettings;
 
-Deno.test("what is not from a local pod is marked on its way to a ClusterIP", () => {
+Deno.test("connections to a ClusterIP are marked unless they come from a local pod", () => {
   const first = (settings = plainSettings) =>
     rulesIn(new FakeTable([], settings?.[0]).created)["services"]?.[0];
   const toClusterIP = "ip daddr @cluster-ips";
@@ -22,7 +22,7 @@ Deno.test("what is not from a local pod is marked on its way to a ClusterIP", ()
   assert.equal(first([unknown]), "ip daddr . meta l4proto . th dport vmap @service-ips");
 });
 
-Deno.test("node ports answer on every address but loopback, or on those enumerated", () => {
+Deno.test("NodePorts are served on every address except loopback, or on the listed addresses", () => {
   const nodePorts = (settings = plainSettings) => {
     const rules = rulesIn(new FakeTable([], settings?.[0]).created);
     return [rules["services"]?.at(-1), ...rules["nodeport-endpoints-check"] ?? []];
@@ -37,7 +37,7 @@ Deno.test("node ports answer on every address but loopback, or on those enumerat
   ]);
 });
 
-Deno.test("externalTrafficPolicy Local: pods and the node go to the cluster, others to this node's endpoints", () => {
+Deno.test("externalTrafficPolicy Local: pods and the node use all endpoints, others the endpoints of this node", () => {
   const plan = planOf({
     loadBalancerIPs: ["203.0.113.2:53"],
     nodePort: 30081,
@@ -58,14 +58,14 @@ Deno.test("externalTrafficPolicy Local: pods and the node go to the cluster, oth
   );
 });
 
-Deno.test("without endpoints on this node nothing is left for others, and what falls through is dropped", () => {
+Deno.test("externalTrafficPolicy Local without local endpoints has no rule for others, whom the filter chains drop", () => {
   const plan = planOf({ nodePort: 30082, external: "local", endpoints: ["10.1.1.2:80"] });
   const rules = rulesIn(new FakeTable([plan]).created)["local-nodeport-0-of-1"];
   assert.equal(rules?.length, 3);
   assert.match(rules?.at(-1) ?? "", /^fib saddr type local .* comment "short-circuit local traffic"$/);
 });
 
-Deno.test("session affinity: a known client goes to its endpoint, which remembers every client it gets", () => {
+Deno.test("session affinity: a known client goes to its endpoint, whose set receives every client", () => {
   const plan = planOf({
     name: "sticky",
     clusterIP: "10.96.0.14:80",
@@ -88,7 +88,7 @@ Deno.test("session affinity: a known client goes to its endpoint, which remember
   ]);
 });
 
-Deno.test("unallocated service addresses are dropped, undefined ports of allocated ones rejected", () => {
+Deno.test("connections to unallocated service addresses are dropped, those to undefined ports of a ClusterIP rejected", () => {
   assert.deepEqual(rulesIn(new FakeTable([]).created)["cluster-ips-check"], [
     "ip daddr @cluster-ips reject",
     "ip daddr 10.96.0.0/12 drop",

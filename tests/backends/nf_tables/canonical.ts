@@ -2,17 +2,23 @@ import * as nft from "../../../backends/nf_tables/constants.ts";
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
 import { attribute, attributes, messages } from "../../../ffi/netlink/reader.ts";
 
-/** What one message of a batch creates, in a form that two programs that mean the same agree in. */
+/**
+ * An object that a message of a batch creates, in a form that is equal for programs that create the same
+ * object.
+ */
 export interface Created {
   readonly kind: "table" | "chain" | "set" | "rule" | "element";
   readonly family: "ip" | "ip6";
-  /** The table's, chain's or set's own name; a rule's chain; an element's set. */
+  /** Name of the table, chain or set; for a rule its chain, for an element its set. */
   readonly name: string;
-  /** Base64 of the attributes, without the numbers by which a batch refers to its own sets; a rule's without its place. */
+  /**
+   * The attributes in base64, without the ids of sets in the batch, and for a rule without its table and
+   * chain.
+   */
   readonly bytes: string;
 }
 
-const kinds: ReadonlyMap<number, Created["kind"]> = new Map([
+const KINDS: ReadonlyMap<number, Created["kind"]> = new Map([
   [nft.NFT_MSG_NEWTABLE, "table"],
   [nft.NFT_MSG_NEWCHAIN, "chain"],
   [nft.NFT_MSG_NEWSET, "set"],
@@ -20,7 +26,7 @@ const kinds: ReadonlyMap<number, Created["kind"]> = new Map([
   [nft.NFT_MSG_NEWSETELEM, "element"],
 ]);
 
-const nameAttributes: Readonly<Record<Created["kind"], number>> = {
+const NAME_ATTRIBUTES: Readonly<Record<Created["kind"], number>> = {
   table: nft.NFTA_TABLE_NAME,
   chain: nft.NFTA_CHAIN_NAME,
   set: nft.NFTA_SET_NAME,
@@ -28,15 +34,15 @@ const nameAttributes: Readonly<Record<Created["kind"], number>> = {
   element: nft.NFTA_SET_ELEM_LIST_SET,
 };
 
-/** Everything a batch creates, in its order. Elements come one by one. */
+/** All objects that a batch creates, in their order, with each element on its own. */
 export function createdBy(batch: Uint8Array): Created[] {
   const created: Created[] = [];
   for (const { type, payload } of messages(batch)) {
     if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
-    const kind = kinds.get(type & 0xff);
+    const kind = KINDS.get(type & 0xff);
     if (kind === undefined) continue;
     const family = payload[0] === NFPROTO_IPV4 ? "ip" : "ip6";
-    const name = attribute(payload, nameAttributes[kind], NFGENMSG_BYTES)?.string() ?? "";
+    const name = attribute(payload, NAME_ATTRIBUTES[kind], NFGENMSG_BYTES)?.string() ?? "";
     if (kind !== "element") {
       created.push({ kind, family, name, bytes: base64(withoutIds(kind, payload)) });
       continue;
@@ -53,7 +59,7 @@ function withoutIds(kind: Created["kind"], payload: Uint8Array): Uint8Array {
   const parts: Uint8Array[] = [];
   for (const field of attributes(payload, NFGENMSG_BYTES)) {
     if (kind === "set" && field.type === nft.NFTA_SET_ID) continue;
-    // A rule is the same in whatever chain it is.
+    // The bytes of a rule do not depend on its chain.
     if (kind === "rule" && (field.type === nft.NFTA_RULE_TABLE || field.type === nft.NFTA_RULE_CHAIN)) {
       continue;
     }
@@ -64,7 +70,7 @@ function withoutIds(kind: Created["kind"], payload: Uint8Array): Uint8Array {
   return joined(parts);
 }
 
-const idsByExpression: ReadonlyMap<string, number> = new Map([
+const ID_ATTRIBUTES: ReadonlyMap<string, number> = new Map([
   ["lookup", nft.NFTA_LOOKUP_SET_ID],
   ["dynset", 2], // NFTA_DYNSET_SET_ID
 ]);
@@ -73,7 +79,7 @@ function* expressionWithoutIds(expression: Uint8Array): Generator<Uint8Array> {
   const name = attribute(expression, nft.NFTA_EXPR_NAME)?.string() ?? "";
   yield new TextEncoder().encode(`${name}\n`);
   for (const field of attribute(expression, nft.NFTA_EXPR_DATA)?.attributes() ?? []) {
-    if (field.type !== idsByExpression.get(name)) yield tagged(field.type, field.bytes);
+    if (field.type !== ID_ATTRIBUTES.get(name)) yield tagged(field.type, field.bytes);
   }
 }
 
@@ -89,12 +95,12 @@ function base64(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes));
 }
 
-/** What goldens.json calls a created thing, rules excepted: they are called by their text. */
+/** The name in goldens.json of an object that is not a rule. */
 export function goldenName({ kind, family, name }: Created): string {
   return kind === "element" ? `${family} elements of ${name}` : `${family} ${kind} ${name}`;
 }
 
-/** Goldens that are rules are called by this and their text. */
+/** The name in goldens.json of a rule. */
 export function ruleName(family: string, text: string): string {
   return `${family} rule: ${text}`;
 }

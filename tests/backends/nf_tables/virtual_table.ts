@@ -5,8 +5,8 @@ import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnet
 import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader.ts";
 
 /**
- * The table that batches make, as the kernel would hold it: bytes in, chains and sets out. As strict as the kernel
- * where it matters: what is named must exist, what is added must not.
+ * Builds the chains and sets of a table from batches, as the kernel does. As strict as the kernel: a
+ * referenced object must exist, an added element must not.
  */
 export class VirtualTable {
   readonly chains = new Map<string, VirtualChain>();
@@ -17,15 +17,15 @@ export class VirtualTable {
   }
 
   apply(batch: Uint8Array): void {
-    /** A rule's own map has no name yet. */
+    // Anonymous maps have no name yet.
     const anonymous = new Map<number, VirtualSet>();
     for (const { type, payload } of messages(batch)) {
       if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
-      this.#take(type & 0xff, (kind) => attribute(payload, kind, NFGENMSG_BYTES), anonymous);
+      this.#apply(type & 0xff, (kind) => attribute(payload, kind, NFGENMSG_BYTES), anonymous);
     }
   }
 
-  #take(type: number, field: Fields, anonymous: Map<number, VirtualSet>): void {
+  #apply(type: number, field: Fields, anonymous: Map<number, VirtualSet>): void {
     switch (type) {
       case nft.NFT_MSG_NEWTABLE:
         return;
@@ -50,7 +50,7 @@ export class VirtualTable {
       case nft.NFT_MSG_DELSETELEM:
         return this.#changeElements(type === nft.NFT_MSG_NEWSETELEM, field, anonymous);
       default:
-        throw new Error(`no message of type ${type} is known`);
+        throw new Error(`unknown message type ${type}`);
     }
   }
 
@@ -133,24 +133,24 @@ export interface VirtualChain {
 export interface VirtualSet {
   /** In bytes. */
   readonly keyLength: number;
-  /** Of an interval set the lengths of its key's fields. */
+  /** Lengths of the key's fields, for interval sets only. */
   readonly ranges: readonly number[] | undefined;
   readonly elements: Map<string, VirtualElement>;
 }
 
 export interface VirtualElement {
-  /** NF_DROP, NFT_GOTO, …; undefined when it is none. */
+  /** NF_DROP, NFT_GOTO, …; undefined if the element has no verdict. */
   readonly verdict: number | undefined;
   readonly chain: string | undefined;
   readonly data: string;
-  /** Of an interval the last key. */
+  /** The last key, for ranges only. */
   readonly end: string;
 }
 
 export interface VirtualExpression {
   readonly name: string;
   readonly fields: ReadonlyMap<number, Attribute>;
-  /** Of a lookup in the rule's own map. */
+  /** The anonymous map of a lookup. */
   readonly choice: VirtualSet | undefined;
 }
 
@@ -171,7 +171,7 @@ export function value(data: Attribute | undefined): string {
   return must(must(data).attribute(nft.NFTA_DATA_VALUE)).latin1();
 }
 
-export function must<T>(found: T | undefined, what = "what a message names"): T {
+export function must<T>(found: T | undefined, what = "a referenced object"): T {
   if (found === undefined) throw new Error(`ENOENT: ${what}`);
   return found;
 }
