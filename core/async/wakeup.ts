@@ -1,4 +1,4 @@
-/** One waiter that any number of calls can wake; a call while nobody waits is remembered once. */
+/** Wakes one waiter. A wake-up without a waiter is remembered once, however often it is called. */
 export class Wakeup {
   #pending = false;
   #resolve: (() => void) | undefined;
@@ -37,7 +37,7 @@ export async function delay(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** setTimeout takes 31 bits of milliseconds; who waits longer is woken early and looks again. */
+/** Limits a delay to the 31 bits of setTimeout. A longer wait ends early, and the caller waits again. */
 function timerDelay(ms: number): number {
   return Math.min(Math.max(0, ms), 2 ** 31 - 1);
 }

@@ -3,7 +3,7 @@ import type { Family, Protocol } from "../net/protocol.ts";
 import type { Balancing } from "../objects/objects.ts";
 
 /**
- * What this node does with one service port in one family. A plan contains everything that a backend needs,
+ * Treatment of one service port in one family by this node. A plan contains everything that a backend needs,
  * with all Kubernetes semantics already applied: a backend never sees a Service or an EndpointSlice.
  */
 export interface ServicePortPlan {
@@ -60,7 +60,7 @@ export type Frontend =
   /** Answers on every node-port address of the node (see NodeSettings.nodePorts). */
   | { readonly kind: "NodePort"; readonly port: number };
 
-/** What happens to a new connection to a frontend. */
+/** Verdict on a new connection to a frontend. */
 export type Route =
   /** Balanced over the plan's cluster or local endpoints, which are not empty. */
   | { readonly verdict: "balance"; readonly to: "cluster" | "local"; readonly masquerade: Masquerade }
@@ -74,7 +74,7 @@ export type Route =
   | { readonly verdict: "reject" }
   | { readonly verdict: "drop" };
 
-/** Which sources are masqueraded, i.e. get an address of the node. */
+/** Sources that are masqueraded, i.e. replaced by an address of the node. */
 export type Masquerade =
   /** All sources: external addresses with policy Cluster. */
   | "all"

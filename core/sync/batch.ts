@@ -3,7 +3,7 @@ import type { Family } from "../net/protocol.ts";
 import type { HealthCheckChanges } from "../plan/health_check.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 
-/** When the change that an EndpointSlice carries was triggered, in milliseconds since the epoch. */
+/** Time at which the change of an EndpointSlice was triggered, in milliseconds since the epoch. */
 export interface TriggerTime {
   readonly family: Family;
   readonly time: number;

@@ -17,7 +17,7 @@ export interface IntakeOptions {
   readonly log: Log;
 }
 
-/** Is told what is received: feeds metrics and health. */
+/** Receives the events of the intake: feeds metrics and health. */
 export interface IntakeObserver {
   received(kind: ModelObject["kind"]): void;
   /** This node's Node object changed. */

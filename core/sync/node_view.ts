@@ -16,23 +16,23 @@ import type { Store } from "../objects/store.ts";
 import type { NodeSettings } from "../plan/plan.ts";
 import type { PlanContext } from "../plan/planner.ts";
 
-/** What planning and the backend know of this node. */
+/** Facts about this node that planning and the backend use. */
 export interface NodeView {
-  /** What plans depend on. */
+  /** Facts that plans depend on. */
   readonly context: PlanContext;
   /** One entry per family in use. */
   readonly settings: readonly NodeSettings[];
   readonly nodePortAddresses: NodePortAddresses;
 }
 
-/** The view before the node is known: no families, so nothing is planned. */
-export const noView: NodeView = {
+/** The view before the node is known. It has no families, so nothing is planned. */
+export const NO_VIEW: NodeView = {
   context: { families: [], nodeName: "", zone: "", nodeAddresses: LOOPBACK, endsConnections: false },
   settings: [],
   nodePortAddresses: { IPv4: { isAll: false, addresses: [] }, IPv6: { isAll: false, addresses: [] } },
 };
 
-/** Which parts of two views differ. */
+/** Parts in which two views differ. */
 export interface NodeViewDifference {
   readonly context: boolean;
   readonly settings: boolean;

@@ -8,7 +8,7 @@ import { samePlanOrNone } from "../plan/same_plan.ts";
 import { AppliedPlans, type LocalPolicyCounts } from "./applied_plans.ts";
 import { Batch, type BatchLedger, type TriggerTime } from "./batch.ts";
 import { DesiredPlans, serviceOf } from "./desired_plans.ts";
-import { compareViews, type NodeView, type NodeViewDifference, noView } from "./node_view.ts";
+import { compareViews, type NodeView, type NodeViewDifference, NO_VIEW } from "./node_view.ts";
 import { RetrySchedule } from "./retry_schedule.ts";
 import { WaitingChanges } from "./waiting_changes.ts";
 
@@ -23,7 +23,7 @@ export class PlanQueue {
   readonly #retries = new RetrySchedule();
   readonly #waiting = new WaitingChanges();
   readonly #startedAt = Date.now();
-  #view: NodeView = noView;
+  #view: NodeView = NO_VIEW;
   #triggerTimes: TriggerTime[] = [];
   #inFlight: Batch | undefined;
 
@@ -84,11 +84,11 @@ export class PlanQueue {
   }
 
   /** True when services wait to be planned. */
-  get hasWork(): boolean {
+  get isDirty(): boolean {
     return this.#desired.dirty > 0;
   }
 
-  /** When a rejected plan is to be tried again, in milliseconds of performance.now(); Infinity for never. */
+  /** Time of the next retry of a rejected plan, in milliseconds of performance.now(); Infinity for never. */
   get nextRetryMs(): number {
     return this.#retries.nextMs;
   }
@@ -98,7 +98,7 @@ export class PlanQueue {
    * @throws Error while a batch is in flight.
    */
   take(): Batch {
-    if (this.#inFlight !== undefined) throw new Error("the batch before is still in flight");
+    if (this.#inFlight !== undefined) throw new Error("the previous batch is still in flight");
     this.#waiting.take();
     const changes = this.#planChanges(performance.now());
     const triggerTimes = this.#triggerTimes;

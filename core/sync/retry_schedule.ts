@@ -16,8 +16,8 @@ interface Rejection {
 }
 
 /**
- * When plans that the kernel rejected are tried again: after 1 s, then after twice the delay before, up to 5
- * min. A plan that changes is tried at once. Times are milliseconds of performance.now().
+ * Schedules retries of plans that the kernel rejected: after 1 s, then after twice the previous delay, up to
+ * 5 min. A plan that changes is tried at once. Times are milliseconds of performance.now().
  */
 export class RetrySchedule {
   readonly #rejections = new Map<PlanKey, Rejection>();

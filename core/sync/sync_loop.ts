@@ -21,7 +21,7 @@ export interface SyncLoopOptions {
   readonly syncPeriodMs: number;
 }
 
-/** Is told about every sync: feeds metrics and health. */
+/** Receives the events of the sync loop: feeds metrics and health. */
 export interface SyncObserver {
   /** A change was queued that a sync has to put in force. */
   queued(): void;
@@ -74,7 +74,7 @@ export class SyncLoop {
     this.#options = options;
   }
 
-  /** Wakes the loop, because the queue has work. */
+  /** Wakes the loop, because services are dirty. */
   changed(): void {
     this.#options.observer.queued();
     this.#wakeup.wake();
@@ -142,7 +142,7 @@ export class SyncLoop {
     observer.healthChecks(healthChecks);
     observer.synced({ full, seconds, changes: changes.length, triggerTimes });
     // Changes that arrived while the batch was in flight are not in force yet.
-    if (!queue.hasWork) observer.settled();
+    if (!queue.isDirty) observer.settled();
     log.info("Synced", { changes: changes.length, seconds: Number(seconds.toFixed(6)) }, 2);
   }
 

@@ -19,7 +19,7 @@ export interface Connection {
   readonly port: number;
 }
 
-/** What happens to a connection, and why. */
+/** The outcome of a connection, and the reasons. */
 export interface Trace {
   /** Every decision, in order. */
   readonly steps: readonly TraceStep[];

@@ -28,7 +28,7 @@ const node = {
 Deno.test("a Service and its slices are joined in whatever order they arrive", () => {
   const service = aService(), one = aSlice([{ at: "10.1.0.1" }]), other = aSlice([], { name: "web-0" });
   const store = new Store("here");
-  assert.deepEqual(store.upsert(one), nothing, "nobody waits for it yet");
+  assert.deepEqual(store.upsert(one), nothing, "no Service uses it yet");
   assert.equal(store.get("default/web"), undefined);
   assert.deepEqual(store.upsert(service), webDirty);
   assert.deepEqual(store.upsert(other), webDirty);

@@ -17,10 +17,10 @@ function hosts(endpoints: readonly Endpoint[]): string {
   return endpoints.map(({ address }) => address.charCodeAt(3)).join(" ");
 }
 
-function select(sketches: readonly EndpointSketch[], wanted = both, where = place) {
+function select(sketches: readonly EndpointSketch[], needed = both, where = place) {
   const { cluster, local, hasAny } = selectEndpoints(
     joinSlices([aSlice(sketches)], http, "IPv4", "here"),
-    wanted,
+    needed,
     where,
   );
   return { cluster: hosts(cluster), local: hosts(local), hasAny };

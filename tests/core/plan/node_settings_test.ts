@@ -109,7 +109,7 @@ Deno.test("addresses where node ports answer: docs/behaviour.md §4.4", () => {
     ],
     ["a range with keyword", [cidr("10.0.0.0/8"), "primary"], "10.9.0.1 192.0.2.1", "2001:db8::1"],
     ["a zero range", [cidr("10.0.0.0/8"), cidr("0.0.0.0/0")], "all", "all"],
-    ["a range nobody is in", [cidr("203.0.113.0/24"), cidr("::/0")], "", "all"],
+    ["a range without an address of the node", [cidr("203.0.113.0/24"), cidr("::/0")], "", "all"],
   ];
   for (const [what, nodePortAddresses, ...expected] of rows) {
     const shown = (["IPv4", "IPv6"] as const).map((family) => {
@@ -134,18 +134,18 @@ Deno.test("node ports answer on loopback addresses if configured and in a range:
     ["a range without", [cidr("10.0.0.0/8")], false, "10.9.0.1"],
     ["ranges of the other family, and so all", [cidr("2001:db8::/64")], true, "all"],
   ];
-  const wanted = { ...configuration, localhostNodePorts: true } as const;
+  const enabled = { ...configuration, localhostNodePorts: true } as const;
   const shown = (family: "IPv4" | "IPv6", configured: NodeConfiguration) => {
     const { localhostNodePorts, nodePorts } = deriveNodeSettings(family, configured, facts);
     return [localhostNodePorts, nodePorts === "all" ? "all" : nodePorts.map(formatAddress).join(" ")];
   };
   for (const [what, nodePortAddresses, isOn, addresses] of rows) {
-    const configured = { ...wanted, nodePortAddresses };
+    const configured = { ...enabled, nodePortAddresses };
     assert.deepEqual(shown("IPv4", configured), [isOn, addresses], what);
     assert.equal(shown("IPv4", { ...configured, localhostNodePorts: false })[0], false, what);
     assert.equal(shown("IPv6", configured)[0], false, `IPv6: ${what}`);
   }
-  const onlyLoopback = { ...wanted, nodePortAddresses: ["localhost"] } as const;
+  const onlyLoopback = { ...enabled, nodePortAddresses: ["localhost"] } as const;
   assert.deepEqual(shown("IPv6", onlyLoopback), [false, ""]);
   assert.deepEqual(shown("IPv4", { ...onlyLoopback, localhostNodePorts: false }), [false, ""]);
 });
