@@ -8,7 +8,7 @@ import { samePlanOrNone } from "../plan/same_plan.ts";
 import { AppliedPlans, type LocalPolicyCounts } from "./applied_plans.ts";
 import { Batch, type BatchLedger, type TriggerTime } from "./batch.ts";
 import { DesiredPlans, serviceOf } from "./desired_plans.ts";
-import { compareViews, type NodeView, type NodeViewDifference, NO_VIEW } from "./node_view.ts";
+import { compareViews, NO_VIEW, type NodeView, type NodeViewDifference } from "./node_view.ts";
 import { RetrySchedule } from "./retry_schedule.ts";
 import { WaitingChanges } from "./waiting_changes.ts";
 
