@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { slowness } from "../../lab/pace.ts";
-import { refusalBy } from "../support/backend_process.ts";
+import { rejectionBy } from "../support/backend_process.ts";
 import { countedTraffic } from "./support/counted_traffic.ts";
 import { attachedTo, emptyMap, mapsAmong, pinnedMaps } from "./support/kernel_objects.ts";
 import { isLinux } from "./support/kernel_version.ts";
@@ -153,7 +153,7 @@ Deno.test("a removed cgroup is reported, and gets its programs when it is create
     await Deno.remove(`${directoryOf(node)}/links/connect4`);
     await backend.untilReported(1);
     assert.match(backend.foreignChanges[0] ?? "", /connect6.* are not attached to cgroup .*short-lived/);
-    const error = await refusalBy(() => backend.reconcile([web], settings));
+    const error = await rejectionBy(() => backend.reconcile([web], settings));
     assert.match(error.message, /cgroup \S+short-lived is gone: create it, or name another one/);
     await Deno.mkdir(cgroup);
     assert.notDeepEqual((await backend.reconcile([web], settings)).differences, []);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { everyKindOfPlan } from "../../backends/everything.ts";
 import { settingsOf } from "../../backends/plans.ts";
-import { BackendProcess, refusalBy } from "../support/backend_process.ts";
+import { BackendProcess, rejectionBy } from "../support/backend_process.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { kubeProxyIpvsListing, withoutSets } from "./support/kube_proxy_ipvs_listing.ts";
 import { kubeProxyListing } from "./support/kube_proxy_listing.ts";
@@ -87,7 +87,7 @@ Deno.test("a cleanup does not touch the legacy tables, and reports that kube-pro
   const before = await legacy("-S");
   await using backend = new BackendProcess("iptables", node);
   await backend.reconcile(everyKindOfPlan);
-  const rejection = await refusalBy(() => backend.cleanup());
+  const rejection = await rejectionBy(() => backend.cleanup());
   assert.match(rejection.message, /legacy/);
   assert.doesNotMatch(await node.run("nft", "list", "ruleset"), /KUBE/);
   assert.equal(await legacy("-S"), before);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { serviceChain } from "../../backends/iptables/support/chain_names.ts";
 import { planKey } from "../../../core/plan/plan.ts";
 import { planOf, type PlanText } from "../../backends/plans.ts";
-import { BackendProcess, refusalBy } from "../support/backend_process.ts";
+import { BackendProcess, rejectionBy } from "../support/backend_process.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { mustBeSame, savedRules } from "./support/saved_rules.ts";
 
@@ -22,7 +22,7 @@ Deno.test("the rejection for a deleted chain names no service and is reported, a
   await node.run("iptables-nft", "-t", "nat", "-F", serviceChain("KUBE-EXT-", web));
   await node.run("iptables-nft", "-t", "nat", "-X", webChain);
   await backend.watch();
-  const rejection = await refusalBy(() => backend.apply([{ key: web.key, old: web, new: webOf2 }]));
+  const rejection = await rejectionBy(() => backend.apply([{ key: web.key, old: web, new: webOf2 }]));
   assert.deepEqual(rejection.rejectedKeys, []);
   assert.match(rejection.message, /^iptables: .* chain KUBE-SVC-\w+ of table ip nat .*: ENOENT/);
   assert.match(backend.foreignChanges.join(), /^kernel state differs from what was last programmed: /);
@@ -57,7 +57,7 @@ Deno.test("a rejection names the service, and nothing of the batch is in force",
   const listing = () => node.run("nft", "list", "ruleset");
   const before = await listing();
   const changes = [bystander, web].map((plan) => ({ key: plan.key, old: undefined, new: plan }));
-  const rejection = await refusalBy(() => backend.apply(changes));
+  const rejection = await rejectionBy(() => backend.apply(changes));
   assert.deepEqual(rejection.rejectedKeys, [web.key]);
   assert.match(
     rejection.message,
@@ -65,7 +65,7 @@ Deno.test("a rejection names the service, and nothing of the batch is in force",
   );
   assert.ok(await listing() === before);
   await backend.apply(changes.slice(0, 1));
-  assert.deepEqual((await refusalBy(() => backend.reconcile([web, bystander]))).rejectedKeys, [web.key]);
+  assert.deepEqual((await rejectionBy(() => backend.reconcile([web, bystander]))).rejectedKeys, [web.key]);
 });
 
 Deno.test("the longest possible names are programmed and read back unchanged", async () => {
@@ -129,7 +129,7 @@ Deno.test("without CAP_NET_ADMIN every call says so and refers to the documentat
   const withoutAdmin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
   await using backend = new BackendProcess("iptables", node, withoutAdmin);
   for (const call of [() => backend.reconcile([web]), () => backend.cleanup()]) {
-    const rejection = await refusalBy(call);
+    const rejection = await rejectionBy(call);
     assert.match(rejection.message, /^iptables: .*EPERM.*CAP_NET_ADMIN.*docs\/operations\.md#privileges/);
     assert.deepEqual(rejection.rejectedKeys, []);
   }

@@ -6,12 +6,12 @@ import { BackendProcess } from "../support/backend_process.ts";
 import { anyStep, changesBetween, granted } from "../support/random_plans.ts";
 import { tablesIn } from "./support/listing.ts";
 
-Deno.test("after any sequence of changes the kernel holds what a first programming of the same plans makes", async () => {
+Deno.test("after any sequence of changes the kernel holds the same as after a first programming of the same plans", async () => {
   await using changing = await NetworkNamespace.make();
   await using fresh = await NetworkNamespace.make();
   await using changed = new BackendProcess("nftables", changing);
   await using programmed = new BackendProcess("nftables", fresh);
-  // Classes and shared elements live on from one sequence to the next, as they do in a cluster.
+  // Classes and shared elements persist from one sequence to the next, as in a cluster.
   let inForce = new Map<PlanKey, ServicePortPlan>();
   await changed.reconcile([]);
   await fc.assert(
@@ -29,7 +29,7 @@ Deno.test("after any sequence of changes the kernel holds what a first programmi
       assert.deepEqual(report, { found: "ours", differences: [], compared: "part" });
       assert.deepEqual(await tablesIn(changing), await tablesIn(fresh));
     }),
-    // Shrinking would start from what the failure left in force.
+    // Shrinking would start from the state that the failure left.
     { numRuns: 25, endOnFailure: true },
   );
 });

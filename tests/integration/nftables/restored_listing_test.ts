@@ -6,7 +6,7 @@ import { type MachineName, machines, podCidrs, serviceAddress } from "../../lab/
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../support/backend_process.ts";
 
-Deno.test("a saved listing that stock nft loads on a node without rules forwards the same connections", async () => {
+Deno.test("a saved listing, loaded with stock nft on a node without rules, forwards the same connections", async () => {
   await using lab = await Lab.create();
   const plans = (["IPv4", "IPv6"] as const).flatMap(plansOf);
   const settings = (["IPv4", "IPv6"] as const).map((family) =>
@@ -82,7 +82,7 @@ function plansOf(family: Family) {
   ];
 }
 
-/** Who answers on each kind of frontend, and whether it sees the client's own address. */
+/** The endpoints that answer on each kind of frontend, and whether they see the client's address. */
 async function whoAnswers(lab: Lab): Promise<Record<string, string[]>> {
   const answers: Record<string, string[]> = {};
   for (const family of ["IPv4", "IPv6"] as const) {
@@ -98,7 +98,7 @@ async function whoAnswers(lab: Lab): Promise<Record<string, string[]>> {
       ["no endpoints", "pod-c", serviceAddress("clusterIP", family, 12), 80],
     ];
     for (const [what, from, to, port] of probes) {
-      // Said, because two machines share a namespace.
+      // Explicit, because two machines share a namespace.
       const client = machines[from].addresses[family];
       const options = { from: client, times: from === "stranger" ? 2 : 40, timeoutMs: 500 };
       const outcomes = await lab.agent(from).probe({ protocol: "TCP", to, port }, options);
@@ -109,7 +109,7 @@ async function whoAnswers(lab: Lab): Promise<Record<string, string[]>> {
       await lab.agent("pod-c").probe(target, { times: 20 }),
       machines["pod-c"].addresses[family],
     );
-    // Which of the two is chance; that there is one is not.
+    // Either of the two may answer, but always the same one.
     answers[`${family} affinity from pod-c`] = sticky.map((answer) => answer.replace(/pod-[ab]/, "pod-?"));
     assert.equal(sticky.length, 1, `affinity: ${sticky}`);
   }

@@ -18,7 +18,7 @@ const clientsOf = (endpoint: number) => {
   return affinitySetName(sticky, at);
 };
 
-Deno.test("a saved listing loads again with stock nft and lists the same", async () => {
+Deno.test("a saved listing can be loaded with stock nft, and is listed unchanged", async () => {
   for (const settings of everyKindOfSettings) {
     await using ours = await NetworkNamespace.make();
     await using restored = await NetworkNamespace.make();
@@ -44,7 +44,7 @@ Deno.test("a restart refills the table in place and keeps the clients of session
   assert.match(await listingOf(node, "ip"), /192\.0\.2\.7 expires/);
 });
 
-Deno.test("an endpoint that stays keeps its clients, one that goes loses them, another timeout starts anew", async () => {
+Deno.test("a kept endpoint keeps its clients, a removed one loses them, and a changed timeout drops all", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("nftables", node);
   await backend.reconcile([sticky]);
@@ -63,7 +63,7 @@ Deno.test("an endpoint that stays keeps its clients, one that goes loses them, a
   assert.doesNotMatch(await listingOf(node, "ip"), /192\.0\.2\.8/);
 });
 
-Deno.test("what others put into our table goes with a reconcile, and other tables stay", async () => {
+Deno.test("a reconcile removes foreign objects from our table, and keeps other tables", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("nftables", node);
   await backend.reconcile(everyKindOfPlan);
@@ -95,7 +95,7 @@ Deno.test("what others put into our table goes with a reconcile, and other table
   assert.match(await node.run("nft", "list", "tables"), /table inet firewall/);
 });
 
-Deno.test("whatever a table of our name holds, a reconcile makes it ours", async () => {
+Deno.test("a reconcile takes over a table of our name with any contents", async () => {
   for (
     const wrong of [
       "map endpoints { type ipv4_addr : ipv4_addr; }",
@@ -116,10 +116,10 @@ Deno.test("whatever a table of our name holds, a reconcile makes it ours", async
   }
 });
 
-Deno.test("upstream's table is taken over, with the clients of its session affinity", async () => {
+Deno.test("kube-proxy's table is taken over, with the clients of its session affinity", async () => {
   await using node = await NetworkNamespace.make();
   await using fresh = await NetworkNamespace.make();
-  await load(node, upstreamTable(clientsOf(0)));
+  await load(node, kubeProxyTable(clientsOf(0)));
   await using backend = new BackendProcess("nftables", node);
   await using other = new BackendProcess("nftables", fresh);
   assert.equal((await backend.reconcile([sticky])).found, "foreign");
@@ -130,7 +130,7 @@ Deno.test("upstream's table is taken over, with the clients of its session affin
   assert.deepEqual(await tablesIn(node), await tablesIn(fresh));
 });
 
-Deno.test("a family that is not wanted loses its table, and cleanup removes all", async () => {
+Deno.test("the table of an unused family is deleted, and cleanup deletes all tables", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("nftables", node);
   await backend.reconcile(everyKindOfPlan);
@@ -142,8 +142,8 @@ Deno.test("a family that is not wanted loses its table, and cleanup removes all"
   assert.equal(await node.run("nft", "list", "ruleset"), "");
 });
 
-/** Cut down to one service port with affinity; names, types and hooks are upstream's. */
-function upstreamTable(clients: string): string {
+/** kube-proxy's table, reduced to one service port with affinity, with its names, types and hooks. */
+function kubeProxyTable(clients: string): string {
   const [, base] = clients.split(/^affinity-/);
   return `table ip kube-proxy {
     comment "rules for kube-proxy"

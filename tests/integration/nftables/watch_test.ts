@@ -8,7 +8,7 @@ import { listingOf } from "./support/listing.ts";
 const plan = planOf({ clusterIP: "10.96.0.20:80" });
 const other = planOf({ clusterIP: "10.96.0.20:80", endpoints: ["10.1.0.1:8080", "10.1.0.2:8080"] });
 
-Deno.test("each transaction of others that touches our tables is reported once, with its author", async () => {
+Deno.test("each foreign transaction that changes our tables is reported once, with the process that made it", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("nftables", node);
   await backend.watch();
@@ -29,7 +29,7 @@ Deno.test("each transaction of others that touches our tables is reported once, 
   assert.match(await listingOf(node, "ip"), /chain services/);
 });
 
-Deno.test("own changes are not reported", async () => {
+Deno.test("our own changes are not reported", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("nftables", node);
   await backend.reconcile([]);
@@ -42,7 +42,7 @@ Deno.test("own changes are not reported", async () => {
   assert.match(backend.foreignChanges.join(), /^table ip6 kube-proxy deleted by nft/);
 });
 
-Deno.test("nothing is reported after the watch ended, and the process ends at once", async () => {
+Deno.test("nothing is reported after the end of the watch, and the process can exit", async () => {
   await using node = await NetworkNamespace.make();
   const backend = new BackendProcess("nftables", node);
   await backend.reconcile([]);

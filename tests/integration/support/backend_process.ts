@@ -98,7 +98,7 @@ export class BackendProcess implements AsyncDisposable {
     await this.#input.write(new TextEncoder().encode(`${JSON.stringify(command)}\n`));
     const answer = await this.#waiting.promise;
     if ("done" in answer) return answer.done;
-    throw new RefusedError(answer);
+    throw new RejectionError(answer);
   }
 
   async #read(): Promise<void> {
@@ -111,7 +111,7 @@ export class BackendProcess implements AsyncDisposable {
 }
 
 /** BackendError of the other process. */
-export class RefusedError extends Error {
+export class RejectionError extends Error {
   readonly rejectedKeys: readonly string[];
 
   constructor(answer: Answer) {
@@ -121,11 +121,11 @@ export class RefusedError extends Error {
 }
 
 /** Message of the BackendError of a call. Fails the test when the call succeeds. */
-export async function refusalBy(call: () => Promise<unknown>): Promise<RefusedError> {
+export async function rejectionBy(call: () => Promise<unknown>): Promise<RejectionError> {
   try {
     await call();
   } catch (error) {
-    if (error instanceof RefusedError) return error;
+    if (error instanceof RejectionError) return error;
     throw error;
   }
   assert.fail("no BackendError");

@@ -1,17 +1,19 @@
 import type { NetworkNamespace } from "../../support/network_namespace.ts";
 
-/** Both tables as stock nft lists them, in an order of our own: what must be equal when two tables are. */
+/**
+ * Listings of the tables of both families by stock nft, in an order that makes equal tables compare equal.
+ */
 export async function tablesIn(
   namespace: NetworkNamespace,
   table = "kube-proxy",
 ): Promise<Record<string, readonly string[]>> {
   return {
-    ...inOrder("ip", await listingOf(namespace, "ip", table)),
-    ...inOrder("ip6", await listingOf(namespace, "ip6", table)),
+    ...sortedBlocks("ip", await listingOf(namespace, "ip", table)),
+    ...sortedBlocks("ip6", await listingOf(namespace, "ip6", table)),
   };
 }
 
-/** Our table as an operator sees it; "" when there is none. */
+/** The listing of one table by stock nft; "" if it does not exist. */
 export async function listingOf(
   namespace: NetworkNamespace,
   family: "ip" | "ip6",
@@ -23,7 +25,7 @@ export async function listingOf(
     : "";
 }
 
-/** Loads a listing or commands with stock nft. */
+/** Loads a listing, or commands, with stock nft. */
 export async function load(namespace: NetworkNamespace, text: string): Promise<void> {
   const file = await Deno.makeTempFile();
   try {
@@ -34,10 +36,13 @@ export async function load(namespace: NetworkNamespace, text: string): Promise<v
   }
 }
 
-/** Block (`ip map service-ips`) → its lines. Rules keep their order; elements have none. */
-function inOrder(family: string, listing: string): Record<string, readonly string[]> {
+/**
+ * The lines of each block, such as `ip map service-ips`. Sorts blocks and elements, and keeps the order of
+ * rules.
+ */
+function sortedBlocks(family: string, listing: string): Record<string, readonly string[]> {
   const blocks: [string, string[]][] = [];
-  // An element list goes on over many lines.
+  // A list of elements spans several lines.
   const lines = listing.replaceAll(/,\n\s+/g, ", ").split("\n").map((line) => line.trim());
   for (const line of lines) {
     const opened = /^((?:table|chain|set|map) .*) \{$/.exec(line)?.[1];
