@@ -79,10 +79,10 @@ Deno.test("with policy Local, clients keep their address and reach the endpoints
     "192.168.7.1:30080/TCP rr": "10.1.0.1:8080",
     "192.168.7.2:30080/TCP rr": "10.1.0.1:8080",
   });
-  const { "masqueraded-services": masqueraded, "no-local-endpoint-services": refused } = elementTexts(
+  const { "masqueraded-services": masqueraded, "no-local-endpoint-services": dropped } = elementTexts(
     elements,
   );
-  assert.deepEqual([masqueraded, refused], [undefined, undefined]);
+  assert.deepEqual([masqueraded, dropped], [undefined, undefined]);
 });
 
 Deno.test("with policy Local and no local endpoint, all endpoints serve this node, and clients outside are dropped", () => {

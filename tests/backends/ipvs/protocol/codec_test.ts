@@ -99,7 +99,7 @@ Deno.test("real servers are written as ipvsadm does, with the identity of their 
   }
 });
 
-Deno.test("the kernel refuses a real server that does not say all of it, also what is 0", () => {
+Deno.test("real servers are sent with all attributes, even if 0, because the kernel requires them", () => {
   const { payload } = commanded({ verb: "add real", server: web, realServer: real("10.1.0.1:8080", 0) });
   const destination = attribute(payload, ipvs.IPVS_CMD_ATTR_DEST, GENL_HDRLEN);
   const types = new Set([...destination?.attributes() ?? []].map(({ type }) => type));
