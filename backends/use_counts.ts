@@ -26,7 +26,7 @@ export class UseCounts {
 }
 
 /**
- * What one batch changes about the uses of shared things. A shared thing exists while its count is above 0.
+ * Changes of one batch to the use counts of shared things. A shared thing exists while its count is above 0.
  */
 export class UseChanges<Thing> implements Iterable<readonly [name: string, change: number]> {
   readonly #things = new Map<string, { readonly thing: Thing; change: number }>();

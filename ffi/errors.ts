@@ -5,7 +5,7 @@ import { textAt } from "./memory.ts";
 export interface KernelErrorDetails extends ErrorOptions {
   /** Text from the kernel or the library beyond the errno. */
   readonly extack?: string | undefined;
-  /** What the operator can do, a full sentence. */
+  /** Advice for the operator, a full sentence. */
   readonly advice?: string | undefined;
 }
 
@@ -16,7 +16,7 @@ export class KernelError extends Error {
   readonly errnoName: string;
   /** The kernel's extended acknowledgement, or the library's text if it says more than the errno. */
   readonly extack?: string;
-  /** What the operator can do. Part of the message. */
+  /** Advice for the operator. It is part of the message. */
   readonly advice?: string;
 
   constructor(

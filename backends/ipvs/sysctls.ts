@@ -1,6 +1,6 @@
 /** A sysctl of this network namespace that mode ipvs needs (docs/behaviour.md §5.3). */
 interface Sysctl {
-  /** As sysctl(8) writes it: dots separate directories. */
+  /** Name as in sysctl(8): dots separate directories. */
   readonly name: string;
   readonly value: string;
   /** The effect of another value. */

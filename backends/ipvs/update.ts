@@ -27,7 +27,7 @@ export interface FamilyChange {
   readonly new: Compiled | undefined;
 }
 
-/** What a batch of changes makes different in one family, besides the virtual servers. */
+/** Differences that a batch of changes makes in one family, besides the virtual servers. */
 export interface FamilyUpdate {
   readonly family: TableFamily;
   readonly settings: NodeSettings;

@@ -34,7 +34,7 @@ export interface Rejection {
 /** Renders the key of an element, a binary string; undefined when it cannot. */
 export type DescribeElement = (family: TableFamily, set: string, key: string) => string | undefined;
 
-/** What a mode knows about its tables, for explaining a rejection. */
+/** Facts about a mode's tables that explain a rejection. */
 export interface RejectionContext {
   readonly mode: string;
   /** Name of the mode's tables. */

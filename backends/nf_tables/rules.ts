@@ -107,7 +107,7 @@ export function fromLocalPod(
       return undefined;
     case "cidr":
       return inCidr(expr.source, op, family, localTraffic.cidr);
-    // By name, not by index as in kube-proxy: the interface may be created later, or again.
+    // Matches by name, not by index as in kube-proxy, because the interface may be created later or again.
     case "interface":
       return [
         expr.meta(nft.NFT_META_IIFNAME).load(0),

@@ -99,7 +99,7 @@ export class TransactionWatch implements Disposable {
 /** Recognises changes of the tables with one name. */
 export class TableReader implements TransactionReader {
   readonly #table: string;
-  /** By family. */
+  /** State by family. */
   readonly #changes = new Map<string, "changed" | "deleted">();
 
   constructor(table: string) {

@@ -3,7 +3,7 @@ import type { TableFamily } from "../nf_tables/families.ts";
 import type { SetSpec } from "../nf_tables/set/spec.ts";
 import type { UseCounts } from "../use_counts.ts";
 
-/** What is in force in a table beyond the plans, which the caller has: the objects that plans share. */
+/** State in force of a table beyond the plans, which the caller has: the objects that plans share. */
 export interface TableState {
   readonly family: TableFamily;
   readonly settings: NodeSettings;

@@ -36,7 +36,7 @@ export interface ProxyConfig {
   readonly initOnly: boolean;
   /** The file this was read from; the process ends when it changes. */
   readonly file: { readonly path: string; readonly text: string } | undefined;
-  /** The same configuration as a document, for /configz and --write-config-to. */
+  /** This configuration as a document, for /configz and --write-config-to. */
   readonly document: ConfigDocument;
 }
 

@@ -43,7 +43,7 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
       `at most the sync period of ${periods.syncPeriod}`,
     );
   }
-  // As in kube-proxy, the bit of the section of its default mode is always checked.
+  // kube-proxy does this too: the bit of the section of its default mode is always checked.
   const masqueradeSections = new Set([KUBE_PROXY_MODE, sections.masquerade] as const);
   for (const section of masqueradeSections) {
     read.integer(`${section}.masqueradeBit`, document[section].masqueradeBit, 0, 31);
@@ -56,7 +56,7 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     : document.nodePortAddresses;
   const conntrackTimeouts = readConntrack(document.conntrack, read);
 
-  // As in kube-proxy, options of other modes are not checked, because they have no effect.
+  // Options of other modes are not checked, as in kube-proxy, because they have no effect.
   const configure = (mode: Mode, read: FieldReader): ConfiguredMode =>
     mode.configure({ document, valuesOf: environment.valuesOf, conntrackTimeouts, read });
   const mode = configure(selected, read);

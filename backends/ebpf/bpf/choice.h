@@ -159,7 +159,7 @@ static __always_inline int has_endpoint(const struct list *list, const struct ch
 	return search.found;
 }
 
-/* What keeps a client on one endpoint. */
+/* Properties that keep a client on one endpoint. */
 struct stickiness {
 	/* Key of the remembered choice. If its service is 0, nothing is remembered. */
 	struct client client;

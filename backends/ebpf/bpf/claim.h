@@ -74,7 +74,7 @@ VERIFIED_ONCE int try_tuple(void)
 	if (!holder) return 0;
 	if (same_tuple(&holder->translated, &claim->flow.translated)) {
 		/*
-		 * The same flow: created by an earlier packet on another CPU, or its other entry was evicted.
+		 * An equal flow exists: created by an earlier packet on another CPU, or its other entry was evicted.
 		 */
 		claim->flow.born = holder->born;
 		return 1;

@@ -11,7 +11,7 @@
 #define SYN_SECONDS 120
 /* Timeout of a closed TCP connection, for packets still in flight. After that its port is free again. */
 #define CLOSED_SECONDS 10
-/* The same if the endpoint is in TIME_WAIT: TCP_TIMEWAIT_LEN, net/tcp.h */
+/* Timeout if the endpoint is in TIME_WAIT: TCP_TIMEWAIT_LEN, net/tcp.h */
 #define TIME_WAIT_SECONDS 60
 /* `seen` is not written for every packet, because CPUs would then wait for each other. */
 #define SEEN_INTERVAL NANOSECONDS

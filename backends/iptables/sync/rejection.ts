@@ -15,7 +15,7 @@ import { type TableName, TABLES } from "../rules/layout.ts";
  * answer.
  */
 export interface RejectedChange {
-  /** What was attempted: `add a rule to chain KUBE-SERVICES of table ip nat`. */
+  /** Attempted operation: `add a rule to chain KUBE-SERVICES of table ip nat`. */
   readonly operation: string;
   /** The chain that was to be changed. */
   readonly chain:

@@ -16,7 +16,7 @@ export interface Draining extends Assignment {
  */
 export class GracefulTermination {
   readonly #maxMs: number;
-  /** By virtual server, then by real server. */
+  /** Draining servers by virtual server, then by real server. */
   readonly #draining = new Map<string, Map<string, Draining>>();
 
   /** @param maxMs maximum time from the removal to the deletion. */

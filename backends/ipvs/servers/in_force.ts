@@ -15,7 +15,7 @@ const WINDOW = 100;
 
 /** The virtual servers that were programmed. Keeps digests only, which suffice to detect foreign changes. */
 export class ServersInForce {
-  /** By virtualServerKey. */
+  /** Servers by virtualServerKey. */
   readonly #servers = new Map<string, { readonly owner: PlanKey; readonly digest: number }>();
   #windowStart = 0;
 

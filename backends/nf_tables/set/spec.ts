@@ -2,7 +2,7 @@ import * as nft from "../constants.ts";
 import type { TableFamily } from "../families.ts";
 import * as userdata from "../userdata.ts";
 
-/** What an element consists of besides its key. */
+/** Parts of an element besides its key. */
 export type SetKind =
   | "set"
   /** Elements are ranges of keys. */

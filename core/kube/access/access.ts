@@ -8,7 +8,7 @@ export interface AccessFlags {
   readonly master: string;
 }
 
-/** What tells a pod how to reach its cluster. */
+/** Sources of a pod's access to its cluster. */
 export interface Environment {
   env(name: string): string | undefined;
   /** Directory where the kubelet mounts the service account. */

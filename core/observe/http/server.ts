@@ -20,7 +20,7 @@ export interface ServerOptions {
   readonly onListen?: (address: ListenAddress) => void;
 }
 
-/** As in kube-proxy. */
+/** kube-proxy's value. */
 const RETRY_MS = 5000;
 
 /**

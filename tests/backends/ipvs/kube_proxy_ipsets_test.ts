@@ -134,7 +134,7 @@ function inVersion6(dump: string): Uint8Array {
   return hex(dump.replaceAll(/\s/g, "").replace("0500010007", "0500010006"));
 }
 
-/** The same answer, to another request. */
+/** Copies an answer with the sequence number of another request. */
 function answering(sent: Uint8Array, answer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const bytes = answer.slice();
   new DataView(bytes.buffer).setUint32(8, seqOf(sent), true);

@@ -23,7 +23,7 @@ export interface Difference {
   /** File name without `.yaml`. */
   readonly scenario: string;
   readonly subject: SubjectName;
-  /** What the subject does instead. */
+  /** Behaviour of the subject. */
   readonly actual: string;
   /** Why the scenario is right nevertheless; for this proxy, why the difference is accepted. */
   readonly reason: string;

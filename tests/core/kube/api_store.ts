@@ -7,7 +7,7 @@ export interface Stored {
   readonly fields: SelectableFields;
 }
 
-/** What selectors can ask for. */
+/** Fields that selectors can match. */
 export interface SelectableFields {
   readonly name: string;
   readonly labels: readonly string[];
@@ -38,7 +38,7 @@ export class Collection {
     this.#tell({ type, object: stored });
   }
 
-  /** As `put` for many objects that nobody watches yet, at a fraction of the time. `json` has its version in it. */
+  /** Like `put`, but faster, for many objects before the first watch. `json` includes the version. */
   preload(key: string, json: string, version: number, fields: SelectableFields): void {
     this.objects.set(key, { version, json, fields });
   }

@@ -1,17 +1,17 @@
-/** What the way to the server does to what passes, in both directions; may be changed at any time. */
-export interface Way {
-  /** Milliseconds each piece is held back. */
-  readonly delay?: number;
-  /** Bytes a second. */
+/** Treatment of the traffic in both directions. It may be changed at any time. */
+export interface LinkConditions {
+  /** Delay of each chunk. */
+  readonly delayMs?: number;
+  /** In bytes per second. */
   readonly rate?: number;
-  /** New connections are taken and lead nowhere. */
-  readonly isLost?: boolean;
+  /** New connections are accepted, and their data is dropped. */
+  readonly isLossy?: boolean;
 }
 
-/** TCP to a port of this machine, by a way that can be slow, get lost, or be closed. */
+/** Forwards TCP to a port of this machine over a link that can be slow, lossy or closed. */
 export class Forwarder implements Disposable {
   readonly port: number;
-  way: Way = {};
+  conditions: LinkConditions = {};
   #listener: Deno.TcpListener | undefined;
   readonly #connections = new Set<Connection>();
 
@@ -20,24 +20,24 @@ export class Forwarder implements Disposable {
     this.port = this.#listener.addr.port;
   }
 
-  /** Every connection that exists stays open, and nothing more comes through it. New ones are not affected. */
-  loseConnections(): void {
-    for (const connection of this.#connections) connection.isLost = true;
+  /** Drops all further data of the existing connections, which stay open. New connections are not affected. */
+  blackhole(): void {
+    for (const connection of this.#connections) connection.isLossy = true;
   }
 
-  /** Ends all connections and refuses new ones. */
+  /** Closes all connections and rejects new ones. */
   close(): void {
     this.#listener?.close();
     this.#listener = undefined;
     this.breakConnections();
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   breakConnections(): void {
     for (const connection of this.#connections) connection.close();
   }
 
-  /** Takes connections again. */
+  /** Accepts connections again. */
   open(): void {
     this.#listener ??= this.#listen(this.port);
   }
@@ -64,7 +64,7 @@ export class Forwarder implements Disposable {
       client.close();
       return;
     }
-    const connection = new Connection(client, server, this.way.isLost ?? false);
+    const connection = new Connection(client, server, this.conditions.isLossy ?? false);
     this.#connections.add(connection);
     await Promise.all([connection.pump(client, server, this), connection.pump(server, client, this)]);
     this.#connections.delete(connection);
@@ -77,23 +77,27 @@ class Connection {
   constructor(
     private readonly client: Deno.TcpConn,
     private readonly server: Deno.TcpConn,
-    public isLost: boolean,
+    public isLossy: boolean,
   ) {}
 
-  async pump(from: Deno.TcpConn, to: Deno.TcpConn, forwarder: { readonly way: Way }): Promise<void> {
+  async pump(
+    from: Deno.TcpConn,
+    to: Deno.TcpConn,
+    forwarder: { readonly conditions: LinkConditions },
+  ): Promise<void> {
     const buffer = new Uint8Array(16_384);
     try {
       for (let n = await from.read(buffer); n !== null; n = await from.read(buffer)) {
-        const { delay = 0, rate = Infinity } = forwarder.way;
-        const pause = Math.max(delay, n / rate * 1000);
+        const { delayMs = 0, rate = Infinity } = forwarder.conditions;
+        const pause = Math.max(delayMs, n / rate * 1000);
         if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
-        for (let at = 0; at < n && !this.isLost;) at += await to.write(buffer.subarray(at, n));
+        for (let at = 0; at < n && !this.isLossy;) at += await to.write(buffer.subarray(at, n));
       }
     } catch {
-      // One side is gone.
+      // One side closed the connection.
     }
-    // Who is lost is not told of the end either.
-    if (!this.isLost) this.close();
+    // A client whose connection is lost does not see its end either.
+    if (!this.isLossy) this.close();
   }
 
   close(): void {

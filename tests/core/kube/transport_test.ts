@@ -175,7 +175,7 @@ Deno.test("a probe tells a dead connection from a quiet one, and the dead one is
   await sink.until(() => server.requestsFor("version").length === 3, "asked three times");
   deepEqual(new Set(server.clientPorts).size, 1, "a quiet connection is kept");
 
-  forwarder.loseConnections();
+  forwarder.blackhole();
   server.put(rawService("api"));
   await sink.until(() => sink.objects.has("Service default/api"), "missed event");
   equal(new Set(server.clientPorts).size, 2);

@@ -73,7 +73,7 @@ Deno.test("the kernel filters by family, protocol and status", keepsLibraries, a
 });
 
 Deno.test("exactly the chosen entry is deleted, also in a zone", keepsLibraries, async () => {
-  // The same tuple in the default zone and in another one.
+  // One tuple in the default zone and again in another zone.
   await insert(
     udp(1001, "10.96.0.10"),
     udp(1001, "10.96.0.10", "10.96.0.10", "-w 7"),

@@ -82,11 +82,11 @@ export const outages: readonly Case[] = [
       const address = "10.96.3.7";
       await plane.create(service("unheard", address), sliceTo("pod-a", "unheard"));
       using forwarder = new Forwarder(plane.port);
-      forwarder.way = { isLost: true };
+      forwarder.conditions = { isLossy: true };
       await using proxy = new ProxyProcess([`--kubeconfig=${behind(forwarder, plane)}`]);
       await proxy.logged(/no response within 10 s/, 20_000);
       await proxy.sourceIs("lost");
-      forwarder.way = {};
+      forwarder.conditions = {};
       await pods.until(address, "pod-a", FOUND_OUT_WITHIN_MS);
       await proxy.sourceIs("connected");
     },
@@ -97,15 +97,15 @@ export const outages: readonly Case[] = [
       const [slow, missed] = ["10.96.3.8", "10.96.3.9"];
       await plane.create(service("slow", slow), sliceTo("pod-a", "slow"));
       using forwarder = new Forwarder(plane.port);
-      forwarder.way = { delay: 100, rate: 20_000 };
+      forwarder.conditions = { delayMs: 100, rate: 20_000 };
       await using proxy = new ProxyProcess([`--kubeconfig=${behind(forwarder, plane)}`]);
       await pods.until(slow, "pod-a", 30_000);
       await plane.replace(sliceTo("pod-b", "slow"));
       await pods.until(slow, "pod-b");
       assert.doesNotMatch(proxy.log, /retrying/);
 
-      forwarder.way = {};
-      forwarder.loseConnections();
+      forwarder.conditions = {};
+      forwarder.blackhole();
       await plane.create(service("missed", missed), sliceTo("pod-b", "missed"));
       await pods.until(missed, "pod-b", FOUND_OUT_WITHIN_MS);
       assert.match(proxy.log, /the connection does not respond; making a new one/);
