@@ -50,15 +50,30 @@ function compareEndpoints(a: Endpoint, b: Endpoint): number {
   return a.address < b.address ? -1 : 1;
 }
 
-/** Keeps the first of duplicates, but a later one that is not terminating replaces it. */
+/**
+ * Joins duplicates by state, not by position: a ready one wins over one that is terminating and serving, and that
+ * one over the rest. Among equals, one on this node wins, then the later one unless it is terminating. kube-proxy
+ * decides by position alone (docs/behaviour.md §1.4), so that an address that is listed ready and not ready may be
+ * rejected.
+ */
 function withoutDuplicates(sorted: readonly Candidate[]): readonly Candidate[] {
   const kept: Candidate[] = [];
   for (const candidate of sorted) {
     const last = kept.at(-1);
     if (last === undefined || compareEndpoints(last.endpoint, candidate.endpoint) !== 0) kept.push(candidate);
-    else if (!candidate.traits.terminating) kept[kept.length - 1] = candidate;
+    else if (replaces(candidate, last)) kept[kept.length - 1] = candidate;
   }
   return kept;
+}
+
+function replaces(candidate: Candidate, earlier: Candidate): boolean {
+  const difference = precedence(candidate) - precedence(earlier);
+  return difference > 0 || (difference === 0 && !candidate.traits.terminating);
+}
+
+function precedence(candidate: Candidate): number {
+  const state = isReady(candidate) ? 2 : isServingTerminating(candidate) ? 1 : 0;
+  return 2 * state + (candidate.endpoint.isLocal ? 1 : 0);
 }
 
 /**

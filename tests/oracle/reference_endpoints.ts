@@ -78,11 +78,25 @@ function joinedEndpoints(
     for (const number of slicePortNumbers(slice, of)) {
       for (const endpoint of slice.endpoints) {
         const known = knownEndpoint(endpoint, number);
-        if (!kept.has(known.id) || !known.terminating) kept.set(known.id, known);
+        const earlier = kept.get(known.id);
+        if (earlier === undefined || !staysBefore(earlier, known)) kept.set(known.id, known);
       }
     }
   }
   return [...kept.values()];
+}
+
+/**
+ * Tells whether the earlier of two duplicates stays. Unlike in kube-proxy, state decides: ready, then serving and
+ * terminating, then local. Among equals, a later one that is not terminating replaces the earlier one.
+ */
+function staysBefore(earlier: KnownEndpoint, later: KnownEndpoint): boolean {
+  if (earlier.ready !== later.ready) return earlier.ready;
+  if (!earlier.ready && earlier.servingTerminating !== later.servingTerminating) {
+    return earlier.servingTerminating;
+  }
+  if (earlier.isLocal !== later.isLocal) return earlier.isLocal;
+  return later.terminating;
 }
 
 function slicePortNumbers(slice: RawSlice, of: ServicePort): number[] {

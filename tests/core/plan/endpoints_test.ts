@@ -83,6 +83,30 @@ Deno.test("of duplicates in two slices the first counts, unless the other one is
   }
 });
 
+Deno.test("an address that is listed ready and not ready is ready, in any order, in one slice or in two", () => {
+  const ready = { at: "10.1.0.1", nodeName: "ready" };
+  const notReady = { at: "10.1.0.1", nodeName: "not ready", ready: false, serving: false };
+  const draining = { at: "10.1.0.1", nodeName: "draining", ready: false, terminating: true };
+  const local = { ...ready, nodeName: "here" };
+  for (
+    const [pair, winner] of [
+      [[ready, notReady], "ready"],
+      [[ready, draining], "ready"],
+      [[notReady, draining], "draining"],
+      [[local, ready], "here"],
+    ] as const
+  ) {
+    for (const order of [pair, pair.toReversed()]) {
+      const oneSlice = [aSlice(order)];
+      const twoSlices = order.map((sketch, index) => aSlice([sketch], { name: `web-${index}` }));
+      for (const slices of [oneSlice, twoSlices]) {
+        const joined = joinSlices(slices, http, "IPv4", "here");
+        assert.deepEqual(joined.map(({ traits }) => traits.nodeName), [winner]);
+      }
+    }
+  }
+});
+
 Deno.test("an endpoint is local when its node is this one", () => {
   const slices = [
     aSlice([{ at: "10.1.0.1", nodeName: "here" }, { at: "10.1.0.2", nodeName: "there" }, { at: "10.1.0.3" }]),

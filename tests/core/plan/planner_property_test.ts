@@ -26,8 +26,12 @@ function idOf({ address, port }: Pick<Endpoint, "address" | "port">): string {
   return `${address}:${port}`;
 }
 
-/** All endpoints of a plan's service port by identity, joined literally as in docs/behaviour.md §1.4. */
-function endpointsOf(plan: ServicePortPlan, slices: readonly EndpointSlice[]): Map<string, EndpointTraits> {
+/** All endpoints of a plan's service port, by identity, joined as docs/behaviour.md §1.4 says for this proxy. */
+function endpointsOf(
+  plan: ServicePortPlan,
+  slices: readonly EndpointSlice[],
+  here: string,
+): Map<string, EndpointTraits> {
   const byIdentity = new Map<string, EndpointTraits>();
   for (const slice of slices) {
     for (const { name, protocol, port } of slice.ports) {
@@ -36,7 +40,11 @@ function endpointsOf(plan: ServicePortPlan, slices: readonly EndpointSlice[]): M
           continue;
         }
         const id = idOf({ address, port });
-        if (!byIdentity.has(id) || !traits.terminating) byIdentity.set(id, traits);
+        const earlier = byIdentity.get(id);
+        if (
+          earlier === undefined || stateOf(traits, here) > stateOf(earlier, here) ||
+          (stateOf(traits, here) === stateOf(earlier, here) && !traits.terminating)
+        ) byIdentity.set(id, traits);
       }
     }
   }
@@ -83,10 +91,16 @@ function categorize(
 
 /** docs/behaviour.md §6.3, and ready endpoints. */
 function serving(plan: ServicePortPlan, slices: readonly EndpointSlice[], context: PlanContext): string[] {
-  const all = [...endpointsOf(plan, slices)];
+  const all = [...endpointsOf(plan, slices, context.nodeName)];
   if (plan.protocol === "TCP" && context.endsConnections) return all.map(([id]) => id).sort();
   if (plan.protocol !== "UDP") return [];
   return all.filter(([, traits]) => traits.serving || traits.ready).map(([id]) => id).sort();
+}
+
+/** Duplicates are joined by state: ready, then serving and terminating, then the rest; local ones first. */
+function stateOf({ ready, serving, terminating, nodeName }: EndpointTraits, here: string): string {
+  const state = ready ? 2 : serving && terminating ? 1 : 0;
+  return `${state} ${nodeName === here ? 1 : 0}`;
 }
 
 function topologyMode(ready: readonly EndpointTraits[], context: PlanContext): string {
@@ -112,7 +126,7 @@ Deno.test("endpoint selection agrees with a step-by-step implementation of the r
     fc.property(anyInput, ([service, slices, context]) => {
       const own = slices.filter((slice) => slice.service === service.name);
       for (const plan of planService(service, own, context)) {
-        const expected = categorize(endpointsOf(plan, own), service, plan, context);
+        const expected = categorize(endpointsOf(plan, own, context.nodeName), service, plan, context);
         assert.deepEqual(plan.clusterEndpoints.map(idOf).sort(), expected.cluster);
         assert.deepEqual(plan.localEndpoints.map(idOf).sort(), expected.local);
         assert.equal(plan.internal.verdict === "reject", !expected.hasAny);
