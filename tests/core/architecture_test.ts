@@ -54,6 +54,11 @@ const parts: readonly {
     why: "facts of the node come from the kernel",
   },
   {
+    part: "core/kube/",
+    may: [...pure, "core/async/", "core/kube/", "core/observe/log.ts", "core/*.ts", "ffi/tls.ts"],
+    why: "the API source knows objects and where they go; of the system it uses TLS",
+  },
+  {
     part: "core/",
     may: [
       ...pure,

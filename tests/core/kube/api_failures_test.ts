@@ -68,7 +68,10 @@ Deno.test("a half-open connection is detected by its silence and replaced", asyn
     server.put(rawService("unheard"));
     const took = await sink.until(() => sink.objects.has("Service default/unheard"), "missed event");
     equal(took >= 250, true, `${took} ms`);
-    await sink.until(() => server.requests.length === before + 4, "all reconnected");
+    await sink.until(
+      () => server.requests.length === before + 8,
+      "all reconnected, with a check of the version each",
+    );
   }, { timing: impatient });
 });
 

@@ -1,9 +1,26 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { anonymous, type ClusterAccess, type ExecPlugin } from "../../../core/kube/access/cluster_access.ts";
 import { Credentials } from "../../../core/kube/access/credentials.ts";
+import { API_TIMING } from "../../../core/kube/api/timing.ts";
+import { RecordingLog } from "./recording_log.ts";
+import { makeCertificates } from "./test_certificates.ts";
 import { ExecCredentials } from "../../../core/kube/access/exec_credential.ts";
+import { openssl } from "../../../ffi/libssl.ts";
+
+// Libraries stay open for the life of the process.
+openssl();
 
 const apiVersion = "client.authentication.k8s.io/v1";
+
+const unaborted = new AbortController().signal;
+
+function credentialsOf(access: ClusterAccess, log = new RecordingLog(), timing = API_TIMING): Credentials {
+  return new Credentials(access, log, timing);
+}
+
+function pluginCredentials(plugin: ExecPlugin, timeoutMs = 60_000, now = Date.now): ExecCredentials {
+  return new ExecCredentials(plugin, new RecordingLog(), timeoutMs, now);
+}
 
 /** A plugin that counts its runs in `runs` and then runs `script`. */
 async function withPlugin(script: string, test: (plugin: ExecPlugin, runs: () => number) => Promise<void>) {
@@ -25,13 +42,16 @@ async function withPlugin(script: string, test: (plugin: ExecPlugin, runs: () =>
   }
 }
 
-const answer = (status: object) => `echo '${JSON.stringify({ apiVersion, kind: "ExecCredential", status })}'`;
+const answer = (status: object) =>
+  `printf %s '${JSON.stringify({ apiVersion, kind: "ExecCredential", status })}'`;
 
 function accessWith(user: Partial<ClusterAccess["user"]>): ClusterAccess {
   return {
     origin: "a test",
     server: new URL("https://x"),
     authority: undefined,
+    tlsServerName: "",
+    isInsecure: false,
     proxyUrl: "",
     user: { ...anonymous, ...user },
   };
@@ -44,11 +64,14 @@ Deno.test("a plugin receives the cluster, and its token is kept until it expires
     ${answer({ token: "t", expirationTimestamp: "2030-01-01T00:00:00Z" })}`;
   await withPlugin(script, async (plugin, runs) => {
     let now = Date.parse("2029-12-31T23:59:00Z");
-    const credentials = new ExecCredentials({ ...plugin, cluster: { server: "https://x" } }, () => now);
-    deepEqual((await Promise.all([credentials.get(), credentials.get()])).map(({ token }) => token), [
-      "t",
-      "t",
-    ]);
+    const credentials = pluginCredentials({ ...plugin, cluster: { server: "https://x" } }, 60_000, () => now);
+    deepEqual(
+      (await Promise.all([credentials.get(unaborted), credentials.get(unaborted)])).map(({ token }) => token),
+      [
+        "t",
+        "t",
+      ],
+    );
     equal(runs(), 1);
     deepEqual(JSON.parse(Deno.readTextFileSync(plugin.command.replace(/plugin$/, "info"))), {
       apiVersion,
@@ -56,25 +79,27 @@ Deno.test("a plugin receives the cluster, and its token is kept until it expires
       spec: { interactive: false, cluster: { server: "https://x" } },
     });
     now += 61_000;
-    await credentials.get();
+    await credentials.get(unaborted);
     equal(runs(), 2);
     now -= 61_000;
-    await credentials.get();
+    await credentials.get(unaborted);
     credentials.forget();
-    await credentials.get();
+    await credentials.get(unaborted);
     equal(runs(), 3);
   });
 });
 
 Deno.test("a plugin without expiry runs once, and again after 401", async () => {
-  const status = { clientCertificateData: "CERT", clientKeyData: "KEY" };
+  const { client } = await makeCertificates("IP:127.0.0.1");
+  const status = { clientCertificateData: client.certificate, clientKeyData: client.key };
   await withPlugin(answer(status), async (plugin, runs) => {
-    const credentials = new Credentials(accessWith({ exec: plugin }));
-    deepEqual((await credentials.current()).tls, { authority: "", certificate: "CERT", key: "KEY" });
-    await credentials.current();
+    const credentials = credentialsOf(accessWith({ exec: plugin }));
+    const { tls } = await credentials.current(unaborted);
+    deepEqual(tls.pair, { chain: [client.certificate], key: client.key, isForRustls: true });
+    await credentials.current(unaborted);
     equal(runs(), 1);
     credentials.rejected();
-    await credentials.current();
+    await credentials.current(unaborted);
     equal(runs(), 2);
   });
 });
@@ -94,9 +119,9 @@ Deno.test("a failure of a plugin is one line, and the next call retries", async 
   ];
   for (const [script, message] of cases) {
     await withPlugin(script, async (plugin, runs) => {
-      const credentials = new ExecCredentials(plugin);
-      await rejects(credentials.get(), message);
-      await rejects(credentials.get(), message);
+      const credentials = pluginCredentials(plugin);
+      await rejects(credentials.get(unaborted), message);
+      await rejects(credentials.get(unaborted), message);
       equal(runs(), 2);
     });
   }
@@ -108,28 +133,35 @@ Deno.test("a failure of a plugin is one line, and the next call retries", async 
     installHint: "get it",
     cluster: undefined,
   };
-  await rejects(new ExecCredentials(missing).get(), /\/nonexistent: program not found\. get it/);
+  await rejects(pluginCredentials(missing).get(unaborted), /\/nonexistent: program not found\. get it/);
 });
 
-Deno.test("secrets in files are read for each request", async () => {
+Deno.test("secrets in files are read for each request, and an unreadable file leaves the last ones in use", async () => {
   const file = Deno.makeTempFileSync();
   Deno.writeTextFileSync(file, "one\n");
-  const credentials = new Credentials(accessWith({
-    token: { file },
-    certificate: { chain: { file }, key: { text: "KEY" } },
-    impersonation: [["Impersonate-User", "joe"]],
-  }));
-  deepEqual(await credentials.current(), {
-    headers: [["Impersonate-User", "joe"], ["Authorization", "Bearer one"]],
-    tls: { authority: "", certificate: "one\n", key: "KEY" },
-  });
+  const log = new RecordingLog();
+  const user = { token: { file }, impersonation: [["Impersonate-User", "joe"]] as const };
+  const credentials = credentialsOf(accessWith(user), log);
+  const headers = async () => (await credentials.current(unaborted)).headers;
+  deepEqual(await headers(), [["Impersonate-User", "joe"], ["Authorization", "Bearer one"]]);
   Deno.writeTextFileSync(file, "two");
-  deepEqual((await credentials.current()).headers[1], ["Authorization", "Bearer two"]);
+  deepEqual((await headers())[1], ["Authorization", "Bearer two"]);
+  Deno.writeTextFileSync(file, "\n");
+  deepEqual((await headers())[1], ["Authorization", "Bearer two"]);
   Deno.removeSync(file);
-  await rejects(credentials.current(), new RegExp(`token ${file}: No such file`));
+  deepEqual((await headers())[1], ["Authorization", "Bearer two"]);
+  await headers();
+  deepEqual(log.lines.map((line) => line.replaceAll(file, "FILE")), [
+    "error: token FILE: is empty; the previous one stays in use",
+    "error: token FILE: No such file or directory (os error 2): readfile 'FILE'; the previous one stays in use",
+  ]);
+  await rejects(
+    credentialsOf(accessWith(user)).current(unaborted),
+    new RegExp(`token ${file}: No such file`),
+  );
 });
 
 Deno.test("username and password are sent as Basic", async () => {
-  const credentials = new Credentials(accessWith({ basic: { username: "jö", password: "p:w" } }));
-  deepEqual((await credentials.current()).headers, [["Authorization", "Basic asO2OnA6dw=="]]);
+  const credentials = credentialsOf(accessWith({ basic: { username: "jö", password: "p:w" } }));
+  deepEqual((await credentials.current(unaborted)).headers, [["Authorization", "Basic asO2OnA6dw=="]]);
 });

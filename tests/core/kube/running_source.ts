@@ -21,6 +21,8 @@ const fast: ApiTiming = {
   maxWatchMs: 600_000,
   firstRetryMs: 5,
   maxRetryMs: 50,
+  fileMs: 10_000,
+  pluginMs: 10_000,
   unavailableRetryMs: 100,
 };
 
@@ -36,6 +38,8 @@ export function accessTo(server: ApiServer, more: Partial<ClusterAccess> = {}): 
     origin: "a test",
     server: new URL(server.url),
     authority: undefined,
+    tlsServerName: "",
+    isInsecure: false,
     proxyUrl: "",
     user: anonymous,
     ...more,

@@ -11,6 +11,10 @@ import { rawService, rawSlice } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
 import { makeCertificates } from "./test_certificates.ts";
+import { openssl } from "../../../ffi/libssl.ts";
+
+// Libraries stay open for the life of the process.
+openssl();
 
 const byAddress = await makeCertificates("IP:127.0.0.1");
 const byName = await makeCertificates("DNS:kubernetes.test");
@@ -20,16 +24,22 @@ function accessTo(url: string, more: Partial<ClusterAccess>): ClusterAccess {
     origin: "a test",
     server: new URL(url),
     authority: { text: byAddress.authority },
+    tlsServerName: "",
+    isInsecure: false,
     proxyUrl: "",
     user: anonymous,
     ...more,
   };
 }
 
+function transportTo(access: ClusterAccess): Transport {
+  return new Transport(access, new Credentials(access, new RecordingLog(), API_TIMING), "proxy/1.2.3");
+}
+
 /** The body of one response. */
 async function get(url: string, more: Partial<ClusterAccess> = {}, path = "/version?x=y"): Promise<string> {
   const access = accessTo(url, more);
-  using transport = new Transport(access, new Credentials(access), "proxy/1.2.3");
+  using transport = transportTo(access);
   const response = await transport.get(path, new AbortController().signal);
   return await response.text();
 }
@@ -67,7 +77,10 @@ Deno.test("a certificate of another authority is rejected, and the message names
 Deno.test("a certificate for another name is rejected, and the message lists its names", async () => {
   await serving(byName.server, () => new Response("hello"), async (url) => {
     const authority = { text: byName.authority };
-    await rejects(get(url, { authority }), /kubernetes\.test.*use one of these names as the server/);
+    await rejects(
+      get(url, { authority }),
+      /kubernetes\.test.*use one of the certificate's names as tls-server-name/,
+    );
   });
 });
 
@@ -92,7 +105,7 @@ Deno.test("a replaced authority file is used from the next request on", async ()
   Deno.writeTextFileSync(file, byName.authority);
   await serving(byAddress.server, () => new Response("hello"), async (url) => {
     const access = accessTo(url, { authority: { file } });
-    using transport = new Transport(access, new Credentials(access), "proxy/1.2.3");
+    using transport = transportTo(access);
     const signal = new AbortController().signal;
     await rejects(transport.get("/", signal), /invalid peer certificate/);
     Deno.writeTextFileSync(file, byAddress.authority);
@@ -112,7 +125,7 @@ Deno.test("a key that does not match is reported with its origin", async () => {
   const user = { ...anonymous, certificate: { chain, key: { text: "no key" } } };
   await rejects(
     get("https://127.0.0.1:1", { user }),
-    /a test: certificate-authority, client-certificate or client-key/,
+    /client-key-data: contains no private key/,
   );
 });
 
@@ -138,6 +151,8 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and a new one when 
       maxWatchMs: 300_000,
       firstRetryMs: 5,
       maxRetryMs: 50,
+      fileMs: 1000,
+      pluginMs: 1000,
       unavailableRetryMs: 100,
     },
   });
@@ -148,7 +163,7 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and a new one when 
   server.muteWatches();
   server.put(rawService("api"));
   await sink.until(() => sink.objects.has("Service default/api"), "heard again");
-  await sink.until(() => server.requests.length === 8, "all again");
+  await sink.until(() => server.requests.length === 12, "all again, with a check of the version each");
   equal(server.clientPorts.slice(4).some((port) => port === first), false);
   stop.abort();
   await running;
