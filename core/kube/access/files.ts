@@ -1,3 +1,4 @@
+import { readBlockingFile } from "../../../ffi/blocking_file.ts";
 import { supervised } from "../attempt.ts";
 
 /**
@@ -23,7 +24,8 @@ export class SupervisedFiles {
   }
 
   #start(field: string, path: string): Promise<string> {
-    const reading = Deno.readTextFile(path)
+    const reading = readBlockingFile(path)
+      .then((bytes) => new TextDecoder().decode(bytes))
       .catch((error) => {
         throw new Error(`${field} ${path}: ${error instanceof Error ? error.message : error}`);
       })

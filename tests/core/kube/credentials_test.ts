@@ -1,20 +1,21 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { anonymous, type ClusterAccess, type ExecPlugin } from "../../../core/kube/access/cluster_access.ts";
-import { Credentials } from "../../../core/kube/access/credentials.ts";
+import { Credentials, type CredentialTiming } from "../../../core/kube/access/credentials.ts";
 import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { makeCertificates } from "./test_certificates.ts";
 import { ExecCredentials } from "../../../core/kube/access/exec_credential.ts";
-import { openssl } from "../../../ffi/libssl.ts";
-
-// Libraries stay open for the life of the process.
-openssl();
+import "./open_libraries.ts";
 
 const apiVersion = "client.authentication.k8s.io/v1";
 
 const unaborted = new AbortController().signal;
 
-function credentialsOf(access: ClusterAccess, log = new RecordingLog(), timing = API_TIMING): Credentials {
+function credentialsOf(
+  access: ClusterAccess,
+  log = new RecordingLog(),
+  timing: CredentialTiming = API_TIMING,
+): Credentials {
   return new Credentials(access, log, timing);
 }
 
@@ -159,6 +160,96 @@ Deno.test("secrets in files are read for each request, and an unreadable file le
     credentialsOf(accessWith(user)).current(unaborted),
     new RegExp(`token ${file}: No such file`),
   );
+});
+
+const withoutLimits = { sanitizeOps: false, sanitizeResources: false };
+
+Deno.test(
+  "a token file that cannot be read to its end is an error after a while",
+  withoutLimits,
+  async () => {
+    const directory = Deno.makeTempDirSync({ prefix: "dead-" });
+    const file = `${directory}/token`;
+    // Nobody writes to it, as on a dead file system.
+    await new Deno.Command("mkfifo", { args: [file] }).output();
+    const log = new RecordingLog();
+    const credentials = credentialsOf(accessWith({ token: { file } }), log, { fileMs: 50, pluginMs: 50 });
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await rejects(credentials.current(unaborted), new RegExp(`token ${file}: no result within 0.05 s`));
+    }
+    const stop = new AbortController();
+    const waiting = credentialsOf(accessWith({ token: { file } }), log).current(stop.signal);
+    stop.abort(new Error("enough"));
+    await rejects(waiting, /enough/);
+    // The file system is back: a writer releases both reads, one of each Credentials.
+    await Deno.writeTextFile(file, "late");
+    Deno.removeSync(file);
+    Deno.writeTextFileSync(file, "good");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    deepEqual((await credentials.current(unaborted)).headers, [["Authorization", "Bearer good"]]);
+    Deno.removeSync(directory, { recursive: true });
+  },
+);
+
+for (
+  const [what, script] of [["itself", "exec sleep 60"], [
+    "a program that it started",
+    "sleep 60 & wait",
+  ]] as const
+) {
+  Deno.test(`a plugin that hangs is killed, ${what} too, and the next call runs it again`, async () => {
+    await withPlugin(`echo $$ >pid\n${script}`, async (plugin, runs) => {
+      using credentials = pluginCredentials(plugin, 300);
+      for (let attempt = 1; attempt <= 2; attempt++) {
+        await rejects(credentials.get(unaborted), /credential plugin .*: no result within 0.3 s/);
+        equal(runs(), attempt);
+      }
+      const group = Deno.readTextFileSync(plugin.command.replace(/plugin$/, "pid")).trim();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const { stdout } = await new Deno.Command("ps", { args: ["-o", "stat=", "-g", group] }).output();
+      const alive = new TextDecoder().decode(stdout).split("\n").filter((state) => /^[^Z]/.test(state));
+      deepEqual(alive, []);
+    });
+  });
+}
+
+Deno.test("an abort ends the wait for a plugin, and disposal the plugin", async () => {
+  await withPlugin("exec sleep 60", async (plugin) => {
+    const credentials = pluginCredentials(plugin);
+    const stop = new AbortController();
+    const waits = [credentials.get(stop.signal), credentials.get(unaborted)];
+    setTimeout(() => stop.abort(new Error("enough")), 50);
+    await rejects(waits[0] ?? Promise.resolve(), /enough/);
+    credentials[Symbol.dispose]();
+    await rejects(waits[1] ?? Promise.resolve(), /credential plugin/);
+    // Its exit is noticed a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  });
+});
+
+Deno.test("a plugin with a bad key pair is one error; the last good pair stays in use and the plugin runs again", async () => {
+  const [one, two] = [await makeCertificates("IP:127.0.0.1"), await makeCertificates("IP:127.0.0.1")];
+  const status = (pair: { certificate: string; key: string }) =>
+    answer({
+      clientCertificateData: pair.certificate,
+      clientKeyData: pair.key,
+      expirationTimestamp: "2020-01-01T00:00:00Z",
+    }).replace(/^printf %s '|'$/g, "");
+  await withPlugin("cat answer", async (plugin) => {
+    const file = plugin.command.replace(/plugin$/, "answer");
+    const log = new RecordingLog();
+    const credentials = credentialsOf(accessWith({ exec: plugin }), log);
+    const key = async () => (await credentials.current(unaborted)).tls.pair?.key;
+    Deno.writeTextFileSync(file, status({ certificate: one.client.certificate, key: two.client.key }));
+    await rejects(key(), /credential plugin .*\/plugin: certificate and key: not a valid key pair/);
+    Deno.writeTextFileSync(file, status(one.client));
+    equal(await key(), one.client.key);
+    Deno.writeTextFileSync(file, status({ certificate: one.client.certificate, key: two.client.key }));
+    equal(await key(), one.client.key);
+    equal(log.matching(/not a valid key pair .*the previous one stays in use/).length, 1);
+    Deno.writeTextFileSync(file, status(two.client));
+    equal(await key(), two.client.key);
+  });
 });
 
 Deno.test("username and password are sent as Basic", async () => {

@@ -1,3 +1,4 @@
+import "./open_libraries.ts";
 import { ApiSource } from "../../../core/kube/api/api.ts";
 import type { ApiTiming } from "../../../core/kube/api/timing.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";

@@ -1,15 +1,12 @@
 import { equal, match, rejects } from "node:assert/strict";
 import { createServer } from "node:https";
-import { openssl } from "../../../ffi/libssl.ts";
+import "./open_libraries.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 import { Credentials } from "../../../core/kube/access/credentials.ts";
 import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { Transport } from "../../../core/kube/api/transport.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { type KeyPair, runOpenssl } from "./test_certificates.ts";
-
-// Libraries stay open for the life of the process.
-openssl();
 
 const pem = await runOpenssl(`
   new="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"

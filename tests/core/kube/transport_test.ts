@@ -6,15 +6,13 @@ import { Credentials } from "../../../core/kube/access/credentials.ts";
 import { Transport } from "../../../core/kube/api/transport.ts";
 import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { ApiServer } from "./api_server.ts";
+import { ConnectProxy } from "./connect_proxy.ts";
 import { Forwarder } from "./forwarder.ts";
 import { rawService, rawSlice } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
 import { makeCertificates } from "./test_certificates.ts";
-import { openssl } from "../../../ffi/libssl.ts";
-
-// Libraries stay open for the life of the process.
-openssl();
+import "./open_libraries.ts";
 
 const byAddress = await makeCertificates("IP:127.0.0.1");
 const byName = await makeCertificates("DNS:kubernetes.test");
@@ -119,6 +117,46 @@ Deno.test("requests go through proxy-url", async () => {
     equal(await get("http://api.test:8080", { proxyUrl }), "proxied http://api.test:8080/version?x=y");
   });
 });
+
+/** Sets environment variables during a test. */
+async function withEnvironment(variables: Record<string, string>, test: () => Promise<void>): Promise<void> {
+  for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
+  try {
+    await test();
+  } finally {
+    for (const name of Object.keys(variables)) Deno.env.delete(name);
+  }
+}
+
+for (const variables of [{}, { NO_PROXY: "10.0.0.0/8" }, { NO_PROXY: "*" }]) {
+  Deno.test(`only the access decides about a proxy, whatever NO_PROXY is: ${JSON.stringify(variables)}`, async () => {
+    const environment = { HTTPS_PROXY: "http://127.0.0.1:1", HTTP_PROXY: "http://127.0.0.1:1", ...variables };
+    await withEnvironment(environment, async () => {
+      await serving(byAddress.server, () => new Response("direct"), async (url) => {
+        equal(await get(url), "direct");
+        equal(Deno.env.get("NO_PROXY"), Object.values(variables)[0], "the environment is as before");
+      });
+      await serving(undefined, (request) => new Response(`proxied ${request.url}`), async (proxyUrl) => {
+        equal(await get("http://10.0.0.1:8080", { proxyUrl }), "proxied http://10.0.0.1:8080/version?x=y");
+      });
+    });
+  });
+}
+
+for (const [kind, client] of [["fetch", {}], ["OpenSSL", { tlsServerName: "kubernetes.test" }]] as const) {
+  for (const scheme of ["http", "socks5"] as const) {
+    Deno.test(`${kind} reaches the server through a ${scheme} proxy`, async () => {
+      const certificates = kind === "fetch" ? byAddress : byName;
+      const authority = { text: certificates.authority };
+      await serving(certificates.server, () => new Response("hello"), async (url) => {
+        using proxy = new ConnectProxy(scheme);
+        const proxyUrl = `${scheme}://me:secret@127.0.0.1:${proxy.port}`;
+        equal(await get(url, { proxyUrl, authority, ...client }), "hello");
+        deepEqual(proxy.targets, [`${new URL(url).host} for me:secret`]);
+      });
+    });
+  }
+}
 
 Deno.test("a key that does not match is reported with its origin", async () => {
   const chain = { text: byAddress.client.certificate };
