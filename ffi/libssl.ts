@@ -1,6 +1,6 @@
-import { openLibrary } from "./open.ts";
+import { openLibrary } from "./library.ts";
 
-/** What we use of OpenSSL's libcrypto: PEM, certificates, memory BIOs and errors. */
+/** Functions of OpenSSL's libcrypto for PEM, certificates, memory BIOs and errors. */
 const cryptoSymbols = {
   /** BIO *BIO_new(const BIO_METHOD *type) */
   BIO_new: { parameters: ["pointer"], result: "pointer" },
@@ -42,7 +42,7 @@ const cryptoSymbols = {
   ERR_clear_error: { parameters: [], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** What we use of OpenSSL's libssl: TLS clients. */
+/** Functions of OpenSSL's libssl for TLS clients. */
 const sslSymbols = {
   /** const SSL_METHOD *TLS_client_method(void) */
   TLS_client_method: { parameters: [], result: "pointer" },
