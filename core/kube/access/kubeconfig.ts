@@ -106,7 +106,7 @@ class KubeconfigFile {
     readonly userAt: string;
   } {
     const name = this.#config["current-context"];
-    // As in client-go, the name "" finds an unnamed context, cluster or user.
+    // The name "" finds an unnamed context, cluster or user.
     const context = this.#config.contexts.find((one) => one.name === name)?.context ?? this.#noContext(name);
     const { cluster: clusterName, user: userName } = context;
     const contextAt = `contexts[${JSON.stringify(name)}].context`;
