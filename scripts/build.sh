@@ -18,6 +18,9 @@ libraries=(
   # Dependencies of libbpf.
   "libelf.so.1 libelf1"
   "libz.so.1 zlib1g"
+  # TLS that rustls does not do. libssl needs libcrypto.
+  "libcrypto.so.3 libssl3"
+  "libssl.so.3 libssl3"
 )
 
 library_path() {

@@ -32,6 +32,7 @@ needs=(
   nsenter:util-linux strace:strace
   /etc/ssl/certs/ca-certificates.crt:ca-certificates
   lib:libnl-3.so.200:libnl-3-200 lib:libnl-genl-3.so.200:libnl-genl-3-200 lib:libbpf.so.1:libbpf1
+  lib:libssl.so.3:libssl3
   clang:clang llvm-strip:llvm /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
   bpftool:bpftool
 )

@@ -54,6 +54,19 @@ const parts: readonly {
     why: "facts of the node come from the kernel",
   },
   {
+    part: "core/kube/",
+    may: [
+      ...pure,
+      "core/async/",
+      "core/kube/",
+      "core/observe/log.ts",
+      "core/*.ts",
+      "ffi/tls.ts",
+      "ffi/blocking_file.ts",
+    ],
+    why: "the API source knows objects and where they go; of the system it uses TLS and files",
+  },
+  {
     part: "core/",
     may: [
       ...pure,

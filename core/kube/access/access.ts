@@ -1,5 +1,6 @@
 import { AccessError, anonymous, type ClusterAccess, serverUrl } from "./cluster_access.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
+import { proxyFromEnvironment } from "./proxy_environment.ts";
 
 export interface AccessFlags {
   /** --kubeconfig; "" when not given. */
@@ -29,12 +30,20 @@ export function clusterAccess(
   flags: AccessFlags,
   environment: Environment = PROCESS_ENVIRONMENT,
 ): ClusterAccess {
-  if (flags.kubeconfig !== "") return readKubeconfig(flags.kubeconfig, flags.master);
-  if (flags.master === "") return inCluster(environment);
+  const access = configuredAccess(flags, environment);
+  if (access.proxyUrl !== "") return access;
+  return { ...access, proxyUrl: proxyFromEnvironment(access.server, environment.env) };
+}
+
+function configuredAccess({ kubeconfig, master }: AccessFlags, environment: Environment): ClusterAccess {
+  if (kubeconfig !== "") return readKubeconfig(kubeconfig, master);
+  if (master === "") return inCluster(environment);
   return {
-    origin: `--master ${flags.master}`,
-    server: serverUrl(flags.master, "--master", false),
+    origin: `--master ${master}`,
+    server: serverUrl(master, "--master", false),
     authority: undefined,
+    tlsServerName: "",
+    isInsecure: false,
     proxyUrl: "",
     user: anonymous,
   };
@@ -63,6 +72,8 @@ function inCluster({ env, serviceAccount }: Environment): ClusterAccess {
     origin: "the pod's service account",
     server: new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}`),
     authority: { file: `${serviceAccount}/ca.crt` },
+    tlsServerName: "",
+    isInsecure: false,
     proxyUrl: "",
     user: { ...anonymous, token: { file: token } },
   };

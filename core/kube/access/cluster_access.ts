@@ -5,9 +5,13 @@ export interface ClusterAccess {
   /** Origin of these values, for messages: "kubeconfig /etc/…", "the pod's service account". */
   readonly origin: string;
   readonly server: URL;
-  /** Certificate authority of the server, accepted besides the system's authorities. */
+  /** Certificate authorities of the server; undefined for those of the system. */
   readonly authority: PemSource | undefined;
-  /** HTTP proxy; "" for the one in HTTPS_PROXY and NO_PROXY, if any. */
+  /** Name or address that the server's certificate must contain; "" for the host of `server`. */
+  readonly tlsServerName: string;
+  /** True to accept every server certificate (insecure-skip-tls-verify). */
+  readonly isInsecure: boolean;
+  /** Proxy to reach the server through; "" for none. */
   readonly proxyUrl: string;
   readonly user: UserAccess;
 }

@@ -1,4 +1,6 @@
 import * as v from "valibot";
+import type { Log } from "../../observe/log.ts";
+import { Attempt, DeadlineError, supervised } from "../attempt.ts";
 import type { ExecPlugin } from "./cluster_access.ts";
 
 export interface ExecCredential {
@@ -8,30 +10,36 @@ export interface ExecCredential {
   readonly key: string;
 }
 
-/** A plugin that hangs is killed after this time. */
-const PLUGIN_TIMEOUT_MS = 60_000;
+/** A plugin that runs for this long is reported. */
+const SLOW_PLUGIN_MS = 10_000;
+/** Number of bytes of output that are read. */
+const MAX_OUTPUT_BYTES = 1024 * 1024;
 
 /**
  * Credentials from a plugin, kept until they expire or the server rejects them (client.authentication.k8s.io/v1, v1beta1:
  * https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins).
  */
-export class ExecCredentials {
+export class ExecCredentials implements Disposable {
   #current: { readonly credential: Promise<ExecCredential>; expires: number } | undefined;
+  readonly #stop = new AbortController();
 
   readonly #plugin: ExecPlugin;
+  readonly #log: Log;
+  readonly #timeoutMs: number;
   readonly #now: () => number;
 
-  constructor(plugin: ExecPlugin, now: () => number = Date.now) {
+  /** @param timeoutMs a run that takes longer is killed */
+  constructor(plugin: ExecPlugin, log: Log, timeoutMs: number, now: () => number = Date.now) {
     this.#plugin = plugin;
+    this.#log = log;
+    this.#timeoutMs = timeoutMs;
     this.#now = now;
   }
 
-  /** @throws Error that names the plugin and the problem. */
-  get(): Promise<ExecCredential> {
-    if (this.#current !== undefined && this.#now() < this.#current.expires) return this.#current.credential;
-    const started = { credential: this.#run(), expires: Infinity };
-    this.#current = started;
-    return started.credential;
+  /** @throws Error that names the plugin and the problem; the reason of `signal` when it aborts */
+  async get(signal: AbortSignal): Promise<ExecCredential> {
+    using attempt = new Attempt(signal);
+    return await attempt.wait(this.#kept());
   }
 
   /** Discards the credentials, so that the next call of `get` runs the plugin again. */
@@ -39,50 +47,112 @@ export class ExecCredentials {
     this.#current = undefined;
   }
 
-  async #run(): Promise<ExecCredential> {
+  /** Ends a run of the plugin. */
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
+
+  /** Callers share one run of the plugin. */
+  #kept(): Promise<ExecCredential> {
+    const current = this.#current;
+    if (current !== undefined && this.#now() < current.expires) return current.credential;
+    const run = this.#run();
+    const started = { credential: run, expires: Infinity };
+    this.#current = started;
+    run.then(
+      ({ expires }) => started.expires = expires,
+      () => {
+        if (this.#current === started) this.#current = undefined;
+      },
+    );
+    return run;
+  }
+
+  async #run(): Promise<ExecCredential & { readonly expires: number }> {
+    const plugin = this.#plugin;
+    const what = `credential plugin ${plugin.command}`;
+    const slow = setTimeout(
+      () => this.#log.warn(`${what}: runs for ${SLOW_PLUGIN_MS / 1000} s without a result; waiting for it`),
+      SLOW_PLUGIN_MS,
+    );
     try {
-      const status = parse(await output(this.#plugin), this.#plugin);
-      const started = this.#current;
-      if (started !== undefined) started.expires = status.expires;
-      return status;
-    } catch (error) {
-      this.#current = undefined;
-      throw new Error(
-        `credential plugin ${this.#plugin.command}: ${error instanceof Error ? error.message : error}`,
+      const text = await supervised(
+        what,
+        this.#timeoutMs,
+        this.#stop.signal,
+        (signal) => output(plugin, signal),
       );
+      return parse(text, plugin);
+    } catch (error) {
+      if (error instanceof DeadlineError) throw error;
+      throw new Error(`${what}: ${error instanceof Error ? error.message : error}`);
+    } finally {
+      clearTimeout(slow);
     }
   }
 }
 
-async function output(plugin: ExecPlugin): Promise<string> {
+/** Runs the plugin. When the signal aborts, it is killed together with the programs that it started. */
+async function output(plugin: ExecPlugin, signal: AbortSignal): Promise<string> {
   const info = {
     apiVersion: plugin.apiVersion,
     kind: "ExecCredential",
     spec: { interactive: false, ...(plugin.cluster !== undefined && { cluster: plugin.cluster }) },
   };
-  const timeout = AbortSignal.timeout(PLUGIN_TIMEOUT_MS);
-  const command = new Deno.Command(plugin.command, {
-    args: [...plugin.args],
-    env: { ...plugin.env, KUBERNETES_EXEC_INFO: JSON.stringify(info) },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    signal: timeout,
-  });
-  const result = await run(command, plugin);
-  if (result.success) return new TextDecoder().decode(result.stdout);
-  if (timeout.aborted) throw new Error(`no output within ${PLUGIN_TIMEOUT_MS / 1000} s`);
-  const complaint = new TextDecoder().decode(result.stderr).trim().slice(0, 500);
-  throw new Error(`exit code ${result.code}${complaint === "" ? "" : `: ${complaint}`}`);
+  const process = spawn(plugin, JSON.stringify(info));
+  const [stdout, stderr] = [process.stdout.getReader(), process.stderr.getReader()];
+  const kill = () => {
+    try {
+      // A negative number is a process group, which `detached` makes.
+      Deno.kill(-process.pid, "SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    // A program that left the group may keep the pipes open.
+    for (const reader of [stdout, stderr]) reader.cancel().catch(() => {});
+  };
+  signal.addEventListener("abort", kill, { once: true });
+  try {
+    const [text, complaint, status] = await Promise.all([textOf(stdout), textOf(stderr), process.status]);
+    signal.throwIfAborted();
+    if (status.success) return text;
+    throw new Error(
+      `exit code ${status.code}${complaint === "" ? "" : `: ${complaint.trim().slice(0, 500)}`}`,
+    );
+  } catch (error) {
+    kill();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", kill);
+  }
 }
 
-async function run(command: Deno.Command, { installHint }: ExecPlugin): Promise<Deno.CommandOutput> {
+function spawn({ command, args, env, installHint }: ExecPlugin, info: string): Deno.ChildProcess {
   try {
-    return await command.output();
+    return new Deno.Command(command, {
+      args: [...args],
+      env: { ...env, KUBERNETES_EXEC_INFO: info },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      detached: true,
+    }).spawn();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new Error(`program not found${installHint === "" ? "" : `. ${installHint.trim()}`}`);
   }
+}
+
+async function textOf(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    text += decoder.decode(next.value, { stream: true });
+    if (text.length > MAX_OUTPUT_BYTES) {
+      throw new Error(`its output is longer than ${MAX_OUTPUT_BYTES} bytes`);
+    }
+  }
+  return text;
 }
 
 const answerSchema = v.object({

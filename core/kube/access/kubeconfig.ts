@@ -14,8 +14,10 @@ import {
 import {
   type Kubeconfig,
   type KubeconfigCluster,
+  type KubeconfigContext,
   kubeconfigSchema,
   type KubeconfigUser,
+  NO_CLUSTER,
 } from "./kubeconfig_schema.ts";
 
 /**
@@ -27,24 +29,19 @@ export function readKubeconfig(path: string, master: string): ClusterAccess {
   const file = new KubeconfigFile(resolve(path), parse(path));
   const { cluster, clusterAt, user, userAt } = file.current(master);
   const authority = file.pem(clusterAt, "certificate-authority", cluster);
-  const hasAuthority = authority !== undefined;
+  const isInsecure = cluster["insecure-skip-tls-verify"];
+  // Both at once contradict each other; client-go rejects them too.
+  if (isInsecure && authority !== undefined) {
+    throw new AccessError(
+      `${clusterAt}: has both certificate-authority and insecure-skip-tls-verify; remove one of them`,
+    );
+  }
+  const hasCertificate = user !== undefined &&
+    (user["client-certificate"] !== "" || user["client-certificate-data"] !== "");
+  const withTls = authority !== undefined || isInsecure || hasCertificate;
   const server = master !== ""
-    ? serverUrl(master, "--master", hasAuthority)
-    : serverUrl(cluster.server, `${clusterAt}.server`, hasAuthority);
-  // Deno's TLS always verifies the server for the host of its URL. Verification cannot be turned off per connection.
-  if (cluster["insecure-skip-tls-verify"] && server.protocol === "https:") {
-    throw new AccessError(
-      `${clusterAt}.insecure-skip-tls-verify is not supported: the server's certificate is always verified. ` +
-        "Put the certificate authority that signed it into certificate-authority-data",
-    );
-  }
-  if (cluster["tls-server-name"] !== "" && cluster["tls-server-name"] !== server.hostname) {
-    throw new AccessError(
-      `${clusterAt}.tls-server-name is not supported: the server's certificate is verified for the host of its URL. ` +
-        `Use https://${cluster["tls-server-name"]}:${server.port || 443} as server ` +
-        "(an entry in /etc/hosts is enough), or an address that is in the certificate",
-    );
-  }
+    ? serverUrl(master, "--master", withTls)
+    : serverUrl(cluster.server, `${clusterAt}.server`, withTls);
   if (cluster["proxy-url"] !== "" && !/^(https?|socks5h?):\/\//.test(cluster["proxy-url"])) {
     throw new AccessError(
       `${clusterAt}.proxy-url: ${
@@ -56,6 +53,8 @@ export function readKubeconfig(path: string, master: string): ClusterAccess {
     origin: `kubeconfig ${path}`,
     server,
     authority,
+    tlsServerName: cluster["tls-server-name"],
+    isInsecure,
     proxyUrl: cluster["proxy-url"],
     user: user === undefined
       ? anonymous
@@ -78,7 +77,9 @@ function parse(path: string): Kubeconfig {
   }
   const contents: unknown = document.toJS();
   if (!isMapping(contents)) {
-    throw new AccessError(`kubeconfig ${path}: not a kubeconfig; it must be a mapping with kind: Config`);
+    throw new AccessError(
+      `kubeconfig ${path}: not a kubeconfig; it must be a mapping with clusters, users and contexts`,
+    );
   }
   const result = v.safeParse(kubeconfigSchema, contents);
   if (result.success) return result.output;
@@ -105,16 +106,15 @@ class KubeconfigFile {
     readonly userAt: string;
   } {
     const name = this.#config["current-context"];
-    if (name === "") {
+    // The name "" finds an unnamed context, cluster or user.
+    const context = this.#config.contexts.find((one) => one.name === name)?.context ?? this.#noContext(name);
+    const { cluster: clusterName, user: userName } = context;
+    const contextAt = `contexts[${JSON.stringify(name)}].context`;
+    const cluster = this.#config.clusters.find((one) => one.name === clusterName)?.cluster ??
+      (clusterName === "" && master !== "" ? NO_CLUSTER : undefined);
+    if (cluster === undefined && clusterName === "" && name === "") {
       throw this.#error("current-context", "is not set; kubectl config use-context NAME sets it");
     }
-    const context = this.#config.contexts.find((one) => one.name === name)?.context;
-    if (context === undefined) {
-      throw this.#error("current-context", `no context is named ${JSON.stringify(name)}`);
-    }
-    const { cluster: clusterName, user: userName } = context;
-    const cluster = this.#config.clusters.find((one) => one.name === clusterName)?.cluster;
-    const contextAt = `contexts[${JSON.stringify(name)}].context`;
     if (cluster === undefined) {
       throw this.#error(`${contextAt}.cluster`, `no cluster is named ${JSON.stringify(clusterName)}`);
     }
@@ -130,6 +130,11 @@ class KubeconfigFile {
       user,
       userAt: `users[${JSON.stringify(userName)}].user`,
     };
+  }
+
+  #noContext(name: string): KubeconfigContext {
+    if (name === "") return { cluster: "", user: "" };
+    throw this.#error("current-context", `no context is named ${JSON.stringify(name)}`);
   }
 
   access(user: KubeconfigUser, at: string, info: () => Readonly<Record<string, unknown>>): UserAccess {
@@ -227,6 +232,8 @@ function clusterInfo(
     ?.extension;
   return {
     server: server.href.replace(/\/$/, ""),
+    ...(cluster["tls-server-name"] !== "" && { "tls-server-name": cluster["tls-server-name"] }),
+    ...(cluster["insecure-skip-tls-verify"] && { "insecure-skip-tls-verify": true }),
     ...(authority !== undefined && { "certificate-authority-data": authorityData(authority) }),
     ...(cluster["proxy-url"] !== "" && { "proxy-url": cluster["proxy-url"] }),
     ...(config !== undefined && { config }),

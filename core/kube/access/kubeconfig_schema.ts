@@ -20,7 +20,7 @@ const execSchema = v.object({
   "apiVersion": v.picklist(["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"]),
   "command": v.pipe(v.string(), v.nonEmpty("is empty")),
   "args": texts,
-  "env": v.nullish(v.array(v.object({ name: v.string(), value: v.string() })), []),
+  "env": v.nullish(v.array(v.object({ name: v.string(), value: text })), []),
   "installHint": text,
   "provideClusterInfo": flag,
   "interactiveMode": v.nullish(v.picklist(["Never", "IfAvailable", "Always", ""]), ""),
@@ -45,14 +45,19 @@ const userSchema = v.object({
 
 const contextSchema = v.object({ cluster: text, user: text });
 
+// A missing name is the name "", as in client-go.
 export const kubeconfigSchema = v.object({
-  "kind": v.nullish(v.literal("Config"), "Config"),
+  "kind": v.nullish(v.picklist(["Config", ""]), ""),
   "current-context": text,
-  "clusters": v.nullish(v.array(v.object({ name: v.string(), cluster: clusterSchema })), []),
-  "users": v.nullish(v.array(v.object({ name: v.string(), user: userSchema })), []),
-  "contexts": v.nullish(v.array(v.object({ name: v.string(), context: contextSchema })), []),
+  "clusters": v.nullish(v.array(v.object({ name: text, cluster: v.nullish(clusterSchema, {}) })), []),
+  "users": v.nullish(v.array(v.object({ name: text, user: v.nullish(userSchema, {}) })), []),
+  "contexts": v.nullish(v.array(v.object({ name: text, context: v.nullish(contextSchema, {}) })), []),
 });
 
 export type Kubeconfig = v.InferOutput<typeof kubeconfigSchema>;
 export type KubeconfigCluster = v.InferOutput<typeof clusterSchema>;
 export type KubeconfigUser = v.InferOutput<typeof userSchema>;
+export type KubeconfigContext = v.InferOutput<typeof contextSchema>;
+
+/** A cluster without any field, for --master. */
+export const NO_CLUSTER: KubeconfigCluster = v.parse(clusterSchema, {});

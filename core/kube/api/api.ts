@@ -28,7 +28,7 @@ export class ApiSource implements Source {
 
   async run(sink: Sink, signal: AbortSignal): Promise<void> {
     const { access, userAgent, log, timing = API_TIMING } = this.#options;
-    const credentials = new Credentials(access);
+    using credentials = new Credentials(access, log, timing);
     using transport = new Transport(access, credentials, userAgent);
     const resources = watchedResources(this.#options);
     const notListed = new Set(resources);

@@ -20,6 +20,7 @@ export class Backoff {
     return this.#random() * limit;
   }
 
+  /** Starts over with the first delay. Only what has worked for a while justifies it; a first success does not. */
   reset(): void {
     this.#failures = 0;
   }

@@ -33,6 +33,13 @@ export class LineSplitter {
     if (start < bytes.length) this.#keep(bytes.subarray(start));
   }
 
+  /** Ends the stream: what follows the last newline is a line too. */
+  end(): void {
+    const line = this.#rest.subarray(0, this.#length);
+    this.#length = 0;
+    this.#emit(line);
+  }
+
   #emit(bytes: Uint8Array): void {
     if (bytes.length > 0) this.#onLine(this.#decoder.decode(bytes));
   }

@@ -28,7 +28,7 @@ export class PageReader {
 
   /** @throws Error when the response is not a list. */
   end(): ListPage {
-    const page: unknown = JSON.parse(this.#text);
+    const page: unknown = parseJson("a list", this.#text);
     const metadata = metadataOf(page);
     // Some servers encode an empty list as null.
     const items: unknown = isMapping(page) ? page.items ?? [] : undefined;
@@ -36,5 +36,14 @@ export class PageReader {
       throw new Error("the response is not a list");
     }
     return { items, version: metadata.resourceVersion, next: metadata.continue };
+  }
+}
+
+/** @throws Error that names what was expected and shows how the text begins */
+export function parseJson(what: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`the response is not ${what} in JSON: ${JSON.stringify(text.slice(0, 80))}`);
   }
 }

@@ -6,7 +6,7 @@ import type { ApiTiming } from "./timing.ts";
 import { Backoff } from "./backoff.ts";
 import { KnownObjects, metadataOf } from "./known_objects.ts";
 import { LineSplitter } from "./lines.ts";
-import { PageReader } from "./list_page.ts";
+import { PageReader, parseJson } from "./list_page.ts";
 import type { Resource } from "./resources.ts";
 import { SilenceError, streamResponse } from "./response_stream.ts";
 import type { Sink } from "../../source.ts";
@@ -20,7 +20,10 @@ export interface ReflectorOptions {
   readonly log: Log;
   /** Called after each complete list, and when an optional collection is found to be unavailable. */
   listed(): void;
-  /** Called with undefined after each accepted request, and with the problem after each failure. */
+  /**
+   * Called with undefined once the collection is followed (a complete list, an event, a watch that stays open), and with
+   * the problem after each failure.
+   */
   contact(problem: string | undefined): void;
   /** Called when the server rejected the credentials (401). */
   unauthorized(): void;
@@ -36,6 +39,8 @@ export class Reflector {
   readonly #backoff: Backoff;
   /** Resource version to resume the watch from; "" when a list is needed. */
   #version = "";
+  /** True when the server has just named `#version`, or a newer one, as its own. */
+  #isVersionProven = false;
   /** False once the server has rejected streaming lists (sendInitialEvents, Kubernetes 1.32). */
   #canStreamList = true;
   #fieldSelector: string;
@@ -87,10 +92,9 @@ export class Reflector {
   /** Makes one watch request or one list. @returns the delay before the next attempt, in milliseconds. */
   async #attempt(signal: AbortSignal): Promise<number> {
     const progress: Progress = {
-      started: performance.now(),
       accepted: false,
-      events: 0,
       isListing: this.#version === "",
+      worksSince: undefined,
     };
     const mayStreamList = progress.isListing && this.#canStreamList;
     try {
@@ -98,15 +102,41 @@ export class Reflector {
         await this.#listPages(signal, progress);
         return 0;
       }
+      if (!progress.isListing && !this.#isVersionProven) await this.#proveVersion(signal, progress);
       await this.#watch(signal, progress);
     } catch (error) {
       if (signal.aborted) return 0;
+      this.#resetBackoffAfter(progress);
       return this.#recover(error, progress, mayStreamList);
     } finally {
       this.#isStreaming = false;
     }
-    if (isSteady(progress)) this.#backoff.reset();
+    this.#resetBackoffAfter(progress);
+    if (progress.worksSince === undefined) {
+      this.#options.contact(`${this.#resource.plural}: the watch ended at once, without an event`);
+    }
     return this.#backoff.next();
+  }
+
+  /**
+   * Checks that the server has our version. A server that was restored from a backup does not have it, but accepts a
+   * watch from it and stays silent until its own versions have caught up.
+   * @throws ApiError "Expired" when the server is behind
+   */
+  async #proveVersion(signal: AbortSignal, progress: Progress): Promise<void> {
+    const reader = new PageReader();
+    await streamResponse(
+      this.#options.transport,
+      this.#path({ limit: "1" }),
+      { ...this.#timeouts(progress), silenceMs: this.#options.timing.listSilenceMs },
+      signal,
+      { accepted() {}, chunk: (bytes) => reader.push(bytes) },
+    );
+    const { version } = reader.end();
+    if (isOlder(version, this.#version)) {
+      throw new ApiError(410, "Expired", `the server is at the older version ${version}`, undefined);
+    }
+    this.#isVersionProven = true;
   }
 
   /** Watches from `#version`, or, when that is "", from a streaming list. */
@@ -123,11 +153,24 @@ export class Reflector {
       query.resourceVersionMatch = "NotOlderThan";
       this.#known.beginListing();
     } else query.resourceVersion = this.#version;
-    const lines = new LineSplitter((line) => this.#event(JSON.parse(line), progress));
-    await streamResponse(this.#options.transport, this.#path(query), this.#timeouts(progress), signal, {
-      accepted: () => this.#accepted(progress),
-      chunk: (bytes) => lines.push(bytes),
-    });
+    const lines = new LineSplitter((line) => this.#event(parseJson("an event", line), progress));
+    let steady: number | undefined;
+    try {
+      await streamResponse(this.#options.transport, this.#path(query), this.#timeouts(progress), signal, {
+        accepted: () => {
+          this.#accepted(progress);
+          // A quiet watch has no event for up to a minute.
+          steady = setTimeout(() => {
+            if (!progress.isListing) this.#works(progress);
+          }, STEADY_AFTER_MS);
+        },
+        chunk: (bytes) => lines.push(bytes),
+      });
+      lines.end();
+    } finally {
+      clearTimeout(steady);
+      this.#isVersionProven = false;
+    }
     if (progress.isListing) throw new Error("the watch ended before all initial events were received");
   }
 
@@ -138,7 +181,6 @@ export class Reflector {
     if (type === "ADDED" || type === "MODIFIED") this.#known.upsert(object);
     else if (type === "DELETED") this.#known.delete(object);
     else if (type !== "BOOKMARK") throw new Error(`unknown watch event type ${JSON.stringify(type)}`);
-    progress.events++;
     const isEndOfList = type === "BOOKMARK" && metadata.annotation("k8s.io/initial-events-end") === "true";
     if (progress.isListing && !isEndOfList) return;
     const version = metadata.resourceVersion;
@@ -151,10 +193,8 @@ export class Reflector {
       );
     }
     if (version !== "") this.#version = version;
-    if (progress.isListing) {
-      progress.isListing = false;
-      this.#endListing();
-    }
+    if (progress.isListing) this.#endListing(progress);
+    this.#works(progress);
   }
 
   /** Lists in pages, so that neither side holds the whole collection at once. */
@@ -177,13 +217,15 @@ export class Reflector {
       next = page.next;
     } while (next !== "");
     this.#version = version;
+    this.#isVersionProven = true;
     this.#pageSize = PAGE_SIZE;
-    this.#endListing();
+    this.#endListing(progress);
   }
 
-  #endListing(): void {
+  #endListing(progress: Progress): void {
+    progress.isListing = false;
     this.#known.endListing();
-    this.#backoff.reset();
+    this.#works(progress);
     this.#options.listed();
   }
 
@@ -191,7 +233,18 @@ export class Reflector {
     progress.accepted = true;
     this.#isStreaming = true;
     this.#answerTimeoutMs = this.#options.timing.answerMs;
+  }
+
+  /** Records that the collection is followed. */
+  #works(progress: Progress): void {
+    if (progress.worksSince !== undefined) return;
+    progress.worksSince = performance.now();
     this.#options.contact(undefined);
+  }
+
+  /** Progress is not enough to retry fast again: a list or watch may break off each time shortly after it began. */
+  #resetBackoffAfter({ worksSince = Infinity }: Progress): void {
+    if (performance.now() - worksSince >= this.#options.timing.maxRetryMs) this.#backoff.reset();
   }
 
   /** Adapts the next attempt to a failure. @returns the delay before it, in milliseconds. */
@@ -207,6 +260,7 @@ export class Reflector {
           1,
         );
         this.#version = "";
+        if (progress.isListing && this.#pageSize === 0) this.#options.contact(`${plural}: ${message}`);
         // The list expired between pages: fetch the next one unpaginated, so that it cannot happen again.
         if (progress.isListing) this.#pageSize = 0;
         return this.#backoff.next();
@@ -239,9 +293,8 @@ export class Reflector {
       return this.#disableStreamingLists(message);
     }
     // A watch that worked before it broke is resumed silently. Only a failure to resume is a problem.
-    if (progress.events > 0 || isSteady(progress)) {
+    if (progress.worksSince !== undefined) {
       log.info(`${plural}: the watch broke (${message}); resuming it`, {}, 1);
-      this.#backoff.reset();
     } else this.#options.contact(`${plural}: ${message}`);
     return this.#backoff.next();
   }
@@ -290,20 +343,17 @@ export class Reflector {
 
 /** State of an attempt. */
 interface Progress {
-  readonly started: number;
+  /** True when the server accepted the watch or the list. */
   accepted: boolean;
-  events: number;
   /** True until the sink has received all objects that exist. */
   isListing: boolean;
+  /** Time since when the collection is followed, on the clock of performance.now(). */
+  worksSince: number | undefined;
 }
 
 const PAGE_SIZE = 500;
-/** A watch that lasted this long does not count as a failure. */
+/** A watch that stays open this long works, even without an event. */
 const STEADY_AFTER_MS = 1000;
-
-function isSteady(progress: Progress): boolean {
-  return progress.accepted && performance.now() - progress.started >= STEADY_AFTER_MS;
-}
 
 /** HTTP statuses of servers without streaming lists: unknown parameter, invalid combination, unknown method. */
 const STREAMING_LIST_REJECTIONS = new Set([400, 405, 415, 422, 501]);

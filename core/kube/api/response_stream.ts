@@ -1,3 +1,4 @@
+import { Attempt, DeadlineError } from "../attempt.ts";
 import { ApiError, readError } from "./error.ts";
 import type { Transport } from "./transport.ts";
 
@@ -10,7 +11,7 @@ export interface RequestTimeouts {
 }
 
 /** A timeout: the server, or the path to it, is silent. */
-export class SilenceError extends Error {
+export class SilenceError extends DeadlineError {
   override readonly name = "SilenceError";
 }
 
@@ -23,8 +24,8 @@ export interface ResponseListener {
 
 /**
  * Requests `path` and passes the body on as it arrives; returns at its end.
- * @throws ApiError when the server rejects the request, SilenceError on a timeout, Error when there is no connection, and
- * the reason of `signal` when it aborts.
+ * @throws ApiError when the server rejects the request, SilenceError on a timeout, Error when there is no connection or
+ * the response is not JSON, and the reason of `signal` when it aborts.
  */
 export async function streamResponse(
   transport: Pick<Transport, "get" | "reconnect" | "heard">,
@@ -34,51 +35,43 @@ export async function streamResponse(
   listener: ResponseListener,
 ): Promise<void> {
   signal.throwIfAborted();
-  const request = new AbortController();
-  const stop = () => request.abort(signal.reason);
-  signal.addEventListener("abort", stop, { once: true });
-  const giveUp = (problem: string) => {
+  using attempt = new Attempt(signal);
+  const silence = (problem: string) => () => {
     // The next request would fail too on a half-open connection.
     transport.reconnect();
-    request.abort(new SilenceError(problem));
+    return new SilenceError(problem);
   };
-  const answerTimer = setTimeout(
-    () => giveUp(`no response within ${timeouts.answerMs / 1000} s`),
-    timeouts.answerMs,
-  );
-  let lastHeard = performance.now();
-  const heard = () => {
-    lastHeard = performance.now();
+  const awaitData = () =>
+    attempt.within(timeouts.silenceMs, silence(`no data for ${timeouts.silenceMs / 1000} s`));
+  // The credentials have deadlines of their own. The server's begins when it is asked.
+  const sending = () =>
+    attempt.within(timeouts.answerMs, silence(`no response within ${timeouts.answerMs / 1000} s`));
+  const response = await attempt.wait(transport.get(path, attempt.signal, sending));
+  transport.heard();
+  awaitData();
+  if (!response.ok) throw await attempt.wait(readError(response));
+  if (response.body === null) throw new ApiError(response.status, "", "a response without body", undefined);
+  const reader = response.body.getReader();
+  // Aborting the request should end the body, but Deno 2.6 can lose the signal when it collects the garbage of a
+  // long list.
+  attempt.signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true });
+  checkContentType(response);
+  listener.accepted();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
     transport.heard();
-  };
-  let silenceTimer: number | undefined;
-  try {
-    const response = await transport.get(path, request.signal);
-    clearTimeout(answerTimer);
-    silenceTimer = setInterval(() => {
-      if (performance.now() - lastHeard < timeouts.silenceMs) return;
-      giveUp(`no data for ${timeouts.silenceMs / 1000} s`);
-    }, Math.max(10, timeouts.silenceMs / 8));
-    heard();
-    if (!response.ok) throw await readError(response);
-    if (response.body === null) throw new ApiError(response.status, "", "a response without body", undefined);
-    listener.accepted();
-    const reader = response.body.getReader();
-    // Aborting the request should end the body, but Deno 2.6 can lose the signal when it collects the garbage of a
-    // long list.
-    request.signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true });
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      heard();
-      listener.chunk(next.value);
-    }
-    request.signal.throwIfAborted();
-  } catch (error) {
-    request.signal.throwIfAborted();
-    throw error;
-  } finally {
-    clearTimeout(answerTimer);
-    clearInterval(silenceTimer);
-    signal.removeEventListener("abort", stop);
-    request.abort();
+    listener.chunk(next.value);
+    // After the listener, because the end of a list in this chunk changes the timeout.
+    awaitData();
   }
+  attempt.signal.throwIfAborted();
+}
+
+/** An API server sends JSON because the request accepts nothing else; a proxy or load balancer may send a web page. */
+function checkContentType(response: Response): void {
+  const type = response.headers.get("content-type") ?? "";
+  if (type === "" || /json/i.test(type)) return;
+  throw new Error(
+    `${response.status} with content type ${JSON.stringify(type)} instead of JSON; ` +
+      "the response does not come from an API server",
+  );
 }

@@ -17,6 +17,10 @@ export interface ApiTiming {
   /** Maximum delay before a retry: after the first failure, and after many. */
   readonly firstRetryMs: number;
   readonly maxRetryMs: number;
+  /** Deadline for reading a file of the credentials. */
+  readonly fileMs: number;
+  /** Deadline for a run of a credential plugin. */
+  readonly pluginMs: number;
   /** Delay before an optional collection is requested again that the server lacks or that RBAC forbids. */
   readonly unavailableRetryMs: number;
 }
@@ -33,5 +37,7 @@ export const API_TIMING: ApiTiming = {
   maxWatchMs: 600_000,
   firstRetryMs: 100,
   maxRetryMs: 10_000,
+  fileMs: 10_000,
+  pluginMs: 60_000,
   unavailableRetryMs: 300_000,
 };

@@ -1,10 +1,15 @@
-import { AccessError, type ClusterAccess } from "../access/cluster_access.ts";
+import type { ClusterAccess } from "../access/cluster_access.ts";
 import type { Credentials, TlsSecrets } from "../access/credentials.ts";
+import type { Client, ClientOptions, Headers } from "../connection/client.ts";
+import { FetchClient, isForFetch } from "../connection/fetch_client.ts";
+import { OpensslClient } from "../connection/openssl_client.ts";
 
 /** Sends requests to the API server, all over one HTTP/2 connection if the server supports it. */
 export class Transport implements Disposable {
   #lastHeard = performance.now();
-  #connection: { readonly tls: TlsSecrets; readonly client: Deno.HttpClient } | undefined;
+  #connection: { readonly tls: TlsSecrets; readonly client: Client } | undefined;
+  /** Secrets with which only OpenSSL can connect to this server. */
+  #onlyForOpenssl: TlsSecrets | undefined;
 
   readonly #access: ClusterAccess;
   readonly #credentials: Credentials;
@@ -20,18 +25,16 @@ export class Transport implements Disposable {
   /**
    * Sends a GET request.
    * @param path with its query, relative to the server's URL
+   * @param sending called when the credentials are there and the server is asked
    * @throws Error that says why there is no response; the reason of `signal` when it aborted
    */
-  async get(path: string, signal: AbortSignal): Promise<Response> {
-    const { headers, tls } = await this.#credentials.current();
-    const url = this.#url(path);
+  async get(path: string, signal: AbortSignal, sending: () => void = () => {}): Promise<Response> {
+    const { headers, tls } = await this.#credentials.current(signal);
+    signal.throwIfAborted();
+    sending();
+    const all: Headers = [...headers, ["Accept", "application/json"], ["User-Agent", this.#userAgent]];
     try {
-      return await fetch(url, {
-        headers: [...headers, ["Accept", "application/json"], ["User-Agent", this.#userAgent]],
-        client: this.#client(tls),
-        redirect: "manual",
-        signal,
-      });
+      return await this.#send(tls, path, all, signal);
     } catch (error) {
       signal.throwIfAborted();
       throw new Error(explain(error), { cause: error });
@@ -61,51 +64,77 @@ export class Transport implements Disposable {
     this.reconnect();
   }
 
-  #url(path: string): string {
-    const { server } = this.#access;
-    return `${server.origin}${server.pathname.replace(/\/$/, "")}${path}`;
+  /** Sends a request with fetch if possible, and with OpenSSL if rustls rejects the server's certificate. */
+  async #send(tls: TlsSecrets, path: string, headers: Headers, signal: AbortSignal): Promise<Response> {
+    const options = { address: this.#access, tls };
+    const known = this.#onlyForOpenssl;
+    if (!isForFetch(options) || (known !== undefined && isSame(known, tls))) {
+      return await this.#client(options, OpensslClient).get(path, headers, signal);
+    }
+    try {
+      return await this.#client(options, FetchClient).get(path, headers, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (this.#access.server.protocol !== "https:" || !isRejectedCertificate(error)) throw error;
+      return await this.#retryWithOpenssl(options, path, headers, signal, error);
+    }
   }
 
-  #client(tls: TlsSecrets): Deno.HttpClient {
-    if (this.#connection !== undefined && isSame(this.#connection.tls, tls)) return this.#connection.client;
-    this.reconnect();
-    const { proxyUrl, origin } = this.#access;
+  async #retryWithOpenssl(
+    options: ClientOptions,
+    path: string,
+    headers: Headers,
+    signal: AbortSignal,
+    rejection: unknown,
+  ): Promise<Response> {
+    let client;
     try {
-      const client = Deno.createHttpClient({
-        ...(tls.authority !== "" && { caCerts: [tls.authority] }),
-        ...(proxyUrl !== "" && { proxy: proxyOf(new URL(proxyUrl)) }),
-        ...(tls.certificate !== "" && { cert: tls.certificate, key: tls.key }),
-      });
-      this.#connection = { tls, client };
-      return client;
+      client = new OpensslClient(options);
+      const response = await client.get(path, headers, signal);
+      this.reconnect();
+      this.#connection = { tls: options.tls, client };
+      this.#onlyForOpenssl = options.tls;
+      return response;
     } catch (error) {
-      const problem = error instanceof Error ? error.message : error;
-      throw new AccessError(`${origin}: certificate-authority, client-certificate or client-key: ${problem}`);
+      client?.close();
+      signal.throwIfAborted();
+      const second = error instanceof Error ? error.message : String(error);
+      throw new Error(`${errorMessage(rejection)} (OpenSSL: ${second})`);
     }
+  }
+
+  #client(options: ClientOptions, kind: new (options: ClientOptions) => Client): Client {
+    const connection = this.#connection;
+    if (connection?.client instanceof kind && isSame(connection.tls, options.tls)) return connection.client;
+    this.reconnect();
+    const client = new kind(options);
+    this.#connection = { tls: options.tls, client };
+    return client;
   }
 }
 
 function isSame(a: TlsSecrets, b: TlsSecrets): boolean {
-  return a.authority === b.authority && a.certificate === b.certificate && a.key === b.key;
+  const text = ({ authorities, pair }: TlsSecrets) =>
+    [authorities === undefined, ...authorities ?? [], "", ...pair?.chain ?? [], pair?.key ?? ""].join("\n");
+  return a === b || text(a) === text(b);
 }
 
-function proxyOf(url: URL): Deno.Proxy {
-  const basicAuth = {
-    username: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
-  };
-  const plain = `${url.protocol}//${url.host}`;
-  return url.username === "" ? { url: plain } : { url: plain, basicAuth };
+/** True for errors about the server's certificate or an authority, which OpenSSL may accept. */
+function isRejectedCertificate(error: unknown): boolean {
+  return /certificate|BadEncoding|pem file/i.test(errorMessage(error));
+}
+
+function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The cause in the message of a failed request, and what to do where that is known. */
 function explain(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const why = message.replace(/^error sending request.*?: (?:client error \(\w+\): )?/, "");
-  if (/not valid for name|NotValidForName/.test(why)) {
-    return `${why}; use one of these names as the server's host name (an entry in /etc/hosts is enough)`;
+  const why = errorMessage(error).replace(/^error sending request.*?: (?:client error \(\w+\): )?/, "");
+  if (/not valid for name|NotValidForName|hostname mismatch|IP address mismatch/i.test(why)) {
+    return `${why}; use one of the certificate's names as tls-server-name in the kubeconfig, or as the server's host name`;
   }
-  if (/UnknownIssuer|BadSignature/.test(why)) {
+  if (/UnknownIssuer|BadSignature|unable to get (local )?issuer|self-signed certificate/i.test(why)) {
     return `${why}: the server's certificate is not signed by the certificate-authority of the kubeconfig`;
   }
   return why;

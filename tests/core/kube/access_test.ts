@@ -60,6 +60,87 @@ Deno.test("inline data wins over a file, and a token file over a token", () => {
   deepEqual(access.user.token, { file: `${directory}/token` });
 });
 
+Deno.test("an unnamed context is the current one when none is set, and kind may be missing", () => {
+  // The kubeconfig of Talos, bootkube and Typhoon.
+  const access = read(`
+apiVersion: v1
+clusters:
+- name: local
+  cluster: {server: "https://127.0.0.1:16443", certificate-authority: ca.crt}
+users:
+- name: service-account
+  user: {tokenFile: token}
+contexts:
+- context: {cluster: local, user: service-account}
+`);
+  equal(access.server.href, "https://127.0.0.1:16443/");
+  deepEqual(access.user.token, { file: `${directory}/token` });
+  equal(read({ clusters: [{ cluster: { server } }] }).server.href, `${server}/`, "nothing has a name");
+  equal(read({ kind: "", users: [{ name: "u" }] }, "10.1.1.1:8080").server.href, "http://10.1.1.1:8080/");
+});
+
+Deno.test("tls-server-name, insecure-skip-tls-verify and proxy-url are taken", () => {
+  const named = read(config({ server, "tls-server-name": "api.test", "proxy-url": "socks5://p:1080" }));
+  deepEqual([named.tlsServerName, named.isInsecure, named.proxyUrl], ["api.test", false, "socks5://p:1080"]);
+  const open = read(config({ server: "10.0.0.1:6443", "insecure-skip-tls-verify": true }));
+  deepEqual([open.tlsServerName, open.isInsecure, open.server.href], ["", true, `${server}/`]);
+});
+
+Deno.test("HTTPS_PROXY and NO_PROXY are read as Go reads them", () => {
+  const proxy = (server: string, env: Record<string, string>, cluster = {}) => {
+    const path = `${directory}/kubeconfig`;
+    Deno.writeTextFileSync(path, JSON.stringify(config({ server, ...cluster })));
+    const environment = { env: (name: string) => env[name], serviceAccount: directory };
+    return clusterAccess({ kubeconfig: path, master: "" }, environment).proxyUrl;
+  };
+  const HTTPS_PROXY = "http://proxy:3128";
+  const cases: [server: string, noProxy: string, usesProxy: boolean][] = [
+    ["https://10.0.0.1:6443", "", true],
+    ["https://localhost:6443", "", false],
+    ["https://127.0.0.1:6443", "", false],
+    ["https://127.1.2.3:6443", "", false],
+    ["https://[::1]:6443", "", false],
+    ["https://10.0.0.1:6443", "*", false],
+    ["https://10.0.0.1:6443", "x, 10.0.0.0/8 ,y", false],
+    ["https://11.0.0.1:6443", "10.0.0.0/8", true],
+    ["https://[fd00::1]:6443", "fd00::/16", false],
+    ["https://10.0.0.1:6443", "10.0.0.1", false],
+    ["https://10.0.0.1:6443", "10.0.0.1:6443", false],
+    ["https://10.0.0.1:6443", "10.0.0.1:443", true],
+    ["https://10.0.0.1", "10.0.0.1:443", false],
+    ["https://[fd00::1]:6443", "[fd00::1]:6443", false],
+    ["https://[fd00::1]:6443", "fd00::1", false],
+    ["https://api.example.com:6443", "example.com", false],
+    ["https://example.com:6443", "example.com", false],
+    ["https://notexample.com:6443", "example.com", true],
+    ["https://api.example.com:6443", ".example.com", false],
+    ["https://example.com:6443", ".example.com", true],
+    ["https://api.example.com:6443", "*.example.com", false],
+    ["https://API.example.com:6443", "EXAMPLE.com:6443", false],
+    ["https://api.example.com:6443", "example.com:443", true],
+    ["https://api.example.com:6443", "10.0.0.0/8,:6443,", true],
+  ];
+  for (const [server, NO_PROXY, usesProxy] of cases) {
+    equal(
+      proxy(server, { HTTPS_PROXY, NO_PROXY }),
+      usesProxy ? HTTPS_PROXY : "",
+      `${server} with ${NO_PROXY}`,
+    );
+    equal(proxy(server, { https_proxy: HTTPS_PROXY, no_proxy: NO_PROXY }), usesProxy ? HTTPS_PROXY : "");
+  }
+  const remote = "https://10.0.0.1:6443";
+  equal(proxy(remote, { HTTPS_PROXY: "proxy:3128" }), HTTPS_PROXY, "a proxy without scheme is http");
+  equal(proxy(remote, { HTTP_PROXY: HTTPS_PROXY, ALL_PROXY: HTTPS_PROXY }), "", "variables for others");
+  equal(proxy("http://10.0.0.1:8080", { HTTP_PROXY: HTTPS_PROXY }), HTTPS_PROXY);
+  equal(proxy("http://10.0.0.1:8080", { HTTP_PROXY: HTTPS_PROXY, REQUEST_METHOD: "GET" }), "");
+  const own = { "proxy-url": "http://own:1" };
+  equal(
+    proxy("https://127.0.0.1:6443", { HTTPS_PROXY, NO_PROXY: "*" }, own),
+    "http://own:1",
+    "proxy-url wins",
+  );
+});
+
 Deno.test("--master overrides the server", () => {
   equal(read(config({ server }), "http://127.0.0.1:8080").server.href, "http://127.0.0.1:8080/");
   equal(read(config({}), "10.1.1.1:8080").server.href, "http://10.1.1.1:8080/");
@@ -133,14 +214,10 @@ Deno.test("an unusable kubeconfig gives one message that names the file and the 
     [config({ server: 1 }), /clusters\.1\.cluster\.server: .*Expected/],
     [config({ server, "certificate-authority-data": "%" }), /certificate-authority-data: is not base64/],
     [
-      config({ server, "insecure-skip-tls-verify": true }),
-      /insecure-skip-tls-verify is not supported: .*authority/,
+      config({ server, "insecure-skip-tls-verify": true, "certificate-authority": "/ca" }),
+      /has both certificate-authority and insecure-skip-tls-verify/,
     ],
     [config({ server, "proxy-url": "ssh://x" }), /proxy-url: "ssh:\/\/x" must start with/],
-    [
-      config({ server, "proxy-url": "http://x", "tls-server-name": "y" }),
-      /tls-server-name is not supported.*https:\/\/y:6443/,
-    ],
     [user({ token: "t", username: "u" }), /users\["u"\]\.user: has both a token and a username/],
     [user({ "client-certificate": "x" }), /users\["u"\]\.user: client-key \(or client-key-data\) is missing/],
     [

@@ -1,4 +1,5 @@
 import { deepEqual, equal, match } from "node:assert/strict";
+import { anonymous } from "../../../core/kube/access/cluster_access.ts";
 import { ApiServer } from "./api_server.ts";
 import { rawNode, rawService } from "./raw_objects.ts";
 import { allNames, deletes, everything, impatient, pause, web, withSource } from "./running_source.ts";
@@ -68,7 +69,10 @@ Deno.test("a half-open connection is detected by its silence and replaced", asyn
     server.put(rawService("unheard"));
     const took = await sink.until(() => sink.objects.has("Service default/unheard"), "missed event");
     equal(took >= 250, true, `${took} ms`);
-    await sink.until(() => server.requests.length === before + 4, "all reconnected");
+    await sink.until(
+      () => server.requests.length === before + 8,
+      "all reconnected, with a check of the version each",
+    );
   }, { timing: impatient });
 });
 
@@ -169,4 +173,122 @@ Deno.test("retries of a failing server become rarer", async () => {
     // A retry every 25 ms on average and four collections; without backoff it would be thousands.
     equal(server.requests.length < 200, true, `${server.requests.length}`);
   });
+});
+
+Deno.test("a server restored from a backup is listed again, although it accepts a watch from our version", async () => {
+  await withSource((server) => {
+    everything(server);
+    server.put(rawService("lost"));
+    for (let write = 0; write < 100; write++) server.put(web);
+  }, async ({ server, sink, log }) => {
+    await sink.until(() => sink.isSynced && server.watches === 4, "watching");
+    // The backup is older than the Service "lost".
+    server.remove(rawService("lost"));
+    server.muteWatches();
+    server.restoreVersion(server.version - 100);
+    server.breakWatches();
+    server.put(rawService("after"));
+    await sink.until(
+      () => sink.objects.has("Service default/after"),
+      "an object of the restored server",
+      5000,
+    );
+    await sink.until(
+      () => !sink.objects.has("Service default/lost"),
+      "what the backup lacks is deleted",
+      5000,
+    );
+    equal(log.matching(/services: listing again, .*the server is at the older version/).length, 1);
+    server.put(rawService("later"));
+    await sink.until(() => sink.objects.has("Service default/later"), "later changes are followed");
+  });
+});
+
+Deno.test("a watch that goes silent because the server was restored behind it is found out by its silence", async () => {
+  await withSource(everything, async ({ server, sink }) => {
+    await sink.until(() => sink.isSynced && server.watches === 4, "watching");
+    server.muteWatches();
+    server.restoreVersion(1);
+    server.put(rawService("after"));
+    await sink.until(() => sink.objects.has("Service default/after"), "found out", 5000);
+  }, { timing: impatient });
+});
+
+Deno.test("a list that breaks off is reported, does not count as contact, and is asked for ever more rarely", async () => {
+  await withSource((server) => {
+    everything(server);
+    server.behaviour.breakLists = true;
+  }, async ({ server, sink, log }) => {
+    await sink.until(() => sink.problem !== undefined, "problem told");
+    match(sink.problem ?? "", /^(services|endpointslices): /);
+    await pause(1500);
+    // Without backoff it would be hundreds. The delays are at most 100, 200, 400 and 800 ms.
+    equal(server.requests.length <= 60, true, `${server.requests.length} requests`);
+    equal(sink.calls.includes("connected: yes"), false);
+    equal(log.matching(/^warn: .*services: /).length, 1);
+    server.behaviour.breakLists = false;
+    await sink.until(() => sink.isSynced && sink.problem === undefined, "synced");
+  }, { timing: { firstRetryMs: 100, maxRetryMs: 1000 } });
+});
+
+Deno.test("a server whose watches end at once is reported, and asked ever more rarely", async () => {
+  await withSource((server) => {
+    everything(server);
+    server.behaviour.refuseStreamedLists = 422;
+    server.behaviour.endWatchesAtOnce = true;
+  }, async ({ server, sink }) => {
+    await sink.until(() => /the watch ended at once/.test(sink.problem ?? ""), "problem told");
+    await pause(1500);
+    equal(server.requests.length <= 120, true, `${server.requests.length} requests`);
+    server.behaviour.endWatchesAtOnce = false;
+    await sink.until(() => sink.problem === undefined, "connected");
+  }, { timing: { firstRetryMs: 100, maxRetryMs: 1000 } });
+});
+
+for (
+  const webPage of [
+    { type: "text/html", body: "<html>login</html>" },
+    { type: "application/json", body: "<html>login</html>" },
+    { type: "application/json", body: "<html>login</html>\n" },
+    { type: "application/json", body: "{}" },
+    { type: "application/json", body: "" },
+  ]
+) {
+  Deno.test(`a web page instead of an API server is no contact: ${JSON.stringify(webPage)}`, async () => {
+    await withSource((server) => {
+      everything(server);
+      server.behaviour.webPage = webPage;
+    }, async ({ server, sink }) => {
+      await sink.until(() => sink.problem !== undefined, "problem told");
+      await pause(500);
+      equal(sink.calls.includes("connected: yes"), false, "at the start");
+      server.behaviour.webPage = undefined;
+      await sink.until(() => sink.isSynced && sink.problem === undefined && server.watches === 4, "synced");
+      const before = sink.calls.length;
+      server.behaviour.webPage = webPage;
+      server.breakWatches();
+      await sink.until(() => sink.problem !== undefined, "problem told again");
+      await pause(500);
+      const said = sink.calls.slice(before).filter((call) => call.startsWith("connected"));
+      equal(said.includes("connected: yes"), false, said.join("\n"));
+      server.behaviour.webPage = undefined;
+      await sink.until(() => sink.problem === undefined && server.watches === 4, "connected");
+    });
+  });
+}
+
+Deno.test("a token file on a dead file system is reported, and the source goes on when it is back", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "dead-" });
+  const file = `${directory}/token`;
+  await new Deno.Command("mkfifo", { args: [file] }).output();
+  const user = { ...anonymous, token: { file } };
+  await withSource(everything, async ({ sink }) => {
+    await sink.until(() => sink.problem !== undefined, "problem told");
+    match(sink.problem ?? "", /token \S+\/token: no result within 0.1 s/);
+    await Deno.writeTextFile(file, "late");
+    Deno.removeSync(file);
+    Deno.writeTextFileSync(file, "good");
+    await sink.until(() => sink.isSynced && sink.problem === undefined, "synced");
+  }, { access: { user }, timing: { fileMs: 100 } });
+  Deno.removeSync(directory, { recursive: true });
 });

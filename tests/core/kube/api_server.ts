@@ -21,6 +21,12 @@ export interface ApiServerBehaviour {
   bookmarkInterval: number;
   /** Required bearer token; "" for none. */
   token: string;
+  /** Breaks every streaming list after its first object. */
+  breakLists: boolean;
+  /** Ends every watch as soon as it has begun. */
+  endWatchesAtOnce: boolean;
+  /** Content type and body of every response; undefined to answer as an API server. */
+  webPage: { readonly type: string; readonly body: string } | undefined;
   /** Answers the next request with a continue token with 410. */
   expireContinue: boolean;
 }
@@ -55,6 +61,9 @@ export class ApiServer implements AsyncDisposable {
     bookmarkInterval: 20,
     token: "",
     expireContinue: false,
+    breakLists: false,
+    endWatchesAtOnce: false,
+    webPage: undefined,
   };
   readonly #byPath = new Map(
     Object.entries(collections).map(([path, [kind, version]]) => [path, new Collection(kind, version)]),
@@ -106,6 +115,16 @@ export class ApiServer implements AsyncDisposable {
     for (const collection of this.#byPath.values()) collection.compact(this.#version);
   }
 
+  /** Sets the version back without a trace of it, as after a restore from a backup. Objects stay as they are. */
+  restoreVersion(version: number): void {
+    this.#version = version;
+    for (const collection of this.#byPath.values()) collection.forgetHistory();
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
   /** Ends all watches, as after timeoutSeconds. */
   endWatches(): void {
     for (const watch of this.#watches) watch.end();
@@ -147,6 +166,10 @@ export class ApiServer implements AsyncDisposable {
     this.requests.push({ plural, query, headers: request.headers });
     const { behaviour } = this;
     if (behaviour.hang) return new Promise(() => {});
+    if (behaviour.webPage !== undefined) {
+      const { type, body } = behaviour.webPage;
+      return new Response(body, { headers: { "content-type": type } });
+    }
     if (behaviour.token !== "" && request.headers.get("authorization") !== `Bearer ${behaviour.token}`) {
       return refusal(401, "Unauthorized", "Unauthorized");
     }
@@ -196,15 +219,28 @@ export class ApiServer implements AsyncDisposable {
       collection.watchers.delete(tell);
       this.#watches.delete(watch);
     });
+    // A real server accepts a version that it does not have yet, and is silent until it has it.
+    const isAhead = !isList && from > this.#version;
+    if (isAhead) watch.stopBookmarks();
     const tell = (event: StoredEvent) => {
+      if (!isList && event.object.version <= from) return;
       if (matches(event.object.fields)) watch.write(eventLine(event.type, event.object.json));
     };
     if (isList) {
       for (const object of collection.objects.values()) {
         if (matches(object.fields)) watch.write(eventLine("ADDED", object.json));
+        if (this.behaviour.breakLists) break;
+      }
+      if (this.behaviour.breakLists) {
+        setTimeout(() => watch.break(), 1);
+        return new Response(watch.body, { headers: json });
       }
       if (!this.behaviour.forgetInitialEventsEnd) watch.bookmark({ "k8s.io/initial-events-end": "true" });
     } else for (const event of collection.since(from)) tell(event);
+    if (this.behaviour.endWatchesAtOnce && !isList) {
+      watch.stopBookmarks();
+      return new Response("", { headers: json });
+    }
     collection.watchers.add(tell);
     this.#watches.add(watch);
     return new Response(watch.body, { headers: json });
@@ -244,6 +280,10 @@ class Watch {
     const { kind, apiVersion } = this.collection;
     const metadata = { resourceVersion: `${this.version()}`, annotations };
     this.write(eventLine("BOOKMARK", JSON.stringify({ kind, apiVersion, metadata })));
+  }
+
+  stopBookmarks(): void {
+    clearInterval(this.#bookmarks);
   }
 
   end(): void {

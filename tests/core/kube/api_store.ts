@@ -56,6 +56,11 @@ export class Collection {
     return this.#history.filter((event) => event.object.version > version);
   }
 
+  /** Forgets what happened, without refusing to watch from older versions. */
+  forgetHistory(): void {
+    this.#history = [];
+  }
+
   compact(version: number): void {
     this.compacted = version;
     this.#history = [];

@@ -10,7 +10,10 @@ function answering(get: (signal: AbortSignal) => Promise<Response>) {
   const seen: string[] = [];
   return {
     seen,
-    get: (_path: string, signal: AbortSignal) => get(signal),
+    get: (_path: string, signal: AbortSignal, sending = () => {}) => {
+      sending();
+      return get(signal);
+    },
     heard() {},
     reconnect: () => void seen.push("reconnect"),
     accepted: () => void seen.push("accepted"),
@@ -26,15 +29,19 @@ function unending(text: string, seen: string[] = []): ReadableStream<Uint8Array>
   });
 }
 
+function inJson(body: BodyInit): Response {
+  return new Response(body, { headers: { "content-type": "application/json" } });
+}
+
 Deno.test("the body is passed on as it arrives", async () => {
-  const server = answering(() => Promise.resolve(new Response("hello")));
+  const server = answering(() => Promise.resolve(inJson("hello")));
   await streamResponse(server, "/x", timeouts, unaborted, server);
   deepEqual(server.seen, ["accepted", "hello"]);
 });
 
 Deno.test("aborting ends a body that does not end by itself", async () => {
   const stop = new AbortController();
-  const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
+  const server = answering(() => Promise.resolve(inJson(unending("hello", server.seen))));
   const streaming = streamResponse(server, "/x", { answerMs: 50, silenceMs: 10_000 }, stop.signal, server);
   setTimeout(() => stop.abort(new Error("enough")), 10);
   await rejects(streaming, /enough/);
@@ -42,7 +49,7 @@ Deno.test("aborting ends a body that does not end by itself", async () => {
 });
 
 Deno.test("silence ends the request, and the next one gets a new connection", async () => {
-  const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
+  const server = answering(() => Promise.resolve(inJson(unending("hello", server.seen))));
   await rejects(streamResponse(server, "/x", timeouts, unaborted, server), SilenceError);
   deepEqual(server.seen, ["accepted", "hello", "reconnect", "cancelled"]);
 });
@@ -55,8 +62,18 @@ Deno.test("no answer ends the request, and the next one gets a new connection", 
   deepEqual(server.seen, ["reconnect"]);
 });
 
+Deno.test("a web page instead of JSON is an error, and nothing of it is passed on", async () => {
+  const page = () => new Response("<html>", { headers: { "content-type": "text/html; charset=utf-8" } });
+  const server = answering(() => Promise.resolve(page()));
+  await rejects(
+    streamResponse(server, "/x", timeouts, unaborted, server),
+    /200 with content type "text\/html; charset=utf-8" instead of JSON; .*not come from an API server/,
+  );
+  deepEqual(server.seen, []);
+});
+
 Deno.test("an exception of the listener ends the request", async () => {
-  const server = answering(() => Promise.resolve(new Response(unending("hello", server.seen))));
+  const server = answering(() => Promise.resolve(inJson(unending("hello", server.seen))));
   const chunk = () => {
     throw new Error("enough");
   };

@@ -1,3 +1,4 @@
+import "./open_libraries.ts";
 import { ApiSource } from "../../../core/kube/api/api.ts";
 import type { ApiTiming } from "../../../core/kube/api/timing.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
@@ -21,6 +22,8 @@ const fast: ApiTiming = {
   maxWatchMs: 600_000,
   firstRetryMs: 5,
   maxRetryMs: 50,
+  fileMs: 10_000,
+  pluginMs: 10_000,
   unavailableRetryMs: 100,
 };
 
@@ -36,6 +39,8 @@ export function accessTo(server: ApiServer, more: Partial<ClusterAccess> = {}): 
     origin: "a test",
     server: new URL(server.url),
     authority: undefined,
+    tlsServerName: "",
+    isInsecure: false,
     proxyUrl: "",
     user: anonymous,
     ...more,

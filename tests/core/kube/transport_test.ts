@@ -6,11 +6,13 @@ import { Credentials } from "../../../core/kube/access/credentials.ts";
 import { Transport } from "../../../core/kube/api/transport.ts";
 import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { ApiServer } from "./api_server.ts";
+import { ConnectProxy } from "./connect_proxy.ts";
 import { Forwarder } from "./forwarder.ts";
 import { rawService, rawSlice } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
 import { makeCertificates } from "./test_certificates.ts";
+import "./open_libraries.ts";
 
 const byAddress = await makeCertificates("IP:127.0.0.1");
 const byName = await makeCertificates("DNS:kubernetes.test");
@@ -20,16 +22,22 @@ function accessTo(url: string, more: Partial<ClusterAccess>): ClusterAccess {
     origin: "a test",
     server: new URL(url),
     authority: { text: byAddress.authority },
+    tlsServerName: "",
+    isInsecure: false,
     proxyUrl: "",
     user: anonymous,
     ...more,
   };
 }
 
+function transportTo(access: ClusterAccess): Transport {
+  return new Transport(access, new Credentials(access, new RecordingLog(), API_TIMING), "proxy/1.2.3");
+}
+
 /** The body of one response. */
 async function get(url: string, more: Partial<ClusterAccess> = {}, path = "/version?x=y"): Promise<string> {
   const access = accessTo(url, more);
-  using transport = new Transport(access, new Credentials(access), "proxy/1.2.3");
+  using transport = transportTo(access);
   const response = await transport.get(path, new AbortController().signal);
   return await response.text();
 }
@@ -67,7 +75,10 @@ Deno.test("a certificate of another authority is rejected, and the message names
 Deno.test("a certificate for another name is rejected, and the message lists its names", async () => {
   await serving(byName.server, () => new Response("hello"), async (url) => {
     const authority = { text: byName.authority };
-    await rejects(get(url, { authority }), /kubernetes\.test.*use one of these names as the server/);
+    await rejects(
+      get(url, { authority }),
+      /kubernetes\.test.*use one of the certificate's names as tls-server-name/,
+    );
   });
 });
 
@@ -92,7 +103,7 @@ Deno.test("a replaced authority file is used from the next request on", async ()
   Deno.writeTextFileSync(file, byName.authority);
   await serving(byAddress.server, () => new Response("hello"), async (url) => {
     const access = accessTo(url, { authority: { file } });
-    using transport = new Transport(access, new Credentials(access), "proxy/1.2.3");
+    using transport = transportTo(access);
     const signal = new AbortController().signal;
     await rejects(transport.get("/", signal), /invalid peer certificate/);
     Deno.writeTextFileSync(file, byAddress.authority);
@@ -107,12 +118,52 @@ Deno.test("requests go through proxy-url", async () => {
   });
 });
 
+/** Sets environment variables during a test. */
+async function withEnvironment(variables: Record<string, string>, test: () => Promise<void>): Promise<void> {
+  for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
+  try {
+    await test();
+  } finally {
+    for (const name of Object.keys(variables)) Deno.env.delete(name);
+  }
+}
+
+for (const variables of [{}, { NO_PROXY: "10.0.0.0/8" }, { NO_PROXY: "*" }]) {
+  Deno.test(`only the access decides about a proxy, whatever NO_PROXY is: ${JSON.stringify(variables)}`, async () => {
+    const environment = { HTTPS_PROXY: "http://127.0.0.1:1", HTTP_PROXY: "http://127.0.0.1:1", ...variables };
+    await withEnvironment(environment, async () => {
+      await serving(byAddress.server, () => new Response("direct"), async (url) => {
+        equal(await get(url), "direct");
+        equal(Deno.env.get("NO_PROXY"), Object.values(variables)[0], "the environment is as before");
+      });
+      await serving(undefined, (request) => new Response(`proxied ${request.url}`), async (proxyUrl) => {
+        equal(await get("http://10.0.0.1:8080", { proxyUrl }), "proxied http://10.0.0.1:8080/version?x=y");
+      });
+    });
+  });
+}
+
+for (const [kind, client] of [["fetch", {}], ["OpenSSL", { tlsServerName: "kubernetes.test" }]] as const) {
+  for (const scheme of ["http", "socks5"] as const) {
+    Deno.test(`${kind} reaches the server through a ${scheme} proxy`, async () => {
+      const certificates = kind === "fetch" ? byAddress : byName;
+      const authority = { text: certificates.authority };
+      await serving(certificates.server, () => new Response("hello"), async (url) => {
+        using proxy = new ConnectProxy(scheme);
+        const proxyUrl = `${scheme}://me:secret@127.0.0.1:${proxy.port}`;
+        equal(await get(url, { proxyUrl, authority, ...client }), "hello");
+        deepEqual(proxy.targets, [`${new URL(url).host} for me:secret`]);
+      });
+    });
+  }
+}
+
 Deno.test("a key that does not match is reported with its origin", async () => {
   const chain = { text: byAddress.client.certificate };
   const user = { ...anonymous, certificate: { chain, key: { text: "no key" } } };
   await rejects(
     get("https://127.0.0.1:1", { user }),
-    /a test: certificate-authority, client-certificate or client-key/,
+    /client-key-data: contains no private key/,
   );
 });
 
@@ -138,6 +189,8 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and a new one when 
       maxWatchMs: 300_000,
       firstRetryMs: 5,
       maxRetryMs: 50,
+      fileMs: 1000,
+      pluginMs: 1000,
       unavailableRetryMs: 100,
     },
   });
@@ -148,7 +201,7 @@ Deno.test("all watches over TLS share one HTTP/2 connection, and a new one when 
   server.muteWatches();
   server.put(rawService("api"));
   await sink.until(() => sink.objects.has("Service default/api"), "heard again");
-  await sink.until(() => server.requests.length === 8, "all again");
+  await sink.until(() => server.requests.length === 12, "all again, with a check of the version each");
   equal(server.clientPorts.slice(4).some((port) => port === first), false);
   stop.abort();
   await running;

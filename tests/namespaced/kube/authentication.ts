@@ -84,6 +84,52 @@ export const authentication: readonly Case[] = [
     },
   },
   {
+    name:
+      "OpenSSL connects where rustls does not: by another name, to any server, with the server's certificate trusted",
+    async test(setting) {
+      const { plane, client } = setting;
+      const user = {
+        "client-certificate-data": btoa(client.certificate),
+        "client-key-data": btoa(client.key),
+      };
+      const authority = { "certificate-authority-data": btoa(plane.authority) };
+      const clusters = [
+        { ...authority, "tls-server-name": "kubernetes.default.svc" },
+        { "insecure-skip-tls-verify": true },
+        { "certificate-authority-data": btoa(plane.serverCertificate) },
+      ];
+      for (const [index, cluster] of clusters.entries()) {
+        await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig({ user, cluster })}`]);
+        await follows(setting, `10.96.2.${20 + index}`);
+        await proxy.sourceIs("connected");
+      }
+    },
+  },
+  {
+    name: "a client certificate whose key is rotated after it does not end the process",
+    async test(setting) {
+      const { plane, client } = setting;
+      const [certificate, key] = [`${plane.directory}/rotated.crt`, `${plane.directory}/rotated.key`];
+      Deno.writeTextFileSync(certificate, client.certificate);
+      Deno.writeTextFileSync(key, client.key);
+      using forwarder = new Forwarder(plane.port);
+      const server = `https://127.0.0.1:${forwarder.port}`;
+      const user = { "client-certificate": certificate, "client-key": key };
+      await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig({ server, user })}`]);
+      await follows(setting, "10.96.2.30");
+      Deno.writeTextFileSync(certificate, plane.serverCertificate);
+      forwarder.breakConnections();
+      await proxy.logged(
+        /client-certificate \S+ and client-key \S+: not a valid key pair .*the previous one stays/,
+      );
+      await follows(setting, "10.96.2.31");
+      Deno.writeTextFileSync(certificate, "");
+      forwarder.breakConnections();
+      await proxy.logged(/contains no certificate in PEM format; the previous one stays in use/);
+      await follows(setting, "10.96.2.32");
+    },
+  },
+  {
     name: "a credential plugin is asked, and asked again when its token is refused",
     async test(setting) {
       const { plane } = setting;

@@ -57,6 +57,16 @@ export class ControlPlane implements AsyncDisposable {
     }
   }
 
+  /** Keeps a copy of etcd's data. Both processes must be stopped. */
+  async backUp(): Promise<void> {
+    await this.#copy("etcd", "backup");
+  }
+
+  /** Puts the copy back. Both processes must be stopped. */
+  async restore(): Promise<void> {
+    await this.#copy("backup", "etcd");
+  }
+
   /** Sets the bearer tokens that the API server accepts after its next start. */
   acceptTokens(tokens: readonly string[]): void {
     const lines = [this.#token, ...tokens].map((token, index) => `${token},user-${index},user-${index}\n`);
@@ -75,16 +85,30 @@ export class ControlPlane implements AsyncDisposable {
     return Deno.readTextFileSync(`${this.directory}/ca.crt`);
   }
 
+  /** The API server's own certificate, without that of its authority. */
+  get serverCertificate(): string {
+    const chain = Deno.readTextFileSync(`${this.directory}/certs/apiserver.crt`);
+    return /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----\n/.exec(chain)?.[0] ?? "";
+  }
+
   /** Writes a kubeconfig and returns its path. */
   kubeconfig(
-    { server = this.server, user = { token: this.#token } }: { server?: string; user?: object } = {},
+    { server = this.server, user = { token: this.#token }, cluster }: {
+      server?: string;
+      user?: object;
+      /** Fields of the cluster in place of certificate-authority-data. */
+      cluster?: object;
+    } = {},
   ): string {
     const config = {
       apiVersion: "v1",
       kind: "Config",
       "current-context": "c",
       contexts: [{ name: "c", context: { cluster: "c", user: "u" } }],
-      clusters: [{ name: "c", cluster: { server, "certificate-authority-data": btoa(this.authority) } }],
+      clusters: [{
+        name: "c",
+        cluster: { server, ...cluster ?? { "certificate-authority-data": btoa(this.authority) } },
+      }],
       users: [{ name: "u", user }],
     };
     const path = `${this.directory}/${crypto.randomUUID()}.kubeconfig`;
@@ -157,6 +181,13 @@ export class ControlPlane implements AsyncDisposable {
     const text = await response.text();
     if (!response.ok) throw new Error(`etcd ${call}: ${text}`);
     return text;
+  }
+
+  async #copy(from: string, to: string): Promise<void> {
+    const script = 'rm -rf "$2" && cp -a "$1" "$2"';
+    const args = ["-ec", script, "_", `${this.directory}/${from}`, `${this.directory}/${to}`];
+    const { success } = await new Deno.Command("sh", { args }).output();
+    if (!success) throw new Error(`cannot copy ${from} to ${to}`);
   }
 
   async #script(command: "start" | "stop"): Promise<void> {

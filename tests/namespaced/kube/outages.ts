@@ -108,7 +108,34 @@ export const outages: readonly Case[] = [
       forwarder.blackhole();
       await plane.create(service("missed", missed), sliceTo("pod-b", "missed"));
       await pods.until(missed, "pod-b", FOUND_OUT_WITHIN_MS);
-      assert.match(proxy.log, /the connection does not respond; making a new one/);
+      assert.match(proxy.log, /the connection does not respond; opening a new one/);
+    },
+  },
+  {
+    name:
+      "etcd is restored from an older backup: what it says is in force soon, and later changes are followed",
+    async test({ plane, pods }) {
+      const address = "10.96.3.10";
+      await plane.create(service("restored", address), sliceTo("pod-a", "restored"));
+      await plane.stop();
+      await plane.backUp();
+      await plane.start();
+      await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig()}`]);
+      await pods.until(address, "pod-a", 20_000);
+      for (let write = 0; write < 300; write++) {
+        await plane.replace(sliceTo("pod-b", "restored"));
+        if (write % 2 === 0) await plane.replace(sliceTo("pod-a", "restored"));
+      }
+      await plane.replace(sliceTo("pod-b", "restored"));
+      await pods.until(address, "pod-b");
+      await plane.stop();
+      await plane.restore();
+      await plane.start();
+      await pods.until(address, "pod-a", 30_000);
+      assert.match(proxy.log, /listing again, .*the server is at the older version/);
+      await plane.replace(sliceTo("pod-b", "restored"));
+      await pods.until(address, "pod-b");
+      await proxy.sourceIs("connected");
     },
   },
 ];

@@ -1,0 +1,50 @@
+import { O_CLOEXEC, O_RDONLY } from "./libc.ts";
+import { cString } from "./memory.ts";
+
+const symbols = {
+  /** int open(const char *pathname, int flags) */
+  open: { parameters: ["buffer", "i32"], result: "i32", nonblocking: true },
+  /** ssize_t read(int fd, void *buf, size_t count) */
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize", nonblocking: true },
+  /** int close(int fd) */
+  close: { parameters: ["i32"], result: "i32", nonblocking: true },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
+
+/**
+ * Reads a file whose file system may not answer, without blocking the process: Deno.readTextFile opens the file on the
+ * main thread, so that even timers stop. The call occupies a thread until the file system answers.
+ * @throws RangeError when the file is larger than 16 MiB, and the error of Deno.readFile when it cannot be read
+ */
+export async function readBlockingFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const { open, close } = opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
+  const file = await open(cString(path), O_RDONLY | O_CLOEXEC);
+  // The file system has answered, so this call does not block. It fails with the reason.
+  if (file < 0) return await Deno.readFile(path);
+  try {
+    return await readAll(file) ?? await Deno.readFile(path);
+  } finally {
+    await close(file);
+  }
+}
+
+const CHUNK_BYTES = 65_536;
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/** The rest of an open file; undefined when a read fails. */
+async function readAll(file: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const { read } = opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  let bytes = new Uint8Array(0);
+  for (;;) {
+    const count = Number(await read(file, chunk, BigInt(chunk.length)));
+    if (count < 0) return undefined;
+    if (count === 0) return bytes;
+    const longer = new Uint8Array(bytes.length + count);
+    longer.set(bytes);
+    longer.set(chunk.subarray(0, count), bytes.length);
+    bytes = longer;
+    if (bytes.length > MAX_BYTES) throw new RangeError(`larger than ${MAX_BYTES} bytes`);
+  }
+}
