@@ -84,7 +84,7 @@ export class ManifestReader {
   }
 
   *#outcomesOf(path: string, document: ManifestDocument): Generator<Outcome> {
-    const raws = objectsOf(document);
+    const raws = objectsOf(document, (line, problem) => this.#log.warn(`${path}:${line}: ${problem}`));
     for (const { value, line } of raws) {
       const where = `${path}:${line}`;
       const parsed = parseObject(value, (problem) => this.#log.warn(`${where}: ${problem}`));

@@ -72,6 +72,42 @@ Deno.test("the initial objects are passed on before synced", async () => {
   });
 });
 
+Deno.test("a manifest is read as kubectl reads it: YAML 1.1, merge keys, the last value of a repeated key", async () => {
+  const manifest = `apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  clusterIP: 10.96.0.10
+  ports: [{name: http, port: 80, port: 0120, targetPort: 8080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints:
+- &e
+  addresses: [10.244.1.11]
+  nodeName: here
+  conditions: {ready: no}
+- <<: *e
+  addresses: [10.244.1.12]
+  conditions: {ready: yes}
+`;
+  await withManifests({ "a.yaml": [manifest] }, ({ sink, log }) => {
+    equal(portOf(sink, "web"), 80);
+    const slice = sink.objects.get("EndpointSlice default/web-1");
+    deepEqual(
+      slice?.kind === "EndpointSlice" && slice.endpoints.map(({ traits }) => [traits.nodeName, traits.ready]),
+      [["here", false], ["here", true]],
+    );
+    deepEqual(log.matching(/^(error|warn)/), [
+      'warn: a.yaml:6: the key "port" is repeated; the last value counts',
+    ]);
+    return Promise.resolve();
+  });
+});
+
 Deno.test("subdirectories are read, hidden ones are not", async () => {
   await withManifests({}, async ({ directory, sink, write }) => {
     Deno.mkdirSync(`${directory}/.git`);
