@@ -8,8 +8,15 @@ import { VERSION } from "../version.ts";
 
 /** @throws UserError when the configuration names a source that cannot be used. */
 export function openSource({ source, nodeName }: ProxyConfig, log: Log): Source {
-  if (source.kind === "manifests") return new ManifestSource({ directory: source.directory, log });
+  if (source.kind === "manifests") {
+    return new ManifestSource({ directory: source.directory, recordFolder: recordFolder(), log });
+  }
   const { watchServiceCidrs } = source;
   const userAgent = `proxy/${VERSION}`;
   return new ApiSource({ access: clusterAccess(source), nodeName, watchServiceCidrs, userAgent, log });
+}
+
+/** The folder that systemd makes for a unit with RuntimeDirectory=, or else our own. */
+function recordFolder(): string {
+  return Deno.env.get("RUNTIME_DIRECTORY")?.split(":", 1)[0] || "/run/proxy";
 }
