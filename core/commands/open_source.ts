@@ -1,6 +1,7 @@
 import type { ProxyConfig } from "../config/config.ts";
 import { clusterAccess } from "../kube/access/access.ts";
 import { ApiSource } from "../kube/api/api.ts";
+import { recordFolder } from "../manifests/record.ts";
 import { ManifestSource } from "../manifests/source.ts";
 import type { Source } from "../source.ts";
 import type { Log } from "../observe/log.ts";
@@ -14,9 +15,4 @@ export function openSource({ source, nodeName }: ProxyConfig, log: Log): Source 
   const { watchServiceCidrs } = source;
   const userAgent = `proxy/${VERSION}`;
   return new ApiSource({ access: clusterAccess(source), nodeName, watchServiceCidrs, userAgent, log });
-}
-
-/** The folder that systemd makes for a unit with RuntimeDirectory=, or else our own. */
-function recordFolder(): string {
-  return Deno.env.get("RUNTIME_DIRECTORY")?.split(":", 1)[0] || "/run/proxy";
 }
