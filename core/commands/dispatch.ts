@@ -3,6 +3,7 @@ import { parseCommandLine } from "../config/flags/command_line.ts";
 import { documentToYaml } from "../config/document/from_file.ts";
 import { type Host, loadConfig } from "../config/load.ts";
 import { nearest } from "../config/flags/suggest.ts";
+import { forgetRecords, recordFolder } from "../manifests/record.ts";
 import { createLog } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
@@ -74,6 +75,7 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
   const log = createLog({ ...config.logging, write: terminal.printError });
   if (values.cleanup) {
     await cleanUp(config.modes, log);
+    forgetRecords(recordFolder());
     return 0;
   }
   for (const warning of warnings) log.warn(warning);

@@ -1,6 +1,7 @@
 import type { ProxyConfig } from "../config/config.ts";
 import { clusterAccess } from "../kube/access/access.ts";
 import { ApiSource } from "../kube/api/api.ts";
+import { recordFolder } from "../manifests/record.ts";
 import { ManifestSource } from "../manifests/source.ts";
 import type { Source } from "../source.ts";
 import type { Log } from "../observe/log.ts";
@@ -11,7 +12,9 @@ import { VERSION } from "../version.ts";
  * @throws UserError when the configured source cannot be used.
  */
 export function openSource({ source, nodeName }: ProxyConfig, log: Log): Source {
-  if (source.kind === "manifests") return new ManifestSource({ directory: source.directory, log });
+  if (source.kind === "manifests") {
+    return new ManifestSource({ directory: source.directory, recordFolder: recordFolder(), log });
+  }
   const { watchServiceCidrs } = source;
   const userAgent = `proxy/${VERSION}`;
   return new ApiSource({ access: clusterAccess(source), nodeName, watchServiceCidrs, userAgent, log });

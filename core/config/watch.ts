@@ -1,25 +1,57 @@
 import { basename, dirname } from "node:path";
+import { Wakeup } from "../async/wakeup.ts";
 import { UserError } from "../user_error.ts";
 import type { ProxyConfig } from "./config.ts";
 
 /**
+ * Interval of comparing the text without an event. The file or a directory above it may be a symbolic link, whose
+ * target inotify does not watch, or lie on a network file system.
+ */
+const POLL_MS = 2000;
+
+/**
  * Watches the configuration file until the signal aborts. Rejects when its text has changed: the process then ends, and
- * its supervisor restarts it with the new settings (docs/behaviour.md §9.5). Watches the directory and compares the
- * text, so that a replaced file or a swapped link (a ConfigMap) counts as a change and a touch does not.
+ * its supervisor restarts it with the new settings (docs/behaviour.md §9.5). Compares the text after events in the
+ * directory and every 2 s, so that a replaced file, a swapped link (a ConfigMap) and a written target of a link count
+ * as changes and a touch does not.
  */
 export async function watchConfigFile(
   file: NonNullable<ProxyConfig["file"]>,
   signal: AbortSignal,
 ): Promise<void> {
-  using watcher = Deno.watchFs(dirname(file.path), { recursive: false });
-  const stop = () => watcher[Symbol.dispose]();
-  if (signal.aborted) return;
-  signal.addEventListener("abort", stop, { once: true });
-  const failure = new UserError("content of the proxy server's configuration file was updated");
-  // The file may have changed after it was read and before the watch began.
-  if (await changed(file)) throw failure;
-  for await (const event of watcher) {
-    if (event.kind !== "access" && concerns(event, file.path) && await changed(file)) throw failure;
+  const wakeup = new Wakeup();
+  using watcher = openWatcher(dirname(file.path));
+  wakeAtEvents(watcher, file.path, wakeup);
+  signal.addEventListener("abort", () => wakeup.wake(), { once: true });
+  // The first comparison comes at once: the file may have changed after it was read and before the watch began.
+  while (!signal.aborted) {
+    if (await changed(file)) {
+      throw new UserError("content of the proxy server's configuration file was updated");
+    }
+    await wakeup.waitUntil(performance.now() + POLL_MS);
+  }
+}
+
+/** Undefined when inotify cannot be used, for example because the kernel has no watches left. */
+function openWatcher(directory: string): Deno.FsWatcher | undefined {
+  try {
+    return Deno.watchFs(directory, { recursive: false });
+  } catch {
+    return undefined;
+  }
+}
+
+async function wakeAtEvents(
+  watcher: Deno.FsWatcher | undefined,
+  path: string,
+  wakeup: Wakeup,
+): Promise<void> {
+  try {
+    for await (const event of watcher ?? []) {
+      if (event.kind !== "access" && concerns(event, path)) wakeup.wake();
+    }
+  } catch {
+    // Polling continues.
   }
 }
 

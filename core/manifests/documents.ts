@@ -1,5 +1,5 @@
-import { LineCounter, parseAllDocuments } from "yaml";
-import { isCollection, isMap, isNode } from "yaml";
+import { decodeYaml, YamlError } from "../yaml.ts";
+import type { YamlDocument } from "../yaml.ts";
 import { fingerprint } from "../objects/parse/fingerprint.ts";
 
 /** An unparsed document of a manifest. */
@@ -45,9 +45,13 @@ export function* documentsOf(text: string): Generator<ManifestDocument> {
 
 /**
  * Decodes the objects of a document. A list (`kind: List`, `ServiceList` …) yields its items.
+ * @param report is called with problems that do not make the document invalid.
  * @throws ManifestSyntaxError
  */
-export function objectsOf(document: ManifestDocument): RawObject[] {
+export function objectsOf(
+  document: ManifestDocument,
+  report: (line: number, problem: string) => void,
+): RawObject[] {
   const objects: RawObject[] = [];
   // JSON is valid YAML, but JSON.parse is a hundred times as fast.
   if (/^(?:---)?\s*[{[]/.test(document.text)) {
@@ -65,40 +69,31 @@ export function objectsOf(document: ManifestDocument): RawObject[] {
         "times as fast (if this is JSON, check its syntax), or put `---` between the objects",
     );
   }
-  const lines = new LineCounter();
-  const lineOf = (offset: number) => document.line + lines.linePos(offset).line - 1;
-  for (const parsed of parseAllDocuments(document.text, parseOptions(lines))) {
-    const error = parsed.errors[0];
-    if (error !== undefined) throw new ManifestSyntaxError(lineOf(error.pos[0]), problemOf(error));
-    const contents = parsed.contents;
-    if (contents === null) continue;
-    const value = expand(() => parsed.toJS({ maxAliasCount: MAX_ALIAS_COUNT }), document.line);
-    if (value === null) continue;
-    const items = isMap(contents) ? contents.get("items", true) : undefined;
-    const itemLine = (index: number): number => {
-      const item = isCollection(items) ? items.items[index] : undefined;
-      return lineOf((isNode(item) ? item.range?.[0] : contents.range?.[0]) ?? 0);
-    };
-    unpack(value, itemLine, objects, 0);
+  const lineOf = (line: number) => document.line + line - 1;
+  for (const yaml of decode(document)) {
+    if (yaml.value === null) continue;
+    for (const { key, line } of yaml.duplicates) {
+      report(lineOf(line), `the key ${JSON.stringify(key)} is repeated; the last value counts`);
+    }
+    const itemLine = (index: number) => lineOf(yaml.lineOf(index < 0 ? [] : ["items", index]));
+    unpack(yaml.value, itemLine, objects, 0);
   }
   return objects;
 }
 
-/** Limit of alias expansions: enough for hand-written anchors, too low for an alias bomb. */
-const MAX_ALIAS_COUNT = 100;
 /** In characters. The parser needs one second per million characters of usual contents, and up to six for others. */
 const MAX_YAML_LENGTH = 4 * 1024 * 1024;
 /** Limit for lists inside lists. */
 const MAX_LIST_DEPTH = 4;
 
-const parseOptions = (lineCounter: LineCounter) => ({
-  lineCounter,
-  uniqueKeys: true,
-  strict: true,
-  merge: true,
-  prettyErrors: false,
-  logLevel: "error",
-} as const);
+function decode(document: ManifestDocument): YamlDocument[] {
+  try {
+    return decodeYaml(document.text);
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error;
+    throw new ManifestSyntaxError(document.line + error.line - 1, error.message);
+  }
+}
 
 /** True when the text has more than blank lines, comments, markers and directives. */
 function hasContent(part: string): boolean {
@@ -123,15 +118,6 @@ function parseJson(text: string): unknown {
   } catch {
     // The YAML parser accepts flow style, and reports the line of a syntax error.
     return NOT_JSON;
-  }
-}
-
-/** @throws ManifestSyntaxError when the parser refuses to expand the document. */
-function expand(toJS: () => unknown, line: number): unknown {
-  try {
-    return toJS();
-  } catch (error) {
-    throw new ManifestSyntaxError(line, error instanceof Error ? problemOf(error) : String(error));
   }
 }
 
@@ -165,10 +151,4 @@ function isList(value: unknown): value is List {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** First line of the message. The parser recurses, so that deep nesting overflows the stack. */
-function problemOf({ message }: Error): string {
-  if (message.startsWith("Maximum call stack")) return "nested too deeply";
-  return message.split("\n", 1)[0] ?? message;
 }

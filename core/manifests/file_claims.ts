@@ -24,6 +24,7 @@ export interface FileContents {
 export class ManifestClaims {
   readonly #files = new Map<string, ReadonlyMap<string, Claim>>();
   readonly #objects = new Map<string, ObjectState>();
+  #namesVersion = 0;
 
   readonly #log: Log;
 
@@ -34,6 +35,21 @@ export class ManifestClaims {
   /** Claims of a file after its last update. */
   of(path: string): ReadonlyMap<string, Claim> | undefined {
     return this.#files.get(path);
+  }
+
+  /** Reports whether a file defines the object. */
+  has(key: string): boolean {
+    return this.#objects.has(key);
+  }
+
+  /** Names of the objects that each file defines. */
+  *names(): Generator<[path: string, names: Iterable<string>]> {
+    for (const [path, claims] of this.#files) yield [path, claims.keys()];
+  }
+
+  /** Grows whenever `names` changes. */
+  get namesVersion(): number {
+    return this.#namesVersion;
   }
 
   /**
@@ -82,12 +98,14 @@ export class ManifestClaims {
     const before = this.#files.get(path);
     for (const key of before?.keys() ?? []) {
       if (claims.has(key)) continue;
+      this.#namesVersion++;
       touched.add(key);
       const claimants = this.#objects.get(key)?.claimants;
       claimants?.splice(claimants.indexOf(path), 1);
     }
     for (const [key, claim] of claims) {
       const state = this.#objects.get(key);
+      if (!before?.has(key)) this.#namesVersion++;
       if (state === undefined) {
         this.#objects.set(key, { ref: claim.ref, inForce: undefined, claimants: [path] });
       } else if (!before?.has(key)) {

@@ -18,20 +18,17 @@ export class ManifestReader {
   }
 
   /**
-   * Parses a file. An invalid object keeps its version in `before`.
-   * @param everything parse unchanged documents too
-   * @returns undefined when the file cannot be parsed, which is logged. Its previous contents stay in force then.
+   * Parses a file. An invalid object keeps its version in `before`. If its name is invalid as well, any object may be
+   * meant, so that all of `before` are kept.
    */
-  read(
-    path: string,
-    text: string,
-    before: ReadonlyMap<string, Claim> | undefined,
-    everything: boolean,
-  ): FileContents | undefined {
+  read(path: string, text: string, options: ReadOptions): ReadFile {
+    const { before, everything } = options;
     const known = this.#files.get(path);
     const documents: KnownDocuments = new Map();
     const claims = new Map<string, Claim>();
     const objects = new Map<string, ModelObject | undefined>();
+    const invalid = new Set<string>();
+    let hasUnknown = false;
     const hold = (key: string, claim: Claim, line: number): boolean => {
       if (!claims.has(key)) return claims.set(key, claim) !== undefined;
       this.#log.warn(
@@ -57,9 +54,10 @@ export class ManifestReader {
             if (hold(key, claim, line)) objects.set(key, outcome.object);
           } else {
             isValid = false;
-            const last = outcome.invalid === undefined
-              ? undefined
-              : before?.get(describeRef(outcome.invalid));
+            const key = outcome.invalid && describeRef(outcome.invalid);
+            if (key === undefined) hasUnknown = true;
+            else invalid.add(key);
+            const last = key === undefined ? undefined : before?.get(key);
             if (last !== undefined) hold(describeRef(last.ref), last, line);
           }
         }
@@ -69,14 +67,17 @@ export class ManifestReader {
       if (!(error instanceof ManifestSyntaxError)) throw error;
       this.#log.error(
         `${path}:${error.line}: ${error.message}; ` +
-          (before === undefined
-            ? "no object of this file is in force"
-            : "its last valid version stays in force"),
+          (options.isInForce
+            ? "its last valid version stays in force"
+            : "no object of this file is in force"),
       );
-      return undefined;
+      return { contents: undefined, invalid: "any" };
+    }
+    if (hasUnknown) {
+      for (const [key, claim] of before ?? []) if (!claims.has(key)) claims.set(key, claim);
     }
     this.#files.set(path, documents);
-    return { path, claims, objects };
+    return { contents: { path, claims, objects }, invalid: hasUnknown ? "any" : invalid };
   }
 
   forget(path: string): void {
@@ -84,7 +85,7 @@ export class ManifestReader {
   }
 
   *#outcomesOf(path: string, document: ManifestDocument): Generator<Outcome> {
-    const raws = objectsOf(document);
+    const raws = objectsOf(document, (line, problem) => this.#log.warn(`${path}:${line}: ${problem}`));
     for (const { value, line } of raws) {
       const where = `${path}:${line}`;
       const parsed = parseObject(value, (problem) => this.#log.warn(`${where}: ${problem}`));
@@ -105,6 +106,24 @@ export class ManifestReader {
     }
   }
 }
+
+export interface ReadOptions {
+  /** Claims of the file in force. */
+  readonly before: ReadonlyMap<string, Claim> | undefined;
+  /** True when objects of the file are in force, maybe from an earlier process. */
+  readonly isInForce: boolean;
+  /** Parse unchanged documents, too. */
+  readonly everything: boolean;
+}
+
+export interface ReadFile {
+  /** Undefined when the file cannot be parsed, which is logged. Its previous contents stay in force then. */
+  readonly contents: FileContents | undefined;
+  /** Objects that the file defines in an invalid way; "any" when it cannot tell which. */
+  readonly invalid: Invalid;
+}
+
+export type Invalid = "any" | ReadonlySet<string>;
 
 /** Claims of the documents without an invalid object, by fingerprint. */
 type KnownDocuments = Map<number, readonly Claim[]>;

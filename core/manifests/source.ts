@@ -4,34 +4,67 @@ import { UserError } from "../user_error.ts";
 import { DirectoryWatch } from "./directory_watch.ts";
 import { ManifestClaims } from "./file_claims.ts";
 import type { FileContents } from "./file_claims.ts";
-import { directoryIdentity, type FileStamp, findManifests, type ManifestFiles } from "./files.ts";
-import { ManifestReader } from "./reader.ts";
+import {
+  directoryIdentity,
+  type FileStamp,
+  findManifests,
+  isBehind,
+  type ManifestFiles,
+  type ManifestFileSystem,
+  readManifest,
+  reasonOf,
+} from "./files.ts";
+import { type Invalid, ManifestReader } from "./reader.ts";
+import { ManifestRecord } from "./record.ts";
 import type { Sink, Source } from "../source.ts";
+import { StartCheck } from "./start_check.ts";
 
 export interface ManifestOptions {
   /** Directory with *.yaml, *.yml and *.json files, also in subdirectories that are not hidden. */
   readonly directory: string;
+  /** Folder for the record of the objects in force (see ManifestRecord). */
+  readonly recordFolder: string;
   readonly log: Log;
+  readonly fileSystem?: ManifestFileSystem;
 }
 
+/** The record is written at most this often. */
+const RECORD_DELAY_MS = 1000;
+
 /**
- * Objects from a watched directory of manifests. A file that cannot be parsed keeps its last valid version in force, and
- * so does an invalid object. If two files define an object, the first one in path order is used. When the directory
- * itself disappears, everything stays in force until it is back.
+ * Objects from a watched directory of manifests. A file that cannot be read or parsed, or that became empty, keeps its
+ * last valid version in force, and so does an invalid object. If two files define an object, the first one in path
+ * order is used. When the directory itself disappears, everything stays in force until it is back.
+ *
+ * The last valid versions of a previous process are in the kernel only. Therefore a start is not synced, and the kernel
+ * is left alone, while a broken file hides objects that the previous process had in force.
  */
 export class ManifestSource implements Source {
   readonly #directory: string;
+  readonly #fileSystem: ManifestFileSystem;
   readonly #reader: ManifestReader;
   readonly #claims: ManifestClaims;
+  readonly #record: ManifestRecord;
   readonly #log: Log;
-  readonly #stamps = new Map<string, FileStamp>();
+  /** Stamps of the files that were read. Undefined for a file that could not be read: it is tried again. */
+  readonly #stamps = new Map<string, FileStamp | undefined>();
+  /** Reasons why files and subdirectories cannot be read, as logged. */
+  #unreadable: ReadonlyMap<string, string> = new Map();
+  /** Files with something invalid, and subdirectories that cannot be read. */
+  readonly #broken = new Map<string, Invalid>();
+  /** Undefined after `synced`. */
+  #start: StartCheck | undefined;
   #refresh: ((named: ReadonlySet<string>, everything: boolean) => void) | undefined;
+  #recordedVersion = -1;
+  #recordTimer: number | undefined;
 
   constructor(options: ManifestOptions) {
     this.#directory = resolve(options.directory);
-    this.#log = options.log;
+    this.#fileSystem = options.fileSystem ?? Deno;
     this.#reader = new ManifestReader(options.log);
     this.#claims = new ManifestClaims(options.log);
+    this.#record = new ManifestRecord(this.#directory, options.recordFolder, options.log);
+    this.#log = options.log;
   }
 
   /** @throws UserError when the directory does not exist at the start */
@@ -45,22 +78,32 @@ export class ManifestSource implements Source {
         ),
       );
     }
+    this.#start = new StartCheck(this.#record.read());
     const watch = new DirectoryWatch(this.#directory, this.#log, (paths) => this.#refresh?.(paths, false));
     let problem: string | undefined;
     this.#refresh = (named, everything) => {
       const before = problem;
-      problem = this.#read(watch, named, everything, sink);
-      if (problem === before) return;
-      if (problem !== undefined) this.#log.warn(`${problem}; the objects read before stay in force`);
-      else this.#log.info(`manifest directory ${this.#directory} is readable again`);
-      sink.connected(problem);
+      problem = this.#read(watch, named, everything, sink) ?? this.#checkStart();
+      if (problem !== before) {
+        if (problem === undefined) this.#log.info(`the manifests in ${this.#directory} are complete again`);
+        else if (this.#start === undefined) {
+          this.#log.warn(`${problem}; the objects read before stay in force`);
+        } else this.#log.error(`${problem}; until then nothing is programmed, and the kernel stays as it is`);
+        sink.connected(problem);
+      }
+      if (problem === undefined && this.#start !== undefined) {
+        this.#start = undefined;
+        sink.synced();
+        this.#writeRecord();
+      }
+      if (this.#start === undefined) this.#scheduleRecord();
     };
     sink.connected(undefined);
     this.#refresh(NO_PATHS, true);
-    sink.synced();
     const stop = () => {
       this.#refresh = undefined;
       watch[Symbol.dispose]();
+      if (this.#start === undefined) this.#writeRecord();
       stopped.resolve();
     };
     if (signal.aborted) stop();
@@ -84,60 +127,115 @@ export class ManifestSource implements Source {
       const identity = directoryIdentity(this.#directory);
       watch.follow(identity);
       if (identity === undefined) return `manifest directory ${this.#directory} is gone`;
-      files = findManifests(this.#directory);
+      files = findManifests(this.#directory, this.#fileSystem);
     } catch (error) {
-      return `manifest directory ${this.#directory}: ${error instanceof Error ? error.message : error}`;
+      return `manifest directory ${this.#directory}: ${reasonOf(error)}`;
     }
-    const changes: FileContents[] = [];
-    for (const path of this.#stamps.keys()) {
-      if (files.has(path)) continue;
-      this.#stamps.delete(path);
-      this.#reader.forget(path);
-      changes.push({ path, claims: new Map(), objects: new Map() });
-    }
-    for (const [path, stamp] of files) {
+    const unreadable = new Map(files.unreadable);
+    const changes = this.#removals(files);
+    for (const [path, stamp] of files.stamps) {
       const full = `${this.#directory}/${path}`;
-      if (watch.isIncomplete(full)) continue;
+      if (watch.isIncomplete(full)) {
+        if (!this.#stamps.has(path)) this.#broken.set(path, "any");
+        continue;
+      }
       if (!everything && this.#stamps.get(path) === stamp && !named.has(full)) continue;
-      const contents = this.#contentsOf(path, false);
-      this.#stamps.set(path, stamp);
-      if (contents !== undefined) changes.push(contents);
+      try {
+        const contents = this.#contentsOf(path, false);
+        this.#stamps.set(path, stamp);
+        if (contents !== undefined) changes.push(contents);
+      } catch (error) {
+        this.#stamps.set(path, undefined);
+        unreadable.set(path, reasonOf(error));
+      }
     }
+    this.#reportUnreadable(unreadable, everything);
     const incomplete = this.#claims.update(changes, sink);
     // An unchanged file may now be the first one that defines an object, and has to be parsed again.
-    this.#claims.update([...incomplete].flatMap((path) => this.#contentsOf(path, true) ?? []), sink);
+    const again = [...incomplete].flatMap((path) => {
+      try {
+        return this.#contentsOf(path, true) ?? [];
+      } catch {
+        this.#stamps.set(path, undefined);
+        return [];
+      }
+    });
+    this.#claims.update(again, sink);
     return undefined;
   }
 
+  /** Forgets the files that are gone. A file in a subdirectory that cannot be read may still be there. */
+  #removals(files: ManifestFiles): FileContents[] {
+    for (const place of this.#broken.keys()) {
+      if (!files.stamps.has(place) && !files.unreadable.has(place)) this.#broken.delete(place);
+    }
+    for (const place of files.unreadable.keys()) {
+      this.#broken.set(place, "any");
+      if (this.#stamps.has(place)) this.#stamps.set(place, undefined);
+    }
+    const gone = [...this.#stamps.keys()].filter((path) =>
+      !files.stamps.has(path) && !isBehind(path, files.unreadable.keys())
+    );
+    return gone.map((path) => {
+      this.#stamps.delete(path);
+      this.#reader.forget(path);
+      return { path, claims: new Map(), objects: new Map() };
+    });
+  }
+
+  /**
+   * @returns undefined when the contents in force stay in force
+   * @throws Error when the file cannot be read
+   */
   #contentsOf(path: string, everything: boolean): FileContents | undefined {
-    let text: string;
-    try {
-      text = readManifest(`${this.#directory}/${path}`);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : error;
-      this.#log.error(`${path}: cannot be read: ${reason}; its last valid version stays in force`);
+    this.#broken.set(path, "any");
+    const text = readManifest(`${this.#directory}/${path}`, this.#fileSystem);
+    const before = this.#claims.of(path);
+    const isInForce = before !== undefined || this.#start?.had(path) === true;
+    // An editor or a full disk leaves an empty file, for a moment or for good.
+    if (text === "" && isInForce) {
+      this.#log.error(
+        `${path}: is empty; its last valid version stays in force. ` +
+          "To remove its objects, remove the file or leave a comment in it",
+      );
       return undefined;
     }
-    return this.#reader.read(path, text, this.#claims.of(path), everything);
+    const { contents, invalid } = this.#reader.read(path, text, { before, isInForce, everything });
+    if (invalid === "any" || invalid.size > 0) this.#broken.set(path, invalid);
+    else this.#broken.delete(path);
+    return contents;
+  }
+
+  /** Logs what cannot be read: new reasons only, or all of them after a reload. */
+  #reportUnreadable(unreadable: ReadonlyMap<string, string>, all: boolean): void {
+    for (const [path, reason] of unreadable) {
+      if (!all && this.#unreadable.get(path) === reason) continue;
+      const whose = path.endsWith("/")
+        ? "the last valid versions of its files stay"
+        : "its last valid version stays";
+      this.#log.error(`${path}: cannot be read: ${reason}; ${whose} in force, and reading is tried again`);
+    }
+    this.#unreadable = unreadable;
+  }
+
+  /** @returns what the start misses, if it is not complete yet */
+  #checkStart(): string | undefined {
+    return this.#start?.missing(this.#broken, (name) => this.#claims.has(name));
+  }
+
+  #scheduleRecord(): void {
+    if (this.#recordTimer !== undefined || this.#recordedVersion === this.#claims.namesVersion) return;
+    this.#recordTimer = setTimeout(() => this.#writeRecord(), RECORD_DELAY_MS);
+    Deno.unrefTimer(this.#recordTimer);
+  }
+
+  #writeRecord(): void {
+    clearTimeout(this.#recordTimer);
+    this.#recordTimer = undefined;
+    if (this.#recordedVersion === this.#claims.namesVersion) return;
+    this.#recordedVersion = this.#claims.namesVersion;
+    this.#record.write(this.#claims.names());
   }
 }
 
 const NO_PATHS: ReadonlySet<string> = new Set();
-
-/** In bytes. 50,000 services of 10 endpoints each as indented JSON are less. */
-const MAX_FILE_BYTES = 256 * 1024 * 1024;
-
-/** @throws Error when the file cannot be read or is too large */
-function readManifest(path: string): string {
-  const { size } = Deno.statSync(path);
-  if (size > MAX_FILE_BYTES) {
-    throw new Error(
-      `it has ${megabytes(size)} MB, but at most ${megabytes(MAX_FILE_BYTES)} MB are allowed; split it`,
-    );
-  }
-  return Deno.readTextFileSync(path);
-}
-
-function megabytes(bytes: number): number {
-  return Math.round(bytes / 1024 / 1024);
-}

@@ -1,4 +1,5 @@
 import { UserError } from "../../user_error.ts";
+import type { YamlDocument } from "../../yaml.ts";
 import {
   API_VERSION,
   type ConfigDocument,
@@ -21,15 +22,19 @@ export interface FileDocument {
  * @throws UserError that names the file and the mistake.
  */
 export async function documentFromFile(path: string, text: string): Promise<FileDocument> {
-  const [{ parseDocument }, v, { documentSchema }] = await Promise.all([
-    import("yaml"),
+  const [{ decodeFirstYaml, YamlError }, v, { documentSchema }] = await Promise.all([
+    import("../../yaml.ts"),
     import("valibot"),
     import("./schema.ts"),
   ]);
-  const yaml = parseDocument(text);
-  const [syntaxError] = yaml.errors.filter(({ code }) => code !== "DUPLICATE_KEY");
-  if (syntaxError !== undefined) throw new UserError(`${path}: ${syntaxError.message.trimEnd()}`);
-  const written: unknown = yaml.toJS();
+  let yaml: YamlDocument;
+  try {
+    yaml = decodeFirstYaml(text);
+  } catch (error) {
+    if (error instanceof YamlError) throw new UserError(`${path}:${error.line}: ${error.message}`);
+    throw error;
+  }
+  const written = yaml.value;
   if (!isMap(written) || written["apiVersion"] !== API_VERSION || written["kind"] !== KIND) {
     throw new UserError(`${path}: not a ${KIND} of ${API_VERSION}`);
   }
@@ -45,9 +50,7 @@ export async function documentFromFile(path: string, text: string): Promise<File
     document: withServingAddresses(document),
     warnings: [
       ...unknownFields(written, result.output).map((field) => `unknown field ${field} is ignored`),
-      ...yaml.errors.map(({ linePos }) =>
-        `line ${linePos?.[0].line}: duplicate field; the last value counts`
-      ),
+      ...yaml.duplicates.map(({ line }) => `line ${line}: duplicate field; the last value counts`),
     ],
   };
 }
@@ -74,8 +77,14 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Writes the document as a configuration file, with the fields in alphabetical order, as kube-proxy does. */
+/**
+ * Writes the document as a configuration file, with the fields in alphabetical order, as kube-proxy does. Quotes text
+ * that YAML 1.1 or 1.2 would read as another type.
+ */
 export async function documentToYaml(document: ConfigDocument): Promise<string> {
   const { stringify } = await import("yaml");
-  return stringify({ apiVersion: API_VERSION, kind: KIND, ...document }, { sortMapEntries: true });
+  return stringify({ apiVersion: API_VERSION, kind: KIND, ...document }, {
+    sortMapEntries: true,
+    compat: "yaml-1.1",
+  });
 }

@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import * as v from "valibot";
-import { LineCounter, parseDocument } from "yaml";
 import { isMapping } from "../../objects/parse/fields.ts";
+import { decodeFirstYaml, YamlError } from "../../yaml.ts";
 import {
   AccessError,
   anonymous,
@@ -69,13 +69,15 @@ function parse(path: string): Kubeconfig {
   } catch (error) {
     throw new AccessError(`kubeconfig ${path}: ${error instanceof Error ? error.message : error}`);
   }
-  const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
-  const error = document.errors[0];
-  if (error !== undefined) {
-    throw new AccessError(`kubeconfig ${path}:${lineCounter.linePos(error.pos[0]).line}: ${error.message}`);
+  let contents: unknown;
+  try {
+    contents = decodeFirstYaml(text).value;
+  } catch (error) {
+    if (error instanceof YamlError) {
+      throw new AccessError(`kubeconfig ${path}:${error.line}: ${error.message}`);
+    }
+    throw error;
   }
-  const contents: unknown = document.toJS();
   if (!isMapping(contents)) {
     throw new AccessError(
       `kubeconfig ${path}: not a kubeconfig; it must be a mapping with clusters, users and contexts`,

@@ -142,6 +142,18 @@ Deno.test("unknown and duplicate fields are warnings", async () => {
   assert.equal(document.nftables.masqueradeBit, 4);
 });
 
+Deno.test("a file is read as YAML 1.1, with merge keys", async () => {
+  const { ipvs, iptables, nftables, oomScoreAdj } = await read(
+    "ipvs: { strictARP: yes }\niptables: &bit { masqueradeBit: 016, masqueradeAll: on }\n" +
+      "nftables: { <<: *bit, masqueradeAll: off }\noomScoreAdj: -0x10\n",
+  );
+  assert.deepEqual(
+    [ipvs.strictARP, iptables.masqueradeBit, iptables.masqueradeAll, oomScoreAdj],
+    [true, 14, true, -16],
+  );
+  assert.deepEqual([nftables.masqueradeBit, nftables.masqueradeAll], [14, false]);
+});
+
 Deno.test("an error names the file and the place", async () => {
   assert.equal(
     await errorOf(header + "nftables: { minSyncPeriod: 5 }"),
@@ -164,7 +176,7 @@ Deno.test("an error names the file and the place", async () => {
     '/c.yaml: nodePortAddresses "primary": must be a list',
   );
   assert.equal(await errorOf(header + "conntrack: 5"), "/c.yaml: conntrack 5: must be a map of settings");
-  assert.match(await errorOf(header + "a: [1"), /^\/c\.yaml: .* at line 3/);
+  assert.match(await errorOf(header + "a: [1"), /^\/c\.yaml:3: /);
   for (
     const text of ["", "[]", "kind: KubeProxyConfiguration", "apiVersion: v1\nkind: KubeProxyConfiguration"]
   ) {
@@ -179,7 +191,20 @@ Deno.test("a written document reads back the same", async () => {
   const document = {
     ...defaultDocument(),
     featureGates: { Some: true },
-    nodePortAddresses: ["primary", "fd00::/8"],
+    nodePortAddresses: [
+      "primary",
+      "fd00::/8",
+      "yes",
+      "off",
+      "N",
+      "016",
+      "0o16",
+      "1_000",
+      "~",
+      "0b1",
+      "<<",
+      "1e3",
+    ],
   };
   const { document: again, warnings } = await documentFromFile("/c.yaml", await documentToYaml(document));
   assert.deepEqual(again, document);

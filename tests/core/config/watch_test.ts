@@ -1,20 +1,33 @@
 import assert from "node:assert/strict";
 import { watchConfigFile } from "../../../core/config/watch.ts";
 
-/** Lets `act` change a watched file with the text "a". Returns true if that ended the watch. */
-async function endsAfter(act: (path: string, directory: string) => Promise<void>): Promise<boolean> {
+interface Watched {
+  readonly path: string;
+  readonly directory: string;
+}
+
+/**
+ * Lets `act` change a watched file with the text "a". Returns true if that ended the watch within `patienceMs`.
+ * @param make creates the file; by default a plain one.
+ */
+async function endsAfter(
+  act: (watched: Watched) => Promise<void>,
+  patienceMs: number,
+  make = ({ path }: Watched) => Deno.writeTextFile(path, "a"),
+): Promise<boolean> {
   const directory = await Deno.makeTempDir();
   const stop = new AbortController();
   try {
-    const path = `${directory}/config.yaml`;
-    await Deno.writeTextFile(path, "a");
+    const watched = { path: `${directory}/config.yaml`, directory };
+    await make(watched);
+    const { path } = watched;
     const ended = watchConfigFile({ path, text: "a" }, stop.signal).then(() => false, (error: Error) => {
       assert.equal(error.message, "content of the proxy server's configuration file was updated");
       return true;
     });
     // The first comparison comes after a read of the file. Earlier changes count as well.
-    await act(path, directory);
-    const patience = setTimeout(() => stop.abort(), 300);
+    await act(watched);
+    const patience = setTimeout(() => stop.abort(), patienceMs);
     return await ended.finally(() => clearTimeout(patience));
   } finally {
     stop.abort();
@@ -22,19 +35,59 @@ async function endsAfter(act: (path: string, directory: string) => Promise<void>
   }
 }
 
-Deno.test("a changed configuration file ends the watch", async () => {
-  assert.equal(await endsAfter((path) => Deno.writeTextFile(path, "b")), true);
+const AT_ONCE_MS = 300;
+/** More than the interval of polling. */
+const SECONDS_MS = 5000;
+
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+Deno.test("a changed configuration file ends the watch at once", async () => {
+  assert.equal(await endsAfter(({ path }) => Deno.writeTextFile(path, "b"), AT_ONCE_MS), true);
 });
 
-Deno.test("a configuration file replaced by renaming ends the watch", async () => {
+Deno.test("a configuration file replaced by renaming ends the watch at once", async () => {
   assert.equal(
-    await endsAfter(async (path, directory) => {
+    await endsAfter(async ({ path, directory }) => {
       await Deno.writeTextFile(`${directory}/new`, "b");
       await Deno.rename(`${directory}/new`, path);
-    }),
+    }, AT_ONCE_MS),
     true,
   );
 });
+
+/** Makes config.yaml a link to other/config.yaml, by way of the link `current` to the directory `other`. */
+async function makeLinked({ path, directory }: Watched): Promise<void> {
+  await Deno.mkdir(`${directory}/other`);
+  await Deno.writeTextFile(`${directory}/other/config.yaml`, "a");
+  await Deno.symlink("other", `${directory}/current`);
+  await Deno.symlink("current/config.yaml", path);
+}
+
+const changesBehindLinks: Record<string, (watched: Watched) => Promise<void>> = {
+  "written in place": ({ directory }) => Deno.writeTextFile(`${directory}/other/config.yaml`, "b"),
+  "replaced by renaming": async ({ directory }) => {
+    await Deno.writeTextFile(`${directory}/other/new`, "b");
+    await Deno.rename(`${directory}/other/new`, `${directory}/other/config.yaml`);
+  },
+  "written through the link": ({ path }) => Deno.writeTextFile(path, "b"),
+  "in a directory that another one replaces": async ({ directory }) => {
+    await Deno.mkdir(`${directory}/next`);
+    await Deno.writeTextFile(`${directory}/next/config.yaml`, "b");
+    await Deno.symlink("next", `${directory}/current.new`);
+    await Deno.rename(`${directory}/current.new`, `${directory}/current`);
+  },
+};
+
+for (const [name, change] of Object.entries(changesBehindLinks)) {
+  Deno.test(`the target of a linked configuration file, ${name}, ends the watch within seconds`, async () => {
+    const act = async (watched: Watched) => {
+      // After the first comparison.
+      await pause(100);
+      await change(watched);
+    };
+    assert.equal(await endsAfter(act, SECONDS_MS, makeLinked), true);
+  });
+}
 
 Deno.test("a mounted ConfigMap whose data link is swapped ends the watch", async () => {
   const directory = await Deno.makeTempDir();
@@ -59,13 +112,28 @@ Deno.test("a mounted ConfigMap whose data link is swapped ends the watch", async
   }
 });
 
-Deno.test("touching or removing the file, or changing another file, does not end the watch", async () => {
+Deno.test("touching, emptying or removing the file, or changing another file, does not end the watch", async () => {
   assert.equal(
-    await endsAfter(async (path, directory) => {
+    await endsAfter(async ({ path, directory }) => {
       await Deno.writeTextFile(path, "a");
       await Deno.writeTextFile(`${directory}/other`, "b");
+      await Deno.writeTextFile(path, "");
+      await pause(50);
       await Deno.remove(path);
-    }),
+    }, 2500),
     false,
   );
+});
+
+Deno.test("a directory that cannot be watched is polled", async () => {
+  const parent = await Deno.makeTempDir();
+  const path = `${parent}/later/config.yaml`;
+  const ended = assert.rejects(
+    watchConfigFile({ path, text: "a" }, AbortSignal.timeout(SECONDS_MS)),
+    /was updated/,
+  );
+  await Deno.mkdir(`${parent}/later`);
+  await Deno.writeTextFile(path, "b");
+  await ended;
+  await Deno.remove(parent, { recursive: true });
 });

@@ -33,7 +33,7 @@ kind: Config
 current-context: here
 preferences: {}
 contexts:
-- {name: elsewhere, context: {cluster: x, user: y}}
+- {name: elsewhere, context: {cluster: x, user: z}}
 - {name: here, context: {cluster: c, user: u}}
 clusters:
 - name: c
@@ -139,6 +139,25 @@ Deno.test("HTTPS_PROXY and NO_PROXY are read as Go reads them", () => {
     "http://own:1",
     "proxy-url wins",
   );
+
+Deno.test("a kubeconfig is read as YAML 1.1: merge keys, booleans, the last value of a repeated key", () => {
+  const access = read(`
+current-context: here
+contexts: [{name: here, context: {cluster: c, user: u}}]
+clusters:
+- {name: base, cluster: &base {server: "${server}", insecure-skip-tls-verify: no}}
+- name: c
+  cluster:
+    <<: *base
+    certificate-authority: first.crt
+    certificate-authority: second.crt
+users: [{name: u, user: {token: '016'}}]
+---
+ignored: [
+`);
+  equal(access.server.href, `${server}/`);
+  deepEqual(access.authority, { file: `${directory}/second.crt` });
+  deepEqual(access.user.token, { text: "016" });
 });
 
 Deno.test("--master overrides the server", () => {

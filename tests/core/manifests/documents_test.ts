@@ -1,12 +1,14 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { documentsOf, ManifestSyntaxError, objectsOf } from "../../../core/manifests/documents.ts";
 
+const ignore = () => {};
+
 function read(text: string): unknown[] {
-  return [...documentsOf(text)].flatMap((document) => objectsOf(document).map(({ value }) => value));
+  return [...documentsOf(text)].flatMap((document) => objectsOf(document, ignore).map(({ value }) => value));
 }
 
 function lines(text: string): number[] {
-  return [...documentsOf(text)].flatMap((document) => objectsOf(document).map(({ line }) => line));
+  return [...documentsOf(text)].flatMap((document) => objectsOf(document, ignore).map(({ line }) => line));
 }
 
 Deno.test("a file has one object per non-empty document", () => {
@@ -47,7 +49,7 @@ Deno.test("JSON and YAML documents can be mixed in one file", () => {
 Deno.test("a document that cannot be parsed is reported with its line in the file", () => {
   const cases: [text: string, line: number, message: RegExp][] = [
     ["a: 1\n---\nb: [1, 2\n", 4, /flow/i],
-    ["a: 1\na: 2\n", 2, /unique/i],
+    ["x: 1\n---\na: 1\n<<: 2\n", 4, /<< needs a mapping/],
     ["a:\n\tb: 1\n", 2, /tab/i],
     ['{\n"a": 1,\n"b": oops"\n', 4, /./],
     ["a: *nowhere\n", 1, /alias/i],
@@ -82,6 +84,14 @@ Deno.test("a document that would block the parser for minutes or overflow its st
   throws(() => read(`{${'"a": 1,\n'.repeat(1_000_000)}`), /may have at most 4 MB.*check its syntax/);
   // Parsing would take half a minute; a busy machine rejects within seconds.
   equal(performance.now() - start < 10_000, true);
+});
+
+Deno.test("a repeated key is reported with its line in the file", () => {
+  const reported: string[] = [];
+  const [, second] = documentsOf("a: 1\n---\nb: 1\nb: 2\n");
+  const objects = second && objectsOf(second, (line, problem) => reported.push(`${line}: ${problem}`));
+  deepEqual(objects?.map(({ value }) => value), [{ b: 2 }]);
+  deepEqual(reported, ['4: the key "b" is repeated; the last value counts']);
 });
 
 Deno.test("equal documents have equal fingerprints, and different ones do not", () => {

@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
+import type { ManifestFileSystem } from "../../../core/manifests/files.ts";
 import { ManifestSource } from "../../../core/manifests/source.ts";
 import { rawNode, type RawObject, rawService, rawSlice, weighed } from "../kube/raw_objects.ts";
 import { RecordingLog } from "../kube/recording_log.ts";
@@ -6,34 +7,64 @@ import { RecordingSink } from "../kube/recording_sink.ts";
 
 interface Setup {
   readonly directory: string;
+  /** Errors of calls to the file system, by absolute path. */
+  readonly faults: Map<string, Error>;
   readonly sink: RecordingSink;
   readonly log: RecordingLog;
   readonly source: ManifestSource;
   write(path: string, ...objects: readonly (RawObject | string)[]): void;
 }
 
+type Files = Readonly<Record<string, readonly (RawObject | string)[]>>;
+
 /** Runs a test with a source on a new directory that contains `files`. */
-async function withManifests(
-  files: Readonly<Record<string, readonly (RawObject | string)[]>>,
-  test: (setup: Setup) => Promise<void>,
-): Promise<void> {
+async function withManifests(files: Files, test: (setup: Setup) => Promise<void>): Promise<void> {
+  await withDirectory(files, async ({ run }) => {
+    await run(async (setup) => {
+      await setup.sink.until(() => setup.sink.isSynced, "synced");
+      await test(setup);
+    });
+  });
+}
+
+interface Directory extends Pick<Setup, "directory" | "faults" | "write"> {
+  /** Runs a test with a new source, as after a restart. */
+  run(test: (setup: Setup) => Promise<void>): Promise<void>;
+}
+
+async function withDirectory(files: Files, test: (directory: Directory) => Promise<void>): Promise<void> {
   const parent = Deno.makeTempDirSync({ prefix: "manifests-" });
   const directory = `${parent}/manifests`;
   Deno.mkdirSync(directory);
   const write = (path: string, ...objects: readonly (RawObject | string)[]) =>
     Deno.writeTextFileSync(`${directory}/${path}`, objects.map(text).join("\n---\n"));
   for (const [path, objects] of Object.entries(files)) write(path, ...objects);
-  const sink = new RecordingSink();
-  const log = new RecordingLog();
-  const source = new ManifestSource({ directory, log });
-  const stop = new AbortController();
-  const running = source.run(sink, stop.signal);
+  const faults = new Map<string, Error>();
+  const failing = (path: string | URL) => {
+    const fault = faults.get(String(path));
+    if (fault !== undefined) throw fault;
+  };
+  const fileSystem: ManifestFileSystem = {
+    readDirSync: (path) => (failing(path), Deno.readDirSync(path)),
+    statSync: (path) => (failing(`stat ${path}`), Deno.statSync(path)),
+    readTextFileSync: (path) => (failing(path), Deno.readTextFileSync(path)),
+  };
+  const run = async (test: (setup: Setup) => Promise<void>) => {
+    const sink = new RecordingSink();
+    const log = new RecordingLog();
+    const source = new ManifestSource({ directory, recordFolder: `${parent}/record`, log, fileSystem });
+    const stop = new AbortController();
+    const running = source.run(sink, stop.signal);
+    try {
+      await test({ directory, sink, log, source, write, faults });
+    } finally {
+      stop.abort();
+      await running;
+    }
+  };
   try {
-    await sink.until(() => sink.isSynced, "synced");
-    await test({ directory, sink, log, source, write });
+    await test({ directory, write, faults, run });
   } finally {
-    stop.abort();
-    await running;
     Deno.removeSync(parent, { recursive: true });
   }
 }
@@ -72,6 +103,42 @@ Deno.test("the initial objects are passed on before synced", async () => {
   });
 });
 
+Deno.test("a manifest is read as kubectl reads it: YAML 1.1, merge keys, the last value of a repeated key", async () => {
+  const manifest = `apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  clusterIP: 10.96.0.10
+  ports: [{name: http, port: 80, port: 0120, targetPort: 8080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints:
+- &e
+  addresses: [10.244.1.11]
+  nodeName: here
+  conditions: {ready: no}
+- <<: *e
+  addresses: [10.244.1.12]
+  conditions: {ready: yes}
+`;
+  await withManifests({ "a.yaml": [manifest] }, ({ sink, log }) => {
+    equal(portOf(sink, "web"), 80);
+    const slice = sink.objects.get("EndpointSlice default/web-1");
+    deepEqual(
+      slice?.kind === "EndpointSlice" && slice.endpoints.map(({ traits }) => [traits.nodeName, traits.ready]),
+      [["here", false], ["here", true]],
+    );
+    deepEqual(log.matching(/^(error|warn)/), [
+      'warn: a.yaml:6: the key "port" is repeated; the last value counts',
+    ]);
+    return Promise.resolve();
+  });
+});
+
 Deno.test("subdirectories are read, hidden ones are not", async () => {
   await withManifests({}, async ({ directory, sink, write }) => {
     Deno.mkdirSync(`${directory}/.git`);
@@ -84,7 +151,11 @@ Deno.test("subdirectories are read, hidden ones are not", async () => {
 });
 
 Deno.test("a missing directory is a clear error", async () => {
-  const source = new ManifestSource({ directory: "/nonexistent/dir", log: new RecordingLog() });
+  const source = new ManifestSource({
+    directory: "/nonexistent/dir",
+    recordFolder: "/nonexistent/record",
+    log: new RecordingLog(),
+  });
   await rejects(
     source.run(new RecordingSink(), new AbortController().signal),
     /\/nonexistent\/dir: no such dir/,
@@ -170,8 +241,11 @@ Deno.test("a directory behind a symbolic link is watched, and followed when the 
   Deno.symlinkSync("v1", `${parent}/current`);
   const sink = new RecordingSink();
   const stop = new AbortController();
-  const running = new ManifestSource({ directory: `${parent}/current`, log: new RecordingLog() })
-    .run(sink, stop.signal);
+  const running = new ManifestSource({
+    directory: `${parent}/current`,
+    recordFolder: `${parent}/record`,
+    log: new RecordingLog(),
+  }).run(sink, stop.signal);
   Deno.writeTextFileSync(`${parent}/v1/web.yaml`, text(rawService("web", port(11))));
   equal(await sink.until(() => portOf(sink, "web") === 11, "save behind the link") < 100, true);
   Deno.symlinkSync("v2", `${parent}/next`);
@@ -333,5 +407,168 @@ Deno.test("a change of only an annotation is passed on", async () => {
       return object?.kind === "EndpointSlice" ? object.weight : undefined;
     };
     await sink.until(() => weight() === 5, "the weight");
+  });
+});
+
+Deno.test("a file that cannot be read for a while keeps its last valid version, and is read later", async () => {
+  await withManifests({ "a.yaml": [rawService("web")] }, async ({ directory, sink, log, write, faults }) => {
+    faults.set(`${directory}/a.yaml`, new Error("Input/output error (os error 5)"));
+    write("a.yaml", rawService("web", port(81)));
+    write("b.yaml", rawService("other"));
+    await sink.until(() => sink.objects.has("Service default/other"), "other");
+    write("b.yaml", rawService("other", port(81)));
+    await sink.until(() => portOf(sink, "other") === 81, "other again");
+    equal(portOf(sink, "web"), 80);
+    deepEqual(log.matching(/^error/), [
+      "error: a.yaml: cannot be read: Input/output error (os error 5); its last valid version stays in force, " +
+      "and reading is tried again",
+    ]);
+    faults.clear();
+    // Nothing names a.yaml any more.
+    write("b.yaml", rawService("other", port(82)));
+    await sink.until(() => portOf(sink, "web") === 81, "read again");
+  });
+});
+
+Deno.test("a subdirectory or a file that cannot be read does not stop the others, and keeps its objects", async () => {
+  await withManifests({ "a.yaml": [rawService("a")] }, async ({ directory, sink, log, write, faults }) => {
+    Deno.mkdirSync(`${directory}/team`);
+    write("team/web.yaml", rawService("web"));
+    write("link.yaml", rawService("link"));
+    await sink.until(() => sink.objects.size === 3, "all");
+    faults.set(`${directory}/team`, new Deno.errors.PermissionDenied("Permission denied (os error 13)"));
+    faults.set(`stat ${directory}/link.yaml`, new Error("Stale file handle (os error 116)"));
+    write("a.yaml", rawService("a", port(81)));
+    await sink.until(() => portOf(sink, "a") === 81, "a");
+    deepEqual(sink.names, ["Service default/a", "Service default/link", "Service default/web"]);
+    match(log.matching(/^error/).join("\n"), /link\.yaml: cannot be read: Stale file handle/);
+    match(
+      log.matching(/^error/).join("\n"),
+      /team\/: cannot be read: Permission denied.*of its files stay in force/,
+    );
+    faults.clear();
+    Deno.removeSync(`${directory}/team/web.yaml`);
+    await sink.until(() => !sink.objects.has("Service default/web"), "removed when it is readable");
+  });
+});
+
+Deno.test("a file that becomes empty keeps its last valid version; one with a comment only does not", async () => {
+  await withManifests({ "a.yaml": [rawService("web")], "b.yaml": [] }, async ({ sink, log, write }) => {
+    deepEqual(log.matching(/^(error|warn)/), []);
+    write("a.yaml", "");
+    await sink.until(() => log.matching(/^error/).length > 0, "error logged");
+    match(log.matching(/^error/).join(), /a\.yaml: is empty; its last valid version stays in force/);
+    deepEqual(sink.names, ["Service default/web"]);
+    write("a.yaml", rawService("web", port(81)));
+    await sink.until(() => portOf(sink, "web") === 81, "written again");
+    write("a.yaml", "# nothing");
+    await sink.until(() => sink.objects.size === 0, "removed");
+  });
+});
+
+Deno.test("an object that cannot be identified keeps all objects of its file", async () => {
+  await withManifests({ "a.yaml": [rawService("web"), rawService("api")] }, async ({ sink, log, write }) => {
+    write("a.yaml", rawService("web", port(81)), "kind: Service\napiVersion: v1");
+    await sink.until(() => portOf(sink, "web") === 81, "web");
+    deepEqual(sink.names, ["Service default/api", "Service default/web"]);
+    equal(log.matching(/^error/).length, 1);
+    write("a.yaml", rawService("web", port(82)));
+    await sink.until(() => portOf(sink, "web") === 82 && sink.objects.size === 1, "corrected");
+  });
+});
+
+/** What can be wrong with a.yaml at a restart, and how it is corrected. */
+const brokenStarts: Record<string, {
+  readonly damage: (directory: Directory) => void;
+  readonly repair?: (directory: Directory) => void;
+}> = {
+  "a syntax error": { damage: ({ write }) => write("a.yaml", "kind: [") },
+  "an empty file": { damage: ({ write }) => write("a.yaml", "") },
+  "an invalid object": {
+    damage: ({ write }) => write("a.yaml", rawService("web", port(123456)), rawService("api")),
+  },
+  "an object without a name": {
+    damage: ({ write }) => write("a.yaml", rawService("api"), "kind: Service\napiVersion: v1"),
+  },
+  "a read error": {
+    damage: ({ directory, faults }) => faults.set(`${directory}/a.yaml`, new Error("Input/output error")),
+    repair: ({ faults }) => faults.clear(),
+  },
+  "a file that cannot be looked at": {
+    damage: ({ directory, faults }) => faults.set(`stat ${directory}/a.yaml`, new Error("Stale file handle")),
+    repair: ({ faults }) => faults.clear(),
+  },
+  "a directory that cannot be listed": {
+    damage: ({ directory, faults }) => faults.set(directory, new Error("Input/output error")),
+    repair: ({ faults }) => faults.clear(),
+  },
+};
+
+for (const [name, { damage, repair }] of Object.entries(brokenStarts)) {
+  Deno.test(`a restart with ${name} is not synced until it is corrected`, async () => {
+    await withDirectory({ "a.yaml": [rawService("web"), rawService("api")] }, async (directory) => {
+      const { run, write } = directory;
+      await run(({ sink }) => sink.until(() => sink.isSynced, "synced").then(() => {}));
+      damage(directory);
+      await run(async ({ sink, log }) => {
+        write("b.yaml", rawService("other"));
+        await sink.until(() => sink.problem !== undefined, "problem");
+        match(log.matching(/^error/).join("\n"), /nothing is programmed, and the kernel stays as it is/);
+        await pause(50);
+        equal(sink.isSynced, false);
+        repair?.(directory);
+        write("a.yaml", rawService("web", port(81)), rawService("api"));
+        await sink.until(() => sink.isSynced, "synced");
+        equal(sink.problem, undefined);
+        deepEqual(sink.names, ["Service default/api", "Service default/other", "Service default/web"]);
+      });
+    });
+  });
+}
+
+Deno.test("a restart with a broken file is synced when the file is removed, or was never valid", async () => {
+  await withDirectory(
+    { "a.yaml": [rawService("web")], "bad.yaml": ["kind: ["] },
+    async ({ run, write, directory }) => {
+      await run(async ({ sink, log }) => {
+        await sink.until(() => sink.isSynced, "synced with a file that was never valid");
+        match(log.matching(/^error/).join(), /bad\.yaml:1: .*; no object of this file is in force/);
+      });
+      await run(({ sink }) => sink.until(() => sink.isSynced, "synced again").then(() => {}));
+      write("a.yaml", "kind: [");
+      await run(async ({ sink, log }) => {
+        match(
+          log.matching(/^error/).join("\n"),
+          /a\.yaml is broken or cannot be read, and Service default\/web of it may be in force; correct or remove it/,
+        );
+        equal(sink.isSynced, false);
+        Deno.removeSync(`${directory}/a.yaml`);
+        await sink.until(() => sink.isSynced, "synced");
+      });
+    },
+  );
+});
+
+Deno.test("a restart with a broken file is synced when another file defines its objects", async () => {
+  await withDirectory({ "a.yaml": [rawService("web")] }, async ({ run, write }) => {
+    await run(({ sink }) => sink.until(() => sink.isSynced, "synced").then(() => {}));
+    write("a.yaml", "kind: [");
+    write("b.yaml", rawService("web"));
+    await run(({ sink }) => sink.until(() => sink.isSynced, "synced").then(() => {}));
+  });
+});
+
+Deno.test("a restart knows the objects that were added while the process ran", async () => {
+  await withDirectory({}, async ({ run, write }) => {
+    await run(async ({ sink }) => {
+      await sink.until(() => sink.isSynced, "synced");
+      write("a.yaml", rawService("web"));
+      await sink.until(() => sink.objects.size === 1, "web");
+    });
+    write("a.yaml", "kind: [");
+    await run(async ({ sink }) => {
+      await pause(50);
+      equal(sink.isSynced, false);
+    });
   });
 });

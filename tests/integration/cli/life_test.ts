@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { proxyBinary } from "../../lab/proxy.ts";
 import { Node } from "./support/node.ts";
 import { reachable } from "./support/objects.ts";
 
@@ -26,6 +27,30 @@ Deno.test("SIGTERM ends the proxy while it waits for the API server", async () =
   await using proxy = node.start("--master=http://127.0.0.1:1");
   await proxy.logs(/retrying/);
   assert.equal((await proxy.end()).code, 0);
+});
+
+Deno.test("SIGHUP during the start does not end the proxy", async () => {
+  await using node = await Node.make();
+  const path = `${node.directory}/config.yaml`;
+  await node.namespace.run("mkfifo", path);
+  const process = node.spawn([
+    proxyBinary,
+    `--config=${path}`,
+    `--write-config-to=${node.directory}/written.yaml`,
+  ]);
+  const ended = process.output();
+  // Opening a FIFO waits for the process to read its configuration.
+  const fifo = await Deno.open(path, { write: true });
+  process.kill("SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await fifo.write(
+    new TextEncoder().encode(
+      "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclientConnection: {kubeconfig: x}\n",
+    ),
+  );
+  fifo.close();
+  const { code, signal, stderr } = await ended;
+  assert.deepEqual([code, signal], [0, null], new TextDecoder().decode(stderr));
 });
 
 Deno.test("--init-only prepares the node, programs no service, and exits with 0", async () => {

@@ -38,6 +38,35 @@ Deno.test("a broken manifest is logged with its line, and its last valid version
   }
 });
 
+Deno.test("a restart with a broken manifest interrupts nothing, and --cleanup forgets it", async () => {
+  await using node = await Node.make();
+  await node.write("web.yaml", reachable("web", "10.96.0.10"));
+  await node.write("other.yaml", reachable("other", "10.96.0.20"));
+  const both = ["10.96.0.10:80 default/web", "10.96.0.20:80 default/other"];
+  await using first = node.start();
+  await first.inForce();
+  await first.end("SIGKILL");
+  await node.write("web.yaml", "kind: [");
+  {
+    await using second = node.start();
+    await second.logs(/web\.yaml is broken .* nothing is programmed/);
+    await node.write("other.yaml", reachable("other", "10.96.0.21"));
+    assert.deepEqual(await node.services(), both);
+    assert.equal((await second.health()).body.source.connected, false);
+    await node.write("web.yaml", reachable("web", "10.96.0.10"));
+    await second.until(
+      async () => (await node.services()).join() === "10.96.0.10:80 default/web,10.96.0.21:80 default/other",
+      "both services",
+    );
+    await second.end();
+  }
+  await node.write("web.yaml", "kind: [");
+  assert.equal((await node.run(["--cleanup"])).code, 0);
+  await using third = node.start();
+  await third.inForce();
+  assert.deepEqual(await node.services(), ["10.96.0.21:80 default/other"]);
+});
+
 Deno.test("hostile manifests are logged and skipped, the others are in force, and health responds", async () => {
   await using node = await Node.make();
   const hostile: readonly (readonly [file: string, contents: string | readonly object[], message: RegExp])[] =
