@@ -139,6 +139,7 @@ Deno.test("HTTPS_PROXY and NO_PROXY are read as Go reads them", () => {
     "http://own:1",
     "proxy-url wins",
   );
+});
 
 Deno.test("a kubeconfig is read as YAML 1.1: merge keys, booleans, the last value of a repeated key", () => {
   const access = read(`
