@@ -1,6 +1,6 @@
 /** Manifest files below a directory. */
 export interface ManifestFiles {
-  /** By relative path, in path order. */
+  /** Files by relative path, in path order. */
   readonly stamps: ReadonlyMap<string, FileStamp>;
   /** Reasons why files ("team/web.yaml") and subdirectories ("team/") cannot be read, by relative path. */
   readonly unreadable: ReadonlyMap<string, string>;
