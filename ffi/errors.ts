@@ -36,7 +36,8 @@ export class KernelError extends Error {
 }
 
 /**
- * The errno for each code of libnl (netlink/errno.h). libnl maps several errnos to one code; this is the most likely.
+ * The errno for each code of libnl (netlink/errno.h). libnl maps several errnos to one code; the table
+ * has the most likely one.
  * NLE_FAILURE stands for all errnos without a code, such as EMSGSIZE and ECONNREFUSED.
  */
 const LIBNL_ERRNOS: Readonly<Record<number, string>> = {

@@ -39,7 +39,7 @@ export class ConntrackReconciler implements Follower {
   #inForce: DesiredState = { settings: [], plans: new Map() };
   /** Frontends that the next pass examines. */
   #affected = new Affected();
-  /** The next pass examines all frontends, because the state of the kernel was not known. */
+  /** The next pass examines all frontends, after a reconcile or a failed pass. */
   #isFull = false;
   /** A pass failed, so the next one examines all frontends. */
   #hasFailed = false;

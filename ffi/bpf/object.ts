@@ -1,3 +1,4 @@
+import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { libbpf } from "../libbpf.ts";
 import { F_DUPFD_CLOEXEC, libc } from "../libc.ts";
@@ -7,8 +8,9 @@ import { reasonIn, withMessages } from "./messages.ts";
 import { BpfProgram } from "./program.ts";
 
 /**
- * A compiled file of BPF programs and maps, as libbpf sees it. Deviations from the file are set before `load`. Programs
- * and maps exist after `load`, and outlive the object if they are pinned or attached, or a handle of them is open.
+ * A compiled file of BPF programs and maps, as libbpf sees it. Settings that differ from the file are made before
+ * `load`. Programs and maps exist after `load`. They outlive the object if they are pinned or attached, or if a handle of
+ * them is open.
  */
 export class BpfObject implements Disposable {
   readonly name: string;
@@ -29,7 +31,7 @@ export class BpfObject implements Disposable {
       libbpf().bpf_object__open_mem(elf, BigInt(elf.length), null)
     );
     if (object !== null) return new BpfObject(name, object);
-    const errno = -Number(libbpf().libbpf_get_error(null)) || 22;
+    const errno = -Number(libbpf().libbpf_get_error(null)) || errnoOf("EINVAL");
     throw new KernelError(`read BPF object ${name}`, errno, { extack: reasonIn(messages) });
   }
 
@@ -111,7 +113,7 @@ export class BpfObject implements Disposable {
   #own(what: string, fd: number): number {
     if (fd < 0) throw new RangeError(`${what} of BPF object ${this.name} is not loaded`);
     const own = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (own < 0) throw new KernelError(`duplicate the descriptor of ${what}`, 24); // EMFILE
+    if (own < 0) throw new KernelError(`duplicate the descriptor of ${what}`, errnoOf("EMFILE"));
     return own;
   }
 

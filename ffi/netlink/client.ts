@@ -39,7 +39,7 @@ export class NetlinkClient implements Disposable {
 
   /**
    * @param open the seam for tests.
-   * @throws KernelError when the kernel lacks the protocol, Error when libnl cannot be loaded.
+   * @throws KernelError if the kernel lacks the protocol, LibraryError if libnl cannot be loaded.
    */
   static open(protocol: number, open: OpenNetlink = NetlinkSocket.open): NetlinkClient {
     // rtnetlink is older than NLA_F_NESTED, and `ip` and `tc` do not set it.
@@ -61,8 +61,8 @@ export class NetlinkClient implements Disposable {
   /**
    * Sends one request (with NLM_F_ACK).
    * @param operation for the error: "list tables".
-   * @returns the kernel's answers before its acknowledgement; none when the errno is ignored.
-   * @throws KernelError when the kernel rejects the request.
+   * @returns the kernel's answers before its acknowledgement; none if the errno is ignored.
+   * @throws KernelError if the kernel rejects the request.
    */
   async request(
     operation: string,
@@ -80,9 +80,9 @@ export class NetlinkClient implements Disposable {
   }
 
   /**
-   * Sends one dump request (with NLM_F_DUMP). The result is a consistent view, so the dump starts again when the table
+   * Sends one dump request (with NLM_F_DUMP). The result is a consistent view, so the dump starts again if the table
    * changed meanwhile.
-   * @throws KernelError when the kernel rejects the request; EINTR when the table keeps changing.
+   * @throws KernelError if the kernel rejects the request; EINTR if the table keeps changing.
    */
   async dump(operation: string, write: WriteMessage): Promise<NetlinkMessage[]> {
     for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
@@ -97,7 +97,7 @@ export class NetlinkClient implements Disposable {
   /**
    * Sends one dump request (with NLM_F_DUMP) for a large table: hands over each answer as it comes and keeps none.
    * @returns interrupted: the table changed meanwhile, so entries may be missing or come twice.
-   * @throws KernelError when the kernel rejects the request.
+   * @throws KernelError if the kernel rejects the request.
    */
   dumpEach(
     operation: string,
@@ -113,7 +113,7 @@ export class NetlinkClient implements Disposable {
    * Sends many independent requests (without NLM_F_ACK), see `Pipeline`.
    * @param write writes the message of one command.
    * @returns the rejected commands, in order; all others are done.
-   * @throws KernelError when the kernel cannot be asked. Earlier commands are done.
+   * @throws KernelError if the kernel cannot be asked. Earlier commands are done.
    */
   pipeline<Command>(
     commands: Iterable<Command>,

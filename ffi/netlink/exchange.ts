@@ -19,7 +19,7 @@ export interface ExchangeOptions {
 /**
  * Sends the request in `message` and reads until the end of the answer: an acknowledgement or NLMSG_DONE.
  * @returns interrupted: the table changed during the dump.
- * @throws KernelError when the kernel rejects the request.
+ * @throws KernelError if the kernel rejects the request.
  */
 export async function exchange(
   transport: NetlinkTransport,
@@ -60,9 +60,9 @@ export async function exchange(
 
 /**
  * Reads everything that waits on the transport after a datagram of several messages was sent.
- * @returns the rejected messages, in order; none when the kernel took all of them. If there are more than the receive
+ * @returns the rejected messages, in order; none if the kernel accepted all of them. If there are more than the receive
  * buffer holds, those that fit.
- * @throws KernelError ENOBUFS when none fit.
+ * @throws KernelError ENOBUFS if none fit.
  */
 export function readRejections(transport: NetlinkTransport): Acknowledgement[] {
   const rejections: Acknowledgement[] = [];
@@ -90,7 +90,7 @@ export function readRejections(transport: NetlinkTransport): Acknowledgement[] {
   return rejections;
 }
 
-/** The error for a request that the kernel rejected. */
+/** Makes the error for a request that the kernel rejected. */
 export function rejectionError(operation: string, { errno, extack }: Acknowledgement): KernelError {
   if (errno !== errnoOf("EPERM")) return new KernelError(operation, errno, { extack });
   const advice =

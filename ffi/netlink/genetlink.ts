@@ -21,13 +21,13 @@ export function genlmsghdr(writer: MessageWriter, command: number, version: numb
 }
 
 /**
- * The nlmsg_type of a generic netlink family. If the family is missing, the request makes the kernel load the module
+ * Finds the nlmsg_type of a generic netlink family. If the family is missing, the request makes the kernel load the module
  * that declares it.
  *
  * libnl's genl_ctrl_resolve sends the same request, but needs a second library in the binary and maps the kernel's
  * errnos to codes of its own.
- * @param advice what to do when the kernel lacks the family, a full sentence.
- * @throws KernelError ENOENT when the kernel lacks the family.
+ * @param advice what to do if the kernel lacks the family, a full sentence.
+ * @throws KernelError ENOENT if the kernel lacks the family.
  */
 export async function resolveFamily(client: NetlinkClient, name: string, advice: string): Promise<number> {
   const operation = `find the generic netlink family ${name}`;

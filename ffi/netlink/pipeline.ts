@@ -44,7 +44,7 @@ export class Pipeline {
    * @param commands read as they are sent, so that they need not all be in memory.
    * @param write writes one message with this nlmsg_seq.
    * @returns the rejected commands, in order; all others are done.
-   * @throws KernelError when the kernel cannot be asked. Earlier commands are done.
+   * @throws KernelError if the kernel cannot be asked. Earlier commands are done.
    */
   async send<Command>(
     commands: Iterable<Command>,

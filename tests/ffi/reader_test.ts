@@ -5,7 +5,7 @@ import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { hex } from "./hex.ts";
 
 /** The kernel's answer to `ip route add 10.9.9.0/24 dev lo table 0xfffffff via 1.2.3.4` (strace -e read=all). */
-const refusedRoute = hex(`
+const rejectedRoute = hex(`
   70 00 00 00 02 00 00 02  f7 d8 00 6b 6a 7c 00 00
   9b ff ff ff 3c 00 00 00  18 00 05 06 f7 d8 00 6b
   00 00 00 00 02 18 00 00  00 03 00 01 00 00 00 00
@@ -15,7 +15,7 @@ const refusedRoute = hex(`
   69 6e 76 61 6c 69 64 20  67 61 74 65 77 61 79 00`);
 
 Deno.test("the kernel's text is read from the extended acknowledgement behind the echoed request", () => {
-  const [message] = messages(refusedRoute);
+  const [message] = messages(rejectedRoute);
   assert.ok(message);
   assert.deepEqual(acknowledgement(message), {
     seq: 0x6b00d8f7,
@@ -121,11 +121,11 @@ Deno.test("lengths that point outside are errors", () => {
 });
 
 Deno.test("every truncation of a real answer is decoded or a RangeError, and no byte outside of it is read", () => {
-  for (let length = 0; length < refusedRoute.length; length++) {
+  for (let length = 0; length < rejectedRoute.length; length++) {
     // The bytes behind the datagram in its buffer do not belong to it.
-    const datagram = refusedRoute.subarray(0, length);
+    const datagram = rejectedRoute.subarray(0, length);
     if (length > 0) assert.throws(() => [...messages(datagram)], RangeError);
-    const payload = refusedRoute.subarray(16, 16 + length);
+    const payload = rejectedRoute.subarray(16, 16 + length);
     readOrRefuse(() => acknowledgement({ type: 2, flags: 0x200, seq: 0, pid: 0, payload }));
   }
 });
