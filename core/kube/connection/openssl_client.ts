@@ -46,6 +46,7 @@ export class OpensslClient implements Client {
     const close = () => connection.close();
     signal.addEventListener("abort", close, { once: true });
     try {
+      signal.throwIfAborted();
       return await TlsStream.start(connection, this.#tls, verifiedHost(this.#options.address));
     } catch (error) {
       close();
