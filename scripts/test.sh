@@ -51,11 +51,8 @@ check() {
   step "formatting" deno fmt --check --quiet
   step "lint" deno lint --quiet
   step "types" deno check --quiet .
-  step "spelling" spelling
+  step "spelling" codespell
 }
-
-# Configured by .codespellrc.
-spelling() { git ls-files -z | xargs -0 codespell; }
 
 unit() { deno_test unit --parallel tests/core tests/backends tests/ffi tests/oracle; }
 
