@@ -1,6 +1,6 @@
 import { insertModule } from "../../../ffi/kernel_modules.ts";
 
-/** Where module files are, and how one is loaded. The seam for tests. */
+/** The directory of the module files, and a function that loads one. The seam for tests. */
 export interface ModuleFiles {
   readonly directory: string;
   /** @returns false if the kernel did not load the module. */

@@ -91,7 +91,7 @@ export class Balancer implements Disposable {
     return this.#termination.deferRemovals(difference, performance.now());
   }
 
-  /** Same, for a difference from what the kernel holds. */
+  /** Does the same for a difference from what the kernel holds. */
   deferRemovalsFromKernel(difference: ServerDifference): ServerDifference {
     return this.#termination.deferRemovalsFromKernel(difference, performance.now());
   }

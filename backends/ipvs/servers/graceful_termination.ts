@@ -50,8 +50,8 @@ export class GracefulTermination {
   }
 
   /**
-   * Same, for a difference from what the kernel holds. A draining server that it does not remove is desired
-   * again, and drains no more.
+   * Defers the removals of a difference from what the kernel holds. A draining server that it does not remove
+   * is desired again, and drains no more.
    */
   deferRemovalsFromKernel(difference: ServerDifference, nowMs: number): ServerDifference {
     if (this.#draining.size > 0) {

@@ -75,7 +75,7 @@ Deno.test(
     using device = new DummyDevice();
     await assert.rejects(
       device.ensure(),
-      /of kind bridge\)\. Rename or remove it: ip link delete kube-ipvs0/,
+      /of kind bridge has this name\)\. Rename or remove it: ip link delete kube-ipvs0/,
     );
     await run("ip", "link", "delete", "kube-ipvs0");
   },
