@@ -35,6 +35,34 @@ for library in "${libraries[@]}"; do
   embed+=("$path")
 done
 
+# Prints the package that a library belongs to, with its version. Fails if the file is not the package's, because
+# whatever is embedded runs as root on every node.
+origin() {
+  local name package
+  command -v dpkg >/dev/null || { echo "unknown package" && return; }
+  name=$(basename "$(realpath "$1")")
+  package=$(dpkg --search "*/$name" 2>/dev/null | sed -n '1s/: .*//p')
+  [[ -n $package ]] || { echo "build: $1 belongs to no Debian package" >&2; return 1; }
+  if dpkg --verify "$package" | grep -q "/$name\$"; then
+    echo "build: $1 is not the file of package $package: apt-get install --reinstall $package" >&2
+    return 1
+  fi
+  dpkg-query --show --showformat '${Package} ${Version} ${Architecture}' "$package"
+}
+
+# `deno bundle` fetches esbuild from the npm registry, and its version is part of Deno. Checks the hash before and after
+# it runs.
+check_esbuild() {
+  local file
+  for file in "${DENO_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/deno}"/dl/esbuild-*/esbuild-*; do
+    [[ -f $file ]] || continue
+    grep -q "^$(sha256sum <"$file" | cut -d' ' -f1)  ${file##*/}$" scripts/esbuild.sha256 || {
+      echo "build: $file has a hash that is not in scripts/esbuild.sha256: remove it and try again" >&2
+      return 1
+    }
+  done
+}
+
 scripts/bpf.sh
 embed+=(dist/bpf/*.bpf.o)
 
@@ -64,12 +92,23 @@ rm -rf dist/embed dist/.key
 mkdir dist/embed
 cp -L "${embed[@]}" dist/embed/
 
-"$deno" bundle --quiet --output dist/proxy.js main.ts
+# Says what the binary is made from.
+{
+  for file in "$deno" ${DENORT_BIN:+"$DENORT_BIN"}; do echo "$(sha256sum <"$file" | cut -d' ' -f1)  ${file##*/}"; done
+  for file in "${embed[@]}"; do
+    from=
+    [[ $file = dist/bpf/* ]] || from=" ($(origin "$file"))"
+    echo "$(sha256sum <"$file" | cut -d' ' -f1)  ${file##*/}$from"
+  done
+} >dist/proxy.sources
+
+check_esbuild
+"$deno" bundle --frozen --quiet --output dist/proxy.js main.ts
+check_esbuild
 # --no-code-cache: the code cache would be a file with a predictable name in /tmp that root writes and
 # executes.
-"$deno" compile --quiet --allow-all --no-check --no-code-cache --v8-flags="$PROXY_V8_FLAGS" \
+"$deno" compile --frozen --quiet --allow-all --no-check --no-code-cache --v8-flags="$PROXY_V8_FLAGS" \
   --include dist/embed --output dist/proxy.new dist/proxy.js
 mv dist/proxy.new dist/proxy
-# Compute the key again, because `deno bundle` may have added entries to deno.lock.
-build_key > dist/.key
+echo "$key" > dist/.key
 echo "build: dist/proxy ($(du -h --apparent-size dist/proxy | cut -f1))"

