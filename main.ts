@@ -4,11 +4,14 @@ import { ConntrackReconciler } from "./backends/conntrack/reconciler.ts";
 import { modes } from "./backends/registry.ts";
 import { dispatch } from "./core/commands/dispatch.ts";
 import type { Platform } from "./core/commands/platform.ts";
+import { setConntrackSysctls, setOomScoreAdj } from "./core/node/host_settings.ts";
 import { writeToStandardError, writeToStandardOutput } from "./core/commands/terminal.ts";
 
 const platform: Platform = {
   modes,
   createConntrackReconciler: (options) => new ConntrackReconciler(options),
+  setConntrackSysctls,
+  setOomScoreAdj,
 };
 
 const exitCode = await dispatch(Deno.args, platform, {

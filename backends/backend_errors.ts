@@ -25,7 +25,7 @@ export function withBackendErrors(backend: Backend): Backend {
       throw translate(mode, error);
     }
   };
-  const { metrics, cleanUpLeftovers } = backend;
+  const { metrics, cleanUpLeftovers, prepareNode } = backend;
   return {
     mode,
     probe: (): Promise<readonly Requirement[]> => translated(() => backend.probe()),
@@ -49,6 +49,10 @@ export function withBackendErrors(backend: Backend): Backend {
     ...(metrics === undefined
       ? {}
       : { metrics: (): Promise<readonly BackendMetric[]> => translated(() => metrics.call(backend)) }),
+    ...(prepareNode === undefined ? {} : {
+      prepareNode: (localhostNodePorts: boolean): Promise<readonly string[]> =>
+        translated(() => prepareNode.call(backend, localhostNodePorts)),
+    }),
     ...(cleanUpLeftovers === undefined
       ? {}
       : { cleanUpLeftovers: (): Promise<void> => translated(() => cleanUpLeftovers.call(backend)) }),

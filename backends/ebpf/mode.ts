@@ -14,7 +14,6 @@ export const ebpf = defineMode({
     localhostNodePorts: true,
   },
   sections: { periods: "iptables", masquerade: "iptables" },
-  appliesConntrackTimeouts: true,
   failureMetrics: [],
   readOptions: readEbpfOptions,
   create: (options) => withBackendErrors(new EbpfBackend(options)),

@@ -77,12 +77,14 @@ export class IptablesBackend implements Backend {
     return this.#kernel.probe(probeKernel);
   }
 
+  prepareNode(localhostNodePorts: boolean): Promise<readonly string[]> {
+    const warning = localhostNodePorts ? routeLocalnet() : undefined;
+    return Promise.resolve(warning === undefined ? [] : [warning]);
+  }
+
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
     await this.#readHost();
-    const warnings = desired.settings.flatMap(({ localhostNodePorts }) => {
-      const warning = localhostNodePorts ? routeLocalnet() : undefined;
-      return warning === undefined ? [] : [warning];
-    });
+    const warnings = await this.prepareNode(desired.settings.some((settings) => settings.localhostNodePorts));
     this.#undeletable.clear();
     // Listen before reading, so that a foreign change during the reconcile is noticed.
     this.#kernel.listen();

@@ -12,7 +12,6 @@ export const iptables = defineMode({
     localhostNodePorts: true,
   },
   sections: { periods: "iptables", masquerade: "iptables" },
-  appliesConntrackTimeouts: false,
   failureMetrics: [
     {
       name: "sync_proxy_rules_iptables_restore_failures_total",

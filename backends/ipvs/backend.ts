@@ -94,6 +94,14 @@ export class IpvsBackend implements Backend {
     ];
   }
 
+  prepareNode(): Promise<readonly string[]> {
+    return this.#mutex.run(async () => {
+      // The sysctls exist once IPVS is loaded.
+      await this.#balancer([]);
+      return setSysctls(this.#options);
+    });
+  }
+
   reconcile(desired: DesiredState): Promise<ReconcileReport> {
     return this.#mutex.run(async () => {
       const families = desired.settings.map((settings) => ({

@@ -16,7 +16,6 @@ export const ipvs = defineMode({
     localhostNodePorts: false,
   },
   sections: { periods: "ipvs", masquerade: "iptables" },
-  appliesConntrackTimeouts: false,
   failureMetrics: [],
   featureGate: "KubeProxyIPVS",
   serviceDevice: SERVICE_DEVICE,

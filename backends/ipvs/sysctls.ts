@@ -1,3 +1,5 @@
+import { setSysctl } from "../../ffi/sysctl.ts";
+
 /** A sysctl of this network namespace that mode ipvs needs (docs/behaviour.md §5.3). */
 interface Sysctl {
   /** Name as in sysctl(8): dots separate directories. */
@@ -58,12 +60,11 @@ export interface SysctlOptions {
 }
 
 /**
- * Sets the sysctls that mode ipvs needs. Writes only different values, so that a node which sets them itself
- * needs no writable /proc/sys. The sysctls of IPVS exist once its module is loaded.
+ * Sets the sysctls that mode ipvs needs. The sysctls of IPVS exist once its module is loaded.
  * @returns a warning, with its effect and what to do, for each sysctl that could not be set.
  */
 export function setSysctls(
-  { strictArp: isStrict, directory = "/proc/sys", kernelRelease = Deno.osRelease() }: SysctlOptions,
+  { strictArp: isStrict, directory, kernelRelease = Deno.osRelease() }: SysctlOptions,
 ): readonly string[] {
   const desired = [
     ...ALWAYS,
@@ -84,16 +85,9 @@ function losesReusedPorts(kernelRelease: string): boolean {
   return major < 5 || (major === 5 && minor < 9);
 }
 
-function set({ name, value, effect }: Sysctl, directory: string): string | undefined {
-  const path = `${directory}/${name.replaceAll(".", "/")}`;
-  try {
-    if (Deno.readTextFileSync(path).trim() === value) return undefined;
-    // A sysctl that the kernel lacks must not become a file.
-    Deno.writeTextFileSync(path, `${value}\n`, { create: false });
-    return undefined;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return `the sysctl ${name} cannot be set (${reason}): ${effect}. Set it to ${value} on the node, or give the ` +
-      "container a writable /proc/sys";
-  }
+function set({ name, value, effect }: Sysctl, directory: string | undefined): string | undefined {
+  const result = setSysctl(name, value, directory);
+  if (typeof result === "string") return undefined;
+  return `the sysctl ${name} cannot be set (${result.reason}): ${effect}. Set it to ${value} on the node, or give ` +
+    "the container a writable /proc/sys";
 }

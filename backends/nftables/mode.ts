@@ -12,7 +12,6 @@ export const nftables = defineMode({
     localhostNodePorts: false,
   },
   sections: { periods: "nftables", masquerade: "nftables" },
-  appliesConntrackTimeouts: false,
   failureMetrics: [
     {
       name: "sync_proxy_rules_nftables_sync_failures_total",

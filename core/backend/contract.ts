@@ -71,6 +71,14 @@ export interface Backend extends Disposable {
   probe(): Promise<readonly Requirement[]>;
 
   /**
+   * Applies the settings of the node that the mode needs and that may take more privileges than its rules, such as
+   * sysctls, for --init-only. `reconcile` applies them, too. Undefined in modes without such settings.
+   * @param localhostNodePorts node ports are to answer on loopback addresses.
+   * @returns warnings about those that could not be applied, each with what to do about it.
+   */
+  prepareNode?(localhostNodePorts: boolean): Promise<readonly string[]>;
+
+  /**
    * Makes the kernel equal to `desired`, whatever it holds now, atomically and without disturbing traffic. The first
    * programming, the takeover from a previous run or from kube-proxy, and every repair are this one call.
    * The settings stay in force for later `apply` calls.

@@ -11,8 +11,6 @@ export interface ModeTraits {
   readonly flags: FlagTable;
   readonly planning: PlanningTraits;
   readonly sections: ModeSections;
-  /** True when the mode applies the timeouts of the section `conntrack`. */
-  readonly appliesConntrackTimeouts: boolean;
   /** Counters of failed syncs: kube-proxy has other names in each mode (docs/behaviour.md §8). */
   readonly failureMetrics: readonly FailureMetric[];
   /** The feature gate that has to be on for this mode; undefined for none. */

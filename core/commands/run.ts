@@ -1,7 +1,9 @@
 import { raiseOpenFileLimit, returnLargeBuffers } from "../../ffi/process.ts";
 import type { ProxyConfig } from "../config/config.ts";
+import { defaultDocument } from "../config/document/document.ts";
 import { supportedFamilies } from "../node/interfaces.ts";
 import type { Log } from "../observe/log.ts";
+import { wantsLocalhostNodePorts } from "../plan/node_settings.ts";
 import { VERSION } from "../version.ts";
 import type { Platform } from "./platform.ts";
 import { buildProxy } from "./proxy.ts";
@@ -14,7 +16,7 @@ import { requireAll } from "./requirements.ts";
  */
 export async function run(
   config: ProxyConfig,
-  platform: Pick<Platform, "createConntrackReconciler">,
+  platform: Omit<Platform, "modes">,
   whenInForce: () => Promise<void>,
   log: Log,
 ): Promise<void> {
@@ -23,12 +25,27 @@ export async function run(
   using backend = config.mode.create();
   log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
   await requireAll(backend, log);
-  if (config.initOnly) return;
+  // After the backend has tried its rules, because these make the kernel load conntrack.
+  platform.setConntrackSysctls(config.conntrack, log);
+  if (config.initOnly) {
+    for (const warning of await backend.prepareNode?.(wantsLocalhostNodePorts(config)) ?? []) {
+      log.warn(warning);
+    }
+    return;
+  }
+  platform.setOomScoreAdj(config.oomScoreAdj, config.oomScoreAdj === defaultDocument().oomScoreAdj, log);
 
   const signal = terminationSignal();
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const families = await supportedFamilies();
-  const proxy = buildProxy({ config, families, backend, ...platform, whenInForce, log });
+  const proxy = buildProxy({
+    config,
+    families,
+    backend,
+    createConntrackReconciler: platform.createConntrackReconciler,
+    whenInForce,
+    log,
+  });
   // Work in flight ends with the process: a transaction is either in force or not, and restart is the normal
   // case.
   await Promise.race([aborted, proxy.run(signal)]);

@@ -1,5 +1,6 @@
 import type { ConfiguredMode } from "../backend/mode.ts";
 import type { Address } from "../net/address.ts";
+import type { ConntrackSettings } from "../node/host_settings.ts";
 import type { DetectLocal, NodePortRange } from "../plan/node_settings.ts";
 import type { ConfigDocument } from "./document/document.ts";
 import type { ListenAddress } from "./document/listen_address.ts";
@@ -32,6 +33,9 @@ export interface ProxyConfig {
   readonly metrics: ListenAddress | undefined;
   readonly bindAddressHardFail: boolean;
   readonly logging: LoggingConfig;
+  readonly conntrack: ConntrackSettings;
+  /** -1000 to 1000. */
+  readonly oomScoreAdj: number;
   /** Exit after the part of the start that needs full privileges. */
   readonly initOnly: boolean;
   /** The file this was read from; the process ends when it changes. */

@@ -1,5 +1,6 @@
-import type { ConfiguredMode, ConntrackTimeouts, FlagReader, Mode, Modes } from "../backend/mode.ts";
+import type { ConfiguredMode, FlagReader, Mode, Modes } from "../backend/mode.ts";
 import { familyOf, isUnspecified, parseAddress, parseCidr } from "../net/address.ts";
+import type { ConntrackSettings } from "../node/host_settings.ts";
 import type { DetectLocal, NodePortRange } from "../plan/node_settings.ts";
 import { KUBERNETES } from "../version.ts";
 import type { ProxyConfig } from "./config.ts";
@@ -49,16 +50,15 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     read.integer(`${section}.masqueradeBit`, document[section].masqueradeBit, 0, 31);
   }
   read.duration("configSyncPeriod", document.configSyncPeriod, "positive");
-  read.integer("oomScoreAdj", document.oomScoreAdj, -1000, 1000);
   checkHiddenMetricsVersion(document.showHiddenMetricsForVersion, read);
   const nodePortAddresses = document.nodePortAddresses.length === 0
     ? [selected.planning.defaultNodePortAddresses]
     : document.nodePortAddresses;
-  const conntrackTimeouts = readConntrack(document.conntrack, read);
+  const conntrack = readConntrack(document.conntrack, read);
 
   // Options of other modes are not checked, as in kube-proxy, because they have no effect.
   const configure = (mode: Mode, read: FieldReader): ConfiguredMode =>
-    mode.configure({ document, valuesOf: environment.valuesOf, conntrackTimeouts, read });
+    mode.configure({ document, valuesOf: environment.valuesOf, conntrackTimeouts: conntrack, read });
   const mode = configure(selected, read);
   const unchecked = new FieldReader((field) => field);
   const config: ProxyConfig = {
@@ -78,6 +78,8 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     metrics: read.listenAddress("metricsBindAddress", document.metricsBindAddress),
     bindAddressHardFail: document.bindAddressHardFail,
     logging: readLogging(document.logging, read),
+    conntrack,
+    oomScoreAdj: read.integer("oomScoreAdj", document.oomScoreAdj, -1000, 1000),
     initOnly: environment.initOnly,
     file: environment.file,
     document: {
@@ -236,13 +238,14 @@ function checkHiddenMetricsVersion(text: string, read: FieldReader): void {
   }
 }
 
-function readConntrack(conntrack: ConfigDocument["conntrack"], read: FieldReader): ConntrackTimeouts {
-  read.integer("conntrack.maxPerCore", conntrack.maxPerCore, 0);
-  read.integer("conntrack.min", conntrack.min, 0);
+function readConntrack(conntrack: ConfigDocument["conntrack"], read: FieldReader): ConntrackSettings {
   const timeout = (
     field: "tcpEstablishedTimeout" | "tcpCloseWaitTimeout" | "udpTimeout" | "udpStreamTimeout",
   ) => read.duration(`conntrack.${field}`, conntrack[field], "zero");
   return {
+    maxPerCore: read.integer("conntrack.maxPerCore", conntrack.maxPerCore, 0),
+    min: read.integer("conntrack.min", conntrack.min, 0),
+    tcpBeLiberal: conntrack.tcpBeLiberal,
     tcpEstablishedTimeoutMs: timeout("tcpEstablishedTimeout"),
     tcpCloseWaitTimeoutMs: timeout("tcpCloseWaitTimeout"),
     udpTimeoutMs: timeout("udpTimeout"),

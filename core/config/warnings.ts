@@ -1,27 +1,12 @@
-import type { ModeTraits } from "../backend/mode.ts";
 import type { ProxyConfig } from "./config.ts";
-import { type ConfigDocument, defaultDocument } from "./document/document.ts";
 
 /** Gates that have an effect here, or whose present setting changes nothing here. */
 const quietGates = ["MultiCIDRServiceAllocator", "NFTablesNetlink", "NativeHistograms"];
-
-/** Fields of the section `conntrack` that a mode with conntrack timeouts applies. */
-const conntrackTimeouts = ["tcpEstablishedTimeout", "tcpCloseWaitTimeout", "udpTimeout", "udpStreamTimeout"];
 
 /** Warns of settings that are accepted but have no effect, or that most likely are a mistake. One line each. */
 export function warningsOf(config: ProxyConfig): string[] {
   const { document, mode } = config;
   const warnings = gateWarnings(config);
-  const ignored = ignoredConntrackFields(document.conntrack, mode);
-  if (ignored.length > 0) {
-    const fields = ignored.map((field) => `conntrack.${field}`).join(", ");
-    warnings.push(
-      `${fields}: not applied by this version; set the sysctls net.netfilter.nf_conntrack_* instead`,
-    );
-  }
-  if (document.oomScoreAdj !== defaultDocument().oomScoreAdj) {
-    warnings.push("oomScoreAdj is not applied by this version; set it in the unit or the container instead");
-  }
   if (document.enableProfiling) warnings.push("profiling has no effect: there is no /debug/pprof");
   if (document.logging.vmodule.length > 0) {
     warnings.push("vmodule has no effect: all files have the same verbosity");
@@ -57,13 +42,4 @@ function gateWarnings({ document, modes }: ProxyConfig): string[] {
     }
     return quiet.has(gate) ? [] : [`feature gate ${gate} has no effect in this proxy`];
   });
-}
-
-/** Fields of the section `conntrack` that are not at their default and that nothing applies. */
-function ignoredConntrackFields(conntrack: ConfigDocument["conntrack"], mode: ModeTraits): string[] {
-  const defaults: Readonly<Record<string, unknown>> = defaultDocument().conntrack;
-  return Object.entries(conntrack)
-    .filter(([field, value]) => value !== defaults[field])
-    .map(([field]) => field)
-    .filter((field) => !(mode.appliesConntrackTimeouts && conntrackTimeouts.includes(field)));
 }

@@ -157,6 +157,22 @@ function nodePortRanges(
   return ranges.length === 0 ? expand("all", family, nodeAddress) : ranges;
 }
 
+/** Reports whether node ports may answer on IPv4 loopback addresses, as far as it is known without the Node. */
+export function wantsLocalhostNodePorts(
+  { localhostNodePorts, nodePortAddresses }: Pick<
+    NodeConfiguration,
+    "localhostNodePorts" | "nodePortAddresses"
+  >,
+): boolean {
+  const ranges = nodePortAddresses.filter((range) =>
+    typeof range === "string" || familyOf(range.address) === "IPv4"
+  );
+  const covers = (range: NodePortRange) =>
+    typeof range === "string" ? range !== "primary" : coversLoopback([range]);
+  // A family without a range behaves like "all".
+  return localhostNodePorts && (ranges.length === 0 || ranges.some(covers));
+}
+
 function coversLoopback(ranges: readonly Cidr[]): boolean {
   return ranges.some((range) => isLoopback(range.address) || contains(range, LOOPBACK.IPv4));
 }

@@ -20,7 +20,12 @@ const parts: readonly {
 }[] = [
   {
     part: "main.ts",
-    may: ["core/commands/", "backends/registry.ts", "backends/conntrack/reconciler.ts"],
+    may: [
+      "core/commands/",
+      "core/node/host_settings.ts",
+      "backends/registry.ts",
+      "backends/conntrack/reconciler.ts",
+    ],
     why: "main only puts the program together and starts a command",
   },
   { part: "core/net/", may: ["core/net/"], why: "addresses and protocols are values" },

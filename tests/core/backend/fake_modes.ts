@@ -1,4 +1,5 @@
 import type { Backend } from "../../../core/backend/contract.ts";
+import type { Platform } from "../../../core/commands/platform.ts";
 import { defaultDocument } from "../../../core/config/document/document.ts";
 import { FieldReader } from "../../../core/config/document/field_reader.ts";
 import { parseCommandLine } from "../../../core/config/flags/command_line.ts";
@@ -8,6 +9,13 @@ import { type ConfiguredMode, defineMode, type Mode, type ModeTraits } from "../
 export function withBackend(mode: Mode, create: () => Backend): Mode {
   return { ...mode, configure: (source) => ({ ...mode.configure(source), create }) };
 }
+
+/** A platform that changes nothing on this machine. */
+export const fakePlatform: Omit<Platform, "modes"> = {
+  createConntrackReconciler: () => ({ synced() {} }),
+  setConntrackSysctls: () => {},
+  setOomScoreAdj: () => {},
+};
 
 /** Traits of a mode that needs nothing. */
 export const plainTraits: Omit<ModeTraits, "name"> = {
@@ -19,7 +27,6 @@ export const plainTraits: Omit<ModeTraits, "name"> = {
     localhostNodePorts: false,
   },
   sections: { periods: "nftables", masquerade: "nftables" },
-  appliesConntrackTimeouts: false,
   failureMetrics: [],
 };
 

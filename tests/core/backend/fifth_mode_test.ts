@@ -7,6 +7,7 @@ import { flag } from "../../../core/config/flags/flag.ts";
 import { SyncFailures } from "../../../core/observe/metrics/mode_metrics.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { load } from "../config/loaded.ts";
+import { fakePlatform } from "./fake_modes.ts";
 import { address } from "../plan/builders.ts";
 
 /** Flags of a mode that exists in this file only. */
@@ -26,7 +27,6 @@ const toy = defineMode({
     localhostNodePorts: true,
   },
   sections: { periods: "ipvs", masquerade: "nftables" },
-  appliesConntrackTimeouts: false,
   failureMetrics: [{ name: "sync_proxy_rules_toy_failures_total", help: "Failed toy syncs", counts: "all" }],
   featureGate: "Toys",
   serviceDevice: "toy0",
@@ -53,7 +53,7 @@ async function run(
   ...args: readonly string[]
 ): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ["", ""];
-  const platform = { modes: platformModes, createConntrackReconciler: () => ({ synced() {} }) };
+  const platform = { modes: platformModes, ...fakePlatform };
   const code = await dispatch(args, platform, {
     hostname: "node-a",
     readTextFile: () => Promise.reject(new Deno.errors.NotFound()),

@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { type Backend, BackendError, type Requirement } from "../../../core/backend/contract.ts";
 import { nftables } from "../../../backends/nftables/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
-import { withBackend } from "../backend/fake_modes.ts";
+import type { ConntrackSettings } from "../../../core/node/host_settings.ts";
+import { libc } from "../../../ffi/libc.ts";
+import { fakePlatform, withBackend } from "../backend/fake_modes.ts";
+
+// Before the tests, because a library that a test opens first would be reported as its leak.
+libc();
 
 interface Outcome {
   readonly code: number;
@@ -10,19 +15,28 @@ interface Outcome {
   readonly err: string;
   readonly files: ReadonlyMap<string, string>;
   readonly cleanups: number;
+  /** The settings of conntrack that were applied. */
+  readonly conntrack: readonly ConntrackSettings[];
 }
 
 /** Runs a command line with a backend that behaves as given. */
 async function runProxy(
   args: readonly string[],
-  behaviour: { requirements?: readonly Requirement[]; cleanup?: () => Promise<void>; file?: string } = {},
+  behaviour: {
+    requirements?: readonly Requirement[];
+    cleanup?: () => Promise<void>;
+    file?: string;
+    prepareNode?: Backend["prepareNode"];
+  } = {},
 ): Promise<Outcome> {
   let [out, err, cleanups] = ["", "", 0];
   const files = new Map<string, string>();
+  const conntrack: ConntrackSettings[] = [];
   const unused = () => Promise.reject(new Error("not part of this test"));
   const backend: Backend = {
     mode: "nftables",
     probe: () => Promise.resolve(behaviour.requirements ?? []),
+    ...(behaviour.prepareNode === undefined ? {} : { prepareNode: behaviour.prepareNode }),
     cleanup: () => (cleanups++, behaviour.cleanup?.() ?? Promise.resolve()),
     reconcile: unused,
     apply: unused,
@@ -31,7 +45,8 @@ async function runProxy(
   };
   const platform = {
     modes: [withBackend(nftables, () => backend)] as const,
-    createConntrackReconciler: () => ({ synced() {} }),
+    ...fakePlatform,
+    setConntrackSysctls: (settings: ConntrackSettings) => void conntrack.push(settings),
   };
   const code = await dispatch(args, platform, {
     hostname: "node-a",
@@ -44,8 +59,22 @@ async function runProxy(
     print: (text) => out += text,
     printError: (text) => err += text,
   });
-  return { code, out, err, files, cleanups };
+  return { code, out, err, files, cleanups, conntrack };
 }
+
+Deno.test("--init-only applies the settings of the node, of conntrack and of the mode, and warns of those it cannot", async () => {
+  const prepared: boolean[] = [];
+  const prepareNode = (localhostNodePorts: boolean) => {
+    prepared.push(localhostNodePorts);
+    return Promise.resolve(["a sysctl cannot be set"]);
+  };
+  const args = ["--init-only", "--kubeconfig=/k", "--conntrack-udp-timeout=17s"];
+  const { code, err, conntrack } = await runProxy(args, { prepareNode });
+  assert.equal(code, 0, err);
+  assert.deepEqual(conntrack.map(({ udpTimeoutMs }) => udpTimeoutMs), [17_000]);
+  assert.deepEqual(prepared, [false]);
+  assert.match(err, /^W.*"a sysctl cannot be set"$/m);
+});
 
 Deno.test("help shows all flags except the deprecated ones, in lines of at most 100 columns", async () => {
   const { code, out, err } = await runProxy(["--help"]);

@@ -271,8 +271,6 @@ Deno.test("settings that are accepted but have no effect are warnings", async ()
     "--healthz-port is deprecated: use --healthz-bind-address",
     "feature gate KubeProxyNFTablesLocalhostNodePorts is not implemented: node ports do not answer on loopback addresses",
     "feature gate SomethingElse has no effect in this proxy",
-    "conntrack.min: not applied by this version; set the sysctls net.netfilter.nf_conntrack_* instead",
-    "oomScoreAdj is not applied by this version; set it in the unit or the container instead",
     "profiling has no effect: there is no /debug/pprof",
     "vmodule has no effect: all files have the same verbosity",
     "node ports do not answer on loopback addresses in mode nftables",
@@ -280,12 +278,27 @@ Deno.test("settings that are accepted but have no effect are warnings", async ()
   assert.deepEqual((await load(["--cluster-cidr=10.0.0.0/8"])).warnings, []);
 });
 
-Deno.test("conntrack timeouts are applied in mode ebpf only", async () => {
-  const args = ["--cluster-cidr=10.0.0.0/8", "--conntrack-udp-timeout=7s", "--conntrack-min=7"];
-  const ignored = (fields: string) =>
-    `${fields}: not applied by this version; set the sysctls net.netfilter.nf_conntrack_* instead`;
-  assert.deepEqual((await load(args)).warnings, [ignored("conntrack.min, conntrack.udpTimeout")]);
-  assert.deepEqual((await load([...args, "--proxy-mode=ebpf"])).warnings, [ignored("conntrack.min")]);
+Deno.test("settings of conntrack and the OOM score are applied in every mode", async () => {
+  const args = [
+    "--conntrack-udp-timeout=7s",
+    "--conntrack-min=7",
+    "--conntrack-tcp-be-liberal",
+    "--oom-score-adj=3",
+  ];
+  for (const mode of ["nftables", "iptables", "ipvs", "ebpf"]) {
+    const { config, warnings } = await load(["--cluster-cidr=10.0.0.0/8", `--proxy-mode=${mode}`, ...args]);
+    assert.deepEqual(config.conntrack, {
+      maxPerCore: 32768,
+      min: 7,
+      tcpBeLiberal: true,
+      tcpEstablishedTimeoutMs: 86_400_000,
+      tcpCloseWaitTimeoutMs: 3_600_000,
+      udpTimeoutMs: 7000,
+      udpStreamTimeoutMs: 0,
+    });
+    assert.equal(config.oomScoreAdj, 3);
+    assert(!warnings.some((warning) => /conntrack|oom/i.test(warning)), warnings.join());
+  }
 });
 
 Deno.test("a file replaces the flags, with a warning, except for the name of the node, the server and logging", async () => {

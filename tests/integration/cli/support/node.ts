@@ -44,8 +44,16 @@ export class Node implements AsyncDisposable {
 
   /** Starts the proxy with the manifests as source, unless the flags select another. */
   start(...flags: readonly string[]): RunningProxy {
+    return this.startWith([], ...flags);
+  }
+
+  /** Starts the proxy as `start` does. `wrapper` is a command that executes it. */
+  startWith(wrapper: readonly string[], ...flags: readonly string[]): RunningProxy {
     const source = flags.some((flag) => /^--(kubeconfig|master)=/.test(flag)) ? [] : this.source;
-    return new RunningProxy(this, this.spawn([proxyBinary, ...source, ...this.identity, ...flags]));
+    return new RunningProxy(
+      this,
+      this.spawn([...wrapper, proxyBinary, ...source, ...this.identity, ...flags]),
+    );
   }
 
   get source(): readonly string[] {

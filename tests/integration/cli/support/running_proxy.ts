@@ -23,6 +23,10 @@ export class RunningProxy implements AsyncDisposable {
     return this.#log;
   }
 
+  get pid(): number {
+    return this.process.pid;
+  }
+
   get isRunning(): boolean {
     return this.#isRunning;
   }
