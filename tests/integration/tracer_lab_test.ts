@@ -132,13 +132,13 @@ async function publish(
   await subject.publish([...objects, ...marker]);
   for (const family of FAMILIES) {
     const target = { protocol: "TCP", to: addresses.of("clusterIP", service.name, family), port } as const;
-    for (const until = Date.now() + 10_000;;) {
+    for (const until = Date.now() + 30_000;;) {
       subject.assertRunning();
       const [outcome] = await lab.agent("node").probe(target, { timeoutMs: 100 });
       if (outcome !== undefined && isAnswered(outcome)) break;
       assert.ok(
         Date.now() < until,
-        `what was published is not in force after 10 s:\n${subject.log.slice(-1000)}`,
+        `what was published is not in force after 30 s:\n${subject.log.slice(-1000)}`,
       );
     }
   }

@@ -1,3 +1,8 @@
+import { slowness } from "./pace.ts";
+
+/** Default time limit for an answer, in milliseconds. */
+const ANSWERED_WITHIN_MS = 3000 * slowness;
+
 /** Client of agent.py. One agent per namespace of the lab serves as a pod and connects as a client. */
 export class Agent {
   readonly #process: Deno.ChildProcess;
@@ -33,7 +38,8 @@ export class Agent {
 
   /** Connects and reads the answer. The outcomes are in no particular order. */
   async probe(target: Target, options: ProbeOptions = {}): Promise<readonly Outcome[]> {
-    const { times = 1, parallel = 16, timeoutMs = 3000, keep = false, from, fromPort } = options;
+    const { times = 1, parallel = 16, timeoutMs = ANSWERED_WITHIN_MS, keep = false, from, fromPort } =
+      options;
     const source = {
       ...(from === undefined ? {} : { from }),
       ...(fromPort === undefined ? {} : { fromPort }),
@@ -51,18 +57,22 @@ export class Agent {
   }
 
   /** Sends another request on connections that `probe` kept. */
-  async send(connections: readonly number[], timeoutMs = 3000): Promise<readonly Outcome[]> {
+  async send(connections: readonly number[], timeoutMs = ANSWERED_WITHIN_MS): Promise<readonly Outcome[]> {
     return (await this.#command({ do: "send", connections, timeoutMs })).results ?? [];
   }
 
   /** Closes a connection that `probe` kept, connects again from the same source port, and keeps the new connection. */
-  async reopen(connection: number, target: Target, timeoutMs = 3000): Promise<readonly Outcome[]> {
+  async reopen(
+    connection: number,
+    target: Target,
+    timeoutMs = ANSWERED_WITHIN_MS,
+  ): Promise<readonly Outcome[]> {
     const reply = await this.#command({ do: "reopen", connection, ...target, keep: "always", timeoutMs });
     return reply.results ?? [];
   }
 
   /** Sends a GET on a new connection. */
-  async http(target: Target, timeoutMs = 3000): Promise<HttpAnswer | Unanswered> {
+  async http(target: Target, timeoutMs = ANSWERED_WITHIN_MS): Promise<HttpAnswer | Unanswered> {
     const { http } = await this.#command({ do: "http", ...target, timeoutMs });
     return http ?? { outcome: "no reply" };
   }
@@ -117,7 +127,7 @@ export interface ProbeOptions {
   readonly times?: number;
   /** Number of connections at the same time (default 16). */
   readonly parallel?: number;
-  /** Time limit for one connection with its answer (default 3000). */
+  /** Time limit for one connection with its answer (default 3000, longer on a slow machine). */
   readonly timeoutMs?: number;
   /** Keeps answered connections open for `send` (default false); "always" also keeps attempts without an answer. */
   readonly keep?: boolean | "always";

@@ -128,7 +128,7 @@ export class Lab implements AsyncDisposable {
     const target = { protocol: "TCP", to, port: servedPorts[0]! } as const;
     const deadline = Date.now() + 10_000 * slowness;
     for (;;) {
-      const [outcome] = await this.agent(from).probe(target, { timeoutMs: 200 });
+      const [outcome] = await this.agent(from).probe(target, { timeoutMs: 200 * slowness });
       if (outcome && isAnswered(outcome)) return;
       if (Date.now() > deadline) throw new Error(`lab: ${from} cannot reach ${to}: ${outcome?.outcome}`);
       await new Promise((resolve) => setTimeout(resolve, 10));

@@ -6,6 +6,9 @@ import { type MachineName, machines } from "../../lab/topology.ts";
 import { isFrom, type Observation, summary } from "./expectation.ts";
 import type { ExpectSpec, OpenSpec, ReopenSpec, SendSpec } from "../format/scenario.ts";
 
+/** Time limit for an answer that is expected, in milliseconds. */
+const ANSWERED_WITHIN_MS = 3000 * slowness;
+
 /** Connects as often as needed to decide whether the expectation holds. */
 export async function observe(
   lab: Lab,
@@ -14,14 +17,14 @@ export async function observe(
   target: Target,
   spec: ExpectSpec,
 ): Promise<Observation> {
-  const connect = (times: number, timeoutMs = 3000) =>
+  const connect = (times: number, timeoutMs = ANSWERED_WITHIN_MS) =>
     lab.agent(from).probe(target, { times, timeoutMs, ...sourceOf(from, family) });
   if (spec.answer === undefined) {
     return { from, family, target, outcomes: await connectUntilSure(connect, spec) };
   }
   // A rejection arrives at once unless the machine is busy. If no answer is expected, every attempt waits for its
   // timeout, so the timeout is short.
-  const outcomes = await connect(3, spec.answer === "refused" ? 3000 : 300);
+  const outcomes = await connect(3, spec.answer === "refused" ? ANSWERED_WITHIN_MS : 300);
   return { from, family, target, outcomes };
 }
 
@@ -100,7 +103,7 @@ export class Connections {
       const { first } = connection;
       const pods = reaches !== "same" ? reaches ?? [] : isAnswered(first) ? [first.pod] : [];
       for (;;) {
-        const timeoutMs = reaches === "same" ? 3000 : 300;
+        const timeoutMs = reaches === "same" ? ANSWERED_WITHIN_MS : answer === "none" ? 300 : 300 * slowness;
         const outcomes = await this.#sendOver(connection, timeoutMs, reaches !== "same");
         const asExpected = outcomes.every((outcome) =>
           answer === "none" ? !isAnswered(outcome) : pods.some((pod) => isFrom(pod)(outcome))

@@ -239,7 +239,9 @@ class ScenarioRun {
     const deadline = Date.now() + 10_000 * slowness;
     for (;;) {
       this.subject.assertRunning();
-      const [outcome] = await this.lab.agent("node").probe({ protocol: "TCP", to, port }, { timeoutMs: 100 });
+      const [outcome] = await this.lab.agent("node").probe({ protocol: "TCP", to, port }, {
+        timeoutMs: 100 * slowness,
+      });
       if (outcome && isAnswered(outcome) && outcome.port === targetPort) return;
       if (Date.now() > deadline) {
         throw new Error(`the published objects are not in force at ${to} after ${10 * slowness} s`);

@@ -19,7 +19,7 @@ Deno.test("foreign changes of the rules are repaired within a second", async (t)
   await Deno.writeTextFile(`${manifests}/web.json`, text);
   await using proxy = new ProxyProcess(lab, manifests);
   const client = lab.agent("outside");
-  await untilAnswered(client, 10_000);
+  await untilAnswered(client, 30_000);
 
   const nft = async (command: string) => {
     const { code, stderr } = await lab.run("node", ["nft", command]);

@@ -3,6 +3,7 @@ import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import { cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
+import { slowness } from "../../lab/pace.ts";
 import { type MachineName, machines, podCidrs, serviceAddress, serviceRanges } from "../../lab/topology.ts";
 import { TablesProcess } from "./support/tables_process.ts";
 
@@ -56,7 +57,7 @@ Deno.test("the rules of mode ipvs accept the traffic of services, and nothing el
     for (const [what, clients, to, port, expected] of rows) {
       for (const client of clients) {
         assert.equal(
-          await ask(lab, family, client, to, port),
+          await ask(lab, family, client, to, port, expected === "timeout" ? 400 : 3000 * slowness),
           expected,
           `${family} ${what}, from ${client} to ${to} port ${port}`,
         );
@@ -67,10 +68,17 @@ Deno.test("the rules of mode ipvs accept the traffic of services, and nothing el
 
 type Answer = "let in" | "refused" | "timeout";
 
-async function ask(lab: Lab, family: Family, client: MachineName, to: string, port: number): Promise<string> {
+async function ask(
+  lab: Lab,
+  family: Family,
+  client: MachineName,
+  to: string,
+  port: number,
+  timeoutMs: number,
+): Promise<string> {
   // Needed where two machines share a namespace. The node's own choice of source address is part of the test.
   const from = client === "node" ? {} : { from: machines[client].addresses[family] };
-  const [outcome] = await lab.agent(client).probe({ protocol: "TCP", to, port }, { ...from, timeoutMs: 400 });
+  const [outcome] = await lab.agent(client).probe({ protocol: "TCP", to, port }, { ...from, timeoutMs });
   if (outcome === undefined) return "nothing";
   return isAnswered(outcome) ? "let in" : outcome.outcome;
 }

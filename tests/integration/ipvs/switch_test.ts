@@ -6,6 +6,7 @@ import { answered } from "../../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "../support/connections_during_switch.ts";
 import { webObjects } from "../support/web_objects.ts";
 import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
+import { slowness } from "../../lab/pace.ts";
 
 const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
 
@@ -42,7 +43,7 @@ Deno.test({
 
 /** Waits until the proxy logs that no rules of the other mode are left. */
 async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + 60_000 * slowness;
   while (!proxy.log.includes(`"No rules of another mode remain" mode="${mode}"`)) {
     assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${proxy.log.slice(-2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));

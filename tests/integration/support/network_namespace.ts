@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { namespacedTest } from "../../namespaced/path.ts";
+import { slowness } from "../../lab/pace.ts";
 
 /** Generous, so that a busy machine does not fail a test. */
-const commandTimeoutMs = 60_000;
+const commandTimeoutMs = 60_000 * slowness;
 
 /** A network namespace for a test, so that no test touches the rules of the host. */
 export class NetworkNamespace implements AsyncDisposable {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { proxyBinary } from "../../../lab/proxy.ts";
+import { slowness } from "../../../lab/pace.ts";
 import { NetworkNamespace } from "../../support/network_namespace.ts";
 import { collect } from "./collect.ts";
 import { RunningProxy } from "./running_proxy.ts";
@@ -11,7 +12,7 @@ export interface Finished {
 }
 
 /** A process that has not exited after this time is killed, and the test fails. */
-const LONGEST_RUN_MS = 20_000;
+const LONGEST_RUN_MS = 30_000 * slowness;
 
 /** A network namespace that acts as a node, a directory of manifests, and the built binary to run there. */
 export class Node implements AsyncDisposable {

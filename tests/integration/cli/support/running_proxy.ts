@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import type { HealthBody } from "../../../../core/observe/health/health.ts";
 import { collect } from "./collect.ts";
 import type { Node } from "./node.ts";
+import { slowness } from "../../../lab/pace.ts";
 
 /** Generous, so that a busy machine does not fail a test. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000 * slowness;
 
 /** The proxy running on a node until the test ends it. */
 export class RunningProxy implements AsyncDisposable {

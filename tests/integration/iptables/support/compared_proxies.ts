@@ -1,9 +1,10 @@
+import { slowness } from "../../../lab/pace.ts";
 import { proxyBinary } from "../../../lab/proxy.ts";
 import { LabControlPlane, peers } from "../../support/takeover_lab.ts";
 import { nftFlavour } from "./nft_flavour.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 
-const MAX_WAIT_MS = 30_000;
+const MAX_WAIT_MS = 30_000 * slowness;
 
 /** A process of a proxy in mode iptables on its own node. Runs until disposed. */
 export class ComparedProxy implements AsyncDisposable {
