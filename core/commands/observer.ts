@@ -38,6 +38,9 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
         metrics.syncQueued(family);
       }
     },
+    started() {
+      for (const family of families) health.syncStarted(family);
+    },
     synced({ full, seconds, triggerTimes }) {
       for (const family of families) {
         metrics.syncObserved({ family, full, seconds });

@@ -46,11 +46,16 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const fromManifests = config.source.kind === "manifests";
   const metrics = new Metrics();
   const syncFailures = new SyncFailures(config.mode.failureMetrics, families);
-  const health = new ProxyHealth({ families, timeoutMs: 2 * config.syncPeriodMs, eligible: fromManifests });
+  const queue = new PlanQueue(config.nodeName, log);
+  const health = new ProxyHealth({
+    families,
+    timeoutMs: 2 * config.syncPeriodMs,
+    eligible: fromManifests,
+    rejectedSince: (family) => queue.rejectedSince(family),
+  });
   // An API server that has not answered yet may be unreachable.
   health.setConnected(fromManifests);
   const source = openSource(config, log);
-  const queue = new PlanQueue(config.nodeName, log);
   const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
   const observer = observe({ families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone });

@@ -83,14 +83,17 @@ export class PlanQueue {
     return this.#waiting;
   }
 
-  /** True when services wait to be planned. */
-  get isDirty(): boolean {
-    return this.#desired.dirty > 0;
-  }
-
   /** Time of the next retry of a rejected plan, in milliseconds of performance.now(); Infinity for never. */
   get nextRetryMs(): number {
     return this.#retries.nextMs;
+  }
+
+  /**
+   * Time since which the kernel rejects a plan of this family, in milliseconds of performance.now(); undefined
+   * when it rejects none.
+   */
+  rejectedSince(family: Family): number | undefined {
+    return this.#retries.sinceMs(family);
   }
 
   /**

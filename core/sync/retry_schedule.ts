@@ -1,4 +1,5 @@
 import type { PlanChange } from "../backend/contract.ts";
+import type { Family } from "../net/protocol.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import { samePlanOrNone } from "../plan/same_plan.ts";
 
@@ -10,7 +11,10 @@ interface Rejection {
   /** `namespace/name` of the Service to plan again. */
   readonly service: string;
   readonly plan: ServicePortPlan | undefined;
+  readonly family: Family | undefined;
   readonly attempts: number;
+  /** Time of the first rejection since this key was last as desired, in milliseconds of performance.now(). */
+  readonly sinceMs: number;
   /** Milliseconds of performance.now(). */
   readonly retryAtMs: number;
 }
@@ -29,6 +33,15 @@ export class RetrySchedule {
     return nextMs;
   }
 
+  /** Time since which a plan of this family is rejected; undefined when none is. */
+  sinceMs(family: Family): number | undefined {
+    let oldest: number | undefined;
+    for (const rejection of this.#rejections.values()) {
+      if (rejection.family === family) oldest = Math.min(oldest ?? Infinity, rejection.sinceMs);
+    }
+    return oldest;
+  }
+
   /** Services with a plan that is due for a retry. */
   *dueServices(nowMs: number): Generator<string> {
     for (const { service, retryAtMs } of this.#rejections.values()) {
@@ -44,9 +57,17 @@ export class RetrySchedule {
 
   /** Schedules the retry of a change that the kernel rejected. */
   add(change: PlanChange, service: string, nowMs: number): void {
-    const attempts = (this.#rejections.get(change.key)?.attempts ?? 0) + 1;
+    const before = this.#rejections.get(change.key);
+    const attempts = (before?.attempts ?? 0) + 1;
     const delayMs = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), MAX_RETRY_MS);
-    this.#rejections.set(change.key, { service, plan: change.new, attempts, retryAtMs: nowMs + delayMs });
+    this.#rejections.set(change.key, {
+      service,
+      plan: change.new,
+      family: (change.new ?? change.old)?.family,
+      attempts,
+      sinceMs: before?.sinceMs ?? nowMs,
+      retryAtMs: nowMs + delayMs,
+    });
   }
 
   delete(key: PlanKey): void {

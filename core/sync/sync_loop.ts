@@ -25,10 +25,15 @@ export interface SyncLoopOptions {
 export interface SyncObserver {
   /** A change was queued that a sync has to put in force. */
   queued(): void;
+  /** A sync begins: it takes everything queued so far. */
+  started(): void;
   synced(sync: Sync): void;
   /** Called after every sync that succeeds, also one that had nothing to do: see `Batch.healthChecks`. */
   healthChecks(changed: HealthCheckChanges): void;
-  /** Everything that was queued is in force. Called after `synced`, or alone when nothing had to be done. */
+  /**
+   * Everything that the last sync took is in force, except for what the kernel rejected. Called after
+   * `synced`, or alone when nothing had to be done.
+   */
   settled(): void;
   /** A sync failed, or the kernel rejected one of its service ports. */
   failed(sync: Pick<Sync, "full">): void;
@@ -120,6 +125,7 @@ export class SyncLoop {
     const { queue, observer, log } = this.#options;
     const reason = this.#reconcileReason;
     this.#reconcileReason = undefined;
+    observer.started();
     const batch = queue.take();
     const { changes, triggerTimes, healthChecks } = batch;
     if (reason === undefined && changes.length === 0) {
@@ -141,8 +147,7 @@ export class SyncLoop {
     if (full) this.#lastFullSync = performance.now();
     observer.healthChecks(healthChecks);
     observer.synced({ full, seconds, changes: changes.length, triggerTimes });
-    // Changes that arrived while the batch was in flight are not in force yet.
-    if (!queue.isDirty) observer.settled();
+    observer.settled();
     log.info("Synced", { changes: changes.length, seconds: Number(seconds.toFixed(6)) }, 2);
   }
 

@@ -44,7 +44,12 @@ async function answer(url: string, method = "GET") {
 
 Deno.test("healthz and livez answer 200 or 503 with kube-proxy's headers, and are counted", async () => {
   const metrics = new Metrics();
-  const health = new ProxyHealth({ families: ["IPv4"], timeoutMs: 1000, eligible: false });
+  const health = new ProxyHealth({
+    families: ["IPv4"],
+    timeoutMs: 1000,
+    eligible: false,
+    rejectedSince: () => undefined,
+  });
   health.updated("IPv4");
   await serving(healthRoutes(health, metrics), async (url) => {
     const healthz = await answer(`${url}/healthz`);

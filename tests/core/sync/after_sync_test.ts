@@ -27,7 +27,7 @@ async function told(
     const names = [...desired.plans.values()].map((plan) => plan.name);
     told.push({ full, changed: changes.map((change) => (change.new ?? change.old)!.name), all: names });
   };
-  const observer = { queued() {}, synced() {}, settled() {}, failed() {}, healthChecks() {} };
+  const observer = { queued() {}, started() {}, synced() {}, settled() {}, failed() {}, healthChecks() {} };
   const options = { backend, queue, observer, afterSync, log: silentLog };
   const loop = new SyncLoop({ ...options, minSyncPeriodMs: 0, syncPeriodMs: 1000 });
   const stop = new AbortController();

@@ -142,7 +142,7 @@ Deno.test("new settings plan no service again", () => {
   assert.ok(settings);
   const difference = queue.setView({ ...view, settings: [{ ...settings, masqueradeAll: true }] });
   assert.deepEqual(difference, { context: false, settings: true, nodePortAddresses: false });
-  assert.equal(queue.isDirty, false);
+  assert.deepEqual(queue.take().changes, []);
   assert.equal(queue.view.settings[0]?.masqueradeAll, true);
 });
 

@@ -30,6 +30,19 @@ Deno.test("a plan is postponed until it is due or differs", () => {
   assert.equal(schedule.postpones(key, plan, 1000), false);
 });
 
+Deno.test("a family differs since its oldest rejection, which retries and other plans do not renew", () => {
+  const schedule = new RetrySchedule();
+  const rejected = change();
+  assert.equal(schedule.sinceMs("IPv4"), undefined);
+  schedule.add(rejected, "default/a", 1000);
+  schedule.add(rejected, "default/a", 2000);
+  schedule.add({ ...rejected, new: change(10).new }, "default/a", 3000);
+  assert.equal(schedule.sinceMs("IPv4"), 1000);
+  assert.equal(schedule.sinceMs("IPv6"), undefined);
+  schedule.delete(rejected.key);
+  assert.equal(schedule.sinceMs("IPv4"), undefined);
+});
+
 Deno.test("a rejected plan that is in force after all is not tried again", () => {
   const schedule = new RetrySchedule();
   const rejected = change();

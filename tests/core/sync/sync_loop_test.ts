@@ -26,6 +26,7 @@ class Harness implements AsyncDisposable {
       syncPeriodMs: 1000,
       observer: {
         queued: () => {},
+        started: () => {},
         synced: (sync) => this.syncs.push(sync),
         healthChecks: (changed) => this.healthChecks.push(...changed.keys()),
         settled: () => {},
