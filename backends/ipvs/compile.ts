@@ -3,6 +3,7 @@ import { DEFAULT_WEIGHT } from "../../core/objects/objects.ts";
 import {
   type Endpoint,
   type Frontend,
+  mayReachItselfHere,
   type NodeSettings,
   printedName,
   type Route,
@@ -94,12 +95,13 @@ class Compilation {
     this.#balance(address, port, kind === "ClusterIP" ? this.#plan.internal : this.#plan.external);
   }
 
-  /** Adds the connections of each endpoint on this node to itself. */
+  /** Adds the connections to itself of each endpoint that runs, or may run, on this node. */
   addHairpins(): void {
     const { clusterEndpoints, localEndpoints } = this.#plan;
     for (const endpoints of [clusterEndpoints, localEndpoints]) {
-      for (const { address, isLocal } of endpoints) {
-        if (isLocal) this.elements.add(HAIRPIN_CONNECTIONS, address + address);
+      for (const endpoint of endpoints) {
+        if (!mayReachItselfHere(endpoint)) continue;
+        this.elements.add(HAIRPIN_CONNECTIONS, endpoint.address + endpoint.address);
       }
     }
   }

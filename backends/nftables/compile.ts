@@ -3,6 +3,7 @@ import type { Protocol } from "../../core/net/protocol.ts";
 import {
   type Endpoint,
   type Frontend,
+  mayReachItselfHere,
   printedName,
   type Route,
   type ServicePortPlan,
@@ -116,11 +117,12 @@ function addList(map: string, key: string, endpoints: readonly Endpoint[], eleme
   }
 }
 
-/** Adds the connections of each endpoint on this node to itself. */
+/** Adds the connections to itself of each endpoint that runs, or may run, on this node. */
 function addHairpins(plan: ServicePortPlan, elements: PlanElements): void {
   for (const endpoints of [plan.clusterEndpoints, plan.localEndpoints]) {
-    for (const { address, port, isLocal } of endpoints) {
-      if (isLocal) elements.add(HAIRPIN_CONNECTIONS, hairpinKey(address, plan.protocol, port));
+    for (const endpoint of endpoints) {
+      if (!mayReachItselfHere(endpoint)) continue;
+      elements.add(HAIRPIN_CONNECTIONS, hairpinKey(endpoint.address, plan.protocol, endpoint.port));
     }
   }
 }

@@ -34,11 +34,16 @@ export function joinSlices(
       if (slicePort.name !== port.name || slicePort.protocol !== port.protocol) continue;
       for (const { address, traits } of slice.endpoints) {
         const isLocal = nodeName !== "" && traits.nodeName === nodeName;
-        all.push({ endpoint: weighted({ address, port: slicePort.port, isLocal }, weight), traits });
+        const endpoint = endpointOn(traits.nodeName, { address, port: slicePort.port, isLocal });
+        all.push({ endpoint: weighted(endpoint, weight), traits });
       }
     }
   }
   return withoutDuplicates(all.sort((a, b) => compareEndpoints(a.endpoint, b.endpoint)));
+}
+
+function endpointOn(nodeName: string, endpoint: Endpoint): Endpoint {
+  return nodeName === "" ? { ...endpoint, isNodeUnknown: true } : endpoint;
 }
 
 function weighted(endpoint: Endpoint, weight: number): Endpoint {

@@ -90,10 +90,20 @@ export interface Endpoint {
   /** Runs on this node. */
   readonly isLocal: boolean;
   /**
+   * Present if the slice names no node, which only slices written by hand do. The endpoint gets connections like
+   * one of another node. But it may run on this node, and then reaches itself from here.
+   */
+  readonly isNodeUnknown?: true;
+  /**
    * Share of the new connections relative to the other endpoints, in modes that support weights; 0 for none.
    * Absent when it is DEFAULT_WEIGHT, because there may be 100,000 endpoints.
    */
   readonly weight?: number;
+}
+
+/** Reports whether connections of the endpoint to itself may pass this node. */
+export function mayReachItselfHere({ isLocal, isNodeUnknown }: Endpoint): boolean {
+  return isLocal || isNodeUnknown === true;
 }
 
 /** How traffic from this node's pods is recognised in one family (docs/behaviour.md §4.2). */

@@ -37,7 +37,8 @@ function sameFrontend(a: Frontend, b: Frontend): boolean {
 
 export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a === b ||
-    (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal && a.weight === b.weight);
+    (a.address === b.address && a.port === b.port && a.isLocal === b.isLocal &&
+      a.isNodeUnknown === b.isNodeUnknown && a.weight === b.weight);
 }
 
 /**

@@ -23,7 +23,10 @@ export interface PlanText {
   readonly nodePort?: number;
   readonly internal?: "cluster" | "local" | "reject" | "drop";
   readonly external?: "cluster" | "local" | "reject" | "drop";
-  /** With `@here` those on this node, with ` weight 5` those of a weight of their own. */
+  /**
+   * With `@here` those on this node, with `@unknown` those whose slice names no node, with ` weight 5` those of a
+   * weight of their own.
+   */
   readonly endpoints?: readonly string[];
   readonly affinitySeconds?: number;
   readonly balancing?: Balancing | undefined;
@@ -127,7 +130,8 @@ function endpointOf(text: string): Endpoint {
   const [socket = "", here] = place.split("@");
   return {
     ...socketOf(socket),
-    isLocal: here !== undefined,
+    isLocal: here === "here",
+    ...(here === "unknown" ? { isNodeUnknown: true } : {}),
     ...(weight === undefined ? {} : { weight: Number(weight) }),
   };
 }

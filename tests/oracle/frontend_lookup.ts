@@ -51,10 +51,12 @@ export class FrontendLookup {
     return isLoopback(address) || this.#node.addresses.includes(address);
   }
 
-  /** Reports whether any service port has the endpoint on this node. */
-  isLocalEndpoint({ address, port, isLocal }: Endpoint): boolean {
-    if (isLocal) return true;
-    const isSame = (other: Endpoint) => other.isLocal && other.address === address && other.port === port;
+  /** Reports whether any service port has the endpoint on this node, or does not know its node. */
+  mayBeHere(endpoint: Endpoint): boolean {
+    if (endpoint.isLocal || endpoint.isNodeUnknown) return true;
+    const { address, port } = endpoint;
+    const isSame = (other: Endpoint) =>
+      (other.isLocal || other.isNodeUnknown === true) && other.address === address && other.port === port;
     for (const plan of this.#node.plans.values()) {
       if (plan.protocol !== this.#protocol) continue;
       if (plan.clusterEndpoints.some(isSame) || plan.localEndpoints.some(isSame)) return true;

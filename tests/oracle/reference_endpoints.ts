@@ -5,6 +5,7 @@ import { compare, type Family, type ServicePort } from "./reference_service_port
 export interface KnownEndpoint {
   readonly id: string;
   readonly isLocal: boolean;
+  readonly isNodeUnknown: boolean;
   readonly ready: boolean;
   readonly servingTerminating: boolean;
   readonly terminating: boolean;
@@ -112,6 +113,7 @@ function knownEndpoint({ addresses, conditions, nodeName, hints }: RawEndpoint, 
   return {
     id: `${addresses[0]} ${port}`,
     isLocal: nodeName === "here",
+    isNodeUnknown: nodeName === undefined,
     ready,
     servingTerminating: serving && terminating,
     terminating,

@@ -147,18 +147,22 @@ class Reference {
       const stopped = this.#filtered(address, port, packet)?.split(" ")[0];
       // Masquerading happens in POSTROUTING, which a packet from outside to the node itself does not pass.
       const passesPostrouting = packet.incoming === undefined || !this.#isOfNode(address);
-      const isHairpin = packet.source === address && this.#isLocalEndpoint(id, of.protocol);
+      const isHairpin = packet.source === address && this.#mayBeHere(id, of.protocol);
       const sees = passesPostrouting && (masquerade || isHairpin) ? "node" : "client";
       return `${id} sees ${sees}${stopped === undefined ? "" : ` ${stopped}`}`;
     });
     return `balanced ${of.name} affinity ${of.affinity}: ${seen.sort().join(", ")}`;
   }
 
-  /** §5.2, hairpin-connections: every local reachable endpoint of any service port. */
-  #isLocalEndpoint(id: string, protocol: RawProtocol): boolean {
+  /**
+   * §5.2, hairpin-connections: every local reachable endpoint of any service port. Unlike in kube-proxy, also those
+   * whose slice names no node.
+   */
+  #mayBeHere(id: string, protocol: RawProtocol): boolean {
     return this.#ports.some((port) => {
       const { cluster, local } = this.#selected.get(port)!;
-      return port.protocol === protocol && [...cluster, ...local].some((one) => one.id === id && one.isLocal);
+      return port.protocol === protocol &&
+        [...cluster, ...local].some((one) => one.id === id && (one.isLocal || one.isNodeUnknown));
     });
   }
 

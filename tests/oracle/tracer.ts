@@ -210,7 +210,7 @@ class Walk {
 
   #isMasqueraded(endpoint: Endpoint, masquerades: boolean, text: string): boolean {
     const { source, incoming } = this.#connection;
-    const hairpins = source === endpoint.address && this.#lookup.isLocalEndpoint(endpoint);
+    const hairpins = source === endpoint.address && this.#lookup.mayBeHere(endpoint);
     if (hairpins && !masquerades) {
       this.#say(`endpoint ${text} is the client itself (hairpin): masqueraded`, "§4.3");
     }

@@ -183,6 +183,17 @@ Deno.test("a load balancer can query the health of a service at its own address"
   assert.deepEqual(elementTexts(elements)["health-checks"], ["203.0.113.1:32000/TCP"]);
 });
 
+Deno.test("an endpoint that may be on this node reaches itself like one that is", () => {
+  const { elements } = compiled({
+    clusterIP: "10.96.0.10:80",
+    endpoints: ["10.1.0.1:8080@here", "10.1.0.2:8080@unknown", "10.1.1.3:8080"],
+  });
+  assert.deepEqual(elementTexts(elements)["hairpin-connections"], [
+    "10.1.0.1 to 10.1.0.1",
+    "10.1.0.2 to 10.1.0.2",
+  ]);
+});
+
 Deno.test("IPv6 is compiled like IPv4, with longer addresses", () => {
   const nodePorts = [addressOf("fd00:7::1")];
   const { servers, addresses, elements } = compiled({

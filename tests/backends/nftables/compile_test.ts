@@ -28,6 +28,17 @@ Deno.test("internalTrafficPolicy Local uses the list of local endpoints", () => 
   ]);
 });
 
+Deno.test("an endpoint that may be on this node reaches itself like one that is", () => {
+  const plan = planOf({
+    clusterIP: "10.96.0.10:80",
+    endpoints: ["10.1.0.1:8080@here", "10.1.0.2:8080@unknown", "10.1.1.3:8080"],
+  });
+  assert.deepEqual(textsOf(plan).filter((text) => text.startsWith("hairpin-connections")), [
+    "hairpin-connections: 10.1.0.1 . 10.1.0.1 . tcp . 8080",
+    "hairpin-connections: 10.1.0.2 . 10.1.0.2 . tcp . 8080",
+  ]);
+});
+
 Deno.test("external addresses and NodePorts have classes that masquerade", () => {
   const plan = planOf({
     externalIPs: ["192.0.2.1:80"],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 import { joinSlices, type NeededLists, selectEndpoints } from "../../../core/plan/endpoints.ts";
-import type { Endpoint } from "../../../core/plan/plan.ts";
+import { type Endpoint, mayReachItselfHere } from "../../../core/plan/plan.ts";
 import { aSlice, type EndpointSketch } from "./builders.ts";
 
 const http = { name: "http", protocol: "TCP" } as const;
@@ -115,6 +115,14 @@ Deno.test("an endpoint is local when its node is this one", () => {
     joinSlices(slices, http, "IPv4", nodeName).map(({ endpoint }) => endpoint.isLocal);
   assert.deepEqual(local("here"), [true, false, false]);
   assert.deepEqual(local(""), [false, false, false]);
+});
+
+Deno.test("an endpoint may reach itself here when it is on this node or its slice names no node", () => {
+  const slices = [
+    aSlice([{ at: "10.1.0.1", nodeName: "here" }, { at: "10.1.0.2", nodeName: "there" }, { at: "10.1.0.3" }]),
+  ];
+  const joined = joinSlices(slices, http, "IPv4", "here").map(({ endpoint }) => endpoint);
+  assert.deepEqual(joined.map(mayReachItselfHere), [true, false, true]);
 });
 
 Deno.test("an endpoint has the weight of its slice, or else of the service; the default weight is absent", () => {

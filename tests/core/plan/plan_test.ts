@@ -64,6 +64,7 @@ Deno.test("plans are equal until anything relevant differs", () => {
     { clusterEndpoints: [other, one] },
     { clusterEndpoints: [one, { ...other, port: 1 }] },
     { clusterEndpoints: [one, { ...other, isLocal: true }] },
+    { clusterEndpoints: [{ ...one, isNodeUnknown: true }, other] },
     { localEndpoints: [] },
     { servingEndpoints: [one] },
     { sourceRanges: undefined },

@@ -1,0 +1,45 @@
+import type { Family } from "../../core/net/protocol.ts";
+import { parseScenario } from "../conformance/format/scenario.ts";
+import { runScenario } from "../conformance/runner/runner.ts";
+import { ManifestSubject } from "../conformance/subjects/subject.ts";
+import { Lab } from "../lab/lab.ts";
+
+/** EndpointSlices that people and operators write, and that no controller of Kubernetes would write so. */
+const scenarios: Readonly<Record<string, string>> = {
+  "a pod reaches itself through its service when its slice names no node": `
+why: behaviour §4.3, "endpoint → itself through a service"
+given:
+  - service: { name: web, type: LoadBalancer, ports: [{ port: 80, nodePort: 30080 }] }
+  - endpoints: { of: web, ready: [{ pod: pod-a, node: "" }] }
+  - service: { name: dns, ports: [{ port: 53, protocol: UDP }] }
+  - endpoints: { of: dns, ready: [{ pod: pod-b, node: "" }], ports: [{ port: 8080, protocol: UDP }] }
+expect:
+  - { from: pod-a, to: clusterIP, reaches: [pod-a], source: node }
+  - { from: pod-a, to: "node:30080", reaches: [pod-a], source: node }
+  - { from: pod-a, to: lb, reaches: [pod-a], source: node }
+  - { from: pod-b, to: clusterIP, reaches: [pod-a], source: client }
+  - { from: pod-b, to: dns/clusterIP, reaches: [pod-b], source: node }
+then:
+  - endpoints: { of: web, ready: [pod-a] }
+  - expect: { from: pod-a, to: clusterIP, reaches: [pod-a], source: node }
+  - endpoints: { of: web, ready: [{ pod: pod-a, node: "" }, { pod: pod-c, node: "" }] }
+  - expect: { from: pod-c, to: clusterIP, reaches: [pod-a, pod-c] }
+`,
+};
+
+/** PROXY_MODE=ipvs needs a kernel with IPVS: scripts/vm.sh 6.1 command. */
+const modes = Deno.env.get("PROXY_MODE")?.split(" ") ?? ["nftables", "iptables", "ebpf"];
+
+for (const mode of modes) {
+  Deno.test(`mode ${mode} and slices written by hand`, async (t) => {
+    await using lab = await Lab.create(mode === "ebpf");
+    await using subject = new ManifestSubject(lab, mode);
+    for (const [name, text] of Object.entries(scenarios)) {
+      const scenario = parseScenario(name, `name: ${name}\n${text}`);
+      if (!scenario.modes.includes(mode)) continue;
+      for (const family of ["IPv4", "IPv6"] satisfies Family[]) {
+        await t.step(`${name} (${family})`, () => runScenario(lab, subject, scenario, [family]));
+      }
+    }
+  });
+}
