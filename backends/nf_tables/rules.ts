@@ -88,12 +88,13 @@ export function inCidr(
     const bytes = cidr.prefix / 8;
     return [field(family, bytes).load(0), expr.compare(op, cidr.address.slice(0, bytes))];
   }
+  return hasPrefix(field(family), op, cidr);
+}
+
+/** `ct original ip daddr 10.0.0.0/8`, for a field that can only be loaded as a whole. */
+export function hasPrefix(field: Field, op: "==" | "!=", cidr: Cidr): Expression[] {
   const mask = prefixMask(cidr.prefix, cidr.address.length);
-  return [
-    field(family).load(0),
-    expr.bitwise(mask, "\0".repeat(mask.length)),
-    expr.compare(op, cidr.address),
-  ];
+  return [field.load(0), expr.bitwise(mask, "\0".repeat(mask.length)), expr.compare(op, cidr.address)];
 }
 
 /** The source is a pod of this node (docs/behaviour.md §4.2); undefined if that cannot be detected. */
@@ -161,6 +162,11 @@ export function isDnated(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_DST_NAT);
 }
 
+/** `ct status ! dnat` */
+export function isNotDnated(): Expression[] {
+  return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_DST_NAT, "==");
+}
+
 /** `meta l4proto tcp` */
 export function isProtocol(protocol: string): Expression[] {
   return [expr.protocol.load(0), expr.compare("==", protocol)];
@@ -193,6 +199,7 @@ export function goTo(chain: string): Expression[] {
 
 export const drop: readonly Expression[] = [expr.verdict(nft.NF_DROP)];
 
-function hasConntrackBit(key: number, bit: number): Expression[] {
-  return [expr.ct(key).load(0), expr.bitwise(u32le(bit), u32le(0)), expr.compare("!=", u32le(0))];
+/** @param op how the bit compares to 0. */
+function hasConntrackBit(key: number, bit: number, op: "==" | "!=" = "!="): Expression[] {
+  return [expr.ct(key).load(0), expr.bitwise(u32le(bit), u32le(0)), expr.compare(op, u32le(0))];
 }

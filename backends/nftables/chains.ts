@@ -11,6 +11,8 @@ import {
   inCidr,
   inSet,
   isDnated,
+  isNew,
+  isNotDnated,
   isOfThisNode,
   jump,
   portFields,
@@ -78,7 +80,7 @@ const BASE_CHAINS: readonly Chain[] = [
     nft.NF_INET_FORWARD,
     nft.NF_IP_PRI_FILTER,
     jumpIfNew("service-endpoints-check"),
-    jumpIfNew("cluster-ips-check"),
+    jumpIfNotTranslated("cluster-ips-check"),
   ),
   baseChain(
     "filter-output",
@@ -86,7 +88,7 @@ const BASE_CHAINS: readonly Chain[] = [
     nft.NF_INET_LOCAL_OUT,
     nft.NF_IP_PRI_FILTER,
     jumpIfNew("service-endpoints-check"),
-    jumpIfNew("cluster-ips-check"),
+    jumpIfNotTranslated("cluster-ips-check"),
   ),
   NAT_PREROUTING,
   baseChain("nat-output", "nat", nft.NF_INET_LOCAL_OUT, nft.NF_IP_PRI_NAT_DST, rule(jump("services"))),
@@ -117,8 +119,17 @@ function nodePortEndpointsCheck(family: TableFamily, settings: NodeSettings): Ru
 }
 
 /**
- * Rejects connections to an undefined port of a ClusterIP, which DNAT has not translated. Drops those to the
- * other addresses of the service ranges.
+ * `ct state new ct status ! dnat jump CHAIN`: for connections that no service has sent to an endpoint. A pod may
+ * have an address in a service range, and is reached through its services nevertheless. kube-proxy drops these
+ * connections in mode nftables.
+ */
+function jumpIfNotTranslated(chain: string): Rule {
+  return rule(isNew(), isNotDnated(), jump(chain));
+}
+
+/**
+ * Rejects connections to an undefined port of a ClusterIP. Drops those to the other addresses of the service
+ * ranges.
  */
 function clusterIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   return [

@@ -25,6 +25,24 @@ then:
   - endpoints: { of: web, ready: [{ pod: pod-a, node: "" }, { pod: pod-c, node: "" }] }
   - expect: { from: pod-c, to: clusterIP, reaches: [pod-a, pod-c] }
 `,
+  "services lead to endpoints whose addresses are in a service range": `
+why: behaviour §5.2, cluster-ips-check is about connections that no service takes
+modes: [nftables, iptables, ipvs]
+given:
+  - service: { name: web, type: LoadBalancer, externalIP: true, ports: [{ port: 80, nodePort: 30080 }] }
+  - endpoints: { of: web, ready: [pod-d] }
+  - manifest:
+      apiVersion: networking.k8s.io/v1
+      kind: ServiceCIDR
+      metadata: { name: pods }
+      spec: { cidrs: [10.244.2.0/28, "fd00:244:2::/120"] }
+expect:
+  - { from: [pod-a, node, outside], to: clusterIP, reaches: [pod-d] }
+  - { from: [pod-a, node, outside], to: "node:30080", reaches: [pod-d] }
+  - { from: [pod-a, node, outside], to: external, reaches: [pod-d] }
+  - { from: [pod-a, node, outside], to: lb, reaches: [pod-d] }
+  - { from: [pod-a, node, outside], to: "unallocated:80", answer: dropped }
+`,
 };
 
 /** PROXY_MODE=ipvs needs a kernel with IPVS: scripts/vm.sh 6.1 command. */

@@ -78,7 +78,7 @@ class Reference {
   }
 
   /** §5.2, base chains filter-input, filter-forward and filter-output: the first verdict counts. */
-  #filtered(address: string, port: number, packet: RawPacket): string | undefined {
+  #filtered(address: string, port: number, packet: RawPacket, isTranslated = false): string | undefined {
     const verdictOf = (target: Target | undefined) => {
       if (target === undefined) return undefined;
       const none = this.#noEndpoints(target);
@@ -92,7 +92,8 @@ class Reference {
       ? verdictOf(this.#served.get(key("node port", where)))
       : undefined;
     const input = nodePort ?? service;
-    const forwardOrOutput = service ?? this.#clusterIPsCheck(address);
+    // Unlike in kube-proxy, connections that were sent to an endpoint are not checked.
+    const forwardOrOutput = service ?? (isTranslated ? undefined : this.#clusterIPsCheck(address));
     if (packet.incoming !== undefined) return this.#isOfNode(address) ? input : forwardOrOutput;
     // A packet from the node to itself passes output and then input.
     return forwardOrOutput ?? (this.#isOfNode(address) ? input : undefined);
@@ -144,7 +145,7 @@ class Reference {
   ): string {
     const seen = endpoints.map(({ id }) => {
       const { address, port } = splitId(id);
-      const stopped = this.#filtered(address, port, packet)?.split(" ")[0];
+      const stopped = this.#filtered(address, port, packet, true)?.split(" ")[0];
       // Masquerading happens in POSTROUTING, which a packet from outside to the node itself does not pass.
       const passesPostrouting = packet.incoming === undefined || !this.#isOfNode(address);
       const isHairpin = packet.source === address && this.#mayBeHere(id, of.protocol);

@@ -196,7 +196,7 @@ class Walk {
   }
 
   #choice(plan: ServicePortPlan, endpoint: Endpoint, masquerades: boolean): EndpointChoice {
-    const stopped = this.#filtered(endpoint.address, endpoint.port);
+    const stopped = this.#filtered(endpoint.address, endpoint.port, true);
     const text = describeFrontend({ kind: "ClusterIP", ...endpoint }, plan.protocol);
     if (stopped !== undefined) {
       this.#say(`endpoint ${text} is itself a service address: ${stopped.why}`, stopped.section);
@@ -225,11 +225,13 @@ class Walk {
 
   /**
    * Verdict of the filters on a packet to this address and port: the original destination when no endpoint
-   * was chosen, otherwise the endpoint.
+   * was chosen, otherwise the endpoint, which may have an address in a service range.
    */
-  #filtered(address: Address, port: number): Stop | undefined {
+  #filtered(address: Address, port: number, isTranslated = false): Stop | undefined {
     const here = () => this.#stoppedAtNodePort(address, port) ?? this.#stoppedAtAddress(address, port);
-    const onTheWay = () => this.#stoppedAtAddress(address, port) ?? this.#stoppedAsServiceAddress(address);
+    const onTheWay = () =>
+      this.#stoppedAtAddress(address, port) ??
+        (isTranslated ? undefined : this.#stoppedAsServiceAddress(address));
     if (this.#connection.incoming === undefined) {
       return onTheWay() ?? (this.#lookup.isLocal(address) ? here() : undefined);
     }

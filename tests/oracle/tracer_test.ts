@@ -192,9 +192,12 @@ Deno.test("a connection that ends on the node keeps its source, because it does 
   assert.equal(outcome(node, "node", "10.96.0.10:80"), `${nodeAddress}:8080 sees node`);
 });
 
-Deno.test("a connection to an endpoint whose address is a ClusterIP is rejected", () => {
-  const node = nodeWith([[aService(), aSlice([{ at: "10.96.0.10" }])]]);
-  assert.equal(outcome(node, "pod", "10.96.0.10:80"), "10.96.0.10:8080 rejected");
+Deno.test("a connection to an endpoint whose address is in a service range, or a ClusterIP, gets there", () => {
+  const node = nodeWith([[aService(), aSlice([{ at: "10.96.0.10" }, { at: "10.96.0.99" }])]]);
+  assert.equal(
+    outcome(node, "pod", "10.96.0.10:80"),
+    "10.96.0.10:8080 sees client, 10.96.0.99:8080 sees client",
+  );
 });
 
 Deno.test("masqueradeAll applies to ClusterIPs only, and the trace mentions affinity", () => {

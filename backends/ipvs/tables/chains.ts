@@ -10,6 +10,7 @@ import {
   type Chain,
   drop,
   fromLocalPod,
+  hasPrefix,
   inCidr,
   inSet,
   isKnown,
@@ -151,10 +152,12 @@ function endpointsCheck(family: TableFamily, { localTraffic }: NodeSettings): Ru
 /**
  * Rejects connections to a service address on a port without a service: service addresses are local, so a
  * process that listens on all addresses would answer. Drops connections to the other addresses of the service
- * ranges.
+ * ranges, unless IPVS has sent them there: a pod may have an address in a service range. The original
+ * destination tells that, because packets that IPVS forwards pass the hook output again.
  */
 function serviceIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   const destination = [expr.destination(family)];
+  const original = expr.originalDestination(family);
   return [
     rule(
       inSet(destination, sets.IPVS_IPS),
@@ -163,7 +166,12 @@ function serviceIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
       [expr.reject(family)],
     ),
     ...settings.serviceCidrs.map((cidr) =>
-      rule(inCidr(expr.destination, "==", family, cidr), notInSet(destination, sets.IPVS_IPS), drop)
+      rule(
+        inCidr(expr.destination, "==", family, cidr),
+        hasPrefix(original, "==", cidr),
+        notInSet([original], sets.IPVS_IPS),
+        drop,
+      )
     ),
   ];
 }

@@ -89,8 +89,13 @@ Deno.test("session affinity: a known client goes to its endpoint, whose set rece
 });
 
 Deno.test("connections to unallocated service addresses are dropped, those to undefined ports of a ClusterIP rejected", () => {
-  assert.deepEqual(rulesIn(new FakeTable([]).created)["cluster-ips-check"], [
+  const rules = rulesIn(new FakeTable([]).created);
+  assert.deepEqual(rules["cluster-ips-check"], [
     "ip daddr @cluster-ips reject",
     "ip daddr 10.96.0.0/12 drop",
   ]);
+  // Not those that a service has sent to an endpoint in a service range.
+  for (const chain of ["filter-forward", "filter-output"]) {
+    assert.equal(rules[chain]?.at(-1), "ct state new ct status ! dnat jump cluster-ips-check");
+  }
 });
