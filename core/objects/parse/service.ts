@@ -32,6 +32,7 @@ import {
 import { createdOf, hasLabel, type NotProxied, type Report } from "./kind.ts";
 import { balancingOf, weightOf } from "./annotations.ts";
 import { Pool, sharedText } from "./interning.ts";
+import { checkSize } from "./service_size.ts";
 
 /** Parses a v1 Service: docs/behaviour.md §1.2 (which are proxied) and §2 (how fields are read). */
 export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Service | NotProxied {
@@ -48,16 +49,20 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
     const clusterIPs = readClusterIPs(spec, assigned);
     if (clusterIPs.length === 0) return { why: "it has no cluster IP" };
     const externalTrafficPolicy = readExternalPolicy(spec, type);
+    const ports = readPorts(spec);
+    const externalIPs = readExternalIPs(spec, report);
+    const sourceRanges = readSourceRanges(spec);
+    checkSize({ ports, clusterIPs, externalIPs, loadBalancerIPs, sourceRanges });
     return {
       kind: "Service",
       namespace: ref.namespace,
       name: ref.name,
       created,
       clusterIPs,
-      ports: readPorts(spec),
-      externalIPs: readExternalIPs(spec, report),
+      ports,
+      externalIPs,
       loadBalancerIPs,
-      loadBalancerSourceRanges: readSourceRanges(spec),
+      loadBalancerSourceRanges: sourceRanges,
       affinitySeconds: readAffinity(spec),
       externalTrafficPolicy,
       internalTrafficPolicy: choice(spec, "internalTrafficPolicy", POLICIES, "Cluster"),
