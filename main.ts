@@ -3,12 +3,14 @@ import "./core/commands/ignore_hangup.ts";
 import { ConntrackReconciler } from "./backends/conntrack/reconciler.ts";
 import { modes } from "./backends/registry.ts";
 import { dispatch } from "./core/commands/dispatch.ts";
+import { LOCK_NAME } from "./core/commands/ownership.ts";
 import type { Platform } from "./core/commands/platform.ts";
 import { setConntrackSysctls, setOomScoreAdj } from "./core/node/host_settings.ts";
 import { writeToStandardError, writeToStandardOutput } from "./core/commands/terminal.ts";
 
 const platform: Platform = {
   modes,
+  lockName: LOCK_NAME,
   createConntrackReconciler: (options) => new ConntrackReconciler(options),
   setConntrackSysctls,
   setOomScoreAdj,

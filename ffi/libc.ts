@@ -34,6 +34,8 @@ const symbols = {
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
   /** int socket(int domain, int type, int protocol) */
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  /** int connect(int sockfd, const struct sockaddr *addr, socklen_t addrlen) */
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   /** int setsockopt(int sockfd, int level, int optname, const void *optval, socklen_t optlen) */
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   /** int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen) */
@@ -68,11 +70,15 @@ export const POLLIN = 0x1; // poll.h
 
 export const RLIMIT_NOFILE = 7; // asm-generic/resource.h
 
+export const AF_UNIX = 1; // sys/socket.h
+export const SOCK_STREAM = 1; // sys/socket.h
 export const SOCK_DGRAM = 2; // sys/socket.h
+export const SOCK_NONBLOCK = 0o4000; // sys/socket.h
 export const SOCK_CLOEXEC = 0o2000000; // sys/socket.h
 export const SOL_SOCKET = 1; // asm-generic/socket.h
 export const SO_SNDBUF = 7; // asm-generic/socket.h
 export const SO_RCVBUF = 8; // asm-generic/socket.h
+export const SO_PEERCRED = 17; // asm-generic/socket.h
 export const SO_SNDBUFFORCE = 32; // asm-generic/socket.h
 export const SO_RCVBUFFORCE = 33; // asm-generic/socket.h
 export const SO_NETNS_COOKIE = 71; // asm-generic/socket.h, since Linux 5.14

@@ -10,6 +10,7 @@ import { VERSION } from "../version.ts";
 import { check } from "./check.ts";
 import { cleanUp, cleanUpOthers } from "./cleanup.ts";
 import { helpText } from "./help.ts";
+import { takeLock } from "./ownership.ts";
 import type { Platform } from "./platform.ts";
 import { run } from "./run.ts";
 
@@ -74,6 +75,10 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
   }
   const log = createLog({ ...config.logging, write: terminal.printError });
   if (values.cleanup) {
+    const advice =
+      "It would restore everything: stop it first, or add --wait-for-lock to clean up when it ends";
+    const request = { name: platform.lockName, mode: "", waitMs: config.waitForLockMs, advice };
+    using _lock = await takeLock(request, log, new AbortController().signal);
     await cleanUp(config.modes, log);
     forgetRecords(recordFolder());
     return 0;

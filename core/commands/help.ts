@@ -32,9 +32,14 @@ function flagLines(name: string, flag: Flag, modes: readonly ModeTraits[]): stri
   const help = typeof flag.help === "string" ? flag.help : flag.help(modes);
   const shown = defaultText(flag);
   return [
-    `  ${names}${flag.type === "bool" ? "" : ` ${flag.type}`}`,
+    `  ${names}${valueText(flag)}`,
     ...wrap(shown === "" ? help : `${help} Default: ${shown}.`).map((line) => " ".repeat(INDENT) + line),
   ];
+}
+
+function valueText({ type, valueIfBare }: Flag): string {
+  if (type === "bool") return "";
+  return valueIfBare === undefined ? ` ${type}` : `[=${type}]`;
 }
 
 /** "" for defaults that need no mention: a bool that is off, an empty text. */

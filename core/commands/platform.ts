@@ -9,6 +9,8 @@ import type { Log } from "../observe/log.ts";
  */
 export interface Platform {
   readonly modes: Modes;
+  /** Name of the socket that is the lock of a network namespace, see `takeLock`. */
+  readonly lockName: string;
   /** Creates the follower that removes stale conntrack entries. */
   readonly createConntrackReconciler: (options: FollowerOptions) => Follower;
   /** Applies the section `conntrack` to the kernel. */

@@ -1,4 +1,5 @@
 import { raiseOpenFileLimit, returnLargeBuffers } from "../../ffi/process.ts";
+import type { Backend } from "../backend/contract.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { defaultDocument } from "../config/document/document.ts";
 import { supportedFamilies } from "../node/interfaces.ts";
@@ -6,13 +7,15 @@ import type { Log } from "../observe/log.ts";
 import { wantsLocalhostNodePorts } from "../plan/node_settings.ts";
 import { VERSION } from "../version.ts";
 import type { Platform } from "./platform.ts";
+import { takeLock } from "./ownership.ts";
 import { buildProxy } from "./proxy.ts";
 import { requireAll } from "./requirements.ts";
 
 /**
  * Keeps the rules equal to the cluster until SIGTERM or SIGINT. The rules stay in force after that.
  * @param whenInForce called once, after the first programming.
- * @throws UserError when the node lacks a required feature, or when the configuration file changed.
+ * @throws UserError when the node lacks a required feature, when another proxy programs this network namespace, or
+ * when the configuration file changed.
  */
 export async function run(
   config: ProxyConfig,
@@ -25,17 +28,17 @@ export async function run(
   using backend = config.mode.create();
   log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
   await requireAll(backend, log);
-  // After the backend has tried its rules, because these make the kernel load conntrack.
-  platform.setConntrackSysctls(config.conntrack, log);
-  if (config.initOnly) {
-    for (const warning of await backend.prepareNode?.(wantsLocalhostNodePorts(config)) ?? []) {
-      log.warn(warning);
-    }
-    return;
-  }
-  platform.setOomScoreAdj(config.oomScoreAdj, config.oomScoreAdj === defaultDocument().oomScoreAdj, log);
+  if (config.initOnly) return await initialise(config, platform, backend, log);
 
   const signal = terminationSignal();
+  const advice = "Stop it, or start with --wait-for-lock to take over when it ends";
+  const request = { name: platform.lockName, mode: backend.mode, waitMs: config.waitForLockMs, advice };
+  using lock = await takeLock(request, log, signal);
+  if (lock === undefined) return;
+
+  // After the backend has tried its rules, because these make the kernel load conntrack.
+  platform.setConntrackSysctls(config.conntrack, log);
+  platform.setOomScoreAdj(config.oomScoreAdj, config.oomScoreAdj === defaultDocument().oomScoreAdj, log);
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const families = await supportedFamilies();
   const proxy = buildProxy({
@@ -50,6 +53,17 @@ export async function run(
   // case.
   await Promise.race([aborted, proxy.run(signal)]);
   log.info("Stopping; the rules stay in force");
+}
+
+/** Does the part of a start that needs full root privileges. It fights with no other proxy, so it needs no lock. */
+async function initialise(
+  config: ProxyConfig,
+  platform: Omit<Platform, "modes">,
+  backend: Backend,
+  log: Log,
+): Promise<void> {
+  platform.setConntrackSysctls(config.conntrack, log);
+  for (const warning of await backend.prepareNode?.(wantsLocalhostNodePorts(config)) ?? []) log.warn(warning);
 }
 
 /** Aborts on SIGTERM and SIGINT. */

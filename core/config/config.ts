@@ -38,6 +38,8 @@ export interface ProxyConfig {
   readonly oomScoreAdj: number;
   /** Exit after the part of the start that needs full privileges. */
   readonly initOnly: boolean;
+  /** Maximum time to wait for the end of another proxy in this network namespace; 0 to exit at once. */
+  readonly waitForLockMs: number;
   /** The file this was read from; the process ends when it changes. */
   readonly file: { readonly path: string; readonly text: string } | undefined;
   /** This configuration as a document, for /configz and --write-config-to. */

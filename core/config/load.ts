@@ -42,6 +42,7 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
     master: values.master,
     manifests: values.manifests,
     initOnly: values["init-only"],
+    waitForLock: values["wait-for-lock"],
     valuesOf,
     file,
     nameOf,

@@ -16,6 +16,7 @@ export interface Environment {
   /** "" for the API server. */
   readonly manifests: string;
   readonly initOnly: boolean;
+  readonly waitForLock: string;
   /** Reads the flags of modes. */
   readonly valuesOf: FlagReader;
   readonly file: ProxyConfig["file"];
@@ -81,6 +82,7 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     conntrack,
     oomScoreAdj: read.integer("oomScoreAdj", document.oomScoreAdj, -1000, 1000),
     initOnly: environment.initOnly,
+    waitForLockMs: read.duration("--wait-for-lock", environment.waitForLock, "zero"),
     file: environment.file,
     document: {
       ...(document.mode === "" ? withEffectiveSections(selected, document) : document),

@@ -55,7 +55,7 @@ const parts: readonly {
   },
   {
     part: "core/node/",
-    may: ["core/node/", ...pure, "core/observe/log.ts", "ffi/"],
+    may: ["core/node/", ...pure, "core/async/", "core/observe/log.ts", "ffi/"],
     why: "facts of the node come from the kernel",
   },
   {

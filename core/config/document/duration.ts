@@ -14,6 +14,9 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
 /** Go stores a duration as nanoseconds in 63 bits. */
 const MAX_MS = 2 ** 63 / 1e6;
 
+/** The longest whole number of hours that Go can store. Stands for "no limit". */
+export const LONGEST_DURATION = "2562047h0m0s";
+
 const PART = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y;
 
 /** Returns milliseconds, or undefined if the text is not a duration. Every number except "0" needs a unit. */

@@ -38,7 +38,7 @@ export function parseCommandLine(args: readonly string[], modes: readonly ModeTr
         ? names.splitLong(arg)
         : names.splitShort(arg);
       // A bool never takes the next argument: "--cleanup x" has a word x.
-      const text = attached ?? (type === "bool" ? "true" : rest.shift());
+      const text = attached ?? (type === "bool" ? "true" : table[name]?.valueIfBare ?? rest.shift());
       if (text === undefined) throw new UserError(`${written} needs a value`);
       read.add(name, type, text, written);
     }

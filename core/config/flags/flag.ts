@@ -10,6 +10,8 @@ export interface Flag<Type extends FlagType = FlagType> {
   readonly shorthand?: string;
   /** Says which flag replaces this one. A deprecated flag is not in the help. */
   readonly deprecated?: string;
+  /** Text of the value when the flag is given without one. Such a flag takes a value only after "=". */
+  readonly valueIfBare?: string;
   /**
    * Name of the flag that this one is an old name of. The new name wins when both are given. An alias is deprecated
    * and has the type of the other flag.
@@ -51,7 +53,7 @@ export function flag<Type extends FlagType>(
   type: Type,
   fallback: TypedValue[Type],
   help: Flag["help"],
-  more: Pick<Flag, "shorthand" | "deprecated" | "fields"> = {},
+  more: Pick<Flag, "shorthand" | "deprecated" | "fields" | "valueIfBare"> = {},
 ): Flag<Type> {
   return { type, default: fallback, help, ...more };
 }

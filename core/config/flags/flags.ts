@@ -1,6 +1,7 @@
 import type { ModeTraits } from "../../backend/mode.ts";
 import { KUBE_PROXY_MODE } from "../document/document.ts";
 import { flag, type FlagTable, type ValuesOf } from "./flag.ts";
+import { LONGEST_DURATION } from "../document/duration.ts";
 import { hasFields, listed, modesWith, nodePortDefaults } from "./mode_names.ts";
 
 const source = {
@@ -266,6 +267,13 @@ const run = {
     "bool",
     false,
     "Do only what needs full root privileges, and exit. Afterwards CAP_NET_ADMIN is sufficient.",
+  ),
+  "wait-for-lock": flag(
+    "duration",
+    "0s",
+    "If another proxy programs this network namespace, wait up to this time for its end and take over, instead of " +
+      "exiting with an error. Without a value, there is no limit. (Not in kube-proxy.)",
+    { valueIfBare: LONGEST_DURATION },
   ),
   version: flag("bool", false, "Print the version and exit."),
   help: flag("bool", false, "Print this text and exit.", { shorthand: "h" }),

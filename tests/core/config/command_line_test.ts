@@ -118,3 +118,11 @@ Deno.test("the old name of a flag sets its value unless the new name is given, t
   assert.equal(maxClients("--ebpf-max-clients=8", "--ebpf-most-clients=7"), 8);
   assert.equal(maxClients("--ebpf-most-clients=7", "--ebpf-max-clients=8"), 8);
 });
+
+Deno.test("a flag with a value of its own when bare takes another one only after the equals sign", () => {
+  assert.equal(parse([]).values["wait-for-lock"], "0s");
+  const bare = parse(["--wait-for-lock", "check"]);
+  assert.deepEqual([bare.values["wait-for-lock"], bare.words], ["2562047h0m0s", ["check"]]);
+  assert.equal(parse(["--wait-for-lock=30s"]).values["wait-for-lock"], "30s");
+  assert.match(errorOf("--wait-for-lock=long"), /must be a duration/);
+});

@@ -1,0 +1,119 @@
+import { delay } from "../async/wakeup.ts";
+import { findHolder, type LockHolder } from "../node/lock_holder.ts";
+import { NamespaceLock } from "../node/namespace_lock.ts";
+import type { Fields, Log } from "../observe/log.ts";
+import { UserError } from "../user_error.ts";
+
+/** Name of the socket, without the leading NUL. ss and /proc/net/unix show it as `@proxy/lock`. */
+export const LOCK_NAME = "proxy/lock";
+
+export interface LockRequest {
+  readonly name: string;
+  /** Value of --proxy-mode; "" for cleanup. */
+  readonly mode: string;
+  /** Maximum time to wait for the end of another proxy; 0 to fail at once. */
+  readonly waitMs: number;
+  /** Follows the description of the holder in the error: what to do. */
+  readonly advice: string;
+}
+
+/** Time for a holder that is just ending, as after `kill PID; proxy`. */
+const ENDING_MS = 1000;
+/** Delay before asking the same holder again: it closed the connection, but has not ended. */
+const ASK_AGAIN_MS = 500;
+/** Attempts to find a holder. One that is never found has not just ended. */
+const MAX_SEARCHES = 100;
+const SEARCH_AGAIN_MS = 10;
+const MAX_COMMAND_LINE = 1000;
+
+/**
+ * Makes this process the only one that programs the kernel in its network namespace. Two proxies would undo each
+ * other's changes for ever.
+ *
+ * A process without CAP_NET_ADMIN can take the name, too. It can be no proxy, and must not keep the node from being
+ * served: then the log has a warning, and this process continues without the lock.
+ * @param find the seam for tests.
+ * @returns undefined if the signal aborts.
+ * @throws UserError when another proxy has the lock for longer than the request allows to wait.
+ */
+export async function takeLock(
+  request: LockRequest,
+  log: Log,
+  signal: AbortSignal,
+  find: typeof findHolder = findHolder,
+): Promise<Disposable | undefined> {
+  const started = performance.now();
+  const { name, mode, waitMs, advice } = request;
+  const deadline = started + Math.max(waitMs, ENDING_MS);
+  const self = {
+    pid: Deno.pid,
+    mode,
+    since: new Date().toISOString(),
+    commandLine: ["proxy", ...Deno.args].join(" ").slice(0, MAX_COMMAND_LINE),
+  };
+  let waitsFor: string | undefined;
+  let searches = 0;
+  while (!signal.aborted) {
+    const lock = NamespaceLock.take(name, self);
+    if (lock !== undefined) {
+      if (waitsFor !== undefined) {
+        log.info("The other proxy has ended", { waitedSeconds: secondsSince(started) });
+      }
+      return lock;
+    }
+    using holder = await find(name);
+    if (holder === undefined && ++searches < MAX_SEARCHES) {
+      await delay(SEARCH_AGAIN_MS, signal);
+      continue;
+    }
+    if (holder === undefined || !holder.isPrivileged) {
+      log.warn(
+        "A process that is no proxy holds the lock of this network namespace; continuing without the lock, so that " +
+          "a second proxy would not be noticed. End that process and restart the proxy",
+        { socket: `@${name}`, ...strangerFields(holder) },
+      );
+      return { [Symbol.dispose]() {} };
+    }
+    const who = describe(holder);
+    const remaining = deadline - performance.now();
+    if (remaining <= 0) {
+      const waited = waitMs > 0 ? ` (waited ${secondsSince(started)} s for its end)` : "";
+      throw new UserError(`another proxy programs this network namespace: ${who}${waited}. ${advice}`);
+    }
+    if (who === waitsFor) await delay(ASK_AGAIN_MS, signal);
+    else if (waitMs > 0) {
+      log.info("Another proxy programs this network namespace; waiting until it ends", proxyFields(holder));
+    }
+    waitsFor = who;
+    const turn = new AbortController();
+    await Promise.race([holder.ended, delay(remaining, AbortSignal.any([signal, turn.signal]))]);
+    turn.abort();
+    searches = 0;
+  }
+  return undefined;
+}
+
+function secondsSince(started: number): number {
+  return Number(((performance.now() - started) / 1000).toFixed(3));
+}
+
+/** A process in another PID namespace has the number that it has there. */
+function proxyFields({ credentials, commandLine, description }: LockHolder): Fields {
+  const { pid } = credentials;
+  return {
+    ...(pid > 0 ? { pid } : description === undefined ? {} : { pidInItsNamespace: description.pid }),
+    ...(description === undefined ? {} : { mode: description.mode || "cleanup", since: description.since }),
+    commandLine,
+  };
+}
+
+function strangerFields(holder: LockHolder | undefined): Fields {
+  return { ...holder?.credentials, commandLine: holder?.commandLine ?? "" };
+}
+
+/** The text that another process gave is quoted. */
+function describe(holder: LockHolder): string {
+  return Object.entries(proxyFields(holder)).map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(
+    ", ",
+  );
+}
