@@ -6,6 +6,13 @@ const symbols = {
   nl_socket_alloc: { parameters: [], result: "pointer" },
   /** void nl_socket_free(struct nl_sock *sk) */
   nl_socket_free: { parameters: ["pointer"], result: "void" },
+  /** nl_socket_free off the main thread */
+  nl_socket_free_nonblocking: {
+    name: "nl_socket_free",
+    parameters: ["pointer"],
+    result: "void",
+    nonblocking: true,
+  },
   /** int nl_connect(struct nl_sock *sk, int protocol) */
   nl_connect: { parameters: ["pointer", "i32"], result: "i32" },
   /** int nl_socket_get_fd(const struct nl_sock *sk) */
@@ -20,17 +27,17 @@ const symbols = {
   nl_socket_add_membership: { parameters: ["pointer", "i32"], result: "i32" },
   /** int nl_socket_drop_membership(struct nl_sock *sk, int group) */
   nl_socket_drop_membership: { parameters: ["pointer", "i32"], result: "i32" },
-  /** int nl_sendto(struct nl_sock *sk, void *buf, size_t size) */
-  nl_sendto: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
-  /** nl_sendto off the main thread */
-  nl_sendto_nonblocking: {
-    name: "nl_sendto",
-    parameters: ["pointer", "buffer", "usize"],
+  /** int nl_sendto(struct nl_sock *sk, void *buf, size_t size), off the main thread */
+  nl_sendto: { parameters: ["pointer", "buffer", "usize"], result: "i32", nonblocking: true },
+  /** int nl_recv(struct nl_sock *sk, struct sockaddr_nl *nla, unsigned char **buf, struct ucred **creds) */
+  nl_recv: { parameters: ["pointer", "buffer", "buffer", "pointer"], result: "i32" },
+  /** nl_recv off the main thread */
+  nl_recv_nonblocking: {
+    name: "nl_recv",
+    parameters: ["pointer", "buffer", "buffer", "pointer"],
     result: "i32",
     nonblocking: true,
   },
-  /** int nl_recv(struct nl_sock *sk, struct sockaddr_nl *nla, unsigned char **buf, struct ucred **creds) */
-  nl_recv: { parameters: ["pointer", "buffer", "buffer", "pointer"], result: "i32" },
   /** const char *nl_geterror(int error) */
   nl_geterror: { parameters: ["i32"], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;

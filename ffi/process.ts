@@ -25,3 +25,21 @@ export function returnLargeBuffers(): void {
 export function trimHeap(): void {
   libc().malloc_trim(0n);
 }
+
+/**
+ * Finds the process of a thread. The kernel names the thread that made a change, and a program may make its changes on
+ * threads with other names than its own, as this one does.
+ * @param name comm of the thread.
+ * @param id of the thread.
+ * @returns the thread's own name and id if it has ended, or is in another PID namespace.
+ */
+export function processOfThread(name: string, id: number): { readonly name: string; readonly pid: number } {
+  try {
+    // In another PID namespace the number denotes another thread.
+    if (Deno.readTextFileSync(`/proc/${id}/comm`) !== `${name}\n`) return { name, pid: id };
+    const pid = Number(/^Tgid:\s+(\d+)$/m.exec(Deno.readTextFileSync(`/proc/${id}/status`))?.[1] ?? id);
+    return { name: Deno.readTextFileSync(`/proc/${pid}/comm`).trimEnd(), pid };
+  } catch {
+    return { name, pid: id };
+  }
+}

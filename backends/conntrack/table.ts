@@ -42,9 +42,9 @@ export async function sweepConntrack(
     const flow = decodeFlow(payload);
     // Old kernels ignore the filter.
     if (flow === undefined || (filter.protocol !== undefined && flow.protocol !== filter.protocol)) return;
-    if (isStale(flow)) deletions.add(flow);
+    return isStale(flow) ? deletions.add(flow) : undefined;
   }, { inBackground: true });
-  deletions.flush();
+  await deletions.flush();
   return { examined, deleted: deletions.done, rejection: deletions.rejection };
 }
 
@@ -60,16 +60,17 @@ class Deletions implements Disposable {
     this.#client = client;
   }
 
-  add(flow: Flow): void {
+  /** @returns a promise if deletions are sent now. Nothing may be added until it resolves. */
+  add(flow: Flow): Promise<void> | undefined {
     const { message, firstSeq } = this.#batch ??= this.#client.beginBatch();
     writeDelete(message, firstSeq + this.#written++, flow);
-    if (message.length >= DELETIONS_BYTES) this.flush();
+    return message.length >= DELETIONS_BYTES ? this.flush() : undefined;
   }
 
-  flush(): void {
+  async flush(): Promise<void> {
     if (this.#batch === undefined) return;
     this.#client.endBatch(this.#written);
-    const rejections = this.#client.sendBatch(this.#batch.message.bytes());
+    const rejections = await this.#client.sendBatch(this.#batch.message.bytes());
     this.done += this.#written - rejections.length;
     for (const answer of rejections) {
       // The flow has ended meanwhile.

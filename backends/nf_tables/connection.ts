@@ -17,7 +17,7 @@ import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
 import { noNetfilter, type Probe } from "./probe.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
-/** A larger batch keeps the kernel busy for so long that it is sent off the main thread. */
+/** A larger batch is sent with our watches paused: see `#commitLarge`. */
 const LARGE_BYTES = 256 * 1024;
 
 /** Receive buffer of a watch. Holds the notifications of one of our transactions that is just not large. */
@@ -77,7 +77,7 @@ export class NfTables implements Disposable {
   }
 
   /**
-   * Ends the batch and commits it, off the main thread when it is large.
+   * Ends the batch and commits it.
    * @returns foreignChange: another process changed nf_tables while our watches were paused for this commit.
    * @throws the error that `explain` makes.
    */
@@ -85,7 +85,7 @@ export class NfTables implements Disposable {
     const bytes = batch.end();
     this.client.endBatch(batch.count);
     if (bytes.length > LARGE_BYTES) return await this.#commitLarge(bytes, explain);
-    const [first] = this.client.sendBatch(bytes);
+    const [first] = await this.client.sendBatch(bytes);
     if (first !== undefined) throw explain(bytes, first);
     return { foreignChange: false };
   }
@@ -132,7 +132,7 @@ export class NfTables implements Disposable {
   }
 
   /**
-   * Runs off the main thread with our watches paused: one notification per object would double the kernel's
+   * Runs with our watches paused: one notification per object would double the kernel's
    * work and overflow the buffers. The generation tells whether another process committed meanwhile.
    */
   async #commitLarge(
@@ -144,7 +144,7 @@ export class NfTables implements Disposable {
     for (const watch of listening) watch.pause();
     const before = await readGeneration(client);
     try {
-      const [first] = await client.sendLargeBatch(bytes);
+      const [first] = await client.sendBatch(bytes);
       if (first !== undefined) throw explain(bytes, first);
     } finally {
       client.releaseBatch(bytes);

@@ -54,7 +54,7 @@ export async function probeFeatures<Changes extends Batch>(
   if (anyFamily !== undefined) reject(batch, anyFamily);
   const bytes = batch.end();
   client.endBatch(batch.count);
-  const errors = await client.sendLargeBatch(bytes);
+  const errors = await client.sendBatch(bytes);
 
   const basics = basicRequirements(errors);
   if (basics.some(({ found }) => !found)) return basics;

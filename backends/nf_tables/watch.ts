@@ -7,6 +7,7 @@ import {
 import { Notifications } from "../../ffi/netlink/notifications.ts";
 import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
+import { processOfThread } from "../../ffi/process.ts";
 import * as nft from "./constants.ts";
 import { tableFamilyOfProtocol } from "./families.ts";
 
@@ -85,13 +86,14 @@ export class TransactionWatch implements Disposable {
     this.#reader.read(type & 0xff, payload[0] ?? NFPROTO_UNSPEC, payload);
   }
 
-  /** Every transaction ends with a new generation, whose notification names the process. */
+  /** Every transaction ends with a new generation, whose notification names the thread. */
   #endTransaction(payload: Uint8Array): void {
     const what = this.#reader.end();
     if (what === undefined) return;
-    const name = attribute(payload, nft.NFTA_GEN_PROC_NAME, NFGENMSG_BYTES)?.string() ??
+    const threadName = attribute(payload, nft.NFTA_GEN_PROC_NAME, NFGENMSG_BYTES)?.string() ??
       "another process";
-    const pid = attribute(payload, nft.NFTA_GEN_PROC_PID, NFGENMSG_BYTES)?.u32be() ?? 0;
+    const thread = attribute(payload, nft.NFTA_GEN_PROC_PID, NFGENMSG_BYTES)?.u32be() ?? 0;
+    const { name, pid } = processOfThread(threadName, thread);
     this.report(`${what} by ${name} (pid ${pid})`);
   }
 }
@@ -99,16 +101,21 @@ export class TransactionWatch implements Disposable {
 /** Recognises changes of the tables with one name. */
 export class TableReader implements TransactionReader {
   readonly #table: string;
+  /** With the NUL that ends it in a notification. */
+  readonly #tableBytes: Uint8Array;
   /** State by family. */
   readonly #changes = new Map<string, "changed" | "deleted">();
 
   constructor(table: string) {
     this.#table = table;
+    this.#tableBytes = new TextEncoder().encode(`${table}\0`);
   }
 
   read(type: number, nfproto: number, payload: Uint8Array): void {
-    // The first attribute of every notification is the table's name.
-    if (attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string() !== this.#table) return;
+    // The first attribute of every notification is the table's name. It is not decoded, because foreign tables can have
+    // hundreds of thousands of elements.
+    const name = attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.bytes;
+    if (name === undefined || !sameBytes(name, this.#tableBytes)) return;
     const family = tableFamilyOfProtocol(nfproto);
     if (family === undefined) return;
     // A deleted table is notified after its contents.
@@ -123,4 +130,8 @@ export class TableReader implements TransactionReader {
     this.#changes.clear();
     return what.join(", ");
   }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

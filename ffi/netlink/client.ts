@@ -1,7 +1,7 @@
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { NETLINK_ROUTE, NLM_F_ACK, NLM_F_DUMP } from "./constants.ts";
-import { exchange, type ExchangeOptions, readRejections } from "./exchange.ts";
+import { exchange, type ExchangeOptions, readRejections, type Visit } from "./exchange.ts";
 import { Pipeline, type RejectedRequest } from "./pipeline.ts";
 import { type Acknowledgement, messages, type NetlinkMessage } from "./reader.ts";
 import { NetlinkSocket } from "./socket.ts";
@@ -72,7 +72,9 @@ export class NetlinkClient implements Disposable {
     const seq = this.#write(operation, write, NLM_F_ACK, "a request needs NLM_F_ACK to know its end");
     const answers: NetlinkMessage[] = [];
     try {
-      await exchange(this.#transport, this.#request, seq, operation, (message) => answers.push(message));
+      await exchange(this.#transport, this.#request, seq, operation, (message) => {
+        answers.push(message);
+      });
     } catch (error) {
       if (!(error instanceof KernelError) || !ignore.includes(error.errnoName)) throw error;
     }
@@ -87,7 +89,9 @@ export class NetlinkClient implements Disposable {
   async dump(operation: string, write: WriteMessage): Promise<NetlinkMessage[]> {
     for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
       const answers: NetlinkMessage[] = [];
-      const { interrupted } = await this.dumpEach(operation, write, (message) => answers.push(message));
+      const { interrupted } = await this.dumpEach(operation, write, (message) => {
+        answers.push(message);
+      });
       if (!interrupted) return answers;
     }
     const extack = `the table changed during each of ${DUMP_ATTEMPTS} attempts to read it`;
@@ -102,11 +106,11 @@ export class NetlinkClient implements Disposable {
   dumpEach(
     operation: string,
     write: WriteMessage,
-    visit: (message: NetlinkMessage) => void,
-    options: ExchangeOptions = {},
+    visit: Visit,
+    options: Pick<ExchangeOptions, "inBackground"> = {},
   ): Promise<{ interrupted: boolean }> {
     const seq = this.#write(operation, write, NLM_F_DUMP, "a dump request needs NLM_F_DUMP");
-    return exchange(this.#transport, this.#request, seq, operation, visit, options);
+    return exchange(this.#transport, this.#request, seq, operation, visit, { ...options, isDump: true });
   }
 
   /**
@@ -124,7 +128,7 @@ export class NetlinkClient implements Disposable {
   }
 
   /**
-   * Begins several messages that go out as one datagram: `endBatch`, then `sendBatch` or `sendLargeBatch`.
+   * Begins several messages that go out as one datagram: `endBatch`, then `sendBatch`.
    * @param bytes expected size of a large batch, which gets a buffer of its own. Other batches share one buffer, so
    * there can be one of them at a time.
    */
@@ -143,17 +147,11 @@ export class NetlinkClient implements Disposable {
   }
 
   /**
-   * Sends a batch on this thread.
+   * Sends a batch. The bytes must not change until the kernel has answered.
    * @returns the rejected messages, in order.
    */
-  sendBatch(bytes: Uint8Array<ArrayBuffer>): readonly Acknowledgement[] {
-    this.#transport.send(bytes);
-    return readRejections(this.#transport);
-  }
-
-  /** Sends a batch off the main thread. The bytes must not change until then; `releaseBatch` frees them. */
-  async sendLargeBatch(bytes: Uint8Array<ArrayBuffer>): Promise<readonly Acknowledgement[]> {
-    await this.#transport.sendLarge(bytes);
+  async sendBatch(bytes: Uint8Array<ArrayBuffer>): Promise<readonly Acknowledgement[]> {
+    await this.#transport.send(bytes);
     return readRejections(this.#transport);
   }
 

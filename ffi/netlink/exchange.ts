@@ -1,18 +1,21 @@
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
+import { TimeSlice } from "../time_slice.ts";
 import { NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from "./constants.ts";
 import { type Acknowledgement, acknowledgement, messages, type NetlinkMessage } from "./reader.ts";
 import type { NetlinkTransport } from "./transport.ts";
 import type { MessageWriter } from "./writer.ts";
 
-/** The kernel answers a request before `send` returns. Only a broken kernel reaches this limit. */
+/** The kernel answers a request before `send` resolves. Only a broken kernel reaches this limit. */
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** Time that an exchange in the background may take before other work gets its turn. */
-const TURN_MS = 4;
+/** Receives one message of an answer. The next one is read when the promise resolves, if there is one. */
+export type Visit = (message: NetlinkMessage) => Promise<void> | void;
 
 export interface ExchangeOptions {
-  /** For tables of unknown size: asks off the main thread and lets other work run between the answers. */
+  /** The request has NLM_F_DUMP. */
+  readonly isDump?: boolean;
+  /** For tables of unknown size: lets other work run between the answers. */
   readonly inBackground?: boolean;
 }
 
@@ -26,19 +29,15 @@ export async function exchange(
   message: MessageWriter,
   seq: number,
   operation: string,
-  visit: (message: NetlinkMessage) => void,
-  { inBackground = false }: ExchangeOptions = {},
+  visit: Visit,
+  { isDump = false, inBackground = false }: ExchangeOptions = {},
 ): Promise<{ interrupted: boolean }> {
-  if (inBackground) await transport.sendLarge(message.bytes());
-  else transport.send(message.bytes());
+  await transport.send(message.bytes());
   let interrupted = false;
-  let turnStarted = performance.now();
+  const slice = new TimeSlice();
   while (true) {
-    if (inBackground && performance.now() - turnStarted > TURN_MS) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      turnStarted = performance.now();
-    }
-    const datagram = transport.receive();
+    if (inBackground && slice.isOver) await slice.next();
+    const datagram = isDump ? await transport.receiveOfDump() : transport.receive();
     if (datagram === undefined) {
       if (await transport.readable(ANSWER_TIMEOUT_MS)) continue;
       throw new KernelError(operation, errnoOf("ETIMEDOUT"), { extack: "the kernel did not answer" });
@@ -52,7 +51,10 @@ export async function exchange(
         const end = acknowledgement(answer);
         if (end.errno !== 0) throw rejectionError(operation, end);
         ended = true;
-      } else visit(answer);
+      } else {
+        const pause = visit(answer);
+        if (pause !== undefined) await pause;
+      }
     }
     if (ended) return { interrupted };
   }

@@ -1,4 +1,5 @@
 import { KernelError } from "../errors.ts";
+import { TimeSlice } from "../time_slice.ts";
 import { messages, type NetlinkMessage } from "./reader.ts";
 import type { NetlinkTransport } from "./transport.ts";
 
@@ -39,7 +40,7 @@ export class Notifications implements Disposable {
     // Closing the transport ends `readable`.
     while (!this.#disposed) {
       await this.#transport.readable(-1);
-      if (this.#disposed || this.#readAll()) continue;
+      if (this.#disposed || await this.#readAll()) continue;
       // Pause, so that a permanently broken socket does not spin.
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, PAUSE_AFTER_ERROR_MS);
@@ -48,11 +49,17 @@ export class Notifications implements Disposable {
     }
   }
 
-  /** @returns false after missed notifications. */
-  #readAll(): boolean {
+  /**
+   * Reads in time slices: another program's transaction can have hundreds of thousands of notifications.
+   * @returns false after missed notifications.
+   */
+  async #readAll(): Promise<boolean> {
+    const slice = new TimeSlice();
     try {
       for (let datagram; (datagram = this.#transport.receive()) !== undefined;) {
         for (const message of messages(datagram)) this.#handler.each(message);
+        if (slice.isOver) await slice.next();
+        if (this.#disposed) return true;
       }
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;

@@ -19,8 +19,7 @@ const DATAGRAM_BYTES = 64 * 1024;
 /**
  * Sends independent requests in order, many per datagram. The kernel accepts or rejects each by itself. They go
  * without NLM_F_ACK, because the kernel always answers rejections, and does so before the sending call returns.
- * If there is more than one datagram, all but the last go off the main thread, and the next one is written while the
- * kernel processes the one before.
+ * The next datagram is written while the kernel processes the one before.
  */
 export class Pipeline {
   readonly #transport: NetlinkTransport;
@@ -60,7 +59,7 @@ export class Pipeline {
       for (const command of commands) {
         if (written.length === REQUESTS_PER_DATAGRAM) {
           await inFlight;
-          inFlight = this.#sendOffThread(writer, written, firstSeq, rejected);
+          inFlight = this.#sendDatagram(writer, written, firstSeq, rejected);
           // Awaited later; a rejected promise must not end the process until then.
           inFlight.catch(() => {});
           writer = this.#otherThan(writer);
@@ -75,29 +74,18 @@ export class Pipeline {
       // Also after an error of `commands` or `write`: others may use the socket only when the kernel has answered.
       await inFlight;
     }
-    if (written.length > 0) {
-      this.#transport.send(writer.bytes());
-      this.#collect(written, firstSeq, rejected);
-    }
+    if (written.length > 0) await this.#sendDatagram(writer, written, firstSeq, rejected);
     this.#spare = undefined;
     return rejected;
   }
 
-  async #sendOffThread<Command>(
+  async #sendDatagram<Command>(
     writer: MessageWriter,
     written: readonly Command[],
     firstSeq: number,
     rejected: RejectedRequest<Command>[],
   ): Promise<void> {
-    await this.#transport.sendLarge(writer.bytes());
-    this.#collect(written, firstSeq, rejected);
-  }
-
-  #collect<Command>(
-    written: readonly Command[],
-    firstSeq: number,
-    rejected: RejectedRequest<Command>[],
-  ): void {
+    await this.#transport.send(writer.bytes());
     for (const answer of readRejections(this.#transport)) {
       const command = written[answer.seq - firstSeq];
       // Undefined: the rest of an earlier exchange that failed half-way.

@@ -50,6 +50,21 @@ const PROTOCOL_NAMES = new Map([
 /** Netlink protocols that can be a kernel module. */
 const PROTOCOL_MODULES = new Map([[NETLINK_NETFILTER, "nfnetlink"]]);
 
+/** System calls, besides that of `send`, in which the kernel waits for a mutex that other programs hold. */
+interface ProtocolLocks {
+  readonly receiveOfDump: boolean;
+  readonly close: boolean;
+}
+
+const NO_LOCKS: ProtocolLocks = { receiveOfDump: false, close: false };
+const PROTOCOL_LOCKS = new Map<number, ProtocolLocks>([
+  // Closing takes the commit mutex of nf_tables, to remove the tables that the socket owns (nft_rcv_nl_event). Dumps
+  // are read under RCU.
+  [NETLINK_NETFILTER, { receiveOfDump: false, close: true }],
+  [NETLINK_ROUTE, { receiveOfDump: true, close: false }], // rtnl_mutex
+  [NETLINK_GENERIC, { receiveOfDump: true, close: false }], // genl_mutex
+]);
+
 /** A netlink socket over libnl, in the network namespace of the calling thread. */
 export class NetlinkSocket implements NetlinkTransport {
   readonly portId: number;
@@ -58,6 +73,7 @@ export class NetlinkSocket implements NetlinkTransport {
   /** An eventfd that ends `readable` when the socket is closed. */
   readonly #wake: number;
   readonly #protocol: string;
+  readonly #locks: ProtocolLocks;
   readonly #sender = new Uint32Array(3); // struct sockaddr_nl { u16 family, pad; u32 nl_pid, nl_groups; }
   readonly #received = new PointerSlot();
   /** Size of the send buffer as the kernel counts it: twice the requested size. */
@@ -77,16 +93,22 @@ export class NetlinkSocket implements NetlinkTransport {
       check(operation, libnl().nl_socket_set_nonblocking(socket));
       // With a fixed size, nl_recv does not read each datagram twice to learn its size first.
       check(operation, libnl().nl_socket_set_msg_buf_size(socket, BigInt(MAX_DATAGRAM_BYTES)));
-      return new NetlinkSocket(socket, name, options);
+      return new NetlinkSocket(socket, name, PROTOCOL_LOCKS.get(protocol) ?? NO_LOCKS, options);
     } catch (error) {
       libnl().nl_socket_free(socket);
       throw error;
     }
   }
 
-  private constructor(socket: Deno.PointerObject, protocol: string, options: NetlinkSocketOptions) {
+  private constructor(
+    socket: Deno.PointerObject,
+    protocol: string,
+    locks: ProtocolLocks,
+    options: NetlinkSocketOptions,
+  ) {
     this.#socket = socket;
     this.#protocol = protocol;
+    this.#locks = locks;
     this.#fd = libnl().nl_socket_get_fd(socket);
     this.portId = libnl().nl_socket_get_local_port(socket);
     this.#wake = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -103,38 +125,35 @@ export class NetlinkSocket implements NetlinkTransport {
     }
   }
 
-  send(message: Uint8Array<ArrayBuffer>): void {
-    this.#prepareSend(message.length);
-    this.#checkSend(libnl().nl_sendto(this.#socket, message, BigInt(message.length)), message.length);
-  }
-
-  async sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void> {
+  async send(message: Uint8Array<ArrayBuffer>): Promise<void> {
     this.#prepareSend(message.length);
     const sent = await this.#offThread(() =>
-      libnl().nl_sendto_nonblocking(this.#socket, message, BigInt(message.length))
+      libnl().nl_sendto(this.#socket, message, BigInt(message.length))
     );
     // Using `message` here keeps its bytes alive until the C call returns.
     this.#checkSend(sent, message.length);
   }
 
   receive(): Uint8Array<ArrayBuffer> | undefined {
-    const operation = `receive from ${this.#protocol}`;
-    this.#assertOpen(operation);
+    this.#assertOpen(this.#receiving);
     while (true) {
-      const length = libnl().nl_recv(this.#socket, this.#sender, this.#received.argument, null);
-      if (length === 0 || length === -NLE_AGAIN) return undefined;
-      // libnl maps ENOBUFS to NOMEM. recvmsg returns ENOBUFS after the receive buffer overflowed.
-      if (length === -NLE_NOMEM) {
-        const extack = "the kernel dropped messages because they were not read fast enough";
-        throw new KernelError(operation, errnoOf("ENOBUFS"), { extack });
-      }
-      if (length < 0) throw libnlError(operation, length);
-      const pointer = this.#received.pointer;
-      if (pointer === null) return undefined;
-      const datagram = copyOf(pointer, length);
-      libc().free(pointer);
-      // Port 0 is the kernel. Messages of other processes are ignored.
-      if (this.#sender[1] === 0) return datagram;
+      const datagram = this.#take(
+        libnl().nl_recv(this.#socket, this.#sender, this.#received.argument, null),
+      );
+      if (datagram !== "of another process") return datagram;
+    }
+  }
+
+  async receiveOfDump(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (!this.#locks.receiveOfDump) return this.receive();
+    while (true) {
+      this.#assertOpen(this.#receiving);
+      const datagram = this.#take(
+        await this.#offThread(() =>
+          libnl().nl_recv_nonblocking(this.#socket, this.#sender, this.#received.argument, null)
+        ),
+      );
+      if (datagram !== "of another process") return datagram;
     }
   }
 
@@ -180,8 +199,35 @@ export class NetlinkSocket implements NetlinkTransport {
   }
 
   #free(): void {
-    libnl().nl_socket_free(this.#socket);
     libc().close(this.#wake);
+    // Nobody waits for the end of the call.
+    if (this.#locks.close) libnl().nl_socket_free_nonblocking(this.#socket);
+    else libnl().nl_socket_free(this.#socket);
+  }
+
+  get #receiving(): string {
+    return `receive from ${this.#protocol}`;
+  }
+
+  /**
+   * Takes the datagram that nl_recv has allocated.
+   * @param length result of nl_recv.
+   * @returns undefined if there was none.
+   */
+  #take(length: number): Uint8Array<ArrayBuffer> | "of another process" | undefined {
+    if (length === 0 || length === -NLE_AGAIN) return undefined;
+    // libnl maps ENOBUFS to NOMEM. recvmsg returns ENOBUFS after the receive buffer overflowed.
+    if (length === -NLE_NOMEM) {
+      const extack = "the kernel dropped messages because they were not read fast enough";
+      throw new KernelError(this.#receiving, errnoOf("ENOBUFS"), { extack });
+    }
+    if (length < 0) throw libnlError(this.#receiving, length);
+    const pointer = this.#received.pointer;
+    if (pointer === null) return undefined;
+    const datagram = copyOf(pointer, length);
+    libc().free(pointer);
+    // Port 0 is the kernel.
+    return this.#sender[1] === 0 ? datagram : "of another process";
   }
 
   #prepareSend(length: number): void {

@@ -14,16 +14,24 @@ export interface NetlinkTransport extends Disposable {
   readonly portId: number;
 
   /**
-   * Sends one datagram of one or more messages. The kernel has processed them when this returns.
+   * Sends one datagram of one or more messages. The kernel has processed them when the promise resolves. Until then
+   * the bytes must not change.
+   *
+   * Never on the main thread, however small the datagram is: the kernel processes it within the system call, and first
+   * waits for its mutexes. Another program's nf_tables transaction holds one for seconds.
    * @throws KernelError
    */
-  send(message: Uint8Array<ArrayBuffer>): void;
-
-  /** Sends off the main thread, for large datagrams. The bytes must not change until the promise resolves. */
-  sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void>;
+  send(message: Uint8Array<ArrayBuffer>): Promise<void>;
 
   /**
-   * Receives one datagram, which the caller may keep; undefined if none is pending.
+   * Receives one datagram of the answer to a dump request. Reading one makes the kernel write the next one, for which
+   * it may wait for a mutex, so this does not block the main thread either.
+   * @throws KernelError
+   */
+  receiveOfDump(): Promise<Uint8Array<ArrayBuffer> | undefined>;
+
+  /**
+   * Receives one datagram, which the caller may keep; undefined if none is pending. Does not wait.
    * @throws KernelError, ENOBUFS if the kernel dropped datagrams because the receive buffer was full.
    */
   receive(): Uint8Array<ArrayBuffer> | undefined;

@@ -51,7 +51,7 @@ export class MessageWriter {
     return this.#position;
   }
 
-  /** A view of the content, valid until the next write or reset. Do neither while `sendLarge` sends it. */
+  /** A view of the content, valid until the next write or reset. Do neither while it is sent. */
   bytes(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#position);
   }

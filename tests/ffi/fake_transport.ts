@@ -24,15 +24,16 @@ export class FakeTransport implements NetlinkTransport {
     this.#queue.push(...datagrams);
   }
 
-  send(message: Uint8Array<ArrayBuffer>): void {
+  // deno-lint-ignore require-await
+  async send(message: Uint8Array<ArrayBuffer>): Promise<void> {
     const copy = message.slice();
     this.sent.push(copy);
     this.#queue.push(...this.#answer(copy));
   }
 
   // deno-lint-ignore require-await
-  async sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.send(message);
+  async receiveOfDump(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return this.receive();
   }
 
   receive(): Uint8Array<ArrayBuffer> | undefined {

@@ -39,9 +39,8 @@ function counter(): () => number {
   return () => seq++;
 }
 
-Deno.test("a few requests are one datagram, sent on the main thread", async () => {
+Deno.test("a few requests are one datagram", async () => {
   const transport = kernelThatRejects(new Set());
-  transport.sendLarge = () => assert.fail("sent off the main thread");
   assert.deepEqual(await new Pipeline(transport, counter()).send(numbers(3), write), []);
   assert.deepEqual(sentNumbers(transport), [[0, 1, 2]]);
   await new Pipeline(transport, counter()).send([], write);
@@ -65,13 +64,14 @@ Deno.test("the next datagram is written while the kernel processes one, in anoth
   const transport = kernelThatRejects(new Set());
   let writtenMeanwhile = 0;
   let written = 0;
-  transport.sendLarge = async (message) => {
+  const send = transport.send.bind(transport);
+  transport.send = async (message) => {
     const before = message.toHex();
     const from = written;
     await Promise.resolve();
     writtenMeanwhile += written - from;
     assert.equal(message.toHex(), before);
-    transport.send(message);
+    await send(message);
   };
   await new Pipeline(transport, counter()).send(numbers(1000), (writer, seq, number) => {
     written++;

@@ -24,6 +24,8 @@ export class ChainReader implements TransactionReader {
   }
 
   read(type: number, nfproto: number, payload: Uint8Array): void {
+    // iptables has no sets. Those of others can have hundreds of thousands of elements.
+    if (type === nft.NFT_MSG_NEWSETELEM || type === nft.NFT_MSG_DELSETELEM) return;
     const family = tableFamilyOfProtocol(nfproto);
     const table = tableNamed(attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string());
     if (family === undefined || table === undefined) return;

@@ -100,7 +100,9 @@ export class IpvsConnection implements Disposable {
     await this.#client.dumpEach(
       `list real servers of virtual server ${formatVirtualServer(server)}`,
       (message, seq) => writeDumpRealServers(message, this.#family, seq, server),
-      ({ payload }) => found.push(decodeRealServer(payload)),
+      ({ payload }) => {
+        found.push(decodeRealServer(payload));
+      },
     );
     return found;
   }

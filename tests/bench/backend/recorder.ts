@@ -50,10 +50,7 @@ export async function sendPrepared(changes: readonly SentBytes[]): Promise<numbe
     ),
   );
   const started = performance.now();
-  for (const { protocol, bytes } of changes) {
-    if (bytes.length > LARGE_BYTES) await socketOf.get(protocol)?.sendLarge(bytes);
-    else socketOf.get(protocol)?.send(bytes);
-  }
+  for (const { protocol, bytes } of changes) await socketOf.get(protocol)?.send(bytes);
   const duration = performance.now() - started;
   for (const socket of socketOf.values()) {
     const [error] = readRejections(socket);
@@ -61,9 +58,6 @@ export async function sendPrepared(changes: readonly SentBytes[]): Promise<numbe
   }
   return duration;
 }
-
-/** Larger messages are sent off the main thread, as the backends do. */
-const LARGE_BYTES = 256 * 1024;
 
 class RecordedSocket implements NetlinkTransport {
   readonly #recorder: Recorder;
@@ -80,17 +74,13 @@ class RecordedSocket implements NetlinkTransport {
     return this.#socket.portId;
   }
 
-  send(bytes: Uint8Array<ArrayBuffer>): void {
+  async send(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     this.#recorder.add({ protocol: this.#protocol, bytes });
-    this.#socket.send(bytes);
-  }
-
-  async sendLarge(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.#recorder.add({ protocol: this.#protocol, bytes });
-    await this.#socket.sendLarge(bytes);
+    await this.#socket.send(bytes);
   }
 
   receive = () => this.#socket.receive();
+  receiveOfDump = () => this.#socket.receiveOfDump();
   readable = (timeoutMs: number) => this.#socket.readable(timeoutMs);
   joinGroup = (group: number) => this.#socket.joinGroup(group);
   leaveGroup = (group: number) => this.#socket.leaveGroup(group);

@@ -14,8 +14,8 @@ import { run } from "../../integration/support/network_namespace.ts";
 
 /** Run by conntrack_test.ts in its own network namespace. */
 
-// Libraries stay open for the life of the process.
-const keepsLibraries = { sanitizeResources: false };
+// Libraries stay open for the life of the process, and sockets are closed off the main thread.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 /** An entry as arguments of `conntrack -I`. The port of the client identifies it. */
 function udp(port: number, to: string, by = to, options = ""): string {

@@ -9,8 +9,8 @@ import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 
 /** Runs in a network namespace made by tests/integration/iptables/kernel_test.ts. */
 
-// Libraries stay open for the life of the process.
-const keepsLibraries = { sanitizeResources: false };
+// Libraries stay open for the life of the process, and sockets are closed off the main thread.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 Deno.test(
   "the kernel has what mode iptables needs, and probing changes nothing",

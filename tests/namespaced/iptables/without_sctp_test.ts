@@ -17,12 +17,12 @@ class KernelWithoutSctp implements NetlinkTransport {
     return this.#socket.portId;
   }
 
-  send(message: Uint8Array<ArrayBuffer>): void {
-    this.#socket.send(withoutSctp(message));
+  send(message: Uint8Array<ArrayBuffer>): Promise<void> {
+    return this.#socket.send(withoutSctp(message));
   }
 
-  sendLarge(message: Uint8Array<ArrayBuffer>): Promise<void> {
-    return this.#socket.sendLarge(withoutSctp(message));
+  receiveOfDump(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return this.#socket.receiveOfDump();
   }
 
   receive(): Uint8Array<ArrayBuffer> | undefined {
@@ -53,8 +53,8 @@ function withoutSctp(message: Uint8Array): Uint8Array<ArrayBuffer> {
   return changed;
 }
 
-// Libraries stay open for the life of the process.
-const keepsLibraries = { sanitizeResources: false };
+// Libraries stay open for the life of the process, and sockets are closed off the main thread.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 Deno.test(
   "only a service that needs a missing match is reported",

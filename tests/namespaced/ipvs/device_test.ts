@@ -6,8 +6,8 @@ import { run } from "../../integration/support/network_namespace.ts";
 
 /** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
-// Libraries stay open for the life of the process.
-const keepsLibraries = { sanitizeResources: false };
+// Libraries stay open for the life of the process, and sockets are closed off the main thread.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 const services = ["10.96.0.10", "10.96.0.11", "fd00:96::a", "fd00:96::b"].map(addressOf);
 
 /** Addresses as ip lists them: `10.96.0.10/32`. */

@@ -13,8 +13,8 @@ import { run } from "../../integration/support/network_namespace.ts";
 
 /** Runs in a network namespace made by tests/integration/ipvs/leftovers_test.ts. */
 
-// Libraries stay open for the life of the process.
-const keepsLibraries = { sanitizeResources: false };
+// Libraries stay open for the life of the process, and sockets are closed off the main thread.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 const othersSets = ["MINE", "KUBE-OF-MINE"];
 

@@ -7,8 +7,8 @@ import { run } from "../../integration/support/network_namespace.ts";
 
 /** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
-// Libraries stay open for the life of the process.
-const keepsLibraries = { sanitizeResources: false };
+// Libraries stay open for the life of the process, and sockets are closed off the main thread.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 Deno.test("sysctls are set, and the ones of strict ARP only with strictARP", keepsLibraries, async () => {
   using _ = await IpvsConnection.open();

@@ -7,8 +7,8 @@ import { run } from "../../integration/support/network_namespace.ts";
 
 /** Runs in a network namespace made by tests/integration/ipvs/kernel_test.ts. */
 
-// Libraries stay open for the life of the process.
-const keepsLibraries = { sanitizeResources: false };
+// Libraries stay open for the life of the process, and sockets are closed off the main thread.
+const keepsLibraries = { sanitizeResources: false, sanitizeOps: false };
 
 const web = virtual("10.96.0.10:80/TCP", { scheduler: "rr" });
 const dns = virtual("10.96.0.11:53/UDP", { scheduler: "wrr", persistenceSeconds: 10800 });
