@@ -90,7 +90,9 @@ export class Store {
 
   /**
    * This node's object; undefined before the first one was received. A deleted Node is kept, but is not
-   * eligible: rules made from its addresses and its zone stay right for the traffic that still arrives.
+   * eligible: rules made from its addresses and its zone stay right for the traffic that still arrives. For the
+   * same reason it keeps its addresses and its pod CIDRs when it is created again without them, as a node of a
+   * cloud is until the cloud's controller has found it.
    */
   get node(): Node | undefined {
     return this.#node;
@@ -147,8 +149,14 @@ export class Store {
 
   #setNode(node: Node): StoreChange {
     const old = this.#node;
-    if (node.name !== this.#nodeName || (old !== undefined && sameNode(old, node))) return NO_CHANGE;
-    this.#node = node;
+    if (node.name !== this.#nodeName) return NO_CHANGE;
+    const known = old === undefined ? node : {
+      ...node,
+      addresses: node.addresses.length > 0 ? node.addresses : old.addresses,
+      podCidrs: node.podCidrs.length > 0 ? node.podCidrs : old.podCidrs,
+    };
+    if (old !== undefined && sameNode(old, known)) return NO_CHANGE;
+    this.#node = known;
     return NODE_CHANGED;
   }
 

@@ -123,8 +123,8 @@ export type NodePortAddresses = Readonly<
 >;
 
 /**
- * Returns where node ports answer. A family without a range behaves like "all", even if the other family has
- * ranges.
+ * Returns where node ports answer. A family that the configuration does not mention behaves like "all", even if
+ * the other family has ranges.
  */
 export function nodePortAddresses(
   family: Family,
@@ -146,15 +146,20 @@ function addressesOf(
   return [...new Set(addresses)].sort(compareAddresses);
 }
 
+/**
+ * A keyword concerns both families. A family whose primary address is not known therefore has no range, and its
+ * node ports answer nowhere: unknown is not unrestricted.
+ */
 function nodePortRanges(
   family: Family,
   { nodePortAddresses }: Pick<NodeConfiguration, "nodePortAddresses">,
   nodeAddress: Address,
 ): readonly Cidr[] {
-  const ranges = nodePortAddresses
-    .flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddress) : range)
-    .filter(({ address }) => familyOf(address) === family);
-  return ranges.length === 0 ? expand("all", family, nodeAddress) : ranges;
+  const ofFamily = nodePortAddresses.filter((range) =>
+    typeof range === "string" || familyOf(range.address) === family
+  );
+  if (ofFamily.length === 0) return expand("all", family, nodeAddress);
+  return ofFamily.flatMap((range) => typeof range === "string" ? expand(range, family, nodeAddress) : range);
 }
 
 /** Reports whether node ports may answer on IPv4 loopback addresses, as far as it is known without the Node. */

@@ -3,6 +3,7 @@ import type { StoreChange } from "../objects/store.ts";
 import type { Log } from "../observe/log.ts";
 import type { Sink } from "../source.ts";
 import type { NodeView } from "./node_view.ts";
+import { type NodeGap, sameGap } from "../plan/node_gaps.ts";
 import type { PlanQueue } from "./plan_queue.ts";
 import type { SyncLoop } from "./sync_loop.ts";
 
@@ -33,6 +34,8 @@ export class Intake implements Sink {
   readonly #options: IntakeOptions;
   readonly #synced = Promise.withResolvers<void>();
   #isSynced = false;
+  /** The last gaps that were logged. */
+  #gaps: readonly NodeGap[] = [];
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -55,7 +58,9 @@ export class Intake implements Sink {
 
   synced(): void {
     this.#isSynced = true;
-    this.#options.queue.setView(this.#options.view());
+    const view = this.#options.view();
+    this.#options.queue.setView(view);
+    this.#reportGaps(view.gaps);
     this.#synced.resolve();
   }
 
@@ -83,12 +88,31 @@ export class Intake implements Sink {
 
   #renewView(): void {
     const { queue, loop, log } = this.#options;
-    const difference = queue.setView(this.#options.view());
+    const view = this.#options.view();
+    const difference = queue.setView(view);
+    this.#reportGaps(view.gaps);
     if (difference.context) {
       log.info("The node changed; planning all services again", { node: queue.view.context.nodeName });
       loop.changed();
     }
     if (difference.settings) loop.reconcile("node settings changed");
     if (difference.nodePortAddresses) loop.changed();
+  }
+
+  /** Logs each gap when it appears, when its reason changes, and when it is closed. */
+  #reportGaps(gaps: readonly NodeGap[]): void {
+    const { log, queue } = this.#options;
+    const { nodeName } = queue.view.context;
+    for (const gap of gaps) {
+      const { consequence, families, why, isUsual } = gap;
+      if (this.#gaps.some((known) => sameGap(known, gap))) continue;
+      const fields = { node: nodeName, families, why };
+      if (isUsual) log.info(consequence, fields);
+      else log.warn(consequence, fields);
+    }
+    const open = new Set(gaps.map(({ consequence }) => consequence));
+    const closed = this.#gaps.filter(({ consequence }) => !open.has(consequence));
+    for (const message of new Set(closed.map((gap) => gap.closed))) log.info(message, { node: nodeName });
+    this.#gaps = gaps;
   }
 }

@@ -9,6 +9,7 @@ import {
   nodePortAddresses,
   sameSettings,
 } from "../plan/node_settings.ts";
+import { type NodeGap, nodeGaps } from "../plan/node_gaps.ts";
 import { FAMILIES, type Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 import { sameList } from "../objects/equality.ts";
@@ -23,6 +24,8 @@ export interface NodeView {
   /** One entry per family in use. */
   readonly settings: readonly NodeSettings[];
   readonly nodePortAddresses: NodePortAddresses;
+  /** Facts that are not known, for the log. */
+  readonly gaps: readonly NodeGap[];
 }
 
 /** The view before the node is known. It has no families, so nothing is planned. */
@@ -30,6 +33,7 @@ export const NO_VIEW: NodeView = {
   context: { families: [], nodeName: "", zone: "", nodeAddresses: LOOPBACK, endsConnections: false },
   settings: [],
   nodePortAddresses: { IPv4: { isAll: false, addresses: [] }, IPv6: { isAll: false, addresses: [] } },
+  gaps: [],
 };
 
 /** Parts in which two views differ. */
@@ -55,7 +59,7 @@ export interface NodeViewConfig
 
 /**
  * Derives the view from the configuration, the cluster's objects and the addresses of the node's interfaces.
- * @param standIn replaces the Node object as long as there is none.
+ * @param standIn replaces the Node object as long as there is none, and its addresses as long as it has none.
  */
 export function nodeView(
   config: NodeViewConfig,
@@ -64,7 +68,7 @@ export function nodeView(
   interfaceAddresses: readonly Address[],
   standIn: Node | undefined,
 ): NodeView {
-  const node = store.node ?? standIn;
+  const node = withAddresses(store.node, standIn);
   const nodeAddresses = detectNodeAddresses(node, config.bindAddress);
   const facts = { node, nodeAddresses, interfaceAddresses, serviceCidrs: store.serviceCidrs };
   const { endsTcpConnections, listsInterfaceAddresses } = config.mode.planning;
@@ -82,7 +86,13 @@ export function nodeView(
       IPv4: nodePortAddresses("IPv4", configuration, facts),
       IPv6: nodePortAddresses("IPv6", configuration, facts),
     },
+    gaps: nodeGaps(families, configuration, facts),
   };
+}
+
+function withAddresses(node: Node | undefined, standIn: Node | undefined): Node | undefined {
+  if (node === undefined || standIn === undefined || node.addresses.length > 0) return node ?? standIn;
+  return { ...node, addresses: standIn.addresses };
 }
 
 /** True when no service has to be planned again. */

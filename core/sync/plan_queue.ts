@@ -63,6 +63,7 @@ export class PlanQueue {
       context: view.context,
       settings: difference.settings ? view.settings : settings,
       nodePortAddresses: difference.nodePortAddresses ? view.nodePortAddresses : nodePortAddresses,
+      gaps: view.gaps,
     };
     if (difference.context) this.#desired.markDirty(this.store.serviceNames());
     return difference;

@@ -216,15 +216,18 @@ class Reference {
   #acceptsNodePorts(address: string): boolean {
     if (isLoopback(address)) return false;
     const setting = this.#cluster.configuration.nodePortAddresses;
-    const cidrs = (setting.length === 0 ? ["primary"] : setting).flatMap((word) => {
-      const nodeIP = this.#nodeIP();
+    const words = setting.length === 0 ? ["primary"] : setting;
+    const ofFamily = words.filter((word) => !word.includes("/") || familyOf(word) === this.#family);
+    if (ofFamily.length === 0) return true;
+    const nodeIP = this.#nodeIP();
+    const cidrs = ofFamily.flatMap((word) => {
       if (word === "primary") {
         return isLoopback(nodeIP) ? [] : [`${nodeIP}/${this.#family === "IPv4" ? 32 : 128}`];
       }
       if (word === "localhost") return ["127.0.0.0/8", "::1/128"];
       return word === "all" ? ["0.0.0.0/0", "::/0"] : [word];
     }).filter((cidr) => familyOf(cidr) === this.#family);
-    if (cidrs.length === 0 || cidrs.some((cidr) => cidr.endsWith("/0"))) return true;
+    if (cidrs.some((cidr) => cidr.endsWith("/0"))) return true;
     return this.#cluster.interfaceAddresses.includes(address) && cidrs.some((cidr) => within(address, cidr));
   }
 

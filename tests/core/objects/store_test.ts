@@ -5,7 +5,7 @@ import { detectNodeAddresses } from "../../../core/plan/node_settings.ts";
 import type { ModelObject, ObjectRef } from "../../../core/objects/objects.ts";
 import { planService } from "../../../core/plan/planner.ts";
 import { Store } from "../../../core/objects/store.ts";
-import { aService, aSlice, cidr } from "../plan/builders.ts";
+import { address, aService, aSlice, cidr } from "../plan/builders.ts";
 import { anyNode, anyService, anySlice } from "../../oracle/random_cluster.ts";
 
 const nothing = { services: [], node: false, serviceCidrs: false };
@@ -139,6 +139,22 @@ Deno.test("a deleted node keeps its last state, except that it is not eligible, 
   assert.equal(store.node?.eligible, true);
 });
 
+Deno.test("a Node that is created again without addresses and ranges keeps those that were known", () => {
+  const store = new Store("here");
+  const ranges = [cidr("10.1.0.0/24")];
+  store.upsert({ ...node, addresses: [], podCidrs: [] });
+  assert.deepEqual(store.node?.addresses, []);
+  store.upsert({ ...node, addresses: [address("192.0.2.1")], podCidrs: ranges });
+  assert.deepEqual(store.upsert({ ...node, addresses: [], podCidrs: [] }), nothing);
+  assert.deepEqual(store.upsert({ ...node, zone: "b", addresses: [], podCidrs: [] }), {
+    ...nothing,
+    node: true,
+  });
+  assert.deepEqual(store.node, { ...node, zone: "b", addresses: [address("192.0.2.1")], podCidrs: ranges });
+  store.upsert({ ...node, addresses: [address("192.0.2.2")], podCidrs: [] });
+  assert.deepEqual(store.node?.addresses, [address("192.0.2.2")]);
+});
+
 Deno.test("service ranges are collected from all ServiceCIDR objects", () => {
   const store = new Store("here");
   const changed = { ...nothing, serviceCidrs: true };
@@ -198,6 +214,12 @@ const anyEvents = fc.array(
   { maxLength: 20 },
 );
 
+/** A Node without addresses keeps those that were known. */
+function withKnownAddresses(object: ModelObject, known: ModelObject | undefined): ModelObject {
+  if (object.kind !== "Node" || known?.kind !== "Node" || object.addresses.length > 0) return object;
+  return { ...object, addresses: known.addresses };
+}
+
 Deno.test("any sequence of events leads to the plans of the objects at its end, and of the last Node", () => {
   fc.assert(
     fc.property(anyEvents, fc.infiniteStream(fc.nat()), (events, random) => {
@@ -205,7 +227,7 @@ Deno.test("any sequence of events leads to the plans of the objects at its end, 
       for (const event of events) {
         const ref = "upsert" in event ? refTo(event.upsert) : event.delete;
         const id = `${ref.kind}/${ref.namespace}/${ref.name}`;
-        if ("upsert" in event) last.set(id, event.upsert);
+        if ("upsert" in event) last.set(id, withKnownAddresses(event.upsert, last.get(id)));
         // A deleted Node still counts, in its last state.
         else if (ref.kind !== "Node") last.delete(id);
       }

@@ -164,4 +164,7 @@ Deno.test("IPv6 has one listener per address unless IPv4 is served everywhere as
     "127.0.0.1 IPv4",
     "::1 IPv6",
   ]);
+  const nowhere = { isAll: false, addresses: [] };
+  assert.deepEqual(listeners(["IPv4", "IPv6"], { ...loopback, IPv4: nowhere }), ["::1 IPv6"]);
+  assert.deepEqual(listeners(["IPv4", "IPv6"], { IPv4: nowhere, IPv6: nowhere }), []);
 });

@@ -186,9 +186,27 @@ Deno.test("a mode that serves each address separately gets all addresses of the 
   assert.deepEqual(deriveNodeSettings("IPv4", configuration, linkLocal).interfaceAddresses, []);
 });
 
-Deno.test("a family without a known node address has no primary address, so it behaves like all", () => {
-  const unknown = { ...facts, nodeAddresses: detectNodeAddresses(undefined, undefined) };
-  assert.equal(deriveNodeSettings("IPv4", configuration, unknown).nodePorts, "all");
+Deno.test("while the node's address is not known, the keyword primary stands for no address, not for all", () => {
+  const unknown = { ...facts, node: undefined, nodeAddresses: detectNodeAddresses(undefined, undefined) };
+  const onlyIPv4 = { ...facts, nodeAddresses: detectNodeAddresses(node, undefined) };
+  const withoutIPv6 = { ...onlyIPv4, nodeAddresses: { ...onlyIPv4.nodeAddresses, IPv6: address("::1") } };
+  const answering = (ranges: NodeConfiguration["nodePortAddresses"], known: NodeFacts) =>
+    (["IPv4", "IPv6"] as const).map((family) => {
+      const configured = { ...configuration, nodePortAddresses: ranges };
+      const { nodePorts } = deriveNodeSettings(family, configured, known);
+      const { isAll, addresses } = nodePortAddresses(family, configured, known);
+      return [
+        nodePorts === "all" ? "all" : nodePorts.map(formatAddress).join(" "),
+        isAll ? "all" : addresses.map(formatAddress).join(" "),
+      ];
+    });
+  const nowhere = ["", ""];
+  assert.deepEqual(answering(["primary"], unknown), [nowhere, nowhere]);
+  assert.deepEqual(answering(["primary"], withoutIPv6), [["192.0.2.1", "192.0.2.1"], nowhere]);
+  assert.deepEqual(answering(["primary", "localhost"], unknown), [["", "127.0.0.1"], ["", "::1"]]);
+  assert.deepEqual(answering(["primary", cidr("10.0.0.0/8")], unknown), [["10.9.0.1", "10.9.0.1"], nowhere]);
+  assert.deepEqual(answering(["primary", "all"], unknown), [["all", "all"], ["all", "all"]]);
+  assert.deepEqual(answering(["all"], unknown), [["all", "all"], ["all", "all"]]);
 });
 
 Deno.test("the other settings follow the configuration", () => {

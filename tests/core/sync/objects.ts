@@ -25,4 +25,5 @@ export const view: NodeView = {
     serviceCidrs: [],
   }],
   nodePortAddresses: { IPv4: { isAll: true, addresses: [] }, IPv6: { isAll: true, addresses: [] } },
+  gaps: [],
 };

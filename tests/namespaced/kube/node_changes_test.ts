@@ -37,6 +37,28 @@ Deno.test("the Node of dist/proxy changes", async (t) => {
   });
 
   await t.step(
+    "node ports answer nowhere while the Node has no address, and the log says why once",
+    async () => {
+      const answersNowhere = async () => {
+        for (const address of [first, second]) {
+          assert.equal(await pods.at(address, nodePort), "refused");
+          assert.equal(await healthCheck(address), "closed");
+        }
+      };
+      assert.equal(await pods.at(web), "pod-a");
+      await answersNowhere();
+      const bare = { ...node(), status: {} };
+      await plane.create(bare);
+      await healthIs(200, { nodeEligible: true });
+      await proxy.logged(/no primary address.*status/);
+      await answersNowhere();
+      assert.equal(proxy.log.match(/Node ports answer on no primary address/g)?.length, 2);
+      await plane.remove(bare);
+      await healthIs(503, { nodeEligible: false });
+    },
+  );
+
+  await t.step(
     "it is eligible once its Node exists, and node ports answer on the Node's address",
     async () => {
       await plane.create(node());
