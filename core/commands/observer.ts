@@ -13,7 +13,7 @@ export interface Observed {
   readonly syncFailures: SyncFailures;
   readonly health: ProxyHealth;
   readonly healthCheckPorts: HealthCheckPorts;
-  readonly queue: Pick<PlanQueue, "view" | "waiting" | "noLocalEndpoints">;
+  readonly queue: Pick<PlanQueue, "view" | "waiting" | "noLocalEndpoints" | "conflicts">;
   /** Called after a full sync: a good time to give memory back. */
   readonly bulkDone: () => void;
 }
@@ -51,6 +51,7 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     },
     healthChecks(changed) {
       metrics.changesPending(queue.waiting);
+      metrics.frontendConflicts(queue.conflicts);
       healthCheckPorts.sync(changed, queue.view.nodePortAddresses);
     },
     settled() {

@@ -154,6 +154,17 @@ export function isUnspecified(address: Address): boolean {
   return /^\0+$/.test(address);
 }
 
+/** Reports whether the address is in 224.0.0.0/4 or ff00::/8. */
+export function isMulticast(address: Address): boolean {
+  const first = address.charCodeAt(0);
+  return address.length === 4 ? first >> 4 === 0xe : first === 0xff;
+}
+
+/** Reports whether the address is 255.255.255.255. */
+export function isBroadcast(address: Address): boolean {
+  return address === "\xff\xff\xff\xff";
+}
+
 /** 127.0.0.1 and ::1. */
 export const LOOPBACK: Readonly<Record<Family, Address>> = {
   IPv4: fromBytes([127, 0, 0, 1]),

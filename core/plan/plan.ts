@@ -166,6 +166,13 @@ export function printedNameOf(key: PlanKey): string {
   return key.slice(0, key.lastIndexOf("/", key.lastIndexOf("/") - 1));
 }
 
+/** Returns `namespace/name` of the Service whose port has this key. */
+export function serviceNameOf(key: PlanKey): string {
+  const [namespace, name = ""] = key.split("/", 2);
+  const colon = name.indexOf(":");
+  return [namespace, colon < 0 ? name : name.slice(0, colon)].join("/");
+}
+
 /** Formats `10.96.0.10:80/TCP`, `[fd00::1]:80/UDP` or `node port 30080/TCP`. */
 export function describeFrontend(frontend: Frontend, protocol: Protocol): string {
   return frontend.kind === "NodePort"

@@ -19,7 +19,7 @@ export interface BatchLedger {
 }
 
 export interface BatchContents {
-  /** Differences between the desired plans and the plans in force. Removals come first. */
+  /** Differences between the desired plans and the plans in force. Removals and losses of frontends come first. */
   readonly changes: readonly PlanChange[];
   /** Trigger times of the endpoint changes that this batch puts in force. */
   readonly triggerTimes: readonly TriggerTime[];

@@ -1,7 +1,7 @@
 import type { PlanChange } from "../backend/contract.ts";
 import { serviceName, type Store } from "../objects/store.ts";
 import type { Log } from "../observe/log.ts";
-import { FrontendClaims } from "../plan/frontend_claims.ts";
+import { describeConflict, FrontendClaims } from "../plan/frontend_claims.ts";
 import { type HealthCheck, type HealthCheckChanges, healthCheckOf } from "../plan/health_check.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import { type PlanContext, planService } from "../plan/planner.ts";
@@ -35,18 +35,21 @@ export class DesiredPlans {
     for (const service of services) this.#dirty.add(service);
   }
 
+  /** Number of frontends that services claim and other services have. */
+  get conflicts(): number {
+    return this.#claims.refusals;
+  }
+
   /** Plans the dirty services: the plan of each of their keys; undefined for a key that goes away. */
   plan(context: PlanContext): ReadonlyMap<PlanKey, ServicePortPlan | undefined> {
     const desired = new Map<PlanKey, ServicePortPlan | undefined>();
-    // A frontend that becomes free makes the services dirty that wait for it.
+    // A claim may make other services dirty: those that lose a frontend, and those that wait for one.
     while (this.#dirty.size > 0) {
-      const services = this.#store.inOrderOfAge(this.#dirty);
-      this.#dirty.clear();
-      const planned = services.map((service) => ({ service, plans: this.#planService(service, context) }));
-      // Keys that go away release their frontends before any plan claims one.
-      for (const { service, plans } of planned) this.#removeMissingKeys(service, plans, desired);
-      for (const { plans } of planned) {
-        for (const plan of plans) desired.set(plan.key, this.#claimFrontends(plan));
+      const planned = this.#planDirty(context, desired);
+      for (const service of this.#store.inOrderOfAge(planned.keys())) {
+        for (const plan of this.#claimFrontends(service, planned.get(service) ?? [])) {
+          desired.set(plan.key, plan);
+        }
       }
     }
     return desired;
@@ -74,6 +77,29 @@ export class DesiredPlans {
     for (const [service, check] of changes) this.#healthChecks.set(service, check);
   }
 
+  /** Plans the dirty services, and those that wait for what they release before any of them claims something. */
+  #planDirty(
+    context: PlanContext,
+    desired: Map<PlanKey, ServicePortPlan | undefined>,
+  ): ReadonlyMap<string, readonly ServicePortPlan[]> {
+    const planned = new Map<string, readonly ServicePortPlan[]>();
+    while (this.#dirty.size > 0) {
+      const services = [...this.#dirty].filter((service) => !planned.has(service));
+      this.#dirty.clear();
+      for (const service of services) {
+        const plans = this.#planService(service, context);
+        planned.set(service, plans);
+        this.#removeMissingKeys(service, plans, desired);
+      }
+      // A service alone releases when it claims.
+      if (planned.size === 1) break;
+      for (const service of services) {
+        this.markDirty(this.#claims.release(service, planned.get(service) ?? []));
+      }
+    }
+    return planned;
+  }
+
   #planService(name: string, context: PlanContext): readonly ServicePortPlan[] {
     const stored = this.#store.get(name);
     const check = stored && healthCheckOf(stored.service, stored.slices, context);
@@ -92,20 +118,22 @@ export class DesiredPlans {
     for (const key of this.#keysOf.get(service) ?? []) {
       if (keys.includes(key)) continue;
       desired.set(key, undefined);
-      this.markDirty(this.#claims.release(key));
     }
     if (keys.length > 0) this.#keysOf.set(service, keys);
     else this.#keysOf.delete(service);
   }
 
-  /** Returns the plan without the frontends that other services hold. */
-  #claimFrontends(plan: ServicePortPlan): ServicePortPlan {
-    const claim = this.#claims.claim(plan);
-    this.markDirty(claim.freed);
-    for (const conflict of claim.conflicts) {
-      this.#log.warn("A frontend belongs to another service", { conflict });
+  /** Returns the plans without the frontends that other services have. */
+  #claimFrontends(service: string, plans: readonly ServicePortPlan[]): readonly ServicePortPlan[] {
+    const claim = this.#claims.claim(service, plans);
+    this.markDirty(claim.replan);
+    const [first, ...others] = claim.conflicts;
+    if (first !== undefined) {
+      const more = others.length > 0 ? { more: others.length } : {};
+      this.#log.warn("A frontend belongs to another service", { conflict: describeConflict(first), ...more });
     }
-    return claim.plan;
+    if (claim.isSettled) this.#log.info("The service has all its frontends now", { service });
+    return claim.plans;
   }
 }
 

@@ -79,6 +79,11 @@ export class PlanQueue {
     return this.#applied.noLocalEndpoints(family);
   }
 
+  /** Number of frontends that services claim and other services have. */
+  get conflicts(): number {
+    return this.#desired.conflicts;
+  }
+
   /** Number of changes of objects that are not in force yet. */
   get waiting(): { readonly services: number; readonly endpoints: number } {
     return this.#waiting;
@@ -126,9 +131,8 @@ export class PlanQueue {
       if (samePlanOrNone(old, plan)) this.#retries.delete(key);
       else if (!this.#retries.postpones(key, plan, nowMs)) changes.push({ key, old, new: plan });
     }
-    // Removals first: a frontend that moves from a service that goes away to a new one is free before it is
-    // claimed.
-    return changes.sort((a, b) => Number(a.new !== undefined) - Number(b.new !== undefined));
+    // Losses first: a frontend that moves from one service to another is free before it is claimed.
+    return changes.sort((a, b) => Number(gainsOrKeeps(a)) - Number(gainsOrKeeps(b)));
   }
 
   readonly #ledger: BatchLedger = {
@@ -154,4 +158,9 @@ export class PlanQueue {
       else this.#desired.putBackHealthChecks(batch.healthChecks);
     },
   };
+}
+
+/** False for a service port that goes away or loses frontends. */
+function gainsOrKeeps({ old, new: next }: PlanChange): boolean {
+  return next !== undefined && next.frontends.length >= (old?.frontends.length ?? 0);
 }

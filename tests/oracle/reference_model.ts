@@ -49,11 +49,14 @@ class Reference {
     this.#cluster = cluster;
     this.#family = family;
     this.#ports = cluster.services.flatMap((service) => servicePorts(service, family))
-      // The older of two services that claim one frontend gets it.
+      // The older of two services whose claims are equal gets the frontend.
       .sort((a, b) => compare(a.created, b.created) || compare(serviceOf(a), serviceOf(b)));
     for (const port of this.#ports) {
       this.#selected.set(port, selectEndpoints(port, cluster, family));
-      this.#claim(port);
+    }
+    // §2, addresses with several claims: by trust, then by age.
+    for (const role of ["clusterIP", "lbVIP", "externalIP", "nodePort"] as const) {
+      for (const port of this.#ports) this.#claim(role, port);
     }
   }
 
@@ -167,16 +170,19 @@ class Reference {
     });
   }
 
-  /** An address with several roles has the first of these. */
-  #claim(of: ServicePort): void {
-    const claim = (role: Role, where: string, port: number) => {
+  #claim(role: Role, of: ServicePort): void {
+    const claim = (where: string, port: number) => {
       const at = key(where, { protocol: of.protocol, port });
       if (!this.#served.has(at)) this.#served.set(at, { role, of });
     };
-    claim("clusterIP", of.clusterIP, of.port);
-    for (const ip of of.lbVIPs) claim("lbVIP", ip, of.port);
-    for (const ip of of.externalIPs) claim("externalIP", ip, of.port);
-    if (of.nodePort !== 0) claim("nodePort", "node port", of.nodePort);
+    if (role === "clusterIP") claim(of.clusterIP, of.port);
+    if (role === "nodePort" && of.nodePort !== 0) claim("node port", of.nodePort);
+    const ips = role === "lbVIP" ? of.lbVIPs : role === "externalIP" ? of.externalIPs : [];
+    for (const ip of ips) if (!this.#isClusterIPOfAnother(ip, of)) claim(ip, of.port);
+  }
+
+  #isClusterIPOfAnother(address: string, { service }: ServicePort): boolean {
+    return this.#ports.some((port) => port.clusterIP === address && port.service !== service);
   }
 
   #isClusterIP(address: string): boolean {

@@ -3,6 +3,11 @@ import {
   type Cidr,
   familyOf,
   formatAddress,
+  isBroadcast,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+  isUnspecified,
   parseAddress,
   parseCidr,
 } from "../../net/address.ts";
@@ -153,13 +158,32 @@ function readPorts(spec: Mapping): readonly ServicePort[] {
 }
 
 function readExternalIPs(spec: Mapping, report: Report): readonly Address[] {
-  return texts(spec, "externalIPs", (written, index) => {
-    const address = parseAddress(written);
-    if (address === undefined) {
-      report(`spec.externalIPs[${index}]`, `${show(written)} is not an IP address; skipped`);
-    }
-    return address;
-  });
+  return texts(
+    spec,
+    "externalIPs",
+    (written, index) => readExternalAddress(written, `spec.externalIPs[${index}]`, report),
+  );
+}
+
+/**
+ * Skips addresses that no service may have, because whoever may create a Service would take traffic of the node
+ * itself with them. The API server validates external IPs, but a manifest and the status of a load balancer may
+ * have any address.
+ */
+function readExternalAddress(written: string, path: string, report: Report): Address | undefined {
+  const address = parseAddress(written);
+  const problem = address === undefined ? "not an IP address" : special(address);
+  if (problem === undefined) return address;
+  report(path, `${show(written)} is ${problem}; skipped`);
+  return undefined;
+}
+
+function special(address: Address): string | undefined {
+  if (isUnspecified(address)) return "the unspecified address";
+  if (isLoopback(address)) return "a loopback address";
+  if (isLinkLocal(address)) return "a link-local address";
+  if (isMulticast(address)) return "a multicast address";
+  return isBroadcast(address) ? "the broadcast address" : undefined;
 }
 
 /**
@@ -176,14 +200,7 @@ function readLoadBalancerIPs(raw: Mapping, report: Report): readonly Address[] {
           const written = text(ingress, "ip");
           const mode = text(ingress, "ipMode");
           if (written === "" || (mode !== "" && mode !== "VIP")) return undefined;
-          const address = parseAddress(written);
-          if (address === undefined) {
-            report(
-              `status.loadBalancer.ingress[${index}].ip`,
-              `${show(written)} is not an IP address; skipped`,
-            );
-          }
-          return address;
+          return readExternalAddress(written, `status.loadBalancer.ingress[${index}].ip`, report);
         })),
   );
 }

@@ -57,6 +57,12 @@ export class Metrics {
       "ip_family",
     ),
   );
+  readonly #frontendConflicts = new Gauge(
+    alpha(
+      "sync_proxy_rules_frontend_conflicts",
+      "Number of frontends that a service claims and another service has",
+    ),
+  );
   readonly #healthz = new Counter(
     alpha("proxy_healthz_total", "Cumulative proxy healthz HTTP status", "code"),
   );
@@ -91,6 +97,7 @@ export class Metrics {
     this.#serviceChanges.pending,
     this.#serviceChanges.total,
     this.#noLocalEndpoints,
+    this.#frontendConflicts,
     this.#healthz,
     this.#livez,
     this.#conntrack,
@@ -143,6 +150,11 @@ export class Metrics {
   ): void {
     this.#noLocalEndpoints.set(servicePorts.internal, "internal", family);
     this.#noLocalEndpoints.set(servicePorts.external, "external", family);
+  }
+
+  /** Sets the number of frontends that a service claims and another service has. Not in kube-proxy. */
+  frontendConflicts(frontends: number): void {
+    this.#frontendConflicts.set(frontends);
   }
 
   healthzAnswered(code: number): void {

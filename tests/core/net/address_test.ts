@@ -12,7 +12,9 @@ import {
   formatAddress,
   formatCidr,
   formatSocketAddress,
+  isBroadcast,
   isLoopback,
+  isMulticast,
   isUnspecified,
   normaliseCidrs,
   parseAddress,
@@ -243,7 +245,7 @@ Deno.test("addresses are sorted by family and value", () => {
   assert.deepEqual(sorted.toReversed().map(address).sort(compareAddresses).map(formatAddress), sorted);
 });
 
-Deno.test("loopback, link-local and unspecified addresses are recognised", () => {
+Deno.test("loopback, link-local, unspecified, multicast and broadcast addresses are recognised", () => {
   assert.equal(familyOf(address("10.0.0.1")), "IPv4");
   assert.equal(familyOf(address("::")), "IPv6");
   for (const text of ["127.0.0.1", "127.255.0.3", "::1"]) assert.ok(isLoopback(address(text)), text);
@@ -252,4 +254,12 @@ Deno.test("loopback, link-local and unspecified addresses are recognised", () =>
   for (const text of ["0.0.0.1", "::1"]) assert.ok(!isUnspecified(address(text)), text);
   assert.equal(formatSocketAddress(address("10.0.0.1"), 80), "10.0.0.1:80");
   assert.equal(formatSocketAddress(address("fd00::1"), 80), "[fd00::1]:80");
+  for (const text of ["224.0.0.1", "239.255.255.255", "ff02::1", "ffff::"]) {
+    assert.ok(isMulticast(address(text)), text);
+  }
+  for (const text of ["223.255.255.255", "240.0.0.0", "fe80::1"]) {
+    assert.ok(!isMulticast(address(text)), text);
+  }
+  assert.ok(isBroadcast(address("255.255.255.255")));
+  for (const text of ["255.255.255.254", "ffff::"]) assert.ok(!isBroadcast(address(text)), text);
 });

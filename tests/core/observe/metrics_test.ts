@@ -53,6 +53,7 @@ Deno.test("changes, failures and answers are counted under kube-proxy's names", 
   metrics.endpointsChanged();
   metrics.changesPending({ services: 1, endpoints: 2 });
   metrics.noLocalEndpoints("IPv4", { internal: 3, external: 4 });
+  metrics.frontendConflicts(6);
   metrics.healthzAnswered(503);
   metrics.livezAnswered(200);
   metrics.syncQueued("IPv4");
@@ -65,6 +66,7 @@ Deno.test("changes, failures and answers are counted under kube-proxy's names", 
     "kubeproxy_sync_proxy_rules_endpoint_changes_pending": 2,
     'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="internal",ip_family="IPv4"}': 3,
     'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external",ip_family="IPv4"}': 4,
+    "kubeproxy_sync_proxy_rules_frontend_conflicts": 6,
     'kubeproxy_proxy_healthz_total{code="503"}': 1,
     'kubeproxy_proxy_livez_total{code="200"}': 1,
     'kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family="IPv4"}': 1_700_000_000.5,

@@ -344,6 +344,35 @@ Deno.test("an invalid external address is reported and skipped, the others are s
   ]);
 });
 
+Deno.test("external IPs and load-balancer IPs are never special addresses", () => {
+  for (
+    const [written, what] of [
+      ["0.0.0.0", "the unspecified address"],
+      ["::", "the unspecified address"],
+      ["127.0.0.53", "a loopback address"],
+      ["::1", "a loopback address"],
+      ["::ffff:127.0.0.1", "a loopback address"],
+      ["169.254.169.254", "a link-local address"],
+      ["fe80::1", "a link-local address"],
+      ["224.0.0.1", "a multicast address"],
+      ["239.255.255.255", "a multicast address"],
+      ["ff02::1", "a multicast address"],
+      ["255.255.255.255", "the broadcast address"],
+    ]
+  ) {
+    const { service, problems } = parse(manifest(
+      { externalIPs: [written, "198.51.100.1"] },
+      { status: { loadBalancer: { ingress: [{ ip: written }, { ip: "203.0.113.6" }] } } },
+    ));
+    assert.deepEqual(service.externalIPs.map(formatAddress), ["198.51.100.1"]);
+    assert.deepEqual(service.loadBalancerIPs.map(formatAddress), ["203.0.113.6"]);
+    assert.deepEqual(problems, [
+      `Service default/web: status.loadBalancer.ingress[0].ip: "${written}" is ${what}; skipped`,
+      `Service default/web: spec.externalIPs[0]: "${written}" is ${what}; skipped`,
+    ]);
+  }
+});
+
 Deno.test("an unknown way of balancing is reported and ignored", () => {
   const asked = (written: unknown) =>
     parse(manifest({}, { metadata: { annotations: { "proxy/balancing": written } } }));
