@@ -69,7 +69,7 @@ export function backendError(
   rejectedKeys: readonly PlanKey[] = [],
 ): BackendError {
   const advice = unsupported.has(error.errnoName) && error.advice === undefined
-    ? ". The kernel lacks a feature that the mode needs (proxy check says which)"
+    ? ". Most likely the kernel lacks a feature that the mode needs (proxy check says which)"
     : "";
   return new BackendError(`${mode}: ${error.message}${advice}`, rejectedKeys, { cause: error });
 }

@@ -64,6 +64,7 @@ const LIBNL_ERRNOS: Readonly<Record<number, string>> = {
 export const NLE_FAILURE = 1; // netlink/errno.h
 export const NLE_AGAIN = 4; // netlink/errno.h
 export const NLE_NOMEM = 5; // netlink/errno.h
+export const NLE_PROTO_MISMATCH = 26; // netlink/errno.h, for EPROTONOSUPPORT
 
 /**
  * Makes the error for a result of libnl.

@@ -1,4 +1,5 @@
 import type { BpfObject } from "../../ffi/bpf/object.ts";
+import { effectiveCapabilities } from "../../ffi/capabilities.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { EbpfOptions } from "./options.ts";
@@ -71,10 +72,25 @@ function probePrograms(
       ...what,
       found: false,
       detail: isForbidden
-        ? "the process lacks the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN"
+        ? explainBpfDenial(error.message)
         : `${error.message}. The mode needs Linux 6.1 or later`,
     };
   }
+}
+
+/**
+ * Explains why the kernel answered EPERM to bpf().
+ * @param held capabilities of the process; undefined if they are not known. The seam for tests.
+ */
+export function explainBpfDenial(message: string, held = effectiveCapabilities()): string {
+  if (held === undefined) {
+    return `${message}. It needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN`;
+  }
+  const needed = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"] as const;
+  const missing = held.has("CAP_SYS_ADMIN") ? [] : needed.filter((capability) => !held.has(capability));
+  if (missing.length > 0) return `the process lacks ${missing.join(" and ")}, or CAP_SYS_ADMIN instead`;
+  return `${message}. The process has the capabilities, so a security module, the kernel's lockdown or a seccomp ` +
+    "filter forbids bpf(), or the process runs in a user namespace";
 }
 
 /** Describes how the tc programs are attached to devices. */

@@ -1,7 +1,6 @@
 import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
-import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
-import { rejectionError } from "../../ffi/netlink/exchange.ts";
+import { type Rejected, rejectionError } from "../../ffi/netlink/exchange.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import {
   type Backend,
@@ -203,7 +202,7 @@ export class IptablesBackend implements Backend {
     }
   }
 
-  #rejectionError(batch: RuleBatch, bytes: Uint8Array, answer: Acknowledgement): Error {
+  #rejectionError(batch: RuleBatch, bytes: Uint8Array, answer: Rejected): Error {
     const { operation, chain, isChainDeletion, extension } = rejectedChange(bytes, answer);
     if (isChainDeletion && chain !== undefined && answer.errno === errnoOf("EBUSY")) {
       return new ChainInUse(keyOf(chain.family, chain.table, chain.name));
@@ -218,7 +217,9 @@ export class IptablesBackend implements Backend {
     // A missing object is not the service's fault: kernel state differs from what was last programmed.
     const isDrift = isMissing && extension === undefined;
     if (isDrift) this.#kernel.reportDrift(error.message);
-    return backendError(this.mode, error, isDrift || owner === undefined ? [] : [owner]);
+    // A denial concerns the whole table or process, not the service.
+    const isDenial = answer.errno === errnoOf("EPERM");
+    return backendError(this.mode, error, isDrift || isDenial || owner === undefined ? [] : [owner]);
   }
 
   /**

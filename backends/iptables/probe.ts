@@ -103,6 +103,8 @@ export async function probeKernel(
   readLegacy: () => readonly LegacyTable[] = readLegacyTables,
 ): Promise<readonly Requirement[]> {
   const found = await probeFeatures(client, {
+    tables: ["filter", "nat", "mangle"],
+    inTables: true,
     begin: (message, firstSeq) => new RuleBatch(message, firstSeq),
     families,
     features: FEATURES,

@@ -111,7 +111,16 @@ export class TableBatch extends Batch {
     });
   }
 
-  deleteTable(family: TableFamily): void {
+  /** Removes the table. A missing one is no error. */
+  removeTable(family: TableFamily): void {
+    // Add first, so that the delete never fails with ENOENT. Without flags, because the kernel rejects a change of the
+    // flag `persist`, which a table keeps when its owner has ended (EOPNOTSUPP).
+    this.#write(
+      family,
+      nft.NFT_MSG_NEWTABLE,
+      NLM_F_CREATE,
+      (message) => message.attrString(nft.NFTA_TABLE_NAME, this.#table.name),
+    );
     this.#write(
       family,
       nft.NFT_MSG_DELTABLE,

@@ -7,14 +7,17 @@ import {
   NFNL_SUBSYS_NFTABLES,
   NFPROTO_UNSPEC,
 } from "../../ffi/netlink/nfnetlink.ts";
-import { type Acknowledgement, attribute } from "../../ffi/netlink/reader.ts";
+import { errnoOf } from "../../ffi/errno.ts";
+import type { Rejected } from "../../ffi/netlink/exchange.ts";
+import { type Acknowledgement, attribute, messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { type Batch, type Table, TableBatch } from "./batch.ts";
 import * as nft from "./constants.ts";
 import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
-import { noNetfilter, type Probe } from "./probe.ts";
+import { describeOwned, ownedTables } from "./owner.ts";
+import { netfilterNotOpened, type Probe } from "./probe.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
 /** A larger batch is sent with our watches paused: see `#commitLarge`. */
@@ -24,7 +27,7 @@ const LARGE_BYTES = 256 * 1024;
 const WATCH_BUFFER_BYTES = 8 * 1024 * 1024;
 
 /** Makes the error of a rejected batch from the answer to its first rejected message. */
-export type ExplainRejection = (batch: Uint8Array, answer: Acknowledgement) => Error;
+export type ExplainRejection = (batch: Uint8Array, answer: Rejected) => Error;
 
 /** Access to nf_tables for one mode: transactions over one socket, and watches for foreign changes. */
 export class NfTables implements Disposable {
@@ -55,7 +58,7 @@ export class NfTables implements Disposable {
       opened = this.open();
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      return [noNetfilter(error.message)];
+      return [netfilterNotOpened(error)];
     }
     using client = opened;
     return await probe(client, usableFamilies());
@@ -86,8 +89,24 @@ export class NfTables implements Disposable {
     this.client.endBatch(batch.count);
     if (bytes.length > LARGE_BYTES) return await this.#commitLarge(bytes, explain);
     const [first] = await this.client.sendBatch(bytes);
-    if (first !== undefined) throw explain(bytes, first);
+    if (first !== undefined) throw explain(bytes, await this.#withOwner(bytes, first));
     return { foreignChange: false };
+  }
+
+  /** Adds to EPERM that another program owns the table, if that is the cause. */
+  async #withOwner(batch: Uint8Array, answer: Acknowledgement): Promise<Rejected> {
+    if (answer.errno !== errnoOf("EPERM")) return answer;
+    for (const { seq, payload } of messages(batch)) {
+      if (seq !== answer.seq) continue;
+      // The first attribute of every change is the table's name.
+      const name = attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string() ?? "";
+      using client = this.open();
+      // Without CAP_NET_ADMIN tables cannot be listed either, and the missing capability is the cause.
+      const owned = await ownedTables(client, [name]).catch(() => []);
+      const table = owned.find(({ family }) => family.nfproto === payload[0]);
+      return table === undefined ? answer : { ...answer, advice: describeOwned(table) };
+    }
+    return answer;
   }
 
   /** Starts to watch for foreign changes. Before the first programming there is nothing to watch. */
@@ -145,7 +164,7 @@ export class NfTables implements Disposable {
     const before = await readGeneration(client);
     try {
       const [first] = await client.sendBatch(bytes);
-      if (first !== undefined) throw explain(bytes, first);
+      if (first !== undefined) throw explain(bytes, await this.#withOwner(bytes, first));
     } finally {
       client.releaseBatch(bytes);
       for (const watch of listening) watch.resume();

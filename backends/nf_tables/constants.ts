@@ -39,6 +39,7 @@ export const NFTA_TABLE_NAME = 1;
 export const NFTA_TABLE_FLAGS = 2;
 export const NFTA_TABLE_USE = 3;
 export const NFTA_TABLE_USERDATA = 6;
+export const NFTA_TABLE_OWNER = 7; // since Linux 5.12
 
 export const NFTA_CHAIN_TABLE = 1;
 export const NFTA_CHAIN_NAME = 3;

@@ -1,10 +1,13 @@
 import type { Requirement, Severity } from "../../core/backend/contract.ts";
+import { explainNetAdminDenial } from "../../ffi/capabilities.ts";
 import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
+import { KernelError } from "../../ffi/errors.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { type Batch, type Table, TableBatch } from "./batch.ts";
 import type { TableFamily } from "./families.ts";
+import { foreignTables, ownedTables } from "./owner.ts";
 import type { Chain, Hook, Rule } from "./rules.ts";
 import type { SetSpec } from "./set/spec.ts";
 
@@ -25,6 +28,10 @@ export interface Feature<Changes extends Batch> {
 }
 
 export interface Attempts<Changes extends Batch> {
+  /** Names of the tables that the mode writes. */
+  readonly tables: readonly string[];
+  /** The features are tried in these tables, so not in those that another program owns. */
+  readonly inTables: boolean;
   readonly begin: (message: MessageWriter, firstSeq: number) => Changes;
   readonly families: readonly TableFamily[];
   readonly features: readonly Feature<Changes>[];
@@ -38,8 +45,11 @@ export interface Attempts<Changes extends Batch> {
  */
 export async function probeFeatures<Changes extends Batch>(
   client: NetlinkClient,
-  { begin, families, features, reject }: Attempts<Changes>,
+  { tables, inTables, begin, families: all, features, reject }: Attempts<Changes>,
 ): Promise<readonly Requirement[]> {
+  // Without CAP_NET_ADMIN tables cannot be listed. Then the batch is rejected for the same reason.
+  const owned = await ownedTables(client, tables).catch(() => []);
+  const families = inTables ? all.filter((one) => owned.every(({ family }) => family !== one)) : all;
   const { message, firstSeq } = client.beginBatch();
   const batch = begin(message, firstSeq);
   const tried: { feature: Feature<Changes>; family: TableFamily; from: number; to: number }[] = [];
@@ -63,7 +73,11 @@ export async function probeFeatures<Changes extends Batch>(
       const error = errors.find(({ seq }) => seq >= firstSeq + attempt.from && seq < firstSeq + attempt.to);
       return attempt.feature === feature && error !== undefined ? [{ family: attempt.family, error }] : [];
     });
-  return [...basics, ...features.map((feature) => requirement(feature, missing(feature)))];
+  return [
+    ...basics,
+    ...features.map((feature) => requirement(feature, missing(feature))),
+    ...(owned.length === 0 ? [] : [foreignTables(owned)]),
+  ];
 }
 
 /** A feature that is tried by adding sets, or a rule to a chain of its own. */
@@ -77,6 +91,9 @@ export interface TableFeature {
   readonly hook?: Hook;
 }
 
+/** A table that never exists, because no probe is committed. */
+const PROBE_TABLE = `kube-proxy-probe-${Deno.pid}`;
+
 /** A probe that tries features in a table that is never committed. */
 export function tableProbe(table: Table, features: readonly TableFeature[]): Probe {
   const tried = features.map((feature, index): Feature<TableBatch> => ({
@@ -89,7 +106,10 @@ export function tableProbe(table: Table, features: readonly TableFeature[]): Pro
   }));
   return (client, families) =>
     probeFeatures(client, {
-      begin: (message, firstSeq) => new TableBatch(table, message, firstSeq),
+      tables: [table.name],
+      inTables: false,
+      // Another name, because another program may own the table.
+      begin: (message, firstSeq) => new TableBatch({ ...table, name: PROBE_TABLE }, message, firstSeq),
       families,
       features: tried,
       reject: (batch, family) => batch.deleteSet(family, "probe-that-does-not-exist"),
@@ -112,8 +132,16 @@ function writeFeature(
 const PRESENT = "nf_tables in the kernel";
 const PRIVILEGE = "CAP_NET_ADMIN";
 
+/** The answer when no socket could be opened. Only some errors mean that the kernel lacks the protocol. */
+export function netfilterNotOpened(error: Error): Requirement {
+  const isAbsent = error instanceof KernelError && error.errnoName === "EPROTONOSUPPORT";
+  return isAbsent
+    ? noNetfilter(error.message)
+    : { name: PRESENT, severity: "required", found: false, detail: `it cannot be reached: ${error.message}` };
+}
+
 /** The answer when the kernel offers no nf_tables at all. */
-export function noNetfilter(reason: string): Requirement {
+function noNetfilter(reason: string): Requirement {
   return {
     name: PRESENT,
     severity: "required",
@@ -128,9 +156,7 @@ function basicRequirements(errors: readonly Acknowledgement[]): readonly Require
       name: PRIVILEGE,
       severity: "required",
       found: false,
-      detail:
-        "the kernel answers EPERM: give the unit or the container this capability in its network namespace " +
-        "(see docs/operations.md#privileges)",
+      detail: `the kernel answers EPERM. ${explainNetAdminDenial()}`,
     }];
   }
   const privilege: Requirement = {

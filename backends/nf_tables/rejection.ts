@@ -2,7 +2,7 @@ import type { BackendError } from "../../core/backend/contract.ts";
 import { printedName, type ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { NLA_HDRLEN, NLMSG_HDRLEN } from "../../ffi/netlink/constants.ts";
-import { rejectionError } from "../../ffi/netlink/exchange.ts";
+import { type Rejected, rejectionError } from "../../ffi/netlink/exchange.ts";
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_UNSPEC } from "../../ffi/netlink/nfnetlink.ts";
 import {
   type Acknowledgement,
@@ -52,13 +52,15 @@ export interface RejectionContext {
  */
 export function explainRejection(
   batch: Uint8Array,
-  answer: Acknowledgement,
+  answer: Rejected,
   { mode, table, rejectedPlans, describeElement, onDrift }: RejectionContext,
 ): BackendError {
   const rejection = decodeRejection(batch, answer);
   if (rejection === undefined) return backendError(mode, rejectionError("change nf_tables", answer));
   const plans = rejectedPlans(rejection);
   const error = rejectionError(describeRejection(table, rejection, plans, describeElement), answer);
+  // A denial concerns the whole table or process, not the service that happens to be named first.
+  if (answer.errno === errnoOf("EPERM")) return backendError(mode, error);
   if (answer.errno !== errnoOf("ENOENT")) {
     return backendError(mode, error, [...new Set(plans.map(({ key }) => key))]);
   }

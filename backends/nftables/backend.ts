@@ -90,9 +90,7 @@ export class NftablesBackend implements Backend {
     for (const family of TABLE_FAMILIES) {
       if (!schemas.has(family.nfproto)) continue;
       const batch = this.#kernel.beginTable(TABLE);
-      // Add first, so that the delete never fails with ENOENT.
-      batch.addTable(family);
-      batch.deleteTable(family);
+      batch.removeTable(family);
       await this.#commit(batch, [], () => []);
     }
   }
@@ -109,8 +107,7 @@ export class NftablesBackend implements Backend {
   ): Promise<void> {
     const batch = this.#kernel.beginTable(TABLE, estimateBatchBytes(desired.plans.values()));
     for (const family of unwanted) {
-      batch.addTable(family);
-      batch.deleteTable(family);
+      batch.removeTable(family);
     }
     const tables = refills.map(({ family, settings, refill }) =>
       writeRefill(batch, family, settings, desired.plans.values(), refill)

@@ -109,11 +109,8 @@ export function writeRefill(
   const affinities = own.filter(({ affinitySeconds }) => affinitySeconds > 0)
     .map((plan) => affinityObjects(family, settings, plan));
 
+  if (refill.how === "replace") batch.removeTable(family);
   batch.addTable(family);
-  if (refill.how === "replace") {
-    batch.deleteTable(family);
-    batch.addTable(family);
-  }
   if (refill.how === "refill") empty(batch, family, refill.actual, affinities);
 
   for (const spec of state.sets) batch.addSet(family, spec);

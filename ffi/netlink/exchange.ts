@@ -1,3 +1,4 @@
+import { explainNetAdminDenial } from "../capabilities.ts";
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { TimeSlice } from "../time_slice.ts";
@@ -92,11 +93,16 @@ export function readRejections(transport: NetlinkTransport): Acknowledgement[] {
   return rejections;
 }
 
+/** A rejection whose cause the caller may know. */
+export interface Rejected extends Acknowledgement {
+  /** The cause and what to do, a full sentence. */
+  readonly advice?: string;
+}
+
 /** Makes the error for a request that the kernel rejected. */
-export function rejectionError(operation: string, { errno, extack }: Acknowledgement): KernelError {
-  if (errno !== errnoOf("EPERM")) return new KernelError(operation, errno, { extack });
-  const advice =
-    "The process lacks CAP_NET_ADMIN in this network namespace. Give it to the unit or the container " +
-    "(see docs/operations.md#privileges)";
-  return new KernelError(operation, errno, { extack, advice });
+export function rejectionError(operation: string, { errno, extack, advice }: Rejected): KernelError {
+  if (advice !== undefined || errno !== errnoOf("EPERM")) {
+    return new KernelError(operation, errno, { extack, advice });
+  }
+  return new KernelError(operation, errno, { extack, advice: explainNetAdminDenial() });
 }

@@ -18,6 +18,7 @@ import {
   NLE_AGAIN,
   NLE_FAILURE,
   NLE_NOMEM,
+  NLE_PROTO_MISMATCH,
 } from "../errors.ts";
 import { libnl } from "../libnl.ts";
 import { copyOf, PointerSlot } from "../memory.ts";
@@ -89,7 +90,8 @@ export class NetlinkSocket implements NetlinkTransport {
     const socket = libnl().nl_socket_alloc();
     if (socket === null) throw new KernelError(operation, errnoOf("ENOMEM"));
     try {
-      check(operation, libnl().nl_connect(socket, protocol), missingProtocol(protocol));
+      const code = libnl().nl_connect(socket, protocol);
+      check(operation, code, code === -NLE_PROTO_MISMATCH ? missingProtocol(protocol) : undefined);
       check(operation, libnl().nl_socket_set_nonblocking(socket));
       // With a fixed size, nl_recv does not read each datagram twice to learn its size first.
       check(operation, libnl().nl_socket_set_msg_buf_size(socket, BigInt(MAX_DATAGRAM_BYTES)));
@@ -274,7 +276,7 @@ function missingProtocol(protocol: number): KernelErrorDetails {
   const module = PROTOCOL_MODULES.get(protocol);
   return module === undefined
     ? {}
-    : { advice: `If the kernel lacks this protocol, load its module: modprobe ${module}` };
+    : { advice: `The kernel lacks this protocol. Load its module on the node: modprobe ${module}` };
 }
 
 function setOption(fd: number, level: number, option: number, value: number): boolean {

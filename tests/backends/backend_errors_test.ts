@@ -20,7 +20,7 @@ Deno.test("kernel errors, file-system errors and missing libraries become errors
     ],
     [
       new KernelError("add a table", errnoOf("EOPNOTSUPP")),
-      /EOPNOTSUPP.*\. The kernel lacks a feature that the mode needs \(proxy check says which\)$/,
+      /EOPNOTSUPP.*\. Most likely the kernel lacks a feature that the mode needs \(proxy check says which\)$/,
     ],
     [new Deno.errors.PermissionDenied("/sys/fs/bpf"), /^nftables: \/sys\/fs\/bpf$/],
     [new LibraryError("libnl-3.so.200: cannot be loaded"), /^nftables: libnl-3\.so\.200: cannot be loaded$/],

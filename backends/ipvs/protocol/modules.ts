@@ -1,3 +1,4 @@
+import { effectiveCapabilities } from "../../../ffi/capabilities.ts";
 import { insertModule } from "../../../ffi/kernel_modules.ts";
 
 /** The directory of the module files, and a function that loads one. The seam for tests. */
@@ -34,8 +35,10 @@ export function loadModule(
   // error.
   const loaded = files.toReversed().map((file) => insert(`${directory}/${file}`));
   if (loaded.at(-1)) return undefined;
-  return `because the kernel rejected ${directory}/${files[0]}: ` +
-    "this requires CAP_SYS_MODULE and a kernel that is not locked down";
+  const why = effectiveCapabilities()?.has("CAP_SYS_MODULE")
+    ? "the kernel log says why"
+    : "the process lacks CAP_SYS_MODULE";
+  return `because the kernel rejected ${directory}/${files[0]}: ${why}`;
 }
 
 /** The files of a module and of its dependencies. A line of modules.dep: `a.ko.xz: b.ko.xz c.ko.xz` */

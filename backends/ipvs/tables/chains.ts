@@ -48,8 +48,7 @@ export function writeTable(
   settings: NodeSettings,
   elements: Iterable<Element>,
 ): void {
-  batch.addTable(family);
-  batch.deleteTable(family);
+  batch.removeTable(family);
   batch.addTable(family);
   for (const spec of sets.setsOf(family)) batch.addSet(family, spec);
   const chains = chainsOf(family, settings);

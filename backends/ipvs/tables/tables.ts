@@ -49,9 +49,7 @@ export class IpvsTables {
       if (desired !== undefined) {
         writeTable(batch, family, desired.settings, desired.elements.added);
       } else {
-        // Add first, so that the delete never fails with ENOENT.
-        batch.addTable(family);
-        batch.deleteTable(family);
+        batch.removeTable(family);
       }
     }
     await this.#commit(batch, candidates);

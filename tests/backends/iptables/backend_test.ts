@@ -188,7 +188,9 @@ Deno.test("the error names a missing kernel feature as the reason", async () => 
   using backend = withBackendErrors(new IptablesBackend(() => kernel));
   await assert.rejects(
     backend.reconcile(desiredOf([web])),
-    (error) => error instanceof BackendError && /EOPNOTSUPP.*The kernel lacks a feature/.test(error.message),
+    (error) =>
+      error instanceof BackendError &&
+      /EOPNOTSUPP.*Most likely the kernel lacks a feature/.test(error.message),
   );
 });
 

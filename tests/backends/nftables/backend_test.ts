@@ -51,6 +51,8 @@ Deno.test("the error on a kernel without nf_tables names the cause", async () =>
   const backend = withBackendErrors(new NftablesBackend(() => kernel));
   await assert.rejects(
     backend.reconcile(desiredOf([web])),
-    (error) => error instanceof BackendError && /EOPNOTSUPP.*The kernel lacks a feature/.test(error.message),
+    (error) =>
+      error instanceof BackendError &&
+      /EOPNOTSUPP.*Most likely the kernel lacks a feature/.test(error.message),
   );
 });
