@@ -6,6 +6,7 @@ import {
   type ReconcileReport,
   type Requirement,
 } from "../core/backend/contract.ts";
+import type { Follower, LocalhostOptions } from "../core/backend/follower.ts";
 import type { DesiredState, PlanKey } from "../core/plan/plan.ts";
 import { KernelError } from "../ffi/errors.ts";
 import { LibraryError } from "../ffi/library.ts";
@@ -25,7 +26,7 @@ export function withBackendErrors(backend: Backend): Backend {
       throw translate(mode, error);
     }
   };
-  const { metrics, cleanUpLeftovers, prepareNode } = backend;
+  const { metrics, cleanUpLeftovers, prepareNode, serveLocalhostNodePorts } = backend;
   return {
     mode,
     probe: (): Promise<readonly Requirement[]> => translated(() => backend.probe()),
@@ -49,6 +50,10 @@ export function withBackendErrors(backend: Backend): Backend {
     ...(metrics === undefined
       ? {}
       : { metrics: (): Promise<readonly BackendMetric[]> => translated(() => metrics.call(backend)) }),
+    ...(serveLocalhostNodePorts === undefined ? {} : {
+      serveLocalhostNodePorts: (options: LocalhostOptions): Follower & Disposable =>
+        serveLocalhostNodePorts.call(backend, options),
+    }),
     ...(prepareNode === undefined ? {} : {
       prepareNode: (localhostNodePorts: boolean): Promise<readonly string[]> =>
         translated(() => prepareNode.call(backend, localhostNodePorts)),

@@ -1,10 +1,12 @@
 import {
   type Backend,
   BackendError,
+  type BackendMetric,
   type PlanChange,
   type ReconcileReport,
   type Requirement,
 } from "../../core/backend/contract.ts";
+import type { LocalhostOptions } from "../../core/backend/follower.ts";
 import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
 import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
@@ -14,6 +16,7 @@ import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/fa
 import { explainRejection } from "../nf_tables/rejection.ts";
 import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
 import { TableReader } from "../nf_tables/watch.ts";
+import { LocalhostRelays } from "./localhost/relays.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
 import {
@@ -38,6 +41,7 @@ export class NftablesBackend implements Backend {
   readonly #kernel: NfTables;
   /** The tables in force. Empty before the first reconcile. */
   #tables: readonly TableState[] = [];
+  #relays: LocalhostRelays | undefined;
 
   constructor(open?: OpenNetlink) {
     this.#kernel = new NfTables(open);
@@ -83,6 +87,14 @@ export class NftablesBackend implements Backend {
 
   watch(onForeignChange: (what: string) => void): Disposable {
     return this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
+  }
+
+  serveLocalhostNodePorts(options: LocalhostOptions): LocalhostRelays {
+    return this.#relays = new LocalhostRelays(options);
+  }
+
+  metrics(): Promise<readonly BackendMetric[]> {
+    return Promise.resolve(this.#relays?.metrics() ?? []);
   }
 
   async cleanup(): Promise<void> {

@@ -12,6 +12,7 @@ export const nftables = defineMode({
     localhostNodePorts: false,
   },
   sections: { periods: "nftables", masquerade: "nftables" },
+  localhostGate: "KubeProxyNFTablesLocalhostNodePorts",
   failureMetrics: [
     {
       name: "sync_proxy_rules_nftables_sync_failures_total",

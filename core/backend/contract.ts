@@ -1,4 +1,5 @@
 import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
+import type { Follower, LocalhostOptions } from "./follower.ts";
 
 /** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
 export interface PlanChange {
@@ -98,6 +99,12 @@ export interface Backend extends Disposable {
    * @param onForeignChange receives a description of the change for the log.
    */
   watch(onForeignChange: (what: string) => void): Disposable;
+
+  /**
+   * Serves TCP node ports on loopback addresses from this process, for a kernel that cannot translate them there
+   * (docs/behaviour.md §5.2). Called before the first reconcile. Undefined in modes that do not do this.
+   */
+  serveLocalhostNodePorts?(options: LocalhostOptions): Follower & Disposable;
 
   /** Metrics that only this mode has. */
   metrics?(): Promise<readonly BackendMetric[]>;

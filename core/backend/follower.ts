@@ -18,6 +18,15 @@ export interface ConntrackObserver {
   conntrackFailed(family: Family): void;
 }
 
+/** Options of the follower that serves node ports on loopback addresses. */
+export interface LocalhostOptions {
+  /** Families whose loopback address has node ports. */
+  readonly families: readonly Family[];
+  readonly log: Log;
+  /** Time until a port that could not be opened is tried again. */
+  readonly retryMs?: number;
+}
+
 /** Options that the program gives a follower. */
 export interface FollowerOptions {
   readonly log: Log;

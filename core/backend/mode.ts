@@ -15,6 +15,11 @@ export interface ModeTraits {
   readonly failureMetrics: readonly FailureMetric[];
   /** The feature gate that has to be on for this mode; undefined for none. */
   readonly featureGate?: string;
+  /**
+   * The feature gate with which the mode serves TCP node ports on loopback addresses from this process (see
+   * `Backend.serveLocalhostNodePorts`); undefined for none.
+   */
+  readonly localhostGate?: string;
   /** Network device whose addresses are those of services, not of the node; undefined for none. */
   readonly serviceDevice?: string;
 }

@@ -1,4 +1,5 @@
 import type { Backend, InForce } from "../backend/contract.ts";
+import type { Follower } from "../backend/follower.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { watchConfigFile } from "../config/watch.ts";
 import type { Address } from "../net/address.ts";
@@ -62,8 +63,10 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
   const nodeAddresses = () => interfaceAddresses(serviceDevices);
   const conntrack = createConntrackReconciler({ observer: metrics, nodeAddresses, log });
+  const localhost = localhostNodePorts(config, families, backend, log);
   const firstSync = Promise.withResolvers<void>();
   const afterSync = (inForce: InForce) => {
+    localhost?.synced(inForce);
     conntrack.synced(inForce);
     firstSync.resolve();
   };
@@ -80,6 +83,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   return {
     async run(signal) {
       await using _ports = healthCheckPorts;
+      using _localhost = localhost;
       Deno.addSignalListener("SIGHUP", () => source.reload());
       await Promise.all([
         serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log }, signal),
@@ -91,6 +95,16 @@ export function buildProxy(parts: ProxyParts): Proxy {
       ]);
     },
   };
+}
+
+function localhostNodePorts(
+  { localhostFamilies }: ProxyConfig,
+  families: readonly Family[],
+  backend: Backend,
+  log: Log,
+): (Follower & Disposable) | undefined {
+  const served = localhostFamilies.filter((family) => families.includes(family));
+  return served.length === 0 ? undefined : backend.serveLocalhostNodePorts?.({ families: served, log });
 }
 
 /** The node as it is now. A directory of manifests may have no Node object: then this host stands in. */

@@ -1,5 +1,6 @@
 import type { ConfiguredMode } from "../backend/mode.ts";
 import type { Address } from "../net/address.ts";
+import type { Family } from "../net/protocol.ts";
 import type { ConntrackSettings } from "../node/host_settings.ts";
 import type { DetectLocal, NodePortRange } from "../plan/node_settings.ts";
 import type { ConfigDocument } from "./document/document.ts";
@@ -23,6 +24,11 @@ export interface ProxyConfig {
   readonly masqueradeAll: boolean;
   /** Node ports answer on loopback addresses, too. Always false in modes that cannot do that. */
   readonly localhostNodePorts: boolean;
+  /**
+   * Families whose loopback address has TCP node ports that this process serves, because the feature gate of the mode is
+   * on and `nodePortAddresses` names a loopback range of the family.
+   */
+  readonly localhostFamilies: readonly Family[];
   /** Maximum time until a failed sync is retried. */
   readonly syncPeriodMs: number;
   /** Minimum time between two syncs; 0 for none. */

@@ -1,7 +1,7 @@
 import type { ConfiguredMode, FlagReader, Mode, Modes } from "../backend/mode.ts";
 import { familyOf, isUnspecified, parseAddress, parseCidr } from "../net/address.ts";
 import type { ConntrackSettings } from "../node/host_settings.ts";
-import type { DetectLocal, NodePortRange } from "../plan/node_settings.ts";
+import { type DetectLocal, loopbackFamilies, type NodePortRange } from "../plan/node_settings.ts";
 import { KUBERNETES } from "../version.ts";
 import type { ProxyConfig } from "./config.ts";
 import { type ConfigDocument, KUBE_PROXY_MODE, type ModeSections } from "./document/document.ts";
@@ -62,6 +62,7 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     mode.configure({ document, valuesOf: environment.valuesOf, conntrackTimeouts: conntrack, read });
   const mode = configure(selected, read);
   const unchecked = new FieldReader((field) => field);
+  const nodePortRanges = readNodePortAddresses(nodePortAddresses, read);
   const config: ProxyConfig = {
     mode,
     modes: environment.modes.map((one) => one === selected ? mode : configure(one, unchecked)),
@@ -69,10 +70,11 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     source: readSource(document, environment, read),
     bindAddress: readBindAddress(document.bindAddress, read),
     detectLocal: readDetectLocal(document, read),
-    nodePortAddresses: readNodePortAddresses(nodePortAddresses, read),
+    nodePortAddresses: nodePortRanges,
     masqueradeBit: masquerade.masqueradeBit,
     masqueradeAll: masquerade.masqueradeAll,
     localhostNodePorts: mode.planning.localhostNodePorts && document.iptables.localhostNodePorts,
+    localhostFamilies: isGateOn(document, mode.localhostGate) ? loopbackFamilies(nodePortRanges) : [],
     syncPeriodMs,
     minSyncPeriodMs,
     healthz: read.listenAddress("healthzBindAddress", document.healthzBindAddress),
@@ -197,6 +199,10 @@ function readDetectLocal(document: ConfigDocument, read: FieldReader): DetectLoc
       return { mode, clusterCidrs };
     }
   }
+}
+
+function isGateOn({ featureGates }: ConfigDocument, gate: string | undefined): boolean {
+  return gate !== undefined && featureGates[gate] === true;
 }
 
 function readNodePortAddresses(texts: readonly string[], read: FieldReader): readonly NodePortRange[] {

@@ -1,3 +1,4 @@
+import type { ModeTraits } from "../backend/mode.ts";
 import type { ProxyConfig } from "./config.ts";
 
 /** Gates that have an effect here, or whose present setting changes nothing here. */
@@ -25,20 +26,31 @@ export function warningsOf(config: ProxyConfig): string[] {
       "node ports answer on every local address; set --nodeport-addresses=primary to restrict them",
     );
   }
-  if (!config.localhostNodePorts && config.nodePortAddresses.includes("localhost")) {
-    const where = mode.planning.localhostNodePorts
-      ? "while iptables.localhostNodePorts is off"
-      : `in mode ${mode.name}`;
-    warnings.push(`node ports do not answer on loopback addresses ${where}`);
+  const isServed = config.localhostNodePorts || config.localhostFamilies.length > 0;
+  if (!isServed && config.nodePortAddresses.includes("localhost")) {
+    warnings.push(`node ports do not answer on loopback addresses ${whereNot(mode)}`);
   }
   return warnings;
 }
 
-function gateWarnings({ document, modes }: ProxyConfig): string[] {
-  const quiet = new Set([...quietGates, ...modes.map(({ featureGate }) => featureGate)]);
+function whereNot({ name, planning, localhostGate }: ModeTraits): string {
+  if (planning.localhostNodePorts) return "while iptables.localhostNodePorts is off";
+  return localhostGate === undefined
+    ? `in mode ${name}`
+    : `in mode ${name} while the feature gate ${localhostGate} is off`;
+}
+
+function gateWarnings({ document, mode, modes, localhostFamilies }: ProxyConfig): string[] {
+  const quiet = new Set([
+    ...quietGates,
+    ...modes.flatMap(({ featureGate, localhostGate }) => [featureGate, localhostGate]),
+  ]);
   return Object.entries(document.featureGates).flatMap(([gate, on]) => {
-    if (gate === "KubeProxyNFTablesLocalhostNodePorts" && on) {
-      return [`feature gate ${gate} is not implemented: node ports do not answer on loopback addresses`];
+    if (on && gate === mode.localhostGate && localhostFamilies.length === 0) {
+      return [
+        `feature gate ${gate} has no effect without a loopback range among the node-port addresses; ` +
+        "add localhost to --nodeport-addresses",
+      ];
     }
     return quiet.has(gate) ? [] : [`feature gate ${gate} has no effect in this proxy`];
   });

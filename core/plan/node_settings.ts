@@ -13,7 +13,7 @@ import {
   normaliseCidrs,
   sameCidr,
 } from "../net/address.ts";
-import type { Family } from "../net/protocol.ts";
+import { FAMILIES, type Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
 import type { LocalTraffic, NodeSettings } from "./plan.ts";
 import { sameList } from "../objects/equality.ts";
@@ -176,6 +176,20 @@ export function wantsLocalhostNodePorts(
     typeof range === "string" ? range !== "primary" : coversLoopback([range]);
   // A family without a range behaves like "all".
   return localhostNodePorts && (ranges.length === 0 || ranges.some(covers));
+}
+
+/**
+ * Families of which a range is made for loopback addresses. Unlike in mode iptables, a range that contains them among
+ * others does not count (docs/behaviour.md §5.2).
+ */
+export function loopbackFamilies(ranges: readonly NodePortRange[]): readonly Family[] {
+  return FAMILIES.filter((family) =>
+    ranges.some((range) =>
+      typeof range === "string"
+        ? range === "localhost"
+        : range.prefix > 0 && isLoopback(range.address) && familyOf(range.address) === family
+    )
+  );
 }
 
 function coversLoopback(ranges: readonly Cidr[]): boolean {

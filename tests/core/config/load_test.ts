@@ -206,6 +206,29 @@ Deno.test("node ports answer on loopback addresses in mode iptables, unless they
   assert.equal(await isOn(), false);
 });
 
+Deno.test("a feature gate serves node ports on loopback addresses in mode nftables, for the families that are named", async () => {
+  const gate = "--feature-gates=KubeProxyNFTablesLocalhostNodePorts=true";
+  const shown = async (...args: readonly string[]) => {
+    const { config, warnings } = await load(["--cluster-cidr=10.0.0.0/8", ...args]);
+    return [config.localhostFamilies, warnings];
+  };
+  const both = ["IPv4", "IPv6"];
+  assert.deepEqual(await shown(gate, "--nodeport-addresses=primary,localhost"), [both, []]);
+  assert.deepEqual(await shown(gate, "--nodeport-addresses=127.0.0.0/8"), [["IPv4"], []]);
+  assert.deepEqual(await shown(gate, "--nodeport-addresses=::1/128,0.0.0.0/0"), [["IPv6"], []]);
+  assert.deepEqual((await shown(gate, "--nodeport-addresses=all"))[0], []);
+  assert.deepEqual((await shown(gate, "--nodeport-addresses=126.0.0.0/7"))[0], []);
+  assert.deepEqual(await shown(gate, "--proxy-mode=iptables", "--nodeport-addresses=localhost"), [[], []]);
+  assert.deepEqual(await shown("--nodeport-addresses=primary,localhost"), [[], [
+    "node ports do not answer on loopback addresses in mode nftables while the feature gate " +
+    "KubeProxyNFTablesLocalhostNodePorts is off",
+  ]]);
+  const file = header + "mode: nftables\nclusterCIDR: 10.0.0.0/8\nnodePortAddresses: [localhost]\n" +
+    "featureGates: { KubeProxyNFTablesLocalhostNodePorts: true }\n";
+  const { config, warnings } = await load(["--config=/c.yaml"], file);
+  assert.deepEqual([config.localhostFamilies, warnings], [both, []]);
+});
+
 Deno.test("node-port addresses that are most likely a mistake are warnings in mode iptables", async () => {
   const warningsFor = async (...args: readonly string[]) =>
     (await load(["--proxy-mode=iptables", "--cluster-cidr=10.0.0.0/8", ...args])).warnings;
@@ -265,15 +288,14 @@ Deno.test("settings that are accepted but have no effect are warnings", async ()
     "--vmodule=proxier=4",
     "--healthz-port=10256",
     "--feature-gates=KubeProxyNFTablesLocalhostNodePorts=true,SomethingElse=true",
-    "--nodeport-addresses=localhost",
   ]);
   assert.deepEqual(warnings, [
     "--healthz-port is deprecated: use --healthz-bind-address",
-    "feature gate KubeProxyNFTablesLocalhostNodePorts is not implemented: node ports do not answer on loopback addresses",
+    "feature gate KubeProxyNFTablesLocalhostNodePorts has no effect without a loopback range among the node-port " +
+    "addresses; add localhost to --nodeport-addresses",
     "feature gate SomethingElse has no effect in this proxy",
     "profiling has no effect: there is no /debug/pprof",
     "vmodule has no effect: all files have the same verbosity",
-    "node ports do not answer on loopback addresses in mode nftables",
   ]);
   assert.deepEqual((await load(["--cluster-cidr=10.0.0.0/8"])).warnings, []);
 });
