@@ -1,3 +1,5 @@
+import { LineValues } from "./log/values.ts";
+
 /** Writes structured log lines. The whole program logs through this interface. */
 export interface Log {
   error(message: string, fields?: Fields): void;
@@ -6,13 +8,15 @@ export interface Log {
   info(message: string, fields?: Fields, verbosity?: number): void;
 }
 
+export type Severity = "error" | "warning" | "info";
+
 export type Fields = Readonly<Record<string, unknown>>;
 
 export interface LogOptions {
   readonly format: "text" | "json";
   readonly verbosity: number;
-  /** Receives one line with its newline. */
-  readonly write: (line: string) => void;
+  /** Receives one line with its newline. Must not throw. */
+  readonly write: (line: string, severity: Severity) => void;
   /** Milliseconds since the epoch, with fraction. */
   readonly now?: () => number;
   readonly pid?: number;
@@ -20,14 +24,14 @@ export interface LogOptions {
 
 /**
  * Creates a log that writes each line at once, in the formats of Kubernetes components: klog's header and
- * key="value" pairs, or one JSON object per line. Implemented here because a library costs 2 MB of resident
- * memory.
+ * key="value" pairs, or one JSON object per line. Long messages and values are cut, and nothing that is logged can
+ * make it throw. Implemented here because a library costs 2 MB of resident memory.
  */
 export function createLog(options: LogOptions): Log {
   const { verbosity, write, now = preciseNow, pid = Deno.pid } = options;
   const format = options.format === "json" ? jsonLine : (record: Line) => textLine(record, pid);
   const log = (severity: Severity, message: string, fields: Fields | undefined, level: number) =>
-    write(format({ severity, time: now(), message, verbosity: level, fields: fields ?? {} }));
+    write(format(lineOf({ severity, time: now(), verbosity: level }, message, fields ?? {})), severity);
   return {
     error: (message, fields) => log("error", message, fields, 0),
     warn: (message, fields) => log("warning", message, fields, 0),
@@ -37,14 +41,28 @@ export function createLog(options: LogOptions): Log {
   };
 }
 
-type Severity = "error" | "warning" | "info";
-
-interface Line {
+interface Header {
   readonly severity: Severity;
+  /** Milliseconds since the epoch. */
   readonly time: number;
-  readonly message: string;
   readonly verbosity: number;
-  readonly fields: Fields;
+}
+
+interface Line extends Header {
+  readonly message: string;
+  /** Values that JSON can hold, or undefined. */
+  readonly fields: readonly (readonly [key: string, value: unknown])[];
+}
+
+/** Makes message and fields short. A field whose conversion to text throws does not hide the message. */
+function lineOf(header: Header, message: string, fields: Fields): Line {
+  const values = new LineValues();
+  const text = values.text(message);
+  try {
+    return { ...header, message: text, fields: values.fields(fields) };
+  } catch {
+    return { ...header, message: text, fields: [["unreadableFields", true]] };
+  }
 }
 
 /**
@@ -60,13 +78,8 @@ function textLine({ severity, time, message, fields }: Line, pid: number): strin
   let line = `${severity[0]?.toUpperCase()}${day} ${clock}.${micros} ${String(pid).padStart(7)}] ${
     JSON.stringify(message)
   }`;
-  for (const [key, value] of Object.entries(fields)) line += ` ${key}=${textValue(value)}`;
+  for (const [key, value] of fields) line += ` ${key}=${JSON.stringify(value) ?? String(value)}`;
   return line + "\n";
-}
-
-function textValue(value: unknown): string {
-  const plain = plainValue(value);
-  return JSON.stringify(plain) ?? String(plain);
 }
 
 /**
@@ -74,23 +87,13 @@ function textValue(value: unknown): string {
  * "info".
  */
 function jsonLine({ severity, time, message, verbosity, fields }: Line): string {
-  const values = Object.entries(fields).map(([key, value]) => [key, plainValue(value)]);
   return JSON.stringify({
     ts: Math.round(time * 1000) / 1000,
     level: severity,
     msg: message,
     ...(severity === "info" ? { v: verbosity } : {}),
-    ...Object.fromEntries(values),
+    ...Object.fromEntries(fields),
   }) + "\n";
-}
-
-/** Converts a value to one that JSON can hold: an error becomes its message and its cause. */
-function plainValue(value: unknown): unknown {
-  if (typeof value === "bigint") return value.toString();
-  if (!(value instanceof Error)) return value;
-  const cause = value.cause instanceof Error ? String(plainValue(value.cause)) : "";
-  // An error that was translated for the reader already has the message of its cause.
-  return value.message.includes(cause) ? value.message : `${value.message}: ${cause}`;
 }
 
 function preciseNow(): number {

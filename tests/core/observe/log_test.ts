@@ -59,3 +59,75 @@ Deno.test("JSON lines have Kubernetes' keys", () => {
     { ts: noon, level: "error", msg: "No", err: "EPERM" },
   ]);
 });
+
+Deno.test("a long message and a long value are cut, with the number of characters that are missing", () => {
+  const written = lines(
+    {},
+    (log) => log.error("m".repeat(5000), { err: new Error("e".repeat(300_000)), after: 1 }),
+  );
+  assert.match(
+    written,
+    /\] "m{2048}… \(2952 more characters\)" err="e{2048}… \(297952 more characters\)" after=1\n$/,
+  );
+});
+
+Deno.test("a value is not cut between the halves of a surrogate pair", () => {
+  const written = lines({ format: "json" }, (log) => log.info("x", { value: "a" + "😀".repeat(2000) }));
+  const { value } = JSON.parse(written);
+  assert.equal(value, "a" + "😀".repeat(1023) + "… (1954 more characters)");
+  assert.ok(value.isWellFormed());
+});
+
+Deno.test("long arrays, many fields and nested values are cut", () => {
+  const many = Array.from({ length: 1000 }, (_, index) => index);
+  const fields = Object.fromEntries(many.map((index) => [`f${index}`, index]));
+  const line = (value: Record<string, unknown>) =>
+    JSON.parse(lines({ format: "json" }, (log) => log.info("x", value)));
+  assert.deepEqual(line({ many }).many, [...many.slice(0, 32), "… (968 more)"]);
+  assert.deepEqual(line({ fields }).fields, {
+    ...Object.fromEntries(Object.entries(fields).slice(0, 32)),
+    "…": "968 more",
+  });
+  assert.equal(Object.keys(line(fields)).length, 4 + 32 + 1);
+  assert.deepEqual(line({ deep: [[[[["x"]]]]] }).deep, [[["…"]]]);
+});
+
+Deno.test("a line has a limit, however its values are nested", () => {
+  const texts = new Array<string>(100).fill("x".repeat(2000));
+  assert.ok(lines({}, (log) => log.info("x", { a: texts, b: [texts, texts], c: { texts } })).length < 20_000);
+  const numbers = new Array<number>(100).fill(Math.PI);
+  const nested = [1, 2, 3].reduce<unknown[]>((inner) => new Array(100).fill(inner), numbers);
+  assert.ok(lines({}, (log) => log.info("x", { nested })).length < 60_000);
+});
+
+Deno.test("nothing that is logged throws", () => {
+  const loop: Record<string, unknown> = { name: "loop" };
+  loop.self = loop;
+  const first = new Error("first");
+  first.cause = new Error("second", { cause: first });
+  const values = {
+    loop,
+    first,
+    big: { n: 7n },
+    symbol: Symbol("s"),
+    call: () => 1,
+    date: new Date(0),
+    list: [new Error("inner")],
+    odd: Object.assign(new Error(), { message: 7 }),
+  };
+  for (const format of ["text", "json"] as const) {
+    const written = lines({ format }, (log) => log.info("x", values));
+    for (const part of [/loop/, /first: second/, /1970-01-01T/, /inner/, /Symbol\(s\)/]) {
+      assert.match(written, part);
+    }
+  }
+  const hostile = {
+    get field() {
+      throw new Error("no");
+    },
+  };
+  assert.match(
+    lines({}, (log) => log.error("the message", { hostile })),
+    /"the message" unreadableFields=true\n$/,
+  );
+});
