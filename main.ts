@@ -5,8 +5,11 @@ import { modes } from "./backends/registry.ts";
 import { dispatch } from "./core/commands/dispatch.ts";
 import { LOCK_NAME } from "./core/commands/ownership.ts";
 import type { Platform } from "./core/commands/platform.ts";
+import { endAtUncaughtError, endProcess } from "./core/commands/process_end.ts";
+import { standardError, writeToStandardOutput } from "./core/commands/terminal.ts";
 import { setConntrackSysctls, setOomScoreAdj } from "./core/node/host_settings.ts";
-import { writeToStandardError, writeToStandardOutput } from "./core/commands/terminal.ts";
+
+endAtUncaughtError();
 
 const platform: Platform = {
   modes,
@@ -21,6 +24,7 @@ const exitCode = await dispatch(Deno.args, platform, {
   readTextFile: (path) => Deno.readTextFile(path),
   writeTextFile: (path, text) => Deno.writeTextFile(path, text),
   print: writeToStandardOutput,
-  printError: writeToStandardError,
+  printError: (text) => standardError.print(text),
+  logOutput: standardError,
 });
-Deno.exit(exitCode);
+await endProcess(exitCode);

@@ -89,5 +89,8 @@ function open(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
   // Dependencies first, so that the loader finds the embedded copies. libelf needs zlib, too.
   openLibrary({ soname: "libz.so.1", debianPackage: "zlib1g" }, {});
   openLibrary({ soname: "libelf.so.1", debianPackage: "libelf1" }, {});
-  return openLibrary({ soname: "libbpf.so.1", debianPackage: "libbpf1" }, symbols);
+  const library = openLibrary({ soname: "libbpf.so.1", debianPackage: "libbpf1" }, symbols);
+  // Silences libbpf, which writes to standard error by default and would wait for the reader of a full pipe.
+  library.libbpf_set_print(null);
+  return library;
 }

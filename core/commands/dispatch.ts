@@ -4,6 +4,7 @@ import { documentToYaml } from "../config/document/from_file.ts";
 import { type Host, loadConfig } from "../config/load.ts";
 import { nearest } from "../config/flags/suggest.ts";
 import { forgetRecords, recordFolder } from "../manifests/record.ts";
+import type { LogOutput } from "../observe/log/output.ts";
 import { createLog } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
@@ -16,8 +17,9 @@ import { run } from "./run.ts";
 
 /** The parts of the process that commands need. */
 export interface Terminal extends Host {
-  print(text: string): void;
+  print(text: string): void | Promise<void>;
   printError(text: string): void;
+  readonly logOutput: LogOutput;
   writeTextFile(path: string, text: string): Promise<void>;
 }
 
@@ -35,10 +37,15 @@ export async function dispatch(
   try {
     return await perform(args, platform, terminal);
   } catch (error) {
-    const expected = error instanceof UserError || error instanceof BackendError;
-    terminal.printError(`proxy: ${expected ? error.message : stackOf(error)}\n`);
+    terminal.printError(lastMessage(error));
     return 1;
   }
+}
+
+/** The message of the error that ends the process. */
+export function lastMessage(error: unknown): string {
+  const expected = error instanceof UserError || error instanceof BackendError;
+  return `proxy: ${expected ? error.message : stackOf(error)}\n`;
 }
 
 async function perform(args: readonly string[], platform: Platform, terminal: Terminal): Promise<number> {
@@ -54,18 +61,18 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
     throw new UserError(`${command} takes no arguments, got ${rest.join(" ")}`);
   }
   if (values.help || command === "help") {
-    terminal.print(helpText(modes));
+    await terminal.print(helpText(modes));
     return 0;
   }
   if (values.version || command === "version") {
-    terminal.print(`proxy ${VERSION}\n`);
+    await terminal.print(`proxy ${VERSION}\n`);
     return 0;
   }
 
   const { config, warnings } = await loadConfig(commandLine, modes, terminal);
   if (command === "check") {
     const report = await check(config.mode);
-    terminal.print(report.text);
+    await terminal.print(report.text);
     return report.ok ? 0 : 1;
   }
   const path = values["write-config-to"];
@@ -73,7 +80,9 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
     await writeConfig(path, await documentToYaml(config.document), terminal);
     return 0;
   }
-  const log = createLog({ ...config.logging, write: terminal.printError });
+  const { logOutput } = terminal;
+  const log = createLog({ ...config.logging, write: (line, severity) => logOutput.write(line, severity) });
+  logOutput.reportTo(log);
   if (values.cleanup) {
     const advice =
       "It would restore everything: stop it first, or add --wait-for-lock to clean up when it ends";
@@ -84,7 +93,8 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
     return 0;
   }
   for (const warning of warnings) log.warn(warning);
-  await run(config, platform, () => cleanUpOthers(config, log), log);
+  const whenInForce = () => cleanUpOthers(config, log);
+  await run({ config, platform, whenInForce, log, droppedLines: () => logOutput.dropped });
   return 0;
 }
 

@@ -8,6 +8,7 @@ import { interfaceAddresses, nodeOfThisHost, watchInterfaceAddresses } from "../
 import { returnMemory } from "../node/memory.ts";
 import { ProxyHealth } from "../observe/health/health.ts";
 import { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
+import type { DroppedLines } from "../observe/log/output.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics/metrics.ts";
 import { SyncFailures } from "../observe/metrics/mode_metrics.ts";
@@ -28,6 +29,8 @@ export interface ProxyParts extends Pick<Platform, "createConntrackReconciler"> 
   /** Called once, after the first programming. */
   readonly whenInForce: () => Promise<void>;
   readonly log: Log;
+  /** Log lines dropped so far. */
+  readonly droppedLines: () => DroppedLines;
 }
 
 export interface Proxy {
@@ -43,7 +46,7 @@ const BUFFERS_HELD_MS = 2000;
 
 /** Puts the parts together: source → queue → sync loop → backend, and what observes them. */
 export function buildProxy(parts: ProxyParts): Proxy {
-  const { config, families, backend, createConntrackReconciler, whenInForce, log } = parts;
+  const { config, families, backend, createConntrackReconciler, whenInForce, log, droppedLines } = parts;
   const fromManifests = config.source.kind === "manifests";
   const metrics = new Metrics();
   const syncFailures = new SyncFailures(config.mode.failureMetrics, families);
@@ -86,7 +89,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
       using _localhost = localhost;
       Deno.addSignalListener("SIGHUP", () => source.reload());
       await Promise.all([
-        serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log }, signal),
+        serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log, droppedLines }, signal),
         config.file === undefined ? undefined : watchConfigFile(config.file, signal),
         watchInterfaceAddresses(serviceDevices, () => intake.interfacesChanged(), signal),
         source.run(intake, signal),

@@ -8,20 +8,20 @@ import { wantsLocalhostNodePorts } from "../plan/node_settings.ts";
 import { VERSION } from "../version.ts";
 import type { Platform } from "./platform.ts";
 import { takeLock } from "./ownership.ts";
-import { buildProxy } from "./proxy.ts";
+import { buildProxy, type ProxyParts } from "./proxy.ts";
 import { requireAll } from "./requirements.ts";
+
+export interface RunParts extends Pick<ProxyParts, "config" | "whenInForce" | "log" | "droppedLines"> {
+  readonly platform: Omit<Platform, "modes">;
+}
 
 /**
  * Keeps the rules equal to the cluster until SIGTERM or SIGINT. The rules stay in force after that.
- * @param whenInForce called once, after the first programming.
  * @throws UserError when the node lacks a required feature, when another proxy programs this network namespace, or
  * when the configuration file changed.
  */
 export async function run(
-  config: ProxyConfig,
-  platform: Omit<Platform, "modes">,
-  whenInForce: () => Promise<void>,
-  log: Log,
+  { config, platform, whenInForce, log, droppedLines }: RunParts,
 ): Promise<void> {
   returnLargeBuffers();
   raiseOpenFileLimit();
@@ -48,6 +48,7 @@ export async function run(
     createConntrackReconciler: platform.createConntrackReconciler,
     whenInForce,
     log,
+    droppedLines,
   });
   // Work in flight ends with the process: a transaction is either in force or not, and restart is the normal
   // case.

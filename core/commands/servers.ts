@@ -3,6 +3,7 @@ import type { ProxyConfig } from "../config/config.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
 import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
 import { serve } from "../observe/http/server.ts";
+import type { DroppedLines } from "../observe/log/output.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
 import { backendMetricsText, type SyncFailures } from "../observe/metrics/mode_metrics.ts";
@@ -14,13 +15,17 @@ export interface ServersOptions {
   readonly metrics: Metrics;
   readonly syncFailures: SyncFailures;
   readonly log: Log;
+  readonly droppedLines: () => DroppedLines;
 }
 
 /** Serves health and metrics on the configured addresses until the signal aborts. */
 export async function serveHealthAndMetrics(options: ServersOptions, signal: AbortSignal): Promise<void> {
-  const { config, backend, health, metrics, syncFailures, log } = options;
+  const { config, backend, health, metrics, syncFailures, log, droppedLines } = options;
   const texts = [
-    () => metrics.text(),
+    () => {
+      metrics.logLinesDropped(droppedLines());
+      return metrics.text();
+    },
     () => syncFailures.text(),
     () => metricsTextOf(backend, log),
   ];

@@ -1,20 +1,32 @@
-/** Writes all bytes synchronously, so that a line is out before a crash that follows it. */
-export function writeToStandardOutput(text: string): void {
-  write(Deno.stdout, text);
-}
-
-export function writeToStandardError(text: string): void {
-  write(Deno.stderr, text);
-}
+import { QueuedLogOutput } from "../observe/log/output.ts";
+import { UserError } from "../user_error.ts";
 
 const encoder = new TextEncoder();
 
-function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  try {
-    let rest = encoder.encode(text);
-    while (rest.length > 0) rest = rest.subarray(stream.writeSync(rest));
-  } catch (error) {
-    // A reader that has gone (`proxy --help | head`) must not end the process.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+/** Pause before writing to a full pipe again that another process made non-blocking. */
+const WOULD_BLOCK_MS = 20;
+
+/**
+ * Writes the output of a command, and waits for the reader as long as it takes.
+ * @throws UserError when it cannot be written.
+ */
+export async function writeToStandardOutput(text: string): Promise<void> {
+  let rest = encoder.encode(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(await Deno.stdout.write(rest));
+    } catch (cause) {
+      // The reader has gone (`proxy --help | head`): it has what it needs.
+      if (cause instanceof Deno.errors.BrokenPipe) return;
+      if (cause instanceof Deno.errors.WouldBlock) {
+        await new Promise((resolve) => setTimeout(resolve, WOULD_BLOCK_MS));
+      } else if (!(cause instanceof Deno.errors.Interrupted)) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new UserError(`standard output cannot be written: ${reason}`, { cause });
+      }
+    }
   }
 }
+
+/** The log, and the last message of a command. Deno writes to it in another thread, which may block. */
+export const standardError = new QueuedLogOutput({ write: (bytes) => Deno.stderr.write(bytes) });

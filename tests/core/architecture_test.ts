@@ -195,6 +195,13 @@ Deno.test("objects and plans use neither the system nor a package", () => {
   }
 });
 
+Deno.test("standard output and error are written to in one place, which waits for no reader", () => {
+  for (const { path, text } of program) {
+    if (path === "core/commands/terminal.ts") continue;
+    assert.doesNotMatch(text, /\bconsole\.|\bDeno\.std(out|err)\b/, path);
+  }
+});
+
 Deno.test("no file has a name without meaning, such as utils", () => {
   for (const { path } of [...program, ...sources("tests")]) {
     assert.doesNotMatch(path, /(^|\/)(utils?|helpers?|common|managers?|misc)[./]/, path);

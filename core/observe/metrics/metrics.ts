@@ -1,4 +1,5 @@
 import type { Family } from "../../net/protocol.ts";
+import type { DroppedLines } from "../log/output.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram, linearBuckets, type Metric } from "./exposition.ts";
 import { ProcessMetrics } from "./process.ts";
 
@@ -85,6 +86,9 @@ export class Metrics {
       "ip_family",
     ),
   );
+  readonly #droppedLines = new Counter(
+    alpha("log_lines_dropped_total", "Cumulative log lines that were not written", "reason"),
+  );
   readonly #all: readonly Metric[] = [
     this.#sync,
     this.#fullSync,
@@ -103,6 +107,7 @@ export class Metrics {
     this.#conntrack,
     this.#conntrackDeleted,
     this.#conntrackFailures,
+    this.#droppedLines,
     new ProcessMetrics(),
   ];
   readonly #now: () => number;
@@ -178,6 +183,11 @@ export class Metrics {
    */
   conntrackFailed(family: Family, times = 1): void {
     this.#conntrackFailures.increment(times, family);
+  }
+
+  /** Sets the numbers of log lines dropped so far. Not in kube-proxy. */
+  logLinesDropped(dropped: DroppedLines): void {
+    for (const [reason, lines] of Object.entries(dropped)) this.#droppedLines.set(lines, reason);
   }
 
   /** All metrics in the text format of Prometheus; see `CONTENT_TYPE`. */

@@ -58,8 +58,9 @@ async function run(
     hostname: "node-a",
     readTextFile: () => Promise.reject(new Deno.errors.NotFound()),
     writeTextFile: () => Promise.resolve(),
-    print: (text) => out += text,
+    print: (text) => void (out += text),
     printError: (text) => err += text,
+    logOutput: { write: (line) => err += line, reportTo() {}, dropped: { rate: 0, queue: 0, write: 0 } },
   });
   return { code, out, err };
 }

@@ -56,8 +56,9 @@ async function runProxy(
       files.set(path, text);
       return Promise.resolve();
     },
-    print: (text) => out += text,
+    print: (text) => void (out += text),
     printError: (text) => err += text,
+    logOutput: { write: (line) => err += line, reportTo() {}, dropped: { rate: 0, queue: 0, write: 0 } },
   });
   return { code, out, err, files, cleanups, conntrack };
 }

@@ -99,3 +99,11 @@ Deno.test("the metrics of the process are present", () => {
   between("process_max_fds", 3, Infinity);
   between("process_start_time_seconds", Date.now() / 1000 - 3600, Date.now() / 1000);
 });
+
+Deno.test("dropped log lines are counted by reason", () => {
+  const metrics = new Metrics();
+  metrics.logLinesDropped({ rate: 1, queue: 0, write: 7 });
+  for (const [reason, lines] of Object.entries({ rate: 1, queue: 0, write: 7 })) {
+    assert.equal(value(metrics, `kubeproxy_log_lines_dropped_total{reason="${reason}"}`), lines);
+  }
+});
