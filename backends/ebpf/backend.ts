@@ -19,6 +19,7 @@ import { cgroupRoot, mountOf, readMounts } from "./programs/mounts.ts";
 import { watchPins } from "./programs/pin_watch.ts";
 import { Pins } from "./programs/pins.ts";
 import { TcFilters } from "./programs/tc_filters.ts";
+import { ServiceRanges } from "./services/service_ranges.ts";
 import { Services } from "./services/services.ts";
 import { StaleSockets } from "./sockets/stale_sockets.ts";
 import { openSocketTerminator } from "./sockets/terminators.ts";
@@ -46,8 +47,9 @@ export class EbpfBackend implements Backend {
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
     const isFirst = this.#opened === undefined;
-    const { datapath, services, staleSockets } = this.#open();
+    const { datapath, services, ranges, staleSockets } = this.#open();
     writeSettings(datapath.maps, desired.settings, this.#options.timeouts, namespaceCookie());
+    ranges.reconcile(desired.settings, desired.plans.values());
     const { differences, wasEmpty } = services.reconcile(desired.plans.values());
     // The maps come before the programs, which must find all services from the start.
     const unattached = await datapath.attach({
@@ -64,8 +66,10 @@ export class EbpfBackend implements Backend {
 
   apply(changes: readonly PlanChange[]): Promise<void> {
     // Set by the first reconcile, which comes before every apply.
-    const { services, staleSockets } = this.#opened!;
+    const { services, ranges, staleSockets } = this.#opened!;
+    const removeStale = ranges.apply(changes);
     services.apply(changes);
+    removeStale();
     staleSockets?.sweepAfter(changes, services.generation);
     return Promise.resolve();
   }
@@ -111,10 +115,11 @@ export class EbpfBackend implements Backend {
     const report = (what: string) => this.#report?.(what);
     const datapath = Datapath.open(this.#options, cgroup, this.#pins, report);
     const services = new Services(datapath.maps, this.#options);
+    const ranges = new ServiceRanges(datapath.maps.service_cidrs);
     const watch = watchPins(this.#pins, () => datapath.describeDetached(), report);
     const terminator = openSocketTerminator(this.#pins, this.#options.capacity);
     const staleSockets = terminator && new StaleSockets(terminator);
-    return this.#opened = { datapath, services, staleSockets, watch };
+    return this.#opened = { datapath, services, ranges, staleSockets, watch };
   }
 }
 
@@ -122,6 +127,7 @@ export class EbpfBackend implements Backend {
 interface Opened {
   readonly datapath: Datapath;
   readonly services: Services;
+  readonly ranges: ServiceRanges;
   /** Undefined if the kernel cannot end sockets. */
   readonly staleSockets: StaleSockets | undefined;
   readonly watch: Disposable;

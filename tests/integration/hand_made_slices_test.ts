@@ -27,7 +27,6 @@ then:
 `,
   "services lead to endpoints whose addresses are in a service range": `
 why: behaviour §5.2, cluster-ips-check is about connections that no service takes
-modes: [nftables, iptables, ipvs]
 given:
   - service: { name: web, type: LoadBalancer, externalIP: true, ports: [{ port: 80, nodePort: 30080 }] }
   - endpoints: { of: web, ready: [pod-d] }
@@ -54,7 +53,6 @@ for (const mode of modes) {
     await using subject = new ManifestSubject(lab, mode);
     for (const [name, text] of Object.entries(scenarios)) {
       const scenario = parseScenario(name, `name: ${name}\n${text}`);
-      if (!scenario.modes.includes(mode)) continue;
       for (const family of ["IPv4", "IPv6"] satisfies Family[]) {
         await t.step(`${name} (${family})`, () => runScenario(lab, subject, scenario, [family]));
       }

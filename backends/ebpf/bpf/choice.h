@@ -89,7 +89,7 @@ static __always_inline int find_node_port(const struct frontend *frontend, struc
 
 /*
  * Returns the verdict on a destination that belongs to no service port: VERDICT_REJECT for other ports of a
- * ClusterIP, VERDICT_DROP for other addresses in the ranges of service addresses, -1 for all others.
+ * ClusterIP, VERDICT_DROP for other addresses in the ranges of service addresses, NO_VERDICT for all others.
  * `service` is a scratch buffer.
  */
 static __always_inline int verdict_without_service(const struct frontend *frontend, struct service *service)
@@ -97,7 +97,8 @@ static __always_inline int verdict_without_service(const struct frontend *fronte
 	struct frontend whole = { .address = frontend->address };
 	if (find_service(&whole, service)) return service->verdict;
 	struct range range = { .prefix = 8 * (sizeof(range) - sizeof(range.prefix)), .address = frontend->address };
-	return bpf_map_lookup_elem(&service_cidrs, &range) ? VERDICT_DROP : -1;
+	__s32 *verdict = bpf_map_lookup_elem(&service_cidrs, &range);
+	return verdict ? *verdict : NO_VERDICT;
 }
 
 static __always_inline int is_source_allowed(__u32 service, const struct address *source)

@@ -46,6 +46,9 @@ enum verdict {
 	VERDICT_DROP = 4,
 };
 
+/* The destination is not the business of services. */
+#define NO_VERDICT (-1)
+
 enum service_flag {
 	/* Replace every source by the node's address. */
 	SERVICE_MASQUERADE_ALL = 1,
@@ -158,13 +161,16 @@ struct {
 	__type(value, __u32); /* 1 */
 } source_ranges SEC(".maps");
 
-/* Traffic to an address in one of these ranges that belongs to no service is dropped. */
+/*
+ * Verdicts on traffic to addresses that belong to no service: VERDICT_DROP for the ranges of service addresses,
+ * NO_VERDICT for the endpoints in them. Packets of sockets have the address of the endpoint.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 8);
+	__uint(max_entries, 1 << 17);
 	__type(key, struct range);
-	__type(value, __u32); /* 1 */
+	__type(value, __s32); /* enum verdict, or NO_VERDICT */
 } service_cidrs SEC(".maps");
 
 /* ---- affinity: which endpoint was chosen for which client ---- */

@@ -8,7 +8,7 @@ import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 /** Size of each struct in bytes. */
 export const SIZE = {
@@ -66,6 +66,9 @@ export const VERDICT = {
   REJECT: 3,
   DROP: 4,
 } as const;
+
+/** Value in map `service_cidrs`: the destination is not the business of services. */
+export const NO_VERDICT = -1;
 
 /** enum service_flag */
 export const SERVICE = { MASQUERADE_ALL: 1, MASQUERADE_OFF_NODE: 2, SOURCE_RANGES: 4, MAGLEV: 8 } as const;

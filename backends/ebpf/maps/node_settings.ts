@@ -2,16 +2,7 @@ import { type Address, isLinkLocal, isLoopback } from "../../../core/net/address
 import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { Entries, replaceEntries } from "./entries.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
-import {
-  NODE_ADDRESS,
-  OFFSET,
-  SETTING,
-  SIZE,
-  viewOf,
-  writeAddress,
-  writeNetwork,
-  writeRange,
-} from "./layout.ts";
+import { NODE_ADDRESS, OFFSET, SETTING, SIZE, viewOf, writeAddress, writeNetwork } from "./layout.ts";
 import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
 import { sourcePorts } from "./source_ports.ts";
 
@@ -27,7 +18,7 @@ const KERNEL_TIMEOUTS: ConntrackTimeouts = {
 };
 
 /**
- * Writes the settings of the node: maps `node_settings`, `node_addresses` and `service_cidrs`.
+ * Writes the settings of the node: maps `node_settings` and `node_addresses`.
  * @param namespace cookie of the node's network namespace.
  */
 export function writeSettings(
@@ -38,7 +29,6 @@ export function writeSettings(
 ): void {
   maps.node_settings.update(ONLY_KEY, settingsBytes(settings, timeouts, namespace));
   replaceEntries(maps.node_addresses, addressEntries(settings));
-  replaceEntries(maps.service_cidrs, cidrEntries(settings));
 }
 
 const ONLY_KEY = new Uint8Array(4);
@@ -93,16 +83,6 @@ function addressEntries(settings: readonly NodeSettings[]): Entries {
     const index = entries.add();
     writeAddress(entries.keys, index * SIZE.address, address);
     entries.values.setUint32(index * 4, value, true);
-  }
-  return entries;
-}
-
-function cidrEntries(settings: readonly NodeSettings[]): Entries {
-  const entries = new Entries(SIZE.range, 4);
-  for (const cidr of settings.flatMap(({ serviceCidrs }) => serviceCidrs)) {
-    const index = entries.add();
-    writeRange(entries.keys, index * SIZE.range, 0, cidr);
-    entries.values.setUint32(index * 4, 1, true);
   }
   return entries;
 }

@@ -49,6 +49,13 @@ export const rejectionCases: Cases = {
     await node.drops(`IP(src="192.168.8.9", dst="10.96.0.77")/TCP(sport=40000, dport=80)`);
   },
 
+  "an endpoint with an address in a service range is reached": async (node) => {
+    await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.96.7.1:8080"] })]);
+    // The packet of a socket that was balanced when it connected.
+    await node.ignores(`IP(src="10.1.0.2", dst="10.96.7.1")/TCP(sport=40000, dport=8080)`);
+    await node.drops(`IP(src="10.1.0.2", dst="10.96.7.2")/TCP(sport=40000, dport=8080)`);
+  },
+
   "padding of the Ethernet frame is ignored": async (node) => {
     await node.program([planOf({ nodePort: 30080, external: "reject", endpoints: [] })]);
     await node.repliesWith(

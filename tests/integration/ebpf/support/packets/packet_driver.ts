@@ -7,6 +7,7 @@ import { TcFilters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../../../backends/ebpf/maps/layout.ts";
 import { openObject } from "../../../../../backends/ebpf/programs/objects.ts";
+import { ServiceRanges } from "../../../../../backends/ebpf/services/service_ranges.ts";
 import { Services } from "../../../../../backends/ebpf/services/services.ts";
 import { writeSettings } from "../../../../../backends/ebpf/maps/node_settings.ts";
 import type { Address } from "../../../../../core/net/address.ts";
@@ -109,6 +110,7 @@ const maps: KernelMaps = {
 };
 const memory = new FlowMemory(object);
 const services = new Services(maps, smallOptions);
+const ranges = new ServiceRanges(maps.service_cidrs);
 const programs = new Map<string, TestRun>();
 /** Filters, because every supported kernel has them. They are removed with their devices. */
 const filters = new TcFilters(NetlinkClient.open(NETLINK_ROUTE));
@@ -126,6 +128,7 @@ async function perform(request: Request): Promise<unknown> {
   switch (request.do) {
     case "program": {
       writeSettings(maps, request.settings, smallOptions.timeouts, 1n);
+      ranges.reconcile(request.settings, request.plans);
       changeSettings({ ...DEFAULTS, ...request.changes });
       writeDevices(request.devices ?? []);
       const { differences } = services.reconcile(request.plans);
