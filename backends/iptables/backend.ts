@@ -9,6 +9,7 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
+  StillInUse,
 } from "../../core/backend/contract.ts";
 import { changesOfFamily } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
@@ -28,7 +29,8 @@ import { probeKernel } from "./probe.ts";
 import { TablesReader } from "./sync/read.ts";
 import { Reconciliation } from "./sync/reconcile.ts";
 import { rejectedChange } from "./sync/rejection.ts";
-import { type IsUndeletable, writeRemoval } from "./sync/removal.ts";
+import { describeHeld, type HeldChain, heldChains, remainingChains } from "./sync/held_chains.ts";
+import { type IsUndeletable, removedChains, writeRemoval } from "./sync/removal.ts";
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
 import { endpointCount, writeUpdate } from "./sync/update.ts";
 
@@ -115,6 +117,12 @@ export class IptablesBackend implements Backend {
 
   async cleanup(): Promise<void> {
     this.#undeletable.clear();
+    const held: HeldChain[] = [];
+    for (const family of TABLE_FAMILIES) {
+      const reader = this.#reader(family);
+      held.push(...await heldChains(family, reader, await reader.chains()));
+    }
+    for (const { family, table, name } of held) this.#undeletable.add(keyOf(family, table, name));
     await this.#withoutUndeletable(async (isUndeletable) => {
       const batch = this.#kernel.begin(RuleBatch);
       for (const family of TABLE_FAMILIES) {
@@ -126,6 +134,23 @@ export class IptablesBackend implements Backend {
     this.#families = [];
     const leftover = kubeProxyWarning(readLegacyTables());
     if (leftover !== undefined) throw new BackendError(`iptables: ${leftover}`);
+    await this.#reportRemaining(held);
+  }
+
+  /** @throws StillInUse if chains of ours or of kube-proxy remain after a cleanup. */
+  async #reportRemaining(held: readonly HeldChain[]): Promise<void> {
+    const remaining: string[] = [];
+    for (const family of TABLE_FAMILIES) {
+      const reader = this.#reader(family);
+      const actual = await reader.chains();
+      const isRemoved = await removedChains(family, reader, actual);
+      remaining.push(...remainingChains(family, actual, isRemoved, held).map(describeHeld));
+    }
+    if (remaining.length === 0) return;
+    throw new StillInUse(
+      `iptables: these chains remain, without rules: ${truncateList(remaining).join("; ")}. ` +
+        "Remove those rules, or let their owner do it, then run proxy --cleanup again",
+    );
   }
 
   [Symbol.dispose](): void {

@@ -25,7 +25,7 @@ const MAX_NAME_LENGTH = 31; // IPSET_MAXNAMELEN, linux/netfilter/ipset/ip_set.h,
 const IPSET_ERR_PROTOCOL = 4097; // linux/netfilter/ipset/ip_set.h, in place of an errno
 const IPSET_ERR_BUSY = 4100;
 
-/** kube-proxy's IPv4 sets in mode ipvs: docs/behaviour.md §5.3. */
+/** kube-proxy's IPv4 sets in mode ipvs: docs/behaviour.md §5.3. Old versions had those of SCTP without "-HASH". */
 const IPV4_NAMES: readonly string[] = [
   "KUBE-LOOP-BACK",
   "KUBE-CLUSTER-IP",
@@ -38,9 +38,11 @@ const IPV4_NAMES: readonly string[] = [
   "KUBE-LOAD-BALANCER-SOURCE-IP",
   "KUBE-NODE-PORT-TCP",
   "KUBE-NODE-PORT-UDP",
+  "KUBE-NODE-PORT-SCTP",
   "KUBE-NODE-PORT-SCTP-HASH",
   "KUBE-NODE-PORT-LOCAL-TCP",
   "KUBE-NODE-PORT-LOCAL-UDP",
+  "KUBE-NODE-PORT-LOCAL-SCTP",
   "KUBE-NODE-PORT-LOCAL-SCTP-HASH",
   "KUBE-HEALTH-CHECK-NODE-PORT",
   "KUBE-IPVS-IPS",

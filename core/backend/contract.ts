@@ -111,6 +111,7 @@ export interface Backend extends Disposable {
 
   /**
    * Removes all kernel objects of this mode, ours and kube-proxy's. A missing object is no error.
+   * @throws StillInUse when only objects remain that other programs use.
    * @throws BackendError that names what could not be removed.
    */
   cleanup(): Promise<void>;
@@ -135,3 +136,6 @@ export class BackendError extends Error {
     super(message, options);
   }
 }
+
+/** Everything was removed except objects that other programs use. The message names the objects and their users. */
+export class StillInUse extends BackendError {}

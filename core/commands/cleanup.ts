@@ -1,3 +1,4 @@
+import { StillInUse } from "../backend/contract.ts";
 import type { ConfiguredMode } from "../backend/mode.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import type { Log } from "../observe/log.ts";
@@ -5,21 +6,29 @@ import { UserError } from "../user_error.ts";
 
 /**
  * Removes the kernel objects of all modes, ours and kube-proxy's. A mode that fails does not keep the others.
+ * @returns true when nothing remains, false when only objects remain that other programs use.
  * @throws UserError when a mode failed, with kube-proxy's text.
  */
-export async function cleanUp(modes: readonly ConfiguredMode[], log: Log): Promise<void> {
+export async function cleanUp(modes: readonly ConfiguredMode[], log: Log): Promise<boolean> {
   let failed = false;
+  let isClean = true;
   for (const mode of modes) {
     using backend = mode.create();
     try {
       await backend.cleanup();
       log.info("Removed all rules", { mode: mode.name });
     } catch (error) {
+      if (error instanceof StillInUse) {
+        isClean = false;
+        log.error("Removed all rules, except what other programs use", { mode: mode.name, err: error });
+        continue;
+      }
       failed = true;
       log.error("Removing the rules failed", { mode: mode.name, err: error });
     }
   }
   if (failed) throw new UserError("encountered an error while tearing down rules");
+  return isClean;
 }
 
 /**
@@ -38,6 +47,13 @@ export async function cleanUpOthers(
       await backend.cleanup();
       log.info("No rules of another mode remain", { mode: mode.name });
     } catch (error) {
+      if (error instanceof StillInUse) {
+        log.warn("No rules of another mode remain, except what other programs use", {
+          mode: mode.name,
+          err: error,
+        });
+        continue;
+      }
       log.error("Rules of another mode may remain and still match traffic", { mode: mode.name, err: error });
     }
   }

@@ -88,9 +88,9 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
       "It would restore everything: stop it first, or add --wait-for-lock to clean up when it ends";
     const request = { name: platform.lockName, mode: "", waitMs: config.waitForLockMs, advice };
     using _lock = await takeLock(request, log, new AbortController().signal);
-    await cleanUp(config.modes, log);
+    const isClean = await cleanUp(config.modes, log);
     forgetRecords(recordFolder());
-    return 0;
+    return isClean ? 0 : 1;
   }
   for (const warning of warnings) log.warn(warning);
   const whenInForce = () => cleanUpOthers(config, log);

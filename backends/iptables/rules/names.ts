@@ -14,6 +14,8 @@ export const KUBE_MARK_MASQ = "KUBE-MARK-MASQ";
 export const KUBE_PROXY_CANARY = "KUBE-PROXY-CANARY";
 /** Shared with kubelet, so it is deleted only if there is no sign of kubelet. */
 export const KUBE_FIREWALL = "KUBE-FIREWALL";
+/** Made by kubelet and, before 1.25, by kube-proxy. We never make it. */
+export const KUBE_MARK_DROP = "KUBE-MARK-DROP";
 
 /** Kernel counters that rules name by `-m nfacct`. */
 export const CT_STATE_INVALID_DROPPED = "ct_state_invalid_dropped_pkts";
@@ -47,16 +49,27 @@ const TOP_LEVEL_CHAINS: Readonly<Record<TableName, ReadonlySet<string>>> = {
 };
 
 /**
- * Chains that only kube-proxy's mode ipvs has (docs/behaviour.md §5.3). We remove them and never make them.
+ * Chains that only other modes of kube-proxy have: ipvs (docs/behaviour.md §5.3), and userspace, which 1.25 was the
+ * last one to have. We remove them and never make them.
  */
-const MODE_IPVS_CHAINS: Readonly<Record<TableName, ReadonlySet<string>>> = {
+const OTHER_MODES_CHAINS: Readonly<Record<TableName, ReadonlySet<string>>> = {
   filter: new Set([
     "KUBE-NODE-PORT",
     "KUBE-SOURCE-RANGES-FIREWALL",
     "KUBE-IPVS-FILTER",
     "KUBE-IPVS-OUT-FILTER",
+    "KUBE-NODEPORT-NON-LOCAL",
   ]),
-  nat: new Set(["KUBE-NODE-PORT", "KUBE-LOAD-BALANCER"]),
+  nat: new Set([
+    "KUBE-NODE-PORT",
+    "KUBE-LOAD-BALANCER",
+    // Mode ipvs before 1.27 has it. Kubelet's chain of this name is in table filter.
+    KUBE_FIREWALL,
+    "KUBE-PORTALS-CONTAINER",
+    "KUBE-PORTALS-HOST",
+    "KUBE-NODEPORT-CONTAINER",
+    "KUBE-NODEPORT-HOST",
+  ]),
   mangle: new Set(),
 };
 
@@ -74,20 +87,25 @@ export function chainIdentity(plan: ServicePortPlan): string {
   return printedName(plan) + plan.protocol.toLowerCase();
 }
 
-/** Reports whether the name is that of a service port's chain, made by us or by kube-proxy. */
+/** Reports whether the name is that of a service port's chain, made by us or by kube-proxy (XLB: before 1.24). */
 export function isServiceChain(name: string): boolean {
-  return /^KUBE-(SVC|SVL|EXT|FW|SEP)-[A-Z2-7]{16}$/.test(name);
+  return /^KUBE-(SVC|SVL|EXT|XLB|FW|SEP)-[A-Z2-7]{16}$/.test(name);
 }
 
-/** Reports whether only kube-proxy's mode ipvs makes this chain. */
-export function isChainOfModeIpvs(table: TableName, name: string): boolean {
-  return MODE_IPVS_CHAINS[table].has(name);
+/** Reports whether only kube-proxy's other modes make this chain. */
+export function isChainOfOtherModes(table: TableName, name: string): boolean {
+  return OTHER_MODES_CHAINS[table].has(name);
+}
+
+/** Reports whether built-in chains never jump to this chain of ours, so that a jump from there is foreign. */
+export function isInnerChain(name: string): boolean {
+  return isServiceChain(name) || name === KUBE_MARK_MASQ || name === KUBE_MARK_DROP;
 }
 
 /**
- * Reports whether we may replace and delete the chain: kube-proxy or we made it, in mode iptables or ipvs.
+ * Reports whether we may replace and delete the chain: kube-proxy or we made it, in any mode.
  */
 export function isOurChain(table: TableName, name: string): boolean {
   return TOP_LEVEL_CHAINS[table].has(name) || table === "nat" && isServiceChain(name) ||
-    isChainOfModeIpvs(table, name);
+    isChainOfOtherModes(table, name);
 }

@@ -1,6 +1,6 @@
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { describeChain, type IptablesChain, type JumpRule, type NodeRules } from "../rules/layout.ts";
-import { isChainOfModeIpvs } from "../rules/names.ts";
+import { isChainOfOtherModes } from "../rules/names.ts";
 import type { IptablesRule } from "../rules/rule.ts";
 import { jumpTargetOf } from "../wire/decode.ts";
 import { actualIdentity, ruleIdentity } from "../wire/identity.ts";
@@ -10,7 +10,7 @@ export interface JumpDifference {
   /** Jumps to insert, in this order. */
   readonly missing: readonly JumpRule[];
   /**
-   * Duplicates, jumps in a form that another iptables wrote, and jumps to chains of kube-proxy's mode ipvs.
+   * Duplicates, jumps in a form that another iptables wrote, and jumps to chains of kube-proxy's other modes.
    */
   readonly superfluous: readonly ActualJump[];
 }
@@ -30,7 +30,7 @@ export async function compareJumps(
     const targets = new Set(ofChain.map(jumpTarget));
     const unmatched = (await reader.rules(table, from)).filter(({ expressions }) => {
       const target = jumpTargetOf(expressions) ?? "";
-      return targets.has(target) || isChainOfModeIpvs(table, target);
+      return targets.has(target) || isChainOfOtherModes(table, target);
     });
     for (const jump of ofChain) {
       const identity = ruleIdentity(family, jump.rule);

@@ -170,7 +170,7 @@ export class Reconciliation {
     }
   }
 
-  /** Deletes the chains of deleted services, and those of kube-proxy's mode ipvs. */
+  /** Deletes the chains of deleted services, and those of kube-proxy's other modes. */
   #deleteObsolete(): void {
     for (const table of TABLES) {
       const obsolete = [...this.#unmatched[table]].filter((chain) => isOurChain(table, chain));

@@ -1,6 +1,6 @@
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { BUILT_IN_CHAINS, type TableName, TABLES } from "../rules/layout.ts";
-import { isOurChain, KUBE_FIREWALL } from "../rules/names.ts";
+import { isInnerChain, isOurChain, KUBE_FIREWALL, KUBE_MARK_DROP } from "../rules/names.ts";
 import { BLOCK_LOCALNET } from "../rules/node_rules.ts";
 import { jumpTargetOf } from "../wire/decode.ts";
 import { actualIdentity, ruleIdentity } from "../wire/identity.ts";
@@ -13,6 +13,23 @@ export type IsUndeletable = (family: TableFamily, table: TableName, chain: strin
 /** A chain of kubelet, which writes to KUBE-FIREWALL as well. */
 const KUBE_KUBELET_CANARY = "KUBE-KUBELET-CANARY";
 
+/** Reports whether cleanup removes a chain. */
+export type IsRemoved = (table: TableName, chain: string) => boolean;
+
+/** Finds out which chains of a family cleanup removes. */
+export async function removedChains(
+  family: TableFamily,
+  reader: TablesReader,
+  actual: ActualChains,
+): Promise<IsRemoved> {
+  const hasKubelet = TABLES.some((table) => actual[table].has(KUBE_KUBELET_CANARY));
+  const removesFirewall = !hasKubelet && await isFirewallOurs(family, reader, actual);
+  return (table, chain) =>
+    isOurChain(table, chain) ||
+    table === "filter" && chain === KUBE_FIREWALL && removesFirewall ||
+    table === "nat" && chain === KUBE_MARK_DROP && !hasKubelet;
+}
+
 /**
  * Writes the removal of all our and kube-proxy's rules and chains of one family. Foreign rules and chains
  * stay.
@@ -24,17 +41,16 @@ export async function writeRemoval(
   actual: ActualChains,
   isUndeletable: IsUndeletable,
 ): Promise<void> {
-  const removesFirewall = await isFirewallOurs(family, reader, actual);
+  const isRemoved = await removedChains(family, reader, actual);
   for (const table of TABLES) {
-    const isRemoved = (chain: string) =>
-      isOurChain(table, chain) || (removesFirewall && table === "filter" && chain === KUBE_FIREWALL);
-    const chains = [...actual[table]].filter(isRemoved);
+    const chains = [...actual[table]].filter((chain) => isRemoved(table, chain));
     if (chains.length === 0) continue;
     for (const from of BUILT_IN_CHAINS) {
       if (!actual[table].has(from)) continue;
       for (const { handle, expressions } of await reader.rules(table, from)) {
         const target = jumpTargetOf(expressions);
-        if (target !== undefined && isRemoved(target)) batch.deleteRule(family, table, from, handle);
+        if (target === undefined || !isRemoved(table, target) || isInnerChain(target)) continue;
+        batch.deleteRule(family, table, from, handle);
       }
     }
     deleteChains(batch, family, table, chains, isUndeletable);
@@ -55,17 +71,13 @@ export function deleteChains(
   }
 }
 
-/**
- * Reports whether KUBE-FIREWALL can be removed: there is no sign of kubelet, and the chain has only our rule.
- */
+/** Reports whether KUBE-FIREWALL has only our rule. */
 async function isFirewallOurs(
   family: TableFamily,
   reader: TablesReader,
   actual: ActualChains,
 ): Promise<boolean> {
-  if (!actual.filter.has(KUBE_FIREWALL) || TABLES.some((table) => actual[table].has(KUBE_KUBELET_CANARY))) {
-    return false;
-  }
+  if (!actual.filter.has(KUBE_FIREWALL)) return false;
   const ours = ruleIdentity(family, BLOCK_LOCALNET);
   return (await reader.rules("filter", KUBE_FIREWALL)).every((rule) => actualIdentity(rule) === ours);
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isChainOfModeIpvs, isOurChain, isServiceChain } from "../../../backends/iptables/rules/names.ts";
+import { isChainOfOtherModes, isOurChain, isServiceChain } from "../../../backends/iptables/rules/names.ts";
 import { endpointChain, serviceChain } from "./support/chain_names.ts";
 import { planOf } from "../plans.ts";
 
@@ -30,7 +30,7 @@ Deno.test("ports of the same name with different protocols have different chains
 });
 
 Deno.test("a service port's chain is recognised by its prefix and the form of its hash", () => {
-  for (const prefix of ["SVC", "SVL", "EXT", "FW", "SEP"]) {
+  for (const prefix of ["SVC", "SVL", "EXT", "XLB", "FW", "SEP"]) {
     assert.ok(isServiceChain(`KUBE-${prefix}-XPGD46QRK7WJZT7O`), prefix);
   }
   const others = [
@@ -57,8 +57,8 @@ Deno.test("chains of kube-proxy's mode ipvs are ours to delete, in the tables wh
   assert.ok(!isOurChain("nat", "KUBE-IPVS-FILTER"));
   assert.ok(!isOurChain("mangle", "KUBE-NODE-PORT"));
   // A chain that mode iptables has as well is not specific to mode ipvs.
-  assert.ok(isChainOfModeIpvs("nat", "KUBE-NODE-PORT"));
-  assert.ok(!isChainOfModeIpvs("nat", "KUBE-SERVICES"));
+  assert.ok(isChainOfOtherModes("nat", "KUBE-NODE-PORT"));
+  assert.ok(!isChainOfOtherModes("nat", "KUBE-SERVICES"));
 });
 
 Deno.test("chains that other programs write to, and chains in other tables, are not ours to delete", () => {

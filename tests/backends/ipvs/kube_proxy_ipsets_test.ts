@@ -55,7 +55,7 @@ Deno.test("the ipsets of kube-proxy are removed in both families, and no others"
   const kernel = sets([...others, ...names], () => 0);
   assert.deepEqual(await remove(kernel, { isLoaded: () => true }), []);
   assert.deepEqual(destroyed(kernel), names);
-  assert.equal(KUBE_PROXY_IPSETS.size, 34);
+  assert.equal(KUBE_PROXY_IPSETS.size, 38);
   for (const name of KUBE_PROXY_IPSETS) assert.ok(name.length <= 31, name);
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BackendError } from "../../../core/backend/contract.ts";
+import { BackendError, StillInUse } from "../../../core/backend/contract.ts";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { silentLog } from "../observe/silent_log.ts";
@@ -19,7 +19,7 @@ async function cleanUpFor(
   const logged: string[] = [];
   const record = (message: string, fields?: Readonly<Record<string, unknown>>) =>
     logged.push(`${message}: ${fields?.["mode"]}`);
-  const log: Log = { ...silentLog, info: record, error: record };
+  const log: Log = { ...silentLog, info: record, warn: record, error: record };
   const modes = Object.entries(cleanups).map(([name, methods]) =>
     configured(plainMode(name, () => Object.assign(new MapBackend(), methods)))
   );
@@ -44,6 +44,15 @@ Deno.test("a failed cleanup of one mode is logged, and the next mode is tried", 
   const logged = await cleanUpFor("nftables", { iptables: { cleanup: reject }, ipvs: done });
   assert.deepEqual(logged, [
     "Rules of another mode may remain and still match traffic: iptables",
+    "No rules of another mode remain: ipvs",
+  ]);
+});
+
+Deno.test("objects that other programs use are named, and are no failure of a start", async () => {
+  const inUse = () => Promise.reject(new StillInUse("iptables: chain KUBE-MARK-MASQ remains"));
+  const logged = await cleanUpFor("nftables", { iptables: { cleanup: inUse }, ipvs: done });
+  assert.deepEqual(logged, [
+    "No rules of another mode remain, except what other programs use: iptables",
     "No rules of another mode remain: ipvs",
   ]);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Backend, BackendError, type Requirement } from "../../../core/backend/contract.ts";
+import { type Backend, BackendError, type Requirement, StillInUse } from "../../../core/backend/contract.ts";
 import { nftables } from "../../../backends/nftables/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
 import type { ConntrackSettings } from "../../../core/node/host_settings.ts";
@@ -75,6 +75,17 @@ Deno.test("--init-only applies the settings of the node, of conntrack and of the
   assert.deepEqual(conntrack.map(({ udpTimeoutMs }) => udpTimeoutMs), [17_000]);
   assert.deepEqual(prepared, [false]);
   assert.match(err, /^W.*"a sysctl cannot be set"$/m);
+});
+
+Deno.test("cleanup exits with 1 and names what remains, if other programs use it", async () => {
+  const cleanup = () => Promise.reject(new StillInUse("nftables: chain KUBE-MARK-MASQ remains"));
+  const { code, err } = await runProxy(["--cleanup"], { cleanup });
+  assert.equal(code, 1);
+  assert.match(
+    err,
+    /^E.*"Removed all rules, except what other programs use" mode="nftables" err="nftables: chain/,
+  );
+  assert.doesNotMatch(err, /tearing down/);
 });
 
 Deno.test("help shows all flags except the deprecated ones, in lines of at most 100 columns", async () => {
