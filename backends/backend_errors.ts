@@ -2,6 +2,7 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
   type Requirement,
@@ -39,7 +40,7 @@ export function withBackendErrors(backend: Backend): Backend {
       if (!isReconciled) throw new Error(`${mode}: apply before the first reconcile`);
       await translated(() => backend.apply(changes));
     },
-    watch(onForeignChange: (what: string) => void): Disposable {
+    watch(onForeignChange: OnForeignChange): Disposable {
       try {
         return backend.watch(onForeignChange);
       } catch (error) {

@@ -2,6 +2,7 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
   type Requirement,
@@ -33,7 +34,7 @@ export class EbpfBackend implements Backend {
   readonly mode = "ebpf";
   readonly #options: EbpfOptions;
   readonly #pins: Pins;
-  #report: ((what: string) => void) | undefined;
+  #report: OnForeignChange | undefined;
   #opened: Opened | undefined;
 
   constructor(options: EbpfOptions) {
@@ -74,7 +75,7 @@ export class EbpfBackend implements Backend {
     return Promise.resolve();
   }
 
-  watch(onForeignChange: (what: string) => void): Disposable {
+  watch(onForeignChange: OnForeignChange): Disposable {
     this.#report = onForeignChange;
     return { [Symbol.dispose]: () => this.#report = undefined };
   }

@@ -6,15 +6,18 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
   type Requirement,
   StillInUse,
 } from "../../core/backend/contract.ts";
+import { DebouncedScan } from "../../core/async/debounced_scan.ts";
 import { changesOfFamily } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
+import { type Author, describeAuthor } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
 import { BatchStream, RuleBatch } from "./sync/batch.ts";
 import { ChainReader } from "./sync/watch.ts";
@@ -39,6 +42,9 @@ const LARGE_CLUSTER_ENDPOINTS = 1000;
 
 /** Attempts to write a batch. After each failed one, a chain that foreign rules jump to is kept. */
 const MAX_ATTEMPTS = 20;
+
+/** Deletions within this time share one check of the chains with foreign rules. */
+const SETTLE_MS = 10;
 
 /** The state of one family in force. */
 interface FamilyState {
@@ -97,11 +103,23 @@ export class IptablesBackend implements Backend {
     await this.#withoutUndeletable((isUndeletable) => this.#update(changes, isUndeletable));
   }
 
-  watch(onForeignChange: (what: string) => void): Disposable {
-    const reader = new ChainReader(() =>
-      this.#checkMixedChains().catch((error) => this.#kernel.report(String(error)))
+  watch(onForeignChange: OnForeignChange): Disposable {
+    let author: Author | undefined;
+    const check = new DebouncedScan(
+      () => this.#checkMixedChains(author).catch((error) => this.#kernel.report(String(error))),
+      SETTLE_MS,
     );
-    return this.#kernel.watch(reader, onForeignChange);
+    const reader = new ChainReader((by) => {
+      author = by;
+      check.request();
+    });
+    const watch = this.#kernel.watch(reader, onForeignChange);
+    return {
+      [Symbol.dispose]() {
+        watch[Symbol.dispose]();
+        check[Symbol.dispose]();
+      },
+    };
   }
 
   async metrics(): Promise<readonly BackendMetric[]> {
@@ -286,13 +304,16 @@ export class IptablesBackend implements Backend {
   /**
    * Reports our rules that are missing from chains with foreign rules. Uses another socket than the
    * transactions, because one of them may be in flight.
+   * @param author made the last change of such chains.
    */
-  async #checkMixedChains(): Promise<void> {
+  async #checkMixedChains(author: Author | undefined): Promise<void> {
     using client = this.#kernel.open();
     for (const { family, settings } of this.#families) {
       const reader = new TablesReader(client, family);
       const missing = await describeMissingRule(family, reader, nodeRules(settings, this.#host));
-      if (missing !== undefined) this.#kernel.report(`${missing} was deleted`);
+      if (missing === undefined) continue;
+      const by = author === undefined ? "" : ` by ${describeAuthor(author)}`;
+      this.#kernel.report(`${missing} was deleted${by}`, author?.name);
     }
   }
 

@@ -2,6 +2,7 @@ import { Mutex } from "../../core/async/mutex.ts";
 import {
   type Backend,
   BackendError,
+  type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
   type Requirement,
@@ -180,7 +181,7 @@ export class IpvsBackend implements Backend {
     });
   }
 
-  watch(onForeignChange: (what: string) => void): Disposable {
+  watch(onForeignChange: OnForeignChange): Disposable {
     const tables = this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
     const device = this.#device.watch(onForeignChange);
     return {

@@ -1,4 +1,4 @@
-import type { Requirement } from "../../core/backend/contract.ts";
+import type { OnForeignChange, Requirement } from "../../core/backend/contract.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import {
@@ -115,7 +115,7 @@ export class NfTables implements Disposable {
     for (const watch of this.#watches) watch.resume();
   }
 
-  watch(reader: TransactionReader, onForeignChange: (what: string) => void): Disposable {
+  watch(reader: TransactionReader, onForeignChange: OnForeignChange): Disposable {
     const { portId } = this.client;
     const transport = this.#open(NETLINK_NETFILTER, { receiveBuffer: WATCH_BUFFER_BYTES });
     const watch = new TransactionWatch(transport, portId, reader, onForeignChange);
@@ -134,8 +134,8 @@ export class NfTables implements Disposable {
   }
 
   /** Reports a foreign change that no notification told us. */
-  report(what: string): void {
-    for (const watch of this.#watches) watch.report(what);
+  report(what: string, program?: string): void {
+    for (const watch of this.#watches) watch.report(what, program);
   }
 
   /** Reports that an object which we programmed is missing or different. */

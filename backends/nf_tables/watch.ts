@@ -1,3 +1,4 @@
+import type { OnForeignChange } from "../../core/backend/contract.ts";
 import {
   NFGENMSG_BYTES,
   NFNL_SUBSYS_NFTABLES,
@@ -16,7 +17,17 @@ export interface TransactionReader {
   /** Reads one change of a transaction. `type` is a NFT_MSG_ constant. */
   read(type: number, nfproto: number, payload: Uint8Array): void;
   /** Ends the transaction. @returns what it did to our objects; undefined if nothing. */
-  end(): string | undefined;
+  end(findAuthor?: () => Author): string | undefined;
+}
+
+/** The process that made a transaction. */
+export interface Author {
+  readonly name: string;
+  readonly pid: number;
+}
+
+export function describeAuthor({ name, pid }: Author): string {
+  return `${name} (pid ${pid})`;
 }
 
 /**
@@ -26,7 +37,7 @@ export class TransactionWatch implements Disposable {
   readonly #transport: NetlinkTransport;
   readonly #ownPortId: number;
   readonly #reader: TransactionReader;
-  readonly #onForeignChange: (what: string) => void;
+  readonly #onForeignChange: OnForeignChange;
   #listening = false;
   readonly #notifications: Notifications;
 
@@ -38,7 +49,7 @@ export class TransactionWatch implements Disposable {
     transport: NetlinkTransport,
     ownPortId: number,
     reader: TransactionReader,
-    onForeignChange: (what: string) => void,
+    onForeignChange: OnForeignChange,
   ) {
     this.#transport = transport;
     this.#ownPortId = ownPortId;
@@ -72,8 +83,8 @@ export class TransactionWatch implements Disposable {
   }
 
   /** Reports a change that no notification told us. */
-  report(what: string): void {
-    if (!this.#notifications.isDisposed) this.#onForeignChange(what);
+  report(what: string, program?: string): void {
+    if (!this.#notifications.isDisposed) this.#onForeignChange(what, program);
   }
 
   [Symbol.dispose](): void {
@@ -88,13 +99,15 @@ export class TransactionWatch implements Disposable {
 
   /** Every transaction ends with a new generation, whose notification names the thread. */
   #endTransaction(payload: Uint8Array): void {
-    const what = this.#reader.end();
-    if (what === undefined) return;
     const threadName = attribute(payload, nft.NFTA_GEN_PROC_NAME, NFGENMSG_BYTES)?.string() ??
       "another process";
     const thread = attribute(payload, nft.NFTA_GEN_PROC_PID, NFGENMSG_BYTES)?.u32be() ?? 0;
-    const { name, pid } = processOfThread(threadName, thread);
-    this.report(`${what} by ${name} (pid ${pid})`);
+    // Most transactions do not concern us, so their process is not looked up.
+    const findAuthor = () => processOfThread(threadName, thread);
+    const what = this.#reader.end(findAuthor);
+    if (what === undefined) return;
+    const author = findAuthor();
+    this.report(`${what} by ${describeAuthor(author)}`, author.name);
   }
 }
 

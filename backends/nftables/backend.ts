@@ -2,6 +2,7 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
   type Requirement,
@@ -85,7 +86,7 @@ export class NftablesBackend implements Backend {
     for (const done of accept) done();
   }
 
-  watch(onForeignChange: (what: string) => void): Disposable {
+  watch(onForeignChange: OnForeignChange): Disposable {
     return this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
   }
 

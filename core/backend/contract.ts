@@ -61,6 +61,13 @@ export interface ReconcileReport {
 }
 
 /**
+ * Receives a foreign change.
+ * @param what describes the change for the log.
+ * @param program name of the program that made it; undefined if the kernel does not tell.
+ */
+export type OnForeignChange = (what: string, program?: string) => void;
+
+/**
  * Makes the kernel forward connections to services. The sync loop is the only caller of `reconcile` and `apply`. It
  * makes one call at a time, and no `apply` before the first `reconcile` has succeeded.
  */
@@ -96,9 +103,8 @@ export interface Backend extends Disposable {
 
   /**
    * Calls back, after the first reconcile, when another program changed or removed our kernel objects.
-   * @param onForeignChange receives a description of the change for the log.
    */
-  watch(onForeignChange: (what: string) => void): Disposable;
+  watch(onForeignChange: OnForeignChange): Disposable;
 
   /**
    * Serves TCP node ports on loopback addresses from this process, for a kernel that cannot translate them there

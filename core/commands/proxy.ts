@@ -80,7 +80,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const syncWhenInitialised = async (signal: AbortSignal) => {
     for (const family of families) health.updated(family);
     await intake.initialised;
-    using _watch = backend.watch((what) => loop.reconcile(what));
+    using _watch = backend.watch((what, program) => loop.foreignChange(what, program));
     await loop.run(signal);
   };
   return {

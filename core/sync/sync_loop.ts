@@ -7,6 +7,7 @@ import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import type { Batch, TriggerTime } from "./batch.ts";
 import { applyBisecting, rejectionOf } from "./bisect.ts";
 import type { PlanQueue } from "./plan_queue.ts";
+import { RepairBackoff } from "./repair_backoff.ts";
 
 export interface SyncLoopOptions {
   readonly backend: Backend;
@@ -14,6 +15,8 @@ export interface SyncLoopOptions {
   readonly observer: SyncObserver;
   /** Called with what is in force after each success of the backend. The next sync waits until it returns. */
   readonly afterSync?: (inForce: InForce) => void;
+  /** Decides when foreign changes are repaired; the seam for tests. */
+  readonly repairs?: RepairBackoff;
   readonly log: Log;
   /** Minimum time between the starts of two syncs; 0 for none. */
   readonly minSyncPeriodMs: number;
@@ -57,11 +60,10 @@ const FIRST_RETRY_MS = 100;
  * wrong.
  */
 const FAILURES_BEFORE_RECONCILE = 3;
-/**
- * Minimum time between repairs of foreign changes, so that two programs that fight do not use up the node's
- * CPU.
- */
-const REPAIR_SPACING_MS = 500;
+/** Minimum time between a full sync and the next one. */
+const FULL_SYNC_SPACING_MS = 500;
+/** Part of the time that full syncs may use while another program undoes them. */
+const MAX_SHARE_IN_DISPUTE = 1 / 4;
 
 /**
  * Makes the kernel follow the plans. Changes that arrive while a batch is in flight form the next batch. An
@@ -70,17 +72,25 @@ const REPAIR_SPACING_MS = 500;
 export class SyncLoop {
   readonly #options: SyncLoopOptions;
   readonly #wakeup = new Wakeup();
+  readonly #repairs: RepairBackoff;
   #reconcileReason: string | undefined;
+  /** Work came in that must not wait for the time of the next repair. */
+  #hasWork = false;
   #failures = 0;
   #lastFullSync = 0;
+  #fullSyncMs = 0;
   #hasReconciled = false;
+  #warnings: readonly string[] = [];
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
+    const { syncPeriodMs: maxDelayMs, log } = options;
+    this.#repairs = options.repairs ?? new RepairBackoff({ maxDelayMs, log });
   }
 
   /** Wakes the loop, because services are dirty. */
   changed(): void {
+    this.#hasWork = true;
     this.#options.observer.queued();
     this.#wakeup.wake();
   }
@@ -89,6 +99,16 @@ export class SyncLoop {
   reconcile(reason: string): void {
     this.#reconcileReason ??= reason;
     this.changed();
+  }
+
+  /**
+   * Requests the repair of a foreign change.
+   * @param program name of the program that made it; undefined if it is not known.
+   */
+  foreignChange(what: string, program?: string): void {
+    this.#repairs.note(what, program);
+    this.#options.observer.queued();
+    this.#wakeup.wake();
   }
 
   /** Syncs until the signal aborts; the first sync is a reconcile. Rules stay in force when it ends. */
@@ -106,24 +126,43 @@ export class SyncLoop {
    * Waits for the next change, the retry of a failure or the hourly comparison, and then for the rate limit.
    */
   async #rest(started: number, signal: AbortSignal): Promise<void> {
-    const { queue, minSyncPeriodMs, syncPeriodMs } = this.#options;
+    const { minSyncPeriodMs, syncPeriodMs } = this.#options;
     if (this.#failures > 0) {
       await delay(Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), syncPeriodMs), signal);
       if (this.#failures >= FAILURES_BEFORE_RECONCILE) this.#reconcileReason ??= "repeated failures";
     } else {
       const hourly = this.#lastFullSync + FULL_SYNC_PERIOD_MS;
-      await this.#wakeup.waitUntil(Math.min(hourly, queue.nextRetryMs));
+      await this.#untilWork(hourly, signal);
       if (performance.now() >= hourly) this.#reconcileReason ??= "hourly";
     }
     await delay(started + minSyncPeriodMs - performance.now(), signal);
-    if (this.#reconcileReason !== undefined) {
-      await delay(this.#lastFullSync + REPAIR_SPACING_MS - performance.now(), signal);
+    if (this.#reconcileReason !== undefined || this.#repairs.isPending) {
+      await delay(this.#lastFullSync + this.#fullSyncSpacingMs - performance.now(), signal);
     }
+  }
+
+  async #untilWork(hourly: number, signal: AbortSignal): Promise<void> {
+    const { queue } = this.#options;
+    const repairs = this.#repairs;
+    while (!signal.aborted && !this.#hasWork) {
+      const dueMs = Math.min(hourly, queue.nextRetryMs, repairs.dueMs);
+      if (performance.now() >= dueMs) return;
+      await this.#wakeup.waitUntil(Math.min(dueMs, repairs.quietMs));
+      repairs.endDisputes();
+    }
+  }
+
+  /** Changes of the cluster are put in force by full syncs as long as a repair is pending, so these stay rare, too. */
+  get #fullSyncSpacingMs(): number {
+    if (!this.#repairs.isInDispute) return FULL_SYNC_SPACING_MS;
+    return Math.max(FULL_SYNC_SPACING_MS, this.#fullSyncMs * (1 / MAX_SHARE_IN_DISPUTE - 1));
   }
 
   async #sync(): Promise<void> {
     const { queue, observer, log } = this.#options;
-    const reason = this.#reconcileReason;
+    this.#hasWork = false;
+    const repair = this.#repairs.take();
+    const reason = this.#reconcileReason ?? repair;
     this.#reconcileReason = undefined;
     observer.started();
     const batch = queue.take();
@@ -144,7 +183,11 @@ export class SyncLoop {
       return;
     }
     this.#failures = 0;
-    if (full) this.#lastFullSync = performance.now();
+    if (full) {
+      this.#repairs.repaired();
+      this.#lastFullSync = performance.now();
+      this.#fullSyncMs = seconds * 1000;
+    }
     observer.healthChecks(healthChecks);
     observer.synced({ full, seconds, changes: changes.length, triggerTimes });
     observer.settled();
@@ -172,13 +215,15 @@ export class SyncLoop {
         this.#hasReconciled = true;
         batch.replaceAll(plans);
         this.#afterSync(batch.changes, true);
-        for (const warning of report.warnings ?? []) log.warn(warning);
-        log.info("Reconciled the kernel with the plans", {
+        this.#warn(report.warnings ?? []);
+        const fields = {
           reason,
           action,
           services: plans.size,
           ...(report.differences.length > 0 ? { differences: report.differences } : {}),
-        });
+        };
+        // A dispute is logged when it begins and when it ends.
+        log.info("Reconciled the kernel with the plans", fields, this.#repairs.isInDispute ? 2 : 0);
         return;
       } catch (cause) {
         const error = rejectionOf(cause);
@@ -195,6 +240,12 @@ export class SyncLoop {
         }
       }
     }
+  }
+
+  /** Logs what the last reconcile has not warned of. */
+  #warn(warnings: readonly string[]): void {
+    for (const warning of warnings) if (!this.#warnings.includes(warning)) this.#options.log.warn(warning);
+    this.#warnings = warnings;
   }
 
   /** Replaces a rejected plan by the plan in force before; when that one is rejected as well, removes it. */

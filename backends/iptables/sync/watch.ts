@@ -2,7 +2,7 @@ import { attribute } from "../../../ffi/netlink/reader.ts";
 import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { tableFamilyOfProtocol } from "../../nf_tables/families.ts";
-import type { TransactionReader } from "../../nf_tables/watch.ts";
+import type { Author, TransactionReader } from "../../nf_tables/watch.ts";
 import { BUILT_IN_CHAINS, describeChain, type TableName, TABLES } from "../rules/layout.ts";
 import { isOurChain, KUBE_FIREWALL } from "../rules/names.ts";
 
@@ -13,13 +13,13 @@ const MAX_NAMES = 3;
 export class ChainReader implements TransactionReader {
   readonly #touched = new Set<string>();
   #hasUnknownDeletions = false;
-  readonly #onUnknownDeletions: () => void;
+  readonly #onUnknownDeletions: (author?: Author) => void;
 
   /**
    * @param onUnknownDeletions called when deleted rules may have been ours: the kernel notifies only their
    * handles.
    */
-  constructor(onUnknownDeletions: () => void) {
+  constructor(onUnknownDeletions: (author?: Author) => void) {
     this.#onUnknownDeletions = onUnknownDeletions;
   }
 
@@ -41,13 +41,13 @@ export class ChainReader implements TransactionReader {
     }
   }
 
-  end(): string | undefined {
+  end(findAuthor?: () => Author): string | undefined {
     const names = [...this.#touched];
     const hasUnknownDeletions = this.#hasUnknownDeletions;
     this.#touched.clear();
     this.#hasUnknownDeletions = false;
     if (names.length === 0) {
-      if (hasUnknownDeletions) this.#onUnknownDeletions();
+      if (hasUnknownDeletions) this.#onUnknownDeletions(findAuthor?.());
       return undefined;
     }
     const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";

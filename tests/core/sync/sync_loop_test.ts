@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../../../core/backend/contract.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
+import { RepairBackoff } from "../../../core/sync/repair_backoff.ts";
 import { type Sync, SyncLoop } from "../../../core/sync/sync_loop.ts";
 import { silentLog } from "../observe/silent_log.ts";
 import { MapBackend, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
+
+/** Later than any time of performance.now() in a test. */
+const FAR_AHEAD_MS = 1e9;
 
 class Harness implements AsyncDisposable {
   readonly backend = new MapBackend();
@@ -17,10 +21,15 @@ class Harness implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor(prepare: (harness: Harness) => void = () => {}, minSyncPeriodMs = 0) {
+  constructor(
+    prepare: (harness: Harness) => void = () => {},
+    minSyncPeriodMs = 0,
+    readonly repairs = new RepairBackoff({ maxDelayMs: 1000, log: silentLog }),
+  ) {
     this.loop = new SyncLoop({
       backend: this.backend,
       queue: this.queue,
+      repairs,
       log: { ...silentLog, warn: (message) => this.warnings.push(message) },
       minSyncPeriodMs,
       syncPeriodMs: 1000,
@@ -144,8 +153,38 @@ Deno.test("a foreign change is repaired", async () => {
   await using h = new Harness((h) => h.add("a", "10.96.0.1"));
   await h.until(() => h.inForce.join() === "a", "a in force");
   h.backend.inForce.clear();
-  h.loop.reconcile("table ip kube-proxy deleted");
+  h.loop.foreignChange("table ip kube-proxy deleted");
   await h.until(() => h.inForce.join() === "a", "repaired");
+});
+
+Deno.test("a change of the cluster does not wait for a repair that backs off, and brings it forward", async () => {
+  // The clock stands still, so the program undoes each repair at once.
+  const repairs = new RepairBackoff({ maxDelayMs: 60_000, log: silentLog, now: () => FAR_AHEAD_MS });
+  for (let time = 0; time < 12; time++) {
+    repairs.note("table ip kube-proxy deleted", "nft");
+    repairs.take();
+    repairs.repaired();
+  }
+  await using h = new Harness((h) => h.add("a", "10.96.0.1"), 0, repairs);
+  await h.until(() => h.inForce.join() === "a", "a in force");
+  h.backend.inForce.clear();
+  h.loop.foreignChange("table ip kube-proxy deleted", "nft");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(h.inForce, []);
+  h.add("b", "10.96.0.2");
+  await h.until(() => h.inForce.join() === "a,b", "b in force and a repaired");
+  assert.deepEqual(h.backend.calls, ["reconcile 1", "reconcile 2"]);
+});
+
+Deno.test("warnings of a reconcile are logged again only if they change", async () => {
+  await using h = new Harness((h) => h.backend.warnings = ["one"]);
+  await h.until(() => h.syncs.length === 1, "started");
+  h.loop.foreignChange("table ip kube-proxy deleted");
+  await h.until(() => h.syncs.length === 2, "repaired");
+  h.backend.warnings = ["one", "two"];
+  h.loop.foreignChange("table ip kube-proxy deleted");
+  await h.until(() => h.syncs.length === 3, "repaired again");
+  assert.deepEqual(h.warnings, ["one", "two"]);
 });
 
 Deno.test("syncs keep the minimum period between them", async () => {

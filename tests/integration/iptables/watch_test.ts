@@ -23,11 +23,11 @@ Deno.test("each foreign transaction that changes our chains is reported once, wi
     ],
     [
       () => iptables("-t", "nat", "-F", "PREROUTING"),
-      /^the jump from PREROUTING to KUBE-SERVICES of table ip nat was deleted$/,
+      /^the jump from PREROUTING to KUBE-SERVICES of table ip nat was deleted by iptables-nft \(pid \d+\)$/,
     ],
     [
       () => iptables("-F", "KUBE-FIREWALL"),
-      /^our rule of chain KUBE-FIREWALL of table ip filter was deleted$/,
+      /^our rule of chain KUBE-FIREWALL of table ip filter was deleted by iptables-nft \(pid \d+\)$/,
     ],
     [
       () => node.run("nft", "delete", "table", "ip6", "mangle"),
