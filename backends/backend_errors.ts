@@ -84,7 +84,13 @@ const systemErrors = Object.values(Deno.errors);
 
 function translate(mode: string, error: unknown): unknown {
   if (error instanceof KernelError) return backendError(mode, error);
-  const isOfSystem = error instanceof LibraryError || systemErrors.some((kind) => error instanceof kind);
+  const isOfSystem = error instanceof LibraryError || systemErrors.some((kind) => error instanceof kind) ||
+    hasErrno(error);
   if (!isOfSystem || !(error instanceof Error)) return error;
   return new BackendError(`${mode}: ${error.message}`, [], { cause: error });
+}
+
+/** Recognises system errors without a class in `Deno.errors`, such as EMFILE (no file descriptor is left). */
+function hasErrno(error: unknown): boolean {
+  return error instanceof Error && / \(os error \d+\)/.test(error.message);
 }

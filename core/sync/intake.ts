@@ -2,7 +2,7 @@ import type { ModelObject, ObjectRef } from "../objects/objects.ts";
 import type { StoreChange } from "../objects/store.ts";
 import type { Log } from "../observe/log.ts";
 import type { Sink } from "../source.ts";
-import type { NodeView } from "./node_view.ts";
+import type { NodeView, NodeViewDifference } from "./node_view.ts";
 import { type NodeGap, sameGap } from "../plan/node_gaps.ts";
 import type { PlanQueue } from "./plan_queue.ts";
 import type { SyncLoop } from "./sync_loop.ts";
@@ -12,11 +12,16 @@ export interface IntakeOptions {
   readonly loop: Pick<SyncLoop, "changed" | "reconcile">;
   /**
    * Returns the current view of the node; called after the node, the ServiceCIDRs or the interfaces changed.
+   * May throw an error, for example when no file descriptor is left: it is called again later.
    */
   readonly view: () => NodeView;
   readonly observer: IntakeObserver;
   readonly log: Log;
+  /** Time until a view that could not be read is read again. */
+  readonly retryMs?: number;
 }
+
+const RETRY_MS = 1000;
 
 /** Receives the events of the intake: feeds metrics and health. */
 export interface IntakeObserver {
@@ -36,6 +41,8 @@ export class Intake implements Sink {
   #isSynced = false;
   /** The last gaps that were logged. */
   #gaps: readonly NodeGap[] = [];
+  /** Set while the view cannot be read. */
+  #retry: number | undefined;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -58,10 +65,7 @@ export class Intake implements Sink {
 
   synced(): void {
     this.#isSynced = true;
-    const view = this.#options.view();
-    this.#options.queue.setView(view);
-    this.#reportGaps(view.gaps);
-    this.#synced.resolve();
+    this.#setView();
   }
 
   connected(problem: string | undefined): void {
@@ -88,15 +92,42 @@ export class Intake implements Sink {
 
   #renewView(): void {
     const { queue, loop, log } = this.#options;
-    const view = this.#options.view();
-    const difference = queue.setView(view);
-    this.#reportGaps(view.gaps);
+    const difference = this.#setView();
+    if (difference === undefined) return;
     if (difference.context) {
       log.info("The node changed; planning all services again", { node: queue.view.context.nodeName });
       loop.changed();
     }
     if (difference.settings) loop.reconcile("node settings changed");
     if (difference.nodePortAddresses) loop.changed();
+  }
+
+  /** @returns undefined when the view cannot be read: it stays as it was, and reading is retried. */
+  #setView(): NodeViewDifference | undefined {
+    const view = this.#readView();
+    if (view === undefined) return undefined;
+    const difference = this.#options.queue.setView(view);
+    this.#reportGaps(view.gaps);
+    this.#synced.resolve();
+    return difference;
+  }
+
+  #readView(): NodeView | undefined {
+    const { view, log, retryMs = RETRY_MS } = this.#options;
+    const hadFailed = this.#retry !== undefined;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    try {
+      const current = view();
+      if (hadFailed) log.info("The addresses of this node can be read again");
+      return current;
+    } catch (error) {
+      const problem =
+        "The addresses of this node cannot be read; the last ones stay in force, and it is retried";
+      if (!hadFailed) log.error(problem, { err: error });
+      this.#retry = setTimeout(() => this.#renewView(), retryMs);
+      return undefined;
+    }
   }
 
   /** Logs each gap when it appears, when its reason changes, and when it is closed. */

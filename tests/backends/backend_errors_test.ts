@@ -23,6 +23,10 @@ Deno.test("kernel errors, file-system errors and missing libraries become errors
       /EOPNOTSUPP.*\. Most likely the kernel lacks a feature that the mode needs \(proxy check says which\)$/,
     ],
     [new Deno.errors.PermissionDenied("/sys/fs/bpf"), /^nftables: \/sys\/fs\/bpf$/],
+    [
+      new Error("Too many open files (os error 24): readdir '/sys/fs/bpf'"),
+      /^nftables: Too many open files \(os error 24\): readdir '\/sys\/fs\/bpf'$/,
+    ],
     [new LibraryError("libnl-3.so.200: cannot be loaded"), /^nftables: libnl-3\.so\.200: cannot be loaded$/],
   ];
   for (const [cause, message] of cases) {

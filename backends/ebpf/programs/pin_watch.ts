@@ -16,15 +16,24 @@ export function watchPins(
 ): Disposable {
   const watcher = Deno.watchFs(`${pins.directory}/links`);
   let timer: number | undefined;
+  // Without an answer, for example because no file descriptor is left, a reconcile has to compare everything.
+  const unknown = (error: unknown) =>
+    onForeignChange(
+      `the pinned programs could not be checked: ${error instanceof Error ? error.message : error}`,
+    );
   const check = () => {
     timer = undefined;
-    const detached = findDetached();
-    if (detached !== "") onForeignChange(detached);
+    try {
+      const detached = findDetached();
+      if (detached !== "") onForeignChange(detached);
+    } catch (error) {
+      unknown(error);
+    }
   };
   const follow = async () => {
     for await (const _event of watcher) timer ??= setTimeout(check, SETTLE_MS);
   };
-  follow();
+  follow().catch(unknown);
   return {
     [Symbol.dispose]() {
       clearTimeout(timer);

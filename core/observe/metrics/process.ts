@@ -34,6 +34,16 @@ export class ProcessMetrics implements Metric {
   }
 
   text(): string {
+    try {
+      this.#read();
+    } catch {
+      // Without a file descriptor for /proc, the last values have to do.
+    }
+    return [this.#cpu, this.#resident, this.#virtual, this.#start, this.#openFiles, this.#maxFiles]
+      .map((metric) => metric.text()).join("");
+  }
+
+  #read(): void {
     // The fields after the command's name, which may contain spaces. Field 3 of proc_pid_stat(5) has index 0
     // here.
     const stat = readLine("/proc/self/stat", /\) (.*)/).split(" ").map(Number);
@@ -45,8 +55,6 @@ export class ProcessMetrics implements Metric {
     this.#openFiles.set([...Deno.readDirSync("/proc/self/fd")].length - 1);
     const limit = readLine("/proc/self/limits", /^Max open files +(\S+)/m);
     this.#maxFiles.set(limit === "unlimited" ? Infinity : Number(limit));
-    return [this.#cpu, this.#resident, this.#virtual, this.#start, this.#openFiles, this.#maxFiles]
-      .map((metric) => metric.text()).join("");
   }
 }
 
