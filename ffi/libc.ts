@@ -36,6 +36,12 @@ const symbols = {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** int connect(int sockfd, const struct sockaddr *addr, socklen_t addrlen) */
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** int getsockname(int sockfd, struct sockaddr *addr, socklen_t *addrlen) */
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  /** int getpeername(int sockfd, struct sockaddr *addr, socklen_t *addrlen) */
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  /** int shutdown(int sockfd, int how) */
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
   /** int setsockopt(int sockfd, int level, int optname, const void *optval, socklen_t optlen) */
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   /** int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen) */
@@ -71,6 +77,9 @@ export const POLLIN = 0x1; // poll.h
 export const RLIMIT_NOFILE = 7; // asm-generic/resource.h
 
 export const AF_UNIX = 1; // sys/socket.h
+export const AF_INET = 2; // sys/socket.h
+export const AF_INET6 = 10; // sys/socket.h
+export const SHUT_RDWR = 2; // sys/socket.h
 export const SOCK_STREAM = 1; // sys/socket.h
 export const SOCK_DGRAM = 2; // sys/socket.h
 export const SOCK_NONBLOCK = 0o4000; // sys/socket.h

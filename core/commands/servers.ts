@@ -30,13 +30,18 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
     () => metricsTextOf(backend, log),
   ];
   const servers = [
-    { name: "healthz", address: config.healthz, routes: healthRoutes(health, metrics) },
-    { name: "metrics", address: config.metrics, routes: metricsRoutes(texts, config.document) },
-  ];
+    { name: "healthz", address: config.healthz, routes: healthRoutes(health, metrics), paths: "cleaned" },
+    {
+      name: "metrics",
+      address: config.metrics,
+      routes: metricsRoutes(texts, config.document),
+      paths: "exact",
+    },
+  ] as const;
   const hardFail = config.bindAddressHardFail;
   await Promise.all(
-    servers.map(({ name, address, routes }) =>
-      address === undefined ? undefined : serve({ name, address, routes, hardFail, log }, signal)
+    servers.map(({ address, ...server }) =>
+      address === undefined ? undefined : serve({ ...server, address, hardFail, log }, signal)
     ),
   );
 }

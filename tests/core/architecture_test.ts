@@ -72,6 +72,11 @@ const parts: readonly {
     why: "the API source knows objects and where they go; of the system it uses TLS and files",
   },
   {
+    part: "core/observe/http/",
+    may: [...pure, "core/async/", "core/config/", "core/observe/", "core/*.ts", "ffi/socket_shutdown.ts"],
+    why: "the HTTP server serves what the rest of core observes; of the system it ends connections",
+  },
+  {
     part: "core/",
     may: [
       ...pure,

@@ -4,7 +4,10 @@ import type { HealthCheckChanges } from "../../plan/health_check.ts";
 import type { NodePortAddresses } from "../../plan/node_settings.ts";
 import { FAMILIES, type Family } from "../../net/protocol.ts";
 import type { Log } from "../log.ts";
-import { reasonOf, text } from "../http/server.ts";
+import { Connections } from "../http/connections.ts";
+import { HttpListener } from "../http/listener.ts";
+import { reasonOf } from "../http/server.ts";
+import { text } from "../http/text.ts";
 import { healthAnswer, ServiceHealth } from "./service_health.ts";
 
 export interface HealthCheckPortsOptions {
@@ -24,9 +27,11 @@ const RETRY_MS = 5000;
 export class HealthCheckPorts implements AsyncDisposable {
   readonly #options: HealthCheckPortsOptions;
   readonly #health = new ServiceHealth();
+  /** One budget for all ports, of which a cluster may have hundreds. */
+  readonly #connections: Connections;
   #addresses: NodePortAddresses = { IPv4: NOWHERE, IPv6: NOWHERE };
   /** Open listeners by port, then by address. */
-  readonly #open = new Map<number, Map<string, Listener>>();
+  readonly #open = new Map<number, Map<string, HttpListener>>();
   /** Ports to try again at the next sync, with the failure that was logged. */
   readonly #failed = new Map<number, string>();
   readonly #dirty = new Set<number>();
@@ -35,6 +40,7 @@ export class HealthCheckPorts implements AsyncDisposable {
 
   constructor(options: HealthCheckPortsOptions) {
     this.#options = options;
+    this.#connections = new Connections("health-check node ports", options.log);
   }
 
   /**
@@ -64,7 +70,7 @@ export class HealthCheckPorts implements AsyncDisposable {
     await this.#work;
     clearTimeout(this.#retry);
     const listeners = [...this.#open.values()].flatMap((ofPort) => [...ofPort.values()]);
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all(listeners.map((listener) => listener[Symbol.asyncDispose]()));
   }
 
   #update(ports: Iterable<number>): void {
@@ -90,12 +96,12 @@ export class HealthCheckPorts implements AsyncDisposable {
     const desired = check === undefined
       ? new Map<string, Family | "both">()
       : listenersOf(check.localEndpoints, this.#addresses);
-    const open = this.#open.get(port) ?? new Map<string, Listener>();
+    const open = this.#open.get(port) ?? new Map<string, HttpListener>();
     this.#open.set(port, open);
     for (const [hostname, listener] of open) {
       if (desired.has(hostname)) continue;
       open.delete(hostname);
-      await listener.close();
+      await listener[Symbol.asyncDispose]();
     }
     let problem: string | undefined;
     for (const [hostname, family] of desired) {
@@ -128,33 +134,16 @@ export class HealthCheckPorts implements AsyncDisposable {
     this.#failed.set(port, failure);
   }
 
-  /** @throws the error of Deno.serve when it cannot listen. */
-  #listen(hostname: string, port: number, family: Family | "both"): Listener {
-    const stop = new AbortController();
-    const server = Deno.serve(
-      {
-        hostname,
-        port,
-        signal: stop.signal,
-        onListen: () => {},
-        onError: (error) => {
-          this.#options.log.error("A request to a health-check node port failed", { port, err: error });
-          return text("internal error\n", 500);
-        },
-      },
-      (_request, { remoteAddr }) => this.#answer(port, family === "both" ? familyOfPeer(remoteAddr) : family),
-    );
-    const finished = server.finished.catch((error) => {
-      this.#options.log.error("Serving a health-check node port failed", { port, err: error });
-      this.#open.get(port)?.delete(hostname);
-      this.#failed.set(port, "");
+  /** @throws the error of Deno.listen when it cannot listen. */
+  #listen(hostname: string, port: number, family: Family | "both"): HttpListener {
+    return new HttpListener({
+      hostname,
+      port,
+      name: `health-check node port ${port}`,
+      connections: this.#connections,
+      answer: (_request, peer) => this.#answer(port, family === "both" ? familyOfPeer(peer) : family),
+      log: this.#options.log,
     });
-    return {
-      close: async () => {
-        stop.abort();
-        await finished;
-      },
-    };
   }
 
   #answer(port: number, family: Family): Response {
@@ -162,13 +151,8 @@ export class HealthCheckPorts implements AsyncDisposable {
     // The listener is about to be closed.
     if (check === undefined) return text("no longer served\n", 503);
     const { status, headers, body } = healthAnswer(check, family, this.#options.isHealthy());
-    // Without no-transform, Deno compresses the body for clients that accept it.
-    return new Response(body, { status, headers: { ...headers, "cache-control": "no-transform" } });
+    return new Response(body, { status, headers });
   }
-}
-
-interface Listener {
-  close(): Promise<void>;
 }
 
 const NOWHERE: NodePortAddresses[Family] = { isAll: false, addresses: [] };

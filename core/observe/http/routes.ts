@@ -2,7 +2,8 @@ import type { ConfigDocument } from "../../config/document/document.ts";
 import { CONTENT_TYPE } from "../metrics/exposition.ts";
 import type { ProxyHealth } from "../health/health.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import { json, type Route, text } from "./server.ts";
+import type { Route } from "./server.ts";
+import { json, text } from "./text.ts";
 
 /**
  * Routes of the health server: for load balancers (/healthz) and the kubelet (/livez), docs/behaviour.md

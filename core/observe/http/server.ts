@@ -2,6 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { formatListenAddress, type ListenAddress } from "../../config/document/listen_address.ts";
 import { UserError } from "../../user_error.ts";
 import type { Log } from "../log.ts";
+import { type ConnectionLimits, Connections } from "./connections.ts";
+import { HttpListener } from "./listener.ts";
+import type { HttpRequest } from "./request.ts";
+import { text } from "./text.ts";
 
 /** Answers one path, for every method. */
 export type Route = () => Response | Promise<Response>;
@@ -11,11 +15,17 @@ export interface ServerOptions {
   readonly name: string;
   readonly address: ListenAddress;
   readonly routes: Readonly<Record<string, Route>>;
+  /**
+   * "cleaned" redirects paths such as "//healthz" to "/healthz", as Go's ServeMux does, which kube-proxy uses
+   * for its health server. "exact" serves only the paths of the routes, as kube-proxy's metrics server does.
+   */
+  readonly paths: "cleaned" | "exact";
   /** Throw an error when listening on the address fails, instead of retrying. */
   readonly hardFail: boolean;
   readonly log: Log;
   /** Time between attempts to listen. */
   readonly retryMs?: number;
+  readonly limits?: Partial<ConnectionLimits>;
   /** Called when the server answers requests, with the port that was chosen when `address` has port 0. */
   readonly onListen?: (address: ListenAddress) => void;
 }
@@ -29,41 +39,64 @@ const RETRY_MS = 5000;
  */
 export async function serve(options: ServerOptions, signal: AbortSignal): Promise<void> {
   const { name, address, log, retryMs = RETRY_MS } = options;
+  let reported = "";
   while (!signal.aborted) {
     try {
       await listen(options, signal);
     } catch (cause) {
       const problem = `${name} server cannot listen on ${formatListenAddress(address)}: ${reasonOf(cause)}`;
       if (options.hardFail) throw new UserError(problem, { cause });
-      log.error(problem, { retryInSeconds: retryMs / 1000 });
+      if (problem !== reported) log.error(problem, { retryInSeconds: retryMs / 1000 });
+      reported = problem;
       // Rejects when the signal aborts, which the loop condition checks.
       await sleep(retryMs, undefined, { signal }).catch(() => {});
     }
   }
 }
 
-async function listen(
-  { name, address, routes, log, onListen }: ServerOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  // On "::" the server accepts IPv4 as well, like those of kube-proxy.
-  const server = Deno.serve({
+async function listen(options: ServerOptions, signal: AbortSignal): Promise<void> {
+  const { name, address, log, onListen } = options;
+  const connections = new Connections(name, log, options.limits);
+  await using listener = new HttpListener({
     ...address,
-    signal,
-    onListen: ({ hostname, port }) => {
-      log.info(`Serving ${name}`, { address: formatListenAddress({ hostname, port }) }, 2);
-      onListen?.({ hostname, port });
-    },
-    onError: (error) => {
-      log.error(`A request to the ${name} server failed`, { err: error });
-      return text("internal error\n", 500);
-    },
-  }, (request) => {
-    const path = new URL(request.url).pathname;
-    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-    return route === undefined ? text("404 page not found\n", 404) : route();
+    name: `the ${name} server`,
+    connections,
+    answer: (request) => answer(options, request),
+    log,
   });
-  await server.finished;
+  const { hostname, port } = listener.address;
+  log.info(`Serving ${name}`, { address: formatListenAddress({ hostname, port }) }, 2);
+  onListen?.({ hostname, port });
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+}
+
+function answer({ routes, paths }: ServerOptions, request: HttpRequest): Response | Promise<Response> {
+  const { escapedPath, path, query, method } = request;
+  if (escapedPath === "*") return new Response(null, { status: 400, headers: { connection: "close" } });
+  const cleaned = cleanPath(escapedPath);
+  if (paths === "cleaned" && cleaned !== escapedPath && method !== "CONNECT") {
+    return new Response(null, { status: 307, headers: { location: escapeUnsafe(cleaned + query) } });
+  }
+  const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  return route === undefined ? text("404 page not found\n", 404) : route();
+}
+
+/** Removes empty, "." and ".." segments, as Go's ServeMux does. */
+function cleanPath(path: string): string {
+  const cleaned: string[] = [];
+  for (const segment of path.split("/")) {
+    if (segment === "..") cleaned.pop();
+    else if (segment !== "" && segment !== ".") cleaned.push(segment);
+  }
+  return cleaned.length === 0 ? "/" : `/${cleaned.join("/")}${path.endsWith("/") ? "/" : ""}`;
+}
+
+/** Escapes what a browser could take for something else than a path, such as the backslash. */
+function escapeUnsafe(target: string): string {
+  return target.replace(
+    /[^!#$%&'()*+,\-./0-9:;=?@A-Z[\]_a-z~]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+  );
 }
 
 /** Describes why listening on an address failed. */
@@ -71,18 +104,4 @@ export function reasonOf(cause: unknown): string {
   if (cause instanceof Deno.errors.AddrInUse) return "another process listens on it";
   if (cause instanceof Deno.errors.AddrNotAvailable) return "the node does not have this address";
   return cause instanceof Error ? cause.message : String(cause);
-}
-
-export function text(body: string, status = 200): Response {
-  return new Response(body, {
-    status,
-    headers: { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },
-  });
-}
-
-export function json(body: unknown, status = 200): Response {
-  return new Response(JSON.stringify(body), {
-    status,
-    headers: { "content-type": "application/json", "x-content-type-options": "nosniff" },
-  });
 }

@@ -20,7 +20,7 @@ async function serving(
   let done = Promise.resolve();
   const address = await new Promise<ListenAddress>((onListen) => {
     done = serve(
-      { name: "test", address: { hostname, port: 0 }, routes, hardFail: true, log, onListen },
+      { name: "test", address: { hostname, port: 0 }, routes, paths: "exact", hardFail: true, log, onListen },
       stop.signal,
     );
   });
@@ -107,7 +107,7 @@ Deno.test("a route that fails is answered with 500 and logged", async () => {
   assert.deepEqual(errors, ["A request to the test server failed"]);
 });
 
-Deno.test("an address in use is tried again until it is free", async () => {
+Deno.test("an address in use is reported once and tried again until it is free", async () => {
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
   const stop = new AbortController();
@@ -116,7 +116,7 @@ Deno.test("an address in use is tried again until it is free", async () => {
     ...silentLog,
     error: (message) => {
       errors.push(message);
-      if (errors.length === 2) taken.close();
+      setTimeout(() => taken.close(), 50);
     },
   };
   await new Promise<void>((resolve, reject) => {
@@ -124,6 +124,7 @@ Deno.test("an address in use is tried again until it is free", async () => {
       name: "metrics",
       address: { hostname: "127.0.0.1", port },
       routes: {},
+      paths: "exact",
       hardFail: false,
       log,
       retryMs: 5,
@@ -131,12 +132,19 @@ Deno.test("an address in use is tried again until it is free", async () => {
     }, stop.signal).then(resolve, reject);
   });
   const message = `metrics server cannot listen on 127.0.0.1:${port}: another process listens on it`;
-  assert.deepEqual(errors, [message, message]);
+  assert.deepEqual(errors, [message]);
 });
 
 Deno.test("an address in use is an error with hardFail", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const options = { name: "healthz", address: taken.addr, routes: {}, hardFail: true, log: silentLog };
+  const options = {
+    name: "healthz",
+    address: taken.addr,
+    routes: {},
+    paths: "exact",
+    hardFail: true,
+    log: silentLog,
+  } as const;
   await assert.rejects(
     serve(options, new AbortController().signal),
     (error: unknown) => error instanceof UserError && /healthz server cannot listen/.test(error.message),
@@ -148,7 +156,7 @@ Deno.test("waiting for an address ends at once when the signal aborts", async ()
   const stop = new AbortController();
   const log: Log = { ...silentLog, error: () => stop.abort() };
   await serve(
-    { name: "x", address: taken.addr, routes: {}, hardFail: false, log, retryMs: 60_000 },
+    { name: "x", address: taken.addr, routes: {}, paths: "exact", hardFail: false, log, retryMs: 60_000 },
     stop.signal,
   );
 });
