@@ -6,6 +6,7 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
+  StillInUse,
 } from "../../core/backend/contract.ts";
 import type { DesiredState } from "../../core/plan/plan.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
@@ -14,9 +15,9 @@ import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./maps/counters.ts";
 import { writeSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";
-import { probe } from "./probe.ts";
+import { probe, rootOfMount } from "./probe.ts";
 import { Datapath } from "./programs/datapath.ts";
-import { cgroupRoot, mountOf, readMounts } from "./programs/mounts.ts";
+import { cgroupRoot, locate, readMounts } from "./programs/mounts.ts";
 import { watchPins } from "./programs/pin_watch.ts";
 import { Pins } from "./programs/pins.ts";
 import { TcFilters } from "./programs/tc_filters.ts";
@@ -92,10 +93,20 @@ export class EbpfBackend implements Backend {
 
   async cleanup(): Promise<void> {
     this[Symbol.dispose]();
-    // On another file system nothing is ours, so nothing may be removed.
-    if (mountOf(this.#options.bpffs, readMounts())?.type === "bpf") this.#pins.removeAll();
     using client = NetlinkClient.open(NETLINK_ROUTE);
     await new TcFilters(client).removeAll();
+    const { bpffs } = this.#options;
+    const { mount, isRoot } = locate(bpffs);
+    // On another file system nothing is ours, so nothing may be removed.
+    if (mount?.type !== "bpf") return;
+    if (isRoot) throw new BackendError(`ebpf: ${rootOfMount(bpffs)}`);
+    const kept = this.#pins.removeAll();
+    if (kept.length === 0) return;
+    throw new StillInUse(
+      `ebpf: ${
+        kept.join(", ")
+      } contains pins of other programs, so it remains: remove them, then run proxy --cleanup again`,
+    );
   }
 
   [Symbol.dispose](): void {

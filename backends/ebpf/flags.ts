@@ -19,7 +19,7 @@ export const ebpfFlags = {
   "ebpf-bpffs": flag(
     "string",
     "/sys/fs/bpf/proxy",
-    "Directory in a BPF file system for pinned maps and programs. They survive a restart.",
+    "Directory below a BPF file system for pinned maps and programs. They survive a restart.",
   ),
   "ebpf-cgroup": flag(
     "string",

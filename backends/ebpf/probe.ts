@@ -3,7 +3,7 @@ import { effectiveCapabilities } from "../../ffi/capabilities.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { EbpfOptions } from "./options.ts";
-import { cgroupRoot, type Mount, mountOf } from "./programs/mounts.ts";
+import { cgroupRoot, locate, type Mount, mountOf } from "./programs/mounts.ts";
 import { loadUnpinned, type ObjectName } from "./programs/objects.ts";
 import { hasDeviceLinks, PACKET_PROGRAMS } from "./programs/tc_attach.ts";
 import { canDestroySockets } from "./sockets/sock_diag.ts";
@@ -21,7 +21,8 @@ export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Pro
 
 function probePinning(path: string, mounts: readonly Mount[]): Requirement {
   const what = { name: "BPF file system", severity: "required" } as const;
-  const mount = mountOf(path, mounts);
+  const { mount, isRoot } = locate(path, mounts);
+  if (mount?.type === "bpf" && isRoot) return { ...what, found: false, detail: rootOfMount(path) };
   if (mount?.type === "bpf") return { ...what, found: true, detail: `${mount.path} contains ${path}` };
   const current = mount === undefined ? "no mount" : `${mount.type} at ${mount.path}`;
   const mountPoint = path.startsWith("/sys/fs/bpf") ? "/sys/fs/bpf" : path;
@@ -30,6 +31,12 @@ function probePinning(path: string, mounts: readonly Mount[]): Requirement {
     found: false,
     detail: `--ebpf-bpffs ${path} is on ${current}. Mount one: mount -t bpf bpf ${mountPoint}`,
   };
+}
+
+/** The mistake of a `--ebpf-bpffs` that is the root of a BPF file system. */
+export function rootOfMount(path: string): string {
+  return `--ebpf-bpffs ${path} is the root of a mount, where other programs have their pins: name a directory in it, ` +
+    `such as ${path}/proxy`;
 }
 
 function probeCgroup(path: string, mounts: readonly Mount[]): Requirement {

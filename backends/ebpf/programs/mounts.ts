@@ -31,6 +31,34 @@ export function mountOf(path: string, mounts: readonly Mount[]): Mount | undefin
   return best;
 }
 
+/** Where a path is, after symbolic links, whether it exists or not. */
+export interface Location {
+  readonly path: string;
+  /** Undefined if there is no mount at all. */
+  readonly mount: Mount | undefined;
+  /** The path is the root of its mount. */
+  readonly isRoot: boolean;
+}
+
+/** Locates a path. Symbolic links may lead out of the mount that the path names. */
+export function locate(path: string, mounts: readonly Mount[] = readMounts()): Location {
+  const resolved = resolve(path);
+  const mount = mountOf(resolved, mounts);
+  return { path: resolved, mount, isRoot: mount?.path === resolved };
+}
+
+function resolve(path: string): string {
+  try {
+    return Deno.realPathSync(path);
+  } catch (error) {
+    // Without access the path counts as it is written.
+    if (!(error instanceof Deno.errors.NotFound) || path === "") return path;
+  }
+  const end = path.lastIndexOf("/");
+  const parent = resolve(path.slice(0, end) || "/");
+  return `${parent === "/" ? "" : parent}/${path.slice(end + 1)}`;
+}
+
 /** The mount point of cgroup v2. */
 export function cgroupRoot(mounts: readonly Mount[]): string | undefined {
   return mounts.find(({ type }) => type === "cgroup2")?.path;

@@ -3,6 +3,29 @@ import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { LAYOUT_VERSION } from "../maps/layout.ts";
 import type { Capacity } from "../options.ts";
 
+/** The maps of our programs, all of which are pinned. */
+export const PINNED_MAPS: ReadonlySet<string> = new Set([
+  "affinity",
+  "claims",
+  "connections",
+  "conntrack",
+  "counters",
+  "devices",
+  "drops",
+  "endpoints",
+  "fragments",
+  "node_addresses",
+  "node_settings",
+  "peers",
+  "revisits",
+  "service_cidrs",
+  "services",
+  "settled_generation",
+  "socket_choices",
+  "source_ranges",
+  "workspaces",
+]);
+
 /**
  * The directory of pinned maps and links. Its name contains the layout and the capacities of the maps, so
  * that a start with others creates new maps beside the old ones. These are removed once the new ones are in
@@ -57,14 +80,22 @@ export class Pins {
 
   /** Removes pins of other versions or capacities. */
   removeOthers(): void {
-    for (const { name } of Deno.readDirSync(this.#root)) {
-      if (name !== this.#name) Deno.removeSync(`${this.#root}/${name}`, { recursive: true });
+    for (const name of generationsIn(this.#root)) {
+      if (name !== this.#name) removeGeneration(`${this.#root}/${name}`);
     }
   }
 
-  /** Removes all pins, which detaches programs and frees maps unless another process holds them open. */
-  removeAll(): void {
-    if (exists(this.#root)) Deno.removeSync(this.#root, { recursive: true });
+  /**
+   * Removes all our pins, which detaches programs and frees maps unless another process holds them open. Everything
+   * else below the root stays, and so do the directories that contain it.
+   * @returns our directories that contain something else.
+   */
+  removeAll(): readonly string[] {
+    if (!exists(this.#root)) return [];
+    const kept = generationsIn(this.#root).map((name) => `${this.#root}/${name}`)
+      .filter((directory) => !removeGeneration(directory));
+    removeIfEmpty(this.#root);
+    return kept;
   }
 
   /**
@@ -77,6 +108,59 @@ export class Pins {
       const newName = `${direction === "arrive" ? "ingress" : "egress"}-${index}`;
       Deno.renameSync(this.link(name), this.link(newName));
     }
+  }
+}
+
+/** Directories of ours, of any version and capacity. Symbolic links do not count. */
+function generationsIn(root: string): readonly string[] {
+  return [...Deno.readDirSync(root)]
+    .filter(({ name, isDirectory }) => isDirectory && GENERATION.test(name))
+    .map(({ name }) => name);
+}
+
+/** The layout and four capacities, as the name of our directories. */
+const GENERATION = /^\d+(-\d+){4}$/;
+
+/** Pins of links, with the names of earlier versions. */
+const LINK = /^((connect|sendmsg|recvmsg|getpeername)[46]|(ingress|egress|arrive|leave)-\d+)$/;
+
+/**
+ * Removes our pins and directories of one generation. Links come first, so that no program runs without its maps.
+ * @returns false if it contains something else, which stays.
+ */
+function removeGeneration(directory: string): boolean {
+  removePins(`${directory}/links`, (name) => LINK.test(name));
+  removePins(`${directory}/maps`, (name) => PINNED_MAPS.has(name));
+  return removeIfEmpty(directory);
+}
+
+function removePins(directory: string, isOurs: (name: string) => boolean): void {
+  if (!isDirectory(directory)) return;
+  for (const { name, isFile } of [...Deno.readDirSync(directory)]) {
+    if (isFile && isOurs(name)) Deno.removeSync(`${directory}/${name}`);
+  }
+  removeIfEmpty(directory);
+}
+
+/** Removes a directory. @returns false if it is not empty, or is a mount point. */
+function removeIfEmpty(directory: string): boolean {
+  try {
+    Deno.removeSync(directory);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    if ([...Deno.readDirSync(directory)].length > 0 || error instanceof Deno.errors.Busy) return false;
+    throw error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    // lstat, because what a symbolic link leads to is not ours.
+    return Deno.lstatSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 
