@@ -1,7 +1,7 @@
 import { type Address, socketKey } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
 import type { Frontend, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
-import { losesServingEndpoint } from "../../core/plan/same_plan.ts";
+import { losesServingEndpoint, sameFrontends } from "../../core/plan/same_plan.ts";
 import type { PlanChange } from "../../core/backend/contract.ts";
 import type { Flow } from "./flow.ts";
 
@@ -33,9 +33,10 @@ export class Affected {
   addChanges(changes: readonly PlanChange[]): void {
     // Removed frontends first, because another service may have them now.
     for (const { old, new: plan } of changes) {
-      if (old?.protocol !== "UDP") continue;
+      if (old?.protocol !== "UDP" || plan !== undefined && sameFrontends(old, plan)) continue;
+      const kept = new Set(plan?.frontends.map(frontendId));
       for (const frontend of old.frontends) {
-        if (plan === undefined || !has(plan, frontend)) this.of(old.family, "UDP").set(frontend, undefined);
+        if (!kept.has(frontendId(frontend))) this.of(old.family, "UDP").set(frontend, undefined);
       }
     }
     for (const { old, new: plan } of changes) {
@@ -104,8 +105,13 @@ function lostEndpoint(old: ServicePortPlan | undefined, plan: ServicePortPlan): 
 
 /** Reports whether a frontend is new, or has endpoints for the first time. */
 function beginsToServe(old: ServicePortPlan | undefined, plan: ServicePortPlan): boolean {
+  // Without new frontends, all of one kind are served the same way.
+  const hasNew = old === undefined || !sameFrontends(old, plan);
+  const served = new Set(
+    hasNew ? old?.frontends.filter((frontend) => isServed(old, frontend)).map(frontendId) : [],
+  );
   return plan.frontends.some((frontend) =>
-    isServed(plan, frontend) && !(old !== undefined && isServed(old, frontend) && has(old, frontend))
+    isServed(plan, frontend) && !(hasNew ? served.has(frontendId(frontend)) : isServed(old, frontend))
   );
 }
 
@@ -115,11 +121,7 @@ function isServed(plan: ServicePortPlan, frontend: Frontend): boolean {
   return verdict === "balance" || verdict === "local-external";
 }
 
-function has(plan: ServicePortPlan, frontend: Frontend): boolean {
-  return plan.frontends.some((own) =>
-    own.port === frontend.port &&
-    (own.kind === "NodePort" || frontend.kind === "NodePort"
-      ? own.kind === frontend.kind
-      : own.address === frontend.address)
-  );
+/** Identifies a frontend within its plan, whatever the kind of its address is. */
+function frontendId(frontend: Frontend): string {
+  return frontend.kind === "NodePort" ? `${frontend.port}` : socketKey(frontend.address, frontend.port);
 }

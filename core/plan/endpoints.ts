@@ -30,8 +30,7 @@ export function joinSlices(
   for (const slice of slices) {
     if (slice.family !== family) continue;
     const weight = slice.weight ?? serviceWeight;
-    for (const slicePort of slice.ports) {
-      if (slicePort.name !== port.name || slicePort.protocol !== port.protocol) continue;
+    for (const slicePort of portsOf(slice, port)) {
       for (const { address, traits } of slice.endpoints) {
         const isLocal = nodeName !== "" && traits.nodeName === nodeName;
         const endpoint = endpointOn(traits.nodeName, { address, port: slicePort.port, isLocal });
@@ -44,6 +43,28 @@ export function joinSlices(
 
 function endpointOn(nodeName: string, endpoint: Endpoint): Endpoint {
   return nodeName === "" ? { ...endpoint, isNodeUnknown: true } : endpoint;
+}
+
+/** A slice with more ports is indexed, because it is searched once per port of the service. */
+const MAX_SEARCHED_PORTS = 16;
+
+const indexes = new WeakMap<EndpointSlice, ReadonlyMap<string, readonly SlicePort[]>>();
+
+/** The ports of the slice with the same name and protocol. */
+function portsOf(
+  slice: EndpointSlice,
+  { name, protocol }: Pick<SlicePort, "name" | "protocol">,
+): readonly SlicePort[] {
+  if (slice.ports.length <= MAX_SEARCHED_PORTS) {
+    return slice.ports.filter((port) => port.name === name && port.protocol === protocol);
+  }
+  const index = indexes.get(slice) ?? Map.groupBy(slice.ports, portId);
+  indexes.set(slice, index);
+  return index.get(portId({ name, protocol })) ?? [];
+}
+
+function portId({ name, protocol }: Pick<SlicePort, "name" | "protocol">): string {
+  return `${name}/${protocol}`;
 }
 
 function weighted(endpoint: Endpoint, weight: number): Endpoint {

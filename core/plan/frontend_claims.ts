@@ -93,7 +93,7 @@ export class FrontendClaims {
     for (const name of this.#keep(service, held)) replan.add(name);
     if (held.size > 0) this.#held.set(service, [...held]);
     const isSettled = before !== undefined && before.refused.size > 0 && lost.refused.size === 0;
-    return { plans, conflicts, isSettled, replan: [...replan] };
+    return { plans, conflicts, isSettled, isUndisputed: lost.waitsFor.size === 0, replan: [...replan] };
   }
 
   /** Claims a ClusterIP as a whole. Services that hold a less trusted frontend there are planned again. */
@@ -222,6 +222,8 @@ export interface Claim {
   readonly conflicts: readonly Conflict[];
   /** True when the service had conflicts before and has none now. */
   readonly isSettled: boolean;
+  /** True when the service has all that it claims, and waits for nothing. */
+  readonly isUndisputed: boolean;
   /**
    * Names of services to plan again: they wait for what is free now, or hold a frontend that was taken from them.
    */

@@ -1,4 +1,4 @@
-import { type Cidr, sameCidr, socketKey } from "../net/address.ts";
+import { sameCidr, socketKey } from "../net/address.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "./plan.ts";
 import { sameList } from "../objects/equality.ts";
 
@@ -11,11 +11,11 @@ export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
     a.healthCheckNodePort === b.healthCheckNodePort &&
     sameRoute(a.internal, b.internal) &&
     sameRoute(a.external, b.external) &&
-    sameList(a.frontends, b.frontends, sameFrontend) &&
+    sameFrontends(a, b) &&
     sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
     sameList(a.localEndpoints, b.localEndpoints, sameEndpoint) &&
     sameList(a.servingEndpoints, b.servingEndpoints, sameEndpoint) &&
-    sameRanges(a.sourceRanges, b.sourceRanges)
+    sameSourceRanges(a, b)
   );
 }
 
@@ -28,6 +28,10 @@ function sameRoute(a: Route, b: Route): boolean {
   if (a === b) return true;
   if (a.verdict !== "balance" || b.verdict !== "balance") return a.verdict === b.verdict;
   return a.to === b.to && a.masquerade === b.masquerade;
+}
+
+export function sameFrontends(a: ServicePortPlan, b: ServicePortPlan): boolean {
+  return sameList(a.frontends, b.frontends, sameFrontend);
 }
 
 function sameFrontend(a: Frontend, b: Frontend): boolean {
@@ -51,6 +55,9 @@ export function losesServingEndpoint(old: ServicePortPlan, next: ServicePortPlan
   return old.servingEndpoints.some(({ address, port }) => !kept.has(socketKey(address, port)));
 }
 
-function sameRanges(a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefined): boolean {
+export function sameSourceRanges(
+  { sourceRanges: a }: ServicePortPlan,
+  { sourceRanges: b }: ServicePortPlan,
+): boolean {
   return a === undefined || b === undefined ? a === b : sameList(a, b, sameCidr);
 }

@@ -1,7 +1,8 @@
 import type { PlanChange } from "../backend/contract.ts";
+import type { Service } from "../objects/objects.ts";
 import { serviceName, type Store } from "../objects/store.ts";
 import type { Log } from "../observe/log.ts";
-import { describeConflict, FrontendClaims } from "../plan/frontend_claims.ts";
+import { type Claim, describeConflict, FrontendClaims } from "../plan/frontend_claims.ts";
 import { type HealthCheck, type HealthCheckChanges, healthCheckOf } from "../plan/health_check.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import { type PlanContext, planService } from "../plan/planner.ts";
@@ -17,6 +18,12 @@ export class DesiredPlans {
   /** Keys of each service that are in force or hold frontends. */
   readonly #keysOf = new Map<string, readonly PlanKey[]>();
   readonly #dirty = new Set<string>();
+  /**
+   * Services with many frontends that have all of them, each as it was when it claimed them. They need not claim
+   * again when only their endpoints change.
+   */
+  readonly #undisputed = new Map<string, Service>();
+  #context: PlanContext | undefined;
   /** Names of the services with a health check. */
   readonly #healthChecked = new Set<string>();
   #healthChecks = new Map<string, HealthCheck | undefined>();
@@ -43,6 +50,9 @@ export class DesiredPlans {
   /** Plans the dirty services: the plan of each of their keys; undefined for a key that goes away. */
   plan(context: PlanContext): ReadonlyMap<PlanKey, ServicePortPlan | undefined> {
     const desired = new Map<PlanKey, ServicePortPlan | undefined>();
+    // Frontends depend on the families.
+    if (context !== this.#context) this.#undisputed.clear();
+    this.#context = context;
     // A claim may make other services dirty: those that lose a frontend, and those that wait for one.
     while (this.#dirty.size > 0) {
       const planned = this.#planDirty(context, desired);
@@ -94,7 +104,9 @@ export class DesiredPlans {
       // A service alone releases when it claims.
       if (planned.size === 1) break;
       for (const service of services) {
-        this.markDirty(this.#claims.release(service, planned.get(service) ?? []));
+        if (!this.#isUndisputed(service)) {
+          this.#dispute(this.#claims.release(service, planned.get(service) ?? []));
+        }
       }
     }
     return planned;
@@ -115,9 +127,9 @@ export class DesiredPlans {
     desired: Map<PlanKey, ServicePortPlan | undefined>,
   ): void {
     const keys = plans.map((plan) => plan.key);
+    const stays = new Set(keys);
     for (const key of this.#keysOf.get(service) ?? []) {
-      if (keys.includes(key)) continue;
-      desired.set(key, undefined);
+      if (!stays.has(key)) desired.set(key, undefined);
     }
     if (keys.length > 0) this.#keysOf.set(service, keys);
     else this.#keysOf.delete(service);
@@ -125,8 +137,10 @@ export class DesiredPlans {
 
   /** Returns the plans without the frontends that other services have. */
   #claimFrontends(service: string, plans: readonly ServicePortPlan[]): readonly ServicePortPlan[] {
+    if (this.#isUndisputed(service)) return plans;
     const claim = this.#claims.claim(service, plans);
-    this.markDirty(claim.replan);
+    this.#dispute(claim.replan);
+    this.#noteUndisputed(service, plans, claim);
     const [first, ...others] = claim.conflicts;
     if (first !== undefined) {
       const more = others.length > 0 ? { more: others.length } : {};
@@ -135,6 +149,33 @@ export class DesiredPlans {
     if (claim.isSettled) this.#log.info("The service has all its frontends now", { service });
     return claim.plans;
   }
+
+  #isUndisputed(service: string): boolean {
+    const claimed = this.#undisputed.get(service);
+    return claimed !== undefined && claimed === this.#store.get(service)?.service;
+  }
+
+  #noteUndisputed(service: string, plans: readonly ServicePortPlan[], { isUndisputed }: Claim): void {
+    const claimed = this.#store.get(service)?.service;
+    if (claimed !== undefined && isUndisputed && hasManyFrontends(plans)) {
+      this.#undisputed.set(service, claimed);
+    } else this.#undisputed.delete(service);
+  }
+
+  /** Plans services again, because another one takes a frontend from them or makes one free. */
+  #dispute(services: readonly string[]): void {
+    for (const service of services) this.#undisputed.delete(service);
+    this.markDirty(services);
+  }
+}
+
+/** Claiming fewer frontends takes no time that is worth remembering the Service. */
+const MANY_FRONTENDS = 64;
+
+function hasManyFrontends(plans: readonly ServicePortPlan[]): boolean {
+  let count = 0;
+  for (const { frontends } of plans) count += frontends.length;
+  return count >= MANY_FRONTENDS;
 }
 
 /** `namespace/name` of the Service that the change belongs to. */

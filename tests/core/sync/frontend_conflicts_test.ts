@@ -110,3 +110,22 @@ Deno.test("many conflicts of one service are one line", () => {
   assert.match(queue.lines[0] ?? "", /"more":499/);
   assert.equal(queue.queue.conflicts, 500);
 });
+
+Deno.test("a service with many frontends loses the one that another service takes, also when its pods change later", () => {
+  const queue = new Queue();
+  const addresses = Array.from({ length: 100 }, (_, n) => `203.0.113.${n}`);
+  const has = (batch: readonly string[]) => batch.join(" ").includes("203.0.113.7:80");
+  queue.sync(service("many", "10.96.0.1", { externalIPs: addresses.map(address) }));
+  queue.queue.upsert(slice("many", "10.1.0.1"));
+  assert.ok(has(queue.sync()));
+  assert.deepEqual(queue.sync(service("other", "203.0.113.7")).map((text) => text.split(" ")[0]), [
+    "many",
+    "other",
+  ]);
+  for (const endpoint of ["10.1.0.2", "10.1.0.3"]) {
+    queue.queue.upsert(slice("many", endpoint));
+    assert.ok(!has(queue.sync()));
+  }
+  queue.queue.delete({ kind: "Service", namespace: "default", name: "other" });
+  assert.ok(has(queue.sync()));
+});
