@@ -6,6 +6,7 @@ import {
   printedNameOf,
   type ServicePortPlan,
 } from "../../../core/plan/plan.ts";
+import { sameFrontends } from "../../../core/plan/same_plan.ts";
 import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
 import { difference } from "../../difference.ts";
 import { TruncatedList } from "../../truncated_list.ts";
@@ -66,8 +67,10 @@ export class Services {
    * @throws KernelError and then part of the changes may be in force.
    */
   apply(changes: readonly PlanChange[]): void {
-    const before = changes.flatMap((change) => frontendsOf(change.old));
-    const after = changes.flatMap((change) => frontendsOf(change.new));
+    // Comparing keys takes most of the time, and few changes concern them.
+    const moved = changes.filter((change) => !hasSameFrontends(change));
+    const before = moved.flatMap((change) => frontendsOf(change.old));
+    const after = moved.flatMap((change) => frontendsOf(change.new));
     const frontends = difference(after, before, keyName);
     const clusterIPUses = new UseChanges<Address>();
     for (const address of clusterIPsOf(before)) clusterIPUses.use(address, address, -1);
@@ -225,6 +228,10 @@ interface PlanFrontend {
 
 function frontendsOf(plan: ServicePortPlan | undefined): readonly PlanFrontend[] {
   return plan?.frontends.map((frontend) => ({ frontend, plan })) ?? [];
+}
+
+function hasSameFrontends({ old, new: next }: PlanChange): boolean {
+  return old !== undefined && next !== undefined && sameFrontends(old, next);
 }
 
 function* clusterIPsOf(frontends: readonly PlanFrontend[]): Generator<Address> {
