@@ -52,6 +52,11 @@ export class UseChanges<Thing> implements Iterable<readonly [name: string, chang
     return { added, removed };
   }
 
+  /** All things whose count changes, or is only mentioned. */
+  things(): readonly Thing[] {
+    return [...this.#things.values()].map(({ thing }) => thing);
+  }
+
   /** The changes to count once the batch is in force. */
   *[Symbol.iterator](): Generator<readonly [name: string, change: number]> {
     for (const [name, { change }] of this.#things) if (change !== 0) yield [name, change];

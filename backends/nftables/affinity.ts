@@ -1,81 +1,62 @@
 import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import {
-  type Chain,
-  commented,
-  dnatTo,
-  goTo,
-  inSet,
-  isProtocol,
-  type Rule,
-  rule,
-  setMark,
-} from "../nf_tables/rules.ts";
+import { commented, dnatTo, goTo, inSet, isProtocol, type Rule, rule, setMark } from "../nf_tables/rules.ts";
 import { portBytes, protocolByte } from "../nf_tables/set/keys.ts";
-import type { SetSpec } from "../nf_tables/set/spec.ts";
 import { shortCircuitRules } from "./classes.ts";
 import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
+import { ownChain, type OwnObjects } from "./own_chains.ts";
 import { affinitySet } from "./sets.ts";
+import { hasSharedList } from "./shared_lists.ts";
 
 /**
  * Objects for session affinity. As in kube-proxy, a service port with affinity has its own chains. Each
  * endpoint has a set of its clients, which a rule fills and the kernel empties. All frontends of the service
- * port share the sets.
+ * port share the chains and sets.
  */
-export interface AffinityObjects {
-  readonly sets: readonly SetSpec[];
-  /** Each comes before the chains that go to it. */
-  readonly chains: readonly Chain[];
-}
-
-const NONE: AffinityObjects = { sets: [], chains: [] };
-
 export function affinityObjects(
   family: TableFamily,
   settings: NodeSettings,
   plan: ServicePortPlan,
-): AffinityObjects {
+): OwnObjects {
   if (plan.affinitySeconds === 0) return NONE;
   const used = usedLists(plan);
-  const endpoints = new Map<string, Endpoint>();
-  if (used.cluster) {
-    for (const endpoint of plan.clusterEndpoints) endpoints.set(endpointId(endpoint), endpoint);
-  }
-  if (used.local) {
-    for (const endpoint of plan.localEndpoints) endpoints.set(endpointId(endpoint), endpoint);
-  }
-
-  const chains: Chain[] = [];
-  for (const endpoint of endpoints.values()) {
-    chains.push({ name: endpointChain(plan, endpoint), rules: endpointRules(family, plan, endpoint) });
-  }
-  if (used.cluster) {
-    chains.push({
-      name: serviceChain("service", plan),
-      rules: pickRules(family, plan, plan.clusterEndpoints),
-    });
-  }
-  if (used.local) {
-    chains.push({ name: serviceChain("local", plan), rules: pickRules(family, plan, plan.localEndpoints) });
-  }
-  if (hasExternalFrontend(plan) && isBalanced(plan.external)) {
-    chains.push({ name: serviceChain("external", plan), rules: externalRules(family, settings, plan) });
+  const endpoints = endpointsOf(plan, used);
+  const chains = endpoints.map((endpoint) =>
+    ownChain(
+      endpointChain(plan, endpoint),
+      `${plan.affinitySeconds}`,
+      () => endpointRules(family, plan, endpoint),
+    )
+  );
+  const addPick = (name: string, endpoints: readonly Endpoint[]) =>
+    chains.push(ownChain(name, pickContents(plan, endpoints), () => pickRules(plan, family, endpoints)));
+  if (used.cluster) addPick(serviceChain("service", plan), plan.clusterEndpoints);
+  if (used.local) addPick(serviceChain("local", plan), plan.localEndpoints);
+  const external = externalChain(plan);
+  if (external !== undefined) {
+    chains.push(ownChain(external, externalContents(plan), () => externalRules(family, settings, plan)));
   }
   return {
-    sets: [...endpoints.values()].map((endpoint) =>
+    sets: endpoints.map((endpoint) =>
       affinitySet(family, affinitySetName(plan, endpoint), plan.affinitySeconds)
     ),
     chains,
   };
 }
 
-/** The chain of a frontend of a service port with session affinity. Undefined if it is not balanced. */
+const NONE: OwnObjects = { sets: [], chains: [] };
+
+/** The chain of a frontend of a service port with session affinity. Undefined if it is not dispatched. */
 export function affinityChain(plan: ServicePortPlan, frontend: Frontend): string | undefined {
-  if (frontend.kind !== "ClusterIP") {
-    return isBalanced(plan.external) ? serviceChain("external", plan) : undefined;
-  }
+  if (frontend.kind !== "ClusterIP") return externalChain(plan);
   return plan.internal.verdict === "balance" ? serviceChain(listChain(plan.internal.to), plan) : undefined;
+}
+
+/** With a shared list the chain exists without endpoints, too: see shared_lists.ts. */
+function externalChain(plan: ServicePortPlan): string | undefined {
+  const isDispatched = hasExternalFrontend(plan) && (isBalanced(plan.external) || hasSharedList(plan));
+  return isDispatched ? serviceChain("external", plan) : undefined;
 }
 
 function listChain(list: "cluster" | "local"): "service" | "local" {
@@ -106,6 +87,18 @@ function usedLists(plan: ServicePortPlan): { cluster: boolean; local: boolean } 
   return used;
 }
 
+/** The endpoints of both lists without duplicates. */
+function endpointsOf(plan: ServicePortPlan, used: ReturnType<typeof usedLists>): readonly Endpoint[] {
+  const endpoints = new Map<string, Endpoint>();
+  if (used.cluster) {
+    for (const endpoint of plan.clusterEndpoints) endpoints.set(endpointId(endpoint), endpoint);
+  }
+  if (used.local) {
+    for (const endpoint of plan.localEndpoints) endpoints.set(endpointId(endpoint), endpoint);
+  }
+  return [...endpoints.values()];
+}
+
 function endpointId({ address, port }: Endpoint): string {
   return address + portBytes(port);
 }
@@ -121,8 +114,12 @@ function endpointRules(family: TableFamily, plan: ServicePortPlan, endpoint: End
   ];
 }
 
+function pickContents({ affinitySeconds }: ServicePortPlan, endpoints: readonly Endpoint[]): string {
+  return [affinitySeconds, ...endpoints.map(endpointId)].join(" ");
+}
+
 /** Goes to the endpoint whose set has the client, otherwise to a random one. */
-function pickRules(family: TableFamily, plan: ServicePortPlan, endpoints: readonly Endpoint[]): Rule[] {
+function pickRules(plan: ServicePortPlan, family: TableFamily, endpoints: readonly Endpoint[]): Rule[] {
   const known = endpoints.map((endpoint) =>
     rule(inSet([expr.source(family)], affinitySetName(plan, endpoint)), goTo(endpointChain(plan, endpoint)))
   );
@@ -133,15 +130,26 @@ function pickRules(family: TableFamily, plan: ServicePortPlan, endpoints: readon
   return [...known, any];
 }
 
+function externalContents({ external, localEndpoints }: ServicePortPlan): string {
+  if (external.verdict === "balance") return `${external.to} ${external.masquerade}`;
+  return `${external.verdict} ${localEndpoints.length > 0}`;
+}
+
 /** Makes the same decisions as the chains of classes: see classes.ts. */
 function externalRules(family: TableFamily, settings: NodeSettings, plan: ServicePortPlan): Rule[] {
-  if (plan.external.verdict === "balance") {
-    const mark = commented("masquerade", rule(setMark(settings.masqueradeMark)));
-    const marking = plan.external.masquerade === "all" ? [mark] : [];
-    return [...marking, rule(goTo(serviceChain(listChain(plan.external.to), plan)))];
+  switch (plan.external.verdict) {
+    case "balance": {
+      const mark = commented("masquerade", rule(setMark(settings.masqueradeMark)));
+      const marking = plan.external.masquerade === "all" ? [mark] : [];
+      return [...marking, rule(goTo(serviceChain(listChain(plan.external.to), plan)))];
+    }
+    case "local-external":
+      return [
+        ...shortCircuitRules(family, settings, goTo(serviceChain("service", plan))),
+        ...(plan.localEndpoints.length === 0 ? [] : [rule(goTo(serviceChain("local", plan)))]),
+      ];
+    case "reject":
+    case "drop":
+      return [];
   }
-  return [
-    ...shortCircuitRules(family, settings, goTo(serviceChain("service", plan))),
-    ...(plan.localEndpoints.length === 0 ? [] : [rule(goTo(serviceChain("local", plan)))]),
-  ];
 }

@@ -1,4 +1,4 @@
-import type { Frontend, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { Frontend, Masquerade, NodeSettings, Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { Expression } from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import {
@@ -13,6 +13,8 @@ import {
   rule,
   setMark,
 } from "../nf_tables/rules.ts";
+import { DROP } from "../nf_tables/set/element.ts";
+import { REJECT_CHAIN } from "./chains.ts";
 import * as sets from "./sets.ts";
 
 /**
@@ -46,38 +48,58 @@ export function balancedClass(plan: ServicePortPlan, frontend: Frontend, route: 
   }
 }
 
+/** The verdict of the filter chains for a connection that was not sent to an endpoint. */
+export function verdictWithoutEndpoints(plan: ServicePortPlan, route: Route): string | undefined {
+  switch (route.verdict) {
+    case "balance":
+      return undefined;
+    case "local-external":
+      return plan.localEndpoints.length === 0 ? DROP : undefined;
+    case "reject":
+      return REJECT_CHAIN;
+    case "drop":
+      return DROP;
+  }
+}
+
 /** The chain of a class. Undefined if no class has this name. */
 export function classChain(family: TableFamily, settings: NodeSettings, name: string): Chain | undefined {
   const local = /^local-(external|nodeport)-(\d+)-of-(\d+)$/.exec(name);
   if (local !== null) {
     const [, kind, here, everywhere] = local;
-    return {
-      name,
-      rules: localRules(family, settings, kind === "nodeport", Number(here), Number(everywhere)),
-    };
+    const pick = (local: boolean, count: string | undefined) =>
+      pickRule(family, kind === "nodeport", local, Number(count));
+    const toLocal = here === "0" ? undefined : pick(true, here);
+    return { name, rules: localRules(family, settings, pick(false, everywhere), toLocal) };
   }
   const balanced = /^(?=\D)(external-)?(cluster-|local-)?(nodeport-)?(\d+)$/.exec(name);
   if (balanced === null) return undefined;
   const [, external, list, nodePort, count] = balanced;
   const pick = pickRule(family, nodePort !== undefined, list === "local-", Number(count));
-  const mark = commented("masquerade", rule(setMark(settings.masqueradeMark)));
-  return { name, rules: external === undefined ? [pick] : [mark, pick] };
+  return { name, rules: balancingRules(settings, external === undefined ? "off-node" : "all", pick) };
 }
 
-/** Rules for externalTrafficPolicy Local (docs/behaviour.md §4.3). */
-function localRules(
+/** @param pick sends to an endpoint. */
+export function balancingRules(settings: NodeSettings, masquerade: Masquerade, pick: Rule): Rule[] {
+  if (masquerade === "off-node") return [pick];
+  return [commented("masquerade", rule(setMark(settings.masqueradeMark))), pick];
+}
+
+/**
+ * Rules for externalTrafficPolicy Local (docs/behaviour.md §4.3).
+ * @param toCluster sends to an endpoint in the cluster.
+ * @param toLocal sends to an endpoint on this node. Without one the chain ends without a verdict, and the
+ * filter chains drop the packet (no-endpoint-services).
+ */
+export function localRules(
   family: TableFamily,
   settings: NodeSettings,
-  atNodePort: boolean,
-  here: number,
-  everywhere: number,
+  toCluster: Rule,
+  toLocal: Rule | undefined,
 ): Rule[] {
-  const toCluster = pickRule(family, atNodePort, false, everywhere).expressions;
   return [
-    ...shortCircuitRules(family, settings, toCluster),
-    // Without local endpoints the chain ends without a verdict, and the filter chains drop the packet
-    // (no-endpoint-services).
-    ...(here === 0 ? [] : [pickRule(family, atNodePort, true, here)]),
+    ...shortCircuitRules(family, settings, toCluster.expressions),
+    ...(toLocal === undefined ? [] : [toLocal]),
   ];
 }
 

@@ -8,15 +8,16 @@ import {
   type Route,
   type ServicePortPlan,
 } from "../../core/plan/plan.ts";
-import { DROP, type Element } from "../nf_tables/set/element.ts";
-import { addressKey, portBytes, portKey, u32le } from "../nf_tables/set/keys.ts";
+import type { Element } from "../nf_tables/set/element.ts";
+import { addressKey, endpointValue, portKey, u32le } from "../nf_tables/set/keys.ts";
 import { PlanElements } from "../nf_tables/set/plan_elements.ts";
 import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
 import { affinityChain } from "./affinity.ts";
-import { REJECT_CHAIN } from "./chains.ts";
-import { balancedClass } from "./classes.ts";
+import { balancedClass, verdictWithoutEndpoints } from "./classes.ts";
+import { serviceChain } from "./names.ts";
 import * as sets from "./sets.ts";
+import { addSharedLists, hasSharedList, sharesList } from "./shared_lists.ts";
 
 /** Sets whose elements several service ports may share. An element exists while any of them uses it. */
 export const SHARED_SETS: ReadonlySet<string> = new Set([CLUSTER_IPS, HAIRPIN_CONNECTIONS]);
@@ -29,14 +30,26 @@ export const ENDPOINT_MAPS: ReadonlySet<string> = new Set([
   sets.LOCAL_NODEPORT_ENDPOINTS,
 ]);
 
+/** Parts of a service port whose elements an update can leave out. */
+export interface Parts {
+  /** The addresses that share an endpoint list. */
+  readonly sharingAddresses: boolean;
+}
+
 /**
  * The elements of one service port. Equal plans have equal elements, so that an update is the difference of
  * two calls. A key appears once, even if the plan repeats it.
  */
-export function elementsOf(plan: ServicePortPlan): readonly Element[] {
+export function elementsOf(
+  plan: ServicePortPlan,
+  { sharingAddresses }: Parts = { sharingAddresses: true },
+): readonly Element[] {
   const elements = new PlanElements();
   const comment = truncatedComment(printedName(plan));
+  const isShared = hasSharedList(plan);
   for (const frontend of plan.frontends) {
+    const shares = isShared && sharesList(frontend);
+    if (shares && !sharingAddresses) continue;
     const route = frontend.kind === "ClusterIP" ? plan.internal : plan.external;
     const lookup = lookupOf(plan, frontend);
     const { key } = lookup;
@@ -44,16 +57,19 @@ export function elementsOf(plan: ServicePortPlan): readonly Element[] {
       if (frontend.kind === "LoadBalancerIP") elements.restrict(key, plan.sourceRanges);
       continue;
     }
-    const chain = plan.affinitySeconds > 0
+    const chain = shares
+      ? serviceChain("external", plan)
+      : plan.affinitySeconds > 0
       ? affinityChain(plan, frontend)
       : balancedClass(plan, frontend, route);
     if (chain !== undefined) elements.push(lookup.services, key, chain, comment);
-    const verdict = verdictWithoutEndpoints(plan, route);
+    const verdict = shares ? serviceChain("no-endpoints", plan) : verdictWithoutEndpoints(plan, route);
     if (verdict !== undefined) elements.push(lookup.noEndpoint, key, verdict, comment);
-    if (plan.affinitySeconds === 0) addEndpoints(plan, route, lookup, elements);
+    if (plan.affinitySeconds === 0 && !shares) addEndpoints(plan, route, lookup, elements);
     if (frontend.kind === "ClusterIP") elements.push(CLUSTER_IPS, frontend.address, "", "");
     if (frontend.kind === "LoadBalancerIP") elements.restrict(key, plan.sourceRanges);
   }
+  addSharedLists(plan, elements);
   addHairpins(plan, elements);
   return elements.list;
 }
@@ -86,20 +102,6 @@ function lookupOf(plan: ServicePortPlan, frontend: Frontend): Lookup {
   };
 }
 
-/** The verdict of the filter chains for a connection that was not sent to an endpoint. */
-function verdictWithoutEndpoints(plan: ServicePortPlan, route: Route): string | undefined {
-  switch (route.verdict) {
-    case "balance":
-      return undefined;
-    case "local-external":
-      return plan.localEndpoints.length === 0 ? DROP : undefined;
-    case "reject":
-      return REJECT_CHAIN;
-    case "drop":
-      return DROP;
-  }
-}
-
 /** Adds the endpoint lists that the chain of the frontend's class picks from. */
 function addEndpoints(plan: ServicePortPlan, route: Route, lookup: Lookup, elements: PlanElements): void {
   const picksLocal = route.verdict === "local-external" ||
@@ -125,11 +127,6 @@ function addHairpins(plan: ServicePortPlan, elements: PlanElements): void {
       elements.add(HAIRPIN_CONNECTIONS, hairpinKey(endpoint.address, plan.protocol, endpoint.port));
     }
   }
-}
-
-/** `ip daddr . th dport` of an endpoint */
-function endpointValue(address: Address, port: number): string {
-  return `${address}${portBytes(port)}\0\0`;
 }
 
 /** `ip saddr . ip daddr . meta l4proto . th dport` of a connection of an endpoint to itself */

@@ -7,12 +7,13 @@ import { elementId } from "../nf_tables/set/changes.ts";
 import { type Element, ElementLists } from "../nf_tables/set/element.ts";
 import type { SetSpec } from "../nf_tables/set/spec.ts";
 import { UseCounts } from "../use_counts.ts";
-import { type AffinityObjects, affinityObjects } from "./affinity.ts";
+import { type OwnObjects, ownObjects } from "./own_chains.ts";
 import { fixedChains } from "./chains.ts";
 import { classChain } from "./classes.ts";
 import { elementsOf, ENDPOINT_MAPS, SHARED_SETS } from "./compile.ts";
 import { isServiceChain, TABLE } from "./names.ts";
 import * as sets from "./sets.ts";
+import { hasSharedList, sharedListMaps } from "./shared_lists.ts";
 import type { TableState } from "./table_state.ts";
 
 /** How to make a table hold the desired state, in one transaction. */
@@ -80,9 +81,12 @@ export function describeDifferences(
  */
 export function estimateBatchBytes(plans: Iterable<ServicePortPlan>): number {
   let bytes = 128 * 1024;
-  for (const { family, frontends, clusterEndpoints, localEndpoints } of plans) {
+  for (const plan of plans) {
+    const { family, frontends, clusterEndpoints, localEndpoints } = plan;
     const element = 36 + 2 * tableFamilyOf(family).addressBytes + 8;
-    bytes += frontends.length * (256 + (clusterEndpoints.length + localEndpoints.length) * element);
+    const [lists, perFrontend] = hasSharedList(plan) ? [1, 512] : [frontends.length, 256];
+    bytes += frontends.length * perFrontend +
+      lists * (clusterEndpoints.length + localEndpoints.length) * element;
   }
   return bytes;
 }
@@ -103,43 +107,47 @@ export function writeRefill(
     idleClasses: new Set(),
     endpoints: 0,
     shared: new UseCounts(),
+    listMaps: new UseCounts(),
   };
   const own: ServicePortPlan[] = [];
   for (const plan of plans) if (plan.family === family.family) own.push(plan);
-  const affinities = own.filter(({ affinitySeconds }) => affinitySeconds > 0)
-    .map((plan) => affinityObjects(family, settings, plan));
+  const objects: OwnObjects[] = [];
+  const specs = [...state.sets];
+  for (const plan of own) {
+    const object = ownObjects(family, settings, plan);
+    if (object.chains.length > 0) objects.push(object);
+    for (const spec of sharedListMaps(family, plan)) {
+      if (state.listMaps.add(spec.name, 1) === 1) specs.push(spec);
+    }
+  }
 
   if (refill.how === "replace") batch.removeTable(family);
   batch.addTable(family);
-  if (refill.how === "refill") empty(batch, family, refill.actual, affinities);
+  if (refill.how === "refill") empty(batch, family, refill.actual, objects);
 
-  for (const spec of state.sets) batch.addSet(family, spec);
+  for (const spec of specs) batch.addSet(family, spec);
   const fixed = fixedChains(family, settings);
   for (const chain of fixed) batch.addChain(family, chain);
   for (const chain of fixed) batch.addRules(family, chain);
-  for (const affinity of affinities) writeAffinity(batch, family, affinity);
-  writeElements(batch, state, own);
+  for (const own of objects) writeOwn(batch, family, own);
+  writeElements(batch, state, specs, own);
 
   if (refill.how === "refill") {
     const desired = new Set(state.classes.names());
     for (const { name } of fixed) desired.add(name);
-    for (const { chains } of affinities) for (const { name } of chains) desired.add(name);
+    for (const { chains } of objects) for (const { name } of chains) desired.add(name);
     // Last, because a chain cannot be deleted while rules or elements refer to it.
     for (const name of refill.actual.chains.keys()) if (!desired.has(name)) batch.deleteChain(family, name);
   }
   return state;
 }
 
-/** Reports whether the element goes to a class chain. Service ports with affinity have their own chains. */
+/** Reports whether the element goes to a class chain, not to a chain of one service port. */
 export function isClassUse({ set, value }: Element): boolean {
   return (set === sets.SERVICE_IPS || set === sets.SERVICE_NODEPORTS) && !isServiceChain(value);
 }
 
-export function writeAffinity(
-  batch: TableBatch,
-  family: TableFamily,
-  { sets, chains }: AffinityObjects,
-): void {
+function writeOwn(batch: TableBatch, family: TableFamily, { sets, chains }: OwnObjects): void {
   for (const spec of sets) batch.addSet(family, spec);
   for (const chain of chains) batch.addChain(family, chain);
   for (const chain of chains) batch.addRules(family, chain);
@@ -153,9 +161,14 @@ export function writeClass(batch: TableBatch, { family, settings }: TableState, 
   batch.addRules(family, chain);
 }
 
-function writeElements(batch: TableBatch, state: TableState, plans: readonly ServicePortPlan[]): void {
+function writeElements(
+  batch: TableBatch,
+  state: TableState,
+  specs: readonly SetSpec[],
+  plans: readonly ServicePortPlan[],
+): void {
   const { family, settings, classes, shared } = state;
-  const lists = new ElementLists(batch, family, "add", state.sets);
+  const lists = new ElementLists(batch, family, "add", specs);
   if (settings.nodePorts !== "all") {
     for (const address of settings.nodePorts) {
       lists.add({ set: sets.NODEPORT_IPS, key: address, value: "", comment: "" });
@@ -182,10 +195,10 @@ function empty(
   batch: TableBatch,
   family: TableFamily,
   actual: TableSchema,
-  affinities: readonly AffinityObjects[],
+  objects: readonly OwnObjects[],
 ): void {
   const clientSets = new Map<string, SetSpec>();
-  for (const { sets } of affinities) for (const spec of sets) clientSets.set(spec.name, spec);
+  for (const { sets } of objects) for (const spec of sets) clientSets.set(spec.name, spec);
   batch.deleteRules(family);
   for (const [name, schema] of actual.sets) {
     // Anonymous maps are deleted with their rules.

@@ -3,7 +3,7 @@ import type { TableFamily } from "../nf_tables/families.ts";
 import type { Rejection } from "../nf_tables/rejection.ts";
 import { describeAddressKey, describeFrontendKey } from "../nf_tables/set/keys.ts";
 import { HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
-import { affinityObjects } from "./affinity.ts";
+import { ownObjects } from "./own_chains.ts";
 import { elementsOf } from "./compile.ts";
 import { isServiceChain } from "./names.ts";
 import * as sets from "./sets.ts";
@@ -37,7 +37,7 @@ function hasChainOrSet(
   name: string,
 ): boolean {
   if (settings === undefined || !isServiceChain(name)) return false;
-  const { chains, sets } = affinityObjects(family, settings, plan);
+  const { chains, sets } = ownObjects(family, settings, plan);
   return chains.some((chain) => chain.name === name) || sets.some((set) => set.name === name);
 }
 
@@ -52,6 +52,8 @@ const SETS_BY_PORT: ReadonlySet<string> = new Set([
 export function describeElement({ addressBytes }: TableFamily, set: string, key: string): string | undefined {
   if (SETS_BY_PORT.has(set)) return describeFrontendKey(key, 0);
   if (key.length === addressBytes) return describeAddressKey(key);
+  // The map of a service with shared lists.
+  if (isServiceChain(set)) return describeFrontendKey(key, 0);
   // A hairpin's key starts with its source.
   const frontend = set === HAIRPIN_CONNECTIONS ? key.slice(addressBytes) : key;
   return describeFrontendKey(frontend, addressBytes);

@@ -91,6 +91,17 @@ export function setsOf(family: TableFamily, listsNodePortIPs: boolean): readonly
   ];
 }
 
+/** The endpoint lists that the addresses of a service share. */
+export function listMap(family: TableFamily, name: string): SetSpec {
+  return {
+    name,
+    kind: "map",
+    comment: "",
+    key: [PROTOCOL_FIELD, PORT_FIELD, slotField],
+    data: [addressField(family), PORT_FIELD],
+  };
+}
+
 /** The clients of one endpoint of a service port with session affinity. */
 export function affinitySet(family: TableFamily, name: string, timeoutSeconds: number): SetSpec {
   return { name, kind: "dynamic set", comment: "", key: [addressField(family)], timeoutSeconds };

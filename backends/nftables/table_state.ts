@@ -17,6 +17,8 @@ export interface TableState {
   endpoints: number;
   /** Service ports per element of a shared set, by elementId. */
   readonly shared: UseCounts;
+  /** Service ports per map of a service with shared lists, by name. */
+  readonly listMaps: UseCounts;
 }
 
 /** From this number of endpoints on, adding a class chain costs more than 0.2 ms. */

@@ -1,10 +1,16 @@
 import type { PlanChange } from "../../core/backend/contract.ts";
+import type { ServicePortPlan } from "../../core/plan/plan.ts";
+import { type Difference, difference, type SetDifference } from "../difference.ts";
+import { UseChanges } from "../use_counts.ts";
 import type { TableBatch } from "../nf_tables/batch.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import { diffElements } from "../nf_tables/set/changes.ts";
 import { type Element, ElementLists } from "../nf_tables/set/element.ts";
-import { type AffinityObjects, affinityObjects } from "./affinity.ts";
+import type { SetSpec } from "../nf_tables/set/spec.ts";
 import { elementsOf, ENDPOINT_MAPS, SHARED_SETS } from "./compile.ts";
-import { isClassUse, writeAffinity, writeClass } from "./refill.ts";
+import { type OwnChain, type OwnObjects, ownObjects } from "./own_chains.ts";
+import { isClassUse, writeClass } from "./refill.ts";
+import { haveSameAddressElements, sharedListMaps } from "./shared_lists.ts";
 import { keepsIdleClasses, type TableState } from "./table_state.ts";
 
 /**
@@ -18,22 +24,31 @@ export function writeUpdate(
 ): () => void {
   const { family, settings } = state;
   const { removed, added, uses } = diffElements(
-    changes,
-    elementsOf,
+    changes.map(sidesOf),
+    ({ plan, parts }) => elementsOf(plan, parts),
     SHARED_SETS,
     (id) => state.shared.of(id),
   );
   const classUses = classUsesOf(removed, added);
+  const mapUses = new UseChanges<SetSpec>();
+  for (const { old, new: next } of changes) {
+    for (const spec of old === undefined ? [] : sharedListMaps(family, old)) mapUses.use(spec.name, spec, -1);
+    for (const spec of next === undefined ? [] : sharedListMaps(family, next)) {
+      mapUses.use(spec.name, spec, 1);
+    }
+  }
+  const maps = mapUses.difference((name) => state.listMaps.of(name));
+  const specs = [...state.sets, ...mapUses.things()];
 
   // Deletions first: an element with a new value is deleted and added, and a chain in use cannot be deleted.
-  const deletions = new ElementLists(batch, family, "delete", state.sets);
+  const deletions = new ElementLists(batch, family, "delete", specs);
   for (const element of removed) deletions.add(element);
   deletions.flush();
-  const affinities = changes.map((change) => ({
-    old: change.old === undefined ? undefined : affinityObjects(family, settings, change.old),
-    new: change.new === undefined ? undefined : affinityObjects(family, settings, change.new),
-  }));
-  for (const affinity of affinities) deleteAffinity(batch, state, affinity.old, affinity.new);
+  const objectsOf = (plan: ServicePortPlan | undefined) =>
+    plan === undefined ? NO_OBJECTS : ownObjects(family, settings, plan);
+  const ownChanges = changes.map((change) => ownDifference(objectsOf(change.old), objectsOf(change.new)));
+  for (const own of ownChanges) deleteOwn(batch, family, own);
+  for (const { name } of maps.removed) batch.deleteSet(family, name);
   const idleClasses = idleAfter(state, classUses);
   const endpoints = state.endpoints + countEndpoints(added) - countEndpoints(removed);
   const keptClasses = keepsIdleClasses({ endpoints, idleClasses }) ? idleClasses : new Set<string>();
@@ -43,10 +58,9 @@ export function writeUpdate(
     if (state.classes.of(name) > 0 || change <= 0 || state.idleClasses.has(name)) continue;
     writeClass(batch, state, name);
   }
-  for (const affinity of affinities) {
-    if (affinity.new !== undefined) writeAffinity(batch, family, affinity.new);
-  }
-  const additions = new ElementLists(batch, family, "add", state.sets);
+  for (const spec of maps.added) batch.addSet(family, spec);
+  for (const own of ownChanges) addOwn(batch, family, own);
+  const additions = new ElementLists(batch, family, "add", specs);
   for (const element of added) additions.add(element);
   additions.flush();
 
@@ -56,6 +70,7 @@ export function writeUpdate(
     for (const name of keptClasses) state.idleClasses.add(name);
     state.endpoints = endpoints;
     state.shared.addAll(uses);
+    state.listMaps.addAll(mapUses);
   };
 }
 
@@ -85,23 +100,41 @@ function classUsesOf(removed: readonly Element[], added: readonly Element[]): Ma
   return uses;
 }
 
-/**
- * Deletes what `next` does not have. Flushes the other chains, because they are written again. The other sets
- * keep their clients, except when the timeout changes: the kernel cannot change it, so the set is deleted.
- */
-function deleteAffinity(
-  batch: TableBatch,
-  { family }: TableState,
-  old: AffinityObjects | undefined,
-  next: AffinityObjects | undefined,
-): void {
-  if (old === undefined) return;
+const NO_OBJECTS: OwnObjects = { sets: [], chains: [] };
+
+/** Both sides of a change, without the elements that stay the same. */
+function sidesOf({ old, new: next }: PlanChange) {
+  const sharingAddresses = old === undefined || next === undefined || !haveSameAddressElements(old, next);
+  const side = (plan: ServicePortPlan | undefined) => plan && { plan, parts: { sharingAddresses } };
+  return { old: side(old), new: side(next) };
+}
+
+/** Changes of the chains and sets of one service port. */
+interface OwnDifference {
+  readonly sets: SetDifference<SetSpec>;
+  readonly chains: Difference<OwnChain>;
+}
+
+/** The kernel cannot change the timeout of a set, so one with another timeout is deleted and added. */
+function ownDifference(old: OwnObjects, next: OwnObjects): OwnDifference {
+  return {
+    sets: difference(next.sets, old.sets, ({ name, timeoutSeconds }) => `${timeoutSeconds} ${name}`),
+    chains: difference(next.chains, old.chains, ({ name }) => name, (a, b) => a.contents === b.contents),
+  };
+}
+
+/** Deletes obsolete chains and sets, and the rules of changed chains. Other chains and sets keep theirs. */
+function deleteOwn(batch: TableBatch, family: TableFamily, { sets, chains }: OwnDifference): void {
   // All rules first, because chains go to each other and use the sets.
-  for (const { name } of old.chains) batch.deleteRules(family, name);
-  const chains = new Set(next?.chains.map(({ name }) => name));
-  for (const { name } of old.chains) if (!chains.has(name)) batch.deleteChain(family, name);
-  const sets = new Map(next?.sets.map((spec) => [spec.name, spec.timeoutSeconds]));
-  for (const { name, timeoutSeconds } of old.sets) {
-    if (sets.get(name) !== timeoutSeconds) batch.deleteSet(family, name);
-  }
+  for (const { actual } of chains.changed) batch.deleteRules(family, actual.name);
+  for (const { name } of chains.removed) batch.deleteRules(family, name);
+  for (const { name } of chains.removed) batch.deleteChain(family, name);
+  for (const { name } of sets.removed) batch.deleteSet(family, name);
+}
+
+function addOwn(batch: TableBatch, family: TableFamily, { sets, chains }: OwnDifference): void {
+  for (const spec of sets.added) batch.addSet(family, spec);
+  for (const chain of chains.added) batch.addChain(family, chain);
+  for (const chain of chains.added) batch.addRules(family, chain);
+  for (const { desired } of chains.changed) batch.addRules(family, desired);
 }

@@ -57,6 +57,41 @@ export const everyKindOfPlan: readonly ServicePortPlan[] = [
     endpoints: ["10.1.0.1:80@here", "10.1.1.2:80"],
   }),
   planOf({
+    name: "many",
+    clusterIP: "10.96.0.16:80",
+    externalIPs: manyAddresses((n) => `192.0.2.${10 + n}:80`),
+    nodePort: 30085,
+    endpoints: ["10.1.0.1:80@here", "10.1.1.2:8080"],
+  }),
+  planOf({
+    name: "many-local",
+    clusterIP: "10.96.0.17:80",
+    loadBalancerIPs: manyAddresses((n) => `203.0.113.${10 + n}:80`),
+    external: "local",
+    endpoints: ["10.1.0.1:80@here", "10.1.1.2:80", "10.1.1.3:80"],
+    sourceRanges: ["192.0.2.0/24"],
+  }),
+  planOf({
+    name: "many-nothing-here",
+    clusterIP: "10.96.0.18:80",
+    externalIPs: manyAddresses((n) => `192.0.2.${20 + n}:80`),
+    external: "local",
+    endpoints: ["10.1.1.2:80"],
+  }),
+  planOf({
+    name: "many-none",
+    externalIPs: manyAddresses((n) => `192.0.2.${30 + n}:80`),
+    external: "reject",
+    endpoints: [],
+  }),
+  planOf({
+    name: "many-sticky",
+    clusterIP: "10.96.0.19:80",
+    externalIPs: manyAddresses((n) => `192.0.2.${40 + n}:80`),
+    affinitySeconds: 10800,
+    endpoints: ["10.1.0.1:80@here", "10.1.1.2:80"],
+  }),
+  planOf({
     name: "all",
     clusterIP: "[fd00:96::10]:80",
     externalIPs: ["[2001:db8:2::1]:80"],
@@ -90,7 +125,19 @@ export const everyKindOfPlan: readonly ServicePortPlan[] = [
     affinitySeconds: 10800,
     endpoints: ["[fd00:1::1]:80@here", "[fd00:1:1::2]:80"],
   }),
+  planOf({
+    name: "many-local",
+    clusterIP: "[fd00:96::14]:80",
+    externalIPs: manyAddresses((n) => `[2001:db8:2::1${n}]:80`),
+    external: "local",
+    endpoints: ["[fd00:1::1]:80@here", "[fd00:1:1::2]:80"],
+  }),
 ];
+
+/** Enough addresses for mode nftables to let them share an endpoint list. */
+function manyAddresses(socketOf: (n: number) => string): readonly string[] {
+  return Array.from({ length: 9 }, (_, n) => socketOf(n));
+}
 
 /** Settings that between them need every rule there is, each for both families. */
 export const everyKindOfSettings: readonly (readonly NodeSettings[])[] = [

@@ -27,16 +27,18 @@ export function diffElements<Source>(
   const before: Element[] = [];
   const after: Element[] = [];
   const uses = new UseChanges<Element>();
-  const collect = (source: Source | undefined, own: Element[], change: 1 | -1) => {
-    if (source === undefined) return;
-    for (const element of compile(source)) {
+  const collect = (elements: readonly Element[], own: Element[], change: 1 | -1) => {
+    for (const element of elements) {
       if (sharedSets.has(element.set)) uses.use(elementId(element), element, change);
       else own.push(element);
     }
   };
   for (const { old, new: next } of changes) {
-    collect(old, before, -1);
-    collect(next, after, 1);
+    const olds = old === undefined ? [] : compile(old);
+    const news = next === undefined ? [] : compile(next);
+    const rest = withoutEqual(olds, news);
+    collect(rest.olds, before, -1);
+    collect(rest.news, after, 1);
   }
   const own = difference(after, before, elementId, sameElement);
   const shared = uses.difference(usesOf);
@@ -45,6 +47,60 @@ export function diffElements<Source>(
     added: [...own.changed.map(({ desired }) => desired), ...own.added, ...shared.added],
     uses,
   };
+}
+
+/**
+ * Leaves out elements that both sides of a change have, because looking them up by key would take most of the
+ * time. Both lists are compiled in the same order, so equal elements are found next to each other, after at
+ * most a few elements that only one list has. What is not found stays, which is never wrong.
+ */
+function withoutEqual(
+  olds: readonly Element[],
+  news: readonly Element[],
+): { readonly olds: readonly Element[]; readonly news: readonly Element[] } {
+  if (olds.length === 0 || news.length === 0) return { olds, news };
+  const rest = { olds: [] as Element[], news: [] as Element[] };
+  let [atOld, atNew] = [0, 0];
+  for (;;) {
+    const [old, next] = [olds[atOld], news[atNew]];
+    if (old === undefined || next === undefined) break;
+    if (isSameKey(old, next)) {
+      if (!sameElement(old, next)) {
+        rest.olds.push(old);
+        rest.news.push(next);
+      }
+      atOld++;
+      atNew++;
+      continue;
+    }
+    const onlyOld = distanceTo(next, olds, atOld);
+    const onlyNew = onlyOld > 0 ? 0 : Math.max(1, distanceTo(old, news, atNew));
+    pushRange(rest.olds, olds, atOld, atOld += onlyOld);
+    pushRange(rest.news, news, atNew, atNew += onlyNew);
+  }
+  pushRange(rest.olds, olds, atOld, olds.length);
+  pushRange(rest.news, news, atNew, news.length);
+  return rest;
+}
+
+function pushRange(to: Element[], from: readonly Element[], start: number, end: number): void {
+  for (const element of from.slice(start, end)) to.push(element);
+}
+
+const MAX_DISTANCE = 8;
+
+/** How many elements after `from` the list has an element with the same key; 0 if it is too far away. */
+function distanceTo(element: Element, list: readonly Element[], from: number): number {
+  const end = Math.min(list.length, from + MAX_DISTANCE + 1);
+  for (let at = from + 1; at < end; at++) {
+    const other = list[at];
+    if (other !== undefined && isSameKey(element, other)) return at - from;
+  }
+  return 0;
+}
+
+function isSameKey(a: Element, b: Element): boolean {
+  return a.key === b.key && a.set === b.set;
 }
 
 /** Identifies an element within its table. */

@@ -35,6 +35,11 @@ export function portKey(protocol: Protocol, port: number): string {
   return String.fromCharCode(PROTOCOL_NUMBERS[protocol], 0, 0, 0, port >> 8, port & 0xff, 0, 0);
 }
 
+/** `ip daddr . th dport` of an endpoint, as value of a map */
+export function endpointValue(address: Address, port: number): string {
+  return `${address}${portBytes(port)}\0\0`;
+}
+
 /** The last address of the prefix. */
 export function lastAddress(cidr: Cidr): string {
   let last = "";

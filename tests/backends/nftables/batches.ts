@@ -1,3 +1,4 @@
+import * as nft from "../../../backends/nf_tables/constants.ts";
 import { TableBatch } from "../../../backends/nf_tables/batch.ts";
 import { tableFamilyOf } from "../../../backends/nf_tables/families.ts";
 import { TABLE } from "../../../backends/nftables/names.ts";
@@ -6,6 +7,8 @@ import type { TableState } from "../../../backends/nftables/table_state.ts";
 import { writeUpdate } from "../../../backends/nftables/update.ts";
 import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
+import { attribute, messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { settingsOf } from "../plans.ts";
 
@@ -43,4 +46,40 @@ function changeOf(
   const key = (next ?? old)?.key;
   if (key === undefined) throw new Error("a change needs a plan");
   return { key, old, new: next };
+}
+
+const steps: ReadonlyMap<number, readonly [text: string, name: number]> = new Map([
+  [nft.NFT_MSG_NEWCHAIN, ["add chain", nft.NFTA_CHAIN_NAME]],
+  [nft.NFT_MSG_DELCHAIN, ["delete chain", nft.NFTA_CHAIN_NAME]],
+  [nft.NFT_MSG_NEWRULE, ["add rule to", nft.NFTA_RULE_CHAIN]],
+  [nft.NFT_MSG_DELRULE, ["delete rules of", nft.NFTA_RULE_CHAIN]],
+  [nft.NFT_MSG_NEWSET, ["add set", nft.NFTA_SET_NAME]],
+  [nft.NFT_MSG_DELSET, ["delete set", nft.NFTA_SET_NAME]],
+  [nft.NFT_MSG_NEWSETELEM, ["add elements of", nft.NFTA_SET_ELEM_LIST_SET]],
+  [nft.NFT_MSG_DELSETELEM, ["delete elements of", nft.NFTA_SET_ELEM_LIST_SET]],
+]);
+
+/** Describes the messages of a batch in their order. */
+export function stepsOf(batch: Uint8Array): string[] {
+  const texts: string[] = [];
+  for (const { type, payload } of messages(batch)) {
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
+    const [text, name] = steps.get(type & 0xff) ?? ["unknown message", 0];
+    texts.push(`${text} ${attribute(payload, name, NFGENMSG_BYTES)?.string()}`);
+  }
+  return texts;
+}
+
+/** Number of messages and of set elements in a batch: the work of the kernel. */
+export function sizeOf(batch: Uint8Array): number {
+  let size = 0;
+  for (const { type, payload } of messages(batch)) {
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES) continue;
+    size++;
+    const isElements = [nft.NFT_MSG_NEWSETELEM, nft.NFT_MSG_DELSETELEM].includes(type & 0xff);
+    if (!isElements) continue;
+    const list = attribute(payload, nft.NFTA_SET_ELEM_LIST_ELEMENTS, NFGENMSG_BYTES);
+    size += [...list?.attributes() ?? []].length;
+  }
+  return size;
 }

@@ -44,6 +44,10 @@ export function elementText({ set, key, value }: Element): string {
       return `${set}: ${frontend} . ${field.address(length)}-${address(value.slice(length + 8))}`;
     }
     default:
+      // The map of a service with shared lists.
+      if (/^(local-)?endpoints-.*\//.test(set)) {
+        return `${set}: ${field.protocolAndPort()} . ${field.slot()} : ${endpoint(value)}`;
+      }
       throw new Error(`unknown set ${set}`);
   }
 }

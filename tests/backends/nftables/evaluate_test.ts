@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { addressFromBytes, formatAddress, isLoopback } from "../../../core/net/address.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { address } from "../../core/plan/builders.ts";
 import { inForce, objectsOf } from "../../core/plan/in_force.ts";
 import { anyRawCluster } from "../../oracle/raw_cluster.ts";
@@ -10,6 +11,7 @@ import type { Connection, TracedNode, TraceOutcome } from "../../oracle/trace.ts
 import { traceConnection } from "../../oracle/tracer.ts";
 import { evaluate, type Evaluated } from "../nf_tables/evaluate.ts";
 import { VirtualTable } from "../nf_tables/virtual_table.ts";
+import { addressOf } from "../plans.ts";
 import { FakeTable } from "./batches.ts";
 
 /**
@@ -50,6 +52,38 @@ Deno.test(`nf_tables does with a packet what the tracer says, after changes (PRO
     { numRuns: runs, seed },
   );
 });
+
+Deno.test(`addresses that share an endpoint list behave like others, also when they begin or cease to share it (PROPERTY_SEED=${seed})`, () => {
+  const anyWideCase = fc.tuple(anyCase, fc.boolean(), fc.boolean());
+  fc.assert(
+    fc.property(anyWideCase, ([{ before, after, packets }, isBefore, isAfter]) => {
+      const { nodes, serviceCidrs, interfaceAddresses } = before;
+      const changed = { ...after, nodes, serviceCidrs, interfaceAddresses };
+      const first = inForce({ ...before, objects: objectsOf(before) });
+      const then = inForce({ ...changed, objects: objectsOf(changed) });
+      const node = isAfter ? withManyAddresses(then) : then;
+      checkAll(node, packets, programmed(isBefore ? withManyAddresses(first) : first, node));
+    }),
+    { numRuns: runs, seed },
+  );
+});
+
+/** Adds so many external IPs to each service port that all its addresses share an endpoint list. */
+function withManyAddresses(node: TracedNode): TracedNode {
+  let service = 0;
+  const plans = [...node.plans.values()].map((plan): ServicePortPlan => {
+    const port = plan.frontends.find(({ kind }) => kind !== "NodePort")?.port;
+    if (port === undefined) return plan;
+    service++;
+    const added = Array.from({ length: 9 }, (_, n) => ({
+      kind: "ExternalIP" as const,
+      address: addressOf(plan.family === "IPv4" ? `198.19.${service}.${n}` : `2001:db8:19:${service}::${n}`),
+      port,
+    }));
+    return { ...plan, frontends: [...plan.frontends, ...added] };
+  });
+  return { ...node, plans: new Map(plans.map((plan) => [plan.key, plan])) };
+}
 
 /** The tables of both families, filled with the plans of one node and changed to those of another. */
 function programmed(first: TracedNode, then: TracedNode): ReadonlyMap<number, VirtualTable> {

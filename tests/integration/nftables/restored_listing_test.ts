@@ -79,7 +79,29 @@ function plansOf(family: Family) {
       external: "reject",
       endpoints: [],
     }),
+    // So many addresses that they share an endpoint list.
+    planOf({
+      name: "many",
+      externalIPs: many((n) => socket(serviceAddress("external", family, 20 + n), 80)),
+      endpoints: [pod("pod-a"), pod("pod-b"), pod("pod-d")],
+    }),
+    planOf({
+      name: "many-local",
+      externalIPs: many((n) => socket(serviceAddress("external", family, 30 + n), 80)),
+      external: "local",
+      endpoints: [pod("pod-a"), pod("pod-d")],
+    }),
+    planOf({
+      name: "many-none",
+      externalIPs: many((n) => socket(serviceAddress("external", family, 40 + n), 80)),
+      external: "reject",
+      endpoints: [],
+    }),
   ];
+}
+
+function many(socketOf: (n: number) => string): readonly string[] {
+  return Array.from({ length: 9 }, (_, n) => socketOf(n));
 }
 
 /** The endpoints that answer on each kind of frontend, and whether they see the client's address. */
@@ -96,6 +118,10 @@ async function whoAnswers(lab: Lab): Promise<Record<string, string[]>> {
       ["node port", "outside", node, 30080],
       ["local node port", "outside", node, 30081],
       ["no endpoints", "pod-c", serviceAddress("clusterIP", family, 12), 80],
+      ["one of many external IPs", "outside", serviceAddress("external", family, 28), 80],
+      ["one of many local external IPs", "outside", serviceAddress("external", family, 38), 80],
+      ["one of many local external IPs", "pod-c", serviceAddress("external", family, 38), 80],
+      ["one of many external IPs with no endpoints", "pod-c", serviceAddress("external", family, 48), 80],
     ];
     for (const [what, from, to, port] of probes) {
       // Explicit, because two machines share a namespace.

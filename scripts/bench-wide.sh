@@ -1,0 +1,29 @@
+#!/bin/bash
+# Measures changes of the endpoints of one service with very many ports and addresses, in a network namespace
+# made for the measurement.
+#   scripts/bench-wide.sh [--mode nftables|iptables|ebpf|ipvs] [--ports N] [--addresses N] [--endpoints N]
+#                         [--policy Cluster|Local] [--protocol TCP|UDP] [--rounds N]
+# Defaults: nftables 3000 24 10 Cluster TCP 5. Mode ipvs needs a kernel with IPVS.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+source scripts/env.sh
+scripts/bpf.sh
+
+name=proxy-bench-$$ directory=/run/proxy-bench-$$
+clean() {
+  ip netns del "$name" 2>/dev/null || true
+  rmdir "$directory/cgroup/$name" 2>/dev/null || true
+  umount "$directory/bpf" "$directory/cgroup" 2>/dev/null || true
+  rm -rf "$directory"
+}
+trap clean EXIT
+mkdir -p "$directory/bpf" "$directory/cgroup"
+mount -t bpf bpf "$directory/bpf"
+mount -t cgroup2 cgroup2 "$directory/cgroup"
+mkdir "$directory/cgroup/$name"
+ip netns add "$name"
+ip -n "$name" link set lo up
+
+nsenter --net="/run/netns/$name" deno run --quiet --cached-only --v8-flags="$PROXY_V8_FLAGS" -A \
+  tests/bench/wide_service.ts --bpffs "$directory/bpf/proxy" --cgroup "$directory/cgroup/$name" "$@"
