@@ -4,7 +4,8 @@ import type { ProxyConfig } from "../config/config.ts";
 import { watchConfigFile } from "../config/watch.ts";
 import type { Address } from "../net/address.ts";
 import type { Family } from "../net/protocol.ts";
-import { interfaceAddresses, nodeOfThisHost, watchInterfaceAddresses } from "../node/interfaces.ts";
+import { InterfaceAddresses } from "../node/interface_addresses.ts";
+import { nodeOfThisHost } from "../node/interfaces.ts";
 import { returnMemory } from "../node/memory.ts";
 import { ProxyHealth } from "../observe/health/health.ts";
 import { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
@@ -64,7 +65,8 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
   const observer = observe({ families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone });
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
-  const nodeAddresses = () => interfaceAddresses(serviceDevices);
+  const interfaces = new InterfaceAddresses(serviceDevices);
+  const nodeAddresses = () => interfaces.current;
   const conntrack = createConntrackReconciler({ observer: metrics, nodeAddresses, log });
   const localhost = localhostNodePorts(config, families, backend, log);
   const firstSync = Promise.withResolvers<void>();
@@ -91,8 +93,8 @@ export function buildProxy(parts: ProxyParts): Proxy {
       await Promise.all([
         serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log, droppedLines }, signal),
         config.file === undefined ? undefined : watchConfigFile(config.file, signal),
-        watchInterfaceAddresses(serviceDevices, () => intake.interfacesChanged(), signal),
-        source.run(intake, signal),
+        interfaces.follow(() => intake.interfacesChanged(), signal),
+        interfaces.listed.then(() => source.run(intake, signal)),
         syncWhenInitialised(signal),
         firstSync.promise.then(whenInForce),
       ]);

@@ -72,7 +72,11 @@ export function deriveNodeSettings(
     nodePorts: answering.isAll && configuration.listsInterfaceAddresses
       ? answering.addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address))
       : ruleAddresses(answering, localhostNodePorts),
-    interfaceAddresses: configuration.listsInterfaceAddresses ? addressesOf(family, facts) : [],
+    interfaceAddresses: configuration.listsInterfaceAddresses
+      ? addressesOf(family, facts).filter((address) =>
+        !isAutomatic(address) || answering.addresses.includes(address)
+      )
+      : [],
     localhostNodePorts,
     serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
   };
@@ -135,7 +139,15 @@ export function nodePortAddresses(
   const isAll = ranges.some(({ prefix }) => prefix === 0);
   const addresses = addressesOf(family, facts);
   const answering = addresses.filter((address) => ranges.some((range) => contains(range, address)));
-  return { isAll, addresses: isAll ? addresses : answering };
+  return { isAll, addresses: isAll ? addresses.filter((address) => !isAutomatic(address)) : answering };
+}
+
+/**
+ * Reports whether an interface has this address without being given one. Every veth has one, so settings that contained
+ * them would change with every pod that comes or goes. Node ports answer on them only if a range names them.
+ */
+function isAutomatic(address: Address): boolean {
+  return familyOf(address) === "IPv6" && isLinkLocal(address);
 }
 
 function addressesOf(

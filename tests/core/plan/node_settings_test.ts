@@ -159,7 +159,7 @@ Deno.test("listeners of node-port addresses include loopback addresses, and know
     });
   assert.deepEqual(shown(["primary"]), ["192.0.2.1", "2001:db8::1"]);
   assert.deepEqual(shown(["localhost"]), ["127.0.0.1", "::1"]);
-  assert.deepEqual(shown([cidr("10.0.0.0/8")]), ["10.9.0.1", "all: ::1 2001:db8::1 fe80::1"]);
+  assert.deepEqual(shown([cidr("10.0.0.0/8")]), ["10.9.0.1", "all: ::1 2001:db8::1"]);
   assert.deepEqual(shown(["all"])[0], "all: 10.9.0.1 127.0.0.1 192.0.2.1");
 });
 
@@ -207,6 +207,26 @@ Deno.test("while the node's address is not known, the keyword primary stands for
   assert.deepEqual(answering(["primary", cidr("10.0.0.0/8")], unknown), [["10.9.0.1", "10.9.0.1"], nowhere]);
   assert.deepEqual(answering(["primary", "all"], unknown), [["all", "all"], ["all", "all"]]);
   assert.deepEqual(answering(["all"], unknown), [["all", "all"], ["all", "all"]]);
+});
+
+Deno.test("link-local IPv6 addresses, which come and go with every pod, change no settings unless a range names them", () => {
+  const withVeth = { ...facts, interfaceAddresses: [...facts.interfaceAddresses, address("fe80::ec:1")] };
+  const hasChanged = (ranges: NodeConfiguration["nodePortAddresses"], listsInterfaceAddresses: boolean) => {
+    const configured = { ...configuration, nodePortAddresses: ranges, listsInterfaceAddresses };
+    const [before, after] = [facts, withVeth].map((now) => ({
+      settings: deriveNodeSettings("IPv6", configured, now),
+      listeners: nodePortAddresses("IPv6", configured, now).addresses.map(formatAddress),
+    }));
+    assert.ok(before !== undefined && after !== undefined);
+    const moved = before.listeners.join() !== after.listeners.join();
+    return [!sameSettings(before.settings, after.settings), moved];
+  };
+  for (const ranges of [["all"], ["primary"], ["localhost"], [cidr("2001:db8::/32")]] as const) {
+    for (const lists of [true, false]) {
+      assert.deepEqual(hasChanged(ranges, lists), [false, false], `${ranges}`);
+    }
+  }
+  for (const lists of [true, false]) assert.deepEqual(hasChanged([cidr("fe80::/10")], lists), [true, true]);
 });
 
 Deno.test("the other settings follow the configuration", () => {
