@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
-#   scripts/setup.sh [vm]      vm: also install what scripts/vm.sh needs
+#   scripts/setup.sh [vm|cluster]      vm, cluster: also install what scripts/vm.sh or scripts/cluster.sh needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -11,6 +11,7 @@ main() {
     [ "$(uname -m)" = x86_64 ] || fail "virtual machines need an x86-64 host: they run x86-64 kernels with the programs of the host, which is $(uname -m)"
     needs+=("${vm_needs[@]}" "$(virtiofsd)")
   fi
+  [ "${1:-}" != cluster ] || needs+=("${cluster_needs[@]}")
   install_system_packages
   install_deno
   install_codespell
@@ -42,6 +43,12 @@ vm_needs=(
   qemu-system-x86_64:qemu-system-x86 busybox:busybox-static depmod:kmod xz:xz-utils
   /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
   ipvsadm:ipvsadm ipset:ipset
+)
+
+# Needs of the cluster: the container runtime and its plugins, and the tools that make images.
+cluster_needs=(
+  runc:runc /usr/lib/cni/bridge:containernetworking-plugins
+  mmdebstrap:mmdebstrap umoci:umoci gcc:gcc /usr/include/stdio.h:libc6-dev
 )
 
 install_system_packages() {
