@@ -71,3 +71,16 @@ Deno.test("the DaemonSet runs the image of the version in deno.json", () => {
   const { version } = JSON.parse(read(root, "deno.json")) as { version: string };
   assert.equal(containerOf(base, "daemonset.yaml").image, `localhost/proxy:${version}`);
 });
+
+Deno.test("the cluster runs the versions that scripts/peers.sh builds", () => {
+  const version = (name: string) =>
+    new RegExp(`^${name}=(\\S+)`, "m").exec(read(root, "scripts/peers.sh"))?.[1];
+  assert.match(
+    read(root, "scripts/cluster/settings.sh"),
+    new RegExp(`^kubernetes_version=${version("KUBERNETES")}$`, "m"),
+  );
+  assert(read(root, "scripts/cluster/kube-proxy.yaml").includes(`kube-proxy:${version("KUBERNETES")}`));
+  for (const file of ["images.sh", "coredns.yaml"]) {
+    assert(read(root, "scripts/cluster", file).includes(`coredns:${version("COREDNS")}`), file);
+  }
+});

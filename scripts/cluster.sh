@@ -1,0 +1,427 @@
+#!/bin/bash
+# Runs a real Kubernetes cluster in namespaces of this machine: etcd, kube-apiserver, kube-controller-manager and
+# kube-scheduler, and nodes with containerd, runc, CNI plugins and kubelet. docs/cluster.md describes it.
+#   scripts/cluster.sh up [--nodes N] [--mode MODE] [--families dual|ipv4|ipv6]
+#       starts it, with 3 nodes and in mode nftables if nothing else is said. MODE is a mode of the proxy,
+#       kube-proxy (kube-proxy:MODE for another mode than nftables), or none
+#   scripts/cluster.sh deploy MODE              replaces what serves Services in a running cluster
+#   scripts/cluster.sh kubectl ARGUMENT...      runs kubectl as an administrator
+#   scripts/cluster.sh shell NODE [COMMAND...]  runs a command, or a shell, in node 1 to N, or in the control plane
+#   scripts/cluster.sh down                     ends it, also what an interrupted run has left
+# Needs root. The first `up` builds everything, which takes half an hour on 2 cores; later ones take a minute.
+set -euo pipefail
+usage=$(sed -n '4,11s/^# \{0,3\}//p' "$0")
+cd "$(dirname "$0")/.."
+. scripts/cluster/settings.sh
+
+programs=(
+  etcd kube-apiserver kube-proxy kubelet kube-controller-manager kube-scheduler kubectl containerd
+  containerd-shim-runc-v2 ctr coredns agnhost regression-issue-74839
+)
+
+main() {
+  local command=${1:-}
+  shift || true
+  case $command in
+    up | down | deploy | kubectl | shell) ;;
+    *) echo "$usage" >&2; exit 2 ;;
+  esac
+  [ "$(id -u)" = 0 ] || fail "must run as root, because it creates namespaces, mounts and cgroups"
+  "$command" "$@"
+}
+
+up() {
+  local count=3 mode=nftables began
+  families="4 6"
+  while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || fail "$1 needs a value"
+    case $1 in
+      --nodes) count=$2 ;;
+      --mode) mode=$2 ;;
+      --families)
+        case $2 in
+          dual) families="4 6" ;;
+          ipv4) families=4 ;;
+          ipv6) families=6 ;;
+          *) fail "--families $2: must be dual, ipv4 or ipv6" ;;
+        esac ;;
+      *) fail "unknown flag $1: must be --nodes, --mode or --families" ;;
+    esac
+    shift 2
+  done
+  [[ $count =~ ^[1-9]$ ]] || fail "--nodes $count: must be 1 to 9"
+  check_mode "$mode"
+  lock
+  check_machine "$count"
+
+  scripts/setup.sh cluster
+  scripts/peers.sh "${programs[@]}"
+  scripts/cluster/images.sh
+  prepare_image "$mode"
+
+  began=$SECONDS
+  trap 'give_up' EXIT
+  rm -rf "$state/run" "$state/log" "$state/nodes"
+  mkdir -p "$state/run" "$state/log"
+  echo "$families" >"$state/run/families"
+  say "network"
+  start_network "$count"
+  say "control plane"
+  start_control_plane "$count"
+  say "nodes: $count"
+  start_nodes "$count"
+  deploy_mode "$mode"
+  start_dns "$mode"
+  trap - EXIT
+  say "ready in $((SECONDS - began)) s: $(kubectl get nodes --no-headers | wc -l) nodes, $mode. Try: scripts/cluster.sh kubectl get pods -A"
+}
+
+# Ends an `up` that failed. The logs stay.
+give_up() {
+  say "could not be started, ending what runs. Logs are in $state/log and $state/nodes" >&2
+  end_all
+}
+
+deploy() {
+  [ $# = 1 ] || fail "deploy needs one mode"
+  check_mode "$1"
+  lock
+  [ -e "$state/run/kubeconfig" ] || fail "no cluster runs: scripts/cluster.sh up"
+  prepare_image "$1"
+  import_image "$1"
+  deploy_mode "$1"
+}
+
+kubectl() {
+  [ -e "$state/run/kubeconfig" ] || fail "no cluster runs: scripts/cluster.sh up"
+  ip netns exec $control env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
+    "$peers/kubectl" --kubeconfig="$state/run/kubeconfig" "$@"
+}
+
+shell() {
+  [ $# -ge 1 ] || fail "shell needs a node: $(nodes | sed 's/proxy-node-//' | paste -sd ' '), or control"
+  local name=$1
+  shift
+  [ $# -gt 0 ] || set -- bash
+  if [ "$name" = control ]; then ip netns exec $control "$@"; else in_node "$(node "${name#proxy-node-}")" "$@"; fi
+}
+
+down() {
+  lock
+  end_all
+  rm -rf --one-file-system "$state/run" "$state/nodes"
+}
+
+# One instance at a time. Programs that outlive this script close descriptor 9.
+lock() {
+  mkdir -p "$state"
+  exec 9>"$state/.lock"
+  flock --nonblock 9 || fail "another scripts/cluster.sh is at work: wait until it ends"
+}
+
+check_mode() {
+  case $1 in
+    none | kube-proxy | kube-proxy:nftables | kube-proxy:iptables | kube-proxy:ipvs) ;;
+    *) [[ $1 =~ ^[a-z]+$ && -d deploy/kubernetes/overlays/$1 ]] ||
+      fail "unknown mode $1: must be one of $(ls deploy/kubernetes/overlays | paste -sd ' '), kube-proxy, kube-proxy:MODE or none" ;;
+  esac
+}
+
+check_machine() {
+  local name path memory disk needed=$((1500 + 700 * $1))
+  for name in $control $(nodes); do
+    [ ! -e "/run/netns/$name" ] || fail "network namespace $name exists: a cluster runs, or left it: scripts/cluster.sh down"
+  done
+  memory=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+  [ "$memory" -ge $needed ] || fail "$1 nodes need $needed MB of memory, and $memory MB are available: end other programs, or start fewer nodes (--nodes)"
+  needed=$((2000 + 1200 * $1))
+  [ -e "$state/images.tar" ] || needed=$((needed + 8000))
+  disk=$(df --output=avail -m "$state" | tail -n 1)
+  [ "$disk" -ge $needed ] || fail "$1 nodes need $needed MB in $state, and ${disk// /} MB are free: free some, or set PROXY_CACHE to a larger disk"
+  [ "$(hierarchies)" ] || fail "no cgroups are mounted below /sys/fs/cgroup: mount them, for example: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+  while read -r path _; do
+    mkdir "$path/$control" 2>/dev/null && rmdir "$path/$control" ||
+      fail "cannot create cgroups in $path: it must be writable (in a container, that takes --privileged)"
+  done < <(hierarchies)
+}
+
+prepare_image() {
+  [[ $1 != none && $1 != kube-proxy* ]] || return 0
+  scripts/build.sh
+  scripts/image.sh $proxy_image
+}
+
+start_network() {
+  local number other name peer range
+  ip netns add $control
+  ip -n $control link set lo up
+  ip -n $control link add nodes type bridge
+  ip -n $control link set nodes up
+  ip -n $control address add 192.168.89.1/24 dev nodes
+  ip -n $control address add fd00:10:89::1/64 dev nodes nodad
+  forward $control
+  # The bridge carries packets between nodes, which the firewall of the control plane must not see.
+  ip netns exec $control sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 2>/dev/null || true
+  for ((number = 1; number <= $1; number++)); do
+    name=$(node $number)
+    ip netns add "$name"
+    ip -n "$name" link set lo up
+    ip -n $control link add "node$number" type veth peer name eth0 netns "$name"
+    ip -n $control link set "node$number" master nodes up
+    ip -n "$name" link set eth0 up
+    ip -n "$name" address add "192.168.89.1$number/24" dev eth0
+    ip -n "$name" address add "fd00:10:89::1$number/64" dev eth0 nodad
+    ip -n "$name" route add default via 192.168.89.1
+    ip -n "$name" route add default via fd00:10:89::1
+    forward "$name"
+  done
+  # Everyone reaches the pods of a node through that node.
+  for ((number = 1; number <= $1; number++)); do
+    for ((other = 0; other <= $1; other++)); do
+      if [ $other = 0 ]; then peer=$control; else peer=$(node $other); fi
+      [ $other = $number ] || {
+        ip -n "$peer" route add "10.244.$number.0/24" via "192.168.89.1$number"
+        ip -n "$peer" route add "fd00:10:244:$number::/64" via "fd00:10:89::1$number"
+      }
+    done
+  done
+}
+
+forward() { ip netns exec "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; }
+
+start_control_plane() {
+  local number bind
+  bind=$(api_address)
+  openssl genrsa -out "$state/run/sa.key" 2048 2>/dev/null
+  new_user admin admin system:masters
+  for ((number = 1; number <= $1; number++)); do new_user "$(node $number)" "system:node:$(node $number)" system:nodes; done
+
+  launch etcd --data-dir="$state/run/etcd" --unsafe-no-fsync --log-level=warn \
+    --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 \
+    --listen-peer-urls=http://127.0.0.1:0
+  launch kube-apiserver --etcd-servers=http://127.0.0.1:2379 --bind-address="$bind" --advertise-address="$bind" \
+    --secure-port=6443 --cert-dir="$state/run/certificates" --service-cluster-ip-range="$(service_ranges)" \
+    --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$state/run/sa.key" \
+    --service-account-signing-key-file="$state/run/sa.key" --token-auth-file="$state/run/tokens.csv" \
+    --authorization-mode=Node,RBAC --allow-privileged=true --kubelet-preferred-address-types=InternalIP \
+    --enable-aggregator-routing=true
+  wait_for "the API server" 180 api_server_ready
+  # kube-apiserver writes two certificates to its certificate file: first its own, then that of its CA.
+  awk '/BEGIN CERTIFICATE/ { n++ } n == 2' "$state/run/certificates/apiserver.crt" >"$state/run/ca.crt"
+  write_kubeconfig admin "$state/run/kubeconfig"
+  for ((number = 1; number <= $1; number++)); do
+    write_kubeconfig "$(node $number)" "$state/run/$(node $number).kubeconfig"
+  done
+
+  local client=(--kubeconfig="$state/run/kubeconfig" --leader-elect=false --bind-address=127.0.0.1 --kube-api-qps=100 --kube-api-burst=200)
+  launch kube-controller-manager "${client[@]}" --cert-dir="$state/run/controller-manager" \
+    --service-account-private-key-file="$state/run/sa.key" --root-ca-file="$state/run/ca.crt" \
+    --cluster-cidr="$(cluster_range)" --allocate-node-cidrs=false
+  launch kube-scheduler "${client[@]}" --cert-dir="$state/run/scheduler"
+}
+
+# Adds a user of the API server.
+#   new_user FILE NAME GROUP
+new_user() (
+  umask 077
+  openssl rand -hex 16 >"$state/run/$1.token"
+  echo "$(cat "$state/run/$1.token"),$2,$2,$3" >>"$state/run/tokens.csv"
+)
+
+write_kubeconfig() (
+  umask 077
+  cat >"$2" <<YAML
+apiVersion: v1
+kind: Config
+current-context: cluster
+contexts: [{ name: cluster, context: { cluster: cluster, user: $1 } }]
+clusters: [{ name: cluster, cluster: { server: "$(api_url)", certificate-authority: "$state/run/ca.crt" } }]
+users: [{ name: $1, user: { token: "$(cat "$state/run/$1.token")" } }]
+YAML
+)
+
+# Starts a program of the control plane. Its output is in log/PROGRAM.log.
+launch() {
+  local name=$1
+  shift
+  setsid ip netns exec $control "$peers/$name" "$@" >>"$state/log/$name.log" 2>&1 </dev/null 9>&- &
+  disown
+}
+
+api_server_ready() {
+  [ "$(ip netns exec $control curl --silent --insecure --noproxy '*' --max-time 5 \
+    --header "Authorization: Bearer $(cat "$state/run/admin.token")" "$(api_url)/readyz")" = ok ]
+}
+
+# Waits until a command succeeds.
+#   wait_for WHAT SECONDS COMMAND...
+wait_for() {
+  local what=$1 until=$((SECONDS + $2)) shown=$SECONDS
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $until ] || fail "$what: not ready in time"
+    [ $((SECONDS - shown)) -lt 10 ] || { say "waiting for $what" && shown=$SECONDS; }
+    sleep 0.3
+  done
+}
+
+start_nodes() {
+  local number name path imports=()
+  for ((number = 1; number <= $1; number++)); do
+    name=$(node $number)
+    mkdir -p "$state/nodes/$name"/{lib,log}
+    while read -r path options; do
+      mkdir -p "$path/$name"
+      # A cpuset has no processors until it is given some.
+      case ",$options," in *,cpuset,*)
+        cat "$path/cpuset.cpus" >"$path/$name/cpuset.cpus"
+        cat "$path/cpuset.mems" >"$path/$name/cpuset.mems" ;;
+      esac
+    done < <(hierarchies)
+    setsid scripts/cluster/node.sh launch $number >>"$state/nodes/$name/log/node.log" 2>&1 </dev/null 9>&- &
+    disown
+  done
+  for ((number = 1; number <= $1; number++)); do
+    name=$(node $number)
+    wait_for "containerd of $name" 60 in_node "$name" "$peers/ctr" version
+    import "$name" "$state/images.tar" &
+    imports+=($!)
+    [ ! -e dist/image.tar ] || { import "$name" "$PWD/dist/image.tar" & imports+=($!); }
+  done
+  say "images"
+  for path in "${imports[@]}"; do wait "$path" || fail "the images could not be imported: see $state/nodes/*/log/import.log"; done
+  for ((number = 1; number <= $1; number++)); do
+    name=$(node $number)
+    wait_for "$name to register" 120 kubectl get node "$name"
+    kubectl patch node "$name" --patch "$(pod_cidrs $number)" >/dev/null
+  done
+  wait_for "the nodes" 180 kubectl wait --for=condition=Ready node --all --timeout=5s
+}
+
+import() { in_node "$1" "$peers/ctr" --namespace k8s.io images import --local "$2" >>"$state/nodes/$1/log/import.log" 2>&1; }
+
+import_image() {
+  local name
+  [[ $1 != none && $1 != kube-proxy* ]] || return 0
+  for name in $(nodes); do import "$name" "$PWD/dist/image.tar"; done
+}
+
+pod_cidrs() {
+  local ranges
+  ranges=$(pod_ranges "$1")
+  echo "{ \"spec\": { \"podCIDR\": \"${ranges%,*}\", \"podCIDRs\": [\"${ranges//,/\", \"}\"] } }"
+}
+
+# Replaces what serves Services by the DaemonSet of a mode, as users install it.
+deploy_mode() {
+  local mode=$1 dir=$state/run/deploy
+  say "deploying $mode"
+  kubectl --namespace kube-system delete daemonset --ignore-not-found --wait=true \
+    "$(if [[ $mode = kube-proxy* ]]; then echo proxy; else echo kube-proxy; fi)" >/dev/null
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  case $mode in
+    none)
+      kubectl --namespace kube-system delete daemonset --ignore-not-found proxy >/dev/null
+      return 0 ;;
+    kube-proxy*)
+      write_proxy_configuration "$dir" "$(if [[ $mode = *:* ]]; then echo "${mode#*:}"; else echo nftables; fi)"
+      kubectl --namespace kube-system create configmap kube-proxy --from-file="$dir/config.conf" \
+        --from-file="$dir/kubeconfig.conf" --dry-run=client --output=yaml | kubectl apply --filename=- >/dev/null
+      kubectl apply --filename=scripts/cluster/kube-proxy.yaml >/dev/null
+      rolled_out daemonset/kube-proxy ;;
+    *)
+      write_proxy_configuration "$dir" "$mode"
+      write_overlay "$dir" "$mode"
+      kubectl apply --kustomize="$dir" >/dev/null
+      rolled_out daemonset/proxy ;;
+  esac
+}
+
+write_proxy_configuration() {
+  sed -E "s#^clusterCIDR: .*#clusterCIDR: $(cluster_range)#; s#^mode: .*#mode: $2#" deploy/kubernetes/base/config.conf >"$1/config.conf"
+  # As kubeadm writes it for a cluster with IPv6 alone: health is served on this address.
+  [ "$families" != 6 ] || echo 'bindAddress: "::"' >>"$1/config.conf"
+  # The limit of connection tracking belongs to the whole machine.
+  echo "conntrack: { maxPerCore: 0, min: 0 }" >>"$1/config.conf"
+  sed "s#server: .*#server: $(api_url)#" deploy/kubernetes/base/kubeconfig.conf >"$1/kubeconfig.conf"
+}
+
+write_overlay() {
+  cat >"$1/kustomization.yaml" <<YAML
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: kube-system
+resources: ["$(realpath --relative-to="$1" "deploy/kubernetes/overlays/$2")"]
+images: [{ name: localhost/proxy, newTag: ${proxy_image##*:} }]
+configMapGenerator: [{ name: proxy, behavior: merge, files: [config.conf, kubeconfig.conf] }]
+patches:
+  # A rebuilt image has the same name, so its digest is what rolls the DaemonSet.
+  - patch: |
+      { "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "proxy" },
+        "spec": { "template": { "metadata": { "annotations": { "proxy/image": "$(cat dist/image.digest)" } } } } }
+YAML
+  [ "$2" != ebpf ] || cat >>"$1/kustomization.yaml" <<YAML
+  - patch: |
+      { "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "proxy" }, "spec": { "template": { "spec": { "volumes": [
+        { "name": "cgroup", "hostPath": { "path": "$(hierarchies | sed -n 's/ 2$//p')", "type": "Directory" } }] } } } }
+YAML
+}
+
+rolled_out() {
+  kubectl --namespace kube-system rollout status "$1" --timeout=180s >/dev/null && return
+  kubectl --namespace kube-system get pods --output=wide >&2 || true
+  kubectl --namespace kube-system logs "$1" --tail=20 >&2 || true
+  fail "$1 is not ready"
+}
+
+# CoreDNS needs the Service kubernetes, so without a proxy it is not waited for.
+start_dns() {
+  say "DNS"
+  sed "s/DNS_ADDRESS/$(dns_address)/" scripts/cluster/coredns.yaml | kubectl apply --filename=- >/dev/null
+  [ "$1" = none ] || rolled_out deployment/coredns
+}
+
+# Ends every process of the cluster and removes its namespaces and cgroups. Needs no records of `up`: everything
+# is found by its namespace or cgroup.
+end_all() {
+  local name path pid until
+  # A node ends with its process 1.
+  for name in $(nodes); do
+    pid=$(init_of "$name")
+    [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+  done
+  until=$((SECONDS + 30))
+  while :; do
+    pid=$(processes)
+    # shellcheck disable=SC2086 # one argument per process
+    [ -z "$pid" ] || kill -9 $pid 2>/dev/null || true
+    remove_cgroups && [ -z "$pid" ] && break
+    [ $SECONDS -lt $until ] || fail "some processes do not end: $(processes | paste -sd ' '). Try again, or restart the machine"
+    sleep 0.2
+  done
+  for name in $(nodes) $control; do
+    [ ! -e "/run/netns/$name" ] || ip netns delete "$name"
+  done
+}
+
+# Prints the processes of the cluster.
+processes() {
+  local name path
+  {
+    for name in $control $(nodes); do [ ! -e "/run/netns/$name" ] || ip netns pids "$name"; done
+    while read -r path _; do
+      find "$path"/proxy-node-[1-9] -name cgroup.procs -exec cat {} + 2>/dev/null || true
+    done < <(hierarchies)
+  } | sort -un
+}
+
+remove_cgroups() {
+  local path
+  while read -r path _; do
+    find "$path"/proxy-node-[1-9] -depth -type d -exec rmdir {} + 2>/dev/null || true
+    ! compgen -G "$path/proxy-node-[1-9]" >/dev/null || return 1
+  done < <(hierarchies)
+}
+
+main "$@"
