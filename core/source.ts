@@ -29,4 +29,17 @@ export interface Source {
   run(sink: Sink, signal: AbortSignal): Promise<void>;
   /** Reads everything again (SIGHUP). */
   reload(): void;
+  /** Tells the owner of a Service. Never waits. Undefined in a source that has no way to. */
+  warn?(warning: ServiceWarning): void;
+}
+
+/** A problem that the owner of a Service can solve. */
+export interface ServiceWarning {
+  readonly namespace: string;
+  readonly name: string;
+  /** Why, in CamelCase: "FrontendConflict". */
+  readonly reason: string;
+  /** The action that failed, in CamelCase: "ClaimFrontend". */
+  readonly action: string;
+  readonly note: string;
 }

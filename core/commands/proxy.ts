@@ -51,7 +51,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const fromManifests = config.source.kind === "manifests";
   const metrics = new Metrics();
   const syncFailures = new SyncFailures(config.mode.failureMetrics, families);
-  const queue = new PlanQueue(config.nodeName, log);
+  const queue = new PlanQueue(config.nodeName, log, (warning) => source.warn?.(warning));
   const health = new ProxyHealth({
     families,
     timeoutMs: 2 * config.syncPeriodMs,

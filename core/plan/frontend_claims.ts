@@ -144,7 +144,10 @@ export class FrontendClaims {
     return this.#lessTrusted.get(frontend.address)?.get(key) ?? TRUST.ClusterIP;
   }
 
-  /** Takes a frontend. The holder before is planned again, and so is who waits for a claim that is less trusted now. */
+  /**
+   * Takes a frontend. The holder before is planned again, and so is whoever waits: they wait for another one now, or for
+   * a claim that has become less trusted.
+   */
   #take(
     service: string,
     plan: ServicePortPlan,
@@ -154,8 +157,9 @@ export class FrontendClaims {
   ): void {
     const holder = this.#holders.get(key);
     if (holder !== undefined) {
-      if (!isOf(holder, service)) replan.add(serviceNameOf(holder));
-      else if (trustIn(frontend) < this.#trustInHolder(frontend, key)) this.#addWaiting(key, replan);
+      const isOther = !isOf(holder, service);
+      if (isOther) replan.add(serviceNameOf(holder));
+      if (isOther || trustIn(frontend) < this.#trustInHolder(frontend, key)) this.#addWaiting(key, replan);
     }
     this.#holders.set(key, plan.key);
     if (frontend.kind === "LoadBalancerIP" || frontend.kind === "ExternalIP") {

@@ -2,9 +2,10 @@ import type { PlanChange } from "../backend/contract.ts";
 import type { Service } from "../objects/objects.ts";
 import { serviceName, type Store } from "../objects/store.ts";
 import type { Log } from "../observe/log.ts";
-import { type Claim, describeConflict, FrontendClaims } from "../plan/frontend_claims.ts";
+import { type Claim, type Conflict, describeConflict, FrontendClaims } from "../plan/frontend_claims.ts";
 import { type HealthCheck, type HealthCheckChanges, healthCheckOf } from "../plan/health_check.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
+import type { ServiceWarning } from "../source.ts";
 import { type PlanContext, planService } from "../plan/planner.ts";
 
 /**
@@ -14,6 +15,7 @@ import { type PlanContext, planService } from "../plan/planner.ts";
 export class DesiredPlans {
   readonly #store: Store;
   readonly #log: Log;
+  readonly #warn: (warning: ServiceWarning) => void;
   readonly #claims = new FrontendClaims();
   /** Keys of each service that are in force or hold frontends. */
   readonly #keysOf = new Map<string, readonly PlanKey[]>();
@@ -28,9 +30,10 @@ export class DesiredPlans {
   readonly #healthChecked = new Set<string>();
   #healthChecks = new Map<string, HealthCheck | undefined>();
 
-  constructor(store: Store, log: Log) {
+  constructor(store: Store, log: Log, warn: (warning: ServiceWarning) => void) {
     this.#store = store;
     this.#log = log;
+    this.#warn = warn;
   }
 
   /** Number of services that wait to be planned. */
@@ -141,13 +144,20 @@ export class DesiredPlans {
     const claim = this.#claims.claim(service, plans);
     this.#dispute(claim.replan);
     this.#noteUndisputed(service, plans, claim);
-    const [first, ...others] = claim.conflicts;
-    if (first !== undefined) {
-      const more = others.length > 0 ? { more: others.length } : {};
-      this.#log.warn("A frontend belongs to another service", { conflict: describeConflict(first), ...more });
-    }
+    this.#reportConflicts(claim.conflicts);
     if (claim.isSettled) this.#log.info("The service has all its frontends now", { service });
     return claim.plans;
+  }
+
+  /** Reports the conflicts of one service in one line, because it may have thousands. */
+  #reportConflicts([first, ...others]: readonly Conflict[]): void {
+    if (first === undefined) return;
+    const conflict = describeConflict(first);
+    const more = others.length > 0 ? { more: others.length } : {};
+    this.#log.warn("A frontend belongs to another service", { conflict, ...more });
+    const { namespace, name } = first.plan;
+    const note = others.length > 0 ? `${conflict}, and ${others.length} more` : conflict;
+    this.#warn({ namespace, name, reason: "FrontendConflict", action: "ClaimFrontend", note });
   }
 
   #isUndisputed(service: string): boolean {

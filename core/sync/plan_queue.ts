@@ -2,6 +2,7 @@ import type { PlanChange } from "../backend/contract.ts";
 import type { ModelObject, ObjectRef } from "../objects/objects.ts";
 import { Store, type StoreChange } from "../objects/store.ts";
 import type { Log } from "../observe/log.ts";
+import type { ServiceWarning } from "../source.ts";
 import type { Family } from "../net/protocol.ts";
 import type { PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import { samePlanOrNone } from "../plan/same_plan.ts";
@@ -27,9 +28,10 @@ export class PlanQueue {
   #triggerTimes: TriggerTime[] = [];
   #inFlight: Batch | undefined;
 
-  constructor(nodeName: string, log: Log) {
+  /** @param warn tells the owner of a Service about a problem. */
+  constructor(nodeName: string, log: Log, warn: (warning: ServiceWarning) => void = () => {}) {
     this.store = new Store(nodeName);
-    this.#desired = new DesiredPlans(this.store, log);
+    this.#desired = new DesiredPlans(this.store, log, warn);
   }
 
   upsert(object: ModelObject): StoreChange {

@@ -3,9 +3,10 @@ import { API_TIMING, type ApiTiming } from "./timing.ts";
 import type { ClusterAccess } from "../access/cluster_access.ts";
 import { checkConnection } from "./connection_check.ts";
 import { Credentials } from "../access/credentials.ts";
+import { EventSender } from "./events.ts";
 import { Reflector } from "./reflector.ts";
 import { type Resource, watchedResources, type WatchOptions } from "./resources.ts";
-import type { Sink, Source } from "../../source.ts";
+import type { ServiceWarning, Sink, Source } from "../../source.ts";
 import { Transport } from "./transport.ts";
 
 export interface ApiOptions extends WatchOptions {
@@ -19,6 +20,7 @@ export interface ApiOptions extends WatchOptions {
 /** Objects from the Kubernetes API, by list and watch. Retries forever; an outage of the server removes no object. */
 export class ApiSource implements Source {
   #reflectors: readonly Reflector[] = [];
+  #events: EventSender | undefined;
 
   readonly #options: ApiOptions;
 
@@ -30,6 +32,8 @@ export class ApiSource implements Source {
     const { access, userAgent, log, timing = API_TIMING } = this.#options;
     using credentials = new Credentials(access, log, timing);
     using transport = new Transport(access, credentials, userAgent);
+    const events = new EventSender({ transport, nodeName: this.#options.nodeName, timing, log });
+    this.#events = events;
     const resources = watchedResources(this.#options);
     const notListed = new Set(resources);
     const contact = new ContactReport(resources, access.server.host, sink, log);
@@ -54,11 +58,16 @@ export class ApiSource implements Source {
     await Promise.all([
       ...this.#reflectors.map((reflector) => reflector.run(signal)),
       checkConnection({ transport, timing, lost }, signal),
+      events.run(signal),
     ]);
   }
 
   reload(): void {
     for (const reflector of this.#reflectors) reflector.relist();
+  }
+
+  warn(warning: ServiceWarning): void {
+    this.#events?.send(warning);
   }
 }
 

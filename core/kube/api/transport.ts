@@ -1,6 +1,6 @@
 import type { ClusterAccess } from "../access/cluster_access.ts";
 import type { Credentials, TlsSecrets } from "../access/credentials.ts";
-import type { Client, ClientOptions, Headers } from "../connection/client.ts";
+import type { Client, ClientOptions, ClientRequest, Headers } from "../connection/client.ts";
 import { FetchClient, isForFetch } from "../connection/fetch_client.ts";
 import { OpensslClient } from "../connection/openssl_client.ts";
 
@@ -29,12 +29,29 @@ export class Transport implements Disposable {
    * @throws Error that says why there is no response; the reason of `signal` when it aborted
    */
   async get(path: string, signal: AbortSignal, sending: () => void = () => {}): Promise<Response> {
+    return await this.#request({ path, body: undefined }, signal, sending);
+  }
+
+  /**
+   * Sends a POST request, and otherwise as `get`.
+   * @param body JSON
+   */
+  async post(path: string, body: string, signal: AbortSignal): Promise<Response> {
+    return await this.#request({ path, body }, signal, () => {});
+  }
+
+  async #request(request: ClientRequest, signal: AbortSignal, sending: () => void): Promise<Response> {
     const { headers, tls } = await this.#credentials.current(signal);
     signal.throwIfAborted();
     sending();
-    const all: Headers = [...headers, ["Accept", "application/json"], ["User-Agent", this.#userAgent]];
+    const all: Headers = [
+      ...headers,
+      ["Accept", "application/json"],
+      ...(request.body === undefined ? [] : [["Content-Type", "application/json"] as const]),
+      ["User-Agent", this.#userAgent],
+    ];
     try {
-      return await this.#send(tls, path, all, signal);
+      return await this.#send(tls, request, all, signal);
     } catch (error) {
       signal.throwIfAborted();
       throw new Error(explain(error), { cause: error });
@@ -65,24 +82,29 @@ export class Transport implements Disposable {
   }
 
   /** Sends a request with fetch if possible, and with OpenSSL if rustls rejects the server's certificate. */
-  async #send(tls: TlsSecrets, path: string, headers: Headers, signal: AbortSignal): Promise<Response> {
+  async #send(
+    tls: TlsSecrets,
+    request: ClientRequest,
+    headers: Headers,
+    signal: AbortSignal,
+  ): Promise<Response> {
     const options = { address: this.#access, tls };
     const known = this.#onlyForOpenssl;
     if (!isForFetch(options) || (known !== undefined && isSame(known, tls))) {
-      return await this.#client(options, OpensslClient).get(path, headers, signal);
+      return await this.#client(options, OpensslClient).send(request, headers, signal);
     }
     try {
-      return await this.#client(options, FetchClient).get(path, headers, signal);
+      return await this.#client(options, FetchClient).send(request, headers, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (this.#access.server.protocol !== "https:" || !isRejectedCertificate(error)) throw error;
-      return await this.#retryWithOpenssl(options, path, headers, signal, error);
+      return await this.#retryWithOpenssl(options, request, headers, signal, error);
     }
   }
 
   async #retryWithOpenssl(
     options: ClientOptions,
-    path: string,
+    request: ClientRequest,
     headers: Headers,
     signal: AbortSignal,
     rejection: unknown,
@@ -90,7 +112,7 @@ export class Transport implements Disposable {
     let client;
     try {
       client = new OpensslClient(options);
-      const response = await client.get(path, headers, signal);
+      const response = await client.send(request, headers, signal);
       this.reconnect();
       this.#connection = { tls: options.tls, client };
       this.#onlyForOpenssl = options.tls;

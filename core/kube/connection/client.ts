@@ -2,14 +2,17 @@ import type { TlsSecrets } from "../access/credentials.ts";
 
 /** Sends requests to one server with fixed TLS secrets. */
 export interface Client {
-  /**
-   * Sends a GET request.
-   * @param path with its query, after the path of the server's URL
-   * @throws Error that says why there is no response
-   */
-  get(path: string, headers: Headers, signal: AbortSignal): Promise<Response>;
+  /** @throws Error that says why there is no response */
+  send(request: ClientRequest, headers: Headers, signal: AbortSignal): Promise<Response>;
   /** Ends the connections that no request uses. */
   close(): void;
+}
+
+export interface ClientRequest {
+  /** Path with its query, after the path of the server's URL. */
+  readonly path: string;
+  /** JSON for a POST request; undefined for a GET request. */
+  readonly body: string | undefined;
 }
 
 export type Headers = readonly (readonly [name: string, value: string])[];

@@ -1,4 +1,4 @@
-import { type Client, type ClientOptions, type Headers, requestPath } from "./client.ts";
+import { type Client, type ClientOptions, type ClientRequest, type Headers, requestPath } from "./client.ts";
 import { systemRoots } from "./system_roots.ts";
 
 /** Sends requests with Deno's fetch: all over one HTTP/2 connection if the server supports it. TLS is rustls. */
@@ -13,12 +13,13 @@ export class FetchClient implements Client {
     this.#client = createClient(options);
   }
 
-  async get(path: string, headers: Headers, signal: AbortSignal): Promise<Response> {
+  async send({ path, body }: ClientRequest, headers: Headers, signal: AbortSignal): Promise<Response> {
     const { address } = this.#options;
     return await fetch(`${address.server.origin}${requestPath(address, path)}`, {
       headers: headers.map(([name, value]): [string, string] => [name, value]),
       client: this.#client,
       redirect: "manual",
+      ...(body !== undefined && { method: "POST", body }),
       signal,
     });
   }

@@ -1,14 +1,14 @@
 import { BufferedReader, type ByteStream } from "./byte_stream.ts";
+import type { ClientRequest } from "./client.ts";
 
 /**
- * Sends a GET request by HTTP/1.1 over a connection of its own, which is closed at the end of the body, when the body is
- * cancelled, and when the signal aborts.
- * @param path with its query
+ * Sends a request by HTTP/1.1 over a connection of its own, which is closed at the end of the response's body, when the
+ * body is cancelled, and when the signal aborts.
  */
-export async function get(
+export async function exchange(
   stream: ByteStream,
   host: string,
-  path: string,
+  { path, body }: ClientRequest,
   headers: readonly (readonly [name: string, value: string])[],
   signal: AbortSignal,
 ): Promise<Response> {
@@ -16,16 +16,24 @@ export async function get(
   signal.addEventListener("abort", close, { once: true });
   try {
     signal.throwIfAborted();
-    const lines = [["Host", host] as const, ...headers, ["Connection", "close"] as const].map(headerLine);
-    await stream.write(latin1(`GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`));
+    const content = body === undefined ? new Uint8Array() : new TextEncoder().encode(body);
+    const all = [
+      ["Host", host],
+      ...headers,
+      ...(body === undefined ? [] : [["Content-Length", String(content.length)] as const]),
+      ["Connection", "close"],
+    ] as const;
+    const method = body === undefined ? "GET" : "POST";
+    await stream.write(latin1(`${method} ${path} HTTP/1.1\r\n${all.map(headerLine).join("")}\r\n`));
+    if (content.length > 0) await stream.write(content);
     const reader = new BufferedReader(stream);
     let head = await readHead(reader);
     while (head.status >= 100 && head.status < 200) head = await readHead(reader);
     const { status, statusText } = head;
     const hasBody = status !== 204 && status !== 304;
     if (!hasBody) close();
-    const body = hasBody ? bodyStream(reader, head.headers, close) : null;
-    return new Response(body, { status, statusText, headers: head.headers });
+    const answer = hasBody ? bodyStream(reader, head.headers, close) : null;
+    return new Response(answer, { status, statusText, headers: head.headers });
   } catch (error) {
     close();
     signal.throwIfAborted();

@@ -1,7 +1,14 @@
 import { TlsClient } from "../../../ffi/tls.ts";
 import type { ByteStream } from "./byte_stream.ts";
-import { type Client, type ClientOptions, type Headers, requestPath, verifiedHost } from "./client.ts";
-import { get } from "./http1.ts";
+import {
+  type Client,
+  type ClientOptions,
+  type ClientRequest,
+  type Headers,
+  requestPath,
+  verifiedHost,
+} from "./client.ts";
+import { exchange } from "./http1.ts";
 import { systemRoots } from "./system_roots.ts";
 import { TlsStream } from "./tls_stream.ts";
 import { dial, targetOf } from "./tunnel.ts";
@@ -30,12 +37,13 @@ export class OpensslClient implements Client {
     });
   }
 
-  async get(path: string, headers: Headers, signal: AbortSignal): Promise<Response> {
+  async send({ path, body }: ClientRequest, headers: Headers, signal: AbortSignal): Promise<Response> {
     const { address } = this.#options;
     const { server, proxyUrl } = address;
     const connection = await dial(targetOf(server, 443), proxyUrl, this.#authorities, signal);
     const stream = await this.#startTls(connection, signal);
-    return await get(stream, server.host, requestPath(address, path), headers, signal);
+    const request = { path: requestPath(address, path), body };
+    return await exchange(stream, server.host, request, headers, signal);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import type { ByteStream } from "../../../core/kube/connection/byte_stream.ts";
-import { get } from "../../../core/kube/connection/http1.ts";
+import { exchange } from "../../../core/kube/connection/http1.ts";
 
 /** A connection whose server sends `pieces`, one per read, and then closes. */
 function connection(...pieces: readonly string[]) {
@@ -20,11 +20,12 @@ function connection(...pieces: readonly string[]) {
   return { stream, seen };
 }
 
+const root = { path: "/", body: undefined };
 const unaborted = new AbortController().signal;
 
 async function bodyOf(...pieces: readonly string[]): Promise<string> {
   const { stream, seen } = connection(...pieces);
-  const text = await (await get(stream, "x", "/", [], unaborted)).text();
+  const text = await (await exchange(stream, "x", root, [], unaborted)).text();
   equal(seen.isClosed, true);
   return text;
 }
@@ -33,12 +34,21 @@ const ok = "HTTP/1.1 200 OK\r\n";
 
 Deno.test("a request is one head, with headers of the same name apart", async () => {
   const { stream, seen } = connection(`${ok}Content-Length: 0\r\n\r\n`);
-  await get(stream, "x:6443", "/a?b=c", [["Impersonate-Group", "a"], ["Impersonate-Group", "b"]], unaborted);
+  await exchange(stream, "x:6443", { path: "/a?b=c", body: undefined }, [["Impersonate-Group", "a"], [
+    "Impersonate-Group",
+    "b",
+  ]], unaborted);
   equal(
     seen.sent,
     "GET /a?b=c HTTP/1.1\r\nHost: x:6443\r\nImpersonate-Group: a\r\nImpersonate-Group: b\r\nConnection: close\r\n\r\n",
   );
-  await rejects(get(connection().stream, "x", "/", [["A", "b\r\nC: d"]], unaborted), TypeError);
+  await rejects(exchange(connection().stream, "x", root, [["A", "b\r\nC: d"]], unaborted), TypeError);
+});
+
+Deno.test("a request with a body is a POST request with its length in bytes", async () => {
+  const { stream, seen } = connection(`${ok}Content-Length: 0\r\n\r\n`);
+  await exchange(stream, "x", { path: "/a", body: '"…"' }, [], unaborted);
+  equal(seen.sent, 'POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"…"');
 });
 
 Deno.test("a body ends with its length, its last chunk or the connection, wherever the reads break it", async () => {
@@ -77,12 +87,12 @@ Deno.test("a response that breaks off or is not HTTP is an error", async () => {
 Deno.test("an abort closes the connection", async () => {
   const { stream, seen } = connection(`${ok}\r\nhello`);
   const stop = new AbortController();
-  const response = await get(stream, "x", "/", [], stop.signal);
+  const response = await exchange(stream, "x", root, [], stop.signal);
   equal(seen.isClosed, false);
   stop.abort();
   equal(seen.isClosed, true);
   await response.body?.cancel();
   const late = connection();
-  await rejects(get(late.stream, "x", "/", [], stop.signal), /abort/i);
+  await rejects(exchange(late.stream, "x", root, [], stop.signal), /abort/i);
   deepEqual(late.seen, { sent: "", isClosed: true });
 });

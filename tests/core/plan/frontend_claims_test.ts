@@ -80,6 +80,12 @@ Deno.test("a conflict is reported once, counted while it lasts, and reported aga
   assert.equal(claims.claims.refusals, 1);
   claims.set("b", []);
   assert.equal(claims.claims.refusals, 0);
+
+  claims.set("a", a);
+  assert.deepEqual(claims.set("cluster", plans("cluster", { clusterIPs: [address("198.51.100.1")] })), [
+    "198.51.100.1:80/TCP of default/c:http is refused because 198.51.100.1 is the ClusterIP of default/cluster",
+    "198.51.100.1:80/TCP of default/a:http is refused because 198.51.100.1 is the ClusterIP of default/cluster",
+  ]);
 });
 
 Deno.test("when the holder is gone, the waiting service is planned again and gets the frontend", () => {

@@ -8,11 +8,13 @@ import { service, slice, view } from "./objects.ts";
 /** A queue whose warnings and informational lines are recorded. */
 class Queue {
   readonly lines: string[] = [];
+  /** Warnings for the owners of services. */
+  readonly warnings: string[] = [];
   readonly queue = new PlanQueue("here", {
     error: () => {},
     warn: (message, fields) => void this.lines.push(`${message} ${JSON.stringify(fields)}`),
     info: (message, fields) => void this.lines.push(`${message} ${JSON.stringify(fields)}`),
-  });
+  }, ({ namespace, name, note }) => void this.warnings.push(`${namespace}/${name}: ${note}`));
 
   constructor() {
     this.queue.setView(view);
@@ -43,6 +45,9 @@ Deno.test("two services of one external IP lead to one warning, however often th
   assert.deepEqual(queue.lines.splice(0), [
     "A frontend belongs to another service " +
     '{"conflict":"198.51.100.1:80/TCP of default/second:http is held by default/first:http"}',
+  ]);
+  assert.deepEqual(queue.warnings, [
+    "default/second: 198.51.100.1:80/TCP of default/second:http is held by default/first:http",
   ]);
   assert.equal(queue.queue.conflicts, 1);
   queue.sync(service("first", "10.96.0.1"));
@@ -108,6 +113,8 @@ Deno.test("many conflicts of one service are one line", () => {
   queue.sync(service("second", "10.96.0.2", { ...external, ports }));
   assert.equal(queue.lines.length, 1);
   assert.match(queue.lines[0] ?? "", /"more":499/);
+  assert.equal(queue.warnings.length, 1);
+  assert.match(queue.warnings[0] ?? "", /is held by default\/first:p0, and 499 more$/);
   assert.equal(queue.queue.conflicts, 500);
 });
 

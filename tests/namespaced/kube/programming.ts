@@ -3,7 +3,7 @@ import { rawSlice } from "../../core/kube/raw_objects.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { type Case, service } from "./case.ts";
 import { sliceTo } from "./pods.ts";
-import { ProxyProcess } from "./proxy_process.ts";
+import { ProxyProcess, until } from "./proxy_process.ts";
 
 /** First address of the services of these cases: 10.96.4.0. */
 const bulk = { services: 500, slicesOfEach: 9 };
@@ -55,7 +55,61 @@ export const programming: readonly Case[] = [
       assert.equal(bulkAddresses(await listing()).size, 0);
     },
   },
+  {
+    name: "a service that loses its external IP to another one has one Event that says so",
+    async test({ plane, pods }) {
+      await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig()}`]);
+      await proxy.inForce();
+      const sharing = (name: string, clusterIP: string) => ({
+        ...service(name, clusterIP),
+        spec: { clusterIP, externalIPs: ["10.96.7.9"], ports: [{ port: 80, targetPort: 8080 }] },
+      });
+      await plane.create(sharing("first", "10.96.7.1"), sliceTo("pod-a", "first"));
+      await pods.until("10.96.7.9", "pod-a");
+      await plane.create(sharing("second", "10.96.7.2"), sliceTo("pod-b", "second"));
+      await pods.until("10.96.7.2", "pod-b");
+      let events: readonly EventOfService[] = [];
+      const hasEvent = async () => {
+        const list: { items: readonly EventOfService[] } = JSON.parse(
+          await plane.request("GET", "/apis/events.k8s.io/v1/namespaces/default/events"),
+        );
+        events = list.items.filter(({ reason }) => reason === "FrontendConflict");
+        return events.length > 0;
+      };
+      await until(hasEvent, "an Event");
+      const { metadata: { uid } } = JSON.parse(
+        await plane.request("GET", "/api/v1/namespaces/default/services/second"),
+      );
+      assert.deepEqual(
+        events.map(({ type, note, regarding, reportingInstance }) => ({
+          type,
+          note,
+          regarding,
+          reportingInstance,
+        })),
+        [{
+          type: "Warning",
+          note: "10.96.7.9:80/TCP of default/second is held by default/first",
+          regarding: { apiVersion: "v1", kind: "Service", namespace: "default", name: "second", uid },
+          reportingInstance: "here",
+        }],
+      );
+      // A ClusterIP of another service takes the address from both.
+      await plane.create(service("third", "10.96.7.9"), sliceTo("pod-b", "third"));
+      await pods.until("10.96.7.9", "pod-b");
+      await until(async () => await hasEvent() && events.length === 3, "an Event of each service that lost");
+      await plane.remove(...["first", "second", "third"].map((name) => service(name, "")));
+    },
+  },
 ];
+
+interface EventOfService {
+  readonly type: string;
+  readonly reason: string;
+  readonly note: string;
+  readonly regarding: object;
+  readonly reportingInstance: string;
+}
 
 function bulkObjects(i: number) {
   const address = `10.96.${4 + (i >> 8)}.${i & 255}`;
