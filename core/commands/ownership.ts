@@ -31,7 +31,8 @@ const MAX_COMMAND_LINE = 1000;
  * other's changes for ever.
  *
  * A process without CAP_NET_ADMIN can take the name, too. It can be no proxy, and must not keep the node from being
- * served: then the log has a warning, and this process continues without the lock.
+ * served: then the log has a warning, and this process continues without the lock. It does the same where a security
+ * module forbids the lock.
  * @param find the seam for tests.
  * @returns undefined if the signal aborts.
  * @throws UserError when another proxy has the lock for longer than the request allows to wait.
@@ -54,7 +55,16 @@ export async function takeLock(
   let waitsFor: string | undefined;
   let searches = 0;
   while (!signal.aborted) {
-    const lock = NamespaceLock.take(name, self);
+    let lock: NamespaceLock | undefined;
+    try {
+      lock = NamespaceLock.take(name, self);
+    } catch (error) {
+      // For example a security module that forbids abstract sockets.
+      return withoutLock("The lock of this network namespace cannot be taken", {
+        socket: `@${name}`,
+        err: error,
+      }, log);
+    }
     if (lock !== undefined) {
       if (waitsFor !== undefined) {
         log.info("The other proxy has ended", { waitedSeconds: secondsSince(started) });
@@ -66,13 +76,13 @@ export async function takeLock(
       await delay(SEARCH_AGAIN_MS, signal);
       continue;
     }
-    if (holder === undefined || !holder.isPrivileged) {
-      log.warn(
-        "A process that is no proxy holds the lock of this network namespace; continuing without the lock, so that " +
-          "a second proxy would not be noticed. End that process and restart the proxy",
-        { socket: `@${name}`, ...strangerFields(holder) },
-      );
-      return { [Symbol.dispose]() {} };
+    if (holder === undefined) {
+      const problem = "The process that holds the lock of this network namespace cannot be asked";
+      return withoutLock(problem, { socket: `@${name}` }, log);
+    }
+    if (!holder.isPrivileged) {
+      const problem = "A process that is no proxy holds the lock of this network namespace";
+      return withoutLock(problem, { socket: `@${name}`, ...strangerFields(holder) }, log);
     }
     const who = describe(holder);
     const remaining = deadline - performance.now();
@@ -93,6 +103,11 @@ export async function takeLock(
   return undefined;
 }
 
+function withoutLock(problem: string, fields: Fields, log: Log): Disposable {
+  log.warn(`${problem}; continuing without the lock, so that a second proxy would not be noticed`, fields);
+  return { [Symbol.dispose]() {} };
+}
+
 function secondsSince(started: number): number {
   return Number(((performance.now() - started) / 1000).toFixed(3));
 }
@@ -107,8 +122,8 @@ function proxyFields({ credentials, commandLine, description }: LockHolder): Fie
   };
 }
 
-function strangerFields(holder: LockHolder | undefined): Fields {
-  return { ...holder?.credentials, commandLine: holder?.commandLine ?? "" };
+function strangerFields({ credentials, commandLine }: LockHolder): Fields {
+  return { ...credentials, commandLine };
 }
 
 /** The text that another process gave is quoted. */

@@ -172,6 +172,19 @@ Deno.test("a name that is bound by nobody who listens keeps no proxy from starti
   listener.close();
 });
 
+Deno.test("where the lock cannot be taken at all, the proxy starts with a warning", async () => {
+  const logged: string[] = [];
+  const log: Log = { ...silentLog, warn: (message) => void logged.push(message) };
+  // Too long for an address.
+  const request = { name: "n".repeat(200), mode: "nftables", waitMs: 0, advice: "" };
+  using lock = await takeLock(request, log, new AbortController().signal);
+  assert.ok(lock !== undefined);
+  assert.match(
+    logged.join(),
+    /^The lock of this network namespace cannot be taken; continuing without the lock/,
+  );
+});
+
 Deno.test("a program that the holder started does not keep the lock", async () => {
   const contest = new Contest();
   const held = contest.hold();
