@@ -1,7 +1,10 @@
 import type { Log } from "../observe/log.ts";
 
-/** Repairs that follow each other closely before the delay between them grows. */
-const PROMPT_REPAIRS = 6;
+/**
+ * Repairs in a row that may be undone before the delay between them grows. Scripts and firewalls that start make some
+ * changes one after the other.
+ */
+const PROMPT_REPAIRS = 10;
 const FIRST_DELAY_MS = 1000;
 const MAX_DELAY_MS = 30_000;
 /** A repair that lasts this long, and twice the delay before it, ends a dispute. */

@@ -160,7 +160,7 @@ Deno.test("a foreign change is repaired", async () => {
 Deno.test("a change of the cluster does not wait for a repair that backs off, and brings it forward", async () => {
   // The clock stands still, so the program undoes each repair at once.
   const repairs = new RepairBackoff({ maxDelayMs: 60_000, log: silentLog, now: () => FAR_AHEAD_MS });
-  for (let time = 0; time < 12; time++) {
+  for (let time = 0; time < 16; time++) {
     repairs.note("table ip kube-proxy deleted", "nft");
     repairs.take();
     repairs.repaired();
