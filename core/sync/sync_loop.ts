@@ -80,6 +80,8 @@ export class SyncLoop {
   #lastFullSync = 0;
   #fullSyncMs = 0;
   #hasReconciled = false;
+  /** The failure that was logged last; undefined after a sync that succeeded. */
+  #failure: string | undefined;
   #warnings: readonly string[] = [];
 
   constructor(options: SyncLoopOptions) {
@@ -183,6 +185,7 @@ export class SyncLoop {
       return;
     }
     this.#failures = 0;
+    this.#failure = undefined;
     if (full) {
       this.#repairs.repaired();
       this.#lastFullSync = performance.now();
@@ -229,7 +232,14 @@ export class SyncLoop {
         const error = rejectionOf(cause);
         const rejectedKeys = new Set(error.rejectedKeys.filter((key) => plans.has(key)));
         if (rejectedKeys.size === 0) {
-          log.error("Sync failed; the previous rules stay in force", { reason, error: error.message });
+          // Retries that fail in the same way are counted by the metrics, not logged.
+          if (this.#failure !== error.message) {
+            log.error("Sync failed; the previous rules stay in force", {
+              reason,
+              error: error.message,
+            });
+          }
+          this.#failure = error.message;
           batch.putBack(batch.open);
           this.#reconcileReason ??= reason;
           return;

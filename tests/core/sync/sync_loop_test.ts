@@ -17,6 +17,7 @@ class Harness implements AsyncDisposable {
   readonly healthChecks: string[] = [];
   readonly failedSyncs: string[] = [];
   readonly warnings: string[] = [];
+  readonly errors: string[] = [];
   readonly loop: SyncLoop;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
@@ -30,7 +31,11 @@ class Harness implements AsyncDisposable {
       backend: this.backend,
       queue: this.queue,
       repairs,
-      log: { ...silentLog, warn: (message) => this.warnings.push(message) },
+      log: {
+        ...silentLog,
+        warn: (message) => this.warnings.push(message),
+        error: (message, fields) => this.errors.push(`${message}: ${fields?.["error"]}`),
+      },
       minSyncPeriodMs,
       syncPeriodMs: 1000,
       observer: {
@@ -115,6 +120,21 @@ Deno.test("a failure at the start is reported as a failed full sync", async () =
   });
   await h.until(() => h.syncs.length === 1, "started");
   assert.deepEqual(h.failedSyncs, ["full"]);
+});
+
+Deno.test("a failure that repeats is logged once, and again after a success", async () => {
+  let reason = "EMFILE";
+  await using h = new Harness((h) => h.backend.reject = () => new BackendError(reason));
+  await h.until(() => h.failures >= 3, "failed three times");
+  reason = "ENOMEM";
+  await h.until(() => h.errors.length >= 2, "failed for another reason");
+  h.backend.reject = () => undefined;
+  await h.until(() => h.syncs.length === 1, "succeeded");
+  h.backend.reject = () => new BackendError("ENOMEM");
+  h.loop.reconcile("again");
+  await h.until(() => h.errors.length >= 3, "failed again");
+  const message = "Sync failed; the previous rules stay in force";
+  assert.deepEqual(h.errors, [`${message}: EMFILE`, `${message}: ENOMEM`, `${message}: ENOMEM`]);
 });
 
 Deno.test("warnings of a reconcile are logged", async () => {
