@@ -150,13 +150,18 @@ export class IptablesBackend implements Backend {
       await this.#commit(batch);
     });
     this.#families = [];
-    const leftover = kubeProxyWarning(readLegacyTables());
-    if (leftover !== undefined) throw new BackendError(`iptables: ${leftover}`);
-    await this.#reportRemaining(held);
+    const remaining = await this.#describeRemaining(held);
+    const legacy = kubeProxyWarning(readLegacyTables());
+    if (legacy !== undefined) {
+      throw new BackendError(
+        `iptables: ${[legacy, ...remaining === undefined ? [] : [remaining]].join(". Also, ")}`,
+      );
+    }
+    if (remaining !== undefined) throw new StillInUse(`iptables: ${remaining}`);
   }
 
-  /** @throws StillInUse if chains of ours or of kube-proxy remain after a cleanup. */
-  async #reportRemaining(held: readonly HeldChain[]): Promise<void> {
+  /** Describes the chains of ours and of kube-proxy that remain after a cleanup; undefined if there are none. */
+  async #describeRemaining(held: readonly HeldChain[]): Promise<string | undefined> {
     const remaining: string[] = [];
     for (const family of TABLE_FAMILIES) {
       const reader = this.#reader(family);
@@ -164,11 +169,9 @@ export class IptablesBackend implements Backend {
       const isRemoved = await removedChains(family, reader, actual);
       remaining.push(...remainingChains(family, actual, isRemoved, held).map(describeHeld));
     }
-    if (remaining.length === 0) return;
-    throw new StillInUse(
-      `iptables: these chains remain, without rules: ${truncateList(remaining).join("; ")}. ` +
-        "Remove those rules, or let their owner do it, then run proxy --cleanup again",
-    );
+    if (remaining.length === 0) return undefined;
+    return `these chains remain, without rules: ${truncateList(remaining).join("; ")}. ` +
+      "Remove those rules, or let their owner do it, then run proxy --cleanup again";
   }
 
   [Symbol.dispose](): void {

@@ -100,12 +100,22 @@ export class NftablesBackend implements Backend {
 
   async cleanup(): Promise<void> {
     const schemas = await this.#readSchemas();
+    const failures: BackendError[] = [];
     for (const family of TABLE_FAMILIES) {
       if (!schemas.has(family.nfproto)) continue;
       const batch = this.#kernel.beginTable(TABLE);
       batch.removeTable(family);
-      await this.#commit(batch, [], () => []);
+      try {
+        await this.#commit(batch, [], () => []);
+      } catch (error) {
+        // The table of one family may be another program's. It does not keep the other one.
+        if (!(error instanceof BackendError)) throw error;
+        failures.push(error);
+      }
     }
+    const [first, second] = failures;
+    if (first === undefined) return;
+    throw second === undefined ? first : new BackendError(`${first.message}; ${second.message}`);
   }
 
   [Symbol.dispose](): void {

@@ -36,6 +36,19 @@ Deno.test("a table that another program owns is explained with that program, not
   assert.match(await listingOf(node, "ip"), /10\.96\.0\.10/);
 });
 
+Deno.test("a cleanup removes the table of the other family, if another program owns one of them", async () => {
+  await using node = await NetworkNamespace.make();
+  await using backend = new BackendProcess("nftables", node);
+  await backend.reconcile([web]);
+  await node.run("nft", "delete", "table", "ip", "kube-proxy");
+  await using _owner = await TableOwner.of(node, "ip", "kube-proxy");
+  assert.match(
+    (await rejectionBy(() => backend.cleanup())).message,
+    /Table ip kube-proxy belongs to python3/,
+  );
+  assert.equal(await listingOf(node, "ip6"), "");
+});
+
 Deno.test("tables of iptables that another program owns are explained, and lack no feature", async () => {
   await using node = await NetworkNamespace.make();
   await using backend = new BackendProcess("iptables", node);
