@@ -45,7 +45,8 @@ Deno.test("the Node of dist/proxy changes", async (t) => {
           assert.equal(await healthCheck(address), "closed");
         }
       };
-      assert.equal(await pods.at(web), "pod-a");
+      // Without a zone, hints do not apply.
+      assert.match(await pods.at(web), /^pod-/);
       await answersNowhere();
       const bare = { ...node(), status: {} };
       await plane.create(bare);
