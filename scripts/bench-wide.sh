@@ -2,8 +2,9 @@
 # Measures changes of the endpoints of one service with very many ports and addresses, in a network namespace
 # made for the measurement.
 #   scripts/bench-wide.sh [--mode nftables|iptables|ebpf|ipvs] [--ports N] [--addresses N] [--endpoints N]
-#                         [--policy Cluster|Local] [--protocol TCP|UDP] [--rounds N]
-# Defaults: nftables 3000 24 10 Cluster TCP 5. Mode ipvs needs a kernel with IPVS.
+#                         [--policy Cluster|Local] [--protocol TCP|UDP] [--rounds N] [--all]
+# Defaults: nftables 3000 24 10 Cluster TCP 5. With --all, it also removes all endpoints at once, which takes
+# minutes in mode iptables. Mode ipvs needs a kernel with IPVS.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

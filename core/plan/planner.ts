@@ -117,7 +117,9 @@ function planPort(
   context: PlanContext,
 ): ServicePortPlan {
   const { namespace, name, internalTrafficPolicy, externalTrafficPolicy } = service;
-  const frontends = frontendsOf(port, addresses);
+  const frontends = addresses.length > MAX_UNREMEMBERED
+    ? rememberedFrontends(service, port, addresses)
+    : frontendsOf(port, addresses);
   // The first frontend is the ClusterIP.
   const isExternal = frontends.length > 1;
   const internalLocal = internalTrafficPolicy === "Local";
@@ -146,6 +148,30 @@ function planPort(
     sourceRanges,
     healthCheckNodePort: service.healthCheckNodePort,
   };
+}
+
+/**
+ * The frontends of a Service with more addresses are made once. There may be tens of thousands, and they do not
+ * depend on the endpoints.
+ */
+const MAX_UNREMEMBERED = 8;
+
+/** Frontends by Service, ClusterIP and port. */
+const remembered = new WeakMap<Service, Map<Address | undefined, Map<ServicePort, readonly Frontend[]>>>();
+
+function rememberedFrontends(
+  service: Service,
+  port: ServicePort,
+  addresses: readonly FrontendAddress[],
+): readonly Frontend[] {
+  const clusterIP = addresses[0]?.address;
+  const ofService: NonNullable<ReturnType<typeof remembered.get>> = remembered.get(service) ?? new Map();
+  remembered.set(service, ofService);
+  const ofClusterIP = ofService.get(clusterIP) ?? new Map<ServicePort, readonly Frontend[]>();
+  ofService.set(clusterIP, ofClusterIP);
+  const frontends = ofClusterIP.get(port) ?? frontendsOf(port, addresses);
+  ofClusterIP.set(port, frontends);
+  return frontends;
 }
 
 function frontendsOf(port: ServicePort, addresses: readonly FrontendAddress[]): readonly Frontend[] {

@@ -24,7 +24,7 @@ export function samePlanOrNone(a: ServicePortPlan | undefined, b: ServicePortPla
   return a === b || (a !== undefined && b !== undefined && samePlan(a, b));
 }
 
-function sameRoute(a: Route, b: Route): boolean {
+export function sameRoute(a: Route, b: Route): boolean {
   if (a === b) return true;
   if (a.verdict !== "balance" || b.verdict !== "balance") return a.verdict === b.verdict;
   return a.to === b.to && a.masquerade === b.masquerade;

@@ -1,4 +1,5 @@
 import type { NodeSettings, Route, ServicePortPlan } from "../../../core/plan/plan.ts";
+import { sameFrontends, sameRoute, sameSourceRanges } from "../../../core/plan/same_plan.ts";
 import type { ServiceRules, SharedChain, SharedRule } from "./layout.ts";
 import {
   FILTER_EXTERNAL_SERVICES,
@@ -40,6 +41,27 @@ export interface CompileContext {
  */
 export function compile(plan: ServicePortPlan, context: CompileContext): ServiceRules {
   const port = servicePort(plan);
+  return { chains: serviceChains(port, context), shared: compileShared(port, context) };
+}
+
+/** Like `compile`, without the rules in shared chains. */
+export function compileChains(plan: ServicePortPlan, context: CompileContext): ServiceRules {
+  return { chains: serviceChains(servicePort(plan), context), shared: [] };
+}
+
+/**
+ * Reports whether both plans of a service port have the same rules in shared chains, of which there are several
+ * for each frontend.
+ */
+export function haveSameSharedRules(old: ServicePortPlan, next: ServicePortPlan): boolean {
+  return old.localEndpoints.length > 0 === next.localEndpoints.length > 0 &&
+    old.healthCheckNodePort === next.healthCheckNodePort &&
+    sameRoute(old.internal, next.internal) && sameRoute(old.external, next.external) &&
+    sameFrontends(old, next) && sameSourceRanges(old, next);
+}
+
+function compileShared(port: ServicePort, context: CompileContext): readonly SharedRule[] {
+  const { plan } = port;
   const shared = new SharedRules();
   for (const frontend of plan.frontends) {
     if (frontend.kind === "ClusterIP") addClusterIP(shared, port, frontend);
@@ -47,7 +69,7 @@ export function compile(plan: ServicePortPlan, context: CompileContext): Service
     else addExternalAddress(shared, port, frontend);
   }
   if (plan.healthCheckNodePort > 0) shared.add(FILTER_NODE_PORTS, healthCheckRule(port));
-  return { chains: serviceChains(port, context), shared: shared.list };
+  return shared.list;
 }
 
 class SharedRules {

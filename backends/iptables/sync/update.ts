@@ -3,7 +3,7 @@ import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { compare } from "../../difference.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { RuleCounts } from "../rule_counts.ts";
-import { compile, type CompileContext } from "../rules/compile.ts";
+import { compile, compileChains, type CompileContext, haveSameSharedRules } from "../rules/compile.ts";
 import {
   describeChain,
   type IptablesChain,
@@ -43,13 +43,12 @@ export async function writeUpdate(
   isUndeletable: IsUndeletable,
 ): Promise<Update> {
   const growth = new RuleCounts();
-  const rulesOf = (plan: ServicePortPlan | undefined) =>
-    plan === undefined ? NO_RULES : compile(plan, context);
-  const rulesChanges = changes.map((change) => ({
-    key: change.key,
-    old: rulesOf(change.old),
-    new: rulesOf(change.new),
-  }));
+  const rulesChanges = changes.map(({ key, old, new: next }) => {
+    const changesShared = old === undefined || next === undefined || !haveSameSharedRules(old, next);
+    const rulesOf = (plan: ServicePortPlan | undefined) =>
+      plan === undefined ? NO_RULES : (changesShared ? compile : compileChains)(plan, context);
+    return { key, old: rulesOf(old), new: rulesOf(next) };
+  });
   for (const change of rulesChanges) {
     growth.addService(change.old, -1);
     growth.addService(change.new);
@@ -144,9 +143,22 @@ async function handlesOf(
   return handles;
 }
 
-/** The rules of `rules` that are not in `others`. */
+/**
+ * The rules of `rules` that are not in `others`. Both are in the order of the frontends, so that most rules
+ * follow the one that was found before.
+ */
 function without(rules: readonly SharedRule[], others: readonly SharedRule[]): SharedRule[] {
-  return rules.filter(({ chain, rule }) =>
-    !others.some((other) => other.chain === chain && sameRule(other.rule, rule))
-  );
+  let next = 0;
+  return rules.filter((rule) => {
+    const follower = others[next];
+    const found = follower !== undefined && sameSharedRule(follower, rule)
+      ? next
+      : others.findIndex((other) => sameSharedRule(other, rule));
+    if (found >= 0) next = found + 1;
+    return found < 0;
+  });
+}
+
+function sameSharedRule(a: SharedRule, b: SharedRule): boolean {
+  return a.chain === b.chain && sameRule(a.rule, b.rule);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { formatSocketAddress } from "../../../core/net/address.ts";
+import type { SlicePort } from "../../../core/objects/objects.ts";
 import { joinSlices, type NeededLists, selectEndpoints } from "../../../core/plan/endpoints.ts";
 import { type Endpoint, mayReachItselfHere } from "../../../core/plan/plan.ts";
 import { aSlice, type EndpointSketch } from "./builders.ts";
@@ -42,6 +43,19 @@ Deno.test("a service port has the endpoints of the slice ports with its name and
     shown(joinSlices(slices, http, family, "here").map((one) => one.endpoint));
   assert.deepEqual(joined("IPv4"), ["10.1.0.1:8080", "10.1.0.1:8083", "10.1.0.2:9090"]);
   assert.deepEqual(joined("IPv6"), ["[fd00::1]:8080"]);
+});
+
+Deno.test("a slice with many ports has the same endpoints for each of them as one with few", () => {
+  const others = Array.from(
+    { length: 100 },
+    (_, n) => ({ name: `p${n}`, protocol: "TCP", port: n + 1 }) as const,
+  );
+  const ports = [{ ...http, port: 8080 }, ...others, { ...http, port: 8083 }];
+  const joined = (port: Pick<SlicePort, "name" | "protocol">) =>
+    shown(joinSlices([aSlice([{ at: "10.1.0.1" }], { ports })], port, "IPv4", "").map((one) => one.endpoint));
+  assert.deepEqual(joined(http), ["10.1.0.1:8080", "10.1.0.1:8083"]);
+  assert.deepEqual(joined({ name: "p7", protocol: "TCP" }), ["10.1.0.1:8"]);
+  assert.deepEqual(joined({ name: "p7", protocol: "UDP" }), []);
 });
 
 Deno.test("endpoints are sorted by address bytes, then port", () => {

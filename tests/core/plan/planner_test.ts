@@ -293,3 +293,14 @@ Deno.test("a weight comes from the slice, or else from the Service, and another 
   assert.ok(!samePlan(weighed, plan({ weight: 4, internalTrafficPolicy: "Local", ...nodePort }, slices)));
   assert.ok(!samePlan(plan({}, [aSlice([localReady], { weight: 0 })]), plan({}, [aSlice([localReady])])));
 });
+
+Deno.test("the frontends of a Service with many addresses are made once, and again when the Service changes", () => {
+  const many = Array.from({ length: 20 }, (_, n) => address(`192.0.2.${n}`));
+  const wide = aService({ externalIPs: many });
+  const frontendsOf = (service: Service, slices: readonly EndpointSlice[]) =>
+    planService(service, slices, here)[0]?.frontends;
+  const frontends = frontendsOf(wide, []);
+  assert.equal(frontends?.length, 21);
+  assert.equal(frontendsOf(wide, [aSlice([localReady])]), frontends);
+  assert.equal(frontendsOf({ ...wide, externalIPs: many.slice(1) }, [])?.length, 20);
+});
