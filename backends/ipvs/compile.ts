@@ -59,6 +59,7 @@ export function compile(
   const compilation = new Compilation(plan, settings, options);
   for (const frontend of plan.frontends) compilation.add(frontend);
   compilation.addHairpins();
+  compilation.elements.addEndpointsIn(settings.serviceCidrs, plan);
   // Return plain arrays so that the Compilation can be garbage-collected.
   const { servers, addresses, elements } = compilation;
   return { servers, addresses, elements: elements.list };

@@ -126,10 +126,7 @@ export const NFTA_CT_DIRECTION = 3;
 export const NFT_CT_STATE = 0;
 export const NFT_CT_STATUS = 2;
 export const NFT_CT_SRC_IP = 19;
-export const NFT_CT_DST_IP = 20;
 export const NFT_CT_SRC_IP6 = 21;
-export const NFT_CT_DST_IP6 = 22;
-export const IP_CT_DIR_ORIGINAL = 0; // linux/netfilter/nf_conntrack_tuple_common.h
 export const IP_CT_DIR_REPLY = 1; // linux/netfilter/nf_conntrack_tuple_common.h
 /** NF_CT_STATE_BIT(IP_CT_NEW) */
 export const CT_STATE_NEW = 8; // linux/netfilter/nf_conntrack_common.h

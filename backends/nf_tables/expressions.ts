@@ -73,25 +73,14 @@ export function ct(key: number): Field {
 }
 
 /** `ct reply ip saddr`: the source of replies in the conntrack entry. */
-export function replySource(family: TableFamily): Field {
-  const key = family.addressBytes === 4 ? nft.NFT_CT_SRC_IP : nft.NFT_CT_SRC_IP6;
-  return conntrackAddress(family, key, nft.IP_CT_DIR_REPLY);
-}
-
-/** `ct original ip daddr`: the destination before translation. */
-export function originalDestination(family: TableFamily): Field {
-  const key = family.addressBytes === 4 ? nft.NFT_CT_DST_IP : nft.NFT_CT_DST_IP6;
-  return conntrackAddress(family, key, nft.IP_CT_DIR_ORIGINAL);
-}
-
-function conntrackAddress({ addressBytes }: TableFamily, key: number, direction: number): Field {
+export function replySource({ addressBytes }: TableFamily): Field {
   return {
     registers: addressBytes / 4,
     load: (place) =>
       expression("ct", (message) => {
-        message.attrU32be(nft.NFTA_CT_KEY, key);
+        message.attrU32be(nft.NFTA_CT_KEY, addressBytes === 4 ? nft.NFT_CT_SRC_IP : nft.NFT_CT_SRC_IP6);
         message.attrU32be(nft.NFTA_CT_DREG, register(place));
-        message.attrU8(nft.NFTA_CT_DIRECTION, direction);
+        message.attrU8(nft.NFTA_CT_DIRECTION, nft.IP_CT_DIR_REPLY);
       }),
   };
 }

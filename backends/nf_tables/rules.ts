@@ -88,13 +88,12 @@ export function inCidr(
     const bytes = cidr.prefix / 8;
     return [field(family, bytes).load(0), expr.compare(op, cidr.address.slice(0, bytes))];
   }
-  return hasPrefix(field(family), op, cidr);
-}
-
-/** `ct original ip daddr 10.0.0.0/8`, for a field that can only be loaded as a whole. */
-export function hasPrefix(field: Field, op: "==" | "!=", cidr: Cidr): Expression[] {
   const mask = prefixMask(cidr.prefix, cidr.address.length);
-  return [field.load(0), expr.bitwise(mask, "\0".repeat(mask.length)), expr.compare(op, cidr.address)];
+  return [
+    field(family).load(0),
+    expr.bitwise(mask, "\0".repeat(mask.length)),
+    expr.compare(op, cidr.address),
+  ];
 }
 
 /** The source is a pod of this node (docs/behaviour.md §4.2); undefined if that cannot be detected. */

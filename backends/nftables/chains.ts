@@ -15,12 +15,13 @@ import {
   isNotDnated,
   isOfThisNode,
   jump,
+  notInSet,
   portFields,
   type Rule,
   rule,
   vmap,
 } from "../nf_tables/rules.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../nf_tables/set/shared.ts";
 import {
   firewallChain,
   jumpIfNew,
@@ -129,12 +130,18 @@ function jumpIfNotTranslated(chain: string): Rule {
 
 /**
  * Rejects connections to an undefined port of a ClusterIP. Drops those to the other addresses of the service
- * ranges.
+ * ranges, except to endpoints: another node may have sent the connection there.
  */
 function clusterIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   return [
     rule(inSet([expr.destination(family)], CLUSTER_IPS), [expr.reject(family)]),
-    ...settings.serviceCidrs.map((cidr) => rule(inCidr(expr.destination, "==", family, cidr), drop)),
+    ...settings.serviceCidrs.map((cidr) =>
+      rule(
+        inCidr(expr.destination, "==", family, cidr),
+        notInSet([expr.destination(family)], SERVICE_CIDR_ENDPOINTS),
+        drop,
+      )
+    ),
   ];
 }
 

@@ -1,4 +1,4 @@
-import type { Address } from "../../core/net/address.ts";
+import type { Address, Cidr } from "../../core/net/address.ts";
 import type { Protocol } from "../../core/net/protocol.ts";
 import {
   type Endpoint,
@@ -11,7 +11,7 @@ import {
 import type { Element } from "../nf_tables/set/element.ts";
 import { addressKey, endpointValue, portKey, u32le } from "../nf_tables/set/keys.ts";
 import { PlanElements } from "../nf_tables/set/plan_elements.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../nf_tables/set/shared.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../nf_tables/set/shared.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
 import { affinityChain } from "./affinity.ts";
 import { balancedClass, verdictWithoutEndpoints } from "./classes.ts";
@@ -20,7 +20,11 @@ import * as sets from "./sets.ts";
 import { addSharedLists, hasSharedList, sharesList } from "./shared_lists.ts";
 
 /** Sets whose elements several service ports may share. An element exists while any of them uses it. */
-export const SHARED_SETS: ReadonlySet<string> = new Set([CLUSTER_IPS, HAIRPIN_CONNECTIONS]);
+export const SHARED_SETS: ReadonlySet<string> = new Set([
+  CLUSTER_IPS,
+  HAIRPIN_CONNECTIONS,
+  SERVICE_CIDR_ENDPOINTS,
+]);
 
 /** Maps with endpoints by frontend and slot. */
 export const ENDPOINT_MAPS: ReadonlySet<string> = new Set([
@@ -39,9 +43,11 @@ export interface Parts {
 /**
  * The elements of one service port. Equal plans have equal elements, so that an update is the difference of
  * two calls. A key appears once, even if the plan repeats it.
+ * @param serviceCidrs the known ranges of service addresses.
  */
 export function elementsOf(
   plan: ServicePortPlan,
+  serviceCidrs: readonly Cidr[],
   { sharingAddresses }: Parts = { sharingAddresses: true },
 ): readonly Element[] {
   const elements = new PlanElements();
@@ -71,6 +77,7 @@ export function elementsOf(
   }
   addSharedLists(plan, elements);
   addHairpins(plan, elements);
+  elements.addEndpointsIn(serviceCidrs, plan);
   return elements.list;
 }
 

@@ -175,7 +175,7 @@ function writeElements(
     }
   }
   for (const plan of plans) {
-    for (const element of elementsOf(plan)) {
+    for (const element of elementsOf(plan, settings.serviceCidrs)) {
       if (SHARED_SETS.has(element.set) && shared.add(elementId(element), 1) > 1) continue;
       // The chain is written before the list of this element.
       const isFirstUse = isClassUse(element) && classes.add(element.value, 1) === 1;

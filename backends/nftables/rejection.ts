@@ -16,18 +16,26 @@ export function rejectedPlans(
 ): ServicePortPlan[] {
   if (family === undefined || object.kind === "batch" || object.kind === "table") return [];
   const plans: ServicePortPlan[] = [];
+  const settings = settingsOf(family);
   for (const plan of candidates) {
     if (plan.family !== family.family) continue;
     const isRejected = object.kind === "element"
-      ? hasElement(plan, object.set, object.key)
-      : hasChainOrSet(family, settingsOf(family), plan, object.name);
+      ? hasElement(settings, plan, object.set, object.key)
+      : hasChainOrSet(family, settings, plan, object.name);
     if (isRejected) plans.push(plan);
   }
   return plans;
 }
 
-function hasElement(plan: ServicePortPlan, set: string, key: string | undefined): boolean {
-  return key !== undefined && elementsOf(plan).some((element) => element.set === set && element.key === key);
+function hasElement(
+  settings: NodeSettings | undefined,
+  plan: ServicePortPlan,
+  set: string,
+  key: string | undefined,
+): boolean {
+  return key !== undefined &&
+    elementsOf(plan, settings?.serviceCidrs ?? [])
+      .some((element) => element.set === set && element.key === key);
 }
 
 function hasChainOrSet(

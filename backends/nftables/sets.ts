@@ -1,5 +1,11 @@
 import type { TableFamily } from "../nf_tables/families.ts";
-import { clusterIPs, firewallSets, frontendKey, hairpinConnections } from "../nf_tables/set/shared.ts";
+import {
+  clusterIPs,
+  firewallSets,
+  frontendKey,
+  hairpinConnections,
+  serviceCidrEndpoints,
+} from "../nf_tables/set/shared.ts";
 import {
   addressField,
   type FieldType,
@@ -39,6 +45,7 @@ export function setsOf(family: TableFamily, listsNodePortIPs: boolean): readonly
   return [
     clusterIPs(family),
     ...(listsNodePortIPs ? [nodePortIPs] : []),
+    serviceCidrEndpoints(family),
     hairpinConnections(family, byAddress),
     {
       name: SERVICE_IPS,

@@ -25,7 +25,7 @@ export function writeUpdate(
   const { family, settings } = state;
   const { removed, added, uses } = diffElements(
     changes.map(sidesOf),
-    ({ plan, parts }) => elementsOf(plan, parts),
+    ({ plan, parts }) => elementsOf(plan, settings.serviceCidrs, parts),
     SHARED_SETS,
     (id) => state.shared.of(id),
   );

@@ -41,6 +41,8 @@ expect:
   - { from: [pod-a, node, outside], to: external, reaches: [pod-d] }
   - { from: [pod-a, node, outside], to: lb, reaches: [pod-d] }
   - { from: [pod-a, node, outside], to: "unallocated:80", answer: dropped }
+  # As it arrives from another node, which has translated it.
+  - { from: [pod-a, node], to: "pod-d:8080", reaches: [pod-d] }
 `,
 };
 

@@ -51,6 +51,15 @@ export class FrontendLookup {
     return isLoopback(address) || this.#node.addresses.includes(address);
   }
 
+  /** Reports whether any service port sends connections to the address, in any protocol. */
+  isEndpoint(address: Address): boolean {
+    const isSame = (endpoint: Endpoint) => endpoint.address === address;
+    for (const { clusterEndpoints, localEndpoints } of this.#node.plans.values()) {
+      if (clusterEndpoints.some(isSame) || localEndpoints.some(isSame)) return true;
+    }
+    return false;
+  }
+
   /** Reports whether any service port has the endpoint on this node, or does not know its node. */
   mayBeHere(endpoint: Endpoint): boolean {
     if (endpoint.isLocal || endpoint.isNodeUnknown) return true;

@@ -105,7 +105,13 @@ class Reference {
   #clusterIPsCheck(address: string): string | undefined {
     if (this.#isClusterIP(address)) return "rejected nobody";
     const known = this.#cluster.serviceCidrs.flatMap(({ spec }) => spec.cidrs);
-    return known.some((cidr) => within(address, cidr)) ? "dropped nobody" : undefined;
+    if (!known.some((cidr) => within(address, cidr))) return undefined;
+    // Unlike in kube-proxy, endpoints in a service range are reached.
+    const isEndpoint = this.#ports.some((port) => {
+      const { cluster, local } = this.#selected.get(port)!;
+      return [...cluster, ...local].some(({ id }) => splitId(id).address === address);
+    });
+    return isEndpoint ? undefined : "dropped nobody";
   }
 
   /** §3, no-endpoint outcomes, for connections that were not sent to an endpoint before. */

@@ -253,7 +253,8 @@ class Walk {
       return { verdict: "rejected", target: undefined, why, section: "§5.2" };
     }
     const range = this.#settings.serviceCidrs.find((cidr) => contains(cidr, address));
-    if (range === undefined) return undefined;
+    // It may have been sent to the endpoint on another node.
+    if (range === undefined || this.#lookup.isEndpoint(address)) return undefined;
     const why = `${text} is in the service range ${formatCidr(range)}, but belongs to no service: dropped`;
     return { verdict: "dropped", target: undefined, why, section: "§1.6" };
   }

@@ -10,7 +10,6 @@ import {
   type Chain,
   drop,
   fromLocalPod,
-  hasPrefix,
   inCidr,
   inSet,
   isKnown,
@@ -21,7 +20,7 @@ import {
   setMark,
 } from "../../nf_tables/rules.ts";
 import { type Element, ElementLists } from "../../nf_tables/set/element.ts";
-import { HAIRPIN_CONNECTIONS } from "../../nf_tables/set/shared.ts";
+import { HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../../nf_tables/set/shared.ts";
 import {
   firewallChain,
   jumpIfNew,
@@ -151,12 +150,11 @@ function endpointsCheck(family: TableFamily, { localTraffic }: NodeSettings): Ru
 /**
  * Rejects connections to a service address on a port without a service: service addresses are local, so a
  * process that listens on all addresses would answer. Drops connections to the other addresses of the service
- * ranges, unless IPVS has sent them there: a pod may have an address in a service range. The original
- * destination tells that, because packets that IPVS forwards pass the hook output again.
+ * ranges, unless IPVS, here or on another node, has sent them to an endpoint: a pod may have an address in a
+ * service range.
  */
 function serviceIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
   const destination = [expr.destination(family)];
-  const original = expr.originalDestination(family);
   return [
     rule(
       inSet(destination, sets.IPVS_IPS),
@@ -167,8 +165,8 @@ function serviceIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
     ...settings.serviceCidrs.map((cidr) =>
       rule(
         inCidr(expr.destination, "==", family, cidr),
-        hasPrefix(original, "==", cidr),
-        notInSet([original], sets.IPVS_IPS),
+        notInSet(destination, sets.IPVS_IPS),
+        notInSet(destination, SERVICE_CIDR_ENDPOINTS),
         drop,
       )
     ),

@@ -2,7 +2,7 @@ import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import type { Rejection } from "../../nf_tables/rejection.ts";
 import { describeAddressKey, describeFrontendKey } from "../../nf_tables/set/keys.ts";
-import { CLUSTER_IPS, HAIRPIN_CONNECTIONS } from "../../nf_tables/set/shared.ts";
+import { CLUSTER_IPS, HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../../nf_tables/set/shared.ts";
 import type { Compiled } from "../compile.ts";
 import { IPVS_IPS } from "./sets.ts";
 
@@ -25,7 +25,12 @@ export function rejectedPlans(
   );
 }
 
-const SETS_BY_ADDRESS: ReadonlySet<string> = new Set([CLUSTER_IPS, IPVS_IPS, HAIRPIN_CONNECTIONS]);
+const SETS_BY_ADDRESS: ReadonlySet<string> = new Set([
+  CLUSTER_IPS,
+  IPVS_IPS,
+  HAIRPIN_CONNECTIONS,
+  SERVICE_CIDR_ENDPOINTS,
+]);
 
 /** Renders the address or frontend of an element. */
 export function describeElement({ addressBytes }: TableFamily, set: string, key: string): string | undefined {

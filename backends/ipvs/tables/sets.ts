@@ -9,6 +9,8 @@ import {
   frontendKey,
   HAIRPIN_CONNECTIONS,
   hairpinConnections,
+  SERVICE_CIDR_ENDPOINTS,
+  serviceCidrEndpoints,
 } from "../../nf_tables/set/shared.ts";
 import { addressField, type SetSpec } from "../../nf_tables/set/spec.ts";
 
@@ -28,6 +30,7 @@ export const SHARED_SETS: ReadonlySet<string> = new Set([
   IPVS_IPS,
   HEALTH_CHECKS,
   HAIRPIN_CONNECTIONS,
+  SERVICE_CIDR_ENDPOINTS,
 ]);
 
 /** The key in FIREWALL_SERVICES of an element of FIREWALL_ALLOWED; undefined for elements of other sets. */
@@ -69,6 +72,7 @@ export function setsOf(family: TableFamily): readonly SetSpec[] {
       key: byAddress,
     },
     ...firewallSets(family),
+    serviceCidrEndpoints(family),
     hairpinConnections(family, [address]),
   ];
 }

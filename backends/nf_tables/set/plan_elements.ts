@@ -1,7 +1,8 @@
-import type { Cidr } from "../../../core/net/address.ts";
+import { type Cidr, contains } from "../../../core/net/address.ts";
+import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { Element } from "./element.ts";
 import { lastAddress } from "./keys.ts";
-import { FIREWALL_ALLOWED, FIREWALL_SERVICES } from "./shared.ts";
+import { FIREWALL_ALLOWED, FIREWALL_SERVICES, SERVICE_CIDR_ENDPOINTS } from "./shared.ts";
 
 /** Collects the set elements of one plan, each once: a plan may repeat addresses and local endpoints. */
 export class PlanElements {
@@ -26,6 +27,19 @@ export class PlanElements {
     if (this.#claimed.has(id)) return false;
     this.#claimed.add(id);
     return true;
+  }
+
+  /**
+   * Adds the plan's endpoints in the ranges of service addresses, whose other addresses are dropped. Their packets may
+   * come from another node, or from a client that has the address from DNS.
+   */
+  addEndpointsIn(ranges: readonly Cidr[], { clusterEndpoints, localEndpoints }: ServicePortPlan): void {
+    if (ranges.length === 0) return;
+    for (const endpoints of [clusterEndpoints, localEndpoints]) {
+      for (const { address } of endpoints) {
+        if (ranges.some((range) => contains(range, address))) this.add(SERVICE_CIDR_ENDPOINTS, address);
+      }
+    }
   }
 
   /**

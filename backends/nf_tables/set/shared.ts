@@ -5,6 +5,7 @@ import { addressField, type FieldType, PORT_FIELD, PROTOCOL_FIELD, type SetSpec 
 
 export const CLUSTER_IPS = "cluster-ips";
 export const HAIRPIN_CONNECTIONS = "hairpin-connections";
+export const SERVICE_CIDR_ENDPOINTS = "service-cidr-endpoints";
 /** Load-balancer frontends with source ranges, and the ranges. */
 export const FIREWALL_SERVICES = "firewall-services";
 export const FIREWALL_ALLOWED = "firewall-allowed";
@@ -16,6 +17,15 @@ export function frontendKey(family: TableFamily): readonly FieldType[] {
 
 export function clusterIPs(family: TableFamily): SetSpec {
   return { name: CLUSTER_IPS, kind: "set", comment: "active ClusterIPs", key: [addressField(family)] };
+}
+
+export function serviceCidrEndpoints(family: TableFamily): SetSpec {
+  return {
+    name: SERVICE_CIDR_ENDPOINTS,
+    kind: "set",
+    comment: "endpoints in the ranges of service addresses",
+    key: [addressField(family)],
+  };
 }
 
 /** @param destination key of the destination; the key of the set starts with the source address. */

@@ -194,6 +194,14 @@ Deno.test("an endpoint that may be on this node reaches itself like one that is"
   ]);
 });
 
+Deno.test("endpoints in a service range are listed, because the other addresses of the range are dropped", () => {
+  const { elements } = compiled({
+    clusterIP: "10.96.0.10:80",
+    endpoints: ["10.1.0.1:8080", "10.96.7.1:8080", "10.96.7.1:8081"],
+  });
+  assert.deepEqual(elementTexts(elements)["service-cidr-endpoints"], ["10.96.7.1"]);
+});
+
 Deno.test("IPv6 is compiled like IPv4, with longer addresses", () => {
   const nodePorts = [addressOf("fd00:7::1")];
   const { servers, addresses, elements } = compiled({

@@ -12,6 +12,7 @@ import {
   CLUSTER_IPS,
   FIREWALL_ALLOWED,
   HAIRPIN_CONNECTIONS,
+  SERVICE_CIDR_ENDPOINTS,
 } from "../../../backends/nf_tables/set/shared.ts";
 import { formatSocketAddress } from "../../../core/net/address.ts";
 
@@ -61,8 +62,10 @@ export function elementTexts(elements: readonly Element[]): Record<string, strin
   return texts;
 }
 
+const byAddress = [CLUSTER_IPS, IPVS_IPS, SERVICE_CIDR_ENDPOINTS];
+
 export function elementText({ set, key, value }: Element): string {
-  if (set === CLUSTER_IPS || set === IPVS_IPS) return describeAddressKey(key);
+  if (byAddress.includes(set)) return describeAddressKey(key);
   if (set === HAIRPIN_CONNECTIONS) {
     const half = key.length / 2;
     return `${describeAddressKey(key.slice(0, half))} to ${describeAddressKey(key.slice(half))}`;

@@ -92,7 +92,7 @@ Deno.test("connections to unallocated service addresses are dropped, those to un
   const rules = rulesIn(new FakeTable([]).created);
   assert.deepEqual(rules["cluster-ips-check"], [
     "ip daddr @cluster-ips reject",
-    "ip daddr 10.96.0.0/12 drop",
+    "ip daddr 10.96.0.0/12 ip daddr != @service-cidr-endpoints drop",
   ]);
   // Not those that a service has sent to an endpoint in a service range.
   for (const chain of ["filter-forward", "filter-output"]) {

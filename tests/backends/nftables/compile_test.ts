@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { elementsOf } from "../../../backends/nftables/compile.ts";
-import { planOf } from "../plans.ts";
+import { cidrOf, planOf } from "../plans.ts";
 import { textsOf } from "./element_texts.ts";
 
 Deno.test("a ClusterIP goes to the class for its number of endpoints, which are listed by slot", () => {
@@ -37,6 +37,21 @@ Deno.test("an endpoint that may be on this node reaches itself like one that is"
     "hairpin-connections: 10.1.0.1 . 10.1.0.1 . tcp . 8080",
     "hairpin-connections: 10.1.0.2 . 10.1.0.2 . tcp . 8080",
   ]);
+});
+
+Deno.test("endpoints in a service range are listed, because the other addresses of the range are dropped", () => {
+  const plan = planOf({
+    clusterIP: "10.96.0.10:80",
+    endpoints: ["10.1.0.1:8080", "10.96.7.1:8080", "10.96.7.1:8081", "10.97.0.1:8080"],
+  });
+  const listed = (...ranges: readonly string[]) =>
+    textsOf(plan, ranges.map(cidrOf)).filter((text) => text.startsWith("service-cidr-endpoints"));
+  assert.deepEqual(listed("10.96.0.0/16"), ["service-cidr-endpoints: 10.96.7.1"]);
+  assert.deepEqual(listed("10.97.0.0/16", "10.96.0.0/16"), [
+    "service-cidr-endpoints: 10.96.7.1",
+    "service-cidr-endpoints: 10.97.0.1",
+  ]);
+  assert.deepEqual(listed(), []);
 });
 
 Deno.test("external addresses and NodePorts have classes that masquerade", () => {
@@ -149,7 +164,7 @@ Deno.test("an external IP that is also a load-balancer IP is one frontend, with 
 Deno.test("verdicts have the name of the service port as comment, truncated to the length that nft loads", () => {
   const longest = "x".repeat(63);
   const plan = { ...planOf({ name: longest, portName: longest, nodePort: 30080 }), namespace: longest };
-  const [dispatch] = elementsOf(plan);
+  const [dispatch] = elementsOf(plan, []);
   assert.equal(dispatch?.comment.length, 128);
-  assert.equal(elementsOf(planOf({ nodePort: 30080 }))[0]?.comment, "default/web:http");
+  assert.equal(elementsOf(planOf({ nodePort: 30080 }), [])[0]?.comment, "default/web:http");
 });

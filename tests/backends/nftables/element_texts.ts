@@ -2,21 +2,27 @@ import type { Element } from "../../../backends/nf_tables/set/element.ts";
 import * as shared from "../../../backends/nf_tables/set/shared.ts";
 import { elementsOf } from "../../../backends/nftables/compile.ts";
 import * as sets from "../../../backends/nftables/sets.ts";
-import { addressFromBytes, formatAddress, formatSocketAddress } from "../../../core/net/address.ts";
+import {
+  addressFromBytes,
+  type Cidr,
+  formatAddress,
+  formatSocketAddress,
+} from "../../../core/net/address.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 
 /**
  * Elements as nft lists them, in the order of the plan: `service-ips: 10.96.0.10 . tcp . 80 : goto
  * cluster-3`.
  */
-export function textsOf(plan: ServicePortPlan): string[] {
-  return elementsOf(plan).map(elementText);
+export function textsOf(plan: ServicePortPlan, serviceCidrs: readonly Cidr[] = []): string[] {
+  return elementsOf(plan, serviceCidrs).map(elementText);
 }
 
 export function elementText({ set, key, value }: Element): string {
   const field = new Fields(key);
   switch (set) {
     case shared.CLUSTER_IPS:
+    case shared.SERVICE_CIDR_ENDPOINTS:
       return `${set}: ${field.address(key.length)}`;
     case shared.HAIRPIN_CONNECTIONS: {
       const length = (key.length - 8) / 2;

@@ -15,7 +15,7 @@ const another = planOf({
 });
 
 function diff(changes: readonly PlanChange[], usesOf: (id: string) => number) {
-  return diffElements(changes, elementsOf, SHARED_SETS, usesOf);
+  return diffElements(changes, (plan) => elementsOf(plan, []), SHARED_SETS, usesOf);
 }
 
 Deno.test("a new endpoint adds its slot and moves the service to the next class", () => {

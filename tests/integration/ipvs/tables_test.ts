@@ -77,7 +77,7 @@ Deno.test("the rules of mode ipvs, as nft lists them", async () => {
   ]);
   assert.deepEqual(written["ip chain service-ips-check"], [
     `ip daddr @ipvs-ips ${frontend} != @virtual-servers ${frontend} != @health-checks reject`,
-    "ip daddr 10.96.0.0/12 ct original ip daddr 10.96.0.0/12 ct original ip daddr != @ipvs-ips drop",
+    "ip daddr 10.96.0.0/12 ip daddr != @ipvs-ips ip daddr != @service-cidr-endpoints drop",
   ]);
   // Before IPVS, which is at priorities 98 and 99 of hook input, and -99 and -98 of hook output.
   assert.deepEqual(
