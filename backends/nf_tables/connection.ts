@@ -115,10 +115,11 @@ export class NfTables implements Disposable {
     for (const watch of this.#watches) watch.resume();
   }
 
-  watch(reader: TransactionReader, onForeignChange: OnForeignChange): Disposable {
+  /** @param onMissed see `TransactionWatch`. */
+  watch(reader: TransactionReader, onForeignChange: OnForeignChange, onMissed?: () => void): Disposable {
     const { portId } = this.client;
     const transport = this.#open(NETLINK_NETFILTER, { receiveBuffer: WATCH_BUFFER_BYTES });
-    const watch = new TransactionWatch(transport, portId, reader, onForeignChange);
+    const watch = new TransactionWatch(transport, portId, reader, onForeignChange, onMissed);
     this.#watches.add(watch);
     if (this.#listens) watch.resume();
     return {

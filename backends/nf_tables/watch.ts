@@ -38,27 +38,32 @@ export class TransactionWatch implements Disposable {
   readonly #ownPortId: number;
   readonly #reader: TransactionReader;
   readonly #onForeignChange: OnForeignChange;
+  readonly #onMissed: () => void;
   #listening = false;
   readonly #notifications: Notifications;
 
   /**
    * @param transport closed together with the watch.
    * @param ownPortId netlink port id of the socket for our own transactions.
+   * @param onMissed called before a report that notifications were missed, which may not concern our objects.
    */
   constructor(
     transport: NetlinkTransport,
     ownPortId: number,
     reader: TransactionReader,
     onForeignChange: OnForeignChange,
+    onMissed: () => void = () => {},
   ) {
     this.#transport = transport;
     this.#ownPortId = ownPortId;
     this.#reader = reader;
     this.#onForeignChange = onForeignChange;
+    this.#onMissed = onMissed;
     this.#notifications = new Notifications(transport, {
       each: (message) => this.#read(message),
       missed: ({ errnoName }) => {
         this.#reader.end();
+        this.#onMissed();
         this.report(`missed notifications about nf_tables (${errnoName})`);
       },
     });

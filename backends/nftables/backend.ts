@@ -17,6 +17,8 @@ import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/fa
 import { explainRejection } from "../nf_tables/rejection.ts";
 import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
 import { TableReader } from "../nf_tables/watch.ts";
+import { truncateList } from "../truncated_list.ts";
+import { compareTable } from "./compare.ts";
 import { LocalhostRelays } from "./localhost/relays.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
@@ -42,6 +44,8 @@ export class NftablesBackend implements Backend {
   readonly #kernel: NfTables;
   /** The tables in force. Empty before the first reconcile. */
   #tables: readonly TableState[] = [];
+  /** Notifications were missed: the tables are compared before they are written again. */
+  #isUncertain = false;
   #relays: LocalhostRelays | undefined;
 
   constructor(open?: OpenNetlink) {
@@ -62,6 +66,8 @@ export class NftablesBackend implements Backend {
     const unwanted = TABLE_FAMILIES.filter((family) =>
       schemas.has(family.nfproto) && refills.every((refill) => refill.family !== family)
     );
+    const differences = await this.#compareIfUncertain(desired, refills, unwanted);
+    if (differences?.length === 0) return { found: "ours", differences, compared: "all" };
     try {
       await this.#program(desired, refills, unwanted);
     } catch (error) {
@@ -71,7 +77,8 @@ export class NftablesBackend implements Backend {
       const replacing = refills.map(({ family, settings }) => ({ family, settings, refill: REPLACE }));
       await this.#program(desired, replacing, unwanted);
     }
-    return reportOf(refills);
+    const report = reportOf(refills);
+    return { ...report, differences: truncateList([...report.differences, ...differences ?? []]) };
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
@@ -87,7 +94,11 @@ export class NftablesBackend implements Backend {
   }
 
   watch(onForeignChange: OnForeignChange): Disposable {
-    return this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
+    return this.#kernel.watch(
+      new TableReader(TABLE.name),
+      onForeignChange,
+      () => this.#isUncertain = true,
+    );
   }
 
   serveLocalhostNodePorts(options: LocalhostOptions): LocalhostRelays {
@@ -120,6 +131,34 @@ export class NftablesBackend implements Backend {
 
   [Symbol.dispose](): void {
     this.#kernel[Symbol.dispose]();
+  }
+
+  /**
+   * Compares all tables with what is desired if notifications were missed, which may not concern them.
+   * @returns descriptions of differences; none if the tables are equal to what is desired, and undefined if they were
+   * not compared.
+   */
+  async #compareIfUncertain(
+    desired: DesiredState,
+    refills: readonly { family: TableFamily; settings: NodeSettings; actual: TableSchema | undefined }[],
+    unwanted: readonly TableFamily[],
+  ): Promise<readonly string[] | undefined> {
+    if (!this.#isUncertain) return undefined;
+    this.#isUncertain = false;
+    if (unwanted.length > 0) return undefined;
+    const states: TableState[] = [];
+    const differences: string[] = [];
+    using client = this.#kernel.open();
+    for (const { family, settings, actual } of refills) {
+      const before = this.#tables.find((table) => table.family === family);
+      if (actual === undefined || before === undefined) return undefined;
+      const result = await compareTable(client, before, settings, actual, desired.plans.values());
+      if (result === undefined) return undefined;
+      differences.push(...result.differences);
+      states.push(result.state);
+    }
+    if (differences.length === 0) this.#tables = states;
+    return differences;
   }
 
   /** Writes all tables in one transaction. */

@@ -38,7 +38,7 @@ export async function exchange(
   const slice = new TimeSlice();
   while (true) {
     if (inBackground && slice.isOver) await slice.next();
-    const datagram = isDump ? await transport.receiveOfDump() : transport.receive();
+    const datagram = isDump ? await transport.receiveOfDump(inBackground) : transport.receive();
     if (datagram === undefined) {
       if (await transport.readable(ANSWER_TIMEOUT_MS)) continue;
       throw new KernelError(operation, errnoOf("ETIMEDOUT"), { extack: "the kernel did not answer" });

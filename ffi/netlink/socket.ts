@@ -146,8 +146,8 @@ export class NetlinkSocket implements NetlinkTransport {
     }
   }
 
-  async receiveOfDump(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    if (!this.#locks.receiveOfDump) return this.receive();
+  async receiveOfDump(isLarge: boolean): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (!this.#locks.receiveOfDump && !isLarge) return this.receive();
     while (true) {
       this.#assertOpen(this.#receiving);
       const datagram = this.#take(

@@ -26,9 +26,10 @@ export interface NetlinkTransport extends Disposable {
   /**
    * Receives one datagram of the answer to a dump request. Reading one makes the kernel write the next one, for which
    * it may wait for a mutex, so this does not block the main thread either.
+   * @param isLarge writing a datagram may take the kernel milliseconds, even without a mutex.
    * @throws KernelError
    */
-  receiveOfDump(): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  receiveOfDump(isLarge: boolean): Promise<Uint8Array<ArrayBuffer> | undefined>;
 
   /**
    * Receives one datagram, which the caller may keep; undefined if none is pending. Does not wait.

@@ -80,7 +80,7 @@ class RecordedSocket implements NetlinkTransport {
   }
 
   receive = () => this.#socket.receive();
-  receiveOfDump = () => this.#socket.receiveOfDump();
+  receiveOfDump = (isLarge: boolean) => this.#socket.receiveOfDump(isLarge);
   readable = (timeoutMs: number) => this.#socket.readable(timeoutMs);
   joinGroup = (group: number) => this.#socket.joinGroup(group);
   leaveGroup = (group: number) => this.#socket.leaveGroup(group);

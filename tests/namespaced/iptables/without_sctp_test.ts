@@ -21,8 +21,8 @@ class KernelWithoutSctp implements NetlinkTransport {
     return this.#socket.send(withoutSctp(message));
   }
 
-  receiveOfDump(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    return this.#socket.receiveOfDump();
+  receiveOfDump(isLarge: boolean): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return this.#socket.receiveOfDump(isLarge);
   }
 
   receive(): Uint8Array<ArrayBuffer> | undefined {
