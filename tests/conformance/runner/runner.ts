@@ -211,8 +211,8 @@ class ScenarioRun {
   /** Publishes the objects and returns when they are in force. */
   async #publish(): Promise<void> {
     await this.#publishWith(nextMarker());
-    // Without transactions, the marker may answer before the rest of its batch is in force. Batches are applied one
-    // after the other, so a second marker shows that the first batch is complete.
+    // The marker may answer before the rest of its batch is in force. Batches are applied one after the other, so a
+    // second marker shows that the first batch is complete.
     if (!this.subject.hasTransactions && !this.#isStopped) await this.#publishWith(nextMarker());
   }
 

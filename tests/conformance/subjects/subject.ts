@@ -12,7 +12,10 @@ export interface Subject extends AsyncDisposable {
    * not translated, and a connected UDP socket ends with its endpoint.
    */
   readonly balancesSockets: boolean;
-  /** Set if all changes of a sync are in force at once: nf_tables has transactions, IPVS and BPF maps do not. */
+  /**
+   * Set if all effects of a sync are there at once. IPVS and BPF maps have no transactions, and after a transaction of
+   * nf_tables this proxy still opens and closes its own listeners: health checks, node ports on loopback addresses.
+   */
   readonly hasTransactions: boolean;
   /** Replaces all existing objects by these. */
   publish(objects: readonly KubernetesObject[]): Promise<void>;
@@ -36,7 +39,7 @@ export class ManifestSubject implements Subject {
   readonly #directory: string;
   readonly #state: KernelState;
   readonly balancesSockets: boolean;
-  readonly hasTransactions: boolean;
+  readonly hasTransactions = false;
   #flags: readonly string[] = [];
   #proxy: ProxyProcess | undefined;
   /** Kernel state before the first service. */
@@ -47,7 +50,6 @@ export class ManifestSubject implements Subject {
     if (!state) throw new Error(`kernel_state.ts has no entry for mode ${mode}; add one`);
     this.#state = state;
     this.balancesSockets = mode === "ebpf";
-    this.hasTransactions = mode === "nftables" || mode === "iptables";
     this.#directory = `${lab.directory}/manifests`;
     Deno.mkdirSync(this.#directory);
   }
