@@ -24,6 +24,7 @@ interface PodSpec {
       readonly privileged?: boolean;
       readonly capabilities: { readonly drop: string[]; readonly add: string[] };
     };
+    readonly volumeMounts: { readonly mountPath: string; readonly readOnly?: boolean }[];
   }[];
 }
 
@@ -65,6 +66,14 @@ Deno.test("no DaemonSet of deploy/kubernetes is privileged or keeps capabilities
 Deno.test("the overlay of mode ebpf repeats the arguments of the base, because it replaces the list", () => {
   const ours = containerOf(overlays, "ebpf", "daemonset.yaml").args;
   for (const argument of containerOf(base, "daemonset.yaml").args) assert(ours.includes(argument), argument);
+});
+
+Deno.test("the DaemonSet of every mode can remove what mode ebpf has pinned, which would stay in force", () => {
+  const mount = containerOf(base, "daemonset.yaml").volumeMounts.find(({ mountPath }) =>
+    mountPath === "/sys/fs/bpf"
+  );
+  assert(mount !== undefined);
+  assert.notEqual(mount.readOnly, true);
 });
 
 Deno.test("the DaemonSet runs the image of the version in deno.json", () => {
