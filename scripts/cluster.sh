@@ -54,9 +54,9 @@ up() {
   lock
   check_machine "$count"
 
-  scripts/setup.sh cluster
-  scripts/peers.sh "${programs[@]}"
-  scripts/cluster/images.sh
+  scripts/setup.sh cluster 9>&-
+  scripts/peers.sh "${programs[@]}" 9>&-
+  scripts/cluster/images.sh 9>&-
   prepare_image "$mode"
 
   began=$SECONDS
@@ -95,7 +95,7 @@ deploy() {
 kubectl() {
   [ -e "$state/run/kubeconfig" ] || fail "no cluster runs: scripts/cluster.sh up"
   ip netns exec $control env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
-    "$peers/kubectl" --kubeconfig="$state/run/kubeconfig" "$@"
+    KUBECACHEDIR="$state/run/kubectl-cache" "$peers/kubectl" --kubeconfig="$state/run/kubeconfig" "$@"
 }
 
 shell() {
@@ -107,23 +107,26 @@ shell() {
 }
 
 down() {
-  lock
+  # Long enough for the programs of an `up` that was killed to end.
+  lock 60
+  [ -z "$(processes)" ] || say "ending $(nodes | wc -l) nodes and the control plane"
   end_all
   rm -rf --one-file-system "$state/run" "$state/nodes"
 }
 
-# One instance at a time. Programs that outlive this script close descriptor 9.
+# One instance at a time. Programs that may outlive this script close descriptor 9.
+#   lock [SECONDS]      how long to wait for the other one
 lock() {
   mkdir -p "$state"
   exec 9>"$state/.lock"
-  flock --nonblock 9 || fail "another scripts/cluster.sh is at work: wait until it ends"
+  flock --timeout "${1:-0}" 9 || fail "another scripts/cluster.sh is at work: wait until it ends"
 }
 
 check_mode() {
   case $1 in
     none | kube-proxy | kube-proxy:nftables | kube-proxy:iptables | kube-proxy:ipvs) ;;
     *) [[ $1 =~ ^[a-z]+$ && -d deploy/kubernetes/overlays/$1 ]] ||
-      fail "unknown mode $1: must be one of $(ls deploy/kubernetes/overlays | paste -sd ' '), kube-proxy, kube-proxy:MODE or none" ;;
+      fail "unknown mode $1: must be one of $(ls -m deploy/kubernetes/overlays), kube-proxy, kube-proxy:MODE or none" ;;
   esac
 }
 
@@ -147,12 +150,12 @@ check_machine() {
 
 prepare_image() {
   [[ $1 != none && $1 != kube-proxy* ]] || return 0
-  scripts/build.sh
-  scripts/image.sh $proxy_image
+  scripts/build.sh 9>&-
+  scripts/image.sh $proxy_image 9>&-
 }
 
 start_network() {
-  local number other name peer range
+  local number other name peer
   ip netns add $control
   ip -n $control link set lo up
   ip -n $control link add nodes type bridge

@@ -31,8 +31,9 @@ main() {
   rm -rf "$report"
   mkdir -p "$report"
   # The variables of an HTTP proxy would apply to the addresses of the cluster.
-  ip netns exec $control env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY PATH="$peers:$PATH" \
-    "$peers/ginkgo" --procs="${E2E_PROCESSES:-4}" --no-color --silence-skips --timeout="${E2E_LIMIT:-60m}" --poll-progress-after=0 \
+  ip netns exec $control env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
+    PATH="$peers:$PATH" KUBECACHEDIR="$state/run/kubectl-cache" \
+    "$peers/ginkgo" --procs="${E2E_PROCESSES:-4}" --no-color --silence-skips --fail-on-empty --timeout="${E2E_LIMIT:-60m}" --poll-progress-after=0 \
     --focus="$focus" --skip="$(skipped)" "$peers/e2e.test" -- \
     --provider=skeleton --kubeconfig="$state/run/kubeconfig" --num-nodes="$(nodes | wc -l)" \
     --kubectl-path="$peers/kubectl" --report-dir="$report" --e2e-output-dir="$report" \

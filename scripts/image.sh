@@ -14,7 +14,7 @@ main() {
   command -v umoci >/dev/null || fail "umoci not found: apt-get install umoci, or run scripts/setup.sh cluster"
   [ -x dist/proxy ] || fail "dist/proxy not found: run scripts/build.sh"
 
-  key=$({ echo "$name" && sha256sum dist/proxy scripts/image.sh $(libraries); } | sha256sum)
+  key=$({ echo "$name" && cat scripts/image.sh && { echo dist/proxy && libraries; } | xargs sha256sum; } | sha256sum)
   if [ -e dist/image.tar ] && [ "$(cat dist/image.key 2>/dev/null)" = "$key" ]; then
     echo "image: dist/image.tar is up to date"
     return

@@ -16,7 +16,8 @@ main() {
   key=$(key)
   [ "$(cat "$state/images.key" 2>/dev/null)" != "$key" ] || return 0
   mkdir -p "$state"
-  rm -f "$state/images.key"
+  # Removes what an interrupted run has left, too.
+  rm -rf "$state/images.key" "$state"/images.??????
   work=$(mktemp -d "$state/images.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   oci=$work/oci

@@ -82,6 +82,8 @@ write_configuration() {
   # restrict_oom_score_adj: containers of a machine without CAP_SYS_RESOURCE could not be started.
   cat >/run/containerd.toml <<TOML
 version = 3
+[plugins.'io.containerd.internal.v1.opt']
+  path = "/var/lib/containerd/opt"
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "overlayfs"
   [plugins.'io.containerd.cri.v1.images'.pinned_images]

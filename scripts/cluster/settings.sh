@@ -61,7 +61,7 @@ hierarchies() {
 #   in_node NODE COMMAND...
 in_node() (
   pid=$(init_of "$1")
-  [ "$pid" ] || fail "$1 does not run: scripts/cluster.sh down, then up"
+  [ "$pid" ] || fail "$1 does not run. Nodes that run: $(nodes | paste -sd ' ' | grep . || echo none)"
   join_cgroups "$1"
   shift
   exec nsenter --target "$pid" --mount --net --pid --uts --ipc --cgroup "$@"
