@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { addressFromBytes, formatAddress, isLoopback } from "../../../core/net/address.ts";
+import { hasSharedList, sharesList } from "../../../backends/nftables/shared_lists.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { address } from "../../core/plan/builders.ts";
 import { inForce, objectsOf } from "../../core/plan/in_force.ts";
@@ -62,11 +63,27 @@ Deno.test(`addresses that share an endpoint list behave like others, also when t
       const first = inForce({ ...before, objects: objectsOf(before) });
       const then = inForce({ ...changed, objects: objectsOf(changed) });
       const node = isAfter ? withManyAddresses(then) : then;
-      checkAll(node, packets, programmed(isBefore ? withManyAddresses(first) : first, node));
+      const comparable = packets.filter((packet) => !hidesNodePort(node, packet));
+      checkAll(node, comparable, programmed(isBefore ? withManyAddresses(first) : first, node));
     }),
     { numRuns: runs, seed },
   );
 });
+
+/**
+ * The one difference (docs/nftables.md): without endpoints, an address that shares a list and is one of the node's
+ * hides a node port with the same number.
+ */
+function hidesNodePort({ plans }: TracedNode, { destination, protocol, port }: RawPacket): boolean {
+  const to = address(destination);
+  return [...plans.values()].some((plan) =>
+    plan.protocol === protocol && hasSharedList(plan) && ["reject", "drop"].includes(plan.external.verdict) &&
+    plan.frontends.some((frontend) =>
+      frontend.kind !== "NodePort" && sharesList(frontend) && frontend.address === to &&
+      frontend.port === port
+    )
+  );
+}
 
 /** Adds so many external IPs to each service port that all its addresses share an endpoint list. */
 function withManyAddresses(node: TracedNode): TracedNode {
