@@ -32,8 +32,10 @@ Deno.test("missed notifications are reported like a foreign change, our own tran
 /** `readable` waits like that of a socket. */
 class WaitingTransport extends FakeTransport {
   #waiting = Promise.withResolvers<boolean>();
+  #whenWaiting = Promise.withResolvers<void>();
 
   override readable(): Promise<boolean> {
+    this.#whenWaiting.resolve();
     return this.#waiting.promise;
   }
 
@@ -41,8 +43,9 @@ class WaitingTransport extends FakeTransport {
   async wake(): Promise<void> {
     const { resolve } = this.#waiting;
     this.#waiting = Promise.withResolvers<boolean>();
+    this.#whenWaiting = Promise.withResolvers<void>();
     resolve(true);
-    await new Promise((done) => setTimeout(done));
+    await this.#whenWaiting.promise;
   }
 
   override [Symbol.dispose](): void {
