@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { delay, Wakeup } from "../../async/wakeup.ts";
 import type { Log } from "../../observe/log.ts";
 import type { ServiceWarning } from "../../source.ts";
@@ -124,7 +125,7 @@ export class EventSender {
       uid,
       nodeName,
       time: new Date(now()).toISOString(),
-      name: `${warning.name}.${await digest(`${uid} ${textOf(warning)}`)}`,
+      name: `${warning.name}.${digest(`${uid} ${textOf(warning)}`)}`,
     });
     const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(warning.namespace)}/events`;
     const response = await transport.post(path, JSON.stringify(event), signal);
@@ -188,7 +189,6 @@ function eventOf(
 }
 
 /** 16 hexadecimal digits. */
-async function digest(text: string): Promise<string> {
-  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(hash, 0, 8).toHex();
+function digest(text: string): string {
+  return hash("sha256", text, "hex").slice(0, 16);
 }

@@ -1,4 +1,5 @@
 import { type Client, type ClientOptions, type ClientRequest, type Headers, requestPath } from "./client.ts";
+import { withVariables } from "./environment.ts";
 import { systemRoots } from "./system_roots.ts";
 
 /** Sends requests with Deno's fetch: all over one HTTP/2 connection if the server supports it. TLS is rustls. */
@@ -49,19 +50,6 @@ function createClient({ address: { proxyUrl }, tls: { authorities, pair } }: Cli
     NO_PROXY: proxyUrl === "" ? "0.0.0.0/0,::/0,*" : "",
     ...(authorities !== undefined && { DENO_TLS_CA_STORE: "" }),
   }, create);
-}
-
-function withVariables<T>(variables: Readonly<Record<string, string>>, action: () => T): T {
-  const before = Object.keys(variables).map((name) => [name, Deno.env.get(name)] as const);
-  for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
-  try {
-    return action();
-  } finally {
-    for (const [name, value] of before) {
-      if (value === undefined) Deno.env.delete(name);
-      else Deno.env.set(name, value);
-    }
-  }
 }
 
 function proxyOf(url: URL): Deno.Proxy {

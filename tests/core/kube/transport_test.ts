@@ -134,7 +134,6 @@ for (const variables of [{}, { NO_PROXY: "10.0.0.0/8" }, { NO_PROXY: "*" }]) {
     await withEnvironment(environment, async () => {
       await serving(byAddress.server, () => new Response("direct"), async (url) => {
         equal(await get(url), "direct");
-        equal(Deno.env.get("NO_PROXY"), Object.values(variables)[0], "the environment is as before");
       });
       await serving(undefined, (request) => new Response(`proxied ${request.url}`), async (proxyUrl) => {
         equal(await get("http://10.0.0.1:8080", { proxyUrl }), "proxied http://10.0.0.1:8080/version?x=y");
