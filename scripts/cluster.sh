@@ -356,6 +356,8 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: kube-system
 resources: ["$(realpath --relative-to="$1" "deploy/kubernetes/overlays/$2")"]
+# As kube-proxy, which is privileged, the proxy is to set what its configuration says.
+components: ["$(realpath --relative-to="$1" deploy/kubernetes/components/node-settings)"]
 images: [{ name: localhost/proxy, newTag: ${proxy_image##*:} }]
 configMapGenerator: [{ name: proxy, behavior: merge, files: [config.conf, kubeconfig.conf] }]
 patches:
@@ -367,7 +369,10 @@ YAML
   [ "$2" != ebpf ] || cat >>"$1/kustomization.yaml" <<YAML
   - patch: |
       { "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "proxy" }, "spec": { "template": { "spec": { "volumes": [
-        { "name": "cgroup", "hostPath": { "path": "$(hierarchies | sed -n 's/ 2$//p')", "type": "Directory" } }] } } } }
+        { "name": "cgroup", "hostPath": { "path": "$(hierarchies | sed -n 's/ 2$//p')", "type": "Directory" } }],
+        "initContainers": [{ "name": "node-settings", "args": ["--config=/var/lib/kube-proxy/config.conf", "--init-only",
+          "--hostname-override=\$(NODE_NAME)", "--ebpf-cgroup=/host/cgroup"],
+          "volumeMounts": [{ "name": "cgroup", "mountPath": "/host/cgroup" }] }] } } } }
 YAML
 }
 

@@ -63,6 +63,19 @@ Deno.test("no DaemonSet of deploy/kubernetes is privileged or keeps capabilities
   }
 });
 
+Deno.test("only the init container of node-settings is privileged, and it does nothing else", () => {
+  const component = parse(
+    read(root, "deploy/kubernetes/components/node-settings/daemonset.yaml"),
+  ) as { spec: { template: { spec: { initContainers: PodSpec["containers"]; containers?: unknown } } } };
+  const { initContainers, containers } = component.spec.template.spec;
+  assert.equal(containers, undefined);
+  assert.equal(initContainers.length, 1);
+  const [settings] = initContainers;
+  const proxy = containerOf(base, "daemonset.yaml");
+  assert.deepEqual(settings?.args, [...proxy.args, "--init-only"]);
+  assert.equal(settings.image, proxy.image);
+});
+
 Deno.test("the overlay of mode ebpf repeats the arguments of the base, because it replaces the list", () => {
   const ours = containerOf(overlays, "ebpf", "daemonset.yaml").args;
   for (const argument of containerOf(base, "daemonset.yaml").args) assert(ours.includes(argument), argument);
