@@ -65,7 +65,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
   const observer = observe({ families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone });
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
-  const interfaces = new InterfaceAddresses(serviceDevices);
+  const interfaces = new InterfaceAddresses({ serviceDevices, log });
   const nodeAddresses = () => interfaces.current;
   const conntrack = createConntrackReconciler({ observer: metrics, nodeAddresses, log });
   const localhost = localhostNodePorts(config, families, backend, log);

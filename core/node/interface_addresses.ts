@@ -15,12 +15,22 @@ import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import { delay, Wakeup } from "../async/wakeup.ts";
 import { type Address, addressFromBytes } from "../net/address.ts";
 import { sameList } from "../objects/equality.ts";
+import type { Log } from "../observe/log.ts";
 
 /** Address changes within this time are one change, for example when an interface gets several addresses. */
 const SETTLE_MS = 50;
 
 /** Delay of another attempt to list the addresses. */
 const RETRY_MS = 1000;
+
+export interface InterfaceAddressesOptions {
+  /** Devices to leave out, because their addresses are those of services. */
+  readonly serviceDevices: readonly string[];
+  readonly log: Log;
+  /** The seam for tests. */
+  readonly open?: OpenNetlink;
+  readonly retryMs?: number;
+}
 
 /** Holds the notifications about the addresses of all services of a large cluster. */
 const WATCH_BUFFER_BYTES = 16 * 1024 * 1024;
@@ -43,7 +53,9 @@ interface AddressChange extends InterfaceAddress {
  */
 export class InterfaceAddresses {
   readonly #serviceDevices: readonly string[];
+  readonly #log: Log;
   readonly #open: OpenNetlink;
+  readonly #retryMs: number;
   readonly #listed = Promise.withResolvers<void>();
   /** Known addresses by index and address, in the order in which they were added. */
   readonly #addresses = new Map<string, InterfaceAddress>();
@@ -51,13 +63,13 @@ export class InterfaceAddresses {
   #isOutdated = true;
   readonly #notified = new Wakeup();
 
-  /**
-   * @param serviceDevices devices to leave out, because their addresses are those of services.
-   * @param open the seam for tests.
-   */
-  constructor(serviceDevices: readonly string[], open: OpenNetlink = NetlinkSocket.open) {
+  constructor(
+    { serviceDevices, log, open = NetlinkSocket.open, retryMs = RETRY_MS }: InterfaceAddressesOptions,
+  ) {
     this.#serviceDevices = serviceDevices;
+    this.#log = log;
     this.#open = open;
+    this.#retryMs = retryMs;
   }
 
   /** Resolves when `current` is known. */
@@ -73,7 +85,8 @@ export class InterfaceAddresses {
 
   /**
    * Calls back after the node gained or lost an address, until the signal aborts.
-   * @throws KernelError if addresses cannot be listed.
+   * @throws KernelError if addresses cannot be listed at the start. Later, the last ones stay in force, and it is
+   * retried.
    */
   async follow(onChange: () => void, signal: AbortSignal): Promise<void> {
     using client = NetlinkClient.open(NETLINK_ROUTE, this.#open);
@@ -95,7 +108,7 @@ export class InterfaceAddresses {
       await this.#notified.waitUntil(Infinity);
       await delay(SETTLE_MS, signal);
       const before = this.current;
-      await this.#update(client, signal);
+      await this.#updateUntilKnown(client, signal);
       if (!sameList(before, this.current, (one, other) => one === other)) onChange();
     }
   }
@@ -106,6 +119,24 @@ export class InterfaceAddresses {
     if (address !== undefined) this.#changes.push({ ...address, isRemoved: type === RTM_DELADDR });
   }
 
+  async #updateUntilKnown(client: NetlinkClient, signal: AbortSignal): Promise<void> {
+    let hasFailed = false;
+    while (!signal.aborted) {
+      try {
+        await this.#update(client, signal);
+        if (hasFailed) this.#log.info("The addresses of this node can be read again");
+        return;
+      } catch (error) {
+        const problem =
+          "The addresses of this node cannot be read; the last ones stay in force, and it is retried";
+        if (!hasFailed) this.#log.error(problem, { err: error });
+        hasFailed = true;
+        this.#isOutdated = true;
+        await delay(this.#retryMs, signal);
+      }
+    }
+  }
+
   async #update(client: NetlinkClient, signal: AbortSignal): Promise<void> {
     while (this.#isOutdated && !signal.aborted) {
       this.#isOutdated = false;
@@ -113,7 +144,7 @@ export class InterfaceAddresses {
       this.#changes = [];
       if (await this.#list(client)) break;
       this.#isOutdated = true;
-      await delay(RETRY_MS, signal);
+      await delay(this.#retryMs, signal);
     }
     const changes = this.#changes;
     this.#changes = [];

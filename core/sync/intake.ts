@@ -12,16 +12,11 @@ export interface IntakeOptions {
   readonly loop: Pick<SyncLoop, "changed" | "reconcile">;
   /**
    * Returns the current view of the node; called after the node, the ServiceCIDRs or the interfaces changed.
-   * May throw an error, for example when no file descriptor is left: it is called again later.
    */
   readonly view: () => NodeView;
   readonly observer: IntakeObserver;
   readonly log: Log;
-  /** Time until a view that could not be read is read again. */
-  readonly retryMs?: number;
 }
-
-const RETRY_MS = 1000;
 
 /** Receives the events of the intake: feeds metrics and health. */
 export interface IntakeObserver {
@@ -41,8 +36,6 @@ export class Intake implements Sink {
   #isSynced = false;
   /** The last gaps that were logged. */
   #gaps: readonly NodeGap[] = [];
-  /** Set while the view cannot be read. */
-  #retry: number | undefined;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -66,6 +59,7 @@ export class Intake implements Sink {
   synced(): void {
     this.#isSynced = true;
     this.#setView();
+    this.#synced.resolve();
   }
 
   connected(problem: string | undefined): void {
@@ -93,7 +87,6 @@ export class Intake implements Sink {
   #renewView(): void {
     const { queue, loop, log } = this.#options;
     const difference = this.#setView();
-    if (difference === undefined) return;
     if (difference.context) {
       log.info("The node changed; planning all services again", { node: queue.view.context.nodeName });
       loop.changed();
@@ -102,32 +95,12 @@ export class Intake implements Sink {
     if (difference.nodePortAddresses) loop.changed();
   }
 
-  /** @returns undefined when the view cannot be read: it stays as it was, and reading is retried. */
-  #setView(): NodeViewDifference | undefined {
-    const view = this.#readView();
-    if (view === undefined) return undefined;
-    const difference = this.#options.queue.setView(view);
-    this.#reportGaps(view.gaps);
-    this.#synced.resolve();
+  #setView(): NodeViewDifference {
+    const { queue, view } = this.#options;
+    const current = view();
+    const difference = queue.setView(current);
+    this.#reportGaps(current.gaps);
     return difference;
-  }
-
-  #readView(): NodeView | undefined {
-    const { view, log, retryMs = RETRY_MS } = this.#options;
-    const hadFailed = this.#retry !== undefined;
-    clearTimeout(this.#retry);
-    this.#retry = undefined;
-    try {
-      const current = view();
-      if (hadFailed) log.info("The addresses of this node can be read again");
-      return current;
-    } catch (error) {
-      const problem =
-        "The addresses of this node cannot be read; the last ones stay in force, and it is retried";
-      if (!hadFailed) log.error(problem, { err: error });
-      this.#retry = setTimeout(() => this.#renewView(), retryMs);
-      return undefined;
-    }
   }
 
   /** Logs each gap when it appears, when its reason changes, and when it is closed. */

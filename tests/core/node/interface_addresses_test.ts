@@ -7,6 +7,7 @@ import { NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import * as rt from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
+import { RecordingLog } from "../kube/recording_log.ts";
 import { FakeTransport, type Scripted } from "../../ffi/fake_transport.ts";
 
 const SERVICE_DEVICE = "kube-ipvs0";
@@ -24,6 +25,9 @@ class FakeNode implements AsyncDisposable {
   lookups = 0;
   changes = 0;
   readonly interfaces: InterfaceAddresses;
+  /** Error of the next list. */
+  failure: KernelError | undefined;
+  readonly log = new RecordingLog();
   readonly #listener = new ListeningTransport();
   readonly #abort = new AbortController();
   readonly #ended: Promise<void>;
@@ -31,7 +35,12 @@ class FakeNode implements AsyncDisposable {
   constructor() {
     const client = new FakeTransport((sent) => this.#answer(sent));
     const transports = [client, this.#listener];
-    this.interfaces = new InterfaceAddresses([SERVICE_DEVICE], () => transports.shift()!);
+    this.interfaces = new InterfaceAddresses({
+      serviceDevices: [SERVICE_DEVICE],
+      log: this.log,
+      open: () => transports.shift()!,
+      retryMs: 1,
+    });
     this.#ended = this.interfaces.follow(() => this.changes++, this.#abort.signal);
   }
 
@@ -73,6 +82,9 @@ class FakeNode implements AsyncDisposable {
     }
     assert.equal(request.type, rt.RTM_GETADDR);
     this.lists++;
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure !== undefined) return [failure];
     for (const [index, address] of this.listed) {
       writeAddress(answers, rt.RTM_NEWADDR, request.seq, index, address);
     }
@@ -152,4 +164,21 @@ Deno.test("after missed notifications the addresses are listed again, and compar
   node.listed = [[1, "127.0.0.1"]];
   await node.notify(new KernelError("receive", errnoOf("ENOBUFS")));
   assert.deepEqual([node.changes, node.lists, node.addresses], [1, 3, "127.0.0.1"]);
+});
+
+Deno.test("addresses that cannot be read stay in force, and are read again until they can", async () => {
+  await using node = new FakeNode();
+  await node.interfaces.listed;
+  node.listed = [[1, "127.0.0.1"]];
+  node.failure = new KernelError("list addresses of interfaces", errnoOf("ENOBUFS"));
+  await node.notify(new KernelError("receive", errnoOf("ENOBUFS")));
+  const deadline = performance.now() + 30_000;
+  while (node.changes === 0 && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.deepEqual([node.changes, node.lists, node.addresses], [1, 3, "127.0.0.1"]);
+  assert.deepEqual(node.log.lines, [
+    "error: The addresses of this node cannot be read; the last ones stay in force, and it is retried",
+    "info: The addresses of this node can be read again",
+  ]);
 });

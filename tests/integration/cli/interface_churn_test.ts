@@ -51,6 +51,7 @@ for (const mode of ["nftables", "iptables", "ebpf"]) {
     // Notifications are read in order, so what came before this address has been taken into account.
     await ip([`address add ${NODE_PORT_ADDRESS}/32 dev lo`]);
     await until(() => proxy.log.includes('reason="node settings changed"'), proxy);
+    await until(() => synced().length > before, proxy);
     assert.equal(synced().slice(before).length, 1, synced().slice(before).join("\n"));
     proxy.assertRunning();
   });
