@@ -15,6 +15,7 @@ import {
 } from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { hasInterface } from "../../../ffi/network_interface.ts";
 import { Entries, replaceEntries } from "../maps/entries.ts";
 import type { EntryMap } from "../maps/kernel_maps.ts";
 import { DEVICE, OFFSET, SIZE, writeAddress } from "../maps/layout.ts";
@@ -77,11 +78,10 @@ export class Devices implements Disposable {
     return await this.#update(true);
   }
 
-  /** Names of devices that lost a program. */
+  /** Names of devices that lost a program. A device that is gone took its programs with it. */
   detached(): readonly string[] {
-    return [...this.#attached].filter(([index]) => !this.#attachment.isAttached(index)).map(([, name]) =>
-      name
-    );
+    return [...this.#attached].filter(([index]) => !this.#attachment.isAttached(index) && hasInterface(index))
+      .map(([, name]) => name);
   }
 
   [Symbol.dispose](): void {

@@ -46,7 +46,7 @@ for (const mode of ["nftables", "iptables", "ebpf"]) {
       return own.length === 2 * PAIRS && !own.some((line) => line.includes("tentative"));
     }, proxy);
     await ip(pairs.map((index) => `link delete pod${index}`));
-    assert.deepEqual(synced().slice(before), []);
+    assert.deepEqual(synced().slice(before), [], proxy.log);
 
     // Notifications are read in order, so what came before this address has been taken into account.
     await ip([`address add ${NODE_PORT_ADDRESS}/32 dev lo`]);
