@@ -8,6 +8,7 @@
 #   scripts/cluster.sh kubectl ARGUMENT...      runs kubectl as an administrator
 #   scripts/cluster.sh shell NODE [COMMAND...]  runs a command, or a shell, in node 1 to N, or in the control plane
 #   scripts/cluster.sh down                     ends it, also what an interrupted run has left
+# PROXY_CONFIGURATION has lines to add to the KubeProxyConfiguration, for up and deploy.
 # Needs root. The first `up` builds everything, which takes half an hour on 2 cores; later ones take a minute.
 set -euo pipefail
 usage=$(sed -n '4,11s/^# \{0,3\}//p' "$0")
@@ -347,6 +348,7 @@ write_proxy_configuration() {
   [ "$families" != 6 ] || echo 'bindAddress: "::"' >>"$1/config.conf"
   # The limit of connection tracking belongs to the whole machine.
   echo "conntrack: { maxPerCore: 0, min: 0 }" >>"$1/config.conf"
+  printf '%s\n' "${PROXY_CONFIGURATION:-}" >>"$1/config.conf"
   sed "s#server: .*#server: $(api_url)#" deploy/kubernetes/base/kubeconfig.conf >"$1/kubeconfig.conf"
 }
 
