@@ -6,7 +6,7 @@ import { answered, podOf, Traffic, type TrafficReport } from "../../lab/traffic.
 import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./takeover_lab.ts";
 import { webObjects } from "./web_objects.ts";
 
-const LEAST_CONNECTIONS_PER_SECOND = 200;
+const LEAST_CONNECTIONS_PER_SECOND = 20;
 
 const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
 const sticky = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 12), port: 80 } as const;
