@@ -3,8 +3,8 @@
 # made for the measurement.
 #   scripts/bench-wide.sh [--mode nftables|iptables|ebpf|ipvs] [--ports N] [--addresses N] [--endpoints N]
 #                         [--policy Cluster|Local] [--protocol TCP|UDP] [--rounds N] [--all]
-# Defaults: nftables 3000 24 10 Cluster TCP 5. With --all, it also removes all endpoints at once, which takes
-# minutes in mode iptables. Mode ipvs needs a kernel with IPVS.
+# Defaults: nftables 3000 24 10 Cluster TCP 5. With --all, it also removes all endpoints at once. Mode ipvs needs
+# a kernel with IPVS.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

@@ -75,6 +75,8 @@ export class IptablesBackend implements Backend {
   #families: readonly FamilyState[] = [];
   /** Chains of ours that foreign rules jump to. They stay, without rules, instead of being deleted. */
   readonly #undeletable = new Set<string>();
+  /** False if the kernel rejected a rule that it had listed, until the next reconcile. */
+  #mayRestore = true;
 
   constructor(open?: OpenNetlink) {
     this.#kernel = new NfTables(open);
@@ -93,6 +95,7 @@ export class IptablesBackend implements Backend {
     await this.#readHost();
     const warnings = await this.prepareNode(desired.settings.some((settings) => settings.localhostNodePorts));
     this.#undeletable.clear();
+    this.#mayRestore = true;
     // Listen before reading, so that a foreign change during the reconcile is noticed.
     this.#kernel.listen();
     const report = await this.#withoutUndeletable((isUndeletable) => this.#program(desired, isUndeletable));
@@ -187,7 +190,7 @@ export class IptablesBackend implements Backend {
     }));
     using client = this.#kernel.open();
     await using stream = new BatchStream(
-      (bytes) => this.#kernel.begin(RuleBatch, bytes),
+      (bytes) => this.#begin(bytes),
       (batch) => this.#commit(batch),
     );
     const differences: string[] = [];
@@ -212,7 +215,7 @@ export class IptablesBackend implements Backend {
   }
 
   async #update(changes: readonly PlanChange[], isUndeletable: IsUndeletable): Promise<void> {
-    const batch = this.#kernel.begin(RuleBatch);
+    const batch = this.#begin();
     const accept: (() => void)[] = [];
     const drift: string[] = [];
     for (const state of this.#families) {
@@ -236,7 +239,13 @@ export class IptablesBackend implements Backend {
     if (first !== undefined) this.#kernel.reportDrift(first);
   }
 
-  /** @throws ChainInUse, or BackendError when the kernel rejects the batch. */
+  #begin(bytes?: number): RuleBatch {
+    const batch = this.#kernel.begin(RuleBatch, bytes);
+    batch.mayRestore = this.#mayRestore;
+    return batch;
+  }
+
+  /** @throws ChainInUse, RestoreRejected, or BackendError when the kernel rejects the batch. */
   async #commit(batch: RuleBatch): Promise<void> {
     if (batch.isEmpty) return;
     const { foreignChange } = await this.#kernel.commit(
@@ -253,6 +262,7 @@ export class IptablesBackend implements Backend {
     if (isChainDeletion && chain !== undefined && answer.errno === errnoOf("EBUSY")) {
       return new ChainInUse(keyOf(chain.family, chain.table, chain.name));
     }
+    if (batch.restores(answer.seq)) return new RestoreRejected(operation);
     const isMissing = answer.errno === errnoOf("ENOENT");
     const owner = batch.ownerOf(answer.seq);
     const about = owner === undefined ? operation : `${operation} for service ${owner}`;
@@ -269,7 +279,8 @@ export class IptablesBackend implements Backend {
   }
 
   /**
-   * Calls `write` until no foreign rule jumps to a chain that it deletes. A chain that one jumps to is kept.
+   * Calls `write` until no foreign rule jumps to a chain that it deletes, and the kernel takes every rule that it
+   * adds again. A chain that one jumps to is kept.
    */
   async #withoutUndeletable<Result>(
     write: (isUndeletable: IsUndeletable) => Promise<Result>,
@@ -278,6 +289,10 @@ export class IptablesBackend implements Backend {
       try {
         return await write((...chain) => this.#undeletable.has(keyOf(...chain)));
       } catch (error) {
+        if (error instanceof RestoreRejected && this.#mayRestore) {
+          this.#mayRestore = false;
+          continue;
+        }
         if (!(error instanceof ChainInUse)) throw error;
         if (attempt === MAX_ATTEMPTS) {
           const cause = `foreign rules jump to ${MAX_ATTEMPTS} or more of the chains to delete`;
@@ -333,6 +348,14 @@ class ChainInUse extends Error {
   constructor(readonly chain: string) {
     super(`foreign rules jump to chain ${chain}`);
   }
+}
+
+/**
+ * The kernel rejected a rule that it had listed, such as a foreign one that refers to an anonymous set. The batch
+ * is written again without rewriting shared chains.
+ */
+class RestoreRejected extends Error {
+  override readonly name = "RestoreRejected";
 }
 
 /** A key of a chain. Both families have chains of the same name. */

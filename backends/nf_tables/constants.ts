@@ -206,6 +206,7 @@ export const NFTA_TARGET_REV = 2; // linux/netfilter/nf_tables_compat.h
 export const NFTA_TARGET_INFO = 3; // linux/netfilter/nf_tables_compat.h
 export const NFTA_RULE_COMPAT_PROTO = 1; // linux/netfilter/nf_tables_compat.h
 export const NFTA_RULE_COMPAT_FLAGS = 2; // linux/netfilter/nf_tables_compat.h
+export const NFT_RULE_COMPAT_F_INV = 1 << 1; // linux/netfilter/nf_tables_compat.h
 
 export const NFTA_MASQ_FLAGS = 1;
 export const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 1 << 4; // linux/netfilter/nf_nat.h

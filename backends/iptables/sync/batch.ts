@@ -9,6 +9,8 @@ import { RuleCounts } from "../rule_counts.ts";
 import type { BuiltInChain, TableName } from "../rules/layout.ts";
 import type { IptablesRule } from "../rules/rule.ts";
 import { writeRule } from "../wire/encode.ts";
+import { writeListedRule } from "../wire/listed_rule.ts";
+import type { ActualRule } from "./read.ts";
 
 /** A batch of changes to the tables of iptables. It records which service port each change belongs to. */
 export class RuleBatch extends Batch {
@@ -17,6 +19,11 @@ export class RuleBatch extends Batch {
   readonly written: Readonly<Record<Family, RuleCounts>> = { IPv4: new RuleCounts(), IPv6: new RuleCounts() };
   /** The owners of runs of messages; `from` is the number of the first message of a run. */
   readonly #owners: { readonly from: number; readonly key: PlanKey | undefined }[] = [];
+
+  /** Runs of messages that add listed rules again, by the numbers of messages. */
+  readonly #restored: { readonly from: number; readonly end: number }[] = [];
+  /** False if the kernel rejected a listed rule, so that shared chains must be changed by single rules. */
+  mayRestore = true;
 
   constructor(message: MessageWriter, firstSeq: number) {
     super(message, firstSeq);
@@ -96,6 +103,25 @@ export class RuleBatch extends Batch {
       message.attrLatin1(nft.NFTA_RULE_CHAIN, `${chain}\0`);
       message.attrU64be(nft.NFTA_RULE_HANDLE, handle);
     });
+  }
+
+  /** Adds listed rules again behind the others of the chain, which was flushed. */
+  restoreRules(family: TableFamily, table: TableName, chain: string, rules: readonly ActualRule[]): void {
+    const from = this.#startSeq + this.count;
+    this.#restored.push({ from, end: from + rules.length });
+    this.written[family.family].add(table, rules.length);
+    for (const rule of rules) {
+      this.write(family.nfproto, nft.NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, (message) => {
+        message.attrLatin1(nft.NFTA_RULE_TABLE, `${table}\0`);
+        message.attrLatin1(nft.NFTA_RULE_CHAIN, `${chain}\0`);
+        writeListedRule(message, rule);
+      });
+    }
+  }
+
+  /** Reports whether the message with this number adds a listed rule again. */
+  restores(seq: number): boolean {
+    return this.#restored.some(({ from, end }) => from <= seq && seq < end);
   }
 
   #addRule(family: TableFamily, flags: number, table: TableName, chain: string, rule: IptablesRule): void {

@@ -15,6 +15,15 @@ export interface ActualRule {
   readonly handle: number;
   /** The value of NFTA_RULE_EXPRESSIONS: a view into the received datagram, which is not reused. */
   readonly expressions: Uint8Array;
+  /** The value of NFTA_RULE_USERDATA, likewise; undefined if the rule has none. */
+  readonly userdata: Uint8Array | undefined;
+}
+
+/** The rules of a chain in order. */
+export interface RuleListing {
+  readonly rules: readonly ActualRule[];
+  /** False if nf_tables changed during every attempt to list them, so that some may be missing. */
+  readonly isComplete: boolean;
 }
 
 /** Attempts to read a list that does not change meanwhile. The last attempt is used as it is. */
@@ -49,6 +58,11 @@ export class TablesReader {
 
   /** The rules of a chain in order; empty if there is no such chain. */
   async rules(table: TableName, chain: string): Promise<readonly ActualRule[]> {
+    return (await this.listing(table, chain)).rules;
+  }
+
+  /** The rules of a chain; empty if there is no such chain. */
+  async listing(table: TableName, chain: string): Promise<RuleListing> {
     let rules: ActualRule[] = [];
     const operation = `list the rules of chain ${chain} of table ${this.#family.keyword} ${table}`;
     const begin = (message: MessageWriter) => {
@@ -56,24 +70,27 @@ export class TablesReader {
       message.attrLatin1(nft.NFTA_RULE_TABLE, `${table}\0`);
       message.attrLatin1(nft.NFTA_RULE_CHAIN, `${chain}\0`);
     };
-    await this.#visit(nft.NFT_MSG_GETRULE, operation, begin, ({ payload }) => {
+    const isComplete = await this.#visit(nft.NFT_MSG_GETRULE, operation, begin, ({ payload }) => {
       let handle = 0;
       let expressions: Uint8Array = NO_EXPRESSIONS;
+      let userdata: Uint8Array | undefined;
       for (const attribute of attributes(payload, NFGENMSG_BYTES)) {
         if (attribute.type === nft.NFTA_RULE_HANDLE) handle = Number(attribute.u64be());
         else if (attribute.type === nft.NFTA_RULE_EXPRESSIONS) expressions = attribute.bytes;
+        else if (attribute.type === nft.NFTA_RULE_USERDATA) userdata = attribute.bytes;
       }
-      rules.push({ handle, expressions });
+      rules.push({ handle, expressions, userdata });
     });
-    return rules;
+    return { rules, isComplete };
   }
 
+  /** @returns false if every attempt was interrupted by a change of nf_tables. */
   async #visit(
     type: number,
     operation: string,
     begin: (message: MessageWriter) => void,
     each: (message: NetlinkMessage) => void,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const write = (message: MessageWriter, seq: number) => {
       message.begin(NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
       nfgenmsg(message, this.#family.nfproto, 0);
@@ -82,8 +99,9 @@ export class TablesReader {
     };
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const { interrupted } = await this.#client.dumpEach(operation, write, each);
-      if (!interrupted) return;
+      if (!interrupted) return true;
     }
+    return false;
   }
 }
 

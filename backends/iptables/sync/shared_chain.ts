@@ -5,18 +5,19 @@ import type { IptablesRule } from "../rules/rule.ts";
 import { actualIdentity, ruleIdentity } from "../wire/identity.ts";
 import type { RuleBatch } from "./batch.ts";
 import type { ActualRule } from "./read.ts";
+import { writeSharedChange } from "./shared_change.ts";
 
 /** A shared chain, and the rules that must be its last, in this order. */
 export type EndedChain = SharedChain & { readonly last: readonly IptablesRule[] };
 
 /**
- * Makes a shared chain hold the desired rules and no others, by single rules. Rules that the chain already
- * has stay where they are, missing rules are inserted at its head, and superfluous rules are deleted by their
- * handles.
+ * Makes a shared chain hold the desired rules and no others. Rules that the chain already has keep their order,
+ * missing rules are added at its head, and superfluous rules are deleted.
  */
 export class SharedChainRepair {
   readonly #family: TableFamily;
   readonly #chain: EndedChain;
+  readonly #actual: readonly ActualRule[];
   /** Handles of actual rules that no desired rule has matched yet, by identity. */
   readonly #unmatched = new Map<string, number[]>();
   readonly #missing: { readonly rule: IptablesRule; readonly owner: PlanKey | undefined }[] = [];
@@ -26,6 +27,7 @@ export class SharedChainRepair {
   constructor(family: TableFamily, chain: EndedChain, actual: readonly ActualRule[]) {
     this.#family = family;
     this.#chain = chain;
+    this.#actual = actual;
     const identities = actual.map(actualIdentity);
     const end = actual.length - chain.last.length;
     this.#endsAsDesired = chain.last.every((rule, index) =>
@@ -53,19 +55,14 @@ export class SharedChainRepair {
   /** Writes the changes, after all desired rules were added. @returns the number of rules that differed. */
   write(batch: RuleBatch): number {
     const { table, name, last } = this.#chain;
-    for (const { rule, owner } of this.#missing.reverse()) {
-      batch.setOwner(owner);
-      batch.insertRule(this.#family, table, name, rule);
-    }
+    const deleted = new Map([...this.#unmatched.values()].flat().map((handle) => [handle, undefined]));
+    // A rule that the listing lacks is among the missing ones, so that none is lost when the chain is written again.
+    const listing = { rules: this.#actual, isComplete: true };
+    writeSharedChange(batch, this.#family, this.#chain, listing, { added: this.#missing, deleted });
     batch.setOwner(undefined);
-    let deleted = 0;
-    for (const handle of [...this.#unmatched.values()].flat()) {
-      batch.deleteRule(this.#family, table, name, handle);
-      deleted++;
-    }
     if (!this.#endsAsDesired) {
       for (const rule of last) batch.appendRule(this.#family, table, name, rule);
     }
-    return this.#missing.length + deleted + (this.#endsAsDesired ? 0 : last.length);
+    return this.#missing.length + deleted.size + (this.#endsAsDesired ? 0 : last.length);
   }
 }

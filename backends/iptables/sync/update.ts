@@ -4,18 +4,13 @@ import { compare } from "../../difference.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { RuleCounts } from "../rule_counts.ts";
 import { compile, compileChains, type CompileContext, haveSameSharedRules } from "../rules/compile.ts";
-import {
-  describeChain,
-  type IptablesChain,
-  type ServiceRules,
-  type SharedChain,
-  type SharedRule,
-} from "../rules/layout.ts";
+import { describeChain, type IptablesChain, type ServiceRules, type SharedRule } from "../rules/layout.ts";
 import { sameRule, sameRules } from "../rules/rule.ts";
 import { actualIdentity, ruleIdentity } from "../wire/identity.ts";
 import type { RuleBatch } from "./batch.ts";
-import type { TablesReader } from "./read.ts";
+import type { ActualRule, RuleListing, TablesReader } from "./read.ts";
 import { deleteChains, type IsUndeletable } from "./removal.ts";
+import { writeSharedChange } from "./shared_change.ts";
 
 /** The rules of one service port before and after a plan change. */
 interface RulesChange {
@@ -32,8 +27,9 @@ export interface Update {
 }
 
 const NO_RULES: ServiceRules = { chains: [], shared: [] };
+const NOT_READ: RuleListing = { rules: [], isComplete: false };
 
-/** Writes the difference of plan changes: changed chains as a whole, and single rules of shared chains. */
+/** Writes the difference of plan changes: changed chains as a whole, and the changed rules of shared chains. */
 export async function writeUpdate(
   batch: RuleBatch,
   family: TableFamily,
@@ -54,8 +50,7 @@ export async function writeUpdate(
     growth.addService(change.new);
   }
   const obsolete = rulesChanges.map((change) => writeChains(batch, family, change));
-  for (const change of rulesChanges) insertShared(batch, family, change);
-  const drift = await deleteShared(batch, family, rulesChanges, reader);
+  const drift = await writeShared(batch, family, rulesChanges, reader);
   for (const [index, { key }] of rulesChanges.entries()) {
     batch.setOwner(key);
     const chains = obsolete[index] ?? [];
@@ -94,51 +89,54 @@ function writeChains(batch: RuleBatch, family: TableFamily, change: RulesChange)
   return obsolete;
 }
 
-/** Inserts at the head, starting with the last rule, so that rules whose order matters keep it. */
-function insertShared(batch: RuleBatch, family: TableFamily, change: RulesChange): void {
-  batch.setOwner(change.key);
-  for (const { chain, rule } of without(change.new.shared, change.old.shared).reverse()) {
-    batch.insertRule(family, chain.table, chain.name, rule);
-  }
-}
-
-/** Deletes rules by their handles, which are read when needed: to remember all of them would cost more. */
-async function deleteShared(
+/**
+ * Adds new rules of shared chains at the head and deletes obsolete ones. Handles are read when needed, because
+ * to remember all of them would cost more.
+ * @returns descriptions of obsolete rules that are missing already.
+ */
+async function writeShared(
   batch: RuleBatch,
   family: TableFamily,
   changes: readonly RulesChange[],
   reader: TablesReader,
 ): Promise<readonly string[]> {
-  const obsolete = changes.flatMap(({ key, old, new: { shared } }) =>
-    without(old.shared, shared).map(({ chain, rule }) => ({
-      key,
-      chain,
-      identity: ruleIdentity(family, rule),
-    }))
-  );
+  const rulesOf = (from: "old" | "new", others: "old" | "new") =>
+    changes.flatMap((change) =>
+      without(change[from].shared, change[others].shared).map((shared) => ({ ...shared, owner: change.key }))
+    );
+  const added = Map.groupBy(rulesOf("new", "old"), ({ chain }) => chain);
+  const obsolete = Map.groupBy(rulesOf("old", "new"), ({ chain }) => chain);
   const drift: string[] = [];
-  for (const [chain, rules] of Map.groupBy(obsolete, ({ chain }) => chain)) {
-    const handles = await handlesOf(reader, chain, new Set(rules.map(({ identity }) => identity)));
-    for (const { key, identity } of rules) {
+  for (const chain of new Set([...added.keys(), ...obsolete.keys()])) {
+    const rules = (obsolete.get(chain) ?? []).map(({ rule, owner }) => ({
+      owner,
+      identity: ruleIdentity(family, rule),
+    }));
+    const actual = rules.length === 0 ? NOT_READ : await reader.listing(chain.table, chain.name);
+    const handles = handlesOf(actual.rules, new Set(rules.map(({ identity }) => identity)));
+    const deleted = new Map<number, PlanKey>();
+    for (const { owner, identity } of rules) {
       const handle = handles.get(identity)?.pop();
-      batch.setOwner(key);
-      if (handle !== undefined) batch.deleteRule(family, chain.table, chain.name, handle);
+      if (handle !== undefined) deleted.set(handle, owner);
       else drift.push(`a rule of ${describeChain(family, chain)} is missing`);
     }
+    writeSharedChange(batch, family, chain, actual, { added: added.get(chain) ?? [], deleted });
   }
   return drift;
 }
 
-async function handlesOf(
-  reader: TablesReader,
-  { table, name }: SharedChain,
+function handlesOf(
+  actual: readonly ActualRule[],
   identities: ReadonlySet<string>,
-): Promise<ReadonlyMap<string, number[]>> {
+): ReadonlyMap<string, number[]> {
   const handles = new Map<string, number[]>();
-  for (const rule of await reader.rules(table, name)) {
+  if (identities.size === 0) return handles;
+  for (const rule of actual) {
     const identity = actualIdentity(rule);
     if (!identities.has(identity)) continue;
-    handles.set(identity, [...handles.get(identity) ?? [], rule.handle]);
+    const same = handles.get(identity);
+    if (same === undefined) handles.set(identity, [rule.handle]);
+    else same.push(rule.handle);
   }
   return handles;
 }
