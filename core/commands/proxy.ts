@@ -92,7 +92,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
       Deno.addSignalListener("SIGHUP", () => source.reload());
       await Promise.all([
         serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log, droppedLines }, signal),
-        config.file === undefined ? undefined : watchConfigFile(config.file, signal),
+        config.file === undefined ? undefined : watchConfigFile(config.file, log, signal),
         interfaces.follow(() => intake.interfacesChanged(), signal),
         interfaces.listed.then(() => source.run(intake, signal)),
         syncWhenInitialised(signal),

@@ -1,5 +1,8 @@
 import { basename, dirname } from "node:path";
+import { DeadlineError } from "../async/attempt.ts";
+import { SupervisedFiles } from "../supervised_files.ts";
 import { Wakeup } from "../async/wakeup.ts";
+import type { Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 import type { ProxyConfig } from "./config.ts";
 
@@ -9,25 +12,43 @@ import type { ProxyConfig } from "./config.ts";
  */
 const POLL_MS = 2000;
 
+/** Time until a file system counts as dead. */
+const READ_MS = 10_000;
+
 /**
  * Watches the configuration file until the signal aborts. Rejects when its text has changed: the process then ends, and
  * its supervisor restarts it with the new settings (docs/behaviour.md §9.5). Compares the text after events in the
  * directory and every 2 s, so that a replaced file, a swapped link (a ConfigMap) and a written target of a link count
- * as changes and a touch does not.
+ * as changes and a touch does not. A file system that does not answer is a line in the log.
+ * @param readMs time limit of a read, for tests.
  */
 export async function watchConfigFile(
   file: NonNullable<ProxyConfig["file"]>,
+  log: Log,
   signal: AbortSignal,
+  readMs = READ_MS,
 ): Promise<void> {
+  const files = new SupervisedFiles(readMs);
+  let isAnswering = true;
   const wakeup = new Wakeup();
   using watcher = openWatcher(dirname(file.path));
   wakeAtEvents(watcher, file.path, wakeup);
   signal.addEventListener("abort", () => wakeup.wake(), { once: true });
   // The first comparison comes at once: the file may have changed after it was read and before the watch began.
   while (!signal.aborted) {
-    if (await changed(file)) {
+    const text = await readText(files, file.path, signal);
+    if (text !== undefined && text !== file.text && text !== "") {
       throw new UserError("content of the proxy server's configuration file was updated");
     }
+    if (text === undefined && isAnswering) {
+      log.warn(
+        "The configuration file cannot be read, so changes are not noticed: its file system does not answer",
+        {
+          path: file.path,
+        },
+      );
+    }
+    isAnswering = text !== undefined;
     await wakeup.waitUntil(performance.now() + POLL_MS);
   }
 }
@@ -60,12 +81,15 @@ function concerns(event: Deno.FsEvent, path: string): boolean {
   return event.paths.some((changed) => [basename(path), "..data"].includes(basename(changed)));
 }
 
-/** Reports whether the text differs. A missing or empty file is not a new configuration. */
-async function changed(file: NonNullable<ProxyConfig["file"]>): Promise<boolean> {
+/** The text; "" for a file that is missing or cannot be read; undefined if its file system does not answer. */
+async function readText(
+  files: SupervisedFiles,
+  path: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   try {
-    const text = await Deno.readTextFile(file.path);
-    return text !== file.text && text !== "";
-  } catch {
-    return false;
+    return await files.read("config", path, signal);
+  } catch (error) {
+    return error instanceof DeadlineError ? undefined : "";
   }
 }

@@ -89,6 +89,7 @@ const parts: readonly {
       "core/node/",
       "core/observe/",
       "core/*.ts",
+      "ffi/blocking_file.ts",
       "deno.json",
     ],
     why: "core knows modes by the contract only, and commands not at all",

@@ -1,7 +1,7 @@
 import type { Log } from "../../observe/log.ts";
 import type { ClusterAccess, PemSource } from "./cluster_access.ts";
 import { ExecCredentials } from "./exec_credential.ts";
-import { SupervisedFiles } from "./files.ts";
+import { SupervisedFiles } from "../../supervised_files.ts";
 import { checkKeyPair, type KeyPair, type KeyPairTexts } from "./key_pair.ts";
 import { certificatesIn } from "./pem.ts";
 import { Renewed } from "./renewed.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { Log } from "../../observe/log.ts";
-import { Attempt, DeadlineError, supervised } from "../attempt.ts";
+import { Attempt, DeadlineError, supervised } from "../../async/attempt.ts";
 import type { ExecPlugin } from "./cluster_access.ts";
 
 export interface ExecCredential {

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { delay, Wakeup } from "../../async/wakeup.ts";
 import type { Log } from "../../observe/log.ts";
 import type { ServiceWarning } from "../../source.ts";
-import { DeadlineError, supervised } from "../attempt.ts";
+import { DeadlineError, supervised } from "../../async/attempt.ts";
 import { readError } from "./error.ts";
 import type { ApiTiming } from "./timing.ts";
 import type { Transport } from "./transport.ts";

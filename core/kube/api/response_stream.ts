@@ -1,4 +1,4 @@
-import { Attempt, DeadlineError } from "../attempt.ts";
+import { Attempt, DeadlineError } from "../../async/attempt.ts";
 import { ApiError, readError } from "./error.ts";
 import type { Transport } from "./transport.ts";
 

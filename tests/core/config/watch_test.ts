@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
 import { watchConfigFile } from "../../../core/config/watch.ts";
+import { readBlockingFile } from "../../../ffi/blocking_file.ts";
+import { RecordingLog } from "../kube/recording_log.ts";
+import { silentLog } from "../observe/silent_log.ts";
+
+// Opens the C library, which stays open for the life of the process.
+await readBlockingFile("/dev/null");
 
 interface Watched {
   readonly path: string;
@@ -21,10 +27,13 @@ async function endsAfter(
     const watched = { path: `${directory}/config.yaml`, directory };
     await make(watched);
     const { path } = watched;
-    const ended = watchConfigFile({ path, text: "a" }, stop.signal).then(() => false, (error: Error) => {
-      assert.equal(error.message, "content of the proxy server's configuration file was updated");
-      return true;
-    });
+    const ended = watchConfigFile({ path, text: "a" }, silentLog, stop.signal).then(
+      () => false,
+      (error: Error) => {
+        assert.equal(error.message, "content of the proxy server's configuration file was updated");
+        return true;
+      },
+    );
     // The first comparison comes after a read of the file. Earlier changes count as well.
     await act(watched);
     const patience = setTimeout(() => stop.abort(), patienceMs);
@@ -35,9 +44,10 @@ async function endsAfter(
   }
 }
 
-const AT_ONCE_MS = 300;
+/** Less than the interval of polling, so that only an event can end the watch in this time. */
+const AT_ONCE_MS = 1500;
 /** More than the interval of polling. */
-const SECONDS_MS = 5000;
+const SECONDS_MS = 20_000;
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -100,7 +110,11 @@ Deno.test("a mounted ConfigMap whose data link is swapped ends the watch", async
     await Deno.symlink("..data/config.yaml", `${directory}/config.yaml`);
     // Await the end from the start, because it may come before the link is in place.
     const ended = assert.rejects(
-      watchConfigFile({ path: `${directory}/config.yaml`, text: "a" }, AbortSignal.timeout(1000)),
+      watchConfigFile(
+        { path: `${directory}/config.yaml`, text: "a" },
+        silentLog,
+        AbortSignal.timeout(AT_ONCE_MS),
+      ),
       /was updated/,
     );
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -129,11 +143,37 @@ Deno.test("a directory that cannot be watched is polled", async () => {
   const parent = await Deno.makeTempDir();
   const path = `${parent}/later/config.yaml`;
   const ended = assert.rejects(
-    watchConfigFile({ path, text: "a" }, AbortSignal.timeout(SECONDS_MS)),
+    watchConfigFile({ path, text: "a" }, silentLog, AbortSignal.timeout(SECONDS_MS)),
     /was updated/,
   );
   await Deno.mkdir(`${parent}/later`);
   await Deno.writeTextFile(path, "b");
   await ended;
   await Deno.remove(parent, { recursive: true });
+});
+
+Deno.test("a file system that does not answer blocks nothing, is reported once, and may answer again", async () => {
+  const directory = await Deno.makeTempDir();
+  // A FIFO without a writer cannot be opened, like a file of a dead server.
+  const path = `${directory}/config.yaml`;
+  assert.equal((await new Deno.Command("mkfifo", { args: [path] }).output()).code, 0);
+  const log = new RecordingLog();
+  const stop = new AbortController();
+  const ended = watchConfigFile({ path, text: "a" }, log, stop.signal, 20).then(
+    () => "",
+    (error) => error.message,
+  );
+  const until = performance.now() + 30_000;
+  while (log.lines.length === 0 && performance.now() < until) await pause(5);
+  await pause(100);
+  assert.deepEqual(log.lines, [
+    "warn: The configuration file cannot be read, so changes are not noticed: its file system does not answer",
+  ]);
+  // Ends the pending read. The next one finds a plain file.
+  const writer = await Deno.open(path, { write: true });
+  await Deno.remove(path);
+  await Deno.writeTextFile(path, "b");
+  writer.close();
+  assert.match(await ended, /was updated/);
+  await Deno.remove(directory, { recursive: true });
 });

@@ -65,6 +65,8 @@ Deno.test("requests of every kind get the answers of Go's net/http from the bina
   await using node = await Node.make();
   await using proxy = node.start();
   await proxy.inForce();
+  // The last line of a start.
+  await proxy.logs(/No rules of another mode remain" mode="ebpf"/);
   assert.equal((await proxy.health()).status, 200);
   const cases: readonly (readonly [string, string])[] = [
     ["GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK"],

@@ -1,5 +1,5 @@
-import { readBlockingFile } from "../../../ffi/blocking_file.ts";
-import { supervised } from "../attempt.ts";
+import { readBlockingFile } from "../ffi/blocking_file.ts";
+import { supervised } from "./async/attempt.ts";
 
 /**
  * Reads files that may be on a dead file system, where a read neither ends nor can be cancelled. A file has at most one
