@@ -285,9 +285,12 @@ Deno.test("a token file on a dead file system is reported, and the source goes o
   await withSource(everything, async ({ sink }) => {
     await sink.until(() => sink.problem !== undefined, "problem told");
     match(sink.problem ?? "", /token \S+\/token: no result within 0.1 s/);
-    await Deno.writeTextFile(file, "late");
+    // The pending read ends with "late". The next one must not open the FIFO again.
+    const writer = await Deno.open(file, { write: true });
     Deno.removeSync(file);
     Deno.writeTextFileSync(file, "good");
+    writer.writeSync(new TextEncoder().encode("late"));
+    writer.close();
     await sink.until(() => sink.isSynced && sink.problem === undefined, "synced");
   }, { access: { user }, timing: { fileMs: 100 } });
   Deno.removeSync(directory, { recursive: true });
