@@ -5,6 +5,9 @@ import { RecordingSink } from "../kube/recording_sink.ts";
 import { rawNode, type RawObject, rawService, rawSlice, weighed } from "../kube/raw_objects.ts";
 import { pause, port, portOf, type Setup, text, withManifests } from "./manifest_directory.ts";
 
+/** Far below the interval of polling. Idle machines take some 10 ms. */
+const AT_ONCE_MS = 500;
+
 Deno.test("the initial objects are passed on before synced", async () => {
   await withManifests({
     "a.yaml": [rawService("web"), rawSlice("web-1", "web", ["10.0.0.1"])],
@@ -114,27 +117,27 @@ const waysToChange: Record<string, (setup: Setup) => void> = {
 };
 
 for (const [name, change] of Object.entries(waysToChange)) {
-  Deno.test(`${name} is applied within 100 ms, and never deletes the object`, async () => {
+  Deno.test(`${name} is applied at once, and never deletes the object`, async () => {
     await withManifests({ "a.yaml": [rawService("web", port(80))] }, async (setup) => {
       const { sink } = setup;
       await pause(30);
       change(setup);
       const took = await sink.until(() => portOf(sink, "web") === 81, "port 81");
-      equal(took < 100, true, `${took} ms`);
+      equal(took < AT_ONCE_MS, true, `${took} ms`);
       deepEqual(sink.calls.filter((call) => call.startsWith("delete")), []);
       // Once more, to see that it is still watched.
       setup.write("z.yaml", rawService("other"));
-      equal(await sink.until(() => sink.objects.has("Service default/other"), "other") < 100, true);
+      equal(await sink.until(() => sink.objects.has("Service default/other"), "other") < AT_ONCE_MS, true);
     });
   });
 }
 
-Deno.test("a removal is applied within 100 ms", async () => {
+Deno.test("a removal is applied at once", async () => {
   await withManifests({ "a.yaml": [rawService("web"), rawService("api")] }, async ({ directory, sink }) => {
     await pause(30);
     Deno.removeSync(`${directory}/a.yaml`);
     const took = await sink.until(() => sink.objects.size === 0, "nothing left");
-    equal(took < 100, true, `${took} ms`);
+    equal(took < AT_ONCE_MS, true, `${took} ms`);
   });
 });
 
@@ -150,7 +153,7 @@ Deno.test("replacing ..data of a mounted ConfigMap is one change", async () => {
     Deno.symlinkSync("..data/web.yaml", `${directory}/web.yaml`);
     await sink.until(() => portOf(sink, "web") === 1, "first version");
     version(2);
-    equal(await sink.until(() => portOf(sink, "web") === 2, "second version") < 100, true);
+    equal(await sink.until(() => portOf(sink, "web") === 2, "second version") < AT_ONCE_MS, true);
     deepEqual(sink.calls.filter((call) => call.startsWith("delete")), []);
   });
 });
@@ -170,10 +173,10 @@ Deno.test("a directory behind a symbolic link is watched, and followed when the 
     log: new RecordingLog(),
   }).run(sink, stop.signal);
   Deno.writeTextFileSync(`${parent}/v1/web.yaml`, text(rawService("web", port(11))));
-  equal(await sink.until(() => portOf(sink, "web") === 11, "save behind the link") < 100, true);
+  equal(await sink.until(() => portOf(sink, "web") === 11, "save behind the link") < AT_ONCE_MS, true);
   Deno.symlinkSync("v2", `${parent}/next`);
   Deno.renameSync(`${parent}/next`, `${parent}/current`);
-  equal(await sink.until(() => portOf(sink, "web") === 2, "link moved") < 100, true);
+  equal(await sink.until(() => portOf(sink, "web") === 2, "link moved") < AT_ONCE_MS, true);
   stop.abort();
   await running;
   Deno.removeSync(parent, { recursive: true });
@@ -193,7 +196,7 @@ Deno.test("a file that is still being written is not read", async () => {
     equal(portOf(sink, "web"), 80);
     file.writeSync(new TextEncoder().encode(text(rawService("api", port(82)))));
     file.close();
-    equal(await sink.until(() => portOf(sink, "api") === 82, "closed") < 100, true);
+    equal(await sink.until(() => portOf(sink, "api") === 82, "closed") < AT_ONCE_MS, true);
     deepEqual(sink.calls.filter((call) => call.startsWith("delete")), []);
   });
 });
@@ -239,7 +242,7 @@ Deno.test("if two files define an object, the first in path order is used until 
     await pause(60);
     equal(portOf(sink, "web"), 1);
     Deno.removeSync(`${directory}/a.yaml`);
-    equal(await sink.until(() => portOf(sink, "web") === 22, "the second takes over") < 100, true);
+    equal(await sink.until(() => portOf(sink, "web") === 22, "the second takes over") < AT_ONCE_MS, true);
     deepEqual(sink.calls.filter((call) => call.startsWith("delete")), []);
   });
 });
