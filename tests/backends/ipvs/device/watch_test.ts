@@ -36,13 +36,18 @@ async function reportsOf(
   const reports: string[] = [];
   const transport = new FakeTransport();
   let wake = () => {};
-  transport.readable = () => new Promise((resolve) => wake = () => resolve(true));
+  const waitsAgain = Promise.withResolvers<void>();
+  let waits = 0;
+  transport.readable = () => {
+    if (++waits > 1) waitsAgain.resolve();
+    return new Promise((resolve) => wake = () => resolve(true));
+  };
   using watch = new DeviceWatch(transport, "kube-ipvs0", (what) => reports.push(what));
   watch.follow(INDEX);
   prepare(watch);
   transport.deliver(...notifications);
   wake();
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await waitsAgain.promise;
   return reports;
 }
 
