@@ -29,6 +29,15 @@ export async function readBlockingFile(path: string): Promise<Uint8Array<ArrayBu
   }
 }
 
+/**
+ * Resolves when the file system of a path has answered, whether the path exists or not. Occupies a thread until then.
+ */
+export async function fileSystemAnswers(path: string): Promise<void> {
+  const { open, close } = opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
+  const file = await open(cString(path), O_RDONLY | O_CLOEXEC);
+  if (file >= 0) await close(file);
+}
+
 const CHUNK_BYTES = 65_536;
 const MAX_BYTES = 16 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
+import { AnswerGate } from "./answer_gate.ts";
 import { DirectoryWatch } from "./directory_watch.ts";
 import { ManifestClaims } from "./file_claims.ts";
 import type { FileContents } from "./file_claims.ts";
@@ -54,7 +55,7 @@ export class ManifestSource implements Source {
   readonly #broken = new Map<string, Invalid>();
   /** Undefined after `synced`. */
   #start: StartCheck | undefined;
-  #refresh: ((named: ReadonlySet<string>, everything: boolean) => void) | undefined;
+  #gate: AnswerGate | undefined;
   #recordedVersion = -1;
   #recordTimer: number | undefined;
 
@@ -79,18 +80,23 @@ export class ManifestSource implements Source {
       );
     }
     this.#start = new StartCheck(this.#record.read());
-    const watch = new DirectoryWatch(this.#directory, this.#log, (paths) => this.#refresh?.(paths, false));
+    const watch = new DirectoryWatch(
+      this.#directory,
+      this.#log,
+      (paths) => this.#gate?.request(paths, false),
+    );
     let problem: string | undefined;
-    this.#refresh = (named, everything) => {
-      const before = problem;
-      problem = this.#read(watch, named, everything, sink) ?? this.#checkStart();
-      if (problem !== before) {
-        if (problem === undefined) this.#log.info(`the manifests in ${this.#directory} are complete again`);
-        else if (this.#start === undefined) {
-          this.#log.warn(`${problem}; the objects read before stay in force`);
-        } else this.#log.error(`${problem}; until then nothing is programmed, and the kernel stays as it is`);
-        sink.connected(problem);
-      }
+    const report = (next: string | undefined) => {
+      if (next === problem) return;
+      problem = next;
+      if (problem === undefined) this.#log.info(`the manifests in ${this.#directory} are complete again`);
+      else if (this.#start === undefined) {
+        this.#log.warn(`${problem}; the objects read before stay in force`);
+      } else this.#log.error(`${problem}; until then nothing is programmed, and the kernel stays as it is`);
+      sink.connected(problem);
+    };
+    const read = (named: ReadonlySet<string>, everything: boolean) => {
+      report(this.#read(watch, named, everything, sink) ?? this.#checkStart());
       if (problem === undefined && this.#start !== undefined) {
         this.#start = undefined;
         sink.synced();
@@ -99,12 +105,18 @@ export class ManifestSource implements Source {
       if (this.#start === undefined) this.#scheduleRecord();
     };
     sink.connected(undefined);
-    this.#refresh(NO_PATHS, true);
+    read(NO_PATHS, true);
+    const gate = new AnswerGate({
+      directory: this.#directory,
+      read,
+      silent: () => report(`the file system of ${this.#directory} does not answer`),
+    });
+    this.#gate = gate;
     const stop = () => {
-      this.#refresh = undefined;
+      this.#gate = undefined;
       watch[Symbol.dispose]();
       if (this.#start === undefined) this.#writeRecord();
-      stopped.resolve();
+      stopped.resolve(gate[Symbol.asyncDispose]());
     };
     if (signal.aborted) stop();
     else signal.addEventListener("abort", stop, { once: true });
@@ -112,7 +124,7 @@ export class ManifestSource implements Source {
   }
 
   reload(): void {
-    this.#refresh?.(NO_PATHS, true);
+    this.#gate?.request(NO_PATHS, true);
   }
 
   /** Updates the sink. @returns the problem with the directory, if any. */
