@@ -10,20 +10,7 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh
 source scripts/env.sh
 scripts/bpf.sh
-
-name=proxy-bench-$$ directory=/run/proxy-bench-$$
-clean() {
-  ip netns del "$name" 2>/dev/null || true
-  rmdir "$directory/cgroup/$name" 2>/dev/null || true
-  umount "$directory/bpf" "$directory/cgroup" 2>/dev/null || true
-  rm -rf "$directory"
-}
-trap clean EXIT
-mkdir -p "$directory/bpf" "$directory/cgroup"
-mount -t bpf bpf "$directory/bpf"
-mount -t cgroup2 cgroup2 "$directory/cgroup"
-mkdir "$directory/cgroup/$name"
-ip netns add "$name"
+source scripts/bench-sandbox.sh
 ip -n "$name" link set lo up
 
 nsenter --net="/run/netns/$name" deno run --quiet --cached-only --v8-flags="$PROXY_V8_FLAGS" -A \
