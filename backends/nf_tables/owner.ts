@@ -1,10 +1,11 @@
 import type { Requirement } from "../../core/backend/contract.ts";
-import type { NetlinkClient, WriteMessage } from "../../ffi/netlink/client.ts";
-import { NETLINK_NETFILTER, NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
-import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../ffi/netlink/nfnetlink.ts";
+import type { NetlinkClient } from "../../ffi/netlink/client.ts";
+import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
+import { NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
 import { processOfPort } from "../../ffi/netlink/port_owner.ts";
 import { attribute } from "../../ffi/netlink/reader.ts";
 import * as nft from "./constants.ts";
+import { dumpRequest } from "./dump.ts";
 import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
 
 /** A table with the flag `owner`: only the socket that made it may change it, and it goes with that socket. */
@@ -25,12 +26,8 @@ export async function ownedTables(
 ): Promise<readonly OwnedTable[]> {
   const owned: OwnedTable[] = [];
   for (const family of TABLE_FAMILIES) {
-    const write: WriteMessage = (message, seq) => {
-      message.begin(NFNL_SUBSYS_NFTABLES << 8 | nft.NFT_MSG_GETTABLE, NLM_F_REQUEST | NLM_F_DUMP, seq);
-      nfgenmsg(message, family.nfproto, 0);
-      message.end();
-    };
-    for (const { payload } of await client.dump(`list tables of family ${family.keyword}`, write)) {
+    const request = dumpRequest(family, nft.NFT_MSG_GETTABLE);
+    for (const { payload } of await client.dump(`list tables of family ${family.keyword}`, request)) {
       const name = attribute(payload, nft.NFTA_TABLE_NAME, NFGENMSG_BYTES)?.string() ?? "";
       const portId = attribute(payload, nft.NFTA_TABLE_OWNER, NFGENMSG_BYTES)?.u32be();
       if (portId !== undefined && names.includes(name)) owned.push({ family, name, portId });

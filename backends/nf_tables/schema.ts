@@ -1,9 +1,9 @@
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
-import { NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
-import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../ffi/netlink/nfnetlink.ts";
+import { NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
 import { attribute, attributes, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import * as nft from "./constants.ts";
+import { dumpRequest } from "./dump.ts";
 import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
 import type { Hook } from "./rules.ts";
 import { datatypeOf, flagsOf, lengthOf, type SetSpec } from "./set/spec.ts";
@@ -153,13 +153,7 @@ async function dumpEach(
   filter: (message: MessageWriter) => void,
   each: (message: NetlinkMessage) => void,
 ): Promise<void> {
-  const write = (message: MessageWriter, seq: number) => {
-    message.begin(NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
-    nfgenmsg(message, family.nfproto, 0);
-    filter(message);
-    message.end();
-  };
   // An interrupted dump is not repeated: an object that it misses makes the refill fail, and then the table
   // is replaced.
-  await client.dumpEach(operation, write, each);
+  await client.dumpEach(operation, dumpRequest(family, type, filter), each);
 }

@@ -1,9 +1,9 @@
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
-import { NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
 import { attributes, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
+import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import * as nft from "../../nf_tables/constants.ts";
+import { dumpRequest } from "../../nf_tables/dump.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import type { TableName } from "../rules/layout.ts";
 
@@ -88,17 +88,12 @@ export class TablesReader {
   async #visit(
     type: number,
     operation: string,
-    begin: (message: MessageWriter) => void,
+    filter: (message: MessageWriter) => void,
     each: (message: NetlinkMessage) => void,
   ): Promise<boolean> {
-    const write = (message: MessageWriter, seq: number) => {
-      message.begin(NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
-      nfgenmsg(message, this.#family.nfproto, 0);
-      begin(message);
-      message.end();
-    };
+    const request = dumpRequest(this.#family, type, filter);
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const { interrupted } = await this.#client.dumpEach(operation, write, each);
+      const { interrupted } = await this.#client.dumpEach(operation, request, each);
       if (!interrupted) return true;
     }
     return false;

@@ -1,10 +1,10 @@
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
-import { NLM_F_DUMP, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
-import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
+import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 import { type Attribute, attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { TimeSlice } from "../../../ffi/time_slice.ts";
 import * as nft from "../constants.ts";
+import { dumpRequest } from "../dump.ts";
 import { sameRule } from "./same_rule.ts";
 import { ElementsDigest } from "./elements_digest.ts";
 import type { TableFamily } from "../families.ts";
@@ -160,11 +160,5 @@ function dump(
   filter: (message: MessageWriter) => void,
   each: (message: NetlinkMessage) => void,
 ): Promise<{ readonly interrupted: boolean }> {
-  const write = (message: MessageWriter, seq: number) => {
-    message.begin(NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_REQUEST | NLM_F_DUMP, seq);
-    nfgenmsg(message, family.nfproto, 0);
-    filter(message);
-    message.end();
-  };
-  return client.dumpEach(operation, write, each, { inBackground: true });
+  return client.dumpEach(operation, dumpRequest(family, type, filter), each, { inBackground: true });
 }
