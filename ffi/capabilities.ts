@@ -10,8 +10,8 @@ const CAPABILITY_BITS = [
 export type Capability = typeof CAPABILITY_BITS[number][0];
 
 /**
- * Reports which of these capabilities this process has in effect; undefined if /proc does not tell.
- * @param status the text of /proc/self/status. The seam for tests.
+ * Reports which of these capabilities a process has in effect; undefined if /proc does not tell.
+ * @param status reads the text of /proc/PID/status; by default that of this process.
  */
 export function effectiveCapabilities(status: () => string = ownStatus): ReadonlySet<Capability> | undefined {
   let text: string;

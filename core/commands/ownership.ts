@@ -1,6 +1,6 @@
 import { delay } from "../async/wakeup.ts";
 import { findHolder, type LockHolder } from "../node/lock_holder.ts";
-import { NamespaceLock } from "../node/namespace_lock.ts";
+import { MAX_COMMAND_LINE, NamespaceLock } from "../node/namespace_lock.ts";
 import type { Fields, Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 
@@ -24,7 +24,6 @@ const ASK_AGAIN_MS = 500;
 /** Attempts to find a holder. One that is never found has not just ended. */
 const MAX_SEARCHES = 100;
 const SEARCH_AGAIN_MS = 10;
-const MAX_COMMAND_LINE = 1000;
 
 /**
  * Makes this process the only one that programs the kernel in its network namespace. Two proxies would undo each

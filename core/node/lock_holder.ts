@@ -1,5 +1,5 @@
 import { type Credentials, listenerOf } from "../../ffi/unix_socket.ts";
-import type { HolderDescription } from "./namespace_lock.ts";
+import { type HolderDescription, MAX_COMMAND_LINE } from "./namespace_lock.ts";
 import { hasNetAdmin } from "./process_privileges.ts";
 
 /** The process that has the lock of a network namespace, seen by another process. */
@@ -86,8 +86,6 @@ class Conversation {
     }
   }
 }
-
-const MAX_COMMAND_LINE = 1000;
 
 function commandLineOf(pid: number): string | undefined {
   if (pid === 0) return undefined;

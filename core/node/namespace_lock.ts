@@ -11,6 +11,9 @@ export interface HolderDescription {
   readonly commandLine: string;
 }
 
+/** Command lines are cut to this length, so that a description fits into a message. */
+export const MAX_COMMAND_LINE = 1000;
+
 /** Connections beyond this number close the oldest one. Each belongs to a process that waits for the lock. */
 const MAX_CONNECTIONS = 16;
 /** Delay after a failure to accept, for example because no descriptor is left. */

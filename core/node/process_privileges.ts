@@ -1,17 +1,16 @@
-const CAP_NET_ADMIN = 12n; // linux/capability.h
+import { effectiveCapabilities } from "../../ffi/capabilities.ts";
 
 /**
  * Reports whether a process has CAP_NET_ADMIN in the user namespace of this process; undefined if /proc does not tell.
  */
 export function hasNetAdmin(pid: number): boolean | undefined {
-  const status = read(`/proc/${pid}/status`);
+  const effective = effectiveCapabilities(() => Deno.readTextFileSync(`/proc/${pid}/status`));
   const ours = read("/proc/self/uid_map");
   const theirs = read(`/proc/${pid}/uid_map`);
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status ?? "")?.[1];
   if (effective === undefined || ours === undefined || theirs === undefined) return undefined;
   // In a user namespace of its own every user has all capabilities, but there alone. Only root can make one whose map
   // equals ours.
-  return ours === theirs && (BigInt(`0x${effective}`) >> CAP_NET_ADMIN & 1n) === 1n;
+  return ours === theirs && effective.has("CAP_NET_ADMIN");
 }
 
 function read(path: string): string | undefined {

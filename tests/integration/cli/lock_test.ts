@@ -19,7 +19,7 @@ Deno.test("a second proxy in any mode names the first one and exits, and changes
   const modes = ["nftables", "iptables", "ebpf"];
   for (const first of modes) {
     await using holder = node.start(...flagsOf(first));
-    // Of the three other modes, each of which may be the one before.
+    // Wait for the cleanup of all three other modes, because each of them may be the one before.
     await holder.logs(/(No rules of another mode remain[^]*){3}/);
     await holder.inForce();
     const before = await state(node, mounts.bpffs);
