@@ -8,7 +8,8 @@
 #   scripts/cluster.sh kubectl ARGUMENT...      runs kubectl as an administrator
 #   scripts/cluster.sh shell NODE [COMMAND...]  runs a command, or a shell, in node 1 to N, or in the control plane
 #   scripts/cluster.sh down                     ends it, also what an interrupted run has left
-# PROXY_CONFIGURATION has lines to add to the KubeProxyConfiguration, for up and deploy.
+# PROXY_CONFIGURATION has lines to add to the KubeProxyConfiguration, for up and deploy. PROXY_CLUSTER is the name of
+# the cluster (default: proxy): several can run at a time.
 # Needs root. The first `up` builds everything, which takes half an hour on 2 cores; later ones take a minute.
 set -euo pipefail
 usage=$(sed -n '4,11s/^# \{0,3\}//p' "$0")
@@ -100,11 +101,11 @@ kubectl() {
 }
 
 shell() {
-  [ $# -ge 1 ] || fail "shell needs a node: $(nodes | sed 's/proxy-node-//' | paste -sd ' '), or control"
+  [ $# -ge 1 ] || fail "shell needs a node: $(nodes | sed "s/$cluster-node-//" | paste -sd ' '), or control"
   local name=$1
   shift
   [ $# -gt 0 ] || set -- bash
-  if [ "$name" = control ]; then ip netns exec $control "$@"; else in_node "$(node "${name#proxy-node-}")" "$@"; fi
+  if [ "$name" = control ]; then ip netns exec $control "$@"; else in_node "$(node "${name#"$cluster-node-"}")" "$@"; fi
 }
 
 down() {
@@ -139,7 +140,7 @@ check_machine() {
   memory=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
   [ "$memory" -ge $needed ] || fail "$1 nodes need $needed MB of memory, and $memory MB are available: end other programs, or start fewer nodes (--nodes)"
   needed=$((2000 + 1200 * $1))
-  [ -e "$state/images.tar" ] || needed=$((needed + 8000))
+  [ -e "$archives/images.tar" ] || needed=$((needed + 8000))
   disk=$(df --output=avail -m "$state" | tail -n 1)
   [ "$disk" -ge $needed ] || fail "$1 nodes need $needed MB in $state, and ${disk// /} MB are free: free some, or set PROXY_CACHE to a larger disk"
   [ "$(hierarchies)" ] || fail "no cgroups are mounted below /sys/fs/cgroup: mount them, for example: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
@@ -288,7 +289,7 @@ start_nodes() {
   for ((number = 1; number <= $1; number++)); do
     name=$(node $number)
     wait_for "containerd of $name" 60 in_node "$name" "$peers/ctr" version
-    import "$name" "$state/images.tar" &
+    import "$name" "$archives/images.tar" &
     imports+=($!)
     [ ! -e dist/image.tar ] || { import "$name" "$PWD/dist/image.tar" & imports+=($!); }
   done
@@ -421,7 +422,7 @@ processes() {
   {
     for name in $control $(nodes); do [ ! -e "/run/netns/$name" ] || ip netns pids "$name"; done
     while read -r path _; do
-      find "$path"/proxy-node-[1-9] -name cgroup.procs -exec cat {} + 2>/dev/null || true
+      find "$path/$cluster"-node-[1-9] -name cgroup.procs -exec cat {} + 2>/dev/null || true
     done < <(hierarchies)
   } | sort -un
 }
@@ -429,8 +430,8 @@ processes() {
 remove_cgroups() {
   local path
   while read -r path _; do
-    find "$path"/proxy-node-[1-9] -depth -type d -exec rmdir {} + 2>/dev/null || true
-    ! compgen -G "$path/proxy-node-[1-9]" >/dev/null || return 1
+    find "$path/$cluster"-node-[1-9] -depth -type d -exec rmdir {} + 2>/dev/null || true
+    ! compgen -G "$path/$cluster-node-[1-9]" >/dev/null || return 1
   done < <(hierarchies)
 }
 

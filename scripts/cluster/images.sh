@@ -14,11 +14,14 @@ e2e=registry.k8s.io/e2e-test-images
 main() {
   local key
   key=$(key)
-  [ "$(cat "$state/images.key" 2>/dev/null)" != "$key" ] || return 0
-  mkdir -p "$state"
+  [ "$(cat "$archives/images.key" 2>/dev/null)" != "$key" ] || return 0
+  mkdir -p "$archives"
+  exec 8>"$archives/.lock"
+  flock --nonblock 8 || { say "waiting for another scripts/cluster/images.sh" && flock 8; }
+  [ "$(cat "$archives/images.key" 2>/dev/null)" != "$key" ] || return 0
   # Removes what an interrupted run has left, too.
-  rm -rf "$state/images.key" "$state"/images.??????
-  work=$(mktemp -d "$state/images.XXXXXX")
+  rm -rf "$archives/images.key" "$archives"/images.??????
+  work=$(mktemp -d "$archives/images.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   oci=$work/oci
   umoci init --layout "$oci"
@@ -26,7 +29,7 @@ main() {
   say "images: Debian root file system"
   root_file_system
   say "images: packing"
-  image base "$state/base.tar"
+  image base "$archives/base.tar"
   umoci config --image "$oci:base" --config.cmd sh
   image_of_pause registry.k8s.io/pause:3.10.2
   # The tests run netexec and other commands of agnhost, and tools of the base.
@@ -41,8 +44,8 @@ main() {
   umoci rm --image "$oci:base"
   umoci gc --layout "$oci"
   tar --create --file "$work/images.tar" --directory "$oci" .
-  mv "$work/images.tar" "$state/images.tar"
-  echo "$key" >"$state/images.key"
+  mv "$work/images.tar" "$archives/images.tar"
+  echo "$key" >"$archives/images.key"
 }
 
 # Key of everything that the images are made from.
@@ -53,16 +56,16 @@ key() {
 
 root_file_system() {
   local wanted="${packages[*]}"
-  [ "$(cat "$state/base.packages" 2>/dev/null)" != "$wanted" ] || return 0
-  rm -f "$state/base.packages"
+  [ "$(cat "$archives/base.packages" 2>/dev/null)" != "$wanted" ] || return 0
+  rm -f "$archives/base.packages"
   nice -n 10 mmdebstrap --variant=minbase --quiet --include="$(IFS=,; echo "${packages[*]}")" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
     "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/base.tar" ||
     fail "mmdebstrap could not make a root file system from Debian packages, see above"
-  mv "$work/base.tar" "$state/base.tar"
-  echo "$wanted" >"$state/base.packages"
+  mv "$work/base.tar" "$archives/base.tar"
+  echo "$wanted" >"$archives/base.packages"
 }
 
 image_of_pause() {

@@ -2,9 +2,13 @@
 # shellcheck shell=bash disable=SC2034
 . scripts/env.sh
 
-state=$PROXY_CACHE/cluster
+# Several clusters can run at a time under different names.
+cluster=${PROXY_CLUSTER:-proxy}
+[[ $cluster =~ ^[a-z][a-z0-9-]{0,19}$ ]] || { echo "cluster: PROXY_CLUSTER=$cluster: must be up to 20 lower-case letters, digits and hyphens, and begin with a letter" >&2; exit 1; }
+archives=$PROXY_CACHE/cluster # images of all clusters
+state=$archives/$cluster
 peers=$PROXY_CACHE/peers
-control=proxy-control # network namespace of the control plane
+control=$cluster-control # network namespace of the control plane
 kubernetes_version=v1.37.1
 proxy_image=localhost/proxy:cluster
 
@@ -17,10 +21,10 @@ fail() {
   exit 1
 }
 
-node() { echo "proxy-node-$1"; }
+node() { echo "$cluster-node-$1"; }
 
 # Network namespaces of the nodes of the running cluster.
-nodes() { ip netns list | sed -nE 's/^(proxy-node-[0-9]+)( .*)?$/\1/p' | sort; }
+nodes() { ip netns list | sed -nE "s/^($cluster-node-[0-9]+)( .*)?$/\1/p" | sort; }
 
 # Prints its arguments of the families in use, separated by commas.
 #   of_families IPV4 IPV6
