@@ -4,6 +4,7 @@
 #   scripts/cluster.sh up [--nodes N] [--mode MODE] [--families dual|ipv4|ipv6]
 #       starts it, with 3 nodes and in mode nftables if nothing else is said. MODE is a mode of the proxy,
 #       kube-proxy (kube-proxy:MODE for another mode than nftables), or none
+#   scripts/cluster.sh check [--nodes N]        says what this machine lacks to run it
 #   scripts/cluster.sh deploy MODE              replaces what serves Services in a running cluster
 #   scripts/cluster.sh kubectl ARGUMENT...      runs kubectl as an administrator
 #   scripts/cluster.sh shell NODE [COMMAND...]  runs a command, or a shell, in node 1 to N, or in the control plane
@@ -12,7 +13,7 @@
 # the cluster (default: proxy): several can run at a time.
 # Needs root. The first `up` builds everything, which takes half an hour on 2 cores; later ones take a minute.
 set -euo pipefail
-usage=$(sed -n '4,11s/^# \{0,3\}//p' "$0")
+usage=$(sed -n '4,12s/^# \{0,3\}//p' "$0")
 cd "$(dirname "$0")/.."
 . scripts/cluster/settings.sh
 
@@ -25,7 +26,7 @@ main() {
   local command=${1:-}
   shift || true
   case $command in
-    up | down | deploy | kubectl | shell) ;;
+    up | check | down | deploy | kubectl | shell) ;;
     *) echo "$usage" >&2; exit 2 ;;
   esac
   [ "$(id -u)" = 0 ] || fail "must run as root, because it creates namespaces, mounts and cgroups"
@@ -35,24 +36,7 @@ main() {
 up() {
   local count=3 mode=nftables began
   families="4 6"
-  while [ $# -gt 0 ]; do
-    [ $# -ge 2 ] || fail "$1 needs a value"
-    case $1 in
-      --nodes) count=$2 ;;
-      --mode) mode=$2 ;;
-      --families)
-        case $2 in
-          dual) families="4 6" ;;
-          ipv4) families=4 ;;
-          ipv6) families=6 ;;
-          *) fail "--families $2: must be dual, ipv4 or ipv6" ;;
-        esac ;;
-      *) fail "unknown flag $1: must be --nodes, --mode or --families" ;;
-    esac
-    shift 2
-  done
-  [[ $count =~ ^[1-9]$ ]] || fail "--nodes $count: must be 1 to 9"
-  check_mode "$mode"
+  read_flags "$@"
   lock
   check_machine "$count"
 
@@ -76,6 +60,35 @@ up() {
   start_dns "$mode"
   trap - EXIT
   say "ready in $((SECONDS - began)) s: $(kubectl get nodes --no-headers | wc -l) nodes, $mode. Try: scripts/cluster.sh kubectl get pods -A"
+}
+
+check() {
+  local count=3 mode=nftables
+  read_flags "$@"
+  check_machine "$count"
+  say "this machine can run $count nodes"
+}
+
+# Reads the flags of up into count, mode and families.
+read_flags() {
+  while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || fail "$1 needs a value"
+    case $1 in
+      --nodes) count=$2 ;;
+      --mode) mode=$2 ;;
+      --families)
+        case $2 in
+          dual) families="4 6" ;;
+          ipv4) families=4 ;;
+          ipv6) families=6 ;;
+          *) fail "--families $2: must be dual, ipv4 or ipv6" ;;
+        esac ;;
+      *) fail "unknown flag $1: must be --nodes, --mode or --families" ;;
+    esac
+    shift 2
+  done
+  [[ $count =~ ^[1-9]$ ]] || fail "--nodes $count: must be 1 to 9"
+  check_mode "$mode"
 }
 
 # Ends an `up` that failed. The logs stay.
@@ -138,11 +151,12 @@ check_machine() {
     [ ! -e "/run/netns/$name" ] || fail "network namespace $name exists: a cluster runs, or left it: scripts/cluster.sh down"
   done
   memory=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
-  [ "$memory" -ge $needed ] || fail "$1 nodes need $needed MB of memory, and $memory MB are available: end other programs, or start fewer nodes (--nodes)"
+  [ "$memory" -ge $needed ] || fail "--nodes $1 needs $needed MB of memory, and $memory MB are available: end other programs, or start fewer nodes (--nodes)"
   needed=$((2000 + 1200 * $1))
   [ -e "$archives/images.tar" ] || needed=$((needed + 8000))
+  mkdir -p "$state"
   disk=$(df --output=avail -m "$state" | tail -n 1)
-  [ "$disk" -ge $needed ] || fail "$1 nodes need $needed MB in $state, and ${disk// /} MB are free: free some, or set PROXY_CACHE to a larger disk"
+  [ "$disk" -ge $needed ] || fail "--nodes $1 needs $needed MB in $state, and ${disk// /} MB are free: free some, or set PROXY_CACHE to a larger disk"
   [ "$(hierarchies)" ] || fail "no cgroups are mounted below /sys/fs/cgroup: mount them, for example: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
   while read -r path _; do
     mkdir "$path/$control" 2>/dev/null && rmdir "$path/$control" ||
