@@ -81,11 +81,49 @@ image_of_agnhost() {
   mkdir -p "$root/uploads" "$root/usr/local/bin"
   ln -s agnhost "$root/agnhost-2"
   ln -s /usr/bin/iperf "$root/usr/local/bin/iperf"
+  # A DNS server, which tests of the cluster's DNS forward to.
+  cp "$peers/coredns" "$root/coredns"
+  # The image that the command fake-registry-server serves.
+  registry registry.k8s.io/pause:3.10.2 "$root/var/registry/pause" testing
   # The command porter serves TLS with them.
   openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
     -keyout "$root/localhost.key" -out "$root/localhost.crt" 2>/dev/null
   on_base "$1" /agnhost "$peers/agnhost"
   umoci config --image "$oci:$1" --config.cmd pause
+}
+
+# Copies an image to a directory in the layout that fake-registry-server reads, with the media type in the manifest,
+# which umoci leaves out.
+#   registry NAME DIRECTORY TAG
+registry() {
+  python3 - "$oci" "$@" <<'PYTHON'
+import hashlib, json, os, sys
+
+oci, name, directory, tag = sys.argv[1:]
+
+def read(digest):
+    with open(os.path.join(oci, "blobs", *digest.split(":")), "rb") as file:
+        return file.read()
+
+def write(kind, content):
+    digest = hashlib.sha256(content).hexdigest()
+    path = os.path.join(directory, kind, "sha256", digest[:2], digest)
+    os.makedirs(path)
+    with open(os.path.join(path, "data"), "wb") as file:
+        file.write(content)
+    return "sha256:" + digest
+
+with open(os.path.join(oci, "index.json")) as file:
+    images = json.load(file)["manifests"]
+entry = next(i for i in images if i["annotations"]["org.opencontainers.image.ref.name"] == name)
+manifest = json.loads(read(entry["digest"]))
+manifest["mediaType"] = entry["mediaType"]
+for blob in [manifest["config"], *manifest["layers"]]:
+    write("blobs", read(blob["digest"]))
+digest = write("manifests", json.dumps(manifest).encode())
+with open(os.path.join(directory, "manifests", tag), "w") as file:
+    file.write(digest)
+PYTHON
 }
 
 # Adds a program and the files of $work/PROGRAM to the base.
