@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 
-// What scripts/cluster.sh says before it builds or starts anything, and what its `down` removes. Each test has
+// Messages of scripts/cluster.sh before it builds or starts anything, and what its `down` removes. Each test has
 // mounts and a cluster name of its own.
 
 const project = new URL("../../", import.meta.url).pathname;
