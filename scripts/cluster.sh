@@ -8,12 +8,15 @@
 #   scripts/cluster.sh deploy MODE              replaces what serves Services in a running cluster
 #   scripts/cluster.sh kubectl ARGUMENT...      runs kubectl as an administrator
 #   scripts/cluster.sh shell NODE [COMMAND...]  runs a command, or a shell, in node 1 to N, or in the control plane
+#   scripts/cluster.sh stop PART                ends node 1 to N, as a power failure does, or a program of the control
+#       plane, such as kube-apiserver
+#   scripts/cluster.sh start PART               starts it again, with the data on its disk, and waits until it is ready
 #   scripts/cluster.sh down                     ends it, also what an interrupted run has left
 # PROXY_CONFIGURATION has lines to add to the KubeProxyConfiguration, for up and deploy. PROXY_CLUSTER is the name of
 # the cluster (default: proxy): several can run at a time.
 # Needs root. The first `up` builds everything, which takes half an hour on 2 cores; later ones take a minute.
 set -euo pipefail
-usage=$(sed -n '4,12s/^# \{0,3\}//p' "$0")
+usage=$(sed -n '4,/cluster.sh down/s/^# \{0,3\}//p' "$0")
 cd "$(dirname "$0")/.."
 . scripts/cluster/settings.sh
 
@@ -21,12 +24,15 @@ programs=(
   etcd kube-apiserver kube-proxy kubelet kube-controller-manager kube-scheduler kubectl containerd
   containerd-shim-runc-v2 ctr coredns agnhost regression-issue-74839
 )
+# Everything that can run, also what an `up` with other arguments started.
+parts=("$cluster-node-"{1..9} "$control")
+control_plane=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 
 main() {
   local command=${1:-}
   shift || true
   case $command in
-    up | check | down | deploy | kubectl | shell) ;;
+    up | check | down | deploy | kubectl | shell | stop | start) ;;
     *) echo "$usage" >&2; exit 2 ;;
   esac
   [ "$(id -u)" = 0 ] || fail "must run as root, because it creates namespaces, mounts and cgroups"
@@ -50,12 +56,13 @@ up() {
   rm -rf "$state/run" "$state/log" "$state/nodes"
   mkdir -p "$state/run" "$state/log"
   echo "$families" >"$state/run/families"
+  seq "$count" >"$state/run/numbers"
   say "network"
-  start_network "$count"
+  start_network
   say "control plane"
-  start_control_plane "$count"
+  start_control_plane
   say "nodes: $count"
-  start_nodes "$count"
+  start_nodes
   deploy_mode "$mode"
   start_dns "$mode"
   trap - EXIT
@@ -94,21 +101,21 @@ read_flags() {
 # Ends an `up` that failed. The logs stay.
 give_up() {
   say "could not be started, ending what runs. Logs are in $state/log and $state/nodes" >&2
-  end_all
+  end "${parts[@]}"
 }
 
 deploy() {
   [ $# = 1 ] || fail "deploy needs one mode"
   check_mode "$1"
   lock
-  [ -e "$state/run/kubeconfig" ] || fail "no cluster runs: scripts/cluster.sh up"
+  must_run
   prepare_image "$1"
   import_image "$1"
   deploy_mode "$1"
 }
 
 kubectl() {
-  [ -e "$state/run/kubeconfig" ] || fail "no cluster runs: scripts/cluster.sh up"
+  must_run
   ip netns exec $control env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
     KUBECACHEDIR="$state/run/kubectl-cache" "$peers/kubectl" --kubeconfig="$state/run/kubeconfig" "$@"
 }
@@ -124,10 +131,53 @@ shell() {
 down() {
   # Long enough for the programs of an `up` that was killed to end.
   lock 60
-  [ -z "$(processes)" ] || say "ending $(nodes | wc -l) nodes and the control plane"
-  end_all
+  [ -z "$(processes "${parts[@]}")" ] || say "ending $(nodes | wc -l) nodes and the control plane"
+  end "${parts[@]}"
   rm -rf --one-file-system "$state/run" "$state/nodes"
 }
+
+stop() {
+  must_be_part stop "$@"
+  lock
+  if is_program "$1"; then
+    end_program "$1"
+  else
+    # The others must not see connections being closed by the programs that end.
+    ip -n $control link delete "node$1" 2>/dev/null || true
+    end "$(node "$1")"
+  fi
+}
+
+start() {
+  must_be_part start "$@"
+  lock
+  if is_program "$1"; then
+    [ -z "$(program_processes "$1")" ] || fail "$1 runs already: end it first: scripts/cluster.sh stop $1"
+    launch "$1"
+    wait_for "$1" 180 program_ready "$1"
+  else
+    [ ! -e "/run/netns/$(node "$1")" ] || fail "node $1 runs already: end it first: scripts/cluster.sh stop $1"
+    start_node "$1"
+    wait_for_containerd "$1"
+    join_cluster "$1"
+  fi
+}
+
+must_run() { [ -e "$state/run/kubeconfig" ] || fail "no cluster runs: scripts/cluster.sh up"; }
+
+# Checks the arguments of the commands for parts of a cluster.
+#   must_be_part COMMAND ARGUMENT...
+must_be_part() {
+  must_run
+  if [ $# != 2 ] || ! { is_program "$2" || numbers | grep -qxF "$2"; }; then
+    fail "$1 needs one part of the cluster: $(numbers | paste -sd ' ') ${control_plane[*]}"
+  fi
+}
+
+is_program() { [[ " ${control_plane[*]} " = *" $1 "* ]]; }
+
+# Numbers of the nodes of the cluster, also of those that were stopped.
+numbers() { cat "$state/run/numbers"; }
 
 # One instance at a time. Programs that may outlive this script close descriptor 9.
 #   lock [SECONDS]      how long to wait for the other one
@@ -171,7 +221,7 @@ prepare_image() {
 }
 
 start_network() {
-  local number other name peer
+  local number
   ip netns add $control
   ip -n $control link set lo up
   ip -n $control link add nodes type bridge
@@ -181,62 +231,53 @@ start_network() {
   forward $control
   # The bridge carries packets between nodes, which the firewall of the control plane must not see.
   ip netns exec $control sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 2>/dev/null || true
-  for ((number = 1; number <= $1; number++)); do
-    name=$(node $number)
-    ip netns add "$name"
-    ip -n "$name" link set lo up
-    ip -n $control link add "node$number" type veth peer name eth0 netns "$name"
-    ip -n $control link set "node$number" master nodes up
-    ip -n "$name" link set eth0 up
-    ip -n "$name" address add "192.168.89.1$number/24" dev eth0
-    ip -n "$name" address add "fd00:10:89::1$number/64" dev eth0 nodad
-    ip -n "$name" route add default via 192.168.89.1
-    ip -n "$name" route add default via fd00:10:89::1
-    forward "$name"
-  done
-  # Everyone reaches the pods of a node through that node.
-  for ((number = 1; number <= $1; number++)); do
-    for ((other = 0; other <= $1; other++)); do
-      if [ $other = 0 ]; then peer=$control; else peer=$(node $other); fi
-      [ $other = $number ] || {
-        ip -n "$peer" route add "10.244.$number.0/24" via "192.168.89.1$number"
-        ip -n "$peer" route add "fd00:10:244:$number::/64" via "fd00:10:89::1$number"
-      }
-    done
-  done
+  for number in $(numbers); do add_pod_routes $control "$number"; done
+}
+
+# Makes the network namespace of a node, and connects it.
+connect_node() {
+  local name number
+  name=$(node "$1")
+  ip netns add "$name"
+  ip -n "$name" link set lo up
+  ip -n $control link add "node$1" type veth peer name eth0 netns "$name"
+  ip -n $control link set "node$1" master nodes up
+  ip -n "$name" link set eth0 up
+  ip -n "$name" address add "192.168.89.1$1/24" dev eth0
+  ip -n "$name" address add "fd00:10:89::1$1/64" dev eth0 nodad
+  ip -n "$name" route add default via 192.168.89.1
+  ip -n "$name" route add default via fd00:10:89::1
+  forward "$name"
+  for number in $(numbers); do [ "$number" = "$1" ] || add_pod_routes "$name" "$number"; done
+}
+
+# Routes the pods of a node through that node.
+#   add_pod_routes NAMESPACE NUMBER
+add_pod_routes() {
+  ip -n "$1" route add "10.244.$2.0/24" via "192.168.89.1$2"
+  ip -n "$1" route add "fd00:10:244:$2::/64" via "fd00:10:89::1$2"
 }
 
 forward() { ip netns exec "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; }
 
 start_control_plane() {
-  local number bind
-  bind=$(api_address)
+  local number name
   openssl genrsa -out "$state/run/sa.key" 2048 2>/dev/null
   new_user admin admin system:masters
-  for ((number = 1; number <= $1; number++)); do new_user "$(node $number)" "system:node:$(node $number)" system:nodes; done
+  for number in $(numbers); do new_user "$(node "$number")" "system:node:$(node "$number")" system:nodes; done
 
-  launch etcd --data-dir="$state/run/etcd" --unsafe-no-fsync --log-level=warn \
-    --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 \
-    --listen-peer-urls=http://127.0.0.1:0
-  launch kube-apiserver --etcd-servers=http://127.0.0.1:2379 --bind-address="$bind" --advertise-address="$bind" \
-    --secure-port=6443 --cert-dir="$state/run/certificates" --service-cluster-ip-range="$(service_ranges)" \
-    --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$state/run/sa.key" \
-    --service-account-signing-key-file="$state/run/sa.key" --token-auth-file="$state/run/tokens.csv" \
-    --authorization-mode=Node,RBAC --allow-privileged=true --kubelet-preferred-address-types=InternalIP \
-    --enable-aggregator-routing=true
-  wait_for "the API server" 180 api_server_ready
+  launch etcd
+  launch kube-apiserver
+  wait_for "the API server" 180 program_ready kube-apiserver
   # kube-apiserver writes two certificates to its certificate file: first its own, then that of its CA.
   awk '/BEGIN CERTIFICATE/ { n++ } n == 2' "$state/run/certificates/apiserver.crt" >"$state/run/ca.crt"
   write_kubeconfig admin "$state/run/kubeconfig"
-  for ((number = 1; number <= $1; number++)); do
-    write_kubeconfig "$(node $number)" "$state/run/$(node $number).kubeconfig"
+  for number in $(numbers); do
+    name=$(node "$number")
+    write_kubeconfig "$name" "$state/run/$name.kubeconfig"
   done
-
-  local client=(--kubeconfig="$state/run/kubeconfig" --leader-elect=false --bind-address=127.0.0.1 --kube-api-qps=100 --kube-api-burst=200)
-  launch kube-controller-manager "${client[@]}" --cert-dir="$state/run/controller-manager" \
-    --service-account-private-key-file="$state/run/sa.key" --root-ca-file="$state/run/ca.crt" \
-    --cluster-cidr="$(cluster_range)" --allocate-node-cidrs=false
-  launch kube-scheduler "${client[@]}" --cert-dir="$state/run/scheduler"
+  launch kube-controller-manager
+  launch kube-scheduler
 }
 
 # Adds a user of the API server.
@@ -261,15 +302,62 @@ YAML
 
 # Starts a program of the control plane. Its output is in log/PROGRAM.log.
 launch() {
-  local name=$1
-  shift
-  setsid ip netns exec $control "$peers/$name" "$@" >>"$state/log/$name.log" 2>&1 </dev/null 9>&- &
+  local options=() bind client
+  bind=$(api_address)
+  client=(--kubeconfig="$state/run/kubeconfig" --leader-elect=false --bind-address=127.0.0.1 --kube-api-qps=100 --kube-api-burst=200)
+  case $1 in
+    etcd) options=(
+      --data-dir="$state/run/etcd" --unsafe-no-fsync --log-level=warn
+      --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379
+      --listen-peer-urls=http://127.0.0.1:0
+    ) ;;
+    kube-apiserver) options=(
+      --etcd-servers=http://127.0.0.1:2379 --bind-address="$bind" --advertise-address="$bind"
+      --secure-port=6443 --cert-dir="$state/run/certificates" --service-cluster-ip-range="$(service_ranges)"
+      --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$state/run/sa.key"
+      --service-account-signing-key-file="$state/run/sa.key" --token-auth-file="$state/run/tokens.csv"
+      --authorization-mode='Node,RBAC' --allow-privileged=true --kubelet-preferred-address-types=InternalIP
+      --enable-aggregator-routing=true
+    ) ;;
+    kube-controller-manager) options=(
+      "${client[@]}" --cert-dir="$state/run/controller-manager"
+      --service-account-private-key-file="$state/run/sa.key" --root-ca-file="$state/run/ca.crt"
+      --cluster-cidr="$(cluster_range)" --allocate-node-cidrs=false
+    ) ;;
+    kube-scheduler) options=("${client[@]}" --cert-dir="$state/run/scheduler") ;;
+  esac
+  setsid ip netns exec $control "$peers/$1" "${options[@]}" >>"$state/log/$1.log" 2>&1 </dev/null 9>&- &
   disown
 }
 
-api_server_ready() {
-  [ "$(ip netns exec $control curl --silent --insecure --noproxy '*' --max-time 5 \
-    --header "Authorization: Bearer $(cat "$state/run/admin.token")" "$(api_url)/readyz")" = ok ]
+program_ready() {
+  local url
+  case $1 in
+    etcd) url=http://127.0.0.1:2379/readyz ;;
+    kube-apiserver) url=$(api_url)/readyz ;;
+    kube-controller-manager) url=https://127.0.0.1:10257/healthz ;;
+    kube-scheduler) url=https://127.0.0.1:10259/healthz ;;
+  esac
+  ip netns exec $control curl --silent --fail --insecure --noproxy '*' --max-time 5 --output /dev/null \
+    --header "Authorization: Bearer $(cat "$state/run/admin.token")" "$url"
+}
+
+# Prints the processes of a program of the control plane.
+program_processes() {
+  local pid
+  for pid in $(ip netns pids $control); do
+    ! grep -qz "^$peers/$1\$" "/proc/$pid/cmdline" 2>/dev/null || echo "$pid"
+  done
+}
+
+end_program() {
+  local pid
+  # A second SIGTERM would end kube-apiserver at once.
+  for pid in $(program_processes "$1"); do
+    kill "$pid" 2>/dev/null || true
+    # kube-apiserver waits for its watchers, and for etcd.
+    timeout 10 tail --pid="$pid" --sleep-interval=0.1 --follow /dev/null || kill -9 "$pid" 2>/dev/null || true
+  done
 }
 
 # Waits until a command succeeds.
@@ -285,36 +373,53 @@ wait_for() {
 }
 
 start_nodes() {
-  local number name path imports=()
-  for ((number = 1; number <= $1; number++)); do
-    name=$(node $number)
-    mkdir -p "$state/nodes/$name"/{lib,log}
-    while read -r path options; do
-      mkdir -p "$path/$name"
-      # A cpuset has no processors until it is given some.
-      case ",$options," in *,cpuset,*)
-        cat "$path/cpuset.cpus" >"$path/$name/cpuset.cpus"
-        cat "$path/cpuset.mems" >"$path/$name/cpuset.mems" ;;
-      esac
-    done < <(hierarchies)
-    setsid scripts/cluster/node.sh launch $number >>"$state/nodes/$name/log/node.log" 2>&1 </dev/null 9>&- &
-    disown
-  done
-  for ((number = 1; number <= $1; number++)); do
-    name=$(node $number)
-    wait_for "containerd of $name" 60 in_node "$name" "$peers/ctr" version
+  local number name import imports=()
+  for number in $(numbers); do start_node "$number"; done
+  for number in $(numbers); do
+    name=$(node "$number")
+    wait_for_containerd "$number"
     import "$name" "$archives/images.tar" &
     imports+=($!)
     [ ! -e dist/image.tar ] || { import "$name" "$PWD/dist/image.tar" & imports+=($!); }
   done
   say "images"
-  for path in "${imports[@]}"; do wait "$path" || fail "the images could not be imported: see $state/nodes/*/log/import.log"; done
-  for ((number = 1; number <= $1; number++)); do
-    name=$(node $number)
-    wait_for "$name to register" 120 kubectl get node "$name"
-    kubectl patch node "$name" --patch "$(pod_cidrs $number)" >/dev/null
-  done
-  wait_for "the nodes" 180 kubectl wait --for=condition=Ready node --all --timeout=5s
+  for import in "${imports[@]}"; do wait "$import" || fail "the images could not be imported: see $state/nodes/*/log/import.log"; done
+  for number in $(numbers); do join_cluster "$number"; done
+}
+
+# Starts a node, which finds its disk if it ran before.
+start_node() {
+  local name path options
+  name=$(node "$1")
+  connect_node "$1"
+  mkdir -p "$state/nodes/$name"/{lib,log}
+  while read -r path options; do
+    mkdir -p "$path/$name"
+    # A cpuset has no processors until it is given some.
+    case ",$options," in *,cpuset,*)
+      cat "$path/cpuset.cpus" >"$path/$name/cpuset.cpus"
+      cat "$path/cpuset.mems" >"$path/$name/cpuset.mems" ;;
+    esac
+  done < <(hierarchies)
+  setsid scripts/cluster/node.sh launch "$1" >>"$state/nodes/$name/log/node.log" 2>&1 </dev/null 9>&- &
+  disown
+}
+
+wait_for_containerd() { wait_for "containerd of $(node "$1")" 60 in_node "$(node "$1")" "$peers/ctr" version; }
+
+# Waits until a node that was started is ready, and gives it its pod CIDRs.
+join_cluster() {
+  local name
+  name=$(node "$1")
+  wait_for "$name to register" 120 kubectl get node "$name"
+  kubectl patch node "$name" --patch "$(pod_cidrs "$1")" >/dev/null
+  wait_for "$name" 180 ready_since_boot "$name"
+}
+
+# Reports whether a node is ready, and has been since its last boot.
+ready_since_boot() {
+  [ "$(kubectl get node "$1" --output='jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type=="Ready")].status}')" = \
+    "$(in_node "$1" cat /proc/sys/kernel/random/boot_id) True" ]
 }
 
 import() { in_node "$1" "$peers/ctr" --namespace k8s.io images import --local "$2" >>"$state/nodes/$1/log/import.log" 2>&1; }
@@ -407,45 +512,50 @@ start_dns() {
   [ "$1" = none ] || rolled_out deployment/coredns
 }
 
-# Ends every process of the cluster and removes its namespaces and cgroups. Needs no records of `up`: everything
-# is found by its namespace or cgroup.
-end_all() {
-  local name path pid until
+# Ends every process of nodes or of the control plane and removes their namespaces and cgroups. Needs no records
+# of `up`: everything is found by its namespace or cgroup.
+#   end NAME...
+end() {
+  local name pid until
   # A node ends with its process 1.
-  for name in $(nodes); do
+  for name in "$@"; do
     pid=$(init_of "$name")
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
   done
   until=$((SECONDS + 30))
   while :; do
-    pid=$(processes)
+    pid=$(processes "$@")
     # shellcheck disable=SC2086 # one argument per process
     [ -z "$pid" ] || kill -9 $pid 2>/dev/null || true
-    remove_cgroups && [ -z "$pid" ] && break
-    [ $SECONDS -lt $until ] || fail "some processes do not end: $(processes | paste -sd ' '). Try again, or restart the machine"
+    remove_cgroups "$@" && [ -z "$pid" ] && break
+    [ $SECONDS -lt $until ] || fail "some processes do not end: $(processes "$@" | paste -sd ' '). Try again, or restart the machine"
     sleep 0.2
   done
-  for name in $(nodes) $control; do
+  for name in "$@"; do
     [ ! -e "/run/netns/$name" ] || ip netns delete "$name"
   done
 }
 
-# Prints the processes of the cluster.
+# Prints the processes of nodes or of the control plane.
+#   processes NAME...
 processes() {
   local name path
-  {
-    for name in $control $(nodes); do [ ! -e "/run/netns/$name" ] || ip netns pids "$name"; done
+  for name in "$@"; do
+    [ ! -e "/run/netns/$name" ] || ip netns pids "$name"
     while read -r path _; do
-      find "$path/$cluster"-node-[1-9] -name cgroup.procs -exec cat {} + 2>/dev/null || true
+      [ ! -e "$path/$name" ] || find "$path/$name" -name cgroup.procs -exec cat {} + 2>/dev/null || true
     done < <(hierarchies)
-  } | sort -un
+  done | sort -un
 }
 
+# Removes the cgroups of nodes. Fails if some still have processes.
+#   remove_cgroups NAME...
 remove_cgroups() {
-  local path
+  local name path
   while read -r path _; do
-    find "$path/$cluster"-node-[1-9] -depth -type d -exec rmdir {} + 2>/dev/null || true
-    ! compgen -G "$path/$cluster-node-[1-9]" >/dev/null || return 1
+    for name in "$@"; do
+      [ ! -e "$path/$name" ] || find "$path/$name" -depth -type d -exec rmdir {} + 2>/dev/null || return 1
+    done
   done < <(hierarchies)
 }
 

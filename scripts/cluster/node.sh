@@ -65,12 +65,14 @@ mount_cgroups() {
   mount -t bpf bpf /sys/fs/bpf
 }
 
-# Shows kubelet the values that it wants of sysctls that belong to the whole machine, so that it sets none.
+# Shows kubelet the values that it wants of sysctls that belong to the whole machine, so that it sets none, and
+# an identity of this boot.
 shield_sysctls() {
   local setting file
   mkdir /run/sysctl
   for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
-    kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
+    kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000 \
+    "kernel/random/boot_id=$(cat /proc/sys/kernel/random/uuid)"; do
     file=/run/sysctl/$(basename "${setting%=*}")
     echo "${setting#*=}" >"$file"
     mount --bind "$file" "/proc/sys/${setting%=*}"

@@ -24,7 +24,7 @@ fail() {
 node() { echo "$cluster-node-$1"; }
 
 # Network namespaces of the nodes of the running cluster.
-nodes() { ip netns list | sed -nE "s/^($cluster-node-[0-9]+)( .*)?$/\1/p" | sort; }
+nodes() { find /run/netns -maxdepth 1 -name "$cluster-node-[1-9]" -printf '%f\n' 2>/dev/null | sort; }
 
 # Prints its arguments of the families in use, separated by commas.
 #   of_families IPV4 IPV6

@@ -47,6 +47,8 @@ Deno.test("a mistake on the command line of cluster.sh is one message that names
       ["deploy nftables", "cluster: no cluster runs: scripts/cluster.sh up"],
       ["kubectl get nodes", "cluster: no cluster runs: scripts/cluster.sh up"],
       ["shell 1", "does not run. Nodes that run: none"],
+      ["stop 1", "cluster: no cluster runs: scripts/cluster.sh up"],
+      ["start etcd", "cluster: no cluster runs: scripts/cluster.sh up"],
     ] as const
   ) {
     await test.step(
