@@ -1,9 +1,10 @@
 #!/bin/bash
 # Runs a real Kubernetes cluster in namespaces of this machine: etcd, kube-apiserver, kube-controller-manager and
 # kube-scheduler, and nodes with containerd, runc, CNI plugins and kubelet. docs/cluster.md describes it.
-#   scripts/cluster.sh up [--nodes N] [--mode MODE] [--families dual|ipv4|ipv6]
+#   scripts/cluster.sh up [--nodes N] [--mode MODE] [--families dual|ipv4|ipv6] [--cni bridge|ptp]
 #       starts it, with 3 nodes and in mode nftables if nothing else is said. MODE is a mode of the proxy,
-#       kube-proxy (kube-proxy:MODE for another mode than nftables), or none
+#       kube-proxy (kube-proxy:MODE for another mode than nftables), or none. --cni connects the pods of a node
+#       by a bridge, or each by a device of its own
 #   scripts/cluster.sh check [--nodes N]        says what this machine lacks to run it
 #   scripts/cluster.sh deploy MODE              replaces what serves Services in a running cluster
 #   scripts/cluster.sh kubectl ARGUMENT...      runs kubectl as an administrator
@@ -40,7 +41,7 @@ main() {
 }
 
 up() {
-  local count=3 mode=nftables began
+  local count=3 mode=nftables cni=bridge began
   families="4 6"
   read_flags "$@"
   lock
@@ -56,6 +57,7 @@ up() {
   rm -rf "$state/run" "$state/log" "$state/nodes"
   mkdir -p "$state/run" "$state/log"
   echo "$families" >"$state/run/families"
+  echo "$cni" >"$state/run/cni"
   seq "$count" >"$state/run/numbers"
   say "network"
   start_network
@@ -70,13 +72,13 @@ up() {
 }
 
 check() {
-  local count=3 mode=nftables
+  local count=3 mode=nftables cni=bridge
   read_flags "$@"
   check_machine "$count"
   say "this machine can run $count nodes"
 }
 
-# Reads the flags of up into count, mode and families.
+# Reads the flags of up into count, mode, families and cni.
 read_flags() {
   while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || fail "$1 needs a value"
@@ -90,7 +92,10 @@ read_flags() {
           ipv6) families=6 ;;
           *) fail "--families $2: must be dual, ipv4 or ipv6" ;;
         esac ;;
-      *) fail "unknown flag $1: must be --nodes, --mode or --families" ;;
+      --cni)
+        [ "$2" = bridge ] || [ "$2" = ptp ] || fail "--cni $2: must be bridge or ptp"
+        cni=$2 ;;
+      *) fail "unknown flag $1: must be --nodes, --mode, --families or --cni" ;;
     esac
     shift 2
   done

@@ -102,15 +102,16 @@ version = 3
       SystemdCgroup = false
 TOML
 
-  local ranges=() routes=() range
+  local ranges=() routes=() range device='"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true'
+  [ "$(cat "$state/run/cni")" = bridge ] || device='"type": "ptp"'
   for range in $(pod_ranges "$number" | tr , ' '); do
     ranges+=("[{ \"subnet\": \"$range\" }]")
     if [[ $range = *:* ]]; then routes+=('{ "dst": "::/0" }'); else routes+=('{ "dst": "0.0.0.0/0" }'); fi
   done
   mkdir /run/cni
-  cat >/run/cni/10-bridge.conflist <<JSON
+  cat >/run/cni/10-pods.conflist <<JSON
 { "cniVersion": "1.0.0", "name": "pods", "plugins": [
-  { "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true, "ipam": {
+  { $device, "ipMasq": false, "ipam": {
     "type": "host-local", "dataDir": "/run/cni-ipam",
     "ranges": [$(IFS=,; echo "${ranges[*]}")], "routes": [$(IFS=,; echo "${routes[*]}")] } },
   { "type": "portmap", "capabilities": { "portMappings": true }, "snat": true } ] }

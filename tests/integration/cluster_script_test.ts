@@ -41,6 +41,7 @@ Deno.test("a mistake on the command line of cluster.sh is one message that names
       ["up --nodes 0", "cluster: --nodes 0: must be 1 to 9"],
       ["up --nodes", "cluster: --nodes needs a value"],
       ["up --families six", "cluster: --families six: must be dual, ipv4 or ipv6"],
+      ["up --cni calico", "cluster: --cni calico: must be bridge or ptp"],
       ["up --size 3", "cluster: unknown flag --size: must be"],
       ["up --mode kernelspace", "cluster: unknown mode kernelspace: must be one of ebpf, iptables"],
       ["deploy", "cluster: deploy needs one mode"],
