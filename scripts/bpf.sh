@@ -27,7 +27,9 @@ built=()
 for source in "$sources"/*.bpf.c; do
   object=dist/bpf/$(basename "$source" .c).o
   # -mcpu=v3: 32-bit registers and jumps. Every kernel that mode ebpf supports has them.
-  "$clang" -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror "${includes[@]}" -c "$source" -o "$object.new"
+  # -fdebug-compilation-dir: BTF has the names of the source files. They must not depend on the directory of the build.
+  "$clang" -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror -fdebug-compilation-dir=. "${includes[@]}" \
+    -c "$source" -o "$object.new"
   # Keep the BTF, which the kernel needs, and remove the debugger information that -g also adds.
   "$strip" --strip-debug "$object.new"
   mv "$object.new" "$object"

@@ -105,6 +105,10 @@ cp -L "${embed[@]}" dist/embed/
 check_esbuild
 "$deno" bundle --frozen --quiet --output dist/proxy.js main.ts
 check_esbuild
+# Names of npm modules in the bundle are paths from this directory to Deno's cache. The binary must not depend on them.
+sed -E -i 's#(\.\./)+([^ "]*/)?npm/[^/ "]+/#npm/#' dist/proxy.js
+# The binary stores the modification times of the files that it embeds.
+touch --date=@0 dist/embed/* dist/proxy.js
 # --no-code-cache: the code cache would be a file with a predictable name in /tmp that root writes and
 # executes.
 "$deno" compile --frozen --quiet --allow-all --no-check --no-code-cache --v8-flags="$PROXY_V8_FLAGS" \
