@@ -27,8 +27,8 @@ export interface Source {
    * kubeconfig …).
    */
   run(sink: Sink, signal: AbortSignal): Promise<void>;
-  /** Reads everything again (SIGHUP). */
-  reload(): void;
+  /** Reads everything again (SIGHUP). Resolves when the sink has everything, however long the origin takes. */
+  reload(): Promise<void>;
   /** Tells the owner of a Service. Never waits. Undefined in a source that has no way to. */
   warn?(warning: ServiceWarning): void;
 }

@@ -36,6 +36,11 @@ const symbols = {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** int connect(int sockfd, const struct sockaddr *addr, socklen_t addrlen) */
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /**
+   * ssize_t sendto(int sockfd, const void *buf, size_t len, int flags, const struct sockaddr *dest_addr,
+   *                socklen_t addrlen)
+   */
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" },
   /** int getsockname(int sockfd, struct sockaddr *addr, socklen_t *addrlen) */
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   /** int getpeername(int sockfd, struct sockaddr *addr, socklen_t *addrlen) */
@@ -52,6 +57,8 @@ const symbols = {
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   /** int setrlimit(int resource, const struct rlimit *rlim) */
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  /** int clock_gettime(clockid_t clockid, struct timespec *tp) */
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
@@ -75,6 +82,7 @@ export const MAP_SHARED = 0x1; // asm-generic/mman-common.h
 export const EFD_CLOEXEC = 0o2000000; // sys/eventfd.h
 export const EFD_NONBLOCK = 0o4000; // sys/eventfd.h
 export const POLLIN = 0x1; // poll.h
+export const CLOCK_MONOTONIC = 1; // linux/time.h
 
 export const RLIMIT_NOFILE = 7; // asm-generic/resource.h
 
@@ -86,6 +94,8 @@ export const SOCK_STREAM = 1; // sys/socket.h
 export const SOCK_DGRAM = 2; // sys/socket.h
 export const SOCK_NONBLOCK = 0o4000; // sys/socket.h
 export const SOCK_CLOEXEC = 0o2000000; // sys/socket.h
+export const MSG_DONTWAIT = 0x40; // linux/socket.h
+export const MSG_NOSIGNAL = 0x4000; // linux/socket.h
 export const SOL_SOCKET = 1; // asm-generic/socket.h
 export const SO_SNDBUF = 7; // asm-generic/socket.h
 export const SO_RCVBUF = 8; // asm-generic/socket.h

@@ -1,4 +1,4 @@
-import { libc, M_MMAP_THRESHOLD, RLIMIT_NOFILE } from "./libc.ts";
+import { CLOCK_MONOTONIC, libc, M_MMAP_THRESHOLD, RLIMIT_NOFILE } from "./libc.ts";
 
 /**
  * Raises the limit of open files of this process to its maximum, as the Go runtime does at startup. The default is
@@ -24,6 +24,15 @@ export function returnLargeBuffers(): void {
 /** Returns the heap memory that C code has freed to the kernel. Takes some milliseconds: call it after a bulk load. */
 export function trimHeap(): void {
   libc().malloc_trim(0n);
+}
+
+/** Reads the clock that all processes of the node share, in microseconds. performance.now() begins with the process. */
+export function monotonicMicroseconds(): bigint {
+  // struct timespec { time_t tv_sec; long tv_nsec; }, each 64 bits
+  const time = new BigInt64Array(2);
+  libc().clock_gettime(CLOCK_MONOTONIC, time);
+  const [seconds = 0n, nanoseconds = 0n] = time;
+  return seconds * 1_000_000n + nanoseconds / 1000n;
 }
 
 /**

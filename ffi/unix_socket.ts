@@ -1,4 +1,15 @@
-import { AF_UNIX, libc, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "./libc.ts";
+import {
+  AF_UNIX,
+  libc,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SO_PEERCRED,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "./libc.ts";
 
 /** A process as the kernel recorded it when the process began to listen. */
 export interface Credentials {
@@ -16,7 +27,7 @@ export function listenerOf(name: string): Credentials | undefined {
   const fd = libc().socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return undefined;
   try {
-    const address = abstractAddress(name);
+    const address = addressOf(`\0${name}`);
     if (libc().connect(fd, address, address.length) < 0) return undefined;
     // struct ucred { pid_t pid; uid_t uid; gid_t gid; }, 32 bits each
     const credentials = new Uint32Array(3);
@@ -29,11 +40,39 @@ export function listenerOf(name: string): Credentials | undefined {
   }
 }
 
-/** struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; }: an abstract name begins with NUL. */
-function abstractAddress(name: string): Uint8Array<ArrayBuffer> {
-  const path = new TextEncoder().encode(`\0${name}`);
-  const address = new Uint8Array(2 + path.length);
+/** Sends datagrams to one Unix socket, without waiting. */
+export class DatagramSender implements Disposable {
+  readonly #address: Uint8Array<ArrayBuffer>;
+  readonly #fd: number;
+
+  /** @param path of the socket; an abstract name begins with NUL. */
+  constructor(path: string) {
+    // The kernel takes the rest of the address as an abstract name, and needs a NUL at the end of a path.
+    this.#address = addressOf(path.startsWith("\0") ? path : `${path}\0`);
+    this.#fd = libc().socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  }
+
+  /** @returns false if nobody has the socket, or if its reader is too far behind. */
+  send(message: Uint8Array<ArrayBuffer>): boolean {
+    const { sendto } = libc();
+    const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const size = BigInt(message.length);
+    return sendto(this.#fd, message, size, flags, this.#address, this.#address.length) === size;
+  }
+
+  [Symbol.dispose](): void {
+    libc().close(this.#fd);
+  }
+}
+
+/** The longest path of a socket, with the NUL at its end: sizeof(sun_path) */
+export const MAX_SOCKET_PATH = 108;
+
+/** struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; } */
+function addressOf(path: string): Uint8Array<ArrayBuffer> {
+  const bytes = new TextEncoder().encode(path);
+  const address = new Uint8Array(2 + bytes.length);
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  address.set(path, 2);
+  address.set(bytes, 2);
   return address;
 }

@@ -1,11 +1,13 @@
 import type { IntakeObserver } from "../sync/intake.ts";
 import type { PlanQueue } from "../sync/plan_queue.ts";
+import type { LoopProgress } from "../sync/loop_progress.ts";
 import type { SyncObserver } from "../sync/sync_loop.ts";
 import type { Family } from "../net/protocol.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
 import type { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
 import type { SyncFailures } from "../observe/metrics/mode_metrics.ts";
+import type { StatusLine } from "../observe/service_manager/status_line.ts";
 
 export interface Observed {
   readonly families: readonly Family[];
@@ -14,13 +16,16 @@ export interface Observed {
   readonly health: ProxyHealth;
   readonly healthCheckPorts: HealthCheckPorts;
   readonly queue: Pick<PlanQueue, "view" | "waiting" | "noLocalEndpoints" | "conflicts">;
+  readonly progress: LoopProgress;
+  readonly status: StatusLine;
   /** Called after a full sync: a good time to give memory back. */
   readonly bulkDone: () => void;
 }
 
-/** Turns what the sync loop and the intake report into metrics and health. */
+/** Turns what the sync loop and the intake report into metrics, health and the status for the service manager. */
 export function observe(observed: Observed): SyncObserver & IntakeObserver {
-  const { families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone } = observed;
+  const { families, metrics, syncFailures, health, healthCheckPorts, queue, progress, status, bulkDone } =
+    observed;
   for (const family of families) {
     metrics.conntrackFailed(family, 0);
   }
@@ -30,8 +35,12 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       if (kind === "EndpointSlice") metrics.endpointsChanged();
     },
     eligible: (eligible) => health.setEligible(eligible),
-    connected: (connected) => health.setConnected(connected),
+    connected(connected) {
+      health.setConnected(connected);
+      status.connected(connected);
+    },
     queued() {
+      progress.queued();
       metrics.changesPending(queue.waiting);
       for (const family of families) {
         health.queuedUpdate(family);
@@ -39,6 +48,8 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       }
     },
     started() {
+      progress.started();
+      status.started();
       for (const family of families) health.syncStarted(family);
     },
     synced({ full, seconds, triggerTimes }) {
@@ -55,10 +66,15 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       healthCheckPorts.sync(changed, queue.view.nodePortAddresses);
     },
     settled() {
+      status.settled();
       for (const family of families) health.updated(family);
     },
     failed({ full }) {
       for (const family of families) syncFailures.count(family, full);
+    },
+    ended() {
+      progress.ended();
+      status.ended();
     },
   };
 }

@@ -13,7 +13,11 @@ import type { DroppedLines } from "../observe/log/output.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics/metrics.ts";
 import { SyncFailures } from "../observe/metrics/mode_metrics.ts";
+import type { Notifier } from "../observe/service_manager/notifier.ts";
+import { ServiceManager } from "../observe/service_manager/service_manager.ts";
+import { StatusLine } from "../observe/service_manager/status_line.ts";
 import { Intake } from "../sync/intake.ts";
+import { LoopProgress } from "../sync/loop_progress.ts";
 import { type NodeView, nodeView } from "../sync/node_view.ts";
 import { PlanQueue } from "../sync/plan_queue.ts";
 import { SyncLoop } from "../sync/sync_loop.ts";
@@ -29,6 +33,8 @@ export interface ProxyParts extends Pick<Platform, "createConntrackReconciler"> 
   readonly backend: Backend;
   /** Called once, after the first programming. */
   readonly whenInForce: () => Promise<void>;
+  /** Undefined if no service manager expects messages. */
+  readonly notifier: Notifier | undefined;
   readonly log: Log;
   /** Log lines dropped so far. */
   readonly droppedLines: () => DroppedLines;
@@ -45,16 +51,21 @@ export interface Proxy {
  */
 const BUFFERS_HELD_MS = 2000;
 
+/** A sync that takes this long has never been seen. Restarting at less would keep a slow node from ever being ready. */
+const MIN_STUCK_MS = 60_000;
+
 /** Puts the parts together: source → queue → sync loop → backend, and what observes them. */
 export function buildProxy(parts: ProxyParts): Proxy {
-  const { config, families, backend, createConntrackReconciler, whenInForce, log, droppedLines } = parts;
+  const { config, families, backend, createConntrackReconciler, whenInForce, notifier, log, droppedLines } =
+    parts;
   const fromManifests = config.source.kind === "manifests";
   const metrics = new Metrics();
   const syncFailures = new SyncFailures(config.mode.failureMetrics, families);
   const queue = new PlanQueue(config.nodeName, log, (warning) => source.warn?.(warning));
+  const timeoutMs = 2 * config.syncPeriodMs;
   const health = new ProxyHealth({
     families,
-    timeoutMs: 2 * config.syncPeriodMs,
+    timeoutMs,
     eligible: fromManifests,
     rejectedSince: (family) => queue.rejectedSince(family),
   });
@@ -63,7 +74,31 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const source = openSource(config, log);
   const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
-  const observer = observe({ families, metrics, syncFailures, health, healthCheckPorts, queue, bulkDone });
+  const progress = new LoopProgress();
+  const status = new StatusLine({
+    mode: backend.mode,
+    source: fromManifests ? "directory of manifests" : "API server",
+    servicePorts: () => queue.applied.size,
+    isRejecting: () => families.some((family) => queue.rejectedSince(family) !== undefined),
+    changed: () => serviceManager.changed(),
+  });
+  const serviceManager = new ServiceManager({
+    notifier,
+    progress,
+    stuckAfterMs: Math.max(timeoutMs, MIN_STUCK_MS),
+    describe: () => status.text,
+  });
+  const observer = observe({
+    families,
+    metrics,
+    syncFailures,
+    health,
+    healthCheckPorts,
+    queue,
+    progress,
+    status,
+    bulkDone,
+  });
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
   const interfaces = new InterfaceAddresses({ serviceDevices, log });
   const nodeAddresses = () => interfaces.current;
@@ -89,13 +124,15 @@ export function buildProxy(parts: ProxyParts): Proxy {
     async run(signal) {
       await using _ports = healthCheckPorts;
       using _localhost = localhost;
-      Deno.addSignalListener("SIGHUP", () => source.reload());
+      using _serviceManager = serviceManager;
+      Deno.addSignalListener("SIGHUP", () => serviceManager.reloading(source.reload()));
       await Promise.all([
         serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log, droppedLines }, signal),
         config.file === undefined ? undefined : watchConfigFile(config.file, log, signal),
         interfaces.follow(() => intake.interfacesChanged(), signal),
         interfaces.listed.then(() => source.run(intake, signal)),
         syncWhenInitialised(signal),
+        firstSync.promise.then(() => progress.caughtUp()).then(() => serviceManager.ready()),
         firstSync.promise.then(whenInForce),
       ]);
     },

@@ -4,6 +4,7 @@ import type { ProxyConfig } from "../config/config.ts";
 import { defaultDocument } from "../config/document/document.ts";
 import { supportedFamilies } from "../node/interfaces.ts";
 import type { Log } from "../observe/log.ts";
+import { Notifier } from "../observe/service_manager/notifier.ts";
 import { wantsLocalhostNodePorts } from "../plan/node_settings.ts";
 import { VERSION } from "../version.ts";
 import type { Platform } from "./platform.ts";
@@ -30,6 +31,7 @@ export async function run(
   await requireAll(backend, log);
   if (config.initOnly) return await initialise(config, platform, backend, log);
 
+  using notifier = Notifier.open(Deno.env, log);
   const signal = terminationSignal();
   const advice = "Stop it, or start with --wait-for-lock to take over when it ends";
   const request = { name: platform.lockName, mode: backend.mode, waitMs: config.waitForLockMs, advice };
@@ -47,12 +49,17 @@ export async function run(
     backend,
     createConntrackReconciler: platform.createConntrackReconciler,
     whenInForce,
+    notifier,
     log,
     droppedLines,
   });
   // Work in flight ends with the process: a transaction is either in force or not, and restart is the normal
   // case.
-  await Promise.race([aborted, proxy.run(signal)]);
+  try {
+    await Promise.race([aborted, proxy.run(signal)]);
+  } finally {
+    notifier?.stopping();
+  }
   log.info("Stopping; the rules stay in force");
 }
 

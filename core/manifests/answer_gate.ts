@@ -30,11 +30,14 @@ export class AnswerGate implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Requests a read. At most one question is open at a time, because it occupies a thread. */
-  request(named: ReadonlySet<string>, everything: boolean): void {
+  /**
+   * Requests a read. At most one question is open at a time, because it occupies a thread.
+   * Resolves after the read.
+   */
+  request(named: ReadonlySet<string>, everything: boolean): Promise<void> {
     for (const path of named) this.#named.add(path);
     this.#everything ||= everything;
-    this.#question ??= this.#ask();
+    return this.#question ??= this.#ask();
   }
 
   /** Ends without a further call, at once unless the file system is about to answer. */

@@ -123,8 +123,8 @@ export class ManifestSource implements Source {
     return stopped.promise;
   }
 
-  reload(): void {
-    this.#gate?.request(NO_PATHS, true);
+  async reload(): Promise<void> {
+    await this.#gate?.request(NO_PATHS, true);
   }
 
   /** Updates the sink. @returns the problem with the directory, if any. */

@@ -40,6 +40,8 @@ export interface SyncObserver {
   settled(): void;
   /** A sync failed, or the kernel rejected one of its service ports. */
   failed(sync: Pick<Sync, "full">): void;
+  /** The sync is over, whatever its result. Called last. */
+  ended(): void;
 }
 
 export interface Sync {
@@ -120,6 +122,7 @@ export class SyncLoop {
     while (!signal.aborted) {
       const started = performance.now();
       await this.#sync();
+      this.#options.observer.ended();
       await this.#rest(started, signal);
     }
   }

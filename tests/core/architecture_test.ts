@@ -77,6 +77,11 @@ const parts: readonly {
     why: "the HTTP server serves what the rest of core observes; of the system it ends connections",
   },
   {
+    part: "core/observe/service_manager/",
+    may: ["core/observe/", "core/sync/", "ffi/unix_socket.ts", "ffi/process.ts"],
+    why: "the service manager is told over a Unix socket, with the time of the clock that it shares",
+  },
+  {
     part: "core/",
     may: [
       ...pure,

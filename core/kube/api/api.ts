@@ -21,6 +21,10 @@ export interface ApiOptions extends WatchOptions {
 export class ApiSource implements Source {
   #reflectors: readonly Reflector[] = [];
   #events: EventSender | undefined;
+  #resources: readonly Resource[] = [];
+  /** Collections that have not been listed since the last `reload`. */
+  #notReloaded = new Set<Resource>();
+  #reloaded: PromiseWithResolvers<void> | undefined;
 
   readonly #options: ApiOptions;
 
@@ -35,6 +39,7 @@ export class ApiSource implements Source {
     const events = new EventSender({ transport, nodeName: this.#options.nodeName, timing, log });
     this.#events = events;
     const resources = watchedResources(this.#options);
+    this.#resources = resources;
     const notListed = new Set(resources);
     const contact = new ContactReport(resources, access.server.host, sink, log);
     this.#reflectors = resources.map((resource) =>
@@ -46,6 +51,7 @@ export class ApiSource implements Source {
         log,
         listed: () => {
           if (notListed.delete(resource) && notListed.size === 0) sink.synced();
+          this.#listed(resource);
         },
         contact: (problem) => contact.note(resource, problem),
         unauthorized: () => credentials.rejected(),
@@ -62,8 +68,18 @@ export class ApiSource implements Source {
     ]);
   }
 
-  reload(): void {
+  async reload(): Promise<void> {
+    if (this.#reflectors.length === 0) return;
+    this.#notReloaded = new Set(this.#resources);
+    this.#reloaded ??= Promise.withResolvers();
     for (const reflector of this.#reflectors) reflector.relist();
+    await this.#reloaded.promise;
+  }
+
+  #listed(resource: Resource): void {
+    if (!this.#notReloaded.delete(resource) || this.#notReloaded.size > 0) return;
+    this.#reloaded?.resolve();
+    this.#reloaded = undefined;
   }
 
   warn(warning: ServiceWarning): void {

@@ -182,8 +182,9 @@ Deno.test("garbage on a watch ends it, and the next watch continues", async () =
 Deno.test("reload lists everything again", async () => {
   await withSource(everything, async ({ server, sink, source }) => {
     await sink.until(() => sink.isSynced, "synced");
-    source.reload();
-    await sink.until(() => server.requests.length === 8 && server.watches === 4, "listed again");
+    await source.reload();
+    equal(server.requests.length, 8, "a reload is over when everything was listed");
+    await sink.until(() => server.watches === 4, "watching again");
     equal(server.requests.at(-1)?.query.get("sendInitialEvents"), "true");
     deepEqual(deletes(sink), []);
   });

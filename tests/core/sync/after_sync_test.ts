@@ -27,7 +27,16 @@ async function told(
     const names = [...desired.plans.values()].map((plan) => plan.name);
     told.push({ full, changed: changes.map((change) => (change.new ?? change.old)!.name), all: names });
   };
-  const observer = { queued() {}, started() {}, synced() {}, settled() {}, failed() {}, healthChecks() {} };
+  const nothing = () => {};
+  const observer = {
+    queued: nothing,
+    started: nothing,
+    synced: nothing,
+    settled: nothing,
+    failed: nothing,
+    healthChecks: nothing,
+    ended: nothing,
+  };
   const options = { backend, queue, observer, afterSync, log: silentLog };
   const loop = new SyncLoop({ ...options, minSyncPeriodMs: 0, syncPeriodMs: 1000 });
   const stop = new AbortController();

@@ -5,7 +5,9 @@ import { HealthCheckPorts } from "../../../core/observe/health/health_check_port
 import { ProxyHealth } from "../../../core/observe/health/health.ts";
 import { Metrics } from "../../../core/observe/metrics/metrics.ts";
 import { SyncFailures } from "../../../core/observe/metrics/mode_metrics.ts";
+import { StatusLine } from "../../../core/observe/service_manager/status_line.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
+import { LoopProgress } from "../../../core/sync/loop_progress.ts";
 import { SyncLoop } from "../../../core/sync/sync_loop.ts";
 import { silentLog } from "../observe/silent_log.ts";
 import { MapBackend, type Reject, rejectServices } from "./kernel.ts";
@@ -43,6 +45,14 @@ class Harness implements AsyncDisposable {
       health: this.health,
       healthCheckPorts: this.#healthCheckPorts,
       queue: this.queue,
+      progress: new LoopProgress(),
+      status: new StatusLine({
+        mode: "nftables",
+        source: "API server",
+        servicePorts: () => this.queue.applied.size,
+        isRejecting: () => false,
+        changed: () => {},
+      }),
       bulkDone: () => {},
     });
     this.loop = new SyncLoop({

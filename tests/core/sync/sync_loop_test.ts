@@ -45,6 +45,7 @@ class Harness implements AsyncDisposable {
         healthChecks: (changed) => this.healthChecks.push(...changed.keys()),
         settled: () => {},
         failed: ({ full }) => this.failedSyncs.push(full ? "full" : "partial"),
+        ended: () => {},
       },
     });
     this.queue.setView(view);
