@@ -1,4 +1,5 @@
-import { libc, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./libc.ts";
+import { O_DIRECTORY } from "./architecture.ts";
+import { libc, O_CLOEXEC, O_RDONLY } from "./libc.ts";
 import { cString } from "./memory.ts";
 
 /** An open file descriptor. Deno's own files do not expose theirs. */

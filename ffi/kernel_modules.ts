@@ -1,8 +1,8 @@
+import { SYS_finit_module } from "./architecture.ts";
 import { openFile } from "./file_descriptor.ts";
 import { libc } from "./libc.ts";
 import { cString } from "./memory.ts";
 
-const SYS_finit_module = { x86_64: 313n, aarch64: 273n }[Deno.build.arch]; // asm/unistd.h
 const MODULE_INIT_COMPRESSED_FILE = 4; // linux/module.h, since Linux 5.17
 
 /**

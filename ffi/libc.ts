@@ -73,7 +73,6 @@ export const MFD_NOEXEC_SEAL = 0x8; // linux/memfd.h, since Linux 6.3
 export const M_MMAP_THRESHOLD = -3; // malloc.h
 export const O_RDONLY = 0; // fcntl.h
 export const O_CLOEXEC = 0o2000000; // fcntl.h
-export const O_DIRECTORY = Deno.build.arch === "aarch64" ? 0o40000 : 0o200000; // asm/fcntl.h
 export const CLONE_NEWNET = 0x40000000; // linux/sched.h
 export const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
 export const PROT_READ = 0x1; // asm-generic/mman-common.h

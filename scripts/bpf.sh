@@ -3,6 +3,8 @@
 # objects are up to date.
 #
 #   CLANG, LLVM_STRIP   the tools to use. Default: clang and llvm-strip
+#   BPF_HEADERS         the directory of a processor's headers. Default: this machine's
+#   BPF_OUTPUT          the directory of the objects. Default: dist/bpf
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,18 +16,19 @@ done
 
 # Debian keeps asm/ in a directory named after the architecture. clang does not search it when the target is
 # bpf.
-includes=(-I "/usr/include/$(uname -m)-linux-gnu")
+includes=(-I "${BPF_HEADERS:-/usr/include/$(uname -m)-linux-gnu}")
+output=${BPF_OUTPUT:-dist/bpf}
 
 key=$({ cat scripts/bpf.sh "$sources"/*.[ch]; "$clang" --version; } | sha256sum)
-mkdir -p dist/bpf
-exec 9> dist/bpf/.lock
+mkdir -p "$output"
+exec 9> "$output/.lock"
 flock 9
-if [[ -f dist/bpf/.key && $key == "$(cat dist/bpf/.key)" ]]; then exit 0; fi
+if [[ -f $output/.key && $key == "$(cat "$output/.key")" ]]; then exit 0; fi
 
-rm -f dist/bpf/.key
+rm -f "$output/.key"
 built=()
 for source in "$sources"/*.bpf.c; do
-  object=dist/bpf/$(basename "$source" .c).o
+  object=$output/$(basename "$source" .c).o
   # -mcpu=v3: 32-bit registers and jumps. Every kernel that mode ebpf supports has them.
   # -fdebug-compilation-dir: BTF has the names of the source files. They must not depend on the directory of the build.
   "$clang" -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror -fdebug-compilation-dir=. "${includes[@]}" \
@@ -35,5 +38,5 @@ for source in "$sources"/*.bpf.c; do
   mv "$object.new" "$object"
   built+=("${object##*/}")
 done
-echo "$key" > dist/bpf/.key
+echo "$key" > "$output/.key"
 echo "bpf: ${built[*]}"

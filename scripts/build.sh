@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds dist/proxy: one binary that contains the program, its shared libraries and the Deno runtime.
 # Does nothing when dist/proxy is up to date.
+#   scripts/build.sh [--arch arm64]      --arch: for this processor; on x86-64 makes dist/proxy-arm64
 #
 #   DENORT_BIN   the base binary to use. Default: the one that scripts/setup.sh made, or else the one that deno
 #                fetches from its release host
@@ -9,6 +10,19 @@ cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 deno=$(command -v deno) || { echo "build: deno not found: run scripts/setup.sh" >&2; exit 1; }
+
+# `foreign` is the directory of scripts/arm64.sh if the binary is for another processor than this machine's. `parts` is
+# the directory of what the binary is made from.
+foreign='' output=dist/proxy parts=dist target=()
+case $*:$(uname -m) in
+  :* | "--arch amd64:x86_64" | "--arch arm64:aarch64") ;;
+  "--arch arm64:x86_64")
+    foreign=$PROXY_CACHE/arm64 output=dist/proxy-arm64 parts=dist/arm64 target=(--target aarch64-unknown-linux-gnu)
+    scripts/setup.sh arm64
+    DENORT_BIN=$foreign/denort-$PROXY_DENO_VERSION
+    ;;
+  *) echo "build: cannot build on $(uname -m) with the arguments $*: usage: scripts/build.sh [--arch arm64]" >&2; exit 2 ;;
+esac
 [[ -f $DENORT_BIN ]] || unset DENORT_BIN
 
 # Libraries to embed in the binary: file name, Debian package.
@@ -24,6 +38,10 @@ libraries=(
 )
 
 library_path() {
+  if [[ -n $foreign ]]; then
+    find "$foreign/root/lib" "$foreign/root/usr/lib" -name "$1" -print -quit
+    return
+  fi
   ldconfig -p | awk -v soname="$1" '$1 == soname && /x86-64|AArch64/ && !path { path = $NF } END { print path }'
 }
 
@@ -39,6 +57,10 @@ done
 # whatever is embedded runs as root on every node.
 origin() {
   local name package
+  if [[ -n $foreign ]]; then
+    scripts/arm64.sh origin "$1"
+    return
+  fi
   command -v dpkg >/dev/null || { echo "unknown package" && return; }
   name=$(basename "$(realpath "$1")")
   package=$(dpkg --search "*/$name" 2>/dev/null | sed -n '1s/: .*//p')
@@ -71,26 +93,27 @@ embed+=(dist/bpf/*.bpf.o)
 build_key() {
   {
     find main.ts core backends ffi -name '*.ts' -print0 | sort -z | xargs -0 sha256sum
+    echo "$output"
     sha256sum scripts/build.sh scripts/env.sh deno.json "${embed[@]}"
     if [[ -f deno.lock ]]; then sha256sum deno.lock; fi
     stat -L -c '%n %s %Y' "$deno" ${DENORT_BIN:+"$DENORT_BIN"}
   } | sha256sum
 }
 
-mkdir -p dist
-exec 9> dist/.lock
+mkdir -p "$parts"
+exec 9> "$parts/.lock"
 flock 9
 
 key=$(build_key)
-if [[ -x dist/proxy && -f dist/.key && $key == "$(cat dist/.key)" ]]; then
-  echo "build: dist/proxy is up to date"
+if [[ -x $output && -f $parts/.key && $key == "$(cat "$parts/.key")" ]]; then
+  echo "build: $output is up to date"
   exit 0
 fi
 
 # ffi/library.ts looks for embed/ beside the module that it runs in, which is the bundle.
-rm -rf dist/embed dist/.key
-mkdir dist/embed
-cp -L "${embed[@]}" dist/embed/
+rm -rf "$parts/embed" "$parts/.key"
+mkdir "$parts/embed"
+cp -L "${embed[@]}" "$parts/embed/"
 
 # Says what the binary is made from.
 {
@@ -100,19 +123,19 @@ cp -L "${embed[@]}" dist/embed/
     [[ $file = dist/bpf/* ]] || from=" ($(origin "$file"))"
     echo "$(sha256sum <"$file" | cut -d' ' -f1)  ${file##*/}$from"
   done
-} >dist/proxy.sources
+} >"$output.sources"
 
 check_esbuild
-"$deno" bundle --frozen --quiet --output dist/proxy.js main.ts
+"$deno" bundle --frozen --quiet --output "$parts/proxy.js" main.ts
 check_esbuild
 # Names of npm modules in the bundle are paths from this directory to Deno's cache. The binary must not depend on them.
-sed -E -i 's#(\.\./)+([^ "]*/)?npm/[^/ "]+/#npm/#' dist/proxy.js
+sed -E -i 's#(\.\./)+([^ "]*/)?npm/[^/ "]+/#npm/#' "$parts/proxy.js"
 # The binary stores the modification times of the files that it embeds.
-touch --date=@0 dist/embed/* dist/proxy.js
+touch --date=@0 "$parts"/embed/* "$parts/proxy.js"
 # --no-code-cache: the code cache would be a file with a predictable name in /tmp that root writes and
 # executes.
 "$deno" compile --frozen --quiet --allow-all --no-check --no-code-cache --v8-flags="$PROXY_V8_FLAGS" \
-  --include dist/embed --output dist/proxy.new dist/proxy.js
-mv dist/proxy.new dist/proxy
-echo "$key" > dist/.key
-echo "build: dist/proxy ($(du -h --apparent-size dist/proxy | cut -f1))"
+  "${target[@]}" --include "$parts/embed" --output "$output.new" "$parts/proxy.js"
+mv "$output.new" "$output"
+echo "$key" > "$parts/.key"
+echo "build: $output ($(du -h --apparent-size "$output" | cut -f1))"

@@ -1,19 +1,27 @@
 #!/bin/bash
 # Fetches the kernels that scripts/vm.sh boots: Debian packages, which are unpacked and not installed.
-#   scripts/kernels.sh [KERNEL]...      (default: all of them)
-# A kernel is stored in ${PROXY_CACHE:-~/.cache/proxy}/kernels/KERNEL, as vmlinuz and lib/modules. An existing
-# directory is not updated: remove it to fetch the current package.
+#   scripts/kernels.sh [--arch arm64] [KERNEL]...      (default: all of them, for x86-64)
+# A kernel is stored in ${PROXY_CACHE:-~/.cache/proxy}/kernels/KERNEL, as vmlinuz and lib/modules, or in
+# …/proxy/arm64/kernels/KERNEL. An existing directory is not updated: remove it to fetch the current package.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/debian.sh
 
-# Kernels, and for each the Debian release whose current linux-image-cloud-amd64 it is.
+# Kernels, and for each the Debian release whose current linux-image-cloud-amd64 or -arm64 it is.
 releases=(
   6.1:bookworm
   6.12:bookworm-backports
 )
 
-kernels=$(realpath -m "${PROXY_CACHE:-$HOME/.cache/proxy}")/kernels
+cache=$(realpath -m "${PROXY_CACHE:-$HOME/.cache/proxy}")
+arch=amd64 kernels=$cache/kernels
 
 main() {
+  if [ "${1:-}" = --arch ]; then
+    [ "${2:-}" = arm64 ] || fail "unknown processor ${2:-}: must be arm64"
+    arch=$2 kernels=$cache/$2/kernels
+    shift 2
+  fi
   [ $# -gt 0 ] || set -- "${releases[@]%:*}"
   local kernel
   work=$(mktemp -d)
@@ -44,9 +52,10 @@ fetch() {
   flock $lock
   [ ! -d "$kernels/$kernel" ] || return 0
 
-  follow "$(release_of "$kernel")"
-  package=$(private apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
-  [ -n "$package" ] || fail "Debian $(release_of "$kernel") has no package linux-image-cloud-amd64"
+  rm -rf "${work:?}"/*
+  use_debian "$work/apt" "$arch" "$(release_of "$kernel")"
+  package=$(private apt-cache depends "linux-image-cloud-$arch" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
+  [ -n "$package" ] || fail "Debian $(release_of "$kernel") has no package linux-image-cloud-$arch"
   echo "kernels: $kernel: $package"
   (cd "$work" && quietly private apt-get download "$package")
   quietly dpkg-deb --extract "$work"/*.deb "$work/unpacked"
@@ -64,33 +73,6 @@ fetch() {
   cp -r "$work/kernel" "$kernels/.new"
   mv "$kernels/.new" "$kernels/$kernel"
   exec {lock}>&-
-}
-
-# Prepares a private apt configuration for one Debian release, with the mirror and the keys of this machine.
-# Does not change the apt configuration of the machine.
-follow() {
-  local mirror keys=/usr/share/keyrings/debian-archive-keyring.gpg
-  mirror=$(apt-get indextargets 'Created-By: Packages' 'Origin: Debian' --format '$(REPO_URI)' | grep -m 1 '/debian/$') ||
-    fail "apt has no Debian mirror on this machine, and kernels are Debian packages: add one to its sources"
-  [ -e "$keys" ] || fail "$keys not found: apt-get install debian-archive-keyring"
-  rm -rf "$work"/*
-  mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,none}
-  echo "deb [arch=amd64 signed-by=$keys] $mirror $1 main" >"$work/apt/sources.list"
-  quietly private apt-get update
-}
-
-private() {
-  local command=$1
-  shift
-  "$command" -o Dir::Etc::SourceList="$work/apt/sources.list" -o Dir::Etc::SourceParts="$work/apt/none" \
-    -o Dir::Etc::PreferencesParts="$work/apt/none" -o Dir::State::Lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" \
-    -o APT::Sandbox::User=root "$@"
-}
-
-# Runs a command, and shows its output only when it fails.
-quietly() {
-  local output
-  output=$("$@" 2>&1) || fail "$* failed:"$'\n'"$output"
 }
 
 main "$@"

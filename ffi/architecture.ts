@@ -1,0 +1,19 @@
+/**
+ * Everything of the kernel's interface that differs between the supported processors. Both are little-endian with 64-bit
+ * pointers, and align the members of structures in the same way. tests/integration/processors_test.ts checks this, and
+ * every other constant and layout, with the headers of both.
+ */
+interface Architecture {
+  /** asm/unistd.h */
+  readonly SYS_finit_module: bigint;
+  /** asm/fcntl.h */
+  readonly O_DIRECTORY: number;
+}
+
+/** The supported processors, by their names in Deno. */
+export const ARCHITECTURES: Readonly<Record<typeof Deno.build.arch, Architecture>> = {
+  x86_64: { SYS_finit_module: 313n, O_DIRECTORY: 0o200000 },
+  aarch64: { SYS_finit_module: 273n, O_DIRECTORY: 0o40000 },
+};
+
+export const { SYS_finit_module, O_DIRECTORY } = ARCHITECTURES[Deno.build.arch];

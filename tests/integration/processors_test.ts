@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { ARCHITECTURES } from "../../ffi/architecture.ts";
+import { run } from "./support/network_namespace.ts";
+import {
+  type Assertion,
+  constantsIn,
+  contradictions,
+  type Headers,
+  headersOf,
+} from "./support/kernel_headers.ts";
+import { layouts } from "./support/layouts.ts";
+
+const project = new URL("../../", import.meta.url).pathname;
+const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
+const root = `${cache}/arm64/root`;
+
+/** Only an x86-64 machine has what runs and checks programs of the other processor. */
+const ignore = Deno.build.arch !== "x86_64";
+
+async function bothHeaders(): Promise<readonly Headers[]> {
+  await prepare("setup.sh", "arm64");
+  return [headersOf("x86_64"), headersOf("aarch64", root)];
+}
+
+/** Runs a script, which may download some 60 MB the first time. */
+async function prepare(script: string, ...args: readonly string[]): Promise<void> {
+  const command = new Deno.Command(`${project}scripts/${script}`, {
+    args: [...args],
+    signal: AbortSignal.timeout(600_000),
+  });
+  const { success, stderr } = await command.output();
+  assert(success, `scripts/${script} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Headers that neither the kernel nor the C library installs. Their numbers are those of formats. */
+const OF_OTHERS = /^(openssl|netlink|libnftnl|nftables|bpf|net\/netfilter)\//;
+
+async function assertAll(headers: Headers, all: Iterable<Assertion>): Promise<number> {
+  let count = 0;
+  for (const [header, assertions] of Map.groupBy(all, ({ header }) => header)) {
+    if (OF_OTHERS.test(header)) continue;
+    assert.equal(await contradictions(headers, header, assertions), "", `${headers.processor}: ${header}`);
+    count += assertions.length;
+  }
+  return count;
+}
+
+Deno.test({
+  name: "every constant of the kernel has its value from the headers of both processors",
+  ignore,
+  async fn() {
+    for (const headers of await bothHeaders()) {
+      assert(await assertAll(headers, constantsIn("ffi", "backends")) > 300);
+    }
+  },
+});
+
+Deno.test({
+  name: "what differs between processors has its value from the headers of each",
+  ignore,
+  async fn() {
+    for (const headers of await bothHeaders()) {
+      const { SYS_finit_module, O_DIRECTORY } = ARCHITECTURES[headers.processor];
+      await assertAll(headers, [
+        { header: "asm/unistd.h", expression: "__NR_finit_module", value: `${SYS_finit_module}` },
+        { header: "fcntl.h", expression: "O_DIRECTORY", value: `${O_DIRECTORY}` },
+        { header: "endian.h", expression: "__BYTE_ORDER", value: "__LITTLE_ENDIAN" },
+        { header: "stddef.h", expression: "sizeof(void *)", value: "8" },
+        { header: "stddef.h", expression: "sizeof(size_t)", value: "8" },
+        { header: "sys/types.h", expression: "sizeof(off_t)", value: "8" },
+      ]);
+    }
+  },
+});
+
+Deno.test({
+  name: "every structure that is read or written has the same layout on both processors",
+  ignore,
+  async fn() {
+    for (const headers of await bothHeaders()) assert(await assertAll(headers, layouts()) > 60);
+  },
+});
+
+Deno.test({
+  name: "the compiler objects to a wrong value, on both processors",
+  ignore,
+  async fn() {
+    for (const headers of await bothHeaders()) {
+      const wrong = { header: "fcntl.h", expression: "O_CLOEXEC", value: "0" };
+      assert.match(await contradictions(headers, wrong.header, [wrong]), /O_CLOEXEC is not 0/);
+      const missing = { header: "fcntl.h", expression: "O_NO_SUCH_FLAG", value: "0" };
+      assert.match(await contradictions(headers, missing.header, [missing]), /undeclared identifier/);
+      assert.equal(await contradictions(headers, wrong.header, [{ ...wrong, since: "99.0" }]), "");
+    }
+  },
+});
+
+Deno.test({
+  name: "BPF programs are the same, whichever processor's headers they are compiled with",
+  ignore,
+  async fn() {
+    const [native, foreign] = await Promise.all((await bothHeaders()).map(compiledPrograms));
+    assert(native !== undefined && native.size === 4);
+    assert.deepEqual(foreign, native);
+  },
+});
+
+/** The SHA-256 of each object, by its name. */
+async function compiledPrograms({ folders }: Headers): Promise<ReadonlyMap<string, string>> {
+  const [, own = ""] = folders;
+  const output = await Deno.makeTempDir();
+  try {
+    await run("env", `BPF_HEADERS=${own}`, `BPF_OUTPUT=${output}`, `${project}scripts/bpf.sh`);
+    const sums = await run("sh", "-c", `cd ${output} && sha256sum *.o`);
+    return new Map(
+      sums.trim().split("\n").map((line) => line.split("  ")).map(([sum = "", name = ""]) => [name, sum]),
+    );
+  } finally {
+    await Deno.remove(output, { recursive: true });
+  }
+}
+
+Deno.test({
+  name: "the program for arm64 runs, and opens the libraries that are embedded in it",
+  ignore,
+  async fn() {
+    await prepare("build.sh", "--arch", "arm64");
+    assert.match(await emulated("version"), /^proxy \d+\.\d+\.\d+\n$/);
+    // The emulator knows neither sockets of netfilter nor BPF. libnl and libbpf say so, with their own texts.
+    assert.match(await emulated("check", "--proxy-mode", "nftables"), /EPROTONOSUPPORT \(.* libnl: /);
+    assert.match(await emulated("check", "--proxy-mode", "ebpf"), /load BPF object sock\.bpf\.o: ENOSYS/);
+  },
+});
+
+/** Runs the program for arm64 in an emulator that passes its system calls on to this kernel. */
+async function emulated(...args: readonly string[]): Promise<string> {
+  const program = new Deno.Command("qemu-aarch64-static", {
+    args: ["-L", root, `${project}dist/proxy-arm64`, ...args],
+    signal: AbortSignal.timeout(300_000),
+  });
+  const { stdout, stderr } = await program.output();
+  return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+}
