@@ -64,7 +64,7 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
     await terminal.print(helpText(modes));
     return 0;
   }
-  if (values.version || command === "version") {
+  if (["true", "raw"].includes(values.version) || command === "version") {
     await terminal.print(`proxy ${VERSION}\n`);
     return 0;
   }

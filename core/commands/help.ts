@@ -44,7 +44,7 @@ function valueText({ type, valueIfBare }: Flag): string {
 
 /** "" for defaults that need no mention: a bool that is off, an empty text. */
 function defaultText({ default: value }: Flag): string {
-  if (value === false || value === "") return "";
+  if (value === false || value === "false" || value === "") return "";
   return typeof value === "object" ? "" : String(value);
 }
 

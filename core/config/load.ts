@@ -51,6 +51,7 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
     config,
     warnings: [
       ...deprecations(table, given),
+      ...(values.version === "false" ? [] : [`--version=${values.version} has no effect`]),
       ...read.warnings.map((warning) => `${path}: ${warning}`),
       ...(file === undefined ? [] : ignoredFlags(table, given, path)),
       ...warningsOf(config),

@@ -38,6 +38,8 @@ export interface TypedValue {
   duration: string;
   /** Separated by commas. A repeated flag adds to the list. */
   list: readonly string[];
+  /** "true", "false", "raw", or a version of Kubernetes such as v1.37.1. */
+  version: string;
   /** Name=true,Name=false. A repeated flag adds to the switches. */
   switches: Readonly<Record<string, boolean>>;
 }

@@ -41,6 +41,10 @@ export const valueTypes: { readonly [Type in FlagType]: ValueType<TypedValue[Typ
     expected: "a list separated by commas",
     join: (before, next) => [...before, ...next],
   },
+  version: {
+    parse: (text) => parseBool(text)?.toString() ?? (/^(raw|v\d+\.\d+.*)$/.test(text) ? text : undefined),
+    expected: "true, false, raw or a version such as v1.37.1",
+  },
   switches: {
     parse: parseSwitches,
     expected: "Name=true or Name=false, separated by commas",

@@ -275,7 +275,9 @@ const run = {
       "exiting with an error. Without a value, there is no limit. (Not in kube-proxy.)",
     { valueIfBare: LONGEST_DURATION },
   ),
-  version: flag("bool", false, "Print the version and exit."),
+  version: flag("version", "false", "Print the version and exit. A version as value has no effect.", {
+    valueIfBare: "true",
+  }),
   help: flag("bool", false, "Print this text and exit.", { shorthand: "h" }),
 };
 

@@ -2,6 +2,7 @@ import type { ModeTraits } from "../../backend/mode.ts";
 import type { FlagTable } from "./flag.ts";
 import { groupsAfterModes, groupsBeforeModes } from "./flags.ts";
 import { hasFields } from "./mode_names.ts";
+import { removedFlags } from "./removed_flags.ts";
 
 export interface FlagGroup {
   readonly title: string;
@@ -17,7 +18,7 @@ export function flagGroups(modes: readonly ModeTraits[]): readonly FlagGroup[] {
   return [...groupsBeforeModes, ...ofModes, ...groupsAfterModes];
 }
 
-/** All flags by name. */
+/** All flags by name, with those that are accepted without effect. */
 export function allFlags(modes: readonly ModeTraits[]): FlagTable {
-  return Object.assign({}, ...flagGroups(modes).map(({ flags }) => flags));
+  return Object.assign({}, removedFlags, ...flagGroups(modes).map(({ flags }) => flags));
 }

@@ -79,10 +79,7 @@ Deno.test("an unknown flag names the nearest known one", () => {
     errorOf("-version"),
     "unknown flag -version: did you mean --version? (proxy --help lists all)",
   );
-  assert.equal(
-    errorOf("--proxy-port-range=1-2"),
-    "unknown flag --proxy-port-range: (proxy --help lists all)",
-  );
+  assert.equal(errorOf("--windows-service"), "unknown flag --windows-service: (proxy --help lists all)");
   assert.match(errorOf("--constructor"), /^unknown flag --constructor/);
 });
 
@@ -125,4 +122,18 @@ Deno.test("a flag with a value of its own when bare takes another one only after
   assert.deepEqual([bare.values["wait-for-lock"], bare.words], ["2562047h0m0s", ["check"]]);
   assert.equal(parse(["--wait-for-lock=30s"]).values["wait-for-lock"], "30s");
   assert.match(errorOf("--wait-for-lock=long"), /must be a duration/);
+});
+
+Deno.test("--version takes the values of kube-proxy", () => {
+  const version = (...args: string[]) => parse(args).values.version;
+  assert.equal(version(), "false");
+  assert.equal(version("--version"), "true");
+  assert.equal(version("--version=T"), "true");
+  assert.equal(version("--version=raw"), "raw");
+  assert.equal(version("--version=v1.37.1"), "v1.37.1");
+  assert.match(errorOf("--version=1.37"), /must be true, false, raw or a version such as v1\.37\.1/);
+});
+
+Deno.test("flags that kube-proxy had in earlier releases are accepted, also with underscores", () => {
+  assert.deepEqual(parse(["--logtostderr", "--log_dir=/var/log", "--stderrthreshold", "2"]).words, []);
 });

@@ -362,3 +362,17 @@ Deno.test("a file with a blank mode keeps the meaning of its iptables section", 
     syncPeriod: "30s",
   });
 });
+
+Deno.test("a flag of earlier releases of kube-proxy is accepted with a warning that says why it has no effect", async () => {
+  const { warnings } = await load([
+    "--cluster-cidr=10.0.0.0/8",
+    "--logtostderr=false",
+    "--resource-container=",
+  ]);
+  assert.deepEqual(warnings, [
+    "--logtostderr is deprecated: it has no effect, because all log lines go to standard error; remove it",
+    "--resource-container is deprecated: it has no effect, because systemd or the container runtime assigns the cgroup; remove it",
+  ]);
+  const { warnings: ofVersion } = await load(["--cluster-cidr=10.0.0.0/8", "--version=v1.30.0"]);
+  assert.deepEqual(ofVersion, ["--version=v1.30.0 has no effect"]);
+});
