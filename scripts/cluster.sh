@@ -443,28 +443,40 @@ pod_cidrs() {
 
 # Replaces what serves Services by the DaemonSet of a mode, as users install it.
 deploy_mode() {
-  local mode=$1 dir=$state/run/deploy
+  local mode=$1 upstream_mode dir=$state/run/deploy
+  case $mode in kube-proxy:*) upstream_mode=${mode#*:} ;; *) upstream_mode=nftables ;; esac
+  # kube-proxy does not know mode ebpf, whose programs would stay in force. Another mode of the proxy removes them.
+  if [[ $mode = kube-proxy* ]] && runs_ebpf; then deploy_mode "$upstream_mode"; fi
   say "deploying $mode"
-  kubectl --namespace kube-system delete daemonset --ignore-not-found --wait=true \
-    "$(if [[ $mode = kube-proxy* ]]; then echo proxy; else echo kube-proxy; fi)" >/dev/null
   rm -rf "$dir"
   mkdir -p "$dir"
   case $mode in
-    none)
-      kubectl --namespace kube-system delete daemonset --ignore-not-found proxy >/dev/null
-      return 0 ;;
+    none) remove_daemonsets proxy kube-proxy ;;
     kube-proxy*)
-      write_proxy_configuration "$dir" "$(if [[ $mode = *:* ]]; then echo "${mode#*:}"; else echo nftables; fi)"
+      # kube-proxy, too: another configuration of it does not roll its pods.
+      remove_daemonsets proxy kube-proxy
+      write_proxy_configuration "$dir" "$upstream_mode"
       kubectl --namespace kube-system create configmap kube-proxy --from-file="$dir/config.conf" \
         --from-file="$dir/kubeconfig.conf" --dry-run=client --output=yaml | kubectl apply --filename=- >/dev/null
       kubectl apply --filename=scripts/cluster/kube-proxy.yaml >/dev/null
       rolled_out daemonset/kube-proxy ;;
     *)
+      remove_daemonsets kube-proxy
       write_proxy_configuration "$dir" "$mode"
       write_overlay "$dir" "$mode"
       kubectl apply --kustomize="$dir" >/dev/null
       rolled_out daemonset/proxy ;;
   esac
+}
+
+# Waits for the end of the pods, so that no two proxies program a node at the same time. Their rules stay.
+remove_daemonsets() {
+  kubectl --namespace kube-system delete daemonset --ignore-not-found --cascade=foreground --timeout=120s "$@" >/dev/null
+}
+
+runs_ebpf() {
+  [ "$(kubectl --namespace kube-system get daemonset proxy --ignore-not-found \
+    --output=jsonpath='{.spec.template.spec.volumes[?(@.name=="cgroup")].name}')" = cgroup ]
 }
 
 write_proxy_configuration() {
