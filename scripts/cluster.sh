@@ -504,6 +504,10 @@ patches:
   - patch: |
       { "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "proxy" },
         "spec": { "template": { "metadata": { "annotations": { "proxy/image": "$(cat dist/image.digest)" } } } } }
+  # The label by which Kubernetes' tests find the pods of kube-proxy, to restart them.
+  - patch: |
+      { "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "proxy" },
+        "spec": { "template": { "metadata": { "labels": { "k8s-app": "kube-proxy" } } } } }
 YAML
   [ "$2" != ebpf ] || cat >>"$1/kustomization.yaml" <<YAML
   - patch: |
