@@ -23,6 +23,8 @@ usage=$(sed -n '3,14s/^# \{0,3\}//p' "$0")
 
 # Process of the load balancer, and whether this script has started the cluster.
 balancer='' started=''
+# What the tests are told about the cluster: "local" has nodes to log in to.
+provider=skeleton
 
 main() {
   case ${1:-} in
@@ -93,7 +95,11 @@ record_variant() {
   local mode=$1 variant=$2 subject dir began=$SECONDS processes=${E2E_PROCESSES:-8} again
   subject=$(subject "$mode")
   dir=$PWD/dist/e2e/runs/$variant/${subject/ /-}
-  [[ $variant != disruptive ]] || processes=1
+  provider=skeleton
+  if [ "$variant" = disruptive ]; then
+    processes=1 provider=local
+    start_ssh
+  fi
   run_tests "$dir" "$3" "$4" "$processes" || true
   deno eval 'console.log(JSON.stringify(Object.fromEntries(Deno.args.map((a) => a.split("=", 2)))))' -- \
     "variant=$variant" "subject=$subject" "commit=$(commit)" "kernel=$(uname -r)" "kubernetes=$kubernetes_version" \
@@ -140,10 +146,10 @@ run_tests() {
   mkdir -p "$report"
   # The variables of an HTTP proxy would apply to the addresses of the cluster.
   ip netns exec "$control" env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
-    PATH="$peers:$PATH" KUBECACHEDIR="$state/run/kubectl-cache" \
+    PATH="$peers:$PATH" KUBECACHEDIR="$state/run/kubectl-cache" KUBE_SSH_KEY_PATH="$state/run/ssh/id" KUBE_SSH_USER=root \
     "$peers/ginkgo" --procs="$4" --no-color --silence-skips --fail-on-empty --timeout="${E2E_LIMIT:-60m}" --poll-progress-after=0 \
     --focus="$2" --skip="$3" "$peers/e2e.test" -- \
-    --provider=skeleton --kubeconfig="$state/run/kubeconfig" --num-nodes="$(nodes | wc -l)" \
+    --provider="$provider" --kubeconfig="$state/run/kubeconfig" --num-nodes="$(nodes | wc -l)" \
     --kubectl-path="$peers/kubectl" --report-dir="$report" --e2e-output-dir="$report" \
     --cluster-ip-range="$(cluster_range | cut -d, -f1)" --disable-log-dump --dump-logs-on-failure=false || status=$?
   echo "e2e: the report is in $report"
@@ -191,6 +197,24 @@ skipped() {
 }
 
 has_sctp() { python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)' 2>/dev/null; }
+
+# Starts an SSH server in each node, for tests that log in to delete rules. Only the nodes see its key and the home
+# directory of root that it uses.
+start_ssh() {
+  local home=$state/run/ssh name
+  [ ! -e "$home" ] || return 0
+  mkdir -p "$home/.ssh"
+  dropbearkey -t ecdsa -f "$home/key" >/dev/null 2>&1
+  dropbearconvert dropbear openssh "$home/key" "$home/id" 2>/dev/null
+  dropbearkey -y -f "$home/key" | grep ^ecdsa >"$home/.ssh/authorized_keys"
+  # Root needs no sudo, which the tests call.
+  echo 'sudo() { "$@"; }' >"$home/.bashrc"
+  sed "s#^root:.*#root:x:0:0:root:$home:/bin/bash#" /etc/passwd >"$home/passwd"
+  for name in $(nodes); do
+    in_node "$name" mount --bind "$home/passwd" /etc/passwd
+    in_node "$name" dropbear -r "$home/key" -s -p 22
+  done
+}
 
 start_load_balancer() {
   families=$(cat "$state/run/families")

@@ -73,9 +73,10 @@ vm_arm64_needs=(
   qemu-system-aarch64:qemu-system-arm mmdebstrap:mmdebstrap
 )
 
-# Needs of the cluster: the container runtime and its plugins, and the tools that make images.
+# Needs of the cluster: the container runtime and its plugins, the tools that make images, and an SSH server that is no
+# service of the host, for tests that log in to nodes.
 cluster_needs=(
-  runc:runc /usr/lib/cni/bridge:containernetworking-plugins
+  runc:runc /usr/lib/cni/bridge:containernetworking-plugins dropbear:dropbear-bin
   mmdebstrap:mmdebstrap umoci:umoci gcc:gcc /usr/include/stdio.h:libc6-dev
 )
 
