@@ -69,7 +69,8 @@ export function render(
     "real kube-proxy and for this proxy. The scenarios make real connections between network namespaces. A " +
     "scenario runs once per IP family, unless it is about one family or about both together. It states the correct " +
     "behaviour. Where a subject behaves differently, the [differences](#differences) describe what it does, and " +
-    "why the scenario is right or why the difference is accepted.",
+    "why the scenario is right or why the difference is accepted. [e2e.md](e2e.md) has the outcome of Kubernetes' own " +
+    "tests on a cluster.",
     "",
     "| Outcome | Meaning |",
     "|---|---|",
