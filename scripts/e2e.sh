@@ -221,8 +221,11 @@ start_load_balancer() {
   # Packets to a balancer without healthy nodes are lost, as if sent to a neighbour that nobody is. The source
   # address is outside the range of the nodes, as a client's in front of a real cluster.
   ip -n "$control" address replace 203.0.113.1/32 dev lo
+  ip -n "$control" address replace 2001:db8::1/128 dev lo nodad
   ip -n "$control" neighbour replace 192.168.89.250 lladdr 02:00:00:00:00:01 dev nodes nud permanent
+  ip -n "$control" neighbour replace fd00:10:89::fa lladdr 02:00:00:00:00:01 dev nodes nud permanent
   ip -n "$control" route replace 192.168.90.0/24 via 192.168.89.250 src 203.0.113.1
+  ip -n "$control" route replace fd00:10:89:1::/64 via fd00:10:89::fa src 2001:db8::1
   ip netns exec "$control" sysctl -qw net.ipv4.fib_multipath_hash_policy=1 net.ipv6.fib_multipath_hash_policy=1
   ip netns exec "$control" env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
     deno run --quiet --no-check --allow-all scripts/cluster/load_balancer.ts "$(api_url)" "$state/run/ca.crt" \

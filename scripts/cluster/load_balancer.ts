@@ -140,8 +140,8 @@ async function route(number: number, targets: string[][]): Promise<void> {
     // IPv6 would append the hops to those of the old route.
     if (family === "-6" || hops.length === 0) await ip(family, "route", "delete", destination);
     // Clients have an address that belongs to no node, as they do in front of a real cluster.
-    const source = family === "-4" ? ["src", "203.0.113.1"] : [];
-    if (hops.length > 0) await ip(family, "route", "replace", destination, ...source, ...hops);
+    const source = family === "-4" ? "203.0.113.1" : "2001:db8::1";
+    if (hops.length > 0) await ip(family, "route", "replace", destination, "src", source, ...hops);
   }
   if (targets.length === 0) routes.delete(number);
   else routes.set(number, key);
