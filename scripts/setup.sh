@@ -1,8 +1,9 @@
 #!/bin/bash
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
-#   scripts/setup.sh [vm|cluster|arm64|vm-arm64]
+#   scripts/setup.sh [vm|cluster|package|arm64|vm-arm64]
 #     vm, cluster   also installs what scripts/vm.sh or scripts/cluster.sh needs
+#     package       also installs what the tests of the Debian package, the unit and the completions need
 #     arm64         also installs what building for arm64 needs, and the emulator that runs such a program
 #     vm-arm64      also installs what scripts/vm.sh --arch arm64 needs
 set -euo pipefail
@@ -22,6 +23,7 @@ main() {
       [ "$suite" = arm64 ] || needs+=("${vm_needs[@]}" "${vm_arm64_needs[@]}" "$(virtiofsd)")
       ;;
     cluster) needs+=("${cluster_needs[@]}") ;;
+    package) needs+=("${package_needs[@]}") ;;
   esac
   install_system_packages
   install_deno
@@ -62,6 +64,11 @@ vm_needs=(
   qemu-system-x86_64:qemu-system-x86 busybox:busybox-static depmod:kmod xz:xz-utils
   /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
   ipvsadm:ipvsadm ipset:ipset
+)
+
+# Needs of the Debian package: its checker, the service manager, the reader of manual pages, and the shells.
+package_needs=(
+  lintian:lintian /lib/systemd/systemd:systemd dbus-daemon:dbus man:man-db zsh:zsh fish:fish
 )
 
 # Needs of arm64 on another processor: the emulator of programs, and the keys of Debian's packages.

@@ -20,12 +20,14 @@ export const ebpfFlags = {
     "string",
     "/sys/fs/bpf/proxy",
     "Directory below a BPF file system for pinned maps and programs. They survive a restart.",
+    { offers: "directory" },
   ),
   "ebpf-cgroup": flag(
     "string",
     "",
     "The cgroup (v2) whose processes have their sockets balanced, including the cgroups below it. " +
       "Default: the root.",
+    { offers: "directory" },
   ),
   "ebpf-devices": flag(
     "list",
@@ -37,6 +39,7 @@ export const ebpfFlags = {
     "random",
     "How connections are balanced when the Service does not say: random, or maglev, which selects the same " +
       "endpoint for a connection on every node.",
+    { offers: ["random", "maglev"] },
   ),
   "ebpf-maglev-table-size": flag(
     "int",

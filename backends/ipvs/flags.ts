@@ -5,6 +5,7 @@ import { flag } from "../../core/config/flags/flag.ts";
 export const ipvsFlags = {
   "ipvs-scheduler": flag("string", "", "Scheduler that balances connections. Default: rr.", {
     fields: ["ipvs.scheduler"],
+    offers: ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"],
   }),
   "ipvs-sync-period": flag("duration", "30s", "As --iptables-sync-period.", { fields: ["ipvs.syncPeriod"] }),
   "ipvs-min-sync-period": flag("duration", "0s", "As --iptables-min-sync-period.", {

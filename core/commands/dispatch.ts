@@ -1,6 +1,7 @@
 import { BackendError } from "../backend/contract.ts";
 import { parseCommandLine } from "../config/flags/command_line.ts";
 import { documentToYaml } from "../config/document/from_file.ts";
+import { listed } from "../config/flags/mode_names.ts";
 import { type Host, loadConfig } from "../config/load.ts";
 import { nearest } from "../config/flags/suggest.ts";
 import { forgetRecords, recordFolder } from "../manifests/record.ts";
@@ -10,6 +11,8 @@ import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
 import { check } from "./check.ts";
 import { cleanUp, cleanUpOthers } from "./cleanup.ts";
+import { completionScript } from "./completion/completion.ts";
+import { commands, shells } from "./completion/words.ts";
 import { helpText } from "./help.ts";
 import { takeLock } from "./ownership.ts";
 import type { Platform } from "./platform.ts";
@@ -22,8 +25,6 @@ export interface Terminal extends Host {
   readonly logOutput: LogOutput;
   writeTextFile(path: string, text: string): Promise<void>;
 }
-
-const commands = ["check", "help", "version"];
 
 /**
  * Runs the command line and returns the exit code: 0, or 1 for every failure, as kube-proxy does
@@ -52,10 +53,14 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
   const { modes } = platform;
   const commandLine = parseCommandLine(args, modes);
   const { words: [command, ...rest], values } = commandLine;
-  if (command !== undefined && !commands.includes(command)) {
-    const meant = nearest(command, commands);
+  if (command !== undefined && !Object.hasOwn(commands, command)) {
+    const meant = nearest(command, Object.keys(commands));
     const hint = meant === undefined ? "" : `did you mean ${meant}? `;
     throw new UserError(`unknown command ${command}: ${hint}(proxy --help lists all)`);
+  }
+  if (command === "completion" && !values.help) {
+    await terminal.print(completionOf(rest, modes));
+    return 0;
   }
   if (rest.length > 0) {
     throw new UserError(`${command} takes no arguments, got ${rest.join(" ")}`);
@@ -96,6 +101,14 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
   const whenInForce = () => cleanUpOthers(config, log);
   await run({ config, platform, whenInForce, log, droppedLines: () => logOutput.dropped });
   return 0;
+}
+
+function completionOf(words: readonly string[], modes: Platform["modes"]): string {
+  const [shell = ""] = words;
+  const script = words.length === 1 ? completionScript(shell, modes) : undefined;
+  if (script !== undefined) return script;
+  const got = words.length === 0 ? "nothing" : words.join(" ");
+  throw new UserError(`completion takes the name of a shell, ${listed(shells, "or")}; got ${got}`);
 }
 
 async function writeConfig(path: string, text: string, terminal: Terminal): Promise<void> {

@@ -15,6 +15,7 @@ export function helpText(modes: readonly ModeTraits[]): string {
     "  proxy [flags]            follow the cluster until stopped; the rules stay in force afterwards",
     "  proxy check [flags]      report whether this kernel and these privileges suffice",
     "  proxy --cleanup          remove all rules and exit",
+    "  proxy completion SHELL   print the completions for bash, zsh or fish",
     "  proxy version            print the version",
     "  proxy help               print this text",
   ];

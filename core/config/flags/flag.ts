@@ -17,9 +17,14 @@ export interface Flag<Type extends FlagType = FlagType> {
    * and has the type of the other flag.
    */
   readonly aliasOf?: string;
+  /** Values that shells offer. */
+  readonly offers?: Offers | ((modes: readonly ModeTraits[]) => Offers);
   /** Paths of the same setting in the configuration file. As in kube-proxy, --config makes such a flag ineffective. */
   readonly fields?: readonly string[];
 }
+
+/** The values to choose from, or the kind of path. */
+export type Offers = readonly string[] | "file" | "directory";
 
 /** Flags by name, without the dashes. */
 export type FlagTable = Readonly<Record<string, Flag>>;
@@ -55,7 +60,7 @@ export function flag<Type extends FlagType>(
   type: Type,
   fallback: TypedValue[Type],
   help: Flag["help"],
-  more: Pick<Flag, "shorthand" | "deprecated" | "fields" | "valueIfBare"> = {},
+  more: Pick<Flag, "shorthand" | "deprecated" | "fields" | "valueIfBare" | "offers"> = {},
 ): Flag<Type> {
   return { type, default: fallback, help, ...more };
 }

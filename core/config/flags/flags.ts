@@ -10,7 +10,7 @@ const source = {
     "",
     "File with the address of the API server and the credentials. Without it, and without --master and " +
       "--manifests, the service account of the pod is used.",
-    { fields: ["clientConnection.kubeconfig"] },
+    { fields: ["clientConnection.kubeconfig"], offers: "file" },
   ),
   master: flag("string", "", "Address of the API server. Overrides the address in the kubeconfig file."),
   manifests: flag(
@@ -18,6 +18,7 @@ const source = {
     "",
     "Read Services and EndpointSlices from the YAML and JSON files of this directory instead of an API " +
       "server, and follow changes of the files. (Not in kube-proxy.)",
+    { offers: "directory" },
   ),
   "hostname-override": flag(
     "string",
@@ -51,7 +52,7 @@ const mode = {
     (modes) =>
       `How connections are forwarded: ${listed(modes.map(({ name }) => name), "or")}. ` +
       `Default: "${modes[0]?.name}" (kube-proxy's default is ${KUBE_PROXY_MODE}).`,
-    { fields: ["mode"] },
+    { fields: ["mode"], offers: (modes) => modes.map(({ name }) => name) },
   ),
   "feature-gates": flag(
     "switches",
@@ -67,7 +68,10 @@ const traffic = {
     "",
     "How traffic from pods of this node is recognised: ClusterCIDR, NodeCIDR, BridgeInterface or " +
       'InterfaceNamePrefix. Default: "ClusterCIDR".',
-    { fields: ["detectLocalMode"] },
+    {
+      fields: ["detectLocalMode"],
+      offers: ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"],
+    },
   ),
   "cluster-cidr": flag(
     "string",
@@ -190,7 +194,9 @@ const logging = {
       shorthand: "v",
     },
   ),
-  "logging-format": flag("string", "text", "text or json, one line per event, on standard error."),
+  "logging-format": flag("string", "text", "text or json, one line per event, on standard error.", {
+    offers: ["text", "json"],
+  }),
   vmodule: flag("list", [], "Accepted for compatibility: all files have the same verbosity."),
   "log-flush-frequency": flag("duration", "5s", "Accepted for compatibility: lines are written at once."),
   "log-text-split-stream": flag("bool", false, "Accepted for compatibility: there is one stream."),
@@ -256,8 +262,11 @@ const run = {
       `flags except --hostname-override, --master, --manifests and the flags for logging${
         modes.some(isOutsideOfFile) ? ` and ${modesWith(modes, isOutsideOfFile)}` : ""
       }. A change of the file ends the process.`,
+    { offers: "file" },
   ),
-  "write-config-to": flag("string", "", "Write the effective configuration to this file and exit."),
+  "write-config-to": flag("string", "", "Write the effective configuration to this file and exit.", {
+    offers: "file",
+  }),
   cleanup: flag(
     "bool",
     false,

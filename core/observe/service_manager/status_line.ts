@@ -17,7 +17,7 @@ export interface StatusLineOptions {
 export class StatusLine
   implements Pick<SyncObserver, "started" | "settled" | "ended">, Pick<IntakeObserver, "connected"> {
   readonly #options: StatusLineOptions;
-  #isInForce = false;
+  #state: "listing" | "syncing" | "in force" = "listing";
   #isConnected = true;
   #hasSettled = true;
   #isFailing = false;
@@ -27,17 +27,21 @@ export class StatusLine
   }
 
   get text(): string {
-    const { mode, source, servicePorts, isRejecting } = this.#options;
-    const count = servicePorts();
-    const done = this.#isInForce
-      ? `${count} service port${count === 1 ? "" : "s"} in force`
-      : `waiting for the first list from the ${source}`;
+    const { mode, source, isRejecting } = this.#options;
     const problems = [
       ...(this.#isConnected ? [] : [`the ${source} is unreachable`]),
       ...(this.#isFailing ? ["the last sync failed"] : []),
       ...(isRejecting() ? ["the kernel rejects a service port"] : []),
     ];
-    return [`Mode ${mode}: ${done}`, ...problems].join("; ");
+    return [`Mode ${mode}: ${this.#achievement}`, ...problems].join("; ");
+  }
+
+  get #achievement(): string {
+    const { source, servicePorts } = this.#options;
+    if (this.#state === "listing") return `waiting for the first list from the ${source}`;
+    if (this.#state === "syncing") return "the first sync is not in force yet";
+    const count = servicePorts();
+    return `${count} service port${count === 1 ? "" : "s"} in force`;
   }
 
   connected(connected: boolean): void {
@@ -47,11 +51,12 @@ export class StatusLine
 
   started(): void {
     this.#hasSettled = false;
+    if (this.#state === "listing") this.#state = "syncing";
   }
 
   settled(): void {
     this.#hasSettled = true;
-    this.#isInForce = true;
+    this.#state = "in force";
   }
 
   ended(): void {

@@ -118,6 +118,11 @@ Deno.test("a mistake of the operator is one message without a stack, and exit co
     assert.deepEqual([code, out, err], [1, "", message]);
   }
   assert.equal((await runProxy(["check", "this"])).err, "proxy: check takes no arguments, got this\n");
+  for (const [shells, got] of [[[], "nothing"], [["tcsh"], "tcsh"], [["bash", "zsh"], "bash zsh"]] as const) {
+    const { code, err } = await runProxy(["completion", ...shells]);
+    const message = `proxy: completion takes the name of a shell, bash, zsh or fish; got ${got}\n`;
+    assert.deepEqual([code, err], [1, message]);
+  }
 });
 
 Deno.test("a defect is printed with its stack", async () => {

@@ -180,7 +180,7 @@ Deno.test("the status says what is in force, and what is wrong", () => {
     status.ended();
   };
   sync(false);
-  match(status.text, /waiting for the first list from the API server; the last sync failed$/);
+  equal(status.text, "Mode nftables: the first sync is not in force yet; the last sync failed");
   state.count = 1;
   sync(true);
   equal(status.text, "Mode nftables: 1 service port in force");
