@@ -1,37 +1,58 @@
 #!/bin/bash
 # Runs a test suite on another kernel, in an emulated virtual machine that needs no KVM.
-#   scripts/vm.sh KERNEL SUITE [FILTER]
+#   scripts/vm.sh [--arch arm64] KERNEL SUITE [FILTER]
 # KERNEL is 6.1 or 6.12, the kernels of scripts/kernels.sh. SUITE is
 #   smoke      checks that the machine is complete
 #   kernel     tests/integration/ipvs, which needs kernel features that the host may not have
 #   programs   tests/integration/ebpf, whose outcome depends on the kernel
 #   a mode     tests/conformance in that mode
+#   ffi, unit  tests/ffi; all tests that need neither root nor network
 #   command    runs FILTER as a bash command
 # For the other suites, FILTER selects tests by name, as `deno test --filter` does.
 #
 # The machine sees the host's files; its own writes stay in its memory. So it runs the same tools, the same
 # checkout and the same dist/proxy (or PROXY_BINARY). With CONFORMANCE_RECORD set, it records a mode as
 # scripts/conformance.sh does, and the recording is stored in dist/conformance. Needs root for virtiofsd.
+#
+# With --arch arm64 the machine has another processor. It then sees a root file system of Debian's packages for arm64
+# (scripts/arm64.sh), the checkout, and dist/proxy-arm64.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Time limits in seconds: from the start of the kernel to the start of the suite (2 to 4 on an idle host), for
 # the whole suite, and between two lines of its output.
-boot_limit=60
+boot_limit=${PROXY_VM_BOOT_LIMIT:-60}
 suite_limit=${PROXY_VM_LIMIT:-1800}
-silence_limit=300
+silence_limit=${PROXY_VM_SILENCE:-300}
 
 main() {
+  arch=amd64
+  if [ "${1:-}" = --arch ]; then
+    [ "${2:-}" = arm64 ] || fail "unknown processor ${2:-}: must be arm64"
+    arch=$2
+    shift 2
+  fi
   [ $# = 2 ] || [ $# = 3 ] || { sed -n '3s/^# */usage: /p' "$0" >&2; exit 2; }
   kernel_name=$1 suite=$2 filter=${3:-}
   [ "$(id -u)" = 0 ] || fail "must run as root, because virtiofsd needs it"
-  scripts/setup.sh vm
   . scripts/env.sh
-  scripts/kernels.sh "$kernel_name"
-  [ -n "${PROXY_BINARY:-}" ] || scripts/build.sh
+  if [ "$arch" = arm64 ]; then
+    [ "$suite" != programs ] || fail "the suite programs needs clang and Scapy, which a machine with arm64 does not have"
+    scripts/setup.sh vm-arm64
+    scripts/kernels.sh --arch arm64 "$kernel_name"
+    [ -n "${PROXY_BINARY:-}" ] || scripts/build.sh --arch arm64
+    binary=${PROXY_BINARY:-$PWD/dist/proxy-arm64} cache=$PROXY_CACHE/arm64 system=$PROXY_CACHE/arm64/system
+    busybox=$system/usr/bin/busybox
+  else
+    scripts/setup.sh vm
+    scripts/kernels.sh "$kernel_name"
+    [ -n "${PROXY_BINARY:-}" ] || scripts/build.sh
+    binary=${PROXY_BINARY:-$PWD/dist/proxy} cache=$PROXY_CACHE system=''
+    busybox=$(command -v busybox)
+  fi
   # Install Scapy here, because the machine has no network.
   [ "$suite" != programs ] || scripts/scapy.sh
-  kernel=$PROXY_CACHE/kernels/$kernel_name
+  kernel=$cache/kernels/$kernel_name
   work=$(mktemp -d)
   machine='' files='' shown=''
   trap stop EXIT
@@ -53,11 +74,12 @@ fail() {
 make_initrd() {
   local root=$work/initrd module
   mkdir -p "$root"/{bin,modules,proc,sys,dev}
-  cp "$(command -v busybox)" "$root/bin/busybox"
+  cp "$busybox" "$root/bin/busybox"
   cp tests/vm/init "$root/init"
   {
-    printf '%s=%q\n' checkout "$PWD" kernel "$kernel" cache "$PROXY_CACHE" home "$HOME" suite "$suite" filter "$filter" \
-      binary "${PROXY_BINARY:-$PWD/dist/proxy}" record "${CONFORMANCE_RECORD:-}"
+    printf '%s=%q\n' checkout "$PWD" kernel "$kernel" cache "$cache" home "$HOME" suite "$suite" filter "$filter" \
+      binary "$binary" record "${CONFORMANCE_RECORD:-}" system "$system" \
+      deno_cache "${DENO_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/deno}"
   } >"$root/job"
   local position=10
   for module in $(modules_of virtio_pci virtiofs overlay); do
@@ -98,18 +120,32 @@ boot() {
     [ ! -S "$work/files.socket" ] || break
     sleep 0.05
   done
-  qemu-system-x86_64 -no-user-config -nodefaults -display none -no-reboot -M pc -accel tcg -cpu max,-cx16,-erms,-fsrm,-pku,-la57 -m 3G \
+  "emulator_$arch" -no-user-config -nodefaults -display none -no-reboot -accel tcg -m 3G \
     -object memory-backend-memfd,id=memory,size=3G,share=on -machine memory-backend=memory \
     -kernel "$kernel/vmlinuz" -initrd "$work/initrd.gz" \
-    -append "console=ttyS0 loglevel=4 panic=-1 tsc=reliable mitigations=off norandmaps" \
     -chardev socket,id=files,path="$work/files.socket" -device vhost-user-fs-pci,chardev=files,tag=host \
-    -serial "file:$work/console" -serial "file:$work/output" -serial "file:$work/recording" </dev/null >"$work/qemu.log" 2>&1 &
+    </dev/null >"$work/qemu.log" 2>&1 &
   machine=$!
   local began=$SECONDS
   until [ -s "$work/output" ]; do
-    [ $((SECONDS - began)) -lt $boot_limit ] && is_running || return 1
+    [ $((SECONDS - began)) -lt "$boot_limit" ] && is_running || return 1
     sleep 0.1
   done
+}
+
+emulator_amd64() {
+  exec qemu-system-x86_64 -M pc -cpu max,-cx16,-erms,-fsrm,-pku,-la57 "$@" \
+    -append "console=ttyS0 loglevel=4 panic=-1 tsc=reliable mitigations=off norandmaps" \
+    -serial "file:$work/console" -serial "file:$work/output" -serial "file:$work/recording"
+}
+
+# The board virt has one serial line, so the others are PCI devices. A Neoverse N1 has atomic instructions, and neither
+# pointer authentication nor SVE, which are slow to emulate.
+emulator_arm64() {
+  exec qemu-system-aarch64 -M virt -cpu neoverse-n1 "$@" \
+    -append "console=ttyAMA0 loglevel=4 panic=-1 mitigations=off norandmaps" -serial "file:$work/console" \
+    -chardev "file,id=output,path=$work/output" -device pci-serial,chardev=output \
+    -chardev "file,id=recording,path=$work/recording" -device pci-serial,chardev=recording
 }
 
 # Shows the output of the suite until the machine is off. Gives up when a time limit passes.
@@ -144,7 +180,7 @@ report() {
   # Kernel warnings are findings too.
   grep -aE 'WARNING:|BUG:|Oops|blocked for more than|stalls on CPU' "$work/console" | sed 's/^/vm: kernel: /' || true
   [ ! -s "$work/recording" ] || install -D -m 644 "$work/recording" "dist/conformance/proxy-$suite.json"
-  say "$suite in kernel $kernel_name $([ "$status" = 0 ] && echo passed || echo FAILED) after $SECONDS s"
+  say "$suite in kernel $kernel_name$([ "$arch" = amd64 ] || echo " on $arch") $([ "$status" = 0 ] && echo passed || echo FAILED) after $SECONDS s"
   exit "$status"
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ARCHITECTURES } from "../../ffi/architecture.ts";
+import { ARM64_ROOT, emulated, NO_ARM64, prepare } from "./support/arm64.ts";
 import { run } from "./support/network_namespace.ts";
 import {
   type Assertion,
@@ -11,25 +12,11 @@ import {
 import { layouts } from "./support/layouts.ts";
 
 const project = new URL("../../", import.meta.url).pathname;
-const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
-const root = `${cache}/arm64/root`;
-
-/** Only an x86-64 machine has what runs and checks programs of the other processor. */
-const ignore = Deno.build.arch !== "x86_64";
+const ignore = NO_ARM64;
 
 async function bothHeaders(): Promise<readonly Headers[]> {
   await prepare("setup.sh", "arm64");
-  return [headersOf("x86_64"), headersOf("aarch64", root)];
-}
-
-/** Runs a script, which may download some 60 MB the first time. */
-async function prepare(script: string, ...args: readonly string[]): Promise<void> {
-  const command = new Deno.Command(`${project}scripts/${script}`, {
-    args: [...args],
-    signal: AbortSignal.timeout(600_000),
-  });
-  const { success, stderr } = await command.output();
-  assert(success, `scripts/${script} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  return [headersOf("x86_64"), headersOf("aarch64", ARM64_ROOT)];
 }
 
 /** Headers that neither the kernel nor the C library installs. Their numbers are those of formats. */
@@ -125,19 +112,16 @@ Deno.test({
   ignore,
   async fn() {
     await prepare("build.sh", "--arch", "arm64");
-    assert.match(await emulated("version"), /^proxy \d+\.\d+\.\d+\n$/);
+    const program = `${project}dist/proxy-arm64`;
+    assert.match(await emulated(ARM64_ROOT, program, "version"), /^proxy \d+\.\d+\.\d+\n$/);
     // The emulator knows neither sockets of netfilter nor BPF. libnl and libbpf say so, with their own texts.
-    assert.match(await emulated("check", "--proxy-mode", "nftables"), /EPROTONOSUPPORT \(.* libnl: /);
-    assert.match(await emulated("check", "--proxy-mode", "ebpf"), /load BPF object sock\.bpf\.o: ENOSYS/);
+    assert.match(
+      await emulated(ARM64_ROOT, program, "check", "--proxy-mode", "nftables"),
+      /EPROTONOSUPPORT \(.* libnl: /,
+    );
+    assert.match(
+      await emulated(ARM64_ROOT, program, "check", "--proxy-mode", "ebpf"),
+      /load BPF object sock\.bpf\.o: ENOSYS/,
+    );
   },
 });
-
-/** Runs the program for arm64 in an emulator that passes its system calls on to this kernel. */
-async function emulated(...args: readonly string[]): Promise<string> {
-  const program = new Deno.Command("qemu-aarch64-static", {
-    args: ["-L", root, `${project}dist/proxy-arm64`, ...args],
-    signal: AbortSignal.timeout(300_000),
-  });
-  const { stdout, stderr } = await program.output();
-  return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-}

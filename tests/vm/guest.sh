@@ -3,8 +3,10 @@
 # job to /run/job; it shows the output of this script and reads the outcome from its last line.
 set -o pipefail
 . /run/job
-exec </dev/null >/dev/ttyS1 2>&1
-stty -opost </dev/ttyS1
+# The first serial line of each machine is the kernel's. That of arm64 has a name of its own.
+case $(uname -m) in aarch64) lines=(/dev/ttyS0 /dev/ttyS1) ;; *) lines=(/dev/ttyS1 /dev/ttyS2) ;; esac
+exec </dev/null >"${lines[0]}" 2>&1
+stty -opost <"${lines[0]}"
 
 main() {
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=$home NO_COLOR=1
@@ -32,11 +34,13 @@ main() {
     kernel) { load_modules && tests_of ipvs; } 2>&1 | cat || status=$? ;;
     # The module tun creates /dev/net/tun, which is needed to make a tun device.
     programs) { modprobe tun && tests_of ebpf; } 2>&1 | cat || status=$? ;;
+    ffi) units tests/ffi 2>&1 | cat || status=$? ;;
+    unit) units tests/ffi tests/backends tests/core tests/oracle 2>&1 | cat || status=$? ;;
     command) bash -c "$filter" 2>&1 | cat || status=$? ;;
     *) { load_modules && conformance "$suite"; } 2>&1 | cat || status=$? ;;
   esac
   # The recording goes to a serial line of its own, because it is not part of the output.
-  [ -z "$record" ] || { stty raw && cat "dist/conformance/proxy-$suite.json"; } <>/dev/ttyS2 >&0
+  [ -z "$record" ] || { stty raw && cat "dist/conformance/proxy-$suite.json"; } <>"${lines[1]}" >&0
   echo "vm: status $status"
   # Power off immediately: all written files are in memory, so nothing has to be synced.
   busybox poweroff -f
@@ -60,6 +64,10 @@ load_modules() {
 
 conformance() {
   PROXY_MODE=$1 CONFORMANCE_RECORD=$record deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} tests/conformance/conformance_test.ts
+}
+
+units() {
+  deno test --allow-all --quiet --no-check ${filter:+--filter "$filter"} "$@"
 }
 
 tests_of() {
