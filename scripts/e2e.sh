@@ -114,17 +114,20 @@ record_variant() {
 
 # Records everything, each mode in a cluster with a name of its own, and writes the page.
 record_all() {
-  local mode names lanes=${E2E_CLUSTERS:-2} status=0
+  local mode names lanes=${E2E_CLUSTERS:-2} number=0 status=0
   [ $# -gt 0 ] || set -- nftables iptables ebpf kube-proxy kube-proxy:iptables
   names=$(variants | cut -f1 | paste -sd ,)
+  # What the clusters share is made once, before they start.
+  scripts/setup.sh cluster
   scripts/peers.sh cluster
-  # Built once, before the clusters that share it.
   scripts/build.sh
+  scripts/image.sh "$proxy_image"
   mkdir -p dist/e2e
   for mode; do
     while [ "$(jobs -rp | wc -l)" -ge "$lanes" ]; do wait -n || status=1; done
     echo "e2e: $mode: log in dist/e2e/${mode/:/-}.log"
-    PROXY_CLUSTER=e2e-${mode/:/-} "$0" "$mode" --variant "$names" >"dist/e2e/${mode/:/-}.log" 2>&1 &
+    number=$((number + 1))
+    PROXY_CLUSTER=e2e-$number scripts/e2e.sh "$mode" --variant "$names" >"dist/e2e/${mode/:/-}.log" 2>&1 &
   done
   while [ "$(jobs -rp)" ]; do wait -n || status=1; done
   write_page || status=1
