@@ -10,9 +10,9 @@
 #       records all variants of all modes (or of these), some at a time, and writes docs/e2e.md
 #   scripts/e2e.sh report
 #       writes docs/e2e.md from what is recorded
-# MODE is what `scripts/cluster.sh up --mode` takes. Tests of scripts/cluster/e2e-skip.txt are left out. A test that
-# fails in a named run is repeated alone. Fails if tests fail; for named runs, if scripts/cluster/e2e-explanations.txt
-# has no explanation for one.
+# MODE is what `scripts/cluster.sh up --mode` takes. Tests of scripts/cluster/e2e-skip.txt are left out. A test of a
+# named run that fails without an explanation in scripts/cluster/e2e-explanations.txt is repeated alone. Fails if tests
+# fail; named runs, if one has no explanation.
 #   E2E_PROCESSES   number of tests that run at a time (default: 4; for named runs 8)
 #   E2E_LIMIT       time limit of a run (default: 60m)
 #   E2E_CLUSTERS    number of clusters that `all` runs at a time (default: 2); each needs 4 GB of memory
