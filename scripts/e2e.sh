@@ -188,7 +188,7 @@ configuration() {
 
 # Prints the commit that the sources of the binary are of, with + if they were changed since.
 commit() {
-  local sources=(main.ts core backends ffi deno.json deno.lock scripts/build.sh)
+  local sources=(main.ts core backends ffi deno.lock scripts/build.sh)
   git log -1 --format=%h -- "${sources[@]}" | tr -d '\n'
   git diff --quiet HEAD -- "${sources[@]}" || echo -n +
 }

@@ -125,7 +125,7 @@ function started({ outcome }: TestResult): boolean {
 /** "Services" for "Services should …", "LoadBalancers ExternalTrafficPolicy: Local" for its tests. */
 export function groupOf(name: string): string {
   return name.replace(
-    / (\[|should\b|Should\b|validates\b|A set of\b|version v1 |Granular|spec\.|Change |Forward ).*/,
+    / (\[|should\b|Should\b|validates\b|A set of\b|version v1 |proxy implementation |Granular|spec\.|Change |Forward ).*/,
     "",
   )
     .trim();
