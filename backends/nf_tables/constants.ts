@@ -148,13 +148,6 @@ export const NFTA_BITWISE_XOR = 5;
 export const NFTA_BITWISE_OP = 6;
 export const NFT_BITWISE_BOOL = 0;
 
-export const NFTA_BYTEORDER_SREG = 1;
-export const NFTA_BYTEORDER_DREG = 2;
-export const NFTA_BYTEORDER_OP = 3;
-export const NFTA_BYTEORDER_LEN = 4;
-export const NFTA_BYTEORDER_SIZE = 5;
-export const NFT_BYTEORDER_HTON = 1;
-
 export const NFTA_LOOKUP_SET = 1;
 export const NFTA_LOOKUP_SREG = 2;
 export const NFTA_LOOKUP_DREG = 3;

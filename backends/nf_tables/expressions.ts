@@ -143,17 +143,6 @@ export function bitwise(mask: string, xor: string, namesOperation = false): Expr
   });
 }
 
-/** Converts the byte order of one byte, which nft does after `meta l4proto` in keys of interval sets. */
-export function byteorderOfOneByte(place: number): Expression {
-  return expression("byteorder", (message) => {
-    message.attrU32be(nft.NFTA_BYTEORDER_SREG, register(place));
-    message.attrU32be(nft.NFTA_BYTEORDER_DREG, register(place));
-    message.attrU32be(nft.NFTA_BYTEORDER_OP, nft.NFT_BYTEORDER_HTON);
-    message.attrU32be(nft.NFTA_BYTEORDER_LEN, 1);
-    message.attrU32be(nft.NFTA_BYTEORDER_SIZE, 2);
-  });
-}
-
 /** `meta mark set`: from register 0. */
 export const setMark: Expression = expression("meta", (message) => {
   message.attrU32be(nft.NFTA_META_KEY, nft.NFT_META_MARK);

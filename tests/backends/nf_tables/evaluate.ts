@@ -159,11 +159,6 @@ class Packet {
         const bytes = Array.from(read, (_, i) => read.charCodeAt(i) & mask.charCodeAt(i) ^ xor.charCodeAt(i));
         return this.#load(u32(nft.NFTA_BITWISE_DREG), String.fromCharCode(...bytes));
       }
-      case "byteorder":
-        if (u32(nft.NFTA_BYTEORDER_LEN) !== 1) {
-          throw new Error("byteorder is implemented for one byte only, which it does not change");
-        }
-        return "next";
       case "lookup": {
         const set = choice ?? must(this.#table.sets.get(must(fields.get(nft.NFTA_LOOKUP_SET)).string()));
         return this.#lookup(
