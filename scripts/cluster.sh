@@ -159,7 +159,7 @@ start() {
   if is_program "$1"; then
     [ -z "$(program_processes "$1")" ] || fail "$1 runs already: end it first: scripts/cluster.sh stop $1"
     launch "$1"
-    wait_for "$1" 180 program_ready "$1"
+    wait_for "$1" 180 program_answers "$1"
   else
     [ ! -e "/run/netns/$(node "$1")" ] || fail "node $1 runs already: end it first: scripts/cluster.sh stop $1"
     start_node "$1"
@@ -273,7 +273,7 @@ start_control_plane() {
 
   launch etcd
   launch kube-apiserver
-  wait_for "the API server" 180 program_ready kube-apiserver
+  wait_for "the API server" 180 program_answers kube-apiserver
   # kube-apiserver writes two certificates to its certificate file: first its own, then that of its CA.
   awk '/BEGIN CERTIFICATE/ { n++ } n == 2' "$state/run/certificates/apiserver.crt" >"$state/run/ca.crt"
   write_kubeconfig admin "$state/run/kubeconfig"
@@ -332,7 +332,16 @@ launch() {
     kube-scheduler) options=("${client[@]}" --cert-dir="$state/run/scheduler") ;;
   esac
   setsid ip netns exec $control "$peers/$1" "${options[@]}" >>"$state/log/$1.log" 2>&1 </dev/null 9>&- &
+  # Until the exec, it is not recognised.
+  until [ "$(program_processes "$1")" ] || ! kill -0 $! 2>/dev/null; do sleep 0.02; done
   disown
+}
+
+# Reports whether a program of the control plane is ready. Starts it again if it has ended, as kubelet does with the
+# pods of a control plane: kube-apiserver gives up on a slow etcd.
+program_answers() {
+  [ "$(program_processes "$1")" ] || launch "$1"
+  program_ready "$1"
 }
 
 program_ready() {
