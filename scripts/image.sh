@@ -1,20 +1,36 @@
 #!/bin/bash
-# Builds dist/image.tar: the container image of dist/proxy as an OCI archive, for `ctr images import`.
+# Builds dist/image.tar: the container image of dist/proxy as an OCI archive, for `ctr images import`,
+# `podman load` and `docker load`.
 #   scripts/image.sh [NAME]      name and tag of the image; default: localhost/proxy:VERSION
+#   scripts/image.sh --root DIR  only writes the files of the image to a directory, for deploy/image/Dockerfile
 # The image has the program, the C library that it is linked with and the certificates of public authorities.
-# It has no shell. The same inputs give the same digest, which dist/image.digest holds. Does nothing when the
-# image is up to date.
+# It has no shell. The program is also where manifests expect kube-proxy. The same inputs give the same digest,
+# which dist/image.digest holds. Does nothing when the image is up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+umask 022
+# Certificates of Debian's package. /etc/ssl/certs may have private ones of this machine in addition.
+LC_COLLATE=C
+authorities=(/usr/share/ca-certificates/mozilla/*.crt)
+
 main() {
-  local version name library key
+  local version name key revision created
+  [ -x dist/proxy ] || fail "dist/proxy not found: run scripts/build.sh"
+  if [ "${1:-}" = --root ]; then
+    [ $# = 2 ] || fail "--root needs a directory"
+    write_system "$2"
+    write_program "$2"
+    return
+  fi
   version=$(sed -nE 's/^  "version": "(.*)",$/\1/p' deno.json)
   name=${1:-localhost/proxy:$version}
-  command -v umoci >/dev/null || fail "umoci not found: apt-get install umoci, or run scripts/setup.sh cluster"
-  [ -x dist/proxy ] || fail "dist/proxy not found: run scripts/build.sh"
+  command -v umoci >/dev/null || fail "umoci not found: apt-get install umoci, or run scripts/setup.sh release"
 
-  key=$({ echo "$name" && cat scripts/image.sh && { echo dist/proxy && libraries; } | xargs sha256sum; } | sha256sum)
+  revision=$(revision)
+  created=1970-01-01T00:00:00Z
+  [ -z "$revision" ] || created=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ "${revision%+*}")
+  key=$({ echo "$name $revision" && cat scripts/image.sh && { echo dist/proxy "${authorities[@]}" && libraries; } | xargs sha256sum; } | sha256sum)
   if [ -e dist/image.tar ] && [ "$(cat dist/image.key 2>/dev/null)" = "$key" ]; then
     echo "image: dist/image.tar is up to date"
     return
@@ -22,25 +38,21 @@ main() {
   rm -f dist/image.key
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  mkdir -p "$work"/system/{etc/ssl/certs,proc,run,sys,tmp} "$work/program"
-  chmod 1777 "$work/system/tmp"
-  for library in $(libraries); do install -D -m 755 "$library" "$work/system/$library"; done
-  cp -L /etc/ssl/certs/ca-certificates.crt "$work/system/etc/ssl/certs/"
-  printf 'hosts: files dns\n' >"$work/system/etc/nsswitch.conf"
-  printf 'root:x:0:0:root:/:/proxy\n' >"$work/system/etc/passwd"
-  printf 'root:x:0:\n' >"$work/system/etc/group"
-  cp dist/proxy "$work/program/proxy"
+  write_system "$work/system"
+  write_program "$work/program"
 
   umoci init --layout "$work/oci"
   umoci new --image "$work/oci:$name"
   # Layers that change rarely come first, because nodes keep the layers that they have.
   add_layer system
   add_layer program
-  umoci config --image "$work/oci:$name" --created 1970-01-01T00:00:00Z --no-history --architecture "$(architecture)" \
-    --config.entrypoint /proxy --config.workingdir / \
+  umoci config --image "$work/oci:$name" --created "$created" --no-history --architecture "$(architecture)" \
+    --config.entrypoint /proxy --config.workingdir / --config.env PATH=/usr/local/bin:/usr/bin:/bin \
     --config.label org.opencontainers.image.title=proxy --config.label "org.opencontainers.image.version=$version" \
-    --config.label org.opencontainers.image.licenses=Apache-2.0
+    --config.label "org.opencontainers.image.description=Service proxy for Kubernetes nodes, a replacement for kube-proxy" \
+    --config.label org.opencontainers.image.licenses=Apache-2.0 ${revision:+--config.label "org.opencontainers.image.revision=$revision"}
   umoci gc --layout "$work/oci"
+  write_docker_manifest "$work/oci"
   archive "$work/oci" dist/image.tar.new
   mv dist/image.tar.new dist/image.tar
   sed -nE 's/.*"digest":"([^"]*)".*/\1/p' "$work/oci/index.json" >dist/image.digest
@@ -53,6 +65,38 @@ fail() {
   exit 1
 }
 
+# Writes everything but the program to a directory.
+write_system() {
+  local library package
+  mkdir -p "$1"/{etc/ssl/certs,proc,run,sys,tmp}
+  chmod 1777 "$1/tmp"
+  for library in $(libraries); do install -D -m 755 "$library" "$1/$library"; done
+  cat "${authorities[@]}" >"$1/etc/ssl/certs/ca-certificates.crt"
+  printf 'hosts: files dns\n' >"$1/etc/nsswitch.conf"
+  printf 'root:x:0:0:root:/:/proxy\n' >"$1/etc/passwd"
+  printf 'root:x:0:\n' >"$1/etc/group"
+  # Licences of what the image and the binary contain.
+  for package in $(packages); do
+    [ ! -e "/usr/share/doc/$package/copyright" ] ||
+      install -D -m 644 "/usr/share/doc/$package/copyright" "$1/usr/share/doc/$package/copyright"
+  done
+  install -D -m 644 LICENSE "$1/usr/share/doc/proxy/LICENSE"
+}
+
+# Writes the program to a directory. DaemonSets and static pods of kube-proxy name it `kube-proxy` or
+# `/usr/local/bin/kube-proxy`.
+write_program() {
+  mkdir -p "$1/usr/local/bin"
+  install -m 755 dist/proxy "$1/proxy"
+  ln -s /proxy "$1/usr/local/bin/kube-proxy"
+}
+
+# Prints the Debian packages that the image and the binary have files of.
+packages() {
+  printf '%s\n' libc6 libgcc-s1 ca-certificates
+  sed -nE 's/.* \((\S+) \S+ \S+\)$/\1/p' dist/proxy.sources | sort -u
+}
+
 # Prints the files of the libraries that the program and the libraries embedded in it are linked with, except
 # the embedded ones.
 libraries() {
@@ -60,6 +104,35 @@ libraries() {
   ldd dist/proxy dist/embed/*.so.* | grep -oE '/\S+\.so\S*' | sort -u | while read -r file; do
     [[ $file = dist/* || -e dist/embed/${file##*/} || $file = *: ]] || echo "$file"
   done
+}
+
+# Prints the last commit that changed what the image is made from, so that other commits leave the image as it is.
+# "+modified" follows if files differ from it. Prints nothing outside of a git repository.
+revision() {
+  local sources=(main.ts core backends ffi deno.json deno.lock scripts/{build,bpf,image,env}.sh)
+  git rev-parse --git-dir >/dev/null 2>&1 || return 0
+  printf %s "$(git log -1 --format=%H -- "${sources[@]}")"
+  [ -z "$(git status --porcelain -- "${sources[@]}")" ] || printf +modified
+}
+
+# Writes manifest.json, which `docker load` needs unless the daemon keeps its images in containerd.
+write_docker_manifest() {
+  python3 - "$1" "$name" <<'PYTHON'
+import json, os, sys
+
+layout, name = sys.argv[1:]
+
+def blob(descriptor):
+    return "blobs/" + descriptor["digest"].replace(":", "/")
+
+with open(os.path.join(layout, "index.json")) as file:
+    index = json.load(file)
+with open(os.path.join(layout, blob(index["manifests"][0]))) as file:
+    manifest = json.load(file)
+with open(os.path.join(layout, "manifest.json"), "w") as file:
+    layers = [blob(layer) for layer in manifest["layers"]]
+    json.dump([{"Config": blob(manifest["config"]), "RepoTags": [name], "Layers": layers}], file)
+PYTHON
 }
 
 architecture() { case $(uname -m) in x86_64) echo amd64 ;; aarch64) echo arm64 ;; *) uname -m ;; esac; }

