@@ -47,7 +47,7 @@ export function withBackendErrors(backend: Backend): Backend {
         throw translate(mode, error);
       }
     },
-    cleanup: (): Promise<void> => translated(() => backend.cleanup()),
+    cleanup: (): Promise<readonly string[] | void> => translated(() => backend.cleanup()),
     ...(metrics === undefined
       ? {}
       : { metrics: (): Promise<readonly BackendMetric[]> => translated(() => metrics.call(backend)) }),

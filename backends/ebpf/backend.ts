@@ -9,11 +9,15 @@ import {
   StillInUse,
 } from "../../core/backend/contract.ts";
 import type { DesiredState } from "../../core/plan/plan.ts";
+import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./maps/counters.ts";
-import { writeSettings } from "./maps/node_settings.ts";
+import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
+import { handOverFlows } from "./netfilter/hand_over.ts";
+import { SETTING } from "./maps/layout.ts";
+import { changeFlags, writeSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";
 import { probe, rootOfMount } from "./probe.ts";
 import { Datapath } from "./programs/datapath.ts";
@@ -49,8 +53,19 @@ export class EbpfBackend implements Backend {
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
     const isFirst = this.#opened === undefined;
-    const { datapath, services, ranges, staleSockets } = this.#open();
-    writeSettings(datapath.maps, desired.settings, this.#options.timeouts, namespaceCookie());
+    const { datapath, services, ranges, staleSockets, formerFlows } = this.#open();
+    const { timeouts } = this.#options;
+    const namespace = namespaceCookie();
+    // A packet and its reply may arrive at different devices, so no flow begins until all of them have the programs.
+    const isAttached = datapath.isTakenOver || !isFirst;
+    const flags = formerFlows.flag;
+    writeSettings(
+      datapath.maps,
+      desired.settings,
+      timeouts,
+      namespace,
+      isAttached ? flags : flags | SETTING.LEAVE_NEW_FLOWS,
+    );
     ranges.reconcile(desired.settings, desired.plans.values());
     const { differences, wasEmpty } = services.reconcile(desired.plans.values());
     // The maps come before the programs, which must find all services from the start.
@@ -58,12 +73,15 @@ export class EbpfBackend implements Backend {
       devices: this.#options.devices,
       localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
     });
+    changeFlags(datapath.maps.node_settings, { clear: SETTING.LEAVE_NEW_FLOWS });
     this.#pins.removeOthers();
+    const warning = isFirst ? await formerFlows.keep() : "";
     staleSockets?.sweepAll(services.generation);
+    const warnings = warning === "" ? {} : { warnings: [warning] };
     if (isFirst && (wasEmpty || !datapath.isTakenOver)) {
-      return { found: "nothing", differences: [], compared: "all" };
+      return { found: "nothing", differences: [], compared: "all", ...warnings };
     }
-    return { found: "ours", differences: [...unattached, ...differences], compared: "all" };
+    return { found: "ours", differences: [...unattached, ...differences], compared: "all", ...warnings };
   }
 
   apply(changes: readonly PlanChange[]): Promise<void> {
@@ -91,17 +109,19 @@ export class EbpfBackend implements Backend {
     ]);
   }
 
-  async cleanup(): Promise<void> {
+  async cleanup(): Promise<readonly string[]> {
     this[Symbol.dispose]();
+    const warnings = await this.#handOverFlows();
+    await removeFormerFlowsTable();
     using client = NetlinkClient.open(NETLINK_ROUTE);
     await new TcFilters(client).removeAll();
     const { bpffs } = this.#options;
     const { mount, isRoot } = locate(bpffs);
     // On another file system nothing is ours, so nothing may be removed.
-    if (mount?.type !== "bpf") return;
+    if (mount?.type !== "bpf") return warnings;
     if (isRoot) throw new BackendError(`ebpf: ${rootOfMount(bpffs)}`);
     const kept = this.#pins.removeAll();
-    if (kept.length === 0) return;
+    if (kept.length === 0) return warnings;
     throw new StillInUse(
       `ebpf: ${
         kept.join(", ")
@@ -109,7 +129,22 @@ export class EbpfBackend implements Backend {
     );
   }
 
+  /** @returns a warning if that failed. The programs are to be removed all the same. */
+  async #handOverFlows(): Promise<readonly string[]> {
+    try {
+      for (const maps of this.#pins.openAll(["node_settings", "conntrack"])) await handOverFlows(maps);
+      return [];
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      const advice = error.errnoName === "EPERM"
+        ? ". Reading them takes CAP_BPF (docs/ebpf.md#from-another-mode-and-back)"
+        : "";
+      return [`connections from outside that began in mode ebpf end: ${error.message}${advice}`];
+    }
+  }
+
   [Symbol.dispose](): void {
+    this.#opened?.formerFlows[Symbol.dispose]();
     this.#opened?.watch[Symbol.dispose]();
     this.#opened?.staleSockets?.[Symbol.dispose]();
     this.#opened?.datapath[Symbol.dispose]();
@@ -131,7 +166,8 @@ export class EbpfBackend implements Backend {
     const watch = watchPins(this.#pins, () => datapath.describeDetached(), report);
     const terminator = openSocketTerminator(this.#pins, this.#options.capacity);
     const staleSockets = terminator && new StaleSockets(terminator);
-    return this.#opened = { datapath, services, ranges, staleSockets, watch };
+    const formerFlows = new FormerFlows(datapath.maps.node_settings);
+    return this.#opened = { datapath, services, ranges, staleSockets, watch, formerFlows };
   }
 }
 
@@ -143,4 +179,5 @@ interface Opened {
   /** Undefined if the kernel cannot end sockets. */
   readonly staleSockets: StaleSockets | undefined;
   readonly watch: Disposable;
+  readonly formerFlows: FormerFlows;
 }

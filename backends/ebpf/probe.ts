@@ -14,7 +14,7 @@ export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Pro
     probePinning(options.bpffs, mounts),
     probeCgroup(options.cgroup, mounts),
     probePrograms("sock", "sockets of this node"),
-    probePrograms("tc", "packets from outside", describeAttachment),
+    probePacketPrograms(),
     await probeSocketTermination(),
   ];
 }
@@ -57,6 +57,21 @@ function probeCgroup(path: string, mounts: readonly Mount[]): Requirement {
   }
   if (mountOf(path, mounts)?.type === "cgroup2" && isDirectory(path)) return balanced(path);
   return { ...what, found: false, detail: `--ebpf-cgroup ${path} is not a directory in a cgroup v2 mount` };
+}
+
+function probePacketPrograms(): Requirement {
+  const purpose = "packets from outside";
+  const complete = probePrograms("tc_netfilter", purpose, describeAttachment);
+  if (complete.found) return complete;
+  return probePrograms(
+    "tc",
+    purpose,
+    (loaded) =>
+      `${
+        describeAttachment(loaded)
+      }. Connections that are older than mode ebpf end, because the kernel lacks ` +
+      "bpf_skb_ct_lookup (CONFIG_DEBUG_INFO_BTF, CONFIG_DEBUG_INFO_BTF_MODULES)",
+  );
 }
 
 /**

@@ -117,10 +117,11 @@ export interface Backend extends Disposable {
 
   /**
    * Removes all kernel objects of this mode, ours and kube-proxy's. A missing object is no error.
+   * @returns warnings about connections that end with them, each with what to do about it; nothing if there are none.
    * @throws StillInUse when only objects remain that other programs use.
    * @throws BackendError that names what could not be removed.
    */
-  cleanup(): Promise<void>;
+  cleanup(): Promise<readonly string[] | void>;
 
   /**
    * Removes kube-proxy's objects of this mode that this mode does not use. Called when no other mode needs them any

@@ -15,7 +15,7 @@ export async function cleanUp(modes: readonly ConfiguredMode[], log: Log): Promi
   for (const mode of modes) {
     using backend = mode.create();
     try {
-      await backend.cleanup();
+      warn(await backend.cleanup(), mode, log);
       log.info("Removed all rules", { mode: mode.name });
     } catch (error) {
       if (error instanceof StillInUse) {
@@ -44,7 +44,7 @@ export async function cleanUpOthers(
     if (mode === inUse) continue;
     using backend = mode.create();
     try {
-      await backend.cleanup();
+      warn(await backend.cleanup(), mode, log);
       log.info("No rules of another mode remain", { mode: mode.name });
     } catch (error) {
       if (error instanceof StillInUse) {
@@ -58,6 +58,10 @@ export async function cleanUpOthers(
     }
   }
   await cleanUpLeftovers(inUse, log);
+}
+
+function warn(warnings: readonly string[] | void, mode: ConfiguredMode, log: Log): void {
+  for (const warning of warnings ?? []) log.warn(warning, { mode: mode.name });
 }
 
 async function cleanUpLeftovers(mode: ConfiguredMode, log: Log): Promise<void> {

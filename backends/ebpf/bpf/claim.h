@@ -7,6 +7,7 @@
 #pragma once
 
 #include "conntrack.h"
+#include "netfilter.h"
 
 /* If nine of ten ports are taken, the odds of finding none are 1 : 850. */
 #define CLAIM_ATTEMPTS 64
@@ -84,6 +85,12 @@ VERIFIED_ONCE int try_tuple(void)
 	return insert_claim(claim);
 }
 
+/* Tries to claim the tuple, unless netfilter translates it; returns 1 on success. */
+static __always_inline int try_free_tuple(struct __sk_buff *skb, const struct claim *claim)
+{
+	return !netfilter_translates(skb, &claim->reply) && try_tuple();
+}
+
 static __always_inline __be16 random_port(const struct settings *settings)
 {
 	__u32 ports = settings->last_port - settings->first_port + 1;
@@ -94,14 +101,15 @@ static __always_inline __be16 random_port(const struct settings *settings)
  * Claims the tuple of a flow's replies. A flow that keeps the client's address tries the client's port first.
  * All others, and those whose port is taken, try random ports. Returns 0 if no port is free.
  */
-static __noinline int claim_reply_tuple(struct claim *claim, const struct settings *settings, int is_masqueraded)
+static __noinline int
+claim_reply_tuple(struct __sk_buff *skb, struct claim *claim, const struct settings *settings, int is_masqueraded)
 {
 	/* SCTP must keep its port, because its checksum cannot be updated for another one. */
 	int is_bound = claim->reply.protocol == IPPROTO_SCTP;
-	if ((!is_masqueraded || is_bound) && try_tuple()) return 1;
+	if ((!is_masqueraded || is_bound) && try_free_tuple(skb, claim)) return 1;
 	for (int attempt = 0; attempt < CLAIM_ATTEMPTS && !is_bound; attempt++) {
 		claim->reply.destination_port = random_port(settings);
-		if (try_tuple()) return 1;
+		if (try_free_tuple(skb, claim)) return 1;
 	}
 	return 0;
 }

@@ -177,11 +177,12 @@ masquerade_source(__u32 index, __u16 family, const struct settings *settings)
  * Creates the entries of a flow, and sets the source port of `to`. Returns 0, or the enum drop_reason of a
  * failure.
  */
-static __noinline int create_flow(struct claim *claim, const struct tuple *tuple, struct tuple *to,
+static __noinline int create_flow(struct __sk_buff *skb, const struct tuple *tuple, struct tuple *to,
 				  const struct service *service, __u32 flags)
 {
 	struct settings *settings = settings_of_node();
-	if (!settings) return DROP_NO_PORT;
+	struct claim *claim = current_claim();
+	if (!settings || !claim) return DROP_NO_PORT;
 	__u64 now = coarse_time();
 	__builtin_memset(claim, 0, sizeof(*claim));
 	claim->reply = reversed(to);
@@ -191,7 +192,7 @@ static __noinline int create_flow(struct claim *claim, const struct tuple *tuple
 	claim->flow.service = service->id;
 	claim->flow.generation = service->generation;
 	claim->flow.flags = flags | FLOW_REPLY;
-	if (!claim_reply_tuple(claim, settings, !same_address(&tuple->source, &to->source))) return DROP_NO_PORT;
+	if (!claim_reply_tuple(skb, claim, settings, !same_address(&tuple->source, &to->source))) return DROP_NO_PORT;
 
 	to->source_port = claim->reply.destination_port;
 	claim->flow.translated = *to;

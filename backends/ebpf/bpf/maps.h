@@ -277,6 +277,13 @@ enum setting_flag {
 	SETTING_LOCAL_BY_ADDRESS_IPV6 = 4,
 	/* Packets from a device that has DEVICE_LOCAL_PODS in `devices` are from local pods. */
 	SETTING_LOCAL_BY_DEVICE = 8,
+	/*
+	 * New flows of packets are left to netfilter, which has the rules of another mode: until all devices have
+	 * the programs, and when they are about to be detached.
+	 */
+	SETTING_LEAVE_NEW_FLOWS = 16,
+	/* Netfilter translates flows that began in another mode. */
+	SETTING_FORMER_FLOWS = 32,
 };
 
 /* Contains an address if (address & mask) == network; host bits of `network` are zero. */

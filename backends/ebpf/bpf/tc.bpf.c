@@ -88,7 +88,7 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 
 	if (masquerade) to->source = masquerade_source(work->route.ifindex, packet->family, settings);
 	if (next_hop == NEXT_HOP_STACK) flags |= FLOW_TO_NODE;
-	int failure = create_flow(claim, &packet->tuple, to, service, flags);
+	int failure = create_flow(skb, &packet->tuple, to, service, flags);
 	if (failure) return drop(failure);
 	count_connection(service->id);
 	track(skb, packet, &claim->flow);
@@ -99,6 +99,8 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspace *work)
 {
 	struct packet *packet = &work->packet;
+	struct settings *settings = settings_of_node();
+	if (!settings || settings->flags & SETTING_LEAVE_NEW_FLOWS) return PASS_ON;
 	struct frontend frontend = {
 		.address = packet->tuple.destination,
 		.port = packet->tuple.destination_port,
@@ -117,6 +119,7 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 		delete_closed_flow(packet);
 		return handle_no_service(skb, work, &frontend);
 	}
+	if (belongs_to_netfilter(skb, packet)) return PASS_ON;
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !is_source_allowed(service->id, &packet->tuple.source))
 		return drop(DROP_SOURCE_RANGE);

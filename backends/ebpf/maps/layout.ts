@@ -3,7 +3,7 @@
  * test compares them with the BTF of the compiled programs. Numbers are little-endian, as on every supported
  * architecture; ports are in network order.
  */
-import type { Address, Cidr } from "../../../core/net/address.ts";
+import { type Address, addressFromBytes, type Cidr } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
@@ -20,6 +20,8 @@ export const SIZE = {
   traffic: 40,
   settings: 128,
   device: 36,
+  tuple: 40,
+  flow: 72,
 } as const;
 
 /** Offset of each member in its struct, in bytes. */
@@ -56,6 +58,8 @@ export const OFFSET = {
     udp_stream_seconds: 124,
   },
   device: { flags: 0, source_ipv4: 4, source_ipv6: 20 },
+  tuple: { source: 0, destination: 16, source_port: 32, destination_port: 34, protocol: 36 },
+  flow: { translated: 0, born: 40, seen: 48, service: 56, generation: 60, flags: 64, state: 68 },
 } as const;
 
 /** enum verdict */
@@ -85,10 +89,24 @@ export const SETTING = {
   LOCAL_BY_ADDRESS_IPV4: 2,
   LOCAL_BY_ADDRESS_IPV6: 4,
   LOCAL_BY_DEVICE: 8,
+  LEAVE_NEW_FLOWS: 16,
+  FORMER_FLOWS: 32,
 } as const;
 
 /** enum device_flag */
 export const DEVICE = { LOCAL_PODS: 1 } as const;
+
+/** enum flow_flag */
+export const FLOW = { REPLY: 1, NODE_PORT: 2, TO_NODE: 4 } as const;
+
+/** enum flow_state; the enumerators begin with FLOW_, too. */
+export const FLOW_STATE = {
+  ANSWERED: 1,
+  CLIENT_FINISHED: 2,
+  ENDPOINT_FINISHED: 4,
+  RESET: 8,
+  ENDPOINT_FINISHED_FIRST: 16,
+} as const;
 
 /** enum drop_reason; the names in lower case are values of a metric label. */
 export const DROP = {
@@ -277,4 +295,34 @@ export function writeNetwork(to: DataView, offset: number, { address, prefix }: 
     const kept = Math.min(Math.max(bits - index * 8, 0), 8);
     to.setUint8(offset + OFFSET.network.mask + index, 0xff00 >> kept & 0xff);
   }
+}
+
+/** `struct tuple` */
+export interface Tuple {
+  readonly source: Address;
+  readonly sourcePort: number;
+  readonly destination: Address;
+  readonly destinationPort: number;
+  /** IPPROTO_… */
+  readonly protocol: number;
+}
+
+export function readTuple(from: DataView<ArrayBuffer>, offset: number): Tuple {
+  const at = OFFSET.tuple;
+  return {
+    source: readAddress(from, offset + at.source),
+    sourcePort: from.getUint16(offset + at.source_port),
+    destination: readAddress(from, offset + at.destination),
+    destinationPort: from.getUint16(offset + at.destination_port),
+    protocol: from.getUint8(offset + at.protocol),
+  };
+}
+
+/** Reads `struct address`. */
+function readAddress(from: DataView<ArrayBuffer>, offset: number): Address {
+  const isIPv4 = from.getBigUint64(offset) === 0n && from.getUint32(offset + 8) === 0xffff;
+  const start = from.byteOffset + offset;
+  return addressFromBytes(
+    isIPv4 ? new Uint8Array(from.buffer, start + 12, 4) : new Uint8Array(from.buffer, start, SIZE.address),
+  );
 }

@@ -1,7 +1,7 @@
 import { type Address, isLinkLocal, isLoopback } from "../../../core/net/address.ts";
 import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { Entries, replaceEntries } from "./entries.ts";
-import type { KernelMaps } from "./kernel_maps.ts";
+import type { EntryMap, KernelMaps } from "./kernel_maps.ts";
 import { NODE_ADDRESS, OFFSET, SETTING, SIZE, viewOf, writeAddress, writeNetwork } from "./layout.ts";
 import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
 import { sourcePorts } from "./source_ports.ts";
@@ -20,15 +20,34 @@ const KERNEL_TIMEOUTS: ConntrackTimeouts = {
 /**
  * Writes the settings of the node: maps `node_settings` and `node_addresses`.
  * @param namespace cookie of the node's network namespace.
+ * @param flags of SETTING: those that do not follow from the settings of the node.
  */
 export function writeSettings(
   maps: KernelMaps,
   settings: readonly NodeSettings[],
   timeouts: ConntrackTimeouts,
   namespace: bigint,
+  flags = 0,
 ): void {
-  maps.node_settings.update(ONLY_KEY, settingsBytes(settings, timeouts, namespace));
+  maps.node_settings.update(ONLY_KEY, settingsBytes(settings, timeouts, namespace, flags));
   replaceEntries(maps.node_addresses, addressEntries(settings));
+}
+
+/**
+ * Sets or clears flags of SETTING.
+ * @returns the resulting `struct settings`; undefined if it was never written.
+ */
+export function changeFlags(
+  nodeSettings: Pick<EntryMap, "lookup" | "update">,
+  { set = 0, clear = 0 }: { readonly set?: number; readonly clear?: number },
+): DataView<ArrayBuffer> | undefined {
+  const bytes = new Uint8Array(SIZE.settings);
+  if (!nodeSettings.lookup(ONLY_KEY, bytes)) return undefined;
+  const view = viewOf(bytes);
+  const flags = view.getUint32(OFFSET.settings.flags, true);
+  view.setUint32(OFFSET.settings.flags, (flags | set) & ~clear, true);
+  nodeSettings.update(ONLY_KEY, bytes);
+  return view;
 }
 
 const ONLY_KEY = new Uint8Array(4);
@@ -38,11 +57,12 @@ function settingsBytes(
   settings: readonly NodeSettings[],
   timeouts: ConntrackTimeouts,
   namespace: bigint,
+  initialFlags: number,
 ): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(SIZE.settings);
   const view = viewOf(bytes);
   const at = OFFSET.settings;
-  let flags = 0;
+  let flags = initialFlags;
   for (const { family, localTraffic, masqueradeAll, interfaceAddresses } of settings) {
     const isIPv4 = family === "IPv4";
     if (masqueradeAll) flags |= SETTING.MASQUERADE_ALL;

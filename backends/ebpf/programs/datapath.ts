@@ -6,7 +6,7 @@ import { type KernelMaps, MAP_NAMES } from "../maps/kernel_maps.ts";
 import type { EbpfOptions } from "../options.ts";
 import { attachToCgroup, programsDetachedFrom, SOCKET_PROGRAMS, type SocketProgram } from "./cgroup_links.ts";
 import { Devices, type DeviceSelection } from "./devices.ts";
-import { loadPinned } from "./objects.ts";
+import { loadPacketPrograms, loadPinned } from "./objects.ts";
 import type { Pins } from "./pins.ts";
 import { hasDeviceLinks, PACKET_PROGRAMS, type PacketProgram, TcAttachment } from "./tc_attach.ts";
 
@@ -60,7 +60,7 @@ export class Datapath implements Disposable {
     }
     const packetPrograms = new Map<PacketProgram, BpfProgram>();
     {
-      using object = loadPinned(pins, options.capacity, "tc");
+      using object = loadPacketPrograms(pins, options.capacity);
       for (const name of PACKET_PROGRAMS) packetPrograms.set(name, stack.use(object.program(name)));
     }
     const maps = openMaps(pins, stack);

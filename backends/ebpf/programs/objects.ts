@@ -1,10 +1,11 @@
 import { BpfObject } from "../../../ffi/bpf/object.ts";
+import { KernelError } from "../../../ffi/errors.ts";
 import { embeddedFile } from "../../../ffi/library.ts";
 import type { Pins } from "./pins.ts";
 import type { Capacity } from "../options.ts";
 
-/** Object file that scripts/bpf.sh compiles from bpf/NAME.bpf.c. */
-export type ObjectName = "sock" | "tc" | "destroy" | "find";
+/** Object file that scripts/bpf.sh compiles from bpf/NAME.bpf.c. `tc_netfilter` has the programs of `tc`. */
+export type ObjectName = "sock" | "tc" | "tc_netfilter" | "destroy" | "find";
 
 /**
  * Opens an object file without loading anything into the kernel.
@@ -25,6 +26,19 @@ export function loadPinned(pins: Pins, capacity: Capacity, name: ObjectName): Bp
     if (max !== undefined) object.setMaxEntries(map, max);
     object.setPinPath(map, pins.map(map));
   });
+}
+
+/**
+ * Loads the programs for packets. Those that leave the flows of netfilter alone come first: they need kernel functions
+ * (kfuncs) that a kernel without BTF of its connection tracking lacks.
+ */
+export function loadPacketPrograms(pins: Pins, capacity: Capacity): BpfObject {
+  try {
+    return loadPinned(pins, capacity, "tc_netfilter");
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return loadPinned(pins, capacity, "tc");
+  }
 }
 
 /** Loads an object file with small maps of its own, to find out whether the kernel accepts the programs. */

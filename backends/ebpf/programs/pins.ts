@@ -78,6 +78,21 @@ export class Pins {
     return map;
   }
 
+  /** Opens maps of every capacity, but only of this layout. Those that lack one of the maps are left out. */
+  *openAll<Name extends string>(names: readonly Name[]): Generator<Readonly<Record<Name, BpfMap>>> {
+    if (!exists(this.#root)) return;
+    for (const generation of generationsIn(this.#root)) {
+      if (!generation.startsWith(`${LAYOUT_VERSION}-`)) continue;
+      using opened = new DisposableStack();
+      const maps = new Map<Name, BpfMap>();
+      for (const name of names) {
+        const map = BpfMap.pinned(name, `${this.#root}/${generation}/maps/${name}`);
+        if (map !== undefined) maps.set(name, opened.use(map));
+      }
+      if (maps.size === names.length) yield Object.fromEntries(maps) as Record<Name, BpfMap>;
+    }
+  }
+
   /** Removes pins of other versions or capacities. */
   removeOthers(): void {
     for (const name of generationsIn(this.#root)) {

@@ -19,12 +19,13 @@ const MAX_INSTRUCTIONS: Readonly<Record<ObjectName, Readonly<Record<string, numb
     getpeername4: 100,
     getpeername6: 100,
   },
+  tc_netfilter: { ingress_l2: 45_000, ingress_l3: 45_000, egress_l2: 8000, egress_l3: 8000 },
   tc: { ingress_l2: 45_000, ingress_l3: 45_000, egress_l2: 8000, egress_l3: 8000 },
   destroy: { udp: 2200, tcp: 2200 },
   find: { udp: 2200, tcp: 2200 },
 };
 
-for (const file of ["sock", "tc", "destroy", "find"] as const) {
+for (const file of ["sock", "tc", "tc_netfilter", "destroy", "find"] as const) {
   // Libraries stay open. Kernels without bpf_sock_destroy are tested below.
   const options = { sanitizeResources: false, ignore: file === "destroy" && !isLinux(6, 5) };
   Deno.test(`the verifier processes few instructions of ${file}.bpf.c`, options, async (t) => {

@@ -7,15 +7,21 @@ type Branch = readonly [function: string, condition: string, is: boolean];
 const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   "an array always has the entry, but the verifier requires the check": [
     ["is_expired", "!settings", true],
+    ["handle_new_flow", "!settings", true],
     ["balance", "!settings", true],
     ["balance", "!claim", true],
     ["create_flow", "!settings", true],
+    ["create_flow", "!claim", true],
     ["workspace_for", "!work", true],
     ["ingress", "!work", true],
     ["egress", "!work", true],
     ["count_drop", "count", false],
     ["search_slot", "!endpoint", true],
     ["choose_with", "!endpoint", true],
+  ],
+  "the mode changes, as in mode_switch_test.ts": [
+    ["handle_new_flow", "settings->flags & SETTING_LEAVE_NEW_FLOWS", true],
+    ["handle_new_flow", "belongs_to_netfilter(skb, packet)", true],
   ],
   "the verifier checks a global function on its own, with arguments that may be NULL": [
     ["read_packet", "!packet", true],
