@@ -452,10 +452,15 @@ pod_cidrs() {
 
 # Replaces what serves Services by the DaemonSet of a mode, as users install it.
 deploy_mode() {
-  local mode=$1 upstream_mode dir=$state/run/deploy
+  local mode=$1 upstream_mode component='' running dir=$state/run/deploy
   case $mode in kube-proxy:*) upstream_mode=${mode#*:} ;; *) upstream_mode=nftables ;; esac
-  # kube-proxy does not know mode ebpf, whose programs would stay in force. Another mode of the proxy removes them.
-  if [[ $mode = kube-proxy* ]] && runs_ebpf; then deploy_mode "$upstream_mode"; fi
+  running=$(running_mode)
+  # When kube-proxy starts, it removes the rules of the other modes before its own are in force, and it does not know
+  # mode ebpf at all. It takes over the rules of its own mode.
+  if [[ $mode = kube-proxy* && $running && $running != "$upstream_mode" ]]; then
+    deploy_mode "$upstream_mode"
+    running=$upstream_mode
+  fi
   say "deploying $mode"
   rm -rf "$dir"
   mkdir -p "$dir"
@@ -472,7 +477,8 @@ deploy_mode() {
     *)
       remove_daemonsets kube-proxy
       write_proxy_configuration "$dir" "$mode"
-      write_overlay "$dir" "$mode"
+      [ "$mode" = ebpf ] || [ "$running" != ebpf ] || component=after-ebpf
+      write_overlay "$dir" "$mode" "$component"
       kubectl apply --kustomize="$dir" >/dev/null
       rolled_out daemonset/proxy ;;
   esac
@@ -483,9 +489,13 @@ remove_daemonsets() {
   kubectl --namespace kube-system delete daemonset --ignore-not-found --cascade=foreground --timeout=120s "$@" >/dev/null
 }
 
-runs_ebpf() {
-  [ "$(kubectl --namespace kube-system get daemonset proxy --ignore-not-found \
-    --output=jsonpath='{.spec.template.spec.volumes[?(@.name=="cgroup")].name}')" = cgroup ]
+# Prints the mode of the proxy; nothing if it does not run.
+running_mode() {
+  local configuration
+  configuration=$(kubectl --namespace kube-system get daemonset proxy --ignore-not-found \
+    --output=jsonpath='{.spec.template.spec.volumes[?(@.name=="config")].configMap.name}')
+  [ -z "$configuration" ] ||
+    kubectl --namespace kube-system get configmap "$configuration" --output=jsonpath='{.data.config\.conf}' | sed -n 's/^mode: //p'
 }
 
 write_proxy_configuration() {
@@ -505,7 +515,9 @@ kind: Kustomization
 namespace: kube-system
 resources: ["$(realpath --relative-to="$1" "deploy/kubernetes/overlays/$2")"]
 # As kube-proxy, which is privileged, the proxy is to set what its configuration says.
-components: ["$(realpath --relative-to="$1" deploy/kubernetes/components/node-settings)"]
+components:
+  - $(realpath --relative-to="$1" deploy/kubernetes/components/node-settings)
+$([ -z "$3" ] || echo "  - $(realpath --relative-to="$1" "deploy/kubernetes/components/$3")")
 images: [{ name: localhost/proxy, newTag: ${proxy_image##*:} }]
 configMapGenerator: [{ name: proxy, behavior: merge, files: [config.conf, kubeconfig.conf] }]
 patches:

@@ -1,21 +1,15 @@
-import { Cluster } from "./support/cluster.ts";
-import { assertUnharmed, summarize, Traffic } from "./support/traffic.ts";
-import { Workload } from "./support/workload.ts";
+import { RollingTest } from "./support/rolling.ts";
 
-Deno.test("kube-proxy is replaced without a failed connection", async (t) => {
-  await using cluster = await Cluster.start({ nodes: 2, subject: "kube-proxy:nftables" });
-  const workload = await Workload.create(cluster);
-  for (const subject of ["nftables"] as const) {
-    await t.step(`to mode ${subject}`, async () => {
-      await using traffic = await Traffic.start(cluster, await workload.clients());
-      await new Promise((resolve) => setTimeout(resolve, 2000));
-      traffic.mark(`deploy ${subject}`);
-      await cluster.deploy(subject);
-      traffic.mark(`${subject} is deployed`);
-      await new Promise((resolve) => setTimeout(resolve, 5000));
-      const report = await traffic.stop();
-      assertUnharmed(report);
-      console.log(summarize(report));
-    });
+Deno.test("kube-proxy is replaced by each mode, and comes back, without a failed connection", async (t) => {
+  await using test = await RollingTest.start("kube-proxy:nftables");
+  for (const upstream of ["kube-proxy:nftables", "kube-proxy:iptables"] as const) {
+    await test.cluster.deploy(upstream);
+    for (const mode of ["nftables", "iptables", "ebpf"] as const) {
+      await t.step(`${upstream} to ${mode}`, () => test.during(mode, () => test.cluster.deploy(mode)));
+      await t.step(
+        `${mode} to ${upstream}`,
+        () => test.during(upstream, () => test.cluster.deploy(upstream)),
+      );
+    }
   }
 });
