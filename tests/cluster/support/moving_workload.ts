@@ -146,7 +146,7 @@ function serverSpec(): KubernetesObject {
     ...spec,
     // A pod that tolerates everything would come back to a node that is drained.
     tolerations: [],
-    // The same number on every node, except on nodes that are drained or down.
+    // Equal numbers on all nodes, except on those that are drained or down.
     topologySpreadConstraints: [{
       maxSkew: 1,
       topologyKey: "kubernetes.io/hostname",
