@@ -10,9 +10,9 @@
 #       records all variants of all modes (or of these), some at a time, and writes docs/e2e.md
 #   scripts/e2e.sh report
 #       writes docs/e2e.md from what is recorded
-# MODE is what `scripts/cluster.sh up --mode` takes. Tests of scripts/cluster/e2e-skip.txt are left out. A test that
-# fails in a named run is repeated alone. Fails if tests fail; for named runs, if scripts/cluster/e2e-explanations.txt
-# has no explanation for one.
+# MODE is what `scripts/cluster.sh up --mode` takes. Tests of scripts/cluster/e2e-skip.txt are left out. A test of a
+# named run that fails without an explanation in scripts/cluster/e2e-explanations.txt is repeated alone. Fails if tests
+# fail; named runs, if one has no explanation.
 #   E2E_PROCESSES   number of tests that run at a time (default: 4; for named runs 8)
 #   E2E_LIMIT       time limit of a run (default: 60m)
 #   E2E_CLUSTERS    number of clusters that `all` runs at a time (default: 2); each needs 4 GB of memory
@@ -114,17 +114,20 @@ record_variant() {
 
 # Records everything, each mode in a cluster with a name of its own, and writes the page.
 record_all() {
-  local mode names lanes=${E2E_CLUSTERS:-2} status=0
+  local mode names lanes=${E2E_CLUSTERS:-2} number=0 status=0
   [ $# -gt 0 ] || set -- nftables iptables ebpf kube-proxy kube-proxy:iptables
   names=$(variants | cut -f1 | paste -sd ,)
+  # What the clusters share is made once, before they start.
+  scripts/setup.sh cluster
   scripts/peers.sh cluster
-  # Built once, before the clusters that share it.
   scripts/build.sh
+  scripts/image.sh "$proxy_image"
   mkdir -p dist/e2e
   for mode; do
     while [ "$(jobs -rp | wc -l)" -ge "$lanes" ]; do wait -n || status=1; done
     echo "e2e: $mode: log in dist/e2e/${mode/:/-}.log"
-    PROXY_CLUSTER=e2e-${mode/:/-} "$0" "$mode" --variant "$names" >"dist/e2e/${mode/:/-}.log" 2>&1 &
+    number=$((number + 1))
+    PROXY_CLUSTER=e2e-$number scripts/e2e.sh "$mode" --variant "$names" >"dist/e2e/${mode/:/-}.log" 2>&1 &
   done
   while [ "$(jobs -rp)" ]; do wait -n || status=1; done
   write_page || status=1
@@ -185,7 +188,7 @@ configuration() {
 
 # Prints the commit that the sources of the binary are of, with + if they were changed since.
 commit() {
-  local sources=(main.ts core backends ffi deno.json deno.lock scripts/build.sh)
+  local sources=(main.ts core backends ffi deno.lock scripts/build.sh)
   git log -1 --format=%h -- "${sources[@]}" | tr -d '\n'
   git diff --quiet HEAD -- "${sources[@]}" || echo -n +
 }

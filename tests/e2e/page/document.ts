@@ -40,8 +40,8 @@ export function render(
     "This page shows the outcome of Kubernetes' own tests of the network ([sig-network]) on the cluster of " +
     "[cluster.md](cluster.md): kubelet, containerd, CNI plugins, CoreDNS and the control plane are real, and the " +
     "proxy runs as DaemonSet from `deploy/kubernetes`. Beside each mode is kube-proxy in the same mode. Each subject " +
-    "has a cluster of its own. A cell shows how many tests passed and how many ran. A test that fails is repeated " +
-    "alone once, because the machine runs a whole cluster; those that pass then are " +
+    "has a cluster of its own. A cell shows how many tests passed and how many ran. A test that fails without a known " +
+    "reason is repeated alone once, because the machine runs a whole cluster; those that pass then are " +
     "[listed](#passed-only-when-repeated).",
     "",
     "`scripts/e2e.sh all` records all subjects and writes this page. `scripts/e2e.sh MODE --variant NAME` records one " +
@@ -125,7 +125,7 @@ function started({ outcome }: TestResult): boolean {
 /** "Services" for "Services should …", "LoadBalancers ExternalTrafficPolicy: Local" for its tests. */
 export function groupOf(name: string): string {
   return name.replace(
-    / (\[|should\b|Should\b|validates\b|A set of\b|version v1 |Granular|spec\.|Change |Forward ).*/,
+    / (\[|should\b|Should\b|validates\b|A set of\b|version v1 |proxy implementation |Granular|spec\.|Change |Forward ).*/,
     "",
   )
     .trim();
@@ -204,7 +204,7 @@ function row(cells: readonly (string | number)[]): string {
 
 /**
  * Without arguments writes the page, and fails if there are problems. With a variant and a subject it only checks
- * this recording; with `failed` before them it prints a regular expression for the tests that failed in it.
+ * this recording; with `failed` before them it prints a regular expression for the tests that failed in it without an explanation.
  */
 async function main([...args]: string[]): Promise<void> {
   const read = (name: string) => Deno.readTextFile(new URL(name, settings));
@@ -222,10 +222,8 @@ async function main([...args]: string[]): Promise<void> {
   }
   const recording = recordings.filter((one) => one.variant === variant && one.subject === subject);
   if (onlyFailed) {
-    const names = recording.flatMap((one) =>
-      failed(one).map(({ name }) => name.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&"))
-    );
-    console.log(names.join("|"));
+    const tests = failures(recording, explanations).filter(({ unexplained }) => unexplained.length > 0);
+    console.log(tests.map(({ test }) => test.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("|"));
     return;
   }
   finish(unexplained(recording, explanations));
