@@ -29,7 +29,10 @@ export function render(
   explanations: readonly Explanation[],
   skipped: readonly SkipRule[],
 ): string {
-  const columns = subjects.filter((name) => recordings.some(({ subject }) => subject === name));
+  // Mode ipvs needs modules that not every kernel has.
+  const columns = subjects.filter((name) =>
+    name !== "ipvs" || recordings.some(({ subject }) => subject === name)
+  );
   const recorded = variants.filter(({ name }) => recordings.some(({ variant }) => variant === name));
   const of = (name: string) => recordings.filter(({ variant }) => variant === name);
   return [
@@ -40,7 +43,7 @@ export function render(
     "This page shows the outcome of Kubernetes' own tests of the network ([sig-network]) on the cluster of " +
     "[cluster.md](cluster.md): kubelet, containerd, CNI plugins, CoreDNS and the control plane are real, and the " +
     "proxy runs as DaemonSet from `deploy/kubernetes`. Beside each mode is kube-proxy in the same mode. Each subject " +
-    "has a cluster of its own. A cell shows how many tests passed and how many ran. A test that fails without a known " +
+    'has a cluster of its own. A cell shows how many tests passed and how many ran; "–" stands for not recorded. A test that fails without a known ' +
     "reason is repeated alone once, because the machine runs a whole cluster; those that pass then are " +
     "[listed](#passed-only-when-repeated).",
     "",
@@ -56,7 +59,7 @@ export function render(
     "",
     row(["Variant", "Nodes", "Families", "Tests", ...columns]),
     row(["---", "---", "---", "---", ...columns.map(() => "---")]),
-    ...recorded.map(({ name, nodes, families, purpose }) =>
+    ...variants.map(({ name, nodes, families, purpose }) =>
       row([name, nodes, families, purpose, ...columns.map((subject) => score(of(name), subject, () => true))])
     ),
     ...recorded.flatMap(({ name }) => ["", `## Variant ${name} by group`, "", ...byGroup(of(name), columns)]),
