@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { groupOf, render } from "./page/document.ts";
+import { groupOf, render, shortened } from "./page/document.ts";
 import { readReport } from "./page/junit.ts";
 import { failed, failures, passedWhenRepeated, problems, unexplained } from "./page/outcome.ts";
 import type { Recording } from "./page/recording.ts";
@@ -137,6 +137,16 @@ Deno.test("the page has a column per subject, also of those not recorded, a row 
     ]
   ) assert(lines.includes(line), line);
   assert(!lines.includes("## Variant ipv6 by group"));
+});
+
+Deno.test("a message on the page has no folders of the machine, and at most 200 characters", () => {
+  assert.equal(
+    shortened(
+      "error running /home/me/peers/kubectl --kubeconfig=/home/me/config https://10.0.0.1:6443/api/v1",
+    ),
+    "error running kubectl --kubeconfig=config https://10.0.0.1:6443/api/v1",
+  );
+  assert.equal(shortened("x".repeat(300)).length, 201);
 });
 
 Deno.test("a test belongs to the group that its name begins with", () => {

@@ -193,7 +193,9 @@ function unfitTable(recordings: readonly Recording[]): string[] {
   ];
 }
 
-function shortened(text: string): string {
+/** Shortens a message, and removes the folders of the machine that it was recorded on. */
+export function shortened(message: string): string {
+  const text = message.replaceAll(/(?<=^|[\s=])\/\S*\//g, "");
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
