@@ -159,7 +159,7 @@ start() {
   if is_program "$1"; then
     [ -z "$(program_processes "$1")" ] || fail "$1 runs already: end it first: scripts/cluster.sh stop $1"
     launch "$1"
-    wait_for "$1" 180 program_answers "$1"
+    wait_for "$1" 300 program_answers "$1"
   else
     [ ! -e "/run/netns/$(node "$1")" ] || fail "node $1 runs already: end it first: scripts/cluster.sh stop $1"
     start_node "$1"
@@ -273,7 +273,7 @@ start_control_plane() {
 
   launch etcd
   launch kube-apiserver
-  wait_for "the API server" 180 program_answers kube-apiserver
+  wait_for "the API server" 300 program_answers kube-apiserver
   # kube-apiserver writes two certificates to its certificate file: first its own, then that of its CA.
   awk '/BEGIN CERTIFICATE/ { n++ } n == 2' "$state/run/certificates/apiserver.crt" >"$state/run/ca.crt"
   write_kubeconfig admin "$state/run/kubeconfig"
@@ -419,15 +419,15 @@ start_node() {
   disown
 }
 
-wait_for_containerd() { wait_for "containerd of $(node "$1")" 60 in_node "$(node "$1")" "$peers/ctr" version; }
+wait_for_containerd() { wait_for "containerd of $(node "$1")" 300 in_node "$(node "$1")" "$peers/ctr" version; }
 
 # Waits until a node that was started is ready, and gives it its pod CIDRs.
 join_cluster() {
   local name
   name=$(node "$1")
-  wait_for "$name to register" 120 kubectl get node "$name"
+  wait_for "$name to register" 300 kubectl get node "$name"
   kubectl patch node "$name" --patch "$(pod_cidrs "$1")" >/dev/null
-  wait_for "$name" 180 ready_since_boot "$name"
+  wait_for "$name" 300 ready_since_boot "$name"
 }
 
 # Reports whether a node is ready, and has been since its last boot.
@@ -541,7 +541,7 @@ YAML
 }
 
 rolled_out() {
-  kubectl --namespace kube-system rollout status "$1" --timeout=180s >/dev/null && return
+  kubectl --namespace kube-system rollout status "$1" --timeout=300s >/dev/null && return
   kubectl --namespace kube-system get pods --output=wide >&2 || true
   kubectl --namespace kube-system logs "$1" --tail=20 >&2 || true
   fail "$1 is not ready"

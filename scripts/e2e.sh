@@ -14,6 +14,7 @@
 # named run that fails without an explanation in scripts/cluster/e2e-explanations.txt is repeated alone. Fails if tests
 # fail; named runs, if one has no explanation.
 #   E2E_PROCESSES   number of tests that run at a time (default: 4; for named runs 8)
+#   E2E_ATTEMPTS    how often a test runs until it passes (default: once)
 #   E2E_LIMIT       time limit of a run (default: 60m)
 #   E2E_CLUSTERS    number of clusters that `all` runs at a time (default: 2); each needs 4 GB of memory
 set -euo pipefail
@@ -151,6 +152,7 @@ run_tests() {
   ip netns exec "$control" env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
     PATH="$peers:$PATH" KUBECACHEDIR="$state/run/kubectl-cache" KUBE_SSH_KEY_PATH="$state/run/ssh/id" KUBE_SSH_USER=root \
     "$peers/ginkgo" --procs="$4" --no-color --silence-skips --fail-on-empty --timeout="${E2E_LIMIT:-60m}" --poll-progress-after=0 \
+    --flake-attempts="${E2E_ATTEMPTS:-1}" \
     --focus="$2" --skip="$3" "$peers/e2e.test" -- \
     --provider="$provider" --kubeconfig="$state/run/kubeconfig" --num-nodes="$(nodes | wc -l)" \
     --kubectl-path="$peers/kubectl" --report-dir="$report" --e2e-output-dir="$report" \

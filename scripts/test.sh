@@ -1,12 +1,18 @@
 #!/bin/bash
 # Runs everything that CI runs, or one suite of it.
-#   scripts/test.sh [all|check|unit|integration|conformance|vm|vm-all] [FILTER]
+#   scripts/test.sh [all|check|unit|integration|conformance|e2e|e2e-all|cluster|vm|vm-all] [FILTER]
 # FILTER selects tests by name, as `deno test --filter` does.
-#   all          check, unit, integration, conformance and vm; without vm if PROXY_SKIP_VM=yes
+#   all          check, unit, integration, conformance, e2e and vm; without vm if PROXY_SKIP_VM=yes, without e2e
+#                if PROXY_SKIP_E2E=yes
 #   check        formatting, lint and types
 #   unit         tests that need neither root nor network
 #   integration  tests in network namespaces, and the demo; needs root
 #   conformance  the scenarios of tests/conformance in network namespaces; needs root
+#   e2e          Kubernetes' Conformance tests of the network in mode nftables, in a cluster of scripts/cluster.sh;
+#                needs root
+#   e2e-all      Kubernetes' tests of the network in every mode and with kube-proxy, which writes docs/e2e.md, and
+#                cluster; takes hours and is not part of all
+#   cluster      tests/cluster, in clusters of scripts/cluster.sh; takes half an hour and is not part of all
 #   vm           mode ipvs and a part of the others in other kernels, in emulated machines; needs root
 #   vm-all       every mode in kernel 6.1, and the programs of mode ebpf in both kernels; not part of all
 # Failed tests that wait for other processes run once more; the result names them.
@@ -26,9 +32,14 @@ main() {
   local suite=${1:-all}
   filter=${2:-}
   case $suite in
-    all) suites=(check unit integration conformance); [ -n "${PROXY_SKIP_VM:-}" ] || suites+=(vm) ;;
-    check | unit | integration | conformance | vm | vm-all) suites=("$suite") ;;
-    *) echo "test: unknown suite $suite: must be all, check, unit, integration, conformance, vm or vm-all" >&2; exit 2 ;;
+    all)
+      suites=(check unit integration conformance)
+      [ -n "${PROXY_SKIP_E2E:-}" ] || suites+=(e2e)
+      [ -n "${PROXY_SKIP_VM:-}" ] || suites+=(vm) ;;
+    check | unit | integration | conformance | e2e | e2e-all | cluster | vm | vm-all) suites=("$suite") ;;
+    *)
+      echo "test: unknown suite $suite: must be all, check, unit, integration, conformance, e2e, e2e-all, cluster, vm or vm-all" >&2
+      exit 2 ;;
   esac
   scripts/setup.sh || exit 1
   . scripts/env.sh
@@ -64,7 +75,7 @@ check() {
   step "spelling" codespell
 }
 
-unit() { deno_test unit --parallel tests/core tests/backends tests/ffi tests/oracle; }
+unit() { deno_test unit --parallel tests/core tests/backends tests/ffi tests/oracle tests/e2e; }
 
 integration() {
   built integration || return
@@ -82,6 +93,58 @@ conformance() {
   for mode in ${PROXY_MODE:-nftables iptables ebpf}; do
     PROXY_MODE=$mode deno_test "conformance in mode $mode" tests/conformance
   done
+}
+
+# Runs Kubernetes' Conformance tests of the network. A filter for all suites leaves them out, because their names
+# differ from those of the others.
+e2e() {
+  [ -z "$filter" ] || [ ${#suites[@]} = 1 ] || return 0
+  built e2e && has_cluster e2e || return
+  # Programs of the cluster, which live longer than this script when it is killed, must not hold the lock.
+  E2E_ATTEMPTS=2 counted_e2e scripts/e2e.sh nftables "\\[sig-network\\].*${filter:-\\[Conformance\\]}" 9>&-
+}
+
+e2e-all() {
+  built e2e-all && has_cluster e2e-all || return
+  step "e2e in every mode" scripts/e2e.sh all 9>&-
+  cluster
+}
+
+cluster() {
+  built cluster && has_cluster cluster || return
+  deno_test cluster tests/cluster 9>&-
+}
+
+# Makes sure that this machine can run a cluster, and that no other run has one.
+has_cluster() {
+  local said
+  export PROXY_CLUSTER=proxy-test
+  mkdir -p "$PROXY_CACHE"
+  exec 9>"$PROXY_CACHE/proxy-test.lock"
+  flock 9
+  # Ends what an interrupted run has left.
+  scripts/cluster.sh down 9>&-
+  said=$(scripts/cluster.sh check 2>&1) && return
+  if [ ${#suites[@]} = 1 ]; then
+    fails "$1 FAILED: $said"
+  else
+    echo "== $1: $said"
+    report+=("$1 NOT RUN: $said")
+  fi
+  return 1
+}
+
+# Counts the tests in the report of ginkgo.
+counted_e2e() {
+  local log=$work/e2e status ran lost test
+  echo "== e2e: $*"
+  "$@" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  read -r ran lost < <(sed -nE 's/.* -- ([0-9]+) Passed \| ([0-9]+) Failed.*/\1 \2/p' "$log" | awk '{ ran += $1; lost += $2 } END { print ran + 0, lost + 0 }')
+  passed=$((passed + ran)) failed=$((failed + lost))
+  while read -r test; do report+=("e2e FAILED: $test"); done < <(sed -nE 's/^ *\[FAIL\] //p' "$log" | sort -u)
+  while read -r test; do report+=("e2e: passed only when repeated: $test"); done < <(sed -nE 's/.* ([0-9]+ Flaked).*/\1/p' "$log")
+  [ "$status" = 0 ] || [ "$lost" -gt 0 ] || fails "e2e FAILED: it ended with status $status without a failed test"
 }
 
 # Runs what the kernel of this host cannot show. A machine occupies one processor, so two run at a time.
