@@ -77,6 +77,8 @@ const ID_ATTRIBUTES: ReadonlyMap<string, number> = new Map([
 
 function* expressionWithoutIds(expression: Uint8Array): Generator<Uint8Array> {
   const name = attribute(expression, nft.NFTA_EXPR_NAME)?.string() ?? "";
+  // nft 1.0.6 converts one byte in keys of interval sets, which changes nothing: see notFromRangeOf.
+  if (name === "byteorder") return;
   yield new TextEncoder().encode(`${name}\n`);
   for (const field of attribute(expression, nft.NFTA_EXPR_DATA)?.attributes() ?? []) {
     if (field.type !== ID_ATTRIBUTES.get(name)) yield tagged(field.type, field.bytes);
