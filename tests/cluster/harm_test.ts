@@ -61,6 +61,7 @@ Deno.test("during an outage, new connections may fail, but not held ones to pods
   assert(!isHarm(outage, report("short", { failedAt: [1000, 51_000] })));
   assert(!isHarm(outage, report("short", { failedAt: [51_001] })));
   assert(isHarm(outage, report("short", { failedAt: [51_001, 51_002, 51_003, 51_004] })));
+  assert(isHarm(outage, report("short", { failedAt: [171_001] })));
   assert(!isHarm(outage, report("held", { pods: ["a", "b"], failedAt: [2000, 7000, 12_000] })));
   assert(isHarm(outage, report("held", { pods: ["b"], failedAt: [2000] })));
   assert(!isHarm(outage, report("udp", { pods: ["a", "b"], silenceMs: 53_000 })));

@@ -28,10 +28,13 @@ export interface Circumstances {
 const UDP_SILENCE_MS = 3000;
 
 /**
- * Most connections of a flow that get a source port for which the kernel remembers an attempt (timeout of SYN_SENT,
- * 120 s): some hundred connections, some 50 attempts, 28,000 ports.
+ * Most connections of a flow that get a source port for which the kernel remembers an attempt: some hundred
+ * connections, some 50 attempts, 28,000 ports.
  */
 const REPEATED_SOURCE_PORTS = 3;
+
+/** Timeout of conntrack for an attempt that nobody answers, in ms (nf_conntrack_tcp_timeout_syn_sent). */
+const ATTEMPT_REMEMBERED_MS = 120_000;
 
 /**
  * Fails unless no connection failed and none was lost, except for these circumstances, and UDP was not silent for
@@ -58,7 +61,9 @@ function harmOfConnections(
   const isExcused = ({ at }: Failure) =>
     outage !== undefined && outage.from <= at && at <= outage.to && !(kind === "held" && lost === 0);
   const unexcused = failures.filter((failure) => !isExcused(failure));
-  const allowed = kind === "held" ? lost : outage === undefined ? 0 : REPEATED_SOURCE_PORTS;
+  const isRemembered = ({ at }: Failure) =>
+    outage !== undefined && at > outage.to && at <= outage.to + ATTEMPT_REMEMBERED_MS;
+  const allowed = kind === "held" ? lost : unexcused.every(isRemembered) ? REPEATED_SOURCE_PORTS : 0;
   if (unexcused.length <= allowed) return [];
   return unexcused.map(({ during, reason }) => `${during}: ${reason} (${lost} of its pods ended)`);
 }
