@@ -106,3 +106,12 @@ Deno.test("the cluster runs the versions that scripts/peers.sh builds", () => {
     assert(read(root, "scripts/cluster", file).includes(`coredns:${version("COREDNS")}`), file);
   }
 });
+
+Deno.test("the configuration of the Debian package loads without warnings, and names the file that the unit waits for", async () => {
+  const path = join(root, "deploy/debian/config.conf");
+  const { document, warnings } = await documentFromFile(path, read(path));
+  assert.deepEqual(warnings, []);
+  assert.equal(document.mode, modes[0].name);
+  const unit = read(root, "deploy/systemd/proxy.service");
+  assert(unit.includes(`ConditionPathExists=|${document.clientConnection.kubeconfig}\n`));
+});

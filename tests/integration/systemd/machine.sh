@@ -31,9 +31,9 @@ inside() {
   ln -s /dev/null etc/systemd/system/systemd-sysctl.service
   ln -s /dev/null etc/systemd/system/systemd-modules-load.service
   : >etc/machine-id
+  echo here >etc/hostname
   for directory in run tmp var/log; do mount -t tmpfs -o mode=755 tmpfs $directory; done
   chmod 1777 tmp
-  hostname here
   mkdir run/host
   pivot_root . run/host
   umount --lazy /run/host
