@@ -87,7 +87,7 @@ Deno.test({
   ignore,
   async fn() {
     const [native, foreign] = await Promise.all((await bothHeaders()).map(compiledPrograms));
-    assert(native !== undefined && native.size === 4);
+    assert(native !== undefined && native.size >= 4);
     assert.deepEqual(foreign, native);
   },
 });
