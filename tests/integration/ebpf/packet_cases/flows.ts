@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { planOf } from "../../../backends/plans.ts";
+import { slowness } from "../../../lab/pace.ts";
 import type { Cases, PacketNode } from "../support/packets/packet_node.ts";
 import { dns } from "../support/packets/plans.ts";
+
+/** Timeout of UDP flows, in which a slow machine also handles several packets. */
+const idleSeconds = Math.ceil(slowness);
 
 /** Services with the same endpoint: a client's port can be in use with it through only one of them. */
 const webs = [10, 11, 12].map((host) =>
@@ -281,24 +285,24 @@ export const flowCases: Cases = {
   "an idle UDP flow is forgotten, and so is an unanswered TCP connection": async (node) => {
     const endpoints = ["10.1.0.1:5353"];
     const services = [dns, planOf({ clusterIP: "10.96.0.11:80", endpoints })];
-    await node.program(services, { map: { udpSeconds: 1, lastPort: 61001 } });
+    await node.program(services, { map: { udpSeconds: idleSeconds, lastPort: 61001 } });
     const packet = `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`;
     await node.ingress(packet);
     await node.ingress(packet.replace("5000", "5001"));
     // Both ports are taken while the flows last.
     await node.drops(packet.replace("5000", "5002"));
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await new Promise((resolve) => setTimeout(resolve, idleSeconds * 1200));
     assert.equal((await node.ingress(packet.replace("5000", "5002"))).action, "redirect");
     assert.equal((await node.state()).unpaired, 0);
   },
 
   "replies keep an answered UDP flow": async (node) => {
-    await node.program([dns], { map: { udpSeconds: 1 } });
+    await node.program([dns], { map: { udpSeconds: idleSeconds } });
     await node.ingress(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`);
     await node.ingress(`IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`, {
       device: "pod0",
     });
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await new Promise((resolve) => setTimeout(resolve, idleSeconds * 1200));
     await node.translates(
       `IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`,
       `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/UDP(sport=53, dport=5000)`,
