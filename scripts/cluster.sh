@@ -29,6 +29,10 @@ programs=(
 parts=("$cluster-node-"{1..9} "$control")
 control_plane=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 
+# Time limits are so many times as long in a machine that is slower than usual. tests/lab/pace.ts reads it, too.
+slowness=${PROXY_SLOWNESS:-1}
+slowness=${slowness%.*}
+
 main() {
   local command=${1:-}
   shift || true
@@ -377,7 +381,7 @@ end_program() {
 # Waits until a command succeeds.
 #   wait_for WHAT SECONDS COMMAND...
 wait_for() {
-  local what=$1 until=$((SECONDS + $2)) shown=$SECONDS
+  local what=$1 until=$((SECONDS + $2 * slowness)) shown=$SECONDS
   shift 2
   until "$@" >/dev/null 2>&1; do
     [ $SECONDS -lt $until ] || fail "$what: not ready in time"
@@ -541,7 +545,7 @@ YAML
 }
 
 rolled_out() {
-  kubectl --namespace kube-system rollout status "$1" --timeout=300s >/dev/null && return
+  kubectl --namespace kube-system rollout status "$1" --timeout=$((300 * slowness))s >/dev/null && return
   kubectl --namespace kube-system get pods --output=wide >&2 || true
   kubectl --namespace kube-system logs "$1" --tail=20 >&2 || true
   fail "$1 is not ready"

@@ -10,16 +10,17 @@
 #       records all variants of all modes (or of these), some at a time, and writes docs/e2e.md
 #   scripts/e2e.sh report
 #       writes docs/e2e.md from what is recorded
-# MODE is what `scripts/cluster.sh up --mode` takes. Tests of scripts/cluster/e2e-skip.txt are left out. A test of a
-# named run that fails without an explanation in scripts/cluster/e2e-explanations.txt is repeated alone. Fails if tests
-# fail; named runs, if one has no explanation.
+# MODE is what `scripts/cluster.sh up --mode` takes. Modes that need IPVS run in a machine of scripts/uml.sh if the
+# kernel has none. Tests of scripts/cluster/e2e-skip.txt are left out. A test of a named run that fails without an
+# explanation in scripts/cluster/e2e-explanations.txt is repeated alone. Fails if tests fail; named runs, if one has no
+# explanation.
 #   E2E_PROCESSES   number of tests that run at a time (default: 4; for named runs 8)
 #   E2E_ATTEMPTS    how often a test runs until it passes (default: once)
 #   E2E_LIMIT       time limit of a run (default: 60m)
 #   E2E_CLUSTERS    number of clusters that `all` runs at a time (default: 2); each needs 4 GB of memory
 set -euo pipefail
 cd "$(dirname "$0")/.."
-usage=$(sed -n '3,14s/^# \{0,3\}//p' "$0")
+usage=$(sed -n '3,12s/^# \{0,3\}//p' "$0")
 . scripts/cluster/settings.sh
 
 # Process of the load balancer, and whether this script has started the cluster.
@@ -28,6 +29,9 @@ balancer='' started=''
 provider=skeleton
 
 main() {
+  case ${1:-} in
+    ipvs | kube-proxy:ipvs) has_ipvs || in_machine "$@" ;;
+  esac
   case ${1:-} in
     all) shift && record_all "$@" ;;
     report) [ $# = 1 ] || misused; write_page ;;
@@ -39,6 +43,17 @@ main() {
         *) [ $# -le 2 ] || misused; try "$1" "${2:-\\[sig-network\\]}" ;;
       esac ;;
   esac
+}
+
+has_ipvs() { modprobe --quiet ip_vs 2>/dev/null || [ -e /proc/net/ip_vs ]; }
+
+# Goes on in a machine whose kernel has IPVS. It has no network, so everything is built before.
+in_machine() {
+  scripts/setup.sh cluster
+  scripts/peers.sh cluster
+  scripts/cluster/images.sh
+  scripts/build.sh
+  exec scripts/uml.sh scripts/e2e.sh "$@"
 }
 
 misused() {

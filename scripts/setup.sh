@@ -1,8 +1,9 @@
 #!/bin/bash
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
-#   scripts/setup.sh [vm|cluster|package|arm64|vm-arm64|release]
+#   scripts/setup.sh [vm|cluster|uml|package|arm64|vm-arm64|release]
 #     vm, cluster   also installs what scripts/vm.sh or scripts/cluster.sh needs
+#     uml           also installs what scripts/uml.sh needs
 #     package       also installs what the tests of the Debian package, the unit and the completions need
 #     arm64         also installs what building for arm64 needs, and the emulator that runs such a program
 #     vm-arm64      also installs what scripts/vm.sh --arch arm64 needs
@@ -25,6 +26,10 @@ main() {
       [ "$suite" = arm64 ] || needs+=("${vm_needs[@]}" "${vm_arm64_needs[@]}" "$(virtiofsd)")
       ;;
     cluster) needs+=("${cluster_needs[@]}") ;;
+    uml)
+      [ "$(uname -m)" = x86_64 ] || fail "user-mode Linux needs an x86-64 host, and this one is $(uname -m)"
+      needs+=("${uml_needs[@]}")
+      ;;
     package) needs+=("${package_needs[@]}") ;;
     release) needs+=("${release_needs[@]}") ;;
   esac
@@ -82,6 +87,13 @@ arm64_needs=(
 
 vm_arm64_needs=(
   qemu-system-aarch64:qemu-system-arm mmdebstrap:mmdebstrap
+)
+
+# Needs of user-mode machines: what builds their kernel and their disk, and the programs that suites use.
+uml_needs=(
+  make:make gcc:gcc /usr/include/stdio.h:libc6-dev flex:flex bison:bison bc:bc strip:binutils xz:xz-utils
+  mkfs.ext4:e2fsprogs busybox:busybox-static ipvsadm:ipvsadm ipset:ipset
+  /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 )
 
 # Needs of the cluster: the container runtime and its plugins, the tools that make images, and an SSH server that is no

@@ -39,6 +39,7 @@ init() {
   mount --bind "$dir/lib" /var/lib
   mount --bind "$dir/log" /var/log
   shield_sysctls
+  complete_cpuinfo
   write_configuration
 
   export PATH=$peers:/usr/sbin:/usr/bin:/sbin:/bin
@@ -77,6 +78,14 @@ shield_sysctls() {
     echo "${setting#*=}" >"$file"
     mount --bind "$file" "/proc/sys/${setting%=*}"
   done
+}
+
+# Adds a clock speed, without which kubelet does not start, to processors of a user-mode kernel: see scripts/uml.sh.
+complete_cpuinfo() {
+  ! grep -q '^vendor_id.*User Mode Linux' /proc/cpuinfo || {
+    sed 's/^bogomips.*/&\ncpu MHz\t\t: 1000.000/' /proc/cpuinfo >/run/cpuinfo
+    mount --bind /run/cpuinfo /proc/cpuinfo
+  }
 }
 
 write_configuration() {
