@@ -221,6 +221,13 @@ check_machine() {
     mkdir "$path/$control" 2>/dev/null && rmdir "$path/$control" ||
       fail "cannot create cgroups in $path: it must be writable (in a container, that takes --privileged)"
   done < <(hierarchies)
+  # Kubelet starts no pod without these. With version 1, each has a hierarchy of its own.
+  if [ "$(hierarchies)" = "/sys/fs/cgroup 2" ]; then
+    for name in cpu cpuset memory pids; do
+      grep -qw $name /sys/fs/cgroup/cgroup.subtree_control ||
+        fail "cgroups below /sys/fs/cgroup lack the controller $name: echo +$name >/sys/fs/cgroup/cgroup.subtree_control"
+    done
+  fi
 }
 
 prepare_image() {

@@ -13,6 +13,8 @@ main() {
   mount -t devpts devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  # As systemd does, which is not here: children of the root have all controllers.
+  sed 's/\</+/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
   mount -t bpf bpf /sys/fs/bpf
   # What is written here stays on the host.
   mount -t hostfs -o "$job" hostfs "$job"
