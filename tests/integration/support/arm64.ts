@@ -27,7 +27,7 @@ export async function prepare(script: string, ...args: readonly string[]): Promi
 export async function emulated(root: string, program: string, ...args: readonly string[]): Promise<string> {
   const emulator = new Deno.Command("qemu-aarch64-static", {
     args: ["-L", root, program, ...args],
-    signal: AbortSignal.timeout(300_000),
+    signal: AbortSignal.timeout(600_000),
   });
   const { stdout, stderr } = await emulator.output();
   return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
