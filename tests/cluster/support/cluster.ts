@@ -15,6 +15,8 @@ export interface ClusterOptions {
   readonly subject: Subject;
   /** Families of Services, pods and nodes (default dual). */
   readonly families?: "dual" | "ipv4" | "ipv6";
+  /** How pods are connected to their node (default bridge). A cluster that runs must have been started so. */
+  readonly cni?: "bridge" | "ptp";
   /** Lines to add to the KubeProxyConfiguration. */
   readonly configuration?: string;
 }
@@ -42,7 +44,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Starts the cluster, or deploys the subject in the one that runs. Builds what is missing. */
   static async start(
-    { nodes = 2, subject, families = "dual", configuration }: ClusterOptions,
+    { nodes = 2, subject, families = "dual", cni = "bridge", configuration }: ClusterOptions,
   ): Promise<Cluster> {
     const running = await runningNodes();
     if (running !== undefined) {
@@ -58,7 +60,7 @@ export class Cluster implements AsyncDisposable {
     }
     // Its output is shown, because the first start builds everything and takes half an hour.
     await script(
-      ["up", "--nodes", String(nodes), "--mode", subject, "--families", families],
+      ["up", "--nodes", String(nodes), "--mode", subject, "--families", families, "--cni", cni],
       { shown: true, ...(configuration === undefined ? {} : { configuration }) },
     );
     return new Cluster(await runningNodes() ?? [], true);
