@@ -101,6 +101,7 @@ Deno.test("cluster.sh names what the machine lacks, and how to go on", async (te
 Deno.test("cluster.sh does not start on a left-over cluster, and its down removes all of it", async () => {
   const name = ownName();
   const leftOver = `
+    trap 'set +eu; { kill $inNamespace $inCgroup; ip netns delete ${name}-node-1; ip netns delete ${name}-control; } 2>/dev/null' EXIT
     ip netns add ${name}-control
     ip netns add ${name}-node-1
     ip netns exec ${name}-node-1 sleep 300 &
