@@ -2,10 +2,28 @@ import type { FlagReader } from "../../core/backend/mode.ts";
 import type { ConfigDocument } from "../../core/config/document/document.ts";
 import { flag } from "../../core/config/flags/flag.ts";
 
+/** Schedulers of Linux 6.12, for advice. A kernel may have more or fewer. */
+export const KNOWN_SCHEDULERS = [
+  "rr",
+  "wrr",
+  "lc",
+  "wlc",
+  "lblc",
+  "lblcr",
+  "dh",
+  "sh",
+  "mh",
+  "sed",
+  "nq",
+  "fo",
+  "ovf",
+  "twos",
+] as const;
+
 export const ipvsFlags = {
   "ipvs-scheduler": flag("string", "", "Scheduler that balances connections. Default: rr.", {
     fields: ["ipvs.scheduler"],
-    offers: ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"],
+    offers: KNOWN_SCHEDULERS,
   }),
   "ipvs-sync-period": flag("duration", "30s", "As --iptables-sync-period.", { fields: ["ipvs.syncPeriod"] }),
   "ipvs-min-sync-period": flag("duration", "0s", "As --iptables-min-sync-period.", {

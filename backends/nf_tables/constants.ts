@@ -129,10 +129,7 @@ export const NFT_CT_STATUS = 2;
 export const NFT_CT_SRC_IP = 19;
 export const NFT_CT_SRC_IP6 = 21;
 export const IP_CT_DIR_REPLY = 1; // linux/netfilter/nf_conntrack_tuple_common.h
-/** NF_CT_STATE_BIT(IP_CT_NEW) */
 export const CT_STATE_NEW = 8; // NF_CT_STATE_BIT(IP_CT_NEW), linux/netfilter/nf_conntrack_common.h
-export const IPS_CONFIRMED = 1 << 3; // linux/netfilter/nf_conntrack_common.h
-export const IPS_DST_NAT = 1 << 5; // linux/netfilter/nf_conntrack_common.h
 
 export const NFTA_CMP_SREG = 1;
 export const NFTA_CMP_OP = 2;

@@ -1,3 +1,4 @@
+import { IPS_CONFIRMED, IPS_DST_NAT } from "../conntrack/ctnetlink.ts";
 import type { Cidr } from "../../core/net/address.ts";
 import type { LocalTraffic } from "../../core/plan/plan.ts";
 import * as nft from "./constants.ts";
@@ -154,17 +155,17 @@ export function isNew(): Expression[] {
 
 /** `ct status confirmed`: the packet is not the first one of its connection. */
 export function isKnown(): Expression[] {
-  return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_CONFIRMED);
+  return hasConntrackBit(nft.NFT_CT_STATUS, IPS_CONFIRMED);
 }
 
 /** `ct status dnat` */
 export function isDnated(): Expression[] {
-  return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_DST_NAT);
+  return hasConntrackBit(nft.NFT_CT_STATUS, IPS_DST_NAT);
 }
 
 /** `ct status ! dnat` */
 export function isNotDnated(): Expression[] {
-  return hasConntrackBit(nft.NFT_CT_STATUS, nft.IPS_DST_NAT, "==");
+  return hasConntrackBit(nft.NFT_CT_STATUS, IPS_DST_NAT, "==");
 }
 
 /** `meta l4proto tcp` */

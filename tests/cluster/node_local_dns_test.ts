@@ -11,6 +11,7 @@ import {
 } from "./support/programs/node_local_dns.ts";
 import { restartProxy, subjects } from "./support/programs/subjects.ts";
 import { podAddresses } from "./support/programs/web.ts";
+import { AGNHOST } from "./support/workload.ts";
 
 const namespace = "node-local-dns", clientNamespace = "dns-clients";
 const clusterDns = "10.96.0.10";
@@ -125,7 +126,7 @@ function clients(node: string): KubernetesObject[] {
       terminationGracePeriodSeconds: 0,
       containers: [{
         name: "client",
-        image: "registry.k8s.io/e2e-test-images/agnhost:2.66.1",
+        image: AGNHOST,
         args: ["pause"],
       }],
     },

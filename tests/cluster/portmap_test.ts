@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { Cluster } from "./support/cluster.ts";
-import { inPod, onNode, outside, type Place } from "./support/places.ts";
+import { inPod, onNode, outside } from "./support/places.ts";
 import { Addresses, families, gatewayOf, outsideAddress } from "./support/programs/addresses.ts";
 import { Namespace } from "./support/programs/namespace.ts";
-import { type Question, unexpected } from "./support/programs/observed.ts";
+import { both, type Question, unexpected } from "./support/programs/observed.ts";
 import { restartProxy, subjects } from "./support/programs/subjects.ts";
-import { type Answer, urlsOf, webPod, webService } from "./support/programs/web.ts";
+import { urlsOf, webPod, webService } from "./support/programs/web.ts";
 
 const namespace = "portmap";
 const hostPort = 8888, nodePort = 30888, contestedPort = 30889;
@@ -66,8 +66,6 @@ async function questionsOf(cluster: Cluster, first: string, second: string): Pro
   const near = inPod(namespace, "near"), far = inPod(namespace, "far"), mapped = inPod(namespace, "mapped");
   return families.flatMap((family) => {
     const of = (name: string) => addresses.get(name, family);
-    const both = (from: Place, address: string, port: number, expected: Answer): Question[] =>
-      urlsOf(address, port).map((to) => ({ from, to, expected }));
     const gateway = gatewayOf(of("near"));
     return [
       both(outside, of(first), hostPort, `mapped sees ${outsideAddress[family]}`),

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { Cluster, type Subject } from "./support/cluster.ts";
-import { inPod, onNode, outside, type Place } from "./support/places.ts";
+import { inPod, onNode, outside } from "./support/places.ts";
 import { Addresses, families, gatewayOf, outsideAddress } from "./support/programs/addresses.ts";
 import { Namespace } from "./support/programs/namespace.ts";
-import { type Question, unexpected } from "./support/programs/observed.ts";
+import { both, type Question, unexpected } from "./support/programs/observed.ts";
 import { restartProxy, subjects } from "./support/programs/subjects.ts";
-import { type Answer, urlsOf, webPod, webService } from "./support/programs/web.ts";
+import { webPod, webService } from "./support/programs/web.ts";
 
 const namespace = "ptp";
 const hostPort = 8889;
@@ -44,8 +44,6 @@ function questionsOf(addresses: Addresses, first: string, second: string, subjec
   const client = inPod(namespace, "client"), near = inPod(namespace, "near");
   return families.flatMap((family) => {
     const of = (name: string) => addresses.get(name, family);
-    const both = (from: Place, address: string, port: number, expected: Answer): Question[] =>
-      urlsOf(address, port).map((to) => ({ from, to, expected }));
     const gateway = gatewayOf(of("near"));
     return [
       both(client, of("near"), 8080, `near sees ${of("client")}`),

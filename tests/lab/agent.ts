@@ -1,3 +1,4 @@
+import { linesOf } from "./lines.ts";
 import { slowness } from "./pace.ts";
 
 /** Default time limit for an answer, in milliseconds. */
@@ -99,15 +100,10 @@ export class Agent {
   }
 
   async #receive(): Promise<void> {
-    let rest = "";
-    for await (const text of this.#process.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + text).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        const reply: AgentReply = JSON.parse(line);
-        this.#pending.get(reply.id)?.resolve(reply);
-        this.#pending.delete(reply.id);
-      }
+    for await (const line of linesOf(this.#process.stdout)) {
+      const reply: AgentReply = JSON.parse(line);
+      this.#pending.get(reply.id)?.resolve(reply);
+      this.#pending.delete(reply.id);
     }
     for (const { reject } of this.#pending.values()) reject(new Error(`${this.name}: the agent ended`));
   }

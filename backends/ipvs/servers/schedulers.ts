@@ -3,11 +3,9 @@ import type { Family } from "../../../core/net/protocol.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import type { IpvsConnection } from "../protocol/connection.ts";
+import { KNOWN_SCHEDULERS } from "../flags.ts";
 import { loadModule } from "../protocol/modules.ts";
 import type { VirtualServer } from "./virtual_server.ts";
-
-/** Schedulers of Linux 6.12, for advice. A kernel may have more or fewer. */
-const KNOWN_SCHEDULERS = "rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos";
 
 /**
  * Reports whether the scheduler never picks a real server of weight 0. IPVS rejects a connection for which dh
@@ -55,7 +53,7 @@ export async function tryScheduler(
     extack: `its module ${module} is missing${
       problem === undefined ? "" : ` and could not be loaded ${problem}`
     }`,
-    advice: `Load it on the node: modprobe ${module}. Schedulers of IPVS are ${KNOWN_SCHEDULERS}`,
+    advice: `Load it on the node: modprobe ${module}. Schedulers of IPVS are ${KNOWN_SCHEDULERS.join(", ")}`,
     cause: error,
   });
 }

@@ -1,3 +1,4 @@
+import { IPS_DST_NAT } from "../../../backends/conntrack/ctnetlink.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { protocolByte } from "../../../backends/nf_tables/set/keys.ts";
 import type { Connection } from "../../oracle/trace.ts";
@@ -136,7 +137,7 @@ class Packet {
         return this.#meta(fields.get(nft.NFTA_META_SREG)?.u32be(), u32);
       case "ct": {
         const isState = u32(nft.NFTA_CT_KEY) === nft.NFT_CT_STATE;
-        const status = this.#dnat === undefined ? 0 : nft.IPS_DST_NAT;
+        const status = this.#dnat === undefined ? 0 : IPS_DST_NAT;
         return this.#load(u32(nft.NFTA_CT_DREG), u32le(isState ? nft.CT_STATE_NEW : status));
       }
       case "fib": {

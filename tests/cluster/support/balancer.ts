@@ -1,3 +1,4 @@
+import { linesOf } from "../../lab/lines.ts";
 import type { Cluster } from "./cluster.ts";
 import { outside } from "./places.ts";
 
@@ -56,12 +57,7 @@ export class Balancer implements AsyncDisposable {
 
   async #read(): Promise<void> {
     const errors = new Response(this.process.stderr).text();
-    let rest = "";
-    for await (const text of this.process.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + text).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) this.healthy = JSON.parse(line);
-    }
+    for await (const line of linesOf(this.process.stdout)) this.healthy = JSON.parse(line);
     const { success } = await this.process.status;
     if (!success) console.error(`the balancer ended early: ${await errors}`);
   }

@@ -110,7 +110,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Runs a program in a place to its end, and returns its output. Fails if the program fails. */
   async run(place: Place, ...command: readonly string[]): Promise<string> {
-    return await output(["shell", ...await this.places.command(place, command)]);
+    return await script(["shell", ...await this.places.command(place, command)]);
   }
 
   /** Starts a program in a place. It must end when its standard input ends, because signals do not reach it. */
@@ -146,11 +146,8 @@ interface ScriptOptions {
   readonly shown?: boolean;
 }
 
-async function script(args: readonly string[], options: ScriptOptions = {}): Promise<string> {
-  return await output(args, options);
-}
-
-async function output(args: readonly string[], options: ScriptOptions = {}): Promise<string> {
+/** Runs scripts/cluster.sh for this cluster, and returns its output. Fails if the script fails. */
+export async function script(args: readonly string[], options: ScriptOptions = {}): Promise<string> {
   const child = start(args, options);
   if (options.input !== undefined) {
     const writer = child.stdin.getWriter();

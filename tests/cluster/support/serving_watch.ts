@@ -1,3 +1,4 @@
+import { linesOf } from "../../lab/lines.ts";
 import type { Cluster } from "./cluster.ts";
 import { outside } from "./places.ts";
 
@@ -46,12 +47,7 @@ export class ServingWatch implements AsyncDisposable {
 
   async #read(): Promise<void> {
     const errors = new Response(this.process.stderr).text();
-    let rest = "";
-    for await (const text of this.process.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + text).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) this.#take(JSON.parse(line));
-    }
+    for await (const line of linesOf(this.process.stdout)) this.#take(JSON.parse(line));
     await errors;
     await this.process.status;
   }

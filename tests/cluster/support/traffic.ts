@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { linesOf } from "../../lab/lines.ts";
 import { slowness } from "../../lab/pace.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Flow, FlowReport } from "./flows.ts";
@@ -218,12 +219,7 @@ class RunningClient {
       for await (const text of this.process.stderr.pipeThrough(new TextDecoderStream())) this.#stderr += text;
     };
     const errors = readErrors();
-    let rest = "";
-    for await (const text of this.process.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + text).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) this.#take(JSON.parse(line));
-    }
+    for await (const line of linesOf(this.process.stdout)) this.#take(JSON.parse(line));
     await errors;
     await this.process.status;
     this.#ready.reject(new Error(`the client in ${this.name} ended early: ${this.#stderr}`));

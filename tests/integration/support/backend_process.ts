@@ -1,3 +1,4 @@
+import { linesOf } from "../../lab/lines.ts";
 import assert from "node:assert/strict";
 import type {
   BackendMetric,
@@ -40,7 +41,7 @@ export class BackendProcess implements AsyncDisposable {
       stdout: "piped",
     }).spawn();
     this.#input = this.#process.stdin.getWriter();
-    this.#answers = lines(this.#process.stdout);
+    this.#answers = answers(this.#process.stdout);
     this.#read();
   }
 
@@ -131,11 +132,6 @@ export async function rejectionBy(call: () => Promise<unknown>): Promise<Rejecti
   assert.fail("no BackendError");
 }
 
-async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Answer> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const complete = (rest + text).split("\n");
-    rest = complete.pop() ?? "";
-    for (const line of complete) yield JSON.parse(line);
-  }
+async function* answers(stream: ReadableStream<Uint8Array>): AsyncGenerator<Answer> {
+  for await (const line of linesOf(stream)) yield JSON.parse(line);
 }

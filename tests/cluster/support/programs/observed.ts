@@ -1,6 +1,6 @@
 import type { Cluster } from "../cluster.ts";
 import { describePlace, type Place } from "../places.ts";
-import { type Answer, ask } from "./web.ts";
+import { type Answer, ask, urlsOf } from "./web.ts";
 
 /** A question and the answer to it, in the form "web/client-1 → http://10.96.0.20:80: web-1 sees 10.244.1.5". */
 export type Observation = string;
@@ -9,6 +9,11 @@ export interface Question {
   readonly from: Place;
   readonly to: string;
   readonly expected: Answer;
+}
+
+/** Questions to a port, by TCP and by UDP. */
+export function both(from: Place, address: string, port: number, expected: Answer): Question[] {
+  return urlsOf(address, port).map((to) => ({ from, to, expected }));
 }
 
 /**

@@ -1,7 +1,6 @@
 import type { Cluster, KubernetesObject } from "../cluster.ts";
 import type { Place } from "../places.ts";
-
-const image = "registry.k8s.io/e2e-test-images/agnhost:2.66.1";
+import { AGNHOST } from "../workload.ts";
 
 export interface WebPod {
   readonly name: string;
@@ -34,7 +33,7 @@ export function webPod(
       terminationGracePeriodSeconds: 0,
       containers: [{
         name: "web",
-        image,
+        image: AGNHOST,
         args: ["netexec", `--http-port=${port}`, `--udp-port=${port}`],
         ports,
         readinessProbe: { httpGet: { path: "/healthz", port }, periodSeconds: 1 },

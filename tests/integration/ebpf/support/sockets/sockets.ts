@@ -1,3 +1,4 @@
+import { linesOf } from "../../../../lab/lines.ts";
 import assert from "node:assert/strict";
 
 /** Both ends of a connection, as they see each other. */
@@ -19,7 +20,7 @@ export class Sockets implements AsyncDisposable {
   private constructor(process: Deno.ChildProcess) {
     this.#process = process;
     this.#input = process.stdin.getWriter();
-    this.#answers = lines(process.stdout);
+    this.#answers = linesOf(process.stdout);
   }
 
   static async start(namespace: string, cgroup: string): Promise<Sockets> {
@@ -120,12 +121,3 @@ export class Sockets implements AsyncDisposable {
 export class SocketError extends Error {}
 
 const SCRIPT = new URL("./sockets.py", import.meta.url).pathname;
-
-async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const complete = (rest + text).split("\n");
-    rest = complete.pop() ?? "";
-    yield* complete;
-  }
-}
