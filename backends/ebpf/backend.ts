@@ -112,21 +112,27 @@ export class EbpfBackend implements Backend {
   async cleanup(): Promise<readonly string[]> {
     this[Symbol.dispose]();
     const warnings = await this.#handOverFlows();
-    await removeFormerFlowsTable();
     using client = NetlinkClient.open(NETLINK_ROUTE);
     await new TcFilters(client).removeAll();
-    const { bpffs } = this.#options;
-    const { mount, isRoot } = locate(bpffs);
-    // On another file system nothing is ours, so nothing may be removed.
-    if (mount?.type !== "bpf") return warnings;
-    if (isRoot) throw new BackendError(`ebpf: ${rootOfMount(bpffs)}`);
-    const kept = this.#pins.removeAll();
+    const kept = this.#removePins();
+    // Last, because the table only keeps old connections, and its failure must not keep the programs.
+    await removeFormerFlowsTable();
     if (kept.length === 0) return warnings;
     throw new StillInUse(
       `ebpf: ${
         kept.join(", ")
       } contains pins of other programs, so it remains: remove them, then run proxy --cleanup again`,
     );
+  }
+
+  /** @returns the directories that contain something else. */
+  #removePins(): readonly string[] {
+    const { bpffs } = this.#options;
+    const { mount, isRoot } = locate(bpffs);
+    // On another file system nothing is ours, so nothing may be removed.
+    if (mount?.type !== "bpf") return [];
+    if (isRoot) throw new BackendError(`ebpf: ${rootOfMount(bpffs)}`);
+    return this.#pins.removeAll();
   }
 
   /** @returns a warning if that failed. The programs are to be removed all the same. */

@@ -137,6 +137,19 @@ export class IptablesBackend implements Backend {
   }
 
   async cleanup(): Promise<void> {
+    const remaining = await this.#kernel.isAbsent() ? undefined : await this.#removeChains();
+    this.#families = [];
+    const legacy = kubeProxyWarning(readLegacyTables());
+    if (legacy !== undefined) {
+      throw new BackendError(
+        `iptables: ${[legacy, ...remaining === undefined ? [] : [remaining]].join(". Also, ")}`,
+      );
+    }
+    if (remaining !== undefined) throw new StillInUse(`iptables: ${remaining}`);
+  }
+
+  /** @returns a description of the chains that remain, undefined if there are none. */
+  async #removeChains(): Promise<string | undefined> {
     this.#undeletable.clear();
     const held: HeldChain[] = [];
     for (const family of TABLE_FAMILIES) {
@@ -152,15 +165,7 @@ export class IptablesBackend implements Backend {
       }
       await this.#commit(batch);
     });
-    this.#families = [];
-    const remaining = await this.#describeRemaining(held);
-    const legacy = kubeProxyWarning(readLegacyTables());
-    if (legacy !== undefined) {
-      throw new BackendError(
-        `iptables: ${[legacy, ...remaining === undefined ? [] : [remaining]].join(". Also, ")}`,
-      );
-    }
-    if (remaining !== undefined) throw new StillInUse(`iptables: ${remaining}`);
+    return await this.#describeRemaining(held);
   }
 
   /** Describes the chains of ours and of kube-proxy that remain after a cleanup; undefined if there are none. */

@@ -209,8 +209,7 @@ export class IpvsBackend implements Backend {
 
   /** Removes kube-proxy's ipsets. The cleanup of mode iptables removes the rules that use them. */
   async cleanUpLeftovers(): Promise<void> {
-    using client = this.#kernel.open();
-    const inUse = await removeKubeProxyIpsets(client);
+    const inUse = await removeKubeProxyIpsets(() => this.#kernel.open());
     if (inUse.length === 0) return;
     throw new BackendError(
       `ipvs: rules still use the ipsets ${

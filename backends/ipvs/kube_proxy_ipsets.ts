@@ -2,7 +2,13 @@ import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NLA_F_NET_BYTEORDER, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
-import { nfgenmsg, NFGENMSG_BYTES, NFNL_SUBSYS_IPSET, NFPROTO_IPV4 } from "../../ffi/netlink/nfnetlink.ts";
+import {
+  lacksNfnetlink,
+  nfgenmsg,
+  NFGENMSG_BYTES,
+  NFNL_SUBSYS_IPSET,
+  NFPROTO_IPV4,
+} from "../../ffi/netlink/nfnetlink.ts";
 import { attribute } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 
@@ -71,15 +77,17 @@ const PAUSE_MS = 20;
 /**
  * Removes the ipsets of kube-proxy's mode ipvs in both families, and no others. To be called after its rules
  * are gone. Does nothing on a kernel that does not support ipsets, or has not loaded them.
- * @param client for NETLINK_NETFILTER.
+ * @param open opens a client for NETLINK_NETFILTER.
  * @returns names of the sets that rules or other sets still use. They remain.
  * @throws KernelError
  */
 export async function removeKubeProxyIpsets(
-  client: NetlinkClient,
+  open: () => NetlinkClient,
   { patienceMs = PATIENCE_MS, isLoaded = isIpsetLoaded }: RemovalOptions = {},
 ): Promise<readonly string[]> {
   if (!isLoaded()) return [];
+  using client = openIfPossible(open);
+  if (client === undefined) return [];
   const sets = new Ipsets(client);
   const ofKubeProxy = (await sets.names()).filter((name) => KUBE_PROXY_IPSETS.has(name));
   let inUse = await sets.destroy(ofKubeProxy);
@@ -89,6 +97,16 @@ export async function removeKubeProxyIpsets(
     inUse = await sets.destroy(inUse);
   }
   return inUse;
+}
+
+/** @returns undefined on a kernel without nfnetlink, which cannot have ipsets. */
+function openIfPossible(open: () => NetlinkClient): NetlinkClient | undefined {
+  try {
+    return open();
+  } catch (error) {
+    if (lacksNfnetlink(error)) return undefined;
+    throw error;
+  }
 }
 
 /** The ipsets of this network namespace. */

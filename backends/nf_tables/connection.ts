@@ -2,12 +2,14 @@ import type { OnForeignChange, Requirement } from "../../core/backend/contract.t
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import {
+  lacksNfnetlink,
   nfgenmsg,
   NFGENMSG_BYTES,
   NFNL_SUBSYS_NFTABLES,
   NFPROTO_UNSPEC,
 } from "../../ffi/netlink/nfnetlink.ts";
 import { errnoOf } from "../../ffi/errno.ts";
+import { KernelError } from "../../ffi/errors.ts";
 import type { Rejected } from "../../ffi/netlink/exchange.ts";
 import { type Acknowledgement, attribute, messages } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
@@ -18,6 +20,7 @@ import * as nft from "./constants.ts";
 import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
 import { describeOwned, ownedTables } from "./owner.ts";
 import { netfilterNotOpened, type Probe } from "./probe.ts";
+import { readSchemas } from "./schema.ts";
 import { type TransactionReader, TransactionWatch } from "./watch.ts";
 
 /** A larger batch is sent with our watches paused: see `#commitLarge`. */
@@ -49,6 +52,32 @@ export class NfTables implements Disposable {
   /** Opens a socket apart from that of the transactions. The caller closes it. */
   open(): NetlinkClient {
     return NetlinkClient.open(NETLINK_NETFILTER, this.#open);
+  }
+
+  /**
+   * Reports whether the kernel has no nf_tables, so that nothing can be left in it.
+   * @throws KernelError if that cannot be found out, such as EPERM without CAP_NET_ADMIN.
+   */
+  async isAbsent(): Promise<boolean> {
+    try {
+      await readGeneration(this.client);
+      return false;
+    } catch (error) {
+      // nfnetlink answers EINVAL to a request for a subsystem that the kernel does not have.
+      const lacksSubsystem = error instanceof KernelError && error.errnoName === "EINVAL";
+      if (lacksSubsystem || lacksNfnetlink(error)) return true;
+      throw error;
+    }
+  }
+
+  /**
+   * Lists the families in which a table exists: none if the kernel has no nf_tables. A change of the table in another
+   * family may be rejected, because a kernel without IPv6 has no such tables.
+   */
+  async familiesOf(table: string): Promise<readonly TableFamily[]> {
+    if (await this.isAbsent()) return [];
+    const existing = await readSchemas(this.client, table);
+    return TABLE_FAMILIES.filter(({ nfproto }) => existing.has(nfproto));
   }
 
   /** Runs a probe over a socket of its own. */

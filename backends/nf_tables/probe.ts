@@ -1,8 +1,8 @@
 import type { Requirement, Severity } from "../../core/backend/contract.ts";
 import { explainNetAdminDenial } from "../../ffi/capabilities.ts";
 import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
-import { KernelError } from "../../ffi/errors.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
+import { lacksNfnetlink } from "../../ffi/netlink/nfnetlink.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { type Batch, type Table, TableBatch } from "./batch.ts";
@@ -134,8 +134,7 @@ const PRIVILEGE = "CAP_NET_ADMIN";
 
 /** The answer when no socket could be opened. Only some errors mean that the kernel lacks the protocol. */
 export function netfilterNotOpened(error: Error): Requirement {
-  const isAbsent = error instanceof KernelError && error.errnoName === "EPROTONOSUPPORT";
-  return isAbsent
+  return lacksNfnetlink(error)
     ? noNetfilter(error.message)
     : { name: PRESENT, severity: "required", found: false, detail: `it cannot be reached: ${error.message}` };
 }

@@ -110,10 +110,8 @@ export class NftablesBackend implements Backend {
   }
 
   async cleanup(): Promise<void> {
-    const schemas = await this.#readSchemas();
     const failures: BackendError[] = [];
-    for (const family of TABLE_FAMILIES) {
-      if (!schemas.has(family.nfproto)) continue;
+    for (const family of await this.#kernel.familiesOf(TABLE.name)) {
       const batch = this.#kernel.beginTable(TABLE);
       batch.removeTable(family);
       try {

@@ -1,3 +1,4 @@
+import { KernelError } from "../errors.ts";
 import type { MessageWriter } from "./writer.ts";
 
 /**
@@ -24,6 +25,11 @@ const NFNETLINK_V0 = 0;
 
 /** struct nfgenmsg { __u8 nfgen_family, version; __be16 res_id; } */
 export const NFGENMSG_BYTES = 4;
+
+/** Reports whether a socket was not opened because the kernel has no nfnetlink, and so none of its subsystems. */
+export function lacksNfnetlink(error: unknown): boolean {
+  return error instanceof KernelError && error.errnoName === "EPROTONOSUPPORT";
+}
 
 /** Writes a struct nfgenmsg. */
 export function nfgenmsg(message: MessageWriter, family: number, resourceId: number): void {

@@ -6,6 +6,7 @@ import { sweepConntrack } from "../../conntrack/table.ts";
 import { type ExplainRejection, NfTables } from "../../nf_tables/connection.ts";
 import { NF_ACCEPT, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC } from "../../nf_tables/constants.ts";
 import { TABLE_FAMILIES, type TableFamily } from "../../nf_tables/families.ts";
+import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import { verdict } from "../../nf_tables/expressions.ts";
 import { baseChain, isDnated, rule } from "../../nf_tables/rules.ts";
 import type { EntryMap } from "../maps/kernel_maps.ts";
@@ -92,20 +93,18 @@ export class FormerFlows implements Disposable {
   }
 }
 
-/** Removes the table. A missing one is no error. */
-export async function removeFormerFlowsTable(): Promise<void> {
-  using kernel = new NfTables();
-  for (const family of TABLE_FAMILIES) {
-    try {
-      await removeTable(kernel, family);
-    } catch (error) {
-      // A kernel without nf_tables has no table of ours.
-      if (!isRejection(error)) throw error;
-    }
-  }
+/**
+ * Removes the table. A missing one is no error.
+ * @param open the seam for tests.
+ * @throws KernelError
+ */
+export async function removeFormerFlowsTable(open?: OpenNetlink): Promise<void> {
+  using kernel = new NfTables(open);
+  for (const family of TABLE_FAMILIES) await removeTable(kernel, family);
 }
 
 async function removeTable(kernel: NfTables, family: TableFamily): Promise<void> {
+  if (!(await kernel.familiesOf(TABLE.name)).includes(family)) return;
   const batch = kernel.beginTable(TABLE);
   batch.removeTable(family);
   await kernel.commit(batch, rejected(`remove table ${family.keyword} ${TABLE.name}`));

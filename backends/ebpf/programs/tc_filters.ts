@@ -55,8 +55,8 @@ export class TcFilters {
   }
 }
 
-/** No filter, no chain of filters, no qdisc, no device. */
-const MISSING = ["ENOENT", "EINVAL", "ENODEV"];
+/** No filter, no chain of filters, no qdisc, no device; a kernel without filters (CONFIG_NET_CLS). */
+const MISSING = ["ENOENT", "EINVAL", "ENODEV", "EOPNOTSUPP"];
 
 const PARENTS: Readonly<Record<Direction, number>> = {
   ingress: TC_H_CLSACT_INGRESS,

@@ -2,9 +2,8 @@ import type { NodeSettings } from "../../../core/plan/plan.ts";
 import type { SetDifference } from "../../difference.ts";
 import type { TableBatch } from "../../nf_tables/batch.ts";
 import type { NfTables } from "../../nf_tables/connection.ts";
-import { TABLE_FAMILIES, type TableFamily } from "../../nf_tables/families.ts";
+import type { TableFamily } from "../../nf_tables/families.ts";
 import { explainRejection } from "../../nf_tables/rejection.ts";
-import { readSchemas } from "../../nf_tables/schema.ts";
 import type { Element } from "../../nf_tables/set/element.ts";
 import { TABLE, writeElements, writeTable } from "./chains.ts";
 import { type Candidates, describeElement, rejectedPlans } from "./rejection.ts";
@@ -33,9 +32,8 @@ export class IpvsTables {
   }
 
   /** The families whose table exists. */
-  async families(): Promise<readonly TableFamily[]> {
-    const schemas = await readSchemas(this.#kernel.client, TABLE.name);
-    return TABLE_FAMILIES.filter(({ nfproto }) => schemas.has(nfproto));
+  families(): Promise<readonly TableFamily[]> {
+    return this.#kernel.familiesOf(TABLE.name);
   }
 
   /**
@@ -43,14 +41,13 @@ export class IpvsTables {
    * @throws BackendError when the kernel rejects the transaction.
    */
   async replace(tables: readonly WholeTable[], candidates: Candidates): Promise<void> {
+    const unwanted = (await this.families()).filter((family) =>
+      tables.every((table) => table.family !== family)
+    );
     const batch = this.#kernel.beginTable(TABLE);
-    for (const family of TABLE_FAMILIES) {
-      const desired = tables.find((table) => table.family === family);
-      if (desired !== undefined) {
-        writeTable(batch, family, desired.settings, desired.elements.added);
-      } else {
-        batch.removeTable(family);
-      }
+    for (const family of unwanted) batch.removeTable(family);
+    for (const { family, settings, elements } of tables) {
+      writeTable(batch, family, settings, elements.added);
     }
     await this.#commit(batch, candidates);
   }

@@ -99,7 +99,7 @@ Deno.test("other rejections are errors", async () => {
 });
 
 function remove(kernel: FakeTransport, options: RemovalOptions): Promise<readonly string[]> {
-  return removeKubeProxyIpsets(new NetlinkClient(kernel), options);
+  return removeKubeProxyIpsets(() => new NetlinkClient(kernel), options);
 }
 
 /** A kernel with sets of these names. @param destroy returns the errno of a removal; 0 for success. */

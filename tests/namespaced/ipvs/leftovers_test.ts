@@ -100,8 +100,8 @@ async function sets(): Promise<readonly string[]> {
 }
 
 async function removeSets(patienceMs?: number): Promise<readonly string[]> {
-  using client = NetlinkClient.open(NETLINK_NETFILTER);
-  return await removeKubeProxyIpsets(client, patienceMs === undefined ? {} : { patienceMs });
+  const open = () => NetlinkClient.open(NETLINK_NETFILTER);
+  return await removeKubeProxyIpsets(open, patienceMs === undefined ? {} : { patienceMs });
 }
 
 async function restore(command: string, text: string): Promise<void> {
