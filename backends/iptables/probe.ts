@@ -1,13 +1,17 @@
 import { LOOPBACK } from "../../core/net/address.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { type Feature, probeFeatures } from "../nf_tables/probe.ts";
 import { RuleBatch } from "./sync/batch.ts";
-import type { TableName } from "./rules/layout.ts";
+import { compile } from "./rules/compile.ts";
+import { builtInChain, type TableName, TABLES } from "./rules/layout.ts";
+import { nodeRules } from "./rules/node_rules.ts";
 import { type LegacyTable, legacyWarning, readLegacyTables } from "./legacy/tables.ts";
 import { PacketCounters } from "./nfacct.ts";
 import type { IptablesRule, Match, Target } from "./rules/rule.ts";
+import { rejectedChange } from "./sync/rejection.ts";
 
 /**
  * The name of a chain that nothing jumps to. It is in the tables of iptables, because some targets are
@@ -108,12 +112,48 @@ export async function probeKernel(
     begin: (message, firstSeq) => new RuleBatch(message, firstSeq),
     families,
     features: FEATURES,
+    writeAll: writeRules,
+    describe: (batch, answer) => rejectedChange(batch, answer).operation,
     reject: (batch, family) => batch.deleteChain(family, "filter", `${PROBE_CHAIN}-MISSING`),
   });
   if (found.some((requirement) => !requirement.found && requirement.severity === "required")) {
     return withoutCompat(found);
   }
   return [...found, await packetCounters(client), legacyTables(readLegacy())];
+}
+
+/** Every packet counter is optional, and is tried by `packetCounters`. */
+const RULE_CONTEXT = { nfacct: false, dropsInvalid: true, isLarge: false };
+
+/**
+ * Writes the rules of a node with services, behind the rules that exist. The jumps to them are in chains of our own,
+ * because the built-in chains may be another program's and differ from those of iptables.
+ */
+function writeRules(
+  batch: RuleBatch,
+  family: TableFamily,
+  settings: NodeSettings,
+  plans: readonly ServicePortPlan[],
+): void {
+  const { chains, shared, joint, jumps } = nodeRules(settings, RULE_CONTEXT);
+  const services = plans.map((plan) => compile(plan, { settings, ...RULE_CONTEXT }));
+  const withRules = [...services.flatMap(({ chains }) => chains), ...chains, ...joint];
+  for (const table of TABLES) batch.addTable(family, table);
+  for (const { table, name } of [...withRules, ...shared]) batch.addChain(family, table, name);
+  for (const { table, name, rules } of withRules) {
+    for (const rule of rules) batch.appendRule(family, table, name, rule);
+  }
+  for (const { chain: { table, name }, rule } of services.flatMap(({ shared }) => shared)) {
+    batch.appendRule(family, table, name, rule);
+  }
+  for (const { table, name, last } of shared) {
+    for (const rule of last) batch.appendRule(family, table, name, rule);
+  }
+  for (const { table, from, rule } of jumps) {
+    const chain = { ...builtInChain(table, from), name: `${PROBE_CHAIN}-${from}` };
+    batch.addBuiltInChain(family, chain);
+    batch.appendRule(family, table, chain.name, rule);
+  }
 }
 
 /**

@@ -5,14 +5,20 @@ import * as expr from "../nf_tables/expressions.ts";
 import { type Probe, tableProbe } from "../nf_tables/probe.ts";
 import { type Hook, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
 import { FIREWALL_ALLOWED } from "../nf_tables/set/shared.ts";
+import { UseCounts } from "../use_counts.ts";
+import type { CompileOptions } from "./compile.ts";
 import { DummyDevice } from "./device/dummy_device.ts";
 import type { IpvsOptions } from "./options.ts";
 import { Balancer } from "./servers/balancer.ts";
-import { TABLE } from "./tables/chains.ts";
+import { TABLE, writeTable } from "./tables/chains.ts";
 import { IPVS_IPS, setsOf } from "./tables/sets.ts";
+import { compileChanges, updatesOf } from "./update.ts";
 
 const INPUT: Hook = { type: "filter", number: nft.NF_INET_LOCAL_IN, priority: nft.NF_IP_PRI_FILTER };
 const POSTROUTING: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, priority: nft.NF_IP_PRI_NAT_SRC };
+
+/** They make no difference to the table. */
+const COMPILE_OPTIONS: CompileOptions = { scheduler: "rr", localFallback: false };
 
 /** Finds out which features of the mode's tables the kernel lacks. */
 export const probeTables: Probe = tableProbe(TABLE, [
@@ -48,7 +54,13 @@ export const probeTables: Probe = tableProbe(TABLE, [
     from: "CONFIG_NFT_REJECT with CONFIG_NFT_REJECT_IPV4 and CONFIG_NFT_REJECT_IPV6",
     rule: (family) => rule([expr.reject(family)]),
   },
-]);
+], (batch, family, { interfaceAddresses, ...others }, plans) => {
+  // The mode serves node ports address by address.
+  const settings = { ...others, interfaceAddresses, nodePorts: interfaceAddresses };
+  const state = { family, settings, uses: new UseCounts() };
+  const changes = compileChanges(plans.map((plan) => ({ new: plan })), [state], COMPILE_OPTIONS);
+  writeTable(batch, family, settings, updatesOf([state], changes).flatMap(({ elements }) => elements.added));
+});
 
 /** Differs from kube-ipvs0, so that a probe leaves that alone. At most IFNAMSIZ - 1 bytes. */
 const PROBE_DEVICE = "kube-ipvs-probe";

@@ -1,13 +1,17 @@
 import type { Requirement, Severity } from "../../core/backend/contract.ts";
+import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { explainNetAdminDenial } from "../../ffi/capabilities.ts";
 import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { lacksNfnetlink } from "../../ffi/netlink/nfnetlink.ts";
+import { rejectionError } from "../../ffi/netlink/exchange.ts";
 import type { Acknowledgement } from "../../ffi/netlink/reader.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { sampleStates } from "../sample_services.ts";
 import { type Batch, type Table, TableBatch } from "./batch.ts";
 import type { TableFamily } from "./families.ts";
 import { foreignTables, ownedTables } from "./owner.ts";
+import { decodeRejection, describeRejection } from "./rejection.ts";
 import type { Chain, Hook, Rule } from "./rules.ts";
 import type { SetSpec } from "./set/spec.ts";
 
@@ -35,36 +39,38 @@ export interface Attempts<Changes extends Batch> {
   readonly begin: (message: MessageWriter, firstSeq: number) => Changes;
   readonly families: readonly TableFamily[];
   readonly features: readonly Feature<Changes>[];
+  /** Writes everything that the mode may program in a family, given settings and services (`sampleStates`). */
+  writeAll(
+    batch: Changes,
+    family: TableFamily,
+    settings: NodeSettings,
+    plans: readonly ServicePortPlan[],
+  ): void;
+  /** Describes the change of a batch that the kernel rejected. */
+  describe(batch: Uint8Array, answer: Acknowledgement): string;
   /** Writes a change that the kernel must reject. */
   reject(batch: Changes, family: TableFamily): void;
 }
 
 /**
- * Tries all features in one batch whose last message the kernel must reject: the kernel reports every
- * rejected message and commits nothing.
+ * Tries the features, and then the tables as a whole: a kernel can have all features and reject a rule nevertheless.
  */
 export async function probeFeatures<Changes extends Batch>(
   client: NetlinkClient,
-  { tables, inTables, begin, families: all, features, reject }: Attempts<Changes>,
+  attempts: Attempts<Changes>,
 ): Promise<readonly Requirement[]> {
+  const { tables, inTables, families: all, features } = attempts;
   // Without CAP_NET_ADMIN tables cannot be listed. Then the batch is rejected for the same reason.
   const owned = await ownedTables(client, tables).catch(() => []);
   const families = inTables ? all.filter((one) => owned.every(({ family }) => family !== one)) : all;
-  const { message, firstSeq } = client.beginBatch();
-  const batch = begin(message, firstSeq);
   const tried: { feature: Feature<Changes>; family: TableFamily; from: number; to: number }[] = [];
-  for (const family of families) {
+  const { errors, firstSeq } = await attempt(client, attempts, families, (batch, family) => {
     for (const feature of features) {
       const from = batch.count;
       feature.write(batch, family);
       tried.push({ feature, family, from, to: batch.count });
     }
-  }
-  const [anyFamily] = families;
-  if (anyFamily !== undefined) reject(batch, anyFamily);
-  const bytes = batch.end();
-  client.endBatch(batch.count);
-  const errors = await client.sendBatch(bytes);
+  });
 
   const basics = basicRequirements(errors);
   if (basics.some(({ found }) => !found)) return basics;
@@ -73,11 +79,58 @@ export async function probeFeatures<Changes extends Batch>(
       const error = errors.find(({ seq }) => seq >= firstSeq + attempt.from && seq < firstSeq + attempt.to);
       return attempt.feature === feature && error !== undefined ? [{ family: attempt.family, error }] : [];
     });
+  const found = features.map((feature) => requirement(feature, missing(feature)));
+  const lacksFeature = found.some((one) => !one.found && one.severity === "required");
   return [
     ...basics,
-    ...features.map((feature) => requirement(feature, missing(feature))),
+    ...found,
+    // Without a feature, rules are rejected for lack of it.
+    ...(lacksFeature || families.length === 0 ? [] : [await probeTables(client, attempts, families)]),
     ...(owned.length === 0 ? [] : [foreignTables(owned)]),
   ];
+}
+
+/** Tries the tables of sample services, with each kind of settings in a batch of its own. */
+async function probeTables<Changes extends Batch>(
+  client: NetlinkClient,
+  attempts: Attempts<Changes>,
+  families: readonly TableFamily[],
+): Promise<Requirement> {
+  const what = { name: "all rules of the mode", severity: "required" } as const;
+  for (const { settings, plans } of sampleStates()) {
+    const { errors: [first], bytes } = await attempt(client, attempts, families, (batch, family) => {
+      const own = settings.filter((one) => one.family === family.family);
+      const plansOfFamily = [...plans.values()].filter((plan) => plan.family === family.family);
+      for (const one of own) attempts.writeAll(batch, family, one, plansOfFamily);
+    });
+    if (first !== undefined) {
+      const { message } = rejectionError(attempts.describe(bytes, first), first);
+      return { ...what, found: false, detail: `the kernel rejects one: ${message}` };
+    }
+  }
+  return { ...what, found: true, detail: "the kernel accepts them" };
+}
+
+/**
+ * Sends a batch whose last message the kernel must reject: it reports every rejected message and commits nothing.
+ * @returns the batch, and the rejected messages except the last.
+ */
+async function attempt<Changes extends Batch>(
+  client: NetlinkClient,
+  { begin, reject }: Attempts<Changes>,
+  families: readonly TableFamily[],
+  write: (batch: Changes, family: TableFamily) => void,
+): Promise<{ bytes: Uint8Array; firstSeq: number; errors: readonly Acknowledgement[] }> {
+  const { message, firstSeq } = client.beginBatch();
+  const batch = begin(message, firstSeq);
+  for (const family of families) write(batch, family);
+  const rejected = firstSeq + batch.count;
+  const [anyFamily] = families;
+  if (anyFamily !== undefined) reject(batch, anyFamily);
+  const bytes = batch.end();
+  client.endBatch(batch.count);
+  const errors = await client.sendBatch(bytes);
+  return { bytes, firstSeq, errors: errors.filter(({ seq }) => seq !== rejected) };
 }
 
 /** A feature that is tried by adding sets, or a rule to a chain of its own. */
@@ -94,8 +147,15 @@ export interface TableFeature {
 /** A table that never exists, because no probe is committed. */
 const PROBE_TABLE = `kube-proxy-probe-${Deno.pid}`;
 
-/** A probe that tries features in a table that is never committed. */
-export function tableProbe(table: Table, features: readonly TableFeature[]): Probe {
+/**
+ * A probe that tries features, and the mode's table, in a table that is never committed.
+ * @param writeTable writes the mode's table in place of one that may exist.
+ */
+export function tableProbe(
+  table: Table,
+  features: readonly TableFeature[],
+  writeTable: Attempts<TableBatch>["writeAll"],
+): Probe {
   const tried = features.map((feature, index): Feature<TableBatch> => ({
     name: feature.name,
     from: feature.from,
@@ -112,6 +172,13 @@ export function tableProbe(table: Table, features: readonly TableFeature[]): Pro
       begin: (message, firstSeq) => new TableBatch({ ...table, name: PROBE_TABLE }, message, firstSeq),
       families,
       features: tried,
+      writeAll: writeTable,
+      describe: (batch, answer) => {
+        const rejection = decodeRejection(batch, answer);
+        return rejection === undefined
+          ? "change nf_tables"
+          : describeRejection(table.name, rejection, [], () => undefined);
+      },
       reject: (batch, family) => batch.deleteSet(family, "probe-that-does-not-exist"),
     });
 }

@@ -4,6 +4,7 @@ import { type Probe, tableProbe } from "../nf_tables/probe.ts";
 import { addressFields, dnatTo, type Hook, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
 import { FIREWALL_ALLOWED } from "../nf_tables/set/shared.ts";
 import { TABLE } from "./names.ts";
+import { writeRefill } from "./refill.ts";
 import { affinitySet, ENDPOINTS, SERVICE_IPS, setsOf } from "./sets.ts";
 
 const PREROUTING: Hook = { type: "nat", number: nft.NF_INET_PRE_ROUTING, priority: nft.NF_IP_PRI_NAT_DST };
@@ -59,4 +60,4 @@ export const probeKernel: Probe = tableProbe(TABLE, [
     from: "CONFIG_NFT_REJECT with CONFIG_NFT_REJECT_IPV4 and CONFIG_NFT_REJECT_IPV6",
     rule: (family) => rule([expr.reject(family)]),
   },
-]);
+], (batch, family, settings, plans) => writeRefill(batch, family, settings, plans, { how: "replace" }));

@@ -85,3 +85,8 @@ Deno.test("the probe finds all features of this kernel and commits nothing", asy
   while (watching.foreignChanges.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.match(watching.foreignChanges[0] ?? "", /^table ip kube-proxy deleted by deno/);
 });
+
+Deno.test("the probe finds a rule that this kernel rejects", async () => {
+  await using node = await NetworkNamespace.make();
+  await node.runTests("nftables/probe");
+});
