@@ -139,6 +139,24 @@ Deno.test("the page has a column per subject, also of those not recorded, a row 
   assert(!lines.includes("## Variant ipv6 by group"));
 });
 
+Deno.test("the columns of mode ipvs appear when it is recorded, and the page names the kernel that it ran on", () => {
+  const variants = readVariants("all  3  dual  .  -  everything");
+  const onAnotherKernel = { kernel: "7.3" };
+  const recordings = [
+    recording("nftables"),
+    recording("ipvs", onAnotherKernel),
+    recording("kube-proxy ipvs", onAnotherKernel),
+  ];
+  const lines = render(variants, recordings, [], []).split("\n");
+  for (
+    const line of [
+      "| Variant | Nodes | Families | Tests | nftables | kube-proxy nftables | iptables | kube-proxy iptables | ipvs | kube-proxy ipvs | ebpf |",
+      "| all | 3 | dual | everything | 2/2 | – | – | – | 2/2 | 2/2 | – |",
+      "| kernel | 6.18, 7.3 (ipvs, kube-proxy ipvs) |",
+    ]
+  ) assert(lines.includes(line), line);
+});
+
 Deno.test("a message on the page has no folders of the machine, and at most 200 characters", () => {
   assert.equal(
     shortened(

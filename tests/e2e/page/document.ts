@@ -29,9 +29,9 @@ export function render(
   explanations: readonly Explanation[],
   skipped: readonly SkipRule[],
 ): string {
-  // Mode ipvs needs modules that not every kernel has.
+  // Mode ipvs needs a kernel that not every machine has.
   const columns = subjects.filter((name) =>
-    name !== "ipvs" || recordings.some(({ subject }) => subject === name)
+    !name.endsWith("ipvs") || recordings.some(({ subject }) => subject === name)
   );
   const recorded = variants.filter(({ name }) => recordings.some(({ variant }) => variant === name));
   const of = (name: string) => recordings.filter(({ variant }) => variant === name);
@@ -43,7 +43,9 @@ export function render(
     "This page shows the outcome of Kubernetes' own tests of the network ([sig-network]) on the cluster of " +
     "[cluster.md](cluster.md): kubelet, containerd, CNI plugins, CoreDNS and the control plane are real, and the " +
     "proxy runs as DaemonSet from `deploy/kubernetes`. Beside each mode is kube-proxy in the same mode. Each subject " +
-    'has a cluster of its own. A cell shows how many tests passed and how many ran; "–" stands for not recorded. A test that fails without a known ' +
+    "has a cluster of its own; if the kernel of the machine has no IPVS, those of mode ipvs run on " +
+    "[another kernel](cluster.md#mode-ipvs). " +
+    'A cell shows how many tests passed and how many ran; "–" stands for not recorded. A test that fails without a known ' +
     "reason is repeated alone once, because the machine runs a whole cluster; those that pass then are " +
     "[listed](#passed-only-when-repeated).",
     "",
@@ -98,8 +100,18 @@ function programs(recordings: readonly Recording[]): string[] {
     row(["proxy", `commit ${[...new Set(ours.map(({ commit }) => commit))].join(", ")}`]),
     row(["Kubernetes, with kube-proxy", values(({ kubernetes }) => kubernetes)]),
     row(["containerd", values(({ containerd }) => containerd)]),
-    row(["kernel", values(({ kernel }) => kernel)]),
+    row(["kernel", kernels(recordings)]),
   ];
+}
+
+/** The kernels; if there are several, those after the first with the subjects that ran on them. */
+function kernels(recordings: readonly Recording[]): string {
+  return groupBy(recordings, ({ kernel }) => kernel)
+    .map(([kernel, on], index) => {
+      const ran = subjects.filter((name) => on.some(({ subject }) => subject === name));
+      return index === 0 ? kernel : `${kernel} (${ran.join(", ")})`;
+    })
+    .join(", ");
 }
 
 /** Results of one variant: a row per group of tests, which is the first part of their names. */

@@ -7,6 +7,7 @@ export const subjects = [
   "iptables",
   "kube-proxy iptables",
   "ipvs",
+  "kube-proxy ipvs",
   "ebpf",
 ] as const;
 
