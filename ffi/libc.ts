@@ -12,6 +12,8 @@ const symbols = {
   open: { parameters: ["buffer", "i32"], result: "i32" },
   /** int close(int fd) */
   close: { parameters: ["i32"], result: "i32" },
+  /** void *dlopen(const char *filename, int flags) */
+  dlopen: { parameters: ["buffer", "i32"], result: "pointer" },
   /** void free(void *ptr) */
   free: { parameters: ["pointer"], result: "void" },
   /** int mallopt(int param, int value) */
@@ -70,6 +72,8 @@ export function libc(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
 
 export const MFD_CLOEXEC = 0x1; // linux/memfd.h
 export const MFD_NOEXEC_SEAL = 0x8; // linux/memfd.h, since Linux 6.3
+export const RTLD_LAZY = 0x1; // dlfcn.h
+export const RTLD_NODELETE = 0x1000; // dlfcn.h
 export const M_MMAP_THRESHOLD = -3; // malloc.h
 export const O_RDONLY = 0; // fcntl.h
 export const O_CLOEXEC = 0o2000000; // fcntl.h

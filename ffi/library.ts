@@ -1,4 +1,4 @@
-import { libc, MFD_CLOEXEC, MFD_NOEXEC_SEAL } from "./libc.ts";
+import { libc, MFD_CLOEXEC, MFD_NOEXEC_SEAL, RTLD_LAZY, RTLD_NODELETE } from "./libc.ts";
 import { cString } from "./memory.ts";
 
 /** A shared library: its soname, and the Debian package that an operator installs to get it. */
@@ -14,7 +14,8 @@ export class LibraryError extends Error {
 
 /**
  * Opens a library: the copy embedded in the binary if there is one, otherwise the system's. Open the dependencies of a
- * library first (libelf before libbpf), because the loader then finds them by their soname.
+ * library first (libelf before libbpf), because the loader then finds them by their soname. It stays loaded for the life
+ * of the process.
  * @throws LibraryError that names the library, its package and the reason of failure for each place.
  */
 export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
@@ -25,8 +26,15 @@ export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
   for (const place of [embeddedPath, systemPath]) {
     try {
       const path = place(library.soname);
-      if (path !== undefined) return Deno.dlopen(path, symbols).symbols;
-      failures.push("not embedded in this binary");
+      if (path === undefined) {
+        failures.push("not embedded in this binary");
+        continue;
+      }
+      const { symbols: functions } = Deno.dlopen(path, symbols);
+      // At the end of a worker or of a test module, the runtime unloads libraries without waiting for calls in other
+      // threads, which would return to an address without code.
+      libc().dlopen(cString(path), RTLD_LAZY | RTLD_NODELETE);
+      return functions;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       // Deno repeats this prefix before the loader's message.

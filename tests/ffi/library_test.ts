@@ -23,6 +23,15 @@ Deno.test("a library opens by its system name", { sanitizeResources: false }, ()
   assert.equal(symbols.getpid(), Deno.pid);
 });
 
+Deno.test("a library stays loaded for a call of a worker that has ended", async () => {
+  const script = new URL("library_in_use.ts", import.meta.url).pathname;
+  const { code, signal, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-check", "--quiet", script],
+    stdin: "null",
+  }).output();
+  assert.deepEqual([code, signal], [0, null], new TextDecoder().decode(stderr));
+});
+
 Deno.test("text and bytes are converted to C memory and back", () => {
   const text = cString("né");
   assert.deepEqual(text, new Uint8Array([0x6e, 0xc3, 0xa9, 0]));
