@@ -1,5 +1,5 @@
 // First, so that it is in force while the other modules start.
-import "./core/commands/ignore_hangup.ts";
+import "./core/commands/signals.ts";
 import { ConntrackReconciler } from "./backends/conntrack/reconciler.ts";
 import { modes } from "./backends/registry.ts";
 import { dispatch } from "./core/commands/dispatch.ts";

@@ -11,6 +11,7 @@ import type { Platform } from "./platform.ts";
 import { takeLock } from "./ownership.ts";
 import { buildProxy, type ProxyParts } from "./proxy.ts";
 import { requireAll } from "./requirements.ts";
+import { terminationSignal } from "./signals.ts";
 
 export interface RunParts extends Pick<ProxyParts, "config" | "whenInForce" | "log" | "droppedLines"> {
   readonly platform: Omit<Platform, "modes">;
@@ -72,12 +73,4 @@ async function initialise(
 ): Promise<void> {
   platform.setConntrackSysctls(config.conntrack, log);
   for (const warning of await backend.prepareNode?.(wantsLocalhostNodePorts(config)) ?? []) log.warn(warning);
-}
-
-/** Aborts on SIGTERM and SIGINT. */
-function terminationSignal(): AbortSignal {
-  const stop = new AbortController();
-  Deno.addSignalListener("SIGTERM", () => stop.abort());
-  Deno.addSignalListener("SIGINT", () => stop.abort());
-  return stop.signal;
 }

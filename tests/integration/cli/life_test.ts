@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { Node } from "./support/node.ts";
 import { reachable } from "./support/objects.ts";
+import { RunningProxy } from "./support/running_proxy.ts";
 
 /** It takes a few milliseconds. The limit applies to the best of three runs, because the machine may be busy. */
 const ENDS_WITHIN_MS = 200;
@@ -51,6 +52,41 @@ Deno.test("SIGHUP during the start does not end the proxy", async () => {
   fifo.close();
   const { code, signal, stderr } = await ended;
   assert.deepEqual([code, signal], [0, null], new TextDecoder().decode(stderr));
+});
+
+/** Starts a program as the first process of a PID namespace, as a container does. @returns the process, and its id */
+async function startFirst(node: Node, ...args: readonly string[]): Promise<[RunningProxy, number]> {
+  const wrapper = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const proxy = new RunningProxy(node, node.spawn([...wrapper, proxyBinary, ...args]));
+  const children = () => Deno.readTextFileSync(`/proc/${proxy.pid}/task/${proxy.pid}/children`).trim();
+  await proxy.until(() => children() !== "", "process in the PID namespace");
+  return [proxy, Number(children())];
+}
+
+for (const [signal, expected] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
+  Deno.test(`${signal} ends a command that is the first process of a container with exit code ${expected}`, async () => {
+    await using node = await Node.make();
+    const path = `${node.directory}/config.yaml`;
+    await node.namespace.run("mkfifo", path);
+    const [proxy, pid] = await startFirst(node, "check", `--config=${path}`);
+    await using _ends = proxy;
+    // Opening a FIFO waits for the process to read its configuration.
+    using _fifo = await Deno.open(path, { write: true });
+    Deno.kill(pid, signal);
+    await proxy.until(() => !proxy.isRunning, "end");
+    assert.equal((await proxy.end()).code, expected, proxy.log);
+  });
+}
+
+Deno.test("SIGTERM ends a proxy that is the first process of a container with exit code 0", async () => {
+  await using node = await Node.make();
+  const [proxy, pid] = await startFirst(node, ...node.source, ...node.identity);
+  await using _ends = proxy;
+  await proxy.inForce();
+  Deno.kill(pid, "SIGTERM");
+  await proxy.until(() => !proxy.isRunning, "end");
+  assert.equal((await proxy.end()).code, 0, proxy.log);
+  assert.match(proxy.log, /Stopping; the rules stay in force/);
 });
 
 Deno.test("--init-only prepares the node, programs no service, and exits with 0", async () => {
