@@ -142,9 +142,18 @@ counted_e2e() {
   status=${PIPESTATUS[0]}
   read -r ran lost < <(sed -nE 's/.* -- ([0-9]+) Passed \| ([0-9]+) Failed.*/\1 \2/p' "$log" | awk '{ ran += $1; lost += $2 } END { print ran + 0, lost + 0 }')
   passed=$((passed + ran)) failed=$((failed + lost))
-  while read -r test; do report+=("e2e FAILED: $test"); done < <(sed -nE 's/^ *\[FAIL\] //p' "$log" | sort -u)
+  while read -r test; do report+=("e2e FAILED: $test"); done < <(failures_of_ginkgo "$log" | sort -u)
   while read -r test; do report+=("e2e: passed only when repeated: $test"); done < <(sed -nE 's/.* ([0-9]+ Flaked).*/\1/p' "$log")
   [ "$status" = 0 ] || [ "$lost" -gt 0 ] || fails "e2e FAILED: it ended with status $status without a failed test"
+}
+
+# Prints the names of the failed tests in a report of ginkgo. Those that did not fail by an assertion keep their heading,
+# such as [TIMEDOUT]. Before the summary, such headings are about parts of tests.
+failures_of_ginkgo() {
+  sed -nE '/^Summarizing [0-9]+ Failures?:/,/^Ran [0-9]+ of/ {
+    s/^ *\[FAIL\] //p
+    s/^ *(\[(TIMEDOUT|PANICKED!|INTERRUPTED|ABORTED)\] )/\1/p
+  }' "$1"
 }
 
 # Runs what the kernel of this host cannot show. A machine occupies one processor, so two run at a time.
