@@ -1,6 +1,7 @@
 import type { Modes } from "../backend/mode.ts";
 import { UserError } from "../user_error.ts";
 import type { ProxyConfig } from "./config.ts";
+import type { ConfigDocument } from "./document/document.ts";
 import { documentFromFile } from "./document/from_file.ts";
 import { documentFromFlags, withOverridingFlags } from "./document/from_flags.ts";
 import type { CommandLine } from "./flags/command_line.ts";
@@ -43,6 +44,7 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
     manifests: values.manifests,
     initOnly: values["init-only"],
     waitForLock: values["wait-for-lock"],
+    proxyMode: values["proxy-mode"],
     valuesOf,
     file,
     nameOf,
@@ -53,7 +55,7 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
       ...deprecations(table, given),
       ...(values.version === "false" ? [] : [`--version=${values.version} has no effect`]),
       ...read.warnings.map((warning) => `${path}: ${warning}`),
-      ...(file === undefined ? [] : ignoredFlags(table, given, path)),
+      ...(file === undefined ? [] : ignoredFlags(table, given, path, read.document)),
       ...warningsOf(config),
     ],
   };
@@ -112,8 +114,13 @@ function deprecations(table: FlagTable, given: ReadonlySet<string>): string[] {
 }
 
 /** kube-proxy ignores such flags silently; a flag without effect deserves a warning. */
-function ignoredFlags(table: FlagTable, given: ReadonlySet<string>, path: string): string[] {
+function ignoredFlags(
+  table: FlagTable,
+  given: ReadonlySet<string>,
+  path: string,
+  { mode }: ConfigDocument,
+): string[] {
   return [...given]
-    .filter((name) => table[name]?.fields !== undefined)
+    .filter((name) => table[name]?.fields !== undefined && !(name === "proxy-mode" && mode === ""))
     .map((name) => `--${name} has no effect, because the file ${path} replaces it`);
 }

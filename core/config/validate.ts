@@ -17,6 +17,8 @@ export interface Environment {
   readonly manifests: string;
   readonly initOnly: boolean;
   readonly waitForLock: string;
+  /** The flag --proxy-mode, which counts if the document leaves the mode blank. */
+  readonly proxyMode: string;
   /** Reads the flags of modes. */
   readonly valuesOf: FlagReader;
   readonly file: ProxyConfig["file"];
@@ -32,7 +34,7 @@ const detectLocalModes = ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "Interfa
  */
 export function effectiveConfig(document: ConfigDocument, environment: Environment): ProxyConfig {
   const read = new FieldReader(environment.nameOf);
-  const selected = readMode(document, environment.modes, read);
+  const selected = readMode(document, environment, read);
   const sections = sectionsOf(document, selected);
   const periods = document[sections.periods];
   const masquerade = document[sections.masquerade];
@@ -101,15 +103,16 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
   return config;
 }
 
-function readMode(document: ConfigDocument, modes: Modes, read: FieldReader): Mode {
+function readMode(document: ConfigDocument, { modes, proxyMode }: Environment, read: FieldReader): Mode {
   const [preferred] = modes;
-  if (document.mode === "") return preferred;
-  const mode = modes.find(({ name }) => name === document.mode);
+  const [field, wanted] = document.mode === "" ? ["--proxy-mode", proxyMode] : ["mode", document.mode];
+  if (wanted === "") return preferred;
+  const mode = modes.find(({ name }) => name === wanted);
   if (mode === undefined) {
     const names = modes.map(({ name }) => name).join(", ");
-    read.wrong("mode", document.mode, `${names} or blank (${preferred.name})`);
+    read.wrong(field, wanted, `${names} or blank (${preferred.name})`);
   } else if (mode.featureGate !== undefined && document.featureGates[mode.featureGate] === false) {
-    read.wrong("mode", mode.name, `another mode while the feature gate ${mode.featureGate} is off`);
+    read.wrong(field, mode.name, `another mode while the feature gate ${mode.featureGate} is off`);
   }
   return mode ?? preferred;
 }

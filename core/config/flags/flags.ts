@@ -261,7 +261,7 @@ const run = {
       "Configuration file (KubeProxyConfiguration, kubeproxy.config.k8s.io/v1alpha1). It replaces all " +
       `flags except --hostname-override, --master, --manifests and the flags for logging${
         modes.some(isOutsideOfFile) ? ` and ${modesWith(modes, isOutsideOfFile)}` : ""
-      }. A change of the file ends the process.`,
+      }. If it leaves the mode blank, --proxy-mode counts, too. A change of the file ends the process.`,
     { offers: "file" },
   ),
   "write-config-to": flag("string", "", "Write the effective configuration to this file and exit.", {

@@ -337,6 +337,28 @@ Deno.test("a file replaces the flags, with a warning, except for the name of the
   assert.deepEqual(warnings, ["--masquerade-all has no effect, because the file /c.yaml replaces it"]);
 });
 
+Deno.test("--proxy-mode selects the mode if the file leaves it blank, and has no effect otherwise", async () => {
+  const mode = async (file: string) => {
+    const { config, warnings } = await load(["--config=/c.yaml", "--proxy-mode=iptables"], header + file);
+    const overruled = warnings.filter((warning) => warning.includes("no effect"));
+    return { name: config.mode.name, document: config.document.mode, overruled };
+  };
+  const selected = { name: "iptables", document: "iptables", overruled: [] };
+  assert.deepEqual(await mode('mode: ""\n'), selected);
+  assert.deepEqual(await mode("clusterCIDR: 10.0.0.0/8\n"), selected);
+  const overruled = ["--proxy-mode has no effect, because the file /c.yaml replaces it"];
+  assert.deepEqual(await mode("mode: nftables\n"), { name: "nftables", document: "nftables", overruled });
+  assert.match(
+    await errorOf(["--config=/c.yaml", "--proxy-mode=nonsense"], header),
+    /^--proxy-mode "nonsense": must be nftables, /,
+  );
+});
+
+Deno.test("a blank mode reads the section of iptables, whatever --proxy-mode selects", async () => {
+  const file = `${header}iptables: { masqueradeBit: 9 }\nnftables: { masqueradeBit: 8 }\n`;
+  assert.equal((await load(["--config=/c.yaml", "--proxy-mode=nftables"], file)).config.masqueradeBit, 9);
+});
+
 Deno.test("an error about a setting of a file names the file and the field", async () => {
   assert.equal(
     await errorOf(["--config=/c.yaml"], header + "oomScoreAdj: 5000"),
