@@ -6,7 +6,7 @@ import { type Host, loadConfig } from "../config/load.ts";
 import { nearest } from "../config/flags/suggest.ts";
 import { forgetRecords, recordFolder } from "../manifests/record.ts";
 import type { LogOutput } from "../observe/log/output.ts";
-import { createLog } from "../observe/log.ts";
+import { createLog, type Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 import { VERSION } from "../version.ts";
 import { check } from "./check.ts";
@@ -17,6 +17,7 @@ import { helpText } from "./help.ts";
 import { takeLock } from "./ownership.ts";
 import type { Platform } from "./platform.ts";
 import { run } from "./run.ts";
+import { terminationSignal } from "./signals.ts";
 
 /** The parts of the process that commands need. */
 export interface Terminal extends Host {
@@ -88,6 +89,7 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
   const { logOutput } = terminal;
   const log = createLog({ ...config.logging, write: (line, severity) => logOutput.write(line, severity) });
   logOutput.reportTo(log);
+  if (values.stay && !values.cleanup) throw new UserError("--stay: must be used with --cleanup");
   if (values.cleanup) {
     const advice =
       "It would restore everything: stop it first, or add --wait-for-lock to clean up when it ends";
@@ -95,12 +97,21 @@ async function perform(args: readonly string[], platform: Platform, terminal: Te
     using _lock = await takeLock(request, log, new AbortController().signal);
     const isClean = await cleanUp(config.modes, log);
     forgetRecords(recordFolder());
+    if (isClean && values.stay) await stay(log);
     return isClean ? 0 : 1;
   }
   for (const warning of warnings) log.warn(warning);
   const whenInForce = () => cleanUpOthers(config, log);
   await run({ config, platform, whenInForce, log, droppedLines: () => logOutput.dropped });
   return 0;
+}
+
+function stay(log: Log): Promise<void> {
+  const ended = new Promise<void>((resolve) =>
+    terminationSignal().addEventListener("abort", () => resolve())
+  );
+  log.info("Staying until SIGTERM");
+  return ended;
 }
 
 function completionOf(words: readonly string[], modes: Platform["modes"]): string {

@@ -272,6 +272,12 @@ const run = {
     false,
     "Remove everything that any mode of this proxy or of kube-proxy programmed in the kernel, and exit.",
   ),
+  stay: flag(
+    "bool",
+    false,
+    "After --cleanup, keep running until SIGTERM, so that a DaemonSet that cleans up every node can be waited for. " +
+      "(Not in kube-proxy.)",
+  ),
   "init-only": flag(
     "bool",
     false,

@@ -88,6 +88,13 @@ Deno.test("cleanup exits with 1 and names what remains, if other programs use it
   assert.doesNotMatch(err, /tearing down/);
 });
 
+Deno.test("--stay keeps nothing running that did not clean up", async () => {
+  const { code, err, cleanups } = await runProxy(["--stay", "--kubeconfig=/k"]);
+  assert.deepEqual([code, err, cleanups], [1, "proxy: --stay: must be used with --cleanup\n", 0]);
+  const cleanup = () => Promise.reject(new StillInUse("nftables: chain KUBE-MARK-MASQ remains"));
+  assert.equal((await runProxy(["--cleanup", "--stay"], { cleanup })).code, 1);
+});
+
 Deno.test("help shows all flags except the deprecated ones, in lines of at most 100 columns", async () => {
   const { code, out, err } = await runProxy(["--help"]);
   assert.deepEqual([code, err], [0, ""]);

@@ -116,6 +116,27 @@ Deno.test("--cleanup removes everything, may be repeated, and keeps foreign tabl
   }
 });
 
+Deno.test("--cleanup --stay keeps the lock when everything is removed, until SIGTERM", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  const proxy = node.start();
+  await proxy.inForce();
+  await proxy.end();
+  const staying = node.spawn([proxyBinary, "--cleanup", "--stay"]);
+  await staying.stdout.cancel();
+  let log = "";
+  for await (const text of staying.stderr.pipeThrough(new TextDecoderStream())) {
+    log += text;
+    if (log.includes("Staying until SIGTERM")) break;
+  }
+  assert.equal(await node.ruleset(), "");
+  const { code, stderr: refused } = await node.run(["--cleanup"]);
+  assert.equal(code, 1);
+  assert.match(refused, /another proxy programs this network namespace: .*cleanup/);
+  staying.kill("SIGTERM");
+  assert.equal((await staying.status).code, 0);
+});
+
 Deno.test("--cleanup removes kube-proxy's table", async () => {
   await using node = await Node.make();
   // The structure of kube-proxy's table: chains that reference each other through the verdicts of a map.
