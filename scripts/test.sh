@@ -81,7 +81,8 @@ integration() {
   built integration || return
   # Takes some minutes on a new machine. Without these programs, tests that need a real API server would be
   # skipped.
-  scripts/peers.sh || fails "integration FAILED: scripts/peers.sh could not build the control plane"
+  scripts/peers.sh etcd kube-apiserver kube-proxy kubectl helm ||
+    fails "integration FAILED: scripts/peers.sh could not build the control plane and its clients"
   deno_test integration tests/lab tests/integration
   [ -n "$filter" ] || step demo scripts/demo.sh
 }

@@ -89,9 +89,13 @@ Deno.test("the DaemonSet of every mode can remove what mode ebpf has pinned, whi
   assert.notEqual(mount.readOnly, true);
 });
 
-Deno.test("the DaemonSet runs the image of the version in deno.json", () => {
+Deno.test("the manifests and the chart run the image of the version in deno.json", () => {
   const { version } = JSON.parse(read(root, "deno.json")) as { version: string };
   assert.equal(containerOf(base, "daemonset.yaml").image, `localhost/proxy:${version}`);
+  const cleanup = parse(read(root, "deploy/kubernetes/components/cleanup/daemonset.yaml"));
+  assert.equal(cleanup.spec.template.spec.initContainers[0].image, `localhost/proxy:${version}`);
+  const chart = parse(read(root, "deploy/helm/proxy/Chart.yaml"));
+  assert.deepEqual([chart.version, chart.appVersion], [version, version]);
 });
 
 Deno.test("the cluster runs the versions that scripts/peers.sh builds", () => {
