@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Balancer } from "./support/balancer.ts";
 import { Cluster, type KubernetesObject } from "./support/cluster.ts";
+import { dependentSteps } from "./support/dependent_steps.ts";
 import { assertUnharmedExcept, type Circumstances } from "./support/harm.ts";
 import { linesInKernel } from "./support/kernel_state.ts";
 import { balanced, MovingWorkload, nodePorts } from "./support/moving_workload.ts";
@@ -24,11 +25,7 @@ for (const mode of ["nftables", "iptables", "ebpf"] as const) {
     const life = await Life.begin(cluster);
     await using _balancer = life.balancer;
     const { workload, victim, survivors } = life;
-    // Each step needs the state that the one before leaves.
-    let isBroken = false;
-    const step = async (name: string, fn: () => Promise<void>) => {
-      isBroken = !await t.step({ name, fn, ignore: isBroken }) || isBroken;
-    };
+    const step = dependentSteps(t);
 
     await step(
       "services work while the API server is away for 30 s, and follow it when it is back",

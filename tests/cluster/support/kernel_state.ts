@@ -26,6 +26,25 @@ export async function linesInKernel(
   );
 }
 
+/**
+ * Lists everything that a mode programs on a node: rules, chains, sets, maps and pinned BPF objects. Leaves out the
+ * chains of iptables and of kubelet, which are there without a service proxy.
+ */
+export async function rulesOn(cluster: Cluster, node: string): Promise<readonly string[]> {
+  const list = "nft --stateless list ruleset; find /sys/fs/bpf -mindepth 1 ! -name '*.debug'";
+  const lines = (await cluster.run(onNode(node), "bash", "-ec", list)).split("\n").map((line) => line.trim());
+  return lines.filter((line) => !isOfNode.test(line));
+}
+
+const isOfNode = new RegExp(
+  [
+    "|}|table ip6? (nat|filter|mangle) {|type (nat|filter|route) hook .*|counter jump KUBE-FIREWALL",
+    "chain (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING|KUBE-FIREWALL|KUBE-KUBELET-CANARY|KUBE-IPTABLES-HINT) {",
+    // The rule of KUBE-FIREWALL.
+    "ip saddr != 127\\.0\\.0\\.0/8 ip daddr 127\\.0\\.0\\.0/8 .* drop",
+  ].map((pattern) => `^(${pattern})$`).join("|"),
+);
+
 /** Reports whether replies of a flow come from another address than the one that the client sent to. */
 function isTranslated(flow: string): boolean {
   const [, destination, source] = / dst=(\S+) .* src=(\S+) dst=/.exec(flow) ?? [];
