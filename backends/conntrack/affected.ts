@@ -1,12 +1,25 @@
 import { type Address, socketKey } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
 import type { Frontend, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
-import { losesServingEndpoint, sameFrontends } from "../../core/plan/same_plan.ts";
+import { losesNewFlowEndpoint, losesServingEndpoint, sameFrontends } from "../../core/plan/same_plan.ts";
 import type { PlanChange } from "../../core/backend/contract.ts";
 import type { Flow } from "./flow.ts";
 
+/**
+ * Longest delay of a pass for TCP frontends that begin to be served. A client repeats its SYN after a second, and must
+ * then be answered.
+ */
+const BEGIN_DELAY_MS = 100;
+
+/**
+ * Longest delay of a pass for TCP service ports that lost an endpoint. The endpoint may answer what has just reached it,
+ * and a rollout causes one pass per second.
+ */
+const LOSS_DELAY_MS = 1000;
+
 /** Frontends whose flows may have become stale. The next pass over the conntrack table examines them. */
 export class Affected {
+  #beginsToServe = false;
   readonly #kinds: Readonly<Record<Family, Readonly<Record<"UDP" | "TCP", AffectedFrontends>>>> = {
     IPv4: { UDP: new AffectedFrontends(), TCP: new AffectedFrontends() },
     IPv6: { UDP: new AffectedFrontends(), TCP: new AffectedFrontends() },
@@ -26,9 +39,15 @@ export class Affected {
     return !IPv4.UDP.isEmpty || !IPv6.UDP.isEmpty;
   }
 
+  /** Time that may pass before these frontends are examined, in ms. */
+  get delayMs(): number {
+    if (this.hasUdp) return 0;
+    return this.#beginsToServe ? BEGIN_DELAY_MS : LOSS_DELAY_MS;
+  }
+
   /**
-   * Adds the frontends that changes affect. UDP: frontends that no service has any more, and frontends that lost an
-   * endpoint. UDP and TCP: frontends that begin to be served.
+   * Adds the frontends that changes affect. UDP: frontends that no service has any more. UDP and TCP: frontends that
+   * lost an endpoint, or begin to be served.
    */
   addChanges(changes: readonly PlanChange[]): void {
     // Removed frontends first, because another service may have them now.
@@ -40,7 +59,10 @@ export class Affected {
       }
     }
     for (const { old, new: plan } of changes) {
-      if (plan !== undefined && (lostEndpoint(old, plan) || beginsToServe(old, plan))) this.addPlan(plan);
+      if (plan === undefined) continue;
+      const begins = beginsToServe(old, plan);
+      if (begins || lostEndpoint(old, plan)) this.addPlan(plan);
+      this.#beginsToServe ||= begins;
     }
   }
 
@@ -49,9 +71,7 @@ export class Affected {
     const { family, protocol, key } = plan;
     // The kernel forgets an unanswered SCTP attempt after three seconds.
     if (protocol === "SCTP") return;
-    for (const frontend of plan.frontends) {
-      if (protocol === "UDP" || isServed(plan, frontend)) this.of(family, protocol).set(frontend, key);
-    }
+    for (const frontend of plan.frontends) this.of(family, protocol).set(frontend, key);
   }
 }
 
@@ -98,9 +118,10 @@ export class AffectedFrontends {
   }
 }
 
-/** Reports whether UDP flows may still go to an endpoint that is gone. */
+/** Reports whether UDP flows, or attempts to connect by TCP, may still go to an endpoint that is gone. */
 function lostEndpoint(old: ServicePortPlan | undefined, plan: ServicePortPlan): boolean {
-  return plan.protocol === "UDP" && old !== undefined && losesServingEndpoint(old, plan);
+  if (old === undefined) return false;
+  return plan.protocol === "UDP" ? losesServingEndpoint(old, plan) : losesNewFlowEndpoint(old, plan);
 }
 
 /** Reports whether a frontend is new, or has endpoints for the first time. */

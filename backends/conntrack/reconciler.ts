@@ -23,12 +23,6 @@ export interface ConntrackOptions extends FollowerOptions {
 const SHORT_PASS_MS = 10;
 
 /**
- * Delay of a pass that concerns only TCP, so that it can include further TCP changes. A client repeats its SYN after a
- * second.
- */
-const TCP_DELAY_MS = 100;
-
-/**
  * Removes conntrack entries that contradict the rules in force (docs/conntrack.md). Runs concurrently with the sync
  * loop: one pass at a time, for all changes since the previous one.
  */
@@ -44,8 +38,10 @@ export class ConntrackReconciler implements Follower {
   /** A pass failed, so the next one examines all frontends. */
   #hasFailed = false;
   #passes: Promise<void> | undefined;
-  /** Ends the delay before a pass that concerns only TCP. */
-  #urgent = Promise.withResolvers<void>();
+  /** Ends the delay before a pass. */
+  #due = Promise.withResolvers<void>();
+  /** Time at which it ends, as of performance.now(). */
+  #dueAt = Infinity;
   #isDisabled = false;
 
   constructor(options: ConntrackOptions) {
@@ -62,7 +58,7 @@ export class ConntrackReconciler implements Follower {
     if (!full && this.#affected.isEmpty) return;
     if (full || this.#hasFailed) this.#isFull = true;
     this.#passes ??= this.#runPasses();
-    if (this.#isFull || this.#affected.hasUdp) this.#urgent.resolve();
+    this.#beDueWithin(this.#isFull ? 0 : this.#affected.delayMs);
   }
 
   /** Resolves when no pass is running or pending. */
@@ -71,10 +67,9 @@ export class ConntrackReconciler implements Follower {
   }
 
   async #runPasses(): Promise<void> {
-    this.#urgent = Promise.withResolvers();
-    const timer = setTimeout(this.#urgent.resolve, TCP_DELAY_MS);
-    await this.#urgent.promise;
-    clearTimeout(timer);
+    this.#due = Promise.withResolvers();
+    this.#dueAt = Infinity;
+    await this.#due.promise;
     while (!this.#isDisabled && (this.#isFull || !this.#affected.isEmpty)) {
       const started = performance.now();
       await this.#pass();
@@ -82,6 +77,17 @@ export class ConntrackReconciler implements Follower {
       if (tookMs > SHORT_PASS_MS) await new Promise((resolve) => setTimeout(resolve, tookMs));
     }
     this.#passes = undefined;
+  }
+
+  /** Ends the delay before the next pass after this time, unless it ends earlier. */
+  #beDueWithin(ms: number): void {
+    const at = performance.now() + ms;
+    if (at >= this.#dueAt) return;
+    this.#dueAt = at;
+    const due = this.#due;
+    if (ms === 0) return due.resolve();
+    const timer = setTimeout(due.resolve, ms);
+    due.promise.then(() => clearTimeout(timer));
   }
 
   async #pass(): Promise<void> {

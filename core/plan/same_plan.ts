@@ -50,9 +50,23 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
  * service port.
  */
 export function losesServingEndpoint(old: ServicePortPlan, next: ServicePortPlan): boolean {
-  if (old.servingEndpoints === next.servingEndpoints) return false;
-  const kept = new Set(next.servingEndpoints.map(({ address, port }) => socketKey(address, port)));
-  return old.servingEndpoints.some(({ address, port }) => !kept.has(socketKey(address, port)));
+  return losesEndpoint([old.servingEndpoints], [next.servingEndpoints]);
+}
+
+/** Reports whether `next` lacks an endpoint that new flows could get under `old`. */
+export function losesNewFlowEndpoint(old: ServicePortPlan, next: ServicePortPlan): boolean {
+  return losesEndpoint(
+    [old.clusterEndpoints, old.localEndpoints],
+    [next.clusterEndpoints, next.localEndpoints],
+  );
+}
+
+type Endpoints = readonly Endpoint[];
+
+function losesEndpoint(old: readonly Endpoints[], next: readonly Endpoints[]): boolean {
+  if (old.every((list, i) => list === next[i])) return false;
+  const kept = new Set(next.flat().map(({ address, port }) => socketKey(address, port)));
+  return old.some((list) => list.some(({ address, port }) => !kept.has(socketKey(address, port))));
 }
 
 export function sameSourceRanges(

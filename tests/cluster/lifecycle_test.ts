@@ -79,7 +79,7 @@ for (const mode of ["nftables", "iptables", "ebpf"] as const) {
       await workload.rollOut();
       const ended = await workload.serversOn(victim);
       assert.notEqual(ended.size, 0, "the node has servers");
-      const outage = { from: Date.now(), to: Infinity };
+      const outage = { from: Date.now(), to: Infinity, attemptsAreRemembered: mode === "ebpf" };
       await life.during("the failure", survivors, async (traffic) => {
         // Connections that are being established when the node fails are lost, too.
         outage.from = Date.now() - 1000;

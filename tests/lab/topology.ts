@@ -82,6 +82,15 @@ export function serviceAddress(range: ServiceRange, family: Family, n: number): 
   return family === "IPv4" ? network!.replace(/0$/, String(n)) : network! + n.toString(16);
 }
 
+/**
+ * An endpoint that never answers, like a pod of a node that has failed. Packets to it take the default route of the nodes
+ * and are lost.
+ */
+export const nobody = {
+  node: "elsewhere",
+  addresses: { IPv4: "192.0.2.99", IPv6: "2001:db8:99::99" },
+} as const;
+
 /** Gateway of the nodes' default routes; no machine has this address, so packets to it are lost. */
 export const blackHole = {
   IPv4: "192.168.8.254",

@@ -80,7 +80,7 @@ Deno.test("a frontend that moves to another service belongs to that, in any orde
   }
 });
 
-Deno.test("TCP frontends are affected only when they begin to be served", () => {
+Deno.test("TCP frontends are affected when they begin to be served, and when an endpoint is lost", () => {
   const tcp = { ...text, protocol: "TCP" } as const;
   const affected = (old: PlanText | undefined, plan: PlanText | undefined) => {
     const made = new Affected();
@@ -89,11 +89,31 @@ Deno.test("TCP frontends are affected only when they begin to be served", () => 
     return ownersOf(made, "TCP");
   };
   assert.deepEqual(affected(undefined, tcp), all("default/dns/TCP/IPv4"));
-  assert.deepEqual(affected(tcp, { ...tcp, endpoints: ["10.1.0.1:53"] }), {});
+  assert.deepEqual(affected({ ...tcp, endpoints: ["10.1.0.1:53"] }, tcp), {});
+  assert.deepEqual(affected(tcp, { ...tcp, endpoints: ["10.1.0.1:53"] }), all("default/dns/TCP/IPv4"));
+  const none = { ...tcp, endpoints: [], internal: "reject", external: "reject" } as const;
+  assert.deepEqual(affected(tcp, none), all("default/dns/TCP/IPv4"));
+  assert.deepEqual(affected(undefined, none), {});
   assert.deepEqual(affected(tcp, undefined), {});
-  // Frontends without endpoints are not affected.
-  const inPart = affected(undefined, { ...tcp, internal: "drop" });
-  assert.deepEqual(Object.keys(inPart), ["198.51.100.10:53", "192.0.2.10:30053"]);
+});
+
+Deno.test("UDP is examined at once, TCP that begins to be served within 100 ms, a lost TCP endpoint within 1 s", () => {
+  const tcp = { ...text, protocol: "TCP" } as const;
+  const lost = {
+    key: planOf(tcp).key,
+    old: planOf(tcp),
+    new: planOf({ ...tcp, endpoints: ["10.1.0.1:53"] }),
+  };
+  const begun = { key: planOf(tcp).key, old: undefined, new: planOf(tcp) };
+  const udp = { key: planOf(text).key, old: undefined, new: planOf(text) };
+  const affected = new Affected();
+  affected.addChanges([lost]);
+  assert.equal(affected.delayMs, 1000);
+  affected.addChanges([begun]);
+  affected.addChanges([lost]);
+  assert.equal(affected.delayMs, 100);
+  affected.addChanges([udp]);
+  assert.equal(affected.delayMs, 0);
 });
 
 Deno.test("a node port is found on node addresses only", () => {

@@ -112,16 +112,28 @@ Deno.test("a removed UDP endpoint causes one dump of its family", async () => {
   assert.deepEqual(h.metrics, ["IPv4 0", "IPv4 2"]);
 });
 
-Deno.test("changes of TCP services and additional endpoints cause no dump", async () => {
+Deno.test("additional endpoints, and the end of a TCP service, cause no dump", async () => {
   const h = new Harness();
   h.change(web);
   h.change({ ...dns, endpoints: ["10.1.0.1:53"] });
   assert.deepEqual((await h.dumped()).sort(), ["v4 TCP unreplied", "v4 UDP"]);
-  h.change({ ...web, endpoints: ["10.1.0.2:80"] });
+  h.change({ ...web, endpoints: [...web.endpoints ?? [], "10.1.0.3:80"] });
   h.change(web, true);
   h.change(dns);
   h.synced([], false);
   assert.deepEqual(await h.dumped(), []);
+});
+
+Deno.test("a TCP attempt at a removed endpoint is removed, and a connection to it stays", async () => {
+  const h = new Harness();
+  h.change(web);
+  await h.dumped();
+  h.table.add({ to: "10.96.0.20:80", protocol: "TCP", by: "10.1.0.2:80" })
+    .add({ to: "10.96.0.20:80", protocol: "TCP", by: "10.1.0.2:80", replied: false })
+    .add({ to: "10.96.0.20:80", protocol: "TCP", by: "10.1.0.1:80", replied: false });
+  h.change({ ...web, endpoints: ["10.1.0.1:80"] });
+  assert.deepEqual(await h.dumped(), ["v4 TCP unreplied"]);
+  assert.deepEqual(h.remaining, ["10.96.0.20:80 10.1.0.2:80", "10.96.0.20:80 10.1.0.1:80"]);
 });
 
 Deno.test("a pass that concerns only TCP waits for further TCP changes, but not when UDP changes", async () => {

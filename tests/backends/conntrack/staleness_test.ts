@@ -44,6 +44,27 @@ const table: readonly (readonly [string, FlowText, typeof served | undefined, St
     web,
     undefined,
   ],
+  [
+    "TCP attempt at an endpoint that is gone",
+    { protocol: "TCP", to: "10.96.0.10:80", by: "10.1.0.9:80", replied: false },
+    web,
+    "endpoint gone",
+  ],
+  [
+    "TCP attempt at an endpoint",
+    { protocol: "TCP", to: "10.96.0.10:80", by: "10.1.0.1:80", replied: false },
+    web,
+    undefined,
+  ],
+  [
+    "TCP attempt at an endpoint of this node that no other node uses",
+    { protocol: "TCP", to: "10.96.0.10:80", by: "10.1.0.3:80", replied: false },
+    {
+      ...web,
+      localEndpoints: planOf({ protocol: "TCP", clusterIP, endpoints: ["10.1.0.3:80"] }).clusterEndpoints,
+    },
+    undefined,
+  ],
   ["TCP attempted before", { protocol: "TCP", to: "10.96.0.10:80", replied: false }, web, "untranslated"],
   ["TCP from before the service", { protocol: "TCP", to: "10.96.0.10:80" }, web, undefined],
   [

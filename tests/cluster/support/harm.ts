@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { FlowReport } from "./flows.ts";
-import { describeReport, type Failure, type TrafficReport } from "./traffic.ts";
+import { describeReport, type Failure, type TrafficReport, UDP_SILENCE_MS } from "./traffic.ts";
 import type { Move } from "./udp_moves.ts";
 
 /** Facts that excuse some harm, with the reasons. */
@@ -15,25 +15,28 @@ export interface Circumstances {
   readonly moves: readonly Move[];
   /**
    * Time in which a node was down and the control plane did not know it. Its pods are endpoints until then, and new
-   * connections to them are lost. The kernel remembers such an attempt for another 120 s, and sends a new connection
-   * of the same client with the same source port to the same address.
+   * connections to them are lost.
    */
-  readonly outage?: { readonly from: number; readonly to: number };
+  readonly outage?: Outage;
+}
+
+export interface Outage {
+  readonly from: number;
+  readonly to: number;
+  /**
+   * Whether attempts to connect are remembered for another 120 s, so that a new connection of the same client with the
+   * same source port goes to the same address.
+   */
+  readonly attemptsAreRemembered: boolean;
 }
 
 /**
- * Longest silence of UDP. The nodes share the processors with pods that start. A flow that stays with a pod that is gone
- * is silent for ever.
- */
-const UDP_SILENCE_MS = 3000;
-
-/**
- * Most connections of a flow that get a source port for which the kernel remembers an attempt: some hundred
- * connections, some 50 attempts, 28,000 ports.
+ * Most connections of a flow that get a source port for which an attempt is remembered: some hundred connections, some
+ * 50 attempts, 28,000 ports.
  */
 const REPEATED_SOURCE_PORTS = 3;
 
-/** Timeout of conntrack for an attempt that nobody answers, in ms (nf_conntrack_tcp_timeout_syn_sent). */
+/** Timeout of an attempt that nobody answers, in ms. */
 const ATTEMPT_REMEMBERED_MS = 120_000;
 
 /**
@@ -62,7 +65,7 @@ function harmOfConnections(
     outage !== undefined && outage.from <= at && at <= outage.to && !(kind === "held" && lost === 0);
   const unexcused = failures.filter((failure) => !isExcused(failure));
   const isRemembered = ({ at }: Failure) =>
-    outage !== undefined && at > outage.to && at <= outage.to + ATTEMPT_REMEMBERED_MS;
+    outage?.attemptsAreRemembered && at > outage.to && at <= outage.to + ATTEMPT_REMEMBERED_MS;
   const allowed = kind === "held" ? lost : unexcused.every(isRemembered) ? REPEATED_SOURCE_PORTS : 0;
   if (unexcused.length <= allowed) return [];
   return unexcused.map(({ during, reason }) => `${during}: ${reason} (${lost} of its pods ended)`);

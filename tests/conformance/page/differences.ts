@@ -54,6 +54,13 @@ export const differences: readonly Difference[] = [
       "from that source port.",
   }),
   ...inBothKubeProxyModes({
+    scenario: "conntrack-tcp-attempt-follows",
+    actual: "An attempt goes on to the removed endpoint, and so does any other from the same source port.",
+    reason:
+      "The client repeats its SYN for two minutes, and each one renews the conntrack entry. If the node of the " +
+      "endpoint has failed, nobody else ends the attempt.",
+  }),
+  ...inBothKubeProxyModes({
     scenario: "duplicate-node-port",
     actual: "The scenario cannot be set up: an API server gives a NodePort to one service only.",
     reason: "Manifests have no allocator, so it has to be defined which claim wins.",

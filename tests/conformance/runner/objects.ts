@@ -2,6 +2,7 @@ import type { Family } from "../../../core/net/protocol.ts";
 import {
   type MachineName,
   machines,
+  nobody,
   podCidrs,
   serviceAddress,
   type ServiceRange,
@@ -154,8 +155,7 @@ function endpointObject(
   family: Family,
   defaultConditions: Record<string, boolean>,
 ) {
-  if (!isMachine(endpoint.pod)) throw new Error(`no machine is called ${endpoint.pod}`);
-  const { addresses, node } = machines[endpoint.pod];
+  const { addresses, node } = machineOrNobody(endpoint.pod);
   const { zones, nodes, conditions = defaultConditions } = endpoint;
   const hints = {
     ...(zones ? { forZones: zones.map((name) => ({ name })) } : {}),
@@ -167,6 +167,12 @@ function endpointObject(
     nodeName: endpoint.node ?? node,
     ...(zones || nodes ? { hints } : {}),
   };
+}
+
+function machineOrNobody(name: string) {
+  if (name === "nobody") return nobody;
+  if (!isMachine(name)) throw new Error(`no machine is called ${name}`);
+  return machines[name];
 }
 
 export function isMachine(name: string): name is MachineName {
