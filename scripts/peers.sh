@@ -2,8 +2,8 @@
 # Builds the programs that tests and benchmarks talk to or compare with, from Go modules.
 #   scripts/peers.sh [cluster] [PROGRAM]...      (default: etcd, kube-apiserver and kube-proxy)
 # cluster stands for all that scripts/cluster.sh and scripts/e2e.sh need. The programs are stored in
-# ${PROXY_CACHE:-~/.cache/proxy}/peers. The first run takes about 10 minutes on 2 cores, with cluster 10 more;
-# later runs do nothing.
+# ${PROXY_CACHE:-~/.cache/proxy}/peers. The first run takes about 10 minutes on 2 cores, with cluster 10 more, with
+# helm 2 more; later runs do nothing. kubectl is also kustomize.
 set -euo pipefail
 
 KUBERNETES=v1.37.1
