@@ -71,7 +71,8 @@ install_files() {
   gzip --best --no-name "$doc/changelog" "$doc/changelog.Debian" "$root/usr/share/man/man8/proxy.8"
 }
 
-maintainer="The proxy authors <proxy@localhost.localdomain>"
+# The field must have an address, and the project has none. No mail can be delivered to .invalid (RFC 2606).
+maintainer="The authors of proxy <authors@proxy.invalid>"
 
 # Writes what a program of this project prints.
 #   from_table FILE SCRIPT [ARGUMENT]...
