@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs everything that CI runs, or one suite of it.
-#   scripts/test.sh [all|check|unit|integration|conformance|e2e|e2e-all|cluster|vm|vm-all] [FILTER]
+#   scripts/test.sh [all|check|unit|integration|conformance|e2e|e2e-all|cluster|vm|vm-all|vm-arm64] [FILTER]
 # FILTER selects tests by name, as `deno test --filter` does.
 #   all          check, unit, integration, conformance, e2e and vm; without vm if PROXY_SKIP_VM=yes, without e2e
 #                if PROXY_SKIP_E2E=yes
@@ -15,6 +15,8 @@
 #   cluster      tests/cluster, in clusters of scripts/cluster.sh; takes half an hour and is not part of all
 #   vm           mode ipvs and a part of the others in other kernels, in emulated machines; needs root
 #   vm-all       every mode in kernel 6.1, and the programs of mode ebpf in both kernels; not part of all
+#   vm-arm64     on an emulated arm64: a scenario in every mode, the unit tests, and mode nftables with IPv4; takes hours
+#                on a busy machine and is not part of all
 # Failed tests that wait for other processes run once more; the result names them.
 # The last line of the output is "N passed, N failed".
 set -uo pipefail
@@ -25,6 +27,9 @@ cd "$(dirname "$0")/.."
 exec </dev/null
 
 passed=0 failed=0
+# Processor of emulated machines and of the binary, if it is not that of this machine, and the time limit of a suite
+# in an emulated machine, in seconds.
+arch='' limit=2400
 # Lines for the end of the output, where a reader looks first: failed tests, and those that passed when repeated.
 report=()
 
@@ -36,9 +41,9 @@ main() {
       suites=(check unit integration conformance)
       [ -n "${PROXY_SKIP_E2E:-}" ] || suites+=(e2e)
       [ -n "${PROXY_SKIP_VM:-}" ] || suites+=(vm) ;;
-    check | unit | integration | conformance | e2e | e2e-all | cluster | vm | vm-all) suites=("$suite") ;;
+    check | unit | integration | conformance | e2e | e2e-all | cluster | vm | vm-all | vm-arm64) suites=("$suite") ;;
     *)
-      echo "test: unknown suite $suite: must be all, check, unit, integration, conformance, e2e, e2e-all, cluster, vm or vm-all" >&2
+      echo "test: unknown suite $suite: must be all, check, unit, integration, conformance, e2e, e2e-all, cluster, vm, vm-all or vm-arm64" >&2
       exit 2 ;;
   esac
   scripts/setup.sh || exit 1
@@ -159,7 +164,7 @@ failures_of_ginkgo() {
 
 # Runs what the kernel of this host cannot show. A machine occupies one processor, so two run at a time.
 vm() {
-  machines || return
+  machines 6.1 6.12 || return
   {
     machine "ipvs IPv4" 6.1 ipvs "${filter:-$ipv4}"
     machine "ebpf" 6.1 ebpf "${filter:-$of_sockets_and_flows}"
@@ -175,7 +180,7 @@ vm() {
 }
 
 vm-all() {
-  machines || return
+  machines 6.1 6.12 || return
   local mode
   for mode in nftables iptables ipvs ebpf; do
     machine "$mode IPv4" 6.1 "$mode" "${filter:-$ipv4}" &
@@ -188,6 +193,16 @@ vm-all() {
   count_machines
 }
 
+# Runs what depends on the processor: the start of every mode, the code that calls C, and one mode in full.
+vm-arm64() {
+  local arch=arm64 limit=7200
+  machines 6.1 || return
+  machine "smoke" 6.1 smoke
+  machine "unit" 6.1 unit "$filter"
+  machine "nftables IPv4" 6.1 nftables "${filter:-$ipv4}"
+  count_machines
+}
+
 # Filters for the families, which are part of the names of scenarios.
 ipv4="/\\(IPv4\\)/" others="/\\((IPv6|dual stack)\\)/"
 sample="/(hairpin|source ranges|NodePort|no endpoints).*\\(IPv6\\)/"
@@ -196,12 +211,13 @@ of_sockets_and_flows="/(restart|UDP flows|reaches itself|rejects).*\\(IPv6\\)/"
 # system.
 of_kernels="/verifier|Linux 6|device|packets$|cleanup|probe|a socket that connects|without endpoints rejects|socket is ended|connections through/"
 
+# Prepares machines with these kernels and the processor `arch`, which is that of this machine unless a suite sets it.
 machines() {
-  built vm || return
+  built "$suite" || return
   local kernel
-  for kernel in 6.1 6.12; do
-    scripts/setup.sh vm && scripts/kernels.sh "$kernel" && continue
-    fails "vm FAILED: the virtual machine could not be prepared; PROXY_SKIP_VM=yes skips this suite"
+  for kernel; do
+    scripts/setup.sh "vm${arch:+-$arch}" && scripts/kernels.sh ${arch:+--arch "$arch"} "$kernel" && continue
+    fails "$suite FAILED: the virtual machine could not be prepared; PROXY_SKIP_VM=yes skips this suite"
     return 1
   done
 }
@@ -221,8 +237,9 @@ machine() {
 boot_machine() {
   local name=$1 log=$2
   shift 2
+  set -- ${arch:+--arch "$arch"} "$@"
   echo "== virtual machine $name: scripts/vm.sh $*"
-  PROXY_BINARY=$PWD/dist/proxy PROXY_VM_LIMIT=2400 scripts/vm.sh "$@" 2>&1 | tee "$log" | sed -u "s/^/[$name] /"
+  PROXY_BINARY=$PWD/dist/proxy${arch:+-$arch} PROXY_VM_LIMIT=$limit scripts/vm.sh "$@" 2>&1 | tee "$log" | sed -u "s/^/[$name] /"
   echo "${PIPESTATUS[0]}" >"$log.status"
   [ "$(cat "$log.status")" = 0 ]
 }
@@ -276,8 +293,8 @@ step() {
 built() {
   if [ "$(id -u)" != 0 ]; then
     fails "$1 FAILED: must run as root, because it creates network namespaces"
-  elif ! scripts/build.sh; then
-    fails "$1 FAILED: scripts/build.sh could not build dist/proxy"
+  elif ! scripts/build.sh ${arch:+--arch "$arch"}; then
+    fails "$1 FAILED: scripts/build.sh could not build dist/proxy${arch:+-$arch}"
   else
     return 0
   fi
