@@ -6,12 +6,33 @@ import { reachable } from "./support/objects.ts";
 const withoutNetAdmin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
 
 /**
- * A kernel without nfnetlink answers socket(AF_NETLINK, …, NETLINK_NETFILTER) with EPROTONOSUPPORT. Here strace injects
- * that error into every socket() call of the process, which opens no other socket before.
+ * Starts a program with a seccomp filter that answers socket(AF_NETLINK, …, NETLINK_NETFILTER) with EPROTONOSUPPORT, as
+ * a kernel without nfnetlink does.
  */
 const withoutNetfilter = [
-  ...["strace", "--follow-forks", "--quiet=all", "--output=/dev/null", "--trace=socket"],
-  "--inject=socket:error=EPROTONOSUPPORT",
+  "python3",
+  "-c",
+  `
+import ctypes, os, struct, sys
+
+LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, EPROTONOSUPPORT = 0x7fff0000, 0x00050000 | 93
+SOCKET = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+# Offsets in struct seccomp_data: the number of the system call, the first and the third argument.
+tests = [(0, SOCKET), (16, 16), (32, 12)]
+code = b""
+for number, (offset, value) in enumerate(tests):
+    code += struct.pack("HBBI", LOAD, 0, 0, offset)
+    code += struct.pack("HBBI", JUMP_IF_EQUAL, 0, 2 * (len(tests) - number) - 1, value)
+code += struct.pack("HBBI", RETURN, 0, 0, EPROTONOSUPPORT)
+code += struct.pack("HBBI", RETURN, 0, 0, ALLOW)
+program = ctypes.create_string_buffer(code)
+filter = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(program))
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+if ctypes.CDLL(None).prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter, 0, 0) != 0:
+    sys.exit("seccomp filter rejected")
+os.execvp(sys.argv[1], sys.argv[1:])
+`,
 ];
 
 Deno.test("without CAP_NET_ADMIN, one message names the capability and where to grant it; nothing is lost", async () => {
@@ -48,6 +69,11 @@ Deno.test("without nf_tables in the kernel, one message names the kernel options
   const check = await node.run(["check"], withoutNetfilter);
   assert.equal(check.code, 1);
   assert.match(check.stdout, /MISSING +nf_tables in the kernel .*CONFIG_NF_TABLES/);
+
+  const cleanup = await node.run(["--cleanup"], withoutNetfilter);
+  assert.equal(cleanup.code, 0, `there is nothing to clean up, but\n${cleanup.stderr}`);
+  const cleaned = [...cleanup.stderr.matchAll(/"Removed all rules" mode="(\w+)"/g)].map(([, mode]) => mode);
+  assert.deepEqual(cleaned, ["nftables", "iptables", "ipvs", "ebpf"]);
 });
 
 Deno.test("a health port in use is logged and retried; with --bind-address-hard-fail it ends the process", async () => {
