@@ -14,6 +14,7 @@
 # kernel has none. Tests of scripts/cluster/e2e-skip.txt are left out. A test of a named run that fails without an
 # explanation in scripts/cluster/e2e-explanations.txt is repeated alone. Fails if tests fail; named runs, if one has no
 # explanation.
+#   E2E_NODES       number of nodes of a cluster that is started for MODE [FOCUS] (default: 3)
 #   E2E_PROCESSES   number of tests that run at a time (default: 4; for named runs 8)
 #   E2E_ATTEMPTS    how often a test runs until it passes (default: once)
 #   E2E_LIMIT       time limit of a run (default: 60m)
@@ -70,7 +71,7 @@ try() {
     scripts/cluster.sh deploy "$mode"
   else
     started=yes
-    scripts/cluster.sh up --mode "$mode"
+    scripts/cluster.sh up --mode "$mode" --nodes "${E2E_NODES:-3}"
   fi
   start_load_balancer
   run_tests "$PWD/dist/e2e/${mode/:/-}" "$2" "$(skipped)" "${E2E_PROCESSES:-4}" || status=$?
