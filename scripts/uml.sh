@@ -6,7 +6,7 @@
 # that begin with PROXY_ or E2E_ are passed on.
 #   UML_PROCESSORS   number of processors (default: those of the host)
 #   UML_MEMORY       megabytes of memory (default: 6144), taken from /dev/shm as they are used
-# The first run builds the kernel, which takes 5 to 30 minutes on 2 cores. docs/development.md describes it. Needs root.
+# The first run builds the kernel, which takes 10 minutes of processor time. docs/development.md describes it. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage=$(sed -n '4s/^# */usage: /p' "$0")
@@ -57,7 +57,7 @@ build_kernel() {
   use_debian "$work/apt" amd64 $release
   package=$(private apt-cache depends linux-source | sed -nE 's/^ *Depends: (linux-source-[0-9].*)/\1/p')
   [ -n "$package" ] || fail "Debian $release has no package linux-source"
-  say "$package: building, which takes 5 to 30 minutes on 2 cores"
+  say "$package: building, which takes 10 minutes of processor time"
   (cd "$work" && quietly private apt-get download "$package")
   quietly dpkg-deb --extract "$work"/*.deb "$work/unpacked"
   source=$work/$package

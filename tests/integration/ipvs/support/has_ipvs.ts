@@ -13,7 +13,8 @@ export const missingIpset = !exists("/sys/module/ip_set") && !hasModule("ip_set"
   ? ""
   : " (skipped: no /usr/sbin/ipset)";
 
-function hasModule(name: string): boolean {
+/** Reports whether /lib/modules has a module for the running kernel. */
+export function hasModule(name: string): boolean {
   try {
     return Deno.readTextFileSync(`/lib/modules/${Deno.osRelease()}/modules.dep`).includes(`/${name}.ko`);
   } catch {
