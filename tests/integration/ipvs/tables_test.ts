@@ -38,6 +38,7 @@ Deno.test("stock nft lists the tables of mode ipvs, whatever the settings, and l
       }
     }
     await using theirs = await NetworkNamespace.make();
+    if (!await canLoadFirewall(theirs)) continue;
     for (const family of ["ip", "ip6"] as const) {
       const listing = await listingOf(ours, family, TABLE.name);
       await load(theirs, listing);
@@ -47,6 +48,28 @@ Deno.test("stock nft lists the tables of mode ipvs, whatever the settings, and l
     for (const [block, lines] of Object.entries(written)) assert.deepEqual(loaded[block], lines, block);
   }
 });
+
+/**
+ * Reports whether the kernel accepts what nft makes of the rule of chain firewall-check: nft 1.0.6 adds a conversion of
+ * one byte, which recent kernels reject (see notFromRangeOf).
+ */
+async function canLoadFirewall(namespace: NetworkNamespace): Promise<boolean> {
+  const key = "ip daddr . meta l4proto . th dport . ip saddr";
+  try {
+    await load(
+      namespace,
+      `table ip probe {
+        set ranges { typeof ${key}; flags interval; }
+        chain check { ${key} != @ranges drop; }
+      }
+      delete table ip probe`,
+    );
+    return true;
+  } catch (error) {
+    assert.match(String(error), /Could not process rule: Operation not supported/);
+    return false;
+  }
+}
 
 Deno.test("the rules of mode ipvs, as nft lists them", async () => {
   await using node = await NetworkNamespace.make();
