@@ -220,7 +220,7 @@ Deno.test("a probe tells a dead connection from a quiet one, and the dead one is
     watchServiceCidrs: true,
     userAgent: "proxy/1.2.3",
     log,
-    timing: { ...API_TIMING, quietConnectionMs: 100, checkAnswerMs: 200 },
+    timing: { ...API_TIMING, quietConnectionMs: 100, checkAnswerMs: 1000 },
   });
   const running = source.run(sink, stop.signal);
   await sink.until(() => sink.isSynced && server.watches === 4, "watching");
