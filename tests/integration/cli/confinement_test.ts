@@ -32,7 +32,11 @@ os.execv(sys.argv[1], sys.argv[1:])'`;
 Deno.test("with MemoryDenyWriteExecute the process ends at once, because V8 compiles to memory", async () => {
   const { code, output } = await confined(`${denyWriteExecute} $proxy version`);
   assert.notEqual(code, 0);
-  assert.match(output, /Fatal process out of memory: Failed to reserve virtual memory for CodeRange/);
+  // The kernel decides which of the calls of V8 fails first.
+  assert.match(
+    output,
+    /Fatal process out of memory: Failed to reserve virtual memory for CodeRange|Fatal error in/,
+  );
 });
 
 Deno.test("with a limit of the address space the process ends at once, because V8 reserves more than it uses", async () => {
