@@ -98,15 +98,19 @@ static __always_inline __be16 random_port(const struct settings *settings)
 }
 
 /*
- * Claims the tuple of a flow's replies. A flow that keeps the client's address tries the client's port first.
- * All others, and those whose port is taken, try random ports. Returns 0 if no port is free.
+ * Claims the tuple of a flow's replies. A flow that keeps the client's address tries the client's port first,
+ * unless netfilter translates older flows: where br_netfilter handles the packets of a bridge, replies that
+ * netfilter masquerades arrive from the bridge addressed to the client itself, so the client may have an older
+ * flow with this port and endpoint. All others, and those whose port is taken, try random ports. Returns 0 if
+ * no port is free.
  */
 static __noinline int
 claim_reply_tuple(struct __sk_buff *skb, struct claim *claim, const struct settings *settings, int is_masqueraded)
 {
 	/* SCTP must keep its port, because its checksum cannot be updated for another one. */
 	int is_bound = claim->reply.protocol == IPPROTO_SCTP;
-	if ((!is_masqueraded || is_bound) && try_free_tuple(skb, claim)) return 1;
+	int tries_own_port = !is_masqueraded && !(settings->flags & SETTING_FORMER_FLOWS);
+	if ((tries_own_port || is_bound) && try_free_tuple(skb, claim)) return 1;
 	for (int attempt = 0; attempt < CLAIM_ATTEMPTS && !is_bound; attempt++) {
 		claim->reply.destination_port = random_port(settings);
 		if (try_free_tuple(skb, claim)) return 1;
