@@ -20,8 +20,11 @@ export function stalenessOf(
   owner: ServicePortPlan | undefined,
 ): Staleness | undefined {
   const isUdp = flow.protocol === IPPROTO_UDP;
-  if (owner !== undefined && endpointsFor(isUdp, owner).some((endpoint) => isRepliedBy(flow, endpoint))) {
-    return undefined;
+  if (owner !== undefined) {
+    const lists = isUdp ? [owner.servingEndpoints] : [owner.clusterEndpoints, owner.localEndpoints];
+    if (lists.some((endpoints) => endpoints.some((endpoint) => isRepliedBy(flow, endpoint)))) {
+      return undefined;
+    }
   }
   const isTranslated = flow.replySource !== flow.destination || flow.replySourcePort !== flow.destinationPort;
   // A TCP connection ends by itself, and may outlive the membership of its endpoint. An attempt that nobody has answered
@@ -31,11 +34,6 @@ export function stalenessOf(
   // A virtual switch that tracks in its own zone sees flows before they are translated.
   if (flow.zone !== 0) return undefined;
   return isUdp || !flow.hasReplied ? "untranslated" : undefined;
-}
-
-/** Endpoints that a UDP flow, or an attempt to connect, may stay with. */
-function endpointsFor(isUdp: boolean, plan: ServicePortPlan): readonly Endpoint[] {
-  return isUdp ? plan.servingEndpoints : [...plan.clusterEndpoints, ...plan.localEndpoints];
 }
 
 function isRepliedBy(flow: Pick<Flow, "replySource" | "replySourcePort">, endpoint: Endpoint): boolean {
