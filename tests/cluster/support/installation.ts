@@ -1,9 +1,8 @@
 import { Cluster, type KubernetesObject } from "./cluster.ts";
 import { onNode, outside } from "./places.ts";
+import { cache, peers } from "../../lab/cache.ts";
 
 const root = new URL("../../..", import.meta.url).pathname;
-const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
-const peers = `${cache}/peers`;
 /** Name that scripts/cluster.sh gives the image of the proxy. */
 const built = "localhost/proxy:cluster";
 /** Ranges of the pods in scripts/cluster/settings.sh. */

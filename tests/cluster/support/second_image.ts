@@ -1,8 +1,8 @@
 import type { Cluster } from "./cluster.ts";
 import { onNode } from "./places.ts";
+import { peers } from "../../lab/cache.ts";
 
-const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
-const ctr = `${cache}/peers/ctr`;
+const ctr = `${peers}/ctr`;
 const built = new URL("../../../dist/image.tar", import.meta.url).pathname;
 const image = "localhost/proxy:next";
 

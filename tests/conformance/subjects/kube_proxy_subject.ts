@@ -3,6 +3,7 @@ import { mergeFlags } from "../../lab/proxy.ts";
 import { podCidrs } from "../../lab/topology.ts";
 import type { KubernetesObject } from "../runner/objects.ts";
 import type { Subject } from "./subject.ts";
+import { peers } from "../../lab/cache.ts";
 
 /**
  * kube-proxy with a real API server. It shows whether a scenario also describes upstream behaviour. Needs
@@ -101,5 +102,4 @@ export class KubeProxySubject implements Subject {
 }
 
 const controlPlane = new URL("../../../scripts/control-plane.sh", import.meta.url).pathname;
-const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
-export const kubeProxy = `${cache}/peers/kube-proxy`;
+export const kubeProxy = `${peers}/kube-proxy`;

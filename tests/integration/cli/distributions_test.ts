@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { parse } from "yaml";
-import { missingPeers, peers } from "../support/takeover_lab.ts";
+import { peers } from "../../lab/cache.ts";
+import { missingPeers } from "../support/takeover_lab.ts";
 import { configurationFiles } from "./distributions/configuration_files.ts";
 import type { Distribution } from "./distributions/distribution.ts";
 import { flagLines } from "./distributions/flag_lines.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { run } from "../support/network_namespace.ts";
 import { buildImage, Image, imageName, project, runScript } from "./support/container.ts";
+import { cache } from "../../lab/cache.ts";
 
 const archive = `${project}dist/image.tar`;
 
@@ -75,7 +76,6 @@ Deno.test("deploy/image/Dockerfile", async (t) => {
   const text = await Deno.readTextFile(path);
 
   await t.step("has no finding of hadolint", async () => {
-    const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
     assert.equal(await run(`${cache}/release-tools/bin/hadolint`, path), "");
   });
 

@@ -1,8 +1,8 @@
 import { relative } from "node:path/posix";
 import { parse, parseAllDocuments } from "yaml";
+import { peers } from "../../lab/cache.ts";
 
 const root = new URL("../../..", import.meta.url).pathname;
-const peers = `${Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`}/peers`;
 
 /** A Kubernetes object. */
 // deno-lint-ignore no-explicit-any

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { cache } from "../../lab/cache.ts";
 
 const project = new URL("../../../", import.meta.url).pathname;
-const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
 
 /** The directory with the C library for arm64, in which `scripts/arm64.sh libraries` unpacks Debian's packages. */
 export const ARM64_ROOT = `${cache}/arm64/root`;

@@ -1,7 +1,6 @@
 import { namespacedTest } from "../../namespaced/path.ts";
 import { ok } from "node:assert/strict";
-
-const peers = `${Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`}/peers`;
+import { peers } from "../../lab/cache.ts";
 
 /**
  * Definition of a test that runs the tests of a file in tests/namespaced/kube in a network namespace of their own,

@@ -1,4 +1,5 @@
 import type { ProxyMode } from "../../../backends/registry.ts";
+import { peers } from "../../lab/cache.ts";
 import type { Lab } from "../../lab/lab.ts";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { machines, podCidrs } from "../../lab/topology.ts";
@@ -6,7 +7,6 @@ import { nftFlavour } from "../iptables/support/nft_flavour.ts";
 
 const controlPlane = new URL("../../../scripts/control-plane.sh", import.meta.url).pathname;
 const publisher = new URL("../../lab/api_publisher.py", import.meta.url).pathname;
-export const peers = `${Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`}/peers`;
 
 /** Place where a control plane runs: the lab, or a single namespace that acts as its node. */
 export interface Surroundings {

@@ -1,6 +1,7 @@
 import { slowness } from "../../../lab/pace.ts";
 import { proxyBinary } from "../../../lab/proxy.ts";
-import { LabControlPlane, peers } from "../../support/takeover_lab.ts";
+import { peers } from "../../../lab/cache.ts";
+import { LabControlPlane } from "../../support/takeover_lab.ts";
 import { nftFlavour } from "./nft_flavour.ts";
 import type { NodeNamespace } from "./node_namespace.ts";
 

@@ -9,6 +9,7 @@ import { LineProcess } from "../line_process.ts";
 import type { Device, MapSettings, Request } from "./packet_driver.ts";
 import { addresses, link, linkBack, sysctls, wiring } from "./packet_topology.ts";
 import type { Aggregation } from "./test_run.ts";
+import { cache } from "../../../../lab/cache.ts";
 
 const ROOT = new URL("../../../../../", import.meta.url).pathname;
 
@@ -39,7 +40,6 @@ export class PacketNode implements AsyncDisposable {
       const script = new URL("./packet_driver.ts", import.meta.url).pathname;
       const deno = [Deno.execPath(), "run", "--quiet", "-A", script, ...programs];
       const driver = new LineProcess("ip", ["netns", "exec", namespace.name, ...deno]);
-      const cache = Deno.env.get("PROXY_CACHE") ?? `${Deno.env.get("HOME")}/.cache/proxy`;
       const scapy = new LineProcess(`${cache}/scapy/bin/python`, [
         new URL("./packets.py", import.meta.url).pathname,
       ]);
