@@ -5,11 +5,18 @@ import { DIRECTIONS, type Layer } from "../../../../../backends/ebpf/programs/ne
 import { Entries, replaceEntries } from "../../../../../backends/ebpf/maps/entries.ts";
 import { TcFilters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
-import { DEVICE, OFFSET, SIZE, viewOf, writeAddress } from "../../../../../backends/ebpf/maps/layout.ts";
+import {
+  DEVICE,
+  OFFSET,
+  SETTING,
+  SIZE,
+  viewOf,
+  writeAddress,
+} from "../../../../../backends/ebpf/maps/layout.ts";
 import { openObject } from "../../../../../backends/ebpf/programs/objects.ts";
 import { ServiceRanges } from "../../../../../backends/ebpf/services/service_ranges.ts";
 import { Services } from "../../../../../backends/ebpf/services/services.ts";
-import { writeSettings } from "../../../../../backends/ebpf/maps/node_settings.ts";
+import { changeFlags, writeSettings } from "../../../../../backends/ebpf/maps/node_settings.ts";
 import type { Address } from "../../../../../core/net/address.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../../core/plan/plan.ts";
 import { BpfObject } from "../../../../../ffi/bpf/object.ts";
@@ -78,7 +85,14 @@ export interface Device {
 /** Members of map `node_settings` that tests change. */
 export type MapSettings = typeof DEFAULTS;
 
-const DEFAULTS = { firstPort: 61000, lastPort: 65535, udpSeconds: 30, tcpEstablishedSeconds: 86400 };
+const DEFAULTS = {
+  firstPort: 61000,
+  lastPort: 65535,
+  udpSeconds: 30,
+  tcpEstablishedSeconds: 86400,
+  /** Netfilter translates flows that began in another mode. */
+  hasFormerFlows: false,
+};
 
 /** Offset of the source port behind an Ethernet header and an IPv4 header without options. */
 const SOURCE_PORT = 14 + 20;
@@ -222,7 +236,9 @@ function program(name: PacketProgram): TestRun {
   return testRun;
 }
 
-function changeSettings({ firstPort, lastPort, udpSeconds, tcpEstablishedSeconds }: MapSettings): void {
+function changeSettings(
+  { firstPort, lastPort, udpSeconds, tcpEstablishedSeconds, hasFormerFlows }: MapSettings,
+): void {
   const value = new Uint8Array(maps.node_settings.shape.valueSize);
   using map = object.map("node_settings");
   map.lookup(new Uint8Array(4), value);
@@ -232,6 +248,7 @@ function changeSettings({ firstPort, lastPort, udpSeconds, tcpEstablishedSeconds
   view.setUint32(at.tcp_established_seconds, tcpEstablishedSeconds, true);
   view.setUint32(at.udp_seconds, udpSeconds, true);
   map.update(new Uint8Array(4), value);
+  if (hasFormerFlows) changeFlags(map, { set: SETTING.FORMER_FLOWS });
 }
 
 function dropsByReason(): number[] {
