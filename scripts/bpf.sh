@@ -5,8 +5,12 @@
 #   CLANG, LLVM_STRIP   the tools to use. Default: clang and llvm-strip
 #   BPF_HEADERS         the directory of a processor's headers. Default: this machine's
 #   BPF_OUTPUT          the directory of the objects. Default: dist/bpf
+#   BPF_PREBUILT        if set, the objects are used as they are: an emulated arm64 has no clang, and its host has
+#                       compiled them
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+[ -z "${BPF_PREBUILT:-}" ] || exit 0
 
 sources=backends/ebpf/bpf
 clang=${CLANG:-clang} strip=${LLVM_STRIP:-llvm-strip}

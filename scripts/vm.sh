@@ -41,6 +41,7 @@ main() {
     scripts/setup.sh vm-arm64
     scripts/kernels.sh --arch arm64 "$kernel_name"
     [ -n "${PROXY_BINARY:-}" ] || scripts/build.sh --arch arm64
+    scripts/bpf.sh
     binary=${PROXY_BINARY:-$PWD/dist/proxy-arm64} cache=$PROXY_CACHE/arm64 system=$PROXY_CACHE/arm64/system
     busybox=$system/usr/bin/busybox
   else

@@ -11,6 +11,7 @@ stty -opost <"${lines[0]}"
 main() {
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=$home NO_COLOR=1
   export PROXY_CACHE=$cache PROXY_BINARY=$binary
+  [ "$(uname -m)" != aarch64 ] || export BPF_PREBUILT=yes
   mkdir -p /dev/pts /dev/shm /lib/modules
   mount -t devpts devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
