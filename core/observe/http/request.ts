@@ -17,6 +17,8 @@ export interface HttpRequest {
   /** True when the client sends its body only after an interim answer. */
   readonly expectsContinue: boolean;
   readonly acceptsGzip: boolean;
+  /** Media types that the client accepts: the header Accept, its lines joined; "" when it is missing. */
+  readonly accept: string;
 }
 
 /** A request that gets an error as its answer. The connection cannot be used any further. */
@@ -61,6 +63,7 @@ export function parseHead(head: string): HttpRequest {
     acceptsGzip: tokens(headers.get("accept-encoding")).some((coding) =>
       /^gzip(?!.*;\s*q=0(\.0*)?$)\s*(;|$)/.test(coding)
     ),
+    accept: (headers.get("accept") ?? []).join(", "),
   };
 }
 

@@ -7,8 +7,8 @@ import { HttpListener } from "./listener.ts";
 import type { HttpRequest } from "./request.ts";
 import { text } from "./text.ts";
 
-/** Answers one path, for every method. */
-export type Route = () => Response | Promise<Response>;
+/** Answers one path, for every method. The request has the query and the media types that the client accepts. */
+export type Route = (request: HttpRequest) => Response | Promise<Response>;
 
 export interface ServerOptions {
   /** Name of the server in messages: "healthz". */
@@ -78,7 +78,7 @@ function answer({ routes, paths }: ServerOptions, request: HttpRequest): Respons
     return new Response(null, { status: 307, headers: { location: escapeUnsafe(cleaned + query) } });
   }
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  return route === undefined ? text("404 page not found\n", 404) : route();
+  return route === undefined ? text("404 page not found\n", 404) : route(request);
 }
 
 /** Removes empty, "." and ".." segments, as Go's ServeMux does. */

@@ -51,6 +51,13 @@ Deno.test("a Host may be empty and is not looked at, but has to be there, once a
   for (const [head, expected] of cases) assert.equal(pathOrStatus(head), expected, head);
 });
 
+Deno.test("the media types that the client accepts are all lines of Accept", () => {
+  const accept = (...lines: readonly string[]) => parseHead(get("/", ...lines)).accept;
+  assert.equal(accept(), "");
+  assert.equal(accept("Accept: text/plain;q=0.5, */*;q=0.1"), "text/plain;q=0.5, */*;q=0.1");
+  assert.equal(accept("Accept: text/html", "accept: text/plain"), "text/html, text/plain");
+});
+
 Deno.test("what is not HTTP/1 is rejected with the status that Go has for it", () => {
   const cases: readonly (readonly [string, string | number])[] = [
     ["", 400],

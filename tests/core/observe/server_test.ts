@@ -87,6 +87,14 @@ Deno.test("the metrics server serves metrics, the mode, the configuration and ok
   });
 });
 
+Deno.test("a route gets the request", async () => {
+  const echo: Route = ({ method, path, query, accept }) => Response.json([method, path, query, accept]);
+  await serving({ "/a b": echo }, async (url) => {
+    const response = await fetch(`${url}/a%20b?c=d`, { method: "PUT", headers: { accept: "text/html" } });
+    assert.deepEqual(await response.json(), ["PUT", "/a b", "?c=d", "text/html"]);
+  });
+});
+
 Deno.test("IPv6 addresses are supported, and :: serves IPv4 as well", async () => {
   const routes = { "/": () => new Response("here") };
   await serving(routes, async (url) => assert.equal((await answer(`${url}/`)).body, "here"), "::1");
