@@ -14,10 +14,23 @@ export interface Sink {
   /** Called once, after everything that existed at the start has been upserted. */
   synced(): void;
   /**
+   * An object exists but is not used. Called again each time it is read. Undefined in a sink that does not ask.
+   */
+  unused?(object: UnusedObject): void;
+  /**
    * Contact with the source was lost (with the reason) or regained (undefined). What is in force stays in
    * force.
    */
   connected(problem: string | undefined): void;
+}
+
+/** An object that the proxy does not use. */
+export interface UnusedObject {
+  readonly ref: ObjectRef;
+  /** "it is headless (clusterIP None)", "spec.ports: missing; a Service needs at least one" */
+  readonly why: string;
+  /** False if it is not for this proxy. */
+  readonly isInvalid: boolean;
 }
 
 /** Origin of the objects: the Kubernetes API or a directory of manifests. */

@@ -9,11 +9,17 @@ import { VERSION } from "../version.ts";
 
 /**
  * Creates the configured source of objects.
+ * @param purpose "program": what it delivers is put in force. "read": nothing is.
  * @throws UserError when the configured source cannot be used.
  */
-export function openSource({ source, nodeName }: ProxyConfig, log: Log): Source {
+export function openSource(
+  { source, nodeName }: ProxyConfig,
+  log: Log,
+  purpose: "program" | "read" = "program",
+): Source {
   if (source.kind === "manifests") {
-    return new ManifestSource({ directory: source.directory, recordFolder: recordFolder(), log });
+    const folder = purpose === "program" ? recordFolder() : undefined;
+    return new ManifestSource({ directory: source.directory, recordFolder: folder, log });
   }
   const { watchServiceCidrs } = source;
   const userAgent = `proxy/${VERSION}`;

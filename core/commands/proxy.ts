@@ -2,10 +2,8 @@ import type { Backend, InForce } from "../backend/contract.ts";
 import type { Follower } from "../backend/follower.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { watchConfigFile } from "../config/watch.ts";
-import type { Address } from "../net/address.ts";
 import type { Family } from "../net/protocol.ts";
 import { InterfaceAddresses } from "../node/interface_addresses.ts";
-import { nodeOfThisHost } from "../node/interfaces.ts";
 import { returnMemory } from "../node/memory.ts";
 import { ProxyHealth } from "../observe/health/health.ts";
 import { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
@@ -18,9 +16,9 @@ import { ServiceManager } from "../observe/service_manager/service_manager.ts";
 import { StatusLine } from "../observe/service_manager/status_line.ts";
 import { Intake } from "../sync/intake.ts";
 import { LoopProgress } from "../sync/loop_progress.ts";
-import { type NodeView, nodeView } from "../sync/node_view.ts";
 import { PlanQueue } from "../sync/plan_queue.ts";
 import { SyncLoop } from "../sync/sync_loop.ts";
+import { currentView } from "./current_view.ts";
 import { observe } from "./observer.ts";
 import { openSource } from "./open_source.ts";
 import type { Platform } from "./platform.ts";
@@ -111,7 +109,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     firstSync.resolve();
   };
   const loop = new SyncLoop({ ...config, backend, queue, observer, afterSync, log });
-  const view = () => currentView(config, families, queue, nodeAddresses(), fromManifests);
+  const view = () => currentView(config, families, queue.store, nodeAddresses());
   const intake = new Intake({ queue, loop, observer, log, view });
 
   const syncWhenInitialised = async (signal: AbortSignal) => {
@@ -147,16 +145,4 @@ function localhostNodePorts(
 ): (Follower & Disposable) | undefined {
   const served = localhostFamilies.filter((family) => families.includes(family));
   return served.length === 0 ? undefined : backend.serveLocalhostNodePorts?.({ families: served, log });
-}
-
-/** The node as it is now. A directory of manifests may have no Node object: then this host stands in. */
-function currentView(
-  config: ProxyConfig,
-  families: readonly Family[],
-  { store }: PlanQueue,
-  addresses: readonly Address[],
-  fromManifests: boolean,
-): NodeView {
-  const standIn = fromManifests ? nodeOfThisHost(config.nodeName, addresses) : undefined;
-  return nodeView(config, families, store, addresses, standIn);
 }

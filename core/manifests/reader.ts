@@ -1,6 +1,7 @@
 import type { ModelObject, ObjectRef } from "../objects/objects.ts";
 import { describeRef, parseObject } from "../objects/parse/index.ts";
 import type { Log } from "../observe/log.ts";
+import type { UnusedObject } from "../source.ts";
 import type { Claim, FileContents } from "./file_claims.ts";
 import { documentsOf, type ManifestDocument, ManifestSyntaxError, objectsOf } from "./documents.ts";
 
@@ -12,9 +13,12 @@ export class ManifestReader {
   readonly #files = new Map<string, KnownDocuments>();
 
   readonly #log: Log;
+  readonly #unused: (object: UnusedObject) => void;
 
-  constructor(log: Log) {
+  /** @param unused receives objects that exist but are not used. */
+  constructor(log: Log, unused: (object: UnusedObject) => void = () => {}) {
     this.#log = log;
+    this.#unused = unused;
   }
 
   /**
@@ -98,9 +102,13 @@ export class ManifestReader {
         yield { version, line, outcome: { ref: { kind, namespace, name }, object: parsed.object } };
       } else if ("ignored" in parsed) {
         this.#log.info(`${where}: ${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 2);
+        this.#unused({ ref: parsed.ignored, why: parsed.why, isInvalid: false });
         yield { version, line, outcome: { ref: parsed.ignored, object: undefined } };
       } else if ("invalid" in parsed) {
         this.#log.error(`${where}: ${parsed.invalid}`);
+        if (parsed.ref !== undefined) {
+          this.#unused({ ref: parsed.ref, why: parsed.invalid, isInvalid: true });
+        }
         yield { version, line, outcome: { invalid: parsed.ref } };
       }
     }

@@ -23,8 +23,11 @@ import { StartCheck } from "./start_check.ts";
 export interface ManifestOptions {
   /** Directory with *.yaml, *.yml and *.json files, also in subdirectories that are not hidden. */
   readonly directory: string;
-  /** Folder for the record of the objects in force (see ManifestRecord). */
-  readonly recordFolder: string;
+  /**
+   * Folder for the record of the objects in force (see ManifestRecord); undefined for a reader that puts nothing in
+   * force, which keeps no record and misses nothing.
+   */
+  readonly recordFolder: string | undefined;
   readonly log: Log;
   readonly fileSystem?: ManifestFileSystem;
 }
@@ -45,7 +48,7 @@ export class ManifestSource implements Source {
   readonly #fileSystem: ManifestFileSystem;
   readonly #reader: ManifestReader;
   readonly #claims: ManifestClaims;
-  readonly #record: ManifestRecord;
+  readonly #record: Pick<ManifestRecord, "read" | "write">;
   readonly #log: Log;
   /** Stamps of the files that were read. Undefined for a file that could not be read: it is tried again. */
   readonly #stamps = new Map<string, FileStamp | undefined>();
@@ -53,23 +56,27 @@ export class ManifestSource implements Source {
   #unreadable: ReadonlyMap<string, string> = new Map();
   /** Files with something invalid, and subdirectories that cannot be read. */
   readonly #broken = new Map<string, Invalid>();
+  #sink: Sink | undefined;
   /** Undefined after `synced`. */
   #start: StartCheck | undefined;
   #gate: AnswerGate | undefined;
   #recordedVersion = -1;
   #recordTimer: number | undefined;
 
-  constructor(options: ManifestOptions) {
-    this.#directory = resolve(options.directory);
-    this.#fileSystem = options.fileSystem ?? Deno;
-    this.#reader = new ManifestReader(options.log);
-    this.#claims = new ManifestClaims(options.log);
-    this.#record = new ManifestRecord(this.#directory, options.recordFolder, options.log);
-    this.#log = options.log;
+  constructor({ directory, fileSystem = Deno, recordFolder, log }: ManifestOptions) {
+    this.#directory = resolve(directory);
+    this.#fileSystem = fileSystem;
+    this.#reader = new ManifestReader(log, (object) => this.#sink?.unused?.(object));
+    this.#claims = new ManifestClaims(log);
+    this.#record = recordFolder === undefined
+      ? NO_RECORD
+      : new ManifestRecord(this.#directory, recordFolder, log);
+    this.#log = log;
   }
 
   /** @throws UserError when the directory does not exist at the start */
   run(sink: Sink, signal: AbortSignal): Promise<void> {
+    this.#sink = sink;
     const stopped = Promise.withResolvers<void>();
     const identity = directoryIdentity(this.#directory);
     if (identity === undefined) {
@@ -249,5 +256,7 @@ export class ManifestSource implements Source {
     this.#record.write(this.#claims.names());
   }
 }
+
+const NO_RECORD: Pick<ManifestRecord, "read" | "write"> = { read: () => new Map(), write: () => {} };
 
 const NO_PATHS: ReadonlySet<string> = new Set();

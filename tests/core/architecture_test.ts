@@ -35,6 +35,11 @@ const parts: readonly {
     why: "objects are parsed from values, without side effects",
   },
   { part: "core/plan/", may: pure, why: "planning is a function of objects and of facts of the node" },
+  {
+    part: "core/explain/",
+    may: [...pure, "core/explain/", "core/config/flags/suggest.ts"],
+    why: "an explanation is a function of objects, plans and facts of the node",
+  },
   { part: "core/async/", may: ["core/async/"], why: "timing knows nothing of services" },
   {
     part: "core/backend/",
@@ -88,6 +93,7 @@ const parts: readonly {
       "core/async/",
       "core/backend/",
       "core/config/",
+      "core/explain/",
       "core/kube/",
       "core/manifests/",
       "core/sync/",
@@ -198,8 +204,9 @@ Deno.test("core names no mode, except the sections of the configuration document
   }
 });
 
-Deno.test("objects and plans use neither the system nor a package", () => {
-  for (const file of program.filter(({ path }) => pure.some((prefix) => path.startsWith(prefix)))) {
+Deno.test("objects, plans and explanations use neither the system nor a package", () => {
+  const parts = [...pure, "core/explain/"];
+  for (const file of program.filter(({ path }) => parts.some((prefix) => path.startsWith(prefix)))) {
     const foreign = importsOf(file).filter((specifier) => !isOurs(specifier));
     assert.deepEqual(foreign, [], file.path);
     assert.doesNotMatch(file.text, /\bDeno\./, file.path);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { formatAddress, parseAddress } from "../../core/net/address.ts";
 import { FAMILIES } from "../../core/net/protocol.ts";
-import type { Trace, TracedNode } from "../oracle/trace.ts";
-import { traceConnection } from "../oracle/tracer.ts";
+import type { Trace, TracedNode } from "../../core/explain/trace/trace.ts";
+import { traceConnection } from "../../core/explain/trace/tracer.ts";
 import { nextMarker } from "../conformance/runner/marker.ts";
 import {
   clusterObjects,

@@ -52,10 +52,14 @@ export class KnownObjects {
     } else if ("ignored" in parsed) {
       this.#log.info(`${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 4);
       this.#delete(parsed.ignored);
+      this.#sink.unused?.({ ref: parsed.ignored, why: parsed.why, isInvalid: false });
     } else if ("invalid" in parsed) {
       this.#log.error(parsed.invalid);
       const key = parsed.ref === undefined ? "" : keyOf(parsed.ref);
       if (this.#seenIn.has(key)) this.#seenIn.set(key, this.#listing);
+      if (parsed.ref !== undefined) {
+        this.#sink.unused?.({ ref: parsed.ref, why: parsed.invalid, isInvalid: true });
+      }
     }
   }
 

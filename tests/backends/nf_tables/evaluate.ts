@@ -1,7 +1,7 @@
 import { IPS_DST_NAT } from "../../../backends/conntrack/ctnetlink.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { protocolByte } from "../../../backends/nf_tables/set/keys.ts";
-import type { Connection } from "../../oracle/trace.ts";
+import type { Connection } from "../../../core/explain/trace/trace.ts";
 import { must, value, type VirtualExpression, type VirtualSet, type VirtualTable } from "./virtual_table.ts";
 
 /**

@@ -4,7 +4,7 @@ import { nodeView } from "../../../core/sync/node_view.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { type Cidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
 import { parseObject } from "../../../core/objects/parse/index.ts";
-import type { TracedNode } from "../../oracle/trace.ts";
+import type { TracedNode } from "../../../core/explain/trace/trace.ts";
 import { RecordingLog } from "../kube/recording_log.ts";
 import { address } from "./builders.ts";
 import type { RawCluster, RawConfiguration } from "../../oracle/raw_objects.ts";

@@ -1,6 +1,6 @@
-import type { Address } from "../../core/net/address.ts";
-import type { Protocol } from "../../core/net/protocol.ts";
-import type { DesiredState, Endpoint, Frontend, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { Address } from "../../net/address.ts";
+import type { Protocol } from "../../net/protocol.ts";
+import type { DesiredState, Endpoint, Frontend, ServicePortPlan } from "../../plan/plan.ts";
 
 /** A node to trace connections on: its state in force and its own addresses. */
 export interface TracedNode extends DesiredState {

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { formatAddress } from "../../core/net/address.ts";
-import { printedName } from "../../core/plan/plan.ts";
-import type { TracedNode, TraceOutcome } from "./trace.ts";
-import { traceConnection } from "./tracer.ts";
-import { address } from "../core/plan/builders.ts";
-import { inForce, objectsOf } from "../core/plan/in_force.ts";
-import { anyRawCluster } from "./raw_cluster.ts";
-import type { RawPacket } from "./raw_objects.ts";
-import { anyRawPacket } from "./raw_packet.ts";
-import { referenceVerdict } from "./reference_model.ts";
+import { formatAddress } from "../../../core/net/address.ts";
+import { printedName } from "../../../core/plan/plan.ts";
+import type { TracedNode, TraceOutcome } from "../../../core/explain/trace/trace.ts";
+import { traceConnection } from "../../../core/explain/trace/tracer.ts";
+import { address } from "../plan/builders.ts";
+import { inForce, objectsOf } from "../plan/in_force.ts";
+import { anyRawCluster } from "../../oracle/raw_cluster.ts";
+import type { RawPacket } from "../../oracle/raw_objects.ts";
+import { anyRawPacket } from "../../oracle/raw_packet.ts";
+import { referenceVerdict } from "../../oracle/reference_model.ts";
 
 const PACKETS = 10;
 /**

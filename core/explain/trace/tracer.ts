@@ -1,4 +1,4 @@
-import { type Address, contains, familyOf, formatAddress, formatCidr } from "../../core/net/address.ts";
+import { type Address, contains, familyOf, formatAddress, formatCidr } from "../../net/address.ts";
 import { FrontendLookup } from "./frontend_lookup.ts";
 import {
   describeFrontend,
@@ -7,7 +7,7 @@ import {
   printedName,
   type Route,
   type ServicePortPlan,
-} from "../../core/plan/plan.ts";
+} from "../../plan/plan.ts";
 import type {
   Connection,
   EndpointChoice,

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { formatSocketAddress } from "../../core/net/address.ts";
-import { deriveNodeSettings, type NodeConfiguration } from "../../core/plan/node_settings.ts";
-import type { EndpointSlice, Service } from "../../core/objects/objects.ts";
-import { planService } from "../../core/plan/planner.ts";
-import type { Trace, TracedNode } from "./trace.ts";
-import { traceConnection } from "./tracer.ts";
-import { address, aService, aSlice, cidr, here, webPort } from "../core/plan/builders.ts";
+import { formatSocketAddress } from "../../../core/net/address.ts";
+import { deriveNodeSettings, type NodeConfiguration } from "../../../core/plan/node_settings.ts";
+import type { EndpointSlice, Service } from "../../../core/objects/objects.ts";
+import { planService } from "../../../core/plan/planner.ts";
+import type { Trace, TracedNode } from "../../../core/explain/trace/trace.ts";
+import { traceConnection } from "../../../core/explain/trace/tracer.ts";
+import { address, aService, aSlice, cidr, here, webPort } from "../plan/builders.ts";
 
 const configuration: NodeConfiguration = {
   detectLocal: { mode: "ClusterCIDR", clusterCidrs: [cidr("10.244.1.0/24")] },

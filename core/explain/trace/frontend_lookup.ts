@@ -1,6 +1,6 @@
-import { type Address, isLoopback } from "../../core/net/address.ts";
-import type { Protocol } from "../../core/net/protocol.ts";
-import type { Endpoint, Frontend, NodeSettings } from "../../core/plan/plan.ts";
+import { type Address, isLoopback } from "../../net/address.ts";
+import type { Protocol } from "../../net/protocol.ts";
+import type { Endpoint, Frontend, NodeSettings } from "../../plan/plan.ts";
 import type { PlannedFrontend, TracedNode } from "./trace.ts";
 
 /**

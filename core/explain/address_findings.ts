@@ -1,0 +1,136 @@
+import { type Address, contains, familyOf, formatAddress, formatCidr, isLoopback } from "../net/address.ts";
+import { printedName, type ServicePortPlan } from "../plan/plan.ts";
+import type { Finding } from "./explanation.ts";
+import type { Knowledge } from "./knowledge.ts";
+import type { Question } from "./question.ts";
+
+type AddressQuestion = Extract<Question, { readonly about: "address" }>;
+
+/** The plan with the frontend that connections to the address meet; undefined if there is none. */
+export function planAt({ traced }: Knowledge, question: AddressQuestion): ServicePortPlan | undefined {
+  for (const plan of traced.plans.values()) {
+    if (plan.protocol !== question.protocol || plan.family !== familyOf(question.address)) continue;
+    if (plan.frontends.some((frontend) => isAt(traced, plan, frontend, question))) return plan;
+  }
+  return undefined;
+}
+
+function isAt(
+  traced: Knowledge["traced"],
+  plan: ServicePortPlan,
+  frontend: ServicePortPlan["frontends"][number],
+  { address, port }: AddressQuestion,
+): boolean {
+  if (frontend.port !== port) return false;
+  if (frontend.kind !== "NodePort") return frontend.address === address;
+  const settings = traced.settings.find(({ family }) => family === plan.family);
+  if (settings === undefined || !(traced.addresses.includes(address) || isLoopback(address))) return false;
+  if (settings.nodePorts !== "all") return settings.nodePorts.includes(address);
+  return settings.localhostNodePorts || !isLoopback(address);
+}
+
+/** Why no service answers at an address. */
+export function noServiceFinding(knowledge: Knowledge, question: AddressQuestion): Finding {
+  const { address } = question;
+  const about = formatAddress(address);
+  const reason = ofOtherPort(knowledge, question) ?? ofNodePort(knowledge, question) ??
+    ofRange(knowledge, address) ?? ofEndpoint(knowledge, address);
+  if (reason !== undefined) return { about, ...reason };
+  return {
+    cause: "not-a-service",
+    severity: "notice",
+    about,
+    text: `${about} is no address of a service, so this proxy does not touch connections to it.`,
+    advice: "",
+  };
+}
+
+type Reason = Omit<Finding, "about">;
+
+/** The address belongs to a service, but not with this port and protocol. */
+function ofOtherPort(
+  { traced }: Knowledge,
+  { address, port, protocol }: AddressQuestion,
+): Reason | undefined {
+  const owners = [...traced.plans.values()].filter(({ frontends }) =>
+    frontends.some((frontend) => frontend.kind !== "NodePort" && frontend.address === address)
+  );
+  const [first] = owners;
+  if (first === undefined) return undefined;
+  const ports = owners.flatMap((plan) =>
+    plan.frontends
+      .filter((frontend) => frontend.kind !== "NodePort" && frontend.address === address)
+      .map((frontend) => `${frontend.port}/${plan.protocol}`)
+  );
+  const hasPort = ports.some((text) => text.startsWith(`${port}/`));
+  const service = `${first.namespace}/${first.name}`;
+  return {
+    cause: hasPort ? "wrong-protocol" : "wrong-port",
+    severity: "problem",
+    text: `${formatAddress(address)} is an address of Service ${service}, which does not have ` +
+      `${port}/${protocol}. It has ${ports.slice(0, MAX_PORTS).join(", ")}.`,
+    advice: "Use one of these, or add the port to the Service",
+  };
+}
+
+const MAX_PORTS = 16;
+
+/** The port is a node port, but not here. */
+function ofNodePort({ traced }: Knowledge, { address, port, protocol }: AddressQuestion): Reason | undefined {
+  if (!traced.addresses.includes(address) && !isLoopback(address)) return undefined;
+  const family = familyOf(address);
+  const owner = [...traced.plans.values()].find((plan) =>
+    plan.family === family && plan.protocol === protocol &&
+    plan.frontends.some((frontend) => frontend.kind === "NodePort" && frontend.port === port)
+  );
+  const here = formatAddress(address);
+  if (owner === undefined) {
+    return {
+      cause: "no-such-node-port",
+      severity: "notice",
+      text: `${here} is an address of this node, and no service has node port ${port}/${protocol}.`,
+      advice: "",
+    };
+  }
+  return {
+    cause: "node-port-not-on-this-address",
+    severity: "problem",
+    text: `${port}/${protocol} is a node port of ${
+      printedName(owner)
+    }, but node ports do not answer on ${here}.`,
+    advice: isLoopback(address)
+      ? "Use another address of the node. Loopback addresses need --iptables-localhost-nodeports or a range " +
+        "in nodePortAddresses, in modes that can serve them"
+      : "Use the node's primary address, or add a range with this address to nodePortAddresses " +
+        "(--nodeport-addresses)",
+  };
+}
+
+function ofRange({ traced }: Knowledge, address: Address): Reason | undefined {
+  const range = traced.settings.flatMap(({ serviceCidrs }) => serviceCidrs)
+    .find((cidr) => contains(cidr, address));
+  if (range === undefined) return undefined;
+  return {
+    cause: "unallocated-address",
+    severity: "problem",
+    text: `${formatAddress(address)} is in the range of service addresses ${formatCidr(range)}, but no ` +
+      "Service has it, so connections to it are dropped.",
+    advice: "The Service may have been deleted or made again with another address: look up the address again",
+  };
+}
+
+function ofEndpoint({ traced }: Knowledge, address: Address): Reason | undefined {
+  for (const plan of traced.plans.values()) {
+    const lists = [plan.clusterEndpoints, plan.localEndpoints];
+    if (!lists.some((list) => list.some((endpoint) => endpoint.address === address))) continue;
+    return {
+      cause: "address-of-an-endpoint",
+      severity: "notice",
+      text:
+        `${formatAddress(address)} is an endpoint of ${printedName(plan)}. Connections to it do not pass ` +
+        "the proxy.",
+      advice: "",
+    };
+  }
+  return undefined;
+}

@@ -1,0 +1,157 @@
+import { type Address, familyOf, formatAddress, formatSocketAddress } from "../net/address.ts";
+import { serviceName } from "../objects/store.ts";
+import { type ServicePortPlan } from "../plan/plan.ts";
+import { noServiceFinding, planAt } from "./address_findings.ts";
+import { type Client, clientAt, describeClient, sampleClients } from "./clients.ts";
+import type { Explanation, Finding, ServicePortFacts, Walk } from "./explanation.ts";
+import type { Knowledge } from "./knowledge.ts";
+import { describeOutcome } from "./outcome.ts";
+import type { Question } from "./question.ts";
+import { missingServiceFindings, serviceFindings } from "./service_findings.ts";
+import { destinationOf, servicePortFacts } from "./service_port.ts";
+import { traceConnection } from "./trace/tracer.ts";
+
+/**
+ * Explains what this node does with connections to a Service or to an address, and what is wrong.
+ * @param from address of a client; undefined for one client of each kind.
+ */
+export function explain(knowledge: Knowledge, question: Question, from: Address | undefined): Explanation {
+  return question.about === "service"
+    ? explainService(knowledge, question, from)
+    : explainAddress(knowledge, question, from);
+}
+
+function explainService(
+  knowledge: Knowledge,
+  { namespace, name, port }: Extract<Question, { readonly about: "service" }>,
+  from: Address | undefined,
+): Explanation {
+  const subject = `Service ${namespace}/${name}${port === "" ? "" : `, port ${port}`}`;
+  const service = `${namespace}/${name}`;
+  const ofService = plansOf(knowledge, service);
+  const plans = ofService.filter((plan) => port === "" || hasPort(plan, port));
+  if (knowledge.store.get(service) === undefined) {
+    const findings = [...missingServiceFindings(knowledge, namespace, name)];
+    return { subject, servicePorts: [], walks: [], findings };
+  }
+  if (plans.length === 0) {
+    const finding = ofService.length === 0
+      ? familyFinding(knowledge, service)
+      : portFinding(service, port, ofService);
+    return { subject, servicePorts: [], walks: [], findings: [finding] };
+  }
+  const client = from === undefined ? undefined : clientAt(knowledge, from);
+  const walks = client === undefined ? [] : plans.flatMap((plan) => walksTo(knowledge, plan, client));
+  return explained(knowledge, { subject, plans, client, walks });
+}
+
+function explainAddress(
+  knowledge: Knowledge,
+  question: Extract<Question, { readonly about: "address" }>,
+  from: Address | undefined,
+): Explanation {
+  const { address, port, protocol } = question;
+  const subject = `${formatSocketAddress(address, port)}/${protocol}`;
+  const plan = planAt(knowledge, question);
+  const client = from === undefined ? undefined : clientAt(knowledge, from);
+  const clients = client === undefined ? sampleClients(knowledge, familyOf(address), plan) : [client];
+  const walks = clients
+    .filter(({ source }) => familyOf(source) === familyOf(address))
+    .map((one) => walk(knowledge, question, one));
+  if (plan !== undefined) return explained(knowledge, { subject, plans: [plan], client, walks });
+  return { subject, servicePorts: [], walks, findings: [noServiceFinding(knowledge, question)] };
+}
+
+interface Subject {
+  readonly subject: string;
+  readonly plans: readonly ServicePortPlan[];
+  readonly client: Client | undefined;
+  readonly walks: readonly Walk[];
+}
+
+function explained(knowledge: Knowledge, { subject, plans, client, walks }: Subject): Explanation {
+  const findings: Finding[] = [];
+  const servicePorts: ServicePortFacts[] = [];
+  for (const service of new Set(plans.map(serviceName))) {
+    const stored = knowledge.store.get(service);
+    if (stored === undefined) continue;
+    const own = plans.filter((plan) => serviceName(plan) === service);
+    servicePorts.push(...own.map((plan) => servicePortFacts(knowledge, stored, plan)));
+    findings.push(...serviceFindings(knowledge, stored, own, client));
+  }
+  return { subject, servicePorts, walks, findings: problemsFirst(findings) };
+}
+
+export function problemsFirst(findings: readonly Finding[]): readonly Finding[] {
+  return [
+    ...findings.filter(({ severity }) => severity === "problem"),
+    ...findings.filter(({ severity }) => severity === "notice"),
+  ];
+}
+
+function plansOf({ traced }: Knowledge, service: string): readonly ServicePortPlan[] {
+  return [...traced.plans.values()].filter((plan) => serviceName(plan) === service);
+}
+
+function hasPort({ portName, frontends }: ServicePortPlan, port: string): boolean {
+  return portName === port || frontends.some((frontend) => String(frontend.port) === port);
+}
+
+function walksTo(knowledge: Knowledge, plan: ServicePortPlan, client: Client): readonly Walk[] {
+  if (familyOf(client.source) !== plan.family) return [];
+  return plan.frontends.flatMap((frontend) => {
+    const address = destinationOf(knowledge, plan, frontend);
+    if (address === undefined) return [];
+    return [walk(knowledge, { address, port: frontend.port, protocol: plan.protocol }, client)];
+  });
+}
+
+function walk(
+  { traced }: Knowledge,
+  { address, port, protocol }: Omit<Extract<Question, { readonly about: "address" }>, "about">,
+  client: Client,
+): Walk {
+  const { source, incoming } = client;
+  const { steps, outcome } = traceConnection(traced, {
+    source,
+    incoming,
+    destination: address,
+    protocol,
+    port,
+  });
+  return {
+    from: describeClient(client),
+    to: `${formatSocketAddress(address, port)}/${protocol}`,
+    steps: steps.map(({ text }) => text),
+    verdict: outcome.verdict,
+    outcome: describeOutcome(outcome),
+  };
+}
+
+function portFinding(service: string, port: string, plans: readonly ServicePortPlan[]): Finding {
+  const ports = new Set(
+    plans.map((plan) => {
+      const [first] = plan.frontends;
+      return `${first?.port ?? "?"}/${plan.protocol}${plan.portName === "" ? "" : ` (${plan.portName})`}`;
+    }),
+  );
+  return {
+    cause: "no-such-port",
+    severity: "problem",
+    about: `Service ${service}`,
+    text: `It has no port ${port}. It has ${[...ports].join(", ")}.`,
+    advice: "Use one of these, or add the port to the Service",
+  };
+}
+
+function familyFinding({ store, context }: Knowledge, service: string): Finding {
+  const addresses = store.get(service)?.service.clusterIPs.map(formatAddress) ?? [];
+  return {
+    cause: "family-not-in-use",
+    severity: "problem",
+    about: `Service ${service}`,
+    text: `Its addresses (${addresses.join(", ")}) are of a family that this node does not use. It uses ` +
+      `${context.families.join(" and ") || "none"}.`,
+    advice: "Enable the family in the kernel of the node, or give the Service an address of the other one",
+  };
+}

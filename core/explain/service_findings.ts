@@ -1,0 +1,119 @@
+import { contains, formatCidr } from "../net/address.ts";
+import { nearest } from "../config/flags/suggest.ts";
+import type { StoredService } from "../objects/store.ts";
+import { printedName, type ServicePortPlan } from "../plan/plan.ts";
+import type { Client } from "./clients.ts";
+import { endpointFindings } from "./endpoint_findings.ts";
+import type { Finding } from "./explanation.ts";
+import type { Knowledge } from "./knowledge.ts";
+import { destinationOf } from "./service_port.ts";
+
+/**
+ * Findings about a Service that the proxy serves.
+ * @param plans those of its plans that the question is about.
+ * @param client whose connections are asked about; undefined for all clients.
+ */
+export function* serviceFindings(
+  knowledge: Knowledge,
+  stored: StoredService,
+  plans: readonly ServicePortPlan[],
+  client: Client | undefined,
+): Generator<Finding> {
+  const { namespace, name } = stored.service;
+  for (const text of knowledge.conflicts.get(`${namespace}/${name}`) ?? []) {
+    yield {
+      cause: "claimed-by-another-service",
+      severity: "problem",
+      about: `Service ${namespace}/${name}`,
+      text: `${text}.`,
+      advice: "Give one of the two Services another address or another port",
+    };
+  }
+  for (const plan of plans) {
+    yield* endpointFindings(knowledge, stored, plan);
+    yield* sourceRangeFindings(plan, client);
+    yield* nodePortFindings(knowledge, plan);
+  }
+}
+
+/** Findings about a Service that the proxy does not serve. */
+export function* missingServiceFindings(
+  { unused, store }: Pick<Knowledge, "unused" | "store">,
+  namespace: string,
+  name: string,
+): Generator<Finding> {
+  const service = `${namespace}/${name}`;
+  const about = `Service ${service}`;
+  const known = unused.get(service);
+  if (known?.isInvalid) {
+    yield {
+      cause: "invalid-service",
+      severity: "problem",
+      about,
+      text: `The object is invalid and not used: ${known.why}.`,
+      advice: "Correct the object",
+    };
+  } else if (known !== undefined) {
+    yield {
+      cause: "not-proxied",
+      severity: "notice",
+      about,
+      text: `This proxy does not serve it: ${known.why}.`,
+      advice: "",
+    };
+  } else {
+    yield {
+      cause: "unknown-service",
+      severity: "problem",
+      about,
+      text: "There is no such Service.",
+      advice: suggestion([...store.serviceNames(), ...unused.keys()], service, name),
+    };
+  }
+}
+
+function suggestion(names: readonly string[], service: string, name: string): string {
+  const sameName = names.filter((other) => other.endsWith(`/${name}`)).slice(0, MAX_SUGGESTIONS);
+  if (sameName.length > 0) return `Did you mean ${sameName.join(" or ")}?`;
+  const similar = nearest(service, names);
+  return similar === undefined ? "kubectl get services -A lists all" : `Did you mean ${similar}?`;
+}
+
+const MAX_SUGGESTIONS = 3;
+
+function* sourceRangeFindings(
+  plan: ServicePortPlan,
+  client: Client | undefined,
+): Generator<Finding> {
+  const { sourceRanges } = plan;
+  if (sourceRanges === undefined || !plan.frontends.some(({ kind }) => kind === "LoadBalancerIP")) return;
+  const about = `${printedName(plan)} (${plan.family})`;
+  const listed = sourceRanges.slice(0, MAX_RANGES).map(formatCidr).join(", ");
+  const ranges = sourceRanges.length > MAX_RANGES
+    ? `${listed} and ${sourceRanges.length - MAX_RANGES} more`
+    : listed;
+  const denies = client !== undefined && !sourceRanges.some((range) => contains(range, client.source));
+  yield {
+    cause: denies ? "source-range-denies" : "source-ranges",
+    severity: denies ? "problem" : "notice",
+    about,
+    text: denies
+      ? `Its load-balancer addresses are open to ${ranges} only, and the client is in none of them.`
+      : `Its load-balancer addresses are open to ${ranges} only. Other clients are dropped.`,
+    advice: denies ? "Add the client's range to spec.loadBalancerSourceRanges" : "",
+  };
+}
+
+const MAX_RANGES = 8;
+
+function* nodePortFindings(knowledge: Knowledge, plan: ServicePortPlan): Generator<Finding> {
+  const nodePort = plan.frontends.find(({ kind }) => kind === "NodePort");
+  if (nodePort === undefined || destinationOf(knowledge, plan, nodePort) !== undefined) return;
+  yield {
+    cause: "node-port-on-no-address",
+    severity: "problem",
+    about: `${printedName(plan)} (${plan.family})`,
+    text: `Its node port ${nodePort.port} answers on no ${plan.family} address of this node.`,
+    advice: "Set nodePortAddresses (--nodeport-addresses) to a range that has an address of this node",
+  };
+}
