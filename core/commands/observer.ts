@@ -6,6 +6,8 @@ import type { Family } from "../net/protocol.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
 import type { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
+import type { Activity } from "../observe/status/activity.ts";
+import { printedNameOf } from "../plan/plan.ts";
 import type { SyncFailures } from "../observe/metrics/mode_metrics.ts";
 import type { StatusLine } from "../observe/service_manager/status_line.ts";
 
@@ -18,14 +20,25 @@ export interface Observed {
   readonly queue: Pick<PlanQueue, "view" | "waiting" | "noLocalEndpoints" | "conflicts">;
   readonly progress: LoopProgress;
   readonly status: StatusLine;
+  readonly activity: Activity;
   /** Called after a full sync: a good time to give memory back. */
   readonly bulkDone: () => void;
 }
 
 /** Turns what the sync loop and the intake report into metrics, health and the status for the service manager. */
 export function observe(observed: Observed): SyncObserver & IntakeObserver {
-  const { families, metrics, syncFailures, health, healthCheckPorts, queue, progress, status, bulkDone } =
-    observed;
+  const {
+    families,
+    metrics,
+    syncFailures,
+    health,
+    healthCheckPorts,
+    queue,
+    progress,
+    status,
+    activity,
+    bulkDone,
+  } = observed;
   for (const family of families) {
     metrics.conntrackFailed(family, 0);
   }
@@ -38,6 +51,7 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     connected(connected) {
       health.setConnected(connected);
       status.connected(connected);
+      activity.connected(connected);
     },
     queued() {
       progress.queued();
@@ -52,7 +66,9 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       status.started();
       for (const family of families) health.syncStarted(family);
     },
-    synced({ full, seconds, triggerTimes }) {
+    synced(sync) {
+      const { full, seconds, triggerTimes } = sync;
+      activity.synced(sync);
       for (const family of families) {
         metrics.syncObserved({ family, full, seconds });
         metrics.noLocalEndpoints(family, queue.noLocalEndpoints(family));
@@ -69,7 +85,9 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       status.settled();
       for (const family of families) health.updated(family);
     },
-    failed({ full }) {
+    failed({ full, problem, rejected }) {
+      if (rejected === undefined) activity.failed(problem);
+      else activity.rejected(printedNameOf(rejected), problem);
       for (const family of families) syncFailures.count(family, full);
     },
     ended() {

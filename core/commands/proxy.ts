@@ -10,6 +10,9 @@ import { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { DroppedLines } from "../observe/log/output.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics/metrics.ts";
+import { Activity } from "../observe/status/activity.ts";
+import { recordingLog } from "../observe/status/events.ts";
+import type { StatusSources } from "../observe/status/status.ts";
 import { SyncFailures } from "../observe/metrics/mode_metrics.ts";
 import type { Notifier } from "../observe/service_manager/notifier.ts";
 import { ServiceManager } from "../observe/service_manager/service_manager.ts";
@@ -18,6 +21,7 @@ import { Intake } from "../sync/intake.ts";
 import { LoopProgress } from "../sync/loop_progress.ts";
 import { PlanQueue } from "../sync/plan_queue.ts";
 import { SyncLoop } from "../sync/sync_loop.ts";
+import { VERSION } from "../version.ts";
 import { currentView } from "./current_view.ts";
 import { observe } from "./observer.ts";
 import { openSource } from "./open_source.ts";
@@ -54,9 +58,11 @@ const MIN_STUCK_MS = 60_000;
 
 /** Puts the parts together: source → queue → sync loop → backend, and what observes them. */
 export function buildProxy(parts: ProxyParts): Proxy {
-  const { config, families, backend, createConntrackReconciler, whenInForce, notifier, log, droppedLines } =
-    parts;
+  const { config, families, backend, createConntrackReconciler, whenInForce, notifier, droppedLines } = parts;
+  const activity = new Activity();
+  const log = recordingLog(parts.log, activity.events);
   const fromManifests = config.source.kind === "manifests";
+  const sourceKind = fromManifests ? "directory of manifests" : "API server";
   const metrics = new Metrics();
   const syncFailures = new SyncFailures(config.mode.failureMetrics, families);
   const queue = new PlanQueue(config.nodeName, log, (warning) => source.warn?.(warning));
@@ -75,7 +81,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const progress = new LoopProgress();
   const status = new StatusLine({
     mode: backend.mode,
-    source: fromManifests ? "directory of manifests" : "API server",
+    source: sourceKind,
     servicePorts: () => queue.applied.size,
     isRejecting: () => families.some((family) => queue.rejectedSince(family) !== undefined),
     changed: () => serviceManager.changed(),
@@ -95,6 +101,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     queue,
     progress,
     status,
+    activity,
     bulkDone,
   });
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
@@ -108,9 +115,20 @@ export function buildProxy(parts: ProxyParts): Proxy {
     conntrack.synced(inForce);
     firstSync.resolve();
   };
-  const loop = new SyncLoop({ ...config, backend, queue, observer, afterSync, log });
+  // The loop reports its failures to the observer, which records them as events.
+  const loop = new SyncLoop({ ...config, backend, queue, observer, afterSync, log: parts.log });
   const view = () => currentView(config, families, queue.store, nodeAddresses());
   const intake = new Intake({ queue, loop, observer, log, view });
+  const statusSources: StatusSources = {
+    version: VERSION,
+    mode: backend.mode,
+    node: config.nodeName,
+    families,
+    sourceKind,
+    health,
+    activity,
+    services: queue,
+  };
 
   const syncWhenInitialised = async (signal: AbortSignal) => {
     for (const family of families) health.updated(family);
@@ -125,7 +143,16 @@ export function buildProxy(parts: ProxyParts): Proxy {
       using _serviceManager = serviceManager;
       Deno.addSignalListener("SIGHUP", () => serviceManager.reloading(source.reload()));
       await Promise.all([
-        serveHealthAndMetrics({ config, backend, health, metrics, syncFailures, log, droppedLines }, signal),
+        serveHealthAndMetrics({
+          config,
+          backend,
+          health,
+          metrics,
+          syncFailures,
+          status: statusSources,
+          log,
+          droppedLines,
+        }, signal),
         config.file === undefined ? undefined : watchConfigFile(config.file, log, signal),
         interfaces.follow(() => intake.interfacesChanged(), signal),
         interfaces.listed.then(() => source.run(intake, signal)),

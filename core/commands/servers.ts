@@ -1,11 +1,13 @@
 import type { Backend } from "../backend/contract.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
+import { apiRoutes } from "../observe/http/api_routes.ts";
 import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
 import { serve } from "../observe/http/server.ts";
 import type { DroppedLines } from "../observe/log/output.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
+import type { StatusSources } from "../observe/status/status.ts";
 import { backendMetricsText, type SyncFailures } from "../observe/metrics/mode_metrics.ts";
 
 export interface ServersOptions {
@@ -14,13 +16,14 @@ export interface ServersOptions {
   readonly health: ProxyHealth;
   readonly metrics: Metrics;
   readonly syncFailures: SyncFailures;
+  readonly status: StatusSources;
   readonly log: Log;
   readonly droppedLines: () => DroppedLines;
 }
 
 /** Serves health and metrics on the configured addresses until the signal aborts. */
 export async function serveHealthAndMetrics(options: ServersOptions, signal: AbortSignal): Promise<void> {
-  const { config, backend, health, metrics, syncFailures, log, droppedLines } = options;
+  const { config, backend, health, metrics, syncFailures, status, log, droppedLines } = options;
   const texts = [
     () => {
       metrics.logLinesDropped(droppedLines());
@@ -34,7 +37,7 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
     {
       name: "metrics",
       address: config.metrics,
-      routes: metricsRoutes(texts, config.document),
+      routes: { ...metricsRoutes(texts, config.document), ...apiRoutes(status) },
       paths: "exact",
     },
   ] as const;

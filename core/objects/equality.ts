@@ -61,6 +61,7 @@ function sameTraits(a: EndpointTraits, b: EndpointTraits): boolean {
     a.serving === b.serving &&
     a.terminating === b.terminating &&
     a.nodeName === b.nodeName &&
+    a.zone === b.zone &&
     sameList(a.zoneHints, b.zoneHints, same) &&
     sameList(a.nodeHints, b.nodeHints, same)
   );

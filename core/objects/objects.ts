@@ -80,6 +80,8 @@ export interface EndpointTraits {
   readonly terminating: boolean;
   /** "" when not set. */
   readonly nodeName: string;
+  /** Zone of the endpoint, which is only shown to people; absent when not set or not a valid name. */
+  readonly zone?: string;
   /** hints.forZones names; empty when there are none. */
   readonly zoneHints: readonly string[];
   /** hints.forNodes names; empty when there are none. */

@@ -41,6 +41,11 @@ export class FrontendClaims {
     return this.#refusals;
   }
 
+  /** Number of frontends that this service claims but does not get. */
+  refusalsOf(service: string): number {
+    return this.#losers.get(service)?.refused.size ?? 0;
+  }
+
   /**
    * Releases what the service holds and no longer claims, before it claims the rest.
    * @returns names of services to plan again, because they wait for what is free now.

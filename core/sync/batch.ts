@@ -12,7 +12,7 @@ export interface TriggerTime {
 /** The queue's side of a batch: records what happened to the changes. */
 export interface BatchLedger {
   accepted(changes: readonly PlanChange[]): void;
-  rejected(change: PlanChange): void;
+  rejected(change: PlanChange, reason: string): void;
   putBack(change: PlanChange): void;
   replacedAll(plans: Map<PlanKey, ServicePortPlan>): void;
   closed(batch: Batch, isComplete: boolean): void;
@@ -59,19 +59,22 @@ export class Batch implements BatchContents {
     this.#ledger.accepted(changes);
   }
 
-  /** The kernel rejected this change: it waits until the plan changes or a growing delay has passed. */
-  reject(change: PlanChange): void {
+  /**
+   * The kernel rejected this change: it waits until the plan changes or a growing delay has passed.
+   * @param reason of the kernel, for operators.
+   */
+  reject(change: PlanChange, reason = ""): void {
     this.#account(change);
-    this.#ledger.rejected(change);
+    this.#ledger.rejected(change, reason);
   }
 
   /**
    * The kernel rejected, during a reconcile, a plan that was in force. It is no change of this batch, and
    * waits like a rejected change.
    */
-  rejectInForce(plan: ServicePortPlan): void {
+  rejectInForce(plan: ServicePortPlan, reason = ""): void {
     this.#assertOpen();
-    this.#ledger.rejected({ key: plan.key, old: plan, new: plan });
+    this.#ledger.rejected({ key: plan.key, old: plan, new: plan }, reason);
   }
 
   /**

@@ -50,6 +50,11 @@ export class DesiredPlans {
     return this.#claims.refusals;
   }
 
+  /** Number of frontends that this service claims and other services have. */
+  conflictsOf(service: string): number {
+    return this.#claims.refusalsOf(service);
+  }
+
   /** Plans the dirty services: the plan of each of their keys; undefined for a key that goes away. */
   plan(context: PlanContext): ReadonlyMap<PlanKey, ServicePortPlan | undefined> {
     const desired = new Map<PlanKey, ServicePortPlan | undefined>();

@@ -10,7 +10,7 @@ import { AppliedPlans, type LocalPolicyCounts } from "./applied_plans.ts";
 import { Batch, type BatchLedger, type TriggerTime } from "./batch.ts";
 import { DesiredPlans, serviceOf } from "./desired_plans.ts";
 import { compareViews, NO_VIEW, type NodeView, type NodeViewDifference } from "./node_view.ts";
-import { RetrySchedule } from "./retry_schedule.ts";
+import { type RejectedPort, RetrySchedule } from "./retry_schedule.ts";
 import { WaitingChanges } from "./waiting_changes.ts";
 
 /**
@@ -96,6 +96,16 @@ export class PlanQueue {
     return this.#retries.nextMs;
   }
 
+  /** Service ports that the kernel rejects. */
+  get rejections(): { readonly size: number; has(key: PlanKey): boolean; ports(): Generator<RejectedPort> } {
+    return this.#retries;
+  }
+
+  /** Number of frontends that this service claims and other services have. */
+  conflictsOf(service: string): number {
+    return this.#desired.conflictsOf(service);
+  }
+
   /**
    * Time since which the kernel rejects a plan of this family, in milliseconds of performance.now(); undefined
    * when it rejects none.
@@ -142,9 +152,9 @@ export class PlanQueue {
       this.#applied.apply(changes);
       for (const { key } of changes) this.#retries.delete(key);
     },
-    rejected: (change) => {
+    rejected: (change, reason) => {
       this.#desired.keep(change);
-      this.#retries.add(change, serviceOf(change), performance.now());
+      this.#retries.add(change, serviceOf(change), performance.now(), reason);
     },
     putBack: (change) => {
       this.#desired.keep(change);

@@ -17,6 +17,13 @@ interface Rejection {
   readonly sinceMs: number;
   /** Milliseconds of performance.now(). */
   readonly retryAtMs: number;
+  /** Reason of the kernel, for operators. */
+  readonly reason: string;
+}
+
+/** A service port that the kernel rejects. Times are milliseconds of performance.now(). */
+export interface RejectedPort extends Pick<Rejection, "attempts" | "sinceMs" | "retryAtMs" | "reason"> {
+  readonly key: PlanKey;
 }
 
 /**
@@ -25,6 +32,22 @@ interface Rejection {
  */
 export class RetrySchedule {
   readonly #rejections = new Map<PlanKey, Rejection>();
+
+  /** Number of service ports that wait for a retry. */
+  get size(): number {
+    return this.#rejections.size;
+  }
+
+  has(key: PlanKey): boolean {
+    return this.#rejections.has(key);
+  }
+
+  /** The service ports that wait for a retry, in the order of their first rejection. */
+  *ports(): Generator<RejectedPort> {
+    for (const [key, { attempts, sinceMs, retryAtMs, reason }] of this.#rejections) {
+      yield { key, attempts, sinceMs, retryAtMs, reason };
+    }
+  }
 
   /** Time of the next retry; Infinity for none. */
   get nextMs(): number {
@@ -56,7 +79,7 @@ export class RetrySchedule {
   }
 
   /** Schedules the retry of a change that the kernel rejected. */
-  add(change: PlanChange, service: string, nowMs: number): void {
+  add(change: PlanChange, service: string, nowMs: number, reason = ""): void {
     const before = this.#rejections.get(change.key);
     const attempts = (before?.attempts ?? 0) + 1;
     const delayMs = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), MAX_RETRY_MS);
@@ -67,6 +90,7 @@ export class RetrySchedule {
       attempts,
       sinceMs: before?.sinceMs ?? nowMs,
       retryAtMs: nowMs + delayMs,
+      reason,
     });
   }
 

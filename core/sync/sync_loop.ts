@@ -39,7 +39,7 @@ export interface SyncObserver {
    */
   settled(): void;
   /** A sync failed, or the kernel rejected one of its service ports. */
-  failed(sync: Pick<Sync, "full">): void;
+  failed(failure: SyncFailure): void;
   /** The sync is over, whatever its result. Called last. */
   ended(): void;
 }
@@ -51,6 +51,17 @@ export interface Sync {
   readonly changes: number;
   /** Trigger times of the endpoint changes that are in force now. */
   readonly triggerTimes: readonly TriggerTime[];
+  /** Reason of a full sync. */
+  readonly reason: string | undefined;
+  /** The foreign change that a full sync repaired; undefined if there was none. */
+  readonly repaired: string | undefined;
+}
+
+export interface SyncFailure extends Pick<Sync, "full"> {
+  /** Written for operators. */
+  readonly problem: string;
+  /** The service port that the kernel rejected; undefined if the sync as a whole failed. */
+  readonly rejected?: PlanKey;
 }
 
 /** An idle cluster is still compared with the kernel this often. */
@@ -184,7 +195,7 @@ export class SyncLoop {
     const full = reason !== undefined;
     if (!batch.close()) {
       this.#failures++;
-      observer.failed({ full });
+      observer.failed({ full, problem: this.#failure ?? "the kernel rejects every change" });
       return;
     }
     this.#failures = 0;
@@ -195,7 +206,7 @@ export class SyncLoop {
       this.#fullSyncMs = seconds * 1000;
     }
     observer.healthChecks(healthChecks);
-    observer.synced({ full, seconds, changes: changes.length, triggerTimes });
+    observer.synced({ full, seconds, changes: changes.length, triggerTimes, reason, repaired: repair });
     observer.settled();
     log.info("Synced", { changes: changes.length, seconds: Number(seconds.toFixed(6)) }, 2);
   }
@@ -205,7 +216,7 @@ export class SyncLoop {
     batch.accept(applied);
     if (applied.length > 0) this.#afterSync(applied, false);
     for (const { change, error } of rejected) {
-      batch.reject(change);
+      batch.reject(change, error.message);
       this.#reportRejection(change.key, error, false);
     }
     if (untried.length > 0) batch.putBack(untried);
@@ -248,7 +259,7 @@ export class SyncLoop {
           return;
         }
         for (const key of rejectedKeys) {
-          this.#giveWay(plans, key, batch);
+          this.#giveWay(plans, key, batch, error.message);
           this.#reportRejection(key, error, true);
         }
       }
@@ -262,14 +273,14 @@ export class SyncLoop {
   }
 
   /** Replaces a rejected plan by the plan in force before; when that one is rejected as well, removes it. */
-  #giveWay(plans: Map<PlanKey, ServicePortPlan>, key: PlanKey, batch: Batch): void {
+  #giveWay(plans: Map<PlanKey, ServicePortPlan>, key: PlanKey, batch: Batch, reason: string): void {
     const rejected = plans.get(key);
     const inForce = this.#options.queue.applied.get(key);
     if (inForce !== undefined && inForce === rejected) {
-      batch.rejectInForce(inForce);
+      batch.rejectInForce(inForce, reason);
       plans.delete(key);
     } else {
-      batch.reject({ key, old: inForce, new: rejected });
+      batch.reject({ key, old: inForce, new: rejected }, reason);
       if (inForce === undefined) plans.delete(key);
       else plans.set(key, inForce);
     }
@@ -286,7 +297,7 @@ export class SyncLoop {
       servicePort: key,
       error: error.message,
     });
-    observer.failed({ full });
+    observer.failed({ full, problem: error.message, rejected: key });
   }
 }
 

@@ -11,7 +11,7 @@ import {
   show,
   text,
 } from "./fields.ts";
-import { isObjectName, readPortName, readTopologyName } from "./names.ts";
+import { isObjectName, isTopologyName, readPortName, readTopologyName } from "./names.ts";
 import { FAMILIES, type Family, PROTOCOLS } from "../../net/protocol.ts";
 import type { EndpointSlice, EndpointTraits, ObjectRef, SliceEndpoint, SlicePort } from "../objects.ts";
 import { annotationOf, hasLabel, labels, type NotProxied, type Report, timeOf } from "./kind.ts";
@@ -87,16 +87,23 @@ const knownTraits = new Pool<EndpointTraits>();
 function readTraits(entry: Mapping): EndpointTraits {
   const conditions = section(entry, "conditions", readConditions);
   const nodeName = readTopologyName(entry, "nodeName");
+  const zone = shownZone(entry["zone"]);
   const hints = section(entry, "hints", readHints);
   const { ready, serving, terminating } = conditions;
   // The separators are unambiguous, because no name contains a comma or a slash.
-  const names = `${nodeName}/${hints.zoneHints.join(",")}/${hints.nodeHints.join(",")}`;
+  const names = `${nodeName}/${zone}/${hints.zoneHints.join(",")}/${hints.nodeHints.join(",")}`;
   return knownTraits.share(`${names}/${ready}/${serving}/${terminating}`, () => ({
     ...conditions,
     nodeName: sharedText(nodeName),
+    ...(zone === "" ? {} : { zone: sharedText(zone) }),
     zoneHints: hints.zoneHints.map(sharedText),
     nodeHints: hints.nodeHints.map(sharedText),
   }));
+}
+
+/** The zone decides nothing here, so that an invalid one is no reason to refuse the object. */
+function shownZone(zone: unknown): string {
+  return typeof zone === "string" && isTopologyName(zone) ? zone : "";
 }
 
 function readConditions(conditions: Mapping) {

@@ -47,6 +47,11 @@ const LABEL_VALUE = /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 /** Returns the name of a node or zone under `key`; "" when absent. */
 export function readTopologyName(from: Mapping, key: string): string {
   const name = text(from, key);
-  if (name === "" || (name.length <= MAX_OBJECT_NAME && LABEL_VALUE.test(name))) return name;
+  if (name === "" || isTopologyName(name)) return name;
   throw new InvalidField(key, `${show(name)} is not the name of a node or zone`);
+}
+
+/** Reports whether a text can be the name of a node or zone. */
+export function isTopologyName(name: string): boolean {
+  return name.length <= MAX_OBJECT_NAME && LABEL_VALUE.test(name);
 }

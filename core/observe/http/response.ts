@@ -8,6 +8,7 @@ const REASONS: Readonly<Record<number, string>> = {
   307: "Temporary Redirect",
   400: "Bad Request",
   404: "Not Found",
+  405: "Method Not Allowed",
   417: "Expectation Failed",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",

@@ -3,6 +3,7 @@ import { BackendError } from "../../../core/backend/contract.ts";
 import { observe } from "../../../core/commands/observer.ts";
 import { HealthCheckPorts } from "../../../core/observe/health/health_check_ports.ts";
 import { ProxyHealth } from "../../../core/observe/health/health.ts";
+import { Activity } from "../../../core/observe/status/activity.ts";
 import { Metrics } from "../../../core/observe/metrics/metrics.ts";
 import { SyncFailures } from "../../../core/observe/metrics/mode_metrics.ts";
 import { StatusLine } from "../../../core/observe/service_manager/status_line.ts";
@@ -53,6 +54,7 @@ class Harness implements AsyncDisposable {
         isRejecting: () => false,
         changed: () => {},
       }),
+      activity: new Activity(),
       bulkDone: () => {},
     });
     this.loop = new SyncLoop({

@@ -1,0 +1,124 @@
+import { yieldToEventLoop } from "../../async/yield.ts";
+import type { Family } from "../../net/protocol.ts";
+import { printedNameOf } from "../../plan/plan.ts";
+import type { HealthBody } from "../health/health.ts";
+import type { Activity, Lag, LastSync, Occurrence } from "./activity.ts";
+import { shortened } from "./events.ts";
+import { BUCKET_SECONDS, type HistoryBucket } from "./history.ts";
+import type { KnownServices } from "./services.ts";
+
+/** The answer of /api/v1/status. Times are RFC 3339. */
+export interface Status {
+  readonly version: string;
+  readonly mode: string;
+  readonly node: string;
+  readonly startedAt: string;
+  readonly now: string;
+  readonly families: readonly Family[];
+  readonly source: SourceStatus;
+  readonly health: { readonly healthy: boolean; readonly nodeEligible: boolean };
+  readonly objects: ObjectCounts;
+  /** Absent before the first sync. */
+  readonly lastSync?: LastSync;
+  /** Changes that are not in force yet. */
+  readonly waiting: { readonly services: number; readonly endpoints: number };
+  /** Absent before the first change of an endpoint. */
+  readonly lag?: Lag;
+  readonly errors: {
+    /** The failure of the last sync; absent if it succeeded. */
+    readonly sync?: Occurrence;
+    readonly rejections: { readonly total: number; readonly first: readonly RejectionStatus[] };
+    /** Number of frontends that services claim and other services have. */
+    readonly frontendConflicts: number;
+  };
+  readonly repairs: { readonly count: number; readonly last: readonly Occurrence[] };
+  readonly history: { readonly bucketSeconds: number; readonly buckets: readonly HistoryBucket[] };
+}
+
+export interface SourceStatus {
+  readonly kind: "API server" | "directory of manifests";
+  readonly connected: boolean;
+  readonly lostAt?: string;
+}
+
+export interface ObjectCounts {
+  readonly services: number;
+  readonly servicePorts: number;
+  readonly endpoints: number;
+}
+
+export interface RejectionStatus {
+  /** `default/web:http` */
+  readonly servicePort: string;
+  readonly reason: string;
+  readonly since: string;
+  readonly nextRetry: string;
+}
+
+/** Parts of the process that the status describes. */
+export interface StatusSources {
+  readonly version: string;
+  readonly mode: string;
+  readonly node: string;
+  readonly families: readonly Family[];
+  readonly sourceKind: SourceStatus["kind"];
+  readonly health: { healthz(): { readonly body: HealthBody } };
+  readonly activity: Activity;
+  readonly services: KnownServices;
+}
+
+const MAX_REJECTIONS = 20;
+/** Services between two pauses, so that other work of the process never waits for long. */
+const SERVICES_PER_STEP = 2000;
+
+/** @param nowMs milliseconds since the epoch. */
+export async function statusOf(sources: StatusSources, nowMs: number): Promise<Status> {
+  const { version, mode, node, families, sourceKind, health, activity, services } = sources;
+  const { healthy, nodeEligible = true, source } = health.healthz().body;
+  const { lastSync, lag, failure, repairs, history } = activity;
+  return {
+    version,
+    mode,
+    node,
+    startedAt: activity.startedAt,
+    now: new Date(nowMs).toISOString(),
+    families,
+    source: { kind: sourceKind, ...source },
+    health: { healthy, nodeEligible },
+    objects: await countObjects(services),
+    ...(lastSync === undefined ? {} : { lastSync }),
+    waiting: { services: services.waiting.services, endpoints: services.waiting.endpoints },
+    ...(lag === undefined ? {} : { lag }),
+    errors: {
+      ...(failure === undefined ? {} : { sync: failure }),
+      rejections: rejectionsOf(services, nowMs - performance.now()),
+      frontendConflicts: services.conflicts,
+    },
+    repairs,
+    history: { bucketSeconds: BUCKET_SECONDS, buckets: history.lastHour(nowMs) },
+  };
+}
+
+/** @param epochMs the time of performance.now() == 0 in milliseconds since the epoch. */
+function rejectionsOf({ rejections }: KnownServices, epochMs: number): Status["errors"]["rejections"] {
+  const timestamp = (ms: number) => new Date(epochMs + ms).toISOString();
+  return {
+    total: rejections.size,
+    first: [...rejections.ports().take(MAX_REJECTIONS)].map(({ key, reason, sinceMs, retryAtMs }) => ({
+      servicePort: printedNameOf(key),
+      reason: shortened(reason),
+      since: timestamp(sinceMs),
+      nextRetry: timestamp(retryAtMs),
+    })),
+  };
+}
+
+async function countObjects({ store, applied }: KnownServices): Promise<ObjectCounts> {
+  let services = 0, endpoints = 0;
+  for (const name of store.serviceNames()) {
+    services++;
+    for (const slice of store.get(name)?.slices ?? []) endpoints += slice.endpoints.length;
+    if (services % SERVICES_PER_STEP === 0) await yieldToEventLoop();
+  }
+  return { services, servicePorts: applied.size, endpoints };
+}
