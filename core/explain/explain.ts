@@ -58,7 +58,13 @@ function explainAddress(
   const walks = clients
     .filter(({ source }) => familyOf(source) === familyOf(address))
     .map((one) => walk(knowledge, question, one));
-  if (plan !== undefined) return explained(knowledge, { subject, plans: [plan], client, walks });
+  // Source ranges guard load-balancer addresses only.
+  const guarded = plan?.frontends.some((frontend) =>
+    frontend.kind === "LoadBalancerIP" && frontend.address === address
+  );
+  if (plan !== undefined) {
+    return explained(knowledge, { subject, plans: [plan], client: guarded ? client : undefined, walks });
+  }
   return { subject, servicePorts: [], walks, findings: [noServiceFinding(knowledge, question)] };
 }
 
