@@ -23,7 +23,7 @@ metadata: {name: kubernetes}
 spec: {cidrs: [10.96.0.0/16]}
 `;
 
-/** What node "here" knows of a cluster with these objects besides itself, as YAML. */
+/** Knowledge of node "here" about a cluster with these objects, as YAML, besides itself. */
 export function knowledgeFrom(yaml: string): Knowledge {
   const warnings: ServiceWarning[] = [];
   const unused: UnusedObject[] = [];
