@@ -35,7 +35,7 @@ export type Severity = "required" | "recommended" | "optional";
 
 /** A metric that only one mode has, read at the moment of a scrape. */
 export interface BackendMetric {
-  /** Without the prefix `kubeproxy_`. */
+  /** Without the prefix `kubeproxy_`. The name of a counter ends in `_total`. */
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge";

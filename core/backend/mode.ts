@@ -41,7 +41,7 @@ export interface PlanningTraits {
 
 export interface FailureMetric {
   /** Without the prefix `kubeproxy_`. */
-  readonly name: string;
+  readonly name: `${string}_total`;
   readonly help: string;
   /** The syncs whose failures are counted. */
   readonly counts: "all" | "partial" | "none";

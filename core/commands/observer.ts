@@ -8,7 +8,7 @@ import type { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
 import type { Activity } from "../observe/status/activity.ts";
 import { printedNameOf } from "../plan/plan.ts";
-import type { SyncFailures } from "../observe/metrics/mode_metrics.ts";
+import type { SyncFailures } from "../observe/metrics/sync_metrics.ts";
 import type { StatusLine } from "../observe/service_manager/status_line.ts";
 
 export interface Observed {
@@ -39,13 +39,11 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     activity,
     bulkDone,
   } = observed;
-  for (const family of families) {
-    metrics.conntrackFailed(family, 0);
-  }
+  for (const family of families) metrics.conntrack.conntrackFailed(family, 0);
   return {
     received(kind) {
-      if (kind === "Service") metrics.serviceChanged();
-      if (kind === "EndpointSlice") metrics.endpointsChanged();
+      if (kind === "Service") metrics.sync.serviceChanged();
+      if (kind === "EndpointSlice") metrics.sync.endpointsChanged();
     },
     eligible: (eligible) => health.setEligible(eligible),
     connected(connected) {
@@ -55,10 +53,10 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     },
     queued() {
       progress.queued();
-      metrics.changesPending(queue.waiting);
+      metrics.sync.changesPending(queue.waiting);
       for (const family of families) {
         health.queuedUpdate(family);
-        metrics.syncQueued(family);
+        metrics.sync.queued(family);
       }
     },
     started() {
@@ -70,15 +68,15 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       const { full, seconds, triggerTimes } = sync;
       activity.synced(sync);
       for (const family of families) {
-        metrics.syncObserved({ family, full, seconds });
-        metrics.noLocalEndpoints(family, queue.noLocalEndpoints(family));
+        metrics.sync.synced({ family, full, seconds });
+        metrics.sync.noLocalEndpoints(family, queue.noLocalEndpoints(family));
       }
-      for (const { family, time } of triggerTimes) metrics.networkProgrammed(family, time);
+      for (const { family, time } of triggerTimes) metrics.sync.networkProgrammed(family, time);
       if (full) bulkDone();
     },
     healthChecks(changed) {
-      metrics.changesPending(queue.waiting);
-      metrics.frontendConflicts(queue.conflicts);
+      metrics.sync.changesPending(queue.waiting);
+      metrics.sync.frontendConflicts(queue.conflicts);
       healthCheckPorts.sync(changed, queue.view.nodePortAddresses);
     },
     settled() {

@@ -3,19 +3,26 @@ import { clusterAccess } from "../kube/access/access.ts";
 import { ApiSource } from "../kube/api/api.ts";
 import { recordFolder } from "../manifests/record.ts";
 import { ManifestSource } from "../manifests/source.ts";
+import type { RequestObserver } from "../kube/api/transport.ts";
 import type { Source } from "../source.ts";
 import type { Log } from "../observe/log.ts";
 import { VERSION } from "../version.ts";
 
+interface OpenOptions {
+  /** "program": what the source delivers is put in force. "read": nothing is. */
+  readonly purpose?: "program" | "read";
+  /** Observes the requests to the API server. */
+  readonly observer?: RequestObserver;
+}
+
 /**
  * Creates the configured source of objects.
- * @param purpose "program": what it delivers is put in force. "read": nothing is.
  * @throws UserError when the configured source cannot be used.
  */
 export function openSource(
   { source, nodeName }: ProxyConfig,
   log: Log,
-  purpose: "program" | "read" = "program",
+  { purpose = "program", observer }: OpenOptions = {},
 ): Source {
   if (source.kind === "manifests") {
     const folder = purpose === "program" ? recordFolder() : undefined;
@@ -23,5 +30,7 @@ export function openSource(
   }
   const { watchServiceCidrs } = source;
   const userAgent = `proxy/${VERSION}`;
-  return new ApiSource({ access: clusterAccess(source), nodeName, watchServiceCidrs, userAgent, log });
+  const access = clusterAccess(source);
+  const optional = observer === undefined ? {} : { observer };
+  return new ApiSource({ access, nodeName, watchServiceCidrs, userAgent, log, ...optional });
 }

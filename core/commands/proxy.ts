@@ -1,6 +1,7 @@
 import type { Backend, InForce } from "../backend/contract.ts";
 import type { Follower } from "../backend/follower.ts";
 import type { ProxyConfig } from "../config/config.ts";
+import { featureGates } from "../config/feature_gates.ts";
 import { watchConfigFile } from "../config/watch.ts";
 import type { Family } from "../net/protocol.ts";
 import { InterfaceAddresses } from "../node/interface_addresses.ts";
@@ -13,7 +14,7 @@ import { Metrics } from "../observe/metrics/metrics.ts";
 import { Activity } from "../observe/status/activity.ts";
 import { recordingLog } from "../observe/status/events.ts";
 import type { StatusSources } from "../observe/status/status.ts";
-import { SyncFailures } from "../observe/metrics/mode_metrics.ts";
+import { SyncFailures } from "../observe/metrics/sync_metrics.ts";
 import type { Notifier } from "../observe/service_manager/notifier.ts";
 import { ServiceManager } from "../observe/service_manager/service_manager.ts";
 import { StatusLine } from "../observe/service_manager/status_line.ts";
@@ -63,8 +64,8 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const log = recordingLog(parts.log, activity.events);
   const fromManifests = config.source.kind === "manifests";
   const sourceKind = fromManifests ? "directory of manifests" : "API server";
-  const metrics = new Metrics();
-  const syncFailures = new SyncFailures(config.mode.failureMetrics, families);
+  const metrics = new Metrics({ gates: featureGates(config.document, config.modes), droppedLines });
+  const syncFailures = new SyncFailures(metrics.registry, config.mode.failureMetrics, families);
   const queue = new PlanQueue(config.nodeName, log, (warning) => source.warn?.(warning));
   const timeoutMs = 2 * config.syncPeriodMs;
   const health = new ProxyHealth({
@@ -75,7 +76,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   });
   // An API server that has not answered yet may be unreachable.
   health.setConnected(fromManifests);
-  const source = openSource(config, log);
+  const source = openSource(config, log, { observer: metrics.restClient });
   const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
   const progress = new LoopProgress();
@@ -107,7 +108,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
   const interfaces = new InterfaceAddresses({ serviceDevices, log });
   const nodeAddresses = () => interfaces.current;
-  const conntrack = createConntrackReconciler({ observer: metrics, nodeAddresses, log });
+  const conntrack = createConntrackReconciler({ observer: metrics.conntrack, nodeAddresses, log });
   const localhost = localhostNodePorts(config, families, backend, log);
   const firstSync = Promise.withResolvers<void>();
   const afterSync = (inForce: InForce) => {
@@ -143,16 +144,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
       using _serviceManager = serviceManager;
       Deno.addSignalListener("SIGHUP", () => serviceManager.reloading(source.reload()));
       await Promise.all([
-        serveHealthAndMetrics({
-          config,
-          backend,
-          health,
-          metrics,
-          syncFailures,
-          status: statusSources,
-          log,
-          droppedLines,
-        }, signal),
+        serveHealthAndMetrics({ config, backend, health, metrics, status: statusSources, log }, signal),
         config.file === undefined ? undefined : watchConfigFile(config.file, log, signal),
         interfaces.follow(() => intake.interfacesChanged(), signal),
         interfaces.listed.then(() => source.run(intake, signal)),

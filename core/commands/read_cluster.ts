@@ -62,7 +62,7 @@ export async function readCluster(
   );
   const running = [
     interfaces.follow(() => {}, end.signal),
-    openSource(config, log, "read").run(sink, end.signal),
+    openSource(config, log, { purpose: "read" }).run(sink, end.signal),
   ];
   try {
     await Promise.race([Promise.all([interfaces.listed, isComplete.promise]), ...running]);

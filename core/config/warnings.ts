@@ -1,8 +1,6 @@
 import type { ModeTraits } from "../backend/mode.ts";
 import type { ProxyConfig } from "./config.ts";
-
-/** Gates that have an effect here, or whose present setting changes nothing here. */
-const quietGates = ["MultiCIDRServiceAllocator", "NFTablesNetlink", "NativeHistograms"];
+import { featureGates } from "./feature_gates.ts";
 
 /** Warns of settings that are accepted but have no effect, or that most likely are a mistake. One line each. */
 export function warningsOf(config: ProxyConfig): string[] {
@@ -41,10 +39,7 @@ function whereNot({ name, planning, localhostGate }: ModeTraits): string {
 }
 
 function gateWarnings({ document, mode, modes, localhostFamilies }: ProxyConfig): string[] {
-  const quiet = new Set([
-    ...quietGates,
-    ...modes.flatMap(({ featureGate, localhostGate }) => [featureGate, localhostGate]),
-  ]);
+  const quiet = new Set(featureGates(document, modes).map(({ name }) => name));
   return Object.entries(document.featureGates).flatMap(([gate, on]) => {
     if (on && gate === mode.localhostGate && localhostFamilies.length === 0) {
       return [

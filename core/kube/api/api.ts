@@ -7,7 +7,7 @@ import { EventSender } from "./events.ts";
 import { Reflector } from "./reflector.ts";
 import { type Resource, watchedResources, type WatchOptions } from "./resources.ts";
 import type { ServiceWarning, Sink, Source } from "../../source.ts";
-import { Transport } from "./transport.ts";
+import { type RequestObserver, Transport } from "./transport.ts";
 
 export interface ApiOptions extends WatchOptions {
   readonly access: ClusterAccess;
@@ -15,6 +15,7 @@ export interface ApiOptions extends WatchOptions {
   readonly userAgent: string;
   readonly log: Log;
   readonly timing?: ApiTiming;
+  readonly observer?: RequestObserver;
 }
 
 /** Objects from the Kubernetes API, by list and watch. Retries forever; an outage of the server removes no object. */
@@ -33,9 +34,14 @@ export class ApiSource implements Source {
   }
 
   async run(sink: Sink, signal: AbortSignal): Promise<void> {
-    const { access, userAgent, log, timing = API_TIMING } = this.#options;
+    const { access, userAgent, log, timing = API_TIMING, observer } = this.#options;
     using credentials = new Credentials(access, log, timing);
-    using transport = new Transport(access, credentials, userAgent);
+    using transport = new Transport({
+      access,
+      credentials,
+      userAgent,
+      ...(observer === undefined ? {} : { observer }),
+    });
     const events = new EventSender({ transport, nodeName: this.#options.nodeName, timing, log });
     this.#events = events;
     const resources = watchedResources(this.#options);

@@ -4,6 +4,29 @@ import type { Client, ClientOptions, ClientRequest, Headers } from "../connectio
 import { FetchClient, isForFetch } from "../connection/fetch_client.ts";
 import { OpensslClient } from "../connection/openssl_client.ts";
 
+/** Observes the requests, for metrics. */
+export interface RequestObserver {
+  requestEnded(request: EndedRequest): void;
+}
+
+export interface EndedRequest {
+  readonly method: "GET" | "POST";
+  /** Host and port of the server. */
+  readonly host: string;
+  /** Status of the answer; undefined for none. */
+  readonly status: number | undefined;
+  /** Time to the head of the answer; undefined for a watch, which the server answers when it likes. */
+  readonly seconds: number | undefined;
+}
+
+export interface TransportOptions {
+  readonly access: ClusterAccess;
+  readonly credentials: Credentials;
+  /** User-Agent, such as "proxy/0.1.0". */
+  readonly userAgent: string;
+  readonly observer?: RequestObserver;
+}
+
 /** Sends requests to the API server, all over one HTTP/2 connection if the server supports it. */
 export class Transport implements Disposable {
   #lastHeard = performance.now();
@@ -12,14 +35,11 @@ export class Transport implements Disposable {
   #onlyForOpenssl: TlsSecrets | undefined;
 
   readonly #access: ClusterAccess;
-  readonly #credentials: Credentials;
-  /** User-Agent, such as "proxy/0.1.0". */
-  readonly #userAgent: string;
+  readonly #options: TransportOptions;
 
-  constructor(access: ClusterAccess, credentials: Credentials, userAgent: string) {
-    this.#access = access;
-    this.#credentials = credentials;
-    this.#userAgent = userAgent;
+  constructor(options: TransportOptions) {
+    this.#access = options.access;
+    this.#options = options;
   }
 
   /**
@@ -41,21 +61,35 @@ export class Transport implements Disposable {
   }
 
   async #request(request: ClientRequest, signal: AbortSignal, sending: () => void): Promise<Response> {
-    const { headers, tls } = await this.#credentials.current(signal);
+    const { headers, tls } = await this.#options.credentials.current(signal);
     signal.throwIfAborted();
     sending();
+    const started = performance.now();
     const all: Headers = [
       ...headers,
       ["Accept", "application/json"],
       ...(request.body === undefined ? [] : [["Content-Type", "application/json"] as const]),
-      ["User-Agent", this.#userAgent],
+      ["User-Agent", this.#options.userAgent],
     ];
     try {
-      return await this.#send(tls, request, all, signal);
+      const response = await this.#send(tls, request, all, signal);
+      this.#observe(request, started, response.status);
+      return response;
     } catch (error) {
       signal.throwIfAborted();
+      this.#observe(request, started, undefined);
       throw new Error(explain(error), { cause: error });
     }
+  }
+
+  #observe({ path, body }: ClientRequest, started: number, status: number | undefined): void {
+    const isWatch = path.includes("watch=true&");
+    this.#options.observer?.requestEnded({
+      method: body === undefined ? "GET" : "POST",
+      host: this.#access.server.host,
+      status,
+      seconds: isWatch ? undefined : (performance.now() - started) / 1000,
+    });
   }
 
   /** Records that data arrived from the server. */

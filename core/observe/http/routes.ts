@@ -1,7 +1,9 @@
 import type { ConfigDocument } from "../../config/document/document.ts";
-import { CONTENT_TYPE } from "../metrics/exposition.ts";
 import type { ProxyHealth } from "../health/health.ts";
-import type { Metrics } from "../metrics/metrics.ts";
+import type { Exposition } from "../metrics/exposition.ts";
+import { CONTENT_TYPES, negotiateFormat } from "../metrics/format.ts";
+import type { HealthMetrics, ServiceLevelMetrics } from "../metrics/health_metrics.ts";
+import type { HttpRequest } from "./request.ts";
 import type { Route } from "./server.ts";
 import { json, text } from "./text.ts";
 
@@ -9,7 +11,7 @@ import { json, text } from "./text.ts";
  * Routes of the health server: for load balancers (/healthz) and the kubelet (/livez), docs/behaviour.md
  * §7.1.
  */
-export function healthRoutes(health: ProxyHealth, metrics: Metrics): Readonly<Record<string, Route>> {
+export function healthRoutes(health: ProxyHealth, metrics: HealthMetrics): Readonly<Record<string, Route>> {
   return {
     "/healthz": () => {
       const { ok, body } = health.healthz();
@@ -26,21 +28,36 @@ export function healthRoutes(health: ProxyHealth, metrics: Metrics): Readonly<Re
   };
 }
 
-/**
- * Routes of the metrics server: for Prometheus and for people on the node, docs/behaviour.md §9.6.
- * @param sources each returns some of the metrics in the text format of Prometheus.
- */
-export function metricsRoutes(
-  sources: readonly (() => string | Promise<string>)[],
-  document: ConfigDocument,
-): Readonly<Record<string, Route>> {
+export interface MetricsRoutesOptions {
+  readonly exposition: Exposition;
+  readonly serviceLevel: ServiceLevelMetrics;
+  /** The metrics of `serviceLevel`. */
+  readonly serviceLevelExposition: Exposition;
+  readonly document: ConfigDocument;
+}
+
+/** Routes of the metrics server: for Prometheus and for people on the node, docs/behaviour.md §9.6. */
+export function metricsRoutes(options: MetricsRoutesOptions): Readonly<Record<string, Route>> {
+  const { exposition, serviceLevel, serviceLevelExposition, document } = options;
   return {
-    "/healthz": () => text("ok"),
-    "/metrics": async () => {
-      const texts = await Promise.all(sources.map((source) => source()));
-      return new Response(texts.join(""), { headers: { "content-type": CONTENT_TYPE } });
+    "/healthz": () => {
+      serviceLevel.pinged();
+      return text("ok");
+    },
+    "/healthz/ping": () => text("ok"),
+    "/metrics": (request) => expose(exposition, request),
+    "/metrics/slis": (request) => {
+      if (request.method !== "DELETE") return expose(serviceLevelExposition, request);
+      serviceLevel.reset();
+      return text("metrics reset\n");
     },
     "/proxyMode": () => text(document.mode),
     "/configz": () => json({ "kubeproxy.config.k8s.io": document }),
   };
+}
+
+async function expose(exposition: Exposition, { accept }: HttpRequest): Promise<Response> {
+  const format = negotiateFormat(accept);
+  const headers = { "content-type": CONTENT_TYPES[format] };
+  return new Response(await exposition.body(format), { headers });
 }

@@ -4,10 +4,12 @@ import type { Backend } from "../../../core/backend/contract.ts";
 import { defineMode, type Modes } from "../../../core/backend/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
 import { flag } from "../../../core/config/flags/flag.ts";
-import { SyncFailures } from "../../../core/observe/metrics/mode_metrics.ts";
+import { MetricRegistry } from "../../../core/observe/metrics/registry.ts";
+import { SyncFailures } from "../../../core/observe/metrics/sync_metrics.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { load } from "../config/loaded.ts";
 import { fakePlatform } from "./fake_modes.ts";
+import { textOf } from "../observe/metrics_text.ts";
 import { address } from "../plan/builders.ts";
 
 /** Flags of a mode that exists in this file only. */
@@ -125,10 +127,14 @@ Deno.test("the mode reads the sections that its descriptor names, and gets what 
   assert.deepEqual(view.settings[0]?.interfaceAddresses, addresses);
 });
 
-Deno.test("failed syncs are counted under the mode's own name", () => {
-  const failures = new SyncFailures(toy.failureMetrics, ["IPv4"]);
+Deno.test("failed syncs are counted under the mode's own name", async () => {
+  const registry = new MetricRegistry();
+  const failures = new SyncFailures(registry, toy.failureMetrics, ["IPv4"]);
   failures.count("IPv4", true);
-  assert.match(failures.text(), /^kubeproxy_sync_proxy_rules_toy_failures_total\{ip_family="IPv4"\} 1$/m);
+  assert.match(
+    await textOf(registry),
+    /^kubeproxy_sync_proxy_rules_toy_failures_total\{ip_family="IPv4"\} 1$/m,
+  );
 });
 
 Deno.test("cleanup includes the mode", async () => {

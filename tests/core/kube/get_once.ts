@@ -17,11 +17,11 @@ const access = {
   proxyUrl: "",
   user: anonymous,
 };
-using transport = new Transport(
+using transport = new Transport({
   access,
-  new Credentials(access, new RecordingLog(), API_TIMING),
-  "proxy/1.2.3",
-);
+  credentials: new Credentials(access, new RecordingLog(), API_TIMING),
+  userAgent: "proxy/1.2.3",
+});
 try {
   console.log(await (await transport.get("/version", new AbortController().signal)).text());
 } catch (error) {

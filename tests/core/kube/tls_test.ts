@@ -65,11 +65,11 @@ function accessTo(port: number, { access, pair }: Case): ClusterAccess {
 }
 
 async function get(access: ClusterAccess, path = "/version"): Promise<string> {
-  using transport = new Transport(
+  using transport = new Transport({
     access,
-    new Credentials(access, new RecordingLog(), API_TIMING),
-    "proxy/1.2.3",
-  );
+    credentials: new Credentials(access, new RecordingLog(), API_TIMING),
+    userAgent: "proxy/1.2.3",
+  });
   const response = await transport.get(path, new AbortController().signal);
   return await response.text();
 }

@@ -1,9 +1,9 @@
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { createServer } from "node:https";
 import { ApiSource } from "../../../core/kube/api/api.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 import { Credentials } from "../../../core/kube/access/credentials.ts";
-import { Transport } from "../../../core/kube/api/transport.ts";
+import { type EndedRequest, Transport, type TransportOptions } from "../../../core/kube/api/transport.ts";
 import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { ApiServer } from "./api_server.ts";
 import { ConnectProxy } from "./connect_proxy.ts";
@@ -30,8 +30,9 @@ function accessTo(url: string, more: Partial<ClusterAccess>): ClusterAccess {
   };
 }
 
-function transportTo(access: ClusterAccess): Transport {
-  return new Transport(access, new Credentials(access, new RecordingLog(), API_TIMING), "proxy/1.2.3");
+function transportTo(access: ClusterAccess, more: Partial<TransportOptions> = {}): Transport {
+  const credentials = new Credentials(access, new RecordingLog(), API_TIMING);
+  return new Transport({ access, credentials, userAgent: "proxy/1.2.3", ...more });
 }
 
 /** The body of one response. */
@@ -235,4 +236,33 @@ Deno.test("a probe tells a dead connection from a quiet one, and the dead one is
   equal(server.requestsFor("services").at(-1)?.query.has("sendInitialEvents"), false, "resumed, not listed");
   stop.abort();
   await running;
+});
+
+Deno.test("every request is reported when it ends: its answer and its time, which a watch does not have", async () => {
+  const ended: EndedRequest[] = [];
+  const observer = { requestEnded: (request: EndedRequest) => ended.push(request) };
+  const { signal } = new AbortController();
+  let host = "";
+  await serving(
+    undefined,
+    (request) => new Response("", { status: request.method === "POST" ? 201 : 404 }),
+    async (url) => {
+      host = new URL(url).host;
+      using transport = transportTo(accessTo(url, {}), { observer });
+      for (const path of ["/a", "/a?watch=true&b=c"]) {
+        await (await transport.get(path, signal)).body
+          ?.cancel();
+      }
+      await (await transport.post("/a", "{}", signal)).body?.cancel();
+    },
+  );
+  using unreachable = transportTo(accessTo(`http://${host}`, {}), { observer });
+  await rejects(unreachable.get("/a", signal));
+  deepEqual(ended.map(({ method, status, seconds }) => [method, status, typeof seconds]), [
+    ["GET", 404, "number"],
+    ["GET", 404, "undefined"],
+    ["POST", 201, "number"],
+    ["GET", undefined, "number"],
+  ]);
+  ok(ended.every((request) => request.host === host));
 });

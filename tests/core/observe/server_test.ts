@@ -4,7 +4,12 @@ import { type ListenAddress, withPort } from "../../../core/config/document/list
 import { ProxyHealth } from "../../../core/observe/health/health.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { silentLog } from "./silent_log.ts";
+import { Exposition } from "../../../core/observe/metrics/exposition.ts";
+import { CONTENT_TYPES } from "../../../core/observe/metrics/format.ts";
 import { Metrics } from "../../../core/observe/metrics/metrics.ts";
+import type { PromMetric } from "../../../core/observe/metrics/prom_client.ts";
+import { sampledGauge } from "../../../core/observe/metrics/registry.ts";
+import { textOf, valuesIn } from "./metrics_text.ts";
 import { healthRoutes, metricsRoutes } from "../../../core/observe/http/routes.ts";
 import { type Route, serve } from "../../../core/observe/http/server.ts";
 import { UserError } from "../../../core/user_error.ts";
@@ -51,7 +56,7 @@ Deno.test("healthz and livez answer 200 or 503 with kube-proxy's headers, and ar
     rejectedSince: () => undefined,
   });
   health.updated("IPv4");
-  await serving(healthRoutes(health, metrics), async (url) => {
+  await serving(healthRoutes(health, metrics.health), async (url) => {
     const healthz = await answer(`${url}/healthz`);
     assert.equal(healthz.status, 503);
     assert.equal(healthz.type, "application/json");
@@ -62,17 +67,29 @@ Deno.test("healthz and livez answer 200 or 503 with kube-proxy's headers, and ar
     assert.equal((await answer(`${url}/healthz`, "POST")).status, 200);
     assert.equal((await answer(`${url}/metrics`)).status, 404);
   });
+  const text = await textOf(metrics.registry);
   assert.match(
-    metrics.text(),
+    text,
     /proxy_healthz_total\{code="503"\} 1\nkubeproxy_proxy_healthz_total\{code="200"\} 1\n/,
   );
-  assert.match(metrics.text(), /proxy_livez_total\{code="200"\} 1\n/);
+  assert.match(text, /proxy_livez_total\{code="200"\} 1\n/);
 });
+
+function routesOf(metrics: readonly PromMetric[], document = defaultDocument()) {
+  const { registry, serviceLevel } = new Metrics();
+  const source = { name: "test", read: () => Promise.resolve(metrics) };
+  return metricsRoutes({
+    exposition: new Exposition({ registry, sources: [source], log: silentLog }),
+    serviceLevel,
+    serviceLevelExposition: new Exposition({ registry: serviceLevel.registry, sources: [], log: silentLog }),
+    document,
+  });
+}
 
 Deno.test("the metrics server serves metrics, the mode, the configuration and ok", async () => {
   const document = { ...defaultDocument(), mode: "nftables" };
-  const sources = [() => new Metrics().text(), () => Promise.resolve("own_metric 1\n")];
-  await serving(metricsRoutes(sources, document), async (url) => {
+  const own = sampledGauge({ name: "own_metric", help: "help" }, [], () => [{ labels: [], value: 1 }]);
+  await serving(routesOf([own], document), async (url) => {
     const metrics = await answer(`${url}/metrics`);
     assert.equal(metrics.type, "text/plain; version=0.0.4; charset=utf-8");
     assert.match(metrics.body, /^process_resident_memory_bytes \d+$/m);
@@ -84,6 +101,36 @@ Deno.test("the metrics server serves metrics, the mode, the configuration and ok
       "kubeproxy.config.k8s.io": document,
     });
     assert.equal((await answer(`${url}/constructor`)).status, 404);
+  });
+});
+
+Deno.test("a scraper gets the format that it asks for", async () => {
+  await serving(routesOf([]), async (url) => {
+    const typeFor = async (accept: string) => {
+      const response = await fetch(`${url}/metrics`, { headers: { accept } });
+      await response.body?.cancel();
+      return response.headers.get("content-type");
+    };
+    const { text, openmetrics, protobuf } = CONTENT_TYPES;
+    for (const type of [text, openmetrics, protobuf]) assert.equal(await typeFor(type), type);
+    assert.equal(await typeFor("text/html"), text);
+  });
+});
+
+// kube-proxy 1.37 answers like this. Its health server has no /metrics/slis.
+Deno.test("the checks of the metrics server are service level indicators, until DELETE forgets them", async () => {
+  await serving(routesOf([]), async (url) => {
+    const values = async () => valuesIn((await answer(`${url}/metrics/slis`)).body).slice(0, -1);
+    assert.deepEqual(await values(), []);
+    await answer(`${url}/healthz`);
+    await answer(`${url}/healthz`);
+    assert.equal((await answer(`${url}/healthz/ping`)).body, "ok");
+    assert.deepEqual(await values(), [
+      'kubernetes_healthcheck{name="ping",type="healthz"} 1',
+      'kubernetes_healthchecks_total{name="ping",type="healthz",status="success"} 2',
+    ]);
+    assert.equal((await answer(`${url}/metrics/slis`, "DELETE")).body, "metrics reset\n");
+    assert.deepEqual(await values(), []);
   });
 });
 

@@ -5,7 +5,7 @@ import { HealthCheckPorts } from "../../../core/observe/health/health_check_port
 import { ProxyHealth } from "../../../core/observe/health/health.ts";
 import { Activity } from "../../../core/observe/status/activity.ts";
 import { Metrics } from "../../../core/observe/metrics/metrics.ts";
-import { SyncFailures } from "../../../core/observe/metrics/mode_metrics.ts";
+import { SyncFailures } from "../../../core/observe/metrics/sync_metrics.ts";
 import { StatusLine } from "../../../core/observe/service_manager/status_line.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { LoopProgress } from "../../../core/sync/loop_progress.ts";
@@ -39,10 +39,11 @@ class Harness implements AsyncDisposable {
       monotonic: () => performance.now() + this.aheadMs,
     });
     this.#healthCheckPorts = new HealthCheckPorts({ isHealthy: () => this.health.healthy, log: silentLog });
+    const metrics = new Metrics();
     const observer = observe({
       families: ["IPv4"],
-      metrics: new Metrics(),
-      syncFailures: new SyncFailures([], ["IPv4"]),
+      metrics,
+      syncFailures: new SyncFailures(metrics.registry, [], ["IPv4"]),
       health: this.health,
       healthCheckPorts: this.#healthCheckPorts,
       queue: this.queue,

@@ -1,0 +1,92 @@
+/** Types of fields on the wire (protobuf encoding). */
+const VARINT = 0;
+const FIXED_64 = 1;
+const LENGTH_DELIMITED = 2;
+
+/** Encodes one protobuf message. */
+export class ProtobufWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
+  #length = 0;
+
+  /** @param capacity initial size of the buffer in bytes. */
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  /** The message so far. Valid until the next write. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** @param value a whole number, at least 0. */
+  uint(field: number, value: number): void {
+    this.#tag(field, VARINT);
+    this.#varint(value);
+  }
+
+  /** A field of type sint32 or sint64, which is encoded zigzag. */
+  sint(field: number, value: number): void {
+    this.uint(field, value < 0 ? -2 * value - 1 : 2 * value);
+  }
+
+  double(field: number, value: number): void {
+    this.#tag(field, FIXED_64);
+    this.#reserve(8);
+    this.#view.setFloat64(this.#length, value, true);
+    this.#length += 8;
+  }
+
+  string(field: number, value: string): void {
+    this.#lengthDelimited(field, new TextEncoder().encode(value));
+  }
+
+  message(field: number, write: (message: ProtobufWriter) => void): void {
+    const message = new ProtobufWriter(64);
+    write(message);
+    this.#lengthDelimited(field, message.bytes);
+  }
+
+  /** A repeated field of type sint64, not packed: the description of the format does not ask for it. */
+  sints(field: number, values: readonly number[]): void {
+    for (const value of values) this.sint(field, value);
+  }
+
+  /** Writes a whole message with its length before it: one element of a delimited stream. */
+  delimited(message: ProtobufWriter): void {
+    this.#varint(message.bytes.length);
+    this.#append(message.bytes);
+  }
+
+  #lengthDelimited(field: number, bytes: Uint8Array): void {
+    this.#tag(field, LENGTH_DELIMITED);
+    this.#varint(bytes.length);
+    this.#append(bytes);
+  }
+
+  #tag(field: number, wireType: number): void {
+    this.#varint(field * 8 + wireType);
+  }
+
+  #varint(value: number): void {
+    this.#reserve(10);
+    // Without bit operations, which would cut the number to 32 bits.
+    for (; value > 0x7f; value = Math.floor(value / 128)) this.#bytes[this.#length++] = value % 128 + 128;
+    this.#bytes[this.#length++] = value;
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + count));
+    larger.set(this.bytes);
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+}

@@ -1,0 +1,40 @@
+import type { RequestObserver } from "../../kube/api/transport.ts";
+import type { Histogram } from "./histogram.ts";
+import type { PromCounter } from "./prom_client.ts";
+import type { MetricRegistry } from "./registry.ts";
+
+/** Buckets of k8s.io/component-base/metrics/prometheus/restclient. */
+const DURATION_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
+
+/** Requests to the API server, under the names of client-go. */
+export class RestClientMetrics implements RequestObserver {
+  readonly #requests: PromCounter<"code" | "method" | "host">;
+  readonly #durations: Histogram<"verb" | "host">;
+
+  constructor(registry: MetricRegistry) {
+    this.#durations = registry.histogram(
+      {
+        name: "rest_client_request_duration_seconds",
+        help: "[ALPHA] Request latency in seconds. Broken down by verb, and host.",
+      },
+      DURATION_BUCKETS,
+      "verb",
+      "host",
+    );
+    this.#requests = registry.counter(
+      {
+        name: "rest_client_requests_total",
+        help: "[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.",
+      },
+      "code",
+      "method",
+      "host",
+    );
+  }
+
+  requestEnded({ method, host, status, seconds }: Parameters<RequestObserver["requestEnded"]>[0]): void {
+    // client-go has the same word for a request without an answer.
+    this.#requests.inc({ code: status === undefined ? "<error>" : String(status), method, host });
+    if (seconds !== undefined) this.#durations.observe({ verb: method, host }, seconds);
+  }
+}
