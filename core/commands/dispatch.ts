@@ -1,35 +1,18 @@
 import { BackendError } from "../backend/contract.ts";
 import { parseCommandLine } from "../config/flags/command_line.ts";
-import { documentToYaml } from "../config/document/from_file.ts";
-import { listed } from "../config/flags/mode_names.ts";
-import { type Host, loadConfig } from "../config/load.ts";
-import { nearest } from "../config/flags/suggest.ts";
-import { forgetRecords, recordFolder } from "../manifests/record.ts";
-import type { LogOutput } from "../observe/log/output.ts";
-import { createLog, type Log } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
-import { VERSION } from "../version.ts";
-import { check } from "./check.ts";
-import { cleanUp, cleanUpOthers } from "./cleanup.ts";
-import { completionScript } from "./completion/completion.ts";
-import { commands, shells } from "./completion/words.ts";
-import { helpText } from "./help.ts";
-import { takeLock } from "./ownership.ts";
+import type { Command, Invocation, Terminal } from "./command.ts";
+import { findCommand } from "./find_command.ts";
+import { helpCommand } from "./help.ts";
 import type { Platform } from "./platform.ts";
-import { run } from "./run.ts";
-import { terminationSignal } from "./signals.ts";
-
-/** The parts of the process that commands need. */
-export interface Terminal extends Host {
-  print(text: string): void | Promise<void>;
-  printError(text: string): void;
-  readonly logOutput: LogOutput;
-  writeTextFile(path: string, text: string): Promise<void>;
-}
+import { start } from "./start.ts";
+import { commands } from "./table.ts";
+import { versionCommand } from "./version.ts";
 
 /**
- * Runs the command line and returns the exit code: 0, or 1 for every failure, as kube-proxy does
- * (docs/behaviour.md §10.5). An error that the operator can correct is one message. A defect is printed with its stack.
+ * Runs the command line and returns the exit code. Without a command it is 0, or 1 for every failure, as with
+ * kube-proxy (docs/behaviour.md §10.5); each command documents its own. An error that the operator can correct is one
+ * message. A defect is printed with its stack.
  */
 export async function dispatch(
   args: readonly string[],
@@ -40,7 +23,7 @@ export async function dispatch(
     return await perform(args, platform, terminal);
   } catch (error) {
     terminal.printError(lastMessage(error));
-    return 1;
+    return errorCode(args);
   }
 }
 
@@ -50,85 +33,36 @@ export function lastMessage(error: unknown): string {
   return `proxy: ${expected ? error.message : stackOf(error)}\n`;
 }
 
+/** Returns the exit code of an error, which may be one on the command line itself. */
+export function errorCode(args: readonly string[]): number {
+  const names = new Map(commands.map((command) => [command.name, command]));
+  const word = args.find((arg) => names.has(arg));
+  return names.get(word ?? "")?.errorCode ?? 1;
+}
+
 async function perform(args: readonly string[], platform: Platform, terminal: Terminal): Promise<number> {
-  const { modes } = platform;
-  const commandLine = parseCommandLine(args, modes);
-  const { words: [command, ...rest], values } = commandLine;
-  if (command !== undefined && !Object.hasOwn(commands, command)) {
-    const meant = nearest(command, Object.keys(commands));
-    const hint = meant === undefined ? "" : `did you mean ${meant}? `;
-    throw new UserError(`unknown command ${command}: ${hint}(proxy --help lists all)`);
+  const commandLine = parseCommandLine(args, platform.modes, (word) => findCommand(commands, word).flags);
+  const { words: [word, ...rest], values } = commandLine;
+  const command = word === undefined ? undefined : findCommand(commands, word);
+  const invocation: Invocation = { words: rest, commandLine, commands, platform, terminal };
+  if (values.help) {
+    const words = command === undefined || command === helpCommand ? [] : [command.name];
+    return await helpCommand.perform({ ...invocation, words });
   }
-  if (command === "completion" && !values.help) {
-    await terminal.print(completionOf(rest, modes));
-    return 0;
-  }
-  if (rest.length > 0) {
-    throw new UserError(`${command} takes no arguments, got ${rest.join(" ")}`);
-  }
-  if (values.help || command === "help") {
-    await terminal.print(helpText(modes));
-    return 0;
-  }
-  if (["true", "raw"].includes(values.version) || command === "version") {
-    await terminal.print(`proxy ${VERSION}\n`);
-    return 0;
-  }
-
-  const { config, warnings } = await loadConfig(commandLine, modes, terminal);
-  if (command === "check") {
-    const report = await check(config.mode);
-    await terminal.print(report.text);
-    return report.ok ? 0 : 1;
-  }
-  const path = values["write-config-to"];
-  if (path !== "") {
-    await writeConfig(path, await documentToYaml(config.document), terminal);
-    return 0;
-  }
-  const { logOutput } = terminal;
-  const log = createLog({ ...config.logging, write: (line, severity) => logOutput.write(line, severity) });
-  logOutput.reportTo(log);
-  if (values.stay && !values.cleanup) throw new UserError("--stay: must be used with --cleanup");
-  if (values.cleanup) {
-    const advice =
-      "It would restore everything: stop it first, or add --wait-for-lock to clean up when it ends";
-    const request = { name: platform.lockName, mode: "", waitMs: config.waitForLockMs, advice };
-    using _lock = await takeLock(request, log, new AbortController().signal);
-    const isClean = await cleanUp(config.modes, log);
-    forgetRecords(recordFolder());
-    if (isClean && values.stay) await stay(log);
-    return isClean ? 0 : 1;
-  }
-  for (const warning of warnings) log.warn(warning);
-  const whenInForce = () => cleanUpOthers(config, log);
-  await run({ config, platform, whenInForce, log, droppedLines: () => logOutput.dropped });
-  return 0;
+  if (command !== undefined) checkArguments(command, rest);
+  if (["true", "raw"].includes(values.version)) return await versionCommand.perform(invocation);
+  return await (command === undefined ? start(invocation) : command.perform(invocation));
 }
 
-function stay(log: Log): Promise<void> {
-  const ended = new Promise<void>((resolve) =>
-    terminationSignal().addEventListener("abort", () => resolve())
-  );
-  log.info("Staying until SIGTERM");
-  return ended;
-}
-
-function completionOf(words: readonly string[], modes: Platform["modes"]): string {
-  const [shell = ""] = words;
-  const script = words.length === 1 ? completionScript(shell, modes) : undefined;
-  if (script !== undefined) return script;
-  const got = words.length === 0 ? "nothing" : words.join(" ");
-  throw new UserError(`completion takes the name of a shell, ${listed(shells, "or")}; got ${got}`);
-}
-
-async function writeConfig(path: string, text: string, terminal: Terminal): Promise<void> {
-  try {
-    await terminal.writeTextFile(path, text);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new UserError(`--write-config-to ${path}: cannot be written: ${reason}`, { cause });
-  }
+/** @throws UserError when there are more or fewer words than arguments, or when a word is none of the choices. */
+function checkArguments({ name, arguments: expected }: Command, words: readonly string[]): void {
+  const required = expected.filter(({ isOptional }) => !isOptional);
+  const isRightNumber = words.length >= required.length && words.length <= expected.length;
+  if (isRightNumber && words.every((word, index) => expected[index]?.choices?.includes(word) ?? true)) return;
+  const takes = expected.length === 0
+    ? "no arguments,"
+    : `${expected.map(({ what }) => what).join(" and ")};`;
+  throw new UserError(`${name} takes ${takes} got ${words.length === 0 ? "nothing" : words.join(" ")}`);
 }
 
 function stackOf(error: unknown): string {

@@ -30,3 +30,8 @@ export async function writeToStandardOutput(text: string): Promise<void> {
 
 /** The log, and the last message of a command. Deno writes to it in another thread, which may block. */
 export const standardError = new QueuedLogOutput({ write: (bytes) => Deno.stderr.write(bytes) });
+
+/** True when standard output is a terminal and NO_COLOR (no-color.org) is not set. */
+export function hasColours(env: Pick<typeof Deno.env, "get">): boolean {
+  return Deno.stdout.isTerminal() && (env.get("NO_COLOR") ?? "") === "" && env.get("TERM") !== "dumb";
+}

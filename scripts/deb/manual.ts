@@ -1,7 +1,9 @@
 // Prints the manual page proxy(8) in roff, made from the table of flags.
 //   deno run scripts/deb/manual.ts
 import { modes } from "../../backends/registry.ts";
-import { commands } from "../../core/commands/completion/words.ts";
+import type { Command } from "../../core/commands/command.ts";
+import { usage } from "../../core/commands/find_command.ts";
+import { commands } from "../../core/commands/table.ts";
 import type { Flag } from "../../core/config/flags/flag.ts";
 import { flagGroups } from "../../core/config/flags/table.ts";
 import { VERSION } from "../../core/version.ts";
@@ -13,15 +15,8 @@ export function manualPage(): string {
     ".SH NAME",
     "proxy \\- service proxy for Kubernetes nodes, a replacement for kube\\-proxy",
     ".SH SYNOPSIS",
-    ...[
-      "[\\fIflags\\fR]",
-      "check [\\fIflags\\fR]",
-      "\\-\\-cleanup",
-      "completion bash|zsh|fish",
-      "version",
-      "help",
-    ]
-      .flatMap((line, index) => [...(index === 0 ? [] : [".br"]), `.B proxy\n${line}`]),
+    ...["[flags]", "--cleanup", ...commands.map(usage)]
+      .flatMap((line, index) => [...(index === 0 ? [] : [".br"]), `.B proxy\n${roff(line)}`]),
     ".SH DESCRIPTION",
     ...paragraph(
       "Forwards connections to Kubernetes Services to one of their endpoints, on the node it runs on. Accepts the " +
@@ -29,9 +24,7 @@ export function manualPage(): string {
         "proxy --cleanup removes them.",
     ),
     ".SH COMMANDS",
-    ...Object.entries(commands).flatMap((
-      [name, what],
-    ) => [".TP", `.B ${roff(name)}`, `${roff(sentence(what))}`]),
+    ...commands.flatMap(commandEntry),
     ".SH OPTIONS",
     ...flagGroups(modes).flatMap(({ title, flags }) => [`.SS ${roff(title)}`, ...flagEntries(flags)]),
     ".SH SIGNALS",
@@ -49,12 +42,22 @@ export function manualPage(): string {
       "Additional rights for mode ebpf, as a drop-in of the unit.",
     ),
     ".SH EXIT STATUS",
-    "0 if the process did what was asked or was told to stop, 1 otherwise.",
+    "0 if the process did what was asked or was told to stop, 1 otherwise. Commands:",
+    ...commands.flatMap(({ name, exitCodes }) =>
+      entry(name, Object.entries(exitCodes).map(([code, meaning]) => `${code}: ${meaning}.`).join(" "))
+    ),
     ".SH SEE ALSO",
     ".BR nft (8),",
     ".BR systemctl (1)",
     "",
   ].join("\n");
+}
+
+/** A command, and below it its own flags. */
+function commandEntry({ name, summary, description, flags }: Command): string[] {
+  const text = [sentence(summary), ...description].join(" ");
+  const own = Object.keys(flags).length === 0 ? [] : [".RS", ...flagEntries(flags), ".RE"];
+  return [...entry(name, text), ...own];
 }
 
 function flagEntries(flags: Readonly<Record<string, Flag>>): string[] {

@@ -1,17 +1,24 @@
 import type { ModeTraits } from "../../backend/mode.ts";
-import type { Flag, Offers } from "../../config/flags/flag.ts";
+import type { Flag, FlagTable, Offers } from "../../config/flags/flag.ts";
 import { flagGroups } from "../../config/flags/table.ts";
+import type { Command } from "../command.ts";
 
-/** The first words of command lines, with what they do. */
-export const commands: Readonly<Record<string, string>> = {
-  check: "report whether this kernel and these privileges suffice",
-  completion: "print the completions for a shell",
-  help: "print the help",
-  version: "print the version",
-};
+/** The words that shells complete. */
+export interface CompletedLine {
+  readonly commands: readonly CompletedCommand[];
+  /** The flags of the proxy itself, which commands that read the configuration have, too. */
+  readonly flags: readonly CompletedFlag[];
+}
 
-/** Shells that `proxy completion` has a script for. */
-export const shells = ["bash", "zsh", "fish"] as const;
+/** A command as shells complete it. */
+export interface CompletedCommand {
+  readonly name: string;
+  readonly summary: string;
+  /** Values of its argument. */
+  readonly choices: readonly string[];
+  /** Flags that only this command has. */
+  readonly flags: readonly CompletedFlag[];
+}
 
 /** A flag as shells complete it. */
 export interface CompletedFlag {
@@ -29,12 +36,27 @@ export interface CompletedFlag {
   readonly isRepeatable: boolean;
 }
 
-/** All flags that are not deprecated, in the order of the help. */
+/** Derives the words that shells complete from the table of commands. */
+export function completedLine(commands: readonly Command[], modes: readonly ModeTraits[]): CompletedLine {
+  return {
+    commands: commands.map(({ name, summary, arguments: [argument], flags }) => ({
+      name,
+      summary,
+      choices: argument?.choices ?? (argument?.name === "COMMAND" ? commands.map(({ name }) => name) : []),
+      flags: completedTable(flags, modes),
+    })),
+    flags: completedFlags(modes),
+  };
+}
+
+/** All flags of the proxy that are not deprecated, in the order of the help. */
 export function completedFlags(modes: readonly ModeTraits[]): readonly CompletedFlag[] {
-  return flagGroups(modes).flatMap(({ flags }) =>
-    Object.entries(flags).filter(([, { deprecated }]) => deprecated === undefined)
-      .map(([name, flag]) => completedFlag(name, flag, modes))
-  );
+  return flagGroups(modes).flatMap(({ flags }) => completedTable(flags, modes));
+}
+
+function completedTable(flags: FlagTable, modes: readonly ModeTraits[]): CompletedFlag[] {
+  return Object.entries(flags).filter(([, { deprecated }]) => deprecated === undefined)
+    .map(([name, flag]) => completedFlag(name, flag, modes));
 }
 
 function completedFlag(name: string, flag: Flag, modes: readonly ModeTraits[]): CompletedFlag {

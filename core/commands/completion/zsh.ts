@@ -1,30 +1,56 @@
-import { commands, type CompletedFlag, shells } from "./words.ts";
+import type { CompletedCommand, CompletedFlag, CompletedLine } from "./words.ts";
 
 /** Writes the script for zsh, for a directory of $fpath or for `source`. */
-export function zshCompletion(flags: readonly CompletedFlag[]): string {
-  const described = Object.entries(commands).map(([name, what]) => `${name}\\:"${what}"`).join(" ");
+export function zshCompletion({ commands, flags }: CompletedLine): string {
+  const described = commands.map(({ name, summary }) => `${name}\\:"${summary}"`).join(" ");
+  // The first word that is a command.
+  const command = `\${words[(r)(${commands.map(({ name }) => name).join("|")})]}`;
   return `#compdef proxy
 # Completions of proxy for zsh: source <(proxy completion zsh)
 _proxy() {
-  _arguments \\
-${flags.map((flag) => `    ${specification(flag)} \\\n`).join("")}    '1:command:((${described}))' \\
-    '2:shell:_proxy_shell'
+  local -a own
+  case ${command} in
+${commands.map(flagsCase).join("")}  esac
+  _arguments $own \\
+${flags.flatMap(specifications).map((one) => `    ${one} \\\n`).join("")}    '1:command:((${described}))' \\
+    '2:argument:_proxy_argument'
 }
 
-_proxy_shell() {
-  (( $words[(Ie)completion] )) && compadd ${shells.join(" ")}
+_proxy_argument() {
+  case ${command} in
+${commands.map(argumentCase).join("")}  esac
 }
 
 if [[ $funcstack[1] = _proxy ]]; then _proxy "$@"; else compdef _proxy proxy; fi
 `;
 }
 
-/** The specification of a flag, as _arguments reads it. */
-function specification({ name, short, summary, value, type, offers, isRepeatable }: CompletedFlag): string {
+/** The branch for the flags of a command. */
+function flagsCase({ name, flags }: CompletedCommand): string {
+  return flags.length === 0 ? "" : `    ${name}) own=(${flags.flatMap(specifications).join(" ")}) ;;\n`;
+}
+
+/** The branch for the argument of a command. */
+function argumentCase({ name, choices }: CompletedCommand): string {
+  return choices.length === 0 ? "" : `    ${name}) compadd ${choices.join(" ")} ;;\n`;
+}
+
+/** The specifications of a flag, as _arguments reads them: one for each of its names. */
+function specifications(flag: CompletedFlag): string[] {
+  const { name, short } = flag;
+  if (short === undefined) return [specification(flag, name)];
+  return [specification(flag, name, `(${short})`), specification(flag, short, `(${name})`)];
+}
+
+/** @param excluded the other name, which is no longer offered. */
+function specification(
+  { summary, value, type, offers, isRepeatable }: CompletedFlag,
+  name: string,
+  excluded = "",
+): string {
   const quoted = summary.replaceAll("'", "'\\''").replaceAll(/[[\]:]/g, "\\$&");
   const repeated = isRepeatable ? "*" : "";
-  if (short !== undefined) return `'(${name} ${short})'{${name},${short}}'[${quoted}]'`;
-  if (value === "none") return `'${repeated}${name}[${quoted}]'`;
+  if (value === "none") return `'${excluded}${repeated}${name}[${quoted}]'`;
   const action = offers === "file"
     ? "_files"
     : offers === "directory"
@@ -35,5 +61,7 @@ function specification({ name, short, summary, value, type, offers, isRepeatable
   // "=-": only in the same word. "=": there or in the next. "+": for a name of one letter.
   const attachment = value === "attached" ? "=-" : name.startsWith("--") ? "=" : "+";
   const optional = value === "attached" ? ":" : "";
-  return `'${repeated}${name}${attachment}[${quoted}]:${optional}${type.replaceAll(":", "\\:")}:${action}'`;
+  return `'${excluded}${repeated}${name}${attachment}[${quoted}]:${optional}${
+    type.replaceAll(":", "\\:")
+  }:${action}'`;
 }

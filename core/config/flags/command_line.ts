@@ -1,6 +1,6 @@
 import type { FlagReader, ModeTraits } from "../../backend/mode.ts";
 import { UserError } from "../../user_error.ts";
-import type { FlagTable, FlagType, TypedValue, ValuesOf } from "./flag.ts";
+import type { Flag, FlagTable, FlagType, TypedValue, ValuesOf } from "./flag.ts";
 import { valueTypes } from "./flag_value.ts";
 import { flags, type FlagValues } from "./flags.ts";
 import { nearest } from "./suggest.ts";
@@ -20,10 +20,15 @@ export interface CommandLine {
 /**
  * Reads arguments as pflag does: `--name=value`, `--name value`, `--switch`, `--switch=false`, `-v 2`, `-v=2`, `-v2`.
  * `_` stands for `-` in names, `--` ends the flags, and empty arguments are skipped.
+ * @param flagsOf returns the flags that a command has in addition; they are known after the first word, its name.
  * @throws UserError for an unknown flag, or for a value that does not fit the type of its flag.
  */
-export function parseCommandLine(args: readonly string[], modes: readonly ModeTraits[]): CommandLine {
-  const table = allFlags(modes);
+export function parseCommandLine(
+  args: readonly string[],
+  modes: readonly ModeTraits[],
+  flagsOf: (command: string) => FlagTable = () => ({}),
+): CommandLine {
+  const table: Record<string, Flag> = { ...allFlags(modes) };
   const names = new FlagNames(table);
   const read = new ValueReader(table);
   const words: string[] = [];
@@ -32,6 +37,7 @@ export function parseCommandLine(args: readonly string[], modes: readonly ModeTr
     if (arg === "--") {
       words.push(...rest.splice(0));
     } else if (!arg.startsWith("-") || arg === "-") {
+      if (words.length === 0) Object.assign(table, flagsOf(arg));
       words.push(arg);
     } else {
       const { name, type, written, attached } = arg.startsWith("--")
@@ -79,10 +85,7 @@ class FlagNames {
     const letter = arg.slice(1, 2);
     const [name, flag] = Object.entries(this.#table).find(([, { shorthand }]) => shorthand === letter) ?? [];
     const attached = arg.slice(2).replace(/^=/, "");
-    // The value of a shorthand is a number or a bool, so "-config" and "-version" are long flags that lack a dash.
-    if (
-      name === undefined || flag === undefined || (attached !== "" && !/^\d|^(true|false)$/.test(attached))
-    ) {
+    if (name === undefined || flag === undefined || !canBeAttached(flag, attached, arg[2] === "=")) {
       const long = arg.slice(1).replace(/=.*/s, "").replaceAll("_", "-");
       throw this.#unknown(`-${long}`, long);
     }
@@ -95,6 +98,15 @@ class FlagNames {
     const hint = meant === undefined ? "" : `did you mean --${meant}? `;
     return new UserError(`unknown flag ${written}: ${hint}(proxy --help lists all)`);
   }
+}
+
+/**
+ * Tells the value of a shorthand from the rest of a long name: "-config" and "-version" are long flags that lack a
+ * dash. Other than after "=", such a value is a number, a bool or one of a few words.
+ */
+function canBeAttached({ type, offers }: Flag, value: string, followsEquals: boolean): boolean {
+  if (value === "" || /^\d|^(true|false)$/.test(value)) return true;
+  return type === "string" && (followsEquals || (Array.isArray(offers) && offers.includes(value)));
 }
 
 /** Collects the values of flags. A flag that is not given has its default. */

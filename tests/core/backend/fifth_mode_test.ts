@@ -58,6 +58,7 @@ async function run(
   const platform = { modes: platformModes, ...fakePlatform };
   const code = await dispatch(args, platform, {
     hostname: "node-a",
+    hasColours: false,
     readTextFile: () => Promise.reject(new Deno.errors.NotFound()),
     writeTextFile: () => Promise.resolve(),
     print: (text) => void (out += text),
@@ -97,7 +98,7 @@ Deno.test("a program without the mode knows neither its name nor its flags", asy
 Deno.test("check uses the mode with the options of its flags", async () => {
   assert.deepEqual(await run(withToy, "check", "--proxy-mode=toy", "--toy-colour=green"), {
     code: 0,
-    out: "mode toy\n  ok       a toy  it is green\n",
+    out: "mode toy\n  ok  a toy  it is green\n",
     err: "",
   });
 });

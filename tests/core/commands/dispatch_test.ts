@@ -50,6 +50,7 @@ async function runProxy(
   };
   const code = await dispatch(args, platform, {
     hostname: "node-a",
+    hasColours: false,
     readTextFile: () => Promise.resolve(behaviour.file ?? ""),
     writeTextFile: (path, text) => {
       if (path.startsWith("/read-only")) return Promise.reject(new Deno.errors.PermissionDenied("read-only"));
@@ -105,6 +106,45 @@ Deno.test("help shows all flags except the deprecated ones, in lines of at most 
   for (const line of out.split("\n")) assert(line.length <= 100, line);
   assert.equal((await runProxy(["help"])).out, out);
   assert.equal((await runProxy(["-h", "--proxy-mode=nonsense"])).out, out);
+});
+
+Deno.test("the help of a command shows its own flags and its exit codes", async () => {
+  const { code, out, err } = await runProxy(["check", "--help"]);
+  assert.deepEqual([code, err], [0, ""]);
+  assert.match(out, /^ {2}proxy check \[flags\]$/m);
+  assert.match(out, /^ {2}-o, --output string$/m);
+  assert.match(out, /^ {2}0 {2}\S/m);
+  assert.doesNotMatch(out, /--cluster-cidr/);
+  assert.equal((await runProxy(["help", "check"])).out, out);
+  assert.equal((await runProxy(["-h", "check"])).out, out);
+});
+
+Deno.test("a flag of a command follows its name, in every way that flags are written", async () => {
+  const requirement = { name: "a", found: true, detail: "b", severity: "required" } as const;
+  const data = { mode: "nftables", ok: true, requirements: [{ name: "a", state: "ok", detail: "b" }] };
+  for (const written of [["-o", "json"], ["-ojson"], ["-o=json"], ["--output=json"], ["--output", "json"]]) {
+    const { code, out, err } = await runProxy(["check", ...written], { requirements: [requirement] });
+    assert.deepEqual([code, err, JSON.parse(out)], [0, "", data], written.join(" "));
+  }
+  assert.match(
+    (await runProxy(["check", "-oyaml"], { requirements: [requirement] })).out,
+    /^mode: nftables$/m,
+  );
+  const cases: Record<string, string> = {
+    "-o json": "unknown flag -o: (proxy --help lists all)",
+    "-o json check": "unknown flag -o: (proxy --help lists all)",
+    "version --output json": "unknown flag --output: (proxy --help lists all)",
+    "check -o xml": '--output "xml": must be table, json or yaml',
+    "check -o=xml": '--output "xml": must be table, json or yaml',
+    "check -oom-score-adj":
+      "unknown flag -oom-score-adj: did you mean --oom-score-adj? (proxy --help lists all)",
+    "check --outptu x": "unknown flag --outptu: did you mean --output? (proxy --help lists all)",
+    "help chekc": "unknown command chekc: did you mean check? (proxy --help lists all)",
+  };
+  for (const [line, message] of Object.entries(cases)) {
+    const { code, out, err } = await runProxy(line.split(" "));
+    assert.deepEqual([code, out, err], [1, "", `proxy: ${message}\n`], line);
+  }
 });
 
 Deno.test("version prints the version", async () => {
@@ -183,7 +223,7 @@ Deno.test("check lists the requirements of the mode, and fails if a required one
   const good = await runProxy(["check"], { requirements: [found] });
   assert.deepEqual([good.code, good.out], [
     0,
-    "mode nftables\n  ok       nf_tables in the kernel  a table could be made\n",
+    "mode nftables\n  ok  nf_tables in the kernel  a table could be made\n",
   ]);
   const bad = await runProxy(["check"], { requirements: [found, missing] });
   assert.equal(bad.code, 1);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { commands } from "../../../core/commands/table.ts";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { run } from "../support/network_namespace.ts";
 
@@ -30,10 +31,15 @@ Deno.test("bash completes commands, flags and their values", async () => {
         'COMP_CWORD=$(($# - 1)); _proxy; echo "${COMPREPLY[*]}"';
       return (await run("bash", "--norc", "-c", body, "bash", ...words)).trim();
     };
-    assert.equal(await complete("proxy", ""), "check completion help version");
+    assert.equal(await complete("proxy", ""), commands.map(({ name }) => name).join(" "));
     assert.equal(await complete("proxy", "che"), "check");
     assert.equal(await complete("proxy", "completion", ""), "bash zsh fish");
+    assert.equal(await complete("proxy", "help", "che"), "check");
     assert.equal(await complete("proxy", "check", ""), "");
+    assert.equal(await complete("proxy", "check", "--outp"), "--output");
+    assert.equal(await complete("proxy", "check", "-o", ""), "table json yaml");
+    assert.equal(await complete("proxy", "check", "--output", "=", "y"), "yaml");
+    assert.equal(await complete("proxy", "--outp"), "", "a flag of a command that is not on the line");
     assert.equal(await complete("proxy", "check", "--proxy-m"), "--proxy-mode");
     assert.equal(await complete("proxy", "--proxy-mode", "ip"), "iptables ipvs");
     assert.equal(await complete("proxy", "--proxy-mode", "="), "nftables iptables ipvs ebpf");
@@ -57,6 +63,9 @@ Deno.test("fish completes commands, flags and their values, with explanations", 
     assert.deepEqual((await complete("proxy completion ")).sort(), ["bash", "fish", "zsh"]);
     const words = async (line: string) => (await complete(line)).map((one) => one.replace(/: .*/, ""));
     assert.deepEqual(await words("proxy check --proxy-mode ip"), ["iptables", "ipvs"]);
+    assert.deepEqual(await words("proxy check --output=y"), ["--output=yaml"]);
+    assert.deepEqual(await words("proxy check -o j"), ["json"]);
+    assert.deepEqual(await words("proxy --outp"), [""]);
     assert.deepEqual(await words("proxy --proxy-mode=eb"), ["--proxy-mode=ebpf"]);
     assert.deepEqual(await words("proxy --config con"), ["config.conf"]);
     assert.deepEqual(await words("proxy --manifests m"), ["manifests/"]);
@@ -75,6 +84,9 @@ Deno.test("zsh completes commands, flags and their values", async () => {
     assert.equal(await complete("proxy vers"), "version");
     assert.equal(await complete("proxy completion f"), "completion fish");
     assert.equal(await complete("proxy check --proxy-m"), "check --proxy-mode");
+    assert.equal(await complete("proxy help vers"), "help version");
+    assert.equal(await complete("proxy check --output=y"), "check --output=yaml");
+    assert.equal(await complete("proxy check -o ta"), "check -o table");
     assert.equal(await complete("proxy --proxy-mode eb"), "--proxy-mode ebpf");
     assert.equal(await complete("proxy --logging-format=j"), "--logging-format=json");
     assert.equal(await complete("proxy --config=con"), "--config=config.conf");
