@@ -170,6 +170,7 @@ function withoutCompat(found: readonly Requirement[]): readonly Requirement[] {
     detail:
       "the kernel has no match and no target of iptables. They need nft_compat (CONFIG_NFT_COMPAT) and " +
       "CONFIG_NETFILTER_XTABLES; mode nftables needs neither",
+    fix: "modprobe nft_compat",
   }];
 }
 
@@ -183,6 +184,7 @@ async function packetCounters(client: NetlinkClient): Promise<Requirement> {
       ? "rules can count in them"
       : "two metrics are omitted. They need nfnetlink_acct and xt_nfacct (CONFIG_NETFILTER_NETLINK_ACCT, " +
         "CONFIG_NETFILTER_XT_MATCH_NFACCT)",
+    fix: "modprobe -a nfnetlink_acct xt_nfacct",
   };
 }
 

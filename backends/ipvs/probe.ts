@@ -24,7 +24,7 @@ const COMPILE_OPTIONS: CompileOptions = { scheduler: "rr", localFallback: false 
 export const probeTables: Probe = tableProbe(TABLE, [
   {
     name: "tables and sets",
-    from: "CONFIG_NF_TABLES with CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6",
+    from: "nf_tables (CONFIG_NF_TABLES with CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6)",
     sets: (family) => setsOf(family).filter(({ name }) => name === IPVS_IPS),
   },
   {
@@ -34,24 +34,24 @@ export const probeTables: Probe = tableProbe(TABLE, [
   },
   {
     name: "connection tracking in rules",
-    from: "CONFIG_NFT_CT",
+    from: "nft_ct (CONFIG_NFT_CT)",
     rule: () => rule(isNew()),
   },
   {
     name: "address types in rules",
-    from: "CONFIG_NFT_FIB_IPV4 and CONFIG_NFT_FIB_IPV6",
+    from: "nft_fib_ipv4 and nft_fib_ipv6 (CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6)",
     hook: INPUT,
     rule: () => rule(isOfThisNode("daddr")),
   },
   {
     name: "masquerading",
-    from: "CONFIG_NFT_MASQ",
+    from: "nft_masq (CONFIG_NFT_MASQ)",
     hook: POSTROUTING,
     rule: () => rule([expr.masquerade]),
   },
   {
     name: "rejecting",
-    from: "CONFIG_NFT_REJECT with CONFIG_NFT_REJECT_IPV4 and CONFIG_NFT_REJECT_IPV6",
+    from: "nft_reject_ipv4 and nft_reject_ipv6 (CONFIG_NFT_REJECT_IPV4, CONFIG_NFT_REJECT_IPV6)",
     rule: (family) => rule([expr.reject(family)]),
   },
 ], (batch, family, { interfaceAddresses, ...others }, plans) => {

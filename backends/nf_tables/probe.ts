@@ -24,7 +24,7 @@ export type Probe = (
 /** A kernel feature that a mode's tables use. */
 export interface Feature<Changes extends Batch> {
   readonly name: string;
-  /** Kernel options, or the first kernel version that has it. */
+  /** Kernel modules with their options, or the first kernel version that has it. */
   readonly from: string;
   /** "required" when left out. */
   readonly severity?: Severity;
@@ -248,5 +248,12 @@ function requirement<Changes extends Batch>(
     `${errnoName(error.errno)} (${errnoText(error.errno)}) for ${family.family}`
   );
   const detail = `the kernel rejects them: ${answers.join(", ")}. They require ${from}`;
-  return { name, severity, found: false, detail };
+  return { name, severity, found: false, detail, ...loading(from) };
+}
+
+/** The command that loads the kernel modules that a text names. */
+export function loading(text: string): { readonly fix?: string } {
+  // Options of the kernel are in capitals.
+  const modules = text.match(/\b(?:nf|nft|xt|ipt|ip6t|nfnetlink)_[a-zA-Z0-9_]+/g) ?? [];
+  return modules.length === 0 ? {} : { fix: `modprobe -a ${modules.join(" ")}` };
 }

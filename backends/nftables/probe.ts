@@ -14,7 +14,7 @@ const POSTROUTING: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, prior
 export const probeKernel: Probe = tableProbe(TABLE, [
   {
     name: "tables, maps and verdict maps",
-    from: "CONFIG_NF_TABLES with CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6",
+    from: "nf_tables (CONFIG_NF_TABLES with CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6)",
     sets: (family) => setsOf(family, false).filter(({ name }) => name === SERVICE_IPS || name === ENDPOINTS),
   },
   {
@@ -24,40 +24,40 @@ export const probeKernel: Probe = tableProbe(TABLE, [
   },
   {
     name: "sets that rules fill",
-    from: "CONFIG_NF_TABLES",
+    from: "nf_tables (CONFIG_NF_TABLES)",
     sets: (family) => [affinitySet(family, "affinity", 10)],
   },
   {
     name: "connection tracking in rules",
-    from: "CONFIG_NFT_CT",
+    from: "nft_ct (CONFIG_NFT_CT)",
     rule: () => rule(isNew()),
   },
   {
     name: "random numbers in rules",
-    from: "CONFIG_NFT_NUMGEN",
+    from: "nft_numgen (CONFIG_NFT_NUMGEN)",
     rule: (family) => rule(expr.concat(...addressFields(family), expr.random(2))),
   },
   {
     name: "address types in rules",
-    from: "CONFIG_NFT_FIB_IPV4 and CONFIG_NFT_FIB_IPV6",
+    from: "nft_fib_ipv4 and nft_fib_ipv6 (CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6)",
     hook: PREROUTING,
     rule: () => rule(isOfThisNode("daddr")),
   },
   {
     name: "destination NAT",
-    from: "CONFIG_NFT_NAT",
+    from: "nft_nat (CONFIG_NFT_NAT)",
     hook: PREROUTING,
     rule: (family) => rule(dnatTo(family, "\0".repeat(family.addressBytes), "\0\x01")),
   },
   {
     name: "masquerading",
-    from: "CONFIG_NFT_MASQ",
+    from: "nft_masq (CONFIG_NFT_MASQ)",
     hook: POSTROUTING,
     rule: () => rule([expr.masquerade]),
   },
   {
     name: "rejecting",
-    from: "CONFIG_NFT_REJECT with CONFIG_NFT_REJECT_IPV4 and CONFIG_NFT_REJECT_IPV6",
+    from: "nft_reject_ipv4 and nft_reject_ipv6 (CONFIG_NFT_REJECT_IPV4, CONFIG_NFT_REJECT_IPV6)",
     rule: (family) => rule([expr.reject(family)]),
   },
 ], (batch, family, settings, plans) => writeRefill(batch, family, settings, plans, { how: "replace" }));

@@ -25,6 +25,8 @@ export interface Requirement {
   /** The evidence; for a missing feature also how to get it. */
   readonly detail: string;
   readonly severity: Severity;
+  /** The command that supplies a missing feature, such as `modprobe nft_ct`; undefined if there is none. */
+  readonly fix?: string;
 }
 
 /**

@@ -83,7 +83,7 @@ export async function takeLock(
       const problem = "A process that is no proxy holds the lock of this network namespace";
       return withoutLock(problem, { socket: `@${name}`, ...strangerFields(holder) }, log);
     }
-    const who = describe(holder);
+    const who = describeHolder(holder);
     const remaining = deadline - performance.now();
     if (remaining <= 0) {
       const waited = waitMs > 0 ? ` (waited ${secondsSince(started)} s for its end)` : "";
@@ -125,8 +125,8 @@ function strangerFields({ credentials, commandLine }: LockHolder): Fields {
   return { ...credentials, commandLine };
 }
 
-/** The text that another process gave is quoted. */
-function describe(holder: LockHolder): string {
+/** Describes the process that has the lock. The text that it gave is quoted. */
+export function describeHolder(holder: LockHolder): string {
   return Object.entries(proxyFields(holder)).map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(
     ", ",
   );

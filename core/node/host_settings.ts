@@ -122,7 +122,11 @@ function desiredSysctls(settings: ConntrackSettings, cpus: number): readonly Sys
   ].filter(({ value }) => value > 0);
 }
 
-/** The limit of tracked connections; 0 to keep the kernel's. */
+/** Returns the limit of tracked connections that the settings stand for on this host; 0 to keep the kernel's. */
+export function conntrackMax(settings: ConntrackSettings, kernel = KERNEL): number {
+  return maxOf(settings, countCpus(kernel.onlineCpus));
+}
+
 function maxOf({ maxPerCore, min }: ConntrackSettings, cpus: number): number {
   if (maxPerCore === 0) return 0;
   const scaled = maxPerCore * cpus;

@@ -17,7 +17,7 @@ Deno.test("the binary contains its BPF programs and the library that loads them"
     args: [`${project}dist/proxy`, "check", "--proxy-mode", "ebpf"],
   }).output();
   const said = new TextDecoder().decode(stdout);
-  assert.match(said, /ok +BPF programs for sockets of this node +the kernel accepts them/);
-  assert.match(said, /ok +BPF programs for packets from outside +the kernel accepts them/);
-  assert.match(said, /MISSING +BPF file system .*mount -t bpf bpf/);
+  assert.match(said, /ok +ebpf +BPF programs for sockets of this node +the kernel accepts them/);
+  assert.match(said, /ok +ebpf +BPF programs for packets from outside +the kernel accepts them/);
+  assert.match(said, /MISSING +ebpf +BPF file system .*mount -t bpf bpf/);
 });

@@ -2,8 +2,18 @@ import type { Requirement } from "../../backend/contract.ts";
 import type { ConfiguredMode } from "../../backend/mode.ts";
 import type { Cell } from "../output/table.ts";
 
-/** The requirements of a mode on this node. */
+/** The result of `proxy check`. */
 export interface CheckReport {
+  /** The mode that would start. */
+  readonly mode: string;
+  /** It has what it requires. */
+  readonly ok: boolean;
+  readonly modes: readonly ModeReport[];
+  /** Requirements of every mode on the node. */
+  readonly node: readonly CheckedRequirement[];
+}
+
+export interface ModeReport {
   readonly mode: string;
   /** No required feature is missing. */
   readonly ok: boolean;
@@ -15,29 +25,48 @@ export interface CheckedRequirement {
   readonly state: RequirementState;
   /** The evidence; for a missing feature also how to get it. */
   readonly detail: string;
+  /** The command that supplies a missing feature. */
+  readonly fix?: string;
 }
 
 export type RequirementState = "ok" | "MISSING" | "WARNING" | "absent";
 
-/** Tries which features the kernel and the privileges of this process provide for the mode. Changes nothing. */
-export async function check(mode: ConfiguredMode): Promise<CheckReport> {
+/** Tries which features the kernel and the privileges of this process provide for a mode. Changes nothing. */
+export async function checkMode(mode: ConfiguredMode): Promise<ModeReport> {
   using backend = mode.create();
   const requirements = await backend.probe();
   return {
     mode: mode.name,
     ok: requirements.every(({ found, severity }) => found || severity !== "required"),
-    requirements: requirements.map((requirement) => {
-      const { name, detail } = requirement;
-      return { name, state: stateOf(requirement), detail };
-    }),
+    requirements: requirements.map(checked),
   };
 }
 
-/** One row per requirement: its state, its name and the evidence. */
-export function rowsOf({ requirements }: CheckReport): Cell[][] {
-  return requirements.map((
-    { name, state, detail },
-  ) => [{ text: state, colour: colours[state] }, name, detail]);
+export function checked(requirement: Requirement): CheckedRequirement {
+  const { name, detail, found, fix } = requirement;
+  return { name, state: stateOf(requirement), detail, ...(found || fix === undefined ? {} : { fix }) };
+}
+
+/** The rows of the table: one per requirement, which may be that of several modes. */
+export function rowsOf({ modes, node }: CheckReport): Cell[][] {
+  const rows = new Map<string, { readonly users: string[]; readonly requirement: CheckedRequirement }>();
+  const add = (user: string, requirement: CheckedRequirement) => {
+    const key = JSON.stringify(requirement);
+    const known = rows.get(key);
+    if (known === undefined) rows.set(key, { users: [user], requirement });
+    else known.users.push(user);
+  };
+  for (const { mode, requirements } of modes) for (const one of requirements) add(mode, one);
+  for (const one of node) add("node", one);
+  return [
+    ["STATE", "FOR", "NEEDED", "FOUND, AND HOW TO GET IT"],
+    ...rows.values().map(({ users, requirement: { name, state, detail, fix } }): Cell[] => [
+      { text: state, colour: colours[state] },
+      users.join(" "),
+      name,
+      fix === undefined ? detail : `${detail}. Run: ${fix}`,
+    ]),
+  ];
 }
 
 const colours = { ok: "green", MISSING: "red", WARNING: "yellow", absent: "plain" } as const;
@@ -45,4 +74,18 @@ const stateOfMissing = { required: "MISSING", recommended: "WARNING", optional: 
 
 function stateOf({ found, severity }: Requirement): RequirementState {
   return found ? "ok" : stateOfMissing[severity];
+}
+
+/** The last lines: what each mode lacks, and whether the mode that would start can work. */
+export function verdictOf({ mode, ok, modes }: CheckReport): string {
+  const lines = modes.map((one) => {
+    const missing = one.requirements.filter(({ state }) => state === "MISSING").map(({ name }) => name);
+    const verdict = one.ok
+      ? "can work on this node"
+      : `cannot work on this node; missing: ${missing.join(", ")}`;
+    return `Mode ${one.mode} ${verdict}.\n`;
+  });
+  return modes.length === 1
+    ? lines.join("")
+    : `${lines.join("")}A start would use mode ${mode}${ok ? "" : ", and fail"}.\n`;
 }

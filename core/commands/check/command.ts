@@ -1,25 +1,62 @@
+import type { ProxyConfig } from "../../config/config.ts";
 import { loadConfig } from "../../config/load.ts";
+import { conntrackMax } from "../../node/host_settings.ts";
+import { supportedFamilies } from "../../node/interfaces.ts";
+import { readKernelFacts } from "../../node/kernel_facts.ts";
+import { readListeners } from "../../node/listeners.ts";
+import { findHolder } from "../../node/lock_holder.ts";
+import { socketOwners } from "../../node/socket_owners.ts";
 import type { Command } from "../command.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
-import { check, rowsOf } from "./check.ts";
+import { describeHolder } from "../ownership.ts";
+import { checked, type CheckedRequirement, checkMode, type CheckReport, rowsOf, verdictOf } from "./check.ts";
+import { nodeRequirements } from "./node_requirements.ts";
 
 export const checkCommand: Command = {
   name: "check",
-  summary: "report whether this kernel and these privileges suffice",
+  summary: "report which modes work on this node, and what it lacks",
   description: [
-    "Tries each requirement of the mode, and changes nothing. Run it as the same user, with the same capabilities and " +
-    "in the same namespaces as the proxy.",
+    "Tries each requirement of every mode, or of the one that --proxy-mode names, and reads what else decides whether " +
+    "services work: sysctls, the conntrack table, ports in use, other proxies. Changes nothing. Run it as the same " +
+    "user, with the same capabilities and in the same namespaces as the proxy.",
   ],
   arguments: [],
   flags: outputFlags,
   readsConfig: true,
-  exitCodes: { 0: "the mode can work here", 1: "a requirement is missing, or an error" },
+  exitCodes: {
+    0: "the mode that would start can work here",
+    1: "it lacks something it requires, or an error",
+  },
   errorCode: 1,
   async perform({ commandLine, platform, terminal }) {
     const output = outputOf(commandLine);
     const { config } = await loadConfig(commandLine, platform.modes, terminal);
-    const report = await check(config.mode);
-    await printOutput(report, output, terminal, (table) => `mode ${report.mode}\n${table(rowsOf(report))}`);
+    const selected = commandLine.given.has("proxy-mode") ? [config.mode] : config.modes;
+    const modes = [];
+    for (const mode of selected) modes.push(await checkMode(mode));
+    const report: CheckReport = {
+      mode: config.mode.name,
+      ok: modes.some(({ mode, ok }) => ok && mode === config.mode.name),
+      modes,
+      node: await checkNode(config, platform.lockName),
+    };
+    await printOutput(report, output, terminal, (table) => `${table(rowsOf(report))}\n${verdictOf(report)}`);
     return report.ok ? 0 : 1;
   },
 };
+
+async function checkNode(config: ProxyConfig, lockName: string): Promise<CheckedRequirement[]> {
+  const families = await supportedFamilies();
+  const listeners = families.flatMap((family) => readListeners(family));
+  using holder = await findHolder(lockName);
+  const requirements = nodeRequirements(readKernelFacts(), {
+    families,
+    healthz: config.healthz,
+    metrics: config.metrics,
+    conntrackMax: conntrackMax(config.conntrack),
+    lockHolder: holder && `a proxy (${describeHolder(holder)})`,
+    listeners,
+    owners: socketOwners(new Set(listeners.map(({ inode }) => inode))),
+  });
+  return requirements.map(checked);
+}

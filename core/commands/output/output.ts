@@ -47,7 +47,7 @@ export async function printOutput(
   { hasColours, print }: Pick<Terminal, "hasColours" | "print">,
   forPeople: (table: Table) => string,
 ): Promise<void> {
-  const table: Table = (rows, indent = 2) => renderTable(rows, { hasColours, indent });
+  const table: Table = (rows, indent = 0) => renderTable(rows, { hasColours, indent });
   await print(output === "table" ? forPeople(table) : await serialised(data, output));
 }
 

@@ -96,11 +96,9 @@ Deno.test("a program without the mode knows neither its name nor its flags", asy
 });
 
 Deno.test("check uses the mode with the options of its flags", async () => {
-  assert.deepEqual(await run(withToy, "check", "--proxy-mode=toy", "--toy-colour=green"), {
-    code: 0,
-    out: "mode toy\n  ok  a toy  it is green\n",
-    err: "",
-  });
+  const { code, out } = await run(withToy, "check", "--proxy-mode=toy", "--toy-colour=green");
+  assert.equal(code, 0);
+  assert.match(out, /^ok +toy +a toy +it is green$/m);
 });
 
 Deno.test("validation reports mistakes in the mode's flags, and its feature gate", async () => {

@@ -121,10 +121,10 @@ Deno.test("the help of a command shows its own flags and its exit codes", async 
 
 Deno.test("a flag of a command follows its name, in every way that flags are written", async () => {
   const requirement = { name: "a", found: true, detail: "b", severity: "required" } as const;
-  const data = { mode: "nftables", ok: true, requirements: [{ name: "a", state: "ok", detail: "b" }] };
+  const modes = [{ mode: "nftables", ok: true, requirements: [{ name: "a", state: "ok", detail: "b" }] }];
   for (const written of [["-o", "json"], ["-ojson"], ["-o=json"], ["--output=json"], ["--output", "json"]]) {
     const { code, out, err } = await runProxy(["check", ...written], { requirements: [requirement] });
-    assert.deepEqual([code, err, JSON.parse(out)], [0, "", data], written.join(" "));
+    assert.deepEqual([code, err, JSON.parse(out).modes], [0, "", modes], written.join(" "));
   }
   assert.match(
     (await runProxy(["check", "-oyaml"], { requirements: [requirement] })).out,
@@ -221,13 +221,13 @@ Deno.test("check lists the requirements of the mode, and fails if a required one
     severity: "required",
   } as const;
   const good = await runProxy(["check"], { requirements: [found] });
-  assert.deepEqual([good.code, good.out], [
-    0,
-    "mode nftables\n  ok  nf_tables in the kernel  a table could be made\n",
-  ]);
+  assert.equal(good.code, 0);
+  assert.match(good.out, /^ok +nftables +nf_tables in the kernel +a table could be made$/m);
+  assert.match(good.out, /^Mode nftables can work on this node\.$/m);
   const bad = await runProxy(["check"], { requirements: [found, missing] });
   assert.equal(bad.code, 1);
-  assert.match(bad.out, /^ {2}MISSING {2}CAP_NET_ADMIN {12}give it to the unit$/m);
+  assert.match(bad.out, /^MISSING +nftables +CAP_NET_ADMIN +give it to the unit$/m);
+  assert.match(bad.out, /^Mode nftables cannot work on this node; missing: CAP_NET_ADMIN\.$/m);
 });
 
 Deno.test("check lists missing requirements that are recommended or optional, and does not fail for them", async () => {
@@ -238,10 +238,6 @@ Deno.test("check lists missing requirements that are recommended or optional, an
     ],
   });
   assert.equal(code, 0);
-  assert.equal(
-    out,
-    "mode nftables\n" +
-      "  WARNING  no legacy iptables rules  nat has 3 chains\n" +
-      "  absent   packet counters           two metrics are left out\n",
-  );
+  assert.match(out, /^WARNING +nftables +no legacy iptables rules +nat has 3 chains$/m);
+  assert.match(out, /^absent +nftables +packet counters +two metrics are left out$/m);
 });

@@ -68,7 +68,7 @@ Deno.test("without nf_tables in the kernel, one message names the kernel options
   );
   const check = await node.run(["check"], withoutNetfilter);
   assert.equal(check.code, 1);
-  assert.match(check.stdout, /MISSING +nf_tables in the kernel .*CONFIG_NF_TABLES/);
+  assert.match(check.stdout, /^MISSING +nftables iptables ipvs +nf_tables in the kernel .*CONFIG_NF_TABLES/m);
 
   const cleanup = await node.run(["--cleanup"], withoutNetfilter);
   assert.equal(cleanup.code, 0, `there is nothing to clean up, but\n${cleanup.stderr}`);

@@ -122,17 +122,17 @@ Deno.test("in a container with a read-only root, RuntimeDefault seccomp and name
     async () => {
       await using node = await Node.make();
       const { log } = await finish(node, ebpf);
-      assert.match(log, /ok +BPF programs for sockets of this node +the kernel accepts them/);
-      assert.match(log, /ok +BPF programs for packets from outside +the kernel accepts them/);
-      assert.match(log, /MISSING +BPF file system .*Mount one: mount -t bpf bpf \/sys\/fs\/bpf/);
-      assert.match(log, /MISSING +cgroup v2 /);
+      assert.match(log, /ok +ebpf +BPF programs for sockets of this node +the kernel accepts them/);
+      assert.match(log, /ok +ebpf +BPF programs for packets from outside +the kernel accepts them/);
+      assert.match(log, /MISSING +ebpf +BPF file system .*Mount one: mount -t bpf bpf \/sys\/fs\/bpf/);
+      assert.match(log, /MISSING +ebpf +cgroup v2 /);
     },
   );
 
   await t.step("a seccomp profile that does not know CAP_BPF is named as a cause", async () => {
     await using node = await Node.make();
     const { log } = await finish(node, { ...ebpf, hasOldSeccompProfile: true });
-    assert.match(log, /MISSING +BPF programs for sockets .*a seccomp filter forbids bpf\(\)/);
+    assert.match(log, /MISSING +ebpf +BPF programs for sockets .*a seccomp filter forbids bpf\(\)/);
   });
 
   await t.step("a user other than root has no capabilities in a container, and is told so", async () => {

@@ -13,7 +13,7 @@ Deno.test("kube-proxy's rules in the legacy tables cause a warning in the log an
     /kube-proxy's rules are in the legacy iptables tables \(x_tables\): nat \(IPv4\) has 1 chain\./;
   const { code, stdout } = await node.run(["check", MODE]);
   assert.equal(code, 0);
-  assert.match(stdout, /^ {2}WARNING {2}no legacy iptables rules +kube-proxy's rules are in/m);
+  assert.match(stdout, /^WARNING +iptables +no legacy iptables rules +kube-proxy's rules are in/m);
   await using proxy = node.start(MODE);
   await proxy.inForce();
   assert.equal(proxy.log.match(new RegExp(warning, "g"))?.length, 1);

@@ -71,7 +71,10 @@ Deno.test("a start beside the owner of its table says so, goes on, and programs 
   await proxy.logs(/^E.*EPERM.*Table ip kube-proxy belongs to python3/m);
   const check = await node.run(["check"]);
   assert.equal(check.code, 0);
-  assert.match(check.stdout, /WARNING +tables without another owner +Table ip kube-proxy belongs to/);
+  assert.match(
+    check.stdout,
+    /WARNING +nftables +tables without another owner +Table ip kube-proxy belongs to/,
+  );
   await owner[Symbol.asyncDispose]();
   await proxy.inForce();
   assert.deepEqual(await node.services(), ["10.96.0.10:80 default/web"]);
