@@ -86,15 +86,15 @@ check_esbuild() {
 }
 
 scripts/bpf.sh
-embed+=(dist/bpf/*.bpf.o)
+embed+=(dist/bpf/*.bpf.o page/page.html page/page.css page/page.svg)
 
 # Key of everything the binary is made from: the content of small files, and the size and time of the large
 # programs.
 build_key() {
   {
-    find main.ts core backends ffi -name '*.ts' -print0 | sort -z | xargs -0 sha256sum
+    find main.ts core backends ffi page -name '*.ts' -print0 | sort -z | xargs -0 sha256sum
     echo "$output"
-    sha256sum scripts/build.sh scripts/env.sh deno.json "${embed[@]}"
+    sha256sum scripts/build.sh scripts/env.sh deno.json page/deno.json "${embed[@]}"
     if [[ -f deno.lock ]]; then sha256sum deno.lock; fi
     stat -L -c '%n %s %Y' "$deno" ${DENORT_BIN:+"$DENORT_BIN"}
   } | sha256sum
@@ -120,13 +120,15 @@ cp -L "${embed[@]}" "$parts/embed/"
   for file in "$deno" ${DENORT_BIN:+"$DENORT_BIN"}; do echo "$(sha256sum <"$file" | cut -d' ' -f1)  ${file##*/}"; done
   for file in "${embed[@]}"; do
     from=
-    [[ $file = dist/bpf/* ]] || from=" ($(origin "$file"))"
+    [[ $file = dist/bpf/* || $file = page/* ]] || from=" ($(origin "$file"))"
     echo "$(sha256sum <"$file" | cut -d' ' -f1)  ${file##*/}$from"
   done
 } >"$output.sources"
 
 check_esbuild
 "$deno" bundle --frozen --quiet --output "$parts/proxy.js" main.ts
+# The page's script contains uPlot (deploy/debian/copyright).
+"$deno" bundle --frozen --quiet --platform browser --minify --output "$parts/embed/page.js" page/main.ts
 check_esbuild
 # Names of npm modules in the bundle are paths from this directory to Deno's cache. The binary must not depend on them.
 sed -E -i 's#(\.\./)+([^ "]*/)?npm/[^/ "]+/#npm/#' "$parts/proxy.js"

@@ -133,7 +133,7 @@ libraries() {
 # Prints the last commit that changed what the image is made from, so that other commits leave the image as it is.
 # "+modified" follows if files differ from it. Prints nothing outside of a git repository.
 revision() {
-  local sources=(main.ts core backends ffi deno.json deno.lock scripts/{build,bpf,image,env}.sh)
+  local sources=(main.ts core backends ffi page deno.json deno.lock scripts/{build,bpf,image,env}.sh)
   git rev-parse --git-dir >/dev/null 2>&1 || return 0
   printf %s "$(git log -1 --format=%H -- "${sources[@]}")"
   [ -z "$(git status --porcelain -- "${sources[@]}")" ] || printf +modified

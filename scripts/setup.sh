@@ -1,10 +1,11 @@
 #!/bin/bash
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
-#   scripts/setup.sh [vm|cluster|uml|package|arm64|vm-arm64|release]
+#   scripts/setup.sh [vm|cluster|uml|package|page|arm64|vm-arm64|release]
 #     vm, cluster   also installs what scripts/vm.sh or scripts/cluster.sh needs
 #     uml           also installs what scripts/uml.sh needs
 #     package       also installs what the tests of the Debian package, the unit and the completions need
+#     page          also installs Chromium (350 MB), in which tests/page and scripts/screenshots.sh show the page
 #     arm64         also installs what building for arm64 needs, and the emulator that runs such a program
 #     vm-arm64      also installs what scripts/vm.sh --arch arm64 needs
 #     release       also installs what scripts/image.sh and scripts/release.sh need, and the programs that check their
@@ -31,6 +32,7 @@ main() {
       needs+=("${uml_needs[@]}")
       ;;
     package) needs+=("${package_needs[@]}") ;;
+    page) needs+=("${page_needs[@]}") ;;
     release) needs+=("${release_needs[@]}") ;;
   esac
   install_system_packages
@@ -78,6 +80,11 @@ vm_needs=(
 # Needs of the Debian package: its checker, the service manager, the reader of manual pages, and the shells.
 package_needs=(
   lintian:lintian /lib/systemd/systemd:systemd dbus-daemon:dbus man:man-db zsh:zsh fish:fish
+)
+
+# Needs of the page: a browser, and a font for its screenshots.
+page_needs=(
+  chromium:chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
 )
 
 # Needs of arm64 on another processor: the emulator of programs, and the keys of Debian's packages.

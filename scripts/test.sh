@@ -1,12 +1,13 @@
 #!/bin/bash
 # Runs everything that CI runs, or one suite of it.
-#   scripts/test.sh [all|check|unit|integration|conformance|e2e|e2e-all|cluster|vm|vm-all|vm-arm64] [FILTER]
+#   scripts/test.sh [all|check|unit|integration|page|conformance|e2e|e2e-all|cluster|vm|vm-all|vm-arm64] [FILTER]
 # FILTER selects tests by name, as `deno test --filter` does.
-#   all          check, unit, integration, conformance, e2e and vm; without vm if PROXY_SKIP_VM=yes, without e2e
+#   all          check, unit, integration, page, conformance, e2e and vm; without vm if PROXY_SKIP_VM=yes, without e2e
 #                if PROXY_SKIP_E2E=yes
 #   check        formatting, lint and types
 #   unit         tests that need neither root nor network
 #   integration  tests in network namespaces, and the demo; needs root
+#   page         the page of the running proxy in Chromium, which scripts/setup.sh page installs; needs root
 #   conformance  the scenarios of tests/conformance in network namespaces; needs root
 #   e2e          Kubernetes' Conformance tests of the network in mode nftables, in a cluster of scripts/cluster.sh;
 #                needs root
@@ -38,12 +39,12 @@ main() {
   filter=${2:-}
   case $suite in
     all)
-      suites=(check unit integration conformance)
+      suites=(check unit integration page conformance)
       [ -n "${PROXY_SKIP_E2E:-}" ] || suites+=(e2e)
       [ -n "${PROXY_SKIP_VM:-}" ] || suites+=(vm) ;;
-    check | unit | integration | conformance | e2e | e2e-all | cluster | vm | vm-all | vm-arm64) suites=("$suite") ;;
+    check | unit | integration | page | conformance | e2e | e2e-all | cluster | vm | vm-all | vm-arm64) suites=("$suite") ;;
     *)
-      echo "test: unknown suite $suite: must be all, check, unit, integration, conformance, e2e, e2e-all, cluster, vm, vm-all or vm-arm64" >&2
+      echo "test: unknown suite $suite: must be all, check, unit, integration, page, conformance, e2e, e2e-all, cluster, vm, vm-all or vm-arm64" >&2
       exit 2 ;;
   esac
   scripts/setup.sh || exit 1
@@ -90,6 +91,11 @@ integration() {
     fails "integration FAILED: scripts/peers.sh could not build the control plane and its clients"
   deno_test integration tests/lab tests/integration
   [ -n "$filter" ] || step demo scripts/demo.sh
+}
+
+page() {
+  built page && scripts/setup.sh page || return
+  deno_test page tests/page
 }
 
 # Runs the scenarios in every mode that any kernel has, or in mode PROXY_MODE.

@@ -2,6 +2,7 @@ import type { Backend } from "../backend/contract.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
 import { apiRoutes } from "../observe/http/api_routes.ts";
+import { pageRoutes } from "../observe/page/page_routes.ts";
 import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
 import { serve } from "../observe/http/server.ts";
 import type { Log } from "../observe/log.ts";
@@ -41,6 +42,7 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
           document: config.document,
         }),
         ...apiRoutes(status),
+        ...config.document.statusPage ? pageRoutes() : {},
       },
       paths: "exact",
     },

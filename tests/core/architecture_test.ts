@@ -82,6 +82,11 @@ const parts: readonly {
     why: "the HTTP server serves what the rest of core observes; of the system it ends connections",
   },
   {
+    part: "core/observe/page/",
+    may: ["core/observe/", "ffi/library.ts"],
+    why: "the files of the page are embedded in the binary, beside the libraries",
+  },
+  {
     part: "core/observe/service_manager/",
     may: ["core/observe/", "core/sync/", "ffi/unix_socket.ts", "ffi/process.ts"],
     why: "the service manager is told over a Unix socket, with the time of the clock that it shares",

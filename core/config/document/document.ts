@@ -27,6 +27,8 @@ export interface ConfigDocument {
   healthzBindAddress: string;
   /** "" when not served. */
   metricsBindAddress: string;
+  /** Not in kube-proxy. */
+  statusPage: boolean;
   bindAddressHardFail: boolean;
   enableProfiling: boolean;
   showHiddenMetricsForVersion: string;
@@ -128,6 +130,7 @@ export function defaultDocument(): ConfigDocument {
     hostnameOverride: "",
     bindAddress: "0.0.0.0",
     ...defaultServing("0.0.0.0"),
+    statusPage: true,
     bindAddressHardFail: false,
     enableProfiling: false,
     showHiddenMetricsForVersion: "",

@@ -40,6 +40,7 @@ function documentOfCommonFlags({ values, given }: CommandLine): ConfigDocument {
     bindAddress: values["bind-address"] || document.bindAddress,
     healthzBindAddress: servingAddress(values["healthz-bind-address"], values["healthz-port"]),
     metricsBindAddress: servingAddress(values["metrics-bind-address"], values["metrics-port"]),
+    statusPage: values["status-page"],
     bindAddressHardFail: values["bind-address-hard-fail"],
     enableProfiling: values.profiling,
     showHiddenMetricsForVersion: values["show-hidden-metrics-for-version"],

@@ -109,6 +109,7 @@ export const documentSchema = section({
   // The defaults of these two depend on bindAddress.
   healthzBindAddress: text(""),
   metricsBindAddress: text(""),
+  statusPage: bool(defaults.statusPage),
   bindAddressHardFail: bool(defaults.bindAddressHardFail),
   enableProfiling: bool(defaults.enableProfiling),
   showHiddenMetricsForVersion: text(defaults.showHiddenMetricsForVersion),

@@ -159,8 +159,14 @@ const serving = {
   "metrics-bind-address": flag(
     "ip:port",
     "127.0.0.1:10249",
-    'Address that serves /metrics, /proxyMode and /configz; "" serves none.',
+    'Address that serves /metrics, /proxyMode, /configz and /api/v1; "" serves none.',
     { fields: ["metricsBindAddress"] },
+  ),
+  "status-page": flag(
+    "bool",
+    true,
+    "Serve a page for people at / of --metrics-bind-address. (Not in kube-proxy.)",
+    { fields: ["statusPage"] },
   ),
   "healthz-port": flag("int", 10256, "Port for a --healthz-bind-address without a port; 0 serves nothing.", {
     deprecated: "use --healthz-bind-address",

@@ -2,11 +2,7 @@ import type { Frontend, Route, ServicePortPlan } from "../../plan/plan.ts";
 
 /** The way of one kind of client to the endpoints: what the picture of a service draws. */
 export interface ClientPath {
-  readonly clients:
-    | "pods and the node"
-    | "pods of this node and the node"
-    | "clients outside the cluster"
-    | "everyone";
+  readonly clients: "pods and the node" | "this node and its pods" | "outside the cluster" | "everyone";
   /** Kinds of frontends that these clients use. */
   readonly frontends: readonly Frontend["kind"][];
   readonly policy: "Cluster" | "Local";
@@ -39,7 +35,7 @@ function externalPaths(frontends: ClientPath["frontends"], plan: ServicePortPlan
   const hasLocal = localEndpoints.length > 0;
   return [
     {
-      clients: "clients outside the cluster",
+      clients: "outside the cluster",
       frontends,
       policy: "Local",
       result: hasLocal ? "local" : "drop",
@@ -47,7 +43,7 @@ function externalPaths(frontends: ClientPath["frontends"], plan: ServicePortPlan
       masquerades: "none",
     },
     {
-      clients: "pods of this node and the node",
+      clients: "this node and its pods",
       frontends,
       policy: "Local",
       result: "cluster",

@@ -96,6 +96,11 @@ Deno.test("the file of kubeadm means the defaults and the fields that it sets", 
   assert.deepEqual(await read(kubeadm), expected);
 });
 
+Deno.test("the file has our own field statusPage, which is on by default", async () => {
+  assert.equal((await read("mode: nftables\n")).statusPage, true);
+  assert.equal((await read("statusPage: false\n")).statusPage, false);
+});
+
 Deno.test("the file has our own field ipvs.localFallback", async () => {
   assert.equal((await read("ipvs: { localFallback: true }\n")).ipvs.localFallback, true);
 });

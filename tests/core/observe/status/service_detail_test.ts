@@ -61,8 +61,8 @@ Deno.test("the paths of clients follow the traffic policies", () => {
     }),
     [
       "pods and the node → ClusterIP → cluster 1",
-      "clients outside the cluster → ExternalIP+NodePort → drop 0",
-      "pods of this node and the node → ExternalIP+NodePort → cluster 1",
+      "outside the cluster → ExternalIP+NodePort → drop 0",
+      "this node and its pods → ExternalIP+NodePort → cluster 1",
     ],
   );
 });
