@@ -29,7 +29,7 @@ export const helpCommand: Command = {
 /** Makes the text of `proxy --help` from the tables of commands and flags. */
 export function helpText(commands: readonly Command[], modes: readonly ModeTraits[]): string {
   const lines: readonly (readonly [line: string, summary: string])[] = [
-    ["[flags]", "follow the cluster until stopped; the rules stay in force afterwards"],
+    ["[flags]", "follow the cluster until stopped; the rules stay in force"],
     ["--cleanup", "remove all rules and exit"],
     ...commands.map((command) => [usage(command), command.summary] as const),
   ];

@@ -1,12 +1,14 @@
 import { checkCommand } from "./check/command.ts";
 import type { Command } from "./command.ts";
 import { completionCommand } from "./completion/command.ts";
+import { explainCommand } from "./explain/command.ts";
 import { helpCommand } from "./help.ts";
 import { versionCommand } from "./version.ts";
 
 /** The commands of the program, in the order of the help. */
 export const commands: readonly Command[] = [
   checkCommand,
+  explainCommand,
   completionCommand,
   versionCommand,
   helpCommand,

@@ -137,8 +137,8 @@ class Walk {
       const policy = frontend.kind === "ClusterIP" ? "internalTrafficPolicy" : "externalTrafficPolicy";
       this.#say(
         toCluster
-          ? `${policy} Cluster: one of ${count(endpoints)} in the cluster`
-          : `${policy} Local: one of ${count(endpoints)} on this node`,
+          ? `${policy} Cluster: ${oneOf(endpoints)} in the cluster`
+          : `${policy} Local: ${oneOf(endpoints)} on this node`,
         "§3",
       );
       const isExternal = route.masquerade === "all";
@@ -149,8 +149,8 @@ class Walk {
     const everywhere = { endpoints: plan.clusterEndpoints, masquerades: isMarked };
     if (this.#isFromLocalPod() === true) {
       this.#say(
-        `externalTrafficPolicy Local: source ${source} is a pod of this node: short circuit to one of ${
-          count(plan.clusterEndpoints)
+        `externalTrafficPolicy Local: source ${source} is a pod of this node: short circuit to ${
+          oneOf(plan.clusterEndpoints)
         } in the cluster, not masqueraded`,
         "§4.3",
       );
@@ -158,8 +158,8 @@ class Walk {
     }
     if (this.#lookup.isLocal(this.#connection.source)) {
       this.#say(
-        `externalTrafficPolicy Local: source ${source} is an address of this node: short circuit to one of ${
-          count(plan.clusterEndpoints)
+        `externalTrafficPolicy Local: source ${source} is an address of this node: short circuit to ${
+          oneOf(plan.clusterEndpoints)
         } in the cluster, masqueraded`,
         "§4.3",
       );
@@ -167,9 +167,9 @@ class Walk {
     }
     if (plan.localEndpoints.length > 0) {
       this.#say(
-        `externalTrafficPolicy Local: one of ${
-          count(plan.localEndpoints)
-        } on this node, which see the client's address`,
+        `externalTrafficPolicy Local: ${
+          oneOf(plan.localEndpoints)
+        } on this node, which sees the client's address`,
         "§4.3",
       );
     }
@@ -315,6 +315,6 @@ function stopOf(target: PlannedFrontend | undefined): Stop | undefined {
   return { verdict: "dropped", target, why: `${name} has no endpoints on this node: dropped`, section: "§3" };
 }
 
-function count({ length }: readonly Endpoint[]): string {
-  return length === 1 ? "1 endpoint" : `${length} endpoints`;
+function oneOf({ length }: readonly Endpoint[]): string {
+  return length === 1 ? "the only endpoint" : `one of ${length} endpoints`;
 }

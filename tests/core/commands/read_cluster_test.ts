@@ -9,6 +9,9 @@ import { RecordingLog } from "../kube/recording_log.ts";
 libc();
 libnl();
 
+// The thread that waits for notifications of the kernel ends soon after the test.
+const options = { sanitizeOps: false };
+
 const web = `
 apiVersion: v1
 kind: Service
@@ -31,7 +34,7 @@ metadata: {name: broken, namespace: default}
 spec: {clusterIPs: [10.96.0.12], ports: [{port: 99999}]}
 `;
 
-Deno.test("the source is read once, without a record of what is in force", async () => {
+Deno.test("the source is read once, without a record of what is in force", options, async () => {
   const directory = Deno.makeTempDirSync();
   const records = Deno.makeTempDirSync();
   const before = Deno.env.get("RUNTIME_DIRECTORY");
@@ -64,7 +67,7 @@ Deno.test("the source is read once, without a record of what is in force", async
   }
 });
 
-Deno.test("a source that does not deliver in time is an error that says why", async () => {
+Deno.test("a source that does not deliver in time is an error that says why", options, async () => {
   // Accepts connections and never answers.
   using server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const connections: Deno.Conn[] = [];

@@ -277,7 +277,7 @@ Deno.test("explain walks the connection of a client", () => {
     steps: [
       "frontend 10.96.0.10:80/TCP of default/web:http (ClusterIP)",
       "source 10.244.1.5 is a pod of this node: not masqueraded",
-      "internalTrafficPolicy Cluster: one of 1 endpoint in the cluster",
+      "internalTrafficPolicy Cluster: the only endpoint in the cluster",
       "endpoint 10.244.1.5:8080/TCP is the client itself (hairpin): masqueraded",
     ],
     verdict: "balanced",

@@ -1,5 +1,5 @@
 import { nftables } from "../../../backends/nftables/mode.ts";
-import { knowledgeOf } from "../../../core/commands/knowledge.ts";
+import { knowledgeOf } from "../../../core/commands/explain/knowledge.ts";
 import type { Knowledge } from "../../../core/explain/knowledge.ts";
 import { documentsOf, objectsOf } from "../../../core/manifests/documents.ts";
 import { parseObject } from "../../../core/objects/parse/index.ts";

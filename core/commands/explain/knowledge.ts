@@ -1,6 +1,6 @@
-import type { Knowledge, UnusedService } from "../explain/knowledge.ts";
-import { serviceName } from "../objects/store.ts";
-import type { Cluster } from "./read_cluster.ts";
+import type { Knowledge, UnusedService } from "../../explain/knowledge.ts";
+import { serviceName } from "../../objects/store.ts";
+import type { Cluster } from "../read_cluster.ts";
 
 /** Turns what the source has into the state that explanations are made from. */
 export function knowledgeOf({ store, view, desired, addresses, warnings, unused }: Cluster): Knowledge {

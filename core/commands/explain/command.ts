@@ -1,0 +1,127 @@
+import type { ProxyConfig } from "../../config/config.ts";
+import { flag } from "../../config/flags/flag.ts";
+import { loadConfig } from "../../config/load.ts";
+import { explain, problemsFirst } from "../../explain/explain.ts";
+import type { Explanation, Finding } from "../../explain/explanation.ts";
+import type { Knowledge } from "../../explain/knowledge.ts";
+import { kernelFindings } from "../../explain/node_findings.ts";
+import { parseQuestion, type Question, QUESTION_FORMS } from "../../explain/question.ts";
+import { type Address, familyOf, isLoopback, parseAddress } from "../../net/address.ts";
+import { FAMILIES, type Family } from "../../net/protocol.ts";
+import { readKernelFacts } from "../../node/kernel_facts.ts";
+import { createLog, type Log } from "../../observe/log.ts";
+import { UserError } from "../../user_error.ts";
+import type { Command } from "../command.ts";
+import { outputFlags, outputOf, printOutput } from "../output/output.ts";
+import { type Cluster, readCluster } from "../read_cluster.ts";
+import { knowledgeOf } from "./knowledge.ts";
+import { runningFindings } from "./running.ts";
+import { explanationText } from "./text.ts";
+
+const flags = {
+  from: flag(
+    "string",
+    "",
+    "The client: an IP address, or node for this node. Without it, every kind of client.",
+  ),
+  ...outputFlags,
+};
+
+export const explainCommand: Command = {
+  name: "explain",
+  summary: "say why a service or an address does not answer",
+  description: [
+    `Takes ${QUESTION_FORMS}. Reads the objects from the source of the proxy (the API server or the directory of ` +
+    "manifests), plans them as the proxy does, and walks a connection through the plan. Then it looks for what may be " +
+    "wrong: in the objects, in the kernel of this node, and with the proxy that runs. Run it where the proxy runs, with " +
+    "the same flags.",
+  ],
+  arguments: [{ name: "QUESTION", what: `a service or an address, ${QUESTION_FORMS}` }],
+  flags,
+  readsConfig: true,
+  exitCodes: { 0: "no problem was found", 1: "a problem was found", 2: "an error: nothing can be said" },
+  errorCode: 2,
+  async perform({ words: [text = ""], commandLine, platform, terminal }) {
+    const output = outputOf(commandLine);
+    const question = parseQuestion(text);
+    if ("problem" in question) throw new UserError(question.problem);
+    const from = parseClient(commandLine.valuesOf(flags).from, question);
+    const { config } = await loadConfig(commandLine, platform.modes, terminal);
+    const { logOutput } = terminal;
+    // Problems of the objects are findings; the log would repeat those of all other objects.
+    const log = createLog({ ...config.logging, write() {} });
+    logOutput.reportTo(log);
+    const [explained, running] = await Promise.all([
+      explainFromSource(config, log, question, from, text),
+      runningFindings(config, platform.lockName),
+    ]);
+    const findings = [
+      ...explained.findings,
+      ...running,
+      ...kernelFindings(readKernelFacts(), familiesOf(explained, question)),
+    ];
+    const explanation: Explanation = { ...explained, findings: problemsFirst(findings) };
+    await printOutput(explanation, output, terminal, (table) => explanationText(explanation, table));
+    return findings.some(({ severity }) => severity === "problem") ? 1 : 0;
+  },
+};
+
+/** Explains from what the source has. A source that cannot be read is a finding, because others may say why. */
+async function explainFromSource(
+  config: ProxyConfig,
+  log: Log,
+  question: Question,
+  from: Address | "node" | undefined,
+  subject: string,
+): Promise<Explanation> {
+  let cluster: Cluster;
+  try {
+    cluster = await readCluster(config, log);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const finding: Finding = {
+      cause: "source-unreadable",
+      severity: "problem",
+      about: "the source of objects",
+      text: `${error.message}.`,
+      advice:
+        "Give the same source as the proxy (--kubeconfig, --config or --manifests), and make it reachable",
+    };
+    return { subject, servicePorts: [], walks: [], findings: [finding] };
+  }
+  const knowledge = knowledgeOf(cluster);
+  return explain(knowledge, question, from === "node" ? nodeAddress(question, knowledge) : from);
+}
+
+/** The families that the question is about. */
+function familiesOf({ servicePorts }: Explanation, question: Question): readonly Family[] {
+  if (question.about === "address") return [familyOf(question.address)];
+  return servicePorts.length === 0 ? FAMILIES : [...new Set(servicePorts.map(({ family }) => family))];
+}
+
+/** @throws UserError if the text names no client, or one of the other family. */
+function parseClient(text: string, question: Question): Address | "node" | undefined {
+  if (text === "") return undefined;
+  if (text === "node") return text;
+  const address = parseAddress(text);
+  if (address === undefined) {
+    throw new UserError(
+      `--from ${
+        JSON.stringify(text)
+      }: must be node or an IP address; kubectl get pod -o wide shows that of a pod`,
+    );
+  }
+  if (question.about === "address" && familyOf(question.address) !== familyOf(address)) {
+    throw new UserError(`--from ${text}: must be of the same family as the address`);
+  }
+  return address;
+}
+
+/** The first address of this node of the family of the question. */
+function nodeAddress(question: Question, { traced }: Knowledge): Address {
+  const address = traced.addresses.find((address) =>
+    !isLoopback(address) && (question.about === "service" || familyOf(address) === familyOf(question.address))
+  );
+  if (address === undefined) throw new UserError("--from node: this node has no address of the family");
+  return address;
+}

@@ -1,0 +1,107 @@
+import type { ProxyConfig } from "../../config/config.ts";
+import { formatListenAddress } from "../../config/document/listen_address.ts";
+import type { Finding } from "../../explain/explanation.ts";
+import { findHolder } from "../../node/lock_holder.ts";
+import type { Status } from "../../observe/status/status.ts";
+import { getJson } from "../local_http.ts";
+
+/**
+ * Findings about the proxy that runs in this network namespace: whether there is one, and what it says of itself.
+ * @param lockName name of the lock that it holds.
+ */
+export async function runningFindings(config: ProxyConfig, lockName: string): Promise<readonly Finding[]> {
+  using holder = await findHolder(lockName);
+  if (holder === undefined) {
+    return [{
+      cause: "proxy-not-running",
+      severity: "problem",
+      about: "this network namespace",
+      text: "No proxy runs here. Rules that are in force do not follow the cluster any more.",
+      advice:
+        "Start it: systemctl start proxy, or find out why the pod does not run: kubectl -n kube-system " +
+        "get pods -o wide",
+    }];
+  }
+  const findings: Finding[] = [];
+  const mode = holder.description?.mode;
+  if (mode !== undefined && mode !== "" && mode !== config.mode.name) {
+    findings.push({
+      cause: "other-configuration",
+      severity: "notice",
+      about: `process ${holder.credentials.pid}`,
+      text: `The proxy that runs is in mode ${mode}, and this command has the configuration of mode ` +
+        `${config.mode.name}.`,
+      advice: "Give the flags or the configuration file of the running proxy",
+    });
+  }
+  if (config.metrics === undefined) return findings;
+  try {
+    const status = await getJson(config.metrics, "/api/v1/status") as Status;
+    return [...findings, ...statusFindings(status)];
+  } catch (error) {
+    const address = formatListenAddress(config.metrics);
+    return [...findings, {
+      cause: "status-unknown",
+      severity: "notice",
+      about: address,
+      text: `The proxy that runs cannot be asked at ${address}: ${
+        error instanceof Error ? error.message : error
+      }.`,
+      advice: "Give the --metrics-bind-address of the running proxy",
+    }];
+  }
+}
+
+/** Findings in what the running proxy says of itself. */
+export function* statusFindings({ source, health, errors, repairs, now }: Status): Generator<Finding> {
+  if (!source.connected) {
+    yield {
+      cause: "source-lost",
+      severity: "problem",
+      about: source.kind,
+      text:
+        `The proxy has had no contact with its source of objects since ${source.lostAt ?? "its start"}. ` +
+        "What was in force then stays in force.",
+      advice: "Look for the reason in its log (API server unreachable, certificate, permissions)",
+    };
+  }
+  const { rejections, sync } = errors;
+  for (const { servicePort, reason, nextRetry } of rejections.first) {
+    yield {
+      cause: "rejected-by-kernel",
+      severity: "problem",
+      about: servicePort,
+      text: `The kernel rejects it: ${reason}. The next attempt is at ${nextRetry}.`,
+      advice: "Correct the Service, or see docs/troubleshooting.md for the message",
+    };
+  }
+  if (sync !== undefined) {
+    yield {
+      cause: "sync-fails",
+      severity: "problem",
+      about: "the last sync",
+      text: `It failed: ${sync.text}.`,
+      advice: "See docs/troubleshooting.md for the message",
+    };
+  } else if (!health.healthy) {
+    yield {
+      cause: "unhealthy",
+      severity: "problem",
+      about: "the running proxy",
+      text: "Changes have not been put in force for longer than they should be.",
+      advice: "Look for the reason in its log",
+    };
+  }
+  const last = repairs.last[0];
+  if (last !== undefined && Date.parse(now) - Date.parse(last.at) < RECENT_MS) {
+    yield {
+      cause: "foreign-changes",
+      severity: "notice",
+      about: "the rules in the kernel",
+      text: `Another program changes them, and the proxy repairs them: ${last.text}.`,
+      advice: "Configure the program to leave them alone",
+    };
+  }
+}
+
+const RECENT_MS = 60_000;

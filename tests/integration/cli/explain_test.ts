@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import type { Explanation } from "../../../core/explain/explanation.ts";
+import { assertComplaint, Node } from "./support/node.ts";
+import { reachable, service } from "./support/objects.ts";
+
+Deno.test("explain names what is wrong on a node", async (t) => {
+  await using node = await Node.make();
+  await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+  await node.write("a.json", [...reachable("web", "10.96.0.10"), service("lonely", "10.96.0.11")]);
+  const ask = async (question: string, ...flags: readonly string[]) => {
+    const args = ["explain", question, ...node.source, ...node.identity, "--output=json", ...flags];
+    const { code, stdout, stderr } = await node.run(args);
+    assert.notEqual(stdout, "", stderr);
+    const explanation: Explanation = JSON.parse(stdout);
+    return { code, causes: explanation.findings.map(({ cause }) => cause), explanation };
+  };
+  await using proxy = node.start();
+  await proxy.inForce();
+
+  await t.step("nothing", async () => {
+    const { code, causes, explanation } = await ask("default/web");
+    assert.deepEqual(causes, []);
+    assert.equal(code, 0);
+    assert.deepEqual(explanation.servicePorts.map(({ name }) => name), ["default/web"]);
+    const { stdout } = await node.run(["explain", "10.96.0.10:80", ...node.source, ...node.identity]);
+    assert.match(stdout, /^10\.96\.0\.10:80\/TCP\n/);
+    assert.match(stdout, /^From 203\.0\.113\.254 \(clients outside\) to 10\.96\.0\.10:80\/TCP$/m);
+    assert.match(stdout, /^No problem was found\.$/m);
+  });
+  await t.step("a service without endpoints", async () => {
+    assert.deepEqual(await ask("default/lonely").then(({ code, causes }) => [code, causes]), [1, [
+      "no-slices",
+    ]]);
+  });
+  await t.step("forwarding is off", async () => {
+    await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=0");
+    assert.deepEqual((await ask("10.96.0.10:80")).causes, ["forwarding-off"]);
+    await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=1");
+  });
+  await t.step("strict reverse path filter, and a bridge that netfilter does not see", async () => {
+    await node.namespace.run("ip", "link", "add", "cni0", "type", "bridge");
+    await node.namespace.run("sysctl", "-qw", "net.ipv4.conf.cni0.rp_filter=1");
+    await node.namespace.run(
+      "sh",
+      "-c",
+      "! test -e /proc/sys/net/bridge || sysctl -qw net.bridge.bridge-nf-call-iptables=0",
+    );
+    const { code, causes } = await ask("default/web");
+    assert.deepEqual(causes, ["bridge-bypasses-netfilter", "reverse-path-filter"]);
+    assert.equal(code, 0, "these are notices");
+    await node.namespace.run("ip", "link", "delete", "cni0");
+  });
+  await t.step("another program is called kube-proxy and runs beside it", async () => {
+    const program = `${node.directory}/kube-proxy`;
+    await Deno.copyFile("/bin/sleep", program);
+    const other = node.spawn([program, "60"]);
+    try {
+      await proxy.until(
+        async () => (await ask("default/web")).causes.includes("another-proxy-runs"),
+        "finding",
+      );
+    } finally {
+      other.kill();
+      await Promise.all([other.status, other.stdout.cancel(), other.stderr.cancel()]);
+    }
+  });
+  await t.step("the proxy runs in another mode than was asked about", async () => {
+    const { causes } = await ask("default/web", "--proxy-mode=iptables");
+    assert.deepEqual(causes, ["other-configuration"]);
+  });
+  await t.step("the source is gone", async () => {
+    await Deno.rename(node.manifests, `${node.manifests}-away`);
+    await proxy.until(async () => (await ask("default/web")).causes.includes("source-lost"), "finding");
+    assert.deepEqual((await ask("default/web")).causes, ["source-unreadable", "source-lost"]);
+    await Deno.rename(`${node.manifests}-away`, node.manifests);
+  });
+  await t.step("no proxy runs", async () => {
+    await proxy.end("SIGTERM");
+    assert.deepEqual((await ask("default/web")).causes, ["proxy-not-running"]);
+  });
+  await t.step("a question that is none", async () => {
+    const finished = await node.run(["explain", "../../etc/passwd", ...node.source, ...node.identity]);
+    assert.equal(finished.code, 2);
+    assertComplaint(
+      { ...finished, code: 1 },
+      /is neither a service nor an address: write NAMESPACE\/SERVICE/,
+    );
+    const badClient = ["explain", "default/web", "--from=pod", ...node.source, ...node.identity];
+    assert.match((await node.run(badClient)).stderr, /--from "pod": must be node or an IP address/);
+  });
+});
