@@ -6,6 +6,7 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
+  type TransactionObserver,
 } from "../core/backend/contract.ts";
 import type { Follower, LocalhostOptions } from "../core/backend/follower.ts";
 import type { DesiredState, PlanKey } from "../core/plan/plan.ts";
@@ -27,7 +28,7 @@ export function withBackendErrors(backend: Backend): Backend {
       throw translate(mode, error);
     }
   };
-  const { metrics, cleanUpLeftovers, prepareNode, serveLocalhostNodePorts } = backend;
+  const { metrics, observeTransactions, cleanUpLeftovers, prepareNode, serveLocalhostNodePorts } = backend;
   return {
     mode,
     probe: (): Promise<readonly Requirement[]> => translated(() => backend.probe()),
@@ -51,6 +52,10 @@ export function withBackendErrors(backend: Backend): Backend {
     ...(metrics === undefined
       ? {}
       : { metrics: (): Promise<readonly BackendMetric[]> => translated(() => metrics.call(backend)) }),
+    ...(observeTransactions === undefined ? {} : {
+      observeTransactions: (observer: TransactionObserver): void =>
+        observeTransactions.call(backend, observer),
+    }),
     ...(serveLocalhostNodePorts === undefined ? {} : {
       serveLocalhostNodePorts: (options: LocalhostOptions): Follower & Disposable =>
         serveLocalhostNodePorts.call(backend, options),

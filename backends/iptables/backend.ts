@@ -11,6 +11,7 @@ import {
   type ReconcileReport,
   type Requirement,
   StillInUse,
+  type TransactionObserver,
 } from "../../core/backend/contract.ts";
 import { DebouncedScan } from "../../core/async/debounced_scan.ts";
 import { changesOfFamily } from "../../core/backend/plan_changes.ts";
@@ -84,6 +85,10 @@ export class IptablesBackend implements Backend {
 
   probe(): Promise<readonly Requirement[]> {
     return this.#kernel.probe(probeKernel);
+  }
+
+  observeTransactions(observer: TransactionObserver): void {
+    this.#kernel.observeTransactions(observer);
   }
 
   prepareNode(localhostNodePorts: boolean): Promise<readonly string[]> {

@@ -1,4 +1,4 @@
-import type { OnForeignChange, Requirement } from "../../core/backend/contract.ts";
+import type { OnForeignChange, Requirement, TransactionObserver } from "../../core/backend/contract.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import {
@@ -37,6 +37,7 @@ export class NfTables implements Disposable {
   readonly #open: OpenNetlink;
   readonly #watches = new Set<TransactionWatch>();
   #client: NetlinkClient | undefined;
+  #observer: TransactionObserver | undefined;
   #listens = false;
 
   /** @param open the seam for tests. */
@@ -116,6 +117,27 @@ export class NfTables implements Disposable {
   async commit(batch: Batch, explain: ExplainRejection): Promise<{ readonly foreignChange: boolean }> {
     const bytes = batch.end();
     this.client.endBatch(batch.count);
+    const started = performance.now();
+    let committed = false;
+    try {
+      const result = await this.#send(bytes, explain);
+      committed = true;
+      return result;
+    } finally {
+      const seconds = (performance.now() - started) / 1000;
+      this.#observer?.transactionEnded({ seconds, bytes: bytes.length, committed });
+    }
+  }
+
+  /** Reports the transactions to come. */
+  observeTransactions(observer: TransactionObserver): void {
+    this.#observer = observer;
+  }
+
+  async #send(
+    bytes: Uint8Array<ArrayBuffer>,
+    explain: ExplainRejection,
+  ): Promise<{ readonly foreignChange: boolean }> {
     if (bytes.length > LARGE_BYTES) return await this.#commitLarge(bytes, explain);
     const [first] = await this.client.sendBatch(bytes);
     if (first !== undefined) throw explain(bytes, await this.#withOwner(bytes, first));

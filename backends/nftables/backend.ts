@@ -6,6 +6,7 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
+  type TransactionObserver,
 } from "../../core/backend/contract.ts";
 import type { LocalhostOptions } from "../../core/backend/follower.ts";
 import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
@@ -54,6 +55,10 @@ export class NftablesBackend implements Backend {
 
   probe(): Promise<readonly Requirement[]> {
     return this.#kernel.probe(probeKernel);
+  }
+
+  observeTransactions(observer: TransactionObserver): void {
+    this.#kernel.observeTransactions(observer);
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {

@@ -46,6 +46,19 @@ export interface BackendMetric {
   readonly samples: readonly { readonly labels: readonly string[]; readonly value: number }[];
 }
 
+/** A transaction with the kernel that ended. */
+export interface Transaction {
+  /** From the request to the answer of the kernel. */
+  readonly seconds: number;
+  readonly bytes: number;
+  readonly committed: boolean;
+}
+
+/** Observes the transactions with the kernel, for metrics. */
+export interface TransactionObserver {
+  transactionEnded(transaction: Transaction): void;
+}
+
 /** The kernel state that a reconcile met. */
 export interface ReconcileReport {
   /**
@@ -113,6 +126,9 @@ export interface Backend extends Disposable {
    * (docs/behaviour.md §5.2). Called before the first reconcile. Undefined in modes that do not do this.
    */
   serveLocalhostNodePorts?(options: LocalhostOptions): Follower & Disposable;
+
+  /** Reports the transactions to come. Undefined in modes that have none. */
+  observeTransactions?(observer: TransactionObserver): void;
 
   /** Metrics that only this mode has. */
   metrics?(): Promise<readonly BackendMetric[]>;

@@ -39,7 +39,10 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     activity,
     bulkDone,
   } = observed;
-  for (const family of families) metrics.conntrack.conntrackFailed(family, 0);
+  for (const family of families) {
+    metrics.conntrack.conntrackFailed(family, 0);
+    metrics.program.start(family);
+  }
   return {
     received(kind) {
       if (kind === "Service") metrics.sync.serviceChanged();
@@ -65,13 +68,14 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       for (const family of families) health.syncStarted(family);
     },
     synced(sync) {
-      const { full, seconds, triggerTimes } = sync;
+      const { full, seconds, triggerTimes, reason, differences, programs } = sync;
       activity.synced(sync);
       for (const family of families) {
         metrics.sync.synced({ family, full, seconds });
         metrics.sync.noLocalEndpoints(family, queue.noLocalEndpoints(family));
       }
       for (const { family, time } of triggerTimes) metrics.sync.networkProgrammed(family, time);
+      if (reason !== undefined) metrics.program.fullSynced({ reason, differences, programs });
       if (full) bulkDone();
     },
     healthChecks(changed) {

@@ -3,6 +3,7 @@ import { clusterAccess } from "../kube/access/access.ts";
 import { ApiSource } from "../kube/api/api.ts";
 import { recordFolder } from "../manifests/record.ts";
 import { ManifestSource } from "../manifests/source.ts";
+import type { WatchObserver } from "../kube/api/reflector.ts";
 import type { RequestObserver } from "../kube/api/transport.ts";
 import type { Source } from "../source.ts";
 import type { Log } from "../observe/log.ts";
@@ -12,7 +13,9 @@ interface OpenOptions {
   /** "program": what the source delivers is put in force. "read": nothing is. */
   readonly purpose?: "program" | "read";
   /** Observes the requests to the API server. */
-  readonly observer?: RequestObserver;
+  readonly requests?: RequestObserver;
+  /** Observes the collections of the API server. */
+  readonly watches?: WatchObserver;
 }
 
 /**
@@ -22,7 +25,7 @@ interface OpenOptions {
 export function openSource(
   { source, nodeName }: ProxyConfig,
   log: Log,
-  { purpose = "program", observer }: OpenOptions = {},
+  { purpose = "program", ...observers }: OpenOptions = {},
 ): Source {
   if (source.kind === "manifests") {
     const folder = purpose === "program" ? recordFolder() : undefined;
@@ -31,6 +34,5 @@ export function openSource(
   const { watchServiceCidrs } = source;
   const userAgent = `proxy/${VERSION}`;
   const access = clusterAccess(source);
-  const optional = observer === undefined ? {} : { observer };
-  return new ApiSource({ access, nodeName, watchServiceCidrs, userAgent, log, ...optional });
+  return new ApiSource({ access, nodeName, watchServiceCidrs, userAgent, log, ...observers });
 }

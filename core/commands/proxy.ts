@@ -14,6 +14,7 @@ import { Metrics } from "../observe/metrics/metrics.ts";
 import { Activity } from "../observe/status/activity.ts";
 import { recordingLog } from "../observe/status/events.ts";
 import type { StatusSources } from "../observe/status/status.ts";
+import { addStateMetrics } from "../observe/metrics/state_metrics.ts";
 import { SyncFailures } from "../observe/metrics/sync_metrics.ts";
 import type { Notifier } from "../observe/service_manager/notifier.ts";
 import { ServiceManager } from "../observe/service_manager/service_manager.ts";
@@ -76,7 +77,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   });
   // An API server that has not answered yet may be unreachable.
   health.setConnected(fromManifests);
-  const source = openSource(config, log, { observer: metrics.restClient });
+  const source = openSource(config, log, { requests: metrics.restClient, watches: metrics.watch });
   const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
   const progress = new LoopProgress();
@@ -110,8 +111,21 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const nodeAddresses = () => interfaces.current;
   const conntrack = createConntrackReconciler({ observer: metrics.conntrack, nodeAddresses, log });
   const localhost = localhostNodePorts(config, families, backend, log);
+  backend.observeTransactions?.(metrics.program);
+  addStateMetrics(metrics.registry, {
+    objects: () => queue.store.counts,
+    servicePorts: () => queue.applied.size,
+    retries: () => ({
+      "service port": queue.rejections.size,
+      sync: loop.isRetrying ? 1 : 0,
+      repair: loop.isRepairWaiting ? 1 : 0,
+      "health-check node port": healthCheckPorts.failed,
+      collection: metrics.watch.retrying,
+    }),
+  });
   const firstSync = Promise.withResolvers<void>();
   const afterSync = (inForce: InForce) => {
+    metrics.program.programmed(inForce);
     localhost?.synced(inForce);
     conntrack.synced(inForce);
     firstSync.resolve();

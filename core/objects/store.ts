@@ -1,5 +1,13 @@
 import { type Cidr, sameCidr } from "../net/address.ts";
-import type { EndpointSlice, ModelObject, Node, ObjectRef, Service, ServiceCidr } from "./objects.ts";
+import type {
+  EndpointSlice,
+  ModelObject,
+  Node,
+  ObjectKind,
+  ObjectRef,
+  Service,
+  ServiceCidr,
+} from "./objects.ts";
 import { sameList, sameNode, sameService, sameSlice } from "./equality.ts";
 
 /** Returns `namespace/name` of a Service, a plan, or anything else that has both names. */
@@ -101,6 +109,16 @@ export class Store {
   /** The ranges of all ServiceCIDR objects, as written there. */
   get serviceCidrs(): readonly Cidr[] {
     return [...this.#serviceCidrs.values()].flatMap((object) => object.cidrs);
+  }
+
+  /** Numbers of known objects. */
+  get counts(): Readonly<Record<ObjectKind, number>> {
+    return {
+      Service: this.serviceNames().reduce((count) => count + 1, 0),
+      EndpointSlice: this.#owners.size,
+      Node: this.#node === undefined ? 0 : 1,
+      ServiceCIDR: this.#serviceCidrs.size,
+    };
   }
 
   #upsertService(service: Service): StoreChange {

@@ -71,7 +71,7 @@ function weighted(endpoint: Endpoint, weight: number): Endpoint {
   return weight === DEFAULT_WEIGHT ? endpoint : { ...endpoint, weight };
 }
 
-function compareEndpoints(a: Endpoint, b: Endpoint): number {
+export function compareEndpoints(a: Endpoint, b: Endpoint): number {
   if (a.address === b.address) return a.port - b.port;
   return a.address < b.address ? -1 : 1;
 }

@@ -76,6 +76,11 @@ export class RepairBackoff {
     );
   }
 
+  /** Programs whose changes are being repaired. */
+  get programs(): readonly string[] {
+    return this.#repairing.map(({ name }) => name);
+  }
+
   /** True while a change is not repaired. */
   get isPending(): boolean {
     return this.#programs.values().some(({ change }) => change !== undefined);

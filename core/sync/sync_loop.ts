@@ -55,6 +55,10 @@ export interface Sync {
   readonly reason: string | undefined;
   /** The foreign change that a full sync repaired; undefined if there was none. */
   readonly repaired: string | undefined;
+  /** Programs whose changes a full sync repaired. */
+  readonly programs: readonly string[];
+  /** Kernel objects that a full sync found wrong or missing. */
+  readonly differences: number;
 }
 
 export interface SyncFailure extends Pick<Sync, "full"> {
@@ -101,6 +105,16 @@ export class SyncLoop {
     this.#options = options;
     const { syncPeriodMs: maxDelayMs, log } = options;
     this.#repairs = options.repairs ?? new RepairBackoff({ maxDelayMs, log });
+  }
+
+  /** True after a failed sync, until one succeeds. */
+  get isRetrying(): boolean {
+    return this.#failures > 0;
+  }
+
+  /** True while a foreign change is not repaired. */
+  get isRepairWaiting(): boolean {
+    return this.#repairs.isPending;
   }
 
   /** Wakes the loop, because services are dirty. */
@@ -190,7 +204,7 @@ export class SyncLoop {
       return;
     }
     const started = performance.now();
-    await (reason === undefined ? this.#apply(batch) : this.#reconcileAll(reason, batch));
+    const differences = await (reason === undefined ? this.#apply(batch) : this.#reconcileAll(reason, batch));
     const seconds = (performance.now() - started) / 1000;
     const full = reason !== undefined;
     if (!batch.close()) {
@@ -200,18 +214,21 @@ export class SyncLoop {
     }
     this.#failures = 0;
     this.#failure = undefined;
+    const { programs } = this.#repairs;
     if (full) {
       this.#repairs.repaired();
       this.#lastFullSync = performance.now();
       this.#fullSyncMs = seconds * 1000;
     }
     observer.healthChecks(healthChecks);
-    observer.synced({ full, seconds, changes: changes.length, triggerTimes, reason, repaired: repair });
+    const sync = { full, seconds, changes: changes.length, triggerTimes, reason, repaired: repair };
+    observer.synced({ ...sync, programs, differences });
     observer.settled();
     log.info("Synced", { changes: changes.length, seconds: Number(seconds.toFixed(6)) }, 2);
   }
 
-  async #apply(batch: Batch): Promise<void> {
+  /** @returns 0, because a partial sync does not compare. */
+  async #apply(batch: Batch): Promise<number> {
     const { applied, rejected, untried } = await applyBisecting(this.#options.backend, batch.changes);
     batch.accept(applied);
     if (applied.length > 0) this.#afterSync(applied, false);
@@ -220,9 +237,11 @@ export class SyncLoop {
       this.#reportRejection(change.key, error, false);
     }
     if (untried.length > 0) batch.putBack(untried);
+    return 0;
   }
 
-  async #reconcileAll(reason: string, batch: Batch): Promise<void> {
+  /** @returns the number of kernel objects that were wrong or missing. */
+  async #reconcileAll(reason: string, batch: Batch): Promise<number> {
     const { backend, queue, log } = this.#options;
     const plans = changedPlans(queue.applied, batch.changes);
     for (;;) {
@@ -241,7 +260,7 @@ export class SyncLoop {
         };
         // A dispute is logged when it begins and when it ends.
         log.info("Reconciled the kernel with the plans", fields, this.#repairs.isInDispute ? 2 : 0);
-        return;
+        return report.differences.length;
       } catch (cause) {
         const error = rejectionOf(cause);
         const rejectedKeys = new Set(error.rejectedKeys.filter((key) => plans.has(key)));
@@ -256,7 +275,7 @@ export class SyncLoop {
           this.#failure = error.message;
           batch.putBack(batch.open);
           this.#reconcileReason ??= reason;
-          return;
+          return 0;
         }
         for (const key of rejectedKeys) {
           this.#giveWay(plans, key, batch, error.message);

@@ -4,7 +4,7 @@ import type { ClusterAccess } from "../access/cluster_access.ts";
 import { checkConnection } from "./connection_check.ts";
 import { Credentials } from "../access/credentials.ts";
 import { EventSender } from "./events.ts";
-import { Reflector } from "./reflector.ts";
+import { Reflector, type WatchObserver } from "./reflector.ts";
 import { type Resource, watchedResources, type WatchOptions } from "./resources.ts";
 import type { ServiceWarning, Sink, Source } from "../../source.ts";
 import { type RequestObserver, Transport } from "./transport.ts";
@@ -15,7 +15,8 @@ export interface ApiOptions extends WatchOptions {
   readonly userAgent: string;
   readonly log: Log;
   readonly timing?: ApiTiming;
-  readonly observer?: RequestObserver;
+  readonly requests?: RequestObserver;
+  readonly watches?: WatchObserver;
 }
 
 /** Objects from the Kubernetes API, by list and watch. Retries forever; an outage of the server removes no object. */
@@ -34,13 +35,13 @@ export class ApiSource implements Source {
   }
 
   async run(sink: Sink, signal: AbortSignal): Promise<void> {
-    const { access, userAgent, log, timing = API_TIMING, observer } = this.#options;
+    const { access, userAgent, log, timing = API_TIMING, requests, watches } = this.#options;
     using credentials = new Credentials(access, log, timing);
     using transport = new Transport({
       access,
       credentials,
       userAgent,
-      ...(observer === undefined ? {} : { observer }),
+      ...(requests === undefined ? {} : { observer: requests }),
     });
     const events = new EventSender({ transport, nodeName: this.#options.nodeName, timing, log });
     this.#events = events;
@@ -61,6 +62,7 @@ export class ApiSource implements Source {
         },
         contact: (problem) => contact.note(resource, problem),
         unauthorized: () => credentials.rejected(),
+        ...(watches === undefined ? {} : { observer: watches }),
       })
     );
     const lost = () => {

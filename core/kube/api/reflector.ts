@@ -12,12 +12,28 @@ import { SilenceError, streamResponse } from "./response_stream.ts";
 import type { Sink } from "../../source.ts";
 import type { Transport } from "./transport.ts";
 
+/** Observes the collections, for metrics. A resource is the plural of a kind: "services". */
+export interface WatchObserver {
+  started(resource: string): void;
+  /** A list is complete. */
+  listed(resource: string): void;
+  /** The API server accepted a watch. */
+  watching(resource: string): void;
+  /** An event or a bookmark arrived. */
+  heard(resource: string): void;
+  /** A list or a watch failed or broke. */
+  failed(resource: string): void;
+  /** A delay before the next attempt begins, or ends. */
+  waiting(resource: string, isWaiting: boolean): void;
+}
+
 export interface ReflectorOptions {
   readonly resource: Resource;
   readonly transport: Transport;
   readonly sink: Sink;
   readonly timing: ApiTiming;
   readonly log: Log;
+  readonly observer?: WatchObserver;
   /** Called after each complete list, and when an optional collection is found to be unavailable. */
   listed(): void;
   /**
@@ -68,12 +84,16 @@ export class Reflector {
   async run(signal: AbortSignal): Promise<void> {
     const stop = () => this.#round.abort();
     signal.addEventListener("abort", stop);
+    const { observer } = this.#options;
+    observer?.started(this.#resource.plural);
     while (!signal.aborted) {
       this.#round = new AbortController();
       if (this.#mustRelist) this.#version = "";
       this.#mustRelist = false;
       const pause = await this.#attempt(this.#round.signal);
+      observer?.waiting(this.#resource.plural, pause > 0);
       await delay(pause, this.#round.signal);
+      observer?.waiting(this.#resource.plural, false);
     }
     signal.removeEventListener("abort", stop);
   }
@@ -106,6 +126,7 @@ export class Reflector {
       await this.#watch(signal, progress);
     } catch (error) {
       if (signal.aborted) return 0;
+      this.#options.observer?.failed(this.#resource.plural);
       this.#resetBackoffAfter(progress);
       return this.#recover(error, progress, mayStreamList);
     } finally {
@@ -159,6 +180,7 @@ export class Reflector {
       await streamResponse(this.#options.transport, this.#path(query), this.#timeouts(progress), signal, {
         accepted: () => {
           this.#accepted(progress);
+          this.#options.observer?.watching(this.#resource.plural);
           // A quiet watch has no event for up to a minute.
           steady = setTimeout(() => {
             if (!progress.isListing) this.#works(progress);
@@ -176,6 +198,7 @@ export class Reflector {
 
   #event(event: unknown, progress: Progress): void {
     const { type, object } = isMapping(event) ? event : {};
+    this.#options.observer?.heard(this.#resource.plural);
     if (type === "ERROR") throw errorOfStatus(object);
     const metadata = metadataOf(object);
     if (type === "ADDED" || type === "MODIFIED") this.#known.upsert(object);
@@ -225,6 +248,7 @@ export class Reflector {
   #endListing(progress: Progress): void {
     progress.isListing = false;
     this.#known.endListing();
+    this.#options.observer?.listed(this.#resource.plural);
     this.#works(progress);
     this.#options.listed();
   }

@@ -59,6 +59,11 @@ export class HealthCheckPorts implements AsyncDisposable {
     this.#update(hasMoved ? this.#health.ports : this.#failed.keys());
   }
 
+  /** Number of ports that could not be opened and are tried again. */
+  get failed(): number {
+    return this.#failed.size;
+  }
+
   /** Resolves when all listeners are as of the last sync, or have failed. */
   async settled(): Promise<void> {
     await this.#work;

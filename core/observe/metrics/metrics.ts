@@ -4,9 +4,11 @@ import { addBuildMetrics } from "./build_metrics.ts";
 import { ConntrackMetrics } from "./conntrack_metrics.ts";
 import { HealthMetrics, ServiceLevelMetrics } from "./health_metrics.ts";
 import { addProcessMetrics } from "./process.ts";
+import { ProgramMetrics } from "./program_metrics.ts";
 import { alpha, MetricRegistry } from "./registry.ts";
 import { RestClientMetrics } from "./rest_client_metrics.ts";
 import { SyncMetrics } from "./sync_metrics.ts";
+import { WatchMetrics } from "./watch_metrics.ts";
 
 export interface MetricsOptions {
   readonly gates?: readonly FeatureGate[];
@@ -20,18 +22,22 @@ export interface MetricsOptions {
 export class Metrics {
   readonly registry: MetricRegistry;
   readonly sync: SyncMetrics;
+  readonly program: ProgramMetrics;
   readonly health: HealthMetrics;
   readonly conntrack: ConntrackMetrics;
   readonly restClient: RestClientMetrics;
+  readonly watch: WatchMetrics;
   readonly serviceLevel = new ServiceLevelMetrics();
 
   constructor({ gates = [], droppedLines, now = Date.now }: MetricsOptions = {}) {
     const hasNativeHistograms = gates.find(({ name }) => name === "NativeHistograms")?.enabled ?? true;
     this.registry = new MetricRegistry(hasNativeHistograms);
     this.sync = new SyncMetrics(this.registry, now);
+    this.program = new ProgramMetrics(this.registry);
     this.health = new HealthMetrics(this.registry);
     this.conntrack = new ConntrackMetrics(this.registry);
     this.restClient = new RestClientMetrics(this.registry);
+    this.watch = new WatchMetrics(this.registry, now);
     if (droppedLines !== undefined) addLogMetrics(this.registry, droppedLines);
     addBuildMetrics(this.registry, gates);
     addProcessMetrics(this.registry);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { withBackendErrors } from "../../../backends/backend_errors.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
-import { BackendError } from "../../../core/backend/contract.ts";
+import { BackendError, type Transaction } from "../../../core/backend/contract.ts";
 import { NFNL_MSG_BATCH_BEGIN, NFPROTO_IPV4, NFPROTO_IPV6 } from "../../../ffi/netlink/nfnetlink.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
@@ -55,4 +55,23 @@ Deno.test("the error on a kernel without nf_tables names the cause", async () =>
       error instanceof BackendError &&
       /EOPNOTSUPP.*Most likely the kernel lacks a feature/.test(error.message),
   );
+});
+
+Deno.test("transactions are reported with their size, their time and their result", async () => {
+  const reported: Transaction[] = [];
+  let isRejecting = false;
+  const kernel = new FakeTransport(
+    emptyKernel(({ type }) => isRejecting && type === nftType(nft.NFT_MSG_NEWSETELEM) ? "ENOMEM" : undefined),
+  );
+  const backend = withBackendErrors(new NftablesBackend(() => kernel));
+  backend.observeTransactions?.({ transactionEnded: (transaction) => reported.push(transaction) });
+  await backend.reconcile(desiredOf([web]));
+  isRejecting = true;
+  await assert.rejects(backend.apply([{ key: web.key, old: web, new: more }]));
+  assert.deepEqual(reported.map(({ committed }) => committed), [true, false]);
+  assert.deepEqual(
+    reported.map(({ bytes }) => bytes),
+    kernel.sent.filter(isBatch).map(({ length }) => length),
+  );
+  assert.ok(reported.every(({ seconds }) => seconds > 0));
 });

@@ -1,5 +1,6 @@
 import "./open_libraries.ts";
 import { ApiSource } from "../../../core/kube/api/api.ts";
+import type { WatchObserver } from "../../../core/kube/api/reflector.ts";
 import type { ApiTiming } from "../../../core/kube/api/timing.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 import { ApiServer } from "./api_server.ts";
@@ -56,6 +57,7 @@ export async function withSource(
     timing?: Partial<ApiTiming>;
     server?: ApiServer;
     watchServiceCidrs?: boolean;
+    watches?: WatchObserver;
   } = {},
 ): Promise<void> {
   await using server = options.server ?? new ApiServer();
@@ -69,6 +71,7 @@ export async function withSource(
     userAgent: "proxy/1.2.3",
     log,
     timing: { ...fast, ...options.timing },
+    ...(options.watches === undefined ? {} : { watches: options.watches }),
   });
   const stop = new AbortController();
   const running = source.run(sink, stop.signal);

@@ -36,6 +36,19 @@ Deno.test("a Service and its slices are joined in whatever order they arrive", (
   assert.deepEqual([...store.serviceNames()], ["default/web"]);
 });
 
+Deno.test("known objects are counted by kind; a slice counts before its Service is known", () => {
+  const store = new Store("here");
+  assert.deepEqual(store.counts, { Service: 0, EndpointSlice: 0, Node: 0, ServiceCIDR: 0 });
+  store.upsert(aSlice([]));
+  store.upsert(node);
+  store.upsert({ kind: "ServiceCIDR", name: "kubernetes", cidrs: [cidr("10.96.0.0/16")] });
+  assert.deepEqual(store.counts, { Service: 0, EndpointSlice: 1, Node: 1, ServiceCIDR: 1 });
+  store.upsert(aService());
+  assert.equal(store.counts.Service, 1);
+  store.delete(refTo(aService()));
+  assert.equal(store.counts.Service, 0);
+});
+
 Deno.test("objects that a resync repeats change nothing", () => {
   const store = new Store("here");
   const cidrs = { kind: "ServiceCIDR", name: "k", cidrs: [cidr("10.96.0.0/16")] } as const;

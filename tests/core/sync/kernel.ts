@@ -17,6 +17,8 @@ export class MapBackend implements Backend {
   readonly calls: string[] = [];
   /** Warnings of each reconcile. */
   warnings: readonly string[] = [];
+  /** Differences that the next reconcile finds. */
+  differences: readonly string[] = [];
   reject: Reject = () => undefined;
   /** Awaited inside every call, so that a test can hold one in flight. */
   gate: Promise<void> = Promise.resolve();
@@ -41,7 +43,7 @@ export class MapBackend implements Backend {
       this.#rejectIfConfigured([...desired.plans.values()]);
       this.inForce.clear();
       for (const [key, plan] of desired.plans) this.inForce.set(key, plan);
-      return { found: "ours", differences: [], compared: "part", warnings: this.warnings };
+      return { found: "ours", differences: this.differences, compared: "part", warnings: this.warnings };
     });
   }
 

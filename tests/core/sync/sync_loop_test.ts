@@ -178,6 +178,40 @@ Deno.test("a foreign change is repaired", async () => {
   await h.until(() => h.inForce.join() === "a", "repaired");
 });
 
+Deno.test("a full sync tells its reason, whose changes it repaired, and how much was wrong", async () => {
+  await using h = new Harness();
+  await h.until(() => h.syncs.length === 1, "started");
+  h.backend.differences = ["chain a", "chain b"];
+  h.loop.foreignChange("table ip kube-proxy changed", "nft");
+  await h.until(() => h.syncs.length === 2, "repaired");
+  h.backend.differences = [];
+  h.loop.reconcile("hourly");
+  await h.until(() => h.syncs.length === 3, "compared");
+  h.add("a", "10.96.0.1");
+  await h.until(() => h.syncs.length === 4, "applied");
+  assert.deepEqual(h.syncs.map(({ reason, programs, differences }) => [reason, programs, differences]), [
+    ["start", [], 0],
+    ["table ip kube-proxy changed", ["nft"], 2],
+    ["hourly", [], 0],
+    [undefined, [], 0],
+  ]);
+});
+
+Deno.test("the loop says what it is about to try again", async () => {
+  await using h = new Harness();
+  await h.until(() => h.syncs.length === 1, "started");
+  assert.deepEqual([h.loop.isRetrying, h.loop.isRepairWaiting], [false, false]);
+  h.loop.foreignChange("table ip kube-proxy deleted");
+  assert.equal(h.loop.isRepairWaiting, true);
+  await h.until(() => h.syncs.length === 2, "repaired");
+  assert.equal(h.loop.isRepairWaiting, false);
+  h.backend.reject = () => new BackendError("ENOMEM");
+  h.loop.reconcile("hourly");
+  await h.until(() => h.loop.isRetrying, "failed");
+  h.backend.reject = () => undefined;
+  await h.until(() => !h.loop.isRetrying, "succeeded");
+});
+
 Deno.test("a change of the cluster does not wait for a repair that backs off, and brings it forward", async () => {
   // The clock stands still, so the program undoes each repair at once.
   const repairs = new RepairBackoff({ maxDelayMs: 60_000, log: silentLog, now: () => FAR_AHEAD_MS });
