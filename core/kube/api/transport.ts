@@ -15,8 +15,10 @@ export interface EndedRequest {
   readonly host: string;
   /** Status of the answer; undefined for none. */
   readonly status: number | undefined;
-  /** Time to the head of the answer; undefined for a watch, which the server answers when it likes. */
-  readonly seconds: number | undefined;
+  /** Time to the head of the answer. */
+  readonly seconds: number;
+  /** Size of the request's body; 0 for none. */
+  readonly bytes: number;
 }
 
 export interface TransportOptions {
@@ -82,13 +84,13 @@ export class Transport implements Disposable {
     }
   }
 
-  #observe({ path, body }: ClientRequest, started: number, status: number | undefined): void {
-    const isWatch = path.includes("watch=true&");
+  #observe({ body }: ClientRequest, started: number, status: number | undefined): void {
     this.#options.observer?.requestEnded({
       method: body === undefined ? "GET" : "POST",
       host: this.#access.server.host,
       status,
-      seconds: isWatch ? undefined : (performance.now() - started) / 1000,
+      seconds: (performance.now() - started) / 1000,
+      bytes: body === undefined ? 0 : new TextEncoder().encode(body).length,
     });
   }
 

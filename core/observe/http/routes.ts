@@ -58,6 +58,10 @@ export function metricsRoutes(options: MetricsRoutesOptions): Readonly<Record<st
 
 async function expose(exposition: Exposition, { accept }: HttpRequest): Promise<Response> {
   const format = negotiateFormat(accept);
-  const headers = { "content-type": CONTENT_TYPES[format] };
+  const headers = {
+    "content-type": CONTENT_TYPES[format],
+    // Lets a scraper tell a restart (promhttp of client_golang).
+    "process-start-time-unix": String(Math.round(performance.timeOrigin / 1000)),
+  };
   return new Response(await exposition.body(format), { headers });
 }

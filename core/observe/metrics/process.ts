@@ -4,6 +4,8 @@ import type { MetricRegistry, Sample } from "./registry.ts";
  * Unit in which the kernel reports times to user space, on every architecture (USER_HZ, asm-generic/param.h).
  */
 const TICKS_PER_SECOND = 100;
+/** Value of a limit that is not set: the largest number of 64 bits, as procfs of Prometheus has it. */
+const UNLIMITED = 2 ** 64;
 /** One scrape reads the files of /proc once. */
 const FRESH_MS = 50;
 
@@ -29,6 +31,30 @@ export function addProcessMetrics(registry: MetricRegistry): void {
     [],
     single(({ virtualBytes }) => virtualBytes),
   );
+  registry.readGauge(
+    {
+      name: "process_virtual_memory_max_bytes",
+      help: "Maximum amount of virtual memory available in bytes.",
+    },
+    [],
+    single(({ maxVirtualBytes }) => maxVirtualBytes),
+  );
+  registry.readCounter(
+    {
+      name: "process_network_receive_bytes_total",
+      help: "Number of bytes received by the process over the network.",
+    },
+    [],
+    single(({ receivedBytes }) => receivedBytes),
+  );
+  registry.readCounter(
+    {
+      name: "process_network_transmit_bytes_total",
+      help: "Number of bytes sent by the process over the network.",
+    },
+    [],
+    single(({ sentBytes }) => sentBytes),
+  );
   addProcessStart(registry);
   registry.readGauge(
     { name: "process_open_fds", help: "Number of open file descriptors." },
@@ -52,6 +78,10 @@ interface Facts {
   readonly cpuSeconds: number;
   readonly residentBytes: number;
   readonly virtualBytes: number;
+  readonly maxVirtualBytes: number;
+  /** Bytes of the network namespace over IPv4, because the kernel does not count those of a process. */
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
   readonly openFiles: number;
   readonly maxFiles: number;
 }
@@ -79,15 +109,31 @@ function readFacts(): Facts {
   // The fields after the command's name, which may contain spaces. Field 3 of proc_pid_stat(5) has index 0 here.
   const stat = readLine("/proc/self/stat", /\) (.*)/).split(" ").map(Number);
   const field = (number: number) => stat[number - 3] ?? 0;
-  const limit = readLine("/proc/self/limits", /^Max open files +(\S+)/m);
+  const limits = Deno.readTextFileSync("/proc/self/limits");
+  const limit = (name: string) => {
+    const soft = new RegExp(`^${name} +(\\S+)`, "m").exec(limits)?.[1];
+    return soft === "unlimited" ? UNLIMITED : Number(soft);
+  };
+  const octets = ipCounters();
   return {
     cpuSeconds: (field(14) + field(15)) / TICKS_PER_SECOND,
     virtualBytes: field(23),
     residentBytes: Deno.memoryUsage().rss,
     // Without the descriptor that reads the directory.
     openFiles: [...Deno.readDirSync("/proc/self/fd")].length - 1,
-    maxFiles: limit === "unlimited" ? Infinity : Number(limit),
+    maxFiles: limit("Max open files"),
+    maxVirtualBytes: limit("Max address space"),
+    receivedBytes: octets.get("InOctets") ?? 0,
+    sentBytes: octets.get("OutOctets") ?? 0,
   };
+}
+
+/** Reads the counters IpExt of the network namespace: a line of names, then a line of values. */
+function ipCounters(): ReadonlyMap<string, number> {
+  const [names = "", values = ""] = Deno.readTextFileSync("/proc/self/net/netstat").split("\n")
+    .filter((line) => line.startsWith("IpExt: "));
+  const numbers = values.split(" ");
+  return new Map(names.split(" ").map((name, index) => [name, Number(numbers[index])]));
 }
 
 function readLine(path: string, pattern: RegExp): string {

@@ -109,7 +109,10 @@ Deno.test("the metrics of the process are present", async () => {
   await between("process_virtual_memory_bytes", 10e6, 1e15);
   await between("process_cpu_seconds_total", 0, 1e6);
   await between("process_open_fds", 3, 1e6);
-  await between("process_max_fds", 3, Infinity);
+  await between("process_max_fds", 3, 2 ** 64);
+  await between("process_virtual_memory_max_bytes", 10e6, 2 ** 64);
+  await between("process_network_receive_bytes_total", 1, 1e18);
+  await between("process_network_transmit_bytes_total", 1, 1e18);
   await between("process_start_time_seconds", Date.now() / 1000 - 3600, Date.now() / 1000);
 });
 
@@ -120,18 +123,21 @@ Deno.test("dropped log lines are counted by reason", async () => {
   }
 });
 
-Deno.test("requests to the API server are counted under the names of client-go; a watch has no duration", async () => {
+Deno.test("requests to the API server are counted under the names of client-go", async () => {
   const { registry, restClient } = new Metrics();
   const request = { method: "GET", host: "10.0.0.1:6443" } as const;
-  restClient.requestEnded({ ...request, status: 200, seconds: 0.025 });
-  restClient.requestEnded({ ...request, status: 200, seconds: undefined });
-  restClient.requestEnded({ ...request, status: undefined, seconds: 3 });
+  restClient.requestEnded({ ...request, status: 200, seconds: 0.025, bytes: 0 });
+  restClient.requestEnded({ ...request, status: 200, seconds: 0.1, bytes: 0 });
+  restClient.requestEnded({ ...request, status: undefined, seconds: 3, bytes: 0 });
+  restClient.requestEnded({ ...request, method: "POST", status: 201, seconds: 0.1, bytes: 300 });
   const host = 'host="10.0.0.1:6443"';
   assert.equal(await valueOf(registry, `rest_client_requests_total{code="200",method="GET",${host}}`), 2);
   assert.equal(await valueOf(registry, `rest_client_requests_total{code="<error>",method="GET",${host}}`), 1);
   const bucket = `rest_client_request_duration_seconds_bucket{verb="GET",${host},le="0.025"}`;
   assert.equal(await valueOf(registry, bucket), 1);
-  assert.equal(await valueOf(registry, `rest_client_request_duration_seconds_count{verb="GET",${host}}`), 2);
+  assert.equal(await valueOf(registry, `rest_client_request_duration_seconds_count{verb="GET",${host}}`), 3);
+  const size = `rest_client_request_size_bytes_sum{verb="POST",${host}}`;
+  assert.equal(await valueOf(registry, size), 300);
 });
 
 Deno.test("the build and the feature gates are what kube-proxy's consumers look for", async () => {

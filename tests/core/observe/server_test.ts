@@ -92,6 +92,8 @@ Deno.test("the metrics server serves metrics, the mode, the configuration and ok
   await serving(routesOf([own], document), async (url) => {
     const metrics = await answer(`${url}/metrics`);
     assert.equal(metrics.type, "text/plain; version=0.0.4; charset=utf-8");
+    const started = Number(metrics.response.headers.get("process-start-time-unix"));
+    assert.ok(started <= Date.now() / 1000 + 1 && started > Date.now() / 1000 - 3600);
     assert.match(metrics.body, /^process_resident_memory_bytes \d+$/m);
     assert.match(metrics.body, /^own_metric 1$/m);
     const mode = await answer(`${url}/proxyMode`);
