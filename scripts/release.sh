@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes the files of a release in dist/release: binary, image, Debian packages, bill of materials, SHA256SUMS and the
-# notes of the version. docs/releasing.md says what to do before and after.
+# Makes the files of a release in dist/release: binary, image, Helm chart, Debian packages, bill of materials, SHA256SUMS
+# and the notes of the version. docs/releasing.md says what to do before and after.
 #   scripts/release.sh [--draft] [--arm64]
 #     --draft   accepts a modified tree and a version without a date in CHANGELOG.md, and builds only once
 #     --arm64   also makes the binary for arm64
@@ -25,6 +25,7 @@ main() {
   check_changelog "$version"
   [ -n "$draft" ] || [ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed: commit them, or add --draft"
   scripts/setup.sh release
+  scripts/peers.sh helm
   check_denort "$DENORT_BIN" "$(uname -m)"
   if [ -n "$draft" ]; then scripts/build.sh; else scripts/reproduce.sh; fi
   scripts/image.sh
@@ -40,6 +41,9 @@ main() {
     add_binary "proxy-$version-linux-arm64" dist/arm64 "$created"
   fi
   cp dist/image.tar "$out/proxy-$version-image.tar"
+  "$PROXY_CACHE/peers/helm" package --version "$version" --app-version "$version" --destination "$out" \
+    deploy/helm/proxy >/dev/null
+  mv "$out/proxy-$version.tgz" "$out/proxy-$version-chart.tgz"
   for package in dist/*.deb; do
     [ ! -e "$package" ] || cp "$package" "$out/"
   done

@@ -42,9 +42,12 @@ Deno.test("scripts/release.sh makes the files of a release, with their hashes an
   const sums = await Deno.readTextFile(`${project}dist/release/SHA256SUMS`);
   const architecture = Deno.build.arch === "x86_64" ? "amd64" : "arm64";
   const binary = `proxy-${version}-linux-${architecture}`;
-  for (const file of [binary, `${binary}.spdx.json`, `proxy-${version}-image.tar`, "notes.md"]) {
+  const chart = `proxy-${version}-chart.tgz`;
+  for (const file of [binary, `${binary}.spdx.json`, `proxy-${version}-image.tar`, chart, "notes.md"]) {
     assert(sums.includes(`  ${file}\n`), `${file} is in SHA256SUMS`);
   }
+  const metadata = await runScript(`tar -xzOf dist/release/${chart} proxy/Chart.yaml`);
+  assert.match(metadata, new RegExp(`^appVersion: ${version}$`, "m"));
   // release.sh has validated it.
   const text = await Deno.readTextFile(`${project}dist/release/${binary}.spdx.json`);
   const names = (JSON.parse(text).packages as { name: string }[]).map(({ name }) => name);

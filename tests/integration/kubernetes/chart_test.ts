@@ -37,6 +37,10 @@ Deno.test("with the ConfigMap of kubeadm, the chart makes the objects of kubeadm
 Deno.test("the chart has what the components add", async () => {
   const overlay = "overlays/nftables";
   assert.deepEqual(await chart("nodeSettings=true", ...own), await withComponent(overlay, "node-settings"));
+  assert.deepEqual(
+    await chart("mode=ebpf", "nodeSettings=true", ...own),
+    await withComponent("overlays/ebpf", "node-settings-ebpf"),
+  );
   assert.deepEqual(await chart("afterEbpf=true", ...own), await withComponent(overlay, "after-ebpf"));
   assert.deepEqual(await chart("cleanup=true", ...own), await withComponent(overlay, "cleanup"));
 });

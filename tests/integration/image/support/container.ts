@@ -106,9 +106,11 @@ export async function buildImage(): Promise<void> {
 }
 
 /** Runs a command of the project, which may take minutes on a busy machine. Fails the test if it fails. */
-export async function runScript(command: string): Promise<void> {
-  const { code, stderr } = await new Deno.Command("bash", { args: ["-c", command], cwd: project }).output();
+export async function runScript(command: string): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command("bash", { args: ["-c", command], cwd: project })
+    .output();
   assert.equal(code, 0, `${command}:\n${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
 }
 
 /** Name and tag of the image, which the version in deno.json decides. */
