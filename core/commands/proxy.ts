@@ -25,6 +25,7 @@ import { PlanQueue } from "../sync/plan_queue.ts";
 import { SyncLoop } from "../sync/sync_loop.ts";
 import { VERSION } from "../version.ts";
 import { currentView } from "./current_view.ts";
+import { LiveExplainer } from "./explain/live.ts";
 import { observe } from "./observer.ts";
 import { openSource } from "./open_source.ts";
 import type { Platform } from "./platform.ts";
@@ -144,6 +145,8 @@ export function buildProxy(parts: ProxyParts): Proxy {
     activity,
     services: queue,
   };
+  const explainer = new LiveExplainer(queue, nodeAddresses);
+  const servers = { config, backend, health, metrics, status: statusSources, explainer, log };
 
   const syncWhenInitialised = async (signal: AbortSignal) => {
     for (const family of families) health.updated(family);
@@ -158,7 +161,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
       using _serviceManager = serviceManager;
       Deno.addSignalListener("SIGHUP", () => serviceManager.reloading(source.reload()));
       await Promise.all([
-        serveHealthAndMetrics({ config, backend, health, metrics, status: statusSources, log }, signal),
+        serveHealthAndMetrics(servers, signal),
         config.file === undefined ? undefined : watchConfigFile(config.file, log, signal),
         interfaces.follow(() => intake.interfacesChanged(), signal),
         interfaces.listed.then(() => source.run(intake, signal)),

@@ -1,7 +1,7 @@
 import type { Backend } from "../backend/contract.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
-import { apiRoutes } from "../observe/http/api_routes.ts";
+import { apiRoutes, type Explainer } from "../observe/http/api_routes.ts";
 import { pageRoutes } from "../observe/page/page_routes.ts";
 import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
 import { serve } from "../observe/http/server.ts";
@@ -17,12 +17,13 @@ export interface ServersOptions {
   readonly health: ProxyHealth;
   readonly metrics: Metrics;
   readonly status: StatusSources;
+  readonly explainer: Explainer;
   readonly log: Log;
 }
 
 /** Serves health and metrics on the configured addresses until the signal aborts. */
 export async function serveHealthAndMetrics(options: ServersOptions, signal: AbortSignal): Promise<void> {
-  const { config, backend, health, metrics, status, log } = options;
+  const { config, backend, health, metrics, status, explainer, log } = options;
   const { registry, serviceLevel } = metrics;
   const servers = [
     {
@@ -41,7 +42,7 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
           serviceLevelExposition: new Exposition({ registry: serviceLevel.registry, sources: [], log }),
           document: config.document,
         }),
-        ...apiRoutes(status),
+        ...apiRoutes(status, explainer),
         ...config.document.statusPage ? pageRoutes() : {},
       },
       paths: "exact",

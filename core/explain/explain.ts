@@ -11,45 +11,62 @@ import { missingServiceFindings, serviceFindings } from "./service_findings.ts";
 import { destinationOf, servicePortFacts } from "./service_port.ts";
 import { traceConnection } from "./trace/tracer.ts";
 
+/** Service ports of one Service that are explained. A Service may have thousands. */
+const MAX_SERVICE_PORTS = 64;
+
 /**
  * Explains what this node does with connections to a Service or to an address, and what is wrong.
  * @param from address of a client; undefined for one client of each kind.
+ * @param pause is awaited between steps of some milliseconds, for a process that has other work.
  */
-export function explain(knowledge: Knowledge, question: Question, from: Address | undefined): Explanation {
+export async function explain(
+  knowledge: Knowledge,
+  question: Question,
+  from: Address | undefined,
+  pause: () => Promise<void> = async () => {},
+): Promise<Explanation> {
   return question.about === "service"
-    ? explainService(knowledge, question, from)
-    : explainAddress(knowledge, question, from);
+    ? await explainService(knowledge, question, from, pause)
+    : await explainAddress(knowledge, question, from, pause);
 }
 
-function explainService(
+async function explainService(
   knowledge: Knowledge,
   { namespace, name, port }: Extract<Question, { readonly about: "service" }>,
   from: Address | undefined,
-): Explanation {
+  pause: () => Promise<void>,
+): Promise<Explanation> {
   const subject = `Service ${namespace}/${name}${port === "" ? "" : `, port ${port}`}`;
   const service = `${namespace}/${name}`;
-  const ofService = plansOf(knowledge, service);
-  const plans = ofService.filter((plan) => port === "" || hasPort(plan, port));
+  const ofService = plansOf(knowledge, namespace, name);
+  const plans = ofService.filter((plan) => port === "" || hasPort(plan, port)).slice(0, MAX_SERVICE_PORTS);
   if (knowledge.store.get(service) === undefined) {
     const findings = [...missingServiceFindings(knowledge, namespace, name)];
     return { subject, servicePorts: [], walks: [], findings };
   }
   if (plans.length === 0) {
     const finding = ofService.length === 0
-      ? familyFinding(knowledge, service)
+      ? planFinding(knowledge, service)
       : portFinding(service, port, ofService);
     return { subject, servicePorts: [], walks: [], findings: [finding] };
   }
   const client = from === undefined ? undefined : clientAt(knowledge, from);
-  const walks = client === undefined ? [] : plans.flatMap((plan) => walksTo(knowledge, plan, client));
-  return explained(knowledge, { subject, plans, client, walks });
+  const walks: Walk[] = [];
+  if (client !== undefined) {
+    for (const plan of plans) {
+      walks.push(...walksTo(knowledge, plan, client));
+      await pause();
+    }
+  }
+  return await explained(knowledge, { subject, plans, client, walks }, pause);
 }
 
-function explainAddress(
+async function explainAddress(
   knowledge: Knowledge,
   question: Extract<Question, { readonly about: "address" }>,
   from: Address | undefined,
-): Explanation {
+  pause: () => Promise<void>,
+): Promise<Explanation> {
   const { address, port, protocol } = question;
   const subject = `${formatSocketAddress(address, port)}/${protocol}`;
   const plan = planAt(knowledge, question);
@@ -63,27 +80,35 @@ function explainAddress(
     frontend.kind === "LoadBalancerIP" && frontend.address === address
   );
   if (plan !== undefined) {
-    return explained(knowledge, { subject, plans: [plan], client: guarded ? client : undefined, walks });
+    const asked = { subject, plans: [plan], client: guarded ? client : undefined, walks };
+    return await explained(knowledge, asked, pause);
   }
   return { subject, servicePorts: [], walks, findings: [noServiceFinding(knowledge, question)] };
 }
 
 interface Subject {
   readonly subject: string;
+  /** Plans of one Service. */
   readonly plans: readonly ServicePortPlan[];
   readonly client: Client | undefined;
   readonly walks: readonly Walk[];
 }
 
-function explained(knowledge: Knowledge, { subject, plans, client, walks }: Subject): Explanation {
+async function explained(
+  knowledge: Knowledge,
+  { subject, plans, client, walks }: Subject,
+  pause: () => Promise<void>,
+): Promise<Explanation> {
   const findings: Finding[] = [];
   const servicePorts: ServicePortFacts[] = [];
-  for (const service of new Set(plans.map(serviceName))) {
-    const stored = knowledge.store.get(service);
-    if (stored === undefined) continue;
-    const own = plans.filter((plan) => serviceName(plan) === service);
-    servicePorts.push(...own.map((plan) => servicePortFacts(knowledge, stored, plan)));
-    findings.push(...serviceFindings(knowledge, stored, own, client));
+  const [first] = plans;
+  const stored = first && knowledge.store.get(serviceName(first));
+  if (stored !== undefined) {
+    for (const plan of plans) {
+      servicePorts.push(servicePortFacts(knowledge, stored, plan));
+      await pause();
+    }
+    findings.push(...serviceFindings(knowledge, stored, plans, client));
   }
   return { subject, servicePorts, walks, findings: problemsFirst(findings) };
 }
@@ -95,8 +120,8 @@ export function problemsFirst(findings: readonly Finding[]): readonly Finding[] 
   ];
 }
 
-function plansOf({ traced }: Knowledge, service: string): readonly ServicePortPlan[] {
-  return [...traced.plans.values()].filter((plan) => serviceName(plan) === service);
+function plansOf({ traced }: Knowledge, namespace: string, name: string): readonly ServicePortPlan[] {
+  return [...traced.plans.values()].filter((plan) => plan.name === name && plan.namespace === namespace);
 }
 
 function hasPort({ portName, frontends }: ServicePortPlan, port: string): boolean {
@@ -150,14 +175,26 @@ function portFinding(service: string, port: string, plans: readonly ServicePortP
   };
 }
 
-function familyFinding({ store, context }: Knowledge, service: string): Finding {
-  const addresses = store.get(service)?.service.clusterIPs.map(formatAddress) ?? [];
+/** Why a Service has no plans. */
+function planFinding({ store, context }: Knowledge, service: string): Finding {
+  const { clusterIPs = [] } = store.get(service)?.service ?? {};
+  const about = `Service ${service}`;
+  if (clusterIPs.some((address) => context.families.includes(familyOf(address)))) {
+    return {
+      cause: "not-in-force",
+      severity: "problem",
+      about,
+      text: "The proxy knows it, and none of its ports is in force.",
+      advice: "Wait for the next sync, or look for its name in the log: the kernel may reject it",
+    };
+  }
   return {
     cause: "family-not-in-use",
     severity: "problem",
-    about: `Service ${service}`,
-    text: `Its addresses (${addresses.join(", ")}) are of a family that this node does not use. It uses ` +
-      `${context.families.join(" and ") || "none"}.`,
+    about,
+    text:
+      `Its addresses (${clusterIPs.map(formatAddress).join(", ")}) are of a family that this node does not ` +
+      `use. It uses ${context.families.join(" and ") || "none"}.`,
     advice: "Enable the family in the kernel of the node, or give the Service an address of the other one",
   };
 }

@@ -11,10 +11,13 @@ export interface Knowledge {
   readonly traced: TracedNode;
   /** Ranges of the pods of this node, as its Node object names them. */
   readonly podCidrs: readonly Cidr[];
-  /** Services that exist but are not used, by `namespace/name`. */
-  readonly unused: ReadonlyMap<string, UnusedService>;
-  /** Frontends that services claim and others have, by `namespace/name` of the claimant, each as a sentence. */
-  readonly conflicts: ReadonlyMap<string, readonly string[]>;
+  /** Services that exist but are not used, by `namespace/name`; undefined if it is not known which there are. */
+  readonly unused: ReadonlyMap<string, UnusedService> | undefined;
+  /**
+   * Sentences without a period about frontends that a service claims and others have.
+   * @param service `namespace/name`
+   */
+  conflictsOf(service: string): readonly string[];
 }
 
 /** A Service that the proxy does not serve. */

@@ -20,7 +20,7 @@ export function* serviceFindings(
   client: Client | undefined,
 ): Generator<Finding> {
   const { namespace, name } = stored.service;
-  for (const text of knowledge.conflicts.get(`${namespace}/${name}`) ?? []) {
+  for (const text of knowledge.conflictsOf(`${namespace}/${name}`)) {
     yield {
       cause: "claimed-by-another-service",
       severity: "problem",
@@ -44,7 +44,7 @@ export function* missingServiceFindings(
 ): Generator<Finding> {
   const service = `${namespace}/${name}`;
   const about = `Service ${service}`;
-  const known = unused.get(service);
+  const known = unused?.get(service);
   if (known?.isInvalid) {
     yield {
       cause: "invalid-service",
@@ -66,8 +66,10 @@ export function* missingServiceFindings(
       cause: "unknown-service",
       severity: "problem",
       about,
-      text: "There is no such Service.",
-      advice: suggestion([...store.serviceNames(), ...unused.keys()], service, name),
+      text: unused === undefined
+        ? "The proxy knows no such Service: it does not exist, is invalid, or needs no proxy (headless, ExternalName)."
+        : "There is no such Service.",
+      advice: suggestion([...store.serviceNames(), ...unused?.keys() ?? []], service, name),
     };
   }
 }

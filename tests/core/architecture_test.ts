@@ -78,7 +78,15 @@ const parts: readonly {
   },
   {
     part: "core/observe/http/",
-    may: [...pure, "core/async/", "core/config/", "core/observe/", "core/*.ts", "ffi/socket_shutdown.ts"],
+    may: [
+      ...pure,
+      "core/async/",
+      "core/config/",
+      "core/explain/explanation.ts",
+      "core/observe/",
+      "core/*.ts",
+      "ffi/socket_shutdown.ts",
+    ],
     why: "the HTTP server serves what the rest of core observes; of the system it ends connections",
   },
   {

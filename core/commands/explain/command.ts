@@ -15,7 +15,7 @@ import type { Command } from "../command.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { type Cluster, readCluster } from "../read_cluster.ts";
 import { knowledgeOf } from "./knowledge.ts";
-import { runningFindings } from "./running.ts";
+import { concerning, runningFindings } from "./running.ts";
 import { explanationText } from "./text.ts";
 
 const flags = {
@@ -57,7 +57,7 @@ export const explainCommand: Command = {
     ]);
     const findings = [
       ...explained.findings,
-      ...running,
+      ...concerning(explained, running),
       ...kernelFindings(readKernelFacts(), familiesOf(explained, question)),
     ];
     const explanation: Explanation = { ...explained, findings: problemsFirst(findings) };
@@ -90,7 +90,7 @@ async function explainFromSource(
     return { subject, servicePorts: [], walks: [], findings: [finding] };
   }
   const knowledge = knowledgeOf(cluster);
-  return explain(knowledge, question, from === "node" ? nodeAddress(question, knowledge) : from);
+  return await explain(knowledge, question, from === "node" ? nodeAddress(question, knowledge) : from);
 }
 
 /** The families that the question is about. */

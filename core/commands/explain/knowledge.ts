@@ -1,5 +1,9 @@
 import type { Knowledge, UnusedService } from "../../explain/knowledge.ts";
+import { FrontendIndex } from "../../explain/trace/frontend_lookup.ts";
+import { tracedNode } from "../../explain/trace/trace.ts";
+import type { Address } from "../../net/address.ts";
 import { serviceName } from "../../objects/store.ts";
+import type { KnownServices } from "../../observe/status/services.ts";
 import type { Cluster } from "../read_cluster.ts";
 
 /** Turns what the source has into the state that explanations are made from. */
@@ -16,9 +20,42 @@ export function knowledgeOf({ store, view, desired, addresses, warnings, unused 
   return {
     store,
     context: view.context,
-    traced: { ...desired, addresses },
+    traced: tracedNode(desired, addresses),
     podCidrs: store.node?.podCidrs ?? [],
     unused: unusedServices,
-    conflicts,
+    conflictsOf: (service) => conflicts.get(service) ?? [],
+  };
+}
+
+/** Plans between two pauses. */
+const PLANS_PER_STEP = 200;
+
+/**
+ * Turns what the running process knows into the state that explanations are made from.
+ * @param addresses of the interfaces.
+ * @param pause is awaited between steps of some milliseconds.
+ */
+export async function liveKnowledge(
+  services: KnownServices,
+  addresses: readonly Address[],
+  pause: () => Promise<void>,
+): Promise<Knowledge> {
+  const { store, view, applied } = services;
+  const index = new FrontendIndex();
+  let added = 0;
+  for (const plan of applied.values()) {
+    index.add(plan);
+    if (++added % PLANS_PER_STEP === 0) await pause();
+  }
+  return {
+    store,
+    context: view.context,
+    traced: { settings: view.settings, plans: applied, addresses, index },
+    podCidrs: store.node?.podCidrs ?? [],
+    unused: undefined,
+    conflictsOf: (service) => {
+      const count = services.conflictsOf(service);
+      return count === 0 ? [] : [`${count} of its frontends belong to other services; the log names them`];
+    },
   };
 }

@@ -1,6 +1,6 @@
 import type { ProxyConfig } from "../../config/config.ts";
 import { formatListenAddress } from "../../config/document/listen_address.ts";
-import type { Finding } from "../../explain/explanation.ts";
+import type { Explanation, Finding } from "../../explain/explanation.ts";
 import { findHolder } from "../../node/lock_holder.ts";
 import type { Status } from "../../observe/status/status.ts";
 import { getJson } from "../local_http.ts";
@@ -50,6 +50,18 @@ export async function runningFindings(config: ProxyConfig, lockName: string): Pr
       advice: "Give the --metrics-bind-address of the running proxy",
     }];
   }
+}
+
+/** Leaves out rejected service ports that an explanation is not about. */
+export function concerning(
+  { subject, servicePorts }: Explanation,
+  findings: readonly Finding[],
+): readonly Finding[] {
+  return findings.filter(({ cause, about }) => {
+    if (cause !== "rejected-by-kernel") return true;
+    const [service = ""] = about.split(":", 1);
+    return servicePorts.some(({ name }) => name === about) || subject.split(/[ ,]/).includes(service);
+  });
 }
 
 /** Findings in what the running proxy says of itself. */

@@ -1,49 +1,84 @@
 import { type Address, isLoopback } from "../../net/address.ts";
-import type { Protocol } from "../../net/protocol.ts";
-import type { Endpoint, Frontend, NodeSettings } from "../../plan/plan.ts";
+import type { Family, Protocol } from "../../net/protocol.ts";
+import type { Endpoint, NodeSettings, ServicePortPlan } from "../../plan/plan.ts";
 import type { PlannedFrontend, TracedNode } from "./trace.ts";
 
-/**
- * Finds the frontends of a node in one family and protocol. Searches all plans, so no index has to be
- * maintained.
- */
+/** Frontends and endpoints of all plans, by their addresses. */
+export class FrontendIndex {
+  readonly #byAddress = new Map<string, PlannedFrontend>();
+  readonly #byNodePort = new Map<string, PlannedFrontend>();
+  readonly clusterIPs = new Set<Address>();
+  readonly endpointAddresses = new Set<Address>();
+  /** Endpoints on this node, and those whose node is unknown. */
+  readonly #endpointsHere = new Set<string>();
+
+  /** Adds a plan. The first plan that has a frontend keeps it. */
+  add(plan: ServicePortPlan): void {
+    const { family, protocol, frontends, clusterEndpoints, localEndpoints } = plan;
+    for (const frontend of frontends) {
+      const { kind, port } = frontend;
+      if (kind === "ClusterIP") this.clusterIPs.add(frontend.address);
+      const map = kind === "NodePort" ? this.#byNodePort : this.#byAddress;
+      const key = keyOf(protocol, port, kind === "NodePort" ? family : frontend.address);
+      if (!map.has(key)) map.set(key, { plan, frontend });
+    }
+    for (const endpoints of [clusterEndpoints, localEndpoints]) {
+      for (const { address, port, isLocal, isNodeUnknown } of endpoints) {
+        this.endpointAddresses.add(address);
+        if (isLocal || isNodeUnknown === true) this.#endpointsHere.add(keyOf(protocol, port, address));
+      }
+    }
+  }
+
+  atAddress(protocol: Protocol, address: Address, port: number): PlannedFrontend | undefined {
+    return this.#byAddress.get(keyOf(protocol, port, address));
+  }
+
+  atNodePort(protocol: Protocol, family: Family, port: number): PlannedFrontend | undefined {
+    return this.#byNodePort.get(keyOf(protocol, port, family));
+  }
+
+  hasEndpointHere(protocol: Protocol, { address, port }: Endpoint): boolean {
+    return this.#endpointsHere.has(keyOf(protocol, port, address));
+  }
+}
+
+function keyOf(protocol: Protocol, port: number, where: Address | Family): string {
+  return `${protocol} ${port} ${where}`;
+}
+
+/** Finds the frontends of a node in one family and protocol. */
 export class FrontendLookup {
   readonly #node: TracedNode;
+  readonly #index: FrontendIndex;
   readonly #settings: NodeSettings;
   readonly #protocol: Protocol;
 
   constructor(node: TracedNode, settings: NodeSettings, protocol: Protocol) {
     this.#node = node;
+    this.#index = node.index;
     this.#settings = settings;
     this.#protocol = protocol;
   }
 
   atAddress(address: Address, port: number): PlannedFrontend | undefined {
-    return this.#find((frontend) =>
-      frontend.kind !== "NodePort" && frontend.port === port && frontend.address === address
-    );
+    return this.#index.atAddress(this.#protocol, address, port);
   }
 
   /**
    * Node ports answer on the addresses of the settings; on loopback addresses only with `localhostNodePorts`.
    */
   atNodePort(address: Address, port: number): PlannedFrontend | undefined {
-    const { nodePorts, localhostNodePorts } = this.#settings;
+    const { nodePorts, localhostNodePorts, family } = this.#settings;
     const answers = nodePorts === "all"
       ? localhostNodePorts || !isLoopback(address)
       : nodePorts.includes(address);
-    if (!answers) return undefined;
-    return this.#find((frontend) => frontend.kind === "NodePort" && frontend.port === port);
+    return answers ? this.#index.atNodePort(this.#protocol, family, port) : undefined;
   }
 
   /** Reports whether the address is a ClusterIP of any service, in any protocol. */
   isClusterIP(address: Address): boolean {
-    for (const { frontends } of this.#node.plans.values()) {
-      for (const frontend of frontends) {
-        if (frontend.kind === "ClusterIP" && frontend.address === address) return true;
-      }
-    }
-    return false;
+    return this.#index.clusterIPs.has(address);
   }
 
   /** Reports whether the kernel routes the address to the node itself. */
@@ -53,32 +88,12 @@ export class FrontendLookup {
 
   /** Reports whether any service port sends connections to the address, in any protocol. */
   isEndpoint(address: Address): boolean {
-    const isSame = (endpoint: Endpoint) => endpoint.address === address;
-    for (const { clusterEndpoints, localEndpoints } of this.#node.plans.values()) {
-      if (clusterEndpoints.some(isSame) || localEndpoints.some(isSame)) return true;
-    }
-    return false;
+    return this.#index.endpointAddresses.has(address);
   }
 
   /** Reports whether any service port has the endpoint on this node, or does not know its node. */
   mayBeHere(endpoint: Endpoint): boolean {
-    if (endpoint.isLocal || endpoint.isNodeUnknown) return true;
-    const { address, port } = endpoint;
-    const isSame = (other: Endpoint) =>
-      (other.isLocal || other.isNodeUnknown === true) && other.address === address && other.port === port;
-    for (const plan of this.#node.plans.values()) {
-      if (plan.protocol !== this.#protocol) continue;
-      if (plan.clusterEndpoints.some(isSame) || plan.localEndpoints.some(isSame)) return true;
-    }
-    return false;
-  }
-
-  #find(fits: (frontend: Frontend) => boolean): PlannedFrontend | undefined {
-    for (const plan of this.#node.plans.values()) {
-      if (plan.family !== this.#settings.family || plan.protocol !== this.#protocol) continue;
-      const frontend = plan.frontends.find(fits);
-      if (frontend !== undefined) return { plan, frontend };
-    }
-    return undefined;
+    return endpoint.isLocal || endpoint.isNodeUnknown === true ||
+      this.#index.hasEndpointHere(this.#protocol, endpoint);
   }
 }

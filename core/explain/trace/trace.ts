@@ -1,4 +1,5 @@
 import type { Address } from "../../net/address.ts";
+import { FrontendIndex } from "./frontend_lookup.ts";
 import type { Protocol } from "../../net/protocol.ts";
 import type { DesiredState, Endpoint, Frontend, ServicePortPlan } from "../../plan/plan.ts";
 
@@ -6,6 +7,15 @@ import type { DesiredState, Endpoint, Frontend, ServicePortPlan } from "../../pl
 export interface TracedNode extends DesiredState {
   /** Addresses of all its interfaces. Loopback addresses belong to the node without being listed. */
   readonly addresses: readonly Address[];
+  /** Has all plans. */
+  readonly index: FrontendIndex;
+}
+
+/** A node with this state and these addresses. */
+export function tracedNode(desired: DesiredState, addresses: readonly Address[]): TracedNode {
+  const index = new FrontendIndex();
+  for (const plan of desired.plans.values()) index.add(plan);
+  return { settings: desired.settings, plans: desired.plans, addresses, index };
 }
 
 /** The first packet of a connection, as it arrives at the node or leaves a process of the node. */

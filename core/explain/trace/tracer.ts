@@ -197,9 +197,9 @@ class Walk {
 
   #choice(plan: ServicePortPlan, endpoint: Endpoint, masquerades: boolean): EndpointChoice {
     const stopped = this.#filtered(endpoint.address, endpoint.port, true);
-    const text = describeFrontend({ kind: "ClusterIP", ...endpoint }, plan.protocol);
+    const text = () => describeFrontend({ kind: "ClusterIP", ...endpoint }, plan.protocol);
     if (stopped !== undefined) {
-      this.#say(`endpoint ${text} is itself a service address: ${stopped.why}`, stopped.section);
+      this.#say(`endpoint ${text()} is itself a service address: ${stopped.why}`, stopped.section);
     }
     return {
       endpoint,
@@ -208,16 +208,16 @@ class Walk {
     };
   }
 
-  #isMasqueraded(endpoint: Endpoint, masquerades: boolean, text: string): boolean {
+  #isMasqueraded(endpoint: Endpoint, masquerades: boolean, text: () => string): boolean {
     const { source, incoming } = this.#connection;
     const hairpins = source === endpoint.address && this.#lookup.mayBeHere(endpoint);
     if (hairpins && !masquerades) {
-      this.#say(`endpoint ${text} is the client itself (hairpin): masqueraded`, "§4.3");
+      this.#say(`endpoint ${text()} is the client itself (hairpin): masqueraded`, "§4.3");
     }
     if (!masquerades && !hairpins) return false;
     if (incoming === undefined || !this.#lookup.isLocal(endpoint.address)) return true;
     this.#say(
-      `endpoint ${text} is this node itself: connections that end here cannot be masqueraded`,
+      `endpoint ${text()} is this node itself: connections that end here cannot be masqueraded`,
       "§4.1",
     );
     return false;

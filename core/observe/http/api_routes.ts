@@ -1,9 +1,10 @@
+import type { Explanation } from "../../explain/explanation.ts";
 import type { ProxyEvent } from "../status/events.ts";
 import { searchServices, type ServiceQuery, type Sort, SORTS } from "../status/service_search.ts";
 import { serviceDetail } from "../status/service_detail.ts";
 import { serviceRows } from "../status/services.ts";
 import { Shared } from "../status/shared.ts";
-import { statusOf, type StatusSources } from "../status/status.ts";
+import { type Status, statusOf, type StatusSources } from "../status/status.ts";
 import type { HttpRequest } from "./request.ts";
 import type { Route } from "./server.ts";
 import { json } from "./text.ts";
@@ -21,10 +22,12 @@ export interface Events {
 
 /**
  * Read-only routes for the page and for `proxy status`. Everything is computed when it is asked for.
+ * @param explainer answers questions about services and addresses.
  * @param sharedMs time that readers share one look at all services.
  */
 export function apiRoutes(
   sources: StatusSources,
+  explainer: Explainer,
   sharedMs = SHARED_MS,
 ): Readonly<Record<string, Route>> {
   const { services, activity } = sources;
@@ -44,11 +47,27 @@ export function apiRoutes(
       }
       return serviceDetail(name, stored, services);
     },
+    explain: async (query) => {
+      const texts = ["question", "from"].map((name) => query.get(name) ?? "");
+      if (texts.some((text) => text.length > MAX_TEXT)) {
+        throw new ApiProblem(400, `question, from: must be at most ${MAX_TEXT} characters`);
+      }
+      const [question = "", from = ""] = texts;
+      const answer = await explainer.answer(question, from, await status.get());
+      if ("problem" in answer) throw new ApiProblem(400, answer.problem);
+      return answer;
+    },
     events: (): Events => ({ events: activity.events.newestFirst }),
   };
   return Object.fromEntries(
     Object.entries(routes).map(([name, answer]) => [`/api/v1/${name}`, apiRoute(answer)]),
   );
+}
+
+/** Answers questions in the form that programs read. */
+export interface Explainer {
+  /** @returns the answer, or the problem of a question that cannot be answered. */
+  answer(question: string, from: string, status: Status): Promise<Explanation | { readonly problem: string }>;
 }
 
 /** A request that cannot be answered. The message says what to change. */

@@ -8,7 +8,12 @@ import { inForce, objectsOf } from "../../core/plan/in_force.ts";
 import { anyRawCluster } from "../../oracle/raw_cluster.ts";
 import type { RawPacket } from "../../oracle/raw_objects.ts";
 import { anyRawPacket } from "../../oracle/raw_packet.ts";
-import type { Connection, TracedNode, TraceOutcome } from "../../../core/explain/trace/trace.ts";
+import {
+  type Connection,
+  type TracedNode,
+  tracedNode,
+  type TraceOutcome,
+} from "../../../core/explain/trace/trace.ts";
 import { traceConnection } from "../../../core/explain/trace/tracer.ts";
 import { evaluate, type Evaluated } from "../nf_tables/evaluate.ts";
 import { VirtualTable } from "../nf_tables/virtual_table.ts";
@@ -99,7 +104,7 @@ function withManyAddresses(node: TracedNode): TracedNode {
     }));
     return { ...plan, frontends: [...plan.frontends, ...added] };
   });
-  return { ...node, plans: new Map(plans.map((plan) => [plan.key, plan])) };
+  return tracedNode({ ...node, plans: new Map(plans.map((plan) => [plan.key, plan])) }, node.addresses);
 }
 
 /** The tables of both families, filled with the plans of one node and changed to those of another. */

@@ -38,10 +38,10 @@ const notReady = "{addresses: [10.244.2.8], nodeName: there, conditions: {ready:
 const leaving = "{addresses: [10.244.2.9], nodeName: there, " +
   "conditions: {ready: false, serving: true, terminating: true}}";
 
-function answer(yaml: string, question: string, from = ""): Explanation {
+async function answer(yaml: string, question: string, from = ""): Promise<Explanation> {
   const parsed = parseQuestion(question);
   assert("about" in parsed, `${question}: ${JSON.stringify(parsed)}`);
-  return explain(knowledgeFrom(yaml), parsed, from === "" ? undefined : address(from));
+  return await explain(knowledgeFrom(yaml), parsed, from === "" ? undefined : address(from));
 }
 
 const balancer = (spec: string) =>
@@ -211,8 +211,8 @@ const faults: readonly {
 ];
 
 for (const { fault, objects, question, from, causes } of faults) {
-  Deno.test(`explain ${question}: ${fault}`, () => {
-    const { findings } = answer(objects, question, from);
+  Deno.test(`explain ${question}: ${fault}`, async () => {
+    const { findings } = await answer(objects, question, from);
     assert.deepEqual(findings.map(({ cause }) => cause), causes);
     for (const { severity, text, advice } of findings) {
       assert.match(text, /\.$/);
@@ -221,15 +221,15 @@ for (const { fault, objects, question, from, causes } of faults) {
   });
 }
 
-Deno.test("explain suggests the service that was meant", () => {
-  const [typo] = answer(web, "default/wbe").findings;
+Deno.test("explain suggests the service that was meant", async () => {
+  const [typo] = (await answer(web, "default/wbe")).findings;
   assert.equal(typo?.advice, "Did you mean default/web?");
-  const [elsewhere] = answer(web, "production/web").findings;
+  const [elsewhere] = (await answer(web, "production/web")).findings;
   assert.equal(elsewhere?.advice, "Did you mean default/web?");
 });
 
-Deno.test("explain shows frontends with the outcome for each kind of client, and endpoints", () => {
-  const { servicePorts } = answer(web + slice(`${here}, ${elsewhere}, ${notReady}`), "default/web");
+Deno.test("explain shows frontends with the outcome for each kind of client, and endpoints", async () => {
+  const { servicePorts } = await answer(web + slice(`${here}, ${elsewhere}, ${notReady}`), "default/web");
   assert.deepEqual(servicePorts, [{
     name: "default/web:http",
     protocol: "TCP",
@@ -269,8 +269,8 @@ Deno.test("explain shows frontends with the outcome for each kind of client, and
   }]);
 });
 
-Deno.test("explain walks the connection of a client", () => {
-  const { walks } = answer(web + slice(here), "10.96.0.10:80", "10.244.1.5");
+Deno.test("explain walks the connection of a client", async () => {
+  const { walks } = await answer(web + slice(here), "10.96.0.10:80", "10.244.1.5");
   assert.deepEqual(walks, [{
     from: "10.244.1.5 (pods of this node)",
     to: "10.96.0.10:80/TCP",

@@ -3,7 +3,7 @@ import { formatSocketAddress } from "../../../core/net/address.ts";
 import { deriveNodeSettings, type NodeConfiguration } from "../../../core/plan/node_settings.ts";
 import type { EndpointSlice, Service } from "../../../core/objects/objects.ts";
 import { planService } from "../../../core/plan/planner.ts";
-import type { Trace, TracedNode } from "../../../core/explain/trace/trace.ts";
+import { type Trace, type TracedNode, tracedNode } from "../../../core/explain/trace/trace.ts";
 import { traceConnection } from "../../../core/explain/trace/tracer.ts";
 import { address, aService, aSlice, cidr, here, webPort } from "../plan/builders.ts";
 
@@ -37,11 +37,10 @@ function nodeWith(
     serviceCidrs: [cidr("10.96.0.0/16")],
   };
   const plans = services.flatMap(([service, ...slices]) => planService(service, slices, here));
-  return {
+  return tracedNode({
     settings: [deriveNodeSettings("IPv4", { ...configuration, ...different }, facts)],
     plans: new Map(plans.map((plan) => [plan.key, plan])),
-    addresses,
-  };
+  }, addresses);
 }
 
 function trace(

@@ -4,7 +4,7 @@ import { nodeView } from "../../../core/sync/node_view.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { type Cidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
 import { parseObject } from "../../../core/objects/parse/index.ts";
-import type { TracedNode } from "../../../core/explain/trace/trace.ts";
+import { type TracedNode, tracedNode } from "../../../core/explain/trace/trace.ts";
 import { RecordingLog } from "../kube/recording_log.ts";
 import { address } from "./builders.ts";
 import type { RawCluster, RawConfiguration } from "../../oracle/raw_objects.ts";
@@ -35,7 +35,7 @@ export function inForce({ objects, configuration, interfaceAddresses }: Publishe
   const batch = queue.take();
   batch.accept(batch.changes);
   batch.close();
-  return { settings: view.settings, plans: queue.applied, addresses };
+  return tracedNode({ settings: view.settings, plans: queue.applied }, addresses);
 }
 
 export function objectsOf({ services, slices, nodes, serviceCidrs }: RawCluster): readonly unknown[] {

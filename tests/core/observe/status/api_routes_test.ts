@@ -5,6 +5,8 @@ import { ProxyHealth } from "../../../../core/observe/health/health.ts";
 import { Activity } from "../../../../core/observe/status/activity.ts";
 import { Shared } from "../../../../core/observe/status/shared.ts";
 import { service, slice } from "../../sync/objects.ts";
+import { LiveExplainer } from "../../../../core/commands/explain/live.ts";
+import { address } from "../../plan/builders.ts";
 import { inForce } from "./known_services.ts";
 
 function api() {
@@ -21,16 +23,20 @@ function api() {
     eligible: true,
     rejectedSince: () => undefined,
   });
-  const routes = apiRoutes({
-    version: "1",
-    mode: "nftables",
-    node: "here",
-    families: ["IPv4"],
-    sourceKind: "API server",
-    health,
-    activity,
-    services,
-  }, 0);
+  const routes = apiRoutes(
+    {
+      version: "1",
+      mode: "nftables",
+      node: "here",
+      families: ["IPv4"],
+      sourceKind: "API server",
+      health,
+      activity,
+      services,
+    },
+    new LiveExplainer(services, () => [address("192.0.2.1")]),
+    0,
+  );
   const ask = async (target: string, method = "GET") => {
     const request = parseHead(`${method} ${target} HTTP/1.1\r\nHost: x`);
     const response = await routes[request.path]?.(request);
@@ -112,4 +118,31 @@ Deno.test("many readers share one answer, and none is kept for long", async () =
   await new Promise((resolve) => setTimeout(resolve, 60));
   assert.equal(await shared.get(), 2);
   await new Promise((resolve) => setTimeout(resolve, 60));
+});
+
+Deno.test("explain answers from what is in force, and says what is wrong with a question", async () => {
+  const { ask } = api();
+  const { status, body } = await ask("/api/v1/explain?question=default/web&from=10.1.0.9");
+  assert.equal(status, 200);
+  assert.deepEqual(body.servicePorts.map(({ name }: { name: string }) => name), ["default/web:http"]);
+  assert.deepEqual(body.walks.map(({ verdict }: { verdict: string }) => verdict), ["balanced"]);
+  const causes = async (question: string) =>
+    (await ask(`/api/v1/explain?question=${encodeURIComponent(question)}`)).body.findings
+      .map(({ cause }: { cause: string }) => cause);
+  assert(!(await causes("default/web")).includes("rejected-by-kernel"), "another service is rejected");
+  const bad = await causes("default/bad");
+  assert(["not-in-force", "rejected-by-kernel"].every((cause) => bad.includes(cause)), bad.join());
+  assert((await causes("default/nobody")).includes("unknown-service"));
+  for (
+    const [query, problem] of Object.entries({
+      "question=%3Cscript%3E": /is neither a service nor an address/,
+      "question=default/web&from=x": /from: must be an IP address/,
+      [`question=${"a".repeat(500)}`]: /at most 400 characters/,
+      "": /is neither a service nor an address/,
+    })
+  ) {
+    const { status, body } = await ask(`/api/v1/explain?${query}`);
+    assert.equal(status, 400, query);
+    assert.match(body.error, problem);
+  }
 });

@@ -1,0 +1,46 @@
+import { Mutex } from "../../async/mutex.ts";
+import { yieldToEventLoop } from "../../async/yield.ts";
+import { explain, problemsFirst } from "../../explain/explain.ts";
+import type { Explanation } from "../../explain/explanation.ts";
+import { kernelFindings } from "../../explain/node_findings.ts";
+import { type NoQuestion, parseQuestion } from "../../explain/question.ts";
+import { type Address, parseAddress } from "../../net/address.ts";
+import { readKernelFacts } from "../../node/kernel_facts.ts";
+import type { KnownServices } from "../../observe/status/services.ts";
+import type { Status } from "../../observe/status/status.ts";
+import { liveKnowledge } from "./knowledge.ts";
+import { concerning, statusFindings } from "./running.ts";
+
+/** Answers questions in the running process, one at a time and in small steps, so that other work goes on. */
+export class LiveExplainer {
+  readonly #services: KnownServices;
+  readonly #addresses: () => readonly Address[];
+  readonly #turns = new Mutex();
+
+  /** @param addresses returns those of the interfaces of this node. */
+  constructor(services: KnownServices, addresses: () => readonly Address[]) {
+    this.#services = services;
+    this.#addresses = addresses;
+  }
+
+  /**
+   * @param text a question, as `proxy explain` takes it.
+   * @param from address of a client; "" for every kind of client.
+   */
+  async answer(text: string, from: string, status: Status): Promise<Explanation | NoQuestion> {
+    const question = parseQuestion(text);
+    if ("problem" in question) return question;
+    const client = from === "" ? undefined : parseAddress(from);
+    if (from !== "" && client === undefined) return { problem: "from: must be an IP address" };
+    return await this.#turns.run(async () => {
+      const knowledge = await liveKnowledge(this.#services, this.#addresses(), yieldToEventLoop);
+      const explanation = await explain(knowledge, question, client, yieldToEventLoop);
+      const findings = [
+        ...explanation.findings,
+        ...concerning(explanation, [...statusFindings(status)]),
+        ...kernelFindings(readKernelFacts(), knowledge.context.families),
+      ];
+      return { ...explanation, findings: problemsFirst(findings) };
+    });
+  }
+}
