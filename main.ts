@@ -6,7 +6,7 @@ import { dispatch } from "./core/commands/dispatch.ts";
 import { LOCK_NAME } from "./core/commands/ownership.ts";
 import type { Platform } from "./core/commands/platform.ts";
 import { endAtUncaughtError, endProcess } from "./core/commands/process_end.ts";
-import { hasColours, standardError, writeToStandardOutput } from "./core/commands/terminal.ts";
+import { hasColours, isTerminal, standardError, writeToStandardOutput } from "./core/commands/terminal.ts";
 import { setConntrackSysctls, setOomScoreAdj } from "./core/node/host_settings.ts";
 
 endAtUncaughtError();
@@ -22,6 +22,7 @@ const platform: Platform = {
 const exitCode = await dispatch(Deno.args, platform, {
   hostname: Deno.hostname(),
   hasColours: hasColours(Deno.env),
+  isTerminal: isTerminal(),
   readTextFile: (path) => Deno.readTextFile(path),
   writeTextFile: (path, text) => Deno.writeTextFile(path, text),
   print: writeToStandardOutput,

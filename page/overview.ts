@@ -1,4 +1,4 @@
-import { readableAge, readableNumber, readableSeconds } from "../core/observe/status/readable.ts";
+import { plural, readableAge, readableNumber, readableSeconds } from "../core/observe/status/readable.ts";
 import type { Status } from "../core/observe/status/status.ts";
 import { byId, element, type Tone } from "./dom.ts";
 
@@ -75,10 +75,6 @@ function factsOf(status: Status): readonly Fact[] {
       note: repairs.last[0] === undefined ? "no foreign changes" : readableAge(repairs.last[0].at, now),
     },
   ];
-}
-
-export function plural(count: number, word: string): string {
-  return `${readableNumber(count)} ${word}${count === 1 ? "" : "s"}`;
 }
 
 /** Updates the texts in place, so that nothing moves for readers of the screen. */

@@ -8,6 +8,8 @@ import type { Platform } from "./platform.ts";
 export interface Terminal extends Host {
   /** True when the reader of standard output shows colours. */
   readonly hasColours: boolean;
+  /** True when standard output is a terminal. */
+  readonly isTerminal: boolean;
   print(text: string): void | Promise<void>;
   printError(text: string): void;
   readonly logOutput: LogOutput;

@@ -3,12 +3,14 @@ import type { Command } from "./command.ts";
 import { completionCommand } from "./completion/command.ts";
 import { explainCommand } from "./explain/command.ts";
 import { helpCommand } from "./help.ts";
+import { statusCommand } from "./status/command.ts";
 import { versionCommand } from "./version.ts";
 
 /** The commands of the program, in the order of the help. */
 export const commands: readonly Command[] = [
   checkCommand,
   explainCommand,
+  statusCommand,
   completionCommand,
   versionCommand,
   helpCommand,

@@ -33,5 +33,10 @@ export const standardError = new QueuedLogOutput({ write: (bytes) => Deno.stderr
 
 /** True when standard output is a terminal and NO_COLOR (no-color.org) is not set. */
 export function hasColours(env: Pick<typeof Deno.env, "get">): boolean {
-  return Deno.stdout.isTerminal() && (env.get("NO_COLOR") ?? "") === "" && env.get("TERM") !== "dumb";
+  return isTerminal() && (env.get("NO_COLOR") ?? "") === "" && env.get("TERM") !== "dumb";
+}
+
+/** True when standard output is a terminal. */
+export function isTerminal(): boolean {
+  return Deno.stdout.isTerminal();
 }

@@ -34,3 +34,8 @@ export function readableAge(at: string, now: string): string {
   const seconds = Math.max(0, (Date.parse(now) - Date.parse(at)) / 1000);
   return seconds < 1 ? "just now" : `${readableSeconds(Math.floor(seconds))} ago`;
 }
+
+/** Formats `1 change`, `12 k changes`. */
+export function plural(count: number, word: string): string {
+  return `${readableNumber(count)} ${word}${count === 1 ? "" : "s"}`;
+}

@@ -59,6 +59,7 @@ async function run(
   const code = await dispatch(args, platform, {
     hostname: "node-a",
     hasColours: false,
+    isTerminal: false,
     readTextFile: () => Promise.reject(new Deno.errors.NotFound()),
     writeTextFile: () => Promise.resolve(),
     print: (text) => void (out += text),

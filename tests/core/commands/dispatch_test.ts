@@ -51,6 +51,7 @@ async function runProxy(
   const code = await dispatch(args, platform, {
     hostname: "node-a",
     hasColours: false,
+    isTerminal: false,
     readTextFile: () => Promise.resolve(behaviour.file ?? ""),
     writeTextFile: (path, text) => {
       if (path.startsWith("/read-only")) return Promise.reject(new Deno.errors.PermissionDenied("read-only"));
