@@ -45,6 +45,20 @@ Deno.test("the chart has what the components add", async () => {
   assert.deepEqual(await chart("cleanup=true", ...own), await withComponent(overlay, "cleanup"));
 });
 
+Deno.test("with components/monitoring, the pods have what the PodMonitor of deploy/monitoring selects", async () => {
+  const daemonSet = daemonSetOf(await withComponent("overlays/nftables", "monitoring"));
+  const [map, monitor, rule] = await kustomization("../monitoring");
+  assert.deepEqual([map.kind, monitor.kind, rule.kind], ["ConfigMap", "PodMonitor", "PrometheusRule"]);
+  const { metadata, spec } = daemonSet.spec.template;
+  const { ports } = spec.containers[0];
+  for (const { port } of monitor.spec.podMetricsEndpoints) {
+    assert(ports.some(({ name }: { name: string }) => name === port), `the pods have no port ${port}`);
+  }
+  assert.deepEqual(metadata.labels, monitor.spec.selector.matchLabels);
+  assert.equal(metadata.labels[monitor.spec.jobLabel], "proxy");
+  assert.equal(monitor.metadata.namespace, daemonSet.metadata.namespace);
+});
+
 Deno.test("deploy/kubernetes/cleanup is the base with its component", async () => {
   assert.deepEqual(await kustomization("cleanup"), await withComponent("base", "cleanup"));
 });

@@ -73,7 +73,7 @@ function normalized(object: KubernetesObject): KubernetesObject {
     for (const [file, text] of Object.entries(object.data)) object.data[file] = parse(text as string);
     object.metadata.name = withoutHash(object.metadata.name);
   }
-  const pod = object.spec?.template.spec;
+  const pod = object.spec?.template?.spec;
   if (pod !== undefined) {
     const byName = (a: { name: string }, b: { name: string }) => compare(a.name, b.name);
     pod.volumes.sort(byName);

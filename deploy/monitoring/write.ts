@@ -1,0 +1,4 @@
+import { writeGeneratedFiles } from "./files.ts";
+
+// deno task monitoring
+writeGeneratedFiles();
