@@ -1,5 +1,6 @@
 import type { EndpointDetail, PortDetail, ServiceDetail } from "../core/observe/status/service_detail.ts";
 import { byId, element, tag } from "./dom.ts";
+import { ask } from "./explain.ts";
 import { pictureOf } from "./picture.ts";
 import { policiesOf, toneOf } from "./services.ts";
 
@@ -48,6 +49,8 @@ function contentsOf(detail: ServiceDetail, close: () => void): readonly Node[] {
 }
 
 function bar(title: string, tags: readonly Node[], close: () => void): HTMLElement {
+  const explain = element("button", { type: "button", id: "explain-service" }, "Explain");
+  explain.addEventListener("click", () => ask(title));
   const button = element("button", { type: "button", id: "close" }, "Close");
   button.addEventListener("click", close);
   return element(
@@ -55,7 +58,7 @@ function bar(title: string, tags: readonly Node[], close: () => void): HTMLEleme
     { class: "bar" },
     element("h2", { id: "service-title" }, title),
     element("span", {}, ...tags),
-    button,
+    element("span", { class: "actions" }, explain, button),
   );
 }
 

@@ -2,6 +2,7 @@ import { api, NotFound } from "./api.ts";
 import { hideService, showMissingService, showService } from "./detail.ts";
 import { byId } from "./dom.ts";
 import { showEvents } from "./events.ts";
+import { listenToQuestions } from "./explain.ts";
 import { showOverview } from "./overview.ts";
 import { Plots } from "./plots.ts";
 import { PAGE_SIZE, ServiceTable } from "./services.ts";
@@ -96,6 +97,7 @@ async function showOpened(): Promise<void> {
   }
 }
 
+listenToQuestions();
 let typing: number | undefined;
 byId("search").addEventListener("input", (event) => {
   clearTimeout(typing);

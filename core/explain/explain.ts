@@ -1,4 +1,5 @@
 import { type Address, familyOf, formatAddress, formatSocketAddress } from "../net/address.ts";
+import { FAMILIES, type Family } from "../net/protocol.ts";
 import { serviceName } from "../objects/store.ts";
 import { type ServicePortPlan } from "../plan/plan.ts";
 import { noServiceFinding, planAt } from "./address_findings.ts";
@@ -111,6 +112,12 @@ async function explained(
     findings.push(...serviceFindings(knowledge, stored, plans, client));
   }
   return { subject, servicePorts, walks, findings: problemsFirst(findings) };
+}
+
+/** The families that a question is about; all of them for a Service without ports in force. */
+export function familiesOf({ servicePorts }: Explanation, question: Question): readonly Family[] {
+  if (question.about === "address") return [familyOf(question.address)];
+  return servicePorts.length === 0 ? FAMILIES : [...new Set(servicePorts.map(({ family }) => family))];
 }
 
 export function problemsFirst(findings: readonly Finding[]): readonly Finding[] {

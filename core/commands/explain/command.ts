@@ -1,13 +1,12 @@
 import type { ProxyConfig } from "../../config/config.ts";
 import { flag } from "../../config/flags/flag.ts";
 import { loadConfig } from "../../config/load.ts";
-import { explain, problemsFirst } from "../../explain/explain.ts";
+import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation, Finding } from "../../explain/explanation.ts";
 import type { Knowledge } from "../../explain/knowledge.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
 import { parseQuestion, type Question, QUESTION_FORMS } from "../../explain/question.ts";
 import { type Address, familyOf, isLoopback, parseAddress } from "../../net/address.ts";
-import { FAMILIES, type Family } from "../../net/protocol.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
 import { createLog, type Log } from "../../observe/log.ts";
 import { UserError } from "../../user_error.ts";
@@ -91,12 +90,6 @@ async function explainFromSource(
   }
   const knowledge = knowledgeOf(cluster);
   return await explain(knowledge, question, from === "node" ? nodeAddress(question, knowledge) : from);
-}
-
-/** The families that the question is about. */
-function familiesOf({ servicePorts }: Explanation, question: Question): readonly Family[] {
-  if (question.about === "address") return [familyOf(question.address)];
-  return servicePorts.length === 0 ? FAMILIES : [...new Set(servicePorts.map(({ family }) => family))];
 }
 
 /** @throws UserError if the text names no client, or one of the other family. */

@@ -1,6 +1,6 @@
 import { Mutex } from "../../async/mutex.ts";
 import { yieldToEventLoop } from "../../async/yield.ts";
-import { explain, problemsFirst } from "../../explain/explain.ts";
+import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
 import { type NoQuestion, parseQuestion } from "../../explain/question.ts";
@@ -38,7 +38,7 @@ export class LiveExplainer {
       const findings = [
         ...explanation.findings,
         ...concerning(explanation, [...statusFindings(status)]),
-        ...kernelFindings(readKernelFacts(), knowledge.context.families),
+        ...kernelFindings(readKernelFacts(), familiesOf(explanation, question)),
       ];
       return { ...explanation, findings: problemsFirst(findings) };
     });
