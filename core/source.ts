@@ -44,6 +44,16 @@ export interface Source {
   reload(): Promise<void>;
   /** Tells the owner of a Service. Never waits. Undefined in a source that has no way to. */
   warn?(warning: ServiceWarning): void;
+  /** Records on the Node what this proxy does. Never waits. Undefined in a source that has no way to. */
+  tell?(event: NodeEvent): void;
+}
+
+/** Something that this proxy does on its node. */
+export interface NodeEvent {
+  /** The occurrence, in CamelCase: "Starting". */
+  readonly reason: string;
+  /** The action, in CamelCase: "StartKubeProxy". */
+  readonly action: string;
 }
 
 /** A problem that the owner of a Service can solve. */

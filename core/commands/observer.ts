@@ -7,7 +7,8 @@ import type { ProxyHealth } from "../observe/health/health.ts";
 import type { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
 import type { Activity } from "../observe/status/activity.ts";
-import { printedNameOf } from "../plan/plan.ts";
+import { type PlanKey, printedNameOf, serviceNameOf } from "../plan/plan.ts";
+import type { ServiceWarning } from "../source.ts";
 import type { SyncFailures } from "../observe/metrics/sync_metrics.ts";
 import type { StatusLine } from "../observe/service_manager/status_line.ts";
 
@@ -21,6 +22,8 @@ export interface Observed {
   readonly progress: LoopProgress;
   readonly status: StatusLine;
   readonly activity: Activity;
+  /** Tells the owner of a Service about a problem. */
+  readonly warn: (warning: ServiceWarning) => void;
   /** Called after a full sync: a good time to give memory back. */
   readonly bulkDone: () => void;
 }
@@ -37,6 +40,7 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     progress,
     status,
     activity,
+    warn,
     bulkDone,
   } = observed;
   for (const family of families) {
@@ -47,6 +51,11 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     received(kind) {
       if (kind === "Service") metrics.sync.serviceChanged();
       if (kind === "EndpointSlice") metrics.sync.endpointsChanged();
+    },
+    invalid({ ref, why }) {
+      if (ref.kind !== "Service") return;
+      const { namespace, name } = ref;
+      warn({ namespace, name, reason: "InvalidService", action: "ReadService", note: why });
     },
     eligible: (eligible) => health.setEligible(eligible),
     connected(connected) {
@@ -89,7 +98,10 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     },
     failed({ full, problem, rejected }) {
       if (rejected === undefined) activity.failed(problem);
-      else activity.rejected(printedNameOf(rejected), problem);
+      else {
+        activity.rejected(printedNameOf(rejected), problem);
+        warn(rejectionWarning(rejected, problem));
+      }
       for (const family of families) syncFailures.count(family, full);
     },
     ended() {
@@ -97,4 +109,10 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       status.ended();
     },
   };
+}
+
+function rejectionWarning(key: PlanKey, problem: string): ServiceWarning {
+  const [namespace = "", name = ""] = serviceNameOf(key).split("/");
+  const note = `the kernel rejected service port ${printedNameOf(key)}: ${problem}`;
+  return { namespace, name, reason: "RejectedByKernel", action: "ProgramService", note };
 }

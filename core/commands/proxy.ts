@@ -16,6 +16,7 @@ import { recordingLog } from "../observe/status/events.ts";
 import type { StatusSources } from "../observe/status/status.ts";
 import { addStateMetrics } from "../observe/metrics/state_metrics.ts";
 import { SyncFailures } from "../observe/metrics/sync_metrics.ts";
+import type { ServiceWarning } from "../source.ts";
 import type { Notifier } from "../observe/service_manager/notifier.ts";
 import { ServiceManager } from "../observe/service_manager/service_manager.ts";
 import { StatusLine } from "../observe/service_manager/status_line.ts";
@@ -68,7 +69,8 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const sourceKind = fromManifests ? "directory of manifests" : "API server";
   const metrics = new Metrics({ gates: featureGates(config.document, config.modes), droppedLines });
   const syncFailures = new SyncFailures(metrics.registry, config.mode.failureMetrics, families);
-  const queue = new PlanQueue(config.nodeName, log, (warning) => source.warn?.(warning));
+  const warn = (warning: ServiceWarning) => source.warn?.(warning);
+  const queue = new PlanQueue(config.nodeName, log, warn);
   const timeoutMs = 2 * config.syncPeriodMs;
   const health = new ProxyHealth({
     families,
@@ -79,7 +81,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   // An API server that has not answered yet may be unreachable.
   health.setConnected(fromManifests);
   const source = openSource(config, log, { requests: metrics.restClient, watches: metrics.watch });
-  const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log });
+  const healthCheckPorts = new HealthCheckPorts({ isHealthy: () => health.healthy, log, warn });
   const bulkDone = () => setTimeout(returnMemory, BUFFERS_HELD_MS);
   const progress = new LoopProgress();
   const status = new StatusLine({
@@ -105,6 +107,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     progress,
     status,
     activity,
+    warn,
     bulkDone,
   });
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
@@ -151,6 +154,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const syncWhenInitialised = async (signal: AbortSignal) => {
     for (const family of families) health.updated(family);
     await intake.initialised;
+    source.tell?.({ reason: "Starting", action: "StartKubeProxy" });
     using _watch = backend.watch((what, program) => loop.foreignChange(what, program));
     await loop.run(signal);
   };

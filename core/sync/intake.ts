@@ -1,7 +1,7 @@
 import type { ModelObject, ObjectRef } from "../objects/objects.ts";
 import type { StoreChange } from "../objects/store.ts";
 import type { Log } from "../observe/log.ts";
-import type { Sink } from "../source.ts";
+import type { Sink, UnusedObject } from "../source.ts";
 import type { NodeView, NodeViewDifference } from "./node_view.ts";
 import { type NodeGap, sameGap } from "../plan/node_gaps.ts";
 import type { PlanQueue } from "./plan_queue.ts";
@@ -21,6 +21,8 @@ export interface IntakeOptions {
 /** Receives the events of the intake: feeds metrics and health. */
 export interface IntakeObserver {
   received(kind: ModelObject["kind"]): void;
+  /** An object exists, but is invalid. Its last valid state stays. */
+  invalid(object: UnusedObject): void;
   /** This node's Node object changed. */
   eligible(eligible: boolean): void;
   connected(connected: boolean): void;
@@ -54,6 +56,10 @@ export class Intake implements Sink {
   delete(ref: ObjectRef): void {
     this.#options.observer.received(ref.kind);
     this.#react(this.#options.queue.delete(ref));
+  }
+
+  unused(object: UnusedObject): void {
+    if (object.isInvalid) this.#options.observer.invalid(object);
   }
 
   synced(): void {

@@ -6,7 +6,7 @@ import { Credentials } from "../access/credentials.ts";
 import { EventSender } from "./events.ts";
 import { Reflector, type WatchObserver } from "./reflector.ts";
 import { type Resource, watchedResources, type WatchOptions } from "./resources.ts";
-import type { ServiceWarning, Sink, Source } from "../../source.ts";
+import type { NodeEvent, ServiceWarning, Sink, Source } from "../../source.ts";
 import { type RequestObserver, Transport } from "./transport.ts";
 
 export interface ApiOptions extends WatchOptions {
@@ -92,6 +92,10 @@ export class ApiSource implements Source {
 
   warn(warning: ServiceWarning): void {
     this.#events?.send(warning);
+  }
+
+  tell(event: NodeEvent): void {
+    this.#events?.sendAboutNode(event);
   }
 }
 

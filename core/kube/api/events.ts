@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { delay, Wakeup } from "../../async/wakeup.ts";
 import type { Log } from "../../observe/log.ts";
-import type { ServiceWarning } from "../../source.ts";
+import type { NodeEvent, ServiceWarning } from "../../source.ts";
 import { DeadlineError, supervised } from "../../async/attempt.ts";
 import { readError } from "./error.ts";
 import type { ApiTiming } from "./timing.ts";
@@ -29,8 +29,16 @@ const KEPT_MS = 3_600_000;
 const MAX_NOTE = 1024;
 const MAX_INSTANCE = 128;
 
+/** An Event to be sent: about a Service, or about the node of this proxy. */
+type QueuedEvent =
+  | ServiceWarning & { readonly about: "Service" }
+  | NodeEvent & { readonly about: "Node"; readonly namespace: string; readonly name: string };
+
+/** The namespace of Events about objects that have none. */
+const NODE_EVENTS = "default";
+
 /**
- * Sends warnings about Services as Kubernetes Events (docs/behaviour.md §9.7). They are a convenience: sending never
+ * Sends warnings about Services, and what this proxy does, as Kubernetes Events (docs/behaviour.md §9.7). They are a convenience: sending never
  * delays anything else, and what the API server does not accept is dropped with a line in the verbose log.
  *
  * Every node may find the same conflict. The name of an Event follows from its text, so that the API server has it once,
@@ -38,7 +46,7 @@ const MAX_INSTANCE = 128;
  */
 export class EventSender {
   readonly #options: EventSenderOptions;
-  readonly #waiting: ServiceWarning[] = [];
+  readonly #waiting: QueuedEvent[] = [];
   readonly #wakeup = new Wakeup();
   /** When each event was sent, the oldest first. */
   readonly #sent = new Map<string, number>();
@@ -49,13 +57,22 @@ export class EventSender {
     this.#options = options;
   }
 
-  /** Queues an event. */
+  /** Queues a warning about a Service. */
   send(warning: ServiceWarning): void {
+    this.#queue({ about: "Service", ...warning });
+  }
+
+  /** Queues an Event about the node of this proxy. */
+  sendAboutNode(event: NodeEvent): void {
+    this.#queue({ about: "Node", namespace: NODE_EVENTS, name: this.#options.nodeName, ...event });
+  }
+
+  #queue(event: QueuedEvent): void {
     if (this.#waiting.length >= MAX_WAITING) {
       this.#dropped++;
       return;
     }
-    this.#waiting.push(warning);
+    this.#waiting.push(event);
     this.#wakeup.wake();
   }
 
@@ -87,8 +104,10 @@ export class EventSender {
     }
   }
 
-  #isKnown(warning: ServiceWarning): boolean {
-    const sentAt = this.#sent.get(textOf(warning));
+  /** An Event about the node is never sent twice. */
+  #isKnown(event: QueuedEvent): boolean {
+    if (event.about === "Node") return false;
+    const sentAt = this.#sent.get(textOf(event));
     return sentAt !== undefined && performance.now() - sentAt < KEPT_MS;
   }
 
@@ -102,33 +121,34 @@ export class EventSender {
     }
   }
 
-  async #trySend(warning: ServiceWarning, signal: AbortSignal): Promise<void> {
+  async #trySend(event: QueuedEvent, signal: AbortSignal): Promise<void> {
     const { timing, log } = this.#options;
     try {
-      await supervised("the event", timing.answerMs, signal, (signal) => this.#send(warning, signal));
-      this.#remember(warning);
+      await supervised("the event", timing.answerMs, signal, (signal) => this.#send(event, signal));
+      if (event.about === "Service") this.#remember(event);
     } catch (error) {
       if (signal.aborted) return;
       const problem = error instanceof Error ? error.message : String(error);
-      const service = `${warning.namespace}/${warning.name}`;
+      const object = event.about === "Node" ? event.name : `${event.namespace}/${event.name}`;
       const level = error instanceof DeadlineError ? 1 : 2;
-      log.info("An event could not be sent", { service, problem }, level);
+      log.info("An event could not be sent", { [event.about.toLowerCase()]: object, problem }, level);
     }
   }
 
-  async #send(warning: ServiceWarning, signal: AbortSignal): Promise<void> {
+  async #send(event: QueuedEvent, signal: AbortSignal): Promise<void> {
     const { transport, nodeName, now = Date.now } = this.#options;
-    const uid = await this.#uidOf(warning, signal);
-    // The Service is gone meanwhile.
-    if (uid === undefined) return;
-    const event = eventOf(warning, {
-      uid,
-      nodeName,
-      time: new Date(now()).toISOString(),
-      name: `${warning.name}.${digest(`${uid} ${textOf(warning)}`)}`,
-    });
-    const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(warning.namespace)}/events`;
-    const response = await transport.post(path, JSON.stringify(event), signal);
+    const time = new Date(now()).toISOString();
+    const context = { nodeName, time };
+    let body: object;
+    if (event.about === "Node") body = nodeEvent(event, context);
+    else {
+      const uid = await this.#uidOf(event, signal);
+      // The Service is gone meanwhile.
+      if (uid === undefined) return;
+      body = serviceEvent(event, uid, context);
+    }
+    const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(event.namespace)}/events`;
+    const response = await transport.post(path, JSON.stringify(body), signal);
     if (response.ok || response.status === ALREADY_EXISTS) {
       await response.body?.cancel();
       return;
@@ -163,26 +183,49 @@ function textOf({ namespace, name, reason, note }: ServiceWarning): string {
   return [namespace, name, reason, note].join(" ");
 }
 
-function eventOf(
-  { namespace, name, reason, action, note }: ServiceWarning,
-  { uid, nodeName, time, name: eventName }: {
-    readonly uid: string;
-    readonly nodeName: string;
-    readonly time: string;
-    readonly name: string;
-  },
+interface EventContext {
+  readonly nodeName: string;
+  /** RFC 3339, with milliseconds. */
+  readonly time: string;
+}
+
+/** A warning. Its name follows from the text, so that all nodes together make one Event. */
+function serviceEvent(
+  warning: ServiceWarning,
+  uid: string,
+  context: EventContext,
 ): object {
+  const { namespace, name, reason, action, note } = warning;
   return {
-    apiVersion: "events.k8s.io/v1",
-    kind: "Event",
-    metadata: { name: eventName, namespace },
-    // A MicroTime.
-    eventTime: time.replace(/\.(\d{3})Z$/, ".$1000Z"),
+    ...commonFields({ namespace, name: `${name}.${digest(`${uid} ${textOf(warning)}`)}` }, context),
     type: "Warning",
     reason,
     action,
     note: note.length > MAX_NOTE ? `${note.slice(0, MAX_NOTE - 3)}...` : note,
     regarding: { apiVersion: "v1", kind: "Service", namespace, name, uid },
+  };
+}
+
+/** An Event about the node, as kube-proxy 1.37 makes it: without a uid. Each start has one of its own. */
+function nodeEvent({ reason, action }: NodeEvent, context: EventContext): object {
+  const { nodeName, time } = context;
+  const name = `${nodeName}.${digest(`${reason} ${time}`)}`;
+  return {
+    ...commonFields({ namespace: NODE_EVENTS, name }, context),
+    type: "Normal",
+    reason,
+    action,
+    regarding: { apiVersion: "v1", kind: "Node", name: nodeName },
+  };
+}
+
+function commonFields(metadata: object, { nodeName, time }: EventContext): object {
+  return {
+    apiVersion: "events.k8s.io/v1",
+    kind: "Event",
+    metadata,
+    // A MicroTime.
+    eventTime: time.replace(/\.(\d{3})Z$/, ".$1000Z"),
     reportingController: "kube-proxy",
     reportingInstance: nodeName.slice(0, MAX_INSTANCE),
   };

@@ -3,6 +3,7 @@ import { type Address, familyOf, formatAddress, isLinkLocal, parseAddress } from
 import type { HealthCheckChanges } from "../../plan/health_check.ts";
 import type { NodePortAddresses } from "../../plan/node_settings.ts";
 import { FAMILIES, type Family } from "../../net/protocol.ts";
+import type { ServiceWarning } from "../../source.ts";
 import type { Log } from "../log.ts";
 import { Connections } from "../http/connections.ts";
 import { HttpListener } from "../http/listener.ts";
@@ -14,6 +15,8 @@ export interface HealthCheckPortsOptions {
   /** Health of the proxy: see `ProxyHealth`. */
   readonly isHealthy: () => boolean;
   readonly log: Log;
+  /** Tells the owner of a Service that its port cannot be served. */
+  readonly warn?: (warning: ServiceWarning) => void;
   /** Time until a port that could not be opened is tried again; a sync tries it earlier. */
   readonly retryMs?: number;
 }
@@ -130,10 +133,15 @@ export class HealthCheckPorts implements AsyncDisposable {
     const service = `${check.namespace}/${check.name}`;
     const failure = `${service} ${problem}`;
     if (this.#failed.get(port) !== failure) {
-      this.#options.log.error("Listening on a health-check node port failed; retrying", {
-        service,
-        port,
-        problem,
+      const { log, warn } = this.#options;
+      log.error("Listening on a health-check node port failed; retrying", { service, port, problem });
+      // The Event is kube-proxy's: docs/behaviour.md §7.2.
+      warn?.({
+        namespace: check.namespace,
+        name: check.name,
+        reason: "FailedToStartServiceHealthcheck",
+        action: "Listen",
+        note: `failed to start healthcheck "${service}" on port ${port}: ${problem}`,
       });
     }
     this.#failed.set(port, failure);

@@ -102,6 +102,33 @@ Deno.test("a warning is an Event on the Service, with the uid that kubectl descr
   });
 });
 
+Deno.test("each start of the proxy is an Event on the Node, as kube-proxy 1.37 makes it", async () => {
+  let now = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
+  await withSender(async ({ store, sender }) => {
+    sender.sendAboutNode({ reason: "Starting", action: "StartKubeProxy" });
+    await until(() => store.events.size === 1, "sent");
+    const [event] = store.events.values();
+    const { metadata, ...fields } = event ?? { metadata: { name: "", namespace: "" } };
+    match(metadata.name, /^here\.[0-9a-f]{16}$/);
+    equal(metadata.namespace, "default");
+    deepEqual(fields, {
+      apiVersion: "events.k8s.io/v1",
+      kind: "Event",
+      eventTime: "2026-01-02T03:04:05.678000Z",
+      type: "Normal",
+      reason: "Starting",
+      action: "StartKubeProxy",
+      regarding: { apiVersion: "v1", kind: "Node", name: "here" },
+      reportingController: "kube-proxy",
+      reportingInstance: "here",
+    });
+    deepEqual(store.gets, []);
+    now++;
+    sender.sendAboutNode({ reason: "Starting", action: "StartKubeProxy" });
+    await until(() => store.events.size === 2, "another start has another Event");
+  }, { now: () => now });
+});
+
 Deno.test("a warning is sent once, and all nodes together have one Event", async () => {
   const store = new EventStore();
   await withSender(async ({ sender, log }) => {

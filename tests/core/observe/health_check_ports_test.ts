@@ -4,6 +4,7 @@ import type { NodePortAddresses } from "../../../core/plan/node_settings.ts";
 import type { Family } from "../../../core/net/protocol.ts";
 import { HealthCheckPorts, listenersOf } from "../../../core/observe/health/health_check_ports.ts";
 import type { Log } from "../../../core/observe/log.ts";
+import type { ServiceWarning } from "../../../core/source.ts";
 import { silentLog } from "./silent_log.ts";
 import { address } from "../plan/builders.ts";
 
@@ -23,6 +24,7 @@ const loopback: NodePortAddresses = {
 class Harness implements AsyncDisposable {
   isHealthy = true;
   readonly logged: string[] = [];
+  readonly warnings: ServiceWarning[] = [];
   readonly port = freePort();
   readonly #ports: HealthCheckPorts;
   readonly #addresses: NodePortAddresses;
@@ -31,7 +33,8 @@ class Harness implements AsyncDisposable {
     this.#addresses = addresses;
     const keep: Log["error"] = (message, fields) => this.logged.push(`${message} ${JSON.stringify(fields)}`);
     const log: Log = { ...silentLog, error: keep, warn: keep };
-    this.#ports = new HealthCheckPorts({ isHealthy: () => this.isHealthy, log, retryMs: 10 });
+    const warn = (warning: ServiceWarning) => this.warnings.push(warning);
+    this.#ports = new HealthCheckPorts({ isHealthy: () => this.isHealthy, log, warn, retryMs: 10 });
   }
 
   async sync(
@@ -138,6 +141,17 @@ Deno.test("a port in use is reported once with the Service's name, and served wh
   assert.match(
     h.logged[0] ?? "",
     /"service":"default\/web","port":\d+,"problem":"127.0.0.1:\d+: another process/,
+  );
+  const [{ note, ...warning } = { note: "" }, ...more] = h.warnings;
+  assert.deepEqual([warning, more], [{
+    namespace: "default",
+    name: "web",
+    reason: "FailedToStartServiceHealthcheck",
+    action: "Listen",
+  }, []]);
+  assert.match(
+    note,
+    /^failed to start healthcheck "default\/web" on port \d+: 127.0.0.1:\d+: another process/,
   );
   taken.close();
   await h.sync({});

@@ -8,8 +8,10 @@ import { Metrics } from "../../../core/observe/metrics/metrics.ts";
 import { SyncFailures } from "../../../core/observe/metrics/sync_metrics.ts";
 import { StatusLine } from "../../../core/observe/service_manager/status_line.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
+import type { ServiceWarning } from "../../../core/source.ts";
+import type { IntakeObserver } from "../../../core/sync/intake.ts";
 import { LoopProgress } from "../../../core/sync/loop_progress.ts";
-import { SyncLoop } from "../../../core/sync/sync_loop.ts";
+import { SyncLoop, type SyncObserver } from "../../../core/sync/sync_loop.ts";
 import { silentLog } from "../observe/silent_log.ts";
 import { MapBackend, type Reject, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
@@ -22,6 +24,8 @@ class Harness implements AsyncDisposable {
   readonly queue = new PlanQueue("here", silentLog);
   readonly health: ProxyHealth;
   readonly loop: SyncLoop;
+  readonly observer: SyncObserver & IntakeObserver;
+  readonly warnings: ServiceWarning[] = [];
   /** Time that the clock is ahead. */
   aheadMs = 0;
   readonly #healthCheckPorts: HealthCheckPorts;
@@ -40,7 +44,7 @@ class Harness implements AsyncDisposable {
     });
     this.#healthCheckPorts = new HealthCheckPorts({ isHealthy: () => this.health.healthy, log: silentLog });
     const metrics = new Metrics();
-    const observer = observe({
+    this.observer = observe({
       families: ["IPv4"],
       metrics,
       syncFailures: new SyncFailures(metrics.registry, [], ["IPv4"]),
@@ -56,12 +60,13 @@ class Harness implements AsyncDisposable {
         changed: () => {},
       }),
       activity: new Activity(),
+      warn: (warning) => this.warnings.push(warning),
       bulkDone: () => {},
     });
     this.loop = new SyncLoop({
       backend: this.backend,
       queue: this.queue,
-      observer,
+      observer: this.observer,
       log: silentLog,
       minSyncPeriodMs: 0,
       syncPeriodMs: 5,
@@ -122,4 +127,27 @@ Deno.test("a first sync that never succeeds makes the proxy unhealthy, also with
   await h.until(() => h.backend.calls.length > 2, "tried several times");
   h.aheadMs = TIMEOUT_MS;
   assert.deepEqual([h.health.healthz().ok, h.health.livez().ok], [false, false]);
+});
+
+Deno.test("the owner of a Service that the kernel rejects is told what it said", async () => {
+  await using h = new Harness(rejectServices(["bad"], { named: true }));
+  h.add("bad", "10.96.0.2");
+  await h.until(() => h.warnings.length > 0, "told");
+  const [{ note, ...warning } = { note: "" }] = h.warnings;
+  assert.deepEqual(warning, {
+    namespace: "default",
+    name: "bad",
+    reason: "RejectedByKernel",
+    action: "ProgramService",
+  });
+  assert.match(note, /^the kernel rejected service port default\/bad:http: ./);
+});
+
+Deno.test("the owner of an invalid Service is told what is wrong; other objects have no owner to tell", async () => {
+  await using h = new Harness(() => undefined);
+  const why = "spec.ports: missing; a Service needs at least one";
+  const ref = { namespace: "default", name: "web" };
+  h.observer.invalid({ ref: { kind: "Service", ...ref }, why, isInvalid: true });
+  h.observer.invalid({ ref: { kind: "EndpointSlice", ...ref }, why, isInvalid: true });
+  assert.deepEqual(h.warnings, [{ ...ref, reason: "InvalidService", action: "ReadService", note: why }]);
 });

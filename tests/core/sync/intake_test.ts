@@ -52,7 +52,12 @@ function intakeWith(
       reconcile: (reason) => void reactions.push(reason),
     },
     view: () => nodeView(config, FAMILIES, queue.store, interfaces, standIn),
-    observer: { received() {}, eligible() {}, connected() {} },
+    observer: {
+      received() {},
+      invalid: ({ ref }) => reactions.push(`invalid ${ref.kind} ${ref.name}`),
+      eligible() {},
+      connected() {},
+    },
     log,
   });
   return {
@@ -135,4 +140,12 @@ Deno.test("without an API server the host's own addresses stand in for those tha
   intake.upsert(node);
   assert.deepEqual(nodePorts(), [[address("192.0.2.1")], [address("2001:db8::1")]]);
   assert.deepEqual(logged(), []);
+});
+
+Deno.test("an object that is invalid is reported, one that is not for this proxy is not", () => {
+  const { intake, reacted } = intakeWith();
+  const ref = { kind: "Service", namespace: "default", name: "web" } as const;
+  intake.unused({ ref, why: "it is headless (clusterIP None)", isInvalid: false });
+  intake.unused({ ref, why: "spec.ports: missing", isInvalid: true });
+  assert.deepEqual(reacted(), ["invalid Service web"]);
 });

@@ -36,7 +36,7 @@ Deno.test({
     await plane.create(rawNode("here"), service("web", "10.96.1.1"), triggered("pod-a"), other(80));
     await using proxy = new ProxyProcess([`--kubeconfig=${plane.kubeconfig()}`]);
     await proxy.inForce();
-    await using prometheus = new Prometheus(`${directory}alerts.yaml`);
+    await using prometheus = new Prometheus({ rules: `${directory}alerts.yaml` });
     await using _load = new Load(plane, pods);
     await prometheus.scrapes();
     await t.step("has data for every query of the dashboard", () => hasDataForDashboard(prometheus));

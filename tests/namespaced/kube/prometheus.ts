@@ -15,32 +15,44 @@ interface RuleState {
   readonly lastError?: string;
 }
 
-const ADDRESS = "127.0.0.1:9090";
+export interface PrometheusOptions {
+  /** Path of a rule file. */
+  readonly rules?: string;
+  /** Job that the proxy is scraped as. */
+  readonly job?: string;
+  readonly port?: number;
+  /** Flags besides those that every test needs. */
+  readonly flags?: readonly string[];
+}
 
 /**
- * Debian's Prometheus in the network namespace of this process. It scrapes the proxy there every second, as job "proxy",
- * and evaluates a rule file.
+ * Debian's Prometheus in the network namespace of this process. It scrapes the proxy there every second, and evaluates
+ * a rule file.
  */
 export class Prometheus implements AsyncDisposable {
   readonly #directory = Deno.makeTempDirSync({ prefix: "prometheus-" });
+  readonly #address: string;
+  readonly #job: string;
   readonly #process: Deno.ChildProcess;
   readonly #logged: Promise<string>;
 
-  /** @param rules path of a rule file */
-  constructor(rules: string) {
+  constructor({ rules, job = "proxy", port = 9090, flags = [] }: PrometheusOptions = {}) {
+    this.#address = `127.0.0.1:${port}`;
+    this.#job = job;
     const config = `${this.#directory}/prometheus.yaml`;
     Deno.writeTextFileSync(
       config,
       JSON.stringify({
         global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
-        rule_files: [rules],
-        scrape_configs: [{ job_name: "proxy", static_configs: [{ targets: ["127.0.0.1:10249"] }] }],
+        rule_files: rules === undefined ? [] : [rules],
+        scrape_configs: [{ job_name: job, static_configs: [{ targets: ["127.0.0.1:10249"] }] }],
       }),
     );
     const args = [
       `--config.file=${config}`,
       `--storage.tsdb.path=${this.#directory}/data`,
-      `--web.listen-address=${ADDRESS}`,
+      `--web.listen-address=${this.#address}`,
+      ...flags,
     ];
     this.#process = new Deno.Command("prometheus", { args, stdout: "null", stderr: "piped" }).spawn();
     this.#logged = new Response(this.#process.stderr).text();
@@ -48,7 +60,8 @@ export class Prometheus implements AsyncDisposable {
 
   /** Waits until it answers and has scraped the proxy. */
   async scrapes(): Promise<void> {
-    const hasScraped = async () => (await this.query('up{job="proxy"} == 1').catch(() => [])).length > 0;
+    const hasScraped = async () =>
+      (await this.query(`up{job="${this.#job}"} == 1`).catch(() => [])).length > 0;
     await until(hasScraped, "Prometheus has scraped the proxy", 30_000 * slowness);
   }
 
@@ -80,7 +93,9 @@ export class Prometheus implements AsyncDisposable {
   }
 
   async #get<Data>(path: string): Promise<Data> {
-    const response = await fetch(`http://${ADDRESS}/api/v1/${path}`, { signal: AbortSignal.timeout(10_000) });
+    const response = await fetch(`http://${this.#address}/api/v1/${path}`, {
+      signal: AbortSignal.timeout(10_000),
+    });
     const { data, error }: { data: Data; error?: string } = await response.json();
     if (error !== undefined) throw new Error(`${path}: ${error}`);
     return data;
