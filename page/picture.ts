@@ -83,8 +83,8 @@ function masqueradeText(masquerades: ClientPath["masquerades"]): string {
   return {
     "none": "keep their address",
     "all": "masqueraded",
-    "sources outside of this node": "masqueraded unless local pods",
-    "the node": "only the node is masqueraded",
+    "sources outside of this node": "masqueraded if not local",
+    "the node": "masqueraded if the node",
   }[masquerades];
 }
 

@@ -17,7 +17,7 @@ interface Measure {
 
 const measures: readonly Measure[] = [
   { title: "Longest sync", valueOf: ({ syncSeconds }) => syncSeconds, format: readableSeconds },
-  { title: "Programming latency", valueOf: ({ lagSeconds }) => lagSeconds, format: readableSeconds },
+  { title: "Latency", valueOf: ({ lagSeconds }) => lagSeconds, format: readableSeconds },
   { title: "Changes per 10 s", valueOf: ({ changes }) => changes, format: readableNumber },
 ];
 
@@ -85,7 +85,7 @@ class OnePlot {
     this.#plot.setScale("y", { min: 0, max: top === 0 ? 1 : top * 1.15 });
     this.#summary = known.length === 0
       ? "nothing yet"
-      : `last ${format(known.at(-1) ?? 0)}, at most ${format(top)}`;
+      : `last ${format(known.at(-1) ?? 0)}, max ${format(top)}`;
     if (this.#plot.cursor.idx === null || this.#plot.cursor.idx === undefined) {
       this.#note.textContent = this.#summary;
     }

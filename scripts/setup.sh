@@ -67,7 +67,7 @@ needs=(
   lib:libnl-3.so.200:libnl-3-200 lib:libnl-genl-3.so.200:libnl-genl-3-200 lib:libbpf.so.1:libbpf1
   lib:libssl.so.3:libssl3
   clang:clang llvm-strip:llvm /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
-  bpftool:bpftool promtool:prometheus
+  bpftool:bpftool
 )
 
 # Needs of virtual machines: the emulator and its tools, and the programs that only their suites use.
@@ -82,9 +82,9 @@ package_needs=(
   lintian:lintian /lib/systemd/systemd:systemd dbus-daemon:dbus man:man-db zsh:zsh fish:fish
 )
 
-# Needs of the page: a browser, and a font for its screenshots.
+# Needs of the page: a browser, fonts for its screenshots, and a program that makes them small.
 page_needs=(
-  chromium:chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
+  chromium:chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core pngquant:pngquant
 )
 
 # Needs of arm64 on another processor: the emulator of programs, and the keys of Debian's packages.

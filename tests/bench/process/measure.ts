@@ -190,7 +190,8 @@ export function fill(server: ApiServer, size: ClusterSize): void {
   }
 }
 
-async function measureChanges(
+/** Measures changes of one endpoint, in milliseconds from when the API server sends them until they are in force. */
+export async function measureChanges(
   mode: MeasuredMode,
   server: ApiServer,
   size: ClusterSize,
@@ -213,7 +214,7 @@ async function measureChanges(
 }
 
 /** The program as a process that can be killed and started again. Disposal ends it and removes its rules. */
-class Proxy implements AsyncDisposable {
+export class Proxy implements AsyncDisposable {
   readonly #program: Program;
   readonly #server: string;
   #child: Deno.ChildProcess;

@@ -54,6 +54,7 @@ export class Browser implements AsyncDisposable {
       // Root cannot have a sandbox. The page is ours.
       "--no-sandbox",
       "--disable-gpu",
+      "--hide-scrollbars",
       "--disable-dev-shm-usage",
       "--no-first-run",
       "--no-proxy-server",

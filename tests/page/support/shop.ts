@@ -30,16 +30,20 @@ const sketches: readonly Sketch[] = [
   { namespace: "monitoring", name: "grafana", port: 3000, endpoints: 1, spec: { type: "NodePort" } },
 ];
 
-/** @param address of the endpoint with this number. */
-export function shop(address: (endpoint: number) => string): readonly object[] {
+/**
+ * @param change number of the change that moves some endpoints to other addresses and makes one of them terminate.
+ */
+export function shop(change: number): readonly object[] {
   let next = 0;
+  const triggered = new Date().toISOString();
   return sketches.flatMap(({ namespace, name, port, endpoints, spec = {}, protocol = "TCP" }, index) => {
     const hasNodePort = "type" in spec;
-    const metadata = { namespace, name, creationTimestamp: "2026-03-14T09:26:53Z" };
+    const moved = (index + change) % 5 === 0 ? change % 40 : 0;
+    const creationTimestamp = "2026-03-14T09:26:53Z";
     return [{
       apiVersion: "v1",
       kind: "Service",
-      metadata,
+      metadata: { namespace, name, creationTimestamp },
       spec: {
         clusterIP: `10.96.${10 + index}.${20 + 7 * index}`,
         ports: [{ port, protocol, ...hasNodePort ? { nodePort: 30000 + port % 2768 } : {} }],
@@ -49,14 +53,20 @@ export function shop(address: (endpoint: number) => string): readonly object[] {
     }, {
       apiVersion: "discovery.k8s.io/v1",
       kind: "EndpointSlice",
-      metadata: { namespace, name: `${name}-1`, labels: { "kubernetes.io/service-name": name } },
+      metadata: {
+        namespace,
+        name: `${name}-1`,
+        labels: { "kubernetes.io/service-name": name },
+        annotations: { "endpoints.kubernetes.io/last-change-trigger-time": triggered },
+      },
       addressType: "IPv4",
       ports: [{ port: 8080, protocol }],
       endpoints: Array.from({ length: endpoints }, (_, i) => {
         const [nodeName, zone] = NODES[(i + index) % NODES.length] ?? NODES[0];
-        const terminating = endpoints > 5 && i === endpoints - 1;
+        const terminating = endpoints > 3 && i === endpoints - 1;
+        const n = next++;
         return {
-          addresses: [address(next++)],
+          addresses: [`10.244.${1 + n % 4}.${10 + n + (i === 0 ? moved : 0)}`],
           nodeName,
           zone,
           conditions: { ready: !terminating, serving: true, terminating },
