@@ -94,7 +94,10 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
     },
     settled() {
       status.settled();
-      for (const family of families) health.updated(family);
+      for (const family of families) {
+        metrics.sync.settled(family);
+        health.updated(family);
+      }
     },
     failed({ full, problem, rejected }) {
       if (rejected === undefined) activity.failed(problem);

@@ -88,6 +88,10 @@ export class SyncMetrics {
     const { family, seconds, full } = sync;
     this.#sync.observe({ ip_family: family }, seconds);
     (full ? this.#fullSync : this.#partialSync).observe({ ip_family: family }, seconds);
+  }
+
+  /** Records that what was queued is in force, also when it led to no change of the kernel. */
+  settled(family: Family): void {
     this.#lastSync.set({ ip_family: family }, this.#now() / 1000);
   }
 

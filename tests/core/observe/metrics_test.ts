@@ -35,10 +35,22 @@ Deno.test("full and partial syncs have a histogram each, and one together", asyn
     1,
     "bounds are inclusive",
   );
-  assert.equal(
-    await valueOf(metrics.registry, 'kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family="IPv4"}'),
-    1_700_000_000.5,
-  );
+});
+
+Deno.test("a sync that has nothing to write counts as the last one", async () => {
+  let time = now;
+  const metrics = new Metrics({ now: () => time });
+  const times = async () =>
+    await Promise.all(
+      ["last_queued", "last"].map((name) =>
+        valueOf(metrics.registry, `kubeproxy_sync_proxy_rules_${name}_timestamp_seconds{ip_family="IPv4"}`)
+      ),
+    );
+  metrics.sync.queued("IPv4");
+  assert.deepEqual(await times(), [1_700_000_000.5, undefined]);
+  time += 1000;
+  metrics.sync.settled("IPv4");
+  assert.deepEqual(await times(), [1_700_000_000.5, 1_700_000_001.5]);
 });
 
 Deno.test("the buckets of the programming latency are kube-proxy's, with the leading 0", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { documentedMetrics, scrapedMetrics } from "../../core/observe/metrics_page.ts";
 import { Node } from "./support/node.ts";
-import { reachable } from "./support/objects.ts";
+import { reachable, service, slice } from "./support/objects.ts";
 
 const documented = documentedMetrics();
 /** Names that kube-proxy chose and promtool complains of. */
@@ -42,3 +42,21 @@ for (const mode of ["nftables", "iptables"]) {
     assert.notEqual(complaints.length, 0);
   });
 }
+
+Deno.test("a change that leads to the same rules does not look like one that waits", async () => {
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  await using proxy = node.start();
+  await proxy.inForce();
+  const time = (name: string, text: string) =>
+    Number(
+      new RegExp(`^kubeproxy_sync_proxy_rules_${name}_timestamp_seconds\\{.*\\} (.*)$`, "m").exec(text)?.[1],
+    );
+  const notReady = { addresses: ["10.244.1.12"], conditions: { ready: false } };
+  const endpoints = [{ addresses: ["10.244.1.11"] }, notReady];
+  await node.write("web.json", [service("web", "10.96.0.10"), slice("web", [], { endpoints })]);
+  await proxy.until(async () => {
+    const text = await node.metrics();
+    return time("last", text) >= time("last_queued", text);
+  }, "sync after the change");
+});
