@@ -45,18 +45,23 @@ Deno.test("the chart has what the components add", async () => {
   assert.deepEqual(await chart("cleanup=true", ...own), await withComponent(overlay, "cleanup"));
 });
 
-Deno.test("with components/monitoring, the pods have what the PodMonitor of deploy/monitoring selects", async () => {
-  const daemonSet = daemonSetOf(await withComponent("overlays/nftables", "monitoring"));
+Deno.test("with exposeMetrics, the pods have the port of the PodMonitor, and the metrics every address", async () => {
+  const objects = await chart("exposeMetrics=true", ...own);
+  const component = await withComponent("overlays/nftables", "monitoring");
+  assert.deepEqual(daemonSetOf(objects), daemonSetOf(component));
+  const { data } = objects.find(({ kind }) => kind === "ConfigMap");
+  assert.equal(data["config.conf"].metricsBindAddress, "0.0.0.0:10249");
+
   const [map, monitor, rule] = await kustomization("../monitoring");
   assert.deepEqual([map.kind, monitor.kind, rule.kind], ["ConfigMap", "PodMonitor", "PrometheusRule"]);
-  const { metadata, spec } = daemonSet.spec.template;
+  const { metadata, spec } = daemonSetOf(objects).spec.template;
   const { ports } = spec.containers[0];
   for (const { port } of monitor.spec.podMetricsEndpoints) {
     assert(ports.some(({ name }: { name: string }) => name === port), `the pods have no port ${port}`);
   }
   assert.deepEqual(metadata.labels, monitor.spec.selector.matchLabels);
   assert.equal(metadata.labels[monitor.spec.jobLabel], "proxy");
-  assert.equal(monitor.metadata.namespace, daemonSet.metadata.namespace);
+  assert.equal(monitor.metadata.namespace, daemonSetOf(objects).metadata.namespace);
 });
 
 Deno.test("deploy/kubernetes/cleanup is the base with its component", async () => {
@@ -113,6 +118,10 @@ Deno.test("a wrong value is one message that names it and what it must be", asyn
     [["apiServer=192.0.2.1"], /'\/apiServer': '192\.0\.2\.1' does not match pattern/],
     [[], /apiServer: must be the address of the API server, such as https:/],
     [["configuration.mode=ebpf", ...own], /configuration\.mode: set mode instead/],
+    [
+      ["exposeMetrics=true", "configuration.metricsBindAddress=192.0.2.1:9", ...own],
+      /exposeMetrics: sets configuration\.metricsBindAddress itself/,
+    ],
     [["existingConfigMap=kube-proxy", ...own], /existingConfigMap: has the whole configuration/],
   ];
   for (const [values, message] of complaints) {

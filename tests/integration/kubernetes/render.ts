@@ -79,6 +79,7 @@ function normalized(object: KubernetesObject): KubernetesObject {
     pod.volumes.sort(byName);
     for (const container of [...pod.containers, ...pod.initContainers ?? []]) {
       container.volumeMounts.sort(byName);
+      container.ports?.sort(byName);
     }
     const { configMap } = pod.volumes.find(({ name }: { name: string }) => name === "config");
     configMap.name = withoutHash(configMap.name);

@@ -12,6 +12,10 @@
   "mode" .Values.mode
   "clientConnection" (dict "kubeconfig" "/var/lib/kube-proxy/kubeconfig.conf")
 }}
+{{- if .Values.exposeMetrics }}
+{{- if hasKey .Values.configuration "metricsBindAddress" }}{{ fail "exposeMetrics: sets configuration.metricsBindAddress itself" }}{{ end }}
+{{- $fixed = merge $fixed (dict "metricsBindAddress" "0.0.0.0:10249") }}
+{{- end }}
 config.conf: |
   {{- merge $fixed (deepCopy .Values.configuration) | toYaml | nindent 2 }}
 kubeconfig.conf: |
