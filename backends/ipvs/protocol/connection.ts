@@ -41,12 +41,13 @@ export class IpvsConnection implements Disposable {
   /**
    * Loads the kernel module if necessary.
    * @param open the seam for tests.
+   * @param load loads a kernel module, as `loadModule` does; the seam for tests.
    * @throws KernelError with advice when the kernel lacks IPVS.
    */
-  static async open(open?: OpenNetlink): Promise<IpvsConnection> {
+  static async open(open?: OpenNetlink, load: LoadModule = loadModule): Promise<IpvsConnection> {
     const client = NetlinkClient.open(NETLINK_GENERIC, open);
     try {
-      return new IpvsConnection(client, await familyOf(client));
+      return new IpvsConnection(client, await familyOf(client, load));
     } catch (error) {
       client[Symbol.dispose]();
       throw error;
@@ -138,13 +139,15 @@ export class IpvsConnection implements Disposable {
   }
 }
 
-async function familyOf(client: NetlinkClient): Promise<number> {
+type LoadModule = (name: string) => string | undefined;
+
+async function familyOf(client: NetlinkClient, load: LoadModule): Promise<number> {
   const advice = "IPVS is in the kernel module ip_vs";
   try {
     return await resolveFamily(client, IPVS_GENL_NAME, advice);
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== errnoOf("ENOENT")) throw error;
-    const problem = loadModule("ip_vs");
+    const problem = load("ip_vs");
     const failed = problem === undefined ? "" : `, which could not be loaded ${problem}`;
     return await resolveFamily(
       client,

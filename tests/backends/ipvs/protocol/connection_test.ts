@@ -37,8 +37,8 @@ Deno.test("without IPVS in the kernel the error says how to get it, and the sock
     throw new KernelError("find the family", errnoOf("ENOENT"));
   });
   await assert.rejects(
-    IpvsConnection.open(() => kernel),
-    /family IPVS: ENOENT .*IPVS is in the kernel module ip_vs.*modprobe ip_vs \(a kernel has it with CONFIG_IP_VS\)/,
+    IpvsConnection.open(() => kernel, (name) => `because there is no ${name}`),
+    /family IPVS: ENOENT .*IPVS is in the kernel module ip_vs, which could not be loaded because there is no ip_vs\. .*modprobe ip_vs \(a kernel has it with CONFIG_IP_VS\)/,
   );
   assert.ok(kernel.closed);
 });
