@@ -127,11 +127,12 @@ cp -L "${embed[@]}" "$parts/embed/"
 
 check_esbuild
 "$deno" bundle --frozen --quiet --output "$parts/proxy.js" main.ts
-# The page's script contains uPlot (deploy/debian/copyright).
 "$deno" bundle --frozen --quiet --platform browser --minify --output "$parts/embed/page.js" page/main.ts
+# The script contains uPlot (deploy/debian/copyright). A readable one names its npm modules for scripts/release/sbom.ts.
+"$deno" bundle --frozen --quiet --platform browser --output "$parts/page.js" page/main.ts
 check_esbuild
 # Names of npm modules in the bundle are paths from this directory to Deno's cache. The binary must not depend on them.
-sed -E -i 's#(\.\./)+([^ "]*/)?npm/[^/ "]+/#npm/#' "$parts/proxy.js"
+sed -E -i 's#(\.\./)+([^ "]*/)?npm/[^/ "]+/#npm/#' "$parts/proxy.js" "$parts/page.js"
 # The binary stores the modification times of the files that it embeds.
 touch --date=@0 "$parts"/embed/* "$parts/proxy.js"
 # --no-code-cache: the code cache would be a file with a predictable name in /tmp that root writes and

@@ -87,7 +87,7 @@ add_binary() {
   [ "$parts" = dist ] || binary=dist/proxy-arm64
   cp "$binary" "$out/$name"
   deno run --quiet --no-config --allow-read --allow-env scripts/release/sbom.ts "$out/$name" "$parts/proxy.sources" \
-    "$parts/proxy.js" "$created" >"$out/$name.spdx.json"
+    "$created" "$parts/proxy.js" "$parts/page.js" >"$out/$name.spdx.json"
   "$PROXY_CACHE/release-tools/bin/pyspdxtools" --infile "$out/$name.spdx.json" >"$out/validation" 2>&1 ||
     fail "the bill of materials is not valid SPDX: $(cat "$out/validation")"
   rm "$out/validation"

@@ -71,6 +71,17 @@ export function partOfSource(
       comment: "Compiled from backends/ebpf/bpf.",
     };
   }
+  if (/^page\.\w+$/.test(file)) {
+    return {
+      name: file,
+      version,
+      license: "Apache-2.0",
+      purl: "",
+      checksum,
+      copyright: NO_COPYRIGHT,
+      comment: "A file of the page on the metrics address.",
+    };
+  }
   const [name = "", packageVersion = "", architecture = ""] = origin?.split(" ") ?? [];
   const license = debianLicenses[name];
   if (license === undefined) {
@@ -186,7 +197,7 @@ async function sha256(path: string): Promise<string> {
 }
 
 if (import.meta.main) {
-  const [binary = "", sources = "", bundle = "", created = ""] = Deno.args;
+  const [binary = "", sources = "", created = "", ...bundles] = Deno.args;
   const { version } = JSON.parse(Deno.readTextFileSync("deno.json"));
   const copyrightOf = (name: string) => Deno.readTextFileSync(`/usr/share/doc/${name}/copyright`);
   const lines = Deno.readTextFileSync(sources).trim().split("\n");
@@ -200,7 +211,10 @@ if (import.meta.main) {
   );
   const document = bill(
     { name: basename(binary), version, sha256: await sha256(binary) },
-    [...parts, ...npmPackages(Deno.readTextFileSync(bundle)).map(npmPart)],
+    [
+      ...parts,
+      ...npmPackages(bundles.map((bundle) => Deno.readTextFileSync(bundle)).join("\n")).map(npmPart),
+    ],
     created,
   );
   await Deno.stdout.write(new TextEncoder().encode(JSON.stringify(document, null, 2) + "\n"));

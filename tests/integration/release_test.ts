@@ -51,7 +51,19 @@ Deno.test("scripts/release.sh makes the files of a release, with their hashes an
   // release.sh has validated it.
   const text = await Deno.readTextFile(`${project}dist/release/${binary}.spdx.json`);
   const names = (JSON.parse(text).packages as { name: string }[]).map(({ name }) => name);
-  for (const name of ["proxy", "denort", "libnl-3-200", "libssl3", "tc.bpf.o", "yaml", "valibot"]) {
+  for (
+    const name of [
+      "proxy",
+      "denort",
+      "libnl-3-200",
+      "libssl3",
+      "tc.bpf.o",
+      "page.html",
+      "yaml",
+      "valibot",
+      "uplot",
+    ]
+  ) {
     assert(names.includes(name), name);
   }
 });
