@@ -1,10 +1,13 @@
 import type { Backend } from "../backend/contract.ts";
 import type { ProxyConfig } from "../config/config.ts";
+import { featureGates } from "../config/feature_gates.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
 import { apiRoutes, type Explainer } from "../observe/http/api_routes.ts";
 import { pageRoutes } from "../observe/page/page_routes.ts";
 import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
-import { serve } from "../observe/http/server.ts";
+import { profilingRoutes } from "../observe/http/profiling_routes.ts";
+import { type Route, serve } from "../observe/http/server.ts";
+import { zpageRoutes } from "../observe/http/zpages.ts";
 import type { Log } from "../observe/log.ts";
 import { backendMetrics } from "../observe/metrics/backend_metrics.ts";
 import { Exposition } from "../observe/metrics/exposition.ts";
@@ -36,12 +39,15 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
       name: "metrics",
       address: config.metrics,
       routes: {
-        ...metricsRoutes({
-          exposition: new Exposition({ registry, sources: [backendMetrics(backend)], log }),
-          serviceLevel,
-          serviceLevelExposition: new Exposition({ registry: serviceLevel.registry, sources: [], log }),
-          document: config.document,
-        }),
+        ...withDebugPages(
+          config,
+          metricsRoutes({
+            exposition: new Exposition({ registry, sources: [backendMetrics(backend)], log }),
+            serviceLevel,
+            serviceLevelExposition: new Exposition({ registry: serviceLevel.registry, sources: [], log }),
+            document: config.document,
+          }),
+        ),
         ...apiRoutes(status, explainer),
         ...config.document.statusPage ? pageRoutes() : {},
       },
@@ -54,4 +60,19 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
       address === undefined ? undefined : serve({ ...server, address, hardFail, log }, signal)
     ),
   );
+}
+
+/** Adds /statusz, which lists the paths of kube-proxy, /flagz, and the profiles. */
+function withDebugPages(
+  { document, modes, flags }: ProxyConfig,
+  routes: Readonly<Record<string, Route>>,
+): Readonly<Record<string, Route>> {
+  const isOn = new Map(featureGates(document, modes).map(({ name, enabled }) => [name, enabled]));
+  const zpages = zpageRoutes({
+    hasStatusz: isOn.get("ComponentStatusz") === true,
+    hasFlagz: isOn.get("ComponentFlagz") === true,
+    flags,
+    paths: Object.keys(routes),
+  });
+  return { ...routes, ...zpages, ...document.enableProfiling ? profilingRoutes() : {} };
 }

@@ -48,6 +48,8 @@ export interface ProxyConfig {
   readonly waitForLockMs: number;
   /** The file this was read from; the process ends when it changes. */
   readonly file: { readonly path: string; readonly text: string } | undefined;
+  /** Values of all flags, as Go prints them, for /flagz. */
+  readonly flags: Readonly<Record<string, string>>;
   /** This configuration as a document, for /configz and --write-config-to. */
   readonly document: ConfigDocument;
 }

@@ -10,6 +10,8 @@ export interface FeatureGate {
 
 /** Gates of kube-proxy 1.37 that have an effect here, or whose present setting changes nothing here. */
 const GATES: readonly FeatureGate[] = [
+  { name: "ComponentFlagz", stage: "BETA", enabled: true },
+  { name: "ComponentStatusz", stage: "BETA", enabled: true },
   { name: "MultiCIDRServiceAllocator", stage: "", enabled: true },
   { name: "NFTablesNetlink", stage: "BETA", enabled: true },
   { name: "NativeHistograms", stage: "BETA", enabled: true },

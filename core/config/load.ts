@@ -6,6 +6,7 @@ import { documentFromFile } from "./document/from_file.ts";
 import { documentFromFlags, withOverridingFlags } from "./document/from_flags.ts";
 import type { CommandLine } from "./flags/command_line.ts";
 import type { FlagTable } from "./flags/flag.ts";
+import { flagTexts } from "./flags/flag_text.ts";
 import { allFlags } from "./flags/table.ts";
 import { effectiveConfig } from "./validate.ts";
 import { warningsOf } from "./warnings.ts";
@@ -47,6 +48,7 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
     proxyMode: values["proxy-mode"],
     valuesOf,
     file,
+    flags: flagTexts(table, valuesOf),
     nameOf,
   });
   return {

@@ -22,6 +22,7 @@ export interface Environment {
   /** Reads the flags of modes. */
   readonly valuesOf: FlagReader;
   readonly file: ProxyConfig["file"];
+  readonly flags: ProxyConfig["flags"];
   /** Returns the name under which the operator wrote a field of the document: the field itself, or a flag. */
   nameOf(field: string): string;
 }
@@ -88,6 +89,7 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     initOnly: environment.initOnly,
     waitForLockMs: read.duration("--wait-for-lock", environment.waitForLock, "zero"),
     file: environment.file,
+    flags: environment.flags,
     document: {
       ...(document.mode === "" ? withEffectiveSections(selected, document) : document),
       mode: mode.name,

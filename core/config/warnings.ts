@@ -6,7 +6,6 @@ import { featureGates } from "./feature_gates.ts";
 export function warningsOf(config: ProxyConfig): string[] {
   const { document, mode } = config;
   const warnings = gateWarnings(config);
-  if (document.enableProfiling) warnings.push("profiling has no effect: there is no /debug/pprof");
   if (document.logging.vmodule.length > 0) {
     warnings.push("vmodule has no effect: all files have the same verbosity");
   }

@@ -180,9 +180,14 @@ const serving = {
     "Exit with an error if one of these addresses is in use, instead of retrying every 5s.",
     { fields: ["bindAddressHardFail"] },
   ),
-  profiling: flag("bool", false, "Accepted for compatibility: this proxy has no /debug/pprof.", {
-    fields: ["enableProfiling"],
-  }),
+  profiling: flag(
+    "bool",
+    false,
+    "Serve profiles of the CPU and of the heap at /debug/pprof of --metrics-bind-address.",
+    {
+      fields: ["enableProfiling"],
+    },
+  ),
   "show-hidden-metrics-for-version": flag(
     "string",
     "",

@@ -5,10 +5,12 @@ const MIN_COMPRESSED_BYTES = 1400;
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
+  302: "Found",
   307: "Temporary Redirect",
   400: "Bad Request",
   404: "Not Found",
   405: "Method Not Allowed",
+  406: "Not Acceptable",
   417: "Expectation Failed",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",

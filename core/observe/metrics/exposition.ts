@@ -1,9 +1,10 @@
 import { Attempt, DeadlineError } from "../../async/attempt.ts";
 import { delay } from "../../async/wakeup.ts";
+import { yieldToEventLoop } from "../../async/yield.ts";
 import { Mutex } from "../../async/mutex.ts";
 import type { Log } from "../log.ts";
 import { CONTENT_TYPES, type Format } from "./format.ts";
-import { encodeMetricFamily } from "./metric_family.ts";
+import { writeMetricFamily } from "./metric_family.ts";
 import { type PromMetric, PromRegistry } from "./prom_client.ts";
 import { ProtobufWriter } from "./protobuf_writer.ts";
 import type { CollectedMetrics } from "./registry.ts";
@@ -30,6 +31,8 @@ const SOURCE_MS = 5000;
 /** The part of the time that expositions may use. */
 const MAX_SHARE = 1 / 10;
 const MAX_PAUSE_MS = 1000;
+/** Time of the encoding before other work of the process has a turn. One metric is encoded in one go. */
+const TURN_MS = 3;
 
 /**
  * Makes the answers to scrapes. Scrapes that come while others wait share one answer, and making answers uses at most
@@ -82,28 +85,49 @@ export class Exposition {
   }
 }
 
-async function encode({ metrics, histograms }: CollectedMetrics, format: Format): Promise<Body> {
-  if (format === "protobuf") return await encodeProtobuf({ metrics, histograms });
-  if (format === "text") {
-    const registry = new PromRegistry();
-    for (const metric of metrics) registry.registerMetric(metric);
-    return await registry.metrics();
-  }
-  const registry = new PromRegistry<typeof CONTENT_TYPES.openmetrics>();
-  registry.setContentType(CONTENT_TYPES.openmetrics);
-  // The registry renames counters, which has to leave the metrics themselves as they are.
-  for (const metric of metrics) registry.registerMetric(Object.create(metric));
-  return await registry.metrics();
+async function encode(collected: CollectedMetrics, format: Format): Promise<Body> {
+  return format === "protobuf" ? await encodeProtobuf(collected) : await encodeText(collected, format);
+}
+
+const END_OF_OPENMETRICS = "# EOF\n";
+
+async function encodeText({ metrics }: CollectedMetrics, format: "text" | "openmetrics"): Promise<string> {
+  const texts: string[] = [];
+  await inTurns(metrics, async (metric) => {
+    const registry = new PromRegistry<(typeof CONTENT_TYPES)[typeof format]>();
+    registry.setContentType(CONTENT_TYPES[format]);
+    // The registry renames counters, which has to leave the metrics themselves as they are.
+    registry.registerMetric(Object.create(metric));
+    texts.push(await registry.metrics());
+  });
+  if (format === "text") return texts.join("\n");
+  return texts.map((text) => text.slice(0, -END_OF_OPENMETRICS.length)).join("") + END_OF_OPENMETRICS;
 }
 
 async function encodeProtobuf({ metrics, histograms }: CollectedMetrics): Promise<Uint8Array<ArrayBuffer>> {
   const stream = new ProtobufWriter(64 * 1024);
-  for (const metric of metrics) {
+  await inTurns(metrics, async (metric) => {
     const { name, help, type, values } = await metric.get();
     const histogram = histograms.get(name);
     const native = (labels: Readonly<Record<string, string | number | undefined>>) =>
       histogram?.native(labels)?.data;
-    stream.delimited(encodeMetricFamily({ name, help, type: String(type), values, native }));
-  }
+    stream.delimited((family) =>
+      writeMetricFamily(family, { name, help, type: String(type), values, native })
+    );
+  });
   return stream.bytes;
+}
+
+/** Works on one metric after the other. Other work of the process has a turn when a few of them took long. */
+async function inTurns(
+  metrics: readonly PromMetric[],
+  work: (metric: PromMetric) => Promise<void>,
+): Promise<void> {
+  let turnEnds = performance.now() + TURN_MS;
+  for (const metric of metrics) {
+    await work(metric);
+    if (performance.now() < turnEnds) continue;
+    await yieldToEventLoop();
+    turnEnds = performance.now() + TURN_MS;
+  }
 }

@@ -1,3 +1,5 @@
+import { mediaRanges } from "../http/accept.ts";
+
 /** The formats of an exposition, by what scrapers ask for. */
 export type Format = "text" | "openmetrics" | "protobuf";
 
@@ -9,29 +11,11 @@ export const CONTENT_TYPES = {
 
 /** Chooses the format that the header Accept prefers, as promhttp of client_golang does. By default it is the text. */
 export function negotiateFormat(accept: string): Format {
-  const ranges = accept.split(",").map(parseRange).filter(({ quality }) => quality > 0);
-  for (const { type, parameters } of ranges.toSorted((a, b) => b.quality - a.quality)) {
+  for (const { type, parameters } of mediaRanges(accept)) {
     const format = formatOf(type, parameters);
     if (format !== undefined) return format;
   }
   return "text";
-}
-
-interface MediaRange {
-  readonly type: string;
-  readonly parameters: ReadonlyMap<string, string>;
-  /** Weight between 0 and 1. */
-  readonly quality: number;
-}
-
-function parseRange(text: string): MediaRange {
-  const [type = "", ...rest] = text.split(";").map((part) => part.trim());
-  const parameters = new Map(rest.map((parameter) => {
-    const [name = "", value = ""] = parameter.split("=", 2);
-    return [name.trim().toLowerCase(), value.trim().replace(/^"(.*)"$/, "$1")];
-  }));
-  const quality = Number(parameters.get("q") ?? 1);
-  return { type: type.toLowerCase(), parameters, quality: Number.isNaN(quality) ? 0 : quality };
 }
 
 function formatOf(type: string, parameters: ReadonlyMap<string, string>): Format | undefined {

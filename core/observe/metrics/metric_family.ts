@@ -1,6 +1,6 @@
 import type { NativeHistogramData, SparseBuckets } from "./native_histogram.ts";
 import type { PromValue } from "./prom_client.ts";
-import { ProtobufWriter } from "./protobuf_writer.ts";
+import type { ProtobufWriter } from "./protobuf_writer.ts";
 
 /** Encodes io.prometheus.client.MetricFamily (io/prometheus/client/metrics.proto of prometheus/client_model). */
 
@@ -19,9 +19,8 @@ export interface MetricFamily {
 const METRIC_TYPES: Readonly<Record<string, number>> = { counter: 0, gauge: 1, histogram: 4 };
 const UNTYPED = 3;
 
-export function encodeMetricFamily(family: MetricFamily): ProtobufWriter {
+export function writeMetricFamily(writer: ProtobufWriter, family: MetricFamily): void {
   const { name, help, type, values } = family;
-  const writer = new ProtobufWriter(1024);
   writer.string(1, name);
   writer.string(2, help);
   writer.uint(3, METRIC_TYPES[type] ?? UNTYPED);
@@ -29,7 +28,7 @@ export function encodeMetricFamily(family: MetricFamily): ProtobufWriter {
     for (const distribution of distributionsOf(family)) {
       writer.message(4, (metric) => writeHistogram(metric, distribution));
     }
-    return writer;
+    return;
   }
   for (const { labels, value } of values) {
     writer.message(4, (metric) => {
@@ -38,7 +37,6 @@ export function encodeMetricFamily(family: MetricFamily): ProtobufWriter {
       metric.message(type === "gauge" ? 2 : 3, (single) => single.double(1, value));
     });
   }
-  return writer;
 }
 
 /** The values of a histogram that have the same labels. */

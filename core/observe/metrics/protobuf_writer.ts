@@ -39,13 +39,17 @@ export class ProtobufWriter {
   }
 
   string(field: number, value: string): void {
-    this.#lengthDelimited(field, new TextEncoder().encode(value));
+    this.message(field, () => {
+      // A UTF-16 unit has at most three bytes in UTF-8.
+      this.#reserve(3 * value.length);
+      this.#length += encoder.encodeInto(value, this.#bytes.subarray(this.#length)).written;
+    });
   }
 
+  /** Writes a message, or anything else that has its length before it. */
   message(field: number, write: (message: ProtobufWriter) => void): void {
-    const message = new ProtobufWriter(64);
-    write(message);
-    this.#lengthDelimited(field, message.bytes);
+    this.#tag(field, LENGTH_DELIMITED);
+    this.#withLength(() => write(this));
   }
 
   /** A repeated field of type sint64, not packed: the description of the format does not ask for it. */
@@ -54,15 +58,22 @@ export class ProtobufWriter {
   }
 
   /** Writes a whole message with its length before it: one element of a delimited stream. */
-  delimited(message: ProtobufWriter): void {
-    this.#varint(message.bytes.length);
-    this.#append(message.bytes);
+  delimited(write: (message: ProtobufWriter) => void): void {
+    this.#withLength(() => write(this));
   }
 
-  #lengthDelimited(field: number, bytes: Uint8Array): void {
-    this.#tag(field, LENGTH_DELIMITED);
-    this.#varint(bytes.length);
-    this.#append(bytes);
+  /** Most lengths have one byte. A longer one moves what was written. */
+  #withLength(write: () => void): void {
+    this.#reserve(1);
+    const start = ++this.#length;
+    write();
+    const length = this.#length - start;
+    const extra = varintBytes(length) - 1;
+    this.#reserve(extra);
+    this.#bytes.copyWithin(start + extra, start, this.#length);
+    this.#length = start - 1;
+    this.#varint(length);
+    this.#length = start + extra + length;
   }
 
   #tag(field: number, wireType: number): void {
@@ -76,12 +87,6 @@ export class ProtobufWriter {
     this.#bytes[this.#length++] = value;
   }
 
-  #append(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
-  }
-
   #reserve(count: number): void {
     if (this.#length + count <= this.#bytes.length) return;
     const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + count));
@@ -89,4 +94,13 @@ export class ProtobufWriter {
     this.#bytes = larger;
     this.#view = new DataView(larger.buffer);
   }
+}
+
+const encoder = new TextEncoder();
+
+/** Bytes of a number as a varint: seven bits in each. */
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (; value > 0x7f; value = Math.floor(value / 128)) bytes++;
+  return bytes;
 }

@@ -294,7 +294,6 @@ Deno.test("settings that are accepted but have no effect are warnings", async ()
     "feature gate KubeProxyNFTablesLocalhostNodePorts has no effect without a loopback range among the node-port " +
     "addresses; add localhost to --nodeport-addresses",
     "feature gate SomethingElse has no effect in this proxy",
-    "profiling has no effect: there is no /debug/pprof",
     "vmodule has no effect: all files have the same verbosity",
   ]);
   assert.deepEqual((await load(["--cluster-cidr=10.0.0.0/8"])).warnings, []);

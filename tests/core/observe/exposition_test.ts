@@ -98,6 +98,24 @@ Deno.test("scraping without a pause uses a tenth of the time", async () => {
   assert.ok(performance.now() - started > 250);
 });
 
+Deno.test("a large exposition lets other work have its turn", async () => {
+  const registry = new MetricRegistry();
+  for (let metric = 0; metric < 20; metric++) {
+    const samples = Array.from(
+      { length: 1000 },
+      (_, index) => ({ labels: [`service-${index}`], value: index }),
+    );
+    registry.readCounter({ name: `c${metric}_total`, help: "help" }, ["service"], () => samples);
+  }
+  for (const format of ["text", "openmetrics", "protobuf"] as const) {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    await textOf(registry, { format });
+    clearInterval(timer);
+    assert.ok(turns >= 3, `${turns} turns`);
+  }
+});
+
 Deno.test("names of counters end in _total, so that OpenMetrics does not change them", () => {
   const name: CounterName = "c_total";
   assert.equal(name, "c_total");

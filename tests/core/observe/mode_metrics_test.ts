@@ -59,5 +59,5 @@ Deno.test("the metrics of a mode have kube-proxy's prefix, marking and labels", 
 });
 
 Deno.test("a mode without metrics of its own has none", async () => {
-  assert.equal(await textOf(new MetricRegistry(), { sources: [backendMetrics({ mode: "toy" })] }), "\n");
+  assert.equal(await textOf(new MetricRegistry(), { sources: [backendMetrics({ mode: "toy" })] }), "");
 });

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { Node } from "./support/node.ts";
+
+const METRICS = "http://127.0.0.1:10249";
+
+async function get(node: Node, path: string): Promise<string> {
+  const url = `${METRICS}${path}`;
+  return await node.namespace.run("curl", "--silent", "--noproxy", "*", "--max-time", "60", url);
+}
+
+Deno.test("the built proxy serves its flags, its status and its profiles", async () => {
+  await using node = await Node.make();
+  await using proxy = node.start("--profiling", "--nodeport-addresses=primary", "-v=2");
+  await proxy.inForce();
+  const flagz = await get(node, "/flagz");
+  for (
+    const line of ["profiling: true", "nodeport-addresses: [primary]", "v: 2", "iptables-sync-period: 30s"]
+  ) {
+    assert.ok(flagz.split("\n").includes(line), `${line} in ${flagz}`);
+  }
+  assert.match(await get(node, "/statusz"), /^Paths: \/configz \/flagz \/healthz \/metrics \/proxyMode$/m);
+  const profile: { nodes: readonly unknown[] } = JSON.parse(
+    await get(node, "/debug/pprof/profile?seconds=1"),
+  );
+  assert.ok(profile.nodes.length > 1);
+  const heap: { snapshot: { node_count: number } } = JSON.parse(await get(node, "/debug/pprof/heap"));
+  assert.ok(heap.snapshot.node_count > 10_000);
+  assert.ok(proxy.isRunning);
+});
+
+Deno.test("without --profiling there are no profiles, and feature gates take the pages away", async () => {
+  await using node = await Node.make();
+  await using proxy = node.start("--feature-gates=ComponentStatusz=false,ComponentFlagz=false");
+  await proxy.inForce();
+  for (const path of ["/debug/pprof/", "/debug/pprof/heap", "/statusz", "/flagz"]) {
+    assert.equal(await get(node, path), "404 page not found\n", path);
+  }
+});
