@@ -2,6 +2,8 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type Comparison,
+  type NativeText,
   type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
@@ -28,7 +30,8 @@ export function withBackendErrors(backend: Backend): Backend {
       throw translate(mode, error);
     }
   };
-  const { metrics, observeTransactions, cleanUpLeftovers, prepareNode, serveLocalhostNodePorts } = backend;
+  const { metrics, observeTransactions, cleanUpLeftovers, prepareNode, serveLocalhostNodePorts, nativeText } =
+    backend;
   return {
     mode,
     probe: (): Promise<readonly Requirement[]> => translated(() => backend.probe()),
@@ -37,6 +40,8 @@ export function withBackendErrors(backend: Backend): Backend {
       isReconciled = true;
       return report;
     },
+    compare: (desired: DesiredState): Promise<Comparison> => translated(() => backend.compare(desired)),
+    leftovers: (): Promise<readonly string[]> => translated(() => backend.leftovers()),
     async apply(changes: readonly PlanChange[]): Promise<void> {
       if (!isReconciled) throw new Error(`${mode}: apply before the first reconcile`);
       await translated(() => backend.apply(changes));
@@ -59,6 +64,9 @@ export function withBackendErrors(backend: Backend): Backend {
     ...(serveLocalhostNodePorts === undefined ? {} : {
       serveLocalhostNodePorts: (options: LocalhostOptions): Follower & Disposable =>
         serveLocalhostNodePorts.call(backend, options),
+    }),
+    ...(nativeText === undefined ? {} : {
+      nativeText: (desired: DesiredState): readonly NativeText[] => nativeText.call(backend, desired),
     }),
     ...(prepareNode === undefined ? {} : {
       prepareNode: (localhostNodePorts: boolean): Promise<readonly string[]> =>

@@ -1,11 +1,16 @@
 /** Collects descriptions for the log: the first ones, and the number of the rest. */
 export class TruncatedList {
   readonly #first: string[] = [];
+  readonly #maxShown: number;
   #count = 0;
+
+  constructor(maxShown: number = MAX_SHOWN) {
+    this.#maxShown = maxShown;
+  }
 
   /** @param describe is called only for descriptions that are kept. */
   add(describe: () => string): void {
-    if (++this.#count <= MAX_SHOWN) this.#first.push(describe());
+    if (++this.#count <= this.#maxShown) this.#first.push(describe());
   }
 
   get texts(): readonly string[] {

@@ -2,6 +2,7 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type Comparison,
   type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
@@ -13,6 +14,7 @@ import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { namespaceCookie } from "../../ffi/network_namespaces.ts";
+import { comparePinned } from "./compare.ts";
 import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./maps/counters.ts";
 import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
 import { handOverFlows } from "./netfilter/hand_over.ts";
@@ -82,6 +84,16 @@ export class EbpfBackend implements Backend {
       return { found: "nothing", differences: [], compared: "all", ...warnings };
     }
     return { found: "ours", differences: [...unattached, ...differences], compared: "all", ...warnings };
+  }
+
+  compare(desired: DesiredState): Promise<Comparison> {
+    return Promise.resolve(comparePinned(this.#options, this.#cgroup(), this.#pins, desired));
+  }
+
+  leftovers(): Promise<readonly string[]> {
+    // On another file system nothing is ours.
+    const pinned = locate(this.#options.bpffs).mount?.type === "bpf" ? this.#pins.all() : [];
+    return Promise.resolve(pinned.map((directory) => `BPF programs and maps pinned in ${directory}`));
   }
 
   apply(changes: readonly PlanChange[]): Promise<void> {
@@ -157,14 +169,18 @@ export class EbpfBackend implements Backend {
     this.#opened = undefined;
   }
 
+  /** The cgroup whose sockets are balanced. */
+  #cgroup(): string {
+    const cgroup = this.#options.cgroup || cgroupRoot(readMounts());
+    if (cgroup !== undefined) return cgroup;
+    throw new BackendError("ebpf: cgroup v2 is not mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+  }
+
   /** Opens the data path, again if a part of it was removed. */
   #open(): Opened {
     if (this.#opened?.datapath.isComplete === true) return this.#opened;
     this[Symbol.dispose]();
-    const cgroup = this.#options.cgroup || cgroupRoot(readMounts());
-    if (cgroup === undefined) {
-      throw new BackendError("ebpf: cgroup v2 is not mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
-    }
+    const cgroup = this.#cgroup();
     const report = (what: string) => this.#report?.(what);
     const datapath = Datapath.open(this.#options, cgroup, this.#pins, report);
     const services = new Services(datapath.maps, this.#options);

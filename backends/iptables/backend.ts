@@ -6,6 +6,8 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type Comparison,
+  type NativeText,
   type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
@@ -22,24 +24,25 @@ import { type Author, describeAuthor } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
 import { BatchStream, RuleBatch } from "./sync/batch.ts";
 import { ChainReader } from "./sync/watch.ts";
-import { dropsInvalidPackets, routeLocalnet } from "./host_settings.ts";
+import { routeLocalnet } from "./host_settings.ts";
+import { countEndpoints, plansOf } from "./desired.ts";
+import { contextFor, type Host, readHost } from "./host.ts";
+import { compareTables, describeLeftovers } from "./sync/compare.ts";
 import { describeMissingRule } from "./sync/jumps.ts";
 import type { TableName } from "./rules/layout.ts";
 import { kubeProxyWarning, readLegacyTables } from "./legacy/tables.ts";
 import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules/names.ts";
 import { PacketCounters } from "./nfacct.ts";
+import { nativeTexts } from "./native_text.ts";
 import { nodeRules } from "./rules/node_rules.ts";
 import { probeKernel } from "./probe.ts";
 import { TablesReader } from "./sync/read.ts";
-import { Reconciliation } from "./sync/reconcile.ts";
+import { Reconciliation, type RuleContext } from "./sync/reconcile.ts";
 import { rejectedChange } from "./sync/rejection.ts";
 import { describeHeld, type HeldChain, heldChains, remainingChains } from "./sync/held_chains.ts";
 import { type IsUndeletable, removedChains, writeRemoval } from "./sync/removal.ts";
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
 import { endpointCount, writeUpdate } from "./sync/update.ts";
-
-/** Above this number of endpoints the cluster is large: docs/behaviour.md §5.1, "Large-cluster mode". */
-const LARGE_CLUSTER_ENDPOINTS = 1000;
 
 /** Attempts to write a batch. After each failed one, a chain that foreign rules jump to is kept. */
 const MAX_ATTEMPTS = 20;
@@ -56,12 +59,6 @@ interface FamilyState {
   readonly total: RuleCounts;
   /** Numbers of rules that the last sync wrote. */
   last: RuleCounts;
-}
-
-/** Properties of the kernel and the node that the rules depend on. */
-interface Host {
-  readonly nfacct: boolean;
-  readonly dropsInvalid: boolean;
 }
 
 /**
@@ -97,7 +94,7 @@ export class IptablesBackend implements Backend {
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    await this.#readHost();
+    await this.#prepareHost();
     const warnings = await this.prepareNode(desired.settings.some((settings) => settings.localhostNodePorts));
     this.#undeletable.clear();
     this.#mayRestore = true;
@@ -105,6 +102,22 @@ export class IptablesBackend implements Backend {
     this.#kernel.listen();
     const report = await this.#withoutUndeletable((isUndeletable) => this.#program(desired, isUndeletable));
     return { ...report, warnings };
+  }
+
+  async compare(desired: DesiredState): Promise<Comparison> {
+    using client = this.#kernel.open();
+    const host = await readHost(client);
+    const contextOf = (settings: NodeSettings) =>
+      contextFor(host, countEndpoints(desired.plans.values(), settings));
+    return await compareTables(client, desired, contextOf);
+  }
+
+  nativeText(desired: DesiredState): readonly NativeText[] {
+    return nativeTexts(desired);
+  }
+
+  async leftovers(): Promise<readonly string[]> {
+    return await this.#kernel.isAbsent() ? [] : await describeLeftovers(this.#kernel.client);
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
@@ -313,20 +326,16 @@ export class IptablesBackend implements Backend {
     }
   }
 
-  async #readHost(): Promise<void> {
+  async #prepareHost(): Promise<void> {
     using client = this.#kernel.open();
     const counters = new PacketCounters(client);
-    const nfacct = await counters.isSupported();
-    if (nfacct) {
-      for (const name of [CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED]) {
-        await counters.ensure(name);
-      }
-    }
-    this.#host = { nfacct, dropsInvalid: dropsInvalidPackets() };
+    this.#host = await readHost(client);
+    if (!this.#host.nfacct) return;
+    for (const name of [CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED]) await counters.ensure(name);
   }
 
-  #contextOf({ endpoints }: { readonly endpoints: number }) {
-    return { ...this.#host, isLarge: endpoints > LARGE_CLUSTER_ENDPOINTS };
+  #contextOf({ endpoints }: { readonly endpoints: number }): RuleContext {
+    return contextFor(this.#host, endpoints);
   }
 
   /**
@@ -371,16 +380,6 @@ class RestoreRejected extends Error {
 /** A key of a chain. Both families have chains of the same name. */
 function keyOf(family: TableFamily, table: TableName, chain: string): string {
   return `${family.keyword} ${table} ${chain}`;
-}
-
-function plansOf(desired: DesiredState, { family }: NodeSettings): Iterable<ServicePortPlan> {
-  return desired.plans.values().filter((plan) => plan.family === family);
-}
-
-function countEndpoints(plans: Iterable<ServicePortPlan>, { family }: NodeSettings): number {
-  let count = 0;
-  for (const plan of plans) if (plan.family === family) count += endpointCount(plan);
-  return count;
 }
 
 function growthOf(change: PlanChange): number {

@@ -2,6 +2,8 @@ import { Mutex } from "../../core/async/mutex.ts";
 import {
   type Backend,
   BackendError,
+  type Comparison,
+  type NativeText,
   type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
@@ -17,14 +19,15 @@ import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { SetDifference } from "../difference.ts";
 import { NfTables } from "../nf_tables/connection.ts";
-import { tableFamilyOf } from "../nf_tables/families.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
-import { UseCounts } from "../use_counts.ts";
-import { DummyDevice } from "./device/dummy_device.ts";
+import { compareWithKernel } from "./compare.ts";
+import { compileAll } from "./compile_all.ts";
+import { DummyDevice, SERVICE_DEVICE } from "./device/dummy_device.ts";
 import { diffAddresses, hostAddress, type LinkAddress } from "./device/link_address.ts";
-import { removeKubeProxyIpsets } from "./kube_proxy_ipsets.ts";
+import { kubeProxyIpsets, removeKubeProxyIpsets } from "./kube_proxy_ipsets.ts";
 import type { IpvsOptions } from "./options.ts";
+import { nativeText } from "./native_text.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
 import { throwIfAddressesRejected, throwIfCommandsRejected } from "./rejection.ts";
 import { Balancer, type Outcome } from "./servers/balancer.ts";
@@ -105,20 +108,12 @@ export class IpvsBackend implements Backend {
 
   reconcile(desired: DesiredState): Promise<ReconcileReport> {
     return this.#mutex.run(async () => {
-      const families = desired.settings.map((settings) => ({
-        family: tableFamilyOf(settings.family),
-        settings,
-        uses: new UseCounts(),
-      }));
+      const { families, changes, servers } = compileAll(desired, this.#options);
       const balancer = await this.#balancer(desired.settings.map(({ family }) => family));
       const warnings = setSysctls(this.#options);
       await balancer.setTimeouts(this.#options);
       this.#deviceIndex = await this.#device.ensure();
       const bound = await this.#device.addresses(this.#deviceIndex);
-      const plans = desired.plans.values();
-      const changes = compileChanges(plans.map((plan) => ({ new: plan })), families, this.#options);
-      const servers = new ServersInForce();
-      servers.record(changes);
       const actual = (await balancer.read()).filter((server) => !this.#isForeign(server, servers));
 
       const withTable = await this.#tables.families();
@@ -149,6 +144,31 @@ export class IpvsBackend implements Backend {
         warnings,
       };
     });
+  }
+
+  async compare(desired: DesiredState): Promise<Comparison> {
+    const { servers, changes, families } = compileAll(desired, this.#options);
+    const inForce = await (await this.#balancer([])).read();
+    using client = this.#kernel.open();
+    return await compareWithKernel(client, this.#device, {
+      families,
+      changes,
+      actual: inForce.filter((server) => !this.#isForeign(server, servers)),
+    });
+  }
+
+  nativeText(desired: DesiredState): readonly NativeText[] {
+    return nativeText(compileAll(desired, this.#options));
+  }
+
+  async leftovers(): Promise<readonly string[]> {
+    const tables = await this.#tables.families();
+    const index = await this.#device.find();
+    return [
+      ...tables.map(({ keyword }) => `table ${keyword} ${TABLE.name}`),
+      ...(index === undefined ? [] : [`device ${SERVICE_DEVICE}, with the virtual servers of its addresses`]),
+      ...(await kubeProxyIpsets(() => this.#kernel.open())).map((name) => `ipset ${name}`),
+    ];
   }
 
   apply(changes: readonly PlanChange[]): Promise<void> {

@@ -99,6 +99,14 @@ export async function removeKubeProxyIpsets(
   return inUse;
 }
 
+/** Names the ipsets of kube-proxy's mode ipvs that exist. */
+export async function kubeProxyIpsets(open: () => NetlinkClient): Promise<readonly string[]> {
+  if (!isIpsetLoaded()) return [];
+  using client = openIfPossible(open);
+  if (client === undefined) return [];
+  return (await new Ipsets(client).names()).filter((name) => KUBE_PROXY_IPSETS.has(name));
+}
+
 /** @returns undefined on a kernel without nfnetlink, which cannot have ipsets. */
 function openIfPossible(open: () => NetlinkClient): NetlinkClient | undefined {
   try {

@@ -272,6 +272,21 @@ export class TableBatch extends Batch {
   }
 }
 
+/** Receives the contents of a table: for the kernel, or as text. */
+export type TableWriter = Pick<
+  TableBatch,
+  | "removeTable"
+  | "addTable"
+  | "addSet"
+  | "addChain"
+  | "addRules"
+  | "elements"
+  | "deleteChain"
+  | "deleteRules"
+  | "deleteSet"
+  | "flushSet"
+>;
+
 /** Keeps a message below 64 KB: an element with the longest chain name and comment has about 600 bytes. */
 const CHOICES_PER_MESSAGE = 100;
 /** Ids are unique within a batch. Those of named sets are smaller: the numbers of their messages. */

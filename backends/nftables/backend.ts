@@ -2,6 +2,8 @@ import {
   type Backend,
   BackendError,
   type BackendMetric,
+  type Comparison,
+  type NativeText,
   type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
@@ -12,14 +14,16 @@ import type { LocalhostOptions } from "../../core/backend/follower.ts";
 import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
 import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
+import { ChangeList } from "../change_list.ts";
 import type { TableBatch } from "../nf_tables/batch.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { explainRejection } from "../nf_tables/rejection.ts";
 import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
+import { TableText } from "../nf_tables/text/table_text.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
-import { compareTable } from "./compare.ts";
+import { compareTable, describeTableChanges } from "./compare.ts";
 import { LocalhostRelays } from "./localhost/relays.ts";
 import { TABLE } from "./names.ts";
 import { probeKernel } from "./probe.ts";
@@ -84,6 +88,40 @@ export class NftablesBackend implements Backend {
     }
     const report = reportOf(refills);
     return { ...report, differences: truncateList([...report.differences, ...differences ?? []]) };
+  }
+
+  async compare(desired: DesiredState): Promise<Comparison> {
+    const schemas = await this.#kernel.isAbsent()
+      ? new Map<number, TableSchema>()
+      : await this.#readSchemas();
+    const changes = new ChangeList();
+    using client = this.#kernel.open();
+    for (const settings of desired.settings) {
+      const family = tableFamilyOf(settings.family);
+      const plans = [...desired.plans.values()].filter((plan) => plan.family === settings.family);
+      await describeTableChanges(client, family, settings, schemas.get(family.nfproto), plans, changes);
+    }
+    const wanted = new Set(desired.settings.map(({ family }) => tableFamilyOf(family).nfproto));
+    for (const { nfproto, keyword } of TABLE_FAMILIES) {
+      if (schemas.has(nfproto) && !wanted.has(nfproto)) {
+        changes.remove(() => `table ${keyword} ${TABLE.name}`);
+      }
+    }
+    return changes.comparison(foundIn([...schemas.values()]));
+  }
+
+  nativeText({ settings, plans }: DesiredState): readonly NativeText[] {
+    const text = settings.map((one) => {
+      const family = tableFamilyOf(one.family);
+      const table = new TableText(TABLE, family);
+      writeRefill(table, family, one, plans.values(), { how: "create" });
+      return table.text();
+    });
+    return [{ command: "nft -f -", text: text.join("\n") }];
+  }
+
+  async leftovers(): Promise<readonly string[]> {
+    return (await this.#kernel.familiesOf(TABLE.name)).map(({ keyword }) => `table ${keyword} ${TABLE.name}`);
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
@@ -237,13 +275,16 @@ function reportOf(
   const existing = refills.flatMap(({ family, settings, actual }) =>
     actual === undefined ? [] : [{ family, settings, actual }]
   );
-  if (existing.length === 0) return { found: "nothing", differences: [], compared: "part" };
-  // kube-proxy's table has the same name, but lacks this map.
-  if (existing.some(({ actual }) => !actual.sets.has(ENDPOINTS))) {
-    return { found: "foreign", differences: [], compared: "part" };
-  }
+  const found = foundIn(existing.map(({ actual }) => actual));
+  if (found !== "ours") return { found, differences: [], compared: "part" };
   const differences = existing.flatMap(({ family, settings, actual }) =>
     describeDifferences(family, settings, actual)
   );
   return { found: "ours", differences, compared: "part" };
+}
+
+function foundIn(schemas: readonly TableSchema[]): ReconcileReport["found"] {
+  if (schemas.length === 0) return "nothing";
+  // kube-proxy's table has the same name, but lacks this map.
+  return schemas.every(({ sets }) => sets.has(ENDPOINTS)) ? "ours" : "foreign";
 }

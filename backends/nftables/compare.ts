@@ -2,12 +2,22 @@ import { sameSettings } from "../../core/plan/node_settings.ts";
 import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import type { ChangeList } from "../change_list.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import { TableBatch } from "../nf_tables/batch.ts";
-import { compareImages, imageOfBatch, readImage } from "../nf_tables/image/table_image.ts";
+import { compareTable as compareInKernel } from "../nf_tables/image/describe_changes.ts";
+import { ElementsDigest } from "../nf_tables/image/elements_digest.ts";
+import {
+  describeDifference,
+  findDifferences,
+  imageOfBatch,
+  readImage,
+} from "../nf_tables/image/table_image.ts";
 import { sameHook, type TableSchema } from "../nf_tables/schema.ts";
 import { fixedChains } from "./chains.ts";
 import { TABLE } from "./names.ts";
 import { chooseRefill, describeDifferences, estimateBatchBytes, writeClass, writeRefill } from "./refill.ts";
+import { describeElement } from "./rejection.ts";
 import type { TableState } from "./table_state.ts";
 
 /**
@@ -48,12 +58,37 @@ export async function compareTable(
     writeClass(batch, state, name);
     state.idleClasses.add(name);
   }
-  const expected = await imageOfBatch(batch.end(), family);
-  const found = await readImage(client, family, TABLE.name, actual);
+  const expected = await imageOfBatch(batch.end(), family, ElementsDigest);
+  const found = await readImage(client, family, TABLE.name, actual, ElementsDigest);
   if (found === undefined) return undefined;
-  const differences = compareImages(expected, found)
-    .map((what) => `${what} of table ${family.keyword} kube-proxy differed`);
+  const differences = [...findDifferences(expected, found)]
+    // Foreign sets are among those of describeDifferences.
+    .filter(({ of, how }) => !(of === "set" && how === "extra"))
+    .map((difference) => `${describeDifference(difference)} of table ${family.keyword} kube-proxy differed`);
   return { differences: [...describeDifferences(family, settings, actual), ...differences], state };
+}
+
+/**
+ * Describes what a reconcile would change in a table, without writing anything.
+ * @param actual undefined if the table does not exist.
+ * @throws BackendError if the table changes all the time.
+ */
+export async function describeTableChanges(
+  client: NetlinkClient,
+  family: TableFamily,
+  settings: NodeSettings,
+  actual: TableSchema | undefined,
+  plans: readonly ServicePortPlan[],
+  changes: ChangeList,
+): Promise<void> {
+  const message = new MessageWriter(estimateBatchBytes(plans));
+  const batch = new TableBatch(TABLE, message, 1);
+  writeRefill(batch, family, settings, plans, { how: "create" });
+  if (chooseRefill(family, settings, actual).how === "replace") {
+    const why = "replaced as a whole, because it or one of its chains has another type";
+    changes.change(() => `table ${family.keyword} ${TABLE.name}: ${why}`);
+  }
+  await compareInKernel(client, { family, name: TABLE.name, describeElement }, batch, actual, changes);
 }
 
 /** Reports whether the table and its chains have our types, which a refill does not change. */

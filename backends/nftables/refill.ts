@@ -1,5 +1,5 @@
 import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
-import { type TableBatch, tableUserdata } from "../nf_tables/batch.ts";
+import { tableUserdata, type TableWriter } from "../nf_tables/batch.ts";
 import * as nft from "../nf_tables/constants.ts";
 import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { matchesSpec, sameHook, type TableSchema } from "../nf_tables/schema.ts";
@@ -93,7 +93,7 @@ export function estimateBatchBytes(plans: Iterable<ServicePortPlan>): number {
 
 /** Writes the whole table. @returns its state once the batch is committed. */
 export function writeRefill(
-  batch: TableBatch,
+  batch: TableWriter,
   family: TableFamily,
   settings: NodeSettings,
   plans: Iterable<ServicePortPlan>,
@@ -147,14 +147,14 @@ export function isClassUse({ set, value }: Element): boolean {
   return (set === sets.SERVICE_IPS || set === sets.SERVICE_NODEPORTS) && !isServiceChain(value);
 }
 
-function writeOwn(batch: TableBatch, family: TableFamily, { sets, chains }: OwnObjects): void {
+function writeOwn(batch: TableWriter, family: TableFamily, { sets, chains }: OwnObjects): void {
   for (const spec of sets) batch.addSet(family, spec);
   for (const chain of chains) batch.addChain(family, chain);
   for (const chain of chains) batch.addRules(family, chain);
 }
 
 /** Adds the chain of a class that comes into use. */
-export function writeClass(batch: TableBatch, { family, settings }: TableState, name: string): void {
+export function writeClass(batch: TableWriter, { family, settings }: TableState, name: string): void {
   const chain = classChain(family, settings, name);
   if (chain === undefined) throw new Error(`nftables: no class has the chain ${name}`);
   batch.addChain(family, chain);
@@ -162,7 +162,7 @@ export function writeClass(batch: TableBatch, { family, settings }: TableState, 
 }
 
 function writeElements(
-  batch: TableBatch,
+  batch: TableWriter,
   state: TableState,
   specs: readonly SetSpec[],
   plans: readonly ServicePortPlan[],
@@ -192,7 +192,7 @@ function writeElements(
  * again, which costs the kernel half of what deleting their elements does.
  */
 function empty(
-  batch: TableBatch,
+  batch: TableWriter,
   family: TableFamily,
   actual: TableSchema,
   objects: readonly OwnObjects[],

@@ -76,6 +76,23 @@ export interface ReconcileReport {
 }
 
 /**
+ * The changes that a reconcile would make. Each list has the descriptions of the first ones, and in its last line the
+ * number of the rest.
+ */
+export interface Comparison extends Pick<ReconcileReport, "found"> {
+  readonly added: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+}
+
+/** Input of a stock tool. */
+export interface NativeText {
+  /** The command that reads the text from standard input: `nft -f -`. */
+  readonly command: string;
+  readonly text: string;
+}
+
+/**
  * Receives a foreign change.
  * @param what describes the change for the log.
  * @param program name of the program that made it; undefined if the kernel does not tell.
@@ -110,6 +127,13 @@ export interface Backend extends Disposable {
   reconcile(desired: DesiredState): Promise<ReconcileReport>;
 
   /**
+   * Reads the kernel and describes what `reconcile` would change. Changes nothing. For a backend that has not yet
+   * reconciled.
+   * @throws BackendError or KernelError when the kernel cannot be read.
+   */
+  compare(desired: DesiredState): Promise<Comparison>;
+
+  /**
    * Programs plan changes, in one kernel transaction where the kernel has transactions. The `old` plan of a change is
    * the one that the last successful `apply` or `reconcile` programmed for the key. Additions come before removals.
    * @throws BackendError and then nothing has changed.
@@ -140,6 +164,18 @@ export interface Backend extends Disposable {
    * @throws BackendError that names what could not be removed.
    */
   cleanup(): Promise<readonly string[] | void>;
+
+  /**
+   * Returns the desired state as input of the stock tools, such as nft. Uses neither the kernel nor a privilege.
+   * Undefined in modes whose objects no tool reads as text.
+   */
+  nativeText?(desired: DesiredState): readonly NativeText[];
+
+  /**
+   * Describes the kernel objects of this mode, ours and kube-proxy's: those that `cleanup` would remove. Changes
+   * nothing. Empty if there are none, also on a kernel that cannot have any.
+   */
+  leftovers(): Promise<readonly string[]>;
 
   /**
    * Removes kube-proxy's objects of this mode that this mode does not use. Called when no other mode needs them any

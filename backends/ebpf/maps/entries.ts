@@ -90,6 +90,25 @@ export function replaceEntries(map: EntryMap, entries: Entries): void {
   map.deleteAll(extra.keyBytes, extra.count);
 }
 
+/** Reports whether a map contains exactly these entries. */
+export function hasEntries(map: Pick<EntryMap, "shape" | "forEach">, entries: Entries): boolean {
+  const { keySize, valueSize } = map.shape;
+  const indexOf = new Map(
+    Array.from({ length: entries.count }, (_, index) => [entries.keyName(index), index]),
+  );
+  let equal = 0;
+  let isSame = true;
+  map.forEach((keys, keyOffset, values, valueOffset) => {
+    const index = indexOf.get(nameOf(keys, keyOffset, keySize));
+    if (
+      index === undefined || !sameWords(entries.values, index * valueSize, values, valueOffset, valueSize)
+    ) {
+      isSame = false;
+    } else equal++;
+  });
+  return isSame && equal === indexOf.size;
+}
+
 /** Bytes as a string of one character per byte, for use as a key of Map and Set. */
 export function nameOf(view: DataView, offset: number, length: number): string {
   let name = "";

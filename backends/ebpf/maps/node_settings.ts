@@ -1,6 +1,6 @@
 import { type Address, isLinkLocal, isLoopback } from "../../../core/net/address.ts";
 import type { NodeSettings } from "../../../core/plan/plan.ts";
-import { Entries, replaceEntries } from "./entries.ts";
+import { Entries, hasEntries, replaceEntries } from "./entries.ts";
 import type { EntryMap, KernelMaps } from "./kernel_maps.ts";
 import { NODE_ADDRESS, OFFSET, SETTING, SIZE, viewOf, writeAddress, writeNetwork } from "./layout.ts";
 import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
@@ -31,6 +31,26 @@ export function writeSettings(
 ): void {
   maps.node_settings.update(ONLY_KEY, settingsBytes(settings, timeouts, namespace, flags));
   replaceEntries(maps.node_addresses, addressEntries(settings));
+}
+
+/** Flags that do not follow from the settings of the node. */
+const OTHER_FLAGS = SETTING.LEAVE_NEW_FLOWS | SETTING.FORMER_FLOWS;
+
+/** Reports whether the maps contain what `writeSettings` writes, apart from flags that change while the proxy runs. */
+export function hasSettings(
+  maps: Pick<KernelMaps, "node_settings" | "node_addresses">,
+  settings: readonly NodeSettings[],
+  timeouts: ConntrackTimeouts,
+  namespace: bigint,
+): boolean {
+  const found = new Uint8Array(SIZE.settings);
+  if (!maps.node_settings.lookup(ONLY_KEY, found)) return false;
+  const view = viewOf(found);
+  const at = OFFSET.settings.flags;
+  view.setUint32(at, view.getUint32(at, true) & ~OTHER_FLAGS, true);
+  const desired = settingsBytes(settings, timeouts, namespace, 0);
+  return found.every((byte, index) => byte === desired[index]) &&
+    hasEntries(maps.node_addresses, addressEntries(settings));
 }
 
 /**

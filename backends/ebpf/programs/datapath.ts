@@ -117,7 +117,8 @@ export class Datapath implements Disposable {
   }
 }
 
-function openMaps(pins: Pins, stack: DisposableStack): KernelMaps {
+/** @param stack closes the maps. */
+export function openMaps(pins: Pins, stack: DisposableStack): KernelMaps {
   const open = (name: typeof MAP_NAMES[number]) => stack.use(pins.openMap(name));
   return {
     services: open("services"),

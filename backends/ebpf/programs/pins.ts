@@ -93,11 +93,20 @@ export class Pins {
     }
   }
 
+  /** Directories of pins of other versions or capacities. */
+  others(): readonly string[] {
+    return this.all().filter((directory) => directory !== this.directory);
+  }
+
+  /** Directories of pins of every version and capacity. */
+  all(): readonly string[] {
+    if (!exists(this.#root)) return [];
+    return generationsIn(this.#root).map((name) => `${this.#root}/${name}`);
+  }
+
   /** Removes pins of other versions or capacities. */
   removeOthers(): void {
-    for (const name of generationsIn(this.#root)) {
-      if (name !== this.#name) removeGeneration(`${this.#root}/${name}`);
-    }
+    for (const directory of this.others()) removeGeneration(directory);
   }
 
   /**
@@ -107,8 +116,7 @@ export class Pins {
    */
   removeAll(): readonly string[] {
     if (!exists(this.#root)) return [];
-    const kept = generationsIn(this.#root).map((name) => `${this.#root}/${name}`)
-      .filter((directory) => !removeGeneration(directory));
+    const kept = this.all().filter((directory) => !removeGeneration(directory));
     removeIfEmpty(this.#root);
     return kept;
   }

@@ -2,7 +2,7 @@ import type { PlanChange } from "../../../core/backend/contract.ts";
 import { type Address, type Cidr, contains, hostCidr } from "../../../core/net/address.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { UseChanges, UseCounts } from "../../use_counts.ts";
-import { Entries, replaceEntries } from "../maps/entries.ts";
+import { Entries, hasEntries, replaceEntries } from "../maps/entries.ts";
 import type { EntryMap } from "../maps/kernel_maps.ts";
 import { NO_VERDICT, SIZE, VERDICT, writeRange } from "../maps/layout.ts";
 
@@ -23,6 +23,15 @@ export class ServiceRanges {
 
   /** Makes the map contain exactly the ranges of the settings and the endpoints of the plans. */
   reconcile(settings: readonly NodeSettings[], plans: Iterable<ServicePortPlan>): void {
+    replaceEntries(this.#map, this.#entriesOf(settings, plans));
+  }
+
+  /** Reports whether `reconcile` has nothing to do. */
+  isAsDesired(settings: readonly NodeSettings[], plans: Iterable<ServicePortPlan>): boolean {
+    return hasEntries(this.#map, this.#entriesOf(settings, plans));
+  }
+
+  #entriesOf(settings: readonly NodeSettings[], plans: Iterable<ServicePortPlan>): Entries {
     this.#cidrs = settings.flatMap(({ serviceCidrs }) => serviceCidrs);
     this.#uses = new UseCounts();
     const entries = new Entries(SIZE.range, VALUE_BYTES);
@@ -32,7 +41,7 @@ export class ServiceRanges {
         if (this.#uses.add(address, 1) === 1) add(entries, hostCidr(address), NO_VERDICT);
       }
     }
-    replaceEntries(this.#map, entries);
+    return entries;
   }
 
   /**

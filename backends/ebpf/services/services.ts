@@ -8,6 +8,7 @@ import {
 } from "../../../core/plan/plan.ts";
 import { sameFrontends } from "../../../core/plan/same_plan.ts";
 import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
+import type { ChangeList } from "../../change_list.ts";
 import { difference } from "../../difference.ts";
 import { TruncatedList } from "../../truncated_list.ts";
 import { UseChanges, UseCounts } from "../../use_counts.ts";
@@ -15,8 +16,9 @@ import { type AllocatedPlan, Allocations } from "./allocation.ts";
 import { type BalancingOptions, serviceEntry } from "./compile.ts";
 
 import { forgetCounters, keepCounters } from "../maps/counters.ts";
-import { Entries, nameOf, replaceEntries } from "../maps/entries.ts";
+import { Entries, hasEntries, nameOf, replaceEntries } from "../maps/entries.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
+import { describeKey } from "./describe_key.ts";
 import { ServiceSnapshot } from "./snapshot.ts";
 import {
   type ServiceEntry,
@@ -114,6 +116,39 @@ export class Services {
   reconcile(
     plans: Iterable<ServicePortPlan>,
   ): { readonly differences: readonly string[]; readonly wasEmpty: boolean } {
+    const differences = new TruncatedList();
+    const { snapshot, allocated, changed, extra, desired } = this.#compare(plans, {
+      add: (describe) => differences.add(() => `${describe()} was missing`),
+      change: (describe) => differences.add(() => `${describe()} was different`),
+      remove: () => differences.add(() => "an extra frontend was present"),
+    });
+    const { maxEntries } = this.#maps.services.shape;
+    if (Math.max(desired, snapshot.count + changed.count) > maxEntries) {
+      // The map cannot hold both, so delete extra entries first.
+      this.#maps.services.deleteAll(extra.keyBytes, extra.count);
+    }
+    if (desired > maxEntries) throw frontendsExhausted(this.#maps, []);
+    replaceEntries(this.#maps.source_ranges, rangeEntries(allocated));
+    keepCounters(this.#maps.counters, new Set(allocated.map(({ allocation }) => allocation.id)));
+    this.#maps.services.updateAll(changed.keyBytes, changed.valueBytes, changed.count);
+    this.#maps.services.deleteAll(extra.keyBytes, extra.count);
+    this.#entries = desired;
+    return { differences: differences.texts, wasEmpty: snapshot.count === 0 };
+  }
+
+  /**
+   * Describes what `reconcile` would change. Writes to no map but `endpoints`, which has to be a copy.
+   * @throws BackendError
+   */
+  describeChanges(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver): void {
+    const { allocated } = this.#compare(plans, changes);
+    if (!hasEntries(this.#maps.source_ranges, rangeEntries(allocated))) {
+      changes.change(() => "source ranges of services");
+    }
+  }
+
+  /** Allocates ids and slots to all plans, and compares the map with their entries. */
+  #compare(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver) {
     const snapshot = new ServiceSnapshot(this.#maps.services);
     const allocated = this.#allocations.takeOver(plans, snapshot, (plan) => {
       const [frontend] = plan.frontends;
@@ -122,7 +157,6 @@ export class Services {
       return snapshot.get(scratchKey, 0);
     });
 
-    const differences = new TruncatedList();
     const changed = new Entries(SIZE.frontend, SIZE.service, 1024);
     let desired = 0;
     const keepIfChanged = (describe: () => string) => {
@@ -135,7 +169,8 @@ export class Services {
         last * SIZE.service,
       );
       if (result === "equal") changed.drop();
-      else differences.add(() => `${describe()} was ${result}`);
+      else if (result === "missing") changes.add(describe);
+      else changes.change(describe);
     };
     this.#clusterIPs = new UseCounts();
     for (const port of allocated) {
@@ -150,20 +185,10 @@ export class Services {
       }
     }
     const extra = snapshot.extra();
-    for (let index = 0; index < extra.count; index++) differences.add(() => "an extra frontend was present");
-
-    const { maxEntries } = this.#maps.services.shape;
-    if (Math.max(desired, snapshot.count + changed.count) > maxEntries) {
-      // The map cannot hold both, so delete extra entries first.
-      this.#maps.services.deleteAll(extra.keyBytes, extra.count);
+    for (let index = 0; index < extra.count; index++) {
+      changes.remove(() => describeKey(extra.keys, index * SIZE.frontend));
     }
-    if (desired > maxEntries) throw frontendsExhausted(this.#maps, []);
-    this.#replaceRanges(allocated);
-    keepCounters(this.#maps.counters, new Set(allocated.map(({ allocation }) => allocation.id)));
-    this.#maps.services.updateAll(changed.keyBytes, changed.valueBytes, changed.count);
-    this.#maps.services.deleteAll(extra.keyBytes, extra.count);
-    this.#entries = desired;
-    return { differences: differences.texts, wasEmpty: snapshot.count === 0 };
+    return { snapshot, allocated, changed, extra, desired };
   }
 
   #allocate(changes: readonly PlanChange[]): readonly AllocatedPlan[] {
@@ -191,18 +216,6 @@ export class Services {
     }
   }
 
-  #replaceRanges(allocated: readonly AllocatedPlan[]): void {
-    const entries = new Entries(SIZE.range, PREFIX_VALUE.length);
-    for (const { plan, allocation } of allocated) {
-      for (const cidr of plan.sourceRanges ?? []) {
-        const index = entries.add();
-        writeRange(entries.keys, index * SIZE.range, allocation.id, cidr);
-        entries.values.setUint32(index * PREFIX_VALUE.length, 1, true);
-      }
-    }
-    replaceEntries(this.#maps.source_ranges, entries);
-  }
-
   /** Deletes stale state by id: source ranges that a plan dropped, and counters of removed service ports. */
   #forget(changes: readonly PlanChange[]): void {
     for (const { key, old, new: next } of changes) {
@@ -217,9 +230,24 @@ export class Services {
   }
 }
 
+/** Receives the differences between the map and the plans. */
+export type ChangeReceiver = Pick<ChangeList, "add" | "change" | "remove">;
+
 const rangeKey = new Uint8Array(SIZE.range);
 /** The value of every entry in the prefix maps: 1. */
 const PREFIX_VALUE = new Uint8Array([1, 0, 0, 0]);
+
+function rangeEntries(allocated: readonly AllocatedPlan[]): Entries {
+  const entries = new Entries(SIZE.range, PREFIX_VALUE.length);
+  for (const { plan, allocation } of allocated) {
+    for (const cidr of plan.sourceRanges ?? []) {
+      const index = entries.add();
+      writeRange(entries.keys, index * SIZE.range, allocation.id, cidr);
+      entries.values.setUint32(index * PREFIX_VALUE.length, 1, true);
+    }
+  }
+  return entries;
+}
 
 interface PlanFrontend {
   readonly frontend: Frontend;

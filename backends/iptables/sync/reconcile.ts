@@ -1,6 +1,12 @@
 import { yieldToEventLoop } from "../../../core/async/yield.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
+import {
+  type NodeSettings,
+  type PlanKey,
+  printedNameOf,
+  type ServicePortPlan,
+} from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
+import type { ChangeList } from "../../change_list.ts";
 import type { RuleCounts } from "../rule_counts.ts";
 import { compile, type CompileContext } from "../rules/compile.ts";
 import {
@@ -43,10 +49,14 @@ export class Reconciliation {
   readonly #total: RuleCounts;
   /** Descriptions of the differences. */
   readonly differences: string[] = [];
+  readonly #changes: ChangeList | undefined;
+  /** The service port that is compared. */
+  #owner: PlanKey | undefined;
 
   /**
    * @param actual is consumed.
    * @param total counts the desired rules.
+   * @param changes receives the differences, also if the tables had no chains of ours.
    */
   constructor(
     stream: BatchStream,
@@ -55,6 +65,7 @@ export class Reconciliation {
     actual: ActualChains,
     isUndeletable: IsUndeletable,
     total: RuleCounts,
+    changes?: ChangeList,
   ) {
     this.#stream = stream;
     this.#family = family;
@@ -62,6 +73,7 @@ export class Reconciliation {
     this.#unmatched = actual;
     this.#isUndeletable = isUndeletable;
     this.#total = total;
+    this.#changes = changes;
     this.foundOurs = TABLES.some((table) => [...actual[table]].some((chain) => isOurChain(table, chain)));
   }
 
@@ -79,6 +91,7 @@ export class Reconciliation {
     for (const plan of plans) {
       if (++count % PLANS_PER_TURN === 0) await yieldToEventLoop();
       this.#batch.setOwner(plan.key);
+      this.#owner = plan.key;
       const rules = compile(plan, compileContext);
       this.#total.addService(rules);
       for (const chain of rules.chains) {
@@ -91,9 +104,13 @@ export class Reconciliation {
       if (!this.foundOurs) await this.#stream.allowSplit();
     }
     this.#batch.setOwner(undefined);
-    for (const { chain, repair } of shared.values()) {
+    this.#owner = undefined;
+    for (const { chain, exists, repair } of shared.values()) {
       const differing = repair.write(this.#batch);
-      if (differing > 0) this.#differ(`${differing} rules of ${describeChain(this.#family, chain)}`);
+      // A chain that did not exist is reported as a whole.
+      if (differing > 0 && (exists || this.foundOurs)) {
+        this.#differ("change", () => `${differing} rules of ${describeChain(this.#family, chain)}`);
+      }
     }
     for (const chain of node.joint) await this.#writeJoint(chain);
     await this.#writeJumps(node.jumps);
@@ -124,14 +141,14 @@ export class Reconciliation {
   }
 
   #addChain(chain: SharedChain): void {
-    this.#differ(`${describeChain(this.#family, chain)} is missing`);
+    this.#differ("add", () => describeChain(this.#family, chain), " is missing");
     this.#batch.addChain(this.#family, chain.table, chain.name);
   }
 
   async #repairChain(chain: IptablesChain): Promise<void> {
     const { table, name, rules } = chain;
     if (holdsExactly(this.#family, await this.#reader.rules(table, name), rules)) return;
-    this.#differ(describeChain(this.#family, chain));
+    this.#differ("change", () => describeChain(this.#family, chain));
     this.#batch.flushChain(this.#family, table, name);
     for (const rule of rules) this.#batch.appendRule(this.#family, table, name, rule);
   }
@@ -143,7 +160,7 @@ export class Reconciliation {
       if (!exists) this.#addChain(chain);
       const actual = exists ? await this.#reader.rules(chain.table, chain.name) : [];
       const repair = new SharedChainRepair(this.#family, chain, actual);
-      repairs.set(keyOf(chain), { chain, repair });
+      repairs.set(keyOf(chain), { chain, exists, repair });
     }
     return repairs;
   }
@@ -153,7 +170,7 @@ export class Reconciliation {
     const { table, name } = chain;
     if (!this.#unmatched[table].delete(name)) this.#addChain(chain);
     for (const rule of await missingRules(this.#family, this.#reader, chain)) {
-      this.#differ(`our rule of ${describeChain(this.#family, chain)}`);
+      this.#differ("add", () => `our rule of ${describeChain(this.#family, chain)}`);
       this.#batch.appendRule(this.#family, table, name, rule);
     }
   }
@@ -161,11 +178,12 @@ export class Reconciliation {
   async #writeJumps(jumps: readonly JumpRule[]): Promise<void> {
     const { missing, superfluous } = await compareJumps(this.#family, this.#reader, jumps);
     for (const jump of missing) {
-      this.#differ(describeJump(this.#family, jump));
+      this.#differ("add", () => describeJump(this.#family, jump));
       this.#batch.insertRule(this.#family, jump.table, jump.from, jump.rule);
     }
     for (const { table, from, handle } of superfluous) {
-      this.#differ(`a superfluous jump in ${describeChain(this.#family, { table, name: from })}`);
+      const chain = { table, name: from };
+      this.#differ("remove", () => `a superfluous jump in ${describeChain(this.#family, chain)}`);
       this.#batch.deleteRule(this.#family, table, from, handle);
     }
   }
@@ -174,18 +192,23 @@ export class Reconciliation {
   #deleteObsolete(): void {
     for (const table of TABLES) {
       const obsolete = [...this.#unmatched[table]].filter((chain) => isOurChain(table, chain));
-      if (obsolete.length > 0) this.#differ(`${obsolete.length} obsolete chains`);
+      if (obsolete.length > 0 && this.foundOurs) this.differences.push(`${obsolete.length} obsolete chains`);
+      for (const name of obsolete) this.#changes?.remove(() => describeChain(this.#family, { table, name }));
       deleteChains(this.#batch, this.#family, table, obsolete, this.#isUndeletable);
     }
   }
 
-  #differ(description: string): void {
-    if (this.foundOurs) this.differences.push(description);
+  /** @param suffix is added for the log. */
+  #differ(kind: "add" | "change" | "remove", describe: () => string, suffix = ""): void {
+    if (this.foundOurs) this.differences.push(`${describe()}${suffix}`);
+    const owner = this.#owner;
+    this.#changes?.[kind](() => owner === undefined ? describe() : `${describe()} (${printedNameOf(owner)})`);
   }
 }
 
 interface SharedRepair {
   readonly chain: SharedChain;
+  readonly exists: boolean;
   readonly repair: SharedChainRepair;
 }
 

@@ -1,5 +1,5 @@
 import type { NodeSettings } from "../../../core/plan/plan.ts";
-import type { Table, TableBatch } from "../../nf_tables/batch.ts";
+import type { Table, TableWriter } from "../../nf_tables/batch.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import * as expr from "../../nf_tables/expressions.ts";
 import type { Expression } from "../../nf_tables/expressions.ts";
@@ -42,7 +42,7 @@ export const TABLE: Table = { name: "kube-proxy-ipvs", comment: "rules for kube-
  * @param elements without duplicates.
  */
 export function writeTable(
-  batch: TableBatch,
+  batch: TableWriter,
   family: TableFamily,
   settings: NodeSettings,
   elements: Iterable<Element>,
@@ -58,7 +58,7 @@ export function writeTable(
 
 /** @param elements that do not exist yet to add, or that exist to delete. */
 export function writeElements(
-  batch: TableBatch,
+  batch: TableWriter,
   family: TableFamily,
   action: "add" | "delete",
   elements: Iterable<Element>,

@@ -1,13 +1,16 @@
 import type { Attribute } from "../../../ffi/netlink/reader.ts";
 import * as nft from "../constants.ts";
+import type { ElementsOfSet } from "./table_image.ts";
 
-/** Digest of the elements of a set, in any order: their number, and the sums of two hashes of each. */
-export class ElementsDigest {
+/**
+ * Digest of the elements of a set, in any order: their number, and the sums of two hashes of each. There can be
+ * 100,000s.
+ */
+export class ElementsDigest implements ElementsOfSet<ElementsDigest> {
   #count = 0;
   #first = 0;
   #second = 0;
 
-  /** @param list NFTA_SET_ELEM_LIST_ELEMENTS */
   addList(list: Attribute): void {
     for (const element of list.attributes()) {
       this.#count++;

@@ -6,7 +6,6 @@ import { TimeSlice } from "../../../ffi/time_slice.ts";
 import * as nft from "../constants.ts";
 import { dumpRequest } from "../dump.ts";
 import { sameRule } from "./same_rule.ts";
-import { ElementsDigest } from "./elements_digest.ts";
 import type { TableFamily } from "../families.ts";
 import type { TableSchema } from "../schema.ts";
 
@@ -17,13 +16,23 @@ export interface RuleImage {
   readonly userdata: string;
 }
 
-/** The contents of one table, for a comparison. Elements are kept as a digest, because there can be 100,000s. */
-export interface TableImage {
+/** The elements of one set, in any order. */
+export interface ElementsOfSet<Self> {
+  /** @param list NFTA_SET_ELEM_LIST_ELEMENTS */
+  addList(list: Attribute): void;
+  equals(other: Self | undefined): boolean;
+}
+
+/** The contents of one table, for a comparison. */
+export interface TableImage<Elements extends ElementsOfSet<Elements>> {
   /** Rules by chain, in order. */
   readonly chains: ReadonlyMap<string, readonly RuleImage[]>;
   /** Elements by set. Anonymous sets of a batch have their id as name: see `anonymousName`. */
-  readonly sets: ReadonlyMap<string, ElementsDigest>;
+  readonly sets: ReadonlyMap<string, Elements>;
 }
+
+/** Makes the elements of a set that has none. */
+export type NewElements<Elements> = new () => Elements;
 
 /** Reports whether rules fill the set. Its elements are not part of an image. */
 function isDynamic(flags: number): boolean {
@@ -39,9 +48,13 @@ function anonymousName(id: number): string {
 }
 
 /** Derives what a table contains after a batch that creates it. Other work runs meanwhile. */
-export async function imageOfBatch(batch: Uint8Array, { nfproto }: TableFamily): Promise<TableImage> {
+export async function imageOfBatch<Elements extends ElementsOfSet<Elements>>(
+  batch: Uint8Array,
+  { nfproto }: TableFamily,
+  Elements: NewElements<Elements>,
+): Promise<TableImage<Elements>> {
   const chains = new Map<string, RuleImage[]>();
-  const sets = new Map<string, ElementsDigest>();
+  const sets = new Map<string, Elements>();
   const slice = new TimeSlice();
   for (const { type, payload } of messages(batch)) {
     if (type >> 8 !== NFNL_SUBSYS_NFTABLES || payload[0] !== nfproto) continue;
@@ -58,7 +71,7 @@ export async function imageOfBatch(batch: Uint8Array, { nfproto }: TableFamily):
         const name = (flags & nft.NFT_SET_ANONYMOUS) === 0
           ? field(nft.NFTA_SET_NAME)?.string() ?? ""
           : anonymousName(field(nft.NFTA_SET_ID)?.u32be() ?? 0);
-        if (!isDynamic(flags)) sets.set(name, new ElementsDigest());
+        if (!isDynamic(flags)) sets.set(name, new Elements());
         break;
       }
       case nft.NFT_MSG_NEWSETELEM: {
@@ -75,12 +88,13 @@ export async function imageOfBatch(batch: Uint8Array, { nfproto }: TableFamily):
 }
 
 /** Reads what a table contains. Other work runs meanwhile. @returns undefined if it changes all the time. */
-export async function readImage(
+export async function readImage<Elements extends ElementsOfSet<Elements>>(
   client: NetlinkClient,
   family: TableFamily,
   table: string,
   schema: TableSchema,
-): Promise<TableImage | undefined> {
+  Elements: NewElements<Elements>,
+): Promise<TableImage<Elements> | undefined> {
   const chains = new Map<string, RuleImage[]>();
   for (const name of schema.chains.keys()) chains.set(name, []);
   const rules = await dump(
@@ -95,10 +109,10 @@ export async function readImage(
     },
   );
   if (rules.interrupted) return undefined;
-  const sets = new Map<string, ElementsDigest>();
+  const sets = new Map<string, Elements>();
   for (const [name, { flags }] of schema.sets) {
     if (isDynamic(flags)) continue;
-    const digest = new ElementsDigest();
+    const elementsOfSet = new Elements();
     const elements = await dump(
       client,
       family,
@@ -110,38 +124,63 @@ export async function readImage(
       },
       ({ payload }) => {
         const list = attribute(payload, nft.NFTA_SET_ELEM_LIST_ELEMENTS, NFGENMSG_BYTES);
-        if (list !== undefined) digest.addList(list);
+        if (list !== undefined) elementsOfSet.addList(list);
       },
     );
     if (elements.interrupted) return undefined;
-    sets.set(name, digest);
+    sets.set(name, elementsOfSet);
   }
   return { chains, sets };
 }
 
-/** Describes the chains and sets in which the kernel's table differs. */
-export function compareImages(expected: TableImage, actual: TableImage): readonly string[] {
-  const differences: string[] = [];
+export interface Difference {
+  readonly of: "chain" | "set";
+  readonly name: string;
+  /** Missing in the kernel, only in the kernel, or with other rules or elements. */
+  readonly how: "missing" | "extra" | "different";
+}
+
+/** Finds the chains and sets in which the kernel's table differs. */
+export function* findDifferences<Elements extends ElementsOfSet<Elements>>(
+  expected: TableImage<Elements>,
+  actual: TableImage<Elements>,
+): Generator<Difference> {
   const sameMap = (id: number, name: string) =>
     expected.sets.get(anonymousName(id))?.equals(actual.sets.get(name)) === true;
-  for (const [chain, rules] of expected.chains) {
-    const found = actual.chains.get(chain);
+  for (const [name, rules] of expected.chains) {
+    const found = actual.chains.get(name);
     const same = found?.length === rules.length &&
       rules.every((rule, index) => sameRule(rule, found[index], sameMap));
-    if (!same) differences.push(found === undefined ? `chain ${chain}` : `rules of chain ${chain}`);
+    if (!same) yield { of: "chain", name, how: found === undefined ? "missing" : "different" };
   }
-  for (const [set, elements] of expected.sets) {
+  for (const [name, elements] of expected.sets) {
     // Anonymous sets are compared with the rules that use them.
-    if (set.startsWith(ANONYMOUS)) continue;
-    const found = actual.sets.get(set);
+    if (name.startsWith(ANONYMOUS)) continue;
+    const found = actual.sets.get(name);
     if (!elements.equals(found)) {
-      differences.push(found === undefined ? `set ${set}` : `elements of set ${set}`);
+      yield { of: "set", name, how: found === undefined ? "missing" : "different" };
     }
   }
-  for (const chain of actual.chains.keys()) {
-    if (!expected.chains.has(chain)) differences.push(`chain ${chain}`);
+  for (const name of actual.chains.keys()) {
+    if (!expected.chains.has(name)) yield { of: "chain", name, how: "extra" };
   }
-  return differences;
+  for (const name of actual.sets.keys()) {
+    if (!expected.sets.has(name) && !isAnonymousInKernel(name)) yield { of: "set", name, how: "extra" };
+  }
+}
+
+/** The kernel names anonymous sets `__set0` and `__map0`. */
+function isAnonymousInKernel(name: string): boolean {
+  return /^__(set|map)\d+$/.test(name);
+}
+
+/** Describes a difference for the log. */
+export function describeDifference({ of, name, how }: Difference): string {
+  return how !== "different"
+    ? `${of} ${name}`
+    : of === "chain"
+    ? `rules of chain ${name}`
+    : `elements of set ${name}`;
 }
 
 function ruleOf(payload: Uint8Array): RuleImage {

@@ -1,5 +1,5 @@
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import type { TableBatch } from "../batch.ts";
+import type { TableWriter } from "../batch.ts";
 import * as nft from "../constants.ts";
 import { verdictData } from "../expressions.ts";
 import type { TableFamily } from "../families.ts";
@@ -56,13 +56,18 @@ const FULL_BYTES = 60_000;
  * when it is full.
  */
 export class ElementLists {
-  readonly #batch: TableBatch;
+  readonly #batch: Pick<TableWriter, "elements">;
   readonly #family: TableFamily;
   readonly #action: "add" | "delete";
   readonly #specs: readonly SetSpec[];
   readonly #lists = new Map<string, List>();
 
-  constructor(batch: TableBatch, family: TableFamily, action: "add" | "delete", specs: readonly SetSpec[]) {
+  constructor(
+    batch: Pick<TableWriter, "elements">,
+    family: TableFamily,
+    action: "add" | "delete",
+    specs: readonly SetSpec[],
+  ) {
     this.#batch = batch;
     this.#family = family;
     this.#action = action;

@@ -41,6 +41,8 @@ const toy = defineMode({
     probe: () =>
       Promise.resolve([{ name: "a toy", found: true, severity: "required", detail: `it is ${colour}` }]),
     reconcile: () => Promise.resolve({ found: "nothing", differences: [], compared: "all" }),
+    compare: () => Promise.resolve({ found: "nothing", added: [], changed: [], removed: [] }),
+    leftovers: () => Promise.resolve([]),
     apply: () => Promise.resolve(),
     watch: () => ({ [Symbol.dispose]() {} }),
     cleanup: () => Promise.resolve(void cleaned.push(colour)),

@@ -39,6 +39,8 @@ async function runProxy(
     ...(behaviour.prepareNode === undefined ? {} : { prepareNode: behaviour.prepareNode }),
     cleanup: () => (cleanups++, behaviour.cleanup?.() ?? Promise.resolve()),
     reconcile: unused,
+    compare: unused,
+    leftovers: unused,
     apply: unused,
     watch: () => ({ [Symbol.dispose]() {} }),
     [Symbol.dispose]() {},

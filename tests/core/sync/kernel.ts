@@ -1,6 +1,7 @@
 import {
   type Backend,
   BackendError,
+  type Comparison,
   type PlanChange,
   type ReconcileReport,
 } from "../../../core/backend/contract.ts";
@@ -45,6 +46,16 @@ export class MapBackend implements Backend {
       for (const [key, plan] of desired.plans) this.inForce.set(key, plan);
       return { found: "ours", differences: this.differences, compared: "part", warnings: this.warnings };
     });
+  }
+
+  compare(desired: DesiredState): Promise<Comparison> {
+    const added = [...desired.plans.keys()].filter((key) => !this.inForce.has(key));
+    const removed = [...this.inForce.keys()].filter((key) => !desired.plans.has(key));
+    return Promise.resolve({ found: "ours", added, changed: [], removed });
+  }
+
+  leftovers(): Promise<readonly string[]> {
+    return Promise.resolve([...this.inForce.keys()]);
   }
 
   probe = () => Promise.resolve([]);

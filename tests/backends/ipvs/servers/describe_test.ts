@@ -20,12 +20,12 @@ Deno.test("each missing, different or superfluous object is described", () => {
   assert.deepEqual(describeDifferences({ missingTables: [tableFamilyOf("IPv6")], servers, addresses }), [
     "add table ip6 kube-proxy-ipvs",
     "add virtual server [fd00::a]:80/TCP",
-    "change virtual server 10.96.0.10:80/TCP",
-    "remove virtual server 10.96.0.11:53/UDP",
     "add real server 10.1.0.2:80 to virtual server 10.96.0.10:80/TCP",
-    "change real server 10.1.0.1:80 of virtual server 10.96.0.10:80/TCP",
-    "remove real server 10.1.0.3:80 from virtual server 10.96.0.10:80/TCP",
     "add address 10.96.0.10 to kube-ipvs0",
+    "change virtual server 10.96.0.10:80/TCP",
+    "change real server 10.1.0.1:80 of virtual server 10.96.0.10:80/TCP",
+    "remove virtual server 10.96.0.11:53/UDP",
+    "remove real server 10.1.0.3:80 from virtual server 10.96.0.10:80/TCP",
     "remove address fd00::b from kube-ipvs0",
   ]);
 });
