@@ -1,11 +1,12 @@
 import type { ChangeList } from "../../change_list.ts";
 import { BackendError } from "../../../core/backend/contract.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
+import { UseCounts } from "../../use_counts.ts";
 import type { TableBatch } from "../batch.ts";
 import type { TableFamily } from "../families.ts";
 import type { TableSchema } from "../schema.ts";
 import { ElementValues } from "./element_values.ts";
-import { type Difference, findDifferences, imageOfBatch, readImage, type TableImage } from "./table_image.ts";
+import { findDifferences, imageOfBatch, readImage, type TableImage } from "./table_image.ts";
 
 export interface DescribedTable {
   readonly family: TableFamily;
@@ -16,7 +17,7 @@ export interface DescribedTable {
 
 /**
  * Describes what turns a table into another one, with each element.
- * @param actual undefined if the table does not exist.
+ * @param actual undefined if the table does not exist. Then its chains and sets are only counted.
  */
 function describeChanges(
   { family, name, describeElement }: DescribedTable,
@@ -25,14 +26,19 @@ function describeChanges(
   changes: ChangeList,
 ): void {
   const table = `table ${family.keyword} ${name}`;
-  if (actual === undefined) changes.add(() => table);
-  const element = (set: string, key: string) =>
-    `${describeElement(family, set, key) ?? "an element"} in set ${set} of ${table}`;
+  if (actual === undefined) {
+    const sets = [...findDifferences(desired, NOTHING)].filter(({ of }) => of === "set");
+    changes.add(() => `${table}, with ${desired.chains.size} chains and ${sets.length} sets`);
+  }
   for (const difference of findDifferences(desired, actual ?? NOTHING)) {
-    const what = `${difference.of} ${difference.name} of ${table}`;
-    if (difference.how !== "different") note(changes, difference.how, () => what);
-    else if (difference.of === "chain") changes.change(() => `rules of ${what}`);
-    if (difference.of === "set") describeElements(difference, desired, actual, changes, element);
+    const { of, name, how } = difference;
+    const what = `${of} ${name} of ${table}`;
+    if (how === "extra") changes.remove(() => what);
+    else if (how === "missing" && actual !== undefined) changes.add(() => what);
+    else if (how === "different" && of === "chain") changes.change(() => `rules of ${what}`);
+    if (of !== "set") continue;
+    const describe = (key: string) => `${describeElement(family, name, key) ?? "an element"} in ${what}`;
+    describeElements(desired.sets.get(name), actual?.sets.get(name), changes, describe);
   }
 }
 
@@ -59,25 +65,27 @@ export async function compareTable(
 
 const NOTHING: TableImage<ElementValues> = { chains: new Map(), sets: new Map() };
 
+/** Several elements may have the same description, such as the endpoints of a service. */
 function describeElements(
-  { name }: Difference,
-  desired: TableImage<ElementValues>,
-  actual: TableImage<ElementValues> | undefined,
+  wanted: ElementValues | undefined,
+  found: ElementValues | undefined,
   changes: ChangeList,
-  describe: (set: string, key: string) => string,
+  describe: (key: string) => string,
 ): void {
-  const [wanted, found] = [desired.sets.get(name), actual?.sets.get(name)];
+  const counts = { missing: new UseCounts(), different: new UseCounts(), extra: new UseCounts() };
   for (const key of wanted?.keys() ?? []) {
     const how = wanted?.compare(key, found);
-    if (how === "missing") changes.add(() => describe(name, key));
-    else if (how === "different") changes.change(() => describe(name, key));
+    if (how === "missing" || how === "different") counts[how].add(describe(key), 1);
   }
   for (const key of found?.keys() ?? []) {
-    if (found?.compare(key, wanted) === "missing") changes.remove(() => describe(name, key));
+    if (found?.compare(key, wanted) === "missing") counts.extra.add(describe(key), 1);
   }
-}
-
-function note(changes: ChangeList, how: "missing" | "extra", describe: () => string): void {
-  if (how === "missing") changes.add(describe);
-  else changes.remove(describe);
+  const each = (uses: UseCounts, note: (text: () => string) => void) => {
+    for (const text of uses.names()) {
+      note(() => uses.of(text) === 1 ? text : `${text} (${uses.of(text)} elements)`);
+    }
+  };
+  each(counts.missing, (text) => changes.add(text));
+  each(counts.different, (text) => changes.change(text));
+  each(counts.extra, (text) => changes.remove(text));
 }

@@ -1,3 +1,4 @@
+import { BackendError } from "../../backend/contract.ts";
 import type { ProxyConfig } from "../../config/config.ts";
 import { loadConfig } from "../../config/load.ts";
 import { conntrackMax } from "../../node/host_settings.ts";
@@ -7,6 +8,7 @@ import { readListeners } from "../../node/listeners.ts";
 import { findHolder } from "../../node/lock_holder.ts";
 import { socketOwners } from "../../node/socket_owners.ts";
 import type { Command } from "../command.ts";
+import { type LeftoversOfMode, leftoversOfOtherModes } from "../other_modes.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { describeHolder } from "../ownership.ts";
 import { checked, type CheckedRequirement, checkMode, type CheckReport, rowsOf, verdictOf } from "./check.ts";
@@ -55,8 +57,19 @@ async function checkNode(config: ProxyConfig, lockName: string): Promise<Checked
     metrics: config.metrics,
     conntrackMax: conntrackMax(config.conntrack),
     lockHolder: holder && `a proxy (${describeHolder(holder)})`,
+    otherModes: await otherModes(config),
     listeners,
     owners: socketOwners(new Set(listeners.map(({ inode }) => inode))),
   });
   return requirements.map(checked);
+}
+
+/** Undefined without the privileges to read the kernel, which the requirements of the modes name. */
+async function otherModes(config: ProxyConfig): Promise<readonly LeftoversOfMode[] | undefined> {
+  try {
+    return await leftoversOfOtherModes(config);
+  } catch (error) {
+    if (error instanceof BackendError) return undefined;
+    throw error;
+  }
 }

@@ -5,6 +5,7 @@ import { formatSocketAddress, isUnspecified, parseAddress } from "../../net/addr
 import type { Family } from "../../net/protocol.ts";
 import type { KernelFacts } from "../../node/kernel_facts.ts";
 import type { Listener } from "../../node/listeners.ts";
+import type { LeftoversOfMode } from "../other_modes.ts";
 import type { SocketOwner } from "../../node/socket_owners.ts";
 
 /** The configuration and the processes that the facts of a node are judged by. */
@@ -16,6 +17,8 @@ export interface NodeUse {
   readonly conntrackMax: number;
   /** Describes the proxy that has the lock of this network namespace; undefined if none has it. */
   readonly lockHolder: string | undefined;
+  /** The kernel objects of modes that would not start; undefined if the kernel cannot be read. */
+  readonly otherModes: readonly LeftoversOfMode[] | undefined;
   /** Listening TCP sockets of this network namespace. */
   readonly listeners: readonly Listener[];
   /** The processes that have them, by inode. */
@@ -49,6 +52,7 @@ export function nodeRequirements(facts: KernelFacts, use: NodeUse): readonly Req
     ...servedPort("metrics", use.metrics, use),
     nodePorts(use),
     noOtherProxy(facts, use),
+    ...(use.otherModes === undefined ? [] : [noOtherRules(use.otherModes)]),
   ];
 }
 
@@ -160,6 +164,18 @@ function noOtherProxy({ otherProxies }: KernelFacts, { lockHolder }: NodeUse): R
     detail: `${
       listed(running, "and")
     } in this network namespace: stop it before the start, or use --wait-for-lock`,
+  };
+}
+
+function noOtherRules(otherModes: readonly LeftoversOfMode[]): Requirement {
+  const what = { name: "no rules of other modes", severity: "optional" } as const;
+  const left = otherModes.filter(({ removed }) => removed.length > 0);
+  if (left.length === 0) return { ...what, found: true, detail: "none, neither ours nor kube-proxy's" };
+  const named = left.map(({ mode, removed }) => `mode ${mode}: ${few(removed)}`);
+  return {
+    ...what,
+    found: false,
+    detail: `${named.join("; ")}. A start removes them once its own are in force (proxy diff lists them)`,
   };
 }
 

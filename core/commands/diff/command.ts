@@ -1,11 +1,10 @@
 import { loadConfig } from "../../config/load.ts";
-import type { ConfiguredMode } from "../../backend/mode.ts";
-import type { ProxyConfig } from "../../config/config.ts";
 import type { Command } from "../command.ts";
 import { commandLog } from "../command_log.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { readCluster } from "../read_cluster.ts";
-import { diffReport, diffText, type LeftoversOfMode } from "./report.ts";
+import { leftoversOfOtherModes } from "../other_modes.ts";
+import { diffReport, diffText } from "./report.ts";
 
 export const diffCommand: Command = {
   name: "diff",
@@ -27,19 +26,8 @@ export const diffCommand: Command = {
     const { desired } = await readCluster(config, commandLog(config, terminal));
     using backend = config.mode.create();
     const comparison = await backend.compare(desired);
-    const report = diffReport(config.mode.name, comparison, await leftoversOfOthers(config));
+    const report = diffReport(config.mode.name, comparison, await leftoversOfOtherModes(config));
     await printOutput(report, output, terminal, () => diffText(report, terminal.hasColours));
     return report.isEqual ? 0 : 1;
   },
 };
-
-async function leftoversOfOthers({ mode: inUse, modes }: ProxyConfig): Promise<readonly LeftoversOfMode[]> {
-  const found: LeftoversOfMode[] = [];
-  for (const mode of modes) if (mode !== inUse) found.push(await leftoversOf(mode));
-  return found;
-}
-
-async function leftoversOf(mode: ConfiguredMode): Promise<LeftoversOfMode> {
-  using backend = mode.create();
-  return { mode: mode.name, removed: await backend.leftovers() };
-}

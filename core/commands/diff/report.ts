@@ -1,3 +1,4 @@
+import type { LeftoversOfMode } from "../other_modes.ts";
 import type { Comparison } from "../../backend/contract.ts";
 import { type Colour, coloured, printable } from "../output/table.ts";
 
@@ -8,11 +9,6 @@ export interface DiffReport extends Comparison {
   readonly isEqual: boolean;
   /** The kernel objects of other modes, which a start removes once its own are in force. */
   readonly otherModes: readonly LeftoversOfMode[];
-}
-
-export interface LeftoversOfMode {
-  readonly mode: string;
-  readonly removed: readonly string[];
 }
 
 export function diffReport(

@@ -19,6 +19,7 @@ const use: NodeUse = {
   metrics: { hostname: "127.0.0.1", port: 10249 },
   conntrackMax: 131072,
   lockHolder: undefined,
+  otherModes: [{ mode: "a", removed: [] }],
   listeners: [{ address: address("127.0.0.1"), port: 22, inode: 1 }],
   owners: new Map([[7, { pid: 4711, name: "nginx" }]]),
 };
@@ -103,4 +104,16 @@ Deno.test("other proxies at work are named", () => {
     running.join(),
     /no other proxy at work; a proxy \(pid 3\) and kube-proxy \(pid 12\) in this network/,
   );
+});
+
+Deno.test("rules of other modes are named, unless the kernel cannot be read", () => {
+  const removed = ["table ip kube-proxy", "table ip6 kube-proxy"];
+  assert.deepEqual(missing({}, { otherModes: [{ mode: "a", removed }, { mode: "b", removed: [] }] }), [
+    "optional; no rules of other modes; mode a: table ip kube-proxy and table ip6 kube-proxy. A start removes them " +
+    "once its own are in force (proxy diff lists them)",
+  ]);
+  const names = (otherModes: NodeUse["otherModes"]) =>
+    nodeRequirements(good, { ...use, otherModes }).map(({ name }) => name);
+  assert(names([]).includes("no rules of other modes"));
+  assert(!names(undefined).includes("no rules of other modes"));
 });
