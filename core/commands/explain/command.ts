@@ -13,6 +13,7 @@ import { UserError } from "../../user_error.ts";
 import type { Command } from "../command.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { type Cluster, readCluster } from "../read_cluster.ts";
+import { ruleFindings } from "./kernel.ts";
 import { knowledgeOf } from "./knowledge.ts";
 import { concerning, runningFindings } from "./running.ts";
 import { explanationText } from "./text.ts";
@@ -46,10 +47,8 @@ export const explainCommand: Command = {
     if ("problem" in question) throw new UserError(question.problem);
     const from = parseClient(commandLine.valuesOf(flags).from, question);
     const { config } = await loadConfig(commandLine, platform.modes, terminal);
-    const { logOutput } = terminal;
     // Problems of the objects are findings; the log would repeat those of all other objects.
     const log = createLog({ ...config.logging, write() {} });
-    logOutput.reportTo(log);
     const [explained, running] = await Promise.all([
       explainFromSource(config, log, question, from, text),
       runningFindings(config, platform.lockName),
@@ -89,7 +88,10 @@ async function explainFromSource(
     return { subject, servicePorts: [], walks: [], findings: [finding] };
   }
   const knowledge = knowledgeOf(cluster);
-  return await explain(knowledge, question, from === "node" ? nodeAddress(question, knowledge) : from);
+  const client = from === "node" ? nodeAddress(question, knowledge) : from;
+  const explanation = await explain(knowledge, question, client);
+  const rules = await ruleFindings(config, cluster.desired);
+  return { ...explanation, findings: [...explanation.findings, ...rules] };
 }
 
 /** @throws UserError if the text names no client, or one of the other family. */

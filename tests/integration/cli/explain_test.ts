@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Explanation } from "../../../core/explain/explanation.ts";
 import { assertComplaint, Node } from "./support/node.ts";
+import { WITHOUT_NET_ADMIN } from "../support/network_namespace.ts";
 import { reachable, service } from "./support/objects.ts";
 
 Deno.test("explain names what is wrong on a node", async (t) => {
@@ -66,7 +67,7 @@ Deno.test("explain names what is wrong on a node", async (t) => {
   });
   await t.step("the proxy runs in another mode than was asked about", async () => {
     const { causes } = await ask("default/web", "--proxy-mode=iptables");
-    assert.deepEqual(causes, ["other-configuration"]);
+    assert.deepEqual(causes, ["nothing-programmed", "rules-of-another-mode", "other-configuration"]);
   });
   await t.step("the source is gone", async () => {
     await Deno.rename(node.manifests, `${node.manifests}-away`);
@@ -77,6 +78,25 @@ Deno.test("explain names what is wrong on a node", async (t) => {
   await t.step("no proxy runs", async () => {
     await proxy.end("SIGTERM");
     assert.deepEqual((await ask("default/web")).causes, ["proxy-not-running"]);
+  });
+  await t.step("the rules differ from the plan", async () => {
+    await node.namespace.run("nft", "flush", "map", "ip", "kube-proxy", "service-ips");
+    const { code, explanation, causes } = await ask("default/web");
+    assert.deepEqual([code, causes], [1, ["kernel-differs", "proxy-not-running"]]);
+    assert.match(explanation.findings[0]?.text ?? "", /^They differ from the plan: missing .*10\.96\.0\.10/);
+  });
+  await t.step("there are no rules, but those of another mode", async () => {
+    const asked = await ask("default/web", "--proxy-mode=iptables");
+    assert.deepEqual(asked.causes, ["nothing-programmed", "rules-of-another-mode", "proxy-not-running"]);
+    await node.namespace.run("nft", "flush", "ruleset");
+    assert.deepEqual((await ask("default/web")).causes, ["nothing-programmed", "proxy-not-running"]);
+  });
+  await t.step("without privileges", async () => {
+    const args = ["explain", "default/web", ...node.source, ...node.identity, "--output=json"];
+    const { stdout, stderr } = await node.run(args, WITHOUT_NET_ADMIN);
+    assert.notEqual(stdout, "", stderr);
+    const { findings }: Explanation = JSON.parse(stdout);
+    assert.deepEqual(findings.map(({ cause }) => cause), ["proxy-not-running", "kernel-unreadable"]);
   });
   await t.step("a question that is none", async () => {
     const finished = await node.run(["explain", "../../etc/passwd", ...node.source, ...node.identity]);
