@@ -11,7 +11,8 @@ import {
   type TransactionObserver,
 } from "../core/backend/contract.ts";
 import type { Follower, LocalhostOptions } from "../core/backend/follower.ts";
-import type { DesiredState, PlanKey } from "../core/plan/plan.ts";
+import type { TrafficCounters } from "../core/backend/traffic.ts";
+import type { DesiredState, PlanKey, ServicePortPlan } from "../core/plan/plan.ts";
 import { KernelError } from "../ffi/errors.ts";
 import { LibraryError } from "../ffi/library.ts";
 
@@ -30,8 +31,15 @@ export function withBackendErrors(backend: Backend): Backend {
       throw translate(mode, error);
     }
   };
-  const { metrics, observeTransactions, cleanUpLeftovers, prepareNode, serveLocalhostNodePorts, nativeText } =
-    backend;
+  const {
+    traffic,
+    metrics,
+    observeTransactions,
+    cleanUpLeftovers,
+    prepareNode,
+    serveLocalhostNodePorts,
+    nativeText,
+  } = backend;
   return {
     mode,
     probe: (): Promise<readonly Requirement[]> => translated(() => backend.probe()),
@@ -54,6 +62,10 @@ export function withBackendErrors(backend: Backend): Backend {
       }
     },
     cleanup: (): Promise<readonly string[] | void> => translated(() => backend.cleanup()),
+    ...(traffic === undefined ? {} : {
+      traffic: (plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> =>
+        translated(() => traffic.call(backend, plans)),
+    }),
     ...(metrics === undefined
       ? {}
       : { metrics: (): Promise<readonly BackendMetric[]> => translated(() => metrics.call(backend)) }),

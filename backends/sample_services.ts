@@ -27,7 +27,11 @@ const KINDS_OF_SETTINGS: readonly ((family: Family) => NodeSettings)[] = [
   (family) =>
     settings(family, { mode: "interface", name: "cni0" }, { localhostNodePorts: family === "IPv4" }),
   (family) => settings(family, { mode: "interface-prefix", prefix: "veth" }, { masqueradeAll: true }),
-  (family) => settings(family, { mode: "none" }, {}),
+  (family) =>
+    settings(family, { mode: "none" }, {
+      serviceCidrs: [rangeOf(family, 8), rangeOf(family, 15)],
+      trafficMetrics: "off",
+    }),
 ];
 
 function settings(
@@ -44,6 +48,7 @@ function settings(
     interfaceAddresses: [addressOf(family, 1)],
     localhostNodePorts: false,
     serviceCidrs: [],
+    trafficMetrics: "full",
     ...others,
   };
 }

@@ -9,13 +9,14 @@ import {
   type Requirement,
   StillInUse,
 } from "../../core/backend/contract.ts";
-import type { DesiredState } from "../../core/plan/plan.ts";
+import type { TrafficCounters } from "../../core/backend/traffic.ts";
+import type { DesiredState, TrafficMetrics } from "../../core/plan/plan.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { comparePinned } from "./compare.ts";
-import { dropMetric, endedMetrics, readDrops, readTraffic, trafficMetrics } from "./maps/counters.ts";
+import { dropMetric, endedMetrics, readDrops, readTraffic } from "./maps/counters.ts";
 import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
 import { handOverFlows } from "./netfilter/hand_over.ts";
 import { SETTING } from "./maps/layout.ts";
@@ -43,6 +44,8 @@ export class EbpfBackend implements Backend {
   readonly #pins: Pins;
   #report: OnForeignChange | undefined;
   #opened: Opened | undefined;
+  /** Selects what is read of the counters. The programs always keep all of them. */
+  #trafficMetrics: TrafficMetrics = "off";
 
   constructor(options: EbpfOptions) {
     this.#options = options;
@@ -56,6 +59,8 @@ export class EbpfBackend implements Backend {
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
     const isFirst = this.#opened === undefined;
     const { datapath, services, ranges, staleSockets, formerFlows } = this.#open();
+    const [settings] = desired.settings;
+    this.#trafficMetrics = settings?.trafficMetrics ?? "off";
     const { timeouts } = this.#options;
     const namespace = namespaceCookie();
     // A packet and its reply may arrive at different devices, so no flow begins until all of them have the programs.
@@ -111,11 +116,20 @@ export class EbpfBackend implements Backend {
     return { [Symbol.dispose]: () => this.#report = undefined };
   }
 
+  traffic(): Promise<TrafficCounters> {
+    if (this.#opened === undefined || this.#trafficMetrics === "off") {
+      return Promise.resolve({ services: [], unallocated: {} });
+    }
+    const { datapath, services } = this.#opened;
+    const owners = new Map(services.ids());
+    const traffic = readTraffic(datapath.maps.counters, owners, this.#trafficMetrics === "full");
+    return Promise.resolve({ services: traffic, unallocated: {} });
+  }
+
   metrics(): Promise<readonly BackendMetric[]> {
     if (this.#opened === undefined) return Promise.resolve([]);
-    const { datapath, services, staleSockets } = this.#opened;
+    const { datapath, staleSockets } = this.#opened;
     return Promise.resolve([
-      ...trafficMetrics(readTraffic(datapath.maps.counters, new Map(services.ids()))),
       dropMetric(readDrops(datapath.maps.drops)),
       ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
     ]);

@@ -1,4 +1,5 @@
-import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { TrafficCounters } from "../../core/backend/traffic.ts";
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { type Rejected, rejectionError } from "../../ffi/netlink/exchange.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
@@ -43,6 +44,7 @@ import { describeHeld, type HeldChain, heldChains, remainingChains } from "./syn
 import { type IsUndeletable, removedChains, writeRemoval } from "./sync/removal.ts";
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
 import { endpointCount, writeUpdate } from "./sync/update.ts";
+import { readTraffic } from "./sync/traffic.ts";
 
 /** Attempts to write a batch. After each failed one, a chain that foreign rules jump to is kept. */
 const MAX_ATTEMPTS = 20;
@@ -141,6 +143,15 @@ export class IptablesBackend implements Backend {
         check[Symbol.dispose]();
       },
     };
+  }
+
+  async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
+    using client = this.#kernel.open();
+    const families = this.#families.map((state) => ({
+      family: state.family,
+      context: { settings: state.settings, ...this.#contextOf(state) },
+    }));
+    return { services: await readTraffic(client, families, plans.values()), unallocated: {} };
   }
 
   async metrics(): Promise<readonly BackendMetric[]> {

@@ -12,7 +12,8 @@ import {
 import { plansOf } from "../../core/backend/plan_changes.ts";
 import { type Address, contains } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
-import type { DesiredState, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { TrafficCounters } from "../../core/backend/traffic.ts";
+import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
@@ -28,6 +29,7 @@ import { diffAddresses, hostAddress, type LinkAddress } from "./device/link_addr
 import { kubeProxyIpsets, removeKubeProxyIpsets } from "./kube_proxy_ipsets.ts";
 import type { IpvsOptions } from "./options.ts";
 import { nativeText } from "./native_text.ts";
+import { IpvsConnection } from "./protocol/connection.ts";
 import { probeBalancer, probeDevice, probeTables } from "./probe.ts";
 import { throwIfAddressesRejected, throwIfCommandsRejected } from "./rejection.ts";
 import { Balancer, type Outcome } from "./servers/balancer.ts";
@@ -35,6 +37,7 @@ import { describeDifferences } from "./servers/describe.ts";
 import { diffServers, type ServerDifference } from "./servers/diff.ts";
 import { ServersInForce } from "./servers/in_force.ts";
 import type { VirtualServerId } from "./servers/virtual_server.ts";
+import { trafficOf } from "./servers/traffic.ts";
 import { setSysctls } from "./sysctls.ts";
 import { TABLE } from "./tables/chains.ts";
 import type { Candidates } from "./tables/rejection.ts";
@@ -210,6 +213,15 @@ export class IpvsBackend implements Backend {
         device[Symbol.dispose]();
       },
     };
+  }
+
+  async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
+    const counted = this.#families.filter(({ settings }) => settings.trafficMetrics !== "off");
+    if (counted.length === 0) return { services: [], unallocated: {} };
+    // On another socket than the changes, because one of them may be in progress.
+    using connection = await IpvsConnection.open(this.#open);
+    const services = trafficOf(await connection.statistics(), counted, plans.values());
+    return { services, unallocated: {} };
   }
 
   async cleanup(): Promise<void> {

@@ -92,6 +92,8 @@ export function tableUserdata({ comment }: Table): string {
   return userdata.comment(comment);
 }
 
+export type ElementAction = "add" | "ensure" | "delete";
+
 /** A batch of changes to the tables with one name. */
 export class TableBatch extends Batch {
   readonly #table: Table;
@@ -181,15 +183,25 @@ export class TableBatch extends Batch {
       }
       message.attrU32be(nft.NFTA_SET_ID, id);
       if (spec.kind === "interval set") concatenation(message, spec);
-      if (spec.kind === "dynamic set") {
-        // Sets that rules fill must have a size. The kernel's default is set explicitly, because nft lists
-        // and loads it.
-        message.nest(nft.NFTA_SET_DESC, () => message.attrU32be(nft.NFTA_SET_DESC_SIZE, 65535));
-      }
+      // A set that rules fill gets a size of 65535 from the kernel. With a size here, the kernel would allocate 1.3 MB
+      // for it at once (Linux 6.18).
       if (spec.timeoutSeconds !== undefined) {
         message.attrU64be(nft.NFTA_SET_TIMEOUT, spec.timeoutSeconds * 1000);
       }
       message.attrLatin1(nft.NFTA_SET_USERDATA, userdataOf(spec));
+    });
+  }
+
+  /** Adds a named counter. An existing one keeps its value. */
+  addCounter(family: TableFamily, name: string): void {
+    this.#write(family, nft.NFT_MSG_NEWOBJ, NLM_F_CREATE, (message) => {
+      message.attrString(nft.NFTA_OBJ_TABLE, this.#table.name);
+      message.attrString(nft.NFTA_OBJ_NAME, name);
+      message.attrU32be(nft.NFTA_OBJ_TYPE, nft.NFT_OBJECT_COUNTER);
+      message.nest(nft.NFTA_OBJ_DATA, () => {
+        message.attrU64be(nft.NFTA_COUNTER_BYTES, 0);
+        message.attrU64be(nft.NFTA_COUNTER_PACKETS, 0);
+      });
     });
   }
 
@@ -211,11 +223,11 @@ export class TableBatch extends Batch {
 
   /**
    * @param elements encoded by `writeElement`, less than 64 KB. The kernel rejects the addition of an
-   * existing element with EEXIST, and the deletion of a missing one with ENOENT.
+   * existing element with EEXIST, and the deletion of a missing one with ENOENT. "ensure" adds those that are missing.
    */
-  elements(family: TableFamily, action: "add" | "delete", set: string, elements: Uint8Array): void {
-    const type = action === "add" ? nft.NFT_MSG_NEWSETELEM : nft.NFT_MSG_DELSETELEM;
-    const flags = action === "add" ? NLM_F_CREATE | NLM_F_EXCL : 0;
+  elements(family: TableFamily, action: ElementAction, set: string, elements: Uint8Array): void {
+    const type = action === "delete" ? nft.NFT_MSG_DELSETELEM : nft.NFT_MSG_NEWSETELEM;
+    const flags = { add: NLM_F_CREATE | NLM_F_EXCL, ensure: NLM_F_CREATE, delete: 0 }[action];
     this.#write(family, type, flags, (message) => {
       message.attrString(nft.NFTA_SET_ELEM_LIST_TABLE, this.#table.name);
       message.attrString(nft.NFTA_SET_ELEM_LIST_SET, set);
@@ -278,6 +290,7 @@ export type TableWriter = Pick<
   | "removeTable"
   | "addTable"
   | "addSet"
+  | "addCounter"
   | "addChain"
   | "addRules"
   | "elements"

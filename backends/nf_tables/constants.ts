@@ -33,6 +33,8 @@ export const NFT_MSG_GETSETELEM = 13;
 export const NFT_MSG_DELSETELEM = 14;
 export const NFT_MSG_NEWGEN = 15;
 export const NFT_MSG_GETGEN = 16;
+export const NFT_MSG_NEWOBJ = 18;
+export const NFT_MSG_GETOBJ = 19;
 
 export const NFTA_LIST_ELEM = 1;
 
@@ -87,6 +89,7 @@ export const NFTA_SET_ELEM_LIST_SET_ID = 4;
 export const NFTA_SET_ELEM_KEY = 1;
 export const NFTA_SET_ELEM_DATA = 2;
 export const NFTA_SET_ELEM_USERDATA = 6;
+export const NFTA_SET_ELEM_EXPR = 7;
 export const NFTA_SET_ELEM_KEY_END = 10;
 
 export const NFTA_DATA_VALUE = 1;
@@ -155,7 +158,17 @@ export const NFT_LOOKUP_F_INV = 1;
 export const NFTA_DYNSET_SET_NAME = 1;
 export const NFTA_DYNSET_OP = 3;
 export const NFTA_DYNSET_SREG_KEY = 4;
+export const NFTA_DYNSET_EXPR = 7;
 export const NFT_DYNSET_OP_UPDATE = 1;
+
+export const NFTA_OBJ_TABLE = 1;
+export const NFTA_OBJ_NAME = 2;
+export const NFTA_OBJ_TYPE = 3;
+export const NFTA_OBJ_DATA = 4;
+export const NFT_OBJECT_COUNTER = 1;
+
+export const NFTA_OBJREF_IMM_TYPE = 1;
+export const NFTA_OBJREF_IMM_NAME = 2;
 
 export const NFTA_IMMEDIATE_DREG = 1;
 export const NFTA_IMMEDIATE_DATA = 2;

@@ -182,10 +182,34 @@ export const CHOICE_MAP = "__map%d";
 
 /** `update @set { … }`: adds the key from register 0 on, or renews its timeout. */
 export function update(set: string): Expression {
+  return expression("dynset", (message) => updateAttributes(message, set));
+}
+
+/**
+ * `update @set { … counter }`: counts the packet in the element with the key from register 0 on, and adds the element
+ * if there is none. Ends the rule if the set is full.
+ */
+export function count(set: string): Expression {
   return expression("dynset", (message) => {
-    message.attrU32be(nft.NFTA_DYNSET_SREG_KEY, register(0));
-    message.attrU32be(nft.NFTA_DYNSET_OP, nft.NFT_DYNSET_OP_UPDATE);
-    message.attrString(nft.NFTA_DYNSET_SET_NAME, set);
+    updateAttributes(message, set);
+    message.nest(nft.NFTA_DYNSET_EXPR, () => {
+      message.attrString(nft.NFTA_EXPR_NAME, "counter");
+      message.nest(nft.NFTA_EXPR_DATA, () => {});
+    });
+  });
+}
+
+function updateAttributes(message: MessageWriter, set: string): void {
+  message.attrU32be(nft.NFTA_DYNSET_SREG_KEY, register(0));
+  message.attrU32be(nft.NFTA_DYNSET_OP, nft.NFT_DYNSET_OP_UPDATE);
+  message.attrString(nft.NFTA_DYNSET_SET_NAME, set);
+}
+
+/** `counter name "…"`: counts the packet in a named counter. */
+export function countNamed(counter: string): Expression {
+  return expression("objref", (message) => {
+    message.attrU32be(nft.NFTA_OBJREF_IMM_TYPE, nft.NFT_OBJECT_COUNTER);
+    message.attrLatin1(nft.NFTA_OBJREF_IMM_NAME, counter);
   });
 }
 

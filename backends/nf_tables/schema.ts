@@ -14,7 +14,9 @@ export interface TableSchema {
   readonly userdata: string;
   readonly chains: ReadonlyMap<string, ChainSchema>;
   readonly sets: ReadonlyMap<string, SetSchema>;
-  /** The table has objects of other kinds: named counters, flow tables. */
+  /** Names of named counters. */
+  readonly counters: ReadonlySet<string>;
+  /** The table has objects of other kinds: quotas, flow tables. */
   readonly hasOthers: boolean;
 }
 
@@ -45,9 +47,18 @@ export async function readSchemas(
     if (table === undefined) continue;
     const chains = await readChains(client, family, name);
     const sets = await readSets(client, family, name);
+    const counters = await readCounters(client, family, name);
     // `uses` counts the chains, sets and other objects of the table.
     const { flags, userdata, uses } = table;
-    schemas.set(family.nfproto, { flags, userdata, chains, sets, hasOthers: uses > chains.size + sets.size });
+    const hasOthers = uses > chains.size + sets.size + counters.size;
+    schemas.set(family.nfproto, {
+      flags,
+      userdata,
+      chains,
+      sets,
+      counters: new Set(counters.keys()),
+      hasOthers,
+    });
   }
   return schemas;
 }
@@ -143,6 +154,28 @@ async function readSets(
     sets.set(name, { flags, keyType, keyLength, dataType, timeoutMs });
   });
   return sets;
+}
+
+/** Reads the named counters of a table: packets by name. */
+export async function readCounters(
+  client: NetlinkClient,
+  family: TableFamily,
+  tableName: string,
+): Promise<ReadonlyMap<string, number>> {
+  const counters = new Map<string, number>();
+  const operation = `list counters of table ${family.keyword} ${tableName}`;
+  const filter = (message: MessageWriter) => {
+    message.attrString(nft.NFTA_OBJ_TABLE, tableName);
+    message.attrU32be(nft.NFTA_OBJ_TYPE, nft.NFT_OBJECT_COUNTER);
+  };
+  await dumpEach(client, family, nft.NFT_MSG_GETOBJ, operation, filter, ({ payload }) => {
+    const field = (type: number) => attribute(payload, type, NFGENMSG_BYTES);
+    if (field(nft.NFTA_OBJ_TABLE)?.string() !== tableName) return;
+    if (field(nft.NFTA_OBJ_TYPE)?.u32be() !== nft.NFT_OBJECT_COUNTER) return;
+    const packets = field(nft.NFTA_OBJ_DATA)?.attribute(nft.NFTA_COUNTER_PACKETS)?.u64be() ?? 0n;
+    counters.set(field(nft.NFTA_OBJ_NAME)?.string() ?? "", Number(packets));
+  });
+  return counters;
 }
 
 async function dumpEach(

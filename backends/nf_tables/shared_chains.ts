@@ -10,6 +10,7 @@ import {
   drop,
   flipMark,
   fromLocalPod,
+  goTo,
   hasMark,
   inSet,
   isNew,
@@ -51,11 +52,20 @@ export function masqueradingChain(
   };
 }
 
-/** Drops connections to a load-balancer frontend from outside its source ranges. */
-export function firewallChain(family: TableFamily): Chain {
+/**
+ * Drops connections to a load-balancer frontend from outside its source ranges.
+ * @param count counts dropped packets; empty for a table without counters.
+ */
+export function firewallChains(family: TableFamily, count: readonly Rule[]): readonly Chain[] {
   const isGuarded = inSet(addressFields(family), FIREWALL_SERVICES);
   const isForbidden = notFromRangeOf(family, FIREWALL_ALLOWED);
-  return { name: "firewall-check", rules: [rule(isGuarded, isForbidden, drop)] };
+  if (count.length === 0) {
+    return [{ name: "firewall-check", rules: [rule(isGuarded, isForbidden, drop)] }];
+  }
+  return [
+    { name: "firewall-drop", rules: [...count, rule(drop)] },
+    { name: "firewall-check", rules: [rule(isGuarded, isForbidden, goTo("firewall-drop"))] },
+  ];
 }
 
 /** Enters the chain `services` for packets from outside. */

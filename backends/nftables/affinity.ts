@@ -2,6 +2,7 @@ import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from ".
 import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { commented, dnatTo, goTo, inSet, isProtocol, type Rule, rule, setMark } from "../nf_tables/rules.ts";
+import { CONNECTIONS, countIn } from "../nf_tables/traffic/counting.ts";
 import { portBytes, protocolByte } from "../nf_tables/set/keys.ts";
 import { shortCircuitRules } from "./classes.ts";
 import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
@@ -26,7 +27,7 @@ export function affinityObjects(
     ownChain(
       endpointChain(plan, endpoint),
       `${plan.affinitySeconds}`,
-      () => endpointRules(family, plan, endpoint),
+      () => endpointRules(family, settings, plan, endpoint),
     )
   );
   const addPick = (name: string, endpoints: readonly Endpoint[]) =>
@@ -104,9 +105,15 @@ function endpointId({ address, port }: Endpoint): string {
 }
 
 /** Adds the client to the set of the endpoint, then sends the connection there. */
-function endpointRules(family: TableFamily, plan: ServicePortPlan, endpoint: Endpoint): Rule[] {
+function endpointRules(
+  family: TableFamily,
+  settings: NodeSettings,
+  plan: ServicePortPlan,
+  endpoint: Endpoint,
+): Rule[] {
   return [
     rule([expr.source(family).load(0), expr.update(affinitySetName(plan, endpoint))]),
+    ...countIn(CONNECTIONS, family, settings),
     rule(
       isProtocol(protocolByte(plan.protocol)),
       dnatTo(family, endpoint.address, portBytes(endpoint.port)),
@@ -145,7 +152,7 @@ function externalRules(family: TableFamily, settings: NodeSettings, plan: Servic
     }
     case "local-external":
       return [
-        ...shortCircuitRules(family, settings, goTo(serviceChain("service", plan))),
+        ...shortCircuitRules(family, settings, [rule(goTo(serviceChain("service", plan)))]),
         ...(plan.localEndpoints.length === 0 ? [] : [rule(goTo(serviceChain("local", plan)))]),
       ];
     case "reject":

@@ -12,7 +12,8 @@ import {
 } from "../../core/backend/contract.ts";
 import type { LocalhostOptions } from "../../core/backend/follower.ts";
 import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
-import type { DesiredState, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { TrafficCounters } from "../../core/backend/traffic.ts";
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import { ChangeList } from "../change_list.ts";
 import type { TableBatch } from "../nf_tables/batch.ts";
@@ -21,6 +22,7 @@ import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/fa
 import { explainRejection } from "../nf_tables/rejection.ts";
 import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
 import { TableText } from "../nf_tables/text/table_text.ts";
+import { counts } from "../nf_tables/traffic/counting.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
 import { compareTable, describeTableChanges } from "./compare.ts";
@@ -36,8 +38,9 @@ import {
   writeRefill,
 } from "./refill.ts";
 import { describeElement, rejectedPlans } from "./rejection.ts";
-import { ENDPOINTS } from "./sets.ts";
+import { COUNTING_SETS, ENDPOINTS } from "./sets.ts";
 import type { TableState } from "./table_state.ts";
+import { type CounterKeys, deleteCounters, obsoleteCounters, readTraffic, staleCounters } from "./traffic.ts";
 import { writeUpdate } from "./update.ts";
 
 /**
@@ -78,13 +81,13 @@ export class NftablesBackend implements Backend {
     const differences = await this.#compareIfUncertain(desired, refills, unwanted);
     if (differences?.length === 0) return { found: "ours", differences, compared: "all" };
     try {
-      await this.#program(desired, refills, unwanted);
+      await this.#program(desired, refills, unwanted, await this.#staleCounters(desired, refills));
     } catch (error) {
       const canReplace = refills.some(({ refill }) => refill.how === "refill");
       if (!(error instanceof BackendError) || !canReplace) throw error;
       // The table changed since it was read, or contains an object that blocks the refill: replace it.
       const replacing = refills.map(({ family, settings }) => ({ family, settings, refill: REPLACE }));
-      await this.#program(desired, replacing, unwanted);
+      await this.#program(desired, replacing, unwanted, new Map());
     }
     const report = reportOf(refills);
     return { ...report, differences: truncateList([...report.differences, ...differences ?? []]) };
@@ -125,11 +128,17 @@ export class NftablesBackend implements Backend {
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
-    const batch = this.#kernel.beginTable(TABLE);
-    const accept: (() => void)[] = [];
+    const obsolete = new Map<TableState, CounterKeys>();
     for (const state of this.#tables) {
       const own = changesOfFamily(changes, state.family.family);
+      obsolete.set(state, await obsoleteCounters(this.#kernel.client, state, own));
+    }
+    const batch = this.#kernel.beginTable(TABLE);
+    const accept: (() => void)[] = [];
+    for (const [state, counters] of obsolete) {
+      const own = changesOfFamily(changes, state.family.family);
       if (own.length > 0) accept.push(writeUpdate(batch, state, own));
+      deleteCounters(batch, state.family, counters);
     }
     if (batch.isEmpty) return;
     await this.#commit(batch, this.#tables, () => plansOf(changes));
@@ -146,6 +155,11 @@ export class NftablesBackend implements Backend {
 
   serveLocalhostNodePorts(options: LocalhostOptions): LocalhostRelays {
     return this.#relays = new LocalhostRelays(options);
+  }
+
+  async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
+    using client = this.#kernel.open();
+    return await readTraffic(client, this.#tables, plans.values());
   }
 
   metrics(): Promise<readonly BackendMetric[]> {
@@ -202,11 +216,26 @@ export class NftablesBackend implements Backend {
     return differences;
   }
 
+  /** The counters that stay in a refill although their frontends are gone. */
+  async #staleCounters(
+    desired: DesiredState,
+    refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
+  ): Promise<ReadonlyMap<TableFamily, CounterKeys>> {
+    const stale = new Map<TableFamily, CounterKeys>();
+    for (const { family, settings, refill } of refills) {
+      const exist = refill.how === "refill" && COUNTING_SETS.every((set) => refill.actual.sets.has(set));
+      if (!exist || !counts(settings)) continue;
+      stale.set(family, await staleCounters(this.#kernel.client, family, desired.plans.values()));
+    }
+    return stale;
+  }
+
   /** Writes all tables in one transaction. */
   async #program(
     desired: DesiredState,
     refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
     unwanted: readonly TableFamily[],
+    stale: ReadonlyMap<TableFamily, CounterKeys>,
   ): Promise<void> {
     const batch = this.#kernel.beginTable(TABLE, estimateBatchBytes(desired.plans.values()));
     for (const family of unwanted) {
@@ -215,6 +244,7 @@ export class NftablesBackend implements Backend {
     const tables = refills.map(({ family, settings, refill }) =>
       writeRefill(batch, family, settings, desired.plans.values(), refill)
     );
+    for (const [family, counters] of stale) deleteCounters(batch, family, counters);
     await this.#commit(batch, tables, () => desired.plans.values());
     this.#kernel.listen();
   }

@@ -23,17 +23,20 @@ import {
 } from "../nf_tables/rules.ts";
 import { CLUSTER_IPS, HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../nf_tables/set/shared.ts";
 import {
-  firewallChain,
+  firewallChains,
   jumpIfNew,
   markForeignSources,
   masqueradingChain,
   NAT_POSTROUTING,
   NAT_PREROUTING,
 } from "../nf_tables/shared_chains.ts";
+import { countIn, counts, refusedSet, UNALLOCATED } from "../nf_tables/traffic/counting.ts";
 import * as sets from "./sets.ts";
 
 /** Chain for frontends that are rejected for lack of endpoints. */
 export const REJECT_CHAIN = "reject-chain";
+/** Chain for frontends with a Local traffic policy that have no endpoint on this node. */
+export const DROP_CHAIN = "drop-chain";
 
 /**
  * The chains of every table, with the names, hooks and order of kube-proxy's (docs/behaviour.md §5.2). Each
@@ -41,10 +44,17 @@ export const REJECT_CHAIN = "reject-chain";
  */
 export function fixedChains(family: TableFamily, settings: NodeSettings): readonly Chain[] {
   return [
-    { name: REJECT_CHAIN, rules: [rule([expr.reject(family)])] },
+    {
+      name: REJECT_CHAIN,
+      rules: [...countIn(refusedSet("no-endpoints"), family, settings), rule([expr.reject(family)])],
+    },
+    {
+      name: DROP_CHAIN,
+      rules: [...countIn(refusedSet("no-local-endpoints"), family, settings), rule(drop)],
+    },
     { name: "services", rules: services(family, settings) },
     masqueradingChain(settings, isHairpin(family)),
-    firewallChain(family),
+    ...firewallChains(family, countIn(refusedSet("source-range"), family, settings)),
     {
       name: "service-endpoints-check",
       rules: [rule(vmap(addressFields(family), sets.NO_ENDPOINT_SERVICES))],
@@ -139,6 +149,7 @@ function clusterIPsCheck(family: TableFamily, settings: NodeSettings): Rule[] {
       rule(
         inCidr(expr.destination, "==", family, cidr),
         notInSet([expr.destination(family)], SERVICE_CIDR_ENDPOINTS),
+        counts(settings) ? [expr.countNamed(UNALLOCATED)] : [],
         drop,
       )
     ),

@@ -13,8 +13,8 @@ import {
   rule,
   setMark,
 } from "../nf_tables/rules.ts";
-import { DROP } from "../nf_tables/set/element.ts";
-import { REJECT_CHAIN } from "./chains.ts";
+import { CONNECTIONS, countIn } from "../nf_tables/traffic/counting.ts";
+import { DROP_CHAIN, REJECT_CHAIN } from "./chains.ts";
 import * as sets from "./sets.ts";
 
 /**
@@ -54,11 +54,11 @@ export function verdictWithoutEndpoints(plan: ServicePortPlan, route: Route): st
     case "balance":
       return undefined;
     case "local-external":
-      return plan.localEndpoints.length === 0 ? DROP : undefined;
+      return plan.localEndpoints.length === 0 ? DROP_CHAIN : undefined;
     case "reject":
       return REJECT_CHAIN;
     case "drop":
-      return DROP;
+      return DROP_CHAIN;
   }
 }
 
@@ -76,13 +76,19 @@ export function classChain(family: TableFamily, settings: NodeSettings, name: st
   if (balanced === null) return undefined;
   const [, external, list, nodePort, count] = balanced;
   const pick = pickRule(family, nodePort !== undefined, list === "local-", Number(count));
-  return { name, rules: balancingRules(settings, external === undefined ? "off-node" : "all", pick) };
+  return { name, rules: balancingRules(family, settings, external === undefined ? "off-node" : "all", pick) };
 }
 
 /** @param pick sends to an endpoint. */
-export function balancingRules(settings: NodeSettings, masquerade: Masquerade, pick: Rule): Rule[] {
-  if (masquerade === "off-node") return [pick];
-  return [commented("masquerade", rule(setMark(settings.masqueradeMark))), pick];
+export function balancingRules(
+  family: TableFamily,
+  settings: NodeSettings,
+  masquerade: Masquerade,
+  pick: Rule,
+): Rule[] {
+  const count = countIn(CONNECTIONS, family, settings);
+  if (masquerade === "off-node") return [...count, pick];
+  return [...count, commented("masquerade", rule(setMark(settings.masqueradeMark))), pick];
 }
 
 /**
@@ -97,26 +103,25 @@ export function localRules(
   toCluster: Rule,
   toLocal: Rule | undefined,
 ): Rule[] {
-  return [
-    ...shortCircuitRules(family, settings, toCluster.expressions),
-    ...(toLocal === undefined ? [] : [toLocal]),
-  ];
+  const count = countIn(CONNECTIONS, family, settings);
+  if (toLocal === undefined) return shortCircuitRules(family, settings, [...count, toCluster]);
+  return [...count, ...shortCircuitRules(family, settings, [toCluster]), toLocal];
 }
 
 /** Sends traffic of this node's pods and processes to cluster endpoints, although the policy is Local. */
 export function shortCircuitRules(
   family: TableFamily,
   settings: NodeSettings,
-  toCluster: readonly Expression[],
+  toCluster: readonly Rule[],
 ): Rule[] {
   const podTraffic = fromLocalPod("==", family, settings.localTraffic);
   const local = isOfThisNode("saddr");
+  const circuit = (comment: string, source: readonly Expression[]) =>
+    toCluster.map(({ expressions }) => commented(comment, rule(source, expressions)));
   return [
-    ...(podTraffic === undefined
-      ? []
-      : [commented("short-circuit pod traffic", rule(podTraffic, toCluster))]),
+    ...(podTraffic === undefined ? [] : circuit("short-circuit pod traffic", podTraffic)),
     commented("masquerade local traffic", rule(local, setMark(settings.masqueradeMark))),
-    commented("short-circuit local traffic", rule(local, toCluster)),
+    ...circuit("short-circuit local traffic", local),
   ];
 }
 

@@ -1,5 +1,6 @@
 import * as nft from "../nf_tables/constants.ts";
 import * as expr from "../nf_tables/expressions.ts";
+import type { TableFamily } from "../nf_tables/families.ts";
 import { type Probe, tableProbe } from "../nf_tables/probe.ts";
 import { addressFields, dnatTo, type Hook, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
 import { FIREWALL_ALLOWED } from "../nf_tables/set/shared.ts";
@@ -10,17 +11,19 @@ import { affinitySet, ENDPOINTS, SERVICE_IPS, setsOf } from "./sets.ts";
 const PREROUTING: Hook = { type: "nat", number: nft.NF_INET_PRE_ROUTING, priority: nft.NF_IP_PRI_NAT_DST };
 const POSTROUTING: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, priority: nft.NF_IP_PRI_NAT_SRC };
 
+const all = (family: TableFamily) => setsOf(family, { listsNodePortIPs: false, counts: false });
+
 /** Finds out which features of the mode's tables the kernel lacks. */
 export const probeKernel: Probe = tableProbe(TABLE, [
   {
     name: "tables, maps and verdict maps",
     from: "nf_tables (CONFIG_NF_TABLES with CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6)",
-    sets: (family) => setsOf(family, false).filter(({ name }) => name === SERVICE_IPS || name === ENDPOINTS),
+    sets: (family) => all(family).filter(({ name }) => name === SERVICE_IPS || name === ENDPOINTS),
   },
   {
     name: "ranges in concatenated keys",
     from: "Linux 5.6 or newer",
-    sets: (family) => setsOf(family, false).filter(({ name }) => name === FIREWALL_ALLOWED),
+    sets: (family) => all(family).filter(({ name }) => name === FIREWALL_ALLOWED),
   },
   {
     name: "sets that rules fill",

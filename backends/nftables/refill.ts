@@ -6,6 +6,7 @@ import { matchesSpec, sameHook, type TableSchema } from "../nf_tables/schema.ts"
 import { elementId } from "../nf_tables/set/changes.ts";
 import { type Element, ElementLists } from "../nf_tables/set/element.ts";
 import type { SetSpec } from "../nf_tables/set/spec.ts";
+import { counts, namedCounters } from "../nf_tables/traffic/counting.ts";
 import { UseCounts } from "../use_counts.ts";
 import { type OwnObjects, ownObjects } from "./own_chains.ts";
 import { fixedChains } from "./chains.ts";
@@ -37,7 +38,7 @@ export function chooseRefill(
     return schema === undefined || schema.accepts && sameHook(schema.hook, hook);
   });
   const usable = chainsFit && actual.flags === 0 && actual.userdata === tableUserdata(TABLE) &&
-    !actual.hasOthers;
+    !actual.hasOthers && actual.counters.isSubsetOf(new Set(namedCounters(settings)));
   return usable ? { how: "refill", actual } : { how: "replace" };
 }
 
@@ -51,13 +52,14 @@ export function describeDifferences(
   actual: TableSchema,
 ): readonly string[] {
   const table = `of table ${family.keyword} kube-proxy`;
-  const specs = sets.setsOf(family, false);
+  const specs = sets.setsOf(family, { listsNodePortIPs: false, counts: counts(settings) });
   const chains = fixedChains(family, settings);
   const isKnown = (chain: string) =>
     isServiceChain(chain) || classChain(family, settings, chain) !== undefined ||
     chains.some(({ name }) => name === chain);
   const isKnownSet = (set: string, flags: number) =>
     isServiceChain(set) || set === sets.NODEPORT_IPS || (flags & nft.NFT_SET_ANONYMOUS) !== 0 ||
+    sets.COUNTING_SETS.includes(set) ||
     specs.some(({ name }) => name === set);
   return [
     ...specs.filter(({ name }) => !actual.sets.has(name)).map(({ name }) =>
@@ -123,9 +125,10 @@ export function writeRefill(
 
   if (refill.how === "replace") batch.removeTable(family);
   batch.addTable(family);
-  if (refill.how === "refill") empty(batch, family, refill.actual, objects);
+  if (refill.how === "refill") empty(batch, state, refill.actual, objects);
 
   for (const spec of specs) batch.addSet(family, spec);
+  for (const counter of namedCounters(settings)) batch.addCounter(family, counter);
   const fixed = fixedChains(family, settings);
   for (const chain of fixed) batch.addChain(family, chain);
   for (const chain of fixed) batch.addRules(family, chain);
@@ -188,23 +191,24 @@ function writeElements(
 }
 
 /**
- * Removes rules and sets, except the client sets that are still desired. The other sets are deleted and added
- * again, which costs the kernel half of what deleting their elements does.
+ * Removes rules and sets, except the sets that rules fill and that are still desired. The other sets are deleted and
+ * added again, which costs the kernel half of what deleting their elements does.
  */
 function empty(
   batch: TableWriter,
-  family: TableFamily,
+  { family, sets: specs }: TableState,
   actual: TableSchema,
   objects: readonly OwnObjects[],
 ): void {
-  const clientSets = new Map<string, SetSpec>();
-  for (const { sets } of objects) for (const spec of sets) clientSets.set(spec.name, spec);
+  const kept = new Map<string, SetSpec>();
+  for (const { sets } of objects) for (const spec of sets) kept.set(spec.name, spec);
+  for (const spec of specs) if (spec.kind === "counting set") kept.set(spec.name, spec);
   batch.deleteRules(family);
   for (const [name, schema] of actual.sets) {
     // Anonymous maps are deleted with their rules.
     if ((schema.flags & nft.NFT_SET_ANONYMOUS) !== 0) continue;
-    const clients = clientSets.get(name);
-    if (clients !== undefined && matchesSpec(clients, schema)) continue;
+    const spec = kept.get(name);
+    if (spec !== undefined && matchesSpec(spec, schema)) continue;
     // Kernels before 6.4 keep chains in use for a while after the deletion of a verdict map, but not after
     // that of its elements.
     if (schema.dataType === nft.NFT_DATA_VERDICT) batch.flushSet(family, name);
@@ -213,7 +217,7 @@ function empty(
 }
 
 function specsOf(family: TableFamily, settings: NodeSettings): readonly SetSpec[] {
-  return sets.setsOf(family, settings.nodePorts !== "all");
+  return sets.setsOf(family, { listsNodePortIPs: settings.nodePorts !== "all", counts: counts(settings) });
 }
 
 /** Reports whether the chains and sets of every table exist. Ignores rules and elements. */

@@ -1,4 +1,6 @@
+import { REFUSAL_REASONS } from "../../core/backend/traffic.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
+import { CONNECTIONS, countingSets, refusedSet } from "../nf_tables/traffic/counting.ts";
 import {
   clusterIPs,
   firewallSets,
@@ -31,7 +33,10 @@ export const LOCAL_NODEPORT_ENDPOINTS = "local-nodeport-endpoints";
 const MAX_ENDPOINTS = 65535;
 
 /** The sets of one table, in the order of nft's listing. */
-export function setsOf(family: TableFamily, listsNodePortIPs: boolean): readonly SetSpec[] {
+export function setsOf(
+  family: TableFamily,
+  { listsNodePortIPs, counts }: { readonly listsNodePortIPs: boolean; readonly counts: boolean },
+): readonly SetSpec[] {
   const address = addressField(family);
   const byAddress = frontendKey(family);
   const byPort = [PROTOCOL_FIELD, PORT_FIELD];
@@ -43,6 +48,8 @@ export function setsOf(family: TableFamily, listsNodePortIPs: boolean): readonly
     key: [address],
   };
   return [
+    // First, because they stay in a refill, which adds the others behind them.
+    ...(counts ? countingSets(family, COUNTING_SETS) : []),
     clusterIPs(family),
     ...(listsNodePortIPs ? [nodePortIPs] : []),
     serviceCidrEndpoints(family),
@@ -97,6 +104,9 @@ export function setsOf(family: TableFamily, listsNodePortIPs: boolean): readonly
     ...firewallSets(family),
   ];
 }
+
+/** Sets with counters by frontend. */
+export const COUNTING_SETS: readonly string[] = [CONNECTIONS, ...REFUSAL_REASONS.map(refusedSet)];
 
 /** The endpoint lists that the addresses of a service share. */
 export function listMap(family: TableFamily, name: string): SetSpec {

@@ -1,8 +1,7 @@
 import type { Frontend, NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
 import { sameFrontends, sameSourceRanges } from "../../core/plan/same_plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import { dnatToOneOf, drop, goTo, portFields, type Rule, rule } from "../nf_tables/rules.ts";
-import { DROP } from "../nf_tables/set/element.ts";
+import { dnatToOneOf, goTo, portFields, type Rule, rule } from "../nf_tables/rules.ts";
 import { endpointValue, portKey, u32le } from "../nf_tables/set/keys.ts";
 import type { PlanElements } from "../nf_tables/set/plan_elements.ts";
 import type { SetSpec } from "../nf_tables/set/spec.ts";
@@ -94,7 +93,7 @@ export function sharedListChains(
   const noEndpoints = ownChain(
     serviceChain("no-endpoints", plan),
     verdict ?? "",
-    () => verdict === undefined ? [] : [rule(verdict === DROP ? drop : goTo(verdict))],
+    () => verdict === undefined ? [] : [rule(goTo(verdict))],
   );
   // With session affinity, the other chain is one of affinity.ts.
   if (plan.affinitySeconds > 0) return [noEndpoints];
@@ -125,7 +124,7 @@ function externalRules(
   };
   switch (external.verdict) {
     case "balance":
-      return balancingRules(settings, external.masquerade, pick(external.to));
+      return balancingRules(family, settings, external.masquerade, pick(external.to));
     case "local-external":
       return localRules(
         family,

@@ -1,4 +1,5 @@
 import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
+import type { TrafficCounters } from "./traffic.ts";
 import type { Follower, LocalhostOptions } from "./follower.ts";
 
 /** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
@@ -153,6 +154,15 @@ export interface Backend extends Disposable {
 
   /** Reports the transactions to come. Undefined in modes that have none. */
   observeTransactions?(observer: TransactionObserver): void;
+
+  /**
+   * Reads the traffic counters from the kernel, at the moment of a scrape or of a status request. May be called while
+   * another call is in progress, except another `traffic`. Nothing is counted before the first reconcile, and without
+   * `NodeSettings.trafficMetrics`.
+   * @param plans the plans in force, which the counters belong to.
+   * @throws BackendError if the kernel cannot be read.
+   */
+  traffic?(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters>;
 
   /** Metrics that only this mode has. */
   metrics?(): Promise<readonly BackendMetric[]>;

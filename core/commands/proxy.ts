@@ -1,4 +1,5 @@
 import type { Backend, InForce } from "../backend/contract.ts";
+import type { TrafficCounters } from "../backend/traffic.ts";
 import type { Follower } from "../backend/follower.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import { featureGates } from "../config/feature_gates.ts";
@@ -15,6 +16,8 @@ import { Activity } from "../observe/status/activity.ts";
 import { recordingLog } from "../observe/status/events.ts";
 import type { StatusSources } from "../observe/status/status.ts";
 import { addStateMetrics } from "../observe/metrics/state_metrics.ts";
+import { Shared } from "../observe/status/shared.ts";
+import type { TrafficSource } from "../observe/metrics/traffic_metrics.ts";
 import { SyncFailures } from "../observe/metrics/sync_metrics.ts";
 import type { ServiceWarning } from "../source.ts";
 import type { Notifier } from "../observe/service_manager/notifier.ts";
@@ -59,6 +62,8 @@ const BUFFERS_HELD_MS = 2000;
 
 /** A sync that takes this long has never been seen. Restarting at less would keep a slow node from ever being ready. */
 const MIN_STUCK_MS = 60_000;
+
+const NO_TRAFFIC: TrafficCounters = { services: [], unallocated: {} };
 
 /** Puts the parts together: source → queue → sync loop → backend, and what observes them. */
 export function buildProxy(parts: ProxyParts): Proxy {
@@ -148,8 +153,12 @@ export function buildProxy(parts: ProxyParts): Proxy {
     activity,
     services: queue,
   };
+  const traffic: TrafficSource = {
+    plans: () => queue.applied,
+    counters: new Shared(async () => await backend.traffic?.(queue.applied) ?? NO_TRAFFIC, 0),
+  };
   const explainer = new LiveExplainer(queue, nodeAddresses);
-  const servers = { config, backend, health, metrics, status: statusSources, explainer, log };
+  const servers = { config, backend, health, metrics, traffic, status: statusSources, explainer, log };
 
   const syncWhenInitialised = async (signal: AbortSignal) => {
     for (const family of families) health.updated(family);

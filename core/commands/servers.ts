@@ -12,6 +12,7 @@ import type { Log } from "../observe/log.ts";
 import { backendMetrics } from "../observe/metrics/backend_metrics.ts";
 import { Exposition } from "../observe/metrics/exposition.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
+import { trafficMetrics, type TrafficSource } from "../observe/metrics/traffic_metrics.ts";
 import type { StatusSources } from "../observe/status/status.ts";
 
 export interface ServersOptions {
@@ -19,6 +20,7 @@ export interface ServersOptions {
   readonly backend: Backend;
   readonly health: ProxyHealth;
   readonly metrics: Metrics;
+  readonly traffic: TrafficSource;
   readonly status: StatusSources;
   readonly explainer: Explainer;
   readonly log: Log;
@@ -26,8 +28,9 @@ export interface ServersOptions {
 
 /** Serves health and metrics on the configured addresses until the signal aborts. */
 export async function serveHealthAndMetrics(options: ServersOptions, signal: AbortSignal): Promise<void> {
-  const { config, backend, health, metrics, status, explainer, log } = options;
+  const { config, backend, health, metrics, traffic, status, explainer, log } = options;
   const { registry, serviceLevel } = metrics;
+  const sources = [backendMetrics(backend), trafficMetrics(traffic, config.trafficMetricsMaxServices)];
   const servers = [
     {
       name: "healthz",
@@ -42,7 +45,7 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
         ...withDebugPages(
           config,
           metricsRoutes({
-            exposition: new Exposition({ registry, sources: [backendMetrics(backend)], log }),
+            exposition: new Exposition({ registry, sources, log }),
             serviceLevel,
             serviceLevelExposition: new Exposition({ registry: serviceLevel.registry, sources: [], log }),
             document: config.document,

@@ -2,6 +2,7 @@ import type { ConfiguredMode } from "../backend/mode.ts";
 import type { Address } from "../net/address.ts";
 import type { Family } from "../net/protocol.ts";
 import type { ConntrackSettings } from "../node/host_settings.ts";
+import type { TrafficMetrics } from "../plan/plan.ts";
 import type { DetectLocal, NodePortRange } from "../plan/node_settings.ts";
 import type { ConfigDocument } from "./document/document.ts";
 import type { ListenAddress } from "./document/listen_address.ts";
@@ -38,6 +39,9 @@ export interface ProxyConfig {
   /** Undefined when not served. */
   readonly metrics: ListenAddress | undefined;
   readonly bindAddressHardFail: boolean;
+  readonly trafficMetrics: TrafficMetrics;
+  /** Maximum number of Services with traffic metrics of their own. */
+  readonly trafficMetricsMaxServices: number;
   readonly logging: LoggingConfig;
   readonly conntrack: ConntrackSettings;
   /** -1000 to 1000. */

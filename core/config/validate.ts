@@ -2,6 +2,7 @@ import type { ConfiguredMode, FlagReader, Mode, Modes } from "../backend/mode.ts
 import { familyOf, isUnspecified, parseAddress, parseCidr } from "../net/address.ts";
 import type { ConntrackSettings } from "../node/host_settings.ts";
 import { type DetectLocal, loopbackFamilies, type NodePortRange } from "../plan/node_settings.ts";
+import { TRAFFIC_METRICS } from "../plan/plan.ts";
 import { KUBERNETES } from "../version.ts";
 import type { ProxyConfig } from "./config.ts";
 import { type ConfigDocument, KUBE_PROXY_MODE, type ModeSections } from "./document/document.ts";
@@ -26,6 +27,9 @@ export interface Environment {
   /** Returns the name under which the operator wrote a field of the document: the field itself, or a flag. */
   nameOf(field: string): string;
 }
+
+/** A Prometheus server that scrapes a thousand nodes gets some 100 million series from so many services. */
+const MAX_SERVICES_WITH_METRICS = 20_000;
 
 const detectLocalModes = ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"] as const;
 
@@ -83,6 +87,13 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     healthz: read.listenAddress("healthzBindAddress", document.healthzBindAddress),
     metrics: read.listenAddress("metricsBindAddress", document.metricsBindAddress),
     bindAddressHardFail: document.bindAddressHardFail,
+    trafficMetrics: read.choice("trafficMetrics", document.trafficMetrics, TRAFFIC_METRICS),
+    trafficMetricsMaxServices: read.integer(
+      "trafficMetricsMaxServices",
+      document.trafficMetricsMaxServices,
+      0,
+      MAX_SERVICES_WITH_METRICS,
+    ),
     logging: readLogging(document.logging, read),
     conntrack,
     oomScoreAdj: read.integer("oomScoreAdj", document.oomScoreAdj, -1000, 1000),

@@ -15,7 +15,7 @@ import {
 } from "../net/address.ts";
 import { FAMILIES, type Family } from "../net/protocol.ts";
 import type { Node } from "../objects/objects.ts";
-import type { LocalTraffic, NodeSettings } from "./plan.ts";
+import type { LocalTraffic, NodeSettings, TrafficMetrics } from "./plan.ts";
 import { sameList } from "../objects/equality.ts";
 
 /** The part of the configuration that the settings of a node depend on. */
@@ -34,6 +34,7 @@ export interface NodeConfiguration {
    * True when the mode serves node ports address by address, and so needs the addresses of all interfaces.
    */
   readonly listsInterfaceAddresses: boolean;
+  readonly trafficMetrics: TrafficMetrics;
 }
 
 /** How traffic from this node's pods is recognised: docs/behaviour.md §4.2. */
@@ -79,6 +80,7 @@ export function deriveNodeSettings(
       : [],
     localhostNodePorts,
     serviceCidrs: normaliseCidrs(facts.serviceCidrs.filter((cidr) => familyOf(cidr.address) === family)),
+    trafficMetrics: configuration.trafficMetrics,
   };
 }
 
@@ -91,6 +93,7 @@ export function sameSettings(a: NodeSettings, b: NodeSettings): boolean {
     sameNodePorts(a.nodePorts, b.nodePorts) &&
     sameList(a.interfaceAddresses, b.interfaceAddresses, (one, other) => one === other) &&
     a.localhostNodePorts === b.localhostNodePorts &&
+    a.trafficMetrics === b.trafficMetrics &&
     sameList(a.serviceCidrs, b.serviceCidrs, sameCidr);
 }
 

@@ -51,6 +51,8 @@ declare const planKeyBrand: unique symbol;
 /** Unique per service port and family: see `planKey`. */
 export type PlanKey = string & { readonly [planKeyBrand]: true };
 
+export type FrontendKind = Frontend["kind"];
+
 export type Frontend =
   | {
     readonly kind: "ClusterIP" | "ExternalIP" | "LoadBalancerIP";
@@ -131,7 +133,14 @@ export interface NodeSettings {
    * dropped.
    */
   readonly serviceCidrs: readonly Cidr[];
+  /** Counters per service port: see docs/traffic.md. */
+  readonly trafficMetrics: TrafficMetrics;
 }
+
+/** Levels of counting, each of which includes the one before. */
+export const TRAFFIC_METRICS = ["off", "connections", "full"] as const;
+/** "connections": new connections, and refused ones. "full": packets and bytes, too. */
+export type TrafficMetrics = (typeof TRAFFIC_METRICS)[number];
 
 /** Everything that a backend has to put in force, for the families in use. */
 export interface DesiredState {

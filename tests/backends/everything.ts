@@ -157,6 +157,7 @@ export const everyKindOfSettings: readonly (readonly NodeSettings[])[] = [
   [
     settingsOf("IPv4", {
       localTraffic: { mode: "interface-prefix", prefix: "veth" },
+      trafficMetrics: "off",
       masqueradeMark: 0x40000000,
       serviceCidrs: [cidrOf("10.96.0.0/16"), cidrOf("10.97.0.0/17")],
     }),

@@ -90,6 +90,7 @@ export function settingsOf(
     interfaceAddresses: [],
     localhostNodePorts: false,
     serviceCidrs: [cidrOf(family === "IPv4" ? "10.96.0.0/12" : "fd00:96::/108")],
+    trafficMetrics: "connections",
     ...overrides,
   };
 }

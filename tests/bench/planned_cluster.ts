@@ -23,6 +23,7 @@ const settings: DesiredState["settings"] = [{
   interfaceAddresses: [],
   localhostNodePorts: false,
   serviceCidrs: [],
+  trafficMetrics: "connections",
 }];
 
 /** The desired state of a cluster, and changes of it. Each change starts from this state. */

@@ -51,6 +51,7 @@ const settings: DesiredState["settings"] = [{
   interfaceAddresses: [],
   localhostNodePorts: false,
   serviceCidrs: [],
+  trafficMetrics: "connections",
 }];
 
 function open(): Backend {

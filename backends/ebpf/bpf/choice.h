@@ -117,21 +117,47 @@ static __always_inline void count_drop(__u32 reason)
 	if (count) (*count)++;
 }
 
-/* Returns this CPU's counters of a service; NULL if it has had no connection or is gone. */
-static __always_inline struct traffic *traffic_of(__u32 service)
+static __always_inline enum frontend_kind kind_of(const struct service *service)
 {
-	return bpf_map_lookup_elem(&counters, &service);
+	return service->flags / SERVICE_KIND % FRONTEND_KINDS;
 }
 
-static __always_inline void count_connection(__u32 service)
+/* The key of the counters of a service's frontends of one kind. */
+static __always_inline __u32 counters_key(__u32 service, enum frontend_kind kind)
 {
-	struct traffic *traffic = traffic_of(service);
-	if (!traffic) {
-		struct traffic none = {};
-		bpf_map_update_elem(&counters, &service, &none, BPF_NOEXIST);
-		traffic = traffic_of(service);
-	}
+	return service * FRONTEND_KINDS + kind;
+}
+
+/* Returns this CPU's counters; NULL if they have counted nothing or the service is gone. */
+static __always_inline struct traffic *traffic_of(__u32 key)
+{
+	return bpf_map_lookup_elem(&counters, &key);
+}
+
+/* Returns this CPU's counters, and creates them if there are none; NULL if that fails. */
+static __always_inline struct traffic *existing_traffic_of(__u32 key)
+{
+	struct traffic *traffic = traffic_of(key);
+	if (traffic) return traffic;
+	struct traffic none = {};
+	bpf_map_update_elem(&counters, &key, &none, BPF_NOEXIST);
+	return traffic_of(key);
+}
+
+static __always_inline void count_connection(__u32 key)
+{
+	struct traffic *traffic = existing_traffic_of(key);
 	if (traffic) traffic->connections++;
+}
+
+/* Counts a rejected or dropped packet or socket of a service. `reason` is less than REFUSAL_REASONS. */
+VERIFIED_ONCE int count_refusal(const struct service *service, __u32 reason)
+{
+	if (!service) return 0;
+	struct traffic *traffic = existing_traffic_of(counters_key(service->id, kind_of(service)));
+	if (traffic && reason < REFUSAL_REASONS) traffic->refused[reason]++;
+	count_drop(reason);
+	return 0;
 }
 
 /* ---- choice of an endpoint ---- */

@@ -61,6 +61,17 @@ enum service_flag {
 	 * node. Sockets take a random slot here too, because no other node ever has to find their endpoint.
 	 */
 	SERVICE_MAGLEV = 8,
+	/* The enum frontend_kind, in two bits from this one on. */
+	SERVICE_KIND = 16,
+};
+
+/* Kinds of frontends, whose traffic is counted apart. */
+enum frontend_kind {
+	FRONTEND_CLUSTER_IP = 0,
+	FRONTEND_EXTERNAL_IP = 1,
+	FRONTEND_LOAD_BALANCER_IP = 2,
+	FRONTEND_NODE_PORT = 3,
+	FRONTEND_KINDS = 4,
 };
 
 /* Consecutive slots of `endpoints`. */
@@ -218,34 +229,16 @@ struct {
 
 /* ---- counters ---- */
 
-/*
- * `out` is from the client to the endpoint. For sockets only connections are counted, not packets and bytes.
- */
-struct traffic {
-	__u64 connections;
-	__u64 packets_out;
-	__u64 bytes_out;
-	__u64 packets_in;
-	__u64 bytes_in;
-};
-
-/* Keyed by service id; an entry is created with the first connection. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 17);
-	__type(key, __u32);
-	__type(value, struct traffic);
-} counters SEC(".maps");
-
 enum drop_reason {
 	/* VERDICT_REJECT: no endpoints. */
 	DROP_NO_ENDPOINTS = 0,
 	/* VERDICT_DROP or an empty local list. */
 	DROP_NO_LOCAL_ENDPOINTS = 1,
+	DROP_SOURCE_RANGE = 2,
+	/* The reasons before this one are also counted by service. */
+	REFUSAL_REASONS = 3,
 	/* The address is in `service_cidrs`, but belongs to no service. */
-	DROP_NO_SERVICE = 2,
-	DROP_SOURCE_RANGE = 3,
+	DROP_NO_SERVICE = 3,
 	/* No free source port for a masqueraded connection. */
 	DROP_NO_PORT = 4,
 	/* Invalid headers. */
@@ -258,6 +251,30 @@ enum drop_reason {
 	DROP_MAP_FULL = 8,
 	DROP_REASONS = 16,
 };
+
+/*
+ * `out` is from the client to the endpoint. For sockets only connections are counted, not packets and bytes.
+ */
+struct traffic {
+	__u64 connections;
+	__u64 packets_out;
+	__u64 bytes_out;
+	__u64 packets_in;
+	__u64 bytes_in;
+	/* Rejected and dropped packets and sockets, by enum drop_reason. */
+	__u64 refused[REFUSAL_REASONS];
+};
+
+/*
+ * Keyed by service id * FRONTEND_KINDS + enum frontend_kind. An entry is created with the first connection or refusal.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u32);
+	__type(value, struct traffic);
+} counters SEC(".maps");
 
 /* Indexed by enum drop_reason. */
 struct {
@@ -361,6 +378,8 @@ enum flow_flag {
 	FLOW_NODE_PORT = 2,
 	/* The endpoint is on this node itself: its replies leave through the stack. */
 	FLOW_TO_NODE = 4,
+	/* The enum frontend_kind, in two bits from this one on. */
+	FLOW_KIND = 8,
 };
 
 /* Set in both entries of a flow, and never cleared. */

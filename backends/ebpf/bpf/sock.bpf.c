@@ -21,6 +21,7 @@
 struct request {
 	struct frontend frontend;
 	__u32 service;
+	__u32 counters; /* key */
 	struct endpoint endpoint;
 };
 
@@ -154,21 +155,22 @@ balance(struct bpf_sock_addr *ctx, int family, int keep_endpoint, struct request
 	}
 	if (service.flags & SERVICE_SOURCE_RANGES) {
 		enum outcome admitted = check_source(ctx, family, service.id, &request->frontend.address);
-		if (admitted == OUTCOME_DROP) count_drop(DROP_SOURCE_RANGE);
+		if (admitted == OUTCOME_DROP) count_refusal(&service, DROP_SOURCE_RANGE);
 		if (admitted != OUTCOME_BALANCED) return admitted;
 	}
 	if (service.verdict == VERDICT_REJECT) {
-		count_drop(DROP_NO_ENDPOINTS);
+		count_refusal(&service, DROP_NO_ENDPOINTS);
 		return OUTCOME_REJECT;
 	}
 
 	struct list list = service.verdict == VERDICT_BALANCE_LOCAL ? service.local : service.cluster;
 	if (service.verdict == VERDICT_DROP ||
 	    !choose_for_socket(ctx, keep_endpoint, &service, &list, &request->endpoint)) {
-		count_drop(DROP_NO_LOCAL_ENDPOINTS);
+		count_refusal(&service, DROP_NO_LOCAL_ENDPOINTS);
 		return OUTCOME_DROP;
 	}
 	request->service = service.id;
+	request->counters = counters_key(service.id, kind_of(&service));
 	return OUTCOME_BALANCED;
 }
 
@@ -232,7 +234,7 @@ static __always_inline int connect(struct bpf_sock_addr *ctx, int family)
 		return DENY;
 	case OUTCOME_BALANCED:
 		store_connection(ctx, &request);
-		count_connection(request.service);
+		count_connection(request.counters);
 		set_address(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}
 	return ALLOW;
@@ -267,7 +269,7 @@ static __always_inline int sendmsg(struct bpf_sock_addr *ctx, int family)
 		return DENY;
 	case OUTCOME_BALANCED:
 		/* The first datagram of a socket to an endpoint counts as a connection. */
-		if (store_peer(ctx, &request)) count_connection(request.service);
+		if (store_peer(ctx, &request)) count_connection(request.counters);
 		set_address(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}
 	return ALLOW;

@@ -10,7 +10,8 @@
 
 static __always_inline void count_packet(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
-	struct traffic *traffic = traffic_of(flow->service);
+	enum frontend_kind kind = flow->flags / FLOW_KIND % FRONTEND_KINDS;
+	struct traffic *traffic = traffic_of(counters_key(flow->service, kind));
 	if (!traffic) return;
 	__u32 packets = skb->gso_segs ? skb->gso_segs : 1;
 	__u32 bytes = packet->end - packet->network;
@@ -57,6 +58,12 @@ handle_no_service(struct __sk_buff *skb, struct workspace *work, const struct fr
 	return verdict == VERDICT_REJECT ? reject_connection(skb, &work->packet) : TC_ACT_SHOT;
 }
 
+static __always_inline int refuse(const struct service *service, enum drop_reason reason)
+{
+	count_refusal(service, reason);
+	return TC_ACT_SHOT;
+}
+
 /* Creates a flow to an endpoint of the service, and forwards the packet. */
 static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u32 flags)
 {
@@ -69,7 +76,7 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 
 	struct endpoint endpoint;
 	enum origin origin = origin_of(skb, packet, settings);
-	if (!choose_endpoint(service, origin, &packet->tuple, &endpoint)) return drop(DROP_NO_LOCAL_ENDPOINTS);
+	if (!choose_endpoint(service, origin, &packet->tuple, &endpoint)) return refuse(service, DROP_NO_LOCAL_ENDPOINTS);
 
 	*to = packet->tuple;
 	to->destination = endpoint.address;
@@ -88,9 +95,10 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 
 	if (masquerade) to->source = masquerade_source(work->route.ifindex, packet->family, settings);
 	if (next_hop == NEXT_HOP_STACK) flags |= FLOW_TO_NODE;
+	flags |= kind_of(service) * FLOW_KIND;
 	int failure = create_flow(skb, &packet->tuple, to, service, flags);
 	if (failure) return drop(failure);
-	count_connection(service->id);
+	count_connection(counters_key(service->id, kind_of(service)));
 	track(skb, packet, &claim->flow);
 	return send(skb, packet, to, next_hop, &work->route);
 }
@@ -122,10 +130,10 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 	if (belongs_to_netfilter(skb, packet)) return PASS_ON;
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !is_source_allowed(service->id, &packet->tuple.source))
-		return drop(DROP_SOURCE_RANGE);
-	if (service->verdict == VERDICT_DROP) return drop(DROP_NO_LOCAL_ENDPOINTS);
+		return refuse(service, DROP_SOURCE_RANGE);
+	if (service->verdict == VERDICT_DROP) return refuse(service, DROP_NO_LOCAL_ENDPOINTS);
 	if (service->verdict == VERDICT_REJECT) {
-		count_drop(DROP_NO_ENDPOINTS);
+		count_refusal(service, DROP_NO_ENDPOINTS);
 		return reject_connection(skb, packet);
 	}
 	return balance(skb, work, flags);

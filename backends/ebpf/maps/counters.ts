@@ -1,29 +1,32 @@
-import { type PlanKey, printedNameOf } from "../../../core/plan/plan.ts";
 import type { BackendMetric } from "../../../core/backend/contract.ts";
+import type { ServiceTraffic } from "../../../core/backend/traffic.ts";
+import type { FrontendKind, PlanKey } from "../../../core/plan/plan.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
-import { DROP, OFFSET, SIZE } from "./layout.ts";
+import { DROP, FRONTEND, FRONTEND_KINDS, OFFSET, SIZE } from "./layout.ts";
 
-/** Counters of one service port. Out means from the client to the endpoint. */
-export interface Counters {
-  readonly connections: number;
-  readonly packetsOut: number;
-  readonly bytesOut: number;
-  readonly packetsIn: number;
-  readonly bytesIn: number;
-}
+/** Numbers of frontend kinds in keys: enum frontend_kind. */
+export const KIND_NUMBERS: Readonly<Record<FrontendKind, number>> = {
+  ClusterIP: FRONTEND.CLUSTER_IP,
+  ExternalIP: FRONTEND.EXTERNAL_IP,
+  LoadBalancerIP: FRONTEND.LOAD_BALANCER_IP,
+  NodePort: FRONTEND.NODE_PORT,
+};
 
 /**
- * Reads the counters of all service ports, summed over all CPUs.
+ * Reads the counters of all service ports, summed over all CPUs. Packets of sockets on this node are not counted.
  * @param owners the service port of each id.
+ * @param withVolumes includes packets and bytes.
  */
 export function readTraffic(
   counters: KernelMaps["counters"],
   owners: ReadonlyMap<number, PlanKey>,
-): ReadonlyMap<PlanKey, Counters> {
-  const traffic = new Map<PlanKey, Counters>();
+  withVolumes: boolean,
+): readonly ServiceTraffic[] {
+  const services: ServiceTraffic[] = [];
   const cpus = possibleCpus();
   counters.forEach((keys, keyOffset, values, valueOffset) => {
-    const key = owners.get(keys.getUint32(keyOffset, true));
+    const { id, kind } = ofKey(keys.getUint32(keyOffset, true));
+    const key = owners.get(id);
     if (key === undefined) return;
     const sum = (offset: number) => {
       let total = 0n;
@@ -33,20 +36,37 @@ export function readTraffic(
       return Number(total);
     };
     const at = OFFSET.traffic;
-    traffic.set(key, {
+    const refused = (reason: number) => sum(at.refused + 8 * reason);
+    services.push({
+      key,
+      frontend: kind,
       connections: sum(at.connections),
-      packetsOut: sum(at.packets_out),
-      bytesOut: sum(at.bytes_out),
-      packetsIn: sum(at.packets_in),
-      bytesIn: sum(at.bytes_in),
+      ...(withVolumes
+        ? {
+          toEndpoints: { packets: sum(at.packets_out), bytes: sum(at.bytes_out) },
+          fromEndpoints: { packets: sum(at.packets_in), bytes: sum(at.bytes_in) },
+        }
+        : {}),
+      refused: {
+        "no-endpoints": refused(DROP.NO_ENDPOINTS),
+        "no-local-endpoints": refused(DROP.NO_LOCAL_ENDPOINTS),
+        "source-range": refused(DROP.SOURCE_RANGE),
+      },
     });
   }, cpus * SIZE.traffic);
-  return traffic;
+  return services;
+}
+
+const KINDS = new Map(Object.entries(KIND_NUMBERS).map(([kind, number]) => [number, kind as FrontendKind]));
+
+/** Takes apart a key of map `counters`: see `counters_key` in bpf/choice.h. */
+function ofKey(key: number): { readonly id: number; readonly kind: FrontendKind | undefined } {
+  return { id: Math.floor(key / FRONTEND_KINDS), kind: KINDS.get(key % FRONTEND_KINDS) };
 }
 
 /** Deletes the counters of a removed service port. */
 export function forgetCounters(counters: KernelMaps["counters"], id: number): void {
-  counters.delete(new Uint8Array(new Uint32Array([id]).buffer));
+  for (let kind = 0; kind < FRONTEND_KINDS; kind++) deleteCounters(counters, id * FRONTEND_KINDS + kind);
 }
 
 /**
@@ -55,10 +75,14 @@ export function forgetCounters(counters: KernelMaps["counters"], id: number): vo
 export function keepCounters(counters: KernelMaps["counters"], ids: ReadonlySet<number>): void {
   const gone: number[] = [];
   counters.forEach((keys, offset) => {
-    const id = keys.getUint32(offset, true);
-    if (!ids.has(id)) gone.push(id);
+    const key = keys.getUint32(offset, true);
+    if (!ids.has(ofKey(key).id)) gone.push(key);
   }, possibleCpus() * SIZE.traffic);
-  for (const id of gone) forgetCounters(counters, id);
+  for (const key of gone) deleteCounters(counters, key);
+}
+
+function deleteCounters(counters: KernelMaps["counters"], key: number): void {
+  counters.delete(new Uint8Array(new Uint32Array([key]).buffer));
 }
 
 /** Reads the number of rejected and dropped packets and connections by reason. */
@@ -76,39 +100,6 @@ export function readDrops(drops: KernelMaps["drops"]): ReadonlyMap<string, numbe
     counts.set(name, Number(total));
   }, cpus * 8);
   return counts;
-}
-
-export function trafficMetrics(traffic: ReadonlyMap<PlanKey, Counters>): readonly BackendMetric[] {
-  const samplesOf = (
-    values: (counters: Counters) => readonly (readonly [labels: readonly string[], value: number])[],
-  ) =>
-    [...traffic].flatMap(([key, counters]) =>
-      values(counters).map(([labels, value]) => ({ labels: [...identity(key), ...labels], value }))
-    );
-  return [
-    {
-      name: "ebpf_connections_total",
-      help: "New connections to a service port. For UDP, new sockets and flows.",
-      type: "counter",
-      labels: IDENTITY_LABELS,
-      samples: samplesOf(({ connections }) => [[[], connections]]),
-    },
-    {
-      name: "ebpf_packets_total",
-      help:
-        "Translated packets, by direction as seen from the client. Sockets on this node need no translation.",
-      type: "counter",
-      labels: [...IDENTITY_LABELS, "direction"],
-      samples: samplesOf(({ packetsOut, packetsIn }) => [[["out"], packetsOut], [["in"], packetsIn]]),
-    },
-    {
-      name: "ebpf_bytes_total",
-      help: "Bytes of translated packets.",
-      type: "counter",
-      labels: [...IDENTITY_LABELS, "direction"],
-      samples: samplesOf(({ bytesOut, bytesIn }) => [[["out"], bytesOut], [["in"], bytesIn]]),
-    },
-  ];
 }
 
 export function dropMetric(drops: ReadonlyMap<string, number>): BackendMetric {
@@ -140,14 +131,6 @@ export function endedMetrics(
       samples: [{ labels: [], value: sockets.failures }],
     },
   ];
-}
-
-const IDENTITY_LABELS = ["service_port", "protocol", "family"];
-
-/** Values of the identity labels; a key ends with the protocol and the family. */
-function identity(key: PlanKey): readonly string[] {
-  const [family = "", protocol = ""] = key.split("/").toReversed();
-  return [printedNameOf(key), protocol, family];
 }
 
 /** Number of values of an entry in a per-CPU map. The file contains `0-3` for four CPUs. */

@@ -8,7 +8,7 @@ import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 /** Size of each struct in bytes. */
 export const SIZE = {
@@ -17,7 +17,7 @@ export const SIZE = {
   service: 48,
   endpoint: 24,
   range: 24,
-  traffic: 40,
+  traffic: 64,
   settings: 128,
   device: 36,
   tuple: 40,
@@ -41,7 +41,7 @@ export const OFFSET = {
   list: { first: 0, count: 4 },
   endpoint: { address: 0, port: 16, flags: 20 },
   range: { prefix: 0, service: 4, address: 8 },
-  traffic: { connections: 0, packets_out: 8, bytes_out: 16, packets_in: 24, bytes_in: 32 },
+  traffic: { connections: 0, packets_out: 8, bytes_out: 16, packets_in: 24, bytes_in: 32, refused: 40 },
   network: { network: 0, mask: 16 },
   settings: {
     namespace: 0,
@@ -75,7 +75,17 @@ export const VERDICT = {
 export const NO_VERDICT = -1;
 
 /** enum service_flag */
-export const SERVICE = { MASQUERADE_ALL: 1, MASQUERADE_OFF_NODE: 2, SOURCE_RANGES: 4, MAGLEV: 8 } as const;
+export const SERVICE = {
+  MASQUERADE_ALL: 1,
+  MASQUERADE_OFF_NODE: 2,
+  SOURCE_RANGES: 4,
+  MAGLEV: 8,
+  KIND: 16,
+} as const;
+
+/** enum frontend_kind */
+export const FRONTEND = { CLUSTER_IP: 0, EXTERNAL_IP: 1, LOAD_BALANCER_IP: 2, NODE_PORT: 3 } as const;
+export const FRONTEND_KINDS = 4;
 
 /** enum endpoint_flag */
 export const ENDPOINT = { LOCAL: 1 } as const;
@@ -97,7 +107,7 @@ export const SETTING = {
 export const DEVICE = { LOCAL_PODS: 1 } as const;
 
 /** enum flow_flag */
-export const FLOW = { REPLY: 1, NODE_PORT: 2, TO_NODE: 4 } as const;
+export const FLOW = { REPLY: 1, NODE_PORT: 2, TO_NODE: 4, KIND: 8 } as const;
 
 /** enum flow_state; the enumerators begin with FLOW_, too. */
 export const FLOW_STATE = {
@@ -112,8 +122,8 @@ export const FLOW_STATE = {
 export const DROP = {
   NO_ENDPOINTS: 0,
   NO_LOCAL_ENDPOINTS: 1,
-  NO_SERVICE: 2,
-  SOURCE_RANGE: 3,
+  SOURCE_RANGE: 2,
+  NO_SERVICE: 3,
   NO_PORT: 4,
   MALFORMED: 5,
   NO_ROUTE: 6,

@@ -2,6 +2,7 @@ import { socketKey } from "../../../core/net/address.ts";
 import type { Endpoint, Frontend, Route, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { sameEndpoint } from "../../../core/plan/same_plan.ts";
 import { sameList } from "../../../core/objects/equality.ts";
+import { KIND_NUMBERS } from "../maps/counters.ts";
 import { SERVICE, type ServiceEntry, type SlotRange, VERDICT } from "../maps/layout.ts";
 import { maglevTable } from "./maglev.ts";
 import type { EbpfOptions } from "../options.ts";
@@ -58,7 +59,8 @@ export function serviceEntry(
     verdict: verdictOf(route, block),
     flags: masqueradeOf(route) |
       (hasRanges ? SERVICE.SOURCE_RANGES : 0) |
-      (isMaglev(plan, options) ? SERVICE.MAGLEV : 0),
+      (isMaglev(plan, options) ? SERVICE.MAGLEV : 0) |
+      KIND_NUMBERS[frontend.kind] * SERVICE.KIND,
     affinitySeconds: plan.affinitySeconds,
     cluster: moved(block.cluster, slots.first),
     local: moved(block.local, slots.first),

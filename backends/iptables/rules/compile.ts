@@ -1,6 +1,7 @@
+import type { RefusalReason } from "../../../core/backend/traffic.ts";
 import type { NodeSettings, Route, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { sameFrontends, sameRoute, sameSourceRanges } from "../../../core/plan/same_plan.ts";
-import type { ServiceRules, SharedChain, SharedRule } from "./layout.ts";
+import type { RuleTraffic, ServiceRules, SharedChain, SharedRule } from "./layout.ts";
 import {
   FILTER_EXTERNAL_SERVICES,
   FILTER_NODE_PORTS,
@@ -60,6 +61,11 @@ export function haveSameSharedRules(old: ServicePortPlan, next: ServicePortPlan)
     sameFrontends(old, next) && sameSourceRanges(old, next);
 }
 
+/** Like `compile`, without the chains of the service port. */
+export function compileSharedRules(plan: ServicePortPlan, context: CompileContext): readonly SharedRule[] {
+  return compileShared(servicePort(plan), context);
+}
+
 function compileShared(port: ServicePort, context: CompileContext): readonly SharedRule[] {
   const { plan } = port;
   const shared = new SharedRules();
@@ -75,18 +81,22 @@ function compileShared(port: ServicePort, context: CompileContext): readonly Sha
 class SharedRules {
   readonly list: SharedRule[] = [];
 
-  add(chain: SharedChain, rule: IptablesRule): void {
-    this.list.push({ chain, rule });
+  add(chain: SharedChain, rule: IptablesRule, counts?: RuleTraffic): void {
+    this.list.push({ chain, rule, counts });
   }
 }
 
 function addClusterIP(shared: SharedRules, port: ServicePort, frontend: AddressFrontend): void {
   const { name, internalChain, plan } = port;
   if (internalChain !== undefined) {
-    shared.add(NAT_SERVICES, frontendRule(port, frontend, `${name} cluster IP`, jump(internalChain)));
+    const rule = frontendRule(port, frontend, `${name} cluster IP`, jump(internalChain));
+    shared.add(NAT_SERVICES, rule, { frontend: frontend.kind, as: "dispatched" });
   }
   const verdict = filterVerdict(port, plan.internal);
-  if (verdict) shared.add(FILTER_SERVICES, frontendRule(port, frontend, verdict.comment, verdict.target));
+  if (verdict !== undefined) {
+    const rule = frontendRule(port, frontend, verdict.comment, verdict.target);
+    shared.add(FILTER_SERVICES, rule, { frontend: frontend.kind, as: verdict.reason });
+  }
 }
 
 function addExternalAddress(shared: SharedRules, port: ServicePort, frontend: AddressFrontend): void {
@@ -96,15 +106,18 @@ function addExternalAddress(shared: SharedRules, port: ServicePort, frontend: Ad
   if (port.isReachedFromOutside) {
     const text = `${name} ${isBalancer ? "loadbalancer" : "external"} IP`;
     const target = jump(isFirewalled ? chains.firewall : chains.external);
-    shared.add(NAT_SERVICES, frontendRule(port, frontend, text, target));
+    const rule = frontendRule(port, frontend, text, target);
+    shared.add(NAT_SERVICES, rule, { frontend: frontend.kind, as: "dispatched" });
   }
   if (isFirewalled) {
     const text = `${name} traffic not accepted by ${chains.firewall}`;
-    shared.add(FILTER_PROXY_FIREWALL, frontendRule(port, frontend, text, drop));
+    const rule = frontendRule(port, frontend, text, drop);
+    shared.add(FILTER_PROXY_FIREWALL, rule, { frontend: frontend.kind, as: "source-range" });
   }
   const verdict = filterVerdict(port, plan.external);
-  if (verdict) {
-    shared.add(FILTER_EXTERNAL_SERVICES, frontendRule(port, frontend, verdict.comment, verdict.target));
+  if (verdict !== undefined) {
+    const rule = frontendRule(port, frontend, verdict.comment, verdict.target);
+    shared.add(FILTER_EXTERNAL_SERVICES, rule, { frontend: frontend.kind, as: verdict.reason });
   }
 }
 
@@ -122,14 +135,16 @@ function addNodePort(
     if (context.nfacct && context.settings.localhostNodePorts) {
       const counter = { match: "nfacct", name: LOCALHOST_NODE_PORTS_ACCEPTED } as const;
       const destination = inRange(LOOPBACK_RANGES.IPv4);
-      shared.add(NAT_NODE_PORTS, { destination, protocol, matches: [...matches, counter], target });
+      const rule = { destination, protocol, matches: [...matches, counter], target };
+      shared.add(NAT_NODE_PORTS, rule, { frontend: "NodePort", as: "dispatched" });
     }
-    shared.add(NAT_NODE_PORTS, { protocol, matches, target });
+    shared.add(NAT_NODE_PORTS, { protocol, matches, target }, { frontend: "NodePort", as: "dispatched" });
   }
   const verdict = filterVerdict(port, external);
-  if (verdict) {
+  if (verdict !== undefined) {
     const matches = [comment(verdict.comment), toThisNode, toNodePort];
-    shared.add(FILTER_EXTERNAL_SERVICES, { protocol, matches, target: verdict.target });
+    const rule = { protocol, matches, target: verdict.target };
+    shared.add(FILTER_EXTERNAL_SERVICES, rule, { frontend: "NodePort", as: verdict.reason });
   }
 }
 
@@ -140,6 +155,7 @@ function healthCheckRule({ name, plan }: ServicePort): IptablesRule {
 }
 
 interface FilterVerdict {
+  readonly reason: RefusalReason;
   readonly comment: string;
   readonly target: Target;
 }
@@ -154,12 +170,12 @@ function filterVerdict({ name, plan }: ServicePort, route: Route): FilterVerdict
     case "local-external":
       return plan.localEndpoints.length === 0 ? noLocalEndpoints(name) : undefined;
     case "reject":
-      return { comment: `${name} has no endpoints`, target: reject };
+      return { reason: "no-endpoints", comment: `${name} has no endpoints`, target: reject };
     case "drop":
       return noLocalEndpoints(name);
   }
 }
 
 function noLocalEndpoints(name: string): FilterVerdict {
-  return { comment: `${name} has no local endpoints`, target: drop };
+  return { reason: "no-local-endpoints", comment: `${name} has no local endpoints`, target: drop };
 }

@@ -1,4 +1,6 @@
 import * as nft from "../../nf_tables/constants.ts";
+import type { RefusalReason } from "../../../core/backend/traffic.ts";
+import type { FrontendKind } from "../../../core/plan/plan.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import type { IptablesRule } from "./rule.ts";
 
@@ -23,6 +25,14 @@ export interface SharedChain {
 export interface SharedRule {
   readonly chain: SharedChain;
   readonly rule: IptablesRule;
+  /** Traffic that the counter of the rule counts; undefined for none of a service. */
+  readonly counts?: RuleTraffic | undefined;
+}
+
+/** New connections to the frontends of one kind: dispatched to the chains of the service port, or refused. */
+export interface RuleTraffic {
+  readonly frontend: FrontendKind;
+  readonly as: "dispatched" | RefusalReason;
 }
 
 /** The rules of one service port. */

@@ -33,10 +33,17 @@ const ATTEMPTS = 5;
 export class TablesReader {
   readonly #client: NetlinkClient;
   readonly #family: TableFamily;
+  readonly #options: { readonly inBackground?: boolean };
 
-  constructor(client: NetlinkClient, family: TableFamily) {
+  /** @param options `inBackground` lets other work run between the answers. */
+  constructor(
+    client: NetlinkClient,
+    family: TableFamily,
+    options: { readonly inBackground?: boolean } = {},
+  ) {
     this.#client = client;
     this.#family = family;
+    this.#options = options;
   }
 
   async chains(): Promise<ActualChains> {
@@ -93,7 +100,7 @@ export class TablesReader {
   ): Promise<boolean> {
     const request = dumpRequest(this.#family, type, filter);
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const { interrupted } = await this.#client.dumpEach(operation, request, each);
+      const { interrupted } = await this.#client.dumpEach(operation, request, each, this.#options);
       if (!interrupted) return true;
     }
     return false;

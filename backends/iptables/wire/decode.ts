@@ -21,6 +21,34 @@ export function jumpTargetOf(expressions: Uint8Array): string | undefined {
   return undefined;
 }
 
+/** Decodes the packets that a rule has counted; 0 if it does not count. */
+export function packetsOf(expressions: Uint8Array): number {
+  for (let at = 0; at < expressions.length;) {
+    const end = endOf(expressions, at, expressions.length);
+    if (nameOf(expressions, at, end) === "counter") {
+      const data = expressions.subarray(dataOf(expressions, at, end), end);
+      return Number(attribute(data, nft.NFTA_COUNTER_PACKETS, NLA_HDRLEN)?.u64be() ?? 0n);
+    }
+    at = aligned(end);
+  }
+  return 0;
+}
+
+/** Decodes the text of `-m comment`; undefined without one. */
+export function commentOf(expressions: Uint8Array): string | undefined {
+  for (let at = 0; at < expressions.length;) {
+    const end = endOf(expressions, at, expressions.length);
+    if (nameOf(expressions, at, end) === "match") {
+      const data = expressions.subarray(dataOf(expressions, at, end), end);
+      if (attribute(data, nft.NFTA_MATCH_NAME, NLA_HDRLEN)?.string() === "comment") {
+        return attribute(data, nft.NFTA_MATCH_INFO, NLA_HDRLEN)?.string();
+      }
+    }
+    at = aligned(end);
+  }
+  return undefined;
+}
+
 /** The name of an expression. The kernel writes it before the data. */
 export function nameOf(bytes: Uint8Array, at: number, end: number): string {
   const name = at + NLA_HDRLEN;

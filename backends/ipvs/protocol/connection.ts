@@ -9,10 +9,11 @@ import {
   formatVirtualServer,
   type KernelRealServer,
   type KernelVirtualServer,
+  type Statistics,
   type VirtualServerId,
 } from "../servers/virtual_server.ts";
 import { IPVS_GENL_NAME } from "./constants.ts";
-import { decodeRealServer, decodeTimeouts, decodeVirtualServer } from "./decode.ts";
+import { decodeRealServer, decodeStatistics, decodeTimeouts, decodeVirtualServer } from "./decode.ts";
 import {
   describeCommand,
   type IpvsCommand,
@@ -89,6 +90,21 @@ export class IpvsConnection implements Disposable {
       ({ payload }) => {
         const server = decodeVirtualServer(payload);
         if (server !== undefined) found.push(server);
+      },
+      { inBackground: true },
+    );
+    return found;
+  }
+
+  /** The statistics of all virtual servers. Other work can run meanwhile. */
+  async statistics(): Promise<readonly (readonly [VirtualServerId, Statistics])[]> {
+    const found: (readonly [VirtualServerId, Statistics])[] = [];
+    await this.#client.dumpEach(
+      "read the statistics of virtual servers",
+      (message, seq) => writeDumpServers(message, this.#family, seq),
+      ({ payload }) => {
+        const server = decodeVirtualServer(payload);
+        if (server !== undefined) found.push([server, decodeStatistics(payload)]);
       },
       { inBackground: true },
     );

@@ -33,6 +33,13 @@ export const IPVS_SVC_ATTR_SCHED_NAME = 6;
 export const IPVS_SVC_ATTR_FLAGS = 7; // struct ip_vs_flags { __u32 flags, mask; }
 export const IPVS_SVC_ATTR_TIMEOUT = 8; // of persistence, seconds
 export const IPVS_SVC_ATTR_NETMASK = 9; // IPv4: the mask, big-endian; IPv6: the prefix length
+export const IPVS_SVC_ATTR_STATS64 = 12; // since Linux 4.1
+
+export const IPVS_STATS_ATTR_CONNS = 1; // linux/ip_vs.h, attributes of statistics
+export const IPVS_STATS_ATTR_INPKTS = 2;
+export const IPVS_STATS_ATTR_OUTPKTS = 3;
+export const IPVS_STATS_ATTR_INBYTES = 4;
+export const IPVS_STATS_ATTR_OUTBYTES = 5;
 
 export const IPVS_DEST_ATTR_ADDR = 1; // linux/ip_vs.h, attributes of a destination
 export const IPVS_DEST_ATTR_PORT = 2;

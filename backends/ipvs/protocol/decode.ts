@@ -3,13 +3,14 @@ import { AF_INET } from "../../../ffi/inet.ts";
 import { AttributeTable } from "../../../ffi/netlink/attribute_table.ts";
 import { GENL_HDRLEN } from "../../../ffi/netlink/genetlink.ts";
 import { protocolOfNumber } from "../../protocol_numbers.ts";
-import type { KernelRealServer, KernelVirtualServer } from "../servers/virtual_server.ts";
+import type { KernelRealServer, KernelVirtualServer, Statistics } from "../servers/virtual_server.ts";
 import * as ipvs from "./constants.ts";
 import type { IpvsTimeouts } from "./encode.ts";
 
 // Reused by every call, because decoding is synchronous.
 const message = new AttributeTable(ipvs.IPVS_CMD_ATTR_TIMEOUT_UDP);
-const nest = new AttributeTable(ipvs.IPVS_DEST_ATTR_ADDR_FAMILY);
+const nest = new AttributeTable(ipvs.IPVS_SVC_ATTR_STATS64);
+const statistics = new AttributeTable(ipvs.IPVS_STATS_ATTR_OUTBYTES);
 const decoder = new TextDecoder();
 
 /**
@@ -35,6 +36,24 @@ export function decodeVirtualServer(payload: Uint8Array): KernelVirtualServer | 
     persistencePrefix: isIPv4
       ? Math.clz32(~nest.u32be(ipvs.IPVS_SVC_ATTR_NETMASK))
       : nest.u32le(ipvs.IPVS_SVC_ATTR_NETMASK),
+  };
+}
+
+/** Decodes the statistics of a virtual server in the answer to a dump. The kernel adds them up every two seconds. */
+export function decodeStatistics(payload: Uint8Array): Statistics {
+  message.fill(payload, GENL_HDRLEN);
+  nest.fillFrom(message, ipvs.IPVS_CMD_ATTR_SERVICE);
+  statistics.fillFrom(nest, ipvs.IPVS_SVC_ATTR_STATS64);
+  return {
+    connections: statistics.u64le(ipvs.IPVS_STATS_ATTR_CONNS),
+    toEndpoints: {
+      packets: statistics.u64le(ipvs.IPVS_STATS_ATTR_INPKTS),
+      bytes: statistics.u64le(ipvs.IPVS_STATS_ATTR_INBYTES),
+    },
+    fromEndpoints: {
+      packets: statistics.u64le(ipvs.IPVS_STATS_ATTR_OUTPKTS),
+      bytes: statistics.u64le(ipvs.IPVS_STATS_ATTR_OUTBYTES),
+    },
   };
 }
 

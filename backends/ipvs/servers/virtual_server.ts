@@ -1,4 +1,5 @@
 import { type Address, addressBits, formatSocketAddress } from "../../../core/net/address.ts";
+import type { Volume } from "../../../core/backend/traffic.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
 
 /** Identity of a virtual server. */
@@ -33,6 +34,13 @@ export interface KernelVirtualServer extends VirtualServer {
    * Persistence applies to clients that share this prefix of their address, in bits. Ours: the whole address.
    */
   readonly persistencePrefix: number;
+}
+
+/** Counters of a virtual server since it was added. */
+export interface Statistics {
+  readonly connections: number;
+  readonly toEndpoints: Volume;
+  readonly fromEndpoints: Volume;
 }
 
 /** A real server as the kernel holds it. */

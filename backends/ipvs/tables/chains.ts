@@ -22,7 +22,7 @@ import {
 import { type Element, ElementLists } from "../../nf_tables/set/element.ts";
 import { HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../../nf_tables/set/shared.ts";
 import {
-  firewallChain,
+  firewallChains,
   jumpIfNew,
   markForeignSources,
   masqueradingChain,
@@ -74,7 +74,7 @@ export function chainsOf(family: TableFamily, settings: NodeSettings): readonly 
     { name: "services", rules: services(family, settings) },
     masqueradingChain(settings, isHairpin(family)),
     { name: "untranslated-check", rules: untranslatedCheck(family) },
-    firewallChain(family),
+    ...firewallChains(family, []),
     { name: "endpoints-check", rules: endpointsCheck(family, settings) },
     { name: "service-ips-check", rules: serviceIPsCheck(family, settings) },
     ...baseChains(family, settings),

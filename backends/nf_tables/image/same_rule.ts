@@ -35,6 +35,12 @@ function sameExpression(expected: Uint8Array, actual: Uint8Array, sameMap: SameM
     }
     own.delete(nft.NFTA_LOOKUP_SET_ID);
   }
+  if (name === "objref") {
+    // The kernel ends the name with a NUL.
+    const [wanted, found] = data.map((parts) => textOf(parts.get(nft.NFTA_OBJREF_IMM_NAME)));
+    if (wanted !== found) return false;
+    for (const parts of data) parts.delete(nft.NFTA_OBJREF_IMM_NAME);
+  }
   if (name === "nat") completeTranslation(own);
   return sameParts(own, kernels);
 }

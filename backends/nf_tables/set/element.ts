@@ -1,5 +1,5 @@
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import type { TableWriter } from "../batch.ts";
+import type { ElementAction, TableWriter } from "../batch.ts";
 import * as nft from "../constants.ts";
 import { verdictData } from "../expressions.ts";
 import type { TableFamily } from "../families.ts";
@@ -58,14 +58,14 @@ const FULL_BYTES = 60_000;
 export class ElementLists {
   readonly #batch: Pick<TableWriter, "elements">;
   readonly #family: TableFamily;
-  readonly #action: "add" | "delete";
+  readonly #action: ElementAction;
   readonly #specs: readonly SetSpec[];
   readonly #lists = new Map<string, List>();
 
   constructor(
     batch: Pick<TableWriter, "elements">,
     family: TableFamily,
-    action: "add" | "delete",
+    action: ElementAction,
     specs: readonly SetSpec[],
   ) {
     this.#batch = batch;

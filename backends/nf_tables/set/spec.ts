@@ -9,6 +9,8 @@ export type SetKind =
   | "interval set"
   /** Rules add elements, and the kernel removes them after a timeout. */
   | "dynamic set"
+  /** Rules add elements, each of which has a counter. */
+  | "counting set"
   /** Elements have a value. */
   | "map"
   /** Elements have a verdict. */
@@ -58,6 +60,8 @@ export function flagsOf(spec: SetSpec): number {
       return nft.NFT_SET_INTERVAL | nft.NFT_SET_CONCAT;
     case "dynamic set":
       return nft.NFT_SET_EVAL | nft.NFT_SET_TIMEOUT;
+    case "counting set":
+      return nft.NFT_SET_EVAL;
     case "map":
     case "verdict map":
       return nft.NFT_SET_MAP;

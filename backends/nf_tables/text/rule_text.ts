@@ -99,8 +99,12 @@ class RuleReader {
         return this.#compare(parts);
       case "lookup":
         return this.#lookup(parts);
-      case "dynset":
-        return this.#state(`update @${parts.text(nft.NFTA_DYNSET_SET_NAME)} { ${this.#key()} }`);
+      case "dynset": {
+        const counter = parts.nested(nft.NFTA_DYNSET_EXPR) === undefined ? "" : " counter";
+        return this.#state(`update @${parts.text(nft.NFTA_DYNSET_SET_NAME)} { ${this.#key()}${counter} }`);
+      }
+      case "objref":
+        return this.#state(`counter name ${quoted(parts.text(nft.NFTA_OBJREF_IMM_NAME))}`);
       case "immediate":
         return this.#immediate(parts);
       case "nat":

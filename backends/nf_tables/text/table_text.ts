@@ -1,7 +1,7 @@
 import { addressFromBytes, formatAddress } from "../../../core/net/address.ts";
 import { type Attribute, attributes } from "../../../ffi/netlink/reader.ts";
 import { protocolOfNumber } from "../../protocol_numbers.ts";
-import type { Table, TableWriter } from "../batch.ts";
+import type { ElementAction, Table, TableWriter } from "../batch.ts";
 import * as nft from "../constants.ts";
 import type { TableFamily } from "../families.ts";
 import type { Chain } from "../rules.ts";
@@ -13,6 +13,7 @@ export class TableText implements TableWriter {
   readonly #table: Table;
   readonly #family: TableFamily;
   readonly #sets = new Map<string, { readonly spec: SetSpec; readonly elements: string[] }>();
+  readonly #counters: string[] = [];
   readonly #chains = new Map<string, Chain>();
 
   constructor(table: Table, family: TableFamily) {
@@ -28,6 +29,10 @@ export class TableText implements TableWriter {
     this.#sets.set(spec.name, { spec, elements: [] });
   }
 
+  addCounter(_family: TableFamily, name: string): void {
+    this.#counters.push(name);
+  }
+
   addChain(_family: TableFamily, chain: Chain): void {
     this.#chains.set(chain.name, chain);
   }
@@ -35,7 +40,7 @@ export class TableText implements TableWriter {
   /** The rules are those of the chain that was added. */
   addRules(): void {}
 
-  elements(_family: TableFamily, _action: "add" | "delete", name: string, bytes: Uint8Array): void {
+  elements(_family: TableFamily, _action: ElementAction, name: string, bytes: Uint8Array): void {
     const set = this.#sets.get(name);
     if (set === undefined) throw new Error(`nf_tables: no set ${name}`);
     for (const element of attributes(bytes)) set.elements.push(elementText(set.spec, element));
@@ -51,7 +56,8 @@ export class TableText implements TableWriter {
     const head = `table ${this.#family.keyword} ${this.#table.name}`;
     const sets = this.#sets.values().map(({ spec, elements }) => setText(spec, elements));
     const chains = this.#chains.values().map((chain) => chainText(this.#family, chain));
-    const blocks = [`\tcomment ${quoted(this.#table.comment)}\n`, ...sets, ...chains];
+    const counters = this.#counters.map((name) => block(`counter ${name}`, []));
+    const blocks = [`\tcomment ${quoted(this.#table.comment)}\n`, ...counters, ...sets, ...chains];
     return `${head}\ndelete ${head}\n${head} {\n${blocks.join("\n")}}\n`;
   }
 }
@@ -68,6 +74,7 @@ function setText(spec: SetSpec, elements: readonly string[]): string {
       : [`type ${fieldsOf(spec.key, typeField)}${spec.kind === "verdict map" ? " : verdict" : ""}`]),
     ...(spec.kind === "interval set" ? ["flags interval"] : []),
     ...(spec.kind === "dynamic set" ? ["size 65535", "flags dynamic,timeout"] : []),
+    ...(spec.kind === "counting set" ? ["size 65535", "flags dynamic"] : []),
     ...(spec.timeoutSeconds === undefined ? [] : [`timeout ${spec.timeoutSeconds}s`]),
     ...(spec.comment === "" ? [] : [`comment ${quoted(spec.comment)}`]),
     ...(elements.length === 0 ? [] : [`elements = { ${elements.join(",\n\t\t\t     ")} }`]),

@@ -31,6 +31,10 @@ export interface ConfigDocument {
   statusPage: boolean;
   bindAddressHardFail: boolean;
   enableProfiling: boolean;
+  /** Not in kube-proxy. */
+  trafficMetrics: string;
+  /** Not in kube-proxy. */
+  trafficMetricsMaxServices: number;
   showHiddenMetricsForVersion: string;
   mode: string;
   iptables: ModeSection & { localhostNodePorts: boolean };
@@ -133,6 +137,8 @@ export function defaultDocument(): ConfigDocument {
     statusPage: true,
     bindAddressHardFail: false,
     enableProfiling: false,
+    trafficMetrics: "connections",
+    trafficMetricsMaxServices: 500,
     showHiddenMetricsForVersion: "",
     mode: "",
     iptables: { ...defaultModeSection(), localhostNodePorts: true },

@@ -43,6 +43,8 @@ function documentOfCommonFlags({ values, given }: CommandLine): ConfigDocument {
     statusPage: values["status-page"],
     bindAddressHardFail: values["bind-address-hard-fail"],
     enableProfiling: values.profiling,
+    trafficMetrics: values["traffic-metrics"],
+    trafficMetricsMaxServices: values["traffic-metrics-max-services"],
     showHiddenMetricsForVersion: values["show-hidden-metrics-for-version"],
     mode: values["proxy-mode"],
     iptables: { ...modeSection, localhostNodePorts: values["iptables-localhost-nodeports"] },

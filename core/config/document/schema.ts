@@ -112,6 +112,8 @@ export const documentSchema = section({
   statusPage: bool(defaults.statusPage),
   bindAddressHardFail: bool(defaults.bindAddressHardFail),
   enableProfiling: bool(defaults.enableProfiling),
+  trafficMetrics: text(defaults.trafficMetrics),
+  trafficMetricsMaxServices: integer(defaults.trafficMetricsMaxServices),
   showHiddenMetricsForVersion: text(defaults.showHiddenMetricsForVersion),
   mode: text(defaults.mode),
   iptables: v.nullish(

@@ -2,6 +2,7 @@ import type { ModeTraits } from "../../backend/mode.ts";
 import { KUBE_PROXY_MODE } from "../document/document.ts";
 import { flag, type FlagTable, type ValuesOf } from "./flag.ts";
 import { LONGEST_DURATION } from "../document/duration.ts";
+import { TRAFFIC_METRICS } from "../../plan/plan.ts";
 import { hasFields, listed, modesWith, nodePortDefaults } from "./mode_names.ts";
 
 const source = {
@@ -179,6 +180,20 @@ const serving = {
     false,
     "Exit with an error if one of these addresses is in use, instead of retrying every 5s.",
     { fields: ["bindAddressHardFail"] },
+  ),
+  "traffic-metrics": flag(
+    "string",
+    "connections",
+    "What to count per service: off, connections (new and refused ones), or full (packets and bytes, too). " +
+      "(Not in kube-proxy.)",
+    { fields: ["trafficMetrics"], offers: TRAFFIC_METRICS },
+  ),
+  "traffic-metrics-max-services": flag(
+    "int",
+    500,
+    "Number of services with metrics of their own: those with the most connections. The others are summed up. " +
+      "(Not in kube-proxy.)",
+    { fields: ["trafficMetricsMaxServices"] },
   ),
   profiling: flag(
     "bool",

@@ -1,15 +1,15 @@
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { NFGENMSG_BYTES, NFNL_SUBSYS_NFTABLES, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
-import { attribute, attributes, messages } from "../../../ffi/netlink/reader.ts";
+import { type Attribute, attribute, attributes, messages } from "../../../ffi/netlink/reader.ts";
 
 /**
  * An object that a message of a batch creates, in a form that is equal for programs that create the same
  * object.
  */
 export interface Created {
-  readonly kind: "table" | "chain" | "set" | "rule" | "element";
+  readonly kind: "table" | "chain" | "set" | "counter" | "rule" | "element";
   readonly family: "ip" | "ip6";
-  /** Name of the table, chain or set; for a rule its chain, for an element its set. */
+  /** Name of the table, chain, set or counter; for a rule its chain, for an element its set. */
   readonly name: string;
   /**
    * The attributes in base64, without the ids of sets in the batch, and for a rule without its table and
@@ -22,6 +22,7 @@ const KINDS: ReadonlyMap<number, Created["kind"]> = new Map([
   [nft.NFT_MSG_NEWTABLE, "table"],
   [nft.NFT_MSG_NEWCHAIN, "chain"],
   [nft.NFT_MSG_NEWSET, "set"],
+  [nft.NFT_MSG_NEWOBJ, "counter"],
   [nft.NFT_MSG_NEWRULE, "rule"],
   [nft.NFT_MSG_NEWSETELEM, "element"],
 ]);
@@ -30,6 +31,7 @@ const NAME_ATTRIBUTES: Readonly<Record<Created["kind"], number>> = {
   table: nft.NFTA_TABLE_NAME,
   chain: nft.NFTA_CHAIN_NAME,
   set: nft.NFTA_SET_NAME,
+  counter: nft.NFTA_OBJ_NAME,
   rule: nft.NFTA_RULE_CHAIN,
   element: nft.NFTA_SET_ELEM_LIST_SET,
 };
@@ -59,6 +61,8 @@ function withoutIds(kind: Created["kind"], payload: Uint8Array): Uint8Array {
   const parts: Uint8Array[] = [];
   for (const field of attributes(payload, NFGENMSG_BYTES)) {
     if (kind === "set" && field.type === nft.NFTA_SET_ID) continue;
+    // nft sends the size that the kernel lists for a set that rules fill. We leave it to the kernel.
+    if (kind === "set" && field.type === nft.NFTA_SET_DESC && sizeIn(field) === KERNELS_SIZE) continue;
     // The bytes of a rule do not depend on its chain.
     if (kind === "rule" && (field.type === nft.NFTA_RULE_TABLE || field.type === nft.NFTA_RULE_CHAIN)) {
       continue;
@@ -68,6 +72,12 @@ function withoutIds(kind: Created["kind"], payload: Uint8Array): Uint8Array {
     } else parts.push(tagged(field.type, field.bytes));
   }
   return joined(parts);
+}
+
+const KERNELS_SIZE = 65535;
+
+function sizeIn(description: Attribute): number | undefined {
+  return description.attribute(nft.NFTA_SET_DESC_SIZE)?.u32be();
 }
 
 const ID_ATTRIBUTES: ReadonlyMap<string, number> = new Map([

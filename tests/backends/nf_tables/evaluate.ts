@@ -28,6 +28,8 @@ export interface Evaluated {
   readonly modulus: number;
   /** Keys that rules added to dynamic sets. */
   readonly learned: readonly { readonly set: string; readonly key: string }[];
+  /** Elements of dynamic sets whose counters counted the packet, and named counters, with the key "". */
+  readonly counted: readonly { readonly set: string; readonly key: string }[];
 }
 
 type Verdict = "accept" | "drop" | "reject";
@@ -41,6 +43,7 @@ class Packet {
   readonly #draw: number;
   readonly #registers = new Uint8Array(64 + 4);
   readonly #learned: { set: string; key: string }[] = [];
+  readonly #counted: { set: string; key: string }[] = [];
   #destination: string;
   #port: number;
   #mark = 0;
@@ -70,6 +73,7 @@ class Packet {
       isMasqueraded: this.#isMasqueraded,
       modulus: this.#modulus,
       learned: this.#learned,
+      counted: this.#counted,
     };
   }
 
@@ -169,10 +173,14 @@ class Packet {
           (fields.get(nft.NFTA_LOOKUP_FLAGS)?.u32be() ?? 0) === nft.NFT_LOOKUP_F_INV,
         );
       }
+      case "objref":
+        this.#counted.push({ set: must(fields.get(nft.NFTA_OBJREF_IMM_NAME)).string(), key: "" });
+        return "next";
       case "dynset": {
         const set = must(fields.get(nft.NFTA_DYNSET_SET_NAME)).string();
         const { keyLength } = must(this.#table.sets.get(set), set);
-        this.#learned.push({ set, key: this.#read(u32(nft.NFTA_DYNSET_SREG_KEY), keyLength) });
+        const element = { set, key: this.#read(u32(nft.NFTA_DYNSET_SREG_KEY), keyLength) };
+        (fields.has(nft.NFTA_DYNSET_EXPR) ? this.#counted : this.#learned).push(element);
         return "next";
       }
       case "immediate": {

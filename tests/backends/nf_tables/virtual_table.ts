@@ -28,6 +28,7 @@ export class VirtualTable {
   #apply(type: number, field: Fields, anonymous: Map<number, VirtualSet>): void {
     switch (type) {
       case nft.NFT_MSG_NEWTABLE:
+      case nft.NFT_MSG_NEWOBJ:
         return;
       case nft.NFT_MSG_NEWCHAIN:
         return this.#addChain(field);

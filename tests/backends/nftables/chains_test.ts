@@ -1,10 +1,28 @@
 import assert from "node:assert/strict";
-import { everyKindOfSettings } from "../everything.ts";
+import { everyKindOfPlan, everyKindOfSettings } from "../everything.ts";
 import { planOf, settingsOf } from "../plans.ts";
 import { FakeTable } from "./batches.ts";
 import { rulesIn } from "./rule_texts.ts";
 
 const [plainSettings, interfaceSettings, prefixSettings, masqueradeAllSettings] = everyKindOfSettings;
+
+const count = "update @service-connections { ip daddr . meta l4proto . th dport counter }";
+
+Deno.test("connections are counted before they are translated, and refused ones by reason", () => {
+  const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80@here"] });
+  const rules = rulesIn(new FakeTable([plan]).created);
+  const byAddress = "{ ip daddr . meta l4proto . th dport counter }";
+  assert.equal(rules["cluster-1"]?.[0], count);
+  assert.deepEqual(rules["reject-chain"], [`update @refused-no-endpoints ${byAddress}`, "reject"]);
+  assert.deepEqual(rules["drop-chain"], [`update @refused-no-local-endpoints ${byAddress}`, "drop"]);
+  assert.deepEqual(rules["firewall-drop"], [`update @refused-source-range ${byAddress}`, "drop"]);
+});
+
+Deno.test("with --traffic-metrics=off nothing is counted", () => {
+  const settings = settingsOf("IPv4", { trafficMetrics: "off" });
+  const rules = rulesIn(new FakeTable(everyKindOfPlan, settings).created);
+  assert.deepEqual(Object.values(rules).flat().filter((rule) => rule.includes("counter")), []);
+});
 
 Deno.test("connections to a ClusterIP are marked unless they come from a local pod", () => {
   const first = (settings = plainSettings) =>
@@ -47,6 +65,7 @@ Deno.test("externalTrafficPolicy Local: pods and the node use all endpoints, oth
   const rules = rulesIn(new FakeTable([plan]).created);
   const byAddress = "dnat ip to ip daddr . meta l4proto . th dport . numgen random mod";
   assert.deepEqual(rules["local-external-1-of-2"], [
+    count,
     `ip saddr 10.1.0.0/24 ${byAddress} 2 map @endpoints comment "short-circuit pod traffic"`,
     'fib saddr type local meta mark set meta mark | 0x00004000 comment "masquerade local traffic"',
     `fib saddr type local ${byAddress} 2 map @endpoints comment "short-circuit local traffic"`,
@@ -61,7 +80,11 @@ Deno.test("externalTrafficPolicy Local: pods and the node use all endpoints, oth
 Deno.test("externalTrafficPolicy Local without local endpoints has no rule for others, whom the filter chains drop", () => {
   const plan = planOf({ nodePort: 30082, external: "local", endpoints: ["10.1.1.2:80"] });
   const rules = rulesIn(new FakeTable([plan]).created)["local-nodeport-0-of-1"];
-  assert.equal(rules?.length, 3);
+  assert.deepEqual(rules?.filter((rule) => rule.includes("@service-connections")), [
+    `ip saddr 10.1.0.0/24 ${count} comment "short-circuit pod traffic"`,
+    `fib saddr type local ${count} comment "short-circuit local traffic"`,
+  ]);
+  assert.equal(rules?.length, 5);
   assert.match(rules?.at(-1) ?? "", /^fib saddr type local .* comment "short-circuit local traffic"$/);
 });
 
@@ -84,6 +107,7 @@ Deno.test("session affinity: a known client goes to its endpoint, whose set rece
   ]);
   assert.deepEqual(rules[`endpoint-${there}`], [
     `update @affinity-${there} { ip saddr }`,
+    count,
     "meta l4proto tcp dnat to 10.1.1.2:80",
   ]);
 });
@@ -92,7 +116,7 @@ Deno.test("connections to unallocated service addresses are dropped, those to un
   const rules = rulesIn(new FakeTable([]).created);
   assert.deepEqual(rules["cluster-ips-check"], [
     "ip daddr @cluster-ips reject",
-    "ip daddr 10.96.0.0/12 ip daddr != @service-cidr-endpoints drop",
+    'ip daddr 10.96.0.0/12 ip daddr != @service-cidr-endpoints counter name "refused-unallocated-address" drop',
   ]);
   // Not those that a service has sent to an endpoint in a service range.
   for (const chain of ["filter-forward", "filter-output"]) {

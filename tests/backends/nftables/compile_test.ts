@@ -94,7 +94,7 @@ Deno.test("externalTrafficPolicy Local without local endpoints drops traffic tha
   const plan = planOf({ nodePort: 30080, external: "local", endpoints: ["10.1.1.2:80"] });
   assert.deepEqual(textsOf(plan), [
     "service-nodeports: tcp . 30080 : goto local-nodeport-0-of-1",
-    "no-endpoint-nodeports: tcp . 30080 : drop",
+    "no-endpoint-nodeports: tcp . 30080 : goto drop-chain",
     "nodeport-endpoints: tcp . 30080 . 0 : 10.1.1.2:80",
   ]);
 });
@@ -109,7 +109,7 @@ Deno.test("frontends without endpoints are rejected or dropped, and not dispatch
     endpoints: [],
   });
   assert.deepEqual(textsOf(plan), [
-    "no-endpoint-services: 10.96.0.10 . sctp . 80 : drop",
+    "no-endpoint-services: 10.96.0.10 . sctp . 80 : goto drop-chain",
     "cluster-ips: 10.96.0.10",
     "no-endpoint-nodeports: sctp . 30080 : goto reject-chain",
   ]);

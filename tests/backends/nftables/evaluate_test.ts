@@ -17,6 +17,8 @@ import {
 import { traceConnection } from "../../../core/explain/trace/tracer.ts";
 import { evaluate, type Evaluated } from "../nf_tables/evaluate.ts";
 import { VirtualTable } from "../nf_tables/virtual_table.ts";
+import { CONNECTIONS, refusedSet, UNALLOCATED } from "../../../backends/nf_tables/traffic/counting.ts";
+import { addressKey } from "../../../backends/nf_tables/set/keys.ts";
 import { addressOf } from "../plans.ts";
 import { FakeTable } from "./batches.ts";
 
@@ -162,9 +164,31 @@ function evaluated(table: VirtualTable, node: TracedNode, connection: Connection
   for (let draw = 0; draw < modulus; draw++) {
     const result = evaluate(table, connection, isLocalTo(node), draw);
     modulus = Math.max(1, result.modulus);
+    checkCounted(result, connection);
     results.push(describe(result));
   }
   return results.sort().join(", ");
+}
+
+/** Checks that a connection that is sent to an endpoint is counted once for its frontend, and a refused one by reason. */
+function checkCounted(
+  { dnat, verdict, counted }: Evaluated,
+  { destination, protocol, port }: Connection,
+): void {
+  const [first, ...others] = counted;
+  if (dnat !== undefined) {
+    assert.deepEqual(first, { set: CONNECTIONS, key: addressKey(destination, protocol, port) });
+    // The endpoint may have the address of a frontend that refuses connections.
+    assert.equal(others.length, verdict === "accepted" ? 0 : 1);
+  } else if (verdict === "accepted") assert.deepEqual(counted, []);
+  else if (first === undefined) {
+    assert.equal(verdict, "rejected", "only undefined ports of ClusterIPs are not counted");
+  } else {
+    assert.deepEqual(others, []);
+    if (first.set === UNALLOCATED) assert.equal(first.key, "");
+    else assert.equal(first.key, addressKey(destination, protocol, port));
+    assert.equal(verdict, first.set === refusedSet("no-endpoints") ? "rejected" : "dropped");
+  }
 }
 
 function describe({ verdict, dnat, isMasqueraded }: Evaluated): string {

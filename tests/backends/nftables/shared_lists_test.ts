@@ -80,6 +80,7 @@ Deno.test("a change of the number of endpoints replaces the rule that picks one,
     `delete rules of ${external}`,
     `add rule to ${external}`,
     `add rule to ${external}`,
+    `add rule to ${external}`,
     "add elements of endpoints-OUB4D2U4-default/web/80-95",
   ]);
   table.apply([two, one]);

@@ -86,6 +86,7 @@ Deno.test("deletions come first, and chains before their users, whatever the ord
     "delete chain cluster-2",
     "add chain cluster-1",
     "add rule to cluster-1",
+    "add rule to cluster-1",
     "add elements of service-ips",
   ]);
 });

@@ -13,7 +13,7 @@ export const kernelStates: Readonly<Record<string, KernelState>> = {
 /** @throws unless the table exists in both families. */
 async function tablesOf(lab: Lab, name: string): Promise<string[]> {
   const tables = await Promise.all(["ip", "ip6"].map(async (family) => {
-    const listing: { nftables: Record<string, { handle?: number }>[] } = JSON.parse(
+    const listing: { nftables: Record<string, Listed>[] } = JSON.parse(
       await stdoutOf(lab, ["nft", "-j", "list", "table", family, name]),
     );
     return listing.nftables.filter((object) => !("metainfo" in object)).flatMap(describe);
@@ -21,12 +21,23 @@ async function tablesOf(lab: Lab, name: string): Promise<string[]> {
   return tables.flat();
 }
 
+interface Listed {
+  readonly handle?: number;
+  readonly size?: number;
+  readonly packets?: number;
+  readonly bytes?: number;
+  readonly elem?: readonly unknown[];
+}
+
 /**
  * Describes an object. Each element of a set or map is an object of its own, so that a leftover element is named.
- * Handles are left out, because they are sequence numbers.
+ * Left out are handles, because they are sequence numbers; the counts of named counters; and the size of sets, which
+ * the kernel decides when a rule first uses one.
  */
-function describe(object: Record<string, { handle?: number; elem?: unknown[] }>): string[] {
-  return Object.entries(object).flatMap(([kind, { handle: _, elem, ...rest }]) => {
+function describe(object: Record<string, Listed>): string[] {
+  return Object.entries(object).flatMap(([kind, { handle: _, size: __, elem, ...listed }]) => {
+    const { packets: ___, bytes: ____, ...named } = listed;
+    const rest = kind === "counter" ? named : listed;
     const elements = elem?.map((element) => `element of ${JSON.stringify(rest)}: ${JSON.stringify(element)}`);
     return [`${kind} ${JSON.stringify(rest)}`, ...elements ?? []];
   });

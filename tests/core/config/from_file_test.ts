@@ -101,8 +101,12 @@ Deno.test("the file has our own field statusPage, which is on by default", async
   assert.equal((await read("statusPage: false\n")).statusPage, false);
 });
 
-Deno.test("the file has our own field ipvs.localFallback", async () => {
+Deno.test("the file has our own fields", async () => {
   assert.equal((await read("ipvs: { localFallback: true }\n")).ipvs.localFallback, true);
+  const { trafficMetrics, trafficMetricsMaxServices } = await read(
+    "trafficMetrics: full\ntrafficMetricsMaxServices: 0\n",
+  );
+  assert.deepEqual([trafficMetrics, trafficMetricsMaxServices], ["full", 0]);
 });
 
 Deno.test("0 is a value in fields that are pointers in kube-proxy", async () => {

@@ -48,6 +48,7 @@ export function knowledgeFrom(yaml: string): Knowledge {
       masqueradeAll: false,
       masqueradeBit: 14,
       localhostNodePorts: false,
+      trafficMetrics: "connections",
       nodePortAddresses: ["primary"],
     },
     families,

@@ -13,6 +13,7 @@ const configuration: NodeConfiguration = {
   masqueradeBit: 14,
   nodePortAddresses: ["primary"],
   localhostNodePorts: false,
+  trafficMetrics: "connections",
   listsInterfaceAddresses: false,
 };
 const nodeAddress = "192.0.2.1";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { modes } from "../../../backends/registry.ts";
 import { Metrics } from "../../../core/observe/metrics/metrics.ts";
+import { trafficMetrics } from "../../../core/observe/metrics/traffic_metrics.ts";
 import { addStateMetrics } from "../../../core/observe/metrics/state_metrics.ts";
 import { documentedMetrics, scrapedMetrics } from "./metrics_page.ts";
 import { textOf } from "./metrics_text.ts";
@@ -19,7 +20,15 @@ Deno.test("docs/metrics.md has the metrics of every mode with their types", asyn
   const { registry, serviceLevel } = new Metrics({ droppedLines: () => ({ rate: 0, queue: 0, write: 0 }) });
   const none = () => ({});
   addStateMetrics(registry, { objects: none, servicePorts: () => 0, retries: none });
-  const texts = [await textOf(registry), await textOf(serviceLevel.registry)];
+  const traffic = trafficMetrics({
+    plans: () => new Map(),
+    counters: { get: () => Promise.resolve({ services: [], unallocated: {} }) },
+  }, 0);
+  const texts = [
+    await textOf(registry),
+    await textOf(serviceLevel.registry),
+    await textOf({ metrics: await traffic.read(), histograms: new Map() }),
+  ];
   const actual = texts.flatMap((text) => [...scrapedMetrics(text)]).map(([name, { type }]) =>
     `${name} ${type}`
   );

@@ -52,6 +52,7 @@ function viewConfig(raw: RawConfiguration): Parameters<typeof nodeView>[0] {
     masqueradeAll: raw.masqueradeAll,
     masqueradeBit: 14,
     localhostNodePorts: false,
+    trafficMetrics: "connections",
     nodePortAddresses: raw.nodePortAddresses.length === 0
       ? [nftables.planning.defaultNodePortAddresses]
       : raw.nodePortAddresses.map((text) =>

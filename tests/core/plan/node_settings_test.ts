@@ -26,6 +26,7 @@ const configuration: NodeConfiguration = {
   masqueradeBit: 14,
   nodePortAddresses: ["primary"],
   localhostNodePorts: false,
+  trafficMetrics: "connections",
   listsInterfaceAddresses: false,
 };
 

@@ -42,6 +42,7 @@ function intakeWith(
     masqueradeBit: 14,
     nodePortAddresses,
     localhostNodePorts: false,
+    trafficMetrics: "connections",
     mode: nftables,
   } as const;
   const interfaces = ["127.0.0.1", "::1", "192.0.2.1", "192.0.2.7", "2001:db8::1"].map(address);

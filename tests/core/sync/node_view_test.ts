@@ -21,6 +21,7 @@ function viewIn(name: ProxyMode) {
     masqueradeBit: 14,
     nodePortAddresses: ["all"],
     localhostNodePorts: false,
+    trafficMetrics: "connections",
     mode: modeOf(name),
   } as const;
   const store = { node: undefined, serviceCidrs: [] };

@@ -22,6 +22,7 @@ export const view: NodeView = {
     nodePorts: "all",
     interfaceAddresses: [],
     localhostNodePorts: false,
+    trafficMetrics: "connections",
     serviceCidrs: [],
   }],
   nodePortAddresses: { IPv4: { isAll: true, addresses: [] }, IPv6: { isAll: true, addresses: [] } },

@@ -21,6 +21,7 @@ Deno.test("a pod outside the cgroup of the programs is balanced by its packets",
   ]);
   const settings = FAMILIES.map((family) =>
     settingsOf(family, {
+      trafficMetrics: "full",
       interfaceAddresses: [addressOf(machines.node.addresses[family])],
       localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
     })

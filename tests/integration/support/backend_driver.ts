@@ -6,7 +6,7 @@ import { EbpfBackend } from "../../../backends/ebpf/backend.ts";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
+import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 
@@ -22,7 +22,7 @@ export type Command =
     readonly plans: readonly ServicePortPlan[];
   }
   | { readonly do: "apply"; readonly changes: readonly PlanChange[] }
-  | { readonly do: "watch" | "unwatch" | "cleanup" | "probe" | "metrics" };
+  | { readonly do: "watch" | "unwatch" | "cleanup" | "probe" | "metrics" | "traffic" };
 
 export type Answer =
   | { readonly done: unknown; readonly milliseconds: number }
@@ -34,10 +34,11 @@ if (import.meta.main) await drive();
 async function drive(): Promise<void> {
   using backend = backendOf(argv[2]);
   const watch: { current?: Disposable | undefined } = {};
+  const inForce = new Map<PlanKey, ServicePortPlan>();
   for await (const line of createInterface({ input: stdin })) {
     const started = performance.now();
     try {
-      const done = await perform(backend, JSON.parse(line), watch);
+      const done = await perform(backend, JSON.parse(line), watch, inForce);
       say({ done: done ?? null, milliseconds: performance.now() - started });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -67,14 +68,25 @@ async function perform(
   backend: Backend,
   command: Command,
   watch: { current?: Disposable | undefined },
+  inForce: Map<PlanKey, ServicePortPlan>,
 ): Promise<unknown> {
   switch (command.do) {
     case "reconcile": {
       const plans = new Map(command.plans.map((plan) => [plan.key, plan]));
-      return await backend.reconcile({ settings: command.settings, plans });
+      const report = await backend.reconcile({ settings: command.settings, plans });
+      inForce.clear();
+      for (const [key, plan] of plans) inForce.set(key, plan);
+      return report;
     }
     case "apply":
-      return await backend.apply(command.changes);
+      await backend.apply(command.changes);
+      for (const { key, new: plan } of command.changes) {
+        if (plan === undefined) inForce.delete(key);
+        else inForce.set(key, plan);
+      }
+      return;
+    case "traffic":
+      return await backend.traffic?.(inForce);
     case "watch":
       watch.current = backend.watch((what) => say({ foreign: what }));
       return;

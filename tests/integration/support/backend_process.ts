@@ -6,6 +6,7 @@ import type {
   ReconcileReport,
   Requirement,
 } from "../../../core/backend/contract.ts";
+import type { TrafficCounters } from "../../../core/backend/traffic.ts";
 import type { ProxyMode } from "../../../backends/registry.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { settingsOf } from "../../backends/plans.ts";
@@ -78,6 +79,10 @@ export class BackendProcess implements AsyncDisposable {
 
   metrics(): Promise<readonly BackendMetric[]> {
     return this.#perform({ do: "metrics" }) as Promise<readonly BackendMetric[]>;
+  }
+
+  traffic(): Promise<TrafficCounters> {
+    return this.#perform({ do: "traffic" }) as Promise<TrafficCounters>;
   }
 
   /** Waits until `watch` has made this number of reports, and fails if there are more. */

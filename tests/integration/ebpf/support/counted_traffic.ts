@@ -1,3 +1,4 @@
+import type { ServiceTraffic } from "../../../../core/backend/traffic.ts";
 import type { PlanKey } from "../../../../core/plan/plan.ts";
 import type { BackendProcess } from "../../support/backend_process.ts";
 
@@ -7,13 +8,16 @@ export interface CountedTraffic {
   readonly packets: number;
 }
 
-/** Reads the counters of a service port from the backend's metrics. */
+/** Reads the counters of a service port at all its frontends. Packets are counted with `trafficMetrics` full only. */
 export async function countedTraffic(backend: BackendProcess, key: PlanKey): Promise<CountedTraffic> {
-  const metrics = await backend.metrics();
-  const sum = (name: string) => {
-    const samples = metrics.find((metric) => metric.name === name)?.samples ?? [];
-    return samples.filter(({ labels }) => labels.slice(0, 3).join("/") === key)
-      .reduce((total, { value }) => total + value, 0);
+  const { services } = await backend.traffic();
+  const own = services.filter((service) => service.key === key);
+  const sum = (count: (service: ServiceTraffic) => number) =>
+    own.reduce((total, service) => total + count(service), 0);
+  return {
+    connections: sum(({ connections }) => connections),
+    packets: sum(({ toEndpoints, fromEndpoints }) =>
+      (toEndpoints?.packets ?? 0) + (fromEndpoints?.packets ?? 0)
+    ),
   };
-  return { connections: sum("ebpf_connections_total"), packets: sum("ebpf_packets_total") };
 }

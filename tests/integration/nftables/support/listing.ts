@@ -49,7 +49,8 @@ function sortedBlocks(family: string, listing: string): Record<string, readonly 
     const elements = /^elements = \{ (.*) \}$/.exec(line)?.[1];
     if (opened !== undefined) blocks.push([`${family} ${opened}`, []]);
     else if (elements !== undefined) blocks.at(-1)?.[1].push(...elements.split(", ").sort());
-    else if (line !== "" && line !== "}") blocks.at(-1)?.[1].push(line);
+    // The kernel sets this size when a rule first uses the set.
+    else if (line !== "" && line !== "}" && line !== "size 65535") blocks.at(-1)?.[1].push(line);
   }
   return Object.fromEntries(blocks.sort(([a], [b]) => a < b ? -1 : 1));
 }

@@ -33,6 +33,8 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ["delete_flow", "!flow", true],
     ["try_tuple", "!claim", true],
     ["find_service", "!frontend", true],
+    ["count_refusal", "!service", true],
+    ["count_refusal", "reason < REFUSAL_REASONS", false],
     ["find_service", "!service", true],
   ],
   "the same bytes were read before, so reading them again succeeds": [
@@ -88,6 +90,7 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   "the map has capacity, so an update fails only if the kernel has no memory": [
     ["create_flow", "bpf_map_update_elem(&conntrack, tuple, &claim->flow, BPF_ANY) != 0", true],
     ["count_connection", "traffic", false],
+    ["count_refusal", "traffic", false],
   ],
   "only another CPU that runs at the same time causes it": [
     ["revisit_flows", "bpf_map_pop_elem(&revisits, &revisit) != 0", true],
