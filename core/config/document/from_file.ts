@@ -3,6 +3,7 @@ import type { YamlDocument } from "../../yaml.ts";
 import {
   API_VERSION,
   type ConfigDocument,
+  defaultDocument,
   defaultServing,
   HEALTHZ_PORT,
   KIND,
@@ -77,13 +78,21 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Fields that kube-proxy does not have. */
+const OWN_FIELDS = ["statusPage", "trafficMetrics", "trafficMetricsMaxServices"];
+
 /**
  * Writes the document as a configuration file, with the fields in alphabetical order, as kube-proxy does. Quotes text
- * that YAML 1.1 or 1.2 would read as another type.
+ * that YAML 1.1 or 1.2 would read as another type. Leaves out fields that kube-proxy does not have unless they differ
+ * from their defaults, so that kube-proxy can read the file.
  */
 export async function documentToYaml(document: ConfigDocument): Promise<string> {
   const { stringify } = await import("yaml");
-  return stringify({ apiVersion: API_VERSION, kind: KIND, ...document }, {
+  const defaults = new Map<string, unknown>(Object.entries(defaultDocument()));
+  const fields = Object.entries(document).filter(([field, value]) =>
+    !OWN_FIELDS.includes(field) || value !== defaults.get(field)
+  );
+  return stringify({ apiVersion: API_VERSION, kind: KIND, ...Object.fromEntries(fields) }, {
     sortMapEntries: true,
     compat: "yaml-1.1",
   });

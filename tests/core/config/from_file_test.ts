@@ -219,3 +219,9 @@ Deno.test("a written document reads back the same", async () => {
   assert.deepEqual(again, document);
   assert.deepEqual(warnings, []);
 });
+
+Deno.test("a written file has fields that kube-proxy does not have only if they are not the defaults", async () => {
+  assert.doesNotMatch(await documentToYaml(defaultDocument()), /statusPage|trafficMetrics/);
+  const without = { ...defaultDocument(), statusPage: false };
+  assert.match(await documentToYaml(without), /^statusPage: false$/m);
+});
