@@ -12,8 +12,9 @@ import { overview } from "./overview.ts";
 import type { Row } from "./panel.ts";
 import { apiServer, foreignChanges, nodes } from "./surroundings.ts";
 import { syncs } from "./syncs.ts";
+import { traffic } from "./traffic.ts";
 
-const rows: readonly Row[] = [overview, syncs, foreignChanges, apiServer, nodes];
+const rows: readonly Row[] = [overview, traffic, syncs, foreignChanges, apiServer, nodes];
 
 /** The dashboard in Grafana's classic model, which Grafana 10 and later read. */
 export function dashboard(): Dashboard {

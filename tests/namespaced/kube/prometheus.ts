@@ -15,6 +15,22 @@ interface RuleState {
   readonly lastError?: string;
 }
 
+/** A network namespace, by how programs are started and addresses are requested in it. */
+export interface Place {
+  spawn(command: readonly string[]): Deno.ChildProcess;
+  /** @returns the body of the answer */
+  get(url: string): Promise<string>;
+}
+
+/** The network namespace of this process. */
+const HERE: Place = {
+  spawn: ([program = "", ...args]) =>
+    new Deno.Command(program, { args, stdout: "null", stderr: "null" }).spawn(),
+  async get(url) {
+    return await (await fetch(url, { signal: AbortSignal.timeout(10_000) })).text();
+  },
+};
+
 export interface PrometheusOptions {
   /** Path of a rule file. */
   readonly rules?: string;
@@ -23,20 +39,47 @@ export interface PrometheusOptions {
   readonly port?: number;
   /** Flags besides those that every test needs. */
   readonly flags?: readonly string[];
+  /** Network namespace; default: that of this process. */
+  readonly place?: Place;
 }
 
-/**
- * Debian's Prometheus in the network namespace of this process. It scrapes the proxy there every second, and evaluates
- * a rule file.
- */
+/** Time until each query has a result. */
+const PATIENCE_MS = 40_000 * slowness;
+
+/** Directory of the alerts and of the dashboard. */
+export const monitoring = new URL("../../../deploy/monitoring/", import.meta.url).pathname;
+
+interface Query {
+  readonly title: string;
+  readonly expr: string;
+}
+
+/** The queries of the dashboard, with values for its variables. Ten scrapes are in an interval. */
+export function dashboardQueries(): readonly Query[] {
+  const { panels }: {
+    panels: readonly { readonly title: string; readonly targets?: readonly { readonly expr: string }[] }[];
+  } = JSON.parse(Deno.readTextFileSync(`${monitoring}dashboard.json`));
+  return panels.flatMap(({ title, targets = [] }) =>
+    targets.map(({ expr }) => ({
+      title,
+      expr: expr.replaceAll("$__rate_interval", "10s").replaceAll("$job", "proxy").replaceAll(
+        "$instance",
+        ".*",
+      ),
+    }))
+  );
+}
+
+/** Debian's Prometheus in a network namespace. It scrapes the proxy there every second, and evaluates a rule file. */
 export class Prometheus implements AsyncDisposable {
   readonly #directory = Deno.makeTempDirSync({ prefix: "prometheus-" });
   readonly #address: string;
   readonly #job: string;
   readonly #process: Deno.ChildProcess;
-  readonly #logged: Promise<string>;
+  readonly #place: Place;
 
-  constructor({ rules, job = "proxy", port = 9090, flags = [] }: PrometheusOptions = {}) {
+  constructor({ rules, job = "proxy", port = 9090, flags = [], place = HERE }: PrometheusOptions = {}) {
+    this.#place = place;
     this.#address = `127.0.0.1:${port}`;
     this.#job = job;
     const config = `${this.#directory}/prometheus.yaml`;
@@ -48,14 +91,13 @@ export class Prometheus implements AsyncDisposable {
         scrape_configs: [{ job_name: job, static_configs: [{ targets: ["127.0.0.1:10249"] }] }],
       }),
     );
-    const args = [
+    this.#process = place.spawn([
+      "prometheus",
       `--config.file=${config}`,
       `--storage.tsdb.path=${this.#directory}/data`,
       `--web.listen-address=${this.#address}`,
       ...flags,
-    ];
-    this.#process = new Deno.Command("prometheus", { args, stdout: "null", stderr: "piped" }).spawn();
-    this.#logged = new Response(this.#process.stderr).text();
+    ]);
   }
 
   /** Waits until it answers and has scraped the proxy. */
@@ -63,6 +105,19 @@ export class Prometheus implements AsyncDisposable {
     const hasScraped = async () =>
       (await this.query(`up{job="${this.#job}"} == 1`).catch(() => [])).length > 0;
     await until(hasScraped, "Prometheus has scraped the proxy", 30_000 * slowness);
+  }
+
+  /** Waits until each query has had a number as its result. */
+  async hasData(queries: readonly Query[]): Promise<void> {
+    let without = queries;
+    const answered = async () => {
+      const results = await Promise.all(without.map(({ expr }) => this.query(expr)));
+      without = without.filter((_, index) =>
+        !results[index]?.some(({ value: [, value] }) => Number.isFinite(Number(value)))
+      );
+      return without.length === 0;
+    };
+    await until(answered, "data of every query", PATIENCE_MS, () => JSON.stringify(without, null, 2));
   }
 
   /** Evaluates a query now. @returns the series of the vector */
@@ -88,15 +143,12 @@ export class Prometheus implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.status;
-    await this.#logged;
     Deno.removeSync(this.#directory, { recursive: true });
   }
 
   async #get<Data>(path: string): Promise<Data> {
-    const response = await fetch(`http://${this.#address}/api/v1/${path}`, {
-      signal: AbortSignal.timeout(10_000),
-    });
-    const { data, error }: { data: Data; error?: string } = await response.json();
+    const answer = await this.#place.get(`http://${this.#address}/api/v1/${path}`);
+    const { data, error }: { data: Data; error?: string } = JSON.parse(answer);
     if (error !== undefined) throw new Error(`${path}: ${error}`);
     return data;
   }
