@@ -1,6 +1,6 @@
 import type { MetricSource } from "./exposition.ts";
 import type { PromMetric } from "./prom_client.ts";
-import { alpha, sampledCounter } from "./registry.ts";
+import { alpha, type Sample, sampledCounter } from "./registry.ts";
 import { REFUSAL_REASONS, type ServiceTraffic, type TrafficCounters } from "../../backend/traffic.ts";
 import type { Shared } from "../status/shared.ts";
 import { type PlanKey, serviceNameOf, type ServicePortPlan } from "../../plan/plan.ts";
@@ -55,23 +55,37 @@ const METRICS = {
 
 type MetricName = keyof typeof METRICS;
 
-/** One value of a service port at its frontends of one kind. */
-interface Sample {
+/** The values of a service port at its frontends of one kind, with the label that each has besides `LABELS`. */
+const VALUES: readonly {
   readonly metric: MetricName;
-  readonly service: string;
-  /** Identifies the sample among all samples. */
-  readonly id: string;
-  readonly labels: readonly string[];
-  readonly value: number;
-}
+  readonly label: readonly string[];
+  readonly of: (traffic: ServiceTraffic) => number | undefined;
+}[] = [
+  { metric: "connections", label: [], of: ({ connections }) => connections },
+  { metric: "packets", label: ["to_endpoint"], of: ({ toEndpoints }) => toEndpoints?.packets },
+  { metric: "packets", label: ["from_endpoint"], of: ({ fromEndpoints }) => fromEndpoints?.packets },
+  { metric: "bytes", label: ["to_endpoint"], of: ({ toEndpoints }) => toEndpoints?.bytes },
+  { metric: "bytes", label: ["from_endpoint"], of: ({ fromEndpoints }) => fromEndpoints?.bytes },
+  ...REFUSAL_REASONS.map((reason) => ({
+    metric: "refused" as const,
+    label: [reason.replaceAll("-", "_")],
+    of: ({ refused }: ServiceTraffic) => refused[reason],
+  })),
+];
+
+/** One number per entry of VALUES. */
+type Values = readonly (number | undefined)[];
 
 /** Turns the traffic counters into metrics of limited number. */
-export class TrafficMetrics {
+class TrafficMetrics {
   readonly #maxServices: number;
-  /** Values of the last reading, by sample. Empty while there are not more Services than may have metrics. */
-  #last: ReadonlyMap<string, number> = new Map();
-  /** Sums over the services without metrics of their own, by metric and labels. */
-  readonly #others = new Map<string, { metric: MetricName; labels: readonly string[]; value: number }>();
+  /** Values of the last reading. Empty while there are not more Services than may have metrics. */
+  #last: ReadonlyMap<string, Values> = new Map();
+  /** Sums over the services without metrics of their own, by their labels. */
+  readonly #others = new Map<
+    string,
+    { readonly identity: readonly string[]; readonly sums: (number | undefined)[] }
+  >();
 
   /**
    * @param maxServices number of Services with metrics of their own: those with the most connections. The others are
@@ -86,17 +100,28 @@ export class TrafficMetrics {
     { services, unallocated }: TrafficCounters,
     plans: ReadonlyMap<PlanKey, ServicePortPlan>,
   ): readonly PromMetric[] {
-    const samples = services.flatMap((traffic) => samplesOf(traffic, plans.get(traffic.key)));
-    const busiest = busiestServices(samples, this.#maxServices);
-    const own = samples.filter(({ service }) => busiest === undefined || busiest.has(service));
-    if (busiest !== undefined) {
-      this.#addOthers(samples.filter(({ service }) => !busiest.has(service)));
-      this.#last = new Map(samples.map(({ id, value }) => [id, value]));
-    } else this.#last = new Map();
-    const all = [...own, ...this.#others.values()];
-    const byService = (Object.keys(METRICS) as MetricName[]).map((metricName) => {
-      const { name, help, labels } = METRICS[metricName];
-      const own = all.filter(({ metric }) => metric === metricName);
+    const inForce = services.filter(({ key }) => plans.has(key));
+    const busiest = busiestServices(inForce, this.#maxServices);
+    const samples = new Map(METRIC_NAMES.map((name) => [name, [] as Sample[]]));
+    const last = new Map<string, Values>();
+    // There may be ten thousand services, so labels are made for those with metrics of their own only.
+    for (const traffic of inForce) {
+      const plan = plans.get(traffic.key);
+      if (plan === undefined) continue;
+      const values = VALUES.map(({ of }) => of(traffic));
+      if (busiest !== undefined) last.set(idOf(traffic), values);
+      if (busiest !== undefined && !busiest.has(serviceNameOf(traffic.key))) {
+        this.#addToOthers(traffic, plan, values);
+      } else {
+        const { namespace, name, portName, protocol, family } = plan;
+        addSamples(samples, [namespace, name, portName, protocol, family, traffic.frontend ?? ""], values);
+      }
+    }
+    this.#last = last;
+    for (const { identity, sums } of this.#others.values()) addSamples(samples, identity, sums);
+    const byService = METRIC_NAMES.map((metric) => {
+      const { name, help, labels } = METRICS[metric];
+      const own = samples.get(metric) ?? [];
       return sampledCounter(alpha(name, help), [...LABELS, ...labels], () => own);
     });
     return [...byService, unallocatedMetric(unallocated)];
@@ -106,45 +131,49 @@ export class TrafficMetrics {
    * Adds what has come since the last reading. A sum of the counters themselves would decrease whenever one of the
    * services becomes one of the busiest, and Prometheus would take that for a restart.
    */
-  #addOthers(samples: readonly Sample[]): void {
-    for (const { id, metric, labels, value } of samples) {
-      const anonymous = ["", OTHER, "", ...labels.slice(3)];
-      const key = [metric, ...anonymous].join("/");
-      const sum = this.#others.get(key) ?? { metric, labels: anonymous, value: 0 };
-      const last = this.#last.get(id) ?? 0;
-      sum.value += value < last ? value : value - last;
-      this.#others.set(key, sum);
+  #addToOthers(traffic: ServiceTraffic, { protocol, family }: ServicePortPlan, values: Values): void {
+    const { frontend = "" } = traffic;
+    const key = `${protocol} ${family} ${frontend}`;
+    let others = this.#others.get(key);
+    if (others === undefined) {
+      others = { identity: ["", OTHER, "", protocol, family, frontend], sums: [] };
+      this.#others.set(key, others);
+    }
+    const last = this.#last.get(idOf(traffic));
+    for (const [index, value] of values.entries()) {
+      if (value === undefined) continue;
+      const before = last?.[index] ?? 0;
+      others.sums[index] = (others.sums[index] ?? 0) + (value < before ? value : value - before);
     }
   }
 }
 
-function samplesOf(traffic: ServiceTraffic, plan: ServicePortPlan | undefined): readonly Sample[] {
-  if (plan === undefined) return [];
-  const { key, frontend = "", connections, toEndpoints, fromEndpoints, refused } = traffic;
-  const identity = [plan.namespace, plan.name, plan.portName, plan.protocol, plan.family, frontend];
-  const samples: Sample[] = [];
-  const add = (metric: MetricName, value: number | undefined, ...labels: readonly string[]) => {
-    if (value === undefined) return;
-    const id = [metric, key, frontend, ...labels].join("/");
-    samples.push({ metric, service: serviceNameOf(key), id, labels: [...identity, ...labels], value });
-  };
-  add("connections", connections);
-  add("packets", toEndpoints?.packets, "to_endpoint");
-  add("packets", fromEndpoints?.packets, "from_endpoint");
-  add("bytes", toEndpoints?.bytes, "to_endpoint");
-  add("bytes", fromEndpoints?.bytes, "from_endpoint");
-  for (const reason of REFUSAL_REASONS) add("refused", refused[reason], reason.replaceAll("-", "_"));
-  return samples;
+const METRIC_NAMES = Object.keys(METRICS) as MetricName[];
+
+function idOf({ key, frontend }: ServiceTraffic): string {
+  return `${key} ${frontend}`;
+}
+
+function addSamples(
+  samples: ReadonlyMap<MetricName, Sample[]>,
+  identity: readonly string[],
+  values: Values,
+): void {
+  for (const [index, { metric, label }] of VALUES.entries()) {
+    const value = values[index];
+    if (value !== undefined) samples.get(metric)?.push({ labels: [...identity, ...label], value });
+  }
 }
 
 /** The Services with the most connections; undefined if there are not more than `max`. */
-function busiestServices(samples: readonly Sample[], max: number): ReadonlySet<string> | undefined {
-  const connections = new Map<string, number>();
-  for (const { metric, service, value } of samples) {
-    connections.set(service, (connections.get(service) ?? 0) + (metric === "connections" ? value : 0));
+function busiestServices(services: readonly ServiceTraffic[], max: number): ReadonlySet<string> | undefined {
+  const totals = new Map<string, number>();
+  for (const { key, connections } of services) {
+    const service = serviceNameOf(key);
+    totals.set(service, (totals.get(service) ?? 0) + connections);
   }
-  if (connections.size <= max) return undefined;
-  const sorted = [...connections].sort(([a, some], [b, others]) => others - some || (a < b ? -1 : 1));
+  if (totals.size <= max) return undefined;
+  const sorted = [...totals].sort(([a, some], [b, others]) => others - some || (a < b ? -1 : 1));
   return new Set(sorted.slice(0, max).map(([service]) => service));
 }
 
