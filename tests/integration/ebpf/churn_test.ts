@@ -49,7 +49,7 @@ Deno.test(`${SECONDS} seconds of short-lived connections, services and pods leav
     await churn(lab, manifests, 2, () => {});
     await settle(lab, manifests, all);
     const before = resources(lab, proxy);
-    assert.equal(before.maps.get("counters")?.entries, targets.clusterIPs.length);
+    assert.equal(before.maps.get("counters")?.entries, all.length);
 
     const samples: Resources[] = [];
     const reports = await churn(lab, manifests, SECONDS, () => {
