@@ -15,6 +15,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     changes: { type: "string", default: "500" },
     pause: { type: "string", default: "2" },
+    readers: { type: "string", default: "page,watch,scraper" },
     proxy: { type: "string", default: "dist/proxy" },
   },
 });
@@ -34,13 +35,14 @@ class Readers implements AsyncDisposable {
 
   constructor() {
     const loop = (...urls: readonly string[]) => ["bash", "-c", LOOP, "reader", values.pause, ...urls];
-    this.#processes = [
-      loop(...PAGE),
-      loop(`${address}/metrics`),
-      [values.proxy, "status", "--watch"],
-    ].map(([command = "", ...args]) =>
-      new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" }).spawn()
-    );
+    const commands: Readonly<Record<string, readonly string[]>> = {
+      page: loop(...PAGE),
+      scraper: loop(`${address}/metrics`),
+      watch: [values.proxy, "status", "--watch"],
+    };
+    this.#processes = values.readers.split(",").map((name) => commands[name] ?? []).map((
+      [command = "", ...args],
+    ) => new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" }).spawn());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -61,11 +63,13 @@ const observed: number[] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
   alone.push(...await measureChanges("nftables", server, size, Number(values.changes)));
   await using _readers = new Readers();
+  // The start of a reader takes CPU time that is not the cost of reading.
+  await new Promise((resolve) => setTimeout(resolve, 3000));
   observed.push(...await measureChanges("nftables", server, size, Number(values.changes)));
 }
 console.log(`${size.services} services x ${size.endpoints} endpoints, ${alone.length} changes each\n`);
 for (
-  const [name, latencies] of [["nobody reads", alone], ["page, status --watch, scraper", observed]] as const
+  const [name, latencies] of [["nobody reads", alone], [values.readers, observed]] as const
 ) {
   console.log(
     `${name}: p50 ${milliseconds(percentile(latencies, 0.5))}, p99 ${

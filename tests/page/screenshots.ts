@@ -68,7 +68,7 @@ try {
     `COLUMNS=200 TERM=xterm timeout --signal=INT 41 ${proxyBinary} status --watch`,
     "/dev/null",
   );
-  await browser.look({ width: 980, height: 440, dark: true });
+  await browser.look({ width: 980, height: 510, dark: true });
   await browser.open(terminalPage("proxy status --watch", status));
   await pause(500);
   await Deno.writeFile(`${directory}/status.png`, await browser.screenshot());

@@ -35,7 +35,7 @@ export function apiRoutes(
   const status = new Shared(() => statusOf(sources, Date.now()), sharedMs);
   const routes: Readonly<Record<string, (query: URLSearchParams) => unknown>> = {
     status: () => status.get(),
-    services: async (query) => searchServices(await rows.get(), serviceQuery(query)),
+    services: async (query) => await searchServices(await rows.get(), serviceQuery(query)),
     service: (query) => {
       const name = query.get("name") ?? "";
       const stored = services.store.get(name);

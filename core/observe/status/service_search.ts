@@ -1,3 +1,4 @@
+import { yieldToEventLoop } from "../../async/yield.ts";
 import { PROBLEMS, type ServiceRow } from "./services.ts";
 
 /** Orders of the rows. A leading "-" reverses an order. */
@@ -21,16 +22,28 @@ export interface ServicePage {
 }
 
 /** Selects, sorts and cuts the rows. Rows that are equal in the order are sorted by name. */
-export function searchServices(rows: readonly ServiceRow[], query: ServiceQuery): ServicePage {
+export async function searchServices(rows: readonly ServiceRow[], query: ServiceQuery): Promise<ServicePage> {
   const { search, sort, descending, limit, offset } = query;
-  const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
-  const matching = words.length === 0
-    ? [...rows]
-    : rows.filter((row) => words.every((word) => textOf(row).includes(word)));
+  const matching = await matches(rows, search);
   const sign = descending ? -1 : 1;
   const compare = comparisons[sort];
   matching.sort((a, b) => sign * compare(a, b) || byName(a, b));
   return { total: matching.length, offset, services: matching.slice(offset, offset + limit) };
+}
+
+/** Rows between two pauses, so that other work of the process never waits for long. */
+const ROWS_PER_STEP = 500;
+
+async function matches(rows: readonly ServiceRow[], search: string): Promise<ServiceRow[]> {
+  const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
+  if (words.length === 0) return [...rows];
+  const found: ServiceRow[] = [];
+  for (const [index, row] of rows.entries()) {
+    const text = textOf(row);
+    if (words.every((word) => text.includes(word))) found.push(row);
+    if (index % ROWS_PER_STEP === ROWS_PER_STEP - 1) await yieldToEventLoop();
+  }
+  return found;
 }
 
 type Comparison = (a: ServiceRow, b: ServiceRow) => number;

@@ -49,7 +49,7 @@ export interface EndpointCounts {
 }
 
 /** Services between two pauses, so that other work of the process never waits for long. */
-const SERVICES_PER_STEP = 250;
+const SERVICES_PER_STEP = 100;
 /** Values that a row lists; a Service may have tens of thousands. */
 const MAX_LISTED = 8;
 

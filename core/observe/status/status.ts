@@ -69,7 +69,7 @@ export interface StatusSources {
 
 const MAX_REJECTIONS = 20;
 /** Services between two pauses, so that other work of the process never waits for long. */
-const SERVICES_PER_STEP = 2000;
+const SERVICES_PER_STEP = 1000;
 
 /** @param nowMs milliseconds since the epoch. */
 export async function statusOf(sources: StatusSources, nowMs: number): Promise<Status> {

@@ -59,7 +59,7 @@ Deno.test("problems are named, the more serious ones first", async () => {
     thief: ["conflict"],
     late: ["not in force"],
   });
-  const worst = searchServices(rows, { ...everything, sort: "problems", descending: true });
+  const worst = await searchServices(rows, { ...everything, sort: "problems", descending: true });
   assert.deepEqual(worst.services.map(({ name }) => name), [
     "broken",
     "thief",
@@ -76,19 +76,19 @@ Deno.test("services are searched by every word, sorted and cut into pages", asyn
     ...names.map((name, i) => service(name, `10.96.1.${i}`)),
     ...names.slice(0, 3).map((name, i) => slice(name, ...["10.1.0.1", "10.1.0.2", "10.1.0.3"].slice(i))),
   ]));
-  const find = (query: Partial<ServiceQuery>) => {
-    const { total, services } = searchServices(rows, { ...everything, ...query });
+  const find = async (query: Partial<ServiceQuery>) => {
+    const { total, services } = await searchServices(rows, { ...everything, ...query });
     return [total, ...services.map(({ name }) => name)];
   };
-  assert.deepEqual(find({ search: "WEB-1", limit: 2, offset: 1 }), [10, "web-11", "web-12"]);
-  assert.deepEqual(find({ search: "default/web 10.96.1.7 80/tcp" }), [1, "web-07"]);
-  assert.deepEqual(find({ search: "\\.*" }), [0]);
-  assert.deepEqual(find({ sort: "ready", descending: true, limit: 4 }), [
+  assert.deepEqual(await find({ search: "WEB-1", limit: 2, offset: 1 }), [10, "web-11", "web-12"]);
+  assert.deepEqual(await find({ search: "default/web 10.96.1.7 80/tcp" }), [1, "web-07"]);
+  assert.deepEqual(await find({ search: "\\.*" }), [0]);
+  assert.deepEqual(await find({ sort: "ready", descending: true, limit: 4 }), [
     30,
     "web-00",
     "web-01",
     "web-02",
     "web-03",
   ]);
-  assert.deepEqual(find({ offset: 100 }), [30]);
+  assert.deepEqual(await find({ offset: 100 }), [30]);
 });
