@@ -3,19 +3,29 @@ import { byId, element, tag } from "./dom.ts";
 import { ask } from "./explain.ts";
 import { pictureOf } from "./picture.ts";
 import { policiesOf, toneOf } from "./services.ts";
+import { trafficText } from "./traffic.ts";
 
 let shown = "";
 
-/** Shows one service opened, if it has changed. */
+/** Shows one service opened. What has not changed stays, with its focus. */
 export function showService(detail: ServiceDetail, close: () => void): void {
-  const text = JSON.stringify(detail);
   const section = byId("service");
-  if (text === shown && !section.hidden) return;
-  shown = text;
-  const hadFocus = section.contains(document.activeElement);
-  section.hidden = false;
-  section.replaceChildren(...contentsOf(detail, close));
-  if (hadFocus) section.focus({ preventScroll: true });
+  const text = JSON.stringify({ ...detail, ports: detail.ports.map((port) => ({ ...port, traffic: [] })) });
+  if (text !== shown || section.hidden) {
+    shown = text;
+    const hadFocus = section.contains(document.activeElement);
+    const wasOpen = [...section.querySelectorAll("details")].map(({ open }) => open);
+    section.hidden = false;
+    section.replaceChildren(...contentsOf(detail, close));
+    for (const [index, details] of section.querySelectorAll("details").entries()) {
+      details.open = wasOpen[index] ?? false;
+    }
+    if (hadFocus) section.focus({ preventScroll: true });
+  }
+  for (const [index, line] of section.querySelectorAll(".traffic").entries()) {
+    const port = detail.ports[index];
+    if (port !== undefined) line.textContent = trafficText(port);
+  }
 }
 
 export function hideService(): void {
@@ -77,7 +87,7 @@ function factsOf(detail: ServiceDetail): string {
 function portOf(port: PortDetail): readonly Node[] {
   const { portName, protocol, family, inForce, rejection, sourceRanges, endpoints } = port;
   const title = `Port ${portName === "" ? "" : `${portName} · `}${protocol} · ${family}`;
-  const nodes: Node[] = [element("h3", {}, title)];
+  const nodes: Node[] = [element("h3", {}, title), element("p", { class: "facts traffic" })];
   if (rejection !== undefined) {
     nodes.push(element("p", { class: "facts" }, tag("rejected", "bad"), rejection));
   }

@@ -6,6 +6,7 @@ import { listenToQuestions } from "./explain.ts";
 import { showOverview } from "./overview.ts";
 import { Plots } from "./plots.ts";
 import { PAGE_SIZE, ServiceTable } from "./services.ts";
+import { setCounted } from "./traffic.ts";
 
 /** Time between two looks at the proxy, as long as somebody looks at the page. */
 const REFRESH_MS = 2000;
@@ -75,6 +76,7 @@ async function refresh(): Promise<void> {
 
 async function showStatus(): Promise<void> {
   const status = await api.status();
+  setCounted(status.traffic !== "off");
   showOverview(status);
   plots.show(status);
 }

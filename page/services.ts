@@ -2,6 +2,7 @@ import { readableNumber } from "../core/observe/status/readable.ts";
 import type { ServicePage } from "../core/observe/status/service_search.ts";
 import type { Problem, ServiceRow } from "../core/observe/status/services.ts";
 import { byId, element, tag, type Tone } from "./dom.ts";
+import { readTraffic, trafficCell } from "./traffic.ts";
 
 /** Rows of one page of the table. */
 export const PAGE_SIZE = 50;
@@ -46,6 +47,15 @@ const columns: readonly Column[] = [
     title: "On this node",
     class: "number wide",
     cell: ({ endpoints: { local } }) => [readableNumber(local)],
+  },
+  { title: "Connections", sort: "connections", class: "traffic number", cell: trafficCell },
+  {
+    title: "Refused",
+    sort: "refused",
+    class: "number wide",
+    cell: (
+      { traffic },
+    ) => [traffic === undefined || traffic.refused === 0 ? "" : readableNumber(traffic.refused)],
   },
   {
     title: "Policies",
@@ -99,6 +109,7 @@ export class ServiceTable {
   }
 
   show({ total, offset, services }: ServicePage, sort: string, open: string | undefined): void {
+    readTraffic(services);
     const rows = new Map<string, HTMLTableRowElement>();
     for (const service of services) {
       const name = `${service.namespace}/${service.name}`;
@@ -184,8 +195,10 @@ function update(row: HTMLTableRowElement, service: ServiceRow): void {
     const box = row.cells[index + 1];
     if (box === undefined) continue;
     const content = cell(service);
+    // A picture changes with every reading.
+    const hasPicture = content.some((part) => part instanceof SVGElement);
     const text = content.map((part) => typeof part === "string" ? part : part.textContent).join("|");
-    if (box.dataset.text === text) continue;
+    if (box.dataset.text === text && !hasPicture) continue;
     box.dataset.text = text;
     box.replaceChildren(...content);
   }

@@ -143,6 +143,10 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const loop = new SyncLoop({ ...config, backend, queue, observer, afterSync, log: parts.log });
   const view = () => currentView(config, families, queue.store, nodeAddresses());
   const intake = new Intake({ queue, loop, observer, log, view });
+  const traffic: TrafficSource = {
+    plans: () => queue.applied,
+    counters: new Shared(async () => await backend.traffic?.(queue.applied) ?? NO_TRAFFIC, 0),
+  };
   const statusSources: StatusSources = {
     version: VERSION,
     mode: backend.mode,
@@ -152,10 +156,8 @@ export function buildProxy(parts: ProxyParts): Proxy {
     health,
     activity,
     services: queue,
-  };
-  const traffic: TrafficSource = {
-    plans: () => queue.applied,
-    counters: new Shared(async () => await backend.traffic?.(queue.applied) ?? NO_TRAFFIC, 0),
+    traffic: traffic.counters,
+    trafficLevel: backend.traffic === undefined ? "off" : config.trafficMetrics,
   };
   const explainer = new LiveExplainer(queue, nodeAddresses);
   const servers = { config, backend, health, metrics, traffic, status: statusSources, explainer, log };

@@ -3,6 +3,7 @@ import type { ProxyEvent } from "../status/events.ts";
 import { searchServices, type ServiceQuery, type Sort, SORTS } from "../status/service_search.ts";
 import { serviceDetail } from "../status/service_detail.ts";
 import { serviceRows } from "../status/services.ts";
+import { countersOf, totalsByService } from "../status/traffic_totals.ts";
 import { Shared } from "../status/shared.ts";
 import { type Status, statusOf, type StatusSources } from "../status/status.ts";
 import type { HttpRequest } from "./request.ts";
@@ -31,12 +32,16 @@ export function apiRoutes(
   sharedMs = SHARED_MS,
 ): Readonly<Record<string, Route>> {
   const { services, activity } = sources;
-  const rows = new Shared(() => serviceRows(services), sharedMs);
+  const traffic = new Shared(() => countersOf(sources.traffic), sharedMs);
+  const rows = new Shared(
+    async () => await serviceRows(services, totalsByService(await traffic.get())),
+    sharedMs,
+  );
   const status = new Shared(() => statusOf(sources, Date.now()), sharedMs);
   const routes: Readonly<Record<string, (query: URLSearchParams) => unknown>> = {
     status: () => status.get(),
     services: async (query) => await searchServices(await rows.get(), serviceQuery(query)),
-    service: (query) => {
+    service: async (query) => {
       const name = query.get("name") ?? "";
       const stored = services.store.get(name);
       if (stored === undefined) {
@@ -45,7 +50,7 @@ export function apiRoutes(
           `name: there is no Service ${JSON.stringify(name.slice(0, MAX_TEXT))}; use NAMESPACE/NAME`,
         );
       }
-      return serviceDetail(name, stored, services);
+      return serviceDetail(name, stored, services, await traffic.get());
     },
     explain: async (query) => {
       const texts = ["question", "from"].map((name) => query.get(name) ?? "");

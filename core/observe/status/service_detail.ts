@@ -1,3 +1,4 @@
+import type { ServiceTraffic, TrafficCounters } from "../../backend/traffic.ts";
 import { formatAddress, formatCidr, socketKey } from "../../net/address.ts";
 import type { Family, Protocol } from "../../net/protocol.ts";
 import type { EndpointSlice, Service, TrafficPolicy } from "../../objects/objects.ts";
@@ -5,6 +6,7 @@ import type { StoredService } from "../../objects/store.ts";
 import { type Candidate, joinSlices } from "../../plan/endpoints.ts";
 import { describeFrontend, type Endpoint, type PlanKey, type ServicePortPlan } from "../../plan/plan.ts";
 import { type ClientPath, clientPaths } from "./client_paths.ts";
+import { totalsOf, type TrafficTotals } from "./traffic_totals.ts";
 import {
   countEndpoints,
   type EndpointCounts,
@@ -50,6 +52,14 @@ export interface PortDetail {
   readonly endpoints: readonly EndpointDetail[];
   /** Endpoints that are not in `endpoints`. If there are very many, endpoints of other ports count as well. */
   readonly moreEndpoints: number;
+  /** Kinds of frontends that got connections. */
+  readonly traffic: readonly FrontendTraffic[];
+}
+
+/** Traffic of the frontends of one kind. */
+export interface FrontendTraffic extends TrafficTotals {
+  /** Absent in a mode that counts all frontends together. */
+  readonly frontend?: string;
 }
 
 export interface EndpointDetail {
@@ -79,6 +89,7 @@ export function serviceDetail(
   key: string,
   { service, slices }: StoredService,
   known: KnownServices,
+  traffic: TrafficCounters,
 ): ServiceDetail {
   const plans = [...plansOf(service, known)];
   const { namespace, name, created, affinitySeconds, healthCheckNodePort } = service;
@@ -95,9 +106,10 @@ export function serviceDetail(
     healthCheckNodePort,
     endpoints: counts,
     problems: problemsOf(key, service, known),
-    ports: plans.slice(0, MAX_PORTS).map(([key, plan]) =>
-      portDetail(key, plan, { service, slices: considered, ignored }, known)
-    ),
+    ports: plans.slice(0, MAX_PORTS).map(([key, plan]) => ({
+      ...portDetail(key, plan, { service, slices: considered, ignored }, known),
+      traffic: traffic.services.filter((counters) => counters.key === key).map(frontendTraffic),
+    })),
     morePorts: Math.max(0, plans.length - MAX_PORTS),
   };
 }
@@ -121,7 +133,7 @@ function portDetail(
   plan: ServicePortPlan | undefined,
   { service, slices, ignored }: StoredService & { readonly ignored: number },
   { rejections, view }: KnownServices,
-): PortDetail {
+): Omit<PortDetail, "traffic"> {
   const [protocol, family] = key.split("/").slice(-2) as [Protocol, Family];
   const portName = plan?.portName ?? portNameIn(key, service);
   const rejection = rejections.ports().find((rejected) => rejected.key === key)?.reason;
@@ -158,6 +170,10 @@ function portDetail(
 function portNameIn(key: PlanKey, { namespace, name }: Service): string {
   const rest = key.slice(namespace.length + name.length + 1);
   return rest.startsWith(":") ? rest.slice(1, rest.indexOf("/")) : "";
+}
+
+function frontendTraffic(traffic: ServiceTraffic): FrontendTraffic {
+  return { ...totalsOf(traffic), ...(traffic.frontend === undefined ? {} : { frontend: traffic.frontend }) };
 }
 
 type Lists = ReadonlyMap<string, readonly ("cluster" | "local")[]>;

@@ -2,7 +2,7 @@ import { yieldToEventLoop } from "../../async/yield.ts";
 import { PROBLEMS, type ServiceRow } from "./services.ts";
 
 /** Orders of the rows. A leading "-" reverses an order. */
-export const SORTS = ["name", "endpoints", "ready", "problems"] as const;
+export const SORTS = ["name", "endpoints", "ready", "problems", "connections", "refused"] as const;
 export type Sort = typeof SORTS[number];
 
 export interface ServiceQuery {
@@ -55,6 +55,8 @@ const comparisons: Readonly<Record<Sort, Comparison>> = {
   endpoints: (a, b) => a.endpoints.total - b.endpoints.total,
   ready: (a, b) => a.endpoints.ready - b.endpoints.ready,
   problems: (a, b) => seriousness(a) - seriousness(b),
+  connections: (a, b) => (a.traffic?.connections ?? 0) - (b.traffic?.connections ?? 0),
+  refused: (a, b) => (a.traffic?.refused ?? 0) - (b.traffic?.refused ?? 0),
 };
 
 /** 0 for a service without problems. */

@@ -4,6 +4,7 @@ import type { EndpointSlice, Service, TrafficPolicy } from "../../objects/object
 import { type StoredService } from "../../objects/store.ts";
 import { type Frontend, type PlanKey, planKey, type ServicePortPlan } from "../../plan/plan.ts";
 import type { PlanQueue } from "../../sync/plan_queue.ts";
+import type { TrafficTotals } from "./traffic_totals.ts";
 
 /** The services and what is in force of them. */
 export type KnownServices = Pick<
@@ -38,6 +39,8 @@ export interface ServiceRow {
   /** Seconds; 0 for no affinity. */
   readonly affinitySeconds: number;
   readonly problems: readonly Problem[];
+  /** Absent if nothing was counted for it. */
+  readonly traffic?: TrafficTotals;
 }
 
 /** Endpoints as the slices list them. An endpoint of both families counts twice. */
@@ -53,18 +56,29 @@ const SERVICES_PER_STEP = 100;
 /** Values that a row lists; a Service may have tens of thousands. */
 const MAX_LISTED = 8;
 
-/** The rows of all services, in no particular order. */
-export async function serviceRows(known: KnownServices): Promise<readonly ServiceRow[]> {
+/**
+ * The rows of all services, in no particular order.
+ * @param traffic by `namespace/name`.
+ */
+export async function serviceRows(
+  known: KnownServices,
+  traffic: ReadonlyMap<string, TrafficTotals>,
+): Promise<readonly ServiceRow[]> {
   const rows: ServiceRow[] = [];
   for (const name of known.store.serviceNames()) {
     const stored = known.store.get(name);
-    if (stored !== undefined) rows.push(serviceRow(name, stored, known));
+    if (stored !== undefined) rows.push(serviceRow(name, stored, known, traffic.get(name)));
     if (rows.length % SERVICES_PER_STEP === 0) await yieldToEventLoop();
   }
   return rows;
 }
 
-function serviceRow(key: string, { service, slices }: StoredService, known: KnownServices): ServiceRow {
+function serviceRow(
+  key: string,
+  { service, slices }: StoredService,
+  known: KnownServices,
+  traffic: TrafficTotals | undefined,
+): ServiceRow {
   const { namespace, name, ports } = service;
   return {
     namespace,
@@ -80,6 +94,7 @@ function serviceRow(key: string, { service, slices }: StoredService, known: Know
     externalTrafficPolicy: service.externalTrafficPolicy,
     affinitySeconds: service.affinitySeconds,
     problems: problemsOf(key, service, known),
+    ...(traffic === undefined ? {} : { traffic }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { yieldToEventLoop } from "../../async/yield.ts";
+import type { TrafficCounters } from "../../backend/traffic.ts";
 import type { Family } from "../../net/protocol.ts";
 import { printedNameOf } from "../../plan/plan.ts";
 import type { HealthBody } from "../health/health.ts";
@@ -20,6 +21,8 @@ export interface Status {
   readonly objects: ObjectCounts;
   /** Absent before the first sync. */
   readonly lastSync?: LastSync;
+  /** The traffic metrics that the proxy keeps per service. */
+  readonly traffic: TrafficLevel;
   /** Changes that are not in force yet. */
   readonly waiting: { readonly services: number; readonly endpoints: number };
   /** Absent before the first change of an endpoint. */
@@ -34,6 +37,8 @@ export interface Status {
   readonly repairs: { readonly count: number; readonly last: readonly Occurrence[] };
   readonly history: { readonly bucketSeconds: number; readonly buckets: readonly HistoryBucket[] };
 }
+
+export type TrafficLevel = "off" | "connections" | "full";
 
 export interface SourceStatus {
   readonly kind: "API server" | "directory of manifests";
@@ -65,6 +70,9 @@ export interface StatusSources {
   readonly health: { healthz(): { readonly body: HealthBody } };
   readonly activity: Activity;
   readonly services: KnownServices;
+  /** Reads the traffic counters from the kernel. */
+  readonly traffic: { get(): Promise<TrafficCounters> };
+  readonly trafficLevel: TrafficLevel;
 }
 
 const MAX_REJECTIONS = 20;
@@ -73,7 +81,7 @@ const SERVICES_PER_STEP = 1000;
 
 /** @param nowMs milliseconds since the epoch. */
 export async function statusOf(sources: StatusSources, nowMs: number): Promise<Status> {
-  const { version, mode, node, families, sourceKind, health, activity, services } = sources;
+  const { version, mode, node, families, sourceKind, health, activity, services, trafficLevel } = sources;
   const { healthy, nodeEligible = true, source } = health.healthz().body;
   const { lastSync, lag, failure, repairs, history } = activity;
   return {
@@ -87,6 +95,7 @@ export async function statusOf(sources: StatusSources, nowMs: number): Promise<S
     health: { healthy, nodeEligible },
     objects: await countObjects(services),
     ...(lastSync === undefined ? {} : { lastSync }),
+    traffic: trafficLevel,
     waiting: { services: services.waiting.services, endpoints: services.waiting.endpoints },
     ...(lag === undefined ? {} : { lag }),
     errors: {

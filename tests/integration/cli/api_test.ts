@@ -7,6 +7,15 @@ import type { Status } from "../../../core/observe/status/status.ts";
 import { Node } from "./support/node.ts";
 import { reachable, service, slice } from "./support/objects.ts";
 
+/** Begins connections to an address that does not answer; only their first packets are sent. */
+const CONNECT = `
+import socket, sys
+for _ in range(int(sys.argv[2])):
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.connect_ex((sys.argv[1], 80))
+`;
+
 async function ask<Answer>(node: Node, target: string): Promise<Answer> {
   const url = `http://127.0.0.1:10249/api/v1/${target}`;
   return JSON.parse(await node.namespace.run("curl", "--silent", "--noproxy", "*", "--max-time", "5", url));
@@ -36,6 +45,19 @@ Deno.test("the API of the running proxy tells its services, syncs, repairs and r
     "10.244.1.11",
     "cluster",
   ]]);
+
+  await node.namespace.run("ip", "link", "add", "pods", "type", "veth", "peer", "name", "elsewhere");
+  await node.namespace.run("ip", "address", "add", "192.0.2.10/24", "dev", "pods");
+  for (const device of ["elsewhere", "pods"]) await node.namespace.run("ip", "link", "set", device, "up");
+  await node.namespace.run("ip", "route", "add", "10.0.0.0/8", "dev", "pods");
+  await node.namespace.run("python3", "-c", CONNECT, "10.96.0.10", "3");
+  await node.namespace.run("python3", "-c", CONNECT, "10.96.0.11", "2");
+  const traffic = async () =>
+    (await ask<ServicePage>(node, "services?sort=-connections")).services.map((
+      { name, traffic },
+    ) => [name, traffic?.connections, traffic?.refused]);
+  await proxy.until(async () => (await traffic())[0]?.[1] === 3, "connections");
+  assert.deepEqual(await traffic(), [["web", 3, 0], ["empty", 0, 2]]);
 
   await node.namespace.run("nft", "flush", "ruleset");
   await proxy.until(async () => (await ask<Status>(node, "status")).repairs.count === 1, "repair");

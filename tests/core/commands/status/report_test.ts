@@ -18,6 +18,7 @@ const healthy: Status = {
   health: { healthy: true, nodeEligible: true },
   objects: { services: 12_000, servicePorts: 12_100, endpoints: 100_000 },
   lastSync: { at, seconds: 0.0012, full: false, changes: 1 },
+  traffic: "connections",
   waiting: { services: 0, endpoints: 0 },
   errors: { rejections: { total: 0, first: [] }, frontendConflicts: 0 },
   repairs: { count: 0, last: [] },

@@ -33,6 +33,8 @@ function api() {
       health,
       activity,
       services,
+      traffic: { get: () => Promise.resolve({ services: [], unallocated: {} }) },
+      trafficLevel: "connections",
     },
     new LiveExplainer(services, () => [address("192.0.2.1")]),
     0,

@@ -1,15 +1,21 @@
 import assert from "node:assert/strict";
+import type { TrafficCounters } from "../../../../core/backend/traffic.ts";
 import type { ModelObject } from "../../../../core/objects/objects.ts";
 import { serviceDetail } from "../../../../core/observe/status/service_detail.ts";
+import { planKey } from "../../../../core/plan/plan.ts";
 import { address, aSlice, cidr } from "../../plan/builders.ts";
 import { service } from "../../sync/objects.ts";
 import { inForce } from "./known_services.ts";
 
-function detailOf(objects: readonly ModelObject[], rejected: readonly string[] = []) {
+function detailOf(
+  objects: readonly ModelObject[],
+  rejected: readonly string[] = [],
+  traffic: TrafficCounters = { services: [], unallocated: {} },
+) {
   const known = inForce(objects, rejected);
   const stored = known.store.get("default/web");
   assert.ok(stored);
-  return serviceDetail("default/web", stored, known);
+  return serviceDetail("default/web", stored, known, traffic);
 }
 
 const slice = (...endpoints: Parameters<typeof aSlice>[0]) =>
@@ -96,4 +102,27 @@ Deno.test("a service with very many ports and endpoints is shown in part", () =>
   ]);
   assert.deepEqual([detail.ports.length, detail.morePorts, detail.endpoints.total], [20, 280, 5000]);
   assert.deepEqual([detail.ports[0]?.endpoints.length, detail.ports[0]?.moreEndpoints], [100, 4900]);
+});
+
+Deno.test("a service port has the traffic of its frontends, and no other", () => {
+  const port = {
+    namespace: "default",
+    name: "web",
+    portName: "http",
+    protocol: "TCP",
+    family: "IPv4",
+  } as const;
+  const counters = {
+    frontend: "ClusterIP",
+    connections: 5,
+    refused: { "no-endpoints": 1, "source-range": 2 },
+  } as const;
+  const { ports: [detail] } = detailOf([service("web", "10.96.0.10"), slice({ at: "10.1.0.1" })], [], {
+    services: [
+      { key: planKey(port), ...counters },
+      { key: planKey({ ...port, name: "other" }), ...counters },
+    ],
+    unallocated: {},
+  });
+  assert.deepEqual(detail?.traffic, [{ frontend: "ClusterIP", connections: 5, refused: 3 }]);
 });

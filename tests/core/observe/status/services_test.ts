@@ -5,22 +5,27 @@ import { address, aSlice, webPort } from "../../plan/builders.ts";
 import { service, slice } from "../../sync/objects.ts";
 import { inForce } from "./known_services.ts";
 
+const NO_TRAFFIC = new Map();
+
 const everything: ServiceQuery = { search: "", sort: "name", descending: false, limit: 50, offset: 0 };
 
 Deno.test("a row tells the addresses, ports, endpoints and policies of a service", async () => {
-  const [row] = await serviceRows(inForce([
-    service("web", "10.96.0.10", {
-      ports: [webPort, { name: "tls", protocol: "TCP", port: 443, nodePort: 30443 }],
-      externalIPs: [address("192.0.2.1")],
-      externalTrafficPolicy: "Local",
-      affinitySeconds: 60,
-    }),
-    aSlice([
-      { at: "10.1.0.1", nodeName: "here" },
-      { at: "10.1.0.2", nodeName: "there" },
-      { at: "10.1.0.3", ready: false },
-    ], { name: "web-1", service: "web" }),
-  ]));
+  const [row] = await serviceRows(
+    inForce([
+      service("web", "10.96.0.10", {
+        ports: [webPort, { name: "tls", protocol: "TCP", port: 443, nodePort: 30443 }],
+        externalIPs: [address("192.0.2.1")],
+        externalTrafficPolicy: "Local",
+        affinitySeconds: 60,
+      }),
+      aSlice([
+        { at: "10.1.0.1", nodeName: "here" },
+        { at: "10.1.0.2", nodeName: "there" },
+        { at: "10.1.0.3", ready: false },
+      ], { name: "web-1", service: "web" }),
+    ]),
+    new Map([["default/web", { connections: 7, refused: 1 }]]),
+  );
   assert.deepEqual(row, {
     namespace: "default",
     name: "web",
@@ -34,6 +39,7 @@ Deno.test("a row tells the addresses, ports, endpoints and policies of a service
     affinitySeconds: 60,
     // No slice has the port tls.
     problems: ["no endpoints"],
+    traffic: { connections: 7, refused: 1 },
   });
 });
 
@@ -50,7 +56,7 @@ Deno.test("problems are named, the more serious ones first", async () => {
     slice("thief", "10.1.0.1"),
   ], ["broken"]);
   known.upsert(service("late", "10.96.0.6"));
-  const rows = await serviceRows(known);
+  const rows = await serviceRows(known, NO_TRAFFIC);
   assert.deepEqual(Object.fromEntries(rows.map(({ name, problems }) => [name, problems])), {
     good: [],
     none: ["no endpoints"],
@@ -72,10 +78,16 @@ Deno.test("problems are named, the more serious ones first", async () => {
 
 Deno.test("services are searched by every word, sorted and cut into pages", async () => {
   const names = Array.from({ length: 30 }, (_, i) => `web-${String(i).padStart(2, "0")}`);
-  const rows = await serviceRows(inForce([
-    ...names.map((name, i) => service(name, `10.96.1.${i}`)),
-    ...names.slice(0, 3).map((name, i) => slice(name, ...["10.1.0.1", "10.1.0.2", "10.1.0.3"].slice(i))),
-  ]));
+  const rows = await serviceRows(
+    inForce([
+      ...names.map((name, i) => service(name, `10.96.1.${i}`)),
+      ...names.slice(0, 3).map((name, i) => slice(name, ...["10.1.0.1", "10.1.0.2", "10.1.0.3"].slice(i))),
+    ]),
+    new Map([["default/web-09", { connections: 3, refused: 0 }], ["default/web-08", {
+      connections: 1,
+      refused: 2,
+    }]]),
+  );
   const find = async (query: Partial<ServiceQuery>) => {
     const { total, services } = await searchServices(rows, { ...everything, ...query });
     return [total, ...services.map(({ name }) => name)];
@@ -91,4 +103,6 @@ Deno.test("services are searched by every word, sorted and cut into pages", asyn
     "web-03",
   ]);
   assert.deepEqual(await find({ offset: 100 }), [30]);
+  assert.deepEqual(await find({ sort: "connections", descending: true, limit: 2 }), [30, "web-09", "web-08"]);
+  assert.deepEqual(await find({ sort: "refused", descending: true, limit: 1 }), [30, "web-08"]);
 });
