@@ -1,4 +1,5 @@
 import type { Explanation } from "../../explain/explanation.ts";
+import { parseAddress } from "../../net/address.ts";
 import type { ProxyEvent } from "../status/events.ts";
 import { searchServices, type ServiceQuery, type Sort, SORTS } from "../status/service_search.ts";
 import { serviceDetail } from "../status/service_detail.ts";
@@ -65,7 +66,7 @@ export function apiRoutes(
     events: (): Events => ({ events: activity.events.newestFirst }),
   };
   return Object.fromEntries(
-    Object.entries(routes).map(([name, answer]) => [`/api/v1/${name}`, apiRoute(answer)]),
+    Object.entries(routes).map(([name, answer]) => [`/api/v1/${name}`, apiRoute(answer, sources.node)]),
   );
 }
 
@@ -82,9 +83,9 @@ class ApiProblem extends Error {
   }
 }
 
-function apiRoute(answer: (query: URLSearchParams) => unknown): Route {
+function apiRoute(answer: (query: URLSearchParams) => unknown, node: string): Route {
   return async (request) => {
-    const refusal = refuseToWrite(request);
+    const refusal = refuseToWrite(request) ?? refuseForeignName(request, node);
     if (refusal !== undefined) return refusal;
     try {
       const response = json(await answer(new URLSearchParams(request.query)));
@@ -104,6 +105,19 @@ export function refuseToWrite({ method }: Pick<HttpRequest, "method">): Response
   const response = json({ error: `method ${method.slice(0, MAX_TEXT)}: use GET or HEAD` }, 405);
   response.headers.set("allow", "GET, HEAD");
   return response;
+}
+
+/**
+ * Answers requests to a name that may be somebody else's. A website can make the browser of an operator, who has
+ * forwarded a port, ask its own name and let that lead to this server (DNS rebinding). Then it could read the answer.
+ */
+function refuseForeignName({ host }: Pick<HttpRequest, "host">, node: string): Response | undefined {
+  const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  const isOurs = !name.includes(".") || name.endsWith(".localhost") || name === node.toLowerCase() ||
+    parseAddress(name) !== undefined;
+  if (isOurs) return undefined;
+  const shown = JSON.stringify(name.slice(0, MAX_TEXT));
+  return json({ error: `host ${shown}: use an IP address, localhost, or the name of the node` }, 403);
 }
 
 /** @throws ApiProblem that names the parameter. */

@@ -17,6 +17,8 @@ export interface HttpRequest {
   /** True when the client sends its body only after an interim answer. */
   readonly expectsContinue: boolean;
   readonly acceptsGzip: boolean;
+  /** Value of the header Host, in lower case; "" when it is missing. */
+  readonly host: string;
   /** Media types that the client accepts: the header Accept, its lines joined; "" when it is missing. */
   readonly accept: string;
 }
@@ -63,6 +65,7 @@ export function parseHead(head: string): HttpRequest {
     acceptsGzip: tokens(headers.get("accept-encoding")).some((coding) =>
       /^gzip(?!.*;\s*q=0(\.0*)?$)\s*(;|$)/.test(coding)
     ),
+    host: (headers.get("host") ?? []).join().toLowerCase(),
     accept: (headers.get("accept") ?? []).join(", "),
   };
 }
@@ -126,7 +129,7 @@ function checkedValue(value: string): string {
   return value.trim();
 }
 
-/** Host is only checked: nothing depends on its value. */
+/** Checks the syntax of Host. Only the API depends on its value (api_routes.ts). */
 function checkHost(hosts: readonly string[], isRequired: boolean): void {
   if (isRequired && hosts.length === 0) throw new RequestError(400, "missing required Host header");
   if (hosts.length > 1) throw new RequestError(400, "too many Host headers");

@@ -9,8 +9,8 @@ import { RecordingLog } from "../kube/recording_log.ts";
 libc();
 libnl();
 
-// The thread that waits for notifications of the kernel ends soon after the test.
-const options = { sanitizeOps: false };
+// The thread that waits for notifications of the kernel ends soon after the test, and libraries stay open.
+const options = { sanitizeOps: false, sanitizeResources: false };
 
 const web = `
 apiVersion: v1

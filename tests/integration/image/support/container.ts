@@ -21,6 +21,8 @@ export interface ContainerOptions {
 
 /** The files of dist/image.tar, unpacked, to run as a container by runc in the network namespace of a node. */
 export class Image implements AsyncDisposable {
+  readonly #started: string[] = [];
+
   private constructor(readonly directory: string, private readonly bundle: string) {}
 
   static async unpack(): Promise<Image> {
@@ -41,10 +43,11 @@ export class Image implements AsyncDisposable {
     const id = `test-${crypto.randomUUID().slice(0, 8)}`;
     const bundle = `${this.directory}/${id}`;
     Deno.mkdirSync(bundle);
+    this.#started.push(id);
     const base: Configuration = JSON.parse(Deno.readTextFileSync(`${this.bundle}/config.json`));
     Deno.writeTextFileSync(`${bundle}/config.json`, JSON.stringify(this.#configuration(base, node, options)));
     // exec, so that signals reach runc, which passes them on. The network namespace is in the configuration.
-    const command = ["--root", `${this.directory}/runc`, "run", "--bundle", bundle, id];
+    const command = ["--root", this.#state, "run", "--bundle", bundle, id];
     return new RunningProxy(
       node,
       new Deno.Command("runc", { args: command, stdin: "null", stdout: "piped", stderr: "piped" }).spawn(),
@@ -95,7 +98,14 @@ export class Image implements AsyncDisposable {
     };
   }
 
+  /** Directory where runc keeps the state of containers. */
+  get #state(): string {
+    return `${this.directory}/runc`;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    // A container outlives its runc that was killed.
+    for (const id of this.#started) await run("runc", "--root", this.#state, "delete", "--force", id);
     await Deno.remove(this.directory, { recursive: true });
   }
 }
