@@ -66,4 +66,9 @@ Deno.test("scripts/release.sh makes the files of a release, with their hashes an
   ) {
     assert(names.includes(name), name);
   }
+  const copyright = await Deno.readTextFile(`${project}deploy/debian/copyright`);
+  const bundles = ["proxy.js", "page.js"].map((name) => Deno.readTextFileSync(`${project}dist/${name}`));
+  for (const { name } of npmPackages(bundles.join("\n"))) {
+    assert(copyright.includes(`(${name})`), `deploy/debian/copyright names the authors of ${name}`);
+  }
 });
