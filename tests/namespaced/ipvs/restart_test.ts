@@ -78,12 +78,12 @@ Deno.test(
         found: "ours",
         differences: [
           "add virtual server [fd00:96::a]:80/TCP",
-          "change virtual server 10.96.0.11:53/UDP",
-          "remove virtual server 10.99.0.1:80/TCP",
           "add real server [fd00:1::1]:8080 to virtual server [fd00:96::a]:80/TCP",
           "add real server 10.1.0.3:53 to virtual server 10.96.0.11:53/UDP",
-          "change real server 10.1.0.4:53 of virtual server 10.96.0.11:53/UDP",
           "add address 10.96.0.11 to kube-ipvs0",
+          "change virtual server 10.96.0.11:53/UDP",
+          "change real server 10.1.0.4:53 of virtual server 10.96.0.11:53/UDP",
+          "remove virtual server 10.99.0.1:80/TCP",
           "remove address 10.99.0.1 from kube-ipvs0",
         ],
       });
