@@ -90,9 +90,7 @@ export function sampledCounter(
     labelNames: labels,
     registers: [],
     collect() {
-      const samples = read();
-      this.reset();
-      for (const sample of samples) this.inc(named(labels, sample), sample.value);
+      refill(this, labels, read(), (of, value) => this.inc(of, value));
     },
   });
 }
@@ -107,15 +105,22 @@ export function sampledGauge(
     labelNames: labels,
     registers: [],
     collect() {
-      const samples = read();
-      this.reset();
-      for (const sample of samples) this.set(named(labels, sample), sample.value);
+      refill(this, labels, read(), (of, value) => this.set(of, value));
     },
   });
 }
 
-function named(labels: readonly string[], { labels: values }: Sample): Record<string, string> {
-  return Object.fromEntries(labels.map((label, index) => [label, values[index] ?? ""]));
+/** Replaces what a metric holds by the samples, so that labels that are gone are not exposed. */
+function refill(
+  metric: Pick<PromMetric, "reset">,
+  labels: readonly string[],
+  samples: readonly Sample[],
+  record: (labels: Record<string, string>, value: number) => void,
+): void {
+  metric.reset();
+  for (const { labels: values, value } of samples) {
+    record(Object.fromEntries(labels.map((label, index) => [label, values[index] ?? ""])), value);
+  }
 }
 
 /** Declares a metric of kube-proxy's name space, marked as Kubernetes marks those that may still change. */
