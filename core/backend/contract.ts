@@ -130,7 +130,7 @@ export interface Backend extends Disposable {
   /**
    * Reads the kernel and describes what `reconcile` would change. Changes nothing. For a backend that has not yet
    * reconciled.
-   * @throws BackendError or KernelError when the kernel cannot be read.
+   * @throws BackendError when the kernel cannot be read.
    */
   compare(desired: DesiredState): Promise<Comparison>;
 

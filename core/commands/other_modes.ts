@@ -20,7 +20,8 @@ export async function leftoversOfOtherModes(
   return found;
 }
 
-async function leftoversOf(mode: ConfiguredMode): Promise<LeftoversOfMode> {
+/** Reads which kernel objects a mode has. @throws BackendError when the kernel cannot be read. */
+export async function leftoversOf(mode: ConfiguredMode): Promise<LeftoversOfMode> {
   using backend = mode.create();
   return { mode: mode.name, removed: await backend.leftovers() };
 }

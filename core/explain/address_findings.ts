@@ -3,30 +3,20 @@ import { printedName, type ServicePortPlan } from "../plan/plan.ts";
 import type { Finding } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
 import type { Question } from "./question.ts";
+import { FrontendLookup } from "./trace/frontend_lookup.ts";
 
 type AddressQuestion = Extract<Question, { readonly about: "address" }>;
 
 /** The plan with the frontend that connections to the address meet; undefined if there is none. */
-export function planAt({ traced }: Knowledge, question: AddressQuestion): ServicePortPlan | undefined {
-  for (const plan of traced.plans.values()) {
-    if (plan.protocol !== question.protocol || plan.family !== familyOf(question.address)) continue;
-    if (plan.frontends.some((frontend) => isAt(traced, plan, frontend, question))) return plan;
-  }
-  return undefined;
-}
-
-function isAt(
-  traced: Knowledge["traced"],
-  plan: ServicePortPlan,
-  frontend: ServicePortPlan["frontends"][number],
-  { address, port }: AddressQuestion,
-): boolean {
-  if (frontend.port !== port) return false;
-  if (frontend.kind !== "NodePort") return frontend.address === address;
-  const settings = traced.settings.find(({ family }) => family === plan.family);
-  if (settings === undefined || !(traced.addresses.includes(address) || isLoopback(address))) return false;
-  if (settings.nodePorts !== "all") return settings.nodePorts.includes(address);
-  return settings.localhostNodePorts || !isLoopback(address);
+export function planAt(
+  { traced }: Knowledge,
+  { address, port, protocol }: AddressQuestion,
+): ServicePortPlan | undefined {
+  const settings = traced.settings.find(({ family }) => family === familyOf(address));
+  if (settings === undefined) return undefined;
+  const lookup = new FrontendLookup(traced, settings, protocol);
+  const atNodePort = () => lookup.isLocal(address) ? lookup.atNodePort(address, port) : undefined;
+  return (lookup.atAddress(address, port) ?? atNodePort())?.plan;
 }
 
 /** Why no service answers at an address. */
@@ -78,11 +68,7 @@ const MAX_PORTS = 16;
 /** The port is a node port, but not here. */
 function ofNodePort({ traced }: Knowledge, { address, port, protocol }: AddressQuestion): Reason | undefined {
   if (!traced.addresses.includes(address) && !isLoopback(address)) return undefined;
-  const family = familyOf(address);
-  const owner = [...traced.plans.values()].find((plan) =>
-    plan.family === family && plan.protocol === protocol &&
-    plan.frontends.some((frontend) => frontend.kind === "NodePort" && frontend.port === port)
-  );
+  const owner = traced.index.atNodePort(protocol, familyOf(address), port)?.plan;
   const here = formatAddress(address);
   if (owner === undefined) {
     return {

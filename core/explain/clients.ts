@@ -62,7 +62,7 @@ export function clientAt(knowledge: Knowledge, source: Address): Client {
   return { kind: OUTSIDE, source, incoming: OUTSIDE_INTERFACE };
 }
 
-/** "pods of this node, such as 10.244.1.0", or "192.0.2.7, outside" */
+/** "10.244.1.5 (pods of this node)" */
 export function describeClient({ kind, source }: Client): string {
   return `${formatAddress(source)} (${kind})`;
 }

@@ -1,6 +1,7 @@
 import type { Family } from "../net/protocol.ts";
-import type { KernelFacts } from "../node/kernel_facts.ts";
+import { BRIDGE_SYSCTL, FORWARDING_SYSCTL, type KernelFacts } from "../node/kernel_facts.ts";
 import type { Finding } from "./explanation.ts";
+import { listed } from "./listed.ts";
 
 /** Findings about this node, which concern every service. */
 export function* kernelFindings(
@@ -17,7 +18,7 @@ export function* kernelFindings(
     };
   }
   for (const family of families.filter((one) => forwards[one] === false)) {
-    const name = family === "IPv4" ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
+    const name = FORWARDING_SYSCTL[family];
     yield {
       cause: "forwarding-off",
       severity: "problem",
@@ -86,17 +87,4 @@ function* bridgeFindings(
       "a pod on the same bridge gets the answer from an address that it does not expect.",
     advice: `If pods are on a bridge: modprobe br_netfilter, and sysctl -w ${names.join("=1 ")}=1`,
   };
-}
-
-const BRIDGE_SYSCTL = {
-  IPv4: "net.bridge.bridge-nf-call-iptables",
-  IPv6: "net.bridge.bridge-nf-call-ip6tables",
-} as const;
-
-/** Names that a message lists. */
-const MAX_LISTED = 8;
-
-function listed(names: readonly string[]): string {
-  const more = names.length - MAX_LISTED;
-  return more > 0 ? `${names.slice(0, MAX_LISTED).join(", ")} and ${more} more` : names.join(", ");
 }

@@ -6,6 +6,7 @@ import type { Client } from "./clients.ts";
 import { endpointFindings } from "./endpoint_findings.ts";
 import type { Finding } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
+import { listed } from "./listed.ts";
 import { destinationOf } from "./service_port.ts";
 
 /**
@@ -90,10 +91,7 @@ function* sourceRangeFindings(
   const { sourceRanges } = plan;
   if (sourceRanges === undefined || !plan.frontends.some(({ kind }) => kind === "LoadBalancerIP")) return;
   const about = `${printedName(plan)} (${plan.family})`;
-  const listed = sourceRanges.slice(0, MAX_RANGES).map(formatCidr).join(", ");
-  const ranges = sourceRanges.length > MAX_RANGES
-    ? `${listed} and ${sourceRanges.length - MAX_RANGES} more`
-    : listed;
+  const ranges = listed(sourceRanges.map(formatCidr));
   const denies = client !== undefined && !sourceRanges.some((range) => contains(range, client.source));
   yield {
     cause: denies ? "source-range-denies" : "source-ranges",
@@ -105,8 +103,6 @@ function* sourceRangeFindings(
     advice: denies ? "Add the client's range to spec.loadBalancerSourceRanges" : "",
   };
 }
-
-const MAX_RANGES = 8;
 
 function* nodePortFindings(knowledge: Knowledge, plan: ServicePortPlan): Generator<Finding> {
   const nodePort = plan.frontends.find(({ kind }) => kind === "NodePort");

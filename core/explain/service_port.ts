@@ -1,4 +1,4 @@
-import { type Address, formatSocketAddress } from "../net/address.ts";
+import { type Address, familyOf, formatSocketAddress } from "../net/address.ts";
 import type { StoredService } from "../objects/store.ts";
 import { type Candidate, joinSlices } from "../plan/endpoints.ts";
 import { type Frontend, printedName, type ServicePortPlan } from "../plan/plan.ts";
@@ -55,34 +55,29 @@ export function destinationOf(
   const settings = traced.settings.find((one) => one.family === family);
   if (settings === undefined) return undefined;
   const candidates = settings.nodePorts === "all" ? traced.addresses : settings.nodePorts;
-  return candidates.find((address) =>
-    traced.addresses.includes(address) && address.length === ADDRESS_LENGTH[family]
-  );
+  return candidates.find((address) => traced.addresses.includes(address) && familyOf(address) === family);
 }
-
-const ADDRESS_LENGTH = { IPv4: 4, IPv6: 16 } as const;
 
 function frontendFacts(knowledge: Knowledge, plan: ServicePortPlan, frontend: Frontend): FrontendFacts {
   const text = frontend.kind === "NodePort"
     ? `node port ${frontend.port}`
     : formatSocketAddress(frontend.address, frontend.port);
   const destination = destinationOf(knowledge, plan, frontend);
-  const clients = destination === undefined ? [] : sampleClients(knowledge, plan.family, plan);
-  const outcomes = clients.map((client) => outcomeFor(knowledge, plan, frontend, client, destination));
+  const outcomes = destination === undefined ? [] : sampleClients(knowledge, plan.family, plan)
+    .map((client) => outcomeFor(knowledge, plan, client, { address: destination, port: frontend.port }));
   return { frontend: text, kind: frontend.kind, outcomes: joined(outcomes) };
 }
 
 function outcomeFor(
   knowledge: Knowledge,
   plan: ServicePortPlan,
-  { port }: Frontend,
   client: Client,
-  destination = client.source,
+  { address, port }: { readonly address: Address; readonly port: number },
 ): ClientOutcome {
   const { outcome } = traceConnection(knowledge.traced, {
     source: client.source,
     incoming: client.incoming,
-    destination,
+    destination: address,
     protocol: plan.protocol,
     port,
   });

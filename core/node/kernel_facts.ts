@@ -24,6 +24,18 @@ export interface ProxyProcess {
   readonly name: string;
 }
 
+/** Sysctl that lets packets of a family be forwarded. */
+export const FORWARDING_SYSCTL: Readonly<Record<Family, string>> = {
+  IPv4: "net.ipv4.ip_forward",
+  IPv6: "net.ipv6.conf.all.forwarding",
+};
+
+/** Sysctl that lets netfilter see the packets of a family that a bridge forwards. */
+export const BRIDGE_SYSCTL: Readonly<Record<Family, string>> = {
+  IPv4: "net.bridge.bridge-nf-call-iptables",
+  IPv6: "net.bridge.bridge-nf-call-ip6tables",
+};
+
 /** Names (comm, at most 15 bytes) of programs that program services. */
 const PROXIES = ["kube-proxy", "cilium-agent", "kube-router"];
 
@@ -32,16 +44,20 @@ const PROXIES = ["kube-proxy", "cilium-agent", "kube-router"];
  * @param root prefix of /proc and /sys; the seam for tests.
  */
 export function readKernelFacts(root = ""): KernelFacts {
-  const sysctl = (name: string) => read(`${root}/proc/sys/net/${name}`);
+  const sysctl = (name: string) => read(`${root}/proc/sys/${name.replaceAll(".", "/")}`);
+  const flags = (names: Readonly<Record<Family, string>>) => ({
+    IPv4: flag(sysctl(names.IPv4)),
+    IPv6: flag(sysctl(names.IPv6)),
+  });
   return {
-    forwards: { IPv4: flag(sysctl("ipv4/ip_forward")), IPv6: flag(sysctl("ipv6/conf/all/forwarding")) },
+    forwards: flags(FORWARDING_SYSCTL),
     strictReversePath: strictInterfaces(root),
     bridges: names(`${root}/sys/class/net`).filter((name) => exists(`${root}/sys/class/net/${name}/bridge`)),
-    bridgesCallNetfilter: {
-      IPv4: flag(sysctl("bridge/bridge-nf-call-iptables")),
-      IPv6: flag(sysctl("bridge/bridge-nf-call-ip6tables")),
-    },
-    conntrack: conntrackOf(sysctl("netfilter/nf_conntrack_count"), sysctl("netfilter/nf_conntrack_max")),
+    bridgesCallNetfilter: flags(BRIDGE_SYSCTL),
+    conntrack: conntrackOf(
+      sysctl("net.netfilter.nf_conntrack_count"),
+      sysctl("net.netfilter.nf_conntrack_max"),
+    ),
     legacyTables: FAMILIES.flatMap((family) => legacyTables(root, family)),
     otherProxies: otherProxies(root),
   };

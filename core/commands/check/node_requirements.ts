@@ -3,7 +3,7 @@ import { formatListenAddress, type ListenAddress } from "../../config/document/l
 import { listed } from "../../config/flags/mode_names.ts";
 import { formatSocketAddress, isUnspecified, parseAddress } from "../../net/address.ts";
 import type { Family } from "../../net/protocol.ts";
-import type { KernelFacts } from "../../node/kernel_facts.ts";
+import { BRIDGE_SYSCTL, FORWARDING_SYSCTL, type KernelFacts } from "../../node/kernel_facts.ts";
 import type { Listener } from "../../node/listeners.ts";
 import type { LeftoversOfMode } from "../other_modes.ts";
 import type { SocketOwner } from "../../node/socket_owners.ts";
@@ -24,16 +24,6 @@ export interface NodeUse {
   /** The processes that have them, by inode. */
   readonly owners: ReadonlyMap<number, SocketOwner>;
 }
-
-const FORWARDING: Readonly<Record<Family, string>> = {
-  IPv4: "net.ipv4.ip_forward",
-  IPv6: "net.ipv6.conf.all.forwarding",
-};
-
-const BRIDGE_CALLS: Readonly<Record<Family, string>> = {
-  IPv4: "net.bridge.bridge-nf-call-iptables",
-  IPv6: "net.bridge.bridge-nf-call-ip6tables",
-};
 
 /** The node ports that the API server allocates by default (`--service-node-port-range`). */
 const NODE_PORTS = { first: 30000, last: 32767 };
@@ -57,7 +47,7 @@ export function nodeRequirements(facts: KernelFacts, use: NodeUse): readonly Req
 }
 
 function forwarding({ forwards }: KernelFacts, family: Family): Requirement {
-  const sysctl = FORWARDING[family];
+  const sysctl = FORWARDING_SYSCTL[family];
   const what = { name: `sysctl ${sysctl} = 1`, severity: "recommended" } as const;
   if (forwards[family]) return { ...what, found: true, detail: "packets are forwarded" };
   const value = forwards[family] === false ? "0" : "not readable";
@@ -86,7 +76,7 @@ function pathFilter({ strictReversePath }: KernelFacts): Requirement {
 }
 
 function bridgeCalls({ bridges, bridgesCallNetfilter }: KernelFacts, family: Family): Requirement {
-  const sysctl = BRIDGE_CALLS[family];
+  const sysctl = BRIDGE_SYSCTL[family];
   const what = { name: `sysctl ${sysctl} = 1`, severity: "recommended" } as const;
   if (bridges.length === 0) return { ...what, found: true, detail: "not needed: there is no bridge" };
   const calls = bridgesCallNetfilter[family];

@@ -3,6 +3,7 @@ import type { ConfiguredMode } from "../../backend/mode.ts";
 import type { ProxyConfig } from "../../config/config.ts";
 import type { Finding } from "../../explain/explanation.ts";
 import type { DesiredState } from "../../plan/plan.ts";
+import { leftoversOf } from "../other_modes.ts";
 
 /** Differences that a message lists. */
 const MAX_LISTED = 3;
@@ -55,8 +56,7 @@ export function comparisonFindings(mode: string, comparison: Comparison): readon
 }
 
 async function leftoverFindings(mode: ConfiguredMode): Promise<readonly Finding[]> {
-  using backend = mode.create();
-  const [first, ...rest] = await backend.leftovers();
+  const { removed: [first, ...rest] } = await leftoversOf(mode);
   if (first === undefined) return [];
   return [{
     cause: "rules-of-another-mode",
@@ -78,9 +78,7 @@ async function readable(
   try {
     return await look();
   } catch (error) {
-    const isExpected = error instanceof BackendError ||
-      error instanceof Error && error.name === "KernelError";
-    if (!isExpected) throw error;
+    if (!(error instanceof BackendError)) throw error;
     if (when === "silent") return [];
     return [{
       cause: "kernel-unreadable",
