@@ -19,6 +19,7 @@ import {
 import { DebouncedScan } from "../../core/async/debounced_scan.ts";
 import { changesOfFamily } from "../../core/backend/plan_changes.ts";
 import { backendError } from "../backend_errors.ts";
+import { ChangeList } from "../change_list.ts";
 import { NfTables } from "../nf_tables/connection.ts";
 import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
 import { type Author, describeAuthor } from "../nf_tables/watch.ts";
@@ -45,6 +46,7 @@ import { type IsUndeletable, removedChains, writeRemoval } from "./sync/removal.
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
 import { endpointCount, writeUpdate } from "./sync/update.ts";
 import { readTraffic } from "./sync/traffic.ts";
+import { VolumeTables, volumeTexts } from "./volumes/volume_tables.ts";
 
 /** Attempts to write a batch. After each failed one, a chain that foreign rules jump to is kept. */
 const MAX_ATTEMPTS = 20;
@@ -71,6 +73,7 @@ export class IptablesBackend implements Backend {
   readonly mode = "iptables";
   readonly #kernel: NfTables;
   #host: Host = { nfacct: false, dropsInvalid: false };
+  readonly #volumes: VolumeTables;
   /** Empty before the first reconcile. */
   #families: readonly FamilyState[] = [];
   /** Chains of ours that foreign rules jump to. They stay, without rules, instead of being deleted. */
@@ -80,6 +83,7 @@ export class IptablesBackend implements Backend {
 
   constructor(open?: OpenNetlink) {
     this.#kernel = new NfTables(open);
+    this.#volumes = new VolumeTables(this.#kernel);
   }
 
   probe(): Promise<readonly Requirement[]> {
@@ -103,7 +107,8 @@ export class IptablesBackend implements Backend {
     // Listen before reading, so that a foreign change during the reconcile is noticed.
     this.#kernel.listen();
     const report = await this.#withoutUndeletable((isUndeletable) => this.#program(desired, isUndeletable));
-    return { ...report, warnings };
+    const warningsOfVolumes = await this.#volumes.reconcile(desired);
+    return { ...report, warnings: [...warnings, ...warningsOfVolumes] };
   }
 
   async compare(desired: DesiredState): Promise<Comparison> {
@@ -111,19 +116,24 @@ export class IptablesBackend implements Backend {
     const host = await readHost(client);
     const contextOf = (settings: NodeSettings) =>
       contextFor(host, countEndpoints(desired.plans.values(), settings));
-    return await compareTables(client, desired, contextOf);
+    const changes = new ChangeList();
+    const found = await compareTables(client, desired, contextOf, changes);
+    await this.#volumes.compare(client, desired, changes);
+    return changes.comparison(found);
   }
 
   nativeText(desired: DesiredState): readonly NativeText[] {
-    return nativeTexts(desired);
+    return [...nativeTexts(desired), ...volumeTexts(desired)];
   }
 
   async leftovers(): Promise<readonly string[]> {
-    return await this.#kernel.isAbsent() ? [] : await describeLeftovers(this.#kernel.client);
+    if (await this.#kernel.isAbsent()) return [];
+    return [...await describeLeftovers(this.#kernel.client), ...await this.#volumes.leftovers()];
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
     await this.#withoutUndeletable((isUndeletable) => this.#update(changes, isUndeletable));
+    await this.#volumes.apply(changes);
   }
 
   watch(onForeignChange: OnForeignChange): Disposable {
@@ -151,7 +161,8 @@ export class IptablesBackend implements Backend {
       family: state.family,
       context: { settings: state.settings, ...this.#contextOf(state) },
     }));
-    return { services: await readTraffic(client, families, plans.values()), unallocated: {} };
+    const services = await readTraffic(client, families, plans.values());
+    return { services: await this.#volumes.addTo(services, client, plans.values()), unallocated: {} };
   }
 
   async metrics(): Promise<readonly BackendMetric[]> {
@@ -166,6 +177,7 @@ export class IptablesBackend implements Backend {
   }
 
   async cleanup(): Promise<void> {
+    await this.#volumes.cleanup();
     const remaining = await this.#kernel.isAbsent() ? undefined : await this.#removeChains();
     this.#families = [];
     const legacy = kubeProxyWarning(readLegacyTables());

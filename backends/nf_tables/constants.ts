@@ -128,9 +128,11 @@ export const NFTA_CT_DREG = 1;
 export const NFTA_CT_KEY = 2;
 export const NFTA_CT_DIRECTION = 3;
 export const NFT_CT_STATE = 0;
+export const NFT_CT_DIRECTION = 1;
 export const NFT_CT_STATUS = 2;
 export const NFT_CT_SRC_IP = 19;
 export const NFT_CT_SRC_IP6 = 21;
+export const IP_CT_DIR_ORIGINAL = 0; // linux/netfilter/nf_conntrack_tuple_common.h
 export const IP_CT_DIR_REPLY = 1; // linux/netfilter/nf_conntrack_tuple_common.h
 export const CT_STATE_NEW = 8; // NF_CT_STATE_BIT(IP_CT_NEW), linux/netfilter/nf_conntrack_common.h
 

@@ -45,7 +45,10 @@ export function destination(family: TableFamily, length: number = family.address
   return payload(nft.NFT_PAYLOAD_NETWORK_HEADER, family.destinationOffset, length);
 }
 
-/** `th dport`: the same place in TCP, UDP and SCTP. */
+/** `th sport`: the same place in TCP, UDP and SCTP. */
+export const sourcePort = payload(nft.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
+
+/** `th dport`, likewise */
 export const destinationPort = payload(nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
 
 export function meta(key: number): Field {

@@ -46,9 +46,17 @@ export function commented(comment: string, { expressions }: Rule): Rule {
   return { expressions, comment };
 }
 
+/** `meta l4proto . th sport`: the key of a node port that a reply comes from. */
+export const sourcePortFields: readonly Field[] = [expr.protocol, expr.sourcePort];
+
 /** `ip daddr . meta l4proto . th dport`: the key of a frontend with an address. */
 export function addressFields(family: TableFamily): readonly Field[] {
   return [expr.destination(family), expr.protocol, expr.destinationPort];
+}
+
+/** `ip saddr . meta l4proto . th sport`: the key of the frontend that a reply comes from. */
+export function sourceFields(family: TableFamily): readonly Field[] {
+  return [expr.source(family), expr.protocol, expr.sourcePort];
 }
 
 /** `meta l4proto . th dport`: the key of a NodePort. */
@@ -158,6 +166,11 @@ export function isKnown(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATUS, IPS_CONFIRMED);
 }
 
+/** `ct status ! confirmed`: the packet is the first one of its connection. */
+export function isNotKnown(): Expression[] {
+  return hasConntrackBit(nft.NFT_CT_STATUS, IPS_CONFIRMED, "==");
+}
+
 /** `ct status dnat` */
 export function isDnated(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATUS, IPS_DST_NAT);
@@ -166,6 +179,19 @@ export function isDnated(): Expression[] {
 /** `ct status ! dnat` */
 export function isNotDnated(): Expression[] {
   return hasConntrackBit(nft.NFT_CT_STATUS, IPS_DST_NAT, "==");
+}
+
+/** `ct direction original`: the packet goes the way of the first one of its connection. */
+export function isInDirection(direction: number): Expression[] {
+  return [expr.ct(nft.NFT_CT_DIRECTION).load(0), expr.compare("==", String.fromCharCode(direction))];
+}
+
+/** `iifname != "lo"` */
+export function isNotFromLoopback(): Expression[] {
+  return [
+    expr.meta(nft.NFT_META_IIFNAME).load(0),
+    expr.compare("!=", "lo".padEnd(nft.IFNAMSIZ, "\0")),
+  ];
 }
 
 /** `meta l4proto tcp` */
@@ -199,6 +225,8 @@ export function goTo(chain: string): Expression[] {
 }
 
 export const drop: readonly Expression[] = [expr.verdict(nft.NF_DROP)];
+
+export const accept: readonly Expression[] = [expr.verdict(nft.NF_ACCEPT)];
 
 /** @param op how the bit compares to 0. */
 function hasConntrackBit(key: number, bit: number, op: "==" | "!=" = "!="): Expression[] {

@@ -2,7 +2,7 @@ import type { Endpoint, Frontend, NodeSettings, Route, ServicePortPlan } from ".
 import * as expr from "../nf_tables/expressions.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { commented, dnatTo, goTo, inSet, isProtocol, type Rule, rule, setMark } from "../nf_tables/rules.ts";
-import { CONNECTIONS, countIn } from "../nf_tables/traffic/counting.ts";
+import { countConnection } from "../nf_tables/traffic/counting.ts";
 import { portBytes, protocolByte } from "../nf_tables/set/keys.ts";
 import { shortCircuitRules } from "./classes.ts";
 import { affinitySetName, endpointChain, serviceChain } from "./names.ts";
@@ -113,7 +113,7 @@ function endpointRules(
 ): Rule[] {
   return [
     rule([expr.source(family).load(0), expr.update(affinitySetName(plan, endpoint))]),
-    ...countIn(CONNECTIONS, family, settings),
+    ...countConnection(family, settings),
     rule(
       isProtocol(protocolByte(plan.protocol)),
       dnatTo(family, endpoint.address, portBytes(endpoint.port)),

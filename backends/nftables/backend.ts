@@ -22,7 +22,12 @@ import { TABLE_FAMILIES, type TableFamily, tableFamilyOf } from "../nf_tables/fa
 import { explainRejection } from "../nf_tables/rejection.ts";
 import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
 import { TableText } from "../nf_tables/text/table_text.ts";
-import { counts } from "../nf_tables/traffic/counting.ts";
+import {
+  type CounterKeys,
+  deleteCounters,
+  obsoleteCounters,
+  staleCounters,
+} from "../nf_tables/traffic/obsolete.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
 import { compareTable, describeTableChanges } from "./compare.ts";
@@ -38,9 +43,9 @@ import {
   writeRefill,
 } from "./refill.ts";
 import { describeElement, rejectedPlans } from "./rejection.ts";
-import { COUNTING_SETS, ENDPOINTS } from "./sets.ts";
+import { ENDPOINTS } from "./sets.ts";
 import type { TableState } from "./table_state.ts";
-import { type CounterKeys, deleteCounters, obsoleteCounters, readTraffic, staleCounters } from "./traffic.ts";
+import { countingTable, readTraffic } from "./traffic.ts";
 import { writeUpdate } from "./update.ts";
 
 /**
@@ -131,14 +136,14 @@ export class NftablesBackend implements Backend {
     const obsolete = new Map<TableState, CounterKeys>();
     for (const state of this.#tables) {
       const own = changesOfFamily(changes, state.family.family);
-      obsolete.set(state, await obsoleteCounters(this.#kernel.client, state, own));
+      obsolete.set(state, await obsoleteCounters(this.#kernel.client, countingTable(state), own));
     }
     const batch = this.#kernel.beginTable(TABLE);
     const accept: (() => void)[] = [];
     for (const [state, counters] of obsolete) {
       const own = changesOfFamily(changes, state.family.family);
       if (own.length > 0) accept.push(writeUpdate(batch, state, own));
-      deleteCounters(batch, state.family, counters);
+      deleteCounters(batch, countingTable(state), counters);
     }
     if (batch.isEmpty) return;
     await this.#commit(batch, this.#tables, () => plansOf(changes));
@@ -223,9 +228,11 @@ export class NftablesBackend implements Backend {
   ): Promise<ReadonlyMap<TableFamily, CounterKeys>> {
     const stale = new Map<TableFamily, CounterKeys>();
     for (const { family, settings, refill } of refills) {
-      const exist = refill.how === "refill" && COUNTING_SETS.every((set) => refill.actual.sets.has(set));
-      if (!exist || !counts(settings)) continue;
-      stale.set(family, await staleCounters(this.#kernel.client, family, desired.plans.values()));
+      if (refill.how !== "refill") continue;
+      const table = countingTable({ family, settings });
+      const existing = { ...table, sets: table.sets.filter((set) => refill.actual.sets.has(set)) };
+      if (existing.sets.length === 0) continue;
+      stale.set(family, await staleCounters(this.#kernel.client, existing, desired.plans.values()));
     }
     return stale;
   }
@@ -244,7 +251,9 @@ export class NftablesBackend implements Backend {
     const tables = refills.map(({ family, settings, refill }) =>
       writeRefill(batch, family, settings, desired.plans.values(), refill)
     );
-    for (const [family, counters] of stale) deleteCounters(batch, family, counters);
+    for (const table of tables) {
+      deleteCounters(batch, countingTable(table), stale.get(table.family) ?? new Set());
+    }
     await this.#commit(batch, tables, () => desired.plans.values());
     this.#kernel.listen();
   }

@@ -30,7 +30,15 @@ import {
   NAT_POSTROUTING,
   NAT_PREROUTING,
 } from "../nf_tables/shared_chains.ts";
-import { countIn, counts, refusedSet, UNALLOCATED } from "../nf_tables/traffic/counting.ts";
+import {
+  countIn,
+  counts,
+  countsVolumes,
+  refusedSet,
+  UNALLOCATED,
+  volumeRules,
+} from "../nf_tables/traffic/counting.ts";
+import { volumeChains } from "../nf_tables/traffic/volumes.ts";
 import * as sets from "./sets.ts";
 
 /** Chain for frontends that are rejected for lack of endpoints. */
@@ -62,6 +70,7 @@ export function fixedChains(family: TableFamily, settings: NodeSettings): readon
     { name: "nodeport-endpoints-check", rules: [nodePortEndpointsCheck(family, settings)] },
     { name: "cluster-ips-check", rules: clusterIPsCheck(family, settings) },
     ...BASE_CHAINS,
+    ...(countsVolumes(settings) ? volumeChains(volumeRules(family)) : []),
   ];
 }
 

@@ -13,7 +13,7 @@ import {
   rule,
   setMark,
 } from "../nf_tables/rules.ts";
-import { CONNECTIONS, countIn } from "../nf_tables/traffic/counting.ts";
+import { countConnection } from "../nf_tables/traffic/counting.ts";
 import { DROP_CHAIN, REJECT_CHAIN } from "./chains.ts";
 import * as sets from "./sets.ts";
 
@@ -86,7 +86,7 @@ export function balancingRules(
   masquerade: Masquerade,
   pick: Rule,
 ): Rule[] {
-  const count = countIn(CONNECTIONS, family, settings);
+  const count = countConnection(family, settings);
   if (masquerade === "off-node") return [...count, pick];
   return [...count, commented("masquerade", rule(setMark(settings.masqueradeMark))), pick];
 }
@@ -103,7 +103,7 @@ export function localRules(
   toCluster: Rule,
   toLocal: Rule | undefined,
 ): Rule[] {
-  const count = countIn(CONNECTIONS, family, settings);
+  const count = countConnection(family, settings);
   if (toLocal === undefined) return shortCircuitRules(family, settings, [...count, toCluster]);
   return [...count, ...shortCircuitRules(family, settings, [toCluster]), toLocal];
 }

@@ -11,7 +11,7 @@ import { affinitySet, ENDPOINTS, SERVICE_IPS, setsOf } from "./sets.ts";
 const PREROUTING: Hook = { type: "nat", number: nft.NF_INET_PRE_ROUTING, priority: nft.NF_IP_PRI_NAT_DST };
 const POSTROUTING: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, priority: nft.NF_IP_PRI_NAT_SRC };
 
-const all = (family: TableFamily) => setsOf(family, { listsNodePortIPs: false, counts: false });
+const all = (family: TableFamily) => setsOf(family, { trafficMetrics: "off" }, { listsNodePortIPs: false });
 
 /** Finds out which features of the mode's tables the kernel lacks. */
 export const probeKernel: Probe = tableProbe(TABLE, [

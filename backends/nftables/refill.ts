@@ -6,7 +6,7 @@ import { matchesSpec, sameHook, type TableSchema } from "../nf_tables/schema.ts"
 import { elementId } from "../nf_tables/set/changes.ts";
 import { type Element, ElementLists } from "../nf_tables/set/element.ts";
 import type { SetSpec } from "../nf_tables/set/spec.ts";
-import { counts, namedCounters } from "../nf_tables/traffic/counting.ts";
+import { namedCounters } from "../nf_tables/traffic/counting.ts";
 import { UseCounts } from "../use_counts.ts";
 import { type OwnObjects, ownObjects } from "./own_chains.ts";
 import { fixedChains } from "./chains.ts";
@@ -52,15 +52,18 @@ export function describeDifferences(
   actual: TableSchema,
 ): readonly string[] {
   const table = `of table ${family.keyword} kube-proxy`;
-  const specs = sets.setsOf(family, { listsNodePortIPs: false, counts: counts(settings) });
+  const specs = sets.setsOf(family, settings, { listsNodePortIPs: false });
   const chains = fixedChains(family, settings);
+  // Those that another level of --traffic-metrics needs are not foreign.
+  const full: NodeSettings = { ...settings, trafficMetrics: "full" };
+  const knownSets = sets.setsOf(family, full, { listsNodePortIPs: true });
+  const knownChains = fixedChains(family, full);
   const isKnown = (chain: string) =>
     isServiceChain(chain) || classChain(family, settings, chain) !== undefined ||
-    chains.some(({ name }) => name === chain);
+    knownChains.some(({ name }) => name === chain);
   const isKnownSet = (set: string, flags: number) =>
-    isServiceChain(set) || set === sets.NODEPORT_IPS || (flags & nft.NFT_SET_ANONYMOUS) !== 0 ||
-    sets.COUNTING_SETS.includes(set) ||
-    specs.some(({ name }) => name === set);
+    isServiceChain(set) || (flags & nft.NFT_SET_ANONYMOUS) !== 0 ||
+    knownSets.some(({ name }) => name === set);
   return [
     ...specs.filter(({ name }) => !actual.sets.has(name)).map(({ name }) =>
       `set ${name} ${table} was missing`
@@ -217,7 +220,7 @@ function empty(
 }
 
 function specsOf(family: TableFamily, settings: NodeSettings): readonly SetSpec[] {
-  return sets.setsOf(family, { listsNodePortIPs: settings.nodePorts !== "all", counts: counts(settings) });
+  return sets.setsOf(family, settings, { listsNodePortIPs: settings.nodePorts !== "all" });
 }
 
 /** Reports whether the chains and sets of every table exist. Ignores rules and elements. */

@@ -1,6 +1,6 @@
-import { REFUSAL_REASONS } from "../../core/backend/traffic.ts";
+import type { NodeSettings } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
-import { CONNECTIONS, countingSets, refusedSet } from "../nf_tables/traffic/counting.ts";
+import { countingSetSpecs } from "../nf_tables/traffic/counting.ts";
 import {
   clusterIPs,
   firewallSets,
@@ -35,7 +35,8 @@ const MAX_ENDPOINTS = 65535;
 /** The sets of one table, in the order of nft's listing. */
 export function setsOf(
   family: TableFamily,
-  { listsNodePortIPs, counts }: { readonly listsNodePortIPs: boolean; readonly counts: boolean },
+  settings: Pick<NodeSettings, "trafficMetrics">,
+  { listsNodePortIPs }: { readonly listsNodePortIPs: boolean },
 ): readonly SetSpec[] {
   const address = addressField(family);
   const byAddress = frontendKey(family);
@@ -49,7 +50,7 @@ export function setsOf(
   };
   return [
     // First, because they stay in a refill, which adds the others behind them.
-    ...(counts ? countingSets(family, COUNTING_SETS) : []),
+    ...countingSetSpecs(family, settings),
     clusterIPs(family),
     ...(listsNodePortIPs ? [nodePortIPs] : []),
     serviceCidrEndpoints(family),
@@ -104,9 +105,6 @@ export function setsOf(
     ...firewallSets(family),
   ];
 }
-
-/** Sets with counters by frontend. */
-export const COUNTING_SETS: readonly string[] = [CONNECTIONS, ...REFUSAL_REASONS.map(refusedSet)];
 
 /** The endpoint lists that the addresses of a service share. */
 export function listMap(family: TableFamily, name: string): SetSpec {

@@ -172,7 +172,13 @@ export const everyKindOfSettings: readonly (readonly NodeSettings[])[] = [
     settingsOf("IPv6", { localTraffic: { mode: "none" } }),
   ],
   [
-    settingsOf("IPv4", { localTraffic: { mode: "cidr", cidr: cidrOf("10.1.16.0/20") } }),
-    settingsOf("IPv6", { localTraffic: { mode: "cidr", cidr: cidrOf("fd00:1:0:10::/60") } }),
+    settingsOf("IPv4", {
+      localTraffic: { mode: "cidr", cidr: cidrOf("10.1.16.0/20") },
+      trafficMetrics: "full",
+    }),
+    settingsOf("IPv6", {
+      localTraffic: { mode: "cidr", cidr: cidrOf("fd00:1:0:10::/60") },
+      trafficMetrics: "full",
+    }),
   ],
 ];

@@ -1,8 +1,8 @@
-import type { Comparison } from "../../../core/backend/contract.ts";
+import type { ReconcileReport } from "../../../core/backend/contract.ts";
 import type { DesiredState } from "../../../core/plan/plan.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { ChangeList } from "../../change_list.ts";
+import type { ChangeList } from "../../change_list.ts";
 import { TABLE_FAMILIES } from "../../nf_tables/families.ts";
 import { RuleCounts } from "../rule_counts.ts";
 import { describeChain, TABLES } from "../rules/layout.ts";
@@ -14,13 +14,14 @@ import { removedChains } from "./removal.ts";
 /**
  * Describes what a reconcile would change: makes the same batches, and sends none.
  * @param contextOf returns the inputs of the rules of a family.
+ * @returns what a reconcile would find.
  */
 export async function compareTables(
   client: NetlinkClient,
   desired: DesiredState,
   contextOf: (family: DesiredState["settings"][number]) => RuleContext,
-): Promise<Comparison> {
-  const changes = new ChangeList();
+  changes: ChangeList,
+): Promise<ReconcileReport["found"]> {
   await using stream = new BatchStream(
     () => new RuleBatch(new MessageWriter(), 1),
     () => Promise.resolve(),
@@ -39,7 +40,7 @@ export async function compareTables(
     await work.write(settings, plans, contextOf(settings));
     foundOurs ||= work.foundOurs;
   }
-  return changes.comparison(foundOurs ? "ours" : "nothing");
+  return foundOurs ? "ours" : "nothing";
 }
 
 /** Describes the chains of all tables that cleanup removes, one line per table. */

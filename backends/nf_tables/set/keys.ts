@@ -6,6 +6,7 @@ import {
   formatSocketAddress,
 } from "../../../core/net/address.ts";
 import type { Protocol } from "../../../core/net/protocol.ts";
+import type { Frontend, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { PROTOCOL_NUMBERS, protocolOfNumber } from "../../protocol_numbers.ts";
 
 /**
@@ -33,6 +34,13 @@ export const PORT_KEY_BYTES = 8;
 /** `meta l4proto . th dport` */
 export function portKey(protocol: Protocol, port: number): string {
   return String.fromCharCode(PROTOCOL_NUMBERS[protocol], 0, 0, 0, port >> 8, port & 0xff, 0, 0);
+}
+
+/** The key of a frontend: `addressKey`, or `portKey` for a node port. */
+export function frontendKey({ protocol }: ServicePortPlan, frontend: Frontend): string {
+  return frontend.kind === "NodePort"
+    ? portKey(protocol, frontend.port)
+    : addressKey(frontend.address, protocol, frontend.port);
 }
 
 /** `ip daddr . th dport` of an endpoint, as value of a map */

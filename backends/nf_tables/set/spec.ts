@@ -9,7 +9,7 @@ export type SetKind =
   | "interval set"
   /** Rules add elements, and the kernel removes them after a timeout. */
   | "dynamic set"
-  /** Rules add elements, each of which has a counter. */
+  /** Rules add elements, which stay until they are deleted and may have counters. */
   | "counting set"
   /** Elements have a value. */
   | "map"

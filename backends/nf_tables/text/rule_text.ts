@@ -59,7 +59,16 @@ class Parts {
 /** A value in registers: its text, and what it is compared with. */
 interface Loaded {
   readonly text: string;
-  readonly kind: "address" | "protocol" | "mark" | "state" | "status" | "name" | "type" | "other";
+  readonly kind:
+    | "address"
+    | "protocol"
+    | "mark"
+    | "state"
+    | "status"
+    | "direction"
+    | "name"
+    | "type"
+    | "other";
   /** The bytes of a constant. */
   readonly bytes?: Uint8Array<ArrayBuffer>;
   /** The bits that `bitwise` kept. */
@@ -136,7 +145,7 @@ class RuleReader {
     const { keyword, sourceOffset, destinationOffset } = this.#family;
     const offset = parts.number(nft.NFTA_PAYLOAD_OFFSET);
     if (parts.number(nft.NFTA_PAYLOAD_BASE) === nft.NFT_PAYLOAD_TRANSPORT_HEADER) {
-      return { text: "th dport", kind: "other" };
+      return { text: offset === 0 ? "th sport" : "th dport", kind: "other" };
     }
     if (offset === sourceOffset) return { text: `${keyword} saddr`, kind: "address" };
     if (offset === destinationOffset) return { text: `${keyword} daddr`, kind: "address" };
@@ -156,6 +165,7 @@ class RuleReader {
     const key = parts.number(nft.NFTA_CT_KEY);
     if (key === nft.NFT_CT_STATE) return { text: "ct state", kind: "state" };
     if (key === nft.NFT_CT_STATUS) return { text: "ct status", kind: "status" };
+    if (key === nft.NFT_CT_DIRECTION) return { text: "ct direction", kind: "direction" };
     return { text: `ct reply ${this.#family.keyword} saddr`, kind: "address" };
   }
 
@@ -189,6 +199,8 @@ class RuleReader {
         return this.#state(`${text} ${operator}${quoted(interfaceName(value))}`);
       case "type":
         return this.#state(`${text} ${operator}local`);
+      case "direction":
+        return this.#state(`${text} ${operator}${value[0] === nft.IP_CT_DIR_REPLY ? "reply" : "original"}`);
       case "mark":
         return this.#state(`${text} ${operator}${hex(u32le(value))}`);
       case "state":

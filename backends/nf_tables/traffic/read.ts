@@ -1,4 +1,4 @@
-import { REFUSAL_REASONS, type RefusalReason } from "../../../core/backend/traffic.ts";
+import { REFUSAL_REASONS, type Volume } from "../../../core/backend/traffic.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
@@ -7,7 +7,8 @@ import { dumpRequest } from "../dump.ts";
 import type { TableFamily } from "../families.ts";
 import { readCounters } from "../schema.ts";
 import type { Counters } from "./assign.ts";
-import { CONNECTIONS, refusedSet, UNALLOCATED } from "./counting.ts";
+import { CONNECTIONS, FRONTENDS, refusedSet, UNALLOCATED } from "./counting.ts";
+import { FROM_ENDPOINTS, TO_ENDPOINTS } from "./volumes.ts";
 
 /** The counters of a table. */
 export interface TableCounters {
@@ -17,38 +18,52 @@ export interface TableCounters {
   readonly unallocated: number;
 }
 
-/** Reads the counters of a table that has all of them. Other work runs meanwhile. */
+/**
+ * Reads the counters of a table. Other work runs meanwhile.
+ * @param sets the counting sets that the table has.
+ */
 export async function readTableCounters(
   client: NetlinkClient,
   family: TableFamily,
   table: string,
+  sets: readonly string[],
 ): Promise<TableCounters> {
-  const connections = await readCountingSet(client, family, table, CONNECTIONS);
-  const refusals = new Map<RefusalReason, ReadonlyMap<string, number>>();
-  for (const reason of REFUSAL_REASONS) {
-    refusals.set(reason, await readCountingSet(client, family, table, refusedSet(reason)));
+  const counts = new Map<string, ReadonlyMap<string, Volume>>();
+  const keys = new Set<string>();
+  for (const set of sets) {
+    if (set === FRONTENDS) continue;
+    const volumes = await readCountingSet(client, family, table, set);
+    counts.set(set, volumes);
+    for (const key of volumes.keys()) keys.add(key);
   }
   const frontends = new Map<string, Counters>();
-  for (const key of keysOf(connections, ...refusals.values())) {
-    const refused = [...refusals].map(([reason, counts]) => [reason, counts.get(key) ?? 0]);
-    frontends.set(key, { connections: connections.get(key) ?? 0, refused: Object.fromEntries(refused) });
-  }
+  for (const key of keys) frontends.set(key, countersOf((set) => counts.get(set)?.get(key)));
   const named = await readCounters(client, family, table);
   return { frontends, unallocated: named.get(UNALLOCATED) ?? 0 };
 }
 
-function keysOf(...maps: readonly ReadonlyMap<string, number>[]): ReadonlySet<string> {
-  return new Set(maps.flatMap((map) => [...map.keys()]));
+/** The counters of a frontend, from its elements in the counting sets. */
+function countersOf(volumeIn: (set: string) => Volume | undefined): Counters {
+  const toEndpoints = volumeIn(TO_ENDPOINTS);
+  const fromEndpoints = volumeIn(FROM_ENDPOINTS);
+  return {
+    connections: volumeIn(CONNECTIONS)?.packets ?? 0,
+    ...(toEndpoints === undefined ? {} : { toEndpoints }),
+    ...(fromEndpoints === undefined ? {} : { fromEndpoints }),
+    refused: Object.fromEntries(
+      REFUSAL_REASONS.map((reason) => [reason, volumeIn(refusedSet(reason))?.packets ?? 0]),
+    ),
+  };
 }
 
-/** Reads a counting set: packets by key. */
+/** Reads a counting set: packets and bytes by key. */
 async function readCountingSet(
   client: NetlinkClient,
   family: TableFamily,
   table: string,
   set: string,
-): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>();
+): Promise<ReadonlyMap<string, Volume>> {
+  const counts = new Map<string, Volume>();
   await client.dumpEach(
     `list elements of set ${family.keyword} ${table} ${set}`,
     dumpRequest(family, nft.NFT_MSG_GETSETELEM, (message) => {
@@ -61,7 +76,9 @@ async function readCountingSet(
         const key = element.attribute(nft.NFTA_SET_ELEM_KEY)?.attribute(nft.NFTA_DATA_VALUE)?.latin1();
         const counter = element.attribute(nft.NFTA_SET_ELEM_EXPR)?.attribute(nft.NFTA_EXPR_DATA);
         const packets = counter?.attribute(nft.NFTA_COUNTER_PACKETS)?.u64be();
-        if (key !== undefined && packets !== undefined) counts.set(key, Number(packets));
+        const bytes = counter?.attribute(nft.NFTA_COUNTER_BYTES)?.u64be();
+        if (key === undefined || packets === undefined || bytes === undefined) continue;
+        counts.set(key, { packets: Number(packets), bytes: Number(bytes) });
       }
     },
     { inBackground: true },
