@@ -127,6 +127,30 @@ for (const mode of ["nftables", "iptables", "ebpf"] as const) {
 }
 
 for (const mode of ["nftables", "iptables"] as const) {
+  Deno.test(`mode ${mode}: diff knows what a level of --traffic-metrics adds, and what remains of another one`, async () => {
+    await using lab = await Lab.create();
+    const source = await publish(lab);
+    const full = "--traffic-metrics=full";
+    {
+      await using _proxy = new ProxyProcess(lab, source.replace("--manifests=", ""), mode);
+      await answered(lab.agent("outside"), web);
+      const more = await diff(lab, mode, source, full);
+      assert.equal(more.code, 1);
+      assert.match(
+        more.text,
+        /^\+ (chain count-output of table ip kube-proxy$|table ip kube-proxy-traffic)/m,
+      );
+    }
+    await using _proxy = new ProxyProcess(lab, source.replace("--manifests=", ""), mode, [full]);
+    while ((await diff(lab, mode, source, full)).code !== 0) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await answered(lab.agent("outside"), web);
+    assert.deepEqual(await diff(lab, mode, source, full), UNCHANGED);
+    const less = await diff(lab, mode, source);
+    assert.match(less.text, /^- (chain count-output of table ip kube-proxy|table ip kube-proxy-traffic)$/m);
+  });
+
   Deno.test({
     name:
       `mode ${mode}: diff finds the rules of kube-proxy, names them, and nothing after the takeover${missingPeers}`,

@@ -55,6 +55,9 @@ const flags = (node: Node) => [
   "--nodeport-addresses=127.0.0.0/8,::1/128",
 ];
 
+/** The level at which the modes have all their rules. */
+const FULL = "--traffic-metrics=full";
+
 async function output(node: Node, ...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await node.run([...args, ...flags(node)]);
   assert.deepEqual([code, stderr], [0, ""]);
@@ -87,8 +90,8 @@ Deno.test("nft loads the text of mode nftables, and lists the same as after a st
 Deno.test("after nft has loaded the text of mode nftables, a start has nothing to change but a rule that nft wrote differently", async () => {
   await using node = await nodeWith(...limited);
   for (const loading of ["into an empty kernel", "once more"]) {
-    await feed(node, await output(node, "render", "-o", "native"), "nft", "-f", "-");
-    const { code, stdout } = await node.run(["diff", ...flags(node)]);
+    await feed(node, await output(node, "render", FULL, "-o", "native"), "nft", "-f", "-");
+    const { code, stdout } = await node.run(["diff", FULL, ...flags(node)]);
     const changes = stdout.split("\n").filter((line) => /^[-+~]/.test(line));
     // nft 1.0.6 adds an instruction without effect to the rule of source ranges.
     const others = changes.filter((line) =>
@@ -106,7 +109,9 @@ Deno.test("after iptables-restore has loaded the text of mode iptables, a start 
     await feed(node, text, `${tool}-nft-restore`, "--test", "--noflush");
     await feed(node, text, `${tool}-nft-restore`, "--noflush");
   }
-  const { stdout } = await node.run(["diff", mode, ...flags(node)]);
+  const text = await output(node, "render", mode, FULL, "-o", "native", "--for=nft");
+  await feed(node, text, "nft", "-f", "-");
+  const { stdout } = await node.run(["diff", mode, FULL, ...flags(node)]);
   const changes = stdout.split("\n").filter((line) => /^[-+~]/.test(line));
   const counting = /KUBE-FORWARD of table ip6? filter$|KUBE-NODEPORTS of table ip nat$/;
   assert.deepEqual(changes.filter((line) => !counting.test(line)), [], stdout);

@@ -184,7 +184,7 @@ const serving = {
   "traffic-metrics": flag(
     "string",
     "connections",
-    "What to count per service: off, connections (new and refused ones), or full (packets and bytes, too, in modes that know them). " +
+    "What to count per service: off, connections (new and refused ones), or full (packets and bytes, too). " +
       "(Not in kube-proxy.)",
     { fields: ["trafficMetrics"], offers: TRAFFIC_METRICS },
   ),
