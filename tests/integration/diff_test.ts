@@ -142,7 +142,7 @@ for (const mode of ["nftables", "iptables"] as const) {
       );
     }
     await using _proxy = new ProxyProcess(lab, source.replace("--manifests=", ""), mode, [full]);
-    while ((await diff(lab, mode, source, full)).code !== 0) {
+    while (!(await kernelState(lab)).includes("packets-to-endpoints")) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     await answered(lab.agent("outside"), web);
