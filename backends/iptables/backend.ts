@@ -41,6 +41,7 @@ import { probeKernel } from "./probe.ts";
 import { TablesReader } from "./sync/read.ts";
 import { Reconciliation, type RuleContext } from "./sync/reconcile.ts";
 import { rejectedChange } from "./sync/rejection.ts";
+import { ChainInUse, RestoreRejected } from "./sync/retry_errors.ts";
 import { describeHeld, type HeldChain, heldChains, remainingChains } from "./sync/held_chains.ts";
 import { type IsUndeletable, removedChains, writeRemoval } from "./sync/removal.ts";
 import { RuleCounts, ruleMetrics } from "./rule_counts.ts";
@@ -380,24 +381,6 @@ export class IptablesBackend implements Backend {
   #reader(family: TableFamily): TablesReader {
     return new TablesReader(this.#kernel.client, family);
   }
-}
-
-/**
- * A foreign rule jumps to a chain that was to be deleted. The batch is written again without the deletion.
- */
-class ChainInUse extends Error {
-  override readonly name = "ChainInUse";
-  constructor(readonly chain: string) {
-    super(`foreign rules jump to chain ${chain}`);
-  }
-}
-
-/**
- * The kernel rejected a rule that it had listed, such as a foreign one that refers to an anonymous set. The batch
- * is written again without rewriting shared chains.
- */
-class RestoreRejected extends Error {
-  override readonly name = "RestoreRejected";
 }
 
 /** A key of a chain. Both families have chains of the same name. */

@@ -12,6 +12,7 @@ import { type LegacyTable, legacyWarning, readLegacyTables } from "./legacy/tabl
 import { PacketCounters } from "./nfacct.ts";
 import type { IptablesRule, Match, Target } from "./rules/rule.ts";
 import { rejectedChange } from "./sync/rejection.ts";
+import { probeVolumes } from "./volumes/probe.ts";
 
 /**
  * The name of a chain that nothing jumps to. It is in the tables of iptables, because some targets are
@@ -119,7 +120,12 @@ export async function probeKernel(
   if (found.some((requirement) => !requirement.found && requirement.severity === "required")) {
     return withoutCompat(found);
   }
-  return [...found, await packetCounters(client), legacyTables(readLegacy())];
+  return [
+    ...found,
+    await packetCounters(client),
+    await probeVolumes(client, families),
+    legacyTables(readLegacy()),
+  ];
 }
 
 /** Every packet counter is optional, and is tried by `packetCounters`. */

@@ -54,7 +54,7 @@ export function describeDifferences(
   const table = `of table ${family.keyword} kube-proxy`;
   const specs = sets.setsOf(family, settings, { listsNodePortIPs: false });
   const chains = fixedChains(family, settings);
-  // Those that another level of --traffic-metrics needs are not foreign.
+  // Sets and chains of another level of --traffic-metrics are not foreign.
   const full: NodeSettings = { ...settings, trafficMetrics: "full" };
   const knownSets = sets.setsOf(family, full, { listsNodePortIPs: true });
   const knownChains = fixedChains(family, full);

@@ -6,7 +6,7 @@ import { Notifications } from "../../ffi/netlink/notifications.ts";
 import { attribute } from "../../ffi/netlink/reader.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 
-// What a process would do that counts packets and bytes from conntrack's events: receives the event of each entry that
+// Does what a process would that counts packets and bytes from conntrack's events: receives the event of each entry that
 // is destroyed and reads its counters. Ends with its standard input, and prints what it received and its CPU time.
 
 /** linux/netfilter/nfnetlink_compat.h, linux/netfilter/nfnetlink_conntrack.h */

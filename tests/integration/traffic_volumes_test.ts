@@ -9,7 +9,7 @@ import { BackendProcess } from "./support/backend_process.ts";
 
 /** Headers of IP and UDP. */
 const HEADER_BYTES = { IPv4: 28, IPv6: 48 };
-/** What agent.py asks. */
+/** The question of agent.py. */
 const QUESTION_BYTES = 2;
 /** Datagrams of each connection. */
 const DATAGRAMS = 5;
