@@ -6,8 +6,7 @@
  */
 #pragma once
 
-#include "conntrack.h"
-#include "netfilter.h"
+#include "others.h"
 
 /* If nine of ten ports are taken, the odds of finding none are 1 : 850. */
 #define CLAIM_ATTEMPTS 64
@@ -85,10 +84,10 @@ VERIFIED_ONCE int try_tuple(void)
 	return insert_claim(claim);
 }
 
-/* Tries to claim the tuple, unless netfilter translates it; returns 1 on success. */
-static __always_inline int try_free_tuple(struct __sk_buff *skb, const struct claim *claim)
+/* Tries to claim the tuple, unless it is somebody else's; returns 1 on success. */
+static __always_inline int try_free_tuple(struct __sk_buff *skb, const struct claim *claim, int is_masqueraded)
 {
-	return !netfilter_translates(skb, &claim->reply) && try_tuple();
+	return !is_taken_by_others(skb, &claim->reply, is_masqueraded) && try_tuple();
 }
 
 static __always_inline __be16 random_port(const struct settings *settings)
@@ -110,10 +109,10 @@ claim_reply_tuple(struct __sk_buff *skb, struct claim *claim, const struct setti
 	/* SCTP must keep its port, because its checksum cannot be updated for another one. */
 	int is_bound = claim->reply.protocol == IPPROTO_SCTP;
 	int tries_own_port = !is_masqueraded && !(settings->flags & SETTING_FORMER_FLOWS);
-	if ((tries_own_port || is_bound) && try_free_tuple(skb, claim)) return 1;
+	if ((tries_own_port || is_bound) && try_free_tuple(skb, claim, is_masqueraded)) return 1;
 	for (int attempt = 0; attempt < CLAIM_ATTEMPTS && !is_bound; attempt++) {
 		claim->reply.destination_port = random_port(settings);
-		if (try_free_tuple(skb, claim)) return 1;
+		if (try_free_tuple(skb, claim, is_masqueraded)) return 1;
 	}
 	return 0;
 }

@@ -124,11 +124,17 @@ static __always_inline int is_short_circuited(const struct service *service, enu
 	return service->verdict == VERDICT_LOCAL_EXTERNAL && origin == ORIGIN_LOCAL_POD;
 }
 
+/* The endpoints that new connections from this origin get. */
+static __always_inline struct list list_for(const struct service *service, enum origin origin)
+{
+	int is_local = service->verdict != VERDICT_BALANCE_CLUSTER && !is_short_circuited(service, origin);
+	return is_local ? service->local : service->cluster;
+}
+
 static __noinline int
 choose_endpoint(const struct service *service, enum origin origin, const struct tuple *tuple, struct endpoint *endpoint)
 {
-	int is_local = service->verdict != VERDICT_BALANCE_CLUSTER && !is_short_circuited(service, origin);
-	struct list list = is_local ? service->local : service->cluster;
+	struct list list = list_for(service, origin);
 	struct stickiness sticky = { .kept = list };
 	if (service->affinity_seconds) {
 		sticky.lifetime = service->affinity_seconds * NANOSECONDS;

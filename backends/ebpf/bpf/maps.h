@@ -249,6 +249,8 @@ enum drop_reason {
 	DROP_FRAGMENT = 7,
 	/* The kernel rejected an update of a map. */
 	DROP_MAP_FULL = 8,
+	/* A segment of a connection that is not known any more, and whose endpoint cannot be found again. */
+	DROP_LOST_FLOW = 9,
 	DROP_REASONS = 16,
 };
 

@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Flows that netfilter translates, because they began in another mode. Their packets are left to it, and no new
- * flow gets a tuple of theirs. SETTING_FORMER_FLOWS tells whether there are any.
+ * Flows in netfilter's conntrack: those that began in another mode, those of masqueraded pods, and the node's own.
+ * Their packets are left to it, and no new flow gets a tuple of theirs.
  */
 #pragma once
 
-#include "packet.h"
+#include "node_sockets.h"
+
+/* What netfilter knows about a tuple. */
+enum netfilter_knowledge {
+	/* It belongs to one of its flows. */
+	NETFILTER_FLOW = 1,
+	/* It is the tuple of the replies. */
+	NETFILTER_REPLY = 2,
+	/* The flow's destination is translated. */
+	NETFILTER_DST_NAT = 4,
+};
 
 #ifdef LOOKS_UP_NETFILTER
 
+#define IP_CT_DIR_REPLY 1    /* linux/netfilter/nf_conntrack_tuple_common.h */
 #define IPS_DST_NAT (1 << 5) /* linux/netfilter/nf_conntrack_common.h */
 
 /* net/netfilter/nf_conntrack_bpf.c. Kernels from 6.10 on accept more members behind these. */
@@ -16,7 +27,7 @@ struct bpf_ct_opts {
 	__s32 netns_id;
 	__s32 error;
 	__u8 l4proto;
-	__u8 dir;
+	__u8 dir; /* set by the lookup: IP_CT_DIR_* */
 	__u8 reserved[2];
 };
 
@@ -32,40 +43,31 @@ extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_
 extern void bpf_ct_release(struct nf_conn *entry) __ksym;
 
 static __always_inline int
-has_translation(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 size, __u8 protocol)
+look_up_netfilter(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 size, __u8 protocol)
 {
 	struct bpf_ct_opts opts = { .netns_id = BPF_F_CURRENT_NETNS, .l4proto = protocol };
 	struct nf_conn *entry = bpf_skb_ct_lookup(skb, tuple, size, &opts, sizeof(opts));
 	if (!entry) return 0;
-	int result = !!(entry->status & IPS_DST_NAT);
+	int knowledge = NETFILTER_FLOW;
+	if (opts.dir == IP_CT_DIR_REPLY) knowledge |= NETFILTER_REPLY;
+	if (entry->status & IPS_DST_NAT) knowledge |= NETFILTER_DST_NAT;
 	bpf_ct_release(entry);
-	return result;
+	return knowledge;
 }
 
-/* Reports whether netfilter translates packets with this tuple, in either direction of their flow. */
-VERIFIED_ONCE int netfilter_translates(struct __sk_buff *skb, const struct tuple *tuple)
+/* Returns enum netfilter_knowledge of a tuple. The kernel function knows TCP and UDP only. */
+VERIFIED_ONCE int netfilter_knowledge(struct __sk_buff *skb, const struct tuple *tuple)
 {
-	struct settings *settings = settings_of_node();
-	if (!settings || !tuple || !(settings->flags & SETTING_FORMER_FLOWS)) return 0;
-	if (tuple->protocol != IPPROTO_TCP && tuple->protocol != IPPROTO_UDP) return 0;
-	struct bpf_sock_tuple key = {};
-	if (is_ipv4_address(&tuple->source)) {
-		key.ipv4.saddr = tuple->source.word[3];
-		key.ipv4.daddr = tuple->destination.word[3];
-		key.ipv4.sport = tuple->source_port;
-		key.ipv4.dport = tuple->destination_port;
-		return has_translation(skb, &key, sizeof(key.ipv4), tuple->protocol);
-	}
-	__builtin_memcpy(key.ipv6.saddr, tuple->source.word, sizeof(key.ipv6.saddr));
-	__builtin_memcpy(key.ipv6.daddr, tuple->destination.word, sizeof(key.ipv6.daddr));
-	key.ipv6.sport = tuple->source_port;
-	key.ipv6.dport = tuple->destination_port;
-	return has_translation(skb, &key, sizeof(key.ipv6), tuple->protocol);
+	if (!tuple || (tuple->protocol != IPPROTO_TCP && tuple->protocol != IPPROTO_UDP)) return 0;
+	struct bpf_sock_tuple key;
+	__u32 size = write_socket_tuple(&key, tuple);
+	if (size == sizeof(key.ipv4)) return look_up_netfilter(skb, &key, sizeof(key.ipv4), tuple->protocol);
+	return look_up_netfilter(skb, &key, sizeof(key.ipv6), tuple->protocol);
 }
 
 #else
 
-static __always_inline int netfilter_translates(struct __sk_buff *skb, const struct tuple *tuple)
+static __always_inline int netfilter_knowledge(struct __sk_buff *skb, const struct tuple *tuple)
 {
 	(void)skb;
 	(void)tuple;
@@ -73,10 +75,3 @@ static __always_inline int netfilter_translates(struct __sk_buff *skb, const str
 }
 
 #endif
-
-/* Reports whether a packet belongs to a flow of netfilter. One that opens a TCP connection does not. */
-static __always_inline int belongs_to_netfilter(struct __sk_buff *skb, const struct packet *packet)
-{
-	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) return 0;
-	return netfilter_translates(skb, &packet->tuple);
-}

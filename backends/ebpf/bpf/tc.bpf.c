@@ -42,7 +42,7 @@ static __noinline int track(struct __sk_buff *skb, const struct packet *packet, 
  */
 static __always_inline void delete_closed_flow(const struct packet *packet)
 {
-	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) return;
+	if (!begins_connection(packet)) return;
 	struct tuple reply = reversed(&packet->tuple);
 	struct flow *flow = flow_of(&reply);
 	if (flow && is_closed(flow)) delete_flow(&reply, flow);
@@ -103,6 +103,35 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 	return send(skb, packet, to, next_hop, &work->route);
 }
 
+/*
+ * Reports whether a packet belongs to a connection whose endpoint nobody remembers. With affinity, a Maglev table or a
+ * single endpoint, the connection gets the endpoint that it had, on every node.
+ */
+static __always_inline int is_of_lost_flow(struct __sk_buff *skb, const struct packet *packet,
+					   const struct service *service, const struct settings *settings)
+{
+	if (packet->tuple.protocol != IPPROTO_TCP || begins_connection(packet)) return 0;
+	if (service->flags & SERVICE_MAGLEV || service->affinity_seconds) return 0;
+	struct list list = list_for(service, origin_of(skb, packet, settings));
+	return list.count > 1;
+}
+
+/*
+ * Answers with a reset, as an endpoint does that does not know the connection, so that the client opens another one.
+ * Only if it is certain that netfilter does not know it either.
+ */
+static __always_inline int handle_lost_flow(struct __sk_buff *skb, const struct packet *packet)
+{
+#ifdef LOOKS_UP_NETFILTER
+	count_drop(DROP_LOST_FLOW);
+	return reject_connection(skb, packet);
+#else
+	(void)skb;
+	(void)packet;
+	return PASS_ON;
+#endif
+}
+
 /* Handles a packet that belongs to no flow. */
 static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspace *work)
 {
@@ -127,7 +156,7 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 		delete_closed_flow(packet);
 		return handle_no_service(skb, work, &frontend);
 	}
-	if (belongs_to_netfilter(skb, packet)) return PASS_ON;
+	if (belongs_to_others(skb, packet, settings)) return PASS_ON;
 
 	if (service->flags & SERVICE_SOURCE_RANGES && !is_source_allowed(service->id, &packet->tuple.source))
 		return refuse(service, DROP_SOURCE_RANGE);
@@ -136,6 +165,7 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 		count_refusal(service, DROP_NO_ENDPOINTS);
 		return reject_connection(skb, packet);
 	}
+	if (is_of_lost_flow(skb, packet, service, settings)) return handle_lost_flow(skb, packet);
 	return balance(skb, work, flags);
 }
 
@@ -263,7 +293,10 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet))) return PASS_ON;
 
 	struct flow *flow = flow_of(&packet->tuple);
-	if (!is_reply_of_node(flow)) return PASS_ON;
+	if (!is_reply_of_node(flow)) {
+		if (kind == PACKET_TRANSPORT) note_packet_of_node(skb, packet);
+		return PASS_ON;
+	}
 	work->to = flow->translated;
 	track(skb, packet, flow);
 	return translate(skb, packet, &work->to, packet->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);

@@ -129,6 +129,7 @@ export const DROP = {
   NO_ROUTE: 6,
   FRAGMENT: 7,
   MAP_FULL: 8,
+  LOST_FLOW: 9,
 } as const;
 
 /** `struct service` */

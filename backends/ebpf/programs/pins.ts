@@ -16,6 +16,7 @@ export const PINNED_MAPS: ReadonlySet<string> = new Set([
   "fragments",
   "node_addresses",
   "node_settings",
+  "own_datagrams",
   "peers",
   "revisits",
   "service_cidrs",

@@ -117,7 +117,6 @@ export const rejectionCases: Cases = {
         [`flags="")/b"odd"`, `flags="RA", seq=0, ack=1003)`],
         [`flags="SF")`, `flags="RA", seq=0, ack=1002)`],
         [`flags="A")`, `flags="R", seq=77)`],
-        [`flags="SA")`, `flags="R", seq=77)`],
         [`flags="FPUA")/b"x"`, `flags="R", seq=77)`],
       ]
     ) await node.repliesWith(`${from}, ${segment}`, `${reset}, ${answer}`);

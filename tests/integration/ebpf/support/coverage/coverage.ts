@@ -30,7 +30,7 @@ export class CountingPrograms implements Disposable {
 
   /** Path of the object file to load. */
   get object(): string {
-    return `${this.#directory}/tc.bpf.o`;
+    return `${this.#directory}/tc_netfilter.bpf.o`;
   }
 
   /** @param counters the value of map .data.covered, as decimal numbers. */
@@ -73,7 +73,7 @@ interface Exported {
 }
 
 interface ExportedFunction {
-  /** Static functions have the prefix of their file, as in "tc.bpf.c:read_packet". */
+  /** Static functions have the prefix of their file, as in "tc_netfilter.bpf.c:read_packet". */
   readonly name: string;
   readonly filenames: readonly string[];
   readonly branches: readonly ExportedBranch[];

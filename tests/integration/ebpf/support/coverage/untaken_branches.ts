@@ -22,16 +22,16 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   "the mode changes, as in mode_switch_test.ts": [
     ["handle_new_flow", "settings->flags & SETTING_LEAVE_NEW_FLOWS", true],
   ],
-  "only tc_netfilter looks up netfilter's flows, as in mode_switch_test.ts; the cases run tc": [
-    ["handle_new_flow", "belongs_to_netfilter(skb, packet)", true],
-    ["try_free_tuple", "!netfilter_translates(skb, &claim->reply)", false],
-  ],
   "the verifier checks a global function on its own, with arguments that may be NULL": [
     ["read_packet", "!packet", true],
     ["is_expired", "!flow", true],
     ["delete_flow", "!tuple", true],
     ["delete_flow", "!flow", true],
     ["try_tuple", "!claim", true],
+    ["has_connection", "!tuple", true],
+    ["has_udp_socket", "!tuple", true],
+    ["netfilter_knowledge", "!tuple", true],
+    ["is_taken_by_others", "!tuple", true],
     ["find_service", "!frontend", true],
     ["count_refusal", "!service", true],
     ["count_refusal", "reason < REFUSAL_REASONS", false],

@@ -4,7 +4,7 @@ import type { BpfObject } from "../../../../../ffi/bpf/object.ts";
 import { libbpf } from "../../../../../ffi/libbpf.ts";
 import { openLibrary } from "../../../../../ffi/library.ts";
 
-/** Reads and changes what the programs stored of flows and clients: maps conntrack, revisits and affinity. */
+/** Reads and changes what the programs stored of flows and clients: maps conntrack, revisits, affinity, own_datagrams. */
 export class FlowMemory {
   readonly #object: BpfObject;
 
@@ -54,9 +54,11 @@ export class FlowMemory {
   age(seconds: number): number {
     const by = BigInt(seconds) * NANOSECONDS;
     for (
-      const [name, timestamps] of [["conntrack", [FLOW.born, FLOW.seen]], ["affinity", [
-        CHOICE.used,
-      ]]] as const
+      const [name, timestamps] of [
+        ["conntrack", [FLOW.born, FLOW.seen]],
+        ["affinity", [CHOICE.used]],
+        ["own_datagrams", [0]],
+      ] as const
     ) {
       using map = this.#object.map(name);
       const value = new Uint8Array(map.shape.valueSize);

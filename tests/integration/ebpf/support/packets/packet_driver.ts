@@ -179,13 +179,14 @@ async function perform(request: Request): Promise<unknown> {
         fragments: countOf(object, "fragments"),
         affinity: countOf(object, "affinity"),
         counters: countOf(object, "counters"),
+        ownDatagrams: countOf(object, "own_datagrams"),
         drops: dropsByReason(),
       };
     case "counters":
       return { counters: branchCounters() };
     case "forget":
       memory.forget();
-      for (const name of ["affinity", "fragments", "counters"]) deleteEntries(name);
+      for (const name of ["affinity", "fragments", "counters", "own_datagrams"]) deleteEntries(name);
       return {};
     case "evict":
       memory.evict(request.replies);

@@ -245,6 +245,7 @@ export interface State {
   readonly fragments: number;
   readonly affinity: number;
   readonly counters: number;
+  readonly ownDatagrams: number;
   /** Number of drops by enum drop_reason. */
   readonly drops: readonly number[];
 }
