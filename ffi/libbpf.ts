@@ -74,6 +74,18 @@ const symbols = {
   bpf_link_update: { parameters: ["i32", "i32", "pointer"], result: "i32" },
   /** int bpf_link_detach(int link_fd) */
   bpf_link_detach: { parameters: ["i32"], result: "i32" },
+  /** int bpf_link_get_next_id(__u32 start_id, __u32 *next_id) */
+  bpf_link_get_next_id: { parameters: ["u32", "buffer"], result: "i32" },
+  /** int bpf_link_get_fd_by_id(__u32 id) */
+  bpf_link_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  /** int bpf_prog_get_next_id(__u32 start_id, __u32 *next_id) */
+  bpf_prog_get_next_id: { parameters: ["u32", "buffer"], result: "i32" },
+  /** int bpf_prog_get_fd_by_id(__u32 id) */
+  bpf_prog_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  /** int bpf_map_get_fd_by_id(__u32 id) */
+  bpf_map_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  /** int bpf_prog_query_opts(int target, enum bpf_attach_type type, struct bpf_prog_query_opts *opts) */
+  bpf_prog_query_opts: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   /** int bpf_iter_create(int link_fd) */
   bpf_iter_create: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;

@@ -7,6 +7,12 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return ENCODER.encode(text + "\0");
 }
 
+/** Reads the text in a `char[]` member. */
+export function stringIn(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
 /** Reads the text behind a `const char *` result; "" for NULL. */
 export function textAt(pointer: Deno.PointerValue): string {
   return pointer === null ? "" : Deno.UnsafePointerView.getCString(pointer);

@@ -25,6 +25,7 @@ import type { EbpfOptions } from "./options.ts";
 import { probe, rootOfMount } from "./probe.ts";
 import { Datapath } from "./programs/datapath.ts";
 import { cgroupRoot, locate, readMounts } from "./programs/mounts.ts";
+import { detachUnpinned, unpinnedMaps, unpinnedPrograms } from "./programs/unpinned.ts";
 import { watchPins } from "./programs/pin_watch.ts";
 import { Pins } from "./programs/pins.ts";
 import { TcFilters } from "./programs/tc_filters.ts";
@@ -98,7 +99,11 @@ export class EbpfBackend implements Backend {
   leftovers(): Promise<readonly string[]> {
     // On another file system nothing is ours.
     const pinned = locate(this.#options.bpffs).mount?.type === "bpf" ? this.#pins.all() : [];
-    return Promise.resolve(pinned.map((directory) => `BPF programs and maps pinned in ${directory}`));
+    const unpinned = pinned.length === 0 ? unpinnedPrograms() : 0;
+    return Promise.resolve([
+      ...pinned.map((directory) => `BPF programs and maps pinned in ${directory}`),
+      ...(unpinned === 0 ? [] : [`${unpinned} attached BPF programs without pins in ${this.#options.bpffs}`]),
+    ]);
   }
 
   apply(changes: readonly PlanChange[]): Promise<void> {
@@ -137,18 +142,24 @@ export class EbpfBackend implements Backend {
 
   async cleanup(): Promise<readonly string[]> {
     this[Symbol.dispose]();
+    const hadPins = this.#pins.all().length > 0;
     const warnings = await this.#handOverFlows();
     using client = NetlinkClient.open(NETLINK_ROUTE);
     await new TcFilters(client).removeAll();
     const kept = this.#removePins();
+    const advice = await detachUnpinned(client, hadPins);
     // Last, because the table only keeps old connections, and its failure must not keep the programs.
     await removeFormerFlowsTable();
-    if (kept.length === 0) return warnings;
-    throw new StillInUse(
-      `ebpf: ${
-        kept.join(", ")
-      } contains pins of other programs, so it remains: remove them, then run proxy --cleanup again`,
-    );
+    const remaining = [
+      ...(kept.length === 0 ? [] : [
+        `${
+          kept.join(", ")
+        } contains pins of other programs, so it remains: remove them, then run proxy --cleanup again`,
+      ]),
+      ...(advice === "" ? [] : [advice]),
+    ];
+    if (remaining.length === 0) return warnings;
+    throw new StillInUse(`ebpf: ${remaining.join("; ")}`);
   }
 
   /** @returns the directories that contain something else. */
@@ -164,7 +175,9 @@ export class EbpfBackend implements Backend {
   /** @returns a warning if that failed. The programs are to be removed all the same. */
   async #handOverFlows(): Promise<readonly string[]> {
     try {
-      for (const maps of this.#pins.openAll(["node_settings", "conntrack"])) await handOverFlows(maps);
+      const names = ["node_settings", "conntrack"] as const;
+      const maps = this.#pins.all().length > 0 ? this.#pins.openAll(names) : unpinnedMaps(names);
+      for (const opened of maps) await handOverFlows(opened);
       return [];
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;

@@ -2,7 +2,7 @@ import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { libbpf } from "../libbpf.ts";
 import { libc, MAP_SHARED, PROT_READ, PROT_WRITE } from "../libc.ts";
-import { cString } from "../memory.ts";
+import { cString, stringIn } from "../memory.ts";
 
 export interface MapShape {
   readonly keySize: number;
@@ -18,8 +18,9 @@ const ENOSPC = errnoOf("ENOSPC");
 /** struct bpf_map_batch_opts { size_t sz; __u64 elem_flags, flags; } without flags. bpf/bpf.h */
 const NO_BATCH_OPTIONS = new BigUint64Array([24n, 0n, 0n]);
 
-// struct bpf_map_info, linux/bpf.h: u32 type, id, key_size, value_size, max_entries, map_flags.
-const INFO_BYTES = 24;
+// struct bpf_map_info, linux/bpf.h: u32 type, id, key_size, value_size, max_entries, map_flags; char name[16].
+const INFO_BYTES = 40;
+const NAME_OFFSET = 24;
 
 /**
  * Our handle of a map. Keys and values are bytes in the layout of the map, those of a batch one after the other. A whole
@@ -33,14 +34,15 @@ export class BpfMap implements Disposable {
     const fd = libbpf().bpf_obj_get(cString(path));
     if (fd === -ENOENT) return undefined;
     if (fd < 0) throw new KernelError(`open BPF map ${path}`, -fd);
-    const info = new Uint32Array(INFO_BYTES / 4);
-    const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO_BYTES]));
-    if (result < 0) {
-      libc().close(fd);
-      throw new KernelError(`read the properties of BPF map ${path}`, -result);
-    }
-    const [, , keySize = 0, valueSize = 0, maxEntries = 0] = info;
-    return new BpfMap(name, fd, { keySize, valueSize, maxEntries });
+    return new BpfMap(name, fd, readInfo(fd, path).shape);
+  }
+
+  /** Opens a map by the kernel's number for it; undefined if it is gone. Takes CAP_SYS_ADMIN. */
+  static byId(id: number): BpfMap | undefined {
+    const fd = libbpf().bpf_map_get_fd_by_id(id);
+    if (fd < 0) return undefined;
+    const { name, shape } = readInfo(fd, `${id}`);
+    return new BpfMap(name, fd, shape);
   }
 
   /** Adds an entry or replaces its value, in a hash map atomically. */
@@ -188,4 +190,19 @@ function fullOf(map: BpfMap, errno: number): { readonly extack?: string } {
   return errno === errnoOf("E2BIG")
     ? { extack: `the map is full: its capacity is ${map.shape.maxEntries} entries` }
     : {};
+}
+
+/**
+ * Reads the name and the shape of a map. Closes the descriptor on failure.
+ * @param what names the map in errors.
+ */
+function readInfo(fd: number, what: string): { readonly name: string; readonly shape: MapShape } {
+  const info = new Uint8Array(INFO_BYTES);
+  const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO_BYTES]));
+  if (result < 0) {
+    libc().close(fd);
+    throw new KernelError(`read the properties of BPF map ${what}`, -result);
+  }
+  const [, , keySize = 0, valueSize = 0, maxEntries = 0] = new Uint32Array(info.buffer);
+  return { name: stringIn(info.subarray(NAME_OFFSET)), shape: { keySize, valueSize, maxEntries } };
 }

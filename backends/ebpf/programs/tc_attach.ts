@@ -1,4 +1,5 @@
 import { BpfLink } from "../../../ffi/bpf/link.ts";
+import { BPF_TCX } from "../../../ffi/bpf/query.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
@@ -16,8 +17,10 @@ export const PACKET_PROGRAMS = [
   "egress_l3",
 ] as const satisfies readonly PacketProgram[];
 
-/** enum bpf_attach_type, linux/bpf.h, since Linux 6.6: BPF_TCX_INGRESS, BPF_TCX_EGRESS */
-const ATTACH_TYPES: Readonly<Record<Direction, number>> = { ingress: 46, egress: 47 };
+const ATTACH_TYPES: Readonly<Record<Direction, number>> = {
+  ingress: BPF_TCX.INGRESS,
+  egress: BPF_TCX.EGRESS,
+};
 
 /**
  * Reports whether the kernel has links to devices (tcx), by requesting one to a device that does not exist.
