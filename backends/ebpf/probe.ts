@@ -1,6 +1,11 @@
 import type { BpfObject } from "../../ffi/bpf/object.ts";
 import { effectiveCapabilities } from "../../ffi/capabilities.ts";
 import { KernelError } from "../../ffi/errors.ts";
+import { AF_INET } from "../../ffi/inet.ts";
+import { NetlinkClient } from "../../ffi/netlink/client.ts";
+import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
+import { nfgenmsg } from "../../ffi/netlink/nfnetlink.ts";
+import { CT_GET } from "../conntrack/ctnetlink.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { EbpfOptions } from "./options.ts";
 import { cgroupRoot, locate, type Mount, mountOf } from "./programs/mounts.ts";
@@ -14,7 +19,7 @@ export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Pro
     probePinning(options.bpffs, mounts),
     probeCgroup(options.cgroup, mounts),
     probePrograms("sock", "sockets of this node"),
-    probePacketPrograms(),
+    ...await probePacketPrograms(),
     await probeSocketTermination(),
   ];
 }
@@ -59,19 +64,43 @@ function probeCgroup(path: string, mounts: readonly Mount[]): Requirement {
   return { ...what, found: false, detail: `--ebpf-cgroup ${path} is not a directory in a cgroup v2 mount` };
 }
 
-function probePacketPrograms(): Requirement {
+async function probePacketPrograms(): Promise<readonly Requirement[]> {
+  await loadConnectionTracking();
   const purpose = "packets from outside";
+  const lookup = { name: "lookup of netfilter's flows", severity: "recommended" } as const;
   const complete = probePrograms("tc_netfilter", purpose, describeAttachment);
-  if (complete.found) return complete;
-  return probePrograms(
-    "tc",
-    purpose,
-    (loaded) =>
-      `${
-        describeAttachment(loaded)
-      }. Connections that are older than mode ebpf end, because the kernel lacks ` +
-      "bpf_skb_ct_lookup (CONFIG_DEBUG_INFO_BTF, CONFIG_DEBUG_INFO_BTF_MODULES)",
-  );
+  if (complete.found) {
+    return [complete, { ...lookup, found: true, detail: "the kernel has bpf_skb_ct_lookup" }];
+  }
+  return [
+    probePrograms("tc", purpose, describeAttachment),
+    {
+      ...lookup,
+      found: false,
+      detail:
+        "the kernel lacks bpf_skb_ct_lookup (CONFIG_DEBUG_INFO_BTF, CONFIG_DEBUG_INFO_BTF_MODULES), so some " +
+        "connections that are older than mode ebpf end, and masqueraded pods may lose answers if netfilter gives " +
+        "them node ports (docs/ebpf-packets.md#what-begins-a-flow): keep its masquerading away from these ports",
+    },
+  ];
+}
+
+/**
+ * Makes the kernel load connection tracking where it is a module, by a request for its subsystem without content. Without
+ * the module, programs that use its functions do not load.
+ */
+async function loadConnectionTracking(): Promise<void> {
+  try {
+    using client = NetlinkClient.open(NETLINK_NETFILTER);
+    await client.request("load connection tracking", (message, seq) => {
+      message.begin(CT_GET, NLM_F_REQUEST | NLM_F_ACK, seq);
+      nfgenmsg(message, AF_INET, 0);
+      message.end();
+    });
+  } catch (error) {
+    // The kernel rejects the request in any case.
+    if (!(error instanceof KernelError)) throw error;
+  }
 }
 
 /**

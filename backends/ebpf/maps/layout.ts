@@ -8,7 +8,7 @@ import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 /** Size of each struct in bytes. */
 export const SIZE = {
