@@ -6,14 +6,16 @@
 interface Architecture {
   /** asm/unistd.h */
   readonly SYS_finit_module: bigint;
+  /** asm/unistd.h */
+  readonly SYS_bpf: bigint;
   /** asm/fcntl.h */
   readonly O_DIRECTORY: number;
 }
 
 /** The supported processors, by their names in Deno. */
 export const ARCHITECTURES: Readonly<Record<typeof Deno.build.arch, Architecture>> = {
-  x86_64: { SYS_finit_module: 313n, O_DIRECTORY: 0o200000 },
-  aarch64: { SYS_finit_module: 273n, O_DIRECTORY: 0o40000 },
+  x86_64: { SYS_finit_module: 313n, SYS_bpf: 321n, O_DIRECTORY: 0o200000 },
+  aarch64: { SYS_finit_module: 273n, SYS_bpf: 280n, O_DIRECTORY: 0o40000 },
 };
 
-export const { SYS_finit_module, O_DIRECTORY } = ARCHITECTURES[Deno.build.arch];
+export const { SYS_finit_module, SYS_bpf, O_DIRECTORY } = ARCHITECTURES[Deno.build.arch];

@@ -84,8 +84,6 @@ const symbols = {
   bpf_prog_get_fd_by_id: { parameters: ["u32"], result: "i32" },
   /** int bpf_map_get_fd_by_id(__u32 id) */
   bpf_map_get_fd_by_id: { parameters: ["u32"], result: "i32" },
-  /** int bpf_prog_query_opts(int target, enum bpf_attach_type type, struct bpf_prog_query_opts *opts) */
-  bpf_prog_query_opts: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   /** int bpf_iter_create(int link_fd) */
   bpf_iter_create: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;

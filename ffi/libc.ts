@@ -22,6 +22,8 @@ const symbols = {
   malloc_trim: { parameters: ["usize"], result: "i32" },
   /** long syscall(SYS_finit_module, int fd, const char *param_values, int flags): glibc has no wrapper */
   finit_module: { name: "syscall", parameters: ["i64", "i32", "buffer", "i32"], result: "i64" },
+  /** long syscall(SYS_bpf, int cmd, union bpf_attr *attr, unsigned int size): glibc has no wrapper */
+  bpf: { name: "syscall", parameters: ["i64", "i32", "buffer", "u32"], result: "i64" },
   /** int fcntl(int fd, int op, int arg) */
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset) */

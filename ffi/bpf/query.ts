@@ -1,5 +1,5 @@
-import { KernelError } from "../errors.ts";
-import { libbpf } from "../libbpf.ts";
+import { SYS_bpf } from "../architecture.ts";
+import { libc } from "../libc.ts";
 
 /** enum bpf_attach_type, linux/bpf.h, since Linux 6.6 */
 export const BPF_TCX = {
@@ -7,18 +7,32 @@ export const BPF_TCX = {
   EGRESS: 47, // BPF_TCX_EGRESS
 } as const;
 
-// struct bpf_prog_query_opts, bpf/bpf.h: size_t sz; u32 query_flags, attach_flags; u32 *prog_ids; u32 count.
-const OPTIONS_BYTES = 32;
+const BPF_PROG_QUERY = 16; // linux/bpf.h
+const BPF_LINK_GET_NEXT_ID = 31; // linux/bpf.h
+
+// union bpf_attr, linux/bpf.h. For BPF_LINK_GET_NEXT_ID: u32 start_id, next_id, open_flags. For BPF_PROG_QUERY: u32
+// target_ifindex, attach_type, query_flags, attach_flags; u64 prog_ids; u32 count. The kernel ignores zeros behind them.
+const ATTRIBUTES_BYTES = 64;
 const COUNT_OFFSET = 24;
 
-/**
- * Reports whether any programs are attached to a target: the index of a device for BPF_TCX. Takes CAP_NET_ADMIN.
- * @throws KernelError
+/*
+ * Questions whose answer is usually no. They are asked without libbpf, because modes that do not use BPF ask them at every
+ * start, and using the library takes up to 7 MB.
  */
-export function hasPrograms(target: number, attachType: number): boolean {
-  const options = new DataView(new ArrayBuffer(OPTIONS_BYTES));
-  options.setBigUint64(0, BigInt(OPTIONS_BYTES), true);
-  const result = libbpf().bpf_prog_query_opts(target, attachType, new Uint8Array(options.buffer));
-  if (result < 0) throw new KernelError("list the BPF programs of a device", -result);
-  return options.getUint32(COUNT_OFFSET, true) > 0;
+
+/** Reports whether any program on the machine is attached by a link; false also without CAP_SYS_ADMIN. */
+export function hasLinks(): boolean {
+  return bpf(BPF_LINK_GET_NEXT_ID, new DataView(new ArrayBuffer(ATTRIBUTES_BYTES)));
+}
+
+/** Reports whether programs are attached to a device; false also without CAP_NET_ADMIN, and before Linux 6.6. */
+export function hasPrograms(ifindex: number, attachType: number): boolean {
+  const attributes = new DataView(new ArrayBuffer(ATTRIBUTES_BYTES));
+  attributes.setUint32(0, ifindex, true);
+  attributes.setUint32(4, attachType, true);
+  return bpf(BPF_PROG_QUERY, attributes) && attributes.getUint32(COUNT_OFFSET, true) > 0;
+}
+
+function bpf(command: number, attributes: DataView<ArrayBuffer>): boolean {
+  return libc().bpf(SYS_bpf, command, new Uint8Array(attributes.buffer), ATTRIBUTES_BYTES) === 0n;
 }

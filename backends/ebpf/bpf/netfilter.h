@@ -7,7 +7,7 @@
 
 #include "node_sockets.h"
 
-/* What netfilter knows about a tuple. */
+/* Knowledge of netfilter about a tuple. */
 enum netfilter_knowledge {
 	/* It belongs to one of its flows. */
 	NETFILTER_FLOW = 1,

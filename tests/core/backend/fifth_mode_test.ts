@@ -10,6 +10,7 @@ import { nodeView } from "../../../core/sync/node_view.ts";
 import { load } from "../config/loaded.ts";
 import { fakePlatform } from "./fake_modes.ts";
 import { textOf } from "../observe/metrics_text.ts";
+import { libbpf } from "../../../ffi/libbpf.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { libnl } from "../../../ffi/libnl.ts";
 import { address } from "../plan/builders.ts";
@@ -17,6 +18,7 @@ import { address } from "../plan/builders.ts";
 // Before the tests, because a library that a test opens first would be reported as its leak.
 libc();
 libnl();
+libbpf();
 
 /** Flags of a mode that exists in this file only. */
 const toyFlags = {
