@@ -21,7 +21,7 @@ export async function readTraffic(
   for (const { family, settings } of tables) {
     if (!counts(settings)) continue;
     const counters = await readTableCounters(client, family, TABLE.name, countingSets(settings));
-    const assigned = assignCounters(counters.frontends, byFamily.get(family.family) ?? []);
+    const assigned = await assignCounters(counters.frontends, byFamily.get(family.family) ?? []);
     for (const service of assigned.services) services.push(service);
     unallocated[family.family] = counters.unallocated;
   }

@@ -1,3 +1,4 @@
+import { eachInTurns } from "../../../core/async/turns.ts";
 import type { RefusalReason, ServiceTraffic } from "../../../core/backend/traffic.ts";
 import { type FrontendKind, printedName, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
@@ -51,10 +52,10 @@ async function trafficOfFamily(
 ): Promise<readonly ServiceTraffic[]> {
   const counts = await readCounts(reader);
   const services: ServiceTraffic[] = [];
-  for (const plan of plans) {
+  await eachInTurns(plans, (plan) => {
     const own = counts.get(printedName(plan));
     if (own !== undefined) services.push(...trafficOf(plan, own, family, context));
-  }
+  });
   return services;
 }
 

@@ -95,7 +95,7 @@ export class VolumeTables {
     for (const family of this.#families) {
       const sets = VOLUMES.filter((set) => schemas.get(family.nfproto)?.sets.has(set));
       const { frontends } = await readTableCounters(client, family, TABLE.name, sets);
-      const assigned = assignCounters(frontends, byFamily.get(family.family) ?? []);
+      const assigned = await assignCounters(frontends, byFamily.get(family.family) ?? []);
       for (const traffic of assigned.services) volumes.set(idOf(traffic), traffic);
     }
     const known = services.map((traffic) => {

@@ -9,19 +9,21 @@ import type { Statistics, VirtualServerId } from "./virtual_server.ts";
  * connections.
  * @param families the families to count, with their settings.
  */
-export function trafficOf(
+export async function trafficOf(
   statistics: readonly (readonly [VirtualServerId, Statistics])[],
   families: readonly { readonly settings: Pick<NodeSettings, "family" | "trafficMetrics"> }[],
   plans: Iterable<ServicePortPlan>,
-): readonly ServiceTraffic[] {
+): Promise<readonly ServiceTraffic[]> {
+  const services: ServiceTraffic[] = [];
   const byFamily = Map.groupBy(plans, ({ family }) => family);
-  return families.flatMap(({ settings }) => {
+  for (const { settings } of families) {
     const counters = new Map<string, Counters>();
     for (const [server, { connections, ...volumes }] of statistics) {
       if (server.family !== settings.family || connections === 0) continue;
       const key = addressKey(server.address, server.protocol, server.port);
       counters.set(key, { connections, ...settings.trafficMetrics === "full" ? volumes : {}, refused: {} });
     }
-    return assignCounters(counters, byFamily.get(settings.family) ?? []).services;
-  });
+    services.push(...(await assignCounters(counters, byFamily.get(settings.family) ?? [])).services);
+  }
+  return services;
 }

@@ -1,3 +1,4 @@
+import { eachInTurns } from "../../../core/async/turns.ts";
 import { REFUSAL_REASONS, type ServiceTraffic, type Volume } from "../../../core/backend/traffic.ts";
 import type { Frontend, FrontendKind, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { addressKey, PORT_KEY_BYTES, portKey } from "../set/keys.ts";
@@ -12,18 +13,21 @@ export interface AssignedCounters {
 }
 
 /**
- * Assigns counters to the service ports whose frontends they are for, and adds up those of one kind.
+ * Assigns counters to the service ports whose frontends they are for, and adds up those of one kind, in turns.
  * @param counters by destination address, protocol and port (`addressKey`).
  * @param plans of one family.
  */
-export function assignCounters(
+export async function assignCounters(
   counters: ReadonlyMap<string, Counters>,
   plans: readonly ServicePortPlan[],
-): AssignedCounters {
-  const rest = new Map(counters);
+): Promise<AssignedCounters> {
+  const rest = new Map<string, Counters>();
+  await eachInTurns(counters, ([key, found]) => rest.set(key, found));
   const services: ServiceTraffic[] = [];
-  const assign = (isAssigned: (kind: FrontendKind) => boolean, take: Take) => {
-    for (const plan of plans) {
+  const assign = async (isAssigned: (kind: FrontendKind) => boolean, take: Take) => {
+    // Most scrapes of an idle node.
+    if (rest.size === 0) return;
+    await eachInTurns(plans, (plan) => {
       const byKind = new Map<FrontendKind, Counters>();
       for (const frontend of plan.frontends) {
         if (!isAssigned(frontend.kind)) continue;
@@ -32,12 +36,12 @@ export function assignCounters(
         }
       }
       for (const [frontend, counters] of byKind) services.push({ key: plan.key, frontend, ...counters });
-    }
+    });
   };
   // Addresses first, because a frontend with an address takes precedence over a node port.
-  assign((kind) => kind !== "NodePort", (plan, frontend) => takeAddress(rest, plan, frontend));
+  await assign((kind) => kind !== "NodePort", (plan, frontend) => takeAddress(rest, plan, frontend));
   const byPort = Map.groupBy(rest, ([key]) => key.slice(-PORT_KEY_BYTES));
-  assign((kind) => kind === "NodePort", (plan, frontend) => {
+  await assign((kind) => kind === "NodePort", (plan, frontend) => {
     const key = portKey(plan.protocol, frontend.port);
     const found = byPort.get(key) ?? [];
     byPort.delete(key);

@@ -31,7 +31,7 @@ export async function staleCounters(
 ): Promise<CounterKeys> {
   const { frontends } = await readTableCounters(client, family, name, sets);
   const own = [...plans].filter((plan) => plan.family === family.family);
-  return new Set(assignCounters(frontends, own).unassigned);
+  return new Set((await assignCounters(frontends, own)).unassigned);
 }
 
 /** Finds the counters of the frontends that service ports lose by the changes. */

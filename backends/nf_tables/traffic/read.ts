@@ -1,3 +1,4 @@
+import { eachInTurns } from "../../../core/async/turns.ts";
 import { REFUSAL_REASONS, type Volume } from "../../../core/backend/traffic.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
@@ -34,10 +35,10 @@ export async function readTableCounters(
     if (set === FRONTENDS) continue;
     const volumes = await readCountingSet(client, family, table, set);
     counts.set(set, volumes);
-    for (const key of volumes.keys()) keys.add(key);
+    await eachInTurns(volumes.keys(), (key) => keys.add(key));
   }
   const frontends = new Map<string, Counters>();
-  for (const key of keys) frontends.set(key, countersOf((set) => counts.get(set)?.get(key)));
+  await eachInTurns(keys, (key) => frontends.set(key, countersOf((set) => counts.get(set)?.get(key))));
   const named = await readCounters(client, family, table);
   return { frontends, unallocated: named.get(UNALLOCATED) ?? 0 };
 }

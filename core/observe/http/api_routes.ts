@@ -3,7 +3,6 @@ import { parseAddress } from "../../net/address.ts";
 import type { ProxyEvent } from "../status/events.ts";
 import { searchServices, type ServiceQuery, type Sort, SORTS } from "../status/service_search.ts";
 import { serviceDetail } from "../status/service_detail.ts";
-import { serviceRows } from "../status/services.ts";
 import { countersOf, totalsByService } from "../status/traffic_totals.ts";
 import { Shared } from "../status/shared.ts";
 import { type Status, statusOf, type StatusSources } from "../status/status.ts";
@@ -34,14 +33,11 @@ export function apiRoutes(
 ): Readonly<Record<string, Route>> {
   const { services, activity } = sources;
   const traffic = new Shared(() => countersOf(sources.traffic), sharedMs);
-  const rows = new Shared(
-    async () => await serviceRows(services, totalsByService(await traffic.get())),
-    sharedMs,
-  );
+  const totals = new Shared(async () => await totalsByService(await traffic.get()), sharedMs);
   const status = new Shared(() => statusOf(sources, Date.now()), sharedMs);
   const routes: Readonly<Record<string, (query: URLSearchParams) => unknown>> = {
     status: () => status.get(),
-    services: async (query) => await searchServices(await rows.get(), serviceQuery(query)),
+    services: async (query) => await searchServices(services, await totals.get(), serviceQuery(query)),
     service: async (query) => {
       const name = query.get("name") ?? "";
       const stored = services.store.get(name);

@@ -1,11 +1,11 @@
 import { Attempt, DeadlineError } from "../../async/attempt.ts";
 import { delay } from "../../async/wakeup.ts";
-import { yieldToEventLoop } from "../../async/yield.ts";
+import { Turns } from "../../async/turns.ts";
 import { Mutex } from "../../async/mutex.ts";
 import type { Log } from "../log.ts";
 import { CONTENT_TYPES, type Format } from "./format.ts";
-import { writeMetricFamily } from "./metric_family.ts";
-import { type PromMetric, PromRegistry } from "./prom_client.ts";
+import { writeFamilyHead, writeFamilyValues } from "./metric_family.ts";
+import { PromHistogram, type PromMetric, PromRegistry } from "./prom_client.ts";
 import { ProtobufWriter } from "./protobuf_writer.ts";
 import type { CollectedMetrics } from "./registry.ts";
 
@@ -31,8 +31,8 @@ const SOURCE_MS = 5000;
 /** The part of the time that expositions may use. */
 const MAX_SHARE = 1 / 10;
 const MAX_PAUSE_MS = 1000;
-/** Time of the encoding before other work of the process has a turn. One metric is encoded in one go. */
-const TURN_MS = 3;
+/** Values that are encoded before other work of the process may have a turn. */
+const VALUES_AT_ONCE = 50;
 
 /**
  * Makes the answers to scrapes. Scrapes that come while others wait share one answer, and making answers uses at most
@@ -91,43 +91,65 @@ async function encode(collected: CollectedMetrics, format: Format): Promise<Body
 
 const END_OF_OPENMETRICS = "# EOF\n";
 
-async function encodeText({ metrics }: CollectedMetrics, format: "text" | "openmetrics"): Promise<string> {
+async function encodeText({ metrics }: CollectedMetrics, format: TextFormat): Promise<string> {
+  const turns = new Turns();
   const texts: string[] = [];
-  await inTurns(metrics, async (metric) => {
-    const registry = new PromRegistry<(typeof CONTENT_TYPES)[typeof format]>();
+  for (const metric of metrics) texts.push(await metricText(metric, format, turns));
+  return format === "text" ? texts.join("\n") : texts.join("") + END_OF_OPENMETRICS;
+}
+
+type TextFormat = "text" | "openmetrics";
+
+async function metricText(metric: PromMetric, format: TextFormat, turns: Turns): Promise<string> {
+  let text = "";
+  for await (const part of partsOf(metric, turns)) {
+    const registry = new PromRegistry<(typeof CONTENT_TYPES)[TextFormat]>();
     registry.setContentType(CONTENT_TYPES[format]);
-    // The registry renames counters, which has to leave the metrics themselves as they are.
-    registry.registerMetric(Object.create(metric));
-    texts.push(await registry.metrics());
-  });
-  if (format === "text") return texts.join("\n");
-  return texts.map((text) => text.slice(0, -END_OF_OPENMETRICS.length)).join("") + END_OF_OPENMETRICS;
+    registry.registerMetric(part);
+    const lines = (await registry.metrics()).slice(
+      0,
+      format === "text" ? undefined : -END_OF_OPENMETRICS.length,
+    );
+    // Every part has the two comments of the metric.
+    text += text === "" ? lines : lines.slice(lines.indexOf("\n", lines.indexOf("\n") + 1) + 1);
+  }
+  return text;
+}
+
+/**
+ * The metric in parts of its values, each in the form of a metric, in turns. A histogram, whose values belong together,
+ * is one part.
+ */
+async function* partsOf(metric: PromMetric, turns: Turns): AsyncGenerator<PromMetric> {
+  // A copy, because the registry renames counters.
+  if (metric instanceof PromHistogram) yield Object.create(metric);
+  else {
+    const { values, ...others } = await metric.get();
+    for (let start = 0; start === 0 || start < values.length; start += VALUES_AT_ONCE) {
+      const part = Object.create(metric);
+      const own = { ...others, values: values.slice(start, start + VALUES_AT_ONCE) };
+      part.get = () => Promise.resolve({ ...own, name: part.name });
+      yield part;
+      if (turns.isOver) await turns.next();
+    }
+  }
+  if (turns.isOver) await turns.next();
 }
 
 async function encodeProtobuf({ metrics, histograms }: CollectedMetrics): Promise<Uint8Array<ArrayBuffer>> {
+  const turns = new Turns();
   const stream = new ProtobufWriter(64 * 1024);
-  await inTurns(metrics, async (metric) => {
-    const { name, help, type, values } = await metric.get();
-    const histogram = histograms.get(name);
-    const native = (labels: Readonly<Record<string, string | number | undefined>>) =>
-      histogram?.native(labels)?.data;
-    stream.delimited((family) =>
-      writeMetricFamily(family, { name, help, type: String(type), values, native })
-    );
-  });
-  return stream.bytes;
-}
-
-/** Works on one metric after the other. Other work of the process has a turn when a few of them took long. */
-async function inTurns(
-  metrics: readonly PromMetric[],
-  work: (metric: PromMetric) => Promise<void>,
-): Promise<void> {
-  let turnEnds = performance.now() + TURN_MS;
   for (const metric of metrics) {
-    await work(metric);
-    if (performance.now() < turnEnds) continue;
-    await yieldToEventLoop();
-    turnEnds = performance.now() + TURN_MS;
+    const family = new ProtobufWriter();
+    for await (const part of partsOf(metric, turns)) {
+      const { name, help, type, values } = await part.get();
+      const histogram = histograms.get(name);
+      const native = (labels: Readonly<Record<string, string | number | undefined>>) =>
+        histogram?.native(labels)?.data;
+      if (family.bytes.length === 0) writeFamilyHead(family, { name, help, type: String(type) });
+      writeFamilyValues(family, { name, type: String(type), values, native });
+    }
+    stream.delimited((element) => element.append(family.bytes));
   }
+  return stream.bytes;
 }

@@ -19,11 +19,18 @@ export interface MetricFamily {
 const METRIC_TYPES: Readonly<Record<string, number>> = { counter: 0, gauge: 1, histogram: 4 };
 const UNTYPED = 3;
 
-export function writeMetricFamily(writer: ProtobufWriter, family: MetricFamily): void {
-  const { name, help, type, values } = family;
+export function writeFamilyHead(
+  writer: ProtobufWriter,
+  { name, help, type }: Pick<MetricFamily, "name" | "help" | "type">,
+): void {
   writer.string(1, name);
   writer.string(2, help);
   writer.uint(3, METRIC_TYPES[type] ?? UNTYPED);
+}
+
+/** Writes values of a metric behind its head. It may be called for one part of them after the other. */
+export function writeFamilyValues(writer: ProtobufWriter, family: Omit<MetricFamily, "help">): void {
+  const { type, values } = family;
   if (type === "histogram") {
     for (const distribution of distributionsOf(family)) {
       writer.message(4, (metric) => writeHistogram(metric, distribution));
@@ -48,7 +55,7 @@ interface Distribution {
   count: number;
 }
 
-function distributionsOf({ name, values, native }: MetricFamily): Iterable<Distribution> {
+function distributionsOf({ name, values, native }: Omit<MetricFamily, "help">): Iterable<Distribution> {
   const distributions = new Map<string, Distribution>();
   for (const { metricName, labels: { le, ...labels }, value } of values) {
     const key = JSON.stringify(Object.entries(labels).sort());

@@ -62,6 +62,13 @@ export class ProtobufWriter {
     this.#withLength(() => write(this));
   }
 
+  /** Appends fields that are encoded already. */
+  append(fields: Uint8Array): void {
+    this.#reserve(fields.length);
+    this.#bytes.set(fields, this.#length);
+    this.#length += fields.length;
+  }
+
   /** Most lengths have one byte. A longer one moves what was written. */
   #withLength(write: () => void): void {
     this.#reserve(1);

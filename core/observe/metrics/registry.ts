@@ -1,3 +1,4 @@
+import { eachInTurns } from "../../async/turns.ts";
 import { Histogram } from "./histogram.ts";
 import { PromCounter, PromGauge, type PromMetric } from "./prom_client.ts";
 
@@ -89,8 +90,8 @@ export function sampledCounter(
     ...declared,
     labelNames: labels,
     registers: [],
-    collect() {
-      refill(this, labels, read(), (of, value) => this.inc(of, value));
+    async collect() {
+      await refill(this, labels, read(), (of, value) => this.inc(of, value));
     },
   });
 }
@@ -104,23 +105,23 @@ export function sampledGauge(
     ...declared,
     labelNames: labels,
     registers: [],
-    collect() {
-      refill(this, labels, read(), (of, value) => this.set(of, value));
+    async collect() {
+      await refill(this, labels, read(), (of, value) => this.set(of, value));
     },
   });
 }
 
 /** Replaces what a metric holds by the samples, so that labels that are gone are not exposed. */
-function refill(
+async function refill(
   metric: Pick<PromMetric, "reset">,
   labels: readonly string[],
   samples: readonly Sample[],
   record: (labels: Record<string, string>, value: number) => void,
-): void {
+): Promise<void> {
   metric.reset();
-  for (const { labels: values, value } of samples) {
+  await eachInTurns(samples, ({ labels: values, value }) => {
     record(Object.fromEntries(labels.map((label, index) => [label, values[index] ?? ""])), value);
-  }
+  });
 }
 
 /** Declares a metric of kube-proxy's name space, marked as Kubernetes marks those that may still change. */

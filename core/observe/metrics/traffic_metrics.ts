@@ -1,3 +1,5 @@
+import { firstInOrder } from "../../async/first_in_order.ts";
+import { eachInTurns } from "../../async/turns.ts";
 import type { MetricSource } from "./exposition.ts";
 import type { PromMetric } from "./prom_client.ts";
 import { alpha, type Sample, sampledCounter } from "./registry.ts";
@@ -19,7 +21,7 @@ export function trafficMetrics(source: TrafficSource, maxServices: number): Metr
   return {
     name: "traffic",
     async read() {
-      return metrics.of(await source.counters.get(), source.plans());
+      return await metrics.of(await source.counters.get(), source.plans());
     },
   };
 }
@@ -96,18 +98,18 @@ class TrafficMetrics {
   }
 
   /** @param plans the plans in force. */
-  of(
+  async of(
     { services, unallocated }: TrafficCounters,
     plans: ReadonlyMap<PlanKey, ServicePortPlan>,
-  ): readonly PromMetric[] {
+  ): Promise<readonly PromMetric[]> {
     const inForce = services.filter(({ key }) => plans.has(key));
-    const busiest = busiestServices(inForce, this.#maxServices);
+    const busiest = await busiestServices(inForce, this.#maxServices);
     const samples = new Map(METRIC_NAMES.map((name) => [name, [] as Sample[]]));
     const last = new Map<string, Values>();
     // There may be ten thousand services, so labels are made for those with metrics of their own only.
-    for (const traffic of inForce) {
+    await eachInTurns(inForce, (traffic) => {
       const plan = plans.get(traffic.key);
-      if (plan === undefined) continue;
+      if (plan === undefined) return;
       const values = VALUES.map(({ of }) => of(traffic));
       if (busiest !== undefined) last.set(idOf(traffic), values);
       if (busiest !== undefined && !busiest.has(serviceNameOf(traffic.key))) {
@@ -116,7 +118,7 @@ class TrafficMetrics {
         const { namespace, name, portName, protocol, family } = plan;
         addSamples(samples, [namespace, name, portName, protocol, family, traffic.frontend ?? ""], values);
       }
-    }
+    });
     this.#last = last;
     for (const { identity, sums } of this.#others.values()) addSamples(samples, identity, sums);
     const byService = METRIC_NAMES.map((metric) => {
@@ -166,15 +168,22 @@ function addSamples(
 }
 
 /** The Services with the most connections; undefined if there are not more than `max`. */
-function busiestServices(services: readonly ServiceTraffic[], max: number): ReadonlySet<string> | undefined {
+async function busiestServices(
+  services: readonly ServiceTraffic[],
+  max: number,
+): Promise<ReadonlySet<string> | undefined> {
   const totals = new Map<string, number>();
-  for (const { key, connections } of services) {
+  await eachInTurns(services, ({ key, connections }) => {
     const service = serviceNameOf(key);
     totals.set(service, (totals.get(service) ?? 0) + connections);
-  }
+  });
   if (totals.size <= max) return undefined;
-  const sorted = [...totals].sort(([a, some], [b, others]) => others - some || (a < b ? -1 : 1));
-  return new Set(sorted.slice(0, max).map(([service]) => service));
+  const busiest = await firstInOrder(
+    totals,
+    max,
+    ([a, some], [b, others]) => others - some || (a < b ? -1 : 1),
+  );
+  return new Set(busiest.map(([service]) => service));
 }
 
 function unallocatedMetric(unallocated: TrafficCounters["unallocated"]): PromMetric {

@@ -1,5 +1,15 @@
-import { yieldToEventLoop } from "../../async/yield.ts";
-import { PROBLEMS, type ServiceRow } from "./services.ts";
+import { firstInOrder } from "../../async/first_in_order.ts";
+import { Turns } from "../../async/turns.ts";
+import type { StoredService } from "../../objects/store.ts";
+import {
+  countEndpoints,
+  type KnownServices,
+  PROBLEMS,
+  problemsOf,
+  type ServiceRow,
+  serviceRow,
+} from "./services.ts";
+import type { TrafficTotals } from "./traffic_totals.ts";
 
 /** Orders of the rows. A leading "-" reverses an order. */
 export const SORTS = ["name", "endpoints", "ready", "problems", "connections", "refused"] as const;
@@ -21,47 +31,81 @@ export interface ServicePage {
   readonly services: readonly ServiceRow[];
 }
 
-/** Selects, sorts and cuts the rows. Rows that are equal in the order are sorted by name. */
-export async function searchServices(rows: readonly ServiceRow[], query: ServiceQuery): Promise<ServicePage> {
-  const { search, sort, descending, limit, offset } = query;
-  const matching = await matches(rows, search);
-  const sign = descending ? -1 : 1;
-  const compare = comparisons[sort];
-  matching.sort((a, b) => sign * compare(a, b) || byName(a, b));
-  return { total: matching.length, offset, services: matching.slice(offset, offset + limit) };
+/** A service that matches, with its place in the order. Rows are made only of services that are shown. */
+interface Match {
+  readonly key: string;
+  readonly stored: StoredService;
+  readonly traffic: TrafficTotals | undefined;
+  readonly rank: number;
 }
 
-/** Rows between two pauses, so that other work of the process never waits for long. */
-const ROWS_PER_STEP = 500;
+/**
+ * Selects and sorts services, and makes the rows of a page of them. Services that are equal in the order are sorted by
+ * name.
+ * @param traffic by `namespace/name`.
+ */
+export async function searchServices(
+  known: KnownServices,
+  traffic: ReadonlyMap<string, TrafficTotals>,
+  query: ServiceQuery,
+): Promise<ServicePage> {
+  const { sort, descending, limit, offset } = query;
+  const matching = await matches(known, traffic, query);
+  const sign = descending ? -1 : 1;
+  const compare = sort === "name"
+    ? (a: Match, b: Match) => sign * byName(a, b)
+    : (a: Match, b: Match) => sign * (a.rank - b.rank) || byName(a, b);
+  const first = await firstInOrder(matching, offset + limit, compare);
+  const services = first.slice(offset).map(({ key, stored, traffic }) =>
+    serviceRow(key, stored, known, traffic)
+  );
+  return { total: matching.length, offset, services };
+}
 
-async function matches(rows: readonly ServiceRow[], search: string): Promise<ServiceRow[]> {
+async function matches(
+  known: KnownServices,
+  traffic: ReadonlyMap<string, TrafficTotals>,
+  { search, sort }: ServiceQuery,
+): Promise<readonly Match[]> {
   const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
-  if (words.length === 0) return [...rows];
-  const found: ServiceRow[] = [];
-  for (const [index, row] of rows.entries()) {
-    const text = textOf(row);
-    if (words.every((word) => text.includes(word))) found.push(row);
-    if (index % ROWS_PER_STEP === ROWS_PER_STEP - 1) await yieldToEventLoop();
+  const rankOf = ranks[sort];
+  const turns = new Turns();
+  const found: Match[] = [];
+  for (const key of known.store.serviceNames()) {
+    const stored = known.store.get(key);
+    if (stored === undefined) continue;
+    const own = traffic.get(key);
+    const text = words.length === 0 ? "" : textOf(serviceRow(key, stored, known, own));
+    if (words.every((word) => text.includes(word))) {
+      found.push({ key, stored, traffic: own, rank: rankOf({ key, stored, known, traffic: own }) });
+    }
+    if (turns.isOver) await turns.next();
   }
   return found;
 }
 
-type Comparison = (a: ServiceRow, b: ServiceRow) => number;
+interface Ranked extends Pick<Match, "key" | "stored" | "traffic"> {
+  readonly known: KnownServices;
+}
 
-const byName: Comparison = (a, b) => compareTexts(a.namespace, b.namespace) || compareTexts(a.name, b.name);
-
-const comparisons: Readonly<Record<Sort, Comparison>> = {
-  name: byName,
-  endpoints: (a, b) => a.endpoints.total - b.endpoints.total,
-  ready: (a, b) => a.endpoints.ready - b.endpoints.ready,
-  problems: (a, b) => seriousness(a) - seriousness(b),
-  connections: (a, b) => (a.traffic?.connections ?? 0) - (b.traffic?.connections ?? 0),
-  refused: (a, b) => (a.traffic?.refused ?? 0) - (b.traffic?.refused ?? 0),
+/** Places in the orders. Order `name` has none. */
+const ranks: Readonly<Record<Sort, (service: Ranked) => number>> = {
+  name: () => 0,
+  endpoints: ({ stored, known }) => countEndpoints(stored.slices, known.view.context.nodeName).total,
+  ready: ({ stored, known }) => countEndpoints(stored.slices, known.view.context.nodeName).ready,
+  problems: seriousness,
+  connections: ({ traffic }) => traffic?.connections ?? 0,
+  refused: ({ traffic }) => traffic?.refused ?? 0,
 };
 
 /** 0 for a service without problems. */
-function seriousness({ problems: [worst] }: ServiceRow): number {
+function seriousness({ key, stored, known }: Ranked): number {
+  const [worst] = problemsOf(key, stored.service, known);
   return worst === undefined ? 0 : PROBLEMS.length - PROBLEMS.indexOf(worst);
+}
+
+function byName({ stored: { service: a } }: Match, { stored: { service: b } }: Match): number {
+  return compareTexts(a.namespace, b.namespace) || compareTexts(a.name, b.name);
 }
 
 function compareTexts(a: string, b: string): number {

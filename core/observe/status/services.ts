@@ -1,4 +1,3 @@
-import { yieldToEventLoop } from "../../async/yield.ts";
 import { type Address, familyOf, formatAddress } from "../../net/address.ts";
 import type { EndpointSlice, Service, TrafficPolicy } from "../../objects/objects.ts";
 import { type StoredService } from "../../objects/store.ts";
@@ -51,29 +50,11 @@ export interface EndpointCounts {
   readonly local: number;
 }
 
-/** Services between two pauses, so that other work of the process never waits for long. */
-const SERVICES_PER_STEP = 100;
 /** Values that a row lists; a Service may have tens of thousands. */
 const MAX_LISTED = 8;
 
-/**
- * The rows of all services, in no particular order.
- * @param traffic by `namespace/name`.
- */
-export async function serviceRows(
-  known: KnownServices,
-  traffic: ReadonlyMap<string, TrafficTotals>,
-): Promise<readonly ServiceRow[]> {
-  const rows: ServiceRow[] = [];
-  for (const name of known.store.serviceNames()) {
-    const stored = known.store.get(name);
-    if (stored !== undefined) rows.push(serviceRow(name, stored, known, traffic.get(name)));
-    if (rows.length % SERVICES_PER_STEP === 0) await yieldToEventLoop();
-  }
-  return rows;
-}
-
-function serviceRow(
+/** @param key `namespace/name` */
+export function serviceRow(
   key: string,
   { service, slices }: StoredService,
   known: KnownServices,

@@ -1,4 +1,4 @@
-import { yieldToEventLoop } from "../../async/yield.ts";
+import { eachInTurns } from "../../async/turns.ts";
 import type { TrafficCounters } from "../../backend/traffic.ts";
 import type { Family } from "../../net/protocol.ts";
 import { printedNameOf } from "../../plan/plan.ts";
@@ -76,8 +76,6 @@ export interface StatusSources {
 }
 
 const MAX_REJECTIONS = 20;
-/** Services between two pauses, so that other work of the process never waits for long. */
-const SERVICES_PER_STEP = 1000;
 
 /** @param nowMs milliseconds since the epoch. */
 export async function statusOf(sources: StatusSources, nowMs: number): Promise<Status> {
@@ -124,10 +122,9 @@ function rejectionsOf({ rejections }: KnownServices, epochMs: number): Status["e
 
 async function countObjects({ store, applied }: KnownServices): Promise<ObjectCounts> {
   let services = 0, endpoints = 0;
-  for (const name of store.serviceNames()) {
+  await eachInTurns(store.serviceNames(), (name) => {
     services++;
     for (const slice of store.get(name)?.slices ?? []) endpoints += slice.endpoints.length;
-    if (services % SERVICES_PER_STEP === 0) await yieldToEventLoop();
-  }
+  });
   return { services, servicePorts: applied.size, endpoints };
 }

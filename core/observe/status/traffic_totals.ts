@@ -1,4 +1,5 @@
 import type { ServiceTraffic, TrafficCounters, Volume } from "../../backend/traffic.ts";
+import { eachInTurns } from "../../async/turns.ts";
 import { serviceNameOf } from "../../plan/plan.ts";
 
 /** Traffic of a service, or of a part of it, since its counters exist. */
@@ -22,12 +23,14 @@ export async function countersOf(source: { get(): Promise<TrafficCounters> }): P
 }
 
 /** Adds the counters up per Service, by `namespace/name`. */
-export function totalsByService({ services }: TrafficCounters): ReadonlyMap<string, TrafficTotals> {
+export async function totalsByService(
+  { services }: TrafficCounters,
+): Promise<ReadonlyMap<string, TrafficTotals>> {
   const totals = new Map<string, TrafficTotals>();
-  for (const traffic of services) {
+  await eachInTurns(services, (traffic) => {
     const name = serviceNameOf(traffic.key);
     totals.set(name, sum(totals.get(name), totalsOf(traffic)));
-  }
+  });
   return totals;
 }
 

@@ -35,17 +35,17 @@ Deno.test("the statistics of a virtual server are read with 64 bits", () => {
   assert.deepEqual(decodeStatistics(message.payload), some);
 });
 
-Deno.test("statistics are assigned to service ports by kind of frontend, over all node-port addresses", () => {
+Deno.test("statistics are assigned to service ports by kind of frontend, over all node-port addresses", async () => {
   const web = planOf({ clusterIP: "10.96.0.10:80", nodePort: 30080 });
   const statistics = ["10.96.0.10:80", "192.0.2.1:30080", "192.0.2.2:30080", "203.0.113.1:80"]
     .map((socket) => [virtual(`${socket}/TCP`), some] as const);
   const counts = (trafficMetrics: "connections" | "full") =>
     trafficOf(statistics, [{ settings: settingsOf("IPv4", { trafficMetrics }) }], [web]);
-  assert.deepEqual(counts("connections"), [
+  assert.deepEqual(await counts("connections"), [
     { key: web.key, frontend: "ClusterIP", connections: 2, refused: {} },
     { key: web.key, frontend: "NodePort", connections: 4, refused: {} },
   ]);
-  assert.deepEqual(counts("full")[1], {
+  assert.deepEqual((await counts("full"))[1], {
     key: web.key,
     frontend: "NodePort",
     connections: 4,

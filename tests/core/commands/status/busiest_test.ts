@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { busiestRows, readConnections } from "../../../../core/commands/status/busiest.ts";
 import { Rates } from "../../../../core/observe/status/rates.ts";
-import { serviceRows } from "../../../../core/observe/status/services.ts";
+import { searchServices } from "../../../../core/observe/status/service_search.ts";
 import { inForce } from "../../observe/status/known_services.ts";
 import { service } from "../../sync/objects.ts";
 
@@ -10,7 +10,9 @@ async function rowsWith(connections: Readonly<Record<string, number>>) {
   const traffic = new Map(
     names.map((name) => [`default/${name}`, { connections: connections[name] ?? 0, refused: 0 }]),
   );
-  return await serviceRows(inForce(names.map((name, i) => service(name, `10.96.0.${i}`))), traffic);
+  const known = inForce(names.map((name, i) => service(name, `10.96.0.${i}`)));
+  const query = { search: "", sort: "name", descending: false, limit: 50, offset: 0 } as const;
+  return (await searchServices(known, traffic, query)).services;
 }
 
 Deno.test("the busiest services are those with the most connections, and after a second reading those with the highest rate", async () => {

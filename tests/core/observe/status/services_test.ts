@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { searchServices, type ServiceQuery } from "../../../../core/observe/status/service_search.ts";
-import { serviceRows } from "../../../../core/observe/status/services.ts";
 import { address, aSlice, webPort } from "../../plan/builders.ts";
 import { service, slice } from "../../sync/objects.ts";
 import { inForce } from "./known_services.ts";
@@ -10,7 +9,7 @@ const NO_TRAFFIC = new Map();
 const everything: ServiceQuery = { search: "", sort: "name", descending: false, limit: 50, offset: 0 };
 
 Deno.test("a row tells the addresses, ports, endpoints and policies of a service", async () => {
-  const [row] = await serviceRows(
+  const { services: [row] } = await searchServices(
     inForce([
       service("web", "10.96.0.10", {
         ports: [webPort, { name: "tls", protocol: "TCP", port: 443, nodePort: 30443 }],
@@ -25,6 +24,7 @@ Deno.test("a row tells the addresses, ports, endpoints and policies of a service
       ], { name: "web-1", service: "web" }),
     ]),
     new Map([["default/web", { connections: 7, refused: 1 }]]),
+    everything,
   );
   assert.deepEqual(row, {
     namespace: "default",
@@ -56,8 +56,8 @@ Deno.test("problems are named, the more serious ones first", async () => {
     slice("thief", "10.1.0.1"),
   ], ["broken"]);
   known.upsert(service("late", "10.96.0.6"));
-  const rows = await serviceRows(known, NO_TRAFFIC);
-  assert.deepEqual(Object.fromEntries(rows.map(({ name, problems }) => [name, problems])), {
+  const { services } = await searchServices(known, NO_TRAFFIC, everything);
+  assert.deepEqual(Object.fromEntries(services.map(({ name, problems }) => [name, problems])), {
     good: [],
     none: ["no endpoints"],
     broken: ["rejected"],
@@ -65,7 +65,11 @@ Deno.test("problems are named, the more serious ones first", async () => {
     thief: ["conflict"],
     late: ["not in force"],
   });
-  const worst = await searchServices(rows, { ...everything, sort: "problems", descending: true });
+  const worst = await searchServices(known, NO_TRAFFIC, {
+    ...everything,
+    sort: "problems",
+    descending: true,
+  });
   assert.deepEqual(worst.services.map(({ name }) => name), [
     "broken",
     "thief",
@@ -78,18 +82,16 @@ Deno.test("problems are named, the more serious ones first", async () => {
 
 Deno.test("services are searched by every word, sorted and cut into pages", async () => {
   const names = Array.from({ length: 30 }, (_, i) => `web-${String(i).padStart(2, "0")}`);
-  const rows = await serviceRows(
-    inForce([
-      ...names.map((name, i) => service(name, `10.96.1.${i}`)),
-      ...names.slice(0, 3).map((name, i) => slice(name, ...["10.1.0.1", "10.1.0.2", "10.1.0.3"].slice(i))),
-    ]),
-    new Map([["default/web-09", { connections: 3, refused: 0 }], ["default/web-08", {
-      connections: 1,
-      refused: 2,
-    }]]),
-  );
+  const known = inForce([
+    ...names.map((name, i) => service(name, `10.96.1.${i}`)),
+    ...names.slice(0, 3).map((name, i) => slice(name, ...["10.1.0.1", "10.1.0.2", "10.1.0.3"].slice(i))),
+  ]);
+  const traffic = new Map([
+    ["default/web-09", { connections: 3, refused: 0 }],
+    ["default/web-08", { connections: 1, refused: 2 }],
+  ]);
   const find = async (query: Partial<ServiceQuery>) => {
-    const { total, services } = await searchServices(rows, { ...everything, ...query });
+    const { total, services } = await searchServices(known, traffic, { ...everything, ...query });
     return [total, ...services.map(({ name }) => name)];
   };
   assert.deepEqual(await find({ search: "WEB-1", limit: 2, offset: 1 }), [10, "web-11", "web-12"]);

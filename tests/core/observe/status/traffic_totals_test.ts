@@ -11,8 +11,8 @@ const port = {
   family: "IPv4",
 } as const;
 
-Deno.test("the traffic of a service is the sum over its ports, families and frontends", () => {
-  const totals = totalsByService({
+Deno.test("the traffic of a service is the sum over its ports, families and frontends", async () => {
+  const totals = await totalsByService({
     services: [
       {
         key: planKey(port),
