@@ -50,9 +50,9 @@ export function withBackendErrors(backend: Backend): Backend {
     },
     compare: (desired: DesiredState): Promise<Comparison> => translated(() => backend.compare(desired)),
     leftovers: (): Promise<readonly string[]> => translated(() => backend.leftovers()),
-    async apply(changes: readonly PlanChange[]): Promise<void> {
+    async apply(changes: readonly PlanChange[]): Promise<readonly string[] | void> {
       if (!isReconciled) throw new Error(`${mode}: apply before the first reconcile`);
-      await translated(() => backend.apply(changes));
+      return await translated(() => backend.apply(changes));
     },
     watch(onForeignChange: OnForeignChange): Disposable {
       try {

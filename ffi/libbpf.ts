@@ -62,6 +62,9 @@ const symbols = {
   /** int bpf_map_delete_batch(int fd, const void *keys, __u32 *count, const struct bpf_map_batch_opts *opts) */
   bpf_map_delete_batch: { parameters: ["i32", "buffer", "buffer", "buffer"], result: "i32" },
 
+  /** int bpf_map_create(enum bpf_map_type map_type, const char *map_name, __u32 key_size, __u32 value_size, __u32 max_entries, const struct bpf_map_create_opts *opts) */
+  bpf_map_create: { parameters: ["u32", "buffer", "u32", "u32", "u32", "buffer"], result: "i32" },
+
   /** int bpf_obj_pin(int fd, const char *pathname) */
   bpf_obj_pin: { parameters: ["i32", "buffer"], result: "i32" },
   /** int bpf_obj_get(const char *pathname) */

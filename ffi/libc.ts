@@ -10,6 +10,8 @@ const symbols = {
   setns: { parameters: ["i32", "i32"], result: "i32" },
   /** int open(const char *pathname, int flags) */
   open: { parameters: ["buffer", "i32"], result: "i32" },
+  /** int flock(int fd, int op) */
+  flock: { parameters: ["i32", "i32"], result: "i32" },
   /** int close(int fd) */
   close: { parameters: ["i32"], result: "i32" },
   /** void *dlopen(const char *filename, int flags) */
@@ -78,6 +80,8 @@ export const RTLD_LAZY = 0x1; // dlfcn.h
 export const RTLD_NODELETE = 0x1000; // dlfcn.h
 export const M_MMAP_THRESHOLD = -3; // malloc.h
 export const O_RDONLY = 0; // fcntl.h
+export const LOCK_EX = 2; // asm-generic/fcntl.h
+export const LOCK_NB = 4; // asm-generic/fcntl.h
 export const O_CLOEXEC = 0o2000000; // fcntl.h
 export const CLONE_NEWNET = 0x40000000; // linux/sched.h
 export const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h

@@ -10,17 +10,19 @@ import {
   StillInUse,
 } from "../../core/backend/contract.ts";
 import type { TrafficCounters } from "../../core/backend/traffic.ts";
-import type { DesiredState, TrafficMetrics } from "../../core/plan/plan.ts";
+import type { DesiredState, NodeSettings, TrafficMetrics } from "../../core/plan/plan.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
+import { ProgramBarrier } from "../../ffi/bpf/program_barrier.ts";
 import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { comparePinned } from "./compare.ts";
+import { MapVerification } from "./map_verification.ts";
 import { dropMetric, endedMetrics, readDrops, readTraffic } from "./maps/counters.ts";
 import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
 import { handOverFlows } from "./netfilter/hand_over.ts";
 import { SETTING } from "./maps/layout.ts";
-import { changeFlags, writeSettings } from "./maps/node_settings.ts";
+import { changeFlags, hasSettings, writeSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";
 import { probe, rootOfMount } from "./probe.ts";
 import { Datapath } from "./programs/datapath.ts";
@@ -45,6 +47,8 @@ export class EbpfBackend implements Backend {
   readonly #pins: Pins;
   #report: OnForeignChange | undefined;
   #opened: Opened | undefined;
+  /** Settings of the last reconcile. */
+  #settings: readonly NodeSettings[] = [];
   /** Selects what is read of the counters. The programs always keep all of them. */
   #trafficMetrics: TrafficMetrics = "off";
 
@@ -61,6 +65,7 @@ export class EbpfBackend implements Backend {
     const isFirst = this.#opened === undefined;
     const { datapath, services, ranges, staleSockets, formerFlows } = this.#open();
     const [settings] = desired.settings;
+    this.#settings = desired.settings;
     this.#trafficMetrics = settings?.trafficMetrics ?? "off";
     const { timeouts } = this.#options;
     const namespace = namespaceCookie();
@@ -85,11 +90,12 @@ export class EbpfBackend implements Backend {
     this.#pins.removeOthers();
     const warning = isFirst ? await formerFlows.keep() : "";
     staleSockets?.sweepAll(services.generation);
-    const warnings = warning === "" ? {} : { warnings: [warning] };
+    const warnings = [...(warning === "" ? [] : [warning]), ...services.warnings("all")];
+    const report = { compared: "all", ...(warnings.length === 0 ? {} : { warnings }) } as const;
     if (isFirst && (wasEmpty || !datapath.isTakenOver)) {
-      return { found: "nothing", differences: [], compared: "all", ...warnings };
+      return { ...report, found: "nothing", differences: [] };
     }
-    return { found: "ours", differences: [...unattached, ...differences], compared: "all", ...warnings };
+    return { ...report, found: "ours", differences: [...unattached, ...differences] };
   }
 
   compare(desired: DesiredState): Promise<Comparison> {
@@ -98,7 +104,7 @@ export class EbpfBackend implements Backend {
 
   leftovers(): Promise<readonly string[]> {
     // On another file system nothing is ours.
-    const pinned = locate(this.#options.bpffs).mount?.type === "bpf" ? this.#pins.all() : [];
+    const pinned = this.#isOnBpffs() ? this.#pins.all() : [];
     const unpinned = pinned.length === 0 ? unpinnedPrograms() : 0;
     return Promise.resolve([
       ...pinned.map((directory) => `BPF programs and maps pinned in ${directory}`),
@@ -106,14 +112,14 @@ export class EbpfBackend implements Backend {
     ]);
   }
 
-  apply(changes: readonly PlanChange[]): Promise<void> {
+  apply(changes: readonly PlanChange[]): Promise<readonly string[]> {
     // Set by the first reconcile, which comes before every apply.
     const { services, ranges, staleSockets } = this.#opened!;
     const removeStale = ranges.apply(changes);
     services.apply(changes);
     removeStale();
     staleSockets?.sweepAfter(changes, services.generation);
-    return Promise.resolve();
+    return Promise.resolve(services.warnings("news"));
   }
 
   watch(onForeignChange: OnForeignChange): Disposable {
@@ -126,15 +132,15 @@ export class EbpfBackend implements Backend {
       return Promise.resolve({ services: [], unallocated: {} });
     }
     const { datapath, services } = this.#opened;
-    const owners = new Map(services.ids());
-    const traffic = readTraffic(datapath.maps.counters, owners, this.#trafficMetrics === "full");
+    const traffic = readTraffic(datapath.maps.counters, services.owners, this.#trafficMetrics === "full");
     return Promise.resolve({ services: traffic, unallocated: {} });
   }
 
   metrics(): Promise<readonly BackendMetric[]> {
     if (this.#opened === undefined) return Promise.resolve([]);
-    const { datapath, staleSockets } = this.#opened;
+    const { datapath, services, staleSockets } = this.#opened;
     return Promise.resolve([
+      ...services.metrics(),
       dropMetric(readDrops(datapath.maps.drops)),
       ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
     ]);
@@ -142,6 +148,8 @@ export class EbpfBackend implements Backend {
 
   async cleanup(): Promise<readonly string[]> {
     this[Symbol.dispose]();
+    // A proxy in another network namespace may have these pins.
+    using _lock = this.#isOnBpffs() ? this.#pins.lock() : undefined;
     const hadPins = this.#pins.all().length > 0;
     const warnings = await this.#handOverFlows();
     using client = NetlinkClient.open(NETLINK_ROUTE);
@@ -160,6 +168,10 @@ export class EbpfBackend implements Backend {
     ];
     if (remaining.length === 0) return warnings;
     throw new StillInUse(`ebpf: ${remaining.join("; ")}`);
+  }
+
+  #isOnBpffs(): boolean {
+    return locate(this.#options.bpffs).mount?.type === "bpf";
   }
 
   /** @returns the directories that contain something else. */
@@ -189,10 +201,7 @@ export class EbpfBackend implements Backend {
   }
 
   [Symbol.dispose](): void {
-    this.#opened?.formerFlows[Symbol.dispose]();
-    this.#opened?.watch[Symbol.dispose]();
-    this.#opened?.staleSockets?.[Symbol.dispose]();
-    this.#opened?.datapath[Symbol.dispose]();
+    this.#opened?.owned[Symbol.dispose]();
     this.#opened = undefined;
   }
 
@@ -209,14 +218,32 @@ export class EbpfBackend implements Backend {
     this[Symbol.dispose]();
     const cgroup = this.#cgroup();
     const report = (what: string) => this.#report?.(what);
-    const datapath = Datapath.open(this.#options, cgroup, this.#pins, report);
-    const services = new Services(datapath.maps, this.#options);
+    using stack = new DisposableStack();
+    this.#pins.makeRoot();
+    stack.use(this.#pins.lock());
+    const barrier = stack.use(new ProgramBarrier());
+    const datapath = stack.use(Datapath.open(this.#options, cgroup, this.#pins, report));
+    const services = new Services(datapath.maps, this.#options, () => barrier.wait());
     const ranges = new ServiceRanges(datapath.maps.service_cidrs);
-    const watch = watchPins(this.#pins, () => datapath.describeDetached(), report);
+    stack.use(watchPins(this.#pins, () => datapath.describeDetached(), report));
     const terminator = openSocketTerminator(this.#pins, this.#options.capacity);
-    const staleSockets = terminator && new StaleSockets(terminator);
-    const formerFlows = new FormerFlows(datapath.maps.node_settings);
-    return this.#opened = { datapath, services, ranges, staleSockets, watch, formerFlows };
+    const staleSockets = terminator && stack.use(new StaleSockets(terminator));
+    const formerFlows = stack.use(new FormerFlows(datapath.maps.node_settings));
+    const parts = { datapath, services, ranges, staleSockets, formerFlows };
+    const verification = stack.use(new MapVerification(() => this.#verify(parts), report));
+    return this.#opened = { ...parts, verification, owned: stack.move() };
+  }
+
+  /** Compares all maps with what is in force, a little per step. */
+  *#verify({ datapath, services, ranges }: Pick<Opened, "datapath" | "services" | "ranges">) {
+    yield* services.verification();
+    // Before the first reconcile nothing is in force.
+    if (this.#settings.length === 0) return;
+    const { timeouts } = this.#options;
+    if (!hasSettings(datapath.maps, this.#settings, timeouts, namespaceCookie())) {
+      yield "settings or addresses of the node were changed";
+    }
+    if (!ranges.isIntact()) yield "ranges of service addresses were changed";
   }
 }
 
@@ -227,6 +254,7 @@ interface Opened {
   readonly ranges: ServiceRanges;
   /** Undefined if the kernel cannot end sockets. */
   readonly staleSockets: StaleSockets | undefined;
-  readonly watch: Disposable;
   readonly formerFlows: FormerFlows;
+  readonly verification: MapVerification;
+  readonly owned: DisposableStack;
 }

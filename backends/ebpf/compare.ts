@@ -28,10 +28,9 @@ export function comparePinned(
   }
   using stack = new DisposableStack();
   const maps = openMaps(pins, stack);
-  const { buffer, byteOffset, byteLength } = maps.endpoints;
-  // Allocation writes endpoints into free slots, so it works on a copy.
-  const endpoints = new DataView(buffer.slice(byteOffset, byteOffset + byteLength));
-  new Services({ ...maps, endpoints }, options).describeChanges(desired.plans.values(), changes);
+  // Allocation writes endpoints into free slots and takes ids, so it works on copies, which no program reads.
+  const copies = { endpoints: copyOf(maps.endpoints), identity: copyOf(maps.identity) };
+  new Services({ ...maps, ...copies }, options, () => {}).describeChanges(desired.plans.values(), changes);
   if (!hasSettings(maps, desired.settings, options.timeouts, namespaceCookie())) {
     changes.change(() => "settings or addresses of the node");
   }
@@ -52,4 +51,8 @@ function describeFirst(cgroup: string, pins: Pins, { plans }: DesiredState, chan
       changes.add(() => `${describeFrontend(frontend, plan.protocol)} of ${printedNameOf(plan.key)}`);
     }
   }
+}
+
+function copyOf({ buffer, byteOffset, byteLength }: DataView<ArrayBuffer>): DataView<ArrayBuffer> {
+  return new DataView(buffer.slice(byteOffset, byteOffset + byteLength));
 }

@@ -137,9 +137,11 @@ export interface Backend extends Disposable {
   /**
    * Programs plan changes, in one kernel transaction where the kernel has transactions. The `old` plan of a change is
    * the one that the last successful `apply` or `reconcile` programmed for the key. Additions come before removals.
+   * @returns warnings about parts of the changes that the node does not allow, each with what to do about it; nothing if
+   * there are none.
    * @throws BackendError and then nothing has changed.
    */
-  apply(changes: readonly PlanChange[]): Promise<void>;
+  apply(changes: readonly PlanChange[]): Promise<readonly string[] | void>;
 
   /**
    * Calls back, after the first reconcile, when another program changed or removed our kernel objects.

@@ -9,6 +9,8 @@ export interface BatchOutcome {
    * Changes that were not tried to the end because everything fails, which is not the fault of one service.
    */
   readonly untried: readonly PlanChange[];
+  /** Warnings about the applied changes. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -29,6 +31,7 @@ export async function applyBisecting(
   const applied: PlanChange[] = [];
   const rejected: { change: PlanChange; error: BackendError }[] = [];
   const untried: PlanChange[] = [];
+  const warnings: string[] = [];
   let rejectionsInARow = 0;
 
   /** A stack of the parts that are still to be applied, the next one last. */
@@ -40,7 +43,7 @@ export async function applyBisecting(
       continue;
     }
     try {
-      await backend.apply(part);
+      warnings.push(...await backend.apply(part) ?? []);
       applied.push(...part);
       rejectionsInARow = 0;
     } catch (cause) {
@@ -58,7 +61,7 @@ export async function applyBisecting(
       }
     }
   }
-  return { applied, rejected, untried };
+  return { applied, rejected, untried, warnings };
 }
 
 /**

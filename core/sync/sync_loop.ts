@@ -229,9 +229,13 @@ export class SyncLoop {
 
   /** @returns 0, because a partial sync does not compare. */
   async #apply(batch: Batch): Promise<number> {
-    const { applied, rejected, untried } = await applyBisecting(this.#options.backend, batch.changes);
+    const { applied, rejected, untried, warnings } = await applyBisecting(
+      this.#options.backend,
+      batch.changes,
+    );
     batch.accept(applied);
     if (applied.length > 0) this.#afterSync(applied, false);
+    for (const warning of warnings) this.#options.log.warn(warning);
     for (const { change, error } of rejected) {
       batch.reject(change, error.message);
       this.#reportRejection(change.key, error, false);

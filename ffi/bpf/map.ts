@@ -11,6 +11,13 @@ export interface MapShape {
   readonly maxEntries: number;
 }
 
+/** Entries, the keys and the values one after the other. */
+export interface EntryChunk {
+  readonly keys: DataView<ArrayBuffer>;
+  readonly values: DataView<ArrayBuffer>;
+  readonly count: number;
+}
+
 const BPF_ANY = 0n; // linux/bpf.h
 const ENOENT = errnoOf("ENOENT");
 const ENOSPC = errnoOf("ENOSPC");
@@ -92,7 +99,7 @@ export class BpfMap implements Disposable {
 
   /**
    * Calls `each` for every entry, in no particular order. Entries that change meanwhile may be missing or come twice.
-   * @param each gets the offsets of an entry in the two buffers, which are reused.
+   * @param each gets the offsets of an entry in the two buffers.
    * @param valueSize bytes of a value as the kernel returns it: in a per-CPU map, the values of all CPUs.
    */
   forEach(
@@ -105,7 +112,17 @@ export class BpfMap implements Disposable {
     valueSize = this.shape.valueSize,
   ): void {
     const { keySize } = this.shape;
-    let capacity = 4096;
+    for (const { keys, values, count } of this.chunks(4096, valueSize)) {
+      for (let index = 0; index < count; index++) each(keys, index * keySize, values, index * valueSize);
+    }
+  }
+
+  /**
+   * Reads all entries, some at a time. Between two chunks the map may change, as during `forEach`.
+   * @param capacity entries of a chunk. A chunk is larger if one bucket of the hash table is.
+   */
+  *chunks(capacity: number, valueSize = this.shape.valueSize): Generator<EntryChunk> {
+    const { keySize } = this.shape;
     let before: Uint8Array<ArrayBuffer> | null = null;
     for (;;) {
       const keys = new Uint8Array(capacity * keySize);
@@ -122,10 +139,7 @@ export class BpfMap implements Disposable {
       }
       const ended = result === -ENOENT;
       if (!ended) this.#check("read", result);
-      const [keyView, valueView] = [new DataView(keys.buffer), new DataView(values.buffer)];
-      for (let index = 0; index < (count[0] ?? 0); index++) {
-        each(keyView, index * keySize, valueView, index * valueSize);
-      }
+      yield { keys: new DataView(keys.buffer), values: new DataView(values.buffer), count: count[0] ?? 0 };
       if (ended) return;
       before = position;
     }

@@ -81,7 +81,10 @@ struct list {
 };
 
 struct service {
-	/* One per service port and family, shared by all its frontends; never 0. */
+	/*
+	 * One per service port and family, shared by all its frontends; never 0. The id of a deleted service is
+	 * not assigned again, because flows, clients and sockets refer to it.
+	 */
 	__u32 id;
 	enum verdict verdict;
 	__u32 flags; /* enum service_flag */
@@ -97,7 +100,7 @@ struct service {
 	struct list serving;
 	/*
 	 * Changes whenever a list changes: a choice made under another generation must be looked up in the
-	 * list.
+	 * list. No other service and no later process uses the same one.
 	 */
 	__u32 generation;
 	/* Checksum over the frontend and all members above: see find_service(). */
@@ -111,6 +114,31 @@ struct {
 	__type(key, struct frontend);
 	__type(value, struct service);
 } services SEC(".maps");
+
+/* ---- identity: numbers that no process assigns twice ---- */
+
+/* In memory that the proxy maps, so that a number is taken before anything refers to it. */
+struct identity {
+	__u32 last_id;         /* in struct service */
+	__u32 last_generation; /* in struct service */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct identity);
+} identity SEC(".maps");
+
+/* The owner of each id: a hash of the service port's name (backends/ebpf/services/identity.ts). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u32);
+	__type(value, __u64);
+} owners SEC(".maps");
 
 /* ---- endpoints: slots, which the proxy fills through mmap before a service refers to them ---- */
 

@@ -3,7 +3,7 @@ import type { BpfMap } from "../../../ffi/bpf/map.ts";
 /** The operations on a map that the backend uses, so that tests can use a fake map. */
 export type EntryMap = Pick<
   BpfMap,
-  "shape" | "lookup" | "update" | "updateAll" | "delete" | "deleteAll" | "forEach"
+  "shape" | "lookup" | "update" | "updateAll" | "delete" | "deleteAll" | "forEach" | "chunks"
 >;
 
 /** The maps that the proxy writes or reads, by their names in bpf/maps.h. */
@@ -11,6 +11,9 @@ export interface KernelMaps {
   readonly services: EntryMap;
   /** The values of map `endpoints`, as shared memory. */
   readonly endpoints: DataView<ArrayBuffer>;
+  /** `struct identity`, as shared memory. */
+  readonly identity: DataView<ArrayBuffer>;
+  readonly owners: EntryMap;
   readonly node_addresses: EntryMap;
   readonly source_ranges: EntryMap;
   readonly service_cidrs: EntryMap;
@@ -22,6 +25,8 @@ export interface KernelMaps {
 export const MAP_NAMES = [
   "services",
   "endpoints",
+  "identity",
+  "owners",
   "node_addresses",
   "source_ranges",
   "service_cidrs",

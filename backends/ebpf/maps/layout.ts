@@ -15,6 +15,7 @@ export const SIZE = {
   address: 16,
   frontend: 20,
   service: 48,
+  identity: 8,
   endpoint: 24,
   range: 24,
   traffic: 64,
@@ -39,6 +40,7 @@ export const OFFSET = {
     check: 44,
   },
   list: { first: 0, count: 4 },
+  identity: { last_id: 0, last_generation: 4 },
   endpoint: { address: 0, port: 16, flags: 20 },
   range: { prefix: 0, service: 4, address: 8 },
   traffic: { connections: 0, packets_out: 8, bytes_out: 16, packets_in: 24, bytes_in: 32, refused: 40 },
@@ -330,7 +332,7 @@ export function readTuple(from: DataView<ArrayBuffer>, offset: number): Tuple {
 }
 
 /** Reads `struct address`. */
-function readAddress(from: DataView<ArrayBuffer>, offset: number): Address {
+export function readAddress(from: DataView<ArrayBuffer>, offset: number): Address {
   const isIPv4 = from.getBigUint64(offset) === 0n && from.getUint32(offset + 8) === 0xffff;
   const start = from.byteOffset + offset;
   return addressFromBytes(

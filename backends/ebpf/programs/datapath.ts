@@ -123,6 +123,8 @@ export function openMaps(pins: Pins, stack: DisposableStack): KernelMaps {
   return {
     services: open("services"),
     endpoints: stack.use(open("endpoints").mapped()).view,
+    identity: stack.use(open("identity").mapped()).view,
+    owners: open("owners"),
     node_addresses: open("node_addresses"),
     source_ranges: open("source_ranges"),
     service_cidrs: open("service_cidrs"),

@@ -78,6 +78,7 @@ function load(name: ObjectName, prepare: (object: BpfObject, map: string) => voi
 function maxEntriesOf(capacity: Capacity): Readonly<Record<string, number>> {
   return {
     services: capacity.frontends,
+    owners: capacity.frontends,
     counters: capacity.frontends,
     source_ranges: capacity.frontends,
     endpoints: capacity.endpoints,

@@ -1,5 +1,6 @@
-import { BackendError } from "../../../core/backend/contract.ts";
+import { BackendError, StillInUse } from "../../../core/backend/contract.ts";
 import { BpfMap } from "../../../ffi/bpf/map.ts";
+import { lockDirectory, lockHolder } from "../../../ffi/directory_lock.ts";
 import { LAYOUT_VERSION } from "../maps/layout.ts";
 import type { Capacity } from "../options.ts";
 
@@ -14,9 +15,11 @@ export const PINNED_MAPS: ReadonlySet<string> = new Set([
   "drops",
   "endpoints",
   "fragments",
+  "identity",
   "node_addresses",
   "node_settings",
   "own_datagrams",
+  "owners",
   "peers",
   "revisits",
   "service_cidrs",
@@ -66,10 +69,32 @@ export class Pins {
     return exists(this.link("."));
   }
 
+  /** Makes the directory that `lock` locks. */
+  makeRoot(): void {
+    Deno.mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+  }
+
   make(): void {
     Deno.mkdirSync(`${this.directory}/maps`, { recursive: true, mode: 0o700 });
     Deno.mkdirSync(`${this.directory}/links`, { recursive: true, mode: 0o700 });
     this.#renameEarlierLinks();
+  }
+
+  /**
+   * Takes the lock of all our pins. The lock of the network namespace does not suffice, because network namespaces may
+   * share a BPF file system.
+   * @returns undefined if nothing is pinned.
+   * @throws StillInUse if another process has it.
+   */
+  lock(): Disposable | undefined {
+    if (!exists(this.#root)) return undefined;
+    const lock = lockDirectory(this.#root);
+    if (lock !== undefined) return lock;
+    const pid = lockHolder(this.#root);
+    throw new StillInUse(
+      `ebpf: ${pid === undefined ? "a process in another container" : `process ${pid}`} uses the maps in ` +
+        `${this.#root}: give each network namespace its own --ebpf-bpffs`,
+    );
   }
 
   /** @throws BackendError if the map is not pinned. */

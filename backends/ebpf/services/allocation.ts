@@ -1,49 +1,93 @@
 import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { BackendError } from "../../../core/backend/contract.ts";
-import { type Allocation, type BalancingOptions, blockOf, type EndpointBlock, sameBlock } from "./compile.ts";
+import { fingerprint } from "../../../core/objects/parse/fingerprint.ts";
+import {
+  type Allocation,
+  asksForTables,
+  type BalancingOptions,
+  blockOf,
+  type EndpointBlock,
+  sameBlock,
+} from "./compile.ts";
+import { Identity, MAX_ID } from "./identity.ts";
 import { type ServiceSnapshot, slotsOf } from "./snapshot.ts";
 import { sameWords } from "../maps/entries.ts";
+import type { KernelMaps } from "../maps/kernel_maps.ts";
 import { type ServiceEntry, SIZE, type SlotRange, writeEndpoint } from "../maps/layout.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
+import { TableQuota } from "./table_quota.ts";
+
+/** A plan with its allocation. */
+export interface PlacedPlan {
+  readonly plan: ServicePortPlan;
+  readonly allocation: Allocation;
+}
 
 /** A plan with its endpoints and their allocation. */
-export interface AllocatedPlan {
-  readonly plan: ServicePortPlan;
+export interface AllocatedPlan extends PlacedPlan {
   readonly block: EndpointBlock;
-  readonly allocation: Allocation;
 }
 
 /**
  * Allocates ids and slots to service ports, and writes endpoints into slots that no service names yet. This
- * is the only state that does not follow from the plans. It can be read back from map `services`.
+ * is the only state that does not follow from the plans. It can be read back from the maps.
  */
 export class Allocations {
   readonly #endpoints: DataView<ArrayBuffer>;
   readonly #options: BalancingOptions;
-  readonly #nowMs: () => number;
-  #allocations = new Map<PlanKey, Allocation>();
+  readonly #waitForPrograms: () => void;
+  readonly #identity: Identity;
+  #placed = new Map<PlanKey, PlacedPlan>();
+  /** The owner of each id. */
+  #owners = new Map<number, PlanKey>();
+  /** Service ports that ask for tables, but have plain lists. */
+  readonly withoutTables = new Set<PlanKey>();
   #slots: SlotAllocator;
-  #nextId = 1;
-  #nextGeneration = 1;
+  #tables: TableQuota;
 
-  constructor(endpoints: DataView<ArrayBuffer>, options: BalancingOptions, nowMs: () => number) {
+  constructor(
+    { endpoints, identity }: Pick<KernelMaps, "endpoints" | "identity">,
+    options: BalancingOptions,
+    waitForPrograms: () => void,
+  ) {
     this.#endpoints = endpoints;
     this.#options = options;
-    this.#nowMs = nowMs;
-    this.#slots = new SlotAllocator(endpoints.byteLength / SIZE.endpoint);
+    this.#waitForPrograms = waitForPrograms;
+    this.#identity = new Identity(identity);
+    const capacity = endpoints.byteLength / SIZE.endpoint;
+    this.#slots = new SlotAllocator(capacity, waitForPrograms);
+    this.#tables = new TableQuota(capacity);
   }
 
   get(key: PlanKey): Allocation | undefined {
-    return this.#allocations.get(key);
+    return this.#placed.get(key)?.allocation;
   }
 
-  entries(): IterableIterator<[PlanKey, Allocation]> {
-    return this.#allocations.entries();
+  /** The plans in force. The iterator may be kept while they change. */
+  placed(): IterableIterator<PlacedPlan> {
+    return this.#placed.values();
+  }
+
+  /** The plan in force that has an id. */
+  planOf(id: number): ServicePortPlan | undefined {
+    const key = this.#owners.get(id);
+    return key === undefined ? undefined : this.#placed.get(key)?.plan;
+  }
+
+  /** The owner of each id. */
+  get owners(): ReadonlyMap<number, PlanKey> {
+    return this.#owners;
   }
 
   /** The last generation that was assigned. */
   get generation(): number {
-    return this.#nextGeneration - 1;
+    return this.#identity.lastGeneration;
+  }
+
+  /** Slots by use. */
+  get usage(): SlotUsage {
+    const { capacity, used } = this.#slots;
+    return { capacity, tables: this.#tables.used, lists: used - this.#tables.used };
   }
 
   /**
@@ -52,79 +96,170 @@ export class Allocations {
    * @throws BackendError if no free block is large enough.
    */
   allocate(plan: ServicePortPlan, old: ServicePortPlan | undefined): AllocatedPlan {
-    const current = this.#allocations.get(plan.key);
-    const block = blockOf(plan, this.#options);
+    const current = this.get(plan.key);
     if (current !== undefined && old !== undefined && sameBlock(old, plan, this.#options)) {
-      return { plan, block, allocation: current };
+      return { plan, block: blockOf(plan, this.#options, current.hasTables), allocation: current };
     }
-    return { plan, block, allocation: this.#allocate(plan, block, current?.id) };
+    return this.#allocate(plan, current?.id, current?.hasTables === true);
   }
 
   /** Retires the old slots, because services name the new ones from now on. */
   commit(allocated: Iterable<AllocatedPlan>, removed: Iterable<PlanKey>): void {
     for (const key of removed) {
-      const current = this.#allocations.get(key);
-      if (current !== undefined) this.#slots.retire(current.slots, this.#nowMs());
-      this.#allocations.delete(key);
+      const current = this.#placed.get(key);
+      if (current !== undefined) this.#retire(current);
+      if (current !== undefined) this.#owners.delete(current.allocation.id);
+      this.#placed.delete(key);
+      this.withoutTables.delete(key);
     }
-    for (const { plan, allocation } of allocated) {
-      const current = this.#allocations.get(plan.key);
-      if (current === allocation) continue;
-      if (current !== undefined) this.#slots.retire(current.slots, this.#nowMs());
-      this.#allocations.set(plan.key, allocation);
+    for (const next of allocated) {
+      const current = this.#placed.get(next.plan.key);
+      if (current !== undefined && current.allocation !== next.allocation) this.#retire(current);
+      this.#setPlaced(next);
     }
   }
 
-  /** Gives back the slots of allocations that are not used after all. */
+  /** Gives back the ids and slots of allocations that are not used after all. */
   rollback(allocated: Iterable<AllocatedPlan>): void {
     for (const { plan, allocation } of allocated) {
-      if (this.#allocations.get(plan.key) !== allocation) this.#slots.giveBack(allocation.slots);
+      const current = this.get(plan.key);
+      if (current === allocation) continue;
+      this.#slots.giveBack(allocation.slots);
+      if (allocation.hasTables) this.#tables.count(plan, -allocation.slots.count);
+      if (current === undefined) this.#owners.delete(allocation.id);
     }
   }
 
   /**
-   * Replaces all allocations. A plan whose endpoints are in the slots that its service names keeps these and
-   * its id; every other plan gets new slots. The allocations are final, without `commit`.
+   * Replaces all allocations. A plan keeps its id. If its endpoints are in the slots that its service names, it keeps
+   * these, too; every other plan gets new slots. The allocations are final, without `commit`; `retireNamed` follows when
+   * the services name them.
+   * @param ids the id of each service port in the kernel, by the hash of its key.
    * @param entryOf returns the kernel's entry of a plan's first frontend.
    * @throws BackendError if no free block is large enough.
    */
   takeOver(
     plans: Iterable<ServicePortPlan>,
     snapshot: ServiceSnapshot,
+    ids: ReadonlyMap<number, number>,
     entryOf: (plan: ServicePortPlan) => ServiceEntry | undefined,
   ): readonly AllocatedPlan[] {
-    this.#nextId = Math.max(this.#nextId, snapshot.maxId + 1);
-    this.#nextGeneration = Math.max(this.#nextGeneration, snapshot.maxGeneration + 1);
+    this.#identity.skip(snapshot);
+    // A program may read slots that no service names any more. In an empty map there was none.
+    if (snapshot.count > 0) this.#waitForPrograms();
     const kept = new KeptAllocations(this.#slots.capacity);
     const matched = [...plans].map((plan) => {
+      const known = ids.get(fingerprint(plan.key));
+      const id = known !== undefined && kept.keepId(known) ? known : undefined;
       const service = entryOf(plan);
-      const block = blockOf(plan, this.#options);
-      const id = service !== undefined && kept.keepId(service.id) ? service.id : undefined;
-      const keepsSlots = id !== undefined && service !== undefined && this.#holds(service, block) &&
-        kept.keepSlots(slotsOf(service));
-      const allocation = keepsSlots
-        ? { id, slots: slotsOf(service), generation: service.generation }
-        : undefined;
-      return { plan, block, id, allocation };
+      const isKnown = id !== undefined && service?.id === id;
+      return { plan, id, service, allocated: isKnown ? this.#match(plan, service, kept) : undefined };
     });
 
-    const retired = [...snapshot.slots()].filter((slots) => !kept.hasAll(slots));
-    this.#slots = new SlotAllocator(this.#slots.capacity, kept.slots, retired, this.#nowMs());
-    this.#allocations = new Map();
-    const allocated = matched.map(({ plan, block, id, allocation }) => ({
-      plan,
-      block,
-      allocation: allocation ?? this.#allocate(plan, block, id),
-    }));
-    for (const { plan, allocation } of allocated) this.#allocations.set(plan.key, allocation);
-    return allocated;
+    const named = [...snapshot.slots()].filter((slots) => !kept.hasAll(slots));
+    this.#slots = new SlotAllocator(this.#slots.capacity, this.#waitForPrograms, kept.slots, named);
+    this.#tables = new TableQuota(this.#slots.capacity);
+    this.#owners = new Map();
+    for (const { plan, id, allocated } of matched) {
+      if (id !== undefined) this.#owners.set(id, plan.key);
+      if (allocated?.allocation.hasTables) this.#tables.count(plan, allocated.allocation.slots.count);
+    }
+    const before = this.#placed;
+    this.#placed = new Map();
+    this.withoutTables.clear();
+    const all = matched.map(({ plan, id, service, allocated }) => {
+      if (allocated === undefined) return this.#allocate(plan, id, hadTables(service, this.#options));
+      // This process has decided already whether there is room for tables.
+      const old = before.get(plan.key)?.plan;
+      const isDecided = old !== undefined && sameBlock(old, plan, this.#options);
+      return isDecided ? allocated : this.#withTables(allocated);
+    });
+    for (const allocated of all) this.#setPlaced(allocated);
+    return all;
   }
 
-  #allocate(plan: ServicePortPlan, block: EndpointBlock, id: number | undefined): Allocation {
-    const slots = this.#slots.take(block.endpoints.length, this.#nowMs());
+  /** Retires the slots that services named before `takeOver`. */
+  retireNamed(): void {
+    this.#slots.retireNamed();
+  }
+
+  /** Reports whether the slots of a plan in force have its endpoints. */
+  hasEndpoints({ plan, allocation }: PlacedPlan): boolean {
+    return this.#contain(allocation.slots, blockOf(plan, this.#options, allocation.hasTables));
+  }
+
+  /** The allocation that a plan has in the kernel, with tables or without. */
+  #match(plan: ServicePortPlan, service: ServiceEntry, kept: KeptAllocations): AllocatedPlan | undefined {
+    for (const hasTables of asksForTables(plan, this.#options) ? [true, false] : [false]) {
+      const block = blockOf(plan, this.#options, hasTables);
+      const slots = slotsOf(service);
+      if (!this.#holds(service, block) || !kept.keepSlots(slots)) continue;
+      return {
+        plan,
+        block,
+        allocation: { id: service.id, slots, generation: service.generation, hasTables },
+      };
+    }
+    return undefined;
+  }
+
+  /** Gives tables to a plan that asks for them and had none, if there is room for them now. */
+  #withTables(allocated: AllocatedPlan): AllocatedPlan {
+    const { plan, allocation } = allocated;
+    if (allocation.hasTables || !asksForTables(plan, this.#options)) return allocated;
+    const better = this.#allocateTables(plan, allocation.id, false);
+    if (better !== undefined) this.#slots.keepNamed(allocation.slots);
+    return better ?? allocated;
+  }
+
+  #setPlaced({ plan, allocation }: AllocatedPlan): void {
+    this.#placed.set(plan.key, { plan, allocation });
+    if (!allocation.hasTables && asksForTables(plan, this.#options)) this.withoutTables.add(plan.key);
+    else this.withoutTables.delete(plan.key);
+  }
+
+  #retire({ plan, allocation }: PlacedPlan): void {
+    this.#slots.retire(allocation.slots);
+    if (allocation.hasTables) this.#tables.count(plan, -allocation.slots.count);
+  }
+
+  /** @param hadTables the service port had tables, which it keeps when others come. */
+  #allocate(plan: ServicePortPlan, id: number | undefined, hadTables: boolean): AllocatedPlan {
+    if (asksForTables(plan, this.#options)) {
+      const allocated = this.#allocateTables(plan, id, hadTables);
+      if (allocated !== undefined) return allocated;
+    }
+    const block = blockOf(plan, this.#options, false);
+    const slots = this.#slots.take(block.endpoints.length);
     if (slots === undefined) throw slotsExhausted(plan, block, this.#slots);
+    return this.#place(plan, block, { id, slots, hasTables: false });
+  }
+
+  #allocateTables(
+    plan: ServicePortPlan,
+    id: number | undefined,
+    hadTables: boolean,
+  ): AllocatedPlan | undefined {
+    const block = blockOf(plan, this.#options, true);
+    const count = block.endpoints.length;
+    if (!hadTables && !this.#tables.admits(plan, count)) return undefined;
+    const slots = this.#slots.take(count);
+    if (slots === undefined) return undefined;
+    this.#tables.count(plan, count);
+    return this.#place(plan, block, { id, slots, hasTables: true });
+  }
+
+  #place(
+    plan: ServicePortPlan,
+    block: EndpointBlock,
+    { id: known, slots, hasTables }: Pick<Allocation, "slots" | "hasTables"> & {
+      readonly id: number | undefined;
+    },
+  ): AllocatedPlan {
     this.#write(block, slots.first);
-    return { id: id ?? this.#nextId++, slots, generation: this.#nextGeneration++ };
+    const id = known ?? this.#identity.nextId((id) => this.#owners.has(id));
+    this.#owners.set(id, plan.key);
+    return { plan, block, allocation: { id, slots, generation: this.#identity.nextGeneration(), hasTables } };
   }
 
   #write({ endpoints }: EndpointBlock, first: number): void {
@@ -136,16 +271,17 @@ export class Allocations {
   }
 
   /** Reports whether a service names exactly this block, and its slots contain it. */
-  #holds(service: ServiceEntry, { endpoints, cluster, local, serving }: EndpointBlock): boolean {
-    const { first, count } = slotsOf(service);
+  #holds(service: ServiceEntry, block: EndpointBlock): boolean {
+    const slots = slotsOf(service);
     const isAt = (list: SlotRange, expected: SlotRange) =>
-      list.count === expected.count && (list.count === 0 || list.first === first + expected.first);
-    if (count !== endpoints.length || (first + count) * SIZE.endpoint > this.#endpoints.byteLength) {
-      return false;
-    }
-    if (!isAt(service.cluster, cluster) || !isAt(service.local, local) || !isAt(service.serving, serving)) {
-      return false;
-    }
+      list.count === expected.count && (list.count === 0 || list.first === slots.first + expected.first);
+    return slots.count === block.endpoints.length && isAt(service.cluster, block.cluster) &&
+      isAt(service.local, block.local) && isAt(service.serving, block.serving) && this.#contain(slots, block);
+  }
+
+  /** Reports whether slots contain a block. */
+  #contain({ first, count }: SlotRange, { endpoints }: EndpointBlock): boolean {
+    if ((first + count) * SIZE.endpoint > this.#endpoints.byteLength) return false;
     return endpoints.every(({ address, port, isLocal }, index) => {
       writeEndpoint(scratch, 0, address, port, isLocal);
       return sameWords(scratch, 0, this.#endpoints, (first + index) * SIZE.endpoint, SIZE.endpoint);
@@ -153,7 +289,19 @@ export class Allocations {
   }
 }
 
+/** Use of map `endpoints`. */
+export interface SlotUsage {
+  readonly capacity: number;
+  /** Slots of plain lists, and of tables. */
+  readonly lists: number;
+  readonly tables: number;
+}
+
 const scratch = new DataView(new ArrayBuffer(SIZE.endpoint));
+
+function hadTables(service: ServiceEntry | undefined, { maglevTableSize }: BalancingOptions): boolean {
+  return service?.cluster.count === maglevTableSize || service?.local.count === maglevTableSize;
+}
 
 /** Ids and slots that plans keep. Each is kept only once, whatever the kernel's entries contain. */
 class KeptAllocations {
@@ -166,9 +314,9 @@ class KeptAllocations {
     this.#isKept = new Uint8Array(capacity);
   }
 
-  /** Returns false if the id is kept already. */
+  /** Returns false if the id is kept already, or is none. */
   keepId(id: number): boolean {
-    if (this.#ids.has(id)) return false;
+    if (id > MAX_ID || this.#ids.has(id)) return false;
     this.#ids.add(id);
     return true;
   }

@@ -26,19 +26,24 @@ export interface Allocation {
   readonly slots: SlotRange;
   /** Number of the change that gave it its endpoints. */
   readonly generation: number;
+  /** The lists are tables. False also if there is no room for the tables that the plan asks for. */
+  readonly hasTables: boolean;
 }
 
 export type BalancingOptions = Pick<EbpfOptions, "balancing" | "maglevTableSize">;
 
-/** Arranges a plan's endpoints in a block. The same plan gives the same block. */
-export function blockOf(plan: ServicePortPlan, options: BalancingOptions): EndpointBlock {
+/**
+ * Arranges a plan's endpoints in a block. The same plan gives the same block.
+ * @param hasTables whether the lists are tables.
+ */
+export function blockOf(plan: ServicePortPlan, options: BalancingOptions, hasTables: boolean): EndpointBlock {
   const lists = listsOf(plan);
-  return hasTables(plan, options) ? tableBlock(lists, options.maglevTableSize) : plainBlock(lists);
+  return hasTables ? tableBlock(lists, options.maglevTableSize) : plainBlock(lists);
 }
 
-/** Reports whether both plans have the same block. */
+/** Reports whether both plans ask for the same block. */
 export function sameBlock(a: ServicePortPlan, b: ServicePortPlan, options: BalancingOptions): boolean {
-  return hasTables(a, options) === hasTables(b, options) &&
+  return asksForTables(a, options) === asksForTables(b, options) &&
     sameList(a.clusterEndpoints, b.clusterEndpoints, sameEndpoint) &&
     sameList(a.localEndpoints, b.localEndpoints, sameEndpoint) &&
     sameList(a.servingEndpoints, b.servingEndpoints, sameEndpoint);
@@ -49,7 +54,7 @@ export function serviceEntry(
   plan: ServicePortPlan,
   frontend: Frontend,
   block: EndpointBlock,
-  { id, slots, generation }: Allocation,
+  { id, slots, generation, hasTables }: Allocation,
   options: BalancingOptions,
 ): ServiceEntry {
   const route = frontend.kind === "ClusterIP" ? plan.internal : plan.external;
@@ -59,7 +64,7 @@ export function serviceEntry(
     verdict: verdictOf(route, block),
     flags: masqueradeOf(route) |
       (hasRanges ? SERVICE.SOURCE_RANGES : 0) |
-      (isMaglev(plan, options) ? SERVICE.MAGLEV : 0) |
+      (hasTables && isMaglev(plan, options) ? SERVICE.MAGLEV : 0) |
       KIND_NUMBERS[frontend.kind] * SERVICE.KIND,
     affinitySeconds: plan.affinitySeconds,
     cluster: moved(block.cluster, slots.first),
@@ -99,7 +104,7 @@ function isMaglev(plan: ServicePortPlan, options: BalancingOptions): boolean {
 }
 
 /** Weights are shares of a table, for random balancing as well as for Maglev. */
-function hasTables(plan: ServicePortPlan, options: BalancingOptions): boolean {
+export function asksForTables(plan: ServicePortPlan, options: BalancingOptions): boolean {
   const { cluster, local } = listsOf(plan);
   return isMaglev(plan, options) || (areUnequal(cluster) || areUnequal(local)) && fitsTable(plan, options);
 }

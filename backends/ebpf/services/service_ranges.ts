@@ -31,6 +31,14 @@ export class ServiceRanges {
     return hasEntries(this.#map, this.#entriesOf(settings, plans));
   }
 
+  /** Reports whether the map contains what was last programmed. */
+  isIntact(): boolean {
+    const entries = new Entries(SIZE.range, VALUE_BYTES);
+    for (const cidr of this.#cidrs) add(entries, cidr, VERDICT.DROP);
+    for (const address of this.#uses.names()) add(entries, hostCidr(address as Address), NO_VERDICT);
+    return hasEntries(this.#map, entries);
+  }
+
   #entriesOf(settings: readonly NodeSettings[], plans: Iterable<ServicePortPlan>): Entries {
     this.#cidrs = settings.flatMap(({ serviceCidrs }) => serviceCidrs);
     this.#uses = new UseCounts();

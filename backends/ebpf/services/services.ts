@@ -6,31 +6,32 @@ import {
   printedNameOf,
   type ServicePortPlan,
 } from "../../../core/plan/plan.ts";
-import { sameFrontends } from "../../../core/plan/same_plan.ts";
-import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
+import { BackendError, type BackendMetric, type PlanChange } from "../../../core/backend/contract.ts";
 import type { ChangeList } from "../../change_list.ts";
 import { difference } from "../../difference.ts";
 import { TruncatedList } from "../../truncated_list.ts";
 import { UseChanges, UseCounts } from "../../use_counts.ts";
 import { type AllocatedPlan, Allocations } from "./allocation.ts";
 import { type BalancingOptions, serviceEntry } from "./compile.ts";
-
 import { forgetCounters, keepCounters } from "../maps/counters.ts";
-import { Entries, hasEntries, nameOf, replaceEntries } from "../maps/entries.ts";
+import { Entries, hasEntries, replaceEntries } from "../maps/entries.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
 import { describeKey } from "./describe_key.ts";
-import { ServiceSnapshot } from "./snapshot.ts";
 import {
-  type ServiceEntry,
-  SIZE,
-  VERDICT,
-  viewOf,
-  writeCatchAll,
-  writeFrontend,
-  writeNodePort,
-  writeRange,
-  writeService,
-} from "../maps/layout.ts";
+  addCatchAll,
+  addFrontend,
+  clusterIPsOf,
+  frontendsOf,
+  hasSameFrontends,
+  keyName,
+  writeKey,
+  writeValue,
+} from "./frontend_entries.ts";
+import { ownerEntries, readOwners } from "./identity.ts";
+import { ServiceSnapshot } from "./snapshot.ts";
+import { usageMetrics } from "./usage_metrics.ts";
+import { verify } from "./verification.ts";
+import { SIZE, viewOf, writeCatchAll, writeRange } from "../maps/layout.ts";
 
 /**
  * Programs service ports into the maps. The order of a change keeps every frontend complete at any time:
@@ -45,20 +46,27 @@ export class Services {
   #clusterIPs = new UseCounts();
   /** Number of entries in map `services`. */
   #entries = 0;
+  /** Number of service ports whose missing tables were reported. */
+  #reportedWithoutTables = 0;
 
-  /** @param nowMs a clock that never goes back. */
-  constructor(maps: KernelMaps, options: BalancingOptions, nowMs: () => number = () => performance.now()) {
+  /** @param waitForPrograms returns when every run of a program that had begun is over. */
+  constructor(maps: KernelMaps, options: BalancingOptions, waitForPrograms: () => void) {
     this.#maps = maps;
     this.#options = options;
-    this.#allocations = new Allocations(maps.endpoints, options, nowMs);
+    this.#allocations = new Allocations(maps, options, waitForPrograms);
   }
 
   /** The owner of each id. */
-  *ids(): Generator<readonly [number, PlanKey]> {
-    for (const [key, { id }] of this.#allocations.entries()) yield [id, key];
+  get owners(): ReadonlyMap<number, PlanKey> {
+    return this.#allocations.owners;
   }
 
-  /** The largest generation of all service ports. */
+  /** The use of the slots. */
+  metrics(): readonly BackendMetric[] {
+    return usageMetrics(this.#allocations.usage, this.#allocations.withoutTables.size);
+  }
+
+  /** The last generation of all service ports. */
   get generation(): number {
     return this.#allocations.generation;
   }
@@ -97,6 +105,8 @@ export class Services {
       writeCatchAll(stale.keys, index * SIZE.frontend, address);
     }
 
+    const owners = ownerEntries(this.#newIds(allocated));
+    this.#maps.owners.updateAll(owners.keyBytes, owners.valueBytes, owners.count);
     // Source ranges first, because a service that refers to them must find them.
     for (const { plan, allocation } of allocated) this.#addRanges(plan, allocation.id);
     this.#maps.services.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
@@ -128,16 +138,18 @@ export class Services {
       this.#maps.services.deleteAll(extra.keyBytes, extra.count);
     }
     if (desired > maxEntries) throw frontendsExhausted(this.#maps, []);
+    replaceEntries(this.#maps.owners, ownerEntries(this.owners));
     replaceEntries(this.#maps.source_ranges, rangeEntries(allocated));
     keepCounters(this.#maps.counters, new Set(allocated.map(({ allocation }) => allocation.id)));
     this.#maps.services.updateAll(changed.keyBytes, changed.valueBytes, changed.count);
     this.#maps.services.deleteAll(extra.keyBytes, extra.count);
+    this.#allocations.retireNamed();
     this.#entries = desired;
     return { differences: differences.texts, wasEmpty: snapshot.count === 0 };
   }
 
   /**
-   * Describes what `reconcile` would change. Writes to no map but `endpoints`, which has to be a copy.
+   * Describes what `reconcile` would change. Writes to no map but `endpoints` and `identity`, which have to be copies.
    * @throws BackendError
    */
   describeChanges(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver): void {
@@ -147,10 +159,40 @@ export class Services {
     }
   }
 
+  /**
+   * Describes service ports that are balanced at random, because there is no room for the tables that they ask for.
+   * @param news only if there are more than last time.
+   * @returns no or one text.
+   */
+  warnings(news: "news" | "all"): readonly string[] {
+    const { withoutTables } = this.#allocations;
+    const isNew = withoutTables.size > this.#reportedWithoutTables;
+    this.#reportedWithoutTables = withoutTables.size;
+    if (withoutTables.size === 0 || (news === "news" && !isNew)) return [];
+    const names = new TruncatedList();
+    for (const key of withoutTables) names.add(() => printedNameOf(key));
+    return [
+      `no room for the Maglev or weight tables of ${withoutTables.size} service ports, which are balanced at ` +
+      `random: ${names.texts.join(", ")}. Increase --ebpf-max-endpoints, or choose a smaller ` +
+      "--ebpf-maglev-table-size (docs/ebpf.md#quotas)",
+    ];
+  }
+
+  /** Compares the maps with what is in force, a little per step: see `verify`. */
+  verification(): Generator<string | undefined> {
+    return verify({
+      maps: this.#maps,
+      options: this.#options,
+      allocations: this.#allocations,
+      isClusterIP: (address) => this.#clusterIPs.of(address) > 0,
+    });
+  }
+
   /** Allocates ids and slots to all plans, and compares the map with their entries. */
   #compare(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver) {
     const snapshot = new ServiceSnapshot(this.#maps.services);
-    const allocated = this.#allocations.takeOver(plans, snapshot, (plan) => {
+    const ids = readOwners(this.#maps.owners);
+    const allocated = this.#allocations.takeOver(plans, snapshot, ids, (plan) => {
       const [frontend] = plan.frontends;
       if (frontend === undefined) return undefined;
       writeKey(scratchKey, 0, { frontend, plan });
@@ -204,6 +246,12 @@ export class Services {
     }
   }
 
+  *#newIds(allocated: readonly AllocatedPlan[]): Generator<readonly [number, PlanKey]> {
+    for (const { plan, allocation } of allocated) {
+      if (this.#allocations.get(plan.key) === undefined) yield [allocation.id, plan.key];
+    }
+  }
+
   #add(entries: Entries, { plan, block, allocation }: AllocatedPlan, frontend: Frontend): void {
     const index = addFrontend(entries, { frontend, plan });
     writeValue(entries, index, serviceEntry(plan, frontend, block, allocation, this.#options));
@@ -225,7 +273,9 @@ export class Services {
         writeRange(viewOf(rangeKey), 0, allocation.id, cidr);
         this.#maps.source_ranges.delete(rangeKey);
       }
-      if (next === undefined) forgetCounters(this.#maps.counters, allocation.id);
+      if (next !== undefined) continue;
+      forgetCounters(this.#maps.counters, allocation.id);
+      this.#maps.owners.delete(new Uint8Array(Uint32Array.of(allocation.id).buffer));
     }
   }
 }
@@ -233,6 +283,7 @@ export class Services {
 /** Receives the differences between the map and the plans. */
 export type ChangeReceiver = Pick<ChangeList, "add" | "change" | "remove">;
 
+const scratchKey = new DataView(new ArrayBuffer(SIZE.frontend));
 const rangeKey = new Uint8Array(SIZE.range);
 /** The value of every entry in the prefix maps: 1. */
 const PREFIX_VALUE = new Uint8Array([1, 0, 0, 0]);
@@ -247,65 +298,6 @@ function rangeEntries(allocated: readonly AllocatedPlan[]): Entries {
     }
   }
   return entries;
-}
-
-interface PlanFrontend {
-  readonly frontend: Frontend;
-  readonly plan: ServicePortPlan;
-}
-
-function frontendsOf(plan: ServicePortPlan | undefined): readonly PlanFrontend[] {
-  return plan?.frontends.map((frontend) => ({ frontend, plan })) ?? [];
-}
-
-function hasSameFrontends({ old, new: next }: PlanChange): boolean {
-  return old !== undefined && next !== undefined && sameFrontends(old, next);
-}
-
-function* clusterIPsOf(frontends: readonly PlanFrontend[]): Generator<Address> {
-  for (const { frontend } of frontends) if (frontend.kind === "ClusterIP") yield frontend.address;
-}
-
-const scratchKey = new DataView(new ArrayBuffer(SIZE.frontend));
-
-/** The key of a frontend as a string. */
-function keyName(frontend: PlanFrontend): string {
-  writeKey(scratchKey, 0, frontend);
-  return nameOf(scratchKey, 0, SIZE.frontend);
-}
-
-function addFrontend(entries: Entries, frontend: PlanFrontend): number {
-  const index = entries.add();
-  writeKey(entries.keys, index * SIZE.frontend, frontend);
-  return index;
-}
-
-function writeKey(to: DataView, offset: number, { frontend, plan }: PlanFrontend): void {
-  if (frontend.kind === "NodePort") writeNodePort(to, offset, plan.family, frontend.port, plan.protocol);
-  else writeFrontend(to, offset, frontend.address, frontend.port, plan.protocol);
-}
-
-/** Adds the entry that rejects connections to ports of a ClusterIP that no service port has. */
-function addCatchAll(entries: Entries, clusterIP: Address): void {
-  const index = entries.add();
-  writeCatchAll(entries.keys, index * SIZE.frontend, clusterIP);
-  writeValue(entries, index, REJECT);
-}
-
-const REJECT: ServiceEntry = {
-  id: 0,
-  verdict: VERDICT.REJECT,
-  flags: 0,
-  affinitySeconds: 0,
-  cluster: { first: 0, count: 0 },
-  local: { first: 0, count: 0 },
-  serving: { first: 0, count: 0 },
-  generation: 0,
-};
-
-/** Writes the value of an entry after its key, because the value contains a checksum over both. */
-function writeValue({ keys, values }: Entries, index: number, service: ServiceEntry): void {
-  writeService(values, index * SIZE.service, service, keys, index * SIZE.frontend);
 }
 
 function frontendsExhausted(maps: KernelMaps, rejectedKeys: readonly PlanKey[]): BackendError {

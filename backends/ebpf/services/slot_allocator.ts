@@ -1,40 +1,42 @@
 import type { SlotRange } from "../maps/layout.ts";
 
 /**
- * Time that slots stay unchanged after the last service stopped naming them, because a program that read the
- * service before may still read them. Programs take microseconds; a preempted one takes longer.
- */
-const GRACE_MS = 1000;
-
-/**
  * Allocates blocks of consecutive slots. Takes the smallest free block that is large enough, and joins
  * neighbours when they are freed. In memory only: the services tell which slots are in use.
+ *
+ * A program may have read a service just before it stopped naming a block, and may still read the block. Such blocks are
+ * retired, and free once all runs of programs that had begun are over. That is waited for only when slots run out.
  */
 export class SlotAllocator {
+  readonly #waitForPrograms: () => void;
   /**
    * Free blocks: lengths by first slot, first slots by the slot after the block, and first slots by length.
    */
   readonly #counts = new Map<number, number>();
   readonly #firsts = new Map<number, number>();
   readonly #byCount = new Map<number, Set<number>>();
-  /** Blocks that are not used any more, with the time when they become free, in that order. */
-  readonly #retired: { readonly block: SlotRange; readonly freeAtMs: number }[] = [];
+  /** Blocks that no service names any more. */
+  #retired: SlotRange[] = [];
+  /** Blocks that services name until they are replaced. */
+  #named: SlotRange[];
   #free = 0;
 
   /**
+   * @param waitForPrograms returns when every run of a program that had begun is over.
    * @param used blocks in use.
-   * @param retired blocks retired now; they may overlap each other and those in use.
+   * @param named blocks that services name until `retireNamed`; they may overlap each other and those in use. No program
+   * reads any other slot.
    */
   constructor(
     readonly capacity: number,
+    waitForPrograms: () => void,
     used: readonly SlotRange[] = [],
-    retired: readonly SlotRange[] = [],
-    nowMs = 0,
+    named: readonly SlotRange[] = [],
   ) {
-    const free = gapsBetween([...used, ...retired], capacity);
+    this.#waitForPrograms = waitForPrograms;
+    const free = gapsBetween([...used, ...named], capacity);
     for (const { first, count } of free) this.#add(first, count);
-    // Slots that are neither in use nor free are retired.
-    for (const block of gapsBetween([...used, ...free], capacity)) this.retire(block, nowMs);
+    this.#named = [...gapsBetween([...used, ...free], capacity)];
   }
 
   /** Number of free slots, in any block. */
@@ -42,19 +44,21 @@ export class SlotAllocator {
     return this.#free;
   }
 
-  /**
-   * Takes a block. Returns undefined if no free one is large enough.
-   * @param nowMs time of a clock that never goes back.
-   */
-  take(count: number, nowMs: number): SlotRange | undefined {
+  /** Number of slots that are in use. */
+  get used(): number {
+    const retired = this.#retired.reduce((sum, { count }) => sum + count, 0);
+    return this.capacity - this.#free - retired;
+  }
+
+  /** Takes a block. Returns undefined if no free one is large enough. */
+  take(count: number): SlotRange | undefined {
     if (count === 0) return { first: 0, count: 0 };
-    this.#freeRetired(nowMs);
-    const length = this.#smallest(count);
-    const [first] = this.#byCount.get(length) ?? [];
-    if (first === undefined) return undefined;
-    this.#remove(first, length);
-    this.#add(first + count, length - count);
-    return { first, count };
+    const taken = this.#take(count);
+    if (taken !== undefined || this.#retired.length === 0) return taken;
+    this.#waitForPrograms();
+    for (const block of this.#retired) this.giveBack(block);
+    this.#retired = [];
+    return this.#take(count);
   }
 
   /** Gives back a block that no service has named. */
@@ -63,18 +67,28 @@ export class SlotAllocator {
   }
 
   /** Gives back a block that no service names any more. */
-  retire(block: SlotRange, nowMs: number): void {
-    if (block.count > 0) this.#retired.push({ block, freeAtMs: nowMs + GRACE_MS });
+  retire(block: SlotRange): void {
+    if (block.count > 0) this.#retired.push(block);
   }
 
-  #freeRetired(nowMs: number): void {
-    let freed = 0;
-    for (const { block, freeAtMs } of this.#retired) {
-      if (freeAtMs > nowMs) break;
-      this.giveBack(block);
-      freed++;
-    }
-    this.#retired.splice(0, freed);
+  /** Keeps a block that is not in use any more, but that a service names until `retireNamed`. */
+  keepNamed(block: SlotRange): void {
+    this.#named.push(block);
+  }
+
+  /** Retires the blocks that services named until now. */
+  retireNamed(): void {
+    for (const block of this.#named) this.retire(block);
+    this.#named = [];
+  }
+
+  #take(count: number): SlotRange | undefined {
+    const length = this.#smallest(count);
+    const [first] = this.#byCount.get(length) ?? [];
+    if (first === undefined) return undefined;
+    this.#remove(first, length);
+    this.#add(first + count, length - count);
+    return { first, count };
   }
 
   /** Length of the smallest free block with at least `count` slots; Infinity if there is none. */

@@ -22,7 +22,7 @@ interface Served {
 
 function served(texts: readonly PlanText[], balancing: Balancing = "random"): Served {
   const kernel = fakeKernel(2000);
-  const services = new Services(kernel, { balancing, maglevTableSize: SLOTS }, () => 0);
+  const services = new Services(kernel, { balancing, maglevTableSize: SLOTS }, () => {});
   services.reconcile(texts.map(planOf));
   return { kernel, services };
 }
@@ -122,7 +122,7 @@ Deno.test("a different weight alone is a change", () => {
 Deno.test("endpoints of weight 0 keep UDP flows, and a service with only such ones rejects new flows", () => {
   const endpoints = both.map((endpoint) => `${endpoint} weight 0`);
   const kernel = fakeKernel();
-  new Services(kernel, { balancing: "random", maglevTableSize: SLOTS }, () => 0)
+  new Services(kernel, { balancing: "random", maglevTableSize: SLOTS }, () => {})
     .reconcile([planOf({ protocol: "UDP", nodePort: 30080, endpoints })]);
   const [value] = kernel.services.entries.values();
   assert(value !== undefined);

@@ -46,6 +46,12 @@ export class FakeMap implements EntryMap {
     }
   }
 
+  *chunks(): ReturnType<EntryMap["chunks"]> {
+    for (const [key, value] of [...this.entries]) {
+      yield { keys: viewOf(Uint8Array.fromHex(key)), values: viewOf(value), count: 1 };
+    }
+  }
+
   forEach(each: Parameters<EntryMap["forEach"]>[0]): void {
     for (const [key, value] of [...this.entries]) {
       each(viewOf(Uint8Array.fromHex(key)), 0, viewOf(value), 0);
@@ -57,12 +63,15 @@ export interface FakeKernel extends KernelMaps {
   readonly services: FakeMap;
   readonly source_ranges: FakeMap;
   readonly counters: FakeMap;
+  readonly owners: FakeMap;
 }
 
 export function fakeKernel(slots = 500, frontends = 1000): FakeKernel {
   return {
     services: new FakeMap(SIZE.frontend, SIZE.service, frontends),
     endpoints: new DataView(new ArrayBuffer(slots * SIZE.endpoint)),
+    identity: new DataView(new ArrayBuffer(SIZE.identity)),
+    owners: new FakeMap(4, 8, frontends),
     node_addresses: new FakeMap(SIZE.address, 4),
     source_ranges: new FakeMap(SIZE.range, 4),
     service_cidrs: new FakeMap(SIZE.range, 4),

@@ -12,12 +12,15 @@ import { readService, viewOf } from "../../../backends/ebpf/maps/layout.ts";
 const random = { balancing: "random", maglevTableSize: 7 } as const;
 const maglev = { balancing: "maglev", maglevTableSize: 7 } as const;
 
+/** No program runs in these tests. */
+const noPrograms = () => {};
+
 function programmed(
   plans: Iterable<ServicePortPlan>,
   options: typeof random | typeof maglev = random,
 ): FakeKernel {
   const kernel = fakeKernel();
-  new Services(kernel, options, () => 0).reconcile(plans);
+  new Services(kernel, options, noPrograms).reconcile(plans);
   return kernel;
 }
 
@@ -26,19 +29,17 @@ for (const options of [random, maglev]) {
     fc.assert(
       fc.property(fc.array(anyStep, { minLength: 1, maxLength: 6 }), (steps) => {
         const kernel = fakeKernel();
-        let now = 0;
-        const services = new Services(kernel, options, () => now);
+        const services = new Services(kernel, options, noPrograms);
         services.reconcile([]);
         let before = new Map<PlanKey, ServicePortPlan>();
         for (const step of steps) {
-          now += 2000;
           const next = granted(step);
           services.apply(changesBetween(before, next));
           before = next;
           assert.deepEqual(meaningOf(kernel), meaningOf(programmed(next.values(), options)));
         }
         // A new process finds no differences.
-        const later = new Services(kernel, options, () => now);
+        const later = new Services(kernel, options, noPrograms);
         assert.deepEqual(later.reconcile(before.values()).differences, []);
       }),
       { numRuns: 40 },
@@ -50,12 +51,10 @@ Deno.test("at any time during a change a frontend has its old endpoints or its n
   fc.assert(
     fc.property(anyStep, anyStep, anyStep, (...steps) => {
       const kernel = fakeKernel(200);
-      let now = 0;
-      const services = new Services(kernel, random, () => now);
+      const services = new Services(kernel, random, noPrograms);
       services.reconcile([]);
       let before = new Map<PlanKey, ServicePortPlan>();
       for (const step of steps) {
-        now += 2000;
         const next = granted(step);
         const [old, desired] = [meaningOf(programmed(before.values())), meaningOf(programmed(next.values()))];
         kernel.services.onChange = () => {
@@ -87,7 +86,7 @@ Deno.test("a restart repairs changed entries and keeps all others", () => {
   kernel.services.entries.set(changed, new Uint8Array(48).fill(7));
   kernel.services.entries.delete(removed);
   kernel.services.entries.set("ff".repeat(20), new Uint8Array(48).fill(255));
-  const { differences } = new Services(kernel, random, () => 0).reconcile(everyKindOfPlan);
+  const { differences } = new Services(kernel, random, noPrograms).reconcile(everyKindOfPlan);
   assert.deepEqual(meaningOf(kernel), desired);
   assert(differences.length >= 3, differences.join("; "));
   const kept = [...before].filter(([key, value]) =>
@@ -107,7 +106,7 @@ Deno.test("changed slots are replaced by new ones, because a program may still r
   };
   const before = clusterOf();
   kernel.endpoints.setUint8(before.first * 24 + 15, 99);
-  const { differences } = new Services(kernel, random, () => 0).reconcile([plan]);
+  const { differences } = new Services(kernel, random, noPrograms).reconcile([plan]);
   assert.deepEqual(differences, ["10.96.0.10:80/TCP of default/web:http was different"]);
   assert.notEqual(clusterOf().first, before.first);
   assert.deepEqual(meaningOf(kernel), desired);
@@ -118,7 +117,7 @@ Deno.test("unused ports of a ClusterIP are rejected until its last service port 
   const http = planOf({ portName: "http", clusterIP: "10.96.0.10:80" });
   const https = planOf({ portName: "https", clusterIP: "10.96.0.10:443" });
   const kernel = programmed([http, https]);
-  const services = new Services(kernel, random, () => 0);
+  const services = new Services(kernel, random, noPrograms);
   services.reconcile([http, https]);
   assert.equal(kernel.services.entries.size, 3);
   services.apply([{ key: http.key, old: http, new: undefined }]);
@@ -133,7 +132,7 @@ Deno.test("many services are removed in one batch", () => {
     (_, index) => planOf({ name: `s${index}`, clusterIP: `10.96.0.${index + 1}:80` }),
   );
   const kernel = programmed(plans);
-  const services = new Services(kernel, random, () => 0);
+  const services = new Services(kernel, random, noPrograms);
   services.reconcile(plans);
   services.apply(plans.map((plan) => ({ key: plan.key, old: plan, new: undefined })));
   assert.equal(kernel.services.entries.size, 0);
@@ -147,7 +146,7 @@ Deno.test("a change that exceeds the capacity is rejected with its keys, and not
     endpoints: Array.from({ length: 20 }, (_, index) => `10.1.0.${index}:80`),
   });
   const kernel = fakeKernel(10, 5);
-  const services = new Services(kernel, random, () => 0);
+  const services = new Services(kernel, random, noPrograms);
   services.reconcile([small]);
   const before = meaningOf(kernel);
   const assertRejected = (plans: readonly ServicePortPlan[], text: RegExp) =>
@@ -177,7 +176,7 @@ Deno.test("an id belongs to one service port, whatever the map contains", () => 
   for (const key of other.services.entries.keys()) {
     if (value !== undefined) kernel.services.entries.set(key, value);
   }
-  const services = new Services(kernel, random, () => 0);
+  const services = new Services(kernel, random, noPrograms);
   services.reconcile(plans);
-  assert.equal(new Set([...services.ids()].map(([id]) => id)).size, 2);
+  assert.equal(services.owners.size, 2);
 });

@@ -1,0 +1,71 @@
+import { fingerprint } from "../../../core/objects/parse/fingerprint.ts";
+import type { PlanKey } from "../../../core/plan/plan.ts";
+import { Entries } from "../maps/entries.ts";
+import type { EntryMap } from "../maps/kernel_maps.ts";
+import { FRONTEND_KINDS, OFFSET } from "../maps/layout.ts";
+
+/** Keys of map `counters` have 32 bits, and are multiples of an id (`counters_key` in bpf/choice.h). */
+export const MAX_ID = Math.floor(0xffff_ffff / FRONTEND_KINDS);
+
+/**
+ * Assigns the ids and generations of service ports. Flows, clients and sockets remember both, some for days. The numbers
+ * therefore increase over all processes that use the maps, and none is assigned again before all others were. That takes
+ * 2^30 new service ports, or 2^32 changes of endpoints: a year of 34 per second, or of 136.
+ */
+export class Identity {
+  readonly #memory: DataView;
+
+  /** @param memory `struct identity`. A number is taken as soon as it is written. */
+  constructor(memory: DataView) {
+    this.#memory = memory;
+  }
+
+  /** @param isUsed reports whether a service port has an id: one from before the numbers started again. */
+  nextId(isUsed: (id: number) => boolean): number {
+    let id = this.#lastId;
+    do id = id >= MAX_ID ? 1 : id + 1; while (isUsed(id));
+    this.#memory.setUint32(OFFSET.identity.last_id, id, true);
+    return id;
+  }
+
+  nextGeneration(): number {
+    const generation = this.lastGeneration === 0xffff_ffff ? 1 : this.lastGeneration + 1;
+    this.#memory.setUint32(OFFSET.identity.last_generation, generation, true);
+    return generation;
+  }
+
+  get lastGeneration(): number {
+    return this.#memory.getUint32(OFFSET.identity.last_generation, true);
+  }
+
+  /** Skips numbers that services have, if the memory is new. */
+  skip({ maxId, maxGeneration }: { readonly maxId: number; readonly maxGeneration: number }): void {
+    const at = OFFSET.identity;
+    if (this.#lastId === 0) this.#memory.setUint32(at.last_id, Math.min(maxId, MAX_ID), true);
+    if (this.lastGeneration === 0) this.#memory.setUint32(at.last_generation, maxGeneration, true);
+  }
+
+  get #lastId(): number {
+    return this.#memory.getUint32(OFFSET.identity.last_id, true);
+  }
+}
+
+/** The id of each service port, by the hash of its key: map `owners`. */
+export function readOwners(map: EntryMap): ReadonlyMap<number, number> {
+  const ids = new Map<number, number>();
+  map.forEach((keys, keyOffset, values, valueOffset) => {
+    ids.set(Number(values.getBigUint64(valueOffset, true)), keys.getUint32(keyOffset, true));
+  });
+  return ids;
+}
+
+/** Entries of map `owners`. */
+export function ownerEntries(ports: Iterable<readonly [id: number, key: PlanKey]>): Entries {
+  const entries = new Entries(4, 8);
+  for (const [id, key] of ports) {
+    const index = entries.add();
+    entries.keys.setUint32(index * 4, id, true);
+    entries.values.setBigUint64(index * 8, BigInt(fingerprint(key)), true);
+  }
+  return entries;
+}
