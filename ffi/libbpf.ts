@@ -28,6 +28,18 @@ const symbols = {
   bpf_map__value_size: { parameters: ["pointer"], result: "u32" },
   /** __u32 bpf_map__max_entries(const struct bpf_map *map) */
   bpf_map__max_entries: { parameters: ["pointer"], result: "u32" },
+  /** enum bpf_map_type bpf_map__type(const struct bpf_map *map) */
+  bpf_map__type: { parameters: ["pointer"], result: "u32" },
+  /** __u32 bpf_map__map_flags(const struct bpf_map *map) */
+  bpf_map__map_flags: { parameters: ["pointer"], result: "u32" },
+  /** __u32 bpf_map__btf_key_type_id(const struct bpf_map *map) */
+  bpf_map__btf_key_type_id: { parameters: ["pointer"], result: "u32" },
+  /** __u32 bpf_map__btf_value_type_id(const struct bpf_map *map) */
+  bpf_map__btf_value_type_id: { parameters: ["pointer"], result: "u32" },
+  /** struct btf *bpf_object__btf(const struct bpf_object *obj) */
+  bpf_object__btf: { parameters: ["pointer"], result: "pointer" },
+  /** const void *btf__raw_data(const struct btf *btf, __u32 *size) */
+  btf__raw_data: { parameters: ["pointer", "buffer"], result: "pointer" },
   /** int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries) */
   bpf_map__set_max_entries: { parameters: ["pointer", "u32"], result: "i32" },
   /** int bpf_map__set_pin_path(struct bpf_map *map, const char *path) */
@@ -67,6 +79,10 @@ const symbols = {
 
   /** int bpf_obj_pin(int fd, const char *pathname) */
   bpf_obj_pin: { parameters: ["i32", "buffer"], result: "i32" },
+  /** int bpf_btf_get_fd_by_id(__u32 id) */
+  bpf_btf_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  /** int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value) */
+  bpf_map_lookup_and_delete_elem: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   /** int bpf_obj_get(const char *pathname) */
   bpf_obj_get: { parameters: ["buffer"], result: "i32" },
   /** int bpf_obj_get_info_by_fd(int bpf_fd, void *info, __u32 *info_len) */

@@ -87,10 +87,14 @@ export class EbpfBackend implements Backend {
       localTraffic: desired.settings.map(({ localTraffic }) => localTraffic),
     });
     changeFlags(datapath.maps.node_settings, { clear: SETTING.LEAVE_NEW_FLOWS });
-    this.#pins.removeOthers();
+    const lost = datapath.replaceOthers();
     const warning = isFirst ? await formerFlows.keep() : "";
     staleSockets?.sweepAll(services.generation);
-    const warnings = [...(warning === "" ? [] : [warning]), ...services.warnings("all")];
+    const warnings = [
+      ...(warning === "" ? [] : [warning]),
+      ...lost,
+      ...services.warnings("all"),
+    ];
     const report = { compared: "all", ...(warnings.length === 0 ? {} : { warnings }) } as const;
     if (isFirst && (wasEmpty || !datapath.isTakenOver)) {
       return { ...report, found: "nothing", differences: [] };
@@ -222,8 +226,9 @@ export class EbpfBackend implements Backend {
     this.#pins.makeRoot();
     stack.use(this.#pins.lock());
     const barrier = stack.use(new ProgramBarrier());
-    const datapath = stack.use(Datapath.open(this.#options, cgroup, this.#pins, report));
-    const services = new Services(datapath.maps, this.#options, () => barrier.wait());
+    const waitForPrograms = () => barrier.wait();
+    const datapath = stack.use(Datapath.open(this.#options, cgroup, this.#pins, waitForPrograms, report));
+    const services = new Services(datapath.maps, this.#options, waitForPrograms);
     const ranges = new ServiceRanges(datapath.maps.service_cidrs);
     stack.use(watchPins(this.#pins, () => datapath.describeDetached(), report));
     const terminator = openSocketTerminator(this.#pins, this.#options.capacity);

@@ -3,6 +3,7 @@ import { KernelError } from "../errors.ts";
 import { libbpf } from "../libbpf.ts";
 import { libc, MAP_SHARED, PROT_READ, PROT_WRITE } from "../libc.ts";
 import { cString, stringIn } from "../memory.ts";
+import { readBtf, type TypeLayout } from "./btf.ts";
 
 export interface MapShape {
   readonly keySize: number;
@@ -19,15 +20,27 @@ export interface EntryChunk {
 }
 
 const BPF_ANY = 0n; // linux/bpf.h
+const E2BIG = errnoOf("E2BIG");
 const ENOENT = errnoOf("ENOENT");
 const ENOSPC = errnoOf("ENOSPC");
 
 /** struct bpf_map_batch_opts { size_t sz; __u64 elem_flags, flags; } without flags. bpf/bpf.h */
 const NO_BATCH_OPTIONS = new BigUint64Array([24n, 0n, 0n]);
 
-// struct bpf_map_info, linux/bpf.h: u32 type, id, key_size, value_size, max_entries, map_flags; char name[16].
-const INFO_BYTES = 40;
-const NAME_OFFSET = 24;
+/** A map with the types of its entries. A type is undefined if it is not known. */
+export interface MapDefinition extends MapShape {
+  /** enum bpf_map_type, linux/bpf.h */
+  readonly type: number;
+  readonly flags: number;
+  readonly key: TypeLayout | undefined;
+  readonly value: TypeLayout | undefined;
+}
+
+/**
+ * struct bpf_map_info, linux/bpf.h: u32 type, id, key_size, value_size, max_entries, map_flags; char name[16]; u32
+ * ifindex, btf_vmlinux_value_type_id; u64 netns_dev, netns_ino; u32 btf_id, btf_key_type_id, btf_value_type_id.
+ */
+const INFO = { bytes: 80, name: 24, btf: 64 };
 
 /**
  * Our handle of a map. Keys and values are bytes in the layout of the map, those of a batch one after the other. A whole
@@ -50,6 +63,47 @@ export class BpfMap implements Disposable {
     if (fd < 0) return undefined;
     const { name, shape } = readInfo(fd, `${id}`);
     return new BpfMap(name, fd, shape);
+  }
+
+  /** The kernel's id of the map. */
+  get id(): number {
+    return this.#info()[1] ?? 0;
+  }
+
+  /**
+   * Reads the definition from the kernel.
+   * @throws KernelError with EPERM if the types may not be read (CAP_SYS_ADMIN).
+   */
+  definition(): MapDefinition {
+    const [btfId = 0, keyType = 0, valueType = 0] = this.#info().subarray(INFO.btf / 4);
+    const btf = btfId === 0 ? undefined : readBtf(btfId);
+    return { ...this.definitionWithoutTypes(), key: btf?.layout(keyType), value: btf?.layout(valueType) };
+  }
+
+  /** Reads the definition without the types, which takes no privilege. */
+  definitionWithoutTypes(): MapDefinition {
+    const [type = 0, , , , , flags = 0] = this.#info();
+    return { ...this.shape, type, flags, key: undefined, value: undefined };
+  }
+
+  /** Pins the map. @throws KernelError */
+  pin(path: string): void {
+    const result = libbpf().bpf_obj_pin(this.fd, cString(path));
+    if (result < 0) throw new KernelError(`pin BPF map ${this.name} at ${path}`, -result);
+  }
+
+  /** Removes a value of a queue. Returns undefined if the queue is empty. */
+  pop(): Uint8Array<ArrayBuffer> | undefined {
+    const value = new Uint8Array(this.shape.valueSize);
+    return this.#found(libbpf().bpf_map_lookup_and_delete_elem(this.fd, null, value)) ? value : undefined;
+  }
+
+  /** Adds a value to a queue. Returns false if the queue is full. */
+  push(value: Uint8Array<ArrayBuffer>): boolean {
+    const result = libbpf().bpf_map_update_elem(this.fd, null, value, BPF_ANY);
+    if (result === -E2BIG) return false;
+    this.#check("write", result);
+    return true;
   }
 
   /** Adds an entry or replaces its value, in a hash map atomically. */
@@ -171,6 +225,15 @@ export class BpfMap implements Disposable {
     libc().close(this.fd);
   }
 
+  #info(): Uint32Array {
+    const info = new Uint32Array(INFO.bytes / 4);
+    this.#check(
+      "read the properties of",
+      libbpf().bpf_obj_get_info_by_fd(this.fd, info, new Uint32Array([INFO.bytes])),
+    );
+    return info;
+  }
+
   #found(result: number): boolean {
     if (result === -ENOENT) return false;
     this.#check("access", result);
@@ -201,7 +264,7 @@ export class MappedValues implements Disposable {
 }
 
 function fullOf(map: BpfMap, errno: number): { readonly extack?: string } {
-  return errno === errnoOf("E2BIG")
+  return errno === E2BIG
     ? { extack: `the map is full: its capacity is ${map.shape.maxEntries} entries` }
     : {};
 }
@@ -211,12 +274,12 @@ function fullOf(map: BpfMap, errno: number): { readonly extack?: string } {
  * @param what names the map in errors.
  */
 function readInfo(fd: number, what: string): { readonly name: string; readonly shape: MapShape } {
-  const info = new Uint8Array(INFO_BYTES);
-  const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO_BYTES]));
+  const info = new Uint8Array(INFO.bytes);
+  const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO.bytes]));
   if (result < 0) {
     libc().close(fd);
     throw new KernelError(`read the properties of BPF map ${what}`, -result);
   }
   const [, , keySize = 0, valueSize = 0, maxEntries = 0] = new Uint32Array(info.buffer);
-  return { name: stringIn(info.subarray(NAME_OFFSET)), shape: { keySize, valueSize, maxEntries } };
+  return { name: stringIn(info.subarray(INFO.name, INFO.name + 16)), shape: { keySize, valueSize, maxEntries } };
 }

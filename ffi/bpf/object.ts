@@ -2,8 +2,9 @@ import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { libbpf } from "../libbpf.ts";
 import { F_DUPFD_CLOEXEC, libc } from "../libc.ts";
-import { cString, textAt } from "../memory.ts";
-import { BpfMap } from "./map.ts";
+import { copyOf, cString, textAt } from "../memory.ts";
+import { Btf } from "./btf.ts";
+import { BpfMap, type MapDefinition } from "./map.ts";
 import { reasonIn, withMessages } from "./messages.ts";
 import { BpfProgram } from "./program.ts";
 
@@ -15,6 +16,7 @@ import { BpfProgram } from "./program.ts";
 export class BpfObject implements Disposable {
   readonly name: string;
   readonly #object: Deno.PointerObject;
+  #types: Btf | undefined;
 
   private constructor(name: string, object: Deno.PointerObject) {
     this.name = name;
@@ -47,6 +49,21 @@ export class BpfObject implements Disposable {
   /** Capacity of a map; 0 for map types without a capacity. */
   maxEntries(map: string): number {
     return libbpf().bpf_map__max_entries(this.#map(map));
+  }
+
+  /** The definition of a map, as `load` creates it. */
+  definition(name: string): MapDefinition {
+    const map = this.#map(name);
+    const btf = this.#types ??= this.#readTypes();
+    return {
+      type: libbpf().bpf_map__type(map),
+      keySize: libbpf().bpf_map__key_size(map),
+      valueSize: libbpf().bpf_map__value_size(map),
+      maxEntries: this.maxEntries(name),
+      flags: libbpf().bpf_map__map_flags(map),
+      key: btf.layout(libbpf().bpf_map__btf_key_type_id(map)),
+      value: btf.layout(libbpf().bpf_map__btf_value_type_id(map)),
+    };
   }
 
   /** Sets the capacity of a map. */
@@ -89,6 +106,13 @@ export class BpfObject implements Disposable {
 
   [Symbol.dispose](): void {
     libbpf().bpf_object__close(this.#object);
+  }
+
+  #readTypes(): Btf {
+    const size = new Uint32Array(1);
+    const data = libbpf().btf__raw_data(libbpf().bpf_object__btf(this.#object), size);
+    if (data === null) throw new RangeError(`BPF object ${this.name} has no BTF`);
+    return new Btf(copyOf(data, size[0] ?? 0));
   }
 
   #map(name: string): Deno.PointerObject {

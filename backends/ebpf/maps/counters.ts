@@ -134,7 +134,7 @@ export function endedMetrics(
 }
 
 /** Number of values of an entry in a per-CPU map. The file contains `0-3` for four CPUs. */
-function possibleCpus(): number {
+export function possibleCpus(): number {
   const text = Deno.readTextFileSync("/sys/devices/system/cpu/possible").trim();
   return Number(text.split(/[-,]/).at(-1)) + 1;
 }

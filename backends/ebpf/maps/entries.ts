@@ -60,6 +60,11 @@ export class Entries {
     this.#values.fill(0, this.#count * this.#valueSize, (this.#count + 1) * this.#valueSize);
   }
 
+  /** The bytes of a key. */
+  key(index: number): Uint8Array<ArrayBuffer> {
+    return this.#keys.subarray(index * this.#keySize, (index + 1) * this.#keySize);
+  }
+
   /** The key of an entry as a string. */
   keyName(index: number): string {
     return nameOf(this.keys, index * this.#keySize, this.#keySize);

@@ -10,6 +10,12 @@ import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
 export const LAYOUT_VERSION = 6;
 
+/**
+ * The first layout whose state is carried over. In earlier ones, members of the same name have another meaning. To change
+ * a meaning from now on, give the member another name, and a value of a queue another size (programs/carry_over.ts).
+ */
+export const FIRST_CARRIED_LAYOUT = 6;
+
 /** Size of each struct in bytes. */
 export const SIZE = {
   address: 16,
@@ -232,21 +238,25 @@ export function writeService(
   writeList(to, offset + at.local, service.local);
   writeList(to, offset + at.serving, service.serving);
   to.setUint32(offset + at.generation, service.generation, true);
-  to.setInt32(offset + at.check, checkOf(keys, keyOffset, to, offset), true);
+  to.setInt32(offset + at.check, checksum([[keys, keyOffset, SIZE.frontend], [to, offset, at.check]]), true);
 }
 
 /**
- * `check_of` in bpf/choice.h: a checksum by which programs detect an entry that changed while they read it.
+ * `sum_of` in bpf/choice.h: a checksum by which programs detect an entry that changed while they read it. It is over a
+ * key and the members of a value that are before the checksum.
+ * @param parts views, offsets and lengths in bytes.
  */
-function checkOf(keys: DataView, keyOffset: number, values: DataView, offset: number): number {
+export function checksum(
+  parts: readonly (readonly [view: DataView, offset: number, length: number])[],
+): number {
   let sum = 0;
   let power = FNV_PRIME;
-  const add = (word: number) => {
-    sum = sum + Math.imul(word, power) | 0;
-    power = Math.imul(power, FNV_PRIME);
-  };
-  for (let index = 0; index < SIZE.frontend; index += 4) add(keys.getInt32(keyOffset + index, true));
-  for (let index = 0; index < OFFSET.service.check; index += 4) add(values.getInt32(offset + index, true));
+  for (const [view, offset, length] of parts) {
+    for (let index = 0; index < length; index += 4) {
+      sum = sum + Math.imul(view.getInt32(offset + index, true), power) | 0;
+      power = Math.imul(power, FNV_PRIME);
+    }
+  }
   return sum;
 }
 

@@ -55,17 +55,18 @@ export function hasSettings(
 
 /**
  * Sets or clears flags of SETTING.
+ * @param at offset of the flags.
  * @returns the resulting `struct settings`; undefined if it was never written.
  */
 export function changeFlags(
-  nodeSettings: Pick<EntryMap, "lookup" | "update">,
+  nodeSettings: Pick<EntryMap, "shape" | "lookup" | "update">,
   { set = 0, clear = 0 }: { readonly set?: number; readonly clear?: number },
+  at: number = OFFSET.settings.flags,
 ): DataView<ArrayBuffer> | undefined {
-  const bytes = new Uint8Array(SIZE.settings);
+  const bytes = new Uint8Array(nodeSettings.shape.valueSize);
   if (!nodeSettings.lookup(ONLY_KEY, bytes)) return undefined;
   const view = viewOf(bytes);
-  const flags = view.getUint32(OFFSET.settings.flags, true);
-  view.setUint32(OFFSET.settings.flags, (flags | set) & ~clear, true);
+  view.setUint32(at, (view.getUint32(at, true) | set) & ~clear, true);
   nodeSettings.update(ONLY_KEY, bytes);
   return view;
 }

@@ -37,12 +37,12 @@ const CHAIN = baseChain(
  */
 export class FormerFlows implements Disposable {
   readonly #kernel = new NfTables();
-  readonly #nodeSettings: Pick<EntryMap, "lookup" | "update">;
+  readonly #nodeSettings: Pick<EntryMap, "shape" | "lookup" | "update">;
   #timer: number | undefined;
   #mayExist = true;
 
   /** @param nodeSettings map whose SETTING_FORMER_FLOWS tells the programs. */
-  constructor(nodeSettings: Pick<EntryMap, "lookup" | "update">) {
+  constructor(nodeSettings: Pick<EntryMap, "shape" | "lookup" | "update">) {
     this.#nodeSettings = nodeSettings;
   }
 

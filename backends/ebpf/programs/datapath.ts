@@ -6,7 +6,8 @@ import { type KernelMaps, MAP_NAMES } from "../maps/kernel_maps.ts";
 import type { EbpfOptions } from "../options.ts";
 import { attachToCgroup, programsDetachedFrom, SOCKET_PROGRAMS, type SocketProgram } from "./cgroup_links.ts";
 import { Devices, type DeviceSelection } from "./devices.ts";
-import { loadPacketPrograms, loadPinned } from "./objects.ts";
+import { CarryOver } from "./carry_over.ts";
+import { loadPacketPrograms, loadPinned, type PrepareMap } from "./objects.ts";
 import type { Pins } from "./pins.ts";
 import { hasDeviceLinks, PACKET_PROGRAMS, type PacketProgram, TcAttachment } from "./tc_attach.ts";
 
@@ -16,8 +17,11 @@ import { hasDeviceLinks, PACKET_PROGRAMS, type PacketProgram, TcAttachment } fro
  */
 export class Datapath implements Disposable {
   readonly maps: KernelMaps;
-  /** Reports whether the maps are from a previous process. */
+  /** Reports whether programs of a previous process are attached. */
   readonly isTakenOver: boolean;
+  readonly #waitForPrograms: () => void;
+  /** Undefined once it is done. */
+  #carryOver: CarryOver | undefined;
   readonly #pins: Pins;
   readonly #cgroup: string;
   readonly #owned: DisposableStack;
@@ -32,6 +36,8 @@ export class Datapath implements Disposable {
       readonly maps: KernelMaps;
       readonly programs: ReadonlyMap<SocketProgram, BpfProgram>;
       readonly devices: Devices;
+      readonly carryOver: CarryOver;
+      readonly waitForPrograms: () => void;
       readonly owned: DisposableStack;
     },
   ) {
@@ -41,28 +47,40 @@ export class Datapath implements Disposable {
     this.maps = parts.maps;
     this.#programs = parts.programs;
     this.#devices = parts.devices;
+    this.#carryOver = parts.carryOver;
+    this.#waitForPrograms = parts.waitForPrograms;
     this.#owned = parts.owned;
   }
 
   /**
    * Loads the programs with the pinned maps. Nothing is attached until `attach`.
+   * @param waitForPrograms returns when every run of a program that had begun is over.
    * @param report receives problems with devices that occur later.
    * @throws KernelError
    */
-  static open(options: EbpfOptions, cgroup: string, pins: Pins, report: (what: string) => void): Datapath {
+  static open(
+    options: EbpfOptions,
+    cgroup: string,
+    pins: Pins,
+    waitForPrograms: () => void,
+    report: (what: string) => void,
+  ): Datapath {
     const isTakenOver = pins.exists;
     pins.make();
     using stack = new DisposableStack();
+    const carryOver = stack.use(new CarryOver(pins));
+    const prepare: PrepareMap = (object, map) => carryOver.prepare(object, map);
     const socketPrograms = new Map<SocketProgram, BpfProgram>();
     {
-      using object = loadPinned(pins, options.capacity, "sock");
+      using object = loadPinned(pins, options.capacity, "sock", prepare);
       for (const name of SOCKET_PROGRAMS) socketPrograms.set(name, stack.use(object.program(name)));
     }
     const packetPrograms = new Map<PacketProgram, BpfProgram>();
     {
-      using object = loadPacketPrograms(pins, options.capacity);
+      using object = loadPacketPrograms(pins, options.capacity, prepare);
       for (const name of PACKET_PROGRAMS) packetPrograms.set(name, stack.use(object.program(name)));
     }
+    carryOver.copyFirst();
     const maps = openMaps(pins, stack);
     const attachment = new TcAttachment(
       packetPrograms,
@@ -78,10 +96,14 @@ export class Datapath implements Disposable {
         report,
       ),
     );
-    return new Datapath(pins, cgroup, isTakenOver, {
+    // Without links, the programs of another version are replaced one device after the other.
+    const isReplaced = !attachment.usesLinks && pins.others().length > 0;
+    return new Datapath(pins, cgroup, isTakenOver || isReplaced, {
       maps,
       programs: socketPrograms,
       devices,
+      carryOver,
+      waitForPrograms,
       owned: stack.move(),
     });
   }
@@ -96,10 +118,28 @@ export class Datapath implements Disposable {
     });
   }
 
-  /** Attaches all programs, and returns descriptions of what was not attached. */
+  /**
+   * Attaches all programs. Those of another version stay attached to devices until `replaceOthers`.
+   * @returns descriptions of what was not attached.
+   */
   async attach(selection: DeviceSelection): Promise<readonly string[]> {
+    this.#carryOver?.copy();
+    this.#pins.adoptCgroupLinks();
     const deviceDifferences = await this.#devices.follow(selection);
     return [...attachToCgroup(this.#programs, this.#cgroup, this.#pins), ...deviceDifferences];
+  }
+
+  /**
+   * Detaches programs of other versions, when those of this one are attached and begin flows. What the others remember is
+   * carried over before.
+   * @returns descriptions of what could not be carried over.
+   */
+  replaceOthers(): readonly string[] {
+    this.#carryOver?.finish(this.#waitForPrograms);
+    const warnings = this.#carryOver?.warnings ?? [];
+    this.#carryOver = undefined;
+    this.#pins.removeOthers();
+    return warnings;
   }
 
   /** Describes programs that are not attached any more; "" if there are none. */

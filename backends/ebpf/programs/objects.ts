@@ -18,13 +18,22 @@ export function openObject(name: ObjectName): BpfObject {
   return BpfObject.open(file, elf);
 }
 
+/** Called for each map before it is opened or created. */
+export type PrepareMap = (object: BpfObject, map: string) => void;
+
 /** Loads an object file with pinned maps. Missing maps are created and pinned. */
-export function loadPinned(pins: Pins, capacity: Capacity, name: ObjectName): BpfObject {
+export function loadPinned(
+  pins: Pins,
+  capacity: Capacity,
+  name: ObjectName,
+  prepare: PrepareMap = () => {},
+): BpfObject {
   const maxEntries = maxEntriesOf(capacity);
   return load(name, (object, map) => {
     const max = maxEntries[map];
     if (max !== undefined) object.setMaxEntries(map, max);
     object.setPinPath(map, pins.map(map));
+    prepare(object, map);
   });
 }
 
@@ -32,12 +41,12 @@ export function loadPinned(pins: Pins, capacity: Capacity, name: ObjectName): Bp
  * Loads the programs for packets. Those that leave the flows of netfilter alone come first: they need kernel functions
  * (kfuncs) that a kernel without BTF of its connection tracking lacks.
  */
-export function loadPacketPrograms(pins: Pins, capacity: Capacity): BpfObject {
+export function loadPacketPrograms(pins: Pins, capacity: Capacity, prepare: PrepareMap): BpfObject {
   try {
-    return loadPinned(pins, capacity, "tc_netfilter");
+    return loadPinned(pins, capacity, "tc_netfilter", prepare);
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    return loadPinned(pins, capacity, "tc");
+    return loadPinned(pins, capacity, "tc", prepare);
   }
 }
 

@@ -1,33 +1,36 @@
 import { BackendError, StillInUse } from "../../../core/backend/contract.ts";
 import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { lockDirectory, lockHolder } from "../../../ffi/directory_lock.ts";
-import { LAYOUT_VERSION } from "../maps/layout.ts";
+import { FIRST_CARRIED_LAYOUT, LAYOUT_VERSION } from "../maps/layout.ts";
 import type { Capacity } from "../options.ts";
 
-/** The maps of our programs, all of which are pinned. */
-export const PINNED_MAPS: ReadonlySet<string> = new Set([
-  "affinity",
-  "claims",
-  "connections",
-  "conntrack",
-  "counters",
-  "devices",
-  "drops",
-  "endpoints",
-  "fragments",
-  "identity",
-  "node_addresses",
-  "node_settings",
-  "own_datagrams",
-  "owners",
-  "peers",
-  "revisits",
-  "service_cidrs",
-  "services",
-  "settled_generation",
-  "socket_choices",
-  "source_ranges",
-  "workspaces",
+/**
+ * The maps of our programs, all of which are pinned. "state" is what the programs remember, and is carried over to
+ * another version. "programmed" is what the proxy writes.
+ */
+export const PINNED_MAPS: ReadonlyMap<string, "state" | "programmed" | "scratch"> = new Map([
+  ["affinity", "state"],
+  ["claims", "scratch"],
+  ["connections", "state"],
+  ["conntrack", "state"],
+  ["counters", "state"],
+  ["devices", "programmed"],
+  ["drops", "state"],
+  ["endpoints", "programmed"],
+  ["fragments", "state"],
+  ["identity", "state"],
+  ["node_addresses", "programmed"],
+  ["node_settings", "programmed"],
+  ["own_datagrams", "state"],
+  ["owners", "state"],
+  ["peers", "state"],
+  ["revisits", "state"],
+  ["service_cidrs", "programmed"],
+  ["services", "programmed"],
+  ["settled_generation", "scratch"],
+  ["socket_choices", "state"],
+  ["source_ranges", "programmed"],
+  ["workspaces", "scratch"],
 ]);
 
 /**
@@ -104,6 +107,41 @@ export class Pins {
     return map;
   }
 
+  hasMap(name: string): boolean {
+    return exists(this.map(name));
+  }
+
+  /** Other generations whose state can be carried over, the newest first. */
+  earlier(): readonly Generation[] {
+    return this.others()
+      .map((directory) => ({
+        directory,
+        layout: Number.parseInt(directory.slice(this.#root.length + 1)),
+        madeMs: Deno.statSync(directory).mtime?.getTime() ?? 0,
+      }))
+      .filter(({ layout }) => layout >= FIRST_CARRIED_LAYOUT)
+      .sort((a, b) => b.madeMs - a.madeMs);
+  }
+
+  /** Opens a map of another generation; undefined if it is not pinned. */
+  openMapOf({ directory }: Generation, name: string): BpfMap | undefined {
+    return BpfMap.pinned(name, `${directory}/maps/${name}`);
+  }
+
+  /**
+   * Moves links of sockets from other generations to ours, so that their programs are replaced atomically. Otherwise a
+   * socket would run both.
+   */
+  adoptCgroupLinks(): void {
+    for (const directory of this.others()) {
+      if (!isDirectory(`${directory}/links`)) continue;
+      for (const { name, isFile } of [...Deno.readDirSync(`${directory}/links`)]) {
+        if (!isFile || !CGROUP_LINK.test(name) || exists(this.link(name))) continue;
+        Deno.renameSync(`${directory}/links/${name}`, this.link(name));
+      }
+    }
+  }
+
   /** Opens maps of every capacity, but only of this layout. Those that lack one of the maps are left out. */
   *openAll<Name extends string>(names: readonly Name[]): Generator<Readonly<Record<Name, BpfMap>>> {
     if (!exists(this.#root)) return;
@@ -160,6 +198,12 @@ export class Pins {
   }
 }
 
+/** Maps and links of another layout or of other capacities. */
+export interface Generation {
+  readonly directory: string;
+  readonly layout: number;
+}
+
 /** Directories of ours, of any version and capacity. Symbolic links do not count. */
 function generationsIn(root: string): readonly string[] {
   return [...Deno.readDirSync(root)]
@@ -169,6 +213,9 @@ function generationsIn(root: string): readonly string[] {
 
 /** The layout and four capacities, as the name of our directories. */
 const GENERATION = /^\d+(-\d+){4}$/;
+
+/** Pins of links of sockets. */
+const CGROUP_LINK = /^(connect|sendmsg|recvmsg|getpeername)[46]$/;
 
 /** Pins of links, with the names of earlier versions. */
 const LINK = /^((connect|sendmsg|recvmsg|getpeername)[46]|(ingress|egress|arrive|leave)-\d+)$/;

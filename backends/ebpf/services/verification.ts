@@ -62,8 +62,7 @@ const rangeValue = new Uint8Array(4);
 const found = new Uint8Array(SIZE.service);
 
 function describeEntry({ services }: KernelMaps, entries: Entries, index: number): string | undefined {
-  const key = entries.keyBytes.slice(index * SIZE.frontend, (index + 1) * SIZE.frontend);
-  if (!services.lookup(key, found)) return "was removed";
+  if (!services.lookup(entries.key(index), found)) return "was removed";
   const isSame = sameWords(entries.values, index * SIZE.service, viewOf(found), 0, SIZE.service);
   return isSame ? undefined : "was changed";
 }

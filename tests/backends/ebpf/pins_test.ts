@@ -75,7 +75,7 @@ Deno.test("every map of the programs is known as a pin of ours", () => {
       [, map],
     ) => map)
   );
-  assert.deepEqual(declared.sort(), [...PINNED_MAPS].sort());
+  assert.deepEqual(declared.sort(), [...PINNED_MAPS.keys()].sort());
 });
 
 Deno.test("a path is located behind symbolic links, whether it exists or not", () => {

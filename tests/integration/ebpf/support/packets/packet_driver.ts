@@ -115,6 +115,8 @@ object.load();
 const maps: KernelMaps = {
   services: object.map("services"),
   endpoints: object.map("endpoints").mapped().view,
+  identity: object.map("identity").mapped().view,
+  owners: object.map("owners"),
   node_addresses: object.map("node_addresses"),
   source_ranges: object.map("source_ranges"),
   service_cidrs: object.map("service_cidrs"),
@@ -123,7 +125,7 @@ const maps: KernelMaps = {
   node_settings: object.map("node_settings"),
 };
 const memory = new FlowMemory(object);
-const services = new Services(maps, smallOptions);
+const services = new Services(maps, smallOptions, () => {});
 const ranges = new ServiceRanges(maps.service_cidrs);
 const programs = new Map<string, TestRun>();
 /** Filters, because every supported kernel has them. They are removed with their devices. */

@@ -1,0 +1,174 @@
+import type { BpfMap, MapDefinition } from "../../../ffi/bpf/map.ts";
+import type { BpfObject } from "../../../ffi/bpf/object.ts";
+import { sameLayout } from "../../../ffi/bpf/btf.ts";
+import { KernelError } from "../../../ffi/errors.ts";
+import { copyEntries, drainQueue, MAP_TYPE } from "../maps/copy_entries.ts";
+import { LAYOUT_VERSION, OFFSET, SETTING } from "../maps/layout.ts";
+import { changeFlags } from "../maps/node_settings.ts";
+import { type Generation, PINNED_MAPS, type Pins } from "./pins.ts";
+
+/** Maps that the services need before they are programmed. */
+const NEEDED_FIRST: ReadonlySet<string> = new Set(["identity", "owners"]);
+
+/** A map whose entries are copied. */
+interface Copied {
+  readonly name: string;
+  readonly map: BpfMap;
+  readonly from: MapDefinition;
+  readonly to: MapDefinition;
+  /** The new map exists already: a start was interrupted. What it contains is newer. */
+  readonly hasEntries: boolean;
+}
+
+/**
+ * Carries over what the programs remember (flows, clients, sockets, counters) from the maps of another version or with
+ * other capacities. A map whose definition stays the same becomes a map of both. The entries of the others are copied, by
+ * the names of their members.
+ *
+ * No flow is lost meanwhile. The old programs stay attached to the devices before the new ones, and serve their flows
+ * until these are copied: first without haste, and again, for flows that began since, when the old programs leave new
+ * flows to the new ones. Before Linux 6.6 a device has only one program, and flows that begin in the milliseconds between
+ * the replacement and the second copy may be lost.
+ */
+export class CarryOver implements Disposable {
+  readonly #pins: Pins;
+  readonly #generations: readonly Generation[];
+  readonly #decided = new Set<string>();
+  readonly #copied: Copied[] = [];
+  readonly #owned = new DisposableStack();
+  readonly #lost = new Set<string>();
+  #lacksPrivilege = false;
+
+  constructor(pins: Pins) {
+    this.#pins = pins;
+    this.#generations = pins.earlier();
+  }
+
+  /** Shares a map, or plans to copy its entries. Called before the map is created. */
+  prepare(object: BpfObject, name: string): void {
+    if (PINNED_MAPS.get(name) !== "state" || this.#decided.has(name)) return;
+    this.#decided.add(name);
+    for (const generation of this.#generations) {
+      const map = this.#pins.openMapOf(generation, name);
+      if (map === undefined) continue;
+      this.#owned.use(map);
+      return this.#plan(name, map, this.#definitionOf(map), object.definition(name), generation);
+    }
+  }
+
+  /** Copies what the services need. Called when the new maps exist, before the services are programmed. */
+  copyFirst(): void {
+    this.#copy(({ name }) => NEEDED_FIRST.has(name), "all");
+  }
+
+  /** Copies everything else. Called before the first program is attached. */
+  copy(): void {
+    this.#copy(({ name }) => !NEEDED_FIRST.has(name), "all");
+  }
+
+  /**
+   * Copies what has been added since. Called when the new programs begin flows on all devices, and before the old programs
+   * are detached from them.
+   * @param waitForPrograms returns when every run of a program that had begun is over.
+   */
+  finish(waitForPrograms: () => void): void {
+    if (this.#copied.length > 0) {
+      for (const generation of this.#generations) this.#leaveNewFlows(generation);
+      waitForPrograms();
+    }
+    this.#copy(({ from }) => from.type !== MAP_TYPE.QUEUE, "missing");
+    for (const { name, map, from } of this.#copied) {
+      if (from.type !== MAP_TYPE.QUEUE) continue;
+      using target = this.#pins.openMap(name);
+      if (target.id !== map.id) drainQueue(map, target);
+    }
+    this[Symbol.dispose]();
+  }
+
+  /** Describes what was lost; no or one text. */
+  get warnings(): readonly string[] {
+    if (this.#lost.size === 0) return [];
+    const advice = this.#lacksPrivilege ? ". Reading the layout of the old maps takes CAP_SYS_ADMIN" : "";
+    return [
+      `the maps ${
+        [...this.#lost].join(", ")
+      } of the version before could not be carried over, so connections or ` +
+      `clients that they remember begin anew${advice} (docs/ebpf.md#another-version-or-other-capacities)`,
+    ];
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned[Symbol.dispose]();
+    this.#copied.length = 0;
+  }
+
+  #plan(name: string, map: BpfMap, from: MapDefinition, to: MapDefinition, { layout }: Generation): void {
+    const hasEntries = this.#pins.hasMap(name);
+    const isSameEntry = hasSameEntries(from, to, layout === LAYOUT_VERSION);
+    const isSameMap = from.type === to.type && from.maxEntries === to.maxEntries && from.flags === to.flags;
+    if (isSameEntry && isSameMap && !hasEntries) return map.pin(this.#pins.map(name));
+    const isReadable = isSameEntry || (from.value !== undefined && to.value !== undefined);
+    if (!isReadable || from.type !== to.type || from.type === MAP_TYPE.SK_STORAGE) {
+      this.#lost.add(name);
+      return;
+    }
+    this.#copied.push({ name, map, from: isSameEntry ? { ...from, ...typesOf(to) } : from, to, hasEntries });
+  }
+
+  #copy(isChosen: (copied: Copied) => boolean, what: "all" | "missing"): void {
+    for (const copied of this.#copied) {
+      if (!isChosen(copied) || copied.from.type === MAP_TYPE.QUEUE) continue;
+      const { name, map, from, to, hasEntries } = copied;
+      using target = this.#pins.openMap(name);
+      if (target.id === map.id) continue;
+      try {
+        copyEntries(
+          { map, definition: from },
+          { map: target, definition: to },
+          hasEntries ? "missing" : what,
+        );
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        this.#lost.add(name);
+      }
+    }
+  }
+
+  /** Makes the programs of another generation begin no flows. */
+  #leaveNewFlows(generation: Generation): void {
+    using settings = this.#pins.openMapOf(generation, "node_settings");
+    if (settings === undefined) return;
+    const { value } = this.#definitionOf(settings);
+    const flags = generation.layout === LAYOUT_VERSION
+      ? OFFSET.settings.flags
+      : value?.kind === "struct"
+      ? value.members.get("flags")?.offset
+      : undefined;
+    if (flags !== undefined) changeFlags(settings, { set: SETTING.LEAVE_NEW_FLOWS }, flags);
+  }
+
+  /** The definition of an old map, without types if these may not be read. */
+  #definitionOf(map: BpfMap): MapDefinition {
+    try {
+      return map.definition();
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.errnoName !== "EPERM") throw error;
+      this.#lacksPrivilege = true;
+      return map.definitionWithoutTypes();
+    }
+  }
+}
+
+/** @param isSameLayout the maps are of the same layout version. */
+function hasSameEntries(from: MapDefinition, to: MapDefinition, isSameLayout: boolean): boolean {
+  if (from.keySize !== to.keySize || from.valueSize !== to.valueSize) return false;
+  if (isSameLayout) return true;
+  // libbpf gives the kernel no types of queues. Their entries must change their size to be told apart.
+  if (from.type === MAP_TYPE.QUEUE) return true;
+  if (from.value === undefined || to.value === undefined || !sameLayout(from.value, to.value)) return false;
+  return from.key !== undefined && to.key !== undefined && sameLayout(from.key, to.key);
+}
+
+function typesOf({ key, value }: MapDefinition): Pick<MapDefinition, "key" | "value"> {
+  return { key, value };
+}

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { addressOf, settingsOf } from "../../backends/plans.ts";
+import { planOf } from "../../backends/ebpf/plans.ts";
+import { smallOptions } from "../../backends/ebpf/options.ts";
+import { NetworkNamespace } from "../support/network_namespace.ts";
+import type { BackendProcess } from "../support/backend_process.ts";
+import { countedTraffic } from "./support/counted_traffic.ts";
+import { OtherVersion } from "./support/other_version.ts";
+import type { TestNode } from "./support/sockets/node.ts";
+import { withScene } from "./support/sockets/scene.ts";
+import { Sockets } from "./support/sockets/sockets.ts";
+
+const both = ["10.1.0.2:8080@here", "10.1.0.3:8080@here"];
+const web = planOf({ clusterIP: "10.96.0.10:80", nodePort: 30080, endpoints: both });
+const sticky = planOf({
+  name: "sticky",
+  clusterIP: "10.96.0.20:80",
+  nodePort: 30081,
+  affinitySeconds: 3600,
+  endpoints: both,
+});
+const dns = planOf({
+  name: "dns",
+  protocol: "UDP",
+  clusterIP: "10.96.0.53:53",
+  nodePort: 30053,
+  endpoints: both,
+});
+const plans = [web, sticky, dns];
+
+const NODE = "10.1.0.1";
+const settings = [
+  settingsOf("IPv4", { interfaceAddresses: [addressOf(NODE)], nodePorts: [addressOf(NODE)] }),
+];
+
+/** A client that reaches the node over a device of its own, from outside the cgroup. */
+class Outside implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  #sockets: Sockets | undefined;
+
+  static async make(node: TestNode): Promise<Outside> {
+    const outside = new Outside();
+    const namespace = outside.#stack.use(await NetworkNamespace.make());
+    const peer = ["type", "veth", "peer", "eth0", "netns", namespace.name];
+    await node.network.run("ip", "link", "add", "out0", ...peer);
+    await node.network.run("ip", "address", "add", "192.0.2.1/24", "dev", "out0");
+    await node.network.run("ip", "link", "set", "out0", "up");
+    await node.network.run("sysctl", "-qw", "net.ipv4.ip_forward=1");
+    await namespace.run("ip", "address", "add", "192.0.2.2/24", "dev", "eth0");
+    await namespace.run("ip", "link", "set", "eth0", "up");
+    await namespace.run("ip", "route", "add", "default", "via", "192.0.2.1");
+    const parent = node.cgroup.slice(0, node.cgroup.lastIndexOf("/"));
+    outside.#sockets = outside.#stack.use(await Sockets.start(namespace.name, parent));
+    return outside;
+  }
+
+  get sockets(): Sockets {
+    assert(this.#sockets !== undefined);
+    return this.#sockets;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+/** Connections from outside, clients with affinity and sockets, which must go on as they are after `replace`. */
+async function assertKept(
+  replace: (node: TestNode) => AsyncIterable<BackendProcess>,
+): Promise<void> {
+  await withScene(async ({ node, client, nodeSockets, backend }) => {
+    await using outside = await Outside.make(node);
+    await backend.reconcile(plans, settings);
+    const kept = [
+      await outside.sockets.keep("tcp", NODE, 30080),
+      await outside.sockets.keep("udp", NODE, 30053, { protocol: "UDP" }),
+      await client.sockets.keep("socket", "10.96.0.10", 80),
+      await client.sockets.keep("datagrams", "10.96.0.53", 53, { protocol: "UDP" }),
+    ];
+    const affine = [
+      (await outside.sockets.connect(NODE, 30081)).server,
+      (await client.sockets.connect("10.96.0.20", 80)).server,
+    ];
+    const resolver = await nodeSockets.send("10.96.0.53", 53, { name: "resolver" });
+    const before = await countedTraffic(backend, web.key);
+    await backend[Symbol.asyncDispose]();
+    for await (const next of replace(node)) {
+      const { warnings } = await next.reconcile(plans, settings);
+      assert.equal(warnings, undefined);
+      assert.deepEqual([
+        await outside.sockets.ask("tcp"),
+        await outside.sockets.ask("udp"),
+        await client.sockets.ask("socket"),
+        await client.sockets.ask("datagrams"),
+      ], kept);
+      for (let time = 0; time < 5; time++) {
+        assert.deepEqual([
+          (await outside.sockets.connect(NODE, 30081)).server,
+          (await client.sockets.connect("10.96.0.20", 80)).server,
+        ], affine);
+      }
+      assert.deepEqual(await nodeSockets.send("10.96.0.53", 53, { name: "resolver" }), resolver);
+      assert.deepEqual((await countedTraffic(next, web.key)).connections, before.connections);
+      assert.equal([...Deno.readDirSync(node.bpffs)].length, 1);
+    }
+  });
+}
+
+Deno.test("flows, clients and sockets survive other capacities", () =>
+  assertKept(async function* (node) {
+    const larger = { frontends: 8192, endpoints: 32768, connections: 4096, clients: 2048 };
+    for (const capacity of [larger, smallOptions.capacity]) {
+      await using next = node.startBackend({ capacity });
+      yield next;
+    }
+  }));
+
+Deno.test("flows, clients and sockets survive another version, with other structs, and the way back", async () => {
+  await using other = await OtherVersion.make();
+  await assertKept(async function* (node) {
+    for (const wrapper of [other.wrapper, []]) {
+      await using next = node.startBackend({}, wrapper);
+      yield next;
+    }
+  });
+});
+
+Deno.test("flows that begin while programs are replaced are carried over, and none fails", () =>
+  withScene(async ({ node, backend }) => {
+    await using outside = await Outside.make(node);
+    await backend.reconcile(plans, settings);
+    await backend[Symbol.asyncDispose]();
+    const connecting = outside.sockets.connectMany(NODE, 30080, 1500);
+    for (const connections of [2048, 4096, 1024]) {
+      await using next = node.startBackend({ capacity: { ...smallOptions.capacity, connections } });
+      await next.reconcile(plans, settings);
+    }
+    const answered = await connecting;
+    assert.equal(Object.values(answered).reduce((sum, count) => sum + count, 0), 1500);
+  }));
+
+Deno.test("without CAP_SYS_ADMIN, what another layout remembers is lost, and a warning says so", async () => {
+  await using other = await OtherVersion.make();
+  await withScene(async ({ node, client, backend }) => {
+    await backend.reconcile(plans, settings);
+    await backend[Symbol.asyncDispose]();
+    const drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+    await using next = node.startBackend({}, [...drop, ...other.wrapper]);
+    const { warnings } = await next.reconcile(plans, settings);
+    assert.match(warnings?.join() ?? "", /maps .*affinity.* could not be carried over.*takes CAP_SYS_ADMIN/);
+    assert.equal((await client.sockets.connect("10.96.0.10", 80)).peer, "10.96.0.10");
+  });
+});
