@@ -115,8 +115,7 @@ static __always_inline struct sock_common *stranded_tcp(struct bpf_iter__tcp *ct
 	if (!find_current(connection, IPPROTO_TCP, &service) || service.id != connection->service) return NULL;
 	__u32 only = 0;
 	__u32 *settled = bpf_map_lookup_elem(&settled_generation, &only);
-	/* The difference, because generations start again at 1 after the largest number. */
-	if (!settled || (__s32)(service.generation - *settled) > 0) return NULL;
+	if (!settled || service.generation > *settled) return NULL;
 	return has_endpoint_of(&service, connection) ? NULL : sk;
 }
 

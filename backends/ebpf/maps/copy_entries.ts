@@ -1,4 +1,4 @@
-import type { BpfMap, MapDefinition } from "../../../ffi/bpf/map.ts";
+import type { BpfMap, EntryChunk, MapDefinition } from "../../../ffi/bpf/map.ts";
 import { sameLayout } from "../../../ffi/bpf/btf.ts";
 import { possibleCpus } from "./counters.ts";
 import { Entries } from "./entries.ts";
@@ -32,28 +32,54 @@ const CHUNK = 4096;
  */
 export function copyEntries(from: DefinedMap, to: DefinedMap, what: "all" | "missing"): void {
   if (what === "missing" && ARRAYS.has(to.definition.type)) return;
-  const copyEntry = entryCopier(from.definition, to.definition);
-  if (copyEntry === undefined) return;
-  const { keySize } = from.map.shape;
-  const [fromBytes, toBytes] = [valueBytes(from.definition), valueBytes(to.definition)];
-  const present = new Uint8Array(toBytes);
-  for (const { keys, values, count } of from.map.chunks(CHUNK, fromBytes)) {
-    const entries = new Entries(to.map.shape.keySize, toBytes, Math.max(count, 1));
-    for (let index = 0; index < count; index++) {
-      const added = entries.add();
-      const isWanted = copyEntry(
-        { key: keys, keyOffset: index * keySize, value: values, valueOffset: index * fromBytes },
-        {
-          key: entries.keys,
-          keyOffset: added * to.map.shape.keySize,
-          value: entries.values,
-          valueOffset: added * toBytes,
-        },
-      ) && (what === "all" || !to.map.lookup(entries.key(added), present));
-      if (!isWanted) entries.drop();
+  const translate = translation(from.definition, to.definition);
+  if (translate === undefined) return;
+  const fromBytes = valueBytes(from.definition);
+  for (const chunk of from.map.chunks(CHUNK, fromBytes)) {
+    if (translate === "same" && what === "all") {
+      to.map.updateAll(new Uint8Array(chunk.keys.buffer), new Uint8Array(chunk.values.buffer), chunk.count);
+    } else {
+      const entries = translated(chunk, [from.definition.keySize, fromBytes], to, translate, what);
+      to.map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
     }
-    to.map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
   }
+}
+
+/** Translates the wanted entries of a chunk. */
+function translated(
+  { keys, values, count }: EntryChunk,
+  [fromKeyBytes, fromBytes]: readonly [keyBytes: number, valueBytes: number],
+  { map, definition }: DefinedMap,
+  translate: TranslateEntry | "same",
+  what: "all" | "missing",
+): Entries {
+  const bytes = valueBytes(definition);
+  const present = new Uint8Array(bytes);
+  const entries = new Entries(definition.keySize, bytes, Math.max(count, 1));
+  for (let index = 0; index < count; index++) {
+    const source = {
+      key: keys,
+      keyOffset: index * fromKeyBytes,
+      value: values,
+      valueOffset: index * fromBytes,
+    };
+    if (translate === "same") {
+      const key = new Uint8Array(keys.buffer, source.keyOffset, fromKeyBytes);
+      if (!map.lookup(key, present)) entries.addEntry(keys, source.keyOffset, values, source.valueOffset);
+      continue;
+    }
+    const added = entries.add();
+    const target = {
+      key: entries.keys,
+      keyOffset: added * definition.keySize,
+      value: entries.values,
+      valueOffset: added * bytes,
+    };
+    const isWanted = translate(source, target) &&
+      (what === "all" || !map.lookup(entries.key(added), present));
+    if (!isWanted) entries.drop();
+  }
+  return entries;
 }
 
 /** Moves all values of a queue to the end of another one, as far as there is room. */
@@ -71,12 +97,12 @@ function inUnits(bytes: number): number {
 }
 
 /** @returns undefined if the entries have nothing in common. */
-function entryCopier(from: MapDefinition, to: MapDefinition): TranslateEntry | undefined {
+function translation(from: MapDefinition, to: MapDefinition): TranslateEntry | "same" | undefined {
   const { key, value } = from;
   if (key === undefined || value === undefined || to.key === undefined || to.value === undefined) {
     return undefined;
   }
-  if (sameLayout(key, to.key) && sameLayout(value, to.value)) return copyBytes(to.keySize, valueBytes(to));
+  if (sameLayout(key, to.key) && sameLayout(value, to.value)) return "same";
   const translate = entryTranslation({ key, value }, { key: to.key, value: to.value });
   if (translate === undefined || !PER_CPU.has(to.type)) return translate;
   return (source, target) => {
@@ -88,17 +114,4 @@ function entryCopier(from: MapDefinition, to: MapDefinition): TranslateEntry | u
     }
     return true;
   };
-}
-
-function copyBytes(keyBytes: number, valueBytes: number): TranslateEntry {
-  return (source, target) => {
-    bytesAt(target.key, target.keyOffset, keyBytes).set(bytesAt(source.key, source.keyOffset, keyBytes));
-    bytesAt(target.value, target.valueOffset, valueBytes)
-      .set(bytesAt(source.value, source.valueOffset, valueBytes));
-    return true;
-  };
-}
-
-function bytesAt({ buffer, byteOffset }: DataView, offset: number, length: number): Uint8Array {
-  return new Uint8Array(buffer, byteOffset + offset, length);
 }

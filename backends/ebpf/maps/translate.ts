@@ -32,7 +32,7 @@ export type TranslateEntry = (
  * @returns undefined if the types have nothing in common.
  */
 export function entryTranslation(from: EntryLayout, to: EntryLayout): TranslateEntry | undefined {
-  const [key, value] = [steps(from.key, to.key), steps(from.value, to.value)];
+  const [key, value] = [merged(steps(from.key, to.key)), merged(steps(from.value, to.value))];
   if (key === undefined || value === undefined) return undefined;
   const check = to.value.kind === "struct" ? to.value.members.get("check")?.offset : undefined;
   return (source, target) => {
@@ -87,6 +87,19 @@ function steps(from: TypeLayout, to: TypeLayout, fromOffset = 0, toOffset = 0): 
   const isNumber = (type: TypeLayout) => type.kind === "integer" || type.kind === "enum";
   // Little-endian: the first bytes are the low ones.
   return isNumber(from) && isNumber(to) ? [{ ...at, length: Math.min(from.size, to.size) }] : undefined;
+}
+
+/** Joins copies of bytes that follow each other on both sides. */
+function merged(steps: readonly Step[] | undefined): readonly Step[] | undefined {
+  const merged: Step[] = [];
+  for (const step of steps ?? []) {
+    const last = merged.at(-1);
+    const follows = last !== undefined && "length" in last && "length" in step &&
+      last.from + last.length === step.from && last.to + last.length === step.to;
+    if (follows) merged[merged.length - 1] = { ...last, length: last.length + step.length };
+    else merged.push(step);
+  }
+  return steps && merged;
 }
 
 function run(

@@ -1,6 +1,5 @@
 import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { BackendError } from "../../../core/backend/contract.ts";
-import { fingerprint } from "../../../core/objects/parse/fingerprint.ts";
 import {
   type Allocation,
   asksForTables,
@@ -9,7 +8,8 @@ import {
   type EndpointBlock,
   sameBlock,
 } from "./compile.ts";
-import { Identity, MAX_ID } from "./identity.ts";
+import { Identity, type KnownOwners } from "./identity.ts";
+import { KeptAllocations } from "./kept_allocations.ts";
 import { type ServiceSnapshot, slotsOf } from "./snapshot.ts";
 import { sameWords } from "../maps/entries.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
@@ -98,9 +98,9 @@ export class Allocations {
   allocate(plan: ServicePortPlan, old: ServicePortPlan | undefined): AllocatedPlan {
     const current = this.get(plan.key);
     if (current !== undefined && old !== undefined && sameBlock(old, plan, this.#options)) {
-      return { plan, block: blockOf(plan, this.#options, current.hasTables), allocation: current };
+      return { plan, block: blockOf(plan, this.#options, current.tables), allocation: current };
     }
-    return this.#allocate(plan, current?.id, current?.hasTables === true);
+    return this.#allocate(plan, current?.id, current?.tables === "granted");
   }
 
   /** Retires the old slots, because services name the new ones from now on. */
@@ -125,7 +125,7 @@ export class Allocations {
       const current = this.get(plan.key);
       if (current === allocation) continue;
       this.#slots.giveBack(allocation.slots);
-      if (allocation.hasTables) this.#tables.count(plan, -allocation.slots.count);
+      if (allocation.tables === "granted") this.#tables.count(plan, -allocation.slots.count);
       if (current === undefined) this.#owners.delete(allocation.id);
     }
   }
@@ -134,14 +134,13 @@ export class Allocations {
    * Replaces all allocations. A plan keeps its id. If its endpoints are in the slots that its service names, it keeps
    * these, too; every other plan gets new slots. The allocations are final, without `commit`; `retireNamed` follows when
    * the services name them.
-   * @param ids the id of each service port in the kernel, by the hash of its key.
    * @param entryOf returns the kernel's entry of a plan's first frontend.
    * @throws BackendError if no free block is large enough.
    */
   takeOver(
     plans: Iterable<ServicePortPlan>,
     snapshot: ServiceSnapshot,
-    ids: ReadonlyMap<number, number>,
+    { idOf }: KnownOwners,
     entryOf: (plan: ServicePortPlan) => ServiceEntry | undefined,
   ): readonly AllocatedPlan[] {
     this.#identity.skip(snapshot);
@@ -149,7 +148,7 @@ export class Allocations {
     if (snapshot.count > 0) this.#waitForPrograms();
     const kept = new KeptAllocations(this.#slots.capacity);
     const matched = [...plans].map((plan) => {
-      const known = ids.get(fingerprint(plan.key));
+      const known = idOf(plan.key);
       const id = known !== undefined && kept.keepId(known) ? known : undefined;
       const service = entryOf(plan);
       const isKnown = id !== undefined && service?.id === id;
@@ -162,17 +161,16 @@ export class Allocations {
     this.#owners = new Map();
     for (const { plan, id, allocated } of matched) {
       if (id !== undefined) this.#owners.set(id, plan.key);
-      if (allocated?.allocation.hasTables) this.#tables.count(plan, allocated.allocation.slots.count);
+      if (allocated?.allocation.tables === "granted") {
+        this.#tables.count(plan, allocated.allocation.slots.count);
+      }
     }
     const before = this.#placed;
     this.#placed = new Map();
     this.withoutTables.clear();
     const all = matched.map(({ plan, id, service, allocated }) => {
       if (allocated === undefined) return this.#allocate(plan, id, hadTables(service, this.#options));
-      // This process has decided already whether there is room for tables.
-      const old = before.get(plan.key)?.plan;
-      const isDecided = old !== undefined && sameBlock(old, plan, this.#options);
-      return isDecided ? allocated : this.#withTables(allocated);
+      return this.#isDecided(allocated, before.get(plan.key)) ? allocated : this.#withTables(allocated);
     });
     for (const allocated of all) this.#setPlaced(allocated);
     return all;
@@ -185,28 +183,34 @@ export class Allocations {
 
   /** Reports whether the slots of a plan in force have its endpoints. */
   hasEndpoints({ plan, allocation }: PlacedPlan): boolean {
-    return this.#contain(allocation.slots, blockOf(plan, this.#options, allocation.hasTables));
+    return this.#contain(allocation.slots, blockOf(plan, this.#options, allocation.tables));
   }
 
   /** The allocation that a plan has in the kernel, with tables or without. */
   #match(plan: ServicePortPlan, service: ServiceEntry, kept: KeptAllocations): AllocatedPlan | undefined {
-    for (const hasTables of asksForTables(plan, this.#options) ? [true, false] : [false]) {
-      const block = blockOf(plan, this.#options, hasTables);
+    const possible = asksForTables(plan, this.#options) ? ["granted", "denied"] as const : ["none"] as const;
+    for (const tables of possible) {
+      const block = blockOf(plan, this.#options, tables);
       const slots = slotsOf(service);
       if (!this.#holds(service, block) || !kept.keepSlots(slots)) continue;
       return {
         plan,
         block,
-        allocation: { id: service.id, slots, generation: service.generation, hasTables },
+        allocation: { id: service.id, slots, generation: service.generation, tables },
       };
     }
     return undefined;
   }
 
+  /** Reports whether this process has decided already that there is no room for tables. */
+  #isDecided({ plan, allocation }: PlacedPlan, before: PlacedPlan | undefined): boolean {
+    return allocation.tables !== "denied" ||
+      before !== undefined && sameBlock(before.plan, plan, this.#options);
+  }
+
   /** Gives tables to a plan that asks for them and had none, if there is room for them now. */
   #withTables(allocated: AllocatedPlan): AllocatedPlan {
     const { plan, allocation } = allocated;
-    if (allocation.hasTables || !asksForTables(plan, this.#options)) return allocated;
     const better = this.#allocateTables(plan, allocation.id, false);
     if (better !== undefined) this.#slots.keepNamed(allocation.slots);
     return better ?? allocated;
@@ -214,25 +218,25 @@ export class Allocations {
 
   #setPlaced({ plan, allocation }: AllocatedPlan): void {
     this.#placed.set(plan.key, { plan, allocation });
-    if (!allocation.hasTables && asksForTables(plan, this.#options)) this.withoutTables.add(plan.key);
+    if (allocation.tables === "denied") this.withoutTables.add(plan.key);
     else this.withoutTables.delete(plan.key);
   }
 
   #retire({ plan, allocation }: PlacedPlan): void {
     this.#slots.retire(allocation.slots);
-    if (allocation.hasTables) this.#tables.count(plan, -allocation.slots.count);
+    if (allocation.tables === "granted") this.#tables.count(plan, -allocation.slots.count);
   }
 
   /** @param hadTables the service port had tables, which it keeps when others come. */
   #allocate(plan: ServicePortPlan, id: number | undefined, hadTables: boolean): AllocatedPlan {
-    if (asksForTables(plan, this.#options)) {
-      const allocated = this.#allocateTables(plan, id, hadTables);
-      if (allocated !== undefined) return allocated;
-    }
-    const block = blockOf(plan, this.#options, false);
+    const isAsked = asksForTables(plan, this.#options);
+    const allocated = isAsked ? this.#allocateTables(plan, id, hadTables) : undefined;
+    if (allocated !== undefined) return allocated;
+    const tables = isAsked ? "denied" : "none";
+    const block = blockOf(plan, this.#options, tables);
     const slots = this.#slots.take(block.endpoints.length);
     if (slots === undefined) throw slotsExhausted(plan, block, this.#slots);
-    return this.#place(plan, block, { id, slots, hasTables: false });
+    return this.#place(plan, block, { id, slots, tables });
   }
 
   #allocateTables(
@@ -240,26 +244,26 @@ export class Allocations {
     id: number | undefined,
     hadTables: boolean,
   ): AllocatedPlan | undefined {
-    const block = blockOf(plan, this.#options, true);
+    const block = blockOf(plan, this.#options, "granted");
     const count = block.endpoints.length;
     if (!hadTables && !this.#tables.admits(plan, count)) return undefined;
     const slots = this.#slots.take(count);
     if (slots === undefined) return undefined;
     this.#tables.count(plan, count);
-    return this.#place(plan, block, { id, slots, hasTables: true });
+    return this.#place(plan, block, { id, slots, tables: "granted" });
   }
 
   #place(
     plan: ServicePortPlan,
     block: EndpointBlock,
-    { id: known, slots, hasTables }: Pick<Allocation, "slots" | "hasTables"> & {
+    { id: known, slots, tables }: Pick<Allocation, "slots" | "tables"> & {
       readonly id: number | undefined;
     },
   ): AllocatedPlan {
     this.#write(block, slots.first);
     const id = known ?? this.#identity.nextId((id) => this.#owners.has(id));
     this.#owners.set(id, plan.key);
-    return { plan, block, allocation: { id, slots, generation: this.#identity.nextGeneration(), hasTables } };
+    return { plan, block, allocation: { id, slots, generation: this.#identity.nextGeneration(), tables } };
   }
 
   #write({ endpoints }: EndpointBlock, first: number): void {
@@ -301,39 +305,6 @@ const scratch = new DataView(new ArrayBuffer(SIZE.endpoint));
 
 function hadTables(service: ServiceEntry | undefined, { maglevTableSize }: BalancingOptions): boolean {
   return service?.cluster.count === maglevTableSize || service?.local.count === maglevTableSize;
-}
-
-/** Ids and slots that plans keep. Each is kept only once, whatever the kernel's entries contain. */
-class KeptAllocations {
-  readonly #ids = new Set<number>([0]);
-  /** 1 for kept slots. */
-  readonly #isKept: Uint8Array;
-  readonly slots: SlotRange[] = [];
-
-  constructor(capacity: number) {
-    this.#isKept = new Uint8Array(capacity);
-  }
-
-  /** Returns false if the id is kept already, or is none. */
-  keepId(id: number): boolean {
-    if (id > MAX_ID || this.#ids.has(id)) return false;
-    this.#ids.add(id);
-    return true;
-  }
-
-  /** Returns false if one of the slots is kept already. */
-  keepSlots(range: SlotRange): boolean {
-    const slots = this.#isKept.subarray(range.first, range.first + range.count);
-    if (slots.includes(1)) return false;
-    slots.fill(1);
-    if (range.count > 0) this.slots.push(range);
-    return true;
-  }
-
-  /** Reports whether all slots of the range are kept. */
-  hasAll(range: SlotRange): boolean {
-    return !this.#isKept.subarray(range.first, range.first + range.count).includes(0);
-  }
 }
 
 function slotsExhausted(

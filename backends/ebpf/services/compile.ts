@@ -26,19 +26,20 @@ export interface Allocation {
   readonly slots: SlotRange;
   /** Number of the change that gave it its endpoints. */
   readonly generation: number;
-  /** The lists are tables. False also if there is no room for the tables that the plan asks for. */
-  readonly hasTables: boolean;
+  readonly tables: Tables;
 }
+
+/** Whether the lists are tables. "denied": they are not, because there is no room for the tables that the plan asks for. */
+export type Tables = "none" | "granted" | "denied";
 
 export type BalancingOptions = Pick<EbpfOptions, "balancing" | "maglevTableSize">;
 
 /**
  * Arranges a plan's endpoints in a block. The same plan gives the same block.
- * @param hasTables whether the lists are tables.
  */
-export function blockOf(plan: ServicePortPlan, options: BalancingOptions, hasTables: boolean): EndpointBlock {
+export function blockOf(plan: ServicePortPlan, options: BalancingOptions, tables: Tables): EndpointBlock {
   const lists = listsOf(plan);
-  return hasTables ? tableBlock(lists, options.maglevTableSize) : plainBlock(lists);
+  return tables === "granted" ? tableBlock(lists, options.maglevTableSize) : plainBlock(lists);
 }
 
 /** Reports whether both plans ask for the same block. */
@@ -54,7 +55,7 @@ export function serviceEntry(
   plan: ServicePortPlan,
   frontend: Frontend,
   block: EndpointBlock,
-  { id, slots, generation, hasTables }: Allocation,
+  { id, slots, generation, tables }: Allocation,
   options: BalancingOptions,
 ): ServiceEntry {
   const route = frontend.kind === "ClusterIP" ? plan.internal : plan.external;
@@ -64,7 +65,7 @@ export function serviceEntry(
     verdict: verdictOf(route, block),
     flags: masqueradeOf(route) |
       (hasRanges ? SERVICE.SOURCE_RANGES : 0) |
-      (hasTables && isMaglev(plan, options) ? SERVICE.MAGLEV : 0) |
+      (tables === "granted" && isMaglev(plan, options) ? SERVICE.MAGLEV : 0) |
       KIND_NUMBERS[frontend.kind] * SERVICE.KIND,
     affinitySeconds: plan.affinitySeconds,
     cluster: moved(block.cluster, slots.first),

@@ -50,22 +50,56 @@ export class Identity {
   }
 }
 
-/** The id of each service port, by the hash of its key: map `owners`. */
-export function readOwners(map: EntryMap): ReadonlyMap<number, number> {
-  const ids = new Map<number, number>();
-  map.forEach((keys, keyOffset, values, valueOffset) => {
-    ids.set(Number(values.getBigUint64(valueOffset, true)), keys.getUint32(keyOffset, true));
-  });
-  return ids;
+const HIGH = 0x1_0000_0000;
+
+/** Map `owners`: the owner of each id. */
+export class Owners {
+  readonly #map: EntryMap;
+
+  constructor(map: EntryMap) {
+    this.#map = map;
+  }
+
+  /** Reads the map. */
+  read(): KnownOwners {
+    const ids = new Map<number, number>();
+    const all: number[] = [];
+    this.#map.forEach((keys, keyOffset, values, valueOffset) => {
+      const id = keys.getUint32(keyOffset, true);
+      all.push(id);
+      ids.set(values.getUint32(valueOffset + 4, true) * HIGH + values.getUint32(valueOffset, true), id);
+    });
+    return { idOf: (key) => ids.get(fingerprint(key)), all };
+  }
+
+  add(owners: Iterable<readonly [id: number, key: PlanKey]>): void {
+    const entries = new Entries(4, 8);
+    for (const [id, key] of owners) {
+      const index = entries.add();
+      const hash = fingerprint(key);
+      entries.keys.setUint32(index * 4, id, true);
+      entries.values.setUint32(index * 8, hash % HIGH, true);
+      entries.values.setUint32(index * 8 + 4, hash / HIGH, true);
+    }
+    this.#map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
+  }
+
+  delete(ids: Iterable<number>): void {
+    const entries = new Entries(4, 0);
+    for (const id of ids) entries.keys.setUint32(entries.add() * 4, id, true);
+    this.#map.deleteAll(entries.keyBytes, entries.count);
+  }
+
+  /** Makes the map contain exactly these owners. @param known what it contains. */
+  replace(owners: ReadonlyMap<number, PlanKey>, { idOf, all }: KnownOwners): void {
+    this.add([...owners].filter(([id, key]) => idOf(key) !== id));
+    this.delete(all.filter((id) => !owners.has(id)));
+  }
 }
 
-/** Entries of map `owners`. */
-export function ownerEntries(ports: Iterable<readonly [id: number, key: PlanKey]>): Entries {
-  const entries = new Entries(4, 8);
-  for (const [id, key] of ports) {
-    const index = entries.add();
-    entries.keys.setUint32(index * 4, id, true);
-    entries.values.setBigUint64(index * 8, BigInt(fingerprint(key)), true);
-  }
-  return entries;
+/** The contents of map `owners`. */
+export interface KnownOwners {
+  readonly idOf: (key: PlanKey) => number | undefined;
+  /** All ids, also those of owners that have another one. */
+  readonly all: readonly number[];
 }

@@ -27,7 +27,7 @@ import {
   writeKey,
   writeValue,
 } from "./frontend_entries.ts";
-import { ownerEntries, readOwners } from "./identity.ts";
+import { Owners } from "./identity.ts";
 import { ServiceSnapshot } from "./snapshot.ts";
 import { usageMetrics } from "./usage_metrics.ts";
 import { verify } from "./verification.ts";
@@ -42,6 +42,7 @@ export class Services {
   readonly #maps: KernelMaps;
   readonly #options: BalancingOptions;
   readonly #allocations: Allocations;
+  readonly #owners: Owners;
   /** Number of service ports per ClusterIP. */
   #clusterIPs = new UseCounts();
   /** Number of entries in map `services`. */
@@ -54,6 +55,7 @@ export class Services {
     this.#maps = maps;
     this.#options = options;
     this.#allocations = new Allocations(maps, options, waitForPrograms);
+    this.#owners = new Owners(maps.owners);
   }
 
   /** The owner of each id. */
@@ -105,8 +107,7 @@ export class Services {
       writeCatchAll(stale.keys, index * SIZE.frontend, address);
     }
 
-    const owners = ownerEntries(this.#newIds(allocated));
-    this.#maps.owners.updateAll(owners.keyBytes, owners.valueBytes, owners.count);
+    this.#owners.add(this.#newIds(allocated));
     // Source ranges first, because a service that refers to them must find them.
     for (const { plan, allocation } of allocated) this.#addRanges(plan, allocation.id);
     this.#maps.services.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
@@ -127,7 +128,7 @@ export class Services {
     plans: Iterable<ServicePortPlan>,
   ): { readonly differences: readonly string[]; readonly wasEmpty: boolean } {
     const differences = new TruncatedList();
-    const { snapshot, allocated, changed, extra, desired } = this.#compare(plans, {
+    const { snapshot, owners, allocated, changed, extra, desired } = this.#compare(plans, {
       add: (describe) => differences.add(() => `${describe()} was missing`),
       change: (describe) => differences.add(() => `${describe()} was different`),
       remove: () => differences.add(() => "an extra frontend was present"),
@@ -138,7 +139,7 @@ export class Services {
       this.#maps.services.deleteAll(extra.keyBytes, extra.count);
     }
     if (desired > maxEntries) throw frontendsExhausted(this.#maps, []);
-    replaceEntries(this.#maps.owners, ownerEntries(this.owners));
+    this.#owners.replace(this.owners, owners);
     replaceEntries(this.#maps.source_ranges, rangeEntries(allocated));
     keepCounters(this.#maps.counters, new Set(allocated.map(({ allocation }) => allocation.id)));
     this.#maps.services.updateAll(changed.keyBytes, changed.valueBytes, changed.count);
@@ -191,8 +192,8 @@ export class Services {
   /** Allocates ids and slots to all plans, and compares the map with their entries. */
   #compare(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver) {
     const snapshot = new ServiceSnapshot(this.#maps.services);
-    const ids = readOwners(this.#maps.owners);
-    const allocated = this.#allocations.takeOver(plans, snapshot, ids, (plan) => {
+    const owners = this.#owners.read();
+    const allocated = this.#allocations.takeOver(plans, snapshot, owners, (plan) => {
       const [frontend] = plan.frontends;
       if (frontend === undefined) return undefined;
       writeKey(scratchKey, 0, { frontend, plan });
@@ -230,7 +231,7 @@ export class Services {
     for (let index = 0; index < extra.count; index++) {
       changes.remove(() => describeKey(extra.keys, index * SIZE.frontend));
     }
-    return { snapshot, allocated, changed, extra, desired };
+    return { snapshot, owners, allocated, changed, extra, desired };
   }
 
   #allocate(changes: readonly PlanChange[]): readonly AllocatedPlan[] {
@@ -275,7 +276,7 @@ export class Services {
       }
       if (next !== undefined) continue;
       forgetCounters(this.#maps.counters, allocation.id);
-      this.#maps.owners.delete(new Uint8Array(Uint32Array.of(allocation.id).buffer));
+      this.#owners.delete([allocation.id]);
     }
   }
 }

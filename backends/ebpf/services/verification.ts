@@ -35,7 +35,7 @@ function describeWrong({ maps, options, allocations }: Programmed, placed: Place
   const { plan, allocation } = placed;
   const name = printedNameOf(plan.key);
   if (!allocations.hasEndpoints(placed)) return `endpoints of ${name} were changed`;
-  const block = blockOf(plan, options, allocation.hasTables);
+  const block = blockOf(plan, options, allocation.tables);
   const entries = new Entries(SIZE.frontend, SIZE.service);
   for (const frontend of plan.frontends) {
     const index = addFrontend(entries, { frontend, plan });

@@ -12,6 +12,9 @@ import { readService, viewOf } from "../../../backends/ebpf/maps/layout.ts";
 const random = { balancing: "random", maglevTableSize: 7 } as const;
 const maglev = { balancing: "maglev", maglevTableSize: 7 } as const;
 
+/** Enough for the tables of all services, with the quotas of table_quota_test.ts. */
+const SLOTS = 5000;
+
 /** No program runs in these tests. */
 const noPrograms = () => {};
 
@@ -19,7 +22,7 @@ function programmed(
   plans: Iterable<ServicePortPlan>,
   options: typeof random | typeof maglev = random,
 ): FakeKernel {
-  const kernel = fakeKernel();
+  const kernel = fakeKernel(SLOTS);
   new Services(kernel, options, noPrograms).reconcile(plans);
   return kernel;
 }
@@ -28,7 +31,7 @@ for (const options of [random, maglev]) {
   Deno.test(`after any changes the maps are equivalent to a first programming (${options.balancing})`, () => {
     fc.assert(
       fc.property(fc.array(anyStep, { minLength: 1, maxLength: 6 }), (steps) => {
-        const kernel = fakeKernel();
+        const kernel = fakeKernel(SLOTS);
         const services = new Services(kernel, options, noPrograms);
         services.reconcile([]);
         let before = new Map<PlanKey, ServicePortPlan>();
