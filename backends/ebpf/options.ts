@@ -26,7 +26,7 @@ export interface EbpfOptions {
   readonly timeouts: ConntrackTimeouts;
 }
 
-/** Map capacities. Changing one creates new maps: flows and affinity in the old ones are lost. */
+/** Map capacities. Changing one creates new maps, to which flows and clients are carried over. */
 export interface Capacity {
   /** Frontends: addresses and ports of services, node ports, and one entry per ClusterIP. */
   readonly frontends: number;
