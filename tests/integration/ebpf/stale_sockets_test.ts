@@ -75,10 +75,11 @@ for (const [name, object] of Object.entries(terminators)) {
         assert.match(await socketErrorOf(sockets.ask("connecting")), /temporarily unavailable/);
 
         // The endpoint is not ready any more, but still listed.
-        await program(node, [{
+        const draining = {
           ...onB,
           servingEndpoints: [...onA.servingEndpoints, ...onB.servingEndpoints],
-        }]);
+        };
+        await program(node, [draining, six, other, nowhere]);
         assert.equal(await terminator.end("TCP", ALL), 0);
 
         const noVoid = { ...nowhere, clusterEndpoints: [], servingEndpoints: [] };
