@@ -281,5 +281,8 @@ function readInfo(fd: number, what: string): { readonly name: string; readonly s
     throw new KernelError(`read the properties of BPF map ${what}`, -result);
   }
   const [, , keySize = 0, valueSize = 0, maxEntries = 0] = new Uint32Array(info.buffer);
-  return { name: stringIn(info.subarray(INFO.name, INFO.name + 16)), shape: { keySize, valueSize, maxEntries } };
+  return {
+    name: stringIn(info.subarray(INFO.name, INFO.name + 16)),
+    shape: { keySize, valueSize, maxEntries },
+  };
 }

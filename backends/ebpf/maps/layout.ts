@@ -8,13 +8,13 @@ import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 /**
  * The first layout whose state is carried over. In earlier ones, members of the same name have another meaning. To change
  * a meaning from now on, give the member another name, and a value of a queue another size (programs/carry_over.ts).
  */
-export const FIRST_CARRIED_LAYOUT = 6;
+export const FIRST_CARRIED_LAYOUT = 7;
 
 /** Size of each struct in bytes. */
 export const SIZE = {
