@@ -131,7 +131,8 @@ Deno.test("connections that begin while programs are replaced are carried over, 
     await backend.reconcile(plans, settings);
     await backend[Symbol.asyncDispose]();
     const kept = new Map<string, Connected>();
-    for (const connections of [2048, 4096, 1024]) {
+    // Enough for all connections: an LRU map evicts some before it is full.
+    for (const connections of [8192, 16384, 4096]) {
       await using next = node.startBackend({ capacity: { ...smallOptions.capacity, connections } });
       let isReplaced = false;
       const replacing = next.reconcile(plans, settings).finally(() => isReplaced = true);
