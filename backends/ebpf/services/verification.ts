@@ -11,7 +11,7 @@ import { addCatchAll, addFrontend, writeKey, writeValue } from "./frontend_entri
 /** Entries that are read at once. They are compared before anything else runs, so no change can come in between. */
 const CHUNK = 256;
 
-/** What the maps should contain. */
+/** The plans in force, and the maps that should contain them. */
 export interface Programmed {
   readonly maps: KernelMaps;
   readonly options: BalancingOptions;

@@ -3,7 +3,7 @@ import { LAYOUT_VERSION, SIZE } from "../../../../backends/ebpf/maps/layout.ts";
 import { run } from "../../support/network_namespace.ts";
 
 const ROOT = new URL("../../../../", import.meta.url).pathname;
-/** What the driver of backends needs. */
+/** Directories that the driver of backends needs. */
 const PARTS = ["backends", "core", "ffi", "tests", "scripts"];
 
 /**
