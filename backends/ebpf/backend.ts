@@ -18,7 +18,8 @@ import { ProgramBarrier } from "../../ffi/bpf/program_barrier.ts";
 import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { comparePinned } from "./compare.ts";
 import { MapVerification } from "./map_verification.ts";
-import { dropMetric, endedMetrics, readDrops, readTraffic } from "./maps/counters.ts";
+import { dropMetric, endedMetrics, forwardMetric, readDrops, readTraffic } from "./maps/counters.ts";
+import { ForwardChoice } from "./netfilter/forward_choice.ts";
 import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
 import { handOverFlows } from "./netfilter/hand_over.ts";
 import { SETTING } from "./maps/layout.ts";
@@ -63,7 +64,7 @@ export class EbpfBackend implements Backend {
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
     const isFirst = this.#opened === undefined;
-    const { datapath, services, ranges, staleSockets, formerFlows } = this.#open();
+    const { datapath, services, ranges, staleSockets, formerFlows, forwardChoice } = this.#open();
     const [settings] = desired.settings;
     this.#settings = desired.settings;
     this.#trafficMetrics = settings?.trafficMetrics ?? "off";
@@ -71,7 +72,8 @@ export class EbpfBackend implements Backend {
     const namespace = namespaceCookie();
     // A packet and its reply may arrive at different devices, so no flow begins until all of them have the programs.
     const isAttached = datapath.isTakenOver || !isFirst;
-    const flags = formerFlows.flag;
+    const forwardWarnings = await forwardChoice.update();
+    const flags = formerFlows.flag | forwardChoice.flag;
     writeSettings(
       datapath.maps,
       desired.settings,
@@ -91,6 +93,7 @@ export class EbpfBackend implements Backend {
     const warning = isFirst ? await formerFlows.keep() : "";
     staleSockets?.sweepAll(services.generation);
     const warnings = [
+      ...forwardWarnings,
       ...(warning === "" ? [] : [warning]),
       ...lost,
       ...services.warnings("all"),
@@ -142,10 +145,11 @@ export class EbpfBackend implements Backend {
 
   metrics(): Promise<readonly BackendMetric[]> {
     if (this.#opened === undefined) return Promise.resolve([]);
-    const { datapath, services, staleSockets } = this.#opened;
+    const { datapath, services, staleSockets, forwardChoice } = this.#opened;
     return Promise.resolve([
       ...services.metrics(),
       dropMetric(readDrops(datapath.maps.drops)),
+      forwardMetric(forwardChoice.isThroughStack),
       ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
     ]);
   }
@@ -234,7 +238,9 @@ export class EbpfBackend implements Backend {
     const terminator = openSocketTerminator(this.#pins, this.#options.capacity);
     const staleSockets = terminator && stack.use(new StaleSockets(terminator));
     const formerFlows = stack.use(new FormerFlows(datapath.maps.node_settings));
-    const parts = { datapath, services, ranges, staleSockets, formerFlows };
+    const { forwarding } = this.#options;
+    const forwardChoice = stack.use(new ForwardChoice(forwarding, datapath.maps.node_settings, report));
+    const parts = { datapath, services, ranges, staleSockets, formerFlows, forwardChoice };
     const verification = stack.use(new MapVerification(() => this.#verify(parts), report));
     return this.#opened = { ...parts, verification, owned: stack.move() };
   }
@@ -260,6 +266,7 @@ interface Opened {
   /** Undefined if the kernel cannot end sockets. */
   readonly staleSockets: StaleSockets | undefined;
   readonly formerFlows: FormerFlows;
+  readonly forwardChoice: ForwardChoice;
   readonly verification: MapVerification;
   readonly owned: DisposableStack;
 }

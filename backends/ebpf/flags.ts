@@ -41,6 +41,13 @@ export const ebpfFlags = {
       "endpoint for a connection on every node.",
     { offers: ["random", "maglev"] },
   ),
+  "ebpf-forward": flag(
+    "string",
+    "auto",
+    "How packets for services leave: direct, past netfilter; stack, through its chain FORWARD, whose rules then apply " +
+      "to them; or auto, which chooses stack on nodes with a network policy engine that uses such rules.",
+    { offers: ["auto", "direct", "stack"] },
+  ),
   "ebpf-maglev-table-size": flag(
     "int",
     1021,

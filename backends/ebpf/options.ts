@@ -16,6 +16,7 @@ export interface EbpfOptions {
   readonly devices: readonly string[];
   /** The balancing of services that do not ask for one themselves. */
   readonly balancing: Balancing;
+  readonly forwarding: Forwarding;
   /** Slots of a Maglev table: a prime, many times the number of endpoints of a service. */
   readonly maglevTableSize: number;
   readonly capacity: Capacity;
@@ -25,6 +26,12 @@ export interface EbpfOptions {
    */
   readonly timeouts: ConntrackTimeouts;
 }
+
+/**
+ * How translated packets leave: past netfilter, through its chain FORWARD, or the one that the rules found there demand.
+ */
+export type Forwarding = typeof FORWARDINGS[number];
+const FORWARDINGS = ["auto", "direct", "stack"] as const;
 
 /** Map capacities. Changing one creates new maps, to which flows and clients are carried over. */
 export interface Capacity {
@@ -54,6 +61,7 @@ export function readEbpfOptions({ valuesOf, conntrackTimeouts, read }: OptionSou
     cgroup: flags["ebpf-cgroup"] === "" ? "" : absolutePath("--ebpf-cgroup", flags["ebpf-cgroup"], read),
     devices: flags["ebpf-devices"],
     balancing: read.choice("--ebpf-balancing", flags["ebpf-balancing"], BALANCINGS),
+    forwarding: read.choice("--ebpf-forward", flags["ebpf-forward"], FORWARDINGS),
     maglevTableSize,
     capacity: {
       frontends: capacity("frontends"),

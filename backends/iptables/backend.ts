@@ -32,7 +32,7 @@ import { contextFor, type Host, readHost } from "./host.ts";
 import { compareTables, describeLeftovers } from "./sync/compare.ts";
 import { describeMissingRule } from "./sync/jumps.ts";
 import type { TableName } from "./rules/layout.ts";
-import { kubeProxyWarning, readLegacyTables } from "./legacy/tables.ts";
+import { kubeProxyWarning, readLegacyTables } from "../x_tables/tables.ts";
 import { CT_STATE_INVALID_DROPPED, LOCALHOST_NODE_PORTS_ACCEPTED } from "./rules/names.ts";
 import { PacketCounters } from "./nfacct.ts";
 import { nativeTexts } from "./native_text.ts";

@@ -8,7 +8,7 @@ import { RuleBatch } from "./sync/batch.ts";
 import { compile } from "./rules/compile.ts";
 import { builtInChain, type TableName, TABLES } from "./rules/layout.ts";
 import { nodeRules } from "./rules/node_rules.ts";
-import { type LegacyTable, legacyWarning, readLegacyTables } from "./legacy/tables.ts";
+import { type LegacyTable, legacyWarning, readLegacyTables } from "../x_tables/tables.ts";
 import { PacketCounters } from "./nfacct.ts";
 import type { IptablesRule, Match, Target } from "./rules/rule.ts";
 import { rejectedChange } from "./sync/rejection.ts";

@@ -10,7 +10,7 @@ import type { TableFamily } from "./families.ts";
  * @param filter writes the attributes that select the objects; all without it.
  */
 export function dumpRequest(
-  { nfproto }: TableFamily,
+  { nfproto }: Pick<TableFamily, "nfproto">,
   type: number,
   filter: (message: MessageWriter) => void = () => {},
 ): WriteMessage {

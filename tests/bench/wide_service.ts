@@ -68,6 +68,7 @@ function open(): Backend {
         cgroup: values.cgroup,
         devices: [],
         balancing: "random",
+        forwarding: "auto",
         maglevTableSize: 1021,
         capacity: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
         timeouts: {

@@ -53,8 +53,22 @@ Deno.test("addresses are decoded from the kernel's answer", () => {
   const decoded = [...messages(hex(golden.SHOWN_ADDRESSES))].map(({ payload }) => decodeAddress(payload));
   const common = { index: INDEX, scope: RT_SCOPE_UNIVERSE };
   assert.deepEqual(decoded, [
-    { ...common, family: AF_INET, bytes: bytesOf(v4), prefix: 32, flags: IFA_F_PERMANENT },
-    { ...common, family: AF_INET6, bytes: bytesOf(v6), prefix: 128, flags: IFA_F_PERMANENT | IFA_F_NODAD },
+    {
+      ...common,
+      family: AF_INET,
+      bytes: bytesOf(v4),
+      network: bytesOf(v4),
+      prefix: 32,
+      flags: IFA_F_PERMANENT,
+    },
+    {
+      ...common,
+      family: AF_INET6,
+      bytes: bytesOf(v6),
+      network: bytesOf(v6),
+      prefix: 128,
+      flags: IFA_F_PERMANENT | IFA_F_NODAD,
+    },
   ]);
 });
 

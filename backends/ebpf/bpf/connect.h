@@ -2,39 +2,10 @@
 /* The first packet of a flow: its origin, its endpoint, and the source address that the endpoint sees. */
 #pragma once
 
-#include "claim.h"
-#include "icmp.h"
-#include "route.h"
+#include "source_address.h"
 
 #define IPV4_FIRST_MULTICAST 224
 #define IPV6_MULTICAST 0xff
-
-/* Data too large for the stack. A CPU handles one packet at a time, so there is one per CPU. */
-struct workspace {
-	struct packet packet;
-	struct tuple to; /* the translated tuple */
-	struct service service;
-	struct bpf_fib_lookup route;
-	struct quotation quotation;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct workspace);
-} workspaces SEC(".maps");
-
-/* Returns the workspace, prepared for a packet whose IP header is at offset `network`. */
-static __always_inline struct workspace *workspace_for(__u32 network)
-{
-	__u32 only = 0;
-	struct workspace *work = bpf_map_lookup_elem(&workspaces, &only);
-	if (!work) return NULL;
-	__builtin_memset(&work->packet, 0, sizeof(work->packet));
-	work->packet.network = network;
-	return work;
-}
 
 /* ---- origin ---- */
 
@@ -69,14 +40,6 @@ enum origin {
 	ORIGIN_LOCAL_POD,
 	ORIGIN_ELSEWHERE,
 };
-
-static __always_inline int is_in(const struct network *network, const struct address *address)
-{
-	for (int word = 0; word < 4; word++) {
-		if ((address->word[word] & network->mask.word[word]) != network->network.word[word]) return 0;
-	}
-	return 1;
-}
 
 static __always_inline enum origin
 origin_of(struct __sk_buff *skb, const struct packet *packet, const struct settings *settings)
@@ -164,17 +127,15 @@ is_masqueraded(const struct service *service, enum origin origin, const struct s
 	return settings->flags & SETTING_MASQUERADE_ALL || origin == ORIGIN_ELSEWHERE;
 }
 
-/* The source address of masqueraded packets of a family that leave by a device. */
-static __always_inline struct address
-masquerade_source(__u32 index, __u16 family, const struct settings *settings)
+/*
+ * Reports whether a packet goes back to the bridge from which it came. The endpoint would reply to the client directly,
+ * past the programs.
+ */
+static __always_inline int is_switched(struct __sk_buff *skb, const struct bpf_fib_lookup *route)
 {
+	__u32 index = skb->ifindex;
 	struct device *device = bpf_map_lookup_elem(&devices, &index);
-	if (family == AF_INET) {
-		if (device && !is_unspecified(&device->source_ipv4)) return device->source_ipv4;
-		return settings->source_ipv4;
-	}
-	if (device && !is_unspecified(&device->source_ipv6)) return device->source_ipv6;
-	return settings->source_ipv6;
+	return device && device->bridge != 0 && device->bridge == route->ifindex;
 }
 
 /* ---- the flow ---- */

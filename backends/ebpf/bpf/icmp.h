@@ -28,23 +28,22 @@ outer_tuple(const struct packet *error, const struct packet *quoted, const struc
 	return outer;
 }
 
-/*
- * Reads the packet that an error quotes. Returns the entry of its flow in the direction of the error; NULL if
- * the quoted packet belongs to no flow.
- */
-static __always_inline struct flow *
+/* Reads the packet that an error quotes. Returns 0 if it is none that services use. */
+static __always_inline int
 read_quotation(struct __sk_buff *skb, const struct packet *error, struct quotation *quotation)
 {
 	__builtin_memset(quotation, 0, sizeof(*quotation));
 	quotation->packet.network = error->transport + error->transport_length;
 	quotation->packet.is_quoted = 1;
-	if (read_packet(skb, &quotation->packet) != PACKET_TRANSPORT) return NULL;
-	struct tuple reply = reversed(&quotation->packet.tuple);
-	struct flow *flow = flow_of(&reply);
-	if (!flow) return NULL;
+	return read_packet(skb, &quotation->packet) == PACKET_TRANSPORT;
+}
+
+/* Sets what an error becomes. `flow` is the entry of its flow in the direction of the error. */
+static __always_inline void
+set_original(struct quotation *quotation, const struct packet *error, const struct flow *flow)
+{
 	quotation->original = reversed(&flow->translated);
 	quotation->outer = outer_tuple(error, &quotation->packet, flow);
-	return flow;
 }
 
 /* The error's own checksum, at `check`, covers the quote too, so it is updated with each restored field. */

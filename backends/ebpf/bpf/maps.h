@@ -279,6 +279,8 @@ enum drop_reason {
 	DROP_MAP_FULL = 8,
 	/* A segment of a connection that is not known any more, and whose endpoint cannot be found again. */
 	DROP_LOST_FLOW = 9,
+	/* A packet whose ICMP error would exceed the limits of struct settings. */
+	DROP_ICMP_LIMIT = 12,
 	DROP_REASONS = 16,
 };
 
@@ -331,6 +333,8 @@ enum setting_flag {
 	SETTING_LEAVE_NEW_FLOWS = 16,
 	/* Netfilter translates flows that began in another mode. */
 	SETTING_FORMER_FLOWS = 32,
+	/* The stack forwards all packets, so that the host's filter rules see them (--ebpf-forward). */
+	SETTING_THROUGH_STACK = 128,
 };
 
 /* Contains an address if (address & mask) == network; host bits of `network` are zero. */
@@ -356,6 +360,14 @@ struct settings {
 	/* Idle timeouts of UDP flows: before and after the first reply. */
 	__u32 udp_seconds;
 	__u32 udp_stream_seconds;
+	/*
+	 * Limits of ICMP errors: the interval for one source, 0 without a limit (net.ipv4.icmp_ratelimit,
+	 * net.ipv6.icmp.ratelimit), and for all sources together (net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst).
+	 */
+	__u32 icmp_interval_ms;
+	__u32 icmpv6_interval_ms;
+	__u32 icmp_per_second;
+	__u32 icmp_burst;
 };
 
 struct {
@@ -370,16 +382,22 @@ struct {
 enum device_flag {
 	/* Packets from this device are from pods of this node (see SETTING_LOCAL_BY_DEVICE). */
 	DEVICE_LOCAL_PODS = 1,
+	/* The stack checks whether the sources of IPv4 packets from this device are reached by it (rp_filter). */
+	DEVICE_REVERSE_PATH = 2,
+	/*
+	 * A tunnel or another device without a link-layer header. Some of them find their far end by the route
+	 * that is attached to the packet.
+	 */
+	DEVICE_NEEDS_ROUTE = 4,
 };
 
 struct device {
 	__u32 flags; /* enum device_flag */
 	/*
-	 * Sources of masqueraded connections that leave by this device; all zero if it has no address of the
-	 * family.
+	 * Index of the bridge that this device is, or is a port of; 0 if there is none. Machines behind it reach each
+	 * other directly.
 	 */
-	struct address source_ipv4;
-	struct address source_ipv6;
+	__u32 bridge;
 };
 
 struct {
@@ -389,6 +407,27 @@ struct {
 	__type(key, __u32);
 	__type(value, struct device);
 } devices SEC(".maps");
+
+/* Addresses of a device, in the order in which the kernel lists them. */
+struct device_address_key {
+	__u32 device; /* interface index */
+	__u16 family; /* AF_INET, AF_INET6 */
+	__u16 position; /* from 0 on, without gaps */
+};
+
+struct device_address {
+	struct address address;
+	/* The network of the device that the address belongs to; on a point-to-point link that of the peer. */
+	struct network network;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 15);
+	__type(key, struct device_address_key);
+	__type(value, struct device_address);
+} device_addresses SEC(".maps");
 
 /* ---- conntrack: flows of packets, one entry per direction ---- */
 
@@ -410,6 +449,8 @@ enum flow_flag {
 	FLOW_TO_NODE = 4,
 	/* The enum frontend_kind, in two bits from this one on. */
 	FLOW_KIND = 8,
+	/* The stack forwards the packets, because it has to decide whether to accept their source. */
+	FLOW_THROUGH_STACK = 64,
 };
 
 /* Set in both entries of a flow, and never cleared. */
@@ -458,6 +499,38 @@ struct {
 	__uint(max_entries, 1 << 17);
 	__type(value, struct revisit);
 } revisits SEC(".maps");
+
+/*
+ * Packets that the stack forwards. Between ingress and egress they have the addresses of the client and of the
+ * endpoint, as netfilter's FORWARD would see them. The key is their tuple there, the value the one they arrived with.
+ * Ingress writes an entry before each packet that needs it, so evictions do no harm.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 15);
+	__type(key, struct tuple);
+	__type(value, struct tuple);
+} stack_tuples SEC(".maps");
+
+/* ---- limits of ICMP errors ---- */
+
+/*
+ * Limits by source, for IPv6 by its /64. The value is the time from which the source gets errors as if it had got none.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 12);
+	__type(key, struct address);
+	__type(value, __u64);
+} icmp_limits SEC(".maps");
+
+/* Limit for all sources together. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} icmp_limit SEC(".maps");
 
 /* ---- fragments: the ports of a datagram, which only its first fragment contains ---- */
 

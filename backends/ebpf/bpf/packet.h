@@ -20,6 +20,7 @@
 #define VLAN_VID_MASK 0x0fff /* linux/if_vlan.h */
 #define IP_OFFSET 0x1fff  /* net/ip.h: in iphdr.frag_off */
 #define IP_MF 0x2000      /* net/ip.h */
+#define IP_DF 0x4000      /* net/ip.h */
 #define IP6_OFFSET 0xfff8 /* net/ipv6.h: in ipv6_fragment.offset */
 #define IP6_MF 0x0001     /* net/ipv6.h */
 
@@ -86,6 +87,7 @@ struct packet {
 	__u8 time_to_live;    /* or hop limit */
 	__u8 tcp_flags;
 	__u8 is_first_fragment;
+	__u8 may_be_fragmented; /* IPv4 without DF */
 	/* The packet is quoted by an ICMP error, so it may be truncated. */
 	__u8 is_quoted;
 };
@@ -178,6 +180,7 @@ static __always_inline enum packet_kind read_ipv4(struct __sk_buff *skb, struct 
 	packet->tuple.protocol = ip.protocol;
 
 	__u16 fragment = bpf_ntohs(ip.frag_off);
+	packet->may_be_fragmented = !(fragment & IP_DF);
 	if (fragment & IP_OFFSET) return has_ports(ip.protocol) ? PACKET_LATER_FRAGMENT : PACKET_OTHER;
 	packet->is_first_fragment = !!(fragment & IP_MF);
 	return read_transport(skb, packet);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <linux/pkt_cls.h>
+#include "icmp_limit.h"
 #include "nat.h"
 
 /* To the next program, and then to the stack. TC_ACT_OK would hide the packet from foreign programs. */
@@ -230,6 +231,11 @@ reject_with_icmp(struct __sk_buff *skb, const struct packet *packet, const struc
 {
 	/* RFC 1122, 3.2.2: no error is sent about a later fragment. */
 	if (packet->transport_length == 0) return TC_ACT_SHOT;
+	/* Errors for the discovery of the path's MTU have no limit, as in the kernel: they are smaller than their cause. */
+	if (error->mtu == 0 && !may_send_error(packet)) {
+		count_drop(DROP_ICMP_LIMIT);
+		return TC_ACT_SHOT;
+	}
 	__u32 end = packet->transport + quoted_transport(packet->tuple.protocol);
 	if (bpf_skb_change_tail(skb, end, 0) != 0) return TC_ACT_SHOT;
 	__u32 quoted = end - packet->network;

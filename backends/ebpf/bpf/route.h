@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Routing of translated packets: they bypass netfilter and go directly to the neighbour of their route. */
+/*
+ * Routing of translated packets. They bypass netfilter and go directly to the neighbour of their route, or the stack
+ * forwards them: if that was chosen (--ebpf-forward), and where the direct way is not certain.
+ */
 #pragma once
 
 #include <linux/pkt_cls.h>
-#include "nat.h"
 #include "reject.h"
+#include "stack.h"
 
 enum next_hop {
 	/* A neighbour, through a device. */
 	NEXT_HOP_NEIGHBOUR,
 	/* The stack: the packet is for this node. */
 	NEXT_HOP_STACK,
+	/* The stack, which forwards, fragments or rejects the packet. */
+	NEXT_HOP_FORWARD,
 	NEXT_HOP_TOO_BIG,
 	NEXT_HOP_NONE,
 };
@@ -51,10 +56,47 @@ static __noinline enum next_hop find_route(struct __sk_buff *skb, const struct p
 	case BPF_FIB_LKUP_RET_NOT_FWDED:
 		return NEXT_HOP_STACK;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		return NEXT_HOP_TOO_BIG;
+		return packet->may_be_fragmented ? NEXT_HOP_FORWARD : NEXT_HOP_TOO_BIG;
+	/* A route that encapsulates. */
+	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
+	case BPF_FIB_LKUP_RET_BLACKHOLE:
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+		return NEXT_HOP_FORWARD;
 	default:
 		return NEXT_HOP_NONE;
 	}
+}
+
+/*
+ * Reports whether the kernel checks whether the source of a packet is reached by the device on which it arrived, and
+ * that device is not the one of the route back. The stack decides then, because it knows more: there may be several
+ * routes, or the check may be loose.
+ */
+VERIFIED_ONCE int is_source_uncertain(struct __sk_buff *skb)
+{
+	struct workspace *work = current_workspace();
+	if (!work) return 0;
+	__u32 index = skb->ifindex;
+	struct device *device = bpf_map_lookup_elem(&devices, &index);
+	if (work->packet.family != AF_INET || !device || !(device->flags & DEVICE_REVERSE_PATH)) return 0;
+	struct bpf_fib_lookup *route = &work->route_back;
+	__builtin_memset(route, 0, sizeof(*route));
+	route->family = AF_INET;
+	route->ifindex = index;
+	route->ipv4_src = work->packet.tuple.destination.word[3];
+	route->ipv4_dst = work->packet.tuple.source.word[3];
+	/* Fits every MTU, which does not matter here. */
+	route->tot_len = sizeof(struct iphdr);
+	long result = bpf_fib_lookup(skb, route, sizeof(*route), 0);
+	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH) return 1;
+	return route->ifindex != index;
+}
+
+static __always_inline int needs_route(__u32 index)
+{
+	struct device *device = bpf_map_lookup_elem(&devices, &index);
+	return device && device->flags & DEVICE_NEEDS_ROUTE;
 }
 
 static __always_inline int send_to_neighbour(struct __sk_buff *skb, const struct packet *packet,
@@ -66,6 +108,8 @@ static __always_inline int send_to_neighbour(struct __sk_buff *skb, const struct
 	if (skb->vlan_present) bpf_skb_vlan_pop(skb);
 	/* The kernel removes a link-layer header whether or not there is one. */
 	if (packet->network == 0 && bpf_skb_change_head(skb, ETH_HLEN, 0) != 0) return TC_ACT_SHOT;
+	/* Without a neighbour, the kernel looks the route up again, and attaches it to the packet. */
+	if (needs_route(route->ifindex)) return bpf_redirect_neigh(route->ifindex, NULL, 0, 0);
 	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
@@ -75,14 +119,28 @@ static __always_inline int drop(enum drop_reason reason)
 	return TC_ACT_SHOT;
 }
 
-/* Translates a packet and sends it to its next hop, or rejects or drops it if it has none. */
-static __always_inline int send(struct __sk_buff *skb, struct packet *packet, const struct tuple *to,
-				enum next_hop next_hop, const struct bpf_fib_lookup *route)
+/* Passes a packet to the stack, which forwards it, and counts its hop. */
+VERIFIED_ONCE int send_through_stack(struct __sk_buff *skb)
 {
+	struct workspace *work = current_workspace();
+	if (!work) return TC_ACT_SHOT;
+	struct packet *packet = &work->packet;
+	struct passage *passage = &work->passage;
+	passage->arrived = packet->tuple;
+	prepare_passage();
+	return translate(skb, packet, &passage->inner, packet->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
+}
+
+/* Translates a packet to `work->to` and sends it to its next hop, or rejects or drops it if it has none. */
+static __always_inline int send(struct __sk_buff *skb, struct workspace *work, enum next_hop next_hop)
+{
+	const struct packet *packet = &work->packet;
+	const struct bpf_fib_lookup *route = &work->route;
 	if (next_hop == NEXT_HOP_TOO_BIG) return reject_too_big(skb, packet, route->mtu_result);
 	if (next_hop == NEXT_HOP_NONE) return drop(DROP_NO_ROUTE);
+	if (next_hop == NEXT_HOP_FORWARD) return send_through_stack(skb);
 	int is_forwarded = next_hop == NEXT_HOP_NEIGHBOUR;
 	if (is_forwarded && packet->time_to_live <= LAST_HOP_TTL) return reject_hop_limit(skb, packet);
-	if (translate(skb, packet, to, packet->time_to_live - is_forwarded) != 0) return drop(DROP_MALFORMED);
+	if (translate(skb, packet, &work->to, packet->time_to_live - is_forwarded) != 0) return drop(DROP_MALFORMED);
 	return is_forwarded ? send_to_neighbour(skb, packet, route) : PASS_ON;
 }

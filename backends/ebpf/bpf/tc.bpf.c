@@ -81,11 +81,15 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 	*to = packet->tuple;
 	to->destination = endpoint.address;
 	to->destination_port = endpoint.port;
-	int masquerade = is_masqueraded(service, origin, settings, to);
+	int is_hidden = is_masqueraded(service, origin, settings, to);
 	enum next_hop next_hop = find_route(skb, packet, to, &work->route);
-	if (next_hop == NEXT_HOP_STACK && masquerade) next_hop = NEXT_HOP_NONE;
-	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG)
-		return send(skb, packet, to, next_hop, &work->route);
+	if (next_hop == NEXT_HOP_STACK && is_hidden) next_hop = NEXT_HOP_NONE;
+	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG) return send(skb, work, next_hop);
+	if (next_hop == NEXT_HOP_NEIGHBOUR) {
+		is_hidden |= is_switched(skb, &work->route);
+		if (settings->flags & SETTING_THROUGH_STACK) next_hop = NEXT_HOP_FORWARD;
+		else if (is_source_uncertain(skb)) next_hop = NEXT_HOP_FORWARD, flags |= FLOW_THROUGH_STACK;
+	}
 
 	/*
 	 * Before the flow is created, so that entries become free; and here, because further down the call
@@ -93,14 +97,14 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 	 */
 	revisit_flows(coarse_time());
 
-	if (masquerade) to->source = masquerade_source(work->route.ifindex, packet->family, settings);
+	if (is_hidden) masquerade();
 	if (next_hop == NEXT_HOP_STACK) flags |= FLOW_TO_NODE;
 	flags |= kind_of(service) * FLOW_KIND;
 	int failure = create_flow(skb, &packet->tuple, to, service, flags);
 	if (failure) return drop(failure);
 	count_connection(counters_key(service->id, kind_of(service)));
 	track(skb, packet, &claim->flow);
-	return send(skb, packet, to, next_hop, &work->route);
+	return send(skb, work, next_hop);
 }
 
 /*
@@ -212,9 +216,25 @@ static __noinline int forward(struct __sk_buff *skb, struct workspace *work, str
 {
 	/* A copy, because the kernel may give the entry to another flow at any time. */
 	work->to = flow->translated;
-	track(skb, &work->packet, flow);
-	enum next_hop next_hop = find_route(skb, &work->packet, &work->to, &work->route);
-	return send(skb, &work->packet, &work->to, next_hop, &work->route);
+	enum next_hop next_hop = is_through_stack(flow) ? NEXT_HOP_FORWARD :
+							  find_route(skb, &work->packet, &work->to, &work->route);
+	/* Egress tracks replies that the stack forwards, because netfilter's rules may drop them, or masquerade them. */
+	if (next_hop != NEXT_HOP_FORWARD || !(flow->flags & FLOW_REPLY)) track(skb, &work->packet, flow);
+	return send(skb, work, next_hop);
+}
+
+/* Passes an error to the stack, with the tuple that the quoted packet has or would have there. */
+static __noinline int forward_error_through_stack(struct __sk_buff *skb, struct workspace *work, const struct flow *flow)
+{
+	struct packet *error = &work->packet;
+	struct quotation *quotation = &work->quotation;
+	struct passage *passage = &work->passage;
+	passage->arrived = reversed(&quotation->packet.tuple);
+	work->to = flow->translated;
+	prepare_passage();
+	quotation->original = reversed(&passage->inner);
+	quotation->outer.source = error->tuple.source;
+	return translate_error(skb, error, quotation, error->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
 }
 
 static __noinline int forward_error(struct __sk_buff *skb, struct workspace *work)
@@ -222,7 +242,13 @@ static __noinline int forward_error(struct __sk_buff *skb, struct workspace *wor
 	struct packet *error = &work->packet;
 	struct quotation *quotation = &work->quotation;
 	if (!read_quotation(skb, error, quotation)) return PASS_ON;
-	enum next_hop next_hop = find_route(skb, error, &quotation->outer, &work->route);
+	struct tuple reply = reversed(&quotation->packet.tuple);
+	struct flow *flow = flow_of(&reply);
+	if (!flow) return PASS_ON;
+	set_original(quotation, error, flow);
+	enum next_hop next_hop = is_through_stack(flow) ? NEXT_HOP_FORWARD :
+							  find_route(skb, error, &quotation->outer, &work->route);
+	if (next_hop == NEXT_HOP_FORWARD) return forward_error_through_stack(skb, work, flow);
 	/* No error is sent about an error. */
 	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG || error->time_to_live <= LAST_HOP_TTL)
 		return drop(DROP_NO_ROUTE);
@@ -277,9 +303,27 @@ static __always_inline int is_reply_of_node(const struct flow *flow)
 static __noinline int egress_error(struct __sk_buff *skb, struct workspace *work)
 {
 	struct packet *error = &work->packet;
-	struct flow *flow = read_quotation(skb, error, &work->quotation);
-	if (!is_reply_of_node(flow)) return PASS_ON;
-	if (translate_error(skb, error, &work->quotation, error->time_to_live) != 0) return drop(DROP_MALFORMED);
+	struct quotation *quotation = &work->quotation;
+	if (!read_quotation(skb, error, quotation)) return PASS_ON;
+	struct tuple reply = reversed(&quotation->packet.tuple);
+	struct flow *flow = flow_of(&reply);
+	if (!is_reply_of_node(flow)) flow = flow_in_stack(&work->passage, &reply);
+	if (!flow) return PASS_ON;
+	set_original(quotation, error, flow);
+	return translate_error(skb, error, quotation, error->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
+}
+
+/* ---- packets that the stack forwarded ---- */
+
+static __noinline int leave_stack(struct __sk_buff *skb, struct workspace *work, struct flow *flow)
+{
+	struct packet *packet = &work->packet;
+	work->to = flow->translated;
+	/* With the tuple of its later fragments, if the stack has not put them together. */
+	if (packet->is_first_fragment) store_ports(packet);
+	if (translate(skb, packet, &work->to, packet->time_to_live) != 0) return drop(DROP_MALFORMED);
+	packet->tuple = work->passage.arrived;
+	if (flow->flags & FLOW_REPLY) track(skb, packet, flow);
 	return PASS_ON;
 }
 
@@ -294,6 +338,8 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 
 	struct flow *flow = flow_of(&packet->tuple);
 	if (!is_reply_of_node(flow)) {
+		flow = flow_in_stack(&work->passage, &packet->tuple);
+		if (flow) return leave_stack(skb, work, flow);
 		if (kind == PACKET_TRANSPORT) note_packet_of_node(skb, packet);
 		return PASS_ON;
 	}

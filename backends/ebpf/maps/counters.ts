@@ -112,6 +112,16 @@ export function dropMetric(drops: ReadonlyMap<string, number>): BackendMetric {
   };
 }
 
+export function forwardMetric(isThroughStack: boolean): BackendMetric {
+  return {
+    name: "ebpf_forward_through_stack",
+    help: "Whether packets for services pass netfilter's FORWARD (1) or leave past it (0).",
+    type: "gauge",
+    labels: [],
+    samples: [{ labels: [], value: isThroughStack ? 1 : 0 }],
+  };
+}
+
 export function endedMetrics(
   sockets: { readonly ended: Readonly<Record<string, number>>; readonly failures: number },
 ): readonly BackendMetric[] {

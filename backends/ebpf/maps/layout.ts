@@ -8,7 +8,7 @@ import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
-export const LAYOUT_VERSION = 7;
+export const LAYOUT_VERSION = 8;
 
 /**
  * The first layout whose state is carried over. In earlier ones, members of the same name have another meaning. To change
@@ -25,8 +25,10 @@ export const SIZE = {
   endpoint: 24,
   range: 24,
   traffic: 64,
-  settings: 128,
-  device: 36,
+  settings: 144,
+  device: 8,
+  device_address_key: 8,
+  device_address: 48,
   tuple: 40,
   flow: 72,
 } as const;
@@ -64,8 +66,14 @@ export const OFFSET = {
     tcp_closing_seconds: 116,
     udp_seconds: 120,
     udp_stream_seconds: 124,
+    icmp_interval_ms: 128,
+    icmpv6_interval_ms: 132,
+    icmp_per_second: 136,
+    icmp_burst: 140,
   },
-  device: { flags: 0, source_ipv4: 4, source_ipv6: 20 },
+  device: { flags: 0, bridge: 4 },
+  device_address_key: { device: 0, family: 4, position: 6 },
+  device_address: { address: 0, network: 16 },
   tuple: { source: 0, destination: 16, source_port: 32, destination_port: 34, protocol: 36 },
   flow: { translated: 0, born: 40, seen: 48, service: 56, generation: 60, flags: 64, state: 68 },
 } as const;
@@ -109,13 +117,14 @@ export const SETTING = {
   LOCAL_BY_DEVICE: 8,
   LEAVE_NEW_FLOWS: 16,
   FORMER_FLOWS: 32,
+  THROUGH_STACK: 128,
 } as const;
 
 /** enum device_flag */
-export const DEVICE = { LOCAL_PODS: 1 } as const;
+export const DEVICE = { LOCAL_PODS: 1, REVERSE_PATH: 2, NEEDS_ROUTE: 4 } as const;
 
 /** enum flow_flag */
-export const FLOW = { REPLY: 1, NODE_PORT: 2, TO_NODE: 4, KIND: 8 } as const;
+export const FLOW = { REPLY: 1, NODE_PORT: 2, TO_NODE: 4, KIND: 8, THROUGH_STACK: 64 } as const;
 
 /** enum flow_state; the enumerators begin with FLOW_, too. */
 export const FLOW_STATE = {
@@ -138,6 +147,7 @@ export const DROP = {
   FRAGMENT: 7,
   MAP_FULL: 8,
   LOST_FLOW: 9,
+  ICMP_LIMIT: 12,
 } as const;
 
 /** `struct service` */

@@ -1,5 +1,6 @@
 import { type Address, isLinkLocal, isLoopback } from "../../../core/net/address.ts";
 import type { NodeSettings } from "../../../core/plan/plan.ts";
+import { readIcmpLimits } from "./icmp_limits.ts";
 import { Entries, hasEntries, replaceEntries } from "./entries.ts";
 import type { EntryMap, KernelMaps } from "./kernel_maps.ts";
 import { NODE_ADDRESS, OFFSET, SETTING, SIZE, viewOf, writeAddress, writeNetwork } from "./layout.ts";
@@ -34,7 +35,7 @@ export function writeSettings(
 }
 
 /** Flags that do not follow from the settings of the node. */
-const OTHER_FLAGS = SETTING.LEAVE_NEW_FLOWS | SETTING.FORMER_FLOWS;
+const OTHER_FLAGS = SETTING.LEAVE_NEW_FLOWS | SETTING.FORMER_FLOWS | SETTING.THROUGH_STACK;
 
 /** Reports whether the maps contain what `writeSettings` writes, apart from flags that change while the proxy runs. */
 export function hasSettings(
@@ -107,6 +108,11 @@ function settingsBytes(
   view.setUint32(at.tcp_closing_seconds, seconds("tcpCloseWaitTimeoutMs"), true);
   view.setUint32(at.udp_seconds, seconds("udpTimeoutMs"), true);
   view.setUint32(at.udp_stream_seconds, seconds("udpStreamTimeoutMs"), true);
+  const limits = readIcmpLimits();
+  view.setUint32(at.icmp_interval_ms, limits.intervalMs, true);
+  view.setUint32(at.icmpv6_interval_ms, limits.intervalMsIPv6, true);
+  view.setUint32(at.icmp_per_second, limits.perSecond, true);
+  view.setUint32(at.icmp_burst, limits.burst, true);
   return bytes;
 }
 

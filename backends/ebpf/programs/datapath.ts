@@ -91,7 +91,10 @@ export class Datapath implements Disposable {
     const devices = stack.use(
       new Devices(
         attachment,
-        stack.use(pins.openMap("devices")),
+        {
+          devices: stack.use(pins.openMap("devices")),
+          device_addresses: stack.use(pins.openMap("device_addresses")),
+        },
         NetlinkClient.open(NETLINK_ROUTE),
         report,
       ),

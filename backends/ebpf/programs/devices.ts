@@ -1,5 +1,4 @@
 import { Mutex } from "../../../core/async/mutex.ts";
-import { isLoopback } from "../../../core/net/address.ts";
 import type { LocalTraffic } from "../../../core/plan/plan.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import type { NetlinkClient, WriteMessage } from "../../../ffi/netlink/client.ts";
@@ -9,22 +8,23 @@ import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { writeDumpAddresses } from "../../../ffi/netlink/rtnetlink/address.ts";
 import {
   RTNLGRP_IPV4_IFADDR,
+  RTNLGRP_IPV4_NETCONF,
   RTNLGRP_IPV6_IFADDR,
   RTNLGRP_LINK,
   RTNLGRP_TC,
 } from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
+import { decodeReversePathFilter, writeDumpNetconf } from "../../../ffi/netlink/rtnetlink/netconf.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { hasInterface } from "../../../ffi/network_interface.ts";
-import { Entries, replaceEntries } from "../maps/entries.ts";
+import { replaceEntries } from "../maps/entries.ts";
 import type { EntryMap } from "../maps/kernel_maps.ts";
-import { DEVICE, OFFSET, SIZE, writeAddress } from "../maps/layout.ts";
+import { addressEntries, deviceEntries } from "./device_entries.ts";
 import {
   decodeDevice,
   decodeSourceAddress,
   deviceThatLostFilters,
   type NetworkDevice,
-  type SourceAddress,
 } from "./network_device.ts";
 import type { TcAttachment } from "./tc_attach.ts";
 
@@ -35,16 +35,22 @@ export interface DeviceSelection {
   readonly localTraffic: readonly LocalTraffic[];
 }
 
+/** The maps with the properties of devices. */
+export interface DeviceMaps {
+  readonly devices: EntryMap;
+  readonly device_addresses: EntryMap;
+}
+
 /** Changes of devices within this time share one update. */
 const SETTLE_MS = 10;
 
 /**
- * Keeps the tc programs attached to the selected devices, and map `devices` up to date. Every change reads
+ * Keeps the tc programs attached to the selected devices, and the maps of devices up to date. Every change reads
  * all devices and addresses again, which takes a few milliseconds for a few hundred devices.
  */
 export class Devices implements Disposable {
   readonly #attachment: TcAttachment;
-  readonly #map: EntryMap;
+  readonly #maps: DeviceMaps;
   readonly #client: NetlinkClient;
   readonly #report: (what: string) => void;
   #notifications: Notifications | undefined;
@@ -57,12 +63,12 @@ export class Devices implements Disposable {
   /** @param report receives failures of updates after notifications, and lost filters. */
   constructor(
     attachment: TcAttachment,
-    map: EntryMap,
+    maps: DeviceMaps,
     client: NetlinkClient,
     report: (what: string) => void,
   ) {
     this.#attachment = attachment;
-    this.#map = map;
+    this.#maps = maps;
     this.#client = client;
     this.#report = report;
   }
@@ -92,7 +98,8 @@ export class Devices implements Disposable {
 
   #listen(): Notifications {
     const transport = NetlinkSocket.open(NETLINK_ROUTE);
-    for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]) transport.joinGroup(group);
+    const groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_NETCONF];
+    for (const group of groups) transport.joinGroup(group);
     // Lost links are detected by their pins.
     if (!this.#attachment.usesLinks) transport.joinGroup(RTNLGRP_TC);
     const updateSoon = () => {
@@ -126,8 +133,10 @@ export class Devices implements Disposable {
   async #updateNow(all: boolean): Promise<readonly string[]> {
     const devices = await this.#read("list network devices", writeDumpLinks, decodeDevice);
     const addresses = await this.#read("list addresses of devices", writeDumpAddresses, decodeSourceAddress);
-    // The map comes before the programs, because these look up devices in it.
-    replaceEntries(this.#map, deviceEntries(devices, addresses, this.#selection.localTraffic));
+    const filters = await this.#read("list settings of devices", writeDumpNetconf, decodeReversePathFilter);
+    // The maps come before the programs, because these look up devices in them.
+    replaceEntries(this.#maps.devices, deviceEntries(devices, filters, this.#selection.localTraffic));
+    replaceEntries(this.#maps.device_addresses, addressEntries(addresses));
 
     const selected = new Map(
       devices.filter((device) => this.#isSelected(device)).map((device) => [device.index, device]),
@@ -170,41 +179,4 @@ export class Devices implements Disposable {
     const answers = await this.#client.dump(operation, write);
     return answers.map(({ payload }) => decode(payload)).filter((value) => value !== undefined);
   }
-}
-
-/** Entries of map `devices`: `struct device` by index. */
-function deviceEntries(
-  devices: readonly NetworkDevice[],
-  addresses: readonly SourceAddress[],
-  localTraffic: readonly LocalTraffic[],
-): Entries {
-  const entries = new Entries(KEY_BYTES, SIZE.device);
-  const offsets = new Map<number, number>();
-  const names = new Map(devices.map(({ index, name }) => [index, name]));
-  for (const { index, name, master } of devices) {
-    const at = entries.add();
-    entries.keys.setUint32(at * KEY_BYTES, index, true);
-    offsets.set(index, at * SIZE.device);
-    // A bridge has the link-layer address of one of its ports, so packets for the node are already balanced
-    // at that port.
-    const matchedNames = [name, master === undefined ? "" : names.get(master) ?? ""];
-    if (!localTraffic.some((traffic) => matchedNames.some((name) => leadsToPods(traffic, name)))) continue;
-    entries.values.setUint32(at * SIZE.device + OFFSET.device.flags, DEVICE.LOCAL_PODS, true);
-  }
-  // The kernel lists the addresses of a device in order of preference. Reversed, so that the first one is
-  // written last.
-  for (const { index, address } of addresses.toReversed()) {
-    const offset = offsets.get(index);
-    if (offset === undefined || isLoopback(address)) continue;
-    const member = address.length === 4 ? OFFSET.device.source_ipv4 : OFFSET.device.source_ipv6;
-    writeAddress(entries.values, offset + member, address);
-  }
-  return entries;
-}
-
-const KEY_BYTES = 4;
-
-function leadsToPods(traffic: LocalTraffic, device: string): boolean {
-  if (traffic.mode === "interface") return device === traffic.name;
-  return traffic.mode === "interface-prefix" && device.startsWith(traffic.prefix);
 }

@@ -1,4 +1,4 @@
-import { type Address, addressFromBytes } from "../../../core/net/address.ts";
+import { type Address, addressFromBytes, type Cidr, cidrOf } from "../../../core/net/address.ts";
 import { AF_INET } from "../../../ffi/inet.ts";
 import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { decodeAddress } from "../../../ffi/netlink/rtnetlink/address.ts";
@@ -7,7 +7,7 @@ import { decodeLink, type Link } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { deviceOfFilter } from "../../../ffi/netlink/rtnetlink/tc.ts";
 
 /** The properties of a network device that decide how programs are attached to it. */
-export interface NetworkDevice extends Pick<Link, "index" | "name" | "master"> {
+export interface NetworkDevice extends Pick<Link, "index" | "name" | "master" | "lower" | "kind"> {
   readonly isLoopback: boolean;
   /** Layer of the first header of packets; undefined if the programs cannot parse packets of this device. */
   readonly layer: Layer | undefined;
@@ -20,6 +20,8 @@ export type Layer = "l2" | "l3";
 export interface SourceAddress {
   readonly index: number;
   readonly address: Address;
+  /** The network that is reached by the device without a gateway. */
+  readonly network: Cidr;
 }
 
 export type Direction = "ingress" | "egress";
@@ -28,8 +30,16 @@ export const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
 /** Decodes the payload of RTM_NEWLINK. */
 export function decodeDevice(payload: Uint8Array): NetworkDevice {
-  const { index, name, master, type, flags } = decodeLink(payload);
-  return { index, name, master, isLoopback: (flags & rt.IFF_LOOPBACK) !== 0, layer: LAYERS.get(type) };
+  const { index, name, master, lower, kind, type, flags } = decodeLink(payload);
+  return {
+    index,
+    name,
+    master,
+    lower,
+    kind,
+    isLoopback: (flags & rt.IFF_LOOPBACK) !== 0,
+    layer: LAYERS.get(type),
+  };
 }
 
 /**
@@ -40,11 +50,11 @@ export function decodeDevice(payload: Uint8Array): NetworkDevice {
 export function decodeSourceAddress(payload: Uint8Array): SourceAddress | undefined {
   const decoded = decodeAddress(payload);
   if (decoded === undefined) return undefined;
-  const { index, family, scope, flags, bytes } = decoded;
+  const { index, family, scope, flags, bytes, network, prefix } = decoded;
   if (scope !== rt.RT_SCOPE_UNIVERSE) return undefined;
   if ((flags & (rt.IFA_F_DEPRECATED | rt.IFA_F_TENTATIVE)) !== 0) return undefined;
   if (family === AF_INET && (flags & rt.IFA_F_SECONDARY) !== 0) return undefined;
-  return { index, address: addressFromBytes(bytes) };
+  return { index, address: addressFromBytes(bytes), network: cidrOf(addressFromBytes(network), prefix) };
 }
 
 /** Index of the device that lost a filter, or a qdisc with its filters; undefined for other messages. */

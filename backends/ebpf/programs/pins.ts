@@ -14,10 +14,13 @@ export const PINNED_MAPS: ReadonlyMap<string, "state" | "programmed" | "scratch"
   ["connections", "state"],
   ["conntrack", "state"],
   ["counters", "state"],
+  ["device_addresses", "programmed"],
   ["devices", "programmed"],
   ["drops", "state"],
   ["endpoints", "programmed"],
   ["fragments", "state"],
+  ["icmp_limit", "scratch"],
+  ["icmp_limits", "scratch"],
   ["identity", "state"],
   ["node_addresses", "programmed"],
   ["node_settings", "programmed"],
@@ -30,6 +33,7 @@ export const PINNED_MAPS: ReadonlyMap<string, "state" | "programmed" | "scratch"
   ["settled_generation", "scratch"],
   ["socket_choices", "state"],
   ["source_ranges", "programmed"],
+  ["stack_tuples", "scratch"],
   ["workspaces", "scratch"],
 ]);
 

@@ -12,7 +12,9 @@ export interface DeviceAddress {
   readonly family: number;
   /** In network byte order: 4 or 16 bytes. */
   readonly bytes: Uint8Array;
-  /** Length of the prefix in bits. */
+  /** An address of the network: the same, or that of the peer on a point-to-point link. */
+  readonly network: Uint8Array;
+  /** Length of the network's prefix in bits. */
   readonly prefix: number;
   /** RT_SCOPE_… */
   readonly scope: number;
@@ -81,6 +83,7 @@ export function decodeAddress(payload: Uint8Array): DeviceAddress | undefined {
     index: deviceOfAddress(payload),
     family,
     bytes,
+    network: address ?? bytes,
     prefix: payload[rt.IFADDRMSG_PREFIXLEN] ?? 0,
     scope: payload[rt.IFADDRMSG_SCOPE] ?? 0,
     flags,

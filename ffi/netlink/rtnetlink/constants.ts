@@ -4,6 +4,7 @@ export const RTNLGRP_LINK = 1; // linux/rtnetlink.h
 export const RTNLGRP_TC = 4; // linux/rtnetlink.h
 export const RTNLGRP_IPV4_IFADDR = 5; // linux/rtnetlink.h
 export const RTNLGRP_IPV6_IFADDR = 9; // linux/rtnetlink.h
+export const RTNLGRP_IPV4_NETCONF = 24; // linux/rtnetlink.h
 
 export const RTM_NEWLINK = 16; // linux/rtnetlink.h
 export const RTM_DELLINK = 17; // linux/rtnetlink.h
@@ -15,6 +16,7 @@ export const RTM_NEWQDISC = 36; // linux/rtnetlink.h
 export const RTM_DELQDISC = 37; // linux/rtnetlink.h
 export const RTM_NEWTFILTER = 44; // linux/rtnetlink.h
 export const RTM_DELTFILTER = 45; // linux/rtnetlink.h
+export const RTM_GETNETCONF = 82; // linux/rtnetlink.h
 
 /** struct ifinfomsg { u8 ifi_family, pad; u16 ifi_type; s32 ifi_index; u32 ifi_flags, ifi_change; } linux/rtnetlink.h */
 export const IFINFOMSG_BYTES = 16;
@@ -23,6 +25,7 @@ export const IFINFOMSG_INDEX = 4;
 export const IFINFOMSG_FLAGS = 8;
 
 export const IFLA_IFNAME = 3; // linux/if_link.h
+export const IFLA_LINK = 5; // linux/if_link.h: the device below, as of a VLAN
 export const IFLA_MASTER = 10; // linux/if_link.h
 export const IFLA_LINKINFO = 18; // linux/if_link.h
 export const IFLA_EXT_MASK = 29; // linux/if_link.h
@@ -44,6 +47,13 @@ export const IFA_F_NODAD = 0x02; // linux/if_addr.h
 export const IFA_F_DEPRECATED = 0x20; // linux/if_addr.h
 export const IFA_F_TENTATIVE = 0x40; // linux/if_addr.h
 export const RT_SCOPE_UNIVERSE = 0; // linux/rtnetlink.h
+
+/** struct netconfmsg { u8 ncm_family; } linux/netconf.h, with padding */
+export const NETCONFMSG_BYTES = 4;
+export const NETCONFA_IFINDEX = 1; // linux/netconf.h
+export const NETCONFA_RP_FILTER = 3; // linux/netconf.h
+export const NETCONFA_IFINDEX_ALL = -1; // linux/netconf.h
+export const NETCONFA_IFINDEX_DEFAULT = -2; // linux/netconf.h
 
 export const IFF_LOOPBACK = 1 << 3; // linux/if.h
 export const ARPHRD_ETHER = 1; // linux/if_arp.h

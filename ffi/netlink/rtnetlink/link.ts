@@ -13,6 +13,8 @@ export interface Link {
   readonly flags: number;
   /** Index of the device that this one is a port of, as of a bridge. */
   readonly master: number | undefined;
+  /** Index of the device below, as of a VLAN; of a veth device that of its peer. */
+  readonly lower: number | undefined;
   /** "dummy", "veth", …; "" for a physical device. */
   readonly kind: string;
 }
@@ -55,10 +57,11 @@ export function writeDeleteLink(message: MessageWriter, seq: number, name: strin
 export function decodeLink(payload: Uint8Array): Link {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   let [name, kind] = ["", ""];
-  let master: number | undefined;
+  let [master, lower]: [number | undefined, number | undefined] = [undefined, undefined];
   for (const attribute of attributes(payload, rt.IFINFOMSG_BYTES)) {
     if (attribute.type === rt.IFLA_IFNAME) name = attribute.string();
     else if (attribute.type === rt.IFLA_MASTER) master = attribute.u32le();
+    else if (attribute.type === rt.IFLA_LINK) lower = attribute.u32le();
     else if (attribute.type === rt.IFLA_LINKINFO) {
       kind = attribute.attribute(rt.IFLA_INFO_KIND)?.string() ?? "";
     }
@@ -69,6 +72,7 @@ export function decodeLink(payload: Uint8Array): Link {
     type: view.getUint16(rt.IFINFOMSG_TYPE, true),
     flags: view.getUint32(rt.IFINFOMSG_FLAGS, true),
     master,
+    lower,
     kind,
   };
 }

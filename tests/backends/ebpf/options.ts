@@ -6,6 +6,7 @@ export const defaultOptions: EbpfOptions = {
   cgroup: "",
   devices: [],
   balancing: "random",
+  forwarding: "direct",
   maglevTableSize: 1021,
   capacity: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
   timeouts: {

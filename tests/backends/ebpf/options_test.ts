@@ -19,13 +19,14 @@ async function optionsOf(...args: readonly string[]): Promise<EbpfOptions> {
   return read;
 }
 
-Deno.test("the flags of mode ebpf set its directories, its devices, its balancing and its capacities", async () => {
+Deno.test("the flags of mode ebpf set its directories, its devices, its ways and its capacities", async () => {
   const options = await optionsOf(
     "--proxy-mode=ebpf",
     "--ebpf-bpffs=/sys/fs/bpf/other",
     "--ebpf-cgroup=/sys/fs/cgroup/kubepods.slice",
     "--ebpf-devices=eth0,eth1",
     "--ebpf-balancing=maglev",
+    "--ebpf-forward=stack",
     "--ebpf-maglev-table-size=251",
     "--ebpf-max-endpoints=1000",
     "--conntrack-udp-timeout=7s",
@@ -35,6 +36,7 @@ Deno.test("the flags of mode ebpf set its directories, its devices, its balancin
     cgroup: "/sys/fs/cgroup/kubepods.slice",
     devices: ["eth0", "eth1"],
     balancing: "maglev",
+    forwarding: "stack",
     maglevTableSize: 251,
     capacity: { frontends: 131072, endpoints: 1000, connections: 131072, clients: 65536 },
     timeouts: options.timeouts,
@@ -54,6 +56,7 @@ Deno.test("a mistake in a flag of mode ebpf is reported under the name that was 
   const wrong = {
     "--ebpf-maglev-table-size=1020": /--ebpf-maglev-table-size 1020: must be a prime/,
     "--ebpf-balancing=fair": /--ebpf-balancing "fair": must be one of random, maglev/,
+    "--ebpf-forward=fast": /--ebpf-forward "fast": must be one of auto, direct, stack/,
     "--ebpf-bpffs=bpf": /--ebpf-bpffs "bpf": must be an absolute path/,
     "--ebpf-bpffs=/sys/fs/bpf/": /must be an absolute path without a slash at its end/,
     "--ebpf-max-clients=0": /--ebpf-max-clients 0: must be between 1 and 67108864/,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { chainNames } from "../../../backends/iptables/legacy/entries.ts";
-import { type LegacyTable, legacyWarning } from "../../../backends/iptables/legacy/tables.ts";
+import { chainNames } from "../../../backends/x_tables/entries.ts";
+import { type LegacyTable, legacyWarning } from "../../../backends/x_tables/tables.ts";
 
-const empty: LegacyTable = { family: "IPv4", table: "nat", rules: 0, kubeChains: [] };
+const empty: LegacyTable = { family: "IPv4", table: "nat", rules: 0, chains: [], kubeChains: [] };
 
 Deno.test("empty legacy tables and chains of kubelet cause no warning", () => {
   assert.equal(legacyWarning([]), undefined);
@@ -22,7 +22,13 @@ Deno.test("a warning names kube-proxy's chains in legacy tables and how to remov
 });
 
 Deno.test("a warning counts the rules of other programs in legacy tables and says how to list them", () => {
-  const warning = legacyWarning([empty, { family: "IPv6", table: "filter", rules: 1, kubeChains: [] }]);
+  const warning = legacyWarning([empty, {
+    family: "IPv6",
+    table: "filter",
+    rules: 1,
+    chains: [],
+    kubeChains: [],
+  }]);
   assert.match(warning ?? "", /^other programs .*: filter \(IPv6\) has 1 rule\. .*iptables-legacy-save/);
 });
 

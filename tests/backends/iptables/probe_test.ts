@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Requirement } from "../../../core/backend/contract.ts";
-import type { LegacyTable } from "../../../backends/iptables/legacy/tables.ts";
+import type { LegacyTable } from "../../../backends/x_tables/tables.ts";
 import { probeKernel } from "../../../backends/iptables/probe.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { TABLE_FAMILIES } from "../../../backends/nf_tables/families.ts";
@@ -67,7 +67,13 @@ Deno.test("a kernel without any match is reported to lack what all of them need"
 Deno.test("rules in legacy tables cause a warning and do not prevent the start", async () => {
   const nothing = () => false;
   assert.equal((await probe(nothing)).get("no legacy iptables rules")?.found, true);
-  const used = { family: "IPv4", table: "nat", rules: 7, kubeChains: ["KUBE-SERVICES"] } as const;
+  const used = {
+    family: "IPv4",
+    table: "nat",
+    rules: 7,
+    chains: ["KUBE-SERVICES"],
+    kubeChains: ["KUBE-SERVICES"],
+  } as const;
   const warning = (await probe(nothing, [used])).get("no legacy iptables rules");
   assert.deepEqual([warning?.found, warning?.severity], [false, "recommended"]);
   assert.match(warning?.detail ?? "", /kube-proxy --cleanup/);

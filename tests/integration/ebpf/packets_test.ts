@@ -4,6 +4,7 @@ import { deviceCases } from "./packet_cases/devices.ts";
 import { flowCases } from "./packet_cases/flows.ts";
 import { fragmentCases } from "./packet_cases/fragments.ts";
 import { headerCases } from "./packet_cases/headers.ts";
+import { icmpLimitCases } from "./packet_cases/icmp_limits.ts";
 import { icmpErrorCases } from "./packet_cases/icmp_errors.ts";
 import { ignoredPacketCases } from "./packet_cases/ignored_packets.ts";
 import { masqueradeCases } from "./packet_cases/masquerade.ts";
@@ -12,6 +13,7 @@ import { netfilterCases, ownPacketCases, withoutNetfilterCases } from "./packet_
 import { rejectionCases } from "./packet_cases/rejections.ts";
 import { serviceCases } from "./packet_cases/services.ts";
 import { sourcePortCases } from "./packet_cases/source_ports.ts";
+import { throughStackCases } from "./packet_cases/through_stack.ts";
 import { translationCases } from "./packet_cases/translation.ts";
 import { unroutableCases } from "./packet_cases/unroutable.ts";
 import { CountingPrograms } from "./support/coverage/coverage.ts";
@@ -59,6 +61,8 @@ const CASES = {
   ...rejectionCases,
   ...unroutableCases,
   ...icmpErrorCases,
+  ...icmpLimitCases,
+  ...throughStackCases,
   ...serviceCases,
   ...balancingCases,
   ...sourcePortCases,

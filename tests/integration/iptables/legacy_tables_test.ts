@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { LegacyTable } from "../../../backends/iptables/legacy/tables.ts";
+import type { LegacyTable } from "../../../backends/x_tables/tables.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 
 const PROGRAM = new URL("./support/print_legacy_tables.ts", import.meta.url).pathname;

@@ -17,6 +17,7 @@ const noDns6 = planOf({
 
 const toPods = `Ether(src="02:00:00:00:01:00", dst="02:00:00:00:01:02")`;
 const fromPods = `Ether(src="02:00:00:00:01:02", dst="02:00:00:00:01:00")`;
+const toRouter = `Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")`;
 const fromLan = `Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:01")`;
 
 const client = `IP(src="192.168.9.9", dst="192.168.8.1"`;
@@ -39,6 +40,41 @@ export const deviceCases: Readonly<Record<string, (wire: Wire, node: PacketNode)
       `IP(src="192.168.8.1", dst="192.168.9.9", ttl=63)/TCP(sport=30080, dport=40000, flags="SA")`,
     );
     assert.equal((await node.state()).flows, 2);
+  },
+
+  "an L3 device: the kernel attaches the route": async (wire, node) => {
+    const devices = [{ name: "tun0", needsRoute: true }];
+    const far = planOf({ name: "far", clusterIP: "10.96.0.20:80", endpoints: ["192.168.9.7:8080"] });
+    const far6 = planOf({ name: "far", clusterIP: "[fd00:96::20]:80", endpoints: ["[fd00:9::7]:8080"] });
+    await node.program([far, far6], { devices });
+    await wire.send("pods", `${fromPods}/IP(src="10.1.0.2", dst="10.96.0.20")/TCP(sport=40000, dport=80)`);
+    await wire.expect("tun0", `IP(src="10.1.0.2", dst="192.168.9.7", ttl=63)/TCP(sport=40000, dport=8080)`);
+    await wire.send(
+      "pods",
+      `${fromPods}/IPv6(src="fd00:1::2", dst="fd00:96::20")/TCP(sport=40000, dport=80)`,
+    );
+    await wire.expect("tun0", `IPv6(src="fd00:1::2", dst="fd00:9::7", hlim=63)/TCP(sport=40000, dport=8080)`);
+  },
+
+  "a packet without DF that is larger than the MTU of its route leaves in fragments": async (wire, node) => {
+    await node.program([planOf({ protocol: "UDP", nodePort: 30055, endpoints: ["10.1.7.1:5353"] })]);
+    await wire.inject(`${client}, id=7)/UDP(sport=5000, dport=30055)/(b"x" * 1450)`);
+    const whole =
+      `IP(src="192.168.8.1", dst="10.1.7.1", ttl=63, id=7)/UDP(sport=61000, dport=5353)/(b"x" * 1450)`;
+    for (const part of [0, 1]) {
+      await wire.expect("lan", `${toRouter}/fragment(${whole}, fragsize=1376)[${part}]`);
+    }
+  },
+
+  "an unreachable endpoint: the stack's ICMP error quotes what the client sent": async (wire, node) => {
+    await node.program([
+      planOf({ protocol: "UDP", clusterIP: "10.96.0.21:53", endpoints: ["10.1.6.1:5353"] }),
+    ], { node: { localTraffic: { mode: "none" } } });
+    const packet = `IP(src="192.168.9.9", dst="10.96.0.21")/UDP(sport=5000, dport=53)/b"question"`;
+    await wire.inject(packet);
+    await wire.expectFromStack(
+      `IP(src="10.96.0.21", dst="192.168.9.9", tos=0xc0)/ICMP(type=3, code=1)/${packet}`,
+    );
   },
 
   "an L3 device: rejections": async (wire, node) => {

@@ -165,8 +165,8 @@ export const headerCases: Cases = {
   "for aggregated segments, the route's MTU applies to a single one": async (node) => {
     await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.7.1:8080"] })]);
     const [packet, expected] = [
-      `${from})/TCP(sport=40000, dport=80, flags="PA")/(b"x" * 3000)`,
-      `IP(src="192.168.8.1", dst="10.1.7.1", ttl=63)/TCP(sport=61000, dport=8080, flags="PA")/(b"x" * 3000)`,
+      `${from}, flags="DF")/TCP(sport=40000, dport=80, flags="PA")/(b"x" * 3000)`,
+      `IP(src="192.168.8.1", dst="10.1.7.1", ttl=63, flags="DF")/TCP(sport=61000, dport=8080, flags="PA")/(b"x" * 3000)`,
     ];
     // The route's MTU is 1400 bytes.
     await node.ingress(packet);

@@ -183,8 +183,7 @@ export const icmpErrorCases: Cases = {
       `${from})/ICMP(type=3, code=3)/${quoted}${more}`.replace("192.168.8.9", client);
     for (
       const [client, error] of [
-        ["10.1.6.9", about("10.1.6.9")],
-        ["10.1.7.9", about("10.1.7.9", undefined, `/(b"x" * 1400)`)],
+        ["10.1.7.9", about("10.1.7.9", `IP(src="10.1.0.1", dst="192.168.8.1", flags="DF"`, `/(b"x" * 1400)`)],
         ["192.168.8.9", about("192.168.8.9", `IP(src="10.1.0.1", dst="192.168.8.1", ttl=1`)],
       ] as const
     ) {
@@ -192,5 +191,8 @@ export const icmpErrorCases: Cases = {
       assert.equal((await node.ingress(request.replace("192.168.8.9", client))).action, "redirect");
       await node.drops(error, fromPod);
     }
+    await node.namespace.run("sysctl", "-qw", "net.ipv4.conf.pod0.forwarding=0");
+    await node.drops(about("192.168.8.9"), fromPod);
+    await node.namespace.run("sysctl", "-qw", "net.ipv4.conf.pod0.forwarding=1");
   },
 };

@@ -1,4 +1,4 @@
-import { addressOf, planOf } from "../../../backends/plans.ts";
+import { planOf } from "../../../backends/plans.ts";
 import type { Cases } from "../support/packets/packet_node.ts";
 import { dns } from "../support/packets/plans.ts";
 
@@ -115,11 +115,73 @@ export const masqueradeCases: Cases = {
         `IPv6(src="${ipv6}", dst="fd00:1::1", hlim=63)/TCP(sport=61000, dport=8080)`,
       );
     };
-    const sources = ["10.1.0.254", "fd00:1::fe"].map(addressOf);
-    await node.program(plans, { devices: [{ name: "pod0", sources }] });
+    const addresses = ["10.1.0.254/24", "fd00:1::fe/64"];
+    await node.program(plans, { devices: [{ name: "pod0", addresses }] });
     await leavesFrom("10.1.0.254", "fd00:1::fe");
     await node.program(plans, { devices: [{ name: "pod0" }] });
     await leavesFrom("192.168.8.1", "fd00:8::1");
+  },
+
+  "a masqueraded connection gets the address of the network that the next hop is on": async (node) => {
+    const plans = [
+      planOf({ nodePort: 30080, endpoints: ["10.1.9.1:8080"] }),
+      planOf({ nodePort: 30081, name: "near", endpoints: ["192.168.8.7:8080"] }),
+      planOf({ nodePort: 30082, name: "over6", endpoints: ["10.1.8.1:8080"] }),
+      planOf({ nodePort: 30080, family: "IPv6", endpoints: ["[fd00:1:9::1]:8080"] }),
+    ];
+    const sourceOf = async (
+      addresses: readonly string[],
+      source: string,
+      nodePort: number,
+      endpoint: string,
+    ) => {
+      await node.program(plans, { devices: [{ name: "eth0", addresses }] });
+      const [ip, client, own, hops] = source.includes(":")
+        ? ["IPv6", "fd00:8::9", "fd00:8::1", "hlim=63"]
+        : ["IP", "192.168.8.9", "192.168.8.1", "ttl=63"];
+      await node.translates(
+        `${ip}(src="${client}", dst="${own}")/TCP(sport=40000, dport=${nodePort})`,
+        `${ip}(src="${source}", dst="${endpoint}", ${hops})/TCP(sport=61000, dport=8080)`,
+      );
+    };
+    const addresses = [
+      "203.0.113.5/24",
+      "192.168.8.1/24",
+      "192.168.0.1/16",
+      "2001:db8::5/64",
+      "fd00:2::1/64",
+      "fd00:1:9::7/16",
+    ];
+    // The gateway, 192.168.8.2.
+    await sourceOf(addresses, "192.168.8.1", 30080, "10.1.9.1");
+    await sourceOf(addresses, "192.168.8.1", 30081, "192.168.8.7");
+    // The destination, if the gateway has an IPv6 address.
+    await sourceOf([...addresses, "10.1.8.7/24"], "10.1.8.7", 30082, "10.1.8.1");
+    // The first network that has it, however long its prefix; else the first address.
+    await sourceOf(["192.168.0.1/16", "192.168.8.1/24"], "192.168.0.1", 30080, "10.1.9.1");
+    await sourceOf(["203.0.113.5/24", "198.51.100.5/24"], "203.0.113.5", 30080, "10.1.9.1");
+    // IPv6: most bits in common with the destination, but only those of the prefix count.
+    await sourceOf(addresses, "fd00:2::1", 30080, "fd00:1:9::1");
+    await sourceOf(["2001:db8::5/64", "fd00:1:9::1/128"], "fd00:1:9::1", 30080, "fd00:1:9::1");
+  },
+
+  "a connection between two ports of a bridge is masqueraded": async (node) => {
+    const unmasqueraded = { node: { localTraffic: { mode: "none" } } } as const;
+    const packet = `IP(src="10.1.0.2", dst="10.96.0.10")/UDP(sport=5000, dport=53)`;
+    const asItself = `IP(src="10.1.0.2", dst="10.1.0.1", ttl=63)/UDP(sport=5000, dport=5353)`;
+    const devices = [{ name: "pod0", bridge: "pod0" }, { name: "eth0", bridge: "eth0" }];
+    await node.program([dns], { ...unmasqueraded, devices });
+    await node.translates(
+      packet,
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/UDP(sport=61000, dport=5353)`,
+      fromPod,
+    );
+    // From another bridge.
+    await node.program([dns], { ...unmasqueraded, devices });
+    await node.translates(packet, asItself);
+    // From a device that is no bridge.
+    await node.program([dns], { ...unmasqueraded, devices: [{ name: "pod0" }] });
+    await node.translates(packet, asItself, fromPod);
   },
 
   "hairpin detection compares the whole address": async (node) => {

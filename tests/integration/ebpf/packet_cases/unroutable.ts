@@ -49,13 +49,17 @@ export const unroutableCases: Cases = {
     );
   },
 
-  "an unreachable endpoint, and one with a broadcast address": async (node) => {
-    for (const endpoint of ["10.1.6.1:8080", "192.168.8.255:8080"]) {
+  "an endpoint with a broadcast address, and a device that does not forward": async (node) => {
+    const dropped = async (endpoint: string) => {
       await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints: [endpoint] })]);
       const before = (await node.state()).drops[DROP.NO_ROUTE]!;
       await node.drops(`IP(src="192.168.8.9", dst="10.96.0.10")/TCP(sport=40000, dport=80)`);
       const { drops, flows } = await node.state();
       assert.deepEqual({ drops: drops[DROP.NO_ROUTE], flows }, { drops: before + 1, flows: 0 });
-    }
+    };
+    await dropped("192.168.8.255:8080");
+    await node.namespace.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=0");
+    await dropped("10.1.0.1:8080");
+    await node.namespace.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=1");
   },
 };

@@ -30,7 +30,7 @@ const attachment = new TcAttachment(programs, pins, NetlinkClient.open(NETLINK_R
 const reports: string[] = [];
 using devices = new Devices(
   attachment,
-  pins.openMap("devices"),
+  { devices: pins.openMap("devices"), device_addresses: pins.openMap("device_addresses") },
   NetlinkClient.open(NETLINK_ROUTE),
   (report) => reports.push(report),
 );

@@ -5,23 +5,18 @@ import { DIRECTIONS, type Layer } from "../../../../../backends/ebpf/programs/ne
 import { Entries, replaceEntries } from "../../../../../backends/ebpf/maps/entries.ts";
 import { TcFilters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
-import {
-  DEVICE,
-  OFFSET,
-  SETTING,
-  SIZE,
-  viewOf,
-  writeAddress,
-} from "../../../../../backends/ebpf/maps/layout.ts";
+import { DEVICE, OFFSET, SETTING, SIZE, viewOf } from "../../../../../backends/ebpf/maps/layout.ts";
+import { addressEntries } from "../../../../../backends/ebpf/programs/device_entries.ts";
 import { openObject } from "../../../../../backends/ebpf/programs/objects.ts";
 import { ServiceRanges } from "../../../../../backends/ebpf/services/service_ranges.ts";
 import { Services } from "../../../../../backends/ebpf/services/services.ts";
 import { changeFlags, writeSettings } from "../../../../../backends/ebpf/maps/node_settings.ts";
-import type { Address } from "../../../../../core/net/address.ts";
+import { cidrOf } from "../../../../../core/net/address.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../../core/plan/plan.ts";
 import { BpfObject } from "../../../../../ffi/bpf/object.ts";
 import { NETLINK_ROUTE } from "../../../../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../../../../ffi/netlink/client.ts";
+import { addressOf } from "../../../../backends/plans.ts";
 import { smallOptions } from "../../../../backends/ebpf/options.ts";
 import { countOf, FlowMemory } from "./flow_memory.ts";
 import { mutated, type Mutation } from "./mutation.ts";
@@ -48,6 +43,8 @@ export type Request =
     readonly device: string;
     readonly packet: string;
     readonly aggregation?: Aggregation;
+    /** The device at which a packet that leaves has arrived. */
+    readonly from?: string;
   }
   | {
     readonly do: "fuzz";
@@ -78,8 +75,13 @@ export type Request =
 export interface Device {
   readonly name: string;
   readonly hasLocalPods?: boolean;
-  /** Source addresses for masqueraded packets that leave through the device. */
-  readonly sources?: readonly Address[];
+  /** Addresses of the device with the lengths of their prefixes, such as "10.1.0.254/24". */
+  readonly addresses?: readonly string[];
+  /** The kernel checks whether the sources of packets are reached by this device. */
+  readonly hasReversePathFilter?: boolean;
+  readonly needsRoute?: boolean;
+  /** The bridge that the device is, or is a port of. */
+  readonly bridge?: string;
 }
 
 /** Members of map `node_settings` that tests change. */
@@ -92,6 +94,12 @@ const DEFAULTS = {
   tcpEstablishedSeconds: 86400,
   /** Netfilter translates flows that began in another mode. */
   hasFormerFlows: false,
+  /** The stack forwards all packets. */
+  throughStack: false,
+  /** Interval of ICMP errors to one source, and the limits for all together. */
+  icmpIntervalMs: 0,
+  icmpPerSecond: 1_000_000,
+  icmpBurst: 1_000_000,
 };
 
 /** Offset of the source port behind an Ethernet header and an IPv4 header without options. */
@@ -152,7 +160,12 @@ async function perform(request: Request): Promise<unknown> {
     }
     case "run": {
       const { action, packet } = program(request.program)
-        .run(bytesOf(request.packet), indexOf(request.device), request.aggregation);
+        .run(
+          bytesOf(request.packet),
+          indexOf(request.device),
+          request.aggregation,
+          request.from === undefined ? 0 : indexOf(request.from),
+        );
       return { action, packet: hexOf(packet) };
     }
     case "fuzz": {
@@ -188,7 +201,11 @@ async function perform(request: Request): Promise<unknown> {
       return { counters: branchCounters() };
     case "forget":
       memory.forget();
-      for (const name of ["affinity", "fragments", "counters", "own_datagrams"]) deleteEntries(name);
+      for (
+        const name of ["affinity", "fragments", "counters", "icmp_limits", "stack_tuples", "own_datagrams"]
+      ) {
+        deleteEntries(name);
+      }
       return {};
     case "evict":
       memory.evict(request.replies);
@@ -214,18 +231,28 @@ function branchCounters(): readonly string[] {
 
 function writeDevices(devices: readonly Device[]): void {
   const entries = new Entries(4, SIZE.device);
-  for (const { name, hasLocalPods = false, sources = [] } of devices) {
+  for (const { name, hasLocalPods, hasReversePathFilter, needsRoute, bridge } of devices) {
     const at = entries.add();
     entries.keys.setUint32(4 * at, indexOf(name), true);
+    const flags = (hasLocalPods ? DEVICE.LOCAL_PODS : 0) | (hasReversePathFilter ? DEVICE.REVERSE_PATH : 0) |
+      (needsRoute ? DEVICE.NEEDS_ROUTE : 0);
     const offset = SIZE.device * at;
-    entries.values.setUint32(offset + OFFSET.device.flags, hasLocalPods ? DEVICE.LOCAL_PODS : 0, true);
-    for (const source of sources) {
-      const { source_ipv4, source_ipv6 } = OFFSET.device;
-      writeAddress(entries.values, offset + (source.length === 4 ? source_ipv4 : source_ipv6), source);
-    }
+    entries.values.setUint32(offset + OFFSET.device.flags, flags, true);
+    entries.values.setUint32(offset + OFFSET.device.bridge, bridge === undefined ? 0 : indexOf(bridge), true);
   }
   using map = object.map("devices");
   replaceEntries(map, entries);
+  using addresses = object.map("device_addresses");
+  replaceEntries(
+    addresses,
+    addressEntries(devices.flatMap(({ name, addresses = [] }) =>
+      addresses.map((text) => {
+        const [address, prefix] = text.split("/");
+        const bytes = addressOf(address!);
+        return { index: indexOf(name), address: bytes, network: cidrOf(bytes, Number(prefix)) };
+      })
+    )),
+  );
 }
 
 function deleteEntries(name: string): void {
@@ -240,7 +267,8 @@ function program(name: PacketProgram): TestRun {
 }
 
 function changeSettings(
-  { firstPort, lastPort, udpSeconds, tcpEstablishedSeconds, hasFormerFlows }: MapSettings,
+  { firstPort, lastPort, udpSeconds, tcpEstablishedSeconds, hasFormerFlows, throughStack, ...icmp }:
+    MapSettings,
 ): void {
   const value = new Uint8Array(maps.node_settings.shape.valueSize);
   using map = object.map("node_settings");
@@ -250,8 +278,13 @@ function changeSettings(
   view.setUint16(at.last_port, lastPort, true);
   view.setUint32(at.tcp_established_seconds, tcpEstablishedSeconds, true);
   view.setUint32(at.udp_seconds, udpSeconds, true);
+  view.setUint32(at.icmp_interval_ms, icmp.icmpIntervalMs, true);
+  view.setUint32(at.icmpv6_interval_ms, icmp.icmpIntervalMs, true);
+  view.setUint32(at.icmp_per_second, icmp.icmpPerSecond, true);
+  view.setUint32(at.icmp_burst, icmp.icmpBurst, true);
   map.update(new Uint8Array(4), value);
   if (hasFormerFlows) changeFlags(map, { set: SETTING.FORMER_FLOWS });
+  if (throughStack) changeFlags(map, { set: SETTING.THROUGH_STACK });
 }
 
 function dropsByReason(): number[] {

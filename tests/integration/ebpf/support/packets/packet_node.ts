@@ -109,6 +109,22 @@ export class PacketNode implements AsyncDisposable {
     await this.#assertEqual(await this.ingress(packet), `${linkBack.eth0}/${expected}`, "redirect");
   }
 
+  /** Checks that egress translates a packet that the stack has forwarded. */
+  async translatesForwarded(packet: string, expected: string): Promise<void> {
+    const { action, packet: result } = await this.#ask({
+      do: "run",
+      program: "egress_l2",
+      device: "eth0",
+      packet: await this.build(`${link.eth0}/${packet}`),
+      from: "pod0",
+    });
+    await this.#assertEqual(
+      { action: ACTIONS[action] ?? `${action}`, packet: result },
+      `${link.eth0}/${expected}`,
+      "pass",
+    );
+  }
+
   /** Checks that egress translates a packet of the node. */
   async translatesEgress(packet: string, expected: string): Promise<void> {
     await this.#assertEqual(await this.egress(packet), `${link.eth0}/${expected}`, "pass");

@@ -5,7 +5,8 @@ import { addressOf } from "../../../../backends/plans.ts";
  *
  *   outside 192.168.8.9, router 192.168.8.2 ── eth0 192.168.8.1 ── pod0 ── pods 10.1.0.1, 10.1.0.2
  *   pods of other nodes: 10.1.9.0/24 through the router; 10.1.7.0/24 through the router with an MTU of 1400;
- *   10.1.6.0/24 unreachable
+ *   10.1.6.0/24 unreachable, 10.1.5.0/24 dropped (blackhole), 10.1.4.0/24 prohibited, 10.1.3.0/24 encapsulated,
+ *   10.1.8.0/24 through the router's IPv6 address
  */
 export const wiring = [
   "link set lo up",
@@ -20,7 +21,12 @@ export const wiring = [
   "route add fd00:1:9::/64 via fd00:8::2",
   "route add 10.1.7.0/24 via 192.168.8.2 mtu lock 1400",
   "route add fd00:1:7::/64 via fd00:8::2 mtu lock 1400",
+  "route add 10.1.8.0/24 via inet6 fd00:8::2 dev eth0",
   "route add unreachable 10.1.6.0/24",
+  "route add blackhole 10.1.5.0/24",
+  "route add prohibit 10.1.4.0/24",
+  "route add 10.1.3.0/24 encap ip id 1 dst 192.168.8.2 dev eth0",
+  "neigh add 192.168.8.2 lladdr 02:00:00:00:00:02 dev eth0 nud permanent",
   "neigh add 10.1.0.2 lladdr 02:00:00:00:01:02 dev pod0 nud permanent",
 ];
 

@@ -35,16 +35,21 @@ export class TestRun {
     this.#options.setInt32(OPTS.repeat, 1, true);
   }
 
-  /** @param ifindex device of the packet. */
+  /**
+   * @param ifindex device of the packet.
+   * @param ingressIfindex device at which a packet that leaves has arrived; 0 for one of the node.
+   */
   run(
     packet: Uint8Array,
     ifindex: number,
     { segments, size }: Aggregation = { segments: 0, size: 0 },
+    ingressIfindex = 0,
   ): TestRunResult {
     this.#input.set(packet);
     this.#context.setUint32(SKB.gsoSegs, segments, true);
     this.#context.setUint32(SKB.gsoSize, size, true);
     this.#context.setUint32(SKB.ifindex, ifindex, true);
+    this.#context.setUint32(SKB.ingressIfindex, ingressIfindex, true);
     this.#options.setUint32(OPTS.inSize, packet.length, true);
     this.#options.setUint32(OPTS.outSize, MAX_BYTES, true);
     const result = libbpf().bpf_prog_test_run_opts(this.#program.fd, new Uint8Array(this.#options.buffer));
@@ -72,4 +77,4 @@ const OPTS = {
   repeat: 60,
 };
 // struct __sk_buff, linux/bpf.h
-const SKB = { bytes: 192, ifindex: 40, gsoSegs: 164, gsoSize: 176 };
+const SKB = { bytes: 192, ingressIfindex: 36, ifindex: 40, gsoSegs: 164, gsoSize: 176 };

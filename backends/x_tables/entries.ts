@@ -1,4 +1,4 @@
-import type { Family } from "../../../core/net/protocol.ts";
+import type { Family } from "../../core/net/protocol.ts";
 
 /** Offsets in an entry of an x_tables table, on 64-bit machines. */
 interface EntryLayout {

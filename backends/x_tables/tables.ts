@@ -1,6 +1,6 @@
-import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
-import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../../ffi/libc.ts";
-import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../../ffi/inet.ts";
+import { FAMILIES, type Family } from "../../core/net/protocol.ts";
+import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../ffi/libc.ts";
+import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../ffi/inet.ts";
 import { chainNames } from "./entries.ts";
 
 /**
@@ -13,6 +13,8 @@ export interface LegacyTable {
   readonly table: string;
   /** The number of rules, without the policies of built-in chains. */
   readonly rules: number;
+  /** User-defined chains. */
+  readonly chains: readonly string[];
   /** Chains whose names begin with KUBE-: kube-proxy's and kubelet's. */
   readonly kubeChains: readonly string[];
 }
@@ -91,7 +93,7 @@ function readTable(socket: number, family: Family, table: string): LegacyTable |
     const policies = bitsOf(info.getUint32(INFO_VALID_HOOKS, true));
     // A chain has an entry with its name and an entry that returns. The table has one more at its end.
     const rules = info.getUint32(INFO_NUM_ENTRIES, true) - policies - 2 * chains.length - 1;
-    return { family, table, rules, kubeChains: chains.filter((chain) => chain.startsWith("KUBE-")) };
+    return { family, table, rules, chains, kubeChains: chains.filter((chain) => chain.startsWith("KUBE-")) };
   }
   return undefined;
 }
