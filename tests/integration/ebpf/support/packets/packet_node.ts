@@ -173,10 +173,13 @@ export class PacketNode implements AsyncDisposable {
     return (await this.#ask({ do: "fuzz", device: "eth0", packets: built, mutation })).counts;
   }
 
-  /** Runs the ingress program on a UDP packet without a checksum, from `count` source ports. */
-  async flood(packet: string, firstPort: number, count: number): Promise<void> {
+  /**
+   * Runs the ingress program on a packet from `count` source ports. The packet's checksum becomes wrong.
+   * @returns the median of the time that the program took, in nanoseconds.
+   */
+  async flood(packet: string, firstPort: number, count: number): Promise<number> {
     const built = await this.build(`${link.eth0}/${packet}`);
-    await this.#ask({ do: "flood", device: "eth0", packet: built, firstPort, count });
+    return (await this.#ask({ do: "flood", device: "eth0", packet: built, firstPort, count })).median;
   }
 
   async state(): Promise<State> {

@@ -7,6 +7,8 @@ export interface TestRunResult {
   /** TC_ACT_*, linux/pkt_cls.h */
   readonly action: number;
   readonly packet: Uint8Array<ArrayBuffer>;
+  /** Time that the program took, in nanoseconds. */
+  readonly duration: number;
 }
 
 /** TCP segments that GRO merged into one packet. */
@@ -57,6 +59,7 @@ export class TestRun {
     return {
       action: this.#options.getUint32(OPTS.retval, true),
       packet: this.#output.slice(0, this.#options.getUint32(OPTS.outSize, true)),
+      duration: this.#options.getUint32(OPTS.duration, true),
     };
   }
 }
@@ -75,6 +78,7 @@ const OPTS = {
   ctxInSize: 48,
   retval: 56,
   repeat: 60,
+  duration: 64,
 };
 // struct __sk_buff, linux/bpf.h
 const SKB = { bytes: 192, ingressIfindex: 36, ifindex: 40, gsoSegs: 164, gsoSize: 176 };
