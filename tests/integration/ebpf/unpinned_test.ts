@@ -23,7 +23,9 @@ async function attached(node: Node, cgroup: string): Promise<number> {
   const links = isLinux(6, 6)
     ? await node.namespace.run(Deno.execPath(), "eval", "--no-check", COUNT_LINKS)
     : "0";
-  return (`${names}${filters}`.match(/\b(ingress|egress)_l2\b|\b(connect|sendmsg|recvmsg|getpeername)[46]\b/gm) ??
+  return (`${names}${filters}`.match(
+    /\b(ingress|egress)_l2\b|\b(connect|sendmsg|recvmsg|getpeername)[46]\b/gm,
+  ) ??
     [])
     .length + Number(links);
 }
