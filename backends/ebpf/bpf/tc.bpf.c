@@ -111,8 +111,8 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
  * Reports whether a packet belongs to a connection whose endpoint nobody remembers. With affinity, a Maglev table or a
  * single endpoint, the connection gets the endpoint that it had, on every node.
  */
-static __always_inline int is_of_lost_flow(struct __sk_buff *skb, const struct packet *packet,
-					   const struct service *service, const struct settings *settings)
+static __noinline int is_of_lost_flow(struct __sk_buff *skb, const struct packet *packet, const struct service *service,
+				      const struct settings *settings)
 {
 	if (packet->tuple.protocol != IPPROTO_TCP || begins_connection(packet)) return 0;
 	if (service->flags & SERVICE_MAGLEV || service->affinity_seconds) return 0;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isAnswered, type Outcome } from "../../lab/agent.ts";
+import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { ProxyProcess } from "../../lab/proxy.ts";
 import { machines, servedPorts, serviceAddress } from "../../lab/topology.ts";
@@ -38,12 +38,11 @@ Deno.test({
 
 /** Connects from each port of the node to each port of a server. @returns the number of answers. */
 async function answeredFrom(lab: Lab, ports: readonly number[]): Promise<number> {
-  const outcomes: Outcome[] = [];
-  for (const fromPort of ports) {
-    for (const port of servedPorts) {
+  const attempts = ports.flatMap((fromPort) =>
+    servedPorts.map((port) => {
       const target = { protocol: "TCP", to: machines.outside.addresses.IPv4, port } as const;
-      outcomes.push(...await lab.agent("node").probe(target, { from: node, fromPort }));
-    }
-  }
-  return outcomes.filter(isAnswered).length;
+      return lab.agent("node").probe(target, { from: node, fromPort });
+    })
+  );
+  return (await Promise.all(attempts)).flat().filter(isAnswered).length;
 }
