@@ -48,7 +48,7 @@ interface Section {
   readonly offset: number;
   readonly size: number;
   readonly link: number;
-  /** Of relocations: the section that they change. */
+  /** Number of the section that relocations change. */
   readonly info: number;
 }
 
