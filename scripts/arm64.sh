@@ -20,7 +20,7 @@ packages=(
 
 # Programs that the suites of tests/vm/guest.sh run.
 system_packages=(
-  bash coreutils findutils grep sed gawk util-linux mount procps kmod
+  bash dash coreutils findutils grep sed gawk util-linux mount procps kmod
   iproute2 iputils-ping nftables iptables ipvsadm ipset conntrack bpftool
   python3 openssl ca-certificates curl strace busybox-static
 )
@@ -92,7 +92,8 @@ system() {
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$root" "$debian/sources.list"
-  # Alternatives, which are links that scripts of packages make.
+  # Links that scripts of packages make: the shell, and alternatives.
+  ln -sf dash "$root/usr/bin/sh"
   ln -sf gawk "$root/usr/bin/awk"
   for name in iptables ip6tables; do
     ln -sf $name-nft "$root/usr/sbin/$name"

@@ -58,7 +58,7 @@ Deno.test("a streaming list that breaks half-way deletes nothing and starts agai
     await sink.until(() => sink.isSynced, "synced");
     deepEqual(deletes(sink), []);
     equal(server.requestsFor("services").at(-1)?.query.get("sendInitialEvents"), "true");
-  }, { timing: impatient });
+  });
 });
 
 Deno.test("a half-open connection is detected by its silence and replaced", async () => {

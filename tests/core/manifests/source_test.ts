@@ -1,12 +1,13 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
 import { ManifestSource } from "../../../core/manifests/source.ts";
+import { slowness } from "../../lab/pace.ts";
 import { RecordingLog } from "../kube/recording_log.ts";
 import { RecordingSink } from "../kube/recording_sink.ts";
 import { rawNode, type RawObject, rawService, rawSlice, weighed } from "../kube/raw_objects.ts";
 import { pause, port, portOf, type Setup, text, withManifests } from "./manifest_directory.ts";
 
 /** Far below the interval of polling. Idle machines take some 10 ms. */
-const AT_ONCE_MS = 500;
+const AT_ONCE_MS = 500 * slowness;
 
 Deno.test("the initial objects are passed on before synced", async () => {
   await withManifests({
