@@ -8,6 +8,7 @@ import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { ApiServer } from "./api_server.ts";
 import { ConnectProxy } from "./connect_proxy.ts";
 import { Forwarder } from "./forwarder.ts";
+import { slowness } from "../../lab/pace.ts";
 import { rawService, rawSlice } from "./raw_objects.ts";
 import { RecordingLog } from "./recording_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
@@ -221,7 +222,7 @@ Deno.test("a probe tells a dead connection from a quiet one, and the dead one is
     watchServiceCidrs: true,
     userAgent: "proxy/1.2.3",
     log,
-    timing: { ...API_TIMING, quietConnectionMs: 100, checkAnswerMs: 1000 },
+    timing: { ...API_TIMING, quietConnectionMs: 100, checkAnswerMs: 1000 * slowness },
   });
   const running = source.run(sink, stop.signal);
   await sink.until(() => sink.isSynced && server.watches === 4, "watching");
