@@ -17,6 +17,8 @@ export interface Sink {
    * An object exists but is not used. Called again each time it is read. Undefined in a sink that does not ask.
    */
   unused?(object: UnusedObject): void;
+  /** An object was read, as it was decoded. Undefined in a sink that does not ask. */
+  read?(raw: unknown): void;
   /**
    * Contact with the source was lost (with the reason) or regained (undefined). What is in force stays in
    * force.

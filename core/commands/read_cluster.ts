@@ -25,6 +25,12 @@ export interface Cluster {
   readonly unused: readonly UnusedObject[];
 }
 
+export interface ReadOptions {
+  readonly deadlineMs?: number;
+  /** Receives each object as it was decoded. */
+  readonly read?: (raw: unknown) => void;
+}
+
 /** Time for the source to deliver everything. */
 const DEADLINE_MS = 30_000;
 
@@ -35,7 +41,7 @@ const DEADLINE_MS = 30_000;
 export async function readCluster(
   config: ProxyConfig,
   log: Log,
-  deadlineMs = DEADLINE_MS,
+  { deadlineMs = DEADLINE_MS, read }: ReadOptions = {},
 ): Promise<Cluster> {
   const end = new AbortController();
   const families = await supportedFamilies();
@@ -52,6 +58,7 @@ export async function readCluster(
     synced: () => isComplete.resolve(),
     connected: (reason) => problem = reason ?? problem,
     unused: (object) => unused.push(object),
+    ...(read === undefined ? {} : { read }),
   };
   const timer = setTimeout(
     () =>

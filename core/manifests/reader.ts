@@ -13,12 +13,11 @@ export class ManifestReader {
   readonly #files = new Map<string, KnownDocuments>();
 
   readonly #log: Log;
-  readonly #unused: (object: UnusedObject) => void;
+  readonly #listener: ReaderListener;
 
-  /** @param unused receives objects that exist but are not used. */
-  constructor(log: Log, unused: (object: UnusedObject) => void = () => {}) {
+  constructor(log: Log, listener: ReaderListener = {}) {
     this.#log = log;
-    this.#unused = unused;
+    this.#listener = listener;
   }
 
   /**
@@ -91,6 +90,7 @@ export class ManifestReader {
   *#outcomesOf(path: string, document: ManifestDocument): Generator<Outcome> {
     const raws = objectsOf(document, (line, problem) => this.#log.warn(`${path}:${line}: ${problem}`));
     for (const { value, line } of raws) {
+      this.#listener.read?.(value);
       const where = `${path}:${line}`;
       const parsed = parseObject(value, (problem) => this.#log.warn(`${where}: ${problem}`));
       // All objects of a list share the fingerprint of the document as version. The sink compares objects by value
@@ -102,17 +102,25 @@ export class ManifestReader {
         yield { version, line, outcome: { ref: { kind, namespace, name }, object: parsed.object } };
       } else if ("ignored" in parsed) {
         this.#log.info(`${where}: ${describeRef(parsed.ignored)} is not proxied: ${parsed.why}`, {}, 2);
-        this.#unused({ ref: parsed.ignored, why: parsed.why, isInvalid: false });
+        this.#listener.unused?.({ ref: parsed.ignored, why: parsed.why, isInvalid: false });
         yield { version, line, outcome: { ref: parsed.ignored, object: undefined } };
       } else if ("invalid" in parsed) {
         this.#log.error(`${where}: ${parsed.invalid}`);
         if (parsed.ref !== undefined) {
-          this.#unused({ ref: parsed.ref, why: parsed.invalid, isInvalid: true });
+          this.#listener.unused?.({ ref: parsed.ref, why: parsed.invalid, isInvalid: true });
         }
         yield { version, line, outcome: { invalid: parsed.ref } };
       }
     }
   }
+}
+
+/** Receives objects besides those that are used. */
+export interface ReaderListener {
+  /** Each object as it was decoded. */
+  read?(raw: unknown): void;
+  /** Objects that exist but are not used. */
+  unused?(object: UnusedObject): void;
 }
 
 export interface ReadOptions {

@@ -66,7 +66,10 @@ export class ManifestSource implements Source {
   constructor({ directory, fileSystem = Deno, recordFolder, log }: ManifestOptions) {
     this.#directory = resolve(directory);
     this.#fileSystem = fileSystem;
-    this.#reader = new ManifestReader(log, (object) => this.#sink?.unused?.(object));
+    this.#reader = new ManifestReader(log, {
+      read: (raw) => this.#sink?.read?.(raw),
+      unused: (object) => this.#sink?.unused?.(object),
+    });
     this.#claims = new ManifestClaims(log);
     this.#record = recordFolder === undefined
       ? NO_RECORD

@@ -3,10 +3,9 @@ import { flag } from "../../config/flags/flag.ts";
 import { loadConfig } from "../../config/load.ts";
 import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation, Finding } from "../../explain/explanation.ts";
-import type { Knowledge } from "../../explain/knowledge.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
+import { describePod, type FoundPod, PodSearch } from "../../explain/pod_client.ts";
 import { parseQuestion, type Question, QUESTION_FORMS } from "../../explain/question.ts";
-import { type Address, familyOf, isLoopback, parseAddress } from "../../net/address.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
 import { createLog, type Log } from "../../observe/log.ts";
 import { UserError } from "../../user_error.ts";
@@ -14,6 +13,7 @@ import type { Command } from "../command.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { type Cluster, readCluster } from "../read_cluster.ts";
 import { ruleFindings } from "./kernel.ts";
+import { addressOfPod, type AskedClient, findPod, nodeAddress, parseClient } from "./client.ts";
 import { knowledgeOf } from "./knowledge.ts";
 import { concerning, runningFindings } from "./running.ts";
 import { explanationText } from "./text.ts";
@@ -22,7 +22,7 @@ const flags = {
   from: flag(
     "string",
     "",
-    "The client: an IP address, or node for this node. Without it, every kind of client.",
+    "The client: an IP address, pod/NAMESPACE/NAME, or node for this node. Without it, every kind of client.",
   ),
   ...outputFlags,
 };
@@ -69,12 +69,17 @@ async function explainFromSource(
   config: ProxyConfig,
   log: Log,
   question: Question,
-  from: Address | "node" | undefined,
+  from: AskedClient,
   subject: string,
 ): Promise<Explanation> {
   let cluster: Cluster;
+  const search = typeof from === "object" ? new PodSearch(from) : undefined;
   try {
-    cluster = await readCluster(config, log);
+    cluster = await readCluster(
+      config,
+      log,
+      search === undefined ? {} : { read: (raw) => search.read(raw) },
+    );
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const finding: Finding = {
@@ -88,35 +93,31 @@ async function explainFromSource(
     return { subject, servicePorts: [], walks: [], findings: [finding] };
   }
   const knowledge = knowledgeOf(cluster);
-  const client = from === "node" ? nodeAddress(question, knowledge) : from;
+  const pod = search && await findPod(config, log, search);
+  const client = search !== undefined && pod !== undefined
+    ? addressOfPod(question, search.wanted, pod)
+    : from === "node"
+    ? nodeAddress(question, knowledge)
+    : typeof from === "object"
+    ? undefined
+    : from;
   const explanation = await explain(knowledge, question, client);
   const rules = await ruleFindings(config, cluster.desired);
-  return { ...explanation, findings: [...explanation.findings, ...rules] };
+  return { ...explanation, findings: [...otherNode(config, search, pod), ...explanation.findings, ...rules] };
 }
 
-/** @throws UserError if the text names no client, or one of the other family. */
-function parseClient(text: string, question: Question): Address | "node" | undefined {
-  if (text === "") return undefined;
-  if (text === "node") return text;
-  const address = parseAddress(text);
-  if (address === undefined) {
-    throw new UserError(
-      `--from ${
-        JSON.stringify(text)
-      }: must be node or an IP address; kubectl get pod -o wide shows that of a pod`,
-    );
-  }
-  if (question.about === "address" && familyOf(question.address) !== familyOf(address)) {
-    throw new UserError(`--from ${text}: must be of the same family as the address`);
-  }
-  return address;
-}
-
-/** The first address of this node of the family of the question. */
-function nodeAddress(question: Question, { traced }: Knowledge): Address {
-  const address = traced.addresses.find((address) =>
-    !isLoopback(address) && (question.about === "service" || familyOf(address) === familyOf(question.address))
-  );
-  if (address === undefined) throw new UserError("--from node: this node has no address of the family");
-  return address;
+/** A finding if the pod runs elsewhere: its connections pass the rules of its own node first. */
+function otherNode(
+  { nodeName }: ProxyConfig,
+  search: PodSearch | undefined,
+  pod: FoundPod | undefined,
+): readonly Finding[] {
+  if (search === undefined || pod === undefined || pod.node === "" || pod.node === nodeName) return [];
+  return [{
+    cause: "client-on-another-node",
+    severity: "notice",
+    about: describePod(search.wanted),
+    text: `It runs on node ${pod.node}. Its connections to services are sent to an endpoint there.`,
+    advice: `Ask on node ${pod.node}`,
+  }];
 }

@@ -42,6 +42,7 @@ export class KnownObjects {
    * @param raw the decoded object
    */
   upsert(raw: unknown): void {
+    this.#sink.read?.(raw);
     const problems: string[] = [];
     const parsed = parseObjectOfKind(this.#kind, raw, (problem) => problems.push(problem));
     if ("object" in parsed) {

@@ -76,7 +76,7 @@ Deno.test("a source that does not deliver in time is an error that says why", op
   })();
   const config = await configOf(`--master=http://127.0.0.1:${server.addr.port}`, "--hostname-override=here");
   await assert.rejects(
-    readCluster(config, new RecordingLog(), 300),
+    readCluster(config, new RecordingLog(), { deadlineMs: 300 }),
     /the objects cannot be read within 0.3 s: it does not answer/,
   );
   for (const connection of connections) connection.close();

@@ -33,6 +33,24 @@ Deno.test("explain names what is wrong on a node", async (t) => {
       "no-slices",
     ]]);
   });
+  await t.step("a pod as the client, of this node or of another one", async () => {
+    const pod = (name: string, nodeName: string, podIP: string) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: "shop" },
+      spec: { nodeName },
+      status: { podIP },
+    });
+    await node.write("pods.json", [pod("cart", "here", "10.244.0.7"), pod("far", "there", "10.244.1.7")]);
+    const near = await ask("10.96.0.10:80", "--from=pod/shop/cart");
+    assert.deepEqual([near.code, near.causes], [0, []]);
+    assert.deepEqual(near.explanation.walks.map(({ from }) => from.replace(/ .*/, "")), ["10.244.0.7"]);
+    const far = await ask("10.96.0.10:80", "--from=pod/shop/far");
+    assert.deepEqual([far.code, far.causes], [0, ["client-on-another-node"]]);
+    const unknown = ["explain", "default/web", "--from=pod/none", ...node.source, ...node.identity];
+    assert.match((await node.run(unknown)).stderr, /--from pod\/default\/none: no EndpointSlice has the pod/);
+    await Deno.remove(`${node.manifests}/pods.json`);
+  });
   await t.step("forwarding is off", async () => {
     await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=0");
     assert.deepEqual((await ask("10.96.0.10:80")).causes, ["forwarding-off"]);
@@ -106,6 +124,9 @@ Deno.test("explain names what is wrong on a node", async (t) => {
       /is neither a service nor an address: write NAMESPACE\/SERVICE/,
     );
     const badClient = ["explain", "default/web", "--from=pod", ...node.source, ...node.identity];
-    assert.match((await node.run(badClient)).stderr, /--from "pod": must be node or an IP address/);
+    assert.match(
+      (await node.run(badClient)).stderr,
+      /--from "pod": must be node, an IP address or pod\/NAMESPACE\/NAME/,
+    );
   });
 });
