@@ -17,6 +17,8 @@ export interface Sink {
    * An object exists but is not used. Called again each time it is read. Undefined in a sink that does not ask.
    */
   unused?(object: UnusedObject): void;
+  /** An object that was invalid is valid now, or gone. Undefined in a sink that does not ask. */
+  corrected?(ref: ObjectRef): void;
   /** An object was read, as it was decoded. Undefined in a sink that does not ask. */
   read?(raw: unknown): void;
   /**

@@ -107,6 +107,11 @@ function showErrors({ errors, now }: Status): void {
   }
   const more = errors.rejections.total - errors.rejections.first.length;
   if (more > 0) lines.push(`${more} more service ports are rejected`);
+  for (const { object, reason, since } of errors.invalid.first) {
+    lines.push(`${object} became invalid ${readableAge(since, now)}: ${reason}`);
+  }
+  const moreInvalid = errors.invalid.total - errors.invalid.first.length;
+  if (moreInvalid > 0) lines.push(`${moreInvalid} more objects are invalid`);
   if (errors.frontendConflicts > 0) {
     lines.push(
       `${

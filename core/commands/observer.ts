@@ -53,10 +53,12 @@ export function observe(observed: Observed): SyncObserver & IntakeObserver {
       if (kind === "EndpointSlice") metrics.sync.endpointsChanged();
     },
     invalid({ ref, why }) {
+      activity.invalid(ref, why);
       if (ref.kind !== "Service") return;
       const { namespace, name } = ref;
       warn({ namespace, name, reason: "InvalidService", action: "ReadService", note: why });
     },
+    corrected: (ref) => activity.corrected(ref),
     eligible: (eligible) => health.setEligible(eligible),
     connected(connected) {
       health.setConnected(connected);

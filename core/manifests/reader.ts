@@ -11,6 +11,8 @@ import { documentsOf, type ManifestDocument, ManifestSyntaxError, objectsOf } fr
  */
 export class ManifestReader {
   readonly #files = new Map<string, KnownDocuments>();
+  /** Invalid objects whose names are known, by path and `describeRef`. */
+  readonly #invalid = new Map<string, ReadonlyMap<string, ObjectRef>>();
 
   readonly #log: Log;
   readonly #listener: ReaderListener;
@@ -30,7 +32,7 @@ export class ManifestReader {
     const documents: KnownDocuments = new Map();
     const claims = new Map<string, Claim>();
     const objects = new Map<string, ModelObject | undefined>();
-    const invalid = new Set<string>();
+    const invalid = new Map<string, ObjectRef>();
     let hasUnknown = false;
     const hold = (key: string, claim: Claim, line: number): boolean => {
       if (!claims.has(key)) return claims.set(key, claim) !== undefined;
@@ -57,10 +59,10 @@ export class ManifestReader {
             if (hold(key, claim, line)) objects.set(key, outcome.object);
           } else {
             isValid = false;
-            const key = outcome.invalid && describeRef(outcome.invalid);
-            if (key === undefined) hasUnknown = true;
-            else invalid.add(key);
-            const last = key === undefined ? undefined : before?.get(key);
+            const ref = outcome.invalid;
+            if (ref === undefined) hasUnknown = true;
+            else invalid.set(describeRef(ref), ref);
+            const last = ref && before?.get(describeRef(ref));
             if (last !== undefined) hold(describeRef(last.ref), last, line);
           }
         }
@@ -80,11 +82,21 @@ export class ManifestReader {
       for (const [key, claim] of before ?? []) if (!claims.has(key)) claims.set(key, claim);
     }
     this.#files.set(path, documents);
-    return { contents: { path, claims, objects }, invalid: hasUnknown ? "any" : invalid };
+    this.#setInvalid(path, invalid);
+    return { contents: { path, claims, objects }, invalid: hasUnknown ? "any" : new Set(invalid.keys()) };
   }
 
   forget(path: string): void {
     this.#files.delete(path);
+    this.#setInvalid(path, new Map());
+  }
+
+  #setInvalid(path: string, invalid: ReadonlyMap<string, ObjectRef>): void {
+    for (const [key, ref] of this.#invalid.get(path) ?? []) {
+      if (!invalid.has(key)) this.#listener.corrected?.(ref);
+    }
+    if (invalid.size > 0) this.#invalid.set(path, invalid);
+    else this.#invalid.delete(path);
   }
 
   *#outcomesOf(path: string, document: ManifestDocument): Generator<Outcome> {
@@ -121,6 +133,8 @@ export interface ReaderListener {
   read?(raw: unknown): void;
   /** Objects that exist but are not used. */
   unused?(object: UnusedObject): void;
+  /** Objects that were invalid, and are valid now or gone. */
+  corrected?(ref: ObjectRef): void;
 }
 
 export interface ReadOptions {

@@ -69,6 +69,7 @@ export class ManifestSource implements Source {
     this.#reader = new ManifestReader(log, {
       read: (raw) => this.#sink?.read?.(raw),
       unused: (object) => this.#sink?.unused?.(object),
+      corrected: (ref) => this.#sink?.corrected?.(ref),
     });
     this.#claims = new ManifestClaims(log);
     this.#record = recordFolder === undefined

@@ -23,6 +23,8 @@ export interface IntakeObserver {
   received(kind: ModelObject["kind"]): void;
   /** An object exists, but is invalid. Its last valid state stays. */
   invalid(object: UnusedObject): void;
+  /** An invalid object is valid now, or gone. */
+  corrected(ref: ObjectRef): void;
   /** This node's Node object changed. */
   eligible(eligible: boolean): void;
   connected(connected: boolean): void;
@@ -60,6 +62,10 @@ export class Intake implements Sink {
 
   unused(object: UnusedObject): void {
     if (object.isInvalid) this.#options.observer.invalid(object);
+  }
+
+  corrected(ref: ObjectRef): void {
+    this.#options.observer.corrected(ref);
   }
 
   synced(): void {

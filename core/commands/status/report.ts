@@ -107,7 +107,7 @@ function repairsCell({ repairs: { count, last: [last] }, now }: Status): Cell {
 }
 
 function errorRows({ errors, now }: Status): readonly (readonly Cell[])[] {
-  const { sync, rejections, frontendConflicts } = errors;
+  const { sync, rejections, invalid, frontendConflicts } = errors;
   const lines = [
     ...sync === undefined ? [] : [`the last sync failed ${readableAge(sync.at, now)}: ${sync.text}`],
     ...rejections.first.map(({ servicePort, reason, nextRetry }) => {
@@ -116,6 +116,12 @@ function errorRows({ errors, now }: Status): readonly (readonly Cell[])[] {
     }),
     ...rejections.total > rejections.first.length
       ? [`${rejections.total - rejections.first.length} more service ports are rejected`]
+      : [],
+    ...invalid.first.map(({ object, reason, since }) =>
+      `${object} became invalid ${readableAge(since, now)}: ${reason}`
+    ),
+    ...invalid.total > invalid.first.length
+      ? [`${invalid.total - invalid.first.length} more objects are invalid`]
       : [],
     ...frontendConflicts > 0
       ? [`${plural(frontendConflicts, "frontend")} of Services held by other Services`]

@@ -10,6 +10,8 @@ import type { Sink } from "../../source.ts";
 export class KnownObjects {
   /** Number of the list in which each object was seen last, by "namespace/name". */
   readonly #seenIn = new Map<string, number>();
+  /** Number of the list in which each invalid object was seen last, likewise. */
+  readonly #invalidIn = new Map<string, number>();
   /** Problems of objects that are used nevertheless, by "namespace/name", so that each is logged once. */
   readonly #problems = new Map<string, readonly string[]>();
   #listing = 0;
@@ -35,6 +37,9 @@ export class KnownObjects {
       if (listing === this.#listing) continue;
       this.#delete(this.#refOf(key));
     }
+    for (const [key, listing] of this.#invalidIn) {
+      if (listing !== this.#listing) this.#corrected(this.#refOf(key));
+    }
   }
 
   /**
@@ -48,6 +53,7 @@ export class KnownObjects {
     if ("object" in parsed) {
       const key = keyOf(parsed.object);
       this.#seenIn.set(key, this.#listing);
+      this.#corrected(parsed.object);
       this.#report(key, problems);
       this.#sink.upsert(parsed.object);
     } else if ("ignored" in parsed) {
@@ -59,6 +65,7 @@ export class KnownObjects {
       const key = parsed.ref === undefined ? "" : keyOf(parsed.ref);
       if (this.#seenIn.has(key)) this.#seenIn.set(key, this.#listing);
       if (parsed.ref !== undefined) {
+        this.#invalidIn.set(key, this.#listing);
         this.#sink.unused?.({ ref: parsed.ref, why: parsed.invalid, isInvalid: true });
       }
     }
@@ -80,7 +87,13 @@ export class KnownObjects {
   #delete(ref: ObjectRef): void {
     const key = keyOf(ref);
     this.#problems.delete(key);
+    this.#corrected(ref);
     if (this.#seenIn.delete(key)) this.#sink.delete(ref);
+  }
+
+  #corrected(object: { readonly name: string; readonly namespace?: string }): void {
+    const key = keyOf(object);
+    if (this.#invalidIn.delete(key)) this.#sink.corrected?.(this.#refOf(key));
   }
 
   #refOf(key: string): ObjectRef {

@@ -1,5 +1,7 @@
 import { EventRing, shortened } from "./events.ts";
 import { History } from "./history.ts";
+import { InvalidObjects } from "./invalid_objects.ts";
+import type { ObjectRef } from "../../objects/objects.ts";
 
 /** A sync that succeeded. */
 export interface RecordedSync {
@@ -46,6 +48,7 @@ const MAX_REPAIRS = 10;
 export class Activity {
   readonly events: EventRing;
   readonly history = new History();
+  readonly invalidObjects = new InvalidObjects();
   readonly startedAt: string;
   readonly #now: () => number;
   #lastSync: LastSync | undefined;
@@ -89,6 +92,14 @@ export class Activity {
 
   rejected(servicePort: string, reason: string): void {
     this.events.add("rejection", "error", `${servicePort}: ${reason}`);
+  }
+
+  invalid(ref: ObjectRef, why: string): void {
+    this.invalidObjects.add(ref, why, this.#timestamp());
+  }
+
+  corrected(ref: ObjectRef): void {
+    this.invalidObjects.remove(ref);
   }
 
   connected(connected: boolean): void {

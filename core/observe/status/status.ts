@@ -6,6 +6,7 @@ import type { HealthBody } from "../health/health.ts";
 import type { Activity, Lag, LastSync, Occurrence } from "./activity.ts";
 import { shortened } from "./events.ts";
 import { BUCKET_SECONDS, type HistoryBucket } from "./history.ts";
+import type { InvalidObject } from "./invalid_objects.ts";
 import type { KnownServices } from "./services.ts";
 
 /** The answer of /api/v1/status. Times are RFC 3339. */
@@ -31,6 +32,8 @@ export interface Status {
     /** The failure of the last sync; absent if it succeeded. */
     readonly sync?: Occurrence;
     readonly rejections: { readonly total: number; readonly first: readonly RejectionStatus[] };
+    /** Objects that exist and cannot be used. */
+    readonly invalid: { readonly total: number; readonly first: readonly InvalidObject[] };
     /** Number of frontends that services claim and other services have. */
     readonly frontendConflicts: number;
   };
@@ -76,6 +79,7 @@ export interface StatusSources {
 }
 
 const MAX_REJECTIONS = 20;
+const MAX_INVALID = 20;
 
 /** @param nowMs milliseconds since the epoch. */
 export async function statusOf(sources: StatusSources, nowMs: number): Promise<Status> {
@@ -99,6 +103,10 @@ export async function statusOf(sources: StatusSources, nowMs: number): Promise<S
     errors: {
       ...(failure === undefined ? {} : { sync: failure }),
       rejections: rejectionsOf(services, nowMs - performance.now()),
+      invalid: {
+        total: activity.invalidObjects.total,
+        first: activity.invalidObjects.first(MAX_INVALID),
+      },
       frontendConflicts: services.conflicts,
     },
     repairs,

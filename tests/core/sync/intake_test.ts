@@ -56,6 +56,7 @@ function intakeWith(
     observer: {
       received() {},
       invalid: ({ ref }) => reactions.push(`invalid ${ref.kind} ${ref.name}`),
+      corrected: ({ kind, name }) => reactions.push(`corrected ${kind} ${name}`),
       eligible() {},
       connected() {},
     },

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { linesOf } from "../../lab/lines.ts";
 import { assertComplaint, Node } from "./support/node.ts";
-import { reachable } from "./support/objects.ts";
+import { reachable, service } from "./support/objects.ts";
 
 Deno.test("proxy status tells what the running proxy does, for people and for programs", async () => {
   await using node = await Node.make();
@@ -19,6 +19,12 @@ Deno.test("proxy status tells what the running proxy does, for people and for pr
   const json = await node.run(["status", address, "-o", "json"]);
   assert.equal(JSON.parse(json.stdout).objects.services, 1);
   assert.match((await node.run(["status", address, "-o", "yaml"])).stdout, /^mode: nftables$/m);
+  await node.write("odd.json", [service("odd", "10.96.0.11", { ports: [] })]);
+  const errors = async () => /^errors .*$/m.exec((await node.run(["status", address])).stdout)?.[0] ?? "";
+  await proxy.until(async () => (await errors()).includes("Service default/odd became invalid"), "error");
+  assert.match(await errors(), /ago: spec\.ports/);
+  await node.write("odd.json", []);
+  await proxy.until(async () => /none$/.test(await errors()), "none");
 });
 
 Deno.test("proxy status says why there is no answer", async () => {

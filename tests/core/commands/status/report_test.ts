@@ -20,7 +20,7 @@ const healthy: Status = {
   lastSync: { at, seconds: 0.0012, full: false, changes: 1 },
   traffic: "connections",
   waiting: { services: 0, endpoints: 0 },
-  errors: { rejections: { total: 0, first: [] }, frontendConflicts: 0 },
+  errors: { rejections: { total: 0, first: [] }, invalid: { total: 0, first: [] }, frontendConflicts: 0 },
   repairs: { count: 0, last: [] },
   history: { bucketSeconds: 10, buckets: [] },
 };
@@ -65,6 +65,10 @@ Deno.test("everything that is wrong is told, with what is tried next", () => {
           nextRetry: "2026-01-01T01:00:30.000Z",
         }],
       },
+      invalid: {
+        total: 3,
+        first: [{ object: "Service default/odd", reason: "spec.ports: missing", since: at }],
+      },
       frontendConflicts: 1,
     },
   };
@@ -76,6 +80,8 @@ Deno.test("everything that is wrong is told, with what is tried next", () => {
     "errors: the last sync failed 12 s ago: EPERM from nf_tables",
     ": default/web:http is rejected, next attempt in 30 s: EINVAL",
     ": 4 more service ports are rejected",
+    ": Service default/odd became invalid 12 s ago: spec.ports: missing",
+    ": 2 more objects are invalid",
     ": 1 frontend of Services held by other Services",
   ]);
   assert.ok(!isWell(sick));
