@@ -1,6 +1,8 @@
 import type { ConfigDocument, ModeSections } from "../config/document/document.ts";
 import type { FieldReader } from "../config/document/field_reader.ts";
 import type { FlagTable, ValuesOf } from "../config/flags/flag.ts";
+import type { Limitation } from "../plan/limitation.ts";
+import type { ServicePortPlan } from "../plan/plan.ts";
 import type { Backend } from "./contract.ts";
 
 /** The traits of a mode that core knows. `backends/registry.ts` lists the modes of the program. */
@@ -20,6 +22,8 @@ export interface ModeTraits {
    * `Backend.serveLocalhostNodePorts`); undefined for none.
    */
   readonly localhostGate?: string;
+  /** Returns the parts of a plan that the mode does not serve; undefined if it serves everything. */
+  readonly limitationsOf?: (plan: ServicePortPlan) => readonly Limitation[];
   /** Network device whose addresses are those of services, not of the node; undefined for none. */
   readonly serviceDevice?: string;
 }

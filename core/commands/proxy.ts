@@ -30,6 +30,7 @@ import { SyncLoop } from "../sync/sync_loop.ts";
 import { VERSION } from "../version.ts";
 import { currentView } from "./current_view.ts";
 import { LiveExplainer } from "./explain/live.ts";
+import { LimitationReports } from "./limitations.ts";
 import { observe } from "./observer.ts";
 import { openSource } from "./open_source.ts";
 import type { Platform } from "./platform.ts";
@@ -132,9 +133,11 @@ export function buildProxy(parts: ProxyParts): Proxy {
       collection: metrics.watch.retrying,
     }),
   });
+  const limitations = new LimitationReports(config.mode, log, warn);
   const firstSync = Promise.withResolvers<void>();
   const afterSync = (inForce: InForce) => {
     metrics.program.programmed(inForce);
+    limitations.synced(inForce);
     localhost?.synced(inForce);
     conntrack.synced(inForce);
     firstSync.resolve();
@@ -159,7 +162,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     traffic: traffic.counters,
     trafficLevel: backend.traffic === undefined ? "off" : config.trafficMetrics,
   };
-  const explainer = new LiveExplainer(queue, nodeAddresses);
+  const explainer = new LiveExplainer(queue, nodeAddresses, config.mode);
   const servers = { config, backend, health, metrics, traffic, status: statusSources, explainer, log };
 
   const syncWhenInitialised = async (signal: AbortSignal) => {

@@ -1,5 +1,7 @@
 import type { Cidr } from "../net/address.ts";
 import type { Store } from "../objects/store.ts";
+import type { Limitation } from "../plan/limitation.ts";
+import type { ServicePortPlan } from "../plan/plan.ts";
 import type { PlanContext } from "../plan/planner.ts";
 import type { TracedNode } from "./trace/trace.ts";
 
@@ -13,6 +15,8 @@ export interface Knowledge {
   readonly podCidrs: readonly Cidr[];
   /** Services that exist but are not used, by `namespace/name`; undefined if it is not known which there are. */
   readonly unused: ReadonlyMap<string, UnusedService> | undefined;
+  /** Returns the parts of a plan that the mode does not serve. */
+  limitationsOf(plan: ServicePortPlan): readonly Limitation[];
   /**
    * Sentences without a period about frontends that a service claims and others have.
    * @param service `namespace/name`

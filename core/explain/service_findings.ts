@@ -31,6 +31,7 @@ export function* serviceFindings(
     };
   }
   for (const plan of plans) {
+    yield* limitationFindings(knowledge, plan);
     yield* endpointFindings(knowledge, stored, plan);
     yield* sourceRangeFindings(plan, client);
     yield* nodePortFindings(knowledge, plan);
@@ -83,6 +84,19 @@ function suggestion(names: readonly string[], service: string, name: string): st
 }
 
 const MAX_SUGGESTIONS = 3;
+
+/** Findings about what the mode does not serve. */
+function* limitationFindings(knowledge: Knowledge, plan: ServicePortPlan): Generator<Finding> {
+  for (const { cause, text, advice } of knowledge.limitationsOf(plan)) {
+    yield {
+      cause,
+      severity: "problem",
+      about: `${printedName(plan)} (${plan.family})`,
+      text: `${text}.`,
+      advice,
+    };
+  }
+}
 
 function* sourceRangeFindings(
   plan: ServicePortPlan,

@@ -92,7 +92,7 @@ async function explainFromSource(
     };
     return { subject, servicePorts: [], walks: [], findings: [finding] };
   }
-  const knowledge = knowledgeOf(cluster);
+  const knowledge = knowledgeOf(cluster, config.mode);
   const pod = search && await findPod(config, log, search);
   const client = search !== undefined && pod !== undefined
     ? addressOfPod(question, search.wanted, pod)

@@ -1,3 +1,4 @@
+import type { ModeTraits } from "../../backend/mode.ts";
 import type { Knowledge, UnusedService } from "../../explain/knowledge.ts";
 import { FrontendIndex } from "../../explain/trace/frontend_lookup.ts";
 import { tracedNode } from "../../explain/trace/trace.ts";
@@ -7,7 +8,10 @@ import type { KnownServices } from "../../observe/status/services.ts";
 import type { Cluster } from "../read_cluster.ts";
 
 /** Turns what the source has into the state that explanations are made from. */
-export function knowledgeOf({ store, view, desired, addresses, warnings, unused }: Cluster): Knowledge {
+export function knowledgeOf(
+  { store, view, desired, addresses, warnings, unused }: Cluster,
+  { limitationsOf = () => [] }: Pick<ModeTraits, "limitationsOf">,
+): Knowledge {
   const conflicts = new Map<string, string[]>();
   for (const warning of warnings) {
     const service = serviceName(warning);
@@ -23,6 +27,7 @@ export function knowledgeOf({ store, view, desired, addresses, warnings, unused 
     traced: tracedNode(desired, addresses),
     podCidrs: store.node?.podCidrs ?? [],
     unused: unusedServices,
+    limitationsOf,
     conflictsOf: (service) => conflicts.get(service) ?? [],
   };
 }
@@ -38,6 +43,7 @@ const PLANS_PER_STEP = 200;
 export async function liveKnowledge(
   services: KnownServices,
   addresses: readonly Address[],
+  { limitationsOf = () => [] }: Pick<ModeTraits, "limitationsOf">,
   pause: () => Promise<void>,
 ): Promise<Knowledge> {
   const { store, view, applied } = services;
@@ -53,6 +59,7 @@ export async function liveKnowledge(
     traced: { settings: view.settings, plans: applied, addresses, index },
     podCidrs: store.node?.podCidrs ?? [],
     unused: undefined,
+    limitationsOf,
     conflictsOf: (service) => {
       const count = services.conflictsOf(service);
       return count === 0 ? [] : [`${count} of its frontends belong to other services; the log names them`];

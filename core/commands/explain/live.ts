@@ -1,5 +1,6 @@
 import { Mutex } from "../../async/mutex.ts";
 import { yieldToEventLoop } from "../../async/yield.ts";
+import type { ModeTraits } from "../../backend/mode.ts";
 import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
@@ -15,12 +16,18 @@ import { concerning, statusFindings } from "./running.ts";
 export class LiveExplainer {
   readonly #services: KnownServices;
   readonly #addresses: () => readonly Address[];
+  readonly #mode: Pick<ModeTraits, "limitationsOf">;
   readonly #turns = new Mutex();
 
   /** @param addresses returns those of the interfaces of this node. */
-  constructor(services: KnownServices, addresses: () => readonly Address[]) {
+  constructor(
+    services: KnownServices,
+    addresses: () => readonly Address[],
+    mode: Pick<ModeTraits, "limitationsOf">,
+  ) {
     this.#services = services;
     this.#addresses = addresses;
+    this.#mode = mode;
   }
 
   /**
@@ -33,7 +40,7 @@ export class LiveExplainer {
     const client = from === "" ? undefined : parseAddress(from);
     if (from !== "" && client === undefined) return { problem: "from: must be an IP address" };
     return await this.#turns.run(async () => {
-      const knowledge = await liveKnowledge(this.#services, this.#addresses(), yieldToEventLoop);
+      const knowledge = await liveKnowledge(this.#services, this.#addresses(), this.#mode, yieldToEventLoop);
       const explanation = await explain(knowledge, question, client, yieldToEventLoop);
       const findings = [
         ...explanation.findings,

@@ -1,4 +1,5 @@
 import { nftables } from "../../../backends/nftables/mode.ts";
+import type { ModeTraits } from "../../../core/backend/mode.ts";
 import { knowledgeOf } from "../../../core/commands/explain/knowledge.ts";
 import type { Knowledge } from "../../../core/explain/knowledge.ts";
 import { documentsOf, objectsOf } from "../../../core/manifests/documents.ts";
@@ -24,7 +25,7 @@ spec: {cidrs: [10.96.0.0/16]}
 `;
 
 /** Knowledge of node "here" about a cluster with these objects, as YAML, besides itself. */
-export function knowledgeFrom(yaml: string): Knowledge {
+export function knowledgeFrom(yaml: string, mode: Pick<ModeTraits, "limitationsOf"> = {}): Knowledge {
   const warnings: ServiceWarning[] = [];
   const unused: UnusedObject[] = [];
   const queue = new PlanQueue("here", new RecordingLog(), (warning) => warnings.push(warning));
@@ -61,5 +62,6 @@ export function knowledgeFrom(yaml: string): Knowledge {
   batch.accept(batch.changes);
   batch.close();
   const desired = { settings: view.settings, plans: queue.applied };
-  return knowledgeOf({ store: queue.store, families, view, desired, addresses, warnings, unused });
+  const cluster = { store: queue.store, families, view, desired, addresses, warnings, unused };
+  return knowledgeOf(cluster, mode);
 }
