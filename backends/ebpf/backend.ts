@@ -23,7 +23,7 @@ import { ForwardChoice } from "./netfilter/forward_choice.ts";
 import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
 import { handOverFlows } from "./netfilter/hand_over.ts";
 import { SETTING } from "./maps/layout.ts";
-import { changeFlags, hasSettings, writeSettings } from "./maps/node_settings.ts";
+import { changeFlags, flagsOf, hasSettings, writeSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";
 import { probe, rootOfMount } from "./probe.ts";
 import { Datapath } from "./programs/datapath.ts";
@@ -32,6 +32,7 @@ import { detachUnpinned, unpinnedMaps, unpinnedPrograms } from "./programs/unpin
 import { watchPins } from "./programs/pin_watch.ts";
 import { Pins } from "./programs/pins.ts";
 import { TcFilters } from "./programs/tc_filters.ts";
+import { warningsOf } from "./services/limitations.ts";
 import { ServiceRanges } from "./services/service_ranges.ts";
 import { Services } from "./services/services.ts";
 import { StaleSockets } from "./sockets/stale_sockets.ts";
@@ -73,7 +74,7 @@ export class EbpfBackend implements Backend {
     // A packet and its reply may arrive at different devices, so no flow begins until all of them have the programs.
     const isAttached = datapath.isTakenOver || !isFirst;
     const forwardWarnings = await forwardChoice.update();
-    const flags = formerFlows.flag | forwardChoice.flag;
+    const flags = formerFlows.flag | forwardChoice.flag | flagsOf(this.#options);
     writeSettings(
       datapath.maps,
       desired.settings,
@@ -97,6 +98,7 @@ export class EbpfBackend implements Backend {
       ...(warning === "" ? [] : [warning]),
       ...lost,
       ...services.warnings("all"),
+      ...warningsOf(desired),
     ];
     const report = { compared: "all", ...(warnings.length === 0 ? {} : { warnings }) } as const;
     if (isFirst && (wasEmpty || !datapath.isTakenOver)) {
@@ -251,7 +253,7 @@ export class EbpfBackend implements Backend {
     // Before the first reconcile nothing is in force.
     if (this.#settings.length === 0) return;
     const { timeouts } = this.#options;
-    if (!hasSettings(datapath.maps, this.#settings, timeouts, namespaceCookie())) {
+    if (!hasSettings(datapath.maps, this.#settings, timeouts, namespaceCookie(), flagsOf(this.#options))) {
       yield "settings or addresses of the node were changed";
     }
     if (!ranges.isIntact()) yield "ranges of service addresses were changed";

@@ -2,7 +2,7 @@ import type { Comparison } from "../../core/backend/contract.ts";
 import { describeFrontend, type DesiredState, printedNameOf } from "../../core/plan/plan.ts";
 import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { ChangeList } from "../change_list.ts";
-import { hasSettings } from "./maps/node_settings.ts";
+import { flagsOf, hasSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";
 import { programsDetachedFrom } from "./programs/cgroup_links.ts";
 import { openMaps } from "./programs/datapath.ts";
@@ -31,7 +31,7 @@ export function comparePinned(
   // Allocation writes endpoints into free slots and takes ids, so it works on copies, which no program reads.
   const copies = { endpoints: copyOf(maps.endpoints), identity: copyOf(maps.identity) };
   new Services({ ...maps, ...copies }, options, () => {}).describeChanges(desired.plans.values(), changes);
-  if (!hasSettings(maps, desired.settings, options.timeouts, namespaceCookie())) {
+  if (!hasSettings(maps, desired.settings, options.timeouts, namespaceCookie(), flagsOf(options))) {
     changes.change(() => "settings or addresses of the node");
   }
   if (!new ServiceRanges(maps.service_cidrs).isAsDesired(desired.settings, desired.plans.values())) {

@@ -29,6 +29,13 @@ export const ebpfFlags = {
       "Default: the root.",
     { offers: "directory" },
   ),
+  "ebpf-sockets": flag(
+    "string",
+    "all",
+    "The sockets that get their endpoint when they connect: all below the cgroup, or node, which leaves those of pods " +
+      "to be balanced by their packets, so that sidecars and rules of netfilter in pods see the address of the service.",
+    { offers: ["all", "node"] },
+  ),
   "ebpf-devices": flag(
     "list",
     [],

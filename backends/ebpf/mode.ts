@@ -3,6 +3,7 @@ import { withBackendErrors } from "../backend_errors.ts";
 import { EbpfBackend } from "./backend.ts";
 import { ebpfFlags } from "./flags.ts";
 import { readEbpfOptions } from "./options.ts";
+import { limitationsOf } from "./services/limitations.ts";
 
 export const ebpf = defineMode({
   name: "ebpf",
@@ -15,6 +16,7 @@ export const ebpf = defineMode({
   },
   sections: { periods: "iptables", masquerade: "iptables" },
   failureMetrics: [],
+  limitationsOf,
   readOptions: readEbpfOptions,
   create: (options) => withBackendErrors(new EbpfBackend(options)),
 });

@@ -12,6 +12,11 @@ export interface EbpfOptions {
    * cgroup v2.
    */
   readonly cgroup: string;
+  /**
+   * The sockets that are balanced: those of all processes in the cgroup, or only those in the network namespace of the
+   * node. Packets of the others are balanced instead.
+   */
+  readonly sockets: SocketScope;
   /** Network devices whose packets are balanced; empty for all except loopback. */
   readonly devices: readonly string[];
   /** The balancing of services that do not ask for one themselves. */
@@ -33,6 +38,9 @@ export interface EbpfOptions {
 export type Forwarding = typeof FORWARDINGS[number];
 const FORWARDINGS = ["auto", "direct", "stack"] as const;
 
+const SOCKET_SCOPES = ["all", "node"] as const;
+export type SocketScope = typeof SOCKET_SCOPES[number];
+
 /** Map capacities. Changing one creates new maps, to which flows and clients are carried over. */
 export interface Capacity {
   /** Frontends: addresses and ports of services, node ports, and one entry per ClusterIP. */
@@ -41,7 +49,7 @@ export interface Capacity {
   readonly endpoints: number;
   /** Flows of packets from outside. A flow takes two entries of 200 bytes, allocated at once. */
   readonly connections: number;
-  /** Clients whose endpoint is remembered, and sockets that send datagrams. */
+  /** Clients whose endpoint is remembered: network namespaces of this node, and as many addresses. */
   readonly clients: number;
 }
 
@@ -59,6 +67,7 @@ export function readEbpfOptions({ valuesOf, conntrackTimeouts, read }: OptionSou
   return {
     bpffs: absolutePath("--ebpf-bpffs", flags["ebpf-bpffs"], read),
     cgroup: flags["ebpf-cgroup"] === "" ? "" : absolutePath("--ebpf-cgroup", flags["ebpf-cgroup"], read),
+    sockets: read.choice("--ebpf-sockets", flags["ebpf-sockets"], SOCKET_SCOPES),
     devices: flags["ebpf-devices"],
     balancing: read.choice("--ebpf-balancing", flags["ebpf-balancing"], BALANCINGS),
     forwarding: read.choice("--ebpf-forward", flags["ebpf-forward"], FORWARDINGS),

@@ -66,6 +66,7 @@ function open(): Backend {
       return new EbpfBackend({
         bpffs: values.bpffs,
         cgroup: values.cgroup,
+        sockets: "all",
         devices: [],
         balancing: "random",
         forwarding: "auto",

@@ -28,6 +28,13 @@ static __always_inline int is_ipv4_address(const struct address *address)
 	return address->word[0] == 0 && address->word[1] == 0 && address->word[2] == bpf_htonl(0xffff);
 }
 
+/* 0.0.0.0 and ::. */
+static __always_inline int is_unspecified(const struct address *address)
+{
+	return (is_ipv4_address(address) || (address->word[0] | address->word[1] | address->word[2]) == 0) &&
+	       address->word[3] == 0;
+}
+
 /* 127.0.0.0/8 and ::1. */
 static __always_inline int is_loopback(const struct address *address)
 {

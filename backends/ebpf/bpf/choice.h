@@ -76,6 +76,15 @@ VERIFIED_ONCE int find_service(const struct frontend *frontend, struct service *
 	return 1;
 }
 
+/*
+ * Copies the service at a destination; returns 0 if there is none. Unlike find_service() it finds no node port by the
+ * unspecified address, which in `services` stands for the node's addresses.
+ */
+static __always_inline int find_destination(const struct frontend *destination, struct service *service)
+{
+	return !is_unspecified(&destination->address) && find_service(destination, service);
+}
+
 /* Copies the service whose node port is reachable at the frontend's address; returns 0 if there is none. */
 static __always_inline int find_node_port(const struct frontend *frontend, struct service *service)
 {
@@ -190,26 +199,48 @@ static __always_inline int has_endpoint(const struct list *list, const struct ch
 struct stickiness {
 	/* Key of the remembered choice. If its service is 0, nothing is remembered. */
 	struct client client;
-	/* How long a choice is valid after its last use, in nanoseconds; 0: as long as the entry exists. */
+	/* How long a choice is valid after its last use, in nanoseconds. */
 	__u64 lifetime;
 	/* The endpoints that a remembered choice may refer to. */
 	struct list kept;
 };
 
 /*
- * Reports whether a remembered choice is still valid, and brings it up to date with the current list if so.
+ * Selects a slot for a client whose choice is not remembered. With affinity it is the same slot every time, so that a
+ * client whose entry was evicted returns to its endpoint as long as the list is the same. The words are mixed by the
+ * finalizer of MurmurHash3, because the slot depends on the low bits.
  */
-static __always_inline int
-revalidate(const struct service *service, const struct stickiness *sticky, struct choice *choice, __u64 now)
+static __always_inline __u32 hash_for(const struct stickiness *sticky)
 {
-	const struct list *kept = &sticky->kept;
-	/* Signed, because another CPU may have used it after `now`. */
-	if (sticky->lifetime && (__s64)(now - choice->used) > (__s64)sticky->lifetime) return 0;
+	if (sticky->client.service == 0) return bpf_get_prandom_u32();
+	__u32 power = FNV_PRIME;
+	__u32 hash = sum_of((const any_word *)&sticky->client, sizeof(sticky->client), &power);
+	hash ^= hash >> 16;
+	hash *= 0x85ebca6b;
+	hash ^= hash >> 13;
+	hash *= 0xc2b2ae35;
+	return hash ^ hash >> 16;
+}
+
+/* Brings a choice up to date with the service; returns 0 if the service's list `kept` has lost its endpoint. */
+static __always_inline int revalidate(const struct service *service, const struct list *kept, struct choice *choice)
+{
 	if (choice->first == kept->first && choice->generation == service->generation) return 1;
-	struct choice wanted = *choice;
-	if (!has_endpoint(kept, &wanted)) return 0;
+	if (!has_endpoint(kept, choice)) return 0;
 	choice->first = kept->first;
 	choice->generation = service->generation;
+	return 1;
+}
+
+static __always_inline int
+choose_slot(const struct list *list, __u32 hash, struct endpoint *chosen)
+{
+	if (list->count == 0) return 0;
+	__u32 slot = list->first + hash % list->count;
+	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
+	if (!endpoint) return 0;
+	chosen->address = endpoint->address;
+	chosen->port = endpoint->port;
 	return 1;
 }
 
@@ -217,50 +248,39 @@ revalidate(const struct service *service, const struct stickiness *sticky, struc
  * Chooses an endpoint of a list: the remembered one, or else the slot selected by `hash`. Returns 0 if the
  * list is empty. The endpoint's flags are not set. `choices` is the map of remembered choices.
  */
-static __always_inline int
-choose_with(void *choices, const struct service *service, const struct list *list, const struct stickiness *sticky,
-	    __u32 hash, struct endpoint *chosen)
+static __always_inline int choose(void *choices, const struct service *service, const struct list *list,
+				  const struct stickiness *sticky, __u32 hash, struct endpoint *chosen)
 {
-	int is_sticky = sticky->client.service != 0;
-	__u64 now = is_sticky ? bpf_ktime_get_ns() : 0;
-	struct choice *remembered = is_sticky ? bpf_map_lookup_elem(choices, &sticky->client) : NULL;
+	if (sticky->client.service == 0) return choose_slot(list, hash, chosen);
+	__u64 now = bpf_ktime_get_ns();
+	struct choice *remembered = bpf_map_lookup_elem(choices, &sticky->client);
+	struct choice choice = {};
 	if (remembered) {
 		/*
 		 * A copy, because the kernel may give the entry to another client at any time. The choice of
 		 * that client would be looked up in the list.
 		 */
-		struct choice before = *remembered;
+		choice = *remembered;
 		barrier();
-		if (revalidate(service, sticky, &before, now)) {
-			remembered->first = before.first;
-			remembered->generation = before.generation;
+		/* Signed, because another CPU may have used it after `now`. */
+		int is_expired = (__s64)(now - choice.used) > (__s64)sticky->lifetime;
+		if (!is_expired && revalidate(service, &sticky->kept, &choice)) {
+			remembered->first = choice.first;
+			remembered->generation = choice.generation;
 			remembered->used = now;
-			chosen->address = before.address;
-			chosen->port = before.port;
+			chosen->address = choice.address;
+			chosen->port = choice.port;
 			return 1;
 		}
+		/* A client that comes back later may get another endpoint. */
+		if (is_expired && !(service->flags & SERVICE_MAGLEV)) hash = bpf_get_prandom_u32();
 	}
-	if (list->count == 0) return 0;
-	__u32 slot = list->first + hash % list->count;
-	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
-	if (!endpoint) return 0;
-	chosen->address = endpoint->address;
-	chosen->port = endpoint->port;
-	if (is_sticky) {
-		struct choice choice = {
-			.address = chosen->address,
-			.port = chosen->port,
-			.first = sticky->kept.first,
-			.generation = service->generation,
-			.used = now,
-		};
-		bpf_map_update_elem(choices, &sticky->client, &choice, BPF_ANY);
-	}
+	if (!choose_slot(list, hash, chosen)) return 0;
+	choice.address = chosen->address;
+	choice.port = chosen->port;
+	choice.first = sticky->kept.first;
+	choice.generation = service->generation;
+	choice.used = now;
+	bpf_map_update_elem(choices, &sticky->client, &choice, BPF_ANY);
 	return 1;
-}
-
-static __always_inline int choose(const struct service *service, const struct list *list,
-				  const struct stickiness *sticky, __u32 hash, struct endpoint *chosen)
-{
-	return choose_with(&affinity, service, list, sticky, hash, chosen);
 }

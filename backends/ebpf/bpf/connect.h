@@ -15,11 +15,6 @@ static __always_inline int is_own_address(const struct address *address)
 	return flags && *flags & NODE_ADDRESS_OWN;
 }
 
-static __always_inline int is_unspecified(const struct address *address)
-{
-	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
-}
-
 /* Reports whether no packet from outside may have this source. The stack drops packets that do. */
 static __always_inline int is_martian(const struct address *source)
 {
@@ -105,8 +100,8 @@ choose_endpoint(const struct service *service, enum origin origin, const struct 
 		sticky.client.kind = CLIENT_ADDRESS;
 		sticky.client.name = tuple->source;
 	}
-	__u32 hash = service->flags & SERVICE_MAGLEV ? maglev_hash(tuple, sticky.lifetime != 0) : bpf_get_prandom_u32();
-	return choose(service, &list, &sticky, hash, endpoint);
+	__u32 hash = service->flags & SERVICE_MAGLEV ? maglev_hash(tuple, sticky.lifetime != 0) : hash_for(&sticky);
+	return choose(&affinity, service, &list, &sticky, hash, endpoint);
 }
 
 /* ---- source address ---- */

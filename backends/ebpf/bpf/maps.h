@@ -222,11 +222,6 @@ enum client_kind {
 	 * namespace.
 	 */
 	CLIENT_NAMESPACE = 1,
-	/*
-	 * One socket: its cookie, in the first two words. Its datagrams stay with one endpoint even without
-	 * affinity.
-	 */
-	CLIENT_SOCKET = 2,
 };
 
 struct client {
@@ -281,6 +276,8 @@ enum drop_reason {
 	DROP_LOST_FLOW = 9,
 	/* A packet whose ICMP error would exceed the limits of struct settings. */
 	DROP_ICMP_LIMIT = 12,
+	/* An SCTP connection whose endpoint has another port. */
+	DROP_SCTP_PORT = 13,
 	DROP_REASONS = 16,
 };
 
@@ -333,6 +330,8 @@ enum setting_flag {
 	SETTING_LEAVE_NEW_FLOWS = 16,
 	/* Netfilter translates flows that began in another mode. */
 	SETTING_FORMER_FLOWS = 32,
+	/* Only sockets in the node's own network namespace are balanced; pods are by their packets. */
+	SETTING_SOCKETS_OF_NODE = 64,
 	/* The stack forwards all packets, so that the host's filter rules see them (--ebpf-forward). */
 	SETTING_THROUGH_STACK = 128,
 };

@@ -9,6 +9,7 @@
  */
 #include <linux/errno.h>
 #include "choice.h"
+#include "peers.h"
 #include "sockets.h"
 
 #define AF_INET 2   /* linux/socket.h */
@@ -17,12 +18,26 @@
 #define ALLOW 1
 #define DENY 0
 
+/*
+ * Clients of services with affinity: network namespaces. A map of its own, so that packets, whose sources may be forged,
+ * evict no client on this node.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct client);
+	__type(value, struct choice);
+} socket_affinity SEC(".maps");
+
 /* The frontend that a socket asks for, and the endpoint that it gets. */
 struct request {
 	struct frontend frontend;
+	struct endpoint endpoint;
 	__u32 service;
 	__u32 counters; /* key */
-	struct endpoint endpoint;
+	/* Members of struct choice. */
+	__u32 first;
+	__u32 generation;
 };
 
 enum outcome {
@@ -67,24 +82,34 @@ set_address(struct bpf_sock_addr *ctx, int family, const struct address *address
 	ctx->user_port = port;
 }
 
-static __always_inline struct client client_of(__u32 service, enum client_kind kind, __u64 cookie)
+/* The destination of a socket. The kernel takes the unspecified address for the loopback address. */
+static __always_inline struct address destination_of(struct bpf_sock_addr *ctx, int family)
 {
-	return (struct client){
-		.service = service,
-		.kind = kind,
-		.name = { .word = { cookie, cookie >> 32 } },
-	};
+	struct address address = requested_address(ctx, family);
+	if (!is_unspecified(&address)) return address;
+	address.word[3] = is_ipv4_address(&address) ? bpf_htonl(0x7f000001) : bpf_htonl(1);
+	return address;
+}
+
+static __always_inline int is_of_node(struct bpf_sock_addr *ctx, const struct settings *settings)
+{
+	return settings && settings->namespace == bpf_get_netns_cookie(ctx);
+}
+
+/* Reports whether sockets of this network namespace are balanced, or their packets are (--ebpf-sockets). */
+static __always_inline int is_covered(struct bpf_sock_addr *ctx)
+{
+	struct settings *settings = settings_of_node();
+	return settings && (!(settings->flags & SETTING_SOCKETS_OF_NODE) || is_of_node(ctx, settings));
 }
 
 static __always_inline int
 find_requested(struct bpf_sock_addr *ctx, const struct frontend *frontend, struct service *service)
 {
-	if (find_service(frontend, service)) return 1;
+	if (find_destination(frontend, service)) return 1;
 	if (!find_node_port(frontend, service)) return 0;
-	if (!is_loopback(&frontend->address)) return 1;
 	/* The loopback address of a pod belongs to the pod. */
-	struct settings *settings = settings_of_node();
-	return settings && settings->namespace == bpf_get_netns_cookie(ctx);
+	return !is_loopback(&frontend->address) || is_of_node(ctx, settings_of_node());
 }
 
 /*
@@ -111,42 +136,63 @@ check_source(struct bpf_sock_addr *ctx, int family, __u32 service, const struct 
 		}
 	}
 	if (source.word[3] == 0) {
-		struct settings *settings = settings_of_node();
-		if (!settings || settings->namespace != bpf_get_netns_cookie(ctx)) return OUTCOME_UNCHANGED;
+		if (!is_of_node(ctx, settings_of_node())) return OUTCOME_UNCHANGED;
 		source = *requested;
 	}
 	return is_source_allowed(service, &source) ? OUTCOME_BALANCED : OUTCOME_DROP;
 }
 
-static __always_inline int
-choose_for_socket(struct bpf_sock_addr *ctx, int keep_endpoint, const struct service *service, const struct list *list,
-		  struct endpoint *endpoint)
+/* Gives an unconnected socket the endpoint that its last datagram to the frontend went to, if that still serves. */
+VERIFIED_ONCE int
+choose_again(struct bpf_sock_addr *ctx, const struct service *service, struct request *request)
 {
-	__u32 random = bpf_get_prandom_u32();
-	struct stickiness sticky = { .kept = *list };
-	if (service->affinity_seconds) {
-		sticky.client = client_of(service->id, CLIENT_NAMESPACE, bpf_get_netns_cookie(ctx));
-		sticky.lifetime = service->affinity_seconds * NANOSECONDS;
-	} else if (keep_endpoint) {
-		sticky.client = client_of(service->id, CLIENT_SOCKET, bpf_get_socket_cookie(ctx));
-		sticky.kept = service->serving;
-		return choose_with(&socket_choices, service, list, &sticky, random, endpoint);
-	}
-	return choose(service, list, &sticky, random, endpoint);
+	struct peers *known = peers_of(ctx, 0);
+	struct peer peer;
+	if (!known || !service || !request || !find_latest(known, &request->frontend.address, request->frontend.port, &peer))
+		return 0;
+	if (peer.service != service->id) return 0;
+	struct choice choice = {
+		.address = peer.endpoint_address,
+		.port = peer.endpoint_port,
+		.first = peer.first,
+		.generation = peer.generation,
+	};
+	if (!revalidate(service, &service->serving, &choice)) return 0;
+	request->endpoint.address = choice.address;
+	request->endpoint.port = choice.port;
+	return 1;
 }
 
-/*
- * Chooses an endpoint for a socket. keep_endpoint: the socket is not connected, but shall stay with one
- * endpoint.
- */
-static __always_inline enum outcome
-balance(struct bpf_sock_addr *ctx, int family, int keep_endpoint, struct request *request)
+static __always_inline int choose_for_socket(struct bpf_sock_addr *ctx, int is_connecting, const struct service *service,
+					     const struct list *list, struct request *request)
 {
-	request->frontend.address = requested_address(ctx, family);
+	if (service->affinity_seconds) {
+		__u64 cookie = bpf_get_netns_cookie(ctx);
+		struct stickiness sticky = {
+			.client = {
+				.service = service->id,
+				.kind = CLIENT_NAMESPACE,
+				.name = { .word = { cookie, cookie >> 32 } },
+			},
+			.lifetime = service->affinity_seconds * NANOSECONDS,
+			.kept = *list,
+		};
+		return choose(&socket_affinity, service, list, &sticky, hash_for(&sticky), &request->endpoint);
+	}
+	if (!is_connecting && choose_again(ctx, service, request)) return 1;
+	return choose_slot(list, bpf_get_prandom_u32(), &request->endpoint);
+}
+
+/* Chooses an endpoint for a socket. is_connecting: false for a datagram of a socket that is not connected. */
+static __always_inline enum outcome
+balance(struct bpf_sock_addr *ctx, int family, int is_connecting, struct request *request)
+{
+	request->frontend.address = destination_of(ctx, family);
 	request->frontend.port = ctx->user_port;
 	request->frontend.protocol = protocol_of(ctx);
 
 	struct service service = {};
+	if (!is_covered(ctx)) return OUTCOME_UNCHANGED;
 	if (!find_requested(ctx, &request->frontend, &service)) {
 		int verdict = verdict_without_service(&request->frontend, &service);
 		if (verdict < 0) return OUTCOME_UNCHANGED;
@@ -164,34 +210,15 @@ balance(struct bpf_sock_addr *ctx, int family, int keep_endpoint, struct request
 	}
 
 	struct list list = service.verdict == VERDICT_BALANCE_LOCAL ? service.local : service.cluster;
-	if (service.verdict == VERDICT_DROP ||
-	    !choose_for_socket(ctx, keep_endpoint, &service, &list, &request->endpoint)) {
+	if (service.verdict == VERDICT_DROP || !choose_for_socket(ctx, is_connecting, &service, &list, request)) {
 		count_refusal(&service, DROP_NO_LOCAL_ENDPOINTS);
 		return OUTCOME_DROP;
 	}
 	request->service = service.id;
 	request->counters = counters_key(service.id, kind_of(&service));
+	request->first = service.serving.first;
+	request->generation = service.generation;
 	return OUTCOME_BALANCED;
-}
-
-/* Stores the frontend by which an unconnected socket knows its endpoint. Returns 1 if this is new. */
-static __always_inline int store_peer(struct bpf_sock_addr *ctx, const struct request *request)
-{
-	struct peer peer = {
-		.socket = bpf_get_socket_cookie(ctx),
-		.address = request->endpoint.address,
-		.port = request->endpoint.port,
-	};
-	struct peer_frontend *known = bpf_map_lookup_elem(&peers, &peer);
-	if (known && known->port == request->frontend.port && same_address(&known->address, &request->frontend.address))
-		return 0;
-	struct peer_frontend by = {
-		.address = request->frontend.address,
-		.port = request->frontend.port,
-		.service = request->service,
-	};
-	bpf_map_update_elem(&peers, &peer, &by, BPF_ANY);
-	return 1;
 }
 
 /* ---- connect: TCP and connected UDP ---- */
@@ -221,7 +248,7 @@ static __always_inline int connect(struct bpf_sock_addr *ctx, int family)
 {
 	struct request request = {};
 	if (!is_balanced(ctx)) return ALLOW;
-	switch (balance(ctx, family, 0, &request)) {
+	switch (balance(ctx, family, 1, &request)) {
 	case OUTCOME_UNCHANGED:
 		delete_connection(ctx);
 		return ALLOW;
@@ -252,13 +279,65 @@ int connect6(struct bpf_sock_addr *ctx)
 	return connect(ctx, AF_INET6);
 }
 
-/* ---- sendmsg: datagrams of sockets that are not connected ---- */
+/* Returns the connection of a socket that is connected to an endpoint of a service; NULL for all others. */
+static __always_inline struct connection *connection_of(struct bpf_sock_addr *ctx)
+{
+	/* Volatile for the verifier: see check_source(). */
+	volatile struct bpf_sock *sk = ctx->sk;
+	if (!sk) return NULL;
+	struct connection *connection = bpf_sk_storage_get(&connections, (void *)sk, NULL, 0);
+	/* A socket can be disconnected, and no program sees that. */
+	return connection && (__be16)sk->dst_port == connection->endpoint_port ? connection : NULL;
+}
+
+/* ---- sendmsg: datagrams with a destination ---- */
+
+/*
+ * Gives a datagram to the service that the socket is connected to the socket's endpoint: the kernel accepts replies of no
+ * other one.
+ */
+static __always_inline int send_to_connected(struct bpf_sock_addr *ctx, int family)
+{
+	struct connection *connection = connection_of(ctx);
+	if (!connection) return 0;
+	struct address address = destination_of(ctx, family);
+	if (!is_at(&connection->service_address, connection->service_port, &address, ctx->user_port)) return 0;
+	set_address(ctx, family, &connection->endpoint_address, connection->endpoint_port);
+	return 1;
+}
+
+/* Stores the frontend by which an unconnected socket knows its endpoint. Returns 1 if this is new. */
+VERIFIED_ONCE int remember_peer(struct bpf_sock_addr *ctx, const struct request *request)
+{
+	if (!request) return 0;
+	struct peer peer = {
+		.service_address = request->frontend.address,
+		.endpoint_address = request->endpoint.address,
+		.service_port = request->frontend.port,
+		.endpoint_port = request->endpoint.port,
+		.service = request->service,
+		.first = request->first,
+		.generation = request->generation,
+	};
+	struct peers *known = peers_of(ctx, BPF_SK_STORAGE_GET_F_CREATE);
+	return !known || store_peer(known, &peer);
+}
+
+static __always_inline void send_directly(struct bpf_sock_addr *ctx, int family)
+{
+	struct peers *known = peers_of(ctx, 0);
+	if (!known) return;
+	struct address address = requested_address(ctx, family);
+	note_direct(known, &address, ctx->user_port);
+}
 
 static __always_inline int sendmsg(struct bpf_sock_addr *ctx, int family)
 {
 	struct request request = {};
-	switch (balance(ctx, family, 1, &request)) {
+	if (send_to_connected(ctx, family)) return ALLOW;
+	switch (balance(ctx, family, 0, &request)) {
 	case OUTCOME_UNCHANGED:
+		send_directly(ctx, family);
 		return ALLOW;
 	case OUTCOME_REJECT:
 		bpf_set_retval(-ECONNREFUSED);
@@ -269,7 +348,7 @@ static __always_inline int sendmsg(struct bpf_sock_addr *ctx, int family)
 		return DENY;
 	case OUTCOME_BALANCED:
 		/* The first datagram of a socket to an endpoint counts as a connection. */
-		if (store_peer(ctx, &request)) count_connection(request.counters);
+		if (remember_peer(ctx, &request)) count_connection(request.counters);
 		set_address(ctx, family, &request.endpoint.address, request.endpoint.port);
 	}
 	return ALLOW;
@@ -291,25 +370,22 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 
 static __always_inline int restore_connection(struct bpf_sock_addr *ctx, int family)
 {
-	if (!ctx->sk) return 0;
-	struct connection *connection = bpf_sk_storage_get(&connections, ctx->sk, NULL, 0);
+	struct connection *connection = connection_of(ctx);
 	if (!connection) return 0;
 	struct address address = requested_address(ctx, family);
-	if (connection->endpoint_port != (__be16)ctx->user_port || !same_address(&connection->endpoint_address, &address))
-		return 0;
+	if (!is_at(&connection->endpoint_address, connection->endpoint_port, &address, ctx->user_port)) return 0;
 	set_address(ctx, family, &connection->service_address, connection->service_port);
 	return 1;
 }
 
 static __always_inline void restore_peer(struct bpf_sock_addr *ctx, int family)
 {
-	struct peer peer = {
-		.socket = bpf_get_socket_cookie(ctx),
-		.address = requested_address(ctx, family),
-		.port = ctx->user_port,
-	};
-	struct peer_frontend *by = bpf_map_lookup_elem(&peers, &peer);
-	if (by) set_address(ctx, family, &by->address, by->port);
+	struct peers *known = peers_of(ctx, 0);
+	if (!known) return;
+	struct address address = requested_address(ctx, family);
+	struct peer peer;
+	if (find_shown(known, &address, ctx->user_port, &peer))
+		set_address(ctx, family, &peer.service_address, peer.service_port);
 }
 
 SEC("cgroup/recvmsg4")

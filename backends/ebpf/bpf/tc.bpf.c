@@ -64,6 +64,12 @@ static __always_inline int refuse(const struct service *service, enum drop_reaso
 	return TC_ACT_SHOT;
 }
 
+/* Reports whether a packet cannot be translated, because the checksum of SCTP covers more than a program can read. */
+static __always_inline int changes_sctp_port(const struct packet *packet, const struct endpoint *endpoint)
+{
+	return packet->tuple.protocol == IPPROTO_SCTP && packet->tuple.destination_port != endpoint->port;
+}
+
 /* Creates a flow to an endpoint of the service, and forwards the packet. */
 static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u32 flags)
 {
@@ -77,6 +83,10 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u
 	struct endpoint endpoint;
 	enum origin origin = origin_of(skb, packet, settings);
 	if (!choose_endpoint(service, origin, &packet->tuple, &endpoint)) return refuse(service, DROP_NO_LOCAL_ENDPOINTS);
+	if (changes_sctp_port(packet, &endpoint)) {
+		count_drop(DROP_SCTP_PORT);
+		return reject_connection(skb, packet);
+	}
 
 	*to = packet->tuple;
 	to->destination = endpoint.address;
@@ -149,7 +159,7 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 	};
 	__u32 flags = 0;
 	struct service *service = &work->service;
-	int is_found = find_service(&frontend, service);
+	int is_found = find_destination(&frontend, service);
 	if (!is_found && !is_loopback(&frontend.address)) {
 		is_found = find_node_port(&frontend, service);
 		flags = FLOW_NODE_PORT;

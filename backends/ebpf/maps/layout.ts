@@ -117,6 +117,7 @@ export const SETTING = {
   LOCAL_BY_DEVICE: 8,
   LEAVE_NEW_FLOWS: 16,
   FORMER_FLOWS: 32,
+  SOCKETS_OF_NODE: 64,
   THROUGH_STACK: 128,
 } as const;
 
@@ -148,6 +149,7 @@ export const DROP = {
   MAP_FULL: 8,
   LOST_FLOW: 9,
   ICMP_LIMIT: 12,
+  SCTP_PORT: 13,
 } as const;
 
 /** `struct service` */

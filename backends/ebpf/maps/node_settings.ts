@@ -5,6 +5,7 @@ import { Entries, hasEntries, replaceEntries } from "./entries.ts";
 import type { EntryMap, KernelMaps } from "./kernel_maps.ts";
 import { NODE_ADDRESS, OFFSET, SETTING, SIZE, viewOf, writeAddress, writeNetwork } from "./layout.ts";
 import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
+import type { EbpfOptions } from "../options.ts";
 import { sourcePorts } from "./source_ports.ts";
 
 /**
@@ -34,7 +35,12 @@ export function writeSettings(
   replaceEntries(maps.node_addresses, addressEntries(settings));
 }
 
-/** Flags that do not follow from the settings of the node. */
+/** The flags of SETTING that follow from options of the mode. */
+export function flagsOf({ sockets }: Pick<EbpfOptions, "sockets">): number {
+  return sockets === "node" ? SETTING.SOCKETS_OF_NODE : 0;
+}
+
+/** Flags that change while the proxy runs. */
 const OTHER_FLAGS = SETTING.LEAVE_NEW_FLOWS | SETTING.FORMER_FLOWS | SETTING.THROUGH_STACK;
 
 /** Reports whether the maps contain what `writeSettings` writes, apart from flags that change while the proxy runs. */
@@ -43,13 +49,14 @@ export function hasSettings(
   settings: readonly NodeSettings[],
   timeouts: ConntrackTimeouts,
   namespace: bigint,
+  flags = 0,
 ): boolean {
   const found = new Uint8Array(SIZE.settings);
   if (!maps.node_settings.lookup(ONLY_KEY, found)) return false;
   const view = viewOf(found);
   const at = OFFSET.settings.flags;
   view.setUint32(at, view.getUint32(at, true) & ~OTHER_FLAGS, true);
-  const desired = settingsBytes(settings, timeouts, namespace, 0);
+  const desired = settingsBytes(settings, timeouts, namespace, flags);
   return found.every((byte, index) => byte === desired[index]) &&
     hasEntries(maps.node_addresses, addressEntries(settings));
 }

@@ -92,8 +92,7 @@ function maxEntriesOf(capacity: Capacity): Readonly<Record<string, number>> {
     source_ranges: capacity.frontends,
     endpoints: capacity.endpoints,
     affinity: capacity.clients,
-    peers: capacity.clients,
-    socket_choices: capacity.clients,
+    socket_affinity: capacity.clients,
     // One entry per direction.
     conntrack: 2 * capacity.connections,
     revisits: capacity.connections,

@@ -26,16 +26,19 @@ export const PINNED_MAPS: ReadonlyMap<string, "state" | "programmed" | "scratch"
   ["node_settings", "programmed"],
   ["own_datagrams", "state"],
   ["owners", "state"],
-  ["peers", "state"],
   ["revisits", "state"],
   ["service_cidrs", "programmed"],
   ["services", "programmed"],
   ["settled_generation", "scratch"],
-  ["socket_choices", "state"],
+  ["socket_affinity", "state"],
+  ["socket_peers", "state"],
   ["source_ranges", "programmed"],
   ["stack_tuples", "scratch"],
   ["workspaces", "scratch"],
 ]);
+
+/** Maps that only earlier versions have. */
+const FORMER_MAPS: ReadonlySet<string> = new Set(["peers", "socket_choices"]);
 
 /**
  * The directory of pinned maps and links. Its name contains the layout and the capacities of the maps, so
@@ -230,7 +233,7 @@ const LINK = /^((connect|sendmsg|recvmsg|getpeername)[46]|(ingress|egress|arrive
  */
 function removeGeneration(directory: string): boolean {
   removePins(`${directory}/links`, (name) => LINK.test(name));
-  removePins(`${directory}/maps`, (name) => PINNED_MAPS.has(name));
+  removePins(`${directory}/maps`, (name) => PINNED_MAPS.has(name) || FORMER_MAPS.has(name));
   return removeIfEmpty(directory);
 }
 

@@ -116,6 +116,8 @@ function readClusterIPs(spec: Mapping, assigned: readonly string[]): readonly Ad
     if (written === "" && assigned.length === 1) break;
     const address = parseAddress(written);
     if (address === undefined) throw new InvalidField(path, `${show(written)} is not an IP address`);
+    const problem = isLinkLocal(address) ? undefined : special(address);
+    if (problem !== undefined) throw new InvalidField(path, `${show(written)} is ${problem}`);
     if (listed.length > 0 && index >= listed.length) break;
     const family = familyOf(address);
     if (listed.length > 0 && listed[index] !== family) {

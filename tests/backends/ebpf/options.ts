@@ -4,6 +4,7 @@ import type { EbpfOptions } from "../../../backends/ebpf/options.ts";
 export const defaultOptions: EbpfOptions = {
   bpffs: "/sys/fs/bpf/proxy",
   cgroup: "",
+  sockets: "all",
   devices: [],
   balancing: "random",
   forwarding: "direct",

@@ -24,6 +24,7 @@ Deno.test("the flags of mode ebpf set its directories, its devices, its ways and
     "--proxy-mode=ebpf",
     "--ebpf-bpffs=/sys/fs/bpf/other",
     "--ebpf-cgroup=/sys/fs/cgroup/kubepods.slice",
+    "--ebpf-sockets=node",
     "--ebpf-devices=eth0,eth1",
     "--ebpf-balancing=maglev",
     "--ebpf-forward=stack",
@@ -34,6 +35,7 @@ Deno.test("the flags of mode ebpf set its directories, its devices, its ways and
   assert.deepEqual(options, {
     bpffs: "/sys/fs/bpf/other",
     cgroup: "/sys/fs/cgroup/kubepods.slice",
+    sockets: "node",
     devices: ["eth0", "eth1"],
     balancing: "maglev",
     forwarding: "stack",
@@ -57,6 +59,7 @@ Deno.test("a mistake in a flag of mode ebpf is reported under the name that was 
     "--ebpf-maglev-table-size=1020": /--ebpf-maglev-table-size 1020: must be a prime/,
     "--ebpf-balancing=fair": /--ebpf-balancing "fair": must be one of random, maglev/,
     "--ebpf-forward=fast": /--ebpf-forward "fast": must be one of auto, direct, stack/,
+    "--ebpf-sockets=pods": /--ebpf-sockets "pods": must be one of all, node/,
     "--ebpf-bpffs=bpf": /--ebpf-bpffs "bpf": must be an absolute path/,
     "--ebpf-bpffs=/sys/fs/bpf/": /must be an absolute path without a slash at its end/,
     "--ebpf-max-clients=0": /--ebpf-max-clients 0: must be between 1 and 67108864/,

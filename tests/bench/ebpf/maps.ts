@@ -22,6 +22,7 @@ const options: EbpfOptions = {
   bpffs: values.bpffs,
   cgroup: values.cgroup,
   devices: [],
+  sockets: "all",
   balancing: "random",
   forwarding: "auto",
   maglevTableSize: 1021,

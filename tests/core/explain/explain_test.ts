@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { ebpf } from "../../../backends/ebpf/mode.ts";
+import { nftables } from "../../../backends/nftables/mode.ts";
 import { explain } from "../../../core/explain/explain.ts";
 import type { Explanation } from "../../../core/explain/explanation.ts";
 import { parseQuestion } from "../../../core/explain/question.ts";
@@ -220,6 +222,18 @@ for (const { fault, objects, question, from, causes } of faults) {
     }
   });
 }
+
+Deno.test("explain names what the mode does not serve", async () => {
+  const objects = `${web}${slice(here)}`.replaceAll("protocol: TCP", "protocol: SCTP");
+  const parsed = parseQuestion("default/web");
+  assert("about" in parsed);
+  const causes = async (mode: Parameters<typeof knowledgeFrom>[1]) =>
+    (await explain(knowledgeFrom(objects, mode), parsed, undefined)).findings.map((
+      { cause, severity },
+    ) => [cause, severity]);
+  assert.deepEqual(await causes(ebpf), [["sctp-port-differs", "problem"]]);
+  assert.deepEqual(await causes(nftables), []);
+});
 
 Deno.test("explain suggests the service that was meant", async () => {
   const [typo] = (await answer(web, "default/wbe")).findings;

@@ -283,6 +283,7 @@ Deno.test("an error in a Service names object, field and fix", () => {
         'spec.ports[0].name: "a/b\\n" is not a port name; use at most 63 lower-case letters, digits and "-"',
       ],
       [manifest({ clusterIP: "10.96.0.256" }), 'spec.clusterIP: "10.96.0.256" is not an IP address'],
+      [manifest({ clusterIP: "0.0.0.0" }), 'spec.clusterIP: "0.0.0.0" is the unspecified address'],
       [
         manifest({ clusterIPs: ["10.96.0.10", "10.96.0.11"] }),
         "spec.clusterIPs[1]: 10.96.0.11 is a second IPv4 address; one per family",

@@ -25,6 +25,24 @@ export const balancingCases: Cases = {
     assert.equal((await destinations("192.168.8.9")).size, 1);
   },
 
+  "a client with affinity that is forgotten returns to its endpoint, as long as the endpoints are the same":
+    async (node) => {
+      const endpoints = Array.from({ length: 16 }, (_, index) => `10.1.0.${index + 1}:8080`);
+      const chosen = async () => {
+        // Forgets all flows and clients.
+        await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints, affinitySeconds: 60 })]);
+        const found: string[] = [];
+        for (let client = 1; client <= 32; client++) {
+          const syn = `IP(src="198.51.100.${client}", dst="10.96.0.10")/TCP(sport=40000, dport=80)`;
+          found.push(destinationOf((await node.ingress(syn, { device: "pod0" })).packet));
+        }
+        return found;
+      };
+      const first = await chosen();
+      assert(new Set(first).size > 8, "clients are spread");
+      assert.deepEqual(await chosen(), first);
+    },
+
   "Maglev finds the same endpoint again, and few connections move when one goes": async (node) => {
     const endpoints = [1, 2, 3, 4].map((host) => `10.1.9.${host}:8080`);
     /** Returns the endpoint of each of 100 connections, without any stored flow. */
@@ -113,6 +131,25 @@ export const balancingCases: Cases = {
     }
     assert(later.size > 1, "affinity ends after its timeout");
     assert.equal((await node.state()).affinity, 1);
+  },
+
+  "with Maglev, a client returns to its endpoint also after its affinity has ended": async (node) => {
+    const endpoints = Array.from({ length: 16 }, (_, index) => `10.1.0.${index + 1}:8080`);
+    const text = { clusterIP: "10.96.0.10:80", endpoints, affinitySeconds: 60, balancing: "maglev" } as const;
+    await node.program([planOf(text)], { map: { firstPort: 1024, lastPort: 29_999 } });
+    const found = new Set<string>();
+    for (let port = 40000; port < 40008; port++) {
+      const syn = `IP(src="192.168.8.9", dst="10.96.0.10")/TCP(sport=${port}, dport=80)`;
+      found.add(destinationOf((await node.ingress(syn)).packet));
+      await node.age(61);
+    }
+    assert.equal(found.size, 1);
+  },
+
+  "a client with affinity is dropped if no endpoint is local": async (node) => {
+    const endpoints = ["10.1.0.1:8080"];
+    await node.program([planOf({ nodePort: 30080, external: "local", affinitySeconds: 60, endpoints })]);
+    await node.drops(`IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080)`);
   },
 
   "affinity does not mistake another endpoint in a reused slot for its own": async (node) => {

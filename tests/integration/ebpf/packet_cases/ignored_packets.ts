@@ -42,6 +42,8 @@ export const ignoredPacketCases: Cases = {
         `IP(src="192.168.8.1", dst="192.168.8.1")/${syn}`,
         `IP(src="224.0.0.1", dst="192.168.8.1")/${syn}`,
         `IP(src="192.168.8.9", dst="127.0.0.1")/${syn}`,
+        `IP(src="192.168.8.9", dst="0.0.0.0")/${syn}`,
+        `IPv6(src="fd00:8::9", dst="::")/${syn}`,
         `IPv6(src="::ffff:192.168.8.9", dst="::ffff:192.168.8.1")/${syn}`,
         `IPv6(src="fd00:8::9", dst="fd00:8::1", plen=4000)/${syn}`,
         `IPv6(src="::1", dst="fd00:8::1")/${syn}`,

@@ -51,7 +51,7 @@ export const sourcePortCases: Cases = {
     );
   },
 
-  "SCTP keeps its ports, and is dropped where it cannot": async (node) => {
+  "SCTP keeps its ports, and is rejected where it cannot": async (node) => {
     await node.program([
       planOf({ protocol: "SCTP", clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80"] }),
       planOf({ name: "other", protocol: "SCTP", clusterIP: "10.96.0.11:80", endpoints: ["10.1.0.1:8080"] }),
@@ -60,8 +60,10 @@ export const sourcePortCases: Cases = {
       `IP(src="192.168.8.9", dst="10.96.0.10")/SCTP(sport=40000, dport=80)/SCTPChunkInit()`,
       `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/SCTP(sport=40000, dport=80)/SCTPChunkInit()`,
     );
-    await node.drops(
-      `IP(src="192.168.8.9", dst="10.96.0.11")/SCTP(sport=40000, dport=80)/SCTPChunkInit()`,
+    const init = `IP(src="192.168.8.9", dst="10.96.0.11", id=4)/SCTP(sport=40000, dport=80)/SCTPChunkInit()`;
+    await node.repliesWith(
+      init,
+      `IP(src="10.96.0.11", dst="192.168.8.9", id=0)/ICMP(type=3, code=3)/IP(bytes(${init})[:28])`,
     );
   },
 

@@ -25,7 +25,7 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ["egress", "!work", true],
     ["count_drop", "count", false],
     ["search_slot", "!endpoint", true],
-    ["choose_with", "!endpoint", true],
+    ["choose_slot", "!endpoint", true],
   ],
   "the mode changes, as in mode_switch_test.ts": [
     ["handle_new_flow", "settings->flags & SETTING_LEAVE_NEW_FLOWS", true],
@@ -65,6 +65,8 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
       "translate_error(skb, error, quotation, error->time_to_live) == 0",
       false,
     ],
+    ["send", "translate(skb, packet, to, packet->time_to_live - is_forwarded) != 0", true],
+    ["egress", "translate(skb, packet, &work->to, packet->time_to_live) == 0", false],
     ["translate_error", "restore_quote(skb, error, quotation) != 0", true],
     [
       "translate_error",
@@ -121,9 +123,6 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   ],
   "the protocol is part of the key that found the entry": [
     ["same_tuple", "a->protocol == b->protocol", false],
-  ],
-  "only sockets store choices without a lifetime": [
-    ["revalidate", "sticky->lifetime", false],
   ],
 };
 

@@ -6,9 +6,11 @@ Joins the cgroup, reads a JSON request per line, and writes a JSON answer per li
 datagram and line with its name and the address of the client.
 """
 
+import ctypes
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -52,6 +54,25 @@ def do_serve(name, address, port):
     datagrams.bind((address, port))
     threading.Thread(target=answer_datagrams, args=(name, datagrams), daemon=True).start()
     return {}
+
+
+def do_serve_original_destination(port):
+    """Answers TCP connections with the destination that they had before a rule of netfilter redirected them."""
+    listener = socket.create_server(("0.0.0.0", port))
+    threading.Thread(target=accept_redirected, args=(listener,), daemon=True).start()
+    return {}
+
+
+SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h
+
+
+def accept_redirected(listener):
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            _, port, address = struct.unpack("!HH4s8x", connection.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16))
+            connection.recv(1024)
+            connection.sendall(f"{socket.inet_ntoa(address)}:{port} -".encode())
 
 
 def accept(name, listener):
@@ -151,6 +172,33 @@ def do_send(address, port, count=1, name=None):
         server = answer.decode().split()[0]
         servers[server] = servers.get(server, 0) + 1
     return {"servers": servers, "source": source[0], "port": source[1]}
+
+
+def do_send_only(name, address, port):
+    """Sends a datagram on a kept socket without waiting for the answer."""
+    kept.setdefault(name, open_socket(address, "UDP")).sendto(b"?", (address, port))
+    return {}
+
+
+def do_receive(name):
+    answer, source = kept[name].recvfrom(1024)
+    return {"server": answer.decode().split()[0], "source": source[0], "port": source[1]}
+
+
+def do_send_to_all(destinations):
+    """Sends a datagram to each destination on one socket, and discards the answers."""
+    with open_socket(destinations[0][0], "UDP") as sock:
+        for destination in destinations:
+            sock.sendto(b"?", tuple(destination))
+    return {}
+
+
+def do_disconnect(name):
+    """Connects a socket to AF_UNSPEC, for which Python has no call."""
+    unspecified = struct.pack("H14x", socket.AF_UNSPEC)
+    if ctypes.CDLL(None, use_errno=True).connect(kept[name].fileno(), unspecified, len(unspecified)) != 0:
+        raise OSError(ctypes.get_errno(), "connect")
+    return {}
 
 
 def do_send_from_many(address, port, count):

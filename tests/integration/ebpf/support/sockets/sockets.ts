@@ -44,6 +44,11 @@ export class Sockets implements AsyncDisposable {
     return this.#do({ do: "serve", name, address, port });
   }
 
+  /** Answers TCP connections with the destination that they had before a rule of netfilter redirected them. */
+  serveOriginalDestination(port: number): Promise<unknown> {
+    return this.#do({ do: "serve_original_destination", port });
+  }
+
   connect(address: string, port: number, more: { protocol?: "UDP"; bind?: string } = {}): Promise<Connected> {
     return this.#do({ do: "connect", address, port, ...more });
   }
@@ -95,6 +100,26 @@ export class Sockets implements AsyncDisposable {
     more: { count?: number; name?: string } = {},
   ): Promise<{ servers: Readonly<Record<string, number>>; source: string; port: number }> {
     return this.#do({ do: "send", address, port, ...more });
+  }
+
+  /** Sends a datagram on a kept socket that is not connected, without waiting for the answer. */
+  sendOnly(name: string, address: string, port: number): Promise<unknown> {
+    return this.#do({ do: "send_only", name, address, port });
+  }
+
+  /** Receives a datagram on a kept socket. */
+  receive(name: string): Promise<{ server: string; source: string; port: number }> {
+    return this.#do({ do: "receive", name });
+  }
+
+  /** Sends a datagram to each destination on one socket. */
+  sendToAll(destinations: readonly (readonly [address: string, port: number])[]): Promise<unknown> {
+    return this.#do({ do: "send_to_all", destinations });
+  }
+
+  /** Disconnects a kept UDP socket. */
+  disconnect(name: string): Promise<unknown> {
+    return this.#do({ do: "disconnect", name });
   }
 
   /** Sends one datagram on each of `count` unconnected sockets. */
