@@ -12,22 +12,41 @@ export function networkNamespaces(): readonly string[] {
   return [...paths.values()];
 }
 
+/** The result of work in a network namespace, or the reason why it was not done. */
+export type Visit<Result> =
+  | { readonly result: Result }
+  /** "denied": this process may not enter it, which takes CAP_SYS_ADMIN. */
+  | { readonly refused: "gone" | "denied" };
+
 /**
- * Calls `work` in another network namespace. A namespace belongs to a thread: `work` runs on the calling thread and
- * must be synchronous, so that nothing else runs there meanwhile.
- * @returns undefined if the namespace is gone, or this process may not enter it.
+ * Calls `work` in a network namespace, which takes no privilege if it is that of this process. A namespace belongs to a
+ * thread: `work` runs on the calling thread and must be synchronous, so that nothing else runs there meanwhile.
  */
-export function inNetworkNamespace<Result>(path: string, work: () => Result): Result | undefined {
-  using home = openFile("/proc/thread-self/ns/net");
-  if (home === undefined) return undefined;
+export function inNetworkNamespace<Result>(path: string, work: () => Result): Visit<Result> {
+  const identity = identityOf(path);
+  if (identity === undefined) return { refused: "gone" };
+  if (identity === identityOf(OWN_NAMESPACE)) return { result: work() };
+  using home = openFile(OWN_NAMESPACE);
   using away = openFile(path);
-  if (away === undefined || libc().setns(away.fd, CLONE_NEWNET) < 0) return undefined;
+  if (home === undefined || away === undefined) return { refused: "gone" };
+  if (libc().setns(away.fd, CLONE_NEWNET) < 0) {
+    return { refused: identityOf(path) === identity ? "denied" : "gone" };
+  }
   try {
-    return work();
+    return { result: work() };
   } finally {
     returnTo(home.fd, path);
   }
 }
+
+/** Reports whether this process may enter other network namespaces, by entering its own, which takes the same. */
+export function mayEnterNetworkNamespaces(): boolean {
+  using own = openFile(OWN_NAMESPACE);
+  return own !== undefined && libc().setns(own.fd, CLONE_NEWNET) >= 0;
+}
+
+/** A namespace belongs to a thread. */
+const OWN_NAMESPACE = "/proc/thread-self/ns/net";
 
 /** @throws because everything that this process does next would happen in the wrong namespace. */
 function returnTo(home: number, from: string): void {

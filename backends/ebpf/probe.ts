@@ -5,6 +5,7 @@ import { AF_INET } from "../../ffi/inet.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import { nfgenmsg } from "../../ffi/netlink/nfnetlink.ts";
+import { mayEnterNetworkNamespaces } from "../../ffi/network_namespaces.ts";
 import { CT_GET } from "../conntrack/ctnetlink.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { EbpfOptions } from "./options.ts";
@@ -20,7 +21,7 @@ export async function probe(options: EbpfOptions, mounts: readonly Mount[]): Pro
     probeCgroup(options.cgroup, mounts),
     probePrograms("sock", "sockets of this node"),
     ...await probePacketPrograms(),
-    await probeSocketTermination(),
+    ...await probeSocketTermination(options),
   ];
 }
 
@@ -152,8 +153,29 @@ function describeAttachment(loaded: BpfObject): string {
     : ", and attaches them to devices with filters (clsact), because it has no links (tcx, Linux 6.6)";
 }
 
+/** How sockets are ended, and where. */
+async function probeSocketTermination({ sockets }: EbpfOptions): Promise<readonly Requirement[]> {
+  const method = await probeTerminationMethod();
+  // Only the node's own namespace has balanced sockets.
+  return method.found && sockets === "all" ? [method, probeNamespaces()] : [method];
+}
+
+function probeNamespaces(): Requirement {
+  const found = mayEnterNetworkNamespaces();
+  return {
+    name: "access to network namespaces of pods",
+    severity: "recommended",
+    found,
+    detail: found
+      ? "sockets of pods can be ended, too, in all namespaces that /proc and /run/netns show"
+      : "the process lacks CAP_SYS_ADMIN, so connected sockets of pods keep sending to an endpoint that is gone until " +
+        "their owner opens new ones. Sockets of the node are ended. Grant it, or balance pods by their packets " +
+        "(--ebpf-sockets node)",
+  };
+}
+
 /** Programs end the sockets themselves, or sock_diag ends those that programs find. */
-async function probeSocketTermination(): Promise<Requirement> {
+async function probeTerminationMethod(): Promise<Requirement> {
   const purpose = "sockets whose endpoint is gone";
   const destroying: Requirement = { ...probePrograms("destroy", purpose), severity: "recommended" };
   if (destroying.found) return destroying;

@@ -123,7 +123,11 @@ export function forwardMetric(isThroughStack: boolean): BackendMetric {
 }
 
 export function endedMetrics(
-  sockets: { readonly ended: Readonly<Record<string, number>>; readonly failures: number },
+  sockets: {
+    readonly ended: Readonly<Record<string, number>>;
+    readonly denied: number;
+    readonly failures: number;
+  },
 ): readonly BackendMetric[] {
   return [
     {
@@ -132,6 +136,14 @@ export function endedMetrics(
       type: "counter",
       labels: ["protocol"],
       samples: Object.entries(sockets.ended).map(([protocol, value]) => ({ labels: [protocol], value })),
+    },
+    {
+      name: "ebpf_inaccessible_network_namespaces",
+      help:
+        "Network namespaces that the last scan for such sockets could not enter, which takes CAP_SYS_ADMIN.",
+      type: "gauge",
+      labels: [],
+      samples: [{ labels: [], value: sockets.denied }],
     },
     {
       name: "ebpf_ended_sockets_failures_total",

@@ -22,8 +22,9 @@ export async function destroySockets(
   found: Uint8Array<ArrayBuffer>,
 ): Promise<number> {
   // The netlink socket stays in the namespace in which it was opened.
-  using diag = inNetworkNamespace(namespace, () => NetlinkClient.open(NETLINK_SOCK_DIAG));
-  if (diag === undefined) return 0;
+  const visit = inNetworkNamespace(namespace, () => NetlinkClient.open(NETLINK_SOCK_DIAG));
+  if ("refused" in visit) return 0;
+  using diag = visit.result;
   const view = new DataView(found.buffer, found.byteOffset, found.byteLength);
   let ended = 0;
   for (let offset = 0; offset + FOUND_BYTES <= found.length; offset += FOUND_BYTES) {

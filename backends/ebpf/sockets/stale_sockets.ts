@@ -24,6 +24,8 @@ export class StaleSockets implements Disposable {
   readonly #sweeps: Readonly<Record<TerminableProtocol, DebouncedScan>>;
   /** Number of ended sockets. */
   readonly ended: Record<TerminableProtocol, number> = { TCP: 0, UDP: 0 };
+  /** Network namespaces that the last sweep could not enter, so that stale sockets stay there. */
+  denied = 0;
   /** Number of failed sweeps. They are only counted, because nothing depends on a sweep. */
   failures = 0;
 
@@ -53,7 +55,9 @@ export class StaleSockets implements Disposable {
 
   async #end(protocol: TerminableProtocol, settled: number): Promise<void> {
     try {
-      this.ended[protocol] += await this.#terminator.end(protocol, settled);
+      const { ended, denied } = await this.#terminator.end(protocol, settled);
+      this.ended[protocol] += ended;
+      this.denied = denied;
     } catch {
       this.failures++;
     }

@@ -13,10 +13,16 @@ export interface SocketTerminator extends Disposable {
   /**
    * Ends all stale sockets of a protocol.
    * @param settled TCP only: connections are ended for changes of endpoints up to this generation.
-   * @returns the number of ended sockets.
    * @throws KernelError
    */
-  end(protocol: TerminableProtocol, settled: number): Promise<number>;
+  end(protocol: TerminableProtocol, settled: number): Promise<Sweep>;
+}
+
+export interface Sweep {
+  /** Number of ended sockets. */
+  readonly ended: number;
+  /** Number of network namespaces that the process may not enter, so that no sockets were ended there. */
+  readonly denied: number;
 }
 
 /** Opens the best terminator that the kernel supports; undefined if it supports none. */
@@ -57,13 +63,19 @@ export class IteratorTerminator implements SocketTerminator {
     this.#owned = stack.move();
   }
 
-  async end(protocol: TerminableProtocol, settled: number): Promise<number> {
+  async end(protocol: TerminableProtocol, settled: number): Promise<Sweep> {
     this.#settledGeneration.update(ONLY_KEY, new Uint8Array(Uint32Array.of(settled).buffer));
     let ended = 0;
+    let denied = 0;
     let startedMs = performance.now();
     for (const namespace of networkNamespaces()) {
-      const output = inNetworkNamespace(namespace, () => this.#iterators[protocol].run());
-      if (output !== undefined && output.length > 0) {
+      const visit = inNetworkNamespace(namespace, () => this.#iterators[protocol].run());
+      if ("refused" in visit) {
+        if (visit.refused === "denied") denied++;
+        continue;
+      }
+      const output = visit.result;
+      if (output.length > 0) {
         // bpf/destroy.bpf.c writes one byte per ended socket.
         ended += this.#object === "destroy"
           ? output.length
@@ -73,7 +85,7 @@ export class IteratorTerminator implements SocketTerminator {
       await yieldToEventLoop();
       startedMs = performance.now();
     }
-    return ended;
+    return { ended, denied };
   }
 
   [Symbol.dispose](): void {

@@ -71,7 +71,7 @@ for (const [name, object] of Object.entries(terminators)) {
         await client.namespace.run("ip", ...neighbour);
         await sockets.startConnecting("connecting", "10.96.0.30", 80);
         using terminator = terminatorFor(node, object);
-        assert.equal(await terminator.end("TCP", ALL), 0);
+        assert.equal((await terminator.end("TCP", ALL)).ended, 0);
         assert.match(await socketErrorOf(sockets.ask("connecting")), /temporarily unavailable/);
 
         // The endpoint is not ready any more, but still listed.
@@ -80,14 +80,14 @@ for (const [name, object] of Object.entries(terminators)) {
           servingEndpoints: [...onA.servingEndpoints, ...onB.servingEndpoints],
         };
         await program(node, [draining, six, other, nowhere]);
-        assert.equal(await terminator.end("TCP", ALL), 0);
+        assert.equal((await terminator.end("TCP", ALL)).ended, 0);
 
         const noVoid = { ...nowhere, clusterEndpoints: [], servingEndpoints: [] };
         await program(node, [onB, sixRejected, other, noVoid]);
-        assert.equal(await terminator.end("TCP", 0), 0, "the change has not settled yet");
-        assert.equal(await terminator.end("UDP", ALL), 0, "none of them is a UDP socket");
-        assert.equal(await terminator.end("TCP", ALL), 7);
-        assert.equal(await terminator.end("TCP", ALL), 0);
+        assert.equal((await terminator.end("TCP", 0)).ended, 0, "the change has not settled yet");
+        assert.equal((await terminator.end("UDP", ALL)).ended, 0, "none of them is a UDP socket");
+        assert.equal((await terminator.end("TCP", ALL)).ended, 7);
+        assert.equal((await terminator.end("TCP", ALL)).ended, 0);
         for (const gone of ["pod", "mapped", "node port", "v6", "connecting"]) {
           assert.match(await socketErrorOf(sockets.ask(gone)), ENDED, gone);
         }
@@ -113,7 +113,7 @@ for (const [name, object] of Object.entries(terminators)) {
           const key = (next ?? old)?.key;
           assert(key !== undefined);
           await backend.apply([{ key, old, new: next }]);
-          assert.equal(await terminator.end("TCP", ALL), 0);
+          assert.equal((await terminator.end("TCP", ALL)).ended, 0);
           for (const name of ["pod", "node port"]) assert.equal((await sockets.ask(name)).server, "a");
         };
         const withoutNodePort = { ...onA, frontends: onA.frontends.slice(0, 1) };
@@ -146,7 +146,7 @@ for (const [name, object] of Object.entries(terminators)) {
         // The socket is connected to the endpoint directly now.
         assert.equal((await sockets.reconnect("direct", "10.1.0.2", 8080)).peer, "10.1.0.2");
         using terminator = terminatorFor(node, object);
-        assert.equal(await terminator.end("UDP", 0), 0);
+        assert.equal((await terminator.end("UDP", 0)).ended, 0);
 
         // Changes the map directly, because a running proxy would soon end the sockets itself.
         using services = pinsOf(node).openMap("services");
@@ -156,12 +156,12 @@ for (const [name, object] of Object.entries(terminators)) {
         const service = readService(viewOf(value), 0);
         writeService(viewOf(value), 0, { ...service, serving: { first: 0, count: 0 } }, viewOf(key), 0);
         services.update(key, value);
-        assert.equal(await terminator.end("UDP", 0), 2);
+        assert.equal((await terminator.end("UDP", 0)).ended, 2);
         for (const gone of ["dns", "mapped"]) assert.match(await socketErrorOf(sockets.ask(gone)), ENDED);
 
         writeNodePort(viewOf(key), 0, "IPv6", 30053, "UDP");
         assert(services.delete(key));
-        assert.equal(await terminator.end("UDP", 0), 1);
+        assert.equal((await terminator.end("UDP", 0)).ended, 1);
         assert.match(await socketErrorOf(sockets.ask("node port")), ENDED);
         assert.equal((await sockets.ask("v6")).server, "a");
         assert.equal((await sockets.ask("direct")).server, "a");
@@ -193,4 +193,32 @@ Deno.test("connections are ended some seconds after their endpoint is gone, also
     await next.reconcile([onB, { ...other, clusterEndpoints: [], servingEndpoints: [] }], settings);
     assert.equal((await sockets.ask("late")).server, "a");
     await untilEnded(sockets, "late");
+  }));
+
+Deno.test("without CAP_SYS_ADMIN, sockets of the node are ended, and the namespaces of pods are counted", () =>
+  withScene(async ({ node, client: { sockets }, nodeSockets }) => {
+    const withoutSysAdmin = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+    await using backend = node.startBackend({}, withoutSysAdmin);
+    const missing = (await backend.probe()).filter(({ found }) => !found);
+    assert.deepEqual(missing.map(({ name, severity }) => [name, severity]), [
+      ["access to network namespaces of pods", "recommended"],
+    ]);
+    assert.match(missing[0]?.detail ?? "", /lacks CAP_SYS_ADMIN.*Sockets of the node are ended/);
+
+    const dns = planOf({ name: "dns", clusterIP: "10.96.0.53:53", ...UDP, endpoints: ["10.1.0.2:8080"] });
+    await backend.reconcile([onA, dns], settings);
+    await sockets.keep("pod", "10.96.0.53", 53, UDP);
+    await nodeSockets.keep("node", "10.96.0.53", 53, UDP);
+    await nodeSockets.keep("connection", "10.96.0.10", 80);
+    await backend.apply([{ key: dns.key, old: dns, new: undefined }, { key: onA.key, old: onA, new: onB }]);
+    await untilEnded(nodeSockets, "node");
+    await untilEnded(nodeSockets, "connection");
+    assert.equal((await sockets.ask("pod")).server, "a");
+    const denied = (await backend.metrics()).find(({ name }) =>
+      name === "ebpf_inaccessible_network_namespaces"
+    );
+    assert((denied?.samples[0]?.value ?? 0) >= 3, "the test has three pods");
+    // Without sockets of pods nothing is missing.
+    await using ofNode = node.startBackend({ sockets: "node" }, withoutSysAdmin);
+    assert.deepEqual((await ofNode.probe()).filter(({ found }) => !found), []);
   }));
