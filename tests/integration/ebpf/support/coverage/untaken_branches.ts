@@ -65,8 +65,9 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
       "translate_error(skb, error, quotation, error->time_to_live) == 0",
       false,
     ],
-    ["send", "translate(skb, packet, to, packet->time_to_live - is_forwarded) != 0", true],
-    ["egress", "translate(skb, packet, &work->to, packet->time_to_live) == 0", false],
+    ["send", "translate(skb, packet, &work->to, packet->time_to_live - is_forwarded) != 0", true],
+    ["send_through_stack", "translate(skb, packet, &passage->inner, packet->time_to_live) == 0", false],
+    ["leave_stack", "translate(skb, packet, &work->to, packet->time_to_live) != 0", true],
     ["translate_error", "restore_quote(skb, error, quotation) != 0", true],
     [
       "translate_error",
