@@ -5,6 +5,7 @@ import { smallOptions } from "../../backends/ebpf/options.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import type { BackendProcess } from "../support/backend_process.ts";
 import { countedTraffic } from "./support/counted_traffic.ts";
+import { isLinux } from "./support/kernel_version.ts";
 import { OtherVersion } from "./support/other_version.ts";
 import type { TestNode } from "./support/sockets/node.ts";
 import { withScene } from "./support/sockets/scene.ts";
@@ -125,26 +126,32 @@ Deno.test("flows, clients and sockets survive another version, with other struct
   });
 });
 
-Deno.test("connections that begin while programs are replaced are carried over, and none fails", () =>
-  withScene(async ({ node, backend }) => {
-    await using outside = await Outside.make(node);
-    await backend.reconcile(plans, settings);
-    await backend[Symbol.asyncDispose]();
-    const kept = new Map<string, Connected>();
-    // Enough for all connections: an LRU map evicts some before it is full.
-    for (const connections of [8192, 16384, 4096]) {
-      await using next = node.startBackend({ capacity: { ...smallOptions.capacity, connections } });
-      let isReplaced = false;
-      const replacing = next.reconcile(plans, settings).finally(() => isReplaced = true);
-      while (!isReplaced) {
-        const name = `connection ${kept.size}`;
-        kept.set(name, await outside.sockets.keep(name, NODE, 30080));
+// Before tcx, a device has only one program, and connections that begin while it is replaced may be lost.
+const hasLinks = { ignore: !isLinux(6, 6) };
+Deno.test(
+  "connections that begin while programs are replaced are carried over, and none fails",
+  hasLinks,
+  () =>
+    withScene(async ({ node, backend }) => {
+      await using outside = await Outside.make(node);
+      await backend.reconcile(plans, settings);
+      await backend[Symbol.asyncDispose]();
+      const kept = new Map<string, Connected>();
+      // Enough for all connections: an LRU map evicts some before it is full.
+      for (const connections of [8192, 16384, 4096]) {
+        await using next = node.startBackend({ capacity: { ...smallOptions.capacity, connections } });
+        let isReplaced = false;
+        const replacing = next.reconcile(plans, settings).finally(() => isReplaced = true);
+        while (!isReplaced) {
+          const name = `connection ${kept.size}`;
+          kept.set(name, await outside.sockets.keep(name, NODE, 30080));
+        }
+        await replacing;
+        for (const [name, connection] of kept) assert.deepEqual(await outside.sockets.ask(name), connection);
       }
-      await replacing;
-      for (const [name, connection] of kept) assert.deepEqual(await outside.sockets.ask(name), connection);
-    }
-    assert(kept.size > 30, `${kept.size} connections`);
-  }));
+      assert(kept.size > 30, `${kept.size} connections`);
+    }),
+);
 
 Deno.test("without CAP_SYS_ADMIN, what another layout remembers is lost, and a warning says so", async () => {
   await using other = await OtherVersion.make();
