@@ -37,7 +37,7 @@ export function zpageRoutes(options: ZpagesOptions): Readonly<Record<string, Rou
   };
 }
 
-function statuszPage(request: HttpRequest, paths: readonly string[]): Response {
+function statuszPage(request: HttpRequest, paths: readonly string[]): Promise<Response> {
   const started = new Date(performance.timeOrigin);
   const upSeconds = Math.max(0, Math.floor(performance.now() / 1000));
   const { major, minor } = KUBERNETES;
@@ -64,12 +64,12 @@ function statuszPage(request: HttpRequest, paths: readonly string[]): Response {
 }
 
 /** Answers with the representation that the client wants most; by default with text. */
-function page(
+async function page(
   { accept }: HttpRequest,
   kind: "Statusz" | "Flagz",
   fields: () => object,
   asText: () => string,
-): Response {
+): Promise<Response> {
   const header = `\n${COMPONENT} ${kind.toLowerCase()}\n${WARNING}\n`;
   if (accept.trim() === "") return text(header + asText());
   for (const { type, parameters } of mediaRanges(accept)) {
@@ -77,31 +77,51 @@ function page(
     const version = parameters.get("v") ?? "";
     const isKnown = parameters.get("g") === GROUP && parameters.get("as") === kind &&
       ["v1beta1", "v1alpha1"].includes(version);
-    if (type === "application/json" && isKnown) return structured(kind, version, fields());
+    if (isMachineReadable(type) && isKnown) return await structured(type, kind, version, fields());
   }
   return notAcceptable(kind);
 }
 
-function structured(kind: string, version: string, fields: object): Response {
+/** Types of kube-proxy's, without CBOR. */
+const MACHINE_READABLE = ["application/json", "application/yaml"] as const;
+type MachineReadable = typeof MACHINE_READABLE[number];
+
+function isMachineReadable(type: string): type is MachineReadable {
+  return MACHINE_READABLE.some((one) => one === type);
+}
+
+async function structured(
+  type: MachineReadable,
+  kind: string,
+  version: string,
+  fields: object,
+): Promise<Response> {
   const body = { kind, apiVersion: `${GROUP}/${version}`, metadata: { name: COMPONENT }, ...fields };
-  const headers = new Headers({ "content-type": `application/json;g=${GROUP};v=${version};as=${kind}` });
+  const headers = new Headers({ "content-type": `${type};g=${GROUP};v=${version};as=${kind}` });
   if (version === "v1alpha1") {
     const name = kind.toLowerCase();
     const advice = `This version of the ${name} endpoint is deprecated. Please use a newer version.`;
     headers.set("warning", `299 - "${advice}"`);
   }
-  return new Response(`${JSON.stringify(body, null, 2)}\n`, { headers });
+  return new Response(await encoded(type, body), { headers });
+}
+
+async function encoded(type: MachineReadable, body: object): Promise<string> {
+  if (type === "application/json") return `${JSON.stringify(body, null, 2)}\n`;
+  // Loaded when somebody asks, because it costs memory.
+  const { stringify } = await import("yaml");
+  return stringify(body, { version: "1.1", lineWidth: 0 });
 }
 
 /** A metav1.Status, as the API server has it. */
 function notAcceptable(kind: string): Response {
-  const json = `application/json;g=${GROUP};v=v1beta1;as=${kind}`;
+  const accepted = MACHINE_READABLE.map((type) => `${type};g=${GROUP};v=v1beta1;as=${kind}`);
   const body = {
     kind: "Status",
     apiVersion: "v1",
     metadata: {},
     status: "Failure",
-    message: `only the following media types are accepted: ${json}, text/plain`,
+    message: `only the following media types are accepted: ${[...accepted, "text/plain"].join(", ")}`,
     reason: "NotAcceptable",
     code: 406,
   };

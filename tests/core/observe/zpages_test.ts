@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { featureGates } from "../../../core/config/feature_gates.ts";
+import { decodeFirstYaml } from "../../../core/yaml.ts";
 import { parseHead } from "../../../core/observe/http/request.ts";
 import { zpageRoutes, type ZpagesOptions } from "../../../core/observe/http/zpages.ts";
 
@@ -68,6 +69,18 @@ Deno.test("clients that ask for a version get JSON, the old one with a warning",
     "1.37",
     ["/flagz", "/healthz", "/metrics"],
   ]);
+});
+
+Deno.test("clients get YAML if they ask for it", async () => {
+  const type = "application/yaml;g=config.k8s.io;v=v1beta1;as=Flagz";
+  const { headers, body } = await get("/flagz", `${type}, text/plain;q=0.5`);
+  assert.equal(headers.get("content-type"), type);
+  assert.deepEqual(decodeFirstYaml(body).value, {
+    kind: "Flagz",
+    apiVersion: "config.k8s.io/v1beta1",
+    metadata: { name: "kube-proxy" },
+    flags: options.flags,
+  });
 });
 
 Deno.test("browsers get text, and what cannot be had is 406", async () => {
