@@ -37,6 +37,8 @@ for (const mode of ["nftables", "iptables"] as const) {
           await addHostPort(lab, family);
           expected = await talk(lab, family);
           assert.deepEqual(await counted(backend), expected);
+          // Nothing is kept of what is no service's.
+          assert.doesNotMatch(await nft(lab, "list", "ruleset"), new RegExp(`udp \\. ${HOST_PORT} counter`));
           await backend.apply([{ key: other.key, old: undefined, new: other }]);
           const smaller = { ...dns, clusterEndpoints: dns.clusterEndpoints.slice(1) };
           await backend.apply([{ key: dns.key, old: dns, new: smaller }]);

@@ -18,6 +18,30 @@ Deno.test("connections are counted before they are translated, and refused ones 
   assert.deepEqual(rules["firewall-drop"], [`update @refused-source-range ${byAddress}`, "drop"]);
 });
 
+Deno.test("with --traffic-metrics=full, packets are counted before the translation, and replies after it", () => {
+  const plan = planOf({ clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80@here"] });
+  const rules = rulesIn(new FakeTable([plan], settingsOf("IPv4", { trafficMetrics: "full" })).created);
+  const [to, from] = ["ip daddr . meta l4proto . th dport", "ip saddr . meta l4proto . th sport"];
+  assert.deepEqual(rules["cluster-1"]?.slice(0, 3), [
+    count,
+    `update @packets-to-endpoints { ${to} counter }`,
+    `update @service-frontends { ${to} }`,
+  ]);
+  assert.deepEqual(rules["count-to-endpoints"], [`${to} @packets-to-endpoints accept`]);
+  assert.deepEqual(rules["count-from-endpoints"], [
+    `${from} @packets-from-endpoints accept`,
+    `${from} @service-frontends update @packets-from-endpoints { ${from} counter }`,
+  ]);
+  const enters = (chain: string, direction: string) =>
+    `ct status dnat ct direction ${direction} goto ${chain}`;
+  assert.deepEqual(rules["count-output"], [enters("count-to-endpoints", "original")]);
+  assert.deepEqual(rules["count-postrouting"], [enters("count-from-endpoints", "reply")]);
+  assert.deepEqual(rules["count-prerouting"], [
+    `iifname != "lo" ${enters("count-to-endpoints", "original")}`,
+  ]);
+  assert.deepEqual(rules["count-input"], [`iifname != "lo" ${enters("count-from-endpoints", "reply")}`]);
+});
+
 Deno.test("with --traffic-metrics=off nothing is counted", () => {
   const settings = settingsOf("IPv4", { trafficMetrics: "off" });
   const rules = rulesIn(new FakeTable(everyKindOfPlan, settings).created);
