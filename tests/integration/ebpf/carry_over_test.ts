@@ -34,6 +34,12 @@ const settings = [
   settingsOf("IPv4", { interfaceAddresses: [addressOf(NODE)], nodePorts: [addressOf(NODE)] }),
 ];
 
+const HOUR_MS = 3_600_000;
+/** An emulated machine takes longer than the default timeouts of UDP flows. */
+const patient = {
+  timeouts: { ...smallOptions.timeouts, udpTimeoutMs: HOUR_MS, udpStreamTimeoutMs: HOUR_MS },
+};
+
 /** A client that reaches the node over a device of its own, from outside the cgroup. */
 class Outside implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
@@ -69,9 +75,10 @@ class Outside implements AsyncDisposable {
 async function assertKept(
   replace: (node: TestNode) => AsyncIterable<BackendProcess>,
 ): Promise<void> {
-  await withScene(async ({ node, client, nodeSockets, backend }) => {
+  await withScene(async ({ node, client, nodeSockets }) => {
     await using outside = await Outside.make(node);
-    await backend.reconcile(plans, settings);
+    await using first = node.startBackend(patient);
+    await first.reconcile(plans, settings);
     const kept = [
       await outside.sockets.keep("tcp", NODE, 30080),
       await outside.sockets.keep("udp", NODE, 30053, { protocol: "UDP" }),
@@ -83,8 +90,8 @@ async function assertKept(
       (await client.sockets.connect("10.96.0.20", 80)).server,
     ];
     const resolver = await nodeSockets.send("10.96.0.53", 53, { name: "resolver" });
-    const before = await countedTraffic(backend, web.key);
-    await backend[Symbol.asyncDispose]();
+    const before = await countedTraffic(first, web.key);
+    await first[Symbol.asyncDispose]();
     for await (const next of replace(node)) {
       const { warnings } = await next.reconcile(plans, settings);
       assert.equal(warnings, undefined);
@@ -111,7 +118,7 @@ Deno.test("flows, clients and sockets survive other capacities", () =>
   assertKept(async function* (node) {
     const larger = { frontends: 8192, endpoints: 32768, connections: 4096, clients: 2048 };
     for (const capacity of [larger, smallOptions.capacity]) {
-      await using next = node.startBackend({ capacity });
+      await using next = node.startBackend({ ...patient, capacity });
       yield next;
     }
   }));
@@ -120,7 +127,7 @@ Deno.test("flows, clients and sockets survive another version, with other struct
   await using other = await OtherVersion.make();
   await assertKept(async function* (node) {
     for (const wrapper of [other.wrapper, []]) {
-      await using next = node.startBackend({}, wrapper);
+      await using next = node.startBackend(patient, wrapper);
       yield next;
     }
   });
