@@ -187,19 +187,6 @@ export const throughStackCases: Cases = {
     for (const packet of [unknown, ping]) await node.translatesForwarded(packet, packet);
   },
 
-  "SCTP through the stack to another port is rejected": async (node) => {
-    await node.program(
-      [planOf({ protocol: "SCTP", nodePort: 30080, endpoints: ["10.1.0.1:80"] })],
-      throughStack,
-    );
-    const init =
-      `IP(src="192.168.8.9", dst="192.168.8.1", id=4)/SCTP(sport=40000, dport=30080)/SCTPChunkInit()`;
-    await node.repliesWith(
-      init,
-      `IP(src="192.168.8.1", dst="192.168.8.9", id=0)/ICMP(type=3, code=3)/IP(bytes(${init})[:28])`,
-    );
-  },
-
   "an unroutable endpoint, or one behind a route that encapsulates, is left to the stack": async (node) => {
     for (const endpoint of ["10.1.6.1", "10.1.5.1", "10.1.4.1", "10.1.3.1"]) {
       await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints: [`${endpoint}:8080`] })]);

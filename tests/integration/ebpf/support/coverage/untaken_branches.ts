@@ -67,6 +67,7 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ],
     ["send", "translate(skb, packet, &work->to, packet->time_to_live - is_forwarded) != 0", true],
     ["send_through_stack", "translate(skb, packet, &passage->inner, packet->time_to_live) == 0", false],
+    ["egress", "translate(skb, packet, &work->to, packet->time_to_live) == 0", false],
     ["leave_stack", "translate(skb, packet, &work->to, packet->time_to_live) != 0", true],
     ["translate_error", "restore_quote(skb, error, quotation) != 0", true],
     [
