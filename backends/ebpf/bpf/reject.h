@@ -121,8 +121,9 @@ static __always_inline struct tcphdr reset_for(const struct packet *packet, cons
 	return reset;
 }
 
-static __noinline int reject_with_reset(struct __sk_buff *skb, const struct packet *packet)
+VERIFIED_ONCE int reject_with_reset(struct __sk_buff *skb, const struct packet *packet)
 {
+	if (!packet) return TC_ACT_SHOT;
 	struct tcphdr segment;
 	if (bpf_skb_load_bytes(skb, packet->transport, &segment, sizeof(segment)) != 0) return TC_ACT_SHOT;
 	struct tcphdr reset = reset_for(packet, &segment);
@@ -226,9 +227,10 @@ prepend_icmpv6(struct __sk_buff *skb, const struct packet *packet, const struct 
 	return bpf_skb_store_bytes(skb, packet->network, &headers, sizeof(headers), BPF_F_RECOMPUTE_CSUM);
 }
 
-static __noinline int
+VERIFIED_ONCE int
 reject_with_icmp(struct __sk_buff *skb, const struct packet *packet, const struct icmp_error *error)
 {
+	if (!packet || !error) return TC_ACT_SHOT;
 	/* RFC 1122, 3.2.2: no error is sent about a later fragment. */
 	if (packet->transport_length == 0) return TC_ACT_SHOT;
 	/* Errors for the discovery of the path's MTU have no limit, as in the kernel: they are smaller than their cause. */

@@ -49,12 +49,14 @@ export class ForwardChoice implements Disposable {
   /** Chooses, and returns what the operator should know about the choice. */
   async update(): Promise<readonly string[]> {
     if (this.#forwarding === "stack") return [];
-    clearTimeout(this.#timer);
     this.#client ??= NetlinkClient.open(NETLINK_NETFILTER);
     const rules = await readForwardRules(this.#client);
+    // Disposed while the rules were read.
+    if (this.#client === undefined) return [];
     if (this.#forwarding === "auto") {
       this.#choose(rules.policyEngines.length > 0);
-      this.#timer = setTimeout(() => void this.#updateLater(), CHECK_MS);
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#updateLater().catch(this.#reportFailure), CHECK_MS);
     }
     return describe(rules, this.#forwarding);
   }
@@ -75,6 +77,14 @@ export class ForwardChoice implements Disposable {
         : "a network policy engine has appeared, so packets for services pass netfilter's FORWARD",
     );
   }
+
+  /** Causes a reconcile, which tries again. */
+  readonly #reportFailure = (error: Error) => {
+    if (this.#client === undefined) return;
+    this.#report(
+      `rules on FORWARD could not be read, so --ebpf-forward=auto may be out of date: ${error.message}`,
+    );
+  };
 
   #choose(isThroughStack: boolean): void {
     this.#isThroughStack = isThroughStack;

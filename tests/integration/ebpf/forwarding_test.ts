@@ -292,7 +292,7 @@ Deno.test("the way of packets for services to their endpoint", async (t) => {
     await node.start({ forwarding: "direct" });
     const swap = `routes=$(ip -4 route show dev eth0 | grep via)
       ip address delete ${here.IPv4}/24 dev eth0
-      ip address add 203.0.113.77/24 dev eth0
+      ip address add 100.64.7.7/24 dev eth0
       ip address add ${here.IPv4}/24 dev eth0
       echo "$routes" | while read route; do ip route replace $route dev eth0; done`;
     const { stderr } = await lab.run("node", ["sh", "-ec", swap]);

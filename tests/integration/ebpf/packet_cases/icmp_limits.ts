@@ -44,6 +44,17 @@ export const icmpLimitCases: Cases = {
     assert.equal(await answers(node, Array(3).fill(datagram("192.168.8.10"))), 3);
   },
 
+  "of a flood of 10,000 datagrams six are answered": async (node) => {
+    await node.program([noDns], { map: slow });
+    const before = (await node.state()).drops[DROP.ICMP_LIMIT]!;
+    await node.flood(
+      `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53, chksum=0)`,
+      10_000,
+      10_000,
+    );
+    assert.equal((await node.state()).drops[DROP.ICMP_LIMIT], before + 10_000 - 6);
+  },
+
   "an IPv6 source has the limit of its /64": async (node) => {
     await node.program([noDns, noDns6], { map: slow });
     const sources = Array.from({ length: 20 }, (_, index) => datagram(`fd00:8::${index + 1}`));

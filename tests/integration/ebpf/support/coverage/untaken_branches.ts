@@ -33,6 +33,9 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   "the verifier checks a global function on its own, with arguments that may be NULL": [
     ["read_packet", "!packet", true],
     ["may_send_error", "!packet", true],
+    ["reject_with_reset", "!packet", true],
+    ["reject_with_icmp", "!packet", true],
+    ["reject_with_icmp", "!error", true],
     ["common_bits", "!a", true],
     ["common_bits", "!b", true],
     ["common_bits", "!mask", true],
