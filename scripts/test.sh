@@ -1,14 +1,15 @@
 #!/bin/bash
 # Runs everything that CI runs, or one suite of it.
-#   scripts/test.sh [all|check|unit|integration|page|conformance|e2e|e2e-all|cluster|vm|vm-all|vm-arm64] [FILTER]
+#   scripts/test.sh [all|check|unit|integration|page|conformance|adversarial|e2e|e2e-all|cluster|vm|vm-all|vm-arm64] [FILTER]
 # FILTER selects tests by name, as `deno test --filter` does.
-#   all          check, unit, integration, page, conformance, e2e and vm; without vm if PROXY_SKIP_VM=yes, without e2e
-#                if PROXY_SKIP_E2E=yes
+#   all          check, unit, integration, page, conformance, adversarial, e2e and vm; without vm if PROXY_SKIP_VM=yes,
+#                without e2e if PROXY_SKIP_E2E=yes
 #   check        formatting, lint and types
 #   unit         tests that need neither root nor network
 #   integration  tests in network namespaces, and the demo; needs root
 #   page         the page of the running proxy in Chromium, which scripts/setup.sh page installs; needs root
 #   conformance  the scenarios of tests/conformance in network namespaces; needs root
+#   adversarial  attacks on a node in mode ebpf and on one in mode nftables; needs root
 #   e2e          Kubernetes' Conformance tests of the network in mode nftables, in a cluster of scripts/cluster.sh;
 #                needs root
 #   e2e-all      Kubernetes' tests of the network in every mode and with kube-proxy, which writes docs/e2e.md, and
@@ -39,12 +40,12 @@ main() {
   filter=${2:-}
   case $suite in
     all)
-      suites=(check unit integration page conformance)
+      suites=(check unit integration page conformance adversarial)
       [ -n "${PROXY_SKIP_E2E:-}" ] || suites+=(e2e)
       [ -n "${PROXY_SKIP_VM:-}" ] || suites+=(vm) ;;
-    check | unit | integration | page | conformance | e2e | e2e-all | cluster | vm | vm-all | vm-arm64) suites=("$suite") ;;
+    check | unit | integration | page | conformance | adversarial | e2e | e2e-all | cluster | vm | vm-all | vm-arm64) suites=("$suite") ;;
     *)
-      echo "test: unknown suite $suite: must be all, check, unit, integration, page, conformance, e2e, e2e-all, cluster, vm, vm-all or vm-arm64" >&2
+      echo "test: unknown suite $suite: must be all, check, unit, integration, page, conformance, adversarial, e2e, e2e-all, cluster, vm, vm-all or vm-arm64" >&2
       exit 2 ;;
   esac
   scripts/setup.sh || exit 1
@@ -105,6 +106,10 @@ conformance() {
   for mode in ${PROXY_MODE:-nftables iptables ebpf}; do
     PROXY_MODE=$mode deno_test "conformance in mode $mode" tests/conformance
   done
+}
+
+adversarial() {
+  is_root adversarial && deno_test adversarial tests/adversarial
 }
 
 # Runs Kubernetes' Conformance tests of the network. A filter for all suites leaves them out, because their names
@@ -298,13 +303,16 @@ step() {
 
 # Builds the binary for a suite that runs it in network namespaces, which takes root.
 built() {
-  if [ "$(id -u)" != 0 ]; then
-    fails "$1 FAILED: must run as root, because it creates network namespaces"
-  elif ! scripts/build.sh ${arch:+--arch "$arch"}; then
-    fails "$1 FAILED: scripts/build.sh could not build dist/proxy${arch:+-$arch}"
-  else
-    return 0
-  fi
+  is_root "$1" || return
+  scripts/build.sh ${arch:+--arch "$arch"} && return
+  fails "$1 FAILED: scripts/build.sh could not build dist/proxy${arch:+-$arch}"
+  return 1
+}
+
+# Makes sure that a suite can create network namespaces.
+is_root() {
+  [ "$(id -u)" != 0 ] || return 0
+  fails "$1 FAILED: must run as root, because it creates network namespaces"
   return 1
 }
 

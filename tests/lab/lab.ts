@@ -10,14 +10,16 @@ import { sysctls, wiring } from "./wiring.ts";
  * nf_tables on the whole machine, so create a lab once and use it for many tests. Needs root.
  */
 export class Lab implements AsyncDisposable {
-  /** Prefix of the names of the namespaces; unique among running processes. */
-  readonly prefix = `px${Deno.pid}`;
+  static #made = 0;
+  /** Prefix of the names of the namespaces; unique among running processes and the labs of this one. */
+  readonly prefix = `px${Deno.pid}${Lab.#made === 0 ? "" : `x${Lab.#made}`}`;
   /** Scratch directory for programs in the lab; removed with it. */
   readonly directory = Deno.makeTempDirSync({ prefix: `${this.prefix}-` });
   readonly #cleanup: Deno.ChildProcess;
   readonly #agents = new Map<string, Agent>();
 
   private constructor() {
+    Lab.#made++;
     const args = [this.prefix, this.directory];
     this.#cleanup = new Deno.Command(labFile("cleanup.sh"), { args, stdin: "piped" }).spawn();
   }

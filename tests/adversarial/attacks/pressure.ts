@@ -1,0 +1,121 @@
+import type { PlanText } from "../../backends/plans.ts";
+import { isAnswered } from "../../lab/agent.ts";
+import { machines, servedPorts } from "../../lab/topology.ts";
+import { podOf } from "../../lab/traffic.ts";
+import { type Arena, rejectedBy, SETTINGS } from "../support/arena.ts";
+import type { Attack } from "../support/attack.ts";
+import { allOf, answeredOf, type Figure } from "../support/figure.ts";
+
+const [port, otherPort] = [servedPorts[0]!, servedPorts[1]!];
+const podA = endpointOf("pod-a", port);
+const podB = endpointOf("pod-b", port);
+const WEB = 30100, LATER = 30101;
+const web = { name: "web", nodePort: WEB, endpoints: [podA] };
+const at = (port: number) => ({ protocol: "TCP", to: machines.node.addresses.IPv4, port }) as const;
+
+/** Checks a service of somebody else after one tenant has asked for more than there is. */
+async function besideTenant(arena: Arena, tenant: readonly PlanText[]): Promise<readonly Figure[]> {
+  // One after the other, so that only those are rejected for which there is no room.
+  for (const service of tenant) await arena.add([service]);
+  const before = await arena.connect(at(WEB), 20);
+  await arena.add([{ ...web, endpoints: [podB] }]);
+  const moved = (await arena.connect(at(WEB), 20)).filter((outcome) => podOf(outcome) === "pod-b").length;
+  return [
+    answeredOf("connections to another service", before),
+    allOf("connections to that service's new endpoint", moved, 20),
+  ];
+}
+
+/** Connections to services of others, without annotations, which are created after the tenant's. */
+async function toLaterServices(arena: Arena): Promise<Figure> {
+  const ports = Array.from({ length: 40 }, (_, index) => LATER + index);
+  await arena.add(ports.map((nodePort) => ({ name: `later-${nodePort}`, nodePort, endpoints: [podB] })));
+  const outcomes = await Promise.all(ports.map((port) => arena.connect(at(port), 1)));
+  return answeredOf("connections to services that come later", outcomes.flat());
+}
+
+/** The node ports of a tenant. */
+function portsOf(count: number): readonly { readonly name: string; readonly nodePort: number }[] {
+  return Array.from({ length: count }, (_, index) => ({ name: `tenant-${index}`, nodePort: 31000 + index }));
+}
+
+const frontends: Attack = {
+  name: "a tenant with more node ports than the node has room for",
+  async run(arena) {
+    await arena.begin([web], { frontends: 128 });
+    return await besideTenant(arena, portsOf(250).map((service) => ({ ...service, endpoints: [podB] })));
+  },
+};
+
+const tables: Attack = {
+  name: "a tenant with more Maglev tables than the node has room for",
+  async run(arena) {
+    await arena.begin([web], { endpoints: 8192 });
+    const table = { endpoints: [podA, podB], balancing: "maglev" } as const;
+    const figures = await besideTenant(arena, portsOf(12).map((service) => ({ ...service, ...table })));
+    return [...figures, await toLaterServices(arena)];
+  },
+};
+
+const weights: Attack = {
+  name: "a tenant with more weighted endpoints than the node has room for",
+  async run(arena) {
+    await arena.begin([web], { endpoints: 8192 });
+    const weighted = { endpoints: [`${podA} weight 1`, `${podB} weight 999`] };
+    const figures = await besideTenant(arena, portsOf(12).map((service) => ({ ...service, ...weighted })));
+    return [...figures, await toLaterServices(arena)];
+  },
+};
+
+const ranges: Attack = {
+  name: "a tenant with more source ranges than the node has room for",
+  weakness: "nothing is reserved for other services.",
+  async run(arena) {
+    await arena.begin([web], { frontends: 1024 });
+    const tenant = portsOf(3).map((service, index) => ({
+      ...service,
+      endpoints: [podB],
+      sourceRanges: Array.from({ length: 500 }, (_, n) => `100.${64 + index}.${n >> 8}.${n & 255}/32`),
+    }));
+    const figures = await besideTenant(arena, tenant);
+    const sourceRanges = [`${machines.outside.addresses.IPv4}/32`];
+    await arena.add([{ name: "later", nodePort: LATER, endpoints: [podB], sourceRanges }]);
+    const later = await arena.connect(at(LATER), 20);
+    return [...figures, answeredOf("connections to a service with source ranges that comes later", later)];
+  },
+};
+
+const twoProcesses: Attack = {
+  name: "a second process that programs the same node",
+  async run(arena) {
+    const services = [
+      web,
+      { name: "second", nodePort: LATER, endpoints: [podB] },
+      { name: "third", nodePort: LATER + 1, endpoints: [endpointOf("pod-b", otherPort)] },
+    ] as const;
+    await arena.begin([services[0]]);
+    await using intruder = arena.startBackend();
+    await rejectedBy(intruder.reconcile(arena.plansOf([services[0], services[1]]), SETTINGS));
+    // The first process does not know what the second one has written.
+    await arena.add([services[2]]);
+    const reached = await Promise.all(services.map(async ({ nodePort, endpoints: [endpoint] }) => {
+      const outcomes = (await arena.connect(at(nodePort), 20)).filter(isAnswered);
+      const own = outcomes.filter(({ pod, port }) => endpoint === endpointOf(pod as "pod-a", port));
+      return { outcomes: outcomes.length, astray: outcomes.length - own.length };
+    }));
+    return [{
+      what: "connections that reach an endpoint of another service",
+      value: reached.reduce((sum, { astray }) => sum + astray, 0),
+      of: reached.reduce((sum, { outcomes }) => sum + outcomes, 0),
+      bound: { atMost: 0 },
+      tolerance: 0,
+    }];
+  },
+};
+
+function endpointOf(pod: "pod-a" | "pod-b", port: number): string {
+  return `${machines[pod].addresses.IPv4}:${port}@here`;
+}
+
+/** Attacks on the capacities of the maps that the proxy fills, and on the maps themselves. */
+export const pressureAttacks: readonly Attack[] = [frontends, tables, weights, ranges, twoProcesses];
