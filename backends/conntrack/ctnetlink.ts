@@ -55,6 +55,7 @@ export const IPS_CONFIRMED = 1 << 3;
 export const IPS_DST_NAT = 1 << 5;
 
 export const TCP_CONNTRACK_SYN_SENT = 1; // linux/netfilter/nf_conntrack_tcp.h
+export const TCP_CONNTRACK_SYN_RECV = 2;
 export const TCP_CONNTRACK_ESTABLISHED = 3;
 export const TCP_CONNTRACK_FIN_WAIT = 4;
 export const IP_CT_TCP_FLAG_BE_LIBERAL = 0x08;

@@ -20,6 +20,8 @@ export interface TranslatedFlow {
   readonly translatedSource: Socket;
   readonly translatedDestination: Socket;
   readonly hasReplied: boolean;
+  /** Both ends have taken part: TCP is established, or a UDP flow has more than an answer. */
+  readonly isAssured: boolean;
   /** TCP: an end has sent a FIN. */
   readonly isClosing: boolean;
   /** Idle timeout until the next packet. After that the kernel's timeouts apply. */
@@ -31,7 +33,7 @@ export interface TranslatedFlow {
  * an entry has the tuple of one of its directions.
  */
 export function writeCreate(writer: MessageWriter, seq: number, flow: TranslatedFlow): void {
-  const { protocol, source, destination, translatedSource, translatedDestination, hasReplied } = flow;
+  const { protocol, source, destination, translatedSource, translatedDestination } = flow;
   writer.begin(ct.CT_NEW, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, seq);
   nfgenmsg(writer, source.address.length === 4 ? AF_INET : AF_INET6, 0);
   writeTuple(writer, ct.CTA_TUPLE_ORIG, protocol, source, destination);
@@ -42,7 +44,8 @@ export function writeCreate(writer: MessageWriter, seq: number, flow: Translated
     writeTranslation(writer, ct.CTA_NAT_SRC, translatedSource);
   }
   writer.attrU32be(ct.CTA_TIMEOUT, flow.timeoutSeconds);
-  writer.attrU32be(ct.CTA_STATUS, ct.IPS_CONFIRMED | (hasReplied ? ct.IPS_SEEN_REPLY | ct.IPS_ASSURED : 0));
+  const status = (flow.hasReplied ? ct.IPS_SEEN_REPLY : 0) | (flow.isAssured ? ct.IPS_ASSURED : 0);
+  writer.attrU32be(ct.CTA_STATUS, ct.IPS_CONFIRMED | status);
   if (protocol === IPPROTO_TCP) writeTcpState(writer, flow);
   writer.end();
 }
@@ -100,9 +103,11 @@ function writeTranslation(writer: MessageWriter, type: number, { address, port }
   });
 }
 
-function writeTcpState(writer: MessageWriter, { hasReplied, isClosing }: TranslatedFlow): void {
+function writeTcpState(writer: MessageWriter, { hasReplied, isAssured, isClosing }: TranslatedFlow): void {
   const state = !hasReplied
     ? ct.TCP_CONNTRACK_SYN_SENT
+    : !isAssured
+    ? ct.TCP_CONNTRACK_SYN_RECV
     : isClosing
     ? ct.TCP_CONNTRACK_FIN_WAIT
     : ct.TCP_CONNTRACK_ESTABLISHED;

@@ -18,10 +18,18 @@ import { ProgramBarrier } from "../../ffi/bpf/program_barrier.ts";
 import { namespaceCookie } from "../../ffi/network_namespaces.ts";
 import { comparePinned } from "./compare.ts";
 import { MapVerification } from "./map_verification.ts";
-import { dropMetric, endedMetrics, forwardMetric, readDrops, readTraffic } from "./maps/counters.ts";
+import {
+  dropMetric,
+  endedMetrics,
+  flowEventMetric,
+  forwardMetric,
+  readDrops,
+  readFlowEvents,
+  readTraffic,
+} from "./maps/counters.ts";
 import { ForwardChoice } from "./netfilter/forward_choice.ts";
 import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
-import { handOverFlows } from "./netfilter/hand_over.ts";
+import { HANDED_OVER_MAPS, handOverFlows } from "./netfilter/hand_over.ts";
 import { SETTING } from "./maps/layout.ts";
 import { changeFlags, flagsOf, hasSettings, writeSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";
@@ -152,6 +160,7 @@ export class EbpfBackend implements Backend {
       ...services.metrics(),
       dropMetric(readDrops(datapath.maps.drops)),
       forwardMetric(forwardChoice.isThroughStack),
+      flowEventMetric(readFlowEvents(datapath.maps.flow_events)),
       ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
     ]);
   }
@@ -197,7 +206,7 @@ export class EbpfBackend implements Backend {
   /** @returns a warning if that failed. The programs are to be removed all the same. */
   async #handOverFlows(): Promise<readonly string[]> {
     try {
-      const names = ["node_settings", "conntrack"] as const;
+      const names = HANDED_OVER_MAPS;
       const maps = this.#pins.all().length > 0 ? this.#pins.openAll(names) : unpinnedMaps(names);
       for (const opened of maps) await handOverFlows(opened);
       return [];

@@ -10,7 +10,8 @@ const maxEndpoints = flag(
 const maxConnections = flag(
   "int",
   131072,
-  "Maximum number of connections from outside the node. A connection takes some 400 bytes.",
+  "Maximum number of established connections from outside the node. Half as many may be new, and half as many " +
+    "UDP flows may last. A connection takes some 850 bytes.",
 );
 const maxClients = flag("int", 65536, "Maximum number of clients of services with session affinity.");
 

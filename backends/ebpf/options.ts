@@ -47,7 +47,10 @@ export interface Capacity {
   readonly frontends: number;
   /** Slots for endpoints. A slot takes 24 bytes, allocated at once. */
   readonly endpoints: number;
-  /** Flows of packets from outside. A flow takes two entries of 200 bytes, allocated at once. */
+  /**
+   * Established connections from outside. Half as many flows may be new, and half as many UDP flows may last. Each takes
+   * two entries of 192 bytes, allocated at once.
+   */
   readonly connections: number;
   /** Clients whose endpoint is remembered: network namespaces of this node, and as many addresses. */
   readonly clients: number;

@@ -2,7 +2,7 @@
 /*
  * A new flow claims the tuple of its replies, which only one flow can have. A free source port is found by
  * trying if the source is the node's address, or if a client uses one port to reach the same endpoint through
- * two services.
+ * two services. If no free one is found, a flow that needs its port least gives way.
  */
 #pragma once
 
@@ -10,90 +10,157 @@
 
 /* If nine of ten ports are taken, the odds of finding none are 1 : 850. */
 #define CLAIM_ATTEMPTS 64
-/*
- * After this many failed attempts most ports are taken, and closed connections lose their ports before their
- * timeout. Connections that their endpoint keeps in TIME_WAIT come last, because it does not reliably accept
- * another one with the same ports.
- */
-#define ATTEMPTS_SPARING_CLOSED 2
-#define ATTEMPTS_SPARING_TIME_WAIT 8
+/* After each this many attempts, the best of the flows that were found may lose its port. */
+#define ATTEMPTS_PER_VICTIM 8
+/* Idle times after which a flow may lose its port. A handshake in progress is protected. */
+#define SPARED_HANDSHAKE (NANOSECONDS / 4)
+#define SPARED_QUESTION NANOSECONDS
+#define SPARED_ANSWERED (2 * NANOSECONDS)
 
-struct claim {
-	struct tuple reply; /* the claimed tuple: from the endpoint */
-	struct flow flow;   /* its translation: from the service to the client */
-	__u32 attempts;
+/* How bad it is if a flow loses its port: flows with less go first, and among equal ones the longest idle. */
+enum victim_cost {
+	VICTIM_EXPIRED,
+	VICTIM_CLOSED,
+	/* Not assured. A datagram that was answered most often gets no other answer, an old one no answer any more. */
+	VICTIM_NEW,
+	/* The endpoint does not reliably accept another connection with the same ports. */
+	VICTIM_TIME_WAIT,
+	VICTIM_STREAM,
+	NO_VICTIM,
 };
 
-/* In a map because its tuple is used as a key (see delete_flow()). */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct claim);
-} claims SEC(".maps");
-
-/* The claim of the flow that this CPU is creating. */
-static __always_inline struct claim *current_claim(void)
+/* Time without packets in either direction. */
+static __always_inline __u64 idle_time(const struct flow *flow, __u64 now)
 {
-	__u32 only = 0;
-	return bpf_map_lookup_elem(&claims, &only);
+	__s64 idle = now - flow->seen;
+	struct flow *other = other_direction(flow);
+	if (other && (__s64)(now - other->seen) < idle) idle = now - other->seen;
+	return idle > 0 ? idle : 0;
 }
 
-static __always_inline int insert_claim(struct claim *claim)
+/* Returns the enum victim_cost of a flow that was idle for a time. */
+static __always_inline __u32 victim_cost(const struct flow *flow, __u64 idle)
 {
-	return bpf_map_update_elem(&conntrack, &claim->reply, &claim->flow, BPF_NOEXIST) == 0;
+	__u32 state = flow->state;
+	if (flow->translated.protocol == IPPROTO_TCP) {
+		if (is_in_time_wait(state)) return VICTIM_TIME_WAIT;
+		if (is_closed(state)) return VICTIM_CLOSED;
+		return !(state & FLOW_ASSURED) && idle >= SPARED_HANDSHAKE ? VICTIM_NEW : NO_VICTIM;
+	}
+	if (idle < (state & FLOW_ANSWERED ? SPARED_ANSWERED : SPARED_QUESTION)) return NO_VICTIM;
+	return state & FLOW_ASSURED ? VICTIM_STREAM : VICTIM_NEW;
 }
 
-static __always_inline int same_tuple(const struct tuple *a, const struct tuple *b)
+/* Remembers the holder of the tuple if no better victim was found yet. */
+VERIFIED_ONCE int consider_victim(void)
 {
-	return same_address(&a->source, &b->source) && same_address(&a->destination, &b->destination) &&
-	       a->source_port == b->source_port && a->destination_port == b->destination_port &&
-	       a->protocol == b->protocol;
+	struct settings *settings = settings_of_node();
+	struct claim *claim = current_claim();
+	if (!settings || !claim) return 0;
+	const struct flow *holder = &claim->holder;
+	__u64 idle = idle_time(holder, claim->flow.born);
+	int is_over = idle > timeout_of(holder, settings) * NANOSECONDS;
+	__u32 cost = is_over ? VICTIM_EXPIRED : victim_cost(holder, idle);
+	if (cost > claim->victim_cost || (cost == claim->victim_cost && idle <= claim->victim_idle)) return 0;
+	claim->victim_cost = cost;
+	claim->victim_idle = idle;
+	claim->victim_born = holder->born;
+	claim->victim_port = claim->reply.destination_port;
+	return 0;
 }
 
-/* Reports whether the flow that holds the tuple may be deleted in favour of the claim. */
-static __always_inline int is_evictable(const struct flow *holder, const struct claim *claim)
-{
-	if (claim->attempts <= ATTEMPTS_SPARING_CLOSED) return is_expired(holder, claim->flow.born);
-	if (claim->attempts <= ATTEMPTS_SPARING_TIME_WAIT && holder->state & FLOW_ENDPOINT_FINISHED_FIRST) return 0;
-	return is_closed(holder);
-}
+enum tuple_use {
+	/* Another flow has the tuple, and was considered as a victim. */
+	TUPLE_TAKEN,
+	TUPLE_FREE,
+	/* An equal flow has it: its other entry was evicted, or another CPU has just created it. */
+	TUPLE_SHARED,
+};
 
-/* Tries to claim the tuple once; returns 1 on success. */
-VERIFIED_ONCE int try_tuple(void)
+/* Looks up who has the claimed tuple, because a failing insertion costs far more. Returns enum tuple_use. */
+VERIFIED_ONCE int look_up_tuple(void)
 {
 	struct claim *claim = current_claim();
-	if (!claim) return 0;
-	claim->attempts++;
-	/* Look it up before inserting: a failing update of the map costs far more than a lookup. */
-	struct flow *holder = flow_of(&claim->reply);
-	if (!holder) {
-		if (insert_claim(claim)) return 1;
-		holder = flow_of(&claim->reply);
-	}
-	if (!holder) return 0;
+	if (!claim) return TUPLE_TAKEN;
+	struct flow *holder = &claim->holder;
+	if (!find_flow(&claim->reply, holder)) return TUPLE_FREE;
 	if (same_tuple(&holder->translated, &claim->flow.translated)) {
-		/*
-		 * An equal flow exists: created by an earlier packet on another CPU, or its other entry was evicted.
-		 */
+		if (claim->is_syn) {
+			delete_flow(&claim->reply, holder);
+			return TUPLE_FREE;
+		}
 		claim->flow.born = holder->born;
-		return 1;
+		claim->flow.state = holder->state;
+		return TUPLE_SHARED;
 	}
-	if (!is_evictable(holder, claim)) return 0;
-	delete_flow(&claim->reply, holder);
-	return insert_claim(claim);
+	consider_victim();
+	return TUPLE_TAKEN;
 }
 
-/* Tries to claim the tuple, unless it is somebody else's; returns 1 on success. */
-static __always_inline int try_free_tuple(struct __sk_buff *skb, const struct claim *claim, int is_masqueraded)
+/*
+ * Selects the port of the best victim, if it is an expired flow or `may_be_alive`. Returns its enum victim_cost, or
+ * NO_VICTIM.
+ */
+static __always_inline __u32 select_victim(struct claim *claim, int may_be_alive)
 {
-	return !is_taken_by_others(skb, &claim->reply, is_masqueraded) && try_tuple();
+	__u32 cost = claim->victim_cost;
+	if (cost == NO_VICTIM || (cost != VICTIM_EXPIRED && !may_be_alive)) return NO_VICTIM;
+	claim->victim_cost = NO_VICTIM;
+	claim->reply.destination_port = claim->victim_port;
+	return cost;
 }
 
+/* Inserts the claim, in place of the selected victim if there is one; returns 1 on success. */
+VERIFIED_ONCE int insert_in_place(__u32 victim_cost)
+{
+	struct claim *claim = current_claim();
+	if (!claim || victim_cost == NO_VICTIM) return insert_claim();
+	/* If another CPU has taken the port meanwhile, the insertion fails. */
+	if (find_flow(&claim->reply, &claim->holder) && claim->holder.born == claim->victim_born)
+		delete_flow(&claim->reply, &claim->holder);
+	if (victim_cost != VICTIM_EXPIRED) count_flow_event(FLOW_EVENT_PORT_TAKEN);
+	return insert_claim();
+}
+
+/* Returns a port of `source_ports`. */
 static __always_inline __be16 random_port(const struct settings *settings)
 {
-	__u32 ports = settings->last_port - settings->first_port + 1;
-	return bpf_htons(settings->first_port + bpf_get_prandom_u32() % ports);
+	__u32 index = bpf_get_prandom_u32() % settings->port_count;
+	for (int range = 0; range < PORT_RANGES; range++) {
+		const struct port_range *ports = &settings->source_ports[range];
+		if (index < ports->count) return bpf_htons(ports->first + index);
+		index -= ports->count;
+	}
+	return 0;
+}
+
+/* Tries to claim the tuple in the claim; returns 1 on success. `may_replace`: the best victim may lose its port now. */
+static __always_inline int try_tuple(struct __sk_buff *skb, struct claim *claim, int may_replace)
+{
+	int use = look_up_tuple();
+	if (use == TUPLE_SHARED) return 1;
+	__u32 victim = NO_VICTIM;
+	if (use == TUPLE_TAKEN) {
+		victim = select_victim(claim, may_replace);
+		if (victim == NO_VICTIM) return 0;
+	}
+	return !is_taken_by_others(skb, &claim->reply, claim->is_masqueraded) && insert_in_place(victim);
+}
+
+struct search_port {
+	struct __sk_buff *skb;
+	int is_found;
+};
+
+/* Tries a random port; for bpf_loop(). */
+static long try_port(__u32 index, struct search_port *search)
+{
+	struct settings *settings = settings_of_node();
+	struct claim *claim = current_claim();
+	if (!settings || !claim) return 1;
+	claim->reply.destination_port = random_port(settings);
+	search->is_found = try_tuple(search->skb, claim, index % ATTEMPTS_PER_VICTIM == ATTEMPTS_PER_VICTIM - 1);
+	return search->is_found;
 }
 
 /*
@@ -103,16 +170,17 @@ static __always_inline __be16 random_port(const struct settings *settings)
  * flow with this port and endpoint. All others, and those whose port is taken, try random ports. Returns 0 if
  * no port is free.
  */
-static __noinline int
-claim_reply_tuple(struct __sk_buff *skb, struct claim *claim, const struct settings *settings, int is_masqueraded)
+static __noinline int claim_reply_tuple(struct __sk_buff *skb)
 {
+	struct settings *settings = settings_of_node();
+	struct claim *claim = current_claim();
+	if (!settings || !claim) return 0;
 	/* SCTP must keep its port, because its checksum cannot be updated for another one. */
 	int is_bound = claim->reply.protocol == IPPROTO_SCTP;
-	int tries_own_port = !is_masqueraded && !(settings->flags & SETTING_FORMER_FLOWS);
-	if ((tries_own_port || is_bound) && try_free_tuple(skb, claim, is_masqueraded)) return 1;
-	for (int attempt = 0; attempt < CLAIM_ATTEMPTS && !is_bound; attempt++) {
-		claim->reply.destination_port = random_port(settings);
-		if (try_free_tuple(skb, claim, is_masqueraded)) return 1;
-	}
-	return 0;
+	int tries_own_port = is_bound || (!claim->is_masqueraded && !(settings->flags & SETTING_FORMER_FLOWS));
+	if (tries_own_port && try_tuple(skb, claim, is_bound)) return 1;
+	struct search_port search = { .skb = skb };
+	/* A function per attempt, because the verifier would process each round of a loop. */
+	if (!is_bound) bpf_loop(CLAIM_ATTEMPTS, try_port, &search, 0);
+	return search.is_found;
 }

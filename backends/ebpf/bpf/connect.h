@@ -135,34 +135,59 @@ static __always_inline int is_switched(struct __sk_buff *skb, const struct bpf_f
 
 /* ---- the flow ---- */
 
+/* Fills the claim with the entry for the replies to the first packet of a flow. */
+static __noinline int
+prepare_reply(const struct packet *packet, const struct tuple *to, const struct service *service, __u32 flags)
+{
+	struct claim *claim = current_claim();
+	if (!claim) return 0;
+	__builtin_memset(claim, 0, sizeof(*claim));
+	claim->reply = reversed(to);
+	claim->flow.translated = reversed(&packet->tuple);
+	claim->flow.born = coarse_time();
+	claim->flow.seen = claim->flow.born;
+	claim->flow.service = service->id;
+	claim->flow.generation = service->generation;
+	claim->flow.flags = flags | FLOW_REPLY;
+	/* The client's first number, and what the client says about the endpoint's. */
+	claim->flow.acked = packet->sequence;
+	claim->flow.end = packet->tcp_flags & TCP_ACK ? packet->acknowledgement : 0;
+	claim->is_syn = begins_connection(packet);
+	claim->is_masqueraded = !same_address(&packet->tuple.source, &to->source);
+	claim->victim_cost = NO_VICTIM;
+	return 1;
+}
+
+/* Inserts the entry for the client's packets, after the one in the claim. Another CPU may have done so just before. */
+static __noinline int insert_forward(const struct packet *packet, const struct tuple *to)
+{
+	struct claim *claim = current_claim();
+	if (!claim) return 0;
+	claim->reply = packet->tuple;
+	claim->flow.translated = *to;
+	claim->flow.flags &= ~FLOW_REPLY;
+	claim->flow.acked = claim->flow.end;
+	claim->flow.end = packet->sequence_end;
+	if (claim->flow.state & FLOW_ASSURED) return insert_claim() || assured_entry(&claim->reply);
+	claim->flow.check = check_of_flow(&claim->reply, &claim->flow);
+	if (bpf_map_update_elem(&conntrack_new, &claim->reply, &claim->flow, BPF_ANY) == 0) return 1;
+	claim->reply = reversed(to);
+	bpf_map_delete_elem(&conntrack_new, &claim->reply);
+	return 0;
+}
+
 /*
  * Creates the entries of a flow, and sets the source port of `to`. Returns 0, or the enum drop_reason of a
  * failure.
  */
-static __noinline int create_flow(struct __sk_buff *skb, const struct tuple *tuple, struct tuple *to,
+static __noinline int create_flow(struct __sk_buff *skb, const struct packet *packet, struct tuple *to,
 				  const struct service *service, __u32 flags)
 {
-	struct settings *settings = settings_of_node();
 	struct claim *claim = current_claim();
-	if (!settings || !claim) return DROP_NO_PORT;
-	__u64 now = coarse_time();
-	__builtin_memset(claim, 0, sizeof(*claim));
-	claim->reply = reversed(to);
-	claim->flow.translated = reversed(tuple);
-	claim->flow.born = now;
-	claim->flow.seen = now;
-	claim->flow.service = service->id;
-	claim->flow.generation = service->generation;
-	claim->flow.flags = flags | FLOW_REPLY;
-	if (!claim_reply_tuple(skb, claim, settings, !same_address(&tuple->source, &to->source))) return DROP_NO_PORT;
-
+	if (!claim || !prepare_reply(packet, to, service, flags)) return DROP_NO_PORT;
+	if (!claim_reply_tuple(skb)) return DROP_NO_PORT;
 	to->source_port = claim->reply.destination_port;
-	claim->flow.translated = *to;
-	claim->flow.flags = flags;
-	if (bpf_map_update_elem(&conntrack, tuple, &claim->flow, BPF_ANY) != 0) {
-		bpf_map_delete_elem(&conntrack, &claim->reply);
-		return DROP_MAP_FULL;
-	}
-	queue_revisit(tuple, claim->flow.born, now);
+	if (!insert_forward(packet, to)) return DROP_MAP_FULL;
+	count_flow_event(FLOW_EVENT_CREATED);
 	return 0;
 }

@@ -1,77 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/*
- * The table of flows: the translation of packets by their tuple. A flow has one entry per direction, and each
- * of them leads to the other.
- */
+/* Connection tracking: the states of flows and their timeouts. docs/ebpf-packets.md has a diagram. */
 #pragma once
 
-#include "packet.h"
+#include "flow_table.h"
 
-/* Timeout of an unanswered TCP connection, as net.netfilter.nf_conntrack_tcp_timeout_syn_sent. */
-#define SYN_SECONDS 120
+/* Timeouts of a TCP connection without an answer and without the client's acknowledgement of it, as in netfilter. */
+#define SYN_SENT_SECONDS 120
+#define SYN_RECEIVED_SECONDS 60
 /* Timeout of a closed TCP connection, for packets still in flight. After that its port is free again. */
 #define CLOSED_SECONDS 10
 /* Timeout if the endpoint is in TIME_WAIT: TCP_TIMEWAIT_LEN, net/tcp.h */
 #define TIME_WAIT_SECONDS 60
+/* An answered flow of another protocol is assured if it has packets after this time, as a stream in netfilter. */
+#define STREAM_AFTER (2 * NANOSECONDS)
 /* `seen` is not written for every packet, because CPUs would then wait for each other. */
 #define SEEN_INTERVAL NANOSECONDS
 /* Time until a flow is checked again, and the number of flows checked per new flow. */
 #define REVISIT_AFTER (30 * NANOSECONDS)
 #define REVISITS_PER_NEW_FLOW 4
 
-static __always_inline __u64 coarse_time(void)
-{
-	return bpf_ktime_get_coarse_ns();
-}
+/* ---- states and timeouts ---- */
 
-static __always_inline struct tuple reversed(const struct tuple *tuple)
-{
-	return (struct tuple){
-		.source = tuple->destination,
-		.destination = tuple->source,
-		.source_port = tuple->destination_port,
-		.destination_port = tuple->source_port,
-		.protocol = tuple->protocol,
-	};
-}
-
-static __always_inline struct flow *flow_of(const struct tuple *tuple)
-{
-	return bpf_map_lookup_elem(&conntrack, tuple);
-}
-
-/*
- * Reports whether `other` belongs to the same flow. If its entry was evicted, another flow may have the
- * tuple.
- */
-static __always_inline int is_other_direction(const struct flow *other, const struct flow *flow)
-{
-	return other && other->born == flow->born;
-}
-
-/* Returns the entry of the other direction; NULL if it was evicted. */
-static __always_inline struct flow *other_direction(const struct flow *flow)
-{
-	struct tuple tuple = reversed(&flow->translated);
-	struct flow *other = flow_of(&tuple);
-	return is_other_direction(other, flow) ? other : NULL;
-}
-
-static __always_inline int is_closed(const struct flow *flow)
+static __always_inline int is_finished(__u32 state)
 {
 	const __u32 both = FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED;
-	return (flow->state & FLOW_RESET) || (flow->state & both) == both;
+	return (state & both) == both;
+}
+
+static __always_inline int is_closed(__u32 state)
+{
+	return state & (FLOW_CLIENT_RESET | FLOW_ENDPOINT_RESET) || is_finished(state);
+}
+
+/* Reports whether the endpoint keeps the connection in TIME_WAIT. */
+static __always_inline int is_in_time_wait(__u32 state)
+{
+	return is_finished(state) && state & FLOW_ENDPOINT_FINISHED_FIRST &&
+	       !(state & (FLOW_CLIENT_RESET | FLOW_ENDPOINT_RESET));
 }
 
 /* Idle timeout of a flow, in seconds. */
 static __always_inline __u64 timeout_of(const struct flow *flow, const struct settings *settings)
 {
+	__u32 state = flow->state;
 	if (flow->translated.protocol != IPPROTO_TCP)
-		return flow->state & FLOW_ANSWERED ? settings->udp_stream_seconds : settings->udp_seconds;
-	if (flow->state & FLOW_RESET) return CLOSED_SECONDS;
-	if (is_closed(flow)) return flow->state & FLOW_ENDPOINT_FINISHED_FIRST ? TIME_WAIT_SECONDS : CLOSED_SECONDS;
-	if (flow->state & (FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED)) return settings->tcp_closing_seconds;
-	return flow->state & FLOW_ANSWERED ? settings->tcp_established_seconds : SYN_SECONDS;
+		return state & FLOW_ASSURED ? settings->udp_stream_seconds : settings->udp_seconds;
+	if (is_in_time_wait(state)) return TIME_WAIT_SECONDS;
+	if (is_closed(state)) return CLOSED_SECONDS;
+	if (!(state & FLOW_ASSURED)) return state & FLOW_ANSWERED ? SYN_RECEIVED_SECONDS : SYN_SENT_SECONDS;
+	if (state & (FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED)) return settings->tcp_closing_seconds;
+	return settings->tcp_established_seconds;
 }
 
 static __always_inline int is_idle(const struct flow *flow, const struct settings *settings, __u64 now)
@@ -90,73 +68,45 @@ VERIFIED_ONCE int is_expired(const struct flow *flow, __u64 now)
 	return !other || is_idle(other, settings, now);
 }
 
-/* Deletes both entries of the flow that has `tuple`. */
-VERIFIED_ONCE int delete_flow(const struct tuple *tuple, const struct flow *flow)
+/* Changes the state of both entries of a flow, and of the copy `flow`. */
+static __always_inline void
+change_state(struct flow *entry, struct flow *other, struct flow *flow, __u32 set, __u32 clear)
 {
-	if (!tuple || !flow) return 0;
-	/* Copies: before Linux 6.2 a key must be on the stack or in a map; an argument is not accepted. */
-	struct tuple key = reversed(&flow->translated);
-	struct flow *other = flow_of(&key);
-	if (is_other_direction(other, flow)) bpf_map_delete_elem(&conntrack, &key);
-	key = *tuple;
-	bpf_map_delete_elem(&conntrack, &key);
-	return 0;
-}
-
-/* ---- state from packets ---- */
-
-/* Returns the flags of enum flow_state that a packet sets. */
-static __always_inline __u32 state_from(const struct packet *packet, const struct flow *flow)
-{
-	int is_reply = flow->flags & FLOW_REPLY;
-	__u32 state = is_reply ? FLOW_ANSWERED : 0;
-	if (packet->tcp_flags & TCP_FIN) {
-		state |= is_reply ? FLOW_ENDPOINT_FINISHED : FLOW_CLIENT_FINISHED;
-		if (is_reply && !(flow->state & FLOW_CLIENT_FINISHED)) state |= FLOW_ENDPOINT_FINISHED_FIRST;
+	__u32 state = (flow->state & ~clear) | set;
+	if (state == flow->state) return;
+	if (is_of_flow(entry, flow)) {
+		if (clear) __sync_fetch_and_and(&entry->state, ~clear);
+		__sync_fetch_and_or(&entry->state, set);
 	}
-	if (packet->tcp_flags & TCP_RST) state |= FLOW_RESET;
-	return state;
+	if (is_of_flow(other, flow)) {
+		if (clear) __sync_fetch_and_and(&other->state, ~clear);
+		__sync_fetch_and_or(&other->state, set);
+	}
+	flow->state = state;
 }
 
-/* Creates the entry of the other direction again, unless another flow has its tuple. */
-static __noinline int restore_other_direction(const struct packet *packet, const struct flow *flow)
-{
-	struct tuple tuple = reversed(&flow->translated);
-	struct flow other = *flow;
-	other.translated = reversed(&packet->tuple);
-	other.flags ^= FLOW_REPLY;
-	bpf_map_update_elem(&conntrack, &tuple, &other, BPF_NOEXIST);
-	return 0;
-}
+/* ---- removal of flows ---- */
 
-/* Updates the state and the time of a flow after a packet. */
-static __always_inline void update_flow(const struct packet *packet, struct flow *flow)
+static __always_inline void queue_revisit(struct revisit *revisit, __u64 now)
 {
-	__u64 now = coarse_time();
-	__u32 news = state_from(packet, flow) & ~flow->state;
-	int is_due = (__s64)(now - flow->seen) > (__s64)SEEN_INTERVAL;
-	if (!news && !is_due) return;
-	if (is_due) flow->seen = now;
-	if (news) __sync_fetch_and_or(&flow->state, news);
-	/* The lookup also protects the other entry, because the LRU map evicts recently used entries last. */
-	struct flow *other = other_direction(flow);
-	if (!other) restore_other_direction(packet, flow);
-	else if (news) __sync_fetch_and_or(&other->state, news);
-}
-
-/* Reports whether the client opens a new connection with the port of a closed one. */
-static __always_inline int is_reopened(const struct packet *packet, const struct flow *flow)
-{
-	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !(flow->flags & FLOW_REPLY) && is_closed(flow);
-}
-
-/* ---- removal of expired flows ---- */
-
-static __always_inline void queue_revisit(const struct tuple *tuple, __u64 born, __u64 now)
-{
-	struct revisit revisit = { .tuple = *tuple, .born = born, .due = now + REVISIT_AFTER };
+	revisit->due = now + REVISIT_AFTER;
 	/* If the queue is full, the flow stays until the map evicts its entries. */
-	bpf_map_push_elem(&revisits, &revisit, 0);
+	bpf_map_push_elem(&revisits, revisit, 0);
+}
+
+/* Deletes the oldest closed flow, if its time has come or `now` is 0. Returns 0 if there is nothing to delete. */
+VERIFIED_ONCE int delete_closed(__u64 now)
+{
+	struct claim *claim = current_claim();
+	if (!claim) return 0;
+	struct revisit *revisit = &claim->revisit;
+	struct flow *flow = &claim->holder;
+	if (bpf_map_peek_elem(&closed_flows, revisit) != 0 || (now && (__s64)(revisit->due - now) > 0)) return 0;
+	/* If another CPU popped that flow, this pops the next one, a little early. */
+	if (bpf_map_pop_elem(&closed_flows, revisit) != 0) return 0;
+	if (!find_flow(&revisit->tuple, flow) || flow->born != revisit->born) return 1;
+	if (is_closed(flow->state)) delete_flow(&revisit->tuple, flow);
+	return 1;
 }
 
 /*
@@ -166,15 +116,80 @@ static __always_inline void queue_revisit(const struct tuple *tuple, __u64 born,
  */
 VERIFIED_ONCE int revisit_flows(__u64 now)
 {
+	struct claim *claim = current_claim();
+	if (!claim) return 0;
+	struct revisit *revisit = &claim->revisit;
+	struct flow *flow = &claim->holder;
 	for (int count = 0; count < REVISITS_PER_NEW_FLOW; count++) {
-		struct revisit revisit;
-		if (bpf_map_peek_elem(&revisits, &revisit) != 0 || (__s64)(revisit.due - now) > 0) return 0;
-		/* If another CPU popped that flow, this pops the next one, a little early. */
-		if (bpf_map_pop_elem(&revisits, &revisit) != 0) return 0;
-		struct flow *flow = flow_of(&revisit.tuple);
-		if (!flow || flow->born != revisit.born) continue;
-		if (is_expired(flow, now)) delete_flow(&revisit.tuple, flow);
-		else queue_revisit(&revisit.tuple, revisit.born, now);
+		if (!delete_closed(now)) break;
+	}
+	for (int count = 0; count < REVISITS_PER_NEW_FLOW; count++) {
+		if (bpf_map_peek_elem(&revisits, revisit) != 0 || (__s64)(revisit->due - now) > 0) return 0;
+		if (bpf_map_pop_elem(&revisits, revisit) != 0) return 0;
+		if (!find_flow(&revisit->tuple, flow) || flow->born != revisit->born) continue;
+		if (is_expired(flow, now)) delete_flow(&revisit->tuple, flow);
+		else queue_revisit(revisit, now);
 	}
 	return 0;
+}
+
+/* Queues a connection that was just closed for its deletion. */
+static __noinline int queue_closed(const struct tuple *tuple, const struct flow *flow, __u64 now)
+{
+	__u64 seconds = is_in_time_wait(flow->state) ? TIME_WAIT_SECONDS : CLOSED_SECONDS;
+	struct revisit revisit = { .tuple = *tuple, .born = flow->born, .due = now + seconds * NANOSECONDS };
+	if (bpf_map_push_elem(&closed_flows, &revisit, 0) == 0) return 0;
+	/* The queue is full, so the oldest closed flow goes early. */
+	delete_closed(0);
+	bpf_map_push_elem(&closed_flows, &revisit, 0);
+	return 0;
+}
+
+/* ---- assurance ---- */
+
+/* Inserts the entry in the claim, unless another CPU that assures the same flow has done so. */
+static __always_inline int insert_assured(const struct claim *claim, const struct flow *flow)
+{
+	return insert_claim() || is_of_flow(assured_entry(&claim->reply), flow);
+}
+
+/*
+ * Moves a flow to the map of assured flows. The entries are inserted there before the old ones are deleted, so
+ * that packets of the flow always find one. Returns the new entry of this direction; NULL if it was not moved,
+ * because one of its entries was evicted and another flow has the tuple.
+ */
+static __noinline struct flow *assure(const struct packet *packet, struct flow *flow, __u64 now)
+{
+	struct claim *claim = current_claim();
+	if (!claim) return NULL;
+	flow->seen = now;
+	flow->state |= FLOW_ASSURED;
+	claim_other_direction(packet, flow, claim);
+	int is_moved = insert_assured(claim, flow);
+	claim->reply = packet->tuple;
+	claim->flow = *flow;
+	if (!is_moved || !insert_assured(claim, flow)) {
+		flow->state &= ~FLOW_ASSURED;
+		return NULL;
+	}
+	bpf_map_delete_elem(&conntrack_new, &claim->reply);
+	claim->reply = reversed(&flow->translated);
+	bpf_map_delete_elem(&conntrack_new, &claim->reply);
+	claim->revisit.tuple = packet->tuple;
+	claim->revisit.born = flow->born;
+	queue_revisit(&claim->revisit, now);
+	count_flow_event(FLOW_EVENT_ASSURED);
+	struct flow *entry = assured_entry(&claim->revisit.tuple);
+	return is_of_flow(entry, flow) ? entry : NULL;
+}
+
+/* Follows a packet of a protocol without states. Returns the entry of its direction; NULL if that is unknown. */
+static __always_inline struct flow *
+follow_datagram(const struct packet *packet, struct flow *entry, struct flow *flow, __u64 now)
+{
+	if (flow->state & FLOW_ASSURED) return entry;
+	if (flow->flags & FLOW_REPLY && !(flow->state & FLOW_ANSWERED))
+		change_state(entry, other_direction(flow), flow, FLOW_ANSWERED, 0);
+	int is_stream = flow->state & FLOW_ANSWERED && (__s64)(now - flow->born) > (__s64)STREAM_AFTER;
+	return is_stream ? assure(packet, flow, now) : entry;
 }

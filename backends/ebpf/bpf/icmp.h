@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "conntrack.h"
+#include "flow_table.h"
 #include "nat.h"
 
 /* The packet that an ICMP error quotes. */

@@ -342,12 +342,22 @@ struct network {
 	struct address mask;
 };
 
+/* Consecutive ports, in host byte order. */
+struct port_range {
+	__u16 first;
+	__u16 count;
+};
+
+/* The node ports and the node's own ports leave at most this many ranges. */
+#define PORT_RANGES 3
+
 struct settings {
 	__u64 namespace; /* cookie of the node's own network namespace */
 	__u32 flags; /* enum setting_flag */
-	/* Source ports of masqueraded connections, in host byte order, both inclusive. */
-	__u16 first_port;
-	__u16 last_port;
+	/* Number of ports in `source_ports`. */
+	__u32 port_count;
+	/* Source ports of masqueraded connections; unused ranges have count 0. */
+	struct port_range source_ports[PORT_RANGES];
 	struct network local_pods_ipv4;
 	struct network local_pods_ipv6;
 	/* Sources of masqueraded connections if the outgoing device has no usable address of the family. */
@@ -356,7 +366,7 @@ struct settings {
 	/* Idle timeouts of TCP flows: before a FIN, and after a FIN of one side (kube-proxy's close-wait). */
 	__u32 tcp_established_seconds;
 	__u32 tcp_closing_seconds;
-	/* Idle timeouts of UDP flows: before and after the first reply. */
+	/* Idle timeouts of UDP flows: before they are assured, and afterwards. */
 	__u32 udp_seconds;
 	__u32 udp_stream_seconds;
 	/*
@@ -367,6 +377,7 @@ struct settings {
 	__u32 icmpv6_interval_ms;
 	__u32 icmp_per_second;
 	__u32 icmp_burst;
+	__u32 zero;
 };
 
 struct {
@@ -452,33 +463,52 @@ enum flow_flag {
 	FLOW_THROUGH_STACK = 64,
 };
 
-/* Set in both entries of a flow, and never cleared. */
+/* The state of a flow, the same in both entries: docs/ebpf-packets.md has the diagram. */
 enum flow_state {
+	/* The endpoint has answered: with a SYN-ACK for the client's SYN, or with any datagram. */
 	FLOW_ANSWERED = 1,
 	/* The side has sent a FIN. */
 	FLOW_CLIENT_FINISHED = 2,
 	FLOW_ENDPOINT_FINISHED = 4,
-	FLOW_RESET = 8,
+	/* The side has sent a reset, and the other side nothing since. */
+	FLOW_CLIENT_RESET = 8,
 	/*
 	 * The endpoint finished first. It keeps the connection in TIME_WAIT, and does not reliably accept
 	 * another one with the same ports.
 	 */
 	FLOW_ENDPOINT_FINISHED_FIRST = 16,
+	FLOW_ENDPOINT_RESET = 32,
+	/*
+	 * Both sides have taken part, which nobody can forge without seeing the answers: the entries are in
+	 * `conntrack` or `conntrack_udp` instead of `conntrack_new`.
+	 */
+	FLOW_ASSURED = 64,
 };
 
 /* Translation of the packets with one tuple. The tuple of the other direction is `translated` reversed. */
 struct flow {
 	struct tuple translated;
+	__u32 service; /* id in struct service */
+	__u32 flags; /* enum flow_flag */
+	/* Checksum over the tuple and the members above, which never change: see find_flow(). */
+	__u32 check;
+	/* Generation of the service at which its `serving` list was last known to have the endpoint. */
+	__u32 generation;
 	/* Times are those of bpf_ktime_get_coarse_ns(). */
 	__u64 born; /* the same in both entries; unique together with the tuple */
 	__u64 seen; /* last packet in this direction, at most a second behind */
-	__u32 service; /* id in struct service */
-	/* Generation of the service at which its `serving` list was last known to have the endpoint. */
-	__u32 generation;
-	__u32 flags; /* enum flow_flag */
 	__u32 state; /* enum flow_state */
+	/* TCP: the sequence number behind the last byte that this direction has sent. */
+	__u32 end;
+	/*
+	 * TCP: the last acknowledgement in this direction. Until the endpoint answers, its entry has the client's
+	 * first sequence number.
+	 */
+	__u32 acked;
+	__u32 zero;
 };
 
+/* Assured connections of TCP. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1 << 18);
@@ -486,18 +516,69 @@ struct {
 	__type(value, struct flow);
 } conntrack SEC(".maps");
 
-/* Flows in the order in which they are checked again. A check deletes expired flows. */
+/* Assured flows of the other protocols. A map of its own, because their numbers prove little. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 17);
+	__type(key, struct tuple);
+	__type(value, struct flow);
+} conntrack_udp SEC(".maps");
+
+/* All other flows. A flood of packets with forged sources evicts only these. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 17);
+	__type(key, struct tuple);
+	__type(value, struct flow);
+} conntrack_new SEC(".maps");
+
+/* A flow that is checked at a certain time. */
 struct revisit {
 	struct tuple tuple;
 	__u64 born; /* as in struct flow, because another flow may have the tuple by now */
 	__u64 due;
 };
 
+/* Assured flows in the order in which they are checked again. A check deletes expired flows. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1 << 17);
 	__type(value, struct revisit);
 } revisits SEC(".maps");
+
+/*
+ * Closed connections in the order in which they are deleted. The length of the queue bounds their share of
+ * `conntrack`, so that they do not evict idle connections.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1 << 16);
+	__type(value, struct revisit);
+} closed_flows SEC(".maps");
+
+enum flow_event {
+	/* A flow was created. */
+	FLOW_EVENT_CREATED = 0,
+	/* A flow became assured. */
+	FLOW_EVENT_ASSURED = 1,
+	/* An assured flow was deleted because it was closed or idle. Evictions by the kernel are not counted. */
+	FLOW_EVENT_DELETED = 2,
+	/* A flow lost its source port to a new one before its timeout. */
+	FLOW_EVENT_PORT_TAKEN = 3,
+	/* A FIN or a reset had sequence numbers that do not belong to the connection. */
+	FLOW_EVENT_INVALID_CLOSE = 4,
+	/* A direction was evicted, and the next packet of the other one restored it. */
+	FLOW_EVENT_RESTORED = 5,
+	FLOW_EVENTS = 8,
+};
+
+/* Indexed by enum flow_event. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FLOW_EVENTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} flow_events SEC(".maps");
 
 /*
  * Packets that the stack forwards. Between ingress and egress they have the addresses of the client and of the

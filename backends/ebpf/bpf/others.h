@@ -6,6 +6,7 @@
 #pragma once
 
 #include "netfilter.h"
+#include "tcp_state.h"
 
 /* An answered UDP flow without packets from its endpoint for so long gives way to the node's own datagrams. */
 #define OWN_DATAGRAM_WINS_AFTER (10 * NANOSECONDS)
@@ -65,7 +66,7 @@ static __always_inline int is_sent_by_node(struct __sk_buff *skb)
 static __always_inline int gives_way(const struct flow *flow)
 {
 	if (!(flow->flags & FLOW_REPLY)) return 0;
-	if (is_closed(flow) || !(flow->state & FLOW_ANSWERED)) return 1;
+	if (is_closed(flow->state) || !(flow->state & FLOW_ANSWERED)) return 1;
 	if (flow->translated.protocol != IPPROTO_UDP) return is_expired(flow, coarse_time());
 	/* A client that goes on gets another port. */
 	__s64 idle = coarse_time() - flow->seen;
@@ -77,21 +78,21 @@ static __always_inline int gives_way(const struct flow *flow)
  * A program of the node may bind the source port of an earlier masqueraded connection to the same endpoint, and that
  * connection would get the endpoint's reply.
  */
-static __noinline int delete_unused_flow(const struct tuple *tuple)
+static __noinline int delete_unused_flow(const struct tuple *tuple, struct flow *flow)
 {
 	struct tuple reply = reversed(tuple);
-	struct flow *flow = flow_of(&reply);
-	if (flow && gives_way(flow)) delete_flow(&reply, flow);
+	if (find_flow(&reply, flow) && gives_way(flow)) delete_flow(&reply, flow);
 	return 0;
 }
 
-static __always_inline void note_packet_of_node(struct __sk_buff *skb, const struct packet *packet)
+/* Follows a packet of the node itself. `flow` is a buffer. */
+static __always_inline void note_packet_of_node(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
 {
 	if (!is_sent_by_node(skb)) return;
 	if (packet->tuple.protocol == IPPROTO_UDP) {
 		note_own_datagram(&packet->tuple);
-		delete_unused_flow(&packet->tuple);
+		delete_unused_flow(&packet->tuple, flow);
 	} else if (begins_connection(packet)) {
-		delete_unused_flow(&packet->tuple);
+		delete_unused_flow(&packet->tuple, flow);
 	}
 }

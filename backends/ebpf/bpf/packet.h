@@ -80,6 +80,9 @@ struct packet {
 	__u32 transport;    /* offset behind all IP headers */
 	__u32 end;          /* offset of the end, without padding of the link layer */
 	__be32 identification;
+	__u32 sequence;     /* TCP */
+	__u32 sequence_end; /* TCP: sequence number behind the segment, in which SYN and FIN count */
+	__u32 acknowledgement; /* TCP */
 	__u16 family; /* AF_INET, AF_INET6 */
 	__u16 transport_length;
 	__sum16 header_check; /* IPv4 */
@@ -113,8 +116,13 @@ static __always_inline enum packet_kind read_tcp(struct __sk_buff *skb, struct p
 	packet->tuple.destination_port = tcp.dest;
 	packet->tcp_flags = ((__u8 *)&tcp)[TCP_FLAGS_OFFSET];
 	packet->transport_length = tcp.doff * HEADER_UNIT;
-	int is_whole = packet->transport_length >= sizeof(tcp) && packet->transport + packet->transport_length <= packet->end;
-	return is_whole ? PACKET_TRANSPORT : PACKET_OTHER;
+	__u32 payload = packet->transport + packet->transport_length;
+	if (packet->transport_length < sizeof(tcp) || payload > packet->end) return PACKET_OTHER;
+	packet->sequence = bpf_ntohl(tcp.seq);
+	packet->sequence_end = packet->sequence + packet->end - payload;
+	packet->sequence_end += !!(packet->tcp_flags & TCP_SYN) + !!(packet->tcp_flags & TCP_FIN);
+	packet->acknowledgement = bpf_ntohl(tcp.ack_seq);
+	return PACKET_TRANSPORT;
 }
 
 /* Reads a UDP header, or the first 8 bytes of an SCTP header, or of any quoted header. */

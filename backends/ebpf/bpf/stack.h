@@ -54,17 +54,18 @@ VERIFIED_ONCE int prepare_passage(void)
 }
 
 /*
- * Returns the flow of a packet with the tuple `inner` that the stack forwarded, and sets passage->arrived; NULL if the
- * packet belongs to no flow.
+ * Copies the flow of a packet with the tuple `inner` that the stack forwarded, and sets passage->arrived. Returns its
+ * entry, to write to; NULL if the packet belongs to no flow.
  */
-static __noinline struct flow *flow_in_stack(struct passage *passage, const struct tuple *inner)
+static __noinline struct flow *
+flow_in_stack(struct passage *passage, const struct tuple *inner, struct flow *flow)
 {
 	struct tuple *arrived = bpf_map_lookup_elem(&stack_tuples, inner);
 	if (!arrived) return NULL;
 	/* A copy, because the kernel may give the entry to another flow at any time. */
 	passage->arrived = *arrived;
-	struct flow *flow = flow_of(&passage->arrived);
-	if (!flow) return NULL;
+	struct flow *entry = find_flow(&passage->arrived, flow);
+	if (!entry) return NULL;
 	set_inner_tuple(passage, &flow->translated);
-	return same_tuple(&passage->inner, inner) ? flow : NULL;
+	return same_tuple(&passage->inner, inner) ? entry : NULL;
 }

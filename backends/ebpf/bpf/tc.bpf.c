@@ -24,12 +24,17 @@ static __always_inline void count_packet(struct __sk_buff *skb, const struct pac
 	}
 }
 
-/* Updates all state that a packet of a flow changes. */
-static __noinline int track(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+static __always_inline void count_and_store(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
-	update_flow(packet, flow);
 	count_packet(skb, packet, flow);
 	if (packet->is_first_fragment) store_ports(packet);
+}
+
+/* Updates all state that a packet of a flow changes. `flow` is a copy of `entry`. */
+static __always_inline int track(struct __sk_buff *skb, const struct packet *packet, struct flow *entry, struct flow *flow)
+{
+	update_flow(packet, entry, flow);
+	count_and_store(skb, packet, flow);
 	return 0;
 }
 
@@ -40,12 +45,11 @@ static __noinline int track(struct __sk_buff *skb, const struct packet *packet, 
  * directly to an endpoint, from the port of an earlier connection through a service. The endpoint's replies
  * would be taken for replies to the earlier connection.
  */
-static __always_inline void delete_closed_flow(const struct packet *packet)
+static __always_inline void delete_closed_flow(const struct packet *packet, struct flow *flow)
 {
 	if (!begins_connection(packet)) return;
 	struct tuple reply = reversed(&packet->tuple);
-	struct flow *flow = flow_of(&reply);
-	if (flow && is_closed(flow)) delete_flow(&reply, flow);
+	if (find_flow(&reply, flow) && is_closed(flow->state)) delete_flow(&reply, flow);
 }
 
 /* Handles a packet whose destination is not a frontend of any service. */
@@ -70,50 +74,57 @@ static __always_inline int changes_sctp_port(const struct packet *packet, const 
 	return packet->tuple.protocol == IPPROTO_SCTP && packet->tuple.destination_port != endpoint->port;
 }
 
-/* Creates a flow to an endpoint of the service, and forwards the packet. */
-static __noinline int balance(struct __sk_buff *skb, struct workspace *work, __u32 flags)
+/* The service has no endpoint for the packet, or none with the port that SCTP must keep. */
+#define NO_ENDPOINT (-1)
+#define NO_SCTP_PORT (-2)
+
+/* Chooses an endpoint, and the way to it. Returns enum next_hop, NO_ENDPOINT or NO_SCTP_PORT. */
+static __noinline int choose_way(struct __sk_buff *skb, struct workspace *work)
 {
 	struct settings *settings = settings_of_node();
-	struct claim *claim = current_claim();
-	if (!settings || !claim) return PASS_ON;
+	if (!settings) return NO_ENDPOINT;
 	const struct service *service = &work->service;
 	struct packet *packet = &work->packet;
 	struct tuple *to = &work->to;
 
 	struct endpoint endpoint;
 	enum origin origin = origin_of(skb, packet, settings);
-	if (!choose_endpoint(service, origin, &packet->tuple, &endpoint)) return refuse(service, DROP_NO_LOCAL_ENDPOINTS);
-	if (changes_sctp_port(packet, &endpoint)) {
-		count_drop(DROP_SCTP_PORT);
-		return reject_connection(skb, packet);
-	}
-
+	if (!choose_endpoint(service, origin, &packet->tuple, &endpoint)) return NO_ENDPOINT;
+	if (changes_sctp_port(packet, &endpoint)) return NO_SCTP_PORT;
 	*to = packet->tuple;
 	to->destination = endpoint.address;
 	to->destination_port = endpoint.port;
 	int is_hidden = is_masqueraded(service, origin, settings, to);
 	enum next_hop next_hop = find_route(skb, packet, to, &work->route);
-	if (next_hop == NEXT_HOP_STACK && is_hidden) next_hop = NEXT_HOP_NONE;
-	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG) return send(skb, work, next_hop);
+	if (next_hop == NEXT_HOP_STACK && is_hidden) return NEXT_HOP_NONE;
 	if (next_hop == NEXT_HOP_NEIGHBOUR) {
 		is_hidden |= is_switched(skb, &work->route);
-		if (settings->flags & SETTING_THROUGH_STACK) next_hop = NEXT_HOP_FORWARD;
-		else if (is_source_uncertain(skb)) next_hop = NEXT_HOP_FORWARD, flags |= FLOW_THROUGH_STACK;
+		if (settings->flags & SETTING_THROUGH_STACK || is_source_uncertain(skb)) next_hop = NEXT_HOP_FORWARD;
 	}
+	if (is_hidden) masquerade();
+	return next_hop;
+}
 
-	/*
-	 * Before the flow is created, so that entries become free; and here, because further down the call
-	 * would exceed the stack.
-	 */
+/* Creates a flow to the endpoint that choose_way() has chosen, and forwards the packet. */
+static __noinline int balance(struct __sk_buff *skb, struct workspace *work, enum next_hop next_hop, __u32 flags)
+{
+	struct settings *settings = settings_of_node();
+	struct claim *claim = current_claim();
+	if (!settings || !claim) return PASS_ON;
+	const struct service *service = &work->service;
+	struct packet *packet = &work->packet;
+	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG) return send(skb, work, next_hop);
+	if (next_hop == NEXT_HOP_FORWARD && !(settings->flags & SETTING_THROUGH_STACK)) flags |= FLOW_THROUGH_STACK;
+
+	/* Before the flow is created, so that entries become free. */
 	revisit_flows(coarse_time());
 
-	if (is_hidden) masquerade();
 	if (next_hop == NEXT_HOP_STACK) flags |= FLOW_TO_NODE;
 	flags |= kind_of(service) * FLOW_KIND;
-	int failure = create_flow(skb, &packet->tuple, to, service, flags);
+	int failure = create_flow(skb, packet, &work->to, service, flags);
 	if (failure) return drop(failure);
 	count_connection(counters_key(service->id, kind_of(service)));
-	track(skb, packet, &claim->flow);
+	count_and_store(skb, packet, &claim->flow);
 	return send(skb, work, next_hop);
 }
 
@@ -167,7 +178,7 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 	/* A reset creates no flow. */
 	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
 	if (!is_found) {
-		delete_closed_flow(packet);
+		delete_closed_flow(packet, &work->flow);
 		return handle_no_service(skb, work, &frontend);
 	}
 	if (belongs_to_others(skb, packet, settings)) return PASS_ON;
@@ -180,7 +191,14 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 		return reject_connection(skb, packet);
 	}
 	if (is_of_lost_flow(skb, packet, service, settings)) return handle_lost_flow(skb, packet);
-	return balance(skb, work, flags);
+	/* Not in balance(), because the stack would be exceeded. */
+	int next_hop = choose_way(skb, work);
+	if (next_hop == NO_ENDPOINT) return refuse(service, DROP_NO_LOCAL_ENDPOINTS);
+	if (next_hop == NO_SCTP_PORT) {
+		count_drop(DROP_SCTP_PORT);
+		return reject_connection(skb, packet);
+	}
+	return balance(skb, work, next_hop, flags);
 }
 
 /* ---- later packets ---- */
@@ -189,7 +207,7 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
  * Reports whether a UDP flow must leave its endpoint (docs/behaviour.md §6). UDP connections have no end, so
  * each packet of the client checks this.
  */
-static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *flow)
+static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *entry, struct flow *flow)
 {
 	if (tuple->protocol != IPPROTO_UDP || flow->flags & FLOW_REPLY) return 0;
 	struct frontend frontend = {
@@ -207,29 +225,33 @@ static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *
 		.port = flow->translated.destination_port,
 	};
 	if (!has_endpoint(&service.serving, &wanted)) return 1;
-	flow->generation = service.generation;
+	if (is_of_flow(entry, flow)) entry->generation = service.generation;
 	return 0;
 }
 
-/* Returns the flow of a packet; NULL if there is none or the packet starts a new one. */
-static __always_inline struct flow *current_flow(const struct packet *packet)
+/*
+ * Copies the flow of a packet. Returns its entry, to write to; NULL if there is no flow or the packet starts a new
+ * one.
+ */
+static __always_inline struct flow *current_flow(const struct packet *packet, struct flow *flow)
 {
-	struct flow *flow = flow_of(&packet->tuple);
-	if (!flow) return NULL;
-	if (!is_reopened(packet, flow) && !is_expired(flow, coarse_time()) && !has_lost_endpoint(&packet->tuple, flow))
-		return flow;
-	delete_flow(&packet->tuple, flow);
+	const struct tuple *tuple = &packet->tuple;
+	struct flow *entry = find_flow(tuple, flow);
+	if (!entry) return NULL;
+	if (!is_reopened(packet, flow) && !is_expired(flow, coarse_time()) && !has_lost_endpoint(tuple, entry, flow))
+		return entry;
+	delete_flow(tuple, flow);
 	return NULL;
 }
 
-static __noinline int forward(struct __sk_buff *skb, struct workspace *work, struct flow *flow)
+static __noinline int forward(struct __sk_buff *skb, struct workspace *work, struct flow *entry)
 {
-	/* A copy, because the kernel may give the entry to another flow at any time. */
+	struct flow *flow = &work->flow;
 	work->to = flow->translated;
 	enum next_hop next_hop = is_through_stack(flow) ? NEXT_HOP_FORWARD :
 							  find_route(skb, &work->packet, &work->to, &work->route);
 	/* Egress tracks replies that the stack forwards, because netfilter's rules may drop them, or masquerade them. */
-	if (next_hop != NEXT_HOP_FORWARD || !(flow->flags & FLOW_REPLY)) track(skb, &work->packet, flow);
+	if (next_hop != NEXT_HOP_FORWARD || !(flow->flags & FLOW_REPLY)) track(skb, &work->packet, entry, flow);
 	return send(skb, work, next_hop);
 }
 
@@ -253,8 +275,8 @@ static __noinline int forward_error(struct __sk_buff *skb, struct workspace *wor
 	struct quotation *quotation = &work->quotation;
 	if (!read_quotation(skb, error, quotation)) return PASS_ON;
 	struct tuple reply = reversed(&quotation->packet.tuple);
-	struct flow *flow = flow_of(&reply);
-	if (!flow) return PASS_ON;
+	struct flow *flow = &work->flow;
+	if (!find_flow(&reply, flow)) return PASS_ON;
 	set_original(quotation, error, flow);
 	enum next_hop next_hop = is_through_stack(flow) ? NEXT_HOP_FORWARD :
 							  find_route(skb, error, &quotation->outer, &work->route);
@@ -297,8 +319,8 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 	if (kind == PACKET_OTHER) return PASS_ON;
 	if (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet)) return handle_unmatched_fragment(work);
 
-	struct flow *flow = current_flow(packet);
-	if (flow) return forward(skb, work, flow);
+	struct flow *entry = current_flow(packet, &work->flow);
+	if (entry) return forward(skb, work, entry);
 	return kind == PACKET_TRANSPORT ? handle_new_flow(skb, work) : PASS_ON;
 }
 
@@ -307,7 +329,7 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 static __always_inline int is_reply_of_node(const struct flow *flow)
 {
 	const __u32 flags = FLOW_REPLY | FLOW_TO_NODE;
-	return flow && (flow->flags & flags) == flags;
+	return (flow->flags & flags) == flags;
 }
 
 static __noinline int egress_error(struct __sk_buff *skb, struct workspace *work)
@@ -316,24 +338,25 @@ static __noinline int egress_error(struct __sk_buff *skb, struct workspace *work
 	struct quotation *quotation = &work->quotation;
 	if (!read_quotation(skb, error, quotation)) return PASS_ON;
 	struct tuple reply = reversed(&quotation->packet.tuple);
-	struct flow *flow = flow_of(&reply);
-	if (!is_reply_of_node(flow)) flow = flow_in_stack(&work->passage, &reply);
-	if (!flow) return PASS_ON;
+	struct flow *flow = &work->flow;
+	if ((!find_flow(&reply, flow) || !is_reply_of_node(flow)) && !flow_in_stack(&work->passage, &reply, flow))
+		return PASS_ON;
 	set_original(quotation, error, flow);
 	return translate_error(skb, error, quotation, error->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
 }
 
 /* ---- packets that the stack forwarded ---- */
 
-static __noinline int leave_stack(struct __sk_buff *skb, struct workspace *work, struct flow *flow)
+static __noinline int leave_stack(struct __sk_buff *skb, struct workspace *work, struct flow *entry)
 {
 	struct packet *packet = &work->packet;
+	struct flow *flow = &work->flow;
 	work->to = flow->translated;
 	/* With the tuple of its later fragments, if the stack has not put them together. */
 	if (packet->is_first_fragment) store_ports(packet);
 	if (translate(skb, packet, &work->to, packet->time_to_live) != 0) return drop(DROP_MALFORMED);
 	packet->tuple = work->passage.arrived;
-	if (flow->flags & FLOW_REPLY) track(skb, packet, flow);
+	if (flow->flags & FLOW_REPLY) track(skb, packet, entry, flow);
 	return PASS_ON;
 }
 
@@ -346,15 +369,15 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 	if (kind == PACKET_ICMP_ERROR) return egress_error(skb, work);
 	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet))) return PASS_ON;
 
-	struct flow *flow = flow_of(&packet->tuple);
-	if (!is_reply_of_node(flow)) {
-		flow = flow_in_stack(&work->passage, &packet->tuple);
-		if (flow) return leave_stack(skb, work, flow);
-		if (kind == PACKET_TRANSPORT) note_packet_of_node(skb, packet);
+	struct flow *entry = find_flow(&packet->tuple, &work->flow);
+	if (!entry || !is_reply_of_node(&work->flow)) {
+		entry = flow_in_stack(&work->passage, &packet->tuple, &work->flow);
+		if (entry) return leave_stack(skb, work, entry);
+		if (kind == PACKET_TRANSPORT) note_packet_of_node(skb, packet, &work->flow);
 		return PASS_ON;
 	}
-	work->to = flow->translated;
-	track(skb, packet, flow);
+	work->to = work->flow.translated;
+	track(skb, packet, entry, &work->flow);
 	return translate(skb, packet, &work->to, packet->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
 }
 

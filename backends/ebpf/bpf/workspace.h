@@ -15,6 +15,7 @@ struct passage {
 /* Data too large for the stack. A CPU handles one packet at a time, so there is one per CPU. */
 struct workspace {
 	struct packet packet;
+	struct flow flow; /* copy of the flow of the packet */
 	struct tuple to; /* the translated tuple */
 	struct service service;
 	struct bpf_fib_lookup route;

@@ -2,7 +2,7 @@ import type { BackendMetric } from "../../../core/backend/contract.ts";
 import type { ServiceTraffic } from "../../../core/backend/traffic.ts";
 import type { FrontendKind, PlanKey } from "../../../core/plan/plan.ts";
 import type { KernelMaps } from "./kernel_maps.ts";
-import { DROP, FRONTEND, FRONTEND_KINDS, OFFSET, SIZE } from "./layout.ts";
+import { DROP, FLOW_EVENT, FRONTEND, FRONTEND_KINDS, OFFSET, SIZE } from "./layout.ts";
 
 /** Numbers of frontend kinds in keys: enum frontend_kind. */
 export const KIND_NUMBERS: Readonly<Record<FrontendKind, number>> = {
@@ -87,12 +87,23 @@ function deleteCounters(counters: KernelMaps["counters"], key: number): void {
 
 /** Reads the number of rejected and dropped packets and connections by reason. */
 export function readDrops(drops: KernelMaps["drops"]): ReadonlyMap<string, number> {
+  return readNamed(drops, DROP);
+}
+
+/** Reads how often flows were created, deleted and so on. */
+export function readFlowEvents(events: KernelMaps["flow_events"]): ReadonlyMap<string, number> {
+  return readNamed(events, FLOW_EVENT);
+}
+
+/** Reads the elements of a per-CPU array, summed over all CPUs. @param indexes their names in upper case. */
+function readNamed(
+  map: KernelMaps["drops"],
+  indexes: Readonly<Record<string, number>>,
+): ReadonlyMap<string, number> {
   const cpus = possibleCpus();
-  const names = new Map<number, string>(
-    Object.entries(DROP).map(([name, reason]) => [reason, name.toLowerCase()]),
-  );
+  const names = new Map(Object.entries(indexes).map(([name, index]) => [index, name.toLowerCase()]));
   const counts = new Map<string, number>();
-  drops.forEach((keys, keyOffset, values, valueOffset) => {
+  map.forEach((keys, keyOffset, values, valueOffset) => {
     const name = names.get(keys.getUint32(keyOffset, true));
     if (name === undefined) return;
     let total = 0n;
@@ -100,6 +111,17 @@ export function readDrops(drops: KernelMaps["drops"]): ReadonlyMap<string, numbe
     counts.set(name, Number(total));
   }, cpus * 8);
   return counts;
+}
+
+export function flowEventMetric(events: ReadonlyMap<string, number>): BackendMetric {
+  return {
+    name: "ebpf_flow_events_total",
+    help:
+      "Flows of packets that were created, assured, deleted, restored or lost their port, and invalid resets.",
+    type: "counter",
+    labels: ["event"],
+    samples: [...events].map(([event, value]) => ({ labels: [event], value })),
+  };
 }
 
 export function dropMetric(drops: ReadonlyMap<string, number>): BackendMetric {

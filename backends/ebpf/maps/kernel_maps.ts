@@ -19,6 +19,7 @@ export interface KernelMaps {
   readonly service_cidrs: EntryMap;
   readonly counters: EntryMap;
   readonly drops: EntryMap;
+  readonly flow_events: EntryMap;
   readonly node_settings: EntryMap;
 }
 
@@ -32,5 +33,6 @@ export const MAP_NAMES = [
   "service_cidrs",
   "counters",
   "drops",
+  "flow_events",
   "node_settings",
 ] as const satisfies readonly (keyof KernelMaps)[];

@@ -6,15 +6,16 @@
 import { type Address, addressFromBytes, type Cidr } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
+import { type PortRange, portsIn } from "./source_ports.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
-export const LAYOUT_VERSION = 9;
+export const LAYOUT_VERSION = 10;
 
 /**
  * The first layout whose state is carried over. In earlier ones, members of the same name have another meaning. To change
  * a meaning from now on, give the member another name, and a value of a queue another size (programs/carry_over.ts).
  */
-export const FIRST_CARRIED_LAYOUT = 7;
+export const FIRST_CARRIED_LAYOUT = 10;
 
 /** Size of each struct in bytes. */
 export const SIZE = {
@@ -25,12 +26,13 @@ export const SIZE = {
   endpoint: 24,
   range: 24,
   traffic: 64,
-  settings: 144,
+  settings: 160,
+  port_range: 4,
   device: 8,
   device_address_key: 8,
   device_address: 48,
   tuple: 40,
-  flow: 72,
+  flow: 88,
 } as const;
 
 /** Offset of each member in its struct, in bytes. */
@@ -53,29 +55,41 @@ export const OFFSET = {
   range: { prefix: 0, service: 4, address: 8 },
   traffic: { connections: 0, packets_out: 8, bytes_out: 16, packets_in: 24, bytes_in: 32, refused: 40 },
   network: { network: 0, mask: 16 },
+  port_range: { first: 0, count: 2 },
   settings: {
     namespace: 0,
     flags: 8,
-    first_port: 12,
-    last_port: 14,
-    local_pods_ipv4: 16,
-    local_pods_ipv6: 48,
-    source_ipv4: 80,
-    source_ipv6: 96,
-    tcp_established_seconds: 112,
-    tcp_closing_seconds: 116,
-    udp_seconds: 120,
-    udp_stream_seconds: 124,
-    icmp_interval_ms: 128,
-    icmpv6_interval_ms: 132,
-    icmp_per_second: 136,
-    icmp_burst: 140,
+    port_count: 12,
+    source_ports: 16,
+    local_pods_ipv4: 28,
+    local_pods_ipv6: 60,
+    source_ipv4: 92,
+    source_ipv6: 108,
+    tcp_established_seconds: 124,
+    tcp_closing_seconds: 128,
+    udp_seconds: 132,
+    udp_stream_seconds: 136,
+    icmp_interval_ms: 140,
+    icmpv6_interval_ms: 144,
+    icmp_per_second: 148,
+    icmp_burst: 152,
   },
   device: { flags: 0, bridge: 4 },
   device_address_key: { device: 0, family: 4, position: 6 },
   device_address: { address: 0, network: 16 },
   tuple: { source: 0, destination: 16, source_port: 32, destination_port: 34, protocol: 36 },
-  flow: { translated: 0, born: 40, seen: 48, service: 56, generation: 60, flags: 64, state: 68 },
+  flow: {
+    translated: 0,
+    service: 40,
+    flags: 44,
+    check: 48,
+    generation: 52,
+    born: 56,
+    seen: 64,
+    state: 72,
+    end: 76,
+    acked: 80,
+  },
 } as const;
 
 /** enum verdict */
@@ -132,9 +146,24 @@ export const FLOW_STATE = {
   ANSWERED: 1,
   CLIENT_FINISHED: 2,
   ENDPOINT_FINISHED: 4,
-  RESET: 8,
+  CLIENT_RESET: 8,
   ENDPOINT_FINISHED_FIRST: 16,
+  ENDPOINT_RESET: 32,
+  ASSURED: 64,
 } as const;
+
+/** enum flow_event; the names in lower case are values of a metric label. */
+export const FLOW_EVENT = {
+  CREATED: 0,
+  ASSURED: 1,
+  DELETED: 2,
+  PORT_TAKEN: 3,
+  INVALID_CLOSE: 4,
+  RESTORED: 5,
+} as const;
+
+/** Number of elements of `source_ports` in struct settings. */
+export const PORT_RANGES = 3;
 
 /** enum drop_reason; the names in lower case are values of a metric label. */
 export const DROP = {
@@ -330,6 +359,20 @@ export function writeNetwork(to: DataView, offset: number, { address, prefix }: 
     const kept = Math.min(Math.max(bits - index * 8, 0), 8);
     to.setUint8(offset + OFFSET.network.mask + index, 0xff00 >> kept & 0xff);
   }
+}
+
+/** Writes the source ports of `struct settings`. @param ranges at most `PORT_RANGES`. */
+export function writePortRanges(to: DataView, ranges: readonly PortRange[]): void {
+  const at = OFFSET.settings;
+  let count = 0;
+  for (let index = 0; index < PORT_RANGES; index++) {
+    const range = ranges[index];
+    const offset = at.source_ports + index * SIZE.port_range;
+    to.setUint16(offset + OFFSET.port_range.first, range?.first ?? 0, true);
+    to.setUint16(offset + OFFSET.port_range.count, range === undefined ? 0 : portsIn(range), true);
+    count += range === undefined ? 0 : portsIn(range);
+  }
+  to.setUint32(at.port_count, count, true);
 }
 
 /** `struct tuple` */

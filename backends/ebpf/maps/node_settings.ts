@@ -3,7 +3,16 @@ import type { NodeSettings } from "../../../core/plan/plan.ts";
 import { readIcmpLimits } from "./icmp_limits.ts";
 import { Entries, hasEntries, replaceEntries } from "./entries.ts";
 import type { EntryMap, KernelMaps } from "./kernel_maps.ts";
-import { NODE_ADDRESS, OFFSET, SETTING, SIZE, viewOf, writeAddress, writeNetwork } from "./layout.ts";
+import {
+  NODE_ADDRESS,
+  OFFSET,
+  SETTING,
+  SIZE,
+  viewOf,
+  writeAddress,
+  writeNetwork,
+  writePortRanges,
+} from "./layout.ts";
 import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
 import type { EbpfOptions } from "../options.ts";
 import { sourcePorts } from "./source_ports.ts";
@@ -106,9 +115,7 @@ function settingsBytes(
   }
   view.setBigUint64(at.namespace, namespace, true);
   view.setUint32(at.flags, flags, true);
-  const ports = sourcePorts(Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range"));
-  view.setUint16(at.first_port, ports.first, true);
-  view.setUint16(at.last_port, ports.last, true);
+  writePortRanges(view, sourcePorts(Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range")));
   const seconds = (timeout: keyof ConntrackTimeouts) =>
     Math.ceil((timeouts[timeout] || KERNEL_TIMEOUTS[timeout]) / 1000);
   view.setUint32(at.tcp_established_seconds, seconds("tcpEstablishedTimeoutMs"), true);

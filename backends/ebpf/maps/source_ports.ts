@@ -5,28 +5,32 @@ export interface PortRange {
 }
 
 /**
- * Selects the source ports of masqueraded connections: the largest range without node ports and without the
- * ports that the kernel assigns to the node's own connections, so that the two cannot collide. If that range
- * is too small, ports are shared with the node's own connections.
+ * Selects the source ports of masqueraded connections: all ports that are neither privileged, nor node ports, nor
+ * assigned by the kernel to the node's own connections, so that these cannot collide. If too few are left, they are
+ * shared with the node's own connections.
  * @param text value of net.ipv4.ip_local_port_range, such as "32768\t60999".
+ * @returns at most three ranges.
  */
-export function sourcePorts(text: string): PortRange {
+export function sourcePorts(text: string): readonly PortRange[] {
   const [first = Number.NaN, last = Number.NaN] = text.trim().split(/\s+/).map(Number);
   const own = Number.isInteger(first) && Number.isInteger(last)
     ? { first, last }
     : { first: 32768, last: 60999 };
-  const taken = [NODE_PORTS, own].toSorted((a, b) => a.first - b.first);
+  const free = without([NODE_PORTS, own]);
+  const count = free.reduce((sum, range) => sum + portsIn(range), 0);
+  return count >= MIN_PORTS ? free : without([NODE_PORTS, { first: MIN_PORT, last: NODE_PORTS.first }]);
+}
+
+/** The ranges of unprivileged ports that `taken` leaves. */
+function without(taken: readonly PortRange[]): readonly PortRange[] {
   const free: PortRange[] = [];
   let from = MIN_PORT;
-  for (const range of taken) {
+  for (const range of taken.toSorted((a, b) => a.first - b.first)) {
     free.push({ first: from, last: range.first - 1 });
     from = Math.max(from, range.last + 1);
   }
   free.push({ first: from, last: MAX_PORT });
-  const largest = free.toSorted((a, b) => length(b) - length(a))[0];
-  return largest !== undefined && length(largest) >= MIN_LENGTH
-    ? largest
-    : { first: NODE_PORTS.last + 1, last: MAX_PORT };
+  return free.filter((range) => portsIn(range) > 0);
 }
 
 /** Ports below it are privileged. */
@@ -40,8 +44,8 @@ const MAX_PORT = 65535;
 const NODE_PORTS: PortRange = { first: 30000, last: 32767 };
 
 /** With fewer ports, connections to one endpoint would have to wait for each other. */
-const MIN_LENGTH = 4096;
+const MIN_PORTS = 4096;
 
-function length({ first, last }: PortRange): number {
+export function portsIn({ first, last }: PortRange): number {
   return last - first + 1;
 }

@@ -12,7 +12,9 @@ import { FLOW, FLOW_STATE, OFFSET, readTuple, SETTING } from "../maps/layout.ts"
 import { changeFlags } from "../maps/node_settings.ts";
 
 /** Maps that the hand-over uses. */
-export type HandedOverMaps = Readonly<Record<"node_settings" | "conntrack", BpfMap>>;
+export const HANDED_OVER_MAPS = ["node_settings", "conntrack", "conntrack_udp", "conntrack_new"] as const;
+
+export type HandedOverMaps = Readonly<Record<typeof HANDED_OVER_MAPS[number], BpfMap>>;
 
 /**
  * Attempts to create an entry. Netfilter may have another entry with a tuple of the flow: of an earlier connection with
@@ -27,11 +29,13 @@ const ATTEMPTS = 3;
  * the rules of another mode are in force, before the programs are detached.
  * @throws KernelError
  */
-export async function handOverFlows({ node_settings, conntrack }: HandedOverMaps): Promise<void> {
+export async function handOverFlows(
+  { node_settings, conntrack, conntrack_udp, conntrack_new }: HandedOverMaps,
+): Promise<void> {
   const timeouts = leaveNewFlows(node_settings);
   if (timeouts === undefined) return;
   using client = NetlinkClient.open(NETLINK_NETFILTER);
-  let remaining = flowsIn(conntrack, timeouts);
+  let remaining = [conntrack, conntrack_udp, conntrack_new].flatMap((map) => flowsIn(map, timeouts));
   for (let attempt = 1; remaining.length > 0 && attempt <= ATTEMPTS; attempt++) {
     if (attempt > 1) await client.pipeline(remaining, writeDeleteByOriginal);
     if (attempt > 1) await client.pipeline(remaining, writeDeleteByReply);
@@ -43,6 +47,7 @@ interface Timeouts {
   readonly tcp: number;
   readonly closing: number;
   readonly udp: number;
+  readonly udpStream: number;
 }
 
 /** @returns the idle timeouts; undefined if the settings were never written. */
@@ -53,9 +58,13 @@ function leaveNewFlows(nodeSettings: BpfMap): Timeouts | undefined {
   return {
     tcp: view.getUint32(at.tcp_established_seconds, true),
     closing: view.getUint32(at.tcp_closing_seconds, true),
-    udp: view.getUint32(at.udp_stream_seconds, true),
+    udp: view.getUint32(at.udp_seconds, true),
+    udpStream: view.getUint32(at.udp_stream_seconds, true),
   };
 }
+
+/** Timeout of a TCP connection that is not established: SYN_SENT_SECONDS in bpf/conntrack.h */
+const OPENING_SECONDS = 120;
 
 function flowsIn(conntrack: BpfMap, timeouts: Timeouts): TranslatedFlow[] {
   const flows: TranslatedFlow[] = [];
@@ -67,7 +76,8 @@ function flowsIn(conntrack: BpfMap, timeouts: Timeouts): TranslatedFlow[] {
     if (flags & FLOW.REPLY || (tuple.protocol !== IPPROTO_TCP && tuple.protocol !== IPPROTO_UDP)) return;
     const finished = state & (FLOW_STATE.CLIENT_FINISHED | FLOW_STATE.ENDPOINT_FINISHED);
     const isClosed = finished === (FLOW_STATE.CLIENT_FINISHED | FLOW_STATE.ENDPOINT_FINISHED);
-    if (isClosed || state & FLOW_STATE.RESET) return;
+    if (isClosed || state & (FLOW_STATE.CLIENT_RESET | FLOW_STATE.ENDPOINT_RESET)) return;
+    const isAssured = (state & FLOW_STATE.ASSURED) !== 0;
     flows.push({
       protocol: tuple.protocol,
       source: { address: tuple.source, port: tuple.sourcePort },
@@ -75,9 +85,12 @@ function flowsIn(conntrack: BpfMap, timeouts: Timeouts): TranslatedFlow[] {
       translatedSource: { address: translated.source, port: translated.sourcePort },
       translatedDestination: { address: translated.destination, port: translated.destinationPort },
       hasReplied: (state & FLOW_STATE.ANSWERED) !== 0,
+      isAssured,
       isClosing: finished !== 0,
       timeoutSeconds: tuple.protocol === IPPROTO_UDP
-        ? timeouts.udp
+        ? isAssured ? timeouts.udpStream : timeouts.udp
+        : !isAssured
+        ? OPENING_SECONDS
         : finished !== 0
         ? timeouts.closing
         : timeouts.tcp,

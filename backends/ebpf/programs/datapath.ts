@@ -173,6 +173,7 @@ export function openMaps(pins: Pins, stack: DisposableStack): KernelMaps {
     service_cidrs: open("service_cidrs"),
     counters: open("counters"),
     drops: open("drops"),
+    flow_events: open("flow_events"),
     node_settings: open("node_settings"),
   };
 }

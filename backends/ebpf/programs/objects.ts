@@ -50,6 +50,11 @@ export function loadPacketPrograms(pins: Pins, capacity: Capacity, prepare: Prep
   }
 }
 
+/** Share of the connections: for flows that are not assured, for UDP, and for closed connections. */
+function portionOf(connections: number): number {
+  return Math.ceil(connections / 2);
+}
+
 /** Loads an object file with small maps of its own, to find out whether the kernel accepts the programs. */
 export function loadUnpinned(name: ObjectName): BpfObject {
   return load(name, (object, map) => {
@@ -95,6 +100,9 @@ function maxEntriesOf(capacity: Capacity): Readonly<Record<string, number>> {
     socket_affinity: capacity.clients,
     // One entry per direction.
     conntrack: 2 * capacity.connections,
+    conntrack_new: 2 * portionOf(capacity.connections),
+    conntrack_udp: 2 * portionOf(capacity.connections),
     revisits: capacity.connections,
+    closed_flows: portionOf(capacity.connections),
   };
 }

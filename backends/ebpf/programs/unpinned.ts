@@ -1,10 +1,10 @@
-import type { BpfMap } from "../../../ffi/bpf/map.ts";
 import { BPF_TCX, hasLinks, hasPrograms } from "../../../ffi/bpf/query.ts";
 import { effectiveCapabilities } from "../../../ffi/capabilities.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { namespaceCookie } from "../../../ffi/network_namespaces.ts";
 import { SIZE } from "../maps/layout.ts";
+import type { HANDED_OVER_MAPS, HandedOverMaps } from "../netfilter/hand_over.ts";
 import { ProgramsInKernel } from "./in_kernel.ts";
 import { decodeDevice } from "./network_device.ts";
 
@@ -19,13 +19,13 @@ export function unpinnedPrograms(): number {
 }
 
 /** Maps of our programs whose pins are not in reach, in the present layout; none without CAP_SYS_ADMIN. */
-export function* unpinnedMaps(
-  names: readonly ["node_settings", "conntrack"],
-): Generator<Readonly<Record<typeof names[number], BpfMap>>> {
+export function* unpinnedMaps(names: typeof HANDED_OVER_MAPS): Generator<HandedOverMaps> {
   for (const maps of inKernel()?.maps(names) ?? []) {
-    const { node_settings, conntrack } = maps;
+    const { node_settings, ...flows } = maps;
     const isPresentLayout = node_settings.shape.valueSize === SIZE.settings &&
-      conntrack.shape.keySize === SIZE.tuple && conntrack.shape.valueSize === SIZE.flow;
+      Object.values(flows).every(({ shape }) =>
+        shape.keySize === SIZE.tuple && shape.valueSize === SIZE.flow
+      );
     if (isPresentLayout) yield maps;
   }
 }

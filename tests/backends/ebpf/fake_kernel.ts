@@ -77,6 +77,7 @@ export function fakeKernel(slots = 500, frontends = 1000): FakeKernel {
     service_cidrs: new FakeMap(SIZE.range, 4),
     counters: new FakeMap(4, SIZE.traffic),
     drops: new FakeMap(4, 8),
+    flow_events: new FakeMap(4, 8),
     node_settings: new FakeMap(4, SIZE.settings),
   };
 }

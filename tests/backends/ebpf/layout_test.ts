@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import {
   DROP,
   ENDPOINT,
+  FLOW,
+  FLOW_EVENT,
+  FLOW_STATE,
   NODE_ADDRESS,
   OFFSET,
   SERVICE,
@@ -51,11 +54,14 @@ Deno.test("enumerators equal those of the header", () => {
   const enumerators = new Map(
     [...header.matchAll(/^\s*([A-Z][A-Z0-9_]+) = (\d+),/gm)].map(([, name, value]) => [name, Number(value)]),
   );
-  const tables = { VERDICT, SERVICE, ENDPOINT, NODE_ADDRESS, SETTING, DROP };
+  const tables = { VERDICT, SERVICE, ENDPOINT, NODE_ADDRESS, SETTING, DROP, FLOW_EVENT };
   for (const [prefix, table] of Object.entries(tables)) {
     for (const [name, value] of Object.entries(table)) {
       assert.equal(enumerators.get(`${prefix}_${name}`), value, `${prefix}_${name}`);
     }
+  }
+  for (const [name, value] of Object.entries({ ...FLOW, ...FLOW_STATE })) {
+    assert.equal(enumerators.get(`FLOW_${name}`), value, `FLOW_${name}`);
   }
 });
 

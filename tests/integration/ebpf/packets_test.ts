@@ -1,5 +1,6 @@
 import { slowness } from "../../lab/pace.ts";
 import { balancingCases } from "./packet_cases/balancing.ts";
+import { connectionCases } from "./packet_cases/connections.ts";
 import { deviceCases } from "./packet_cases/devices.ts";
 import { flowCases } from "./packet_cases/flows.ts";
 import { fragmentCases } from "./packet_cases/fragments.ts";
@@ -67,6 +68,7 @@ const CASES = {
   ...balancingCases,
   ...sourcePortCases,
   ...flowCases,
+  ...connectionCases,
   ...ownPacketCases,
   ...ignoredPacketCases,
 };

@@ -19,8 +19,8 @@ const MAX_INSTRUCTIONS: Readonly<Record<ObjectName, Readonly<Record<string, numb
     getpeername4: 100,
     getpeername6: 100,
   },
-  tc_netfilter: { ingress_l2: 186_000, ingress_l3: 186_000, egress_l2: 12_000, egress_l3: 12_000 },
-  tc: { ingress_l2: 186_000, ingress_l3: 186_000, egress_l2: 12_000, egress_l3: 12_000 },
+  tc_netfilter: { ingress_l2: 84_000, ingress_l3: 84_000, egress_l2: 40_000, egress_l3: 40_000 },
+  tc: { ingress_l2: 84_000, ingress_l3: 84_000, egress_l2: 40_000, egress_l3: 40_000 },
   destroy: { udp: 2200, tcp: 2200 },
   find: { udp: 2200, tcp: 2200 },
 };

@@ -25,6 +25,7 @@ const ipv4: TranslatedFlow = {
   translatedSource: { address: addressOf("10.244.1.1"), port: 1234 },
   translatedDestination: { address: addressOf("10.244.1.11"), port: 8080 },
   hasReplied: true,
+  isAssured: true,
   isClosing: false,
   timeoutSeconds: 1000,
 };
@@ -45,8 +46,14 @@ Deno.test(
       [ipv4, {
         ...ipv4,
         hasReplied: false,
+        isAssured: false,
         source: { ...ipv4.source, port: 1 },
         translatedSource: { ...ipv4.translatedSource, port: 1 },
+      }, {
+        ...ipv4,
+        isAssured: false,
+        source: { ...ipv4.source, port: 2 },
+        translatedSource: { ...ipv4.translatedSource, port: 2 },
       }, ipv6],
       writeCreate,
       0,
@@ -56,6 +63,8 @@ Deno.test(
       "src=10.244.1.11 dst=10.244.1.1 sport=8080 dport=1234 [ASSURED]",
       "tcp SYN_SENT src=192.168.8.9 dst=192.168.8.1 sport=1 dport=30080 [UNREPLIED] " +
       "src=10.244.1.11 dst=10.244.1.1 sport=8080 dport=1",
+      "tcp SYN_RECV src=192.168.8.9 dst=192.168.8.1 sport=2 dport=30080 " +
+      "src=10.244.1.11 dst=10.244.1.1 sport=8080 dport=2",
     ]);
     assert.deepEqual(await entries("ipv6"), [
       "udp src=fd00:8::9 dst=fd00:8::1 sport=40000 dport=30053 " +
@@ -64,7 +73,7 @@ Deno.test(
     await rejectedBy([ipv4], writeCreate, 1);
     await rejectedBy([ipv4], writeDeleteByReply, 0);
     await rejectedBy([ipv6], writeDeleteByOriginal, 0);
-    assert.equal((await entries("ipv4")).length, 1);
+    assert.equal((await entries("ipv4")).length, 2);
     assert.deepEqual(await entries("ipv6"), []);
   },
 );

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { FLOW_EVENT } from "../../../../backends/ebpf/maps/layout.ts";
 import { planOf } from "../../../backends/plans.ts";
+import { Conversation, webs } from "../support/packets/conversation.ts";
 import { slowness } from "../../../lab/pace.ts";
 import type { Cases, PacketNode } from "../support/packets/packet_node.ts";
 import { dns } from "../support/packets/plans.ts";
@@ -7,19 +9,10 @@ import { dns } from "../support/packets/plans.ts";
 /** Timeout of UDP flows, in which a slow machine also handles several packets. */
 const idleSeconds = Math.ceil(slowness);
 
-/** Services with the same endpoint: a client's port can be in use with it through only one of them. */
-const webs = [10, 11, 12].map((host) =>
-  planOf({ name: `web-${host}`, clusterIP: `10.96.0.${host}:80`, endpoints: ["10.1.0.1:8080"] })
-);
-
 const segment = (flags: string, host = 10, port = 40000) =>
   `IP(src="10.1.0.2", dst="10.96.0.${host}")/TCP(sport=${port}, dport=80, flags="${flags}")`;
 const translated = (flags: string, port = 40000) =>
   `IP(src="10.1.0.2", dst="10.1.0.1", ttl=63)/TCP(sport=${port}, dport=8080, flags="${flags}")`;
-const tcpReply = (flags: string) =>
-  `IP(src="10.1.0.1", dst="10.1.0.2")/TCP(sport=8080, dport=40000, flags="${flags}")`;
-const translatedTcpReply = (flags: string) =>
-  `IP(src="10.96.0.10", dst="10.1.0.2", ttl=63)/TCP(sport=80, dport=40000, flags="${flags}")`;
 /** A request from outside; only one source port is available for masquerading. */
 const request = (port = 5000) => `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=${port}, dport=53)`;
 const translatedRequest = `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/UDP(sport=61000, dport=5353)`;
@@ -29,14 +22,14 @@ const translatedReply = (port = 5000) =>
 
 const fromPod = { device: "pod0" };
 
-/** Sends the segments of a pod's connection, each written as `SIDE FLAGS`. */
-async function connection(node: PacketNode, ...segments: readonly string[]): Promise<void> {
-  await node.program(webs);
-  for (const text of segments) {
-    const [side, flags = ""] = text.split(" ");
-    if (side === "client") await node.translates(segment(flags), translated(flags), fromPod);
-    else await node.translates(tcpReply(flags), translatedTcpReply(flags), fromPod);
-  }
+/** Begins UDP flows of a pod, and makes them streams. */
+async function streams(node: PacketNode, firstPort: number, count: number): Promise<void> {
+  const question = `IP(src="10.1.0.2", dst="10.96.0.10")/UDP(sport=1, dport=53)`;
+  const answer = `IP(src="10.1.0.1", dst="10.1.0.2")/UDP(sport=5353, dport=1)`;
+  await node.flood(question, firstPort, count);
+  await node.flood(answer, firstPort, count, "replies");
+  await node.age(3);
+  await node.flood(question, firstPort, count);
 }
 
 /** Checks that the client's port stays taken for `seconds` without packets, and is free afterwards. */
@@ -52,59 +45,108 @@ async function isKeptFor(node: PacketNode, seconds: number): Promise<void> {
 /** Lifetime of flows, and removal of expired ones. */
 export const flowCases: Cases = {
   "an unanswered connection keeps its port for two minutes": async (node) => {
-    await connection(node, "client S");
+    await Conversation.of(node, "client S");
     await isKeptFor(node, 120);
   },
 
-  "an answered connection keeps its port for the configured timeout": async (node) => {
-    await connection(node, "client S", "endpoint SA", "client A");
+  "a half-open connection keeps its port for a minute": async (node) => {
+    await Conversation.of(node, "client S", "endpoint SA");
+    await isKeptFor(node, 60);
+  },
+
+  "an established connection keeps its port for the configured timeout": async (node) => {
+    await Conversation.established(node);
     await isKeptFor(node, 86_400);
   },
 
   "a half-closed connection keeps its port for the configured timeout": async (node) => {
-    await connection(node, "client S", "endpoint SA", "client FA", "endpoint A");
-    await isKeptFor(node, 3600);
+    for (const side of ["client", "endpoint"]) {
+      const connection = await Conversation.established(node);
+      await connection.send(`${side} FA`);
+      await isKeptFor(node, 3600);
+    }
   },
 
   "a connection reset by either side keeps its port for ten seconds": async (node) => {
-    for (const last of ["client R", "endpoint RA"]) {
-      await connection(node, "client S", "endpoint SA", last);
+    for (const segments of [["client S", "endpoint RA"], ["client S", "endpoint SA", "client R"]]) {
+      await Conversation.of(node, ...segments);
+      await isKeptFor(node, 10);
+    }
+    for (const last of ["client R", "client RA", "endpoint R", "endpoint RA"]) {
+      const connection = await Conversation.established(node);
+      await connection.send(last);
       await isKeptFor(node, 10);
     }
   },
 
   "a connection that the client closed first keeps its port for ten seconds": async (node) => {
-    await connection(node, "client S", "endpoint SA", "client FA", "endpoint FA", "client A");
+    const connection = await Conversation.established(node);
+    for (const segment of ["client FA", "endpoint FA", "client A"]) await connection.send(segment);
     await isKeptFor(node, 10);
   },
 
   "a connection that the endpoint closed first keeps its port for a minute (TIME_WAIT)": async (node) => {
-    await connection(node, "client S", "endpoint SA", "endpoint FA", "client FA", "endpoint A");
+    const connection = await Conversation.established(node);
+    for (const segment of ["endpoint FA", "client FA", "endpoint A"]) await connection.send(segment);
     await isKeptFor(node, 60);
   },
 
-  "a UDP flow is kept for 30 seconds, an answered one for two minutes": async (node) => {
-    for (const [answered, seconds] of [[false, 30], [true, 120]] as const) {
-      await node.program([dns]);
+  "a UDP flow is kept for 30 seconds, a stream for two minutes": async (node) => {
+    const stream = async () => {
       await node.translates(request(), translatedRequest);
-      if (answered) await node.translates(reply, translatedReply(), fromPod);
-      await node.age(seconds - 2);
-      await node.drops(request(5001));
-      await node.age(4);
-      await node.translates(request(5001), translatedRequest);
+      await node.translates(reply, translatedReply(), fromPod);
+      await node.age(3);
+      await node.translates(request(), translatedRequest);
+    };
+    const answered = async () => {
+      await node.translates(request(), translatedRequest);
+      await node.translates(reply, translatedReply(), fromPod);
+      // Another question within two seconds is not a stream yet.
+      await node.translates(request(), translatedRequest);
+    };
+    const question = () => node.translates(request(), translatedRequest);
+    for (
+      const [begin, seconds, states] of [
+        [question, 30, [""]],
+        [answered, 30, ["ANSWERED"]],
+        [stream, 120, ["ANSWERED ASSURED"]],
+      ] as const
+    ) {
+      for (const isKept of [true, false]) {
+        await node.program([dns]);
+        await begin();
+        assert.deepEqual((await node.state()).states, states);
+        await node.age(isKept ? seconds - 2 : seconds + 2);
+        if (isKept) await node.translates(reply, translatedReply(), fromPod);
+        else await node.ignores(reply, fromPod);
+      }
     }
+  },
+
+  "an answer makes a UDP flow a stream, too, if it comes late enough": async (node) => {
+    await node.program([dns]);
+    await node.translates(request(), translatedRequest);
+    await node.age(3);
+    await node.translates(reply, translatedReply(), fromPod);
+    const { states, assured, unpaired } = await node.state();
+    assert.deepEqual({ states, assured, unpaired }, {
+      states: ["ANSWERED ASSURED"],
+      assured: 2,
+      unpaired: 0,
+    });
+    await node.translates(request(), translatedRequest);
+    await node.translates(reply, translatedReply(), fromPod);
   },
 
   "packets of one direction keep a flow": async (node) => {
     await node.program([dns]);
     await node.translates(request(), translatedRequest);
     await node.translates(reply, translatedReply(), fromPod);
-    for (let times = 0; times < 3; times++) {
-      await node.age(100);
+    for (const seconds of [3, 100, 100, 100]) {
+      await node.age(seconds);
       await node.translates(reply, translatedReply(), fromPod);
     }
     // The next visit does not create the flow again.
-    await node.drops(request(5001));
     await node.translates(request(), translatedRequest);
     const { flows, unpaired } = await node.state();
     assert.deepEqual({ flows, unpaired }, { flows: 2, unpaired: 0 });
@@ -116,68 +158,111 @@ export const flowCases: Cases = {
     await node.age(100);
     await node.translates(request(), translatedRequest);
     await node.age(29);
-    await node.drops(request(5001));
+    await node.translates(reply, translatedReply(), fromPod);
+    const { events, flows } = await node.state();
+    assert.deepEqual({ created: events[FLOW_EVENT.CREATED], flows }, { created: 2, flows: 2 });
   },
 
-  "new flows remove expired ones, others stay": async (node) => {
+  "new flows remove expired streams, others stay": async (node) => {
     await node.program([...webs, dns], { map: { firstPort: 1024, lastPort: 29_999 } });
-    await node.flood(request(), 10_000, 400);
-    for (let port = 1; port <= 10; port++) await node.ingress(segment("S", 10, port), fromPod);
-    assert.equal((await node.state()).flows, 2 * (400 + 10));
-    // Unanswered UDP flows expire after 30 seconds, unanswered connections after 120.
-    for (const [firstPort, connections] of [[20_000, 10], [21_000, 10], [22_000, 0]] as const) {
+    const connection = new Conversation(node);
+    for (const segment of ["client S", "endpoint SA", "client A"]) await connection.send(segment);
+    await streams(node, 10_000, 400);
+    assert.equal((await node.state()).assured, 2 * (400 + 1));
+    for (const [firstPort, expected] of [[20_000, 400], [21_000, 400], [22_000, 0]] as const) {
       await node.age(50);
       await node.flood(request(), firstPort, 150);
-      const { flows, unpaired } = await node.state();
-      assert.deepEqual({ flows, unpaired }, { flows: 2 * (150 + connections), unpaired: 0 });
+      const { assured, unpaired } = await node.state();
+      assert.deepEqual({ assured, unpaired }, { assured: 2 * (expected + 1), unpaired: 0 });
     }
+    await connection.send("client A", { bytes: 10 });
   },
 
   "a restarted flow is not mistaken for the one that it replaces when that is visited": async (node) => {
-    await connection(node, "client S", "client R");
+    const connection = await Conversation.established(node);
+    await connection.send("client R");
     await node.age(1);
-    await node.translates(segment("S"), translated("S"), fromPod);
+    const again = new Conversation(node);
+    for (const segment of ["client S", "endpoint SA", "client A"]) await again.send(segment);
     await node.age(31);
     await node.program([...webs, dns], { keepFlows: true, map: { firstPort: 1024, lastPort: 29_999 } });
     await node.flood(request(), 10_000, 4);
-    assert.equal((await node.state()).flows, 10);
+    assert.deepEqual((await node.state()).assured, 2);
+    await again.send("endpoint A");
   },
 
   "an evicted direction is restored by the next packet of the other one": async (node) => {
     for (const which of ["replies", "requests"] as const) {
-      await connection(node, "client S", "endpoint SA", "client A");
+      const connection = await Conversation.established(node);
       await node.evict(which);
       await node.age(2);
-      if (which === "replies") await node.translates(segment("A"), translated("A"), fromPod);
-      else await node.translates(tcpReply("A"), translatedTcpReply("A"), fromPod);
-      await node.translates(tcpReply("A"), translatedTcpReply("A"), fromPod);
-      await node.translates(segment("A"), translated("A"), fromPod);
-      const { flows, unpaired } = await node.state();
+      await connection.send(which === "replies" ? "client A" : "endpoint A", { bytes: 5 });
+      await connection.send("endpoint A", { bytes: 5 });
+      await connection.send("client A", { bytes: 5 });
+      const { flows, unpaired, events } = await node.state();
       assert.deepEqual({ flows, unpaired }, { flows: 2, unpaired: 0 });
+      assert.equal(events[FLOW_EVENT.RESTORED], 1);
+      // With the right numbers.
+      await connection.send("client R");
+      assert.deepEqual((await node.state()).states, ["ANSWERED CLIENT_RESET ASSURED"]);
     }
   },
 
   "a client whose direction was evicted keeps its port": async (node) => {
-    await connection(node, "client S", "endpoint SA", "client A");
+    const connection = await Conversation.established(node);
     await node.evict("requests");
-    await node.translates(segment("A"), translated("A"), fromPod);
-    await node.translates(tcpReply("A"), translatedTcpReply("A"), fromPod);
-    assert.equal((await node.state()).unpaired, 0);
+    for (const segment of ["client A", "endpoint A"]) await connection.send(segment);
+    const { states, unpaired } = await node.state();
+    assert.deepEqual({ states, unpaired }, { states: ["ANSWERED ASSURED"], unpaired: 0 });
   },
 
   "a flow whose port another flow has by now does not get it back": async (node) => {
     await node.program([dns]);
     await node.translates(request(), translatedRequest);
     await node.evict("replies");
-    await node.age(20);
     await node.translates(request(5001), translatedRequest);
-    await node.age(20);
-    await node.translates(request(5001), translatedRequest);
-    // The first flow has expired, and has been visited since.
-    await node.drops(request());
+    await node.age(2);
+    await node.translates(request(), translatedRequest);
     await node.translates(reply, translatedReply(5001), fromPod);
     const { flows, unpaired } = await node.state();
-    assert.deepEqual({ flows, unpaired }, { flows: 2, unpaired: 0 });
+    assert.deepEqual({ flows, unpaired }, { flows: 3, unpaired: 1 });
+  },
+
+  "a direction of a stream is not restored if another flow has its tuple": async (node) => {
+    const other = planOf({
+      name: "other",
+      protocol: "UDP",
+      clusterIP: "10.96.0.11:53",
+      endpoints: ["10.1.0.1:5353"],
+    });
+    const question = (host: number) => `IP(src="10.1.0.2", dst="10.96.0.${host}")/UDP(sport=7, dport=53)`;
+    await node.program([dns, other]);
+    await streams(node, 7, 1);
+    await node.evict("replies");
+    await node.ingress(question(11), fromPod);
+    await node.age(2);
+    await node.ingress(question(10), fromPod);
+    await node.translates(
+      `IP(src="10.1.0.1", dst="10.1.0.2")/UDP(sport=5353, dport=7)`,
+      `IP(src="10.96.0.11", dst="10.1.0.2", ttl=63)/UDP(sport=53, dport=7)`,
+      fromPod,
+    );
+  },
+
+  "half a flow expires, and gives way, as a whole one": async (node) => {
+    await node.program([dns]);
+    for (const seconds of [1.5, 31]) {
+      await node.translates(request(), translatedRequest);
+      await node.evict("requests");
+      await node.age(seconds);
+      await node.translates(request(5001), translatedRequest);
+      await node.evict("requests");
+      await node.evict("replies");
+    }
+    await node.translates(request(), translatedRequest);
+    await node.evict("replies");
+    await node.age(31);
+    await node.translates(request(), translatedRequest);
   },
 
   "a UDP flow keeps an endpoint that serves, and leaves one of another service": async (node) => {
@@ -212,21 +297,10 @@ export const flowCases: Cases = {
   },
 
   "a connection continues when its service is gone, and is not counted": async (node) => {
-    await connection(node, "client S", "endpoint SA", "client A");
+    const connection = await Conversation.established(node);
     await node.reprogram([]);
-    await node.translates(segment("A"), translated("A"), fromPod);
-    await node.translates(tcpReply("A"), translatedTcpReply("A"), fromPod);
+    for (const segment of ["client A", "endpoint A"]) await connection.send(segment);
     assert.equal((await node.state()).counters, 0);
-  },
-
-  "a SYN within an established connection belongs to the connection": async (node) => {
-    await connection(node, "client S", "client S", "endpoint SA", "client S", "client A");
-    assert.equal((await node.state()).flows, 2);
-  },
-
-  "a SYN of the endpoint with the tuple of its closed connection starts no flow": async (node) => {
-    await connection(node, "client S", "client R", "endpoint S");
-    assert.equal((await node.state()).flows, 2);
   },
 
   "a SYN with the tuple of a closed connection starts a new one, with a new endpoint": async (node) => {
@@ -289,24 +363,9 @@ export const flowCases: Cases = {
     const packet = `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`;
     await node.ingress(packet);
     await node.ingress(packet.replace("5000", "5001"));
-    // Both ports are taken while the flows last.
-    await node.drops(packet.replace("5000", "5002"));
     await new Promise((resolve) => setTimeout(resolve, idleSeconds * 1200));
     assert.equal((await node.ingress(packet.replace("5000", "5002"))).action, "redirect");
-    assert.equal((await node.state()).unpaired, 0);
-  },
-
-  "replies keep an answered UDP flow": async (node) => {
-    await node.program([dns], { map: { udpSeconds: idleSeconds } });
-    await node.ingress(`IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`);
-    await node.ingress(`IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`, {
-      device: "pod0",
-    });
-    await new Promise((resolve) => setTimeout(resolve, idleSeconds * 1200));
-    await node.translates(
-      `IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`,
-      `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/UDP(sport=53, dport=5000)`,
-      { device: "pod0" },
-    );
+    const { unpaired, events } = await node.state();
+    assert.deepEqual({ unpaired, taken: events[FLOW_EVENT.PORT_TAKEN] }, { unpaired: 0, taken: 0 });
   },
 };

@@ -140,9 +140,11 @@ export const ownPacketCases: Cases = {
 
   "a connection of the node gets the tuple of a flow that is not in use": async (node) => {
     const direct = `IP(src="192.168.8.1", dst="10.1.0.1")/TCP(sport=61000, dport=8080, flags="S")`;
-    const reply = `IP(src="10.1.0.1", dst="192.168.8.1")/TCP(sport=8080, dport=61000, flags="SA")`;
+    const reply =
+      `IP(src="10.1.0.1", dst="192.168.8.1")/TCP(sport=8080, dport=61000, flags="SA", seq=100, ack=1)`;
     const request = (flags: string) =>
-      `IP(src="192.168.8.9", dst="10.96.0.10")/TCP(sport=40000, dport=80, flags="${flags}")`;
+      `IP(src="192.168.8.9", dst="10.96.0.10")/TCP(sport=40000, dport=80, flags="${flags}", ` +
+      `seq=${flags === "S" ? 0 : 1}, ack=${flags === "A" ? 101 : 0})`;
     for (
       const [flags, remaining] of [[["S"], 0], [["S", "SA", "A"], 2], [["S", "SA", "A", "R"], 0]] as const
     ) {
@@ -159,8 +161,9 @@ export const ownPacketCases: Cases = {
       if (remaining === 0) await node.ignores(reply, { device: "pod0" });
     }
     await node.program([web]);
-    for (const flags of ["S", "A"]) await node.ingress(request(flags));
+    await node.ingress(request("S"));
     await node.ingress(reply, { device: "pod0" });
+    await node.ingress(request("A"));
     await node.age(90_000);
     await sends(node, direct);
     assert.equal((await node.state()).flows, 0);

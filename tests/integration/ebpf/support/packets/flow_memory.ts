@@ -1,10 +1,14 @@
-import { SIZE } from "../../../../../backends/ebpf/maps/layout.ts";
+import { FLOW, FLOW_STATE, OFFSET, SIZE } from "../../../../../backends/ebpf/maps/layout.ts";
 import type { BpfMap } from "../../../../../ffi/bpf/map.ts";
 import type { BpfObject } from "../../../../../ffi/bpf/object.ts";
 import { libbpf } from "../../../../../ffi/libbpf.ts";
 import { openLibrary } from "../../../../../ffi/library.ts";
 
-/** Reads and changes what the programs stored of flows and clients: maps conntrack, revisits, affinity, own_datagrams. */
+/** The maps of flows: bpf/flow_table.h */
+const FLOW_MAPS = ["conntrack", "conntrack_udp", "conntrack_new"] as const;
+const QUEUES = ["revisits", "closed_flows"] as const;
+
+/** Reads and changes what the programs stored of flows and clients. */
 export class FlowMemory {
   readonly #object: BpfObject;
 
@@ -12,38 +16,71 @@ export class FlowMemory {
     this.#object = object;
   }
 
-  /** Entries of conntrack. */
+  /** Entries of flows. */
   get entries(): number {
-    return countOf(this.#object, "conntrack");
+    return FLOW_MAPS.reduce((sum, name) => sum + countOf(this.#object, name), 0);
   }
 
-  /** Entries of conntrack whose opposite direction is missing or belongs to another flow. */
+  /** Entries of assured flows. */
+  get assured(): number {
+    return this.entries - countOf(this.#object, "conntrack_new");
+  }
+
+  /** Entries whose opposite direction is missing, belongs to another flow, or is in another map. */
   get unpaired(): number {
-    using map = this.#object.map("conntrack");
-    const flows = new Map<string, string>();
-    map.forEach((keys, keyOffset, values, valueOffset) => {
-      flows.set(tupleAt(keys, keyOffset), reversed(tupleAt(values, valueOffset)));
-    });
     let unpaired = 0;
-    for (const [tuple, opposite] of flows) if (flows.get(opposite) !== tuple) unpaired++;
+    for (const name of FLOW_MAPS) {
+      using map = this.#object.map(name);
+      const flows = new Map<string, string>();
+      map.forEach((keys, keyOffset, values, valueOffset) => {
+        flows.set(tupleAt(keys, keyOffset), reversed(tupleAt(values, valueOffset)));
+      });
+      for (const [tuple, opposite] of flows) if (flows.get(opposite) !== tuple) unpaired++;
+    }
     return unpaired;
+  }
+
+  /** The state of each flow, as names of FLOW_STATE; with a mark if its two entries differ. */
+  get states(): readonly string[] {
+    const states: string[] = [];
+    for (const name of FLOW_MAPS) {
+      using map = this.#object.map(name);
+      const value = new Uint8Array(map.shape.valueSize);
+      const view = new DataView(value.buffer);
+      const stateOf = (key: Uint8Array<ArrayBuffer>) =>
+        map.lookup(key, value) ? view.getUint32(OFFSET.flow.state, true) : Number.NaN;
+      for (const key of [...map.keys()]) {
+        const state = stateOf(key);
+        if (view.getUint32(OFFSET.flow.flags, true) & FLOW.REPLY) continue;
+        const opposite = reversed(tupleAt(view, OFFSET.flow.translated)).padEnd(2 * TUPLE.bytes, "0");
+        const isSame = stateOf(Uint8Array.fromHex(opposite)) === state;
+        states.push(isSame ? namesOf(state) : `${namesOf(state)} (in one entry)`);
+      }
+    }
+    return states.toSorted();
   }
 
   /** Deletes all flows. */
   forget(): void {
-    using map = this.#object.map("conntrack");
-    for (const key of [...map.keys()]) map.delete(key);
-    using queue = this.#object.map("revisits");
-    for (const _ of popAll(queue));
+    for (const name of FLOW_MAPS) {
+      using map = this.#object.map(name);
+      for (const key of [...map.keys()]) map.delete(key);
+    }
+    for (const name of QUEUES) {
+      using queue = this.#object.map(name);
+      for (const _ of popAll(queue));
+    }
   }
 
   /** Deletes the entries of one direction: those of replies, or those of packets to a service. */
   evict(replies: boolean): void {
-    using map = this.#object.map("conntrack");
-    const value = new Uint8Array(map.shape.valueSize);
-    for (const key of [...map.keys()]) {
-      const isReply = map.lookup(key, value) && (value[FLOW.flags]! & FLOW_REPLY) !== 0;
-      if (isReply === replies) map.delete(key);
+    for (const name of FLOW_MAPS) {
+      using map = this.#object.map(name);
+      const value = new Uint8Array(map.shape.valueSize);
+      for (const key of [...map.keys()]) {
+        const isReply = map.lookup(key, value) && (value[OFFSET.flow.flags]! & FLOW.REPLY) !== 0;
+        if (isReply === replies) map.delete(key);
+      }
     }
   }
 
@@ -52,14 +89,13 @@ export class FlowMemory {
    * @returns the number of revisits in the queue.
    */
   age(seconds: number): number {
-    const by = BigInt(seconds) * NANOSECONDS;
-    for (
-      const [name, timestamps] of [
-        ["conntrack", [FLOW.born, FLOW.seen]],
-        ["affinity", [CHOICE.used]],
-        ["own_datagrams", [0]],
-      ] as const
-    ) {
+    const by = BigInt(Math.round(seconds * 1e9));
+    const stamps = [
+      ...FLOW_MAPS.map((name) => [name, [OFFSET.flow.born, OFFSET.flow.seen]] as const),
+      ["affinity", [CHOICE.used]] as const,
+      ["own_datagrams", [0]] as const,
+    ];
+    for (const [name, timestamps] of stamps) {
       using map = this.#object.map(name);
       const value = new Uint8Array(map.shape.valueSize);
       for (const key of [...map.keys()]) {
@@ -68,7 +104,11 @@ export class FlowMemory {
         map.update(key, value);
       }
     }
-    using queue = this.#object.map("revisits");
+    return Math.max(...QUEUES.map((name) => this.#ageQueue(name, by)));
+  }
+
+  #ageQueue(name: string, by: bigint): number {
+    using queue = this.#object.map(name);
     const revisits = [...popAll(queue)];
     for (const revisit of revisits) {
       moveBack(revisit, by, REVISIT.born, REVISIT.due);
@@ -84,21 +124,19 @@ export function countOf(object: BpfObject, name: string): number {
   return [...map.keys()].length;
 }
 
-const NANOSECONDS = 1_000_000_000n;
-
 /**
  * struct tuple: two addresses, two ports, the protocol, and zeros; `significant` counts the bytes before the
  * zeros.
  */
 const TUPLE = { bytes: 40, significant: 37 };
-/** struct flow: the translated tuple, timestamps, flags. */
-const FLOW = { born: TUPLE.bytes, seen: TUPLE.bytes + 8, flags: TUPLE.bytes + 24 };
-/** enum flow_flag */
-const FLOW_REPLY = 1;
 /** struct choice: an address and a port, the list and generation, the timestamp. */
 const CHOICE = { used: 32 };
 /** struct revisit */
 const REVISIT = { born: TUPLE.bytes, due: TUPLE.bytes + 8 };
+
+function namesOf(state: number): string {
+  return Object.entries(FLOW_STATE).filter(([, flag]) => state & flag).map(([name]) => name).join(" ");
+}
 
 function moveBack(value: Uint8Array<ArrayBuffer>, by: bigint, ...offsets: readonly number[]): void {
   const view = new DataView(value.buffer);

@@ -2,10 +2,18 @@ import { createInterface } from "node:readline";
 import { argv, stdin } from "node:process";
 import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
 import { DIRECTIONS, type Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
+import type { PortRange } from "../../../../../backends/ebpf/maps/source_ports.ts";
 import { Entries, replaceEntries } from "../../../../../backends/ebpf/maps/entries.ts";
 import { TcFilters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
 import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
-import { DEVICE, OFFSET, SETTING, SIZE, viewOf } from "../../../../../backends/ebpf/maps/layout.ts";
+import {
+  DEVICE,
+  OFFSET,
+  SETTING,
+  SIZE,
+  viewOf,
+  writePortRanges,
+} from "../../../../../backends/ebpf/maps/layout.ts";
 import { addressEntries } from "../../../../../backends/ebpf/programs/device_entries.ts";
 import { openObject } from "../../../../../backends/ebpf/programs/objects.ts";
 import { ServiceRanges } from "../../../../../backends/ebpf/services/service_ranges.ts";
@@ -52,11 +60,12 @@ export type Request =
     readonly packets: readonly string[];
     readonly mutation: Mutation;
   }
-  /** Sends the packet from `count` source ports. */
+  /** Sends the packet with `count` source or destination ports. */
   | {
     readonly do: "flood";
     readonly device: string;
     readonly packet: string;
+    readonly varies: keyof typeof PORT_OFFSET;
     readonly firstPort: number;
     readonly count: number;
   }
@@ -65,6 +74,8 @@ export type Request =
   | { readonly do: "counters" }
   /** Deletes everything the programs stored. */
   | { readonly do: "forget" }
+  /** Deletes all flows that are not assured. */
+  | { readonly do: "forget_new" }
   /** Deletes the entries of one direction. */
   | { readonly do: "evict"; readonly replies: boolean }
   /** Moves all timestamps back. */
@@ -90,6 +101,8 @@ export type MapSettings = typeof DEFAULTS;
 const DEFAULTS = {
   firstPort: 61000,
   lastPort: 65535,
+  /** A second range of source ports. */
+  otherPorts: null as PortRange | null,
   udpSeconds: 30,
   tcpEstablishedSeconds: 86400,
   /** Netfilter translates flows that began in another mode. */
@@ -102,11 +115,13 @@ const DEFAULTS = {
   icmpBurst: 1_000_000,
 };
 
-/** Offset of the source port behind an Ethernet header and an IPv4 header without options. */
-const SOURCE_PORT = 14 + 20;
+/** Offset of a port behind an Ethernet header and an IPv4 header without options. */
+const PORT_OFFSET = { source: 14 + 20, destination: 14 + 22 };
 
 /** Capacity for the flows of many packets, so that none is evicted. */
 const capacity = { ...smallOptions.capacity, connections: 1 << 16 };
+/** Small, so that a test can fill it. */
+const CLOSED_FLOWS = 16;
 const object = given === undefined ? openObject("tc") : BpfObject.open(given, Deno.readFileSync(given));
 for (
   const [map, maxEntries] of Object.entries({
@@ -116,7 +131,10 @@ for (
     endpoints: capacity.endpoints,
     affinity: capacity.clients,
     conntrack: 2 * capacity.connections,
+    conntrack_new: 2 * capacity.connections,
+    conntrack_udp: 2 * capacity.connections,
     revisits: capacity.connections,
+    closed_flows: CLOSED_FLOWS,
   })
 ) object.setMaxEntries(map, maxEntries);
 object.load();
@@ -130,6 +148,7 @@ const maps: KernelMaps = {
   service_cidrs: object.map("service_cidrs"),
   counters: object.map("counters"),
   drops: object.map("drops"),
+  flow_events: object.map("flow_events"),
   node_settings: object.map("node_settings"),
 };
 const memory = new FlowMemory(object);
@@ -183,7 +202,7 @@ async function perform(request: Request): Promise<unknown> {
       const view = new DataView(packet.buffer);
       const durations: number[] = [];
       for (let port = request.firstPort; port < request.firstPort + request.count; port++) {
-        view.setUint16(SOURCE_PORT, port);
+        view.setUint16(PORT_OFFSET[request.varies], port);
         durations.push(program("ingress_l2").run(packet, indexOf(request.device)).duration);
       }
       return { median: durations.toSorted((a, b) => a - b)[durations.length >> 1] };
@@ -191,12 +210,15 @@ async function perform(request: Request): Promise<unknown> {
     case "state":
       return {
         flows: memory.entries,
+        assured: memory.assured,
         unpaired: memory.unpaired,
+        states: memory.states,
         fragments: countOf(object, "fragments"),
         affinity: countOf(object, "affinity"),
         counters: countOf(object, "counters"),
         ownDatagrams: countOf(object, "own_datagrams"),
-        drops: dropsByReason(),
+        drops: sumsOf("drops"),
+        events: sumsOf("flow_events"),
       };
     case "counters":
       return { counters: branchCounters() };
@@ -207,6 +229,10 @@ async function perform(request: Request): Promise<unknown> {
       ) {
         deleteEntries(name);
       }
+      clearCounts("flow_events");
+      return {};
+    case "forget_new":
+      deleteEntries("conntrack_new");
       return {};
     case "evict":
       memory.evict(request.replies);
@@ -268,15 +294,23 @@ function program(name: PacketProgram): TestRun {
 }
 
 function changeSettings(
-  { firstPort, lastPort, udpSeconds, tcpEstablishedSeconds, hasFormerFlows, throughStack, ...icmp }:
-    MapSettings,
+  {
+    firstPort,
+    lastPort,
+    otherPorts,
+    udpSeconds,
+    tcpEstablishedSeconds,
+    hasFormerFlows,
+    throughStack,
+    ...icmp
+  }: MapSettings,
 ): void {
   const value = new Uint8Array(maps.node_settings.shape.valueSize);
   using map = object.map("node_settings");
   map.lookup(new Uint8Array(4), value);
   const [view, at] = [viewOf(value), OFFSET.settings];
-  view.setUint16(at.first_port, firstPort, true);
-  view.setUint16(at.last_port, lastPort, true);
+  const ports = { first: firstPort, last: lastPort };
+  writePortRanges(view, otherPorts === null ? [ports] : [ports, otherPorts]);
   view.setUint32(at.tcp_established_seconds, tcpEstablishedSeconds, true);
   view.setUint32(at.udp_seconds, udpSeconds, true);
   view.setUint32(at.icmp_interval_ms, icmp.icmpIntervalMs, true);
@@ -288,16 +322,27 @@ function changeSettings(
   if (throughStack) changeFlags(map, { set: SETTING.THROUGH_STACK });
 }
 
-function dropsByReason(): number[] {
-  const cpus = navigator.hardwareConcurrency;
-  const drops: number[] = [];
-  using map = object.map("drops");
-  for (let reason = 0; reason < map.shape.maxEntries; reason++) {
-    const values = new BigUint64Array(cpus);
-    map.lookup(new Uint8Array(new Uint32Array([reason]).buffer), new Uint8Array(values.buffer));
-    drops.push(Number(values.reduce((sum, value) => sum + value, 0n)));
+/** Elements of a per-CPU array, summed over all CPUs. */
+function sumsOf(name: string): number[] {
+  const sums: number[] = [];
+  using map = object.map(name);
+  for (let index = 0; index < map.shape.maxEntries; index++) {
+    const values = new BigUint64Array(navigator.hardwareConcurrency);
+    map.lookup(keyOf(index), new Uint8Array(values.buffer));
+    sums.push(Number(values.reduce((sum, value) => sum + value, 0n)));
   }
-  return drops;
+  return sums;
+}
+
+function clearCounts(name: string): void {
+  using map = object.map(name);
+  for (let index = 0; index < map.shape.maxEntries; index++) {
+    map.update(keyOf(index), new Uint8Array(8 * navigator.hardwareConcurrency));
+  }
+}
+
+function keyOf(index: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new Uint32Array([index]).buffer);
 }
 
 function indexOf(device: string): number {

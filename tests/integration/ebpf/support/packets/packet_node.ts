@@ -174,12 +174,14 @@ export class PacketNode implements AsyncDisposable {
   }
 
   /**
-   * Runs the ingress program on a packet from `count` source ports. The packet's checksum becomes wrong.
+   * Runs the ingress program on a packet with `count` source ports, or destination ports for replies. The packet's
+   * checksum becomes wrong.
    * @returns the median of the time that the program took, in nanoseconds.
    */
-  async flood(packet: string, firstPort: number, count: number): Promise<number> {
+  async flood(packet: string, firstPort: number, count: number, what?: "replies"): Promise<number> {
     const built = await this.build(`${link.eth0}/${packet}`);
-    return (await this.#ask({ do: "flood", device: "eth0", packet: built, firstPort, count })).median;
+    const varies = what === "replies" ? "destination" : "source";
+    return (await this.#ask({ do: "flood", device: "eth0", packet: built, varies, firstPort, count })).median;
   }
 
   async state(): Promise<State> {
@@ -198,6 +200,11 @@ export class PacketNode implements AsyncDisposable {
   /** Deletes the conntrack entry of one direction of every flow, as an LRU eviction would. */
   async evict(direction: "replies" | "requests"): Promise<void> {
     await this.#ask({ do: "evict", replies: direction === "replies" });
+  }
+
+  /** Deletes all flows that are not assured. */
+  async forgetNew(): Promise<void> {
+    await this.#ask({ do: "forget_new" });
   }
 
   /** Counters of the branches, for programs that count them. */
@@ -257,16 +264,22 @@ export interface Processed {
 }
 
 export interface State {
-  /** Entries of conntrack: two per flow. */
+  /** Entries of flows: two per flow. */
   readonly flows: number;
-  /** Entries of conntrack whose opposite direction is missing. */
+  /** Those of assured flows. */
+  readonly assured: number;
+  /** Entries whose opposite direction is missing. */
   readonly unpaired: number;
+  /** The state of each flow, as names of FLOW_STATE. */
+  readonly states: readonly string[];
   readonly fragments: number;
   readonly affinity: number;
   readonly counters: number;
   readonly ownDatagrams: number;
   /** Number of drops by enum drop_reason. */
   readonly drops: readonly number[];
+  /** Number of events by enum flow_event, since flows were last forgotten. */
+  readonly events: readonly number[];
 }
 
 interface Changes {
