@@ -90,20 +90,13 @@ static __always_inline struct flow *entry_of(const struct tuple *tuple)
 	return entry ? entry : bpf_map_lookup_elem(&conntrack_new, tuple);
 }
 
-VERIFIED_ONCE __u32 sum_of_tuple(const struct tuple *tuple)
+/* As check_of() for services: backends/ebpf/maps/translate.ts computes every member `check` in the same way. */
+VERIFIED_ONCE __u32 check_of_flow(const struct tuple *tuple, const struct flow *flow)
 {
+	if (!tuple || !flow) return 0;
 	__u32 power = FNV_PRIME;
-	return tuple ? sum_of((const any_word *)tuple, sizeof(*tuple), &power) : 0;
-}
-
-/* An odd number, so that no bit is lost, with which the sums of the two tuples cannot be exchanged. */
-#define TRANSLATED_FACTOR 0x9e3779b1
-
-static __always_inline __u32 check_of_flow(const struct tuple *tuple, const struct flow *flow)
-{
-	__u32 power = FNV_PRIME;
-	__u32 rest = sum_of((const any_word *)&flow->service, offsetof(struct flow, check) - offsetof(struct flow, service), &power);
-	return sum_of_tuple(tuple) + TRANSLATED_FACTOR * (sum_of_tuple(&flow->translated) ^ rest);
+	__u32 sum = sum_of((const any_word *)tuple, sizeof(*tuple), &power);
+	return sum + sum_of((const any_word *)flow, offsetof(struct flow, check), &power);
 }
 
 /* A second lookup finds the flow, unless it was just evicted. */

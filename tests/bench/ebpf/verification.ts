@@ -30,6 +30,7 @@ const maps: KernelMaps = {
   service_cidrs: object.map("service_cidrs"),
   counters: object.map("counters"),
   drops: object.map("drops"),
+  flow_events: object.map("flow_events"),
   node_settings: object.map("node_settings"),
 };
 const services = new Services(maps, { balancing: "random", maglevTableSize: 1021 }, () => {});

@@ -51,7 +51,6 @@ export class OtherVersion implements AsyncDisposable {
       // At the end, because the proxy reads this struct.
       [refused, `${refused}\n\t__u64 extra;`],
     );
-    await this.#edit("backends/ebpf/bpf/sockets.h", extra("peer_frontend"));
     await run(`${this.#directory}/scripts/bpf.sh`);
   }
 
