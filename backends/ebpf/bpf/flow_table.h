@@ -90,13 +90,28 @@ static __always_inline struct flow *entry_of(const struct tuple *tuple)
 	return entry ? entry : bpf_map_lookup_elem(&conntrack_new, tuple);
 }
 
-/* As check_of() for services: backends/ebpf/maps/translate.ts computes every member `check` in the same way. */
-VERIFIED_ONCE __u32 check_of_flow(const struct tuple *tuple, const struct flow *flow)
+VERIFIED_ONCE __u32 sum_of_tuple(const struct tuple *tuple)
 {
-	if (!tuple || !flow) return 0;
 	__u32 power = FNV_PRIME;
-	__u32 sum = sum_of((const any_word *)tuple, sizeof(*tuple), &power);
-	return sum + sum_of((const any_word *)flow, offsetof(struct flow, check), &power);
+	return tuple ? sum_of((const any_word *)tuple, sizeof(*tuple), &power) : 0;
+}
+
+/* FNV_PRIME to the power of the ten words of a tuple, modulo 2^32. */
+#define BEHIND_TUPLE 0x5887be89
+
+/*
+ * Computes what sum_of() would over the tuple and all members before the checksum, as check_of() does for services and
+ * backends/ebpf/maps/translate.ts for both. In parts, because the stack is small.
+ */
+static __always_inline __u32 check_of_flow(const struct tuple *tuple, const struct flow *flow)
+{
+	_Static_assert(sizeof(struct tuple) == 10 * sizeof(any_word), "BEHIND_TUPLE is for ten words");
+	_Static_assert(offsetof(struct flow, translated) == 0, "no member is before the tuple");
+	_Static_assert(offsetof(struct flow, service) == sizeof(struct tuple), "no member is behind the tuple");
+	__u32 power = FNV_PRIME;
+	__u32 length = offsetof(struct flow, check) - offsetof(struct flow, service);
+	__u32 rest = sum_of((const any_word *)&flow->service, length, &power);
+	return sum_of_tuple(tuple) + BEHIND_TUPLE * (sum_of_tuple(&flow->translated) + BEHIND_TUPLE * rest);
 }
 
 /* A second lookup finds the flow, unless it was just evicted. */
@@ -190,7 +205,7 @@ static __always_inline void claim_other_direction(const struct packet *packet, c
 	claim->flow = *flow;
 	claim->flow.translated = reversed(&packet->tuple);
 	claim->flow.flags ^= FLOW_REPLY;
-	/* What this packet acknowledges was sent, and where it begins everything was acknowledged. */
+	/* The packet acknowledges what was sent, and begins where everything was acknowledged. */
 	claim->flow.end = packet->acknowledgement;
 	claim->flow.acked = packet->sequence;
 }

@@ -6,6 +6,7 @@
 import { type Address, addressFromBytes, type Cidr } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
+import { checksum } from "./checksum.ts";
 import { type PortRange, portsIn } from "./source_ports.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
@@ -281,27 +282,6 @@ export function writeService(
   to.setUint32(offset + at.generation, service.generation, true);
   to.setInt32(offset + at.check, checksum([[keys, keyOffset, SIZE.frontend], [to, offset, at.check]]), true);
 }
-
-/**
- * `sum_of` in bpf/choice.h: a checksum by which programs detect an entry that changed while they read it. It is over a
- * key and the members of a value that are before the checksum.
- * @param parts views, offsets and lengths in bytes.
- */
-export function checksum(
-  parts: readonly (readonly [view: DataView, offset: number, length: number])[],
-): number {
-  let sum = 0;
-  let power = FNV_PRIME;
-  for (const [view, offset, length] of parts) {
-    for (let index = 0; index < length; index += 4) {
-      sum = sum + Math.imul(view.getInt32(offset + index, true), power) | 0;
-      power = Math.imul(power, FNV_PRIME);
-    }
-  }
-  return sum;
-}
-
-const FNV_PRIME = 0x01000193;
 
 function writeList(to: DataView, offset: number, { first, count }: SlotRange): void {
   to.setUint32(offset + OFFSET.list.first, first, true);

@@ -1,5 +1,5 @@
 import type { TypeLayout } from "../../../ffi/bpf/btf.ts";
-import { checksum } from "./layout.ts";
+import { checksum } from "./checksum.ts";
 
 /** The types of the entries of a map. */
 export interface EntryLayout {

@@ -1,5 +1,6 @@
 import { slowness } from "../../lab/pace.ts";
 import { balancingCases } from "./packet_cases/balancing.ts";
+import { closingCases } from "./packet_cases/closing.ts";
 import { connectionCases } from "./packet_cases/connections.ts";
 import { deviceCases } from "./packet_cases/devices.ts";
 import { flowCases } from "./packet_cases/flows.ts";
@@ -69,6 +70,7 @@ const CASES = {
   ...sourcePortCases,
   ...flowCases,
   ...connectionCases,
+  ...closingCases,
   ...ownPacketCases,
   ...ignoredPacketCases,
 };

@@ -8,7 +8,7 @@ const PARTS = ["backends", "core", "ffi", "tests", "scripts"];
 
 /**
  * The program as a later version might be: with another layout number, and with more members in the structs of flows and
- * clients, before the others.
+ * clients, before others.
  */
 export class OtherVersion implements AsyncDisposable {
   readonly #directory: string;
@@ -46,7 +46,7 @@ export class OtherVersion implements AsyncDisposable {
     const refused = "__u64 refused[REFUSAL_REASONS];";
     await this.#edit(
       "backends/ebpf/bpf/maps.h",
-      extra("flow"),
+      ["__u64 born; /* the same", "__u64 extra;\n\t__u64 born; /* the same"],
       extra("choice"),
       // At the end, because the proxy reads this struct.
       [refused, `${refused}\n\t__u64 extra;`],

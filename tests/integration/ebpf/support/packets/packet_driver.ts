@@ -230,6 +230,7 @@ async function perform(request: Request): Promise<unknown> {
         deleteEntries(name);
       }
       clearCounts("flow_events");
+      clearCounts("icmp_limit");
       return {};
     case "forget_new":
       deleteEntries("conntrack_new");

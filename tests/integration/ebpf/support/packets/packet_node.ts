@@ -266,7 +266,7 @@ export interface Processed {
 export interface State {
   /** Entries of flows: two per flow. */
   readonly flows: number;
-  /** Those of assured flows. */
+  /** Entries of assured flows. */
   readonly assured: number;
   /** Entries whose opposite direction is missing. */
   readonly unpaired: number;
