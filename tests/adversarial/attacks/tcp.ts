@@ -29,7 +29,6 @@ async function underAttack(arena: Arena, attack: () => Promise<unknown>): Promis
 
 const synFlood: Attack = {
   name: "80,000 SYNs with spoofed sources to a node port, in 4 s",
-  weakness: "half-open connections keep their source ports.",
   async run(arena) {
     await arena.begin([web]);
     return await underAttack(
@@ -41,7 +40,6 @@ const synFlood: Attack = {
 
 const synFloodOneEndpoint: Attack = {
   name: "40,000 SYNs to a service with one endpoint",
-  weakness: "half-open connections keep their source ports.",
   async run(arena) {
     await arena.begin([{ ...web, endpoints: [podA] }]);
     return await underAttack(
@@ -54,7 +52,6 @@ const synFloodOneEndpoint: Attack = {
 const synFloodOtherService: Attack = {
   name:
     "60,000 SYNs to another service, of whose endpoints one never answers; the node has room for 1,024 connections",
-  weakness: "half-open connections evict established ones.",
   async run(arena) {
     const podC = machines["pod-c"].addresses.IPv4;
     const endpoints = [
@@ -72,7 +69,6 @@ const synFloodOtherService: Attack = {
 
 const synFloodRate: Attack = {
   name: "200,000 SYNs per second for 10 s, or as many as the machine can send and answer",
-  weakness: "half-open connections keep their source ports.",
   isLong: true,
   async run(arena) {
     await arena.begin([web]);
@@ -106,7 +102,6 @@ const strayFlood: Attack = {
 
 const forgedSegments: Attack = {
   name: "forged RSTs and FINs on idle connections",
-  weakness: "sequence numbers are not checked.",
   async run(arena) {
     await arena.begin([web]);
     // A closed connection is forgotten after 10 s.

@@ -49,7 +49,6 @@ const reflection: Attack = {
 
 const sourcePorts: Attack = {
   name: "70,000 UDP clients of a masqueraded service with two endpoints",
-  weakness: "there are fewer source ports, and idle flows keep them.",
   async run(arena) {
     await arena.begin([echo]);
     for (const pod of pods) await arena.echo(pod, SERVED);

@@ -100,7 +100,7 @@ const MAPS = [
   "| `source_ranges` | tenants, with `loadBalancerSourceRanges` | a tenant with more source ranges than the node has room for |",
   "| `affinity`, `socket_affinity` | clients of services with session affinity | 4,096 clients of a service with session affinity |",
   "| `connections`, `socket_peers` | pods, with sockets; stored with the socket, whose owner pays for the memory | 5,000 UDP sockets of a pod |",
-  "| `conntrack`, `revisits` | anybody, with packets to services | SYNs, ACKs and datagrams with spoofed sources |",
+  "| `conntrack`, `conntrack_udp`, `conntrack_new`, `revisits`, `closed_flows`, `flow_events` | anybody, with packets to services | SYNs, ACKs and datagrams with spoofed sources |",
   "| `fragments` | anybody, with fragments to services | fragments whose datagrams are never complete |",
   "| `service_cidrs` | operators of the cluster, with ServiceCIDRs; and endpoints in these ranges | |",
   "| `node_addresses`, `devices`, `device_addresses` | programs of the node that make devices | |",
