@@ -75,7 +75,7 @@ export const closingCases: Cases = {
     }
   },
 
-  "keep-alives, repeated segments and closed windows change nothing": async (node) => {
+  "keep-alive segments, repeated ones and closed windows change nothing": async (node) => {
     const connection = await Conversation.established(node);
     await connection.send("client PA", { bytes: 10 });
     await connection.send("client PA", { seq: NEXT.client, bytes: 10 });
