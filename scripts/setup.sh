@@ -67,7 +67,7 @@ needs=(
   lib:libnl-3.so.200:libnl-3-200 lib:libnl-genl-3.so.200:libnl-genl-3-200 lib:libbpf.so.1:libbpf1
   lib:libssl.so.3:libssl3
   clang:clang llvm-strip:llvm /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
-  /usr/include/stdio.h:libc6-dev bpftool:bpftool
+  /usr/include/stdio.h:libc6-dev bpftool:bpftool promtool:prometheus
 )
 
 # Needs of virtual machines: the emulator and its tools, and the programs that only their suites use.

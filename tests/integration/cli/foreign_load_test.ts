@@ -11,6 +11,11 @@ const FOREIGN_ELEMENTS = 400_000;
 const LONG_WAIT_MS = 1000;
 const MAX_ATTEMPTS = 5;
 
+/** A scrape waits for the kernel's counters, but not longer (SOURCE_MS), and is then encoded. */
+const LONGEST_SCRAPE_MS = 6000;
+
+type Server = "healthz" | "metrics";
+
 for (const mode of ["nftables", "iptables"]) {
   Deno.test(`mode ${mode}: HTTP requests are answered while a change waits for another program's transaction`, async () => {
     await using node = await Node.make();
@@ -21,14 +26,15 @@ for (const mode of ["nftables", "iptables"]) {
 
     // The transaction may end before a change met it.
     for (let attempt = 1;; attempt++) {
-      const { waitedMs, longestAnswerMs, answers } = await loadForeignRuleset(node, proxy);
-      const found = `${answers} requests took ${longestAnswerMs.toFixed(0)} ms at most, ` +
-        `a change waited for ${waitedMs.toFixed(0)} ms`;
+      const { waitedMs, longestMs } = await loadForeignRuleset(node, proxy);
+      const found = `health was answered within ${longestMs.healthz.toFixed(0)} ms, ` +
+        `metrics within ${longestMs.metrics.toFixed(0)} ms, a change waited for ${waitedMs.toFixed(0)} ms`;
       console.log(`    ${found}`);
       if (waitedMs < LONG_WAIT_MS && attempt < MAX_ATTEMPTS) continue;
       assert.ok(waitedMs >= LONG_WAIT_MS, found);
       // A blocked main thread answers only when the change has its turn.
-      assert.ok(longestAnswerMs < waitedMs / 2, `${found}\n${proxy.log}`);
+      assert.ok(longestMs.healthz < waitedMs / 2, `${found}\n${proxy.log}`);
+      assert.ok(longestMs.metrics < Math.max(waitedMs / 2, LONGEST_SCRAPE_MS), `${found}\n${proxy.log}`);
       break;
     }
 
@@ -50,7 +56,7 @@ const LISTING = [
 async function loadForeignRuleset(
   node: Node,
   proxy: RunningProxy,
-): Promise<{ readonly waitedMs: number; readonly longestAnswerMs: number; readonly answers: number }> {
+): Promise<{ readonly waitedMs: number; readonly longestMs: Readonly<Record<Server, number>> }> {
   const logged = proxy.log.length;
   const asking = node.spawn(["sh", "-c", ASK_UNTIL_KILLED]);
   const asked = Promise.all([collect(asking.stdout), collect(asking.stderr)]);
@@ -72,20 +78,24 @@ async function loadForeignRuleset(
   asking.kill("SIGTERM");
   const [times, problems] = await asked;
   await node.namespace.run("nft", "delete", "table", "inet", "foreign");
-  const answers = times.trim().split("\n").map(Number);
-  assert.ok(answers.length > 2 && answers.every(Number.isFinite), `${times}\n${problems}\n${proxy.log}`);
+  const longestMs = (server: Server): number => {
+    const seconds = [...times.matchAll(/^(\w+) ([\d.]+)$/gm)].filter(([, name]) => name === server)
+      .map(([, , time]) => Number(time));
+    assert.ok(seconds.length > 1, `${times}\n${problems}\n${proxy.log}`);
+    return 1000 * Math.max(...seconds);
+  };
   return {
     waitedMs: 1000 * Math.max(...synced()),
-    longestAnswerMs: 1000 * Math.max(...answers),
-    answers: answers.length,
+    longestMs: { healthz: longestMs("healthz"), metrics: longestMs("metrics") },
   };
 }
 
-/** Requests health and metrics in turn, and writes the seconds that each answer took. */
+/** Requests health and metrics in turn, and writes the name and the seconds of each answer. */
 const ASK_UNTIL_KILLED = `
 while :; do
   for url in 127.0.0.1:10256/healthz 127.0.0.1:10249/metrics; do
-    curl --silent --noproxy '*' --max-time 60 --output /dev/null --write-out '%{time_total}\\n' "http://$url" || exit
+    time=$(curl --silent --noproxy '*' --max-time 60 --output /dev/null --write-out '%{time_total}' "http://$url") || exit
+    echo "\${url##*/} $time"
     sleep 0.05
   done
 done`;

@@ -61,10 +61,10 @@ Deno.test(
     assert.deepEqual(await entries("ipv4"), [
       "tcp ESTABLISHED src=192.168.8.9 dst=192.168.8.1 sport=40000 dport=30080 " +
       "src=10.244.1.11 dst=10.244.1.1 sport=8080 dport=1234 [ASSURED]",
-      "tcp SYN_SENT src=192.168.8.9 dst=192.168.8.1 sport=1 dport=30080 [UNREPLIED] " +
-      "src=10.244.1.11 dst=10.244.1.1 sport=8080 dport=1",
       "tcp SYN_RECV src=192.168.8.9 dst=192.168.8.1 sport=2 dport=30080 " +
       "src=10.244.1.11 dst=10.244.1.1 sport=8080 dport=2",
+      "tcp SYN_SENT src=192.168.8.9 dst=192.168.8.1 sport=1 dport=30080 [UNREPLIED] " +
+      "src=10.244.1.11 dst=10.244.1.1 sport=8080 dport=1",
     ]);
     assert.deepEqual(await entries("ipv6"), [
       "udp src=fd00:8::9 dst=fd00:8::1 sport=40000 dport=30053 " +

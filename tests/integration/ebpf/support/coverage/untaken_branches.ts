@@ -180,15 +180,21 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   ],
 };
 
+/** Outcomes that the cases reach in some runs only, because random source ports decide. */
+const BY_CHANCE: readonly Branch[] = [
+  ["insert_claim", "bpf_map_update_elem(&conntrack_new, key, flow, BPF_NOEXIST) != 0", true],
+];
+
 /** Checks that every outcome is either reached or explained, but not both. */
 export function assertAllTakenOrExplained(outcomes: readonly Outcome[]): void {
   const known = new Set(Object.values(EXPLAINED).flat().map(nameOf));
+  const byChance = new Set(BY_CHANCE.map(nameOf));
   const never = outcomes.filter(({ times }) => times === 0).map((
     { function: name, condition, is, place },
   ) => ({
     name: nameOf([name, condition, is]),
     place,
-  }));
+  })).filter(({ name }) => !byChance.has(name));
   assert.deepEqual(
     never.filter(({ name }) => !known.has(name)).map(({ name, place }) => `${place}: ${name}`),
     [],
