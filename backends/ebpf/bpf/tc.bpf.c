@@ -98,7 +98,8 @@ static __noinline int choose_way(struct __sk_buff *skb, struct workspace *work)
 	enum next_hop next_hop = find_route(skb, packet, to, &work->route);
 	if (next_hop == NEXT_HOP_STACK && is_hidden) return NEXT_HOP_NONE;
 	if (next_hop == NEXT_HOP_NEIGHBOUR) {
-		is_hidden |= is_switched(skb, &work->route);
+		/* The endpoints of a local pod see its address, as with netfilter. */
+		is_hidden |= origin != ORIGIN_LOCAL_POD && is_switched(skb, &work->route);
 		if (settings->flags & SETTING_THROUGH_STACK || is_source_uncertain(skb)) next_hop = NEXT_HOP_FORWARD;
 	}
 	if (is_hidden) masquerade();

@@ -281,10 +281,10 @@ Deno.test("the way of packets for services to their endpoint", async (t) => {
         await lab.run(pod, ["ip", "route", "add", to, "dev", "eth0"]);
       }
     }
-    await node.program(["pod-b"]);
+    await node.program(["pod-b"], {}, false);
     await node.connects("pod-a", "ClusterIP");
     await node.start({ forwarding: "stack" });
-    await node.program(["pod-b"]);
+    await node.program(["pod-b"], {}, false);
     await node.connects("pod-a", "ClusterIP");
   });
 

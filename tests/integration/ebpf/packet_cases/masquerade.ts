@@ -176,6 +176,9 @@ export const masqueradeCases: Cases = {
       `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/UDP(sport=61000, dport=5353)`,
       fromPod,
     );
+    // From a local pod.
+    await node.program([dns], { devices });
+    await node.translates(packet, asItself, fromPod);
     // From another bridge.
     await node.program([dns], { ...unmasqueraded, devices });
     await node.translates(packet, asItself);
