@@ -30,7 +30,9 @@ export const balancingCases: Cases = {
       const endpoints = Array.from({ length: 16 }, (_, index) => `10.1.0.${index + 1}:8080`);
       const chosen = async () => {
         // Forgets all flows and clients.
-        await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints, affinitySeconds: 60 })]);
+        await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints, affinitySeconds: 60 })], {
+          map: { lastPort: 61999 },
+        });
         const found: string[] = [];
         for (let client = 1; client <= 32; client++) {
           const syn = `IP(src="198.51.100.${client}", dst="10.96.0.10")/TCP(sport=40000, dport=80)`;
