@@ -36,3 +36,26 @@ export const MAP_NAMES = [
   "flow_events",
   "node_settings",
 ] as const satisfies readonly (keyof KernelMaps)[];
+
+/**
+ * @param open opens a map by its name.
+ * @param stack releases the shared memory.
+ */
+export function openKernelMaps(
+  open: (name: typeof MAP_NAMES[number]) => BpfMap,
+  stack: DisposableStack,
+): KernelMaps {
+  return {
+    services: open("services"),
+    endpoints: stack.use(open("endpoints").mapped()).view,
+    identity: stack.use(open("identity").mapped()).view,
+    owners: open("owners"),
+    node_addresses: open("node_addresses"),
+    source_ranges: open("source_ranges"),
+    service_cidrs: open("service_cidrs"),
+    counters: open("counters"),
+    drops: open("drops"),
+    flow_events: open("flow_events"),
+    node_settings: open("node_settings"),
+  };
+}

@@ -2,7 +2,7 @@ import { BpfMap } from "../../../ffi/bpf/map.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
-import { type KernelMaps, MAP_NAMES } from "../maps/kernel_maps.ts";
+import { type KernelMaps, MAP_NAMES, openKernelMaps } from "../maps/kernel_maps.ts";
 import type { EbpfOptions } from "../options.ts";
 import { attachToCgroup, programsDetachedFrom, SOCKET_PROGRAMS, type SocketProgram } from "./cgroup_links.ts";
 import { Devices, type DeviceSelection } from "./devices.ts";
@@ -162,18 +162,5 @@ export class Datapath implements Disposable {
 
 /** @param stack closes the maps. */
 export function openMaps(pins: Pins, stack: DisposableStack): KernelMaps {
-  const open = (name: typeof MAP_NAMES[number]) => stack.use(pins.openMap(name));
-  return {
-    services: open("services"),
-    endpoints: stack.use(open("endpoints").mapped()).view,
-    identity: stack.use(open("identity").mapped()).view,
-    owners: open("owners"),
-    node_addresses: open("node_addresses"),
-    source_ranges: open("source_ranges"),
-    service_cidrs: open("service_cidrs"),
-    counters: open("counters"),
-    drops: open("drops"),
-    flow_events: open("flow_events"),
-    node_settings: open("node_settings"),
-  };
+  return openKernelMaps((name) => stack.use(pins.openMap(name)), stack);
 }

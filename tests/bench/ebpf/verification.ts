@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import type { KernelMaps } from "../../../backends/ebpf/maps/kernel_maps.ts";
+import { openKernelMaps } from "../../../backends/ebpf/maps/kernel_maps.ts";
 import { openObject } from "../../../backends/ebpf/programs/objects.ts";
 import { Services } from "../../../backends/ebpf/services/services.ts";
 import { PlannedCluster } from "../planned_cluster.ts";
@@ -20,19 +20,7 @@ const size = { services: Number(values.services), endpoints: Number(values.endpo
 
 using object = openObject("sock");
 object.load();
-const maps: KernelMaps = {
-  services: object.map("services"),
-  endpoints: object.map("endpoints").mapped().view,
-  identity: object.map("identity").mapped().view,
-  owners: object.map("owners"),
-  node_addresses: object.map("node_addresses"),
-  source_ranges: object.map("source_ranges"),
-  service_cidrs: object.map("service_cidrs"),
-  counters: object.map("counters"),
-  drops: object.map("drops"),
-  flow_events: object.map("flow_events"),
-  node_settings: object.map("node_settings"),
-};
+const maps = openKernelMaps((name) => object.map(name), new DisposableStack());
 const services = new Services(maps, { balancing: "random", maglevTableSize: 1021 }, () => {});
 services.reconcile(new PlannedCluster(size, true).desired.plans.values());
 for (let round = 0; round < 5; round++) {

@@ -46,7 +46,7 @@ export const closingCases: Cases = {
       await connection.send("endpoint A", { seq, bytes: 10 });
       await doesNotCount(node, connection, "endpoint R", { seq });
     }
-    // Nor does a number that only a SYN has.
+    // A number that only a SYN has does not count, either.
     await connection.send("client S", { seq: forged });
     await doesNotCount(node, connection, "client R", { seq: forged });
     await connection.send("client R");

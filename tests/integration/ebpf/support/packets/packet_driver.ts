@@ -5,7 +5,7 @@ import { DIRECTIONS, type Layer } from "../../../../../backends/ebpf/programs/ne
 import type { PortRange } from "../../../../../backends/ebpf/maps/source_ports.ts";
 import { Entries, replaceEntries } from "../../../../../backends/ebpf/maps/entries.ts";
 import { TcFilters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
-import type { KernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
+import { openKernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
 import {
   DEVICE,
   OFFSET,
@@ -138,19 +138,7 @@ for (
   })
 ) object.setMaxEntries(map, maxEntries);
 object.load();
-const maps: KernelMaps = {
-  services: object.map("services"),
-  endpoints: object.map("endpoints").mapped().view,
-  identity: object.map("identity").mapped().view,
-  owners: object.map("owners"),
-  node_addresses: object.map("node_addresses"),
-  source_ranges: object.map("source_ranges"),
-  service_cidrs: object.map("service_cidrs"),
-  counters: object.map("counters"),
-  drops: object.map("drops"),
-  flow_events: object.map("flow_events"),
-  node_settings: object.map("node_settings"),
-};
+const maps = openKernelMaps((name) => object.map(name), new DisposableStack());
 const memory = new FlowMemory(object);
 const services = new Services(maps, smallOptions, () => {});
 const ranges = new ServiceRanges(maps.service_cidrs);
