@@ -7,6 +7,7 @@ import { limitationsOf } from "./services/limitations.ts";
 
 export const ebpf = defineMode({
   name: "ebpf",
+  isAutomatic: false,
   flags: ebpfFlags,
   planning: {
     endsTcpConnections: true,

@@ -4,6 +4,7 @@ import { IptablesBackend } from "./backend.ts";
 
 export const iptables = defineMode({
   name: "iptables",
+  isAutomatic: true,
   flags: {},
   planning: {
     endsTcpConnections: false,

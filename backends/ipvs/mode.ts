@@ -7,6 +7,7 @@ import { readIpvsOptions } from "./options.ts";
 
 export const ipvs = defineMode({
   name: "ipvs",
+  isAutomatic: false,
   flags: ipvsFlags,
   addFlags: addIpvsFlags,
   planning: {

@@ -4,6 +4,7 @@ import { NftablesBackend } from "./backend.ts";
 
 export const nftables = defineMode({
   name: "nftables",
+  isAutomatic: true,
   flags: {},
   planning: {
     endsTcpConnections: false,

@@ -9,6 +9,8 @@ import type { Backend } from "./contract.ts";
 export interface ModeTraits {
   /** Value of --proxy-mode. */
   readonly name: string;
+  /** True when `--proxy-mode=auto` may select the mode. */
+  readonly isAutomatic: boolean;
   /** Flags that only this mode reads. */
   readonly flags: FlagTable;
   readonly planning: PlanningTraits;

@@ -153,6 +153,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const statusSources: StatusSources = {
     version: VERSION,
     mode: backend.mode,
+    modeReason: config.modeChoice?.reason,
     node: config.nodeName,
     families,
     sourceKind,

@@ -29,7 +29,7 @@ export async function run(
   raiseOpenFileLimit();
   using backend = config.mode.create();
   log.info("Starting proxy", { version: VERSION, mode: backend.mode, node: config.nodeName });
-  await requireAll(backend, log);
+  await requireAll(backend, config.modeChoice, log);
   if (config.initOnly) return await initialise(config, platform, backend, log);
 
   using notifier = Notifier.open(Deno.env, log);

@@ -6,10 +6,13 @@ import type { TrafficMetrics } from "../plan/plan.ts";
 import type { DetectLocal, NodePortRange } from "../plan/node_settings.ts";
 import type { ConfigDocument } from "./document/document.ts";
 import type { ListenAddress } from "./document/listen_address.ts";
+import type { ModeChoice } from "./mode_choice.ts";
 
 /** The effective configuration: checked, parsed, and with every default filled in (see `effectiveConfig`). */
 export interface ProxyConfig {
   readonly mode: ConfiguredMode;
+  /** Why `--proxy-mode=auto` selected the mode; undefined when the mode was named. */
+  readonly modeChoice: Pick<ModeChoice, "reason" | "works"> | undefined;
   /** All modes of the program, `mode` included. */
   readonly modes: readonly ConfiguredMode[];
   /** Name of the Node this process runs on. */

@@ -8,7 +8,9 @@ import type { CommandLine } from "./flags/command_line.ts";
 import type { FlagTable } from "./flags/flag.ts";
 import { flagTexts } from "./flags/flag_text.ts";
 import { allFlags } from "./flags/table.ts";
-import { effectiveConfig } from "./validate.ts";
+import { AUTO } from "./flags/mode_names.ts";
+import { chooseMode } from "./mode_choice.ts";
+import { configureUnchecked, effectiveConfig } from "./validate.ts";
 import { warningsOf } from "./warnings.ts";
 
 export interface LoadedConfig {
@@ -25,7 +27,8 @@ export interface Host {
 }
 
 /**
- * Makes the effective configuration of the command line and the file that it names.
+ * Makes the effective configuration of the command line and the file that it names. In mode `auto`, tries what the
+ * kernel can do.
  * @throws UserError that says what to correct.
  */
 export async function loadConfig(commandLine: CommandLine, modes: Modes, host: Host): Promise<LoadedConfig> {
@@ -38,8 +41,13 @@ export async function loadConfig(commandLine: CommandLine, modes: Modes, host: H
     : await documentFromFile(file.path, file.text);
   const nameOf = (field: string) =>
     flagOf(field, table, given, file === undefined) ?? (file === undefined ? field : `${path}: ${field}`);
-  const config = effectiveConfig(withOverridingFlags(read.document, commandLine), {
+  const document = withOverridingFlags(read.document, commandLine);
+  const wantsChoice = (document.mode || values["proxy-mode"]) === AUTO;
+  const config = effectiveConfig(document, {
     modes,
+    modeChoice: wantsChoice
+      ? await chooseMode(modes, (mode) => configureUnchecked(mode, document, valuesOf))
+      : undefined,
     hostname: host.hostname,
     master: values.master,
     manifests: values.manifests,

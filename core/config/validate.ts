@@ -7,6 +7,8 @@ import { KUBERNETES } from "../version.ts";
 import type { ProxyConfig } from "./config.ts";
 import { type ConfigDocument, KUBE_PROXY_MODE, type ModeSections } from "./document/document.ts";
 import { FieldReader } from "./document/field_reader.ts";
+import { AUTO } from "./flags/mode_names.ts";
+import type { ModeChoice } from "./mode_choice.ts";
 
 /** The part of the configuration that is not in the document. */
 export interface Environment {
@@ -20,6 +22,8 @@ export interface Environment {
   readonly waitForLock: string;
   /** The flag --proxy-mode, which counts if the document leaves the mode blank. */
   readonly proxyMode: string;
+  /** The mode that `auto` selected; undefined when another mode is wanted. */
+  readonly modeChoice: ModeChoice | undefined;
   /** Reads the flags of modes. */
   readonly valuesOf: FlagReader;
   readonly file: ProxyConfig["file"];
@@ -65,14 +69,15 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
   const conntrack = readConntrack(document.conntrack, read);
 
   // Options of other modes are not checked, as in kube-proxy, because they have no effect.
-  const configure = (mode: Mode, read: FieldReader): ConfiguredMode =>
-    mode.configure({ document, valuesOf: environment.valuesOf, conntrackTimeouts: conntrack, read });
-  const mode = configure(selected, read);
-  const unchecked = new FieldReader((field) => field);
+  const { valuesOf } = environment;
+  const mode = selected.configure({ document, valuesOf, conntrackTimeouts: conntrack, read });
   const nodePortRanges = readNodePortAddresses(nodePortAddresses, read);
   const config: ProxyConfig = {
     mode,
-    modes: environment.modes.map((one) => one === selected ? mode : configure(one, unchecked)),
+    modeChoice: environment.modeChoice,
+    modes: environment.modes.map((one) =>
+      one === selected ? mode : configureUnchecked(one, document, valuesOf)
+    ),
     nodeName: readNodeName(document.hostnameOverride, environment.hostname, read),
     source: readSource(document, environment, read),
     bindAddress: readBindAddress(document.bindAddress, read),
@@ -102,11 +107,15 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
     file: environment.file,
     flags: environment.flags,
     document: {
-      ...(document.mode === "" ? withEffectiveSections(selected, document) : document),
-      mode: mode.name,
+      ...(document.mode === ""
+        ? withEffectiveSections(candidatesOf(selected, environment), document)
+        : document),
+      // `auto` selects again on another node, or with another kernel.
+      mode: environment.modeChoice === undefined ? mode.name : AUTO,
       hostnameOverride: document.hostnameOverride.trim().toLowerCase(),
       // An empty list means all addresses, as in kube-proxy.
-      nodePortAddresses: mode.planning.defaultNodePortAddresses === "all"
+      nodePortAddresses: environment.modeChoice !== undefined ||
+          mode.planning.defaultNodePortAddresses === "all"
         ? document.nodePortAddresses
         : nodePortAddresses,
       detectLocalMode: document.detectLocalMode || "ClusterCIDR",
@@ -116,13 +125,15 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
   return config;
 }
 
-function readMode(document: ConfigDocument, { modes, proxyMode }: Environment, read: FieldReader): Mode {
+function readMode(document: ConfigDocument, environment: Environment, read: FieldReader): Mode {
+  const { modes, proxyMode, modeChoice } = environment;
   const [preferred] = modes;
+  if (modeChoice !== undefined) return modeChoice.mode;
   const [field, wanted] = document.mode === "" ? ["--proxy-mode", proxyMode] : ["mode", document.mode];
   if (wanted === "") return preferred;
   const mode = modes.find(({ name }) => name === wanted);
   if (mode === undefined) {
-    const names = modes.map(({ name }) => name).join(", ");
+    const names = [...modes.map(({ name }) => name), AUTO].join(", ");
     read.wrong(field, wanted, `${names} or blank (${preferred.name})`);
   } else if (mode.featureGate !== undefined && document.featureGates[mode.featureGate] === false) {
     read.wrong(field, mode.name, `another mode while the feature gate ${mode.featureGate} is off`);
@@ -138,12 +149,33 @@ function sectionsOf(document: ConfigDocument, mode: Mode): ModeSections {
   return document.mode === "" ? { periods: KUBE_PROXY_MODE, masquerade: KUBE_PROXY_MODE } : mode.sections;
 }
 
+/** The modes that a start with the document may select. */
+function candidatesOf(selected: Mode, { modes, modeChoice }: Environment): readonly Mode[] {
+  return modeChoice === undefined ? [selected] : modes.filter(({ isAutomatic }) => isAutomatic);
+}
+
 /** Copies what a blank mode reads to the sections of the selected mode, so that they show what is in effect. */
-function withEffectiveSections({ sections }: Mode, document: ConfigDocument): ConfigDocument {
+function withEffectiveSections(modes: readonly Mode[], document: ConfigDocument): ConfigDocument {
   const { masqueradeBit, masqueradeAll, syncPeriod, minSyncPeriod } = document[KUBE_PROXY_MODE];
-  const { periods, masquerade } = sections;
-  const copied = { ...document, [masquerade]: { ...document[masquerade], masqueradeBit, masqueradeAll } };
-  return { ...copied, [periods]: { ...copied[periods], syncPeriod, minSyncPeriod } };
+  return modes.reduce((shown, { sections: { periods, masquerade } }) => {
+    const copied = { ...shown, [masquerade]: { ...shown[masquerade], masqueradeBit, masqueradeAll } };
+    return { ...copied, [periods]: { ...copied[periods], syncPeriod, minSyncPeriod } };
+  }, document);
+}
+
+/** Reads the options of a mode without checking them. */
+export function configureUnchecked(
+  mode: Mode,
+  document: ConfigDocument,
+  valuesOf: FlagReader,
+): ConfiguredMode {
+  const read = new FieldReader((field) => field);
+  return mode.configure({
+    document,
+    valuesOf,
+    conntrackTimeouts: readConntrack(document.conntrack, read),
+    read,
+  });
 }
 
 function readNodeName(override: string, hostname: string, read: FieldReader): string {

@@ -6,6 +6,8 @@ import type { Cell } from "../output/table.ts";
 export interface CheckReport {
   /** The mode that would start. */
   readonly mode: string;
+  /** Why `--proxy-mode=auto` would select it; absent when the mode is named. */
+  readonly modeReason?: string;
   /** It has what it requires. */
   readonly ok: boolean;
   readonly modes: readonly ModeReport[];
@@ -77,7 +79,7 @@ function stateOf({ found, severity }: Requirement): RequirementState {
 }
 
 /** The last lines: what each mode lacks, and whether the mode that would start can work. */
-export function verdictOf({ mode, ok, modes }: CheckReport): string {
+export function verdictOf({ mode, modeReason, ok, modes }: CheckReport): string {
   const lines = modes.map((one) => {
     const missing = one.requirements.filter(({ state }) => state === "MISSING").map(({ name }) => name);
     const verdict = one.ok
@@ -87,5 +89,7 @@ export function verdictOf({ mode, ok, modes }: CheckReport): string {
   });
   return modes.length === 1
     ? lines.join("")
-    : `${lines.join("")}A start would use mode ${mode}${ok ? "" : ", and fail"}.\n`;
+    : `${lines.join("")}A start would use mode ${mode}${
+      modeReason === undefined ? "" : ` (auto: ${modeReason})`
+    }${ok ? "" : ", and fail"}.\n`;
 }

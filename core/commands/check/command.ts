@@ -19,8 +19,9 @@ export const checkCommand: Command = {
   summary: "report which modes work on this node, and what it lacks",
   description: [
     "Tries each requirement of every mode, or of the one that --proxy-mode names, and reads what else decides whether " +
-    "services work: sysctls, the conntrack table, ports in use, other proxies. Changes nothing. Run it as the same " +
-    "user, with the same capabilities and in the same namespaces as the proxy.",
+    "services work: sysctls, the conntrack table, ports in use, other proxies. With --proxy-mode=auto, tries every " +
+    "mode and says which one a start would select. Changes nothing. Run it as the same user, with the same " +
+    "capabilities and in the same namespaces as the proxy.",
   ],
   arguments: [],
   flags: outputFlags,
@@ -33,11 +34,13 @@ export const checkCommand: Command = {
   async perform({ commandLine, platform, terminal }) {
     const output = outputOf(commandLine);
     const { config } = await loadConfig(commandLine, platform.modes, terminal);
-    const selected = commandLine.given.has("proxy-mode") ? [config.mode] : config.modes;
+    const { mode, modeChoice } = config;
+    const selected = commandLine.given.has("proxy-mode") && modeChoice === undefined ? [mode] : config.modes;
     const modes = [];
     for (const mode of selected) modes.push(await checkMode(mode));
     const report: CheckReport = {
-      mode: config.mode.name,
+      mode: mode.name,
+      ...(modeChoice === undefined ? {} : { modeReason: modeChoice.reason }),
       ok: modes.some(({ mode, ok }) => ok && mode === config.mode.name),
       modes,
       node: await checkNode(config, platform.lockName),

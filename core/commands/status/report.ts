@@ -9,7 +9,7 @@ const SHOWN_BUCKETS = 60;
 
 /** The rows of the status: a name and what is to say about it. */
 export function statusRows(status: Status): readonly (readonly Cell[])[] {
-  const { version, mode, node, startedAt, now, objects, waiting, families } = status;
+  const { version, mode, modeReason, node, startedAt, now, objects, waiting, families } = status;
   const pending = waiting.services + waiting.endpoints;
   return [
     [
@@ -18,6 +18,7 @@ export function statusRows(status: Status): readonly (readonly Cell[])[] {
         readableAge(startedAt, now)
       }`,
     ],
+    ...(modeReason === undefined ? [] : [["mode", `${mode}, selected by --proxy-mode=auto: ${modeReason}`]]),
     ["health", healthCell(status)],
     ["source", sourceCell(status)],
     [

@@ -3,7 +3,7 @@ import { KUBE_PROXY_MODE } from "../document/document.ts";
 import { flag, type FlagTable, type ValuesOf } from "./flag.ts";
 import { LONGEST_DURATION } from "../document/duration.ts";
 import { TRAFFIC_METRICS } from "../../plan/plan.ts";
-import { hasFields, listed, modesWith, nodePortDefaults } from "./mode_names.ts";
+import { AUTO, automaticModes, hasFields, listed, modesWith, nodePortDefaults } from "./mode_names.ts";
 
 const source = {
   kubeconfig: flag(
@@ -51,9 +51,12 @@ const mode = {
     "string",
     "",
     (modes) =>
-      `How connections are forwarded: ${listed(modes.map(({ name }) => name), "or")}. ` +
+      `How connections are forwarded: ${
+        listed(modes.map(({ name }) => name), "or")
+      }; or ${AUTO}, the first of ` +
+      `${listed(automaticModes(modes), "and")} that can work on this node. ` +
       `Default: "${modes[0]?.name}" (kube-proxy's default is ${KUBE_PROXY_MODE}).`,
-    { fields: ["mode"], offers: (modes) => modes.map(({ name }) => name) },
+    { fields: ["mode"], offers: (modes) => [...modes.map(({ name }) => name), AUTO] },
   ),
   "feature-gates": flag(
     "switches",

@@ -1,6 +1,14 @@
 import type { ModeTraits } from "../../backend/mode.ts";
 import type { FlagTable } from "./flag.ts";
 
+/** The value of --proxy-mode that leaves the choice to the program. */
+export const AUTO = "auto";
+
+/** The modes that `auto` may select, in their order. */
+export function automaticModes(modes: readonly ModeTraits[]): readonly string[] {
+  return modes.filter(({ isAutomatic }) => isAutomatic).map(({ name }) => name);
+}
+
 /** "a", "a or b", "a, b or c". */
 export function listed(names: readonly string[], conjunction: "and" | "or"): string {
   const last = names.at(-1) ?? "";

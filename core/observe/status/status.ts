@@ -13,6 +13,8 @@ import type { KnownServices } from "./services.ts";
 export interface Status {
   readonly version: string;
   readonly mode: string;
+  /** Why `--proxy-mode=auto` selected the mode; absent when the mode was named. */
+  readonly modeReason?: string;
   readonly node: string;
   readonly startedAt: string;
   readonly now: string;
@@ -67,6 +69,8 @@ export interface RejectionStatus {
 export interface StatusSources {
   readonly version: string;
   readonly mode: string;
+  /** Why `--proxy-mode=auto` selected the mode; undefined when the mode was named. */
+  readonly modeReason: string | undefined;
   readonly node: string;
   readonly families: readonly Family[];
   readonly sourceKind: SourceStatus["kind"];
@@ -83,12 +87,14 @@ const MAX_INVALID = 20;
 
 /** @param nowMs milliseconds since the epoch. */
 export async function statusOf(sources: StatusSources, nowMs: number): Promise<Status> {
-  const { version, mode, node, families, sourceKind, health, activity, services, trafficLevel } = sources;
+  const { version, mode, modeReason, node, families, sourceKind, health, activity, services, trafficLevel } =
+    sources;
   const { healthy, nodeEligible = true, source } = health.healthz().body;
   const { lastSync, lag, failure, repairs, history } = activity;
   return {
     version,
     mode,
+    ...(modeReason === undefined ? {} : { modeReason }),
     node,
     startedAt: activity.startedAt,
     now: new Date(nowMs).toISOString(),

@@ -20,6 +20,7 @@ export const fakePlatform: Omit<Platform, "modes"> = {
 
 /** Traits of a mode that needs nothing. */
 export const plainTraits: Omit<ModeTraits, "name"> = {
+  isAutomatic: true,
   flags: {},
   planning: {
     endsTcpConnections: false,

@@ -49,7 +49,7 @@ Deno.test("a summary is one sentence", () => {
 
 Deno.test("values come from the table of flags", () => {
   const offers = (name: string) => completedFlags(modes).find((flag) => flag.name === name)?.offers;
-  assert.deepEqual(offers("--proxy-mode"), modes.map(({ name }) => name));
+  assert.deepEqual(offers("--proxy-mode"), [...modes.map(({ name }) => name), "auto"]);
   assert.equal(offers("--config"), "file");
   assert.equal(offers("--manifests"), "directory");
   assert.deepEqual(offers("--cluster-cidr"), []);

@@ -79,11 +79,11 @@ Deno.test("an empty address or port 0 serves nothing", async () => {
 Deno.test("an unknown mode is rejected with the modes of the program", async () => {
   assert.equal(
     await errorOf(["--proxy-mode=userspace"]),
-    '--proxy-mode "userspace": must be nftables, iptables, ipvs, ebpf or blank (nftables)',
+    '--proxy-mode "userspace": must be nftables, iptables, ipvs, ebpf, auto or blank (nftables)',
   );
   assert.equal(
     await errorOf(["--proxy-mode=ipvs"], "", [iptables, nftables]),
-    '--proxy-mode "ipvs": must be iptables, nftables or blank (iptables)',
+    '--proxy-mode "ipvs": must be iptables, nftables, auto or blank (iptables)',
   );
   assert.equal((await load(["--proxy-mode="])).config.mode.name, "nftables");
   assert.match(

@@ -47,6 +47,14 @@ Deno.test("a healthy proxy is told in eight lines and no errors", () => {
   assert.ok(isWell(healthy));
 });
 
+Deno.test("a mode that auto selected is told with the reason", () => {
+  const modeReason = "the first of nftables and iptables that can work here";
+  assert.deepEqual(
+    lines({ ...healthy, modeReason })[1],
+    `mode: nftables, selected by --proxy-mode=auto: ${modeReason}`,
+  );
+});
+
 Deno.test("everything that is wrong is told, with what is tried next", () => {
   const sick: Status = {
     ...healthy,

@@ -26,6 +26,7 @@ function api() {
   const routes = apiRoutes(
     {
       version: "1",
+      modeReason: undefined,
       mode: "nftables",
       node: "here",
       families: ["IPv4"],
