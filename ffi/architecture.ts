@@ -10,12 +10,14 @@ interface Architecture {
   readonly SYS_bpf: bigint;
   /** asm/fcntl.h */
   readonly O_DIRECTORY: number;
+  /** sizeof(struct epoll_event), which is packed on x86-64 only. sys/epoll.h */
+  readonly EPOLL_EVENT_BYTES: number;
 }
 
 /** The supported processors, by their names in Deno. */
 export const ARCHITECTURES: Readonly<Record<typeof Deno.build.arch, Architecture>> = {
-  x86_64: { SYS_finit_module: 313n, SYS_bpf: 321n, O_DIRECTORY: 0o200000 },
-  aarch64: { SYS_finit_module: 273n, SYS_bpf: 280n, O_DIRECTORY: 0o40000 },
+  x86_64: { SYS_finit_module: 313n, SYS_bpf: 321n, O_DIRECTORY: 0o200000, EPOLL_EVENT_BYTES: 12 },
+  aarch64: { SYS_finit_module: 273n, SYS_bpf: 280n, O_DIRECTORY: 0o40000, EPOLL_EVENT_BYTES: 16 },
 };
 
-export const { SYS_finit_module, SYS_bpf, O_DIRECTORY } = ARCHITECTURES[Deno.build.arch];
+export const { SYS_finit_module, SYS_bpf, O_DIRECTORY, EPOLL_EVENT_BYTES } = ARCHITECTURES[Deno.build.arch];

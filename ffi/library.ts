@@ -60,6 +60,11 @@ export function embeddedFile(name: string): Uint8Array<ArrayBuffer> | undefined 
   }
 }
 
+/** Returns the address of a script that scripts/build.sh embedded, for a worker; undefined if there is none. */
+export function embeddedUrl(name: string): URL | undefined {
+  return Deno.build.standalone ? new URL(`./embed/${name}`, import.meta.url) : undefined;
+}
+
 /**
  * Copies an embedded library to memory, so that the loader can open it without a writable file system.
  *

@@ -12,6 +12,13 @@ export function raiseOpenFileLimit(): void {
   libc().setrlimit(RLIMIT_NOFILE, limit);
 }
 
+/** Returns the number of files that this process may have open. */
+export function openFileLimit(): number {
+  const limit = new BigUint64Array(2);
+  libc().getrlimit(RLIMIT_NOFILE, limit);
+  return Number(limit[0]);
+}
+
 /**
  * Makes glibc return large buffers to the kernel as soon as they are freed. By default, glibc raises the size from
  * which it does so to the size of the largest buffer freed so far, and keeps the rest: 10-18 MB after a bulk load.

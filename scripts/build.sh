@@ -127,6 +127,7 @@ cp -L "${embed[@]}" "$parts/embed/"
 
 check_esbuild
 "$deno" bundle --frozen --quiet --output "$parts/proxy.js" main.ts
+"$deno" bundle --frozen --quiet --output "$parts/embed/relay.js" backends/userspace/relay/thread.ts
 "$deno" bundle --frozen --quiet --platform browser --minify --output "$parts/embed/page.js" page/main.ts
 # The script contains uPlot (deploy/debian/copyright). A readable one names its npm modules for scripts/release/sbom.ts.
 "$deno" bundle --frozen --quiet --platform browser --output "$parts/page.js" page/main.ts

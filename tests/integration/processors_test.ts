@@ -47,11 +47,17 @@ Deno.test({
   ignore,
   async fn() {
     for (const headers of await bothHeaders()) {
-      const { SYS_finit_module, SYS_bpf, O_DIRECTORY } = ARCHITECTURES[headers.processor];
+      const { SYS_finit_module, SYS_bpf, O_DIRECTORY, EPOLL_EVENT_BYTES } = ARCHITECTURES[headers.processor];
       await assertAll(headers, [
         { header: "asm/unistd.h", expression: "__NR_finit_module", value: `${SYS_finit_module}` },
         { header: "asm/unistd.h", expression: "__NR_bpf", value: `${SYS_bpf}` },
         { header: "fcntl.h", expression: "O_DIRECTORY", value: `${O_DIRECTORY}` },
+        { header: "sys/epoll.h", expression: "sizeof(struct epoll_event)", value: `${EPOLL_EVENT_BYTES}` },
+        {
+          header: "sys/epoll.h",
+          expression: "__builtin_offsetof(struct epoll_event, data)",
+          value: `${EPOLL_EVENT_BYTES - 8}`,
+        },
         { header: "endian.h", expression: "__BYTE_ORDER", value: "__LITTLE_ENDIAN" },
         { header: "stddef.h", expression: "sizeof(void *)", value: "8" },
         { header: "stddef.h", expression: "sizeof(size_t)", value: "8" },

@@ -17,3 +17,28 @@ export function packEndpoints(
   }
   return bytes;
 }
+
+/** Returns one endpoint as a string of its packed bytes, a key of a Map. */
+export function endpointAt(list: Uint8Array, offset: number, bytes: number): string {
+  return String.fromCharCode(...list.subarray(offset, offset + bytes));
+}
+
+/** Returns the offset of an endpoint, -1 if the list does not have it. */
+export function offsetOf(list: Uint8Array, endpoint: string): number {
+  const bytes = endpoint.length;
+  for (let offset = 0; offset < list.length; offset += bytes) {
+    let index = 0;
+    while (index < bytes && list[offset + index] === endpoint.charCodeAt(index)) index++;
+    if (index === bytes) return offset;
+  }
+  return -1;
+}
+
+/** Splits a packed endpoint. */
+export function unpackEndpoint(endpoint: string): { readonly address: Address; readonly port: number } {
+  const end = endpoint.length - 2;
+  return {
+    address: endpoint.slice(0, end) as Address,
+    port: endpoint.charCodeAt(end) << 8 | endpoint.charCodeAt(end + 1),
+  };
+}

@@ -32,7 +32,10 @@ export function* layouts(): Generator<Assertion> {
 const LAYOUTS: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, number>>>>>> = {
   "sys/resource.h": { rlimit: { size: 16, rlim_cur: 0, rlim_max: 8 } },
   "poll.h": { pollfd: { size: 8, fd: 0, events: 4, revents: 6 } },
-  "sys/socket.h": { ucred: { size: 12, pid: 0, uid: 4, gid: 8 } },
+  "sys/socket.h": {
+    ucred: { size: 12, pid: 0, uid: 4, gid: 8 },
+    linger: { size: 8, l_onoff: 0, l_linger: 4 },
+  },
   "sys/un.h": { sockaddr_un: { sun_family: 0, sun_path: 2 } },
   "netinet/in.h": {
     sockaddr_in: { sin_family: 0, sin_port: 2, sin_addr: 4 },

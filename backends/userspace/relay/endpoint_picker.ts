@@ -1,0 +1,93 @@
+import { AffinityTable } from "./affinity_table.ts";
+import { AvoidedEndpoints } from "./avoided_endpoints.ts";
+import type { AvoidedEndpoint, RelayedProtocol } from "./messages.ts";
+import { endpointAt, offsetOf, PACKED_BYTES, unpackEndpoint } from "./packed_endpoints.ts";
+import type { Service } from "./service_table.ts";
+
+/** Clients that affinity is remembered for, in all services. About 15 MB. */
+const MAX_AFFINE_CLIENTS = 65_536;
+/** Random attempts to find an endpoint that is not avoided, before all are searched. */
+const RANDOM_ATTEMPTS = 4;
+
+/** Chooses the endpoints of new connections and flows: at random, except for affinity and for endpoints that failed. */
+export class EndpointPicker {
+  readonly #affinity = new AffinityTable(MAX_AFFINE_CLIENTS);
+  readonly #avoided = new AvoidedEndpoints();
+  readonly #random: () => number;
+
+  /** @param random returns a number from 0 to less than 1. */
+  constructor(random: () => number = Math.random) {
+    this.#random = random;
+  }
+
+  /**
+   * Chooses an endpoint.
+   * @param list packed endpoints of the service.
+   * @param client address, one character per byte.
+   * @param tried endpoints that are not to be chosen, as packed strings.
+   * @param now milliseconds of any clock, the same for all calls.
+   * @returns its offset in the list; -1 if there is none.
+   */
+  pick(service: Service, list: Uint8Array, client: string, tried: readonly string[], now: number): number {
+    const { affinitySeconds } = service.spec;
+    if (affinitySeconds === 0) return this.#pickRandom(service, list, tried, now);
+    const bytes = PACKED_BYTES[service.spec.family];
+    const name = `${service.id} ${client}`;
+    const last = this.#affinity.get(name, affinitySeconds, now);
+    const offset = last === undefined || tried.includes(last) || this.#isAvoided(service, last, now)
+      ? -1
+      : offsetOf(list, last);
+    const chosen = offset < 0 ? this.#pickRandom(service, list, tried, now) : offset;
+    if (chosen >= 0) this.#affinity.set(name, endpointAt(list, chosen, bytes), now);
+    return chosen;
+  }
+
+  /** @param endpoint packed */
+  failed(service: Service, endpoint: string, now: number): void {
+    this.#avoided.failed(nameOf(service.spec.protocol, endpoint), now);
+  }
+
+  /** True if an endpoint has failed lately, so that `succeeded` must be called. */
+  get hasFailures(): boolean {
+    return this.#avoided.size > 0;
+  }
+
+  /** @param endpoint packed */
+  succeeded(service: Service, endpoint: string): void {
+    this.#avoided.succeeded(nameOf(service.spec.protocol, endpoint));
+  }
+
+  *avoided(now: number): Generator<AvoidedEndpoint> {
+    for (const [name, remainingMs] of this.#avoided.list(now)) {
+      const [protocol, endpoint] = [name.slice(0, 3) as RelayedProtocol, name.slice(3)];
+      yield { ...unpackEndpoint(endpoint), protocol, remainingMs };
+    }
+  }
+
+  #pickRandom(service: Service, list: Uint8Array, tried: readonly string[], now: number): number {
+    const bytes = PACKED_BYTES[service.spec.family];
+    const count = list.length / bytes;
+    if (count === 0) return -1;
+    if (tried.length === 0 && this.#avoided.size === 0) return Math.floor(this.#random() * count) * bytes;
+    let avoided = -1;
+    for (let attempt = 0; attempt < RANDOM_ATTEMPTS + count; attempt++) {
+      // Random first, because the successor of an avoided endpoint would otherwise get a double share.
+      const index = attempt < RANDOM_ATTEMPTS
+        ? Math.floor(this.#random() * count)
+        : attempt - RANDOM_ATTEMPTS;
+      const endpoint = endpointAt(list, index * bytes, bytes);
+      if (tried.includes(endpoint)) continue;
+      if (!this.#isAvoided(service, endpoint, now)) return index * bytes;
+      if (avoided < 0) avoided = index * bytes;
+    }
+    return avoided;
+  }
+
+  #isAvoided(service: Service, endpoint: string, now: number): boolean {
+    return this.#avoided.size > 0 && this.#avoided.isAvoided(nameOf(service.spec.protocol, endpoint), now);
+  }
+}
+
+function nameOf(protocol: RelayedProtocol, endpoint: string): string {
+  return `${protocol}${endpoint}`;
+}

@@ -1,0 +1,139 @@
+import { openFileLimit } from "../../../ffi/process.ts";
+import { EPOLLIN } from "../../../ffi/socket/constants.ts";
+import { WakeCounter } from "../../../ffi/socket/wake.ts";
+import { EndpointPicker } from "./endpoint_picker.ts";
+import { EventLoop, type EventTarget, type Timer } from "./event_loop.ts";
+import type { RelayCommand, RelayEvent, RelayReport, RelaySettings } from "./messages.ts";
+import { RateLimitedWarnings } from "./rate_limited_warnings.ts";
+import { ServiceTable } from "./service_table.ts";
+import { TcpListeners } from "./tcp/listeners.ts";
+import { PipePool } from "./tcp/pipe_pool.ts";
+import { TcpRelay } from "./tcp/tcp_relay.ts";
+import { Transfer } from "./tcp/transfer.ts";
+
+/** Largest transfer through the buffer, and through a pipe. */
+const BUFFER_BYTES = 128 * 1024;
+const PIPE_BYTES = 256 * 1024;
+const MAX_PIPES = 256;
+
+/** Open files that are left to the rest of the process. */
+const RESERVED_FILES = 1024;
+
+/** Everything that runs in the thread of the relay. */
+export class RelayThread implements EventTarget, Timer, Disposable {
+  readonly #loop = new EventLoop();
+  readonly #picker = new EndpointPicker();
+  readonly #wake: WakeCounter;
+  readonly #send: (event: RelayEvent) => void;
+  readonly #pipes: PipePool | undefined;
+  readonly #tcp: TcpRelay;
+  readonly #tcpListeners: TcpListeners;
+  readonly #table: ServiceTable;
+  /** Messages that the main thread has sent but that have not arrived. */
+  #missing = 0;
+  /** End of the time for connections to finish; Infinity while connections are accepted. */
+  nextDeadline = Infinity;
+  isOver = false;
+
+  /**
+   * @param wake the eventfd that counts messages.
+   * @throws KernelError if a shared listener cannot be opened.
+   */
+  constructor(wake: number, settings: RelaySettings, send: (event: RelayEvent) => void) {
+    this.#send = send;
+    this.#wake = new WakeCounter(wake);
+    const loop = this.#loop;
+    loop.add(wake, this, EPOLLIN);
+    loop.addTimer(this);
+    const limit = openFileLimit();
+    const files = limit - Math.min(RESERVED_FILES, limit / 2);
+    this.#pipes = settings.mover === "splice"
+      ? new PipePool(PIPE_BYTES, Math.min(MAX_PIPES, limit / 16))
+      : undefined;
+    this.#tcp = new TcpRelay({
+      loop,
+      picker: this.#picker,
+      transfer: new Transfer(BUFFER_BYTES, this.#pipes),
+      mark: settings.mark,
+      maxConnections: Math.min(settings.maxConnections, Math.floor(files / 2)),
+    });
+    const warnings = new RateLimitedWarnings((message, values) => send({ type: "warning", message, values }));
+    this.#tcpListeners = new TcpListeners(
+      loop,
+      this.#tcp,
+      (message, values) => warnings.warn(message, values, loop.now),
+    );
+    this.#table = new ServiceTable(this.#tcpListeners);
+    const listeners = settings.sharedListeners.map((request) =>
+      this.#tcpListeners.share(request, this.#table)
+    );
+    send({ type: "ready", listeners });
+  }
+
+  /** True if messages are on their way, which arrive only while this thread waits for the event loop of the runtime. */
+  get expectsMessages(): boolean {
+    return this.#missing > 0;
+  }
+
+  /** Stops waiting for messages. */
+  expectNoMessages(): void {
+    this.#missing = 0;
+  }
+
+  /** Waits for something to do, and does it. */
+  turn(): void {
+    this.#loop.turn();
+    if (this.nextDeadline !== Infinity && this.#tcp.openConnections === 0) this.#finish();
+  }
+
+  receive(command: RelayCommand): void {
+    this.#missing--;
+    switch (command.type) {
+      case "start":
+        return;
+      case "replace":
+        this.#table.replace(command.services);
+        return this.#send({ type: "done", id: command.id });
+      case "update":
+        this.#table.update(command.services, command.removed);
+        return this.#send({ type: "done", id: command.id });
+      case "report":
+        return this.#send({ type: "report", id: command.id, report: this.#report() });
+      case "drain":
+        this.#tcpListeners.closeAll();
+        this.nextDeadline = performance.now() + command.limitMs;
+    }
+  }
+
+  handleEvents(): void {
+    this.#missing += this.#wake.take();
+  }
+
+  /** The time for connections to finish is over. */
+  expire(): void {
+    this.#finish();
+  }
+
+  [Symbol.dispose](): void {
+    this.#pipes?.[Symbol.dispose]();
+    this.#loop[Symbol.dispose]();
+  }
+
+  #finish(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    const open = this.#tcp.openConnections;
+    this.#tcp.resetAll();
+    this.#send({ type: "drained", open });
+  }
+
+  #report(): RelayReport {
+    this.#tcp.countBytes();
+    return {
+      services: [...this.#table.counters()],
+      openConnections: this.#tcp.openConnections,
+      udpFlows: 0,
+      avoidedEndpoints: [...this.#picker.avoided(performance.now())],
+    };
+  }
+}

@@ -1,0 +1,91 @@
+import { AF_INET, AF_INET6 } from "../../../../ffi/inet.ts";
+import { SocketAddress } from "../../../../ffi/socket/address.ts";
+import { reset } from "../../../../ffi/socket/options.ts";
+import { acceptTcp, NO_RESOURCES, originalDestination } from "../../../../ffi/socket/tcp.ts";
+import type { Family } from "../../../../core/net/protocol.ts";
+import type { EventTarget } from "../event_loop.ts";
+import type { Side } from "../messages.ts";
+import { proxyHeader } from "../proxy_header.ts";
+import { type FrontendEntry, listFor, mayUse, type ServiceTable } from "../service_table.ts";
+import { newAttempt } from "./connection.ts";
+import type { TcpRelay } from "./tcp_relay.ts";
+
+/** Connections that are accepted in a row, before those that exist get their turn. */
+const MAX_ACCEPTS = 64;
+
+/** Where a listener's connections go. */
+export type Destination =
+  /** To the frontend that the kernel redirected them from. */
+  | { readonly side: Side; readonly table: ServiceTable }
+  /** To one frontend. */
+  | { entry: FrontendEntry | undefined };
+
+export interface TcpListenerOptions {
+  readonly family: Family;
+  readonly relay: TcpRelay;
+  readonly destination: Destination;
+  /** Called when connections cannot be accepted for now. */
+  readonly pause: () => void;
+}
+
+/** Accepts connections and finds their frontends. */
+export class TcpListener implements EventTarget {
+  readonly #addressFamily: number;
+  readonly #family: Family;
+  readonly #relay: TcpRelay;
+  readonly #destination: Destination;
+  readonly #pause: () => void;
+  readonly #client: SocketAddress;
+  readonly #original: SocketAddress;
+
+  constructor({ family, relay, destination, pause }: TcpListenerOptions) {
+    this.#family = family;
+    this.#addressFamily = family === "IPv4" ? AF_INET : AF_INET6;
+    this.#relay = relay;
+    this.#destination = destination;
+    this.#pause = pause;
+    this.#client = new SocketAddress(this.#addressFamily);
+    this.#original = new SocketAddress(this.#addressFamily);
+  }
+
+  handleEvents(listener: number): void {
+    for (let count = 0; count < MAX_ACCEPTS; count++) {
+      if (this.#relay.isFull) return this.#pause();
+      const client = acceptTcp(listener, this.#client);
+      if (client === NO_RESOURCES) return this.#pause();
+      if (client < 0) return;
+      this.#serve(client);
+    }
+  }
+
+  #serve(client: number): void {
+    const entry = this.#entryOf(client);
+    if (entry === undefined) return reset(client);
+    const { service } = entry;
+    const list = listFor(entry, "side" in this.#destination ? this.#destination.side : "outside");
+    const address = this.#client.address;
+    if (list === "none" || !mayUse(entry, address) || !this.#relay.hasRoomFor(service)) {
+      service.refused++;
+      return reset(client);
+    }
+    const header = service.spec.proxyProtocol ? this.#headerFor(entry, address) : undefined;
+    this.#relay.serve(client, service, newAttempt({ list, client: address, header }));
+  }
+
+  #entryOf(client: number): FrontendEntry | undefined {
+    if ("entry" in this.#destination) return this.#destination.entry;
+    if (!originalDestination(client, this.#addressFamily, this.#original)) return undefined;
+    const { address, port } = this.#original;
+    return this.#destination.table.find(this.#family, "TCP", address, port);
+  }
+
+  #headerFor({ frontend }: FrontendEntry, client: string): Uint8Array<ArrayBuffer> {
+    const own = "entry" in this.#destination ? frontend.listen : undefined;
+    return proxyHeader(this.#family, {
+      client,
+      clientPort: this.#client.port,
+      destination: own?.address ?? this.#original.address,
+      destinationPort: own?.port ?? this.#original.port,
+    });
+  }
+}

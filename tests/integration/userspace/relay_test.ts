@@ -1,0 +1,6 @@
+import { NetworkNamespace } from "../support/network_namespace.ts";
+
+Deno.test("the relay of mode userspace moves the bytes of redirected connections", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/streams");
+});
