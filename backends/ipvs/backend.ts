@@ -13,13 +13,15 @@ import { plansOf } from "../../core/backend/plan_changes.ts";
 import { type Address, contains } from "../../core/net/address.ts";
 import type { Family } from "../../core/net/protocol.ts";
 import type { TrafficCounters } from "../../core/backend/traffic.ts";
-import type { DesiredState, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { SetDifference } from "../difference.ts";
 import { NfTables } from "../nf_tables/connection.ts";
+import type { Candidates } from "../nf_tables/fixed/rejected_plans.ts";
+import { FixedTables } from "../nf_tables/fixed/tables.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
 import { compareWithKernel } from "./compare.ts";
@@ -39,9 +41,7 @@ import { ServersInForce } from "./servers/in_force.ts";
 import type { VirtualServerId } from "./servers/virtual_server.ts";
 import { trafficOf } from "./servers/traffic.ts";
 import { setSysctls } from "./sysctls.ts";
-import { TABLE } from "./tables/chains.ts";
-import type { Candidates } from "./tables/rejection.ts";
-import { IpvsTables } from "./tables/tables.ts";
+import { IPVS_TABLE, TABLE } from "./tables/chains.ts";
 import {
   changedServers,
   compileChanges,
@@ -75,7 +75,7 @@ export class IpvsBackend implements Backend {
   readonly #options: IpvsOptions;
   readonly #open: OpenNetlink;
   readonly #kernel: NfTables;
-  readonly #tables: IpvsTables;
+  readonly #tables: FixedTables<NodeSettings>;
   readonly #mutex = new Mutex();
   #openedBalancer: Balancer | undefined;
   #openedDevice: DummyDevice | undefined;
@@ -90,7 +90,7 @@ export class IpvsBackend implements Backend {
     this.#options = options;
     this.#open = open;
     this.#kernel = new NfTables(open);
-    this.#tables = new IpvsTables(this.#kernel);
+    this.#tables = new FixedTables(IPVS_TABLE, this.#kernel);
   }
 
   async probe(): Promise<readonly Requirement[]> {
@@ -121,7 +121,12 @@ export class IpvsBackend implements Backend {
 
       const withTable = await this.#tables.families();
       const updates = updatesOf(families, changes);
-      await this.#tables.replace(updates, this.#candidates(families, desired.plans.values()));
+      const contents = updates.map(({ family, settings, elements }) => ({
+        family,
+        settings,
+        elements: elements.added,
+      }));
+      await this.#tables.replace(contents, this.#candidates(families, desired.plans.values()));
       this.#kernel.listen();
       this.#families = families;
       this.#servers = servers;
@@ -277,7 +282,10 @@ export class IpvsBackend implements Backend {
   }
 
   #candidates(families: readonly FamilyState[], plans: Iterable<ServicePortPlan>): Candidates {
-    return { plans, compile: (plan) => compileChanges([{ new: plan }], families, this.#options)[0]?.new };
+    return {
+      plans,
+      elementsOf: (plan) => compileChanges([{ new: plan }], families, this.#options)[0]?.new?.elements ?? [],
+    };
   }
 
   /** An address is added after its virtual servers, and removed before them. */

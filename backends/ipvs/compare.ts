@@ -4,6 +4,7 @@ import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { ChangeList } from "../change_list.ts";
 import { TableBatch } from "../nf_tables/batch.ts";
 import { TABLE_FAMILIES } from "../nf_tables/families.ts";
+import { writeTable } from "../nf_tables/fixed/table.ts";
 import { compareTable } from "../nf_tables/image/describe_changes.ts";
 import { readSchemas } from "../nf_tables/schema.ts";
 import type { CompiledState } from "./compile_all.ts";
@@ -11,8 +12,8 @@ import type { DummyDevice } from "./device/dummy_device.ts";
 import { diffAddresses } from "./device/link_address.ts";
 import { describeByKind } from "./servers/describe.ts";
 import { type ActualServer, diffServers } from "./servers/diff.ts";
-import { TABLE, writeTable } from "./tables/chains.ts";
-import { describeElement } from "./tables/rejection.ts";
+import { IPVS_TABLE, TABLE } from "./tables/chains.ts";
+import { describeElement } from "./tables/describe_element.ts";
 import { serversOf, updatesOf } from "./update.ts";
 
 export interface ComparedState extends Omit<CompiledState, "servers"> {
@@ -31,7 +32,7 @@ export async function compareWithKernel(
   const updates = updatesOf(families, compiled);
   for (const { family, settings, elements } of updates) {
     const batch = new TableBatch(TABLE, new MessageWriter(), 1);
-    writeTable(batch, family, settings, elements.added);
+    writeTable(IPVS_TABLE, batch, { family, settings, elements: elements.added });
     const table = { family, name: TABLE.name, describeElement };
     await compareTable(client, table, batch, schemas.get(family.nfproto), changes);
   }

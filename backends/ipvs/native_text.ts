@@ -1,12 +1,13 @@
 import type { NativeText } from "../../core/backend/contract.ts";
 import { type Address, addressBits, formatAddress, formatSocketAddress } from "../../core/net/address.ts";
+import { writeTable } from "../nf_tables/fixed/table.ts";
 import { TableText } from "../nf_tables/text/table_text.ts";
 import type { BalancedServer } from "./compile.ts";
 import type { CompiledState } from "./compile_all.ts";
 import { SERVICE_DEVICE } from "./device/dummy_device.ts";
 import * as ipvs from "./protocol/constants.ts";
 import type { VirtualServer } from "./servers/virtual_server.ts";
-import { TABLE, writeTable } from "./tables/chains.ts";
+import { IPVS_TABLE, TABLE } from "./tables/chains.ts";
 import { serversOf, updatesOf } from "./update.ts";
 
 /** Renders the state as input of ipvsadm, nft and ip. */
@@ -14,7 +15,7 @@ export function nativeText({ families, changes }: CompiledState): readonly Nativ
   const updates = updatesOf(families, changes);
   const tables = updates.map(({ family, settings, elements }) => {
     const table = new TableText(TABLE, family);
-    writeTable(table, family, settings, elements.added);
+    writeTable(IPVS_TABLE, table, { family, settings, elements: elements.added });
     return table.text();
   });
   const addresses = updates.flatMap(({ addresses }) => addresses.added);

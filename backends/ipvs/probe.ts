@@ -2,6 +2,7 @@ import type { Requirement } from "../../core/backend/contract.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import * as nft from "../nf_tables/constants.ts";
 import * as expr from "../nf_tables/expressions.ts";
+import { writeTable } from "../nf_tables/fixed/table.ts";
 import { type Probe, tableProbe } from "../nf_tables/probe.ts";
 import { type Hook, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
 import { FIREWALL_ALLOWED } from "../nf_tables/set/shared.ts";
@@ -10,7 +11,7 @@ import type { CompileOptions } from "./compile.ts";
 import { DummyDevice } from "./device/dummy_device.ts";
 import type { IpvsOptions } from "./options.ts";
 import { Balancer } from "./servers/balancer.ts";
-import { TABLE, writeTable } from "./tables/chains.ts";
+import { IPVS_TABLE, TABLE } from "./tables/chains.ts";
 import { IPVS_IPS, setsOf } from "./tables/sets.ts";
 import { compileChanges, updatesOf } from "./update.ts";
 
@@ -59,7 +60,8 @@ export const probeTables: Probe = tableProbe(TABLE, [
   const settings = { ...others, interfaceAddresses, nodePorts: interfaceAddresses };
   const state = { family, settings, uses: new UseCounts() };
   const changes = compileChanges(plans.map((plan) => ({ new: plan })), [state], COMPILE_OPTIONS);
-  writeTable(batch, family, settings, updatesOf([state], changes).flatMap(({ elements }) => elements.added));
+  const elements = updatesOf([state], changes).flatMap(({ elements }) => elements.added);
+  writeTable(IPVS_TABLE, batch, { family, settings, elements });
 });
 
 /** Differs from kube-ipvs0, so that a probe leaves that alone. At most IFNAMSIZ - 1 bytes. */

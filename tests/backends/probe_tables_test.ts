@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { IptablesBackend } from "../../backends/iptables/backend.ts";
 import { probeKernel as probeIptables } from "../../backends/iptables/probe.ts";
 import { probeTables as probeIpvs } from "../../backends/ipvs/probe.ts";
-import { TABLE, writeTable } from "../../backends/ipvs/tables/chains.ts";
+import { IPVS_TABLE, TABLE } from "../../backends/ipvs/tables/chains.ts";
 import { compileChanges, updatesOf } from "../../backends/ipvs/update.ts";
 import { TableBatch } from "../../backends/nf_tables/batch.ts";
 import * as nft from "../../backends/nf_tables/constants.ts";
 import { TABLE_FAMILIES, tableFamilyOf } from "../../backends/nf_tables/families.ts";
+import { writeTable } from "../../backends/nf_tables/fixed/table.ts";
 import type { Probe } from "../../backends/nf_tables/probe.ts";
 import { NftablesBackend } from "../../backends/nftables/backend.ts";
 import { probeKernel as probeNftables } from "../../backends/nftables/probe.ts";
@@ -69,7 +70,7 @@ const modes: Readonly<Record<string, ModeWithTables>> = {
           defaultOptions,
         );
         const elements = updatesOf([state], changes).flatMap(({ elements }) => elements.added);
-        writeTable(batch, state.family, state.settings, elements);
+        writeTable(IPVS_TABLE, batch, { ...state, elements });
       }
       return Promise.resolve([batch.end()]);
     },

@@ -1,9 +1,10 @@
 import type { NodeSettings } from "../../../core/plan/plan.ts";
-import type { Table, TableWriter } from "../../nf_tables/batch.ts";
+import type { Table } from "../../nf_tables/batch.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import * as expr from "../../nf_tables/expressions.ts";
 import type { Expression } from "../../nf_tables/expressions.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
+import type { FixedTable } from "../../nf_tables/fixed/table.ts";
 import {
   addressFields,
   baseChain,
@@ -19,7 +20,6 @@ import {
   rule,
   setMark,
 } from "../../nf_tables/rules.ts";
-import { type Element, ElementLists } from "../../nf_tables/set/element.ts";
 import { HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../../nf_tables/set/shared.ts";
 import {
   firewallChains,
@@ -29,6 +29,7 @@ import {
   NAT_POSTROUTING,
   NAT_PREROUTING,
 } from "../../nf_tables/shared_chains.ts";
+import { describeElement } from "./describe_element.ts";
 import * as sets from "./sets.ts";
 
 /**
@@ -37,36 +38,15 @@ import * as sets from "./sets.ts";
  */
 export const TABLE: Table = { name: "kube-proxy-ipvs", comment: "rules for kube-proxy in mode ipvs" };
 
-/**
- * Writes the whole table, in place of an existing one. No set has state that would be lost.
- * @param elements without duplicates.
- */
-export function writeTable(
-  batch: TableWriter,
-  family: TableFamily,
-  settings: NodeSettings,
-  elements: Iterable<Element>,
-): void {
-  batch.removeTable(family);
-  batch.addTable(family);
-  for (const spec of sets.setsOf(family)) batch.addSet(family, spec);
-  const chains = chainsOf(family, settings);
-  for (const chain of chains) batch.addChain(family, chain);
-  for (const chain of chains) batch.addRules(family, chain);
-  writeElements(batch, family, "add", elements);
-}
-
-/** @param elements that do not exist yet to add, or that exist to delete. */
-export function writeElements(
-  batch: TableWriter,
-  family: TableFamily,
-  action: "add" | "delete",
-  elements: Iterable<Element>,
-): void {
-  const lists = new ElementLists(batch, family, action, sets.setsOf(family));
-  for (const element of elements) lists.add(element);
-  lists.flush();
-}
+/** The table as `FixedTables` writes it. */
+export const IPVS_TABLE: FixedTable<NodeSettings> = {
+  mode: "ipvs",
+  table: TABLE,
+  setsOf: sets.setsOf,
+  chainsOf,
+  countersOf: () => [],
+  describeElement,
+};
 
 /** The chains of every table. Each comes before the chains that jump to it. */
 export function chainsOf(family: TableFamily, settings: NodeSettings): readonly Chain[] {

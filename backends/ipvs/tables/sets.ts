@@ -1,10 +1,7 @@
 import type { TableFamily } from "../../nf_tables/families.ts";
-import type { Element } from "../../nf_tables/set/element.ts";
-import { PORT_KEY_BYTES } from "../../nf_tables/set/keys.ts";
 import {
   CLUSTER_IPS,
   clusterIPs,
-  FIREWALL_ALLOWED,
   firewallSets,
   frontendKey,
   HAIRPIN_CONNECTIONS,
@@ -32,12 +29,6 @@ export const SHARED_SETS: ReadonlySet<string> = new Set([
   HAIRPIN_CONNECTIONS,
   SERVICE_CIDR_ENDPOINTS,
 ]);
-
-/** The key in FIREWALL_SERVICES of an element of FIREWALL_ALLOWED; undefined for elements of other sets. */
-export function guardedFrontend({ set, key }: Element): string | undefined {
-  // The key ends with the source address, which is as long as the frontend's.
-  return set === FIREWALL_ALLOWED ? key.slice(0, (key.length + PORT_KEY_BYTES) / 2) : undefined;
-}
 
 /** The sets of one table, in the order they are listed. */
 export function setsOf(family: TableFamily): readonly SetSpec[] {

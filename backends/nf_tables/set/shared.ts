@@ -1,7 +1,9 @@
 import type { TableFamily } from "../families.ts";
+import type { Element } from "./element.ts";
+import { PORT_KEY_BYTES } from "./keys.ts";
 import { addressField, type FieldType, PORT_FIELD, PROTOCOL_FIELD, type SetSpec } from "./spec.ts";
 
-/** Sets that the tables of modes nftables and ipvs have in common. */
+/** Sets that the tables of several modes have in common. */
 
 export const CLUSTER_IPS = "cluster-ips";
 export const HAIRPIN_CONNECTIONS = "hairpin-connections";
@@ -53,4 +55,10 @@ export function firewallSets(family: TableFamily): readonly SetSpec[] {
       key: [...frontendKey(family), addressField(family)],
     },
   ];
+}
+
+/** The key in FIREWALL_SERVICES of an element of FIREWALL_ALLOWED; undefined for elements of other sets. */
+export function guardedFrontend({ set, key }: Element): string | undefined {
+  // The key ends with the source address, which is as long as the frontend's.
+  return set === FIREWALL_ALLOWED ? key.slice(0, (key.length + PORT_KEY_BYTES) / 2) : undefined;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ServerDifference } from "../../../backends/ipvs/servers/diff.ts";
-import { splitRemoved } from "../../../backends/ipvs/tables/tables.ts";
+import { splitRemoved } from "../../../backends/nf_tables/fixed/tables.ts";
 import {
   changedServers,
   compileChanges,

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { compile } from "../../../../backends/ipvs/compile.ts";
-import { TABLE, writeElements } from "../../../../backends/ipvs/tables/chains.ts";
-import { describeElement, rejectedPlans } from "../../../../backends/ipvs/tables/rejection.ts";
+import { TABLE } from "../../../../backends/ipvs/tables/chains.ts";
+import { describeElement } from "../../../../backends/ipvs/tables/describe_element.ts";
+import { setsOf } from "../../../../backends/ipvs/tables/sets.ts";
 import { TableBatch } from "../../../../backends/nf_tables/batch.ts";
 import { tableFamilyOf } from "../../../../backends/nf_tables/families.ts";
+import { rejectedPlans } from "../../../../backends/nf_tables/fixed/rejected_plans.ts";
+import { writeElements } from "../../../../backends/nf_tables/fixed/table.ts";
 import { decodeRejection, describeRejection } from "../../../../backends/nf_tables/rejection.ts";
 import type { ServicePortPlan } from "../../../../core/plan/plan.ts";
 import { MessageWriter } from "../../../../ffi/netlink/writer.ts";
@@ -18,13 +21,14 @@ function described(plan: ServicePortPlan, set: string, among: readonly ServicePo
   const batch = new TableBatch(TABLE, new MessageWriter(), 1);
   const elements = compiled(plan).elements.filter((element) => element.set === set);
   assert.equal(elements.length, 1);
-  writeElements(batch, tableFamilyOf("IPv4"), "add", elements);
+  const family = tableFamilyOf("IPv4");
+  writeElements(batch, family, "add", setsOf(family), elements);
   const rejection = decodeRejection(batch.end(), { seq: 2, errno: 17 });
   assert.ok(rejection);
   return describeRejection(
     TABLE.name,
     rejection,
-    rejectedPlans(rejection, { plans: among, compile: compiled }),
+    rejectedPlans(rejection, { plans: among, elementsOf: (plan) => compiled(plan).elements }),
     describeElement,
   );
 }

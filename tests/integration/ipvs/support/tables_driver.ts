@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { UseCounts } from "../../../../backends/use_counts.ts";
-import { TABLE, writeTable } from "../../../../backends/ipvs/tables/chains.ts";
+import { IPVS_TABLE, TABLE } from "../../../../backends/ipvs/tables/chains.ts";
 import { compileChanges, updatesOf } from "../../../../backends/ipvs/update.ts";
 import { NfTables } from "../../../../backends/nf_tables/connection.ts";
 import { tableFamilyOf } from "../../../../backends/nf_tables/families.ts";
+import { writeTable } from "../../../../backends/nf_tables/fixed/table.ts";
 import { readSchemas } from "../../../../backends/nf_tables/schema.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../../core/plan/plan.ts";
 import { rejectionError } from "../../../../ffi/netlink/exchange.ts";
@@ -43,7 +44,7 @@ async function write(kernel: NfTables, { settings, plans }: Desired): Promise<vo
   const options = { scheduler: "", localFallback: false };
   const changes = compileChanges(plans.map((plan) => ({ new: plan })), families, options);
   for (const { family, settings, elements } of updatesOf(families, changes)) {
-    writeTable(batch, family, settings, elements.added);
+    writeTable(IPVS_TABLE, batch, { family, settings, elements: elements.added });
   }
   await kernel.commit(batch, (_, answer) => rejectionError(`add the ${answer.seq}th message`, answer));
 }
