@@ -22,7 +22,7 @@ import {
 } from "./rules.ts";
 import { CLUSTER_IPS, FIREWALL_ALLOWED, FIREWALL_SERVICES } from "./set/shared.ts";
 
-/** Rules and chains that the tables of modes nftables and ipvs have in common. */
+/** Rules and chains that the tables of several modes have in common. */
 
 /** `ct state new jump CHAIN` */
 export function jumpIfNew(chain: string): Rule {
@@ -85,3 +85,6 @@ export const NAT_POSTROUTING: Chain = baseChain(
   nft.NF_IP_PRI_NAT_SRC,
   rule(jump("masquerading")),
 );
+
+/** Before DNAT, because source ranges apply to the address of the frontend. */
+export const PRE_DNAT = nft.NF_IP_PRI_NAT_DST - 10;

@@ -28,6 +28,7 @@ import {
   obsoleteCounters,
   staleCounters,
 } from "../nf_tables/traffic/obsolete.ts";
+import { countingTable, readTraffic } from "../nf_tables/traffic/tables.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
 import { compareTable, describeTableChanges } from "./compare.ts";
@@ -45,7 +46,6 @@ import {
 import { describeElement, rejectedPlans } from "./rejection.ts";
 import { ENDPOINTS } from "./sets.ts";
 import type { TableState } from "./table_state.ts";
-import { countingTable, readTraffic } from "./traffic.ts";
 import { writeUpdate } from "./update.ts";
 
 /**
@@ -136,14 +136,14 @@ export class NftablesBackend implements Backend {
     const obsolete = new Map<TableState, CounterKeys>();
     for (const state of this.#tables) {
       const own = changesOfFamily(changes, state.family.family);
-      obsolete.set(state, await obsoleteCounters(this.#kernel.client, countingTable(state), own));
+      obsolete.set(state, await obsoleteCounters(this.#kernel.client, countingTable(TABLE.name, state), own));
     }
     const batch = this.#kernel.beginTable(TABLE);
     const accept: (() => void)[] = [];
     for (const [state, counters] of obsolete) {
       const own = changesOfFamily(changes, state.family.family);
       if (own.length > 0) accept.push(writeUpdate(batch, state, own));
-      deleteCounters(batch, countingTable(state), counters);
+      deleteCounters(batch, countingTable(TABLE.name, state), counters);
     }
     if (batch.isEmpty) return;
     await this.#commit(batch, this.#tables, () => plansOf(changes));
@@ -164,7 +164,7 @@ export class NftablesBackend implements Backend {
 
   async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
     using client = this.#kernel.open();
-    return await readTraffic(client, this.#tables, plans.values());
+    return await readTraffic(client, TABLE.name, this.#tables, plans.values());
   }
 
   metrics(): Promise<readonly BackendMetric[]> {
@@ -229,7 +229,7 @@ export class NftablesBackend implements Backend {
     const stale = new Map<TableFamily, CounterKeys>();
     for (const { family, settings, refill } of refills) {
       if (refill.how !== "refill") continue;
-      const table = countingTable({ family, settings });
+      const table = countingTable(TABLE.name, { family, settings });
       const existing = { ...table, sets: table.sets.filter((set) => refill.actual.sets.has(set)) };
       if (existing.sets.length === 0) continue;
       stale.set(family, await staleCounters(this.#kernel.client, existing, desired.plans.values()));
@@ -252,7 +252,7 @@ export class NftablesBackend implements Backend {
       writeRefill(batch, family, settings, desired.plans.values(), refill)
     );
     for (const table of tables) {
-      deleteCounters(batch, countingTable(table), stale.get(table.family) ?? new Set());
+      deleteCounters(batch, countingTable(TABLE.name, table), stale.get(table.family) ?? new Set());
     }
     await this.#commit(batch, tables, () => desired.plans.values());
     this.#kernel.listen();

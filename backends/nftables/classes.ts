@@ -14,7 +14,6 @@ import {
   setMark,
 } from "../nf_tables/rules.ts";
 import { countConnection } from "../nf_tables/traffic/counting.ts";
-import { DROP_CHAIN, REJECT_CHAIN } from "./chains.ts";
 import * as sets from "./sets.ts";
 
 /**
@@ -45,20 +44,6 @@ export function balancedClass(plan: ServicePortPlan, frontend: Frontend, route: 
     case "reject":
     case "drop":
       return undefined;
-  }
-}
-
-/** The verdict of the filter chains for a connection that was not sent to an endpoint. */
-export function verdictWithoutEndpoints(plan: ServicePortPlan, route: Route): string | undefined {
-  switch (route.verdict) {
-    case "balance":
-      return undefined;
-    case "local-external":
-      return plan.localEndpoints.length === 0 ? DROP_CHAIN : undefined;
-    case "reject":
-      return REJECT_CHAIN;
-    case "drop":
-      return DROP_CHAIN;
   }
 }
 

@@ -10,11 +10,12 @@ import {
 } from "../../core/plan/plan.ts";
 import type { Element } from "../nf_tables/set/element.ts";
 import { addressKey, endpointValue, portKey, u32le } from "../nf_tables/set/keys.ts";
+import { verdictWithoutEndpoints } from "../nf_tables/refusal_chains.ts";
 import { PlanElements } from "../nf_tables/set/plan_elements.ts";
 import { CLUSTER_IPS, HAIRPIN_CONNECTIONS, SERVICE_CIDR_ENDPOINTS } from "../nf_tables/set/shared.ts";
 import { truncatedComment } from "../nf_tables/userdata.ts";
 import { affinityChain } from "./affinity.ts";
-import { balancedClass, verdictWithoutEndpoints } from "./classes.ts";
+import { balancedClass } from "./classes.ts";
 import { serviceChain } from "./names.ts";
 import * as sets from "./sets.ts";
 import { addSharedLists, hasSharedList, sharesList } from "./shared_lists.ts";

@@ -1,6 +1,7 @@
 import type { NodeSettings } from "../../core/plan/plan.ts";
 import type { TableFamily } from "../nf_tables/families.ts";
 import { countingSetSpecs } from "../nf_tables/traffic/counting.ts";
+import { frontendMaps, nodePortIPs } from "../nf_tables/set/frontends.ts";
 import {
   clusterIPs,
   firewallSets,
@@ -17,12 +18,13 @@ import {
 } from "../nf_tables/set/spec.ts";
 import { typeofRandom } from "../nf_tables/userdata.ts";
 
-// Sets and maps of kube-proxy's table, with the same name, type and contents.
-export const NODEPORT_IPS = "nodeport-ips";
-export const SERVICE_IPS = "service-ips";
-export const SERVICE_NODEPORTS = "service-nodeports";
-export const NO_ENDPOINT_SERVICES = "no-endpoint-services";
-export const NO_ENDPOINT_NODEPORTS = "no-endpoint-nodeports";
+export {
+  NO_ENDPOINT_NODEPORTS,
+  NO_ENDPOINT_SERVICES,
+  NODEPORT_IPS,
+  SERVICE_IPS,
+  SERVICE_NODEPORTS,
+} from "../nf_tables/set/frontends.ts";
 // Our own maps: endpoints by frontend and slot.
 export const ENDPOINTS = "endpoints";
 export const LOCAL_ENDPOINTS = "local-endpoints";
@@ -42,38 +44,14 @@ export function setsOf(
   const byAddress = frontendKey(family);
   const byPort = [PROTOCOL_FIELD, PORT_FIELD];
   const endpoint = [address, PORT_FIELD];
-  const nodePortIPs: SetSpec = {
-    name: NODEPORT_IPS,
-    kind: "set",
-    comment: "addresses that accept NodePort traffic",
-    key: [address],
-  };
   return [
     // First, because they stay in a refill, which adds the others behind them.
     ...countingSetSpecs(family, settings),
     clusterIPs(family),
-    ...(listsNodePortIPs ? [nodePortIPs] : []),
+    ...(listsNodePortIPs ? [nodePortIPs(family)] : []),
     serviceCidrEndpoints(family),
     hairpinConnections(family, byAddress),
-    {
-      name: SERVICE_IPS,
-      kind: "verdict map",
-      comment: "ClusterIP, external IP and load balancer traffic",
-      key: byAddress,
-    },
-    { name: SERVICE_NODEPORTS, kind: "verdict map", comment: "NodePort traffic", key: byPort },
-    {
-      name: NO_ENDPOINT_SERVICES,
-      kind: "verdict map",
-      comment: "services to reject or drop for lack of endpoints",
-      key: byAddress,
-    },
-    {
-      name: NO_ENDPOINT_NODEPORTS,
-      kind: "verdict map",
-      comment: "NodePorts to reject or drop for lack of endpoints",
-      key: byPort,
-    },
+    ...frontendMaps(family),
     {
       name: ENDPOINTS,
       kind: "map",

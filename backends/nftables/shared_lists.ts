@@ -5,7 +5,8 @@ import { dnatToOneOf, goTo, portFields, type Rule, rule } from "../nf_tables/rul
 import { endpointValue, portKey, u32le } from "../nf_tables/set/keys.ts";
 import type { PlanElements } from "../nf_tables/set/plan_elements.ts";
 import type { SetSpec } from "../nf_tables/set/spec.ts";
-import { balancingRules, localRules, verdictWithoutEndpoints } from "./classes.ts";
+import { verdictWithoutEndpoints } from "../nf_tables/refusal_chains.ts";
+import { balancingRules, localRules } from "./classes.ts";
 import { listMapName, type ListName, serviceChain } from "./names.ts";
 import { type OwnChain, ownChain } from "./own_chains.ts";
 import { listMap } from "./sets.ts";

@@ -9,14 +9,16 @@ import { must, value, type VirtualExpression, type VirtualSet, type VirtualTable
  * the kernel, and interprets the expressions of their chains register by register. Knows nothing about
  * services.
  * @param draw the number that `numgen random` draws, before the modulo.
+ * @param mark the mark that the packet has from its socket.
  */
 export function evaluate(
   table: VirtualTable,
   connection: Connection,
   isLocal: (address: string) => boolean,
   draw: number,
+  mark = 0,
 ): Evaluated {
-  return new Packet(table, connection, isLocal, draw).evaluate();
+  return new Packet(table, connection, isLocal, draw, mark).evaluate();
 }
 
 export interface Evaluated {
@@ -46,7 +48,7 @@ class Packet {
   readonly #counted: { set: string; key: string }[] = [];
   #destination: string;
   #port: number;
-  #mark = 0;
+  #mark: number;
   #dnat: { address: string; port: number } | undefined;
   #isMasqueraded = false;
   #modulus = 0;
@@ -56,11 +58,13 @@ class Packet {
     connection: Connection,
     isLocal: (address: string) => boolean,
     draw: number,
+    mark: number,
   ) {
     this.#table = table;
     this.#connection = connection;
     this.#isLocal = isLocal;
     this.#draw = draw;
+    this.#mark = mark;
     this.#destination = connection.destination;
     this.#port = connection.port;
   }
@@ -264,6 +268,7 @@ function offsetOf(register: number): number {
 
 function effectOf(code: number, chain: string | undefined): Effect {
   if (code === nft.NF_DROP) return "drop";
+  if (code === nft.NF_ACCEPT) return "accept";
   if (code === nft.NFT_JUMP || code === nft.NFT_GOTO) {
     return { chain: must(chain), returns: code === nft.NFT_JUMP };
   }

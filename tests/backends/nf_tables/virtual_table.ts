@@ -30,6 +30,10 @@ export class VirtualTable {
       case nft.NFT_MSG_NEWTABLE:
       case nft.NFT_MSG_NEWOBJ:
         return;
+      case nft.NFT_MSG_DELTABLE:
+        this.chains.clear();
+        this.sets.clear();
+        return;
       case nft.NFT_MSG_NEWCHAIN:
         return this.#addChain(field);
       case nft.NFT_MSG_DELCHAIN:
