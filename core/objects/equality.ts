@@ -19,6 +19,7 @@ export function sameService(a: Service, b: Service): boolean {
     a.healthCheckNodePort === b.healthCheckNodePort &&
     a.weight === b.weight &&
     a.balancing === b.balancing &&
+    a.proxyProtocol === b.proxyProtocol &&
     sameList(a.clusterIPs, b.clusterIPs, same) &&
     sameList(a.ports, b.ports, sameServicePort) &&
     sameList(a.externalIPs, b.externalIPs, same) &&

@@ -44,6 +44,8 @@ export interface Service {
   readonly weight: number;
   /** How connections are balanced, in modes that have a choice; undefined for the default of the node. */
   readonly balancing: Balancing | undefined;
+  /** Endpoints get a PROXY protocol header with the client's address, in modes that can send one. */
+  readonly proxyProtocol?: true;
 }
 
 /** Weight of an endpoint when neither its EndpointSlice nor its Service has one. */

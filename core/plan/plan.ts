@@ -38,6 +38,8 @@ export interface ServicePortPlan {
    * How the service wants to be balanced, in modes that have a choice; undefined for the default of the node.
    */
   readonly balancing: Balancing | undefined;
+  /** Endpoints get a PROXY protocol header with the client's address, in modes that can send one. TCP only. */
+  readonly proxyProtocol?: true;
   /**
    * Source addresses that may use the LoadBalancerIP frontends; undefined for all. Includes the service's own
    * VIPs when this node's address is in a range (docs/behaviour.md §4.6). No range contains another.

@@ -145,6 +145,7 @@ function planPort(
     servingEndpoints: servingEndpointsOf(port.protocol, candidates, selection.cluster, context),
     affinitySeconds: service.affinitySeconds,
     balancing: service.balancing,
+    ...(service.proxyProtocol === true && port.protocol === "TCP" ? { proxyProtocol: true } : {}),
     sourceRanges,
     healthCheckNodePort: service.healthCheckNodePort,
   };

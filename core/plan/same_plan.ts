@@ -8,6 +8,7 @@ export function samePlan(a: ServicePortPlan, b: ServicePortPlan): boolean {
     a.key === b.key &&
     a.affinitySeconds === b.affinitySeconds &&
     a.balancing === b.balancing &&
+    a.proxyProtocol === b.proxyProtocol &&
     a.healthCheckNodePort === b.healthCheckNodePort &&
     sameRoute(a.internal, b.internal) &&
     sameRoute(a.external, b.external) &&

@@ -46,6 +46,7 @@ function portData(plan: ServicePortPlan): object {
     servingEndpoints: plan.servingEndpoints.map(endpointData),
     affinitySeconds: plan.affinitySeconds,
     ...(plan.balancing === undefined ? {} : { balancing: plan.balancing }),
+    ...(plan.proxyProtocol === undefined ? {} : { proxyProtocol: "v2" }),
     ...(sourceRanges === undefined ? {} : { sourceRanges: sourceRanges.map(formatCidr) }),
     ...(healthCheckNodePort === 0 ? {} : { healthCheckNodePort }),
   };

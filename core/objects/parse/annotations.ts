@@ -12,6 +12,9 @@ const MAX_WEIGHT = 65_535;
 /** On Services: docs/ebpf.md, "Choice of an endpoint". */
 const BALANCING_ANNOTATION = "proxy/balancing";
 
+/** On Services: docs/userspace.md, "PROXY protocol". */
+const PROXY_PROTOCOL_ANNOTATION = "proxy/proxy-protocol";
+
 /** The weight that the object's annotation gives its endpoints; undefined without a usable annotation. */
 export function weightOf(raw: Mapping, report: Report): number | undefined {
   const written = annotation(raw, WEIGHT_ANNOTATION) ?? undefined;
@@ -37,4 +40,13 @@ export function balancingOf(raw: Mapping, report: Report): Balancing | undefined
     );
   }
   return known;
+}
+
+/** Reports whether the object's annotation asks for a PROXY protocol header of version 2, the only one supported. */
+export function wantsProxyProtocol(raw: Mapping, report: Report): boolean {
+  const written = annotation(raw, PROXY_PROTOCOL_ANNOTATION) ?? undefined;
+  if (written !== undefined && written !== "v2") {
+    report(`metadata.annotations["${PROXY_PROTOCOL_ANNOTATION}"]`, `${show(written)} is not "v2"; skipped`);
+  }
+  return written === "v2";
 }

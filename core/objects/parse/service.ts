@@ -35,7 +35,7 @@ import {
   type TrafficPolicy,
 } from "../objects.ts";
 import { createdOf, hasLabel, type NotProxied, type Report } from "./kind.ts";
-import { balancingOf, weightOf } from "./annotations.ts";
+import { balancingOf, wantsProxyProtocol, weightOf } from "./annotations.ts";
 import { Pool, sharedText } from "./interning.ts";
 import { checkSize } from "./service_size.ts";
 
@@ -46,6 +46,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
   const loadBalancerIPs = readLoadBalancerIPs(raw, report);
   const weight = weightOf(raw, report) ?? DEFAULT_WEIGHT;
   const balancing = balancingOf(raw, report);
+  const proxyProtocol = wantsProxyProtocol(raw, report);
   return section(raw, "spec", (spec) => {
     const type = choice(spec, "type", SERVICE_TYPES, "ClusterIP");
     if (type === "ExternalName") return { why: "it is of type ExternalName" };
@@ -76,6 +77,7 @@ export function parseService(raw: Mapping, ref: ObjectRef, report: Report): Serv
         : 0,
       weight,
       balancing,
+      ...(proxyProtocol ? { proxyProtocol } : {}),
     };
   });
 }

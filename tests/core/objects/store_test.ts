@@ -71,6 +71,7 @@ Deno.test("every relevant change of an object is detected", () => {
     aService({ healthCheckNodePort: 1 }),
     aService({ weight: 2 }),
     aService({ balancing: "maglev" }),
+    aService({ proxyProtocol: true }),
     aService({ clusterIPs: [] }),
     aService({ externalIPs: service.clusterIPs }),
     aService({ loadBalancerIPs: service.clusterIPs }),

@@ -266,6 +266,21 @@ Deno.test("every plan of a service has its balancing, and another balancing is a
   assert.ok(!samePlan(plan({ balancing: "random" }), plan({})));
 });
 
+Deno.test("plans for TCP have the PROXY protocol of their service, and its change is another plan", () => {
+  const ports = (["TCP", "UDP"] as const).map((protocol) => ({
+    name: protocol.toLowerCase(),
+    protocol,
+    port: 80,
+    nodePort: 0,
+  }));
+  const plans = planService(aService({ ports, proxyProtocol: true }), [], here);
+  assert.deepEqual(plans.map(({ protocol, proxyProtocol }) => [protocol, proxyProtocol]), [["TCP", true], [
+    "UDP",
+    undefined,
+  ]]);
+  assert.ok(!samePlan(plan({ proxyProtocol: true }), plan({})));
+});
+
 Deno.test("TCP connections may keep all endpoints in the slices, in a mode that ends the others", () => {
   const ending = { ...here, endsConnections: true };
   const gone = { at: "10.1.0.3", ready: false, serving: false };

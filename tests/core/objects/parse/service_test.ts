@@ -374,24 +374,6 @@ Deno.test("external IPs and load-balancer IPs are never special addresses", () =
   }
 });
 
-Deno.test("an unknown way of balancing is reported and ignored", () => {
-  const asked = (written: unknown) =>
-    parse(manifest({}, { metadata: { annotations: { "proxy/balancing": written } } }));
-  for (const written of ["random", "maglev"] as const) {
-    assert.equal(asked(written).service.balancing, written);
-    assert.deepEqual(asked(written).problems, []);
-  }
-  assert.deepEqual(asked(null).problems, []);
-  for (const written of ["Maglev", "", "fair\n", true]) {
-    const { service, problems } = asked(written);
-    assert.equal(service.balancing, undefined);
-    assert.deepEqual(problems, [
-      `Service default/web: metadata.annotations["proxy/balancing"]: ${JSON.stringify(written)} ` +
-      `is neither "random" nor "maglev"; skipped`,
-    ]);
-  }
-});
-
 Deno.test("a Local load balancer without a health-check node port is served and reported", () => {
   const { problems } = parse(manifest({ type: "LoadBalancer", externalTrafficPolicy: "Local" }));
   assert.deepEqual(problems, [
