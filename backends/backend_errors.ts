@@ -10,7 +10,8 @@ import {
   type Requirement,
   type TransactionObserver,
 } from "../core/backend/contract.ts";
-import type { Follower, LocalhostOptions } from "../core/backend/follower.ts";
+import type { Log } from "../core/observe/log.ts";
+import type { Follower, LocalhostOptions, RelaySocket } from "../core/backend/follower.ts";
 import type { TrafficCounters } from "../core/backend/traffic.ts";
 import type { DesiredState, PlanKey, ServicePortPlan } from "../core/plan/plan.ts";
 import { KernelError } from "../ffi/errors.ts";
@@ -35,6 +36,8 @@ export function withBackendErrors(backend: Backend): Backend {
     traffic,
     metrics,
     observeTransactions,
+    logTo,
+    relaySockets,
     cleanUpLeftovers,
     prepareNode,
     serveLocalhostNodePorts,
@@ -73,6 +76,10 @@ export function withBackendErrors(backend: Backend): Backend {
       observeTransactions: (observer: TransactionObserver): void =>
         observeTransactions.call(backend, observer),
     }),
+    ...(logTo === undefined ? {} : { logTo: (log: Pick<Log, "warn">): void => logTo.call(backend, log) }),
+    ...(relaySockets === undefined
+      ? {}
+      : { relaySockets: (): readonly RelaySocket[] => relaySockets.call(backend) }),
     ...(serveLocalhostNodePorts === undefined ? {} : {
       serveLocalhostNodePorts: (options: LocalhostOptions): Follower & Disposable =>
         serveLocalhostNodePorts.call(backend, options),

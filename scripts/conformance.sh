@@ -2,8 +2,8 @@
 # Writes docs/conformance.md: the outcome of every conformance scenario for the real kube-proxy and for this
 # proxy.
 #   scripts/conformance.sh [SUBJECT]...
-# SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables", "proxy iptables", "proxy ipvs" or
-# "proxy ebpf". Without one, all subjects are recorded. Mode ipvs runs in an emulated machine, because not
+# SUBJECT is "kube-proxy nftables", "kube-proxy iptables", "proxy nftables", "proxy iptables", "proxy ipvs",
+# "proxy ebpf" or "proxy userspace". Without one, all subjects are recorded. Mode ipvs runs in an emulated machine, because not
 # every kernel has IPVS; it takes three quarters of an hour. The recordings stay in dist/conformance for the
 # next run. Needs root. Fails when a scenario has an outcome that tests/conformance/page/differences.ts does not
 # explain.
@@ -21,7 +21,7 @@ record() {
   fi
 }
 
-[ $# -gt 0 ] || set -- "kube-proxy nftables" "kube-proxy iptables" "proxy nftables" "proxy iptables" "proxy ipvs" "proxy ebpf"
+[ $# -gt 0 ] || set -- "kube-proxy nftables" "kube-proxy iptables" "proxy nftables" "proxy iptables" "proxy ipvs" "proxy ebpf" "proxy userspace"
 [[ $* != *kube-proxy* ]] || scripts/peers.sh
 scripts/build.sh
 for subject in "$@"; do

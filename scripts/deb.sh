@@ -103,8 +103,8 @@ Description: service proxy for Kubernetes nodes
  node it runs on. It replaces kube-proxy: it takes its flags and its
  configuration file, and takes over its rules without losing a connection.
  .
- Modes are nftables, iptables, ipvs and ebpf. No other program is needed: the
- kernel is programmed over netlink.
+ Modes are nftables, iptables, ipvs, ebpf and userspace. No other program is
+ needed: the kernel is programmed over netlink.
 CONTROL
 }
 

@@ -103,7 +103,7 @@ page() {
 conformance() {
   built conformance || return
   local mode
-  for mode in ${PROXY_MODE:-nftables iptables ebpf}; do
+  for mode in ${PROXY_MODE:-nftables iptables ebpf userspace}; do
     PROXY_MODE=$mode deno_test "conformance in mode $mode" tests/conformance
   done
 }
@@ -193,7 +193,7 @@ vm() {
 vm-all() {
   machines 6.1 6.12 || return
   local mode
-  for mode in nftables iptables ipvs ebpf; do
+  for mode in nftables iptables ipvs ebpf userspace; do
     machine "$mode IPv4" 6.1 "$mode" "${filter:-$ipv4}" &
     machine "$mode IPv6" 6.1 "$mode" "${filter:-$others}"
     wait $!

@@ -133,12 +133,14 @@ export class ConntrackReconciler implements Follower {
     stale: Record<Staleness, number>,
   ): (flow: Flow) => boolean {
     const nodePortAddresses = frontends.hasNodePorts ? this.#nodePortAddresses(settings) : NO_ADDRESSES;
+    const relaySockets = this.#options.relaySockets();
     return (flow) => {
       const frontend = frontends.find(flow, nodePortAddresses);
       if (frontend === undefined) return false;
       // The plan in force now, not the one at the start of the pass, because new flows begin meanwhile.
       const { owner } = frontend;
-      const staleness = stalenessOf(flow, owner === undefined ? undefined : this.#inForce.plans.get(owner));
+      const plan = owner === undefined ? undefined : this.#inForce.plans.get(owner);
+      const staleness = stalenessOf(flow, plan, relaySockets);
       if (staleness === undefined) return false;
       stale[staleness]++;
       return true;

@@ -1,3 +1,4 @@
+import type { RelaySocket } from "../../core/backend/follower.ts";
 import type { Endpoint, ServicePortPlan } from "../../core/plan/plan.ts";
 import type { Flow } from "./flow.ts";
 import { IPPROTO_UDP } from "../../ffi/inet.ts";
@@ -13,11 +14,13 @@ export type Staleness = "endpoint gone" | "untranslated";
  * Decides whether a flow to a frontend contradicts the rules (docs/conntrack.md). Rules see only the first packet of a
  * flow. The kernel handles later packets by the conntrack entry.
  * @param owner the service port that owns the frontend; undefined if none does any more.
+ * @param relaySockets where a relay of this process accepts flows of services that have endpoints.
  * @returns undefined if the flow is not stale.
  */
 export function stalenessOf(
   flow: Omit<Flow, "payload">,
   owner: ServicePortPlan | undefined,
+  relaySockets: readonly RelaySocket[] = [],
 ): Staleness | undefined {
   const isUdp = flow.protocol === IPPROTO_UDP;
   if (owner !== undefined) {
@@ -25,6 +28,8 @@ export function stalenessOf(
     if (lists.some((endpoints) => endpoints.some((endpoint) => isRepliedBy(flow, endpoint)))) {
       return undefined;
     }
+    const isRelayed = owner.clusterEndpoints.length > 0 || owner.localEndpoints.length > 0;
+    if (isRelayed && relaySockets.some((socket) => isRepliedBy(flow, socket))) return undefined;
   }
   const isTranslated = flow.replySource !== flow.destination || flow.replySourcePort !== flow.destinationPort;
   // A TCP connection ends by itself, and may outlive the membership of its endpoint. An attempt that nobody has answered
@@ -36,6 +41,9 @@ export function stalenessOf(
   return isUdp || !flow.hasReplied ? "untranslated" : undefined;
 }
 
-function isRepliedBy(flow: Pick<Flow, "replySource" | "replySourcePort">, endpoint: Endpoint): boolean {
-  return endpoint.port === flow.replySourcePort && endpoint.address === flow.replySource;
+function isRepliedBy(
+  flow: Pick<Flow, "replySource" | "replySourcePort">,
+  socket: RelaySocket | Endpoint,
+): boolean {
+  return socket.port === flow.replySourcePort && socket.address === flow.replySource;
 }

@@ -1,6 +1,7 @@
 import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import type { TrafficCounters } from "./traffic.ts";
-import type { Follower, LocalhostOptions } from "./follower.ts";
+import type { Log } from "../observe/log.ts";
+import type { Follower, LocalhostOptions, RelaySocket } from "./follower.ts";
 
 /** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
 export interface PlanChange {
@@ -153,6 +154,14 @@ export interface Backend extends Disposable {
    * (docs/behaviour.md §5.2). Called before the first reconcile. Undefined in modes that do not do this.
    */
   serveLocalhostNodePorts?(options: LocalhostOptions): Follower & Disposable;
+
+  /**
+   * Sockets of this process that the rules in force lead to. Undefined in modes whose rules lead to endpoints.
+   */
+  relaySockets?(): readonly RelaySocket[];
+
+  /** Logs what happens between the calls. Undefined in modes whose kernel objects work alone. */
+  logTo?(log: Pick<Log, "warn">): void;
 
   /** Reports the transactions to come. Undefined in modes that have none. */
   observeTransactions?(observer: TransactionObserver): void;

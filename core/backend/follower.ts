@@ -27,10 +27,18 @@ export interface LocalhostOptions {
   readonly retryMs?: number;
 }
 
+/** A socket of this process that rules lead connections to, for it to connect them to endpoints. */
+export interface RelaySocket {
+  readonly address: Address;
+  readonly port: number;
+}
+
 /** Options that the program gives a follower. */
 export interface FollowerOptions {
   readonly log: Log;
   readonly observer: ConntrackObserver;
   /** Reads all addresses of this node's interfaces. */
   readonly nodeAddresses: () => readonly Address[];
+  /** Sockets that rules lead to instead of endpoints; none in most modes. */
+  readonly relaySockets: () => readonly RelaySocket[];
 }

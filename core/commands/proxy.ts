@@ -119,9 +119,15 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
   const interfaces = new InterfaceAddresses({ serviceDevices, log });
   const nodeAddresses = () => interfaces.current;
-  const conntrack = createConntrackReconciler({ observer: metrics.conntrack, nodeAddresses, log });
+  const conntrack = createConntrackReconciler({
+    observer: metrics.conntrack,
+    nodeAddresses,
+    relaySockets: () => backend.relaySockets?.() ?? [],
+    log,
+  });
   const localhost = localhostNodePorts(config, families, backend, log);
   backend.observeTransactions?.(metrics.program);
+  backend.logTo?.(log);
   addStateMetrics(metrics.registry, {
     objects: () => queue.store.counts,
     servicePorts: () => queue.applied.size,

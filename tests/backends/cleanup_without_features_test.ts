@@ -4,6 +4,7 @@ import { TcFilters } from "../../backends/ebpf/programs/tc_filters.ts";
 import { IptablesBackend } from "../../backends/iptables/backend.ts";
 import { IpvsBackend } from "../../backends/ipvs/backend.ts";
 import { NftablesBackend } from "../../backends/nftables/backend.ts";
+import { UserspaceBackend } from "../../backends/userspace/backend.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
@@ -20,12 +21,14 @@ import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { FakeTransport } from "../ffi/fake_transport.ts";
 import { defaultOptions } from "./ipvs/options.ts";
+import { FakeRelay, userspaceOptions } from "./userspace/fake_relay.ts";
 
 /** The cleanup of every mode, as far as it asks the kernel over netlink. */
 const cleanups: Readonly<Record<string, (open: OpenNetlink) => Promise<unknown>>> = {
   nftables: (open) => new NftablesBackend(open).cleanup(),
   iptables: (open) => new IptablesBackend(open).cleanup(),
   ipvs: (open) => new IpvsBackend(defaultOptions, open).cleanup(),
+  userspace: (open) => new UserspaceBackend(userspaceOptions, FakeRelay.starter([]), open).cleanup(),
   ebpf: (open) => removeFormerFlowsTable(open),
 };
 

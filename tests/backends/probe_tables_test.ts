@@ -11,6 +11,8 @@ import { writeTable } from "../../backends/nf_tables/fixed/table.ts";
 import type { Probe } from "../../backends/nf_tables/probe.ts";
 import { NftablesBackend } from "../../backends/nftables/backend.ts";
 import { probeKernel as probeNftables } from "../../backends/nftables/probe.ts";
+import { UserspaceBackend } from "../../backends/userspace/backend.ts";
+import { probeTables as probeUserspace } from "../../backends/userspace/probe.ts";
 import { UseCounts } from "../../backends/use_counts.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { DesiredState, NodeSettings } from "../../core/plan/plan.ts";
@@ -23,6 +25,7 @@ import { everyKindOfPlan, everyKindOfSettings } from "./everything.ts";
 import { defaultOptions } from "./ipvs/options.ts";
 import { emptyKernel, isBatch, nftType } from "./nf_tables/fake_kernel.ts";
 import { desiredOf } from "./plans.ts";
+import { FakeRelay, userspaceOptions } from "./userspace/fake_relay.ts";
 
 interface ModeWithTables {
   readonly probe: Probe;
@@ -76,6 +79,17 @@ const modes: Readonly<Record<string, ModeWithTables>> = {
     },
     chain: "firewall-check",
     described: "add a rule of chain firewall-check of table ip kube-proxy-ipvs",
+  },
+  userspace: {
+    probe: probeUserspace,
+    program: async (desired) => {
+      const kernel = new FakeTransport(emptyKernel());
+      const backend = new UserspaceBackend(userspaceOptions, FakeRelay.starter([]), () => kernel);
+      await backend.reconcile(desired);
+      return kernel.sent.filter(isBatch);
+    },
+    chain: "firewall-check",
+    described: "add a rule of chain firewall-check of table ip kube-proxy-userspace",
   },
 };
 

@@ -149,6 +149,7 @@ const conntrack = new ConntrackReconciler({
   log: silent,
   observer: { conntrackReconciled() {}, conntrackFailed() {} },
   nodeAddresses: () => [],
+  relaySockets: () => [],
   sweep: () => Promise.resolve({ examined: 0, deleted: 0, rejection: undefined }),
 });
 using backend = open();

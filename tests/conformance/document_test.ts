@@ -31,7 +31,7 @@ const scenario: ScenarioFile = {
   name: "web works",
   why: "",
   families: "both",
-  modes: ["nftables", "iptables", "ipvs", "ebpf"],
+  modes: ["nftables", "iptables", "ipvs", "ebpf", "userspace"],
   flags: [],
   steps: [],
 };

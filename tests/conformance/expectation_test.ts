@@ -72,6 +72,18 @@ Deno.test("the source address is checked against the client, the node or a machi
   assert.deepEqual([passes("client", "192.168.8.1"), passes("node", "192.168.8.9")], [false, false]);
 });
 
+Deno.test("if connections end at the proxy, endpoints see an address of the node whoever connects", () => {
+  const passes = (source: "client" | "node", address: string) =>
+    findMismatch(
+      [observed(answer("pod-a", address))],
+      spec({ reaches: ["pod-a"], source }),
+      new NamedPods(),
+      { relays: true },
+    ) === undefined;
+  assert.deepEqual([passes("client", "192.168.8.1"), passes("node", "192.168.8.1")], [true, true]);
+  assert.deepEqual([passes("client", "192.168.8.9"), passes("node", "192.168.8.9")], [false, false]);
+});
+
 Deno.test("if sockets are balanced, pods of this node keep their address where other clients are masqueraded", () => {
   const passes = (from: MachineName, address: string) => {
     const observation = { ...observed(answer("pod-a", address)), from };
@@ -79,7 +91,7 @@ Deno.test("if sockets are balanced, pods of this node keep their address where o
       [observation],
       spec({ reaches: ["pod-a"], source: "node" }),
       new NamedPods(),
-      true,
+      { balancesSockets: true },
     ) === undefined;
   };
   assert.deepEqual(

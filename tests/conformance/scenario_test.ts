@@ -21,7 +21,7 @@ then:
 `,
   );
   assert.equal(scenario.families, "both");
-  assert.deepEqual(scenario.modes, ["nftables", "iptables", "ipvs", "ebpf"]);
+  assert.deepEqual(scenario.modes, ["nftables", "iptables", "ipvs", "ebpf", "userspace"]);
   assert.deepEqual(scenario.steps.map((step) => Object.keys(step)[0]), [
     "service",
     "endpoints",

@@ -81,7 +81,7 @@ smoke() {
     ip link add smoke type dummy && ip link delete smoke &&
     ipvsadm --add-service --tcp-service 192.0.2.1:80 --scheduler mh && ipvsadm --list && ipvsadm --clear &&
     deno test --allow-all --quiet --no-check --filter "machines talk" tests/lab/lab_test.ts &&
-    for mode in nftables iptables ipvs ebpf; do
+    for mode in nftables iptables ipvs ebpf userspace; do
       filter="a ClusterIP is reached from everywhere" conformance $mode || return
     done
 }

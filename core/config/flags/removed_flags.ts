@@ -9,7 +9,6 @@ function removed(type: "bool" | "string", reason: string): Flag {
 
 const oneStream = "all log lines go to standard error";
 const neverUsed = "no proxy has ever used it";
-const userspace = "mode userspace is gone";
 
 /**
  * Flags that kube-proxy had until one of the releases since 1.16. The lines of distributions and of operators still
@@ -35,7 +34,6 @@ export const removedFlags: FlagTable = {
   "default-not-ready-toleration-seconds": removed("string", neverUsed),
   "default-unreachable-toleration-seconds": removed("string", neverUsed),
   "cleanup-ipvs": removed("bool", "--cleanup removes the rules of every mode"),
-  "proxy-port-range": removed("string", userspace),
+  "proxy-port-range": removed("string", "the listeners of the proxy choose their ports themselves"),
   "resource-container": removed("string", "systemd or the container runtime assigns the cgroup"),
-  "udp-timeout": removed("string", userspace),
 };

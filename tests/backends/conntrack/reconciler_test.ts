@@ -33,6 +33,7 @@ class Harness {
     };
     this.reconciler = new ConntrackReconciler({
       log,
+      relaySockets: () => [],
       nodeAddresses: () => ["127.0.0.1", "192.0.2.10", "192.0.2.11", "2001:db8::10"].map(addressOf),
       observer: {
         conntrackReconciled: ({ family, deleted }) => this.metrics.push(`${family} ${deleted}`),

@@ -44,7 +44,7 @@ const portNumber = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(655
 const protocol = v.picklist(["TCP", "UDP"]);
 const policy = v.picklist(["Cluster", "Local"]);
 const signal = v.picklist(["SIGTERM", "SIGKILL"]);
-const mode = v.picklist(["nftables", "iptables", "ipvs", "ebpf"]);
+const mode = v.picklist(["nftables", "iptables", "ipvs", "ebpf", "userspace"]);
 const annotations = v.optional(v.record(v.string(), v.string()));
 
 const serviceSchema = v.strictObject({

@@ -6,6 +6,7 @@ export const subjects = [
   "proxy iptables",
   "proxy ipvs",
   "proxy ebpf",
+  "proxy userspace",
 ] as const;
 export type SubjectName = typeof subjects[number];
 
@@ -297,6 +298,32 @@ export const differences: readonly Difference[] = [
     reason: "The connection is directed to an endpoint in connect(), so no packet has a loopback address. " +
       "route_localnet, which exposes loopback services to the network, is not needed. " +
       "--iptables-localhost-nodeports=false turns it off.",
+  },
+  {
+    scenario: "affinity-survives-restart",
+    subject: "proxy userspace",
+    actual: "Connections and the pods of clients with affinity end with the process.",
+    reason: "Every connection ends at the process, which is what the mode is for.",
+  },
+  {
+    scenario: "connections-survive-restart",
+    subject: "proxy userspace",
+    actual: "Connections and flows end with the process, and new ones are refused until the next one serves.",
+    reason: "Same as for affinity-survives-restart.",
+  },
+  {
+    scenario: "node-port-on-loopback",
+    subject: "proxy userspace",
+    actual: "NodePorts answer the node's processes on 127.0.0.1 if --nodeport-addresses names it.",
+    reason:
+      "The destination is translated to another address of this node, so route_localnet, which exposes " +
+      "loopback services to the network, is not needed. --iptables-localhost-nodeports=false turns it off.",
+  },
+  {
+    scenario: "node-port-on-loopback-of-all",
+    subject: "proxy userspace",
+    actual: "NodePorts answer the node's processes on 127.0.0.1, which the range includes.",
+    reason: "Same as for node-port-on-loopback.",
   },
 ];
 

@@ -94,7 +94,8 @@ export function render(
     "Mode ipvs runs in an emulated machine (`scripts/vm.sh`), which is slow. Mode ipvs of kube-proxy is not recorded. " +
     "In mode ebpf, connections of this node are balanced at their sockets. This changes two expectations: where a " +
     "scenario expects the node's address as source, pods of this node appear with their own address; and where the " +
-    "proxy ends the socket of a flow because its endpoint is gone, the scenario continues with the next socket.",
+    "proxy ends the socket of a flow because its endpoint is gone, the scenario continues with the next socket. In mode " +
+    "userspace, endpoints see an address of the node whoever connects, and the scenarios expect that.",
     "",
     "## Scenarios",
     "",

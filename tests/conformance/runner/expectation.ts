@@ -2,6 +2,7 @@ import type { Family } from "../../../core/net/protocol.ts";
 import { type Answered, isAnswered, type Outcome, type Target } from "../../lab/agent.ts";
 import { isNodeAddress, isPodOfNode, type MachineName, machines } from "../../lab/topology.ts";
 import type { ExpectSpec } from "../format/scenario.ts";
+import type { Subject } from "../subjects/subject.ts";
 
 /** Outcomes of the connections of one client to one frontend. */
 export interface Observation {
@@ -32,17 +33,16 @@ export class NamedPods {
 
 /**
  * Describes the first observation that does not match the expectation; undefined if all match.
- * @param balancesSockets See Subject. If set, pods of this node are never masqueraded.
+ * @param subject If `balancesSockets`, pods of this node are never masqueraded; if `relays`, everybody is.
  */
 export function findMismatch(
   observations: readonly Observation[],
   spec: ExpectSpec,
   named: NamedPods,
-  balancesSockets = false,
+  subject: Partial<Pick<Subject, "balancesSockets" | "relays">> = {},
 ): string | undefined {
   for (const observation of observations) {
-    const keepsSource = spec.source === "node" && balancesSockets && isPodOfNode(observation.from);
-    const mismatch = mismatchOf(observation, keepsSource ? { ...spec, source: "client" } : spec, named);
+    const mismatch = mismatchOf(observation, withSourceIn(subject, observation, spec), named);
     if (!mismatch) continue;
     const { from, target: { to, port, protocol }, outcomes } = observation;
     return `${from} to ${spec.to} (${to} port ${port}/${protocol}): ${mismatch}; seen: ${summary(outcomes)}`;
@@ -53,6 +53,16 @@ export function findMismatch(
   return hasMoved
     ? undefined
     : `every client of ${spec.to} reaches the same pod as before: expected some to move`;
+}
+
+/** The expectation with the source that endpoints see in the mode of the subject. */
+function withSourceIn(
+  { balancesSockets, relays }: Partial<Pick<Subject, "balancesSockets" | "relays">>,
+  { from }: Observation,
+  spec: ExpectSpec,
+): ExpectSpec {
+  if (spec.source === "node" && balancesSockets && isPodOfNode(from)) return { ...spec, source: "client" };
+  return spec.source !== undefined && relays ? { ...spec, source: "node" } : spec;
 }
 
 /** Matches answers of `pod` or `pod:port`. */

@@ -148,7 +148,7 @@ class ScenarioRun {
         continue;
       }
       const seen = await Promise.all(spec.from.map((from) => observe(this.lab, from, family, target, spec)));
-      const mismatch = findMismatch(seen, spec, this.#namedPods, this.subject.balancesSockets);
+      const mismatch = findMismatch(seen, spec, this.#namedPods, this.subject);
       if (mismatch) throw new Error(mismatch);
       if (spec.as) { for (const observation of seen) this.#namedPods.set(spec.as, observation); }
     }

@@ -8,6 +8,7 @@ export const kernelStates: Readonly<Record<string, KernelState>> = {
   iptables,
   ipvs,
   ebpf,
+  userspace: async (lab) => new Set(await tablesOf(lab, "kube-proxy-userspace")),
 };
 
 /** @throws unless the table exists in both families. */

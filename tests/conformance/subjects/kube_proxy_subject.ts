@@ -11,6 +11,7 @@ import { peers } from "../../lab/cache.ts";
  */
 export class KubeProxySubject implements Subject {
   readonly balancesSockets = false;
+  readonly relays = false;
   readonly hasTransactions = true;
   readonly #directory: string;
   readonly #publisher: Deno.ChildProcess;

@@ -13,6 +13,11 @@ export interface Subject extends AsyncDisposable {
    */
   readonly balancesSockets: boolean;
   /**
+   * Set if connections end at the proxy, which opens others to endpoints (mode userspace). Endpoints see an address of
+   * the node.
+   */
+  readonly relays: boolean;
+  /**
    * Set if all effects of a sync are there at once. IPVS and BPF maps have no transactions, and after a transaction of
    * nf_tables this proxy still opens and closes its own listeners: health checks, node ports on loopback addresses.
    */
@@ -39,6 +44,7 @@ export class ManifestSubject implements Subject {
   readonly #directory: string;
   readonly #state: KernelState;
   readonly balancesSockets: boolean;
+  readonly relays: boolean;
   readonly hasTransactions = false;
   #flags: readonly string[] = [];
   #proxy: ProxyProcess | undefined;
@@ -50,6 +56,7 @@ export class ManifestSubject implements Subject {
     if (!state) throw new Error(`kernel_state.ts has no entry for mode ${mode}; add one`);
     this.#state = state;
     this.balancesSockets = mode === "ebpf";
+    this.relays = mode === "userspace";
     this.#directory = `${lab.directory}/manifests`;
     Deno.mkdirSync(this.#directory);
   }

@@ -89,11 +89,17 @@ Deno.test("the help shows a new mode, its flags and its defaults", async () => {
   const text = out.replaceAll(/\s+/g, " ");
   assert.match(
     text,
-    /How connections are forwarded: nftables, iptables, ipvs, ebpf or toy; or auto, the first of nftables and iptables that can work on this node\. Default: "nftables"/,
+    /How connections are forwarded: nftables, iptables, ipvs, ebpf, userspace or toy; or auto, the first of nftables, iptables and userspace that can work on this node\. Default: "nftables"/,
   );
-  assert.match(text, /Default: primary in modes nftables, ebpf and toy, all in modes iptables and ipvs\./);
-  assert.match(text, /In modes iptables, ebpf and toy, IPv4: node ports also answer on loopback addresses\./);
-  assert.match(text, /the flags for logging and modes ebpf and toy\./);
+  assert.match(
+    text,
+    /Default: primary in modes nftables, ebpf, userspace and toy, all in modes iptables and ipvs\./,
+  );
+  assert.match(
+    text,
+    /In modes iptables, ebpf, userspace and toy, IPv4: node ports also answer on loopback addresses\./,
+  );
+  assert.match(text, /the flags for logging and modes ebpf, userspace and toy\./);
 });
 
 Deno.test("a program without the mode knows neither its name nor its flags", async () => {
@@ -103,7 +109,7 @@ Deno.test("a program without the mode knows neither its name nor its flags", asy
   );
   assert.match(
     (await run(modes, "check", "--proxy-mode=toy")).err,
-    /must be nftables, iptables, ipvs, ebpf, auto or blank/,
+    /must be nftables, iptables, ipvs, ebpf, userspace, auto or blank/,
   );
 });
 

@@ -78,8 +78,8 @@ Deno.test("an empty address or port 0 serves nothing", async () => {
 
 Deno.test("an unknown mode is rejected with the modes of the program", async () => {
   assert.equal(
-    await errorOf(["--proxy-mode=userspace"]),
-    '--proxy-mode "userspace": must be nftables, iptables, ipvs, ebpf, auto or blank (nftables)',
+    await errorOf(["--proxy-mode=kernelspace"]),
+    '--proxy-mode "kernelspace": must be nftables, iptables, ipvs, ebpf, userspace, auto or blank (nftables)',
   );
   assert.equal(
     await errorOf(["--proxy-mode=ipvs"], "", [iptables, nftables]),
@@ -97,9 +97,9 @@ Deno.test("the feature gate MultiCIDRServiceAllocator decides whether ServiceCID
   assert.equal(config.source.kind === "api" && config.source.watchServiceCidrs, false);
 });
 
-Deno.test("node ports answer on the addresses of the Node by default in modes nftables and ebpf, on all in the others", async () => {
+Deno.test("node ports answer on the addresses of the Node by default in modes nftables, ebpf and userspace, on all in the others", async () => {
   for (const { name } of modes) {
-    const expected = name === "nftables" || name === "ebpf" ? ["primary"] : ["all"];
+    const expected = ["nftables", "ebpf", "userspace"].includes(name) ? ["primary"] : ["all"];
     assert.deepEqual((await load([`--proxy-mode=${name}`])).config.nodePortAddresses, expected, name);
   }
 });

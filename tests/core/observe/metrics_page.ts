@@ -17,7 +17,7 @@ export function documentedMetrics(): readonly DocumentedMetric[] {
     labels: [...labels.matchAll(/`([a-z_]+)`/g)].map(([, label = ""]) => label),
     modes: [
       .../(?:^|, )modes? ([a-z, ]+?)(?: with |:)/.exec(meaning)?.[1]?.matchAll(
-        /nftables|iptables|ipvs|ebpf/g,
+        /nftables|iptables|ipvs|ebpf|userspace/g,
       ) ?? [],
     ]
       .map(([mode]) => mode),

@@ -42,7 +42,7 @@ Deno.test("bash completes commands, flags and their values", async () => {
     assert.equal(await complete("proxy", "--outp"), "", "a flag of a command that is not on the line");
     assert.equal(await complete("proxy", "check", "--proxy-m"), "--proxy-mode");
     assert.equal(await complete("proxy", "--proxy-mode", "ip"), "iptables ipvs");
-    assert.equal(await complete("proxy", "--proxy-mode", "="), "nftables iptables ipvs ebpf");
+    assert.equal(await complete("proxy", "--proxy-mode", "="), "nftables iptables ipvs ebpf userspace auto");
     assert.equal(await complete("proxy", "--proxy-mode", "=", "eb"), "ebpf");
     assert.equal(await complete("proxy", "--config", "con"), "config.conf");
     assert.equal(await complete("proxy", "--manifests", "=", ""), "manifests");

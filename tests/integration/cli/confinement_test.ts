@@ -80,6 +80,6 @@ Deno.test("CAP_NET_ADMIN of a user namespace is not that of the node's network n
   assert.equal(code, 1);
   assert.match(
     output,
-    /MISSING +nftables iptables ipvs +CAP_NET_ADMIN .*this network namespace belongs to another user namespace/,
+    /MISSING +nftables iptables ipvs userspace +CAP_NET_ADMIN .*this network namespace belongs to another user namespace/,
   );
 });

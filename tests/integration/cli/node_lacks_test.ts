@@ -52,7 +52,7 @@ Deno.test("without CAP_NET_ADMIN, one message names the capability and where to 
   assert.equal(cleanup.code, 1);
   for (const pattern of remedy) assert.match(cleanup.stderr, pattern);
   const told = [...cleanup.stderr.matchAll(/mode="(\w+)".*#privileges/g)].map(([, mode]) => mode);
-  assert.deepEqual(told, ["nftables", "iptables", "ipvs", "ebpf"], "told once by each mode");
+  assert.deepEqual(told, ["nftables", "iptables", "ipvs", "ebpf", "userspace"], "told once by each mode");
   assert.equal(await node.ruleset(), rules);
   assert.match(rules, /10\.96\.0\.10/);
 });
@@ -68,7 +68,10 @@ Deno.test("without nf_tables in the kernel, one message names the kernel options
   );
   const check = await node.run(["check"], withoutNetfilter);
   assert.equal(check.code, 1);
-  assert.match(check.stdout, /^MISSING +nftables iptables ipvs +nf_tables in the kernel .*CONFIG_NF_TABLES/m);
+  assert.match(
+    check.stdout,
+    /^MISSING +nftables iptables ipvs userspace +nf_tables in the kernel .*CONFIG_NF_TABLES/m,
+  );
 
   const cleanup = await node.run(["--cleanup"], withoutNetfilter);
   assert.equal(cleanup.code, 0, `there is nothing to clean up, but\n${cleanup.stderr}`);

@@ -113,7 +113,10 @@ Deno.test("helm finds nothing to complain about in the chart", async () => {
 
 Deno.test("a wrong value is one message that names it and what it must be", async () => {
   const complaints: readonly [readonly string[], RegExp][] = [
-    [["mode=nonsense", ...own], /'\/mode': value must be one of 'nftables', 'iptables', 'ipvs', 'ebpf'/],
+    [
+      ["mode=nonsense", ...own],
+      /'\/mode': value must be one of 'nftables', 'iptables', 'ipvs', 'ebpf', 'userspace', 'auto'/,
+    ],
     [["mod=ebpf", ...own], /additional properties 'mod' not allowed/],
     [["apiServer=192.0.2.1"], /'\/apiServer': '192\.0\.2\.1' does not match pattern/],
     [[], /apiServer: must be the address of the API server, such as https:/],

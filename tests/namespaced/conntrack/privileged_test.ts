@@ -141,6 +141,7 @@ Deno.test(
     const reconciler = new ConntrackReconciler({
       log: silentLog,
       nodeAddresses: () => [],
+      relaySockets: () => [],
       observer: {
         conntrackReconciled: (pass) => deleted.push(`${pass.family} ${pass.deleted}`),
         conntrackFailed: () => assert.fail(),

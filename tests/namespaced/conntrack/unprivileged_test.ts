@@ -16,7 +16,12 @@ Deno.test("it warns once, names the missing capability, and is disabled", keepsL
     info() {},
   };
   const observer = { conntrackReconciled: () => assert.fail(), conntrackFailed: () => assert.fail() };
-  const reconciler = new ConntrackReconciler({ log, nodeAddresses: () => [], observer });
+  const reconciler = new ConntrackReconciler({
+    log,
+    nodeAddresses: () => [],
+    relaySockets: () => [],
+    observer,
+  });
   const desired = desiredOf([planOf({ protocol: "UDP", clusterIP: "10.96.0.10:53" })]);
   for (let sync = 0; sync < 2; sync++) {
     reconciler.synced({ desired, changes: [], full: true });

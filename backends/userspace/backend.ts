@@ -1,0 +1,269 @@
+import {
+  type Backend,
+  BackendError,
+  type BackendMetric,
+  type Comparison,
+  type NativeText,
+  type OnForeignChange,
+  type PlanChange,
+  type ReconcileReport,
+  type Requirement,
+  type TransactionObserver,
+} from "../../core/backend/contract.ts";
+import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
+import type { RelaySocket } from "../../core/backend/follower.ts";
+import type { TrafficCounters } from "../../core/backend/traffic.ts";
+import type { Log } from "../../core/observe/log.ts";
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
+import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
+import { ChangeList } from "../change_list.ts";
+import { TableBatch } from "../nf_tables/batch.ts";
+import { NfTables } from "../nf_tables/connection.ts";
+import { TABLE_FAMILIES, tableFamilyOf } from "../nf_tables/families.ts";
+import type { Candidates } from "../nf_tables/fixed/rejected_plans.ts";
+import { writeTable } from "../nf_tables/fixed/table.ts";
+import { FixedTables } from "../nf_tables/fixed/tables.ts";
+import { compareTable } from "../nf_tables/image/describe_changes.ts";
+import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
+import { TableText } from "../nf_tables/text/table_text.ts";
+import {
+  type CounterKeys,
+  type CountingTable,
+  deleteCounters,
+  obsoleteCounters,
+} from "../nf_tables/traffic/obsolete.ts";
+import { countingTable, readTraffic } from "../nf_tables/traffic/tables.ts";
+import { TableReader } from "../nf_tables/watch.ts";
+import { MessageWriter } from "../../ffi/netlink/writer.ts";
+import type { UserspaceOptions } from "./options.ts";
+import { probeTables, withPreferredPorts } from "./probe.ts";
+import { REDIRECTION_TABLE, TABLE } from "./redirection/chains.ts";
+import { elementsOf } from "./redirection/compile.ts";
+import { describeElement } from "./redirection/describe_element.ts";
+import { readPorts } from "./redirection/ports_in_force.ts";
+import {
+  listenersFor,
+  portsIn,
+  type RedirectionSettings,
+  RELAYED_PROTOCOLS,
+  SIDES,
+  targetOf,
+} from "./redirection/target.ts";
+import { type TableState, updatesOf, wholeTable } from "./redirection/update.ts";
+import { relayedServiceOf } from "./relayed_service.ts";
+import type { RelayHandle, StartRelay } from "./relay_handle.ts";
+import { relayMetrics } from "./relay_metrics.ts";
+import { relayUpdateOf } from "./relay_update.ts";
+import { DEFAULT_RELAY_SETTINGS } from "./relay/messages.ts";
+
+/**
+ * Mode userspace: rules lead new connections to listeners of this process, whose relay connects to an endpoint and moves
+ * the bytes (docs/userspace.md). A frontend's service is known to the relay before a rule leads to it, and forgotten
+ * after no rule does.
+ */
+export class UserspaceBackend implements Backend {
+  readonly mode = "userspace";
+  readonly #options: UserspaceOptions;
+  readonly #startRelay: StartRelay;
+  readonly #kernel: NfTables;
+  readonly #tables: FixedTables<RedirectionSettings>;
+  #relay: RelayHandle | undefined;
+  #log: Pick<Log, "warn"> | undefined;
+  /** Empty before the first reconcile. */
+  #states: readonly TableState[] = [];
+
+  /**
+   * @param startRelay the seam for tests.
+   * @param open likewise.
+   */
+  constructor(options: UserspaceOptions, startRelay: StartRelay, open?: OpenNetlink) {
+    this.#options = options;
+    this.#startRelay = startRelay;
+    this.#kernel = new NfTables(open);
+    this.#tables = new FixedTables(REDIRECTION_TABLE, this.#kernel);
+  }
+
+  probe(): Promise<readonly Requirement[]> {
+    return this.#kernel.probe(probeTables);
+  }
+
+  logTo(log: Pick<Log, "warn">): void {
+    this.#log = log;
+  }
+
+  observeTransactions(observer: TransactionObserver): void {
+    this.#kernel.observeTransactions(observer);
+  }
+
+  async reconcile(desired: DesiredState): Promise<ReconcileReport> {
+    const existing = await this.#tables.families();
+    const relay = this.#relay ??= await this.#start(desired.settings);
+    await relay.replace([...desired.plans.values()].flatMap((plan) => relayedServiceOf(plan) ?? []));
+    const wanted = desired.settings.map((settings) => {
+      const { family } = settings;
+      const listeners = portsIn(relay.listeners, family);
+      return wholeTable(
+        tableFamilyOf(family),
+        { ...settings, target: targetOf(settings), listeners },
+        desired.plans.values(),
+      );
+    });
+    const states = wanted.map(({ state }) => state);
+    await this.#tables.replace(
+      wanted.map(({ state: { family, settings }, contents }) => ({ family, settings, elements: contents })),
+      candidates(states, desired.plans.values()),
+    );
+    this.#kernel.listen();
+    this.#states = states;
+    const missing = existing.length === 0
+      ? []
+      : states.filter(({ family }) => !existing.includes(family)).map(({ family: { keyword } }) =>
+        `table ${keyword} ${TABLE.name} was missing`
+      );
+    return { found: existing.length === 0 ? "nothing" : "ours", differences: missing, compared: "part" };
+  }
+
+  async compare(desired: DesiredState): Promise<Comparison> {
+    const schemas = await this.#readSchemas();
+    using client = this.#kernel.open();
+    const changes = new ChangeList();
+    for (const settings of desired.settings) {
+      const family = tableFamilyOf(settings.family);
+      const schema = schemas.get(family.nfproto);
+      const listeners = await readPorts(client, family, schema);
+      const { state, contents } = wholeTable(
+        family,
+        { ...settings, target: targetOf(settings), listeners },
+        desired.plans.values(),
+      );
+      const batch = new TableBatch(TABLE, new MessageWriter(), 1);
+      writeTable(REDIRECTION_TABLE, batch, { family, settings: state.settings, elements: contents });
+      await compareTable(client, { family, name: TABLE.name, describeElement }, batch, schema, changes);
+    }
+    for (const { family, nfproto, keyword } of TABLE_FAMILIES) {
+      const isUnwanted = desired.settings.every((settings) => settings.family !== family);
+      if (isUnwanted && schemas.has(nfproto)) changes.remove(() => `table ${keyword} ${TABLE.name}`);
+    }
+    return changes.comparison(schemas.size === 0 ? "nothing" : "ours");
+  }
+
+  nativeText({ settings, plans }: DesiredState): readonly NativeText[] {
+    const texts = settings.map((one) => {
+      const family = tableFamilyOf(one.family);
+      const table = new TableText(TABLE, family);
+      const { state, contents } = wholeTable(family, withPreferredPorts(one), plans.values());
+      writeTable(REDIRECTION_TABLE, table, { family, settings: state.settings, elements: contents });
+      return table.text();
+    });
+    return [{ command: "nft -f -", text: texts.join("\n") }];
+  }
+
+  async leftovers(): Promise<readonly string[]> {
+    return (await this.#tables.families()).map(({ keyword }) => `table ${keyword} ${TABLE.name}`);
+  }
+
+  async apply(changes: readonly PlanChange[]): Promise<void> {
+    const relay = this.#relay;
+    if (relay === undefined) throw new BackendError("userspace: the relay has ended");
+    const { added, removed } = relayUpdateOf(changes);
+    if (added.length > 0) await relay.update(added, []);
+    const updates = updatesOf(this.#states, changes);
+    const obsolete: { readonly table: CountingTable; readonly keys: CounterKeys }[] = [];
+    for (const { family, settings } of updates) {
+      const table = countingTable(TABLE.name, { family, settings });
+      const own = changesOfFamily(changes, family.family);
+      obsolete.push({ table, keys: await obsoleteCounters(this.#kernel.client, table, own) });
+    }
+    try {
+      await this.#tables.update(updates, candidates(this.#states, plansOf(changes)), (batch) => {
+        for (const { table, keys } of obsolete) deleteCounters(batch, table, keys);
+      });
+    } catch (error) {
+      // The rules in force lead to what the relay had before.
+      const undo = relayUpdateOf(changes.map(({ key, old, new: next }) => ({ key, old: next, new: old })));
+      await relay.update(undo.added, undo.removed);
+      throw error;
+    }
+    for (const update of updates) update.accept();
+    if (removed.length > 0) await relay.update([], removed);
+  }
+
+  watch(onForeignChange: OnForeignChange): Disposable {
+    return this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
+  }
+
+  async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
+    using client = this.#kernel.open();
+    return await readTraffic(client, TABLE.name, this.#states, plans.values());
+  }
+
+  relaySockets(): readonly RelaySocket[] {
+    return this.#states.flatMap(({ settings: { target, listeners } }) =>
+      SIDES.flatMap((side) =>
+        RELAYED_PROTOCOLS.map((protocol) => ({ address: target, port: listeners[side][protocol] }))
+      )
+    );
+  }
+
+  async metrics(): Promise<readonly BackendMetric[]> {
+    return this.#relay === undefined ? [] : relayMetrics(await this.#relay.report());
+  }
+
+  async cleanup(): Promise<void> {
+    const families = await this.#tables.families();
+    if (families.length > 0) await this.#tables.replace([], { plans: [], elementsOf: () => [] });
+    this.#states = [];
+  }
+
+  [Symbol.dispose](): void {
+    this.#relay?.[Symbol.dispose]();
+    this.#kernel[Symbol.dispose]();
+  }
+
+  /** Starts the relay, on the ports that rules lead to already, if there are any. */
+  async #start(settings: readonly NodeSettings[]): Promise<RelayHandle> {
+    const schemas = await this.#readSchemas();
+    const ports = new Map<NodeSettings["family"], Awaited<ReturnType<typeof readPorts>>>();
+    for (const { family } of settings) {
+      const tableFamily = tableFamilyOf(family);
+      ports.set(family, await readPorts(this.#kernel.client, tableFamily, schemas.get(tableFamily.nfproto)));
+    }
+    const sharedListeners = listenersFor(settings, (family) => ports.get(family)!);
+    const { udpIdleMs, maxConnections, maxUdpFlows } = this.#options;
+    return await this.#startRelay(
+      {
+        ...DEFAULT_RELAY_SETTINGS,
+        sharedListeners,
+        mark: settings[0]?.masqueradeMark ?? 0,
+        udpIdleMs,
+        maxConnections,
+        maxUdpFlows,
+      },
+      {
+        warn: (message, values) => this.#log?.warn(message, values),
+        failed: (error) => this.#relayFailed(error.message),
+      },
+    );
+  }
+
+  /** The next reconcile starts another relay. */
+  #relayFailed(cause: string): void {
+    this.#relay?.[Symbol.dispose]();
+    this.#relay = undefined;
+    this.#kernel.report(cause);
+  }
+
+  async #readSchemas(): Promise<ReadonlyMap<number, TableSchema>> {
+    return await this.#kernel.isAbsent() ? new Map() : await readSchemas(this.#kernel.client, TABLE.name);
+  }
+}
+
+function candidates(states: readonly TableState[], plans: Iterable<ServicePortPlan>): Candidates {
+  return {
+    plans,
+    elementsOf: (plan) => {
+      const state = states.find(({ settings }) => settings.family === plan.family);
+      return state === undefined ? [] : elementsOf(plan, state.settings);
+    },
+  };
+}

@@ -1,0 +1,24 @@
+import { defineMode } from "../../core/backend/mode.ts";
+import { withBackendErrors } from "../backend_errors.ts";
+import { UserspaceBackend } from "./backend.ts";
+import { userspaceFlags } from "./flags.ts";
+import { limitationsOf } from "./limitations.ts";
+import { readUserspaceOptions } from "./options.ts";
+import { startRelay } from "./start_relay.ts";
+
+export const userspace = defineMode({
+  name: "userspace",
+  isAutomatic: true,
+  flags: userspaceFlags,
+  planning: {
+    endsTcpConnections: false,
+    listsInterfaceAddresses: true,
+    defaultNodePortAddresses: "primary",
+    localhostNodePorts: true,
+  },
+  sections: { periods: "iptables", masquerade: "iptables" },
+  failureMetrics: [],
+  limitationsOf,
+  readOptions: readUserspaceOptions,
+  create: (options) => withBackendErrors(new UserspaceBackend(options, startRelay)),
+});

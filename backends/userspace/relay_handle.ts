@@ -1,0 +1,23 @@
+import type { PlanKey } from "../../core/plan/plan.ts";
+import type { RelayedService, RelayReport, RelaySettings, SharedListener } from "./relay/messages.ts";
+
+/** A relay at work, as the backend uses it. */
+export interface RelayHandle extends Disposable {
+  /** The shared listeners with the ports in use. */
+  readonly listeners: readonly SharedListener[];
+  /** Resolves when the relay has these services and no others. */
+  replace(services: readonly RelayedService[]): Promise<void>;
+  /** Resolves when the changes are in force. */
+  update(services: readonly RelayedService[], removed: readonly PlanKey[]): Promise<void>;
+  report(): Promise<RelayReport>;
+}
+
+/** Receives what happens in the relay between calls. */
+export interface RelayObserver {
+  readonly warn: (message: string, values: Readonly<Record<string, string | number>>) => void;
+  /** The relay has ended by an error, and with it all connections. */
+  readonly failed: (error: Error) => void;
+}
+
+/** Starts a relay. @throws Error when a shared listener cannot be opened. */
+export type StartRelay = (settings: RelaySettings, observer: RelayObserver) => Promise<RelayHandle>;
