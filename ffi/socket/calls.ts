@@ -26,6 +26,12 @@ const symbols = {
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   /** ssize_t send(int sockfd, const void *buf, size_t len, int flags) */
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  /** ssize_t send(int sockfd, const void *buf, size_t len, int flags), from the middle of a buffer */
+  send_from: { name: "send", parameters: ["i32", "pointer", "usize", "i32"], result: "i32" },
+  /** int recvmmsg(int sockfd, struct mmsghdr *msgvec, unsigned int vlen, int flags, struct timespec *timeout) */
+  recvmmsg: { parameters: ["i32", "buffer", "u32", "i32", "pointer"], result: "i32" },
+  /** int sendmmsg(int sockfd, struct mmsghdr *msgvec, unsigned int vlen, int flags) */
+  sendmmsg: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   /** int shutdown(int sockfd, int how) */
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   /** int close(int fd) */

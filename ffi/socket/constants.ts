@@ -16,6 +16,11 @@ export const SO_LINGER = 13; // asm-generic/socket.h
 export const SO_MARK = 36; // asm-generic/socket.h
 export const SO_ORIGINAL_DST = 80; // linux/netfilter_ipv4.h
 export const IP6T_SO_ORIGINAL_DST = 80; // linux/netfilter_ipv6/ip6_tables.h
+export const AF_NETLINK = 16; // sys/socket.h
+export const SOCK_RAW = 3; // sys/socket.h
+export const IP_PKTINFO = 8; // linux/in.h
+export const IPV6_RECVPKTINFO = 49; // linux/in6.h
+export const IPV6_PKTINFO = 50; // linux/in6.h
 export const IPV6_V6ONLY = 26; // linux/in6.h
 
 export const TCP_NODELAY = 1; // linux/tcp.h

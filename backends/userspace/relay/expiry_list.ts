@@ -50,6 +50,16 @@ export class ExpiryList<Entry extends Expiring> {
     return next === this.#ring ? undefined : next as Entry;
   }
 
+  /** Entries in the order of their deadlines. The current one may be removed meanwhile. */
+  *all(): Generator<Entry> {
+    let entry = this.#ring.next;
+    while (entry !== undefined && entry !== this.#ring) {
+      const { next }: Expiring = entry;
+      yield entry as Entry;
+      entry = next;
+    }
+  }
+
   /** Deadline of the first entry; Infinity without one. */
   get nextDeadline(): number {
     const { next } = this.#ring;

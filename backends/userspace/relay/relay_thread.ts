@@ -3,13 +3,16 @@ import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { WakeCounter } from "../../../ffi/socket/wake.ts";
 import { EndpointPicker } from "./endpoint_picker.ts";
 import { EventLoop, type EventTarget, type Timer } from "./event_loop.ts";
-import type { RelayCommand, RelayEvent, RelayReport, RelaySettings } from "./messages.ts";
-import { RateLimitedWarnings } from "./rate_limited_warnings.ts";
-import { ServiceTable } from "./service_table.ts";
+import type { RelayCommand, RelayedProtocol, RelayEvent, RelayReport, RelaySettings } from "./messages.ts";
+import { RateLimitedWarnings, type Warn } from "./rate_limited_warnings.ts";
+import type { ListenerSet } from "./listener_set.ts";
+import { type FrontendEntry, ServiceTable } from "./service_table.ts";
 import { TcpListeners } from "./tcp/listeners.ts";
 import { PipePool } from "./tcp/pipe_pool.ts";
 import { TcpRelay } from "./tcp/tcp_relay.ts";
 import { Transfer } from "./tcp/transfer.ts";
+import { udpListeners } from "./udp/listeners.ts";
+import { UdpRelay } from "./udp/udp_relay.ts";
 
 /** Largest transfer through the buffer, and through a pipe. */
 const BUFFER_BYTES = 128 * 1024;
@@ -27,7 +30,8 @@ export class RelayThread implements EventTarget, Timer, Disposable {
   readonly #send: (event: RelayEvent) => void;
   readonly #pipes: PipePool | undefined;
   readonly #tcp: TcpRelay;
-  readonly #tcpListeners: TcpListeners;
+  readonly #udp: UdpRelay;
+  readonly #listeners: Readonly<Record<RelayedProtocol, ListenerSet>>;
   readonly #table: ServiceTable;
   /** Messages that the main thread has sent but that have not arrived. */
   #missing = 0;
@@ -57,15 +61,30 @@ export class RelayThread implements EventTarget, Timer, Disposable {
       mark: settings.mark,
       maxConnections: Math.min(settings.maxConnections, Math.floor(files / 2)),
     });
-    const warnings = new RateLimitedWarnings((message, values) => send({ type: "warning", message, values }));
-    this.#tcpListeners = new TcpListeners(
+    this.#udp = new UdpRelay({
       loop,
-      this.#tcp,
-      (message, values) => warnings.warn(message, values, loop.now),
-    );
-    this.#table = new ServiceTable(this.#tcpListeners);
+      picker: this.#picker,
+      mark: settings.mark,
+      idleMs: settings.udpIdleMs,
+      maxFlows: Math.min(settings.maxUdpFlows, Math.floor(files / 4)),
+    });
+    const warnings = new RateLimitedWarnings((message, values) => send({ type: "warning", message, values }));
+    const warn: Warn = (message, values) => warnings.warn(message, values, loop.now);
+    this.#listeners = {
+      TCP: new TcpListeners(loop, this.#tcp, warn).set,
+      UDP: udpListeners(loop, this.#udp, warn),
+    };
+    const setOf = ({ service }: FrontendEntry) => this.#listeners[service.spec.protocol];
+    this.#table = new ServiceTable({
+      add: (entry) => setOf(entry).add(entry),
+      remove: (entry) => setOf(entry).remove(entry),
+      settle: () => {
+        this.#listeners.TCP.settle();
+        this.#listeners.UDP.settle();
+      },
+    });
     const listeners = settings.sharedListeners.map((request) =>
-      this.#tcpListeners.share(request, this.#table)
+      this.#listeners[request.protocol].share(request, this.#table)
     );
     send({ type: "ready", listeners });
   }
@@ -83,7 +102,7 @@ export class RelayThread implements EventTarget, Timer, Disposable {
   /** Waits for something to do, and does it. */
   turn(): void {
     this.#loop.turn();
-    if (this.nextDeadline !== Infinity && this.#tcp.openConnections === 0) this.#finish();
+    this.#finishIfIdle();
   }
 
   receive(command: RelayCommand): void {
@@ -93,15 +112,20 @@ export class RelayThread implements EventTarget, Timer, Disposable {
         return;
       case "replace":
         this.#table.replace(command.services);
+        this.#udp.endOrphans();
         return this.#send({ type: "done", id: command.id });
       case "update":
         this.#table.update(command.services, command.removed);
+        this.#udp.endOrphans();
         return this.#send({ type: "done", id: command.id });
       case "report":
         return this.#send({ type: "report", id: command.id, report: this.#report() });
       case "drain":
-        this.#tcpListeners.closeAll();
+        this.#listeners.TCP.closeAll();
+        // UDP answers need the listeners.
+        this.#udp.stopAccepting();
         this.nextDeadline = performance.now() + command.limitMs;
+        this.#finishIfIdle();
     }
   }
 
@@ -116,14 +140,24 @@ export class RelayThread implements EventTarget, Timer, Disposable {
 
   [Symbol.dispose](): void {
     this.#pipes?.[Symbol.dispose]();
+    this.#udp[Symbol.dispose]();
     this.#loop[Symbol.dispose]();
+  }
+
+  get #open(): number {
+    return this.#tcp.openConnections + this.#udp.openFlows;
+  }
+
+  #finishIfIdle(): void {
+    if (this.nextDeadline !== Infinity && this.#open === 0) this.#finish();
   }
 
   #finish(): void {
     if (this.isOver) return;
     this.isOver = true;
-    const open = this.#tcp.openConnections;
+    const open = this.#open;
     this.#tcp.resetAll();
+    this.#listeners.UDP.closeAll();
     this.#send({ type: "drained", open });
   }
 
@@ -132,7 +166,7 @@ export class RelayThread implements EventTarget, Timer, Disposable {
     return {
       services: [...this.#table.counters()],
       openConnections: this.#tcp.openConnections,
-      udpFlows: 0,
+      udpFlows: this.#udp.openFlows,
       avoidedEndpoints: [...this.#picker.avoided(performance.now())],
     };
   }

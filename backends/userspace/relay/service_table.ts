@@ -111,6 +111,14 @@ export class ServiceTable {
     if (service === undefined) return;
     this.#removeFrontends(service);
     this.#services.delete(key);
+    // Its connections go on, but find no other endpoint.
+    service.spec = {
+      ...service.spec,
+      frontends: [],
+      cluster: NO_ENDPOINTS,
+      local: NO_ENDPOINTS,
+      serving: NO_ENDPOINTS,
+    };
   }
 
   #removeFrontends(service: Service): void {
@@ -151,6 +159,11 @@ export function mayUse({ service, frontend }: FrontendEntry, client: string): bo
   const { sourceRanges } = service.spec;
   if (sourceRanges === undefined || frontend.kind !== "LoadBalancerIP") return true;
   return sourceRanges.some((range) => contains(range, client as Address));
+}
+
+/** Reports whether two frontends have the same address and port. */
+export function sameFrontend(a: RelayedFrontend, b: RelayedFrontend): boolean {
+  return a.address === b.address && a.port === b.port;
 }
 
 function keyOf({ address, port }: RelayedFrontend): string {

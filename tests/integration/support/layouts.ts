@@ -39,6 +39,8 @@ const LAYOUTS: Readonly<Record<string, Readonly<Record<string, Readonly<Record<s
   "sys/un.h": { sockaddr_un: { sun_family: 0, sun_path: 2 } },
   "netinet/in.h": {
     sockaddr_in: { sin_family: 0, sin_port: 2, sin_addr: 4 },
+    in_pktinfo: { size: 12, ipi_ifindex: 0, ipi_spec_dst: 4, ipi_addr: 8 },
+    in6_pktinfo: { size: 20, ipi6_addr: 0, ipi6_ifindex: 16 },
     sockaddr_in6: { size: 28, sin6_family: 0, sin6_port: 2, sin6_addr: 8 },
   },
   "linux/netlink.h": {

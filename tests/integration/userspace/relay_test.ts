@@ -4,3 +4,8 @@ Deno.test("the relay of mode userspace moves the bytes of redirected connections
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/streams");
 });
+
+Deno.test("the relay of mode userspace carries datagrams", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/datagrams");
+});

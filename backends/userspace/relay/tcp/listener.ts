@@ -1,24 +1,16 @@
-import { AF_INET, AF_INET6 } from "../../../../ffi/inet.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { reset } from "../../../../ffi/socket/options.ts";
 import { acceptTcp, NO_RESOURCES, originalDestination } from "../../../../ffi/socket/tcp.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
 import type { EventTarget } from "../event_loop.ts";
-import type { Side } from "../messages.ts";
+import { addressFamily, type Destination } from "../listener_set.ts";
 import { proxyHeader } from "../proxy_header.ts";
-import { type FrontendEntry, listFor, mayUse, type ServiceTable } from "../service_table.ts";
+import { type FrontendEntry, listFor, mayUse } from "../service_table.ts";
 import { newAttempt } from "./connection.ts";
 import type { TcpRelay } from "./tcp_relay.ts";
 
 /** Connections that are accepted in a row, before those that exist get their turn. */
 const MAX_ACCEPTS = 64;
-
-/** Where a listener's connections go. */
-export type Destination =
-  /** To the frontend that the kernel redirected them from. */
-  | { readonly side: Side; readonly table: ServiceTable }
-  /** To one frontend. */
-  | { entry: FrontendEntry | undefined };
 
 export interface TcpListenerOptions {
   readonly family: Family;
@@ -40,7 +32,7 @@ export class TcpListener implements EventTarget {
 
   constructor({ family, relay, destination, pause }: TcpListenerOptions) {
     this.#family = family;
-    this.#addressFamily = family === "IPv4" ? AF_INET : AF_INET6;
+    this.#addressFamily = addressFamily(family);
     this.#relay = relay;
     this.#destination = destination;
     this.#pause = pause;

@@ -11,8 +11,8 @@ import {
 import type { Family } from "../../../../core/net/protocol.ts";
 import { run } from "../../support/network_namespace.ts";
 
-/** Options of tests with a relay: libraries stay open for the life of the process. */
-export const keepsLibraries = { sanitizeResources: false } as const;
+/** Options of tests with a relay: libraries stay open for the life of the process, and time limits may still run. */
+export const keepsLibraries = { sanitizeResources: false, sanitizeOps: false } as const;
 
 /** The relay in this network namespace, where every address of the ranges below is local. */
 export class RelayLab implements AsyncDisposable {
@@ -24,7 +24,7 @@ export class RelayLab implements AsyncDisposable {
     await setUpAddresses();
     const warnings: string[] = [];
     const sharedListeners = (["IPv4", "IPv6"] as const).flatMap((family) =>
-      (["TCP"] as const).map((protocol) => ({ family, protocol, side: "inside" as const, port: 0 }))
+      (["TCP", "UDP"] as const).map((protocol) => ({ family, protocol, side: "inside" as const, port: 0 }))
     );
     const relay = await Relay.start({ ...DEFAULT_RELAY_SETTINGS, sharedListeners, ...settings }, {
       warn: (message) => warnings.push(message),
@@ -32,6 +32,8 @@ export class RelayLab implements AsyncDisposable {
     });
     const lab = new RelayLab(relay, warnings);
     for (const { family, protocol, port } of relay.listeners) await redirect(family, protocol, port);
+    // Flows of an earlier test lead to its listeners.
+    await run("conntrack", "-F");
     return lab;
   }
 

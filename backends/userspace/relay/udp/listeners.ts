@@ -1,0 +1,25 @@
+import { bindUdp } from "../../../../ffi/socket/udp.ts";
+import type { EventLoop } from "../event_loop.ts";
+import { addressFamily, ListenerSet } from "../listener_set.ts";
+import type { Warn } from "../rate_limited_warnings.ts";
+import { UdpReceiver } from "./receiver.ts";
+import type { UdpRelay } from "./udp_relay.ts";
+
+/** Datagrams that may wait for the relay, in bytes of kernel memory. */
+const RECEIVE_BYTES = 4 * 1024 * 1024;
+
+/** Returns the sockets that clients send datagrams to. */
+export function udpListeners(loop: EventLoop, relay: UdpRelay, warn: Warn): ListenerSet {
+  return new ListenerSet({
+    loop,
+    protocol: "UDP",
+    open: (operation, family, address, destination) => {
+      const fd = bindUdp(operation, addressFamily(family), address, RECEIVE_BYTES);
+      return { fd, target: new UdpReceiver(relay, fd, family, destination) };
+    },
+    closing: ({ target }) => {
+      if (target instanceof UdpReceiver) relay.endFlowsOf(target);
+    },
+    warn,
+  });
+}

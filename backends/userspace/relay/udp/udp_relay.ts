@@ -1,0 +1,258 @@
+import type { Family } from "../../../../core/net/protocol.ts";
+import { SOL_SOCKET } from "../../../../ffi/libc.ts";
+import { SocketAddress } from "../../../../ffi/socket/address.ts";
+import { errno } from "../../../../ffi/socket/calls.ts";
+import { EAGAIN, ENOBUFS, EPOLLIN, SO_MARK } from "../../../../ffi/socket/constants.ts";
+import { DatagramBatch } from "../../../../ffi/socket/datagrams.ts";
+import { setOption, takeError } from "../../../../ffi/socket/options.ts";
+import { closeSocket, sendBytes } from "../../../../ffi/socket/stream.ts";
+import { connectUdp, udpSocket } from "../../../../ffi/socket/udp.ts";
+import type { EndpointPicker } from "../endpoint_picker.ts";
+import type { EventLoop, Timer } from "../event_loop.ts";
+import { ExpiryList } from "../expiry_list.ts";
+import { addressFamily } from "../listener_set.ts";
+import { endpointAt, offsetOf, PACKED_BYTES } from "../packed_endpoints.ts";
+import { endpointsOf, listFor, mayUse, sameFrontend } from "../service_table.ts";
+import { ConntrackLookup, type SeenFlow } from "./conntrack_lookup.ts";
+import { type FlowOwner, UdpFlow } from "./flow.ts";
+import type { DatagramHandler, UdpReceiver } from "./receiver.ts";
+
+/** Datagrams per system call. */
+const BATCH = 32;
+/** Endpoints that may reject one flow before it ends. */
+const MAX_REJECTIONS = 4;
+/**
+ * Time without datagrams after which conntrack is asked again, because the client may have used the same port for
+ * another frontend meanwhile. Less than nf_conntrack_udp_timeout (30 s), after which conntrack forgets the flow.
+ */
+const LOOKUP_AGAIN_MS = 10_000;
+
+export interface UdpRelayOptions {
+  readonly loop: EventLoop;
+  readonly picker: EndpointPicker;
+  /** SO_MARK; 0 for none. */
+  readonly mark: number;
+  readonly idleMs: number;
+  readonly maxFlows: number;
+}
+
+/** Carries datagrams between clients and endpoints, with one socket per flow. */
+export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
+  readonly batch = new DatagramBatch(BATCH);
+  readonly #replies = new DatagramBatch(BATCH);
+  readonly #options: UdpRelayOptions;
+  /** All flows, by the time of their last datagram. */
+  readonly #idle: ExpiryList<UdpFlow>;
+  readonly #lookups = new Map<Family, ConntrackLookup>();
+  readonly #addresses = {
+    IPv4: new SocketAddress(addressFamily("IPv4")),
+    IPv6: new SocketAddress(addressFamily("IPv6")),
+  };
+  #flows = 0;
+  #acceptsFlows = true;
+
+  constructor(options: UdpRelayOptions) {
+    this.#options = options;
+    this.#idle = new ExpiryList(options.idleMs);
+    options.loop.addTimer(this);
+  }
+
+  get openFlows(): number {
+    return this.#flows;
+  }
+
+  /** Begins no flows from now on. */
+  stopAccepting(): void {
+    this.#acceptsFlows = false;
+  }
+
+  get nextDeadline(): number {
+    return this.#idle.nextDeadline;
+  }
+
+  expire(now: number): void {
+    for (let flow = this.#idle.takeExpired(now); flow !== undefined; flow = this.#idle.takeExpired(now)) {
+      this.#end(flow);
+    }
+  }
+
+  lookup(family: Family): ConntrackLookup {
+    let lookup = this.#lookups.get(family);
+    if (lookup === undefined) this.#lookups.set(family, lookup = new ConntrackLookup(addressFamily(family)));
+    return lookup;
+  }
+
+  received(receiver: UdpReceiver, slot: number): void {
+    const source = this.batch.sourceOf(slot);
+    const local = this.batch.destinationOf(slot, receiver.addressFamily);
+    const key = receiver.keyOf(source, local);
+    const flow = this.#current(receiver, key) ?? this.#begin(receiver, key, source, local);
+    if (flow !== undefined) this.#send(flow, slot);
+  }
+
+  answered(flow: UdpFlow): void {
+    const count = this.#replies.receive(flow.fd);
+    if (count <= 0) return this.rejected(flow);
+    const { service } = flow.entry;
+    if (!flow.hasAnswer) {
+      flow.hasAnswer = true;
+      flow.question = undefined;
+      if (this.#options.picker.hasFailures) this.#options.picker.succeeded(service, flow.endpoint);
+    }
+    for (let slot = 0; slot < count; slot++) service.bytesToClients += this.#replies.lengthOf(slot);
+    this.#replies.reply(flow.receiver.fd, count, flow.receiver.addressFamily, flow.client, flow.local);
+    this.#use(flow);
+  }
+
+  rejected(flow: UdpFlow): void {
+    // Reading clears it, so that it is not reported again.
+    takeError(flow.fd);
+    this.#avoidEndpoint(flow);
+    const { question } = flow;
+    if (question === undefined) return this.#end(flow);
+    while (this.#connect(flow)) {
+      if (sendBytes(flow.fd, question) >= 0) return;
+      this.#avoidEndpoint(flow);
+    }
+    this.#fail(flow);
+  }
+
+  /** Ends the flows whose endpoint or frontend is gone, after services have changed. */
+  endOrphans(): void {
+    for (const flow of this.#idle.all()) {
+      const { spec } = flow.entry.service;
+      if (flow.spec === spec) continue;
+      flow.spec = spec;
+      const { endpoint, entry: { frontend } } = flow;
+      const hasEndpoint = [spec.cluster, spec.local, spec.serving].some((list) =>
+        offsetOf(list, endpoint) >= 0
+      );
+      const hasFrontend = spec.frontends.some((other) => sameFrontend(other, frontend));
+      if (!hasEndpoint || !hasFrontend) this.#end(flow);
+    }
+  }
+
+  /** Ends the flows of a receiver, which is closed. */
+  endFlowsOf(receiver: UdpReceiver): void {
+    for (const flow of receiver.flows.values()) this.#end(flow);
+  }
+
+  [Symbol.dispose](): void {
+    for (const lookup of this.#lookups.values()) lookup[Symbol.dispose]();
+  }
+
+  /** Returns the flow of a client, unless the client has begun another one with the same port. */
+  #current(receiver: UdpReceiver, key: string): UdpFlow | undefined {
+    const flow = receiver.flows.get(key);
+    if (flow === undefined || !receiver.isShared) return flow;
+    if (this.#options.loop.now - flow.lastUsed < LOOKUP_AGAIN_MS) return flow;
+    const entry = receiver.entryOf(this.#seen(receiver, flow.client, flow.local));
+    if (entry?.service === flow.entry.service && sameFrontend(entry.frontend, flow.entry.frontend)) {
+      return flow;
+    }
+    this.#end(flow);
+    return undefined;
+  }
+
+  #begin(receiver: UdpReceiver, key: string, source: Uint8Array, local: string): UdpFlow | undefined {
+    if (!this.#acceptsFlows) return undefined;
+    const seen = this.#seen(receiver, source, local);
+    const entry = receiver.entryOf(seen);
+    if (entry === undefined) return undefined;
+    const { service } = entry;
+    if (listFor(entry, receiver.side) === "none" || !mayUse(entry, seen.client)) {
+      service.refused++;
+      return undefined;
+    }
+    const oldest = this.#flows >= this.#options.maxFlows ? this.#idle.first : undefined;
+    if (oldest !== undefined) this.#end(oldest);
+    const flow = new UdpFlow(this, receiver, entry, {
+      key,
+      client: source.slice(),
+      clientAddress: seen.client,
+      local,
+    });
+    receiver.flows.set(key, flow);
+    this.#flows++;
+    service.connections++;
+    service.open++;
+    this.#use(flow);
+    if (this.#connect(flow)) return flow;
+    this.#fail(flow);
+    return undefined;
+  }
+
+  /** Sends a datagram of the client; to another endpoint if there has been an ICMP error. */
+  #send(flow: UdpFlow, slot: number): void {
+    this.#use(flow);
+    while (!this.batch.forward(slot, flow.fd)) {
+      const reason = errno();
+      // Without memory the datagram is lost, as in any network.
+      if (reason === EAGAIN || reason === ENOBUFS) return;
+      this.#avoidEndpoint(flow);
+      if (!this.#connect(flow)) return this.#fail(flow);
+    }
+    flow.sent++;
+    flow.question = flow.sent === 1 && !flow.hasAnswer ? this.batch.copyOf(slot) : undefined;
+    flow.entry.service.bytesToEndpoints += this.batch.lengthOf(slot);
+  }
+
+  /** Connects a flow to an endpoint that has not rejected it. @returns false if there is none. */
+  #connect(flow: UdpFlow): boolean {
+    const { loop, picker, mark } = this.#options;
+    const { service } = flow.entry;
+    const { family } = service.spec;
+    while (flow.rejecting.length < MAX_REJECTIONS) {
+      this.#closeSocket(flow);
+      const list = endpointsOf(service, listFor(flow.entry, flow.receiver.side));
+      const offset = picker.pick(service, list, flow.clientAddress, flow.rejecting, loop.now);
+      const fd = offset < 0 ? -1 : udpSocket(addressFamily(family));
+      if (fd < 0) return false;
+      flow.fd = fd;
+      flow.endpoint = endpointAt(list, offset, PACKED_BYTES[family]);
+      flow.hasAnswer = false;
+      if (flow.rejecting.length > 0) service.retries++;
+      if (mark !== 0) setOption(fd, SOL_SOCKET, SO_MARK, mark);
+      const address = this.#addresses[family];
+      address.setPacked(list, offset);
+      if (connectUdp(fd, address)) return loop.add(fd, flow, EPOLLIN);
+      this.#avoidEndpoint(flow);
+    }
+    return false;
+  }
+
+  #avoidEndpoint(flow: UdpFlow): void {
+    this.#options.picker.failed(flow.entry.service, flow.endpoint, this.#options.loop.now);
+    flow.rejecting = [...flow.rejecting, flow.endpoint];
+  }
+
+  #use(flow: UdpFlow): void {
+    flow.lastUsed = this.#options.loop.now;
+    this.#idle.renew(flow, flow.lastUsed);
+  }
+
+  #fail(flow: UdpFlow): void {
+    flow.entry.service.failures++;
+    this.#end(flow);
+  }
+
+  #end(flow: UdpFlow): void {
+    // It may have ended already.
+    if (!flow.receiver.flows.delete(flow.key)) return;
+    this.#idle.remove(flow);
+    this.#closeSocket(flow);
+    this.#flows--;
+    flow.entry.service.open--;
+  }
+
+  #closeSocket(flow: UdpFlow): void {
+    if (flow.fd < 0) return;
+    this.#options.loop.forget(flow.fd);
+    closeSocket(flow.fd);
+    flow.fd = -1;
+  }
+
+  #seen(receiver: UdpReceiver, client: Uint8Array, local: string): SeenFlow {
+    return { ...receiver.clientOf(client), local, localPort: receiver.port };
+  }
+}

@@ -1,0 +1,60 @@
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { isIPv6 } from "node:net";
+
+/** A UDP socket of a client, with answers as text. */
+export class UdpClient implements Disposable {
+  readonly #socket: Socket;
+  readonly #answers: string[] = [];
+  #arrived = Promise.withResolvers<void>();
+
+  static async bind(hostname: string, port = 0): Promise<UdpClient> {
+    return new UdpClient(await bound(hostname, port));
+  }
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("message", (bytes, { address, port }) => {
+      this.#answers.push(`${bytes} from ${address}:${port}`);
+      this.#arrived.resolve();
+    });
+  }
+
+  /** Sends a question and returns the next answer as `text from address:port`; undefined if none comes in time. */
+  async ask(text: string, hostname: string, port: number, timeoutMs = 2000): Promise<string | undefined> {
+    this.#socket.send(text, port, hostname);
+    const waiting = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs));
+    if (this.#answers.length === 0) await Promise.race([this.#arrived.promise, waiting]);
+    this.#arrived = Promise.withResolvers();
+    return this.#answers.shift();
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+}
+
+/** Answers each datagram with its own name and the text. */
+export class UdpServer implements Disposable {
+  readonly #socket: Socket;
+
+  static async bind(name: string, hostname: string, port = 5353): Promise<UdpServer> {
+    return new UdpServer(name, await bound(hostname, port));
+  }
+
+  private constructor(name: string, socket: Socket) {
+    this.#socket = socket;
+    socket.on("message", (bytes, { address, port }) => socket.send(`${name}: ${bytes}`, port, address));
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+}
+
+async function bound(hostname: string, port: number): Promise<Socket> {
+  const socket = createSocket(isIPv6(hostname) ? "udp6" : "udp4");
+  socket.bind(port, hostname);
+  await once(socket, "listening");
+  return socket;
+}
