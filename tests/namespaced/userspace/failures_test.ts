@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import {
+  address,
+  frontend,
+  packed,
+  relayedService,
+} from "../../backends/userspace/relay/support/services.ts";
+import { run } from "../../integration/support/network_namespace.ts";
+import { keepsLibraries, nft, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
+import {
+  echo,
+  exchange,
+  pattern,
+  readAll,
+  TcpServer,
+  writeAll,
+} from "../../integration/userspace/support/tcp.ts";
+
+/** Run by relay_test.ts in its own network namespace. */
+
+const VIP = { hostname: "10.96.0.10", port: 80 };
+const HELLO = new TextEncoder().encode("hello");
+
+/** Drops what is sent to some addresses, as a node does that died without notice. */
+async function dropPacketsTo(...addresses: readonly string[]): Promise<AsyncDisposable> {
+  const set = addresses.join(", ");
+  await nft(`table ip dead {
+    chain input {
+      type filter hook input priority 0;
+      ip daddr { ${set} } drop
+    }
+  }`);
+  return { [Symbol.asyncDispose]: () => nft("delete table ip dead") };
+}
+
+async function connectAndExchange(): Promise<void> {
+  using client = await Deno.connect(VIP);
+  assert.deepEqual(await exchange(client, HELLO), HELLO);
+}
+
+/** Deno has no means to reset a connection: it ends its stream before it closes the socket. */
+const RESETTING_CLIENT = `
+import socket, struct, time
+client = socket.create_connection(("${VIP.hostname}", ${VIP.port}))
+client.send(b"hello")
+time.sleep(0.1)
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+client.close()
+`;
+
+/** Fails unless the connection ends with a reset. */
+async function assertReset(client: Deno.TcpConn): Promise<void> {
+  await assert.rejects(readAll(client), Deno.errors.ConnectionReset);
+}
+
+Deno.test("an endpoint that rejects costs clients nothing, and is avoided", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using _server = new TcpServer("10.1.0.1", echo);
+  await lab.replace(relayedService({ cluster: packed("10.1.0.1:8080", "10.1.0.2:8080", "10.1.0.3:8080") }));
+  for (let count = 0; count < 50; count++) await connectAndExchange();
+  const { connections, failures, retries } = await lab.counters();
+  assert.deepEqual({ connections, failures }, { connections: 50, failures: 0 });
+  assert(retries >= 2 && retries <= 10, `${retries} retries`);
+  const { avoidedEndpoints } = await lab.report();
+  assert.deepEqual(
+    new Set(avoidedEndpoints.map(({ address }) => address)),
+    new Set(["10.1.0.2", "10.1.0.3"].map(address)),
+  );
+});
+
+Deno.test(
+  "an endpoint that does not answer costs one client a quarter of a second",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    await using _server = new TcpServer("10.1.0.1", echo);
+    await using _dead = await dropPacketsTo("10.1.0.2");
+    await lab.replace(relayedService({ cluster: packed("10.1.0.1:8080", "10.1.0.2:8080") }));
+    const times: number[] = [];
+    for (let count = 0; count < 30; count++) {
+      const start = performance.now();
+      await connectAndExchange();
+      times.push(performance.now() - start);
+    }
+    const slow = times.filter((time) => time >= 250);
+    assert.equal(slow.length, 1, `${slow}`);
+    const { failures, retries } = await lab.counters();
+    assert.deepEqual({ failures, retries }, { failures: 0, retries: 1 });
+  },
+);
+
+Deno.test("a client is reset when every endpoint rejects", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await lab.replace(relayedService({ cluster: packed("10.1.0.1:8080", "10.1.0.2:8080") }));
+  using client = await Deno.connect(VIP);
+  await assertReset(client);
+  const { failures, retries, open } = await lab.counters();
+  assert.deepEqual({ failures, retries, open }, { failures: 1, retries: 1, open: 0 });
+});
+
+Deno.test("a client is reset when no endpoint answers four times", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using _dead = await dropPacketsTo("10.1.0.1");
+  await lab.replace(relayedService({ cluster: packed("10.1.0.1:8080") }));
+  const start = performance.now();
+  using client = await Deno.connect(VIP);
+  await assertReset(client);
+  const seconds = (performance.now() - start) / 1000;
+  assert(seconds >= 3.75 && seconds < 6, `${seconds} s: 0.25 + 0.5 + 1 + 2`);
+  const { failures, retries } = await lab.counters();
+  assert.deepEqual({ failures, retries }, { failures: 1, retries: 3 });
+});
+
+Deno.test("what the client sends before an endpoint answers is not lost", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using _server = new TcpServer("10.1.0.1", echo);
+  await using _dead = await dropPacketsTo("10.1.0.2", "10.1.0.3");
+  await lab.replace(relayedService({ cluster: packed("10.1.0.1:8080", "10.1.0.2:8080", "10.1.0.3:8080") }));
+  const sent = pattern(200_000);
+  for (let count = 0; count < 5; count++) {
+    using client = await Deno.connect(VIP);
+    assert.deepEqual(await exchange(client, sent), sent);
+  }
+});
+
+Deno.test("a reset of the endpoint reaches the client", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  // Closing a socket with unread bytes sends a reset.
+  await using _server = new TcpServer(
+    "10.1.0.1",
+    async (connection) => void await connection.read(new Uint8Array(1)),
+  );
+  await lab.replace(relayedService());
+  using client = await Deno.connect(VIP);
+  await writeAll(client, pattern(1_000_000)).catch(() => {});
+  await assertReset(client);
+  assert.equal((await lab.counters()).open, 0);
+});
+
+Deno.test("a reset of the client reaches the endpoint", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  const ended = Promise.withResolvers<unknown>();
+  await using _server = new TcpServer("10.1.0.1", async (connection) => {
+    await readAll(connection).then(ended.resolve, ended.resolve);
+  });
+  await lab.replace(relayedService());
+  await run("python3", "-c", RESETTING_CLIENT);
+  const end = await ended.promise;
+  assert(end instanceof Deno.errors.ConnectionReset, String(end));
+  assert.equal((await lab.counters()).open, 0);
+});
+
+Deno.test("clients outside of the source ranges of a load balancer are reset", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using server = new TcpServer("10.1.0.1", echo);
+  const service = relayedService({
+    frontends: [frontend({ kind: "LoadBalancerIP" })],
+    cluster: packed("10.1.0.1:8080"),
+    sourceRanges: [{ address: address("198.51.100.0"), prefix: 24 }],
+  });
+  await lab.replace(service);
+  using client = await Deno.connect(VIP);
+  await assertReset(client);
+  const { refused, connections } = await lab.counters();
+  assert.deepEqual({ refused, connections, accepted: server.accepted }, {
+    refused: 1,
+    connections: 0,
+    accepted: 0,
+  });
+  await lab.replace({ ...service, sourceRanges: [{ address: address("192.0.2.0"), prefix: 24 }] });
+  await connectAndExchange();
+});
+
+Deno.test(
+  "connections to a frontend that is unknown, or that has no endpoints, are reset",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    using unknown = await Deno.connect(VIP);
+    await assertReset(unknown);
+    await lab.replace(relayedService({ cluster: new Uint8Array() }));
+    using withoutEndpoint = await Deno.connect(VIP);
+    await assertReset(withoutEndpoint);
+  },
+);
