@@ -12,7 +12,7 @@ import { IPS_SEEN_REPLY } from "./ctnetlink.ts";
 import type { Flow } from "./flow.ts";
 import type { DumpFilter } from "./messages.ts";
 import { type Staleness, stalenessOf } from "./staleness.ts";
-import { type Sweep, sweepConntrack } from "./table.ts";
+import { ConntrackTable, type Sweep } from "./table.ts";
 
 export interface ConntrackOptions extends FollowerOptions {
   /** The seam for tests. */
@@ -26,8 +26,9 @@ const SHORT_PASS_MS = 10;
  * Removes conntrack entries that contradict the rules in force (docs/conntrack.md). Runs concurrently with the sync
  * loop: one pass at a time, for all changes since the previous one.
  */
-export class ConntrackReconciler implements Follower {
+export class ConntrackReconciler implements Follower, Disposable {
   readonly #log: Log;
+  readonly #table = new ConntrackTable();
   readonly #options: ConntrackOptions;
   readonly #sweep: NonNullable<ConntrackOptions["sweep"]>;
   #inForce: DesiredState = { settings: [], plans: new Map() };
@@ -47,7 +48,7 @@ export class ConntrackReconciler implements Follower {
   constructor(options: ConntrackOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#sweep = options.sweep ?? ((filter, isStale) => sweepConntrack(filter, isStale));
+    this.#sweep = options.sweep ?? ((filter, isStale) => this.#table.sweep(filter, isStale));
   }
 
   /** Takes note of a sync, and starts a pass if one is needed. Does not wait for it. */
@@ -64,6 +65,12 @@ export class ConntrackReconciler implements Follower {
   /** Resolves when no pass is running or pending. */
   async idle(): Promise<void> {
     await this.#passes;
+  }
+
+  [Symbol.dispose](): void {
+    this.#isDisabled = true;
+    this.#due.resolve();
+    this.#table[Symbol.dispose]();
   }
 
   async #runPasses(): Promise<void> {

@@ -4,6 +4,7 @@ import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { rejectionError } from "../../ffi/netlink/exchange.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { KeptClient } from "../kept_client.ts";
 import { CT_NEW } from "./ctnetlink.ts";
 import { decodeFlow, type Flow } from "./flow.ts";
 import { type DumpFilter, writeDelete, writeDump } from "./messages.ts";
@@ -20,20 +21,51 @@ export interface Sweep {
 /** Size from which deletions are sent: about 300 of them. */
 const DELETIONS_BYTES = 32 * 1024;
 
-/**
- * Removes the stale entries from the conntrack table of this network namespace. The table may change while it is read,
- * and the kernel does not report missed entries, so some stale entries may remain.
- * @param open the seam for tests.
- * @throws KernelError if the table cannot be read: EPERM without CAP_NET_ADMIN, EINVAL without nf_conntrack_netlink.
- */
+/** The conntrack table of this network namespace. */
+export class ConntrackTable implements Disposable {
+  readonly #reader: KeptClient;
+  /** Deletions use their own socket, because their answers must not mix with the answers to the dump. */
+  readonly #deleter: KeptClient;
+
+  /** @param open the seam for tests. */
+  constructor(open?: OpenNetlink) {
+    this.#reader = new KeptClient(() => NetlinkClient.open(NETLINK_NETFILTER, open));
+    this.#deleter = new KeptClient(() => NetlinkClient.open(NETLINK_NETFILTER, open));
+  }
+
+  /**
+   * Removes the stale entries. The table may change while it is read, and the kernel does not report missed entries, so
+   * some stale entries may remain.
+   * @throws KernelError if the table cannot be read: EPERM without CAP_NET_ADMIN, EINVAL without nf_conntrack_netlink.
+   */
+  sweep(filter: DumpFilter, isStale: (flow: Flow) => boolean): Promise<Sweep> {
+    return this.#reader.use((reader) =>
+      this.#deleter.use((deleter) => sweep(reader, new Deletions(deleter), filter, isStale))
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#reader[Symbol.dispose]();
+    this.#deleter[Symbol.dispose]();
+  }
+}
+
+/** Sweeps once: see `ConntrackTable.sweep`. */
 export async function sweepConntrack(
   filter: DumpFilter,
   isStale: (flow: Flow) => boolean,
   open?: OpenNetlink,
 ): Promise<Sweep> {
-  using reader = NetlinkClient.open(NETLINK_NETFILTER, open);
-  // Deletions use their own socket, because their answers must not mix with the answers to the dump.
-  using deletions = new Deletions(NetlinkClient.open(NETLINK_NETFILTER, open));
+  using table = new ConntrackTable(open);
+  return await table.sweep(filter, isStale);
+}
+
+async function sweep(
+  reader: NetlinkClient,
+  deletions: Deletions,
+  filter: DumpFilter,
+  isStale: (flow: Flow) => boolean,
+): Promise<Sweep> {
   let examined = 0;
   const write = (message: MessageWriter, seq: number) => writeDump(message, seq, filter);
   await reader.dumpEach("read the conntrack table", write, ({ type, payload }) => {
@@ -49,7 +81,7 @@ export async function sweepConntrack(
 }
 
 /** Sends deletions in batches as they are added, so that memory does not grow with the number of stale entries. */
-class Deletions implements Disposable {
+class Deletions {
   readonly #client: NetlinkClient;
   #batch: { readonly message: MessageWriter; readonly firstSeq: number } | undefined;
   #written = 0;
@@ -79,9 +111,5 @@ class Deletions implements Disposable {
     }
     this.#written = 0;
     this.#batch = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.#client[Symbol.dispose]();
   }
 }

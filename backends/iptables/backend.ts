@@ -156,19 +156,19 @@ export class IptablesBackend implements Backend {
     };
   }
 
-  async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
-    using client = this.#kernel.open();
+  traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
     const families = this.#families.map((state) => ({
       family: state.family,
       context: { settings: state.settings, ...this.#contextOf(state) },
     }));
-    const services = await readTraffic(client, families, plans.values());
-    return { services: await this.#volumes.addTo(services, client, plans.values()), unallocated: {} };
+    return this.#kernel.read(async (client) => {
+      const services = await readTraffic(client, families, plans);
+      return { services: await this.#volumes.addTo(services, client, plans), unallocated: {} };
+    });
   }
 
   async metrics(): Promise<readonly BackendMetric[]> {
-    using client = this.#kernel.open();
-    const packets = await new PacketCounters(client).metrics();
+    const packets = await this.#kernel.read((client) => new PacketCounters(client).metrics());
     return [
       ...packets,
       ...ruleMetrics(
@@ -367,15 +367,16 @@ export class IptablesBackend implements Backend {
    * transactions, because one of them may be in flight.
    * @param author made the last change of such chains.
    */
-  async #checkMixedChains(author: Author | undefined): Promise<void> {
-    using client = this.#kernel.open();
-    for (const { family, settings } of this.#families) {
-      const reader = new TablesReader(client, family);
-      const missing = await describeMissingRule(family, reader, nodeRules(settings, this.#host));
-      if (missing === undefined) continue;
-      const by = author === undefined ? "" : ` by ${describeAuthor(author)}`;
-      this.#kernel.report(`${missing} was deleted${by}`, author?.name);
-    }
+  #checkMixedChains(author: Author | undefined): Promise<void> {
+    return this.#kernel.read(async (client) => {
+      for (const { family, settings } of this.#families) {
+        const reader = new TablesReader(client, family);
+        const missing = await describeMissingRule(family, reader, nodeRules(settings, this.#host));
+        if (missing === undefined) continue;
+        const by = author === undefined ? "" : ` by ${describeAuthor(author)}`;
+        this.#kernel.report(`${missing} was deleted${by}`, author?.name);
+      }
+    });
   }
 
   #reader(family: TableFamily): TablesReader {

@@ -225,7 +225,7 @@ export class IpvsBackend implements Backend {
     if (counted.length === 0) return { services: [], unallocated: {} };
     // On another socket than the changes, because one of them may be in progress.
     using connection = await IpvsConnection.open(this.#open);
-    const services = await trafficOf(await connection.statistics(), counted, plans.values());
+    const services = await trafficOf(await connection.statistics(), counted, plans);
     return { services, unallocated: {} };
   }
 

@@ -15,6 +15,7 @@ import { type Acknowledgement, attribute, messages } from "../../ffi/netlink/rea
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import type { MessageWriter } from "../../ffi/netlink/writer.ts";
+import { KeptClient } from "../kept_client.ts";
 import { type Batch, type Table, TableBatch } from "./batch.ts";
 import * as nft from "./constants.ts";
 import { TABLE_FAMILIES, type TableFamily } from "./families.ts";
@@ -36,6 +37,7 @@ export type ExplainRejection = (batch: Uint8Array, answer: Rejected) => Error;
 export class NfTables implements Disposable {
   readonly #open: OpenNetlink;
   readonly #watches = new Set<TransactionWatch>();
+  readonly #reader = new KeptClient(() => this.open());
   #client: NetlinkClient | undefined;
   #observer: TransactionObserver | undefined;
   #listens = false;
@@ -50,9 +52,14 @@ export class NfTables implements Disposable {
     return this.#client ??= this.open();
   }
 
-  /** Opens a socket apart from that of the transactions. The caller closes it. */
+  /** Opens a socket apart from that of the transactions. The caller closes it: see `KeptClient` for what that costs. */
   open(): NetlinkClient {
     return NetlinkClient.open(NETLINK_NETFILTER, this.#open);
+  }
+
+  /** Reads over a socket apart from that of the transactions, because one of them may be in flight. */
+  read<Result>(read: (client: NetlinkClient) => Promise<Result>): Promise<Result> {
+    return this.#reader.use(read);
   }
 
   /**
@@ -198,6 +205,7 @@ export class NfTables implements Disposable {
   [Symbol.dispose](): void {
     for (const watch of this.#watches) watch[Symbol.dispose]();
     this.#watches.clear();
+    this.#reader[Symbol.dispose]();
     this.#client?.[Symbol.dispose]();
     this.#client = undefined;
   }

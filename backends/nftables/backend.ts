@@ -162,9 +162,8 @@ export class NftablesBackend implements Backend {
     return this.#relays = new LocalhostRelays(options);
   }
 
-  async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
-    using client = this.#kernel.open();
-    return await readTraffic(client, TABLE.name, this.#tables, plans.values());
+  traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
+    return this.#kernel.read((client) => readTraffic(client, TABLE.name, this.#tables, plans));
   }
 
   metrics(): Promise<readonly BackendMetric[]> {

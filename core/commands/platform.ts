@@ -12,7 +12,7 @@ export interface Platform {
   /** Name of the socket that is the lock of a network namespace, see `takeLock`. */
   readonly lockName: string;
   /** Creates the follower that removes stale conntrack entries. */
-  readonly createConntrackReconciler: (options: FollowerOptions) => Follower;
+  readonly createConntrackReconciler: (options: FollowerOptions) => Follower & Disposable;
   /** Applies the section `conntrack` to the kernel. */
   readonly setConntrackSysctls: (settings: ConntrackSettings, log: Log) => void;
   /** Sets the likelihood that the kernel kills this process. */

@@ -183,6 +183,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     async run(signal) {
       await using _ports = healthCheckPorts;
       using _localhost = localhost;
+      using _conntrack = conntrack;
       using _serviceManager = serviceManager;
       Deno.addSignalListener("SIGHUP", () => serviceManager.reloading(source.reload()));
       await Promise.all([

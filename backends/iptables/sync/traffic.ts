@@ -1,6 +1,11 @@
 import { eachInTurns } from "../../../core/async/turns.ts";
 import type { RefusalReason, ServiceTraffic } from "../../../core/backend/traffic.ts";
-import { type FrontendKind, printedName, type ServicePortPlan } from "../../../core/plan/plan.ts";
+import {
+  type FrontendKind,
+  type PlanKey,
+  printedName,
+  type ServicePortPlan,
+} from "../../../core/plan/plan.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import { type CompileContext, compileSharedRules } from "../rules/compile.ts";
@@ -32,14 +37,13 @@ const COUNTING_CHAINS: readonly SharedChain[] = [
 export async function readTraffic(
   client: NetlinkClient,
   families: readonly { readonly family: TableFamily; readonly context: CompileContext }[],
-  plans: Iterable<ServicePortPlan>,
+  plans: ReadonlyMap<PlanKey, ServicePortPlan>,
 ): Promise<readonly ServiceTraffic[]> {
   const services: ServiceTraffic[] = [];
-  const byFamily = Map.groupBy(plans, ({ family }) => family);
   for (const { family, context } of families) {
     if (context.settings.trafficMetrics === "off") continue;
     const reader = new TablesReader(client, family, { inBackground: true });
-    services.push(...await trafficOfFamily(reader, family, byFamily.get(family.family) ?? [], context));
+    services.push(...await trafficOfFamily(reader, family, plans, context));
   }
   return services;
 }
@@ -47,12 +51,13 @@ export async function readTraffic(
 async function trafficOfFamily(
   reader: TablesReader,
   family: TableFamily,
-  plans: Iterable<ServicePortPlan>,
+  plans: ReadonlyMap<PlanKey, ServicePortPlan>,
   context: CompileContext,
 ): Promise<readonly ServiceTraffic[]> {
   const counts = await readCounts(reader);
   const services: ServiceTraffic[] = [];
-  await eachInTurns(plans, (plan) => {
+  if (counts.size === 0) return services;
+  await eachInTurns(plans.values().filter((plan) => plan.family === family.family), (plan) => {
     const own = counts.get(printedName(plan));
     if (own !== undefined) services.push(...trafficOf(plan, own, family, context));
   });

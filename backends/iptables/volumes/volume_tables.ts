@@ -1,7 +1,7 @@
 import { BackendError, type NativeText, type PlanChange } from "../../../core/backend/contract.ts";
 import { changesOfFamily } from "../../../core/backend/plan_changes.ts";
 import type { ServiceTraffic } from "../../../core/backend/traffic.ts";
-import type { DesiredState, ServicePortPlan } from "../../../core/plan/plan.ts";
+import type { DesiredState, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import type { ChangeList } from "../../change_list.ts";
@@ -86,16 +86,16 @@ export class VolumeTables {
   async addTo(
     services: readonly ServiceTraffic[],
     client: NetlinkClient,
-    plans: Iterable<ServicePortPlan>,
+    plans: ReadonlyMap<PlanKey, ServicePortPlan>,
   ): Promise<readonly ServiceTraffic[]> {
     if (this.#families.length === 0) return services;
-    const byFamily = Map.groupBy(plans, ({ family }) => family);
     const schemas = await readSchemas(client, TABLE.name);
     const volumes = new Map<string, ServiceTraffic>();
     for (const family of this.#families) {
       const sets = VOLUMES.filter((set) => schemas.get(family.nfproto)?.sets.has(set));
       const { frontends } = await readTableCounters(client, family, TABLE.name, sets);
-      const assigned = await assignCounters(frontends, byFamily.get(family.family) ?? []);
+      const own = () => plans.values().filter((plan) => plan.family === family.family);
+      const assigned = await assignCounters(frontends, own);
       for (const traffic of assigned.services) volumes.set(idOf(traffic), traffic);
     }
     const known = services.map((traffic) => {

@@ -1,5 +1,5 @@
 import type { ServiceTraffic } from "../../../core/backend/traffic.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
+import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { addressKey } from "../../nf_tables/set/keys.ts";
 import { assignCounters, type Counters } from "../../nf_tables/traffic/assign.ts";
 import type { Statistics, VirtualServerId } from "./virtual_server.ts";
@@ -12,10 +12,9 @@ import type { Statistics, VirtualServerId } from "./virtual_server.ts";
 export async function trafficOf(
   statistics: readonly (readonly [VirtualServerId, Statistics])[],
   families: readonly { readonly settings: Pick<NodeSettings, "family" | "trafficMetrics"> }[],
-  plans: Iterable<ServicePortPlan>,
+  plans: ReadonlyMap<PlanKey, ServicePortPlan>,
 ): Promise<readonly ServiceTraffic[]> {
   const services: ServiceTraffic[] = [];
-  const byFamily = Map.groupBy(plans, ({ family }) => family);
   for (const { settings } of families) {
     const counters = new Map<string, Counters>();
     for (const [server, { connections, ...volumes }] of statistics) {
@@ -23,7 +22,8 @@ export async function trafficOf(
       const key = addressKey(server.address, server.protocol, server.port);
       counters.set(key, { connections, ...settings.trafficMetrics === "full" ? volumes : {}, refused: {} });
     }
-    services.push(...(await assignCounters(counters, byFamily.get(settings.family) ?? [])).services);
+    const own = () => plans.values().filter(({ family }) => family === settings.family);
+    services.push(...(await assignCounters(counters, own)).services);
   }
   return services;
 }

@@ -1,4 +1,4 @@
-import { eachInTurns } from "../../../core/async/turns.ts";
+import { eachInTurns, type Turns } from "../../../core/async/turns.ts";
 import { REFUSAL_REASONS, type ServiceTraffic, type Volume } from "../../../core/backend/traffic.ts";
 import type { Frontend, FrontendKind, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { addressKey, PORT_KEY_BYTES, portKey } from "../set/keys.ts";
@@ -15,19 +15,20 @@ export interface AssignedCounters {
 /**
  * Assigns counters to the service ports whose frontends they are for, and adds up those of one kind, in turns.
  * @param counters by destination address, protocol and port (`addressKey`).
- * @param plans of one family.
+ * @param plans returns those of one family. Called only if there are counters, because an idle node has none.
+ * @param turns see `eachInTurns`.
  */
 export async function assignCounters(
   counters: ReadonlyMap<string, Counters>,
-  plans: readonly ServicePortPlan[],
+  plans: () => Iterable<ServicePortPlan>,
+  turns?: Turns,
 ): Promise<AssignedCounters> {
   const rest = new Map<string, Counters>();
-  await eachInTurns(counters, ([key, found]) => rest.set(key, found));
+  await eachInTurns(counters, ([key, found]) => rest.set(key, found), turns);
   const services: ServiceTraffic[] = [];
   const assign = async (isAssigned: (kind: FrontendKind) => boolean, take: Take) => {
-    // Most scrapes of an idle node.
     if (rest.size === 0) return;
-    await eachInTurns(plans, (plan) => {
+    await eachInTurns(plans(), (plan) => {
       const byKind = new Map<FrontendKind, Counters>();
       for (const frontend of plan.frontends) {
         if (!isAssigned(frontend.kind)) continue;
@@ -36,7 +37,7 @@ export async function assignCounters(
         }
       }
       for (const [frontend, counters] of byKind) services.push({ key: plan.key, frontend, ...counters });
-    });
+    }, turns);
   };
   // Addresses first, because a frontend with an address takes precedence over a node port.
   await assign((kind) => kind !== "NodePort", (plan, frontend) => takeAddress(rest, plan, frontend));

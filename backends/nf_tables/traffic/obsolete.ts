@@ -1,3 +1,4 @@
+import { Turns } from "../../../core/async/turns.ts";
 import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { sameFrontends } from "../../../core/plan/same_plan.ts";
@@ -29,9 +30,10 @@ export async function staleCounters(
   { family, name, sets }: CountingTable,
   plans: Iterable<ServicePortPlan>,
 ): Promise<CounterKeys> {
-  const { frontends } = await readTableCounters(client, family, name, sets);
+  const turns = new Turns();
+  const { frontends } = await readTableCounters(client, family, name, sets, turns);
   const own = [...plans].filter((plan) => plan.family === family.family);
-  return new Set((await assignCounters(frontends, own)).unassigned);
+  return new Set((await assignCounters(frontends, () => own, turns)).unassigned);
 }
 
 /** Finds the counters of the frontends that service ports lose by the changes. */
@@ -55,7 +57,7 @@ export async function obsoleteCounters(
   }
   if (ports.size === 0) return keys;
   // The addresses are not known here.
-  const { frontends } = await readTableCounters(client, family, name, sets);
+  const { frontends } = await readTableCounters(client, family, name, sets, new Turns());
   return keys.union(new Set([...frontends.keys()].filter((key) => ports.has(key.slice(-PORT_KEY_BYTES)))));
 }
 

@@ -1,4 +1,4 @@
-import { eachInTurns } from "../../../core/async/turns.ts";
+import { eachInTurns, type Turns } from "../../../core/async/turns.ts";
 import { REFUSAL_REASONS, type Volume } from "../../../core/backend/traffic.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
@@ -22,12 +22,14 @@ export interface TableCounters {
 /**
  * Reads the counters of a table. Other work runs meanwhile.
  * @param sets the counting sets that the table has.
+ * @param turns see `eachInTurns`.
  */
 export async function readTableCounters(
   client: NetlinkClient,
   family: TableFamily,
   table: string,
   sets: readonly string[],
+  turns?: Turns,
 ): Promise<TableCounters> {
   const counts = new Map<string, ReadonlyMap<string, Volume>>();
   const keys = new Set<string>();
@@ -35,10 +37,10 @@ export async function readTableCounters(
     if (set === FRONTENDS) continue;
     const volumes = await readCountingSet(client, family, table, set);
     counts.set(set, volumes);
-    await eachInTurns(volumes.keys(), (key) => keys.add(key));
+    await eachInTurns(volumes.keys(), (key) => keys.add(key), turns);
   }
   const frontends = new Map<string, Counters>();
-  await eachInTurns(keys, (key) => frontends.set(key, countersOf((set) => counts.get(set)?.get(key))));
+  await eachInTurns(keys, (key) => frontends.set(key, countersOf((set) => counts.get(set)?.get(key))), turns);
   const named = await readCounters(client, family, table);
   return { frontends, unallocated: named.get(UNALLOCATED) ?? 0 };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CT_DELETE, CT_GET } from "../../../backends/conntrack/ctnetlink.ts";
-import { sweepConntrack } from "../../../backends/conntrack/table.ts";
+import { ConntrackTable, sweepConntrack } from "../../../backends/conntrack/table.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import { FakeTransport } from "../../ffi/fake_transport.ts";
@@ -11,11 +11,13 @@ import * as golden from "./goldens.ts";
 const SEQ_AT = 8;
 const filter = { family: AF_INET, protocol: IPPROTO_UDP };
 
-/** The golden dump as an answer to request 1. */
-function answering(dump: string): Uint8Array<ArrayBuffer> {
+/** The golden dump as an answer to a request. */
+function answering(dump: string, seq = 1): Uint8Array<ArrayBuffer> {
   const datagram = hex(dump);
   const view = new DataView(datagram.buffer);
-  for (let at = 0; at < datagram.length; at += view.getUint32(at, true)) view.setUint32(at + SEQ_AT, 1, true);
+  for (let at = 0; at < datagram.length; at += view.getUint32(at, true)) {
+    view.setUint32(at + SEQ_AT, seq, true);
+  }
   return datagram;
 }
 
@@ -57,6 +59,21 @@ Deno.test("stale entries are deleted, others stay, and the sockets are closed", 
   assert.deepEqual(seen, [53, 53]);
   assert.deepEqual(sweep, { examined: 4, deleted: 1, rejection: undefined });
   assert.deepEqual([typesSent(reader), typesSent(deleter)], [[CT_GET], [CT_DELETE]]);
+  assert.ok(reader.closed && deleter.closed);
+});
+
+Deno.test("sweeps share the sockets, because closing one holds up the transactions of nf_tables", async () => {
+  const reader = new FakeTransport((sent) =>
+    [...messages(sent)].map(({ seq }) => answering(golden.LISTED_END, seq))
+  );
+  const deleter = new FakeTransport();
+  const opened = [reader, deleter];
+  const table = new ConntrackTable(() => opened.shift() ?? assert.fail("a third socket"));
+  for (let i = 0; i < 3; i++) await table.sweep(filter, () => false);
+  assert.equal(reader.sent.length, 3);
+  assert.ok(!reader.closed && !deleter.closed);
+  table[Symbol.dispose]();
+  await new Promise((resolve) => setTimeout(resolve, 0));
   assert.ok(reader.closed && deleter.closed);
 });
 

@@ -57,6 +57,24 @@ Deno.test("the error on a kernel without nf_tables names the cause", async () =>
   );
 });
 
+Deno.test("readings of the counters share a socket, because closing one holds up transactions", async () => {
+  const opened: FakeTransport[] = [];
+  const backend = new NftablesBackend(() => {
+    const kernel = new FakeTransport(emptyKernel());
+    opened.push(kernel);
+    return kernel;
+  });
+  const { settings, plans } = desiredOf([web]);
+  await backend.reconcile({
+    settings: settings.map((one) => ({ ...one, trafficMetrics: "connections" })),
+    plans,
+  });
+  const before = opened.length;
+  for (let i = 0; i < 3; i++) await backend.traffic(plans);
+  assert.equal(opened.length, before + 1);
+  assert.ok(opened.every(({ closed }) => !closed));
+});
+
 Deno.test("transactions are reported with their size, their time and their result", async () => {
   const reported: Transaction[] = [];
   let isRejecting = false;

@@ -13,7 +13,7 @@ export function withBackend(mode: Mode, create: () => Backend): Mode {
 /** A platform that changes nothing on this machine. */
 export const fakePlatform: Omit<Platform, "modes"> = {
   lockName: `proxy-test/${crypto.randomUUID()}`,
-  createConntrackReconciler: () => ({ synced() {} }),
+  createConntrackReconciler: () => ({ synced() {}, [Symbol.dispose]() {} }),
   setConntrackSysctls: () => {},
   setOomScoreAdj: () => {},
 };

@@ -6,7 +6,7 @@ import type { Statistics } from "../../../../backends/ipvs/servers/virtual_serve
 import { GENL_HDRLEN } from "../../../../ffi/netlink/genetlink.ts";
 import { messages } from "../../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../../ffi/netlink/writer.ts";
-import { planOf, settingsOf } from "../../plans.ts";
+import { desiredOf, planOf, settingsOf } from "../../plans.ts";
 import { virtual } from "../servers.ts";
 
 const some: Statistics = {
@@ -39,8 +39,9 @@ Deno.test("statistics are assigned to service ports by kind of frontend, over al
   const web = planOf({ clusterIP: "10.96.0.10:80", nodePort: 30080 });
   const statistics = ["10.96.0.10:80", "192.0.2.1:30080", "192.0.2.2:30080", "203.0.113.1:80"]
     .map((socket) => [virtual(`${socket}/TCP`), some] as const);
+  const { plans } = desiredOf([web]);
   const counts = (trafficMetrics: "connections" | "full") =>
-    trafficOf(statistics, [{ settings: settingsOf("IPv4", { trafficMetrics }) }], [web]);
+    trafficOf(statistics, [{ settings: settingsOf("IPv4", { trafficMetrics }) }], plans);
   assert.deepEqual(await counts("connections"), [
     { key: web.key, frontend: "ClusterIP", connections: 2, refused: {} },
     { key: web.key, frontend: "NodePort", connections: 4, refused: {} },
