@@ -2,7 +2,8 @@
 # Measures what readers cost: changes of endpoints while nobody reads the status, and while a page is open,
 # `proxy status --watch` runs and a scraper reads the metrics, all of them every 2 s.
 #   scripts/bench-observed.sh [--services N] [--endpoints N] [--changes N] [--rounds N] [--pause SECONDS]
-# Defaults: 10000 10 500 5 2.
+# Defaults: 10000 10 500 5 2. On a machine that other programs keep busy, let the benchmark preempt them:
+#   chrt --rr 10 scripts/bench-observed.sh --readers-under "chrt --rr 1"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

@@ -192,9 +192,8 @@ export class UserspaceBackend implements Backend {
     return this.#kernel.watch(new TableReader(TABLE.name), onForeignChange);
   }
 
-  async traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
-    using client = this.#kernel.open();
-    return await readTraffic(client, TABLE.name, this.#states, plans.values());
+  traffic(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters> {
+    return this.#kernel.read((client) => readTraffic(client, TABLE.name, this.#states, plans));
   }
 
   relaySockets(): readonly RelaySocket[] {

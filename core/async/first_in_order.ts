@@ -1,42 +1,38 @@
-import { eachInTurns, Turns } from "./turns.ts";
+import { eachInTurns, turns } from "./turns.ts";
 
 type Compare<Item> = (a: Item, b: Item) => number;
 
 /** Items that are sorted in one go. */
-const SORTED_AT_ONCE = 256;
+const SORTED_AT_ONCE = 64;
 /** Items that are kept at least before those behind the first `count` are left out. */
 const MIN_KEPT = 1000;
 
 /**
  * Selects the first of many items in an order, and sorts them, in turns. Sorting all of them would take longer, and hold
  * other work up.
+ * @param items undefined stands for an item that is left out.
  */
 export async function firstInOrder<Item>(
-  items: Iterable<Item>,
+  items: Iterable<Item | undefined>,
   count: number,
   compare: Compare<Item>,
 ): Promise<Item[]> {
-  const turns = new Turns();
   const maxKept = Math.max(2 * count, MIN_KEPT);
   let kept: Item[] = [];
   let last: Item | undefined;
   for (const item of items) {
-    if (last === undefined || compare(item, last) < 0) kept.push(item);
+    if (item !== undefined && (last === undefined || compare(item, last) < 0)) kept.push(item);
     if (kept.length >= maxKept) {
-      kept = (await sortInTurns(kept, compare, turns)).slice(0, count);
+      kept = (await sortInTurns(kept, compare)).slice(0, count);
       last = kept.at(-1);
     }
     if (turns.isOver) await turns.next();
   }
-  return (await sortInTurns(kept, compare, turns)).slice(0, count);
+  return (await sortInTurns(kept, compare)).slice(0, count);
 }
 
 /** Sorts small parts, and merges them. */
-async function sortInTurns<Item>(
-  items: readonly Item[],
-  compare: Compare<Item>,
-  turns: Turns,
-): Promise<Item[]> {
+async function sortInTurns<Item>(items: readonly Item[], compare: Compare<Item>): Promise<Item[]> {
   let parts: Item[][] = [];
   for (let start = 0; start < items.length; start += SORTED_AT_ONCE) {
     parts.push(items.slice(start, start + SORTED_AT_ONCE).sort(compare));
@@ -45,7 +41,7 @@ async function sortInTurns<Item>(
   while (parts.length > 1) {
     const merged: Item[][] = [];
     for (let index = 0; index < parts.length; index += 2) {
-      merged.push(await merge(parts[index] ?? [], parts[index + 1] ?? [], compare, turns));
+      merged.push(await merge(parts[index] ?? [], parts[index + 1] ?? [], compare));
     }
     parts = merged;
   }
@@ -56,7 +52,6 @@ async function merge<Item>(
   a: readonly Item[],
   b: readonly Item[],
   compare: Compare<Item>,
-  turns: Turns,
 ): Promise<Item[]> {
   if (b.length === 0) return [...a];
   const merged: Item[] = [];
@@ -66,6 +61,6 @@ async function merge<Item>(
       merged.push(other);
     }
     merged.push(item);
-  }, turns);
+  });
   return merged.concat(b.slice(next));
 }

@@ -39,6 +39,8 @@ export class Store {
   /** The entry that each slice is in, by the slice's namespace and name. */
   readonly #owners = new Map<string, Entry>();
   readonly #serviceCidrs = new Map<string, ServiceCidr>();
+  #services = 0;
+  #endpoints = 0;
 
   /** @param nodeName name of this node; other Node objects are ignored. */
   constructor(nodeName: string) {
@@ -114,16 +116,22 @@ export class Store {
   /** Numbers of known objects. */
   get counts(): Readonly<Record<ObjectKind, number>> {
     return {
-      Service: this.serviceNames().reduce((count) => count + 1, 0),
+      Service: this.#services,
       EndpointSlice: this.#owners.size,
       Node: this.#node === undefined ? 0 : 1,
       ServiceCIDR: this.#serviceCidrs.size,
     };
   }
 
+  /** Number of endpoints of all known slices. */
+  get endpointCount(): number {
+    return this.#endpoints;
+  }
+
   #upsertService(service: Service): StoreChange {
     const entry = this.#entry(serviceName(service));
     if (entry.service !== undefined && sameService(entry.service, service)) return NO_CHANGE;
+    if (entry.service === undefined) this.#services++;
     entry.service = service;
     return dirty([entry]);
   }
@@ -131,6 +139,7 @@ export class Store {
   #deleteService(name: string): StoreChange {
     const entry = this.#entries.get(name);
     if (entry?.service === undefined) return NO_CHANGE;
+    this.#services--;
     entry.service = undefined;
     this.#dropIfEmpty(entry);
     return servicesChanged([name]);
@@ -151,6 +160,7 @@ export class Store {
       entry.slices = entry.slices.toSpliced(index < 0 ? entry.slices.length : index, 0, slice);
       this.#owners.set(key, entry);
     }
+    this.#endpoints += slice.endpoints.length - (old?.name === slice.name ? old.endpoints.length : 0);
     return dirty([...previousOwners, entry]);
   }
 
@@ -160,7 +170,9 @@ export class Store {
     const owner = this.#owners.get(key);
     if (owner === undefined) return [];
     this.#owners.delete(key);
-    owner.slices = owner.slices.filter(({ name }) => name !== slice.name);
+    const index = owner.slices.findIndex(({ name }) => name === slice.name);
+    this.#endpoints -= owner.slices[index]?.endpoints.length ?? 0;
+    owner.slices = owner.slices.toSpliced(index, 1);
     this.#dropIfEmpty(owner);
     return [owner];
   }

@@ -1,3 +1,4 @@
+import { turns } from "../async/turns.ts";
 import { delay, Wakeup } from "../async/wakeup.ts";
 import type { Backend, InForce, PlanChange } from "../backend/contract.ts";
 import { reconcileAction } from "../backend/reconcile_action.ts";
@@ -93,6 +94,8 @@ export class SyncLoop {
   #reconcileReason: string | undefined;
   /** Work came in that must not wait for the time of the next repair. */
   #hasWork = false;
+  /** The next change is put in force at once. */
+  #isIdle = false;
   #failures = 0;
   #lastFullSync = 0;
   #fullSyncMs = 0;
@@ -120,6 +123,7 @@ export class SyncLoop {
   /** Wakes the loop, because services are dirty. */
   changed(): void {
     this.#hasWork = true;
+    if (this.#isIdle) turns.urgent = true;
     this.#options.observer.queued();
     this.#wakeup.wake();
   }
@@ -146,7 +150,9 @@ export class SyncLoop {
     this.#reconcileReason ??= "start";
     while (!signal.aborted) {
       const started = performance.now();
+      turns.urgent = true;
       await this.#sync();
+      turns.urgent = false;
       this.#options.observer.ended();
       await this.#rest(started, signal);
     }
@@ -177,7 +183,9 @@ export class SyncLoop {
     while (!signal.aborted && !this.#hasWork) {
       const dueMs = Math.min(hourly, queue.nextRetryMs, repairs.dueMs);
       if (performance.now() >= dueMs) return;
+      this.#isIdle = this.#options.minSyncPeriodMs === 0;
       await this.#wakeup.waitUntil(Math.min(dueMs, repairs.quietMs));
+      this.#isIdle = false;
       repairs.endDisputes();
     }
   }

@@ -1,6 +1,6 @@
 import type { ServiceTraffic, TrafficCounters } from "../../../core/backend/traffic.ts";
 import type { Family } from "../../../core/net/protocol.ts";
-import type { NodeSettings, ServicePortPlan } from "../../../core/plan/plan.ts";
+import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { assignCounters } from "./assign.ts";
 import { countingSets, counts } from "./counting.ts";
@@ -19,15 +19,15 @@ export async function readTraffic(
   client: NetlinkClient,
   name: string,
   tables: readonly CountedTable[],
-  plans: Iterable<ServicePortPlan>,
+  plans: ReadonlyMap<PlanKey, ServicePortPlan>,
 ): Promise<TrafficCounters> {
   const services: ServiceTraffic[] = [];
   const unallocated: Partial<Record<Family, number>> = {};
-  const byFamily = Map.groupBy(plans, ({ family }) => family);
   for (const { family, settings } of tables) {
     if (!counts(settings)) continue;
     const counters = await readTableCounters(client, family, name, countingSets(settings));
-    const assigned = await assignCounters(counters.frontends, byFamily.get(family.family) ?? []);
+    const own = () => plans.values().filter((plan) => plan.family === family.family);
+    const assigned = await assignCounters(counters.frontends, own);
     for (const service of assigned.services) services.push(service);
     unallocated[family.family] = counters.unallocated;
   }

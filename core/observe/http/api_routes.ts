@@ -34,9 +34,9 @@ export function apiRoutes(
   const { services, activity } = sources;
   const traffic = new Shared(() => countersOf(sources.traffic), sharedMs);
   const totals = new Shared(async () => await totalsByService(await traffic.get()), sharedMs);
-  const status = new Shared(() => statusOf(sources, Date.now()), sharedMs);
+  const status = () => statusOf(sources, Date.now());
   const routes: Readonly<Record<string, (query: URLSearchParams) => unknown>> = {
-    status: () => status.get(),
+    status,
     services: async (query) => await searchServices(services, await totals.get(), serviceQuery(query)),
     service: async (query) => {
       const name = query.get("name") ?? "";
@@ -55,7 +55,7 @@ export function apiRoutes(
         throw new ApiProblem(400, `question, from: must be at most ${MAX_TEXT} characters`);
       }
       const [question = "", from = ""] = texts;
-      const answer = await explainer.answer(question, from, await status.get());
+      const answer = await explainer.answer(question, from, status());
       if ("problem" in answer) throw new ApiProblem(400, answer.problem);
       return answer;
     },

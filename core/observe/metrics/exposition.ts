@@ -1,6 +1,6 @@
 import { Attempt, DeadlineError } from "../../async/attempt.ts";
 import { delay } from "../../async/wakeup.ts";
-import { Turns } from "../../async/turns.ts";
+import { turns } from "../../async/turns.ts";
 import { Mutex } from "../../async/mutex.ts";
 import type { Log } from "../log.ts";
 import { CONTENT_TYPES, type Format } from "./format.ts";
@@ -92,17 +92,16 @@ async function encode(collected: CollectedMetrics, format: Format): Promise<Body
 const END_OF_OPENMETRICS = "# EOF\n";
 
 async function encodeText({ metrics }: CollectedMetrics, format: TextFormat): Promise<string> {
-  const turns = new Turns();
   const texts: string[] = [];
-  for (const metric of metrics) texts.push(await metricText(metric, format, turns));
+  for (const metric of metrics) texts.push(await metricText(metric, format));
   return format === "text" ? texts.join("\n") : texts.join("") + END_OF_OPENMETRICS;
 }
 
 type TextFormat = "text" | "openmetrics";
 
-async function metricText(metric: PromMetric, format: TextFormat, turns: Turns): Promise<string> {
+async function metricText(metric: PromMetric, format: TextFormat): Promise<string> {
   let text = "";
-  for await (const part of partsOf(metric, turns)) {
+  for await (const part of partsOf(metric)) {
     const registry = new PromRegistry<(typeof CONTENT_TYPES)[TextFormat]>();
     registry.setContentType(CONTENT_TYPES[format]);
     registry.registerMetric(part);
@@ -120,7 +119,7 @@ async function metricText(metric: PromMetric, format: TextFormat, turns: Turns):
  * The metric in parts of its values, each in the form of a metric, in turns. A histogram, whose values belong together,
  * is one part.
  */
-async function* partsOf(metric: PromMetric, turns: Turns): AsyncGenerator<PromMetric> {
+async function* partsOf(metric: PromMetric): AsyncGenerator<PromMetric> {
   // A copy, because the registry renames counters.
   if (metric instanceof PromHistogram) yield Object.create(metric);
   else {
@@ -137,11 +136,10 @@ async function* partsOf(metric: PromMetric, turns: Turns): AsyncGenerator<PromMe
 }
 
 async function encodeProtobuf({ metrics, histograms }: CollectedMetrics): Promise<Uint8Array<ArrayBuffer>> {
-  const turns = new Turns();
   const stream = new ProtobufWriter(64 * 1024);
   for (const metric of metrics) {
     const family = new ProtobufWriter();
-    for await (const part of partsOf(metric, turns)) {
+    for await (const part of partsOf(metric)) {
       const { name, help, type, values } = await part.get();
       const histogram = histograms.get(name);
       const native = (labels: Readonly<Record<string, string | number | undefined>>) =>

@@ -1,5 +1,4 @@
 import { firstInOrder } from "../../async/first_in_order.ts";
-import { Turns } from "../../async/turns.ts";
 import type { StoredService } from "../../objects/store.ts";
 import {
   countEndpoints,
@@ -50,56 +49,63 @@ export async function searchServices(
   query: ServiceQuery,
 ): Promise<ServicePage> {
   const { sort, descending, limit, offset } = query;
-  const matching = await matches(known, traffic, query);
   const sign = descending ? -1 : 1;
   const compare = sort === "name"
     ? (a: Match, b: Match) => sign * byName(a, b)
     : (a: Match, b: Match) => sign * (a.rank - b.rank) || byName(a, b);
-  const first = await firstInOrder(matching, offset + limit, compare);
+  const found = { total: 0 };
+  const first = await firstInOrder(matches(known, traffic, query, found), offset + limit, compare);
   const services = first.slice(offset).map(({ key, stored, traffic }) =>
     serviceRow(key, stored, known, traffic)
   );
-  return { total: matching.length, offset, services };
+  return { ...found, offset, services };
 }
 
-async function matches(
+/**
+ * Finds the services one by one, because a list of all of them would live long enough to burden the garbage collector.
+ * @param found counts those that match.
+ * @returns undefined for a service that does not match.
+ */
+function* matches(
   known: KnownServices,
   traffic: ReadonlyMap<string, TrafficTotals>,
   { search, sort }: ServiceQuery,
-): Promise<readonly Match[]> {
+  found: { total: number },
+): Generator<Match | undefined> {
   const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
   const rankOf = ranks[sort];
-  const turns = new Turns();
-  const found: Match[] = [];
   for (const key of known.store.serviceNames()) {
     const stored = known.store.get(key);
     if (stored === undefined) continue;
     const own = traffic.get(key);
-    const text = words.length === 0 ? "" : textOf(serviceRow(key, stored, known, own));
-    if (words.every((word) => text.includes(word))) {
-      found.push({ key, stored, traffic: own, rank: rankOf({ key, stored, known, traffic: own }) });
+    if (words.length === 0 || hasAll(textOf(serviceRow(key, stored, known, own)), words)) {
+      found.total++;
+      yield { key, stored, traffic: own, rank: rankOf(known, key, stored, own) };
+    } else {
+      yield undefined;
     }
-    if (turns.isOver) await turns.next();
   }
-  return found;
 }
 
-interface Ranked extends Pick<Match, "key" | "stored" | "traffic"> {
-  readonly known: KnownServices;
+function hasAll(text: string, words: readonly string[]): boolean {
+  return words.every((word) => text.includes(word));
 }
+
+/** Returns the place of a service in an order. */
+type Rank = (known: KnownServices, key: string, stored: StoredService, traffic: Match["traffic"]) => number;
 
 /** Places in the orders. Order `name` has none. */
-const ranks: Readonly<Record<Sort, (service: Ranked) => number>> = {
+const ranks: Readonly<Record<Sort, Rank>> = {
   name: () => 0,
-  endpoints: ({ stored, known }) => countEndpoints(stored.slices, known.view.context.nodeName).total,
-  ready: ({ stored, known }) => countEndpoints(stored.slices, known.view.context.nodeName).ready,
+  endpoints: (known, _key, stored) => countEndpoints(stored.slices, known.view.context.nodeName).total,
+  ready: (known, _key, stored) => countEndpoints(stored.slices, known.view.context.nodeName).ready,
   problems: seriousness,
-  connections: ({ traffic }) => traffic?.connections ?? 0,
-  refused: ({ traffic }) => traffic?.refused ?? 0,
+  connections: (_known, _key, _stored, traffic) => traffic?.connections ?? 0,
+  refused: (_known, _key, _stored, traffic) => traffic?.refused ?? 0,
 };
 
 /** 0 for a service without problems. */
-function seriousness({ key, stored, known }: Ranked): number {
+function seriousness(known: KnownServices, key: string, stored: StoredService): number {
   const [worst] = problemsOf(key, stored.service, known);
   return worst === undefined ? 0 : PROBLEMS.length - PROBLEMS.indexOf(worst);
 }

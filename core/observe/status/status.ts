@@ -1,4 +1,3 @@
-import { eachInTurns } from "../../async/turns.ts";
 import type { TrafficCounters } from "../../backend/traffic.ts";
 import type { Family } from "../../net/protocol.ts";
 import { printedNameOf } from "../../plan/plan.ts";
@@ -86,7 +85,7 @@ const MAX_REJECTIONS = 20;
 const MAX_INVALID = 20;
 
 /** @param nowMs milliseconds since the epoch. */
-export async function statusOf(sources: StatusSources, nowMs: number): Promise<Status> {
+export function statusOf(sources: StatusSources, nowMs: number): Status {
   const { version, mode, modeReason, node, families, sourceKind, health, activity, services, trafficLevel } =
     sources;
   const { healthy, nodeEligible = true, source } = health.healthz().body;
@@ -101,7 +100,11 @@ export async function statusOf(sources: StatusSources, nowMs: number): Promise<S
     families,
     source: { kind: sourceKind, ...source },
     health: { healthy, nodeEligible },
-    objects: await countObjects(services),
+    objects: {
+      services: services.store.counts.Service,
+      servicePorts: services.applied.size,
+      endpoints: services.store.endpointCount,
+    },
     ...(lastSync === undefined ? {} : { lastSync }),
     traffic: trafficLevel,
     waiting: { services: services.waiting.services, endpoints: services.waiting.endpoints },
@@ -132,13 +135,4 @@ function rejectionsOf({ rejections }: KnownServices, epochMs: number): Status["e
       nextRetry: timestamp(retryAtMs),
     })),
   };
-}
-
-async function countObjects({ store, applied }: KnownServices): Promise<ObjectCounts> {
-  let services = 0, endpoints = 0;
-  await eachInTurns(store.serviceNames(), (name) => {
-    services++;
-    for (const slice of store.get(name)?.slices ?? []) endpoints += slice.endpoints.length;
-  });
-  return { services, servicePorts: applied.size, endpoints };
 }

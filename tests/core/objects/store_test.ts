@@ -45,8 +45,30 @@ Deno.test("known objects are counted by kind; a slice counts before its Service 
   assert.deepEqual(store.counts, { Service: 0, EndpointSlice: 1, Node: 1, ServiceCIDR: 1 });
   store.upsert(aService());
   assert.equal(store.counts.Service, 1);
+  store.upsert({ ...aService(), affinitySeconds: 1 });
+  assert.equal(store.counts.Service, 1);
+  store.delete(refTo(aService()));
   store.delete(refTo(aService()));
   assert.equal(store.counts.Service, 0);
+});
+
+Deno.test("endpoints are counted as slices come, change and go", () => {
+  const store = new Store("here");
+  const [one, two, three] = ["10.1.0.1", "10.1.0.2", "10.1.0.3"].map((at) => ({ at }));
+  assert.ok(one !== undefined && two !== undefined && three !== undefined);
+  store.upsert(aSlice([one, two]));
+  assert.equal(store.endpointCount, 2);
+  store.upsert(aSlice([one, two]));
+  assert.equal(store.endpointCount, 2);
+  store.upsert(aSlice([three]));
+  assert.equal(store.endpointCount, 1);
+  store.upsert({ ...aSlice([one, two]), name: "other" });
+  assert.equal(store.endpointCount, 3);
+  store.upsert({ ...aSlice([three]), service: "moved" });
+  assert.equal(store.endpointCount, 3);
+  store.delete(refTo(aSlice([])));
+  store.delete(refTo(aSlice([])));
+  assert.equal(store.endpointCount, 2);
 });
 
 Deno.test("objects that a resync repeats change nothing", () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { turns } from "../../../core/async/turns.ts";
 import { BackendError } from "../../../core/backend/contract.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { RepairBackoff } from "../../../core/sync/repair_backoff.ts";
@@ -102,6 +103,26 @@ Deno.test("changes that arrive while a batch is in flight form one next batch", 
   gate.resolve();
   await h.until(() => h.inForce.length === 3, "all in force");
   assert.deepEqual(h.backend.calls, ["reconcile 0", "apply 1", "apply 2"]);
+});
+
+Deno.test("readers wait while a change is put in force, and not otherwise", async () => {
+  await using h = new Harness();
+  await h.until(() => h.syncs.length === 1, "started");
+  const waitOfReader = async () => {
+    const asked = performance.now();
+    await turns.next();
+    return performance.now() - asked;
+  };
+  const gate = Promise.withResolvers<void>();
+  h.backend.gate = gate.promise;
+  h.add("a", "10.96.0.1");
+  // It waits as long as a turn waits for urgent work.
+  assert.ok(await waitOfReader() >= 10);
+  gate.resolve();
+  await h.until(() => h.inForce.length === 1, "in force");
+  const waits: number[] = [];
+  for (let i = 0; i < 50; i++) waits.push(await waitOfReader());
+  assert.ok(Math.min(...waits) < 10, `${Math.min(...waits)} ms`);
 });
 
 Deno.test("a batch that is rejected as a whole is tried again and then reconciled", async () => {
