@@ -77,8 +77,13 @@ export function originalDestination(fd: number, family: number, destination: Soc
   return calls.getsockopt(fd, level, option, destination.bytes, destination.empty()) === 0;
 }
 
+/** Stores the address that a socket is bound to. */
+export function localAddress(fd: number, address: SocketAddress): void {
+  calls.getsockname(fd, address.bytes, address.empty());
+}
+
 /** Returns the port that a socket is bound to. */
 export function localPort(fd: number, address: SocketAddress): number {
-  calls.getsockname(fd, address.bytes, address.empty());
+  localAddress(fd, address);
   return address.port;
 }

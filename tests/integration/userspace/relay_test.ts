@@ -14,3 +14,18 @@ Deno.test("the relay of mode userspace hides endpoints that fail, and passes on 
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/failures");
 });
+
+Deno.test("the relay of mode userspace bounds its memory, its connections and its use of descriptors", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/limits");
+});
+
+Deno.test("the relay of mode userspace starts, changes and ends without losing connections", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/life");
+});
+
+Deno.test("the relay of mode userspace tells endpoints the client's address", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/proxy_protocol");
+});

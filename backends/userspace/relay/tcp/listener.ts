@@ -1,6 +1,6 @@
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { reset } from "../../../../ffi/socket/options.ts";
-import { acceptTcp, NO_RESOURCES, originalDestination } from "../../../../ffi/socket/tcp.ts";
+import { acceptTcp, localAddress, NO_RESOURCES, originalDestination } from "../../../../ffi/socket/tcp.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
 import type { EventTarget } from "../event_loop.ts";
 import { addressFamily, type Destination } from "../listener_set.ts";
@@ -60,7 +60,7 @@ export class TcpListener implements EventTarget {
       service.refused++;
       return reset(client);
     }
-    const header = service.spec.proxyProtocol ? this.#headerFor(entry, address) : undefined;
+    const header = service.spec.proxyProtocol ? this.#headerFor(client, address) : undefined;
     this.#relay.serve(client, service, newAttempt({ list, client: address, header }));
   }
 
@@ -71,13 +71,14 @@ export class TcpListener implements EventTarget {
     return this.#destination.table.find(this.#family, "TCP", address, port);
   }
 
-  #headerFor({ frontend }: FrontendEntry, client: string): Uint8Array<ArrayBuffer> {
-    const own = "entry" in this.#destination ? frontend.listen : undefined;
+  #headerFor(fd: number, client: string): Uint8Array<ArrayBuffer> {
+    // The address of a node port's own listener may be any address.
+    if ("entry" in this.#destination) localAddress(fd, this.#original);
     return proxyHeader(this.#family, {
       client,
       clientPort: this.#client.port,
-      destination: own?.address ?? this.#original.address,
-      destinationPort: own?.port ?? this.#original.port,
+      destination: this.#original.address,
+      destinationPort: this.#original.port,
     });
   }
 }

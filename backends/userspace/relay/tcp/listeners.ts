@@ -48,6 +48,11 @@ export class TcpListeners implements Timer {
     this.nextDeadline = this.#loop.now + PAUSE_MS;
     this.set.setPaused(true);
     const connections = this.#relay.openConnections;
-    this.#warn("no connections are accepted for a moment, because there are too many", { connections });
+    this.#warn(
+      "no connections are accepted for a moment: too many are open, or no file descriptors are left",
+      {
+        connections,
+      },
+    );
   }
 }

@@ -76,6 +76,21 @@ export class TcpServer implements AsyncDisposable {
   }
 }
 
+/**
+ * Connects and waits for the end.
+ * @returns "reset", also if the reset comes before the connection is reported to be established.
+ */
+export async function connectOrReset(address: Deno.ConnectOptions): Promise<"reset" | "end"> {
+  try {
+    using connection = await Deno.connect(address);
+    await readAll(connection);
+    return "end";
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionReset) return "reset";
+    throw error;
+  }
+}
+
 /** Closes a connection that may be closed already. */
 export function close(connection: Deno.Conn): void {
   try {

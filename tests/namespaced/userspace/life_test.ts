@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import {
+  address,
+  frontend,
+  packed,
+  relayedService,
+} from "../../backends/userspace/relay/support/services.ts";
+import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
+import {
+  close,
+  connectOrReset,
+  echo,
+  exchange,
+  readAll,
+  TcpServer,
+} from "../../integration/userspace/support/tcp.ts";
+
+/** Run by relay_test.ts in its own network namespace. */
+
+const VIP = { hostname: "10.96.0.10", port: 80 };
+const HELLO = new TextEncoder().encode("hello");
+const LOOPBACK = { hostname: "127.64.0.1", port: 8000 };
+const LISTEN = { address: address(LOOPBACK.hostname), port: LOOPBACK.port };
+const DIRECT = relayedService({ frontends: [frontend({ listen: LISTEN })] });
+
+Deno.test(
+  "connections may finish when the relay is drained, and no new ones begin",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    await using _server = new TcpServer("10.1.0.1", echo);
+    await lab.replace(relayedService());
+    using client = await Deno.connect(VIP);
+    await client.write(HELLO);
+    await client.read(new Uint8Array(10));
+    const draining = lab.relay.drain(10_000);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await assert.rejects(Deno.connect(VIP), Deno.errors.ConnectionRefused);
+    assert.deepEqual(await exchange(client, HELLO), HELLO);
+    assert.equal(await draining, 0);
+    await assert.rejects(lab.report(), /the relay has been stopped/);
+  },
+);
+
+Deno.test(
+  "connections that take longer than the drain are reset, so that nobody takes them for complete",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    await using _server = new TcpServer("10.1.0.1", echo);
+    await lab.replace(relayedService());
+    using client = await Deno.connect(VIP);
+    await client.write(HELLO);
+    await client.read(new Uint8Array(10));
+    assert.equal(await lab.relay.drain(100), 1);
+    await assert.rejects(readAll(client), Deno.errors.ConnectionReset);
+  },
+);
+
+Deno.test(
+  "connections that wait to be accepted are served when the relay is drained",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    await using _server = new TcpServer("10.1.0.1", echo);
+    await lab.replace(relayedService());
+    const clients = await Promise.all(Array.from({ length: 20 }, () => Deno.connect(VIP)));
+    const draining = lab.relay.drain(10_000);
+    for (const client of clients) {
+      assert.deepEqual(await exchange(client, HELLO), HELLO);
+      close(client);
+    }
+    assert.equal(await draining, 0);
+  },
+);
+
+Deno.test("a removed service takes no connections, and those that exist go on", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using _server = new TcpServer("10.1.0.1", echo);
+  await lab.replace(relayedService());
+  using client = await Deno.connect(VIP);
+  await client.write(HELLO);
+  await client.read(new Uint8Array(10));
+  await lab.replace();
+  assert.equal(await connectOrReset(VIP), "reset");
+  assert.deepEqual(await exchange(client, HELLO), HELLO);
+});
+
+Deno.test(
+  "a frontend can have a listener of its own, which follows the service",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start({ sharedListeners: [] });
+    await using _server = new TcpServer("10.1.0.1", echo);
+    await lab.replace(DIRECT);
+    using client = await Deno.connect(LOOPBACK);
+    assert.deepEqual(await exchange(client, HELLO), HELLO);
+    await lab.replace({ ...DIRECT, cluster: packed("10.1.0.9:8080") });
+    assert.equal(await connectOrReset(LOOPBACK), "reset");
+    await lab.replace({ ...DIRECT, frontends: [frontend({ listen: { ...LISTEN, port: 8001 } })] });
+    await assert.rejects(Deno.connect(LOOPBACK), Deno.errors.ConnectionRefused);
+    using moved = await Deno.connect({ ...LOOPBACK, port: 8001 });
+    assert.deepEqual(await exchange(moved, HELLO), HELLO);
+    await lab.replace();
+    await assert.rejects(Deno.connect({ ...LOOPBACK, port: 8001 }), Deno.errors.ConnectionRefused);
+  },
+);
+
+Deno.test("a busy port is a warning that names the service port", keepsLibraries, async () => {
+  await using lab = await RelayLab.start({ sharedListeners: [] });
+  await using _other = new TcpServer(LOOPBACK.hostname, echo, LOOPBACK.port);
+  await lab.replace(DIRECT);
+  assert.deepEqual(lab.warnings, [
+    "a frontend is not served: listen on 127.64.0.1:8000/TCP: EADDRINUSE (Address already in use)",
+  ]);
+});
+
+Deno.test("a shared listener whose port is busy gets another one", keepsLibraries, async () => {
+  await using lab = await RelayLab.start({
+    sharedListeners: [{ family: "IPv4", protocol: "TCP", side: "inside", port: 8080 }],
+  });
+  const [first] = lab.relay.listeners;
+  assert.equal(first?.port, 8080);
+  await using second = await RelayLab.start({
+    sharedListeners: [{ family: "IPv4", protocol: "TCP", side: "inside", port: 8080 }],
+  });
+  const [other] = second.relay.listeners;
+  assert(other !== undefined && other.port !== 8080 && other.port > 0, `${other?.port}`);
+});

@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import type { PlanKey } from "../../../core/plan/plan.ts";
+import { address, frontend, relayedService } from "../../backends/userspace/relay/support/services.ts";
+import { run } from "../../integration/support/network_namespace.ts";
+import { PythonProgram } from "../../integration/userspace/support/python_program.ts";
+import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
+import {
+  connectOrReset,
+  echo,
+  exchange,
+  readAll,
+  TcpServer,
+} from "../../integration/userspace/support/tcp.ts";
+
+/** Run by relay_test.ts in its own network namespace. */
+
+const VIP = { hostname: "10.96.0.10", port: 80 };
+const OTHER_VIP = { hostname: "10.96.0.11", port: 80 };
+const OTHER = relayedService({
+  key: "default/other/TCP/IPv4" as PlanKey,
+  frontends: [frontend({ address: address(OTHER_VIP.hostname) })],
+});
+const HELLO = new TextEncoder().encode("hello");
+
+for (const mover of ["copy", "splice"] as const) {
+  const name = `a client that does not read stops the endpoint, and gets everything later (${mover})`;
+  Deno.test(name, keepsLibraries, async () => {
+    const total = 200_000_000;
+    let sent = 0;
+    await using lab = await RelayLab.start({ mover });
+    await using _server = new TcpServer("10.1.0.1", async (connection) => {
+      const chunk = new Uint8Array(1_000_000);
+      while (sent < total) sent += await connection.write(chunk.subarray(0, total - sent));
+      await connection.closeWrite();
+      await readAll(connection);
+    });
+    await lab.replace(relayedService());
+    using client = await Deno.connect(VIP);
+    await sleep(1500);
+    const before = sent;
+    await sleep(500);
+    assert.equal(sent, before, "the endpoint waits");
+    assert(before < 60_000_000, `${before} bytes are in the kernel's and the relay's buffers`);
+    let received = 0;
+    const buffer = new Uint8Array(1_000_000);
+    for (let count = await client.read(buffer); count !== null; count = await client.read(buffer)) {
+      received += count;
+    }
+    assert.equal(received, total);
+  });
+}
+
+Deno.test(
+  "one service cannot take all connections, and above the limit clients wait",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start({ maxConnections: 4 });
+    await using _server = new TcpServer("10.1.0.1", echo);
+    await lab.replace(relayedService(), OTHER);
+    const open = [await Deno.connect(VIP), await Deno.connect(VIP)];
+    await sleep(100);
+    assert.equal(await connectOrReset(VIP), "reset");
+    open.push(await Deno.connect(OTHER_VIP), await Deno.connect(OTHER_VIP));
+    await sleep(100);
+    using waiting = await Deno.connect(OTHER_VIP);
+    await waiting.write(HELLO);
+    await sleep(300);
+    assert.equal((await lab.report()).openConnections, 4);
+    for (const connection of open) connection.close();
+    assert.deepEqual(await exchange(waiting, new Uint8Array()), HELLO);
+    const web = (await lab.report()).services.find(({ key }) => key === relayedService().key);
+    assert.deepEqual({ connections: web?.connections, refused: web?.refused }, {
+      connections: 2,
+      refused: 1,
+    });
+    assert.match(lab.warnings.join(), /too many/);
+  },
+);
+
+Deno.test(
+  "without descriptors the relay waits, without using the processor, and then goes on",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    await using server = new PythonProgram(ECHO_SERVER);
+    await server.line();
+    await lab.replace(relayedService());
+    const [soft = "", hard = ""] =
+      (await run("prlimit", "--pid", `${Deno.pid}`, "--nofile", "--noheadings", "-o", "SOFT,HARD"))
+        .trim().split(/\s+/);
+    await using clients = new PythonProgram(CLIENTS);
+    try {
+      const highest = Math.max(...[...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name)));
+      await run("prlimit", "--pid", `${Deno.pid}`, `--nofile=${highest + 1}:${hard}`);
+      clients.tell("connect");
+      await clients.line();
+      const before = processorSeconds();
+      await sleep(1000);
+      const used = processorSeconds() - before;
+      assert(used < 0.5, `${used} s of processor time in a second of waiting`);
+    } finally {
+      await run("prlimit", "--pid", `${Deno.pid}`, `--nofile=${soft}:${hard}`);
+    }
+    clients.tell("exchange");
+    assert.equal(await clients.line(), "50");
+  },
+);
+
+Deno.test("an idle connection takes little memory", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using server = new PythonProgram(IDLE_SERVER);
+  await server.line();
+  await lab.replace(relayedService());
+  await using clients = new PythonProgram(IDLE_CLIENTS);
+  clients.tell("500");
+  await clients.line();
+  const before = residentBytes();
+  clients.tell("4000");
+  await clients.line();
+  const perConnection = (residentBytes() - before) / 4000;
+  assert.equal((await lab.report()).openConnections, 4500);
+  assert(perConnection < 4096, `${perConnection} bytes`);
+});
+
+const LISTENER = `
+import selectors, socket, sys
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("10.1.0.1", 8080))
+server.listen(4096)
+print("ready", flush=True)
+`;
+
+const ECHO_SERVER = `${LISTENER}
+selector = selectors.DefaultSelector()
+selector.register(server, selectors.EVENT_READ)
+while True:
+    for key, _ in selector.select():
+        if key.fileobj is server:
+            selector.register(server.accept()[0], selectors.EVENT_READ)
+        else:
+            data = key.fileobj.recv(100)
+            if data:
+                key.fileobj.send(data)
+            else:
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+`;
+
+/** Connects 50 times, and counts the answers. */
+const CLIENTS = `
+import socket, sys
+sys.stdin.readline()
+clients = [socket.create_connection(("10.96.0.10", 80)) for _ in range(50)]
+print("connected", flush=True)
+sys.stdin.readline()
+for client in clients:
+    client.settimeout(20)
+    client.send(b"x")
+print(sum(client.recv(1) == b"x" for client in clients), flush=True)
+sys.stdin.readline()
+`;
+
+const IDLE_SERVER = `${LISTENER}
+connections = []
+while True:
+    connection = server.accept()[0]
+    connection.send(b"x")
+    connections.append(connection)
+`;
+
+/** Opens as many connections as each line says, and waits until the endpoint has greeted on each. */
+const IDLE_CLIENTS = `
+import socket, sys
+clients = []
+for line in sys.stdin:
+    for _ in range(int(line)):
+        client = socket.create_connection(("10.96.0.10", 80))
+        client.recv(1)
+        clients.append(client)
+    print("connected", flush=True)
+`;
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Processor time of this process, in seconds. */
+function processorSeconds(): number {
+  const fields = Deno.readTextFileSync("/proc/self/stat").replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+function residentBytes(): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1]) * 1024;
+}
