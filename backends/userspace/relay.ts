@@ -11,6 +11,9 @@ import type {
 } from "./relay/messages.ts";
 import type { Warn } from "./relay/rate_limited_warnings.ts";
 
+/** Few enough that the relay reads a message in some milliseconds, because it moves no bytes meanwhile. */
+const SERVICES_PER_MESSAGE = 200;
+
 /** The relay cannot start, or has ended. The message is for operators. */
 export class RelayError extends Error {
   override readonly name = "RelayError";
@@ -68,7 +71,10 @@ export class Relay implements Disposable {
 
   /** Replaces all services. Resolves when the relay uses them. */
   async replace(services: readonly RelayedService[]): Promise<void> {
-    await this.#ask((id) => ({ type: "replace", id, services }));
+    for (let start = 0; start < services.length; start += SERVICES_PER_MESSAGE) {
+      await this.update(services.slice(start, start + SERVICES_PER_MESSAGE), []);
+    }
+    await this.#ask((id) => ({ type: "retain", id, keys: services.map(({ key }) => key) }));
   }
 
   /** Changes some services. Resolves when the relay uses them. */

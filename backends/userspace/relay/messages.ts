@@ -93,8 +93,8 @@ export const DEFAULT_RELAY_SETTINGS = {
 export type RelayCommand =
   /** Opens the shared listeners. Comes first, once. `wake` is the eventfd that counts the messages. */
   | { readonly type: "start"; readonly wake: number; readonly settings: RelaySettings }
-  /** `services` are all that there are. */
-  | { readonly type: "replace"; readonly id: number; readonly services: readonly RelayedService[] }
+  /** Removes all services but these. */
+  | { readonly type: "retain"; readonly id: number; readonly keys: readonly PlanKey[] }
   | {
     readonly type: "update";
     readonly id: number;

@@ -110,8 +110,8 @@ export class RelayThread implements EventTarget, Timer, Disposable {
     switch (command.type) {
       case "start":
         return;
-      case "replace":
-        this.#table.replace(command.services);
+      case "retain":
+        this.#table.retain(command.keys);
         this.#udp.endOrphans();
         return this.#send({ type: "done", id: command.id });
       case "update":

@@ -62,9 +62,10 @@ export class ServiceTable {
     this.#direct = direct;
   }
 
-  replace(specs: readonly RelayedService[]): void {
-    const keys = new Set(specs.map(({ key }) => key));
-    this.update(specs, [...this.#services.keys()].filter((key) => !keys.has(key)));
+  /** Removes all services but these. */
+  retain(keys: readonly PlanKey[]): void {
+    const kept = new Set(keys);
+    this.update([], [...this.#services.keys()].filter((key) => !kept.has(key)));
   }
 
   update(specs: readonly RelayedService[], removed: readonly PlanKey[]): void {

@@ -15,7 +15,7 @@ const API = "default/api/TCP/IPv4" as PlanKey;
 
 Deno.test("a frontend is found by family, protocol, address and port", () => {
   const table = new ServiceTable(NO_DIRECT);
-  table.replace([relayedService()]);
+  table.update([relayedService()], []);
   assert.equal(table.find("IPv4", "TCP", VIP, 80)?.service.spec.key, "default/web/TCP/IPv4");
   assert.equal(table.find("IPv4", "TCP", VIP, 81), undefined);
   assert.equal(table.find("IPv4", "UDP", VIP, 80), undefined);
@@ -24,31 +24,31 @@ Deno.test("a frontend is found by family, protocol, address and port", () => {
 
 Deno.test("a node port answers on every address, except where an address has the port itself", () => {
   const table = new ServiceTable(NO_DIRECT);
-  table.replace([
+  table.update([
     relayedService({ frontends: [frontend({ kind: "NodePort", address: undefined, port: 30080 })] }),
     relayedService({ key: API, frontends: [frontend({ kind: "ExternalIP", port: 30080 })] }),
-  ]);
+  ], []);
   assert.equal(table.find("IPv4", "TCP", address("192.0.2.7"), 30080)?.frontend.kind, "NodePort");
   assert.equal(table.find("IPv4", "TCP", VIP, 30080)?.service.spec.key, API);
 });
 
 Deno.test("a change keeps the counters, and a removed service port is not found", () => {
   const table = new ServiceTable(NO_DIRECT);
-  table.replace([relayedService()]);
+  table.update([relayedService()], []);
   const entry = table.find("IPv4", "TCP", VIP, 80);
   assert(entry !== undefined);
   entry.service.connections = 7;
   table.update([relayedService({ cluster: packed("10.1.0.2:80") })], []);
   assert.equal([...table.counters()][0]?.connections, 7);
   assert.deepEqual(endpointsOf(entry.service, "cluster"), packed("10.1.0.2:80"));
-  table.replace([]);
+  table.retain([]);
   assert.equal(table.find("IPv4", "TCP", VIP, 80), undefined);
   assert.deepEqual([...table.counters()], []);
 });
 
 Deno.test("a frontend that changes hands in one update is the new service's", () => {
   const table = new ServiceTable(NO_DIRECT);
-  table.replace([relayedService(), relayedService({ key: API, frontends: [] })]);
+  table.update([relayedService(), relayedService({ key: API, frontends: [] })], []);
   table.update([relayedService({ key: API }), relayedService({ frontends: [] })], []);
   assert.equal(table.find("IPv4", "TCP", VIP, 80)?.service.spec.key, API);
 });
@@ -63,7 +63,7 @@ Deno.test("frontends with a listener of their own are announced, and settled aft
     settle: () => void events.push("settle"),
   });
   const listen = { address: address("127.64.0.1"), port: 80 };
-  table.replace([relayedService({ frontends: [frontend({ listen })] })]);
+  table.update([relayedService({ frontends: [frontend({ listen })] })], []);
   table.update([relayedService({ frontends: [frontend({ listen, port: 81 })] })], []);
   assert.deepEqual(events, ["add 80", "settle", "remove 80", "add 81", "settle"]);
   assert.equal(table.find("IPv4", "TCP", VIP, 80), undefined);
