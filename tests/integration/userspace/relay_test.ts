@@ -29,3 +29,8 @@ Deno.test("the relay of mode userspace tells endpoints the client's address", as
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/proxy_protocol");
 });
+
+Deno.test("the relay of mode userspace hides an endpoint that dies without notice", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/dead_endpoint");
+});

@@ -7,7 +7,7 @@ import {
 } from "../../backends/userspace/relay/support/services.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { PythonProgram } from "../../integration/userspace/support/python_program.ts";
-import { keepsLibraries, nft, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
+import { dropPacketsTo, keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
 import {
   connectOrReset,
   echo,
@@ -21,18 +21,6 @@ import {
 
 const VIP = { hostname: "10.96.0.10", port: 80 };
 const HELLO = new TextEncoder().encode("hello");
-
-/** Drops what is sent to some addresses, as a node does that died without notice. */
-async function dropPacketsTo(...addresses: readonly string[]): Promise<AsyncDisposable> {
-  const set = addresses.join(", ");
-  await nft(`table ip dead {
-    chain input {
-      type filter hook input priority 0;
-      ip daddr { ${set} } drop
-    }
-  }`);
-  return { [Symbol.asyncDispose]: () => nft("delete table ip dead") };
-}
 
 async function connectAndExchange(): Promise<void> {
   using client = await Deno.connect(VIP);

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import type { PlanKey } from "../../../core/plan/plan.ts";
-import { address, frontend, relayedService } from "../../backends/userspace/relay/support/services.ts";
+import {
+  address,
+  frontend,
+  packed,
+  relayedService,
+} from "../../backends/userspace/relay/support/services.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { PythonProgram } from "../../integration/userspace/support/python_program.ts";
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
@@ -103,6 +108,32 @@ Deno.test(
     }
     clients.tell("exchange");
     assert.equal(await clients.line(), "50");
+  },
+);
+
+Deno.test(
+  "when the local ports for an endpoint are used up, another endpoint takes over",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    await using _first = new TcpServer("10.1.0.1", echo);
+    await using _second = new TcpServer("10.1.0.2", echo);
+    await lab.replace(relayedService(), { ...OTHER, cluster: packed("10.1.0.1:8080", "10.1.0.2:8080") });
+    const range = await run("sysctl", "-n", "net.ipv4.ip_local_port_range");
+    await run("sysctl", "-qw", "net.ipv4.ip_local_port_range=50000 50003");
+    try {
+      const open: Deno.TcpConn[] = [];
+      for (const vip of [VIP, VIP, VIP, VIP, OTHER_VIP, OTHER_VIP, OTHER_VIP, OTHER_VIP]) {
+        const client = await Deno.connect(vip);
+        open.push(client);
+        await client.write(HELLO);
+        assert.equal(await client.read(new Uint8Array(10)), 5);
+      }
+      for (const client of open) client.close();
+      assert.deepEqual((await lab.report()).avoidedEndpoints, [], "the endpoint is not to blame");
+    } finally {
+      await run("sysctl", "-qw", `net.ipv4.ip_local_port_range=${range.trim()}`);
+    }
   },
 );
 

@@ -100,7 +100,7 @@ async function redirect(family: Family, protocol: RelayedProtocol, port: number)
 }
 
 /** Runs commands of `nft -f`. */
-export async function nft(commands: string): Promise<void> {
+async function nft(commands: string): Promise<void> {
   const file = await Deno.makeTempFile();
   try {
     await Deno.writeTextFile(file, commands);
@@ -108,4 +108,16 @@ export async function nft(commands: string): Promise<void> {
   } finally {
     await Deno.remove(file);
   }
+}
+
+/** Drops what is sent to some addresses, as a node does that died without notice. */
+export async function dropPacketsTo(...addresses: readonly string[]): Promise<AsyncDisposable> {
+  const set = addresses.join(", ");
+  await nft(`table ip dead {
+    chain input {
+      type filter hook input priority 0;
+      ip daddr { ${set} } drop
+    }
+  }`);
+  return { [Symbol.asyncDispose]: () => nft("delete table ip dead") };
 }
