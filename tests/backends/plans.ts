@@ -13,6 +13,7 @@ import {
 
 /** Plans written as people write addresses: `10.96.0.10:80`, `[fd00::10]:80`, `node:30080`, `10.1.0.1:8080@here`. */
 export interface PlanText {
+  readonly namespace?: string;
   readonly name?: string;
   readonly portName?: string;
   readonly protocol?: Protocol;
@@ -49,16 +50,17 @@ const externalRoutes: Readonly<Record<NonNullable<PlanText["external"]>, Route>>
 };
 
 export function planOf(text: PlanText): ServicePortPlan {
-  const { name = "web", portName = "http", protocol = "TCP", affinitySeconds = 0 } = text;
+  const { namespace = "default", name = "web", portName = "http", protocol = "TCP", affinitySeconds = 0 } =
+    text;
   const endpoints = (text.endpoints ?? ["10.1.0.1:8080"]).map(endpointOf);
   const first = text.clusterIP ?? text.externalIPs?.[0] ?? text.loadBalancerIPs?.[0];
   const family = text.family ?? (first === undefined ? "IPv4" : familyOf(socketOf(first).address));
   const external = text.external ?? "cluster";
   const internal = text.internal ?? "cluster";
   return {
-    key: planKey({ namespace: "default", name, portName, protocol, family }),
+    key: planKey({ namespace, name, portName, protocol, family }),
     family,
-    namespace: "default",
+    namespace,
     name,
     portName,
     protocol,

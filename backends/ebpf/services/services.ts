@@ -29,6 +29,7 @@ import {
 } from "./frontend_entries.ts";
 import { Owners } from "./identity.ts";
 import { ServiceSnapshot } from "./snapshot.ts";
+import { SourceRangeQuota } from "./source_range_quota.ts";
 import { usageMetrics } from "./usage_metrics.ts";
 import { verify } from "./verification.ts";
 import { SIZE, viewOf, writeCatchAll, writeRange } from "../maps/layout.ts";
@@ -43,6 +44,7 @@ export class Services {
   readonly #options: BalancingOptions;
   readonly #allocations: Allocations;
   readonly #owners: Owners;
+  readonly #sourceRanges: SourceRangeQuota;
   /** Number of service ports per ClusterIP. */
   #clusterIPs = new UseCounts();
   /** Number of entries in map `services`. */
@@ -56,6 +58,7 @@ export class Services {
     this.#options = options;
     this.#allocations = new Allocations(maps, options, waitForPrograms);
     this.#owners = new Owners(maps.owners);
+    this.#sourceRanges = new SourceRangeQuota(maps.source_ranges.shape.maxEntries);
   }
 
   /** The owner of each id. */
@@ -89,6 +92,7 @@ export class Services {
     for (const address of clusterIPsOf(after)) clusterIPUses.use(address, address, 1);
     const clusterIPs = clusterIPUses.difference((address) => this.#clusterIPs.of(address));
 
+    const countRanges = this.#sourceRanges.admit(changes);
     const allocated = this.#allocate(changes);
     const added = frontends.added.length + clusterIPs.added.length;
     if (this.#entries + added > this.#maps.services.shape.maxEntries) {
@@ -114,6 +118,7 @@ export class Services {
     this.#maps.services.deleteAll(stale.keyBytes, stale.count);
     this.#entries += added - stale.count;
     this.#clusterIPs.addAll(clusterIPUses);
+    countRanges();
     this.#forget(changes);
     const removed = changes.filter((change) => change.new === undefined).map(({ key }) => key);
     this.#allocations.commit(allocated, removed);
@@ -127,8 +132,10 @@ export class Services {
   reconcile(
     plans: Iterable<ServicePortPlan>,
   ): { readonly differences: readonly string[]; readonly wasEmpty: boolean } {
+    const all = [...plans];
+    this.#sourceRanges.replace(all);
     const differences = new TruncatedList();
-    const { snapshot, owners, allocated, changed, extra, desired } = this.#compare(plans, {
+    const { snapshot, owners, allocated, changed, extra, desired } = this.#compare(all, {
       add: (describe) => differences.add(() => `${describe()} was missing`),
       change: (describe) => differences.add(() => `${describe()} was different`),
       remove: () => differences.add(() => "an extra frontend was present"),

@@ -69,11 +69,11 @@ const weights: Attack = {
 
 const ranges: Attack = {
   name: "a tenant with more source ranges than the node has room for",
-  weakness: "nothing is reserved for other services.",
   async run(arena) {
     await arena.begin([web], { frontends: 1024 });
     const tenant = portsOf(3).map((service, index) => ({
       ...service,
+      namespace: "tenant",
       endpoints: [podB],
       sourceRanges: Array.from({ length: 500 }, (_, n) => `100.${64 + index}.${n >> 8}.${n & 255}/32`),
     }));

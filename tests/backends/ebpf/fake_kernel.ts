@@ -73,7 +73,7 @@ export function fakeKernel(slots = 500, frontends = 1000): FakeKernel {
     identity: new DataView(new ArrayBuffer(SIZE.identity)),
     owners: new FakeMap(4, 8, frontends),
     node_addresses: new FakeMap(SIZE.address, 4),
-    source_ranges: new FakeMap(SIZE.range, 4),
+    source_ranges: new FakeMap(SIZE.range, 4, frontends),
     service_cidrs: new FakeMap(SIZE.range, 4),
     counters: new FakeMap(4, SIZE.traffic),
     drops: new FakeMap(4, 8),
