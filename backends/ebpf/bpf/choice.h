@@ -153,10 +153,12 @@ static __always_inline struct traffic *existing_traffic_of(__u32 key)
 	return traffic_of(key);
 }
 
-static __always_inline void count_connection(__u32 key)
+/* Counts a connection. Returns the counters; NULL if there is no memory for them. */
+static __always_inline struct traffic *count_connection(__u32 key)
 {
 	struct traffic *traffic = existing_traffic_of(key);
 	if (traffic) traffic->connections++;
+	return traffic;
 }
 
 /* Counts a rejected or dropped packet or socket of a service. `reason` is less than REFUSAL_REASONS. */

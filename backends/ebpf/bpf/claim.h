@@ -10,8 +10,12 @@
 
 /* If nine of ten ports are taken, the odds of finding none are 1 : 850. */
 #define CLAIM_ATTEMPTS 64
-/* After each this many attempts, the best of the flows that were found may lose its port. */
+/*
+ * After each this many attempts, the best of the flows that were found may lose its port; a closed connection sooner,
+ * because a busy service may have closed connections on all ports, and each attempt takes two lookups.
+ */
 #define ATTEMPTS_PER_VICTIM 8
+#define ATTEMPTS_PER_CLOSED_VICTIM 2
 /* Idle times after which a flow may lose its port. A handshake in progress is protected. */
 #define SPARED_HANDSHAKE (NANOSECONDS / 4)
 #define SPARED_QUESTION NANOSECONDS
@@ -29,11 +33,12 @@ enum victim_cost {
 	NO_VICTIM,
 };
 
-/* Time without packets in either direction. */
+/* Time without packets in either direction; of a closed connection, in its own, which saves a lookup. */
 static __always_inline __u64 idle_time(const struct flow *flow, __u64 now)
 {
 	__s64 idle = now - flow->seen;
-	struct flow *other = other_direction(flow);
+	int is_over = flow->translated.protocol == IPPROTO_TCP && is_closed(flow->state);
+	struct flow *other = is_over ? NULL : other_direction(flow);
 	if (other && (__s64)(now - other->seen) < idle) idle = now - other->seen;
 	return idle > 0 ? idle : 0;
 }
@@ -97,14 +102,11 @@ VERIFIED_ONCE int look_up_tuple(void)
 	return TUPLE_TAKEN;
 }
 
-/*
- * Selects the port of the best victim, if it is an expired flow or `may_be_alive`. Returns its enum victim_cost, or
- * NO_VICTIM.
- */
-static __always_inline __u32 select_victim(struct claim *claim, int may_be_alive)
+/* Selects the port of the best victim, if it costs at most `max_cost`. Returns its enum victim_cost, or NO_VICTIM. */
+static __always_inline __u32 select_victim(struct claim *claim, __u32 max_cost)
 {
 	__u32 cost = claim->victim_cost;
-	if (cost == NO_VICTIM || (cost != VICTIM_EXPIRED && !may_be_alive)) return NO_VICTIM;
+	if (cost == NO_VICTIM || cost > max_cost) return NO_VICTIM;
 	claim->victim_cost = NO_VICTIM;
 	claim->reply.destination_port = claim->victim_port;
 	return cost;
@@ -134,14 +136,21 @@ static __always_inline __be16 random_port(const struct settings *settings)
 	return 0;
 }
 
-/* Tries to claim the tuple in the claim; returns 1 on success. `may_replace`: the best victim may lose its port now. */
-static __always_inline int try_tuple(struct __sk_buff *skb, struct claim *claim, int may_replace)
+/* Returns the most that a victim may cost after `attempts`. */
+static __always_inline __u32 max_victim_cost(__u32 attempts)
+{
+	if (attempts % ATTEMPTS_PER_VICTIM == 0) return VICTIM_STREAM;
+	return attempts % ATTEMPTS_PER_CLOSED_VICTIM == 0 ? VICTIM_CLOSED : VICTIM_EXPIRED;
+}
+
+/* Tries to claim the tuple in the claim, in place of a victim of at most `max_cost`; returns 1 on success. */
+static __always_inline int try_tuple(struct __sk_buff *skb, struct claim *claim, __u32 max_cost)
 {
 	int use = look_up_tuple();
 	if (use == TUPLE_SHARED) return 1;
 	__u32 victim = NO_VICTIM;
 	if (use == TUPLE_TAKEN) {
-		victim = select_victim(claim, may_replace);
+		victim = select_victim(claim, max_cost);
 		if (victim == NO_VICTIM) return 0;
 	}
 	return !is_taken_by_others(skb, &claim->reply, claim->is_masqueraded) && insert_in_place(victim);
@@ -159,7 +168,7 @@ static long try_port(__u32 index, struct search_port *search)
 	struct claim *claim = current_claim();
 	if (!settings || !claim) return 1;
 	claim->reply.destination_port = random_port(settings);
-	search->is_found = try_tuple(search->skb, claim, index % ATTEMPTS_PER_VICTIM == ATTEMPTS_PER_VICTIM - 1);
+	search->is_found = try_tuple(search->skb, claim, max_victim_cost(index + 1));
 	return search->is_found;
 }
 
@@ -178,7 +187,7 @@ static __noinline int claim_reply_tuple(struct __sk_buff *skb)
 	/* SCTP must keep its port, because its checksum cannot be updated for another one. */
 	int is_bound = claim->reply.protocol == IPPROTO_SCTP;
 	int tries_own_port = is_bound || (!claim->is_masqueraded && !(settings->flags & SETTING_FORMER_FLOWS));
-	if (tries_own_port && try_tuple(skb, claim, is_bound)) return 1;
+	if (tries_own_port && try_tuple(skb, claim, is_bound ? VICTIM_STREAM : VICTIM_EXPIRED)) return 1;
 	struct search_port search = { .skb = skb };
 	/* A function per attempt, because the verifier would process each round of a loop. */
 	if (!is_bound) bpf_loop(CLAIM_ATTEMPTS, try_port, &search, 0);

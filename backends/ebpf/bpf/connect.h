@@ -144,7 +144,7 @@ prepare_reply(const struct packet *packet, const struct tuple *to, const struct 
 	__builtin_memset(claim, 0, sizeof(*claim));
 	claim->reply = reversed(to);
 	claim->flow.translated = reversed(&packet->tuple);
-	claim->flow.born = coarse_time();
+	claim->flow.born = packet->arrival;
 	claim->flow.seen = claim->flow.born;
 	claim->flow.service = service->id;
 	claim->flow.generation = service->generation;
@@ -159,7 +159,7 @@ prepare_reply(const struct packet *packet, const struct tuple *to, const struct 
 }
 
 /* Inserts the entry for the client's packets, after the one in the claim. Another CPU may have done so just before. */
-static __noinline int insert_forward(const struct packet *packet, const struct tuple *to)
+static __noinline int insert_forward(const struct packet *packet, const struct tuple *to, __u32 device)
 {
 	struct claim *claim = current_claim();
 	if (!claim) return 0;
@@ -168,6 +168,8 @@ static __noinline int insert_forward(const struct packet *packet, const struct t
 	claim->flow.flags &= ~FLOW_REPLY;
 	claim->flow.acked = claim->flow.end;
 	claim->flow.end = packet->sequence_end;
+	/* Its source was checked, or the flow passes the stack. */
+	claim->flow.device = device;
 	if (claim->flow.state & FLOW_ASSURED) return insert_claim() || assured_entry(&claim->reply);
 	claim->flow.check = check_of_flow(&claim->reply, &claim->flow);
 	if (bpf_map_update_elem(&conntrack_new, &claim->reply, &claim->flow, BPF_ANY) == 0) return 1;
@@ -187,7 +189,7 @@ static __noinline int create_flow(struct __sk_buff *skb, const struct packet *pa
 	if (!claim || !prepare_reply(packet, to, service, flags)) return DROP_NO_PORT;
 	if (!claim_reply_tuple(skb)) return DROP_NO_PORT;
 	to->source_port = claim->reply.destination_port;
-	if (!insert_forward(packet, to)) return DROP_MAP_FULL;
+	if (!insert_forward(packet, to, skb->ifindex)) return DROP_MAP_FULL;
 	count_flow_event(FLOW_EVENT_CREATED);
 	return 0;
 }

@@ -158,13 +158,15 @@ static __always_inline int insert_assured(const struct claim *claim, const struc
  * that packets of the flow always find one. Returns the new entry of this direction; NULL if it was not moved,
  * because one of its entries was evicted and another flow has the tuple.
  */
-static __noinline struct flow *assure(const struct packet *packet, struct flow *flow, __u64 now)
+static __noinline struct flow *
+assure(const struct packet *packet, struct flow *flow, const struct flow *other, __u64 now)
 {
 	struct claim *claim = current_claim();
 	if (!claim) return NULL;
 	flow->seen = now;
 	flow->state |= FLOW_ASSURED;
 	claim_other_direction(packet, flow, claim);
+	if (other) claim->flow.device = other->device;
 	int is_moved = insert_assured(claim, flow);
 	claim->reply = packet->tuple;
 	claim->flow = *flow;
@@ -191,5 +193,5 @@ follow_datagram(const struct packet *packet, struct flow *entry, struct flow *fl
 	if (flow->flags & FLOW_REPLY && !(flow->state & FLOW_ANSWERED))
 		change_state(entry, other_direction(flow), flow, FLOW_ANSWERED, 0);
 	int is_stream = flow->state & FLOW_ANSWERED && (__s64)(now - flow->born) > (__s64)STREAM_AFTER;
-	return is_stream ? assure(packet, flow, now) : entry;
+	return is_stream ? assure(packet, flow, other_direction(flow), now) : entry;
 }

@@ -141,11 +141,23 @@ static __always_inline int is_of_flow(const struct flow *entry, const struct flo
 static __always_inline struct flow *other_direction(const struct flow *flow)
 {
 	struct tuple tuple = reversed(&flow->translated);
-	struct flow *other = entry_of(&tuple);
+	struct flow *other;
+	if (!(flow->state & FLOW_ASSURED)) {
+		other = bpf_map_lookup_elem(&conntrack_new, &tuple);
+		if (is_of_flow(other, flow)) return other;
+	}
+	other = entry_of(&tuple);
 	return is_of_flow(other, flow) ? other : NULL;
 }
 
 /* ---- insertion and deletion ---- */
+
+static __always_inline void delete_entry(const struct tuple *key, __u32 state)
+{
+	if (!(state & FLOW_ASSURED)) bpf_map_delete_elem(&conntrack_new, key);
+	else if (key->protocol == IPPROTO_TCP) bpf_map_delete_elem(&conntrack, key);
+	else bpf_map_delete_elem(&conntrack_udp, key);
+}
 
 /*
  * Inserts the entry in the claim; returns 1 on success. A tuple belongs to one flow, although its entry may be in
@@ -173,16 +185,8 @@ VERIFIED_ONCE int insert_claim(void)
 	}
 	rival = bpf_map_lookup_elem(&conntrack_new, key);
 	if (!rival || is_of_flow(rival, flow)) return 1;
-	if (key->protocol == IPPROTO_TCP) bpf_map_delete_elem(&conntrack, key);
-	else bpf_map_delete_elem(&conntrack_udp, key);
+	delete_entry(key, flow->state);
 	return 0;
-}
-
-static __always_inline void delete_entry(const struct tuple *key, __u32 state)
-{
-	if (!(state & FLOW_ASSURED)) bpf_map_delete_elem(&conntrack_new, key);
-	else if (key->protocol == IPPROTO_TCP) bpf_map_delete_elem(&conntrack, key);
-	else bpf_map_delete_elem(&conntrack_udp, key);
 }
 
 /* Deletes both entries of the flow that has `tuple`. `flow` is a copy of its entry. */
@@ -208,6 +212,7 @@ static __always_inline void claim_other_direction(const struct packet *packet, c
 	/* The packet acknowledges what was sent, and begins where everything was acknowledged. */
 	claim->flow.end = packet->acknowledgement;
 	claim->flow.acked = packet->sequence;
+	claim->flow.device = 0;
 }
 
 /* Creates the entry of the other direction again, unless another flow has its tuple. */

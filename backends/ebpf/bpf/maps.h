@@ -505,7 +505,8 @@ struct flow {
 	 * first sequence number.
 	 */
 	__u32 acked;
-	__u32 zero;
+	/* Index of the device whose packets of this direction have a source that it may have; 0: none was checked yet. */
+	__u32 device;
 };
 
 /* Assured connections of TCP. */

@@ -24,19 +24,45 @@ struct ipv6_rewritten {
 	struct address destination;
 } __attribute__((packed));
 
-static __always_inline __sum16 folded(__u32 sum)
+/* Sums are those of the internet checksum (RFC 1071), in words of 32 bits. The helpers for them cost a call each. */
+static __always_inline __u32 folded_to_32(__u64 sum)
 {
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
 }
 
-/* The change of the sum over the addresses. The common prefix of mapped IPv4 addresses cancels out. */
-static __always_inline __s64 address_difference(const struct tuple *from, const struct tuple *to)
+static __always_inline __sum16 folded(__u64 sum)
 {
-	_Static_assert(offsetof(struct tuple, destination) == sizeof(struct address), "both addresses are contiguous");
-	return bpf_csum_diff((__be32 *)&from->source, 2 * sizeof(struct address), (__be32 *)&to->source,
-			     2 * sizeof(struct address), 0);
+	__u32 short_sum = folded_to_32(sum);
+	short_sum = (short_sum & 0xffff) + (short_sum >> 16);
+	short_sum = (short_sum & 0xffff) + (short_sum >> 16);
+	return short_sum;
+}
+
+/* The change of a sum in which one word replaces another. */
+static __always_inline __u64 difference(__u32 from, __u32 to)
+{
+	return (__u64)(__u32)~from + to;
+}
+
+/* The change of the sum over the addresses. */
+static __always_inline __u32 address_difference(const struct tuple *from, const struct tuple *to)
+{
+	__u64 sum = 0;
+	/* The common prefix of mapped IPv4 addresses cancels out. */
+	int first = is_ipv4_address(&to->source) ? 3 : 0;
+	for (int word = first; word < 4; word++) {
+		sum += difference(from->source.word[word], to->source.word[word]);
+		sum += difference(from->destination.word[word], to->destination.word[word]);
+	}
+	return folded_to_32(sum);
+}
+
+static __always_inline __u32 first_word(const struct ipv4_rewritten *header)
+{
+	__u32 word;
+	__builtin_memcpy(&word, header, sizeof(word));
+	return word;
 }
 
 static __always_inline int
@@ -54,8 +80,10 @@ rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const struct tu
 		.source = to->source.word[3],
 		.destination = to->destination.word[3],
 	};
-	__u16 sum = ~packet->header_check;
-	after.check = ~folded(bpf_csum_diff((__be32 *)&before, sizeof(before), (__be32 *)&after, sizeof(after), sum));
+	__u64 sum = (__u16)~packet->header_check;
+	sum += difference(first_word(&before), first_word(&after));
+	sum += difference(before.source, after.source) + difference(before.destination, after.destination);
+	after.check = ~folded(sum);
 	/*
 	 * The sum over the header does not change, and therefore neither does the sum over the whole packet.
 	 */

@@ -67,7 +67,9 @@ static __always_inline int gives_way(const struct flow *flow)
 {
 	if (!(flow->flags & FLOW_REPLY)) return 0;
 	if (is_closed(flow->state) || !(flow->state & FLOW_ANSWERED)) return 1;
-	if (flow->translated.protocol != IPPROTO_UDP) return is_expired(flow, coarse_time());
+	/* Nobody uses a connection whose client has not acknowledged the answer, and a forged SYN can bring it about. */
+	if (flow->translated.protocol != IPPROTO_UDP)
+		return !(flow->state & FLOW_ASSURED) || is_expired(flow, coarse_time());
 	/* A client that goes on gets another port. */
 	__s64 idle = coarse_time() - flow->seen;
 	return idle > (__s64)OWN_DATAGRAM_WINS_AFTER;

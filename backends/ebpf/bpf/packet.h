@@ -76,6 +76,7 @@ enum packet_kind {
 /* Offsets are relative to the start of the buffer. */
 struct packet {
 	struct tuple tuple; /* ports are set for PACKET_TRANSPORT only */
+	__u64 arrival;      /* bpf_ktime_get_coarse_ns(); set before the packet is followed */
 	__u32 network;      /* offset of the IP header */
 	__u32 transport;    /* offset behind all IP headers */
 	__u32 end;          /* offset of the end, without padding of the link layer */

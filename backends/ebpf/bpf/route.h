@@ -20,6 +20,14 @@ enum next_hop {
 	NEXT_HOP_NONE,
 };
 
+/*
+ * A bit of skb->tc_index, which nothing in Linux uses since 6.3, and of which other programs use low bits. Ingress sets
+ * it in packets that it has translated and sends to their neighbour, so that egress has nothing to do with them, on any
+ * of the devices by which they leave. It clears the bit in packets that arrive: another network namespace of the same
+ * machine may have set it.
+ */
+#define TC_INDEX_TRANSLATED (1 << 14)
+
 /* A packet with this TTL or less must not be forwarded. */
 #define LAST_HOP_TTL 1
 
@@ -102,6 +110,7 @@ static __always_inline int needs_route(__u32 index)
 static __always_inline int send_to_neighbour(struct __sk_buff *skb, const struct packet *packet,
 					     const struct bpf_fib_lookup *route)
 {
+	skb->tc_index |= TC_INDEX_TRANSLATED;
 	struct bpf_redir_neigh neighbour = { .nh_family = route->family };
 	__builtin_memcpy(neighbour.ipv6_nh, route->ipv6_dst, sizeof(neighbour.ipv6_nh));
 	/* The priority in a VLAN tag applies only to the device on which it arrived. */

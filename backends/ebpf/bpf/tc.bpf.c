@@ -8,10 +8,14 @@
 #include "connect.h"
 #include "fragments.h"
 
-static __always_inline void count_packet(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+static __always_inline __u32 counters_of_flow(const struct flow *flow)
 {
-	enum frontend_kind kind = flow->flags / FLOW_KIND % FRONTEND_KINDS;
-	struct traffic *traffic = traffic_of(counters_key(flow->service, kind));
+	return counters_key(flow->service, flow->flags / FLOW_KIND % FRONTEND_KINDS);
+}
+
+static __always_inline void
+count_packet(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow, struct traffic *traffic)
+{
 	if (!traffic) return;
 	__u32 packets = skb->gso_segs ? skb->gso_segs : 1;
 	__u32 bytes = packet->end - packet->network;
@@ -24,17 +28,12 @@ static __always_inline void count_packet(struct __sk_buff *skb, const struct pac
 	}
 }
 
-static __always_inline void count_and_store(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
-{
-	count_packet(skb, packet, flow);
-	if (packet->is_first_fragment) store_ports(packet);
-}
-
 /* Updates all state that a packet of a flow changes. `flow` is a copy of `entry`. */
 static __always_inline int track(struct __sk_buff *skb, const struct packet *packet, struct flow *entry, struct flow *flow)
 {
 	update_flow(packet, entry, flow);
-	count_and_store(skb, packet, flow);
+	count_packet(skb, packet, flow, traffic_of(counters_of_flow(flow)));
+	if (packet->is_first_fragment) store_ports(packet);
 	return 0;
 }
 
@@ -118,14 +117,14 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, enu
 	if (next_hop == NEXT_HOP_FORWARD && !(settings->flags & SETTING_THROUGH_STACK)) flags |= FLOW_THROUGH_STACK;
 
 	/* Before the flow is created, so that entries become free. */
-	revisit_flows(coarse_time());
+	revisit_flows(packet->arrival);
 
 	if (next_hop == NEXT_HOP_STACK) flags |= FLOW_TO_NODE;
 	flags |= kind_of(service) * FLOW_KIND;
 	int failure = create_flow(skb, packet, &work->to, service, flags);
 	if (failure) return drop(failure);
-	count_connection(counters_key(service->id, kind_of(service)));
-	count_and_store(skb, packet, &claim->flow);
+	count_packet(skb, packet, &claim->flow, count_connection(counters_of_flow(&claim->flow)));
+	if (packet->is_first_fragment) store_ports(packet);
 	return send(skb, work, next_hop);
 }
 
@@ -234,23 +233,38 @@ static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *
  * Copies the flow of a packet. Returns its entry, to write to; NULL if there is no flow or the packet starts a new
  * one.
  */
-static __always_inline struct flow *current_flow(const struct packet *packet, struct flow *flow)
+static __always_inline struct flow *current_flow(struct packet *packet, struct flow *flow)
 {
 	const struct tuple *tuple = &packet->tuple;
+	packet->arrival = coarse_time();
 	struct flow *entry = find_flow(tuple, flow);
 	if (!entry) return NULL;
-	if (!is_reopened(packet, flow) && !is_expired(flow, coarse_time()) && !has_lost_endpoint(tuple, entry, flow))
+	if (!is_reopened(packet, flow) && !is_expired(flow, packet->arrival) && !has_lost_endpoint(tuple, entry, flow))
 		return entry;
 	delete_flow(tuple, flow);
 	return NULL;
+}
+
+/*
+ * Reports whether a packet of a flow arrives at another device than the flow's earlier ones in its direction, which may
+ * not have its source. Somebody may have forged it.
+ */
+static __always_inline int has_uncertain_source(struct __sk_buff *skb, struct flow *entry, const struct flow *flow)
+{
+	__u32 device = skb->ifindex;
+	if (flow->device == device) return 0;
+	if (is_source_uncertain(skb)) return 1;
+	if (is_of_flow(entry, flow)) entry->device = device;
+	return 0;
 }
 
 static __noinline int forward(struct __sk_buff *skb, struct workspace *work, struct flow *entry)
 {
 	struct flow *flow = &work->flow;
 	work->to = flow->translated;
-	enum next_hop next_hop = is_through_stack(flow) ? NEXT_HOP_FORWARD :
-							  find_route(skb, &work->packet, &work->to, &work->route);
+	int is_forwarded = is_through_stack(flow) || has_uncertain_source(skb, entry, flow);
+	enum next_hop next_hop = is_forwarded ? NEXT_HOP_FORWARD :
+						find_route(skb, &work->packet, &work->to, &work->route);
 	/* Egress tracks replies that the stack forwards, because netfilter's rules may drop them, or masquerade them. */
 	if (next_hop != NEXT_HOP_FORWARD || !(flow->flags & FLOW_REPLY)) track(skb, &work->packet, entry, flow);
 	return send(skb, work, next_hop);
@@ -279,8 +293,9 @@ static __noinline int forward_error(struct __sk_buff *skb, struct workspace *wor
 	struct flow *flow = &work->flow;
 	if (!find_flow(&reply, flow)) return PASS_ON;
 	set_original(quotation, error, flow);
-	enum next_hop next_hop = is_through_stack(flow) ? NEXT_HOP_FORWARD :
-							  find_route(skb, error, &quotation->outer, &work->route);
+	int is_forwarded = is_through_stack(flow) || is_source_uncertain(skb);
+	enum next_hop next_hop = is_forwarded ? NEXT_HOP_FORWARD :
+						find_route(skb, error, &quotation->outer, &work->route);
 	if (next_hop == NEXT_HOP_FORWARD) return forward_error_through_stack(skb, work, flow);
 	/* No error is sent about an error. */
 	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG || error->time_to_live <= LAST_HOP_TTL)
@@ -311,6 +326,7 @@ static __noinline int handle_unmatched_fragment(struct workspace *work)
 
 static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 {
+	if (skb->tc_index & TC_INDEX_TRANSLATED) skb->tc_index &= ~TC_INDEX_TRANSLATED;
 	if (is_for_another_device(skb)) return PASS_ON;
 	struct workspace *work = workspace_for(link_header);
 	if (!work) return PASS_ON;
@@ -363,10 +379,12 @@ static __noinline int leave_stack(struct __sk_buff *skb, struct workspace *work,
 
 static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 {
+	if (skb->tc_index & TC_INDEX_TRANSLATED) return PASS_ON;
 	struct workspace *work = workspace_for(link_header);
 	if (!work) return PASS_ON;
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
+	packet->arrival = coarse_time();
 	if (kind == PACKET_ICMP_ERROR) return egress_error(skb, work);
 	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet))) return PASS_ON;
 

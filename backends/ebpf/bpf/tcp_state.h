@@ -177,6 +177,12 @@ follow_opening(const struct packet *packet, struct flow *entry, struct flow *oth
 
 /* ---- every packet ---- */
 
+/* Reports whether a side has sent a FIN or a reset. */
+static __always_inline int is_closing(__u32 state)
+{
+	return state & (FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED | FLOW_CLIENT_RESET | FLOW_ENDPOINT_RESET);
+}
+
 /*
  * Follows a packet that may change the state of its connection. Returns the entry of its direction; NULL if that
  * is unknown.
@@ -193,7 +199,8 @@ follow_tcp_state(const struct packet *packet, struct flow *entry, struct flow *f
 	}
 	if (!(flow->state & FLOW_ASSURED)) {
 		if (!follow_opening(packet, entry, other, flow)) return entry;
-		entry = assure(packet, flow, now);
+		entry = assure(packet, flow, other, now);
+		if (!is_closing(flow->state) && !(packet->tcp_flags & (TCP_FIN | TCP_RST))) return entry;
 		other = other_direction(flow);
 		if (!entry || !other) return entry;
 	}
@@ -205,12 +212,11 @@ follow_tcp_state(const struct packet *packet, struct flow *entry, struct flow *f
 static __always_inline struct flow *
 follow_tcp(const struct packet *packet, struct flow *entry, struct flow *flow, __u64 now)
 {
-	const __u32 closing = FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED | FLOW_CLIENT_RESET | FLOW_ENDPOINT_RESET;
 	const __u8 flags = packet->tcp_flags;
 	/* A later fragment has no header. */
 	if (packet->transport_length == 0) return entry;
 	/* A SYN in an established connection means nothing: the endpoint challenges it. */
-	int is_ordinary = flow->state & FLOW_ASSURED && (flags & TCP_SYN || !(flow->state & closing));
+	int is_ordinary = flow->state & FLOW_ASSURED && (flags & TCP_SYN || !is_closing(flow->state));
 	if (!is_ordinary || flags & (TCP_FIN | TCP_RST)) entry = follow_tcp_state(packet, entry, flow, now);
 	if (!(flow->state & FLOW_ASSURED) || flags & (TCP_SYN | TCP_RST) || !is_of_flow(entry, flow)) return entry;
 	advance(&entry->end, packet->sequence_end);
@@ -222,7 +228,7 @@ follow_tcp(const struct packet *packet, struct flow *entry, struct flow *flow, _
 VERIFIED_ONCE int update_flow(const struct packet *packet, struct flow *entry, struct flow *flow)
 {
 	if (!packet || !entry || !flow) return 0;
-	__u64 now = coarse_time();
+	__u64 now = packet->arrival;
 	int was_closed = is_closed(flow->state);
 	entry = packet->tuple.protocol == IPPROTO_TCP ? follow_tcp(packet, entry, flow, now) :
 							follow_datagram(packet, entry, flow, now);

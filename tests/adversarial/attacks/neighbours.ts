@@ -90,7 +90,6 @@ const spoofed: Attack = {
 
 const forgedAnswers: Attack = {
   name: "answers of a pod that nobody asked, to every port of the node",
-  weakness: "the source of a datagram is checked only when it begins a flow.",
   async run(arena) {
     await using _strict = await arena.sysctls("net.ipv4.conf.all.rp_filter=1");
     await arena.begin([{ name: "slow", protocol: "UDP", nodePort: OTHER, endpoints: [pod("pod-a", ECHO)] }]);

@@ -75,6 +75,15 @@ export const closingCases: Cases = {
     }
   },
 
+  "a reset stays valid if the client completes its handshake afterwards, until it is challenged": async (
+    node,
+  ) => {
+    const connection = await Conversation.of(node, "client S", "endpoint SA", "client R", "client A");
+    await isIn(node, CLIENT_RESET);
+    await connection.send("endpoint A");
+    await isIn(node, ESTABLISHED);
+  },
+
   "keep-alive segments, repeated ones and closed windows change nothing": async (node) => {
     const connection = await Conversation.established(node);
     await connection.send("client PA", { bytes: 10 });

@@ -155,6 +155,8 @@ export const connectionCases: Cases = {
   "a connection whose port another one has by now is not established": async (node) => {
     const connection = await Conversation.of(node, "client S", "endpoint SA");
     await node.evict("replies");
+    // Flows are told apart by their time of birth, which is exact to a tick of the kernel.
+    await new Promise((resolve) => setTimeout(resolve, 20));
     const other = new Conversation(node, 11);
     for (const segment of ["client S", "endpoint SA", "client A"]) await other.send(segment);
     await connection.send("client A");
@@ -170,6 +172,8 @@ export const connectionCases: Cases = {
   ) => {
     const connection = await Conversation.established(node);
     await node.evict("replies");
+    // Flows are told apart by their time of birth, which is exact to a tick of the kernel.
+    await new Promise((resolve) => setTimeout(resolve, 20));
     const other = new Conversation(node, 11);
     await other.send("client S");
     await node.age(2);

@@ -123,6 +123,17 @@ export const flowCases: Cases = {
     }
   },
 
+  "a stream is assured with both directions, even if one of them was evicted": async (node) => {
+    await node.program([dns]);
+    await node.translates(request(), translatedRequest);
+    await node.translates(reply, translatedReply(), fromPod);
+    await node.evict("replies");
+    await node.age(3);
+    await node.translates(request(), translatedRequest);
+    assert.deepEqual((await node.state()).states, ["ANSWERED ASSURED"]);
+    await node.translates(reply, translatedReply(), fromPod);
+  },
+
   "an answer makes a UDP flow a stream, too, if it comes late enough": async (node) => {
     await node.program([dns]);
     await node.translates(request(), translatedRequest);

@@ -146,7 +146,12 @@ export const ownPacketCases: Cases = {
       `IP(src="192.168.8.9", dst="10.96.0.10")/TCP(sport=40000, dport=80, flags="${flags}", ` +
       `seq=${flags === "S" ? 0 : 1}, ack=${flags === "A" ? 101 : 0})`;
     for (
-      const [flags, remaining] of [[["S"], 0], [["S", "SA", "A"], 2], [["S", "SA", "A", "R"], 0]] as const
+      const [flags, remaining] of [
+        [["S"], 0],
+        [["S", "SA"], 0],
+        [["S", "SA", "A"], 2],
+        [["S", "SA", "A", "R"], 0],
+      ] as const
     ) {
       await node.program([web]);
       for (const flag of flags) {

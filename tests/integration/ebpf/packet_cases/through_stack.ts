@@ -244,4 +244,35 @@ export const throughStackCases: Cases = {
       { device: "pod0" },
     );
   },
+
+  "with rp_filter, packets of a flow and ICMP errors from a device that does not reach their source": async (
+    node,
+  ) => {
+    const devices = ["pod0", "eth0"].map((name) => ({ name, hasReversePathFilter: true }));
+    await node.program([dns], { devices });
+    const fromEth = pass;
+    const request = `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`;
+    await node.ingress(request);
+    const reply = `IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`;
+    const forgedReply = `IP(src="10.1.0.1", dst="192.168.8.9")/UDP(sport=5353, dport=5000)`;
+    await node.translates(reply, forgedReply, fromEth);
+    // The device of the endpoint, which is remembered, and then another one again.
+    for (let count = 0; count < 2; count++) {
+      const translated = `IP(src="10.96.0.10", dst="192.168.8.9", ttl=63)/UDP(sport=53, dport=5000)`;
+      await node.translates(reply, translated, { device: "pod0" });
+      await node.translates(reply, forgedReply, fromEth);
+    }
+    await node.translates(
+      request,
+      `IP(src="192.168.8.9", dst="10.1.0.1")/UDP(sport=5000, dport=5353)`,
+      fromPod,
+    );
+    await node.translates(
+      `IP(src="10.1.0.7", dst="192.168.8.1")/ICMP(type=3, code=1)/IP(src="192.168.8.1", dst="10.1.0.1")` +
+        `/UDP(sport=61000, dport=5353)`,
+      `IP(src="10.1.0.7", dst="192.168.8.9")/ICMP(type=3, code=1)/IP(src="192.168.8.9", dst="10.1.0.1")` +
+        `/UDP(sport=5000, dport=5353)`,
+      fromEth,
+    );
+  },
 };

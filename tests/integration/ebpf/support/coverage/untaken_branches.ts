@@ -132,7 +132,7 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ],
   ],
   "the map has capacity, so an update fails only if the kernel has no memory": [
-    ["create_flow", "!insert_forward(packet, to)", true],
+    ["create_flow", "!insert_forward(packet, to, skb->ifindex)", true],
     [
       "insert_forward",
       "bpf_map_update_elem(&conntrack_new, &claim->reply, &claim->flow, BPF_ANY) == 0",
@@ -149,6 +149,7 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ["find_flow", "flow->check == check_of_flow(tuple, flow)", false],
     ["change_state", "is_of_flow(entry, flow)", false],
     ["has_lost_endpoint", "is_of_flow(entry, flow)", false],
+    ["has_uncertain_source", "is_of_flow(entry, flow)", false],
     ["insert_claim", "bpf_map_update_elem(&conntrack, key, flow, BPF_NOEXIST) != 0", true],
     ["insert_claim", "bpf_map_update_elem(&conntrack_udp, key, flow, BPF_NOEXIST) != 0", true],
     ["insert_assured", "insert_claim()", false],
@@ -168,6 +169,9 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ["insert_in_place", "claim->holder.born == claim->victim_born", false],
     ["find_service", "attempt < READ_ATTEMPTS", false],
     ["find_service", "service->check == check_of(&key, service)", false],
+  ],
+  "a test run cannot set tc_index, nor in a packet that arrives": [
+    ["ingress", "skb->tc_index & TC_INDEX_TRANSLATED", true],
   ],
   "all headers fit into a quote of IPv4, even with options": [
     ["prepend_icmpv4", "sum < 0", true],
