@@ -1,7 +1,6 @@
 import { EPOLL_EVENT_BYTES } from "../architecture.ts";
-import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
-import { calls } from "./calls.ts";
+import { calls, errno } from "./calls.ts";
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from "./constants.ts";
 
 /** struct epoll_event { __poll_t events; __u64 data; }, where `data` is our token. In words of 32 bits. */
@@ -23,7 +22,7 @@ export class Epoll implements Disposable {
   /** @throws KernelError EMFILE */
   constructor() {
     this.#fd = calls.epoll_create1(EPOLL_CLOEXEC);
-    if (this.#fd < 0) throw new KernelError("create an epoll instance", errnoOf("EMFILE"));
+    if (this.#fd < 0) throw new KernelError("create an epoll instance", errno());
   }
 
   /** @returns false if the kernel has no memory for it, or the user too many registrations. */

@@ -1,7 +1,6 @@
-import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { SOCK_CLOEXEC, SOCK_NONBLOCK } from "../libc.ts";
-import { calls } from "./calls.ts";
+import { calls, errno } from "./calls.ts";
 import { AF_NETLINK, SOCK_RAW } from "./constants.ts";
 
 /** Longest answer to a question about one object. */
@@ -18,9 +17,7 @@ export class NetlinkQuery implements Disposable {
   /** @throws KernelError EPROTONOSUPPORT if the kernel lacks the protocol. */
   constructor(protocol: number) {
     this.#fd = calls.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-    if (this.#fd < 0) {
-      throw new KernelError(`open a socket of netlink protocol ${protocol}`, errnoOf("EPROTONOSUPPORT"));
-    }
+    if (this.#fd < 0) throw new KernelError(`open a socket of netlink protocol ${protocol}`, errno());
   }
 
   /**

@@ -1,4 +1,3 @@
-import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP } from "../inet.ts";
 import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../libc.ts";
@@ -20,11 +19,11 @@ export function tcpSocket(family: number): number {
 /**
  * Listens on an address. IPv6 listeners serve IPv6 only.
  * @param operation for the error: "listen on 127.0.0.1:80".
- * @throws KernelError EADDRINUSE, EADDRNOTAVAIL, EACCES (a port below 1024) or EMFILE.
+ * @throws KernelError EADDRINUSE, EADDRNOTAVAIL, EACCES (a port below 1024), EAFNOSUPPORT or EMFILE.
  */
 export function listenTcp(operation: string, family: number, address: SocketAddress): number {
   const fd = tcpSocket(family);
-  if (fd < 0) throw new KernelError(operation, errnoOf("EMFILE"));
+  if (fd < 0) throw new KernelError(operation, errno());
   // Without it, connections of an earlier process in TIME_WAIT would occupy the port for a minute.
   setOption(fd, SOL_SOCKET, c.SO_REUSEADDR, 1);
   if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, c.IPV6_V6ONLY, 1);

@@ -1,4 +1,3 @@
-import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { AF_INET6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP } from "../inet.ts";
 import { SO_RCVBUF, SO_RCVBUFFORCE, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOL_SOCKET } from "../libc.ts";
@@ -16,7 +15,7 @@ export function udpSocket(family: number): number {
  * Receives datagrams for an address, with the address that each came to. IPv6 sockets receive IPv6 only.
  * @param operation for the error: "listen on 127.0.0.1:53/UDP".
  * @param receiveBytes memory for datagrams that wait; capped without CAP_NET_ADMIN.
- * @throws KernelError EADDRINUSE, EADDRNOTAVAIL, EACCES (a port below 1024) or EMFILE.
+ * @throws KernelError EADDRINUSE, EADDRNOTAVAIL, EACCES (a port below 1024), EAFNOSUPPORT or EMFILE.
  */
 export function bindUdp(
   operation: string,
@@ -25,7 +24,7 @@ export function bindUdp(
   receiveBytes: number,
 ): number {
   const fd = udpSocket(family);
-  if (fd < 0) throw new KernelError(operation, errnoOf("EMFILE"));
+  if (fd < 0) throw new KernelError(operation, errno());
   if (family === AF_INET6) {
     setOption(fd, IPPROTO_IPV6, c.IPV6_V6ONLY, 1);
     setOption(fd, IPPROTO_IPV6, c.IPV6_RECVPKTINFO, 1);

@@ -34,3 +34,8 @@ Deno.test("the relay of mode userspace hides an endpoint that dies without notic
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/dead_endpoint");
 });
+
+Deno.test("the relay of mode userspace frees what connections take, however they end", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/churn");
+});

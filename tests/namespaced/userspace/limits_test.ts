@@ -43,8 +43,9 @@ for (const mover of ["copy", "splice"] as const) {
     using client = await Deno.connect(VIP);
     await sleep(1500);
     const before = sent;
-    await sleep(500);
+    const used = await processorSecondsIn(500);
     assert.equal(sent, before, "the endpoint waits");
+    assert(used < 0.2, `${used} s of processor time while nothing happens`);
     assert(before < 60_000_000, `${before} bytes are in the kernel's and the relay's buffers`);
     let received = 0;
     const buffer = new Uint8Array(1_000_000);
@@ -216,7 +217,13 @@ function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Processor time of this process, in seconds. */
+/** Returns the processor time of this process during a wait. */
+async function processorSecondsIn(milliseconds: number): Promise<number> {
+  const before = processorSeconds();
+  await sleep(milliseconds);
+  return processorSeconds() - before;
+}
+
 function processorSeconds(): number {
   const fields = Deno.readTextFileSync("/proc/self/stat").replace(/^.*\) /, "").split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;
