@@ -105,6 +105,8 @@ function typeOf(attribute: number, declared: Declared): string {
     case "concatenated types":
       return tlv(attribute, typeofExpression(EXPR_CONCAT, ""));
     case "typeof": {
+      const [only = "", ...others] = declared.fields;
+      if (others.length === 0) return tlv(attribute, only);
       const fields = declared.fields.map((field, index) => tlv(index, field)).join("");
       return tlv(attribute, typeofExpression(EXPR_CONCAT, fields));
     }

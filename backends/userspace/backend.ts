@@ -102,9 +102,10 @@ export class UserspaceBackend implements Backend {
     const wanted = desired.settings.map((settings) => {
       const { family } = settings;
       const listeners = portsIn(relay.listeners, family);
+      const current = this.#states.find((state) => state.settings.family === family)?.settings.target;
       return wholeTable(
         tableFamilyOf(family),
-        { ...settings, target: targetOf(settings), listeners },
+        { ...settings, target: targetOf(settings, current), listeners },
         desired.plans.values(),
       );
     });

@@ -68,8 +68,10 @@ export function flagsOf(spec: SetSpec): number {
   }
 }
 
-/** Length of a key or value in bytes. Fields are padded to 4 bytes. */
+/** Length of a key or value in bytes. The fields of a concatenation are padded to 4 bytes. */
 export function lengthOf(fields: readonly FieldType[]): number {
+  const [only, ...others] = fields;
+  if (only !== undefined && others.length === 0) return only.bytes;
   return fields.reduce((sum, field) => sum + (field.bytes + 3 & ~3), 0);
 }
 

@@ -23,6 +23,7 @@ import {
   isNew,
   isNotDnated,
   isOfThisNode,
+  isProtocol,
   jump,
   portFields,
   type Rule,
@@ -30,6 +31,7 @@ import {
   vmap,
 } from "../../nf_tables/rules.ts";
 import { SERVICE_IPS, SERVICE_NODEPORTS } from "../../nf_tables/set/frontends.ts";
+import { protocolByte } from "../../nf_tables/set/keys.ts";
 import { firewallChains, jumpIfNew, NAT_PREROUTING, PRE_DNAT } from "../../nf_tables/shared_chains.ts";
 import {
   countConnection,
@@ -43,7 +45,7 @@ import { volumeChains } from "../../nf_tables/traffic/volumes.ts";
 import type { Side } from "../relay/messages.ts";
 import { describeElement } from "./describe_element.ts";
 import { LISTENERS, RELAY_PORTS, setsOf } from "./sets.ts";
-import type { RedirectionSettings } from "./target.ts";
+import { type RedirectionSettings, RELAYED_PROTOCOLS } from "./target.ts";
 
 /** The table that leads connections to the relay, and refuses those that no service accepts. */
 export const TABLE: Table = {
@@ -91,11 +93,19 @@ function fromInside(family: TableFamily, { localTraffic }: RedirectionSettings):
   ];
 }
 
-/** `dnat to meta l4proto map @relay-inside`, after counting. */
+/**
+ * `meta l4proto tcp dnat to meta l4proto map @relay-inside` per protocol, after counting. nft demands the first match for
+ * the port.
+ */
 function redirect(family: TableFamily, settings: RedirectionSettings, side: Side): Rule[] {
   return [
     ...countConnection(family, settings),
-    rule(expr.concat(expr.protocol), [expr.valueOf(LISTENERS[side]), expr.dnatToValue(family)]),
+    ...RELAYED_PROTOCOLS.map((protocol) =>
+      rule(isProtocol(protocolByte(protocol)), expr.concat(expr.protocol), [
+        expr.valueOf(LISTENERS[side]),
+        expr.dnatToValue(family),
+      ])
+    ),
   ];
 }
 

@@ -53,7 +53,7 @@ export function nodeElements({ nodePorts, target, listeners }: RedirectionSettin
     ...SIDES.flatMap((side) =>
       RELAYED_PROTOCOLS.map((protocol) => ({
         set: LISTENERS[side],
-        key: `${protocolByte(protocol)}\0\0\0`,
+        key: protocolByte(protocol),
         value: endpointValue(target, listeners[side][protocol]),
         comment: "",
       }))

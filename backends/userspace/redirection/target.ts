@@ -25,9 +25,17 @@ export const PREFERRED_PORTS: ListenerPorts = {
  * The address of this node that redirected connections go to. Connections from outside cannot go to a loopback address,
  * so without another one only the node itself is served. The verdict `redirect` would take the first address of the
  * incoming interface, and drops packets from one without an address, as the interfaces of pods often are.
+ *
+ * An address of node ports comes first, because another one may be that of a Service, which moves to another node.
+ * @param current stays while the node has it, because connections end with the address.
  */
-export function targetOf({ family, interfaceAddresses }: NodeSettings): Address {
-  return interfaceAddresses.find((address) => !isLoopback(address) && !isLinkLocal(address)) ??
+export function targetOf(
+  { family, interfaceAddresses, nodePorts }: NodeSettings,
+  current?: Address,
+): Address {
+  const own = interfaceAddresses.filter((address) => !isLoopback(address) && !isLinkLocal(address));
+  if (current !== undefined && own.includes(current)) return current;
+  return own.find((address) => nodePorts !== "all" && nodePorts.includes(address)) ?? own[0] ??
     LOOPBACK[family];
 }
 

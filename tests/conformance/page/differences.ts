@@ -312,6 +312,18 @@ export const differences: readonly Difference[] = [
     reason: "Same as for affinity-survives-restart.",
   },
   {
+    scenario: "conntrack-survives-restart",
+    subject: "proxy userspace",
+    actual: "UDP flows get an endpoint again after a restart.",
+    reason: "Same as for affinity-survives-restart.",
+  },
+  {
+    scenario: "udp-flow-stays",
+    subject: "proxy userspace",
+    actual: "UDP flows get an endpoint again after a restart. Until then they stay.",
+    reason: "Same as for affinity-survives-restart.",
+  },
+  {
     scenario: "node-port-on-loopback",
     subject: "proxy userspace",
     actual: "NodePorts answer the node's processes on 127.0.0.1 if --nodeport-addresses names it.",

@@ -58,11 +58,13 @@ export function findMismatch(
 /** The expectation with the source that endpoints see in the mode of the subject. */
 function withSourceIn(
   { balancesSockets, relays }: Partial<Pick<Subject, "balancesSockets" | "relays">>,
-  { from }: Observation,
+  { from, target, outcomes }: Observation,
   spec: ExpectSpec,
 ): ExpectSpec {
   if (spec.source === "node" && balancesSockets && isPodOfNode(from)) return { ...spec, source: "client" };
-  return spec.source !== undefined && relays ? { ...spec, source: "node" } : spec;
+  // A connection that no service translates is not relayed. Frontends and endpoints have different ports.
+  const isDirect = outcomes.every((outcome) => isAnswered(outcome) && outcome.port === target.port);
+  return spec.source !== undefined && relays && !isDirect ? { ...spec, source: "node" } : spec;
 }
 
 /** Matches answers of `pod` or `pod:port`. */

@@ -8,7 +8,7 @@ export const kernelStates: Readonly<Record<string, KernelState>> = {
   iptables,
   ipvs,
   ebpf,
-  userspace: async (lab) => new Set(await tablesOf(lab, "kube-proxy-userspace")),
+  userspace,
 };
 
 /** @throws unless the table exists in both families. */
@@ -90,6 +90,12 @@ async function ebpf(lab: Lab): Promise<ReadonlySet<string>> {
     return listing.map(({ formatted }) => `${map} ${JSON.stringify(formatted)}`);
   }));
   return new Set(entries.flat());
+}
+
+/** The tables, without the addresses of node ports, which are those of the node and not of services. */
+async function userspace(lab: Lab): Promise<ReadonlySet<string>> {
+  const objects = await tablesOf(lab, "kube-proxy-userspace");
+  return new Set(objects.filter((object) => !/^element of .*"name":"nodeport-ips"/.test(object)));
 }
 
 /** Runs a program on the node. @throws with its standard error if that is not empty or the exit code is not 0. */

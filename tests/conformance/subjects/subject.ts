@@ -39,6 +39,9 @@ export interface Subject extends AsyncDisposable {
   readonly log: string;
 }
 
+/** Scenarios are about the reasons for which a UDP flow leaves its endpoint, other than its idle time. */
+const RELAY_FLAGS: readonly string[] = ["--udp-timeout=30s"];
+
 /** The built proxy with a directory of manifests as its source. */
 export class ManifestSubject implements Subject {
   readonly #directory: string;
@@ -83,7 +86,8 @@ export class ManifestSubject implements Subject {
   }
 
   start(): void {
-    this.#proxy = new ProxyProcess(this.lab, this.#directory, this.mode, this.#flags);
+    const flags = this.relays ? [...RELAY_FLAGS, ...this.#flags] : this.#flags;
+    this.#proxy = new ProxyProcess(this.lab, this.#directory, this.mode, flags);
   }
 
   async leftovers(): Promise<readonly string[]> {

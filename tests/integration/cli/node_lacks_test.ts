@@ -76,7 +76,7 @@ Deno.test("without nf_tables in the kernel, one message names the kernel options
   const cleanup = await node.run(["--cleanup"], withoutNetfilter);
   assert.equal(cleanup.code, 0, `there is nothing to clean up, but\n${cleanup.stderr}`);
   const cleaned = [...cleanup.stderr.matchAll(/"Removed all rules" mode="(\w+)"/g)].map(([, mode]) => mode);
-  assert.deepEqual(cleaned, ["nftables", "iptables", "ipvs", "ebpf"]);
+  assert.deepEqual(cleaned, ["nftables", "iptables", "ipvs", "ebpf", "userspace"]);
 });
 
 Deno.test("a health port in use is logged and retried; with --bind-address-hard-fail it ends the process", async () => {
