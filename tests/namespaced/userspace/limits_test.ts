@@ -60,23 +60,26 @@ Deno.test(
   "one service cannot take all connections, and above the limit clients wait",
   keepsLibraries,
   async () => {
-    await using lab = await RelayLab.start({ maxConnections: 4 });
+    await using lab = await RelayLab.start({ maxConnections: 8 });
     await using _server = new TcpServer("10.1.0.1", echo);
     await lab.replace(relayedService(), OTHER);
-    const open = [await Deno.connect(VIP), await Deno.connect(VIP)];
-    await sleep(100);
+    const open: Deno.TcpConn[] = [];
+    const connect = async (address: Deno.ConnectOptions, count: number) => {
+      for (let index = 0; index < count; index++) open.push(await Deno.connect(address));
+      await sleep(100);
+    };
+    await connect(VIP, 6);
     assert.equal(await connectOrReset(VIP), "reset");
-    open.push(await Deno.connect(OTHER_VIP), await Deno.connect(OTHER_VIP));
-    await sleep(100);
+    await connect(OTHER_VIP, 2);
     using waiting = await Deno.connect(OTHER_VIP);
     await waiting.write(HELLO);
     await sleep(300);
-    assert.equal((await lab.report()).openConnections, 4);
+    assert.equal((await lab.report()).openConnections, 8);
     for (const connection of open) connection.close();
     assert.deepEqual(await exchange(waiting, new Uint8Array()), HELLO);
     const web = (await lab.report()).services.find(({ key }) => key === relayedService().key);
     assert.deepEqual({ connections: web?.connections, refused: web?.refused }, {
-      connections: 2,
+      connections: 6,
       refused: 1,
     });
     assert.match(lab.warnings.join(), /too many/);

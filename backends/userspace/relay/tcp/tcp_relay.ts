@@ -35,7 +35,11 @@ const MAX_REJECTIONS = 16;
 /** A dead peer is noticed after 2 minutes, and both sides are probed, as each would do on a direct connection. */
 export const KEEP_ALIVE: KeepAlive = { idle: 60, interval: 15, probes: 4 };
 
-/** Part of all connections that one service may have, so that it cannot take them from the others. */
+/**
+ * When this part of all connections is taken, a service that has more than its share gets no more, so that one service
+ * cannot take all connections from the others.
+ */
+const SCARCE = 0.75;
 const SERVICE_SHARE = 0.5;
 
 export interface TcpRelayOptions {
@@ -78,7 +82,8 @@ export class TcpRelay implements ConnectionOwner, Timer {
 
   /** Reports whether a service may have another connection. */
   hasRoomFor(service: Service): boolean {
-    return service.open < this.#maxConnections * SERVICE_SHARE;
+    return this.#connections.size < this.#maxConnections * SCARCE ||
+      service.open < this.#maxConnections * SERVICE_SHARE;
   }
 
   /** Connects a client that was accepted. */
