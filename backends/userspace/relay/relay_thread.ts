@@ -1,12 +1,14 @@
+import { formatSocketAddress } from "../../../core/net/address.ts";
 import { openFileLimit } from "../../../ffi/process.ts";
 import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { WakeCounter } from "../../../ffi/socket/wake.ts";
 import { EndpointPicker } from "./endpoint_picker.ts";
 import { EventLoop, type EventTarget, type Timer } from "./event_loop.ts";
 import type { RelayCommand, RelayedProtocol, RelayEvent, RelayReport, RelaySettings } from "./messages.ts";
+import { unpackEndpoint } from "./packed_endpoints.ts";
 import { RateLimitedWarnings, type Warn } from "./rate_limited_warnings.ts";
 import type { ListenerSet } from "./listener_set.ts";
-import { type FrontendEntry, ServiceTable } from "./service_table.ts";
+import { type FrontendEntry, type Service, ServiceTable } from "./service_table.ts";
 import { TcpListeners } from "./tcp/listeners.ts";
 import { PipePool } from "./tcp/pipe_pool.ts";
 import { TcpRelay } from "./tcp/tcp_relay.ts";
@@ -49,6 +51,13 @@ export class RelayThread implements EventTarget, Timer, Disposable {
     const loop = this.#loop;
     loop.add(wake, this, EPOLLIN);
     loop.addTimer(this);
+    const warnings = new RateLimitedWarnings((message, values) => send({ type: "warning", message, values }));
+    const warn: Warn = (message, values) => warnings.warn(message, values, loop.now);
+    const endpointFailed = (service: Service, endpoint: string, reason: string) => {
+      const { address, port } = unpackEndpoint(endpoint);
+      const values = { service: service.spec.key, endpoint: formatSocketAddress(address, port), reason };
+      warnings.warn("an endpoint failed, and is avoided for a while", values, loop.now, values.endpoint);
+    };
     const limit = openFileLimit();
     const files = limit - Math.min(RESERVED_FILES, limit / 2);
     this.#pipes = settings.mover === "splice"
@@ -58,18 +67,18 @@ export class RelayThread implements EventTarget, Timer, Disposable {
       loop,
       picker: this.#picker,
       transfer: new Transfer(BUFFER_BYTES, this.#pipes),
+      endpointFailed,
       mark: settings.mark,
       maxConnections: Math.min(settings.maxConnections, Math.floor(files / 2)),
     });
     this.#udp = new UdpRelay({
       loop,
       picker: this.#picker,
+      endpointFailed,
       mark: settings.mark,
       idleMs: settings.udpIdleMs,
       maxFlows: Math.min(settings.maxUdpFlows, Math.floor(files / 4)),
     });
-    const warnings = new RateLimitedWarnings((message, values) => send({ type: "warning", message, values }));
-    const warn: Warn = (message, values) => warnings.warn(message, values, loop.now);
     this.#listeners = {
       TCP: new TcpListeners(loop, this.#tcp, warn).set,
       UDP: udpListeners(loop, this.#udp, warn),

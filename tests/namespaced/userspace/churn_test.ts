@@ -29,7 +29,7 @@ for (const mover of ["copy", "splice"] as const) {
       openDescriptors() <= before + KEPT_PIPES,
       `${before} descriptors before, ${openDescriptors()} after`,
     );
-    assert.deepEqual(lab.warnings, []);
+    assert.deepEqual(new Set(lab.warnings), new Set(["an endpoint failed, and is avoided for a while"]));
   });
 }
 

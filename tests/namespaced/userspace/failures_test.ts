@@ -57,6 +57,7 @@ Deno.test("an endpoint that rejects costs clients nothing, and is avoided", keep
   const { connections, failures, retries } = await lab.counters();
   assert.deepEqual({ connections, failures }, { connections: 50, failures: 0 });
   assert(retries >= 2 && retries <= 10, `${retries} retries`);
+  assert.deepEqual(lab.warnings, Array(2).fill("an endpoint failed, and is avoided for a while"));
   const { avoidedEndpoints } = await lab.report();
   assert.deepEqual(
     new Set(avoidedEndpoints.map(({ address }) => address)),

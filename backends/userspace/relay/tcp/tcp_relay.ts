@@ -1,3 +1,4 @@
+import { errnoName } from "../../../../ffi/errno.ts";
 import { AF_INET, AF_INET6 } from "../../../../ffi/inet.ts";
 import { SOL_SOCKET } from "../../../../ffi/libc.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
@@ -46,6 +47,8 @@ export interface TcpRelayOptions {
   readonly loop: EventLoop;
   readonly picker: EndpointPicker;
   readonly transfer: Transfer;
+  /** For the log. */
+  readonly endpointFailed: (service: Service, endpoint: string, reason: string) => void;
   /** SO_MARK; 0 for none. */
   readonly mark: number;
   readonly maxConnections: number;
@@ -56,6 +59,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
   readonly #loop: EventLoop;
   readonly #picker: EndpointPicker;
   readonly #transfer: Transfer;
+  readonly #endpointFailed: TcpRelayOptions["endpointFailed"];
   readonly #mark: number;
   readonly #maxConnections: number;
   /** Connections whose attempt waits for an answer, by the number of attempts before it. */
@@ -63,10 +67,11 @@ export class TcpRelay implements ConnectionOwner, Timer {
   readonly #connections = new Set<Connection>();
   readonly #addresses = { IPv4: new SocketAddress(AF_INET), IPv6: new SocketAddress(AF_INET6) };
 
-  constructor({ loop, picker, transfer, mark, maxConnections }: TcpRelayOptions) {
+  constructor({ loop, picker, transfer, endpointFailed, mark, maxConnections }: TcpRelayOptions) {
     this.#loop = loop;
     this.#picker = picker;
     this.#transfer = transfer;
+    this.#endpointFailed = endpointFailed;
     this.#mark = mark;
     this.#maxConnections = maxConnections;
     loop.addTimer(this);
@@ -112,6 +117,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
         if (attempt === undefined) continue;
         const endpoint = endpointOf(service, attempt);
         this.#picker.failed(service, endpoint, now);
+        this.#endpointFailed(service, endpoint, "no answer");
         attempt.silent = [...attempt.silent, endpoint];
         this.#retry(expired, attempt);
       }
@@ -208,7 +214,10 @@ export class TcpRelay implements ConnectionOwner, Timer {
   #rejected(connection: Connection, attempt: Attempt, error: number): void {
     // Without a free local port, the endpoint is not to blame.
     const endpoint = endpointOf(connection.service, attempt);
-    if (error !== EADDRNOTAVAIL) this.#picker.failed(connection.service, endpoint, this.#loop.now);
+    if (error !== EADDRNOTAVAIL) {
+      this.#picker.failed(connection.service, endpoint, this.#loop.now);
+      this.#endpointFailed(connection.service, endpoint, errnoName(error));
+    }
     attempt.rejecting = [...attempt.rejecting, endpoint];
     this.#retry(connection, attempt);
   }

@@ -12,7 +12,7 @@ import type { EventLoop, Timer } from "../event_loop.ts";
 import { ExpiryList } from "../expiry_list.ts";
 import { addressFamily } from "../listener_set.ts";
 import { endpointAt, offsetOf, PACKED_BYTES } from "../packed_endpoints.ts";
-import { endpointsOf, listFor, mayUse, sameFrontend } from "../service_table.ts";
+import { endpointsOf, listFor, mayUse, sameFrontend, type Service } from "../service_table.ts";
 import { ConntrackLookup, type SeenFlow } from "./conntrack_lookup.ts";
 import { type FlowOwner, UdpFlow } from "./flow.ts";
 import type { DatagramHandler, UdpReceiver } from "./receiver.ts";
@@ -30,6 +30,8 @@ const LOOKUP_AGAIN_MS = 10_000;
 export interface UdpRelayOptions {
   readonly loop: EventLoop;
   readonly picker: EndpointPicker;
+  /** For the log. */
+  readonly endpointFailed: (service: Service, endpoint: string, reason: string) => void;
   /** SO_MARK; 0 for none. */
   readonly mark: number;
   readonly idleMs: number;
@@ -222,7 +224,9 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
   }
 
   #avoidEndpoint(flow: UdpFlow): void {
-    this.#options.picker.failed(flow.entry.service, flow.endpoint, this.#options.loop.now);
+    const { picker, loop, endpointFailed } = this.#options;
+    picker.failed(flow.entry.service, flow.endpoint, loop.now);
+    endpointFailed(flow.entry.service, flow.endpoint, "ICMP error");
     flow.rejecting = [...flow.rejecting, flow.endpoint];
   }
 

@@ -34,7 +34,11 @@ export class PythonProgram implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill("SIGKILL");
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
     await this.#process.status;
     await this.#lines.cancel();
     await this.#input.close().catch(() => {});
