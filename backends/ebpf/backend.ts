@@ -27,6 +27,7 @@ import {
   readFlowEvents,
   readTraffic,
 } from "./maps/counters.ts";
+import { flowMetrics } from "./maps/flow_metrics.ts";
 import { ForwardChoice } from "./netfilter/forward_choice.ts";
 import { FormerFlows, removeFormerFlowsTable } from "./netfilter/former_flows.ts";
 import { HANDED_OVER_MAPS, handOverFlows } from "./netfilter/hand_over.ts";
@@ -161,6 +162,7 @@ export class EbpfBackend implements Backend {
       dropMetric(readDrops(datapath.maps.drops)),
       forwardMetric(forwardChoice.isThroughStack),
       flowEventMetric(readFlowEvents(datapath.maps.flow_events)),
+      ...flowMetrics(datapath.maps),
       ...(staleSockets === undefined ? [] : endedMetrics(staleSockets)),
     ]);
   }

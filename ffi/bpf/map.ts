@@ -199,6 +199,28 @@ export class BpfMap implements Disposable {
     }
   }
 
+  /**
+   * Estimates the number of entries of a hash map from those in its first buckets, of which `sample` entries are read. The
+   * number is exact if there are not more. With 1,024 the standard error is 3 %.
+   */
+  estimateEntries(sample: number): number {
+    const { keySize, valueSize, maxEntries } = this.shape;
+    const [keys, values] = [new Uint8Array(sample * keySize), new Uint8Array(sample * valueSize)];
+    const count = new Uint32Array([sample]);
+    /** The number of the next bucket. */
+    const position = new Uint32Array(Math.max(1, Math.ceil(keySize / 4)));
+    const result = libbpf()
+      .bpf_map_lookup_batch(this.fd, null, position, keys, values, count, NO_BATCH_OPTIONS);
+    // Some bucket has more entries than were asked for in all. No map of ours is so full.
+    if (result === -ENOSPC) return maxEntries;
+    const isAll = result === -ENOENT;
+    if (!isAll) this.#check("read", result);
+    const [read = 0] = count;
+    // The kernel makes as many buckets as entries, rounded up to a power of two.
+    const buckets = 2 ** Math.ceil(Math.log2(maxEntries));
+    return isAll ? read : Math.min(maxEntries, Math.round(read * buckets / (position[0] ?? 1)));
+  }
+
   /** Reads all keys, for map types that cannot be read in batches (LPM tries in old kernels). */
   *keys(): Generator<Uint8Array<ArrayBuffer>> {
     let before: Uint8Array<ArrayBuffer> | null = null;

@@ -6,6 +6,9 @@ export type EntryMap = Pick<
   "shape" | "lookup" | "update" | "updateAll" | "delete" | "deleteAll" | "forEach" | "chunks"
 >;
 
+/** A map of which only the number of entries is read. */
+export type CountedMap = Pick<BpfMap, "shape" | "estimateEntries">;
+
 /** The maps that the proxy writes or reads, by their names in bpf/maps.h. */
 export interface KernelMaps {
   readonly services: EntryMap;
@@ -21,6 +24,9 @@ export interface KernelMaps {
   readonly drops: EntryMap;
   readonly flow_events: EntryMap;
   readonly node_settings: EntryMap;
+  readonly conntrack: CountedMap;
+  readonly conntrack_udp: CountedMap;
+  readonly conntrack_new: CountedMap;
 }
 
 export const MAP_NAMES = [
@@ -35,6 +41,9 @@ export const MAP_NAMES = [
   "drops",
   "flow_events",
   "node_settings",
+  "conntrack",
+  "conntrack_udp",
+  "conntrack_new",
 ] as const satisfies readonly (keyof KernelMaps)[];
 
 /**
@@ -57,5 +66,8 @@ export function openKernelMaps(
     drops: open("drops"),
     flow_events: open("flow_events"),
     node_settings: open("node_settings"),
+    conntrack: open("conntrack"),
+    conntrack_udp: open("conntrack_udp"),
+    conntrack_new: open("conntrack_new"),
   };
 }

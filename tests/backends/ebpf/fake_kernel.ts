@@ -1,4 +1,4 @@
-import type { EntryMap, KernelMaps } from "../../../backends/ebpf/maps/kernel_maps.ts";
+import type { CountedMap, EntryMap, KernelMaps } from "../../../backends/ebpf/maps/kernel_maps.ts";
 import { readService, SIZE, type SlotRange, viewOf } from "../../../backends/ebpf/maps/layout.ts";
 
 /** A hash map in memory. */
@@ -66,6 +66,11 @@ export interface FakeKernel extends KernelMaps {
   readonly owners: FakeMap;
 }
 
+const countedMap: CountedMap = {
+  shape: { keySize: 40, valueSize: SIZE.flow, maxEntries: 8 },
+  estimateEntries: () => 6,
+};
+
 export function fakeKernel(slots = 500, frontends = 1000): FakeKernel {
   return {
     services: new FakeMap(SIZE.frontend, SIZE.service, frontends),
@@ -79,6 +84,9 @@ export function fakeKernel(slots = 500, frontends = 1000): FakeKernel {
     drops: new FakeMap(4, 8),
     flow_events: new FakeMap(4, 8),
     node_settings: new FakeMap(4, SIZE.settings),
+    conntrack: countedMap,
+    conntrack_udp: countedMap,
+    conntrack_new: countedMap,
   };
 }
 

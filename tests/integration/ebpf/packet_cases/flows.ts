@@ -123,6 +123,23 @@ export const flowCases: Cases = {
     }
   },
 
+  "the number of flows of each class is estimated": async (node) => {
+    const numbers = async () => {
+      const { metrics: [flows, room] } = await node.state();
+      assert.deepEqual(room?.samples.map(({ value }) => value), [65536, 65536, 65536]);
+      return Object.fromEntries(flows?.samples.map(({ labels, value }) => [labels[0], value]) ?? []);
+    };
+    const connection = await Conversation.established(node);
+    assert.deepEqual(await numbers(), { tcp: 1, udp: 0, new: 0 });
+    await connection.send("client A");
+    await node.program([dns], { keepFlows: true });
+    await streams(node, 1024, 100);
+    await node.flood(`IP(src="10.1.0.3", dst="10.96.0.10")/UDP(dport=53)`, 1024, 8000);
+    const { tcp, udp, new: unassured = 0 } = await numbers();
+    assert.deepEqual({ tcp, udp }, { tcp: 1, udp: 100 });
+    assert(Math.abs(unassured - 8000) < 1600, `8000 flows are estimated as ${unassured}`);
+  },
+
   "a stream is assured with both directions, even if one of them was evicted": async (node) => {
     await node.program([dns]);
     await node.translates(request(), translatedRequest);

@@ -5,6 +5,7 @@ import { DIRECTIONS, type Layer } from "../../../../../backends/ebpf/programs/ne
 import type { PortRange } from "../../../../../backends/ebpf/maps/source_ports.ts";
 import { Entries, replaceEntries } from "../../../../../backends/ebpf/maps/entries.ts";
 import { TcFilters } from "../../../../../backends/ebpf/programs/tc_filters.ts";
+import { flowMetrics } from "../../../../../backends/ebpf/maps/flow_metrics.ts";
 import { openKernelMaps } from "../../../../../backends/ebpf/maps/kernel_maps.ts";
 import {
   DEVICE,
@@ -207,6 +208,7 @@ async function perform(request: Request): Promise<unknown> {
         ownDatagrams: countOf(object, "own_datagrams"),
         drops: sumsOf("drops"),
         events: sumsOf("flow_events"),
+        metrics: flowMetrics(maps),
       };
     case "counters":
       return { counters: branchCounters() };

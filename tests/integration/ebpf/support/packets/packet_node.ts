@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { BackendMetric } from "../../../../../core/backend/contract.ts";
 import { FAMILIES } from "../../../../../core/net/protocol.ts";
 import type { PacketProgram } from "../../../../../backends/ebpf/programs/tc_attach.ts";
 import type { Layer } from "../../../../../backends/ebpf/programs/network_device.ts";
@@ -280,6 +281,8 @@ export interface State {
   readonly drops: readonly number[];
   /** Number of events by enum flow_event, since flows were last forgotten. */
   readonly events: readonly number[];
+  /** Metrics of flow_metrics.ts. */
+  readonly metrics: readonly BackendMetric[];
 }
 
 interface Changes {
