@@ -69,7 +69,13 @@ export class Owners {
       all.push(id);
       ids.set(values.getUint32(valueOffset + 4, true) * HIGH + values.getUint32(valueOffset, true), id);
     });
-    return { idOf: (key) => ids.get(fingerprint(key)), all };
+    // A reconcile asks for each name twice, and hashing it takes most of the time.
+    const known = new Map<PlanKey, number | undefined>();
+    const idOf = (key: PlanKey) => {
+      if (!known.has(key)) known.set(key, ids.get(fingerprint(key)));
+      return known.get(key);
+    };
+    return { idOf, all };
   }
 
   add(owners: Iterable<readonly [id: number, key: PlanKey]>): void {

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
-import { FAMILIES } from "../../../core/net/protocol.ts";
-import { addressOf, cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
+import { planOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../../integration/support/backend_process.ts";
+import { labSettings } from "../../integration/support/lab_settings.ts";
 import { PrivateMounts } from "../../integration/ebpf/support/private_mounts.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { Lab } from "../../lab/lab.ts";
@@ -47,14 +47,7 @@ const plans = ports.map((port) =>
     endpoints: pods.map((pod) => `${machines[pod].addresses.IPv4}:${port}@here`),
   })
 );
-const settings = FAMILIES.map((family) => {
-  const node = addressOf(machines.node.addresses[family]);
-  return settingsOf(family, {
-    interfaceAddresses: [node],
-    nodePorts: [node],
-    localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
-  });
-});
+const settings = labSettings();
 
 interface Rate {
   readonly perSecond: number;

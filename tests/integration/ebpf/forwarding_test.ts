@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-import { addressOf, cidrOf, planOf, type PlanText, settingsOf } from "../../backends/plans.ts";
+import { planOf, type PlanText } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { isNodeAddress, type MachineName, machines, podCidrs, servedPorts } from "../../lab/topology.ts";
+import { isNodeAddress, type MachineName, machines, servedPorts } from "../../lab/topology.ts";
 import { BackendProcess } from "../support/backend_process.ts";
+import { labSettings } from "../support/lab_settings.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
 const SPOOF = new URL("./support/spoof.py", import.meta.url).pathname;
@@ -55,12 +56,7 @@ class Node implements AsyncDisposable {
         );
       }
     }
-    const settings = FAMILIES.map((family) =>
-      settingsOf(family, {
-        interfaceAddresses: [addressOf(machines.node.addresses[family])],
-        localTraffic: localTraffic ? { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) } : { mode: "none" },
-      })
-    );
+    const settings = labSettings(localTraffic ? {} : { localTraffic: { mode: "none" } });
     return await this.#backend!.reconcile(plans, settings);
   }
 

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { FAMILIES } from "../../../core/net/protocol.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
-import { addressOf, cidrOf, planOf as planOfAnyMode, settingsOf } from "../../backends/plans.ts";
+import { planOf as planOfAnyMode } from "../../backends/plans.ts";
 import { type Agent, isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
+import { machines, servedPorts } from "../../lab/topology.ts";
 import { BackendProcess } from "../support/backend_process.ts";
+import { labSettings } from "../support/lab_settings.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { countedTraffic } from "./support/counted_traffic.ts";
 import { type Scene, settings, socketErrorOf, withScene } from "./support/sockets/scene.ts";
@@ -111,13 +112,7 @@ Deno.test("with sockets of the node only, pods are balanced by their packets", a
     "env",
     `EBPF_OPTIONS=${options}`,
   ]);
-  const settings = FAMILIES.map((family) =>
-    settingsOf(family, {
-      trafficMetrics: "full",
-      interfaceAddresses: [addressOf(machines.node.addresses[family])],
-      localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
-    })
-  );
+  const settings = labSettings({ trafficMetrics: "full" });
   for (const protocol of ["TCP", "UDP"] as const) {
     for (const family of FAMILIES) {
       await t.step(`${protocol}, ${family}`, async () => {

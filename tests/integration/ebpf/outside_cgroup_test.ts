@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { FAMILIES } from "../../../core/net/protocol.ts";
-import { addressOf, cidrOf, planOf, type PlanText, settingsOf } from "../../backends/plans.ts";
+import { planOf, type PlanText } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
+import { machines, servedPorts } from "../../lab/topology.ts";
 import { BackendProcess } from "../support/backend_process.ts";
+import { labSettings } from "../support/lab_settings.ts";
 import { countedTraffic } from "./support/counted_traffic.ts";
 
 // The configured cgroup may not be the root: containers of another or a nested runtime are then outside it.
@@ -19,13 +20,7 @@ Deno.test("a pod outside the cgroup of the programs is balanced by its packets",
     "env",
     `EBPF_OPTIONS=${options}`,
   ]);
-  const settings = FAMILIES.map((family) =>
-    settingsOf(family, {
-      trafficMetrics: "full",
-      interfaceAddresses: [addressOf(machines.node.addresses[family])],
-      localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
-    })
-  );
+  const settings = labSettings({ trafficMetrics: "full" });
 
   for (const protocol of ["TCP", "UDP"] as const) {
     for (const family of FAMILIES) {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
-import { addressOf, cidrOf, planOf, settingsOf } from "../../backends/plans.ts";
+import { planOf } from "../../backends/plans.ts";
 import { isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
 import { BackendProcess } from "../support/backend_process.ts";
+import { labSettings } from "../support/lab_settings.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
 const FIRST_NODE_PORT = 30_000;
@@ -28,15 +29,7 @@ Deno.test("answers to what the node and its pods began do not reach a service", 
     "env",
     `EBPF_OPTIONS=${options}`,
   ]);
-  await backend.reconcile(
-    FAMILIES.flatMap(servicesOf),
-    FAMILIES.map((family) =>
-      settingsOf(family, {
-        interfaceAddresses: [addressOf(node[family])],
-        localTraffic: { mode: "cidr", cidr: cidrOf(podCidrs.here[family]) },
-      })
-    ),
-  );
+  await backend.reconcile(FAMILIES.flatMap(servicesOf), labSettings());
 
   const stepsWith = async (situation: string) => {
     for (const family of FAMILIES) {

@@ -5,8 +5,9 @@ import { Lab } from "../../lab/lab.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
 import { FAMILIES } from "../../../core/net/protocol.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
-import { addressOf, cidrOf, type PlanText, settingsOf } from "../../backends/plans.ts";
+import { type PlanText } from "../../backends/plans.ts";
 import { BackendProcess } from "../support/backend_process.ts";
+import { labSettings } from "../support/lab_settings.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
 const port = servedPorts[0]!;
@@ -50,15 +51,7 @@ for (const offloads of ["pass through the node", "end at the node"] as const) {
         const program = (text: PlanText) =>
           backend.reconcile(
             [planOf({ protocol, family, clusterIP, nodePort: nodePort.port, ...text })],
-            FAMILIES.map((family) =>
-              settingsOf(family, {
-                interfaceAddresses: [addressOf(machines.node.addresses[family])],
-                localTraffic: {
-                  mode: "cidr",
-                  cidr: cidrOf(family === "IPv4" ? "10.244.1.0/24" : "fd00:244:1::/64"),
-                },
-              })
-            ),
+            labSettings(),
           );
         const answersTo = async (
           client: Agent,
