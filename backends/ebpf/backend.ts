@@ -10,7 +10,8 @@ import {
   StillInUse,
 } from "../../core/backend/contract.ts";
 import type { TrafficCounters } from "../../core/backend/traffic.ts";
-import type { DesiredState, NodeSettings, TrafficMetrics } from "../../core/plan/plan.ts";
+import type { Limitation } from "../../core/plan/limitation.ts";
+import type { DesiredState, NodeSettings, PlanKey, TrafficMetrics } from "../../core/plan/plan.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
@@ -152,6 +153,10 @@ export class EbpfBackend implements Backend {
     const { datapath, services } = this.#opened;
     const traffic = readTraffic(datapath.maps.counters, services.owners, this.#trafficMetrics === "full");
     return Promise.resolve({ services: traffic, unallocated: {} });
+  }
+
+  limitationsOf(key: PlanKey): readonly Limitation[] {
+    return this.#opened?.services.limitationsOf(key) ?? [];
   }
 
   metrics(): Promise<readonly BackendMetric[]> {

@@ -1,4 +1,5 @@
 import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
+import type { Limitation } from "../plan/limitation.ts";
 import type { TrafficCounters } from "./traffic.ts";
 import type { Log } from "../observe/log.ts";
 import type { Follower, LocalhostOptions, RelaySocket } from "./follower.ts";
@@ -174,6 +175,12 @@ export interface Backend extends Disposable {
    * @throws BackendError if the kernel cannot be read.
    */
   traffic?(plans: ReadonlyMap<PlanKey, ServicePortPlan>): Promise<TrafficCounters>;
+
+  /**
+   * Parts of a service port in force that this node does not serve, for example because there is no room for them. In
+   * addition to those that follow from its plan (`ModeTraits.limitationsOf`). Undefined in modes without such parts.
+   */
+  limitationsOf?(key: PlanKey): readonly Limitation[];
 
   /** Metrics that only this mode has. */
   metrics?(): Promise<readonly BackendMetric[]>;

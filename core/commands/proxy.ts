@@ -30,6 +30,7 @@ import { SyncLoop } from "../sync/sync_loop.ts";
 import { VERSION } from "../version.ts";
 import { currentView } from "./current_view.ts";
 import { LiveExplainer } from "./explain/live.ts";
+import type { ServicePortPlan } from "../plan/plan.ts";
 import { LimitationReports } from "./limitations.ts";
 import { observe } from "./observer.ts";
 import { openSource } from "./open_source.ts";
@@ -139,7 +140,13 @@ export function buildProxy(parts: ProxyParts): Proxy {
       collection: metrics.watch.retrying,
     }),
   });
-  const limitations = new LimitationReports(config.mode, log, warn);
+  const limits = {
+    limitationsOf: (plan: ServicePortPlan) => [
+      ...config.mode.limitationsOf?.(plan) ?? [],
+      ...backend.limitationsOf?.(plan.key) ?? [],
+    ],
+  };
+  const limitations = new LimitationReports(limits, log, warn);
   const firstSync = Promise.withResolvers<void>();
   const afterSync = (inForce: InForce) => {
     metrics.program.programmed(inForce);
@@ -169,7 +176,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     traffic: traffic.counters,
     trafficLevel: backend.traffic === undefined ? "off" : config.trafficMetrics,
   };
-  const explainer = new LiveExplainer(queue, nodeAddresses, config.mode);
+  const explainer = new LiveExplainer(queue, nodeAddresses, limits);
   const servers = { config, backend, health, metrics, traffic, status: statusSources, explainer, log };
 
   const syncWhenInitialised = async (signal: AbortSignal) => {

@@ -6,6 +6,7 @@ import {
   printedNameOf,
   type ServicePortPlan,
 } from "../../../core/plan/plan.ts";
+import type { Limitation } from "../../../core/plan/limitation.ts";
 import { BackendError, type BackendMetric, type PlanChange } from "../../../core/backend/contract.ts";
 import type { ChangeList } from "../../change_list.ts";
 import { difference } from "../../difference.ts";
@@ -186,6 +187,11 @@ export class Services {
     ];
   }
 
+  /** Says that a service port in force is balanced at random, if there is no room for the table that it asks for. */
+  limitationsOf(key: PlanKey): readonly Limitation[] {
+    return this.#allocations.withoutTables.has(key) ? [NO_ROOM_FOR_TABLE] : [];
+  }
+
   /** Compares the maps with what is in force, a little per step: see `verify`. */
   verification(): Generator<string | undefined> {
     return verify({
@@ -295,6 +301,15 @@ const scratchKey = new DataView(new ArrayBuffer(SIZE.frontend));
 const rangeKey = new Uint8Array(SIZE.range);
 /** The value of every entry in the prefix maps: 1. */
 const PREFIX_VALUE = new Uint8Array([1, 0, 0, 0]);
+
+const NO_ROOM_FOR_TABLE: Limitation = {
+  cause: "no-room-for-table",
+  text:
+    "it is balanced at random on this node and without weights, because there is no room for its Maglev or weight table",
+  advice:
+    "Use fewer annotations proxy/balancing and proxy/weight in the namespace, or have the operator of the nodes " +
+    "increase --ebpf-max-endpoints",
+};
 
 function rangeEntries(allocated: readonly AllocatedPlan[]): Entries {
   const entries = new Entries(SIZE.range, PREFIX_VALUE.length);

@@ -77,6 +77,8 @@ Deno.test("a service without room for its table is balanced at random over all e
   assert.equal(fallback[0]!.flags & SERVICE.MAGLEV, 0);
   assert.deepEqual(services.warnings("news"), []);
   assert.equal(services.warnings("all").length, 1);
+  const limited = plans.flatMap(({ key }) => services.limitationsOf(key));
+  assert.deepEqual(limited.map(({ cause }) => cause), ["no-room-for-table"]);
 });
 
 Deno.test("tables and fallbacks stay over a reconcile and a restart, and a fallback becomes a table when there is room", () => {
