@@ -27,7 +27,7 @@ export function listenerOf(name: string): Credentials | undefined {
   const fd = libc().socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return undefined;
   try {
-    const address = addressOf(`\0${name}`);
+    const address = unixAddress(`\0${name}`);
     if (libc().connect(fd, address, address.length) < 0) return undefined;
     // struct ucred { pid_t pid; uid_t uid; gid_t gid; }, 32 bits each
     const credentials = new Uint32Array(3);
@@ -48,7 +48,7 @@ export class DatagramSender implements Disposable {
   /** @param path of the socket; an abstract name begins with NUL. */
   constructor(path: string) {
     // The kernel takes the rest of the address as an abstract name, and needs a NUL at the end of a path.
-    this.#address = addressOf(path.startsWith("\0") ? path : `${path}\0`);
+    this.#address = unixAddress(path.startsWith("\0") ? path : `${path}\0`);
     this.#fd = libc().socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   }
 
@@ -68,8 +68,12 @@ export class DatagramSender implements Disposable {
 /** The longest path of a socket, with the NUL at its end: sizeof(sun_path) */
 export const MAX_SOCKET_PATH = 108;
 
-/** struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; } */
-function addressOf(path: string): Uint8Array<ArrayBuffer> {
+/**
+ * Makes the address of a Unix socket.
+ * struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; }
+ * @param path ends with NUL; an abstract name begins with it instead.
+ */
+export function unixAddress(path: string): Uint8Array<ArrayBuffer> {
   const bytes = new TextEncoder().encode(path);
   const address = new Uint8Array(2 + bytes.length);
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);

@@ -2,7 +2,7 @@
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
 #   scripts/setup.sh [bench|vm|cluster|uml|package|page|arm64|vm-arm64|release]
-#     bench         also installs what scripts/bench-movers.sh compares with
+#     bench         also installs what scripts/bench-movers.sh and scripts/bench-userspace.sh compare with
 #     vm, cluster   also installs what scripts/vm.sh or scripts/cluster.sh needs
 #     uml           also installs what scripts/uml.sh needs
 #     package       also installs what the tests of the Debian package, the unit and the completions need

@@ -9,6 +9,7 @@ import type {
   RelaySettings,
   SharedListener,
 } from "./relay/messages.ts";
+import type { NamedDescriptors } from "./relay/hand_over.ts";
 import type { Warn } from "./relay/rate_limited_warnings.ts";
 
 /** Few enough that the relay reads a message in some milliseconds, because it moves no bytes meanwhile. */
@@ -35,8 +36,10 @@ export class Relay implements Disposable {
   readonly #observer: RelayObserver;
   readonly #answers = new Map<number, PromiseWithResolvers<RelayReport | undefined>>();
   readonly #ready = Promise.withResolvers<readonly SharedListener[]>();
+  readonly #offered = Promise.withResolvers<void>();
   readonly #drained = Promise.withResolvers<number>();
   #listeners: readonly SharedListener[] = [];
+  #descriptors: NamedDescriptors = {};
   #nextId = 1;
   #ended: RelayError | undefined;
 
@@ -56,6 +59,7 @@ export class Relay implements Disposable {
     this.#worker = new Worker(threadUrl(), { type: "module", name: "relay" });
     // Whoever does not wait for the end gets no unhandled rejection.
     this.#drained.promise.catch(() => {});
+    this.#offered.promise.catch(() => {});
     this.#worker.onmessage = ({ data }: MessageEvent<RelayEvent>) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
@@ -67,6 +71,11 @@ export class Relay implements Disposable {
   /** The shared listeners with their ports. */
   get listeners(): readonly SharedListener[] {
     return this.#listeners;
+  }
+
+  /** The sockets of the shared listeners, by name. They belong to the thread. */
+  get descriptors(): NamedDescriptors {
+    return this.#descriptors;
   }
 
   /** Replaces all services. Resolves when the relay uses them. */
@@ -89,12 +98,19 @@ export class Relay implements Disposable {
   }
 
   /**
-   * Stops accepting connections and waits until those that are open have ended, for a limited time. The thread ends.
+   * Offers the listeners to the next process and waits until the connections have ended, for a limited time. The thread
+   * ends.
+   * @param isAwaited another process is about to take the listeners, so that they are kept even without connections.
    * @returns the number of connections that were reset, because the time was over.
    */
-  drain(limitMs: number): Promise<number> {
-    if (this.#ended === undefined) this.#post({ type: "drain", limitMs });
+  drain(limitMs: number, isAwaited = false): Promise<number> {
+    if (this.#ended === undefined) this.#post({ type: "drain", limitMs, isAwaited });
     return this.#drained.promise;
+  }
+
+  /** Resolves when `drain` has begun, so that the next process can take the listeners. */
+  offered(): Promise<void> {
+    return this.#offered.promise;
   }
 
   /** Resets all connections and ends the thread. */
@@ -119,7 +135,10 @@ export class Relay implements Disposable {
   #receive(event: RelayEvent): void {
     switch (event.type) {
       case "ready":
+        this.#descriptors = event.descriptors;
         return this.#ready.resolve(event.listeners);
+      case "offered":
+        return this.#offered.resolve();
       case "done":
         return this.#answer(event.id, undefined);
       case "report":
@@ -145,6 +164,7 @@ export class Relay implements Disposable {
     this.#end(error);
     this.#ready.reject(error);
     this.#drained.reject(error);
+    this.#offered.reject(error);
     this.#observer.failed(error);
   }
 

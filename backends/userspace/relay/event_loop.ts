@@ -48,6 +48,12 @@ export class EventLoop implements Disposable {
     this.#targets[fd] = undefined;
   }
 
+  /** Ignores a descriptor from now on, also when another process keeps its file open. The caller closes it. */
+  remove(fd: number): void {
+    this.forget(fd);
+    this.#epoll.remove(fd);
+  }
+
   addTimer(timer: Timer): void {
     this.#timers.push(timer);
   }

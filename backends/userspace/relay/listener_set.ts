@@ -6,6 +6,9 @@ import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { closeSocket } from "../../../ffi/socket/stream.ts";
 import { localPort } from "../../../ffi/socket/tcp.ts";
 import type { EventLoop, EventTarget } from "./event_loop.ts";
+import type { NamedDescriptors } from "./hand_over.ts";
+import type { InheritedSockets } from "./inherited_sockets.ts";
+import { directListenerName, sharedListenerName } from "./listener_names.ts";
 import type { RelayedProtocol, SharedListener, Side } from "./messages.ts";
 import type { Warn } from "./rate_limited_warnings.ts";
 import type { DirectFrontends, FrontendEntry, ServiceTable } from "./service_table.ts";
@@ -18,16 +21,21 @@ export type Destination =
   | { entry: FrontendEntry | undefined };
 
 /** A socket of clients and its owner in the event loop. */
-export interface Listening {
+export interface Opened {
   readonly fd: number;
   readonly target: EventTarget;
+}
+
+interface Listening extends Opened {
+  readonly name: string;
 }
 
 export interface ListenerSetOptions {
   readonly loop: EventLoop;
   readonly protocol: RelayedProtocol;
+  readonly inherited: InheritedSockets;
   /**
-   * Opens a socket.
+   * Opens a socket, or serves one of an earlier process.
    * @param operation for the error.
    * @throws KernelError
    */
@@ -36,9 +44,10 @@ export interface ListenerSetOptions {
     family: Family,
     address: SocketAddress,
     destination: Destination,
-  ) => Listening;
+    inherited: number | undefined,
+  ) => Opened;
   /** Called before a socket is closed. */
-  readonly closing: (listening: Listening) => void;
+  readonly closing: (listening: Opened) => void;
   readonly warn: Warn;
 }
 
@@ -52,6 +61,9 @@ export class ListenerSet implements DirectFrontends {
     Listening & { readonly destination: { entry: FrontendEntry | undefined } }
   >();
   #isPaused = false;
+  /** True from when all services are known until the relay stops. */
+  #isServing = false;
+  #hasBegun = false;
 
   constructor(options: ListenerSetOptions) {
     this.#options = options;
@@ -65,7 +77,8 @@ export class ListenerSet implements DirectFrontends {
   share(request: SharedListener, table: ServiceTable): SharedListener {
     const { family, side } = request;
     const unspecified = "\0".repeat(family === "IPv4" ? 4 : 16) as Address;
-    const open = (port: number) => this.#open(family, unspecified, port, { side, table });
+    const name = sharedListenerName(request);
+    const open = (port: number) => this.#open(name, family, unspecified, port, { side, table });
     let listening: Listening;
     try {
       listening = open(request.port);
@@ -89,7 +102,8 @@ export class ListenerSet implements DirectFrontends {
     }
     const destination = { entry };
     try {
-      const listening = this.#open(entry.service.spec.family, address, port, destination);
+      const name = directListenerName(this.#options.protocol, address, port);
+      const listening = this.#open(name, entry.service.spec.family, address, port, destination);
       this.#direct.set(key, { ...listening, destination });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -106,6 +120,7 @@ export class ListenerSet implements DirectFrontends {
   settle(): void {
     for (const [key, listening] of this.#direct) {
       if (listening.destination.entry !== undefined) continue;
+      this.#options.closing(listening);
       this.#close(listening);
       this.#direct.delete(key);
     }
@@ -114,29 +129,73 @@ export class ListenerSet implements DirectFrontends {
   /** Stops or resumes reporting clients. Those that come meanwhile wait in the kernel. */
   setPaused(isPaused: boolean): void {
     this.#isPaused = isPaused;
-    for (const { fd } of this.#all()) this.#options.loop.modify(fd, isPaused ? 0 : EPOLLIN);
+    this.#updateEvents();
   }
 
+  /** Reports clients from now on. Does nothing after the first time. */
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = this.#isServing = true;
+    this.#updateEvents();
+  }
+
+  /** Reports no more clients. Those that come wait for the next process that has the sockets. */
+  stop(): void {
+    this.#isServing = false;
+    this.#updateEvents();
+  }
+
+  /** Returns the sockets of the shared listeners, by name. */
+  sharedDescriptors(): NamedDescriptors {
+    return Object.fromEntries(this.#shared.map(({ name, fd }) => [name, fd]));
+  }
+
+  /** Returns the sockets of all listeners, by name. */
+  descriptors(): NamedDescriptors {
+    return Object.fromEntries([...this.#all()].map(({ name, fd }) => [name, fd]));
+  }
+
+  /** Closes all sockets. */
   closeAll(): void {
+    for (const listening of this.#all()) this.#options.closing(listening);
+    this.forgetAll();
+  }
+
+  /** Closes all sockets without serving the clients that wait, because another process has the sockets, too. */
+  forgetAll(): void {
     for (const listening of this.#all()) this.#close(listening);
     this.#shared.length = 0;
     this.#direct.clear();
   }
 
-  #open(family: Family, address: Address, port: number, destination: Destination): Listening {
-    const { loop, protocol, open } = this.#options;
+  get #events(): number {
+    return this.#isServing && !this.#isPaused ? EPOLLIN : 0;
+  }
+
+  #updateEvents(): void {
+    for (const { fd } of this.#all()) this.#options.loop.modify(fd, this.#events);
+  }
+
+  #open(
+    name: string,
+    family: Family,
+    address: Address,
+    port: number,
+    destination: Destination,
+  ): Listening {
+    const { loop, protocol, inherited, open } = this.#options;
     const socketAddress = new SocketAddress(addressFamily(family));
     socketAddress.set(address, port);
     const operation = `listen on ${formatSocketAddress(address, port)}/${protocol}`;
-    const listening = open(operation, family, socketAddress, destination);
-    loop.add(listening.fd, listening.target, this.#isPaused ? 0 : EPOLLIN);
-    return listening;
+    const { fd, target } = open(operation, family, socketAddress, destination, inherited.take(name));
+    loop.add(fd, target, this.#events);
+    return { name, fd, target };
   }
 
-  #close(listening: Listening): void {
-    this.#options.closing(listening);
-    this.#options.loop.forget(listening.fd);
-    closeSocket(listening.fd);
+  #close({ fd }: Listening): void {
+    // A socket that another process has, too, stays registered after it is closed here.
+    this.#options.loop.remove(fd);
+    closeSocket(fd);
   }
 
   *#all(): Generator<Listening> {

@@ -78,6 +78,13 @@ export interface RelaySettings {
   readonly maxConnections: number;
   /** UDP flows at a time, in all. Above it, the flow that has been idle for the longest time ends. */
   readonly maxUdpFlows: number;
+  /** Listening sockets of an earlier process, by their names (`listener_names.ts`). Used instead of opening others. */
+  readonly inherited: Readonly<Record<string, number>>;
+  /**
+   * Name of the abstract Unix socket where the listeners are offered to the next process while this one drains; ""
+   * for none.
+   */
+  readonly handOverName: string;
 }
 
 /** Settings whose values rarely matter. */
@@ -87,6 +94,8 @@ export const DEFAULT_RELAY_SETTINGS = {
   udpIdleMs: 250,
   maxConnections: 100_000,
   maxUdpFlows: 10_000,
+  inherited: {},
+  handOverName: "",
 } as const satisfies Omit<RelaySettings, "sharedListeners">;
 
 /** The thread answers every command but `start` and `drain` with "done" or "report", when the command is in force. */
@@ -102,11 +111,22 @@ export type RelayCommand =
     readonly removed: readonly PlanKey[];
   }
   | { readonly type: "report"; readonly id: number }
-  /** Stops listening, and waits until the connections have ended, for at most `limitMs`. Those left are reset. */
-  | { readonly type: "drain"; readonly limitMs: number };
+  /**
+   * Offers the listeners to the next process, and accepts connections until one takes them or until the time is nearly
+   * over; without `handOverName` it stops accepting at once. Then waits until the connections have ended, for at most `limitMs` in all. Those left are reset.
+   * `isAwaited`: another process is about to take the listeners, so that they are kept even without connections.
+   */
+  | { readonly type: "drain"; readonly limitMs: number; readonly isAwaited: boolean };
 
 export type RelayEvent =
-  | { readonly type: "ready"; readonly listeners: readonly SharedListener[] }
+  /** `descriptors`: the sockets of the shared listeners, by name. */
+  | {
+    readonly type: "ready";
+    readonly listeners: readonly SharedListener[];
+    readonly descriptors: Readonly<Record<string, number>>;
+  }
+  /** The listeners are offered to the next process. */
+  | { readonly type: "offered" }
   /** The relay could not start, or its thread has ended by an error. */
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "done"; readonly id: number }

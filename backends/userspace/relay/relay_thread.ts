@@ -2,11 +2,14 @@ import { formatSocketAddress } from "../../../core/net/address.ts";
 import { openFileLimit } from "../../../ffi/process.ts";
 import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { WakeCounter } from "../../../ffi/socket/wake.ts";
+import { Drain } from "./drain.ts";
 import { EndpointPicker } from "./endpoint_picker.ts";
-import { EventLoop, type EventTarget, type Timer } from "./event_loop.ts";
+import { EventLoop, type EventTarget } from "./event_loop.ts";
+import { HandOver } from "./hand_over.ts";
 import type { RelayCommand, RelayedProtocol, RelayEvent, RelayReport, RelaySettings } from "./messages.ts";
 import { unpackEndpoint } from "./packed_endpoints.ts";
 import { RateLimitedWarnings, type Warn } from "./rate_limited_warnings.ts";
+import { InheritedSockets } from "./inherited_sockets.ts";
 import type { ListenerSet } from "./listener_set.ts";
 import { type FrontendEntry, type Service, ServiceTable } from "./service_table.ts";
 import { TcpListeners } from "./tcp/listeners.ts";
@@ -25,7 +28,7 @@ const MAX_PIPES = 256;
 const RESERVED_FILES = 1024;
 
 /** Everything that runs in the thread of the relay. */
-export class RelayThread implements EventTarget, Timer, Disposable {
+export class RelayThread implements EventTarget, Disposable {
   readonly #loop = new EventLoop();
   readonly #picker = new EndpointPicker();
   readonly #wake: WakeCounter;
@@ -37,8 +40,10 @@ export class RelayThread implements EventTarget, Timer, Disposable {
   readonly #table: ServiceTable;
   /** Messages that the main thread has sent but that have not arrived. */
   #missing = 0;
-  /** End of the time for connections to finish; Infinity while connections are accepted. */
-  nextDeadline = Infinity;
+  readonly #inherited: InheritedSockets;
+  readonly #handOverName: string;
+  #drain: Drain | undefined;
+  #handOver: HandOver | undefined;
   isOver = false;
 
   /**
@@ -48,9 +53,10 @@ export class RelayThread implements EventTarget, Timer, Disposable {
   constructor(wake: number, settings: RelaySettings, send: (event: RelayEvent) => void) {
     this.#send = send;
     this.#wake = new WakeCounter(wake);
+    this.#inherited = new InheritedSockets(settings.inherited);
+    this.#handOverName = settings.handOverName;
     const loop = this.#loop;
     loop.add(wake, this, EPOLLIN);
-    loop.addTimer(this);
     const warnings = new RateLimitedWarnings((message, values) => send({ type: "warning", message, values }));
     const warn: Warn = (message, values) => warnings.warn(message, values, loop.now);
     const endpointFailed = (service: Service, endpoint: string, reason: string) => {
@@ -80,8 +86,8 @@ export class RelayThread implements EventTarget, Timer, Disposable {
       maxFlows: Math.min(settings.maxUdpFlows, Math.floor(files / 4)),
     });
     this.#listeners = {
-      TCP: new TcpListeners(loop, this.#tcp, warn).set,
-      UDP: udpListeners(loop, this.#udp, warn),
+      TCP: new TcpListeners(loop, this.#tcp, this.#inherited, warn).set,
+      UDP: udpListeners(loop, this.#udp, this.#inherited, warn),
     };
     const setOf = ({ service }: FrontendEntry) => this.#listeners[service.spec.protocol];
     this.#table = new ServiceTable({
@@ -95,7 +101,9 @@ export class RelayThread implements EventTarget, Timer, Disposable {
     const listeners = settings.sharedListeners.map((request) =>
       this.#listeners[request.protocol].share(request, this.#table)
     );
-    send({ type: "ready", listeners });
+    const { TCP, UDP } = this.#listeners;
+    const descriptors = { ...TCP.sharedDescriptors(), ...UDP.sharedDescriptors() };
+    send({ type: "ready", listeners, descriptors });
   }
 
   /** True if messages are on their way, which arrive only while this thread waits for the event loop of the runtime. */
@@ -110,6 +118,8 @@ export class RelayThread implements EventTarget, Timer, Disposable {
 
   /** Waits for something to do, and does it. */
   turn(): void {
+    // A message may have ended the relay.
+    if (this.isOver) return;
     this.#loop.turn();
     this.#finishIfIdle();
   }
@@ -121,6 +131,7 @@ export class RelayThread implements EventTarget, Timer, Disposable {
         return;
       case "retain":
         this.#table.retain(command.keys);
+        this.#begin();
         this.#udp.endOrphans();
         return this.#send({ type: "done", id: command.id });
       case "update":
@@ -130,11 +141,7 @@ export class RelayThread implements EventTarget, Timer, Disposable {
       case "report":
         return this.#send({ type: "report", id: command.id, report: this.#report() });
       case "drain":
-        this.#listeners.TCP.closeAll();
-        // UDP answers need the listeners.
-        this.#udp.stopAccepting();
-        this.nextDeadline = performance.now() + command.limitMs;
-        this.#finishIfIdle();
+        this.#startDrain(command.limitMs, command.isAwaited);
     }
   }
 
@@ -142,12 +149,8 @@ export class RelayThread implements EventTarget, Timer, Disposable {
     this.#missing += this.#wake.take();
   }
 
-  /** The time for connections to finish is over. */
-  expire(): void {
-    this.#finish();
-  }
-
   [Symbol.dispose](): void {
+    this.#handOver?.[Symbol.dispose]();
     this.#pipes?.[Symbol.dispose]();
     this.#udp[Symbol.dispose]();
     this.#loop[Symbol.dispose]();
@@ -157,13 +160,56 @@ export class RelayThread implements EventTarget, Timer, Disposable {
     return this.#tcp.openConnections + this.#udp.openFlows;
   }
 
+  /** Accepts clients, since all services are known. Those of inherited sockets have waited. */
+  #begin(): void {
+    this.#listeners.TCP.begin();
+    this.#listeners.UDP.begin();
+    this.#inherited.closeRest();
+  }
+
+  #startDrain(limitMs: number, isAwaited: boolean): void {
+    if (limitMs === 0) return this.#finish();
+    if (this.#drain !== undefined) return;
+    const { TCP, UDP } = this.#listeners;
+    const now = performance.now();
+    // UDP answers need the listeners.
+    const stopAccepting = () => {
+      TCP.stop();
+      UDP.stop();
+      this.#udp.stopAccepting();
+    };
+    const drain = new Drain({ now, limitMs, isAwaited, stopAccepting, end: () => this.#finish() });
+    this.#drain = drain;
+    this.#loop.addTimer(drain);
+    if (this.#handOverName === "") {
+      TCP.closeAll();
+      this.#udp.stopAccepting();
+      drain.taken();
+    } else {
+      this.#handOver = HandOver.open({
+        loop: this.#loop,
+        name: this.#handOverName,
+        offer: () => ({ ...TCP.descriptors(), ...UDP.descriptors() }),
+        taken: () => {
+          TCP.forgetAll();
+          UDP.stop();
+          this.#udp.stopAccepting();
+          drain.taken();
+        },
+      });
+    }
+    this.#send({ type: "offered" });
+    this.#finishIfIdle();
+  }
+
   #finishIfIdle(): void {
-    if (this.nextDeadline !== Infinity && this.#open === 0) this.#finish();
+    if (this.#drain?.endsWithoutConnections && this.#open === 0) this.#finish();
   }
 
   #finish(): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.#listeners.TCP.closeAll();
     const open = this.#open;
     this.#tcp.resetAll();
     this.#listeners.UDP.closeAll();

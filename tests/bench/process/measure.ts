@@ -36,6 +36,10 @@ export interface Program {
   readonly path: string;
 }
 
+interface ProxyProgram extends Pick<Program, "path"> {
+  readonly mode: string;
+}
+
 /** Performance targets of the process, for 10,000 services with 10 endpoints each. Memory is in MB. */
 interface ProcessTargets {
   /** Resident memory without services. */
@@ -215,14 +219,14 @@ export async function measureChanges(
 
 /** The program as a process that can be killed and started again. Disposal ends it and removes its rules. */
 export class Proxy implements AsyncDisposable {
-  readonly #program: Program;
+  readonly #program: ProxyProgram;
   readonly #server: string;
   #child: Deno.ChildProcess;
   #log: Promise<void> = Promise.resolve();
   #text = "";
   #startedAt = 0;
 
-  constructor(program: Program, server: string) {
+  constructor(program: ProxyProgram, server: string) {
     this.#program = program;
     this.#server = server;
     this.#child = this.start();

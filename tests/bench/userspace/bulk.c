@@ -4,6 +4,7 @@
  *   bulk serve DIRECTORY PORT            reads everything, and counts it in the file DIRECTORY/received
  *   bulk send DIRECTORY ADDRESS PORT CONNECTIONS SECONDS
  *                                        prints the bytes per second that the server has received
+ *   bulk echo PORT                       sends back what it receives, on many connections
  *   bulk hold PORT                       accepts and never reads
  *   bulk fill ADDRESS PORT SECONDS       sends; prints the bytes that were accepted from it
  *   bulk check PORT                      reads slowly, and answers how many bytes arrived as they were sent
@@ -78,7 +79,7 @@ static void watch(int poll_fd, int fd, unsigned int events)
 	epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-static void serve(int port)
+static void serve(int port, int is_echo)
 {
 	int listener = listen_on(port, SOCK_NONBLOCK), poll_fd = epoll_create1(0);
 	struct epoll_event events[EVENTS];
@@ -93,7 +94,8 @@ static void serve(int port)
 				continue;
 			}
 			ssize_t length = recv(fd, buffer, sizeof(buffer), 0);
-			if (length > 0) *received_bytes += length;
+			if (length > 0 && is_echo) send(fd, buffer, length, 0);
+			else if (length > 0) *received_bytes += length;
 			else if (length == 0 || errno != EAGAIN) close(fd);
 		}
 	}
@@ -192,7 +194,8 @@ int main(int argc, char **argv)
 	const char *command = argc > 1 ? argv[1] : "";
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
-	if (!strcmp(command, "serve") && argc == 4) open_counter(argv[2]), serve(atoi(argv[3]));
+	if (!strcmp(command, "serve") && argc == 4) open_counter(argv[2]), serve(atoi(argv[3]), 0);
+	else if (!strcmp(command, "echo") && argc == 3) serve(atoi(argv[2]), 1);
 	else if (!strcmp(command, "send") && argc == 7)
 		open_counter(argv[2]), send_for(argv[3], atoi(argv[4]), atoi(argv[5]), atof(argv[6]));
 	else if (!strcmp(command, "hold") && argc == 3) hold(atoi(argv[2]));

@@ -1,3 +1,6 @@
+/** More than any measurement needs. Each takes two descriptors, of which a process may have as few as 20,000. */
+const MAX_PIPES = 400;
+
 /**
  * Configuration of HAProxy in TCP mode.
  * @param listeners port of each listener and the server that it connects to
@@ -19,6 +22,7 @@ export function haproxyConfiguration(
   );
   return `global
   maxconn ${maxConnections}
+  maxpipes ${MAX_PIPES}
 defaults
   mode tcp
   timeout connect 5s

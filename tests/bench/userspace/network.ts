@@ -6,10 +6,14 @@ export const SERVER = "10.91.2.2";
 const CLIENT = "10.91.1.2";
 const NODE_OF_SERVER = "10.91.2.1";
 
-export type Place = "client" | "node" | "server";
-const places = ["client", "node", "server"] as const;
+/** "alone" is connected with nothing. */
+const places = ["client", "node", "server", "alone"] as const;
+export type Place = typeof places[number];
 
-/** Three network namespaces in a row, connected by veth pairs, and the programs that run in them. */
+/** Time limit for the start of a program. */
+const ANSWER_MS = 30_000;
+
+/** Three network namespaces in a row, connected by veth pairs, another one, and the programs that run in them. */
 export class BenchNetwork implements AsyncDisposable {
   readonly #prefix = `bench${Deno.pid}-`;
   readonly #programs: Deno.ChildProcess[] = [];
@@ -27,6 +31,8 @@ export class BenchNetwork implements AsyncDisposable {
       await network.#connect("client", CLIENT, NODE);
       await network.#connect("server", SERVER, NODE_OF_SERVER);
       await network.run("node", "sysctl", "-qw", "net.ipv4.ip_forward=1");
+      // Relays of all kinds would run out of local ports otherwise. Mode userspace sets it.
+      await network.run("node", "sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1");
       for (const source of sources) {
         await network.ip("client", "address", "add", `${source}/24`, "dev", "eth");
       }
@@ -63,10 +69,15 @@ export class BenchNetwork implements AsyncDisposable {
 
   /** Starts a program that runs until the end of the benchmark. @returns its process ID. */
   start(place: Place, ...command: readonly string[]): number {
+    return this.#spawn(place, command, "null").pid;
+  }
+
+  #spawn(place: Place, command: readonly string[], stdout: "piped" | "null"): Deno.ChildProcess {
     const args = ["netns", "exec", this.name(place), ...command];
-    const program = new Deno.Command("ip", { args, stdin: "null", stdout: "null" }).spawn();
+    const options = { args, stdin: "null", stdout, stderr: "inherit" } as const;
+    const program = new Deno.Command("ip", options).spawn();
     this.#programs.push(program);
-    return program.pid;
+    return program;
   }
 
   /** Compiles a C program of this directory. @returns its path. */
@@ -77,7 +88,28 @@ export class BenchNetwork implements AsyncDisposable {
     return program;
   }
 
-  /** Translates connections to 10.96.0.10:80 as a kernel mode does, without a relay. */
+  /** Starts a program. @returns the first line that it prints. */
+  async firstLine(place: Place, ...command: readonly string[]): Promise<string> {
+    const program = this.#spawn(place, command, "piped");
+    let text = "";
+    for await (const part of program.stdout.pipeThrough(new TextDecoderStream())) {
+      text += part;
+      if (text.includes("\n")) break;
+    }
+    return text.trim();
+  }
+
+  /** Waits until a client can connect and gets an answer from an echo server. */
+  async answers(echo: string, address: string, port: number): Promise<void> {
+    const deadline = performance.now() + ANSWER_MS;
+    while (performance.now() < deadline) {
+      const said = await this.run("client", echo, "connect", address, `${port}`, "0.1", CLIENT);
+      if (Number(said.split(" ")[0]) > 0) return;
+    }
+    throw new Error(`${address}:${port} does not answer`);
+  }
+
+  /** Translates connections to SERVICE:SERVICE_PORT as a kernel mode does, without a relay. */
   async translate(port: number): Promise<void> {
     const rule = `ip daddr ${SERVICE} tcp dport ${SERVICE_PORT} dnat to ${SERVER}:${port}`;
     const rules =

@@ -39,3 +39,8 @@ Deno.test("the relay of mode userspace frees what connections take, however they
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/churn");
 });
+
+Deno.test("the relay of mode userspace hands its listeners over to the next process", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/hand_over");
+});

@@ -1,5 +1,6 @@
 import { setConnectionOptions } from "../../../../ffi/socket/options.ts";
 import { listenTcp } from "../../../../ffi/socket/tcp.ts";
+import type { InheritedSockets } from "../inherited_sockets.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
 import { addressFamily, ListenerSet } from "../listener_set.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
@@ -18,7 +19,7 @@ export class TcpListeners implements Timer {
   /** End of the pause; Infinity while connections are accepted. */
   nextDeadline = Infinity;
 
-  constructor(loop: EventLoop, relay: TcpRelay, warn: Warn) {
+  constructor(loop: EventLoop, relay: TcpRelay, inherited: InheritedSockets, warn: Warn) {
     this.#loop = loop;
     this.#relay = relay;
     this.#warn = warn;
@@ -26,8 +27,9 @@ export class TcpListeners implements Timer {
     this.set = new ListenerSet({
       loop,
       protocol: "TCP",
-      open: (operation, family, address, destination) => {
-        const fd = listenTcp(operation, addressFamily(family), address);
+      inherited,
+      open: (operation, family, address, destination, existing) => {
+        const fd = existing ?? listenTcp(operation, addressFamily(family), address);
         setConnectionOptions(fd, KEEP_ALIVE);
         return { fd, target: new TcpListener({ family, relay, destination, pause: () => this.#pause() }) };
       },

@@ -1,4 +1,5 @@
 import { bindUdp } from "../../../../ffi/socket/udp.ts";
+import type { InheritedSockets } from "../inherited_sockets.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { addressFamily, ListenerSet } from "../listener_set.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
@@ -9,12 +10,18 @@ import type { UdpRelay } from "./udp_relay.ts";
 const RECEIVE_BYTES = 4 * 1024 * 1024;
 
 /** Returns the sockets that clients send datagrams to. */
-export function udpListeners(loop: EventLoop, relay: UdpRelay, warn: Warn): ListenerSet {
+export function udpListeners(
+  loop: EventLoop,
+  relay: UdpRelay,
+  inherited: InheritedSockets,
+  warn: Warn,
+): ListenerSet {
   return new ListenerSet({
     loop,
     protocol: "UDP",
-    open: (operation, family, address, destination) => {
-      const fd = bindUdp(operation, addressFamily(family), address, RECEIVE_BYTES);
+    inherited,
+    open: (operation, family, address, destination, existing) => {
+      const fd = existing ?? bindUdp(operation, addressFamily(family), address, RECEIVE_BYTES);
       return { fd, target: new UdpReceiver(relay, fd, family, destination) };
     },
     closing: ({ target }) => {

@@ -21,7 +21,8 @@ export class RelayLab implements AsyncDisposable {
 
   /** Sets up the addresses, and leads connections to service addresses to the relay, as the mode's table does. */
   static async start(settings: Partial<RelaySettings> = {}): Promise<RelayLab> {
-    await setUpAddresses();
+    // The next process after another one finds them.
+    if (settings.inherited === undefined) await setUpAddresses();
     const warnings: string[] = [];
     const sharedListeners = (["IPv4", "IPv6"] as const).flatMap((family) =>
       (["TCP", "UDP"] as const).map((protocol) => ({ family, protocol, side: "inside" as const, port: 0 }))

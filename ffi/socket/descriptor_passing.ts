@@ -1,0 +1,193 @@
+import {
+  AF_UNIX,
+  libc,
+  MSG_NOSIGNAL,
+  SO_PEERCRED,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from "../libc.ts";
+import { unixAddress } from "../unix_socket.ts";
+import { calls } from "./calls.ts";
+
+/** Sockets that pass file descriptors to another process (unix(7), SCM_RIGHTS). */
+
+const SOCK_SEQPACKET = 5; // bits/socket_type.h
+const SO_RCVTIMEO = 20; // asm-generic/socket.h
+const SCM_RIGHTS = 1; // linux/socket.h
+const MSG_CMSG_CLOEXEC = 0x40000000; // linux/socket.h
+
+/** Descriptors of one message. The kernel allows 253 (SCM_MAX_FD). */
+export const MAX_DESCRIPTORS = 64;
+
+/** struct cmsghdr { size_t cmsg_len; int cmsg_level; int cmsg_type; }, followed by the descriptors. sys/socket.h */
+const CMSGHDR_BYTES = 16;
+/** Control messages are aligned to the size of a pointer. */
+const CONTROL_BYTES = CMSGHDR_BYTES + Math.ceil(MAX_DESCRIPTORS * 4 / 8) * 8;
+/** struct iovec { void *iov_base; size_t iov_len; } */
+const IOVEC_BYTES = 16;
+/**
+ * struct msghdr { void *msg_name; socklen_t msg_namelen; struct iovec *msg_iov; size_t msg_iovlen; void *msg_control;
+ *                 size_t msg_controllen; int msg_flags; } sys/socket.h
+ */
+const MSGHDR = {
+  size: 56,
+  msg_name: 0,
+  msg_namelen: 8,
+  msg_iov: 16,
+  msg_iovlen: 24,
+  msg_control: 32,
+  msg_controllen: 40,
+};
+
+const symbols = {
+  /** ssize_t sendmsg(int sockfd, const struct msghdr *msg, int flags) */
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
+  /** ssize_t recvmsg(int sockfd, struct msghdr *msg, int flags) */
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
+
+function messages(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
+  return opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
+}
+
+/** A message with descriptors. */
+export interface DescriptorMessage {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly descriptors: readonly number[];
+}
+
+/**
+ * Listens on an abstract Unix socket of this network namespace for connections that keep the bounds of messages.
+ * @param name without the leading NUL.
+ * @returns undefined if another process has the name, or if a security module forbids it.
+ */
+export function listenForPeers(name: string): number | undefined {
+  const fd = libc().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return undefined;
+  const address = unixAddress(`\0${name}`);
+  if (calls.bind(fd, address, address.length) === 0 && calls.listen(fd, 1) === 0) return fd;
+  libc().close(fd);
+  return undefined;
+}
+
+/** Accepts a connection to a socket of `listenForPeers`; undefined if there is none. It does not block. */
+export function acceptPeer(listener: number): number | undefined {
+  const fd = calls.accept4(listener, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  return fd < 0 ? undefined : fd;
+}
+
+/**
+ * Connects to a socket of `listenForPeers`.
+ * @param timeoutMs limit for each message.
+ * @returns undefined if no process listens.
+ */
+export function connectToPeer(name: string, timeoutMs: number): number | undefined {
+  const fd = libc().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  // struct timeval { time_t tv_sec; suseconds_t tv_usec; }, 64 bits each
+  const limit = new BigInt64Array([BigInt(Math.floor(timeoutMs / 1000)), BigInt(timeoutMs % 1000 * 1000)]);
+  libc().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, limit, limit.byteLength);
+  const address = unixAddress(`\0${name}`);
+  if (libc().connect(fd, address, address.length) === 0) return fd;
+  libc().close(fd);
+  return undefined;
+}
+
+/** Returns the user of the process at the other end; undefined if the kernel does not tell. */
+export function peerUser(fd: number): number | undefined {
+  // struct ucred { pid_t pid; uid_t uid; gid_t gid; }, 32 bits each
+  const credentials = new Uint32Array(3);
+  const length = new Uint32Array([credentials.byteLength]);
+  return libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0 ? undefined : credentials[1];
+}
+
+/**
+ * Sends a message. Both processes have the descriptors afterwards.
+ * @param message at least one byte, and at most MAX_DESCRIPTORS descriptors.
+ * @param to address of a Unix socket (`unixAddress`), for a socket that is not connected.
+ */
+export function sendDescriptors(
+  fd: number,
+  message: DescriptorMessage,
+  to?: Uint8Array<ArrayBuffer>,
+): boolean {
+  const { bytes, descriptors } = message;
+  const length = CMSGHDR_BYTES + descriptors.length * 4;
+  const control = new Uint8Array(CONTROL_BYTES);
+  const view = new DataView(control.buffer);
+  view.setBigUint64(0, BigInt(length), true);
+  view.setInt32(8, SOL_SOCKET, true);
+  view.setInt32(12, SCM_RIGHTS, true);
+  for (const [index, descriptor] of descriptors.entries()) {
+    view.setInt32(CMSGHDR_BYTES + index * 4, descriptor, true);
+  }
+  const header = new MessageHeader(
+    bytes,
+    control,
+    descriptors.length === 0 ? 0 : Math.ceil(length / 8) * 8,
+    to,
+  );
+  return messages().sendmsg(fd, header.bytes, MSG_NOSIGNAL) === BigInt(bytes.length);
+}
+
+/** Receives a message of at most `capacity` bytes; undefined at the end of the stream, after a timeout or an error. */
+export function receiveDescriptors(fd: number, capacity: number): DescriptorMessage | undefined {
+  const bytes = new Uint8Array(capacity);
+  const control = new Uint8Array(CONTROL_BYTES);
+  const header = new MessageHeader(bytes, control, CONTROL_BYTES);
+  const count = Number(messages().recvmsg(fd, header.bytes, MSG_CMSG_CLOEXEC));
+  if (count <= 0) return undefined;
+  return {
+    bytes: bytes.slice(0, count),
+    descriptors: descriptorsIn(control.subarray(0, header.controlLength)),
+  };
+}
+
+/** The memory of a struct msghdr, and what it refers to. */
+class MessageHeader {
+  readonly bytes = new Uint8Array(MSGHDR.size);
+  readonly #view = new DataView(this.bytes.buffer);
+  /** The memory that the structure has the addresses of, so that it lives as long. */
+  readonly referred: readonly Uint8Array<ArrayBuffer>[];
+
+  constructor(
+    data: Uint8Array<ArrayBuffer>,
+    control: Uint8Array<ArrayBuffer>,
+    controlLength: number,
+    name?: Uint8Array<ArrayBuffer>,
+  ) {
+    const vector = new Uint8Array(IOVEC_BYTES);
+    const view = new DataView(vector.buffer);
+    view.setBigUint64(0, addressOf(data), true);
+    view.setBigUint64(8, BigInt(data.length), true);
+    this.referred = [data, control, vector, ...(name === undefined ? [] : [name])];
+    if (name !== undefined) {
+      this.#view.setBigUint64(MSGHDR.msg_name, addressOf(name), true);
+      this.#view.setUint32(MSGHDR.msg_namelen, name.length, true);
+    }
+    this.#view.setBigUint64(MSGHDR.msg_iov, addressOf(vector), true);
+    this.#view.setBigUint64(MSGHDR.msg_iovlen, 1n, true);
+    if (controlLength > 0) this.#view.setBigUint64(MSGHDR.msg_control, addressOf(control), true);
+    this.#view.setBigUint64(MSGHDR.msg_controllen, BigInt(controlLength), true);
+  }
+
+  /** Bytes of control messages that were received. */
+  get controlLength(): number {
+    return Number(this.#view.getBigUint64(MSGHDR.msg_controllen, true));
+  }
+}
+
+function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
+  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+}
+
+function descriptorsIn(control: Uint8Array): readonly number[] {
+  if (control.length < CMSGHDR_BYTES) return [];
+  const view = new DataView(control.buffer, control.byteOffset, control.length);
+  const isRights = view.getInt32(8, true) === SOL_SOCKET && view.getInt32(12, true) === SCM_RIGHTS;
+  const count = isRights ? (Number(view.getBigUint64(0, true)) - CMSGHDR_BYTES) / 4 : 0;
+  return Array.from({ length: count }, (_, index) => view.getInt32(CMSGHDR_BYTES + index * 4, true));
+}
