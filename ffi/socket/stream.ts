@@ -21,9 +21,12 @@ export class TransferBuffer {
     return this.#bytes.length;
   }
 
-  /** @returns the number of bytes, 0 at the end of the stream, WOULD_BLOCK or FAILED. */
-  receive(fd: number): number {
-    const count = calls.recv(fd, this.#bytes, this.#capacity, 0);
+  /**
+   * @param limit bytes; at most the capacity.
+   * @returns the number of bytes, 0 at the end of the stream, WOULD_BLOCK or FAILED.
+   */
+  receive(fd: number, limit = this.#capacity): number {
+    const count = calls.recv(fd, this.#bytes, limit, 0);
     return count >= 0 ? count : failure();
   }
 

@@ -1,6 +1,7 @@
 import { type Address, formatSocketAddress, socketKey } from "../../../core/net/address.ts";
 import type { Family } from "../../../core/net/protocol.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/inet.ts";
+import { printedNameOf } from "../../../core/plan/plan.ts";
 import { SocketAddress } from "../../../ffi/socket/address.ts";
 import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { closeSocket } from "../../../ffi/socket/stream.ts";
@@ -107,7 +108,9 @@ export class ListenerSet implements DirectFrontends {
       this.#direct.set(key, { ...listening, destination });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#options.warn(`a frontend is not served: ${reason}`, { service: entry.service.spec.key });
+      this.#options.warn(`a frontend is not served: ${reason}`, {
+        service: printedNameOf(entry.service.spec.key),
+      });
     }
   }
 

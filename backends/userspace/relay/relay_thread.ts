@@ -1,4 +1,5 @@
 import { formatSocketAddress } from "../../../core/net/address.ts";
+import { printedNameOf } from "../../../core/plan/plan.ts";
 import { openFileLimit } from "../../../ffi/process.ts";
 import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { WakeCounter } from "../../../ffi/socket/wake.ts";
@@ -61,7 +62,11 @@ export class RelayThread implements EventTarget, Disposable {
     const warn: Warn = (message, values) => warnings.warn(message, values, loop.now);
     const endpointFailed = (service: Service, endpoint: string, reason: string) => {
       const { address, port } = unpackEndpoint(endpoint);
-      const values = { service: service.spec.key, endpoint: formatSocketAddress(address, port), reason };
+      const values = {
+        service: printedNameOf(service.spec.key),
+        endpoint: formatSocketAddress(address, port),
+        reason,
+      };
       warnings.warn("an endpoint failed, and is avoided for a while", values, loop.now, values.endpoint);
     };
     const limit = openFileLimit();

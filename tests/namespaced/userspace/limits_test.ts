@@ -157,6 +157,33 @@ Deno.test("an idle connection takes little memory", keepsLibraries, async () => 
   assert(perConnection < 4096, `${perConnection} bytes`);
 });
 
+Deno.test("many clients that do not read take little memory", keepsLibraries, async () => {
+  // The kernel's buffers are bounded by sysctls, too.
+  const sizes = ["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"];
+  const before = await Promise.all(sizes.map((name) => run("sysctl", "-n", name)));
+  for (const name of sizes) await run("sysctl", "-qw", `${name}=4096 131072 131072`);
+  try {
+    await using lab = await RelayLab.start({ mover: "copy" });
+    await using server = new PythonProgram(FLOODING_SERVER);
+    await server.line();
+    await lab.replace(relayedService());
+    await using clients = new PythonProgram(IDLE_CLIENTS);
+    clients.tell("1100");
+    await clients.line();
+    await sleep(1000);
+    const resident = residentBytes();
+    clients.tell("400");
+    await clients.line();
+    await sleep(1000);
+    const perClient = (residentBytes() - resident) / 400;
+    assert(perClient < 24 * 1024, `${perClient} bytes`);
+  } finally {
+    for (const [index, name] of sizes.entries()) {
+      await run("sysctl", "-qw", `${name}=${before[index]?.trim()}`);
+    }
+  }
+});
+
 const LISTENER = `
 import selectors, socket, sys
 server = socket.socket()
@@ -202,6 +229,21 @@ while True:
     connection = server.accept()[0]
     connection.send(b"x")
     connections.append(connection)
+`;
+
+/** Sends to each client until its buffers are full. */
+const FLOODING_SERVER = `${LISTENER}
+selector = selectors.DefaultSelector()
+selector.register(server, selectors.EVENT_READ)
+chunk = bytes(1000000)
+while True:
+    for key, _ in selector.select():
+        if key.fileobj is server:
+            connection = server.accept()[0]
+            connection.setblocking(False)
+            selector.register(connection, selectors.EVENT_WRITE)
+        else:
+            key.fileobj.send(chunk)
 `;
 
 /** Opens as many connections as each line says, and waits until the endpoint has greeted on each. */

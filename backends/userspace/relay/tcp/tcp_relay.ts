@@ -43,6 +43,9 @@ export const KEEP_ALIVE: KeepAlive = { idle: 60, interval: 15, probes: 4 };
 const SCARCE = 0.75;
 const SERVICE_SHARE = 0.5;
 
+/** Connections from which transfers are smaller. */
+const CROWDED = 1000;
+
 export interface TcpRelayOptions {
   readonly loop: EventLoop;
   readonly picker: EndpointPicker;
@@ -95,6 +98,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
   serve(client: number, service: Service, attempt: Attempt): void {
     const connection = new Connection(this, service, client, attempt);
     this.#connections.add(connection);
+    this.#transfer.isCrowded = this.#connections.size > CROWDED;
     service.connections++;
     service.open++;
     this.#tryNext(connection, attempt);
@@ -241,6 +245,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
     close(client);
     this.#closeEndpoint(connection, close);
     this.#connections.delete(connection);
+    this.#transfer.isCrowded = this.#connections.size > CROWDED;
   }
 
   #closeEndpoint(connection: Connection, close: (fd: number) => void): void {

@@ -11,6 +11,10 @@ export type Progress =
   /** One of the sockets has failed. */
   | "failed";
 
+/** Largest transfer through the buffer while there are many connections, each of which may have one waiting. */
+const CROWDED_BYTES = 16 * 1024;
+const CROWDED_LIMIT = BigInt(CROWDED_BYTES);
+
 /** Transfers in a row for one direction, before others get their turn. */
 const MAX_TRANSFERS = 8;
 
@@ -20,6 +24,8 @@ const MAX_TRANSFERS = 8;
  */
 export class Transfer {
   readonly #buffer: TransferBuffer;
+  /** True while there are many connections: transfers through the buffer are smaller, to bound the memory. */
+  isCrowded = false;
   readonly #pipes: PipePool | undefined;
   readonly #pipeLimit: bigint;
 
@@ -60,9 +66,10 @@ export class Transfer {
   }
 
   #copy(direction: Direction): Progress {
-    const count = this.#buffer.receive(direction.source);
+    const limit = this.isCrowded ? CROWDED_BYTES : this.#buffer.capacity;
+    const count = this.#buffer.receive(direction.source, this.isCrowded ? CROWDED_LIMIT : undefined);
     if (count <= 0) return this.#nothing(direction, count);
-    if (count < this.#buffer.capacity) direction.isReadable = direction.isHungUp;
+    if (count < limit) direction.isReadable = direction.isHungUp;
     else if (this.#pipes !== undefined) direction.isBulk = true;
     const sent = this.#buffer.send(direction.target, count);
     if (sent === FAILED) return "failed";
