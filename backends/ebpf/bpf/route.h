@@ -21,12 +21,15 @@ enum next_hop {
 };
 
 /*
- * A bit of skb->tc_index, which nothing in Linux uses since 6.3, and of which other programs use low bits. Ingress sets
- * it in packets that it has translated and sends to their neighbour, so that egress has nothing to do with them, on any
- * of the devices by which they leave. It clears the bit in packets that arrive: another network namespace of the same
- * machine may have set it.
+ * Bits of skb->tc_index, which nothing in Linux uses since 6.3, and of which other programs use low bits. Ingress clears
+ * them in packets that arrive, because another network namespace of the same machine may have set them.
  */
-#define TC_INDEX_TRANSLATED (1 << 14)
+enum tc_index {
+	/* Ingress sends the packet to its neighbour, so egress has nothing to do with it on any device by which it leaves. */
+	TC_INDEX_TRANSLATED = 1 << 14,
+	/* Ingress has translated the packet for the stack, and passes it on when it arrives once more. */
+	TC_INDEX_AGAIN = 1 << 13,
+};
 
 /* A packet with this TTL or less must not be forwarded. */
 #define LAST_HOP_TTL 1
@@ -128,6 +131,19 @@ static __always_inline int drop(enum drop_reason reason)
 	return TC_ACT_SHOT;
 }
 
+/*
+ * Passes a translated packet to the stack. From a bridge it arrives there once more: br_netfilter has had netfilter track
+ * it as it was, which the kernel does not repeat for the translated packet, unless it is a new one for the device.
+ */
+VERIFIED_ONCE int pass_to_stack(struct __sk_buff *skb)
+{
+	__u32 index = skb->ifindex;
+	struct device *device = bpf_map_lookup_elem(&devices, &index);
+	if (!device || device->bridge != index) return PASS_ON;
+	skb->tc_index |= TC_INDEX_AGAIN;
+	return bpf_redirect(index, BPF_F_INGRESS);
+}
+
 /* Passes a packet to the stack, which forwards it, and counts its hop. */
 VERIFIED_ONCE int send_through_stack(struct __sk_buff *skb)
 {
@@ -137,7 +153,8 @@ VERIFIED_ONCE int send_through_stack(struct __sk_buff *skb)
 	struct passage *passage = &work->passage;
 	passage->arrived = packet->tuple;
 	prepare_passage();
-	return translate(skb, packet, &passage->inner, packet->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
+	if (translate(skb, packet, &passage->inner, packet->time_to_live) != 0) return drop(DROP_MALFORMED);
+	return same_tuple(&passage->inner, &passage->arrived) ? PASS_ON : pass_to_stack(skb);
 }
 
 /* Translates a packet to `work->to` and sends it to its next hop, or rejects or drops it if it has none. */

@@ -281,7 +281,8 @@ static __noinline int forward_error_through_stack(struct __sk_buff *skb, struct 
 	prepare_passage();
 	quotation->original = reversed(&passage->inner);
 	quotation->outer.source = error->tuple.source;
-	return translate_error(skb, error, quotation, error->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
+	if (translate_error(skb, error, quotation, error->time_to_live) != 0) return drop(DROP_MALFORMED);
+	return pass_to_stack(skb);
 }
 
 static __noinline int forward_error(struct __sk_buff *skb, struct workspace *work)
@@ -324,9 +325,18 @@ static __noinline int handle_unmatched_fragment(struct workspace *work)
 	return verdict_without_service(&frontend, &work->service) < 0 ? PASS_ON : drop(DROP_FRAGMENT);
 }
 
+/* Reports whether ingress has translated the packet already. Clears the bits that only say this. */
+static __always_inline int arrives_again(struct __sk_buff *skb)
+{
+	__u32 bits = skb->tc_index;
+	if (!(bits & (TC_INDEX_TRANSLATED | TC_INDEX_AGAIN))) return 0;
+	skb->tc_index = bits & ~(TC_INDEX_TRANSLATED | TC_INDEX_AGAIN);
+	return !!(bits & TC_INDEX_AGAIN);
+}
+
 static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 {
-	if (skb->tc_index & TC_INDEX_TRANSLATED) skb->tc_index &= ~TC_INDEX_TRANSLATED;
+	if (arrives_again(skb)) return PASS_ON;
 	if (is_for_another_device(skb)) return PASS_ON;
 	struct workspace *work = workspace_for(link_header);
 	if (!work) return PASS_ON;

@@ -172,6 +172,17 @@ Deno.test("the way of packets for services to their endpoint", async (t) => {
       "drop",
     );
     await node.connects("outside", "node port", 10);
+    // Netfilter tracks packets from a bridge as they arrive, before the programs translate them.
+    const trackBridges = (isOn: 0 | 1) =>
+      lab.run("node", [
+        ...["sysctl", "-qw", `net.bridge.bridge-nf-call-iptables=${isOn}`],
+        `net.bridge.bridge-nf-call-ip6tables=${isOn}`,
+      ]);
+    await trackBridges(1);
+    // Both, because the bridge has the link address of the device of one of them, where frames count as for the node.
+    await node.program(["pod-a", "pod-b"]);
+    await node.connects("outside", "node port", 10);
+    await trackBridges(0);
     await node.forwardRules();
   });
 

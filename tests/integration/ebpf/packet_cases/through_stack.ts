@@ -187,6 +187,29 @@ export const throughStackCases: Cases = {
     for (const packet of [unknown, ping]) await node.translatesForwarded(packet, packet);
   },
 
+  "from a bridge, packets whose addresses change arrive once more": async (node) => {
+    const again = { device: "pod0", action: "redirect" };
+    await node.program([dns], { ...throughStack, devices: [{ name: "pod0", bridge: "pod0" }] });
+    const request = (source: string) => `IP(src="${source}", dst="10.96.0.10")/UDP(sport=5000, dport=53)`;
+    const inner = (source: string) => `IP(src="${source}", dst="10.1.0.1")/UDP(sport=5000, dport=5353)`;
+    await node.translates(request("10.1.0.2"), inner("10.1.0.2"), again);
+    const reply = (to: string) => `IP(src="10.1.0.1", dst="${to}")/UDP(sport=5353, dport=5000)`;
+    await node.translates(reply("10.1.0.2"), reply("10.1.0.2"), fromPod);
+    await node.translates(request("192.168.8.9"), inner("192.168.8.9"), pass);
+    await node.translates(
+      `IP(src="10.1.0.1", dst="192.168.8.1")/UDP(sport=5353, dport=61000)`,
+      reply("192.168.8.9"),
+      again,
+    );
+    const error = (to: string, quoted: string) =>
+      `IP(src="10.1.0.7", dst="${to}")/ICMP(type=3, code=1)/IP(${quoted}`;
+    await node.translates(
+      error("192.168.8.1", `src="192.168.8.1", dst="10.1.0.1")/UDP(sport=61000, dport=5353, chksum=0)`),
+      error("192.168.8.9", `src="192.168.8.9", dst="10.1.0.1")/UDP(sport=5000, dport=5353, chksum=0)`),
+      again,
+    );
+  },
+
   "an unroutable endpoint, or one behind a route that encapsulates, is left to the stack": async (node) => {
     for (const endpoint of ["10.1.6.1", "10.1.5.1", "10.1.4.1", "10.1.3.1"]) {
       await node.program([planOf({ clusterIP: "10.96.0.10:80", endpoints: [`${endpoint}:8080`] })]);

@@ -85,11 +85,11 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ["egress_error", "translate_error(skb, error, quotation, error->time_to_live) == 0", false],
     [
       "forward_error_through_stack",
-      "translate_error(skb, error, quotation, error->time_to_live) == 0",
-      false,
+      "translate_error(skb, error, quotation, error->time_to_live) != 0",
+      true,
     ],
     ["send", "translate(skb, packet, &work->to, packet->time_to_live - is_forwarded) != 0", true],
-    ["send_through_stack", "translate(skb, packet, &passage->inner, packet->time_to_live) == 0", false],
+    ["send_through_stack", "translate(skb, packet, &passage->inner, packet->time_to_live) != 0", true],
     ["egress", "translate(skb, packet, &work->to, packet->time_to_live) == 0", false],
     ["leave_stack", "translate(skb, packet, &work->to, packet->time_to_live) != 0", true],
     ["translate_error", "restore_quote(skb, error, quotation) != 0", true],
@@ -171,7 +171,8 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
     ["find_service", "service->check == check_of(&key, service)", false],
   ],
   "a test run cannot set tc_index, nor in a packet that arrives": [
-    ["ingress", "skb->tc_index & TC_INDEX_TRANSLATED", true],
+    ["arrives_again", "!(bits & (TC_INDEX_TRANSLATED | TC_INDEX_AGAIN))", false],
+    ["ingress", "arrives_again(skb)", true],
   ],
   "all headers fit into a quote of IPv4, even with options": [
     ["prepend_icmpv4", "sum < 0", true],
