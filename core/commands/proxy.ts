@@ -47,6 +47,8 @@ export interface ProxyParts extends Pick<Platform, "createConntrackReconciler"> 
   /** Undefined if no service manager expects messages. */
   readonly notifier: Notifier | undefined;
   readonly log: Log;
+  /** Changes the verbosity of the log. */
+  readonly setVerbosity: (verbosity: number) => void;
   /** Log lines dropped so far. */
   readonly droppedLines: () => DroppedLines;
 }
@@ -177,7 +179,17 @@ export function buildProxy(parts: ProxyParts): Proxy {
     trafficLevel: backend.traffic === undefined ? "off" : config.trafficMetrics,
   };
   const explainer = new LiveExplainer(queue, nodeAddresses, limits);
-  const servers = { config, backend, health, metrics, traffic, status: statusSources, explainer, log };
+  const servers = {
+    config,
+    backend,
+    health,
+    metrics,
+    traffic,
+    status: statusSources,
+    explainer,
+    log,
+    setVerbosity: parts.setVerbosity,
+  };
 
   const syncWhenInitialised = async (signal: AbortSignal) => {
     for (const family of families) health.updated(family);

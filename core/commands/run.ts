@@ -13,7 +13,8 @@ import { buildProxy, type ProxyParts } from "./proxy.ts";
 import { requireAll } from "./requirements.ts";
 import { terminationSignal } from "./signals.ts";
 
-export interface RunParts extends Pick<ProxyParts, "config" | "whenInForce" | "log" | "droppedLines"> {
+export interface RunParts
+  extends Pick<ProxyParts, "config" | "whenInForce" | "log" | "setVerbosity" | "droppedLines"> {
   readonly platform: Omit<Platform, "modes">;
 }
 
@@ -23,7 +24,7 @@ export interface RunParts extends Pick<ProxyParts, "config" | "whenInForce" | "l
  * when the configuration file changed.
  */
 export async function run(
-  { config, platform, whenInForce, log, droppedLines }: RunParts,
+  { config, platform, whenInForce, log, setVerbosity, droppedLines }: RunParts,
 ): Promise<void> {
   returnLargeBuffers();
   raiseOpenFileLimit();
@@ -52,6 +53,7 @@ export async function run(
     whenInForce,
     notifier,
     log,
+    setVerbosity,
     droppedLines,
   });
   // Work in flight ends with the process: a transaction is either in force or not, and restart is the normal

@@ -4,6 +4,7 @@ import { featureGates } from "../config/feature_gates.ts";
 import type { ProxyHealth } from "../observe/health/health.ts";
 import { apiRoutes, type Explainer } from "../observe/http/api_routes.ts";
 import { pageRoutes } from "../observe/page/page_routes.ts";
+import { debugFlagsRoutes } from "../observe/http/debug_flags_routes.ts";
 import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
 import { profilingRoutes } from "../observe/http/profiling_routes.ts";
 import { type Route, serve } from "../observe/http/server.ts";
@@ -24,11 +25,13 @@ export interface ServersOptions {
   readonly status: StatusSources;
   readonly explainer: Explainer;
   readonly log: Log;
+  /** Changes the verbosity of the log. */
+  readonly setVerbosity: (verbosity: number) => void;
 }
 
 /** Serves health and metrics on the configured addresses until the signal aborts. */
 export async function serveHealthAndMetrics(options: ServersOptions, signal: AbortSignal): Promise<void> {
-  const { config, backend, health, metrics, traffic, status, explainer, log } = options;
+  const { config, backend, health, metrics, traffic, status, explainer, log, setVerbosity } = options;
   const { registry, serviceLevel } = metrics;
   const sources = [backendMetrics(backend), trafficMetrics(traffic, config.trafficMetricsMaxServices)];
   const servers = [
@@ -50,6 +53,7 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
             serviceLevelExposition: new Exposition({ registry: serviceLevel.registry, sources: [], log }),
             document: config.document,
           }),
+          setVerbosity,
         ),
         ...apiRoutes(status, explainer),
         ...config.document.statusPage ? pageRoutes() : {},
@@ -65,10 +69,11 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
   );
 }
 
-/** Adds /statusz, which lists the paths of kube-proxy, /flagz, and the profiles. */
+/** Adds /statusz, which lists the paths of kube-proxy, /flagz, and with `--profiling` profiles and /debug/flags. */
 function withDebugPages(
   { document, modes, flags }: ProxyConfig,
   routes: Readonly<Record<string, Route>>,
+  setVerbosity: ServersOptions["setVerbosity"],
 ): Readonly<Record<string, Route>> {
   const isOn = new Map(featureGates(document, modes).map(({ name, enabled }) => [name, enabled]));
   const zpages = zpageRoutes({
@@ -77,5 +82,8 @@ function withDebugPages(
     flags,
     paths: Object.keys(routes),
   });
-  return { ...routes, ...zpages, ...document.enableProfiling ? profilingRoutes() : {} };
+  const profiling = document.enableProfiling
+    ? { ...profilingRoutes(), ...debugFlagsRoutes(setVerbosity) }
+    : {};
+  return { ...routes, ...zpages, ...profiling };
 }

@@ -1,7 +1,7 @@
 import { documentToYaml } from "../config/document/from_file.ts";
 import { loadConfig } from "../config/load.ts";
 import { forgetRecords, recordFolder } from "../manifests/record.ts";
-import { createLog, type Log } from "../observe/log.ts";
+import { createLog, type Log, type LogOptions } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
 import { cleanUp, cleanUpOthers } from "./cleanup.ts";
 import type { Invocation, Terminal } from "./command.ts";
@@ -19,7 +19,11 @@ export async function start({ commandLine, platform, terminal }: Invocation): Pr
     return 0;
   }
   const { logOutput } = terminal;
-  const log = createLog({ ...config.logging, write: (line, severity) => logOutput.write(line, severity) });
+  const logging: LogOptions = {
+    ...config.logging,
+    write: (line, severity) => logOutput.write(line, severity),
+  };
+  const log = createLog(logging);
   logOutput.reportTo(log);
   if (values.stay && !values.cleanup) throw new UserError("--stay: must be used with --cleanup");
   if (values.cleanup) {
@@ -34,7 +38,8 @@ export async function start({ commandLine, platform, terminal }: Invocation): Pr
   }
   for (const warning of warnings) log.warn(warning);
   const whenInForce = () => cleanUpOthers(config, log);
-  await run({ config, platform, whenInForce, log, droppedLines: () => logOutput.dropped });
+  const setVerbosity = (verbosity: number) => logging.verbosity = verbosity;
+  await run({ config, platform, whenInForce, log, setVerbosity, droppedLines: () => logOutput.dropped });
   return 0;
 }
 

@@ -14,7 +14,8 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 export interface LogOptions {
   readonly format: "text" | "json";
-  readonly verbosity: number;
+  /** May change: each line is compared with it. */
+  verbosity: number;
   /** Receives one line with its newline. Must not throw. */
   readonly write: (line: string, severity: Severity) => void;
   /** Milliseconds since the epoch, with fraction. */
@@ -28,7 +29,7 @@ export interface LogOptions {
  * make it throw. Implemented here because a library costs 2 MB of resident memory.
  */
 export function createLog(options: LogOptions): Log {
-  const { verbosity, write, now = preciseNow, pid = Deno.pid } = options;
+  const { write, now = preciseNow, pid = Deno.pid } = options;
   const format = options.format === "json" ? jsonLine : (record: Line) => textLine(record, pid);
   const log = (severity: Severity, message: string, fields: Fields | undefined, level: number) =>
     write(format(lineOf({ severity, time: now(), verbosity: level }, message, fields ?? {})), severity);
@@ -36,7 +37,7 @@ export function createLog(options: LogOptions): Log {
     error: (message, fields) => log("error", message, fields, 0),
     warn: (message, fields) => log("warning", message, fields, 0),
     info: (message, fields, level = 0) => {
-      if (level <= verbosity) log("info", message, fields, level);
+      if (level <= options.verbosity) log("info", message, fields, level);
     },
   };
 }

@@ -8,7 +8,7 @@ import type { ApiTiming } from "./timing.ts";
 import type { Transport } from "./transport.ts";
 
 export interface EventSenderOptions {
-  readonly transport: Pick<Transport, "get" | "post">;
+  readonly transport: Pick<Transport, "get" | "post" | "answerRead">;
   readonly nodeName: string;
   readonly timing: Pick<ApiTiming, "answerMs" | "unavailableRetryMs">;
   readonly log: Log;
@@ -150,7 +150,7 @@ export class EventSender {
     const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(event.namespace)}/events`;
     const response = await transport.post(path, JSON.stringify(body), signal);
     if (response.ok || response.status === ALREADY_EXISTS) {
-      await response.body?.cancel();
+      transport.answerRead("POST", (await response.bytes()).length);
       return;
     }
     this.#isForbidden = response.status === 401 || response.status === 403 || response.status === 404;
@@ -161,11 +161,15 @@ export class EventSender {
   async #uidOf({ namespace, name }: ServiceWarning, signal: AbortSignal): Promise<string | undefined> {
     const selector = encodeURIComponent(`metadata.name=${name}`);
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services?fieldSelector=${selector}`;
-    const response = await this.#options.transport.get(path, signal);
+    const { transport } = this.#options;
+    const response = await transport.get(path, signal);
     if (!response.ok) throw await readError(response);
-    const list: { readonly items?: readonly { readonly metadata?: { readonly uid?: unknown } }[] } =
-      await response
-        .json();
+    const body = await response.bytes();
+    transport.answerRead("GET", body.length);
+    const list: { readonly items?: readonly { readonly metadata?: { readonly uid?: unknown } }[] } = JSON
+      .parse(
+        new TextDecoder().decode(body),
+      );
     const uid = list.items?.[0]?.metadata?.uid;
     return typeof uid === "string" ? uid : undefined;
   }

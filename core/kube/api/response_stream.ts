@@ -28,7 +28,7 @@ export interface ResponseListener {
  * the response is not JSON, and the reason of `signal` when it aborts.
  */
 export async function streamResponse(
-  transport: Pick<Transport, "get" | "reconnect" | "heard">,
+  transport: Pick<Transport, "get" | "reconnect" | "heard" | "answerRead">,
   path: string,
   timeouts: RequestTimeouts,
   signal: AbortSignal,
@@ -57,13 +57,20 @@ export async function streamResponse(
   attempt.signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true });
   checkContentType(response);
   listener.accepted();
+  let bytes = 0;
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     transport.heard();
+    bytes += next.value.length;
     listener.chunk(next.value);
     // After the listener, because the end of a list in this chunk changes the timeout.
     awaitData();
   }
   attempt.signal.throwIfAborted();
+  if (!isWatch(path)) transport.answerRead("GET", bytes);
+}
+
+function isWatch(path: string): boolean {
+  return /[?&]watch=true(&|$)/.test(path);
 }
 
 /** An API server sends JSON because the request accepts nothing else; a proxy or load balancer may send a web page. */

@@ -7,6 +7,13 @@ import { OpensslClient } from "../connection/openssl_client.ts";
 /** Observes the requests, for metrics. */
 export interface RequestObserver {
   requestEnded(request: EndedRequest): void;
+  /** The body of an answer was read to its end. Not called for watches. */
+  answerRead(answer: ReadAnswer): void;
+}
+
+export interface ReadAnswer extends Pick<EndedRequest, "method" | "host"> {
+  /** Size of the body, decompressed. */
+  readonly bytes: number;
 }
 
 export interface EndedRequest {
@@ -92,6 +99,11 @@ export class Transport implements Disposable {
       seconds: (performance.now() - started) / 1000,
       bytes: body === undefined ? 0 : new TextEncoder().encode(body).length,
     });
+  }
+
+  /** Records that the body of an answer was read to its end, for the metrics. */
+  answerRead(method: ReadAnswer["method"], bytes: number): void {
+    this.#options.observer?.answerRead({ method, host: this.#access.server.host, bytes });
   }
 
   /** Records that data arrived from the server. */

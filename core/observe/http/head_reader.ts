@@ -4,7 +4,7 @@ import { RequestError } from "./request.ts";
 export const MAX_HEAD_BYTES = 32 * 1024;
 const FIRST_BUFFER_BYTES = 1024;
 
-/** Reads the heads of requests from a connection, and keeps what follows them. */
+/** Reads the heads of requests and small bodies from a connection, and keeps what follows them. */
 export class HeadReader {
   readonly #read: (buffer: Uint8Array) => Promise<number | null>;
   #buffer = new Uint8Array(FIRST_BUFFER_BYTES);
@@ -53,6 +53,17 @@ export class HeadReader {
       if (this.#length >= MAX_HEAD_BYTES) throw new HeadTooLarge(latin1(this.#buffer));
       if (!await this.more()) return undefined;
     }
+  }
+
+  /**
+   * Reads the body of a request, which must be small enough for the buffer of a head.
+   * @returns the body in Latin-1; undefined when the stream ends before.
+   */
+  async body(bytes: number): Promise<string | undefined> {
+    while (this.#length < bytes) if (!await this.more()) return undefined;
+    const body = latin1(this.#buffer.subarray(0, bytes));
+    this.#drop(bytes);
+    return body;
   }
 
   /**

@@ -1,4 +1,7 @@
-/** The head of a request, as much of it as decides the answer. */
+/** Largest body that is read. Other bodies are skipped. */
+export const MAX_READ_BODY_BYTES = 1024;
+
+/** A request, as much of it as decides the answer. */
 export interface HttpRequest {
   readonly method: string;
   /** Path of the request target as sent, with its escapes: "/%68ealthz". "*" and "" occur as well. */
@@ -21,6 +24,8 @@ export interface HttpRequest {
   readonly host: string;
   /** Media types that the client accepts: the header Accept, its lines joined; "" when it is missing. */
   readonly accept: string;
+  /** Body of a PUT request of up to `MAX_READ_BODY_BYTES`, in Latin-1; "" for other requests. */
+  readonly body: string;
 }
 
 /** A request that gets an error as its answer. The connection cannot be used any further. */
@@ -67,6 +72,7 @@ export function parseHead(head: string): HttpRequest {
     ),
     host: (headers.get("host") ?? []).join().toLowerCase(),
     accept: (headers.get("accept") ?? []).join(", "),
+    body: "",
   };
 }
 

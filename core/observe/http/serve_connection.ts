@@ -1,6 +1,6 @@
 import type { Connection } from "./connections.ts";
 import { HeadReader, HeadTooLarge } from "./head_reader.ts";
-import { type HttpRequest, parseHead, RequestError } from "./request.ts";
+import { type HttpRequest, MAX_READ_BODY_BYTES, parseHead, RequestError } from "./request.ts";
 import { encodeResponse, errorResponse } from "./response.ts";
 
 /** Makes the answer to one request. */
@@ -13,7 +13,7 @@ const MAX_LINGER_BYTES = 1024 * 1024;
 
 /**
  * Answers the requests of one connection, in their order, until the client or the budget closes it. Bodies of
- * requests are skipped.
+ * requests are skipped, except small ones of PUT.
  * @param answer must not reject.
  */
 export async function serveConnection(connection: Connection, answer: Answer): Promise<void> {
@@ -39,8 +39,13 @@ async function serveRequest(connection: Connection, reader: HeadReader, answer: 
   connection.enter("head");
   const head = await reader.head();
   if (head === undefined) return false;
-  const request = parseHead(head);
-  const { bodyBytes } = request;
+  const parsed = parseHead(head);
+  const readsBody = parsed.method === "PUT" && parsed.bodyBytes <= MAX_READ_BODY_BYTES &&
+    !parsed.expectsContinue;
+  const body = readsBody ? await reader.body(parsed.bodyBytes) : "";
+  if (body === undefined) return false;
+  const request = { ...parsed, body };
+  const bodyBytes = readsBody ? 0 : parsed.bodyBytes;
   const skipsBody = bodyBytes <= MAX_SKIPPED_BODY_BYTES && !request.expectsContinue;
   const keepsAlive = request.keepsAlive && skipsBody;
 

@@ -1,4 +1,4 @@
-import type { EndedRequest, RequestObserver } from "../../kube/api/transport.ts";
+import type { EndedRequest, ReadAnswer, RequestObserver } from "../../kube/api/transport.ts";
 import type { Histogram } from "./histogram.ts";
 import type { PromCounter } from "./prom_client.ts";
 import type { MetricRegistry } from "./registry.ts";
@@ -13,6 +13,7 @@ export class RestClientMetrics implements RequestObserver {
   readonly #requests: PromCounter<"code" | "method" | "host">;
   readonly #durations: Histogram<"verb" | "host">;
   readonly #sizes: Histogram<"verb" | "host">;
+  readonly #answerSizes: Histogram<"verb" | "host">;
 
   constructor(registry: MetricRegistry) {
     this.#durations = registry.histogram(
@@ -28,6 +29,15 @@ export class RestClientMetrics implements RequestObserver {
       {
         name: "rest_client_request_size_bytes",
         help: "[ALPHA] Request size in bytes. Broken down by verb and host.",
+      },
+      SIZE_BUCKETS,
+      "verb",
+      "host",
+    );
+    this.#answerSizes = registry.histogram(
+      {
+        name: "rest_client_response_size_bytes",
+        help: "[ALPHA] Response size in bytes. Broken down by verb and host.",
       },
       SIZE_BUCKETS,
       "verb",
@@ -49,5 +59,9 @@ export class RestClientMetrics implements RequestObserver {
     this.#requests.inc({ code: status === undefined ? "<error>" : String(status), method, host });
     this.#durations.observe({ verb: method, host }, seconds);
     if (bytes > 0) this.#sizes.observe({ verb: method, host }, bytes);
+  }
+
+  answerRead({ method, host, bytes }: ReadAnswer): void {
+    this.#answerSizes.observe({ verb: method, host }, bytes);
   }
 }

@@ -19,6 +19,7 @@ class EventStore {
     string,
     { [field: string]: unknown; metadata: { name: string; namespace: string } }
   >();
+  readonly read: string[] = [];
   status = 201;
   hangs = false;
   hasServices = true;
@@ -28,6 +29,10 @@ class EventStore {
     const name = /metadata\.name%3D(.*)$/.exec(path)?.[1] ?? "";
     const items = this.hasServices ? [{ metadata: { uid: `uid of ${name}` } }] : [];
     return Promise.resolve(Response.json({ items }));
+  }
+
+  answerRead(method: string, bytes: number): void {
+    this.read.push(`${method} ${bytes}`);
   }
 
   post(path: string, body: string): Promise<Response> {

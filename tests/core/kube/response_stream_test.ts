@@ -15,6 +15,7 @@ function answering(get: (signal: AbortSignal) => Promise<Response>) {
       return get(signal);
     },
     heard() {},
+    answerRead: (method: string, bytes: number) => void seen.push(`${method} ${bytes} bytes`),
     reconnect: () => void seen.push("reconnect"),
     accepted: () => void seen.push("accepted"),
     chunk: (bytes: Uint8Array) => void seen.push(new TextDecoder().decode(bytes)),
@@ -36,7 +37,14 @@ function inJson(body: BodyInit): Response {
 Deno.test("the body is passed on as it arrives", async () => {
   const server = answering(() => Promise.resolve(inJson("hello")));
   await streamResponse(server, "/x", timeouts, unaborted, server);
-  deepEqual(server.seen, ["accepted", "hello"]);
+  deepEqual(server.seen, ["accepted", "hello", "GET 5 bytes"]);
+});
+
+Deno.test("the size of a watch is not reported, however much it sent", async () => {
+  const server = answering(() => Promise.resolve(inJson("hello")));
+  await streamResponse(server, "/x?allowWatchBookmarks=true&watch=true", timeouts, unaborted, server);
+  await streamResponse(server, "/x?watch=true&resourceVersion=7", timeouts, unaborted, server);
+  deepEqual(server.seen, ["accepted", "hello", "accepted", "hello"]);
 });
 
 Deno.test("aborting ends a body that does not end by itself", async () => {

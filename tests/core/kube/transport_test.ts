@@ -3,7 +3,12 @@ import { createServer } from "node:https";
 import { ApiSource } from "../../../core/kube/api/api.ts";
 import { anonymous, type ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 import { Credentials } from "../../../core/kube/access/credentials.ts";
-import { type EndedRequest, Transport, type TransportOptions } from "../../../core/kube/api/transport.ts";
+import {
+  type EndedRequest,
+  type ReadAnswer,
+  Transport,
+  type TransportOptions,
+} from "../../../core/kube/api/transport.ts";
 import { API_TIMING } from "../../../core/kube/api/timing.ts";
 import { ApiServer } from "./api_server.ts";
 import { ConnectProxy } from "./connect_proxy.ts";
@@ -241,7 +246,11 @@ Deno.test("a probe tells a dead connection from a quiet one, and the dead one is
 
 Deno.test("every request is reported when it ends: its answer, its time and its size", async () => {
   const ended: EndedRequest[] = [];
-  const observer = { requestEnded: (request: EndedRequest) => ended.push(request) };
+  const read: ReadAnswer[] = [];
+  const observer = {
+    requestEnded: (request: EndedRequest) => ended.push(request),
+    answerRead: (answer: ReadAnswer) => read.push(answer),
+  };
   const { signal } = new AbortController();
   let host = "";
   await serving(
@@ -255,6 +264,7 @@ Deno.test("every request is reported when it ends: its answer, its time and its 
           ?.cancel();
       }
       await (await transport.post("/a", '"ü"', signal)).body?.cancel();
+      transport.answerRead("GET", 7);
     },
   );
   using unreachable = transportTo(accessTo(`http://${host}`, {}), { observer });
@@ -265,6 +275,7 @@ Deno.test("every request is reported when it ends: its answer, its time and its 
     ["POST", 201, 4],
     ["GET", undefined, 0],
   ]);
+  deepEqual(read, [{ method: "GET", host, bytes: 7 }]);
   ok(ended.every(({ seconds }) => seconds > 0));
   ok(ended.every((request) => request.host === host));
 });

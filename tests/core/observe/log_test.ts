@@ -25,6 +25,19 @@ Deno.test("text lines have klog's header and quoted values", () => {
   assert.match(lines({}, (log) => log.warn("Hm")), /^W1120 .*\] "Hm"\n$/);
 });
 
+Deno.test("a change of the verbosity counts from the next line on", () => {
+  const written: string[] = [];
+  const options: LogOptions = { format: "text", verbosity: 0, write: (line) => written.push(line) };
+  const log = createLog(options);
+  log.info("one", {}, 2);
+  options.verbosity = 2;
+  log.info("two", {}, 2);
+  options.verbosity = 1;
+  log.info("three", {}, 2);
+  assert.equal(written.length, 1);
+  assert.match(written[0] ?? "", /two/);
+});
+
 Deno.test("a message with line breaks stays one line", () => {
   const written = lines({}, (log) => log.error("two\nlines", { err: new Error("a\nb"), name: 'say "x"' }));
   assert.equal(written.split("\n").length, 2);

@@ -150,6 +150,11 @@ Deno.test("requests to the API server are counted under the names of client-go",
   assert.equal(await valueOf(registry, `rest_client_request_duration_seconds_count{verb="GET",${host}}`), 3);
   const size = `rest_client_request_size_bytes_sum{verb="POST",${host}}`;
   assert.equal(await valueOf(registry, size), 300);
+  restClient.answerRead({ ...request, bytes: 5000 });
+  const answer = (rest: string) => valueOf(registry, `rest_client_response_size_bytes_${rest}`);
+  assert.equal(await answer(`sum{verb="GET",${host}}`), 5000);
+  assert.equal(await answer(`bucket{verb="GET",${host},le="4096"}`), 0);
+  assert.equal(await answer(`bucket{verb="GET",${host},le="16384"}`), 1);
 });
 
 Deno.test("the build and the feature gates are what kube-proxy's consumers look for", async () => {

@@ -10,11 +10,11 @@ async function get(node: Node, path: string): Promise<string> {
 
 Deno.test("the built proxy serves its flags, its status and its profiles", async () => {
   await using node = await Node.make();
-  await using proxy = node.start("--profiling", "--nodeport-addresses=primary", "-v=2");
+  await using proxy = node.start("--profiling", "--nodeport-addresses=primary", "-v=1");
   await proxy.inForce();
   const flagz = await get(node, "/flagz");
   for (
-    const line of ["profiling: true", "nodeport-addresses: [primary]", "v: 2", "iptables-sync-period: 30s"]
+    const line of ["profiling: true", "nodeport-addresses: [primary]", "v: 1", "iptables-sync-period: 30s"]
   ) {
     assert.ok(flagz.split("\n").includes(line), `${line} in ${flagz}`);
   }
@@ -25,6 +25,14 @@ Deno.test("the built proxy serves its flags, its status and its profiles", async
   assert.ok(profile.nodes.length > 1);
   const heap: { snapshot: { node_count: number } } = JSON.parse(await get(node, "/debug/pprof/heap"));
   assert.ok(heap.snapshot.node_count > 10_000);
+  assert.doesNotMatch(proxy.log, /is not proxied/);
+  const put = ["--silent", "--noproxy", "*", "--request", "PUT", "--data", "2", `${METRICS}/debug/flags/v`];
+  assert.equal(await node.namespace.run("curl", ...put), "successfully set klog.logging.verbosity to 2\n");
+  const external = { type: "ExternalName", externalName: "example.org" };
+  await node.write("external.yaml", [
+    { apiVersion: "v1", kind: "Service", metadata: { name: "far" }, spec: external },
+  ]);
+  await proxy.logs(/Service default\/far is not proxied/);
   assert.ok(proxy.isRunning);
 });
 
@@ -32,7 +40,7 @@ Deno.test("without --profiling there are no profiles, and feature gates take the
   await using node = await Node.make();
   await using proxy = node.start("--feature-gates=ComponentStatusz=false,ComponentFlagz=false");
   await proxy.inForce();
-  for (const path of ["/debug/pprof/", "/debug/pprof/heap", "/statusz", "/flagz"]) {
+  for (const path of ["/debug/pprof/", "/debug/pprof/heap", "/debug/flags/v", "/statusz", "/flagz"]) {
     assert.equal(await get(node, path), "404 page not found\n", path);
   }
 });
