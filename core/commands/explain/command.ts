@@ -1,11 +1,13 @@
 import type { ProxyConfig } from "../../config/config.ts";
 import { flag } from "../../config/flags/flag.ts";
 import { loadConfig } from "../../config/load.ts";
+import { addressOfClient, type AskedClient, parseClient } from "../../explain/asked_client.ts";
 import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation, Finding } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
 import { describePod, type FoundPod, PodSearch } from "../../explain/pod_client.ts";
-import { parseQuestion, type Question, QUESTION_FORMS } from "../../explain/question.ts";
+import { type NoQuestion, parseQuestion, type Question, QUESTION_FORMS } from "../../explain/question.ts";
+import type { Address } from "../../net/address.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
 import { createLog, type Log } from "../../observe/log.ts";
 import { UserError } from "../../user_error.ts";
@@ -13,7 +15,7 @@ import type { Command } from "../command.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { type Cluster, readCluster } from "../read_cluster.ts";
 import { ruleFindings } from "./kernel.ts";
-import { addressOfPod, type AskedClient, findPod, nodeAddress, parseClient } from "./client.ts";
+import { addressOfPod, findPod } from "./client.ts";
 import { knowledgeOf } from "./knowledge.ts";
 import { concerning, runningFindings } from "./running.ts";
 import { explanationText } from "./text.ts";
@@ -22,7 +24,8 @@ const flags = {
   from: flag(
     "string",
     "",
-    "The client: an IP address, pod/NAMESPACE/NAME, or node for this node. Without it, every kind of client.",
+    "The client: an IP address, pod/NAMESPACE/NAME, NAMESPACE/SERVICE for one of its pods, or node for this node. " +
+      "Without it, every kind of client.",
   ),
   ...outputFlags,
 };
@@ -45,12 +48,13 @@ export const explainCommand: Command = {
     const output = outputOf(commandLine);
     const question = parseQuestion(text);
     if ("problem" in question) throw new UserError(question.problem);
-    const from = parseClient(commandLine.valuesOf(flags).from, question);
+    const { from: fromText } = commandLine.valuesOf(flags);
+    const from = checked(fromText, parseClient(fromText, question));
     const { config } = await loadConfig(commandLine, platform.modes, terminal);
     // Problems of the objects are findings; the log would repeat those of all other objects.
     const log = createLog({ ...config.logging, write() {} });
     const [explained, running] = await Promise.all([
-      explainFromSource(config, log, question, from, text),
+      explainFromSource(config, log, question, { text: fromText, client: from }, text),
       runningFindings(config, platform.lockName),
     ]);
     const findings = [
@@ -69,11 +73,12 @@ async function explainFromSource(
   config: ProxyConfig,
   log: Log,
   question: Question,
-  from: AskedClient,
+  from: { readonly text: string; readonly client: AskedClient },
   subject: string,
 ): Promise<Explanation> {
   let cluster: Cluster;
-  const search = typeof from === "object" ? new PodSearch(from) : undefined;
+  const { client: asked } = from;
+  const search = asked.is === "pod" ? new PodSearch(asked.pod) : undefined;
   try {
     cluster = await readCluster(
       config,
@@ -94,16 +99,22 @@ async function explainFromSource(
   }
   const knowledge = knowledgeOf(cluster, config.mode);
   const pod = search && await findPod(config, log, search);
-  const client = search !== undefined && pod !== undefined
-    ? addressOfPod(question, search.wanted, pod)
-    : from === "node"
-    ? nodeAddress(question, knowledge)
-    : typeof from === "object"
-    ? undefined
-    : from;
+  let client: Address | undefined;
+  if (asked.is !== "pod") client = checked(from.text, addressOfClient(asked, question, knowledge));
+  else if (pod !== undefined) client = addressOfPod(question, asked.pod, pod);
   const explanation = await explain(knowledge, question, client);
   const rules = await ruleFindings(config, cluster.desired);
   return { ...explanation, findings: [...otherNode(config, search, pod), ...explanation.findings, ...rules] };
+}
+
+/** @throws UserError if the text of --from has a problem. */
+function checked<Parsed>(text: string, parsed: Parsed | NoQuestion): Parsed {
+  if (isProblem(parsed)) throw new UserError(`--from ${JSON.stringify(text)}: ${parsed.problem}`);
+  return parsed;
+}
+
+function isProblem(parsed: unknown): parsed is NoQuestion {
+  return typeof parsed === "object" && parsed !== null && "problem" in parsed;
 }
 
 /** A finding if the pod runs elsewhere: its connections pass the rules of its own node first. */

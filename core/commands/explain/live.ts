@@ -1,16 +1,21 @@
 import { Mutex } from "../../async/mutex.ts";
 import { yieldToEventLoop } from "../../async/yield.ts";
 import type { ModeTraits } from "../../backend/mode.ts";
+import { addressOfClient, parseClient } from "../../explain/asked_client.ts";
 import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
 import { type NoQuestion, parseQuestion } from "../../explain/question.ts";
-import { type Address, parseAddress } from "../../net/address.ts";
+import type { Address } from "../../net/address.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
 import type { KnownServices } from "../../observe/status/services.ts";
 import type { Status } from "../../observe/status/status.ts";
 import { liveKnowledge } from "./knowledge.ts";
 import { concerning, statusFindings } from "./running.ts";
+
+const UNKNOWN_POD =
+  "the running proxy does not know the names of pods: give the address of the pod, or NAMESPACE/SERVICE for one " +
+  "of the pods of a service, or ask proxy explain";
 
 /** Answers questions in the running process, one at a time and in small steps, so that other work goes on. */
 export class LiveExplainer {
@@ -32,15 +37,18 @@ export class LiveExplainer {
 
   /**
    * @param text a question, as `proxy explain` takes it.
-   * @param from address of a client; "" for every kind of client.
+   * @param from a client, as `--from` of `proxy explain` takes it; "" for every kind of client.
    */
   async answer(text: string, from: string, status: Status): Promise<Explanation | NoQuestion> {
     const question = parseQuestion(text);
     if ("problem" in question) return question;
-    const client = from === "" ? undefined : parseAddress(from);
-    if (from !== "" && client === undefined) return { problem: "from: must be an IP address" };
+    const asked = parseClient(from, question);
+    if ("problem" in asked) return { problem: `from: ${asked.problem}` };
+    if (asked.is === "pod") return { problem: `from: ${UNKNOWN_POD}` };
     return await this.#turns.run(async () => {
       const knowledge = await liveKnowledge(this.#services, this.#addresses(), this.#mode, yieldToEventLoop);
+      const client = addressOfClient(asked, question, knowledge);
+      if (typeof client === "object") return { problem: `from: ${client.problem}` };
       const explanation = await explain(knowledge, question, client, yieldToEventLoop);
       const findings = [
         ...explanation.findings,

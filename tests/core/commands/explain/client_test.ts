@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { addressOfPod, findPod, parseClient } from "../../../../core/commands/explain/client.ts";
+import { addressOfPod, findPod } from "../../../../core/commands/explain/client.ts";
 import { PodSearch } from "../../../../core/explain/pod_client.ts";
 import { parseQuestion, type Question } from "../../../../core/explain/question.ts";
 import { UserError } from "../../../../core/user_error.ts";
@@ -9,8 +9,6 @@ import { RecordingLog } from "../../kube/recording_log.ts";
 import { address } from "../../plan/builders.ts";
 
 const wanted = { namespace: "shop", name: "cart" };
-const question = parseQuestion("default/web") as Question;
-
 /** Looks for the pod at an API server that gives this answer. */
 async function findAt(status: number, answer: unknown) {
   const asked: string[] = [];
@@ -23,16 +21,6 @@ async function findAt(status: number, answer: unknown) {
   assert.deepEqual(asked, ["/api/v1/namespaces/shop/pods/cart"]);
   return found;
 }
-
-Deno.test("a client is an address, the node, or a pod", () => {
-  assert.equal(parseClient("", question), undefined);
-  assert.equal(parseClient("node", question), "node");
-  assert.equal(parseClient("10.1.0.5", question), address("10.1.0.5"));
-  assert.deepEqual(parseClient("pod/shop/cart", question), wanted);
-  assert.deepEqual(parseClient("pod/cart", question), { namespace: "default", name: "cart" });
-  assert.throws(() => parseClient("pod/cart", parseQuestion("10.96.0.1:80") as Question), UserError);
-  assert.throws(() => parseClient("fd00::1", parseQuestion("10.96.0.1:80") as Question), UserError);
-});
 
 Deno.test("a pod that no slice names is asked from the API server", async () => {
   const pod = await findAt(200, {

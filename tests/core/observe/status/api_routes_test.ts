@@ -129,6 +129,10 @@ Deno.test("explain answers from what is in force, and says what is wrong with a 
   assert.equal(status, 200);
   assert.deepEqual(body.servicePorts.map(({ name }: { name: string }) => name), ["default/web:http"]);
   assert.deepEqual(body.walks.map(({ verdict }: { verdict: string }) => verdict), ["balanced"]);
+  for (const client of ["node", "default/web"]) {
+    const { body } = await ask(`/api/v1/explain?question=default/web&from=${client}`);
+    assert.equal(body.walks.length, 1, client);
+  }
   const causes = async (question: string) =>
     (await ask(`/api/v1/explain?question=${encodeURIComponent(question)}`)).body.findings
       .map(({ cause }: { cause: string }) => cause);
@@ -139,7 +143,10 @@ Deno.test("explain answers from what is in force, and says what is wrong with a 
   for (
     const [query, problem] of Object.entries({
       "question=%3Cscript%3E": /is neither a service nor an address/,
-      "question=default/web&from=x": /from: must be an IP address/,
+      "question=default/web&from=x":
+        /from: must be node, an IP address, pod\/NAMESPACE\/NAME or NAMESPACE\/SERVICE/,
+      "question=default/web&from=pod/shop/cart": /from: .*give the address of the pod, or NAMESPACE\/SERVICE/,
+      "question=default/web&from=default/nobody": /from: there is no Service default\/nobody/,
       [`question=${"a".repeat(500)}`]: /at most 400 characters/,
       "": /is neither a service nor an address/,
     })
