@@ -97,9 +97,8 @@ function policyBox({ policy, result, endpoints }: ClientPath): Box {
 
 const endpointTones: Readonly<Record<EndpointDetail["state"], Tone>> = {
   "ready": "good",
-  "serving, terminating": "warn",
+  "terminating, still serving": "warn",
   "terminating": "quiet",
-  "serving": "quiet",
   "not ready": "bad",
 };
 

@@ -1,10 +1,11 @@
+import { type EndpointState, endpointState } from "../plan/endpoint_state.ts";
 import type { EndpointSlice } from "../objects/objects.ts";
 import type { StoredService } from "../objects/store.ts";
 import type { Candidate } from "../plan/endpoints.ts";
 import { printedName, type ServicePortPlan } from "../plan/plan.ts";
 import type { Finding } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
-import { candidatesOf, stateOf } from "./service_port.ts";
+import { candidatesOf } from "./service_port.ts";
 
 /** Findings about the endpoints of a service port: which there are, and which of them get connections. */
 export function* endpointFindings(
@@ -18,7 +19,8 @@ export function* endpointFindings(
     yield { severity: "problem", about, ...whyNone(stored, plan) };
     return;
   }
-  const count = (state: string) => candidates.filter((candidate) => stateOf(candidate) === state).length;
+  const count = (state: EndpointState) =>
+    candidates.filter(({ traits }) => endpointState(traits) === state).length;
   const ready = count("ready");
   const [gone, all] = [count("terminating, still serving"), candidates.length];
   if (ready === 0 && gone === 0) {
@@ -148,7 +150,7 @@ function* topologyFindings(
 function statesOf(candidates: readonly Candidate[]): string {
   const counts = new Map<string, number>();
   for (const candidate of candidates) {
-    const state = stateOf(candidate);
+    const state = endpointState(candidate.traits);
     if (state !== "ready") counts.set(state, (counts.get(state) ?? 0) + 1);
   }
   return [...counts].map(([state, count]) => `${count} ${state}`).join(", ");

@@ -1,4 +1,5 @@
 import type { Family, Protocol } from "../net/protocol.ts";
+import type { EndpointState } from "../plan/endpoint_state.ts";
 
 /** The answer to a question about a Service or an address. All texts are for operators. */
 export interface Explanation {
@@ -49,8 +50,6 @@ export interface EndpointFacts {
   /** True if new connections from anywhere may be sent to it on this node. */
   readonly isUsed: boolean;
 }
-
-export type EndpointState = "ready" | "terminating, still serving" | "terminating" | "not ready";
 
 /** The way of a new connection. */
 export interface Walk {

@@ -1,15 +1,10 @@
 import { type Address, familyOf, formatSocketAddress } from "../net/address.ts";
 import type { StoredService } from "../objects/store.ts";
+import { endpointState } from "../plan/endpoint_state.ts";
 import { type Candidate, joinSlices } from "../plan/endpoints.ts";
 import { type Frontend, printedName, type ServicePortPlan } from "../plan/plan.ts";
 import { type Client, sampleClients } from "./clients.ts";
-import type {
-  ClientOutcome,
-  EndpointFacts,
-  EndpointState,
-  FrontendFacts,
-  ServicePortFacts,
-} from "./explanation.ts";
+import type { ClientOutcome, EndpointFacts, FrontendFacts, ServicePortFacts } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
 import { describeOutcome } from "./outcome.ts";
 import { traceConnection } from "./trace/tracer.ts";
@@ -37,12 +32,6 @@ export function candidatesOf(
 ): readonly Candidate[] {
   const port = { name: plan.portName, protocol: plan.protocol };
   return joinSlices(slices, port, plan.family, context.nodeName);
-}
-
-export function stateOf({ traits: { ready, serving, terminating } }: Candidate): EndpointState {
-  if (ready) return "ready";
-  if (terminating) return serving ? "terminating, still serving" : "terminating";
-  return "not ready";
 }
 
 /** The address where a client reaches the frontend; undefined for a node port that answers on no address. */
@@ -102,7 +91,7 @@ function endpointFacts(candidate: Candidate, plan: ServicePortPlan): EndpointFac
     other.address === address && other.port === port;
   return {
     endpoint: formatSocketAddress(address, port),
-    state: stateOf(candidate),
+    state: endpointState(traits),
     node: traits.nodeName,
     isLocal,
     isUsed: plan.clusterEndpoints.some(isSame) || plan.localEndpoints.some(isSame),

@@ -3,6 +3,7 @@ import { formatAddress, formatCidr, socketKey } from "../../net/address.ts";
 import type { Family, Protocol } from "../../net/protocol.ts";
 import type { EndpointSlice, Service, TrafficPolicy } from "../../objects/objects.ts";
 import type { StoredService } from "../../objects/store.ts";
+import { type EndpointState, endpointState } from "../../plan/endpoint_state.ts";
 import { type Candidate, joinSlices } from "../../plan/endpoints.ts";
 import { describeFrontend, type Endpoint, type PlanKey, type ServicePortPlan } from "../../plan/plan.ts";
 import { type ClientPath, clientPaths } from "./client_paths.ts";
@@ -76,8 +77,6 @@ export interface EndpointDetail {
   /** Relative share of the new connections; 1 for most. */
   readonly weight: number;
 }
-
-export type EndpointState = "ready" | "serving, terminating" | "terminating" | "serving" | "not ready";
 
 /** A Service may have thousands of ports, frontends and endpoints. The first ones are shown. */
 const MAX_PORTS = 20;
@@ -198,15 +197,9 @@ function endpointDetail({ endpoint, traits }: Candidate, lists: Lists): Endpoint
     port,
     node: traits.nodeName,
     zone: traits.zone ?? "",
-    state: stateOf(traits),
+    state: endpointState(traits),
     isLocal,
     lists: lists.get(socketKey(address, port)) ?? [],
     weight,
   };
-}
-
-function stateOf({ ready, serving, terminating }: Candidate["traits"]): EndpointState {
-  if (ready) return "ready";
-  if (terminating) return serving ? "serving, terminating" : "terminating";
-  return serving ? "serving" : "not ready";
 }

@@ -39,7 +39,7 @@ Deno.test("an opened service tells the state, the place and the lists of every e
   ) => [address, node, zone, state, isLocal, lists.join(" ")]);
   assert.deepEqual(told, [
     ["10.1.0.1", "here", "a", "ready", true, "cluster local"],
-    ["10.1.0.2", "there", "", "serving, terminating", false, ""],
+    ["10.1.0.2", "there", "", "terminating, still serving", false, ""],
     ["10.1.0.3", "", "", "not ready", false, ""],
     ["10.1.0.4", "there", "", "ready", false, "cluster"],
   ]);
