@@ -108,7 +108,8 @@ function endpointBox(endpoint: EndpointDetail, { family, paths }: PortDetail): B
     text !== ""
   );
   const share = shareOf(endpoint, paths);
-  const details = [...place, ...state === "ready" ? [] : [state], ...share === "" ? [] : [share]];
+  // The state first, because the end may not fit.
+  const details = [...state === "ready" ? [] : [state], ...place, ...share === "" ? [] : [share]];
   const isUsed = lists.length > 0;
   return {
     lines: [family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`, details.join(" · ")],
