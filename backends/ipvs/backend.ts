@@ -8,6 +8,7 @@ import {
   type PlanChange,
   type ReconcileReport,
   type Requirement,
+  type TransactionObserver,
 } from "../../core/backend/contract.ts";
 import { plansOf } from "../../core/backend/plan_changes.ts";
 import { type Address, contains } from "../../core/net/address.ts";
@@ -91,6 +92,11 @@ export class IpvsBackend implements Backend {
     this.#open = open;
     this.#kernel = new NfTables(open);
     this.#tables = new FixedTables(IPVS_TABLE, this.#kernel);
+  }
+
+  /** Reports those of the tables. The commands to IPVS are independent requests. */
+  observeTransactions(observer: TransactionObserver): void {
+    this.#kernel.observeTransactions(observer);
   }
 
   async probe(): Promise<readonly Requirement[]> {

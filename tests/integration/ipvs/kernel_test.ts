@@ -10,6 +10,7 @@ for (
     ["restart", "a restart of mode ipvs changes only what is different"],
     ["removal", "removed endpoints of mode ipvs keep their connections"],
     ["foreign_servers", "virtual servers of others stay"],
+    ["native_text", "the stock tools read what mode ipvs renders, and differences are named"],
   ]
 ) {
   Deno.test({
