@@ -4,6 +4,9 @@ import { assertComplaint, Node } from "./support/node.ts";
 import { WITHOUT_NET_ADMIN } from "../support/network_namespace.ts";
 import { reachable, service } from "./support/objects.ts";
 
+/** Conntrack entries that a test may make: 5 s, and 80 MB of the kernel's memory. */
+const MAX_FILLED = 300_000;
+
 Deno.test("explain names what is wrong on a node", async (t) => {
   await using node = await Node.make();
   await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
@@ -55,6 +58,27 @@ Deno.test("explain names what is wrong on a node", async (t) => {
     await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=0");
     assert.deepEqual((await ask("10.96.0.10:80")).causes, ["forwarding-off"]);
     await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=1");
+  });
+  const limit = Number(Deno.readTextFileSync("/proc/sys/net/netfilter/nf_conntrack_max"));
+  // The limit belongs to the host, and a larger table takes long to fill.
+  await t.step({
+    name: "the conntrack table is full",
+    ignore: limit > MAX_FILLED,
+    fn: async () => {
+      const entries = Array.from({ length: limit }, (_, index) => {
+        const source = [10, index >> 16, index >> 8 & 255, index & 255].join(".");
+        return `-I -s ${source} -d 192.0.2.1 -p tcp --sport 1000 --dport 81 --state ESTABLISHED -u ASSURED -t 3600\n`;
+      });
+      await Deno.writeTextFile(`${node.directory}/entries`, entries.join(""));
+      // The last ones do not fit beside those of the proxy's own connections.
+      await node.namespace.run("sh", "-c", `conntrack --load-file ${node.directory}/entries || true`);
+      const { code, causes, explanation } = await ask("default/web");
+      // No new connection reaches the proxy, either.
+      assert.deepEqual([code, causes], [1, ["conntrack-full", "status-unknown"]]);
+      assert.match(explanation.findings[0]?.text ?? "", new RegExp(`${limit}`));
+      await node.namespace.run("conntrack", "--flush");
+      assert.deepEqual((await ask("default/web")).causes, []);
+    },
   });
   await t.step("strict reverse path filter, and a bridge that netfilter does not see", async () => {
     await node.namespace.run("ip", "link", "add", "cni0", "type", "bridge");
@@ -126,7 +150,7 @@ Deno.test("explain names what is wrong on a node", async (t) => {
     const badClient = ["explain", "default/web", "--from=pod", ...node.source, ...node.identity];
     assert.match(
       (await node.run(badClient)).stderr,
-      /--from "pod": must be node, an IP address or pod\/NAMESPACE\/NAME/,
+      /--from "pod": must be node, an IP address, pod\/NAMESPACE\/NAME or NAMESPACE\/SERVICE/,
     );
   });
 });
