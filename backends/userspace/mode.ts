@@ -19,6 +19,7 @@ export const userspace = defineMode({
   sections: { periods: "iptables", masquerade: "iptables" },
   failureMetrics: [],
   limitationsOf,
+  relays: true,
   readOptions: readUserspaceOptions,
   create: (options) => withBackendErrors(new UserspaceBackend(options, startRelay)),
 });

@@ -26,6 +26,8 @@ export interface ModeTraits {
   readonly localhostGate?: string;
   /** Returns the parts of a plan that the mode does not serve; undefined if it serves everything. */
   readonly limitationsOf?: (plan: ServicePortPlan) => readonly Limitation[];
+  /** Set if connections end at this process, which opens others to endpoints. */
+  readonly relays?: true;
   /** Network device whose addresses are those of services, not of the node; undefined for none. */
   readonly serviceDevice?: string;
 }

@@ -10,7 +10,7 @@ import type { Cluster } from "../read_cluster.ts";
 /** Turns what the source has into the state that explanations are made from. */
 export function knowledgeOf(
   { store, view, desired, addresses, warnings, unused }: Cluster,
-  { limitationsOf = () => [] }: Pick<ModeTraits, "limitationsOf">,
+  { limitationsOf = () => [], relays }: Pick<ModeTraits, "limitationsOf" | "relays">,
 ): Knowledge {
   const conflicts = new Map<string, string[]>();
   for (const warning of warnings) {
@@ -24,7 +24,7 @@ export function knowledgeOf(
   return {
     store,
     context: view.context,
-    traced: tracedNode(desired, addresses),
+    traced: tracedNode(desired, addresses, relays),
     podCidrs: store.node?.podCidrs ?? [],
     unused: unusedServices,
     limitationsOf,
@@ -43,7 +43,7 @@ const PLANS_PER_STEP = 200;
 export async function liveKnowledge(
   services: KnownServices,
   addresses: readonly Address[],
-  { limitationsOf = () => [] }: Pick<ModeTraits, "limitationsOf">,
+  { limitationsOf = () => [], relays }: Pick<ModeTraits, "limitationsOf" | "relays">,
   pause: () => Promise<void>,
 ): Promise<Knowledge> {
   const { store, view, applied } = services;
@@ -56,7 +56,7 @@ export async function liveKnowledge(
   return {
     store,
     context: view.context,
-    traced: { settings: view.settings, plans: applied, addresses, index },
+    traced: { settings: view.settings, plans: applied, addresses, index, relays },
     podCidrs: store.node?.podCidrs ?? [],
     unused: undefined,
     limitationsOf,

@@ -21,14 +21,14 @@ const UNKNOWN_POD =
 export class LiveExplainer {
   readonly #services: KnownServices;
   readonly #addresses: () => readonly Address[];
-  readonly #mode: Pick<ModeTraits, "limitationsOf">;
+  readonly #mode: Pick<ModeTraits, "limitationsOf" | "relays">;
   readonly #turns = new Mutex();
 
   /** @param addresses returns those of the interfaces of this node. */
   constructor(
     services: KnownServices,
     addresses: () => readonly Address[],
-    mode: Pick<ModeTraits, "limitationsOf">,
+    mode: Pick<ModeTraits, "limitationsOf" | "relays">,
   ) {
     this.#services = services;
     this.#addresses = addresses;

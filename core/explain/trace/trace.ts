@@ -9,13 +9,19 @@ export interface TracedNode extends DesiredState {
   readonly addresses: readonly Address[];
   /** Has all plans. */
   readonly index: FrontendIndex;
+  /** Set if connections end at the proxy, which opens others to endpoints (`ModeTraits.relays`). */
+  readonly relays?: true | undefined;
 }
 
 /** A node with this state and these addresses. */
-export function tracedNode(desired: DesiredState, addresses: readonly Address[]): TracedNode {
+export function tracedNode(
+  desired: DesiredState,
+  addresses: readonly Address[],
+  relays?: true,
+): TracedNode {
   const index = new FrontendIndex();
   for (const plan of desired.plans.values()) index.add(plan);
-  return { settings: desired.settings, plans: desired.plans, addresses, index };
+  return { settings: desired.settings, plans: desired.plans, addresses, index, relays };
 }
 
 /** The first packet of a connection, as it arrives at the node or leaves a process of the node. */

@@ -45,11 +45,13 @@ class Walk {
   readonly #lookup: FrontendLookup;
   readonly #settings: NodeSettings;
   readonly #connection: Connection;
+  readonly #relays: boolean;
 
   constructor(node: TracedNode, settings: NodeSettings, connection: Connection) {
     this.#lookup = new FrontendLookup(node, settings, connection.protocol);
     this.#settings = settings;
     this.#connection = connection;
+    this.#relays = node.relays === true;
   }
 
   outcome(): TraceOutcome {
@@ -120,6 +122,9 @@ class Walk {
         "§4.7",
       );
     }
+    if (this.#relays) {
+      this.#say("the connection ends at the proxy: the endpoint sees an address of this node", "§4.1");
+    }
     const choices = endpoints.map((endpoint) => this.#choice(target.plan, endpoint, masquerades));
     return { verdict: "balanced", target, choices, affinitySeconds };
   }
@@ -181,7 +186,7 @@ class Walk {
    */
   #isMarkedForClusterIP(): boolean {
     const { source, destination } = this.#connection;
-    if (!this.#lookup.isClusterIP(destination)) return false;
+    if (this.#relays || !this.#lookup.isClusterIP(destination)) return false;
     if (this.#settings.masqueradeAll) {
       this.#say("masqueradeAll: all connections to a ClusterIP are masqueraded", "§4.3");
       return true;
@@ -196,6 +201,8 @@ class Walk {
   }
 
   #choice(plan: ServicePortPlan, endpoint: Endpoint, masquerades: boolean): EndpointChoice {
+    // Its own connections pass no rule of services.
+    if (this.#relays) return { endpoint, source: "node", stopped: undefined };
     const stopped = this.#filtered(endpoint.address, endpoint.port, true);
     const text = () => describeFrontend({ kind: "ClusterIP", ...endpoint }, plan.protocol);
     if (stopped !== undefined) {

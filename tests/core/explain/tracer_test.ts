@@ -101,6 +101,24 @@ Deno.test("a ClusterIP leads to all endpoints; a source that is not a pod of thi
   ]);
 });
 
+Deno.test("in a mode that relays connections, endpoints see the node, whoever connects", () => {
+  const node = { ...nodeWith([[aService(external), aSlice([local, remote])]]), relays: true as const };
+  for (const client of ["pod", "outside", "node", "the endpoint here"] as const) {
+    for (const at of ["10.96.0.10:80", ...externalAddresses]) {
+      assert.equal(
+        outcome(node, client, at),
+        "10.244.1.11:8080 sees node, 10.244.2.14:8080 sees node",
+        `${client} ${at}`,
+      );
+    }
+  }
+  assert.deepEqual(stepsOf(node, "pod", "10.96.0.10:80"), [
+    "frontend 10.96.0.10:80/TCP of default/web:http (ClusterIP) (§2)",
+    "internalTrafficPolicy Cluster: one of 2 endpoints in the cluster (§3)",
+    "the connection ends at the proxy: the endpoint sees an address of this node (§4.1)",
+  ]);
+});
+
 Deno.test("externalTrafficPolicy Local: this node uses all endpoints, others use local ones and keep their address", () => {
   const service = aService({ ...external, externalTrafficPolicy: "Local" });
   const node = nodeWith([[service, aSlice([local, remote])]]);
