@@ -1,8 +1,9 @@
 import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
-import { tableUserdata, type TableWriter } from "../nf_tables/batch.ts";
+import type { TableWriter } from "../nf_tables/batch.ts";
 import * as nft from "../nf_tables/constants.ts";
 import { type TableFamily, tableFamilyOf } from "../nf_tables/families.ts";
-import { matchesSpec, sameHook, type TableSchema } from "../nf_tables/schema.ts";
+import { canRefill, emptyTable } from "../nf_tables/refill.ts";
+import type { TableSchema } from "../nf_tables/schema.ts";
 import { elementId } from "../nf_tables/set/changes.ts";
 import { type Element, ElementLists } from "../nf_tables/set/element.ts";
 import type { SetSpec } from "../nf_tables/set/spec.ts";
@@ -33,12 +34,8 @@ export function chooseRefill(
   actual: TableSchema | undefined,
 ): Refill {
   if (actual === undefined) return { how: "create" };
-  const chainsFit = fixedChains(family, settings).every(({ name, hook }) => {
-    const schema = actual.chains.get(name);
-    return schema === undefined || schema.accepts && sameHook(schema.hook, hook);
-  });
-  const usable = chainsFit && actual.flags === 0 && actual.userdata === tableUserdata(TABLE) &&
-    !actual.hasOthers && actual.counters.isSubsetOf(new Set(namedCounters(settings)));
+  const objects = { chains: fixedChains(family, settings), counters: namedCounters(settings) };
+  const usable = canRefill(TABLE, objects, actual);
   return usable ? { how: "refill", actual } : { how: "replace" };
 }
 
@@ -193,10 +190,7 @@ function writeElements(
   lists.flush();
 }
 
-/**
- * Removes rules and sets, except the sets that rules fill and that are still desired. The other sets are deleted and
- * added again, which costs the kernel half of what deleting their elements does.
- */
+/** Removes rules and sets, except the sets that rules fill and that are still desired. */
 function empty(
   batch: TableWriter,
   { family, sets: specs }: TableState,
@@ -206,17 +200,7 @@ function empty(
   const kept = new Map<string, SetSpec>();
   for (const { sets } of objects) for (const spec of sets) kept.set(spec.name, spec);
   for (const spec of specs) if (spec.kind === "counting set") kept.set(spec.name, spec);
-  batch.deleteRules(family);
-  for (const [name, schema] of actual.sets) {
-    // Anonymous maps are deleted with their rules.
-    if ((schema.flags & nft.NFT_SET_ANONYMOUS) !== 0) continue;
-    const spec = kept.get(name);
-    if (spec !== undefined && matchesSpec(spec, schema)) continue;
-    // Kernels before 6.4 keep chains in use for a while after the deletion of a verdict map, but not after
-    // that of its elements.
-    if (schema.dataType === nft.NFT_DATA_VERDICT) batch.flushSet(family, name);
-    batch.deleteSet(family, name);
-  }
+  emptyTable(batch, family, actual, kept);
 }
 
 function specsOf(family: TableFamily, settings: NodeSettings): readonly SetSpec[] {

@@ -24,13 +24,14 @@ import type { Candidates } from "../nf_tables/fixed/rejected_plans.ts";
 import { writeTable } from "../nf_tables/fixed/table.ts";
 import { FixedTables } from "../nf_tables/fixed/tables.ts";
 import { compareTable } from "../nf_tables/image/describe_changes.ts";
-import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
+import type { TableSchema } from "../nf_tables/schema.ts";
 import { TableText } from "../nf_tables/text/table_text.ts";
 import {
   type CounterKeys,
   type CountingTable,
   deleteCounters,
   obsoleteCounters,
+  staleCounters,
 } from "../nf_tables/traffic/obsolete.ts";
 import { countingTable, readTraffic } from "../nf_tables/traffic/tables.ts";
 import { TableReader } from "../nf_tables/watch.ts";
@@ -96,9 +97,10 @@ export class UserspaceBackend implements Backend {
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
-    const existing = await this.#tables.families();
+    const existing = await this.#tables.schemas();
     const relay = this.#relay ??= await this.#start(desired.settings);
-    await relay.replace([...desired.plans.values()].flatMap((plan) => relayedServiceOf(plan) ?? []));
+    const plans = [...desired.plans.values()];
+    await relay.replace(plans.flatMap((plan) => relayedServiceOf(plan) ?? []));
     const wanted = desired.settings.map((settings) => {
       const { family } = settings;
       const listeners = portsIn(relay.listeners, family);
@@ -106,26 +108,27 @@ export class UserspaceBackend implements Backend {
       return wholeTable(
         tableFamilyOf(family),
         { ...settings, target: targetOf(settings, current), listeners },
-        desired.plans.values(),
+        plans,
       );
     });
     const states = wanted.map(({ state }) => state);
     await this.#tables.replace(
       wanted.map(({ state: { family, settings }, contents }) => ({ family, settings, elements: contents })),
-      candidates(states, desired.plans.values()),
+      candidates(states, plans),
+      await this.#deletionOfStaleCounters(states, existing, plans),
     );
     this.#kernel.listen();
     this.#states = states;
-    const missing = existing.length === 0
+    const missing = existing.size === 0
       ? []
-      : states.filter(({ family }) => !existing.includes(family)).map(({ family: { keyword } }) =>
+      : states.filter(({ family }) => !existing.has(family.nfproto)).map(({ family: { keyword } }) =>
         `table ${keyword} ${TABLE.name} was missing`
       );
-    return { found: existing.length === 0 ? "nothing" : "ours", differences: missing, compared: "part" };
+    return { found: existing.size === 0 ? "nothing" : "ours", differences: missing, compared: "part" };
   }
 
   async compare(desired: DesiredState): Promise<Comparison> {
-    const schemas = await this.#readSchemas();
+    const schemas = await this.#tables.schemas();
     using client = this.#kernel.open();
     const changes = new ChangeList();
     for (const settings of desired.settings) {
@@ -222,7 +225,7 @@ export class UserspaceBackend implements Backend {
 
   /** Starts the relay, on the ports that rules lead to already, if there are any. */
   async #start(settings: readonly NodeSettings[]): Promise<RelayHandle> {
-    const schemas = await this.#readSchemas();
+    const schemas = await this.#tables.schemas();
     const ports = new Map<NodeSettings["family"], Awaited<ReturnType<typeof readPorts>>>();
     for (const { family } of settings) {
       const tableFamily = tableFamilyOf(family);
@@ -246,15 +249,29 @@ export class UserspaceBackend implements Backend {
     );
   }
 
+  /** Finds the counters of frontends that are gone. @returns deletes them. */
+  async #deletionOfStaleCounters(
+    states: readonly TableState[],
+    existing: ReadonlyMap<number, TableSchema>,
+    plans: readonly ServicePortPlan[],
+  ): Promise<(batch: TableBatch) => void> {
+    const stale: { readonly table: CountingTable; readonly keys: CounterKeys }[] = [];
+    for (const { family, settings } of states) {
+      const all = countingTable(TABLE.name, { family, settings });
+      const table = { ...all, sets: all.sets.filter((set) => existing.get(family.nfproto)?.sets.has(set)) };
+      if (table.sets.length === 0) continue;
+      stale.push({ table, keys: await staleCounters(this.#kernel.client, table, plans) });
+    }
+    return (batch) => {
+      for (const { table, keys } of stale) deleteCounters(batch, table, keys);
+    };
+  }
+
   /** The next reconcile starts another relay. */
   #relayFailed(cause: string): void {
     this.#relay?.[Symbol.dispose]();
     this.#relay = undefined;
     this.#kernel.report(cause);
-  }
-
-  async #readSchemas(): Promise<ReadonlyMap<number, TableSchema>> {
-    return await this.#kernel.isAbsent() ? new Map() : await readSchemas(this.#kernel.client, TABLE.name);
   }
 }
 

@@ -47,7 +47,7 @@ expect:
 };
 
 /** PROXY_MODE=ipvs needs a kernel with IPVS: scripts/vm.sh 6.1 command. */
-const modes = Deno.env.get("PROXY_MODE")?.split(" ") ?? ["nftables", "iptables", "ebpf"];
+const modes = Deno.env.get("PROXY_MODE")?.split(" ") ?? ["nftables", "iptables", "ebpf", "userspace"];
 
 for (const mode of modes) {
   Deno.test(`mode ${mode} and slices written by hand`, async (t) => {

@@ -17,6 +17,7 @@ const MODES = {
   nftables: { countsRefused: true, countsUnallocated: true },
   iptables: { countsRefused: true, countsUnallocated: false },
   ebpf: { countsRefused: true, countsUnallocated: false },
+  userspace: { countsRefused: true, countsUnallocated: true },
   ipvs: { countsRefused: false, countsUnallocated: false },
 } as const;
 

@@ -17,7 +17,7 @@ const NODE_PORT = 30053;
 /** A port that another program translates, as a container runtime does for host ports. */
 const HOST_PORT = 30099;
 
-for (const mode of ["nftables", "iptables"] as const) {
+for (const mode of ["nftables", "iptables", "userspace"] as const) {
   Deno.test(`${mode}: packets and bytes are counted exactly, both ways, and outlive changes and restarts`, async (t) => {
     await using lab = await Lab.create();
     const start = () => new BackendProcess(mode, { name: lab.namespace("node") });

@@ -1,7 +1,9 @@
 import type { Table, TableWriter } from "../batch.ts";
 import type { TableFamily } from "../families.ts";
 import type { DescribeElement } from "../rejection.ts";
+import { canRefill, emptyTable } from "../refill.ts";
 import type { Chain } from "../rules.ts";
+import type { TableSchema } from "../schema.ts";
 import { type Element, ElementLists } from "../set/element.ts";
 import type { SetSpec } from "../set/spec.ts";
 
@@ -30,21 +32,37 @@ export interface TableContents<Settings> {
   readonly elements: Iterable<Element>;
 }
 
-/** Writes the whole table, in place of an existing one. */
+/**
+ * Writes the whole table, in place of an existing one.
+ * @param actual the existing table, whose counters stay if it is like the new one; undefined if they are not to.
+ */
 export function writeTable<Settings>(
   definition: FixedTable<Settings>,
   batch: TableWriter,
   { family, settings, elements }: TableContents<Settings>,
+  actual?: TableSchema,
 ): void {
-  batch.removeTable(family);
-  batch.addTable(family);
+  const { table } = definition;
   const specs = definition.setsOf(family, settings);
-  for (const spec of specs) batch.addSet(family, spec);
-  for (const counter of definition.countersOf(settings)) batch.addCounter(family, counter);
   const chains = definition.chainsOf(family, settings);
+  const counters = definition.countersOf(settings);
+  const counting = specs.filter(({ kind }) => kind === "counting set");
+  const canKeep = actual !== undefined && counting.length > 0 &&
+    canRefill(table, { chains, counters }, actual);
+  const kept = canKeep ? actual : undefined;
+  if (kept === undefined) batch.removeTable(family);
+  batch.addTable(family);
+  if (kept !== undefined) {
+    emptyTable(batch, family, kept, new Map(counting.map((spec) => [spec.name, spec])));
+  }
+  for (const spec of specs) batch.addSet(family, spec);
+  for (const counter of counters) batch.addCounter(family, counter);
   for (const chain of chains) batch.addChain(family, chain);
   for (const chain of chains) batch.addRules(family, chain);
   writeElements(batch, family, "add", specs, elements);
+  // Last, because a chain cannot be deleted while rules or elements refer to it.
+  const desired = new Set(chains.map(({ name }) => name));
+  for (const name of kept?.chains.keys() ?? []) if (!desired.has(name)) batch.deleteChain(family, name);
 }
 
 /** @param elements that do not exist yet to add, or that exist to delete. */

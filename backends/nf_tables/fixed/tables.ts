@@ -1,8 +1,10 @@
+import { BackendError } from "../../../core/backend/contract.ts";
 import type { SetDifference } from "../../difference.ts";
 import type { TableBatch } from "../batch.ts";
 import type { NfTables } from "../connection.ts";
-import type { TableFamily } from "../families.ts";
+import { TABLE_FAMILIES, type TableFamily } from "../families.ts";
 import { explainRejection } from "../rejection.ts";
+import { readSchemas, type TableSchema } from "../schema.ts";
 import type { Element } from "../set/element.ts";
 import { guardedFrontend } from "../set/shared.ts";
 import { type Candidates, rejectedPlans } from "./rejected_plans.ts";
@@ -34,17 +36,41 @@ export class FixedTables<Settings> {
   }
 
   /**
-   * Replaces all tables in one transaction. Deletes those of other families.
+   * Replaces all tables in one transaction. Counters stay. Deletes tables of other families.
+   * @param writeMore adds changes of other objects to the transaction.
    * @throws BackendError when the kernel rejects the transaction.
    */
-  async replace(tables: readonly TableContents<Settings>[], candidates: Candidates): Promise<void> {
-    const unwanted = (await this.families()).filter((family) =>
-      tables.every((table) => table.family !== family)
-    );
-    const batch = this.#kernel.beginTable(this.#definition.table);
-    for (const family of unwanted) batch.removeTable(family);
-    for (const table of tables) writeTable(this.#definition, batch, table);
-    await this.#commit(batch, candidates);
+  async replace(
+    tables: readonly TableContents<Settings>[],
+    candidates: Candidates,
+    writeMore: (batch: TableBatch) => void = () => {},
+  ): Promise<void> {
+    const existing = await this.schemas();
+    const write = async (actual: ReadonlyMap<number, TableSchema>) => {
+      const batch = this.#kernel.beginTable(this.#definition.table);
+      for (const family of TABLE_FAMILIES) {
+        const isUnwanted = tables.every((table) => table.family !== family);
+        if (isUnwanted && existing.has(family.nfproto)) batch.removeTable(family);
+      }
+      for (const table of tables) {
+        writeTable(this.#definition, batch, table, actual.get(table.family.nfproto));
+      }
+      writeMore(batch);
+      await this.#commit(batch, candidates);
+    };
+    try {
+      await write(existing);
+    } catch (error) {
+      if (!(error instanceof BackendError) || existing.size === 0) throw error;
+      // A table changed since it was read, or has an object that cannot be emptied in place.
+      await write(new Map());
+    }
+  }
+
+  /** The existing tables by NFPROTO_. */
+  async schemas(): Promise<ReadonlyMap<number, TableSchema>> {
+    if (await this.#kernel.isAbsent()) return new Map();
+    return await readSchemas(this.#kernel.client, this.#definition.table.name);
   }
 
   /**

@@ -10,7 +10,7 @@ const PATIENCE_MS = 60_000;
 /** In the range of --nodeport-addresses, so that every mode has to take note of it. */
 const NODE_PORT_ADDRESS = "198.18.0.1";
 
-for (const mode of ["nftables", "iptables", "ebpf"]) {
+for (const mode of ["nftables", "iptables", "ebpf", "userspace"]) {
   Deno.test(`mode ${mode}: devices of pods that come and go cause no sync`, async () => {
     await using lab = await Lab.create(mode === "ebpf");
     const manifests = `${lab.directory}/manifests`;

@@ -16,7 +16,7 @@ Deno.test("a second proxy in any mode names the first one and exits, and changes
     `--proxy-mode=${mode}`,
     ...(mode === "ebpf" ? [`--ebpf-bpffs=${mounts.bpffs}`, `--ebpf-cgroup=${mounts.cgroup}`] : []),
   ];
-  const modes = ["nftables", "iptables", "ebpf"];
+  const modes = ["nftables", "iptables", "ebpf", "userspace"];
   for (const first of modes) {
     await using holder = node.start(...flagsOf(first));
     // Wait for the cleanup of all three other modes, because each of them may be the one before.

@@ -6,9 +6,12 @@ import { EbpfBackend } from "../../../backends/ebpf/backend.ts";
 import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
+import { UserspaceBackend } from "../../../backends/userspace/backend.ts";
+import { startRelay } from "../../../backends/userspace/start_relay.ts";
 import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
+import { userspaceOptions } from "../../backends/userspace/fake_relay.ts";
 
 /**
  * Runs the backend of the mode in the arguments in the current network namespace, driven by one JSON object per line. A
@@ -58,6 +61,7 @@ function backendOf(wanted: string | undefined): Backend {
     new IptablesBackend(),
     new IpvsBackend(defaultOptions),
     new EbpfBackend(ebpf),
+    new UserspaceBackend(userspaceOptions, startRelay),
   ];
   const backend = backends.find(({ mode }) => mode === wanted);
   if (backend === undefined) throw new Error(`${wanted} is no mode`);
