@@ -3,6 +3,8 @@ import {
   BackendError,
   type BackendMetric,
   type Comparison,
+  type Draining,
+  type NamedSockets,
   type NativeText,
   type OnForeignChange,
   type PlanChange,
@@ -38,6 +40,9 @@ export function withBackendErrors(backend: Backend): Backend {
     observeTransactions,
     logTo,
     relaySockets,
+    inheritSockets,
+    socketsToKeep,
+    drain,
     cleanUpLeftovers,
     prepareNode,
     serveLocalhostNodePorts,
@@ -80,6 +85,15 @@ export function withBackendErrors(backend: Backend): Backend {
     ...(relaySockets === undefined
       ? {}
       : { relaySockets: (): readonly RelaySocket[] => relaySockets.call(backend) }),
+    ...(inheritSockets === undefined
+      ? {}
+      : { inheritSockets: (sockets: NamedSockets): void => inheritSockets.call(backend, sockets) }),
+    ...(socketsToKeep === undefined
+      ? {}
+      : { socketsToKeep: (): NamedSockets => socketsToKeep.call(backend) }),
+    ...(drain === undefined ? {} : {
+      drain: (isAwaited: boolean): Promise<Draining> => translated(() => drain.call(backend, isAwaited)),
+    }),
     ...(serveLocalhostNodePorts === undefined ? {} : {
       serveLocalhostNodePorts: (options: LocalhostOptions): Follower & Disposable =>
         serveLocalhostNodePorts.call(backend, options),

@@ -1,4 +1,4 @@
-import { CLOCK_MONOTONIC, libc, M_MMAP_THRESHOLD, RLIMIT_NOFILE } from "./libc.ts";
+import { CLOCK_MONOTONIC, F_SETFD, FD_CLOEXEC, libc, M_MMAP_THRESHOLD, RLIMIT_NOFILE } from "./libc.ts";
 
 /**
  * Raises the limit of open files of this process to its maximum, as the Go runtime does at startup. The default is
@@ -10,6 +10,11 @@ export function raiseOpenFileLimit(): void {
   if (libc().getrlimit(RLIMIT_NOFILE, limit) !== 0) return;
   limit[0] = limit[1] ?? 0n;
   libc().setrlimit(RLIMIT_NOFILE, limit);
+}
+
+/** Closes a descriptor in programs that this process starts. */
+export function closeOnExec(fd: number): void {
+  libc().fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 /** Returns the number of files that this process may have open. */

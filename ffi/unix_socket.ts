@@ -10,6 +10,8 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from "./libc.ts";
+import { sendDescriptors } from "./socket/descriptor_passing.ts";
+import { unixAddress } from "./unix_address.ts";
 
 /** A process as the kernel recorded it when the process began to listen. */
 export interface Credentials {
@@ -60,23 +62,12 @@ export class DatagramSender implements Disposable {
     return sendto(this.#fd, message, size, flags, this.#address, this.#address.length) === size;
   }
 
+  /** Sends a message with a descriptor. @returns as `send`. */
+  sendDescriptor(message: Uint8Array<ArrayBuffer>, descriptor: number): boolean {
+    return sendDescriptors(this.#fd, { bytes: message, descriptors: [descriptor] }, this.#address);
+  }
+
   [Symbol.dispose](): void {
     libc().close(this.#fd);
   }
-}
-
-/** The longest path of a socket, with the NUL at its end: sizeof(sun_path) */
-export const MAX_SOCKET_PATH = 108;
-
-/**
- * Makes the address of a Unix socket.
- * struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; }
- * @param path ends with NUL; an abstract name begins with it instead.
- */
-export function unixAddress(path: string): Uint8Array<ArrayBuffer> {
-  const bytes = new TextEncoder().encode(path);
-  const address = new Uint8Array(2 + bytes.length);
-  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  address.set(bytes, 2);
-  return address;
 }

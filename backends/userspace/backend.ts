@@ -3,6 +3,8 @@ import {
   BackendError,
   type BackendMetric,
   type Comparison,
+  type Draining,
+  type NamedSockets,
   type NativeText,
   type OnForeignChange,
   type PlanChange,
@@ -52,10 +54,15 @@ import {
 } from "./redirection/target.ts";
 import { type TableState, updatesOf, wholeTable } from "./redirection/update.ts";
 import { relayedServiceOf } from "./relayed_service.ts";
+import { takeListeners } from "./relay/hand_over.ts";
+import { isListenerName } from "./relay/listener_names.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
 import { relayMetrics } from "./relay_metrics.ts";
 import { relayUpdateOf } from "./relay_update.ts";
 import { DEFAULT_RELAY_SETTINGS } from "./relay/messages.ts";
+
+/** Name of the abstract Unix socket where a process that ends offers its listeners. */
+const HAND_OVER_NAME = "proxy/userspace-listeners";
 
 /**
  * Mode userspace: rules lead new connections to listeners of this process, whose relay connects to an endpoint and moves
@@ -70,6 +77,8 @@ export class UserspaceBackend implements Backend {
   readonly #tables: FixedTables<RedirectionSettings>;
   #relay: RelayHandle | undefined;
   #log: Pick<Log, "warn"> | undefined;
+  /** Sockets of an earlier process, for the next relay. */
+  #inherited: NamedSockets = {};
   /** Empty before the first reconcile. */
   #states: readonly TableState[] = [];
 
@@ -212,6 +221,19 @@ export class UserspaceBackend implements Backend {
     return this.#relay === undefined ? [] : relayMetrics(await this.#relay.report());
   }
 
+  inheritSockets(sockets: NamedSockets): void {
+    const own = Object.entries(sockets).filter(([name]) => isListenerName(name));
+    this.#inherited = Object.fromEntries(own);
+  }
+
+  socketsToKeep(): NamedSockets {
+    return this.#relay?.descriptors ?? {};
+  }
+
+  async drain(isAwaited: boolean): Promise<Draining> {
+    return await this.#relay?.drain(this.#options.drainMs, isAwaited) ?? { ended: Promise.resolve(0) };
+  }
+
   async cleanup(): Promise<void> {
     const families = await this.#tables.families();
     if (families.length > 0) await this.#tables.replace([], { plans: [], elementsOf: () => [] });
@@ -233,6 +255,8 @@ export class UserspaceBackend implements Backend {
     }
     const sharedListeners = listenersFor(settings, (family) => ports.get(family)!);
     const { udpIdleMs, maxConnections, maxUdpFlows } = this.#options;
+    const inherited = { ...this.#inherited, ...takeListeners(HAND_OVER_NAME) };
+    this.#inherited = {};
     return await this.#startRelay(
       {
         ...DEFAULT_RELAY_SETTINGS,
@@ -241,6 +265,8 @@ export class UserspaceBackend implements Backend {
         udpIdleMs,
         maxConnections,
         maxUdpFlows,
+        inherited,
+        handOverName: HAND_OVER_NAME,
       },
       {
         warn: (message, values) => this.#log?.warn(message, values),

@@ -17,4 +17,9 @@ export const userspaceFlags = {
     10_000,
     "Maximum number of UDP flows at a time. Above it, the flow that has been idle for the longest time ends.",
   ),
+  "userspace-drain-timeout": flag(
+    "duration",
+    "8s",
+    "How long connections may finish when the process ends. Less than the time after which the process is killed.",
+  ),
 };

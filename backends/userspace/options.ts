@@ -7,6 +7,8 @@ export interface UserspaceOptions {
   readonly udpIdleMs: number;
   readonly maxConnections: number;
   readonly maxUdpFlows: number;
+  /** How long connections may finish when the process ends. */
+  readonly drainMs: number;
 }
 
 /** A connection takes two file descriptors, of which a process can have a million by default (fs.nr_open). */
@@ -21,6 +23,7 @@ export function readUserspaceOptions({ valuesOf, read }: OptionSource): Userspac
   return {
     udpIdleMs: read.duration("--udp-timeout", flags["udp-timeout"], "positive"),
     maxConnections: limit("userspace-max-connections", MAX_CONNECTIONS),
+    drainMs: read.duration("--userspace-drain-timeout", flags["userspace-drain-timeout"], "zero"),
     maxUdpFlows: limit("userspace-max-udp-flows", MAX_UDP_FLOWS),
   };
 }

@@ -1,3 +1,4 @@
+import type { Draining, NamedSockets } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
 import type { RelayedService, RelayReport, RelaySettings, SharedListener } from "./relay/messages.ts";
 
@@ -10,6 +11,13 @@ export interface RelayHandle extends Disposable {
   /** Resolves when the changes are in force. */
   update(services: readonly RelayedService[], removed: readonly PlanKey[]): Promise<void>;
   report(): Promise<RelayReport>;
+  /** The sockets of the shared listeners, by name. */
+  readonly descriptors: NamedSockets;
+  /**
+   * Lets connections finish, and offers the listeners to the next process. Resolves when that has begun.
+   * @param isAwaited the next process waits, so that the listeners are kept for it even without connections.
+   */
+  drain(limitMs: number, isAwaited: boolean): Promise<Draining>;
 }
 
 /** Receives what happens in the relay between calls. */

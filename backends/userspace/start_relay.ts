@@ -1,4 +1,4 @@
-import { BackendError } from "../../core/backend/contract.ts";
+import { BackendError, type Draining } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
 import { Relay, RelayError } from "./relay.ts";
 import type { RelayedService, RelayReport } from "./relay/messages.ts";
@@ -29,6 +29,18 @@ class StartedRelay implements RelayHandle {
 
   report(): Promise<RelayReport> {
     return translated(this.#relay.report());
+  }
+
+  get descriptors(): RelayHandle["descriptors"] {
+    return this.#relay.descriptors;
+  }
+
+  async drain(limitMs: number, isAwaited: boolean): Promise<Draining> {
+    const ended = translated(this.#relay.drain(limitMs, isAwaited));
+    // The caller waits for it later.
+    ended.catch(() => {});
+    await translated(this.#relay.offered());
+    return { ended };
   }
 
   [Symbol.dispose](): void {

@@ -102,6 +102,15 @@ export interface NativeText {
  */
 export type OnForeignChange = (what: string, program?: string) => void;
 
+/** Listening sockets by name. They outlive the process that opened them, if another process or the service manager has them, too. */
+export type NamedSockets = Readonly<Record<string, number>>;
+
+/** The end of a process that carries connections. */
+export interface Draining {
+  /** Resolves with the number of connections that were reset because they had not ended in time. */
+  readonly ended: Promise<number>;
+}
+
 /**
  * Makes the kernel forward connections to services. The sync loop is the only caller of `reconcile` and `apply`. It
  * makes one call at a time, and no `apply` before the first `reconcile` has succeeded.
@@ -184,6 +193,23 @@ export interface Backend extends Disposable {
 
   /** Metrics that only this mode has. */
   metrics?(): Promise<readonly BackendMetric[]>;
+
+  /**
+   * Uses the sockets that an earlier process listened on, instead of opening others. Called before the first reconcile.
+   * Sockets with other names are not touched. Undefined in modes that listen for no clients.
+   */
+  inheritSockets?(sockets: NamedSockets): void;
+
+  /** Returns the sockets that the service manager should keep for the next process. Called after the first reconcile. */
+  socketsToKeep?(): NamedSockets;
+
+  /**
+   * Lets the connections that go through this process finish, for a limited time. Called after the last `apply`. From
+   * the moment that it resolves, another process can take over. Undefined in modes whose connections do not end with the
+   * process.
+   * @param isAwaited another process waits for the end of this one.
+   */
+  drain?(isAwaited: boolean): Promise<Draining>;
 
   /**
    * Removes all kernel objects of this mode, ours and kube-proxy's. A missing object is no error.

@@ -7,6 +7,12 @@ import { UserError } from "../user_error.ts";
 /** Name of the socket, without the leading NUL. ss and /proc/net/unix show it as `@proxy/lock`. */
 export const LOCK_NAME = "proxy/lock";
 
+/** The lock of a network namespace. Disposal gives it back; a second one does nothing. */
+export interface Lock extends Disposable {
+  /** True while another process waits for it. */
+  readonly isAwaited: boolean;
+}
+
 export interface LockRequest {
   readonly name: string;
   /** Value of --proxy-mode; "" for cleanup. */
@@ -41,7 +47,7 @@ export async function takeLock(
   log: Log,
   signal: AbortSignal,
   find: typeof findHolder = findHolder,
-): Promise<Disposable | undefined> {
+): Promise<Lock | undefined> {
   const started = performance.now();
   const { name, mode, waitMs, advice } = request;
   const deadline = started + Math.max(waitMs, ENDING_MS);
@@ -102,9 +108,9 @@ export async function takeLock(
   return undefined;
 }
 
-function withoutLock(problem: string, fields: Fields, log: Log): Disposable {
+function withoutLock(problem: string, fields: Fields, log: Log): Lock {
   log.warn(`${problem}; continuing without the lock, so that a second proxy would not be noticed`, fields);
-  return { [Symbol.dispose]() {} };
+  return { isAwaited: false, [Symbol.dispose]() {} };
 }
 
 function secondsSince(started: number): number {

@@ -5,9 +5,11 @@ import { defaultDocument } from "../config/document/document.ts";
 import { supportedFamilies } from "../node/interfaces.ts";
 import type { Log } from "../observe/log.ts";
 import { Notifier } from "../observe/service_manager/notifier.ts";
+import { inheritedSockets } from "../observe/service_manager/inherited_sockets.ts";
 import { wantsLocalhostNodePorts } from "../plan/node_settings.ts";
 import { VERSION } from "../version.ts";
 import type { Platform } from "./platform.ts";
+import { drainConnections } from "./drain.ts";
 import { takeLock } from "./ownership.ts";
 import { buildProxy, type ProxyParts } from "./proxy.ts";
 import { requireAll } from "./requirements.ts";
@@ -43,6 +45,7 @@ export async function run(
   // After the backend has tried its rules, because these make the kernel load conntrack.
   platform.setConntrackSysctls(config.conntrack, log);
   platform.setOomScoreAdj(config.oomScoreAdj, config.oomScoreAdj === defaultDocument().oomScoreAdj, log);
+  backend.inheritSockets?.(inheritedSockets(Deno.env));
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const families = await supportedFamilies();
   const proxy = buildProxy({
@@ -50,7 +53,10 @@ export async function run(
     families,
     backend,
     createConntrackReconciler: platform.createConntrackReconciler,
-    whenInForce,
+    whenInForce: async () => {
+      notifier?.keep(backend.socketsToKeep?.() ?? {});
+      await whenInForce();
+    },
     notifier,
     log,
     setVerbosity,
@@ -62,6 +68,7 @@ export async function run(
     await Promise.race([aborted, proxy.run(signal)]);
   } finally {
     notifier?.stopping();
+    await drainConnections(backend, lock, log);
   }
   log.info("Stopping; the rules stay in force");
 }

@@ -55,8 +55,14 @@ export class NamespaceLock implements Disposable {
     }
   }
 
+  /** True while another process waits for the lock. */
+  get isAwaited(): boolean {
+    return this.#connections.size > 0;
+  }
+
   /** Gives the lock back. */
   [Symbol.dispose](): void {
+    if (this.#stop.signal.aborted) return;
     this.#stop.abort();
     this.#listener.close();
     for (const connection of this.#connections) this.#close(connection);

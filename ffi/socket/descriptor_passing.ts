@@ -1,13 +1,13 @@
 import {
   AF_UNIX,
-  libc,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   SO_PEERCRED,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOL_SOCKET,
 } from "../libc.ts";
-import { unixAddress } from "../unix_socket.ts";
+import { unixAddress } from "../unix_address.ts";
 import { calls } from "./calls.ts";
 
 /** Sockets that pass file descriptors to another process (unix(7), SCM_RIGHTS). */
@@ -47,11 +47,7 @@ const symbols = {
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
-
-function messages(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
-  return opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
-}
+const messages = Deno.dlopen("libc.so.6", symbols).symbols;
 
 /** A message with descriptors. */
 export interface DescriptorMessage {
@@ -65,11 +61,11 @@ export interface DescriptorMessage {
  * @returns undefined if another process has the name, or if a security module forbids it.
  */
 export function listenForPeers(name: string): number | undefined {
-  const fd = libc().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const fd = calls.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return undefined;
   const address = unixAddress(`\0${name}`);
   if (calls.bind(fd, address, address.length) === 0 && calls.listen(fd, 1) === 0) return fd;
-  libc().close(fd);
+  calls.close(fd);
   return undefined;
 }
 
@@ -85,14 +81,14 @@ export function acceptPeer(listener: number): number | undefined {
  * @returns undefined if no process listens.
  */
 export function connectToPeer(name: string, timeoutMs: number): number | undefined {
-  const fd = libc().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  const fd = calls.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return undefined;
   // struct timeval { time_t tv_sec; suseconds_t tv_usec; }, 64 bits each
   const limit = new BigInt64Array([BigInt(Math.floor(timeoutMs / 1000)), BigInt(timeoutMs % 1000 * 1000)]);
-  libc().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, limit, limit.byteLength);
+  calls.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, limit, limit.byteLength);
   const address = unixAddress(`\0${name}`);
-  if (libc().connect(fd, address, address.length) === 0) return fd;
-  libc().close(fd);
+  if (calls.connect(fd, address, address.length) === 0) return fd;
+  calls.close(fd);
   return undefined;
 }
 
@@ -101,11 +97,11 @@ export function peerUser(fd: number): number | undefined {
   // struct ucred { pid_t pid; uid_t uid; gid_t gid; }, 32 bits each
   const credentials = new Uint32Array(3);
   const length = new Uint32Array([credentials.byteLength]);
-  return libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0 ? undefined : credentials[1];
+  return calls.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0 ? undefined : credentials[1];
 }
 
 /**
- * Sends a message. Both processes have the descriptors afterwards.
+ * Sends a message, without waiting. Both processes have the descriptors afterwards.
  * @param message at least one byte, and at most MAX_DESCRIPTORS descriptors.
  * @param to address of a Unix socket (`unixAddress`), for a socket that is not connected.
  */
@@ -130,7 +126,7 @@ export function sendDescriptors(
     descriptors.length === 0 ? 0 : Math.ceil(length / 8) * 8,
     to,
   );
-  return messages().sendmsg(fd, header.bytes, MSG_NOSIGNAL) === BigInt(bytes.length);
+  return messages.sendmsg(fd, header.bytes, MSG_NOSIGNAL | MSG_DONTWAIT) === BigInt(bytes.length);
 }
 
 /** Receives a message of at most `capacity` bytes; undefined at the end of the stream, after a timeout or an error. */
@@ -138,7 +134,7 @@ export function receiveDescriptors(fd: number, capacity: number): DescriptorMess
   const bytes = new Uint8Array(capacity);
   const control = new Uint8Array(CONTROL_BYTES);
   const header = new MessageHeader(bytes, control, CONTROL_BYTES);
-  const count = Number(messages().recvmsg(fd, header.bytes, MSG_CMSG_CLOEXEC));
+  const count = Number(messages.recvmsg(fd, header.bytes, MSG_CMSG_CLOEXEC));
   if (count <= 0) return undefined;
   return {
     bytes: bytes.slice(0, count),

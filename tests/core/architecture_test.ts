@@ -96,7 +96,7 @@ const parts: readonly {
   },
   {
     part: "core/observe/service_manager/",
-    may: ["core/observe/", "core/sync/", "ffi/unix_socket.ts", "ffi/process.ts"],
+    may: ["core/observe/", "core/sync/", "ffi/unix_address.ts", "ffi/unix_socket.ts", "ffi/process.ts"],
     why: "the service manager is told over a Unix socket, with the time of the clock that it shares",
   },
   {

@@ -214,7 +214,8 @@ export class RelayThread implements EventTarget, Disposable {
   #finish(): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.#listeners.TCP.closeAll();
+    // Clients that wait are left to the next process, if it has the sockets.
+    this.#listeners.TCP.forgetAll();
     const open = this.#open;
     this.#tcp.resetAll();
     this.#listeners.UDP.closeAll();

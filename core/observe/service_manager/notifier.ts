@@ -1,10 +1,17 @@
-import { DatagramSender, MAX_SOCKET_PATH } from "../../../ffi/unix_socket.ts";
+import { MAX_SOCKET_PATH } from "../../../ffi/unix_address.ts";
+import { DatagramSender } from "../../../ffi/unix_socket.ts";
 import type { Log } from "../log.ts";
 
 /** Environment of the process, as Deno.env. */
 export interface Environment {
   get(name: string): string | undefined;
   delete(name: string): void;
+}
+
+interface Message {
+  readonly text: string;
+  /** A descriptor that goes with it. */
+  readonly socket?: number;
 }
 
 /** Pause before sending again what the service manager did not take. */
@@ -22,7 +29,7 @@ const VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
 export class Notifier implements Disposable {
   readonly #sender: DatagramSender;
   readonly #log: Log;
-  readonly #waiting: string[] = [];
+  readonly #waiting: Message[] = [];
   #attempts = 0;
   #timer: number | undefined;
   #hasWarned = false;
@@ -65,8 +72,15 @@ export class Notifier implements Disposable {
   /** @param assignments `READY=1`, `STATUS=…`: the lines of one message. */
   send(...assignments: string[]): void {
     if (this.#isStopping) return;
-    this.#waiting.push(assignments.join("\n"));
-    if (this.#timer === undefined) this.#flush();
+    this.#post({ text: assignments.join("\n") });
+  }
+
+  /** Gives sockets to the service manager, which passes them to the next process. It keeps each one once. */
+  keep(sockets: Readonly<Record<string, number>>): void {
+    if (this.#isStopping) return;
+    for (const [name, socket] of Object.entries(sockets)) {
+      this.#post({ text: `FDSTORE=1\nFDNAME=${name}`, socket });
+    }
   }
 
   /** Sends `WATCHDOG=1`, unless other messages wait: the next one is soon enough. */
@@ -80,10 +94,20 @@ export class Notifier implements Disposable {
     this.#isStopping = true;
   }
 
+  #post(message: Message): void {
+    this.#waiting.push(message);
+    if (this.#timer === undefined) this.#flush();
+  }
+
   #flush(): void {
     this.#timer = undefined;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      if (!this.#sender.send(new TextEncoder().encode(next))) return this.#postpone();
+      const bytes = new TextEncoder().encode(next.text);
+      const { socket } = next;
+      const isSent = socket === undefined
+        ? this.#sender.send(bytes)
+        : this.#sender.sendDescriptor(bytes, socket);
+      if (!isSent) return this.#postpone();
       this.#waiting.shift();
       this.#attempts = 0;
     }

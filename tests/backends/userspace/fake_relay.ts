@@ -8,7 +8,7 @@ import type {
 } from "../../../backends/userspace/relay/messages.ts";
 
 /** Options of the mode with small limits. */
-export const userspaceOptions = { udpIdleMs: 300, maxConnections: 1000, maxUdpFlows: 100 };
+export const userspaceOptions = { udpIdleMs: 300, maxConnections: 1000, maxUdpFlows: 100, drainMs: 1000 };
 
 /** A relay that accepts nothing, and notes what it is told. */
 export class FakeRelay implements RelayHandle {
@@ -67,6 +67,15 @@ export class FakeRelay implements RelayHandle {
 
   report(): Promise<RelayReport> {
     return Promise.resolve(this.current);
+  }
+
+  get descriptors(): Readonly<Record<string, number>> {
+    return {};
+  }
+
+  drain(limitMs: number, isAwaited: boolean): Promise<{ readonly ended: Promise<number> }> {
+    this.#called(`drain ${limitMs} ${isAwaited}`);
+    return Promise.resolve({ ended: Promise.resolve(0) });
   }
 
   [Symbol.dispose](): void {

@@ -3,6 +3,7 @@ import { Notifier } from "../../../core/observe/service_manager/notifier.ts";
 import { ServiceManager } from "../../../core/observe/service_manager/service_manager.ts";
 import { StatusLine } from "../../../core/observe/service_manager/status_line.ts";
 import { LoopProgress } from "../../../core/sync/loop_progress.ts";
+import { openFile } from "../../../ffi/file_descriptor.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { DatagramReceiver } from "../../ffi/datagram_receiver.ts";
 import { silentLog } from "./silent_log.ts";
@@ -198,4 +199,12 @@ Deno.test("the status says what is in force, and what is wrong", () => {
   sync(true);
   equal(status.text, "Mode nftables: 25 service ports in force");
   equal(state.changes, 6);
+});
+
+Deno.test("the service manager gets sockets with their names", async () => {
+  using started = new Started();
+  using socket = openFile("/proc/self/status");
+  started.notifier?.keep({ "TCP-IPv4-inside": socket?.fd ?? -1, "UDP-IPv4-inside": socket?.fd ?? -1 });
+  await started.until(() => started.messages.length === 2, "two sockets");
+  deepEqual(started.messages, ["FDSTORE=1\nFDNAME=TCP-IPv4-inside", "FDSTORE=1\nFDNAME=UDP-IPv4-inside"]);
 });

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { proxyBinary } from "../../lab/proxy.ts";
+import { linesOf } from "../../lab/lines.ts";
+import { slowness } from "../../lab/pace.ts";
+import { program, ServingNode } from "./support/serving_node.ts";
+
+const FLAGS = ["--proxy-mode=userspace", "--userspace-drain-timeout=5s"];
+/** Time with traffic before and after each event. */
+const PAUSE_MS = 500 * slowness;
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+
+Deno.test("mode userspace: no connection fails while another process takes over", async () => {
+  await using serving = await ServingNode.make();
+  const { node } = serving;
+  let proxy = node.start(...FLAGS);
+  await proxy.inForce();
+  const stopClients = serving.clients();
+  for (let replacement = 0; replacement < 3; replacement++) {
+    await pause();
+    const next = node.start(...FLAGS, "--wait-for-lock=30s");
+    await next.logs(/waiting until it ends/);
+    proxy.signal("SIGTERM");
+    await next.inForce();
+    await pause();
+    assert.equal((await proxy.end()).code, 0);
+    proxy = next;
+  }
+  const { answered = 0, ...failures } = await stopClients();
+  await proxy[Symbol.asyncDispose]();
+  assert.deepEqual(failures, {});
+  assert(answered > 100, `${answered} connections`);
+});
+
+Deno.test("mode userspace: no connection is refused while a service manager restarts the process", async () => {
+  await using serving = await ServingNode.make();
+  const { node } = serving;
+  const command = [
+    "env",
+    "RUNTIME_DIRECTORY=" + node.directory,
+    proxyBinary,
+    ...node.source,
+    ...node.identity,
+  ];
+  const manager = serving.start(
+    program("service_manager.py"),
+    `${node.directory}/notify`,
+    ...command,
+    ...FLAGS,
+  );
+  const lines = linesOf(manager.stdout);
+  const input = manager.stdin.getWriter();
+  const kept: string[] = [];
+  const ready = async () => {
+    for (let line = await lines.next(); line.value !== "ready"; line = await lines.next()) {
+      assert(!line.done, "the service manager has ended");
+      kept.push(line.value);
+    }
+  };
+  await ready();
+  const stopClients = serving.clients();
+  for (const signal of ["SIGTERM", "SIGTERM", "SIGKILL"]) {
+    await pause();
+    await input.write(new TextEncoder().encode(`${signal}\n`));
+    await ready();
+  }
+  await pause();
+  const { answered = 0, ...failures } = await stopClients();
+  await input.close();
+  input.releaseLock();
+  // Killing the process resets what it was carrying.
+  const { ConnectionResetError: _reset, ...others } = failures;
+  assert.deepEqual(others, {});
+  assert(answered > 100, `${answered} connections`);
+  assert.equal(new Set(kept).size, kept.length);
+  assert(kept.includes("TCP-IPv4-inside"), kept.join(" "));
+});
