@@ -5,6 +5,7 @@ import {
   packed,
   relayedService,
 } from "../../backends/userspace/relay/support/services.ts";
+import { run } from "../../integration/support/network_namespace.ts";
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
 import {
   close,
@@ -73,6 +74,19 @@ Deno.test(
     assert.equal(await draining, 0);
   },
 );
+
+Deno.test("both sides of a connection are probed after a minute of silence", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using _server = new TcpServer("10.1.0.1", echo);
+  await lab.replace(relayedService());
+  using client = await Deno.connect(VIP);
+  await client.write(HELLO);
+  await client.read(new Uint8Array(10));
+  const sockets = await run("ss", "-tnoH");
+  const probed = sockets.split("\n").filter((line) => /timer:\(keepalive,(5\dsec|1min),0\)/.test(line));
+  assert.equal(probed.length, 2, sockets);
+  assert(probed.some((line) => line.includes(" 10.1.0.1:8080 ")), sockets);
+});
 
 Deno.test("a removed service takes no connections, and those that exist go on", keepsLibraries, async () => {
   await using lab = await RelayLab.start();

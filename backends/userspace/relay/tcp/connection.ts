@@ -39,7 +39,8 @@ export function newAttempt({ list, client, header }: Pick<Attempt, "list" | "cli
 export interface ConnectionOwner {
   /** Registers the client's socket for events. @returns false if that failed. */
   watchClient(connection: Connection): boolean;
-  watchWritable(connection: Connection, fd: number): void;
+  /** Reports from now on when a socket can be written again. */
+  watchWritable(fd: number): void;
   pump(direction: Direction): Progress;
   continueLater(connection: Connection): void;
   /** The endpoint has answered. */
@@ -127,7 +128,7 @@ export class Connection extends Expiring implements EventTarget, Continuation {
     if (toEndpoint.isDone && toClient.isDone) return owner.finished(this);
     if (toClient.isBlocked && !this.#clientHasWriteEvents) {
       this.#clientHasWriteEvents = true;
-      owner.watchWritable(this, this.client);
+      owner.watchWritable(this.client);
     }
     if ((there === "unfinished" || back === "unfinished") && !this.#isContinued) {
       this.#isContinued = true;

@@ -142,7 +142,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
     return this.#loop.add(connection.client, connection, READ_EVENTS);
   }
 
-  watchWritable(_connection: Connection, fd: number): void {
+  watchWritable(fd: number): void {
     this.#loop.modify(fd, READ_WRITE_EVENTS);
   }
 
