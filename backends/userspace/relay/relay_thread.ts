@@ -6,6 +6,7 @@ import { WakeCounter } from "../../../ffi/socket/wake.ts";
 import { Drain } from "./drain.ts";
 import { EndpointPicker } from "./endpoint_picker.ts";
 import { EventLoop, type EventTarget } from "./event_loop.ts";
+import { fileBudget } from "./file_budget.ts";
 import { HandOver } from "./hand_over.ts";
 import type { RelayCommand, RelayedProtocol, RelayEvent, RelayReport, RelaySettings } from "./messages.ts";
 import { unpackEndpoint } from "./packed_endpoints.ts";
@@ -23,10 +24,6 @@ import { UdpRelay } from "./udp/udp_relay.ts";
 /** Largest transfer through the buffer, and through a pipe. */
 const BUFFER_BYTES = 128 * 1024;
 const PIPE_BYTES = 256 * 1024;
-const MAX_PIPES = 256;
-
-/** Open files that are left to the rest of the process. */
-const RESERVED_FILES = 1024;
 
 /** Everything that runs in the thread of the relay. */
 export class RelayThread implements EventTarget, Disposable {
@@ -69,18 +66,15 @@ export class RelayThread implements EventTarget, Disposable {
       };
       warnings.warn("an endpoint failed, and is avoided for a while", values, loop.now, values.endpoint);
     };
-    const limit = openFileLimit();
-    const files = limit - Math.min(RESERVED_FILES, limit / 2);
-    this.#pipes = settings.mover === "splice"
-      ? new PipePool(PIPE_BYTES, Math.min(MAX_PIPES, limit / 16))
-      : undefined;
+    const budget = fileBudget(openFileLimit(), settings);
+    this.#pipes = settings.mover === "splice" ? new PipePool(PIPE_BYTES, budget.pipes) : undefined;
     this.#tcp = new TcpRelay({
       loop,
       picker: this.#picker,
       transfer: new Transfer(BUFFER_BYTES, this.#pipes),
       endpointFailed,
       mark: settings.mark,
-      maxConnections: Math.min(settings.maxConnections, Math.floor(files / 2)),
+      maxConnections: budget.connections,
     });
     this.#udp = new UdpRelay({
       loop,
@@ -88,7 +82,7 @@ export class RelayThread implements EventTarget, Disposable {
       endpointFailed,
       mark: settings.mark,
       idleMs: settings.udpIdleMs,
-      maxFlows: Math.min(settings.maxUdpFlows, Math.floor(files / 4)),
+      maxFlows: budget.flows,
     });
     this.#listeners = {
       TCP: new TcpListeners(loop, this.#tcp, this.#inherited, warn).set,

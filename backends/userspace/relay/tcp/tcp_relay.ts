@@ -117,13 +117,10 @@ export class TcpRelay implements ConnectionOwner, Timer {
         expired !== undefined;
         expired = attempts.takeExpired(now)
       ) {
-        const { attempt, service } = expired;
+        const { attempt } = expired;
         if (attempt === undefined) continue;
-        const endpoint = endpointOf(service, attempt);
-        this.#picker.failed(service, endpoint, now);
-        this.#endpointFailed(service, endpoint, "no answer");
-        attempt.silent = [...attempt.silent, endpoint];
-        this.#retry(expired, attempt);
+        if (expired.endpoint >= 0) this.#unanswered(expired, attempt);
+        else this.#tryNext(expired, attempt);
       }
     }
   }
@@ -181,16 +178,14 @@ export class TcpRelay implements ConnectionOwner, Timer {
     const list = endpointsOf(service, attempt.list);
     const offset = this.#choose(service, list, attempt);
     const timeouts = this.#attempts[attempt.silent.length];
-    if (offset < 0 || timeouts === undefined || attempt.rejecting.length > MAX_REJECTIONS) {
+    if (offset < 0 || timeouts === undefined || attempt.rejecting.length >= MAX_REJECTIONS) {
       service.failures++;
       return this.failed(connection);
     }
     const { family } = service.spec;
     const fd = tcpSocket(family === "IPv4" ? AF_INET : AF_INET6);
-    if (fd < 0) {
-      service.failures++;
-      return this.failed(connection);
-    }
+    // Without descriptors, the client waits until other connections have ended.
+    if (fd < 0) return timeouts.renew(connection, this.#loop.now);
     connection.endpoint = fd;
     attempt.endpoints = list;
     attempt.offset = offset;
@@ -213,6 +208,14 @@ export class TcpRelay implements ConnectionOwner, Timer {
     return offset >= 0 || silent.length === 0
       ? offset
       : this.#picker.pick(service, list, client, rejecting, now);
+  }
+
+  #unanswered(connection: Connection, attempt: Attempt): void {
+    const endpoint = endpointOf(connection.service, attempt);
+    this.#picker.failed(connection.service, endpoint, this.#loop.now);
+    this.#endpointFailed(connection.service, endpoint, "no answer");
+    attempt.silent = [...attempt.silent, endpoint];
+    this.#retry(connection, attempt);
   }
 
   #rejected(connection: Connection, attempt: Attempt, error: number): void {

@@ -73,7 +73,7 @@ const NODE = { IPv4: "192.0.2.1", IPv6: "2001:db8::1" } as const;
 async function setUpAddresses(): Promise<void> {
   await run("ip", "link", "set", "lo", "up");
   await run("ip", "address", "replace", `${NODE.IPv4}/32`, "dev", "lo");
-  await run("ip", "address", "replace", `${NODE.IPv6}/128`, "dev", "lo");
+  await run("ip", "address", "replace", `${NODE.IPv6}/128`, "dev", "lo", "nodad");
   for (const range of ["10.1.0.0/16", "fd00:1::/64"]) {
     await run("ip", "route", "replace", "local", range, "dev", "lo");
   }
