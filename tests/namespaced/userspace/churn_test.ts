@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { packed, relayedService } from "../../backends/userspace/relay/support/services.ts";
 import { PythonProgram } from "../../integration/userspace/support/python_program.ts";
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
+import { until } from "../../integration/userspace/support/until.ts";
 
 /** Run by relay_test.ts in its own network namespace. */
 
@@ -123,12 +124,4 @@ print(*results, flush=True)
 
 function openDescriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const limit = performance.now() + 20_000;
-  while (!await condition()) {
-    assert(performance.now() < limit, "the time limit is over");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }

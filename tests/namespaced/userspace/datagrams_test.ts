@@ -8,6 +8,7 @@ import {
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
 import { UdpClient, UdpServer } from "../../integration/userspace/support/udp.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
+import { until } from "../../integration/userspace/support/until.ts";
 
 /** Run by relay_test.ts in its own network namespace. */
 
@@ -72,14 +73,13 @@ Deno.test("one port of a client may talk to two services at a time", keepsLibrar
 });
 
 Deno.test("a flow ends when it is idle, and the next datagram chooses anew", keepsLibraries, async () => {
-  await using lab = await RelayLab.start({ udpIdleMs: 100 });
+  await using lab = await RelayLab.start({ udpIdleMs: 1000 });
   using _server = await UdpServer.bind("a", "10.1.0.1");
   await lab.replace(DNS);
   using client = await UdpClient.bind(CLIENT, 5000);
   await client.ask("one", VIP, 53);
   assert.equal((await lab.report()).udpFlows, 1);
-  await new Promise((resolve) => setTimeout(resolve, 250));
-  assert.equal((await lab.report()).udpFlows, 0);
+  await until(async () => (await lab.report()).udpFlows === 0);
   assert.equal(await client.ask("two", VIP, 53), `a: two from ${VIP}:53`);
   assert.equal((await lab.counters()).connections, 2);
 });

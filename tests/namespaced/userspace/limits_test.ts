@@ -18,6 +18,7 @@ import {
   readAll,
   TcpServer,
 } from "../../integration/userspace/support/tcp.ts";
+import { until } from "../../integration/userspace/support/until.ts";
 
 /** Run by relay_test.ts in its own network namespace. */
 
@@ -43,7 +44,11 @@ for (const mover of ["copy", "splice"] as const) {
     });
     await lab.replace(relayedService());
     using client = await Deno.connect(VIP);
-    await sleep(1500);
+    // Until the buffers are full.
+    for (let last = -1; last !== sent || sent === 0;) {
+      last = sent;
+      await sleep(500);
+    }
     const before = sent;
     const used = await processorSecondsIn(500);
     assert.equal(sent, before, "the endpoint waits");
@@ -68,14 +73,14 @@ Deno.test(
     const open: Deno.TcpConn[] = [];
     const connect = async (address: Deno.ConnectOptions, count: number) => {
       for (let index = 0; index < count; index++) open.push(await Deno.connect(address));
-      await sleep(100);
+      await until(async () => (await lab.report()).openConnections === open.length);
     };
     await connect(VIP, 6);
     assert.equal(await connectOrReset(VIP), "reset");
     await connect(OTHER_VIP, 2);
     using waiting = await Deno.connect(OTHER_VIP);
     await waiting.write(HELLO);
-    await sleep(300);
+    await until(() => /too many are open/.test(lab.warnings.join()));
     assert.equal((await lab.report()).openConnections, 8);
     for (const connection of open) connection.close();
     assert.deepEqual(await exchange(waiting, new Uint8Array()), HELLO);
