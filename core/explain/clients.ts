@@ -27,7 +27,7 @@ const OUTSIDE_ADDRESS: Readonly<Record<Family, Address>> = {
 
 /** One client of each kind that the node tells apart. */
 export function sampleClients(
-  knowledge: Knowledge,
+  knowledge: Pick<Knowledge, "traced" | "podCidrs">,
   family: Family,
   plan?: ServicePortPlan,
 ): readonly Client[] {
@@ -38,8 +38,10 @@ export function sampleClients(
   const podRange = knowledge.podCidrs.find(({ address }) => familyOf(address) === family);
   const pod = settings.localTraffic.mode === "cidr" ? settings.localTraffic.cidr.address : podRange?.address;
   // Clients that source ranges refuse are a finding of their own.
-  const outside = plan?.sourceRanges?.find(({ address }) => !addresses.includes(address))?.address ??
-    OUTSIDE_ADDRESS[family];
+  const outside =
+    plan?.sourceRanges?.find(({ address }) =>
+      !addresses.includes(address) && !isLocalPod(knowledge, settings, address)
+    )?.address ?? OUTSIDE_ADDRESS[family];
   const clients: Client[] = [];
   if (pod !== undefined) {
     clients.push({ kind: LOCAL_POD, source: pod, incoming: podInterface(settings) });
@@ -68,7 +70,7 @@ export function describeClient({ kind, source }: Client): string {
 }
 
 function isLocalPod(
-  { traced, podCidrs }: Knowledge,
+  { traced, podCidrs }: Pick<Knowledge, "traced" | "podCidrs">,
   { localTraffic }: NodeSettings,
   address: Address,
 ): boolean {

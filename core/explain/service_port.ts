@@ -36,7 +36,7 @@ export function candidatesOf(
 
 /** The address where a client reaches the frontend; undefined for a node port that answers on no address. */
 export function destinationOf(
-  { traced }: Knowledge,
+  { traced }: Pick<Knowledge, "traced">,
   { family }: ServicePortPlan,
   frontend: Frontend,
 ): Address | undefined {
