@@ -11,7 +11,7 @@ import { type Route, serve } from "../observe/http/server.ts";
 import { zpageRoutes } from "../observe/http/zpages.ts";
 import type { Log } from "../observe/log.ts";
 import { backendMetrics } from "../observe/metrics/backend_metrics.ts";
-import { Exposition } from "../observe/metrics/exposition.ts";
+import { Exposition } from "../observe/metrics/exposition/exposition.ts";
 import type { Metrics } from "../observe/metrics/metrics.ts";
 import { trafficMetrics, type TrafficSource } from "../observe/metrics/traffic_metrics.ts";
 import type { StatusSources } from "../observe/status/status.ts";

@@ -1,7 +1,7 @@
 import type { ConfigDocument } from "../../config/document/document.ts";
 import type { ProxyHealth } from "../health/health.ts";
-import type { Exposition } from "../metrics/exposition.ts";
-import { CONTENT_TYPES, negotiateFormat } from "../metrics/format.ts";
+import type { Exposition } from "../metrics/exposition/exposition.ts";
+import { CONTENT_TYPES, negotiateFormat } from "../metrics/exposition/format.ts";
 import type { HealthMetrics, ServiceLevelMetrics } from "../metrics/health_metrics.ts";
 import type { HttpRequest } from "./request.ts";
 import type { Route } from "./server.ts";

@@ -1,7 +1,7 @@
 import type { Backend, BackendMetric } from "../../backend/contract.ts";
-import type { MetricSource } from "./exposition.ts";
-import type { PromMetric } from "./prom_client.ts";
-import { alpha, sampledCounter, sampledGauge } from "./registry.ts";
+import type { MetricSource } from "./exposition/exposition.ts";
+import type { PromMetric } from "./registry/prom_client.ts";
+import { alpha, sampledCounter, sampledGauge } from "./registry/registry.ts";
 
 /** The metrics that only the mode has. They are created anew for each scrape, so that what is gone is not exposed. */
 export function backendMetrics(backend: Pick<Backend, "mode" | "metrics">): MetricSource {

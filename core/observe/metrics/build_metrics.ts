@@ -1,6 +1,6 @@
 import type { FeatureGate } from "../../config/feature_gates.ts";
 import { KUBERNETES, VERSION } from "../../version.ts";
-import type { MetricRegistry } from "./registry.ts";
+import type { MetricRegistry } from "./registry/registry.ts";
 
 /** Adds what this program is and which feature gates are on, under the names of k8s.io/component-base. */
 export function addBuildMetrics(registry: MetricRegistry, gates: readonly FeatureGate[]): void {

@@ -1,8 +1,8 @@
 import type { ConntrackObserver } from "../../backend/follower.ts";
 import type { Family } from "../../net/protocol.ts";
-import type { Histogram } from "./histogram.ts";
-import type { PromCounter } from "./prom_client.ts";
-import { alpha, type MetricRegistry, type Sample } from "./registry.ts";
+import type { Histogram } from "./registry/histogram.ts";
+import type { PromCounter } from "./registry/prom_client.ts";
+import { alpha, type MetricRegistry, type Sample } from "./registry/registry.ts";
 import { SYNC_BUCKETS } from "./sync_metrics.ts";
 
 /** The conntrack reconciler under kube-proxy's names (docs/behaviour.md §8), and the size of the kernel's table. */

@@ -1,6 +1,6 @@
-import type { PromCounter, PromGauge } from "./prom_client.ts";
+import type { PromCounter, PromGauge } from "./registry/prom_client.ts";
 import { addProcessStart } from "./process.ts";
-import { alpha, MetricRegistry } from "./registry.ts";
+import { alpha, MetricRegistry } from "./registry/registry.ts";
 
 /** Answers of the health server, under kube-proxy's names. */
 export class HealthMetrics {

@@ -5,7 +5,7 @@ import { ConntrackMetrics } from "./conntrack_metrics.ts";
 import { HealthMetrics, ServiceLevelMetrics } from "./health_metrics.ts";
 import { addProcessMetrics } from "./process.ts";
 import { ProgramMetrics } from "./program_metrics.ts";
-import { alpha, MetricRegistry } from "./registry.ts";
+import { alpha, MetricRegistry } from "./registry/registry.ts";
 import { RestClientMetrics } from "./rest_client_metrics.ts";
 import { SyncMetrics } from "./sync_metrics.ts";
 import { WatchMetrics } from "./watch_metrics.ts";

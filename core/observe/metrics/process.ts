@@ -1,4 +1,4 @@
-import type { MetricRegistry, Sample } from "./registry.ts";
+import type { MetricRegistry, Sample } from "./registry/registry.ts";
 
 /**
  * Unit in which the kernel reports times to user space, on every architecture (USER_HZ, asm-generic/param.h).

@@ -1,10 +1,10 @@
 import type { InForce, Transaction, TransactionObserver } from "../../backend/contract.ts";
 import type { Family } from "../../net/protocol.ts";
 import { planDifferences } from "../../plan/plan_differences.ts";
-import { BoundedLabel } from "./bounded_label.ts";
-import { exponentialBuckets, type Histogram } from "./histogram.ts";
-import type { PromCounter } from "./prom_client.ts";
-import { alpha, type MetricRegistry } from "./registry.ts";
+import { BoundedLabel } from "./registry/bounded_label.ts";
+import { exponentialBuckets, type Histogram } from "./registry/histogram.ts";
+import type { PromCounter } from "./registry/prom_client.ts";
+import { alpha, type MetricRegistry } from "./registry/registry.ts";
 import { SYNC_BUCKETS } from "./sync_metrics.ts";
 
 /** 256 B to 16 MiB, each four times the one before. */

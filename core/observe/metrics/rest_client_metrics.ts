@@ -1,7 +1,7 @@
 import type { EndedRequest, ReadAnswer, RequestObserver } from "../../kube/api/transport.ts";
-import type { Histogram } from "./histogram.ts";
-import type { PromCounter } from "./prom_client.ts";
-import type { MetricRegistry } from "./registry.ts";
+import type { Histogram } from "./registry/histogram.ts";
+import type { PromCounter } from "./registry/prom_client.ts";
+import type { MetricRegistry } from "./registry/registry.ts";
 
 /** Buckets of k8s.io/component-base/metrics/prometheus/restclient. */
 const DURATION_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];

@@ -1,4 +1,4 @@
-import { alpha, type MetricRegistry } from "./registry.ts";
+import { alpha, type MetricRegistry } from "./registry/registry.ts";
 
 /** Sources of the values at the moment of a scrape. */
 export interface State {

@@ -1,8 +1,8 @@
 import type { FailureMetric } from "../../backend/mode.ts";
 import type { Family } from "../../net/protocol.ts";
-import { exponentialBuckets, type Histogram, linearBuckets } from "./histogram.ts";
-import type { PromCounter, PromGauge } from "./prom_client.ts";
-import { alpha, type MetricRegistry } from "./registry.ts";
+import { exponentialBuckets, type Histogram, linearBuckets } from "./registry/histogram.ts";
+import type { PromCounter, PromGauge } from "./registry/prom_client.ts";
+import { alpha, type MetricRegistry } from "./registry/registry.ts";
 
 /** 1 ms to 16.4 s, each twice the one before. */
 export const SYNC_BUCKETS = exponentialBuckets(0.001, 2, 15);

@@ -1,8 +1,8 @@
 import { firstInOrder } from "../../async/first_in_order.ts";
 import { eachInTurns } from "../../async/turns.ts";
-import type { MetricSource } from "./exposition.ts";
-import type { PromMetric } from "./prom_client.ts";
-import { alpha, type Sample, sampledCounter } from "./registry.ts";
+import type { MetricSource } from "./exposition/exposition.ts";
+import type { PromMetric } from "./registry/prom_client.ts";
+import { alpha, type Sample, sampledCounter } from "./registry/registry.ts";
 import { REFUSAL_REASONS, type ServiceTraffic, type TrafficCounters } from "../../backend/traffic.ts";
 import type { Shared } from "../status/shared.ts";
 import { type PlanKey, serviceNameOf, type ServicePortPlan } from "../../plan/plan.ts";

@@ -1,6 +1,6 @@
 import type { WatchObserver } from "../../kube/api/reflector.ts";
-import type { PromCounter } from "./prom_client.ts";
-import { alpha, type MetricRegistry } from "./registry.ts";
+import type { PromCounter } from "./registry/prom_client.ts";
+import { alpha, type MetricRegistry } from "./registry/registry.ts";
 
 /** Lists and watches of the API server, by collection. Not in kube-proxy. */
 export class WatchMetrics implements WatchObserver {

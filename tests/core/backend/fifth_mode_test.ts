@@ -4,7 +4,7 @@ import type { Backend } from "../../../core/backend/contract.ts";
 import { defineMode, type Modes } from "../../../core/backend/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
 import { flag } from "../../../core/config/flags/flag.ts";
-import { MetricRegistry } from "../../../core/observe/metrics/registry.ts";
+import { MetricRegistry } from "../../../core/observe/metrics/registry/registry.ts";
 import { SyncFailures } from "../../../core/observe/metrics/sync_metrics.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { load } from "../config/loaded.ts";

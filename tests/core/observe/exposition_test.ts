@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
-import { Exposition } from "../../../core/observe/metrics/exposition.ts";
-import { CONTENT_TYPES } from "../../../core/observe/metrics/format.ts";
-import { exponentialBuckets, linearBuckets } from "../../../core/observe/metrics/histogram.ts";
-import { type CounterName, MetricRegistry, sampledGauge } from "../../../core/observe/metrics/registry.ts";
+import { Exposition } from "../../../core/observe/metrics/exposition/exposition.ts";
+import { CONTENT_TYPES } from "../../../core/observe/metrics/exposition/format.ts";
+import { exponentialBuckets, linearBuckets } from "../../../core/observe/metrics/registry/histogram.ts";
+import {
+  type CounterName,
+  MetricRegistry,
+  sampledGauge,
+} from "../../../core/observe/metrics/registry/registry.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import * as library from "prom-client";
 import { textOf, valuesIn } from "./metrics_text.ts";

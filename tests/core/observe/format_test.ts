@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { negotiateFormat } from "../../../core/observe/metrics/format.ts";
+import { negotiateFormat } from "../../../core/observe/metrics/exposition/format.ts";
 
 Deno.test("the answer has the format that the scraper prefers", () => {
   const protobuf =

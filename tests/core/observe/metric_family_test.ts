@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Exposition } from "../../../core/observe/metrics/exposition.ts";
-import { ProtobufWriter } from "../../../core/observe/metrics/protobuf_writer.ts";
-import { MetricRegistry } from "../../../core/observe/metrics/registry.ts";
+import { Exposition } from "../../../core/observe/metrics/exposition/exposition.ts";
+import { ProtobufWriter } from "../../../core/observe/metrics/exposition/protobuf_writer.ts";
+import { MetricRegistry } from "../../../core/observe/metrics/registry/registry.ts";
 import { type Field, fieldsOf, messagesIn } from "./protobuf_reader.ts";
 import { silentLog } from "./silent_log.ts";
 

@@ -3,7 +3,7 @@ import { modes } from "../../../backends/registry.ts";
 import { featureGates } from "../../../core/config/feature_gates.ts";
 import { ConntrackMetrics } from "../../../core/observe/metrics/conntrack_metrics.ts";
 import { Metrics } from "../../../core/observe/metrics/metrics.ts";
-import { MetricRegistry } from "../../../core/observe/metrics/registry.ts";
+import { MetricRegistry } from "../../../core/observe/metrics/registry/registry.ts";
 import { textOf, valueOf, valuesIn } from "./metrics_text.ts";
 
 const now = 1_700_000_000_500;

@@ -1,6 +1,6 @@
-import { Exposition, type MetricSource } from "../../../core/observe/metrics/exposition.ts";
-import type { Format } from "../../../core/observe/metrics/format.ts";
-import type { CollectedMetrics } from "../../../core/observe/metrics/registry.ts";
+import { Exposition, type MetricSource } from "../../../core/observe/metrics/exposition/exposition.ts";
+import type { Format } from "../../../core/observe/metrics/exposition/format.ts";
+import type { CollectedMetrics } from "../../../core/observe/metrics/registry/registry.ts";
 import { silentLog } from "./silent_log.ts";
 
 /** Returns what a scraper gets. */

@@ -3,7 +3,7 @@ import { iptables as iptablesMode } from "../../../backends/iptables/mode.ts";
 import { nftables as nftablesMode } from "../../../backends/nftables/mode.ts";
 import type { BackendMetric } from "../../../core/backend/contract.ts";
 import { backendMetrics } from "../../../core/observe/metrics/backend_metrics.ts";
-import { MetricRegistry } from "../../../core/observe/metrics/registry.ts";
+import { MetricRegistry } from "../../../core/observe/metrics/registry/registry.ts";
 import { SyncFailures } from "../../../core/observe/metrics/sync_metrics.ts";
 import { textOf, valuesIn } from "./metrics_text.ts";
 

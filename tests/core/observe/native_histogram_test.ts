@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { bucketIndex, NativeHistogram } from "../../../core/observe/metrics/native_histogram.ts";
+import { bucketIndex, NativeHistogram } from "../../../core/observe/metrics/registry/native_histogram.ts";
 
 function observed(values: Iterable<number>): NativeHistogram {
   const histogram = new NativeHistogram();

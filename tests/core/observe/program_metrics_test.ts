@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ProgramMetrics } from "../../../core/observe/metrics/program_metrics.ts";
-import { MetricRegistry } from "../../../core/observe/metrics/registry.ts";
+import { MetricRegistry } from "../../../core/observe/metrics/registry/registry.ts";
 import { addStateMetrics } from "../../../core/observe/metrics/state_metrics.ts";
 import { WatchMetrics } from "../../../core/observe/metrics/watch_metrics.ts";
 import { planOf } from "../../backends/plans.ts";

@@ -4,11 +4,11 @@ import { type ListenAddress, withPort } from "../../../core/config/document/list
 import { ProxyHealth } from "../../../core/observe/health/health.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { silentLog } from "./silent_log.ts";
-import { Exposition } from "../../../core/observe/metrics/exposition.ts";
-import { CONTENT_TYPES } from "../../../core/observe/metrics/format.ts";
+import { Exposition } from "../../../core/observe/metrics/exposition/exposition.ts";
+import { CONTENT_TYPES } from "../../../core/observe/metrics/exposition/format.ts";
 import { Metrics } from "../../../core/observe/metrics/metrics.ts";
-import type { PromMetric } from "../../../core/observe/metrics/prom_client.ts";
-import { sampledGauge } from "../../../core/observe/metrics/registry.ts";
+import type { PromMetric } from "../../../core/observe/metrics/registry/prom_client.ts";
+import { sampledGauge } from "../../../core/observe/metrics/registry/registry.ts";
 import { textOf, valuesIn } from "./metrics_text.ts";
 import { healthRoutes, metricsRoutes } from "../../../core/observe/http/routes.ts";
 import { type Route, serve } from "../../../core/observe/http/server.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ServiceTraffic } from "../../../core/backend/traffic.ts";
-import { Exposition } from "../../../core/observe/metrics/exposition.ts";
+import { Exposition } from "../../../core/observe/metrics/exposition/exposition.ts";
 import { trafficMetrics } from "../../../core/observe/metrics/traffic_metrics.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { planOf } from "../../backends/plans.ts";

@@ -1,13 +1,13 @@
-import { Attempt, DeadlineError } from "../../async/attempt.ts";
-import { delay } from "../../async/wakeup.ts";
-import { turns } from "../../async/turns.ts";
-import { Mutex } from "../../async/mutex.ts";
-import type { Log } from "../log.ts";
+import { Attempt, DeadlineError } from "../../../async/attempt.ts";
+import { delay } from "../../../async/wakeup.ts";
+import { turns } from "../../../async/turns.ts";
+import { Mutex } from "../../../async/mutex.ts";
+import type { Log } from "../../log.ts";
 import { CONTENT_TYPES, type Format } from "./format.ts";
 import { writeFamilyHead, writeFamilyValues } from "./metric_family.ts";
-import { PromHistogram, type PromMetric, PromRegistry } from "./prom_client.ts";
+import { PromHistogram, type PromMetric, PromRegistry } from "../registry/prom_client.ts";
 import { ProtobufWriter } from "./protobuf_writer.ts";
-import type { CollectedMetrics } from "./registry.ts";
+import type { CollectedMetrics } from "../registry/registry.ts";
 
 /** Metrics that exist only at the moment of a scrape. */
 export interface MetricSource {

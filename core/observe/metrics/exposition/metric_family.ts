@@ -1,5 +1,5 @@
-import type { NativeHistogramData, SparseBuckets } from "./native_histogram.ts";
-import type { PromValue } from "./prom_client.ts";
+import type { NativeHistogramData, SparseBuckets } from "../registry/native_histogram.ts";
+import type { PromValue } from "../registry/prom_client.ts";
 import type { ProtobufWriter } from "./protobuf_writer.ts";
 
 /** Encodes io.prometheus.client.MetricFamily (io/prometheus/client/metrics.proto of prometheus/client_model). */

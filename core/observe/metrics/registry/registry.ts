@@ -1,4 +1,4 @@
-import { eachInTurns } from "../../async/turns.ts";
+import { eachInTurns } from "../../../async/turns.ts";
 import { Histogram } from "./histogram.ts";
 import { PromCounter, PromGauge, type PromMetric } from "./prom_client.ts";
 

@@ -1,4 +1,4 @@
-import { mediaRanges } from "../http/accept.ts";
+import { mediaRanges } from "../../http/accept.ts";
 
 /** The formats of an exposition, by what scrapers ask for. */
 export type Format = "text" | "openmetrics" | "protobuf";
