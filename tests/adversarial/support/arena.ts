@@ -103,9 +103,10 @@ export class Arena implements AsyncDisposable {
   /** Sends packets with random sources to the node's port. @returns their number */
   async flood(kind: FloodKind, flood: Flood): Promise<number> {
     const { from = "outside", sources = SPOOFED, to = machines.node.addresses.IPv4 } = flood;
-    const { port, count, perSecond, seconds = 0 } = flood;
+    const { port, count, perSecond, seconds = 0, isRealTime = false } = flood;
     const numbers = [port, count, perSecond, seconds].map(String);
-    const [sent] = await this.run("flood", from, [...this.#outlet(from), kind, sources, to, ...numbers]);
+    const args = [...this.#outlet(from), kind, sources, to, ...numbers];
+    const [sent] = await this.run("flood", from, args, isRealTime ? ["chrt", "--rr", "1"] : []);
     return sent!;
   }
 
@@ -181,9 +182,14 @@ export class Arena implements AsyncDisposable {
     };
   }
 
-  /** Runs one of our programs. @returns the numbers that it prints */
-  async run(program: ProgramName, on: MachineName, args: readonly string[]): Promise<readonly number[]> {
-    const printed = await output(this.lab, on, this.programs.path(program), ...args);
+  /** Runs one of our programs. @param wrapper a command that runs it. @returns the numbers that it prints */
+  async run(
+    program: ProgramName,
+    on: MachineName,
+    args: readonly string[],
+    wrapper: readonly string[] = [],
+  ): Promise<readonly number[]> {
+    const printed = await output(this.lab, on, ...wrapper, this.programs.path(program), ...args);
     return printed.trim().split(" ").map(Number);
   }
 
@@ -293,6 +299,8 @@ export interface Flood {
   readonly perSecond: number;
   /** Stops early after this time; 0, the default, for no limit. */
   readonly seconds?: number;
+  /** The sender gets the processors before other programs of the machine. */
+  readonly isRealTime?: boolean;
 }
 
 export interface UdpClients {
