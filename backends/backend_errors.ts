@@ -13,7 +13,7 @@ import {
   type TransactionObserver,
 } from "../core/backend/contract.ts";
 import type { Log } from "../core/observe/log.ts";
-import type { Follower, LocalhostOptions, RelaySocket } from "../core/backend/follower.ts";
+import type { Follower, LocalhostOptions, RelaySocket, RelayState } from "../core/backend/follower.ts";
 import type { TrafficCounters } from "../core/backend/traffic.ts";
 import type { DesiredState, PlanKey, ServicePortPlan } from "../core/plan/plan.ts";
 import { KernelError } from "../ffi/errors.ts";
@@ -40,6 +40,7 @@ export function withBackendErrors(backend: Backend): Backend {
     observeTransactions,
     logTo,
     relaySockets,
+    relayState,
     inheritSockets,
     socketsToKeep,
     drain,
@@ -85,6 +86,9 @@ export function withBackendErrors(backend: Backend): Backend {
     ...(relaySockets === undefined
       ? {}
       : { relaySockets: (): readonly RelaySocket[] => relaySockets.call(backend) }),
+    ...(relayState === undefined ? {} : {
+      relayState: (): Promise<RelayState | undefined> => translated(() => relayState.call(backend)),
+    }),
     ...(inheritSockets === undefined
       ? {}
       : { inheritSockets: (sockets: NamedSockets): void => inheritSockets.call(backend, sockets) }),

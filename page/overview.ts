@@ -21,6 +21,20 @@ export function showOverview(status: Status): void {
   showErrors(status);
 }
 
+/** Connections that end at the proxy, in a mode where they do. */
+function relayFacts({ relay }: Status): readonly Fact[] {
+  if (relay === undefined) return [];
+  const { openConnections, udpFlows, retries, failures, avoidedEndpoints } = relay;
+  return [{
+    name: "Relay",
+    value: `${readableNumber(openConnections + udpFlows)} open`,
+    note: `${readableNumber(retries)} retried, ${readableNumber(failures)} failed, ${
+      plural(avoidedEndpoints, "endpoint")
+    } avoided`,
+    ...(avoidedEndpoints > 0 ? { tone: "warn" } : {}),
+  }];
+}
+
 function showHealth({ health, source }: Status): void {
   const [text, tone]: [string, Tone] = !health.healthy
     ? ["unhealthy", "bad"]
@@ -50,6 +64,7 @@ function factsOf(status: Status): readonly Fact[] {
       note: `${readableNumber(objects.servicePorts)} ports in force`,
     },
     { name: "Endpoints", value: readableNumber(objects.endpoints), note: "in EndpointSlices" },
+    ...relayFacts(status),
     {
       name: "Last sync",
       value: lastSync === undefined ? "none yet" : readableSeconds(lastSync.seconds),

@@ -13,7 +13,7 @@ import {
   type TransactionObserver,
 } from "../../core/backend/contract.ts";
 import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
-import type { RelaySocket } from "../../core/backend/follower.ts";
+import type { RelaySocket, RelayState } from "../../core/backend/follower.ts";
 import type { TrafficCounters } from "../../core/backend/traffic.ts";
 import type { Log } from "../../core/observe/log.ts";
 import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../core/plan/plan.ts";
@@ -57,7 +57,8 @@ import { relayedServiceOf } from "./relayed_service.ts";
 import { takeListeners } from "./relay/hand_over.ts";
 import { isListenerName } from "./relay/listener_names.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
-import { relayMetrics } from "./relay_metrics.ts";
+import { relayMetrics, relayStateOf } from "./relay_metrics.ts";
+import { RelayTotals } from "./relay_totals.ts";
 import { relayUpdateOf } from "./relay_update.ts";
 import { DEFAULT_RELAY_SETTINGS } from "./relay/messages.ts";
 
@@ -75,6 +76,7 @@ export class UserspaceBackend implements Backend {
   readonly #startRelay: StartRelay;
   readonly #kernel: NfTables;
   readonly #tables: FixedTables<RedirectionSettings>;
+  readonly #totals = new RelayTotals();
   #relay: RelayHandle | undefined;
   #log: Pick<Log, "warn"> | undefined;
   /** Sockets of an earlier process, for the next relay. */
@@ -218,7 +220,13 @@ export class UserspaceBackend implements Backend {
   }
 
   async metrics(): Promise<readonly BackendMetric[]> {
-    return this.#relay === undefined ? [] : relayMetrics(await this.#relay.report());
+    const report = await this.#relay?.report();
+    return report === undefined ? [] : relayMetrics(report, this.#totals.add(report));
+  }
+
+  async relayState(): Promise<RelayState | undefined> {
+    const report = await this.#relay?.report();
+    return report === undefined ? undefined : relayStateOf(report, this.#totals.add(report));
   }
 
   inheritSockets(sockets: NamedSockets): void {

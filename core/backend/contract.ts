@@ -2,7 +2,7 @@ import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import type { Limitation } from "../plan/limitation.ts";
 import type { TrafficCounters } from "./traffic.ts";
 import type { Log } from "../observe/log.ts";
-import type { Follower, LocalhostOptions, RelaySocket } from "./follower.ts";
+import type { Follower, LocalhostOptions, RelaySocket, RelayState } from "./follower.ts";
 
 /** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
 export interface PlanChange {
@@ -169,6 +169,9 @@ export interface Backend extends Disposable {
    * Sockets of this process that the rules in force lead to. Undefined in modes whose rules lead to endpoints.
    */
   relaySockets?(): readonly RelaySocket[];
+
+  /** The connections of the relay; undefined while none runs, and in modes without one. */
+  relayState?(): Promise<RelayState | undefined>;
 
   /** Logs what happens between the calls. Undefined in modes whose kernel objects work alone. */
   logTo?(log: Pick<Log, "warn">): void;

@@ -33,6 +33,18 @@ export interface RelaySocket {
   readonly port: number;
 }
 
+/** The connections of a relay at one moment. Counters count from its start. */
+export interface RelayState {
+  readonly openConnections: number;
+  readonly udpFlows: number;
+  /** Attempts to connect to another endpoint after one had failed. */
+  readonly retries: number;
+  /** Connections that failed because no endpoint answered. */
+  readonly failures: number;
+  /** Endpoints that get no connections for a while because they have failed. */
+  readonly avoidedEndpoints: number;
+}
+
 /** Options that the program gives a follower. */
 export interface FollowerOptions {
   readonly log: Log;

@@ -177,6 +177,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     services: queue,
     traffic: traffic.counters,
     trafficLevel: backend.traffic === undefined ? "off" : config.trafficMetrics,
+    relay: backend.relayState && (() => backend.relayState?.() ?? Promise.resolve(undefined)),
   };
   const explainer = new LiveExplainer(queue, nodeAddresses, limits);
   const servers = {

@@ -35,6 +35,7 @@ export function statusRows(status: Status): readonly (readonly Cell[])[] {
         ? "nothing"
         : `${waiting.services} changes of Services, ${waiting.endpoints} of EndpointSlices`,
     ],
+    ...relayRows(status),
     ["repairs", repairsCell(status)],
     ...errorRows(status),
   ];
@@ -97,6 +98,17 @@ function historyLine(
   }
   const first = values.findIndex((value) => value > 0);
   return first < 0 || first === SHOWN_BUCKETS - 1 ? "" : `  ${sparkline(values.slice(first))}`;
+}
+
+function relayRows({ relay }: Status): readonly (readonly Cell[])[] {
+  if (relay === undefined) return [];
+  const { openConnections, udpFlows, retries, failures, avoidedEndpoints } = relay;
+  const open = `${plural(openConnections, "connection")} and ${plural(udpFlows, "UDP flow")} open`;
+  const attempts = retries === 1 ? "1 retry" : `${readableNumber(retries)} retries`;
+  const text = `${open}; ${attempts}, ${plural(failures, "failed connection")}; ${
+    plural(avoidedEndpoints, "endpoint")
+  } avoided`;
+  return [["relay", avoidedEndpoints === 0 ? text : coloured(text, "yellow")]];
 }
 
 function repairsCell({ repairs: { count, last: [last] }, now }: Status): Cell {

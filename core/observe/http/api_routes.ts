@@ -35,8 +35,12 @@ export function apiRoutes(
   const traffic = new Shared(() => countersOf(sources.traffic), sharedMs);
   const totals = new Shared(async () => await totalsByService(await traffic.get()), sharedMs);
   const status = () => statusOf(sources, Date.now());
+  const relay = new Shared(async () => await sources.relay?.(), sharedMs);
   const routes: Readonly<Record<string, (query: URLSearchParams) => unknown>> = {
-    status,
+    status: async (): Promise<Status> => {
+      const state = await relay.get();
+      return state === undefined ? status() : { ...status(), relay: state };
+    },
     services: async (query) => await searchServices(services, await totals.get(), serviceQuery(query)),
     service: async (query) => {
       const name = query.get("name") ?? "";

@@ -1,3 +1,4 @@
+import type { RelayState } from "../../backend/follower.ts";
 import type { TrafficCounters } from "../../backend/traffic.ts";
 import type { Family } from "../../net/protocol.ts";
 import { printedNameOf } from "../../plan/plan.ts";
@@ -29,6 +30,8 @@ export interface Status {
   readonly waiting: { readonly services: number; readonly endpoints: number };
   /** Absent before the first change of an endpoint. */
   readonly lag?: Lag;
+  /** Connections that end at the process; absent in modes without a relay, and before it runs. */
+  readonly relay?: RelayState;
   readonly errors: {
     /** The failure of the last sync; absent if it succeeded. */
     readonly sync?: Occurrence;
@@ -79,6 +82,8 @@ export interface StatusSources {
   /** Reads the traffic counters from the kernel. */
   readonly traffic: { get(): Promise<TrafficCounters> };
   readonly trafficLevel: TrafficLevel;
+  /** Reads the connections of the relay; undefined in modes without one. */
+  readonly relay: (() => Promise<RelayState | undefined>) | undefined;
 }
 
 const MAX_REJECTIONS = 20;

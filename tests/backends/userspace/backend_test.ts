@@ -115,7 +115,7 @@ Deno.test("the relay's counters are metrics", async () => {
     bytesToClients: 0,
   });
   const report: RelayReport = {
-    services: [counters(3), counters(4)],
+    services: [counters(3), { ...counters(4), key: other.key }],
     openConnections: 5,
     udpFlows: 6,
     avoidedEndpoints: [{ address: addressOf("10.1.0.1"), port: 80, protocol: "TCP", remainingMs: 1 }],
@@ -129,5 +129,14 @@ Deno.test("the relay's counters are metrics", async () => {
     userspace_open_connections: 5,
     userspace_udp_flows: 6,
     userspace_avoided_endpoints: 1,
+  });
+  // A service that is gone keeps its share of the sums.
+  relays[0]!.current = { ...report, services: [] };
+  assert.deepEqual(await backend.relayState?.(), {
+    openConnections: 5,
+    udpFlows: 6,
+    retries: 7,
+    failures: 2,
+    avoidedEndpoints: 1,
   });
 });

@@ -55,6 +55,14 @@ Deno.test("a mode that auto selected is told with the reason", () => {
   );
 });
 
+Deno.test("a mode that relays connections tells how many are open, and how many it saved", () => {
+  const relay = { openConnections: 12, udpFlows: 1, retries: 3, failures: 1, avoidedEndpoints: 2 };
+  assert.equal(
+    lines({ ...healthy, relay })[7],
+    "relay: 12 connections and 1 UDP flow open; 3 retries, 1 failed connection; 2 endpoints avoided",
+  );
+});
+
 Deno.test("everything that is wrong is told, with what is tried next", () => {
   const sick: Status = {
     ...healthy,

@@ -27,6 +27,7 @@ function api() {
     {
       version: "1",
       modeReason: undefined,
+      relay: undefined,
       mode: "nftables",
       node: "here",
       families: ["IPv4"],
