@@ -74,6 +74,7 @@ export class UserspaceBackend implements Backend {
   readonly mode = "userspace";
   readonly #options: UserspaceOptions;
   readonly #startRelay: StartRelay;
+  readonly #setSysctls: () => readonly string[];
   readonly #kernel: NfTables;
   readonly #tables: FixedTables<RedirectionSettings>;
   readonly #totals = new RelayTotals();
@@ -87,8 +88,15 @@ export class UserspaceBackend implements Backend {
   /**
    * @param startRelay the seam for tests.
    * @param open likewise.
+   * @param setSysctls sets the sysctls that the mode needs, and returns warnings.
    */
-  constructor(options: UserspaceOptions, startRelay: StartRelay, open?: OpenNetlink) {
+  constructor(
+    options: UserspaceOptions,
+    startRelay: StartRelay,
+    open?: OpenNetlink,
+    setSysctls: () => readonly string[] = () => [],
+  ) {
+    this.#setSysctls = setSysctls;
     this.#options = options;
     this.#startRelay = startRelay;
     this.#kernel = new NfTables(open);
@@ -105,6 +113,10 @@ export class UserspaceBackend implements Backend {
 
   observeTransactions(observer: TransactionObserver): void {
     this.#kernel.observeTransactions(observer);
+  }
+
+  prepareNode(): Promise<readonly string[]> {
+    return Promise.resolve(this.#setSysctls());
   }
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
@@ -135,7 +147,12 @@ export class UserspaceBackend implements Backend {
       : states.filter(({ family }) => !existing.has(family.nfproto)).map(({ family: { keyword } }) =>
         `table ${keyword} ${TABLE.name} was missing`
       );
-    return { found: existing.size === 0 ? "nothing" : "ours", differences: missing, compared: "part" };
+    return {
+      found: existing.size === 0 ? "nothing" : "ours",
+      differences: missing,
+      compared: "part",
+      warnings: this.#setSysctls(),
+    };
   }
 
   async compare(desired: DesiredState): Promise<Comparison> {

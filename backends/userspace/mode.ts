@@ -5,6 +5,7 @@ import { userspaceFlags } from "./flags.ts";
 import { limitationsOf } from "./limitations.ts";
 import { readUserspaceOptions } from "./options.ts";
 import { startRelay } from "./start_relay.ts";
+import { setSysctls } from "./sysctls.ts";
 
 export const userspace = defineMode({
   name: "userspace",
@@ -21,5 +22,5 @@ export const userspace = defineMode({
   limitationsOf,
   relays: true,
   readOptions: readUserspaceOptions,
-  create: (options) => withBackendErrors(new UserspaceBackend(options, startRelay)),
+  create: (options) => withBackendErrors(new UserspaceBackend(options, startRelay, undefined, setSysctls)),
 });
