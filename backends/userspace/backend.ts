@@ -54,16 +54,13 @@ import {
 } from "./redirection/target.ts";
 import { type TableState, updatesOf, wholeTable } from "./redirection/update.ts";
 import { relayedServiceOf } from "./relayed_service.ts";
-import { takeListeners } from "./relay/hand_over.ts";
+import { HAND_OVER_NAME, takeListeners } from "./relay/hand_over.ts";
 import { isListenerName } from "./relay/listener_names.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
 import { relayMetrics, relayStateOf } from "./relay_metrics.ts";
 import { RelayTotals } from "./relay_totals.ts";
 import { relayUpdateOf } from "./relay_update.ts";
 import { DEFAULT_RELAY_SETTINGS } from "./relay/messages.ts";
-
-/** Name of the abstract Unix socket where a process that ends offers its listeners. */
-const HAND_OVER_NAME = "proxy/userspace-listeners";
 
 /**
  * Mode userspace: rules lead new connections to listeners of this process, whose relay connects to an endpoint and moves

@@ -17,6 +17,18 @@ export const userspaceFlags = {
     10_000,
     "Maximum number of UDP flows at a time. Above it, the flow that has been idle for the longest time ends.",
   ),
+  "userspace-rules": flag(
+    "bool",
+    true,
+    "Lead connections to this process by rules in the kernel, which takes CAP_NET_ADMIN. With false, it listens for node " +
+      "ports from 1024 on, and for the services of --userspace-loopback.",
+  ),
+  "userspace-loopback": flag(
+    "string",
+    "",
+    "With --userspace-rules=false, serves each ClusterIP on a loopback address of this range, such as 127.64.0.0/16: its " +
+      "last bits are those of the ClusterIP. Ports below 1024 take CAP_NET_BIND_SERVICE.",
+  ),
   "userspace-drain-timeout": flag(
     "duration",
     "8s",

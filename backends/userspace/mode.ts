@@ -1,6 +1,7 @@
 import { defineMode } from "../../core/backend/mode.ts";
 import { withBackendErrors } from "../backend_errors.ts";
 import { UserspaceBackend } from "./backend.ts";
+import { ListeningBackend } from "./listening/backend.ts";
 import { userspaceFlags } from "./flags.ts";
 import { limitationsOf } from "./limitations.ts";
 import { readUserspaceOptions } from "./options.ts";
@@ -22,5 +23,10 @@ export const userspace = defineMode({
   limitationsOf,
   relays: true,
   readOptions: readUserspaceOptions,
-  create: (options) => withBackendErrors(new UserspaceBackend(options, startRelay, undefined, setSysctls)),
+  create: (options) =>
+    withBackendErrors(
+      options.hasRules
+        ? new UserspaceBackend(options, startRelay, undefined, setSysctls)
+        : new ListeningBackend(options, startRelay),
+    ),
 });

@@ -1,4 +1,5 @@
 import type { OptionSource } from "../../core/backend/mode.ts";
+import type { Cidr } from "../../core/net/address.ts";
 import { userspaceFlags } from "./flags.ts";
 
 /** Options of mode userspace. */
@@ -9,6 +10,10 @@ export interface UserspaceOptions {
   readonly maxUdpFlows: number;
   /** How long connections may finish when the process ends. */
   readonly drainMs: number;
+  /** False to listen without redirection by the kernel. */
+  readonly hasRules: boolean;
+  /** Range of loopback addresses for ClusterIPs, without rules; undefined for none. */
+  readonly loopback: Cidr | undefined;
 }
 
 /** A connection takes two file descriptors, of which a process can have a million by default (fs.nr_open). */
@@ -16,11 +21,26 @@ const MAX_CONNECTIONS = 500_000;
 /** A flow takes one. */
 const MAX_UDP_FLOWS = 500_000;
 
+/** 127.0.0.0/8 */
+function isLoopback({ address, prefix }: Cidr): boolean {
+  return address.length === 4 && address.charCodeAt(0) === 127 && prefix >= 8;
+}
+
 export function readUserspaceOptions({ valuesOf, read }: OptionSource): UserspaceOptions {
   const flags = valuesOf(userspaceFlags);
   const limit = (flag: "userspace-max-connections" | "userspace-max-udp-flows", most: number) =>
     read.integer(`--${flag}`, flags[flag], 1, most);
+  const range = flags["userspace-loopback"];
+  const [loopback] = range === "" ? [] : read.cidrs("--userspace-loopback", [range]);
+  if (loopback !== undefined && !isLoopback(loopback)) {
+    read.wrong("--userspace-loopback", range, "a part of 127.0.0.0/8");
+  }
+  if (range !== "" && flags["userspace-rules"]) {
+    read.wrong("--userspace-loopback", range, "left out, or used with --userspace-rules=false");
+  }
   return {
+    hasRules: flags["userspace-rules"],
+    loopback,
     udpIdleMs: read.duration("--udp-timeout", flags["udp-timeout"], "positive"),
     maxConnections: limit("userspace-max-connections", MAX_CONNECTIONS),
     drainMs: read.duration("--userspace-drain-timeout", flags["userspace-drain-timeout"], "zero"),

@@ -14,6 +14,9 @@ import type { EventLoop, EventTarget } from "./event_loop.ts";
 /** Sockets by name. */
 export type NamedDescriptors = Readonly<Record<string, number>>;
 
+/** Name of the abstract Unix socket where a process that ends offers its listeners. */
+export const HAND_OVER_NAME = "proxy/userspace-listeners";
+
 /** Limit for each message of the earlier process, which answers at once. */
 const ANSWER_MS = 1000;
 /** Enough for the names of MAX_DESCRIPTORS sockets. */

@@ -8,7 +8,14 @@ import type {
 } from "../../../backends/userspace/relay/messages.ts";
 
 /** Options of the mode with small limits. */
-export const userspaceOptions = { udpIdleMs: 300, maxConnections: 1000, maxUdpFlows: 100, drainMs: 1000 };
+export const userspaceOptions = {
+  udpIdleMs: 300,
+  maxConnections: 1000,
+  maxUdpFlows: 100,
+  drainMs: 1000,
+  hasRules: true,
+  loopback: undefined,
+};
 
 /** A relay that accepts nothing, and notes what it is told. */
 export class FakeRelay implements RelayHandle {

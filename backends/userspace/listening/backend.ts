@@ -1,0 +1,133 @@
+import {
+  type Backend,
+  BackendError,
+  type BackendMetric,
+  type Comparison,
+  type Draining,
+  type PlanChange,
+  type ReconcileReport,
+  type Requirement,
+} from "../../../core/backend/contract.ts";
+import type { RelayState } from "../../../core/backend/follower.ts";
+import type { Log } from "../../../core/observe/log.ts";
+import type { DesiredState, ServicePortPlan } from "../../../core/plan/plan.ts";
+import type { UserspaceOptions } from "../options.ts";
+import { HAND_OVER_NAME, takeListeners } from "../relay/hand_over.ts";
+import { DEFAULT_RELAY_SETTINGS, type RelayedService } from "../relay/messages.ts";
+import { relayedServiceOf } from "../relayed_service.ts";
+import type { RelayHandle, StartRelay } from "../relay_handle.ts";
+import { relayMetrics, relayStateOf } from "../relay_metrics.ts";
+import { RelayTotals } from "../relay_totals.ts";
+import { listeningService } from "./frontends.ts";
+
+/**
+ * Mode userspace without rules, and so without CAP_NET_ADMIN: the relay listens for node ports, and on request for
+ * ClusterIPs on loopback addresses. Nothing is programmed in the kernel, and nothing outlives the process.
+ */
+export class ListeningBackend implements Backend {
+  readonly mode = "userspace";
+  readonly #options: UserspaceOptions;
+  readonly #startRelay: StartRelay;
+  readonly #totals = new RelayTotals();
+  #relay: RelayHandle | undefined;
+  #log: Pick<Log, "warn"> | undefined;
+  #failed: ((what: string) => void) | undefined;
+
+  /** @param startRelay the seam for tests. */
+  constructor(options: UserspaceOptions, startRelay: StartRelay) {
+    this.#options = options;
+    this.#startRelay = startRelay;
+  }
+
+  probe(): Promise<readonly Requirement[]> {
+    const loopback = this.#options.loopback === undefined
+      ? "no ClusterIP (--userspace-loopback is not set)"
+      : "ClusterIPs only on loopback addresses of this node";
+    return Promise.resolve([{
+      name: "rules that redirect connections",
+      found: false,
+      severity: "recommended",
+      detail: `--userspace-rules=false: serves node ports from 1024 on and ${loopback}; no external IP, no ` +
+        "load-balancer IP and no connection of a pod to a ClusterIP",
+    }]);
+  }
+
+  logTo(log: Pick<Log, "warn">): void {
+    this.#log = log;
+  }
+
+  async reconcile({ plans }: DesiredState): Promise<ReconcileReport> {
+    const relay = this.#relay ??= await this.#start();
+    await relay.replace([...plans.values()].flatMap((plan) => this.#serviceOf(plan) ?? []));
+    return { found: "nothing", differences: [], compared: "all" };
+  }
+
+  compare(): Promise<Comparison> {
+    return Promise.resolve({ found: "nothing", added: [], changed: [], removed: [] });
+  }
+
+  async apply(changes: readonly PlanChange[]): Promise<void> {
+    const relay = this.#relay;
+    if (relay === undefined) throw new BackendError("userspace: the relay has ended");
+    const added = changes.flatMap((change) =>
+      change.new === undefined ? [] : this.#serviceOf(change.new) ?? []
+    );
+    const kept = new Set(added.map(({ key }) => key));
+    await relay.update(added, changes.map(({ key }) => key).filter((key) => !kept.has(key)));
+  }
+
+  watch(onForeignChange: (what: string) => void): Disposable {
+    this.#failed = onForeignChange;
+    return { [Symbol.dispose]: () => this.#failed = undefined };
+  }
+
+  async metrics(): Promise<readonly BackendMetric[]> {
+    const report = await this.#relay?.report();
+    return report === undefined ? [] : relayMetrics(report, this.#totals.add(report));
+  }
+
+  async relayState(): Promise<RelayState | undefined> {
+    const report = await this.#relay?.report();
+    return report === undefined ? undefined : relayStateOf(report, this.#totals.add(report));
+  }
+
+  async drain(isAwaited: boolean): Promise<Draining> {
+    return await this.#relay?.drain(this.#options.drainMs, isAwaited) ?? { ended: Promise.resolve(0) };
+  }
+
+  cleanup(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  leftovers(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#relay?.[Symbol.dispose]();
+  }
+
+  #serviceOf(plan: ServicePortPlan): RelayedService | undefined {
+    const service = relayedServiceOf(plan);
+    return service && listeningService(service, this.#options.loopback);
+  }
+
+  async #start(): Promise<RelayHandle> {
+    const { udpIdleMs, maxConnections, maxUdpFlows } = this.#options;
+    return await this.#startRelay({
+      ...DEFAULT_RELAY_SETTINGS,
+      sharedListeners: [],
+      udpIdleMs,
+      maxConnections,
+      maxUdpFlows,
+      inherited: takeListeners(HAND_OVER_NAME),
+      handOverName: HAND_OVER_NAME,
+    }, {
+      warn: (message, values) => this.#log?.warn(message, values),
+      failed: (error) => {
+        this.#relay = undefined;
+        this.#failed?.(error.message);
+      },
+    });
+  }
+}
