@@ -12,7 +12,7 @@ import { calls } from "./calls.ts";
 
 /** Sockets that pass file descriptors to another process (unix(7), SCM_RIGHTS). */
 
-const SOCK_SEQPACKET = 5; // bits/socket_type.h
+const SOCK_SEQPACKET = 5; // sys/socket.h
 const SO_RCVTIMEO = 20; // asm-generic/socket.h
 const SCM_RIGHTS = 1; // linux/socket.h
 const MSG_CMSG_CLOEXEC = 0x40000000; // linux/socket.h
