@@ -6,7 +6,7 @@ import {
   relayedService,
 } from "../../backends/userspace/relay/support/services.ts";
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
-import { UdpClient, UdpServer } from "../../integration/userspace/support/udp.ts";
+import { askConnected, UdpClient, UdpServer } from "../../integration/userspace/support/udp.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
 import { until } from "../../integration/userspace/support/until.ts";
 
@@ -128,6 +128,29 @@ Deno.test(
     assert.equal(await client.ask("y", VIP, 53), `a: y from ${VIP}:53`);
   },
 );
+
+for (
+  const [family, service, endpoint, local] of [
+    ["IPv4", VIP, "10.1.0.1", "127.0.0.1"],
+    ["IPv6", "fd00:96::10", "fd00:1::1", "::1"],
+  ] as const
+) {
+  Deno.test(
+    `a client learns that the only endpoint rejects its datagrams (${family})`,
+    keepsLibraries,
+    async () => {
+      await using lab = await RelayLab.start(SLOW);
+      const redirected = frontend({ address: address(service), port: 53 });
+      const listened = frontend({ port: 54, listen: { address: address(local), port: 54 } });
+      const cluster = packed(`${endpoint}:5353`);
+      await lab.replace({ ...DNS, family, frontends: [redirected, listened], cluster });
+      assert.equal(await askConnected("x", service, 53), "ECONNREFUSED");
+      assert.equal(await askConnected("x", local, 54), "ECONNREFUSED");
+      using _server = await UdpServer.bind("a", endpoint);
+      assert.equal(await askConnected("y", service, 53), "a: y");
+    },
+  );
+}
 
 Deno.test(
   "above the limit, the flow that has been idle for the longest time ends",

@@ -16,6 +16,7 @@ import { endpointsOf, listFor, mayUse, sameFrontend, type Service } from "../ser
 import { ConntrackLookup, type SeenFlow } from "./conntrack_lookup.ts";
 import { type FlowOwner, UdpFlow } from "./flow.ts";
 import type { DatagramHandler, UdpReceiver } from "./receiver.ts";
+import { Rejections } from "./rejections.ts";
 
 /** Datagrams per system call. */
 const BATCH = 32;
@@ -46,6 +47,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
   /** All flows, by the time of their last datagram. */
   readonly #idle: ExpiryList<UdpFlow>;
   readonly #lookups = new Map<Family, ConntrackLookup>();
+  readonly #rejections = new Rejections();
   readonly #addresses = {
     IPv4: new SocketAddress(addressFamily("IPv4")),
     IPv6: new SocketAddress(addressFamily("IPv6")),
@@ -111,7 +113,10 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
     takeError(flow.fd);
     this.#avoidEndpoint(flow);
     const { question } = flow;
-    if (question === undefined) return this.#end(flow);
+    if (question === undefined) {
+      this.#tellClient(flow);
+      return this.#end(flow);
+    }
     while (this.#connect(flow)) {
       if (sendBytes(flow.fd, question) >= 0) return;
       this.#avoidEndpoint(flow);
@@ -141,6 +146,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
 
   [Symbol.dispose](): void {
     for (const lookup of this.#lookups.values()) lookup[Symbol.dispose]();
+    this.#rejections[Symbol.dispose]();
   }
 
   /** Returns the flow of a client, unless the client has begun another one with the same port. */
@@ -237,7 +243,18 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
 
   #fail(flow: UdpFlow): void {
     flow.entry.service.failures++;
+    this.#tellClient(flow);
     this.#end(flow);
+  }
+
+  /** Passes the endpoints' ICMP error on. */
+  #tellClient({ receiver, client, local }: UdpFlow): void {
+    const { client: source, clientPort: sourcePort } = receiver.clientOf(client);
+    this.#rejections.send(
+      receiver.family,
+      { source, sourcePort, destination: local, destinationPort: receiver.port },
+      this.#options.loop.now,
+    );
   }
 
   #end(flow: UdpFlow): void {

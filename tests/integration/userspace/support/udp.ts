@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
+import { run } from "../../support/network_namespace.ts";
 
 /** A UDP socket of a client, with answers as text. */
 export class UdpClient implements Disposable {
@@ -50,6 +51,25 @@ export class UdpServer implements Disposable {
   [Symbol.dispose](): void {
     this.#socket.close();
   }
+}
+
+/** Asks from a connected socket of Python, which reports ICMP errors. @returns the answer, or the name of the error. */
+export async function askConnected(text: string, hostname: string, port: number): Promise<string> {
+  const script = `
+import errno, socket, sys
+text, host, port = sys.argv[1:]
+client = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(5)
+client.connect((host, int(port)))
+try:
+    client.send(text.encode())
+    print(client.recv(100).decode())
+except TimeoutError:
+    print("no answer")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+`;
+  return (await run("python3", "-c", script, text, hostname, `${port}`)).trim();
 }
 
 async function bound(hostname: string, port: number): Promise<Socket> {
