@@ -6,6 +6,7 @@ import {
   type Draining,
   type NamedSockets,
   type NativeText,
+  NotPermitted,
   type OnForeignChange,
   type PlanChange,
   type ReconcileReport,
@@ -127,7 +128,8 @@ export function backendError(
   const advice = unsupported.has(error.errnoName) && error.advice === undefined
     ? ". Most likely the kernel lacks a feature that the mode needs (proxy check says which)"
     : "";
-  return new BackendError(`${mode}: ${error.message}${advice}`, rejectedKeys, { cause: error });
+  const Kind = error.errnoName === "EPERM" ? NotPermitted : BackendError;
+  return new Kind(`${mode}: ${error.message}${advice}`, rejectedKeys, { cause: error });
 }
 
 const systemErrors = Object.values(Deno.errors);

@@ -255,5 +255,8 @@ export class BackendError extends Error {
   }
 }
 
+/** This process lacks the privilege for a request. */
+export class NotPermitted extends BackendError {}
+
 /** Everything was removed except objects that other programs use. The message names the objects and their users. */
 export class StillInUse extends BackendError {}

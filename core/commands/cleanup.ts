@@ -1,4 +1,4 @@
-import { StillInUse } from "../backend/contract.ts";
+import { NotPermitted, StillInUse } from "../backend/contract.ts";
 import type { ConfiguredMode } from "../backend/mode.ts";
 import type { ProxyConfig } from "../config/config.ts";
 import type { Log } from "../observe/log.ts";
@@ -34,14 +34,15 @@ export async function cleanUp(modes: readonly ConfiguredMode[], log: Log): Promi
 /**
  * Removes the kernel objects of the modes that are not in use. Called when the mode in use is in force: until then the
  * old rules serve. Leftovers of kube-proxy in the mode in use come last, because rules of other modes may need them.
- * A failure is logged, and cleanup is tried again at the next start.
+ * A failure is logged, and cleanup is tried again at the next start. A process without privileges logs one warning.
  */
 export async function cleanUpOthers(
   { mode: inUse, modes }: Pick<ProxyConfig, "mode" | "modes">,
   log: Log,
 ): Promise<void> {
-  for (const mode of modes) {
-    if (mode === inUse) continue;
+  const others = modes.filter((mode) => mode !== inUse);
+  const denied: { readonly mode: string; readonly err: unknown }[] = [];
+  for (const mode of others) {
     using backend = mode.create();
     try {
       warn(await backend.cleanup(), mode, log);
@@ -54,11 +55,22 @@ export async function cleanUpOthers(
         });
         continue;
       }
-      log.error("Rules of another mode may remain and still match traffic", { mode: mode.name, err: error });
+      if (error instanceof NotPermitted) denied.push({ mode: mode.name, err: error });
+      else log.error(MAY_REMAIN, { mode: mode.name, err: error });
     }
+  }
+  if (denied.length > 1 && denied.length === others.length) {
+    log.warn(WITHOUT_PRIVILEGES, { modes: denied.map(({ mode }) => mode) });
+  } else {
+    for (const fields of denied) log.error(MAY_REMAIN, fields);
   }
   await cleanUpLeftovers(inUse, log);
 }
+
+const MAY_REMAIN = "Rules of another mode may remain and still match traffic";
+const WITHOUT_PRIVILEGES =
+  "This process may not read the rules of other modes, and so removes none. If kube-proxy or a proxy with privileges has " +
+  "run on this node, its rules may still match traffic: run `proxy --cleanup` once as root";
 
 function warn(warnings: readonly string[] | void, mode: ConfiguredMode, log: Log): void {
   for (const warning of warnings ?? []) log.warn(warning, { mode: mode.name });

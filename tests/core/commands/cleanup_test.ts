@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BackendError, StillInUse } from "../../../core/backend/contract.ts";
+import { BackendError, NotPermitted, StillInUse } from "../../../core/backend/contract.ts";
 import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import { silentLog } from "../observe/silent_log.ts";
@@ -77,5 +77,21 @@ Deno.test("leftovers of kube-proxy that cannot be removed are logged", async () 
   assert.deepEqual(logged, [
     "Rules of another mode may remain and still match traffic: iptables",
     "Leftovers of kube-proxy may remain: ipvs",
+  ]);
+});
+
+Deno.test("a process without privileges gets one warning, and not an error per mode", async () => {
+  const denied = { cleanup: () => Promise.reject(new NotPermitted("EPERM")) };
+  const modes = { nftables: denied, iptables: denied, ipvs: denied };
+  const [warning, ...more] = await cleanUpFor("userspace", modes);
+  assert.match(warning ?? "", /^This process may not read the rules of other modes.* as root: undefined$/);
+  assert.deepEqual(more, []);
+});
+
+Deno.test("a privilege that only one mode lacks is an error of that mode", async () => {
+  const denied = { cleanup: () => Promise.reject(new NotPermitted("EPERM")) };
+  assert.deepEqual(await cleanUpFor("nftables", { iptables: done, ebpf: denied }), [
+    "No rules of another mode remain: iptables",
+    "Rules of another mode may remain and still match traffic: ebpf",
   ]);
 });
