@@ -1,5 +1,6 @@
 import { defineMode } from "../../core/backend/mode.ts";
 import { withBackendErrors } from "../backend_errors.ts";
+import { proxyProtocolLimitations } from "../proxy_protocol.ts";
 import { IptablesBackend } from "./backend.ts";
 
 export const iptables = defineMode({
@@ -25,6 +26,7 @@ export const iptables = defineMode({
       counts: "partial",
     },
   ],
+  limitationsOf: proxyProtocolLimitations,
   readOptions: () => undefined,
   create: () => withBackendErrors(new IptablesBackend()),
 });

@@ -1,5 +1,6 @@
 import { defineMode } from "../../core/backend/mode.ts";
 import { withBackendErrors } from "../backend_errors.ts";
+import { proxyProtocolLimitations } from "../proxy_protocol.ts";
 import { IpvsBackend } from "./backend.ts";
 import { SERVICE_DEVICE } from "./device/dummy_device.ts";
 import { addIpvsFlags, ipvsFlags } from "./flags.ts";
@@ -20,6 +21,7 @@ export const ipvs = defineMode({
   failureMetrics: [],
   featureGate: "KubeProxyIPVS",
   serviceDevice: SERVICE_DEVICE,
+  limitationsOf: proxyProtocolLimitations,
   readOptions: readIpvsOptions,
   create: (options) => withBackendErrors(new IpvsBackend(options)),
 });

@@ -1,5 +1,6 @@
 import { defineMode } from "../../core/backend/mode.ts";
 import { withBackendErrors } from "../backend_errors.ts";
+import { proxyProtocolLimitations } from "../proxy_protocol.ts";
 import { NftablesBackend } from "./backend.ts";
 
 export const nftables = defineMode({
@@ -27,6 +28,7 @@ export const nftables = defineMode({
       counts: "none",
     },
   ],
+  limitationsOf: proxyProtocolLimitations,
   readOptions: () => undefined,
   create: () => withBackendErrors(new NftablesBackend()),
 });

@@ -143,6 +143,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     }),
   });
   const limits = {
+    ...config.mode,
     limitationsOf: (plan: ServicePortPlan) => [
       ...config.mode.limitationsOf?.(plan) ?? [],
       ...backend.limitationsOf?.(plan.key) ?? [],

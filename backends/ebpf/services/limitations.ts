@@ -1,10 +1,11 @@
 import type { Limitation } from "../../../core/plan/limitation.ts";
+import { proxyProtocolLimitations } from "../../proxy_protocol.ts";
 import { formatAddress } from "../../../core/net/address.ts";
 import { describeFrontend, type DesiredState, type ServicePortPlan } from "../../../core/plan/plan.ts";
 
 /** Returns the parts of a plan that this mode does not serve. */
 export function limitationsOf(plan: ServicePortPlan): readonly Limitation[] {
-  return plan.protocol === "SCTP" ? [...sctpPorts(plan)] : [];
+  return plan.protocol === "SCTP" ? [...sctpPorts(plan)] : proxyProtocolLimitations(plan);
 }
 
 /** The programs cannot change a port of SCTP, because its checksum covers the whole packet. */
