@@ -33,6 +33,8 @@ export class BenchNetwork implements AsyncDisposable {
       await network.run("node", "sysctl", "-qw", "net.ipv4.ip_forward=1");
       // Relays of all kinds would run out of local ports otherwise. Mode userspace sets it.
       await network.run("node", "sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1");
+      // A relayed connection takes two entries for this time. Without it, all of them would fill the machine's table.
+      await network.run("node", "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=3");
       for (const source of sources) {
         await network.ip("client", "address", "add", `${source}/24`, "dev", "eth");
       }
