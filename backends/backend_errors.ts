@@ -15,6 +15,7 @@ import {
 } from "../core/backend/contract.ts";
 import type { Log } from "../core/observe/log.ts";
 import type { Follower, LocalhostOptions, RelaySocket, RelayState } from "../core/backend/follower.ts";
+import type { LoopbackState } from "../core/backend/loopback.ts";
 import type { TrafficCounters } from "../core/backend/traffic.ts";
 import type { DesiredState, PlanKey, ServicePortPlan } from "../core/plan/plan.ts";
 import { KernelError } from "../ffi/errors.ts";
@@ -42,6 +43,7 @@ export function withBackendErrors(backend: Backend): Backend {
     logTo,
     relaySockets,
     relayState,
+    loopbackState,
     inheritSockets,
     socketsToKeep,
     drain,
@@ -90,6 +92,9 @@ export function withBackendErrors(backend: Backend): Backend {
     ...(relayState === undefined ? {} : {
       relayState: (): Promise<RelayState | undefined> => translated(() => relayState.call(backend)),
     }),
+    ...(loopbackState === undefined
+      ? {}
+      : { loopbackState: (limit: number): LoopbackState | undefined => loopbackState.call(backend, limit) }),
     ...(inheritSockets === undefined
       ? {}
       : { inheritSockets: (sockets: NamedSockets): void => inheritSockets.call(backend, sockets) }),

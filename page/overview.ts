@@ -35,6 +35,20 @@ function relayFacts({ relay }: Status): readonly Fact[] {
   }];
 }
 
+/** Services that are served on loopback addresses, if there are such. */
+function loopbackFacts({ loopback }: Status): readonly Fact[] {
+  if (loopback === undefined) return [];
+  const { range, served, notServed } = loopback;
+  return [{
+    name: "Loopback",
+    value: readableNumber(served.total),
+    note: `${
+      notServed.total === 0 ? "" : `${readableNumber(notServed.total)} not served completely; `
+    }in ${range}`,
+    ...(notServed.total > 0 ? { tone: "warn" } : {}),
+  }];
+}
+
 function showHealth({ health, source }: Status): void {
   const [text, tone]: [string, Tone] = !health.healthy
     ? ["unhealthy", "bad"]
@@ -65,6 +79,7 @@ function factsOf(status: Status): readonly Fact[] {
     },
     { name: "Endpoints", value: readableNumber(objects.endpoints), note: "in EndpointSlices" },
     ...relayFacts(status),
+    ...loopbackFacts(status),
     {
       name: "Last sync",
       value: lastSync === undefined ? "none yet" : readableSeconds(lastSync.seconds),

@@ -53,7 +53,7 @@ import {
   targetOf,
 } from "./redirection/target.ts";
 import { type TableState, updatesOf, wholeTable } from "./redirection/update.ts";
-import { relayedServiceOf } from "./relayed_service.ts";
+import { relayedServicesOf } from "./relayed_service.ts";
 import { HAND_OVER_NAME, takeListeners } from "./relay/hand_over.ts";
 import { isListenerName } from "./relay/listener_names.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
@@ -120,7 +120,7 @@ export class UserspaceBackend implements Backend {
     const existing = await this.#tables.schemas();
     const relay = this.#relay ??= await this.#start(desired.settings);
     const plans = [...desired.plans.values()];
-    await relay.replace(plans.flatMap((plan) => relayedServiceOf(plan) ?? []));
+    await relay.replace(relayedServicesOf(plans));
     const wanted = desired.settings.map((settings) => {
       const { family } = settings;
       const listeners = portsIn(relay.listeners, family);

@@ -29,6 +29,12 @@ export const userspaceFlags = {
     "With --userspace-rules=false, serves each ClusterIP on a loopback address of this range, such as 127.64.0.0/16: its " +
       "last bits are those of the ClusterIP. Ports below 1024 take CAP_NET_BIND_SERVICE.",
   ),
+  "userspace-hosts-file": flag(
+    "string",
+    "",
+    "With --userspace-loopback, keeps this file in the format of hosts(5): a line with the loopback address and the names " +
+      "of each Service that is served. It exists while the proxy runs.",
+  ),
   "userspace-drain-timeout": flag(
     "duration",
     "8s",

@@ -14,6 +14,8 @@ export interface UserspaceOptions {
   readonly hasRules: boolean;
   /** Range of loopback addresses for ClusterIPs, without rules; undefined for none. */
   readonly loopback: Cidr | undefined;
+  /** Path of the file with the names of the loopback addresses; undefined for none. */
+  readonly hostsFile: string | undefined;
 }
 
 /** A connection takes two file descriptors, of which a process can have a million by default (fs.nr_open). */
@@ -38,7 +40,12 @@ export function readUserspaceOptions({ valuesOf, read }: OptionSource): Userspac
   if (range !== "" && flags["userspace-rules"]) {
     read.wrong("--userspace-loopback", range, "left out, or used with --userspace-rules=false");
   }
+  const hostsFile = flags["userspace-hosts-file"];
+  if (hostsFile !== "" && range === "") {
+    read.wrong("--userspace-hosts-file", hostsFile, "left out, or used with --userspace-loopback");
+  }
   return {
+    hostsFile: hostsFile === "" ? undefined : hostsFile,
     hasRules: flags["userspace-rules"],
     loopback,
     udpIdleMs: read.duration("--udp-timeout", flags["udp-timeout"], "positive"),

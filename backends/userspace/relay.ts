@@ -2,6 +2,7 @@ import type { PlanKey } from "../../core/plan/plan.ts";
 import { embeddedUrl } from "../../ffi/library.ts";
 import { WakeCounter } from "../../ffi/socket/wake.ts";
 import type {
+  FailedListener,
   RelayCommand,
   RelayedService,
   RelayEvent,
@@ -20,6 +21,9 @@ export class RelayError extends Error {
   override readonly name = "RelayError";
 }
 
+/** The answer to a command. */
+type Answer = Extract<RelayEvent, { readonly id: number }>;
+
 export interface RelayObserver {
   readonly warn: Warn;
   /** The thread has ended by an error, and with it all connections. */
@@ -34,7 +38,7 @@ export class Relay implements Disposable {
   readonly #worker: Worker;
   readonly #wake: WakeCounter;
   readonly #observer: RelayObserver;
-  readonly #answers = new Map<number, PromiseWithResolvers<RelayReport | undefined>>();
+  readonly #answers = new Map<number, PromiseWithResolvers<Answer>>();
   readonly #ready = Promise.withResolvers<readonly SharedListener[]>();
   readonly #offered = Promise.withResolvers<void>();
   readonly #drained = Promise.withResolvers<number>();
@@ -78,23 +82,34 @@ export class Relay implements Disposable {
     return this.#descriptors;
   }
 
-  /** Replaces all services. Resolves when the relay uses them. */
-  async replace(services: readonly RelayedService[]): Promise<void> {
-    for (let start = 0; start < services.length; start += SERVICES_PER_MESSAGE) {
-      await this.update(services.slice(start, start + SERVICES_PER_MESSAGE), []);
+  /**
+   * Replaces all services. Resolves when the relay uses them, with the frontends that it could not listen for.
+   * @param services are made one message at a time, so that those of a large cluster do not exist at once.
+   */
+  async replace(services: Iterable<RelayedService>): Promise<readonly FailedListener[]> {
+    const keys: PlanKey[] = [];
+    const failed: FailedListener[] = [];
+    for (const message of batches(services, SERVICES_PER_MESSAGE)) {
+      for (const { key } of message) keys.push(key);
+      failed.push(...await this.update(message, []));
     }
-    await this.#ask((id) => ({ type: "retain", id, keys: services.map(({ key }) => key) }));
+    await this.#ask((id) => ({ type: "retain", id, keys }));
+    return failed;
   }
 
-  /** Changes some services. Resolves when the relay uses them. */
-  async update(services: readonly RelayedService[], removed: readonly PlanKey[]): Promise<void> {
-    await this.#ask((id) => ({ type: "update", id, services, removed }));
+  /** Changes some services. Resolves when the relay uses them, with those frontends that it could not listen for. */
+  async update(
+    services: readonly RelayedService[],
+    removed: readonly PlanKey[],
+  ): Promise<readonly FailedListener[]> {
+    const answer = await this.#ask((id) => ({ type: "update", id, services, removed }));
+    return answer.type === "done" ? answer.failed : [];
   }
 
   async report(): Promise<RelayReport> {
-    const report = await this.#ask((id) => ({ type: "report", id }));
-    if (report === undefined) throw new RelayError("the relay answered without a report");
-    return report;
+    const answer = await this.#ask((id) => ({ type: "report", id }));
+    if (answer.type !== "report") throw new RelayError("the relay answered without a report");
+    return answer.report;
   }
 
   /**
@@ -118,10 +133,10 @@ export class Relay implements Disposable {
     void this.drain(0).catch(() => {});
   }
 
-  #ask(command: (id: number) => RelayCommand): Promise<RelayReport | undefined> {
+  #ask(command: (id: number) => RelayCommand): Promise<Answer> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const id = this.#nextId++;
-    const answer = Promise.withResolvers<RelayReport | undefined>();
+    const answer = Promise.withResolvers<Answer>();
     this.#answers.set(id, answer);
     this.#post(command(id));
     return answer.promise;
@@ -140,9 +155,10 @@ export class Relay implements Disposable {
       case "offered":
         return this.#offered.resolve();
       case "done":
-        return this.#answer(event.id, undefined);
       case "report":
-        return this.#answer(event.id, event.report);
+        this.#answers.get(event.id)?.resolve(event);
+        this.#answers.delete(event.id);
+        return;
       case "warning":
         return this.#observer.warn(event.message, event.values);
       case "drained":
@@ -151,11 +167,6 @@ export class Relay implements Disposable {
       case "failed":
         return this.#fail(event.message);
     }
-  }
-
-  #answer(id: number, report: RelayReport | undefined): void {
-    this.#answers.get(id)?.resolve(report);
-    this.#answers.delete(id);
   }
 
   #fail(reason: string): void {
@@ -174,6 +185,18 @@ export class Relay implements Disposable {
     this.#answers.clear();
     this.#wake[Symbol.dispose]();
   }
+}
+
+/** Splits a sequence. No more of it is made than one part. */
+function* batches<Element>(elements: Iterable<Element>, size: number): Generator<readonly Element[]> {
+  let batch: Element[] = [];
+  for (const element of elements) {
+    batch.push(element);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 function threadUrl(): URL {

@@ -1,15 +1,27 @@
 import type { Draining, NamedSockets } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
-import type { RelayedService, RelayReport, RelaySettings, SharedListener } from "./relay/messages.ts";
+import type {
+  FailedListener,
+  RelayedService,
+  RelayReport,
+  RelaySettings,
+  SharedListener,
+} from "./relay/messages.ts";
 
 /** A relay at work, as the backend uses it. */
 export interface RelayHandle extends Disposable {
   /** The shared listeners with the ports in use. */
   readonly listeners: readonly SharedListener[];
-  /** Resolves when the relay has these services and no others. */
-  replace(services: readonly RelayedService[]): Promise<void>;
-  /** Resolves when the changes are in force. */
-  update(services: readonly RelayedService[], removed: readonly PlanKey[]): Promise<void>;
+  /**
+   * Resolves when the relay has these services and no others, with the frontends that it could not listen for.
+   * @param services are made while they are sent.
+   */
+  replace(services: Iterable<RelayedService>): Promise<readonly FailedListener[]>;
+  /** Resolves when the changes are in force, with those frontends that it could not listen for. */
+  update(
+    services: readonly RelayedService[],
+    removed: readonly PlanKey[],
+  ): Promise<readonly FailedListener[]>;
   report(): Promise<RelayReport>;
   /** The sockets of the shared listeners, by name. */
   readonly descriptors: NamedSockets;

@@ -32,6 +32,14 @@ export function relayedServiceOf(plan: ServicePortPlan): RelayedService | undefi
   };
 }
 
+/** The service ports that the relay serves, made one by one. */
+export function* relayedServicesOf(plans: Iterable<ServicePortPlan>): Generator<RelayedService> {
+  for (const plan of plans) {
+    const service = relayedServiceOf(plan);
+    if (service !== undefined) yield service;
+  }
+}
+
 const NO_ENDPOINTS = new Uint8Array();
 
 /** The endpoints that connections of each side are balanced over (docs/behaviour.md §4.3). */

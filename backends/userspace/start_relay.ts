@@ -1,7 +1,7 @@
 import { BackendError, type Draining } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
 import { Relay, RelayError } from "./relay.ts";
-import type { RelayedService, RelayReport } from "./relay/messages.ts";
+import type { FailedListener, RelayedService, RelayReport } from "./relay/messages.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
 
 /** Starts the relay in a thread of its own. Its errors are those of a backend. */
@@ -19,11 +19,14 @@ class StartedRelay implements RelayHandle {
     return this.#relay.listeners;
   }
 
-  replace(services: readonly RelayedService[]): Promise<void> {
+  replace(services: Iterable<RelayedService>): Promise<readonly FailedListener[]> {
     return translated(this.#relay.replace(services));
   }
 
-  update(services: readonly RelayedService[], removed: readonly PlanKey[]): Promise<void> {
+  update(
+    services: readonly RelayedService[],
+    removed: readonly PlanKey[],
+  ): Promise<readonly FailedListener[]> {
     return translated(this.#relay.update(services, removed));
   }
 

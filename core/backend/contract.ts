@@ -2,6 +2,7 @@ import type { DesiredState, PlanKey, ServicePortPlan } from "../plan/plan.ts";
 import type { Limitation } from "../plan/limitation.ts";
 import type { TrafficCounters } from "./traffic.ts";
 import type { Log } from "../observe/log.ts";
+import type { LoopbackState } from "./loopback.ts";
 import type { Follower, LocalhostOptions, RelaySocket, RelayState } from "./follower.ts";
 
 /** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
@@ -172,6 +173,12 @@ export interface Backend extends Disposable {
 
   /** The connections of the relay; undefined while none runs, and in modes without one. */
   relayState?(): Promise<RelayState | undefined>;
+
+  /**
+   * The loopback addresses that Services are served on; undefined if there are none. Undefined in other modes.
+   * @param limit maximum length of each list.
+   */
+  loopbackState?(limit: number): LoopbackState | undefined;
 
   /** Logs what happens between the calls. Undefined in modes whose kernel objects work alone. */
   logTo?(log: Pick<Log, "warn">): void;

@@ -179,6 +179,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     traffic: traffic.counters,
     trafficLevel: backend.traffic === undefined ? "off" : config.trafficMetrics,
     relay: backend.relayState && (() => backend.relayState?.() ?? Promise.resolve(undefined)),
+    loopback: backend.loopbackState && ((limit) => backend.loopbackState?.(limit)),
   };
   const explainer = new LiveExplainer(queue, nodeAddresses, limits);
   const servers = {

@@ -9,16 +9,18 @@ import {
   type Requirement,
 } from "../../../core/backend/contract.ts";
 import type { RelayState } from "../../../core/backend/follower.ts";
+import type { LoopbackState } from "../../../core/backend/loopback.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import type { DesiredState, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { UserspaceOptions } from "../options.ts";
 import { HAND_OVER_NAME, takeListeners } from "../relay/hand_over.ts";
 import { DEFAULT_RELAY_SETTINGS, type RelayedService } from "../relay/messages.ts";
-import { relayedServiceOf } from "../relayed_service.ts";
+import { relayedServicesOf } from "../relayed_service.ts";
 import type { RelayHandle, StartRelay } from "../relay_handle.ts";
 import { relayMetrics, relayStateOf } from "../relay_metrics.ts";
 import { RelayTotals } from "../relay_totals.ts";
 import { listeningService } from "./frontends.ts";
+import { LoopbackServices } from "./loopback_services.ts";
 
 /**
  * Mode userspace without rules, and so without CAP_NET_ADMIN: the relay listens for node ports, and on request for
@@ -29,6 +31,8 @@ export class ListeningBackend implements Backend {
   readonly #options: UserspaceOptions;
   readonly #startRelay: StartRelay;
   readonly #totals = new RelayTotals();
+  /** Undefined if no ClusterIP is served. */
+  readonly #loopback: LoopbackServices | undefined;
   #relay: RelayHandle | undefined;
   #log: Pick<Log, "warn"> | undefined;
   #failed: ((what: string) => void) | undefined;
@@ -36,20 +40,22 @@ export class ListeningBackend implements Backend {
   /** @param startRelay the seam for tests. */
   constructor(options: UserspaceOptions, startRelay: StartRelay) {
     this.#options = options;
+    this.#loopback = options.loopback && new LoopbackServices(options.loopback, options.hostsFile);
     this.#startRelay = startRelay;
   }
 
   probe(): Promise<readonly Requirement[]> {
-    const loopback = this.#options.loopback === undefined
+    const loopback = this.#loopback === undefined
       ? "no ClusterIP (--userspace-loopback is not set)"
       : "ClusterIPs only on loopback addresses of this node";
+    const hostsFile = this.#loopback?.hostsFile;
     return Promise.resolve([{
       name: "rules that redirect connections",
       found: false,
       severity: "recommended",
       detail: `--userspace-rules=false: serves node ports from 1024 on and ${loopback}; no external IP, no ` +
         "load-balancer IP and no connection of a pod to a ClusterIP",
-    }]);
+    }, ...hostsFile === undefined ? [] : [hostsFile.requirement()]]);
   }
 
   logTo(log: Pick<Log, "warn">): void {
@@ -58,22 +64,27 @@ export class ListeningBackend implements Backend {
 
   async reconcile({ plans }: DesiredState): Promise<ReconcileReport> {
     const relay = this.#relay ??= await this.#start();
-    await relay.replace([...plans.values()].flatMap((plan) => this.#serviceOf(plan) ?? []));
-    return { found: "nothing", differences: [], compared: "all" };
+    this.#loopback?.replace(plans);
+    const failed = await relay.replace(this.#servicesOf(plans.values()));
+    const warnings = this.#loopback?.served(failed) ?? [];
+    return { found: "nothing", differences: [], compared: "all", warnings };
   }
 
   compare(): Promise<Comparison> {
     return Promise.resolve({ found: "nothing", added: [], changed: [], removed: [] });
   }
 
-  async apply(changes: readonly PlanChange[]): Promise<void> {
+  async apply(changes: readonly PlanChange[]): Promise<readonly string[]> {
     const relay = this.#relay;
     if (relay === undefined) throw new BackendError("userspace: the relay has ended");
-    const added = changes.flatMap((change) =>
-      change.new === undefined ? [] : this.#serviceOf(change.new) ?? []
-    );
+    // Service ports that have a loopback address because another Service has given it up.
+    const others = this.#loopback?.update(changes) ?? [];
+    const plans = [...changes.flatMap((change) => change.new ?? []), ...others];
+    const added = [...this.#servicesOf(plans)];
     const kept = new Set(added.map(({ key }) => key));
-    await relay.update(added, changes.map(({ key }) => key).filter((key) => !kept.has(key)));
+    const removed = [...changes, ...others].map(({ key }) => key).filter((key) => !kept.has(key));
+    const failed = await relay.update(added, removed);
+    return this.#loopback?.served(failed) ?? [];
   }
 
   watch(onForeignChange: (what: string) => void): Disposable {
@@ -91,6 +102,10 @@ export class ListeningBackend implements Backend {
     return report === undefined ? undefined : relayStateOf(report, this.#totals.add(report));
   }
 
+  loopbackState(limit: number): LoopbackState | undefined {
+    return this.#loopback?.state(limit);
+  }
+
   async drain(isAwaited: boolean): Promise<Draining> {
     return await this.#relay?.drain(this.#options.drainMs, isAwaited) ?? { ended: Promise.resolve(0) };
   }
@@ -105,11 +120,14 @@ export class ListeningBackend implements Backend {
 
   [Symbol.dispose](): void {
     this.#relay?.[Symbol.dispose]();
+    this.#loopback?.[Symbol.dispose]();
   }
 
-  #serviceOf(plan: ServicePortPlan): RelayedService | undefined {
-    const service = relayedServiceOf(plan);
-    return service && listeningService(service, this.#options.loopback);
+  *#servicesOf(plans: Iterable<ServicePortPlan>): Generator<RelayedService> {
+    for (const relayed of relayedServicesOf(plans)) {
+      const service = listeningService(relayed, (clusterIP) => this.#loopback?.addressOf(clusterIP));
+      if (service !== undefined) yield service;
+    }
   }
 
   async #start(): Promise<RelayHandle> {

@@ -10,7 +10,7 @@ import type { EventLoop, EventTarget } from "./event_loop.ts";
 import type { NamedDescriptors } from "./hand_over.ts";
 import type { InheritedSockets } from "./inherited_sockets.ts";
 import { directListenerName, sharedListenerName } from "./listener_names.ts";
-import type { RelayedProtocol, SharedListener, Side } from "./messages.ts";
+import type { FailedListener, RelayedProtocol, SharedListener, Side } from "./messages.ts";
 import type { Warn } from "./rate_limited_warnings.ts";
 import type { DirectFrontends, FrontendEntry, ServiceTable } from "./service_table.ts";
 
@@ -61,6 +61,7 @@ export class ListenerSet implements DirectFrontends {
     string,
     Listening & { readonly destination: { entry: FrontendEntry | undefined } }
   >();
+  #failed: FailedListener[] = [];
   #isPaused = false;
   /** True from when all services are known until the relay stops. */
   #isServing = false;
@@ -108,10 +109,17 @@ export class ListenerSet implements DirectFrontends {
       this.#direct.set(key, { ...listening, destination });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#options.warn(`a frontend is not served: ${reason}`, {
-        service: printedNameOf(entry.service.spec.key),
-      });
+      const { key } = entry.service.spec;
+      this.#options.warn(`a frontend is not served: ${reason}`, { service: printedNameOf(key) });
+      this.#failed.push({ key, address, port, reason });
     }
+  }
+
+  /** Returns the frontends that could not be listened for since the last call. */
+  takeFailed(): readonly FailedListener[] {
+    const failed = this.#failed;
+    this.#failed = [];
+    return failed;
   }
 
   remove({ service, frontend: { listen } }: FrontendEntry): void {

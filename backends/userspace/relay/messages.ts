@@ -52,6 +52,14 @@ export interface RelayedFrontend {
   readonly listen?: { readonly address: Address; readonly port: number };
 }
 
+/** A frontend that is not served, because its socket could not be opened. */
+export interface FailedListener {
+  readonly key: PlanKey;
+  readonly address: Address;
+  readonly port: number;
+  readonly reason: string;
+}
+
 /** A listener for connections that the kernel redirects. The relay asks for the original destination of each. */
 export interface SharedListener {
   readonly family: Family;
@@ -129,7 +137,8 @@ export type RelayEvent =
   | { readonly type: "offered" }
   /** The relay could not start, or its thread has ended by an error. */
   | { readonly type: "failed"; readonly message: string }
-  | { readonly type: "done"; readonly id: number }
+  /** `failed`: frontends of the services of this command that are not served. */
+  | { readonly type: "done"; readonly id: number; readonly failed: readonly FailedListener[] }
   | { readonly type: "report"; readonly id: number; readonly report: RelayReport }
   /** `open`: connections that were reset because the time was over. */
   | { readonly type: "drained"; readonly open: number }

@@ -132,16 +132,21 @@ export class RelayThread implements EventTarget, Disposable {
         this.#table.retain(command.keys);
         this.#begin();
         this.#udp.endOrphans();
-        return this.#send({ type: "done", id: command.id });
+        return this.#done(command.id);
       case "update":
         this.#table.update(command.services, command.removed);
         this.#udp.endOrphans();
-        return this.#send({ type: "done", id: command.id });
+        return this.#done(command.id);
       case "report":
         return this.#send({ type: "report", id: command.id, report: this.#report() });
       case "drain":
         this.#startDrain(command.limitMs, command.isAwaited);
     }
+  }
+
+  #done(id: number): void {
+    const { TCP, UDP } = this.#listeners;
+    this.#send({ type: "done", id, failed: [...TCP.takeFailed(), ...UDP.takeFailed()] });
   }
 
   handleEvents(): void {

@@ -45,7 +45,7 @@ export const statusCommand: Command = {
     const { config } = await loadConfig(commandLine, platform.modes, terminal);
     const client = new ProxyClient(config.metrics);
     if (watch) return await showAgain(client, output, terminal);
-    const answer = await read(client);
+    const answer = await read(client, output);
     await show(answer, new Rates(), output, terminal);
     return isWell(answer) ? 0 : 1;
   },
@@ -57,9 +57,9 @@ interface Answer extends Status {
   readonly busiestServices: readonly ServiceRow[];
 }
 
-async function read(client: ProxyClient): Promise<Answer> {
+async function read(client: ProxyClient, output: Output): Promise<Answer> {
   const [status, { services }] = await Promise.all([
-    client.ask<Status>("status"),
+    client.ask<Status>(output === "table" ? "status" : "status?loopback=all"),
     client.ask<ServicePage>(`services?sort=-connections&limit=${CANDIDATES}`),
   ]);
   return { ...status, busiestServices: services };
@@ -80,7 +80,7 @@ async function showAgain(client: ProxyClient, output: Output, terminal: Terminal
   let code = 2;
   while (!signal.aborted) {
     try {
-      const answer = await read(client);
+      const answer = await read(client, output);
       if (output === "table") await terminal.print(terminal.isTerminal ? CLEAR : "\n");
       await show(answer, rates, output, terminal);
       code = isWell(answer) ? 0 : 1;

@@ -36,6 +36,7 @@ export function statusRows(status: Status): readonly (readonly Cell[])[] {
         : `${waiting.services} changes of Services, ${waiting.endpoints} of EndpointSlices`,
     ],
     ...relayRows(status),
+    ...loopbackRows(status),
     ["repairs", repairsCell(status)],
     ...errorRows(status),
   ];
@@ -109,6 +110,41 @@ function relayRows({ relay }: Status): readonly (readonly Cell[])[] {
     plural(avoidedEndpoints, "endpoint")
   } avoided`;
   return [["relay", avoidedEndpoints === 0 ? text : coloured(text, "yellow")]];
+}
+
+/** Loopback addresses in a table for people. */
+const SHOWN_LOOPBACK = 5;
+
+function loopbackRows({ loopback }: Status): readonly (readonly Cell[])[] {
+  if (loopback === undefined) return [];
+  const { range, served, notServed, hostsFile, hostsFileProblem } = loopback;
+  const shown = served.first.slice(0, SHOWN_LOOPBACK).map(({ service, address, ports }) =>
+    `${address} ${service} ${ports.join(", ")}`
+  );
+  const problems = notServed.first.slice(0, SHOWN_LOOPBACK).map(({ service, clusterIP, reason }) =>
+    `${service} (${clusterIP}) is not served completely: ${reason}`
+  );
+  const lines: readonly Cell[] = [
+    `${plural(served.total, "Service")} on addresses of ${range}`,
+    ...shown,
+    ...moreThan(shown, served.total, "are served"),
+    ...problems.map((text) => coloured(text, "yellow")),
+    ...moreThan(problems, notServed.total, "are not served completely").map((text) =>
+      coloured(text, "yellow")
+    ),
+  ];
+  return [
+    ...lines.map((line, index) => [index === 0 ? "loopback" : "", line]),
+    ...hostsFileProblem === undefined
+      ? hostsFile === undefined ? [] : [["hosts file", hostsFile]]
+      : [["hosts file", coloured(hostsFileProblem, "red")]],
+  ];
+}
+
+function moreThan(shown: readonly unknown[], total: number, what: string): readonly string[] {
+  return total > shown.length
+    ? [`${total - shown.length} more ${what}; all are in the output of -o json`]
+    : [];
 }
 
 function repairsCell({ repairs: { count, last: [last] }, now }: Status): Cell {

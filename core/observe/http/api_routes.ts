@@ -34,12 +34,13 @@ export function apiRoutes(
   const { services, activity } = sources;
   const traffic = new Shared(() => countersOf(sources.traffic), sharedMs);
   const totals = new Shared(async () => await totalsByService(await traffic.get()), sharedMs);
-  const status = () => statusOf(sources, Date.now());
+  const status = (maxLoopback?: number) => statusOf(sources, Date.now(), maxLoopback);
   const relay = new Shared(async () => await sources.relay?.(), sharedMs);
   const routes: Readonly<Record<string, (query: URLSearchParams) => unknown>> = {
-    status: async (): Promise<Status> => {
+    status: async (query): Promise<Status> => {
       const state = await relay.get();
-      return state === undefined ? status() : { ...status(), relay: state };
+      const answer = status(loopbackLimit(query));
+      return state === undefined ? answer : { ...answer, relay: state };
     },
     services: async (query) => await searchServices(services, await totals.get(), serviceQuery(query)),
     service: async (query) => {
@@ -118,6 +119,13 @@ function refuseForeignName({ host }: Pick<HttpRequest, "host">, node: string): R
   if (isOurs) return undefined;
   const shown = JSON.stringify(name.slice(0, MAX_TEXT));
   return json({ error: `host ${shown}: use an IP address, localhost, or the name of the node` }, 403);
+}
+
+/** Returns the number of loopback addresses asked for; undefined for the first ones. @throws ApiProblem */
+function loopbackLimit(query: URLSearchParams): number | undefined {
+  const value = query.get("loopback");
+  if (value !== null && value !== "all") throw new ApiProblem(400, "loopback: must be all, or left out");
+  return value === null ? undefined : Infinity;
 }
 
 /** @throws ApiProblem that names the parameter. */

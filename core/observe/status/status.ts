@@ -1,4 +1,5 @@
 import type { RelayState } from "../../backend/follower.ts";
+import type { LoopbackState } from "../../backend/loopback.ts";
 import type { TrafficCounters } from "../../backend/traffic.ts";
 import type { Family } from "../../net/protocol.ts";
 import { printedNameOf } from "../../plan/plan.ts";
@@ -32,6 +33,8 @@ export interface Status {
   readonly lag?: Lag;
   /** Connections that end at the process; absent in modes without a relay, and before it runs. */
   readonly relay?: RelayState;
+  /** Absent if no Service is served on a loopback address. */
+  readonly loopback?: LoopbackState;
   readonly errors: {
     /** The failure of the last sync; absent if it succeeded. */
     readonly sync?: Occurrence;
@@ -84,17 +87,24 @@ export interface StatusSources {
   readonly trafficLevel: TrafficLevel;
   /** Reads the connections of the relay; undefined in modes without one. */
   readonly relay: (() => Promise<RelayState | undefined>) | undefined;
+  /** Reads the loopback addresses of Services; undefined in modes without them. */
+  readonly loopback: ((limit: number) => LoopbackState | undefined) | undefined;
 }
 
 const MAX_REJECTIONS = 20;
 const MAX_INVALID = 20;
+const MAX_LOOPBACK = 20;
 
-/** @param nowMs milliseconds since the epoch. */
-export function statusOf(sources: StatusSources, nowMs: number): Status {
+/**
+ * @param nowMs milliseconds since the epoch.
+ * @param maxLoopback maximum number of loopback addresses.
+ */
+export function statusOf(sources: StatusSources, nowMs: number, maxLoopback = MAX_LOOPBACK): Status {
   const { version, mode, modeReason, node, families, sourceKind, health, activity, services, trafficLevel } =
     sources;
   const { healthy, nodeEligible = true, source } = health.healthz().body;
   const { lastSync, lag, failure, repairs, history } = activity;
+  const loopback = sources.loopback?.(maxLoopback);
   return {
     version,
     mode,
@@ -114,6 +124,7 @@ export function statusOf(sources: StatusSources, nowMs: number): Status {
     traffic: trafficLevel,
     waiting: { services: services.waiting.services, endpoints: services.waiting.endpoints },
     ...(lag === undefined ? {} : { lag }),
+    ...(loopback === undefined ? {} : { loopback }),
     errors: {
       ...(failure === undefined ? {} : { sync: failure }),
       rejections: rejectionsOf(services, nowMs - performance.now()),

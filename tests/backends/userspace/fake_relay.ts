@@ -1,6 +1,7 @@
 import type { PlanKey } from "../../../core/plan/plan.ts";
 import type { RelayHandle, RelayObserver, StartRelay } from "../../../backends/userspace/relay_handle.ts";
 import type {
+  FailedListener,
   RelayedService,
   RelayReport,
   RelaySettings,
@@ -15,6 +16,7 @@ export const userspaceOptions = {
   drainMs: 1000,
   hasRules: true,
   loopback: undefined,
+  hostsFile: undefined,
 };
 
 /** A relay that accepts nothing, and notes what it is told. */
@@ -23,6 +25,8 @@ export class FakeRelay implements RelayHandle {
   /** Calls in their order: "replace 2", "update default/web:http/TCP/IPv4", "remove …". */
   readonly calls: string[] = [];
   isDisposed = false;
+  /** The frontends that cannot be listened for. */
+  failed: (services: readonly RelayedService[]) => readonly FailedListener[] = () => [];
   current: RelayReport = { services: [], openConnections: 0, udpFlows: 0, avoidedEndpoints: [] };
 
   private constructor(
@@ -54,13 +58,17 @@ export class FakeRelay implements RelayHandle {
     };
   }
 
-  replace(services: readonly RelayedService[]): Promise<void> {
-    this.#called(`replace ${services.length}`);
+  replace(services: Iterable<RelayedService>): Promise<readonly FailedListener[]> {
+    const all = [...services];
+    this.#called(`replace ${all.length}`);
     this.services.clear();
-    return this.update(services, []);
+    return this.update(all, []);
   }
 
-  update(services: readonly RelayedService[], removed: readonly PlanKey[]): Promise<void> {
+  update(
+    services: readonly RelayedService[],
+    removed: readonly PlanKey[],
+  ): Promise<readonly FailedListener[]> {
     for (const service of services) {
       this.services.set(service.key, service);
       this.#called(`know ${service.key}`);
@@ -69,7 +77,7 @@ export class FakeRelay implements RelayHandle {
       this.services.delete(key);
       this.#called(`forget ${key}`);
     }
-    return Promise.resolve();
+    return Promise.resolve(this.failed(services));
   }
 
   report(): Promise<RelayReport> {

@@ -31,6 +31,20 @@ Deno.test("the range of loopback addresses is for a process without rules", asyn
   );
 });
 
+Deno.test("the hosts file is for loopback addresses", async () => {
+  const options = await optionsOf(
+    "--userspace-rules=false",
+    "--userspace-loopback=127.64.0.0/16",
+    "--userspace-hosts-file=/run/hosts",
+  );
+  assert.equal(options.hostsFile, "/run/hosts");
+  assert.equal((await optionsOf()).hostsFile, undefined);
+  await assert.rejects(
+    optionsOf("--userspace-rules=false", "--userspace-hosts-file=/run/hosts"),
+    /must be left out, or used with --userspace-loopback/,
+  );
+});
+
 Deno.test("a range that is not loopback is a mistake", async () => {
   for (const range of ["10.0.0.0/16", "126.0.0.0/7", "::1/128"]) {
     await assert.rejects(

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { Node } from "../cli/support/node.ts";
+import { assertComplaint, Node } from "../cli/support/node.ts";
 import { service, slice } from "../cli/support/objects.ts";
 import { program } from "./support/serving_node.ts";
 
 /** Runs a command as a user without any privilege, who may use all ports. */
 const UNPRIVILEGED = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
+
+const flags = ["--proxy-mode=userspace", "--userspace-rules=false", "--userspace-loopback=127.64.0.0/16"];
 
 Deno.test("mode userspace without rules serves node ports and loopback addresses, and needs no privilege", async () => {
   await using node = await Node.make();
@@ -16,7 +18,6 @@ Deno.test("mode userspace without rules serves node ports and loopback addresses
   ]);
   const echo = node.spawn(["python3", program("echo.py"), "127.0.0.2", "8080"]);
   try {
-    const flags = ["--proxy-mode=userspace", "--userspace-rules=false", "--userspace-loopback=127.64.0.0/16"];
     await using proxy = node.startWith(UNPRIVILEGED, ...flags);
     await proxy.inForce();
     assert.match(
@@ -31,9 +32,73 @@ with socket.create_connection(("${address}", ${port}), timeout=10) as connection
       assert.equal((await node.namespace.run("python3", "-c", exchange)).trim(), "hello", address);
     }
     assert.equal((await node.ruleset()).trim(), "");
+    const warning = /This process may not read the rules of other modes/g;
+    await proxy.logs(warning);
+    assert.equal(proxy.log.match(warning)?.length, 1);
+    assert.doesNotMatch(proxy.log, /^E\d{4} /m);
     assert.equal((await proxy.end()).code, 0);
   } finally {
     echo.kill("SIGKILL");
     await Promise.all([echo.status, echo.stdout.cancel(), echo.stderr.cancel()]);
   }
+});
+
+Deno.test("the names in the hosts file lead to the Services, and the status has their addresses", async () => {
+  await using node = await Node.make();
+  await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=80");
+  await Deno.chmod(node.directory, 0o755);
+  const hosts = `${node.directory}/names/hosts`;
+  await Deno.mkdir(`${node.directory}/names`);
+  await Deno.chown(`${node.directory}/names`, 65534, 65534);
+  await node.write("services.json", [
+    service("web", "10.96.0.10"),
+    slice("web", ["127.0.0.2"]),
+    service("privileged", "10.96.0.11", { ports: [{ port: 79 }] }),
+    slice("privileged", ["127.0.0.2"]),
+    service("thief", "10.97.0.10"),
+    slice("thief", ["127.0.0.2"]),
+  ]);
+  const echo = node.spawn(["python3", program("echo.py"), "127.0.0.2", "8080"]);
+  try {
+    await using proxy = node.startWith(UNPRIVILEGED, ...flags, `--userspace-hosts-file=${hosts}`);
+    await proxy.inForce();
+    const exchange = `import socket
+with socket.create_connection(("web.default.svc", 80), timeout=10) as connection:
+    connection.sendall(b"hello")
+    print(connection.getpeername()[0], connection.recv(5).decode())`;
+    const withHosts = `mount --bind ${hosts} /etc/hosts && exec python3 -c '${exchange}'`;
+    const answer = await node.namespace.run("unshare", "--mount", "sh", "-c", withHosts);
+    assert.equal(answer.trim(), "127.64.0.10 hello");
+    assert.doesNotMatch(await Deno.readTextFile(hosts), /privileged|thief/);
+    assert.match(
+      proxy.log,
+      /default\/thief \(10\.97\.0\.10\) is not served .* default\/web \(10\.96\.0\.10\)/,
+    );
+    const table = await node.run(["status", ...flags]);
+    assert.match(table.stdout, /loopback +1 Service on addresses of 127\.64\.0\.0\/16/);
+    assert.match(table.stdout, /127\.64\.0\.10 default\/web 80\/TCP/);
+    const json = JSON.parse((await node.run(["status", "-o", "json", ...flags])).stdout);
+    assert.equal(json.loopback.hostsFile, hosts);
+    const problems: { service: string; reason: string }[] = json.loopback.notServed.first;
+    const reasons = new Map(problems.map(({ service, reason }) => [service, reason]));
+    assert.match(reasons.get("default/privileged") ?? "", /127\.64\.0\.11:79\/TCP: EACCES/);
+    assert.match(reasons.get("default/thief") ?? "", /127\.64\.0\.10 is the address of default\/web/);
+    assert.equal((await proxy.end()).code, 0);
+    assert.deepEqual([...Deno.readDirSync(`${node.directory}/names`)], []);
+  } finally {
+    echo.kill("SIGKILL");
+    await Promise.all([echo.status, echo.stdout.cancel(), echo.stderr.cancel()]);
+  }
+});
+
+Deno.test("a hosts file that cannot be written is one error before the start", async () => {
+  await using node = await Node.make();
+  const finished = await node.run(
+    [...node.source, ...node.identity, ...flags, `--userspace-hosts-file=${node.directory}`],
+    UNPRIVILEGED,
+  );
+  assertComplaint(
+    finished,
+    /hosts file: cannot write the hosts file .*: .*Give --userspace-hosts-file another path/,
+  );
 });

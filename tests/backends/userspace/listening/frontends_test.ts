@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { listeningService, loopbackAddress } from "../../../../backends/userspace/listening/frontends.ts";
+import { listeningService } from "../../../../backends/userspace/listening/frontends.ts";
+import { loopbackAddress } from "../../../../backends/userspace/listening/loopback_addresses.ts";
 import type { RelayedFrontend } from "../../../../backends/userspace/relay/messages.ts";
-import { type Cidr, formatSocketAddress, parseCidr } from "../../../../core/net/address.ts";
+import { type Address, type Cidr, formatSocketAddress, parseCidr } from "../../../../core/net/address.ts";
 import { address, frontend, relayedService } from "../relay/support/services.ts";
 
 function range(text: string): Cidr {
@@ -10,9 +11,14 @@ function range(text: string): Cidr {
   return cidr;
 }
 
+/** The loopback addresses of a range; none without a range. */
+function loopbackOf(loopback: Cidr | undefined): (clusterIP: Address) => Address | undefined {
+  return (clusterIP) => loopback && loopbackAddress(clusterIP, loopback);
+}
+
 /** Where frontends are listened for. */
 function listeners(frontends: readonly RelayedFrontend[], loopback?: Cidr): readonly string[] {
-  const service = listeningService(relayedService({ frontends }), loopback);
+  const service = listeningService(relayedService({ frontends }), loopbackOf(loopback));
   return (service?.frontends ?? []).flatMap(({ listen }) =>
     listen === undefined ? [] : formatSocketAddress(listen.address, listen.port)
   );
@@ -45,7 +51,7 @@ Deno.test("ClusterIPs have loopback addresses with the same last bits, on reques
 
 Deno.test("programs of this node use the endpoints for this node, because nobody else reaches a loopback address", () => {
   const frontends = [frontend({ inside: "local", outside: "none" })];
-  const service = listeningService(relayedService({ frontends }), range("127.64.0.0/16"));
+  const service = listeningService(relayedService({ frontends }), loopbackOf(range("127.64.0.0/16")));
   assert.equal(service?.frontends[0]?.outside, "local");
 });
 
@@ -56,5 +62,5 @@ Deno.test("other frontends are not served", () => {
     [],
   );
   const service = relayedService({ family: "IPv6", frontends: [frontend({ address: address("fd00::10") })] });
-  assert.equal(listeningService(service, loopback), undefined);
+  assert.equal(listeningService(service, loopbackOf(loopback)), undefined);
 });

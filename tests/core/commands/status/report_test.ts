@@ -63,6 +63,43 @@ Deno.test("a mode that relays connections tells how many are open, and how many 
   );
 });
 
+Deno.test("loopback addresses are told with the first Services, and those that are not served with the reason", () => {
+  const served = (name: string) => ({
+    service: `default/${name}`,
+    clusterIP: "10.96.0.10",
+    address: "127.64.0.10",
+    ports: ["80/TCP", "53/UDP"],
+  });
+  const loopback = {
+    range: "127.64.0.0/16",
+    hostsFile: "/run/hosts",
+    served: { total: 9000, first: ["a", "b", "c", "d", "e", "f"].map(served) },
+    notServed: {
+      total: 1,
+      first: [{
+        service: "default/x",
+        clusterIP: "10.97.0.10",
+        reason: "127.64.0.10 is the address of default/a",
+      }],
+    },
+  };
+  const rows = lines({ ...healthy, loopback });
+  assert.deepEqual(rows.slice(7, 9), [
+    "loopback: 9 k Services on addresses of 127.64.0.0/16",
+    ": 127.64.0.10 default/a 80/TCP, 53/UDP",
+  ]);
+  assert.deepEqual(rows.slice(13, 16), [
+    ": 8995 more are served; all are in the output of -o json",
+    ": default/x (10.97.0.10) is not served completely: 127.64.0.10 is the address of default/a",
+    "hosts file: /run/hosts",
+  ]);
+  const broken = lines({
+    ...healthy,
+    loopback: { ...loopback, hostsFileProblem: "cannot write the hosts file" },
+  });
+  assert.ok(broken.includes("hosts file: cannot write the hosts file"));
+});
+
 Deno.test("everything that is wrong is told, with what is tried next", () => {
   const sick: Status = {
     ...healthy,

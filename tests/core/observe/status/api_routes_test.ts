@@ -28,6 +28,11 @@ function api() {
       version: "1",
       modeReason: undefined,
       relay: undefined,
+      loopback: (limit) => ({
+        range: `the first ${limit}`,
+        served: { total: 0, first: [] },
+        notServed: { total: 0, first: [] },
+      }),
       mode: "nftables",
       node: "here",
       families: ["IPv4"],
@@ -167,4 +172,13 @@ Deno.test("the API answers only to names that cannot be somebody else's", async 
   for (const host of ["evil.example", "evil.example:10249", "127.0.0.1.evil.example"]) {
     assert.equal(await statusFor(host), 403, host);
   }
+});
+
+Deno.test("the status has the first loopback addresses, and all on request", async () => {
+  const { ask } = api();
+  assert.equal((await ask("/api/v1/status")).body.loopback.range, "the first 20");
+  assert.equal((await ask("/api/v1/status?loopback=all")).body.loopback.range, "the first Infinity");
+  assert.deepEqual((await ask("/api/v1/status?loopback=5")).body, {
+    error: "loopback: must be all, or left out",
+  });
 });
