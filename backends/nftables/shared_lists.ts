@@ -21,9 +21,9 @@ import { listMap } from "./sets.ts";
  *     map endpoints-…/web/80-95       tcp . 80 . 0 : 10.1.0.1 . 8080
  *
  * The elements of the addresses do not depend on the endpoints. The chain is written again when the number of
- * endpoints changes. A map is for sixteen port numbers: with a map per port, the kernel would search thousands of
- * sets one by one, and with a single map, it would visit all elements for every rule that uses the map, and all
- * rules for every element.
+ * endpoints or the port number changes. A map is for sixteen port numbers: with a map per port, the kernel would
+ * search thousands of sets one by one, and with a single map, it would visit all elements for every rule that uses
+ * the map, and all rules for every element.
  */
 
 /** A service port with at most so many frontends has an endpoint list for each of them. */
@@ -106,9 +106,11 @@ export function sharedListChains(
   return [external, noEndpoints];
 }
 
-function externalContents({ external, clusterEndpoints, localEndpoints }: ServicePortPlan): string {
+/** The port number is a part because it selects the map of the list: see listMapName. */
+function externalContents(plan: ServicePortPlan): string {
+  const { external, clusterEndpoints, localEndpoints } = plan;
   const route = external.verdict === "balance" ? `${external.to} ${external.masquerade}` : external.verdict;
-  return `${route} ${clusterEndpoints.length} ${localEndpoints.length}`;
+  return [route, servicePortOf(plan), clusterEndpoints.length, localEndpoints.length].join(" ");
 }
 
 /** Makes the same decisions as the chains of classes: see classes.ts. */

@@ -6,7 +6,7 @@ import { type Attribute, attribute, messages } from "../../../ffi/netlink/reader
 
 /**
  * Builds the chains and sets of a table from batches, as the kernel does. As strict as the kernel: a
- * referenced object must exist, an added element must not.
+ * referenced object must exist, an added element must not, and nothing may refer to a deleted chain or set.
  */
 export class VirtualTable {
   readonly chains = new Map<string, VirtualChain>();
@@ -40,7 +40,12 @@ export class VirtualTable {
         return this.#deleteChain(must(field(nft.NFTA_CHAIN_NAME)).string());
       case nft.NFT_MSG_NEWRULE: {
         const chain = this.#chain(must(field(nft.NFTA_RULE_CHAIN)).string());
-        chain.rules.push(expressionsOf(must(field(nft.NFTA_RULE_EXPRESSIONS)), anonymous));
+        const expressions = expressionsOf(must(field(nft.NFTA_RULE_EXPRESSIONS)), anonymous);
+        for (const { chains, set } of expressions.map(referencesOf)) {
+          for (const name of chains) this.#chain(name);
+          if (set !== undefined) must(this.sets.get(set), `set ${set}`);
+        }
+        chain.rules.push(expressions);
         return;
       }
       case nft.NFT_MSG_DELRULE:
@@ -49,8 +54,7 @@ export class VirtualTable {
       case nft.NFT_MSG_NEWSET:
         return this.#addSet(field, anonymous);
       case nft.NFT_MSG_DELSET:
-        must(this.sets.delete(must(field(nft.NFTA_SET_NAME)).string()) || undefined);
-        return;
+        return this.#deleteSet(must(field(nft.NFTA_SET_NAME)).string());
       case nft.NFT_MSG_NEWSETELEM:
       case nft.NFT_MSG_DELSETELEM:
         return this.#changeElements(type === nft.NFT_MSG_NEWSETELEM, field, anonymous);
@@ -74,10 +78,22 @@ export class VirtualTable {
   }
 
   #deleteChain(name: string): void {
-    for (const set of this.sets.values()) {
-      for (const { chain } of set.elements.values()) if (chain === name) throw new Error(`EBUSY: ${name}`);
-    }
-    must(this.chains.delete(name) || undefined);
+    // The rules of the chain go with it, and so do their references.
+    must(this.chains.delete(name) || undefined, `chain ${name}`);
+    const isUsed = this.#references().some(({ chains }) => chains.includes(name)) ||
+      [...this.sets.values()].some(({ elements }) =>
+        [...elements.values()].some(({ chain }) => chain === name)
+      );
+    if (isUsed) throw new Error(`EBUSY: chain ${name}`);
+  }
+
+  #deleteSet(name: string): void {
+    must(this.sets.delete(name) || undefined, `set ${name}`);
+    if (this.#references().some(({ set }) => set === name)) throw new Error(`EBUSY: set ${name}`);
+  }
+
+  #references(): References[] {
+    return [...this.chains.values()].flatMap(({ rules }) => rules.flat().map(referencesOf));
   }
 
   #addSet(field: Fields, anonymous: Map<number, VirtualSet>): void {
@@ -85,6 +101,7 @@ export class VirtualTable {
     const concatenation = field(nft.NFTA_SET_DESC)?.attribute(nft.NFTA_SET_DESC_CONCAT);
     const flags = must(field(nft.NFTA_SET_FLAGS)).u32be();
     const set: VirtualSet = {
+      timeout: field(nft.NFTA_SET_TIMEOUT)?.u64be() ?? 0n,
       keyLength: must(field(nft.NFTA_SET_KEY_LEN)).u32be(),
       ranges: (flags & nft.NFT_SET_INTERVAL) === 0 ? undefined : [...must(concatenation).attributes()]
         .map((length) => must(length.attribute(nft.NFTA_SET_FIELD_LEN)).u32be() + 3 & ~3),
@@ -122,6 +139,7 @@ export class VirtualTable {
       end: element.attribute(nft.NFTA_SET_ELEM_KEY_END) === undefined
         ? ""
         : value(element.attribute(nft.NFTA_SET_ELEM_KEY_END)),
+      userdata: element.attribute(nft.NFTA_SET_ELEM_USERDATA)?.latin1() ?? "",
     };
   }
 
@@ -136,6 +154,8 @@ export interface VirtualChain {
 }
 
 export interface VirtualSet {
+  /** In milliseconds; 0 for none. */
+  readonly timeout: bigint;
   /** In bytes. */
   readonly keyLength: number;
   /** Lengths of the key's fields, for interval sets only. */
@@ -150,6 +170,8 @@ export interface VirtualElement {
   readonly data: string;
   /** The last key, for ranges only. */
   readonly end: string;
+  /** The comment, encoded; "" for none. */
+  readonly userdata: string;
 }
 
 export interface VirtualExpression {
@@ -169,6 +191,26 @@ function expressionsOf(list: Attribute, anonymous: ReadonlyMap<number, VirtualSe
     const id = name === "lookup" ? fields.get(nft.NFTA_LOOKUP_SET_ID)?.u32be() : undefined;
     return { name, fields, choice: id === undefined ? undefined : must(anonymous.get(id)) };
   });
+}
+
+/** Objects that an expression refers to by name. */
+interface References {
+  readonly chains: readonly string[];
+  readonly set: string | undefined;
+}
+
+function referencesOf({ name, fields, choice }: VirtualExpression): References {
+  const chains = [...choice?.elements.values() ?? []].map(({ chain }) => chain);
+  if (name === "immediate") {
+    const verdict = fields.get(nft.NFTA_IMMEDIATE_DATA)?.attribute(nft.NFTA_DATA_VERDICT);
+    chains.push(verdict?.attribute(nft.NFTA_VERDICT_CHAIN)?.string());
+  }
+  const set = name === "lookup" && choice === undefined
+    ? fields.get(nft.NFTA_LOOKUP_SET)
+    : name === "dynset"
+    ? fields.get(nft.NFTA_DYNSET_SET_NAME)
+    : undefined;
+  return { chains: chains.filter((chain) => chain !== undefined), set: set?.string() };
 }
 
 /** The binary string in an attribute of type struct nft_data. */

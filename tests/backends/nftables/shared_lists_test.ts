@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
+import { contentsOf } from "../nf_tables/table_contents.ts";
+import { VirtualTable } from "../nf_tables/virtual_table.ts";
 import { planOf, type PlanText } from "../plans.ts";
 import { FakeTable, sizeOf, stepsOf } from "./batches.ts";
 import { textsOf } from "./element_texts.ts";
@@ -88,6 +90,21 @@ Deno.test("a change of the number of endpoints replaces the rule that picks one,
     "delete elements of endpoints-OUB4D2U4-default/web/80-95",
     "add elements of endpoints-OUB4D2U4-default/web/80-95",
   ]);
+});
+
+Deno.test("the rule that picks an endpoint changes its map when the service port gets another number", () => {
+  const [dns, http, next] = [["dns", 54], ["http", 53], ["http", 8080]].map(([portName, port]) =>
+    planOf({
+      portName: `${portName}`,
+      externalIPs: Array.from({ length: 9 }, (_, n) => `192.0.2.${n}:${port}`),
+    })
+  );
+  for (const neighbours of [[], [dns!]]) {
+    const table = new FakeTable([...neighbours, http!]);
+    const changed = new VirtualTable(table.created, table.apply([http, next]));
+    const fresh = new VirtualTable(new FakeTable([...neighbours, next!]).created);
+    assert.deepEqual(contentsOf(changed), contentsOf(fresh));
+  }
 });
 
 Deno.test("neighbouring ports of a service share a map, which exists as long as one of them has endpoints", () => {
