@@ -18,6 +18,12 @@ function service(name: string, family: "IPv4" | "IPv6"): fc.Arbitrary<PlanText |
       const [address = "", port] = host.split(":");
       return `${ip(prefix, address)}:${port}`;
     });
+  // So many that they share an endpoint list in mode nftables. Ports 80 and 81 use another map than port 8080.
+  const manyAddresses = [80, 81, 8080].map((port) => ({
+    clusterIP: `${ip("10.96.0.", "1")}:${port}`,
+    externalIPs: [1, 2, 3, 4, 5, 6, 7, 8, 9].map((host) => `${ip("198.51.100.", `${host}`)}:${port}`),
+    loadBalancerIPs: [`${ip("203.0.113.", "1")}:${port}`],
+  }));
   const endpoints = [1, 2, 3, 4, 5].map((host) =>
     `${ip("10.1.0.", String(host))}:8080${host <= 2 ? "@here" : ""}`
   );
@@ -33,6 +39,7 @@ function service(name: string, family: "IPv4" | "IPv6"): fc.Arbitrary<PlanText |
     endpoints: fc.subarray(endpoints),
     healthCheckNodePort: fc.constantFrom(0, 0, 31001),
     affinitySeconds: fc.constantFrom(0, 0, 10, 30),
+    many: fc.constantFrom(undefined, undefined, undefined, undefined, undefined, ...manyAddresses),
     balancing: fc.constantFrom(undefined, undefined, "random", "maglev"),
     sourceRanges: fc.option(
       fc.subarray(
@@ -40,8 +47,9 @@ function service(name: string, family: "IPv4" | "IPv6"): fc.Arbitrary<PlanText |
       ),
       { nil: undefined },
     ),
-  }).map(({ nodePort, sourceRanges, ...text }): PlanText => ({
+  }).map(({ nodePort, sourceRanges, many, ...text }): PlanText => ({
     ...text,
+    ...many,
     name,
     family,
     ...(nodePort === undefined ? {} : { nodePort }),
