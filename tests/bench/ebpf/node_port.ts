@@ -17,13 +17,21 @@ import { atLeast, type Figure, median, rows } from "../report.ts";
 // time of a connection does: most connections are not interrupted.
 
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "3" }, seconds: { type: "string", default: "20" } },
+  options: {
+    rounds: { type: "string", default: "3" },
+    seconds: { type: "string", default: "20" },
+    /** The endpoints: pods of the lab's node. Only pod-c has a veth pair of its own; the others are behind a bridge. */
+    pods: { type: "string", default: "pod-a,pod-b,pod-c" },
+  },
 });
 /** Node ports and ports of endpoints: one for each process of the client. */
 const FIRST_PORT = 30080;
 const processes = navigator.hardwareConcurrency;
 const ports = Array.from({ length: processes }, (_, index) => FIRST_PORT + index);
-const pods = ["pod-a", "pod-b", "pod-c"] as const;
+const nodePods = ["pod-a", "pod-b", "pod-c"] as const;
+const pods = nodePods.filter((pod) => values.pods.split(",").includes(pod));
+const [firstPod] = pods;
+if (firstPod === undefined) throw new Error(`--pods ${values.pods}: name at least one of ${nodePods}`);
 /** Source addresses of the client; one address would run out of ports. */
 const sources = Array.from({ length: 100 }, (_, index) => `192.168.8.${100 + index}`);
 
@@ -62,7 +70,7 @@ const rates: Record<typeof ways[number], Rate[]> = {
 };
 for (let round = 0; round < Number(values.rounds); round++) {
   rates["to the node"].push(await connect(machines.node.addresses.IPv4, ["node"]));
-  rates.forwarded.push(await connect(machines["pod-a"].addresses.IPv4));
+  rates.forwarded.push(await connect(machines[firstPod].addresses.IPv4));
   for (const mode of ["nftables", "ebpf"] as const) rates[mode].push(await measure(mode));
 }
 const timeOf = (way: typeof ways[number]) => median(rates[way].map(({ microseconds }) => microseconds));
