@@ -33,18 +33,17 @@ function described(plan: ServicePortPlan, set: string, among: readonly ServicePo
   );
 }
 
-Deno.test("all service ports with the rejected frontend are named", () => {
+Deno.test("all service ports with the rejected frontend are named, except those that have it as a node port", () => {
   const nodePort = planOf({ nodePort: 30080 });
   const external = planOf({ name: "other", externalIPs: ["192.168.7.1:30080"] });
+  const balancer = planOf({ name: "balancer", loadBalancerIPs: ["192.168.7.1:30080"] });
   const elsewhere = planOf({ name: "elsewhere", externalIPs: ["192.168.7.2:30080"] });
-  assert.equal(
-    described(external, "virtual-servers", [external, elsewhere]),
-    "add service default/other:http (192.168.7.1:30080/TCP) to virtual-servers of table ip kube-proxy-ipvs",
-  );
-  assert.match(
-    described(external, "virtual-servers", [nodePort, external]),
-    /default\/web:http, default\/other:http/,
-  );
+  const suffix = "(192.168.7.1:30080/TCP) to virtual-servers of table ip kube-proxy-ipvs";
+  const named = (...among: readonly ServicePortPlan[]) => described(external, "virtual-servers", among);
+  assert.equal(named(external, elsewhere), `add service default/other:http ${suffix}`);
+  assert.equal(named(nodePort, external), `add service default/other:http ${suffix}`);
+  assert.equal(named(external, balancer), `add service default/other:http, default/balancer:http ${suffix}`);
+  assert.equal(named(nodePort), `add service default/web:http ${suffix}`);
 });
 
 Deno.test("elements whose key is an address are described by it", () => {
