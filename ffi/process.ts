@@ -38,6 +38,17 @@ export function trimHeap(): void {
   libc().malloc_trim(0n);
 }
 
+/**
+ * Has V8 free the garbage of this thread and compact its heap, which it otherwise does when it needs the space: call it
+ * after a bulk load. Does nothing without V8's --expose-gc, which scripts/build.sh sets.
+ */
+export function collectGarbage(): void {
+  const collect: unknown = Reflect.get(globalThis, "gc");
+  // Without "last-resort", V8 does not compact: 158 MB instead of 144 MB are resident in mode userspace, with 10,000
+  // services of 10 endpoints.
+  if (typeof collect === "function") collect({ type: "major", execution: "sync", flavor: "last-resort" });
+}
+
 /** Reads the clock that all processes of the node share, in microseconds. performance.now() begins with the process. */
 export function monotonicMicroseconds(): bigint {
   // struct timespec { time_t tv_sec; long tv_nsec; }, each 64 bits

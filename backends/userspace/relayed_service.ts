@@ -24,7 +24,7 @@ export function relayedServiceOf(plan: ServicePortPlan): RelayedService | undefi
     frontends,
     cluster: packEndpoints(clusterEndpoints),
     local: packEndpoints(localEndpoints),
-    serving: protocol === "UDP" ? packEndpoints(servingEndpoints) : NO_ENDPOINTS,
+    serving: protocol === "UDP" ? packEndpoints(servingEndpoints) : "",
     affinitySeconds,
     // The kernel checks them, before it redirects.
     sourceRanges: undefined,
@@ -39,8 +39,6 @@ export function* relayedServicesOf(plans: Iterable<ServicePortPlan>): Generator<
     if (service !== undefined) yield service;
   }
 }
-
-const NO_ENDPOINTS = new Uint8Array();
 
 /** The endpoints that connections of each side are balanced over (docs/behaviour.md §4.3). */
 function listsOf(

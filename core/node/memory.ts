@@ -1,12 +1,11 @@
-import { trimHeap } from "../../ffi/process.ts";
+import { collectGarbage, trimHeap } from "../../ffi/process.ts";
 
 /**
- * Returns memory to the kernel after a bulk load. V8 keeps garbage until it needs the space (10-25 MB after
- * 10,000 services), and glibc keeps freed memory. Takes about 60 ms at that size. Without V8's --expose-gc,
+ * Returns memory to the kernel after a bulk load. V8 keeps garbage until it needs the space (20-35 MB after
+ * 10,000 services), and glibc keeps freed memory. Takes about 100 ms at that size. Without V8's --expose-gc,
  * which build.sh sets, only the memory of glibc is returned.
  */
 export function returnMemory(): void {
-  const collectGarbage: unknown = Reflect.get(globalThis, "gc");
-  if (typeof collectGarbage === "function") collectGarbage();
+  collectGarbage();
   trimHeap();
 }

@@ -34,16 +34,16 @@ export class SocketAddress {
     return this.capacity;
   }
 
-  /** Copies an address and a port (6 or 18 bytes, the port big-endian) from a position in `packed`. */
-  setPacked(packed: Uint8Array, at: number): void {
+  /** Copies an address and a port (6 or 18 characters, one per byte, the port big-endian) from a position in `packed`. */
+  setPacked(packed: string, at: number): void {
     const { bytes } = this;
     const count = this.#addressEnd - this.#addressStart;
     bytes[0] = this.#family;
     for (let index = 0; index < count; index++) {
-      bytes[this.#addressStart + index] = packed[at + index] ?? 0;
+      bytes[this.#addressStart + index] = packed.charCodeAt(at + index);
     }
-    bytes[2] = packed[at + count] ?? 0;
-    bytes[3] = packed[at + count + 1] ?? 0;
+    bytes[2] = packed.charCodeAt(at + count);
+    bytes[3] = packed.charCodeAt(at + count + 1);
   }
 
   /** @param address one character per byte */

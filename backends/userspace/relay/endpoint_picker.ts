@@ -28,7 +28,7 @@ export class EndpointPicker {
    * @param now milliseconds of any clock, the same for all calls.
    * @returns its offset in the list; -1 if there is none.
    */
-  pick(service: Service, list: Uint8Array, client: string, tried: readonly string[], now: number): number {
+  pick(service: Service, list: string, client: string, tried: readonly string[], now: number): number {
     const { affinitySeconds } = service.spec;
     if (affinitySeconds === 0) return this.#pickRandom(service, list, tried, now);
     const bytes = PACKED_BYTES[service.spec.family];
@@ -64,7 +64,7 @@ export class EndpointPicker {
     }
   }
 
-  #pickRandom(service: Service, list: Uint8Array, tried: readonly string[], now: number): number {
+  #pickRandom(service: Service, list: string, tried: readonly string[], now: number): number {
     const bytes = PACKED_BYTES[service.spec.family];
     const count = list.length / bytes;
     if (count === 0) return -1;

@@ -25,11 +25,14 @@ export interface RelayedService {
   readonly family: Family;
   readonly protocol: RelayedProtocol;
   readonly frontends: readonly RelayedFrontend[];
-  /** Packed endpoints (`packed_endpoints.ts`): address bytes, then the port, big-endian; 6 bytes each in IPv4, 18 in IPv6. */
-  readonly cluster: Uint8Array;
-  readonly local: Uint8Array;
+  /**
+   * Packed endpoints (`packed_endpoints.ts`), one character per byte: the address, then the port, big-endian; 6 bytes each
+   * in IPv4, 18 in IPv6.
+   */
+  readonly cluster: string;
+  readonly local: string;
   /** Endpoints that existing UDP flows may keep, in addition to those above; empty for TCP. Packed. */
-  readonly serving: Uint8Array;
+  readonly serving: string;
   /** Seconds since the client's last new connection; 0 for no affinity. */
   readonly affinitySeconds: number;
   /** Source addresses that may use the LoadBalancerIP frontends; undefined for all. */

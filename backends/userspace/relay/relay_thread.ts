@@ -1,6 +1,6 @@
 import { formatSocketAddress } from "../../../core/net/address.ts";
 import { printedNameOf } from "../../../core/plan/plan.ts";
-import { openFileLimit } from "../../../ffi/process.ts";
+import { collectGarbage, openFileLimit } from "../../../ffi/process.ts";
 import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { WakeCounter } from "../../../ffi/socket/wake.ts";
 import { Drain } from "./drain.ts";
@@ -42,6 +42,7 @@ export class RelayThread implements EventTarget, Disposable {
   readonly #handOverName: string;
   #drain: Drain | undefined;
   #handOver: HandOver | undefined;
+  #hasBegun = false;
   isOver = false;
 
   /**
@@ -166,6 +167,10 @@ export class RelayThread implements EventTarget, Disposable {
 
   /** Accepts clients, since all services are known. Those of inherited sockets have waited. */
   #begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    // Reading the services has left garbage. It takes some 40 ms for 10,000 services, while clients still wait.
+    collectGarbage();
     this.#listeners.TCP.begin();
     this.#listeners.UDP.begin();
     this.#inherited.closeRest();

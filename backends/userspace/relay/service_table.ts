@@ -1,6 +1,7 @@
 import { type Address, contains, socketKey } from "../../../core/net/address.ts";
 import type { Family } from "../../../core/net/protocol.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
+import { withSharedStrings } from "./shared_strings.ts";
 import type {
   EndpointList,
   RelayedFrontend,
@@ -49,8 +50,6 @@ export interface DirectFrontends {
   settle(): void;
 }
 
-const NO_ENDPOINTS = new Uint8Array();
-
 /** Services by key, and their frontends by address and port. */
 export class ServiceTable {
   readonly #services = new Map<PlanKey, Service>();
@@ -95,7 +94,8 @@ export class ServiceTable {
     }
   }
 
-  #set(old: Service | undefined, spec: RelayedService): void {
+  #set(old: Service | undefined, received: RelayedService): void {
+    const spec = withSharedStrings(received);
     const service = old ?? new Service(this.#nextId++, spec);
     service.spec = spec;
     this.#services.set(spec.key, service);
@@ -116,9 +116,9 @@ export class ServiceTable {
     service.spec = {
       ...service.spec,
       frontends: [],
-      cluster: NO_ENDPOINTS,
-      local: NO_ENDPOINTS,
-      serving: NO_ENDPOINTS,
+      cluster: "",
+      local: "",
+      serving: "",
     };
   }
 
@@ -139,14 +139,14 @@ export class ServiceTable {
 }
 
 /** Returns the packed endpoints of a list as they are now. */
-export function endpointsOf({ spec }: Service, list: EndpointList): Uint8Array {
+export function endpointsOf({ spec }: Service, list: EndpointList): string {
   switch (list) {
     case "cluster":
       return spec.cluster;
     case "local":
       return spec.local;
     case "none":
-      return NO_ENDPOINTS;
+      return "";
   }
 }
 

@@ -172,7 +172,7 @@ Deno.test(
     await using lab = await RelayLab.start();
     await lab.replace();
     assert.equal(await connectOrReset(VIP), "reset");
-    await lab.replace(relayedService({ cluster: new Uint8Array() }));
+    await lab.replace(relayedService({ cluster: "" }));
     assert.equal(await connectOrReset(VIP), "reset");
   },
 );

@@ -21,7 +21,7 @@ export interface Attempt {
   /** Bytes for the endpoint before those of the client. */
   readonly header: Uint8Array<ArrayBuffer> | undefined;
   /** The packed endpoints that the current one was chosen from, and its offset. */
-  endpoints: Uint8Array;
+  endpoints: string;
   offset: number;
   /** Endpoints that did not answer in time, and those that rejected the connection; packed. */
   silent: readonly string[];
@@ -29,10 +29,9 @@ export interface Attempt {
 }
 
 const NONE: readonly string[] = [];
-const NO_ENDPOINTS = new Uint8Array();
 
 export function newAttempt({ list, client, header }: Pick<Attempt, "list" | "client" | "header">): Attempt {
-  return { list, client, header, endpoints: NO_ENDPOINTS, offset: 0, silent: NONE, rejecting: NONE };
+  return { list, client, header, endpoints: "", offset: 0, silent: NONE, rejecting: NONE };
 }
 
 /** The owner of connections, `TcpRelay`, as a connection sees it. */

@@ -201,7 +201,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
   }
 
   /** Prefers endpoints that were not tried, then those that did not answer: their SYN may have been lost. */
-  #choose(service: Service, list: Uint8Array, { client, silent, rejecting }: Attempt): number {
+  #choose(service: Service, list: string, { client, silent, rejecting }: Attempt): number {
     const { now } = this.#loop;
     const tried = silent.length === 0 ? rejecting : [...silent, ...rejecting];
     const offset = this.#picker.pick(service, list, client, tried, now);

@@ -190,7 +190,7 @@ function checkAll(
 function balancedOver(
   { target: { plan, frontend } }: TraceOutcome & { readonly verdict: "balanced" },
   side: "inside" | "outside",
-): Uint8Array | undefined {
+): string | undefined {
   const service = relayedServiceOf(plan);
   const relayed = service?.frontends.find(({ kind, address: one, port }) =>
     kind === frontend.kind && port === frontend.port &&

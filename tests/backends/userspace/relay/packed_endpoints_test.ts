@@ -9,7 +9,20 @@ import { address, packed } from "./support/services.ts";
 
 Deno.test("endpoints are packed as address bytes and big-endian port", () => {
   const list = packed("10.1.2.3:8080", "10.1.2.255:65535");
-  assert.deepEqual([...list], [10, 1, 2, 3, 0x1f, 0x90, 10, 1, 2, 255, 0xff, 0xff]);
+  assert.deepEqual(Array.from(list, (byte) => byte.charCodeAt(0)), [
+    10,
+    1,
+    2,
+    3,
+    0x1f,
+    0x90,
+    10,
+    1,
+    2,
+    255,
+    0xff,
+    0xff,
+  ]);
   assert.equal(list.length, 2 * PACKED_BYTES.IPv4);
   assert.equal(packed("fd00::1:80").length, PACKED_BYTES.IPv6);
 });
@@ -20,5 +33,5 @@ Deno.test("an endpoint is found by its packed form", () => {
   assert.deepEqual(unpackEndpoint(second), { address: address("10.1.2.4"), port: 8080 });
   assert.equal(offsetOf(list, second), 6);
   assert.equal(offsetOf(packed("10.1.2.3:8080", "10.1.2.4:80"), second), -1);
-  assert.equal(offsetOf(new Uint8Array(), second), -1);
+  assert.equal(offsetOf("", second), -1);
 });

@@ -12,7 +12,7 @@ export function address(text: string): Address {
 }
 
 /** Packs endpoints that are written as `10.1.0.1:80`. */
-export function packed(...endpoints: readonly string[]): Uint8Array<ArrayBuffer> {
+export function packed(...endpoints: readonly string[]): string {
   return packEndpoints(endpoints.map((text) => {
     const colon = text.lastIndexOf(":");
     return { address: address(text.slice(0, colon)), port: Number(text.slice(colon + 1)) };
@@ -37,8 +37,8 @@ export function relayedService(changes: Partial<RelayedService> = {}): RelayedSe
     protocol: "TCP",
     frontends: [frontend()],
     cluster: packed("10.1.0.1:8080"),
-    local: new Uint8Array(),
-    serving: new Uint8Array(),
+    local: "",
+    serving: "",
     affinitySeconds: 0,
     sourceRanges: undefined,
     proxyProtocol: false,
