@@ -132,7 +132,8 @@ Deno.test(
     await using _second = new TcpServer("10.1.0.2", echo);
     await lab.replace(relayedService(), { ...OTHER, cluster: packed("10.1.0.1:8080", "10.1.0.2:8080") });
     const range = await run("sysctl", "-n", "net.ipv4.ip_local_port_range");
-    await run("sysctl", "-qw", "net.ipv4.ip_local_port_range=50000 50003");
+    // Outside the default range, where connections of the tests before are in state TIME_WAIT.
+    await run("sysctl", "-qw", "net.ipv4.ip_local_port_range=20000 20003");
     try {
       const open: Deno.TcpConn[] = [];
       for (const vip of [VIP, VIP, VIP, VIP, OTHER_VIP, OTHER_VIP, OTHER_VIP, OTHER_VIP]) {
