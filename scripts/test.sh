@@ -99,13 +99,22 @@ page() {
   deno_test page tests/page
 }
 
-# Runs the scenarios in every mode that any kernel has, or in mode PROXY_MODE.
+# Runs the scenarios in every mode that any kernel has, or in mode PROXY_MODE. They wait for most of their time, so two
+# modes run at a time.
 conformance() {
   built conformance || return
-  local mode
-  for mode in ${PROXY_MODE:-nftables iptables ebpf userspace}; do
-    PROXY_MODE=$mode deno_test "conformance in mode $mode" tests/conformance
-  done
+  local modes=(${PROXY_MODE:-nftables ebpf iptables userspace}) mode
+  {
+    for mode in "${modes[@]:0:2}"; do scenarios "$mode"; done
+  } &
+  local lane=$!
+  for mode in "${modes[@]:2}"; do scenarios "$mode"; done
+  wait $lane
+  for mode in "${modes[@]}"; do count_both "$work/conformance-$mode" "conformance in mode $mode"; done
+}
+
+scenarios() {
+  PROXY_MODE=$1 try_tests "conformance in mode $1" "$work/conformance-$1" tests/conformance | sed -u "s/^/[$1] /"
 }
 
 adversarial() {
@@ -319,14 +328,23 @@ is_root() {
 deno_test() {
   local name=$1 log=$work/log
   shift
-  echo "== $name: deno test $* ${filter:+--filter $filter}"
   rm -f "$log"*
+  try_tests "$name" "$log" "$@"
+  count_both "$log" "$name"
+}
+
+# Runs tests, and repeats those that failed once. May run in the background, so it stores its results in files for
+# count_both.
+#   try_tests NAME LOG [ARGUMENT]...
+try_tests() {
+  local name=$1 log=$2
+  shift 2
+  echo "== $name: deno test $* ${filter:+--filter $filter}"
   run_tests "$log" "$filter" "$@" || {
     # A failed unit test or property is a finding. What waits for other processes can also miss a time limit.
     [ "$name" != unit ] && filter_of_failures "$log" >"$log.filter" && [ -s "$log.filter" ] &&
       echo "== $name: trying again what failed" && run_tests "$log.again" "$(cat "$log.filter")" "$@"
   }
-  count_both "$log" "$name"
 }
 
 run_tests() {
