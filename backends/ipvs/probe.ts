@@ -1,10 +1,17 @@
 import type { Requirement } from "../../core/backend/contract.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import * as nft from "../nf_tables/constants.ts";
-import * as expr from "../nf_tables/expressions.ts";
+import {
+  addressTypes,
+  concatenatedRanges,
+  CONNECTION_TRACKING,
+  MASQUERADING,
+  REJECTING,
+  tablesAndSets,
+} from "../nf_tables/common_features.ts";
 import { writeTable } from "../nf_tables/fixed/table.ts";
 import { type Probe, tableProbe } from "../nf_tables/probe.ts";
-import { type Hook, isNew, isOfThisNode, rule } from "../nf_tables/rules.ts";
+import type { Hook } from "../nf_tables/rules.ts";
 import { FIREWALL_ALLOWED } from "../nf_tables/set/shared.ts";
 import { UseCounts } from "../use_counts.ts";
 import type { CompileOptions } from "./compile.ts";
@@ -16,45 +23,18 @@ import { IPVS_IPS, setsOf } from "./tables/sets.ts";
 import { compileChanges, updatesOf } from "./update.ts";
 
 const INPUT: Hook = { type: "filter", number: nft.NF_INET_LOCAL_IN, priority: nft.NF_IP_PRI_FILTER };
-const POSTROUTING: Hook = { type: "nat", number: nft.NF_INET_POST_ROUTING, priority: nft.NF_IP_PRI_NAT_SRC };
 
 /** They make no difference to the table. */
 const COMPILE_OPTIONS: CompileOptions = { scheduler: "rr", localFallback: false };
 
 /** Finds out which features of the mode's tables the kernel lacks. */
 export const probeTables: Probe = tableProbe(TABLE, [
-  {
-    name: "tables and sets",
-    from: "nf_tables (CONFIG_NF_TABLES with CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6)",
-    sets: (family) => setsOf(family).filter(({ name }) => name === IPVS_IPS),
-  },
-  {
-    name: "ranges in concatenated keys",
-    from: "Linux 5.6 or newer",
-    sets: (family) => setsOf(family).filter(({ name }) => name === FIREWALL_ALLOWED),
-  },
-  {
-    name: "connection tracking in rules",
-    from: "nft_ct (CONFIG_NFT_CT)",
-    rule: () => rule(isNew()),
-  },
-  {
-    name: "address types in rules",
-    from: "nft_fib_ipv4 and nft_fib_ipv6 (CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6)",
-    hook: INPUT,
-    rule: () => rule(isOfThisNode("daddr")),
-  },
-  {
-    name: "masquerading",
-    from: "nft_masq (CONFIG_NFT_MASQ)",
-    hook: POSTROUTING,
-    rule: () => rule([expr.masquerade]),
-  },
-  {
-    name: "rejecting",
-    from: "nft_reject_ipv4 and nft_reject_ipv6 (CONFIG_NFT_REJECT_IPV4, CONFIG_NFT_REJECT_IPV6)",
-    rule: (family) => rule([expr.reject(family)]),
-  },
+  tablesAndSets("tables and sets", (family) => setsOf(family).filter(({ name }) => name === IPVS_IPS)),
+  concatenatedRanges((family) => setsOf(family).filter(({ name }) => name === FIREWALL_ALLOWED)),
+  CONNECTION_TRACKING,
+  addressTypes(INPUT),
+  MASQUERADING,
+  REJECTING,
 ], (batch, family, { interfaceAddresses, ...others }, plans) => {
   // The mode serves node ports address by address.
   const settings = { ...others, interfaceAddresses, nodePorts: interfaceAddresses };
