@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { withBackendErrors } from "../../backends/backend_errors.ts";
 import { BackendError } from "../../core/backend/contract.ts";
+import type { PlanKey } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { LibraryError } from "../../ffi/library.ts";
 import { MapBackend } from "../core/sync/kernel.ts";
 
+const KEY = "default/web:http/TCP/IPv4" as PlanKey;
 const nothing = { settings: [], plans: new Map() };
 
 function failing(error: Error) {
@@ -66,4 +68,20 @@ Deno.test("what a mode leaves out is left out of the wrapped backend, too", asyn
   );
   assert.deepEqual(await full.metrics?.(), []);
   await assert.rejects(full.cleanUpLeftovers?.() ?? Promise.resolve(), BackendError);
+});
+
+Deno.test("every member of a mode is a member of the wrapped backend", () => {
+  const limitation = { cause: "no-room", text: "there is no room", advice: "Make room" };
+  const wrapped = withBackendErrors(
+    Object.assign(new MapBackend(), {
+      limitationsOf: (key: string) => key === KEY ? [limitation] : [],
+      drain: () => Promise.reject(new KernelError("listen", errnoOf("EACCES"))),
+      socketsToKeep: () => {
+        throw new KernelError("open a socket", errnoOf("EMFILE"));
+      },
+    }),
+  );
+  assert.deepEqual(wrapped.limitationsOf?.(KEY), [limitation]);
+  assert.throws(() => wrapped.socketsToKeep?.(), /^BackendError: nftables: open a socket: EMFILE/);
+  return assert.rejects(wrapped.drain?.(false) ?? Promise.resolve(), BackendError);
 });
