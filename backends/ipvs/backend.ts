@@ -125,14 +125,14 @@ export class IpvsBackend implements Backend {
       const bound = await this.#device.addresses(this.#deviceIndex);
       const actual = (await balancer.read()).filter((server) => !this.#isForeign(server, servers));
 
-      const withTable = await this.#tables.families();
+      const existing = await this.#tables.schemas();
       const updates = updatesOf(families, changes);
       const contents = updates.map(({ family, settings, elements }) => ({
         family,
         settings,
         elements: elements.added,
       }));
-      await this.#tables.replace(contents, this.#candidates(families, desired.plans.values()));
+      await this.#tables.replace(contents, existing, this.#candidates(families, desired.plans.values()));
       this.#kernel.listen();
       this.#families = families;
       this.#servers = servers;
@@ -147,9 +147,9 @@ export class IpvsBackend implements Backend {
       await this.#perform(balancer, step, changes);
       this.#scheduleCheck(CHECK_INTERVAL_MS);
 
-      const foundOurs = withTable.length > 0 || actual.length > 0 || bound.device.length > 0;
+      const foundOurs = existing.size > 0 || actual.length > 0 || bound.device.length > 0;
       const missingTables = families.map(({ family }) => family)
-        .filter((family) => !withTable.includes(family));
+        .filter(({ nfproto }) => !existing.has(nfproto));
       const differences = foundOurs ? describeDifferences({ missingTables, ...step }) : [];
       return {
         found: foundOurs ? "ours" : "nothing",
@@ -238,12 +238,13 @@ export class IpvsBackend implements Backend {
   async cleanup(): Promise<void> {
     await this.#mutex.run(async () => {
       clearTimeout(this.#nextCheck);
-      const hasTables = (await this.#tables.families()).length > 0;
+      const existing = await this.#tables.schemas();
+      const hasTables = existing.size > 0;
       const hasDevice = await this.#device.find() !== undefined;
       // Without tables or a device of this mode, the virtual servers belong to another program.
       if (hasTables || hasDevice) await this.#removeServers();
       await this.#device.delete();
-      if (hasTables) await this.#tables.replace([], this.#candidates([], []));
+      if (hasTables) await this.#tables.replace([], existing, this.#candidates([], []));
       this.#families = [];
       this.#servers = new ServersInForce();
     });

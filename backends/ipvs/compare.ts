@@ -3,9 +3,8 @@ import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import { ChangeList } from "../change_list.ts";
 import { TableBatch } from "../nf_tables/batch.ts";
-import { TABLE_FAMILIES } from "../nf_tables/families.ts";
 import { writeTable } from "../nf_tables/fixed/table.ts";
-import { compareTable } from "../nf_tables/image/describe_changes.ts";
+import { compareTable, describeUnwantedTables } from "../nf_tables/image/describe_changes.ts";
 import { readSchemas } from "../nf_tables/schema.ts";
 import type { CompiledState } from "./compile_all.ts";
 import type { DummyDevice } from "./device/dummy_device.ts";
@@ -36,12 +35,7 @@ export async function compareWithKernel(
     const table = { family, name: TABLE.name, describeElement };
     await compareTable(client, table, batch, schemas.get(family.nfproto), changes);
   }
-  for (const family of TABLE_FAMILIES) {
-    const isUnwanted = updates.every((update) => update.family !== family);
-    if (isUnwanted && schemas.has(family.nfproto)) {
-      changes.remove(() => `table ${family.keyword} ${TABLE.name}`);
-    }
-  }
+  describeUnwantedTables(TABLE.name, schemas, updates.map(({ settings }) => settings), changes);
   const bound = await device.addresses(await device.find());
   const addresses = updates.flatMap(({ addresses }) => addresses.added)
     .filter((address) => !bound.others.has(address));

@@ -23,14 +23,14 @@ import { explainRejection } from "../nf_tables/rejection.ts";
 import { readSchemas, type TableSchema } from "../nf_tables/schema.ts";
 import { TableText } from "../nf_tables/text/table_text.ts";
 import {
-  type CounterKeys,
-  deleteCounters,
-  obsoleteCounters,
-  staleCounters,
-} from "../nf_tables/traffic/obsolete.ts";
-import { countingTable, readTraffic } from "../nf_tables/traffic/tables.ts";
+  type CounterDeletion,
+  deletionOfObsoleteCounters,
+  deletionOfStaleCounters,
+  readTraffic,
+} from "../nf_tables/traffic/tables.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { truncateList } from "../truncated_list.ts";
+import { describeUnwantedTables } from "../nf_tables/image/describe_changes.ts";
 import { compareTable, describeTableChanges } from "./compare.ts";
 import { LocalhostRelays } from "./localhost/relays.ts";
 import { TABLE } from "./names.ts";
@@ -86,13 +86,16 @@ export class NftablesBackend implements Backend {
     const differences = await this.#compareIfUncertain(desired, refills, unwanted);
     if (differences?.length === 0) return { found: "ours", differences, compared: "all" };
     try {
-      await this.#program(desired, refills, unwanted, await this.#staleCounters(desired, refills));
+      const refilled = refills.filter(({ refill }) => refill.how === "refill");
+      const plans = [...desired.plans.values()];
+      const deleteStale = await deletionOfStaleCounters(this.#kernel.client, TABLE.name, refilled, plans);
+      await this.#program(desired, refills, unwanted, deleteStale);
     } catch (error) {
       const canReplace = refills.some(({ refill }) => refill.how === "refill");
       if (!(error instanceof BackendError) || !canReplace) throw error;
       // The table changed since it was read, or contains an object that blocks the refill: replace it.
       const replacing = refills.map(({ family, settings }) => ({ family, settings, refill: REPLACE }));
-      await this.#program(desired, replacing, unwanted, new Map());
+      await this.#program(desired, replacing, unwanted, () => {});
     }
     const report = reportOf(refills);
     return { ...report, differences: truncateList([...report.differences, ...differences ?? []]) };
@@ -109,12 +112,7 @@ export class NftablesBackend implements Backend {
       const plans = [...desired.plans.values()].filter((plan) => plan.family === settings.family);
       await describeTableChanges(client, family, settings, schemas.get(family.nfproto), plans, changes);
     }
-    const wanted = new Set(desired.settings.map(({ family }) => tableFamilyOf(family).nfproto));
-    for (const { nfproto, keyword } of TABLE_FAMILIES) {
-      if (schemas.has(nfproto) && !wanted.has(nfproto)) {
-        changes.remove(() => `table ${keyword} ${TABLE.name}`);
-      }
-    }
+    describeUnwantedTables(TABLE.name, schemas, desired.settings, changes);
     return changes.comparison(foundIn([...schemas.values()]));
   }
 
@@ -133,18 +131,19 @@ export class NftablesBackend implements Backend {
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
-    const obsolete = new Map<TableState, CounterKeys>();
-    for (const state of this.#tables) {
-      const own = changesOfFamily(changes, state.family.family);
-      obsolete.set(state, await obsoleteCounters(this.#kernel.client, countingTable(TABLE.name, state), own));
-    }
+    const deleteObsolete = await deletionOfObsoleteCounters(
+      this.#kernel.client,
+      TABLE.name,
+      this.#tables,
+      changes,
+    );
     const batch = this.#kernel.beginTable(TABLE);
     const accept: (() => void)[] = [];
-    for (const [state, counters] of obsolete) {
+    for (const state of this.#tables) {
       const own = changesOfFamily(changes, state.family.family);
       if (own.length > 0) accept.push(writeUpdate(batch, state, own));
-      deleteCounters(batch, countingTable(TABLE.name, state), counters);
     }
+    deleteObsolete(batch);
     if (batch.isEmpty) return;
     await this.#commit(batch, this.#tables, () => plansOf(changes));
     for (const done of accept) done();
@@ -220,28 +219,12 @@ export class NftablesBackend implements Backend {
     return differences;
   }
 
-  /** The counters that stay in a refill although their frontends are gone. */
-  async #staleCounters(
-    desired: DesiredState,
-    refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
-  ): Promise<ReadonlyMap<TableFamily, CounterKeys>> {
-    const stale = new Map<TableFamily, CounterKeys>();
-    for (const { family, settings, refill } of refills) {
-      if (refill.how !== "refill") continue;
-      const table = countingTable(TABLE.name, { family, settings });
-      const existing = { ...table, sets: table.sets.filter((set) => refill.actual.sets.has(set)) };
-      if (existing.sets.length === 0) continue;
-      stale.set(family, await staleCounters(this.#kernel.client, existing, desired.plans.values()));
-    }
-    return stale;
-  }
-
   /** Writes all tables in one transaction. */
   async #program(
     desired: DesiredState,
     refills: readonly { family: TableFamily; settings: NodeSettings; refill: Refill }[],
     unwanted: readonly TableFamily[],
-    stale: ReadonlyMap<TableFamily, CounterKeys>,
+    deleteStale: CounterDeletion,
   ): Promise<void> {
     const batch = this.#kernel.beginTable(TABLE, estimateBatchBytes(desired.plans.values()));
     for (const family of unwanted) {
@@ -250,9 +233,7 @@ export class NftablesBackend implements Backend {
     const tables = refills.map(({ family, settings, refill }) =>
       writeRefill(batch, family, settings, desired.plans.values(), refill)
     );
-    for (const table of tables) {
-      deleteCounters(batch, countingTable(TABLE.name, table), stale.get(table.family) ?? new Set());
-    }
+    deleteStale(batch);
     await this.#commit(batch, tables, () => desired.plans.values());
     this.#kernel.listen();
   }

@@ -12,7 +12,7 @@ import {
   type Requirement,
   type TransactionObserver,
 } from "../../core/backend/contract.ts";
-import { changesOfFamily, plansOf } from "../../core/backend/plan_changes.ts";
+import { plansOf } from "../../core/backend/plan_changes.ts";
 import type { RelaySocket, RelayState } from "../../core/backend/follower.ts";
 import type { TrafficCounters } from "../../core/backend/traffic.ts";
 import type { Log } from "../../core/observe/log.ts";
@@ -21,21 +21,18 @@ import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import { ChangeList } from "../change_list.ts";
 import { TableBatch } from "../nf_tables/batch.ts";
 import { NfTables } from "../nf_tables/connection.ts";
-import { TABLE_FAMILIES, tableFamilyOf } from "../nf_tables/families.ts";
+import { tableFamilyOf } from "../nf_tables/families.ts";
 import type { Candidates } from "../nf_tables/fixed/rejected_plans.ts";
 import { writeTable } from "../nf_tables/fixed/table.ts";
 import { FixedTables } from "../nf_tables/fixed/tables.ts";
-import { compareTable } from "../nf_tables/image/describe_changes.ts";
+import { compareTable, describeUnwantedTables } from "../nf_tables/image/describe_changes.ts";
 import type { TableSchema } from "../nf_tables/schema.ts";
 import { TableText } from "../nf_tables/text/table_text.ts";
 import {
-  type CounterKeys,
-  type CountingTable,
-  deleteCounters,
-  obsoleteCounters,
-  staleCounters,
-} from "../nf_tables/traffic/obsolete.ts";
-import { countingTable, readTraffic } from "../nf_tables/traffic/tables.ts";
+  deletionOfObsoleteCounters,
+  deletionOfStaleCounters,
+  readTraffic,
+} from "../nf_tables/traffic/tables.ts";
 import { TableReader } from "../nf_tables/watch.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { UserspaceOptions } from "./options.ts";
@@ -118,7 +115,7 @@ export class UserspaceBackend implements Backend {
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
     const existing = await this.#tables.schemas();
-    const relay = this.#relay ??= await this.#start(desired.settings);
+    const relay = this.#relay ??= await this.#start(desired.settings, existing);
     const plans = [...desired.plans.values()];
     await relay.replace(relayedServicesOf(plans));
     const wanted = desired.settings.map((settings) => {
@@ -134,8 +131,14 @@ export class UserspaceBackend implements Backend {
     const states = wanted.map(({ state }) => state);
     await this.#tables.replace(
       wanted.map(({ state: { family, settings }, contents }) => ({ family, settings, elements: contents })),
+      existing,
       candidates(states, plans),
-      await this.#deletionOfStaleCounters(states, existing, plans),
+      await deletionOfStaleCounters(
+        this.#kernel.client,
+        TABLE.name,
+        states.map((state) => ({ ...state, actual: existing.get(state.family.nfproto) })),
+        plans,
+      ),
     );
     this.#kernel.listen();
     this.#states = states;
@@ -169,10 +172,7 @@ export class UserspaceBackend implements Backend {
       writeTable(REDIRECTION_TABLE, batch, { family, settings: state.settings, elements: contents });
       await compareTable(client, { family, name: TABLE.name, describeElement }, batch, schema, changes);
     }
-    for (const { family, nfproto, keyword } of TABLE_FAMILIES) {
-      const isUnwanted = desired.settings.every((settings) => settings.family !== family);
-      if (isUnwanted && schemas.has(nfproto)) changes.remove(() => `table ${keyword} ${TABLE.name}`);
-    }
+    describeUnwantedTables(TABLE.name, schemas, desired.settings, changes);
     return changes.comparison(schemas.size === 0 ? "nothing" : "ours");
   }
 
@@ -197,16 +197,14 @@ export class UserspaceBackend implements Backend {
     const { added, removed } = relayUpdateOf(changes);
     if (added.length > 0) await relay.update(added, []);
     const updates = updatesOf(this.#states, changes);
-    const obsolete: { readonly table: CountingTable; readonly keys: CounterKeys }[] = [];
-    for (const { family, settings } of updates) {
-      const table = countingTable(TABLE.name, { family, settings });
-      const own = changesOfFamily(changes, family.family);
-      obsolete.push({ table, keys: await obsoleteCounters(this.#kernel.client, table, own) });
-    }
+    const deleteObsolete = await deletionOfObsoleteCounters(
+      this.#kernel.client,
+      TABLE.name,
+      this.#states,
+      changes,
+    );
     try {
-      await this.#tables.update(updates, candidates(this.#states, plansOf(changes)), (batch) => {
-        for (const { table, keys } of obsolete) deleteCounters(batch, table, keys);
-      });
+      await this.#tables.update(updates, candidates(this.#states, plansOf(changes)), deleteObsolete);
     } catch (error) {
       // The rules in force lead to what the relay had before.
       const undo = relayUpdateOf(changes.map(({ key, old, new: next }) => ({ key, old: next, new: old })));
@@ -257,8 +255,8 @@ export class UserspaceBackend implements Backend {
   }
 
   async cleanup(): Promise<void> {
-    const families = await this.#tables.families();
-    if (families.length > 0) await this.#tables.replace([], { plans: [], elementsOf: () => [] });
+    const existing = await this.#tables.schemas();
+    if (existing.size > 0) await this.#tables.replace([], existing, { plans: [], elementsOf: () => [] });
     this.#states = [];
   }
 
@@ -268,8 +266,10 @@ export class UserspaceBackend implements Backend {
   }
 
   /** Starts the relay, on the ports that rules lead to already, if there are any. */
-  async #start(settings: readonly NodeSettings[]): Promise<RelayHandle> {
-    const schemas = await this.#tables.schemas();
+  async #start(
+    settings: readonly NodeSettings[],
+    schemas: ReadonlyMap<number, TableSchema>,
+  ): Promise<RelayHandle> {
     const ports = new Map<NodeSettings["family"], Awaited<ReturnType<typeof readPorts>>>();
     for (const { family } of settings) {
       const tableFamily = tableFamilyOf(family);
@@ -295,24 +295,6 @@ export class UserspaceBackend implements Backend {
         failed: (error) => this.#relayFailed(error.message),
       },
     );
-  }
-
-  /** Finds the counters of frontends that are gone. @returns deletes them. */
-  async #deletionOfStaleCounters(
-    states: readonly TableState[],
-    existing: ReadonlyMap<number, TableSchema>,
-    plans: readonly ServicePortPlan[],
-  ): Promise<(batch: TableBatch) => void> {
-    const stale: { readonly table: CountingTable; readonly keys: CounterKeys }[] = [];
-    for (const { family, settings } of states) {
-      const all = countingTable(TABLE.name, { family, settings });
-      const table = { ...all, sets: all.sets.filter((set) => existing.get(family.nfproto)?.sets.has(set)) };
-      if (table.sets.length === 0) continue;
-      stale.push({ table, keys: await staleCounters(this.#kernel.client, table, plans) });
-    }
-    return (batch) => {
-      for (const { table, keys } of stale) deleteCounters(batch, table, keys);
-    };
   }
 
   /** The next reconcile starts another relay. */

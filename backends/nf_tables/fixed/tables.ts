@@ -37,15 +37,16 @@ export class FixedTables<Settings> {
 
   /**
    * Replaces all tables in one transaction. Counters stay. Deletes tables of other families.
+   * @param existing the tables in the kernel, as `schemas` returned them.
    * @param writeMore adds changes of other objects to the transaction.
    * @throws BackendError when the kernel rejects the transaction.
    */
   async replace(
     tables: readonly TableContents<Settings>[],
+    existing: ReadonlyMap<number, TableSchema>,
     candidates: Candidates,
     writeMore: (batch: TableBatch) => void = () => {},
   ): Promise<void> {
-    const existing = await this.schemas();
     const write = async (actual: ReadonlyMap<number, TableSchema>) => {
       const batch = this.#kernel.beginTable(this.#definition.table);
       for (const family of TABLE_FAMILIES) {

@@ -1,9 +1,10 @@
 import type { ChangeList } from "../../change_list.ts";
 import { BackendError } from "../../../core/backend/contract.ts";
+import type { NodeSettings } from "../../../core/plan/plan.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { UseCounts } from "../../use_counts.ts";
 import type { TableBatch } from "../batch.ts";
-import type { TableFamily } from "../families.ts";
+import { TABLE_FAMILIES, type TableFamily } from "../families.ts";
 import type { TableSchema } from "../schema.ts";
 import { ElementValues } from "./element_values.ts";
 import { findDifferences, imageOfBatch, readImage, type TableImage } from "./table_image.ts";
@@ -88,4 +89,17 @@ function describeElements(
   each(counts.missing, (text) => changes.add(text));
   each(counts.different, (text) => changes.change(text));
   each(counts.extra, (text) => changes.remove(text));
+}
+
+/** Describes the tables with a name whose family is not in use, and which a reconcile removes. */
+export function describeUnwantedTables(
+  name: string,
+  schemas: ReadonlyMap<number, TableSchema>,
+  wanted: readonly Pick<NodeSettings, "family">[],
+  changes: ChangeList,
+): void {
+  for (const { family, nfproto, keyword } of TABLE_FAMILIES) {
+    const isUnwanted = wanted.every((settings) => settings.family !== family);
+    if (isUnwanted && schemas.has(nfproto)) changes.remove(() => `table ${keyword} ${name}`);
+  }
 }
