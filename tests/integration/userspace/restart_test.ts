@@ -68,6 +68,9 @@ Deno.test("mode userspace: no connection is refused while a service manager rest
   const { answered = 0, ...failures } = await stopClients();
   await input.close();
   input.releaseLock();
+  // It ends its process first. Disposal would kill it, and leave the process behind.
+  await manager.status;
+  for (let line = await lines.next(); !line.done; line = await lines.next());
   // Killing the process resets what it was carrying.
   const { ConnectionResetError: _reset, ...others } = failures;
   assert.deepEqual(others, {});
