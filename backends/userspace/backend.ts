@@ -1,16 +1,15 @@
-import {
-  type Backend,
-  BackendError,
-  type BackendMetric,
-  type Comparison,
-  type Draining,
-  type NamedSockets,
-  type NativeText,
-  type OnForeignChange,
-  type PlanChange,
-  type ReconcileReport,
-  type Requirement,
-  type TransactionObserver,
+import type {
+  Backend,
+  BackendMetric,
+  Comparison,
+  Draining,
+  NamedSockets,
+  NativeText,
+  OnForeignChange,
+  PlanChange,
+  ReconcileReport,
+  Requirement,
+  TransactionObserver,
 } from "../../core/backend/contract.ts";
 import { plansOf } from "../../core/backend/plan_changes.ts";
 import type { RelaySocket, RelayState } from "../../core/backend/follower.ts";
@@ -51,13 +50,10 @@ import {
 } from "./redirection/target.ts";
 import { type TableState, updatesOf, wholeTable } from "./redirection/update.ts";
 import { relayedServicesOf } from "./relayed_service.ts";
-import { HAND_OVER_NAME, takeListeners } from "./relay/hand_over.ts";
-import { isListenerName } from "./relay/listener_names.ts";
-import type { RelayHandle, StartRelay } from "./relay_handle.ts";
-import { relayMetrics, relayStateOf } from "./relay_metrics.ts";
-import { RelayTotals } from "./relay_totals.ts";
+import type { RelaySettings } from "./relay/messages.ts";
+import { RelayControl } from "./relay_control.ts";
+import type { StartRelay } from "./relay_handle.ts";
 import { relayUpdateOf } from "./relay_update.ts";
-import { DEFAULT_RELAY_SETTINGS } from "./relay/messages.ts";
 
 /**
  * Mode userspace: rules lead new connections to listeners of this process, whose relay connects to an endpoint and moves
@@ -66,16 +62,10 @@ import { DEFAULT_RELAY_SETTINGS } from "./relay/messages.ts";
  */
 export class UserspaceBackend implements Backend {
   readonly mode = "userspace";
-  readonly #options: UserspaceOptions;
-  readonly #startRelay: StartRelay;
+  readonly #relay: RelayControl;
   readonly #setSysctls: () => readonly string[];
   readonly #kernel: NfTables;
   readonly #tables: FixedTables<RedirectionSettings>;
-  readonly #totals = new RelayTotals();
-  #relay: RelayHandle | undefined;
-  #log: Pick<Log, "warn"> | undefined;
-  /** Sockets of an earlier process, for the next relay. */
-  #inherited: NamedSockets = {};
   /** Empty before the first reconcile. */
   #states: readonly TableState[] = [];
 
@@ -91,8 +81,8 @@ export class UserspaceBackend implements Backend {
     setSysctls: () => readonly string[] = () => [],
   ) {
     this.#setSysctls = setSysctls;
-    this.#options = options;
-    this.#startRelay = startRelay;
+    // The next reconcile starts another relay.
+    this.#relay = new RelayControl(options, startRelay, (cause) => this.#kernel.report(cause));
     this.#kernel = new NfTables(open);
     this.#tables = new FixedTables(REDIRECTION_TABLE, this.#kernel);
   }
@@ -102,7 +92,7 @@ export class UserspaceBackend implements Backend {
   }
 
   logTo(log: Pick<Log, "warn">): void {
-    this.#log = log;
+    this.#relay.logTo(log);
   }
 
   observeTransactions(observer: TransactionObserver): void {
@@ -115,7 +105,7 @@ export class UserspaceBackend implements Backend {
 
   async reconcile(desired: DesiredState): Promise<ReconcileReport> {
     const existing = await this.#tables.schemas();
-    const relay = this.#relay ??= await this.#start(desired.settings, existing);
+    const relay = await this.#relay.ensure(() => this.#relaySettings(desired.settings, existing));
     const plans = [...desired.plans.values()];
     await relay.replace(relayedServicesOf(plans));
     const wanted = desired.settings.map((settings) => {
@@ -192,8 +182,7 @@ export class UserspaceBackend implements Backend {
   }
 
   async apply(changes: readonly PlanChange[]): Promise<void> {
-    const relay = this.#relay;
-    if (relay === undefined) throw new BackendError("userspace: the relay has ended");
+    const relay = this.#relay.running;
     const { added, removed } = relayUpdateOf(changes);
     if (added.length > 0) await relay.update(added, []);
     const updates = updatesOf(this.#states, changes);
@@ -231,27 +220,24 @@ export class UserspaceBackend implements Backend {
     );
   }
 
-  async metrics(): Promise<readonly BackendMetric[]> {
-    const report = await this.#relay?.report();
-    return report === undefined ? [] : relayMetrics(report, this.#totals.add(report));
+  metrics(): Promise<readonly BackendMetric[]> {
+    return this.#relay.metrics();
   }
 
-  async relayState(): Promise<RelayState | undefined> {
-    const report = await this.#relay?.report();
-    return report === undefined ? undefined : relayStateOf(report, this.#totals.add(report));
+  relayState(): Promise<RelayState | undefined> {
+    return this.#relay.state();
   }
 
   inheritSockets(sockets: NamedSockets): void {
-    const own = Object.entries(sockets).filter(([name]) => isListenerName(name));
-    this.#inherited = Object.fromEntries(own);
+    this.#relay.inheritSockets(sockets);
   }
 
   socketsToKeep(): NamedSockets {
-    return this.#relay?.descriptors ?? {};
+    return this.#relay.descriptors;
   }
 
-  async drain(isAwaited: boolean): Promise<Draining> {
-    return await this.#relay?.drain(this.#options.drainMs, isAwaited) ?? { ended: Promise.resolve(0) };
+  drain(isAwaited: boolean): Promise<Draining> {
+    return this.#relay.drain(isAwaited);
   }
 
   async cleanup(): Promise<void> {
@@ -261,47 +247,24 @@ export class UserspaceBackend implements Backend {
   }
 
   [Symbol.dispose](): void {
-    this.#relay?.[Symbol.dispose]();
+    this.#relay[Symbol.dispose]();
     this.#kernel[Symbol.dispose]();
   }
 
-  /** Starts the relay, on the ports that rules lead to already, if there are any. */
-  async #start(
+  /** The relay listens on the ports that rules lead to already, if there are any. */
+  async #relaySettings(
     settings: readonly NodeSettings[],
     schemas: ReadonlyMap<number, TableSchema>,
-  ): Promise<RelayHandle> {
+  ): Promise<Pick<RelaySettings, "sharedListeners" | "mark">> {
     const ports = new Map<NodeSettings["family"], Awaited<ReturnType<typeof readPorts>>>();
     for (const { family } of settings) {
       const tableFamily = tableFamilyOf(family);
       ports.set(family, await readPorts(this.#kernel.client, tableFamily, schemas.get(tableFamily.nfproto)));
     }
-    const sharedListeners = listenersFor(settings, (family) => ports.get(family)!);
-    const { udpIdleMs, maxConnections, maxUdpFlows } = this.#options;
-    const inherited = { ...this.#inherited, ...takeListeners(HAND_OVER_NAME) };
-    this.#inherited = {};
-    return await this.#startRelay(
-      {
-        ...DEFAULT_RELAY_SETTINGS,
-        sharedListeners,
-        mark: settings[0]?.masqueradeMark ?? 0,
-        udpIdleMs,
-        maxConnections,
-        maxUdpFlows,
-        inherited,
-        handOverName: HAND_OVER_NAME,
-      },
-      {
-        warn: (message, values) => this.#log?.warn(message, values),
-        failed: (error) => this.#relayFailed(error.message),
-      },
-    );
-  }
-
-  /** The next reconcile starts another relay. */
-  #relayFailed(cause: string): void {
-    this.#relay?.[Symbol.dispose]();
-    this.#relay = undefined;
-    this.#kernel.report(cause);
+    return {
+      sharedListeners: listenersFor(settings, (family) => ports.get(family)!),
+      mark: settings[0]?.masqueradeMark ?? 0,
+    };
   }
 }
 

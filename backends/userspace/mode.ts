@@ -5,7 +5,7 @@ import { ListeningBackend } from "./listening/backend.ts";
 import { userspaceFlags } from "./flags.ts";
 import { limitationsOf } from "./limitations.ts";
 import { readUserspaceOptions } from "./options.ts";
-import { startRelay } from "./start_relay.ts";
+import { Relay } from "./relay.ts";
 import { setSysctls } from "./sysctls.ts";
 
 export const userspace = defineMode({
@@ -26,7 +26,7 @@ export const userspace = defineMode({
   create: (options) =>
     withBackendErrors(
       options.hasRules
-        ? new UserspaceBackend(options, startRelay, undefined, setSysctls)
-        : new ListeningBackend(options, startRelay),
+        ? new UserspaceBackend(options, Relay.start, undefined, setSysctls)
+        : new ListeningBackend(options, Relay.start),
     ),
 });

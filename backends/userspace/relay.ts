@@ -1,3 +1,4 @@
+import { BackendError } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
 import { embeddedUrl } from "../../ffi/library.ts";
 import { WakeCounter } from "../../ffi/socket/wake.ts";
@@ -11,30 +12,19 @@ import type {
   SharedListener,
 } from "./relay/messages.ts";
 import type { NamedDescriptors } from "./relay/hand_over.ts";
-import type { Warn } from "./relay/rate_limited_warnings.ts";
+import type { RelayHandle, RelayObserver } from "./relay_handle.ts";
 
 /** Few enough that the relay reads a message in some milliseconds, because it moves no bytes meanwhile. */
 const SERVICES_PER_MESSAGE = 200;
 
-/** The relay cannot start, or has ended. The message is for operators. */
-export class RelayError extends Error {
-  override readonly name = "RelayError";
-}
-
 /** The answer to a command. */
 type Answer = Extract<RelayEvent, { readonly id: number }>;
 
-export interface RelayObserver {
-  readonly warn: Warn;
-  /** The thread has ended by an error, and with it all connections. */
-  readonly failed: (error: RelayError) => void;
-}
-
 /**
  * The relay, which accepts connections and moves their bytes in a thread of its own, so that planning never delays them.
- * This is its handle in the main thread. All promises reject with RelayError when the thread has ended.
+ * This is its handle in the main thread.
  */
-export class Relay implements Disposable {
+export class Relay implements RelayHandle {
   readonly #worker: Worker;
   readonly #wake: WakeCounter;
   readonly #observer: RelayObserver;
@@ -45,11 +35,11 @@ export class Relay implements Disposable {
   #listeners: readonly SharedListener[] = [];
   #descriptors: NamedDescriptors = {};
   #nextId = 1;
-  #ended: RelayError | undefined;
+  #ended: BackendError | undefined;
 
   /**
    * Starts the thread and opens the shared listeners.
-   * @throws RelayError when one of them cannot be opened.
+   * @throws BackendError when one of them cannot be opened.
    */
   static async start(settings: RelaySettings, observer: RelayObserver): Promise<Relay> {
     const relay = new Relay(settings, observer);
@@ -72,12 +62,10 @@ export class Relay implements Disposable {
     this.#post({ type: "start", wake: this.#wake.fd, settings });
   }
 
-  /** The shared listeners with their ports. */
   get listeners(): readonly SharedListener[] {
     return this.#listeners;
   }
 
-  /** The sockets of the shared listeners, by name. They belong to the thread. */
   get descriptors(): NamedDescriptors {
     return this.#descriptors;
   }
@@ -108,22 +96,15 @@ export class Relay implements Disposable {
 
   async report(): Promise<RelayReport> {
     const answer = await this.#ask((id) => ({ type: "report", id }));
-    if (answer.type !== "report") throw new RelayError("the relay answered without a report");
+    if (answer.type !== "report") throw relayError("answered without a report");
     return answer.report;
   }
 
-  /**
-   * Offers the listeners to the next process and waits until the connections have ended, for a limited time. The thread
-   * ends.
-   * @param isAwaited another process is about to take the listeners, so that they are kept even without connections.
-   * @returns the number of connections that were reset, because the time was over.
-   */
   drain(limitMs: number, isAwaited = false): Promise<number> {
     if (this.#ended === undefined) this.#post({ type: "drain", limitMs, isAwaited });
     return this.#drained.promise;
   }
 
-  /** Resolves when `drain` has begun, so that the next process can take the listeners. */
   offered(): Promise<void> {
     return this.#offered.promise;
   }
@@ -162,7 +143,7 @@ export class Relay implements Disposable {
       case "warning":
         return this.#observer.warn(event.message, event.values);
       case "drained":
-        this.#end(new RelayError("the relay has been stopped"));
+        this.#end(relayError("has been stopped"));
         return this.#drained.resolve(event.open);
       case "failed":
         return this.#fail(event.message);
@@ -171,20 +152,24 @@ export class Relay implements Disposable {
 
   #fail(reason: string): void {
     if (this.#ended !== undefined) return;
-    const error = new RelayError(`the relay has ended: ${reason}`);
+    const error = relayError(`has ended: ${reason}`);
     this.#end(error);
     this.#ready.reject(error);
     this.#drained.reject(error);
     this.#offered.reject(error);
-    this.#observer.failed(error);
+    this.#observer.failed(new Error(`the relay has ended: ${reason}`));
   }
 
-  #end(error: RelayError): void {
+  #end(error: BackendError): void {
     this.#ended = error;
     for (const answer of this.#answers.values()) answer.reject(error);
     this.#answers.clear();
     this.#wake[Symbol.dispose]();
   }
+}
+
+function relayError(what: string): BackendError {
+  return new BackendError(`userspace: the relay ${what}`);
 }
 
 /** Splits a sequence. No more of it is made than one part. */

@@ -1,4 +1,4 @@
-import type { Draining, NamedSockets } from "../../core/backend/contract.ts";
+import type { NamedSockets } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
 import type {
   FailedListener,
@@ -8,7 +8,7 @@ import type {
   SharedListener,
 } from "./relay/messages.ts";
 
-/** A relay at work, as the backend uses it. */
+/** A relay at work, as the backend uses it. Its promises reject with BackendError when the relay has ended. */
 export interface RelayHandle extends Disposable {
   /** The shared listeners with the ports in use. */
   readonly listeners: readonly SharedListener[];
@@ -26,10 +26,13 @@ export interface RelayHandle extends Disposable {
   /** The sockets of the shared listeners, by name. */
   readonly descriptors: NamedSockets;
   /**
-   * Lets connections finish, and offers the listeners to the next process. Resolves when that has begun.
-   * @param isAwaited the next process waits, so that the listeners are kept for it even without connections.
+   * Offers the listeners to the next process and waits until the connections have ended, for a limited time.
+   * @param isAwaited another process is about to take the listeners, so that they are kept even without connections.
+   * @returns the number of connections that were reset, because the time was over.
    */
-  drain(limitMs: number, isAwaited: boolean): Promise<Draining>;
+  drain(limitMs: number, isAwaited: boolean): Promise<number>;
+  /** Resolves when `drain` has begun, so that the next process can take the listeners. */
+  offered(): Promise<void>;
 }
 
 /** Receives what happens in the relay between calls. */
@@ -39,5 +42,5 @@ export interface RelayObserver {
   readonly failed: (error: Error) => void;
 }
 
-/** Starts a relay. @throws Error when a shared listener cannot be opened. */
+/** Starts a relay. @throws BackendError when a shared listener cannot be opened. */
 export type StartRelay = (settings: RelaySettings, observer: RelayObserver) => Promise<RelayHandle>;

@@ -1,24 +1,21 @@
-import {
-  type Backend,
-  BackendError,
-  type BackendMetric,
-  type Comparison,
-  type Draining,
-  type PlanChange,
-  type ReconcileReport,
-  type Requirement,
+import type {
+  Backend,
+  BackendMetric,
+  Comparison,
+  Draining,
+  PlanChange,
+  ReconcileReport,
+  Requirement,
 } from "../../../core/backend/contract.ts";
 import type { RelayState } from "../../../core/backend/follower.ts";
 import type { LoopbackState } from "../../../core/backend/loopback.ts";
 import type { Log } from "../../../core/observe/log.ts";
 import type { DesiredState, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { UserspaceOptions } from "../options.ts";
-import { HAND_OVER_NAME, takeListeners } from "../relay/hand_over.ts";
-import { DEFAULT_RELAY_SETTINGS, type RelayedService } from "../relay/messages.ts";
+import type { RelayedService } from "../relay/messages.ts";
 import { relayedServicesOf } from "../relayed_service.ts";
-import type { RelayHandle, StartRelay } from "../relay_handle.ts";
-import { relayMetrics, relayStateOf } from "../relay_metrics.ts";
-import { RelayTotals } from "../relay_totals.ts";
+import { RelayControl } from "../relay_control.ts";
+import type { StartRelay } from "../relay_handle.ts";
 import { listeningService } from "./frontends.ts";
 import { LoopbackServices } from "./loopback_services.ts";
 
@@ -28,20 +25,15 @@ import { LoopbackServices } from "./loopback_services.ts";
  */
 export class ListeningBackend implements Backend {
   readonly mode = "userspace";
-  readonly #options: UserspaceOptions;
-  readonly #startRelay: StartRelay;
-  readonly #totals = new RelayTotals();
+  readonly #relay: RelayControl;
   /** Undefined if no ClusterIP is served. */
   readonly #loopback: LoopbackServices | undefined;
-  #relay: RelayHandle | undefined;
-  #log: Pick<Log, "warn"> | undefined;
   #failed: ((what: string) => void) | undefined;
 
   /** @param startRelay the seam for tests. */
   constructor(options: UserspaceOptions, startRelay: StartRelay) {
-    this.#options = options;
+    this.#relay = new RelayControl(options, startRelay, (cause) => this.#failed?.(cause));
     this.#loopback = options.loopback && new LoopbackServices(options.loopback, options.hostsFile);
-    this.#startRelay = startRelay;
   }
 
   probe(): Promise<readonly Requirement[]> {
@@ -59,11 +51,11 @@ export class ListeningBackend implements Backend {
   }
 
   logTo(log: Pick<Log, "warn">): void {
-    this.#log = log;
+    this.#relay.logTo(log);
   }
 
   async reconcile({ plans }: DesiredState): Promise<ReconcileReport> {
-    const relay = this.#relay ??= await this.#start();
+    const relay = await this.#relay.ensure(() => Promise.resolve({ sharedListeners: [], mark: 0 }));
     this.#loopback?.replace(plans);
     const failed = await relay.replace(this.#servicesOf(plans.values()));
     const warnings = this.#loopback?.served(failed) ?? [];
@@ -75,8 +67,7 @@ export class ListeningBackend implements Backend {
   }
 
   async apply(changes: readonly PlanChange[]): Promise<readonly string[]> {
-    const relay = this.#relay;
-    if (relay === undefined) throw new BackendError("userspace: the relay has ended");
+    const relay = this.#relay.running;
     // Service ports that have a loopback address because another Service has given it up.
     const others = this.#loopback?.update(changes) ?? [];
     const plans = [...changes.flatMap((change) => change.new ?? []), ...others];
@@ -92,22 +83,20 @@ export class ListeningBackend implements Backend {
     return { [Symbol.dispose]: () => this.#failed = undefined };
   }
 
-  async metrics(): Promise<readonly BackendMetric[]> {
-    const report = await this.#relay?.report();
-    return report === undefined ? [] : relayMetrics(report, this.#totals.add(report));
+  metrics(): Promise<readonly BackendMetric[]> {
+    return this.#relay.metrics();
   }
 
-  async relayState(): Promise<RelayState | undefined> {
-    const report = await this.#relay?.report();
-    return report === undefined ? undefined : relayStateOf(report, this.#totals.add(report));
+  relayState(): Promise<RelayState | undefined> {
+    return this.#relay.state();
   }
 
   loopbackState(limit: number): LoopbackState | undefined {
     return this.#loopback?.state(limit);
   }
 
-  async drain(isAwaited: boolean): Promise<Draining> {
-    return await this.#relay?.drain(this.#options.drainMs, isAwaited) ?? { ended: Promise.resolve(0) };
+  drain(isAwaited: boolean): Promise<Draining> {
+    return this.#relay.drain(isAwaited);
   }
 
   cleanup(): Promise<void> {
@@ -119,7 +108,7 @@ export class ListeningBackend implements Backend {
   }
 
   [Symbol.dispose](): void {
-    this.#relay?.[Symbol.dispose]();
+    this.#relay[Symbol.dispose]();
     this.#loopback?.[Symbol.dispose]();
   }
 
@@ -128,24 +117,5 @@ export class ListeningBackend implements Backend {
       const service = listeningService(relayed, (clusterIP) => this.#loopback?.addressOf(clusterIP));
       if (service !== undefined) yield service;
     }
-  }
-
-  async #start(): Promise<RelayHandle> {
-    const { udpIdleMs, maxConnections, maxUdpFlows } = this.#options;
-    return await this.#startRelay({
-      ...DEFAULT_RELAY_SETTINGS,
-      sharedListeners: [],
-      udpIdleMs,
-      maxConnections,
-      maxUdpFlows,
-      inherited: takeListeners(HAND_OVER_NAME),
-      handOverName: HAND_OVER_NAME,
-    }, {
-      warn: (message, values) => this.#log?.warn(message, values),
-      failed: (error) => {
-        this.#relay = undefined;
-        this.#failed?.(error.message);
-      },
-    });
   }
 }

@@ -88,9 +88,13 @@ export class FakeRelay implements RelayHandle {
     return {};
   }
 
-  drain(limitMs: number, isAwaited: boolean): Promise<{ readonly ended: Promise<number> }> {
+  drain(limitMs: number, isAwaited: boolean): Promise<number> {
     this.#called(`drain ${limitMs} ${isAwaited}`);
-    return Promise.resolve({ ended: Promise.resolve(0) });
+    return Promise.resolve(0);
+  }
+
+  offered(): Promise<void> {
+    return Promise.resolve();
   }
 
   [Symbol.dispose](): void {

@@ -7,7 +7,7 @@ import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
 import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import { UserspaceBackend } from "../../../backends/userspace/backend.ts";
-import { startRelay } from "../../../backends/userspace/start_relay.ts";
+import { Relay } from "../../../backends/userspace/relay.ts";
 import type { NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
@@ -61,7 +61,7 @@ function backendOf(wanted: string | undefined): Backend {
     new IptablesBackend(),
     new IpvsBackend(defaultOptions),
     new EbpfBackend(ebpf),
-    new UserspaceBackend(userspaceOptions, startRelay),
+    new UserspaceBackend(userspaceOptions, Relay.start),
   ];
   const backend = backends.find(({ mode }) => mode === wanted);
   if (backend === undefined) throw new Error(`${wanted} is no mode`);
