@@ -7,8 +7,11 @@ import { compared } from "./support/listing.ts";
 import { savedRules, withoutOrderOfJumps } from "./support/saved_rules.ts";
 import { of, web } from "./support/services.ts";
 
-/** Generous: it takes little more than the pause between two repairs, which is half a second. */
-const MAX_REPAIR_MS = 3000;
+/** Most repairs take little more than the pause between two of them, which is half a second. */
+const MAX_MEDIAN_REPAIR_MS = 3000;
+
+/** A single one may wait for other work of the machine. */
+const MAX_REPAIR_MS = 20_000;
 
 /** A repair that lasts for two seconds is not undone. */
 const LASTING_MS = 2500;
@@ -57,6 +60,7 @@ Deno.test("foreign changes of our rules are undone soon, and nothing else is wri
   await proxy.inForce();
   const expected = await settled(namespace);
   assert.ok(expected.length > 100);
+  const durations: number[] = [];
   for (const [index, { command, touches }] of disturbances.entries()) {
     // A program that undoes ten repairs in a row is repaired more rarely.
     if (index % 8 === 7) await new Promise((resolve) => setTimeout(resolve, LASTING_MS));
@@ -69,12 +73,15 @@ Deno.test("foreign changes of our rules are undone soon, and nothing else is wri
         const ms = performance.now() - began;
         assert.ok(ms < MAX_REPAIR_MS, `after ${ms.toFixed(0)} ms: ${(await differences()).join("\n")}`);
       }
+      durations.push(performance.now() - began);
       const after = await handles(namespace);
       for (const [chain, ofChain] of before) {
         if (!touches.test(chain)) assert.equal(after.get(chain), ofChain, chain);
       }
     });
   }
+  const median = durations.toSorted((a, b) => a - b)[Math.floor(durations.length / 2)]!;
+  assert.ok(median < MAX_MEDIAN_REPAIR_MS, `half of the repairs take ${median.toFixed(0)} ms or more`);
   await t.step("one repair per change, and no other", async () => {
     await pause();
     assert.equal(repairs(proxy.log).length, disturbances.length, repairs(proxy.log).join("\n"));
