@@ -91,6 +91,7 @@ export class EbpfBackend implements Backend {
       timeouts,
       namespace,
       isAttached ? flags : flags | SETTING.LEAVE_NEW_FLOWS,
+      datapath.sourcePorts,
     );
     ranges.reconcile(desired.settings, desired.plans.values());
     const { differences, wasEmpty } = services.reconcile(desired.plans.values());
@@ -269,7 +270,10 @@ export class EbpfBackend implements Backend {
     // Before the first reconcile nothing is in force.
     if (this.#settings.length === 0) return;
     const { timeouts } = this.#options;
-    if (!hasSettings(datapath.maps, this.#settings, timeouts, namespaceCookie(), flagsOf(this.#options))) {
+    const flags = flagsOf(this.#options);
+    if (
+      !hasSettings(datapath.maps, this.#settings, timeouts, namespaceCookie(), flags, datapath.sourcePorts)
+    ) {
       yield "settings or addresses of the node were changed";
     }
     if (!ranges.isIntact()) yield "ranges of service addresses were changed";

@@ -342,9 +342,19 @@ export function writeNetwork(to: DataView, offset: number, { address, prefix }: 
   }
 }
 
-/** Writes the source ports of `struct settings`. @param ranges at most `PORT_RANGES`. */
-export function writePortRanges(to: DataView, ranges: readonly PortRange[]): void {
-  const at = OFFSET.settings;
+/** Offsets of the members of `struct settings` that change while programs of two versions are attached. */
+export type SettingsOffsets = Readonly<Record<"flags" | "source_ports" | "port_count", number>>;
+
+/**
+ * Writes the source ports of `struct settings`.
+ * @param ranges at most `PORT_RANGES`.
+ * @param at offsets of the members.
+ */
+export function writePortRanges(
+  to: DataView,
+  ranges: readonly PortRange[],
+  at: Pick<SettingsOffsets, "source_ports" | "port_count"> = OFFSET.settings,
+): void {
   let count = 0;
   for (let index = 0; index < PORT_RANGES; index++) {
     const range = ranges[index];

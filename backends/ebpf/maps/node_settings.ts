@@ -7,6 +7,7 @@ import {
   NODE_ADDRESS,
   OFFSET,
   SETTING,
+  type SettingsOffsets,
   SIZE,
   viewOf,
   writeAddress,
@@ -15,7 +16,7 @@ import {
 } from "./layout.ts";
 import type { ConntrackTimeouts } from "../../../core/backend/mode.ts";
 import type { EbpfOptions } from "../options.ts";
-import { sourcePorts } from "./source_ports.ts";
+import { type PortRange, readSourcePorts } from "./source_ports.ts";
 
 /**
  * The kernel's defaults, which kube-proxy keeps if a timeout is 0:
@@ -32,6 +33,7 @@ const KERNEL_TIMEOUTS: ConntrackTimeouts = {
  * Writes the settings of the node: maps `node_settings` and `node_addresses`.
  * @param namespace cookie of the node's network namespace.
  * @param flags of SETTING: those that do not follow from the settings of the node.
+ * @param ports source ports of new flows.
  */
 export function writeSettings(
   maps: KernelMaps,
@@ -39,8 +41,9 @@ export function writeSettings(
   timeouts: ConntrackTimeouts,
   namespace: bigint,
   flags = 0,
+  ports: readonly PortRange[] = readSourcePorts(),
 ): void {
-  maps.node_settings.update(ONLY_KEY, settingsBytes(settings, timeouts, namespace, flags));
+  maps.node_settings.update(ONLY_KEY, settingsBytes(settings, timeouts, namespace, flags, ports));
   replaceEntries(maps.node_addresses, addressEntries(settings));
 }
 
@@ -59,13 +62,14 @@ export function hasSettings(
   timeouts: ConntrackTimeouts,
   namespace: bigint,
   flags = 0,
+  ports: readonly PortRange[] = readSourcePorts(),
 ): boolean {
   const found = new Uint8Array(SIZE.settings);
   if (!maps.node_settings.lookup(ONLY_KEY, found)) return false;
   const view = viewOf(found);
   const at = OFFSET.settings.flags;
   view.setUint32(at, view.getUint32(at, true) & ~OTHER_FLAGS, true);
-  const desired = settingsBytes(settings, timeouts, namespace, flags);
+  const desired = settingsBytes(settings, timeouts, namespace, flags, ports);
   return found.every((byte, index) => byte === desired[index]) &&
     hasEntries(maps.node_addresses, addressEntries(settings));
 }
@@ -88,6 +92,21 @@ export function changeFlags(
   return view;
 }
 
+/**
+ * Changes the source ports of new flows.
+ * @param at offsets of the members.
+ */
+export function changePorts(
+  nodeSettings: Pick<EntryMap, "shape" | "lookup" | "update">,
+  ranges: readonly PortRange[],
+  at: Pick<SettingsOffsets, "source_ports" | "port_count"> = OFFSET.settings,
+): void {
+  const bytes = new Uint8Array(nodeSettings.shape.valueSize);
+  if (!nodeSettings.lookup(ONLY_KEY, bytes)) return;
+  writePortRanges(viewOf(bytes), ranges, at);
+  nodeSettings.update(ONLY_KEY, bytes);
+}
+
 const ONLY_KEY = new Uint8Array(4);
 
 /** Returns `struct settings`. */
@@ -96,6 +115,7 @@ function settingsBytes(
   timeouts: ConntrackTimeouts,
   namespace: bigint,
   initialFlags: number,
+  ports: readonly PortRange[],
 ): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(SIZE.settings);
   const view = viewOf(bytes);
@@ -115,7 +135,7 @@ function settingsBytes(
   }
   view.setBigUint64(at.namespace, namespace, true);
   view.setUint32(at.flags, flags, true);
-  writePortRanges(view, sourcePorts(Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range")));
+  writePortRanges(view, ports);
   const seconds = (timeout: keyof ConntrackTimeouts) =>
     Math.ceil((timeouts[timeout] || KERNEL_TIMEOUTS[timeout]) / 1000);
   view.setUint32(at.tcp_established_seconds, seconds("tcpEstablishedTimeoutMs"), true);

@@ -21,6 +21,25 @@ export function sourcePorts(text: string): readonly PortRange[] {
   return count >= MIN_PORTS ? free : without([NODE_PORTS, { first: MIN_PORT, last: NODE_PORTS.first }]);
 }
 
+/** The source ports of masqueraded connections of this network namespace. */
+export function readSourcePorts(): readonly PortRange[] {
+  return sourcePorts(Deno.readTextFileSync("/proc/sys/net/ipv4/ip_local_port_range"));
+}
+
+/** Divides ranges into two halves, so that two versions of the programs never choose the same port. */
+export function halvesOf(ranges: readonly PortRange[]): readonly [PortRange[], PortRange[]] {
+  const lower: PortRange[] = [];
+  const upper: PortRange[] = [];
+  let left = Math.floor(ranges.reduce((sum, range) => sum + portsIn(range), 0) / 2);
+  for (const { first, last } of ranges) {
+    const end = Math.min(last, first + left - 1);
+    if (end >= first) lower.push({ first, last: end });
+    if (end < last) upper.push({ first: end + 1, last });
+    left -= end - first + 1;
+  }
+  return [lower, upper];
+}
+
 /** The ranges of unprivileged ports that `taken` leaves. */
 function without(taken: readonly PortRange[]): readonly PortRange[] {
   const free: PortRange[] = [];

@@ -3,12 +3,16 @@ import type { BpfObject } from "../../../ffi/bpf/object.ts";
 import { sameLayout } from "../../../ffi/bpf/btf.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { copyEntries, drainQueue, MAP_TYPE } from "../maps/copy_entries.ts";
-import { LAYOUT_VERSION, OFFSET, SETTING } from "../maps/layout.ts";
-import { changeFlags } from "../maps/node_settings.ts";
+import { LAYOUT_VERSION, OFFSET, SETTING, type SettingsOffsets } from "../maps/layout.ts";
+import { changeFlags, changePorts } from "../maps/node_settings.ts";
+import { halvesOf, type PortRange, readSourcePorts } from "../maps/source_ports.ts";
 import { type Generation, PINNED_MAPS, type Pins } from "./pins.ts";
 
 /** Maps that the services need before they are programmed. */
 const NEEDED_FIRST: ReadonlySet<string> = new Set(["identity", "owners"]);
+
+/** A flow leaves this map when it becomes assured. It is copied before those, so that no flow is missed on its way. */
+const NEW_FLOWS = "conntrack_new";
 
 /** A map whose entries are copied. */
 interface Copied {
@@ -27,7 +31,8 @@ interface Copied {
  *
  * No flow is lost meanwhile. The old programs stay attached to the devices before the new ones, and serve their flows
  * until these are copied: first without haste, and again, for flows that began since, when the old programs leave new
- * flows to the new ones. Before Linux 6.6 a device has only one program, and flows that begin in the milliseconds between
+ * flows to the new ones. Meanwhile each version gives its flows ports from one half of the source ports, because it does
+ * not know which ones the other has given since the first copy. Before Linux 6.6 a device has only one program, and flows that begin in the milliseconds between
  * the replacement and the second copy may be lost.
  */
 export class CarryOver implements Disposable {
@@ -61,8 +66,26 @@ export class CarryOver implements Disposable {
     this.#copy(({ name }) => NEEDED_FIRST.has(name), "all");
   }
 
-  /** Copies everything else. Called before the first program is attached. */
-  copy(): void {
+  /** Reports whether two versions may begin flows at a time, with different maps. */
+  get hasTwoVersions(): boolean {
+    return this.#copied.length > 0;
+  }
+
+  /** The source ports that the new programs may give to flows until all old flows are copied. */
+  get sourcePorts(): readonly PortRange[] {
+    return this.hasTwoVersions ? halvesOf(readSourcePorts())[1] : readSourcePorts();
+  }
+
+  /**
+   * Copies everything else. Called before the first program is attached.
+   * @param waitForPrograms returns when every run of a program that had begun is over.
+   */
+  copy(waitForPrograms: () => void): void {
+    if (this.hasTwoVersions) {
+      const [ports] = halvesOf(readSourcePorts());
+      this.#changeSettings((settings, at) => changePorts(settings, ports, at));
+      waitForPrograms();
+    }
     this.#copy(({ name }) => !NEEDED_FIRST.has(name), "all");
   }
 
@@ -72,8 +95,10 @@ export class CarryOver implements Disposable {
    * @param waitForPrograms returns when every run of a program that had begun is over.
    */
   finish(waitForPrograms: () => void): void {
-    if (this.#copied.length > 0) {
-      for (const generation of this.#generations) this.#leaveNewFlows(generation);
+    if (this.hasTwoVersions) {
+      this.#changeSettings((settings, at) =>
+        changeFlags(settings, { set: SETTING.LEAVE_NEW_FLOWS }, at.flags)
+      );
       waitForPrograms();
     }
     this.#copy(({ from }) => from.type !== MAP_TYPE.QUEUE, "missing");
@@ -116,7 +141,7 @@ export class CarryOver implements Disposable {
   }
 
   #copy(isChosen: (copied: Copied) => boolean, what: "all" | "missing"): void {
-    for (const copied of this.#copied) {
+    for (const copied of this.#copied.toSorted((a, b) => rankOf(a) - rankOf(b))) {
       if (!isChosen(copied) || copied.from.type === MAP_TYPE.QUEUE) continue;
       const { name, map, from, to, hasEntries } = copied;
       using target = this.#pins.openMap(name);
@@ -134,17 +159,16 @@ export class CarryOver implements Disposable {
     }
   }
 
-  /** Makes the programs of another generation begin no flows. */
-  #leaveNewFlows(generation: Generation): void {
-    using settings = this.#pins.openMapOf(generation, "node_settings");
-    if (settings === undefined) return;
-    const { value } = this.#definitionOf(settings);
-    const flags = generation.layout === LAYOUT_VERSION
-      ? OFFSET.settings.flags
-      : value?.kind === "struct"
-      ? value.members.get("flags")?.offset
-      : undefined;
-    if (flags !== undefined) changeFlags(settings, { set: SETTING.LEAVE_NEW_FLOWS }, flags);
+  /** Changes the settings of all other generations whose layout is known. */
+  #changeSettings(change: (settings: BpfMap, at: SettingsOffsets) => void): void {
+    for (const generation of this.#generations) {
+      using settings = this.#pins.openMapOf(generation, "node_settings");
+      if (settings === undefined) continue;
+      const at = generation.layout === LAYOUT_VERSION
+        ? OFFSET.settings
+        : settingsOffsets(this.#definitionOf(settings));
+      if (at !== undefined) change(settings, at);
+    }
   }
 
   /** The definition of an old map, without types if these may not be read. */
@@ -157,6 +181,21 @@ export class CarryOver implements Disposable {
       return map.definitionWithoutTypes();
     }
   }
+}
+
+/** Maps are copied by increasing ranks. */
+function rankOf({ name }: Copied): number {
+  return name === NEW_FLOWS ? 0 : 1;
+}
+
+/** Undefined if the types are not known, or have other members. */
+function settingsOffsets({ value }: MapDefinition): SettingsOffsets | undefined {
+  if (value?.kind !== "struct") return undefined;
+  const [flags, ports, count] = ["flags", "source_ports", "port_count"].map((name) =>
+    value.members.get(name)?.offset
+  );
+  if (flags === undefined || ports === undefined || count === undefined) return undefined;
+  return { flags, source_ports: ports, port_count: count };
 }
 
 /** @param isSameLayout the maps are of the same layout version. */

@@ -3,6 +3,8 @@ import type { BpfProgram } from "../../../ffi/bpf/program.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../../ffi/netlink/constants.ts";
 import { type KernelMaps, MAP_NAMES, openKernelMaps } from "../maps/kernel_maps.ts";
+import { changePorts } from "../maps/node_settings.ts";
+import { type PortRange, readSourcePorts } from "../maps/source_ports.ts";
 import type { EbpfOptions } from "../options.ts";
 import { attachToCgroup, programsDetachedFrom, SOCKET_PROGRAMS, type SocketProgram } from "./cgroup_links.ts";
 import { Devices, type DeviceSelection } from "./devices.ts";
@@ -121,12 +123,17 @@ export class Datapath implements Disposable {
     });
   }
 
+  /** The source ports of new flows: half of them while programs of another version begin flows, too. */
+  get sourcePorts(): readonly PortRange[] {
+    return this.#carryOver?.sourcePorts ?? readSourcePorts();
+  }
+
   /**
    * Attaches all programs. Those of another version stay attached to devices until `replaceOthers`.
    * @returns descriptions of what was not attached.
    */
   async attach(selection: DeviceSelection): Promise<readonly string[]> {
-    this.#carryOver?.copy();
+    this.#carryOver?.copy(this.#waitForPrograms);
     this.#pins.adoptCgroupLinks();
     const deviceDifferences = await this.#devices.follow(selection);
     return [...attachToCgroup(this.#programs, this.#cgroup, this.#pins), ...deviceDifferences];
@@ -141,6 +148,7 @@ export class Datapath implements Disposable {
     this.#carryOver?.finish(this.#waitForPrograms);
     const warnings = this.#carryOver?.warnings ?? [];
     this.#carryOver = undefined;
+    changePorts(this.maps.node_settings, readSourcePorts());
     this.#pins.removeOthers();
     return warnings;
   }

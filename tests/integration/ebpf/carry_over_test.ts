@@ -141,6 +141,8 @@ Deno.test(
   () =>
     withScene(async ({ node, backend }) => {
       await using outside = await Outside.make(node);
+      // Leaves 4096 source ports, so that two versions that chose from the same ones would soon choose one twice.
+      await node.network.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=5120 65535");
       await backend.reconcile(plans, settings);
       await backend[Symbol.asyncDispose]();
       const kept = new Map<string, Connected>();
