@@ -1,12 +1,17 @@
 // First, so that it is in force while the other modules start.
-import "./core/commands/signals.ts";
+import "./core/commands/process/signals.ts";
 import { ConntrackReconciler } from "./backends/conntrack/reconciler.ts";
 import { modes } from "./backends/registry.ts";
 import { dispatch } from "./core/commands/dispatch.ts";
-import { LOCK_NAME } from "./core/commands/ownership.ts";
+import { LOCK_NAME } from "./core/commands/run/ownership.ts";
 import type { Platform } from "./core/commands/platform.ts";
-import { endAtUncaughtError, endProcess } from "./core/commands/process_end.ts";
-import { hasColours, isTerminal, standardError, writeToStandardOutput } from "./core/commands/terminal.ts";
+import { endAtUncaughtError, endProcess } from "./core/commands/process/process_end.ts";
+import {
+  hasColours,
+  isTerminal,
+  standardError,
+  writeToStandardOutput,
+} from "./core/commands/process/terminal.ts";
 import { setConntrackSysctls, setOomScoreAdj } from "./core/node/host_settings.ts";
 
 endAtUncaughtError();

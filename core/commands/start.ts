@@ -3,11 +3,11 @@ import { loadConfig } from "../config/load.ts";
 import { forgetRecords, recordFolder } from "../manifests/record.ts";
 import { createLog, type Log, type LogOptions } from "../observe/log.ts";
 import { UserError } from "../user_error.ts";
-import { cleanUp, cleanUpOthers } from "./cleanup.ts";
+import { cleanUp, cleanUpOthers } from "./cleanup/cleanup.ts";
 import type { Invocation, Terminal } from "./command.ts";
-import { takeLock } from "./ownership.ts";
-import { run } from "./run.ts";
-import { terminationSignal } from "./signals.ts";
+import { takeLock } from "./run/ownership.ts";
+import { run } from "./run/run.ts";
+import { terminationSignal } from "./process/signals.ts";
 
 /** The command line without a command: keeps the rules equal to the cluster, or does what a flag asks for instead. */
 export async function start({ commandLine, platform, terminal }: Invocation): Promise<number> {

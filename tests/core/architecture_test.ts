@@ -228,7 +228,7 @@ Deno.test("objects, plans and explanations use neither the system nor a package"
 
 Deno.test("standard output and error are written to in one place, which waits for no reader", () => {
   for (const { path, text } of program) {
-    if (path === "core/commands/terminal.ts") continue;
+    if (path === "core/commands/process/terminal.ts") continue;
     assert.doesNotMatch(text, /\bconsole\.|\bDeno\.std(out|err)\b/, path);
   }
 });

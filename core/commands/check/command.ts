@@ -8,9 +8,9 @@ import { readListeners } from "../../node/listeners.ts";
 import { findHolder } from "../../node/lock_holder.ts";
 import { socketOwners } from "../../node/socket_owners.ts";
 import type { Command } from "../command.ts";
-import { type LeftoversOfMode, leftoversOfOtherModes } from "../other_modes.ts";
+import { type LeftoversOfMode, leftoversOfOtherModes } from "../cleanup/other_modes.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
-import { describeHolder } from "../ownership.ts";
+import { describeHolder } from "../run/ownership.ts";
 import { checked, type CheckedRequirement, checkMode, type CheckReport, rowsOf, verdictOf } from "./check.ts";
 import { nodeRequirements } from "./node_requirements.ts";
 

@@ -5,7 +5,7 @@ import { formatSocketAddress, isUnspecified, parseAddress } from "../../net/addr
 import type { Family } from "../../net/protocol.ts";
 import { BRIDGE_SYSCTL, FORWARDING_SYSCTL, type KernelFacts } from "../../node/kernel_facts.ts";
 import type { Listener } from "../../node/listeners.ts";
-import type { LeftoversOfMode } from "../other_modes.ts";
+import type { LeftoversOfMode } from "../cleanup/other_modes.ts";
 import type { SocketOwner } from "../../node/socket_owners.ts";
 
 /** The configuration and the processes that the facts of a node are judged by. */

@@ -1,9 +1,9 @@
 import { loadConfig } from "../../config/load.ts";
 import type { Command } from "../command.ts";
-import { commandLog } from "../command_log.ts";
+import { commandLog } from "../output/command_log.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
-import { readCluster } from "../read_cluster.ts";
-import { leftoversOfOtherModes } from "../other_modes.ts";
+import { readCluster } from "../cluster/read_cluster.ts";
+import { leftoversOfOtherModes } from "../cleanup/other_modes.ts";
 import { diffReport, diffText } from "./report.ts";
 
 export const diffCommand: Command = {

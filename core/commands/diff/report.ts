@@ -1,4 +1,4 @@
-import type { LeftoversOfMode } from "../other_modes.ts";
+import type { LeftoversOfMode } from "../cleanup/other_modes.ts";
 import type { Comparison } from "../../backend/contract.ts";
 import { type Colour, coloured, printable } from "../output/table.ts";
 

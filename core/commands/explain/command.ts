@@ -13,7 +13,7 @@ import { createLog, type Log } from "../../observe/log.ts";
 import { UserError } from "../../user_error.ts";
 import type { Command } from "../command.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
-import { type Cluster, readCluster } from "../read_cluster.ts";
+import { type Cluster, readCluster } from "../cluster/read_cluster.ts";
 import { ruleFindings } from "./kernel.ts";
 import { addressOfPod, findPod } from "./client.ts";
 import { knowledgeOf } from "./knowledge.ts";

@@ -3,7 +3,7 @@ import type { ConfiguredMode } from "../../backend/mode.ts";
 import type { ProxyConfig } from "../../config/config.ts";
 import type { Finding } from "../../explain/explanation.ts";
 import type { DesiredState } from "../../plan/plan.ts";
-import { leftoversOf } from "../other_modes.ts";
+import { leftoversOf } from "../cleanup/other_modes.ts";
 
 /** Differences that a message lists. */
 const MAX_LISTED = 3;

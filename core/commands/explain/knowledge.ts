@@ -5,7 +5,7 @@ import { tracedNode } from "../../explain/trace/trace.ts";
 import type { Address } from "../../net/address.ts";
 import { serviceName } from "../../objects/store.ts";
 import type { KnownServices } from "../../observe/status/services.ts";
-import type { Cluster } from "../read_cluster.ts";
+import type { Cluster } from "../cluster/read_cluster.ts";
 
 /** Turns what the source has into the state that explanations are made from. */
 export function knowledgeOf(

@@ -4,9 +4,9 @@ import { loadConfig } from "../../config/load.ts";
 import { listed } from "../../config/flags/mode_names.ts";
 import { UserError } from "../../user_error.ts";
 import type { Command } from "../command.ts";
-import { commandLog } from "../command_log.ts";
+import { commandLog } from "../output/command_log.ts";
 import { choiceOf, serialised } from "../output/output.ts";
-import { readCluster } from "../read_cluster.ts";
+import { readCluster } from "../cluster/read_cluster.ts";
 import { planData } from "./plan_data.ts";
 
 const outputs = ["yaml", "json", "native"] as const;

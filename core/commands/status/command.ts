@@ -8,7 +8,7 @@ import type { Status } from "../../observe/status/status.ts";
 import { UserError } from "../../user_error.ts";
 import type { Command, Terminal } from "../command.ts";
 import { type Output, outputFlags, outputOf, printOutput } from "../output/output.ts";
-import { terminationSignal } from "../signals.ts";
+import { terminationSignal } from "../process/signals.ts";
 import { busiestRows, readConnections } from "./busiest.ts";
 import { ProxyClient } from "./client.ts";
 import { isWell, statusRows } from "./report.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../../../core/backend/contract.ts";
-import { observe } from "../../../core/commands/observer.ts";
+import { observe } from "../../../core/commands/run/observer.ts";
 import { HealthCheckPorts } from "../../../core/observe/health/health_check_ports.ts";
 import { ProxyHealth } from "../../../core/observe/health/health.ts";
 import { Activity } from "../../../core/observe/status/activity.ts";

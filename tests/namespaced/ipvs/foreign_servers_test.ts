@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cleanUpOthers } from "../../../core/commands/cleanup.ts";
+import { cleanUpOthers } from "../../../core/commands/cleanup/cleanup.ts";
 import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { cidrOf, desiredOf, planOf } from "../../backends/plans.ts";

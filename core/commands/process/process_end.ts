@@ -1,4 +1,4 @@
-import { errorCode, lastMessage } from "./dispatch.ts";
+import { errorCode, lastMessage } from "../dispatch.ts";
 import { standardError } from "./terminal.ts";
 
 /** Ends the process when its last messages are written, or when nobody reads them. */

@@ -1,16 +1,16 @@
-import type { IntakeObserver } from "../sync/intake.ts";
-import type { PlanQueue } from "../sync/plan_queue.ts";
-import type { LoopProgress } from "../sync/loop_progress.ts";
-import type { SyncObserver } from "../sync/sync_loop.ts";
-import type { Family } from "../net/protocol.ts";
-import type { ProxyHealth } from "../observe/health/health.ts";
-import type { HealthCheckPorts } from "../observe/health/health_check_ports.ts";
-import type { Metrics } from "../observe/metrics/metrics.ts";
-import type { Activity } from "../observe/status/activity.ts";
-import { type PlanKey, printedNameOf, serviceNameOf } from "../plan/plan.ts";
-import type { ServiceWarning } from "../source.ts";
-import type { SyncFailures } from "../observe/metrics/sync_metrics.ts";
-import type { StatusLine } from "../observe/service_manager/status_line.ts";
+import type { IntakeObserver } from "../../sync/intake.ts";
+import type { PlanQueue } from "../../sync/plan_queue.ts";
+import type { LoopProgress } from "../../sync/loop_progress.ts";
+import type { SyncObserver } from "../../sync/sync_loop.ts";
+import type { Family } from "../../net/protocol.ts";
+import type { ProxyHealth } from "../../observe/health/health.ts";
+import type { HealthCheckPorts } from "../../observe/health/health_check_ports.ts";
+import type { Metrics } from "../../observe/metrics/metrics.ts";
+import type { Activity } from "../../observe/status/activity.ts";
+import { type PlanKey, printedNameOf, serviceNameOf } from "../../plan/plan.ts";
+import type { ServiceWarning } from "../../source.ts";
+import type { SyncFailures } from "../../observe/metrics/sync_metrics.ts";
+import type { StatusLine } from "../../observe/service_manager/status_line.ts";
 
 export interface Observed {
   readonly families: readonly Family[];

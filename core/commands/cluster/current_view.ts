@@ -1,9 +1,9 @@
-import type { ProxyConfig } from "../config/config.ts";
-import type { Address } from "../net/address.ts";
-import type { Family } from "../net/protocol.ts";
-import { nodeOfThisHost } from "../node/interfaces.ts";
-import type { Store } from "../objects/store.ts";
-import { type NodeView, nodeView } from "../sync/node_view.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import type { Address } from "../../net/address.ts";
+import type { Family } from "../../net/protocol.ts";
+import { nodeOfThisHost } from "../../node/interfaces.ts";
+import type { Store } from "../../objects/store.ts";
+import { type NodeView, nodeView } from "../../sync/node_view.ts";
 
 /**
  * The node as it is now. A directory of manifests may have no Node object: then this host stands in.

@@ -1,7 +1,8 @@
 /** The process's reaction to signals. Imported first, so that it is in force while the other modules start. */
 
 // SIGHUP, which means "read everything again", ends a process that does not handle it. Until the source is open
-// (proxy.ts) there is nothing to read again. Only reads that are still to come matter, so the signal is ignored.
+// (core/commands/run/proxy.ts) there is nothing to read again. Only reads that are still to come matter, so the signal
+// is ignored.
 Deno.addSignalListener("SIGHUP", () => {});
 
 /** Exit codes that shells report for a process that the signal ended. */

@@ -1,6 +1,6 @@
-import type { ProxyConfig } from "../config/config.ts";
-import { createLog, type Log } from "../observe/log.ts";
-import type { Terminal } from "./command.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import { createLog, type Log } from "../../observe/log.ts";
+import type { Terminal } from "../command.ts";
 
 /** A log for a command that prints data: warnings and errors only, so that nothing hides them. */
 export function commandLog({ logging }: ProxyConfig, { logOutput }: Pick<Terminal, "logOutput">): Log {

@@ -1,20 +1,20 @@
-import type { Backend } from "../backend/contract.ts";
-import type { ProxyConfig } from "../config/config.ts";
-import { featureGates } from "../config/feature_gates.ts";
-import type { ProxyHealth } from "../observe/health/health.ts";
-import { apiRoutes, type Explainer } from "../observe/http/api_routes.ts";
-import { pageRoutes } from "../observe/page/page_routes.ts";
-import { debugFlagsRoutes } from "../observe/http/debug_flags_routes.ts";
-import { healthRoutes, metricsRoutes } from "../observe/http/routes.ts";
-import { profilingRoutes } from "../observe/http/profiling_routes.ts";
-import { type Route, serve } from "../observe/http/server.ts";
-import { zpageRoutes } from "../observe/http/zpages.ts";
-import type { Log } from "../observe/log.ts";
-import { backendMetrics } from "../observe/metrics/backend_metrics.ts";
-import { Exposition } from "../observe/metrics/exposition/exposition.ts";
-import type { Metrics } from "../observe/metrics/metrics.ts";
-import { trafficMetrics, type TrafficSource } from "../observe/metrics/traffic_metrics.ts";
-import type { StatusSources } from "../observe/status/status.ts";
+import type { Backend } from "../../backend/contract.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import { featureGates } from "../../config/feature_gates.ts";
+import type { ProxyHealth } from "../../observe/health/health.ts";
+import { apiRoutes, type Explainer } from "../../observe/http/api_routes.ts";
+import { pageRoutes } from "../../observe/page/page_routes.ts";
+import { debugFlagsRoutes } from "../../observe/http/debug_flags_routes.ts";
+import { healthRoutes, metricsRoutes } from "../../observe/http/routes.ts";
+import { profilingRoutes } from "../../observe/http/profiling_routes.ts";
+import { type Route, serve } from "../../observe/http/server.ts";
+import { zpageRoutes } from "../../observe/http/zpages.ts";
+import type { Log } from "../../observe/log.ts";
+import { backendMetrics } from "../../observe/metrics/backend_metrics.ts";
+import { Exposition } from "../../observe/metrics/exposition/exposition.ts";
+import type { Metrics } from "../../observe/metrics/metrics.ts";
+import { trafficMetrics, type TrafficSource } from "../../observe/metrics/traffic_metrics.ts";
+import type { StatusSources } from "../../observe/status/status.ts";
 
 export interface ServersOptions {
   readonly config: ProxyConfig;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { readCluster } from "../../../core/commands/read_cluster.ts";
-import { libc } from "../../../ffi/libc.ts";
-import { libnl } from "../../../ffi/libnl.ts";
-import { configOf } from "../config/loaded.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { readCluster } from "../../../../core/commands/cluster/read_cluster.ts";
+import { libc } from "../../../../ffi/libc.ts";
+import { libnl } from "../../../../ffi/libnl.ts";
+import { configOf } from "../../config/loaded.ts";
+import { RecordingLog } from "../../kube/recording_log.ts";
 
 // Before the tests, because a library that a test opens first would be reported as its leak.
 libc();

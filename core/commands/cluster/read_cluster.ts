@@ -1,14 +1,14 @@
-import type { ProxyConfig } from "../config/config.ts";
-import type { Address } from "../net/address.ts";
-import type { Family } from "../net/protocol.ts";
-import { InterfaceAddresses } from "../node/interface_addresses.ts";
-import { supportedFamilies } from "../node/interfaces.ts";
-import type { Log } from "../observe/log.ts";
-import type { DesiredState } from "../plan/plan.ts";
-import type { ServiceWarning, Sink, UnusedObject } from "../source.ts";
-import type { NodeView } from "../sync/node_view.ts";
-import { PlanQueue } from "../sync/plan_queue.ts";
-import { UserError } from "../user_error.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import type { Address } from "../../net/address.ts";
+import type { Family } from "../../net/protocol.ts";
+import { InterfaceAddresses } from "../../node/interface_addresses.ts";
+import { supportedFamilies } from "../../node/interfaces.ts";
+import type { Log } from "../../observe/log.ts";
+import type { DesiredState } from "../../plan/plan.ts";
+import type { ServiceWarning, Sink, UnusedObject } from "../../source.ts";
+import type { NodeView } from "../../sync/node_view.ts";
+import { PlanQueue } from "../../sync/plan_queue.ts";
+import { UserError } from "../../user_error.ts";
 import { currentView } from "./current_view.ts";
 import { openSource } from "./open_source.ts";
 

@@ -1,5 +1,5 @@
-import { QueuedLogOutput } from "../observe/log/output.ts";
-import { UserError } from "../user_error.ts";
+import { QueuedLogOutput } from "../../observe/log/output.ts";
+import { UserError } from "../../user_error.ts";
 
 const encoder = new TextEncoder();
 

@@ -1,19 +1,19 @@
-import { raiseOpenFileLimit, returnLargeBuffers } from "../../ffi/process.ts";
-import type { Backend } from "../backend/contract.ts";
-import type { ProxyConfig } from "../config/config.ts";
-import { defaultDocument } from "../config/document/document.ts";
-import { supportedFamilies } from "../node/interfaces.ts";
-import type { Log } from "../observe/log.ts";
-import { Notifier } from "../observe/service_manager/notifier.ts";
-import { inheritedSockets } from "../observe/service_manager/inherited_sockets.ts";
-import { wantsLocalhostNodePorts } from "../plan/node_settings.ts";
-import { VERSION } from "../version.ts";
-import type { Platform } from "./platform.ts";
+import { raiseOpenFileLimit, returnLargeBuffers } from "../../../ffi/process.ts";
+import type { Backend } from "../../backend/contract.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import { defaultDocument } from "../../config/document/document.ts";
+import { supportedFamilies } from "../../node/interfaces.ts";
+import type { Log } from "../../observe/log.ts";
+import { Notifier } from "../../observe/service_manager/notifier.ts";
+import { inheritedSockets } from "../../observe/service_manager/inherited_sockets.ts";
+import { wantsLocalhostNodePorts } from "../../plan/node_settings.ts";
+import { VERSION } from "../../version.ts";
+import type { Platform } from "../platform.ts";
+import { terminationSignal } from "../process/signals.ts";
 import { drainConnections } from "./drain.ts";
 import { takeLock } from "./ownership.ts";
 import { buildProxy, type ProxyParts } from "./proxy.ts";
 import { requireAll } from "./requirements.ts";
-import { terminationSignal } from "./signals.ts";
 
 export interface RunParts
   extends Pick<ProxyParts, "config" | "whenInForce" | "log" | "setVerbosity" | "droppedLines"> {

@@ -1,5 +1,5 @@
-import type { Backend } from "../backend/contract.ts";
-import type { Log } from "../observe/log.ts";
+import type { Backend } from "../../backend/contract.ts";
+import type { Log } from "../../observe/log.ts";
 import type { Lock } from "./ownership.ts";
 
 /**

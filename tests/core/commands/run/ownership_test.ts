@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { takeLock } from "../../../core/commands/ownership.ts";
-import { findHolder } from "../../../core/node/lock_holder.ts";
-import { type HolderDescription, NamespaceLock } from "../../../core/node/namespace_lock.ts";
-import type { Fields, Log } from "../../../core/observe/log.ts";
-import { UserError } from "../../../core/user_error.ts";
-import { listenerOf } from "../../../ffi/unix_socket.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { takeLock } from "../../../../core/commands/run/ownership.ts";
+import { findHolder } from "../../../../core/node/lock_holder.ts";
+import { type HolderDescription, NamespaceLock } from "../../../../core/node/namespace_lock.ts";
+import type { Fields, Log } from "../../../../core/observe/log.ts";
+import { UserError } from "../../../../core/user_error.ts";
+import { listenerOf } from "../../../../ffi/unix_socket.ts";
+import { silentLog } from "../../observe/silent_log.ts";
 
 // Opens libc before the first test. It stays open, so the test that opened it would count as leaking it.
 listenerOf("nobody");

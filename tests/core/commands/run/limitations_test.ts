@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { LimitationReports } from "../../../core/commands/limitations.ts";
-import type { Limitation } from "../../../core/plan/limitation.ts";
-import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-import type { ServiceWarning } from "../../../core/source.ts";
-import { planOf } from "../../backends/plans.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { LimitationReports } from "../../../../core/commands/run/limitations.ts";
+import type { Limitation } from "../../../../core/plan/limitation.ts";
+import type { ServicePortPlan } from "../../../../core/plan/plan.ts";
+import type { ServiceWarning } from "../../../../core/source.ts";
+import { planOf } from "../../../backends/plans.ts";
+import { RecordingLog } from "../../kube/recording_log.ts";
 
 const tooMany: Limitation = {
   cause: "too-many",

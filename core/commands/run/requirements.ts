@@ -1,7 +1,7 @@
-import type { Backend } from "../backend/contract.ts";
-import type { ProxyConfig } from "../config/config.ts";
-import type { Log } from "../observe/log.ts";
-import { UserError } from "../user_error.ts";
+import type { Backend } from "../../backend/contract.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import type { Log } from "../../observe/log.ts";
+import { UserError } from "../../user_error.ts";
 
 /**
  * Checks that the node has what the mode requires. Logs each recommended requirement that is missing, and why `auto`

@@ -1,9 +1,9 @@
-import type { InForce } from "../backend/contract.ts";
-import type { ModeTraits } from "../backend/mode.ts";
-import type { Log } from "../observe/log.ts";
-import type { Limitation } from "../plan/limitation.ts";
-import { type PlanKey, printedName } from "../plan/plan.ts";
-import type { ServiceWarning } from "../source.ts";
+import type { InForce } from "../../backend/contract.ts";
+import type { ModeTraits } from "../../backend/mode.ts";
+import type { Log } from "../../observe/log.ts";
+import type { Limitation } from "../../plan/limitation.ts";
+import { type PlanKey, printedName } from "../../plan/plan.ts";
+import type { ServiceWarning } from "../../source.ts";
 
 /** Reports once what the mode does not serve of a service port: in the log, and to the owner of the Service. */
 export class LimitationReports {

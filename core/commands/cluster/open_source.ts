@@ -1,13 +1,13 @@
-import type { ProxyConfig } from "../config/config.ts";
-import { clusterAccess } from "../kube/access/access.ts";
-import { ApiSource } from "../kube/api/api.ts";
-import { recordFolder } from "../manifests/record.ts";
-import { ManifestSource } from "../manifests/source.ts";
-import type { WatchObserver } from "../kube/api/reflector.ts";
-import type { RequestObserver } from "../kube/api/transport.ts";
-import type { Source } from "../source.ts";
-import type { Log } from "../observe/log.ts";
-import { VERSION } from "../version.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import { clusterAccess } from "../../kube/access/access.ts";
+import { ApiSource } from "../../kube/api/api.ts";
+import { recordFolder } from "../../manifests/record.ts";
+import { ManifestSource } from "../../manifests/source.ts";
+import type { WatchObserver } from "../../kube/api/reflector.ts";
+import type { RequestObserver } from "../../kube/api/transport.ts";
+import type { Source } from "../../source.ts";
+import type { Log } from "../../observe/log.ts";
+import { VERSION } from "../../version.ts";
 
 interface OpenOptions {
   /** "program": what the source delivers is put in force. "read": nothing is. */

@@ -1,8 +1,8 @@
-import { NotPermitted, StillInUse } from "../backend/contract.ts";
-import type { ConfiguredMode } from "../backend/mode.ts";
-import type { ProxyConfig } from "../config/config.ts";
-import type { Log } from "../observe/log.ts";
-import { UserError } from "../user_error.ts";
+import { NotPermitted, StillInUse } from "../../backend/contract.ts";
+import type { ConfiguredMode } from "../../backend/mode.ts";
+import type { ProxyConfig } from "../../config/config.ts";
+import type { Log } from "../../observe/log.ts";
+import { UserError } from "../../user_error.ts";
 
 /**
  * Removes the kernel objects of all modes, ours and kube-proxy's. A mode that fails does not keep the others.

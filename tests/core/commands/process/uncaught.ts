@@ -1,6 +1,6 @@
 /** A program that ends by an error that nothing handles: `error` in a timer, or `rejection` of a promise. */
-import { endAtUncaughtError } from "../../../core/commands/process_end.ts";
-import { standardError } from "../../../core/commands/terminal.ts";
+import { endAtUncaughtError } from "../../../../core/commands/process/process_end.ts";
+import { standardError } from "../../../../core/commands/process/terminal.ts";
 
 const [kind, bytesBefore] = Deno.args;
 endAtUncaughtError();

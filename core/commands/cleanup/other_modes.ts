@@ -1,5 +1,5 @@
-import type { ConfiguredMode } from "../backend/mode.ts";
-import type { ProxyConfig } from "../config/config.ts";
+import type { ConfiguredMode } from "../../backend/mode.ts";
+import type { ProxyConfig } from "../../config/config.ts";
 
 /** The kernel objects of a mode that is not in use. */
 export interface LeftoversOfMode {

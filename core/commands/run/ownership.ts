@@ -1,8 +1,8 @@
-import { delay } from "../async/wakeup.ts";
-import { findHolder, type LockHolder } from "../node/lock_holder.ts";
-import { MAX_COMMAND_LINE, NamespaceLock } from "../node/namespace_lock.ts";
-import type { Fields, Log } from "../observe/log.ts";
-import { UserError } from "../user_error.ts";
+import { delay } from "../../async/wakeup.ts";
+import { findHolder, type LockHolder } from "../../node/lock_holder.ts";
+import { MAX_COMMAND_LINE, NamespaceLock } from "../../node/namespace_lock.ts";
+import type { Fields, Log } from "../../observe/log.ts";
+import { UserError } from "../../user_error.ts";
 
 /** Name of the socket, without the leading NUL. ss and /proc/net/unix show it as `@proxy/lock`. */
 export const LOCK_NAME = "proxy/lock";
