@@ -11,7 +11,7 @@ import type {
   RelaySettings,
   SharedListener,
 } from "./relay/messages.ts";
-import type { NamedDescriptors } from "./relay/hand_over.ts";
+import type { NamedDescriptors } from "./relay/listeners/hand_over.ts";
 import type { RelayHandle, RelayObserver } from "./relay_handle.ts";
 
 /** Few enough that the relay reads a message in some milliseconds, because it moves no bytes meanwhile. */

@@ -7,8 +7,8 @@ import {
 import type { RelayState } from "../../core/backend/follower.ts";
 import type { Log } from "../../core/observe/log.ts";
 import type { UserspaceOptions } from "./options.ts";
-import { HAND_OVER_NAME, takeListeners } from "./relay/hand_over.ts";
-import { isListenerName } from "./relay/listener_names.ts";
+import { HAND_OVER_NAME, takeListeners } from "./relay/listeners/hand_over.ts";
+import { isListenerName } from "./relay/listeners/listener_names.ts";
 import { DEFAULT_RELAY_SETTINGS, type RelayReport, type RelaySettings } from "./relay/messages.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
 import { relayMetrics, relayStateOf } from "./relay_metrics.ts";

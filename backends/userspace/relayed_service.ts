@@ -1,7 +1,7 @@
 import type { Route, ServicePortPlan } from "../../core/plan/plan.ts";
 import { routeOf } from "./redirection/compile.ts";
 import type { EndpointList, RelayedFrontend, RelayedService } from "./relay/messages.ts";
-import { packEndpoints } from "./relay/packed_endpoints.ts";
+import { packEndpoints } from "./relay/endpoints/packed_endpoints.ts";
 
 /**
  * The service port as the relay knows it. Undefined if the relay does not serve it, because of its protocol or because

@@ -26,8 +26,8 @@ export interface RelayedService {
   readonly protocol: RelayedProtocol;
   readonly frontends: readonly RelayedFrontend[];
   /**
-   * Packed endpoints (`packed_endpoints.ts`), one character per byte: the address, then the port, big-endian; 6 bytes each
-   * in IPv4, 18 in IPv6.
+   * Packed endpoints (`endpoints/packed_endpoints.ts`), one character per byte: the address, then the port, big-endian;
+   * 6 bytes each in IPv4, 18 in IPv6.
    */
   readonly cluster: string;
   readonly local: string;
@@ -89,7 +89,10 @@ export interface RelaySettings {
   readonly maxConnections: number;
   /** UDP flows at a time, in all. Above it, the flow that has been idle for the longest time ends. */
   readonly maxUdpFlows: number;
-  /** Listening sockets of an earlier process, by their names (`listener_names.ts`). Used instead of opening others. */
+  /**
+   * Listening sockets of an earlier process, by their names (`listeners/listener_names.ts`). Used instead of opening
+   * others.
+   */
   readonly inherited: Readonly<Record<string, number>>;
   /**
    * Name of the abstract Unix socket where the listeners are offered to the next process while this one drains; ""

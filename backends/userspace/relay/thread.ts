@@ -1,5 +1,5 @@
-import { RelayThread } from "./relay_thread.ts";
 import type { RelayCommand, RelayEvent } from "./messages.ts";
+import { RelayThread } from "./relay_thread.ts";
 
 /** Entry of the relay's thread, a worker. scripts/build.sh bundles it into a file of its own. */
 

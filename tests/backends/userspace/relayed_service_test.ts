@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { limitationsOf } from "../../../backends/userspace/limitations.ts";
-import { packEndpoints } from "../../../backends/userspace/relay/packed_endpoints.ts";
+import { packEndpoints } from "../../../backends/userspace/relay/endpoints/packed_endpoints.ts";
 import { relayedServiceOf } from "../../../backends/userspace/relayed_service.ts";
 import { planOf } from "../plans.ts";
 

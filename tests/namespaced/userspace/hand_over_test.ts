@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Relay } from "../../../backends/userspace/relay.ts";
-import { takeListeners } from "../../../backends/userspace/relay/hand_over.ts";
+import { takeListeners } from "../../../backends/userspace/relay/listeners/hand_over.ts";
 import {
   address,
   frontend,

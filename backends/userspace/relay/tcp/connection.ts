@@ -9,7 +9,7 @@ import {
 import type { Continuation, EventTarget } from "../event_loop.ts";
 import { Expiring } from "../expiry_list.ts";
 import type { EndpointList } from "../messages.ts";
-import type { Service } from "../service_table.ts";
+import type { Service } from "../services/service_table.ts";
 import { Direction } from "./direction.ts";
 import type { Progress } from "./transfer.ts";
 

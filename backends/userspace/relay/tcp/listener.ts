@@ -3,10 +3,10 @@ import { reset } from "../../../../ffi/socket/options.ts";
 import { acceptTcp, localAddress, NO_RESOURCES, originalDestination } from "../../../../ffi/socket/tcp.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
 import type { EventTarget } from "../event_loop.ts";
-import { addressFamily, type Destination } from "../listener_set.ts";
-import { proxyHeader } from "../proxy_header.ts";
-import { type FrontendEntry, listFor, mayUse } from "../service_table.ts";
+import { addressFamily, type Destination } from "../listeners/listener_set.ts";
+import { type FrontendEntry, listFor, mayUse } from "../services/service_table.ts";
 import { newAttempt } from "./connection.ts";
+import { proxyHeader } from "./proxy_header.ts";
 import type { TcpRelay } from "./tcp_relay.ts";
 
 /** Connections that are accepted in a row, before those that exist get their turn. */

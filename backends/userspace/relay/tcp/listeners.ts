@@ -1,8 +1,8 @@
 import { setConnectionOptions } from "../../../../ffi/socket/options.ts";
 import { listenTcp } from "../../../../ffi/socket/tcp.ts";
-import type { InheritedSockets } from "../inherited_sockets.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
-import { addressFamily, ListenerSet } from "../listener_set.ts";
+import type { InheritedSockets } from "../listeners/inherited_sockets.ts";
+import { addressFamily, ListenerSet } from "../listeners/listener_set.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
 import { TcpListener } from "./listener.ts";
 import { KEEP_ALIVE, type TcpRelay } from "./tcp_relay.ts";

@@ -12,12 +12,11 @@ import {
 } from "../../../../ffi/socket/options.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
 import { connectTcp, tcpSocket } from "../../../../ffi/socket/tcp.ts";
-import type { EndpointPicker } from "../endpoint_picker.ts";
+import type { EndpointPicker } from "../endpoints/endpoint_picker.ts";
+import { endpointAt, PACKED_BYTES } from "../endpoints/packed_endpoints.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
 import { ExpiryList } from "../expiry_list.ts";
-import { endpointAt, PACKED_BYTES } from "../packed_endpoints.ts";
-import { endpointsOf } from "../service_table.ts";
-import type { Service } from "../service_table.ts";
+import { endpointsOf, type Service } from "../services/service_table.ts";
 import {
   type Attempt,
   Connection,

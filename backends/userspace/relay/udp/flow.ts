@@ -2,7 +2,7 @@ import { EPOLLERR, EPOLLIN } from "../../../../ffi/socket/constants.ts";
 import type { EventTarget } from "../event_loop.ts";
 import { Expiring } from "../expiry_list.ts";
 import type { RelayedService } from "../messages.ts";
-import type { FrontendEntry } from "../service_table.ts";
+import type { FrontendEntry } from "../services/service_table.ts";
 import type { UdpReceiver } from "./receiver.ts";
 
 /** The owner of flows, `UdpRelay`, as a flow sees it. */

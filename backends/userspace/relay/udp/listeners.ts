@@ -1,7 +1,7 @@
 import { bindUdp } from "../../../../ffi/socket/udp.ts";
-import type { InheritedSockets } from "../inherited_sockets.ts";
 import type { EventLoop } from "../event_loop.ts";
-import { addressFamily, ListenerSet } from "../listener_set.ts";
+import type { InheritedSockets } from "../listeners/inherited_sockets.ts";
+import { addressFamily, ListenerSet } from "../listeners/listener_set.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
 import { UdpReceiver } from "./receiver.ts";
 import type { UdpRelay } from "./udp_relay.ts";

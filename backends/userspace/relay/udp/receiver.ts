@@ -4,9 +4,9 @@ import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import type { DatagramBatch } from "../../../../ffi/socket/datagrams.ts";
 import { localPort } from "../../../../ffi/socket/tcp.ts";
 import type { EventTarget } from "../event_loop.ts";
-import { addressFamily, type Destination } from "../listener_set.ts";
+import { addressFamily, type Destination } from "../listeners/listener_set.ts";
 import type { Side } from "../messages.ts";
-import type { FrontendEntry } from "../service_table.ts";
+import type { FrontendEntry } from "../services/service_table.ts";
 import type { ConntrackLookup, SeenFlow } from "./conntrack_lookup.ts";
 import type { UdpFlow } from "./flow.ts";
 

@@ -2,7 +2,7 @@ import type { Family } from "../../../../core/net/protocol.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { icmpSocket, sendTo } from "../../../../ffi/socket/icmp.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
-import { addressFamily } from "../listener_set.ts";
+import { addressFamily } from "../listeners/listener_set.ts";
 import { portUnreachable, type RejectedDatagram } from "./port_unreachable.ts";
 
 /** Messages per second to all clients, as the kernel allows itself (net.ipv4.icmp_msgs_per_sec). */

@@ -15,7 +15,7 @@ import {
 } from "../../../../backends/userspace/redirection/target.ts";
 import { updatesOf, wholeTable } from "../../../../backends/userspace/redirection/update.ts";
 import { relayedServiceOf } from "../../../../backends/userspace/relayed_service.ts";
-import { packEndpoints } from "../../../../backends/userspace/relay/packed_endpoints.ts";
+import { packEndpoints } from "../../../../backends/userspace/relay/endpoints/packed_endpoints.ts";
 import { type Connection, type TracedNode, type TraceOutcome } from "../../../../core/explain/trace/trace.ts";
 import { traceConnection } from "../../../../core/explain/trace/tracer.ts";
 import { addressFromBytes, isLoopback } from "../../../../core/net/address.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { RelayedFrontend, RelayedService } from "../../../../../backends/userspace/relay/messages.ts";
-import { packEndpoints } from "../../../../../backends/userspace/relay/packed_endpoints.ts";
-import { Service } from "../../../../../backends/userspace/relay/service_table.ts";
+import { packEndpoints } from "../../../../../backends/userspace/relay/endpoints/packed_endpoints.ts";
+import { Service } from "../../../../../backends/userspace/relay/services/service_table.ts";
 import { type Address, parseAddress } from "../../../../../core/net/address.ts";
 import type { PlanKey } from "../../../../../core/plan/plan.ts";
 

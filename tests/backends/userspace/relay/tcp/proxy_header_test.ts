@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { proxyHeader } from "../../../../backends/userspace/relay/proxy_header.ts";
-import { address } from "./support/services.ts";
+import { proxyHeader } from "../../../../../backends/userspace/relay/tcp/proxy_header.ts";
+import { address } from "../support/services.ts";
 
 /** Bytes from the sections 2.1 and 2.2 of the PROXY protocol's specification. */
 const SIGNATURE = "0d0a0d0a000d0a515549540a";

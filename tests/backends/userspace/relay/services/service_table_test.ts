@@ -5,9 +5,9 @@ import {
   listFor,
   mayUse,
   ServiceTable,
-} from "../../../../backends/userspace/relay/service_table.ts";
-import type { PlanKey } from "../../../../core/plan/plan.ts";
-import { address, frontend, packed, relayedService, service } from "./support/services.ts";
+} from "../../../../../backends/userspace/relay/services/service_table.ts";
+import type { PlanKey } from "../../../../../core/plan/plan.ts";
+import { address, frontend, packed, relayedService, service } from "../support/services.ts";
 
 const NO_DIRECT = { add: () => {}, remove: () => {}, settle: () => {} };
 const VIP = address("10.96.0.10");

@@ -1,5 +1,5 @@
-import type { Address } from "../../../core/net/address.ts";
-import type { RelayedProtocol, SharedListener } from "./messages.ts";
+import type { Address } from "../../../../core/net/address.ts";
+import type { RelayedProtocol, SharedListener } from "../messages.ts";
 
 /**
  * Returns the name of a shared listener, which stays the same when the process is replaced. It has no colon, which

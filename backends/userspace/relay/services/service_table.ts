@@ -1,7 +1,6 @@
-import { type Address, contains, socketKey } from "../../../core/net/address.ts";
-import type { Family } from "../../../core/net/protocol.ts";
-import type { PlanKey } from "../../../core/plan/plan.ts";
-import { withSharedStrings } from "./shared_strings.ts";
+import { type Address, contains, socketKey } from "../../../../core/net/address.ts";
+import type { Family } from "../../../../core/net/protocol.ts";
+import type { PlanKey } from "../../../../core/plan/plan.ts";
 import type {
   EndpointList,
   RelayedFrontend,
@@ -9,7 +8,8 @@ import type {
   RelayedService,
   ServiceCounters,
   Side,
-} from "./messages.ts";
+} from "../messages.ts";
+import { withSharedStrings } from "./shared_strings.ts";
 
 /** A service port with its counters, which outlive changes of the service port. */
 export class Service {

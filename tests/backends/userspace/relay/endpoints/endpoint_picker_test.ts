@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { EndpointPicker } from "../../../../backends/userspace/relay/endpoint_picker.ts";
-import { endpointAt, PACKED_BYTES } from "../../../../backends/userspace/relay/packed_endpoints.ts";
-import type { Service } from "../../../../backends/userspace/relay/service_table.ts";
-import { address, packed, service } from "./support/services.ts";
+import { EndpointPicker } from "../../../../../backends/userspace/relay/endpoints/endpoint_picker.ts";
+import {
+  endpointAt,
+  PACKED_BYTES,
+} from "../../../../../backends/userspace/relay/endpoints/packed_endpoints.ts";
+import type { Service } from "../../../../../backends/userspace/relay/services/service_table.ts";
+import { address, packed, service } from "../support/services.ts";
 
 const BYTES = PACKED_BYTES.IPv4;
 const CLIENT = address("192.0.2.1");

@@ -4,8 +4,8 @@ import {
   offsetOf,
   PACKED_BYTES,
   unpackEndpoint,
-} from "../../../../backends/userspace/relay/packed_endpoints.ts";
-import { address, packed } from "./support/services.ts";
+} from "../../../../../backends/userspace/relay/endpoints/packed_endpoints.ts";
+import { address, packed } from "../support/services.ts";
 
 Deno.test("endpoints are packed as address bytes and big-endian port", () => {
   const list = packed("10.1.2.3:8080", "10.1.2.255:65535");

@@ -1,8 +1,8 @@
+import type { AvoidedEndpoint, RelayedProtocol } from "../messages.ts";
+import type { Service } from "../services/service_table.ts";
 import { AffinityTable } from "./affinity_table.ts";
 import { AvoidedEndpoints } from "./avoided_endpoints.ts";
-import type { AvoidedEndpoint, RelayedProtocol } from "./messages.ts";
 import { endpointAt, offsetOf, PACKED_BYTES, unpackEndpoint } from "./packed_endpoints.ts";
-import type { Service } from "./service_table.ts";
 
 /** Clients that affinity is remembered for, in all services. About 15 MB. */
 const MAX_AFFINE_CLIENTS = 65_536;

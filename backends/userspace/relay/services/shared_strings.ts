@@ -1,6 +1,6 @@
-import type { Family } from "../../../core/net/protocol.ts";
-import type { FrontendKind } from "../../../core/plan/plan.ts";
-import type { EndpointList, RelayedProtocol, RelayedService } from "./messages.ts";
+import type { Family } from "../../../../core/net/protocol.ts";
+import type { FrontendKind } from "../../../../core/plan/plan.ts";
+import type { EndpointList, RelayedProtocol, RelayedService } from "../messages.ts";
 
 const FAMILIES: Readonly<Record<Family, Family>> = { IPv4: "IPv4", IPv6: "IPv6" };
 const PROTOCOLS: Readonly<Record<RelayedProtocol, RelayedProtocol>> = { TCP: "TCP", UDP: "UDP" };

@@ -1,4 +1,4 @@
-import type { Family } from "../../../core/net/protocol.ts";
+import type { Family } from "../../../../core/net/protocol.ts";
 
 /** Signature of the PROXY protocol, version 2. haproxy.org/download/2.8/doc/proxy-protocol.txt §2.2 */
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a] as const;

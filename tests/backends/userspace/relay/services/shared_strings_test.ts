@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { withSharedStrings } from "../../../../backends/userspace/relay/shared_strings.ts";
-import { address, frontend, packed, relayedService } from "./support/services.ts";
+import { withSharedStrings } from "../../../../../backends/userspace/relay/services/shared_strings.ts";
+import { address, frontend, packed, relayedService } from "../support/services.ts";
 
 Deno.test("a service with shared strings is equal to the one that was received", () => {
   const service = relayedService({

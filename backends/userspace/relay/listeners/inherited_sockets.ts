@@ -1,4 +1,4 @@
-import { closeSocket } from "../../../ffi/socket/stream.ts";
+import { closeSocket } from "../../../../ffi/socket/stream.ts";
 import type { NamedDescriptors } from "./hand_over.ts";
 
 /** Sockets of an earlier process that are not in use yet. */

@@ -6,10 +6,10 @@ import {
   peerUser,
   receiveDescriptors,
   sendDescriptors,
-} from "../../../ffi/socket/descriptor_passing.ts";
-import { EPOLLIN } from "../../../ffi/socket/constants.ts";
-import { closeSocket } from "../../../ffi/socket/stream.ts";
-import type { EventLoop, EventTarget } from "./event_loop.ts";
+} from "../../../../ffi/socket/descriptor_passing.ts";
+import { EPOLLIN } from "../../../../ffi/socket/constants.ts";
+import { closeSocket } from "../../../../ffi/socket/stream.ts";
+import type { EventLoop, EventTarget } from "../event_loop.ts";
 
 /** Sockets by name. */
 export type NamedDescriptors = Readonly<Record<string, number>>;

@@ -1,18 +1,18 @@
-import { type Address, formatSocketAddress, socketKey } from "../../../core/net/address.ts";
-import type { Family } from "../../../core/net/protocol.ts";
-import { AF_INET, AF_INET6 } from "../../../ffi/inet.ts";
-import { printedNameOf } from "../../../core/plan/plan.ts";
-import { SocketAddress } from "../../../ffi/socket/address.ts";
-import { EPOLLIN } from "../../../ffi/socket/constants.ts";
-import { closeSocket } from "../../../ffi/socket/stream.ts";
-import { localPort } from "../../../ffi/socket/tcp.ts";
-import type { EventLoop, EventTarget } from "./event_loop.ts";
+import { type Address, formatSocketAddress, socketKey } from "../../../../core/net/address.ts";
+import type { Family } from "../../../../core/net/protocol.ts";
+import { AF_INET, AF_INET6 } from "../../../../ffi/inet.ts";
+import { printedNameOf } from "../../../../core/plan/plan.ts";
+import { SocketAddress } from "../../../../ffi/socket/address.ts";
+import { EPOLLIN } from "../../../../ffi/socket/constants.ts";
+import { closeSocket } from "../../../../ffi/socket/stream.ts";
+import { localPort } from "../../../../ffi/socket/tcp.ts";
+import type { EventLoop, EventTarget } from "../event_loop.ts";
+import type { FailedListener, RelayedProtocol, SharedListener, Side } from "../messages.ts";
+import type { Warn } from "../rate_limited_warnings.ts";
+import type { DirectFrontends, FrontendEntry, ServiceTable } from "../services/service_table.ts";
 import type { NamedDescriptors } from "./hand_over.ts";
 import type { InheritedSockets } from "./inherited_sockets.ts";
 import { directListenerName, sharedListenerName } from "./listener_names.ts";
-import type { FailedListener, RelayedProtocol, SharedListener, Side } from "./messages.ts";
-import type { Warn } from "./rate_limited_warnings.ts";
-import type { DirectFrontends, FrontendEntry, ServiceTable } from "./service_table.ts";
 
 /** The frontends of what arrives at a listener. */
 export type Destination =

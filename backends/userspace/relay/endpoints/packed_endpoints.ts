@@ -1,5 +1,5 @@
-import { type Address, socketKey } from "../../../core/net/address.ts";
-import type { Family } from "../../../core/net/protocol.ts";
+import { type Address, socketKey } from "../../../../core/net/address.ts";
+import type { Family } from "../../../../core/net/protocol.ts";
 
 /** Bytes of one packed endpoint: the address, then the port, big-endian. */
 export const PACKED_BYTES: Readonly<Record<Family, number>> = { IPv4: 6, IPv6: 18 };
