@@ -1,5 +1,5 @@
 import { O_CLOEXEC, O_RDONLY } from "./libc.ts";
-import { cString } from "./memory.ts";
+import { cString, returned } from "./memory.ts";
 
 const symbols = {
   /** int open(const char *pathname, int flags) */
@@ -12,20 +12,23 @@ const symbols = {
 
 let opened: Deno.DynamicLibrary<typeof symbols>["symbols"] | undefined;
 
+function calls(): Deno.DynamicLibrary<typeof symbols>["symbols"] {
+  return opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
+}
+
 /**
  * Reads a file whose file system may not answer, without blocking the process: Deno.readTextFile opens the file on the
  * main thread, so that even timers stop. The call occupies a thread until the file system answers.
  * @throws RangeError when the file is larger than 16 MiB, and the error of Deno.readFile when it cannot be read
  */
 export async function readBlockingFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const { open, close } = opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
-  const file = await open(cString(path), O_RDONLY | O_CLOEXEC);
+  const file = await openBlocking(path);
   // The file system has answered, so this call does not block. It fails with the reason.
   if (file < 0) return await Deno.readFile(path);
   try {
     return await readAll(file) ?? await Deno.readFile(path);
   } finally {
-    await close(file);
+    await calls().close(file);
   }
 }
 
@@ -33,9 +36,14 @@ export async function readBlockingFile(path: string): Promise<Uint8Array<ArrayBu
  * Resolves when the file system of a path has answered, whether the path exists or not. Occupies a thread until then.
  */
 export async function fileSystemAnswers(path: string): Promise<void> {
-  const { open, close } = opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
-  const file = await open(cString(path), O_RDONLY | O_CLOEXEC);
-  if (file >= 0) await close(file);
+  const file = await openBlocking(path);
+  if (file >= 0) await calls().close(file);
+}
+
+/** @returns the descriptor; negative after an error. */
+function openBlocking(path: string): Promise<number> {
+  const name = cString(path);
+  return returned(calls().open(name, O_RDONLY | O_CLOEXEC), name);
 }
 
 const CHUNK_BYTES = 65_536;
@@ -43,11 +51,10 @@ const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The rest of an open file; undefined when a read fails. */
 async function readAll(file: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const { read } = opened ??= Deno.dlopen("libc.so.6", symbols).symbols;
   const chunk = new Uint8Array(CHUNK_BYTES);
   let bytes = new Uint8Array(0);
   for (;;) {
-    const count = Number(await read(file, chunk, BigInt(chunk.length)));
+    const count = Number(await returned(calls().read(file, chunk, BigInt(chunk.length)), chunk));
     if (count < 0) return undefined;
     if (count === 0) return bytes;
     const longer = new Uint8Array(bytes.length + count);

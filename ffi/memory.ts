@@ -25,6 +25,26 @@ export function copyOf(pointer: Deno.PointerObject, length: number): Uint8Array<
   return copy;
 }
 
+/** Buffers of calls that other threads have not finished. */
+const inUse = new Set<readonly BufferSource[]>();
+
+/**
+ * Waits for a `nonblocking` call. Its buffers must be passed here, because Deno before 2.7.6 hands the other thread only
+ * their addresses (denoland/deno#32775): the garbage collector would free them before the call has returned, or begun.
+ * They do not outlive the thread that made the call, which must not end before.
+ */
+export async function returned<Result>(
+  call: Promise<Result>,
+  ...buffers: readonly BufferSource[]
+): Promise<Result> {
+  inUse.add(buffers);
+  try {
+    return await call;
+  } finally {
+    inUse.delete(buffers);
+  }
+}
+
 /** Memory for a pointer that a C function returns through an argument (`unsigned char **`). */
 export class PointerSlot {
   readonly argument = new BigUint64Array(1);

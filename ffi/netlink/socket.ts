@@ -21,7 +21,7 @@ import {
   NLE_PROTO_MISMATCH,
 } from "../errors.ts";
 import { libnl } from "../libnl.ts";
-import { copyOf, PointerSlot } from "../memory.ts";
+import { copyOf, PointerSlot, returned } from "../memory.ts";
 import {
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
@@ -130,9 +130,8 @@ export class NetlinkSocket implements NetlinkTransport {
   async send(message: Uint8Array<ArrayBuffer>): Promise<void> {
     this.#prepareSend(message.length);
     const sent = await this.#offThread(() =>
-      libnl().nl_sendto(this.#socket, message, BigInt(message.length))
+      returned(libnl().nl_sendto(this.#socket, message, BigInt(message.length)), message)
     );
-    // Using `message` here keeps its bytes alive until the C call returns.
     this.#checkSend(sent, message.length);
   }
 
@@ -151,9 +150,11 @@ export class NetlinkSocket implements NetlinkTransport {
     while (true) {
       this.#assertOpen(this.#receiving);
       const datagram = this.#take(
-        await this.#offThread(() =>
-          libnl().nl_recv_nonblocking(this.#socket, this.#sender, this.#received.argument, null)
-        ),
+        await this.#offThread(() => {
+          const { argument } = this.#received;
+          const call = libnl().nl_recv_nonblocking(this.#socket, this.#sender, argument, null);
+          return returned(call, this.#sender, argument);
+        }),
       );
       if (datagram !== "of another process") return datagram;
     }
@@ -166,7 +167,7 @@ export class NetlinkSocket implements NetlinkTransport {
       fds.setInt32(index * 8, fd, true);
       fds.setInt16(index * 8 + 4, POLLIN, true);
     }
-    const ready = await this.#offThread(() => libc().poll(fds, 2n, timeoutMs));
+    const ready = await this.#offThread(() => returned(libc().poll(fds, 2n, timeoutMs), fds));
     // Any event counts, because `receive` also reports an overflow (POLLERR).
     return ready > 0 && !this.#closed && fds.getInt16(6, true) !== 0;
   }
