@@ -62,6 +62,7 @@ import { relayUpdateOf } from "./relay_update.ts";
  */
 export class UserspaceBackend implements Backend {
   readonly mode = "userspace";
+  readonly afterEnd = "the rules stay in force, but Services answer only while a proxy runs";
   readonly #relay: RelayControl;
   readonly #setSysctls: () => readonly string[];
   readonly #kernel: NfTables;

@@ -120,6 +120,12 @@ export interface Backend extends Disposable {
   /** Value of --proxy-mode. */
   readonly mode: string;
 
+  /**
+   * State of the node once this process has ended, as the end of a message. Undefined in modes whose rules stay in force
+   * and forward connections without a process.
+   */
+  readonly afterEnd?: string;
+
   /** Finds out by trying which features the kernel and our privileges allow. Leaves nothing programmed. */
   probe(): Promise<readonly Requirement[]>;
 

@@ -29,7 +29,10 @@ export function manualPage(): string {
     ...flagGroups(modes).flatMap(({ title, flags }) => [`.SS ${roff(title)}`, ...flagEntries(flags)]),
     ".SH SIGNALS",
     ...entry("SIGHUP", "Reads everything again from the API server or the manifests."),
-    ...entry("SIGTERM, SIGINT", "End the process. The rules stay in force."),
+    ...entry(
+      "SIGTERM, SIGINT",
+      "End the process. The rules stay in force. In mode userspace, Services answer only while a proxy runs.",
+    ),
     ".SH FILES",
     ...entry("/etc/proxy/config.conf", "The configuration that the systemd unit uses."),
     ...entry(

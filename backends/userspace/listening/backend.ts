@@ -25,6 +25,7 @@ import { LoopbackServices } from "./loopback_services.ts";
  */
 export class ListeningBackend implements Backend {
   readonly mode = "userspace";
+  readonly afterEnd = "Services answer only while a proxy runs";
   readonly #relay: RelayControl;
   /** Undefined if no ClusterIP is served. */
   readonly #loopback: LoopbackServices | undefined;

@@ -21,7 +21,8 @@ export interface RunParts
 }
 
 /**
- * Keeps the rules equal to the cluster until SIGTERM or SIGINT. The rules stay in force after that.
+ * Keeps the rules equal to the cluster until SIGTERM or SIGINT. The rules stay in force after that, in modes that have
+ * rules.
  * @throws UserError when the node lacks a required feature, when another proxy programs this network namespace, or
  * when the configuration file changed.
  */
@@ -62,15 +63,16 @@ export async function run(
     setVerbosity,
     droppedLines,
   });
+  const { afterEnd = "the rules stay in force" } = backend;
   // Work in flight ends with the process: a transaction is either in force or not, and restart is the normal
   // case.
   try {
     await Promise.race([aborted, proxy.run(signal)]);
   } finally {
-    notifier?.stopping();
+    notifier?.stopping(afterEnd);
     await drainConnections(backend, lock, log);
   }
-  log.info("Stopping; the rules stay in force");
+  log.info(`Stopping; ${afterEnd}`);
 }
 
 /** Does the part of a start that needs full root privileges. It fights with no other proxy, so it needs no lock. */

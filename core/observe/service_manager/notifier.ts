@@ -88,9 +88,12 @@ export class Notifier implements Disposable {
     if (this.#waiting.length === 0) this.send("WATCHDOG=1");
   }
 
-  /** Sends the last message: the process is about to end. */
-  stopping(): void {
-    this.send("STOPPING=1", "STATUS=Stopping; the rules stay in force");
+  /**
+   * Sends the last message: the process is about to end.
+   * @param afterEnd state of the node after that.
+   */
+  stopping(afterEnd: string): void {
+    this.send("STOPPING=1", `STATUS=Stopping; ${afterEnd}`);
     this.#isStopping = true;
   }
 

@@ -94,13 +94,13 @@ Deno.test("messages that the service manager does not take are sent later, in or
   using notifier = Notifier.open(new Map([["NOTIFY_SOCKET", `@${name}`]]), silentLog);
   notifier?.send("READY=1");
   notifier?.feedWatchdog();
-  notifier?.stopping();
+  notifier?.stopping("nothing is served");
   notifier?.send("STATUS=too late");
   await pause(10);
   using receiver = new DatagramReceiver(`\0${name}`);
   const deadline = performance.now() + LONG_MS;
   while (receiver.messages.length < 2 && performance.now() < deadline) await pause(5);
-  deepEqual(receiver.messages, ["READY=1", "STOPPING=1\nSTATUS=Stopping; the rules stay in force"]);
+  deepEqual(receiver.messages, ["READY=1", "STOPPING=1\nSTATUS=Stopping; nothing is served"]);
 });
 
 Deno.test("the status is sent when it changes, and at most once per second", async () => {

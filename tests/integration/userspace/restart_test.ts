@@ -24,6 +24,10 @@ Deno.test("mode userspace: no connection fails while another process takes over"
     await next.inForce();
     await pause();
     assert.equal((await proxy.end()).code, 0);
+    assert.match(
+      proxy.log,
+      /"Stopping; the rules stay in force, but Services answer only while a proxy runs"/,
+    );
     proxy = next;
   }
   const { answered = 0, ...failures } = await stopClients();

@@ -37,6 +37,7 @@ with socket.create_connection(("${address}", ${port}), timeout=10) as connection
     assert.equal(proxy.log.match(warning)?.length, 1);
     assert.doesNotMatch(proxy.log, /^E\d{4} /m);
     assert.equal((await proxy.end()).code, 0);
+    assert.match(proxy.log, /"Stopping; Services answer only while a proxy runs"/);
   } finally {
     echo.kill("SIGKILL");
     await Promise.all([echo.status, echo.stdout.cancel(), echo.stderr.cancel()]);
