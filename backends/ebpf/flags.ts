@@ -56,6 +56,12 @@ export const ebpfFlags = {
       "to them; or auto, which chooses stack on nodes with a network policy engine that uses such rules.",
     { offers: ["auto", "direct", "stack"] },
   ),
+  "ebpf-redirect-peer": flag(
+    "bool",
+    true,
+    "Whether packets from outside skip the node's side of the veth pair of their pod, if nothing is attached there. " +
+      "Packet captures on that side do not see them.",
+  ),
   "ebpf-maglev-table-size": flag(
     "int",
     1021,

@@ -22,6 +22,8 @@ export interface EbpfOptions {
   /** The balancing of services that do not ask for one themselves. */
   readonly balancing: Balancing;
   readonly forwarding: Forwarding;
+  /** Packets may skip the node's side of the veth pair of a pod (`PeerDevices`). */
+  readonly redirectPeer: boolean;
   /** Slots of a Maglev table: a prime, many times the number of endpoints of a service. */
   readonly maglevTableSize: number;
   readonly capacity: Capacity;
@@ -74,6 +76,7 @@ export function readEbpfOptions({ valuesOf, conntrackTimeouts, read }: OptionSou
     devices: flags["ebpf-devices"],
     balancing: read.choice("--ebpf-balancing", flags["ebpf-balancing"], BALANCINGS),
     forwarding: read.choice("--ebpf-forward", flags["ebpf-forward"], FORWARDINGS),
+    redirectPeer: flags["ebpf-redirect-peer"],
     maglevTableSize,
     capacity: {
       frontends: capacity("frontends"),

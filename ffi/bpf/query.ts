@@ -25,12 +25,12 @@ export function hasLinks(): boolean {
   return bpf(BPF_LINK_GET_NEXT_ID, new DataView(new ArrayBuffer(ATTRIBUTES_BYTES)));
 }
 
-/** Reports whether programs are attached to a device; false also without CAP_NET_ADMIN, and before Linux 6.6. */
-export function hasPrograms(ifindex: number, attachType: number): boolean {
+/** Counts the programs attached to a device by links; 0 also without CAP_NET_ADMIN, and before Linux 6.6. */
+export function countPrograms(ifindex: number, attachType: number): number {
   const attributes = new DataView(new ArrayBuffer(ATTRIBUTES_BYTES));
   attributes.setUint32(0, ifindex, true);
   attributes.setUint32(4, attachType, true);
-  return bpf(BPF_PROG_QUERY, attributes) && attributes.getUint32(COUNT_OFFSET, true) > 0;
+  return bpf(BPF_PROG_QUERY, attributes) ? attributes.getUint32(COUNT_OFFSET, true) : 0;
 }
 
 function bpf(command: number, attributes: DataView<ArrayBuffer>): boolean {

@@ -70,6 +70,7 @@ function open(): Backend {
         devices: [],
         balancing: "random",
         forwarding: "auto",
+        redirectPeer: true,
         maglevTableSize: 1021,
         capacity: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
         timeouts: {

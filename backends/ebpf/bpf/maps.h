@@ -399,6 +399,11 @@ enum device_flag {
 	 * that is attached to the packet.
 	 */
 	DEVICE_NEEDS_ROUTE = 4,
+	/*
+	 * One side of a veth pair whose other side is in another network namespace, and nothing is attached here that would
+	 * have to see the packets.
+	 */
+	DEVICE_HAS_PEER = 8,
 };
 
 struct device {

@@ -104,24 +104,44 @@ VERIFIED_ONCE int is_source_uncertain(struct __sk_buff *skb)
 	return route->ifindex != index;
 }
 
-static __always_inline int needs_route(__u32 index)
+/* Returns the flags of a device: enum device_flag. */
+static __always_inline __u32 device_flags(__u32 index)
 {
 	struct device *device = bpf_map_lookup_elem(&devices, &index);
-	return device && device->flags & DEVICE_NEEDS_ROUTE;
+	return device ? device->flags : 0;
+}
+
+/* Reports whether the lookup of a route has found the link-layer address of the neighbour. */
+static __always_inline int is_resolved(const struct bpf_fib_lookup *route)
+{
+	const __u8 *address = route->dmac;
+	return address[0] | address[1] | address[2] | address[3] | address[4] | address[5];
+}
+
+/* Puts a packet on the other side of the veth pair, without a turn through the queue of this side. */
+static __always_inline int send_to_peer(struct __sk_buff *skb, const struct bpf_fib_lookup *route)
+{
+	/* They succeed, because the program has written to the headers behind. */
+	bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_dest), route->dmac, ETH_ALEN, 0);
+	bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_source), route->smac, ETH_ALEN, 0);
+	return bpf_redirect_peer(route->ifindex, 0);
 }
 
 static __always_inline int send_to_neighbour(struct __sk_buff *skb, const struct packet *packet,
-					     const struct bpf_fib_lookup *route)
+					     const struct bpf_fib_lookup *route, int is_to_endpoint)
 {
+	__u32 flags = device_flags(route->ifindex);
+	/* The priority in a VLAN tag applies only to the device on which it arrived. */
+	if (skb->vlan_present) bpf_skb_vlan_pop(skb);
+	int may_skip = is_to_endpoint && flags & DEVICE_HAS_PEER && packet->network;
+	if (may_skip && is_resolved(route)) return send_to_peer(skb, route);
 	skb->tc_index |= TC_INDEX_TRANSLATED;
 	struct bpf_redir_neigh neighbour = { .nh_family = route->family };
 	__builtin_memcpy(neighbour.ipv6_nh, route->ipv6_dst, sizeof(neighbour.ipv6_nh));
-	/* The priority in a VLAN tag applies only to the device on which it arrived. */
-	if (skb->vlan_present) bpf_skb_vlan_pop(skb);
 	/* The kernel removes a link-layer header whether or not there is one. */
 	if (packet->network == 0 && bpf_skb_change_head(skb, ETH_HLEN, 0) != 0) return TC_ACT_SHOT;
 	/* Without a neighbour, the kernel looks the route up again, and attaches it to the packet. */
-	if (needs_route(route->ifindex)) return bpf_redirect_neigh(route->ifindex, NULL, 0, 0);
+	if (flags & DEVICE_NEEDS_ROUTE) return bpf_redirect_neigh(route->ifindex, NULL, 0, 0);
 	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
@@ -157,8 +177,12 @@ VERIFIED_ONCE int send_through_stack(struct __sk_buff *skb)
 	return same_tuple(&passage->inner, &passage->arrived) ? PASS_ON : pass_to_stack(skb);
 }
 
-/* Translates a packet to `work->to` and sends it to its next hop, or rejects or drops it if it has none. */
-static __always_inline int send(struct __sk_buff *skb, struct workspace *work, enum next_hop next_hop)
+/*
+ * Translates a packet to `work->to` and sends it to its next hop, or rejects or drops it if it has none. Replies never
+ * skip a side of a veth pair, because they may leave the node by it, where captures are expected to see them.
+ */
+static __always_inline int
+send(struct __sk_buff *skb, struct workspace *work, enum next_hop next_hop, int is_to_endpoint)
 {
 	const struct packet *packet = &work->packet;
 	const struct bpf_fib_lookup *route = &work->route;
@@ -168,5 +192,5 @@ static __always_inline int send(struct __sk_buff *skb, struct workspace *work, e
 	int is_forwarded = next_hop == NEXT_HOP_NEIGHBOUR;
 	if (is_forwarded && packet->time_to_live <= LAST_HOP_TTL) return reject_hop_limit(skb, packet);
 	if (translate(skb, packet, &work->to, packet->time_to_live - is_forwarded) != 0) return drop(DROP_MALFORMED);
-	return is_forwarded ? send_to_neighbour(skb, packet, route) : PASS_ON;
+	return is_forwarded ? send_to_neighbour(skb, packet, route, is_to_endpoint) : PASS_ON;
 }

@@ -113,7 +113,7 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, enu
 	if (!settings || !claim) return PASS_ON;
 	const struct service *service = &work->service;
 	struct packet *packet = &work->packet;
-	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG) return send(skb, work, next_hop);
+	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG) return send(skb, work, next_hop, 1);
 	if (next_hop == NEXT_HOP_FORWARD && !(settings->flags & SETTING_THROUGH_STACK)) flags |= FLOW_THROUGH_STACK;
 
 	/* Before the flow is created, so that entries become free. */
@@ -125,7 +125,7 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, enu
 	if (failure) return drop(failure);
 	count_packet(skb, packet, &claim->flow, count_connection(counters_of_flow(&claim->flow)));
 	if (packet->is_first_fragment) store_ports(packet);
-	return send(skb, work, next_hop);
+	return send(skb, work, next_hop, 1);
 }
 
 /*
@@ -267,7 +267,7 @@ static __noinline int forward(struct __sk_buff *skb, struct workspace *work, str
 						find_route(skb, &work->packet, &work->to, &work->route);
 	/* Egress tracks replies that the stack forwards, because netfilter's rules may drop them, or masquerade them. */
 	if (next_hop != NEXT_HOP_FORWARD || !(flow->flags & FLOW_REPLY)) track(skb, &work->packet, entry, flow);
-	return send(skb, work, next_hop);
+	return send(skb, work, next_hop, !(flow->flags & FLOW_REPLY));
 }
 
 /* Passes an error to the stack, with the tuple that the quoted packet has or would have there. */
@@ -303,7 +303,7 @@ static __noinline int forward_error(struct __sk_buff *skb, struct workspace *wor
 		return drop(DROP_NO_ROUTE);
 	__u8 hops = next_hop == NEXT_HOP_NEIGHBOUR ? 1 : 0;
 	if (translate_error(skb, error, quotation, error->time_to_live - hops) != 0) return drop(DROP_MALFORMED);
-	return next_hop == NEXT_HOP_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route);
+	return next_hop == NEXT_HOP_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route, 0);
 }
 
 /*

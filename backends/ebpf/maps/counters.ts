@@ -144,6 +144,16 @@ export function forwardMetric(isThroughStack: boolean): BackendMetric {
   };
 }
 
+export function peerMetric(devices: number): BackendMetric {
+  return {
+    name: "ebpf_peer_devices",
+    help: "Veth pairs whose node's side is skipped by packets to their pod.",
+    type: "gauge",
+    labels: [],
+    samples: [{ labels: [], value: devices }],
+  };
+}
+
 export function endedMetrics(
   sockets: {
     readonly ended: Readonly<Record<string, number>>;

@@ -138,7 +138,7 @@ export const SETTING = {
 } as const;
 
 /** enum device_flag */
-export const DEVICE = { LOCAL_PODS: 1, REVERSE_PATH: 2, NEEDS_ROUTE: 4 } as const;
+export const DEVICE = { LOCAL_PODS: 1, REVERSE_PATH: 2, NEEDS_ROUTE: 4, HAS_PEER: 8 } as const;
 
 /** enum flow_flag */
 export const FLOW = { REPLY: 1, NODE_PORT: 2, TO_NODE: 4, KIND: 8, THROUGH_STACK: 64 } as const;

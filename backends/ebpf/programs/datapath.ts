@@ -9,6 +9,7 @@ import type { EbpfOptions } from "../options.ts";
 import { attachToCgroup, programsDetachedFrom, SOCKET_PROGRAMS, type SocketProgram } from "./cgroup_links.ts";
 import { Devices, type DeviceSelection } from "./devices.ts";
 import { CarryOver } from "./carry_over.ts";
+import { PeerDevices } from "./peer_devices.ts";
 import { loadPacketPrograms, loadPinned, type PrepareMap } from "./objects.ts";
 import type { Pins } from "./pins.ts";
 import { hasDeviceLinks, PACKET_PROGRAMS, type PacketProgram, TcAttachment } from "./tc_attach.ts";
@@ -90,6 +91,9 @@ export class Datapath implements Disposable {
       stack.use(NetlinkClient.open(NETLINK_ROUTE)),
       [...packetPrograms.values()].some(hasDeviceLinks),
     );
+    const peers = options.redirectPeer
+      ? stack.use(new PeerDevices(stack.use(NetlinkClient.open(NETLINK_ROUTE)), attachment.usesLinks))
+      : undefined;
     const devices = stack.use(
       new Devices(
         attachment,
@@ -97,6 +101,7 @@ export class Datapath implements Disposable {
           devices: stack.use(pins.openMap("devices")),
           device_addresses: stack.use(pins.openMap("device_addresses")),
         },
+        peers,
         NetlinkClient.open(NETLINK_ROUTE),
         report,
       ),
@@ -121,6 +126,11 @@ export class Datapath implements Disposable {
       using map = BpfMap.pinned(name, this.#pins.map(name));
       return map !== undefined;
     });
+  }
+
+  /** Number of devices whose packets go to the other side of a veth pair at once. */
+  get peerCount(): number {
+    return this.#devices.peerCount;
   }
 
   /** The source ports of new flows: half of them while programs of another version begin flows, too. */

@@ -7,11 +7,15 @@ import { Entries } from "../maps/entries.ts";
 import { DEVICE, OFFSET, SIZE, writeAddress, writeNetwork } from "../maps/layout.ts";
 import type { NetworkDevice, SourceAddress } from "./network_device.ts";
 
-/** Entries of map `devices`: `struct device` by index. */
+/**
+ * Entries of map `devices`: `struct device` by index.
+ * @param peers indexes of veth devices whose packets may be put on the other side of the pair.
+ */
 export function deviceEntries(
   devices: readonly NetworkDevice[],
   filters: readonly ReversePathFilter[],
   localTraffic: readonly LocalTraffic[],
+  peers: ReadonlySet<number>,
 ): Entries {
   const entries = new Entries(KEY_BYTES, SIZE.device);
   const byIndex = new Map(devices.map((device) => [device.index, device]));
@@ -29,6 +33,7 @@ export function deviceEntries(
     }
     if (filtered.has(NETCONFA_IFINDEX_ALL) || filtered.has(device.index)) flags |= DEVICE.REVERSE_PATH;
     if (device.layer === "l3") flags |= DEVICE.NEEDS_ROUTE;
+    if (peers.has(device.index)) flags |= DEVICE.HAS_PEER;
     const offset = at * SIZE.device;
     entries.values.setUint32(offset + OFFSET.device.flags, flags, true);
     entries.values.setUint32(offset + OFFSET.device.bridge, bridgeOf(device, byIndex), true);

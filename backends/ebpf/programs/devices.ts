@@ -26,6 +26,7 @@ import {
   deviceThatLostFilters,
   type NetworkDevice,
 } from "./network_device.ts";
+import { type PeerDevices, SETTLED_MS } from "./peer_devices.ts";
 import type { TcAttachment } from "./tc_attach.ts";
 
 /** Selects the devices whose packets are balanced, and those that lead to pods of this node. */
@@ -51,6 +52,8 @@ const SETTLE_MS = 10;
 export class Devices implements Disposable {
   readonly #attachment: TcAttachment;
   readonly #maps: DeviceMaps;
+  /** Undefined if no side of a veth pair may be skipped. */
+  readonly #peers: PeerDevices | undefined;
   readonly #client: NetlinkClient;
   readonly #report: (what: string) => void;
   #notifications: Notifications | undefined;
@@ -58,17 +61,24 @@ export class Devices implements Disposable {
   /** Names of devices with the programs, by index. */
   #attached = new Map<number, string>();
   #timer: number | undefined;
+  /** Checks again what is attached to veth devices. */
+  #checks: number | undefined;
+  #isDisposed = false;
+  /** Number of devices whose packets go to the other side of a veth pair at once. */
+  #peerCount = 0;
   readonly #mutex = new Mutex();
 
   /** @param report receives failures of updates after notifications, and lost filters. */
   constructor(
     attachment: TcAttachment,
     maps: DeviceMaps,
+    peers: PeerDevices | undefined,
     client: NetlinkClient,
     report: (what: string) => void,
   ) {
     this.#attachment = attachment;
     this.#maps = maps;
+    this.#peers = peers;
     this.#client = client;
     this.#report = report;
   }
@@ -81,7 +91,16 @@ export class Devices implements Disposable {
   async follow(selection: DeviceSelection): Promise<readonly string[]> {
     this.#selection = selection;
     this.#notifications ??= this.#listen();
+    if (this.#peers !== undefined && this.#checks === undefined) {
+      this.#checks = setInterval(() => this.#updateSoon(), SETTLED_MS);
+      Deno.unrefTimer(this.#checks);
+    }
     return await this.#update(true);
+  }
+
+  /** Number of devices whose packets go to the other side of a veth pair at once. */
+  get peerCount(): number {
+    return this.#peerCount;
   }
 
   /** Names of devices that lost a program. A device that is gone took its programs with it. */
@@ -92,6 +111,8 @@ export class Devices implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    clearInterval(this.#checks);
+    this.#isDisposed = true;
     this.#notifications?.[Symbol.dispose]();
     this.#client[Symbol.dispose]();
   }
@@ -102,20 +123,22 @@ export class Devices implements Disposable {
     for (const group of groups) transport.joinGroup(group);
     // Lost links are detected by their pins.
     if (!this.#attachment.usesLinks) transport.joinGroup(RTNLGRP_TC);
-    const updateSoon = () => {
-      this.#timer ??= setTimeout(() => {
-        this.#timer = undefined;
-        this.#update(false).catch((error: Error) =>
-          this.#report(`programs could not be attached to devices: ${error.message}`)
-        );
-      }, SETTLE_MS);
-    };
+    const updateSoon = () => this.#updateSoon();
     const each = (message: NetlinkMessage) => {
       const index = deviceThatLostFilters(message);
       if (index === undefined) updateSoon();
       else this.#noteLostFilters(index);
     };
     return new Notifications(transport, { each, missed: updateSoon });
+  }
+
+  #updateSoon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#update(false).catch((error: Error) => {
+        if (!this.#isDisposed) this.#report(`programs could not be attached to devices: ${error.message}`);
+      });
+    }, SETTLE_MS);
   }
 
   #noteLostFilters(index: number): void {
@@ -134,8 +157,11 @@ export class Devices implements Disposable {
     const devices = await this.#read("list network devices", writeDumpLinks, decodeDevice);
     const addresses = await this.#read("list addresses of devices", writeDumpAddresses, decodeSourceAddress);
     const filters = await this.#read("list settings of devices", writeDumpNetconf, decodeReversePathFilter);
+    const peers = await this.#peers?.update(devices) ?? new Set<number>();
+    if (this.#isDisposed) return [];
+    this.#peerCount = peers.size;
     // The maps come before the programs, because these look up devices in them.
-    replaceEntries(this.#maps.devices, deviceEntries(devices, filters, this.#selection.localTraffic));
+    replaceEntries(this.#maps.devices, deviceEntries(devices, filters, this.#selection.localTraffic, peers));
     replaceEntries(this.#maps.device_addresses, addressEntries(addresses));
 
     const selected = new Map(

@@ -7,7 +7,8 @@ import { decodeLink, type Link } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { deviceOfFilter } from "../../../ffi/netlink/rtnetlink/tc.ts";
 
 /** The properties of a network device that decide how programs are attached to it. */
-export interface NetworkDevice extends Pick<Link, "index" | "name" | "master" | "lower" | "kind"> {
+export interface NetworkDevice
+  extends Pick<Link, "index" | "name" | "master" | "lower" | "isLowerElsewhere" | "kind"> {
   readonly isLoopback: boolean;
   /** Layer of the first header of packets; undefined if the programs cannot parse packets of this device. */
   readonly layer: Layer | undefined;
@@ -30,13 +31,9 @@ export const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
 /** Decodes the payload of RTM_NEWLINK. */
 export function decodeDevice(payload: Uint8Array): NetworkDevice {
-  const { index, name, master, lower, kind, type, flags } = decodeLink(payload);
+  const { type, flags, ...link } = decodeLink(payload);
   return {
-    index,
-    name,
-    master,
-    lower,
-    kind,
+    ...link,
     isLoopback: (flags & rt.IFF_LOOPBACK) !== 0,
     layer: LAYERS.get(type),
   };

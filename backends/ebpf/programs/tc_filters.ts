@@ -3,7 +3,9 @@ import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "../../../ffi/netlink/rt
 import { decodeLink, writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
 import {
   type FilterId,
+  priorityOfFilter,
   writeDeleteBpfFilter,
+  writeDumpFilters,
   writeNewClsact,
   writeReplaceBpfFilter,
 } from "../../../ffi/netlink/rtnetlink/tc.ts";
@@ -46,6 +48,15 @@ export class TcFilters {
         { ignore: MISSING },
       );
     }
+  }
+
+  /** Reports whether a device with the qdisc clsact has filters of others for packets that leave. */
+  async hasForeignEgress(index: number): Promise<boolean> {
+    const filters = await this.#client.dump(
+      `list the filters of device ${index}`,
+      (message, seq) => writeDumpFilters(message, seq, index, TC_H_CLSACT_EGRESS),
+    );
+    return filters.some(({ payload }) => priorityOfFilter(payload) !== PRIORITY);
   }
 
   /** Takes our filters off all devices. */

@@ -1,4 +1,4 @@
-import { BPF_TCX, hasLinks, hasPrograms } from "../../../ffi/bpf/query.ts";
+import { BPF_TCX, countPrograms, hasLinks } from "../../../ffi/bpf/query.ts";
 import { effectiveCapabilities } from "../../../ffi/capabilities.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
@@ -63,7 +63,7 @@ function mayAsk(): boolean {
 async function devicesWithPrograms(client: NetlinkClient): Promise<readonly string[]> {
   const answers = await client.dump("list network devices", writeDumpLinks);
   return answers.map(({ payload }) => decodeDevice(payload))
-    .filter((device) => device !== undefined && hasPrograms(device.index, BPF_TCX.INGRESS))
+    .filter((device) => device !== undefined && countPrograms(device.index, BPF_TCX.INGRESS) > 0)
     .map((device) => device!.name)
     .toSorted();
 }

@@ -14,8 +14,10 @@ export const RTM_DELADDR = 21; // linux/rtnetlink.h
 export const RTM_GETADDR = 22; // linux/rtnetlink.h
 export const RTM_NEWQDISC = 36; // linux/rtnetlink.h
 export const RTM_DELQDISC = 37; // linux/rtnetlink.h
+export const RTM_GETQDISC = 38; // linux/rtnetlink.h
 export const RTM_NEWTFILTER = 44; // linux/rtnetlink.h
 export const RTM_DELTFILTER = 45; // linux/rtnetlink.h
+export const RTM_GETTFILTER = 46; // linux/rtnetlink.h
 export const RTM_GETNETCONF = 82; // linux/rtnetlink.h
 
 /** struct ifinfomsg { u8 ifi_family, pad; u16 ifi_type; s32 ifi_index; u32 ifi_flags, ifi_change; } linux/rtnetlink.h */
@@ -29,6 +31,7 @@ export const IFLA_LINK = 5; // linux/if_link.h: the device below, as of a VLAN
 export const IFLA_MASTER = 10; // linux/if_link.h
 export const IFLA_LINKINFO = 18; // linux/if_link.h
 export const IFLA_EXT_MASK = 29; // linux/if_link.h
+export const IFLA_LINK_NETNSID = 37; // linux/if_link.h: the network namespace of the device below
 export const IFLA_INFO_KIND = 1; // linux/if_link.h
 export const RTEXT_FILTER_SKIP_STATS = 1 << 3; // linux/rtnetlink.h
 
@@ -67,6 +70,8 @@ export const ARPHRD_NONE = 0xfffe; // linux/if_arp.h
 
 /** struct tcmsg { u8 tcm_family, pad[3]; s32 tcm_ifindex; u32 tcm_handle, tcm_parent, tcm_info; } linux/rtnetlink.h */
 export const TCMSG_IFINDEX = 4;
+export const TCMSG_INFO = 16;
+export const TCMSG_BYTES = 20;
 export const ETH_P_ALL = 0x0003; // linux/if_ether.h
 export const TCA_KIND = 1; // linux/rtnetlink.h
 export const TCA_OPTIONS = 2; // linux/rtnetlink.h

@@ -15,6 +15,8 @@ export interface Link {
   readonly master: number | undefined;
   /** Index of the device below, as of a VLAN; of a veth device that of its peer. */
   readonly lower: number | undefined;
+  /** The device below, or the peer, is in another network namespace. */
+  readonly isLowerElsewhere: boolean;
   /** "dummy", "veth", …; "" for a physical device. */
   readonly kind: string;
 }
@@ -56,12 +58,13 @@ export function writeDeleteLink(message: MessageWriter, seq: number, name: strin
 /** Decodes the payload of RTM_NEWLINK and RTM_DELLINK. */
 export function decodeLink(payload: Uint8Array): Link {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  let [name, kind] = ["", ""];
+  let [name, kind, isLowerElsewhere] = ["", "", false];
   let [master, lower]: [number | undefined, number | undefined] = [undefined, undefined];
   for (const attribute of attributes(payload, rt.IFINFOMSG_BYTES)) {
     if (attribute.type === rt.IFLA_IFNAME) name = attribute.string();
     else if (attribute.type === rt.IFLA_MASTER) master = attribute.u32le();
     else if (attribute.type === rt.IFLA_LINK) lower = attribute.u32le();
+    else if (attribute.type === rt.IFLA_LINK_NETNSID) isLowerElsewhere = true;
     else if (attribute.type === rt.IFLA_LINKINFO) {
       kind = attribute.attribute(rt.IFLA_INFO_KIND)?.string() ?? "";
     }
@@ -73,6 +76,7 @@ export function decodeLink(payload: Uint8Array): Link {
     flags: view.getUint32(rt.IFINFOMSG_FLAGS, true),
     master,
     lower,
+    isLowerElsewhere,
     kind,
   };
 }

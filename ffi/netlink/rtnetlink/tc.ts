@@ -1,5 +1,6 @@
 import { AF_UNSPEC } from "../../inet.ts";
-import { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST } from "../constants.ts";
+import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST } from "../constants.ts";
+import { attribute } from "../reader.ts";
 import type { MessageWriter } from "../writer.ts";
 import * as rt from "./constants.ts";
 
@@ -44,6 +45,41 @@ export function writeDeleteBpfFilter(message: MessageWriter, seq: number, filter
   message.begin(rt.RTM_DELTFILTER, NLM_F_REQUEST | NLM_F_ACK, seq);
   filterHeader(message, filter);
   message.end();
+}
+
+/** A queueing discipline of a device. */
+export interface Qdisc {
+  /** Index of the device. */
+  readonly index: number;
+  /** "noqueue", "fq_codel", "clsact", … */
+  readonly kind: string;
+}
+
+/** `tc qdisc show` */
+export function writeDumpQdiscs(message: MessageWriter, seq: number): void {
+  message.begin(rt.RTM_GETQDISC, NLM_F_REQUEST | NLM_F_DUMP, seq);
+  tcmsg(message, 0, 0, 0, 0);
+  message.end();
+}
+
+/** Decodes the payload of RTM_NEWQDISC. */
+export function decodeQdisc(payload: Uint8Array): Qdisc {
+  return {
+    index: deviceOfFilter(payload),
+    kind: attribute(payload, rt.TCA_KIND, rt.TCMSG_BYTES)?.string() ?? "",
+  };
+}
+
+/** `tc filter show dev … ingress|egress`. @param parent TC_H_CLSACT_INGRESS or TC_H_CLSACT_EGRESS. */
+export function writeDumpFilters(message: MessageWriter, seq: number, index: number, parent: number): void {
+  message.begin(rt.RTM_GETTFILTER, NLM_F_REQUEST | NLM_F_DUMP, seq);
+  tcmsg(message, index, 0, parent, 0);
+  message.end();
+}
+
+/** Order of the filter in the payload of RTM_NEWTFILTER among those of its parent. */
+export function priorityOfFilter(payload: Uint8Array): number {
+  return new DataView(payload.buffer, payload.byteOffset).getUint16(rt.TCMSG_INFO + 2, true);
 }
 
 /** Index of the device in the payload of notifications about qdiscs and filters. */

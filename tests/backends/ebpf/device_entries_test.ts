@@ -11,6 +11,7 @@ function device(index: number, more: Partial<NetworkDevice> = {}): NetworkDevice
     name: `dev${index}`,
     master: undefined,
     lower: undefined,
+    isLowerElsewhere: false,
     kind: "veth",
     isLoopback: false,
     layer: "l2",
@@ -20,9 +21,11 @@ function device(index: number, more: Partial<NetworkDevice> = {}): NetworkDevice
 
 /** Flags and bridge by index. */
 function read(
-  ...args: Parameters<typeof deviceEntries>
+  devices: readonly NetworkDevice[],
+  filters: Parameters<typeof deviceEntries>[1] = [],
+  peers: ReadonlySet<number> = new Set(),
 ): Record<number, readonly [flags: number, bridge: number]> {
-  const { keys, values, count } = deviceEntries(...args);
+  const { keys, values, count } = deviceEntries(devices, filters, [], peers);
   return Object.fromEntries(
     Array.from({ length: count }, (_, at) => {
       const offset = SIZE.device * at;
@@ -44,7 +47,7 @@ Deno.test("a bridge, its ports and its VLANs; devices whose master or lower devi
     // The peer of a veth device in another network namespace has any index.
     device(8, { lower: 1 }),
   ];
-  assert.deepEqual(read(devices, [], []), {
+  assert.deepEqual(read(devices), {
     1: [0, 1],
     2: [0, 1],
     3: [0, 3],
@@ -56,16 +59,20 @@ Deno.test("a bridge, its ports and its VLANs; devices whose master or lower devi
   });
 });
 
+Deno.test("devices whose side of a veth pair is skipped", () => {
+  assert.deepEqual(read([device(1), device(2)], [], new Set([2, 3])), { 1: [0, 0], 2: [DEVICE.HAS_PEER, 0] });
+});
+
 Deno.test("rp_filter applies if it is on for the device or for all", () => {
   const devices = [device(1), device(2), device(3, { layer: "l3" })];
   const filters = [{ index: 1, mode: 0 }, { index: 2, mode: 2 }, { index: NETCONFA_IFINDEX_ALL, mode: 0 }];
-  assert.deepEqual(read(devices, filters, []), {
+  assert.deepEqual(read(devices, filters), {
     1: [0, 0],
     2: [DEVICE.REVERSE_PATH, 0],
     3: [DEVICE.NEEDS_ROUTE, 0],
   });
   const all = [{ index: NETCONFA_IFINDEX_ALL, mode: 1 }];
-  assert.deepEqual(read(devices, all, [])[1], [DEVICE.REVERSE_PATH, 0]);
+  assert.deepEqual(read(devices, all)[1], [DEVICE.REVERSE_PATH, 0]);
 });
 
 Deno.test("addresses of a device are numbered per family, in the kernel's order, without loopback addresses", () => {

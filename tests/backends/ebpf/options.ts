@@ -8,6 +8,7 @@ export const defaultOptions: EbpfOptions = {
   devices: [],
   balancing: "random",
   forwarding: "direct",
+  redirectPeer: false,
   maglevTableSize: 1021,
   capacity: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
   timeouts: {

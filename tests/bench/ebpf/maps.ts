@@ -25,6 +25,7 @@ const options: EbpfOptions = {
   sockets: "all",
   balancing: "random",
   forwarding: "auto",
+  redirectPeer: true,
   maglevTableSize: 1021,
   capacity: { frontends: 131072, endpoints: 524288, connections: 131072, clients: 65536 },
   timeouts: { tcpEstablishedTimeoutMs: 0, tcpCloseWaitTimeoutMs: 0, udpTimeoutMs: 0, udpStreamTimeoutMs: 0 },

@@ -113,6 +113,66 @@ Deno.test("pods are behind a device with a matching name, and behind ports of su
   await until(async () => (await devicesOfPods(mounts.bpffs, namespace)).join() === "pods0");
 });
 
+for (const method of ["tcx", "clsact"] as const) {
+  const ignore = method === "tcx" && !isLinux(6, 6);
+  Deno.test(`the node's side of a veth pair is skipped only if nothing else is attached there (${method})`, {
+    ignore,
+  }, async () => {
+    await using mounts = await PrivateMounts.make();
+    await using namespace = await NetworkNamespace.make();
+    await using pod = await NetworkNamespace.make();
+    await namespace.run("ip", "link", "add", "veth1", "type", "veth", "peer", "eth0", "netns", pod.name);
+    // Both sides in one namespace: the kernel would drop the packets.
+    await namespace.run("ip", "link", "add", "veth2", "type", "veth", "peer", "name", "veth3");
+    await namespace.run("ip", "link", "set", "veth1", "up");
+    await using following = await follow(namespace, mounts.bpffs, method, []);
+    const skipped = async () => {
+      await following.ask("follow");
+      return await devicesWith(DEVICE.HAS_PEER, mounts.bpffs, namespace);
+    };
+    // The first time, our own programs were not attached yet.
+    assert.deepEqual(await skipped(), ["veth1"]);
+    const filter = ["dev", "veth1", "egress", "prio", "1", "bpf", "bytecode", "1,6 0 0 0"];
+    for (
+      const [attach, detach] of [
+        [["tc", "qdisc", "add", "dev", "veth1", "root", "pfifo"], [
+          "tc",
+          "qdisc",
+          "del",
+          "dev",
+          "veth1",
+          "root",
+        ]],
+        [[
+          "nft",
+          "add table netdev t; add chain netdev t c { type filter hook egress device veth2 priority 0; }",
+        ], [
+          "nft",
+          "delete table netdev t",
+        ]],
+        ...method === "tcx"
+          ? []
+          : [[["tc", "filter", "add", ...filter], ["tc", "filter", "del", ...filter.slice(0, 5)]]],
+      ] as const
+    ) {
+      await namespace.run(...attach);
+      assert.deepEqual(await skipped(), [], attach.join(" "));
+      await namespace.run(...detach);
+      assert.deepEqual(await skipped(), ["veth1"], detach.join(" "));
+    }
+    if (method === "clsact") return;
+    await namespace.run("tc", "qdisc", "add", "dev", "veth1", "clsact");
+    assert.deepEqual(await skipped(), ["veth1"]);
+    await namespace.run("tc", "filter", "add", ...filter);
+    assert.deepEqual(await skipped(), []);
+    await namespace.run("tc", "qdisc", "del", "dev", "veth1", "clsact");
+    // Programs of somebody else.
+    await using others = await PrivateMounts.make();
+    await using _others = await follow(namespace, others.bpffs, method, ["veth1"]);
+    assert.deepEqual(await skipped(), []);
+  });
+}
+
 Deno.test("a device without Ethernet headers gets the programs for L3 devices", async () => {
   await using mounts = await PrivateMounts.make();
   await using namespace = await NetworkNamespace.make();
@@ -128,7 +188,16 @@ Deno.test("a device without Ethernet headers gets the programs for L3 devices", 
   }
 });
 
-async function devicesOfPods(bpffs: string, namespace: NetworkNamespace): Promise<readonly string[]> {
+function devicesOfPods(bpffs: string, namespace: NetworkNamespace): Promise<readonly string[]> {
+  return devicesWith(DEVICE.LOCAL_PODS, bpffs, namespace);
+}
+
+/** Names of the devices whose entries have a flag. */
+async function devicesWith(
+  flag: number,
+  bpffs: string,
+  namespace: NetworkNamespace,
+): Promise<readonly string[]> {
   const map = new Pins(bpffs, smallOptions.capacity).map("devices");
   const entries: readonly {
     readonly formatted: { readonly key: number; readonly value: { flags: number } };
@@ -138,7 +207,7 @@ async function devicesOfPods(bpffs: string, namespace: NetworkNamespace): Promis
   );
   return links
     .filter(({ ifindex }) =>
-      entries.some(({ formatted: { key, value } }) => key === ifindex && value.flags === DEVICE.LOCAL_PODS)
+      entries.some(({ formatted: { key, value } }) => key === ifindex && (value.flags & flag) !== 0)
     )
     .map(({ ifname }) => ifname).sort();
 }

@@ -28,7 +28,8 @@ const forwarded = `IP(src="192.168.8.1", dst="10.1.0.2", ttl=63)`;
 /** Behaviour of real devices: L3 devices without Ethernet headers, checksum offload, and VLAN tags. */
 export const deviceCases: Readonly<Record<string, (wire: Wire, node: PacketNode) => Promise<void>>> = {
   "an L3 device: to a pod, and back": async (wire, node) => {
-    await node.program([web]);
+    // Without an Ethernet header, the packet takes both sides of the veth pair.
+    await node.program([web], { devices: [{ name: "pod0", hasPeer: true }] });
     await wire.inject(`${client})/${syn}/b"x"`);
     await wire.expect("pods", `${toPods}/${forwarded}/TCP(sport=61000, dport=8080)/b"x"`);
     await wire.send(

@@ -34,6 +34,37 @@ export const translationCases: Cases = {
     );
   },
 
+  "a packet for the other side of a veth pair gets its Ethernet header at once; a reply does not": async (
+    node,
+  ) => {
+    const endpoints = ["10.1.0.2:8080"];
+    const devices = [{ name: "pod0", hasPeer: true }, { name: "eth0", hasPeer: true }];
+    await node.program([
+      planOf({ nodePort: 30080, endpoints }),
+      planOf({ name: "far", nodePort: 30081, endpoints: ["10.1.0.1:8080"] }),
+    ], { devices });
+    await node.translates(
+      `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080)`,
+      `IP(src="192.168.8.1", dst="10.1.0.2", ttl=63)/TCP(sport=61000, dport=8080)`,
+      { header: `Ether(src="02:00:00:00:01:00", dst="02:00:00:00:01:02")` },
+    );
+    await node.translates(
+      `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080, flags="A")`,
+      `IP(src="192.168.8.1", dst="10.1.0.2", ttl=63)/TCP(sport=61000, dport=8080, flags="A")`,
+      { header: `Ether(src="02:00:00:00:01:00", dst="02:00:00:00:01:02")` },
+    );
+    await node.translates(
+      `IP(src="10.1.0.2", dst="192.168.8.1")/TCP(sport=8080, dport=61000, flags="SA")`,
+      `IP(src="192.168.8.1", dst="192.168.8.9", ttl=63)/TCP(sport=30080, dport=40000, flags="SA")`,
+      { device: "pod0" },
+    );
+    // The address of this neighbour is not known yet.
+    await node.translates(
+      `IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30081)`,
+      `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/TCP(sport=61000, dport=8080)`,
+    );
+  },
+
   "UDP is translated with and without a checksum": async (node) => {
     await node.program([dns]);
     for (const checksum of ["", ", chksum=0"]) {

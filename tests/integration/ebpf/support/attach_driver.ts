@@ -7,6 +7,7 @@ import {
 } from "../../../../backends/ebpf/programs/tc_attach.ts";
 import { Pins } from "../../../../backends/ebpf/programs/pins.ts";
 import { Devices } from "../../../../backends/ebpf/programs/devices.ts";
+import { PeerDevices } from "../../../../backends/ebpf/programs/peer_devices.ts";
 import { loadPinned } from "../../../../backends/ebpf/programs/objects.ts";
 import type { BpfProgram } from "../../../../ffi/bpf/program.ts";
 import { NETLINK_ROUTE } from "../../../../ffi/netlink/constants.ts";
@@ -31,6 +32,7 @@ const reports: string[] = [];
 using devices = new Devices(
   attachment,
   { devices: pins.openMap("devices"), device_addresses: pins.openMap("device_addresses") },
+  new PeerDevices(NetlinkClient.open(NETLINK_ROUTE), attachment.usesLinks, 0),
   NetlinkClient.open(NETLINK_ROUTE),
   (report) => reports.push(report),
 );

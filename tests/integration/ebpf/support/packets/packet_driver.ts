@@ -92,6 +92,7 @@ export interface Device {
   /** The kernel checks whether the sources of packets are reached by this device. */
   readonly hasReversePathFilter?: boolean;
   readonly needsRoute?: boolean;
+  readonly hasPeer?: boolean;
   /** The bridge that the device is, or is a port of. */
   readonly bridge?: string;
 }
@@ -249,11 +250,11 @@ function branchCounters(): readonly string[] {
 
 function writeDevices(devices: readonly Device[]): void {
   const entries = new Entries(4, SIZE.device);
-  for (const { name, hasLocalPods, hasReversePathFilter, needsRoute, bridge } of devices) {
+  for (const { name, hasLocalPods, hasReversePathFilter, needsRoute, hasPeer, bridge } of devices) {
     const at = entries.add();
     entries.keys.setUint32(4 * at, indexOf(name), true);
     const flags = (hasLocalPods ? DEVICE.LOCAL_PODS : 0) | (hasReversePathFilter ? DEVICE.REVERSE_PATH : 0) |
-      (needsRoute ? DEVICE.NEEDS_ROUTE : 0);
+      (needsRoute ? DEVICE.NEEDS_ROUTE : 0) | (hasPeer ? DEVICE.HAS_PEER : 0);
     const offset = SIZE.device * at;
     entries.values.setUint32(offset + OFFSET.device.flags, flags, true);
     entries.values.setUint32(offset + OFFSET.device.bridge, bridge === undefined ? 0 : indexOf(bridge), true);

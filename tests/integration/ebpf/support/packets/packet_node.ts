@@ -95,14 +95,19 @@ export class PacketNode implements AsyncDisposable {
     return await this.#run("egress_l2", `${link.eth0}/${packet}`, "eth0");
   }
 
-  /** Checks that ingress translates a packet into exactly `expected`, checksums included, and forwards it. */
+  /**
+   * Checks that ingress translates a packet into exactly `expected`, checksums included, and forwards it.
+   * @param options.header Ethernet header of the result. Most often the kernel writes it later.
+   */
   async translates(
     packet: string,
     expected: string,
-    { device = "eth0", action = "redirect", ...more }: PacketOptions & { readonly action?: string } = {},
+    { device = "eth0", action = "redirect", header = link[device], ...more }:
+      & PacketOptions
+      & { readonly action?: string; readonly header?: string } = {},
   ): Promise<void> {
     const processed = await this.ingress(packet, { device, ...more });
-    await this.#assertEqual(processed, `${link[device]}/${expected}`, action);
+    await this.#assertEqual(processed, `${header}/${expected}`, action);
   }
 
   /** Checks that ingress answers a packet with `expected`, back to its sender. */
