@@ -363,10 +363,19 @@ count_both() {
     return
   fi
   report+=("$name: passed only when repeated: $(failures "$log" | paste -sd ';' | grep . || echo "all of it")")
+  report_reasons "$log"
   # Tests that passed in the first run, if not all were repeated, and those of the second.
   [ ! -s "$log.filter" ] || sed -E 's/^FAILED (\|.*\|) [0-9]+ failed/ok \1 0 failed/; s/^ FAILURES/ REPEATED/' "$log" >"$log.both"
   cat "$log.again" >>"$log.both"
   count "$log.both" 0 "$name"
+}
+
+# Reports the first line of each error in a log of `deno test`, and in that of the run that repeated its failures.
+report_reasons() {
+  local reason
+  while read -r reason; do report+=("  $reason"); done < <(
+    cat "$1" "$1.again" 2>/dev/null | sed -nE '/^ ERRORS ?$/,/^ FAILURES ?$/s/^error: (.{1,300}).*/\1/p' | head -20
+  )
 }
 
 # Reports whether all failures of a run passed in a second one. A test with a random seed in its name is not found again.
@@ -388,6 +397,7 @@ count() {
   read -r ran lost < <(summary "$log")
   passed=$((passed + ran)) failed=$((failed + lost))
   while read -r test; do report+=("$name FAILED: $test"); done < <(failures "$log")
+  [ "$lost" = 0 ] || report_reasons "$log"
   if [ "$status" != 0 ] && [ "$lost" = 0 ]; then
     [ -n "$filter" ] && grep -q 'No test modules found\|No tests matched' "$log" && return
     fails "$name FAILED: it ended with status $status before its summary"
