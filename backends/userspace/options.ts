@@ -1,5 +1,5 @@
 import type { OptionSource } from "../../core/backend/mode.ts";
-import type { Cidr } from "../../core/net/address.ts";
+import { type Cidr, cidrOf, covers, LOOPBACK } from "../../core/net/address.ts";
 import { userspaceFlags } from "./flags.ts";
 
 /** Options of mode userspace. */
@@ -24,9 +24,7 @@ const MAX_CONNECTIONS = 500_000;
 const MAX_UDP_FLOWS = 500_000;
 
 /** 127.0.0.0/8 */
-function isLoopback({ address, prefix }: Cidr): boolean {
-  return address.length === 4 && address.charCodeAt(0) === 127 && prefix >= 8;
-}
+const LOOPBACK_RANGE = cidrOf(LOOPBACK.IPv4, 8);
 
 export function readUserspaceOptions({ valuesOf, read }: OptionSource): UserspaceOptions {
   const flags = valuesOf(userspaceFlags);
@@ -34,7 +32,7 @@ export function readUserspaceOptions({ valuesOf, read }: OptionSource): Userspac
     read.integer(`--${flag}`, flags[flag], 1, most);
   const range = flags["userspace-loopback"];
   const [loopback] = range === "" ? [] : read.cidrs("--userspace-loopback", [range]);
-  if (loopback !== undefined && !isLoopback(loopback)) {
+  if (loopback !== undefined && !covers(LOOPBACK_RANGE, loopback)) {
     read.wrong("--userspace-loopback", range, "a part of 127.0.0.0/8");
   }
   if (range !== "" && flags["userspace-rules"]) {

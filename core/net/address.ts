@@ -151,7 +151,7 @@ export function isLinkLocal(address: Address): boolean {
 
 /** Reports whether the address is 0.0.0.0 or ::, "any address". */
 export function isUnspecified(address: Address): boolean {
-  return /^\0+$/.test(address);
+  return address === UNSPECIFIED[familyOf(address)];
 }
 
 /** Reports whether the address is in 224.0.0.0/4 or ff00::/8. */
@@ -169,6 +169,12 @@ export function isBroadcast(address: Address): boolean {
 export const LOOPBACK: Readonly<Record<Family, Address>> = {
   IPv4: fromBytes([127, 0, 0, 1]),
   IPv6: fromBytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+};
+
+/** 0.0.0.0 and ::. */
+export const UNSPECIFIED: Readonly<Record<Family, Address>> = {
+  IPv4: fromBytes(new Uint8Array(4)),
+  IPv6: fromBytes(new Uint8Array(16)),
 };
 
 /** Mask of one byte for a prefix that covers its first `bits` bits; `bits` may be below 0 or above 8. */

@@ -1,4 +1,4 @@
-import type { Address } from "../../../core/net/address.ts";
+import { type Address, UNSPECIFIED } from "../../../core/net/address.ts";
 import type { RelayedFrontend, RelayedService } from "../relay/messages.ts";
 
 /** Ports below it take CAP_NET_BIND_SERVICE, and a node's own programs use them. */
@@ -24,8 +24,7 @@ function listening(
 ): RelayedFrontend | undefined {
   const { kind, address, port } = frontend;
   if (kind === "NodePort" && port >= FIRST_NODE_PORT) {
-    const everywhere = "\0".repeat(family === "IPv4" ? 4 : 16) as Address;
-    return { ...frontend, listen: { address: everywhere, port } };
+    return { ...frontend, listen: { address: UNSPECIFIED[family], port } };
   }
   if (kind !== "ClusterIP" || address === undefined || family === "IPv6") return undefined;
   const loopback = loopbackOf(address);

@@ -6,10 +6,10 @@ import { dumpRequest } from "../../nf_tables/dump.ts";
 import type { TableFamily } from "../../nf_tables/families.ts";
 import type { TableSchema } from "../../nf_tables/schema.ts";
 import { protocolByte } from "../../nf_tables/set/keys.ts";
-import type { Side } from "../relay/messages.ts";
+import type { RelayedProtocol, Side } from "../relay/messages.ts";
 import { TABLE } from "./chains.ts";
 import { LISTENERS } from "./sets.ts";
-import { type ListenerPorts, PREFERRED_PORTS } from "./target.ts";
+import { type ListenerPorts, PREFERRED_PORTS, RELAYED_PROTOCOLS } from "./target.ts";
 
 /**
  * Reads the ports that the table of an earlier process leads to. A relay that listens there again serves the frontends
@@ -37,8 +37,8 @@ async function portsIn(
   client: NetlinkClient,
   family: TableFamily,
   map: string,
-): Promise<Map<"TCP" | "UDP", number>> {
-  const ports = new Map<"TCP" | "UDP", number>();
+): Promise<Map<RelayedProtocol, number>> {
+  const ports = new Map<RelayedProtocol, number>();
   await client.dumpEach(
     `list elements of map ${family.keyword} ${TABLE.name} ${map}`,
     dumpRequest(family, nft.NFT_MSG_GETSETELEM, (message) => {
@@ -50,7 +50,7 @@ async function portsIn(
       for (const element of list?.attributes() ?? []) {
         const key = element.attribute(nft.NFTA_SET_ELEM_KEY)?.attribute(nft.NFTA_DATA_VALUE)?.latin1();
         const value = element.attribute(nft.NFTA_SET_ELEM_DATA)?.attribute(nft.NFTA_DATA_VALUE)?.bytes;
-        const protocol = PROTOCOLS.find((one) => key?.[0] === protocolByte(one));
+        const protocol = RELAYED_PROTOCOLS.find((one) => key?.[0] === protocolByte(one));
         if (protocol === undefined || value === undefined) continue;
         const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
         if (value.length >= family.addressBytes + 2) ports.set(protocol, view.getUint16(family.addressBytes));
@@ -59,5 +59,3 @@ async function portsIn(
   );
   return ports;
 }
-
-const PROTOCOLS = ["TCP", "UDP"] as const;

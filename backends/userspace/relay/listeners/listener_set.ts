@@ -1,11 +1,11 @@
-import { type Address, formatSocketAddress, socketKey } from "../../../../core/net/address.ts";
+import { type Address, formatSocketAddress, socketKey, UNSPECIFIED } from "../../../../core/net/address.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
-import { AF_INET, AF_INET6 } from "../../../../ffi/inet.ts";
 import { printedNameOf } from "../../../../core/plan/plan.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { EPOLLIN } from "../../../../ffi/socket/constants.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
 import { localPort } from "../../../../ffi/socket/tcp.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventLoop, EventTarget } from "../event_loop.ts";
 import type { FailedListener, RelayedProtocol, SharedListener, Side } from "../messages.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
@@ -78,9 +78,8 @@ export class ListenerSet implements DirectFrontends {
    */
   share(request: SharedListener, table: ServiceTable): SharedListener {
     const { family, side } = request;
-    const unspecified = "\0".repeat(family === "IPv4" ? 4 : 16) as Address;
     const name = sharedListenerName(request);
-    const open = (port: number) => this.#open(name, family, unspecified, port, { side, table });
+    const open = (port: number) => this.#open(name, family, UNSPECIFIED[family], port, { side, table });
     let listening: Listening;
     try {
       listening = open(request.port);
@@ -89,7 +88,7 @@ export class ListenerSet implements DirectFrontends {
       listening = open(0);
     }
     this.#shared.push(listening);
-    return { ...request, port: localPort(listening.fd, new SocketAddress(addressFamily(family))) };
+    return { ...request, port: localPort(listening.fd, new SocketAddress(FAMILY_NUMBERS[family])) };
   }
 
   add(entry: FrontendEntry): void {
@@ -195,7 +194,7 @@ export class ListenerSet implements DirectFrontends {
     destination: Destination,
   ): Listening {
     const { loop, protocol, inherited, open } = this.#options;
-    const socketAddress = new SocketAddress(addressFamily(family));
+    const socketAddress = new SocketAddress(FAMILY_NUMBERS[family]);
     socketAddress.set(address, port);
     const operation = `listen on ${formatSocketAddress(address, port)}/${protocol}`;
     const { fd, target } = open(operation, family, socketAddress, destination, inherited.take(name));
@@ -213,8 +212,4 @@ export class ListenerSet implements DirectFrontends {
     yield* this.#shared;
     yield* this.#direct.values();
   }
-}
-
-export function addressFamily(family: Family): number {
-  return family === "IPv4" ? AF_INET : AF_INET6;
 }

@@ -2,8 +2,9 @@ import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { reset } from "../../../../ffi/socket/options.ts";
 import { acceptTcp, localAddress, NO_RESOURCES, originalDestination } from "../../../../ffi/socket/tcp.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventTarget } from "../event_loop.ts";
-import { addressFamily, type Destination } from "../listeners/listener_set.ts";
+import type { Destination } from "../listeners/listener_set.ts";
 import { type FrontendEntry, listFor, mayUse } from "../services/service_table.ts";
 import { newAttempt } from "./connection.ts";
 import { proxyHeader } from "./proxy_header.ts";
@@ -32,7 +33,7 @@ export class TcpListener implements EventTarget {
 
   constructor({ family, relay, destination, pause }: TcpListenerOptions) {
     this.#family = family;
-    this.#addressFamily = addressFamily(family);
+    this.#addressFamily = FAMILY_NUMBERS[family];
     this.#relay = relay;
     this.#destination = destination;
     this.#pause = pause;

@@ -1,8 +1,9 @@
 import { setConnectionOptions } from "../../../../ffi/socket/options.ts";
 import { listenTcp } from "../../../../ffi/socket/tcp.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
 import type { InheritedSockets } from "../listeners/inherited_sockets.ts";
-import { addressFamily, ListenerSet } from "../listeners/listener_set.ts";
+import { ListenerSet } from "../listeners/listener_set.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
 import { TcpListener } from "./listener.ts";
 import { KEEP_ALIVE, type TcpRelay } from "./tcp_relay.ts";
@@ -29,7 +30,7 @@ export class TcpListeners implements Timer {
       protocol: "TCP",
       inherited,
       open: (operation, family, address, destination, existing) => {
-        const fd = existing ?? listenTcp(operation, addressFamily(family), address);
+        const fd = existing ?? listenTcp(operation, FAMILY_NUMBERS[family], address);
         setConnectionOptions(fd, KEEP_ALIVE);
         return { fd, target: new TcpListener({ family, relay, destination, pause: () => this.#pause() }) };
       },

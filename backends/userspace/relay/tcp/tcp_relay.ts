@@ -1,5 +1,4 @@
 import { errnoName } from "../../../../ffi/errno.ts";
-import { AF_INET, AF_INET6 } from "../../../../ffi/inet.ts";
 import { SOL_SOCKET } from "../../../../ffi/libc.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { EADDRNOTAVAIL, SO_MARK } from "../../../../ffi/socket/constants.ts";
@@ -12,6 +11,7 @@ import {
 } from "../../../../ffi/socket/options.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
 import { connectTcp, tcpSocket } from "../../../../ffi/socket/tcp.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EndpointPicker } from "../endpoints/endpoint_picker.ts";
 import { endpointAt, PACKED_BYTES } from "../endpoints/packed_endpoints.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
@@ -67,7 +67,10 @@ export class TcpRelay implements ConnectionOwner, Timer {
   /** Connections whose attempt waits for an answer, by the number of attempts before it. */
   readonly #attempts = ATTEMPT_MS.map((milliseconds) => new ExpiryList<Connection>(milliseconds));
   readonly #connections = new Set<Connection>();
-  readonly #addresses = { IPv4: new SocketAddress(AF_INET), IPv6: new SocketAddress(AF_INET6) };
+  readonly #addresses = {
+    IPv4: new SocketAddress(FAMILY_NUMBERS.IPv4),
+    IPv6: new SocketAddress(FAMILY_NUMBERS.IPv6),
+  };
 
   constructor({ loop, picker, transfer, endpointFailed, mark, maxConnections }: TcpRelayOptions) {
     this.#loop = loop;
@@ -182,7 +185,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
       return this.failed(connection);
     }
     const { family } = service.spec;
-    const fd = tcpSocket(family === "IPv4" ? AF_INET : AF_INET6);
+    const fd = tcpSocket(FAMILY_NUMBERS[family]);
     // Without descriptors, the client waits until other connections have ended.
     if (fd < 0) return timeouts.renew(connection, this.#loop.now);
     connection.endpoint = fd;

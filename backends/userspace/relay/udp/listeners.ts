@@ -1,7 +1,8 @@
 import { bindUdp } from "../../../../ffi/socket/udp.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { InheritedSockets } from "../listeners/inherited_sockets.ts";
-import { addressFamily, ListenerSet } from "../listeners/listener_set.ts";
+import { ListenerSet } from "../listeners/listener_set.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
 import { UdpReceiver } from "./receiver.ts";
 import type { UdpRelay } from "./udp_relay.ts";
@@ -21,7 +22,7 @@ export function udpListeners(
     protocol: "UDP",
     inherited,
     open: (operation, family, address, destination, existing) => {
-      const fd = existing ?? bindUdp(operation, addressFamily(family), address, RECEIVE_BYTES);
+      const fd = existing ?? bindUdp(operation, FAMILY_NUMBERS[family], address, RECEIVE_BYTES);
       return { fd, target: new UdpReceiver(relay, fd, family, destination) };
     },
     closing: ({ target }) => {

@@ -3,8 +3,9 @@ import { AF_INET } from "../../../../ffi/inet.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import type { DatagramBatch } from "../../../../ffi/socket/datagrams.ts";
 import { localPort } from "../../../../ffi/socket/tcp.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventTarget } from "../event_loop.ts";
-import { addressFamily, type Destination } from "../listeners/listener_set.ts";
+import type { Destination } from "../listeners/listener_set.ts";
 import type { Side } from "../messages.ts";
 import type { FrontendEntry } from "../services/service_table.ts";
 import type { ConntrackLookup, SeenFlow } from "./conntrack_lookup.ts";
@@ -34,9 +35,9 @@ export class UdpReceiver implements EventTarget {
   constructor(handler: DatagramHandler, fd: number, family: Family, destination: Destination) {
     this.#handler = handler;
     this.fd = fd;
-    this.port = localPort(fd, new SocketAddress(addressFamily(family)));
+    this.port = localPort(fd, new SocketAddress(FAMILY_NUMBERS[family]));
     this.family = family;
-    this.addressFamily = addressFamily(family);
+    this.addressFamily = FAMILY_NUMBERS[family];
     this.#destination = destination;
   }
 

@@ -2,7 +2,7 @@ import type { Family } from "../../../../core/net/protocol.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { icmpSocket, sendTo } from "../../../../ffi/socket/icmp.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
-import { addressFamily } from "../listeners/listener_set.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import { portUnreachable, type RejectedDatagram } from "./port_unreachable.ts";
 
 /** Messages per second to all clients, as the kernel allows itself (net.ipv4.icmp_msgs_per_sec). */
@@ -39,7 +39,7 @@ export class Rejections implements Disposable {
   #sender(family: Family): Sender {
     let sender = this.#senders.get(family);
     if (sender === undefined) {
-      sender = { fd: icmpSocket(addressFamily(family)), address: new SocketAddress(addressFamily(family)) };
+      sender = { fd: icmpSocket(FAMILY_NUMBERS[family]), address: new SocketAddress(FAMILY_NUMBERS[family]) };
       this.#senders.set(family, sender);
     }
     return sender;

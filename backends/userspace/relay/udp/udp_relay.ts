@@ -7,11 +7,11 @@ import { DatagramBatch } from "../../../../ffi/socket/datagrams.ts";
 import { setOption, takeError } from "../../../../ffi/socket/options.ts";
 import { closeSocket, sendBytes } from "../../../../ffi/socket/stream.ts";
 import { connectUdp, udpSocket } from "../../../../ffi/socket/udp.ts";
+import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EndpointPicker } from "../endpoints/endpoint_picker.ts";
 import { endpointAt, offsetOf, PACKED_BYTES } from "../endpoints/packed_endpoints.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
 import { ExpiryList } from "../expiry_list.ts";
-import { addressFamily } from "../listeners/listener_set.ts";
 import { endpointsOf, listFor, mayUse, sameFrontend, type Service } from "../services/service_table.ts";
 import { ConntrackLookup, type SeenFlow } from "./conntrack_lookup.ts";
 import { type FlowOwner, UdpFlow } from "./flow.ts";
@@ -49,8 +49,8 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
   readonly #lookups = new Map<Family, ConntrackLookup>();
   readonly #rejections = new Rejections();
   readonly #addresses = {
-    IPv4: new SocketAddress(addressFamily("IPv4")),
-    IPv6: new SocketAddress(addressFamily("IPv6")),
+    IPv4: new SocketAddress(FAMILY_NUMBERS.IPv4),
+    IPv6: new SocketAddress(FAMILY_NUMBERS.IPv6),
   };
   #flows = 0;
   #acceptsFlows = true;
@@ -82,7 +82,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
 
   lookup(family: Family): ConntrackLookup {
     let lookup = this.#lookups.get(family);
-    if (lookup === undefined) this.#lookups.set(family, lookup = new ConntrackLookup(addressFamily(family)));
+    if (lookup === undefined) this.#lookups.set(family, lookup = new ConntrackLookup(FAMILY_NUMBERS[family]));
     return lookup;
   }
 
@@ -214,7 +214,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
       this.#closeSocket(flow);
       const list = endpointsOf(service, listFor(flow.entry, flow.receiver.side));
       const offset = picker.pick(service, list, flow.clientAddress, flow.rejecting, loop.now);
-      const fd = offset < 0 ? -1 : udpSocket(addressFamily(family));
+      const fd = offset < 0 ? -1 : udpSocket(FAMILY_NUMBERS[family]);
       if (fd < 0) return false;
       flow.fd = fd;
       flow.endpoint = endpointAt(list, offset, PACKED_BYTES[family]);
