@@ -45,6 +45,11 @@ export async function returned<Result>(
   }
 }
 
+/** Address of memory, for a C structure that points to it. The caller keeps the memory alive. */
+export function addressOf(memory: ArrayBufferView<ArrayBuffer>): bigint {
+  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory));
+}
+
 /** Memory for a pointer that a C function returns through an argument (`unsigned char **`). */
 export class PointerSlot {
   readonly argument = new BigUint64Array(1);

@@ -3,22 +3,14 @@ import {
   libc,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  SO_PEERCRED,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  SOL_SOCKET,
 } from "./libc.ts";
 import { sendDescriptors } from "./socket/descriptor_passing.ts";
+import { type Credentials, peerCredentials } from "./socket/peer_credentials.ts";
 import { unixAddress } from "./unix_address.ts";
-
-/** A process as the kernel recorded it when the process began to listen. */
-export interface Credentials {
-  /** 0 if the process is in a PID namespace that this process cannot see. */
-  readonly pid: number;
-  readonly uid: number;
-}
 
 /**
  * Asks the kernel which process listens on an abstract Unix socket of this network namespace.
@@ -31,12 +23,7 @@ export function listenerOf(name: string): Credentials | undefined {
   try {
     const address = unixAddress(`\0${name}`);
     if (libc().connect(fd, address, address.length) < 0) return undefined;
-    // struct ucred { pid_t pid; uid_t uid; gid_t gid; }, 32 bits each
-    const credentials = new Uint32Array(3);
-    const length = new Uint32Array([credentials.byteLength]);
-    if (libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0) return undefined;
-    const [pid = 0, uid = 0] = credentials;
-    return { pid, uid };
+    return peerCredentials(fd);
   } finally {
     libc().close(fd);
   }

@@ -1,7 +1,7 @@
 import { KernelError } from "../errors.ts";
 import { libbpf } from "../libbpf.ts";
 import { libc } from "../libc.ts";
-import { stringIn } from "../memory.ts";
+import { addressOf, stringIn } from "../memory.ts";
 import { idsFrom } from "./ids.ts";
 
 // struct bpf_prog_info, linux/bpf.h: 4 bytes each, except the pointer and the name.
@@ -41,7 +41,7 @@ export class BpfProgram implements Disposable {
     const ids = new Uint32Array(max);
     const info = this.#info((view) => {
       view.setUint32(MAP_COUNT_OFFSET, max, true);
-      view.setBigUint64(MAP_IDS_OFFSET, Deno.UnsafePointer.value(Deno.UnsafePointer.of(ids)), true);
+      view.setBigUint64(MAP_IDS_OFFSET, addressOf(ids), true);
     });
     return [...ids.subarray(0, Math.min(max, info.getUint32(MAP_COUNT_OFFSET, true)))];
   }

@@ -1,33 +1,18 @@
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../inet.ts";
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../libc.ts";
+import { addressOf } from "../memory.ts";
 import { MAX_SOCKADDR_BYTES } from "./address.ts";
 import { calls } from "./calls.ts";
 import { IP_PKTINFO, IPV6_PKTINFO } from "./constants.ts";
+import { CMSGHDR, controlSpace, IOVEC, MSGHDR, setControlHeader } from "./message_header.ts";
 
 /** The longest datagram, and more than one byte for each length of 16 bits. */
 const MAX_DATAGRAM_BYTES = 64 * 1024;
 
-/**
- * struct mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; };
- * struct msghdr { void *msg_name; socklen_t msg_namelen; struct iovec *msg_iov; size_t msg_iovlen; void *msg_control;
- *                 size_t msg_controllen; int msg_flags; };
- * Offsets in bytes.
- */
-const HEADER_BYTES = 64;
-const NAME = 0;
-const NAME_LENGTH = 8;
-const IOV = 16;
-const IOV_LENGTH = 24;
-const CONTROL = 32;
-const CONTROL_LENGTH = 40;
-const MESSAGE_LENGTH = 56;
-/** struct iovec { void *iov_base; size_t iov_len; } */
-const IOVEC_BYTES = 16;
-const IOV_LEN = 8;
-/** struct cmsghdr { size_t cmsg_len; int cmsg_level; int cmsg_type; }, then the data. */
-const CMSGHDR_BYTES = 16;
-/** CMSG_SPACE(sizeof(struct in6_pktinfo)) */
-const CONTROL_BYTES = 40;
+/** struct mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; } sys/socket.h */
+const MMSGHDR = { size: 64, msg_len: MSGHDR.size } as const;
+/** Room for the larger of the control messages below. */
+const CONTROL_BYTES = controlSpace(20);
 
 /** Layout of the control message with the address on this node that a datagram came to, or is sent from. */
 interface PacketInfo {
@@ -68,9 +53,9 @@ export class DatagramBatch {
     this.#names = memory(slots * MAX_SOCKADDR_BYTES);
     this.#controls = memory(slots * CONTROL_BYTES);
     this.#controlView = viewOf(this.#controls);
-    this.#vectors = viewOf(memory(slots * IOVEC_BYTES));
-    this.#headers = viewOf(memory(slots * HEADER_BYTES));
-    this.#replies = viewOf(memory(slots * HEADER_BYTES));
+    this.#vectors = viewOf(memory(slots * IOVEC.size));
+    this.#headers = viewOf(memory(slots * MMSGHDR.size));
+    this.#replies = viewOf(memory(slots * MMSGHDR.size));
     this.#replyName = memory(MAX_SOCKADDR_BYTES);
     this.#replyControl = memory(CONTROL_BYTES);
     const [data, names, controls] = [this.#data, this.#names, this.#controls].map(addressOf);
@@ -79,33 +64,33 @@ export class DatagramBatch {
     for (let slot = 0; slot < slots; slot++) {
       const buffer = (data ?? 0n) + BigInt(slot * MAX_DATAGRAM_BYTES);
       this.#dataPointers.push(Deno.UnsafePointer.create(buffer));
-      this.#vectors.setBigUint64(slot * IOVEC_BYTES, buffer, true);
-      const vector = vectors + BigInt(slot * IOVEC_BYTES);
+      this.#vectors.setBigUint64(slot * IOVEC.size, buffer, true);
+      const vector = vectors + BigInt(slot * IOVEC.size);
       this.#point(this.#headers, slot, (names ?? 0n) + BigInt(slot * MAX_SOCKADDR_BYTES), vector);
       this.#headers.setBigUint64(
-        slot * HEADER_BYTES + CONTROL,
+        slot * MMSGHDR.size + MSGHDR.msg_control,
         (controls ?? 0n) + BigInt(slot * CONTROL_BYTES),
         true,
       );
       this.#point(this.#replies, slot, replyName ?? 0n, vector);
-      this.#replies.setBigUint64(slot * HEADER_BYTES + CONTROL, replyControl ?? 0n, true);
+      this.#replies.setBigUint64(slot * MMSGHDR.size + MSGHDR.msg_control, replyControl ?? 0n, true);
     }
   }
 
   /** Receives the datagrams that wait, without waiting for more. @returns their number; negative after an error. */
   receive(fd: number): number {
     for (let slot = 0; slot < this.slots; slot++) {
-      const at = slot * HEADER_BYTES;
-      this.#headers.setUint32(at + NAME_LENGTH, MAX_SOCKADDR_BYTES, true);
-      this.#headers.setUint32(at + CONTROL_LENGTH, CONTROL_BYTES, true);
-      this.#vectors.setUint32(slot * IOVEC_BYTES + IOV_LEN, MAX_DATAGRAM_BYTES, true);
+      const at = slot * MMSGHDR.size;
+      this.#headers.setUint32(at + MSGHDR.msg_namelen, MAX_SOCKADDR_BYTES, true);
+      this.#headers.setUint32(at + MSGHDR.msg_controllen, CONTROL_BYTES, true);
+      this.#vectors.setUint32(slot * IOVEC.size + IOVEC.iov_len, MAX_DATAGRAM_BYTES, true);
     }
     return calls.recvmmsg(fd, this.#headers, this.slots, MSG_DONTWAIT, null);
   }
 
   /** Bytes of a received datagram. */
   lengthOf(slot: number): number {
-    return this.#headers.getUint32(slot * HEADER_BYTES + MESSAGE_LENGTH, true);
+    return this.#headers.getUint32(slot * MMSGHDR.size + MMSGHDR.msg_len, true);
   }
 
   copyOf(slot: number): Uint8Array<ArrayBuffer> {
@@ -123,8 +108,10 @@ export class DatagramBatch {
   destinationOf(slot: number, family: number): string {
     const info = PACKET_INFO.get(family);
     const start = slot * CONTROL_BYTES;
-    if (info === undefined || this.#controlView.getInt32(start + 12, true) !== info.type) return "";
-    const at = start + CMSGHDR_BYTES + info.received;
+    if (info === undefined || this.#controlView.getInt32(start + CMSGHDR.cmsg_type, true) !== info.type) {
+      return "";
+    }
+    const at = start + CMSGHDR.size + info.received;
     return String.fromCharCode(...this.#controls.subarray(at, at + info.addressBytes));
   }
 
@@ -145,27 +132,25 @@ export class DatagramBatch {
     this.#replyName.set(client);
     const control = viewOf(this.#replyControl);
     this.#replyControl.fill(0);
-    control.setUint32(0, CMSGHDR_BYTES + info.bytes, true);
-    control.setInt32(8, info.level, true);
-    control.setInt32(12, info.type, true);
+    setControlHeader(control, info.level, info.type, info.bytes);
     for (let index = 0; index < source.length; index++) {
-      this.#replyControl[CMSGHDR_BYTES + info.sent + index] = source.charCodeAt(index);
+      this.#replyControl[CMSGHDR.size + info.sent + index] = source.charCodeAt(index);
     }
-    const controlBytes = CMSGHDR_BYTES + (info.bytes + 7 & ~7);
+    const controlBytes = controlSpace(info.bytes);
     for (let slot = 0; slot < count; slot++) {
-      const at = slot * HEADER_BYTES;
-      this.#replies.setUint32(at + NAME_LENGTH, family === AF_INET ? 16 : MAX_SOCKADDR_BYTES, true);
-      this.#replies.setUint32(at + CONTROL_LENGTH, controlBytes, true);
-      this.#vectors.setUint32(slot * IOVEC_BYTES + IOV_LEN, this.lengthOf(slot), true);
+      const at = slot * MMSGHDR.size;
+      this.#replies.setUint32(at + MSGHDR.msg_namelen, family === AF_INET ? 16 : MAX_SOCKADDR_BYTES, true);
+      this.#replies.setUint32(at + MSGHDR.msg_controllen, controlBytes, true);
+      this.#vectors.setUint32(slot * IOVEC.size + IOVEC.iov_len, this.lengthOf(slot), true);
     }
     calls.sendmmsg(fd, this.#replies, count, MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
   #point(headers: DataView<ArrayBuffer>, slot: number, name: bigint, vector: bigint): void {
-    const at = slot * HEADER_BYTES;
-    headers.setBigUint64(at + NAME, name, true);
-    headers.setBigUint64(at + IOV, vector, true);
-    headers.setBigUint64(at + IOV_LENGTH, 1n, true);
+    const at = slot * MMSGHDR.size;
+    headers.setBigUint64(at + MSGHDR.msg_name, name, true);
+    headers.setBigUint64(at + MSGHDR.msg_iov, vector, true);
+    headers.setBigUint64(at + MSGHDR.msg_iovlen, 1n, true);
   }
 }
 
@@ -176,8 +161,4 @@ function memory(bytes: number): Uint8Array<ArrayBuffer> {
 
 function viewOf(bytes: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
   return new DataView(bytes.buffer);
-}
-
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
 }

@@ -1,14 +1,8 @@
-import {
-  AF_UNIX,
-  MSG_DONTWAIT,
-  MSG_NOSIGNAL,
-  SO_PEERCRED,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOL_SOCKET,
-} from "../libc.ts";
+import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET } from "../libc.ts";
+import { addressOf } from "../memory.ts";
 import { unixAddress } from "../unix_address.ts";
 import { calls } from "./calls.ts";
+import { CMSGHDR, controlSpace, IOVEC, MSGHDR, setControlHeader } from "./message_header.ts";
 
 /** Sockets that pass file descriptors to another process (unix(7), SCM_RIGHTS). */
 
@@ -20,25 +14,7 @@ const MSG_CMSG_CLOEXEC = 0x40000000; // linux/socket.h
 /** Descriptors of one message. The kernel allows 253 (SCM_MAX_FD). */
 export const MAX_DESCRIPTORS = 64;
 
-/** struct cmsghdr { size_t cmsg_len; int cmsg_level; int cmsg_type; }, followed by the descriptors. sys/socket.h */
-const CMSGHDR_BYTES = 16;
-/** Control messages are aligned to the size of a pointer. */
-const CONTROL_BYTES = CMSGHDR_BYTES + Math.ceil(MAX_DESCRIPTORS * 4 / 8) * 8;
-/** struct iovec { void *iov_base; size_t iov_len; } */
-const IOVEC_BYTES = 16;
-/**
- * struct msghdr { void *msg_name; socklen_t msg_namelen; struct iovec *msg_iov; size_t msg_iovlen; void *msg_control;
- *                 size_t msg_controllen; int msg_flags; } sys/socket.h
- */
-const MSGHDR = {
-  size: 56,
-  msg_name: 0,
-  msg_namelen: 8,
-  msg_iov: 16,
-  msg_iovlen: 24,
-  msg_control: 32,
-  msg_controllen: 40,
-};
+const CONTROL_BYTES = controlSpace(4 * MAX_DESCRIPTORS);
 
 const symbols = {
   /** ssize_t sendmsg(int sockfd, const struct msghdr *msg, int flags) */
@@ -92,14 +68,6 @@ export function connectToPeer(name: string, timeoutMs: number): number | undefin
   return undefined;
 }
 
-/** Returns the user of the process at the other end; undefined if the kernel does not tell. */
-export function peerUser(fd: number): number | undefined {
-  // struct ucred { pid_t pid; uid_t uid; gid_t gid; }, 32 bits each
-  const credentials = new Uint32Array(3);
-  const length = new Uint32Array([credentials.byteLength]);
-  return calls.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0 ? undefined : credentials[1];
-}
-
 /**
  * Sends a message, without waiting. Both processes have the descriptors afterwards.
  * @param message at least one byte, and at most MAX_DESCRIPTORS descriptors.
@@ -111,21 +79,14 @@ export function sendDescriptors(
   to?: Uint8Array<ArrayBuffer>,
 ): boolean {
   const { bytes, descriptors } = message;
-  const length = CMSGHDR_BYTES + descriptors.length * 4;
+  const length = descriptors.length * 4;
   const control = new Uint8Array(CONTROL_BYTES);
   const view = new DataView(control.buffer);
-  view.setBigUint64(0, BigInt(length), true);
-  view.setInt32(8, SOL_SOCKET, true);
-  view.setInt32(12, SCM_RIGHTS, true);
+  setControlHeader(view, SOL_SOCKET, SCM_RIGHTS, length);
   for (const [index, descriptor] of descriptors.entries()) {
-    view.setInt32(CMSGHDR_BYTES + index * 4, descriptor, true);
+    view.setInt32(CMSGHDR.size + index * 4, descriptor, true);
   }
-  const header = new MessageHeader(
-    bytes,
-    control,
-    descriptors.length === 0 ? 0 : Math.ceil(length / 8) * 8,
-    to,
-  );
+  const header = new MessageHeader(bytes, control, length === 0 ? 0 : controlSpace(length), to);
   return messages.sendmsg(fd, header.bytes, MSG_NOSIGNAL | MSG_DONTWAIT) === BigInt(bytes.length);
 }
 
@@ -155,10 +116,10 @@ class MessageHeader {
     controlLength: number,
     name?: Uint8Array<ArrayBuffer>,
   ) {
-    const vector = new Uint8Array(IOVEC_BYTES);
+    const vector = new Uint8Array(IOVEC.size);
     const view = new DataView(vector.buffer);
-    view.setBigUint64(0, addressOf(data), true);
-    view.setBigUint64(8, BigInt(data.length), true);
+    view.setBigUint64(IOVEC.iov_base, addressOf(data), true);
+    view.setBigUint64(IOVEC.iov_len, BigInt(data.length), true);
     this.referred = [data, control, vector, ...(name === undefined ? [] : [name])];
     if (name !== undefined) {
       this.#view.setBigUint64(MSGHDR.msg_name, addressOf(name), true);
@@ -176,14 +137,11 @@ class MessageHeader {
   }
 }
 
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
-}
-
 function descriptorsIn(control: Uint8Array): readonly number[] {
-  if (control.length < CMSGHDR_BYTES) return [];
+  if (control.length < CMSGHDR.size) return [];
   const view = new DataView(control.buffer, control.byteOffset, control.length);
-  const isRights = view.getInt32(8, true) === SOL_SOCKET && view.getInt32(12, true) === SCM_RIGHTS;
-  const count = isRights ? (Number(view.getBigUint64(0, true)) - CMSGHDR_BYTES) / 4 : 0;
-  return Array.from({ length: count }, (_, index) => view.getInt32(CMSGHDR_BYTES + index * 4, true));
+  const isRights = view.getInt32(CMSGHDR.cmsg_level, true) === SOL_SOCKET &&
+    view.getInt32(CMSGHDR.cmsg_type, true) === SCM_RIGHTS;
+  const count = isRights ? (view.getUint32(CMSGHDR.cmsg_len, true) - CMSGHDR.size) / 4 : 0;
+  return Array.from({ length: count }, (_, index) => view.getInt32(CMSGHDR.size + index * 4, true));
 }

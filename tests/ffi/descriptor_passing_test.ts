@@ -4,11 +4,11 @@ import {
   connectToPeer,
   listenForPeers,
   MAX_DESCRIPTORS,
-  peerUser,
   receiveDescriptors,
   sendDescriptors,
 } from "../../ffi/socket/descriptor_passing.ts";
 import { openFile } from "../../ffi/file_descriptor.ts";
+import { peerCredentials } from "../../ffi/socket/peer_credentials.ts";
 import { closeSocket } from "../../ffi/socket/stream.ts";
 
 const keepsLibraries = { sanitizeResources: false };
@@ -67,10 +67,11 @@ Deno.test("a receiver does not wait for longer than its limit", keepsLibraries, 
   close();
 });
 
-Deno.test("both ends learn the other's user", keepsLibraries, () => {
+Deno.test("both ends learn the other's process", keepsLibraries, () => {
   const { sender, receiver, close } = pair();
-  assert.equal(peerUser(sender), Deno.uid());
-  assert.equal(peerUser(receiver), Deno.uid());
+  for (const end of [sender, receiver]) {
+    assert.deepEqual(peerCredentials(end), { pid: Deno.pid, uid: Deno.uid() });
+  }
   close();
 });
 

@@ -1,4 +1,5 @@
 import * as xt from "../../../backends/iptables/wire/xt.ts";
+import { CMSGHDR, IOVEC, MSGHDR } from "../../../ffi/socket/message_header.ts";
 import type { Assertion } from "./kernel_headers.ts";
 
 /** Says at which offsets the code reads and writes the members of structures, and how large these are. */
@@ -35,17 +36,9 @@ const LAYOUTS: Readonly<Record<string, Readonly<Record<string, Readonly<Record<s
   "sys/socket.h": {
     ucred: { size: 12, pid: 0, uid: 4, gid: 8 },
     linger: { size: 8, l_onoff: 0, l_linger: 4 },
-    msghdr: {
-      size: 56,
-      msg_name: 0,
-      msg_namelen: 8,
-      msg_iov: 16,
-      msg_iovlen: 24,
-      msg_control: 32,
-      msg_controllen: 40,
-    },
-    cmsghdr: { size: 16, cmsg_len: 0, cmsg_level: 8, cmsg_type: 12 },
-    iovec: { size: 16, iov_base: 0, iov_len: 8 },
+    msghdr: MSGHDR,
+    cmsghdr: CMSGHDR,
+    iovec: IOVEC,
   },
   "sys/un.h": { sockaddr_un: { sun_family: 0, sun_path: 2 } },
   "netinet/in.h": {

@@ -3,11 +3,11 @@ import {
   connectToPeer,
   listenForPeers,
   MAX_DESCRIPTORS,
-  peerUser,
   receiveDescriptors,
   sendDescriptors,
 } from "../../../../ffi/socket/descriptor_passing.ts";
 import { EPOLLIN } from "../../../../ffi/socket/constants.ts";
+import { peerCredentials } from "../../../../ffi/socket/peer_credentials.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
 import type { EventLoop, EventTarget } from "../event_loop.ts";
 
@@ -99,7 +99,7 @@ export function takeListeners(name: string): NamedDescriptors {
 
 /** Anyone in the network namespace can use the name. Only this user and root can be a proxy of this node. */
 function isTrusted(peer: number): boolean {
-  const user = peerUser(peer);
+  const user = peerCredentials(peer)?.uid;
   return user === 0 || (user !== undefined && user === Deno.uid());
 }
 
