@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SETTLED_MS } from "../../../backends/ebpf/programs/peer_devices.ts";
 import { planOf } from "../../backends/plans.ts";
 import { BackendProcess } from "../../integration/support/backend_process.ts";
+import { startEbpf } from "../../integration/support/ebpf_process.ts";
 import { labSettings } from "../../integration/support/lab_settings.ts";
 import { PrivateMounts } from "../../integration/ebpf/support/private_mounts.ts";
 import { run } from "../../integration/support/network_namespace.ts";
@@ -96,18 +97,11 @@ console.log(
 );
 
 async function measure(mode: "nftables" | "ebpf"): Promise<Rate> {
-  const options = JSON.stringify({
-    bpffs: mounts.bpffs,
-    cgroup: mounts.cgroup,
-    redirectPeer: true,
-    capacity: { frontends: 4096, endpoints: 4096, connections: 131072, clients: 1024 },
-  });
+  const capacity = { frontends: 4096, endpoints: 4096, connections: 131072, clients: 1024 };
   const node = { name: lab.namespace("node") };
-  await using backend = new BackendProcess(
-    mode,
-    node,
-    mode === "ebpf" ? ["env", `EBPF_OPTIONS=${options}`] : [],
-  );
+  await using backend = mode === "ebpf"
+    ? startEbpf(node, mounts, { redirectPeer: true, capacity })
+    : new BackendProcess(mode, node);
   await backend.reconcile(plans, settings);
   // The programs begin to skip a side of a veth pair when nothing was attached there for a while.
   if (mode === "ebpf") await delay(2 * SETTLED_MS + 1000);

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
+import type { EbpfOptions } from "../../../backends/ebpf/options.ts";
 import { FAMILIES, type Family } from "../../../core/net/protocol.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import { planOf, type PlanText } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { isNodeAddress, type MachineName, machines, servedPorts } from "../../lab/topology.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import type { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import { labSettings } from "../support/lab_settings.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
@@ -32,14 +34,9 @@ class Node implements AsyncDisposable {
   }
 
   /** Starts the backend with other options. */
-  async start(options: Readonly<Record<string, unknown>>): Promise<BackendProcess> {
+  async start(options: Partial<EbpfOptions>): Promise<BackendProcess> {
     await this.#backend?.[Symbol.asyncDispose]();
-    const { bpffs, cgroup } = this.#mounts;
-    const text = JSON.stringify({ bpffs, cgroup, ...options });
-    return this.#backend = new BackendProcess("ebpf", { name: this.lab.namespace("node") }, [
-      "env",
-      `EBPF_OPTIONS=${text}`,
-    ]);
+    return this.#backend = startEbpf({ name: this.lab.namespace("node") }, this.#mounts, options);
   }
 
   /** Programs a service of each protocol and family with these endpoints. */

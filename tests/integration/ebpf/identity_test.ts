@@ -4,7 +4,7 @@ import { OFFSET, SIZE } from "../../../backends/ebpf/maps/layout.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { rejectionBy } from "../support/backend_process.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import type { TestNode } from "./support/sockets/node.ts";
 import { settings, withScene } from "./support/sockets/scene.ts";
 
@@ -46,9 +46,8 @@ Deno.test("a second process on the same maps is rejected, also in another networ
   withScene(async ({ node, client, backend }) => {
     await backend.reconcile([web], settings);
     await using other = await NetworkNamespace.make();
-    const json = JSON.stringify(node.options);
     {
-      await using second = new BackendProcess("ebpf", other, ["env", `EBPF_OPTIONS=${json}`]);
+      await using second = startEbpf(other, node);
       const inUse = new RegExp(
         `process ${backend.pid} uses the maps in ${node.bpffs}: .* its own --ebpf-bpffs`,
       );
@@ -59,7 +58,7 @@ Deno.test("a second process on the same maps is rejected, also in another networ
     assert.deepEqual((await backend.reconcile([web], settings)).differences, []);
     await backend[Symbol.asyncDispose]();
     // The lock ends with the process.
-    await using third = new BackendProcess("ebpf", other, ["env", `EBPF_OPTIONS=${json}`]);
+    await using third = startEbpf(other, node);
     await third.cleanup();
   }));
 

@@ -5,7 +5,7 @@ import { planOf as planOfAnyMode } from "../../backends/plans.ts";
 import { type Agent, isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import { labSettings } from "../support/lab_settings.ts";
 import { NetworkNamespace } from "../support/network_namespace.ts";
 import { countedTraffic } from "./support/counted_traffic.ts";
@@ -105,13 +105,8 @@ Deno.test("a connection of a pod outlives the change to sockets of the node only
 
 Deno.test("with sockets of the node only, pods are balanced by their packets", async (t) => {
   await using lab = await Lab.create(true);
-  const { bpffs, cgroup } = lab.ebpfMounts;
   const agents = { "node": lab.agent("node"), "pod-c": lab.agent("pod-c") };
-  const options = JSON.stringify({ bpffs, cgroup, sockets: "node" });
-  await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
-    "env",
-    `EBPF_OPTIONS=${options}`,
-  ]);
+  await using backend = startEbpf({ name: lab.namespace("node") }, lab.ebpfMounts, { sockets: "node" });
   const settings = labSettings({ trafficMetrics: "full" });
   for (const protocol of ["TCP", "UDP"] as const) {
     for (const family of FAMILIES) {

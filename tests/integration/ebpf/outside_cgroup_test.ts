@@ -4,7 +4,7 @@ import { planOf, type PlanText } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import { labSettings } from "../support/lab_settings.ts";
 import { countedTraffic } from "./support/counted_traffic.ts";
 
@@ -12,14 +12,10 @@ import { countedTraffic } from "./support/counted_traffic.ts";
 // Their packets are balanced when they arrive at the node, with the same result for the containers.
 Deno.test("a pod outside the cgroup of the programs is balanced by its packets", async (t) => {
   await using lab = await Lab.create(true);
-  const { bpffs, cgroup } = lab.ebpfMounts;
+  const mounts = lab.ebpfMounts;
   const [inside, outside] = [lab.agent("pod-a"), lab.agent("pod-c")];
-  await outside.join(parentOf(cgroup));
-  const options = JSON.stringify({ bpffs, cgroup });
-  await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
-    "env",
-    `EBPF_OPTIONS=${options}`,
-  ]);
+  await outside.join(parentOf(mounts.cgroup));
+  await using backend = startEbpf({ name: lab.namespace("node") }, mounts);
   const settings = labSettings({ trafficMetrics: "full" });
 
   for (const protocol of ["TCP", "UDP"] as const) {

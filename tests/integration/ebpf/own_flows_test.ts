@@ -4,7 +4,7 @@ import { planOf } from "../../backends/plans.ts";
 import { isAnswered, type Outcome } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { machines, podCidrs, servedPorts } from "../../lab/topology.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import { labSettings } from "../support/lab_settings.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
@@ -20,15 +20,8 @@ Deno.test("answers to what the node and its pods began do not reach a service", 
   await using mounts = await PrivateMounts.make();
   await using lab = await Lab.create();
   // The cgroup has no processes, so every socket is balanced by its packets.
-  const options = JSON.stringify({
-    bpffs: mounts.bpffs,
-    cgroup: mounts.cgroup,
-    capacity: { frontends: 1 << 14, endpoints: 1 << 14, connections: 1 << 14, clients: 1024 },
-  });
-  await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
-    "env",
-    `EBPF_OPTIONS=${options}`,
-  ]);
+  const capacity = { frontends: 1 << 14, endpoints: 1 << 14, connections: 1 << 14, clients: 1024 };
+  await using backend = startEbpf({ name: lab.namespace("node") }, mounts, { capacity });
   await backend.reconcile(FAMILIES.flatMap(servicesOf), labSettings());
 
   const stepsWith = async (situation: string) => {

@@ -6,7 +6,7 @@ import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { slowness } from "../../lab/pace.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import { labSettings } from "../support/lab_settings.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
@@ -24,14 +24,7 @@ const MAX_OTHER_PACKETS = 5;
 Deno.test("packets to a pod skip the node's side of its veth pair, and are counted on the other side", async (t) => {
   await using mounts = await PrivateMounts.make();
   await using lab = await Lab.create();
-  const options = JSON.stringify({
-    bpffs: mounts.bpffs,
-    cgroup: mounts.cgroup,
-    redirectPeer: true,
-    capacity: { frontends: 4096, endpoints: 4096, connections: 4096, clients: 1024 },
-  });
-  const node = { name: lab.namespace("node") };
-  await using backend = new BackendProcess("ebpf", node, ["env", `EBPF_OPTIONS=${options}`]);
+  await using backend = startEbpf({ name: lab.namespace("node") }, mounts, { redirectPeer: true });
   await backend.reconcile(FAMILIES.flatMap(servicesOf), labSettings());
 
   const packets = async (machine: "node" | "pod-c", device: string, counter: string) => {

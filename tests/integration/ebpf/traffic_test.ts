@@ -6,7 +6,7 @@ import { machines, servedPorts } from "../../lab/topology.ts";
 import { FAMILIES } from "../../../core/net/protocol.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { type PlanText } from "../../backends/plans.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import { labSettings } from "../support/lab_settings.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
@@ -32,11 +32,7 @@ for (const offloads of ["pass through the node", "end at the node"] as const) {
       assert.equal(stderr, "");
     }
     // The cgroup has no processes, so every socket is balanced by its packets.
-    const options = JSON.stringify({ bpffs: mounts.bpffs, cgroup: mounts.cgroup });
-    await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
-      "env",
-      `EBPF_OPTIONS=${options}`,
-    ]);
+    await using backend = startEbpf({ name: lab.namespace("node") }, mounts);
 
     for (const protocol of ["TCP", "UDP"] as const) {
       for (const family of FAMILIES) {

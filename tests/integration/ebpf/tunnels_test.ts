@@ -4,7 +4,7 @@ import { addressOf, planOf, settingsOf } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
 import { type MachineName, machines, podCidrs, servedPorts } from "../../lab/topology.ts";
-import { BackendProcess } from "../support/backend_process.ts";
+import { startEbpf } from "../support/ebpf_process.ts";
 import { PrivateMounts } from "./support/private_mounts.ts";
 
 const MODULES = ["ipip", "sit"] as const;
@@ -56,12 +56,8 @@ Deno.test(
       "sit1",
     ]);
 
-    for (const forwarding of ["direct", "stack"]) {
-      const { bpffs, cgroup } = mounts;
-      await using backend = new BackendProcess("ebpf", { name: lab.namespace("node") }, [
-        "env",
-        `EBPF_OPTIONS=${JSON.stringify({ bpffs, cgroup, forwarding })}`,
-      ]);
+    for (const forwarding of ["direct", "stack"] as const) {
+      await using backend = startEbpf({ name: lab.namespace("node") }, mounts, { forwarding });
       await backend.reconcile(
         FAMILIES.flatMap((family) => {
           const address = machines["pod-d"].addresses[family];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { EbpfOptions } from "../../../../../backends/ebpf/options.ts";
-import { BackendProcess } from "../../../support/backend_process.ts";
+import type { BackendProcess } from "../../../support/backend_process.ts";
+import { startEbpf } from "../../../support/ebpf_process.ts";
 import { NetworkNamespace } from "../../../support/network_namespace.ts";
 import { PrivateMounts } from "../private_mounts.ts";
 import { Sockets } from "./sockets.ts";
@@ -26,10 +27,6 @@ export class TestNode implements AsyncDisposable {
     }
   }
 
-  get options(): Partial<EbpfOptions> {
-    return { bpffs: this.bpffs, cgroup: this.cgroup };
-  }
-
   get bpffs(): string {
     assert(this.#mounts !== undefined);
     return this.#mounts.bpffs;
@@ -50,8 +47,7 @@ export class TestNode implements AsyncDisposable {
    * @param wrapper a command that runs the process.
    */
   startBackend(options: Partial<EbpfOptions> = {}, wrapper: readonly string[] = []): BackendProcess {
-    const json = JSON.stringify({ ...this.options, ...options });
-    return new BackendProcess("ebpf", this.network, ["env", `EBPF_OPTIONS=${json}`, ...wrapper]);
+    return startEbpf(this.network, this, options, wrapper);
   }
 
   /** Starts a process of the node itself. */
