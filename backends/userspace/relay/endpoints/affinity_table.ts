@@ -1,3 +1,5 @@
+import { BoundedMap } from "./bounded_map.ts";
+
 interface Affinity {
   readonly endpoint: string;
   /** Time of the client's last new connection. */
@@ -6,11 +8,10 @@ interface Affinity {
 
 /** Remembers which endpoint a client of a service with ClientIP affinity used last. The least recent client gives way. */
 export class AffinityTable {
-  readonly #entries = new Map<string, Affinity>();
-  readonly #capacity: number;
+  readonly #entries: BoundedMap<string, Affinity>;
 
   constructor(capacity: number) {
-    this.#capacity = capacity;
+    this.#entries = new BoundedMap(capacity);
   }
 
   get size(): number {
@@ -27,13 +28,6 @@ export class AffinityTable {
   }
 
   set(client: string, endpoint: string, now: number): void {
-    // Deleted first, so that the order of the map is that of use.
-    this.#entries.delete(client);
     this.#entries.set(client, { endpoint, since: now });
-    if (this.#entries.size <= this.#capacity) return;
-    for (const oldest of this.#entries.keys()) {
-      this.#entries.delete(oldest);
-      return;
-    }
   }
 }

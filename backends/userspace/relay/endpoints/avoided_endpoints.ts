@@ -1,3 +1,5 @@
+import { BoundedMap } from "./bounded_map.ts";
+
 /** First time for which an endpoint that failed is avoided. Doubles with each further failure. */
 const FIRST_PERIOD_MS = 1000;
 const MAX_PERIOD_MS = 30_000;
@@ -17,7 +19,7 @@ interface Avoided {
  * avoid the endpoint until it has succeeded.
  */
 export class AvoidedEndpoints {
-  readonly #entries = new Map<string, Avoided>();
+  readonly #entries = new BoundedMap<string, Avoided>(MAX_ENTRIES);
 
   get size(): number {
     return this.#entries.size;
@@ -29,13 +31,7 @@ export class AvoidedEndpoints {
       (this.#entries.get(endpoint)?.periodMs ?? FIRST_PERIOD_MS / 2) * 2,
       MAX_PERIOD_MS,
     );
-    this.#entries.delete(endpoint);
     this.#entries.set(endpoint, { periodMs, until: now + periodMs });
-    if (this.#entries.size <= MAX_ENTRIES) return;
-    for (const oldest of this.#entries.keys()) {
-      this.#entries.delete(oldest);
-      return;
-    }
   }
 
   succeeded(endpoint: string): void {
