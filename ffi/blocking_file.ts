@@ -1,5 +1,5 @@
 import { O_CLOEXEC, O_RDONLY } from "./libc.ts";
-import { cString, returned } from "./memory.ts";
+import { CallMemory, cString, returned } from "./memory.ts";
 
 const symbols = {
   /** int open(const char *pathname, int flags) */
@@ -51,10 +51,11 @@ const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The rest of an open file; undefined when a read fails. */
 async function readAll(file: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const chunk = new Uint8Array(CHUNK_BYTES);
+  using memory = new CallMemory(CHUNK_BYTES);
+  const chunk = new Uint8Array(memory.buffer);
   let bytes = new Uint8Array(0);
   for (;;) {
-    const count = Number(await returned(calls().read(file, chunk, BigInt(chunk.length)), chunk));
+    const count = Number(await calls().read(file, chunk, BigInt(chunk.length)));
     if (count < 0) return undefined;
     if (count === 0) return bytes;
     const longer = new Uint8Array(bytes.length + count);

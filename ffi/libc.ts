@@ -16,6 +16,8 @@ const symbols = {
   close: { parameters: ["i32"], result: "i32" },
   /** void *dlopen(const char *filename, int flags) */
   dlopen: { parameters: ["buffer", "i32"], result: "pointer" },
+  /** void *calloc(size_t nmemb, size_t size) */
+  calloc: { parameters: ["usize", "usize"], result: "pointer" },
   /** void free(void *ptr) */
   free: { parameters: ["pointer"], result: "void" },
   /** int mallopt(int param, int value) */

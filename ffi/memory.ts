@@ -1,5 +1,7 @@
 /** Conversions between JavaScript values and C memory. Pointers stay in `ffi/`. */
 
+import { libc } from "./libc.ts";
+
 const ENCODER = new TextEncoder();
 
 /** Makes a `const char *` argument. */
@@ -31,7 +33,7 @@ const inUse = new Set<readonly BufferSource[]>();
 /**
  * Waits for a `nonblocking` call. Its buffers must be passed here, because Deno before 2.7.6 hands the other thread only
  * their addresses (denoland/deno#32775): the garbage collector would free them before the call has returned, or begun.
- * They do not outlive the thread that made the call, which must not end before.
+ * They do not outlive the worker or the module of a test that made the call, so a call that writes uses CallMemory.
  */
 export async function returned<Result>(
   call: Promise<Result>,
@@ -50,9 +52,30 @@ export function addressOf(memory: ArrayBufferView<ArrayBuffer>): bigint {
   return Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory));
 }
 
+/**
+ * Memory that `nonblocking` calls may write to. It is allocated by C, because that of JavaScript is freed when the worker,
+ * or the module of a test, ends: the call would then write into the memory of others. It is zero at first.
+ */
+export class CallMemory implements Disposable {
+  readonly buffer: ArrayBuffer;
+  readonly #pointer: Deno.PointerObject;
+
+  constructor(bytes: number) {
+    const pointer = libc().calloc(1n, BigInt(bytes));
+    if (pointer === null) throw new RangeError(`no memory for ${bytes} bytes`);
+    this.#pointer = pointer;
+    this.buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, bytes);
+  }
+
+  /** Frees the memory. Neither a call nor a view may use it afterwards. */
+  [Symbol.dispose](): void {
+    libc().free(this.#pointer);
+  }
+}
+
 /** Memory for a pointer that a C function returns through an argument (`unsigned char **`). */
 export class PointerSlot {
-  readonly argument = new BigUint64Array(1);
+  constructor(readonly argument: BigUint64Array<ArrayBuffer> = new BigUint64Array(1)) {}
 
   get pointer(): Deno.PointerValue {
     return Deno.UnsafePointer.create(this.argument[0] ?? 0n);

@@ -21,7 +21,7 @@ import {
   NLE_PROTO_MISMATCH,
 } from "../errors.ts";
 import { libnl } from "../libnl.ts";
-import { copyOf, PointerSlot, returned } from "../memory.ts";
+import { CallMemory, copyOf, PointerSlot, returned } from "../memory.ts";
 import {
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
@@ -75,8 +75,10 @@ export class NetlinkSocket implements NetlinkTransport {
   readonly #wake: number;
   readonly #protocol: string;
   readonly #locks: ProtocolLocks;
-  readonly #sender = new Uint32Array(3); // struct sockaddr_nl { u16 family, pad; u32 nl_pid, nl_groups; }
-  readonly #received = new PointerSlot();
+  /** The results of nl_recv. */
+  readonly #memory: CallMemory;
+  readonly #received: PointerSlot;
+  readonly #sender: Uint32Array<ArrayBuffer>; // struct sockaddr_nl { u16 family, pad; u32 nl_pid, nl_groups; }
   /** Size of the send buffer as the kernel counts it: twice the requested size. */
   #sendBufferBytes = 0;
   /** Number of calls off the main thread that use the socket. It must not be freed before they return. */
@@ -116,6 +118,10 @@ export class NetlinkSocket implements NetlinkTransport {
     this.#wake = libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (this.#wake < 0) throw new KernelError(`open a ${protocol} socket: eventfd`, errnoOf("EMFILE"));
 
+    this.#memory = new CallMemory(20);
+    this.#received = new PointerSlot(new BigUint64Array(this.#memory.buffer, 0, 1));
+    this.#sender = new Uint32Array(this.#memory.buffer, 8, 3);
+
     // Old kernels lack these options. Their errors then have no text, and contain the whole rejected message.
     setOption(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
     setOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
@@ -149,12 +155,10 @@ export class NetlinkSocket implements NetlinkTransport {
     if (!this.#locks.receiveOfDump && !isLarge) return this.receive();
     while (true) {
       this.#assertOpen(this.#receiving);
-      const datagram = this.#take(
-        await this.#offThread(() => {
-          const { argument } = this.#received;
-          const call = libnl().nl_recv_nonblocking(this.#socket, this.#sender, argument, null);
-          return returned(call, this.#sender, argument);
-        }),
+      const datagram = await this.#offThread(async () =>
+        this.#take(
+          await libnl().nl_recv_nonblocking(this.#socket, this.#sender, this.#received.argument, null),
+        )
       );
       if (datagram !== "of another process") return datagram;
     }
@@ -162,12 +166,13 @@ export class NetlinkSocket implements NetlinkTransport {
 
   async readable(timeoutMs: number): Promise<boolean> {
     if (this.#closed) return false;
-    const fds = new DataView(new ArrayBuffer(16)); // struct pollfd { int fd; short events, revents; } [2]
+    using memory = new CallMemory(16);
+    const fds = new DataView(memory.buffer); // struct pollfd { int fd; short events, revents; } [2]
     for (const [index, fd] of [this.#fd, this.#wake].entries()) {
       fds.setInt32(index * 8, fd, true);
       fds.setInt16(index * 8 + 4, POLLIN, true);
     }
-    const ready = await this.#offThread(() => returned(libc().poll(fds, 2n, timeoutMs), fds));
+    const ready = await this.#offThread(() => libc().poll(fds, 2n, timeoutMs));
     // Any event counts, because `receive` also reports an overflow (POLLERR).
     return ready > 0 && !this.#closed && fds.getInt16(6, true) !== 0;
   }
@@ -191,7 +196,7 @@ export class NetlinkSocket implements NetlinkTransport {
     if (this.#inFlight === 0) this.#free();
   }
 
-  async #offThread(call: () => Promise<number>): Promise<number> {
+  async #offThread<Result>(call: () => Promise<Result>): Promise<Result> {
     this.#inFlight++;
     try {
       return await call();
@@ -203,6 +208,7 @@ export class NetlinkSocket implements NetlinkTransport {
 
   #free(): void {
     libc().close(this.#wake);
+    this.#memory[Symbol.dispose]();
     // Nobody waits for the end of the call.
     if (this.#locks.close) libnl().nl_socket_free_nonblocking(this.#socket);
     else libnl().nl_socket_free(this.#socket);

@@ -1,10 +1,10 @@
 /** A program whose worker ends while a call that it started waits in libnl, and which lives on. */
-import { libc, MAP_SHARED, PROT_READ, PROT_WRITE, SOL_SOCKET } from "../../ffi/libc.ts";
+import { libc, SOL_SOCKET } from "../../ffi/libc.ts";
 import { libnl } from "../../ffi/libnl.ts";
+import { CallMemory } from "../../ffi/memory.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 
 const SO_RCVTIMEO = 20; // asm-generic/socket.h
-const MAP_ANONYMOUS = 0x20; // asm-generic/mman.h
 
 const CALL_MS = 500;
 const LIFE_MS = 1500;
@@ -15,10 +15,7 @@ if (self.name === "worker") {
   // struct timeval { time_t tv_sec; suseconds_t tv_usec; }, each 64 bits
   const timeout = new BigInt64Array([0n, BigInt(CALL_MS * 1000)]);
   libc().setsockopt(libnl().nl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, timeout, 16);
-  // Memory of the process, because that of the worker is freed before the call returns.
-  const memory = libc().mmap(null, 20n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0n);
-  if (memory === null) throw new Error("no memory");
-  const buffer = Deno.UnsafePointerView.getArrayBuffer(memory, 20);
+  const { buffer } = new CallMemory(20);
   const [received, sender] = [new Uint8Array(buffer, 0, 8), new Uint8Array(buffer, 8, 12)];
   libnl().nl_recv_nonblocking(socket, sender, received, null);
   self.close();

@@ -32,6 +32,18 @@ Deno.test("a library stays loaded for a call of a worker that has ended", async 
   assert.deepEqual([code, signal], [0, null], new TextDecoder().decode(stderr));
 });
 
+Deno.test("a call of a worker that has ended writes to no memory of others", async () => {
+  const script = new URL("poll_in_use.ts", import.meta.url).pathname;
+  const { code, signal, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-check", "--quiet", script],
+    // All threads share one heap, so that the memory is used again.
+    env: { GLIBC_TUNABLES: "glibc.malloc.arena_max=1" },
+    stdin: "null",
+  }).output();
+  const [changed, problem] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.deepEqual([changed, code, signal], ["0\n", 0, null], problem);
+});
+
 Deno.test("text and bytes are converted to C memory and back", () => {
   const text = cString("né");
   assert.deepEqual(text, new Uint8Array([0x6e, 0xc3, 0xa9, 0]));
