@@ -5,6 +5,6 @@
 # Defaults: 5 rounds, 2 s per measurement.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh bench
+scripts/setup.sh
 source scripts/env.sh
 deno run --quiet --cached-only -A tests/bench/userspace/movers.ts "$@"

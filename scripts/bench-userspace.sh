@@ -4,7 +4,7 @@
 # Defaults: 5 rounds, 2 s per measurement, 10000 services, 10000 idle connections, everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh bench
+scripts/setup.sh
 source scripts/env.sh
 scripts/build.sh
 deno run --quiet --cached-only -A tests/bench/userspace/userspace.ts --proxy "${PROXY_BINARY:-dist/proxy}" "$@"

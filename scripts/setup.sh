@@ -1,8 +1,7 @@
 #!/bin/bash
 # Installs everything that building, testing and the demo need, from package registries. For Debian 12 or
 # newer, as root. Prints nothing and takes a second when everything is installed.
-#   scripts/setup.sh [bench|vm|cluster|uml|package|page|arm64|vm-arm64|release]
-#     bench         also installs what scripts/bench-movers.sh and scripts/bench-userspace.sh compare with
+#   scripts/setup.sh [vm|cluster|uml|package|page|arm64|vm-arm64|release]
 #     vm, cluster   also installs what scripts/vm.sh or scripts/cluster.sh needs
 #     uml           also installs what scripts/uml.sh needs
 #     package       also installs what the tests of the Debian package, the unit and the completions need
@@ -27,7 +26,6 @@ main() {
       needs+=("${arm64_needs[@]}")
       [ "$suite" = arm64 ] || needs+=("${vm_needs[@]}" "${vm_arm64_needs[@]}" "$(virtiofsd)")
       ;;
-    bench) needs+=("${bench_needs[@]}") ;;
     cluster) needs+=("${cluster_needs[@]}") ;;
     uml)
       [ "$(uname -m)" = x86_64 ] || fail "user-mode Linux needs an x86-64 host, and this one is $(uname -m)"
@@ -69,11 +67,8 @@ needs=(
   lib:libnl-3.so.200:libnl-3-200 lib:libnl-genl-3.so.200:libnl-genl-3-200 lib:libbpf.so.1:libbpf1
   lib:libssl.so.3:libssl3
   clang:clang llvm-strip:llvm /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
-  /usr/include/stdio.h:libc6-dev bpftool:bpftool promtool:prometheus
+  /usr/include/stdio.h:libc6-dev bpftool:bpftool promtool:prometheus haproxy:haproxy
 )
-
-# Needs of the benchmarks of mode userspace: the proxy that it is compared with.
-bench_needs=(haproxy:haproxy)
 
 # Needs of virtual machines: the emulator and its tools, and the programs that only their suites use.
 vm_needs=(
