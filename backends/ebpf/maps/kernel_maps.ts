@@ -9,7 +9,7 @@ export type EntryMap = Pick<
 /** A map of which only the number of entries is read. */
 export type CountedMap = Pick<BpfMap, "shape" | "estimateEntries">;
 
-/** The maps that the proxy writes or reads, by their names in bpf/maps.h. */
+/** The maps that the proxy writes or reads, by their names in bpf/maps/. */
 export interface KernelMaps {
   readonly services: EntryMap;
   /** The values of map `endpoints`, as shared memory. */

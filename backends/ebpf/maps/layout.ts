@@ -1,5 +1,5 @@
 /**
- * The structs of bpf/maps.h in TypeScript: keys and values of the maps that the proxy writes and reads. A
+ * The structs of bpf/maps/ in TypeScript: keys and values of the maps that the proxy writes and reads. A
  * test compares them with the BTF of the compiled programs. Numbers are little-endian, as on every supported
  * architecture; ports are in network order.
  */

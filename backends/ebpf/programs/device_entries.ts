@@ -68,7 +68,7 @@ const KEY_BYTES = 4;
 /** Kinds of devices whose packets for each other pass a bridge below the programs. */
 const SWITCHED_KINDS: ReadonlySet<string> = new Set(["bridge", "macvlan", "macvtap", "ipvlan", "ipvtap"]);
 
-/** Index of the device behind which the machines reach each other directly: see `struct device` in bpf/maps.h. */
+/** Index of the device behind which the machines reach each other directly: see `struct device` in bpf/maps/node.h. */
 function bridgeOf(device: NetworkDevice, byIndex: ReadonlyMap<number, NetworkDevice>): number {
   if (SWITCHED_KINDS.has(device.kind)) return device.index;
   const isBridge = (index: number | undefined) =>

@@ -87,7 +87,7 @@ function load(name: ObjectName, prepare: (object: BpfObject, map: string) => voi
 }
 
 /**
- * Maximum number of entries of each map whose size is configurable. The others have the size in bpf/maps.h.
+ * Maximum number of entries of each map whose size is configurable. The others have the size in bpf/maps/.
  */
 function maxEntriesOf(capacity: Capacity): Readonly<Record<string, number>> {
   return {

@@ -22,7 +22,9 @@ import {
 import { addressOf, cidrOf } from "../plans.ts";
 import { readTypes } from "./btf.ts";
 
-const header = Deno.readTextFileSync(new URL("../../../backends/ebpf/bpf/maps.h", import.meta.url));
+const headers = ["services", "node", "counters", "flows"].map((name) =>
+  Deno.readTextFileSync(new URL(`../../../backends/ebpf/bpf/maps/${name}.h`, import.meta.url))
+).join("");
 
 Deno.test("sizes and offsets of structs equal those of the compiled programs", async () => {
   const structs = await readTypes("sock");
@@ -50,9 +52,9 @@ Deno.test("every member of a struct is known here", async () => {
   }
 });
 
-Deno.test("enumerators equal those of the header", () => {
+Deno.test("enumerators equal those of the headers", () => {
   const enumerators = new Map(
-    [...header.matchAll(/^\s*([A-Z][A-Z0-9_]+) = (\d+),/gm)].map(([, name, value]) => [name, Number(value)]),
+    [...headers.matchAll(/^\s*([A-Z][A-Z0-9_]+) = (\d+),/gm)].map(([, name, value]) => [name, Number(value)]),
   );
   const tables = { VERDICT, SERVICE, ENDPOINT, NODE_ADDRESS, SETTING, DROP, FLOW_EVENT };
   for (const [prefix, table] of Object.entries(tables)) {

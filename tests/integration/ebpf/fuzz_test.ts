@@ -83,7 +83,7 @@ Deno.test(`mutated packets do no harm and leave nothing behind (FUZZ_SEED=${SEED
   console.log(`${PACKETS} packets, at most ${maxFlows} flows per ${PACKETS_PER_DAY} packets`);
 });
 
-/** Capacity of map fragments, bpf/maps.h */
+/** Capacity of map fragments, bpf/maps/flows.h */
 const MAX_FRAGMENTS = 1 << 12;
 
 const ipv4 = `IP(src="192.168.8.9", dst="192.168.8.1")`;

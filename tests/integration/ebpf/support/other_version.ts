@@ -42,15 +42,13 @@ export class OtherVersion implements AsyncDisposable {
       [`LAYOUT_VERSION = ${LAYOUT_VERSION};`, `LAYOUT_VERSION = ${LAYOUT_VERSION + 1000};`],
       [`traffic: ${SIZE.traffic},`, `traffic: ${SIZE.traffic + 8},`],
     );
-    const extra = (struct: string) => [`struct ${struct} {`, `struct ${struct} {\n\t__u64 extra;`] as const;
+    const maps = "backends/ebpf/bpf/maps";
+    const born = "__u64 born; /* the same";
+    await this.#edit(`${maps}/flows.h`, [born, `__u64 extra;\n\t${born}`]);
+    await this.#edit(`${maps}/services.h`, ["struct choice {", "struct choice {\n\t__u64 extra;"]);
+    // At the end, because the proxy reads this struct.
     const refused = "__u64 refused[REFUSAL_REASONS];";
-    await this.#edit(
-      "backends/ebpf/bpf/maps.h",
-      ["__u64 born; /* the same", "__u64 extra;\n\t__u64 born; /* the same"],
-      extra("choice"),
-      // At the end, because the proxy reads this struct.
-      [refused, `${refused}\n\t__u64 extra;`],
-    );
+    await this.#edit(`${maps}/counters.h`, [refused, `${refused}\n\t__u64 extra;`]);
     await run(`${this.#directory}/scripts/bpf.sh`);
   }
 
