@@ -34,9 +34,9 @@ const DEVICE = "eth0";
 const EVERY_PROGRAM = 10;
 /** bpftool of this system does not list links to devices. */
 const COUNT_LINKS = `
-  const { BPF_TCX, hasPrograms } = await import("${new URL("../../../ffi/bpf/query.ts", import.meta.url)}");
+  const { BPF_TCX, countPrograms } = await import("${new URL("../../../ffi/bpf/query.ts", import.meta.url)}");
   const index = Number(Deno.readTextFileSync("/sys/class/net/${DEVICE}/ifindex"));
-  console.log(Object.values(BPF_TCX).filter((type) => hasPrograms(index, type)).length);
+  console.log(Object.values(BPF_TCX).filter((type) => countPrograms(index, type) > 0).length);
 `;
 
 /** Starts mode ebpf on a node, and ends it without removing anything. */
