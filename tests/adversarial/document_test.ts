@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { attacks } from "./attacks/attacks.ts";
 import { attacksIn, documentFile, mapsIn, titleOf } from "./page/document.ts";
+import { bpfSources } from "../backends/ebpf/bpf_sources.ts";
 
 const page = Deno.readTextFileSync(documentFile);
 
@@ -17,9 +18,7 @@ Deno.test("docs/adversarial.md says of every map of mode ebpf that can be full w
 });
 
 function mapsOfPrograms(): readonly { readonly name: string; readonly type: string }[] {
-  const folder = new URL("../../backends/ebpf/bpf/", import.meta.url);
-  return [...Deno.readDirSync(folder)].flatMap(({ name: file }) => {
-    const text = Deno.readTextFileSync(new URL(file, folder));
+  return bpfSources().flatMap((text) => {
     const definitions = text.matchAll(/BPF_MAP_TYPE_(\w+)\);[^}]*\} (\w+) SEC\("\.maps"\);/g);
     return [...definitions].map(([, type, name]) => ({ name: name!, type: type! }));
   });

@@ -20,11 +20,8 @@ import {
   writeService,
 } from "../../../backends/ebpf/maps/layout.ts";
 import { addressOf, cidrOf } from "../plans.ts";
+import { bpfSources } from "./bpf_sources.ts";
 import { readTypes } from "./btf.ts";
-
-const headers = ["services", "node", "counters", "flows"].map((name) =>
-  Deno.readTextFileSync(new URL(`../../../backends/ebpf/bpf/maps/${name}.h`, import.meta.url))
-).join("");
 
 Deno.test("sizes and offsets of structs equal those of the compiled programs", async () => {
   const structs = await readTypes("sock");
@@ -54,7 +51,9 @@ Deno.test("every member of a struct is known here", async () => {
 
 Deno.test("enumerators equal those of the headers", () => {
   const enumerators = new Map(
-    [...headers.matchAll(/^\s*([A-Z][A-Z0-9_]+) = (\d+),/gm)].map(([, name, value]) => [name, Number(value)]),
+    [...bpfSources().join("").matchAll(/^\s*([A-Z][A-Z0-9_]+) = (\d+),/gm)].map((
+      [, name, value],
+    ) => [name, Number(value)]),
   );
   const tables = { VERDICT, SERVICE, ENDPOINT, NODE_ADDRESS, SETTING, DROP, FLOW_EVENT };
   for (const [prefix, table] of Object.entries(tables)) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { locate } from "../../../backends/ebpf/programs/mounts.ts";
 import { PINNED_MAPS, Pins } from "../../../backends/ebpf/programs/pins.ts";
+import { bpfSources } from "./bpf_sources.ts";
 
 const capacity = { frontends: 1, endpoints: 2, connections: 3, clients: 4 };
 
@@ -69,11 +70,8 @@ Deno.test("pins and directories of other programs stay, wherever they are", () =
 });
 
 Deno.test("every map of the programs is known as a pin of ours", () => {
-  const sources = new URL("../../../backends/ebpf/bpf/", import.meta.url);
-  const declared = [...Deno.readDirSync(sources)].flatMap(({ name }) =>
-    [...Deno.readTextFileSync(new URL(name, sources)).matchAll(/^\} (\w+) SEC\("\.maps"\)/gm)].map((
-      [, map],
-    ) => map)
+  const declared = bpfSources().flatMap((text) =>
+    [...text.matchAll(/^\} (\w+) SEC\("\.maps"\)/gm)].map(([, map]) => map)
   );
   assert.deepEqual(declared.sort(), [...PINNED_MAPS.keys()].sort());
 });
