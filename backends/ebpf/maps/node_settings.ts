@@ -84,12 +84,7 @@ export function changeFlags(
   { set = 0, clear = 0 }: { readonly set?: number; readonly clear?: number },
   at: number = OFFSET.settings.flags,
 ): DataView<ArrayBuffer> | undefined {
-  const bytes = new Uint8Array(nodeSettings.shape.valueSize);
-  if (!nodeSettings.lookup(ONLY_KEY, bytes)) return undefined;
-  const view = viewOf(bytes);
-  view.setUint32(at, (view.getUint32(at, true) | set) & ~clear, true);
-  nodeSettings.update(ONLY_KEY, bytes);
-  return view;
+  return change(nodeSettings, (view) => view.setUint32(at, (view.getUint32(at, true) | set) & ~clear, true));
 }
 
 /**
@@ -101,10 +96,20 @@ export function changePorts(
   ranges: readonly PortRange[],
   at: Pick<SettingsOffsets, "source_ports" | "port_count"> = OFFSET.settings,
 ): void {
+  change(nodeSettings, (view) => writePortRanges(view, ranges, at));
+}
+
+/** @returns the resulting `struct settings`; undefined if it was never written. */
+function change(
+  nodeSettings: Pick<EntryMap, "shape" | "lookup" | "update">,
+  edit: (view: DataView<ArrayBuffer>) => void,
+): DataView<ArrayBuffer> | undefined {
   const bytes = new Uint8Array(nodeSettings.shape.valueSize);
-  if (!nodeSettings.lookup(ONLY_KEY, bytes)) return;
-  writePortRanges(viewOf(bytes), ranges, at);
+  if (!nodeSettings.lookup(ONLY_KEY, bytes)) return undefined;
+  const view = viewOf(bytes);
+  edit(view);
   nodeSettings.update(ONLY_KEY, bytes);
+  return view;
 }
 
 const ONLY_KEY = new Uint8Array(4);

@@ -155,12 +155,13 @@ export class Datapath implements Disposable {
    * @returns descriptions of what could not be carried over.
    */
   replaceOthers(): readonly string[] {
-    this.#carryOver?.finish(this.#waitForPrograms);
-    const warnings = this.#carryOver?.warnings ?? [];
+    const carryOver = this.#carryOver;
+    carryOver?.finish(this.#waitForPrograms);
     this.#carryOver = undefined;
-    changePorts(this.maps.node_settings, readSourcePorts());
+    // Only a carry-over takes ports away: later reconciles write all of them with the other settings.
+    if (carryOver !== undefined) changePorts(this.maps.node_settings, readSourcePorts());
     this.#pins.removeOthers();
-    return warnings;
+    return carryOver?.warnings ?? [];
   }
 
   /** Describes programs that are not attached any more; "" if there are none. */
