@@ -65,18 +65,31 @@ Deno.test("explain names what is wrong on a node", async (t) => {
     name: "the conntrack table is full",
     ignore: limit > MAX_FILLED,
     fn: async () => {
-      const entries = Array.from({ length: limit }, (_, index) => {
-        const source = [10, index >> 16, index >> 8 & 255, index & 255].join(".");
-        return `-I -s ${source} -d 192.0.2.1 -p tcp --sport 1000 --dport 81 --state ESTABLISHED -u ASSURED -t 3600\n`;
-      });
-      await Deno.writeTextFile(`${node.directory}/entries`, entries.join(""));
-      // The last ones do not fit beside those of the proxy's own connections.
-      await node.namespace.run("sh", "-c", `conntrack --load-file ${node.directory}/entries || true`);
-      const { code, causes, explanation } = await ask("default/web");
-      // No new connection reaches the proxy, either.
-      assert.deepEqual([code, causes], [1, ["conntrack-full", "status-unknown"]]);
-      assert.match(explanation.findings[0]?.text ?? "", new RegExp(`${limit}`));
-      await node.namespace.run("conntrack", "--flush");
+      let asked = 0;
+      const fill = async (count: number) => {
+        const port = 1000 + asked++;
+        const entries = Array.from({ length: count }, (_, index) => {
+          const source = [10, index >> 16, index >> 8 & 255, index & 255].join(".");
+          return `-I -s ${source} -d 192.0.2.1 -p tcp --sport ${port} --dport 81 --state ESTABLISHED -u ASSURED -t 3600\n`;
+        });
+        await Deno.writeTextFile(`${node.directory}/entries`, entries.join(""));
+        // The last ones do not fit beside those of the proxy's own connections.
+        await node.namespace.run("sh", "-c", `conntrack --load-file ${node.directory}/entries || true`);
+        return await ask("default/web");
+      };
+      try {
+        let answer = await fill(limit);
+        // Above 95 %, the kernel removes closed connections of the steps before, and has room again.
+        await proxy.until(async () => {
+          if (!answer.causes.includes("conntrack-full")) answer = await fill(1000);
+          return answer.causes.includes("conntrack-full");
+        }, "full table");
+        // No new connection reaches the proxy, either.
+        assert.deepEqual([answer.code, answer.causes], [1, ["conntrack-full", "status-unknown"]]);
+        assert.match(answer.explanation.findings[0]?.text ?? "", new RegExp(`${limit}`));
+      } finally {
+        await node.namespace.run("conntrack", "--flush");
+      }
       assert.deepEqual((await ask("default/web")).causes, []);
     },
   });
