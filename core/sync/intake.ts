@@ -77,7 +77,7 @@ export class Intake implements Sink {
   connected(problem: string | undefined): void {
     this.#options.observer.connected(problem === undefined);
     if (problem !== undefined) {
-      this.#options.log.warn("The source of objects is unreachable; the rules stay in force", {
+      this.#options.log.warn("The source of objects is unreachable; the last known state stays in force", {
         problem,
       });
     }

@@ -279,7 +279,7 @@ export class SyncLoop {
         if (rejectedKeys.size === 0) {
           // Retries that fail in the same way are counted by the metrics, not logged.
           if (this.#failure !== error.message) {
-            log.error("Sync failed; the previous rules stay in force", {
+            log.error("Sync failed; the previous state stays in force", {
               reason,
               error: error.message,
             });

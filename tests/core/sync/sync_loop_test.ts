@@ -155,7 +155,7 @@ Deno.test("a failure that repeats is logged once, and again after a success", as
   h.backend.reject = () => new BackendError("ENOMEM");
   h.loop.reconcile("again");
   await h.until(() => h.errors.length >= 3, "failed again");
-  const message = "Sync failed; the previous rules stay in force";
+  const message = "Sync failed; the previous state stays in force";
   assert.deepEqual(h.errors, [`${message}: EMFILE`, `${message}: ENOMEM`, `${message}: ENOMEM`]);
 });
 

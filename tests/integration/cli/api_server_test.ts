@@ -19,7 +19,7 @@ Deno.test("while the API server is unreachable, the rules stay, health reports i
   );
   await using proxy = node.start(`--kubeconfig=${kubeconfig}`);
   await proxy.logs(/API server 127\.0\.0\.1:6443: services: .*refused.*retrying/);
-  await proxy.logs(/The source of objects is unreachable; the rules stay in force/);
+  await proxy.logs(/The source of objects is unreachable; the last known state stays in force/);
   const { status, body } = await proxy.health();
   assert.equal(status, 503, "a node that knows nothing of itself is not offered to load balancers");
   assert.equal(body.source.connected, false);

@@ -127,7 +127,7 @@ Deno.test("everything that is wrong is told, with what is tried next", () => {
   };
   assert.deepEqual(lines(sick).slice(1).filter((line) => !/^(objects|last sync|latency)/.test(line)), [
     "health: unhealthy: what is desired has not been in force for longer than twice the sync period",
-    "source: API server, lost 12 s ago; the rules stay in force",
+    "source: API server, lost 12 s ago; the last known state stays in force",
     "waiting: 2 changes of Services, 3 of EndpointSlices",
     "repairs: 3, the last one 12 s ago: table ip kube-proxy deleted by nft (pid 4711)",
     "errors: the last sync failed 12 s ago: EPERM from nf_tables",
