@@ -41,9 +41,7 @@ origin_of(struct __sk_buff *skb, const struct packet *packet, const struct setti
 {
 	int is_local;
 	if (settings->flags & SETTING_LOCAL_BY_DEVICE) {
-		__u32 index = skb->ifindex;
-		struct device *device = bpf_map_lookup_elem(&devices, &index);
-		is_local = device && device->flags & DEVICE_LOCAL_PODS;
+		is_local = device_flags(skb->ifindex) & DEVICE_LOCAL_PODS;
 	} else if (packet->family == AF_INET) {
 		if (!(settings->flags & SETTING_LOCAL_BY_ADDRESS_IPV4)) return ORIGIN_UNKNOWN;
 		is_local = is_in(&settings->local_pods_ipv4, &packet->tuple.source);

@@ -79,6 +79,13 @@ static __noinline enum next_hop find_route(struct __sk_buff *skb, const struct p
 	}
 }
 
+/* Returns the flags of a device: enum device_flag. */
+static __always_inline __u32 device_flags(__u32 index)
+{
+	struct device *device = bpf_map_lookup_elem(&devices, &index);
+	return device ? device->flags : 0;
+}
+
 /*
  * Reports whether the kernel checks whether the source of a packet is reached by the device on which it arrived, and
  * that device is not the one of the route back. The stack decides then, because it knows more: there may be several
@@ -89,8 +96,7 @@ VERIFIED_ONCE int is_source_uncertain(struct __sk_buff *skb)
 	struct workspace *work = current_workspace();
 	if (!work) return 0;
 	__u32 index = skb->ifindex;
-	struct device *device = bpf_map_lookup_elem(&devices, &index);
-	if (work->packet.family != AF_INET || !device || !(device->flags & DEVICE_REVERSE_PATH)) return 0;
+	if (work->packet.family != AF_INET || !(device_flags(index) & DEVICE_REVERSE_PATH)) return 0;
 	struct bpf_fib_lookup *route = &work->route_back;
 	__builtin_memset(route, 0, sizeof(*route));
 	route->family = AF_INET;
@@ -102,13 +108,6 @@ VERIFIED_ONCE int is_source_uncertain(struct __sk_buff *skb)
 	long result = bpf_fib_lookup(skb, route, sizeof(*route), 0);
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH) return 1;
 	return route->ifindex != index;
-}
-
-/* Returns the flags of a device: enum device_flag. */
-static __always_inline __u32 device_flags(__u32 index)
-{
-	struct device *device = bpf_map_lookup_elem(&devices, &index);
-	return device ? device->flags : 0;
 }
 
 /* Reports whether the lookup of a route has found the link-layer address of the neighbour. */
