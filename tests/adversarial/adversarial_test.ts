@@ -72,7 +72,13 @@ async function record(): Promise<void> {
   const before: readonly Result[] = JSON.parse(await Deno.readTextFile(recordingFile).catch(() => "[]"));
   const merged = new Map([...before, ...results].map((result) => [result.attack, result]));
   await Deno.writeTextFile(recordingFile, JSON.stringify([...merged.values()], undefined, 1));
+  const missing = attacks.filter(({ name }) => !merged.has(name));
+  if (missing.length > 0) {
+    console.log(`docs/adversarial.md is not written: ${missing.length} attacks have no recording yet`);
+    return;
+  }
   const machine =
     `Linux ${Deno.osRelease()} with ${navigator.hardwareConcurrency} processors and a load of ${load} by others`;
   await Deno.writeTextFile(documentFile, render(attacks, merged, machine));
+  console.log("docs/adversarial.md is written");
 }
