@@ -28,9 +28,9 @@ Deno.test.beforeAll(async () => {
 });
 
 Deno.test.afterAll(async () => {
-  if (isRecording) await record();
   for (const arena of arenas) await arena[Symbol.asyncDispose]();
   await programs?.[Symbol.asyncDispose]();
+  if (isRecording) await record();
 });
 
 for (const attack of attacks) {
