@@ -66,7 +66,9 @@ function healthCell({ health: { healthy, nodeEligible } }: Status): Cell {
 function sourceCell({ source: { kind, connected, lostAt }, now }: Status): Cell {
   if (connected) return `${kind}, connected`;
   return coloured(
-    `${kind}, lost${lostAt === undefined ? "" : ` ${readableAge(lostAt, now)}`}; the last known state stays in force`,
+    `${kind}, lost${
+      lostAt === undefined ? "" : ` ${readableAge(lostAt, now)}`
+    }; the last known state stays in force`,
     "red",
   );
 }
