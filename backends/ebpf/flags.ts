@@ -53,7 +53,8 @@ export const ebpfFlags = {
     "string",
     "auto",
     "How packets for services leave: direct, past netfilter; stack, through its chain FORWARD, whose rules then apply " +
-      "to them; or auto, which chooses stack on nodes with a network policy engine that uses such rules.",
+      "to them; or auto, which chooses stack on nodes with a network policy engine that uses such rules, or with " +
+      "policies of IPsec.",
     { offers: ["auto", "direct", "stack"] },
   ),
   "ebpf-redirect-peer": flag(

@@ -30,6 +30,7 @@ export const NLA_TYPE_MASK = 0x3fff; // 16 bits, linux/netlink.h: without NLA_F_
 
 export const NETLINK_ROUTE = 0; // linux/netlink.h
 export const NETLINK_SOCK_DIAG = 4; // linux/netlink.h
+export const NETLINK_XFRM = 6; // linux/netlink.h
 export const NETLINK_NETFILTER = 12; // linux/netlink.h
 export const NETLINK_GENERIC = 16; // linux/netlink.h
 

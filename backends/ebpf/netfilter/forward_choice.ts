@@ -5,14 +5,15 @@ import { SETTING } from "../maps/layout.ts";
 import { changeFlags } from "../maps/node_settings.ts";
 import type { Forwarding } from "../options.ts";
 import { type ForwardRules, readForwardRules } from "./forward_rules.ts";
+import { hasIpsecPolicies } from "./ipsec_policies.ts";
 
-/** Interval at which the rules are read again. The legacy tables send no notifications. */
+/** Interval at which rules and policies are read again. The legacy tables send no notifications. */
 const CHECK_MS = 30_000;
 
 /**
- * Chooses whether translated packets leave past netfilter or pass its chain FORWARD (--ebpf-forward). A network policy
- * engine may start at any time, so that the choice of `auto` is made again and again. It applies to flows that exist,
- * too.
+ * Chooses whether translated packets leave past the stack, or pass it, with the rules of netfilter's chain FORWARD and
+ * the policies of IPsec (--ebpf-forward). A network policy engine may start at any time, so that the choice of `auto` is
+ * made again and again. It applies to flows that exist, too.
  */
 export class ForwardChoice implements Disposable {
   readonly #forwarding: Forwarding;
@@ -51,14 +52,15 @@ export class ForwardChoice implements Disposable {
     if (this.#forwarding === "stack") return [];
     this.#client ??= NetlinkClient.open(NETLINK_NETFILTER);
     const rules = await readForwardRules(this.#client);
+    const hasIpsec = await hasIpsecPolicies();
     // Disposed while the rules were read.
     if (this.#client === undefined) return [];
     if (this.#forwarding === "auto") {
-      this.#choose(rules.policyEngines.length > 0);
+      this.#choose(rules.policyEngines.length > 0 || hasIpsec);
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#updateLater().catch(this.#reportFailure), CHECK_MS);
     }
-    return describe(rules, this.#forwarding);
+    return [...describe(rules, this.#forwarding), ...hasIpsec ? [IPSEC_WARNINGS[this.#forwarding]] : []];
   }
 
   [Symbol.dispose](): void {
@@ -73,8 +75,10 @@ export class ForwardChoice implements Disposable {
     if (this.#isThroughStack === before) return;
     this.#report(
       before
-        ? "the rules of the network policy engine are gone, so packets for services leave past netfilter again"
-        : "a network policy engine has appeared, so packets for services pass netfilter's FORWARD",
+        ? "the rules of the network policy engine, or the policies of IPsec, are gone, so packets for services leave " +
+          "past the stack again"
+        : "a network policy engine, or a policy of IPsec, has appeared, so packets for services pass the stack and " +
+          "netfilter's FORWARD",
     );
   }
 
@@ -82,7 +86,8 @@ export class ForwardChoice implements Disposable {
   readonly #reportFailure = (error: Error) => {
     if (this.#client === undefined) return;
     this.#report(
-      `rules on FORWARD could not be read, so --ebpf-forward=auto may be out of date: ${error.message}`,
+      "rules on FORWARD or policies of IPsec could not be read, so --ebpf-forward=auto may be out of date: " +
+        error.message,
     );
   };
 
@@ -92,6 +97,17 @@ export class ForwardChoice implements Disposable {
     changeFlags(this.#nodeSettings, isThroughStack ? { set: flag } : { clear: flag });
   }
 }
+
+/** Warnings about policies of IPsec, by --ebpf-forward. */
+const IPSEC_WARNINGS: Readonly<Record<Exclude<Forwarding, "stack">, string>> = {
+  auto:
+    "this node has policies of IPsec (ip xfrm policy), so packets for services from outside pass them, which is " +
+    "slower. They see the client instead of the node as the source of masqueraded connections; if such a connection " +
+    "needs IPsec, use mode nftables. To have packets leave past the policies, set --ebpf-forward=direct",
+  direct:
+    "policies of IPsec (ip xfrm policy) do not apply to connections from outside to services, because of " +
+    "--ebpf-forward=direct. Set it to auto or stack",
+};
 
 /** Warnings about rules that packets for services do or do not pass. */
 function describe(

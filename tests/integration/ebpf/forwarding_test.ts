@@ -232,6 +232,34 @@ Deno.test("the way of packets for services to their endpoint", async (t) => {
     await node.forwardRules();
   });
 
+  await t.step(
+    "auto: through the stack as long as there are policies of IPsec for what it forwards",
+    async () => {
+      const xfrm = (...args: readonly string[]) => lab.run("node", ["ip", "xfrm", "policy", ...args]);
+      const pair = ["src", machines.outside.addresses.IPv4, "dst", machines["pod-a"].addresses.IPv4];
+      const warnings = async () => (await node.program(["pod-a"])).warnings?.join() ?? "";
+      // A policy that lets packets pass as they are, and one for packets of a device.
+      await xfrm("add", ...pair, "dir", "out", "action", "allow");
+      await xfrm("add", ...pair, "dir", "out", "action", "block", "if_id", "7");
+      assert.equal(await warnings(), "");
+      await xfrm("add", ...pair, "dir", "fwd", "action", "block");
+      assert.match(await warnings(), /^this node has policies of IPsec \(ip xfrm policy\), so packets/);
+      const [outcome] = await lab.agent("outside").probe(
+        { protocol: "TCP", to: here.IPv4, port: NODE_PORT },
+        {
+          timeoutMs: 700,
+        },
+      );
+      assert(outcome !== undefined && !isAnswered(outcome), JSON.stringify(outcome));
+      await node.start({ forwarding: "direct" });
+      assert.match(await warnings(), /^policies of IPsec \(ip xfrm policy\) do not apply to connections/);
+      await node.connects("outside", "node port");
+      await xfrm("flush");
+      await node.start({ forwarding: "auto" });
+      assert.equal(await warnings(), "");
+    },
+  );
+
   await t.step("rp_filter: a source that is reached by another device is dropped", async () => {
     await node.program(["pod-d"], {}, false);
     const received = async (strictness: string) => {
