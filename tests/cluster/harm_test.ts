@@ -5,14 +5,7 @@ import type { TrafficReport } from "./support/traffic.ts";
 
 const nothing: Circumstances = { ended: new Set(), stops: new Map(), moves: [] };
 const podEnded: Circumstances = { ...nothing, ended: new Set(["a"]), stops: new Map([["a", [5000]]]) };
-const outage: Circumstances = {
-  ...podEnded,
-  outage: { from: 1000, to: 51_000, attemptsAreRemembered: false },
-};
-const remembered: Circumstances = {
-  ...podEnded,
-  outage: { from: 1000, to: 51_000, attemptsAreRemembered: true },
-};
+const outage: Circumstances = { ...podEnded, outage: { from: 1000, to: 51_000 } };
 
 function report(
   kind: FlowReport["kind"],
@@ -71,10 +64,4 @@ Deno.test("during an outage, new connections may fail, but not held ones to pods
   assert(isHarm(outage, report("held", { pods: ["b"], failedAt: [2000] })));
   assert(!isHarm(outage, report("udp", { pods: ["a", "b"], silenceMs: 53_000 })));
   assert(isHarm(outage, report("udp", { pods: ["b"], silenceMs: 53_000 })));
-});
-
-Deno.test("after an outage, three connections may fail within 120 s if attempts are remembered", () => {
-  assert(!isHarm(remembered, report("short", { failedAt: [51_001, 51_002, 171_000] })));
-  assert(isHarm(remembered, report("short", { failedAt: [51_001, 51_002, 51_003, 51_004] })));
-  assert(isHarm(remembered, report("short", { failedAt: [171_001] })));
 });

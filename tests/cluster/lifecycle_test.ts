@@ -79,7 +79,7 @@ for (const mode of ["nftables", "iptables", "ebpf"] as const) {
       await workload.rollOut();
       const ended = await workload.serversOn(victim);
       assert.notEqual(ended.size, 0, "the node has servers");
-      const outage = { from: Date.now(), to: Infinity, attemptsAreRemembered: mode === "ebpf" };
+      const outage = { from: Date.now(), to: Infinity };
       await life.during("the failure", survivors, async (traffic) => {
         // Connections that are being established when the node fails are lost, too.
         outage.from = Date.now() - 1000;
@@ -141,9 +141,6 @@ for (const mode of ["nftables", "iptables", "ebpf"] as const) {
 
 /** A cluster with traffic. */
 class Life {
-  /** The last outage. Its consequences last into the steps after it. */
-  #outage: Circumstances["outage"];
-
   private constructor(
     private readonly cluster: Cluster,
     readonly workload: MovingWorkload,
@@ -185,13 +182,11 @@ class Life {
     using udp = new UdpMoves(traffic, clients);
     traffic.mark(name);
     const exceptions = await step(traffic);
-    this.#outage = exceptions?.outage ?? this.#outage;
     traffic.mark(`the end of ${name}`);
     await pause(2);
     const report = await traffic.stop();
     const ended = exceptions?.ended ?? await this.#endedOf(report);
-    const outage = this.#outage === undefined ? {} : { outage: this.#outage };
-    assertUnharmedExcept({ ...outage, ended, stops: watch.stops, moves: udp.moves }, report);
+    assertUnharmedExcept({ ...exceptions, ended, stops: watch.stops, moves: udp.moves }, report);
     assert.deepEqual(await this.#proxies(rebooted), proxies, "the proxies were not restarted");
   }
 

@@ -204,12 +204,29 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 /* ---- later packets ---- */
 
 /*
- * Reports whether a UDP flow must leave its endpoint (docs/behaviour.md §6). UDP connections have no end, so
- * each packet of the client checks this.
+ * Reports whether a packet may move its flow to another endpoint: one of the client, of a UDP flow, which has no end, or
+ * of an attempt to connect that the endpoint has not answered. A client repeats that for two minutes.
  */
-static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *entry, struct flow *flow)
+static __always_inline int may_move(const struct packet *packet, const struct flow *flow)
 {
-	if (tuple->protocol != IPPROTO_UDP || flow->flags & FLOW_REPLY) return 0;
+	if (flow->flags & FLOW_REPLY) return 0;
+	if (packet->tuple.protocol == IPPROTO_UDP) return 1;
+	return !(flow->state & FLOW_ANSWERED) && (packet->tuple.protocol != IPPROTO_TCP || begins_connection(packet));
+}
+
+/* An attempt stays with an endpoint that gets new flows, a UDP flow also with one that only serves existing ones. */
+static __always_inline int
+may_stay(const struct service *service, const struct choice *endpoint, __u8 protocol)
+{
+	if (protocol == IPPROTO_UDP) return has_endpoint(&service->serving, endpoint);
+	return has_endpoint(&service->cluster, endpoint) || has_endpoint(&service->local, endpoint);
+}
+
+/* Reports whether a flow that may move must leave its endpoint (docs/behaviour.md §6). */
+static __noinline int has_lost_endpoint(const struct packet *packet, struct flow *entry, struct flow *flow)
+{
+	const struct tuple *tuple = &packet->tuple;
+	if (!may_move(packet, flow)) return 0;
 	struct frontend frontend = {
 		.address = tuple->destination,
 		.port = tuple->destination_port,
@@ -224,7 +241,7 @@ static __noinline int has_lost_endpoint(const struct tuple *tuple, struct flow *
 		.address = flow->translated.destination,
 		.port = flow->translated.destination_port,
 	};
-	if (!has_endpoint(&service.serving, &wanted)) return 1;
+	if (!may_stay(&service, &wanted, tuple->protocol)) return 1;
 	if (is_of_flow(entry, flow)) entry->generation = service.generation;
 	return 0;
 }
@@ -239,7 +256,7 @@ static __always_inline struct flow *current_flow(struct packet *packet, struct f
 	packet->arrival = coarse_time();
 	struct flow *entry = find_flow(tuple, flow);
 	if (!entry) return NULL;
-	if (!is_reopened(packet, flow) && !is_expired(flow, packet->arrival) && !has_lost_endpoint(tuple, entry, flow))
+	if (!is_reopened(packet, flow) && !is_expired(flow, packet->arrival) && !has_lost_endpoint(packet, entry, flow))
 		return entry;
 	delete_flow(tuple, flow);
 	return NULL;

@@ -23,21 +23,7 @@ export interface Circumstances {
 export interface Outage {
   readonly from: number;
   readonly to: number;
-  /**
-   * Whether attempts to connect are remembered for another 120 s, so that a new connection of the same client with the
-   * same source port goes to the same address.
-   */
-  readonly attemptsAreRemembered: boolean;
 }
-
-/**
- * Most connections of a flow that get a source port for which an attempt is remembered: some hundred connections, some
- * 50 attempts, 28,000 ports.
- */
-const REPEATED_SOURCE_PORTS = 3;
-
-/** Timeout of an attempt that nobody answers, in ms. */
-const ATTEMPT_REMEMBERED_MS = 120_000;
 
 /**
  * Fails unless no connection failed and none was lost, except for these circumstances, and UDP was not silent for
@@ -64,9 +50,7 @@ function harmOfConnections(
   const isExcused = ({ at }: Failure) =>
     outage !== undefined && outage.from <= at && at <= outage.to && !(kind === "held" && lost === 0);
   const unexcused = failures.filter((failure) => !isExcused(failure));
-  const isRemembered = ({ at }: Failure) =>
-    outage?.attemptsAreRemembered && at > outage.to && at <= outage.to + ATTEMPT_REMEMBERED_MS;
-  const allowed = kind === "held" ? lost : unexcused.every(isRemembered) ? REPEATED_SOURCE_PORTS : 0;
+  const allowed = kind === "held" ? lost : 0;
   if (unexcused.length <= allowed) return [];
   return unexcused.map(({ during, reason }) => `${during}: ${reason} (${lost} of its pods ended)`);
 }

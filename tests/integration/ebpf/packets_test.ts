@@ -9,6 +9,7 @@ import { headerCases } from "./packet_cases/headers.ts";
 import { icmpLimitCases } from "./packet_cases/icmp_limits.ts";
 import { icmpErrorCases } from "./packet_cases/icmp_errors.ts";
 import { ignoredPacketCases } from "./packet_cases/ignored_packets.ts";
+import { lostEndpointCases } from "./packet_cases/lost_endpoints.ts";
 import { masqueradeCases } from "./packet_cases/masquerade.ts";
 import { nodeEndpointCases } from "./packet_cases/node_endpoints.ts";
 import { netfilterCases, ownPacketCases, withoutNetfilterCases } from "./packet_cases/others.ts";
@@ -69,6 +70,7 @@ const CASES = {
   ...balancingCases,
   ...sourcePortCases,
   ...flowCases,
+  ...lostEndpointCases,
   ...connectionCases,
   ...closingCases,
   ...ownPacketCases,

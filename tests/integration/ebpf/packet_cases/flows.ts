@@ -293,37 +293,6 @@ export const flowCases: Cases = {
     await node.translates(request(), translatedRequest);
   },
 
-  "a UDP flow keeps an endpoint that serves, and leaves one of another service": async (node) => {
-    const at = (name: string, endpoints: readonly string[], serving = endpoints, nodePort = 30053) => ({
-      ...planOf({ name, protocol: "UDP", nodePort, endpoints }),
-      servingEndpoints: planOf({ endpoints: serving }).clusterEndpoints,
-    });
-    const packet = `IP(src="192.168.8.9", dst="192.168.8.1")/UDP(sport=5000, dport=30053)`;
-    const goesTo = (endpoint: string) =>
-      node.translates(
-        packet,
-        `IP(src="192.168.8.1", dst="${endpoint}", ttl=63)/UDP(sport=61000, dport=5353)`,
-      );
-    await node.program([at("dns", ["10.1.0.1:5353"])]);
-    await goesTo("10.1.0.1");
-    await node.reprogram([at("dns", ["10.1.0.2:5353"], ["10.1.0.2:5353", "10.1.0.1:5353"])]);
-    await goesTo("10.1.0.1");
-    await goesTo("10.1.0.1");
-    // Neither the same address with another port nor the same port at another address is the same endpoint.
-    await node.reprogram([at("dns", ["10.1.0.2:5353"], ["10.1.0.1:53", "10.1.0.2:5353"])]);
-    await goesTo("10.1.0.2");
-    const other = planOf({
-      name: "other",
-      protocol: "UDP",
-      clusterIP: "10.96.0.99:53",
-      nodePort: 30053,
-      endpoints: ["10.1.0.2:5353"],
-    });
-    await node.reprogram([at("dns", ["10.1.0.2:5353"], ["10.1.0.2:5353"], 30054), other]);
-    await goesTo("10.1.0.2");
-    assert.equal((await node.state()).flows, 2);
-  },
-
   "a connection continues when its service is gone, and is not counted": async (node) => {
     const connection = await Conversation.established(node);
     await node.reprogram([]);
@@ -341,6 +310,11 @@ export const flowCases: Cases = {
     const translated = (to: string, flags: string) =>
       `IP(src="192.168.8.1", dst="${to}", ttl=63)/TCP(sport=61000, dport=8080, flags="${flags}")`;
     await node.translates(packet("S"), translated("10.1.0.1", "S"));
+    await node.translates(
+      `IP(src="10.1.0.1", dst="192.168.8.1")/TCP(sport=8080, dport=61000, flags="SA", seq=100, ack=1)`,
+      `IP(src="192.168.8.1", dst="192.168.8.9", ttl=63)/TCP(sport=30080, dport=40000, flags="SA", seq=100, ack=1)`,
+      { device: "pod0" },
+    );
     await node.reprogram([after!]);
     // The connection keeps its endpoint although it is not listed any more; only new ones go elsewhere.
     await node.translates(packet("A"), translated("10.1.0.1", "A"));
@@ -368,19 +342,6 @@ export const flowCases: Cases = {
     assert.equal((await node.state()).flows, 2);
     await node.ignores(direct("S"));
     await node.ignores(reply, { device: "pod0" });
-    assert.equal((await node.state()).flows, 0);
-  },
-
-  "a UDP flow leaves an endpoint that is gone": async (node) => {
-    const withEndpoint = (endpoint: string) =>
-      planOf({ protocol: "UDP", clusterIP: "10.96.0.10:53", endpoints: [endpoint] });
-    await node.program([withEndpoint("10.1.0.1:53")]);
-    const packet = `IP(src="192.168.8.9", dst="10.96.0.10")/UDP(sport=5000, dport=53)`;
-    await node.translates(packet, `IP(src="192.168.8.1", dst="10.1.0.1", ttl=63)/UDP(sport=61000, dport=53)`);
-    await node.reprogram([withEndpoint("10.1.0.2:53")]);
-    await node.translates(packet, `IP(src="192.168.8.1", dst="10.1.0.2", ttl=63)/UDP(sport=61000, dport=53)`);
-    await node.reprogram([]);
-    await node.drops(packet);
     assert.equal((await node.state()).flows, 0);
   },
 
