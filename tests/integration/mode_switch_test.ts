@@ -32,7 +32,7 @@ Deno.test("a mode switch loses no connection, removes the rules of the old mode,
   } finally {
     await proxy?.stop();
   }
-  await output(lab, proxyBinary, "--cleanup");
+  await lab.output("node", proxyBinary, "--cleanup");
   assert.deepEqual(await modesInKernel(lab), []);
   assert.deepEqual(await foreignRules(lab), foreign);
 });
@@ -71,8 +71,8 @@ async function cleanedUp(log: () => string, mode: string): Promise<void> {
 
 /** The modes that have objects in the kernel. */
 async function modesInKernel(lab: Lab): Promise<readonly string[]> {
-  const saved = (await output(lab, "iptables-save")) + (await output(lab, "ip6tables-save"));
-  const tables = await output(lab, "nft", "list", "tables");
+  const saved = (await lab.output("node", "iptables-save")) + (await lab.output("node", "ip6tables-save"));
+  const tables = await lab.output("node", "nft", "list", "tables");
   return [
     ...(/kube-proxy/.test(tables) ? ["nftables"] : []),
     ...(/KUBE-/.test(saved) ? ["iptables"] : []),
@@ -80,12 +80,12 @@ async function modesInKernel(lab: Lab): Promise<readonly string[]> {
 }
 
 async function addForeignRules(lab: Lab): Promise<void> {
-  await output(lab, "iptables", "--new", "OTHER");
-  for (const rule of [...foreign].reverse()) await output(lab, "iptables", ...rule.split(" "));
+  await lab.output("node", "iptables", "--new", "OTHER");
+  for (const rule of [...foreign].reverse()) await lab.output("node", "iptables", ...rule.split(" "));
 }
 
 async function foreignRules(lab: Lab): Promise<readonly string[]> {
-  return (await output(lab, "iptables-save", "--table", "filter")).split("\n")
+  return (await lab.output("node", "iptables-save", "--table", "filter")).split("\n")
     .filter((line) => line.startsWith("-A") && line.includes("OTHER"));
 }
 
@@ -95,10 +95,4 @@ async function publish(lab: Lab): Promise<string> {
   const list = { apiVersion: "v1", kind: "List", items: webObjects("web", web.to) };
   await Deno.writeTextFile(`${directory}/web.json`, JSON.stringify(list));
   return directory;
-}
-
-async function output(lab: Lab, ...command: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await lab.run("node", command);
-  assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
-  return stdout;
 }

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { FAMILIES } from "../../core/net/protocol.ts";
 import { Agent, isAnswered } from "./agent.ts";
 import { slowness } from "./pace.ts";
@@ -74,6 +75,13 @@ export class Lab implements AsyncDisposable {
   /** Runs a program on a machine and waits for its end. */
   run(on: MachineName, command: readonly string[]): Promise<CommandResult> {
     return run("ip", ["netns", "exec", this.namespace(on), ...command]);
+  }
+
+  /** Runs a program on a machine, which must succeed, and returns its standard output. */
+  async output(on: MachineName, ...command: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(on, command);
+    assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
+    return stdout;
   }
 
   /** Stops the agents and all other processes in the namespaces, and deletes the namespaces. */

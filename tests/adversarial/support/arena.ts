@@ -48,10 +48,10 @@ export class Arena implements AsyncDisposable {
     try {
       for (const pod of ["pod-a", "pod-b", "pod-c"] as const) {
         // Endpoints answer every SYN and remember none, so that only the node can fail.
-        await output(lab, pod, "sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
+        await lab.output(pod, "sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
       }
       const links: readonly { ifname: string; address: string }[] = JSON.parse(
-        await output(lab, "node", "ip", "-j", "link", "show"),
+        await lab.output("node", "ip", "-j", "link", "show"),
       );
       const linkAddresses = Object.fromEntries(links.map(({ ifname, address }) => [ifname, address]));
       return new Arena(mode, lab, programs, linkAddresses);
@@ -68,7 +68,7 @@ export class Arena implements AsyncDisposable {
     const plans = this.plansOf(services);
     await this.#backend.reconcile(plans, SETTINGS);
     for (const plan of plans) this.#plans.set(plan.key, plan);
-    await output(this.lab, "node", "conntrack", "-F");
+    await this.lab.output("node", "conntrack", "-F");
   }
 
   /** Adds services, or replaces those of the same name, as far as the backend accepts them. */
@@ -189,13 +189,13 @@ export class Arena implements AsyncDisposable {
     args: readonly string[],
     wrapper: readonly string[] = [],
   ): Promise<readonly number[]> {
-    const printed = await output(this.lab, on, ...wrapper, this.programs.path(program), ...args);
+    const printed = await this.lab.output(on, ...wrapper, this.programs.path(program), ...args);
     return printed.trim().split(" ").map(Number);
   }
 
   /** Opens UDP sockets on a pod one after the other, each of which sends a datagram to a service. */
   async openSockets(on: MachineName, to: string, port: number, count: number): Promise<void> {
-    await output(this.lab, on, ...this.#inCgroup("sockets", "open", to, `${port}`, `${count}`));
+    await this.lab.output(on, ...this.#inCgroup("sockets", "open", to, `${port}`, `${count}`));
   }
 
   /** Sends a datagram on each of several UDP sockets. @returns after that, with the promise of what is answered */
@@ -221,8 +221,8 @@ export class Arena implements AsyncDisposable {
   async sysctls(...settings: readonly string[]): Promise<AsyncDisposable> {
     const names = settings.map((setting) => setting.split("=")[0]!);
     // -e skips those that the kernel does not have.
-    const before = await output(this.lab, "node", "sysctl", "-e", ...names);
-    const set = (lines: readonly string[]) => output(this.lab, "node", "sysctl", "-qew", ...lines);
+    const before = await this.lab.output("node", "sysctl", "-e", ...names);
+    const set = (lines: readonly string[]) => this.lab.output("node", "sysctl", "-qew", ...lines);
     await set(settings);
     return {
       [Symbol.asyncDispose]: async () => {
@@ -339,12 +339,6 @@ export interface Forged {
   /** Segments per connection. */
   readonly segments: number;
   readonly idleSeconds: number;
-}
-
-async function output(lab: Lab, on: MachineName, ...command: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await lab.run(on, command);
-  assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
-  return stdout;
 }
 
 /** Keys that an operation of the backend rejects. */

@@ -24,31 +24,17 @@ Deno.test(
   async (t) => {
     await using mounts = await PrivateMounts.make();
     await using lab = await Lab.create();
-    const ends = { here: machines.node, elsewhere: machines.elsewhere } as const;
-    const ip = async (on: "node" | "elsewhere", ...command: readonly string[]) => {
-      const { code, stderr } = await lab.run(on, ["ip", ...command]);
-      assert.equal(code, 0, `ip ${command.join(" ")}: ${stderr}`);
-    };
-    for (const [from, to] of [["here", "elsewhere"], ["elsewhere", "here"]] as const) {
-      const outer = ["src", ends[from].addresses.IPv4, "dst", ends[to].addresses.IPv4, "proto", "esp"];
-      const inner = ["src", podCidrs[from].IPv4, "dst", podCidrs[to].IPv4];
-      for (const end of ["here", "elsewhere"] as const) {
-        const machine = end === "here" ? "node" : "elsewhere";
-        await ip(machine, "xfrm", "state", "add", ...outer, "spi", "1", "mode", "tunnel", ...PROTECTION);
-        const direction = end === from ? "out" : "fwd";
-        await ip(
-          machine,
-          "xfrm",
-          "policy",
-          "add",
-          ...inner,
-          "dir",
-          direction,
-          "tmpl",
-          ...outer,
-          "mode",
-          "tunnel",
-        );
+    const here = { machine: "node", pods: podCidrs.here } as const;
+    const elsewhere = { machine: "elsewhere", pods: podCidrs.elsewhere } as const;
+    for (const [from, to] of [[here, elsewhere], [elsewhere, here]] as const) {
+      const ends = ["src", machines[from.machine].addresses.IPv4, "dst", machines[to.machine].addresses.IPv4];
+      const outer = [...ends, "proto", "esp"];
+      const inner = ["src", from.pods.IPv4, "dst", to.pods.IPv4];
+      for (const { machine } of [here, elsewhere]) {
+        const xfrm = (...command: readonly string[]) => lab.output(machine, "ip", "xfrm", ...command);
+        await xfrm("state", "add", ...outer, "spi", "1", "mode", "tunnel", ...PROTECTION);
+        const direction = machine === from.machine ? "out" : "fwd";
+        await xfrm("policy", "add", ...inner, "dir", direction, "tmpl", ...outer, "mode", "tunnel");
       }
     }
     for (const [forwarding, arrives] of [["direct", false], ["auto", true]] as const) {

@@ -26,15 +26,16 @@ Deno.test(
     const addTunnels = async (on: MachineName) => {
       const local = machines[on].addresses.IPv4;
       for (const kind of MODULES) {
-        await succeed(lab, on, ["ip", "link", "add", `${kind}1`, "type", kind, "local", local]);
-        await succeed(lab, on, ["ip", "link", "set", `${kind}1`, "up"]);
+        await lab.output(on, "ip", "link", "add", `${kind}1`, "type", kind, "local", local);
+        await lab.output(on, "ip", "link", "set", `${kind}1`, "up");
       }
     };
     await addTunnels("node");
     await addTunnels("elsewhere");
     // The far end is the next hop of the route, as with Calico.
     const far = elsewhere.addresses.IPv4;
-    await succeed(lab, "node", [
+    await lab.output(
+      "node",
       "ip",
       "route",
       "replace",
@@ -44,8 +45,9 @@ Deno.test(
       "dev",
       "ipip1",
       "onlink",
-    ]);
-    await succeed(lab, "node", [
+    );
+    await lab.output(
+      "node",
       "ip",
       "route",
       "replace",
@@ -54,7 +56,7 @@ Deno.test(
       `::${far}`,
       "dev",
       "sit1",
-    ]);
+    );
 
     for (const forwarding of ["direct", "stack"] as const) {
       await using backend = startEbpf({ name: lab.namespace("node") }, mounts, { forwarding });
@@ -90,15 +92,9 @@ Deno.test(
   },
 );
 
-async function succeed(lab: Lab, on: MachineName, command: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await lab.run(on, command);
-  assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
 async function sent(lab: Lab, device: string): Promise<number> {
   const [link] = JSON.parse(
-    await succeed(lab, "node", ["ip", "-json", "-statistics", "link", "show", device]),
+    await lab.output("node", "ip", "-json", "-statistics", "link", "show", device),
   );
   assert.equal(link.stats64.tx.errors, 0);
   return link.stats64.tx.packets;

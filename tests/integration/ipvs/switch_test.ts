@@ -36,7 +36,7 @@ Deno.test({
     } finally {
       await proxy.stop();
     }
-    await output(lab, proxyBinary, "--cleanup");
+    await lab.output("node", proxyBinary, "--cleanup");
     assert.deepEqual(await inKernel(lab), []);
   },
 });
@@ -52,20 +52,14 @@ async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
 
 /** Modes with objects in the kernel; mode ipvs in parts unless it is complete. */
 async function inKernel(lab: Lab): Promise<readonly string[]> {
-  const tables = await output(lab, "nft", "list", "tables");
+  const tables = await lab.output("node", "nft", "list", "tables");
   const ofIpvs = [
     ...(/kube-proxy-ipvs$/m.test(tables) ? ["tables"] : []),
-    ...(/kube-ipvs0/.test(await output(lab, "ip", "-o", "link")) ? ["device"] : []),
-    ...((await output(lab, "ipvsadm", "-Sn")).trim() === "" ? [] : ["servers"]),
+    ...(/kube-ipvs0/.test(await lab.output("node", "ip", "-o", "link")) ? ["device"] : []),
+    ...((await lab.output("node", "ipvsadm", "-Sn")).trim() === "" ? [] : ["servers"]),
   ];
   return [
     ...(/kube-proxy$/m.test(tables) ? ["nftables"] : []),
     ...(ofIpvs.length === 3 ? ["ipvs"] : ofIpvs),
   ];
-}
-
-async function output(lab: Lab, ...command: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await lab.run("node", command);
-  assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
-  return stdout;
 }

@@ -116,9 +116,9 @@ async function started(proxy: RunningProxy, isReady: () => Promise<boolean>): Pr
 }
 
 async function cleanedUp(lab: Lab, found: readonly string[]): Promise<void> {
-  await output(lab, proxyBinary, "--cleanup");
+  await lab.output("node", proxyBinary, "--cleanup");
   assert.deepEqual(await kubeProxysIn(lab), nothing);
-  assert.doesNotMatch(await output(lab, "nft", "list", "tables"), /kube-proxy/);
+  assert.doesNotMatch(await lab.output("node", "nft", "list", "tables"), /kube-proxy/);
   assert.deepEqual(await ofOthersIn(lab), found);
 }
 
@@ -134,7 +134,7 @@ const nothing: KubeProxys = { rules: [], sets: [], servers: [], device: [] };
 
 async function kubeProxysIn(lab: Lab): Promise<KubeProxys> {
   const lines = async (...command: readonly string[]) =>
-    (await output(lab, ...command)).split("\n").filter((line) => line !== "");
+    (await lab.output("node", ...command)).split("\n").filter((line) => line !== "");
   const rules = [...await lines("iptables-nft-save"), ...await lines("ip6tables-nft-save")];
   const sets = await lines("ipset", "list", "-name");
   const ofKubeProxy = (line: string) => line.includes("KUBE-") && !line.includes("KUBE-OF-MINE");
@@ -148,27 +148,29 @@ async function kubeProxysIn(lab: Lab): Promise<KubeProxys> {
 
 /** Creates a foreign set and a foreign rule that uses it. */
 async function ofOthers(lab: Lab): Promise<void> {
-  await output(lab, "ipset", "create", "KUBE-OF-MINE", "hash:ip");
+  await lab.output("node", "ipset", "create", "KUBE-OF-MINE", "hash:ip");
   const rule = ["INPUT", "-m", "set", "--match-set", "KUBE-OF-MINE", "src", "-j", "DROP"];
-  await output(lab, "iptables-nft", "-A", ...rule);
+  await lab.output("node", "iptables-nft", "-A", ...rule);
 }
 
 async function ofOthersIn(lab: Lab): Promise<readonly string[]> {
-  const saved = await output(lab, "iptables-nft-save", "-t", "filter");
-  const sets = await output(lab, "ipset", "list", "-name");
+  const saved = await lab.output("node", "iptables-nft-save", "-t", "filter");
+  const sets = await lab.output("node", "ipset", "list", "-name");
   return [...saved.split("\n"), ...sets.split("\n")].filter((line) => line.includes("KUBE-OF-MINE"));
 }
 
 /** Connections through the virtual server of `web` since it was created. */
 async function connectionsMade(lab: Lab): Promise<number> {
-  const listed = await output(lab, "ipvsadm", "-Ln", "--stats", "--exact", "-t", `${web.to}:${web.port}`);
+  const listed = await lab.output(
+    "node",
+    "ipvsadm",
+    "-Ln",
+    "--stats",
+    "--exact",
+    "-t",
+    `${web.to}:${web.port}`,
+  );
   const [, connections] = /^TCP\s+\S+\s+(\d+)/m.exec(listed) ?? [];
   assert.ok(connections !== undefined, listed);
   return Number(connections);
-}
-
-async function output(lab: Lab, ...command: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await lab.run("node", command);
-  assert.equal(code, 0, `${command.join(" ")}: ${stderr}`);
-  return stdout;
 }
