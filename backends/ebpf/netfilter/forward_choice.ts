@@ -60,7 +60,7 @@ export class ForwardChoice implements Disposable {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#updateLater().catch(this.#reportFailure), CHECK_MS);
     }
-    return [...describe(rules, this.#forwarding), ...hasIpsec ? [IPSEC_WARNINGS[this.#forwarding]] : []];
+    return [...describe(rules, hasIpsec, this.#forwarding)];
   }
 
   [Symbol.dispose](): void {
@@ -98,39 +98,33 @@ export class ForwardChoice implements Disposable {
   }
 }
 
-/** Warnings about policies of IPsec, by --ebpf-forward. */
-const IPSEC_WARNINGS: Readonly<Record<Exclude<Forwarding, "stack">, string>> = {
-  auto:
-    "this node has policies of IPsec (ip xfrm policy), so packets for services from outside pass them, which is " +
-    "slower. They see the client instead of the node as the source of masqueraded connections; if such a connection " +
-    "needs IPsec, use mode nftables. To have packets leave past the policies, set --ebpf-forward=direct",
-  direct:
-    "policies of IPsec (ip xfrm policy) do not apply to connections from outside to services, because of " +
-    "--ebpf-forward=direct. Set it to auto or stack",
-};
-
-/** Warnings about rules that packets for services do or do not pass. */
-function describe(
+/** Warnings about rules and policies that packets for services do or do not pass. */
+function* describe(
   { policyEngines, droppingChains }: ForwardRules,
-  forwarding: Forwarding,
-): readonly string[] {
+  hasIpsec: boolean,
+  forwarding: Exclude<Forwarding, "stack">,
+): Generator<string> {
+  const isAuto = forwarding === "auto";
   if (policyEngines.length > 0) {
     const engines = policyEngines.join(" and ");
-    return forwarding === "auto"
-      ? [
-        `${engines} implements network policies with rules on FORWARD, so packets for services from outside pass ` +
-        "them, which is slower. To have them leave past netfilter, set --ebpf-forward=direct",
-      ]
-      : [
-        `network policies of ${engines} do not apply to connections from outside to services, because of ` +
-        "--ebpf-forward=direct. Set it to auto or stack",
-      ];
+    yield isAuto
+      ? `${engines} implements network policies with rules on FORWARD, so packets for services from outside pass ` +
+        "them, which is slower. To have them leave past netfilter, set --ebpf-forward=direct"
+      : `network policies of ${engines} do not apply to connections from outside to services, because of ` +
+        "--ebpf-forward=direct. Set it to auto or stack";
   }
-  if (droppingChains.length === 0) return [];
-  return [
-    `chain ${
-      droppingChains.join(", ")
-    } drops what it does not accept, but connections from outside to services do ` +
-    "not pass it. If it shall apply to them, set --ebpf-forward=stack",
-  ];
+  if (hasIpsec) {
+    yield isAuto
+      ? "this node has policies of IPsec (ip xfrm policy), so packets for services from outside pass them, which is " +
+        "slower. They see the client instead of the node as the source of masqueraded connections; if such a " +
+        "connection needs IPsec, use mode nftables. To have packets leave past the policies, set --ebpf-forward=direct"
+      : "policies of IPsec (ip xfrm policy) do not apply to connections from outside to services, because of " +
+        "--ebpf-forward=direct. Set it to auto or stack";
+  }
+  const passesStack = isAuto && hasIpsec;
+  if (policyEngines.length > 0 || passesStack || droppingChains.length === 0) return;
+  yield `chain ${
+    droppingChains.join(", ")
+  } drops what it does not accept, but connections from outside to services ` +
+    "do not pass it. If it shall apply to them, set --ebpf-forward=stack";
 }

@@ -244,6 +244,10 @@ Deno.test("the way of packets for services to their endpoint", async (t) => {
       assert.equal(await warnings(), "");
       await xfrm("add", ...pair, "dir", "fwd", "action", "block");
       assert.match(await warnings(), /^this node has policies of IPsec \(ip xfrm policy\), so packets/);
+      await node.forwardRules("policy drop");
+      // Packets pass such a chain, too.
+      assert.doesNotMatch(await warnings(), /do not pass it/);
+      await node.forwardRules();
       const [outcome] = await lab.agent("outside").probe(
         { protocol: "TCP", to: here.IPv4, port: NODE_PORT },
         {
