@@ -62,11 +62,11 @@ const relay: Subject = { name: "proxy", target: (load) => [SERVICES[load], "80"]
 const direct: Subject = { name: "direct", target: () => [SERVICE, `${SERVICE_PORT}`] };
 
 const parts = { throughput: measureThroughput, connections: measureConnections, memory: measureMemory };
-const measured = values.only?.split(",") ?? Object.keys(parts);
+const chosen = values.only?.split(",") ?? Object.keys(parts);
 // Does not start in the emulated machines, whose processor lacks an instruction that it needs.
-if (measured.some((part) => part !== "memory")) await startHaproxy();
+if (chosen.some((part) => part !== "memory")) await startHaproxy();
 for (const [name, part] of Object.entries(parts)) {
-  if (measured.includes(name)) await part();
+  if (chosen.includes(name)) await part();
 }
 
 async function startHaproxy(): Promise<void> {
