@@ -374,7 +374,7 @@ count_both() {
 report_reasons() {
   local reason
   while read -r reason; do report+=("  $reason"); done < <(
-    cat "$1" "$1.again" 2>/dev/null | sed -nE '/^ ERRORS ?$/,/^ FAILURES ?$/s/^error: (.{1,300}).*/\1/p' | head -20
+    cat "$1" "$1.again" 2>/dev/null | sed -nE '/^ ERRORS ?$/,/^ FAILURES ?$/s/^ *error: (.{1,300}).*/\1/p' | head -20
   )
 }
 
