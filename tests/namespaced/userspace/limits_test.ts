@@ -185,7 +185,8 @@ Deno.test("many clients that do not read take little memory", keepsLibraries, as
     await clients.line();
     await sleep(1000);
     const perClient = (residentBytes() - resident) / 400;
-    assert(perClient < 24 * 1024, `${perClient} bytes`);
+    // 16 KiB wait for each, and without the bound 128 KiB. The rest is for garbage that V8 has not collected.
+    assert(perClient < 48 * 1024, `${perClient} bytes`);
   } finally {
     for (const [index, name] of sizes.entries()) {
       await run("sysctl", "-qw", `${name}=${before[index]?.trim()}`);
