@@ -12,6 +12,7 @@ answered in HTTP, so that curl can be used by hand.
 
 import asyncio
 import json
+import random
 import socket
 import struct
 import sys
@@ -20,6 +21,9 @@ import time
 IPV6_RECVERR = 25  # linux/in6.h; Python does not name it
 IP_RECVERR = 11  # linux/in.h
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
+
+# Ports that neither the kernel chooses (from 32768) nor services of the scenarios use.
+KEPT_PORTS = range(16384, 30000)
 
 
 def main():
@@ -34,6 +38,7 @@ class Agent:
         self.servers = []
         self.kept = {}  # connection id -> socket
         self.next_connection = 1
+        self.next_port = random.choice(KEPT_PORTS)
 
     async def run(self):
         loop = asyncio.get_running_loop()
@@ -103,6 +108,8 @@ class Agent:
         return {"results": await asyncio.gather(*(one() for _ in range(command["times"])))}
 
     async def probe(self, command):
+        if command["keep"] and command["protocol"] == "TCP" and not command.get("fromPort"):
+            command = {**command, "fromPort": self.kept_port()}
         sock = client_socket(command)
         timeout = command["timeoutMs"] / 1000
         try:
@@ -117,6 +124,15 @@ class Agent:
         else:
             sock.close()
         return result
+
+    def kept_port(self):
+        """Chooses the source port of a connection that is kept, so that `reopen` can bind it again.
+
+        One that the kernel chooses is shared with connections of other processes, which prevents that.
+        """
+        port = self.next_port
+        self.next_port = port + 1 if port + 1 in KEPT_PORTS else KEPT_PORTS[0]
+        return port
 
     async def do_send(self, command):
         """Sends another request on each of the kept connections."""
