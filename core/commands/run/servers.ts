@@ -5,6 +5,7 @@ import type { ProxyHealth } from "../../observe/health/health.ts";
 import { apiRoutes, type Explainer } from "../../observe/http/api_routes.ts";
 import { pageRoutes } from "../../observe/page/page_routes.ts";
 import { debugFlagsRoutes } from "../../observe/http/debug_flags_routes.ts";
+import { refusingForeignNames } from "../../observe/http/host_names.ts";
 import { healthRoutes, metricsRoutes } from "../../observe/http/routes.ts";
 import { profilingRoutes } from "../../observe/http/profiling_routes.ts";
 import { type Route, serve } from "../../observe/http/server.ts";
@@ -44,7 +45,7 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
     {
       name: "metrics",
       address: config.metrics,
-      routes: {
+      routes: refusingForeignNames({
         ...withDebugPages(
           config,
           metricsRoutes({
@@ -57,7 +58,7 @@ export async function serveHealthAndMetrics(options: ServersOptions, signal: Abo
         ),
         ...apiRoutes(status, explainer),
         ...config.document.statusPage ? pageRoutes() : {},
-      },
+      }, status.node),
       paths: "exact",
     },
   ] as const;

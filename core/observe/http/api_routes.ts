@@ -1,5 +1,4 @@
 import type { Explanation } from "../../explain/explanation.ts";
-import { parseAddress } from "../../net/address.ts";
 import type { ProxyEvent } from "../status/events.ts";
 import { searchServices, type ServiceQuery, type Sort, SORTS } from "../status/service_search.ts";
 import { serviceDetail } from "../status/service_detail.ts";
@@ -67,7 +66,7 @@ export function apiRoutes(
     events: (): Events => ({ events: activity.events.newestFirst }),
   };
   return Object.fromEntries(
-    Object.entries(routes).map(([name, answer]) => [`/api/v1/${name}`, apiRoute(answer, sources.node)]),
+    Object.entries(routes).map(([name, answer]) => [`/api/v1/${name}`, apiRoute(answer)]),
   );
 }
 
@@ -84,9 +83,9 @@ class ApiProblem extends Error {
   }
 }
 
-function apiRoute(answer: (query: URLSearchParams) => unknown, node: string): Route {
+function apiRoute(answer: (query: URLSearchParams) => unknown): Route {
   return async (request) => {
-    const refusal = refuseToWrite(request) ?? refuseForeignName(request, node);
+    const refusal = refuseToWrite(request);
     if (refusal !== undefined) return refusal;
     try {
       const response = json(await answer(new URLSearchParams(request.query)));
@@ -106,19 +105,6 @@ export function refuseToWrite({ method }: Pick<HttpRequest, "method">): Response
   const response = json({ error: `method ${method.slice(0, MAX_TEXT)}: use GET or HEAD` }, 405);
   response.headers.set("allow", "GET, HEAD");
   return response;
-}
-
-/**
- * Answers requests to a name that may be somebody else's. A website can make the browser of an operator, who has
- * forwarded a port, ask its own name and let that lead to this server (DNS rebinding). Then it could read the answer.
- */
-function refuseForeignName({ host }: Pick<HttpRequest, "host">, node: string): Response | undefined {
-  const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-  const isOurs = !name.includes(".") || name.endsWith(".localhost") || name === node.toLowerCase() ||
-    parseAddress(name) !== undefined;
-  if (isOurs) return undefined;
-  const shown = JSON.stringify(name.slice(0, MAX_TEXT));
-  return json({ error: `host ${shown}: use an IP address, localhost, or the name of the node` }, 403);
 }
 
 /** Returns the number of loopback addresses asked for; undefined for the first ones. @throws ApiProblem */

@@ -135,7 +135,7 @@ function checkedValue(value: string): string {
   return value.trim();
 }
 
-/** Checks the syntax of Host. Only the API depends on its value (api_routes.ts). */
+/** Checks the syntax of Host. Its value matters to routes with a protection (host_names.ts). */
 function checkHost(hosts: readonly string[], isRequired: boolean): void {
   if (isRequired && hosts.length === 0) throw new RequestError(400, "missing required Host header");
   if (hosts.length > 1) throw new RequestError(400, "too many Host headers");

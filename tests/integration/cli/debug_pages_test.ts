@@ -3,9 +3,22 @@ import { Node } from "./support/node.ts";
 
 const METRICS = "http://127.0.0.1:10249";
 
-async function get(node: Node, path: string): Promise<string> {
+async function get(node: Node, path: string, ...options: readonly string[]): Promise<string> {
   const url = `${METRICS}${path}`;
-  return await node.namespace.run("curl", "--silent", "--noproxy", "*", "--max-time", "60", url);
+  return await node.namespace.run("curl", "--silent", "--noproxy", "*", "--max-time", "60", ...options, url);
+}
+
+/** The answer to a web page whose own name leads to the node. */
+async function getByForeignName(node: Node, path: string, method = "GET"): Promise<string> {
+  const options = [
+    "--header",
+    "Host: evil.example",
+    "--request",
+    method,
+    "--data",
+    method === "PUT" ? "2" : "",
+  ];
+  return await get(node, path, ...options, "--write-out", " %{http_code}");
 }
 
 Deno.test("the built proxy serves its flags, its status and its profiles", async () => {
@@ -42,5 +55,23 @@ Deno.test("without --profiling there are no profiles, and feature gates take the
   await proxy.inForce();
   for (const path of ["/debug/pprof/", "/debug/pprof/heap", "/debug/flags/v", "/statusz", "/flagz"]) {
     assert.equal(await get(node, path), "404 page not found\n", path);
+  }
+});
+
+Deno.test("a request to a foreign name gets neither profiles, flags, configuration, API nor page", async () => {
+  await using node = await Node.make();
+  await using proxy = node.start("--profiling", "-v=1");
+  await proxy.inForce();
+  const pages = ["/", "/page.js", "/configz", "/flagz", "/statusz", "/api/v1/status", "/api/v1/events"];
+  const debugPages = ["/debug/pprof/", "/debug/pprof/profile", "/debug/pprof/heap", "/debug/flags"];
+  const refusal =
+    '{"error":"host \\"evil.example\\": use an IP address, localhost, or the name of the node"} 403';
+  for (const path of [...pages, ...debugPages]) {
+    assert.equal(await getByForeignName(node, path), refusal, path);
+  }
+  assert.equal(await getByForeignName(node, "/debug/flags/v", "PUT"), refusal);
+  assert.match(await get(node, "/flagz"), /^v: 1$/m);
+  for (const path of ["/metrics", "/healthz", "/proxyMode"]) {
+    assert.match(await getByForeignName(node, path), / 200$/, path);
   }
 });

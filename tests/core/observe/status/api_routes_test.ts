@@ -46,8 +46,8 @@ function api() {
     new LiveExplainer(services, () => [address("192.0.2.1")], {}),
     0,
   );
-  const ask = async (target: string, method = "GET", host = "x") => {
-    const request = parseHead(`${method} ${target} HTTP/1.1\r\nHost: ${host}`);
+  const ask = async (target: string, method = "GET") => {
+    const request = parseHead(`${method} ${target} HTTP/1.1\r\nHost: x`);
     const response = await routes[request.path]?.(request);
     assert.ok(response, `no route for ${target}`);
     return { status: response.status, headers: response.headers, body: await response.json() };
@@ -160,17 +160,6 @@ Deno.test("explain answers from what is in force, and says what is wrong with a 
     const { status, body } = await ask(`/api/v1/explain?${query}`);
     assert.equal(status, 400, query);
     assert.match(body.error, problem);
-  }
-});
-
-Deno.test("the API answers only to names that cannot be somebody else's", async () => {
-  const { ask } = api();
-  const statusFor = async (host: string) => (await ask("/api/v1/status", "GET", host)).status;
-  for (const host of ["127.0.0.1:10249", "[::1]:10249", "localhost:8001", "node-1", "HERE", "a.localhost"]) {
-    assert.equal(await statusFor(host), 200, host);
-  }
-  for (const host of ["evil.example", "evil.example:10249", "127.0.0.1.evil.example"]) {
-    assert.equal(await statusFor(host), 403, host);
   }
 });
 
