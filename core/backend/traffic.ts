@@ -31,6 +31,11 @@ export type Refusals = Readonly<Partial<Record<RefusalReason, number>>>;
 export const REFUSAL_REASONS = ["no-endpoints", "no-local-endpoints", "source-range"] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
+/** Adds up the refused packets of all reasons. */
+export function refusedPackets(refused: Refusals): number {
+  return Object.values(refused).reduce((all, one) => all + one, 0);
+}
+
 /** The counters of a mode at one moment. */
 export interface TrafficCounters {
   /** Service ports without traffic may be absent. */

@@ -194,7 +194,7 @@ const serving = {
   "traffic-metrics-max-services": flag(
     "int",
     500,
-    "Number of services with metrics of their own: those with the most connections. The others are summed up. " +
+    "Number of services with metrics of their own: those with the most connections and refused packets. The others are summed up. " +
       "(Not in kube-proxy.)",
     { fields: ["trafficMetricsMaxServices"] },
   ),

@@ -3,7 +3,12 @@ import { eachInTurns } from "../../async/turns.ts";
 import type { MetricSource } from "./exposition/exposition.ts";
 import type { PromMetric } from "./registry/prom_client.ts";
 import { alpha, type Sample, sampledCounter } from "./registry/registry.ts";
-import { REFUSAL_REASONS, type ServiceTraffic, type TrafficCounters } from "../../backend/traffic.ts";
+import {
+  REFUSAL_REASONS,
+  refusedPackets,
+  type ServiceTraffic,
+  type TrafficCounters,
+} from "../../backend/traffic.ts";
 import type { Shared } from "../status/shared.ts";
 import { type PlanKey, serviceNameOf, type ServicePortPlan } from "../../plan/plan.ts";
 
@@ -81,8 +86,11 @@ type Values = readonly (number | undefined)[];
 /** Turns the traffic counters into metrics of limited number. */
 class TrafficMetrics {
   readonly #maxServices: number;
-  /** Values of the last reading. Empty while there are not more Services than may have metrics. */
-  #last: ReadonlyMap<string, Values> = new Map();
+  /**
+   * Values of the last reading; undefined before the first one with values. Kept even while every Service has metrics
+   * of its own, so that the connections of a Service that loses them are not counted again as those of the others.
+   */
+  #last: ReadonlyMap<string, Values> | undefined;
   /** Sums over the services without metrics of their own, by their labels. */
   readonly #others = new Map<
     string,
@@ -90,8 +98,8 @@ class TrafficMetrics {
   >();
 
   /**
-   * @param maxServices number of Services with metrics of their own: those with the most connections. The others are
-   * added up.
+   * @param maxServices number of Services with metrics of their own: those with the most connections and refused
+   * packets. The others are added up.
    */
   constructor(maxServices: number) {
     this.#maxServices = maxServices;
@@ -111,7 +119,7 @@ class TrafficMetrics {
       const plan = plans.get(traffic.key);
       if (plan === undefined) return;
       const values = VALUES.map(({ of }) => of(traffic));
-      if (busiest !== undefined) last.set(idOf(traffic), values);
+      last.set(idOf(traffic), values);
       if (busiest !== undefined && !busiest.has(serviceNameOf(traffic.key))) {
         this.#addToOthers(traffic, plan, values);
       } else {
@@ -119,7 +127,7 @@ class TrafficMetrics {
         addSamples(samples, [namespace, name, portName, protocol, family, traffic.frontend ?? ""], values);
       }
     });
-    this.#last = last;
+    if (last.size > 0) this.#last = last;
     for (const { identity, sums } of this.#others.values()) addSamples(samples, identity, sums);
     const byService = METRIC_NAMES.map((metric) => {
       const { name, help, labels } = METRICS[metric];
@@ -131,7 +139,8 @@ class TrafficMetrics {
 
   /**
    * Adds what has come since the last reading. A sum of the counters themselves would decrease whenever one of the
-   * services becomes one of the busiest, and Prometheus would take that for a restart.
+   * services becomes one of the busiest, and Prometheus would take that for a restart. The first reading adds nothing,
+   * because the counters may be older than this process.
    */
   #addToOthers(traffic: ServiceTraffic, { protocol, family }: ServicePortPlan, values: Values): void {
     const { frontend = "" } = traffic;
@@ -141,7 +150,8 @@ class TrafficMetrics {
       others = { identity: ["", OTHER, "", protocol, family, frontend], sums: [] };
       this.#others.set(key, others);
     }
-    const last = this.#last.get(idOf(traffic));
+    // A service that the last reading did not have has had no traffic until then.
+    const last = this.#last === undefined ? values : this.#last.get(idOf(traffic));
     for (const [index, value] of values.entries()) {
       if (value === undefined) continue;
       const before = last?.[index] ?? 0;
@@ -167,15 +177,15 @@ function addSamples(
   }
 }
 
-/** The Services with the most connections; undefined if there are not more than `max`. */
+/** The Services with the most connections and refused packets; undefined if there are not more than `max`. */
 async function busiestServices(
   services: readonly ServiceTraffic[],
   max: number,
 ): Promise<ReadonlySet<string> | undefined> {
   const totals = new Map<string, number>();
-  await eachInTurns(services, ({ key, connections }) => {
+  await eachInTurns(services, ({ key, connections, refused }) => {
     const service = serviceNameOf(key);
-    totals.set(service, (totals.get(service) ?? 0) + connections);
+    totals.set(service, (totals.get(service) ?? 0) + connections + refusedPackets(refused));
   });
   if (totals.size <= max) return undefined;
   const busiest = await firstInOrder(

@@ -1,4 +1,9 @@
-import type { ServiceTraffic, TrafficCounters, Volume } from "../../backend/traffic.ts";
+import {
+  refusedPackets,
+  type ServiceTraffic,
+  type TrafficCounters,
+  type Volume,
+} from "../../backend/traffic.ts";
 import { eachInTurns } from "../../async/turns.ts";
 import { serviceNameOf } from "../../plan/plan.ts";
 
@@ -39,7 +44,7 @@ export function totalsOf(
 ): TrafficTotals {
   return {
     connections,
-    refused: Object.values(refused).reduce((all, one) => all + one, 0),
+    refused: refusedPackets(refused),
     ...(toEndpoints === undefined ? {} : { toEndpoints }),
     ...(fromEndpoints === undefined ? {} : { fromEndpoints }),
   };

@@ -43,18 +43,36 @@ Deno.test("counters of a service port that is no longer in force are left out", 
 });
 
 Deno.test("the busiest services have metrics of their own, and the sum of the others never decreases", async () => {
-  const scraped = scraperOf([busy, calm, idle], 1);
-  const connections = async (...counts: [busy: number, calm: number, idle: number]) =>
-    connectionsIn(
-      await scraped([traffic(busy, counts[0]), traffic(calm, counts[1]), traffic(idle, counts[2])]),
-    );
-  assert.deepEqual(await connections(10, 5, 1), { busy: 10, other: 6 });
-  assert.deepEqual(await connections(11, 7, 1), { busy: 11, other: 8 });
+  const connections = connectionsOf([busy, calm, idle], 1);
+  assert.deepEqual(await connections(10, 5, 1), { busy: 10, other: 0 });
+  assert.deepEqual(await connections(11, 7, 1), { busy: 11, other: 2 });
   // The service with the most connections changes.
-  assert.deepEqual(await connections(12, 20, 1), { calm: 20, other: 9 });
-  assert.deepEqual(await connections(12, 21, 3), { calm: 21, other: 11 });
+  assert.deepEqual(await connections(12, 20, 1), { calm: 20, other: 3 });
+  assert.deepEqual(await connections(12, 21, 3), { calm: 21, other: 5 });
   // The counters of one of the others start again.
-  assert.deepEqual(await connections(4, 21, 3), { calm: 21, other: 15 });
+  assert.deepEqual(await connections(4, 21, 3), { calm: 21, other: 9 });
+});
+
+Deno.test("what a service got under its own name is not added to the others when it loses its metrics", async () => {
+  const connections = connectionsOf([busy, calm, idle], 2);
+  assert.deepEqual(await connections(1000, 900), { busy: 1000, calm: 900 });
+  assert.deepEqual(await connections(1000, 901, 11), { busy: 1000, calm: 901, other: 11 });
+  assert.deepEqual(await connections(1000, 902), { busy: 1000, calm: 902, other: 11 });
+  assert.deepEqual(await connections(1000, 903, 950), { busy: 1000, idle: 950, other: 12 });
+});
+
+Deno.test("counters that are older than the process are not added to the others", async () => {
+  const connections = connectionsOf([busy, calm], 1);
+  // A scrape before the first sync.
+  assert.deepEqual(await connections(), {});
+  assert.deepEqual(await connections(1000, 900), { busy: 1000, other: 0 });
+  assert.deepEqual(await connections(1000, 901), { busy: 1000, other: 1 });
+});
+
+Deno.test("a service whose clients are all refused is one of the busiest", async () => {
+  const refusing = { ...traffic(idle, 0), refused: { "no-endpoints": 300, "source-range": 200 } };
+  const lines = await scraperOf([busy, calm, idle], 2)([traffic(busy, 501), traffic(calm, 499), refusing]);
+  assert.deepEqual(connectionsIn(lines), { busy: 501, idle: 0, other: 0 });
 });
 
 Deno.test("with at most so many services there is no sum", async () => {
@@ -84,6 +102,15 @@ function scraperOf(plans: readonly ServicePortPlan[], maxServices: number) {
     const text = await exposition.body("text");
     return String(text).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   };
+}
+
+/** Returns a function that scrapes with connections of the first plans. */
+function connectionsOf(plans: readonly ServicePortPlan[], maxServices: number) {
+  const scraped = scraperOf(plans, maxServices);
+  return async (...counts: readonly number[]) =>
+    connectionsIn(
+      await scraped(plans.slice(0, counts.length).map((plan, index) => traffic(plan, counts[index] ?? 0))),
+    );
 }
 
 /** Connections by service. */
