@@ -4,9 +4,9 @@ import type { Cell } from "../output/table.ts";
 
 /** The result of `proxy check`. */
 export interface CheckReport {
-  /** The mode that would start. */
+  /** The mode that would start; the first that was tried if `--proxy-mode=auto` finds none that works. */
   readonly mode: string;
-  /** Why `--proxy-mode=auto` would select it; absent when the mode is named. */
+  /** Why `--proxy-mode=auto` would select it, or why no mode can start; absent when the mode is named. */
   readonly modeReason?: string;
   /** It has what it requires. */
   readonly ok: boolean;
@@ -79,17 +79,21 @@ function stateOf({ found, severity }: Requirement): RequirementState {
 }
 
 /** The last lines: what each mode lacks, and whether the mode that would start can work. */
-export function verdictOf({ mode, modeReason, ok, modes }: CheckReport): string {
-  const lines = modes.map((one) => {
+export function verdictOf(report: CheckReport): string {
+  const lines = report.modes.map((one) => {
     const missing = one.requirements.filter(({ state }) => state === "MISSING").map(({ name }) => name);
     const verdict = one.ok
       ? "can work on this node"
       : `cannot work on this node; missing: ${missing.join(", ")}`;
     return `Mode ${one.mode} ${verdict}.\n`;
   });
-  return modes.length === 1
-    ? lines.join("")
-    : `${lines.join("")}A start would use mode ${mode}${
-      modeReason === undefined ? "" : ` (auto: ${modeReason})`
-    }${ok ? "" : ", and fail"}.\n`;
+  return `${lines.join("")}${report.modes.length === 1 ? "" : startOf(report)}`;
+}
+
+/** @param report its `modeReason` says what all modes lack if `--proxy-mode=auto` finds none that works. */
+function startOf({ mode, modeReason, ok }: CheckReport): string {
+  if (modeReason === undefined) return `A start would use mode ${mode}${ok ? "" : ", and fail"}.\n`;
+  return ok
+    ? `A start would use mode ${mode} (auto: ${modeReason}).\n`
+    : `A start would fail: ${modeReason}.\n`;
 }

@@ -99,6 +99,7 @@ function conntrack(table: KernelFacts["conntrack"], desired: number): Requiremen
     return { ...what, found: true, detail: "it is empty: the module is not loaded yet" };
   }
   const { entries, limit } = table;
+  if (limit === 0) return { ...what, found: true, detail: `${entries} connections, without a limit` };
   const detail = `${entries} of at most ${limit} connections`;
   if (entries <= MAX_CONNTRACK_SHARE * limit) return { ...what, found: true, detail };
   const recommended = Math.max(desired, 2 * entries);

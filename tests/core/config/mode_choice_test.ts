@@ -130,3 +130,17 @@ Deno.test("check tries every mode, and says which one auto would select and why"
     /^A start would use mode iptables \(auto: the first of nftables and iptables that can work here; /m,
   );
 });
+
+Deno.test("check says that a start would fail if auto finds no mode that can work", async () => {
+  const { code, out } = await run(
+    [onNode(nftables, NAT), onNode(iptables, NAT)],
+    "check",
+    "--proxy-mode=auto",
+  );
+  assert.equal(code, 1);
+  assert.match(
+    out,
+    /^A start would fail: none of nftables and iptables can work here; mode nftables cannot: .*\.$/m,
+  );
+  assert.doesNotMatch(out, /would use mode/);
+});

@@ -74,6 +74,8 @@ Deno.test("a conntrack table that is nearly full is named with a limit of twice 
     /200000 of at most 262144 .*Recommended limit: 400000; sysctl -w net\.netfilter\.nf_conntrack_max=400000$/,
   );
   assert.match(missing({ conntrack: { entries: 900, limit: 1000 } }).join(), /nf_conntrack_max=131072$/);
+  // The kernel tracks any number of connections if the limit is 0.
+  assert.deepEqual(missing({ conntrack: { entries: 213, limit: 0 } }), []);
 });
 
 Deno.test("a port in use is named with its owner, at the address or at all addresses", () => {
