@@ -7,8 +7,8 @@ export function findCommand(commands: readonly Command[], name: string): Command
   const command = commands.find((command) => command.name === name);
   if (command !== undefined) return command;
   const meant = nearest(name, commands.map(({ name }) => name));
-  const hint = meant === undefined ? "" : `did you mean ${meant}? `;
-  throw new UserError(`unknown command ${name}: ${hint}(proxy --help lists all)`);
+  const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
+  throw new UserError(`unknown command ${name}${hint} (see proxy --help)`);
 }
 
 /** The command line of a command as the help and the manual page show it: `completion SHELL`. */

@@ -37,7 +37,10 @@ export function parseCommandLine(
     if (arg === "--") {
       words.push(...rest.splice(0));
     } else if (!arg.startsWith("-") || arg === "-") {
-      if (words.length === 0) Object.assign(table, flagsOf(arg));
+      if (words.length === 0) {
+        Object.assign(table, flagsOf(arg));
+        names.command = arg;
+      }
       words.push(arg);
     } else {
       const { name, type, written, attached } = arg.startsWith("--")
@@ -64,6 +67,8 @@ interface WrittenFlag {
 
 /** Finds the flag that an argument names. */
 class FlagNames {
+  /** The command whose help lists its flags; undefined before its name is read. */
+  command: string | undefined;
   readonly #table: FlagTable;
 
   constructor(table: FlagTable) {
@@ -95,8 +100,9 @@ class FlagNames {
   #unknown(written: string, name: string): UserError {
     const current = Object.entries(this.#table).filter(([, { deprecated }]) => deprecated === undefined);
     const meant = nearest(name, current.map(([name]) => name));
-    const hint = meant === undefined ? "" : `did you mean --${meant}? `;
-    return new UserError(`unknown flag ${written}: ${hint}(proxy --help lists all)`);
+    const hint = meant === undefined ? "" : `: did you mean --${meant}?`;
+    const words = ["proxy", ...(this.command === undefined ? [] : [this.command]), "--help"];
+    return new UserError(`unknown flag ${written}${hint} (see ${words.join(" ")})`);
   }
 }
 

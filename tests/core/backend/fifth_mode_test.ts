@@ -105,7 +105,7 @@ Deno.test("the help shows a new mode, its flags and its defaults", async () => {
 Deno.test("a program without the mode knows neither its name nor its flags", async () => {
   assert.equal(
     (await run(modes, "check", "--toy-colour=green")).err,
-    "proxy: unknown flag --toy-colour: (proxy --help lists all)\n",
+    "proxy: unknown flag --toy-colour (see proxy check --help)\n",
   );
   assert.match(
     (await run(modes, "check", "--proxy-mode=toy")).err,

@@ -134,15 +134,15 @@ Deno.test("a flag of a command follows its name, in every way that flags are wri
     /^mode: nftables$/m,
   );
   const cases: Record<string, string> = {
-    "-o json": "unknown flag -o: (proxy --help lists all)",
-    "-o json check": "unknown flag -o: (proxy --help lists all)",
-    "version --output json": "unknown flag --output: (proxy --help lists all)",
+    "-o json": "unknown flag -o (see proxy --help)",
+    "-o json check": "unknown flag -o (see proxy --help)",
+    "version --output json": "unknown flag --output (see proxy version --help)",
     "check -o xml": '--output "xml": must be table, json or yaml',
     "check -o=xml": '--output "xml": must be table, json or yaml',
     "check -oom-score-adj":
-      "unknown flag -oom-score-adj: did you mean --oom-score-adj? (proxy --help lists all)",
-    "check --outptu x": "unknown flag --outptu: did you mean --output? (proxy --help lists all)",
-    "help chekc": "unknown command chekc: did you mean check? (proxy --help lists all)",
+      "unknown flag -oom-score-adj: did you mean --oom-score-adj? (see proxy check --help)",
+    "check --outptu x": "unknown flag --outptu: did you mean --output? (see proxy check --help)",
+    "help chekc": "unknown command chekc: did you mean check? (see proxy --help)",
   };
   for (const [line, message] of Object.entries(cases)) {
     const { code, out, err } = await runProxy(line.split(" "));
@@ -158,9 +158,9 @@ Deno.test("version prints the version", async () => {
 Deno.test("a mistake of the operator is one message without a stack, and exit code 1", async () => {
   const cases: Record<string, string> = {
     "--cluster-cdir=x":
-      "proxy: unknown flag --cluster-cdir: did you mean --cluster-cidr? (proxy --help lists all)\n",
+      "proxy: unknown flag --cluster-cdir: did you mean --cluster-cidr? (see proxy --help)\n",
     "--oom-score-adj=5000": "proxy: --oom-score-adj 5000: must be between -1000 and 1000\n",
-    "chekc": "proxy: unknown command chekc: did you mean check? (proxy --help lists all)\n",
+    "chekc": "proxy: unknown command chekc: did you mean check? (see proxy --help)\n",
     "--write-config-to=/read-only/x": "proxy: --write-config-to /read-only/x: cannot be written: read-only\n",
   };
   for (const [arg, message] of Object.entries(cases)) {

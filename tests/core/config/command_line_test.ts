@@ -72,14 +72,14 @@ Deno.test("a flag that is given with its default value counts as given", () => {
 Deno.test("an unknown flag names the nearest known one", () => {
   assert.equal(
     errorOf("--cluster-cdir=10.0.0.0/8"),
-    "unknown flag --cluster-cdir: did you mean --cluster-cidr? (proxy --help lists all)",
+    "unknown flag --cluster-cdir: did you mean --cluster-cidr? (see proxy --help)",
   );
-  assert.equal(errorOf("-config"), "unknown flag -config: did you mean --config? (proxy --help lists all)");
+  assert.equal(errorOf("-config"), "unknown flag -config: did you mean --config? (see proxy --help)");
   assert.equal(
     errorOf("-version"),
-    "unknown flag -version: did you mean --version? (proxy --help lists all)",
+    "unknown flag -version: did you mean --version? (see proxy --help)",
   );
-  assert.equal(errorOf("--windows-service"), "unknown flag --windows-service: (proxy --help lists all)");
+  assert.equal(errorOf("--windows-service"), "unknown flag --windows-service (see proxy --help)");
   assert.match(errorOf("--constructor"), /^unknown flag --constructor/);
 });
 
