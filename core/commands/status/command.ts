@@ -81,7 +81,7 @@ async function showAgain(client: ProxyClient, output: Output, terminal: Terminal
   while (!signal.aborted) {
     try {
       const answer = await read(client, output);
-      if (output === "table") await terminal.print(terminal.isTerminal ? CLEAR : "\n");
+      await terminal.print(separator(output, terminal));
       await show(answer, rates, output, terminal);
       code = isWell(answer) ? 0 : 1;
     } catch (error) {
@@ -92,6 +92,12 @@ async function showAgain(client: ProxyClient, output: Output, terminal: Terminal
     await delay(WATCH_MS, signal);
   }
   return code;
+}
+
+/** Text before each answer. JSON texts need none: programs such as jq read one after the other. */
+function separator(output: Output, { isTerminal }: Terminal): string {
+  if (output === "table") return isTerminal ? CLEAR : "\n";
+  return output === "yaml" ? "---\n" : "";
 }
 
 /** Cursor to the first line, and the screen cleared (ECMA-48 §8.3.21, §8.3.39). */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseAllDocuments } from "yaml";
 import { proxyBinary } from "../../lab/proxy.ts";
 import { linesOf } from "../../lab/lines.ts";
 import { assertComplaint, Node } from "./support/node.ts";
@@ -60,4 +61,20 @@ Deno.test("proxy status --watch follows the proxy until a signal ends it", async
   watch.kill("SIGTERM");
   const [status] = await Promise.all([watch.status, watch.stderr.cancel()]);
   assert.equal(status.code, 0);
+});
+
+Deno.test("proxy status --watch prints YAML as a stream of documents", async () => {
+  await using node = await Node.make();
+  await using proxy = node.start();
+  await proxy.inForce();
+  const watch = node.spawn([proxyBinary, "status", "--watch", "-o", "yaml"]);
+  const lines: string[] = [];
+  for await (const line of linesOf(watch.stdout)) {
+    lines.push(line);
+    if (lines.filter((one) => one.startsWith("mode:")).length === 2) break;
+  }
+  watch.kill("SIGTERM");
+  await Promise.all([watch.status, watch.stderr.cancel()]);
+  const documents = parseAllDocuments(lines.join("\n")).map((document) => document.toJS());
+  assert.deepEqual(documents.map(({ mode }) => mode), ["nftables", "nftables"]);
 });
