@@ -1,4 +1,6 @@
-import { type Address, familyOf, isLoopback, parseAddress } from "../net/address.ts";
+import { type Address, familyOf, parseAddress } from "../net/address.ts";
+import { FAMILIES } from "../net/protocol.ts";
+import { ownAddress } from "./clients.ts";
 import type { Knowledge } from "./knowledge.ts";
 import { parsePodName, type PodName } from "./pod_client.ts";
 import { type NoQuestion, parseQuestion, type Question } from "./question.ts";
@@ -23,9 +25,9 @@ export function parseClient(text: string, question: Question): AskedClient | NoQ
   if (pod !== undefined) return { is: "pod", pod };
   const address = parseAddress(text);
   if (address !== undefined) {
-    return isOfFamily(question, address)
-      ? { is: "address", address }
-      : { problem: "must be of the same family as the address" };
+    return forQuestion(question, [address]) === undefined
+      ? { problem: "must be of the same family as the address" }
+      : { is: "address", address };
   }
   // Not a Service in a namespace "pod": the namespace of the pod is missing.
   const asked = text.startsWith("pod/") ? undefined : parseQuestion(text);
@@ -36,35 +38,48 @@ export function parseClient(text: string, question: Question): AskedClient | NoQ
 }
 
 /**
- * Finds the address of a client: that of the node, or of the first endpoint of a Service, of the family of the question.
- * @returns undefined for every kind of client, or the problem of a client without such an address.
+ * Finds the addresses of a client: those of the node, or of the first endpoints of a Service.
+ * @returns at most one of each family, and only those of the question's family if it is about an address; undefined for
+ * every kind of client; or the problem of a client without such an address.
  */
-export function addressOfClient(
+export function addressesOfClient(
   client: KnownClient,
   question: Question,
   { traced, store }: Pick<Knowledge, "traced" | "store">,
-): Address | NoQuestion | undefined {
+): readonly Address[] | NoQuestion | undefined {
   switch (client.is) {
     case "every kind of client":
       return undefined;
     case "address":
-      return client.address;
-    case "this node":
-      return traced.addresses.find((address) => !isLoopback(address) && isOfFamily(question, address)) ??
-        { problem: "this node has no address of the family" };
+      return [client.address];
+    case "this node": {
+      const own = FAMILIES.flatMap((family) => ownAddress(traced.addresses, family) ?? []);
+      return forQuestion(question, own) ?? { problem: "this node has no address of the family" };
+    }
     case "pod of service": {
       const stored = store.get(client.service);
       if (stored === undefined) return { problem: `there is no Service ${client.service}` };
-      const endpoints = stored.slices.flatMap(({ endpoints }) => endpoints)
-        .filter(({ address }) => isOfFamily(question, address));
-      const first = endpoints.find(({ traits }) => traits.ready) ?? endpoints[0];
-      return first?.address ??
-        { problem: `Service ${client.service} has no endpoint of the family of the question` };
+      const endpoints = stored.slices.flatMap(({ endpoints }) => endpoints);
+      const pods = [...endpoints.filter(({ traits }) => traits.ready), ...endpoints];
+      return forQuestion(question, pods.map(({ address }) => address)) ?? {
+        problem: `Service ${client.service} has no endpoint${
+          question.about === "address" ? " of the family of the question" : ""
+        }`,
+      };
     }
   }
 }
 
-/** True if the address can be the client of a question. */
-export function isOfFamily(question: Question, address: Address): boolean {
-  return question.about === "service" || familyOf(address) === familyOf(question.address);
+/**
+ * Selects the addresses of a client that a question can be about: the first one of each family. One Service can have
+ * addresses of both families, and then a client uses both.
+ * @returns undefined if there is none.
+ */
+export function forQuestion(
+  question: Question,
+  addresses: readonly Address[],
+): readonly Address[] | undefined {
+  const families = question.about === "address" ? [familyOf(question.address)] : FAMILIES;
+  const firsts = families.flatMap((family) => addresses.find((one) => familyOf(one) === family) ?? []);
+  return firsts.length === 0 ? undefined : firsts;
 }

@@ -1,4 +1,4 @@
-import { type Address, contains, familyOf, formatAddress, isLoopback } from "../net/address.ts";
+import { type Address, contains, familyOf, formatAddress, isLinkLocal, isLoopback } from "../net/address.ts";
 import type { Family } from "../net/protocol.ts";
 import type { NodeSettings, ServicePortPlan } from "../plan/plan.ts";
 import type { Knowledge } from "./knowledge.ts";
@@ -34,7 +34,7 @@ export function sampleClients(
   const settings = knowledge.traced.settings.find((one) => one.family === family);
   if (settings === undefined) return [];
   const { addresses } = knowledge.traced;
-  const own = addresses.find((address) => familyOf(address) === family && !isLoopback(address));
+  const own = ownAddress(addresses, family);
   const podRange = knowledge.podCidrs.find(({ address }) => familyOf(address) === family);
   const pod = settings.localTraffic.mode === "cidr" ? settings.localTraffic.cidr.address : podRange?.address;
   // Clients that source ranges refuse are a finding of their own.
@@ -51,6 +51,15 @@ export function sampleClients(
   return clients;
 }
 
+/**
+ * The address that stands for the node as a client. The source of a connection to a service is never link-local, because
+ * such an address is valid on one link only.
+ * @param addresses of the interfaces.
+ */
+export function ownAddress(addresses: readonly Address[], family: Family): Address | undefined {
+  return addresses.find((one) => familyOf(one) === family && !isLoopback(one) && !isLinkLocal(one));
+}
+
 /** The client that has this address, judged by the addresses of the node and its pods. */
 export function clientAt(knowledge: Knowledge, source: Address): Client {
   const { settings, addresses } = knowledge.traced;
@@ -62,6 +71,11 @@ export function clientAt(knowledge: Knowledge, source: Address): Client {
     return { kind: LOCAL_POD, source, incoming: podInterface(ofFamily) };
   }
   return { kind: OUTSIDE, source, incoming: OUTSIDE_INTERFACE };
+}
+
+/** The client among those of one asked client that connects in the family. */
+export function ofFamily(clients: readonly Client[], family: Family): Client | undefined {
+  return clients.find(({ source }) => familyOf(source) === family);
 }
 
 /** "10.244.1.5 (pods of this node)" */

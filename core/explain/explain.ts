@@ -3,7 +3,7 @@ import { FAMILIES, type Family } from "../net/protocol.ts";
 import { serviceName } from "../objects/store.ts";
 import { type ServicePortPlan } from "../plan/plan.ts";
 import { noServiceFinding, planAt } from "./address_findings.ts";
-import { type Client, clientAt, describeClient, sampleClients } from "./clients.ts";
+import { type Client, clientAt, describeClient, ofFamily, sampleClients } from "./clients.ts";
 import type { Explanation, Finding, ServicePortFacts, Walk } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
 import { describeOutcome } from "./outcome.ts";
@@ -17,13 +17,13 @@ const MAX_SERVICE_PORTS = 64;
 
 /**
  * Explains what this node does with connections to a Service or to an address, and what is wrong.
- * @param from address of a client; undefined for one client of each kind.
+ * @param from addresses of a client, at most one of each family; undefined for one client of each kind.
  * @param pause is awaited between steps of some milliseconds, for a process that has other work.
  */
 export async function explain(
   knowledge: Knowledge,
   question: Question,
-  from: Address | undefined,
+  from: readonly Address[] | undefined,
   pause: () => Promise<void> = async () => {},
 ): Promise<Explanation> {
   return question.about === "service"
@@ -34,7 +34,7 @@ export async function explain(
 async function explainService(
   knowledge: Knowledge,
   { namespace, name, port }: Extract<Question, { readonly about: "service" }>,
-  from: Address | undefined,
+  from: readonly Address[] | undefined,
   pause: () => Promise<void>,
 ): Promise<Explanation> {
   const subject = `Service ${namespace}/${name}${port === "" ? "" : `, port ${port}`}`;
@@ -51,29 +51,28 @@ async function explainService(
       : portFinding(service, port, ofService);
     return { subject, servicePorts: [], walks: [], findings: [finding] };
   }
-  const client = from === undefined ? undefined : clientAt(knowledge, from);
+  const clients = from?.map((address) => clientAt(knowledge, address));
   const walks: Walk[] = [];
-  if (client !== undefined) {
-    for (const plan of plans) {
-      walks.push(...walksTo(knowledge, plan, client));
-      await pause();
-    }
+  for (const plan of plans) {
+    const client = clients && ofFamily(clients, plan.family);
+    if (client === undefined) continue;
+    walks.push(...walksTo(knowledge, plan, client));
+    await pause();
   }
-  return await explained(knowledge, { subject, plans, client, walks }, pause);
+  return await explained(knowledge, { subject, plans, clients, walks }, pause);
 }
 
 async function explainAddress(
   knowledge: Knowledge,
   question: Extract<Question, { readonly about: "address" }>,
-  from: Address | undefined,
+  from: readonly Address[] | undefined,
   pause: () => Promise<void>,
 ): Promise<Explanation> {
   const { address, port, protocol } = question;
   const subject = `${formatSocketAddress(address, port)}/${protocol}`;
   const plan = planAt(knowledge, question);
-  const client = from === undefined ? undefined : clientAt(knowledge, from);
-  const clients = client === undefined ? sampleClients(knowledge, familyOf(address), plan) : [client];
-  const walks = clients
+  const asked = from?.map((address) => clientAt(knowledge, address));
+  const walks = (asked ?? sampleClients(knowledge, familyOf(address), plan))
     .filter(({ source }) => familyOf(source) === familyOf(address))
     .map((one) => walk(knowledge, question, one));
   // Source ranges guard load-balancer addresses only.
@@ -81,8 +80,8 @@ async function explainAddress(
     frontend.kind === "LoadBalancerIP" && frontend.address === address
   );
   if (plan !== undefined) {
-    const asked = { subject, plans: [plan], client: guarded ? client : undefined, walks };
-    return await explained(knowledge, asked, pause);
+    const clients = guarded ? asked : undefined;
+    return await explained(knowledge, { subject, plans: [plan], clients, walks }, pause);
   }
   return { subject, servicePorts: [], walks, findings: [noServiceFinding(knowledge, question)] };
 }
@@ -91,13 +90,14 @@ interface Subject {
   readonly subject: string;
   /** Plans of one Service. */
   readonly plans: readonly ServicePortPlan[];
-  readonly client: Client | undefined;
+  /** The client asked about, with one address of each family that it has; undefined for all clients. */
+  readonly clients: readonly Client[] | undefined;
   readonly walks: readonly Walk[];
 }
 
 async function explained(
   knowledge: Knowledge,
-  { subject, plans, client, walks }: Subject,
+  { subject, plans, clients, walks }: Subject,
   pause: () => Promise<void>,
 ): Promise<Explanation> {
   const findings: Finding[] = [];
@@ -109,7 +109,7 @@ async function explained(
       servicePorts.push(servicePortFacts(knowledge, stored, plan));
       await pause();
     }
-    findings.push(...serviceFindings(knowledge, stored, plans, client));
+    findings.push(...serviceFindings(knowledge, stored, plans, clients));
   }
   return { subject, servicePorts, walks, findings: problemsFirst(findings) };
 }
@@ -136,7 +136,6 @@ function hasPort({ portName, frontends }: ServicePortPlan, port: string): boolea
 }
 
 function walksTo(knowledge: Knowledge, plan: ServicePortPlan, client: Client): readonly Walk[] {
-  if (familyOf(client.source) !== plan.family) return [];
   return plan.frontends.flatMap((frontend) => {
     const address = destinationOf(knowledge, plan, frontend);
     if (address === undefined) return [];

@@ -1,8 +1,8 @@
-import { contains, formatCidr } from "../net/address.ts";
+import { contains, formatAddress, formatCidr } from "../net/address.ts";
 import { nearest } from "../config/flags/suggest.ts";
 import type { StoredService } from "../objects/store.ts";
 import { printedName, type ServicePortPlan } from "../plan/plan.ts";
-import type { Client } from "./clients.ts";
+import { type Client, ofFamily } from "./clients.ts";
 import { endpointFindings } from "./endpoint_findings.ts";
 import type { Finding } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
@@ -12,15 +12,16 @@ import { destinationOf } from "./service_port.ts";
 /**
  * Findings about a Service that the proxy serves.
  * @param plans those of its plans that the question is about.
- * @param client whose connections are asked about; undefined for all clients.
+ * @param clients the client that is asked about, with one address of each family that it has; undefined for all clients.
  */
 export function* serviceFindings(
   knowledge: Knowledge,
   stored: StoredService,
   plans: readonly ServicePortPlan[],
-  client: Client | undefined,
+  clients: readonly Client[] | undefined,
 ): Generator<Finding> {
   const { namespace, name } = stored.service;
+  yield* familyFindings(`${namespace}/${name}`, plans, clients);
   for (const text of knowledge.conflictsOf(`${namespace}/${name}`)) {
     yield {
       cause: "claimed-by-another-service",
@@ -33,7 +34,7 @@ export function* serviceFindings(
   for (const plan of plans) {
     yield* limitationFindings(knowledge, plan);
     yield* endpointFindings(knowledge, stored, plan);
-    yield* sourceRangeFindings(plan, client);
+    yield* sourceRangeFindings(plan, clients);
     yield* nodePortFindings(knowledge, plan);
   }
 }
@@ -98,12 +99,37 @@ function* limitationFindings(knowledge: Knowledge, plan: ServicePortPlan): Gener
   }
 }
 
+/** A client that has no address of a family of the Service. */
+function* familyFindings(
+  service: string,
+  plans: readonly ServicePortPlan[],
+  clients: readonly Client[] | undefined,
+): Generator<Finding> {
+  if (clients === undefined || plans.some(({ family }) => ofFamily(clients, family) !== undefined)) return;
+  const families = [...new Set(plans.map(({ family }) => family))].join(" and ");
+  const addresses = clients.map(({ source }) => formatAddress(source)).join(" and ");
+  yield {
+    cause: "client-of-other-family",
+    severity: "problem",
+    about: `Service ${service}`,
+    text:
+      `It has ${families} addresses only, and the client's address ${addresses} is of the other family. ` +
+      "No connection of the client can reach it.",
+    advice:
+      "Give the Service both families (spec.ipFamilyPolicy: PreferDualStack), or the client an address " +
+      `of family ${families}`,
+  };
+}
+
 function* sourceRangeFindings(
   plan: ServicePortPlan,
-  client: Client | undefined,
+  clients: readonly Client[] | undefined,
 ): Generator<Finding> {
   const { sourceRanges } = plan;
   if (sourceRanges === undefined || !plan.frontends.some(({ kind }) => kind === "LoadBalancerIP")) return;
+  const client = clients && ofFamily(clients, plan.family);
+  // The ranges of the other family do not concern the client.
+  if (clients !== undefined && client === undefined) return;
   const about = `${printedName(plan)} (${plan.family})`;
   const ranges = listed(sourceRanges.map(formatCidr));
   const denies = client !== undefined && !sourceRanges.some((range) => contains(range, client.source));

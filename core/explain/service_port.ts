@@ -3,7 +3,7 @@ import type { StoredService } from "../objects/store.ts";
 import { endpointState } from "../plan/endpoint_state.ts";
 import { type Candidate, joinSlices } from "../plan/endpoints.ts";
 import { type Frontend, printedName, type ServicePortPlan } from "../plan/plan.ts";
-import { type Client, sampleClients } from "./clients.ts";
+import { type Client, ownAddress, sampleClients } from "./clients.ts";
 import type { ClientOutcome, EndpointFacts, FrontendFacts, ServicePortFacts } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
 import { describeOutcome } from "./outcome.ts";
@@ -44,7 +44,8 @@ export function destinationOf(
   const settings = traced.settings.find((one) => one.family === family);
   if (settings === undefined) return undefined;
   const candidates = settings.nodePorts === "all" ? traced.addresses : settings.nodePorts;
-  return candidates.find((address) => traced.addresses.includes(address) && familyOf(address) === family);
+  const here = candidates.filter((one) => traced.addresses.includes(one) && familyOf(one) === family);
+  return ownAddress(here, family) ?? here[0];
 }
 
 function frontendFacts(knowledge: Knowledge, plan: ServicePortPlan, frontend: Frontend): FrontendFacts {

@@ -1,5 +1,5 @@
 import type { ProxyConfig } from "../../config/config.ts";
-import { isOfFamily } from "../../explain/asked_client.ts";
+import { forQuestion } from "../../explain/asked_client.ts";
 import { describePod, type FoundPod, type PodName, type PodSearch } from "../../explain/pod_client.ts";
 import type { Question } from "../../explain/question.ts";
 import { clusterAccess } from "../../kube/access/access.ts";
@@ -42,15 +42,22 @@ export async function findPod(
   return search.found;
 }
 
-/** @throws UserError if the pod has no address of the family of the question. */
-export function addressOfPod(question: Question, wanted: PodName, { addresses }: FoundPod): Address {
-  const address = addresses.find((address) => isOfFamily(question, address));
-  if (address === undefined) {
+/**
+ * Returns the addresses of the pod that the question can be about: at most one of each family.
+ * @throws UserError if there is none.
+ */
+export function addressesOfPod(
+  question: Question,
+  wanted: PodName,
+  { addresses }: FoundPod,
+): readonly Address[] {
+  const found = forQuestion(question, addresses);
+  if (found === undefined) {
     throw new UserError(
       `--from ${describePod(wanted)}: the pod has no address of the family of the question`,
     );
   }
-  return address;
+  return found;
 }
 
 function messageOf(error: unknown): string {

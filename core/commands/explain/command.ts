@@ -1,7 +1,7 @@
 import type { ProxyConfig } from "../../config/config.ts";
 import { flag } from "../../config/flags/flag.ts";
 import { loadConfig } from "../../config/load.ts";
-import { addressOfClient, type AskedClient, parseClient } from "../../explain/asked_client.ts";
+import { addressesOfClient, type AskedClient, parseClient } from "../../explain/asked_client.ts";
 import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation, Finding } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
@@ -15,7 +15,7 @@ import type { Command } from "../command.ts";
 import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { type Cluster, readCluster } from "../cluster/read_cluster.ts";
 import { ruleFindings } from "./kernel.ts";
-import { addressOfPod, findPod } from "./client.ts";
+import { addressesOfPod, findPod } from "./client.ts";
 import { knowledgeOf } from "./knowledge.ts";
 import { concerning, runningFindings } from "./running.ts";
 import { explanationText } from "./text.ts";
@@ -99,9 +99,9 @@ async function explainFromSource(
   }
   const knowledge = knowledgeOf(cluster, config.mode);
   const pod = search && await findPod(config, log, search);
-  let client: Address | undefined;
-  if (asked.is !== "pod") client = checked(from.text, addressOfClient(asked, question, knowledge));
-  else if (pod !== undefined) client = addressOfPod(question, asked.pod, pod);
+  let client: readonly Address[] | undefined;
+  if (asked.is !== "pod") client = checked(from.text, addressesOfClient(asked, question, knowledge));
+  else if (pod !== undefined) client = addressesOfPod(question, asked.pod, pod);
   const explanation = await explain(knowledge, question, client);
   const rules = await ruleFindings(config, cluster.desired);
   return { ...explanation, findings: [...otherNode(config, search, pod), ...explanation.findings, ...rules] };

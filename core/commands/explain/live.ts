@@ -1,7 +1,7 @@
 import { Mutex } from "../../async/mutex.ts";
 import { yieldToEventLoop } from "../../async/yield.ts";
 import type { ModeTraits } from "../../backend/mode.ts";
-import { addressOfClient, parseClient } from "../../explain/asked_client.ts";
+import { addressesOfClient, parseClient } from "../../explain/asked_client.ts";
 import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
 import type { Explanation } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
@@ -47,8 +47,8 @@ export class LiveExplainer {
     if (asked.is === "pod") return { problem: `from: ${UNKNOWN_POD}` };
     return await this.#turns.run(async () => {
       const knowledge = await liveKnowledge(this.#services, this.#addresses(), this.#mode, yieldToEventLoop);
-      const client = addressOfClient(asked, question, knowledge);
-      if (typeof client === "object") return { problem: `from: ${client.problem}` };
+      const client = addressesOfClient(asked, question, knowledge);
+      if (client !== undefined && "problem" in client) return { problem: `from: ${client.problem}` };
       const explanation = await explain(knowledge, question, client, yieldToEventLoop);
       const findings = [
         ...explanation.findings,

@@ -43,7 +43,7 @@ const leaving = "{addresses: [10.244.2.9], nodeName: there, " +
 async function answer(yaml: string, question: string, from = ""): Promise<Explanation> {
   const parsed = parseQuestion(question);
   assert("about" in parsed, `${question}: ${JSON.stringify(parsed)}`);
-  return await explain(knowledgeFrom(yaml), parsed, from === "" ? undefined : address(from));
+  return await explain(knowledgeFrom(yaml), parsed, from === "" ? undefined : [address(from)]);
 }
 
 const balancer = (spec: string) =>

@@ -5,12 +5,16 @@ import type { Knowledge } from "../../../core/explain/knowledge.ts";
 import { documentsOf, objectsOf } from "../../../core/manifests/documents.ts";
 import { parseObject } from "../../../core/objects/parse/index.ts";
 import type { ServiceWarning, UnusedObject } from "../../../core/source.ts";
+import type { Family } from "../../../core/net/protocol.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { RecordingLog } from "../kube/recording_log.ts";
 import { address, cidr } from "../plan/builders.ts";
 
-/** Node "here" in zone "a": 192.0.2.1 and a second address 198.51.100.1, its pods in 10.244.1.0/24. */
+/**
+ * Node "here" in zone "a": 192.0.2.1 and a second address 198.51.100.1, its pods in 10.244.1.0/24. In a cluster of both
+ * families also 2001:db8::1, after a link-local address, and pods in fd00:244:1::/64.
+ */
 const NODE = `
 apiVersion: v1
 kind: Node
@@ -25,7 +29,11 @@ spec: {cidrs: [10.96.0.0/16]}
 `;
 
 /** Knowledge of node "here" about a cluster with these objects, as YAML, besides itself. */
-export function knowledgeFrom(yaml: string, mode: Pick<ModeTraits, "limitationsOf"> = {}): Knowledge {
+export function knowledgeFrom(
+  yaml: string,
+  mode: Pick<ModeTraits, "limitationsOf"> = {},
+  families: readonly Family[] = ["IPv4"],
+): Knowledge {
   const warnings: ServiceWarning[] = [];
   const unused: UnusedObject[] = [];
   const queue = new PlanQueue("here", new RecordingLog(), (warning) => warnings.push(warning));
@@ -38,14 +46,16 @@ export function knowledgeFrom(yaml: string, mode: Pick<ModeTraits, "limitationsO
       unused.push({ ref: parsed.ref, why: parsed.invalid, isInvalid: true });
     }
   }
-  const families = ["IPv4"] as const;
-  const addresses = ["127.0.0.1", "192.0.2.1", "198.51.100.1"].map(address);
+  const addresses = [
+    ...["127.0.0.1", "192.0.2.1", "198.51.100.1"],
+    ...families.includes("IPv6") ? ["::1", "fe80::1", "2001:db8::1"] : [],
+  ].map(address);
   const view = nodeView(
     {
       mode: nftables,
       nodeName: "here",
       bindAddress: undefined,
-      detectLocal: { mode: "ClusterCIDR", clusterCidrs: [cidr("10.244.0.0/16")] },
+      detectLocal: { mode: "ClusterCIDR", clusterCidrs: [cidr("10.244.0.0/16"), cidr("fd00:244::/32")] },
       masqueradeAll: false,
       masqueradeBit: 14,
       localhostNodePorts: false,

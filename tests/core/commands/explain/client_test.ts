@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { addressOfPod, findPod } from "../../../../core/commands/explain/client.ts";
+import { addressesOfPod, findPod } from "../../../../core/commands/explain/client.ts";
 import { PodSearch } from "../../../../core/explain/pod_client.ts";
 import { parseQuestion, type Question } from "../../../../core/explain/question.ts";
 import { UserError } from "../../../../core/user_error.ts";
@@ -30,9 +30,11 @@ Deno.test("a pod that no slice names is asked from the API server", async () => 
   });
   assert.deepEqual(pod, { addresses: [address("10.1.0.5"), address("fd00::5")], node: "there" });
   const inIPv6 = parseQuestion("[fd00:96::1]:80") as Question;
-  assert.equal(addressOfPod(inIPv6, wanted, pod), address("fd00::5"));
+  assert.deepEqual(addressesOfPod(inIPv6, wanted, pod), [address("fd00::5")]);
+  const ofService = parseQuestion("shop/web") as Question;
+  assert.deepEqual(addressesOfPod(ofService, wanted, pod), ["10.1.0.5", "fd00::5"].map(address));
   const inIPv4 = parseQuestion("10.96.0.1:80") as Question;
-  assert.throws(() => addressOfPod(inIPv4, wanted, { ...pod, addresses: [address("fd00::5")] }), UserError);
+  assert.throws(() => addressesOfPod(inIPv4, wanted, { ...pod, addresses: [address("fd00::5")] }), UserError);
 });
 
 Deno.test("the message says why a pod cannot be found, and what to give instead", async () => {
