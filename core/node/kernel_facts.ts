@@ -1,3 +1,4 @@
+import { eachInTurns } from "../async/turns.ts";
 import { FAMILIES, type Family } from "../net/protocol.ts";
 
 /** Facts about the kernel of this node, in this network namespace, that decide whether services work. */
@@ -14,8 +15,10 @@ export interface KernelFacts {
   readonly conntrack: { readonly entries: number; readonly limit: number } | undefined;
   /** Tables of iptables-legacy that are in use: "IPv4 filter". */
   readonly legacyTables: readonly string[];
-  /** Processes in this network namespace that are other service proxies. */
+  /** Processes in this network namespace that are other service proxies, as far as this process sees them. */
   readonly otherProxies: readonly ProxyProcess[];
+  /** False in a PID namespace of a container, which hides the processes of other containers. */
+  readonly seesAllProcesses: boolean;
 }
 
 export interface ProxyProcess {
@@ -39,11 +42,18 @@ export const BRIDGE_SYSCTL: Readonly<Record<Family, string>> = {
 /** Names (comm, at most 15 bytes) of programs that program services. */
 const PROXIES = ["kube-proxy", "cilium-agent", "kube-router"];
 
+interface FactsOptions {
+  /** PID of the proxy that has the lock of this network namespace, if there is one and it is visible. */
+  readonly proxyPid?: number | undefined;
+  /** Prefix of /proc and /sys; the seam for tests. */
+  readonly root?: string;
+}
+
 /**
- * Reads the facts. Needs no privileges; what cannot be read is undefined or missing.
- * @param root prefix of /proc and /sys; the seam for tests.
+ * Reads the facts, in turns, because a node may have thousands of processes and interfaces. Needs no privileges; what
+ * cannot be read is undefined or missing.
  */
-export function readKernelFacts(root = ""): KernelFacts {
+export async function readKernelFacts({ proxyPid, root = "" }: FactsOptions = {}): Promise<KernelFacts> {
   const sysctl = (name: string) => read(`${root}/proc/sys/${name.replaceAll(".", "/")}`);
   const flags = (names: Readonly<Record<Family, string>>) => ({
     IPv4: flag(sysctl(names.IPv4)),
@@ -51,26 +61,43 @@ export function readKernelFacts(root = ""): KernelFacts {
   });
   return {
     forwards: flags(FORWARDING_SYSCTL),
-    strictReversePath: strictInterfaces(root),
-    bridges: names(`${root}/sys/class/net`).filter((name) => exists(`${root}/sys/class/net/${name}/bridge`)),
+    strictReversePath: await strictInterfaces(root),
+    bridges: await bridges(root),
     bridgesCallNetfilter: flags(BRIDGE_SYSCTL),
     conntrack: conntrackOf(
       sysctl("net.netfilter.nf_conntrack_count"),
       sysctl("net.netfilter.nf_conntrack_max"),
     ),
     legacyTables: FAMILIES.flatMap((family) => legacyTables(root, family)),
-    otherProxies: otherProxies(root),
+    otherProxies: await otherProxies(root, proxyPid),
+    seesAllProcesses: link(`${root}/proc/self/ns/pid`) === HOST_PID_NAMESPACE,
   };
 }
 
+/** The PID namespace that the kernel starts with: PROC_PID_INIT_INO, linux/proc_ns.h. */
+const HOST_PID_NAMESPACE = `pid:[${0xefff_fffc}]`;
+
 /** The strictest of the values of all interfaces and of the interface itself is in force (ip-sysctl.rst). */
-function strictInterfaces(root: string): readonly string[] {
+async function strictInterfaces(root: string): Promise<readonly string[]> {
   const folder = `${root}/proc/sys/net/ipv4/conf`;
   const value = (name: string) => Number(read(`${folder}/${name}/rp_filter`) ?? 0);
   const ofAll = value("all");
-  return names(folder)
-    .filter((name) => !["all", "default", "lo"].includes(name) && Math.max(ofAll, value(name)) === STRICT)
-    .sort();
+  const interfaces = names(folder).filter((name) => !["all", "default", "lo"].includes(name));
+  return (await selected(interfaces, (name) => Math.max(ofAll, value(name)) === STRICT)).sort();
+}
+
+function bridges(root: string): Promise<readonly string[]> {
+  const folder = `${root}/sys/class/net`;
+  return selected(names(folder), (name) => exists(`${folder}/${name}/bridge`));
+}
+
+/** Filters in turns. */
+async function selected(all: readonly string[], isWanted: (name: string) => boolean): Promise<string[]> {
+  const found: string[] = [];
+  await eachInTurns(all, (name) => {
+    if (isWanted(name)) found.push(name);
+  });
+  return found;
 }
 
 const STRICT = 1;
@@ -86,17 +113,32 @@ function legacyTables(root: string, family: Family): readonly string[] {
   return tables.filter((name) => name !== "").map((name) => `${family} ${name}`);
 }
 
-function otherProxies(root: string): readonly ProxyProcess[] {
-  const ours = link(`${root}/proc/self/ns/net`);
+async function otherProxies(root: string, proxyPid: number | undefined): Promise<readonly ProxyProcess[]> {
+  const namespace = link(`${root}/proc/self/ns/net`);
+  const program = fileOf(`${root}/proc/self/exe`);
   const found: ProxyProcess[] = [];
-  for (const name of names(`${root}/proc`)) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) continue;
-    const program = read(`${root}/proc/${pid}/comm`);
-    if (program === undefined || !PROXIES.includes(program)) continue;
-    if (ours !== undefined && link(`${root}/proc/${pid}/ns/net`) === ours) found.push({ pid, name: program });
-  }
+  await eachInTurns(names(`${root}/proc`), (entry) => {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === proxyPid) return;
+    const folder = `${root}/proc/${pid}`;
+    const name = read(`${folder}/comm`);
+    if (name === undefined || !PROXIES.includes(name)) return;
+    if (namespace === undefined || link(`${folder}/ns/net`) !== namespace) return;
+    // This program may have the name of kube-proxy, as in the container image.
+    if (program !== undefined && fileOf(`${folder}/exe`) === program) return;
+    found.push({ pid, name });
+  });
   return found;
+}
+
+/** Identifies a file; undefined if there is none, or without the privilege to see it. */
+function fileOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = Deno.statSync(path);
+    return `${dev} ${ino}`;
+  } catch {
+    return undefined;
+  }
 }
 
 function flag(value: string | undefined): boolean | undefined {

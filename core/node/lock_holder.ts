@@ -51,6 +51,12 @@ export async function findHolder(name: string): Promise<LockHolder | undefined> 
   };
 }
 
+/** PID of the proxy that has the lock; undefined if it is not visible, or if the holder can be no proxy. */
+export function proxyPidOf(holder: LockHolder | undefined): number | undefined {
+  if (holder === undefined || !holder.isPrivileged || holder.credentials.pid === 0) return undefined;
+  return holder.credentials.pid;
+}
+
 /** Reads one line, and then waits for the end of the connection. */
 class Conversation {
   /** The line; undefined if none comes in time. */

@@ -5,7 +5,7 @@ import { conntrackMax } from "../../node/host_settings.ts";
 import { supportedFamilies } from "../../node/interfaces.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
 import { readListeners } from "../../node/listeners.ts";
-import { findHolder } from "../../node/lock_holder.ts";
+import { findHolder, proxyPidOf } from "../../node/lock_holder.ts";
 import { socketOwners } from "../../node/socket_owners.ts";
 import type { Command } from "../command.ts";
 import { type LeftoversOfMode, leftoversOfOtherModes } from "../cleanup/other_modes.ts";
@@ -54,7 +54,7 @@ async function checkNode(config: ProxyConfig, lockName: string): Promise<Checked
   const families = await supportedFamilies();
   const listeners = families.flatMap((family) => readListeners(family));
   using holder = await findHolder(lockName);
-  const requirements = nodeRequirements(readKernelFacts(), {
+  const requirements = nodeRequirements(await readKernelFacts({ proxyPid: proxyPidOf(holder) }), {
     families,
     healthz: config.healthz,
     metrics: config.metrics,

@@ -142,13 +142,21 @@ function nodePorts({ listeners, owners }: NodeUse): Requirement {
   };
 }
 
-function noOtherProxy({ otherProxies }: KernelFacts, { lockHolder }: NodeUse): Requirement {
+function noOtherProxy({ otherProxies, seesAllProcesses }: KernelFacts, { lockHolder }: NodeUse): Requirement {
   const what = { name: "no other proxy at work", severity: "recommended" } as const;
   const running = [
     ...(lockHolder === undefined ? [] : [lockHolder]),
     ...otherProxies.map(({ pid, name }) => `${name} (pid ${pid})`),
   ];
-  if (running.length === 0) return { ...what, found: true, detail: "none runs in this network namespace" };
+  if (running.length === 0) {
+    return {
+      ...what,
+      found: true,
+      detail: seesAllProcesses
+        ? "none runs in this network namespace"
+        : "none in this PID namespace, which hides other containers. On the node: ps -C kube-proxy,cilium-agent,kube-router",
+    };
+  }
   return {
     ...what,
     found: false,

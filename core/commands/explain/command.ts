@@ -17,7 +17,7 @@ import { type Cluster, readCluster } from "../cluster/read_cluster.ts";
 import { ruleFindings } from "./kernel.ts";
 import { addressesOfPod, findPod } from "./client.ts";
 import { knowledgeOf } from "./knowledge.ts";
-import { concerning, runningFindings } from "./running.ts";
+import { concerning, findRunningProxy } from "./running.ts";
 import { explanationText } from "./text.ts";
 
 const flags = {
@@ -55,12 +55,12 @@ export const explainCommand: Command = {
     const log = createLog({ ...config.logging, write() {} });
     const [explained, running] = await Promise.all([
       explainFromSource(config, log, question, { text: fromText, client: from }, text),
-      runningFindings(config, platform.lockName),
+      findRunningProxy(config, platform.lockName),
     ]);
     const findings = [
       ...explained.findings,
-      ...concerning(explained, running),
-      ...kernelFindings(readKernelFacts(), familiesOf(explained, question)),
+      ...concerning(explained, running.findings),
+      ...kernelFindings(await readKernelFacts({ proxyPid: running.pid }), familiesOf(explained, question)),
     ];
     const explanation: Explanation = { ...explained, findings: problemsFirst(findings) };
     await printOutput(explanation, output, terminal, (table) => explanationText(explanation, table));

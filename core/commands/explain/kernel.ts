@@ -65,7 +65,9 @@ async function leftoverFindings(mode: ConfiguredMode): Promise<readonly Finding[
     text: `Mode ${mode.name}, or kube-proxy in this mode, has left ${first}${
       rest.length > 0 ? `, and ${rest.length} more` : ""
     }. They decide about packets, too.`,
-    advice: "A start of the proxy removes them once its own rules are in force; proxy diff lists them",
+    advice:
+      "A start of the proxy removes them once its own rules are in force; proxy diff lists them. If they come " +
+      "back, another proxy runs on the node, perhaps in a container that is not visible here",
   }];
 }
 

@@ -53,7 +53,7 @@ export class LiveExplainer {
       const findings = [
         ...explanation.findings,
         ...concerning(explanation, [...statusFindings(status)]),
-        ...kernelFindings(readKernelFacts(), familiesOf(explanation, question)),
+        ...kernelFindings(await readKernelFacts(), familiesOf(explanation, question)),
       ];
       return { ...explanation, findings: problemsFirst(findings) };
     });

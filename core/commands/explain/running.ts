@@ -1,16 +1,28 @@
 import type { ProxyConfig } from "../../config/config.ts";
 import { formatListenAddress } from "../../config/document/listen_address.ts";
 import type { Explanation, Finding } from "../../explain/explanation.ts";
-import { findHolder } from "../../node/lock_holder.ts";
+import { findHolder, type LockHolder, proxyPidOf } from "../../node/lock_holder.ts";
 import type { Status } from "../../observe/status/status.ts";
 import { getJson } from "../local_http.ts";
 
-/**
- * Findings about the proxy that runs in this network namespace: whether there is one, and what it says of itself.
- * @param lockName name of the lock that it holds.
- */
-export async function runningFindings(config: ProxyConfig, lockName: string): Promise<readonly Finding[]> {
+/** The proxy that runs in this network namespace, as a command sees it. */
+export interface RunningProxy {
+  /** Undefined if none runs, or if its PID is not visible. */
+  readonly pid: number | undefined;
+  /** Whether there is one, and what it says of itself. */
+  readonly findings: readonly Finding[];
+}
+
+/** @param lockName name of the lock that the proxy holds. */
+export async function findRunningProxy(config: ProxyConfig, lockName: string): Promise<RunningProxy> {
   using holder = await findHolder(lockName);
+  return { pid: proxyPidOf(holder), findings: await runningFindings(config, holder) };
+}
+
+async function runningFindings(
+  config: ProxyConfig,
+  holder: LockHolder | undefined,
+): Promise<readonly Finding[]> {
   if (holder === undefined) {
     return [{
       cause: "proxy-not-running",
@@ -111,7 +123,8 @@ export function* statusFindings({ source, health, errors, repairs, now }: Status
       severity: "notice",
       about: "the rules in the kernel",
       text: `Another program changes them, and the proxy repairs them: ${last.text}.`,
-      advice: "Configure the program to leave them alone",
+      advice: "Configure the program to leave them alone. If it is another proxy, stop it: one in another " +
+        "container is not visible here",
     };
   }
 }

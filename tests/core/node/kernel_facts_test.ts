@@ -6,7 +6,7 @@ import { kernelFindings } from "../../../core/explain/node_findings.ts";
 /** A root with these files of /proc and /sys. A value that begins with "-> " is a link. */
 async function withRoot(
   files: Readonly<Record<string, string>>,
-  test: (root: string) => void,
+  test: (root: string) => Promise<void>,
 ): Promise<void> {
   const root = await Deno.makeTempDir();
   try {
@@ -15,14 +15,21 @@ async function withRoot(
       if (text.startsWith("-> ")) await Deno.symlink(text.slice(3), `${root}${path}`);
       else await Deno.writeTextFile(`${root}${path}`, `${text}\n`);
     }
-    test(root);
+    await test(root);
   } finally {
     await Deno.remove(root, { recursive: true });
   }
 }
 
+/** PID of the proxy that has the lock. */
+const PROXY_PID = 78;
+
 const healthy = {
   "/proc/self/ns/net": "-> net:[1]",
+  "/proc/self/ns/pid": "-> pid:[4026531836]",
+  "/proc/self/exe": "-> ../../proxy",
+  "/proxy": "this program",
+  "/kube-proxy": "another program",
   "/proc/sys/net/ipv4/ip_forward": "1",
   "/proc/sys/net/ipv6/conf/all/forwarding": "1",
   "/proc/sys/net/ipv4/conf/all/rp_filter": "0",
@@ -61,8 +68,28 @@ const faults: Readonly<Record<string, readonly [files: Record<string, string>, c
     ],
     "legacy tables": [{ "/proc/net/ip_tables_names": "nat\nfilter" }, ["legacy-tables"]],
     "kube-proxy runs": [
+      {
+        "/proc/77/comm": "kube-proxy",
+        "/proc/77/ns/net": "-> net:[1]",
+        "/proc/77/exe": "-> ../../kube-proxy",
+      },
+      ["another-proxy-runs"],
+    ],
+    "kube-proxy runs, and its program cannot be seen": [
       { "/proc/77/comm": "kube-proxy", "/proc/77/ns/net": "-> net:[1]" },
       ["another-proxy-runs"],
+    ],
+    "this program runs by the name of kube-proxy": [
+      { "/proc/77/comm": "kube-proxy", "/proc/77/ns/net": "-> net:[1]", "/proc/77/exe": "-> ../../proxy" },
+      [],
+    ],
+    "the proxy that has the lock is another version, by the name of kube-proxy": [
+      {
+        [`/proc/${PROXY_PID}/comm`]: "kube-proxy",
+        [`/proc/${PROXY_PID}/ns/net`]: "-> net:[1]",
+        [`/proc/${PROXY_PID}/exe`]: "-> ../../kube-proxy",
+      },
+      [],
     ],
     "kube-proxy runs in another network namespace": [
       { "/proc/77/comm": "kube-proxy", "/proc/77/ns/net": "-> net:[2]" },
@@ -72,13 +99,23 @@ const faults: Readonly<Record<string, readonly [files: Record<string, string>, c
 
 for (const [fault, [files, causes]] of Object.entries(faults)) {
   Deno.test(`facts of the kernel: ${fault}`, () =>
-    withRoot({ ...healthy, ...files }, (root) => {
-      const findings = [...kernelFindings(readKernelFacts(root), ["IPv4", "IPv6"])];
-      assert.deepEqual(findings.map(({ cause }) => cause), causes);
+    withRoot({ ...healthy, ...files }, async (root) => {
+      const facts = await readKernelFacts({ root, proxyPid: PROXY_PID });
+      assert.deepEqual([...kernelFindings(facts, ["IPv4", "IPv6"])].map(({ cause }) => cause), causes);
     }));
 }
 
 Deno.test("facts of the kernel: nothing can be read", () =>
-  withRoot({}, (root) => {
-    assert.deepEqual([...kernelFindings(readKernelFacts(root), ["IPv4", "IPv6"])], []);
+  withRoot({}, async (root) => {
+    assert.deepEqual([...kernelFindings(await readKernelFacts({ root }), ["IPv4", "IPv6"])], []);
   }));
+
+Deno.test("facts of the kernel: the PID namespace of a container hides processes", async () => {
+  const sees = (files: Record<string, string>) =>
+    withRoot({ ...healthy, ...files }, async (root) => {
+      const { seesAllProcesses } = await readKernelFacts({ root });
+      assert.equal(seesAllProcesses, files["/proc/self/ns/pid"] === undefined);
+    });
+  await sees({});
+  await sees({ "/proc/self/ns/pid": "-> pid:[4026532001]" });
+});

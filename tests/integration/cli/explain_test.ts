@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import type { Explanation } from "../../../core/explain/explanation.ts";
 import { assertComplaint, Node } from "./support/node.ts";
 import { WITHOUT_NET_ADMIN } from "../support/network_namespace.ts";
+import type { CheckReport } from "../../../core/commands/check/check.ts";
+import { proxyBinary } from "../../lab/proxy.ts";
 import { reachable, service } from "./support/objects.ts";
 
 /** Conntrack entries that a test may make: 5 s, and 80 MB of the kernel's memory. */
@@ -166,4 +168,31 @@ Deno.test("explain names what is wrong on a node", async (t) => {
       /--from "pod": must be node, an IP address, pod\/NAMESPACE\/NAME or NAMESPACE\/SERVICE/,
     );
   });
+});
+
+Deno.test("the proxy is not its own rival when its program is called kube-proxy", async () => {
+  await using node = await Node.make();
+  await node.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+  await node.write("a.json", reachable("web", "10.96.0.10"));
+  const program = `${node.directory}/kube-proxy`;
+  await Deno.symlink(proxyBinary, program);
+  // The name of a process is that of the file that was executed.
+  const asKubeProxy = ["sh", "-c", `exec ${program} "$@"`];
+  const ask = async (command: readonly string[]) =>
+    (await node.run([...command, ...node.source, ...node.identity, "--output=json"], asKubeProxy)).stdout;
+  const causes = async () => {
+    const { findings }: Explanation = JSON.parse(await ask(["explain", "default/web"]));
+    return findings.map(({ cause }) => cause);
+  };
+  const othersAtWork = async () => {
+    const report: CheckReport = JSON.parse(await ask(["check", "--proxy-mode=nftables"]));
+    return report.node.find(({ name }) => name === "no other proxy at work")?.detail;
+  };
+  assert.deepEqual(await causes(), ["nothing-programmed", "proxy-not-running"]);
+  assert.match(await othersAtWork() ?? "", /^none /);
+  await using proxy = node.startWith(asKubeProxy);
+  await proxy.inForce();
+  assert.equal((await Deno.readTextFile(`/proc/${proxy.pid}/comm`)).trim(), "kube-proxy");
+  assert.deepEqual(await causes(), []);
+  assert.doesNotMatch(await othersAtWork() ?? "", /kube-proxy \(pid/);
 });

@@ -11,6 +11,7 @@ const good: KernelFacts = {
   conntrack: { entries: 10, limit: 1000 },
   legacyTables: [],
   otherProxies: [],
+  seesAllProcesses: true,
 };
 
 const use: NodeUse = {
@@ -105,6 +106,17 @@ Deno.test("other proxies at work are named", () => {
   assert.match(
     running.join(),
     /no other proxy at work; a proxy \(pid 3\) and kube-proxy \(pid 12\) in this network/,
+  );
+});
+
+Deno.test("a container does not see the proxies of other containers, and is told where to look", () => {
+  const detailOf = (facts: Partial<KernelFacts>) =>
+    nodeRequirements({ ...good, ...facts }, use).find(({ name }) => name === "no other proxy at work")
+      ?.detail;
+  assert.equal(detailOf({}), "none runs in this network namespace");
+  assert.match(
+    detailOf({ seesAllProcesses: false }) ?? "",
+    /^none in this PID namespace, which hides other containers/,
   );
 });
 
