@@ -51,7 +51,7 @@ export class DatagramSender implements Disposable {
 
   /** Sends a message with a descriptor. @returns as `send`. */
   sendDescriptor(message: Uint8Array<ArrayBuffer>, descriptor: number): boolean {
-    return sendDescriptors(this.#fd, { bytes: message, descriptors: [descriptor] }, this.#address);
+    return sendDescriptors(this.#fd, { bytes: message, descriptors: [descriptor] }, this.#address) >= 0;
   }
 
   [Symbol.dispose](): void {

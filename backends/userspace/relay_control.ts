@@ -10,6 +10,7 @@ import type { UserspaceOptions } from "./options.ts";
 import { HAND_OVER_NAME, takeListeners } from "./relay/listeners/hand_over.ts";
 import { isListenerName } from "./relay/listeners/listener_names.ts";
 import { DEFAULT_RELAY_SETTINGS, type RelayReport, type RelaySettings } from "./relay/messages.ts";
+import type { Warn } from "./relay/rate_limited_warnings.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
 import { relayMetrics, relayStateOf } from "./relay_metrics.ts";
 import { RelayTotals, type Totals } from "./relay_totals.ts";
@@ -96,7 +97,8 @@ export class RelayControl implements Disposable {
 
   async #started(settings: Pick<RelaySettings, "sharedListeners" | "mark">): Promise<RelayHandle> {
     const { udpIdleMs, maxConnections, maxUdpFlows } = this.#options;
-    const inherited = { ...this.#inherited, ...takeListeners(HAND_OVER_NAME) };
+    const warn: Warn = (message, values) => this.#log?.warn(message, values);
+    const inherited = { ...this.#inherited, ...takeListeners(HAND_OVER_NAME, warn) };
     this.#inherited = {};
     return await this.#start(
       {
@@ -109,7 +111,7 @@ export class RelayControl implements Disposable {
         handOverName: HAND_OVER_NAME,
       },
       {
-        warn: (message, values) => this.#log?.warn(message, values),
+        warn,
         failed: ({ message }) => {
           this.#relay = undefined;
           this.#failed(message);

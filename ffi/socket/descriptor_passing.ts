@@ -3,11 +3,13 @@ import { addressOf } from "../memory.ts";
 import { unixAddress } from "../unix_address.ts";
 import { calls } from "./calls.ts";
 import { CMSGHDR, controlSpace, IOVEC, MSGHDR, setControlHeader } from "./message_header.ts";
+import { failure } from "./stream.ts";
 
 /** Sockets that pass file descriptors to another process (unix(7), SCM_RIGHTS). */
 
 const SOCK_SEQPACKET = 5; // sys/socket.h
 const SO_RCVTIMEO = 20; // asm-generic/socket.h
+const SO_SNDTIMEO = 21; // asm-generic/socket.h
 const SCM_RIGHTS = 1; // linux/socket.h
 const MSG_CMSG_CLOEXEC = 0x40000000; // linux/socket.h
 
@@ -53,15 +55,17 @@ export function acceptPeer(listener: number): number | undefined {
 
 /**
  * Connects to a socket of `listenForPeers`.
- * @param timeoutMs limit for each message.
- * @returns undefined if no process listens.
+ * @param timeoutMs limit for the connection, which waits while the backlog of the listener is full, and for each message.
+ * @returns undefined if no process listens, or if it does not accept connections.
  */
 export function connectToPeer(name: string, timeoutMs: number): number | undefined {
   const fd = calls.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return undefined;
   // struct timeval { time_t tv_sec; suseconds_t tv_usec; }, 64 bits each
   const limit = new BigInt64Array([BigInt(Math.floor(timeoutMs / 1000)), BigInt(timeoutMs % 1000 * 1000)]);
-  calls.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, limit, limit.byteLength);
+  for (const option of [SO_RCVTIMEO, SO_SNDTIMEO]) {
+    calls.setsockopt(fd, SOL_SOCKET, option, limit, limit.byteLength);
+  }
   const address = unixAddress(`\0${name}`);
   if (calls.connect(fd, address, address.length) === 0) return fd;
   calls.close(fd);
@@ -72,12 +76,13 @@ export function connectToPeer(name: string, timeoutMs: number): number | undefin
  * Sends a message, without waiting. Both processes have the descriptors afterwards.
  * @param message at least one byte, and at most MAX_DESCRIPTORS descriptors.
  * @param to address of a Unix socket (`unixAddress`), for a socket that is not connected.
+ * @returns the number of bytes, WOULD_BLOCK or FAILED.
  */
 export function sendDescriptors(
   fd: number,
   message: DescriptorMessage,
   to?: Uint8Array<ArrayBuffer>,
-): boolean {
+): number {
   const { bytes, descriptors } = message;
   const length = descriptors.length * 4;
   const control = new Uint8Array(CONTROL_BYTES);
@@ -87,7 +92,8 @@ export function sendDescriptors(
     view.setInt32(CMSGHDR.size + index * 4, descriptor, true);
   }
   const header = new MessageHeader(bytes, control, length === 0 ? 0 : controlSpace(length), to);
-  return messages.sendmsg(fd, header.bytes, MSG_NOSIGNAL | MSG_DONTWAIT) === BigInt(bytes.length);
+  const sent = Number(messages.sendmsg(fd, header.bytes, MSG_NOSIGNAL | MSG_DONTWAIT));
+  return sent >= 0 ? sent : failure();
 }
 
 /** Receives a message of at most `capacity` bytes; undefined at the end of the stream, after a timeout or an error. */

@@ -33,7 +33,7 @@ Deno.test("a message brings its bytes and its descriptors", keepsLibraries, () =
   using other = openFile("/proc/self/maps");
   assert(file !== undefined && other !== undefined);
   const bytes = new TextEncoder().encode("two files");
-  assert(sendDescriptors(sender, { bytes, descriptors: [file.fd, other.fd] }));
+  assert.equal(sendDescriptors(sender, { bytes, descriptors: [file.fd, other.fd] }), bytes.length);
   const received = receiveDescriptors(receiver, 100);
   assert(received !== undefined);
   assert.deepEqual(received.bytes, bytes);
@@ -53,7 +53,7 @@ Deno.test("a message can have the most descriptors, and none", keepsLibraries, (
   assert(file !== undefined);
   const bytes = new Uint8Array([1]);
   for (const count of [0, 1, MAX_DESCRIPTORS]) {
-    assert(sendDescriptors(sender, { bytes, descriptors: Array(count).fill(file.fd) }));
+    assert.equal(sendDescriptors(sender, { bytes, descriptors: Array(count).fill(file.fd) }), 1);
     const received = receiveDescriptors(receiver, 1);
     assert.equal(received?.descriptors.length, count);
     received?.descriptors.forEach(closeSocket);

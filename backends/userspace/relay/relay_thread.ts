@@ -212,7 +212,9 @@ export class RelayThread implements EventTarget, Disposable {
   }
 
   #finishIfIdle(): void {
-    if (this.#drain?.endsWithoutConnections && this.#open === 0) this.#finish();
+    const { endsWithoutConnections = false } = this.#drain ?? {};
+    // A process that is taking the listeners would get a part of them.
+    if (endsWithoutConnections && this.#open === 0 && !this.#handOver?.isBusy) this.#finish();
   }
 
   #finish(): void {

@@ -8,6 +8,8 @@ import {
   relayedService,
 } from "../../backends/userspace/relay/support/services.ts";
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
+import { linesOf } from "../../lab/lines.ts";
+import { program } from "../../integration/userspace/support/serving_node.ts";
 import { echo, exchange, pattern, TcpServer, writeAll } from "../../integration/userspace/support/tcp.ts";
 
 /** Run by relay_test.ts in its own network namespace. */
@@ -26,6 +28,9 @@ const WEB = relayedService({
 });
 const DESTINATIONS = [{ hostname: "10.96.0.10", port: 80 }, { hostname: "192.0.2.1", port: 30080 }];
 
+/** Takes the listeners of an earlier process, without a warning. */
+const take = () => takeListeners(NAME, assert.fail);
+
 Deno.test(
   "clients that connect all the time notice nothing when the process is replaced",
   keepsLibraries,
@@ -39,7 +44,7 @@ Deno.test(
       const drained = lab.relay.drain(20_000, true);
       await lab.relay.offered();
       // The next process takes its time until it knows the services.
-      const inherited = takeListeners(NAME);
+      const inherited = take();
       assert.equal(Object.keys(inherited).length, 5);
       const next = await RelayLab.start({ handOverName: NAME, inherited });
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -63,7 +68,7 @@ Deno.test("connections go on in the old process until they end", keepsLibraries,
   await writeAll(client, sent.subarray(0, 10));
   const drained = old.relay.drain(20_000);
   await old.relay.offered();
-  await using next = await RelayLab.start({ inherited: takeListeners(NAME) });
+  await using next = await RelayLab.start({ inherited: take() });
   await next.replace(WEB);
   using other = await Deno.connect({ hostname: "10.96.0.10", port: 80 });
   assert.equal((await exchange(other, sent)).length, sent.length);
@@ -104,9 +109,29 @@ Deno.test("a relay without connections ends at once, unless a successor waits", 
   const awaited = await RelayLab.start({ handOverName: NAME });
   await awaited.replace(WEB);
   assert.equal(await isOver(awaited.relay, 500), false);
-  await using next = await RelayLab.start({ inherited: takeListeners(NAME) });
+  await using next = await RelayLab.start({ inherited: take() });
   await next.replace(WEB);
   assert.equal(await awaited.relay.drain(20_000), 0);
+});
+
+Deno.test("a process of another user that has the name neither hands anything over nor delays the start", async () => {
+  for (const [backlog, expected] of [["full", []], ["idle", [65534]]] as const) {
+    const squatter = new Deno.Command("python3", {
+      args: [program("squatter.py"), NAME, backlog],
+      stdout: "piped",
+    }).spawn();
+    const lines = linesOf(squatter.stdout);
+    assert.equal((await lines.next()).value, "ready");
+    const began = performance.now();
+    const warned: (string | number | undefined)[] = [];
+    assert.deepEqual(takeListeners(NAME, (_, { uid }) => warned.push(uid)), {});
+    const took = performance.now() - began;
+    squatter.kill("SIGKILL");
+    await squatter.status;
+    await lines.return(undefined);
+    assert(took < 8000, `${backlog}: ${took} ms`);
+    assert.deepEqual(warned, expected, backlog);
+  }
 });
 
 async function isOver(relay: Relay, afterMs: number): Promise<boolean> {
