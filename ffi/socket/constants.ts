@@ -42,6 +42,7 @@ export const EAGAIN = 11; // asm-generic/errno-base.h
 export const ENOMEM = 12; // asm-generic/errno-base.h
 export const ENFILE = 23; // asm-generic/errno-base.h
 export const EMFILE = 24; // asm-generic/errno-base.h
+export const EMSGSIZE = 90; // asm-generic/errno.h
 export const EADDRNOTAVAIL = 99; // asm-generic/errno.h
 export const ENOBUFS = 105; // asm-generic/errno.h
 export const EINPROGRESS = 115; // asm-generic/errno.h

@@ -10,6 +10,11 @@ Deno.test("the relay of mode userspace carries datagrams", async () => {
   await namespace.runTests("userspace/datagrams");
 });
 
+Deno.test("the relay of mode userspace carries datagrams over paths with narrow links", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/path_mtu");
+});
+
 Deno.test("the relay of mode userspace hides endpoints that fail, and passes on what it cannot hide", async () => {
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/failures");

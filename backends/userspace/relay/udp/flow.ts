@@ -1,15 +1,17 @@
-import { EPOLLERR, EPOLLIN } from "../../../../ffi/socket/constants.ts";
+import { offsetOf } from "../endpoints/packed_endpoints.ts";
 import type { EventTarget } from "../event_loop.ts";
 import { Expiring } from "../expiry_list.ts";
 import type { RelayedService } from "../messages.ts";
-import type { FrontendEntry } from "../services/service_table.ts";
+import { type FrontendEntry, sameFrontend } from "../services/service_table.ts";
 import type { UdpReceiver } from "./receiver.ts";
 
 /** The owner of flows, `UdpRelay`, as a flow sees it. */
 export interface FlowOwner {
-  answered(flow: UdpFlow): void;
-  /** The endpoint does not want datagrams: an ICMP error came. */
-  rejected(flow: UdpFlow): void;
+  /**
+   * Handles answers and ICMP errors.
+   * @param events bits of EPOLL…
+   */
+  ready(flow: UdpFlow, events: number): void;
 }
 
 /** The datagrams of one client to one frontend. */
@@ -18,8 +20,6 @@ export class UdpFlow extends Expiring implements EventTarget {
   /** Key in the flows of the receiver. */
   readonly key: string;
   readonly entry: FrontendEntry;
-  /** The state of the service that the flow has been compared with. */
-  spec: RelayedService;
   /** Socket address of the client. */
   readonly client: Uint8Array;
   readonly clientAddress: string;
@@ -33,11 +33,15 @@ export class UdpFlow extends Expiring implements EventTarget {
   rejecting: readonly string[] = [];
   /** The only datagram so far, so that another endpoint can have it; undefined after an answer. */
   question: Uint8Array<ArrayBuffer> | undefined;
+  /** Times that the question was sent again to the same endpoint. */
+  repetitions = 0;
   sent = 0;
   hasAnswer = false;
   /** Time of the last datagram in either direction. */
   lastUsed = 0;
   readonly #owner: FlowOwner;
+  /** State of the service that the flow has been compared with. */
+  #spec: RelayedService;
 
   constructor(
     owner: FlowOwner,
@@ -49,15 +53,25 @@ export class UdpFlow extends Expiring implements EventTarget {
     this.#owner = owner;
     this.receiver = receiver;
     this.entry = entry;
-    this.spec = entry.service.spec;
+    this.#spec = entry.service.spec;
     this.key = seen.key;
     this.client = seen.client;
     this.clientAddress = seen.clientAddress;
     this.local = seen.local;
   }
 
+  /** Reports whether its endpoint or its frontend is gone. Cheap if the service has not changed since the last call. */
+  isOrphan(): boolean {
+    const { service: { spec }, frontend } = this.entry;
+    if (this.#spec === spec) return false;
+    this.#spec = spec;
+    const hasEndpoint = [spec.cluster, spec.local, spec.serving].some((list) =>
+      offsetOf(list, this.endpoint) >= 0
+    );
+    return !hasEndpoint || !spec.frontends.some((other) => sameFrontend(other, frontend));
+  }
+
   handleEvents(_fd: number, events: number): void {
-    if ((events & EPOLLIN) !== 0) this.#owner.answered(this);
-    else if ((events & EPOLLERR) !== 0) this.#owner.rejected(this);
+    this.#owner.ready(this, events);
   }
 }

@@ -1,15 +1,16 @@
 import type { Family } from "../../../../core/net/protocol.ts";
+import { errnoName } from "../../../../ffi/errno.ts";
 import { SOL_SOCKET } from "../../../../ffi/libc.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { errno } from "../../../../ffi/socket/calls.ts";
-import { EAGAIN, ENOBUFS, EPOLLIN, SO_MARK } from "../../../../ffi/socket/constants.ts";
+import { EAGAIN, EMSGSIZE, ENOBUFS, EPOLLERR, EPOLLIN, SO_MARK } from "../../../../ffi/socket/constants.ts";
 import { DatagramBatch } from "../../../../ffi/socket/datagrams.ts";
 import { setOption, takeError } from "../../../../ffi/socket/options.ts";
 import { closeSocket, sendBytes } from "../../../../ffi/socket/stream.ts";
 import { connectUdp, udpSocket } from "../../../../ffi/socket/udp.ts";
 import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EndpointPicker } from "../endpoints/endpoint_picker.ts";
-import { endpointAt, offsetOf, PACKED_BYTES } from "../endpoints/packed_endpoints.ts";
+import { endpointAt, PACKED_BYTES } from "../endpoints/packed_endpoints.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
 import { ExpiryList } from "../expiry_list.ts";
 import { endpointsOf, listFor, mayUse, sameFrontend, type Service } from "../services/service_table.ts";
@@ -22,6 +23,10 @@ import { Rejections } from "./rejections.ts";
 const BATCH = 32;
 /** Endpoints that may reject one flow before it ends. */
 const MAX_REJECTIONS = 4;
+/** Times that a question is sent again because it is too long for its path, which may have several narrow links. */
+const MAX_REPETITIONS = 4;
+/** Batches of answers that are passed on after an error. They hold more than the receive buffer of a socket. */
+const LAST_BATCHES = 16;
 /**
  * Time without datagrams after which conntrack is asked again, because the client may have used the same port for
  * another frontend meanwhile. Less than nf_conntrack_udp_timeout (30 s), after which conntrack forgets the flow.
@@ -94,48 +99,17 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
     if (flow !== undefined) this.#send(flow, slot);
   }
 
-  answered(flow: UdpFlow): void {
-    const count = this.#replies.receive(flow.fd);
-    if (count <= 0) return this.rejected(flow);
-    const { service } = flow.entry;
-    if (!flow.hasAnswer) {
-      flow.hasAnswer = true;
-      flow.question = undefined;
-      if (this.#options.picker.hasFailures) this.#options.picker.succeeded(service, flow.endpoint);
-    }
-    for (let slot = 0; slot < count; slot++) service.bytesToClients += this.#replies.lengthOf(slot);
-    this.#replies.reply(flow.receiver.fd, count, flow.receiver.addressFamily, flow.client, flow.local);
-    this.#use(flow);
-  }
-
-  rejected(flow: UdpFlow): void {
-    // Reading clears it, so that it is not reported again.
-    takeError(flow.fd);
-    this.#avoidEndpoint(flow);
-    const { question } = flow;
-    if (question === undefined) {
-      this.#tellClient(flow);
-      return this.#end(flow);
-    }
-    while (this.#connect(flow)) {
-      if (sendBytes(flow.fd, question) >= 0) return;
-      this.#avoidEndpoint(flow);
-    }
-    this.#fail(flow);
+  ready(flow: UdpFlow, events: number): void {
+    const error = (events & EPOLLERR) !== 0 ? takeError(flow.fd) : 0;
+    if (error !== 0) return this.#failed(flow, error);
+    const count = this.#passAnswers(flow);
+    if (count < 0 && count !== -EAGAIN) this.#failed(flow, -count);
   }
 
   /** Ends the flows whose endpoint or frontend is gone, after services have changed. */
   endOrphans(): void {
     for (const flow of this.#idle.all()) {
-      const { spec } = flow.entry.service;
-      if (flow.spec === spec) continue;
-      flow.spec = spec;
-      const { endpoint, entry: { frontend } } = flow;
-      const hasEndpoint = [spec.cluster, spec.local, spec.serving].some((list) =>
-        offsetOf(list, endpoint) >= 0
-      );
-      const hasFrontend = spec.frontends.some((other) => sameFrontend(other, frontend));
-      if (!hasEndpoint || !hasFrontend) this.#end(flow);
+      if (flow.isOrphan()) this.#end(flow);
     }
   }
 
@@ -190,19 +164,79 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
     return undefined;
   }
 
-  /** Sends a datagram of the client; to another endpoint if there has been an ICMP error. */
+  /** Sends a datagram of the client; to another endpoint after an error. */
   #send(flow: UdpFlow, slot: number): void {
     this.#use(flow);
-    while (!this.batch.forward(slot, flow.fd)) {
-      const reason = errno();
-      // Without memory the datagram is lost, as in any network.
-      if (reason === EAGAIN || reason === ENOBUFS) return;
-      this.#avoidEndpoint(flow);
+    for (let error = this.#forward(flow, slot); error !== 0; error = this.#forward(flow, slot)) {
+      if (isLoss(error) || error === EMSGSIZE) return;
+      this.#avoidEndpoint(flow, error);
       if (!this.#connect(flow)) return this.#fail(flow);
     }
     flow.sent++;
     flow.question = flow.sent === 1 && !flow.hasAnswer ? this.batch.copyOf(slot) : undefined;
     flow.entry.service.bytesToEndpoints += this.batch.lengthOf(slot);
+  }
+
+  /** Sends a datagram to the endpoint of its flow. @returns the error, which may be of an earlier one; 0 if it was sent. */
+  #forward(flow: UdpFlow, slot: number): number {
+    if (this.batch.forward(slot, flow.fd)) return 0;
+    const error = errno();
+    this.#passLastAnswers(flow);
+    if (error !== EMSGSIZE) return error;
+    this.#repeatQuestion(flow);
+    return this.batch.forward(slot, flow.fd) ? 0 : errno();
+  }
+
+  /** Passes one batch of answers on. @returns their number; negative: the error. */
+  #passAnswers(flow: UdpFlow): number {
+    const count = this.#replies.receive(flow.fd);
+    if (count <= 0) return count < 0 ? -errno() : 0;
+    const { service } = flow.entry;
+    if (!flow.hasAnswer) {
+      flow.hasAnswer = true;
+      flow.question = undefined;
+      if (this.#options.picker.hasFailures) this.#options.picker.succeeded(service, flow.endpoint);
+    }
+    for (let slot = 0; slot < count; slot++) service.bytesToClients += this.#replies.lengthOf(slot);
+    this.#replies.reply(flow.receiver.fd, count, flow.receiver.addressFamily, flow.client, flow.local);
+    this.#use(flow);
+    return count;
+  }
+
+  /** Passes all answers on after an error, which the kernel reports before the answers that came earlier. */
+  #passLastAnswers(flow: UdpFlow): void {
+    for (let batch = 0; batch < LAST_BATCHES; batch++) {
+      if (this.#passAnswers(flow) < this.#replies.slots) return;
+    }
+  }
+
+  /** Handles an ICMP error about a datagram that was sent. */
+  #failed(flow: UdpFlow, error: number): void {
+    this.#passLastAnswers(flow);
+    if (error === EMSGSIZE) return this.#repeatQuestion(flow);
+    this.#avoidEndpoint(flow, error);
+    const { question } = flow;
+    if (question === undefined) {
+      this.#tellClient(flow);
+      return this.#end(flow);
+    }
+    while (this.#connect(flow)) {
+      if (sendBytes(flow.fd, question) >= 0) return;
+      const reason = errno();
+      if (isLoss(reason)) return;
+      this.#avoidEndpoint(flow, reason);
+    }
+    this.#fail(flow);
+  }
+
+  /**
+   * Sends a question again that was too long for its path ("fragmentation needed" or "packet too big"). The kernel has
+   * learned the path MTU from that error, and sends it in fragments. The endpoint is not to blame.
+   */
+  #repeatQuestion(flow: UdpFlow): void {
+    if (flow.question === undefined || flow.repetitions >= MAX_REPETITIONS) return;
+    flow.repetitions++;
+    sendBytes(flow.fd, flow.question);
   }
 
   /** Connects a flow to an endpoint that has not rejected it. @returns false if there is none. */
@@ -224,15 +258,18 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
       const address = this.#addresses[family];
       address.setPacked(list, offset);
       if (connectUdp(fd, address)) return loop.add(fd, flow, EPOLLIN);
-      this.#avoidEndpoint(flow);
+      const error = errno();
+      // Without a free local port, the endpoint is not to blame.
+      if (error === EAGAIN) return false;
+      this.#avoidEndpoint(flow, error);
     }
     return false;
   }
 
-  #avoidEndpoint(flow: UdpFlow): void {
+  #avoidEndpoint(flow: UdpFlow, error: number): void {
     const { picker, loop, endpointFailed } = this.#options;
     picker.failed(flow.entry.service, flow.endpoint, loop.now);
-    endpointFailed(flow.entry.service, flow.endpoint, "ICMP error");
+    endpointFailed(flow.entry.service, flow.endpoint, errnoName(error));
     flow.rejecting = [...flow.rejecting, flow.endpoint];
   }
 
@@ -276,4 +313,9 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
   #seen(receiver: UdpReceiver, client: Uint8Array, local: string): SeenFlow {
     return { ...receiver.clientOf(client), local, localPort: receiver.port };
   }
+}
+
+/** Reports whether a datagram was lost for want of memory, as in any network. */
+function isLoss(error: number): boolean {
+  return error === EAGAIN || error === ENOBUFS;
 }

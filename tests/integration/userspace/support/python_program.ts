@@ -5,9 +5,11 @@ export class PythonProgram implements AsyncDisposable {
   readonly #lines: ReadableStreamDefaultReader<string>;
   #rest = "";
 
-  constructor(source: string) {
-    this.#process = new Deno.Command("python3", {
-      args: ["-c", source],
+  /** @param wrapper command that executes its arguments, in another network namespace for example */
+  constructor(source: string, wrapper: readonly string[] = []) {
+    const [command, ...args] = [...wrapper, "python3", "-c", source];
+    this.#process = new Deno.Command(command, {
+      args,
       stdin: "piped",
       stdout: "piped",
     }).spawn();

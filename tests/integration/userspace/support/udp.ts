@@ -23,11 +23,16 @@ export class UdpClient implements Disposable {
 
   /** Sends a question and returns the next answer as `text from address:port`; undefined if none comes in time. */
   async ask(text: string, hostname: string, port: number, timeoutMs = 2000): Promise<string | undefined> {
-    this.#socket.send(text, port, hostname);
+    this.tell(text, hostname, port);
     const waiting = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs));
     if (this.#answers.length === 0) await Promise.race([this.#arrived.promise, waiting]);
     this.#arrived = Promise.withResolvers();
     return this.#answers.shift();
+  }
+
+  /** Sends a datagram without waiting for an answer. */
+  tell(text: string, hostname: string, port: number): void {
+    this.#socket.send(text, port, hostname);
   }
 
   [Symbol.dispose](): void {
@@ -63,7 +68,7 @@ client.settimeout(5)
 client.connect((host, int(port)))
 try:
     client.send(text.encode())
-    print(client.recv(100).decode())
+    print(client.recv(65536).decode())
 except TimeoutError:
     print("no answer")
 except OSError as error:
