@@ -5,8 +5,10 @@ import { textAt } from "./memory.ts";
 export interface KernelErrorDetails extends ErrorOptions {
   /** Text from the kernel or the library beyond the errno. */
   readonly extack?: string | undefined;
-  /** Advice for the operator, a full sentence. */
+  /** Advice for the operator, a full sentence without its period. */
   readonly advice?: string | undefined;
+  /** Command that makes the operation possible: "modprobe ip_vs". */
+  readonly fix?: string | undefined;
 }
 
 /** The kernel rejected an operation. */
@@ -18,6 +20,10 @@ export class KernelError extends Error {
   readonly extack?: string;
   /** Advice for the operator. It is part of the message. */
   readonly advice?: string;
+  /** Command that makes the operation possible. It is the end of the message. */
+  readonly fix?: string;
+  /** The message without `fix`. */
+  readonly problem: string;
 
   constructor(
     /** The attempt: "open a NETLINK_NETFILTER socket". */
@@ -26,12 +32,15 @@ export class KernelError extends Error {
     readonly errno: number,
     details: KernelErrorDetails = {},
   ) {
-    const { extack, advice, ...options } = details;
+    const { extack, advice, fix, ...options } = details;
     const why = extack === undefined ? errnoText(errno) : `${errnoText(errno)}: ${extack}`;
-    super(`${operation}: ${errnoName(errno)} (${why})${advice === undefined ? "" : `. ${advice}`}`, options);
+    const problem = `${operation}: ${errnoName(errno)} (${why})${advice === undefined ? "" : `. ${advice}`}`;
+    super(fix === undefined ? problem : `${problem}. Run on the node: ${fix}`, options);
+    this.problem = problem;
     this.errnoName = errnoName(errno);
     if (extack !== undefined) this.extack = extack;
     if (advice !== undefined) this.advice = advice;
+    if (fix !== undefined) this.fix = fix;
   }
 }
 

@@ -77,6 +77,13 @@ async function requirement(name: string, detail: string, attempt: () => Promise<
     return { name, found: true, detail, severity: "required" };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    return { name, found: false, detail: error.message, severity: "required" };
+    const { problem, fix } = error;
+    return {
+      name,
+      found: false,
+      detail: problem,
+      severity: "required",
+      ...(fix === undefined ? {} : { fix }),
+    };
   }
 }

@@ -26,11 +26,16 @@ export interface Requirement {
   /** Shown to operators: "nf_tables in the kernel", "CAP_NET_ADMIN". */
   readonly name: string;
   readonly found: boolean;
-  /** The evidence; for a missing feature also how to get it. */
+  /** The evidence; for a missing feature also where it comes from. */
   readonly detail: string;
   readonly severity: Severity;
   /** The command that supplies a missing feature, such as `modprobe nft_ct`; undefined if there is none. */
   readonly fix?: string;
+}
+
+/** Describes a requirement for operators: its evidence, and the command that supplies what is missing. */
+export function describeRequirement({ detail, fix }: Pick<Requirement, "detail" | "fix">): string {
+  return fix === undefined ? detail : `${detail}. Run on the node: ${fix}`;
 }
 
 /**

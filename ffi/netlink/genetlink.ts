@@ -1,5 +1,5 @@
 import { errnoOf } from "../errno.ts";
-import { KernelError } from "../errors.ts";
+import { KernelError, type KernelErrorDetails } from "../errors.ts";
 import { NLM_F_ACK, NLM_F_REQUEST } from "./constants.ts";
 import type { NetlinkClient } from "./client.ts";
 import { attribute } from "./reader.ts";
@@ -26,10 +26,14 @@ export function genlmsghdr(writer: MessageWriter, command: number, version: numb
  *
  * libnl's genl_ctrl_resolve sends the same request, but needs a second library in the binary and maps the kernel's
  * errnos to codes of its own.
- * @param advice what to do if the kernel lacks the family, a full sentence.
+ * @param remedy what to do if the kernel lacks the family.
  * @throws KernelError ENOENT if the kernel lacks the family.
  */
-export async function resolveFamily(client: NetlinkClient, name: string, advice: string): Promise<number> {
+export async function resolveFamily(
+  client: NetlinkClient,
+  name: string,
+  remedy: Pick<KernelErrorDetails, "advice" | "fix">,
+): Promise<number> {
   const operation = `find the generic netlink family ${name}`;
   try {
     const [answer] = await client.request(operation, (message, seq) => {
@@ -43,6 +47,6 @@ export async function resolveFamily(client: NetlinkClient, name: string, advice:
     throw new KernelError(operation, errnoOf("EPROTO"), { extack: "the kernel's answer contains no id" });
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== errnoOf("ENOENT")) throw error;
-    throw new KernelError(operation, error.errno, { extack: error.extack, advice, cause: error });
+    throw new KernelError(operation, error.errno, { extack: error.extack, ...remedy, cause: error });
   }
 }

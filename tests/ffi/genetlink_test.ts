@@ -15,7 +15,7 @@ const NO_ENTRY = "24000000 0200 0001 01000000 00000000 feffffff 20000000 1000 05
 
 Deno.test("the id of a family is requested by its name", async () => {
   const transport = new FakeTransport(() => [hex(ANSWERED), hex(ACKNOWLEDGED)]);
-  assert.equal(await resolveFamily(new NetlinkClient(transport), "IPVS", "Get it"), 0x20);
+  assert.equal(await resolveFamily(new NetlinkClient(transport), "IPVS", { advice: "Get it" }), 0x20);
   assert.deepEqual(transport.sent, [hex(ASKED)]);
 });
 
@@ -24,15 +24,17 @@ Deno.test("a missing family is an error that contains the advice", async () => {
     resolveFamily(
       new NetlinkClient(new FakeTransport(() => [hex(NO_ENTRY)])),
       "IPVS",
-      "Load it: modprobe ip_vs",
+      { advice: "IPVS is a module", fix: "modprobe ip_vs" },
     ),
-    /find the generic netlink family IPVS: ENOENT \(No such file or directory\)\. Load it: modprobe ip_vs/,
+    /find the generic netlink family IPVS: ENOENT \(No such file or directory\)\. IPVS is a module\. Run on the node: modprobe ip_vs$/,
   );
 });
 
 Deno.test("an answer without an id is an error", async () => {
   await assert.rejects(
-    resolveFamily(new NetlinkClient(new FakeTransport(() => [hex(ACKNOWLEDGED)])), "IPVS", "Get it"),
+    resolveFamily(new NetlinkClient(new FakeTransport(() => [hex(ACKNOWLEDGED)])), "IPVS", {
+      advice: "Get it",
+    }),
     /EPROTO .*contains no id/,
   );
 });

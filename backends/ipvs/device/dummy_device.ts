@@ -192,8 +192,12 @@ export class DummyDevice implements Disposable {
     } catch (error) {
       // "Unknown device type"
       if (!(error instanceof KernelError) || error.errno !== errnoOf("EOPNOTSUPP")) throw error;
-      const advice = "Load the kernel module on the node: modprobe dummy (a kernel has it with CONFIG_DUMMY)";
-      throw new KernelError(operation, error.errno, { extack: error.extack, advice, cause: error });
+      throw new KernelError(operation, error.errno, {
+        extack: error.extack,
+        advice: "Dummy devices are in the kernel module dummy (CONFIG_DUMMY)",
+        fix: "modprobe dummy",
+        cause: error,
+      });
     }
     const created = await this.#find();
     if (created === undefined) {

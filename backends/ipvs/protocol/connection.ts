@@ -158,17 +158,14 @@ export class IpvsConnection implements Disposable {
 type LoadModule = (name: string) => string | undefined;
 
 async function familyOf(client: NetlinkClient, load: LoadModule): Promise<number> {
-  const advice = "IPVS is in the kernel module ip_vs";
+  const advice = "IPVS is in the kernel module ip_vs (CONFIG_IP_VS)";
+  const fix = "modprobe ip_vs";
   try {
-    return await resolveFamily(client, IPVS_GENL_NAME, advice);
+    return await resolveFamily(client, IPVS_GENL_NAME, { advice, fix });
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== errnoOf("ENOENT")) throw error;
     const problem = load("ip_vs");
     const failed = problem === undefined ? "" : `, which could not be loaded ${problem}`;
-    return await resolveFamily(
-      client,
-      IPVS_GENL_NAME,
-      `${advice}${failed}. Load it on the node: modprobe ip_vs (a kernel has it with CONFIG_IP_VS)`,
-    );
+    return await resolveFamily(client, IPVS_GENL_NAME, { advice: `${advice}${failed}`, fix });
   }
 }

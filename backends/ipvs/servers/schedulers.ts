@@ -53,7 +53,8 @@ export async function tryScheduler(
     extack: `its module ${module} is missing${
       problem === undefined ? "" : ` and could not be loaded ${problem}`
     }`,
-    advice: `Load it on the node: modprobe ${module}. Schedulers of IPVS are ${KNOWN_SCHEDULERS.join(", ")}`,
+    advice: `Schedulers of IPVS are ${KNOWN_SCHEDULERS.join(", ")}`,
+    fix: `modprobe ${module}`,
     cause: error,
   });
 }

@@ -1,4 +1,4 @@
-import type { Requirement } from "../../backend/contract.ts";
+import { describeRequirement, type Requirement } from "../../backend/contract.ts";
 import type { ConfiguredMode } from "../../backend/mode.ts";
 import type { Cell } from "../output/table.ts";
 
@@ -25,7 +25,7 @@ export interface ModeReport {
 export interface CheckedRequirement {
   readonly name: string;
   readonly state: RequirementState;
-  /** The evidence; for a missing feature also how to get it. */
+  /** The evidence; for a missing feature also where it comes from. */
   readonly detail: string;
   /** The command that supplies a missing feature. */
   readonly fix?: string;
@@ -33,7 +33,7 @@ export interface CheckedRequirement {
 
 export type RequirementState = "ok" | "MISSING" | "WARNING" | "absent";
 
-/** Tries which features the kernel and the privileges of this process provide for a mode. Changes nothing. */
+/** Tries which features the kernel and the privileges of this process provide for a mode. Changes nothing that is in force. */
 export async function checkMode(mode: ConfiguredMode): Promise<ModeReport> {
   using backend = mode.create();
   const requirements = await backend.probe();
@@ -62,11 +62,11 @@ export function rowsOf({ modes, node }: CheckReport): Cell[][] {
   for (const one of node) add("node", one);
   return [
     ["STATE", "FOR", "NEEDED", "FOUND, AND HOW TO GET IT"],
-    ...rows.values().map(({ users, requirement: { name, state, detail, fix } }): Cell[] => [
-      { text: state, colour: colours[state] },
+    ...rows.values().map(({ users, requirement }): Cell[] => [
+      { text: requirement.state, colour: colours[requirement.state] },
       users.join(" "),
-      name,
-      fix === undefined ? detail : `${detail}. Run: ${fix}`,
+      requirement.name,
+      describeRequirement(requirement),
     ]),
   ];
 }

@@ -20,8 +20,10 @@ export const checkCommand: Command = {
   description: [
     "Tries each requirement of every mode, or of the one that --proxy-mode names, and reads what else decides whether " +
     "services work: sysctls, the conntrack table, ports in use, other proxies. With --proxy-mode=auto, tries every " +
-    "mode and says which one a start would select. Changes nothing. Run it as the same user, with the same " +
-    "capabilities and in the same namespaces as the proxy.",
+    "mode and says which one a start would select. Run it as the same user, with the same capabilities and in the same " +
+    "namespaces as the proxy.",
+    "Changes nothing that is in force. The kernel may load modules for features that are tried, and what a trial adds, " +
+    "such as a device, exists for a moment.",
   ],
   arguments: [],
   flags: outputFlags,

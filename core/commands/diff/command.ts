@@ -12,7 +12,8 @@ export const diffCommand: Command = {
   description: [
     "Reads the objects from the source of the proxy, plans them, reads the kernel, and shows what a start with the same " +
     "flags would add (+), change (~) and remove (-), and what it would remove of other modes afterwards. Changes " +
-    "nothing and takes no lock. Needs the same privileges as the proxy, to read the kernel.",
+    "nothing and takes no lock, but the kernel may load the modules of the mode. Needs the same privileges as the proxy, " +
+    "to read the kernel.",
     "Each list has at most 200 lines, and the number of the rest.",
   ],
   arguments: [],

@@ -1,4 +1,4 @@
-import type { Backend } from "../../backend/contract.ts";
+import { type Backend, describeRequirement } from "../../backend/contract.ts";
 import type { ProxyConfig } from "../../config/config.ts";
 import type { Log } from "../../observe/log.ts";
 import { UserError } from "../../user_error.ts";
@@ -21,6 +21,6 @@ export async function requireAll(
   for (const { detail, severity } of absent) if (severity === "recommended") log.warn(detail);
   const missing = absent.filter(({ severity }) => severity === "required");
   if (missing.length === 0) return;
-  const list = missing.map(({ name, detail }) => `\n  ${name}: ${detail}`).join("");
+  const list = missing.map((one) => `\n  ${one.name}: ${describeRequirement(one)}`).join("");
   throw new UserError(`mode ${backend.mode} cannot work on this node; missing:${list}`);
 }

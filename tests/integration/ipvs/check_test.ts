@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { CheckReport } from "../../../core/commands/check/check.ts";
 import { assertComplaint, Node } from "../cli/support/node.ts";
 import { reachable } from "../cli/support/objects.ts";
 import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
@@ -7,8 +8,8 @@ const mode = "--proxy-mode=ipvs";
 
 /** Tests for messages about missing kernel modules. */
 const remedies = [
-  /IPVS with the scheduler rr: .*Load it on the node: modprobe ip_vs \(/,
-  /dummy devices: .*Load the kernel module on the node: modprobe dummy \(/,
+  /IPVS with the scheduler rr: .*\. Run on the node: modprobe ip_vs$/m,
+  /dummy devices: .*\. Run on the node: modprobe dummy$/m,
 ];
 
 Deno.test({
@@ -23,9 +24,16 @@ Deno.test({
 
     const { code, stdout } = await node.run(["check", mode]);
     assert.equal(code, 1);
-    assert.match(stdout, /^MISSING +ipvs +IPVS with the scheduler rr .*modprobe ip_vs \(/m);
-    assert.match(stdout, /^MISSING +ipvs +dummy devices .*modprobe dummy \(/m);
+    assert.match(stdout, /^MISSING +ipvs +IPVS with the scheduler rr .*\. Run on the node: modprobe ip_vs$/m);
+    assert.match(stdout, /^MISSING +ipvs +dummy devices .*\. Run on the node: modprobe dummy$/m);
     assert.match(stdout, /^ok +ipvs +nf_tables in the kernel /m);
+    const report: CheckReport = JSON.parse((await node.run(["check", mode, "-o", "json"])).stdout);
+    const missing = report.modes[0]?.requirements.filter(({ state }) => state === "MISSING") ?? [];
+    assert.deepEqual(missing.map(({ name, fix }) => [name, fix]), [
+      ["IPVS with the scheduler rr", "modprobe ip_vs"],
+      ["dummy devices", "modprobe dummy"],
+    ]);
+    for (const { detail } of missing) assert.doesNotMatch(detail, /modprobe/);
 
     assert.equal((await node.run(["--cleanup"])).code, 0, "there is nothing to clean up");
     assert.equal(await node.ruleset(), "");
@@ -48,7 +56,7 @@ Deno.test({
     assertComplaint(
       unknown,
       /IPVS with the scheduler nosuch: use the scheduler nosuch of IPVS/,
-      /modprobe ip_vs_nosuch\. Schedulers of IPVS are rr, wrr/,
+      /Schedulers of IPVS are rr, wrr.*\. Run on the node: modprobe ip_vs_nosuch$/m,
     );
   },
 });

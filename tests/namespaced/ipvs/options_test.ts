@@ -46,7 +46,7 @@ Deno.test("a missing scheduler is reported, and nothing is changed", keepsLibrar
   assert.equal(missing.length, 1);
   assert.match(
     missing[0]?.detail ?? "",
-    /use the scheduler nosuch of IPVS.*modprobe ip_vs_nosuch\. Schedulers of/,
+    /use the scheduler nosuch of IPVS.*Schedulers of .*modprobe ip_vs_nosuch/,
   );
   await assert.rejects(backend.reconcile(desiredOf([web])), /^BackendError: ipvs: use the scheduler nosuch/);
   assert.deepEqual(await savedServers(), before);

@@ -38,7 +38,7 @@ Deno.test("without IPVS in the kernel the error says how to get it, and the sock
   });
   await assert.rejects(
     IpvsConnection.open(() => kernel, (name) => `because there is no ${name}`),
-    /family IPVS: ENOENT .*IPVS is in the kernel module ip_vs, which could not be loaded because there is no ip_vs\. .*modprobe ip_vs \(a kernel has it with CONFIG_IP_VS\)/,
+    /family IPVS: ENOENT .*IPVS is in the kernel module ip_vs \(CONFIG_IP_VS\), which could not be loaded because there is no ip_vs\. Run on the node: modprobe ip_vs$/,
   );
   assert.ok(kernel.closed);
 });
@@ -62,7 +62,7 @@ Deno.test("the error about a missing scheduler says what to load; other errors a
   using withoutIt = await rejecting("ENOENT");
   await assert.rejects(
     tryScheduler(withoutIt, "nosuch"),
-    /use the scheduler nosuch of IPVS.*ENOENT.*ip_vs_nosuch is missing and could not be loaded.*modprobe ip_vs_nosuch/,
+    /use the scheduler nosuch of IPVS.*ENOENT.*ip_vs_nosuch is missing and could not be loaded.*\. Run on the node: modprobe ip_vs_nosuch$/,
   );
   using withoutIPv6 = await rejecting("EAFNOSUPPORT");
   await assert.rejects(
