@@ -108,11 +108,6 @@ static __always_inline int
 is_masqueraded(const struct service *service, enum origin origin, const struct settings *settings,
 	       const struct tuple *to)
 {
-	/*
-	 * An endpoint on the node itself: its replies pass this node's stack anyway, and no packet with the
-	 * node's address as source may come from outside.
-	 */
-	if (is_own_address(&to->destination)) return 0;
 	/* Hairpin: otherwise the endpoint would reply to itself directly. */
 	if (same_address(&to->source, &to->destination)) return 1;
 	if (service->flags & SERVICE_MASQUERADE_ALL) return 1;

@@ -39,7 +39,7 @@ static __always_inline int take_for_all(const struct settings *settings, __u64 n
 {
 	__u32 only = 0;
 	__u64 *full = bpf_map_lookup_elem(&icmp_limit, &only);
-	if (!full || settings->icmp_per_second == 0) return 0;
+	if (!full || settings->icmp_per_second == 0 || settings->icmp_burst == 0) return 0;
 	return take_one(full, now, NANOSECONDS / settings->icmp_per_second, settings->icmp_burst);
 }
 

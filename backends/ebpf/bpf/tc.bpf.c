@@ -94,6 +94,12 @@ static __noinline int choose_way(struct __sk_buff *skb, struct workspace *work)
 	*to = packet->tuple;
 	to->destination = endpoint.address;
 	to->destination_port = endpoint.port;
+	/*
+	 * An endpoint on the node itself. The lookup of a route would fail on a node that does not forward. The source stays,
+	 * because the replies pass this node's stack anyway, and no packet with the node's address as source may come from
+	 * outside.
+	 */
+	if (is_own_address(&to->destination)) return NEXT_HOP_STACK;
 	int is_hidden = is_masqueraded(service, origin, settings, to);
 	enum next_hop next_hop = find_route(skb, packet, to, &work->route);
 	if (next_hop == NEXT_HOP_STACK && is_hidden) return NEXT_HOP_NONE;
@@ -233,13 +239,20 @@ static __always_inline int has_uncertain_source(struct __sk_buff *skb, struct fl
 	return 0;
 }
 
+/* Reports whether the packets go to an endpoint on the node itself. The stack does not forward them, and checks their source. */
+static __always_inline int is_for_node(const struct flow *flow)
+{
+	return (flow->flags & (FLOW_REPLY | FLOW_TO_NODE)) == FLOW_TO_NODE;
+}
+
 static __noinline int forward(struct __sk_buff *skb, struct workspace *work, struct flow *entry)
 {
 	struct flow *flow = &work->flow;
+	enum next_hop next_hop;
 	work->to = flow->translated;
-	int is_forwarded = is_through_stack(flow) || has_uncertain_source(skb, entry, flow);
-	enum next_hop next_hop = is_forwarded ? NEXT_HOP_FORWARD :
-						find_route(skb, &work->packet, &work->to, &work->route);
+	if (is_for_node(flow)) next_hop = NEXT_HOP_STACK;
+	else if (is_through_stack(flow) || has_uncertain_source(skb, entry, flow)) next_hop = NEXT_HOP_FORWARD;
+	else next_hop = find_route(skb, &work->packet, &work->to, &work->route);
 	/* Egress tracks replies that the stack forwards, because netfilter's rules may drop them, or masquerade them. */
 	if (next_hop != NEXT_HOP_FORWARD || !(flow->flags & FLOW_REPLY)) track(skb, &work->packet, entry, flow);
 	return send(skb, work, next_hop, !(flow->flags & FLOW_REPLY));
@@ -269,14 +282,15 @@ static __noinline int forward_error(struct __sk_buff *skb, struct workspace *wor
 	struct flow *flow = &work->flow;
 	if (!find_flow(&reply, flow)) return PASS_ON;
 	set_original(quotation, error, flow);
-	int is_forwarded = is_through_stack(flow) || is_source_uncertain(skb);
-	enum next_hop next_hop = is_forwarded ? NEXT_HOP_FORWARD :
-						find_route(skb, error, &quotation->outer, &work->route);
+	enum next_hop next_hop;
+	if (is_for_node(flow)) next_hop = NEXT_HOP_STACK;
+	else if (is_through_stack(flow) || is_source_uncertain(skb)) next_hop = NEXT_HOP_FORWARD;
+	else next_hop = find_route(skb, error, &quotation->outer, &work->route);
 	if (next_hop == NEXT_HOP_FORWARD) return forward_error_through_stack(skb, work, flow);
-	/* No error is sent about an error. */
-	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG || error->time_to_live <= LAST_HOP_TTL)
-		return drop(DROP_NO_ROUTE);
 	__u8 hops = next_hop == NEXT_HOP_NEIGHBOUR ? 1 : 0;
+	/* No error is sent about an error. */
+	if (next_hop == NEXT_HOP_NONE || next_hop == NEXT_HOP_TOO_BIG) return drop(DROP_NO_ROUTE);
+	if (hops && error->time_to_live <= LAST_HOP_TTL) return drop(DROP_NO_ROUTE);
 	if (translate_error(skb, error, quotation, error->time_to_live - hops) != 0) return drop(DROP_MALFORMED);
 	return next_hop == NEXT_HOP_STACK ? PASS_ON : send_to_neighbour(skb, error, &work->route, 0);
 }

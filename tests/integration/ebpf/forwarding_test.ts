@@ -204,6 +204,29 @@ Deno.test("the way of packets for services to their endpoint", async (t) => {
     await node.forwardRules();
   });
 
+  await t.step(
+    "an endpoint on the node itself, for a client that uses one port for two services",
+    async () => {
+      for (const forwarding of ["direct", "stack"] as const) {
+        await node.start({ forwarding });
+        await node.program(["node"]);
+        for (const family of FAMILIES) {
+          const from = { from: machines["pod-c"].addresses[family], fromPort: 15000, keep: true } as const;
+          const targets = [{ to: CLUSTER_IP[family], port: 80 }, { to: here[family], port: NODE_PORT }];
+          const outcomes = [];
+          for (const target of targets) {
+            outcomes.push(...await lab.agent("pod-c").probe({ protocol: "TCP", ...target }, from));
+          }
+          const answers = outcomes.filter(isAnswered);
+          assert.deepEqual(answers.map(({ pod }) => pod), ["node", "node"], JSON.stringify(outcomes));
+          const [first, second] = answers;
+          assert(first!.sourcePort === 15000 && second!.sourcePort !== 15000, JSON.stringify(answers));
+          await lab.agent("pod-c").close(answers.map(({ connection }) => connection!));
+        }
+      }
+    },
+  );
+
   await t.step("auto: through the stack as soon as there is a policy engine, and no longer", async () => {
     const backend = await node.start({ forwarding: "auto" });
     const isThroughStack = async () =>

@@ -74,8 +74,10 @@ export const icmpLimitCases: Cases = {
     const sources = Array.from({ length: 30 }, (_, index) => datagram(`192.168.8.${index + 10}`));
     const count = await answers(node, sources);
     assert(count >= 1 && count <= 6, `${count}`);
-    await node.program([noDns], { map: { icmpPerSecond: 0 } });
-    assert.equal(await answers(node, [datagram("192.168.8.9")]), 0);
+    for (const none of [{ icmpPerSecond: 0 }, { icmpBurst: 0 }]) {
+      await node.program([noDns], { map: none });
+      assert.equal(await answers(node, [datagram("192.168.8.9")]), 0);
+    }
   },
 
   "errors for the discovery of the path's MTU and resets have no limit": async (node) => {
