@@ -1,7 +1,9 @@
 #!/bin/bash
 # Makes the pictures of docs/images that the README and docs/status.md show: the page of a running proxy in Chromium, and
-# `proxy status --watch`. Takes six minutes, as root.
-#   scripts/screenshots.sh [SECONDS]      SECONDS of traffic and changes before the pictures, by default 200
+# `proxy status --watch`, `explain` and `check`. Takes six minutes, as root.
+#   scripts/screenshots.sh [SECONDS [PICTURE…]]
+#     SECONDS of traffic and changes before the pictures, by default 200
+#     PICTURE: page, page-service, page-phone, status, explain or check; by default all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh page
