@@ -47,7 +47,7 @@ async function answer(question: string, from: string): Promise<void> {
   place.removeAttribute("aria-busy");
 }
 
-function shownAs({ subject, servicePorts, walks, findings }: Explanation): HTMLElement[] {
+function shownAs({ subject, servicePorts, moreServicePorts, walks, findings }: Explanation): HTMLElement[] {
   const rows = servicePorts.flatMap(({ frontends }) =>
     frontends.flatMap(({ frontend, kind, outcomes }) =>
       outcomes.map(({ clients, verdict, outcome }) =>
@@ -61,9 +61,15 @@ function shownAs({ subject, servicePorts, walks, findings }: Explanation): HTMLE
       )
     )
   );
+  const moreFrontends = servicePorts.reduce((sum, port) => sum + port.moreFrontends, 0);
+  const left = [
+    ...moreServicePorts > 0 ? [`${moreServicePorts} service ports`] : [],
+    ...moreFrontends > 0 ? [`${moreFrontends} frontends`] : [],
+  ];
   return [
     element("h3", {}, subject),
     ...rows.length === 0 ? [] : [element("ul", { class: "outcomes" }, ...rows)],
+    ...left.length === 0 ? [] : [element("p", { class: "empty" }, `and ${left.join(", ")} more`)],
     ...walks.map(walkOf),
     ...findings.some(({ severity }) => severity === "problem")
       ? []

@@ -1,3 +1,4 @@
+import { eachInTurns } from "../async/turns.ts";
 import { type Address, contains, familyOf, formatAddress, formatCidr, isLoopback } from "../net/address.ts";
 import { printedName, type ServicePortPlan } from "../plan/plan.ts";
 import type { Finding } from "./explanation.ts";
@@ -20,11 +21,14 @@ export function planAt(
 }
 
 /** Why no service answers at an address. */
-export function noServiceFinding(knowledge: Knowledge, question: AddressQuestion): Finding {
+export async function noServiceFinding(
+  knowledge: Knowledge,
+  question: AddressQuestion,
+): Promise<Finding> {
   const { address } = question;
   const about = formatAddress(address);
-  const reason = ofOtherPort(knowledge, question) ?? ofNodePort(knowledge, question) ??
-    ofRange(knowledge, address) ?? ofEndpoint(knowledge, address);
+  const reason = await ofOtherPort(knowledge, question) ?? ofNodePort(knowledge, question) ??
+    ofRange(knowledge, address) ?? await ofEndpoint(knowledge, address);
   if (reason !== undefined) return { about, ...reason };
   return {
     cause: "not-a-service",
@@ -38,27 +42,28 @@ export function noServiceFinding(knowledge: Knowledge, question: AddressQuestion
 type Reason = Omit<Finding, "about">;
 
 /** The address belongs to a service, but not with this port and protocol. */
-function ofOtherPort(
+async function ofOtherPort(
   { traced }: Knowledge,
   { address, port, protocol }: AddressQuestion,
-): Reason | undefined {
-  const owners = [...traced.plans.values()].filter(({ frontends }) =>
-    frontends.some((frontend) => frontend.kind !== "NodePort" && frontend.address === address)
-  );
-  const [first] = owners;
+): Promise<Reason | undefined> {
+  let first: ServicePortPlan | undefined;
+  let hasPort = false;
+  const ports: string[] = [];
+  await eachInTurns(traced.plans.values(), (plan) => {
+    for (const frontend of plan.frontends) {
+      if (frontend.kind === "NodePort" || frontend.address !== address) continue;
+      first ??= plan;
+      hasPort ||= frontend.port === port;
+      if (ports.length < MAX_PORTS) ports.push(`${frontend.port}/${plan.protocol}`);
+    }
+  });
   if (first === undefined) return undefined;
-  const ports = owners.flatMap((plan) =>
-    plan.frontends
-      .filter((frontend) => frontend.kind !== "NodePort" && frontend.address === address)
-      .map((frontend) => `${frontend.port}/${plan.protocol}`)
-  );
-  const hasPort = ports.some((text) => text.startsWith(`${port}/`));
   const service = `${first.namespace}/${first.name}`;
   return {
     cause: hasPort ? "wrong-protocol" : "wrong-port",
     severity: "problem",
     text: `${formatAddress(address)} is an address of Service ${service}, which does not have ` +
-      `${port}/${protocol}. It has ${ports.slice(0, MAX_PORTS).join(", ")}.`,
+      `${port}/${protocol}. It has ${ports.join(", ")}.`,
     advice: "Use one of these, or add the port to the Service",
   };
 }
@@ -105,18 +110,27 @@ function ofRange({ traced }: Knowledge, address: Address): Reason | undefined {
   };
 }
 
-function ofEndpoint({ traced }: Knowledge, address: Address): Reason | undefined {
+async function ofEndpoint(
+  { traced }: Knowledge,
+  address: Address,
+): Promise<Reason | undefined> {
+  if (!traced.index.endpointAddresses.has(address)) return undefined;
+  let owner: ServicePortPlan | undefined;
   for (const plan of traced.plans.values()) {
-    const lists = [plan.clusterEndpoints, plan.localEndpoints];
-    if (!lists.some((list) => list.some((endpoint) => endpoint.address === address))) continue;
-    return {
-      cause: "address-of-an-endpoint",
-      severity: "notice",
-      text:
-        `${formatAddress(address)} is an endpoint of ${printedName(plan)}. Connections to it do not pass ` +
-        "the proxy.",
-      advice: "",
-    };
+    for (const endpoints of [plan.clusterEndpoints, plan.localEndpoints]) {
+      await eachInTurns(endpoints, (endpoint) => {
+        if (endpoint.address === address) owner ??= plan;
+      });
+    }
+    if (owner !== undefined) break;
   }
-  return undefined;
+  if (owner === undefined) return undefined;
+  return {
+    cause: "address-of-an-endpoint",
+    severity: "notice",
+    text: `${formatAddress(address)} is an endpoint of ${
+      printedName(owner)
+    }. Connections to it do not pass the proxy.`,
+    advice: "",
+  };
 }

@@ -90,12 +90,7 @@ function isLocalPod(
 ): boolean {
   if (localTraffic.mode === "cidr" && contains(localTraffic.cidr, address)) return true;
   if (podCidrs.some((range) => contains(range, address))) return true;
-  for (const { clusterEndpoints, localEndpoints } of traced.plans.values()) {
-    const isHere = (endpoint: { readonly isLocal: boolean; readonly address: Address }) =>
-      endpoint.isLocal && endpoint.address === address;
-    if (clusterEndpoints.some(isHere) || localEndpoints.some(isHere)) return true;
-  }
-  return false;
+  return traced.index.localEndpointAddresses.has(address);
 }
 
 function podInterface({ localTraffic }: NodeSettings): string {

@@ -5,15 +5,20 @@ import type { Candidate } from "../plan/endpoints.ts";
 import { printedName, type ServicePortPlan } from "../plan/plan.ts";
 import type { Finding } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
-import { candidatesOf } from "./service_port.ts";
+
+/** A service port that findings are about. */
+export interface ExaminedPort {
+  readonly stored: StoredService;
+  readonly plan: ServicePortPlan;
+  /** Its endpoints before any is selected. */
+  readonly candidates: readonly Candidate[];
+}
 
 /** Findings about the endpoints of a service port: which there are, and which of them get connections. */
 export function* endpointFindings(
   knowledge: Knowledge,
-  stored: StoredService,
-  plan: ServicePortPlan,
+  { stored, plan, candidates }: ExaminedPort,
 ): Generator<Finding> {
-  const candidates = candidatesOf(knowledge, stored, plan);
   const about = `${printedName(plan)} (${plan.family})`;
   if (candidates.length === 0) {
     yield { severity: "problem", about, ...whyNone(stored, plan) };

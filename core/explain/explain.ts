@@ -1,89 +1,94 @@
 import { type Address, familyOf, formatAddress, formatSocketAddress } from "../net/address.ts";
 import { FAMILIES, type Family } from "../net/protocol.ts";
+import { eachInTurns, turns } from "../async/turns.ts";
 import { serviceName } from "../objects/store.ts";
 import { type ServicePortPlan } from "../plan/plan.ts";
 import { noServiceFinding, planAt } from "./address_findings.ts";
 import { type Client, clientAt, describeClient, ofFamily, sampleClients } from "./clients.ts";
 import type { Explanation, Finding, ServicePortFacts, Walk } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
+import { listed } from "./listed.ts";
 import { describeOutcome } from "./outcome.ts";
 import type { Question } from "./question.ts";
-import { missingServiceFindings, serviceFindings } from "./service_findings.ts";
-import { destinationOf, servicePortFacts } from "./service_port.ts";
-import { traceConnection } from "./trace/tracer.ts";
+import { missingServiceFinding, serviceFindings, servicePortFindings } from "./service_findings.ts";
+import { candidatesOf, destinationOf, MAX_FRONTENDS, servicePortFacts } from "./service_port.ts";
+import { traceInTurns } from "./trace/tracer.ts";
 
 /** Service ports of one Service that are explained. A Service may have thousands. */
 const MAX_SERVICE_PORTS = 64;
+/** Endpoints that an explanation lists, of all its service ports. */
+const MAX_ENDPOINTS = 1000;
+/** Steps of a walk that are listed. Each endpoint may have a step. */
+const MAX_STEPS = 64;
 
 /**
- * Explains what this node does with connections to a Service or to an address, and what is wrong.
+ * Explains what this node does with connections to a Service or to an address, and what is wrong. Works in turns, because
+ * the running proxy answers questions, too.
  * @param from addresses of a client, at most one of each family; undefined for one client of each kind.
- * @param pause is awaited between steps of some milliseconds, for a process that has other work.
  */
 export async function explain(
   knowledge: Knowledge,
   question: Question,
   from: readonly Address[] | undefined,
-  pause: () => Promise<void> = async () => {},
 ): Promise<Explanation> {
   return question.about === "service"
-    ? await explainService(knowledge, question, from, pause)
-    : await explainAddress(knowledge, question, from, pause);
+    ? await explainService(knowledge, question, from)
+    : await explainAddress(knowledge, question, from);
 }
 
 async function explainService(
   knowledge: Knowledge,
   { namespace, name, port }: Extract<Question, { readonly about: "service" }>,
   from: readonly Address[] | undefined,
-  pause: () => Promise<void>,
 ): Promise<Explanation> {
   const subject = `Service ${namespace}/${name}${port === "" ? "" : `, port ${port}`}`;
   const service = `${namespace}/${name}`;
-  const ofService = plansOf(knowledge, namespace, name);
-  const plans = ofService.filter((plan) => port === "" || hasPort(plan, port)).slice(0, MAX_SERVICE_PORTS);
+  const ofService = await plansOf(knowledge, namespace, name);
+  const asked = ofService.filter((plan) => port === "" || hasPort(plan, port));
+  const plans = asked.slice(0, MAX_SERVICE_PORTS);
+  const nothing = { subject, servicePorts: [], moreServicePorts: 0, walks: [] };
   if (knowledge.store.get(service) === undefined) {
-    const findings = [...missingServiceFindings(knowledge, namespace, name)];
-    return { subject, servicePorts: [], walks: [], findings };
+    return { ...nothing, findings: [await missingServiceFinding(knowledge, namespace, name)] };
   }
   if (plans.length === 0) {
     const finding = ofService.length === 0
       ? planFinding(knowledge, service)
       : portFinding(service, port, ofService);
-    return { subject, servicePorts: [], walks: [], findings: [finding] };
+    return { ...nothing, findings: [finding] };
   }
   const clients = from?.map((address) => clientAt(knowledge, address));
   const walks: Walk[] = [];
   for (const plan of plans) {
     const client = clients && ofFamily(clients, plan.family);
-    if (client === undefined) continue;
-    walks.push(...walksTo(knowledge, plan, client));
-    await pause();
+    if (client !== undefined) walks.push(...await walksTo(knowledge, plan, client));
   }
-  return await explained(knowledge, { subject, plans, clients, walks }, pause);
+  const moreServicePorts = asked.length - plans.length;
+  return await explained(knowledge, { subject, plans, clients, walks, moreServicePorts });
 }
 
 async function explainAddress(
   knowledge: Knowledge,
   question: Extract<Question, { readonly about: "address" }>,
   from: readonly Address[] | undefined,
-  pause: () => Promise<void>,
 ): Promise<Explanation> {
   const { address, port, protocol } = question;
   const subject = `${formatSocketAddress(address, port)}/${protocol}`;
   const plan = planAt(knowledge, question);
   const asked = from?.map((address) => clientAt(knowledge, address));
-  const walks = (asked ?? sampleClients(knowledge, familyOf(address), plan))
-    .filter(({ source }) => familyOf(source) === familyOf(address))
-    .map((one) => walk(knowledge, question, one));
+  const walks: Walk[] = [];
+  for (const client of asked ?? sampleClients(knowledge, familyOf(address), plan)) {
+    if (familyOf(client.source) === familyOf(address)) walks.push(await walk(knowledge, question, client));
+  }
   // Source ranges guard load-balancer addresses only.
   const guarded = plan?.frontends.some((frontend) =>
     frontend.kind === "LoadBalancerIP" && frontend.address === address
   );
   if (plan !== undefined) {
     const clients = guarded ? asked : undefined;
-    return await explained(knowledge, { subject, plans: [plan], clients, walks }, pause);
+    return await explained(knowledge, { subject, plans: [plan], clients, walks });
   }
-  return { subject, servicePorts: [], walks, findings: [noServiceFinding(knowledge, question)] };
+  const findings = [await noServiceFinding(knowledge, question)];
+  return { subject, servicePorts: [], moreServicePorts: 0, walks, findings };
 }
 
 interface Subject {
@@ -93,25 +98,28 @@ interface Subject {
   /** The client asked about, with one address of each family that it has; undefined for all clients. */
   readonly clients: readonly Client[] | undefined;
   readonly walks: readonly Walk[];
+  readonly moreServicePorts?: number;
 }
 
 async function explained(
   knowledge: Knowledge,
-  { subject, plans, clients, walks }: Subject,
-  pause: () => Promise<void>,
+  { subject, plans, clients, walks, moreServicePorts = 0 }: Subject,
 ): Promise<Explanation> {
   const findings: Finding[] = [];
   const servicePorts: ServicePortFacts[] = [];
   const [first] = plans;
   const stored = first && knowledge.store.get(serviceName(first));
   if (stored !== undefined) {
-    for (const plan of plans) {
-      servicePorts.push(servicePortFacts(knowledge, stored, plan));
-      await pause();
-    }
     findings.push(...serviceFindings(knowledge, stored, plans, clients));
+    const shown = Math.floor(MAX_ENDPOINTS / plans.length);
+    for (const plan of plans) {
+      if (turns.isOver) await turns.next();
+      const candidates = candidatesOf(knowledge, stored, plan);
+      findings.push(...servicePortFindings(knowledge, { stored, plan, candidates }, clients));
+      servicePorts.push(await servicePortFacts(knowledge, plan, candidates, shown));
+    }
   }
-  return { subject, servicePorts, walks, findings: problemsFirst(findings) };
+  return { subject, servicePorts, moreServicePorts, walks, findings: problemsFirst(findings) };
 }
 
 /** The families that a question is about; all of them for a Service without ports in force. */
@@ -127,39 +135,58 @@ export function problemsFirst(findings: readonly Finding[]): readonly Finding[] 
   ];
 }
 
-function plansOf({ traced }: Knowledge, namespace: string, name: string): readonly ServicePortPlan[] {
-  return [...traced.plans.values()].filter((plan) => plan.name === name && plan.namespace === namespace);
+async function plansOf(
+  { traced }: Knowledge,
+  namespace: string,
+  name: string,
+): Promise<readonly ServicePortPlan[]> {
+  const found: ServicePortPlan[] = [];
+  await eachInTurns(traced.plans.values(), (plan) => {
+    if (plan.name === name && plan.namespace === namespace) found.push(plan);
+  });
+  return found;
 }
 
 function hasPort({ portName, frontends }: ServicePortPlan, port: string): boolean {
   return portName === port || frontends.some((frontend) => String(frontend.port) === port);
 }
 
-function walksTo(knowledge: Knowledge, plan: ServicePortPlan, client: Client): readonly Walk[] {
-  return plan.frontends.flatMap((frontend) => {
+async function walksTo(
+  knowledge: Knowledge,
+  plan: ServicePortPlan,
+  client: Client,
+): Promise<readonly Walk[]> {
+  const walks: Walk[] = [];
+  for (const frontend of plan.frontends.slice(0, MAX_FRONTENDS)) {
     const address = destinationOf(knowledge, plan, frontend);
-    if (address === undefined) return [];
-    return [walk(knowledge, { address, port: frontend.port, protocol: plan.protocol }, client)];
-  });
+    if (address === undefined) continue;
+    walks.push(await walk(knowledge, { address, port: frontend.port, protocol: plan.protocol }, client));
+  }
+  return walks;
 }
 
-function walk(
+async function walk(
   { traced }: Knowledge,
   { address, port, protocol }: Omit<Extract<Question, { readonly about: "address" }>, "about">,
   client: Client,
-): Walk {
+): Promise<Walk> {
+  if (turns.isOver) await turns.next();
   const { source, incoming } = client;
-  const { steps, outcome } = traceConnection(traced, {
+  const { steps, outcome } = await traceInTurns(traced, {
     source,
     incoming,
     destination: address,
     protocol,
     port,
   });
+  const more = steps.length - MAX_STEPS;
   return {
     from: describeClient(client),
     to: `${formatSocketAddress(address, port)}/${protocol}`,
-    steps: steps.map(({ text }) => text),
+    steps: [
+      ...steps.slice(0, MAX_STEPS).map(({ text }) => text),
+      ...more > 0 ? [`and ${more} more, about other endpoints`] : [],
+    ],
     verdict: outcome.verdict,
     outcome: describeOutcome(outcome),
   };
@@ -176,7 +203,7 @@ function portFinding(service: string, port: string, plans: readonly ServicePortP
     cause: "no-such-port",
     severity: "problem",
     about: `Service ${service}`,
-    text: `It has no port ${port}. It has ${[...ports].join(", ")}.`,
+    text: `It has no port ${port}. It has ${listed([...ports])}.`,
     advice: "Use one of these, or add the port to the Service",
   };
 }

@@ -6,6 +6,8 @@ export interface Explanation {
   /** "Service default/web", "10.96.0.10:80/TCP" */
   readonly subject: string;
   readonly servicePorts: readonly ServicePortFacts[];
+  /** Service ports that are not in `servicePorts`. */
+  readonly moreServicePorts: number;
   /** The ways of packets that the question is about; empty for a question about a Service as a whole. */
   readonly walks: readonly Walk[];
   /** Problems first. */
@@ -19,7 +21,11 @@ export interface ServicePortFacts {
   readonly protocol: Protocol;
   readonly family: Family;
   readonly frontends: readonly FrontendFacts[];
+  /** Frontends that are not in `frontends`. */
+  readonly moreFrontends: number;
   readonly endpoints: readonly EndpointFacts[];
+  /** Endpoints that are not in `endpoints`. */
+  readonly moreEndpoints: number;
 }
 
 export interface FrontendFacts {

@@ -55,10 +55,24 @@ const SERVICE = /^([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\/([a-z0-9](?:[-.a-z0-9]*[a-z
 const DNS_NAME =
   /^([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\.([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\.svc(?:\.[-.a-z0-9]+)?(?::([-\w]+))?$/;
 
-function parseService(text: string): Question | undefined {
+function parseService(text: string): Question | NoQuestion | undefined {
   const [, namespace, name, port = ""] = SERVICE.exec(text) ?? [];
-  if (namespace !== undefined && name !== undefined) return { about: "service", namespace, name, port };
+  if (namespace !== undefined && name !== undefined) {
+    return checked({ about: "service", namespace, name, port });
+  }
   const [, label, ofNamespace, dnsPort = ""] = DNS_NAME.exec(text) ?? [];
   if (label === undefined || ofNamespace === undefined) return undefined;
-  return { about: "service", namespace: ofNamespace, name: label, port: dnsPort };
+  return checked({ about: "service", namespace: ofNamespace, name: label, port: dnsPort });
+}
+
+/** Maximum lengths of names in Kubernetes. */
+const MAX_LENGTHS = { namespace: 63, name: 253, port: 63 } as const;
+
+function checked(question: Extract<Question, { readonly about: "service" }>): Question | NoQuestion {
+  for (const [part, most] of Object.entries(MAX_LENGTHS)) {
+    if (question[part as keyof typeof MAX_LENGTHS].length > most) {
+      return { problem: `the ${part} is too long: must be at most ${most} characters` };
+    }
+  }
+  return question;
 }

@@ -1,16 +1,17 @@
+import { eachInTurns } from "../async/turns.ts";
 import { contains, formatAddress, formatCidr } from "../net/address.ts";
-import { nearest } from "../config/flags/suggest.ts";
+import { NearestName } from "../config/flags/suggest.ts";
 import type { StoredService } from "../objects/store.ts";
 import { printedName, type ServicePortPlan } from "../plan/plan.ts";
 import { type Client, ofFamily } from "./clients.ts";
-import { endpointFindings } from "./endpoint_findings.ts";
+import { endpointFindings, type ExaminedPort } from "./endpoint_findings.ts";
 import type { Finding } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
 import { listed } from "./listed.ts";
 import { destinationOf } from "./service_port.ts";
 
 /**
- * Findings about a Service that the proxy serves.
+ * Findings about a Service that the proxy serves, as a whole.
  * @param plans those of its plans that the question is about.
  * @param clients the client that is asked about, with one address of each family that it has; undefined for all clients.
  */
@@ -31,57 +32,75 @@ export function* serviceFindings(
       advice: "Give one of the two Services another address or another port",
     };
   }
-  for (const plan of plans) {
-    yield* limitationFindings(knowledge, plan);
-    yield* endpointFindings(knowledge, stored, plan);
-    yield* sourceRangeFindings(plan, clients);
-    yield* nodePortFindings(knowledge, plan);
-  }
 }
 
-/** Findings about a Service that the proxy does not serve. */
-export function* missingServiceFindings(
+/** Findings about one of its service ports. */
+export function* servicePortFindings(
+  knowledge: Knowledge,
+  port: ExaminedPort,
+  clients: readonly Client[] | undefined,
+): Generator<Finding> {
+  const { plan } = port;
+  yield* limitationFindings(knowledge, plan);
+  yield* endpointFindings(knowledge, port);
+  yield* sourceRangeFindings(plan, clients);
+  yield* nodePortFindings(knowledge, plan);
+}
+
+/** Says why the proxy does not serve a Service. */
+export async function missingServiceFinding(
   { unused, store }: Pick<Knowledge, "unused" | "store">,
   namespace: string,
   name: string,
-): Generator<Finding> {
+): Promise<Finding> {
   const service = `${namespace}/${name}`;
   const about = `Service ${service}`;
   const known = unused?.get(service);
   if (known?.isInvalid) {
-    yield {
+    return {
       cause: "invalid-service",
       severity: "problem",
       about,
       text: `The object is invalid and not used: ${known.why}.`,
       advice: "Correct the object",
     };
-  } else if (known !== undefined) {
-    yield {
+  }
+  if (known !== undefined) {
+    return {
       cause: "not-proxied",
       severity: "notice",
       about,
       text: `This proxy does not serve it: ${known.why}.`,
       advice: "",
     };
-  } else {
-    yield {
-      cause: "unknown-service",
-      severity: "problem",
-      about,
-      text: unused === undefined
-        ? "The proxy knows no such Service: it does not exist, is invalid, or needs no proxy (headless, ExternalName)."
-        : "There is no such Service.",
-      advice: suggestion([...store.serviceNames(), ...unused?.keys() ?? []], service, name),
-    };
   }
+  return {
+    cause: "unknown-service",
+    severity: "problem",
+    about,
+    text: unused === undefined
+      ? "The proxy knows no such Service: it does not exist, is invalid, or needs no proxy (headless, ExternalName)."
+      : "There is no such Service.",
+    advice: await suggestion([store.serviceNames(), unused?.keys() ?? []], service, name),
+  };
 }
 
-function suggestion(names: readonly string[], service: string, name: string): string {
-  const sameName = names.filter((other) => other.endsWith(`/${name}`)).slice(0, MAX_SUGGESTIONS);
-  if (sameName.length > 0) return `Did you mean ${sameName.join(" or ")}?`;
-  const similar = nearest(service, names);
-  return similar === undefined ? "kubectl get services -A lists all" : `Did you mean ${similar}?`;
+/** Looks for the Service that was meant: one of this name in another namespace, or one of a similar name. */
+async function suggestion(
+  lists: readonly Iterable<string>[],
+  service: string,
+  name: string,
+): Promise<string> {
+  const sameName: string[] = [];
+  const similar = new NearestName(service);
+  for (const names of lists) {
+    await eachInTurns(names, (other) => {
+      if (other.endsWith(`/${name}`)) sameName.push(other);
+      else if (sameName.length === 0) similar.consider(other);
+    });
+  }
+  if (sameName.length > 0) return `Did you mean ${sameName.slice(0, MAX_SUGGESTIONS).join(" or ")}?`;
+  return similar.found === undefined ? "kubectl get services -A lists all" : `Did you mean ${similar.found}?`;
 }
 
 const MAX_SUGGESTIONS = 3;

@@ -1,4 +1,5 @@
-import { type Address, familyOf, formatSocketAddress } from "../net/address.ts";
+import { eachInTurns, turns } from "../async/turns.ts";
+import { type Address, familyOf, formatSocketAddress, socketKey } from "../net/address.ts";
 import type { StoredService } from "../objects/store.ts";
 import { endpointState } from "../plan/endpoint_state.ts";
 import { type Candidate, joinSlices } from "../plan/endpoints.ts";
@@ -7,20 +8,38 @@ import { type Client, ownAddress, sampleClients } from "./clients.ts";
 import type { ClientOutcome, EndpointFacts, FrontendFacts, ServicePortFacts } from "./explanation.ts";
 import type { Knowledge } from "./knowledge.ts";
 import { describeOutcome } from "./outcome.ts";
-import { traceConnection } from "./trace/tracer.ts";
+import { traceInTurns } from "./trace/tracer.ts";
 
-/** Describes what a service port does on this node. */
-export function servicePortFacts(
+/** Frontends and endpoints of a service port that are listed. */
+export const MAX_FRONTENDS = 64;
+const MAX_ENDPOINTS = 100;
+
+/**
+ * Describes what a service port does on this node, in turns.
+ * @param candidates its endpoints before any is selected.
+ * @param maxEndpoints endpoints that an explanation has room for.
+ */
+export async function servicePortFacts(
   knowledge: Knowledge,
-  stored: StoredService,
   plan: ServicePortPlan,
-): ServicePortFacts {
+  candidates: readonly Candidate[],
+  maxEndpoints: number,
+): Promise<ServicePortFacts> {
+  const clients = sampleClients(knowledge, plan.family, plan);
+  const frontends: FrontendFacts[] = [];
+  for (const frontend of plan.frontends.slice(0, MAX_FRONTENDS)) {
+    frontends.push(await frontendFacts(knowledge, plan, frontend, clients));
+  }
+  const shown = candidates.slice(0, Math.min(MAX_ENDPOINTS, maxEndpoints));
+  const used = await usedAmong(shown, plan);
   return {
     name: printedName(plan),
     protocol: plan.protocol,
     family: plan.family,
-    frontends: plan.frontends.map((frontend) => frontendFacts(knowledge, plan, frontend)),
-    endpoints: candidatesOf(knowledge, stored, plan).map((candidate) => endpointFacts(candidate, plan)),
+    frontends,
+    moreFrontends: plan.frontends.length - frontends.length,
+    endpoints: shown.map((candidate) => endpointFacts(candidate, used)),
+    moreEndpoints: candidates.length - shown.length,
   };
 }
 
@@ -48,23 +67,33 @@ export function destinationOf(
   return ownAddress(here, family) ?? here[0];
 }
 
-function frontendFacts(knowledge: Knowledge, plan: ServicePortPlan, frontend: Frontend): FrontendFacts {
+async function frontendFacts(
+  knowledge: Knowledge,
+  plan: ServicePortPlan,
+  frontend: Frontend,
+  clients: readonly Client[],
+): Promise<FrontendFacts> {
   const text = frontend.kind === "NodePort"
     ? `node port ${frontend.port}`
     : formatSocketAddress(frontend.address, frontend.port);
   const destination = destinationOf(knowledge, plan, frontend);
-  const outcomes = destination === undefined ? [] : sampleClients(knowledge, plan.family, plan)
-    .map((client) => outcomeFor(knowledge, plan, client, { address: destination, port: frontend.port }));
+  const outcomes: ClientOutcome[] = [];
+  if (destination !== undefined) {
+    for (const client of clients) {
+      if (turns.isOver) await turns.next();
+      outcomes.push(await outcomeFor(knowledge, plan, client, { address: destination, port: frontend.port }));
+    }
+  }
   return { frontend: text, kind: frontend.kind, outcomes: joined(outcomes) };
 }
 
-function outcomeFor(
+async function outcomeFor(
   knowledge: Knowledge,
   plan: ServicePortPlan,
   client: Client,
   { address, port }: { readonly address: Address; readonly port: number },
-): ClientOutcome {
-  const { outcome } = traceConnection(knowledge.traced, {
+): Promise<ClientOutcome> {
+  const { outcome } = await traceInTurns(knowledge.traced, {
     source: client.source,
     incoming: client.incoming,
     destination: address,
@@ -86,15 +115,29 @@ function joined(outcomes: readonly ClientOutcome[]): readonly ClientOutcome[] {
   return groups;
 }
 
-function endpointFacts(candidate: Candidate, plan: ServicePortPlan): EndpointFacts {
-  const { endpoint: { address, port, isLocal }, traits } = candidate;
-  const isSame = (other: { readonly address: Address; readonly port: number }) =>
-    other.address === address && other.port === port;
+/** Socket keys of the endpoints that the plan selects. */
+async function usedAmong(
+  candidates: readonly Candidate[],
+  { clusterEndpoints, localEndpoints }: ServicePortPlan,
+): Promise<ReadonlySet<string>> {
+  const shown = new Set(candidates.map(({ endpoint: { address, port } }) => socketKey(address, port)));
+  const used = new Set<string>();
+  for (const endpoints of [clusterEndpoints, localEndpoints]) {
+    await eachInTurns(endpoints, ({ address, port }) => {
+      const key = socketKey(address, port);
+      if (shown.has(key)) used.add(key);
+    });
+  }
+  return used;
+}
+
+function endpointFacts({ endpoint, traits }: Candidate, used: ReadonlySet<string>): EndpointFacts {
+  const { address, port, isLocal } = endpoint;
   return {
     endpoint: formatSocketAddress(address, port),
     state: endpointState(traits),
     node: traits.nodeName,
     isLocal,
-    isUsed: plan.clusterEndpoints.some(isSame) || plan.localEndpoints.some(isSame),
+    isUsed: used.has(socketKey(address, port)),
   };
 }

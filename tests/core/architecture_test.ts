@@ -37,7 +37,13 @@ const parts: readonly {
   { part: "core/plan/", may: pure, why: "planning is a function of objects and of facts of the node" },
   {
     part: "core/explain/",
-    may: [...pure, "core/explain/", "core/config/flags/suggest.ts", "core/node/kernel_facts.ts"],
+    may: [
+      ...pure,
+      "core/async/",
+      "core/explain/",
+      "core/config/flags/suggest.ts",
+      "core/node/kernel_facts.ts",
+    ],
     why: "an explanation is a function of objects, plans and facts of the node",
   },
   { part: "core/async/", may: ["core/async/"], why: "timing knows nothing of services" },

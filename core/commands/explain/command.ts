@@ -95,7 +95,7 @@ async function explainFromSource(
       advice:
         "Give the same source as the proxy (--kubeconfig, --config or --manifests), and make it reachable",
     };
-    return { subject, servicePorts: [], walks: [], findings: [finding] };
+    return { subject, servicePorts: [], moreServicePorts: 0, walks: [], findings: [finding] };
   }
   const knowledge = knowledgeOf(cluster, config.mode);
   const pod = search && await findPod(config, log, search);

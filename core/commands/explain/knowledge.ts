@@ -32,27 +32,18 @@ export function knowledgeOf(
   };
 }
 
-/** Plans between two pauses. */
-const PLANS_PER_STEP = 200;
-
 /**
- * Turns what the running process knows into the state that explanations are made from.
+ * Turns what the running process knows into the state that explanations are made from, in turns.
  * @param addresses of the interfaces.
- * @param pause is awaited between steps of some milliseconds.
  */
 export async function liveKnowledge(
   services: KnownServices,
   addresses: readonly Address[],
   { limitationsOf = () => [], relays }: Pick<ModeTraits, "limitationsOf" | "relays">,
-  pause: () => Promise<void>,
 ): Promise<Knowledge> {
   const { store, view, applied } = services;
   const index = new FrontendIndex();
-  let added = 0;
-  for (const plan of applied.values()) {
-    index.add(plan);
-    if (++added % PLANS_PER_STEP === 0) await pause();
-  }
+  await index.addInTurns(applied.values());
   return {
     store,
     context: view.context,

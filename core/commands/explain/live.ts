@@ -1,5 +1,4 @@
 import { Mutex } from "../../async/mutex.ts";
-import { yieldToEventLoop } from "../../async/yield.ts";
 import type { ModeTraits } from "../../backend/mode.ts";
 import { addressesOfClient, parseClient } from "../../explain/asked_client.ts";
 import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
@@ -17,7 +16,7 @@ const UNKNOWN_POD =
   "the running proxy does not know the names of pods: give the address of the pod, or NAMESPACE/SERVICE for one " +
   "of the pods of a service, or ask proxy explain";
 
-/** Answers questions in the running process, one at a time and in small steps, so that other work goes on. */
+/** Answers questions in the running process, one at a time and in turns, so that other work goes on. */
 export class LiveExplainer {
   readonly #services: KnownServices;
   readonly #addresses: () => readonly Address[];
@@ -46,10 +45,10 @@ export class LiveExplainer {
     if ("problem" in asked) return { problem: `from: ${asked.problem}` };
     if (asked.is === "pod") return { problem: `from: ${UNKNOWN_POD}` };
     return await this.#turns.run(async () => {
-      const knowledge = await liveKnowledge(this.#services, this.#addresses(), this.#mode, yieldToEventLoop);
+      const knowledge = await liveKnowledge(this.#services, this.#addresses(), this.#mode);
       const client = addressesOfClient(asked, question, knowledge);
       if (client !== undefined && "problem" in client) return { problem: `from: ${client.problem}` };
-      const explanation = await explain(knowledge, question, client, yieldToEventLoop);
+      const explanation = await explain(knowledge, question, client);
       const findings = [
         ...explanation.findings,
         ...concerning(explanation, [...statusFindings(status)]),

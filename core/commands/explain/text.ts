@@ -10,17 +10,18 @@ import type {
 import type { Table } from "../output/output.ts";
 import type { Cell, Colour } from "../output/table.ts";
 
-/** Endpoints of a service port that are listed; JSON has all. */
+/** Endpoints of a service port that are listed; JSON has more. */
 const MAX_ENDPOINTS = 20;
 
 /** An explanation as text for people. */
 export function explanationText(
-  { subject, servicePorts, walks, findings }: Explanation,
+  { subject, servicePorts, moreServicePorts, walks, findings }: Explanation,
   table: Table,
 ): string {
   const paragraphs = [
     table([[{ text: subject, colour: "bold" }]], 0),
     ...servicePorts.map((port) => servicePortText(port, table)),
+    more(moreServicePorts, "service ports", table),
     ...walks.map((walk) => walkText(walk, table)),
     findings.some(({ severity }) => severity === "problem")
       ? ""
@@ -31,14 +32,22 @@ export function explanationText(
 }
 
 function servicePortText(
-  { name, protocol, family, frontends, endpoints }: ServicePortFacts,
+  { name, protocol, family, frontends, moreFrontends, endpoints, moreEndpoints }: ServicePortFacts,
   table: Table,
 ): string {
   const title = table([[`${name}  ${protocol}  ${family}`]], 0);
-  const more = endpoints.length - MAX_ENDPOINTS;
-  const listed = endpoints.slice(0, MAX_ENDPOINTS).map(endpointRow);
-  const rest = more > 0 ? table([[{ text: `and ${more} more`, colour: "dim" }]]) : "";
-  return title + table(frontends.flatMap(frontendRows)) + table(listed) + rest;
+  const listed = endpoints.slice(0, MAX_ENDPOINTS);
+  return [
+    title,
+    table(frontends.flatMap(frontendRows)),
+    more(moreFrontends, "frontends", table),
+    table(listed.map(endpointRow)),
+    more(endpoints.length - listed.length + moreEndpoints, "endpoints", table),
+  ].join("");
+}
+
+function more(count: number, what: string, table: Table): string {
+  return count > 0 ? table([[{ text: `and ${count} more ${what}`, colour: "dim" }]]) : "";
 }
 
 function frontendRows({ frontend, kind, outcomes }: FrontendFacts): readonly (readonly Cell[])[] {

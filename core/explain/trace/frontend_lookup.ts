@@ -1,3 +1,4 @@
+import { eachInTurns, turns } from "../../async/turns.ts";
 import { type Address, isLoopback } from "../../net/address.ts";
 import type { Family, Protocol } from "../../net/protocol.ts";
 import type { Endpoint, NodeSettings, ServicePortPlan } from "../../plan/plan.ts";
@@ -9,12 +10,32 @@ export class FrontendIndex {
   readonly #byNodePort = new Map<string, PlannedFrontend>();
   readonly clusterIPs = new Set<Address>();
   readonly endpointAddresses = new Set<Address>();
+  /** Addresses of endpoints on this node. */
+  readonly localEndpointAddresses = new Set<Address>();
   /** Endpoints on this node, and those whose node is unknown. */
   readonly #endpointsHere = new Set<string>();
 
   /** Adds a plan. The first plan that has a frontend keeps it. */
   add(plan: ServicePortPlan): void {
-    const { family, protocol, frontends, clusterEndpoints, localEndpoints } = plan;
+    this.#addFrontends(plan);
+    for (const endpoints of [plan.clusterEndpoints, plan.localEndpoints]) {
+      for (const endpoint of endpoints) this.#addEndpoint(plan.protocol, endpoint);
+    }
+  }
+
+  /** Adds plans in turns. */
+  async addInTurns(plans: Iterable<ServicePortPlan>): Promise<void> {
+    for (const plan of plans) {
+      if (turns.isOver) await turns.next();
+      this.#addFrontends(plan);
+      for (const endpoints of [plan.clusterEndpoints, plan.localEndpoints]) {
+        await eachInTurns(endpoints, (endpoint) => this.#addEndpoint(plan.protocol, endpoint));
+      }
+    }
+  }
+
+  #addFrontends(plan: ServicePortPlan): void {
+    const { family, protocol, frontends } = plan;
     for (const frontend of frontends) {
       const { kind, port } = frontend;
       if (kind === "ClusterIP") this.clusterIPs.add(frontend.address);
@@ -22,12 +43,12 @@ export class FrontendIndex {
       const key = keyOf(protocol, port, kind === "NodePort" ? family : frontend.address);
       if (!map.has(key)) map.set(key, { plan, frontend });
     }
-    for (const endpoints of [clusterEndpoints, localEndpoints]) {
-      for (const { address, port, isLocal, isNodeUnknown } of endpoints) {
-        this.endpointAddresses.add(address);
-        if (isLocal || isNodeUnknown === true) this.#endpointsHere.add(keyOf(protocol, port, address));
-      }
-    }
+  }
+
+  #addEndpoint(protocol: Protocol, { address, port, isLocal, isNodeUnknown }: Endpoint): void {
+    this.endpointAddresses.add(address);
+    if (isLocal) this.localEndpointAddresses.add(address);
+    if (isLocal || isNodeUnknown === true) this.#endpointsHere.add(keyOf(protocol, port, address));
   }
 
   atAddress(protocol: Protocol, address: Address, port: number): PlannedFrontend | undefined {

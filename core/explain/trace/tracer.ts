@@ -1,4 +1,5 @@
 import { type Address, contains, familyOf, formatAddress, formatCidr } from "../../net/address.ts";
+import { eachInTurns } from "../../async/turns.ts";
 import { FrontendLookup } from "./frontend_lookup.ts";
 import {
   describeFrontend,
@@ -6,7 +7,6 @@ import {
   type NodeSettings,
   printedName,
   type Route,
-  type ServicePortPlan,
 } from "../../plan/plan.ts";
 import type {
   Connection,
@@ -26,6 +26,27 @@ import type {
  * @throws RangeError when source and destination are of different families.
  */
 export function traceConnection(node: TracedNode, connection: Connection): Trace {
+  const walk = walkOf(node, connection);
+  if (!(walk instanceof Walk)) return walk;
+  const decided = walk.decide();
+  if (!("endpoints" in decided)) return { outcome: decided, steps: walk.steps };
+  const choices = decided.endpoints.map((endpoint) => walk.choice(decided, endpoint));
+  return { outcome: walk.balanced(decided, choices), steps: walk.steps };
+}
+
+/** Traces as `traceConnection` does, in turns, because a service may have thousands of endpoints. */
+export async function traceInTurns(node: TracedNode, connection: Connection): Promise<Trace> {
+  const walk = walkOf(node, connection);
+  if (!(walk instanceof Walk)) return walk;
+  const decided = walk.decide();
+  if (!("endpoints" in decided)) return { outcome: decided, steps: walk.steps };
+  const choices: EndpointChoice[] = [];
+  await eachInTurns(decided.endpoints, (endpoint) => choices.push(walk.choice(decided, endpoint)));
+  return { outcome: walk.balanced(decided, choices), steps: walk.steps };
+}
+
+/** @returns a trace that has ended if the family is not in use. */
+function walkOf(node: TracedNode, connection: Connection): Walk | Trace {
   const family = familyOf(connection.destination);
   if (familyOf(connection.source) !== family) {
     throw new RangeError("a connection has a source and a destination of one family");
@@ -35,8 +56,15 @@ export function traceConnection(node: TracedNode, connection: Connection): Trace
     const text = `${family} is not in use on this node: passed unchanged`;
     return { steps: [{ text, section: "§9.4" }], outcome: { verdict: "passed" } };
   }
-  const walk = new Walk(node, settings, connection);
-  return { outcome: walk.outcome(), steps: walk.steps };
+  return new Walk(node, settings, connection);
+}
+
+/** The endpoints that a connection is balanced over. */
+interface BalancedRoute {
+  readonly target: PlannedFrontend;
+  /** At least one. */
+  readonly endpoints: readonly Endpoint[];
+  readonly masquerades: boolean;
 }
 
 /** Path of one connection through the node. */
@@ -54,7 +82,8 @@ class Walk {
     this.#relays = node.relays === true;
   }
 
-  outcome(): TraceOutcome {
+  /** Decides which endpoints the connection is balanced over, or what becomes of it instead. */
+  decide(): BalancedRoute | Exclude<TraceOutcome, { readonly verdict: "balanced" }> {
     const { destination, port } = this.#connection;
     const byAddress = this.#lookup.atAddress(destination, port);
     if (byAddress !== undefined) {
@@ -112,7 +141,7 @@ class Walk {
   }
 
   /** Returns undefined when the route has no endpoint for this source. */
-  #balance(target: PlannedFrontend): TraceOutcome | undefined {
+  #balance(target: PlannedFrontend): BalancedRoute | undefined {
     const { affinitySeconds } = target.plan;
     const { endpoints, masquerades } = this.#route(target);
     if (endpoints.length === 0) return undefined;
@@ -125,8 +154,11 @@ class Walk {
     if (this.#relays) {
       this.#say("the connection ends at the proxy: the endpoint sees an address of this node", "§4.1");
     }
-    const choices = endpoints.map((endpoint) => this.#choice(target.plan, endpoint, masquerades));
-    return { verdict: "balanced", target, choices, affinitySeconds };
+    return { target, endpoints, masquerades };
+  }
+
+  balanced({ target }: BalancedRoute, choices: readonly EndpointChoice[]): TraceOutcome {
+    return { verdict: "balanced", target, choices, affinitySeconds: target.plan.affinitySeconds };
   }
 
   /** Endpoints that the traffic policies allow for this source, and whether it is masqueraded. */
@@ -200,7 +232,8 @@ class Walk {
     return isPod === false;
   }
 
-  #choice(plan: ServicePortPlan, endpoint: Endpoint, masquerades: boolean): EndpointChoice {
+  /** Treatment of the connection if it is sent to this endpoint. */
+  choice({ target: { plan }, masquerades }: BalancedRoute, endpoint: Endpoint): EndpointChoice {
     // Its own connections pass no rule of services.
     if (this.#relays) return { endpoint, source: "node", stopped: undefined };
     const stopped = this.#filtered(endpoint.address, endpoint.port, true);

@@ -275,11 +275,13 @@ Deno.test("explain shows frontends with the outcome for each kind of client, and
         }],
       },
     ],
+    moreFrontends: 0,
     endpoints: [
       { endpoint: "10.244.1.5:8080", state: "ready", node: "here", isLocal: true, isUsed: true },
       { endpoint: "10.244.2.7:8080", state: "ready", node: "there", isLocal: false, isUsed: true },
       { endpoint: "10.244.2.8:8080", state: "not ready", node: "there", isLocal: false, isUsed: false },
     ],
+    moreEndpoints: 0,
   }]);
 });
 
