@@ -44,6 +44,8 @@ const symbols = {
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   /** int fcntl(int fd, int op, int arg) */
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  /** int ioctl(int fd, unsigned long op, ...) */
+  ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   /** ssize_t splice(int fd_in, off_t *off_in, int fd_out, off_t *off_out, size_t size, unsigned int flags) */
   splice: { parameters: ["i32", "pointer", "i32", "pointer", "usize", "u32"], result: "i32" },
   /** int *__errno_location(void) */

@@ -3,6 +3,7 @@ export const EPOLL_CTL_ADD = 1; // linux/eventpoll.h
 export const EPOLL_CTL_DEL = 2; // linux/eventpoll.h
 export const EPOLL_CTL_MOD = 3; // linux/eventpoll.h
 export const EPOLLIN = 0x1; // sys/epoll.h
+export const EPOLLPRI = 0x2; // sys/epoll.h
 export const EPOLLOUT = 0x4; // sys/epoll.h
 export const EPOLLERR = 0x8; // sys/epoll.h
 export const EPOLLHUP = 0x10; // sys/epoll.h
@@ -37,11 +38,15 @@ export const SPLICE_F_NONBLOCK = 2; // fcntl.h
 export const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 export const O_NONBLOCK = 0o4000; // fcntl.h
 
+export const TIOCOUTQ = 0x5411; // asm-generic/ioctls.h
+export const FIONREAD = 0x541b; // asm-generic/ioctls.h
+
 export const EINTR = 4; // asm-generic/errno-base.h
 export const EAGAIN = 11; // asm-generic/errno-base.h
 export const ENOMEM = 12; // asm-generic/errno-base.h
 export const ENFILE = 23; // asm-generic/errno-base.h
 export const EMFILE = 24; // asm-generic/errno-base.h
+export const EPIPE = 32; // asm-generic/errno-base.h
 export const EMSGSIZE = 90; // asm-generic/errno.h
 export const EADDRNOTAVAIL = 99; // asm-generic/errno.h
 export const ENOBUFS = 105; // asm-generic/errno.h

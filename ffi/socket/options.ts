@@ -40,8 +40,24 @@ export function takeError(fd: number): number {
   return number[0] ?? 0;
 }
 
+/** Returns the number of bytes that a TCP socket has sent or will send, and that its peer has not acknowledged. */
+export function unacknowledgedBytes(fd: number): number {
+  return queueLength(fd, c.TIOCOUTQ);
+}
+
+/** Returns the number of bytes that a TCP socket has received and that were not read. */
+export function unreadBytes(fd: number): number {
+  return queueLength(fd, c.FIONREAD);
+}
+
 /** Closes a connection with a reset (RST) instead of an orderly end (FIN). */
 export function reset(fd: number): void {
   calls.setsockopt(fd, SOL_SOCKET, c.SO_LINGER, noLinger, 8);
   calls.close(fd);
+}
+
+function queueLength(fd: number, operation: number): number {
+  number[0] = 0;
+  calls.ioctl(fd, BigInt(operation), number);
+  return number[0] ?? 0;
 }

@@ -1,7 +1,7 @@
 import { O_CLOEXEC } from "../libc.ts";
 import { calls } from "./calls.ts";
 import { F_SETPIPE_SZ, O_NONBLOCK, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./constants.ts";
-import { failure } from "./stream.ts";
+import { failure, sendFailure } from "./stream.ts";
 
 const SPLICE_FLAGS = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 
@@ -39,10 +39,10 @@ export class Pipe implements Disposable {
     return count;
   }
 
-  /** Empties the pipe into a socket. @returns the number of bytes, WOULD_BLOCK or FAILED. */
+  /** Empties the pipe into a socket. @returns as `sendBytes` */
   drain(socket: number): number {
     const count = calls.splice(this.#readEnd, null, socket, null, BigInt(this.#length), SPLICE_FLAGS);
-    if (count < 0) return failure();
+    if (count < 0) return sendFailure();
     this.#length -= count;
     return count;
   }

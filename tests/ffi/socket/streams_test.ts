@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { AF_INET } from "../../../ffi/inet.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { reset, takeError } from "../../../ffi/socket/options.ts";
+import { reset, takeError, unacknowledgedBytes, unreadBytes } from "../../../ffi/socket/options.ts";
 import { Pipe } from "../../../ffi/socket/pipe.ts";
 import {
   closeSocket,
   endStream,
   FAILED,
+  FAILED_AFTER_END,
   sendBytes,
   TransferBuffer,
   WOULD_BLOCK,
@@ -39,6 +40,28 @@ Deno.test("a transfer tells bytes, the end, waiting and failure apart", keepsLib
   reset(server);
   assert.equal(buffer.receive(client), FAILED);
   closeSocket(client);
+});
+
+Deno.test("a reset is told from one that came after the end of the stream", keepsLibraries, () => {
+  for (const hasEnded of [false, true]) {
+    const { client, server } = connected();
+    if (hasEnded) endStream(server);
+    reset(server);
+    assert.equal(sendBytes(client, BYTES), hasEnded ? FAILED_AFTER_END : FAILED);
+    closeSocket(client);
+  }
+});
+
+Deno.test("the bytes in the buffers of a socket are counted, also after a reset", keepsLibraries, () => {
+  const { client, server } = connected();
+  assert.deepEqual([unreadBytes(server), unacknowledgedBytes(client)], [0, 0]);
+  const sent = sendBytes(client, new Uint8Array(10_000_000));
+  assert(unreadBytes(server) > 0 && unacknowledgedBytes(client) > 0);
+  assert(unreadBytes(server) + unacknowledgedBytes(client) >= sent);
+  const received = unreadBytes(server);
+  reset(client);
+  assert.equal(unreadBytes(server), received);
+  closeSocket(server);
 });
 
 Deno.test("a socket takes only so many bytes from a sender that nobody reads", keepsLibraries, () => {

@@ -20,6 +20,11 @@ Deno.test("the relay of mode userspace hides endpoints that fail, and passes on 
   await namespace.runTests("userspace/failures");
 });
 
+Deno.test("the relay of mode userspace passes on what was sent before a reset", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/last_bytes");
+});
+
 Deno.test("the relay of mode userspace bounds its memory, its connections and its use of descriptors", async () => {
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/limits");

@@ -11,7 +11,7 @@ import { Expiring } from "../expiry_list.ts";
 import type { EndpointList } from "../messages.ts";
 import type { Service } from "../services/service_table.ts";
 import { Direction } from "./direction.ts";
-import type { Progress } from "./transfer.ts";
+import { type Failure, hasFailed, type Progress } from "./transfer.ts";
 
 /** The search for an endpoint that answers. */
 export interface Attempt {
@@ -41,14 +41,23 @@ export interface ConnectionOwner {
   /** Reports from now on when a socket can be written again. */
   watchWritable(fd: number): void;
   pump(direction: Direction): Progress;
+  /** Drops the bytes that a direction holds. */
+  abandon(direction: Direction): void;
   continueLater(connection: Connection): void;
+  /** Reports whether the endpoint has sent bytes. */
+  hasAnswer(connection: Connection): boolean;
   /** The endpoint has answered. */
   connected(connection: Connection): void;
   /** The attempt failed: tries another endpoint or gives up. */
   attemptFailed(connection: Connection): void;
   /** Both streams have ended. */
   finished(connection: Connection): void;
-  /** One side has failed: resets the other. */
+  /**
+   * One side has failed: resets the other one when it has what the failed side has sent.
+   * @param hasMoved bytes were moved since the last call.
+   */
+  resetLater(connection: Connection, hasMoved: boolean): void;
+  /** Nobody is left to receive anything: resets both sides. */
   failed(connection: Connection): void;
 }
 
@@ -57,7 +66,10 @@ export const READ_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
 /** Events of a socket that connects, or whose buffer was full. */
 export const READ_WRITE_EVENTS = READ_EVENTS | EPOLLOUT;
 
-/** A client's connection and the one to its endpoint. It is in the list of deadlines while it connects. */
+/**
+ * A client's connection and the one to its endpoint. It is in a list of deadlines while it connects, and when one side
+ * has failed.
+ */
 export class Connection extends Expiring implements EventTarget, Continuation {
   readonly service: Service;
   readonly client: number;
@@ -67,6 +79,12 @@ export class Connection extends Expiring implements EventTarget, Continuation {
   readonly toEndpoint = new Direction();
   readonly toClient = new Direction();
   isClosed = false;
+  /** The bytes of a side that has failed: all that is still moved. Undefined while both sides work. */
+  #rest: Direction | undefined;
+  /** The other side's socket has taken all of them. */
+  isRestMoved = false;
+  /** Bytes that the other side had not acknowledged at the last look. */
+  unacknowledged = 0;
   #isContinued = false;
   #clientHasWriteEvents = false;
   readonly #owner: ConnectionOwner;
@@ -81,7 +99,10 @@ export class Connection extends Expiring implements EventTarget, Continuation {
 
   handleEvents(fd: number, events: number): void {
     if (this.attempt !== undefined) {
-      if ((events & (EPOLLERR | EPOLLHUP)) !== 0) return this.#owner.attemptFailed(this);
+      // An endpoint that has sent bytes accepted the connection before it failed.
+      if ((events & (EPOLLERR | EPOLLHUP)) !== 0 && !this.#owner.hasAnswer(this)) {
+        return this.#owner.attemptFailed(this);
+      }
       if ((events & EPOLLOUT) === 0) return;
       this.#open();
       if (this.isClosed) return;
@@ -94,11 +115,15 @@ export class Connection extends Expiring implements EventTarget, Continuation {
       incoming.isReadable = true;
     }
     if ((events & EPOLLIN) !== 0) incoming.isReadable = true;
-    // After an error, writing reports it.
-    if ((events & (EPOLLOUT | EPOLLERR)) !== 0) outgoing.isBlocked = false;
-    this.#pump();
-    // Bytes that a failed side has sent were passed on as far as the other side takes them.
-    if ((events & EPOLLERR) !== 0 && !this.isClosed) this.#owner.failed(this);
+    if ((events & EPOLLOUT) !== 0) outgoing.isBlocked = false;
+    // Nothing is written to a socket with an error, so that reading reports it after the last bytes.
+    if ((events & EPOLLERR) !== 0) this.#sideFailed(incoming);
+    else this.#pump();
+  }
+
+  /** Socket of the side that has not failed, if one has. */
+  get survivor(): number {
+    return this.#rest?.target ?? -1;
   }
 
   resume(): void {
@@ -119,19 +144,60 @@ export class Connection extends Expiring implements EventTarget, Continuation {
   }
 
   #pump(): void {
+    if (this.#rest !== undefined) return this.#pumpRest(this.#rest);
     const { toEndpoint, toClient } = this;
-    const owner = this.#owner;
-    const there = owner.pump(toEndpoint);
-    const back = there === "failed" ? "failed" : owner.pump(toClient);
-    if (back === "failed") return owner.failed(this);
-    if (toEndpoint.isDone && toClient.isDone) return owner.finished(this);
-    if (toClient.isBlocked && !this.#clientHasWriteEvents) {
-      this.#clientHasWriteEvents = true;
-      owner.watchWritable(this.client);
-    }
-    if ((there === "unfinished" || back === "unfinished") && !this.#isContinued) {
-      this.#isContinued = true;
-      owner.continueLater(this);
-    }
+    const there = this.#owner.pump(toEndpoint);
+    if (hasFailed(there)) return this.#pumpFailed(there, toEndpoint);
+    const back = this.#owner.pump(toClient);
+    if (hasFailed(back)) return this.#pumpFailed(back, toClient);
+    if (toEndpoint.isDone && toClient.isDone) return this.#owner.finished(this);
+    this.#watchBlockedClient();
+    if (there === "unfinished" || back === "unfinished") this.#continueLater();
+  }
+
+  #pumpFailed(failure: Failure, direction: Direction): void {
+    if (failure === "source failed") return this.#sideFailed(direction);
+    const opposite = this.#oppositeOf(direction);
+    // The write has taken the error, so that reading would report an end of the stream.
+    if (failure === "target failed") opposite.isCut = true;
+    this.#sideFailed(opposite);
+  }
+
+  /**
+   * Gives up what would go to a side that has failed, and passes on what has come from it.
+   * @param rest the direction whose source has failed.
+   */
+  #sideFailed(rest: Direction): void {
+    if (this.#rest !== undefined && this.#rest !== rest) return this.#owner.failed(this);
+    this.#rest = rest;
+    this.#owner.abandon(this.#oppositeOf(rest));
+    rest.isHungUp = rest.isReadable = true;
+    this.#pumpRest(rest);
+  }
+
+  #pumpRest(rest: Direction): void {
+    const before = rest.moved;
+    const progress = this.#owner.pump(rest);
+    if (progress === "unfinished") return this.#continueLater();
+    if (hasFailed(progress) && progress !== "source failed") return this.#owner.failed(this);
+    this.#watchBlockedClient();
+    this.isRestMoved = !rest.isBlocked;
+    this.#owner.resetLater(this, rest.moved !== before);
+  }
+
+  #oppositeOf(direction: Direction): Direction {
+    return direction === this.toClient ? this.toEndpoint : this.toClient;
+  }
+
+  #watchBlockedClient(): void {
+    if (!this.toClient.isBlocked || this.#clientHasWriteEvents) return;
+    this.#clientHasWriteEvents = true;
+    this.#owner.watchWritable(this.client);
+  }
+
+  #continueLater(): void {
+    if (this.#isContinued) return;
+    this.#isContinued = true;
+    this.#owner.continueLater(this);
   }
 }

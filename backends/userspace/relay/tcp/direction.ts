@@ -10,6 +10,8 @@ export class Direction {
   isReadable = false;
   /** The source has ended or failed, so that reading it always has a result. */
   isHungUp = false;
+  /** The source has failed. Reading it reports this only once, and then looks like the end of the stream. */
+  isCut = false;
   /** The end of the source was read. */
   isAtEnd = false;
   /** The end was passed on. */

@@ -8,6 +8,7 @@ import {
   setConnectionOptions,
   setOption,
   takeError,
+  unreadBytes,
 } from "../../../../ffi/socket/options.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
 import { connectTcp, tcpSocket } from "../../../../ffi/socket/tcp.ts";
@@ -24,6 +25,7 @@ import {
   READ_EVENTS,
   READ_WRITE_EVENTS,
 } from "./connection.ts";
+import { DelayedResets } from "./delayed_resets.ts";
 import type { Direction } from "./direction.ts";
 import type { Progress, Transfer } from "./transfer.ts";
 
@@ -66,6 +68,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
   readonly #maxConnections: number;
   /** Connections whose attempt waits for an answer, by the number of attempts before it. */
   readonly #attempts = ATTEMPT_MS.map((milliseconds) => new ExpiryList<Connection>(milliseconds));
+  readonly #delayedResets = new DelayedResets((connection) => this.failed(connection));
   readonly #connections = new Set<Connection>();
   readonly #addresses = {
     IPv4: new SocketAddress(FAMILY_NUMBERS.IPv4),
@@ -80,6 +83,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
     this.#mark = mark;
     this.#maxConnections = maxConnections;
     loop.addTimer(this);
+    loop.addTimer(this.#delayedResets);
   }
 
   get openConnections(): number {
@@ -153,6 +157,14 @@ export class TcpRelay implements ConnectionOwner, Timer {
     this.#loop.continueLater(connection);
   }
 
+  abandon(direction: Direction): void {
+    this.#transfer.release(direction);
+  }
+
+  hasAnswer(connection: Connection): boolean {
+    return unreadBytes(connection.endpoint) > 0;
+  }
+
   connected(connection: Connection): void {
     this.#removeDeadline(connection);
     const { attempt, service } = connection;
@@ -168,6 +180,10 @@ export class TcpRelay implements ConnectionOwner, Timer {
 
   finished(connection: Connection): void {
     this.#end(connection, closeSocket);
+  }
+
+  resetLater(connection: Connection, hasMoved: boolean): void {
+    this.#delayedResets.request(connection, hasMoved, this.#loop.now);
   }
 
   failed(connection: Connection): void {

@@ -1,4 +1,10 @@
-import { endStream, FAILED, sendBytes, TransferBuffer, WOULD_BLOCK } from "../../../../ffi/socket/stream.ts";
+import {
+  endStream,
+  FAILED_AFTER_END,
+  sendBytes,
+  TransferBuffer,
+  WOULD_BLOCK,
+} from "../../../../ffi/socket/stream.ts";
 import type { Direction } from "./direction.ts";
 import type { PipePool } from "./pipe_pool.ts";
 
@@ -8,8 +14,15 @@ export type Progress =
   | "waiting"
   /** There is more to do. */
   | "unfinished"
-  /** One of the sockets has failed. */
-  | "failed";
+  | Failure;
+
+export type Failure =
+  /** The source has failed, and everything that it had received was moved. */
+  | "source failed"
+  /** The target has failed. */
+  | "target failed"
+  /** The target has failed, and before that, its own stream had ended. */
+  | "target failed after its end";
 
 /** Largest transfer through the buffer while there are many connections, each of which may have one waiting. */
 const CROWDED_BYTES = 16 * 1024;
@@ -72,7 +85,7 @@ export class Transfer {
     if (count < limit) direction.isReadable = direction.isHungUp;
     else if (this.#pipes !== undefined) direction.isBulk = true;
     const sent = this.#buffer.send(direction.target, count);
-    if (sent === FAILED) return "failed";
+    if (sent < WOULD_BLOCK) return targetFailure(sent);
     const taken = Math.max(sent, 0);
     direction.moved += taken;
     if (taken < count) {
@@ -86,7 +99,7 @@ export class Transfer {
     const { pending } = direction;
     if (pending === undefined) return "unfinished";
     const sent = sendBytes(direction.target, pending);
-    if (sent === FAILED) return "failed";
+    if (sent < WOULD_BLOCK) return targetFailure(sent);
     const taken = Math.max(sent, 0);
     direction.moved += taken;
     direction.isBlocked = taken < pending.length;
@@ -106,7 +119,7 @@ export class Transfer {
 
   #drainPipe(direction: Direction, pipe: NonNullable<Direction["pipe"]>): Progress {
     const count = pipe.drain(direction.target);
-    if (count === FAILED) return "failed";
+    if (count < WOULD_BLOCK) return targetFailure(count);
     if (count > 0) direction.moved += count;
     else direction.isBlocked = true;
     return "unfinished";
@@ -114,13 +127,17 @@ export class Transfer {
 
   /** Handles a read without bytes. */
   #nothing(direction: Direction, count: number): Progress {
-    if (count === 0) {
+    if (count === 0 && !direction.isCut) {
       direction.isAtEnd = true;
       return "unfinished";
     }
     // After a hang-up, a read returns bytes, the end or an error. Anything else would be waited for forever.
-    if (count === FAILED || direction.isHungUp) return "failed";
-    direction.isReadable = count !== WOULD_BLOCK;
+    if (count !== WOULD_BLOCK || direction.isHungUp) {
+      direction.isCut = true;
+      this.release(direction);
+      return "source failed";
+    }
+    direction.isReadable = false;
     return "unfinished";
   }
 
@@ -131,4 +148,12 @@ export class Transfer {
     direction.isDone = true;
     return "waiting";
   }
+}
+
+export function hasFailed(progress: Progress): progress is Failure {
+  return progress !== "waiting" && progress !== "unfinished";
+}
+
+function targetFailure(result: number): Failure {
+  return result === FAILED_AFTER_END ? "target failed after its end" : "target failed";
 }
