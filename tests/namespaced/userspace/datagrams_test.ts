@@ -6,7 +6,7 @@ import {
   relayedService,
 } from "../../backends/userspace/relay/support/services.ts";
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
-import { askConnected, UdpClient, UdpServer } from "../../integration/userspace/support/udp.ts";
+import { askConnected, UdpClient, UdpServer, UdpSink } from "../../integration/userspace/support/udp.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
 import { until } from "../../integration/userspace/support/until.ts";
 
@@ -113,6 +113,33 @@ Deno.test("a question that an endpoint rejects is asked again of another one", k
   assert.equal(failures, 0);
   assert(retries >= 2 && retries <= 6, `${retries} retries: an endpoint that rejects is avoided`);
 });
+
+Deno.test(
+  "an endpoint that never answers gets its share back after it rejected datagrams",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    using _first = await UdpSink.bind("10.1.0.1");
+    await lab.replace({ ...DNS, cluster: packed("10.1.0.1:5353", "10.1.0.2:5353") });
+    const tellTen = async () => {
+      for (let count = 0; count < 10; count++) {
+        using client = await UdpClient.bind(CLIENT);
+        await client.tell("x", VIP, 53);
+      }
+    };
+    await until(async () => {
+      await tellTen();
+      return (await lab.report()).avoidedEndpoints.length === 1;
+    });
+    using second = await UdpSink.bind("10.1.0.2");
+    await until(async () => {
+      await tellTen();
+      // An endpoint that is avoided gets one datagram per period.
+      return second.received >= 100;
+    });
+    assert.deepEqual((await lab.report()).avoidedEndpoints, []);
+  },
+);
 
 Deno.test(
   "when all endpoints reject, the flow ends, and a later datagram tries them again",

@@ -67,6 +67,24 @@ Deno.test("an endpoint that rejects costs clients nothing, and is avoided", keep
 });
 
 Deno.test(
+  "an endpoint that is away for a moment is avoided for a second, however many waited for it",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start();
+    await using _first = new TcpServer("10.1.0.1", echo);
+    await using _second = new TcpServer("10.1.0.2", echo);
+    await lab.replace(relayedService({ cluster: packed("10.1.0.1:8080", "10.1.0.2:8080") }));
+    await using _away = await dropPacketsTo("10.1.0.2");
+    await Promise.all(Array.from({ length: 32 }, connectAndExchange));
+    const { failures, retries } = await lab.counters();
+    assert.equal(failures, 0);
+    assert(retries >= 2, `${retries} connections waited for it`);
+    const [avoided] = (await lab.report()).avoidedEndpoints;
+    assert(avoided !== undefined && avoided.remainingMs <= 1000, `${avoided?.remainingMs} ms`);
+  },
+);
+
+Deno.test(
   "an endpoint that does not answer costs one client a quarter of a second",
   keepsLibraries,
   async () => {

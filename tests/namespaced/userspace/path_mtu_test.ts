@@ -58,7 +58,7 @@ for (const family of ["IPv4", "IPv6"] as const) {
       await lab.replace(dns);
       using client = await UdpClient.bind(CLIENTS[family]);
       assert.equal(await client.ask("short", vip, 53), `far: short from ${vip}:53`);
-      client.tell(LONG, vip, 53);
+      await client.tell(LONG, vip, 53);
       await until(() => path.isKnown(family));
       for (const text of ["short", LONG]) {
         assert.equal(await client.ask(text, vip, 53), `far: ${text} from ${vip}:53`);

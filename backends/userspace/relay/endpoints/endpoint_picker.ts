@@ -8,11 +8,19 @@ import { endpointAt, offsetOf, PACKED_BYTES, unpackEndpoint } from "./packed_end
 const MAX_AFFINE_CLIENTS = 65_536;
 /** Random attempts to find an endpoint that is not avoided, before all are searched. */
 const RANDOM_ATTEMPTS = 4;
+/**
+ * Time without an ICMP error after which an endpoint counts as one that takes datagrams. Many never answer them, such as
+ * receivers of logs.
+ */
+const UDP_SILENCE_MS = 250;
 
 /** Chooses the endpoints of new connections and flows: at random, except for affinity and for endpoints that failed. */
 export class EndpointPicker {
   readonly #affinity = new AffinityTable(MAX_AFFINE_CLIENTS);
-  readonly #avoided = new AvoidedEndpoints();
+  readonly #avoided: Readonly<Record<RelayedProtocol, AvoidedEndpoints>> = {
+    TCP: new AvoidedEndpoints(),
+    UDP: new AvoidedEndpoints(UDP_SILENCE_MS),
+  };
   readonly #random: () => number;
 
   /** @param random returns a number from 0 to less than 1. */
@@ -42,25 +50,29 @@ export class EndpointPicker {
     return chosen;
   }
 
-  /** @param endpoint packed */
-  failed(service: Service, endpoint: string, now: number): void {
-    this.#avoided.failed(nameOf(service.spec.protocol, endpoint), now);
+  /**
+   * @param endpoint packed
+   * @param began when the attempt to connect began, or when the datagram was sent
+   */
+  failed(service: Service, endpoint: string, began: number, now: number): void {
+    this.#avoided[service.spec.protocol].failed(endpoint, began, now);
   }
 
   /** True if an endpoint has failed lately, so that `succeeded` must be called. */
   get hasFailures(): boolean {
-    return this.#avoided.size > 0;
+    return this.#avoided.TCP.size + this.#avoided.UDP.size > 0;
   }
 
   /** @param endpoint packed */
   succeeded(service: Service, endpoint: string): void {
-    this.#avoided.succeeded(nameOf(service.spec.protocol, endpoint));
+    this.#avoided[service.spec.protocol].succeeded(endpoint);
   }
 
   *avoided(now: number): Generator<AvoidedEndpoint> {
-    for (const [name, remainingMs] of this.#avoided.list(now)) {
-      const [protocol, endpoint] = [name.slice(0, 3) as RelayedProtocol, name.slice(3)];
-      yield { ...unpackEndpoint(endpoint), protocol, remainingMs };
+    for (const protocol of ["TCP", "UDP"] as const) {
+      for (const [endpoint, remainingMs] of this.#avoided[protocol].list(now)) {
+        yield { ...unpackEndpoint(endpoint), protocol, remainingMs };
+      }
     }
   }
 
@@ -68,7 +80,9 @@ export class EndpointPicker {
     const bytes = PACKED_BYTES[service.spec.family];
     const count = list.length / bytes;
     if (count === 0) return -1;
-    if (tried.length === 0 && this.#avoided.size === 0) return Math.floor(this.#random() * count) * bytes;
+    if (tried.length === 0 && this.#avoided[service.spec.protocol].size === 0) {
+      return Math.floor(this.#random() * count) * bytes;
+    }
     let avoided = -1;
     for (let attempt = 0; attempt < RANDOM_ATTEMPTS + count; attempt++) {
       // Random first, because the successor of an avoided endpoint would otherwise get a double share.
@@ -84,10 +98,7 @@ export class EndpointPicker {
   }
 
   #isAvoided(service: Service, endpoint: string, now: number): boolean {
-    return this.#avoided.size > 0 && this.#avoided.isAvoided(nameOf(service.spec.protocol, endpoint), now);
+    const avoided = this.#avoided[service.spec.protocol];
+    return avoided.size > 0 && avoided.isAvoided(endpoint, now);
   }
-}
-
-function nameOf(protocol: RelayedProtocol, endpoint: string): string {
-  return `${protocol}${endpoint}`;
 }

@@ -23,6 +23,8 @@ export interface Attempt {
   /** The packed endpoints that the current one was chosen from, and its offset. */
   endpoints: string;
   offset: number;
+  /** Time when the current endpoint was chosen. */
+  began: number;
   /** Endpoints that did not answer in time, and those that rejected the connection; packed. */
   silent: readonly string[];
   rejecting: readonly string[];
@@ -31,7 +33,7 @@ export interface Attempt {
 const NONE: readonly string[] = [];
 
 export function newAttempt({ list, client, header }: Pick<Attempt, "list" | "client" | "header">): Attempt {
-  return { list, client, header, endpoints: "", offset: 0, silent: NONE, rejecting: NONE };
+  return { list, client, header, endpoints: "", offset: 0, began: 0, silent: NONE, rejecting: NONE };
 }
 
 /** The owner of connections, `TcpRelay`, as a connection sees it. */

@@ -207,6 +207,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
     connection.endpoint = fd;
     attempt.endpoints = list;
     attempt.offset = offset;
+    attempt.began = this.#loop.now;
     if (attempt.silent.length + attempt.rejecting.length > 0) service.retries++;
     if (this.#mark !== 0) setOption(fd, SOL_SOCKET, SO_MARK, this.#mark);
     setConnectionOptions(fd, KEEP_ALIVE);
@@ -230,7 +231,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
 
   #unanswered(connection: Connection, attempt: Attempt): void {
     const endpoint = endpointOf(connection.service, attempt);
-    this.#picker.failed(connection.service, endpoint, this.#loop.now);
+    this.#picker.failed(connection.service, endpoint, attempt.began, this.#loop.now);
     this.#endpointFailed(connection.service, endpoint, "no answer");
     attempt.silent = [...attempt.silent, endpoint];
     this.#retry(connection, attempt);
@@ -240,7 +241,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
     // Without a free local port, the endpoint is not to blame.
     const endpoint = endpointOf(connection.service, attempt);
     if (error !== EADDRNOTAVAIL) {
-      this.#picker.failed(connection.service, endpoint, this.#loop.now);
+      this.#picker.failed(connection.service, endpoint, attempt.began, this.#loop.now);
       this.#endpointFailed(connection.service, endpoint, errnoName(error));
     }
     attempt.rejecting = [...attempt.rejecting, endpoint];

@@ -37,6 +37,8 @@ export class UdpFlow extends Expiring implements EventTarget {
   repetitions = 0;
   sent = 0;
   hasAnswer = false;
+  /** Time of the last datagram to the endpoint, or of the choice of the endpoint. */
+  lastSent = 0;
   /** Time of the last datagram in either direction. */
   lastUsed = 0;
   readonly #owner: FlowOwner;

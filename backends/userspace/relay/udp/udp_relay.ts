@@ -173,6 +173,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
       if (!this.#connect(flow)) return this.#fail(flow);
     }
     flow.sent++;
+    flow.lastSent = flow.lastUsed;
     flow.question = flow.sent === 1 && !flow.hasAnswer ? this.batch.copyOf(slot) : undefined;
     flow.entry.service.bytesToEndpoints += this.batch.lengthOf(slot);
   }
@@ -253,6 +254,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
       flow.fd = fd;
       flow.endpoint = endpointAt(list, offset, PACKED_BYTES[family]);
       flow.hasAnswer = false;
+      flow.lastSent = loop.now;
       if (flow.rejecting.length > 0) service.retries++;
       if (mark !== 0) setOption(fd, SOL_SOCKET, SO_MARK, mark);
       const address = this.#addresses[family];
@@ -268,7 +270,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
 
   #avoidEndpoint(flow: UdpFlow, error: number): void {
     const { picker, loop, endpointFailed } = this.#options;
-    picker.failed(flow.entry.service, flow.endpoint, loop.now);
+    picker.failed(flow.entry.service, flow.endpoint, flow.lastSent, loop.now);
     endpointFailed(flow.entry.service, flow.endpoint, errnoName(error));
     flow.rejecting = [...flow.rejecting, flow.endpoint];
   }

@@ -23,7 +23,7 @@ export class UdpClient implements Disposable {
 
   /** Sends a question and returns the next answer as `text from address:port`; undefined if none comes in time. */
   async ask(text: string, hostname: string, port: number, timeoutMs = 2000): Promise<string | undefined> {
-    this.tell(text, hostname, port);
+    void this.tell(text, hostname, port);
     const waiting = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs));
     if (this.#answers.length === 0) await Promise.race([this.#arrived.promise, waiting]);
     this.#arrived = Promise.withResolvers();
@@ -31,8 +31,10 @@ export class UdpClient implements Disposable {
   }
 
   /** Sends a datagram without waiting for an answer. */
-  tell(text: string, hostname: string, port: number): void {
-    this.#socket.send(text, port, hostname);
+  async tell(text: string, hostname: string, port: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#socket.send(text, port, hostname, (error) => error === null ? resolve() : reject(error));
+    await promise;
   }
 
   [Symbol.dispose](): void {
@@ -51,6 +53,25 @@ export class UdpServer implements Disposable {
   private constructor(name: string, socket: Socket) {
     this.#socket = socket;
     socket.on("message", (bytes, { address, port }) => socket.send(`${name}: ${bytes}`, port, address));
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+}
+
+/** Receives datagrams, and never answers. */
+export class UdpSink implements Disposable {
+  received = 0;
+  readonly #socket: Socket;
+
+  static async bind(hostname: string, port = 5353): Promise<UdpSink> {
+    return new UdpSink(await bound(hostname, port));
+  }
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("message", () => this.received++);
   }
 
   [Symbol.dispose](): void {

@@ -27,6 +27,13 @@ function picks(
   return counts;
 }
 
+/** How long the only endpoint that is avoided will be. */
+function remaining(picker: EndpointPicker, now: number): number {
+  const [only, ...others] = picker.avoided(now);
+  assert(only !== undefined && others.length === 0);
+  return only.remainingMs;
+}
+
 Deno.test("every endpoint gets its share of the connections", () => {
   const counts = picks(new EndpointPicker(), service(), TEN, 0, 10_000);
   assert.equal(counts.size, 10);
@@ -43,7 +50,7 @@ Deno.test("there is nothing to choose without endpoints, or when all were tried"
 Deno.test("an endpoint that failed is avoided, and its share is spread over all others", () => {
   const picker = new EndpointPicker();
   const web = service();
-  picker.failed(web, endpointAt(TEN, 3 * BYTES, BYTES), 0);
+  picker.failed(web, endpointAt(TEN, 3 * BYTES, BYTES), 0, 0);
   const counts = picks(picker, web, TEN, 999, 9000);
   assert.equal(counts.has(3 * BYTES), false);
   assert.equal(counts.size, 9);
@@ -56,7 +63,7 @@ Deno.test("an endpoint that failed is avoided, and its share is spread over all 
 Deno.test("when all endpoints have failed, all are tried", () => {
   const picker = new EndpointPicker();
   const list = packed("10.1.0.1:80", "10.1.0.2:80");
-  for (const offset of [0, BYTES]) picker.failed(service(), endpointAt(list, offset, BYTES), 0);
+  for (const offset of [0, BYTES]) picker.failed(service(), endpointAt(list, offset, BYTES), 0, 0);
   assert.equal(picks(picker, service(), list, 1).size, 2);
 });
 
@@ -64,7 +71,7 @@ Deno.test("after its time, one connection tries the endpoint that failed, and th
   const picker = new EndpointPicker();
   const list = packed("10.1.0.1:80", "10.1.0.2:80");
   const failed = endpointAt(list, 0, BYTES);
-  picker.failed(service(), failed, 0);
+  picker.failed(service(), failed, 0, 0);
   assert.equal(picks(picker, service(), list, 1001).get(0), 1);
   assert.equal(picks(picker, service(), list, 1002).get(0), undefined);
   picker.succeeded(service(), failed);
@@ -72,20 +79,69 @@ Deno.test("after its time, one connection tries the endpoint that failed, and th
   assert.equal(picks(picker, service(), list, 1003).size, 2);
 });
 
-Deno.test("an endpoint that fails again is avoided for twice the time, up to half a minute", () => {
+Deno.test("an endpoint that fails whenever it is tried is avoided for twice the time, up to half a minute", () => {
   const picker = new EndpointPicker();
   const endpoint = endpointAt(TEN, 0, BYTES);
+  let now = 0;
   const times = [0, 1, 2, 3, 4, 5, 6, 7].map(() => {
-    picker.failed(service(), endpoint, 0);
-    return [...picker.avoided(0)][0]?.remainingMs;
+    picker.failed(service(), endpoint, now, now + 250);
+    const period = remaining(picker, now + 250);
+    now += 250 + period;
+    return period;
   });
   assert.deepEqual(times, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+});
+
+Deno.test("an endpoint that is away for a moment is avoided once, for all connections that fail meanwhile", () => {
+  const picker = new EndpointPicker();
+  const list = packed("10.1.0.1:80", "10.1.0.2:80");
+  const [failed, other] = [endpointAt(list, 0, BYTES), endpointAt(list, BYTES, BYTES)];
+  const attempts = Array.from({ length: 16 }, (_, index) => index);
+  for (const began of attempts) picker.failed(service(), failed, began, began + 250);
+  assert.equal(remaining(picker, 265), 985, "they had begun before the first of them failed");
+  picker.failed(service(), other, 0, 270);
+  for (const began of attempts) picker.failed(service(), failed, began + 300, began + 550);
+  assert.equal([...picker.avoided(570)][0]?.remainingMs, 680, "they tried it for want of another one");
+  picker.succeeded(service(), other);
+
+  assert.equal(picks(picker, service(), list, 1250).get(0), 1);
+  picker.failed(service(), failed, 900, 1400);
+  assert.equal(remaining(picker, 1400), 2000, "the time was over, and it is still away");
+  for (const began of attempts) picker.failed(service(), failed, 1250 + began, 1500 + began);
+  assert.equal(remaining(picker, 1600), 1800);
+});
+
+Deno.test("an endpoint that never answers datagrams gets its share back when one was not rejected", () => {
+  const picker = new EndpointPicker();
+  const log = service({ protocol: "UDP" });
+  const list = packed("10.1.0.1:514", "10.1.0.2:514");
+  const failed = endpointAt(list, 0, BYTES);
+  picker.failed(log, failed, 0, 0);
+  assert.equal(picks(picker, log, list, 1000).get(0), 1);
+  picker.failed(log, failed, 1000, 1100);
+  assert.equal(remaining(picker, 1100), 2000, "the datagram was rejected");
+
+  assert.equal(picks(picker, log, list, 3100).get(0), 1);
+  assert.equal(picks(picker, log, list, 3349).get(0), undefined, "it may still be rejected");
+  assert.deepEqual([...picker.avoided(3350)], []);
+  const share = picks(picker, log, list, 3350).get(0) ?? 0;
+  assert(share > 400 && share < 600, `${share}`);
+  picker.failed(log, failed, 3400, 3400);
+  assert.equal(remaining(picker, 3400), 1000, "a failure after a success is the first one");
+});
+
+Deno.test("silence is no success of a connection", () => {
+  const picker = new EndpointPicker();
+  const list = packed("10.1.0.1:80", "10.1.0.2:80");
+  picker.failed(service(), endpointAt(list, 0, BYTES), 0, 0);
+  assert.equal(picks(picker, service(), list, 1000).get(0), 1);
+  assert.equal(picks(picker, service(), list, 1900).get(0), undefined);
 });
 
 Deno.test("endpoints that failed are forgotten, so that their number is bounded", () => {
   const picker = new EndpointPicker();
   for (let port = 1; port <= 10_000; port++) {
-    picker.failed(service(), endpointAt(packed(`10.1.0.1:${port}`), 0, BYTES), 0);
+    picker.failed(service(), endpointAt(packed(`10.1.0.1:${port}`), 0, BYTES), 0, 0);
   }
   assert.equal([...picker.avoided(0)].length, 4096);
 });
@@ -110,7 +166,7 @@ Deno.test("affinity moves on when the endpoint fails, is tried or is gone", () =
   assert.equal(picker.pick(web, list, CLIENT, [], 0), 0);
   assert.equal(picker.pick(web, list, CLIENT, [endpointAt(list, 0, BYTES)], 0), BYTES);
   assert.equal(picker.pick(web, list, CLIENT, [], 0), BYTES, "the endpoint of the retry is kept");
-  picker.failed(web, endpointAt(list, BYTES, BYTES), 0);
+  picker.failed(web, endpointAt(list, BYTES, BYTES), 0, 0);
   assert.equal(picker.pick(web, list, CLIENT, [], 0), 0);
   assert.equal(picker.pick(web, packed("10.1.0.9:80"), CLIENT, [], 0), 0);
 });
