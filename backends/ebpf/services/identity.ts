@@ -98,8 +98,9 @@ export class Owners {
 
   /** Makes the map contain exactly these owners. @param known what it contains. */
   replace(owners: ReadonlyMap<number, PlanKey>, { idOf, all }: KnownOwners): void {
-    this.add([...owners].filter(([id, key]) => idOf(key) !== id));
+    // A full map cannot hold both.
     this.delete(all.filter((id) => !owners.has(id)));
+    this.add([...owners].filter(([id, key]) => idOf(key) !== id));
   }
 }
 

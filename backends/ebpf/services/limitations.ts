@@ -8,6 +8,16 @@ export function limitationsOf(plan: ServicePortPlan): readonly Limitation[] {
   return plan.protocol === "SCTP" ? [...sctpPorts(plan)] : proxyProtocolLimitations(plan);
 }
 
+/** A service port in force is balanced at random, because there is no room for the table that it asks for. */
+export const NO_ROOM_FOR_TABLE: Limitation = {
+  cause: "no-room-for-table",
+  text:
+    "it is balanced at random on this node and without weights, because there is no room for its Maglev or weight table",
+  advice:
+    "Use fewer annotations proxy/balancing and proxy/weight in the namespace, or have the operator of the nodes " +
+    "increase --ebpf-max-endpoints",
+};
+
 /** The programs cannot change a port of SCTP, because its checksum covers the whole packet. */
 function* sctpPorts(
   { protocol, frontends, clusterEndpoints, localEndpoints }: ServicePortPlan,

@@ -9,9 +9,9 @@ import {
 import type { Limitation } from "../../../core/plan/limitation.ts";
 import { BackendError, type BackendMetric, type PlanChange } from "../../../core/backend/contract.ts";
 import type { ChangeList } from "../../change_list.ts";
-import { difference } from "../../difference.ts";
+import { difference, type SetDifference } from "../../difference.ts";
 import { TruncatedList } from "../../truncated_list.ts";
-import { UseChanges, UseCounts } from "../../use_counts.ts";
+import { UseChanges } from "../../use_counts.ts";
 import { type AllocatedPlan, Allocations } from "./allocation.ts";
 import { type BalancingOptions, serviceEntry } from "./compile.ts";
 import { forgetCounters, keepCounters } from "../maps/counters.ts";
@@ -25,13 +25,17 @@ import {
   frontendsOf,
   hasSameFrontends,
   keyName,
+  type PlanFrontend,
   writeKey,
   writeValue,
 } from "./frontend_entries.ts";
 import { Owners } from "./identity.ts";
+import { demandsInForce, type KernelState } from "./in_force.ts";
+import { NO_ROOM_FOR_TABLE } from "./limitations.ts";
+import { Admission, type AdmissionRequest, demandOf } from "./admission.ts";
 import { ServiceSnapshot } from "./snapshot.ts";
-import { SourceRangeQuota } from "./source_range_quota.ts";
 import { usageMetrics } from "./usage_metrics.ts";
+import { UsageWarnings } from "./usage_warnings.ts";
 import { verify } from "./verification.ts";
 import { SIZE, viewOf, writeCatchAll, writeRange } from "../maps/layout.ts";
 
@@ -45,13 +49,8 @@ export class Services {
   readonly #options: BalancingOptions;
   readonly #allocations: Allocations;
   readonly #owners: Owners;
-  readonly #sourceRanges: SourceRangeQuota;
-  /** Number of service ports per ClusterIP. */
-  #clusterIPs = new UseCounts();
-  /** Number of entries in map `services`. */
-  #entries = 0;
-  /** Number of service ports whose missing tables were reported. */
-  #reportedWithoutTables = 0;
+  #admission: Admission;
+  readonly #warnings = new UsageWarnings();
 
   /** @param waitForPrograms returns when every run of a program that had begun is over. */
   constructor(maps: KernelMaps, options: BalancingOptions, waitForPrograms: () => void) {
@@ -59,7 +58,7 @@ export class Services {
     this.#options = options;
     this.#allocations = new Allocations(maps, options, waitForPrograms);
     this.#owners = new Owners(maps.owners);
-    this.#sourceRanges = new SourceRangeQuota(maps.source_ranges.shape.maxEntries);
+    this.#admission = new Admission(maps);
   }
 
   /** The owner of each id. */
@@ -67,9 +66,9 @@ export class Services {
     return this.#allocations.owners;
   }
 
-  /** The use of the slots. */
+  /** The use of the maps. */
   metrics(): readonly BackendMetric[] {
-    return usageMetrics(this.#allocations.usage, this.#allocations.withoutTables.size);
+    return usageMetrics(this.#admission, this.#allocations.usage, this.#allocations.withoutTables.size);
   }
 
   /** The last generation of all service ports. */
@@ -91,15 +90,19 @@ export class Services {
     const clusterIPUses = new UseChanges<Address>();
     for (const address of clusterIPsOf(before)) clusterIPUses.use(address, address, -1);
     for (const address of clusterIPsOf(after)) clusterIPUses.use(address, address, 1);
-    const clusterIPs = clusterIPUses.difference((address) => this.#clusterIPs.of(address));
+    const clusterIPs = clusterIPUses.difference((address) => this.#admission.usesOf(address));
 
-    const countRanges = this.#sourceRanges.admit(changes);
-    const allocated = this.#allocate(changes);
-    const added = frontends.added.length + clusterIPs.added.length;
-    if (this.#entries + added > this.#maps.services.shape.maxEntries) {
-      this.#allocations.rollback(allocated);
-      throw frontendsExhausted(this.#maps, changes.map(({ key }) => key));
+    const takeBack = this.#admission.admit(requestsOf(changes));
+    try {
+      this.#program(changes, { frontends, clusterIPs });
+    } catch (error) {
+      takeBack();
+      throw error;
     }
+  }
+
+  #program(changes: readonly PlanChange[], { frontends, clusterIPs }: FrontendChanges): void {
+    const allocated = this.#allocate(changes);
     const entries = new Entries(SIZE.frontend, SIZE.service);
     for (const port of allocated) {
       for (const frontend of port.plan.frontends) this.#add(entries, port, frontend);
@@ -115,11 +118,11 @@ export class Services {
     this.#owners.add(this.#newIds(allocated));
     // Source ranges first, because a service that refers to them must find them.
     for (const { plan, allocation } of allocated) this.#addRanges(plan, allocation.id);
-    this.#maps.services.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
-    this.#maps.services.deleteAll(stale.keyBytes, stale.count);
-    this.#entries += added - stale.count;
-    this.#clusterIPs.addAll(clusterIPUses);
-    countRanges();
+    const { services } = this.#maps;
+    const mustDeleteFirst = this.#admission.quotas.frontends.used + stale.count > services.shape.maxEntries;
+    if (mustDeleteFirst) services.deleteAll(stale.keyBytes, stale.count);
+    services.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
+    if (!mustDeleteFirst) services.deleteAll(stale.keyBytes, stale.count);
     this.#forget(changes);
     const removed = changes.filter((change) => change.new === undefined).map(({ key }) => key);
     this.#allocations.commit(allocated, removed);
@@ -128,63 +131,56 @@ export class Services {
   /**
    * Makes the maps contain exactly these plans, whatever they contain now.
    * @returns descriptions of missing, different and extra entries, and whether the map was empty.
-   * @throws BackendError
+   * @throws BackendError with the service ports that do not fit, and then nothing has changed.
    */
   reconcile(
     plans: Iterable<ServicePortPlan>,
   ): { readonly differences: readonly string[]; readonly wasEmpty: boolean } {
     const all = [...plans];
-    this.#sourceRanges.replace(all);
+    const read = this.#read();
+    const admission = this.#admissionOf(all, read);
     const differences = new TruncatedList();
-    const { snapshot, owners, allocated, changed, extra, desired } = this.#compare(all, {
+    const { snapshot, owners } = read;
+    const { allocated, changed, extra } = this.#compare(all, read, {
       add: (describe) => differences.add(() => `${describe()} was missing`),
       change: (describe) => differences.add(() => `${describe()} was different`),
       remove: () => differences.add(() => "an extra frontend was present"),
     });
-    const { maxEntries } = this.#maps.services.shape;
-    if (Math.max(desired, snapshot.count + changed.count) > maxEntries) {
+    this.#admission = admission;
+    if (snapshot.count + changed.count > this.#maps.services.shape.maxEntries) {
       // The map cannot hold both, so delete extra entries first.
       this.#maps.services.deleteAll(extra.keyBytes, extra.count);
     }
-    if (desired > maxEntries) throw frontendsExhausted(this.#maps, []);
     this.#owners.replace(this.owners, owners);
     replaceEntries(this.#maps.source_ranges, rangeEntries(allocated));
     keepCounters(this.#maps.counters, new Set(allocated.map(({ allocation }) => allocation.id)));
     this.#maps.services.updateAll(changed.keyBytes, changed.valueBytes, changed.count);
     this.#maps.services.deleteAll(extra.keyBytes, extra.count);
     this.#allocations.retireNamed();
-    this.#entries = desired;
     return { differences: differences.texts, wasEmpty: snapshot.count === 0 };
   }
 
   /**
-   * Describes what `reconcile` would change. Writes to no map but `endpoints` and `identity`, which have to be copies.
+   * Describes what `reconcile` would change with the plans that fit. Writes to no map but `endpoints` and `identity`,
+   * which have to be copies.
    * @throws BackendError
    */
   describeChanges(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver): void {
-    const { allocated } = this.#compare(plans, changes);
+    const read = this.#read();
+    const all = [...plans];
+    const rejected = new Set(rejectedBy(() => this.#admissionOf(all, read)));
+    const { allocated } = this.#compare(all.filter(({ key }) => !rejected.has(key)), read, changes);
     if (!hasEntries(this.#maps.source_ranges, rangeEntries(allocated))) {
       changes.change(() => "source ranges of services");
     }
   }
 
   /**
-   * Describes service ports that are balanced at random, because there is no room for the tables that they ask for.
-   * @param news only if there are more than last time.
-   * @returns no or one text.
+   * Warns of maps that are almost full, and of service ports without the tables that they ask for.
+   * @param news only what was not so last time.
    */
   warnings(news: "news" | "all"): readonly string[] {
-    const { withoutTables } = this.#allocations;
-    const isNew = withoutTables.size > this.#reportedWithoutTables;
-    this.#reportedWithoutTables = withoutTables.size;
-    if (withoutTables.size === 0 || (news === "news" && !isNew)) return [];
-    const names = new TruncatedList();
-    for (const key of withoutTables) names.add(() => printedNameOf(key));
-    return [
-      `no room for the Maglev or weight tables of ${withoutTables.size} service ports, which are balanced at ` +
-      `random: ${names.texts.join(", ")}. Increase --ebpf-max-endpoints, or choose a smaller ` +
-      "--ebpf-maglev-table-size (docs/ebpf.md#quotas)",
-    ];
+    return this.#warnings.describe(news, this.#admission, this.#allocations.withoutTables);
   }
 
   /** Says that a service port in force is balanced at random, if there is no room for the table that it asks for. */
@@ -198,14 +194,23 @@ export class Services {
       maps: this.#maps,
       options: this.#options,
       allocations: this.#allocations,
-      isClusterIP: (address) => this.#clusterIPs.of(address) > 0,
+      isClusterIP: (address) => this.#admission.usesOf(address) > 0,
     });
   }
 
+  #read(): KernelState {
+    return { snapshot: new ServiceSnapshot(this.#maps.services), owners: this.#owners.read() };
+  }
+
+  /** @throws BackendError with the plans that do not fit. */
+  #admissionOf(plans: readonly ServicePortPlan[], read: KernelState): Admission {
+    const admission = new Admission(this.#maps);
+    admission.admitAll(plans, () => demandsInForce(read, this.#maps));
+    return admission;
+  }
+
   /** Allocates ids and slots to all plans, and compares the map with their entries. */
-  #compare(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver) {
-    const snapshot = new ServiceSnapshot(this.#maps.services);
-    const owners = this.#owners.read();
+  #compare(plans: Iterable<ServicePortPlan>, { snapshot, owners }: KernelState, changes: ChangeReceiver) {
     const allocated = this.#allocations.takeOver(plans, snapshot, owners, (plan) => {
       const [frontend] = plan.frontends;
       if (frontend === undefined) return undefined;
@@ -214,9 +219,7 @@ export class Services {
     });
 
     const changed = new Entries(SIZE.frontend, SIZE.service, 1024);
-    let desired = 0;
     const keepIfChanged = (describe: () => string) => {
-      desired++;
       const last = changed.count - 1;
       const result = snapshot.compare(
         changed.keys,
@@ -228,14 +231,15 @@ export class Services {
       else if (result === "missing") changes.add(describe);
       else changes.change(describe);
     };
-    this.#clusterIPs = new UseCounts();
+    const clusterIPs = new Set<Address>();
     for (const port of allocated) {
       for (const frontend of port.plan.frontends) {
         this.#add(changed, port, frontend);
         keepIfChanged(() =>
           `${describeFrontend(frontend, port.plan.protocol)} of ${printedNameOf(port.plan.key)}`
         );
-        if (frontend.kind !== "ClusterIP" || this.#clusterIPs.add(frontend.address, 1) > 1) continue;
+        if (frontend.kind !== "ClusterIP" || clusterIPs.has(frontend.address)) continue;
+        clusterIPs.add(frontend.address);
         addCatchAll(changed, frontend.address);
         keepIfChanged(() => `the entry for unused ports of ${formatAddress(frontend.address)}`);
       }
@@ -244,7 +248,7 @@ export class Services {
     for (let index = 0; index < extra.count; index++) {
       changes.remove(() => describeKey(extra.keys, index * SIZE.frontend));
     }
-    return { snapshot, owners, allocated, changed, extra, desired };
+    return { allocated, changed, extra };
   }
 
   #allocate(changes: readonly PlanChange[]): readonly AllocatedPlan[] {
@@ -294,6 +298,12 @@ export class Services {
   }
 }
 
+/** Entries of map `services` that a batch adds and removes. */
+interface FrontendChanges {
+  readonly frontends: SetDifference<PlanFrontend>;
+  readonly clusterIPs: SetDifference<Address>;
+}
+
 /** Receives the differences between the map and the plans. */
 export type ChangeReceiver = Pick<ChangeList, "add" | "change" | "remove">;
 
@@ -301,15 +311,6 @@ const scratchKey = new DataView(new ArrayBuffer(SIZE.frontend));
 const rangeKey = new Uint8Array(SIZE.range);
 /** The value of every entry in the prefix maps: 1. */
 const PREFIX_VALUE = new Uint8Array([1, 0, 0, 0]);
-
-const NO_ROOM_FOR_TABLE: Limitation = {
-  cause: "no-room-for-table",
-  text:
-    "it is balanced at random on this node and without weights, because there is no room for its Maglev or weight table",
-  advice:
-    "Use fewer annotations proxy/balancing and proxy/weight in the namespace, or have the operator of the nodes " +
-    "increase --ebpf-max-endpoints",
-};
 
 function rangeEntries(allocated: readonly AllocatedPlan[]): Entries {
   const entries = new Entries(SIZE.range, PREFIX_VALUE.length);
@@ -323,11 +324,22 @@ function rangeEntries(allocated: readonly AllocatedPlan[]): Entries {
   return entries;
 }
 
-function frontendsExhausted(maps: KernelMaps, rejectedKeys: readonly PlanKey[]): BackendError {
-  const { maxEntries } = maps.services.shape;
-  return new BackendError(
-    `ebpf: the frontends of all services need more than the ${maxEntries} entries of the map: ` +
-      "increase --ebpf-max-frontends",
-    rejectedKeys,
-  );
+function requestsOf(changes: readonly PlanChange[]): readonly AdmissionRequest[] {
+  return changes.flatMap((change) => {
+    const { old, new: next } = change;
+    const plan = next ?? old;
+    const isSame = hasSameFrontends(change) && old?.sourceRanges?.length === next?.sourceRanges?.length;
+    // Most changes concern only endpoints.
+    return plan === undefined || isSame ? [] : [{ plan, before: demandOf(old), after: demandOf(next) }];
+  });
+}
+
+function rejectedBy(action: () => unknown): readonly PlanKey[] {
+  try {
+    action();
+    return [];
+  } catch (error) {
+    if (error instanceof BackendError) return error.rejectedKeys;
+    throw error;
+  }
 }

@@ -45,6 +45,16 @@ export class ServiceSnapshot {
     return index < 0 ? undefined : readService(this.#entries.values, index * SIZE.service);
   }
 
+  /** Number of frontends of each id. */
+  frontendsById(): ReadonlyMap<number, number> {
+    const counts = new Map<number, number>();
+    for (let index = 0; index < this.#entries.count; index++) {
+      const id = this.#entries.values.getUint32(index * SIZE.service + OFFSET.service.id, true);
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   /** The slots of each service. */
   *slots(): Generator<SlotRange> {
     for (let index = 0; index < this.#entries.count; index++) {

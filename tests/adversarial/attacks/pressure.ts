@@ -27,23 +27,54 @@ async function besideTenant(arena: Arena, tenant: readonly PlanText[]): Promise<
 }
 
 /** Connections to services of others, without annotations, which are created after the tenant's. */
-async function toLaterServices(arena: Arena): Promise<Figure> {
-  const ports = Array.from({ length: 40 }, (_, index) => LATER + index);
-  await arena.add(ports.map((nodePort) => ({ name: `later-${nodePort}`, nodePort, endpoints: [podB] })));
-  const outcomes = await Promise.all(ports.map((port) => arena.connect(at(port), 1)));
+async function toLaterServices(arena: Arena, count = 40): Promise<Figure> {
+  const later = laterServices(count);
+  await arena.add(later);
+  const outcomes = await Promise.all(later.map(({ nodePort }) => arena.connect(at(nodePort), 1)));
   return answeredOf("connections to services that come later", outcomes.flat());
 }
 
+function laterServices(count: number) {
+  return Array.from({ length: count }, (_, index) => {
+    const nodePort = LATER + index;
+    return { name: `later-${nodePort}`, nodePort, endpoints: [podB] };
+  });
+}
+
+/**
+ * Checks services of others after everything that the cluster has was programmed anew: with what the kernel has, and
+ * after a reboot of the node.
+ */
+async function afterRestarts(
+  arena: Arena,
+  tenant: readonly PlanText[],
+  count: number,
+): Promise<readonly Figure[]> {
+  const others = [web, ...laterServices(count)];
+  const figures: Figure[] = [];
+  for (const what of ["proxy", "node"] as const) {
+    await arena.restart(what, [...tenant, ...others]);
+    const outcomes = await Promise.all(others.map(({ nodePort }) => arena.connect(at(nodePort), 2)));
+    figures.push(answeredOf(`connections to other services after a restart of the ${what}`, outcomes.flat()));
+  }
+  return figures;
+}
+
 /** The node ports of a tenant. */
-function portsOf(count: number): readonly { readonly name: string; readonly nodePort: number }[] {
-  return Array.from({ length: count }, (_, index) => ({ name: `tenant-${index}`, nodePort: 31000 + index }));
+function portsOf(count: number) {
+  return Array.from({ length: count }, (_, index) => {
+    const nodePort = 31000 + index;
+    return { namespace: "tenant", name: `tenant-${nodePort}`, nodePort, endpoints: [podB] };
+  });
 }
 
 const frontends: Attack = {
   name: "a tenant with more node ports than the node has room for",
   async run(arena) {
     await arena.begin([web], { frontends: 128 });
-    return await besideTenant(arena, portsOf(250).map((service) => ({ ...service, endpoints: [podB] })));
+    const tenant = portsOf(250);
+    const figures = await besideTenant(arena, tenant);
+    return [...figures, await toLaterServices(arena, 10), ...await afterRestarts(arena, tenant, 10)];
   },
 };
 
@@ -73,8 +104,6 @@ const ranges: Attack = {
     await arena.begin([web], { frontends: 1024 });
     const tenant = portsOf(3).map((service, index) => ({
       ...service,
-      namespace: "tenant",
-      endpoints: [podB],
       sourceRanges: Array.from({ length: 500 }, (_, n) => `100.${64 + index}.${n >> 8}.${n & 255}/32`),
     }));
     const figures = await besideTenant(arena, tenant);

@@ -31,6 +31,7 @@ const DEFAULT_CAPACITY: Capacity = {
 /** One mode on the node of a lab of its own, whose endpoints use SYN cookies. */
 export class Arena implements AsyncDisposable {
   #backend: BackendProcess | undefined;
+  #capacity: Partial<Capacity> = {};
   /** Plans that the backend has in force. */
   readonly #plans = new Map<PlanKey, ServicePortPlan>();
   /** Machines and ports with a server that `echo` has started. */
@@ -64,11 +65,19 @@ export class Arena implements AsyncDisposable {
   /** Programs these services on the node, which has no flows after that. */
   async begin(services: readonly PlanText[], capacity: Partial<Capacity> = {}): Promise<void> {
     await this.#end();
-    this.#backend = await this.startBackend(capacity);
-    const plans = this.plansOf(services);
-    await this.#backend.reconcile(plans, SETTINGS);
-    for (const plan of plans) this.#plans.set(plan.key, plan);
+    this.#capacity = capacity;
+    await this.#start(services);
     await this.lab.output("node", "conntrack", "-F");
+  }
+
+  /**
+   * Starts the proxy anew, with these services in the cluster.
+   * @param what "node": the kernel has forgotten everything.
+   */
+  async restart(what: "proxy" | "node", services: readonly PlanText[]): Promise<void> {
+    if (what === "node") await this.#end();
+    else await this.#stop();
+    await this.#start(services);
   }
 
   /** Adds services, or replaces those of the same name, as far as the backend accepts them. */
@@ -236,8 +245,23 @@ export class Arena implements AsyncDisposable {
     await this.lab[Symbol.asyncDispose]();
   }
 
+  /** Programs services without those that the backend rejects, as the sync loop does. */
+  async #start(services: readonly PlanText[]): Promise<void> {
+    this.#backend = this.startBackend(this.#capacity);
+    let plans = this.plansOf(services);
+    for (let rejected: readonly string[] = [""]; rejected.length > 0;) {
+      rejected = await rejectedBy(this.#backend.reconcile(plans, SETTINGS));
+      plans = plans.filter(({ key }) => !rejected.includes(key));
+    }
+    for (const plan of plans) this.#plans.set(plan.key, plan);
+  }
+
   async #end(): Promise<void> {
     await this.#backend?.cleanup();
+    await this.#stop();
+  }
+
+  async #stop(): Promise<void> {
     await this.#backend?.[Symbol.asyncDispose]();
     this.#backend = undefined;
     this.#plans.clear();
