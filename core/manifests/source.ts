@@ -24,12 +24,18 @@ export interface ManifestOptions {
   /** Directory with *.yaml, *.yml and *.json files, also in subdirectories that are not hidden. */
   readonly directory: string;
   /**
-   * Folder for the record of the objects in force (see ManifestRecord); undefined for a reader that puts nothing in
-   * force, which keeps no record and misses nothing.
+   * The record of the objects in force (see ManifestRecord); undefined for a reader that puts nothing in force and misses
+   * nothing.
    */
-  readonly recordFolder: string | undefined;
+  readonly record: RecordOptions | undefined;
   readonly log: Log;
   readonly fileSystem?: ManifestFileSystem;
+}
+
+export interface RecordOptions {
+  readonly folder: string;
+  /** False for a reader that puts nothing in force. */
+  readonly isWritten: boolean;
 }
 
 /** The record is written at most this often. */
@@ -63,7 +69,7 @@ export class ManifestSource implements Source {
   #recordedVersion = -1;
   #recordTimer: number | undefined;
 
-  constructor({ directory, fileSystem = Deno, recordFolder, log }: ManifestOptions) {
+  constructor({ directory, fileSystem = Deno, record, log }: ManifestOptions) {
     this.#directory = resolve(directory);
     this.#fileSystem = fileSystem;
     this.#reader = new ManifestReader(log, {
@@ -72,9 +78,11 @@ export class ManifestSource implements Source {
       corrected: (ref) => this.#sink?.corrected?.(ref),
     });
     this.#claims = new ManifestClaims(log);
-    this.#record = recordFolder === undefined
-      ? NO_RECORD
-      : new ManifestRecord(this.#directory, recordFolder, log);
+    const kept = record && new ManifestRecord(this.#directory, record.folder, log);
+    this.#record = {
+      read: () => kept?.read() ?? new Map(),
+      write: (files) => record?.isWritten ? kept?.write(files) : undefined,
+    };
     this.#log = log;
   }
 
@@ -260,7 +268,5 @@ export class ManifestSource implements Source {
     this.#record.write(this.#claims.names());
   }
 }
-
-const NO_RECORD: Pick<ManifestRecord, "read" | "write"> = { read: () => new Map(), write: () => {} };
 
 const NO_PATHS: ReadonlySet<string> = new Set();

@@ -10,13 +10,18 @@ import type { Log } from "../../observe/log.ts";
 import { VERSION } from "../../version.ts";
 
 interface OpenOptions {
-  /** "program": what the source delivers is put in force. "read": nothing is. */
-  readonly purpose?: "program" | "read";
+  /**
+   * "program": what the source delivers is put in force. "start": nothing is, and the source delivers what it would at a
+   * start. "read": it delivers what it has.
+   */
+  readonly purpose?: Purpose;
   /** Observes the requests to the API server. */
   readonly requests?: RequestObserver;
   /** Observes the collections of the API server. */
   readonly watches?: WatchObserver;
 }
+
+export type Purpose = "program" | "start" | "read";
 
 /**
  * Creates the configured source of objects.
@@ -28,8 +33,10 @@ export function openSource(
   { purpose = "program", ...observers }: OpenOptions = {},
 ): Source {
   if (source.kind === "manifests") {
-    const folder = purpose === "program" ? recordFolder() : undefined;
-    return new ManifestSource({ directory: source.directory, recordFolder: folder, log });
+    const record = purpose === "read"
+      ? undefined
+      : { folder: recordFolder(), isWritten: purpose === "program" };
+    return new ManifestSource({ directory: source.directory, record, log });
   }
   const { watchServiceCidrs } = source;
   const userAgent = `proxy/${VERSION}`;

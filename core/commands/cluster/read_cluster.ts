@@ -10,7 +10,7 @@ import type { NodeView } from "../../sync/node_view.ts";
 import { PlanQueue } from "../../sync/plan_queue.ts";
 import { UserError } from "../../user_error.ts";
 import { currentView } from "./current_view.ts";
-import { openSource } from "./open_source.ts";
+import { openSource, type Purpose } from "./open_source.ts";
 
 /** Everything that the source has at one moment, and what this node would do with it. */
 export interface Cluster {
@@ -27,6 +27,8 @@ export interface Cluster {
 
 export interface ReadOptions {
   readonly deadlineMs?: number;
+  /** "start": fails if a start would leave the kernel as it is, because a broken manifest hides what is in force. */
+  readonly purpose?: Exclude<Purpose, "program">;
   /** Receives each object as it was decoded. */
   readonly read?: (raw: unknown) => void;
 }
@@ -36,12 +38,12 @@ const DEADLINE_MS = 30_000;
 
 /**
  * Reads the configured source once, and plans what it has. Changes nothing on the node.
- * @throws UserError if the source does not deliver everything in time.
+ * @throws UserError if the source does not deliver everything in time, or would not at a start.
  */
 export async function readCluster(
   config: ProxyConfig,
   log: Log,
-  { deadlineMs = DEADLINE_MS, read }: ReadOptions = {},
+  { deadlineMs = DEADLINE_MS, purpose = "read", read }: ReadOptions = {},
 ): Promise<Cluster> {
   const end = new AbortController();
   const families = await supportedFamilies();
@@ -56,7 +58,13 @@ export async function readCluster(
     upsert: (object) => queue.upsert(object),
     delete: (ref) => queue.delete(ref),
     synced: () => isComplete.resolve(),
-    connected: (reason) => problem = reason ?? problem,
+    connected(reason) {
+      problem = reason ?? problem;
+      // An API server may answer in a moment. A manifest has to be corrected.
+      if (reason !== undefined && purpose === "start" && config.source.kind === "manifests") {
+        isComplete.reject(new UserError(`a start would leave the kernel as it is: ${reason}`));
+      }
+    },
     unused: (object) => unused.push(object),
     ...(read === undefined ? {} : { read }),
   };
@@ -69,7 +77,7 @@ export async function readCluster(
   );
   const running = [
     interfaces.follow(() => {}, end.signal),
-    openSource(config, log, { purpose: "read" }).run(sink, end.signal),
+    openSource(config, log, { purpose }).run(sink, end.signal),
   ];
   try {
     await Promise.race([Promise.all([interfaces.listed, isComplete.promise]), ...running]);

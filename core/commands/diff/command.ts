@@ -14,6 +14,8 @@ export const diffCommand: Command = {
     "flags would add (+), change (~) and remove (-), and what it would remove of other modes afterwards. Changes " +
     "nothing and takes no lock, but the kernel may load the modules of the mode. Needs the same privileges as the proxy, " +
     "to read the kernel.",
+    "With --manifests, a start waits while a broken file hides objects that are in force. Then this is an error that " +
+    "names the file.",
     "Each list has at most 200 lines, and the number of the rest.",
   ],
   arguments: [],
@@ -24,7 +26,7 @@ export const diffCommand: Command = {
   async perform({ commandLine, platform, terminal }) {
     const output = outputOf(commandLine);
     const { config } = await loadConfig(commandLine, platform.modes, terminal);
-    const { desired } = await readCluster(config, commandLog(config, terminal));
+    const { desired } = await readCluster(config, commandLog(config, terminal), { purpose: "start" });
     using backend = config.mode.create();
     const comparison = await backend.compare(desired);
     const report = diffReport(config.mode.name, comparison, await leftoversOfOtherModes(config));

@@ -58,7 +58,12 @@ export async function withDirectory(
   const run = async (test: (setup: Setup) => Promise<void>) => {
     const sink = new RecordingSink();
     const log = new RecordingLog();
-    const source = new ManifestSource({ directory, recordFolder: `${parent}/record`, log, fileSystem });
+    const source = new ManifestSource({
+      directory,
+      record: { folder: `${parent}/record`, isWritten: true },
+      log,
+      fileSystem,
+    });
     const stop = new AbortController();
     const running = source.run(sink, stop.signal);
     try {

@@ -80,7 +80,7 @@ Deno.test("subdirectories are read, hidden ones are not", async () => {
 Deno.test("a missing directory is a clear error", async () => {
   const source = new ManifestSource({
     directory: "/nonexistent/dir",
-    recordFolder: "/nonexistent/record",
+    record: { folder: "/nonexistent/record", isWritten: true },
     log: new RecordingLog(),
   });
   await rejects(
@@ -170,7 +170,7 @@ Deno.test("a directory behind a symbolic link is watched, and followed when the 
   const stop = new AbortController();
   const running = new ManifestSource({
     directory: `${parent}/current`,
-    recordFolder: `${parent}/record`,
+    record: { folder: `${parent}/record`, isWritten: true },
     log: new RecordingLog(),
   }).run(sink, stop.signal);
   Deno.writeTextFileSync(`${parent}/v1/web.yaml`, text(rawService("web", port(11))));
