@@ -122,6 +122,12 @@ async function explained(
   return { subject, servicePorts, moreServicePorts, walks, findings: problemsFirst(findings) };
 }
 
+/** The Services that a question and its answer are about, as `namespace/name`. */
+export function servicesOf({ servicePorts }: Explanation, question: Question): readonly string[] {
+  const asked = question.about === "service" ? [`${question.namespace}/${question.name}`] : [];
+  return [...new Set([...asked, ...servicePorts.map(({ name }) => name.replace(/:.*/, ""))])];
+}
+
 /** The families that a question is about; all of them for a Service without ports in force. */
 export function familiesOf({ servicePorts }: Explanation, question: Question): readonly Family[] {
   if (question.about === "address") return [familyOf(question.address)];

@@ -13,8 +13,16 @@ export interface Knowledge {
   readonly traced: TracedNode;
   /** Ranges of the pods of this node, as its Node object names them. */
   readonly podCidrs: readonly Cidr[];
-  /** Services that exist but are not used, by `namespace/name`; undefined if it is not known which there are. */
-  readonly unused: ReadonlyMap<string, UnusedService> | undefined;
+  /**
+   * Why Services are not for this proxy, by `namespace/name`: "it is headless (clusterIP None)". Undefined if it is not
+   * known which there are.
+   */
+  readonly unused: ReadonlyMap<string, string> | undefined;
+  /**
+   * Why the object of a Service is invalid, without a period; undefined if it is not. A version before it may be in force.
+   * @param service `namespace/name`
+   */
+  invalidReasonOf(service: string): string | undefined;
   /** Returns the parts of a plan that the mode does not serve. */
   limitationsOf(plan: ServicePortPlan): readonly Limitation[];
   /**
@@ -22,12 +30,4 @@ export interface Knowledge {
    * @param service `namespace/name`
    */
   conflictsOf(service: string): readonly string[];
-}
-
-/** A Service that the proxy does not serve. */
-export interface UnusedService {
-  /** "it is headless (clusterIP None)", "spec.ports: missing; a Service needs at least one" */
-  readonly why: string;
-  /** True if the object is invalid, false if it is meant for another program or needs no proxy. */
-  readonly isInvalid: boolean;
 }

@@ -22,6 +22,8 @@ export function* serviceFindings(
   clients: readonly Client[] | undefined,
 ): Generator<Finding> {
   const { namespace, name } = stored.service;
+  const invalid = invalidFinding(knowledge, `${namespace}/${name}`);
+  if (invalid !== undefined) yield invalid;
   yield* familyFindings(`${namespace}/${name}`, plans, clients);
   for (const text of knowledge.conflictsOf(`${namespace}/${name}`)) {
     yield {
@@ -49,28 +51,22 @@ export function* servicePortFindings(
 
 /** Says why the proxy does not serve a Service. */
 export async function missingServiceFinding(
-  { unused, store }: Pick<Knowledge, "unused" | "store">,
+  knowledge: Pick<Knowledge, "unused" | "store" | "invalidReasonOf">,
   namespace: string,
   name: string,
 ): Promise<Finding> {
+  const { unused, store } = knowledge;
   const service = `${namespace}/${name}`;
   const about = `Service ${service}`;
-  const known = unused?.get(service);
-  if (known?.isInvalid) {
-    return {
-      cause: "invalid-service",
-      severity: "problem",
-      about,
-      text: `The object is invalid and not used: ${known.why}.`,
-      advice: "Correct the object",
-    };
-  }
-  if (known !== undefined) {
+  const invalid = invalidFinding(knowledge, service);
+  if (invalid !== undefined) return invalid;
+  const why = unused?.get(service);
+  if (why !== undefined) {
     return {
       cause: "not-proxied",
       severity: "notice",
       about,
-      text: `This proxy does not serve it: ${known.why}.`,
+      text: `This proxy does not serve it: ${why}.`,
       advice: "",
     };
   }
@@ -79,9 +75,27 @@ export async function missingServiceFinding(
     severity: "problem",
     about,
     text: unused === undefined
-      ? "The proxy knows no such Service: it does not exist, is invalid, or needs no proxy (headless, ExternalName)."
+      ? "The proxy knows no such Service: it does not exist, or needs no proxy (headless, ExternalName)."
       : "There is no such Service.",
     advice: await suggestion([store.serviceNames(), unused?.keys() ?? []], service, name),
+  };
+}
+
+function invalidFinding(
+  { store, invalidReasonOf }: Pick<Knowledge, "store" | "invalidReasonOf">,
+  service: string,
+): Finding | undefined {
+  const why = invalidReasonOf(service);
+  if (why === undefined) return undefined;
+  const isKept = store.get(service) !== undefined;
+  return {
+    cause: "invalid-service",
+    severity: "problem",
+    about: `Service ${service}`,
+    text: isKept
+      ? `The object is invalid: ${why}. The version before it stays in force.`
+      : `The object is invalid and not used: ${why}.`,
+    advice: "Correct the object",
   };
 }
 

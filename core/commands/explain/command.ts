@@ -2,13 +2,14 @@ import type { ProxyConfig } from "../../config/config.ts";
 import { flag } from "../../config/flags/flag.ts";
 import { loadConfig } from "../../config/load.ts";
 import { addressesOfClient, type AskedClient, parseClient } from "../../explain/asked_client.ts";
-import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
+import { explain, familiesOf, problemsFirst, servicesOf } from "../../explain/explain.ts";
 import type { Explanation, Finding } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
 import { describePod, type FoundPod, PodSearch } from "../../explain/pod_client.ts";
 import { type NoQuestion, parseQuestion, type Question, QUESTION_FORMS } from "../../explain/question.ts";
 import type { Address } from "../../net/address.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
+import { describeRef } from "../../objects/parse/index.ts";
 import { createLog, type Log } from "../../observe/log.ts";
 import { UserError } from "../../user_error.ts";
 import type { Command } from "../command.ts";
@@ -16,8 +17,9 @@ import { outputFlags, outputOf, printOutput } from "../output/output.ts";
 import { type Cluster, readCluster } from "../cluster/read_cluster.ts";
 import { ruleFindings } from "./kernel.ts";
 import { addressesOfPod, findPod } from "./client.ts";
+import { explainInForce, rejectionsOf } from "./in_force.ts";
 import { knowledgeOf } from "./knowledge.ts";
-import { concerning, findRunningProxy } from "./running.ts";
+import { findRunningProxy, type RunningProxy } from "./running.ts";
 import { explanationText } from "./text.ts";
 
 const flags = {
@@ -53,32 +55,41 @@ export const explainCommand: Command = {
     const { config } = await loadConfig(commandLine, platform.modes, terminal);
     // Problems of the objects are findings; the log would repeat those of all other objects.
     const log = createLog({ ...config.logging, write() {} });
-    const [explained, running] = await Promise.all([
-      explainFromSource(config, log, question, { text: fromText, client: from }, text),
-      findRunningProxy(config, platform.lockName),
-    ]);
-    const findings = [
+    const running = findRunningProxy(config, platform.lockName);
+    const asked = { text, question, fromText, from };
+    const explained = await explainFromSource(config, log, asked, running);
+    const { pid, findings: ofProxy, ask } = await running;
+    const findings = distinct([
       ...explained.findings,
-      ...concerning(explained, running.findings),
-      ...kernelFindings(await readKernelFacts({ proxyPid: running.pid }), familiesOf(explained, question)),
-    ];
+      ...ofProxy,
+      ...ask === undefined ? [] : await rejectionsOf(ask, servicesOf(explained, question)),
+      ...kernelFindings(await readKernelFacts({ proxyPid: pid }), familiesOf(explained, question)),
+    ]);
     const explanation: Explanation = { ...explained, findings: problemsFirst(findings) };
     await printOutput(explanation, output, terminal, (table) => explanationText(explanation, table));
     return findings.some(({ severity }) => severity === "problem") ? 1 : 0;
   },
 };
 
+/** Question of a command line. */
+interface Asked {
+  readonly text: string;
+  readonly question: Question;
+  /** Value of --from. */
+  readonly fromText: string;
+  readonly from: AskedClient;
+}
+
 /** Explains from what the source has. A source that cannot be read is a finding, because others may say why. */
 async function explainFromSource(
   config: ProxyConfig,
   log: Log,
-  question: Question,
-  from: { readonly text: string; readonly client: AskedClient },
-  subject: string,
+  asked: Asked,
+  running: Promise<RunningProxy>,
 ): Promise<Explanation> {
   let cluster: Cluster;
-  const { client: asked } = from;
-  const search = asked.is === "pod" ? new PodSearch(asked.pod) : undefined;
+  const { from, question } = asked;
+  const search = from.is === "pod" ? new PodSearch(from.pod) : undefined;
   try {
     cluster = await readCluster(
       config,
@@ -95,16 +106,29 @@ async function explainFromSource(
       advice:
         "Give the same source as the proxy (--kubeconfig, --config or --manifests), and make it reachable",
     };
-    return { subject, servicePorts: [], moreServicePorts: 0, walks: [], findings: [finding] };
+    return { subject: asked.text, servicePorts: [], moreServicePorts: 0, walks: [], findings: [finding] };
   }
   const knowledge = knowledgeOf(cluster, config.mode);
   const pod = search && await findPod(config, log, search);
   let client: readonly Address[] | undefined;
-  if (asked.is !== "pod") client = checked(from.text, addressesOfClient(asked, question, knowledge));
-  else if (pod !== undefined) client = addressesOfPod(question, asked.pod, pod);
-  const explanation = await explain(knowledge, question, client);
-  const rules = await ruleFindings(config, cluster.desired);
+  if (from.is !== "pod") client = checked(asked.fromText, addressesOfClient(from, question, knowledge));
+  else if (pod !== undefined) client = addressesOfPod(question, from.pod, pod);
+  const invalid = cluster.unused.filter(({ isInvalid }) => isInvalid).map(({ ref }) => describeRef(ref));
+  const rules = await ruleFindings(config, cluster.desired, invalid, await running);
+  const explanation = await explainInForce(
+    await explain(knowledge, question, client),
+    await running,
+    asked.text,
+    client,
+  );
   return { ...explanation, findings: [...otherNode(config, search, pod), ...explanation.findings, ...rules] };
+}
+
+/** Leaves out what the running proxy and this command have both found. */
+function distinct(findings: readonly Finding[]): readonly Finding[] {
+  const keyOf = ({ cause, about, text }: Finding) => `${cause} ${about} ${text}`;
+  return [...new Map(findings.toReversed().map((finding) => [keyOf(finding), finding])).values()]
+    .toReversed();
 }
 
 /** @throws UserError if the text of --from has a problem. */

@@ -1,9 +1,11 @@
 import type { ModeTraits } from "../../backend/mode.ts";
-import type { Knowledge, UnusedService } from "../../explain/knowledge.ts";
+import type { Knowledge } from "../../explain/knowledge.ts";
 import { FrontendIndex } from "../../explain/trace/frontend_lookup.ts";
 import { tracedNode } from "../../explain/trace/trace.ts";
 import type { Address } from "../../net/address.ts";
+import { withoutName } from "../../objects/parse/index.ts";
 import { serviceName } from "../../objects/store.ts";
+import type { InvalidObjects } from "../../observe/status/invalid_objects.ts";
 import type { KnownServices } from "../../observe/status/services.ts";
 import type { Cluster } from "../cluster/read_cluster.ts";
 
@@ -17,16 +19,18 @@ export function knowledgeOf(
     const service = serviceName(warning);
     conflicts.set(service, [...conflicts.get(service) ?? [], warning.note]);
   }
-  const unusedServices = new Map<string, UnusedService>();
+  const notForUs = new Map<string, string>();
+  const invalid = new Map<string, string>();
   for (const { ref, why, isInvalid } of unused) {
-    if (ref.kind === "Service") unusedServices.set(serviceName(ref), { why, isInvalid });
+    if (ref.kind === "Service") (isInvalid ? invalid : notForUs).set(serviceName(ref), withoutName(ref, why));
   }
   return {
     store,
     context: view.context,
     traced: tracedNode(desired, addresses, relays),
     podCidrs: store.node?.podCidrs ?? [],
-    unused: unusedServices,
+    unused: notForUs,
+    invalidReasonOf: (service) => invalid.get(service),
     limitationsOf,
     conflictsOf: (service) => conflicts.get(service) ?? [],
   };
@@ -40,6 +44,7 @@ export async function liveKnowledge(
   services: KnownServices,
   addresses: readonly Address[],
   { limitationsOf = () => [], relays }: Pick<ModeTraits, "limitationsOf" | "relays">,
+  invalidObjects: Pick<InvalidObjects, "reasonOf">,
 ): Promise<Knowledge> {
   const { store, view, applied } = services;
   const index = new FrontendIndex();
@@ -50,6 +55,10 @@ export async function liveKnowledge(
     traced: { settings: view.settings, plans: applied, addresses, index, relays },
     podCidrs: store.node?.podCidrs ?? [],
     unused: undefined,
+    invalidReasonOf(service) {
+      const [namespace = "", name = ""] = service.split("/");
+      return invalidObjects.reasonOf({ kind: "Service", namespace, name });
+    },
     limitationsOf,
     conflictsOf: (service) => {
       const count = services.conflictsOf(service);

@@ -1,16 +1,18 @@
 import { Mutex } from "../../async/mutex.ts";
 import type { ModeTraits } from "../../backend/mode.ts";
 import { addressesOfClient, parseClient } from "../../explain/asked_client.ts";
-import { explain, familiesOf, problemsFirst } from "../../explain/explain.ts";
-import type { Explanation } from "../../explain/explanation.ts";
+import { explain, familiesOf, problemsFirst, servicesOf } from "../../explain/explain.ts";
+import type { Explanation, Finding } from "../../explain/explanation.ts";
 import { kernelFindings } from "../../explain/node_findings.ts";
 import { type NoQuestion, parseQuestion } from "../../explain/question.ts";
 import type { Address } from "../../net/address.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
+import { inForceOf } from "../../observe/status/in_force.ts";
+import type { InvalidObjects } from "../../observe/status/invalid_objects.ts";
 import type { KnownServices } from "../../observe/status/services.ts";
 import type { Status } from "../../observe/status/status.ts";
 import { liveKnowledge } from "./knowledge.ts";
-import { concerning, statusFindings } from "./running.ts";
+import { rejectionFindings, statusFindings } from "./running.ts";
 
 const UNKNOWN_POD =
   "the running proxy does not know the names of pods: give the address of the pod, or NAMESPACE/SERVICE for one " +
@@ -21,6 +23,7 @@ export class LiveExplainer {
   readonly #services: KnownServices;
   readonly #addresses: () => readonly Address[];
   readonly #mode: Pick<ModeTraits, "limitationsOf" | "relays">;
+  readonly #invalidObjects: Pick<InvalidObjects, "reasonOf">;
   readonly #turns = new Mutex();
 
   /** @param addresses returns those of the interfaces of this node. */
@@ -28,10 +31,12 @@ export class LiveExplainer {
     services: KnownServices,
     addresses: () => readonly Address[],
     mode: Pick<ModeTraits, "limitationsOf" | "relays">,
+    invalidObjects: Pick<InvalidObjects, "reasonOf">,
   ) {
     this.#services = services;
     this.#addresses = addresses;
     this.#mode = mode;
+    this.#invalidObjects = invalidObjects;
   }
 
   /**
@@ -45,16 +50,31 @@ export class LiveExplainer {
     if ("problem" in asked) return { problem: `from: ${asked.problem}` };
     if (asked.is === "pod") return { problem: `from: ${UNKNOWN_POD}` };
     return await this.#turns.run(async () => {
-      const knowledge = await liveKnowledge(this.#services, this.#addresses(), this.#mode);
+      const knowledge = await liveKnowledge(
+        this.#services,
+        this.#addresses(),
+        this.#mode,
+        this.#invalidObjects,
+      );
       const client = addressesOfClient(asked, question, knowledge);
       if (client !== undefined && "problem" in client) return { problem: `from: ${client.problem}` };
       const explanation = await explain(knowledge, question, client);
       const findings = [
         ...explanation.findings,
-        ...concerning(explanation, [...statusFindings(status)]),
+        ...await this.#rejections(servicesOf(explanation, question)),
+        ...statusFindings(status),
         ...kernelFindings(await readKernelFacts(), familiesOf(explanation, question)),
       ];
       return { ...explanation, findings: problemsFirst(findings) };
     });
+  }
+
+  async #rejections(services: readonly string[]): Promise<readonly Finding[]> {
+    const findings: Finding[] = [];
+    for (const service of services) {
+      const { rejections } = await inForceOf(this.#services, service, Date.now());
+      findings.push(...rejectionFindings(rejections));
+    }
+    return findings;
   }
 }

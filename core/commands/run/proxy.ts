@@ -181,7 +181,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     relay: backend.relayState && (() => backend.relayState?.() ?? Promise.resolve(undefined)),
     loopback: backend.loopbackState && ((limit) => backend.loopbackState?.(limit)),
   };
-  const explainer = new LiveExplainer(queue, nodeAddresses, limits);
+  const explainer = new LiveExplainer(queue, nodeAddresses, limits, activity.invalidObjects);
   const servers = {
     config,
     backend,

@@ -84,6 +84,11 @@ export function describeRef(ref: ObjectRef): string {
   return ref.namespace === "" ? `${ref.kind} ${ref.name}` : `${ref.kind} ${ref.namespace}/${ref.name}`;
 }
 
+/** A message about an object without its name, for a place that names it already. */
+export function withoutName(ref: ObjectRef, message: string): string {
+  const name = `${describeRef(ref)}: `;
+  return message.startsWith(name) ? message.slice(name.length) : message;
+}
 interface ApiKind {
   readonly kind: ObjectKind;
   /** The first one is suggested in messages. */

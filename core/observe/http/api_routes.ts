@@ -1,5 +1,6 @@
 import type { Explanation } from "../../explain/explanation.ts";
 import type { ProxyEvent } from "../status/events.ts";
+import { inForceDigests, inForceOf } from "../status/in_force.ts";
 import { searchServices, type ServiceQuery, type Sort, SORTS } from "../status/service_search.ts";
 import { serviceDetail } from "../status/service_detail.ts";
 import { countersOf, totalsByService } from "../status/traffic_totals.ts";
@@ -12,6 +13,8 @@ import { json } from "./text.ts";
 const SHARED_MS = 1000;
 const MAX_LIMIT = 500;
 const DEFAULT_LIMIT = 50;
+/** Digests are short, and one command reads all of them. */
+const MAX_DIGESTS = 5000;
 /** Longer texts are no names of objects. */
 const MAX_TEXT = 400;
 
@@ -52,6 +55,12 @@ export function apiRoutes(
         );
       }
       return serviceDetail(name, stored, services, await traffic.get());
+    },
+    "in-force": async (query) => {
+      const service = query.get("service");
+      if (service !== null) return await inForceOf(services, service, Date.now());
+      const limit = wholeNumber(query, "limit", DEFAULT_LIMIT, MAX_DIGESTS);
+      return await inForceDigests(services, wholeNumber(query, "offset", 0, 1_000_000), limit);
     },
     explain: async (query) => {
       const texts = ["question", "from"].map((name) => query.get(name) ?? "");

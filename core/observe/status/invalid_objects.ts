@@ -1,5 +1,5 @@
 import type { ObjectRef } from "../../objects/objects.ts";
-import { describeRef } from "../../objects/parse/index.ts";
+import { describeRef, withoutName } from "../../objects/parse/index.ts";
 import { shortened } from "./events.ts";
 
 /** An object that exists and cannot be used. If an earlier version of it was valid, that one stays in force. */
@@ -24,13 +24,18 @@ export class InvalidObjects {
     const object = describeRef(ref);
     const known = this.#objects.get(object);
     const isKept = known !== undefined || this.#objects.size < MAX_KEPT;
-    const reason = shortened(why.startsWith(`${object}: `) ? why.slice(object.length + 2) : why);
+    const reason = shortened(withoutName(ref, why));
     this.#objects.set(object, isKept ? { object, reason, since: known?.since ?? since } : undefined);
   }
 
   /** The object is valid again, or gone. */
   remove(ref: ObjectRef): void {
     this.#objects.delete(describeRef(ref));
+  }
+
+  /** Why an object is invalid; undefined if it is valid, or only counted. */
+  reasonOf(ref: ObjectRef): string | undefined {
+    return this.#objects.get(describeRef(ref))?.reason;
   }
 
   get total(): number {

@@ -2,11 +2,10 @@ import type { RelayState } from "../../backend/follower.ts";
 import type { LoopbackState } from "../../backend/loopback.ts";
 import type { TrafficCounters } from "../../backend/traffic.ts";
 import type { Family } from "../../net/protocol.ts";
-import { printedNameOf } from "../../plan/plan.ts";
 import type { HealthBody } from "../health/health.ts";
 import type { Activity, Lag, LastSync, Occurrence } from "./activity.ts";
-import { shortened } from "./events.ts";
 import { BUCKET_SECONDS, type HistoryBucket } from "./history.ts";
+import { type RejectionStatus, rejectionStatus } from "./in_force.ts";
 import type { InvalidObject } from "./invalid_objects.ts";
 import type { KnownServices } from "./services.ts";
 
@@ -60,14 +59,6 @@ export interface ObjectCounts {
   readonly services: number;
   readonly servicePorts: number;
   readonly endpoints: number;
-}
-
-export interface RejectionStatus {
-  /** `default/web:http` */
-  readonly servicePort: string;
-  readonly reason: string;
-  readonly since: string;
-  readonly nextRetry: string;
 }
 
 /** Parts of the process that the status describes. */
@@ -127,7 +118,7 @@ export function statusOf(sources: StatusSources, nowMs: number, maxLoopback = MA
     ...(loopback === undefined ? {} : { loopback }),
     errors: {
       ...(failure === undefined ? {} : { sync: failure }),
-      rejections: rejectionsOf(services, nowMs - performance.now()),
+      rejections: rejectionsOf(services, nowMs),
       invalid: {
         total: activity.invalidObjects.total,
         first: activity.invalidObjects.first(MAX_INVALID),
@@ -139,16 +130,7 @@ export function statusOf(sources: StatusSources, nowMs: number, maxLoopback = MA
   };
 }
 
-/** @param epochMs the time of performance.now() == 0 in milliseconds since the epoch. */
-function rejectionsOf({ rejections }: KnownServices, epochMs: number): Status["errors"]["rejections"] {
-  const timestamp = (ms: number) => new Date(epochMs + ms).toISOString();
-  return {
-    total: rejections.size,
-    first: [...rejections.ports().take(MAX_REJECTIONS)].map(({ key, reason, sinceMs, retryAtMs }) => ({
-      servicePort: printedNameOf(key),
-      reason: shortened(reason),
-      since: timestamp(sinceMs),
-      nextRetry: timestamp(retryAtMs),
-    })),
-  };
+function rejectionsOf({ rejections }: KnownServices, nowMs: number): Status["errors"]["rejections"] {
+  const first = [...rejections.ports().take(MAX_REJECTIONS)].map((port) => rejectionStatus(port, nowMs));
+  return { total: rejections.size, first };
 }

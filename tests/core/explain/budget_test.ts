@@ -61,7 +61,7 @@ async function ask(queue: PlanQueue, text: string): Promise<[Explanation, number
     return next.call(turns);
   };
   try {
-    const knowledge = await liveKnowledge(queue, addresses, {});
+    const knowledge = await liveKnowledge(queue, addresses, {}, { reasonOf: () => undefined });
     return [await explain(knowledge, question, undefined), count];
   } finally {
     [performance.now, turns.next] = [now, next];
