@@ -1,12 +1,14 @@
+import { eachInTurns } from "../../async/turns.ts";
 import type { ModeTraits } from "../../backend/mode.ts";
 import type { Knowledge } from "../../explain/knowledge.ts";
 import { FrontendIndex } from "../../explain/trace/frontend_lookup.ts";
-import { tracedNode } from "../../explain/trace/trace.ts";
+import { type TracedNode, tracedNode } from "../../explain/trace/trace.ts";
 import type { Address } from "../../net/address.ts";
 import { withoutName } from "../../objects/parse/index.ts";
 import { serviceName } from "../../objects/store.ts";
 import type { InvalidObjects } from "../../observe/status/invalid_objects.ts";
 import type { KnownServices } from "../../observe/status/services.ts";
+import type { PlanKey, ServicePortPlan } from "../../plan/plan.ts";
 import type { Cluster } from "../cluster/read_cluster.ts";
 
 /** Turns what the source has into the state that explanations are made from. */
@@ -36,23 +38,34 @@ export function knowledgeOf(
   };
 }
 
+/** The plans in force at one moment, and what finds their frontends and endpoints. */
+export type IndexedPlans = Pick<TracedNode, "plans" | "index">;
+
+/** Indexes the plans in force, in turns. */
+export async function indexInForce({ applied }: Pick<KnownServices, "applied">): Promise<IndexedPlans> {
+  const plans = new Map<PlanKey, ServicePortPlan>();
+  await eachInTurns(applied, ([key, plan]) => plans.set(key, plan));
+  const index = new FrontendIndex();
+  await index.addInTurns(plans.values());
+  return { plans, index };
+}
+
 /**
- * Turns what the running process knows into the state that explanations are made from, in turns.
+ * Turns what the running process knows into the state that explanations are made from.
  * @param addresses of the interfaces.
  */
-export async function liveKnowledge(
+export function liveKnowledge(
   services: KnownServices,
+  { plans, index }: IndexedPlans,
   addresses: readonly Address[],
   { limitationsOf = () => [], relays }: Pick<ModeTraits, "limitationsOf" | "relays">,
   invalidObjects: Pick<InvalidObjects, "reasonOf">,
-): Promise<Knowledge> {
-  const { store, view, applied } = services;
-  const index = new FrontendIndex();
-  await index.addInTurns(applied.values());
+): Knowledge {
+  const { store, view } = services;
   return {
     store,
     context: view.context,
-    traced: { settings: view.settings, plans: applied, addresses, index, relays },
+    traced: { settings: view.settings, plans, addresses, index, relays },
     podCidrs: store.node?.podCidrs ?? [],
     unused: undefined,
     invalidReasonOf(service) {

@@ -10,13 +10,17 @@ import { readKernelFacts } from "../../node/kernel_facts.ts";
 import { inForceOf } from "../../observe/status/in_force.ts";
 import type { InvalidObjects } from "../../observe/status/invalid_objects.ts";
 import type { KnownServices } from "../../observe/status/services.ts";
+import { Shared } from "../../observe/status/shared.ts";
 import type { Status } from "../../observe/status/status.ts";
-import { liveKnowledge } from "./knowledge.ts";
+import { type IndexedPlans, indexInForce, liveKnowledge } from "./knowledge.ts";
 import { rejectionFindings, statusFindings } from "./running.ts";
 
 const UNKNOWN_POD =
   "the running proxy does not know the names of pods: give the address of the pod, or NAMESPACE/SERVICE for one " +
   "of the pods of a service, or ask proxy explain";
+
+/** The index of 10,000 Services takes 5 MB, and making it for every question keeps the garbage collector busy. */
+const SHARED_MS = 1000;
 
 /** Answers questions in the running process, one at a time and in turns, so that other work goes on. */
 export class LiveExplainer {
@@ -25,18 +29,24 @@ export class LiveExplainer {
   readonly #mode: Pick<ModeTraits, "limitationsOf" | "relays">;
   readonly #invalidObjects: Pick<InvalidObjects, "reasonOf">;
   readonly #turns = new Mutex();
+  readonly #inForce: Shared<IndexedPlans>;
 
-  /** @param addresses returns those of the interfaces of this node. */
+  /**
+   * @param addresses returns those of the interfaces of this node.
+   * @param sharedMs time that questions share one look at what is in force.
+   */
   constructor(
     services: KnownServices,
     addresses: () => readonly Address[],
     mode: Pick<ModeTraits, "limitationsOf" | "relays">,
     invalidObjects: Pick<InvalidObjects, "reasonOf">,
+    sharedMs = SHARED_MS,
   ) {
     this.#services = services;
     this.#addresses = addresses;
     this.#mode = mode;
     this.#invalidObjects = invalidObjects;
+    this.#inForce = new Shared(() => indexInForce(services), sharedMs);
   }
 
   /**
@@ -50,8 +60,9 @@ export class LiveExplainer {
     if ("problem" in asked) return { problem: `from: ${asked.problem}` };
     if (asked.is === "pod") return { problem: `from: ${UNKNOWN_POD}` };
     return await this.#turns.run(async () => {
-      const knowledge = await liveKnowledge(
+      const knowledge = liveKnowledge(
         this.#services,
+        await this.#inForce.get(),
         this.#addresses(),
         this.#mode,
         this.#invalidObjects,

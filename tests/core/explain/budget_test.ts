@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { turns } from "../../../core/async/turns.ts";
-import { liveKnowledge } from "../../../core/commands/explain/knowledge.ts";
+import { indexInForce, liveKnowledge } from "../../../core/commands/explain/knowledge.ts";
 import { explain } from "../../../core/explain/explain.ts";
 import type { Explanation } from "../../../core/explain/explanation.ts";
 import { parseQuestion } from "../../../core/explain/question.ts";
@@ -61,7 +61,8 @@ async function ask(queue: PlanQueue, text: string): Promise<[Explanation, number
     return next.call(turns);
   };
   try {
-    const knowledge = await liveKnowledge(queue, addresses, {}, { reasonOf: () => undefined });
+    const inForce = await indexInForce(queue);
+    const knowledge = liveKnowledge(queue, inForce, addresses, {}, { reasonOf: () => undefined });
     return [await explain(knowledge, question, undefined), count];
   } finally {
     [performance.now, turns.next] = [now, next];
@@ -70,8 +71,8 @@ async function ask(queue: PlanQueue, text: string): Promise<[Explanation, number
 
 Deno.test("a question about a large cluster is answered in turns, and the answer is bounded", async (t) => {
   const queue = largeCluster();
-  // Every question looks at all plans, and at all endpoints of all plans.
-  const index = (SERVICES + 2 * ENDPOINTS) / CHECKS;
+  // Every question copies and indexes all plans, and all endpoints of all plans.
+  const index = (2 * SERVICES + 2 * ENDPOINTS) / CHECKS;
   const cases: readonly (readonly [question: string, cause: string | undefined, more: number])[] = [
     ["default/web-7", "no-slices", SERVICES],
     ["default/wbe-7777", "unknown-service", 2 * SERVICES],

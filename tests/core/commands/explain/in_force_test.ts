@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { asInForce, explainInForce, rejectionsOf } from "../../../../core/commands/explain/in_force.ts";
 import { LiveExplainer } from "../../../../core/commands/explain/live.ts";
+import type { Explanation } from "../../../../core/explain/explanation.ts";
 import type { Ask } from "../../../../core/commands/explain/running.ts";
 import { apiRoutes } from "../../../../core/observe/http/api_routes.ts";
 import { parseHead } from "../../../../core/observe/http/request.ts";
@@ -14,6 +15,7 @@ import { service, slice } from "../../sync/objects.ts";
 /** A running proxy that has these services in force, asked over its API. */
 function running(
   services: PlanQueue,
+  sharedMs = 0,
 ): { readonly ask: Ask; readonly activity: Activity; readonly asked: string[] } {
   const activity = new Activity();
   const health = new ProxyHealth({
@@ -38,7 +40,7 @@ function running(
       relay: undefined,
       loopback: undefined,
     },
-    new LiveExplainer(services, () => [address("192.0.2.1")], {}, activity.invalidObjects),
+    new LiveExplainer(services, () => [address("192.0.2.1")], {}, activity.invalidObjects, sharedMs),
     0,
   );
   const asked: string[] = [];
@@ -109,4 +111,26 @@ Deno.test("a service that only the running proxy has is explained by it", async 
     "The object is invalid: spec.ports: missing. The version before it stays in force.",
   );
   assert.equal(await explain(true), nothing, "the plans of other settings are not those of the question");
+});
+
+// The index is forgotten a second after the test.
+const options = { sanitizeOps: false, sanitizeResources: false };
+
+Deno.test("questions within a second share one look at what is in force", options, async () => {
+  const services = inForce(web);
+  let looks = 0;
+  const counted = new Proxy(services, {
+    get(target, name) {
+      if (name === "applied") looks++;
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const { ask } = running(counted, 1000);
+  const answers = await Promise.all(
+    ["10.96.7.7:80", "10.96.0.1:80"].map((one) => ask<Explanation>(`explain?question=${one}`)),
+  );
+  assert.deepEqual(answers.map(({ servicePorts }) => servicePorts.length), [0, 1]);
+  // Two for the number of service ports in the status, and one for the rejections of the Service.
+  assert.equal(looks, 1 + 3);
 });

@@ -43,7 +43,7 @@ function api() {
       traffic: { get: () => Promise.resolve({ services: [], unallocated: {} }) },
       trafficLevel: "connections",
     },
-    new LiveExplainer(services, () => [address("192.0.2.1")], {}, activity.invalidObjects),
+    new LiveExplainer(services, () => [address("192.0.2.1")], {}, activity.invalidObjects, 0),
     0,
   );
   const ask = async (target: string, method = "GET") => {
