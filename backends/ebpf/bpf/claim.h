@@ -88,14 +88,19 @@ VERIFIED_ONCE int look_up_tuple(void)
 	struct claim *claim = current_claim();
 	if (!claim) return TUPLE_TAKEN;
 	struct flow *holder = &claim->holder;
-	if (!find_flow(&claim->reply, holder)) return TUPLE_FREE;
+	struct flow *entry = find_flow(&claim->reply, holder);
+	if (!entry) return TUPLE_FREE;
 	if (same_tuple(&holder->translated, &claim->flow.translated)) {
 		if (claim->is_syn) {
 			delete_flow(&claim->reply, holder);
 			return TUPLE_FREE;
 		}
 		claim->flow.born = holder->born;
-		claim->flow.state = holder->state;
+		/* A FIN counts if the client knows the endpoint's number. */
+		if (claim->flow.end != holder->end) claim->flow.state = 0;
+		if (claim->flow.state && is_of_flow(entry, holder))
+			__sync_fetch_and_or(&entry->state, claim->flow.state);
+		claim->flow.state |= holder->state;
 		return TUPLE_SHARED;
 	}
 	consider_victim();

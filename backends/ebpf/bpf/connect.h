@@ -145,6 +145,7 @@ prepare_reply(const struct packet *packet, const struct tuple *to, const struct 
 	/* The client's first number, and what the client says about the endpoint's. */
 	claim->flow.acked = packet->sequence;
 	claim->flow.end = packet->tcp_flags & TCP_ACK ? packet->acknowledgement : 0;
+	if (is_fin(packet)) claim->flow.state = FLOW_CLIENT_FINISHED;
 	claim->is_syn = begins_connection(packet);
 	claim->is_masqueraded = !same_address(&packet->tuple.source, &to->source);
 	claim->victim_cost = NO_VICTIM;

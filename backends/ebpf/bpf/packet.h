@@ -96,6 +96,12 @@ struct packet {
 	__u8 is_quoted;
 };
 
+/* Reports whether a segment ends what its sender has to say. Endpoints ignore a FIN with SYN, and one without ACK. */
+static __always_inline int is_fin(const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == (TCP_FIN | TCP_ACK);
+}
+
 /* TCP, UDP and SCTP begin with the ports. */
 static __always_inline int has_ports(__u8 protocol)
 {

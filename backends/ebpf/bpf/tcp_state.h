@@ -35,9 +35,15 @@ static __always_inline __u32 latest_of(__u32 end, __u32 acked)
 }
 
 /*
- * Reports whether a reset is in sequence: between what the other side has acknowledged and what this side has
- * sent, which are equal on an idle connection.
+ * Reports whether a segment begins between what the other side has acknowledged and what this side has sent, which are
+ * equal on an idle connection.
  */
+static __always_inline int is_in_sequence(const struct packet *packet, const struct flow *flow, const struct flow *other)
+{
+	return packet->sequence - other->acked <= latest_of(flow->end, other->acked) - other->acked;
+}
+
+/* Reports whether a reset is in sequence. */
 static __always_inline int is_valid_reset(const struct packet *packet, const struct flow *flow, const struct flow *other)
 {
 	if (flow->flags & FLOW_REPLY && !(flow->state & FLOW_ANSWERED)) {
@@ -45,8 +51,7 @@ static __always_inline int is_valid_reset(const struct packet *packet, const str
 		if (packet->tcp_flags & TCP_ACK) return packet->acknowledgement == other->end;
 		return other->acked && packet->sequence == other->acked;
 	}
-	__u32 latest = latest_of(flow->end, other->acked);
-	return packet->sequence - other->acked <= latest - other->acked;
+	return is_in_sequence(packet, flow, other);
 }
 
 /* Reports whether both numbers of a packet are near those of the connection. */
@@ -65,6 +70,13 @@ static __always_inline __u32 own_finished(const struct flow *flow)
 	return flow->flags & FLOW_REPLY ? FLOW_ENDPOINT_FINISHED : FLOW_CLIENT_FINISHED;
 }
 
+/* State flags that the first FIN of a side sets. */
+static __always_inline __u32 news_of_fin(const struct flow *flow)
+{
+	int is_first = flow->flags & FLOW_REPLY && !(flow->state & FLOW_CLIENT_FINISHED);
+	return own_finished(flow) | (is_first ? FLOW_ENDPOINT_FINISHED_FIRST : 0);
+}
+
 static __always_inline __u32 own_reset(const struct flow *flow)
 {
 	return flow->flags & FLOW_REPLY ? FLOW_ENDPOINT_RESET : FLOW_CLIENT_RESET;
@@ -78,17 +90,16 @@ static __always_inline __u32 opposite_reset(const struct flow *flow)
 static __always_inline void
 follow_fin(const struct packet *packet, struct flow *entry, struct flow *other, struct flow *flow)
 {
-	__u32 news = own_finished(flow);
-	if (flow->flags & FLOW_REPLY && !(flow->state & FLOW_CLIENT_FINISHED)) news |= FLOW_ENDPOINT_FINISHED_FIRST;
 	if (flow->state & own_finished(flow)) return;
 	if (is_after(packet->sequence_end, flow->end)) entry->end = packet->sequence_end;
-	change_state(entry, other, flow, news, 0);
+	change_state(entry, other, flow, news_of_fin(flow), 0);
 }
 
 /* Follows a packet that closes an assured connection, or one after such a packet. */
-static __noinline int
+VERIFIED_ONCE int
 follow_closing(const struct packet *packet, struct flow *entry, struct flow *other, struct flow *flow)
 {
+	if (!packet || !entry || !other || !flow) return 0;
 	int counts = packet->tcp_flags & TCP_RST ? is_valid_reset(packet, flow, other) :
 						   is_plausible(packet, flow, other);
 	if (!counts) {
@@ -121,10 +132,19 @@ follow_answer(const struct packet *packet, struct flow *entry, struct flow *othe
 	__u32 acknowledged = packet->acknowledgement - flow->acked;
 	int is_syn = packet->tcp_flags & TCP_SYN;
 	if (!(packet->tcp_flags & TCP_ACK) || acknowledged > other->end - flow->acked || (is_syn && !acknowledged)) return;
-	/* The last one counts: a server that uses SYN cookies may answer with another number each time. */
-	entry->end = packet->sequence_end;
+	__u32 news = FLOW_ANSWERED | (is_fin(packet) ? news_of_fin(flow) : 0);
+	__u32 refuted = 0;
+	/*
+	 * The last one counts: a server that uses SYN cookies may answer with another number each time. Only segments
+	 * that were overtaken by a FIN may follow it.
+	 */
+	int is_finished = flow->state & FLOW_ENDPOINT_FINISHED && !is_syn;
+	if (!is_finished || flow->end - packet->sequence_end > MAX_DISTANCE) {
+		entry->end = packet->sequence_end;
+		refuted = FLOW_ENDPOINT_FINISHED | FLOW_ENDPOINT_FINISHED_FIRST;
+	}
 	if (!is_syn) entry->acked = packet->acknowledgement;
-	change_state(entry, other, flow, FLOW_ANSWERED, 0);
+	change_state(entry, other, flow, news, refuted);
 }
 
 /* Follows a SYN before the connection is assured. */
@@ -137,7 +157,8 @@ follow_syn(const struct packet *packet, struct flow *entry, struct flow *other, 
 	entry->acked = 0;
 	other->end = 0;
 	other->acked = packet->sequence;
-	change_state(entry, other, flow, 0, FLOW_ANSWERED);
+	change_state(entry, other, flow, 0,
+		     FLOW_ANSWERED | FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED | FLOW_ENDPOINT_FINISHED_FIRST);
 }
 
 /*
@@ -148,6 +169,8 @@ static __always_inline int
 follow_client(const struct packet *packet, struct flow *entry, struct flow *other, struct flow *flow)
 {
 	if (!(packet->tcp_flags & TCP_ACK)) return 0;
+	if (is_fin(packet) && is_in_sequence(packet, flow, other))
+		change_state(entry, other, flow, FLOW_CLIENT_FINISHED, 0);
 	advance(&entry->end, packet->sequence_end);
 	entry->acked = packet->acknowledgement;
 	flow->end = entry->end;
@@ -156,9 +179,10 @@ follow_client(const struct packet *packet, struct flow *entry, struct flow *othe
 }
 
 /* Follows a packet of a connection that is not assured. Returns 1 if it must become so. */
-static __noinline int
+VERIFIED_ONCE int
 follow_opening(const struct packet *packet, struct flow *entry, struct flow *other, struct flow *flow)
 {
+	if (!packet || !entry || !other || !flow) return 0;
 	if (packet->tcp_flags & TCP_RST) {
 		if (is_valid_reset(packet, flow, other)) change_state(entry, other, flow, own_reset(flow), 0);
 		else count_flow_event(FLOW_EVENT_INVALID_CLOSE);
@@ -173,6 +197,22 @@ follow_opening(const struct packet *packet, struct flow *entry, struct flow *oth
 		return 0;
 	}
 	return follow_client(packet, entry, other, flow);
+}
+
+/*
+ * Follows a packet of a connection without an entry of the other direction, and restores that with the numbers that the
+ * packet tells.
+ */
+static __noinline int follow_alone(const struct packet *packet, struct flow *entry, struct flow *flow)
+{
+	if (!(flow->state & FLOW_ASSURED)) {
+		/* The endpoint's number is unknown until it answers again. */
+		__u32 news = is_fin(packet) && packet->sequence == flow->end ? news_of_fin(flow) : 0;
+		change_state(entry, NULL, flow, news, FLOW_ANSWERED);
+	}
+	if (packet->tcp_flags & (TCP_RST | TCP_SYN)) return 0;
+	if (is_of_flow(entry, flow)) advance(&entry->end, packet->sequence_end);
+	return restore_other_direction(packet, flow);
 }
 
 /* ---- every packet ---- */
@@ -192,9 +232,7 @@ follow_tcp_state(const struct packet *packet, struct flow *entry, struct flow *f
 {
 	struct flow *other = other_direction(flow);
 	if (!other) {
-		/* It is restored without the endpoint's number, which only an answer tells. */
-		if (!(flow->state & FLOW_ASSURED)) change_state(entry, NULL, flow, 0, FLOW_ANSWERED);
-		if (!(packet->tcp_flags & (TCP_RST | TCP_SYN))) restore_other_direction(packet, flow);
+		follow_alone(packet, entry, flow);
 		return entry;
 	}
 	if (!(flow->state & FLOW_ASSURED)) {
@@ -229,10 +267,10 @@ VERIFIED_ONCE int update_flow(const struct packet *packet, struct flow *entry, s
 {
 	if (!packet || !entry || !flow) return 0;
 	__u64 now = packet->arrival;
-	int was_closed = is_closed(flow->state);
+	int was_queued = flow->state & FLOW_ASSURED && is_closed(flow->state);
 	entry = packet->tuple.protocol == IPPROTO_TCP ? follow_tcp(packet, entry, flow, now) :
 							follow_datagram(packet, entry, flow, now);
-	if (!was_closed && is_closed(flow->state) && flow->state & FLOW_ASSURED)
+	if (!was_queued && is_closed(flow->state) && flow->state & FLOW_ASSURED)
 		queue_closed(&packet->tuple, flow, now);
 	int is_due = (__s64)(now - flow->seen) > (__s64)SEEN_INTERVAL;
 	if (!is_due || !is_of_flow(entry, flow)) return 0;

@@ -3,6 +3,7 @@ import { balancingCases } from "./packet_cases/balancing.ts";
 import { closingCases } from "./packet_cases/closing.ts";
 import { connectionCases } from "./packet_cases/connections.ts";
 import { deviceCases } from "./packet_cases/devices.ts";
+import { earlyFinCases } from "./packet_cases/early_fins.ts";
 import { flowCases } from "./packet_cases/flows.ts";
 import { fragmentCases } from "./packet_cases/fragments.ts";
 import { headerCases } from "./packet_cases/headers.ts";
@@ -73,6 +74,7 @@ const CASES = {
   ...lostEndpointCases,
   ...connectionCases,
   ...closingCases,
+  ...earlyFinCases,
   ...ownPacketCases,
   ...ignoredPacketCases,
 };
