@@ -17,6 +17,11 @@ export function closeOnExec(fd: number): void {
   libc().fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/** Closes a descriptor that this process has inherited. */
+export function closeDescriptor(fd: number): void {
+  libc().close(fd);
+}
+
 /** Returns the number of files that this process may have open. */
 export function openFileLimit(): number {
   const limit = new BigUint64Array(2);

@@ -6,9 +6,9 @@ import {
 } from "../../core/backend/contract.ts";
 import type { RelayState } from "../../core/backend/follower.ts";
 import type { Log } from "../../core/observe/log.ts";
+import { closeSocket } from "../../ffi/socket/stream.ts";
 import type { UserspaceOptions } from "./options.ts";
 import { HAND_OVER_NAME, takeListeners } from "./relay/listeners/hand_over.ts";
-import { isListenerName } from "./relay/listeners/listener_names.ts";
 import { DEFAULT_RELAY_SETTINGS, type RelayReport, type RelaySettings } from "./relay/messages.ts";
 import type { Warn } from "./relay/rate_limited_warnings.ts";
 import type { RelayHandle, StartRelay } from "./relay_handle.ts";
@@ -52,8 +52,7 @@ export class RelayControl implements Disposable {
   }
 
   inheritSockets(sockets: NamedSockets): void {
-    const own = Object.entries(sockets).filter(([name]) => isListenerName(name));
-    this.#inherited = Object.fromEntries(own);
+    this.#inherited = sockets;
   }
 
   /**
@@ -98,8 +97,12 @@ export class RelayControl implements Disposable {
   async #started(settings: Pick<RelaySettings, "sharedListeners" | "mark">): Promise<RelayHandle> {
     const { udpIdleMs, maxConnections, maxUdpFlows } = this.#options;
     const warn: Warn = (message, values) => this.#log?.warn(message, values);
-    const inherited = { ...this.#inherited, ...takeListeners(HAND_OVER_NAME, warn) };
+    const taken = takeListeners(HAND_OVER_NAME, warn);
+    const kept = this.#inherited;
     this.#inherited = {};
+    // An earlier process that still runs has passed the same sockets on.
+    for (const [name, socket] of Object.entries(kept)) if (name in taken) closeSocket(socket);
+    const inherited = { ...kept, ...taken };
     return await this.#start(
       {
         ...DEFAULT_RELAY_SETTINGS,

@@ -217,7 +217,7 @@ export interface Backend extends Disposable {
 
   /**
    * Uses the sockets that an earlier process listened on, instead of opening others. Called before the first reconcile.
-   * Sockets with other names are not touched. Undefined in modes that listen for no clients.
+   * Closes those that it does not use. Undefined in modes that listen for no clients.
    */
   inheritSockets?(sockets: NamedSockets): void;
 

@@ -1,4 +1,4 @@
-import { raiseOpenFileLimit, returnLargeBuffers } from "../../../ffi/process.ts";
+import { closeDescriptor, raiseOpenFileLimit, returnLargeBuffers } from "../../../ffi/process.ts";
 import type { Backend } from "../../backend/contract.ts";
 import type { ProxyConfig } from "../../config/config.ts";
 import { defaultDocument } from "../../config/document/document.ts";
@@ -6,6 +6,7 @@ import { supportedFamilies } from "../../node/interfaces.ts";
 import type { Log } from "../../observe/log.ts";
 import { Notifier } from "../../observe/service_manager/notifier.ts";
 import { inheritedSockets } from "../../observe/service_manager/inherited_sockets.ts";
+import { SocketStore } from "../../observe/service_manager/socket_store.ts";
 import { wantsLocalhostNodePorts } from "../../plan/node_settings.ts";
 import { VERSION } from "../../version.ts";
 import type { Platform } from "../platform.ts";
@@ -46,7 +47,7 @@ export async function run(
   // After the backend has tried its rules, because these make the kernel load conntrack.
   platform.setConntrackSysctls(config.conntrack, log);
   platform.setOomScoreAdj(config.oomScoreAdj, config.oomScoreAdj === defaultDocument().oomScoreAdj, log);
-  backend.inheritSockets?.(inheritedSockets(Deno.env));
+  const sockets = socketsOf(backend, notifier);
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const families = await supportedFamilies();
   const proxy = buildProxy({
@@ -55,7 +56,7 @@ export async function run(
     backend,
     createConntrackReconciler: platform.createConntrackReconciler,
     whenInForce: async () => {
-      notifier?.keep(backend.socketsToKeep?.() ?? {});
+      sockets.keep(backend.socketsToKeep?.() ?? {});
       await whenInForce();
     },
     notifier,
@@ -73,6 +74,22 @@ export async function run(
     await drainConnections(backend, lock, log);
   }
   log.info(`Stopping; ${afterEnd}`);
+}
+
+/**
+ * Passes the sockets on that the service manager has kept. In a mode that does not use them, they are closed at once:
+ * clients would connect to them without ever getting an answer.
+ */
+function socketsOf(backend: Backend, notifier: Notifier | undefined): SocketStore {
+  const inherited = inheritedSockets(Deno.env);
+  const store = new SocketStore(notifier, inherited);
+  if (backend.inheritSockets !== undefined) {
+    backend.inheritSockets(inherited);
+  } else {
+    for (const socket of Object.values(inherited)) closeDescriptor(socket);
+    store.keep({});
+  }
+  return store;
 }
 
 /** Does the part of a start that needs full root privileges. It fights with no other proxy, so it needs no lock. */

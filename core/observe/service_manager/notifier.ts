@@ -75,12 +75,14 @@ export class Notifier implements Disposable {
     this.#post({ text: assignments.join("\n") });
   }
 
-  /** Gives sockets to the service manager, which passes them to the next process. It keeps each one once. */
-  keep(sockets: Readonly<Record<string, number>>): void {
-    if (this.#isStopping) return;
-    for (const [name, socket] of Object.entries(sockets)) {
-      this.#post({ text: `FDSTORE=1\nFDNAME=${name}`, socket });
-    }
+  /** Gives a socket to the service manager, which passes it to the next process. */
+  keep(name: string, socket: number): void {
+    if (!this.#isStopping) this.#post({ text: `FDSTORE=1\nFDNAME=${name}`, socket });
+  }
+
+  /** Makes the service manager close the sockets that it has been given with this name. */
+  forget(name: string): void {
+    this.send("FDSTOREREMOVE=1", `FDNAME=${name}`);
   }
 
   /** Sends `WATCHDOG=1`, unless other messages wait: the next one is soon enough. */

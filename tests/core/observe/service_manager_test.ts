@@ -1,6 +1,7 @@
-import { deepEqual, equal, match } from "node:assert/strict";
+import assert, { deepEqual, equal, match } from "node:assert/strict";
 import { Notifier } from "../../../core/observe/service_manager/notifier.ts";
 import { ServiceManager } from "../../../core/observe/service_manager/service_manager.ts";
+import { SocketStore } from "../../../core/observe/service_manager/socket_store.ts";
 import { StatusLine } from "../../../core/observe/service_manager/status_line.ts";
 import { LoopProgress } from "../../../core/sync/loop_progress.ts";
 import { openFile } from "../../../ffi/file_descriptor.ts";
@@ -201,10 +202,22 @@ Deno.test("the status says what is in force, and what is wrong", () => {
   equal(state.changes, 6);
 });
 
-Deno.test("the service manager gets sockets with their names", async () => {
+Deno.test("the service manager keeps the sockets in use, and closes those of an earlier process that are not", async () => {
   using started = new Started();
-  using socket = openFile("/proc/self/status");
-  started.notifier?.keep({ "TCP-IPv4-inside": socket?.fd ?? -1, "UDP-IPv4-inside": socket?.fd ?? -1 });
-  await started.until(() => started.messages.length === 2, "two sockets");
-  deepEqual(started.messages, ["FDSTORE=1\nFDNAME=TCP-IPv4-inside", "FDSTORE=1\nFDNAME=UDP-IPv4-inside"]);
+  using file = openFile("/proc/self/status");
+  using other = openFile("/proc/self/status");
+  assert(file !== undefined && other !== undefined);
+  const store = new SocketStore(started.notifier, { gone: 3, replaced: 4, "TCP-IPv4-inside": file.fd });
+  const sockets = { "TCP-IPv4-inside": file.fd, replaced: other.fd, added: file.fd };
+  store.keep(sockets);
+  store.keep(sockets);
+  store.keep({ "TCP-IPv4-inside": file.fd, replaced: other.fd });
+  await started.until(() => started.messages.length >= 5, "five messages");
+  deepEqual(started.messages, [
+    "FDSTOREREMOVE=1\nFDNAME=gone",
+    "FDSTOREREMOVE=1\nFDNAME=replaced",
+    "FDSTORE=1\nFDNAME=replaced",
+    "FDSTORE=1\nFDNAME=added",
+    "FDSTOREREMOVE=1\nFDNAME=added",
+  ]);
 });

@@ -40,6 +40,12 @@ Deno.test("the package on a node with systemd: install, start, reload, watchdog,
   const active = () => machine.until(async () => await state() === "active", "active unit");
   const mainPid = () => machine.property("proxy", "MainPID");
   const client = lab.agent("outside");
+  const restartWith = async (mode: string) => {
+    const path = "/etc/proxy/config.conf";
+    const config = await Deno.readTextFile(machine.path(path));
+    await machine.write(path, config.replace(/^mode: .*$/m, `mode: ${mode}`));
+    await machine.run("systemctl", "restart", "proxy");
+  };
 
   await t.step("installed, it is enabled and waits for something to follow", async () => {
     await install();
@@ -84,6 +90,20 @@ Deno.test("the package on a node with systemd: install, start, reload, watchdog,
     await machine.run("rm", "-r", "/etc/systemd/system/proxy.service.d");
     await machine.run("systemctl", "daemon-reload");
   });
+
+  await t.step(
+    "a change from mode userspace to another one leaves no socket that nobody serves",
+    async () => {
+      const kept = () => machine.property("proxy", "NFileDescriptorStore");
+      const listening = () => machine.run("ss", "-tulnH", "sport = :10270 or sport = :10271");
+      await restartWith("userspace");
+      assert.notEqual(await listening(), "");
+      await machine.until(async () => Number(await kept()) > 0, "socket that is kept");
+      await restartWith("nftables");
+      assert.equal(await listening(), "");
+      await machine.until(async () => await kept() === "0", "end of the sockets that were kept");
+    },
+  );
 
   await t.step("the target of the boot starts it", async () => {
     await machine.run("systemctl", "stop", "proxy");

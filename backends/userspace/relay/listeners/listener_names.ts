@@ -9,11 +9,6 @@ export function sharedListenerName({ protocol, family, side }: Omit<SharedListen
   return `${protocol}-${family}-${side}`;
 }
 
-/** Reports whether a socket that the service manager has kept is a listener of the relay. */
-export function isListenerName(name: string): boolean {
-  return /^(TCP|UDP)-(IPv[46]-(inside|outside)|[0-9a-f]+-\d+)$/.test(name);
-}
-
 /** Returns the name of a listener of one frontend. */
 export function directListenerName(protocol: RelayedProtocol, address: Address, port: number): string {
   const bytes = Array.from(address, (byte) => byte.charCodeAt(0).toString(16).padStart(2, "0"));
