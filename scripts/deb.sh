@@ -56,7 +56,7 @@ install_files() {
   # Not /usr/bin/proxy, which belongs to the package libproxy-tools.
   install -D -m 755 "$binary" "$root/usr/sbin/proxy"
   install -D -m 644 deploy/systemd/proxy.service "$root/usr/lib/systemd/system/proxy.service"
-  install -D -m 644 deploy/systemd/ebpf.conf "$root/usr/share/proxy/systemd/ebpf.conf"
+  install -D -m 644 --target-directory="$root/usr/share/proxy/systemd" deploy/systemd/{ebpf,userspace}.conf
   install -D -m 644 deploy/debian/config.conf "$root/etc/proxy/config.conf"
   install -D -m 644 deploy/debian/default "$root/etc/default/proxy"
   install -D -m 644 deploy/debian/copyright "$doc/copyright"

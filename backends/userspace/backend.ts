@@ -35,7 +35,7 @@ import {
 import { TableReader } from "../nf_tables/watch.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
 import type { UserspaceOptions } from "./options.ts";
-import { probeTables, withPreferredPorts } from "./probe.ts";
+import { probeIcmp, probeTables, withPreferredPorts } from "./probe.ts";
 import { REDIRECTION_TABLE, TABLE } from "./redirection/chains.ts";
 import { elementsOf } from "./redirection/compile.ts";
 import { describeElement } from "./redirection/describe_element.ts";
@@ -88,8 +88,8 @@ export class UserspaceBackend implements Backend {
     this.#tables = new FixedTables(REDIRECTION_TABLE, this.#kernel);
   }
 
-  probe(): Promise<readonly Requirement[]> {
-    return this.#kernel.probe(probeTables);
+  async probe(): Promise<readonly Requirement[]> {
+    return [...await this.#kernel.probe(probeTables), probeIcmp("recommended")];
   }
 
   logTo(log: Pick<Log, "warn">): void {

@@ -44,6 +44,10 @@ export function manualPage(): string {
       "/usr/share/proxy/systemd/ebpf.conf",
       "Additional rights for mode ebpf, as a drop-in of the unit.",
     ),
+    ...entry(
+      "/usr/share/proxy/systemd/userspace.conf",
+      "The right to send ICMP errors in mode userspace, as a drop-in of the unit.",
+    ),
     ".SH EXIT STATUS",
     "0 if the process did what was asked or was told to stop, 1 otherwise. Commands:",
     ...commands.flatMap(({ name, exitCodes }) =>

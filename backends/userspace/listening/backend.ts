@@ -14,6 +14,7 @@ import type { DesiredState, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { UserspaceOptions } from "../options.ts";
 import type { RelayedService } from "../relay/messages.ts";
 import { relayedServicesOf } from "../relayed_service.ts";
+import { probeIcmp } from "../probe.ts";
 import { RelayControl } from "../relay_control.ts";
 import type { StartRelay } from "../relay_handle.ts";
 import { listeningService } from "./frontends.ts";
@@ -42,13 +43,18 @@ export class ListeningBackend implements Backend {
       ? "no ClusterIP (--userspace-loopback is not set)"
       : "ClusterIPs only on loopback addresses of this node";
     const hostsFile = this.#loopback?.hostsFile;
-    return Promise.resolve([{
-      name: "rules that redirect connections",
-      found: false,
-      severity: "recommended",
-      detail: `--userspace-rules=false: serves node ports from 1024 on and ${loopback}; no external IP, no ` +
-        "load-balancer IP and no connection of a pod to a ClusterIP",
-    }, ...hostsFile === undefined ? [] : [hostsFile.requirement()]]);
+    return Promise.resolve([
+      {
+        name: "rules that redirect connections",
+        found: false,
+        severity: "recommended",
+        detail:
+          `--userspace-rules=false: serves node ports from 1024 on and ${loopback}; no external IP, no ` +
+          "load-balancer IP and no connection of a pod to a ClusterIP",
+      },
+      probeIcmp("optional"),
+      ...hostsFile === undefined ? [] : [hostsFile.requirement()],
+    ]);
   }
 
   logTo(log: Pick<Log, "warn">): void {

@@ -57,6 +57,26 @@ Deno.test("without CAP_NET_ADMIN, one message names the capability and where to 
   assert.match(rules, /10\.96\.0\.10/);
 });
 
+Deno.test("without CAP_NET_RAW, mode userspace starts, and says who gets no ICMP errors", async () => {
+  const withoutNetRaw = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"];
+  await using node = await Node.make();
+  await node.write("web.json", reachable("web", "10.96.0.10"));
+  const proxy = node.startWith(withoutNetRaw, "--proxy-mode=userspace");
+  await proxy.inForce();
+  assert.match(proxy.log, /raw sockets are forbidden.*Give CAP_NET_RAW/);
+  await proxy.end();
+
+  const check = async (...args: string[]) => {
+    const { code, stdout } = await node.run(["check", "--proxy-mode=userspace", ...args], withoutNetRaw);
+    assert.equal(code, 0);
+    return stdout;
+  };
+  assert.match(await check(), /^WARNING +userspace +CAP_NET_RAW /m);
+  assert.match(await check("--userspace-rules=false"), /^absent +userspace +CAP_NET_RAW /m);
+  const { stdout } = await node.run(["check", "--proxy-mode=userspace"]);
+  assert.match(stdout, /^ok +userspace +CAP_NET_RAW /m);
+});
+
 Deno.test("without nf_tables in the kernel, one message names the kernel options", async () => {
   await using node = await Node.make();
   const finished = await node.run([...node.source, ...node.identity], withoutNetfilter);

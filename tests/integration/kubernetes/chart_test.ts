@@ -41,7 +41,12 @@ Deno.test("the chart has what the components add", async () => {
     await chart("mode=ebpf", "nodeSettings=true", ...own),
     await withComponent("overlays/ebpf", "node-settings-ebpf"),
   );
-  assert.deepEqual(await chart("afterEbpf=true", ...own), await withComponent(overlay, "after-ebpf"));
+  for (const mode of ["nftables", "userspace"]) {
+    assert.deepEqual(
+      await chart(`mode=${mode}`, "afterEbpf=true", ...own),
+      await withComponent(`overlays/${mode}`, "after-ebpf"),
+    );
+  }
   assert.deepEqual(await chart("cleanup=true", ...own), await withComponent(overlay, "cleanup"));
 });
 
@@ -79,6 +84,21 @@ Deno.test("only the init container for sysctls is privileged", async () => {
       assert.deepEqual(privileged, values[0] === "nodeSettings=true" ? ["node-settings"] : []);
     }
   }
+});
+
+Deno.test("each mode has the capabilities that it uses", async () => {
+  const added = async (...values: string[]) => {
+    const [proxy] = daemonSetOf(await chart(...values, ...own)).spec.template.spec.containers;
+    const { add, drop } = proxy.securityContext.capabilities;
+    assert.deepEqual(drop, ["ALL"]);
+    return add;
+  };
+  for (const mode of ["nftables", "iptables", "ipvs"]) {
+    assert.deepEqual(await added(`mode=${mode}`), ["NET_ADMIN"]);
+  }
+  assert.deepEqual(await added("mode=userspace"), ["NET_ADMIN", "NET_RAW"]);
+  assert.deepEqual(await added("mode=userspace", "afterEbpf=true"), ["NET_ADMIN", "NET_RAW", "BPF"]);
+  assert.deepEqual(await added("mode=ebpf"), ["NET_ADMIN", "BPF", "PERFMON", "SYS_ADMIN"]);
 });
 
 Deno.test("another configuration has a ConfigMap of another name, which rolls the DaemonSet", async () => {

@@ -79,10 +79,12 @@ readOnlyRootFilesystem: true
 {{- if eq .Values.mode "ebpf" }}
 # SYS_ADMIN: ends the sockets whose endpoint is gone, in every network namespace of /run/netns.
 capabilities: { drop: [ALL], add: [NET_ADMIN, BPF, PERFMON, SYS_ADMIN] }
-{{- else if .Values.afterEbpf }}
-capabilities: { drop: [ALL], add: [NET_ADMIN, BPF] }
 {{- else }}
-capabilities: { drop: [ALL], add: [NET_ADMIN] }
+{{- $add := list "NET_ADMIN" }}
+{{- /* Passes ICMP errors on to clients of UDP services. */}}
+{{- if eq .Values.mode "userspace" }}{{ $add = append $add "NET_RAW" }}{{ end }}
+{{- if .Values.afterEbpf }}{{ $add = append $add "BPF" }}{{ end }}
+capabilities: { drop: [ALL], add: [{{ join ", " $add }}] }
 {{- end }}
 {{- end }}
 
