@@ -3,11 +3,17 @@ import type { Address } from "../../../core/net/address.ts";
 import { type PlanKey, printedNameOf, type ServicePortPlan } from "../../../core/plan/plan.ts";
 import { UseCounts } from "../../use_counts.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
+import { SIZE } from "../maps/layout.ts";
+import { slotsOfList } from "./compile.ts";
 import { Quota } from "./quota.ts";
 import { smallestFirst } from "./smallest_first.ts";
+import { TableQuota } from "./table_quota.ts";
 
 /** A limited number of entries that namespaces share. */
-export type Resource = "frontends" | "sourceRanges";
+export type Resource = "frontends" | "sourceRanges" | "slots";
+
+/** Maps whose capacity is divided. */
+export type AdmissionMaps = Pick<KernelMaps, "services" | "source_ranges" | "endpoints">;
 
 /** Number of entries that a service port takes of each resource. */
 export interface Demand extends Readonly<Record<Resource, number>> {
@@ -32,10 +38,16 @@ export class Admission {
   /** Number of frontends per ClusterIP. */
   readonly #clusterIPs = new UseCounts();
 
-  constructor({ services, source_ranges }: Pick<KernelMaps, "services" | "source_ranges">) {
+  /** The slots of tables. Only those of lists belong to the demand of a service port. */
+  readonly tables: TableQuota;
+
+  constructor({ services, source_ranges, endpoints }: AdmissionMaps) {
+    const slots = new Quota(endpoints.byteLength / SIZE.endpoint);
+    this.tables = new TableQuota(slots);
     this.quotas = {
       frontends: new Quota(services.shape.maxEntries),
       sourceRanges: new Quota(source_ranges.shape.maxEntries),
+      slots,
     };
   }
 
@@ -84,7 +96,7 @@ export class Admission {
   }
 
   /**
-   * Counts all plans, when nothing is counted yet.
+   * Counts all plans, when nothing but tables is counted yet.
    * @param inForce returns what is in force of a plan, which comes before everything else. Called only if a resource is
    * scarce.
    * @throws BackendError with exactly the service ports that do not fit.
@@ -191,23 +203,29 @@ interface Rejection {
 export const NAMES: Readonly<Record<Resource, { readonly what: string; readonly flag: string }>> = {
   frontends: { what: "addresses and ports", flag: "--ebpf-max-frontends" },
   sourceRanges: { what: "loadBalancerSourceRanges", flag: "--ebpf-max-frontends" },
+  slots: { what: "endpoints", flag: "--ebpf-max-endpoints" },
 };
 
 const RESOURCES = Object.keys(NAMES) as Resource[];
 
-export const NOTHING: Demand = { frontends: 0, sourceRanges: 0, clusterIPs: [] };
+export const NOTHING: Demand = { frontends: 0, sourceRanges: 0, slots: 0, clusterIPs: [] };
 
 export function demandOf(plan: ServicePortPlan | undefined): Demand {
   if (plan === undefined) return NOTHING;
   return {
     frontends: plan.frontends.length,
     sourceRanges: plan.sourceRanges?.length ?? 0,
+    slots: slotsOfList(plan),
     clusterIPs: plan.frontends.flatMap((frontend) => frontend.kind === "ClusterIP" ? [frontend.address] : []),
   };
 }
 
 function mapResources(valueOf: (resource: Resource) => number): Record<Resource, number> {
-  return { frontends: valueOf("frontends"), sourceRanges: valueOf("sourceRanges") };
+  return {
+    frontends: valueOf("frontends"),
+    sourceRanges: valueOf("sourceRanges"),
+    slots: valueOf("slots"),
+  };
 }
 
 function isGrowing({ before, after }: AdmissionRequest): boolean {

@@ -1,32 +1,22 @@
-import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { BackendError } from "../../../core/backend/contract.ts";
+import { type PlanKey, printedNameOf, type ServicePortPlan } from "../../../core/plan/plan.ts";
+import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
 import {
+  type AllocatedPlan,
   type Allocation,
   asksForTables,
   type BalancingOptions,
   blockOf,
   type EndpointBlock,
+  type PlacedPlan,
   sameBlock,
 } from "./compile.ts";
-import { Identity, type KnownOwners } from "./identity.ts";
-import { KeptAllocations } from "./kept_allocations.ts";
-import { type ServiceSnapshot, slotsOf } from "./snapshot.ts";
-import { sameWords } from "../maps/entries.ts";
+import { Identity } from "./identity.ts";
+import { containsBlock, type Matches } from "./matching.ts";
+import type { ServiceSnapshot } from "./snapshot.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
-import { type ServiceEntry, SIZE, type SlotRange, writeEndpoint } from "../maps/layout.ts";
+import { type ServiceEntry, SIZE, writeEndpoint } from "../maps/layout.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
-import { TableQuota } from "./table_quota.ts";
-
-/** A plan with its allocation. */
-export interface PlacedPlan {
-  readonly plan: ServicePortPlan;
-  readonly allocation: Allocation;
-}
-
-/** A plan with its endpoints and their allocation. */
-export interface AllocatedPlan extends PlacedPlan {
-  readonly block: EndpointBlock;
-}
+import type { TableQuota } from "./table_quota.ts";
 
 /**
  * Allocates ids and slots to service ports, and writes endpoints into slots that no service names yet. This
@@ -48,15 +38,15 @@ export class Allocations {
   constructor(
     { endpoints, identity }: Pick<KernelMaps, "endpoints" | "identity">,
     options: BalancingOptions,
+    tables: TableQuota,
     waitForPrograms: () => void,
   ) {
     this.#endpoints = endpoints;
     this.#options = options;
     this.#waitForPrograms = waitForPrograms;
     this.#identity = new Identity(identity);
-    const capacity = endpoints.byteLength / SIZE.endpoint;
-    this.#slots = new SlotAllocator(capacity, waitForPrograms);
-    this.#tables = new TableQuota(capacity);
+    this.#slots = new SlotAllocator(endpoints.byteLength / SIZE.endpoint, waitForPrograms);
+    this.#tables = tables;
   }
 
   get(key: PlanKey): Allocation | undefined {
@@ -91,16 +81,22 @@ export class Allocations {
   }
 
   /**
-   * Allocates slots to a plan. A plan with unchanged endpoints keeps its allocation. `commit` or `rollback`
-   * follows.
-   * @throws BackendError if no free block is large enough.
+   * Allocates slots to the new plans of changes. A plan with unchanged endpoints keeps its allocation. `commit` or
+   * `rollback` follows.
+   * @throws BackendError with all service ports that no free block is large enough for, and then nothing is allocated.
    */
-  allocate(plan: ServicePortPlan, old: ServicePortPlan | undefined): AllocatedPlan {
-    const current = this.get(plan.key);
-    if (current !== undefined && old !== undefined && sameBlock(old, plan, this.#options)) {
-      return { plan, block: blockOf(plan, this.#options, current.tables), allocation: current };
-    }
-    return this.#allocate(plan, current?.id, current?.tables === "granted");
+  allocate(changes: readonly PlanChange[]): readonly AllocatedPlan[] {
+    const requests = changes.flatMap(({ old, new: plan }) => plan === undefined ? [] : [{ old, plan }]);
+    const allocated = this.#allocateInOrder(requests, ({ old, plan }) => {
+      const current = this.get(plan.key);
+      if (current !== undefined && old !== undefined && sameBlock(old, plan, this.#options)) {
+        return { plan, block: blockOf(plan, this.#options, current.tables), allocation: current };
+      }
+      return this.#allocate(plan, current?.id, current?.tables === "granted");
+    });
+    if ("allocated" in allocated) return allocated.allocated;
+    this.rollback(allocated.others);
+    throw allocated.error;
   }
 
   /** Retires the old slots, because services name the new ones from now on. */
@@ -125,7 +121,7 @@ export class Allocations {
       const current = this.get(plan.key);
       if (current === allocation) continue;
       this.#slots.giveBack(allocation.slots);
-      if (allocation.tables === "granted") this.#tables.count(plan, -allocation.slots.count);
+      if (allocation.tables === "granted") this.#tables.remove(plan, allocation.slots.count);
       if (current === undefined) this.#owners.delete(allocation.id);
     }
   }
@@ -134,46 +130,32 @@ export class Allocations {
    * Replaces all allocations. A plan keeps its id. If its endpoints are in the slots that its service names, it keeps
    * these, too; every other plan gets new slots. The allocations are final, without `commit`; `retireNamed` follows when
    * the services name them.
-   * @param entryOf returns the kernel's entry of a plan's first frontend.
-   * @throws BackendError if no free block is large enough.
+   * @param tables counts the tables that are kept already.
+   * @throws BackendError with all plans that no free block is large enough for. Another `takeOver` has to follow.
    */
   takeOver(
-    plans: Iterable<ServicePortPlan>,
+    { plans, kept }: Matches,
     snapshot: ServiceSnapshot,
-    { idOf }: KnownOwners,
-    entryOf: (plan: ServicePortPlan) => ServiceEntry | undefined,
+    tables: TableQuota,
   ): readonly AllocatedPlan[] {
     this.#identity.skip(snapshot);
     // A program may read slots that no service names any more. In an empty map there was none.
     if (snapshot.count > 0) this.#waitForPrograms();
-    const kept = new KeptAllocations(this.#slots.capacity);
-    const matched = [...plans].map((plan) => {
-      const known = idOf(plan.key);
-      const id = known !== undefined && kept.keepId(known) ? known : undefined;
-      const service = entryOf(plan);
-      const isKnown = id !== undefined && service?.id === id;
-      return { plan, id, service, allocated: isKnown ? this.#match(plan, service, kept) : undefined };
-    });
-
     const named = [...snapshot.slots()].filter((slots) => !kept.hasAll(slots));
     this.#slots = new SlotAllocator(this.#slots.capacity, this.#waitForPrograms, kept.slots, named);
-    this.#tables = new TableQuota(this.#slots.capacity);
+    this.#tables = tables;
     this.#owners = new Map();
-    for (const { plan, id, allocated } of matched) {
-      if (id !== undefined) this.#owners.set(id, plan.key);
-      if (allocated?.allocation.tables === "granted") {
-        this.#tables.count(plan, allocated.allocation.slots.count);
-      }
-    }
+    for (const { plan, id } of plans) if (id !== undefined) this.#owners.set(id, plan.key);
     const before = this.#placed;
     this.#placed = new Map();
     this.withoutTables.clear();
-    const all = matched.map(({ plan, id, service, allocated }) => {
+    const allocated = this.#allocateInOrder(plans, ({ plan, id, service, allocated }) => {
       if (allocated === undefined) return this.#allocate(plan, id, hadTables(service, this.#options));
       return this.#isDecided(allocated, before.get(plan.key)) ? allocated : this.#withTables(allocated);
     });
-    for (const allocated of all) this.#setPlaced(allocated);
-    return all;
+    if ("error" in allocated) throw allocated.error;
+    for (const port of allocated.allocated) this.#setPlaced(port);
+    return allocated.allocated;
   }
 
   /** Retires the slots that services named before `takeOver`. */
@@ -183,23 +165,7 @@ export class Allocations {
 
   /** Reports whether the slots of a plan in force have its endpoints. */
   hasEndpoints({ plan, allocation }: PlacedPlan): boolean {
-    return this.#contain(allocation.slots, blockOf(plan, this.#options, allocation.tables));
-  }
-
-  /** The allocation that a plan has in the kernel, with tables or without. */
-  #match(plan: ServicePortPlan, service: ServiceEntry, kept: KeptAllocations): AllocatedPlan | undefined {
-    const possible = asksForTables(plan, this.#options) ? ["granted", "denied"] as const : ["none"] as const;
-    for (const tables of possible) {
-      const block = blockOf(plan, this.#options, tables);
-      const slots = slotsOf(service);
-      if (!this.#holds(service, block) || !kept.keepSlots(slots)) continue;
-      return {
-        plan,
-        block,
-        allocation: { id: service.id, slots, generation: service.generation, tables },
-      };
-    }
-    return undefined;
+    return containsBlock(this.#endpoints, allocation.slots, blockOf(plan, this.#options, allocation.tables));
   }
 
   /** Reports whether this process has decided already that there is no room for tables. */
@@ -224,18 +190,40 @@ export class Allocations {
 
   #retire({ plan, allocation }: PlacedPlan): void {
     this.#slots.retire(allocation.slots);
-    if (allocation.tables === "granted") this.#tables.count(plan, -allocation.slots.count);
+    if (allocation.tables === "granted") this.#tables.remove(plan, allocation.slots.count);
   }
 
-  /** @param hadTables the service port had tables, which it keeps when others come. */
-  #allocate(plan: ServicePortPlan, id: number | undefined, hadTables: boolean): AllocatedPlan {
+  /**
+   * Allocates small lists first, so that a large one takes no slots from them, and tables last, because they can do
+   * without.
+   */
+  #allocateInOrder<Request extends { readonly plan: ServicePortPlan }>(
+    requests: readonly Request[],
+    allocate: (request: Request) => AllocatedPlan | undefined,
+  ): { readonly allocated: readonly AllocatedPlan[] } | Exhaustion {
+    const allocated: AllocatedPlan[] = [];
+    const rejected: ServicePortPlan[] = [];
+    for (const request of inOrder(requests, this.#options)) {
+      const port = allocate(request);
+      if (port === undefined) rejected.push(request.plan);
+      else allocated.push(port);
+    }
+    if (rejected.length === 0) return { allocated };
+    return { others: allocated, error: slotsExhausted(rejected, this.#slots) };
+  }
+
+  /**
+   * @param hadTables the service port had tables, which it keeps when others come.
+   * @returns undefined if no free block is large enough.
+   */
+  #allocate(plan: ServicePortPlan, id: number | undefined, hadTables: boolean): AllocatedPlan | undefined {
     const isAsked = asksForTables(plan, this.#options);
     const allocated = isAsked ? this.#allocateTables(plan, id, hadTables) : undefined;
     if (allocated !== undefined) return allocated;
     const tables = isAsked ? "denied" : "none";
     const block = blockOf(plan, this.#options, tables);
     const slots = this.#slots.take(block.endpoints.length);
-    if (slots === undefined) throw slotsExhausted(plan, block, this.#slots);
+    if (slots === undefined) return undefined;
     return this.#place(plan, block, { id, slots, tables });
   }
 
@@ -249,7 +237,7 @@ export class Allocations {
     if (!hadTables && !this.#tables.admits(plan, count)) return undefined;
     const slots = this.#slots.take(count);
     if (slots === undefined) return undefined;
-    this.#tables.count(plan, count);
+    this.#tables.add(plan, count);
     return this.#place(plan, block, { id, slots, tables: "granted" });
   }
 
@@ -273,24 +261,12 @@ export class Allocations {
       offset += SIZE.endpoint;
     }
   }
+}
 
-  /** Reports whether a service names exactly this block, and its slots contain it. */
-  #holds(service: ServiceEntry, block: EndpointBlock): boolean {
-    const slots = slotsOf(service);
-    const isAt = (list: SlotRange, expected: SlotRange) =>
-      list.count === expected.count && (list.count === 0 || list.first === slots.first + expected.first);
-    return slots.count === block.endpoints.length && isAt(service.cluster, block.cluster) &&
-      isAt(service.local, block.local) && isAt(service.serving, block.serving) && this.#contain(slots, block);
-  }
-
-  /** Reports whether slots contain a block. */
-  #contain({ first, count }: SlotRange, { endpoints }: EndpointBlock): boolean {
-    if ((first + count) * SIZE.endpoint > this.#endpoints.byteLength) return false;
-    return endpoints.every(({ address, port, isLocal }, index) => {
-      writeEndpoint(scratch, 0, address, port, isLocal);
-      return sameWords(scratch, 0, this.#endpoints, (first + index) * SIZE.endpoint, SIZE.endpoint);
-    });
-  }
+/** No free block is large enough for some plans. */
+interface Exhaustion {
+  readonly others: readonly AllocatedPlan[];
+  readonly error: BackendError;
 }
 
 /** Use of map `endpoints`. */
@@ -301,20 +277,34 @@ export interface SlotUsage {
   readonly tables: number;
 }
 
-const scratch = new DataView(new ArrayBuffer(SIZE.endpoint));
-
 function hadTables(service: ServiceEntry | undefined, { maglevTableSize }: BalancingOptions): boolean {
   return service?.cluster.count === maglevTableSize || service?.local.count === maglevTableSize;
 }
 
+function inOrder<Request extends { readonly plan: ServicePortPlan }>(
+  requests: readonly Request[],
+  options: BalancingOptions,
+): readonly Request[] {
+  if (requests.length < 2) return requests;
+  const sizeOf = ({ clusterEndpoints, localEndpoints }: ServicePortPlan) =>
+    clusterEndpoints.length + localEndpoints.length;
+  const [tables, lists] = [[] as Request[], [] as Request[]];
+  for (const request of requests) (asksForTables(request.plan, options) ? tables : lists).push(request);
+  return [...lists.sort((a, b) => sizeOf(a.plan) - sizeOf(b.plan)), ...tables];
+}
+
+/** Slots are counted before they are allocated. So this happens only when too many lists change at the same time. */
 function slotsExhausted(
-  plan: ServicePortPlan,
-  { endpoints }: EndpointBlock,
-  slots: SlotAllocator,
+  rejected: readonly ServicePortPlan[],
+  { free, capacity }: SlotAllocator,
 ): BackendError {
+  const keys = rejected.map(({ key }) => key);
+  const others = keys.length > 1 ? ` and ${keys.length - 1} other service ports` : "";
   return new BackendError(
-    `ebpf: service ${plan.namespace}/${plan.name} needs ${endpoints.length} endpoint slots, but only ` +
-      `${slots.free} of ${slots.capacity} are free: increase --ebpf-max-endpoints`,
-    [plan.key],
+    `ebpf: no consecutive slots for the new endpoints of service port ${
+      printedNameOf(keys[0]!)
+    }${others}, as long as ` +
+      `their old ones are in use; ${free} of ${capacity} are free. They are tried again. Increase --ebpf-max-endpoints`,
+    keys,
   );
 }

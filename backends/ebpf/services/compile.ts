@@ -29,6 +29,17 @@ export interface Allocation {
   readonly tables: Tables;
 }
 
+/** A plan with its allocation. */
+export interface PlacedPlan {
+  readonly plan: ServicePortPlan;
+  readonly allocation: Allocation;
+}
+
+/** A plan with its endpoints and their allocation. */
+export interface AllocatedPlan extends PlacedPlan {
+  readonly block: EndpointBlock;
+}
+
 /** Whether the lists are tables. "denied": they are not, because there is no room for the tables that the plan asks for. */
 export type Tables = "none" | "granted" | "denied";
 
@@ -40,6 +51,11 @@ export type BalancingOptions = Pick<EbpfOptions, "balancing" | "maglevTableSize"
 export function blockOf(plan: ServicePortPlan, options: BalancingOptions, tables: Tables): EndpointBlock {
   const lists = listsOf(plan);
   return tables === "granted" ? tableBlock(lists, options.maglevTableSize) : plainBlock(lists);
+}
+
+/** Number of slots that a plan takes without tables. */
+export function slotsOfList(plan: ServicePortPlan): number {
+  return plainBlock(listsOf(plan)).endpoints.length;
 }
 
 /** Reports whether both plans ask for the same block. */

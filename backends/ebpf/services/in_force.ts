@@ -16,7 +16,7 @@ export function demandsInForce(
   { snapshot, owners }: KernelState,
   { source_ranges }: Pick<KernelMaps, "source_ranges">,
 ): (plan: Pick<ServicePortPlan, "key">) => Demand {
-  const frontends = snapshot.frontendsById();
+  const { frontends, slots } = snapshot.countsById();
   const sourceRanges = new Map<number, number>();
   source_ranges.forEach((keys, offset) => {
     const id = keys.getUint32(offset + OFFSET.range.service, true);
@@ -25,6 +25,6 @@ export function demandsInForce(
   return ({ key }) => {
     const id = owners.idOf(key) ?? 0;
     const of = (counts: ReadonlyMap<number, number>) => id === 0 ? 0 : counts.get(id) ?? 0;
-    return { frontends: of(frontends), sourceRanges: of(sourceRanges), clusterIPs: [] };
+    return { frontends: of(frontends), sourceRanges: of(sourceRanges), slots: of(slots), clusterIPs: [] };
   };
 }

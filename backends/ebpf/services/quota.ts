@@ -22,9 +22,14 @@ export class Quota {
     return this.capacity - this.#used;
   }
 
-  /** True when namespaces with much get no more. */
+  /** Entries that only namespaces with few of them get. */
+  get reserve(): number {
+    return this.capacity * RESERVE;
+  }
+
+  /** True when namespaces with many get no more. */
   get isScarce(): boolean {
-    return this.free < this.capacity * RESERVE;
+    return this.free < this.reserve;
   }
 
   of(namespace: string): number {
@@ -44,7 +49,7 @@ export class Quota {
    */
   admits(namespace: string, more: number, shared = 0): boolean {
     const left = this.free - more - shared;
-    return left >= this.capacity * RESERVE || left >= 0 && this.of(namespace) + more <= left;
+    return left >= this.reserve || left >= 0 && this.of(namespace) + more <= left;
   }
 
   /**

@@ -12,8 +12,8 @@ import type { ChangeList } from "../../change_list.ts";
 import { difference, type SetDifference } from "../../difference.ts";
 import { TruncatedList } from "../../truncated_list.ts";
 import { UseChanges } from "../../use_counts.ts";
-import { type AllocatedPlan, Allocations } from "./allocation.ts";
-import { type BalancingOptions, serviceEntry } from "./compile.ts";
+import { Allocations } from "./allocation.ts";
+import { type AllocatedPlan, type BalancingOptions, serviceEntry } from "./compile.ts";
 import { forgetCounters, keepCounters } from "../maps/counters.ts";
 import { Entries, hasEntries, replaceEntries } from "../maps/entries.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
@@ -26,12 +26,12 @@ import {
   hasSameFrontends,
   keyName,
   type PlanFrontend,
-  writeKey,
   writeValue,
 } from "./frontend_entries.ts";
 import { Owners } from "./identity.ts";
 import { demandsInForce, type KernelState } from "./in_force.ts";
 import { NO_ROOM_FOR_TABLE } from "./limitations.ts";
+import { type Matches, matchPlans } from "./matching.ts";
 import { Admission, type AdmissionRequest, demandOf } from "./admission.ts";
 import { ServiceSnapshot } from "./snapshot.ts";
 import { usageMetrics } from "./usage_metrics.ts";
@@ -56,9 +56,9 @@ export class Services {
   constructor(maps: KernelMaps, options: BalancingOptions, waitForPrograms: () => void) {
     this.#maps = maps;
     this.#options = options;
-    this.#allocations = new Allocations(maps, options, waitForPrograms);
-    this.#owners = new Owners(maps.owners);
     this.#admission = new Admission(maps);
+    this.#allocations = new Allocations(maps, options, this.#admission.tables, waitForPrograms);
+    this.#owners = new Owners(maps.owners);
   }
 
   /** The owner of each id. */
@@ -102,7 +102,7 @@ export class Services {
   }
 
   #program(changes: readonly PlanChange[], { frontends, clusterIPs }: FrontendChanges): void {
-    const allocated = this.#allocate(changes);
+    const allocated = this.#allocations.allocate(changes);
     const entries = new Entries(SIZE.frontend, SIZE.service);
     for (const port of allocated) {
       for (const frontend of port.plan.frontends) this.#add(entries, port, frontend);
@@ -137,11 +137,12 @@ export class Services {
     plans: Iterable<ServicePortPlan>,
   ): { readonly differences: readonly string[]; readonly wasEmpty: boolean } {
     const all = [...plans];
-    const read = this.#read();
-    const admission = this.#admissionOf(all, read);
+    const state = this.#read();
+    const { snapshot, owners } = state;
+    const matches = this.#match(all, state);
+    const admission = this.#admit(matches, state);
     const differences = new TruncatedList();
-    const { snapshot, owners } = read;
-    const { allocated, changed, extra } = this.#compare(all, read, {
+    const { allocated, changed, extra } = this.#compare(matches, snapshot, admission, {
       add: (describe) => differences.add(() => `${describe()} was missing`),
       change: (describe) => differences.add(() => `${describe()} was different`),
       remove: () => differences.add(() => "an extra frontend was present"),
@@ -166,10 +167,11 @@ export class Services {
    * @throws BackendError
    */
   describeChanges(plans: Iterable<ServicePortPlan>, changes: ChangeReceiver): void {
-    const read = this.#read();
+    const state = this.#read();
     const all = [...plans];
-    const rejected = new Set(rejectedBy(() => this.#admissionOf(all, read)));
-    const { allocated } = this.#compare(all.filter(({ key }) => !rejected.has(key)), read, changes);
+    const rejected = new Set(rejectedBy(() => this.#admit(this.#match(all, state), state)));
+    const matches = this.#match(all.filter(({ key }) => !rejected.has(key)), state);
+    const { allocated } = this.#compare(matches, state.snapshot, this.#admit(matches, state), changes);
     if (!hasEntries(this.#maps.source_ranges, rangeEntries(allocated))) {
       changes.change(() => "source ranges of services");
     }
@@ -202,22 +204,25 @@ export class Services {
     return { snapshot: new ServiceSnapshot(this.#maps.services), owners: this.#owners.read() };
   }
 
+  #match(plans: readonly ServicePortPlan[], state: KernelState): Matches {
+    return matchPlans(plans, state, this.#maps.endpoints, this.#options);
+  }
+
   /** @throws BackendError with the plans that do not fit. */
-  #admissionOf(plans: readonly ServicePortPlan[], read: KernelState): Admission {
+  #admit({ plans }: Matches, state: KernelState): Admission {
     const admission = new Admission(this.#maps);
-    admission.admitAll(plans, () => demandsInForce(read, this.#maps));
+    for (const { plan, allocated } of plans) {
+      if (allocated?.allocation.tables === "granted") {
+        admission.tables.add(plan, allocated.allocation.slots.count);
+      }
+    }
+    admission.admitAll(plans.map(({ plan }) => plan), () => demandsInForce(state, this.#maps));
     return admission;
   }
 
   /** Allocates ids and slots to all plans, and compares the map with their entries. */
-  #compare(plans: Iterable<ServicePortPlan>, { snapshot, owners }: KernelState, changes: ChangeReceiver) {
-    const allocated = this.#allocations.takeOver(plans, snapshot, owners, (plan) => {
-      const [frontend] = plan.frontends;
-      if (frontend === undefined) return undefined;
-      writeKey(scratchKey, 0, { frontend, plan });
-      return snapshot.get(scratchKey, 0);
-    });
-
+  #compare(matches: Matches, snapshot: ServiceSnapshot, { tables }: Admission, changes: ChangeReceiver) {
+    const allocated = this.#allocations.takeOver(matches, snapshot, tables);
     const changed = new Entries(SIZE.frontend, SIZE.service, 1024);
     const keepIfChanged = (describe: () => string) => {
       const last = changed.count - 1;
@@ -249,19 +254,6 @@ export class Services {
       changes.remove(() => describeKey(extra.keys, index * SIZE.frontend));
     }
     return { allocated, changed, extra };
-  }
-
-  #allocate(changes: readonly PlanChange[]): readonly AllocatedPlan[] {
-    const allocated: AllocatedPlan[] = [];
-    try {
-      for (const change of changes) {
-        if (change.new !== undefined) allocated.push(this.#allocations.allocate(change.new, change.old));
-      }
-      return allocated;
-    } catch (error) {
-      this.#allocations.rollback(allocated);
-      throw error;
-    }
   }
 
   *#newIds(allocated: readonly AllocatedPlan[]): Generator<readonly [number, PlanKey]> {
@@ -307,7 +299,6 @@ interface FrontendChanges {
 /** Receives the differences between the map and the plans. */
 export type ChangeReceiver = Pick<ChangeList, "add" | "change" | "remove">;
 
-const scratchKey = new DataView(new ArrayBuffer(SIZE.frontend));
 const rangeKey = new Uint8Array(SIZE.range);
 /** The value of every entry in the prefix maps: 1. */
 const PREFIX_VALUE = new Uint8Array([1, 0, 0, 0]);
@@ -328,9 +319,15 @@ function requestsOf(changes: readonly PlanChange[]): readonly AdmissionRequest[]
   return changes.flatMap((change) => {
     const { old, new: next } = change;
     const plan = next ?? old;
-    const isSame = hasSameFrontends(change) && old?.sourceRanges?.length === next?.sourceRanges?.length;
+    if (plan === undefined) return [];
+    const [before, after] = [demandOf(old), demandOf(next)];
+    if (old === undefined || next === undefined || !hasSameFrontends(change)) {
+      return [{ plan, before, after }];
+    }
+    const isSame = before.sourceRanges === after.sourceRanges && before.slots === after.slots;
     // Most changes concern only endpoints.
-    return plan === undefined || isSame ? [] : [{ plan, before: demandOf(old), after: demandOf(next) }];
+    const clusterIPs: readonly Address[] = [];
+    return isSame ? [] : [{ plan, before: { ...before, clusterIPs }, after: { ...after, clusterIPs } }];
   });
 }
 

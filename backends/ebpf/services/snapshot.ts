@@ -45,14 +45,16 @@ export class ServiceSnapshot {
     return index < 0 ? undefined : readService(this.#entries.values, index * SIZE.service);
   }
 
-  /** Number of frontends of each id. */
-  frontendsById(): ReadonlyMap<number, number> {
-    const counts = new Map<number, number>();
+  /** Numbers of frontends and of slots of each id. */
+  countsById(): Record<"frontends" | "slots", ReadonlyMap<number, number>> {
+    const frontends = new Map<number, number>();
+    const slots = new Map<number, number>();
     for (let index = 0; index < this.#entries.count; index++) {
-      const id = this.#entries.values.getUint32(index * SIZE.service + OFFSET.service.id, true);
-      counts.set(id, (counts.get(id) ?? 0) + 1);
+      const service = readService(this.#entries.values, index * SIZE.service);
+      frontends.set(service.id, (frontends.get(service.id) ?? 0) + 1);
+      slots.set(service.id, Math.max(slots.get(service.id) ?? 0, slotsOf(service).count));
     }
-    return counts;
+    return { frontends, slots };
   }
 
   /** The slots of each service. */

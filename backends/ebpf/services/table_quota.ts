@@ -1,43 +1,52 @@
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-
-/** The part of the slots that tables may use. The rest is a reserve for plain lists. */
-const TABLE_SHARE = 3 / 4;
+import { slotsOfList } from "./compile.ts";
+import { Quota } from "./quota.ts";
 
 /**
  * Limits the slots of tables (Maglev and weights). A table takes a hundred times the slots of a list, and an annotation
- * asks for it, so one tenant could otherwise leave no slots for the services of all others.
+ * asks for it. So tables only get slots beyond the reserve of lists: as long as a quarter of all slots stays free.
  *
- * Tables that annotations of one namespace ask for may take as many slots as are left for all other tables: half of them
- * if no other namespace has tables, a third if another one takes as many. Tables that `--ebpf-balancing` asks for have no
- * limit per namespace.
+ * Tables that annotations of one namespace ask for may take as many of these slots as they leave to all other tables:
+ * half of them if no other namespace has tables, a third if another one takes as many. Tables that `--ebpf-balancing`
+ * asks for have no limit per namespace.
+ *
+ * Every service port is charged for its list, whether it has a table or not. It can therefore always have a list
+ * instead.
  */
 export class TableQuota {
-  readonly #max: number;
-  /** Slots of tables by namespace. */
-  readonly #used = new Map<string, number>();
-  #total = 0;
+  readonly #slots: Quota;
+  readonly #tables: Quota;
 
-  constructor(capacity: number) {
-    this.#max = Math.floor(capacity * TABLE_SHARE);
+  /** @param slots all slots; lists are counted there, and so is what tables take beyond their lists. */
+  constructor(slots: Quota) {
+    this.#slots = slots;
+    this.#tables = new Quota(slots.capacity);
   }
 
   /** Slots of all tables. */
   get used(): number {
-    return this.#total;
+    return this.#tables.used;
   }
 
-  /** Reports whether a plan may have a table of so many slots. */
+  /** Reports whether a plan, whose list is counted, may have a table of so many slots. */
   admits(plan: ServicePortPlan, slots: number): boolean {
-    const left = this.#max - this.#total - slots;
+    const left = this.#slots.free - (slots - slotsOfList(plan)) - this.#slots.reserve;
     if (left < 0) return false;
-    return !isAskedFor(plan) || (this.#used.get(plan.namespace) ?? 0) + slots <= left;
+    return !isAskedFor(plan) || this.#tables.of(plan.namespace) + slots <= left;
   }
 
-  /** Counts a table that came, or with a negative number one that went. */
-  count({ namespace }: ServicePortPlan, slots: number): void {
-    this.#total += slots;
-    this.#used.set(namespace, (this.#used.get(namespace) ?? 0) + slots);
-    if (this.#used.get(namespace) === 0) this.#used.delete(namespace);
+  /** Counts the table of a plan, whose list is counted. */
+  add(plan: ServicePortPlan, slots: number): void {
+    this.#count(plan, slots, slots - slotsOfList(plan));
+  }
+
+  remove(plan: ServicePortPlan, slots: number): void {
+    this.#count(plan, -slots, slotsOfList(plan) - slots);
+  }
+
+  #count({ namespace }: ServicePortPlan, slots: number, beyondList: number): void {
+    this.#tables.count(namespace, slots);
+    this.#slots.count(undefined, beyondList);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Admission } from "./admission.ts";
 
 /** @param withoutTables number of service ports that ask for tables, but have plain lists. */
 export function usageMetrics(
-  { quotas: { frontends, sourceRanges } }: Admission,
+  { quotas: { frontends, sourceRanges, slots } }: Admission,
   { capacity, lists, tables }: SlotUsage,
   withoutTables: number,
 ): readonly BackendMetric[] {
@@ -43,6 +43,7 @@ export function usageMetrics(
       samples: [
         { labels: ["frontends"], value: frontends.largest.used },
         { labels: ["source_ranges"], value: sourceRanges.largest.used },
+        { labels: ["endpoint_slots"], value: slots.largest.used },
       ],
     },
     {

@@ -3,8 +3,8 @@ import { describeFrontend, printedNameOf } from "../../../core/plan/plan.ts";
 import { Entries, sameWords } from "../maps/entries.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
 import { OFFSET, readAddress, SIZE, viewOf, writeRange } from "../maps/layout.ts";
-import type { Allocations, PlacedPlan } from "./allocation.ts";
-import { type BalancingOptions, blockOf, serviceEntry } from "./compile.ts";
+import type { Allocations } from "./allocation.ts";
+import { type BalancingOptions, blockOf, type PlacedPlan, serviceEntry } from "./compile.ts";
 import { describeKey } from "./describe_key.ts";
 import { addCatchAll, addFrontend, writeKey, writeValue } from "./frontend_entries.ts";
 

@@ -1,3 +1,4 @@
+import type { Capacity } from "../../../backends/ebpf/options.ts";
 import type { PlanText } from "../../backends/plans.ts";
 import { isAnswered } from "../../lab/agent.ts";
 import { machines, servedPorts } from "../../lab/topology.ts";
@@ -11,6 +12,9 @@ const podA = endpointOf("pod-a", port);
 const podB = endpointOf("pod-b", port);
 const WEB = 30100, LATER = 30101;
 const web = { name: "web", nodePort: WEB, endpoints: [podA] };
+/** A service with a node port. */
+type NodePort = PlanText & { readonly nodePort: number };
+
 const at = (port: number) => ({ protocol: "TCP", to: machines.node.addresses.IPv4, port }) as const;
 
 /** Checks a service of somebody else after one tenant has asked for more than there is. */
@@ -27,14 +31,13 @@ async function besideTenant(arena: Arena, tenant: readonly PlanText[]): Promise<
 }
 
 /** Connections to services of others, without annotations, which are created after the tenant's. */
-async function toLaterServices(arena: Arena, count = 40): Promise<Figure> {
-  const later = laterServices(count);
+async function toLaterServices(arena: Arena, later: readonly NodePort[]): Promise<Figure> {
   await arena.add(later);
   const outcomes = await Promise.all(later.map(({ nodePort }) => arena.connect(at(nodePort), 1)));
   return answeredOf("connections to services that come later", outcomes.flat());
 }
 
-function laterServices(count: number) {
+function laterServices(count: number): readonly NodePort[] {
   return Array.from({ length: count }, (_, index) => {
     const nodePort = LATER + index;
     return { name: `later-${nodePort}`, nodePort, endpoints: [podB] };
@@ -48,9 +51,9 @@ function laterServices(count: number) {
 async function afterRestarts(
   arena: Arena,
   tenant: readonly PlanText[],
-  count: number,
+  later: readonly NodePort[],
 ): Promise<readonly Figure[]> {
-  const others = [web, ...laterServices(count)];
+  const others = [web, ...later];
   const figures: Figure[] = [];
   for (const what of ["proxy", "node"] as const) {
     await arena.restart(what, [...tenant, ...others]);
@@ -60,8 +63,23 @@ async function afterRestarts(
   return figures;
 }
 
+/** Attacks with services of a tenant that take more than there is, and looks at those of others. */
+async function exhaust(
+  arena: Arena,
+  capacity: Partial<Capacity>,
+  tenant: readonly PlanText[],
+  later = laterServices(40),
+): Promise<readonly Figure[]> {
+  await arena.begin([web], capacity);
+  return [
+    ...await besideTenant(arena, tenant),
+    await toLaterServices(arena, later),
+    ...await afterRestarts(arena, tenant, later),
+  ];
+}
+
 /** The node ports of a tenant. */
-function portsOf(count: number) {
+function portsOf(count: number): readonly NodePort[] {
   return Array.from({ length: count }, (_, index) => {
     const nodePort = 31000 + index;
     return { namespace: "tenant", name: `tenant-${nodePort}`, nodePort, endpoints: [podB] };
@@ -70,47 +88,46 @@ function portsOf(count: number) {
 
 const frontends: Attack = {
   name: "a tenant with more node ports than the node has room for",
-  async run(arena) {
-    await arena.begin([web], { frontends: 128 });
-    const tenant = portsOf(250);
-    const figures = await besideTenant(arena, tenant);
-    return [...figures, await toLaterServices(arena, 10), ...await afterRestarts(arena, tenant, 10)];
+  run: (arena) => exhaust(arena, { frontends: 128 }, portsOf(250), laterServices(10)),
+};
+
+const endpoints: Attack = {
+  name: "a tenant with more endpoints than the node has room for",
+  run(arena) {
+    const many = Array.from({ length: 1000 }, (_, index) => `10.2.${index >> 8}.${index & 255}:80`);
+    const tenant = portsOf(400).map((service, index) =>
+      index < 5 ? { ...service, endpoints: many } : service
+    );
+    return exhaust(arena, { endpoints: 4096 }, tenant);
   },
 };
 
 const tables: Attack = {
   name: "a tenant with more Maglev tables than the node has room for",
-  async run(arena) {
-    await arena.begin([web], { endpoints: 8192 });
+  run(arena) {
     const table = { endpoints: [podA, podB], balancing: "maglev" } as const;
-    const figures = await besideTenant(arena, portsOf(12).map((service) => ({ ...service, ...table })));
-    return [...figures, await toLaterServices(arena)];
+    return exhaust(arena, { endpoints: 8192 }, portsOf(12).map((service) => ({ ...service, ...table })));
   },
 };
 
 const weights: Attack = {
   name: "a tenant with more weighted endpoints than the node has room for",
-  async run(arena) {
-    await arena.begin([web], { endpoints: 8192 });
+  run(arena) {
     const weighted = { endpoints: [`${podA} weight 1`, `${podB} weight 999`] };
-    const figures = await besideTenant(arena, portsOf(12).map((service) => ({ ...service, ...weighted })));
-    return [...figures, await toLaterServices(arena)];
+    return exhaust(arena, { endpoints: 8192 }, portsOf(12).map((service) => ({ ...service, ...weighted })));
   },
 };
 
 const ranges: Attack = {
   name: "a tenant with more source ranges than the node has room for",
-  async run(arena) {
-    await arena.begin([web], { frontends: 1024 });
+  run(arena) {
     const tenant = portsOf(3).map((service, index) => ({
       ...service,
       sourceRanges: Array.from({ length: 500 }, (_, n) => `100.${64 + index}.${n >> 8}.${n & 255}/32`),
     }));
-    const figures = await besideTenant(arena, tenant);
     const sourceRanges = [`${machines.outside.addresses.IPv4}/32`];
-    await arena.add([{ name: "later", nodePort: LATER, endpoints: [podB], sourceRanges }]);
-    const later = await arena.connect(at(LATER), 20);
-    return [...figures, answeredOf("connections to a service with source ranges that comes later", later)];
+    const later = laterServices(10).map((service) => ({ ...service, sourceRanges }));
+    return exhaust(arena, { frontends: 1024 }, tenant, later);
   },
 };
 
@@ -147,4 +164,11 @@ function endpointOf(pod: "pod-a" | "pod-b", port: number): string {
 }
 
 /** Attacks on the capacities of the maps that the proxy fills, and on the maps themselves. */
-export const pressureAttacks: readonly Attack[] = [frontends, tables, weights, ranges, twoProcesses];
+export const pressureAttacks: readonly Attack[] = [
+  frontends,
+  endpoints,
+  tables,
+  weights,
+  ranges,
+  twoProcesses,
+];

@@ -96,7 +96,7 @@ const MAPS = [
   "| Map | Filled by | Attack |",
   "|---|---|---|",
   "| `services`, `counters`, `owners` | tenants, with addresses and ports of services | a tenant with more node ports than the node has room for |",
-  "| `endpoints` | tenants, with annotations and endpoints | a tenant with more Maglev tables, or more weighted endpoints, than the node has room for |",
+  "| `endpoints` | tenants, with endpoints and annotations | a tenant with more endpoints, Maglev tables, or weighted endpoints than the node has room for |",
   "| `source_ranges` | tenants, with `loadBalancerSourceRanges` | a tenant with more source ranges than the node has room for |",
   "| `affinity`, `socket_affinity` | clients of services with session affinity | 4,096 clients of a service with session affinity |",
   "| `connections`, `socket_peers` | pods, with sockets; stored with the socket, whose owner pays for the memory | 5,000 UDP sockets of a pod |",

@@ -160,7 +160,7 @@ Deno.test("a change that exceeds the capacity is rejected with its keys, and not
       () => services.apply(plans.map((plan) => ({ key: plan.key, old: undefined, new: plan }))),
       (error) => error instanceof BackendError && text.test(error.message) && error.rejectedKeys.length > 0,
     );
-  assertRejected([large], /default\/large needs 20 endpoint slots.*--ebpf-max-endpoints/);
+  assertRejected([large], /no room for the endpoints of service port default\/large.*--ebpf-max-endpoints/);
   const many = [3, 4, 5, 6].map((host) => planOf({ name: `s${host}`, clusterIP: `10.96.0.${host}:80` }));
   assertRejected(
     many,
@@ -168,7 +168,7 @@ Deno.test("a change that exceeds the capacity is rejected with its keys, and not
   );
   assert.deepEqual(meaningOf(kernel), before);
   // The slots that were allocated for them are free again.
-  const clusterEndpoints = large.clusterEndpoints.slice(0, 9);
+  const clusterEndpoints = large.clusterEndpoints.slice(0, 6);
   const smaller = { ...large, clusterEndpoints, servingEndpoints: clusterEndpoints };
   services.apply([{ key: large.key, old: undefined, new: smaller }]);
 });

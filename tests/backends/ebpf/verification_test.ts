@@ -41,8 +41,9 @@ Deno.test("entries that another process changed, removed or added are found", ()
   const { kernel, services } = programmed();
   const other = programmed([
     planOf({ name: "other", clusterIP: "10.96.0.10:80", endpoints: ["10.9.0.1:80", "10.9.0.2:80"] }),
-    planOf({ name: "extra", clusterIP: "10.96.0.11:80" }),
+    planOf({ name: "extra", clusterIP: "10.96.0.11:80", endpoints: ["10.9.0.3:80", "10.9.0.4:80"] }),
   ]);
+  // The first service port of either process has the same id.
   for (const [key, value] of other.kernel.services.entries) kernel.services.entries.set(key, value);
   assert.deepEqual(found(services), [
     "10.96.0.10:80/TCP of default/web:http was changed",
