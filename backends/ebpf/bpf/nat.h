@@ -110,11 +110,12 @@ rewrite_network(struct __sk_buff *skb, const struct packet *packet, const struct
 	return rewrite_ipv6(skb, packet, to, time_to_live);
 }
 
+/* The ports as they are at the start of a transport header. */
 static __always_inline __u32 both_ports(const struct tuple *tuple)
 {
-	struct ports ports = { .source = tuple->source_port, .destination = tuple->destination_port };
+	const __be16 ports[] = { tuple->source_port, tuple->destination_port };
 	__u32 both;
-	__builtin_memcpy(&both, &ports, sizeof(both));
+	__builtin_memcpy(&both, ports, sizeof(both));
 	return both;
 }
 

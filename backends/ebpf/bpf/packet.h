@@ -75,8 +75,8 @@ enum packet_kind {
 
 /* Offsets are relative to the start of the buffer. */
 struct packet {
-	struct tuple tuple; /* ports are set for PACKET_TRANSPORT only */
-	__u64 arrival;      /* bpf_ktime_get_coarse_ns(); set before the packet is followed */
+	struct tuple tuple; /* without ports, and for IPv6 without protocol, if it is a PACKET_LATER_FRAGMENT */
+	__u64 arrival;      /* bpf_ktime_get_coarse_ns(); set behind read_packet() */
 	__u32 network;      /* offset of the IP header */
 	__u32 transport;    /* offset behind all IP headers */
 	__u32 end;          /* offset of the end, without padding of the link layer */
@@ -201,6 +201,21 @@ static __always_inline enum packet_kind read_ipv4(struct __sk_buff *skb, struct 
 	return read_transport(skb, packet);
 }
 
+/* Reports whether a header may be followed by a transport header, besides that of fragments. */
+static __always_inline int is_extension_header(__u8 header)
+{
+	return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS;
+}
+
+/*
+ * Returns the kind of a later fragment. Only the first fragment tells the protocol for certain, because the fragment
+ * header of a later one may have the number of the extension header that follows in the first one (RFC 8200, 4.5).
+ */
+static __always_inline enum packet_kind kind_of_later_fragment(__u8 next_header)
+{
+	return has_ports(next_header) || is_extension_header(next_header) ? PACKET_LATER_FRAGMENT : PACKET_OTHER;
+}
+
 /* Skips the extension headers at `transport`, and reads the transport header behind them. */
 static __always_inline enum packet_kind
 read_extension_headers(struct __sk_buff *skb, struct packet *packet, __u8 next_header)
@@ -214,13 +229,9 @@ read_extension_headers(struct __sk_buff *skb, struct packet *packet, __u8 next_h
 			packet->transport += sizeof(fragment);
 			packet->identification = fragment.identification;
 			__u16 offset = bpf_ntohs(fragment.offset);
-			if (offset & IP6_OFFSET) {
-				packet->tuple.protocol = next_header;
-				return has_ports(next_header) ? PACKET_LATER_FRAGMENT : PACKET_OTHER;
-			}
+			if (offset & IP6_OFFSET) return kind_of_later_fragment(next_header);
 			packet->is_first_fragment = offset & IP6_MF;
-		} else if (next_header == IPPROTO_HOPOPTS || next_header == IPPROTO_ROUTING ||
-			   next_header == IPPROTO_DSTOPTS) {
+		} else if (is_extension_header(next_header)) {
 			struct ipv6_opt_hdr options;
 			if (!read_header(skb, packet, packet->transport, &options, sizeof(options))) return PACKET_OTHER;
 			next_header = options.nexthdr;

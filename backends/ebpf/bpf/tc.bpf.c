@@ -34,7 +34,6 @@ static __always_inline int track(struct __sk_buff *skb, const struct packet *pac
 {
 	update_flow(packet, entry, flow);
 	count_packet(skb, packet, flow, traffic_of(counters_of_flow(flow)));
-	if (packet->is_first_fragment) store_ports(packet);
 	return 0;
 }
 
@@ -131,7 +130,7 @@ static __noinline int balance(struct __sk_buff *skb, struct workspace *work, enu
 	int failure = create_flow(skb, packet, &work->to, service, flags);
 	if (failure) return drop(failure);
 	count_packet(skb, packet, &claim->flow, count_connection(counters_of_flow(&claim->flow)));
-	if (packet->is_first_fragment) store_ports(packet);
+	if (packet->is_first_fragment) store_ports(packet, ARRIVING);
 	return send(skb, work, next_hop, 1);
 }
 
@@ -214,10 +213,9 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
  * Copies the flow of a packet. Returns its entry, to write to; NULL if there is no flow or the packet starts a new
  * one.
  */
-static __always_inline struct flow *current_flow(struct packet *packet, struct flow *flow)
+static __always_inline struct flow *current_flow(const struct packet *packet, struct flow *flow)
 {
 	const struct tuple *tuple = &packet->tuple;
-	packet->arrival = coarse_time();
 	struct flow *entry = find_flow(tuple, flow);
 	if (!entry) return NULL;
 	if (!is_reopened(packet, flow) && !is_expired(flow, packet->arrival) && !has_lost_endpoint(packet, entry, flow))
@@ -253,6 +251,7 @@ static __noinline int forward(struct __sk_buff *skb, struct workspace *work, str
 	if (is_for_node(flow)) next_hop = NEXT_HOP_STACK;
 	else if (is_through_stack(flow) || has_uncertain_source(skb, entry, flow)) next_hop = NEXT_HOP_FORWARD;
 	else next_hop = find_route(skb, &work->packet, &work->to, &work->route);
+	if (work->packet.is_first_fragment) store_ports(&work->packet, ARRIVING);
 	/* Egress tracks replies that the stack forwards, because netfilter's rules may drop them, or masquerade them. */
 	if (next_hop != NEXT_HOP_FORWARD || !(flow->flags & FLOW_REPLY)) track(skb, &work->packet, entry, flow);
 	return send(skb, work, next_hop, !(flow->flags & FLOW_REPLY));
@@ -306,7 +305,7 @@ static __always_inline int is_for_another_device(struct __sk_buff *skb)
 }
 
 /*
- * Handles a fragment whose first fragment was not seen. It is dropped if only services answer on its address.
+ * Handles a later fragment of no known flow. It is dropped if only services answer on its address.
  */
 static __noinline int handle_unmatched_fragment(struct workspace *work)
 {
@@ -331,13 +330,15 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 	if (!work) return PASS_ON;
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
+	packet->arrival = coarse_time();
+	if (packet->is_first_fragment) forget_ports(packet, ARRIVING);
 	if (kind == PACKET_ICMP_ERROR) return forward_error(skb, work);
 	if (kind == PACKET_OTHER) return PASS_ON;
-	if (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet)) return handle_unmatched_fragment(work);
 
-	struct flow *entry = current_flow(packet, &work->flow);
+	int has_tuple = kind == PACKET_TRANSPORT || lookup_ports(packet, ARRIVING);
+	struct flow *entry = has_tuple ? current_flow(packet, &work->flow) : NULL;
 	if (entry) return forward(skb, work, entry);
-	return kind == PACKET_TRANSPORT ? handle_new_flow(skb, work) : PASS_ON;
+	return kind == PACKET_TRANSPORT ? handle_new_flow(skb, work) : handle_unmatched_fragment(work);
 }
 
 /* ---- replies of endpoints on the node itself ---- */
@@ -369,7 +370,7 @@ static __noinline int leave_stack(struct __sk_buff *skb, struct workspace *work,
 	struct flow *flow = &work->flow;
 	work->to = flow->translated;
 	/* With the tuple of its later fragments, if the stack has not put them together. */
-	if (packet->is_first_fragment) store_ports(packet);
+	if (packet->is_first_fragment) store_ports(packet, LEAVING);
 	if (translate(skb, packet, &work->to, packet->time_to_live) != 0) return drop(DROP_MALFORMED);
 	packet->tuple = work->passage.arrived;
 	if (flow->flags & FLOW_REPLY) track(skb, packet, entry, flow);
@@ -384,8 +385,9 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 	struct packet *packet = &work->packet;
 	enum packet_kind kind = read_packet(skb, packet);
 	packet->arrival = coarse_time();
+	if (packet->is_first_fragment) forget_ports(packet, LEAVING);
 	if (kind == PACKET_ICMP_ERROR) return egress_error(skb, work);
-	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet))) return PASS_ON;
+	if (kind == PACKET_OTHER || (kind == PACKET_LATER_FRAGMENT && !lookup_ports(packet, LEAVING))) return PASS_ON;
 
 	struct flow *entry = find_flow(&packet->tuple, &work->flow);
 	if (!entry || !is_reply_of_node(&work->flow)) {
@@ -395,6 +397,7 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 link_header)
 		return PASS_ON;
 	}
 	work->to = work->flow.translated;
+	if (packet->is_first_fragment) store_ports(packet, LEAVING);
 	track(skb, packet, entry, &work->flow);
 	return translate(skb, packet, &work->to, packet->time_to_live) == 0 ? PASS_ON : drop(DROP_MALFORMED);
 }

@@ -10,7 +10,7 @@ import { checksum } from "./checksum.ts";
 import { type PortRange, portsIn } from "./source_ports.ts";
 
 /** Part of the path of pinned maps, so that maps with another layout are never taken over. */
-export const LAYOUT_VERSION = 11;
+export const LAYOUT_VERSION = 12;
 
 /**
  * The first layout whose state is carried over. In earlier ones, members of the same name have another meaning. To change

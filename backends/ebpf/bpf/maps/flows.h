@@ -176,24 +176,29 @@ struct {
 	__type(value, __u64);
 } icmp_limit SEC(".maps");
 
-/* ---- fragments: the ports of a datagram, which only its first fragment contains ---- */
+/* ---- fragments: what only the first fragment of a datagram contains ---- */
 
 struct datagram {
 	struct address source;
 	struct address destination;
 	__be32 identification;
-	__u8 protocol;
-	__u8 zero[3];
+	__u8 protocol; /* IPv4. 0 for IPv6, whose fragments need not tell it. */
+	/* enum direction: in the stack, packets may have other ports between the same addresses. */
+	__u8 direction;
+	__u8 zero[2];
 };
 
-struct ports {
-	__be16 source;
-	__be16 destination;
+struct first_fragment {
+	__u64 arrival; /* bpf_ktime_get_coarse_ns() */
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 zero[3];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1 << 12);
 	__type(key, struct datagram);
-	__type(value, struct ports);
+	__type(value, struct first_fragment);
 } fragments SEC(".maps");

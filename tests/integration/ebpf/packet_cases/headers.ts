@@ -92,7 +92,7 @@ export const headerCases: Cases = {
         `${from6}, nh=200)/${syn}`,
         // Later fragments of protocols without ports.
         `${from6})/IPv6ExtHdrFragment(id=9, offset=2, nh=58)/b"12345678"`,
-        `${from6})/IPv6ExtHdrFragment(id=9, offset=2, nh=60)/b"12345678"`,
+        `${from6})/IPv6ExtHdrFragment(id=9, offset=2, nh=50)/b"12345678"`,
         // A fragment whose first fragment was not seen.
         `IPv6(src="fd00:8::9", dst="fd00:8::1")/IPv6ExtHdrFragment(id=9, offset=2, nh=17)/b"12345678"`,
         `${from6}, version=5)/${syn}`,

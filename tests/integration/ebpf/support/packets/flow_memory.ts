@@ -94,6 +94,7 @@ export class FlowMemory {
       ...FLOW_MAPS.map((name) => [name, [OFFSET.flow.born, OFFSET.flow.seen]] as const),
       ["affinity", [CHOICE.used]] as const,
       ["own_datagrams", [0]] as const,
+      ["fragments", [0]] as const,
     ];
     for (const [name, timestamps] of stamps) {
       using map = this.#object.map(name);
