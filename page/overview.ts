@@ -149,6 +149,11 @@ function showErrors({ errors, now }: Status): void {
       } of services belong to other services: search for “conflict”`,
     );
   }
+  const { total, first } = errors.nodePorts ?? { total: 0, first: [] };
+  for (const { servicePort, port, reason } of first) {
+    lines.push(`${servicePort} is not served on node port ${port}, and is tried again: ${reason}`);
+  }
+  if (total > first.length) lines.push(`${total - first.length} more node ports are not served`);
   const section = byId("errors");
   section.hidden = lines.length === 0;
   section.replaceChildren(

@@ -3,6 +3,7 @@ import type { Limitation } from "../plan/limitation.ts";
 import type { TrafficCounters } from "./traffic.ts";
 import type { Log } from "../observe/log.ts";
 import type { LoopbackState } from "./loopback.ts";
+import type { UnservedNodePorts } from "./unserved_node_ports.ts";
 import type { Follower, LocalhostOptions, RelaySocket, RelayState } from "./follower.ts";
 
 /** A changed plan of one service port. `old` is undefined for a new service port, `new` for a removed one. */
@@ -190,6 +191,13 @@ export interface Backend extends Disposable {
    * @param limit maximum length of each list.
    */
   loopbackState?(limit: number): LoopbackState | undefined;
+
+  /**
+   * The node ports that this process could not listen on. Undefined in modes where the kernel leads node ports to
+   * endpoints.
+   * @param limit maximum length of the list.
+   */
+  unservedNodePorts?(limit: number): UnservedNodePorts;
 
   /** Logs what happens between the calls. Undefined in modes whose kernel objects work alone. */
   logTo?(log: Pick<Log, "warn">): void;

@@ -2,7 +2,6 @@ import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { LoopbackService, LoopbackState, NotServedOnLoopback } from "../../../core/backend/loopback.ts";
 import { type Address, type Cidr, formatAddress, formatCidr } from "../../../core/net/address.ts";
 import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
-import type { FailedListener } from "../relay/messages.ts";
 import { HostsFile } from "./hosts_file.ts";
 import { type Claim, clusterIPOf, LoopbackAddresses, takenBy } from "./loopback_addresses.ts";
 
@@ -10,14 +9,21 @@ import { type Claim, clusterIPOf, LoopbackAddresses, takenBy } from "./loopback_
 export class LoopbackServices implements Disposable {
   readonly #addresses: LoopbackAddresses;
   readonly hostsFile: HostsFile | undefined;
-  /** Reasons why a service port has no listener on its loopback address. */
-  readonly #failed = new Map<PlanKey, string>();
+  readonly #failureOf: (key: PlanKey) => string | undefined;
   #hostsFileProblem: string | undefined;
   /** True if the lines of the file may differ from those that were written. */
   #isChanged = true;
 
-  /** @param hostsFile path; undefined for none. */
-  constructor(range: Cidr, hostsFile: string | undefined) {
+  /**
+   * @param hostsFile path; undefined for none.
+   * @param failureOf returns why a service port has no listener on its loopback address; undefined if it has one.
+   */
+  constructor(
+    range: Cidr,
+    hostsFile: string | undefined,
+    failureOf: (key: PlanKey) => string | undefined,
+  ) {
+    this.#failureOf = failureOf;
     this.#addresses = new LoopbackAddresses(range);
     this.hostsFile = hostsFile === undefined ? undefined : new HostsFile(hostsFile);
   }
@@ -30,7 +36,6 @@ export class LoopbackServices implements Disposable {
   /** Makes these plans the only ones. */
   replace(plans: ReadonlyMap<PlanKey, ServicePortPlan>): void {
     this.#addresses.replace(plans);
-    this.#failed.clear();
     this.#isChanged = true;
   }
 
@@ -38,21 +43,16 @@ export class LoopbackServices implements Disposable {
   update(changes: readonly PlanChange[]): readonly ServicePortPlan[] {
     const others = this.#addresses.update(changes);
     if (others.length > 0 || changes.some(isOfLines)) this.#isChanged = true;
-    for (const { key } of [...changes, ...others]) if (this.#failed.delete(key)) this.#isChanged = true;
     return others;
   }
 
   /**
-   * Called when the relay serves the services, except some frontends. Writes the file.
+   * Called when the relay serves the services. Writes the file.
+   * @param failuresChanged true if other service ports have no listener than before.
    * @returns warnings that there were none of yet.
    */
-  served(failed: readonly FailedListener[]): readonly string[] {
-    for (const { key, address, reason } of failed) {
-      // A node port listens on all addresses.
-      if (address.charCodeAt(0) !== 127) continue;
-      this.#failed.set(key, reason);
-      this.#isChanged = true;
-    }
+  served(failuresChanged: boolean): readonly string[] {
+    if (failuresChanged) this.#isChanged = true;
     // Most changes are those of endpoints, and there may be 10,000 lines.
     if (!this.#isChanged) return [];
     const warnings = [...this.#addresses.newWarnings(), ...this.#writeHostsFile()];
@@ -113,14 +113,16 @@ export class LoopbackServices implements Disposable {
   /** Returns the ports that have a listener. */
   #servedPorts({ owner, plans }: Claim): readonly ServicePortPlan[] {
     if (owner !== undefined) return [];
-    return [...plans.values()].filter((plan) => hasEndpoints(plan) && !this.#failed.has(plan.key));
+    return [...plans.values()].filter((plan) =>
+      hasEndpoints(plan) && this.#failureOf(plan.key) === undefined
+    );
   }
 
   /** Returns why a Service is not served with all of its ports: the first reason. */
   #reasonFor({ owner, plans }: Claim): string {
     if (owner !== undefined) return takenBy(owner);
     for (const plan of plans.values()) {
-      const failure = this.#failed.get(plan.key);
+      const failure = this.#failureOf(plan.key);
       if (failure !== undefined) return failure;
       if (!hasEndpoints(plan)) return `port ${describePort(plan)} has no endpoints`;
     }

@@ -58,6 +58,7 @@ export interface RelayedFrontend {
 /** A frontend that is not served, because its socket could not be opened. */
 export interface FailedListener {
   readonly key: PlanKey;
+  readonly kind: FrontendKind;
   readonly address: Address;
   readonly port: number;
   readonly reason: string;

@@ -87,7 +87,7 @@ export class RelayThread implements EventTarget, Disposable {
     });
     this.#listeners = {
       TCP: new TcpListeners(loop, this.#tcp, this.#inherited, warn).set,
-      UDP: udpListeners(loop, this.#udp, this.#inherited, warn),
+      UDP: udpListeners(loop, this.#udp, this.#inherited),
     };
     const setOf = ({ service }: FrontendEntry) => this.#listeners[service.spec.protocol];
     this.#table = new ServiceTable({

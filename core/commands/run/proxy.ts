@@ -180,6 +180,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     trafficLevel: backend.traffic === undefined ? "off" : config.trafficMetrics,
     relay: backend.relayState && (() => backend.relayState?.() ?? Promise.resolve(undefined)),
     loopback: backend.loopbackState && ((limit) => backend.loopbackState?.(limit)),
+    unservedNodePorts: backend.unservedNodePorts?.bind(backend),
   };
   const explainer = new LiveExplainer(queue, nodeAddresses, limits, activity.invalidObjects);
   const servers = {

@@ -158,7 +158,7 @@ function repairsCell({ repairs: { count, last: [last] }, now }: Status): Cell {
 }
 
 function errorRows({ errors, now }: Status): readonly (readonly Cell[])[] {
-  const { sync, rejections, invalid, frontendConflicts } = errors;
+  const { sync, rejections, invalid, frontendConflicts, nodePorts = { total: 0, first: [] } } = errors;
   const lines = [
     ...sync === undefined ? [] : [`the last sync failed ${readableAge(sync.at, now)}: ${sync.text}`],
     ...rejections.first.map(({ servicePort, reason, nextRetry }) => {
@@ -176,6 +176,12 @@ function errorRows({ errors, now }: Status): readonly (readonly Cell[])[] {
       : [],
     ...frontendConflicts > 0
       ? [`${plural(frontendConflicts, "frontend")} of Services held by other Services`]
+      : [],
+    ...nodePorts.first.map(({ servicePort, port, reason }) =>
+      `${servicePort} is not served on node port ${port}, and is tried again: ${reason}`
+    ),
+    ...nodePorts.total > nodePorts.first.length
+      ? [`${nodePorts.total - nodePorts.first.length} more node ports are not served`]
       : [],
   ];
   if (lines.length === 0) return [["errors", "none"]];

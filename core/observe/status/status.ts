@@ -1,5 +1,6 @@
 import type { RelayState } from "../../backend/follower.ts";
 import type { LoopbackState } from "../../backend/loopback.ts";
+import type { UnservedNodePorts } from "../../backend/unserved_node_ports.ts";
 import type { TrafficCounters } from "../../backend/traffic.ts";
 import type { Family } from "../../net/protocol.ts";
 import type { HealthBody } from "../health/health.ts";
@@ -42,6 +43,8 @@ export interface Status {
     readonly invalid: { readonly total: number; readonly first: readonly InvalidObject[] };
     /** Number of frontends that services claim and other services have. */
     readonly frontendConflicts: number;
+    /** Node ports that the process could not listen on; absent in modes where it listens on none. */
+    readonly nodePorts?: UnservedNodePorts;
   };
   readonly repairs: { readonly count: number; readonly last: readonly Occurrence[] };
   readonly history: { readonly bucketSeconds: number; readonly buckets: readonly HistoryBucket[] };
@@ -80,11 +83,14 @@ export interface StatusSources {
   readonly relay: (() => Promise<RelayState | undefined>) | undefined;
   /** Reads the loopback addresses of Services; undefined in modes without them. */
   readonly loopback: ((limit: number) => LoopbackState | undefined) | undefined;
+  /** Reads the node ports that the process could not listen on; undefined in modes where it listens on none. */
+  readonly unservedNodePorts?: ((limit: number) => UnservedNodePorts) | undefined;
 }
 
 const MAX_REJECTIONS = 20;
 const MAX_INVALID = 20;
 const MAX_LOOPBACK = 20;
+const MAX_NODE_PORTS = 20;
 
 /**
  * @param nowMs milliseconds since the epoch.
@@ -96,6 +102,7 @@ export function statusOf(sources: StatusSources, nowMs: number, maxLoopback = MA
   const { healthy, nodeEligible = true, source } = health.healthz().body;
   const { lastSync, lag, failure, repairs, history } = activity;
   const loopback = sources.loopback?.(maxLoopback);
+  const nodePorts = sources.unservedNodePorts?.(MAX_NODE_PORTS);
   return {
     version,
     mode,
@@ -124,6 +131,7 @@ export function statusOf(sources: StatusSources, nowMs: number, maxLoopback = MA
         first: activity.invalidObjects.first(MAX_INVALID),
       },
       frontendConflicts: services.conflicts,
+      ...(nodePorts === undefined ? {} : { nodePorts }),
     },
     repairs,
     history: { bucketSeconds: BUCKET_SECONDS, buckets: history.lastHour(nowMs) },

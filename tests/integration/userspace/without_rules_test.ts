@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { assertComplaint, Node } from "../cli/support/node.ts";
 import { service, slice } from "../cli/support/objects.ts";
 import { program } from "./support/serving_node.ts";
+import { until } from "./support/until.ts";
 
 /** Runs a command as a user without any privilege, who may use all ports. */
 const UNPRIVILEGED = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
@@ -89,6 +90,44 @@ with socket.create_connection(("web.default.svc", 80), timeout=10) as connection
   } finally {
     echo.kill("SIGKILL");
     await Promise.all([echo.status, echo.stdout.cancel(), echo.stderr.cancel()]);
+  }
+});
+
+Deno.test("a node port that another program has is in the status, and served when it is free", async () => {
+  await using node = await Node.make();
+  await Deno.chmod(node.directory, 0o755);
+  await node.write("web.json", [
+    service("web", "10.96.0.10", { type: "NodePort", ports: [{ port: 80, nodePort: 30080 }] }),
+    slice("web", ["127.0.0.2"]),
+  ]);
+  const echo = node.spawn(["python3", program("echo.py"), "127.0.0.2", "8080"]);
+  const other = node.spawn(["python3", program("echo.py"), "0.0.0.0", "30080"]);
+  const withoutRules = ["--proxy-mode=userspace", "--userspace-rules=false"];
+  const problems = async () => {
+    const { stdout } = await node.run(["status", "-o", "json", ...withoutRules]);
+    return JSON.parse(stdout).errors.nodePorts;
+  };
+  try {
+    await until(async () => (await node.namespace.run("ss", "-tlnH", "sport = :30080")) !== "");
+    await using proxy = node.startWith(UNPRIVILEGED, ...withoutRules);
+    await proxy.inForce();
+    const { total, first: [problem] } = await problems();
+    assert.deepEqual([total, problem.servicePort, problem.port], [1, "default/web", 30080]);
+    assert.match(problem.reason, /0\.0\.0\.0:30080\/TCP: EADDRINUSE/);
+    await proxy.logs(/default\/web is not served completely, and is tried again/);
+    other.kill("SIGKILL");
+    await until(async () => (await problems()).total === 0);
+    assert.match(await node.namespace.run("ss", "-tlnH", "sport = :30080"), /0\.0\.0\.0:30080/);
+    assert.equal((await proxy.end()).code, 0);
+  } finally {
+    for (const child of [echo, other]) {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended.
+      }
+      await Promise.all([child.status, child.stdout.cancel(), child.stderr.cancel()]);
+    }
   }
 });
 

@@ -120,14 +120,25 @@ Deno.test(
   },
 );
 
-Deno.test("a busy port is a warning that names the service port", keepsLibraries, async () => {
-  await using lab = await RelayLab.start({ sharedListeners: [] });
-  await using _other = new TcpServer(LOOPBACK.hostname, echo, LOOPBACK.port);
-  await lab.replace(DIRECT);
-  assert.deepEqual(lab.warnings, [
-    "a frontend is not served: listen on 127.64.0.1:8000/TCP: EADDRINUSE (Address already in use)",
-  ]);
-});
+Deno.test(
+  "a busy port is reported with its service port, and opened by the next attempt",
+  keepsLibraries,
+  async () => {
+    await using lab = await RelayLab.start({ sharedListeners: [] });
+    {
+      await using _other = new TcpServer(LOOPBACK.hostname, echo, LOOPBACK.port);
+      const [failed, ...more] = await lab.relay.replace([DIRECT]);
+      assert.deepEqual(more, []);
+      assert.equal(failed?.key, DIRECT.key);
+      assert.equal(
+        failed?.reason,
+        "listen on 127.64.0.1:8000/TCP: EADDRINUSE (Address already in use)",
+      );
+    }
+    assert.deepEqual(await lab.relay.update([DIRECT], []), []);
+    assert.equal(await outcome(LOOPBACK), "connected");
+  },
+);
 
 Deno.test("a shared listener whose port is busy gets another one", keepsLibraries, async () => {
   await using lab = await RelayLab.start({

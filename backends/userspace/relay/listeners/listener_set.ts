@@ -1,6 +1,5 @@
 import { type Address, formatSocketAddress, socketKey, UNSPECIFIED } from "../../../../core/net/address.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
-import { printedNameOf } from "../../../../core/plan/plan.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { EPOLLIN } from "../../../../ffi/socket/constants.ts";
 import { closeSocket } from "../../../../ffi/socket/stream.ts";
@@ -8,7 +7,6 @@ import { localPort } from "../../../../ffi/socket/tcp.ts";
 import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventLoop, EventTarget } from "../event_loop.ts";
 import type { FailedListener, RelayedProtocol, SharedListener, Side } from "../messages.ts";
-import type { Warn } from "../rate_limited_warnings.ts";
 import type { DirectFrontends, FrontendEntry, ServiceTable } from "../services/service_table.ts";
 import type { NamedDescriptors } from "./hand_over.ts";
 import type { InheritedSockets } from "./inherited_sockets.ts";
@@ -49,7 +47,6 @@ export interface ListenerSetOptions {
   ) => Opened;
   /** Called before a socket is closed. */
   readonly closing: (listening: Opened) => void;
-  readonly warn: Warn;
 }
 
 /** The sockets that clients of one protocol reach: shared ones, and those of one frontend. */
@@ -108,9 +105,7 @@ export class ListenerSet implements DirectFrontends {
       this.#direct.set(key, { ...listening, destination });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      const { key } = entry.service.spec;
-      this.#options.warn(`a frontend is not served: ${reason}`, { service: printedNameOf(key) });
-      this.#failed.push({ key, address, port, reason });
+      this.#failed.push({ key: entry.service.spec.key, kind: entry.frontend.kind, address, port, reason });
     }
   }
 

@@ -36,7 +36,6 @@ export class TcpListeners implements Timer {
       },
       // Connections that wait are served, because closing would reset them.
       closing: ({ fd, target }) => target.handleEvents(fd, 0),
-      warn,
     });
   }
 

@@ -3,7 +3,6 @@ import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { InheritedSockets } from "../listeners/inherited_sockets.ts";
 import { ListenerSet } from "../listeners/listener_set.ts";
-import type { Warn } from "../rate_limited_warnings.ts";
 import { UdpReceiver } from "./receiver.ts";
 import type { UdpRelay } from "./udp_relay.ts";
 
@@ -15,7 +14,6 @@ export function udpListeners(
   loop: EventLoop,
   relay: UdpRelay,
   inherited: InheritedSockets,
-  warn: Warn,
 ): ListenerSet {
   return new ListenerSet({
     loop,
@@ -28,6 +26,5 @@ export function udpListeners(
     closing: ({ target }) => {
       if (target instanceof UdpReceiver) relay.endFlowsOf(target);
     },
-    warn,
   });
 }

@@ -71,14 +71,14 @@ Deno.test("a Service whose port cannot be opened has no line, and the status has
   const [loopback, everywhere] = [parseAddress("127.64.0.10"), parseAddress("0.0.0.0")];
   assert(loopback !== undefined && everywhere !== undefined);
   const failure = { key: web.key, port: 80, reason: "listen on 127.64.0.10:80/TCP: EACCES" };
-  test.relay.failed = () => [{ ...failure, address: loopback }];
+  test.relay.failed = () => [{ ...failure, kind: "ClusterIP", address: loopback }];
   await test.backend.apply([{ key: web.key, old: web, new: web }]);
   assert.deepEqual(test.names(), []);
   assert.deepEqual(test.backend.loopbackState(9)?.notServed.first.map(({ reason }) => reason), [
     failure.reason,
   ]);
   // The ClusterIP is served if only the node port cannot be opened.
-  test.relay.failed = () => [{ ...failure, address: everywhere }];
+  test.relay.failed = () => [{ ...failure, kind: "NodePort", address: everywhere }];
   await test.backend.apply([{ key: web.key, old: web, new: web }]);
   assert.deepEqual(test.names(), ["127.64.0.10 web.default"]);
 });

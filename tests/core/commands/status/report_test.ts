@@ -123,6 +123,14 @@ Deno.test("everything that is wrong is told, with what is tried next", () => {
         first: [{ object: "Service default/odd", reason: "spec.ports: missing", since: at }],
       },
       frontendConflicts: 1,
+      nodePorts: {
+        total: 3,
+        first: [{
+          servicePort: "default/web:http",
+          port: 30080,
+          reason: "listen on 0.0.0.0:30080/TCP: EADDRINUSE",
+        }],
+      },
     },
   };
   assert.deepEqual(lines(sick).slice(1).filter((line) => !/^(objects|last sync|latency)/.test(line)), [
@@ -136,6 +144,8 @@ Deno.test("everything that is wrong is told, with what is tried next", () => {
     ": Service default/odd became invalid 12 s ago: spec.ports: missing",
     ": 2 more objects are invalid",
     ": 1 frontend of Services held by other Services",
+    ": default/web:http is not served on node port 30080, and is tried again: listen on 0.0.0.0:30080/TCP: EADDRINUSE",
+    ": 2 more node ports are not served",
   ]);
   assert.ok(!isWell(sick));
   assert.ok(!isWell({ ...healthy, errors: { ...healthy.errors, rejections: { total: 1, first: [] } } }));
