@@ -11,7 +11,14 @@ import { fileBudget } from "./file_budget.ts";
 import { HandOver } from "./listeners/hand_over.ts";
 import { InheritedSockets } from "./listeners/inherited_sockets.ts";
 import type { ListenerSet } from "./listeners/listener_set.ts";
-import type { RelayCommand, RelayedProtocol, RelayEvent, RelayReport, RelaySettings } from "./messages.ts";
+import type {
+  RelayCommand,
+  RelayedProtocol,
+  RelayEvent,
+  RelayReport,
+  RelaySettings,
+  SharedListener,
+} from "./messages.ts";
 import { RateLimitedWarnings, type Warn } from "./rate_limited_warnings.ts";
 import { type FrontendEntry, type Service, ServiceTable } from "./services/service_table.ts";
 import { TcpListeners } from "./tcp/listeners.ts";
@@ -45,10 +52,7 @@ export class RelayThread implements EventTarget, Disposable {
   #hasBegun = false;
   isOver = false;
 
-  /**
-   * @param wake the eventfd that counts messages.
-   * @throws KernelError if a shared listener cannot be opened.
-   */
+  /** @param wake the eventfd that counts messages. */
   constructor(wake: number, settings: RelaySettings, send: (event: RelayEvent) => void) {
     this.#send = send;
     this.#wake = new WakeCounter(wake);
@@ -81,6 +85,7 @@ export class RelayThread implements EventTarget, Disposable {
       loop,
       picker: this.#picker,
       endpointFailed,
+      warn,
       mark: settings.mark,
       idleMs: settings.udpIdleMs,
       maxFlows: budget.flows,
@@ -98,12 +103,6 @@ export class RelayThread implements EventTarget, Disposable {
         this.#listeners.UDP.settle();
       },
     });
-    const listeners = settings.sharedListeners.map((request) =>
-      this.#listeners[request.protocol].share(request, this.#table)
-    );
-    const { TCP, UDP } = this.#listeners;
-    const descriptors = { ...TCP.sharedDescriptors(), ...UDP.sharedDescriptors() };
-    send({ type: "ready", listeners, descriptors });
   }
 
   /** True if messages are on their way, which arrive only while this thread waits for the event loop of the runtime. */
@@ -124,11 +123,12 @@ export class RelayThread implements EventTarget, Disposable {
     this.#finishIfIdle();
   }
 
+  /** Carries out a command. @throws KernelError if a shared listener cannot be opened. */
   receive(command: RelayCommand): void {
     this.#missing--;
     switch (command.type) {
       case "start":
-        return;
+        return this.#listen(command.settings.sharedListeners);
       case "retain":
         this.#table.retain(command.keys);
         this.#begin();
@@ -145,6 +145,15 @@ export class RelayThread implements EventTarget, Disposable {
     }
   }
 
+  #listen(requests: readonly SharedListener[]): void {
+    const { TCP, UDP } = this.#listeners;
+    const listeners = requests.map((request) =>
+      this.#listeners[request.protocol].share(request, this.#table)
+    );
+    const descriptors = { ...TCP.sharedDescriptors(), ...UDP.sharedDescriptors() };
+    this.#send({ type: "ready", listeners, descriptors });
+  }
+
   #done(id: number): void {
     const { TCP, UDP } = this.#listeners;
     this.#send({ type: "done", id, failed: [...TCP.takeFailed(), ...UDP.takeFailed()] });
@@ -154,8 +163,11 @@ export class RelayThread implements EventTarget, Disposable {
     this.#missing += this.#wake.take();
   }
 
+  /** Closes all sockets, also when the thread has failed: other threads of the process go on. */
   [Symbol.dispose](): void {
     this.#handOver?.[Symbol.dispose]();
+    this.#closeSockets();
+    this.#inherited.closeRest();
     this.#pipes?.[Symbol.dispose]();
     this.#udp[Symbol.dispose]();
     this.#loop[Symbol.dispose]();
@@ -220,12 +232,16 @@ export class RelayThread implements EventTarget, Disposable {
   #finish(): void {
     if (this.isOver) return;
     this.isOver = true;
+    const open = this.#open;
+    this.#closeSockets();
+    this.#send({ type: "drained", open });
+  }
+
+  #closeSockets(): void {
     // Clients that wait are left to the next process, if it has the sockets.
     this.#listeners.TCP.forgetAll();
-    const open = this.#open;
     this.#tcp.resetAll();
     this.#listeners.UDP.closeAll();
-    this.#send({ type: "drained", open });
   }
 
   #report(): RelayReport {

@@ -1,4 +1,4 @@
-import type { RelayCommand, RelayEvent } from "./messages.ts";
+import type { RelayCommand, RelayEvent, RelaySettings } from "./messages.ts";
 import { RelayThread } from "./relay_thread.ts";
 
 /** Entry of the relay's thread, a worker. scripts/build.sh bundles it into a file of its own. */
@@ -13,20 +13,22 @@ declare const self: {
 /** Turns of the runtime's event loop that a message may take to arrive. */
 const MAX_WAITS = 1000;
 
-let thread: RelayThread | undefined;
+/** Commands that have arrived. They are carried out by `run`, so that an error in one closes the relay's sockets, too. */
+const commands: RelayCommand[] = [];
 
 self.onmessage = ({ data: command }) => {
-  if (command.type === "start") {
-    void run(() => thread = new RelayThread(command.wake, command.settings, send));
-  }
-  thread?.receive(command);
+  commands.push(command);
+  if (command.type === "start") void run(command.wake, command.settings);
 };
 
-async function run(start: () => RelayThread): Promise<void> {
+async function run(wake: number, settings: RelaySettings): Promise<void> {
   try {
-    using relay = start();
+    using relay = new RelayThread(wake, settings, send);
     while (!relay.isOver) {
-      for (let wait = 0; relay.expectsMessages && wait < MAX_WAITS; wait++) await nextTurnOfRuntime();
+      for (let wait = 0; relay.expectsMessages && wait < MAX_WAITS; wait++) {
+        await nextTurnOfRuntime();
+        receiveAll(relay);
+      }
       relay.expectNoMessages();
       relay.turn();
     }
@@ -34,6 +36,10 @@ async function run(start: () => RelayThread): Promise<void> {
     send({ type: "failed", message: error instanceof Error ? error.message : String(error) });
   }
   self.close();
+}
+
+function receiveAll(relay: RelayThread): void {
+  for (const command of commands.splice(0)) relay.receive(command);
 }
 
 function send(event: RelayEvent): void {

@@ -50,6 +50,11 @@ Deno.test("the relay of mode userspace frees what connections take, however they
   await namespace.runTests("userspace/churn");
 });
 
+Deno.test("the relay of mode userspace closes all its sockets when its thread fails", async () => {
+  await using namespace = await NetworkNamespace.make();
+  await namespace.runTests("userspace/thread_failure");
+});
+
 Deno.test("the relay of mode userspace hands its listeners over to the next process", async () => {
   await using namespace = await NetworkNamespace.make();
   await namespace.runTests("userspace/hand_over");

@@ -18,6 +18,7 @@ import {
   readAll,
   TcpServer,
 } from "../../integration/userspace/support/tcp.ts";
+import { UdpClient, UdpServer } from "../../integration/userspace/support/udp.ts";
 import { until } from "../../integration/userspace/support/until.ts";
 
 /** Run by relay_test.ts in its own network namespace. */
@@ -27,6 +28,12 @@ const OTHER_VIP = { hostname: "10.96.0.11", port: 80 };
 const OTHER = relayedService({
   key: "default/other/TCP/IPv4" as PlanKey,
   frontends: [frontend({ address: address(OTHER_VIP.hostname) })],
+});
+const DNS = relayedService({
+  key: "default/dns/UDP/IPv4" as PlanKey,
+  protocol: "UDP",
+  frontends: [frontend({ port: 53 })],
+  cluster: packed("10.1.0.1:5353"),
 });
 const HELLO = new TextEncoder().encode("hello");
 
@@ -122,6 +129,28 @@ Deno.test(
     assert.match(lab.warnings.join(), /no file descriptors are left/);
   },
 );
+
+Deno.test("a UDP flow that begins without descriptors does not end the relay", keepsLibraries, async () => {
+  await using lab = await RelayLab.start();
+  await using _server = new TcpServer("10.1.0.1", echo);
+  using _dns = await UdpServer.bind("dns", "10.1.0.1");
+  await lab.replace(relayedService(), DNS);
+  using client = await Deno.connect(VIP);
+  // Without descriptors, accepting fails even when no client waits.
+  await until(async () => (await lab.report()).openConnections === 1);
+  using asker = await UdpClient.bind("192.0.2.1");
+  const limit = openFileLimit();
+  try {
+    limitOpenFiles(3);
+    asker.tell("lost", VIP.hostname, 53);
+    await until(() => /datagrams are dropped/.test(lab.warnings.join()));
+  } finally {
+    limitOpenFiles(limit);
+  }
+  assert.equal(await asker.ask("a", VIP.hostname, 53), "dns: a from 10.96.0.10:53");
+  assert.deepEqual(await exchange(client, HELLO), HELLO);
+  assert.equal(lab.warnings.length, 1);
+});
 
 Deno.test(
   "when the local ports for an endpoint are used up, another endpoint takes over",

@@ -17,7 +17,8 @@ const MAX_BATCHES = 4;
 /** The owner of receivers, `UdpRelay`, as a receiver sees it. */
 export interface DatagramHandler {
   readonly batch: DatagramBatch;
-  lookup(family: Family): ConntrackLookup;
+  /** @returns undefined if conntrack cannot be asked now. */
+  lookup(family: Family): ConntrackLookup | undefined;
   /** Handles one datagram of the batch. */
   received(receiver: UdpReceiver, slot: number): void;
 }
@@ -61,7 +62,7 @@ export class UdpReceiver implements EventTarget {
   /** Returns the frontend of a new flow; undefined if conntrack does not know it, or if it is gone. */
   entryOf(flow: SeenFlow): FrontendEntry | undefined {
     if ("entry" in this.#destination) return this.#destination.entry;
-    const original = this.#handler.lookup(this.family).find(flow);
+    const original = this.#handler.lookup(this.family)?.find(flow);
     if (original === undefined) return undefined;
     return this.#destination.table.find(this.family, "UDP", original.address, original.port);
   }

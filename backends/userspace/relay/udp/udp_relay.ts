@@ -1,6 +1,7 @@
 import type { Family } from "../../../../core/net/protocol.ts";
 import { errnoName } from "../../../../ffi/errno.ts";
 import { SOL_SOCKET } from "../../../../ffi/libc.ts";
+import { KernelError } from "../../../../ffi/errors.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { errno } from "../../../../ffi/socket/calls.ts";
 import { EAGAIN, EMSGSIZE, ENOBUFS, EPOLLERR, EPOLLIN, SO_MARK } from "../../../../ffi/socket/constants.ts";
@@ -13,6 +14,7 @@ import type { EndpointPicker } from "../endpoints/endpoint_picker.ts";
 import { endpointAt, PACKED_BYTES } from "../endpoints/packed_endpoints.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
 import { ExpiryList } from "../expiry_list.ts";
+import type { Warn } from "../rate_limited_warnings.ts";
 import { endpointsOf, listFor, mayUse, sameFrontend, type Service } from "../services/service_table.ts";
 import { ConntrackLookup, type SeenFlow } from "./conntrack_lookup.ts";
 import { type FlowOwner, UdpFlow } from "./flow.ts";
@@ -38,6 +40,7 @@ export interface UdpRelayOptions {
   readonly picker: EndpointPicker;
   /** For the log. */
   readonly endpointFailed: (service: Service, endpoint: string, reason: string) => void;
+  readonly warn: Warn;
   /** SO_MARK; 0 for none. */
   readonly mark: number;
   readonly idleMs: number;
@@ -85,10 +88,21 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
     }
   }
 
-  lookup(family: Family): ConntrackLookup {
-    let lookup = this.#lookups.get(family);
-    if (lookup === undefined) this.#lookups.set(family, lookup = new ConntrackLookup(FAMILY_NUMBERS[family]));
-    return lookup;
+  lookup(family: Family): ConntrackLookup | undefined {
+    const existing = this.#lookups.get(family);
+    if (existing !== undefined) return existing;
+    try {
+      const lookup = new ConntrackLookup(FAMILY_NUMBERS[family]);
+      this.#lookups.set(family, lookup);
+      return lookup;
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      // Without descriptors, for example. The next datagram tries again.
+      this.#options.warn("datagrams are dropped, because conntrack cannot be asked for their destination", {
+        reason: error.message,
+      });
+      return undefined;
+    }
   }
 
   received(receiver: UdpReceiver, slot: number): void {

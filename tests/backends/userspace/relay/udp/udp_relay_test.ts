@@ -31,6 +31,7 @@ class Scene implements Disposable {
       loop: this.loop,
       picker: new EndpointPicker(),
       endpointFailed: (_service, _endpoint, reason) => this.failures.push(reason),
+      warn: (message) => assert.fail(message),
       mark: 0,
       idleMs: 60_000,
       maxFlows: 10,
