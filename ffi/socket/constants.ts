@@ -38,6 +38,9 @@ export const SPLICE_F_NONBLOCK = 2; // fcntl.h
 export const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 export const O_NONBLOCK = 0o4000; // fcntl.h
 
+export const MSG_OOB = 0x01; // sys/socket.h
+export const MSG_PEEK = 0x02; // sys/socket.h
+export const SIOCATMARK = 0x8905; // asm-generic/sockios.h
 export const TIOCOUTQ = 0x5411; // asm-generic/ioctls.h
 export const FIONREAD = 0x541b; // asm-generic/ioctls.h
 

@@ -5,6 +5,7 @@ import {
   packed,
   relayedService,
 } from "../../backends/userspace/relay/support/services.ts";
+import { PythonProgram } from "../../integration/userspace/support/python_program.ts";
 import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
 import {
   echo,
@@ -19,7 +20,57 @@ import {
 
 const WEB = relayedService({ cluster: packed("10.1.0.1:8080") });
 
+/**
+ * Sends urgent data in the middle of a stream. Receivers with SO_OOBINLINE read it at its place, others skip it. Only
+ * the last 2 kB are near it, after so many bytes that they are moved by splice.
+ */
+const URGENT = `
+import socket, threading
+listener = socket.create_server(("10.1.0.1", 8080))
+print("ready", flush=True)
+def receive(connection, length):
+    data = b""
+    while len(data) < length and (part := connection.recv(length - len(data))): data += part
+    return data
+def outcome(sender, receiver, inline, ends):
+    sender.settimeout(10)
+    receiver.settimeout(10)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
+    bulk = threading.Thread(target=sender.sendall, args=(b"a" * 3000000,))
+    bulk.start()
+    if receive(receiver, 3000000) != b"a" * 3000000: return "bytes differ"
+    bulk.join()
+    sender.sendall(b"b" * 1000)
+    sender.send(b"!", socket.MSG_OOB)
+    sender.sendall(b"c" * 1000)
+    if ends: sender.shutdown(socket.SHUT_WR)
+    expected = b"b" * 1000 + b"!" * inline + b"c" * 1000
+    try:
+        if receive(receiver, len(expected)) != expected: return "bytes differ"
+        if ends and receiver.recv(1) != b"": return "no end"
+    except TimeoutError:
+        return "bytes are missing"
+    return "ok"
+for inline in (False, True):
+    for ends in (False, True):
+        for is_upload in (False, True):
+            client = socket.create_connection(("10.96.0.10", 80))
+            sides = client, listener.accept()[0]
+            print(outcome(*(sides if is_upload else sides[::-1]), inline, ends), flush=True)
+            for side in sides: side.close()
+`;
+
 for (const mover of ["copy", "splice"] as const) {
+  Deno.test(`urgent data neither stops nor cuts off a stream (${mover})`, keepsLibraries, async () => {
+    await using lab = await RelayLab.start({ mover });
+    await lab.replace(WEB);
+    await using program = new PythonProgram(URGENT);
+    await program.line();
+    const outcomes: string[] = [];
+    while (outcomes.length < 8) outcomes.push(await program.line());
+    assert.deepEqual(outcomes, Array(8).fill("ok"));
+  });
+
   Deno.test(
     `bytes arrive complete and in order, and ends of streams are passed on (${mover})`,
     keepsLibraries,

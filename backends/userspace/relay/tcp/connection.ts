@@ -4,6 +4,7 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
+  EPOLLPRI,
   EPOLLRDHUP,
 } from "../../../../ffi/socket/constants.ts";
 import type { Continuation, EventTarget } from "../event_loop.ts";
@@ -64,7 +65,7 @@ export interface ConnectionOwner {
 }
 
 /** Events of a socket that is written without waiting. They are reported once per change. */
-export const READ_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
+export const READ_EVENTS = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 /** Events of a socket that connects, or whose buffer was full. */
 export const READ_WRITE_EVENTS = READ_EVENTS | EPOLLOUT;
 
@@ -116,7 +117,8 @@ export class Connection extends Expiring implements EventTarget, Continuation {
       incoming.isHungUp = true;
       incoming.isReadable = true;
     }
-    if ((events & EPOLLIN) !== 0) incoming.isReadable = true;
+    if ((events & (EPOLLIN | EPOLLPRI)) !== 0) incoming.isReadable = true;
+    if ((events & EPOLLPRI) !== 0) incoming.isUrgent = true;
     if ((events & EPOLLOUT) !== 0) outgoing.isBlocked = false;
     // Nothing is written to a socket with an error, so that reading reports it after the last bytes.
     if ((events & EPOLLERR) !== 0) this.#sideFailed(incoming);

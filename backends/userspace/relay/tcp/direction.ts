@@ -12,6 +12,8 @@ export class Direction {
   isHungUp = false;
   /** The source has failed. Reading it reports this only once, and then looks like the end of the stream. */
   isCut = false;
+  /** The source may have urgent data. A read stops before it, and splice stops for good. */
+  isUrgent = false;
   /** The end of the source was read. */
   isAtEnd = false;
   /** The end was passed on. */

@@ -1,10 +1,12 @@
 import {
   endStream,
+  FAILED,
   FAILED_AFTER_END,
   sendBytes,
   TransferBuffer,
   WOULD_BLOCK,
 } from "../../../../ffi/socket/stream.ts";
+import { isAtUrgentByte, passUrgentByte } from "../../../../ffi/socket/urgent_data.ts";
 import type { Direction } from "./direction.ts";
 import type { PipePool } from "./pipe_pool.ts";
 
@@ -75,14 +77,26 @@ export class Transfer {
       this.release(direction);
       return "waiting";
     }
+    if (direction.isUrgent) return this.#copyWithUrgentByte(direction);
     return direction.isBulk ? this.#fillPipe(direction) : this.#copy(direction);
+  }
+
+  #copyWithUrgentByte(direction: Direction): Progress {
+    if (isAtUrgentByte(direction.source)) {
+      const sent = passUrgentByte(direction.source, direction.target);
+      if (sent < WOULD_BLOCK) return targetFailure(sent);
+      direction.isBlocked = sent === WOULD_BLOCK;
+      if (direction.isBlocked) return "unfinished";
+      direction.moved += sent;
+    }
+    return this.#copy(direction);
   }
 
   #copy(direction: Direction): Progress {
     const limit = this.isCrowded ? CROWDED_BYTES : this.#buffer.capacity;
     const count = this.#buffer.receive(direction.source, this.isCrowded ? CROWDED_LIMIT : undefined);
     if (count <= 0) return this.#nothing(direction, count);
-    if (count < limit) direction.isReadable = direction.isHungUp;
+    if (count < limit) direction.isReadable = direction.isHungUp || direction.isUrgent;
     else if (this.#pipes !== undefined) direction.isBulk = true;
     const sent = this.#buffer.send(direction.target, count);
     if (sent < WOULD_BLOCK) return targetFailure(sent);
@@ -114,7 +128,13 @@ export class Transfer {
       return "unfinished";
     }
     const count = pipe.fill(direction.source, this.#pipeLimit);
-    return count <= 0 ? this.#nothing(direction, count) : this.#drainPipe(direction, pipe);
+    if (count > 0) return this.#drainPipe(direction, pipe);
+    if (count === WOULD_BLOCK && !direction.isHungUp) return this.#nothing(direction, count);
+    // Before urgent data, splice reports the end or the error of the stream too early (tcp_splice_read in
+    // net/ipv4/tcp.c), so that reading has to confirm it.
+    direction.isCut ||= count === FAILED;
+    direction.isUrgent = true;
+    return "unfinished";
   }
 
   #drainPipe(direction: Direction, pipe: NonNullable<Direction["pipe"]>): Progress {
