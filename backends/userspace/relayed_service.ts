@@ -5,7 +5,8 @@ import { packEndpoints } from "./relay/endpoints/packed_endpoints.ts";
 
 /**
  * The service port as the relay knows it. Undefined if the relay does not serve it, because of its protocol or because
- * all its frontends refuse connections.
+ * all its frontends refuse connections. There are no source ranges: they restrict load-balancer IPs only, and the kernel
+ * checks them before it redirects (docs/behaviour.md §4.6).
  */
 export function relayedServiceOf(plan: ServicePortPlan): RelayedService | undefined {
   const { key, family, protocol, affinitySeconds, clusterEndpoints, localEndpoints, servingEndpoints } = plan;
@@ -26,8 +27,6 @@ export function relayedServiceOf(plan: ServicePortPlan): RelayedService | undefi
     local: packEndpoints(localEndpoints),
     serving: protocol === "UDP" ? packEndpoints(servingEndpoints) : "",
     affinitySeconds,
-    // The kernel checks them, before it redirects.
-    sourceRanges: undefined,
     proxyProtocol: plan.proxyProtocol === true,
   };
 }

@@ -1,4 +1,4 @@
-import type { Address, Cidr } from "../../../core/net/address.ts";
+import type { Address } from "../../../core/net/address.ts";
 import type { Family, Protocol } from "../../../core/net/protocol.ts";
 import type { FrontendKind, PlanKey } from "../../../core/plan/plan.ts";
 
@@ -35,8 +35,6 @@ export interface RelayedService {
   readonly serving: string;
   /** Seconds since the client's last new connection; 0 for no affinity. */
   readonly affinitySeconds: number;
-  /** Source addresses that may use the LoadBalancerIP frontends; undefined for all. */
-  readonly sourceRanges: readonly Cidr[] | undefined;
   /** TCP: endpoints get a PROXY protocol version 2 header with the client's address. */
   readonly proxyProtocol: boolean;
 }
@@ -176,7 +174,7 @@ export interface ServiceCounters {
   readonly retries: number;
   /** Connections that ended because every attempt failed. */
   readonly failures: number;
-  /** Connections that were reset for another reason: source range, no endpoint, limit. */
+  /** Connections that were reset for another reason: no endpoint, limit. */
   readonly refused: number;
   readonly bytesToEndpoints: number;
   readonly bytesToClients: number;

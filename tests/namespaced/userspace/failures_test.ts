@@ -1,10 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  address,
-  frontend,
-  packed,
-  relayedService,
-} from "../../backends/userspace/relay/support/services.ts";
+import { address, packed, relayedService } from "../../backends/userspace/relay/support/services.ts";
 import { slowness } from "../../lab/pace.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { PythonProgram } from "../../integration/userspace/support/python_program.ts";
@@ -161,26 +156,6 @@ Deno.test("a reset of the client reaches the endpoint", keepsLibraries, async ()
   const end = await ended.promise;
   assert(end instanceof Deno.errors.ConnectionReset, String(end));
   assert.equal((await lab.counters()).open, 0);
-});
-
-Deno.test("clients outside of the source ranges of a load balancer are reset", keepsLibraries, async () => {
-  await using lab = await RelayLab.start();
-  await using server = new TcpServer("10.1.0.1", echo);
-  const service = relayedService({
-    frontends: [frontend({ kind: "LoadBalancerIP" })],
-    cluster: packed("10.1.0.1:8080"),
-    sourceRanges: [{ address: address("198.51.100.0"), prefix: 24 }],
-  });
-  await lab.replace(service);
-  assert.equal(await connectOrReset(VIP), "reset");
-  const { refused, connections } = await lab.counters();
-  assert.deepEqual({ refused, connections, accepted: server.accepted }, {
-    refused: 1,
-    connections: 0,
-    accepted: 0,
-  });
-  await lab.replace({ ...service, sourceRanges: [{ address: address("192.0.2.0"), prefix: 24 }] });
-  await connectAndExchange();
 });
 
 Deno.test(

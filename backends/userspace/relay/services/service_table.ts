@@ -1,4 +1,4 @@
-import { type Address, contains, socketKey } from "../../../../core/net/address.ts";
+import { type Address, socketKey } from "../../../../core/net/address.ts";
 import type { Family } from "../../../../core/net/protocol.ts";
 import type { PlanKey } from "../../../../core/plan/plan.ts";
 import type {
@@ -153,13 +153,6 @@ export function endpointsOf({ spec }: Service, list: EndpointList): string {
 /** Returns the list for a connection from one side. */
 export function listFor({ frontend }: FrontendEntry, side: Side): EndpointList {
   return side === "inside" ? frontend.inside : frontend.outside;
-}
-
-/** Reports whether a client may use a frontend (docs/behaviour.md §4.6). @param client one character per byte */
-export function mayUse({ service, frontend }: FrontendEntry, client: string): boolean {
-  const { sourceRanges } = service.spec;
-  if (sourceRanges === undefined || frontend.kind !== "LoadBalancerIP") return true;
-  return sourceRanges.some((range) => contains(range, client as Address));
 }
 
 /** Reports whether two frontends have the same address and port. */

@@ -37,7 +37,6 @@ export function withSharedStrings(service: RelayedService): RelayedService {
     local: service.local,
     serving: service.serving,
     affinitySeconds: service.affinitySeconds,
-    sourceRanges: service.sourceRanges,
     proxyProtocol: service.proxyProtocol,
   };
 }

@@ -5,7 +5,7 @@ import type { Family } from "../../../../core/net/protocol.ts";
 import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventTarget } from "../event_loop.ts";
 import type { Destination } from "../listeners/listener_set.ts";
-import { type FrontendEntry, listFor, mayUse } from "../services/service_table.ts";
+import { type FrontendEntry, listFor } from "../services/service_table.ts";
 import { newAttempt } from "./connection.ts";
 import { proxyHeader } from "./proxy_header.ts";
 import type { TcpRelay } from "./tcp_relay.ts";
@@ -57,7 +57,7 @@ export class TcpListener implements EventTarget {
     const { service } = entry;
     const list = listFor(entry, "side" in this.#destination ? this.#destination.side : "outside");
     const address = this.#client.address;
-    if (list === "none" || !mayUse(entry, address) || !this.#relay.hasRoomFor(service)) {
+    if (list === "none" || !this.#relay.hasRoomFor(service)) {
       service.refused++;
       return reset(client);
     }

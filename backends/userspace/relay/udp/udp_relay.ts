@@ -15,7 +15,7 @@ import { endpointAt, PACKED_BYTES } from "../endpoints/packed_endpoints.ts";
 import type { EventLoop, Timer } from "../event_loop.ts";
 import { ExpiryList } from "../expiry_list.ts";
 import type { Warn } from "../rate_limited_warnings.ts";
-import { endpointsOf, listFor, mayUse, sameFrontend, type Service } from "../services/service_table.ts";
+import { endpointsOf, listFor, sameFrontend, type Service } from "../services/service_table.ts";
 import { ConntrackLookup, type SeenFlow } from "./conntrack_lookup.ts";
 import { type FlowOwner, UdpFlow } from "./flow.ts";
 import type { DatagramHandler, UdpReceiver } from "./receiver.ts";
@@ -156,7 +156,7 @@ export class UdpRelay implements DatagramHandler, FlowOwner, Timer, Disposable {
     const entry = receiver.entryOf(seen);
     if (entry === undefined) return undefined;
     const { service } = entry;
-    if (listFor(entry, receiver.side) === "none" || !mayUse(entry, seen.client)) {
+    if (listFor(entry, receiver.side) === "none") {
       service.refused++;
       return undefined;
     }

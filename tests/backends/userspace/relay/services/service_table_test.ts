@@ -3,7 +3,6 @@ import {
   endpointsOf,
   type FrontendEntry,
   listFor,
-  mayUse,
   ServiceTable,
 } from "../../../../../backends/userspace/relay/services/service_table.ts";
 import type { PlanKey } from "../../../../../core/plan/plan.ts";
@@ -74,12 +73,4 @@ Deno.test("the side of a client decides about the endpoints", () => {
   assert.equal(listFor(entry, "outside"), "local");
   assert.equal(listFor(entry, "inside"), "cluster");
   assert.equal(endpointsOf(entry.service, "none").length, 0);
-});
-
-Deno.test("source ranges restrict the addresses of load balancers only", () => {
-  const web = service({ sourceRanges: [{ address: address("192.0.2.0"), prefix: 24 }] });
-  const restricted = { service: web, frontend: frontend({ kind: "LoadBalancerIP" }) };
-  assert.equal(mayUse(restricted, address("192.0.2.9")), true);
-  assert.equal(mayUse(restricted, address("198.51.100.9")), false);
-  assert.equal(mayUse({ service: web, frontend: frontend() }, address("198.51.100.9")), true);
 });

@@ -18,7 +18,6 @@ Deno.test("a service with shared strings is equal to the one that was received",
     local: packed("10.1.0.1:53"),
     serving: packed("10.1.0.2:53"),
     affinitySeconds: 10,
-    sourceRanges: [],
     proxyProtocol: true,
   });
   assert.deepEqual(withSharedStrings(structuredClone(service)), service);

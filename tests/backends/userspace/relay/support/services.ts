@@ -40,7 +40,6 @@ export function relayedService(changes: Partial<RelayedService> = {}): RelayedSe
     local: "",
     serving: "",
     affinitySeconds: 0,
-    sourceRanges: undefined,
     proxyProtocol: false,
     ...changes,
   };
