@@ -37,8 +37,8 @@ enum victim_cost {
 static __always_inline __u64 idle_time(const struct flow *flow, __u64 now)
 {
 	__s64 idle = now - flow->seen;
-	int is_over = flow->translated.protocol == IPPROTO_TCP && is_closed(flow->state);
-	struct flow *other = is_over ? NULL : other_direction(flow);
+	int is_dead = flow->translated.protocol == IPPROTO_TCP && is_closed(flow->state);
+	struct flow *other = is_dead ? NULL : other_direction(flow);
 	if (other && (__s64)(now - other->seen) < idle) idle = now - other->seen;
 	return idle > 0 ? idle : 0;
 }
@@ -48,6 +48,7 @@ static __always_inline __u32 victim_cost(const struct flow *flow, __u64 idle)
 {
 	__u32 state = flow->state;
 	if (flow->translated.protocol == IPPROTO_TCP) {
+		if (state & FLOW_REOPENED && idle <= SEEN_INTERVAL) return NO_VICTIM;
 		if (is_in_time_wait(state)) return VICTIM_TIME_WAIT;
 		if (is_closed(state)) return VICTIM_CLOSED;
 		return !(state & FLOW_ASSURED) && idle >= SPARED_HANDSHAKE ? VICTIM_NEW : NO_VICTIM;
@@ -64,8 +65,8 @@ VERIFIED_ONCE int consider_victim(void)
 	if (!settings || !claim) return 0;
 	const struct flow *holder = &claim->holder;
 	__u64 idle = idle_time(holder, claim->flow.born);
-	int is_over = idle > timeout_of(holder, settings) * NANOSECONDS;
-	__u32 cost = is_over ? VICTIM_EXPIRED : victim_cost(holder, idle);
+	int is_late = idle > timeout_of(holder, settings) * NANOSECONDS;
+	__u32 cost = is_late ? VICTIM_EXPIRED : victim_cost(holder, idle);
 	if (cost > claim->victim_cost || (cost == claim->victim_cost && idle <= claim->victim_idle)) return 0;
 	claim->victim_cost = cost;
 	claim->victim_idle = idle;

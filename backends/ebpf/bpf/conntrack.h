@@ -32,6 +32,18 @@ static __always_inline int is_closed(__u32 state)
 	return state & (FLOW_CLIENT_RESET | FLOW_ENDPOINT_RESET) || is_finished(state);
 }
 
+/* Reports whether the former connection may still show that it goes on: see reopening.h. `seen` is later than the SYN. */
+static __always_inline int is_on_trial(const struct flow *flow, __u64 now)
+{
+	return flow->state & FLOW_REOPENED && (__s64)(now - flow->seen) <= (__s64)SEEN_INTERVAL;
+}
+
+/* Reports whether a connection is over, so that another one may have its tuple. */
+static __always_inline int is_over(const struct flow *flow, __u64 now)
+{
+	return is_closed(flow->state) && !is_on_trial(flow, now);
+}
+
 /* Reports whether the endpoint keeps the connection in TIME_WAIT. */
 static __always_inline int is_in_time_wait(__u32 state)
 {

@@ -48,7 +48,7 @@ static __always_inline void delete_closed_flow(const struct packet *packet, stru
 {
 	if (!begins_connection(packet)) return;
 	struct tuple reply = reversed(&packet->tuple);
-	if (find_flow(&reply, flow) && is_closed(flow->state)) delete_flow(&reply, flow);
+	if (find_flow(&reply, flow) && is_over(flow, packet->arrival)) delete_flow(&reply, flow);
 }
 
 /* Handles a packet whose destination is not a frontend of any service. */

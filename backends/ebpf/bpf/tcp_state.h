@@ -7,32 +7,7 @@
  */
 #pragma once
 
-#include "conntrack.h"
-
-/*
- * The most that a packet may be ahead of those seen before. Greater leaps are packets of another connection or
- * forged ones; a hole of lost packets is filled by retransmissions, which are not.
- */
-#define MAX_ADVANCE (1 << 20)
-/* Distance from the expected numbers at which a FIN still counts, because packets overtake each other. */
-#define MAX_DISTANCE (1 << 16)
-
-/* Reports whether sequence number `a` is behind `b`. */
-static __always_inline int is_after(__u32 a, __u32 b)
-{
-	return (__s32)(a - b) > 0;
-}
-
-static __always_inline void advance(__u32 *number, __u32 to)
-{
-	if (to - *number - 1 < MAX_ADVANCE) *number = to;
-}
-
-/* The sequence number behind everything that a direction is known to have sent. */
-static __always_inline __u32 latest_of(__u32 end, __u32 acked)
-{
-	return is_after(acked, end) ? acked : end;
-}
+#include "reopening.h"
 
 /*
  * Reports whether a segment begins between what the other side has acknowledged and what this side has sent, which are
@@ -205,11 +180,13 @@ follow_opening(const struct packet *packet, struct flow *entry, struct flow *oth
  */
 static __noinline int follow_alone(const struct packet *packet, struct flow *entry, struct flow *flow)
 {
+	__u32 news = 0, unknown = FLOW_SYN_IGNORED | FLOW_REOPENED;
 	if (!(flow->state & FLOW_ASSURED)) {
+		if (is_fin(packet) && packet->sequence == flow->end) news = news_of_fin(flow);
 		/* The endpoint's number is unknown until it answers again. */
-		__u32 news = is_fin(packet) && packet->sequence == flow->end ? news_of_fin(flow) : 0;
-		change_state(entry, NULL, flow, news, FLOW_ANSWERED);
+		unknown = FLOW_ANSWERED;
 	}
+	change_state(entry, NULL, flow, news, unknown);
 	if (packet->tcp_flags & (TCP_RST | TCP_SYN)) return 0;
 	if (is_of_flow(entry, flow)) advance(&entry->end, packet->sequence_end);
 	return restore_other_direction(packet, flow);
@@ -220,7 +197,13 @@ static __noinline int follow_alone(const struct packet *packet, struct flow *ent
 /* Reports whether a side has sent a FIN or a reset. */
 static __always_inline int is_closing(__u32 state)
 {
-	return state & (FLOW_CLIENT_FINISHED | FLOW_ENDPOINT_FINISHED | FLOW_CLIENT_RESET | FLOW_ENDPOINT_RESET);
+	return state & CLOSING_STATE;
+}
+
+/* Reports whether a connection is established, and nothing hints at its end. */
+static __always_inline int is_settled(__u32 state)
+{
+	return (state & (FLOW_ASSURED | CLOSING_STATE | FLOW_SYN_IGNORED | FLOW_REOPENED)) == FLOW_ASSURED;
 }
 
 /*
@@ -242,6 +225,10 @@ follow_tcp_state(const struct packet *packet, struct flow *entry, struct flow *f
 		other = other_direction(flow);
 		if (!entry || !other) return entry;
 	}
+	if (packet->tcp_flags & TCP_SYN || flow->state & (FLOW_SYN_IGNORED | FLOW_REOPENED))
+		follow_other_connection(packet, entry, other, flow);
+	/* Otherwise, a SYN in an established connection means nothing: the endpoint challenges it. */
+	if (packet->tcp_flags & TCP_SYN) return entry;
 	follow_closing(packet, entry, other, flow);
 	return entry;
 }
@@ -253,9 +240,8 @@ follow_tcp(const struct packet *packet, struct flow *entry, struct flow *flow, _
 	const __u8 flags = packet->tcp_flags;
 	/* A later fragment has no header. */
 	if (packet->transport_length == 0) return entry;
-	/* A SYN in an established connection means nothing: the endpoint challenges it. */
-	int is_ordinary = flow->state & FLOW_ASSURED && (flags & TCP_SYN || !is_closing(flow->state));
-	if (!is_ordinary || flags & (TCP_FIN | TCP_RST)) entry = follow_tcp_state(packet, entry, flow, now);
+	if (!is_settled(flow->state) || flags & (TCP_FIN | TCP_RST | TCP_SYN))
+		entry = follow_tcp_state(packet, entry, flow, now);
 	if (!(flow->state & FLOW_ASSURED) || flags & (TCP_SYN | TCP_RST) || !is_of_flow(entry, flow)) return entry;
 	advance(&entry->end, packet->sequence_end);
 	if (flags & TCP_ACK) advance(&entry->acked, packet->acknowledgement);
@@ -284,5 +270,5 @@ VERIFIED_ONCE int update_flow(const struct packet *packet, struct flow *entry, s
 static __always_inline int is_reopened(const struct packet *packet, const struct flow *flow)
 {
 	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !(flow->flags & FLOW_REPLY) &&
-	       is_closed(flow->state);
+	       is_over(flow, packet->arrival);
 }

@@ -152,6 +152,8 @@ export const FLOW_STATE = {
   ENDPOINT_FINISHED_FIRST: 16,
   ENDPOINT_RESET: 32,
   ASSURED: 64,
+  SYN_IGNORED: 128,
+  REOPENED: 256,
 } as const;
 
 /** enum flow_event; the names in lower case are values of a metric label. */

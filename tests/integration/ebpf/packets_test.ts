@@ -15,6 +15,7 @@ import { masqueradeCases } from "./packet_cases/masquerade.ts";
 import { nodeEndpointCases } from "./packet_cases/node_endpoints.ts";
 import { netfilterCases, ownPacketCases, withoutNetfilterCases } from "./packet_cases/others.ts";
 import { rejectionCases } from "./packet_cases/rejections.ts";
+import { reopeningCases } from "./packet_cases/reopening.ts";
 import { serviceCases } from "./packet_cases/services.ts";
 import { sourcePortCases } from "./packet_cases/source_ports.ts";
 import { throughStackCases } from "./packet_cases/through_stack.ts";
@@ -75,6 +76,7 @@ const CASES = {
   ...connectionCases,
   ...closingCases,
   ...earlyFinCases,
+  ...reopeningCases,
   ...ownPacketCases,
   ...ignoredPacketCases,
 };

@@ -46,6 +46,16 @@ enum flow_state {
 	 * `conntrack` or `conntrack_udp` instead of `conntrack_new`.
 	 */
 	FLOW_ASSURED = 64,
+	/*
+	 * The client has sent a SYN with other numbers. The entries have the numbers behind it and behind the endpoint's
+	 * answer in `generation`.
+	 */
+	FLOW_SYN_IGNORED = 128,
+	/*
+	 * Another connection was opened with the same tuple. The entries have the last numbers of the former one in
+	 * `generation`.
+	 */
+	FLOW_REOPENED = 256,
 };
 
 /* Translation of the packets with one tuple. The tuple of the other direction is `translated` reversed. */
@@ -55,7 +65,10 @@ struct flow {
 	__u32 flags; /* enum flow_flag */
 	/* Checksum over the tuple and the members above, which never change: see find_flow(). */
 	__u32 check;
-	/* Generation of the service at which its `serving` list was last known to have the endpoint. */
+	/*
+	 * Generation of the service at which its `serving` list was last known to have the endpoint. An assured TCP
+	 * connection never leaves its endpoint, and has a sequence number of another connection here.
+	 */
 	__u32 generation;
 	/* Times are those of bpf_ktime_get_coarse_ns(). */
 	__u64 born; /* the same in both entries; unique together with the tuple */
