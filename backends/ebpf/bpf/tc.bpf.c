@@ -39,16 +39,28 @@ static __always_inline int track(struct __sk_buff *skb, const struct packet *pac
 
 /* ---- the first packet ---- */
 
-/*
- * Deletes the closed flow whose replies have the same tuple as the replies to this SYN. A client may connect
- * directly to an endpoint, from the port of an earlier connection through a service. The endpoint's replies
- * would be taken for replies to the earlier connection.
- */
-static __always_inline void delete_closed_flow(const struct packet *packet, struct flow *flow)
+/* Deletes the flow that has the tuple, if nobody uses it any more. `flow` is a buffer. */
+static __noinline int delete_unused(const struct tuple *tuple, struct flow *flow, __u64 now)
 {
-	if (!begins_connection(packet)) return;
-	struct tuple reply = reversed(&packet->tuple);
-	if (find_flow(&reply, flow) && is_over(flow, packet->arrival)) delete_flow(&reply, flow);
+	if (find_flow(tuple, flow) && (is_over(flow, now) || is_expired(flow, now))) delete_flow(tuple, flow);
+	return 0;
+}
+
+/*
+ * Deletes unused flows that would get packets of the connection that a SYN begins. A client may connect directly to an
+ * endpoint, from the port of an earlier connection through a service. The endpoint's replies would be taken for replies
+ * to the earlier connection; where packets pass the stack, egress would also translate those of the client, because
+ * those of both connections have the same tuple there.
+ */
+static __noinline int make_way(const struct packet *packet, struct flow *flow)
+{
+	if (!begins_connection(packet)) return 0;
+	struct tuple tuple = reversed(&packet->tuple);
+	delete_unused(&tuple, flow, packet->arrival);
+	struct tuple *arrived = bpf_map_lookup_elem(&stack_tuples, &packet->tuple);
+	if (!arrived) return 0;
+	tuple = *arrived;
+	return delete_unused(&tuple, flow, packet->arrival);
 }
 
 /* Handles a packet whose destination is not a frontend of any service. */
@@ -184,7 +196,7 @@ static __always_inline int handle_new_flow(struct __sk_buff *skb, struct workspa
 	/* A reset creates no flow. */
 	if (packet->tcp_flags & TCP_RST || is_martian(&packet->tuple.source)) return PASS_ON;
 	if (!is_found) {
-		delete_closed_flow(packet, &work->flow);
+		make_way(packet, &work->flow);
 		return handle_no_service(skb, work, &frontend);
 	}
 	if (belongs_to_others(skb, packet, settings)) return PASS_ON;

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { planOf } from "../../../backends/plans.ts";
 import type { Cases } from "../support/packets/packet_node.ts";
 import { dns, nodePort, nodePort6, web6 } from "../support/packets/plans.ts";
@@ -123,6 +124,30 @@ export const throughStackCases: Cases = {
         `IP(src="${service}", dst="10.1.0.2")/UDP(sport=53, dport=5000)`,
       );
     }
+  },
+
+  "a direct connection to an endpoint, from the port of an earlier masqueraded one that nobody uses": async (
+    node,
+  ) => {
+    const throughService = (segment: string) =>
+      node.ingress(`IP(src="192.168.8.9", dst="192.168.8.1")/TCP(sport=40000, dport=30080, ${segment})`);
+    const direct = `IP(src="192.168.8.9", dst="10.1.0.1")/TCP(sport=40000, dport=8080, flags="S")`;
+    const answer = `IP(src="10.1.0.1", dst="192.168.8.9")/TCP(sport=8080, dport=40000, flags="SA")`;
+    const ends = [() => throughService(`flags="R", seq=1`), () => node.age(121)];
+    for (const end of ends) {
+      await node.program([nodePort], throughStack);
+      await throughService(`flags="S"`);
+      await end();
+      await node.ignores(direct);
+      await node.translatesForwarded(direct, direct);
+      await node.ignores(answer, { device: "pod0" });
+      await node.translatesForwarded(answer, answer);
+      assert.equal((await node.state()).flows, 0);
+    }
+    // A connection that lasts keeps its tuple.
+    await throughService(`flags="S"`);
+    await node.ignores(direct);
+    assert.equal((await node.state()).flows, 2);
   },
 
   "fragments through the stack": async (node) => {
