@@ -1,6 +1,8 @@
 import { FAMILIES, type Family } from "../../core/net/protocol.ts";
-import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../ffi/libc.ts";
+import { errnoOf } from "../../ffi/errno.ts";
+import { KernelError } from "../../ffi/errors.ts";
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../ffi/inet.ts";
+import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../ffi/libc.ts";
 import { chainNames } from "./entries.ts";
 
 /**
@@ -37,6 +39,7 @@ const KERNEL_INTERFACES: Readonly<Record<Family, KernelInterface>> = {
 /**
  * Reads the legacy tables of this network namespace. The result is empty if the kernel lacks the legacy
  * flavour or the process lacks CAP_NET_ADMIN.
+ * @throws KernelError if a table could not be read for another reason.
  */
 export function readLegacyTables(): readonly LegacyTable[] {
   return FAMILIES.flatMap((family) => {
@@ -44,7 +47,8 @@ export function readLegacyTables(): readonly LegacyTable[] {
     const names = tableNames(path);
     if (names.length === 0) return [];
     const socket = libc().socket(addressFamily, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (socket < 0) return [];
+    // The family exists, because it has tables.
+    if (socket < 0) throw unreadable(names.join(", "), "EMFILE");
     try {
       return names.flatMap((table) => readTable(socket, family, table) ?? []);
     } finally {
@@ -56,8 +60,10 @@ export function readLegacyTables(): readonly LegacyTable[] {
 function tableNames(path: string): readonly string[] {
   try {
     return Deno.readTextFileSync(path).split("\n").filter((name) => name !== "");
-  } catch {
-    return [];
+  } catch (error) {
+    // Only root may read the file.
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return [];
+    throw error;
   }
 }
 
@@ -75,9 +81,9 @@ const INFO_SIZE = 80;
 const GET_ENTRIES_BYTES = 40;
 
 /** Attempts to read a table. The kernel rejects a read if the size of the table changed in between. */
-const MAX_ATTEMPTS = 5;
+const MAX_ATTEMPTS = 20;
 
-/** Reads a table; undefined if the kernel does not allow it. */
+/** Reads a table; undefined if it has gone, or the kernel does not allow it. */
 function readTable(socket: number, family: Family, table: string): LegacyTable | undefined {
   const { level } = KERNEL_INTERFACES[family];
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -95,7 +101,11 @@ function readTable(socket: number, family: Family, table: string): LegacyTable |
     const rules = info.getUint32(INFO_NUM_ENTRIES, true) - policies - 2 * chains.length - 1;
     return { family, table, rules, chains, kubeChains: chains.filter((chain) => chain.startsWith("KUBE-")) };
   }
-  return undefined;
+  throw unreadable(table, "EAGAIN");
+}
+
+function unreadable(tables: string, errnoName: string): KernelError {
+  return new KernelError(`read table ${tables} of iptables-legacy`, errnoOf(errnoName));
 }
 
 /** A buffer for getsockopt that begins with the table's name. */

@@ -1,7 +1,9 @@
 import { KernelError } from "../../../ffi/errors.ts";
-import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
+import { NetlinkClient } from "../../../ffi/netlink/client.ts";
+import { NETLINK_NETFILTER } from "../../../ffi/netlink/constants.ts";
 import { NFGENMSG_BYTES, NFPROTO_UNSPEC } from "../../../ffi/netlink/nfnetlink.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
+import type { OpenNetlink } from "../../../ffi/netlink/transport.ts";
 import * as nft from "../../nf_tables/constants.ts";
 import { dumpRequest } from "../../nf_tables/dump.ts";
 import { readLegacyTables } from "../../x_tables/tables.ts";
@@ -38,13 +40,15 @@ const FAMILY_NAMES: ReadonlyMap<number, string> = new Map([[1, "inet"], [2, "ip"
 /**
  * Reads the rules of this network namespace, in nf_tables and in the legacy tables of iptables. A kernel without
  * nf_tables has none there.
+ * @param open the seam for tests.
+ * @throws KernelError if there may be rules that could not be read.
  */
-export async function readForwardRules(client: NetlinkClient): Promise<ForwardRules> {
+export async function readForwardRules(open?: OpenNetlink): Promise<ForwardRules> {
   const names: ChainName[] = readLegacyTables().flatMap(({ table, chains }) =>
     chains.map((chain) => ({ table, chain }))
   );
   const droppingChains: string[] = [];
-  for (const { family, table, chain, dropsForwarded } of await readChains(client)) {
+  for (const { family, table, chain, dropsForwarded } of await readChains(open)) {
     names.push({ table, chain });
     if (dropsForwarded) droppingChains.push(`${family} ${table} ${chain}`);
   }
@@ -54,17 +58,20 @@ export async function readForwardRules(client: NetlinkClient): Promise<ForwardRu
   return { policyEngines, droppingChains };
 }
 
-async function readChains(client: NetlinkClient) {
+async function readChains(open?: OpenNetlink) {
   const request = dumpRequest({ nfproto: NFPROTO_UNSPEC }, nft.NFT_MSG_GETCHAIN);
   try {
+    using client = NetlinkClient.open(NETLINK_NETFILTER, open);
     return (await client.dump("list chains of nf_tables", request)).map(({ payload }) => decodeChain(payload))
       .filter((chain) => FAMILY_NAMES.has(chain.nfproto));
   } catch (error) {
-    // EINVAL: the kernel has no nf_tables. Others, such as EINTR, do not concern packets either: the next look is soon.
-    if (error instanceof KernelError) return [];
+    if (error instanceof KernelError && WITHOUT_NF_TABLES.has(error.errnoName)) return [];
     throw error;
   }
 }
+
+/** Answers of a kernel that has netfilter's netlink protocol without nf_tables, or not even the protocol. */
+const WITHOUT_NF_TABLES: ReadonlySet<string> = new Set(["EINVAL", "EPROTONOSUPPORT"]);
 
 function decodeChain(payload: Uint8Array) {
   const read = (type: number) => attribute(payload, type, NFGENMSG_BYTES);

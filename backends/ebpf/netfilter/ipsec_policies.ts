@@ -12,6 +12,7 @@ import {
 /**
  * Reports whether this network namespace has policies of IPsec that only the stack applies to packets that it
  * forwards. Those of a device (xfrm) are applied by that device.
+ * @throws KernelError if there may be policies that could not be read.
  */
 export async function hasIpsecPolicies(): Promise<boolean> {
   try {
@@ -19,8 +20,8 @@ export async function hasIpsecPolicies(): Promise<boolean> {
     const policies = await client.dump("list policies of IPsec", writeDumpPolicies);
     return policies.some(({ payload }) => concernsForwarded(decodePolicy(payload)));
   } catch (error) {
-    // EPROTONOSUPPORT: the kernel has no IPsec. Others do not concern packets: the next look is soon.
-    if (error instanceof KernelError) return false;
+    // The kernel has no IPsec.
+    if (error instanceof KernelError && error.errnoName === "EPROTONOSUPPORT") return false;
     throw error;
   }
 }
