@@ -120,6 +120,14 @@ export class BpfMap implements Disposable {
   }
 
   /**
+   * Reads the value of an entry of a hash map into `value`, and deletes it, so that no change is lost in between.
+   * @returns false if there is no such entry.
+   */
+  take(key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): boolean {
+    return this.#found(libbpf().bpf_map_lookup_and_delete_elem(this.fd, key, value));
+  }
+
+  /**
    * Deletes an entry.
    * @returns false if there was no such entry.
    */

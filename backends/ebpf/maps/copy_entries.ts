@@ -1,4 +1,4 @@
-import type { BpfMap, EntryChunk, MapDefinition } from "../../../ffi/bpf/map.ts";
+import type { BpfMap, MapDefinition } from "../../../ffi/bpf/map.ts";
 import { sameLayout } from "../../../ffi/bpf/btf.ts";
 import { possibleCpus } from "./counters.ts";
 import { Entries } from "./entries.ts";
@@ -32,54 +32,55 @@ const CHUNK = 4096;
  */
 export function copyEntries(from: DefinedMap, to: DefinedMap, what: "all" | "missing"): void {
   if (what === "missing" && ARRAYS.has(to.definition.type)) return;
-  const translate = translation(from.definition, to.definition);
-  if (translate === undefined) return;
-  const fromBytes = valueBytes(from.definition);
-  for (const chunk of from.map.chunks(CHUNK, fromBytes)) {
-    if (translate === "same" && what === "all") {
-      to.map.updateAll(new Uint8Array(chunk.keys.buffer), new Uint8Array(chunk.values.buffer), chunk.count);
-    } else {
-      const entries = translated(chunk, [from.definition.keySize, fromBytes], to, translate, what);
-      to.map.updateAll(entries.keyBytes, entries.valueBytes, entries.count);
-    }
+  for (const entries of translatedChunks(from, to.definition)) {
+    const wanted = what === "all" ? entries : missing(entries, to);
+    to.map.updateAll(wanted.keyBytes, wanted.valueBytes, wanted.count);
   }
 }
 
-/** Translates the wanted entries of a chunk. */
-function translated(
-  { keys, values, count }: EntryChunk,
-  [fromKeyBytes, fromBytes]: readonly [keyBytes: number, valueBytes: number],
-  { map, definition }: DefinedMap,
-  translate: TranslateEntry | "same",
-  what: "all" | "missing",
-): Entries {
+function missing(entries: Entries, { map, definition }: DefinedMap): Entries {
   const bytes = valueBytes(definition);
   const present = new Uint8Array(bytes);
-  const entries = new Entries(definition.keySize, bytes, Math.max(count, 1));
-  for (let index = 0; index < count; index++) {
-    const source = {
-      key: keys,
-      keyOffset: index * fromKeyBytes,
-      value: values,
-      valueOffset: index * fromBytes,
-    };
+  const wanted = new Entries(definition.keySize, bytes);
+  for (let index = 0; index < entries.count; index++) {
+    if (!map.lookup(entries.key(index), present)) wanted.addFrom(entries, index);
+  }
+  return wanted;
+}
+
+/**
+ * Reads the entries of a map, in the layout of another definition. Those that this layout cannot represent are left out;
+ * there are none if the layouts have nothing in common.
+ */
+function* translatedChunks(from: DefinedMap, to: MapDefinition): Generator<Entries> {
+  const translate = translation(from.definition, to);
+  if (translate === undefined) return;
+  const fromKeyBytes = from.definition.keySize;
+  const [fromBytes, bytes] = [valueBytes(from.definition), valueBytes(to)];
+  for (const chunk of from.map.chunks(CHUNK, fromBytes)) {
     if (translate === "same") {
-      const key = new Uint8Array(keys.buffer, source.keyOffset, fromKeyBytes);
-      if (!map.lookup(key, present)) entries.addEntry(keys, source.keyOffset, values, source.valueOffset);
+      yield Entries.of(to.keySize, bytes, chunk);
       continue;
     }
-    const added = entries.add();
-    const target = {
-      key: entries.keys,
-      keyOffset: added * definition.keySize,
-      value: entries.values,
-      valueOffset: added * bytes,
-    };
-    const isWanted = translate(source, target) &&
-      (what === "all" || !map.lookup(entries.key(added), present));
-    if (!isWanted) entries.drop();
+    const entries = new Entries(to.keySize, bytes, Math.max(chunk.count, 1));
+    for (let index = 0; index < chunk.count; index++) {
+      const source = {
+        key: chunk.keys,
+        keyOffset: index * fromKeyBytes,
+        value: chunk.values,
+        valueOffset: index * fromBytes,
+      };
+      const added = entries.add();
+      const target = {
+        key: entries.keys,
+        keyOffset: added * to.keySize,
+        value: entries.values,
+        valueOffset: added * bytes,
+      };
+      if (!translate(source, target)) entries.drop();
+    }
+    yield entries;
   }
-  return entries;
 }
 
 /** Moves all values of a queue to the end of another one, as far as there is room. */
@@ -97,7 +98,7 @@ function inUnits(bytes: number): number {
 }
 
 /** @returns undefined if the entries have nothing in common. */
-function translation(from: MapDefinition, to: MapDefinition): TranslateEntry | "same" | undefined {
+export function translation(from: MapDefinition, to: MapDefinition): TranslateEntry | "same" | undefined {
   const { key, value } = from;
   if (key === undefined || value === undefined || to.key === undefined || to.value === undefined) {
     return undefined;

@@ -1,3 +1,4 @@
+import type { EntryChunk } from "../../../ffi/bpf/map.ts";
 import { viewOf } from "./layout.ts";
 import type { EntryMap } from "./kernel_maps.ts";
 
@@ -19,6 +20,14 @@ export class Entries {
     this.#values = new Uint8Array(capacity * valueSize);
     this.keys = viewOf(this.#keys);
     this.values = viewOf(this.#values);
+  }
+
+  /** The entries of a chunk, whose buffers they take. */
+  static of(keySize: number, valueSize: number, { keys, values, count }: EntryChunk): Entries {
+    const entries = new Entries(keySize, valueSize, 0);
+    entries.#count = count;
+    entries.#hold(new Uint8Array(keys.buffer), new Uint8Array(values.buffer));
+    return entries;
   }
 
   get count(): number {
@@ -53,6 +62,11 @@ export class Entries {
     return index;
   }
 
+  /** Adds a copy of a whole entry of other ones with the same sizes. */
+  addFrom(other: Entries, index: number): void {
+    this.addEntry(other.keys, index * this.#keySize, other.values, index * this.#valueSize);
+  }
+
   /** Removes the last entry. */
   drop(): void {
     this.#count--;
@@ -76,6 +90,10 @@ export class Entries {
     const values = new Uint8Array(capacity * this.#valueSize);
     keys.set(this.#keys);
     values.set(this.#values);
+    this.#hold(keys, values);
+  }
+
+  #hold(keys: Uint8Array<ArrayBuffer>, values: Uint8Array<ArrayBuffer>): void {
     [this.#keys, this.#values] = [keys, values];
     [this.keys, this.values] = [viewOf(keys), viewOf(values)];
   }

@@ -2,8 +2,10 @@ import type { BpfMap, MapDefinition } from "../../../ffi/bpf/map.ts";
 import type { BpfObject } from "../../../ffi/bpf/object.ts";
 import { sameLayout } from "../../../ffi/bpf/btf.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { copyEntries, drainQueue, MAP_TYPE } from "../maps/copy_entries.ts";
+import { monotonicMicroseconds } from "../../../ffi/process.ts";
+import { copyEntries, type DefinedMap, drainQueue, MAP_TYPE } from "../maps/copy_entries.ts";
 import { LAYOUT_VERSION, OFFSET, SETTING, type SettingsOffsets } from "../maps/layout.ts";
+import { moveFlows } from "../maps/move_flows.ts";
 import { changeFlags, changePorts } from "../maps/node_settings.ts";
 import { halvesOf, type PortRange, readSourcePorts } from "../maps/source_ports.ts";
 import { type Generation, PINNED_MAPS, type Pins } from "./pins.ts";
@@ -13,6 +15,7 @@ const NEEDED_FIRST: ReadonlySet<string> = new Set(["identity", "owners"]);
 
 /** A flow leaves this map when it becomes assured. It is copied before those, so that no flow is missed on its way. */
 const NEW_FLOWS = "conntrack_new";
+const FLOWS: ReadonlySet<string> = new Set([NEW_FLOWS, "conntrack", "conntrack_udp"]);
 
 /** A map whose entries are copied. */
 interface Copied {
@@ -30,9 +33,10 @@ interface Copied {
  * the names of their members.
  *
  * No flow is lost meanwhile. The old programs stay attached to the devices before the new ones, and serve their flows
- * until these are copied: first without haste, and again, for flows that began since, when the old programs leave new
- * flows to the new ones. Meanwhile each version gives its flows ports from one half of the source ports, because it does
- * not know which ones the other has given since the first copy. Before Linux 6.6 a device has only one program, and flows that begin in the milliseconds between
+ * until they have none: the flows are copied first without haste, and again, for those that began since, when the old
+ * programs leave new flows to the new ones. Then each is moved, with what the old programs have seen of it. Meanwhile each
+ * version gives its flows ports from one half of the source ports, because it does not know which ones the other has given
+ * since the first copy. Before Linux 6.6 a device has only one program, and flows that begin in the milliseconds between
  * the replacement and the second copy may be lost.
  */
 export class CarryOver implements Disposable {
@@ -43,6 +47,8 @@ export class CarryOver implements Disposable {
   readonly #owned = new DisposableStack();
   readonly #lost = new Set<string>();
   #lacksPrivilege = false;
+  /** Time after the first copy of the flows, of CLOCK_MONOTONIC. */
+  #copiedNs = 0n;
 
   constructor(pins: Pins) {
     this.#pins = pins;
@@ -87,11 +93,12 @@ export class CarryOver implements Disposable {
       waitForPrograms();
     }
     this.#copy(({ name }) => !NEEDED_FIRST.has(name), "all");
+    this.#copiedNs = monotonicMicroseconds() * 1000n;
   }
 
   /**
-   * Copies what has been added since. Called when the new programs begin flows on all devices, and before the old programs
-   * are detached from them.
+   * Copies what has been added since, and moves the flows with what the old programs have seen of them. Called when the
+   * new programs begin flows on all devices, and before the old programs are detached from them.
    * @param waitForPrograms returns when every run of a program that had begun is over.
    */
   finish(waitForPrograms: () => void): void {
@@ -101,7 +108,8 @@ export class CarryOver implements Disposable {
       );
       waitForPrograms();
     }
-    this.#copy(({ from }) => from.type !== MAP_TYPE.QUEUE, "missing");
+    this.#copy(() => true, "missing");
+    this.#moveFlows();
     for (const { name, map, from } of this.#copied) {
       if (from.type !== MAP_TYPE.QUEUE) continue;
       using target = this.#pins.openMap(name);
@@ -141,17 +149,30 @@ export class CarryOver implements Disposable {
   }
 
   #copy(isChosen: (copied: Copied) => boolean, what: "all" | "missing"): void {
+    this.#transfer(
+      isChosen,
+      (from, to, { hasEntries }) => copyEntries(from, to, hasEntries ? "missing" : what),
+    );
+  }
+
+  #moveFlows(): void {
+    this.#transfer(({ name }) => FLOWS.has(name), (from, to, { hasEntries }) => {
+      // Copies may be older than this start if an earlier one was interrupted.
+      moveFlows(from, to, hasEntries ? undefined : this.#copiedNs);
+    });
+  }
+
+  #transfer(
+    isChosen: (copied: Copied) => boolean,
+    transfer: (from: DefinedMap, to: DefinedMap, copied: Copied) => void,
+  ): void {
     for (const copied of this.#copied.toSorted((a, b) => rankOf(a) - rankOf(b))) {
       if (!isChosen(copied) || copied.from.type === MAP_TYPE.QUEUE) continue;
-      const { name, map, from, to, hasEntries } = copied;
+      const { name, map, from, to } = copied;
       using target = this.#pins.openMap(name);
       if (target.id === map.id) continue;
       try {
-        copyEntries(
-          { map, definition: from },
-          { map: target, definition: to },
-          hasEntries ? "missing" : what,
-        );
+        transfer({ map, definition: from }, { map: target, definition: to }, copied);
       } catch (error) {
         if (!(error instanceof KernelError)) throw error;
         this.#lost.add(name);

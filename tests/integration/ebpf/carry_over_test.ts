@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { FLOW, FLOW_STATE, OFFSET } from "../../../backends/ebpf/maps/layout.ts";
+import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { addressOf, settingsOf } from "../../backends/plans.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
@@ -161,6 +163,50 @@ Deno.test(
       assert(kept.size > 30, `${kept.size} connections`);
     }),
 );
+
+Deno.test(
+  "connections that end while programs are replaced have ended for the new ones, too",
+  { ...hasLinks, sanitizeResources: false },
+  () =>
+    withScene(async ({ node, backend }) => {
+      await using outside = await Outside.make(node);
+      const capacity = { ...smallOptions.capacity, connections: 8192 };
+      await backend[Symbol.asyncDispose]();
+      await using first = node.startBackend({ ...patient, capacity });
+      await first.reconcile(plans, settings);
+      const names = Array.from({ length: 800 }, (_, index) => `connection ${index}`);
+      for (const name of names) await outside.sockets.keep(name, NODE, 30080);
+      await first[Symbol.asyncDispose]();
+      assert.equal(openFlows(node), names.length);
+      await using next = node.startBackend({ ...patient, capacity: { ...capacity, connections: 16384 } });
+      await next.probe();
+      let isReplaced = false;
+      const replacing = next.reconcile(plans, settings).finally(() => isReplaced = true);
+      while (!isReplaced) {
+        const name = names.pop();
+        if (name !== undefined) await outside.sockets.close(name);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      await replacing;
+      assert(names.length < 780, `${800 - names.length} have ended`);
+      assert.equal(openFlows(node), names.length);
+    }),
+);
+
+/** The number of connections, in all maps, that have not ended. */
+function openFlows(node: TestNode): number {
+  let count = 0;
+  for (const { name } of Deno.readDirSync(node.bpffs)) {
+    using flows = BpfMap.pinned("conntrack", `${node.bpffs}/${name}/maps/conntrack`);
+    flows?.forEach((_keys, _key, values, value) => {
+      const isReply = values.getUint32(value + OFFSET.flow.flags, true) & FLOW.REPLY;
+      const state = values.getUint32(value + OFFSET.flow.state, true);
+      const finished = state & (FLOW_STATE.CLIENT_FINISHED | FLOW_STATE.ENDPOINT_FINISHED);
+      if (!isReply && finished !== (FLOW_STATE.CLIENT_FINISHED | FLOW_STATE.ENDPOINT_FINISHED)) count++;
+    });
+  }
+  return count;
+}
 
 Deno.test("without CAP_SYS_ADMIN, what another layout remembers is lost, and a warning says so", async () => {
   await using other = await OtherVersion.make();

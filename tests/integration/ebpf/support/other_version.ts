@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { LAYOUT_VERSION, SIZE } from "../../../../backends/ebpf/maps/layout.ts";
+import { LAYOUT_VERSION, OFFSET, SIZE } from "../../../../backends/ebpf/maps/layout.ts";
 import { run } from "../../support/network_namespace.ts";
 
 const ROOT = new URL("../../../../", import.meta.url).pathname;
@@ -41,6 +41,9 @@ export class OtherVersion implements AsyncDisposable {
       "backends/ebpf/maps/layout.ts",
       [`LAYOUT_VERSION = ${LAYOUT_VERSION};`, `LAYOUT_VERSION = ${LAYOUT_VERSION + 1000};`],
       [`traffic: ${SIZE.traffic},`, `traffic: ${SIZE.traffic + 8},`],
+      [`flow: ${SIZE.flow},`, `flow: ${SIZE.flow + 8},`],
+      ...Object.entries(OFFSET.flow).filter(([, offset]) => offset >= OFFSET.flow.born)
+        .map(([name, offset]) => [`    ${name}: ${offset},`, `    ${name}: ${offset + 8},`] as const),
     );
     const maps = "backends/ebpf/bpf/maps";
     const born = "__u64 born; /* the same";

@@ -142,6 +142,15 @@ def do_ask(name):
     return ask(kept[name])
 
 
+def do_close(name):
+    """Closes a kept TCP socket, and waits until the server has closed the connection, too."""
+    with kept.pop(name) as sock:
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(1024):
+            pass
+    return {}
+
+
 def do_reconnect(name, address, port):
     kept[name].connect((address, port))
     return ask(kept[name])

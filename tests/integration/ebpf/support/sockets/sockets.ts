@@ -88,6 +88,11 @@ export class Sockets implements AsyncDisposable {
     return this.#do({ do: "ask", name });
   }
 
+  /** Closes a kept TCP socket. Returns when the server has closed the connection, too. */
+  close(name: string): Promise<unknown> {
+    return this.#do({ do: "close", name });
+  }
+
   /** Connects a kept socket to another address. */
   reconnect(name: string, address: string, port: number): Promise<Connected> {
     return this.#do({ do: "reconnect", name, address, port });
