@@ -49,6 +49,8 @@ import { Services } from "./services/services.ts";
 import { StaleSockets } from "./sockets/stale_sockets.ts";
 import { openSocketTerminator } from "./sockets/terminators.ts";
 
+const LOST_FLOWS = "connections from outside that began in mode ebpf end";
+
 /**
  * Implements services with BPF programs. Sockets of this node get an endpoint's address when they connect;
  * packets from outside are translated at ingress. Both kinds of programs look up the same maps, which this
@@ -218,14 +220,18 @@ export class EbpfBackend implements Backend {
     try {
       const names = HANDED_OVER_MAPS;
       const maps = this.#pins.all().length > 0 ? this.#pins.openAll(names) : unpinnedMaps(names);
-      for (const opened of maps) await handOverFlows(opened);
-      return [];
+      let isUnderstood = true;
+      for (const opened of maps) isUnderstood = await handOverFlows(opened) && isUnderstood;
+      return isUnderstood
+        ? []
+        : [`${LOST_FLOWS}: another version has made its maps, and the kernel has no types of them`];
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       const advice = error.errnoName === "EPERM"
-        ? ". Reading them takes CAP_BPF (docs/ebpf.md#from-another-mode-and-back)"
+        ? ". Reading them takes CAP_BPF, and CAP_SYS_ADMIN if another version has made the maps " +
+          "(docs/ebpf.md#from-another-mode-and-back)"
         : "";
-      return [`connections from outside that began in mode ebpf end: ${error.message}${advice}`];
+      return [`${LOST_FLOWS}: ${error.message}${advice}`];
     }
   }
 

@@ -52,7 +52,7 @@ function missing(entries: Entries, { map, definition }: DefinedMap): Entries {
  * Reads the entries of a map, in the layout of another definition. Those that this layout cannot represent are left out;
  * there are none if the layouts have nothing in common.
  */
-function* translatedChunks(from: DefinedMap, to: MapDefinition): Generator<Entries> {
+export function* translatedChunks(from: DefinedMap, to: MapDefinition): Generator<Entries> {
   const translate = translation(from.definition, to);
   if (translate === undefined) return;
   const fromKeyBytes = from.definition.keySize;

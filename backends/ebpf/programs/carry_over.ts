@@ -5,6 +5,7 @@ import { KernelError } from "../../../ffi/errors.ts";
 import { monotonicMicroseconds } from "../../../ffi/process.ts";
 import { copyEntries, type DefinedMap, drainQueue, MAP_TYPE } from "../maps/copy_entries.ts";
 import { LAYOUT_VERSION, OFFSET, SETTING, type SettingsOffsets } from "../maps/layout.ts";
+import { memberOffsets } from "../maps/member_offsets.ts";
 import { moveFlows } from "../maps/move_flows.ts";
 import { changeFlags, changePorts } from "../maps/node_settings.ts";
 import { halvesOf, type PortRange, readSourcePorts } from "../maps/source_ports.ts";
@@ -187,7 +188,7 @@ export class CarryOver implements Disposable {
       if (settings === undefined) continue;
       const at = generation.layout === LAYOUT_VERSION
         ? OFFSET.settings
-        : settingsOffsets(this.#definitionOf(settings));
+        : memberOffsets(this.#definitionOf(settings).value, ["flags", "source_ports", "port_count"]);
       if (at !== undefined) change(settings, at);
     }
   }
@@ -207,16 +208,6 @@ export class CarryOver implements Disposable {
 /** Maps are copied by increasing ranks. */
 function rankOf({ name }: Copied): number {
   return name === NEW_FLOWS ? 0 : 1;
-}
-
-/** Undefined if the types are not known, or have other members. */
-function settingsOffsets({ value }: MapDefinition): SettingsOffsets | undefined {
-  if (value?.kind !== "struct") return undefined;
-  const [flags, ports, count] = ["flags", "source_ports", "port_count"].map((name) =>
-    value.members.get(name)?.offset
-  );
-  if (flags === undefined || ports === undefined || count === undefined) return undefined;
-  return { flags, source_ports: ports, port_count: count };
 }
 
 /** @param isSameLayout the maps are of the same layout version. */

@@ -2,6 +2,7 @@ import { BackendError, StillInUse } from "../../../core/backend/contract.ts";
 import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { lockDirectory, lockHolder } from "../../../ffi/directory_lock.ts";
 import { FIRST_CARRIED_LAYOUT, LAYOUT_VERSION } from "../maps/layout.ts";
+import type { MapsOfVersion } from "../netfilter/hand_over.ts";
 import type { Capacity } from "../options.ts";
 
 /**
@@ -153,18 +154,26 @@ export class Pins {
     }
   }
 
-  /** Opens maps of every capacity, but only of this layout. Those that lack one of the maps are left out. */
-  *openAll<Name extends string>(names: readonly Name[]): Generator<Readonly<Record<Name, BpfMap>>> {
+  /**
+   * Opens maps of every version and capacity. Those that lack one of the maps are left out, and those of versions whose
+   * members have another meaning.
+   */
+  *openAll<Name extends string>(names: readonly Name[]): Generator<MapsOfVersion<Name>> {
     if (!exists(this.#root)) return;
     for (const generation of generationsIn(this.#root)) {
-      if (!generation.startsWith(`${LAYOUT_VERSION}-`)) continue;
+      const layout = Number.parseInt(generation);
+      if (layout < FIRST_CARRIED_LAYOUT) continue;
       using opened = new DisposableStack();
       const maps = new Map<Name, BpfMap>();
       for (const name of names) {
         const map = BpfMap.pinned(name, `${this.#root}/${generation}/maps/${name}`);
         if (map !== undefined) maps.set(name, opened.use(map));
       }
-      if (maps.size === names.length) yield Object.fromEntries(maps) as Record<Name, BpfMap>;
+      if (maps.size < names.length) continue;
+      yield {
+        maps: Object.fromEntries(maps) as Record<Name, BpfMap>,
+        isThisLayout: layout === LAYOUT_VERSION,
+      };
     }
   }
 

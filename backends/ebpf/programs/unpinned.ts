@@ -18,15 +18,15 @@ export function unpinnedPrograms(): number {
   return count;
 }
 
-/** Maps of our programs whose pins are not in reach, in the present layout; none without CAP_SYS_ADMIN. */
+/** Maps of our programs whose pins are not in reach, of every version; none without CAP_SYS_ADMIN. */
 export function* unpinnedMaps(names: typeof HANDED_OVER_MAPS): Generator<HandedOverMaps> {
   for (const maps of inKernel()?.maps(names) ?? []) {
     const { node_settings, ...flows } = maps;
-    const isPresentLayout = node_settings.shape.valueSize === SIZE.settings &&
+    const isThisLayout = node_settings.shape.valueSize === SIZE.settings &&
       Object.values(flows).every(({ shape }) =>
         shape.keySize === SIZE.tuple && shape.valueSize === SIZE.flow
       );
-    if (isPresentLayout) yield maps;
+    yield { maps, isThisLayout };
   }
 }
 

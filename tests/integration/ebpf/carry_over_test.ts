@@ -4,14 +4,14 @@ import { BpfMap } from "../../../ffi/bpf/map.ts";
 import { addressOf, settingsOf } from "../../backends/plans.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { smallOptions } from "../../backends/ebpf/options.ts";
-import { NetworkNamespace } from "../support/network_namespace.ts";
 import type { BackendProcess } from "../support/backend_process.ts";
 import { countedTraffic } from "./support/counted_traffic.ts";
 import { isLinux } from "./support/kernel_version.ts";
 import { OtherVersion } from "./support/other_version.ts";
 import type { TestNode } from "./support/sockets/node.ts";
+import { Outside } from "./support/sockets/outside.ts";
 import { withScene } from "./support/sockets/scene.ts";
-import { type Connected, Sockets } from "./support/sockets/sockets.ts";
+import type { Connected } from "./support/sockets/sockets.ts";
 
 const both = ["10.1.0.2:8080@here", "10.1.0.3:8080@here"];
 const web = planOf({ clusterIP: "10.96.0.10:80", nodePort: 30080, endpoints: both });
@@ -41,37 +41,6 @@ const HOUR_MS = 3_600_000;
 const patient = {
   timeouts: { ...smallOptions.timeouts, udpTimeoutMs: HOUR_MS, udpStreamTimeoutMs: HOUR_MS },
 };
-
-/** A client that reaches the node over a device of its own, from outside the cgroup. */
-class Outside implements AsyncDisposable {
-  readonly #stack = new AsyncDisposableStack();
-  #sockets: Sockets | undefined;
-
-  static async make(node: TestNode): Promise<Outside> {
-    const outside = new Outside();
-    const namespace = outside.#stack.use(await NetworkNamespace.make());
-    const peer = ["type", "veth", "peer", "eth0", "netns", namespace.name];
-    await node.network.run("ip", "link", "add", "out0", ...peer);
-    await node.network.run("ip", "address", "add", "192.0.2.1/24", "dev", "out0");
-    await node.network.run("ip", "link", "set", "out0", "up");
-    await node.network.run("sysctl", "-qw", "net.ipv4.ip_forward=1");
-    await namespace.run("ip", "address", "add", "192.0.2.2/24", "dev", "eth0");
-    await namespace.run("ip", "link", "set", "eth0", "up");
-    await namespace.run("ip", "route", "add", "default", "via", "192.0.2.1");
-    const parent = node.cgroup.slice(0, node.cgroup.lastIndexOf("/"));
-    outside.#sockets = outside.#stack.use(await Sockets.start(namespace.name, parent));
-    return outside;
-  }
-
-  get sockets(): Sockets {
-    assert(this.#sockets !== undefined);
-    return this.#sockets;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stack.disposeAsync();
-  }
-}
 
 /** Connections from outside, clients with affinity and sockets, which must go on as they are after `replace`. */
 async function assertKept(

@@ -69,8 +69,9 @@ export class BackendProcess implements AsyncDisposable {
     await this.#perform({ do: "unwatch" });
   }
 
-  async cleanup(): Promise<void> {
-    await this.#perform({ do: "cleanup" });
+  /** @returns warnings. */
+  async cleanup(): Promise<readonly string[]> {
+    return (await this.#perform({ do: "cleanup" }) ?? []) as readonly string[];
   }
 
   probe(): Promise<readonly Requirement[]> {
