@@ -241,7 +241,7 @@ Deno.test("a change of only an annotation is passed on", async () => {
     };
     server.put(weighed(web, "7"), weighed(webSlice, "0"));
     await sink.until(() => weightOf("EndpointSlice default/web-1") === 0, "the weight of the slice");
-    equal(weightOf("Service default/web"), 7);
+    await sink.until(() => weightOf("Service default/web") === 7, "the weight of the Service");
     server.put(webSlice);
     await sink.until(() => weightOf("EndpointSlice default/web-1") === undefined, "the slice without");
   });
