@@ -98,6 +98,8 @@ export interface ModeDefinition<Name extends string, Options> extends ModeTraits
   readonly name: Name;
   readonly addFlags?: AddFlags;
   readOptions(source: OptionSource): Options;
+  /** Returns other needs than `planning`, which some options have. */
+  planningOf?(options: Options): PlanningTraits;
   create(options: Options): Backend;
 }
 
@@ -105,12 +107,13 @@ export interface ModeDefinition<Name extends string, Options> extends ModeTraits
 export function defineMode<const Name extends string, Options>(
   definition: ModeDefinition<Name, Options>,
 ): Mode & { readonly name: Name } {
-  const { readOptions, create, ...traits } = definition;
+  const { readOptions, planningOf, create, ...traits } = definition;
   return {
     ...traits,
     configure(source) {
       const options = readOptions(source);
-      return { ...traits, create: () => create(options) };
+      const planning = planningOf?.(options) ?? traits.planning;
+      return { ...traits, planning, create: () => create(options) };
     },
   };
 }

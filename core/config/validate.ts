@@ -63,14 +63,14 @@ export function effectiveConfig(document: ConfigDocument, environment: Environme
   }
   read.duration("configSyncPeriod", document.configSyncPeriod, "positive");
   checkHiddenMetricsVersion(document.showHiddenMetricsForVersion, read);
-  const nodePortAddresses = document.nodePortAddresses.length === 0
-    ? [selected.planning.defaultNodePortAddresses]
-    : document.nodePortAddresses;
   const conntrack = readConntrack(document.conntrack, read);
 
   // Options of other modes are not checked, as in kube-proxy, because they have no effect.
   const { valuesOf } = environment;
   const mode = selected.configure({ document, valuesOf, conntrackTimeouts: conntrack, read });
+  const nodePortAddresses = document.nodePortAddresses.length === 0
+    ? [mode.planning.defaultNodePortAddresses]
+    : document.nodePortAddresses;
   const nodePortRanges = readNodePortAddresses(nodePortAddresses, read);
   const config: ProxyConfig = {
     mode,

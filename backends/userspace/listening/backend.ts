@@ -11,14 +11,14 @@ import type { RelayState } from "../../../core/backend/follower.ts";
 import type { LoopbackState } from "../../../core/backend/loopback.ts";
 import type { UnservedNodePorts } from "../../../core/backend/unserved_node_ports.ts";
 import type { Log } from "../../../core/observe/log.ts";
-import type { DesiredState, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
+import type { DesiredState, NodeSettings, PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { UserspaceOptions } from "../options.ts";
 import type { FailedListener, RelayedService } from "../relay/messages.ts";
 import { relayedServicesOf } from "../relayed_service.ts";
 import { probeIcmp } from "../probe.ts";
 import { RelayControl } from "../relay_control.ts";
 import type { StartRelay } from "../relay_handle.ts";
-import { listeningService } from "./frontends.ts";
+import { type ListeningAddresses, listeningService } from "./frontends.ts";
 import { FailedListeners } from "./failed_listeners.ts";
 import { LoopbackServices } from "./loopback_services.ts";
 
@@ -39,6 +39,11 @@ export class ListeningBackend implements Backend {
   readonly #loopback: LoopbackServices | undefined;
   readonly #retryMs: number;
   readonly #failed = new FailedListeners();
+  readonly #addresses: ListeningAddresses = {
+    nodePorts: (wanted) => this.#settings.find(({ family }) => family === wanted)?.nodePorts ?? [],
+    loopbackOf: (clusterIP) => this.#loopback?.addressOf(clusterIP),
+  };
+  #settings: readonly NodeSettings[] = [];
   #log: Pick<Log, "warn"> | undefined;
   #relayFailed: ((what: string) => void) | undefined;
   #retry: number | undefined;
@@ -80,9 +85,10 @@ export class ListeningBackend implements Backend {
     this.#relay.logTo(log);
   }
 
-  async reconcile({ plans }: DesiredState): Promise<ReconcileReport> {
+  async reconcile({ plans, settings }: DesiredState): Promise<ReconcileReport> {
     const relay = await this.#relay.ensure(() => Promise.resolve({ sharedListeners: [], mark: 0 }));
     using _busy = this.#busy();
+    this.#settings = settings;
     this.#loopback?.replace(plans);
     const failed = await relay.replace(this.#servicesOf(plans.values()));
     const keys = new Set([...this.#failed.keys, ...failed.map(({ key }) => key)]);
@@ -201,7 +207,7 @@ export class ListeningBackend implements Backend {
 
   *#servicesOf(plans: Iterable<ServicePortPlan>): Generator<RelayedService> {
     for (const relayed of relayedServicesOf(plans)) {
-      const service = listeningService(relayed, (clusterIP) => this.#loopback?.addressOf(clusterIP));
+      const service = listeningService(relayed, this.#addresses);
       if (service !== undefined) yield service;
     }
   }

@@ -33,6 +33,7 @@ with socket.create_connection(("${address}", ${port}), timeout=10) as connection
       assert.equal((await node.namespace.run("python3", "-c", exchange)).trim(), "hello", address);
     }
     assert.equal((await node.ruleset()).trim(), "");
+
     const warning = /This process may not read the rules of other modes/g;
     await proxy.logs(warning);
     assert.equal(proxy.log.match(warning)?.length, 1);
@@ -43,6 +44,28 @@ with socket.create_connection(("${address}", ${port}), timeout=10) as connection
     echo.kill("SIGKILL");
     await Promise.all([echo.status, echo.stdout.cancel(), echo.stderr.cancel()]);
   }
+});
+
+Deno.test("without rules, node ports are on the addresses of --nodeport-addresses, and refuse without endpoints", async () => {
+  await using node = await Node.make();
+  await Deno.chmod(node.directory, 0o755);
+  const ports = (nodePort: number) => ({ type: "NodePort", ports: [{ port: 80, nodePort }] });
+  await node.write("web.json", [
+    service("web", "10.96.0.10", ports(30080)),
+    slice("web", ["127.0.0.2"]),
+    service("elsewhere", "10.96.0.11", { ...ports(30081), externalTrafficPolicy: "Local" }),
+    slice("elsewhere", [], { endpoints: [{ addresses: ["127.0.0.3"], nodeName: "another" }] }),
+  ]);
+  const listening = async () => (await node.namespace.run("ss", "-tlnH")).match(/\S+:3008\d(?= )/g);
+  await using proxy = node.startWith(
+    UNPRIVILEGED,
+    "--proxy-mode=userspace",
+    "--userspace-rules=false",
+    "--nodeport-addresses=127.0.0.0/8",
+  );
+  await proxy.inForce();
+  assert.deepEqual(await listening(), ["127.0.0.1:30080"]);
+  assert.equal((await proxy.end()).code, 0);
 });
 
 Deno.test("the names in the hosts file lead to the Services, and the status has their addresses", async () => {
