@@ -9,16 +9,23 @@ export interface FileBudget {
   readonly connections: number;
   readonly pipes: number;
   readonly flows: number;
+  /** Listeners of single frontends, each of which takes one file. */
+  readonly listeners: number;
 }
 
-/** Divides the open files that this process may have, so that no kind of use takes those of another. */
+/**
+ * Divides the open files that this process may have, so that no kind of use takes those of another.
+ * @param open listeners that are open. Connections get the files of those that are not.
+ */
 export function fileBudget(
   limit: number,
   { maxConnections, maxUdpFlows }: Pick<RelaySettings, "maxConnections" | "maxUdpFlows">,
+  open: number,
 ): FileBudget {
   const files = limit - Math.min(RESERVED_FILES, limit / 2);
   const pipes = Math.min(MAX_PIPES, Math.floor(files / 16));
   const flows = Math.min(maxUdpFlows, Math.floor(files / 8));
-  const connections = Math.min(maxConnections, Math.floor((files - flows - 2 * pipes) / 2));
-  return { connections, pipes, flows };
+  const listeners = Math.floor(files / 2);
+  const rest = files - flows - 2 * pipes - Math.min(open, listeners);
+  return { connections: Math.min(maxConnections, Math.floor(rest / 2)), pipes, flows, listeners };
 }

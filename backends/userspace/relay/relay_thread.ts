@@ -47,6 +47,8 @@ export class RelayThread implements EventTarget, Disposable {
   #missing = 0;
   readonly #inherited: InheritedSockets;
   readonly #handOverName: string;
+  readonly #settings: RelaySettings;
+  readonly #fileLimit = openFileLimit();
   #drain: Drain | undefined;
   #handOver: HandOver | undefined;
   #hasBegun = false;
@@ -71,7 +73,9 @@ export class RelayThread implements EventTarget, Disposable {
       };
       warnings.warn("an endpoint failed, and is avoided for a while", values, loop.now, values.endpoint);
     };
-    const budget = fileBudget(openFileLimit(), settings);
+    this.#settings = settings;
+    const budget = fileBudget(this.#fileLimit, settings, 0);
+    const hasRoom = () => this.#openListeners < budget.listeners;
     this.#pipes = settings.mover === "splice" ? new PipePool(PIPE_BYTES, budget.pipes) : undefined;
     this.#tcp = new TcpRelay({
       loop,
@@ -91,8 +95,8 @@ export class RelayThread implements EventTarget, Disposable {
       maxFlows: budget.flows,
     });
     this.#listeners = {
-      TCP: new TcpListeners(loop, this.#tcp, this.#inherited, warn).set,
-      UDP: udpListeners(loop, this.#udp, this.#inherited),
+      TCP: new TcpListeners(loop, this.#tcp, this.#inherited, hasRoom, warn).set,
+      UDP: udpListeners(loop, this.#udp, this.#inherited, hasRoom),
     };
     const setOf = ({ service }: FrontendEntry) => this.#listeners[service.spec.protocol];
     this.#table = new ServiceTable({
@@ -156,6 +160,7 @@ export class RelayThread implements EventTarget, Disposable {
 
   #done(id: number): void {
     const { TCP, UDP } = this.#listeners;
+    this.#tcp.maxConnections = fileBudget(this.#fileLimit, this.#settings, this.#openListeners).connections;
     this.#send({ type: "done", id, failed: [...TCP.takeFailed(), ...UDP.takeFailed()] });
   }
 
@@ -171,6 +176,10 @@ export class RelayThread implements EventTarget, Disposable {
     this.#pipes?.[Symbol.dispose]();
     this.#udp[Symbol.dispose]();
     this.#loop[Symbol.dispose]();
+  }
+
+  get #openListeners(): number {
+    return this.#listeners.TCP.size + this.#listeners.UDP.size;
   }
 
   get #open(): number {

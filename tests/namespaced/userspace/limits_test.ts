@@ -100,6 +100,46 @@ Deno.test(
   },
 );
 
+Deno.test("listeners take the files of connections, and at most half of all", keepsLibraries, async () => {
+  await using _server = new TcpServer("10.1.0.1", echo);
+  const loopback = (index: number) => address(`127.64.${index >> 8}.${index & 0xff}`);
+  const many = (count: number) => ({
+    ...OTHER,
+    frontends: Array.from(
+      { length: count },
+      (_, index) => frontend({ port: 8000, listen: { address: loopback(index), port: 8000 } }),
+    ),
+  });
+  const limit = openFileLimit();
+  // 500 are left to the process, and 124 to pipes and UDP flows.
+  limitOpenFiles(1000);
+  const open: Deno.TcpConn[] = [];
+  try {
+    await using lab = await RelayLab.start();
+    const failed = await lab.relay.replace([relayedService(), many(300)]);
+    assert.equal(failed.length, 50 + lab.relay.listeners.length);
+    assert.match(
+      failed[0]?.reason ?? "",
+      /^listen on 127\.64\.\S+:8000\/TCP: half of the files .* \(LimitNOFILE\)$/,
+    );
+    assert.equal((await lab.relay.replace([relayedService(), many(196)])).length, 0);
+    for (let index = 0; index < 80; index++) {
+      try {
+        open.push(await Deno.connect(VIP));
+      } catch (error) {
+        // The reset may come before the connection is reported to be established.
+        assert(error instanceof Deno.errors.ConnectionReset);
+      }
+    }
+    // 88 connections, three quarters of which one service may have.
+    await until(async () => (await lab.counters()).refused === 80 - 66);
+    assert.equal((await lab.report()).openConnections, 66);
+  } finally {
+    limitOpenFiles(limit);
+    for (const connection of open) connection.close();
+  }
+});
+
 Deno.test(
   "without descriptors the relay waits, without using the processor, and then goes on",
   keepsLibraries,

@@ -45,6 +45,8 @@ export interface ListenerSetOptions {
     destination: Destination,
     inherited: number | undefined,
   ) => Opened;
+  /** Reports whether the process may open a file for another listener of one frontend. */
+  readonly hasRoom: () => boolean;
   /** Called before a socket is closed. */
   readonly closing: (listening: Opened) => void;
 }
@@ -100,6 +102,7 @@ export class ListenerSet implements DirectFrontends {
     }
     const destination = { entry };
     try {
+      if (!this.#options.hasRoom()) throw new Error(this.#noRoom(address, port));
       const name = directListenerName(this.#options.protocol, address, port);
       const listening = this.#open(name, entry.service.spec.family, address, port, destination);
       this.#direct.set(key, { ...listening, destination });
@@ -107,6 +110,11 @@ export class ListenerSet implements DirectFrontends {
       const reason = error instanceof Error ? error.message : String(error);
       this.#failed.push({ key: entry.service.spec.key, kind: entry.frontend.kind, address, port, reason });
     }
+  }
+
+  /** Number of listeners. */
+  get size(): number {
+    return this.#shared.length + this.#direct.size;
   }
 
   /** Returns the frontends that could not be listened for since the last call. */
@@ -195,6 +203,13 @@ export class ListenerSet implements DirectFrontends {
     const { fd, target } = open(operation, family, socketAddress, destination, inherited.take(name));
     loop.add(fd, target, this.#events);
     return { name, fd, target };
+  }
+
+  #noRoom(address: Address, port: number): string {
+    return `listen on ${
+      formatSocketAddress(address, port)
+    }/${this.#options.protocol}: half of the files that the ` +
+      "process may open are listeners. Raise the limit of open files (LimitNOFILE)";
   }
 
   #close({ fd }: Listening): void {

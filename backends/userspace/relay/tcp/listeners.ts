@@ -20,7 +20,13 @@ export class TcpListeners implements Timer {
   /** End of the pause; Infinity while connections are accepted. */
   nextDeadline = Infinity;
 
-  constructor(loop: EventLoop, relay: TcpRelay, inherited: InheritedSockets, warn: Warn) {
+  constructor(
+    loop: EventLoop,
+    relay: TcpRelay,
+    inherited: InheritedSockets,
+    hasRoom: () => boolean,
+    warn: Warn,
+  ) {
     this.#loop = loop;
     this.#relay = relay;
     this.#warn = warn;
@@ -29,6 +35,7 @@ export class TcpListeners implements Timer {
       loop,
       protocol: "TCP",
       inherited,
+      hasRoom,
       open: (operation, family, address, destination, existing) => {
         const fd = existing ?? listenTcp(operation, FAMILY_NUMBERS[family], address);
         setConnectionOptions(fd, KEEP_ALIVE);

@@ -65,7 +65,8 @@ export class TcpRelay implements ConnectionOwner, Timer {
   readonly #transfer: Transfer;
   readonly #endpointFailed: TcpRelayOptions["endpointFailed"];
   readonly #mark: number;
-  readonly #maxConnections: number;
+  /** Connections at a time. May change, also to less than are open. */
+  maxConnections: number;
   /** Connections whose attempt waits for an answer, by the number of attempts before it. */
   readonly #attempts = ATTEMPT_MS.map((milliseconds) => new ExpiryList<Connection>(milliseconds));
   readonly #delayedResets = new DelayedResets((connection) => this.failed(connection));
@@ -81,7 +82,7 @@ export class TcpRelay implements ConnectionOwner, Timer {
     this.#transfer = transfer;
     this.#endpointFailed = endpointFailed;
     this.#mark = mark;
-    this.#maxConnections = maxConnections;
+    this.maxConnections = maxConnections;
     loop.addTimer(this);
     loop.addTimer(this.#delayedResets);
   }
@@ -91,13 +92,13 @@ export class TcpRelay implements ConnectionOwner, Timer {
   }
 
   get isFull(): boolean {
-    return this.#connections.size >= this.#maxConnections;
+    return this.#connections.size >= this.maxConnections;
   }
 
   /** Reports whether a service may have another connection. */
   hasRoomFor(service: Service): boolean {
-    return this.#connections.size < this.#maxConnections * SCARCE ||
-      service.open < this.#maxConnections * SERVICE_SHARE;
+    return this.#connections.size < this.maxConnections * SCARCE ||
+      service.open < this.maxConnections * SERVICE_SHARE;
   }
 
   /** Connects a client that was accepted. */

@@ -14,11 +14,13 @@ export function udpListeners(
   loop: EventLoop,
   relay: UdpRelay,
   inherited: InheritedSockets,
+  hasRoom: () => boolean,
 ): ListenerSet {
   return new ListenerSet({
     loop,
     protocol: "UDP",
     inherited,
+    hasRoom,
     open: (operation, family, address, destination, existing) => {
       const fd = existing ?? bindUdp(operation, FAMILY_NUMBERS[family], address, RECEIVE_BYTES);
       return { fd, target: new UdpReceiver(relay, fd, family, destination) };
