@@ -197,7 +197,8 @@ function writeFeature(
 }
 
 const PRESENT = "nf_tables in the kernel";
-const PRIVILEGE = "CAP_NET_ADMIN";
+/** Name of the requirement that the process may program nf_tables. */
+export const PRIVILEGE = "CAP_NET_ADMIN";
 
 /** The answer when no socket could be opened. Only some errors mean that the kernel lacks the protocol. */
 export function netfilterNotOpened(error: Error): Requirement {

@@ -25,6 +25,7 @@ import type { Candidates } from "../nf_tables/fixed/rejected_plans.ts";
 import { writeTable } from "../nf_tables/fixed/table.ts";
 import { FixedTables } from "../nf_tables/fixed/tables.ts";
 import { compareTable, describeUnwantedTables } from "../nf_tables/image/describe_changes.ts";
+import { PRIVILEGE } from "../nf_tables/probe.ts";
 import type { TableSchema } from "../nf_tables/schema.ts";
 import { TableText } from "../nf_tables/text/table_text.ts";
 import {
@@ -54,6 +55,9 @@ import type { RelaySettings } from "./relay/messages.ts";
 import { RelayControl } from "./relay_control.ts";
 import type { StartRelay } from "./relay_handle.ts";
 import { relayUpdateOf } from "./relay_update.ts";
+
+const WITHOUT_PRIVILEGE =
+  "With --userspace-rules=false, the mode needs no privilege, and serves node ports and loopback addresses only";
 
 /**
  * Mode userspace: rules lead new connections to listeners of this process, whose relay connects to an endpoint and moves
@@ -89,7 +93,12 @@ export class UserspaceBackend implements Backend {
   }
 
   async probe(): Promise<readonly Requirement[]> {
-    return [...await this.#kernel.probe(probeTables), probeIcmp("recommended")];
+    const requirements = (await this.#kernel.probe(probeTables)).map((requirement) =>
+      requirement.name === PRIVILEGE && !requirement.found
+        ? { ...requirement, detail: `${requirement.detail}. ${WITHOUT_PRIVILEGE}` }
+        : requirement
+    );
+    return [...requirements, probeIcmp("recommended")];
   }
 
   logTo(log: Pick<Log, "warn">): void {

@@ -132,6 +132,12 @@ export interface Backend extends Disposable {
    */
   readonly afterEnd?: string;
 
+  /**
+   * False in modes that leave connection tracking alone, because it translates none of their connections: neither its
+   * settings nor its entries matter.
+   */
+  readonly usesConntrack?: false;
+
   /** Finds out by trying which features the kernel and our privileges allow. Leaves nothing programmed. */
   probe(): Promise<readonly Requirement[]>;
 

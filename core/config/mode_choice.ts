@@ -22,7 +22,8 @@ export async function chooseMode(
 ): Promise<ModeChoice> {
   const candidates = modes.filter(({ isAutomatic }) => isAutomatic);
   const names = listed(automaticModes(modes), "and");
-  const lacking: string[] = [];
+  /** Modes by the requirements that they lack. */
+  const lacking = new Map<string, string[]>();
   for (const mode of candidates) {
     using backend = configure(mode).create();
     const missing = (await backend.probe()).filter(({ found, severity }) =>
@@ -31,17 +32,24 @@ export async function chooseMode(
     if (missing.length === 0) {
       return {
         mode,
-        reason: [`the first of ${names} that can work here`, ...lacking].join("; "),
+        reason: [`the first of ${names} that can work here`, ...describeLacking(lacking)].join("; "),
         works: true,
       };
     }
-    lacking.push(`mode ${mode.name} cannot: ${missing.map(describe).join(", ")}`);
+    const text = missing.map(describe).join(", ");
+    lacking.set(text, [...lacking.get(text) ?? [], mode.name]);
   }
   return {
     mode: candidates[0] ?? modes[0],
-    reason: [`none of ${names} can work here`, ...lacking].join("; "),
+    reason: [`none of ${names} can work here`, ...describeLacking(lacking)].join("; "),
     works: false,
   };
+}
+
+function describeLacking(lacking: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  return [...lacking].map(([text, modes]) =>
+    `mode${modes.length === 1 ? "" : "s"} ${listed(modes, "and")} cannot: ${text}`
+  );
 }
 
 function describe({ name, detail }: Requirement): string {

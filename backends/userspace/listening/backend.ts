@@ -34,6 +34,7 @@ const MAX_RETRIED = 200;
 export class ListeningBackend implements Backend {
   readonly mode = "userspace";
   readonly afterEnd = "Services answer only while a proxy runs";
+  readonly usesConntrack = false;
   readonly #relay: RelayControl;
   /** Undefined if no ClusterIP is served. */
   readonly #loopback: LoopbackServices | undefined;

@@ -122,7 +122,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
   const serviceDevices = config.modes.flatMap(({ serviceDevice }) => serviceDevice ?? []);
   const interfaces = new InterfaceAddresses({ serviceDevices, log });
   const nodeAddresses = () => interfaces.current;
-  const conntrack = createConntrackReconciler({
+  const conntrack = backend.usesConntrack === false ? undefined : createConntrackReconciler({
     observer: metrics.conntrack,
     nodeAddresses,
     relaySockets: () => backend.relaySockets?.() ?? [],
@@ -155,7 +155,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     metrics.program.programmed(inForce);
     limitations.synced(inForce);
     localhost?.synced(inForce);
-    conntrack.synced(inForce);
+    conntrack?.synced(inForce);
     firstSync.resolve();
   };
   // The loop reports its failures to the observer, which records them as events.

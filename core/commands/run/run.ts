@@ -45,7 +45,7 @@ export async function run(
   if (lock === undefined) return;
 
   // After the backend has tried its rules, because these make the kernel load conntrack.
-  platform.setConntrackSysctls(config.conntrack, log);
+  if (backend.usesConntrack !== false) platform.setConntrackSysctls(config.conntrack, log);
   platform.setOomScoreAdj(config.oomScoreAdj, config.oomScoreAdj === defaultDocument().oomScoreAdj, log);
   const sockets = socketsOf(backend, notifier);
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
@@ -99,6 +99,6 @@ async function initialise(
   backend: Backend,
   log: Log,
 ): Promise<void> {
-  platform.setConntrackSysctls(config.conntrack, log);
+  if (backend.usesConntrack !== false) platform.setConntrackSysctls(config.conntrack, log);
   for (const warning of await backend.prepareNode?.(wantsLocalhostNodePorts(config)) ?? []) log.warn(warning);
 }

@@ -50,6 +50,16 @@ Deno.test("auto selects the first mode that has what it requires, and says what 
   assert.equal(tolerant.config.mode.name, "nftables");
 });
 
+Deno.test("modes that lack the same are named together", async () => {
+  const modes = [onNode(nftables, NAT), onNode(iptables, NAT)] as const;
+  const { config } = await load(["--proxy-mode=auto"], "", modes);
+  assert.equal(
+    config.modeChoice?.reason,
+    "none of nftables and iptables can work here; " +
+      "modes nftables and iptables cannot: destination NAT (the kernel rejects it)",
+  );
+});
+
 Deno.test("auto never selects a mode that has to be named", async () => {
   const { config } = await load(["--proxy-mode=auto"], "", [onNode(ipvs), onNode(iptables)]);
   assert.equal(config.mode.name, "iptables");
@@ -112,7 +122,7 @@ Deno.test("a start logs the choice; if no mode can work, one message says what e
   assert.equal(none.code, 1);
   assert.match(
     none.err,
-    /^proxy: --proxy-mode auto: none of nftables and iptables can work here; mode nftables cannot: .*; mode iptables cannot: /m,
+    /^proxy: --proxy-mode auto: none of nftables and iptables can work here; modes nftables and iptables cannot: /m,
   );
 });
 
@@ -140,7 +150,7 @@ Deno.test("check says that a start would fail if auto finds no mode that can wor
   assert.equal(code, 1);
   assert.match(
     out,
-    /^A start would fail: none of nftables and iptables can work here; mode nftables cannot: .*\.$/m,
+    /^A start would fail: none of nftables and iptables can work here; modes nftables and iptables cannot: .*\.$/m,
   );
   assert.doesNotMatch(out, /would use mode/);
 });

@@ -38,6 +38,7 @@ with socket.create_connection(("${address}", ${port}), timeout=10) as connection
     await proxy.logs(warning);
     assert.equal(proxy.log.match(warning)?.length, 1);
     assert.doesNotMatch(proxy.log, /^E\d{4} /m);
+    assert.doesNotMatch(proxy.log, /conntrack|connection tracking/);
     assert.equal((await proxy.end()).code, 0);
     assert.match(proxy.log, /"Stopping; Services answer only while a proxy runs"/);
   } finally {
@@ -151,6 +152,17 @@ Deno.test("a node port that another program has is in the status, and served whe
       }
       await Promise.all([child.status, child.stdout.cancel(), child.stderr.cancel()]);
     }
+  }
+});
+
+Deno.test("without privileges, the error of mode userspace names the flag that needs none", async () => {
+  await using node = await Node.make();
+  for (const mode of ["userspace", "auto"]) {
+    const flags = [...node.source, ...node.identity, `--proxy-mode=${mode}`];
+    assertComplaint(
+      await node.run(flags, UNPRIVILEGED),
+      /CAP_NET_ADMIN.*\. With --userspace-rules=false, the mode needs no privilege/,
+    );
   }
 });
 
