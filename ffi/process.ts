@@ -1,4 +1,12 @@
-import { CLOCK_MONOTONIC, F_SETFD, FD_CLOEXEC, libc, M_MMAP_THRESHOLD, RLIMIT_NOFILE } from "./libc.ts";
+import {
+  CLOCK_MONOTONIC,
+  F_DUPFD_CLOEXEC,
+  F_SETFD,
+  FD_CLOEXEC,
+  libc,
+  M_MMAP_THRESHOLD,
+  RLIMIT_NOFILE,
+} from "./libc.ts";
 
 /**
  * Raises the limit of open files of this process to its maximum, as the Go runtime does at startup. The default is
@@ -20,6 +28,15 @@ export function closeOnExec(fd: number): void {
 /** Closes a descriptor that this process has inherited. */
 export function closeDescriptor(fd: number): void {
   libc().close(fd);
+}
+
+/**
+ * Returns another descriptor of the same file, which programs that this process starts do not get. Undefined if there are
+ * none left.
+ */
+export function duplicateDescriptor(fd: number): number | undefined {
+  const duplicate = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return duplicate < 0 ? undefined : duplicate;
 }
 
 /** Returns the number of files that this process may have open. */

@@ -4,6 +4,7 @@ import { embeddedUrl } from "../../ffi/library.ts";
 import { WakeCounter } from "../../ffi/socket/wake.ts";
 import type {
   FailedListener,
+  ListenerChanges,
   RelayCommand,
   RelayedService,
   RelayEvent,
@@ -91,7 +92,7 @@ export class Relay implements RelayHandle {
     removed: readonly PlanKey[],
   ): Promise<readonly FailedListener[]> {
     const answer = await this.#ask((id) => ({ type: "update", id, services, removed }));
-    return answer.type === "done" ? answer.failed : [];
+    return answer.type === "done" ? answer.changes.failed : [];
   }
 
   async report(): Promise<RelayReport> {
@@ -136,6 +137,10 @@ export class Relay implements RelayHandle {
       case "offered":
         return this.#offered.resolve();
       case "done":
+        this.#listenersChanged(event.changes);
+        this.#answers.get(event.id)?.resolve(event);
+        this.#answers.delete(event.id);
+        return;
       case "report":
         this.#answers.get(event.id)?.resolve(event);
         this.#answers.delete(event.id);
@@ -148,6 +153,14 @@ export class Relay implements RelayHandle {
       case "failed":
         return this.#fail(event.message);
     }
+  }
+
+  #listenersChanged({ opened, closed }: ListenerChanges): void {
+    // The object stays the same while its contents do.
+    if (closed.length === 0 && Object.keys(opened).length === 0) return;
+    const descriptors = { ...this.#descriptors };
+    for (const name of closed) delete descriptors[name];
+    this.#descriptors = { ...descriptors, ...opened };
   }
 
   #fail(reason: string): void {

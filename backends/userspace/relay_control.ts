@@ -42,7 +42,7 @@ export class RelayControl implements Disposable {
     return this.#relay;
   }
 
-  /** The sockets of the shared listeners, by name. */
+  /** The sockets of all listeners, by name. The object stays the same while its contents do. */
   get descriptors(): NamedSockets {
     return this.#relay?.descriptors ?? {};
   }

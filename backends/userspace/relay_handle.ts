@@ -23,7 +23,7 @@ export interface RelayHandle extends Disposable {
     removed: readonly PlanKey[],
   ): Promise<readonly FailedListener[]>;
   report(): Promise<RelayReport>;
-  /** The sockets of the shared listeners, by name. */
+  /** The sockets of all listeners, by name. The object stays the same while its contents do. */
   readonly descriptors: NamedSockets;
   /**
    * Offers the listeners to the next process and waits until the connections have ended, for a limited time.

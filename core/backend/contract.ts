@@ -235,7 +235,10 @@ export interface Backend extends Disposable {
    */
   inheritSockets?(sockets: NamedSockets): void;
 
-  /** Returns the sockets that the service manager should keep for the next process. Called after the first reconcile. */
+  /**
+   * Returns the sockets that the service manager should keep for the next process: the same object while they are the
+   * same. Called after each sync that has succeeded.
+   */
   socketsToKeep?(): NamedSockets;
 
   /**

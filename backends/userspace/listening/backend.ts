@@ -3,6 +3,7 @@ import type {
   BackendMetric,
   Comparison,
   Draining,
+  NamedSockets,
   PlanChange,
   ReconcileReport,
   Requirement,
@@ -133,6 +134,14 @@ export class ListeningBackend implements Backend {
 
   unservedNodePorts(limit: number): UnservedNodePorts {
     return this.#failed.nodePorts(limit);
+  }
+
+  inheritSockets(sockets: NamedSockets): void {
+    this.#relay.inheritSockets(sockets);
+  }
+
+  socketsToKeep(): NamedSockets {
+    return this.#relay.descriptors;
   }
 
   drain(isAwaited: boolean): Promise<Draining> {

@@ -62,6 +62,16 @@ export interface FailedListener {
   readonly reason: string;
 }
 
+/** Listeners of single frontends that a command has changed. */
+export interface ListenerChanges {
+  /** Frontends of the services of the command that are not served. */
+  readonly failed: readonly FailedListener[];
+  /** Sockets by name. */
+  readonly opened: Readonly<Record<string, number>>;
+  /** Names of sockets. */
+  readonly closed: readonly string[];
+}
+
 /** A listener for connections that the kernel redirects. The relay asks for the original destination of each. */
 export interface SharedListener {
   readonly family: Family;
@@ -142,8 +152,7 @@ export type RelayEvent =
   | { readonly type: "offered" }
   /** The relay could not start, or its thread has ended by an error. */
   | { readonly type: "failed"; readonly message: string }
-  /** `failed`: frontends of the services of this command that are not served. */
-  | { readonly type: "done"; readonly id: number; readonly failed: readonly FailedListener[] }
+  | { readonly type: "done"; readonly id: number; readonly changes: ListenerChanges }
   | { readonly type: "report"; readonly id: number; readonly report: RelayReport }
   /** `open`: connections that were reset because the time was over. */
   | { readonly type: "drained"; readonly open: number }

@@ -161,7 +161,13 @@ export class RelayThread implements EventTarget, Disposable {
   #done(id: number): void {
     const { TCP, UDP } = this.#listeners;
     this.#tcp.maxConnections = fileBudget(this.#fileLimit, this.#settings, this.#openListeners).connections;
-    this.#send({ type: "done", id, failed: [...TCP.takeFailed(), ...UDP.takeFailed()] });
+    const [tcp, udp] = [TCP.takeChanges(), UDP.takeChanges()];
+    const changes = {
+      failed: [...tcp.failed, ...udp.failed],
+      opened: { ...tcp.opened, ...udp.opened },
+      closed: [...tcp.closed, ...udp.closed],
+    };
+    this.#send({ type: "done", id, changes });
   }
 
   handleEvents(): void {

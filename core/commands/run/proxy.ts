@@ -44,6 +44,8 @@ export interface ProxyParts extends Pick<Platform, "createConntrackReconciler"> 
   readonly backend: Backend;
   /** Called once, after the first programming. */
   readonly whenInForce: () => Promise<void>;
+  /** Called after each sync that has succeeded: gives the service manager the sockets that it should keep. */
+  readonly keepSockets: () => void;
   /** Undefined if no service manager expects messages. */
   readonly notifier: Notifier | undefined;
   readonly log: Log;
@@ -156,6 +158,7 @@ export function buildProxy(parts: ProxyParts): Proxy {
     limitations.synced(inForce);
     localhost?.synced(inForce);
     conntrack?.synced(inForce);
+    parts.keepSockets();
     firstSync.resolve();
   };
   // The loop reports its failures to the observer, which records them as events.

@@ -55,10 +55,8 @@ export async function run(
     families,
     backend,
     createConntrackReconciler: platform.createConntrackReconciler,
-    whenInForce: async () => {
-      sockets.keep(backend.socketsToKeep?.() ?? {});
-      await whenInForce();
-    },
+    whenInForce,
+    keepSockets: () => sockets.keep(backend.socketsToKeep?.() ?? {}),
     notifier,
     log,
     setVerbosity,

@@ -1,3 +1,4 @@
+import { closeDescriptor, duplicateDescriptor } from "../../../ffi/process.ts";
 import { MAX_SOCKET_PATH } from "../../../ffi/unix_address.ts";
 import { DatagramSender } from "../../../ffi/unix_socket.ts";
 import type { Log } from "../log.ts";
@@ -10,7 +11,7 @@ export interface Environment {
 
 interface Message {
   readonly text: string;
-  /** A descriptor that goes with it. */
+  /** A descriptor that goes with it, and is closed afterwards. */
   readonly socket?: number;
 }
 
@@ -75,9 +76,11 @@ export class Notifier implements Disposable {
     this.#post({ text: assignments.join("\n") });
   }
 
-  /** Gives a socket to the service manager, which passes it to the next process. */
+  /** Gives a socket to the service manager, which passes it to the next process. The caller may close it at once. */
   keep(name: string, socket: number): void {
-    if (!this.#isStopping) this.#post({ text: `FDSTORE=1\nFDNAME=${name}`, socket });
+    if (this.#isStopping) return;
+    const duplicate = duplicateDescriptor(socket);
+    if (duplicate !== undefined) this.#post({ text: `FDSTORE=1\nFDNAME=${name}`, socket: duplicate });
   }
 
   /** Makes the service manager close the sockets that it has been given with this name. */
@@ -113,6 +116,7 @@ export class Notifier implements Disposable {
         ? this.#sender.send(bytes)
         : this.#sender.sendDescriptor(bytes, socket);
       if (!isSent) return this.#postpone();
+      if (socket !== undefined) closeDescriptor(socket);
       this.#waiting.shift();
       this.#attempts = 0;
     }
@@ -126,7 +130,7 @@ export class Notifier implements Disposable {
         );
       }
       this.#hasWarned = true;
-      this.#waiting.length = 0;
+      this.#dropWaiting();
       this.#attempts = 0;
       return;
     }
@@ -135,8 +139,13 @@ export class Notifier implements Disposable {
     Deno.unrefTimer(this.#timer);
   }
 
+  #dropWaiting(): void {
+    for (const { socket } of this.#waiting.splice(0)) if (socket !== undefined) closeDescriptor(socket);
+  }
+
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#dropWaiting();
     this.#sender[Symbol.dispose]();
   }
 }

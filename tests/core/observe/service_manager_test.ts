@@ -221,3 +221,19 @@ Deno.test("the service manager keeps the sockets in use, and closes those of an 
     "FDSTOREREMOVE=1\nFDNAME=added",
   ]);
 });
+
+Deno.test("a socket that waits for the service manager may be closed meanwhile", async () => {
+  const name = `test-${crypto.randomUUID()}`;
+  using notifier = Notifier.open(new Map([["NOTIFY_SOCKET", `@${name}`]]), silentLog);
+  const openFiles = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const before = openFiles();
+  {
+    using file = openFile("/proc/self/status");
+    notifier?.keep("TCP-IPv4-inside", file?.fd ?? -1);
+  }
+  using receiver = new DatagramReceiver(`\0${name}`);
+  const deadline = performance.now() + LONG_MS;
+  while (receiver.messages.length < 1 && performance.now() < deadline) await pause(5);
+  deepEqual(receiver.messages, ["FDSTORE=1\nFDNAME=TCP-IPv4-inside"]);
+  equal(openFiles(), before + 1, "only the receiver is open in addition");
+});

@@ -109,13 +109,18 @@ Deno.test(
     await lab.replace(DIRECT);
     using client = await Deno.connect(LOOPBACK);
     assert.deepEqual(await exchange(client, HELLO), HELLO);
+    const { descriptors } = lab.relay;
+    assert.deepEqual(Object.keys(descriptors), ["TCP-7f400001-8000"]);
     await lab.replace({ ...DIRECT, cluster: packed("10.1.0.9:8080") });
+    assert.equal(lab.relay.descriptors, descriptors);
     assert.equal(await connectOrReset(LOOPBACK), "reset");
     await lab.replace({ ...DIRECT, frontends: [frontend({ listen: { ...LISTEN, port: 8001 } })] });
     await assert.rejects(Deno.connect(LOOPBACK), Deno.errors.ConnectionRefused);
     using moved = await Deno.connect({ ...LOOPBACK, port: 8001 });
     assert.deepEqual(await exchange(moved, HELLO), HELLO);
+    assert.deepEqual(Object.keys(lab.relay.descriptors), ["TCP-7f400001-8001"]);
     await lab.replace();
+    assert.deepEqual(lab.relay.descriptors, {});
     await assert.rejects(Deno.connect({ ...LOOPBACK, port: 8001 }), Deno.errors.ConnectionRefused);
   },
 );

@@ -6,7 +6,7 @@ import { closeSocket } from "../../../../ffi/socket/stream.ts";
 import { localPort } from "../../../../ffi/socket/tcp.ts";
 import { FAMILY_NUMBERS } from "../../../protocol_numbers.ts";
 import type { EventLoop, EventTarget } from "../event_loop.ts";
-import type { FailedListener, RelayedProtocol, SharedListener, Side } from "../messages.ts";
+import type { FailedListener, ListenerChanges, RelayedProtocol, SharedListener, Side } from "../messages.ts";
 import type { DirectFrontends, FrontendEntry, ServiceTable } from "../services/service_table.ts";
 import type { NamedDescriptors } from "./hand_over.ts";
 import type { InheritedSockets } from "./inherited_sockets.ts";
@@ -61,6 +61,8 @@ export class ListenerSet implements DirectFrontends {
     Listening & { readonly destination: { entry: FrontendEntry | undefined } }
   >();
   #failed: FailedListener[] = [];
+  #opened: Record<string, number> = {};
+  #closed: string[] = [];
   #isPaused = false;
   /** True from when all services are known until the relay stops. */
   #isServing = false;
@@ -106,6 +108,7 @@ export class ListenerSet implements DirectFrontends {
       const name = directListenerName(this.#options.protocol, address, port);
       const listening = this.#open(name, entry.service.spec.family, address, port, destination);
       this.#direct.set(key, { ...listening, destination });
+      this.#opened[name] = listening.fd;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#failed.push({ key: entry.service.spec.key, kind: entry.frontend.kind, address, port, reason });
@@ -117,11 +120,13 @@ export class ListenerSet implements DirectFrontends {
     return this.#shared.length + this.#direct.size;
   }
 
-  /** Returns the frontends that could not be listened for since the last call. */
-  takeFailed(): readonly FailedListener[] {
-    const failed = this.#failed;
+  /** Returns the listeners of single frontends that were opened, closed or failed since the last call. */
+  takeChanges(): ListenerChanges {
+    const changes = { failed: this.#failed, opened: this.#opened, closed: this.#closed };
     this.#failed = [];
-    return failed;
+    this.#opened = {};
+    this.#closed = [];
+    return changes;
   }
 
   remove({ service, frontend: { listen } }: FrontendEntry): void {
@@ -136,6 +141,7 @@ export class ListenerSet implements DirectFrontends {
       this.#options.closing(listening);
       this.#close(listening);
       this.#direct.delete(key);
+      this.#closed.push(listening.name);
     }
   }
 

@@ -3,7 +3,8 @@
     service_manager.py SOCKET COMMAND...
 
 Starts the command, and listens on SOCKET for its messages (sd_notify(3)). Keeps the descriptors of messages with
-FDSTORE=1, and passes them to the next process (sd_listen_fds(3)). Prints the name of each that is new, and "ready"
+FDSTORE=1 until one with FDSTOREREMOVE=1, and passes them to the next process (sd_listen_fds(3)). Prints the name of each
+that is new, and "ready"
 whenever the process reports that. Each line of standard input is a signal that the process gets; when it has ended, it
 is started again.
 """
@@ -47,6 +48,10 @@ def receive():
         else:
             kept[name] = fds[0]
             print(name, flush=True)
+    if "FDSTOREREMOVE=1" in lines:
+        name = lines[1].removeprefix("FDNAME=")
+        if name in kept:
+            os.close(kept.pop(name))
     if "READY=1" in lines:
         print("ready", flush=True)
 

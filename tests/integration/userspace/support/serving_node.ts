@@ -1,9 +1,10 @@
 import { Node } from "../../cli/support/node.ts";
-import { reachable } from "../../cli/support/objects.ts";
+import { service, slice } from "../../cli/support/objects.ts";
 
 const ADDRESS = "192.0.2.1";
 const SERVICE = "10.96.0.10";
 const ENDPOINT = "10.244.1.11";
+const NODE_PORT = 30080;
 
 /** A node with a service and its endpoint, and clients on the node that connect all the time. */
 export class ServingNode implements AsyncDisposable {
@@ -18,7 +19,10 @@ export class ServingNode implements AsyncDisposable {
     await ip("address", "add", `${ADDRESS}/32`, "dev", "lo");
     await ip("route", "add", "local", "10.244.0.0/16", "dev", "lo");
     await ip("route", "add", "10.96.0.0/16", "dev", "lo", "src", ADDRESS);
-    await node.write("web.json", reachable("web", SERVICE, ENDPOINT));
+    await node.write("web.json", [
+      service("web", SERVICE, { type: "NodePort", ports: [{ port: 80, nodePort: NODE_PORT }] }),
+      slice("web", [ENDPOINT]),
+    ]);
     serving.start(program("echo.py"), ENDPOINT, "8080");
     return serving;
   }
@@ -32,9 +36,16 @@ export class ServingNode implements AsyncDisposable {
     return child;
   }
 
-  /** Starts clients. The result stops them, and returns the number of answered connections and of failures by kind. */
-  clients(): () => Promise<Readonly<Record<string, number>>> {
-    const child = this.start(program("clients.py"), SERVICE, "80");
+  /**
+   * Starts clients.
+   * @param of "nodePort" for those that connect to the node port on a loopback address.
+   * The result stops them, and returns the number of answered connections and of failures by kind.
+   */
+  clients(of: "clusterIP" | "nodePort" = "clusterIP"): () => Promise<Readonly<Record<string, number>>> {
+    const child = this.start(
+      program("clients.py"),
+      ...(of === "clusterIP" ? [SERVICE, "80"] : ["127.0.0.1", `${NODE_PORT}`]),
+    );
     return async () => {
       await child.stdin.close();
       return JSON.parse(await new Response(child.stdout).text());
