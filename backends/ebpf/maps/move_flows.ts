@@ -1,23 +1,20 @@
 import { sameLayout } from "../../../ffi/bpf/btf.ts";
 import { type DefinedMap, translation } from "./copy_entries.ts";
-import { Entries } from "./entries.ts";
+import { Entries, sameWords } from "./entries.ts";
 import { OFFSET, SIZE, viewOf } from "./layout.ts";
 import type { TranslateEntry } from "./translate.ts";
 
 /**
- * Moves flows to a map that has copies of them, from the map of programs that have served them since, and leave packets
- * without a flow to the others. Both entries of a flow move one right after the other. What both programs have seen of a
- * flow counts.
- * @param copiedNs time after the copy, of CLOCK_MONOTONIC. Copies that have seen no packet since, and whose original is
- * gone, are deleted. Undefined keeps them.
+ * Moves flows to a map that has copies of them, from the map of programs that leave packets without a flow to others.
+ * Both entries of a flow move one right after the other.
  * @throws KernelError
  */
-export function moveFlows(from: DefinedMap, to: DefinedMap, copiedNs: bigint | undefined): void {
+export function moveFlows(from: DefinedMap, to: DefinedMap, { servedBy, copiedNs }: Move): void {
   const translate = translation(from.definition, to.definition);
   if (translate === undefined) return;
   const hasSameKeys = sameLayout(from.definition.key!, to.definition.key!);
   if (copiedNs !== undefined && hasSameKeys) deleteCopiesOfNothing(from, to, copiedNs);
-  const mover = new FlowMover(from, to, translate);
+  const mover = new FlowMover(from, to, translate, servedBy);
   const { keySize } = from.definition;
   for (const { keys, count } of from.map.chunks(CHUNK)) {
     for (let index = 0; index < count; index++) {
@@ -27,6 +24,16 @@ export function moveFlows(from: DefinedMap, to: DefinedMap, copiedNs: bigint | u
   }
 }
 
+export interface Move {
+  /** The programs that have served the flows since they were copied. */
+  readonly servedBy: "old programs" | "both";
+  /**
+   * Time after the copy, of CLOCK_MONOTONIC. Copies that have seen no packet since, and whose original is gone, are
+   * deleted. Undefined keeps them.
+   */
+  readonly copiedNs: bigint | undefined;
+}
+
 /** Entries that are read at once. */
 const CHUNK = 4096;
 
@@ -34,13 +41,20 @@ class FlowMover {
   readonly #from: DefinedMap;
   readonly #to: DefinedMap;
   readonly #translate: TranslateEntry | "same";
+  readonly #servedBy: Move["servedBy"];
   readonly #original: Uint8Array<ArrayBuffer>;
   readonly #copy: Uint8Array<ArrayBuffer>;
 
-  constructor(from: DefinedMap, to: DefinedMap, translate: TranslateEntry | "same") {
+  constructor(
+    from: DefinedMap,
+    to: DefinedMap,
+    translate: TranslateEntry | "same",
+    servedBy: Move["servedBy"],
+  ) {
     this.#from = from;
     this.#to = to;
     this.#translate = translate;
+    this.#servedBy = servedBy;
     this.#original = new Uint8Array(from.definition.valueSize);
     this.#copy = new Uint8Array(to.definition.valueSize);
   }
@@ -50,14 +64,23 @@ class FlowMover {
     if (!this.#from.map.take(key, this.#original)) return undefined;
     const moved = this.#translated(key);
     if (moved === undefined) return undefined;
-    const isCopied = this.#to.map.lookup(moved.key, this.#copy);
-    if (!isCopied || merge(moved.flow, viewOf(this.#copy))) {
+    if (this.#isNews(moved)) {
       this.#to.map.update(moved.key, new Uint8Array(moved.flow.buffer, moved.flow.byteOffset, SIZE.flow));
     }
     return reversed(moved.flow, OFFSET.flow.translated);
   }
 
-  #translated(key: Uint8Array<ArrayBuffer>) {
+  /** Reports whether the copy is missing or has to change. What programs have seen of it is in the flow afterwards. */
+  #isNews({ key, flow }: Moved): boolean {
+    if (!this.#to.map.lookup(key, this.#copy)) return true;
+    const copy = viewOf(this.#copy);
+    // The copy has become another flow.
+    if (flow.getBigUint64(OFFSET.flow.born, true) !== copy.getBigUint64(OFFSET.flow.born, true)) return false;
+    if (this.#servedBy === "both") merge(flow, copy);
+    return !sameWords(flow, 0, copy, 0, SIZE.flow);
+  }
+
+  #translated(key: Uint8Array<ArrayBuffer>): Moved | undefined {
     if (this.#translate === "same") return { key, flow: viewOf(this.#original) };
     const target = new Entries(SIZE.tuple, this.#copy.length, 1);
     target.add();
@@ -69,24 +92,21 @@ class FlowMover {
   }
 }
 
-/**
- * Merges a copy into its original.
- * @returns false if the copy needs no change, or has become another flow.
- */
-function merge(original: DataView, copy: DataView): boolean {
-  const { born, seen, state, end, acked, generation, device } = OFFSET.flow;
-  if (original.getBigUint64(born, true) !== copy.getBigUint64(born, true)) return false;
-  // The programs of this version know these better.
-  for (const known of [generation, device]) original.setUint32(known, copy.getUint32(known, true), true);
-  original.setUint32(state, original.getUint32(state, true) | copy.getUint32(state, true), true);
+/** An entry in the layout of the copies. */
+interface Moved {
+  readonly key: Uint8Array<ArrayBuffer>;
+  readonly flow: DataView<ArrayBuffer>;
+}
+
+/** Adds what a copy has seen of a flow. */
+function merge(flow: DataView, copy: DataView): void {
+  const { seen, state, end, acked } = OFFSET.flow;
+  flow.setUint32(state, flow.getUint32(state, true) | copy.getUint32(state, true), true);
   for (const number of [end, acked]) {
-    const later = laterNumber(original.getUint32(number, true), copy.getUint32(number, true));
-    original.setUint32(number, later, true);
+    flow.setUint32(number, laterNumber(flow.getUint32(number, true), copy.getUint32(number, true)), true);
   }
-  const [last, lastOfCopy] = [original.getBigUint64(seen, true), copy.getBigUint64(seen, true)];
-  if (lastOfCopy > last) original.setBigUint64(seen, lastOfCopy, true);
-  return last > lastOfCopy ||
-    [state, end, acked].some((member) => original.getUint32(member, true) !== copy.getUint32(member, true));
+  const seenByCopy = copy.getBigUint64(seen, true);
+  if (seenByCopy > flow.getBigUint64(seen, true)) flow.setBigUint64(seen, seenByCopy, true);
 }
 
 /** Returns the later one of two sequence numbers of TCP, which wrap around. */
@@ -95,9 +115,9 @@ function laterNumber(a: number, b: number): number {
 }
 
 /** Returns the tuple of packets in the other direction. */
-function reversed(view: DataView, at: number): Uint8Array<ArrayBuffer> {
+function reversed(view: DataView<ArrayBuffer>, at: number): Uint8Array<ArrayBuffer> {
   const { source, destination, source_port, destination_port } = OFFSET.tuple;
-  const tuple = new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset + at, SIZE.tuple);
+  const tuple = new Uint8Array(view.buffer, view.byteOffset + at, SIZE.tuple);
   const result = tuple.slice();
   result.set(tuple.subarray(source, source + SIZE.address), destination);
   result.set(tuple.subarray(destination, destination + SIZE.address), source);

@@ -6,7 +6,7 @@ import { monotonicMicroseconds } from "../../../ffi/process.ts";
 import { copyEntries, type DefinedMap, drainQueue, MAP_TYPE } from "../maps/copy_entries.ts";
 import { LAYOUT_VERSION, OFFSET, SETTING, type SettingsOffsets } from "../maps/layout.ts";
 import { memberOffsets } from "../maps/member_offsets.ts";
-import { moveFlows } from "../maps/move_flows.ts";
+import { type Move, moveFlows } from "../maps/move_flows.ts";
 import { changeFlags, changePorts } from "../maps/node_settings.ts";
 import { halvesOf, type PortRange, readSourcePorts } from "../maps/source_ports.ts";
 import { type Generation, PINNED_MAPS, type Pins } from "./pins.ts";
@@ -101,8 +101,9 @@ export class CarryOver implements Disposable {
    * Copies what has been added since, and moves the flows with what the old programs have seen of them. Called when the
    * new programs begin flows on all devices, and before the old programs are detached from them.
    * @param waitForPrograms returns when every run of a program that had begun is over.
+   * @param servedBy the programs that have served the flows since the first copy.
    */
-  finish(waitForPrograms: () => void): void {
+  finish(waitForPrograms: () => void, servedBy: Move["servedBy"]): void {
     if (this.hasTwoVersions) {
       this.#changeSettings((settings, at) =>
         changeFlags(settings, { set: SETTING.LEAVE_NEW_FLOWS }, at.flags)
@@ -110,7 +111,7 @@ export class CarryOver implements Disposable {
       waitForPrograms();
     }
     this.#copy(() => true, "missing");
-    this.#moveFlows();
+    this.#moveFlows(servedBy);
     for (const { name, map, from } of this.#copied) {
       if (from.type !== MAP_TYPE.QUEUE) continue;
       using target = this.#pins.openMap(name);
@@ -156,10 +157,10 @@ export class CarryOver implements Disposable {
     );
   }
 
-  #moveFlows(): void {
+  #moveFlows(servedBy: Move["servedBy"]): void {
     this.#transfer(({ name }) => FLOWS.has(name), (from, to, { hasEntries }) => {
       // Copies may be older than this start if an earlier one was interrupted.
-      moveFlows(from, to, hasEntries ? undefined : this.#copiedNs);
+      moveFlows(from, to, { servedBy, copiedNs: hasEntries ? undefined : this.#copiedNs });
     });
   }
 

@@ -25,6 +25,8 @@ export class Datapath implements Disposable {
   readonly #waitForPrograms: () => void;
   /** Undefined once it is done. */
   #carryOver: CarryOver | undefined;
+  /** Programs of another version stay attached to devices beside ours. */
+  readonly #usesLinks: boolean;
   readonly #pins: Pins;
   readonly #cgroup: string;
   readonly #owned: DisposableStack;
@@ -40,6 +42,7 @@ export class Datapath implements Disposable {
       readonly programs: ReadonlyMap<SocketProgram, BpfProgram>;
       readonly devices: Devices;
       readonly carryOver: CarryOver;
+      readonly usesLinks: boolean;
       readonly waitForPrograms: () => void;
       readonly owned: DisposableStack;
     },
@@ -51,6 +54,7 @@ export class Datapath implements Disposable {
     this.#programs = parts.programs;
     this.#devices = parts.devices;
     this.#carryOver = parts.carryOver;
+    this.#usesLinks = parts.usesLinks;
     this.#waitForPrograms = parts.waitForPrograms;
     this.#owned = parts.owned;
   }
@@ -109,6 +113,7 @@ export class Datapath implements Disposable {
     // Without links, the programs of another version are replaced one device after the other.
     const isReplaced = !attachment.usesLinks && pins.others().length > 0;
     return new Datapath(pins, cgroup, isTakenOver || isReplaced, {
+      usesLinks: attachment.usesLinks,
       maps,
       programs: socketPrograms,
       devices,
@@ -156,7 +161,7 @@ export class Datapath implements Disposable {
    */
   replaceOthers(): readonly string[] {
     const carryOver = this.#carryOver;
-    carryOver?.finish(this.#waitForPrograms);
+    carryOver?.finish(this.#waitForPrograms, this.#usesLinks ? "old programs" : "both");
     this.#carryOver = undefined;
     // Only a carry-over takes ports away: later reconciles write all of them with the other settings.
     if (carryOver !== undefined) changePorts(this.maps.node_settings, readSourcePorts());
