@@ -8,7 +8,7 @@ import {
   relayedService,
 } from "../../backends/userspace/relay/support/services.ts";
 import { run } from "../../integration/support/network_namespace.ts";
-import { keepsLibraries, RelayLab } from "../../integration/userspace/support/relay_lab.ts";
+import { keepsLibraries, RelayLab, setUpAddresses } from "../../integration/userspace/support/relay_lab.ts";
 import { close, echo, readAll, TcpServer } from "../../integration/userspace/support/tcp.ts";
 import { UdpClient, UdpServer } from "../../integration/userspace/support/udp.ts";
 import { until } from "../../integration/userspace/support/until.ts";
@@ -28,9 +28,10 @@ const DNS = relayedService({
 const UNREADABLE = { ...WEB, frontends: undefined } as unknown as RelayedService;
 
 Deno.test("a thread that fails resets its connections and closes its sockets", keepsLibraries, async () => {
+  await setUpAddresses();
   await using server = new TcpServer("10.1.0.1", echo);
   using _dns = await UdpServer.bind("dns", "10.1.0.1");
-  using asker = await UdpClient.bind("127.0.0.1");
+  using asker = await UdpClient.bind("192.0.2.1");
   const before = await sockets();
   const lab = await RelayLab.start({ udpIdleMs: 60_000 });
   await lab.replace(WEB, DNS);

@@ -70,7 +70,8 @@ export class RelayLab implements AsyncDisposable {
 /** Ranges of endpoints, services and the node's own address. */
 const NODE = { IPv4: "192.0.2.1", IPv6: "2001:db8::1" } as const;
 
-async function setUpAddresses(): Promise<void> {
+/** Adds the addresses to this network namespace. */
+export async function setUpAddresses(): Promise<void> {
   await run("ip", "link", "set", "lo", "up");
   await run("ip", "address", "replace", `${NODE.IPv4}/32`, "dev", "lo");
   await run("ip", "address", "replace", `${NODE.IPv6}/128`, "dev", "lo", "nodad");
