@@ -16,7 +16,7 @@ import type { ServiceSnapshot } from "./snapshot.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
 import { type ServiceEntry, SIZE, writeEndpoint } from "../maps/layout.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
-import type { TableQuota } from "./table_quota.ts";
+import type { TableQuota } from "./quotas/table_quota.ts";
 
 /**
  * Allocates ids and slots to service ports, and writes endpoints into slots that no service names yet. This

@@ -2,7 +2,7 @@ import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { KernelMaps } from "../maps/kernel_maps.ts";
 import { OFFSET } from "../maps/layout.ts";
 import type { KnownOwners } from "./identity.ts";
-import type { Demand } from "./admission.ts";
+import type { Demand } from "./quotas/admission.ts";
 import type { ServiceSnapshot } from "./snapshot.ts";
 
 /** The contents of the maps when they were read. */

@@ -32,10 +32,10 @@ import { Owners } from "./identity.ts";
 import { demandsInForce, type KernelState } from "./in_force.ts";
 import { NO_ROOM_FOR_TABLE } from "./limitations.ts";
 import { type Matches, matchPlans } from "./matching.ts";
-import { Admission, type AdmissionRequest, demandOf } from "./admission.ts";
+import { Admission, type AdmissionRequest, demandOf } from "./quotas/admission.ts";
 import { ServiceSnapshot } from "./snapshot.ts";
-import { usageMetrics } from "./usage_metrics.ts";
-import { UsageWarnings } from "./usage_warnings.ts";
+import { usageMetrics } from "./quotas/usage_metrics.ts";
+import { UsageWarnings } from "./quotas/usage_warnings.ts";
 import { verify } from "./verification.ts";
 import { SIZE, viewOf, writeCatchAll, writeRange } from "../maps/layout.ts";
 

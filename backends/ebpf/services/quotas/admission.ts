@@ -1,10 +1,10 @@
-import { BackendError } from "../../../core/backend/contract.ts";
-import type { Address } from "../../../core/net/address.ts";
-import { type PlanKey, printedNameOf, type ServicePortPlan } from "../../../core/plan/plan.ts";
-import { UseCounts } from "../../use_counts.ts";
-import type { KernelMaps } from "../maps/kernel_maps.ts";
-import { SIZE } from "../maps/layout.ts";
-import { slotsOfList } from "./compile.ts";
+import { BackendError } from "../../../../core/backend/contract.ts";
+import type { Address } from "../../../../core/net/address.ts";
+import { type PlanKey, printedNameOf, type ServicePortPlan } from "../../../../core/plan/plan.ts";
+import { UseCounts } from "../../../use_counts.ts";
+import type { KernelMaps } from "../../maps/kernel_maps.ts";
+import { SIZE } from "../../maps/layout.ts";
+import { slotsOfList } from "../compile.ts";
 import { Quota } from "./quota.ts";
 import { smallestFirst } from "./smallest_first.ts";
 import { TableQuota } from "./table_quota.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { Services } from "../../../backends/ebpf/services/services.ts";
-import { readService, SERVICE, viewOf } from "../../../backends/ebpf/maps/layout.ts";
-import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-import { type FakeKernel, fakeKernel } from "./fake_kernel.ts";
-import { planOf } from "./plans.ts";
+import { Services } from "../../../../backends/ebpf/services/services.ts";
+import { readService, SERVICE, viewOf } from "../../../../backends/ebpf/maps/layout.ts";
+import type { ServicePortPlan } from "../../../../core/plan/plan.ts";
+import { type FakeKernel, fakeKernel } from "../fake_kernel.ts";
+import { planOf } from "../plans.ts";
 
 /** 101 slots per table, and a capacity for ten tables, of which tables may use 7.5. */
 const random = { balancing: "random", maglevTableSize: 101 } as const;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Quota } from "../../../backends/ebpf/services/quota.ts";
+import { Quota } from "../../../../backends/ebpf/services/quotas/quota.ts";
 
 const CAPACITY = 1000;
 

@@ -1,5 +1,5 @@
-import type { ServicePortPlan } from "../../../core/plan/plan.ts";
-import { slotsOfList } from "./compile.ts";
+import type { ServicePortPlan } from "../../../../core/plan/plan.ts";
+import { slotsOfList } from "../compile.ts";
 import { Quota } from "./quota.ts";
 
 /**

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { BackendError, type PlanChange } from "../../../core/backend/contract.ts";
-import type { PlanKey, ServicePortPlan } from "../../../core/plan/plan.ts";
-import { Services } from "../../../backends/ebpf/services/services.ts";
-import { type FakeKernel, fakeKernel, meaningOf } from "./fake_kernel.ts";
-import { planOf } from "./plans.ts";
+import { BackendError, type PlanChange } from "../../../../core/backend/contract.ts";
+import type { PlanKey, ServicePortPlan } from "../../../../core/plan/plan.ts";
+import { Services } from "../../../../backends/ebpf/services/services.ts";
+import { type FakeKernel, fakeKernel, meaningOf } from "../fake_kernel.ts";
+import { planOf } from "../plans.ts";
 
 const options = { balancing: "random", maglevTableSize: 101 } as const;
 /** Frontends, and also source ranges. */

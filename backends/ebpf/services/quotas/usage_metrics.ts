@@ -1,5 +1,5 @@
-import type { BackendMetric } from "../../../core/backend/contract.ts";
-import type { SlotUsage } from "./allocation.ts";
+import type { BackendMetric } from "../../../../core/backend/contract.ts";
+import type { SlotUsage } from "../allocation.ts";
 import type { Quota } from "./quota.ts";
 import type { Admission } from "./admission.ts";
 

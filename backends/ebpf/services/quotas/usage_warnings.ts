@@ -1,5 +1,5 @@
-import { type PlanKey, printedNameOf } from "../../../core/plan/plan.ts";
-import { TruncatedList } from "../../truncated_list.ts";
+import { type PlanKey, printedNameOf } from "../../../../core/plan/plan.ts";
+import { TruncatedList } from "../../../truncated_list.ts";
 import { type Admission, NAMES, type Resource } from "./admission.ts";
 
 /** Tells the operator when entries of the maps become scarce. */

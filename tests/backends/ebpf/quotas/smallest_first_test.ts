@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { smallestFirst } from "../../../backends/ebpf/services/smallest_first.ts";
+import { smallestFirst } from "../../../../backends/ebpf/services/quotas/smallest_first.ts";
 
 type Request = readonly [namespace: string, amount: number];
 
