@@ -23,7 +23,7 @@ done
 includes=(-I "${BPF_HEADERS:-/usr/include/$(uname -m)-linux-gnu}")
 output=${BPF_OUTPUT:-dist/bpf}
 
-key=$({ cat scripts/bpf.sh "$sources"/*.[ch] "$sources"/maps/*.h; "$clang" --version; } | sha256sum)
+key=$({ cat scripts/bpf.sh $(find "$sources" -name "*.[ch]" | sort); "$clang" --version; } | sha256sum)
 mkdir -p "$output"
 exec 9> "$output/.lock"
 flock 9

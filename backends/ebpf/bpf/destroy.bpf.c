@@ -4,7 +4,7 @@
  * gets ECONNABORTED, and one that sends a datagram EDESTADDRREQ. It opens a new socket, as after any other
  * failure.
  */
-#include "stranded.h"
+#include "sockets/stranded.h"
 
 /* Since Linux 6.5, net/core/filter.c. */
 extern int bpf_sock_destroy(struct sock_common *sk) __ksym;

@@ -4,7 +4,7 @@
  * them.
  */
 #include <linux/inet_diag.h>
-#include "stranded.h"
+#include "sockets/stranded.h"
 
 struct found {
 	__u32 family;

@@ -31,7 +31,7 @@ const CHAIN = baseChain(
 );
 
 /**
- * Flows that began in another mode, whose packets the programs leave to netfilter (bpf/netfilter.h). Netfilter
+ * Flows that began in another mode, whose packets the programs leave to netfilter (bpf/flows/netfilter.h). Netfilter
  * translates them only while a chain of type nat exists. When those of the other mode are removed, a chain in a table of
  * its own takes their place until no such flow is left.
  */

@@ -89,7 +89,7 @@ function leaveNewFlows(
   };
 }
 
-/** Timeout of a TCP connection that is not established: SYN_SENT_SECONDS in bpf/conntrack.h */
+/** Timeout of a TCP connection that is not established: SYN_SENT_SECONDS in bpf/flows/conntrack.h */
 const OPENING_SECONDS = 120;
 
 function flowsIn(conntrack: BpfMap, timeouts: Timeouts): readonly TranslatedFlow[] {

@@ -1,9 +1,8 @@
-const FOLDERS = ["", "maps/"].map((path) => new URL(`../../../backends/ebpf/bpf/${path}`, import.meta.url));
+import { globSync } from "node:fs";
+
+const FOLDER = new URL("../../../backends/ebpf/bpf/", import.meta.url).pathname;
 
 /** The texts of all sources of the programs, headers included. */
 export function bpfSources(): readonly string[] {
-  return FOLDERS.flatMap((folder) =>
-    [...Deno.readDirSync(folder)].filter(({ isFile }) => isFile)
-      .map(({ name }) => Deno.readTextFileSync(new URL(name, folder)))
-  );
+  return globSync(`${FOLDER}**/*.{c,h}`).map((path) => Deno.readTextFileSync(path));
 }

@@ -4,7 +4,7 @@ import type { BpfObject } from "../../../../../ffi/bpf/object.ts";
 import { libbpf } from "../../../../../ffi/libbpf.ts";
 import { openLibrary } from "../../../../../ffi/library.ts";
 
-/** The maps of flows: bpf/flow_table.h */
+/** The maps of flows: bpf/flows/flow_table.h */
 const FLOW_MAPS = ["conntrack", "conntrack_udp", "conntrack_new"] as const;
 const QUEUES = ["revisits", "closed_flows"] as const;
 

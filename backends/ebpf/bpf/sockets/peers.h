@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "address.h"
+#include "../address.h"
 
 enum peer_flag {
 	/* The last datagram to the frontend went to this endpoint. At most one peer per frontend has this flag. */

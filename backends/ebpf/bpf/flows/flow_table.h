@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "packet.h"
+#include "../packets/packet.h"
 
 /* A new flow, or one that moves to another map. */
 struct claim {

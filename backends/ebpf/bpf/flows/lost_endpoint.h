@@ -2,7 +2,7 @@
 /* Flows whose endpoint is gone, and which therefore move to another one. */
 #pragma once
 
-#include "choice.h"
+#include "../choice.h"
 #include "others.h"
 
 /*

@@ -12,7 +12,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
-#include "choice.h"
+#include "../choice.h"
 
 #define AF_INET 2   /* linux/socket.h */
 #define AF_INET6 10 /* linux/socket.h */

@@ -2,7 +2,7 @@
 /* The first packet of a flow: its origin, its endpoint, and the source address that the endpoint sees. */
 #pragma once
 
-#include "source_address.h"
+#include "../forwarding/source_address.h"
 
 #define IPV4_FIRST_MULTICAST 224
 #define IPV6_MULTICAST 0xff

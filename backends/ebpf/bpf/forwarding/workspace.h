@@ -2,7 +2,7 @@
 /* Memory of a program run. */
 #pragma once
 
-#include "icmp.h"
+#include "../errors/icmp.h"
 
 /* The tuples of a packet that the stack forwards: see `stack_tuples`. */
 struct passage {

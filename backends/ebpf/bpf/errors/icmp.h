@@ -5,8 +5,8 @@
  */
 #pragma once
 
-#include "flow_table.h"
-#include "nat.h"
+#include "../flows/flow_table.h"
+#include "../packets/nat.h"
 
 /* The packet that an ICMP error quotes. */
 struct quotation {

@@ -7,8 +7,8 @@
 #pragma once
 
 #include <linux/pkt_cls.h>
+#include "../packets/nat.h"
 #include "icmp_limit.h"
-#include "nat.h"
 
 /* To the next program, and then to the stack. TC_ACT_OK would hide the packet from foreign programs. */
 #define PASS_ON TC_ACT_UNSPEC

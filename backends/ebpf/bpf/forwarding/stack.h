@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "claim.h"
+#include "../flows/claim.h"
 #include "workspace.h"
 
 static __always_inline int is_through_stack(const struct flow *flow)

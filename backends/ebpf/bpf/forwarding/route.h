@@ -6,7 +6,7 @@
 #pragma once
 
 #include <linux/pkt_cls.h>
-#include "reject.h"
+#include "../errors/reject.h"
 #include "stack.h"
 
 enum next_hop {

@@ -2,7 +2,7 @@
 /* State of connected sockets that were balanced. sock.bpf.c writes it; sock.bpf.c and stranded.h read it. */
 #pragma once
 
-#include "maps.h"
+#include "../maps.h"
 
 /* The service that a connected socket asked for, and the endpoint that it got. Freed with the socket. */
 struct connection {

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "conntrack.h"
+#include "../flows/conntrack.h"
 
 /* Errors that one source gets at once: XRLIM_BURST_FACTOR, net/ipv4/icmp.c */
 #define SOURCE_BURST 6

@@ -9,8 +9,8 @@
  */
 #pragma once
 
-#include "choice.h"
-#include "sockets.h"
+#include "../choice.h"
+#include "connections.h"
 
 #define AF_INET 2   /* linux/socket.h */
 #define AF_INET6 10 /* linux/socket.h */
