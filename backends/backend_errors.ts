@@ -7,7 +7,7 @@ import {
 } from "../core/backend/contract.ts";
 import type { DesiredState, PlanKey } from "../core/plan/plan.ts";
 import { KernelError } from "../ffi/errors.ts";
-import { LibraryError } from "../ffi/library.ts";
+import { LibraryError } from "../ffi/libraries/library.ts";
 
 /**
  * Wraps the backend of a mode: kernel errors, file-system errors and missing libraries become BackendErrors that start

@@ -1,4 +1,4 @@
-import { readBlockingFile } from "../ffi/blocking_file.ts";
+import { readBlockingFile } from "../ffi/files/blocking_file.ts";
 import { supervised } from "./async/attempt.ts";
 
 /**

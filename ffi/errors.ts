@@ -1,5 +1,5 @@
 import { errnoName, errnoOf, errnoText } from "./errno.ts";
-import { libnl } from "./libnl.ts";
+import { libnl } from "./libraries/libnl.ts";
 import { textAt } from "./memory.ts";
 
 export interface KernelErrorDetails extends ErrorOptions {

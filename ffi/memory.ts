@@ -1,6 +1,6 @@
 /** Conversions between JavaScript values and C memory. Pointers stay in `ffi/`. */
 
-import { libc } from "./libc.ts";
+import { libc } from "./libraries/libc.ts";
 
 const ENCODER = new TextEncoder();
 

@@ -13,7 +13,7 @@ import {
   X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
   X509_V_FLAG_PARTIAL_CHAIN,
   X509_V_OK,
-} from "./libssl.ts";
+} from "./libraries/libssl.ts";
 import { cString, textAt } from "./memory.ts";
 
 /** TLS failed. The message is OpenSSL's reason. */

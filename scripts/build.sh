@@ -110,7 +110,7 @@ if [[ -x $output && -f $parts/.key && $key == "$(cat "$parts/.key")" ]]; then
   exit 0
 fi
 
-# ffi/library.ts looks for embed/ beside the module that it runs in, which is the bundle.
+# ffi/libraries/library.ts looks for embed/ beside the module that it runs in, which is the bundle.
 rm -rf "$parts/embed" "$parts/.key"
 mkdir "$parts/embed"
 cp -L "${embed[@]}" "$parts/embed/"

@@ -22,5 +22,5 @@ export RUST_MIN_STACK=67108864
 #   --no-maglev              without one of V8's compilers: 4 MB less, from the start
 #   --optimize-for-size      the heap grows in small steps: 107-113 MB resident instead of 112-135 MB; the first
 #                            programming takes a tenth longer
-#   --expose-gc              required by collectGarbage() in ffi/process.ts
+#   --expose-gc              required by collectGarbage() in ffi/system/process.ts
 export PROXY_V8_FLAGS=--max-semi-space-size=1,--no-maglev,--optimize-for-size,--expose-gc

@@ -16,7 +16,7 @@ import { KernelError } from "../../ffi/errors.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_ROUTE } from "../../ffi/netlink/constants.ts";
 import { ProgramBarrier } from "../../ffi/bpf/program_barrier.ts";
-import { namespaceCookie } from "../../ffi/network_namespaces.ts";
+import { namespaceCookie } from "../../ffi/system/network_namespaces.ts";
 import { comparePinned } from "./compare.ts";
 import { MapVerification } from "./map_verification.ts";
 import {

@@ -1,6 +1,6 @@
 import type { Comparison } from "../../core/backend/contract.ts";
 import { describeFrontend, type DesiredState, printedNameOf } from "../../core/plan/plan.ts";
-import { namespaceCookie } from "../../ffi/network_namespaces.ts";
+import { namespaceCookie } from "../../ffi/system/network_namespaces.ts";
 import { ChangeList } from "../change_list.ts";
 import { flagsOf, hasSettings } from "./maps/node_settings.ts";
 import type { EbpfOptions } from "./options.ts";

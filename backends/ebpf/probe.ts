@@ -1,11 +1,11 @@
 import type { BpfObject } from "../../ffi/bpf/object.ts";
-import { effectiveCapabilities } from "../../ffi/capabilities.ts";
+import { effectiveCapabilities } from "../../ffi/system/capabilities.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { AF_INET } from "../../ffi/inet.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from "../../ffi/netlink/constants.ts";
 import { nfgenmsg } from "../../ffi/netlink/nfnetlink.ts";
-import { mayEnterNetworkNamespaces } from "../../ffi/network_namespaces.ts";
+import { mayEnterNetworkNamespaces } from "../../ffi/system/network_namespaces.ts";
 import { CT_GET } from "../conntrack/ctnetlink.ts";
 import type { Requirement } from "../../core/backend/contract.ts";
 import type { EbpfOptions } from "./options.ts";

@@ -1,4 +1,4 @@
-import { readSysctl, setSysctl } from "../../ffi/sysctl.ts";
+import { readSysctl, setSysctl } from "../../ffi/system/sysctl.ts";
 
 /**
  * Reports whether packets in state INVALID are to be dropped (docs/behaviour.md §5.1, KUBE-FORWARD). If

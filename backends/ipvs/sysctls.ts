@@ -1,4 +1,4 @@
-import { setSysctl } from "../../ffi/sysctl.ts";
+import { setSysctl } from "../../ffi/system/sysctl.ts";
 
 /** A sysctl of this network namespace that mode ipvs needs (docs/behaviour.md §5.3). */
 interface Sysctl {

@@ -1,6 +1,6 @@
 import type { Requirement, Severity } from "../../core/backend/contract.ts";
 import type { NodeSettings, ServicePortPlan } from "../../core/plan/plan.ts";
-import { explainNetAdminDenial } from "../../ffi/capabilities.ts";
+import { explainNetAdminDenial } from "../../ffi/system/capabilities.ts";
 import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
 import type { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { lacksNfnetlink } from "../../ffi/netlink/nfnetlink.ts";

@@ -8,7 +8,7 @@ import {
 import { Notifications } from "../../ffi/netlink/notifications.ts";
 import { attribute, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import type { NetlinkTransport } from "../../ffi/netlink/transport.ts";
-import { processOfThread } from "../../ffi/process.ts";
+import { processOfThread } from "../../ffi/system/process.ts";
 import * as nft from "./constants.ts";
 import { tableFamilyOfProtocol } from "./families.ts";
 

@@ -1,6 +1,6 @@
 import { BackendError } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
-import { embeddedUrl } from "../../ffi/library.ts";
+import { embeddedUrl } from "../../ffi/libraries/library.ts";
 import { WakeCounter } from "../../ffi/socket/wake.ts";
 import type {
   FailedListener,

@@ -1,4 +1,4 @@
-import { setSysctl } from "../../ffi/sysctl.ts";
+import { setSysctl } from "../../ffi/system/sysctl.ts";
 
 /**
  * Lets the kernel reuse a local port one second after its connection has ended, instead of one minute. All connections

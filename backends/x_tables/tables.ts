@@ -2,7 +2,7 @@ import { FAMILIES, type Family } from "../../core/net/protocol.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../../ffi/inet.ts";
-import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../ffi/libc.ts";
+import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../../ffi/libraries/libc.ts";
 import { chainNames } from "./entries.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { fileSystemAnswers } from "../../ffi/blocking_file.ts";
+import { fileSystemAnswers } from "../../ffi/files/blocking_file.ts";
 
 export interface AnswerGateOptions {
   readonly directory: string;

@@ -1,4 +1,4 @@
-import { setSysctl, type SysctlFailure } from "../../ffi/sysctl.ts";
+import { setSysctl, type SysctlFailure } from "../../ffi/system/sysctl.ts";
 import type { Log } from "../observe/log.ts";
 
 /** The section `conntrack` of the configuration. 0 keeps the kernel's value (docs/behaviour.md §9.4). */

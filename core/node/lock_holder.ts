@@ -1,5 +1,5 @@
-import type { Credentials } from "../../ffi/socket/peer_credentials.ts";
-import { listenerOf } from "../../ffi/unix_socket.ts";
+import type { Credentials } from "../../ffi/socket/unix/peer_credentials.ts";
+import { listenerOf } from "../../ffi/socket/unix/socket.ts";
 import { type HolderDescription, MAX_COMMAND_LINE } from "./namespace_lock.ts";
 import { hasNetAdmin } from "./process_privileges.ts";
 

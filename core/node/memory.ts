@@ -1,4 +1,4 @@
-import { collectGarbage, trimHeap } from "../../ffi/process.ts";
+import { collectGarbage, trimHeap } from "../../ffi/system/process.ts";
 
 /**
  * Returns memory to the kernel after a bulk load. V8 keeps garbage until it needs the space (20-35 MB after

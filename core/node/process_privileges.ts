@@ -1,4 +1,4 @@
-import { effectiveCapabilities } from "../../ffi/capabilities.ts";
+import { effectiveCapabilities } from "../../ffi/system/capabilities.ts";
 
 /**
  * Reports whether a process has CAP_NET_ADMIN in the user namespace of this process; undefined if /proc does not tell.

@@ -1,7 +1,7 @@
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
-import { libbpf } from "../libbpf.ts";
-import { libc } from "../libc.ts";
+import { libbpf } from "../libraries/libbpf.ts";
+import { libc } from "../libraries/libc.ts";
 import { cString } from "../memory.ts";
 import { idsFrom } from "./ids.ts";
 import type { BpfProgram } from "./program.ts";

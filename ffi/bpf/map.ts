@@ -1,7 +1,7 @@
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
-import { libbpf } from "../libbpf.ts";
-import { libc, MAP_SHARED, PROT_READ, PROT_WRITE } from "../libc.ts";
+import { libbpf } from "../libraries/libbpf.ts";
+import { libc, MAP_SHARED, PROT_READ, PROT_WRITE } from "../libraries/libc.ts";
 import { cString, stringIn } from "../memory.ts";
 import { readBtf, type TypeLayout } from "./btf.ts";
 

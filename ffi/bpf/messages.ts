@@ -1,5 +1,5 @@
-import { libbpf } from "../libbpf.ts";
-import { libc } from "../libc.ts";
+import { libbpf } from "../libraries/libbpf.ts";
+import { libc } from "../libraries/libc.ts";
 
 const LIBBPF_DEBUG = 2; // enum libbpf_print_level, bpf/libbpf.h
 

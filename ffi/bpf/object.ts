@@ -1,7 +1,7 @@
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
-import { libbpf } from "../libbpf.ts";
-import { F_DUPFD_CLOEXEC, libc } from "../libc.ts";
+import { libbpf } from "../libraries/libbpf.ts";
+import { F_DUPFD_CLOEXEC, libc } from "../libraries/libc.ts";
 import { copyOf, cString, textAt } from "../memory.ts";
 import { Btf } from "./btf.ts";
 import { BpfMap, type MapDefinition } from "./map.ts";

@@ -1,6 +1,6 @@
 import { KernelError } from "../errors.ts";
-import { libbpf } from "../libbpf.ts";
-import { libc } from "../libc.ts";
+import { libbpf } from "../libraries/libbpf.ts";
+import { libc } from "../libraries/libc.ts";
 import { addressOf, stringIn } from "../memory.ts";
 import { idsFrom } from "./ids.ts";
 

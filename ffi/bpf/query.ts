@@ -1,5 +1,5 @@
 import { SYS_bpf } from "../architecture.ts";
-import { libc } from "../libc.ts";
+import { libc } from "../libraries/libc.ts";
 
 /** enum bpf_attach_type, linux/bpf.h, since Linux 6.6 */
 export const BPF_TCX = {

@@ -1,4 +1,4 @@
-import { explainNetAdminDenial } from "../capabilities.ts";
+import { explainNetAdminDenial } from "../system/capabilities.ts";
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 import { TimeSlice } from "../time_slice.ts";

@@ -9,7 +9,7 @@ import {
   SO_SNDBUFFORCE,
   SOL_NETLINK,
   SOL_SOCKET,
-} from "../libc.ts";
+} from "../libraries/libc.ts";
 import { errnoOf } from "../errno.ts";
 import {
   KernelError,
@@ -20,7 +20,7 @@ import {
   NLE_NOMEM,
   NLE_PROTO_MISMATCH,
 } from "../errors.ts";
-import { libnl } from "../libnl.ts";
+import { libnl } from "../libraries/libnl.ts";
 import { CallMemory, copyOf, PointerSlot, returned } from "../memory.ts";
 import {
   NETLINK_CAP_ACK,

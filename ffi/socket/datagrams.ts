@@ -1,5 +1,5 @@
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } from "../inet.ts";
-import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../libc.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../libraries/libc.ts";
 import { addressOf } from "../memory.ts";
 import { MAX_SOCKADDR_BYTES } from "./address.ts";
 import { calls } from "./calls.ts";

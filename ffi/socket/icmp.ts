@@ -1,5 +1,5 @@
 import { AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6 } from "../inet.ts";
-import { MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK } from "../libc.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK } from "../libraries/libc.ts";
 import type { SocketAddress } from "./address.ts";
 import { calls } from "./calls.ts";
 import * as c from "./constants.ts";

@@ -1,5 +1,5 @@
 import { KernelError } from "../errors.ts";
-import { SOCK_CLOEXEC, SOCK_NONBLOCK } from "../libc.ts";
+import { SOCK_CLOEXEC, SOCK_NONBLOCK } from "../libraries/libc.ts";
 import { calls, errno } from "./calls.ts";
 import { AF_NETLINK, SOCK_RAW } from "./constants.ts";
 

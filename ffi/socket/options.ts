@@ -1,5 +1,5 @@
 import { IPPROTO_TCP } from "../inet.ts";
-import { SOL_SOCKET } from "../libc.ts";
+import { SOL_SOCKET } from "../libraries/libc.ts";
 import { calls } from "./calls.ts";
 import * as c from "./constants.ts";
 

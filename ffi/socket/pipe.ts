@@ -1,4 +1,4 @@
-import { O_CLOEXEC } from "../libc.ts";
+import { O_CLOEXEC } from "../libraries/libc.ts";
 import { calls } from "./calls.ts";
 import { F_SETPIPE_SZ, O_NONBLOCK, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./constants.ts";
 import { failure, sendFailure } from "./stream.ts";

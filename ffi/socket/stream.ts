@@ -1,4 +1,4 @@
-import { MSG_NOSIGNAL } from "../libc.ts";
+import { MSG_NOSIGNAL } from "../libraries/libc.ts";
 import { calls, errno } from "./calls.ts";
 import { EAGAIN, EINTR, EPIPE, SHUT_WR } from "./constants.ts";
 

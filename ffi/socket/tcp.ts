@@ -1,6 +1,6 @@
 import { KernelError } from "../errors.ts";
 import { AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP } from "../inet.ts";
-import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../libc.ts";
+import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../libraries/libc.ts";
 import type { SocketAddress } from "./address.ts";
 import { calls, errno } from "./calls.ts";
 import * as c from "./constants.ts";

@@ -1,6 +1,13 @@
 import { KernelError } from "../errors.ts";
 import { AF_INET6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP } from "../inet.ts";
-import { SO_RCVBUF, SO_RCVBUFFORCE, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOL_SOCKET } from "../libc.ts";
+import {
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from "../libraries/libc.ts";
 import type { SocketAddress } from "./address.ts";
 import { calls, errno } from "./calls.ts";
 import * as c from "./constants.ts";

@@ -1,4 +1,4 @@
-import { MSG_NOSIGNAL } from "../libc.ts";
+import { MSG_NOSIGNAL } from "../libraries/libc.ts";
 import { calls } from "./calls.ts";
 import { MSG_OOB, MSG_PEEK, SIOCATMARK } from "./constants.ts";
 import { sendFailure } from "./stream.ts";

@@ -1,4 +1,4 @@
-import { EFD_CLOEXEC, EFD_NONBLOCK, libc } from "../libc.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK, libc } from "../libraries/libc.ts";
 import { errnoOf } from "../errno.ts";
 import { KernelError } from "../errors.ts";
 

@@ -4,7 +4,7 @@ import { BackendError } from "../../core/backend/contract.ts";
 import type { PlanKey } from "../../core/plan/plan.ts";
 import { errnoOf } from "../../ffi/errno.ts";
 import { KernelError } from "../../ffi/errors.ts";
-import { LibraryError } from "../../ffi/library.ts";
+import { LibraryError } from "../../ffi/libraries/library.ts";
 import { MapBackend } from "../core/sync/kernel.ts";
 
 const KEY = "default/web:http/TCP/IPv4" as PlanKey;

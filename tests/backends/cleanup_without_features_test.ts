@@ -19,7 +19,7 @@ import {
 } from "../../ffi/netlink/rtnetlink/constants.ts";
 import type { OpenNetlink } from "../../ffi/netlink/transport.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../ffi/fake_transport.ts";
+import { FakeTransport } from "../ffi/netlink/fake_transport.ts";
 import { defaultOptions } from "./ipvs/options.ts";
 import { FakeRelay, userspaceOptions } from "./userspace/fake_relay.ts";
 

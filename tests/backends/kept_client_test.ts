@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { KeptClient } from "../../backends/kept_client.ts";
 import { NETLINK_NETFILTER } from "../../ffi/netlink/constants.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
-import { FakeTransport } from "../ffi/fake_transport.ts";
+import { FakeTransport } from "../ffi/netlink/fake_transport.ts";
 
 class Kept {
   readonly opened: FakeTransport[] = [];

@@ -20,7 +20,7 @@ import { NetlinkClient } from "../../ffi/netlink/client.ts";
 import { NFGENMSG_BYTES } from "../../ffi/netlink/nfnetlink.ts";
 import { attribute, messages, type NetlinkMessage } from "../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../ffi/fake_transport.ts";
+import { FakeTransport } from "../ffi/netlink/fake_transport.ts";
 import { everyKindOfPlan, everyKindOfSettings } from "./everything.ts";
 import { defaultOptions } from "./ipvs/options.ts";
 import { emptyKernel, isBatch, nftType } from "./nf_tables/fake_kernel.ts";

@@ -1,4 +1,4 @@
-import { readSysctl } from "../../../ffi/sysctl.ts";
+import { readSysctl } from "../../../ffi/system/sysctl.ts";
 
 /** Limits of the ICMP errors that the programs send: those of the kernel's own. */
 export interface IcmpLimits {

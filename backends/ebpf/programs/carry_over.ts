@@ -2,7 +2,7 @@ import type { BpfMap, MapDefinition } from "../../../ffi/bpf/map.ts";
 import type { BpfObject } from "../../../ffi/bpf/object.ts";
 import { sameLayout } from "../../../ffi/bpf/btf.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { monotonicMicroseconds } from "../../../ffi/process.ts";
+import { monotonicMicroseconds } from "../../../ffi/system/process.ts";
 import { copyEntries, type DefinedMap, drainQueue, MAP_TYPE } from "../maps/copy_entries.ts";
 import { LAYOUT_VERSION, OFFSET, SETTING, type SettingsOffsets } from "../maps/layout.ts";
 import { memberOffsets } from "../maps/member_offsets.ts";

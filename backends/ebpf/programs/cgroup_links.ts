@@ -1,7 +1,7 @@
 import { BackendError } from "../../../core/backend/contract.ts";
 import { BpfLink } from "../../../ffi/bpf/link.ts";
 import type { BpfProgram } from "../../../ffi/bpf/program.ts";
-import { openDirectory } from "../../../ffi/file_descriptor.ts";
+import { openDirectory } from "../../../ffi/files/file_descriptor.ts";
 import { attachPinned } from "./pinned_link.ts";
 import type { Pins } from "./pins.ts";
 

@@ -16,7 +16,7 @@ import {
 import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
 import { decodeReversePathFilter, writeDumpNetconf } from "../../../ffi/netlink/rtnetlink/netconf.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
-import { hasInterface } from "../../../ffi/network_interface.ts";
+import { hasInterface } from "../../../ffi/system/network_interface.ts";
 import { replaceEntries } from "../maps/entries.ts";
 import type { EntryMap } from "../maps/kernel_maps.ts";
 import { addressEntries, deviceEntries } from "./device_entries.ts";

@@ -1,6 +1,6 @@
 import { BpfObject } from "../../../ffi/bpf/object.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { embeddedFile } from "../../../ffi/library.ts";
+import { embeddedFile } from "../../../ffi/libraries/library.ts";
 import type { Pins } from "./pins.ts";
 import type { Capacity } from "../options.ts";
 

@@ -1,6 +1,6 @@
 import { BackendError, StillInUse } from "../../../core/backend/contract.ts";
 import { BpfMap } from "../../../ffi/bpf/map.ts";
-import { lockDirectory, lockHolder } from "../../../ffi/directory_lock.ts";
+import { lockDirectory, lockHolder } from "../../../ffi/files/directory_lock.ts";
 import { FIRST_CARRIED_LAYOUT, LAYOUT_VERSION } from "../maps/layout.ts";
 import type { MapsOfVersion } from "../netfilter/hand_over.ts";
 import type { Capacity } from "../options.ts";

@@ -1,8 +1,8 @@
 import { BPF_TCX, countPrograms, hasLinks } from "../../../ffi/bpf/query.ts";
-import { effectiveCapabilities } from "../../../ffi/capabilities.ts";
+import { effectiveCapabilities } from "../../../ffi/system/capabilities.ts";
 import type { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { writeDumpLinks } from "../../../ffi/netlink/rtnetlink/link.ts";
-import { namespaceCookie } from "../../../ffi/network_namespaces.ts";
+import { namespaceCookie } from "../../../ffi/system/network_namespaces.ts";
 import { SIZE } from "../maps/layout.ts";
 import type { HANDED_OVER_MAPS, HandedOverMaps } from "../netfilter/hand_over.ts";
 import { ProgramsInKernel } from "./in_kernel.ts";

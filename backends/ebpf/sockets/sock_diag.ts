@@ -4,7 +4,7 @@ import { KernelError } from "../../../ffi/errors.ts";
 import { AF_INET } from "../../../ffi/inet.ts";
 import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NETLINK_SOCK_DIAG, NLM_F_ACK, NLM_F_REQUEST } from "../../../ffi/netlink/constants.ts";
-import { inNetworkNamespace } from "../../../ffi/network_namespaces.ts";
+import { inNetworkNamespace } from "../../../ffi/system/network_namespaces.ts";
 import { PROTOCOL_NUMBERS } from "../../protocol_numbers.ts";
 
 /** Protocols whose connected sockets are ended when their endpoint is gone. */

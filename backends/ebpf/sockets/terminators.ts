@@ -2,7 +2,7 @@ import { yieldToEventLoop } from "../../../core/async/yield.ts";
 import { BpfIterator } from "../../../ffi/bpf/iterator.ts";
 import type { BpfMap } from "../../../ffi/bpf/map.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { inNetworkNamespace, networkNamespaces } from "../../../ffi/network_namespaces.ts";
+import { inNetworkNamespace, networkNamespaces } from "../../../ffi/system/network_namespaces.ts";
 import type { Capacity } from "../options.ts";
 import { loadPinned } from "../programs/objects.ts";
 import type { Pins } from "../programs/pins.ts";

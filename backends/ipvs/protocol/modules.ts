@@ -1,5 +1,5 @@
-import { effectiveCapabilities } from "../../../ffi/capabilities.ts";
-import { insertModule } from "../../../ffi/kernel_modules.ts";
+import { effectiveCapabilities } from "../../../ffi/system/capabilities.ts";
+import { insertModule } from "../../../ffi/system/kernel_modules.ts";
 
 /** The directory of the module files, and a function that loads one. The seam for tests. */
 export interface ModuleFiles {

@@ -1,6 +1,6 @@
 import { formatSocketAddress } from "../../../core/net/address.ts";
 import { printedNameOf } from "../../../core/plan/plan.ts";
-import { collectGarbage, openFileLimit } from "../../../ffi/process.ts";
+import { collectGarbage, openFileLimit } from "../../../ffi/system/process.ts";
 import { EPOLLIN } from "../../../ffi/socket/constants.ts";
 import { WakeCounter } from "../../../ffi/socket/wake.ts";
 import { Drain } from "./drain.ts";

@@ -1,4 +1,4 @@
-import { closeDescriptor, raiseOpenFileLimit, returnLargeBuffers } from "../../../ffi/process.ts";
+import { closeDescriptor, raiseOpenFileLimit, returnLargeBuffers } from "../../../ffi/system/process.ts";
 import type { Backend } from "../../backend/contract.ts";
 import type { ProxyConfig } from "../../config/config.ts";
 import { defaultDocument } from "../../config/document/document.ts";

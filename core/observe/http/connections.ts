@@ -1,4 +1,4 @@
-import { shutDown, type SocketEnd } from "../../../ffi/socket_shutdown.ts";
+import { shutDown, type SocketEnd } from "../../../ffi/socket/shutdown.ts";
 import { parseAddress } from "../../net/address.ts";
 import type { Log } from "../log.ts";
 

@@ -1,4 +1,4 @@
-import { embeddedFile } from "../../../ffi/library.ts";
+import { embeddedFile } from "../../../ffi/libraries/library.ts";
 import { refuseToWrite } from "../http/api_routes.ts";
 import type { Route } from "../http/server.ts";
 import { text } from "../http/text.ts";

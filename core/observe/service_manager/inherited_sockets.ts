@@ -1,4 +1,4 @@
-import { closeOnExec } from "../../../ffi/process.ts";
+import { closeOnExec } from "../../../ffi/system/process.ts";
 import type { Environment } from "./notifier.ts";
 
 /** Descriptor of the first socket: SD_LISTEN_FDS_START, systemd/sd-daemon.h */

@@ -1,6 +1,6 @@
-import { closeDescriptor, duplicateDescriptor } from "../../../ffi/process.ts";
-import { MAX_SOCKET_PATH } from "../../../ffi/unix_address.ts";
-import { DatagramSender } from "../../../ffi/unix_socket.ts";
+import { closeDescriptor, duplicateDescriptor } from "../../../ffi/system/process.ts";
+import { MAX_SOCKET_PATH } from "../../../ffi/socket/unix/address.ts";
+import { DatagramSender } from "../../../ffi/socket/unix/socket.ts";
 import type { Log } from "../log.ts";
 
 /** Environment of the process, as Deno.env. */

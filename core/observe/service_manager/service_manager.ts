@@ -1,4 +1,4 @@
-import { monotonicMicroseconds } from "../../../ffi/process.ts";
+import { monotonicMicroseconds } from "../../../ffi/system/process.ts";
 import type { LoopProgress } from "../../sync/loop_progress.ts";
 import type { Notifier } from "./notifier.ts";
 

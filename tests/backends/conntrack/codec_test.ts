@@ -12,7 +12,7 @@ import { decodeFlow, type Flow } from "../../../backends/conntrack/flow.ts";
 import { writeDelete, writeDump } from "../../../backends/conntrack/messages.ts";
 import { attributes, messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { hex } from "../../ffi/hex.ts";
+import { hex } from "../../ffi/netlink/hex.ts";
 import { AF_INET, AF_INET6, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import * as golden from "./goldens.ts";
 

@@ -3,8 +3,8 @@ import { CT_DELETE, CT_GET } from "../../../backends/conntrack/ctnetlink.ts";
 import { ConntrackTable, sweepConntrack } from "../../../backends/conntrack/table.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
-import { hex } from "../../ffi/hex.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
+import { hex } from "../../ffi/netlink/hex.ts";
 import { AF_INET, IPPROTO_UDP } from "../../../ffi/inet.ts";
 import * as golden from "./goldens.ts";
 

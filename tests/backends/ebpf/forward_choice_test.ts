@@ -5,7 +5,7 @@ import { readForwardRules } from "../../../backends/ebpf/netfilter/forward_rules
 import type { Forwarding } from "../../../backends/ebpf/options.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 import { FakeMap } from "./fake_kernel.ts";
 
 const NONE: StackPolicies = { policyEngines: [], droppingChains: [], hasIpsec: false };

@@ -5,7 +5,7 @@ import { IptablesBackend } from "../../../backends/iptables/backend.ts";
 import { endpointChain, serviceChain } from "./support/chain_names.ts";
 import * as nft from "../../../backends/nf_tables/constants.ts";
 import { attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 import {
   NFGENMSG_BYTES,
   NFNL_MSG_BATCH_BEGIN,

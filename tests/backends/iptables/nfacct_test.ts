@@ -7,7 +7,7 @@ import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 
 /** A kernel that gives these answers in turn: the name of an errno, or "" for success. */
 function kernel(...answers: readonly string[]): NetlinkClient {

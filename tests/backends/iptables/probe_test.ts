@@ -9,7 +9,7 @@ import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 import { NFNL_SUBSYS_NFTABLES } from "../../../ffi/netlink/nfnetlink.ts";
 
 /** Probes a kernel that rejects these messages with ENOENT. */

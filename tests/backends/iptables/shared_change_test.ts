@@ -19,7 +19,7 @@ import {
 import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import { attribute, messages, type NetlinkMessage } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 import { nftType } from "../nf_tables/fake_kernel.ts";
 
 const family = tableFamilyOf("IPv4");

@@ -12,8 +12,8 @@ import { NetlinkClient } from "../../../ffi/netlink/client.ts";
 import { NLM_F_ACK, NLM_F_EXCL } from "../../../ffi/netlink/constants.ts";
 import { attribute, messages } from "../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
-import { hex } from "../../ffi/hex.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
+import { hex } from "../../ffi/netlink/hex.ts";
 import * as golden from "./ipset_goldens.ts";
 
 const IPSET_CMD_LIST = 0x607;

@@ -5,7 +5,7 @@ import { errnoOf } from "../../../ffi/errno.ts";
 import { KernelError } from "../../../ffi/errors.ts";
 import { NFNLGRP_NFTABLES, NFPROTO_IPV4 } from "../../../ffi/netlink/nfnetlink.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 import { nftType } from "./fake_kernel.ts";
 
 Deno.test("missed notifications are reported like a foreign change, our own transactions are not", async () => {

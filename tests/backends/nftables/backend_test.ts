@@ -5,7 +5,7 @@ import { NftablesBackend } from "../../../backends/nftables/backend.ts";
 import { BackendError, type Transaction } from "../../../core/backend/contract.ts";
 import { NFNL_MSG_BATCH_BEGIN, NFPROTO_IPV4, NFPROTO_IPV6 } from "../../../ffi/netlink/nfnetlink.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 import { emptyKernel, isBatch, nftType } from "../nf_tables/fake_kernel.ts";
 import { desiredOf, planOf } from "../plans.ts";
 

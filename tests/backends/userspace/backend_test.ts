@@ -6,7 +6,7 @@ import type { RelayReport, ServiceCounters } from "../../../backends/userspace/r
 import { BackendError } from "../../../core/backend/contract.ts";
 import type { ServicePortPlan } from "../../../core/plan/plan.ts";
 import type { NetlinkMessage } from "../../../ffi/netlink/reader.ts";
-import { FakeTransport } from "../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../ffi/netlink/fake_transport.ts";
 import { emptyKernel, isBatch, nftType } from "../nf_tables/fake_kernel.ts";
 import { addressOf, desiredOf, planOf, settingsOf } from "../plans.ts";
 import { FakeRelay, userspaceOptions } from "./fake_relay.ts";

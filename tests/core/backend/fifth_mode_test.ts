@@ -10,9 +10,9 @@ import { nodeView } from "../../../core/sync/node_view.ts";
 import { load } from "../config/loaded.ts";
 import { fakePlatform } from "./fake_modes.ts";
 import { textOf } from "../observe/metrics_text.ts";
-import { libbpf } from "../../../ffi/libbpf.ts";
-import { libc } from "../../../ffi/libc.ts";
-import { libnl } from "../../../ffi/libnl.ts";
+import { libbpf } from "../../../ffi/libraries/libbpf.ts";
+import { libc } from "../../../ffi/libraries/libc.ts";
+import { libnl } from "../../../ffi/libraries/libnl.ts";
 import { address } from "../plan/builders.ts";
 
 // Before the tests, because a library that a test opens first would be reported as its leak.

@@ -3,7 +3,7 @@ import { type Backend, BackendError, type Requirement, StillInUse } from "../../
 import { nftables } from "../../../backends/nftables/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
 import type { ConntrackSettings } from "../../../core/node/host_settings.ts";
-import { libc } from "../../../ffi/libc.ts";
+import { libc } from "../../../ffi/libraries/libc.ts";
 import { fakePlatform, withBackend } from "../backend/fake_modes.ts";
 
 // Before the tests, because a library that a test opens first would be reported as its leak.

@@ -5,7 +5,7 @@ import { nftables } from "../../../backends/nftables/mode.ts";
 import type { Backend, Requirement, Severity } from "../../../core/backend/contract.ts";
 import type { Mode } from "../../../core/backend/mode.ts";
 import { dispatch } from "../../../core/commands/dispatch.ts";
-import { libc } from "../../../ffi/libc.ts";
+import { libc } from "../../../ffi/libraries/libc.ts";
 import { fakePlatform, withBackend } from "../backend/fake_modes.ts";
 import { load } from "./loaded.ts";
 

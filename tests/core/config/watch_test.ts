@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { watchConfigFile } from "../../../core/config/watch.ts";
-import { readBlockingFile } from "../../../ffi/blocking_file.ts";
+import { readBlockingFile } from "../../../ffi/files/blocking_file.ts";
 import { RecordingLog } from "../kube/recording_log.ts";
 import { silentLog } from "../observe/silent_log.ts";
 

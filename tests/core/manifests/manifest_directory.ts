@@ -1,4 +1,4 @@
-import { fileSystemAnswers } from "../../../ffi/blocking_file.ts";
+import { fileSystemAnswers } from "../../../ffi/files/blocking_file.ts";
 import type { ManifestFileSystem } from "../../../core/manifests/files.ts";
 import { ManifestSource } from "../../../core/manifests/source.ts";
 import type { RawObject } from "../kube/raw_objects.ts";

@@ -8,7 +8,7 @@ import { messages } from "../../../ffi/netlink/reader.ts";
 import * as rt from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
 import { RecordingLog } from "../kube/recording_log.ts";
-import { FakeTransport, type Scripted } from "../../ffi/fake_transport.ts";
+import { FakeTransport, type Scripted } from "../../ffi/netlink/fake_transport.ts";
 
 const SERVICE_DEVICE = "kube-ipvs0";
 const SERVICE_INDEX = 7;

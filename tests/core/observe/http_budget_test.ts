@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { text } from "../../../core/observe/http/text.ts";
-import { libc } from "../../../ffi/libc.ts";
+import { libc } from "../../../ffi/libraries/libc.ts";
 import { type Client, TestServer } from "./http_client.ts";
 
 // Stays open for the life of the process.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { inheritedSockets } from "../../../core/observe/service_manager/inherited_sockets.ts";
-import { libc } from "../../../ffi/libc.ts";
+import { libc } from "../../../ffi/libraries/libc.ts";
 
 // Before the tests, because a library that a test opens first would be reported as its leak.
 libc();

@@ -4,9 +4,9 @@ import { ServiceManager } from "../../../core/observe/service_manager/service_ma
 import { SocketStore } from "../../../core/observe/service_manager/socket_store.ts";
 import { StatusLine } from "../../../core/observe/service_manager/status_line.ts";
 import { LoopProgress } from "../../../core/sync/loop_progress.ts";
-import { openFile } from "../../../ffi/file_descriptor.ts";
-import { libc } from "../../../ffi/libc.ts";
-import { DatagramReceiver } from "../../ffi/datagram_receiver.ts";
+import { openFile } from "../../../ffi/files/file_descriptor.ts";
+import { libc } from "../../../ffi/libraries/libc.ts";
+import { DatagramReceiver } from "../../ffi/socket/unix/datagram_receiver.ts";
 import { silentLog } from "./silent_log.ts";
 
 // Before the tests, because a library that a test opens first would be reported as its leak.

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DatagramReceiver } from "../../ffi/datagram_receiver.ts";
+import { DatagramReceiver } from "../../ffi/socket/unix/datagram_receiver.ts";
 import { Node } from "./support/node.ts";
 import { reachable } from "./support/objects.ts";
 import type { RunningProxy } from "./support/running_proxy.ts";

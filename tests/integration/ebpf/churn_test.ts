@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { libbpf } from "../../../ffi/libbpf.ts";
-import { libc } from "../../../ffi/libc.ts";
+import { libbpf } from "../../../ffi/libraries/libbpf.ts";
+import { libc } from "../../../ffi/libraries/libc.ts";
 import { Lab } from "../../lab/lab.ts";
 import { slowness } from "../../lab/pace.ts";
 import { ProxyProcess } from "../../lab/proxy.ts";

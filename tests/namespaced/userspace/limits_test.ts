@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { libc, RLIMIT_NOFILE } from "../../../ffi/libc.ts";
-import { openFileLimit } from "../../../ffi/process.ts";
+import { libc, RLIMIT_NOFILE } from "../../../ffi/libraries/libc.ts";
+import { openFileLimit } from "../../../ffi/system/process.ts";
 import type { PlanKey } from "../../../core/plan/plan.ts";
 import {
   address,

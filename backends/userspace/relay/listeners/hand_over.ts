@@ -6,9 +6,9 @@ import {
   MAX_DESCRIPTORS,
   receiveDescriptors,
   sendDescriptors,
-} from "../../../../ffi/socket/descriptor_passing.ts";
+} from "../../../../ffi/socket/unix/descriptor_passing.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../../ffi/socket/constants.ts";
-import { peerCredentials } from "../../../../ffi/socket/peer_credentials.ts";
+import { peerCredentials } from "../../../../ffi/socket/unix/peer_credentials.ts";
 import { closeSocket, WOULD_BLOCK } from "../../../../ffi/socket/stream.ts";
 import type { EventLoop, EventTarget } from "../event_loop.ts";
 import type { Warn } from "../rate_limited_warnings.ts";

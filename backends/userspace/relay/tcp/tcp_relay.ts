@@ -1,5 +1,5 @@
 import { errnoName } from "../../../../ffi/errno.ts";
-import { SOL_SOCKET } from "../../../../ffi/libc.ts";
+import { SOL_SOCKET } from "../../../../ffi/libraries/libc.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { EADDRNOTAVAIL, SO_MARK } from "../../../../ffi/socket/constants.ts";
 import {

@@ -1,6 +1,6 @@
 import type { Family } from "../../../../core/net/protocol.ts";
 import { errnoName } from "../../../../ffi/errno.ts";
-import { SOL_SOCKET } from "../../../../ffi/libc.ts";
+import { SOL_SOCKET } from "../../../../ffi/libraries/libc.ts";
 import { KernelError } from "../../../../ffi/errors.ts";
 import { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { errno } from "../../../../ffi/socket/calls.ts";

@@ -6,7 +6,7 @@ import { KernelError } from "../../../../ffi/errors.ts";
 import { writeDeleteAddress } from "../../../../ffi/netlink/rtnetlink/address.ts";
 import { RTM_DELLINK } from "../../../../ffi/netlink/rtnetlink/constants.ts";
 import { MessageWriter } from "../../../../ffi/netlink/writer.ts";
-import { FakeTransport, type Scripted } from "../../../ffi/fake_transport.ts";
+import { FakeTransport, type Scripted } from "../../../ffi/netlink/fake_transport.ts";
 import { addressOf } from "../servers.ts";
 
 const INDEX = 7;

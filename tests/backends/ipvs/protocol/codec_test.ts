@@ -19,7 +19,7 @@ import { NLA_HDRLEN, NLM_F_ACK } from "../../../../ffi/netlink/constants.ts";
 import { GENL_HDRLEN } from "../../../../ffi/netlink/genetlink.ts";
 import { attribute, attributes, messages, type NetlinkMessage } from "../../../../ffi/netlink/reader.ts";
 import { MessageWriter } from "../../../../ffi/netlink/writer.ts";
-import { hex } from "../../../ffi/hex.ts";
+import { hex } from "../../../ffi/netlink/hex.ts";
 import { addressOf, real, virtual } from "../servers.ts";
 import * as golden from "./ipvsadm_goldens.ts";
 

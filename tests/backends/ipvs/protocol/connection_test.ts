@@ -5,7 +5,7 @@ import { tryScheduler } from "../../../../backends/ipvs/servers/schedulers.ts";
 import { errnoOf } from "../../../../ffi/errno.ts";
 import { KernelError } from "../../../../ffi/errors.ts";
 import { messages } from "../../../../ffi/netlink/reader.ts";
-import { FakeTransport } from "../../../ffi/fake_transport.ts";
+import { FakeTransport } from "../../../ffi/netlink/fake_transport.ts";
 import { fakeIpvs } from "../fake_kernel.ts";
 import { real, virtual } from "../servers.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readCluster } from "../../../../core/commands/cluster/read_cluster.ts";
-import { libc } from "../../../../ffi/libc.ts";
-import { libnl } from "../../../../ffi/libnl.ts";
+import { libc } from "../../../../ffi/libraries/libc.ts";
+import { libnl } from "../../../../ffi/libraries/libnl.ts";
 import { configOf } from "../../config/loaded.ts";
 import { RecordingLog } from "../../kube/recording_log.ts";
 

@@ -4,7 +4,7 @@ import { findHolder } from "../../../../core/node/lock_holder.ts";
 import { type HolderDescription, NamespaceLock } from "../../../../core/node/namespace_lock.ts";
 import type { Fields, Log } from "../../../../core/observe/log.ts";
 import { UserError } from "../../../../core/user_error.ts";
-import { listenerOf } from "../../../../ffi/unix_socket.ts";
+import { listenerOf } from "../../../../ffi/socket/unix/socket.ts";
 import { silentLog } from "../../observe/silent_log.ts";
 
 // Opens libc before the first test. It stays open, so the test that opened it would count as leaking it.

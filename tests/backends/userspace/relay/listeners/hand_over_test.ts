@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { takeListeners } from "../../../../../backends/userspace/relay/listeners/hand_over.ts";
-import { connectToPeer, receiveDescriptors } from "../../../../../ffi/socket/descriptor_passing.ts";
+import { connectToPeer, receiveDescriptors } from "../../../../../ffi/socket/unix/descriptor_passing.ts";
 import { closeSocket } from "../../../../../ffi/socket/stream.ts";
 import type { Offer } from "./offering_thread.ts";
 

@@ -1,7 +1,11 @@
 /** A worker that offers listeners as a process does that ends. It blocks its thread, as the relay does. */
 import { EventLoop } from "../../../../../backends/userspace/relay/event_loop.ts";
 import { HandOver } from "../../../../../backends/userspace/relay/listeners/hand_over.ts";
-import { acceptPeer, listenForPeers, sendDescriptors } from "../../../../../ffi/socket/descriptor_passing.ts";
+import {
+  acceptPeer,
+  listenForPeers,
+  sendDescriptors,
+} from "../../../../../ffi/socket/unix/descriptor_passing.ts";
 import { closeSocket } from "../../../../../ffi/socket/stream.ts";
 
 export interface Offer {

@@ -1,8 +1,8 @@
 import { FLOW, FLOW_STATE, OFFSET, SIZE } from "../../../../../backends/ebpf/maps/layout.ts";
 import type { BpfMap } from "../../../../../ffi/bpf/map.ts";
 import type { BpfObject } from "../../../../../ffi/bpf/object.ts";
-import { libbpf } from "../../../../../ffi/libbpf.ts";
-import { openLibrary } from "../../../../../ffi/library.ts";
+import { libbpf } from "../../../../../ffi/libraries/libbpf.ts";
+import { openLibrary } from "../../../../../ffi/libraries/library.ts";
 
 /** The maps of flows: bpf/flows/flow_table.h */
 const FLOW_MAPS = ["conntrack", "conntrack_udp", "conntrack_new"] as const;

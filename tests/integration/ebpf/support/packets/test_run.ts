@@ -1,6 +1,6 @@
 import type { BpfProgram } from "../../../../../ffi/bpf/program.ts";
 import { KernelError } from "../../../../../ffi/errors.ts";
-import { libbpf } from "../../../../../ffi/libbpf.ts";
+import { libbpf } from "../../../../../ffi/libraries/libbpf.ts";
 
 /** Result of a program, and the packet it left. */
 export interface TestRunResult {
