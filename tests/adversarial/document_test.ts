@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { attacks } from "./attacks/attacks.ts";
 import { attacksIn, documentFile, mapsIn, titleOf } from "./page/document.ts";
-import { bpfSources } from "../backends/ebpf/bpf_sources.ts";
+import { bpfSources } from "../backends/ebpf/programs/bpf_sources.ts";
 
 const page = Deno.readTextFileSync(documentFile);
 

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { ApiServer } from "../core/kube/api_server.ts";
+import { ApiServer } from "../core/kube/api/api_server.ts";
 import type { ClusterSize } from "./cluster.ts";
 import { fill, measureChanges, Proxy } from "./process/measure.ts";
 import { memory } from "./process/resident_memory.ts";

@@ -2,7 +2,7 @@
 /*
  * Layouts of the maps that the programs share with the proxy or with each other, in maps/.
  *
- * backends/ebpf/maps/layout.ts writes and reads the same bytes, and tests/backends/ebpf/layout_test.ts
+ * backends/ebpf/maps/layout.ts writes and reads the same bytes, and tests/backends/ebpf/maps/layout_test.ts
  * compares it with the BTF of the compiled objects. A change of a layout must increment LAYOUT_VERSION there,
  * so that a new version creates its own maps instead of taking over bytes that it would misread.
  *

@@ -1,4 +1,4 @@
-import { ApiServer } from "../../core/kube/api_server.ts";
+import { ApiServer } from "../../core/kube/api/api_server.ts";
 import { clusterIP, type ClusterSize } from "../cluster.ts";
 import type { Subject } from "./subjects.ts";
 import { Marker, pause } from "./marker.ts";

@@ -1,4 +1,4 @@
-import type { ApiServer } from "../../core/kube/api_server.ts";
+import type { ApiServer } from "../../core/kube/api/api_server.ts";
 import { rawSlice } from "../../core/kube/raw_objects.ts";
 
 /** Addresses of the two pods, in this network namespace. A pod answers a connection with its index in this list. */

@@ -1,7 +1,7 @@
 import { endpointChainAt } from "../../../backends/iptables/rules/names.ts";
 import { nameHash } from "../../../backends/name_hash.ts";
 import { IpvsConnection } from "../../../backends/ipvs/protocol/connection.ts";
-import { ApiServer } from "../../core/kube/api_server.ts";
+import { ApiServer } from "../../core/kube/api/api_server.ts";
 import { addressOf } from "../../backends/plans.ts";
 import { slowness } from "../../lab/pace.ts";
 import { changeObservers, decodeVirtualServer } from "./change_observer.ts";

@@ -1,4 +1,4 @@
-import { ApiServer } from "../../core/kube/api_server.ts";
+import { ApiServer } from "../../core/kube/api/api_server.ts";
 import { fill, Proxy } from "../process/measure.ts";
 import { memory } from "../process/resident_memory.ts";
 

@@ -9,7 +9,7 @@ import { SyncFailures } from "../../../core/observe/metrics/sync_metrics.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { load } from "../config/loaded.ts";
 import { fakePlatform } from "./fake_modes.ts";
-import { textOf } from "../observe/metrics_text.ts";
+import { textOf } from "../observe/metrics/metrics_text.ts";
 import { libbpf } from "../../../ffi/libraries/libbpf.ts";
 import { libc } from "../../../ffi/libraries/libc.ts";
 import { libnl } from "../../../ffi/libraries/libnl.ts";

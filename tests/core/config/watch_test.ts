@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { watchConfigFile } from "../../../core/config/watch.ts";
 import { readBlockingFile } from "../../../ffi/files/blocking_file.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 
 // Opens the C library, which stays open for the life of the process.
 await readBlockingFile("/dev/null");

@@ -7,7 +7,7 @@ import { parseQuestion } from "../../../core/explain/question.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { nftables } from "../../../backends/nftables/mode.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
 import { address, aService, aSlice, cidr, webPort } from "../plan/builders.ts";
 
 const SERVICES = 10_000;

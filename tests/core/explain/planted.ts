@@ -8,7 +8,7 @@ import type { ServiceWarning, UnusedObject } from "../../../core/source.ts";
 import type { Family } from "../../../core/net/protocol.ts";
 import { nodeView } from "../../../core/sync/node_view.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
 import { address, cidr } from "../plan/builders.ts";
 
 /**

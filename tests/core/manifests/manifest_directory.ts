@@ -2,7 +2,7 @@ import { fileSystemAnswers } from "../../../ffi/files/blocking_file.ts";
 import type { ManifestFileSystem } from "../../../core/manifests/files.ts";
 import { ManifestSource } from "../../../core/manifests/source.ts";
 import type { RawObject } from "../kube/raw_objects.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
 import { RecordingSink } from "../kube/recording_sink.ts";
 
 // Opens the C library, which stays open for the life of the process.

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ManifestReader } from "../../../core/manifests/reader.ts";
 import { describeRef } from "../../../core/objects/parse/index.ts";
 import { rawService } from "../kube/raw_objects.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 
 const invalid = (name: string) => rawService(name, { ports: [] });
 const options = { before: undefined, isInForce: false, everything: false };

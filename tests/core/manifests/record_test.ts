@@ -1,6 +1,6 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { forgetRecords, ManifestRecord } from "../../../core/manifests/record.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
 
 function withFolder(test: (folder: string) => void): void {
   const parent = Deno.makeTempDirSync({ prefix: "record-" });

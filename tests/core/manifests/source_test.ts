@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
 import { ManifestSource } from "../../../core/manifests/source.ts";
 import { slowness } from "../../lab/pace.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
 import { RecordingSink } from "../kube/recording_sink.ts";
 import { rawNode, type RawObject, rawService, rawSlice, weighed } from "../kube/raw_objects.ts";
 import { pause, port, portOf, type Setup, text, withManifests } from "./manifest_directory.ts";

@@ -7,7 +7,7 @@ import { NLMSG_DONE, NLMSG_ERROR } from "../../../ffi/netlink/constants.ts";
 import { messages } from "../../../ffi/netlink/reader.ts";
 import * as rt from "../../../ffi/netlink/rtnetlink/constants.ts";
 import { MessageWriter } from "../../../ffi/netlink/writer.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
 import { FakeTransport, type Scripted } from "../../ffi/netlink/fake_transport.ts";
 
 const SERVICE_DEVICE = "kube-ipvs0";

@@ -5,7 +5,7 @@ import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { type Cidr, parseAddress, parseCidr } from "../../../core/net/address.ts";
 import { parseObject } from "../../../core/objects/parse/index.ts";
 import { type TracedNode, tracedNode } from "../../../core/explain/trace/trace.ts";
-import { RecordingLog } from "../kube/recording_log.ts";
+import { RecordingLog } from "../observe/log/recording_log.ts";
 import { address } from "./builders.ts";
 import type { RawCluster, RawConfiguration } from "../../oracle/raw_objects.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BackendError, type InForce } from "../../../core/backend/contract.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { SyncLoop } from "../../../core/sync/sync_loop.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 import { MapBackend, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 

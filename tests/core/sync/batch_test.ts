@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { PlanChange } from "../../../core/backend/contract.ts";
 import type { Batch } from "../../../core/sync/batch.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 import { service, view } from "./objects.ts";
 
 /** A queue and its batch of two new services. */

@@ -12,7 +12,7 @@ import type { ServiceWarning } from "../../../core/source.ts";
 import type { IntakeObserver } from "../../../core/sync/intake.ts";
 import { LoopProgress } from "../../../core/sync/loop_progress.ts";
 import { SyncLoop, type SyncObserver } from "../../../core/sync/sync_loop.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 import { MapBackend, type Reject, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Batch } from "../../../core/sync/batch.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 import { address, aSlice } from "../plan/builders.ts";
 import { service, slice, view } from "./objects.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { RepairBackoff } from "../../../core/sync/repair_backoff.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 
 /** A backoff with a clock that the test moves. */
 class Setup {

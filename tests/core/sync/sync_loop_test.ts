@@ -4,7 +4,7 @@ import { BackendError } from "../../../core/backend/contract.ts";
 import { PlanQueue } from "../../../core/sync/plan_queue.ts";
 import { RepairBackoff } from "../../../core/sync/repair_backoff.ts";
 import { type Sync, SyncLoop } from "../../../core/sync/sync_loop.ts";
-import { silentLog } from "../observe/silent_log.ts";
+import { silentLog } from "../observe/log/silent_log.ts";
 import { MapBackend, rejectServices } from "./kernel.ts";
 import { service, slice, view } from "./objects.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { documentedMetrics, scrapedMetrics } from "../../core/observe/metrics_page.ts";
+import { documentedMetrics, scrapedMetrics } from "../../core/observe/metrics/metrics_page.ts";
 import { Node } from "./support/node.ts";
 import { reachable, service, slice } from "./support/objects.ts";
 

@@ -5,7 +5,7 @@ import type { DumpFilter } from "../../../backends/conntrack/messages.ts";
 import { ConntrackReconciler } from "../../../backends/conntrack/reconciler.ts";
 import { sweepConntrack } from "../../../backends/conntrack/table.ts";
 import { formatAddress } from "../../../core/net/address.ts";
-import { silentLog } from "../../core/observe/silent_log.ts";
+import { silentLog } from "../../core/observe/log/silent_log.ts";
 import { attribute } from "../../../ffi/netlink/reader.ts";
 import { NFGENMSG_BYTES } from "../../../ffi/netlink/nfnetlink.ts";
 import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/inet.ts";

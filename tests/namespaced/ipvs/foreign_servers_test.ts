@@ -4,7 +4,7 @@ import { IpvsBackend } from "../../../backends/ipvs/backend.ts";
 import { defaultOptions } from "../../backends/ipvs/options.ts";
 import { cidrOf, desiredOf, planOf } from "../../backends/plans.ts";
 import { configOf } from "../../core/config/loaded.ts";
-import { RecordingLog } from "../../core/kube/recording_log.ts";
+import { RecordingLog } from "../../core/observe/log/recording_log.ts";
 import { run } from "../../integration/support/network_namespace.ts";
 import { savedServers } from "./listings.ts";
 

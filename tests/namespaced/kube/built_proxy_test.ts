@@ -1,5 +1,5 @@
 import { rawNode } from "../../core/kube/raw_objects.ts";
-import { makeCertificates } from "../../core/kube/test_certificates.ts";
+import { makeCertificates } from "../../core/kube/connection/test_certificates.ts";
 import { authentication } from "./authentication.ts";
 import type { Case, Setting } from "./case.ts";
 import { ControlPlane } from "./control_plane.ts";

@@ -1,5 +1,5 @@
 import type { RawObject } from "../../core/kube/raw_objects.ts";
-import type { KeyPair } from "../../core/kube/test_certificates.ts";
+import type { KeyPair } from "../../core/kube/connection/test_certificates.ts";
 import type { ControlPlane } from "./control_plane.ts";
 import type { Pods } from "./pods.ts";
 

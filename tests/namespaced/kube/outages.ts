@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Forwarder } from "../../core/kube/forwarder.ts";
+import { Forwarder } from "../../core/kube/connection/forwarder.ts";
 import { type Case, service, type Setting } from "./case.ts";
 import { sliceTo } from "./pods.ts";
 import { ProxyProcess } from "./proxy_process.ts";

@@ -3,7 +3,7 @@ import { clusterAccess } from "../../../core/kube/access/access.ts";
 import { ApiSource } from "../../../core/kube/api/api.ts";
 import type { ClusterAccess } from "../../../core/kube/access/cluster_access.ts";
 import { rawNode, type RawObject, rawService, rawSlice } from "../../core/kube/raw_objects.ts";
-import { RecordingLog } from "../../core/kube/recording_log.ts";
+import { RecordingLog } from "../../core/observe/log/recording_log.ts";
 import { RecordingSink } from "../../core/kube/recording_sink.ts";
 import { ControlPlane } from "./control_plane.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BackendError, NotPermitted, StillInUse } from "../../../../core/backend/contract.ts";
 import { cleanUpOthers } from "../../../../core/commands/cleanup/cleanup.ts";
 import type { Log } from "../../../../core/observe/log.ts";
-import { silentLog } from "../../observe/silent_log.ts";
+import { silentLog } from "../../observe/log/silent_log.ts";
 import { configured, plainMode } from "../../backend/fake_modes.ts";
 import { MapBackend } from "../../sync/kernel.ts";
 

@@ -3,7 +3,7 @@ import { readCluster } from "../../../../core/commands/cluster/read_cluster.ts";
 import { libc } from "../../../../ffi/libraries/libc.ts";
 import { libnl } from "../../../../ffi/libraries/libnl.ts";
 import { configOf } from "../../config/loaded.ts";
-import { RecordingLog } from "../../kube/recording_log.ts";
+import { RecordingLog } from "../../observe/log/recording_log.ts";
 
 // Before the tests, because a library that a test opens first would be reported as its leak.
 libc();

@@ -4,8 +4,8 @@ import { PodSearch } from "../../../../core/explain/pod_client.ts";
 import { parseQuestion, type Question } from "../../../../core/explain/question.ts";
 import { UserError } from "../../../../core/user_error.ts";
 import { configOf } from "../../config/loaded.ts";
-import "../../kube/open_libraries.ts";
-import { RecordingLog } from "../../kube/recording_log.ts";
+import "../../kube/connection/open_libraries.ts";
+import { RecordingLog } from "../../observe/log/recording_log.ts";
 import { address } from "../../plan/builders.ts";
 
 const wanted = { namespace: "shop", name: "cart" };

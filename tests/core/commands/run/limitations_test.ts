@@ -4,7 +4,7 @@ import type { Limitation } from "../../../../core/plan/limitation.ts";
 import type { ServicePortPlan } from "../../../../core/plan/plan.ts";
 import type { ServiceWarning } from "../../../../core/source.ts";
 import { planOf } from "../../../backends/plans.ts";
-import { RecordingLog } from "../../kube/recording_log.ts";
+import { RecordingLog } from "../../observe/log/recording_log.ts";
 
 const tooMany: Limitation = {
   cause: "too-many",

@@ -5,7 +5,7 @@ import { type HolderDescription, NamespaceLock } from "../../../../core/node/nam
 import type { Fields, Log } from "../../../../core/observe/log.ts";
 import { UserError } from "../../../../core/user_error.ts";
 import { listenerOf } from "../../../../ffi/socket/unix/socket.ts";
-import { silentLog } from "../../observe/silent_log.ts";
+import { silentLog } from "../../observe/log/silent_log.ts";
 
 // Opens libc before the first test. It stays open, so the test that opened it would count as leaking it.
 listenerOf("nobody");

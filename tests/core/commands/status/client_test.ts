@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ProxyClient } from "../../../../core/commands/status/client.ts";
 import { UserError } from "../../../../core/user_error.ts";
-import { TestServer } from "../../observe/http_client.ts";
+import { TestServer } from "../../observe/http/http_client.ts";
 import { json, text } from "../../../../core/observe/http/text.ts";
 
 const routes = {

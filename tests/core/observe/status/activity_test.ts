@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Activity } from "../../../../core/observe/status/activity.ts";
 import { EventRing, recordingLog } from "../../../../core/observe/status/events.ts";
-import { silentLog } from "../silent_log.ts";
+import { silentLog } from "../log/silent_log.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
 

@@ -1,6 +1,6 @@
 import type { ModelObject } from "../../../../core/objects/objects.ts";
 import { PlanQueue } from "../../../../core/sync/plan_queue.ts";
-import { silentLog } from "../silent_log.ts";
+import { silentLog } from "../log/silent_log.ts";
 import { view } from "../../sync/objects.ts";
 
 /** A queue whose objects are in force, except for the services that the kernel rejects. */
