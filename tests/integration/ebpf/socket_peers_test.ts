@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { smallOptions } from "../../backends/ebpf/options.ts";
 import { planOf } from "../../backends/ebpf/plans.ts";
 import { settings, socketErrorOf, withScene } from "./support/sockets/scene.ts";
 
@@ -55,7 +56,7 @@ Deno.test("a pod that sends to everything changes no other pod's answers and aff
       port: 53,
     });
     assert.deepEqual([await chosenBy(client.sockets), await chosenBy(nodeSockets)], before);
-  }));
+  }, { capacity: { ...smallOptions.capacity, frontends: 16384 } }));
 
 Deno.test("a socket that uses more services than it can remember keeps the last ones", () =>
   withScene(async ({ client, backend }) => {

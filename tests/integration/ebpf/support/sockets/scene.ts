@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
+import type { EbpfOptions } from "../../../../../backends/ebpf/options.ts";
 import { addressOf, settingsOf } from "../../../../backends/plans.ts";
 import { slowness } from "../../../../lab/pace.ts";
 import type { BackendProcess } from "../../../support/backend_process.ts";
@@ -18,15 +19,20 @@ export interface Scene {
 /**
  * Runs a test on a node with three pods and a backend. Two pods, "a" and "b", serve on port 8080 in both
  * families; the third is the client.
+ *
+ * @param options those of the backend that differ from `smallOptions`.
  */
-export async function withScene(test: (scene: Scene) => Promise<void>): Promise<void> {
+export async function withScene(
+  test: (scene: Scene) => Promise<void>,
+  options: Partial<EbpfOptions> = {},
+): Promise<void> {
   await using node = await TestNode.make();
   const [a, b, client] = [await node.addPod(), await node.addPod(), await node.addPod()];
   for (const [name, pod] of [["a", a], ["b", b]] as const) {
     for (const address of [pod.ipv4, pod.ipv6]) await pod.sockets.serve(name, address, 8080);
   }
   const nodeSockets = await node.startSockets();
-  await using backend = node.startBackend();
+  await using backend = node.startBackend(options);
   await test({ node, client, servers: [a, b], nodeSockets, backend });
 }
 
