@@ -1,5 +1,5 @@
 import type { BpfObject } from "../../ffi/bpf/object.ts";
-import { effectiveCapabilities } from "../../ffi/system/capabilities.ts";
+import { type Capability, effectiveCapabilities } from "../../ffi/system/capabilities.ts";
 import { KernelError } from "../../ffi/errors.ts";
 import { AF_INET } from "../../ffi/inet.ts";
 import { NetlinkClient } from "../../ffi/netlink/client.ts";
@@ -78,12 +78,30 @@ async function probePacketPrograms(): Promise<readonly Requirement[]> {
     {
       ...lookup,
       found: false,
-      detail:
-        "the kernel lacks bpf_skb_ct_lookup (CONFIG_DEBUG_INFO_BTF, CONFIG_DEBUG_INFO_BTF_MODULES), so some " +
-        "connections that are older than mode ebpf end, and masqueraded pods may lose answers if netfilter gives " +
-        "them node ports (docs/ebpf-packets.md#what-begins-a-flow): keep its masquerading away from these ports",
+      detail: explainMissingLookup(stat(CONNTRACK_TYPES) !== undefined, effectiveCapabilities()),
     },
   ];
+}
+
+/** The types of connection tracking, where it is a module: CONFIG_DEBUG_INFO_BTF_MODULES */
+const CONNTRACK_TYPES = "/sys/kernel/btf/nf_conntrack";
+
+/**
+ * Explains why programs cannot look up netfilter's flows.
+ * @param isInModule whether connection tracking is a module whose types the kernel knows.
+ * @param held capabilities of the process; undefined if they are not known.
+ */
+export function explainMissingLookup(
+  isInModule: boolean,
+  held: ReadonlySet<Capability> | undefined,
+): string {
+  // BPF_BTF_GET_FD_BY_ID in kernel/bpf/syscall.c
+  const reason = isInModule && held?.has("CAP_SYS_ADMIN") !== true
+    ? "the process lacks CAP_SYS_ADMIN, which it takes to use bpf_skb_ct_lookup of the module nf_conntrack"
+    : "the kernel lacks bpf_skb_ct_lookup (CONFIG_DEBUG_INFO_BTF, CONFIG_DEBUG_INFO_BTF_MODULES)";
+  return `${reason}, so some connections that are older than mode ebpf end, and masqueraded pods may lose answers if ` +
+    "netfilter gives them node ports (docs/ebpf-packets.md#what-begins-a-flow): keep its masquerading away from " +
+    "these ports";
 }
 
 /**
@@ -195,9 +213,13 @@ async function probeTerminationMethod(): Promise<Requirement> {
 }
 
 function isDirectory(path: string): boolean {
+  return stat(path)?.isDirectory === true;
+}
+
+function stat(path: string): Deno.FileInfo | undefined {
   try {
-    return Deno.statSync(path).isDirectory;
+    return Deno.statSync(path);
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { explainBpfDenial } from "../../../backends/ebpf/probe.ts";
+import { explainBpfDenial, explainMissingLookup } from "../../../backends/ebpf/probe.ts";
 
 Deno.test("EPERM from bpf() names the capabilities that are missing, and only those", () => {
   assert.match(
@@ -12,4 +12,12 @@ Deno.test("EPERM from bpf() names the capabilities that are missing, and only th
       /^load: EPERM\. The process has the capabilities/,
     );
   }
+});
+
+Deno.test("a missing lookup of netfilter's flows is the kernel's fault or that of the capabilities", () => {
+  const unprivileged = explainMissingLookup(true, new Set(["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"]));
+  assert.match(unprivileged, /^the process lacks CAP_SYS_ADMIN, .* nf_conntrack, so some connections /);
+  const oldKernel = /^the kernel lacks bpf_skb_ct_lookup /;
+  assert.match(explainMissingLookup(true, new Set(["CAP_SYS_ADMIN"])), oldKernel);
+  assert.match(explainMissingLookup(false, new Set()), oldKernel);
 });
