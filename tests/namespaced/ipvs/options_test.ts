@@ -44,10 +44,8 @@ Deno.test("a missing scheduler is reported, and nothing is changed", keepsLibrar
   using backend = withBackendErrors(new IpvsBackend({ ...defaultOptions, scheduler: "nosuch" }));
   const missing = (await backend.probe()).filter(({ found }) => !found);
   assert.equal(missing.length, 1);
-  assert.match(
-    missing[0]?.detail ?? "",
-    /use the scheduler nosuch of IPVS.*Schedulers of .*modprobe ip_vs_nosuch/,
-  );
+  assert.match(missing[0]?.detail ?? "", /use the scheduler nosuch of IPVS.*ip_vs_nosuch.*Schedulers of /);
+  assert.equal(missing[0]?.fix, "modprobe ip_vs_nosuch");
   await assert.rejects(backend.reconcile(desiredOf([web])), /^BackendError: ipvs: use the scheduler nosuch/);
   assert.deepEqual(await savedServers(), before);
 });
