@@ -126,6 +126,8 @@ export const sysctls: readonly string[] = [
   "net.ipv4.icmp_msgs_per_sec=1000000",
   "net.ipv4.icmp_msgs_burst=100000",
   "net.ipv6.icmp.ratelimit=0",
+  // KEPT_PORTS of agent.py.
+  "net.ipv4.ip_local_reserved_ports=40000-49999",
   // IPv6 addresses can be used at once.
   "net.ipv6.conf.default.accept_dad=0",
   "net.ipv6.conf.all.accept_dad=0",
