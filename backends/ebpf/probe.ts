@@ -98,7 +98,8 @@ export function explainMissingLookup(
   // BPF_BTF_GET_FD_BY_ID in kernel/bpf/syscall.c
   const reason = isInModule && held?.has("CAP_SYS_ADMIN") !== true
     ? "the process lacks CAP_SYS_ADMIN, which it takes to use bpf_skb_ct_lookup of the module nf_conntrack"
-    : "the kernel lacks bpf_skb_ct_lookup (CONFIG_DEBUG_INFO_BTF, CONFIG_DEBUG_INFO_BTF_MODULES)";
+    : "the kernel lacks bpf_skb_ct_lookup (CONFIG_DEBUG_INFO_BTF, CONFIG_DEBUG_INFO_BTF_MODULES), or its lockdown " +
+      "refuses bpf_probe_read_kernel";
   return `${reason}, so some connections that are older than mode ebpf end, and masqueraded pods may lose answers if ` +
     "netfilter gives them node ports (docs/ebpf-packets.md#what-begins-a-flow): keep its masquerading away from " +
     "these ports";

@@ -22,8 +22,7 @@ IPV6_RECVERR = 25  # linux/in6.h; Python does not name it
 IP_RECVERR = 11  # linux/in.h
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 
-# Ports that clients have, but that the kernel does not choose here: net.ipv4.ip_local_reserved_ports in wiring.ts. From
-# lower ones, mode ebpf chooses the source ports of new connections while netfilter translates older ones.
+# Ports that clients have, but that the kernel does not choose here: net.ipv4.ip_local_reserved_ports in wiring.ts.
 KEPT_PORTS = range(40000, 50000)
 
 

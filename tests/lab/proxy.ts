@@ -47,6 +47,17 @@ export class ProxyProcess implements AsyncDisposable {
     throw new Error(`the proxy ended with ${JSON.stringify(this.#ended)}:\n${this.#log.slice(-2000)}`);
   }
 
+  /** Waits until the proxy logs that no rules of the other mode are left. */
+  async cleanedUp(mode: string): Promise<void> {
+    const deadline = performance.now() + 120_000 * slowness;
+    while (!this.#log.includes(`"No rules of another mode remain" mode="${mode}"`)) {
+      if (performance.now() > deadline) {
+        throw new Error(`mode ${mode} was not cleaned up:\n${this.#log.slice(-2000)}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<Deno.CommandStatus> {
     try {
       this.#process.kill(signal);

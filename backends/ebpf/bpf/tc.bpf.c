@@ -131,6 +131,14 @@ static __always_inline int arrives_again(struct __sk_buff *skb)
 	return !!(bits & TC_INDEX_AGAIN);
 }
 
+/* Reports whether a packet that has the tuple of a flow belongs to one that netfilter translates, for another mode. */
+static __always_inline int is_of_other_mode(struct __sk_buff *skb)
+{
+	const __u32 has_other_mode = SETTING_FORMER_FLOWS | SETTING_LEAVE_NEW_FLOWS;
+	struct settings *settings = settings_of_node();
+	return settings && settings->flags & has_other_mode && is_translated_by_netfilter(skb);
+}
+
 static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 {
 	if (arrives_again(skb)) return PASS_ON;
@@ -146,6 +154,7 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 link_header)
 
 	int has_tuple = kind == PACKET_TRANSPORT || lookup_ports(packet, ARRIVING);
 	struct flow *entry = has_tuple ? current_flow(packet, &work->flow) : NULL;
+	if (entry && is_of_other_mode(skb)) return PASS_ON;
 	if (entry) return forward(skb, work, entry);
 	return kind == PACKET_TRANSPORT ? handle_new_flow(skb, work) : handle_unmatched_fragment(work);
 }

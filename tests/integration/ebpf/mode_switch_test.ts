@@ -3,7 +3,6 @@ import type { ProxyMode } from "../../../backends/registry.ts";
 import { ebpfFlags } from "../../lab/ebpf_mounts.ts";
 import type { Target } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { slowness } from "../../lab/pace.ts";
 import { ProxyProcess } from "../../lab/proxy.ts";
 import { type MachineName, machines, serviceAddress } from "../../lab/topology.ts";
 import { answered } from "../../lab/traffic.ts";
@@ -43,7 +42,7 @@ Deno.test("every switch of the mode keeps all connections, and none fails meanwh
   let proxy = start(previous);
   try {
     await answered(lab.agent("outside"), web);
-    await cleanedUp(proxy, "ebpf");
+    await proxy.cleanedUp("ebpf");
     for (const situation of ["alone", "with a NAT chain of another program and br_netfilter"]) {
       if (situation !== "alone") await addForeignChain(lab);
       for (const mode of SEQUENCE) {
@@ -55,7 +54,7 @@ Deno.test("every switch of the mode keeps all connections, and none fails meanwh
           );
           await proxy.stop("SIGKILL");
           proxy = start(mode);
-          await cleanedUp(proxy, last);
+          await proxy.cleanedUp(last);
           await Promise.all(connections.map((one) => one.mustHaveSurvived(name)));
         });
         previous = mode;
@@ -64,12 +63,12 @@ Deno.test("every switch of the mode keeps all connections, and none fails meanwh
     await t.step("the table that lets netfilter translate older connections goes with them", async () => {
       await proxy.stop();
       proxy = start("ebpf");
-      await cleanedUp(proxy, previous);
+      await proxy.cleanedUp(previous);
       assert.equal(await tables(lab), "table ip cni\ntable ip proxy-ebpf\n");
       await lab.run("node", ["conntrack", "--flush"]);
       await proxy.stop();
       proxy = start("ebpf");
-      await cleanedUp(proxy, previous);
+      await proxy.cleanedUp(previous);
       assert.equal(await tables(lab), "table ip cni\n");
     });
   } finally {
@@ -112,13 +111,4 @@ async function tables(lab: Lab): Promise<string> {
   return stdout.split("\n").filter((line) => !/ (filter|nat|mangle)$/.test(line)).toSorted().join("\n")
     .trimStart() +
     "\n";
-}
-
-/** Waits until the proxy logs that no rules of the other mode are left. */
-async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
-  const deadline = performance.now() + 120_000 * slowness;
-  while (!proxy.log.includes(`"No rules of another mode remain" mode="${mode}"`)) {
-    assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${proxy.log.slice(-2000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

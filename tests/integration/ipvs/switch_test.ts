@@ -9,7 +9,6 @@ import { answered } from "../../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "../support/connections_during_switch.ts";
 import { webObjects } from "../support/web_objects.ts";
 import { hasIpvs, missingIpvs } from "./support/has_ipvs.ts";
-import { slowness } from "../../lab/pace.ts";
 
 /** Every change to mode ipvs and from it. */
 const SEQUENCE = ["ipvs", "nftables", "ipvs", "ebpf", "ipvs"] as const;
@@ -34,7 +33,7 @@ Deno.test({
         const connections = await ConnectionsDuringSwitch.start(lab, web);
         await proxy.stop("SIGKILL");
         proxy = start(mode);
-        await cleanedUp(proxy, last);
+        await proxy.cleanedUp(last);
         await answered(lab.agent("outside"), web);
         // Connections balanced by IPVS end with it, because only IPVS can follow its conntrack entries.
         if (mode === "ipvs") await connections.mustHaveSurvived(`the switch from mode ${last} to ipvs`);
@@ -49,15 +48,6 @@ Deno.test({
     assert.deepEqual(await inKernel(lab), []);
   },
 });
-
-/** Waits until the proxy logs that no rules of the other mode are left. */
-async function cleanedUp(proxy: ProxyProcess, mode: string): Promise<void> {
-  const deadline = performance.now() + 60_000 * slowness;
-  while (!proxy.log.includes(`"No rules of another mode remain" mode="${mode}"`)) {
-    assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${proxy.log.slice(-2000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** Modes with objects in the kernel; mode ipvs in parts unless it is complete. */
 async function inKernel(lab: Lab): Promise<readonly string[]> {

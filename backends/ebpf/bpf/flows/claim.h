@@ -179,11 +179,8 @@ static long try_port(__u32 index, struct search_port *search)
 }
 
 /*
- * Claims the tuple of a flow's replies. A flow that keeps the client's address tries the client's port first,
- * unless netfilter translates older flows: where br_netfilter handles the packets of a bridge, replies that
- * netfilter masquerades arrive from the bridge addressed to the client itself, so the client may have an older
- * flow with this port and endpoint. All others, and those whose port is taken, try random ports. Returns 0 if
- * no port is free.
+ * Claims the tuple of a flow's replies. A flow that keeps the client's address tries the client's port first, all others
+ * and those whose port is taken random ones. Returns 0 if no port is free.
  */
 static __noinline int claim_reply_tuple(struct __sk_buff *skb)
 {
@@ -192,7 +189,7 @@ static __noinline int claim_reply_tuple(struct __sk_buff *skb)
 	if (!settings || !claim) return 0;
 	/* SCTP must keep its port, because its checksum cannot be updated for another one. */
 	int is_bound = claim->reply.protocol == IPPROTO_SCTP;
-	int tries_own_port = is_bound || (!claim->is_masqueraded && !(settings->flags & SETTING_FORMER_FLOWS));
+	int tries_own_port = is_bound || !(claim->is_masqueraded || avoids_ports_of_clients(settings));
 	if (tries_own_port && try_tuple(skb, claim, is_bound ? VICTIM_STREAM : VICTIM_EXPIRED)) return 1;
 	struct search_port search = { .skb = skb };
 	/* A function per attempt, because the verifier would process each round of a loop. */

@@ -20,7 +20,10 @@ enum netfilter_knowledge {
 #ifdef LOOKS_UP_NETFILTER
 
 #define IP_CT_DIR_REPLY 1    /* linux/netfilter/nf_conntrack_tuple_common.h */
-#define IPS_DST_NAT (1 << 5) /* linux/netfilter/nf_conntrack_common.h */
+/* linux/netfilter/nf_conntrack_common.h */
+#define IPS_SRC_NAT (1 << 4)
+#define IPS_DST_NAT (1 << 5)
+#define NFCT_PTRMASK (~7UL) /* linux/skbuff.h */
 
 /* net/netfilter/nf_conntrack_bpf.c. Kernels from 6.10 on accept more members behind these. */
 struct bpf_ct_opts {
@@ -34,6 +37,10 @@ struct bpf_ct_opts {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct nf_conn {
 	unsigned long status;
+};
+
+struct sk_buff {
+	unsigned long _nfct;
 };
 #pragma clang attribute pop
 
@@ -65,7 +72,43 @@ VERIFIED_ONCE int netfilter_knowledge(struct __sk_buff *skb, const struct tuple 
 	return look_up_netfilter(skb, &key, sizeof(key.ipv6), tuple->protocol);
 }
 
+/*
+ * Reports whether netfilter has translated a packet before the programs see it: br_netfilter does so with packets from a
+ * bridge. Replies to a masqueraded connection then have the address of the client, and the source is still the endpoint's:
+ * a tuple that no entry of netfilter has, and that a flow here may have.
+ */
+static __always_inline int is_translated_by_netfilter(struct __sk_buff *skb)
+{
+	unsigned long entry = 0, status = 0;
+	bpf_probe_read_kernel(&entry, sizeof(entry), &((const struct sk_buff *)(void *)skb)->_nfct);
+	entry &= NFCT_PTRMASK;
+	if (!entry) return 0;
+	bpf_probe_read_kernel(&status, sizeof(status), &((const struct nf_conn *)entry)->status);
+	return !!(status & (IPS_SRC_NAT | IPS_DST_NAT));
+}
+
+static __always_inline int avoids_ports_of_clients(const struct settings *settings)
+{
+	(void)settings;
+	return 0;
+}
+
 #else
+
+/*
+ * Reports whether new flows get another port than the client's, because packets of older flows that netfilter has
+ * translated cannot be told from theirs: see above.
+ */
+static __always_inline int avoids_ports_of_clients(const struct settings *settings)
+{
+	return !!(settings->flags & SETTING_FORMER_FLOWS);
+}
+
+static __always_inline int is_translated_by_netfilter(struct __sk_buff *skb)
+{
+	(void)skb;
+	return 0;
+}
 
 static __always_inline int netfilter_knowledge(struct __sk_buff *skb, const struct tuple *tuple)
 {

@@ -220,7 +220,21 @@ export const withoutNetfilterCases: Cases = {
     await node.program([twoEndpoints]);
     await node.ignores(segment("A"));
   },
+
+  "while netfilter translates older flows, new ones do not keep the client's port": async (node) => {
+    await node.program([web], { map: { hasFormerFlows: true } });
+    await node.translates(...ofPod(61_000));
+  },
 };
+
+/** A packet of a pod to a service, before and after its translation. */
+function ofPod(sourcePort: number) {
+  return [
+    `IP(src="10.1.0.2", dst="10.96.0.10")/TCP(sport=40000, dport=80)`,
+    `IP(src="10.1.0.2", dst="10.1.0.1", ttl=63)/TCP(sport=${sourcePort}, dport=8080)`,
+    { device: "pod0" },
+  ] as const;
+}
 
 /** Adds an entry to netfilter's conntrack, written as `-s ADDRESS …`. */
 async function addEntry(node: PacketNode, protocol: string, entry: string): Promise<void> {
@@ -239,6 +253,14 @@ export const netfilterCases: Cases = {
     );
     const { drops, flows } = await node.state();
     assert.deepEqual({ flows, drops: drops[DROP.LOST_FLOW] }, { flows: 0, drops: before + 1 });
+  },
+
+  "while netfilter translates older flows, packets that it has not translated are of others": async (
+    node,
+  ) => {
+    await node.program([web], { map: { hasFormerFlows: true } });
+    await node.translates(...ofPod(40_000));
+    await node.translates(...ofPod(40_000));
   },
 
   "packets to a masqueraded pod are left to netfilter": async (node) => {

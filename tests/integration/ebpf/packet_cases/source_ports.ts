@@ -57,15 +57,6 @@ export const sourcePortCases: Cases = {
     );
   },
 
-  "while netfilter translates older flows, new ones do not keep the client's port": async (node) => {
-    await node.program([web], { map: { hasFormerFlows: true } });
-    await node.translates(
-      `IP(src="10.1.0.2", dst="10.96.0.10")/TCP(sport=40000, dport=80)`,
-      `IP(src="10.1.0.2", dst="10.1.0.1", ttl=63)/TCP(sport=61000, dport=8080)`,
-      { device: "pod0" },
-    );
-  },
-
   "SCTP keeps its ports, and is rejected where it cannot": async (node) => {
     await node.program([
       planOf({ protocol: "SCTP", clusterIP: "10.96.0.10:80", endpoints: ["10.1.0.1:80"] }),

@@ -7,6 +7,7 @@ type Branch = readonly [function: string, condition: string, is: boolean];
 const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   "an array always has the entry, but the verifier requires the check": [
     ["is_expired", "!settings", true],
+    ["is_of_other_mode", "settings", false],
     ["handle_new_flow", "!settings", true],
     ["choose_way", "!settings", true],
     ["balance", "!settings", true],
@@ -46,6 +47,14 @@ const EXPLAINED: Readonly<Record<string, readonly Branch[]>> = {
   ],
   "the mode changes, as in mode_switch_test.ts": [
     ["handle_new_flow", "settings->flags & SETTING_LEAVE_NEW_FLOWS", true],
+  ],
+  "br_netfilter translates packets, as in same_port_test.ts": [
+    ["ingress", "is_of_other_mode(skb)", true],
+    ["is_of_other_mode", "is_translated_by_netfilter(skb)", true],
+    ["is_translated_by_netfilter", "!entry", false],
+  ],
+  "the programs that are counted look up netfilter's flows": [
+    ["claim_reply_tuple", "avoids_ports_of_clients(settings)", true],
   ],
   "the verifier checks a global function on its own, with arguments that may be NULL": [
     ["read_packet", "!packet", true],
