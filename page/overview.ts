@@ -1,4 +1,10 @@
-import { plural, readableAge, readableNumber, readableSeconds } from "../core/observe/status/readable.ts";
+import {
+  plural,
+  readableAge,
+  readableNumber,
+  readableSeconds,
+  unservedNodePortTexts,
+} from "../core/observe/status/readable.ts";
 import type { Status } from "../core/observe/status/status.ts";
 import { byId, element, type Tone } from "./dom.ts";
 
@@ -149,11 +155,7 @@ function showErrors({ errors, now }: Status): void {
       } of services belong to other services: search for “conflict”`,
     );
   }
-  const { total, first } = errors.nodePorts ?? { total: 0, first: [] };
-  for (const { servicePort, port, reason } of first) {
-    lines.push(`${servicePort} is not served on node port ${port}, and is tried again: ${reason}`);
-  }
-  if (total > first.length) lines.push(`${total - first.length} more node ports are not served`);
+  lines.push(...unservedNodePortTexts(errors.nodePorts));
   const section = byId("errors");
   section.hidden = lines.length === 0;
   section.replaceChildren(

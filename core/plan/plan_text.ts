@@ -1,4 +1,4 @@
-import { formatAddress, parseAddress } from "../net/address.ts";
+import { type Address, formatAddress, parseAddress } from "../net/address.ts";
 import { fingerprint } from "../objects/parse/fingerprint.ts";
 import type { ServicePortPlan } from "./plan.ts";
 
@@ -6,7 +6,7 @@ import type { ServicePortPlan } from "./plan.ts";
 export type PlanText = unknown;
 
 export function planText(plan: ServicePortPlan): PlanText {
-  return withAddresses(plan, (address) => formatAddress(address as ServicePortAddress));
+  return withAddresses(plan, (address) => formatAddress(address as Address));
 }
 
 /** @throws TypeError if the data has an address that is none, or is no plan. */
@@ -26,8 +26,6 @@ export function planOfText(data: PlanText): ServicePortPlan {
 export function planDigest(plan: ServicePortPlan): string {
   return fingerprint(JSON.stringify(plan)).toString(36);
 }
-
-type ServicePortAddress = Parameters<typeof formatAddress>[0];
 
 /** A copy in which all fields `address` are converted. */
 function withAddresses(data: unknown, convert: (address: string) => string): unknown {

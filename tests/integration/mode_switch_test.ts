@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Lab } from "../lab/lab.ts";
-import { proxyBinary, ProxyProcess } from "../lab/proxy.ts";
+import { cleanedUp, proxyBinary, ProxyProcess } from "../lab/proxy.ts";
 import { serviceAddress } from "../lab/topology.ts";
 import { answered } from "../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "./support/connections_during_switch.ts";
@@ -8,6 +8,8 @@ import { LabControlPlane, missingPeers, nodeObject, RunningProxy } from "./suppo
 import { webObjects } from "./support/web_objects.ts";
 
 const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
+
+const CLEANED_UP_WITHIN_MS = 20_000;
 
 /** Foreign rules in the tables that mode iptables writes to. */
 const foreign = ["-A INPUT -j OTHER", "-A OTHER -p tcp -m tcp --dport 4711 -j ACCEPT"];
@@ -23,7 +25,7 @@ Deno.test("a mode switch loses no connection, removes the rules of the old mode,
       const before = step === 0 ? undefined : await ConnectionsDuringSwitch.start(lab, web);
       await proxy?.stop("SIGKILL");
       proxy = new ProxyProcess(lab, manifests, mode);
-      await cleanedUp(() => proxy?.log ?? "", mode === "nftables" ? "iptables" : "nftables");
+      await cleanedUp(proxy, mode === "nftables" ? "iptables" : "nftables", CLEANED_UP_WITHIN_MS);
       await answered(lab.agent("outside"), web);
       await before?.mustHaveSurvived(`switch ${step} to mode ${mode}`);
       assert.deepEqual(await modesInKernel(lab), [mode]);
@@ -53,21 +55,12 @@ Deno.test({
     const connections = await ConnectionsDuringSwitch.start(lab, web);
     await upstream.kill();
     await using proxy = new RunningProxy(lab, plane, "proxy");
-    await cleanedUp(() => proxy.log, "iptables");
+    await cleanedUp(proxy, "iptables", CLEANED_UP_WITHIN_MS);
     await connections.mustHaveSurvived("the switch");
     assert.deepEqual(await modesInKernel(lab), ["nftables"]);
     assert.deepEqual(await foreignRules(lab), foreign);
   },
 });
-
-/** Waits until the proxy logs that no rules of the other mode are left. */
-async function cleanedUp(log: () => string, mode: string): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!log().includes(`"No rules of another mode remain" mode="${mode}"`)) {
-    assert.ok(performance.now() < deadline, `mode ${mode} was not cleaned up:\n${log().slice(-2000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 /** The modes that have objects in the kernel. */
 async function modesInKernel(lab: Lab): Promise<readonly string[]> {

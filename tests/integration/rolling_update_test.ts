@@ -1,7 +1,6 @@
-import assert from "node:assert/strict";
 import { Lab } from "../lab/lab.ts";
 import { slowness } from "../lab/pace.ts";
-import { ProxyProcess } from "../lab/proxy.ts";
+import { logged, ProxyProcess } from "../lab/proxy.ts";
 import { serviceAddress } from "../lab/topology.ts";
 import { answered } from "../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "./support/connections_during_switch.ts";
@@ -9,6 +8,8 @@ import { webObjects } from "./support/web_objects.ts";
 
 const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port: 80 } as const;
 const other = { ...web, to: serviceAddress("clusterIP", "IPv4", 12) };
+
+const LOGGED_WITHIN_MS = 20_000 * slowness;
 
 Deno.test("a rolling update, in which old and new proxy run at the same time, loses no connection", async (t) => {
   await using lab = await Lab.create();
@@ -28,11 +29,11 @@ Deno.test("a rolling update, in which old and new proxy run at the same time, lo
         const connections = await ConnectionsDuringSwitch.start(lab, web);
         const next = new ProxyProcess(lab, manifests, mode, ["--wait-for-lock"]);
         try {
-          await logged(next, "waiting until it ends");
+          await logged(next, "waiting until it ends", LOGGED_WITHIN_MS);
           await publish(`during-${mode}`, other.to);
           await answered(lab.agent("outside"), other);
           await running.stop(signal);
-          await logged(next, "No rules of another mode remain");
+          await logged(next, "No rules of another mode remain", LOGGED_WITHIN_MS);
           await Deno.remove(`${manifests}/during-${mode}.json`);
           await connections.mustHaveSurvived("the update");
           next.assertRunning();
@@ -46,11 +47,3 @@ Deno.test("a rolling update, in which old and new proxy run at the same time, lo
     await running.stop();
   }
 });
-
-async function logged(proxy: ProxyProcess, text: string): Promise<void> {
-  const deadline = performance.now() + 20_000 * slowness;
-  while (!proxy.log.includes(text)) {
-    assert.ok(performance.now() < deadline, `no "${text}":\n${proxy.log.slice(-2000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -47,17 +47,6 @@ export class ProxyProcess implements AsyncDisposable {
     throw new Error(`the proxy ended with ${JSON.stringify(this.#ended)}:\n${this.#log.slice(-2000)}`);
   }
 
-  /** Waits until the proxy logs that no rules of the other mode are left. */
-  async cleanedUp(mode: string): Promise<void> {
-    const deadline = performance.now() + 120_000 * slowness;
-    while (!this.#log.includes(`"No rules of another mode remain" mode="${mode}"`)) {
-      if (performance.now() > deadline) {
-        throw new Error(`mode ${mode} was not cleaned up:\n${this.#log.slice(-2000)}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
-
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<Deno.CommandStatus> {
     try {
       this.#process.kill(signal);
@@ -79,6 +68,25 @@ export class ProxyProcess implements AsyncDisposable {
   async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
     for await (const text of stream.pipeThrough(new TextDecoderStream())) this.#log += text;
   }
+}
+
+/** Waits until a proxy logs that no rules of another mode are left. */
+export function cleanedUp(proxy: Logging, mode: string, withinMs: number): Promise<void> {
+  return logged(proxy, `"No rules of another mode remain" mode="${mode}"`, withinMs);
+}
+
+/** Waits until a proxy has logged a text. */
+export async function logged(proxy: Logging, text: string, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!proxy.log.includes(text)) {
+    if (performance.now() > deadline) throw new Error(`no "${text}" in the log:\n${proxy.log.slice(-2000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A process and what it has written so far. */
+interface Logging {
+  readonly log: string;
 }
 
 /** Merges the shared flags with those of one run, which override them. "no --flag" removes a shared flag. */

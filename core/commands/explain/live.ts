@@ -7,7 +7,7 @@ import { kernelFindings } from "../../explain/node_findings.ts";
 import { type NoQuestion, parseQuestion } from "../../explain/question.ts";
 import type { Address } from "../../net/address.ts";
 import { readKernelFacts } from "../../node/kernel_facts.ts";
-import { inForceOf } from "../../observe/status/in_force.ts";
+import { rejectionsOf } from "../../observe/status/in_force.ts";
 import type { InvalidObjects } from "../../observe/status/invalid_objects.ts";
 import type { KnownServices } from "../../observe/status/services.ts";
 import { Shared } from "../../observe/status/shared.ts";
@@ -83,7 +83,7 @@ export class LiveExplainer {
   async #rejections(services: readonly string[]): Promise<readonly Finding[]> {
     const findings: Finding[] = [];
     for (const service of services) {
-      const { rejections } = await inForceOf(this.#services, service, Date.now());
+      const { rejections } = await rejectionsOf(this.#services, service, Date.now());
       findings.push(...rejectionFindings(rejections));
     }
     return findings;

@@ -1,5 +1,11 @@
 import type { HistoryBucket } from "../../observe/status/history.ts";
-import { plural, readableAge, readableNumber, readableSeconds } from "../../observe/status/readable.ts";
+import {
+  plural,
+  readableAge,
+  readableNumber,
+  readableSeconds,
+  unservedNodePortTexts,
+} from "../../observe/status/readable.ts";
 import type { Status } from "../../observe/status/status.ts";
 import type { Cell, Colour } from "../output/table.ts";
 import { sparkline } from "./sparkline.ts";
@@ -158,7 +164,7 @@ function repairsCell({ repairs: { count, last: [last] }, now }: Status): Cell {
 }
 
 function errorRows({ errors, now }: Status): readonly (readonly Cell[])[] {
-  const { sync, rejections, invalid, frontendConflicts, nodePorts = { total: 0, first: [] } } = errors;
+  const { sync, rejections, invalid, frontendConflicts, nodePorts } = errors;
   const lines = [
     ...sync === undefined ? [] : [`the last sync failed ${readableAge(sync.at, now)}: ${sync.text}`],
     ...rejections.first.map(({ servicePort, reason, nextRetry }) => {
@@ -177,12 +183,7 @@ function errorRows({ errors, now }: Status): readonly (readonly Cell[])[] {
     ...frontendConflicts > 0
       ? [`${plural(frontendConflicts, "frontend")} of Services held by other Services`]
       : [],
-    ...nodePorts.first.map(({ servicePort, port, reason }) =>
-      `${servicePort} is not served on node port ${port}, and is tried again: ${reason}`
-    ),
-    ...nodePorts.total > nodePorts.first.length
-      ? [`${nodePorts.total - nodePorts.first.length} more node ports are not served`]
-      : [],
+    ...unservedNodePortTexts(nodePorts),
   ];
   if (lines.length === 0) return [["errors", "none"]];
   return lines.map((line, index) => [index === 0 ? "errors" : "", coloured(line, "red")]);

@@ -89,6 +89,7 @@ export function withoutName(ref: ObjectRef, message: string): string {
   const name = `${describeRef(ref)}: `;
   return message.startsWith(name) ? message.slice(name.length) : message;
 }
+
 interface ApiKind {
   readonly kind: ObjectKind;
   /** The first one is suggested in messages. */

@@ -39,13 +39,13 @@ const MAX_REJECTIONS = 64;
 
 /** @param service `namespace/name` */
 export async function inForceOf(
-  { applied, rejections }: Pick<KnownServices, "applied" | "rejections">,
+  services: Pick<KnownServices, "applied" | "rejections">,
   service: string,
   nowMs: number,
 ): Promise<ServiceInForce> {
   const plans: ServicePortPlan[] = [];
   let [total, endpoints] = [0, 0];
-  await eachInTurns(applied.values(), (plan) => {
+  await eachInTurns(services.applied.values(), (plan) => {
     if (`${plan.namespace}/${plan.name}` !== service) return;
     total++;
     const own = plan.clusterEndpoints.length + plan.localEndpoints.length + plan.servingEndpoints.length;
@@ -53,16 +53,30 @@ export async function inForceOf(
     endpoints += own;
     plans.push(plan);
   });
-  const rejected: RejectedPort[] = [];
-  await eachInTurns(rejections.ports(), (port) => {
-    if (serviceNameOf(port.key) === service) rejected.push(port);
-  });
-  const shown = rejected.slice(0, MAX_REJECTIONS);
   const texts: PlanText[] = [];
   await eachInTurns(plans, (plan) => texts.push(planText(plan)));
   return {
     servicePorts: texts,
     moreServicePorts: total - plans.length,
+    ...await rejectionsOf(services, service, nowMs),
+  };
+}
+
+/**
+ * Returns the service ports of one Service that the kernel rejects.
+ * @param service `namespace/name`
+ */
+export async function rejectionsOf(
+  { rejections }: Pick<KnownServices, "rejections">,
+  service: string,
+  nowMs: number,
+): Promise<Pick<ServiceInForce, "rejections" | "moreRejections">> {
+  const rejected: RejectedPort[] = [];
+  await eachInTurns(rejections.ports(), (port) => {
+    if (serviceNameOf(port.key) === service) rejected.push(port);
+  });
+  const shown = rejected.slice(0, MAX_REJECTIONS);
+  return {
     rejections: shown.map((port) => rejectionStatus(port, nowMs)),
     moreRejections: rejected.length - shown.length,
   };

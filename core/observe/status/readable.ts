@@ -1,3 +1,5 @@
+import type { UnservedNodePorts } from "../../backend/unserved_node_ports.ts";
+
 /** Formats a duration with two or three digits: `850 µs`, `1.2 ms`, `34 s`, `5 min`, `2.5 h`, `3 d`. */
 export function readableSeconds(seconds: number): string {
   for (const [unit, size, next] of DURATIONS) {
@@ -38,4 +40,14 @@ export function readableAge(at: string, now: string): string {
 /** Formats `1 change`, `12 k changes`. */
 export function plural(count: number, word: string): string {
   return `${readableNumber(count)} ${word}${count === 1 ? "" : "s"}`;
+}
+
+/** Texts about node ports that are not served; none in modes that listen on none. */
+export function unservedNodePortTexts(nodePorts: UnservedNodePorts | undefined): readonly string[] {
+  if (nodePorts === undefined) return [];
+  const { total, first } = nodePorts;
+  const texts = first.map(({ servicePort, port, reason }) =>
+    `${servicePort} is not served on node port ${port}, and is tried again: ${reason}`
+  );
+  return total > first.length ? [...texts, `${total - first.length} more node ports are not served`] : texts;
 }

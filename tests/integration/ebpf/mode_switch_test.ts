@@ -3,7 +3,8 @@ import type { ProxyMode } from "../../../backends/registry.ts";
 import { ebpfFlags } from "../../lab/ebpf_mounts.ts";
 import type { Target } from "../../lab/agent.ts";
 import { Lab } from "../../lab/lab.ts";
-import { ProxyProcess } from "../../lab/proxy.ts";
+import { slowness } from "../../lab/pace.ts";
+import { cleanedUp, ProxyProcess } from "../../lab/proxy.ts";
 import { type MachineName, machines, serviceAddress } from "../../lab/topology.ts";
 import { answered } from "../../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "../support/connections_during_switch.ts";
@@ -34,6 +35,8 @@ const SEQUENCE = ["ebpf", "iptables", "nftables", "iptables", "ebpf", "nftables"
 /** A base chain of another program, even an empty one, keeps connection tracking going. */
 const FOREIGN = "add table ip cni; add chain ip cni out { type nat hook postrouting priority srcnat; }";
 
+const CLEANED_UP_WITHIN_MS = 120_000 * slowness;
+
 Deno.test("every switch of the mode keeps all connections, and none fails meanwhile", async (t) => {
   await using lab = await Lab.create(true);
   const manifests = await publish(lab);
@@ -42,7 +45,7 @@ Deno.test("every switch of the mode keeps all connections, and none fails meanwh
   let proxy = start(previous);
   try {
     await answered(lab.agent("outside"), web);
-    await proxy.cleanedUp("ebpf");
+    await cleanedUp(proxy, "ebpf", CLEANED_UP_WITHIN_MS);
     for (const situation of ["alone", "with a NAT chain of another program and br_netfilter"]) {
       if (situation !== "alone") await addForeignChain(lab);
       for (const mode of SEQUENCE) {
@@ -54,7 +57,7 @@ Deno.test("every switch of the mode keeps all connections, and none fails meanwh
           );
           await proxy.stop("SIGKILL");
           proxy = start(mode);
-          await proxy.cleanedUp(last);
+          await cleanedUp(proxy, last, CLEANED_UP_WITHIN_MS);
           await Promise.all(connections.map((one) => one.mustHaveSurvived(name)));
         });
         previous = mode;
@@ -63,12 +66,12 @@ Deno.test("every switch of the mode keeps all connections, and none fails meanwh
     await t.step("the table that lets netfilter translate older connections goes with them", async () => {
       await proxy.stop();
       proxy = start("ebpf");
-      await proxy.cleanedUp(previous);
+      await cleanedUp(proxy, previous, CLEANED_UP_WITHIN_MS);
       assert.equal(await tables(lab), "table ip cni\ntable ip proxy-ebpf\n");
       await lab.run("node", ["conntrack", "--flush"]);
       await proxy.stop();
       proxy = start("ebpf");
-      await proxy.cleanedUp(previous);
+      await cleanedUp(proxy, previous, CLEANED_UP_WITHIN_MS);
       assert.equal(await tables(lab), "table ip cni\n");
     });
   } finally {

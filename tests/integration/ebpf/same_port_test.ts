@@ -3,7 +3,8 @@ import type { ProxyMode } from "../../../backends/registry.ts";
 import { type Agent, isAnswered, type Target } from "../../lab/agent.ts";
 import { ebpfFlags } from "../../lab/ebpf_mounts.ts";
 import { Lab } from "../../lab/lab.ts";
-import { ProxyProcess } from "../../lab/proxy.ts";
+import { slowness } from "../../lab/pace.ts";
+import { cleanedUp, ProxyProcess } from "../../lab/proxy.ts";
 import { machines, serviceAddress } from "../../lab/topology.ts";
 import { answered, podOf } from "../../lab/traffic.ts";
 import { webObjects } from "../support/web_objects.ts";
@@ -12,6 +13,7 @@ const web = { protocol: "TCP", to: serviceAddress("clusterIP", "IPv4", 11), port
 const masqueraded: Target = { ...web, to: machines.node.addresses.IPv4, port: 30080 };
 const keepingTheClient: Target = { ...masqueraded, port: 30081 };
 const PORTS = 30;
+const CLEANED_UP_WITHIN_MS = 120_000 * slowness;
 
 /**
  * With br_netfilter, the packets of a bridge are translated before the programs see them, all but their source. Those of
@@ -31,7 +33,7 @@ Deno.test("an older connection and a new one from the same port to the same endp
   const older = await open(client, masqueraded, 42_000);
   await former.stop();
   const proxy = start("ebpf");
-  await proxy.cleanedUp("nftables");
+  await cleanedUp(proxy, "nftables", CLEANED_UP_WITHIN_MS);
 
   const newer = await open(client, keepingTheClient, 42_000);
   const ofPrograms = await open(client, masqueraded, 43_000);
@@ -42,7 +44,7 @@ Deno.test("an older connection and a new one from the same port to the same endp
   const all = [...older, ...newer, ...ofPrograms, ...others];
   await allAnswered(client, all, "in mode ebpf");
   await proxy.stop();
-  await start("nftables").cleanedUp("ebpf");
+  await cleanedUp(start("nftables"), "ebpf", CLEANED_UP_WITHIN_MS);
   await allAnswered(client, all, "after mode ebpf");
 });
 

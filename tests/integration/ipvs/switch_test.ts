@@ -3,7 +3,8 @@ import { dirname } from "node:path";
 import type { ProxyMode } from "../../../backends/registry.ts";
 import { ebpfFlags } from "../../lab/ebpf_mounts.ts";
 import { Lab } from "../../lab/lab.ts";
-import { proxyBinary, ProxyProcess } from "../../lab/proxy.ts";
+import { slowness } from "../../lab/pace.ts";
+import { cleanedUp, proxyBinary, ProxyProcess } from "../../lab/proxy.ts";
 import { serviceAddress } from "../../lab/topology.ts";
 import { answered } from "../../lab/traffic.ts";
 import { ConnectionsDuringSwitch } from "../support/connections_during_switch.ts";
@@ -33,7 +34,7 @@ Deno.test({
         const connections = await ConnectionsDuringSwitch.start(lab, web);
         await proxy.stop("SIGKILL");
         proxy = start(mode);
-        await proxy.cleanedUp(last);
+        await cleanedUp(proxy, last, 60_000 * slowness);
         await answered(lab.agent("outside"), web);
         // Connections balanced by IPVS end with it, because only IPVS can follow its conntrack entries.
         if (mode === "ipvs") await connections.mustHaveSurvived(`the switch from mode ${last} to ipvs`);

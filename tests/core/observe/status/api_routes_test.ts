@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
-import { apiRoutes } from "../../../../core/observe/http/api_routes.ts";
-import { parseHead } from "../../../../core/observe/http/request.ts";
-import { ProxyHealth } from "../../../../core/observe/health/health.ts";
-import { Activity } from "../../../../core/observe/status/activity.ts";
 import { Shared } from "../../../../core/observe/status/shared.ts";
 import { service, slice } from "../../sync/objects.ts";
-import { LiveExplainer } from "../../../../core/commands/explain/live.ts";
-import { address } from "../../plan/builders.ts";
 import { inForce } from "./known_services.ts";
+import { runningApi } from "./running_api.ts";
 
 function api() {
   const services = inForce([
@@ -16,39 +11,15 @@ function api() {
     service("bad", "10.96.0.2"),
     slice("bad", "10.1.0.1", "10.1.0.2"),
   ], ["bad"]);
-  const activity = new Activity();
-  const health = new ProxyHealth({
-    families: ["IPv4"],
-    timeoutMs: 1000,
-    eligible: true,
-    rejectedSince: () => undefined,
+  const { activity, health, answer } = runningApi(services, {
+    loopback: (limit) => ({
+      range: `the first ${limit}`,
+      served: { total: 0, first: [] },
+      notServed: { total: 0, first: [] },
+    }),
   });
-  const routes = apiRoutes(
-    {
-      version: "1",
-      modeReason: undefined,
-      relay: undefined,
-      loopback: (limit) => ({
-        range: `the first ${limit}`,
-        served: { total: 0, first: [] },
-        notServed: { total: 0, first: [] },
-      }),
-      mode: "nftables",
-      node: "here",
-      families: ["IPv4"],
-      sourceKind: "API server",
-      health,
-      activity,
-      services,
-      traffic: { get: () => Promise.resolve({ services: [], unallocated: {} }) },
-      trafficLevel: "connections",
-    },
-    new LiveExplainer(services, () => [address("192.0.2.1")], {}, activity.invalidObjects, 0),
-    0,
-  );
   const ask = async (target: string, method = "GET") => {
-    const request = parseHead(`${method} ${target} HTTP/1.1\r\nHost: x`);
-    const response = await routes[request.path]?.(request);
+    const response = await answer(target, method);
     assert.ok(response, `no route for ${target}`);
     return { status: response.status, headers: response.headers, body: await response.json() };
   };

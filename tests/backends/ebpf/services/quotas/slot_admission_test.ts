@@ -155,7 +155,7 @@ Deno.test("after any batches all slots are accounted for, with tables and withou
           : []
       );
       assert.deepEqual(values, [0, 0, 400, 0, 0, 0]);
-      // Whatever namespaces had before, one alone gets three quarters.
+      // One namespace alone gets three quarters, whatever others had before.
       services.apply([
         added({ ...planOf({ name: "large", endpoints: endpointsOf(300, 3) }), frontends: [] }),
       ]);
